@@ -16,10 +16,10 @@ from yarl import URL
 
 from adapters.resilience import BreakerOpen, NamedBreakers, guarded
 from application.ports.callback import (
+    CallbackAccepted,
     CallbackAddressRefused,
     CallbackFailed,
-    Told,
-    judged,
+    check_status,
 )
 from application.ports.clock import Clock
 
@@ -62,7 +62,9 @@ class HttpUtilityNotifier:
         )
         self._session: aiohttp.ClientSession | None = None
 
-    async def tell(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Told:
+    async def send(
+        self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str
+    ) -> CallbackAccepted:
         target = _target(url)
         if not self._allow_private:
             _check_literal(str(target.host))
@@ -97,14 +99,14 @@ class HttpUtilityNotifier:
         digest = hmac.new(secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
         return {"X-Signature": f"t={stamp},v1={digest}"}
 
-    async def _post(self, target: URL, body: bytes, headers: dict[str, str]) -> Told:
+    async def _post(self, target: URL, body: bytes, headers: dict[str, str]) -> CallbackAccepted:
         timeout = aiohttp.ClientTimeout(total=self._wall_s(TOTAL_S), sock_connect=self._wall_s(CONNECT_S))
         try:
             async with self._open().post(
                 target, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 detail = "" if response.ok else await _detail(response)
-                return judged(response.status, detail)
+                return check_status(response.status, detail)
         except aiohttp.InvalidURL as error:
             raise CallbackAddressRefused(f"it is no address: {error}") from error
         except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""Telling a utility what was recorded: the call is made, its outcome recorded; given up after hours, never dropped."""
+"""Delivery of callbacks to utilities: call, record the outcome, and dead-letter after hours of failures."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import RecordCallbackDelivered, RecordCallbackUndeliverable
 from application.ports.callback import (
+    CallbackAccepted,
     CallbackAddressRefused,
     CallbackFailed,
     CallbackRefused,
-    Told,
     UtilityNotifier,
 )
 from application.ports.clock import Clock
@@ -38,7 +38,7 @@ log = structlog.get_logger("notify")
 
 @dataclass(frozen=True)
 class CallbackCalls:
-    """What a notify worker does with one delivery of a callback."""
+    """Processes one delivery of a callback in a notify worker."""
 
     store: EventStore
     bus: CommandBus
@@ -49,10 +49,10 @@ class CallbackCalls:
     reached: Failpoint
 
     async def carry_out(self, work: CallbackWork, item: WorkItem) -> None:
-        """Bring `item` to its end: recorded and done, or given back to come again later.
+        """Finish `item`: recorded and acknowledged, or returned for a later delivery.
 
-        A worker that dies in between has the message come again: the utility may then be told twice, under the same
-        callback id.
+        If a worker dies in between, the message is delivered again. The utility may then receive the callback
+        twice, under the same callback id.
         """
         try:
             dr_event = (await asyncio.to_thread(self.store.load, DREvent, work.dr_event_id)).state
@@ -64,13 +64,14 @@ class CallbackCalls:
         elif await self._concluded(work, dr_event):
             await item.done()
         elif waited_s(item.deliveries - 2) >= GIVE_UP_AFTER_S:
-            # Due to be given up some deliveries ago, and each ended its worker: not called again.
+            # It was due to be given up some deliveries ago, and each delivery ended its worker: do not call
+            # again.
             await self._give_up(work, dr_event, item, "its worker ended each time it was told")
         else:
             await self._tell(work, dr_event, item)
 
     async def _concluded(self, work: CallbackWork, dr_event: DREventState) -> bool:
-        """Delivered, or given up under this very message; one that a person replays is open again."""
+        """Whether it was delivered, or given up under this very message. A replayed callback is open again."""
         status = dr_event.callbacks[str(work.callback_id)]
         if status != "undeliverable":
             return status == "delivered"
@@ -84,7 +85,7 @@ class CallbackCalls:
         in_flight = f"{work.kind} {work.callback_id}"
         self.reached("notify.before_call", in_flight)
         try:
-            told = await self.notifier.tell(
+            told = await self.notifier.send(
                 dr_event.utility_id, work.url, work.body, work.callback_id, work.trace_id
             )
         except (CallbackRefused, CallbackAddressRefused) as refusal:
@@ -94,7 +95,7 @@ class CallbackCalls:
                 await self._give_up(work, dr_event, item, failure.reason)
             else:
                 log.info("callback failed; trying again", callback=in_flight, why=failure.reason)
-                await item.again_after(self._pause_wall_s(item.deliveries))
+                await item.redeliver_after(self._pause_wall_s(item.deliveries))
         else:
             self.reached("notify.after_call", in_flight)
             await self._delivered(work, dr_event, item, told)
@@ -102,7 +103,7 @@ class CallbackCalls:
             await item.done()
 
     async def _delivered(
-        self, work: CallbackWork, dr_event: DREventState, item: WorkItem, told: Told
+        self, work: CallbackWork, dr_event: DREventState, item: WorkItem, told: CallbackAccepted
     ) -> None:
         command = RecordCallbackDelivered(
             dr_event_id=work.dr_event_id,
@@ -116,7 +117,7 @@ class CallbackCalls:
         await asyncio.to_thread(self.alerts.clear, ALERT, subject, at=self.clock.now())
 
     async def _give_up(self, work: CallbackWork, dr_event: DREventState, item: WorkItem, reason: str) -> None:
-        """Park it, tell the operators, record that the utility was not told."""
+        """Park the callback, raise the alert, and record that the utility did not receive it."""
         subject = alert_subject(dr_event.utility_id, work.callback_id)
         await self._park(dead_letter_id(work), subject, reason, item.body)
         await self._alert(subject, f"{work.kind} after {item.deliveries} tries: {reason}")
@@ -131,7 +132,7 @@ class CallbackCalls:
         await item.done()
 
     async def park_poison(self, item: WorkItem, subject: str, reason: str) -> None:
-        """Park a message that is no callback of ours."""
+        """Park a message that is not a callback."""
         await self._park(uuid5(DEAD_LETTER_IDS, item.body.hex()), subject, reason, item.body)
         await self._alert(subject, reason)
         await item.done()
@@ -166,21 +167,22 @@ class CallbackCalls:
 
 
 def backoff_s(deliveries: int) -> float:
-    """Clock seconds from that delivery to the next: 5 s, doubling up to a quarter of an hour."""
+    """Clock seconds from that delivery to the next: 5 s, doubling up to 15 minutes."""
     return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(deliveries - 1, 30))
 
 
 def waited_s(deliveries: int) -> float:
     """Clock seconds of pauses before that delivery.
 
-    Counted in deliveries, not from the recorded intent: time in which no worker ran is no try, and a replay has its
-    whole time again.
+    Computed from the number of deliveries, not from the time of the recorded intent: time without a running
+    worker does not count as a try, and a replay starts again from zero.
     """
     return sum(backoff_s(earlier) for earlier in range(1, deliveries))
 
 
 def dead_letter_id(work: CallbackWork) -> UUID:
-    """One for each time it was asked for: the intent, and every replay, which is caused by its dead letter."""
+    """A different id for each issue of the callback: the intent, and every replay, which is caused by its
+    dead letter."""
     return uuid5(work.callback_id, f"dead-letter:{work.causation_id}")
 
 

@@ -158,12 +158,12 @@ def settle_us(database: Database, meters: int, facilities: int) -> tuple[float, 
                 ],
             )
         clock.at = start + timedelta(minutes=6)  # what came before the quarter-hour is none of it
-        while rollups.settle(0, limit=200).quarters:
+        while rollups.finalize(0, limit=200).quarters:
             pass
         clock.at = start + timedelta(minutes=21)
         pids = postgres_pids(database)
         before, own = cpu_s(pids), time.process_time()
-        while rollups.settle(0, limit=200).quarters:
+        while rollups.finalize(0, limit=200).quarters:
             pass
         readings = facilities * meters * 60
         return (time.process_time() - own) / readings * 1e6, (cpu_s(pids) - before) / readings * 1e6

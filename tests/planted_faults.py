@@ -12,11 +12,11 @@ from uuid import UUID
 
 import msgspec
 
-from application.command_bus.bus import Asked, CommandBus, Outcome
+from application.command_bus.bus import CommandBus, CommandRequest, Outcome
 from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import AttemptBmsCommand
 from application.commands.dispatch_batch import AttemptBmsCommands
-from application.ports.callback import Told, UtilityNotifier
+from application.ports.callback import CallbackAccepted, UtilityNotifier
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import (
     BmsConnection,
@@ -74,7 +74,7 @@ class RestoreSkippingControl(ResendingControl):
 class OneByOneBus(CommandBus):
     """Handles batched commands one by one, so that a fault in `handle` affects them too."""
 
-    def handle_all(self, asked: Sequence[Asked]) -> list[Outcome]:
+    def handle_all(self, asked: Sequence[CommandRequest]) -> list[Outcome]:
         return [self.outcome_of(one) for one in asked]
 
 
@@ -93,8 +93,10 @@ class LosingNotifier:
     def __init__(self, notifier: UtilityNotifier) -> None:
         self._notifier = notifier
 
-    async def tell(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Told:
-        return Told(status_code=200)
+    async def send(
+        self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str
+    ) -> CallbackAccepted:
+        return CallbackAccepted(status_code=200)
 
     async def aclose(self) -> None:
         await self._notifier.aclose()

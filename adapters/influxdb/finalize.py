@@ -21,7 +21,7 @@ from adapters.influxdb.rollup_rows import (
     stored_rollups,
 )
 from application.ports.telemetry.progress import Correction, PartitionProgress, Quarter
-from application.ports.telemetry.rollups import Settled
+from application.ports.telemetry.rollups import FinalizeResult
 from domain.telemetry.facility_rollups import HOUR_S, LATE_AFTER, SETTLED_AFTER
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
 from domain.telemetry.minute_ranges import MINUTE_S, MINUTES
@@ -31,11 +31,11 @@ Old = dict[Quarter, StoredRollup]
 
 def settle_quarters(
     connection: InfluxConnection, progress: PartitionProgress, *, at: datetime, limit: int
-) -> Settled:
+) -> FinalizeResult:
     """At most `limit` of the partition's that are due: rows first, which may be written twice, then the word of it."""
     due = progress.due(at - SETTLED_AFTER, limit=limit)
     if not due:
-        return Settled()
+        return FinalizeResult()
     found = computed(connection, due)
     old = _old(connection, due)
     # Fewer readings than were seen before: retention took them, and what they made stays.
@@ -45,9 +45,9 @@ def settle_quarters(
     connection.write(ROLLUPS, [line for n in kept for line in _minutes(found, n, is_first=due[n] not in old)])
     connection.write(ROLLUPS, _hours(connection, list(new.values())))
     corrected = [c for rollup in new.values() if (c := _correction(rollup, old, at)) is not None]
-    progress.settled(due, corrected, at=at)
-    progress.note(_outdated(connection, new, old))
-    return Settled(quarters=len(due), corrected=len(corrected))
+    progress.finalized(due, corrected, at=at)
+    progress.mark_dirty(_outdated(connection, new, old))
+    return FinalizeResult(quarters=len(due), corrected=len(corrected))
 
 
 def _old(connection: InfluxConnection, quarters: Sequence[Quarter]) -> Old:

@@ -17,7 +17,7 @@ from adapters.influxdb.raw_readings import last_values, lines_of, new_to, newest
 from adapters.influxdb.rollup_rows import columns_of, hour_of, hour_row, says_anything, stored_rollups
 from application.ports.clock import Clock
 from application.ports.telemetry.progress import Quarter, TelemetryProgress
-from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, Settled
+from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, FinalizeResult
 from application.ports.telemetry.store import CurrentValue, ImportedIntervals, ImportOutcome, MeterValue
 from domain.telemetry.facility_rollups import HOUR_S, LOOK_AHEAD_S, RollupSeries
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER, interval_start
@@ -57,7 +57,7 @@ class InfluxTelemetryStore:
             new = new_to(self._influx, kept)
             self._influx.write(RAW, lines_of(new))
             # Of all, not of the new ones alone: the last try may have stored them and told nobody.
-            progress.note(_touched(kept))
+            progress.mark_dirty(_touched(kept))
             progress.move(stream_seq)
         return len(new)
 
@@ -152,7 +152,7 @@ class InfluxTelemetryStore:
         inside = sorted(s for s in rows if window.starts_at <= s <= last and says_anything(rows[s]))
         return RollupSeries(facility_id, step_s, tuple(inside), columns_of([rows[s] for s in inside]))
 
-    def settle(self, partition: int, *, limit: int) -> Settled:
+    def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
         with self._progress.moving(partition) as progress:
             return settle_quarters(self._influx, progress, at=self._clock.now(), limit=limit)
 
@@ -163,7 +163,7 @@ class InfluxTelemetryStore:
         self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
     ) -> ComputedQuarters | None:
         """What has news in it among the quarter-hours that start in a time; None where nothing has."""
-        news = self._progress.unsettled(facility_ids, starts_from, ends_at)
+        news = self._progress.dirty_quarters(facility_ids, starts_from, ends_at)
         return computed(self._influx, news) if news else None
 
     def _stored(self, facility_ids: Sequence[str], window: TimeWindow) -> StoredIntervals:

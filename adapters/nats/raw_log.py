@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
 from adapters.nats.telemetry_stream import STREAM, consumer_of, subject_of
-from application.ports.raw_archive.telemetry_log import RawMessage, Waiting
+from application.ports.raw_archive.telemetry_log import PartitionBacklog, RawMessage
 from application.ports.telemetry.stream import StreamUnavailable
 
 _ANSWER_WITHIN_S = 5.0
@@ -68,12 +68,12 @@ class NatsRawLog:
             raise StreamUnavailable("NATS does not say when the telemetry log was made")
         return f"{created.astimezone(UTC):%Y%m%dT%H%M%S%f}"
 
-    async def waiting(self, partition: int, after_seq: int) -> Waiting | None:
+    async def waiting(self, partition: int, after_seq: int) -> PartitionBacklog | None:
         with _named():
             oldest_at = await self._first_at(partition, after_seq)
             if oldest_at is None:
                 return None
-            return Waiting(max(1, await self._left_now(partition, after_seq)), oldest_at)
+            return PartitionBacklog(max(1, await self._left_now(partition, after_seq)), oldest_at)
 
     async def oldest_unprocessed(self, partition: int) -> datetime | None:
         with _named():

@@ -142,7 +142,7 @@ class NatsTelemetryStream:
             self._inboxes[partition] = PullInbox(self._client, STREAM, consumer_of(partition), partition)
         return self._inboxes[partition]
 
-    async def let_go(self, partition: int) -> None:
+    async def stop_consuming(self, partition: int) -> None:
         inbox = self._inboxes.pop(partition, None)
         if inbox is not None:
             with _named():
@@ -165,11 +165,11 @@ class NatsTelemetryStream:
                 await self._client.publish(batch.reply_to, b"+ACK")
         await self.acknowledge(last)  # what went over the same connection before it has arrived as well
 
-    async def still_working(self, batch: StreamedBatch) -> None:
+    async def extend_lease(self, batch: StreamedBatch) -> None:
         with _named():
             await self._client.publish(batch.reply_to, b"+WPI")
 
-    async def hand_back(self, batch: StreamedBatch) -> None:
+    async def return_batch(self, batch: StreamedBatch) -> None:
         with _named():
             await self._client.publish(batch.reply_to, b"-NAK")
 

@@ -58,11 +58,11 @@ class NatsWorkItem:
         except _FAILURES as error:
             raise WorkQueueUnavailable(f"the acknowledgement was not confirmed: {error}") from error
 
-    async def still_working(self) -> None:
+    async def extend_lease(self) -> None:
         with contextlib.suppress(*_FAILURES):  # the next one, or a redelivery, makes up for it
             await self.message.in_progress()
 
-    async def again_after(self, wall_s: float) -> None:
+    async def redeliver_after(self, wall_s: float) -> None:
         with contextlib.suppress(*_FAILURES):  # it comes again by itself once its time is out
             await self.message.nak(delay=wall_s)
 

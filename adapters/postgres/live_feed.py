@@ -20,7 +20,7 @@ from application.ports.live_feed import (
     SERVING,
     LiveEntry,
     LiveLogUnavailable,
-    News,
+    LiveUpdate,
     ReadModelState,
     served_until,
 )
@@ -83,14 +83,14 @@ class PostgresLiveLog:
             )
         )
 
-    def news(self, after: int | None, *, limit: int) -> News:
+    def read_update(self, after: int | None, *, limit: int) -> LiveUpdate:
         with self._connection() as connection:
             rows = {row[0]: row for row in connection.execute(_POSITIONS, (list(SERVING),))}
             head = int(next(iter(connection.execute(_HEAD)))[0])
             states = tuple(_state(name, rows.get(name)) for name in SERVING)
             until = served_until(states, head)
             found = [] if after is None or until <= after else _entries(connection, after, until, limit)
-        return News(head=head, read_models=states, entries=tuple(found))
+        return LiveUpdate(head=head, read_models=states, entries=tuple(found))
 
     def entries(self, after: int, until: int, *, limit: int) -> list[LiveEntry]:
         with self._connection() as connection:

@@ -24,7 +24,7 @@ class PostgresRawArchiveProgress:
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
 
-    def tell(self, progress: ArchiveProgress) -> None:
+    def report(self, progress: ArchiveProgress) -> None:
         with operations_connection(self._pool) as connection:
             connection.execute(_UPSERT, msgspec.structs.astuple(progress))
 
@@ -39,9 +39,9 @@ class PostgresRawArchiveProgress:
                 archived_through=archived_through.astimezone(UTC),
                 waiting=waiting,
                 objects=objects,
-                told_at=told_at.astimezone(UTC),
+                reported_at=reported_at.astimezone(UTC),
             )
-            for partition, log_id, stream_seq, archived_through, waiting, objects, told_at in rows
+            for partition, log_id, stream_seq, archived_through, waiting, objects, reported_at in rows
         ]
 
     def archived_through(self) -> datetime | None:

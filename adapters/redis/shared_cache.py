@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from adapters.resilience import BreakerOpen, guarded, loop_time
 from application.circuit_breaker import BreakerState, CircuitBreaker
-from application.ports.shared_cache import CacheUnavailable, Taken, Turn
+from application.ports.shared_cache import CacheUnavailable, RateLimitedGet, RateLimitedResult
 
 log = structlog.get_logger("cache")
 
@@ -66,7 +66,9 @@ class RedisSharedCache:
             found = await self._redis.mget([_NAMESPACE + key for key in keys])
         return cast("list[bytes | None]", found)
 
-    async def take_turns(self, turns: Sequence[Turn], *, every_wall_s: float) -> list[Taken]:
+    async def get_rate_limited(
+        self, turns: Sequence[RateLimitedGet], *, every_wall_s: float
+    ) -> list[RateLimitedResult]:
         if not turns:
             return []
         keys = [name for turn in turns for name in (_TURNS + turn.caller, _NAMESPACE + turn.key)]
@@ -74,13 +76,13 @@ class RedisSharedCache:
             packed = await self._take_turns(keys=keys, args=[max(1, int(every_wall_s * 1000))])
         return list(_unpacked(cast("bytes", packed)))
 
-    async def put_many(self, answers: Mapping[str, bytes], *, kept_wall_s: float) -> None:
+    async def put_many(self, answers: Mapping[str, bytes], *, ttl_wall_s: float) -> None:
         if not answers:
             return
         with self._guarded():
             pipeline = self._redis.pipeline(transaction=False)
             for key, answer in answers.items():
-                pipeline.set(_NAMESPACE + key, answer, px=max(1, int(kept_wall_s * 1000)))
+                pipeline.set(_NAMESPACE + key, answer, px=max(1, int(ttl_wall_s * 1000)))
             await pipeline.execute()
 
     async def aclose(self) -> None:
@@ -100,13 +102,13 @@ class RedisSharedCache:
             raise CacheUnavailable(f"the cache: {type(error).__name__}: {error}") from error
 
 
-def _unpacked(packed: bytes) -> Iterator[Taken]:
+def _unpacked(packed: bytes) -> Iterator[RateLimitedResult]:
     place = 0
     while place < len(packed):
         wait_ms, length = _TAKEN.unpack_from(packed, place)
         place += _TAKEN.size
         end = place + max(0, length)
-        yield Taken(wait_ms / 1000, packed[place:end] if length >= 0 else None)
+        yield RateLimitedResult(wait_ms / 1000, packed[place:end] if length >= 0 else None)
         place = end
 
 

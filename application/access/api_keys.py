@@ -1,6 +1,6 @@
-"""API keys as they are issued and recognised: `gpk_<id>_<secret>`.
+"""Issuing and checking API keys: `gpk_<id>_<secret>`.
 
-The secret is 32 random bytes, so that its plain SHA-256 gives nothing away and is quick to compare.
+The secret is 32 random bytes, so a plain SHA-256 protects it and is fast to compare.
 """
 
 import base64
@@ -19,11 +19,11 @@ SECRET_BYTES, ID_BYTES = 32, 6
 
 
 class InvalidApiKeyScope(ValueError):
-    """The role, utility and facility of a key do not go together."""
+    """The role, utility and facility of a key do not fit together."""
 
 
 class IssuedApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A new key and the text its holder sends; that text is never to be had again."""
+    """A new key and the token that its holder sends. The token is not stored and cannot be shown again."""
 
     api_key: ApiKey
     token: str
@@ -38,7 +38,7 @@ def issue(
     at: datetime,
     entropy: bytes,
 ) -> IssuedApiKey:
-    """Make and keep a new key out of `entropy` (SECRET_BYTES + ID_BYTES random bytes).
+    """Create and store a new key from `entropy` (SECRET_BYTES + ID_BYTES random bytes).
 
     Raises InvalidApiKeyScope, ApiKeyTaken or ApiKeysUnavailable.
     """
@@ -53,7 +53,7 @@ def issue(
 
 
 def parse_token(token: str) -> tuple[str, str] | None:
-    """The id and the secret in a token; None where it is no token of ours."""
+    """The id and the secret in a token; None where it is not a token of this format."""
     prefix, _, rest = token.partition("_")
     key_id, separator, secret = rest.partition("_")
     if prefix != PREFIX or not separator or not secret or len(token) > 200:
@@ -62,7 +62,7 @@ def parse_token(token: str) -> tuple[str, str] | None:
 
 
 def is_genuine(stored: StoredApiKey, secret: str) -> bool:
-    """Whether `secret` is the one of that key, which is not revoked; in constant time."""
+    """Whether `secret` belongs to that key and the key is not revoked; in constant time."""
     same = hmac.compare_digest(stored.secret_hash, hash_secret(secret))
     return same and stored.api_key.revoked_at is None
 

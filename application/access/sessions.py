@@ -1,4 +1,4 @@
-"""The tokens of sessions: `gps_<secret>`, 32 random bytes, of which the store has the SHA-256 alone."""
+"""Session tokens: `gps_<secret>` with 32 random bytes. The store holds only the SHA-256."""
 
 import base64
 import hashlib
@@ -8,20 +8,21 @@ SECRET_BYTES = 32
 TOKEN_LENGTH = len(PREFIX) + 43
 LASTS_S = 8 * 3_600.0
 MOST_OF_A_KEY = 1_000
-"""Many people may sign in with one key; beyond this the oldest is signed out."""
+"""Many people may sign in with one key. Beyond this number the oldest session ends."""
 
 
 def new_token(entropy: bytes) -> str:
-    """Out of SECRET_BYTES random bytes."""
+    """A new token from SECRET_BYTES random bytes."""
     if len(entropy) != SECRET_BYTES:
         raise ValueError(f"give {SECRET_BYTES} random bytes, not {len(entropy)}")
     return PREFIX + base64.urlsafe_b64encode(entropy).rstrip(b"=").decode()
 
 
 def token_hash(token: str) -> bytes | None:
-    """What a token is found by; None where it is no token of ours.
+    """The hash that a token is looked up by; None where it is not a token of this format.
 
-    A look-up by it tells nothing in time: whoever can choose a hash cannot choose the token that has it.
+    The look-up leaks nothing by its timing: a caller who can choose a hash cannot choose the token that has
+    it.
     """
     if len(token) != TOKEN_LENGTH or not token.startswith(PREFIX) or not token.isascii():
         return None

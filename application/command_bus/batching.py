@@ -1,7 +1,7 @@
-"""Commands of one process that are given at the same moment, carried out together.
+"""Batching of commands that are given at the same moment in one process.
 
-A thread for each would have the interpreter handed from one to the other all the time, and each would read for itself.
-A command that is given alone waits for nothing; what is given while others are carried out is the next batch.
+A thread for each command would cost constant thread switches, and each thread would load aggregates for
+itself. A single command does not wait. Commands that arrive while a batch runs form the next batch.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any
 
 import msgspec
 
-from application.command_bus.bus import Asked, CommandBus, Outcome
+from application.command_bus.bus import CommandBus, CommandRequest, Outcome
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 
-MOST_TOGETHER = 100
+MAX_BATCH_SIZE = 100
 
 
 class CommandBatcher:
-    """`CommandBus.handle`, to be awaited."""
+    """An awaitable `CommandBus.handle`."""
 
     def __init__(self, bus: CommandBus) -> None:
         self._bus = bus
-        self._waiting: list[tuple[Asked, asyncio.Future[Outcome]]] = []
+        self._waiting: list[tuple[CommandRequest, asyncio.Future[Outcome]]] = []
         self._work: asyncio.Task[None] | None = None
 
     async def handle(
@@ -30,23 +30,23 @@ class CommandBatcher:
     ) -> Any:
         """The reply. Raises what `CommandBus.handle` raises."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((Asked(command, context, key), future))
+        self._waiting.append((CommandRequest(command, context, key), future))
         if self._work is None or self._work.done():
-            self._work = asyncio.create_task(self._carry_out())
+            self._work = asyncio.create_task(self._run())
         outcome = await future
         if outcome.error is not None:
             raise outcome.error
         return outcome.reply
 
-    async def _carry_out(self) -> None:
+    async def _run(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+            batch, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
             try:
-                outcomes = await asyncio.to_thread(self._bus.handle_all, [asked for asked, _ in batch])
-            except Exception as error:  # noqa: BLE001 - raised where the commands were given
+                outcomes = await asyncio.to_thread(self._bus.handle_all, [request for request, _ in batch])
+            except Exception as error:  # noqa: BLE001 - raised at the callers of the commands
                 outcomes = [Outcome(error=error) for _ in batch]
             except BaseException:
-                # This process ends: nobody waits for ever for what will not be carried out.
+                # The process ends: cancel every future, so that no caller waits for ever.
                 for _, future in [*batch, *self._waiting]:
                     future.cancel()
                 self._waiting.clear()

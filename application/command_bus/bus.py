@@ -1,7 +1,7 @@
 """The command bus: one call per command, with tracing, correlation, idempotency and retry on version conflict.
 
-A handler decides on aggregates and returns a Decision; the bus saves it, and the reply under the idempotency
-key, in one transaction. On a version conflict the whole handler runs again on fresh aggregates.
+A handler decides on aggregates and returns a Decision. The bus saves the decision, with the reply under the
+idempotency key, in one transaction. On a version conflict the whole handler runs again on fresh aggregates.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from application.command_bus.decision_context import CommandContext, Decision, DecisionContext, IdempotencyKey
-from application.command_bus.prefetch import ReadAhead, streams_of
+from application.command_bus.prefetch import PrefetchedStreams, streams_to_load
 from application.commands.dr_event import DREventCommand
 from application.ports.clock import Clock
 from application.ports.event_store.event_store import (
@@ -39,11 +39,11 @@ TReply = TypeVar("TReply")
 
 
 class IdempotencyMismatch(ValueError):
-    """The key was used before with another body."""
+    """The idempotency key was used before with another body."""
 
 
 class TooManyConflicts(RuntimeError):
-    """A command kept losing races; nothing was saved. Try again."""
+    """A command lost every race against other saves. Nothing was saved. Try again."""
 
 
 class UnhandledCommand(LookupError):
@@ -51,8 +51,8 @@ class UnhandledCommand(LookupError):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A command as `CommandBus.handle` takes it."""
+class CommandRequest:
+    """The arguments of one `CommandBus.handle`."""
 
     command: msgspec.Struct
     context: CommandContext
@@ -60,14 +60,14 @@ class Asked:
 
 
 class Outcome(NamedTuple):
-    """The reply, or what would have been raised."""
+    """The reply of a command, or the error that it raised."""
 
     reply: Any = None
     error: Exception | None = None
 
 
 class CommandBus:
-    """Runs commands through the table of handlers."""
+    """Runs each command through its handler and saves the decision."""
 
     def __init__(
         self,
@@ -114,72 +114,76 @@ class CommandBus:
             return decision.reply
         raise TooManyConflicts(f"{type(command).__name__} lost {MAX_ATTEMPTS} races; try again")
 
-    def handle_all(self, asked: Sequence[Asked]) -> list[Outcome]:
-        """Each as by `handle`, and whatever becomes of the others; read together, and saved together.
+    def handle_all(self, requests: Sequence[CommandRequest]) -> list[Outcome]:
+        """Handle each request like `handle`, independently of the others, with shared loads and shared saves.
 
-        For commands that were given at the same moment: none of them sees what another of them did.
+        The requests are concurrent: none of them sees the effects of another.
         """
         try:
-            found = self._decided(asked)
+            results = self._decide_all(requests)
         except EventStoreUnavailable as error:
-            return [Outcome(error=EventStoreUnavailable(str(error))) for _ in asked]
-        outcomes = {number: one for number, one in found.items() if isinstance(one, Outcome)}
-        decisions = {number: one for number, one in found.items() if isinstance(one, Decision)}
-        savings = [_saving(asked[number], decision) for number, decision in decisions.items()]
-        refusals = self._store.save_each(savings)
+            return [Outcome(error=EventStoreUnavailable(str(error))) for _ in requests]
+        outcomes = {number: one for number, one in results.items() if isinstance(one, Outcome)}
+        decisions = {number: one for number, one in results.items() if isinstance(one, Decision)}
+        saves = [_save_request(requests[number], decision) for number, decision in decisions.items()]
+        refusals = self._store.save_each(saves)
         for (number, decision), refusal in zip(decisions.items(), refusals, strict=True):
             if refusal is None:
                 outcomes[number] = Outcome(decision.reply)
             elif not isinstance(refusal, VersionConflict | IdempotencyKeyTaken):
                 outcomes[number] = Outcome(error=refusal)
-        return [outcomes.get(number) or self.outcome_of(one) for number, one in enumerate(asked)]
+        return [outcomes.get(number) or self.outcome_of(one) for number, one in enumerate(requests)]
 
-    def outcome_of(self, asked: Asked) -> Outcome:
-        """`handle`, with what it raises as a value."""
+    def outcome_of(self, request: CommandRequest) -> Outcome:
+        """Call `handle` and return what it raises as a value."""
         try:
-            return Outcome(self.handle(asked.command, asked.context, key=asked.key))
-        except Exception as error:  # noqa: BLE001 - raised where that command was given
+            return Outcome(self.handle(request.command, request.context, key=request.key))
+        except Exception as error:  # noqa: BLE001 - raised at the caller of that command
             return Outcome(error=error)
 
-    def _decided(self, asked: Sequence[Asked]) -> dict[int, Outcome | Decision]:
-        """By number, without those that have to be handled by themselves, after the others.
+    def _decide_all(self, requests: Sequence[CommandRequest]) -> dict[int, Outcome | Decision]:
+        """Results by number. Requests that must be handled one by one afterwards are left out.
 
         Raises EventStoreUnavailable.
         """
-        ahead = ReadAhead(self._store, [one.command for one in asked])
-        known = self._replies([_scoped(one.key) for one in asked if one.key is not None])
-        found: dict[int, Outcome | Decision] = {}
+        streams = PrefetchedStreams(self._store, [one.command for one in requests])
+        replies = self._stored_replies([_scoped(one.key) for one in requests if one.key is not None])
+        results: dict[int, Outcome | Decision] = {}
         written: set[UUID | None] = set()
-        for number, one in enumerate(asked):
-            stream = next(iter(streams_of(one.command)), None)
+        for number, one in enumerate(requests):
+            stream = next(iter(streams_to_load(one.command)), None)
             if stream is None or stream not in written:
-                found[number] = self._tried(one, ahead, known)
+                results[number] = self._decide(one, streams, replies)
             written.add(stream)
         # No domain events: a request with the same key may have been saved since the look-up. Its reply counts.
         unsaved = [
             (number, _scoped(key))
-            for number, one in found.items()
+            for number, one in results.items()
             if isinstance(one, Decision)
-            and (key := asked[number].key) is not None
+            and (key := requests[number].key) is not None
             and _record(key, one) is None
         ]
-        twins = self._replies([scoped for _, scoped in unsaved])
+        later_replies = self._stored_replies([scoped for _, scoped in unsaved])
         for number, scoped in unsaved:
-            if scoped in twins:
-                del found[number]
-        return found
+            if scoped in later_replies:
+                del results[number]
+        return results
 
-    def _replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+    def _stored_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
         return self._store.find_replies(keys) if keys else {}
 
-    def _tried(
-        self, asked: Asked, streams: EventStreams, known: Mapping[ScopedKey, IdempotencyRecord]
+    def _decide(
+        self,
+        request: CommandRequest,
+        streams: EventStreams,
+        replies: Mapping[ScopedKey, IdempotencyRecord],
     ) -> Outcome | Decision:
         try:
-            if asked.key is not None and (record := known.get(_scoped(asked.key))) is not None:
-                return Outcome(_decode_reply(record, asked.key, None))
-            return self._handler(asked.command)(asked.command, self._decision_context(asked.context, streams))
-        except Exception as error:  # noqa: BLE001 - raised where that command was given
+            if request.key is not None and (stored := replies.get(_scoped(request.key))) is not None:
+                return Outcome(_decode_reply(stored, request.key, None))
+            context = self._decision_context(request.context, streams)
+            return self._handler(request.command)(request.command, context)
+        except Exception as error:  # noqa: BLE001 - raised at the caller of that command
             return Outcome(error=error)
 
     def _stored_reply(self, key: IdempotencyKey | None) -> IdempotencyRecord | None:
@@ -199,8 +203,8 @@ def _scoped(key: IdempotencyKey) -> ScopedKey:
     return key.scope, key.key
 
 
-def _saving(asked: Asked, decision: Decision) -> SaveRequest:
-    return SaveRequest(decision.aggregates, _record(asked.key, decision), _bounds(asked.command))
+def _save_request(request: CommandRequest, decision: Decision) -> SaveRequest:
+    return SaveRequest(decision.aggregates, _record(request.key, decision), _bounds(request.command))
 
 
 def _bounds(command: msgspec.Struct) -> SaveBounds:
@@ -208,7 +212,10 @@ def _bounds(command: msgspec.Struct) -> SaveBounds:
 
 
 def _record(key: IdempotencyKey | None, decision: Decision) -> IdempotencyRecord | None:
-    """A key is stored only with the domain events that it stands for; a decision without any may be made again."""
+    """The record to store with the domain events; None without a key or without domain events.
+
+    A decision without domain events may be made again, so its key is not stored.
+    """
     if key is None or not any(aggregate.pending_events for aggregate in decision.aggregates):
         return None
     return IdempotencyRecord(
@@ -217,8 +224,8 @@ def _record(key: IdempotencyKey | None, decision: Decision) -> IdempotencyRecord
 
 
 def _decode_reply(
-    known: IdempotencyRecord, key: IdempotencyKey | None, reply_type: type[TReply] | None
+    stored: IdempotencyRecord, key: IdempotencyKey | None, reply_type: type[TReply] | None
 ) -> TReply | Any:
-    if key is not None and known.body_hash != key.body_hash:
+    if key is not None and stored.body_hash != key.body_hash:
         raise IdempotencyMismatch(f"the key {key.key!r} was used before with another body; use a new key")
-    return json_decoder(cast("type[Any]", reply_type or Any)).decode(known.reply)
+    return json_decoder(cast("type[Any]", reply_type or Any)).decode(stored.reply)

@@ -1,4 +1,4 @@
-"""What a handler works with: the moment, the provenance, and the aggregates it may load."""
+"""The context of a decision: the time, the provenance, and the aggregates that a handler may load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from domain.program import Program
 
 
 class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a command comes from; it becomes the provenance of what it causes."""
+    """The origin of a command; it becomes the provenance of its domain events."""
 
     correlation_id: UUID
     causation_id: UUID
@@ -34,7 +34,7 @@ class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
-    """(utility, route) as scope, the caller's key, and a hash of the body."""
+    """An idempotency key: (utility, route) as scope, the caller's key, and a hash of the body."""
 
     scope: str
     key: str
@@ -42,7 +42,7 @@ class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision:
-    """What a handler decided: the aggregates to save together, and the reply."""
+    """The decision of a handler: the aggregates to save together, and the reply."""
 
     def __init__(self, *aggregates: Aggregate[Any], reply: Any = None) -> None:
         self.aggregates: Sequence[Aggregate[Any]] = aggregates
@@ -54,10 +54,10 @@ def _drawn(most_s: int) -> int:
 
 
 class DecisionContext:
-    """Handed to a handler; fresh for each attempt.
+    """The argument of a handler; new for each attempt.
 
-    The moment is taken when it is first asked for, after the aggregates were loaded, so that a decision is not dated
-    before what it rests on.
+    The time is taken at its first use, after the aggregates were loaded, so that a decision is never dated
+    before the facts that it is based on.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class DecisionContext:
         self.forecasts = forecasts
         self.command_sla_s = command_sla_s
         self.draw_s = draw_s
-        """A random whole number of seconds from 0 to the one given; what is drawn is recorded."""
+        """Draws a random whole number of seconds from 0 to its argument. Drawn numbers are recorded."""
         self._clock = clock
         self._context = context
 
@@ -84,7 +84,7 @@ class DecisionContext:
 
     @cached_property
     def provenance(self) -> Provenance:
-        """What every domain event of this decision carries."""
+        """The provenance of every domain event of this decision."""
         context = self._context
         return Provenance(
             correlation_id=context.correlation_id,
@@ -99,7 +99,7 @@ class DecisionContext:
         return self._load(Facility, facility_stream_id(facility_id))
 
     def facilities(self, facility_ids: Iterable[str]) -> dict[str, Facility]:
-        """Those that are known, in the order asked, as they stood together at one moment."""
+        """The facilities that exist, in the order given, all loaded at one moment."""
         by_stream = {facility_stream_id(facility_id): facility_id for facility_id in facility_ids}
         found = self.store.load_many(Facility, list(by_stream))
         return {by_stream[stream_id]: facility for stream_id, facility in found.items()}
@@ -123,7 +123,7 @@ class DecisionContext:
         return found
 
     def dispatches(self, dr_event_id: UUID, facility_ids: Iterable[str]) -> dict[str, Dispatch]:
-        """Facility -> its dispatch, in the order asked, as they stood together at one moment.
+        """The dispatch of each facility, in the order given, all loaded at one moment.
 
         Raises UnknownDispatch where one is missing.
         """

@@ -1,4 +1,4 @@
-"""What the handlers of commands that are given together will ask for, read together."""
+"""Prefetching of the aggregates that the handlers of a batch of commands will load."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from domain.event_sourcing.aggregate import Aggregate
 from domain.identifiers import dispatch_id, facility_stream_id
 
 
-def streams_of(command: msgspec.Struct) -> tuple[UUID, ...]:
-    """What its handler will load, as far as that can be told: first the stream that it writes to."""
+def streams_to_load(command: msgspec.Struct) -> tuple[UUID, ...]:
+    """The streams that the command's handler will load, as far as they are certain; the first is the one it
+    writes to."""
     if not isinstance(command, DispatchCommand):
         return ()
     streams = dispatch_id(command.dr_event_id, command.facility_id), command.dr_event_id
@@ -25,14 +26,15 @@ def streams_of(command: msgspec.Struct) -> tuple[UUID, ...]:
     return streams
 
 
-class ReadAhead:
-    """EventStreams. What was not read ahead is asked of the store."""
+class PrefetchedStreams:
+    """EventStreams over prefetched aggregates. Other streams are loaded from the store."""
 
     def __init__(self, store: EventStreams, commands: Sequence[msgspec.Struct]) -> None:
-        """Raises EventStoreUnavailable. Where one of the streams cannot be read, each command asks for its own."""
+        """Prefetch the streams of `commands`. Raises EventStoreUnavailable. If one of the streams is
+        unreadable, nothing is prefetched and each command loads its own."""
         self._store = store
         self._aggregates: Mapping[UUID, Aggregate[Any]] = {}
-        streams = {stream: None for command in commands for stream in streams_of(command)}
+        streams = {stream: None for command in commands for stream in streams_to_load(command)}
         if streams:
             try:
                 self._aggregates = store.load_many(Aggregate, list(streams))

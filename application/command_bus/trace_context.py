@@ -1,4 +1,4 @@
-"""What a caller or a device says of the trace that it is part of: a `traceparent` of W3C Trace Context, level 1."""
+"""Parsing of a `traceparent` (W3C Trace Context, level 1) from a caller or a device."""
 
 import re
 
@@ -6,13 +6,14 @@ _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-(?P<parent_id>[0-9a-f]{16})-[0-9a-f]{2}(-[\x21-\x7e]*)?"
 )
 USUAL_CHARACTERS = 55
-"""Of version 00: no more and no fewer."""
+"""The exact length of version 00."""
 MOST_CHARACTERS = 512
-"""Later versions may say more behind a dash: it is not kept without end."""
+"""Later versions may append more after a dash; the length is limited."""
 
 
 def trace_id_in(traceparent: str) -> str | None:
-    """32 hexadecimal digits; None where it is none of W3C's (all zeros are no id)."""
+    """The trace id, 32 hexadecimal digits; None where the text is not a valid `traceparent` (an id of zeros
+    is invalid)."""
     match = _TRACEPARENT.fullmatch(traceparent)
     if match is None or len(traceparent) > MOST_CHARACTERS:
         return None

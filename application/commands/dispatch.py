@@ -21,7 +21,8 @@ class PrepareDispatch(DispatchCommand, frozen=True, kw_only=True):
 
 
 class CommitDispatch(DispatchCommand, frozen=True, kw_only=True):
-    """Request the commit of every zone if the DR event is active; abort it if that was cancelled."""
+    """Request the commit of every zone if the DR event is active; abort the dispatch if the DR event was
+    cancelled."""
 
 
 class RestoreDispatch(DispatchCommand, frozen=True, kw_only=True):
@@ -33,14 +34,14 @@ class AbortDispatch(DispatchCommand, frozen=True, kw_only=True):
 
 
 class LeaveDispatch(DispatchCommand, frozen=True, kw_only=True):
-    """The facility leaves the DR event: it is released, or restored at once, and serves no further."""
+    """Remove the facility from the DR event. It is released, or restored at once, and takes no further part."""
 
     cause: LeaveCause
     reason: str
 
 
 class AlignDispatch(DispatchCommand, frozen=True, kw_only=True):
-    """Bring a curtailed building to the plan in force, where that was changed."""
+    """Bring a curtailed building in line with a changed plan."""
 
 
 class CompensateDispatch(DispatchCommand, frozen=True, kw_only=True):
@@ -52,23 +53,23 @@ class RetryRestore(DispatchCommand, frozen=True, kw_only=True):
 
 
 class NoteRestore(DispatchCommand, frozen=True, kw_only=True):
-    """Keep the facility from other DR events while its restore fails, and no longer."""
+    """Exclude the facility from other DR events while its restore fails, and include it again afterwards."""
 
 
 class OverrideForecast(DispatchCommand, frozen=True, kw_only=True):
-    """An operator lets a dispatch go on in spite of a degraded forecast."""
+    """Let a dispatch continue in spite of a degraded forecast, on an operator's decision."""
 
     reason: str
 
 
 class RestoreByHand(DispatchCommand, frozen=True, kw_only=True):
-    """An operator answers for it that a building whose restore fails was restored by whoever is there."""
+    """Record an operator's statement that a building whose restore fails was restored on site."""
 
     reason: str
 
 
 class ReissueBmsCommand(DispatchCommand, frozen=True, kw_only=True):
-    """A person replays a dead-lettered BMS command."""
+    """Issue a dead-lettered BMS command again, on a person's decision."""
 
     command_id: UUID
     reason: str
@@ -94,7 +95,7 @@ class RecordBmsRefusal(DispatchCommand, frozen=True, kw_only=True):
 
 
 class RecordBmsGivenUp(DispatchCommand, frozen=True, kw_only=True):
-    """No outcome could be learned; `was_sent` False says that nothing ever left."""
+    """No outcome could be determined. `was_sent` False: the command was never sent."""
 
     command_id: UUID
     was_sent: bool
@@ -108,13 +109,14 @@ class SeenZone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordZoneStates(DispatchCommand, frozen=True, kw_only=True):
-    """What the BMS says of its zones after the commit."""
+    """The states of the zones that the BMS reported after the commit."""
 
     zones: tuple[SeenZone, ...]
 
 
 class ReconcileDispatch(DispatchCommand, frozen=True, kw_only=True):
-    """What the BMS says of its zones while the DR event runs: drift is recorded, and corrected by a new round.
+    """The states of the zones that the BMS reported while the DR event runs. Drift is recorded and corrected
+    by a new round.
 
     Reply: the ids of the zones that drifted.
     """
@@ -140,19 +142,19 @@ class RecordMeasurement(DispatchCommand, frozen=True, kw_only=True):
     delivered_kw: float
     data_hash: str
     figures_hash: str | None = None
-    """Two measurements with the same one say the same."""
+    """Equal for two measurements with equal figures."""
 
 
 class RecordRemeasurement(RecordMeasurement, frozen=True, kw_only=True):
-    """The same on corrected readings, beside what was measured before."""
+    """A measurement on corrected readings, beside the earlier one."""
 
     figures_hash: str
     corrected_at: datetime
-    """Of the newest correction that it was asked for."""
+    """The time of the newest correction that caused it."""
 
 
 class WithdrawMeasurement(DispatchCommand, frozen=True, kw_only=True):
-    """Corrected readings do not suffice for a measurement any more."""
+    """Corrected readings no longer suffice for a measurement."""
 
     corrected_at: datetime
     reason: str

@@ -1,4 +1,4 @@
-"""What a worker reports of several BMS commands of one dispatch at once; one save for all of them."""
+"""Commands that report several BMS commands of one dispatch at once, in one save."""
 
 from datetime import datetime
 from typing import Literal
@@ -11,21 +11,21 @@ from domain.dispatch import DispatchState, Setpoint
 
 
 class AttemptBmsCommands(DispatchCommand, frozen=True, kw_only=True):
-    """Record that calls are about to be made, one after the other: of those commands that have no outcome, were never
-    attempted and are not too late. Reply: Attempted."""
+    """Record that calls are about to be made, one after the other. Applies to commands without an outcome
+    that were never attempted and are not too late. Reply: Attempted."""
 
     command_ids: tuple[UUID, ...]
 
 
 class Attempted(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose attempt was recorded, and what was known before."""
+    """The recorded attempts, and the state before them."""
 
     before: DispatchState
     command_ids: tuple[UUID, ...]
 
 
 class BmsSuccess(msgspec.Struct, frozen=True, kw_only=True):
-    """One command that the BMS carried out, and how we know."""
+    """One command that the BMS executed, and how its outcome was learned."""
 
     command_id: UUID
     executed_at: datetime
@@ -34,6 +34,6 @@ class BmsSuccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordBmsSuccesses(DispatchCommand, frozen=True, kw_only=True):
-    """In the order in which they were learned."""
+    """The successes in the order in which they were learned."""
 
     successes: tuple[BmsSuccess, ...]

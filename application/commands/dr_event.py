@@ -1,4 +1,4 @@
-"""Commands on DR events, and what the door answers."""
+"""Commands on DR events, and their replies at the webhook."""
 
 from datetime import datetime
 from typing import Literal
@@ -10,7 +10,7 @@ from domain.dr_event import CallbackKind, Notice, Reason, ReplanCause
 
 
 class DREventCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command on a DR event as a whole: what it comes to may name each of its facilities."""
+    """A command on a DR event as a whole. Its domain events may name each of its facilities."""
 
 
 class JudgeNotification(DREventCommand, frozen=True, kw_only=True):
@@ -22,25 +22,25 @@ class JudgeNotification(DREventCommand, frozen=True, kw_only=True):
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer at the door."""
+    """The reply to a notification."""
 
     dr_event_id: UUID
     status: Literal["accepted", "rejected", "already_known", "cancelled"]
-    """`already_known`: that DR event was accepted before, and this notification changes nothing. `cancelled`: the
-    utility has cancelled it, and this notification's number is not higher."""
+    """`already_known`: the DR event was accepted before, and this notification changes nothing. `cancelled`:
+    the utility has cancelled it, and this notification's number is not higher."""
     reasons: tuple[Reason, ...] = ()
     capacity_kw: float = 0.0
     capacity_source: str = ""
     shortfall_kw: float = 0.0
     capacity_degraded_kw: float = 0.0
-    """The part of the capacity that rests on degraded forecasts."""
+    """The part of the capacity that is based on degraded forecasts."""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
-    """The window in force, once accepted: the start may have been drawn, or be now."""
+    """The window in force after acceptance: the start may have been drawn at random, or be now."""
 
 
 class ModifyDREvent(DREventCommand, frozen=True, kw_only=True):
-    """The utility asks for something else; `notice` is whole and carries the number. Reply: Modification."""
+    """The utility changes its request; `notice` is complete and carries the number. Reply: Modification."""
 
     utility_id: str
     utility_event_id: str
@@ -48,15 +48,15 @@ class ModifyDREvent(DREventCommand, frozen=True, kw_only=True):
 
 
 class Modification(msgspec.Struct, frozen=True, kw_only=True):
-    """What a modification came to; of all but `modified` the DR event stands as it was."""
+    """The result of a modification. Unless it is `modified`, the DR event is unchanged."""
 
     dr_event_id: UUID
     status: Literal["modified", "refused", "stale", "repeated", "ended"]
-    """`stale`, `repeated`: the number is lower than, or the same as, the one in force. `ended`: nothing can be changed
-    any more."""
+    """`stale`, `repeated`: the number is lower than, or equal to, the one in force. `ended`: nothing can be
+    changed any more."""
     dr_event_status: str
     modification_number: int
-    """The one in force."""
+    """The number in force."""
     reasons: tuple[Reason, ...] = ()
     capacity_kw: float = 0.0
     capacity_source: str = ""
@@ -85,42 +85,44 @@ class EndDREvent(DREventCommand, frozen=True, kw_only=True):
 
 
 class CompleteDREvent(DREventCommand, frozen=True, kw_only=True):
-    """Close the DR event, if every dispatch is final."""
+    """Complete the DR event, if every dispatch is final."""
 
     dr_event_id: UUID
 
 
 class MeasureDREvent(DREventCommand, frozen=True, kw_only=True):
-    """Add up what was delivered, if every dispatch that ran is measured."""
+    """Sum the delivered energy, if every dispatch that ran is measured."""
 
     dr_event_id: UUID
 
 
 class ReplanDREvent(DREventCommand, frozen=True, kw_only=True):
-    """Change the plan of a DR event that was modified, or that a facility has come back to."""
+    """Change the plan of a DR event that was modified, or that a facility has returned to."""
 
     dr_event_id: UUID
     cause: ReplanCause
 
 
 class ReallocateShortfall(DREventCommand, frozen=True, kw_only=True):
-    """A facility fell out: go on, give its share to the others, or end the batch, as the program says."""
+    """Handle a facility that dropped out: continue, reallocate its share, or end the batch, as the program
+    says."""
 
     dr_event_id: UUID
 
 
 class CancelDREvent(DREventCommand, frozen=True, kw_only=True):
-    """Cancel, by its id; before the start or while it runs. Reply: Cancellation."""
+    """Cancel by DR event id, before the start or while it runs. Reply: Cancellation."""
 
     dr_event_id: UUID
     reason: str
 
 
 class CancelNotifiedDREvent(DREventCommand, frozen=True, kw_only=True):
-    """The utility cancels, by its own id of the event; also one that it has not notified yet. Reply: Cancellation.
+    """Cancel by the utility's own event id, even one that it has not notified yet. Reply: Cancellation.
 
-    A number below the one in force is stale. None: whatever the number in force, it is cancelled; where none is in
-    force yet, every notification that still comes is answered as cancelled, whatever its number.
+    A number below the one in force is stale. Without a number (None) the event is cancelled whatever the
+    number in force. If none is in force yet, every later notification is answered as cancelled, whatever its
+    number.
     """
 
     utility_id: str
@@ -133,16 +135,16 @@ CancellationOutcome = Literal["cancelled", "already_cancelled", "stale", "ended"
 
 
 class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cancellation came to; `status` is that of the DR event."""
+    """The result of a cancellation; `status` is that of the DR event."""
 
     dr_event_id: UUID
     status: str
     outcome: CancellationOutcome = "cancelled"
-    """`ended`: the window was over, nothing is left to cancel. `stale`: a newer modification stands."""
+    """`ended`: the window was over, so nothing is left to cancel. `stale`: a newer modification is in force."""
 
 
 class RequestCallback(DREventCommand, frozen=True, kw_only=True):
-    """Record that the utility is to be told of the DR event's state."""
+    """Record that the utility is to receive a callback with the DR event's state."""
 
     dr_event_id: UUID
     kind: CallbackKind

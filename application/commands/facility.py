@@ -8,7 +8,7 @@ from application.facility.portfolio_entries import FacilityEntry
 
 
 class RegisterFacility(msgspec.Struct, frozen=True, kw_only=True):
-    """Make a facility known as the portfolio states it; repeated, only differences are recorded."""
+    """Register a facility as the portfolio states it. A repeat records only the differences."""
 
     entry: FacilityEntry
 
@@ -23,7 +23,7 @@ class EndMaintenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OptOutFacility(msgspec.Struct, frozen=True, kw_only=True):
-    """The facility will not serve: that DR event, or any (None) until it opts in again. Reply: OptingOut."""
+    """Opt the facility out: of one DR event, or of all (None) until it opts in again. Reply: OptingOut."""
 
     facility_id: str
     dr_event_id: UUID | None = None
@@ -31,7 +31,7 @@ class OptOutFacility(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OptInFacility(msgspec.Struct, frozen=True, kw_only=True):
-    """It serves again, as far as nothing was commanded there yet. Reply: OptingOut."""
+    """Opt the facility in again, as far as nothing was commanded there yet. Reply: OptingOut."""
 
     facility_id: str
     dr_event_id: UUID | None = None
@@ -39,10 +39,10 @@ class OptInFacility(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OptingOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What an opt-out or opt-in came to."""
+    """The result of an opt-out or opt-in."""
 
     facility_id: str
     opted_out: bool
-    """Of that DR event, or of any, as was asked."""
+    """Of that DR event, or of all, as requested."""
     dr_event_ids: tuple[UUID, ...] = ()
-    """The DR events that it is reserved for and that this concerns."""
+    """The affected DR events, for which the facility is reserved."""

@@ -1,4 +1,4 @@
-"""Commands on forecasts, and what issuing one came to."""
+"""Commands on forecasts, and the result of issuing one."""
 
 from datetime import datetime
 from typing import Literal
@@ -24,11 +24,11 @@ class IssueForecast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Outcomes = Literal["issued", "reissued", "unchanged", "kept"]
-"""Unchanged: the same inputs again. Kept: what stands is from better inputs."""
+"""Unchanged: equal inputs. Kept: the forecast in force has better inputs."""
 
 
 class Issue(msgspec.Struct, frozen=True, kw_only=True):
-    """The forecast that now stands for that cycle."""
+    """The forecast now in force for that cycle."""
 
     forecast_id: UUID
     outcome: Outcomes

@@ -6,6 +6,6 @@ from application.facility.portfolio_entries import ProgramEntry
 
 
 class AgreeProgram(msgspec.Struct, frozen=True, kw_only=True):
-    """Make a program's terms known; changed terms become a new version."""
+    """Register a program's terms; changed terms become a new version."""
 
     entry: ProgramEntry

@@ -1,4 +1,4 @@
-"""What recorded domain events ask for outside: work for the BMSs and callbacks, put on the work queue; alerts."""
+"""Publishing of recorded intents: BMS work and callbacks go to the work queue; alerts are raised."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 
 LEAST_SUCCESS = 0.8
-"""Of the facilities asked; below it an operator is told."""
+"""The share of the requested facilities; below it an alert is raised."""
 INTENTS = frozenset(
     {
         Dispatch.BmsCommandRequested,
@@ -30,7 +30,7 @@ INTENTS = frozenset(
         DREvent.Completed,
     }
 )
-"""The domain events that ask for something outside; each has its case in `IntentPublisher._intent`."""
+"""The domain events that cause an external action; each has its case in `IntentPublisher._intent`."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,15 @@ class IntentPublisher:
     dead_letters: DeadLetters
     reached: Failpoint
 
-    async def perform(self, domain_events: Sequence[DomainEvent]) -> None:
-        """Those of one save, in their order, until all are on their way; done again, it changes nothing."""
+    async def publish(self, domain_events: Sequence[DomainEvent]) -> None:
+        """Publish the intents of one save in their order, until all are published. Publishing again has no
+        effect."""
         requested = [e for e in domain_events if isinstance(e, Dispatch.BmsCommandRequested)]
         if requested:
-            # The zones of a facility are commanded one after the other: they travel as one piece of work.
+            # The zones of a facility are commanded one after the other, so they are one piece of work.
             first, *more = (domain_event.command.command_id for domain_event in requested)
-            # After a crash they may be read in other company: a message that holds others is another message.
+            # After a crash the events may be read in other groups: a message with other commands needs
+            # another id.
             together = ":".join(map(str, (first, *more)))
             await self._bms(requested[0], "command", first, f"{together}:1", more=tuple(more))
         for domain_event in domain_events:
@@ -127,7 +129,7 @@ class IntentPublisher:
             self.alerts.raise_alert(name, str(completed.originator_id), detail, at=completed.recorded_at)
 
     async def _publish(self, publish: Callable[[], Awaitable[None]], message_id: str) -> None:
-        """Until the queue has it: the position does not move past an intent that is not on its way."""
+        """Publish until the queue accepts it: the position must not move past an unpublished intent."""
         self.reached("relay.before_publish", message_id)
         await retry_while_unavailable(publish)
         self.reached("relay.after_publish", message_id)

@@ -1,4 +1,5 @@
-"""The demand-response application: facilities, programs, DR events and dispatches, one log."""
+"""The demand-response application of the event store: facilities, programs, DR events and dispatches in one
+log."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -14,11 +15,11 @@ from domain.facility import Facility
 from domain.program import Program
 
 AGGREGATES: tuple[type, ...] = (Facility, Program, DREvent, Dispatch)
-"""Every aggregate of this log; importing them registers their topics."""
+"""Every aggregate of this log. Importing them registers their topics."""
 
 
 class DemandResponse(Application[UUID]):
-    """Its name is stable: the table and the notification channel are called after it."""
+    """The name is stable: it names the table and the notification channel."""
 
     name = "demand_response"
     snapshot_class = Snapshot

@@ -1,7 +1,8 @@
-"""Domain events to and from their stored form: typed JSON by msgspec, one cached decoder per topic.
+"""Mapping of domain events to and from their stored form: typed JSON by msgspec, one cached decoder per
+topic.
 
-The stream's id and version are columns of their own, so the stored JSON leaves them out. A topic with an upcaster is an
-older version (application/event_store/upcasters.py); the others are decoded straight into their class.
+The stream's id and version are columns of their own, so the stored JSON omits them. A topic with an upcaster
+is an older version (application/event_store/upcasters.py); the others are decoded directly into their class.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class UnknownTopic(UnreadableDomainEvent):
 
 
 class _Recorded(msgspec.Struct):
-    """Of a stored domain event of any release."""
+    """The time field that a stored domain event of any release has."""
 
     recorded_at: datetime | None = None
 
@@ -60,7 +61,7 @@ class MsgspecMapper(Mapper[UUID]):
 
 
 def encode_state(domain_event: Stored) -> bytes:
-    """The JSON of a domain event without its place, which stands in its first two fields."""
+    """The JSON of a domain event without its first two fields, the stream's id and version."""
     return b"{" + _ENCODER.encode(domain_event).split(b",", 2)[2]
 
 
@@ -95,7 +96,7 @@ def decode_domain_event(
 
 
 def recorded_at_of(state: bytes) -> datetime | None:
-    """When a stored domain event was recorded, without decoding more of it; None where it does not say."""
+    """When a stored domain event was recorded, without decoding the rest; None where it has no time."""
     try:
         return json_decoder(_Recorded).decode(state).recorded_at
     except (msgspec.MsgspecError, UnicodeDecodeError):

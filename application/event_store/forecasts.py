@@ -1,4 +1,4 @@
-"""The forecasts' application: one stream per facility and cycle, in a log of their own."""
+"""The forecasts application of the event store: one stream per facility and cycle, in a log of their own."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -8,12 +8,12 @@ from eventsourcing.application import Application
 from domain.forecast import Forecast
 
 AGGREGATES: tuple[type, ...] = (Forecast,)
-"""Every aggregate of this log; importing them registers their topics."""
+"""Every aggregate of this log. Importing them registers their topics."""
 
 
 class Forecasts(Application[UUID]):
-    """Its name is stable: the table and the notification channel are called after it."""
+    """The name is stable: it names the table and the notification channel."""
 
     name = "forecasts"
-    # Streams hold a forecast and a reissue or two: there is nothing to snapshot.
+    # A stream holds a forecast and one or two reissues, so snapshots are not needed.
     snapshotting_intervals: ClassVar[dict[Any, int]] = {}

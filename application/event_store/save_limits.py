@@ -1,13 +1,14 @@
-"""How much one save may hold: the lock of the log is held while it is written, and everybody waits."""
+"""Limits of one save: a save holds the lock of the log while it is written, so every other save waits."""
 
 from __future__ import annotations
 
 from application.ports.event_store.event_store import ONE_DECISION, SaveBounds, SaveTooLarge
 
 SHARED_TRANSACTION = ONE_DECISION
-"""What saves share a transaction: more would make each of them wait longer than it gains. A larger save has its own."""
+"""The most that saves in a shared transaction hold: larger ones would delay each other for little gain. A
+larger save has a transaction of its own."""
 EVENT_OVERHEAD_BYTES = 32
-"""Of a domain event: its id, its version and the lengths."""
+"""The id, version and lengths of one domain event."""
 
 
 def check_save_size(count: int, size: int, bounds: SaveBounds) -> None:

@@ -1,4 +1,4 @@
-"""Snapshots as aggregates are loaded from them: one that this release cannot read is passed over, never misread."""
+"""Reading of snapshots: a snapshot that this release cannot read is skipped."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +10,13 @@ from application.event_store.event_mapper import UnreadableDomainEvent
 from domain.event_sourcing.snapshot import Snapshot
 
 NEWEST = 8
-"""So many are looked at: two releases side by side may take turns. Past them the stream is replayed from its events."""
+"""The number of snapshots examined: two releases side by side may write them alternately. Beyond these the
+stream is replayed from its events."""
 
 
 class ReadableSnapshots(EventStore[UUID]):
-    """The stream then is replayed from an older snapshot or its beginning, and the next interval takes a new one."""
+    """Skips unreadable snapshots. The stream is then replayed from an older snapshot or from its beginning,
+    and the next interval takes a new one."""
 
     def get(
         self,
@@ -25,13 +27,13 @@ class ReadableSnapshots(EventStore[UUID]):
         desc: bool = False,
         limit: int | None = None,
     ) -> Iterator[Any]:
-        """Those whose state has the shape that this release gives it."""
+        """The snapshots whose state has the shape of this release."""
         found = 0
         for stored in self.recorder.select_events(originator_id, gt=gt, lte=lte, desc=desc, limit=NEWEST):
             try:
                 snapshot = self.mapper.to_domain_event(stored)
             except UnreadableDomainEvent:
-                continue  # of a newer release: the domain events say the same
+                continue  # Of a newer release; the domain events contain the same.
             if isinstance(snapshot, Snapshot) and snapshot.is_readable:
                 yield snapshot
                 found += 1

@@ -1,7 +1,7 @@
-"""Older versions of stored domain events, made into the present ones as they are read; the log never changes.
+"""Upcasters: convert older versions of stored domain events when they are read. The log never changes.
 
-Each takes the version before to the next, as plain JSON values without the place (`originator_id`, `originator_version`
-stand in columns). They chain: v1 -> v2 -> v3. The last topic is that of a class.
+Each converts one version to the next, as plain JSON values without `originator_id` and `originator_version`,
+which are columns. They chain: v1 -> v2 -> v3. The last topic is that of a class.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,18 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Upcaster(msgspec.Struct, frozen=True):
-    """From one topic to the next; `change` is pure and must not keep what it is given."""
+    """From one topic to the next; `change` is pure and must not retain its argument."""
 
     to: str
     change: Change
 
 
 class UpcasterCycle(ValueError):
-    """A chain of upcasters that comes back to itself never ends at a class."""
+    """A chain of upcasters leads back to itself and never ends at a class."""
 
 
 def _with_compact_steps(stored: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 of a forecast spelt its quantiles out, in kW."""
+    """Version 1 of a forecast stored each quantile step in kW."""
     steps = msgspec.convert(stored["steps"], QuantileSteps)
     kept = {name: value for name, value in stored.items() if name != "steps"}
     return kept | {"compact_steps": msgspec.to_builtins(compact(steps))}
@@ -36,7 +36,7 @@ UPCASTERS: dict[str, Upcaster] = {
     "forecast.issued.v1": Upcaster("forecast.issued.v2", _with_compact_steps),
     "forecast.reissued.v1": Upcaster("forecast.reissued.v2", _with_compact_steps),
 }
-"""Old topic -> how it becomes the next. An entry is for ever."""
+"""Old topic -> its conversion to the next. Entries are never removed."""
 
 
 def present_topic(topic: str) -> str:
@@ -51,13 +51,13 @@ def present_topic(topic: str) -> str:
 
 
 def upcast(topic: str, stored: dict[str, Any]) -> dict[str, Any]:
-    """What was stored under `topic`, as its present version."""
+    """A state stored under `topic`, converted to its present version."""
     while (upcaster := UPCASTERS.get(topic)) is not None:
         topic, stored = upcaster.to, upcaster.change(stored)
     return stored
 
 
 def stored_topics(topics: list[str]) -> list[str]:
-    """Those topics and every older one that is read as one of them: what to look for in the log."""
+    """Those topics and every older topic that is read as one of them: the topics to look for in the log."""
     wanted = set(topics)
     return sorted(wanted | {old for old in UPCASTERS if present_topic(old) in wanted})

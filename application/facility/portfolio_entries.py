@@ -1,13 +1,13 @@
 """The portfolio file: utilities, programs and facilities, as an operator writes them (YAML or JSON).
 
-Secrets never stand in it: `*_ref` names where one is kept (`env:NAME` or `file:/path`).
+It never contains secrets: `*_ref` names where one is stored (`env:NAME` or `file:/path`).
 """
 
 from typing import Annotated, Literal
 
 import msgspec
 
-# In Python `$` also stands before a newline at the end.
+# In Python `$` also matches before a newline at the end.
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(?!\n)$")]
 PositiveKw = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 Region = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?(?!\n)$")]
@@ -17,18 +17,18 @@ BmsProfile = Literal["two_phase", "two_phase_no_dedup", "single_phase"]
 
 
 class UtilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A utility: who posts DR events and is called back."""
+    """A utility: it posts DR events and receives callbacks."""
 
     utility_id: Identifier
     name: str = ""
     webhook_secret_ref: str | None = None
-    """HMAC secret of its webhook calls; None: signatures are not asked for."""
+    """HMAC secret of its webhook calls; None: signatures are not required."""
     callback_secret_ref: str | None = None
     """HMAC secret that signs our callbacks to it."""
 
 
 class ProgramEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A program: what a utility's contract fixes."""
+    """A program: the terms that a utility's contract fixes."""
 
     program_id: Identifier
     utility_id: Identifier
@@ -49,13 +49,13 @@ class ProgramEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ZoneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A controllable zone. Its shed is taken as linear in the strategy, up to `max_magnitude`."""
+    """A controllable zone. Its shed is assumed to be linear in the strategy, up to `max_magnitude`."""
 
     zone_id: Identifier
     curtailable_kw: PositiveKw
     strategy: Strategy = "setpoint_offset"
     max_magnitude: Annotated[float, msgspec.Meta(gt=0, le=100)] = 3.0
-    """Kelvin for `setpoint_offset`, percent for `shed_level`: what gives `curtailable_kw`."""
+    """The magnitude that gives `curtailable_kw`: kelvin for `setpoint_offset`, percent for `shed_level`."""
     comfort_limit_c: float = 28.0
     minimum_off_s: int = 0
     longest_curtailment_s: int = 14_400
@@ -67,7 +67,7 @@ class MeterEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class BmsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a facility's building management system is reached."""
+    """The address and protocol profile of a facility's building management system."""
 
     address: str
     profile: BmsProfile = "two_phase"
@@ -83,7 +83,7 @@ class FacilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] = 0.0
     weather_cell: Identifier = "default"
     region: Region | None = None
-    """Whose public holidays it keeps; None: as its time zone says, the national ones."""
+    """The region of its public holidays; None: the national ones of its time zone."""
     meters: tuple[MeterEntry, ...]
     zones: tuple[ZoneEntry, ...]
     bms: BmsEntry

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a portfolio file, at once and each by its place in it."""
+"""Validation of a portfolio file: reports every problem at once, each with its path."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -24,7 +24,8 @@ class PortfolioInvalid(ValueError):
 
 
 def read_portfolio(content: bytes) -> Portfolio:
-    """The portfolio in a YAML or JSON document. Raises PortfolioInvalid; references are not looked at yet."""
+    """Decode a portfolio from a YAML or JSON document. Raises PortfolioInvalid; references are not checked
+    yet."""
     try:
         document = msgspec.yaml.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -36,7 +37,7 @@ def read_portfolio(content: bytes) -> Portfolio:
 
 
 def _wrong_fields(value: Any, kind: Any, path: str) -> Iterator[str]:
-    """Field by field, where msgspec stops at the first wrong one."""
+    """Check field by field, since msgspec stops at the first wrong one."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         yield from _wrong_struct(value, kind, path)
     elif get_origin(kind) is tuple and isinstance(value, list):
@@ -68,7 +69,7 @@ def _wrong_struct(value: Any, kind: type[msgspec.Struct], path: str) -> Iterator
 def check_references(
     portfolio: Portfolio, *, known_utilities: Collection[str], known_programs: Collection[str]
 ) -> None:
-    """What no single field shows: ids given twice, references to nothing, unknown time zones and methods.
+    """Check what no single field shows: duplicate ids, missing references, unknown time zones and methods.
 
     `known_*` were imported before. Raises PortfolioInvalid.
     """
@@ -118,7 +119,7 @@ def _twice(path: str, ids: Iterable[str]) -> Iterator[str]:
 
 
 def _wrong_secret(reference: str | None, path: str) -> Iterator[str]:
-    """The value is not repeated: somebody may have put the secret itself there."""
+    """The value is not repeated in the message: it may be the secret itself."""
     if reference is not None and not reference.startswith(("env:", "file:/")):
         yield f"{path}: a secret is referred to as env:NAME or file:/absolute/path"
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from application.ports.forecast.past_forecasts import ForecastPlace, PastForecasts
+from application.ports.forecast.past_forecasts import ForecastKey, PastForecasts
 from domain.forecast import CYCLE, ForecastState, cycle_start_of
 from domain.time_series.windows import TimeWindow
 
@@ -42,10 +42,10 @@ def newest_at(past: PastForecasts, facility_ids: Collection[str], at: datetime) 
     found: dict[str, ForecastState] = {}
     for some in (cycles[:1], cycles[1:2], cycles[2:]):
         missing = [one for one in facility_ids if one not in found]
-        standing = past.standing([ForecastPlace(one, cycle) for cycle in some for one in missing], at=at)
+        standing = past.standing([ForecastKey(one, cycle) for cycle in some for one in missing], at=at)
         for cycle in some:
             for one in missing:
-                if one not in found and (state := standing.get(ForecastPlace(one, cycle))) is not None:
+                if one not in found and (state := standing.get(ForecastKey(one, cycle))) is not None:
                     found[one] = state
     return found
 
@@ -68,7 +68,7 @@ def by_lead_time(
     if window.ends_at - window.starts_at > LONGEST_WINDOW:
         raise LeadTimeRefused(f"the window is at most {LONGEST_WINDOW.days} days long; ask for a part of it")
     starts = [window.starts_at + CYCLE * n for n in range((window.ends_at - window.starts_at) // CYCLE)]
-    places = {starts_at: ForecastPlace(facility_id, starts_at - lead_time) for starts_at in starts}
+    places = {starts_at: ForecastKey(facility_id, starts_at - lead_time) for starts_at in starts}
     standing = past.standing(list(places.values()), at=at)
     return [_lead_step(at, standing.get(places[at]), lead_time // CYCLE) for at in starts]
 

@@ -22,7 +22,7 @@ from application.forecast.forecast_commands import (
 from application.forecast.isolate_failures import map_isolating_failures
 from application.forecast.issue import (
     ForecastIssuing,
-    Standing,
+    RecordedForecasts,
     TooManyRaces,
     cycle_context,
     is_no_better,
@@ -62,14 +62,14 @@ class ForecastCycle:
     ) -> None:
         self._facilities = facilities
         self._telemetry = telemetry
-        self._desk = CycleWeather(weather, clock)
+        self._weather = CycleWeather(weather, clock)
         self._forecaster = forecaster
         self._issuing = issuing
         self._alerts = ForecastAlerts(alerts)
         self._conflicts = ConflictShare()
         self._clock = clock
         self._models = models or ModelRegistry()
-        self._training = ForecastTraining(telemetry, self._desk, forecaster, self._models)
+        self._training = ForecastTraining(telemetry, self._weather, forecaster, self._models)
         self._reached = reached
         self._is_first = True
         self._taken_over: datetime | None = None
@@ -138,7 +138,7 @@ class ForecastCycle:
         weather = await self._training.past_weather(first, at)
         others = {site.weather_cell for site in to_do} - {site.weather_cell for site in first}
         back = CYCLE * (RECENT_DAYS * 96)
-        weather |= await self._desk.ask(others, at - back, at + HORIZON)
+        weather |= await self._weather.ask(others, at - back, at + HORIZON)
         report.weather |= {
             cell: None if found.is_usable else found.problem for cell, found in weather.items()
         }
@@ -151,7 +151,7 @@ class ForecastCycle:
         weather: Mapping[str, CellWeather],
         report: CycleReport,
         actor: str,
-        standing: Standing,
+        standing: RecordedForecasts,
     ) -> None:
         known: list[tuple[SiteInputs, TrainedModel]] = []
         days = days_to_read([self._models.get(site.facility_id) for site in sites], report.cycle_start)
@@ -159,7 +159,7 @@ class ForecastCycle:
             model = self._models.get(site.facility_id)
             if isinstance(inputs, NoTelemetry):
                 report.refused[site.facility_id] = str(inputs)
-            elif model is None and (why := self._models.why_left_alone(site.facility_id, report.cycle_start)):
+            elif model is None and (why := self._models.failure_reason(site.facility_id, report.cycle_start)):
                 report.refused.setdefault(site.facility_id, why)
             elif model is None:
                 report.refused[site.facility_id] = "its model waits its turn to be trained"
@@ -191,7 +191,7 @@ class ForecastCycle:
         return forecast_commands(inputs, models, at, self._forecaster)
 
     def _issue(
-        self, commands: Sequence[IssueForecast], report: CycleReport, actor: str, standing: Standing
+        self, commands: Sequence[IssueForecast], report: CycleReport, actor: str, standing: RecordedForecasts
     ) -> None:
         if not commands:
             return
@@ -229,7 +229,7 @@ def _streams(sites: Sequence[ForecastSite], cycle_start: datetime) -> list[UUID]
     return [forecast_stream_id(site.facility_id, cycle_start) for site in sites]
 
 
-def _is_full(standing: Standing, site: ForecastSite, cycle_start: datetime) -> bool:
+def _is_full(standing: RecordedForecasts, site: ForecastSite, cycle_start: datetime) -> bool:
     """Whether it has a forecast for that cycle that none could be better than."""
     known = standing.get(forecast_stream_id(site.facility_id, cycle_start))
     return known is not None and known.state.data_quality == "full"

@@ -76,13 +76,13 @@ def _site_inputs(
             ),
         ),
         sensor_coverage_pct=float(last_day.mean()),
-        newest_reading_at=min(newest_at, _told_until(block, row)),
+        newest_reading_at=min(newest_at, _covered_until(block, row)),
         weather=report,
         weather_age_s=weather.age_s if weather else None,
     )
 
 
-def _told_until(block: IntervalBlock, row: int) -> datetime:
+def _covered_until(block: IntervalBlock, row: int) -> datetime:
     """Where the last step ends that is known of: for a cycle of the past, newer readings were not there yet."""
     known: Any = np.flatnonzero(block.coverage_pct[row] > 0)
     return block.starts_at + timedelta(seconds=block.step_s * (int(known[-1]) + 1 if known.size else 0))

@@ -21,7 +21,7 @@ AHEAD = timedelta(hours=4)
 MOST_OPEN = 10_000
 
 
-class AskedFacility(msgspec.Struct, frozen=True, kw_only=True):
+class RequestedFacility(msgspec.Struct, frozen=True, kw_only=True):
     """A facility that an open DR event asks for."""
 
     facility_id: str
@@ -32,12 +32,12 @@ class AskedFacility(msgspec.Struct, frozen=True, kw_only=True):
     """The start is near, or the preparation runs. Else an alert may stay open, but none is raised."""
 
 
-def tell_degraded(
-    asked: Collection[AskedFacility],
+def update_degraded_alerts(
+    asked: Collection[RequestedFacility],
     book: ForecastBook,
     alerts: AlertRegistry,
     *,
-    serves: Callable[[AskedFacility], bool],
+    serves: Callable[[RequestedFacility], bool],
     now: datetime,
 ) -> None:
     """Raise the alert of every facility that soon rests on a degraded forecast; clear it once that is over.

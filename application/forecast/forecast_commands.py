@@ -95,10 +95,12 @@ def forecast_commands(
 def _newest_reading_at(inputs: SiteInputs, age_h: int, unheard: int, cycle_start: datetime) -> datetime:
     """Of those that were used: a meter that repeats one value for a day has said nothing since that day began, and one
     whose newest readings leapt has not since the last that did not."""
-    return min(inputs.newest_reading_at, heard_until(cycle_start, age_h=age_h, unheard=unheard, step=CYCLE))
+    return min(
+        inputs.newest_reading_at, last_usable_at(cycle_start, age_h=age_h, unheard=unheard, step=CYCLE)
+    )
 
 
-def heard_until(at: datetime, *, age_h: int, unheard: int, step: timedelta) -> datetime:
+def last_usable_at(at: datetime, *, age_h: int, unheard: int, step: timedelta) -> datetime:
     """When a meter had last said what a forecast at `at` could use; arguments as of BlockQuantiles."""
     silent = timedelta(hours=age_h) if age_h >= STOOD_STILL_H else timedelta(0)
     return at - max(silent, step * unheard)

@@ -22,7 +22,7 @@ OF_A_CYCLE = SaveBounds(MOST_AT_ONCE, 512 * 1024)
 less even the load is."""
 MAX_ATTEMPTS = 12
 
-Standing = Mapping[UUID, Forecast]
+RecordedForecasts = Mapping[UUID, Forecast]
 """Stream id -> the forecast that stands for a facility and cycle."""
 
 
@@ -40,12 +40,12 @@ class ForecastIssuing:
         self._store = store
         self._clock = clock
 
-    def standing(self, stream_ids: Sequence[UUID]) -> Standing:
+    def standing(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
         """Those that are recorded, of these streams. Raises EventStoreUnavailable."""
         return self._store.load_many(Forecast, stream_ids)
 
     def issue(
-        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: Standing
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: RecordedForecasts
     ) -> list[Outcome]:
         """What became of each; `standing` is what was known of their streams, and is looked up again after a lost race.
 
@@ -58,7 +58,7 @@ class ForecastIssuing:
         return found
 
     def _issue_batch(
-        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: Standing
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: RecordedForecasts
     ) -> Sequence[Outcome]:
         streams = [forecast_stream_id(one.facility_id, one.cycle_start) for one, _ in commands]
         for _ in range(MAX_ATTEMPTS):
@@ -89,7 +89,7 @@ class ForecastIssuing:
         return [lost] * len(commands)
 
     def _in_halves(
-        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: Standing
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: RecordedForecasts
     ) -> list[Outcome]:
         """`standing` as it is now recorded: a save that failed has emptied the aggregates."""
         half = len(commands) // 2

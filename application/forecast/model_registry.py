@@ -45,11 +45,11 @@ class ModelRegistry:
         if self._kept is not None and models:
             self._kept.keep(models)
 
-    def tried_in_vain(self, reasons: Mapping[str, str], at: datetime) -> None:
+    def record_failures(self, reasons: Mapping[str, str], at: datetime) -> None:
         """Facility -> why it could not be trained in the cycle of `at`; it is left alone for TRIED_AGAIN_AFTER."""
         self._in_vain |= {one: (at, why) for one, why in reasons.items()}
 
-    def why_left_alone(self, facility_id: str, at: datetime) -> str | None:
+    def failure_reason(self, facility_id: str, at: datetime) -> str | None:
         """Why it could not be trained a short while before `at`, and when that was; None: it may be tried."""
         if (known := self._in_vain.get(facility_id)) is None:
             return None
@@ -78,7 +78,7 @@ class ModelRegistry:
         So that facilities that cannot be trained, for want of history, keep nobody from being so.
         """
         waiting = [
-            one for one in facility_ids if one not in self._models and not self.why_left_alone(one, at)
+            one for one in facility_ids if one not in self._models and not self.failure_reason(one, at)
         ]
         chosen = sorted(waiting, key=lambda one: self._tries.get(one, 0))[:NEW_AT_ONCE]
         for one in chosen:
@@ -93,7 +93,7 @@ class ModelRegistry:
         due = [
             one
             for one in facility_ids
-            if one in self._models and _is_due(self._models[one], at) and not self.why_left_alone(one, at)
+            if one in self._models and _is_due(self._models[one], at) and not self.failure_reason(one, at)
         ]
         old = sorted(due, key=lambda one: (self._last_tried_at(one), one))
         share = max(LEAST_AT_ONCE, -(-len(facility_ids) * 3 // (CYCLES_A_DAY * 2)))

@@ -32,7 +32,7 @@ ASSUMED = 1.0
 MOST_NAMED = 100
 
 
-class NothingForeseen(ValueError):
+class NoPortfolioForecast(ValueError):
     """No facility of the portfolio has a forecast that could be summed; the text says how many there are."""
 
 
@@ -99,7 +99,7 @@ def portfolio_forecast(
     estimates: Sequence[CorrelationEstimate],
     as_of: datetime,
 ) -> PortfolioForecastDocument:
-    """The sum of the forecasts in `states` from the quarter-hour of `as_of` on. Raises NothingForeseen."""
+    """The sum of the forecasts in `states` from the quarter-hour of `as_of` on. Raises NoPortfolioForecast."""
     foreseen = {state.facility_id for state in states}
     missing = sorted(set(asked) - foreseen)
     first = cycle_start_of(as_of)
@@ -107,7 +107,7 @@ def portfolio_forecast(
     last = min((steps.ends_at for steps in quantiles), default=first)
     count = max(0, (last - first) // CYCLE)
     if not states or not count:
-        raise NothingForeseen(
+        raise NoPortfolioForecast(
             f"none of {len(missing) + len(foreseen)} facilities has a forecast at {as_of.isoformat()}; without meter "
             "data there is none, else see that the forecast worker runs"
         )

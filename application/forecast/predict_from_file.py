@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
-from application.forecast.forecast_commands import heard_until
+from application.forecast.forecast_commands import last_usable_at
 from application.ports.forecast.load_forecaster import (
     NAIVE,
     FacilityHistory,
@@ -156,7 +156,7 @@ def _quality(
     step = timedelta(seconds=series.step_s)
     known = np.isfinite(series.values)
     newest = series.starts_at + step * (int(np.flatnonzero(known)[-1]) + 1)
-    newest = min(newest, heard_until(starts_at, age_h=found.age_h, unheard=found.unheard, step=step))
+    newest = min(newest, last_usable_at(starts_at, age_h=found.age_h, unheard=found.unheard, step=step))
     day = known[-(timedelta(days=1) // step) :]
     return data_quality(
         at=at,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 import numpy as np
 
-from application.ports.forecast.past_forecasts import ForecastPlace
+from application.ports.forecast.past_forecasts import ForecastKey
 from application.ports.forecast.scores import ErrorCorrelation, ForecastScore
 from domain.forecast import CYCLE, ForecastState
 from domain.time_series.windows import FloatArray
@@ -23,9 +23,9 @@ SPREAD_OF_80_PCT = 2 * 1.2815515655446004
 """How many standard deviations of a normal distribution lie between its 10 and 90 % quantiles."""
 
 
-def places_to_score(facility_ids: Sequence[str], hour: datetime, lead_h: int) -> list[ForecastPlace]:
+def forecasts_to_score(facility_ids: Sequence[str], hour: datetime, lead_h: int) -> list[ForecastKey]:
     """The forecasts that foresaw `hour` so long ahead."""
-    return [ForecastPlace(facility_id, hour - HOUR * lead_h) for facility_id in facility_ids]
+    return [ForecastKey(facility_id, hour - HOUR * lead_h) for facility_id in facility_ids]
 
 
 class Metered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -36,7 +36,7 @@ class Metered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     week_before_kw: FloatArray
 
 
-class _Beside(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class _MeteredQuarters(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Quarter-hours that are all metered; `quantiles_kw` has shape (3, quarter-hours)."""
 
     quantiles_kw: FloatArray
@@ -45,7 +45,7 @@ class _Beside(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def score_hour(
-    foreseen: Mapping[ForecastPlace, ForecastState],
+    foreseen: Mapping[ForecastKey, ForecastState],
     metered: Metered,
     hour: datetime,
     lead_h: int,
@@ -53,7 +53,7 @@ def score_hour(
 ) -> Iterator[ForecastScore]:
     """One score for each facility that has a forecast and at least one metered quarter-hour; `tally` is told too."""
     first = lead_h * QUARTERS
-    for row, place in enumerate(places_to_score(metered.facility_ids, hour, lead_h)):
+    for row, place in enumerate(forecasts_to_score(metered.facility_ids, hour, lead_h)):
         state, load_kw = foreseen.get(place), metered.load_kw[row]
         known = np.isfinite(load_kw)
         if state is None or not known.any():
@@ -66,7 +66,7 @@ def score_hour(
         )
         error_kw = np.where(known, quantiles_kw[1] - load_kw, np.nan)
         tally.add(lead_h, error_kw, (quantiles_kw[2] - quantiles_kw[0]) / SPREAD_OF_80_PCT)
-        beside = _Beside(
+        beside = _MeteredQuarters(
             quantiles_kw=quantiles_kw[:, known],
             load_kw=load_kw[known],
             week_before_kw=metered.week_before_kw[row, known],
@@ -74,7 +74,7 @@ def score_hour(
         yield _score(place.facility_id, lead_h, state.data_quality, beside)
 
 
-def _score(facility_id: str, lead_h: int, data_quality: str, beside: _Beside) -> ForecastScore:
+def _score(facility_id: str, lead_h: int, data_quality: str, beside: _MeteredQuarters) -> ForecastScore:
     load_kw = beside.load_kw
     over = load_kw - beside.quantiles_kw
     level = np.array(QUANTILES)[:, None]

@@ -27,10 +27,14 @@ class ForecastTraining:
     """Trains models and puts them on the shelf; who cannot be trained is told in the report."""
 
     def __init__(
-        self, telemetry: TelemetryStore, desk: CycleWeather, forecaster: LoadForecaster, models: ModelRegistry
+        self,
+        telemetry: TelemetryStore,
+        weather: CycleWeather,
+        forecaster: LoadForecaster,
+        models: ModelRegistry,
     ) -> None:
         self._telemetry = telemetry
-        self._desk = desk
+        self._weather = weather
         self._forecaster = forecaster
         self._models = models
 
@@ -41,7 +45,7 @@ class ForecastTraining:
     async def past_weather(self, sites: Sequence[ForecastSite], at: datetime) -> dict[str, CellWeather]:
         """What training needs, and the forecasts after it."""
         cells = {site.weather_cell for site in sites}
-        return await self._desk.ask(cells, at - PAST_WEATHER, at + HORIZON)
+        return await self._weather.ask(cells, at - PAST_WEATHER, at + HORIZON)
 
     async def train_with(
         self, weather: Mapping[str, CellWeather], sites: Sequence[ForecastSite], report: CycleReport
@@ -72,7 +76,7 @@ class ForecastTraining:
                 for note in model.notes:
                     _log.warning("history left out", facility=history.facility_id, note=note)
         report.refused |= in_vain
-        self._models.tried_in_vain(in_vain, at)
+        self._models.record_failures(in_vain, at)
         self._models.put(trained)
 
 

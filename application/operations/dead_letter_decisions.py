@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from application.operations.dead_letter_sla import OVERDUE, overdue_subject
-from application.operations.open_items import every_open_alert, every_open_letter
+from application.operations.open_items import every_open_alert, open_dead_letters
 from application.ports.dispatch.work_queue import BmsWork
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
@@ -51,7 +51,7 @@ def discard_of_dispatch(
 
     One that somebody decides on meanwhile stays as it was decided. Raises OperationsUnavailable.
     """
-    waiting = every_open_letter(letters, parked_by=at + CLOCKS_DIFFER, queues=("bms_command",))
+    waiting = open_dead_letters(letters, parked_by=at + CLOCKS_DIFFER, queues=("bms_command",))
     for letter in [one for one in waiting if one.subject == facility_id and _is_of(one, dr_event_id)]:
         with suppress(DeadLetterDecided):
             discard(letter.dead_letter_id, letters, alerts, by=by, reason=reason, at=at)
@@ -70,7 +70,7 @@ def clear_alerts_of(letter: DeadLetter, letters: DeadLetters, alerts: AlertRegis
     alerts.clear(OVERDUE, overdue_subject(letter), at=at)
     if letter.queue not in {"callback", "bms_command"}:
         return
-    waiting = every_open_letter(letters, parked_by=at + CLOCKS_DIFFER, queues=(letter.queue,))
+    waiting = open_dead_letters(letters, parked_by=at + CLOCKS_DIFFER, queues=(letter.queue,))
     if any(other.subject == letter.subject for other in waiting):
         return
     if letter.queue == "callback":

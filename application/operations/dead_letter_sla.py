@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.operations.open_items import every_open_alert, every_open_letter
+from application.operations.open_items import every_open_alert, open_dead_letters
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import (
     DeadLetter,
@@ -26,7 +26,7 @@ def escalate(letters: DeadLetters, alerts: AlertRegistry, *, now: datetime, sla_
     """Raise the alert of every letter that nobody decided in `sla_s` seconds, once; clear those that were decided."""
     open_subjects = {alert.subject for alert in every_open_alert(alerts) if alert.name == OVERDUE}
     overdue: set[str] = set()
-    for letter in every_open_letter(letters, parked_by=now - timedelta(seconds=sla_s), queues=WATCHED):
+    for letter in open_dead_letters(letters, parked_by=now - timedelta(seconds=sla_s), queues=WATCHED):
         overdue.add(overdue_subject(letter))
         if overdue_subject(letter) not in open_subjects:
             alerts.raise_alert(OVERDUE, overdue_subject(letter), _detail(letter, sla_s), at=now)

@@ -11,7 +11,7 @@ from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueu
 PAGE = 1_000
 
 
-def every_open_letter(
+def open_dead_letters(
     letters: DeadLetters, *, parked_by: datetime, queues: Sequence[DeadLetterQueue]
 ) -> Iterator[DeadLetter]:
     """Those parked at that moment or before, the oldest first."""

@@ -9,7 +9,7 @@ RETRYABLE_STATUS = frozenset({408, 429})
 """Refusals that are worth a retry."""
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class CallbackAccepted(msgspec.Struct, frozen=True, kw_only=True):
     """The utility accepted the callback."""
 
     status_code: int
@@ -43,20 +43,22 @@ class CallbackFailed(Exception):
 class UtilityNotifier(Protocol):
     """Calls utilities. A call carries the body as recorded, the callback id, a signature and the trace."""
 
-    async def tell(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Told:
+    async def send(
+        self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str
+    ) -> CallbackAccepted:
         """One call to `url`. Raises CallbackRefused, CallbackAddressRefused or CallbackFailed."""
         ...
 
     async def aclose(self) -> None: ...
 
 
-def judged(status_code: int, detail: str = "") -> Told:
+def check_status(status_code: int, detail: str = "") -> CallbackAccepted:
     """What the status code of the response means. Raises CallbackRefused or CallbackFailed.
 
     A redirect counts as a refusal: following it would call an address that the utility did not give.
     """
     if 200 <= status_code < 300:
-        return Told(status_code=status_code)
+        return CallbackAccepted(status_code=status_code)
     if 300 <= status_code < 500 and status_code not in RETRYABLE_STATUS:
         raise CallbackRefused(status_code, detail)
     raise CallbackFailed(f"HTTP {status_code}{detail and f': {detail}'}")

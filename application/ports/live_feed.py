@@ -33,7 +33,7 @@ class ReadModelState(msgspec.Struct, frozen=True, kw_only=True):
     """When the oldest unapplied domain event was recorded; None at the head of the log."""
 
 
-class News(msgspec.Struct, frozen=True, kw_only=True):
+class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the log and its read models, with the new entries."""
 
     head: int
@@ -61,7 +61,7 @@ class LiveLog(Protocol):
     """Synchronous. Every method is bounded in time and raises LiveLogUnavailable when the database does not
     answer."""
 
-    def news(self, after: int | None, *, limit: int) -> News:
+    def read_update(self, after: int | None, *, limit: int) -> LiveUpdate:
         """The entries after that position, at most `limit`; None: only the state."""
         ...
 

@@ -11,7 +11,7 @@ class CacheUnavailable(ConnectionError):
     """The cache did not answer in time, or its circuit breaker is open."""
 
 
-class Turn(msgspec.Struct, frozen=True):
+class RateLimitedGet(msgspec.Struct, frozen=True):
     """A rate-limited request for one entry; `caller` names who asks for what, and has a rate limit of its
     own."""
 
@@ -19,7 +19,7 @@ class Turn(msgspec.Struct, frozen=True):
     key: str
 
 
-class Taken(msgspec.Struct, frozen=True):
+class RateLimitedResult(msgspec.Struct, frozen=True):
     """The result of a rate-limited request. `wait_s` is 0 where it was allowed, else the wall seconds until
     it is."""
 
@@ -34,7 +34,9 @@ class SharedCache(Protocol):
         """The entries in the order of `keys`; None for a missing one."""
         ...
 
-    async def take_turns(self, turns: Sequence[Turn], *, every_wall_s: float) -> list[Taken]:
+    async def get_rate_limited(
+        self, requests: Sequence[RateLimitedGet], *, every_wall_s: float
+    ) -> list[RateLimitedResult]:
         """The results in the order of `requests`. Each caller is allowed one request in `every_wall_s`, and
         gets the entry under its key with it.
 
@@ -43,6 +45,6 @@ class SharedCache(Protocol):
         """
         ...
 
-    async def put_many(self, answers: Mapping[str, bytes], *, kept_wall_s: float) -> None:
-        """Store entries for `kept_wall_s` seconds, replacing those under the same keys."""
+    async def put_many(self, answers: Mapping[str, bytes], *, ttl_wall_s: float) -> None:
+        """Store entries for `ttl_wall_s` seconds, replacing those under the same keys."""
         ...

@@ -193,8 +193,8 @@ def _facility_of(topic: str) -> str:
 def _settle(rollups: TelemetryRollups, partitions: Collection[int]) -> None:
     for partition in sorted(partitions):
         while True:
-            settled = rollups.settle(partition, limit=SETTLED_AT_ONCE)
-            if settled.quarters < SETTLED_AT_ONCE and not settled.more:
+            finalized = rollups.finalize(partition, limit=SETTLED_AT_ONCE)
+            if finalized.quarters < SETTLED_AT_ONCE and not finalized.more:
                 break
 
 

@@ -44,22 +44,22 @@ class CurrentValues:
             CurrentValue,
             clock,
             cache,
-            remembered_bytes=CURRENT_BYTES,
+            max_bytes=CURRENT_BYTES,
             size_of=lambda value: METER_BYTES * (1 + len(value.meters)),
         )
 
     async def current(
-        self, facility_ids: Sequence[str], *, cache_was_asked: bool = False
+        self, facility_ids: Sequence[str], *, skip_cache: bool = False
     ) -> dict[str, Answer[CurrentValue]]:
         """An answer for each. Raises TelemetryStoreUnavailable where one is known nowhere.
 
-        `cache_was_asked`: what it had was given to `fresh` just now.
+        `skip_cache`: what it had was given to `fresh` just now.
         """
-        return await self._current.get_many(facility_ids, cache_was_asked=cache_was_asked)
+        return await self._current.get_many(facility_ids, skip_cache=skip_cache)
 
-    def cached_as(self, facility_id: str) -> str:
+    def cache_key(self, facility_id: str) -> str:
         """The key of its value in the cache."""
-        return self._current.named(facility_id)
+        return self._current.cache_key(facility_id)
 
     def fresh(self, facility_id: str, stored: bytes) -> Answer[CurrentValue] | None:
         """What lay in the cache under that key, if it is fresh."""

@@ -30,8 +30,8 @@ LONGEST_S: Mapping[int, int] = {
 """Step -> the longest window."""
 MOST_STEPS = 10_000
 """In one answer: what a store reads, and a cache keeps, for one question."""
-HISTORY_KEPT_S = 600.0
-HISTORIES_REMEMBERED = 256
+HISTORY_TTL_S = 600.0
+MAX_HISTORIES = 256
 HISTORIES_AT_ONCE = 4
 
 _COLUMNS = ("mean_kw", "kwh", "min_kw", "max_kw", "coverage_pct")
@@ -97,8 +97,8 @@ class LoadHistories:
             _History,
             clock,
             cache,
-            kept_s=HISTORY_KEPT_S,
-            remembered=HISTORIES_REMEMBERED,
+            ttl_s=HISTORY_TTL_S,
+            max_entries=MAX_HISTORIES,
             size_of=lambda history: len(history.columns),
             loads_at_once=HISTORIES_AT_ONCE,
         )
@@ -123,7 +123,7 @@ class LoadHistories:
         """Those of one window and step together."""
         wanted: dict[tuple[TimeWindow, int], list[tuple[str, str]]] = {}
         for key in keys:
-            facility_id, window, step_s = _asked_for(key)
+            facility_id, window, step_s = _parse_key(key)
             wanted.setdefault((window, step_s), []).append((key, facility_id))
         found = {}
         for (window, step_s), asked in wanted.items():
@@ -139,7 +139,7 @@ def _key(facility_id: str, window: TimeWindow, step_s: int) -> str:
     return f"{window.starts_at.isoformat()} {window.ends_at.isoformat()} {step_s} {facility_id}"
 
 
-def _asked_for(key: str) -> tuple[str, TimeWindow, int]:
+def _parse_key(key: str) -> tuple[str, TimeWindow, int]:
     starts_at, ends_at, step_s, facility_id = key.split(" ", 3)
     return (
         facility_id,

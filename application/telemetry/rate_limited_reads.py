@@ -15,17 +15,17 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from application.ports.shared_cache import CacheUnavailable, SharedCache, Taken, Turn
+from application.ports.shared_cache import CacheUnavailable, RateLimitedGet, RateLimitedResult, SharedCache
 from application.ports.telemetry.store import CurrentValue
 from application.telemetry.cached_reader import Answer
 from application.telemetry.current_values import CurrentValues
 
 _log = structlog.get_logger(__name__)
 
-AT_ONCE = 2
+MAX_ROUND_TRIPS = 2
 """Round trips under way."""
-MOST_TOGETHER = 500
-MOST_COUNTED = 100_000
+MAX_BATCH_SIZE = 500
+MAX_CALLERS = 100_000
 """Turns that one process counts while the cache is away."""
 
 
@@ -36,9 +36,9 @@ class CurrentRead(msgspec.Struct, frozen=True):
     answer: Answer[CurrentValue] | None
 
 
-class _Wish(NamedTuple):
-    turn: Turn
-    taken: asyncio.Future[Taken | None]
+class _PendingRead(NamedTuple):
+    request: RateLimitedGet
+    result: asyncio.Future[RateLimitedResult | None]
 
 
 class RateLimitedCurrentValues:
@@ -56,63 +56,65 @@ class RateLimitedCurrentValues:
         self._cache = cache
         self._every_s = every_s
         self._monotonic = monotonic
-        self._waiting: list[_Wish] = []
+        self._waiting: list[_PendingRead] = []
         self._working = 0
         self._workers: set[asyncio.Task[None]] = set()
-        self._turn_at: OrderedDict[str, float] = OrderedDict()
+        self._next_allowed_at: OrderedDict[str, float] = OrderedDict()
 
     async def read(self, caller: str, facility_id: str) -> CurrentRead:
         """Raises TelemetryStoreUnavailable where the value is known nowhere."""
-        turn = Turn(f"{caller}/{facility_id}", self._values.cached_as(facility_id))
-        taken = await self._taken(turn)
-        if taken.wait_s > 0:
-            return CurrentRead(taken.wait_s, None)
-        answer = None if taken.answer is None else self._values.fresh(facility_id, taken.answer)
+        request = RateLimitedGet(f"{caller}/{facility_id}", self._values.cache_key(facility_id))
+        result = await self._get(request)
+        if result.wait_s > 0:
+            return CurrentRead(result.wait_s, None)
+        answer = None if result.answer is None else self._values.fresh(facility_id, result.answer)
         if answer is None:
             # With a turn the cache said what it has, or that it is away.
-            answer = (await self._values.current([facility_id], cache_was_asked=True))[facility_id]
+            answer = (await self._values.current([facility_id], skip_cache=True))[facility_id]
         return CurrentRead(0.0, answer)
 
-    async def _taken(self, turn: Turn) -> Taken:
+    async def _get(self, request: RateLimitedGet) -> RateLimitedResult:
         if self._cache is None:
-            return self._counted_here(turn.caller)
-        wish = _Wish(turn, asyncio.get_running_loop().create_future())
-        self._waiting.append(wish)
-        if self._working < AT_ONCE:
+            return self._count_locally(request.caller)
+        pending = _PendingRead(request, asyncio.get_running_loop().create_future())
+        self._waiting.append(pending)
+        if self._working < MAX_ROUND_TRIPS:
             # Counted here and in its last step: a task is done some time before its callbacks say so.
             self._working += 1
             task = asyncio.create_task(self._work(self._cache))
             self._workers.add(task)
             task.add_done_callback(self._workers.discard)
-        return await wish.taken or self._counted_here(turn.caller)
+        return await pending.result or self._count_locally(request.caller)
 
     async def _work(self, cache: SharedCache) -> None:
         try:
             while self._waiting:
-                together, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
-                await self._ask(cache, together)
+                batch, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
+                await self._ask(cache, batch)
         finally:
             self._working -= 1
 
-    async def _ask(self, cache: SharedCache, together: list[_Wish]) -> None:
+    async def _ask(self, cache: SharedCache, batch: list[_PendingRead]) -> None:
         """Whatever happens, whoever waits is told; None: count here."""
-        found: list[Taken] | list[None] = [None] * len(together)
+        found: list[RateLimitedResult] | list[None] = [None] * len(batch)
         try:
-            found = await cache.take_turns([wish.turn for wish in together], every_wall_s=self._every_s)
+            found = await cache.get_rate_limited(
+                [pending.request for pending in batch], every_wall_s=self._every_s
+            )
         except CacheUnavailable as error:
             _log.debug("turns are counted here", why=str(error))
         finally:
-            for wish, taken in zip(together, found, strict=True):
-                if not wish.taken.done():  # who asked may have gone away
-                    wish.taken.set_result(taken)
+            for pending, result in zip(batch, found, strict=True):
+                if not pending.result.done():  # who asked may have gone away
+                    pending.result.set_result(result)
 
-    def _counted_here(self, caller: str) -> Taken:
+    def _count_locally(self, caller: str) -> RateLimitedResult:
         now = self._monotonic()
-        wait_s = self._turn_at.get(caller, now) - now
+        wait_s = self._next_allowed_at.get(caller, now) - now
         if wait_s > 0:
-            return Taken(wait_s, None)
-        self._turn_at[caller] = now + self._every_s
-        self._turn_at.move_to_end(caller)
-        if len(self._turn_at) > MOST_COUNTED:
-            self._turn_at.popitem(last=False)
-        return Taken(0.0, None)
+            return RateLimitedResult(wait_s, None)
+        self._next_allowed_at[caller] = now + self._every_s
+        self._next_allowed_at.move_to_end(caller)
+        if len(self._next_allowed_at) > MAX_CALLERS:
+            self._next_allowed_at.popitem(last=False)
+        return RateLimitedResult(0.0, None)

@@ -53,7 +53,7 @@ def enforce(
     now = _agreed_now(store, clock)
     bound = now - timedelta(days=policy.raw_days)
     archived = None if archived_through is None else archived_through() or datetime.min.replace(tzinfo=UTC)
-    kept_wall_s = clock.wall_seconds(timedelta(days=policy.restored_days).total_seconds())
+    min_age_wall_s = clock.wall_seconds(timedelta(days=policy.restored_days).total_seconds())
     dropped, held_back, busy = [], [], []
     for day in store.raw_days():
         ends_at = _end_of(day)
@@ -61,7 +61,7 @@ def enforce(
             break
         if archived is not None and archived < ends_at:
             held_back.append(day)
-        elif store.drop_raw_day(day, kept_wall_s=kept_wall_s):
+        elif store.drop_raw_day(day, min_age_wall_s=min_age_wall_s):
             _log.info("readings let go of", day=day.isoformat(), kept_days=policy.raw_days)
             dropped.append(day)
         else:

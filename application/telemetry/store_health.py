@@ -11,7 +11,7 @@ from math import ceil
 from threading import Lock
 
 from application.ports.telemetry.meter_powers import MeterPowersView
-from application.ports.telemetry.rollups import CorrectedInterval, Settled, TelemetryRollups
+from application.ports.telemetry.rollups import CorrectedInterval, FinalizeResult, TelemetryRollups
 from application.ports.telemetry.store import (
     CurrentValue,
     ImportedIntervals,
@@ -29,7 +29,7 @@ from domain.time_series.windows import IntervalSeries, TimeWindow
 WINDOW_S = 300.0
 LEAST = 20
 """Fewer calls in the window say nothing about a share or a percentile."""
-REMEMBERED = 20_000
+MAX_CALLS = 20_000
 
 
 class TelemetryHealth:
@@ -37,26 +37,26 @@ class TelemetryHealth:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._writes: deque[tuple[float, bool]] = deque(maxlen=REMEMBERED)
-        self._queries: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+        self._writes: deque[tuple[float, bool]] = deque(maxlen=MAX_CALLS)
+        self._queries: deque[tuple[float, float]] = deque(maxlen=MAX_CALLS)
         self._lock = Lock()
 
-    def wrote(self, *, well: bool) -> None:
+    def observe_write(self, *, well: bool) -> None:
         with self._lock:
             self._writes.append((self._monotonic(), well))
 
-    def asked(self, seconds: float) -> None:
+    def observe_query(self, seconds: float) -> None:
         with self._lock:
             self._queries.append((self._monotonic(), seconds))
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def timed_query(self) -> Iterator[None]:
         """A query, however it ends."""
         began = time.perf_counter()
         try:
             yield
         finally:
-            self.asked(time.perf_counter() - began)
+            self.observe_query(time.perf_counter() - began)
 
     def write_error_pct(self) -> float | None:
         """None where there were too few writes."""
@@ -105,31 +105,31 @@ class WatchedTelemetryStore:
         return self._store.position(partition)
 
     def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
-        with self._health.asking():
+        with self._health.timed_query():
             return self._store.current(facility_ids)
 
     def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
-        with self._health.asking():
+        with self._health.timed_query():
             return self._store.newest_readings_at(facility_ids)
 
     def newest_reading_at(self, facility_id: str) -> datetime | None:
-        with self._health.asking():
+        with self._health.timed_query():
             return self._store.newest_reading_at(facility_id)
 
     def interval_series_of(
         self, facility_ids: Sequence[str], window: TimeWindow, step_s: int = INTERVAL_S
     ) -> IntervalBlock:
-        with self._health.asking():
+        with self._health.timed_query():
             return self._store.interval_series_of(facility_ids, window, step_s)
 
     def interval_series(
         self, facility_id: str, window: TimeWindow, step_s: int = INTERVAL_S
     ) -> IntervalSeries:
-        with self._health.asking():
+        with self._health.timed_query():
             return self._store.interval_series(facility_id, window, step_s)
 
     def coverage(self, facility_id: str, window: TimeWindow) -> float:
-        with self._health.asking():
+        with self._health.timed_query():
             return self._store.coverage(facility_id, window)
 
     def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
@@ -146,7 +146,7 @@ class WatchedTelemetryStore:
             yield
             well = True
         finally:
-            self._health.wrote(well=well)
+            self._health.observe_write(well=well)
 
 
 class WatchedRollups:
@@ -157,14 +157,14 @@ class WatchedRollups:
         self._health = health
 
     def rollups(self, facility_id: str, window: TimeWindow, step_s: int) -> RollupSeries:
-        with self._health.asking():
+        with self._health.timed_query():
             return self._rollups.rollups(facility_id, window, step_s)
 
-    def settle(self, partition: int, *, limit: int) -> Settled:
-        return self._rollups.settle(partition, limit=limit)
+    def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
+        return self._rollups.finalize(partition, limit=limit)
 
     def corrections_after(self, correction_id: int, *, limit: int) -> Sequence[CorrectedInterval]:
-        with self._health.asking():
+        with self._health.timed_query():
             return self._rollups.corrections_after(correction_id, limit=limit)
 
 
@@ -176,5 +176,5 @@ class WatchedMeterPowers:
         self._health = health
 
     def meter_powers(self, facility_id: str, window: TimeWindow) -> list[MeterPowers]:
-        with self._health.asking():
+        with self._health.timed_query():
             return self._powers.meter_powers(facility_id, window)

@@ -30,7 +30,7 @@ LEAST_KEPT_WALL_S = 60.0
 MOST_REMEMBERED = 20_000
 
 
-class KeptWeather(msgspec.Struct, frozen=True, array_like=True):
+class CachedWeather(msgspec.Struct, frozen=True, array_like=True):
     """What is known of a cell, as it lies in the cache."""
 
     issued_at: datetime
@@ -55,7 +55,7 @@ class CachedWeatherSource:
         self._source = source
         self._clock = clock
         self._cache = cache
-        self._known: dict[str, KeptWeather] = {}
+        self._known: dict[str, CachedWeather] = {}
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         now = self._clock.now()
@@ -76,8 +76,8 @@ class CachedWeatherSource:
         )
 
     async def _renewed(
-        self, cell: str, kept: KeptWeather | None, starts_at: datetime, ends_at: datetime
-    ) -> KeptWeather:
+        self, cell: str, kept: CachedWeather | None, starts_at: datetime, ends_at: datetime
+    ) -> CachedWeather:
         now = self._clock.now()
         this_hour = now.replace(minute=0, second=0, microsecond=0)
         final_until = this_hour - FINAL_AFTER
@@ -93,7 +93,7 @@ class CachedWeatherSource:
         told = hours_of(report.temp_c, since, until)
         if kept is not None:
             told = np.where(np.isnan(told), kept.values(since, until), told)
-        renewed = KeptWeather(
+        renewed = CachedWeather(
             issued_at=report.issued_at,
             asked_at=now,
             starts_at=since,
@@ -103,20 +103,20 @@ class CachedWeatherSource:
         await self._keep(cell, renewed)
         return renewed
 
-    async def _kept(self, cell: str) -> KeptWeather | None:
+    async def _kept(self, cell: str) -> CachedWeather | None:
         """The newer of what is known here and in the cache."""
         mine = self._known.get(cell)
         if self._cache is None or (mine and timedelta(0) <= self._clock.now() - mine.asked_at < FRESH):
             return mine
         try:
             (found,) = await self._cache.get_many([_key(cell)])
-            theirs = None if found is None else json_decoder(KeptWeather).decode(found)
+            theirs = None if found is None else json_decoder(CachedWeather).decode(found)
         except (CacheUnavailable, msgspec.DecodeError) as error:  # or written by another release
             _log.debug("the weather is not in the cache", cell=cell, why=str(error))
             return mine
         return theirs if mine is None or (theirs and theirs.asked_at > mine.asked_at) else mine
 
-    async def _keep(self, cell: str, kept: KeptWeather) -> None:
+    async def _keep(self, cell: str, kept: CachedWeather) -> None:
         self._known[cell] = kept
         while len(self._known) > MOST_REMEMBERED:
             self._known.pop(next(iter(self._known)))
@@ -124,7 +124,7 @@ class CachedWeatherSource:
             return
         wall_s = max(LEAST_KEPT_WALL_S, self._clock.wall_seconds(KEPT_S))
         try:
-            await self._cache.put_many({_key(cell): msgspec.json.encode(kept)}, kept_wall_s=wall_s)
+            await self._cache.put_many({_key(cell): msgspec.json.encode(kept)}, ttl_wall_s=wall_s)
         except CacheUnavailable as error:
             _log.debug("the weather stays in this process", cell=cell, why=str(error))
 

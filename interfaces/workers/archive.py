@@ -16,7 +16,7 @@ from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.raw_archive.progress import ArchiveProgress, RawArchiveProgress
-from application.ports.raw_archive.telemetry_log import RawLog, Waiting
+from application.ports.raw_archive.telemetry_log import PartitionBacklog, RawLog
 from application.ports.telemetry.stream import StreamFill, StreamUnavailable, TelemetryStream
 from application.raw_archive.archived_until import ArchivedAges
 from application.raw_archive.manifest import ArchiveContradicted
@@ -150,7 +150,9 @@ class ArchiveWorker:
             log.info("archived", object=entry.object, messages=entry.contents.messages)
         await self._tell(partition, archiver, waiting, asked_at)
 
-    def _due(self, waiting: Waiting, archiver: PartitionArchiver, fill: StreamFill, *, pressed: bool) -> bool:
+    def _due(
+        self, waiting: PartitionBacklog, archiver: PartitionArchiver, fill: StreamFill, *, pressed: bool
+    ) -> bool:
         if self._clock.now() >= archiver.ends_at(waiting.oldest_at) + self._settle:
             return True
         waiting_bytes = waiting.messages * fill.stored_bytes / max(1, fill.messages)
@@ -159,7 +161,11 @@ class ArchiveWorker:
         return pressed and waiting_bytes >= WORTH_BYTES
 
     async def _tell(
-        self, partition: int, archiver: PartitionArchiver, waiting: Waiting | None, asked_at: datetime
+        self,
+        partition: int,
+        archiver: PartitionArchiver,
+        waiting: PartitionBacklog | None,
+        asked_at: datetime,
     ) -> None:
         newest = archiver.newest
         told = ArchiveProgress(
@@ -169,10 +175,10 @@ class ArchiveWorker:
             archived_through=asked_at if waiting is None else waiting.oldest_at,
             waiting=0 if waiting is None else waiting.messages,
             objects=0 if newest is None else newest.number,
-            told_at=self._clock.now(),
+            reported_at=self._clock.now(),
         )
         try:
-            await asyncio.to_thread(self._progress.tell, told)
+            await asyncio.to_thread(self._progress.report, told)
         except OperationsUnavailable as error:
             log.warning("how far the raw archive is was not told", why=str(error))
 

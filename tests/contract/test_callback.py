@@ -12,10 +12,10 @@ import pytest
 
 from adapters.callback import HttpUtilityNotifier
 from application.ports.callback import (
+    CallbackAccepted,
     CallbackAddressRefused,
     CallbackFailed,
     CallbackRefused,
-    Told,
     UtilityNotifier,
 )
 from interfaces.simulators.http_host import hosted
@@ -59,8 +59,10 @@ class Rig:
     url: str
     journal: Path
 
-    async def tell(self, utility_id: str = "city-power", *, url: str = "", body: str = BODY) -> Told:
-        return await self.notifier.tell(utility_id, url or self.url, body, CALLBACK_ID, TRACE_ID)
+    async def send(
+        self, utility_id: str = "city-power", *, url: str = "", body: str = BODY
+    ) -> CallbackAccepted:
+        return await self.notifier.send(utility_id, url or self.url, body, CALLBACK_ID, TRACE_ID)
 
     @property
     def received(self) -> list[ReceivedCallback]:
@@ -116,7 +118,7 @@ def rigs(request: pytest.FixtureRequest, tmp_path: Path) -> Rigs:
 
 def test_a_told_utility_has_the_body_as_it_was_recorded(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
-        assert await rig.tell() == Told(status_code=200)
+        assert await rig.send() == CallbackAccepted(status_code=200)
         [callback] = rig.received
         assert (callback.kind, callback.dr_event_id) == ("started", "42")
 
@@ -125,7 +127,7 @@ def test_a_told_utility_has_the_body_as_it_was_recorded(rigs: Rigs) -> None:
 
 def test_a_callback_is_signed_at_the_clocks_moment(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
-        await rig.tell()
+        await rig.send()
         [callback] = rig.received
         assert (callback.signature_ok, callback.signature_age_s) == (True, 0.0)
 
@@ -135,7 +137,7 @@ def test_a_callback_is_signed_at_the_clocks_moment(rigs: Rigs) -> None:
 def test_a_wrong_secret_is_a_definite_refusal(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackRefused) as refused:
-            await rig.tell("impostor")
+            await rig.send("impostor")
         assert refused.value.status_code == 401
 
     rigs.run(scenario)
@@ -143,7 +145,7 @@ def test_a_wrong_secret_is_a_definite_refusal(rigs: Rigs) -> None:
 
 def test_a_utility_without_a_secret_is_told_unsigned(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
-        assert await rig.tell("old-power") == Told(status_code=200)
+        assert await rig.send("old-power") == CallbackAccepted(status_code=200)
 
     rigs.run(scenario, secret=None)
 
@@ -151,7 +153,7 @@ def test_a_utility_without_a_secret_is_told_unsigned(rigs: Rigs) -> None:
 def test_a_secret_that_cannot_be_had_is_waited_for(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackFailed, match="secret"):
-            await rig.tell("broken")
+            await rig.send("broken")
         assert rig.received == []
 
     rigs.run(scenario)
@@ -160,8 +162,8 @@ def test_a_secret_that_cannot_be_had_is_waited_for(rigs: Rigs) -> None:
 def test_a_failing_utility_is_told_again(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackFailed, match="HTTP 503"):
-            await rig.tell()
-        assert await rig.tell() == Told(status_code=200)
+            await rig.send()
+        assert await rig.send() == CallbackAccepted(status_code=200)
         assert [callback.status for callback in rig.received] == [503, 200]
 
     rigs.run(scenario, faults=UtilityFaults(fail_first=1))
@@ -170,7 +172,7 @@ def test_a_failing_utility_is_told_again(rigs: Rigs) -> None:
 def test_a_body_that_is_no_document_is_refused(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackRefused) as refused:
-            await rig.tell(body="[]")
+            await rig.send(body="[]")
         assert refused.value.status_code == 400
 
     rigs.run(scenario)
@@ -179,7 +181,7 @@ def test_a_body_that_is_no_document_is_refused(rigs: Rigs) -> None:
 def test_nobody_at_the_address_is_a_failure_to_try_again(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackFailed):
-            await rig.tell(url="http://127.0.0.1:1/callbacks")
+            await rig.send(url="http://127.0.0.1:1/callbacks")
 
     rigs.run(scenario)
 
@@ -190,7 +192,7 @@ def test_nobody_at_the_address_is_a_failure_to_try_again(rigs: Rigs) -> None:
 def test_what_is_no_http_address_is_refused(rigs: Rigs, address: str) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackAddressRefused):
-            await rig.tell(url=address)
+            await rig.send(url=address)
         assert rig.received == []
 
     rigs.run(scenario)
@@ -199,9 +201,9 @@ def test_what_is_no_http_address_is_refused(rigs: Rigs, address: str) -> None:
 def test_a_private_address_is_refused_unless_allowed(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackAddressRefused):
-            await rig.tell()
+            await rig.send()
         with pytest.raises(CallbackAddressRefused):
-            await rig.tell(url=rig.url.replace("127.0.0.1", "localhost"))
+            await rig.send(url=rig.url.replace("127.0.0.1", "localhost"))
         assert rig.received == []
 
     rigs.run(scenario, allow_private=False)

@@ -128,9 +128,9 @@ def test_news_go_as_far_as_every_read_model_knows_and_no_further(rig: Rig) -> No
         rig.record("dispatch.prepared.v1", position, "fac-001")
     everybody_at(rig, 6)
     rig.move("portfolio", 5)
-    news = rig.log.news(1, limit=100)
-    assert (news.head, news.served_until, positions_of(news.entries)) == (6, 5, [2, 5])
-    behind = {state.name: state.behind_since for state in news.read_models}
+    read_update = rig.log.read_update(1, limit=100)
+    assert (read_update.head, read_update.served_until, positions_of(read_update.entries)) == (6, 5, [2, 5])
+    behind = {state.name: state.behind_since for state in read_update.read_models}
     assert behind == dict.fromkeys(SERVING) | {"portfolio": AT}
 
 
@@ -139,19 +139,19 @@ def test_a_read_model_that_has_stopped_holds_nobody_up(rig: Rig) -> None:
         rig.record("dispatch.prepared.v1", position, "fac-001")
     everybody_at(rig, 3)
     rig.move("dispatches", 1, stopped=True)
-    news = rig.log.news(0, limit=100)
-    assert news.served_until == 3
-    assert [state.name for state in news.read_models if state.is_stopped] == ["dispatches"]
+    read_update = rig.log.read_update(0, limit=100)
+    assert read_update.served_until == 3
+    assert [state.name for state in read_update.read_models if state.is_stopped] == ["dispatches"]
     for name in SERVING:
         rig.move(name, 1, stopped=True)
-    assert rig.log.news(0, limit=100).served_until == 3
+    assert rig.log.read_update(0, limit=100).served_until == 3
 
 
 def test_batches_are_bounded_and_follow_one_another(rig: Rig) -> None:
     for position in range(1, 8):
         rig.record("dispatch.prepared.v1", position, "fac-001")
     everybody_at(rig, 7)
-    assert positions_of(rig.log.news(0, limit=3).entries) == [1, 2, 3]
+    assert positions_of(rig.log.read_update(0, limit=3).entries) == [1, 2, 3]
     assert positions_of(rig.log.entries(3, 7, limit=3)) == [4, 5, 6]
     assert positions_of(rig.log.entries(6, 7, limit=3)) == [7]
     assert rig.log.entries(7, 7, limit=3) == []
@@ -160,13 +160,13 @@ def test_batches_are_bounded_and_follow_one_another(rig: Rig) -> None:
 def test_without_a_position_only_the_state_is_told(rig: Rig) -> None:
     rig.record("dispatch.prepared.v1", 1, "fac-001")
     everybody_at(rig, 1)
-    news = rig.log.news(None, limit=100)
-    assert (news.head, news.entries) == (1, ())
+    read_update = rig.log.read_update(None, limit=100)
+    assert (read_update.head, read_update.entries) == (1, ())
 
 
 def test_an_empty_log_has_no_news(rig: Rig) -> None:
-    news = rig.log.news(0, limit=100)
-    assert (news.head, news.served_until, news.entries) == (0, 0, ())
+    read_update = rig.log.read_update(0, limit=100)
+    assert (read_update.head, read_update.served_until, read_update.entries) == (0, 0, ())
     assert rig.log.readings_stored_at() is None
 
 
@@ -219,7 +219,7 @@ def read_again(log: PostgresLiveLog) -> bool:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return log.news(0, limit=1).head == 0
+            return log.read_update(0, limit=1).head == 0
         except LiveLogUnavailable:
             if time.monotonic() > deadline:
                 raise
@@ -233,13 +233,13 @@ def test_a_connection_that_hangs_alone_is_given_up_and_replaced(
     monkeypatch.setattr(live_feed, "MOST_CONNECTIONS", 1)
     log = at(monkeypatch, database)
     try:
-        assert log.news(0, limit=1).head == 0
+        assert log.read_update(0, limit=1).head == 0
         with log._pool.connection() as connection:
             hanging = connection.info.backend_pid
         hang(hanging)
         try:
             with pytest.raises(LiveLogUnavailable, match="no answer in 2 s"):
-                log.news(0, limit=1)
+                log.read_update(0, limit=1)
             log.check()
             assert read_again(log)
         finally:
@@ -258,9 +258,9 @@ def test_a_lock_on_the_log_is_not_waited_for_for_good(
         with psycopg.connect(database.admin_dsn) as owner:
             owner.execute("LOCK TABLE gridproof.demand_response_events IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(LiveLogUnavailable, match="statement timeout"):
-                log.news(0, limit=1)
+                log.read_update(0, limit=1)
             log.check()
-        assert log.news(0, limit=1).head == 0
+        assert log.read_update(0, limit=1).head == 0
     finally:
         log.close()
 
@@ -270,7 +270,7 @@ def test_a_dead_database_is_named_as_such(postgres_server: PostgresServer, datab
         pool.wait()
         log = PostgresLiveLog(pool)
         postgres_server.kill()
-        for asking in (lambda: log.news(0, limit=1), lambda: log.entries(0, 1, limit=1), log.check):
+        for asking in (lambda: log.read_update(0, limit=1), lambda: log.entries(0, 1, limit=1), log.check):
             with pytest.raises(LiveLogUnavailable):
                 asking()
         postgres_server.start()

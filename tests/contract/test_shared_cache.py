@@ -11,7 +11,7 @@ import pytest
 from adapters.embedded import EmbeddedServers
 from adapters.redis import shared_cache
 from adapters.redis.shared_cache import RedisSharedCache
-from application.ports.shared_cache import CacheUnavailable, SharedCache, Turn
+from application.ports.shared_cache import CacheUnavailable, RateLimitedGet, SharedCache
 from tests.fakes.shared_cache import FakeSharedCache
 
 DEAD_CACHE = "redis://127.0.0.1:9/0"
@@ -43,7 +43,7 @@ def tell(request: pytest.FixtureRequest) -> Callable[[Story], None]:
 
 def test_what_was_put_is_found_in_the_order_asked(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
-        await cache.put_many({f"{prefix}a": b"\x00\xff", f"{prefix}b": b""}, kept_wall_s=60.0)
+        await cache.put_many({f"{prefix}a": b"\x00\xff", f"{prefix}b": b""}, ttl_wall_s=60.0)
         assert await cache.get_many([f"{prefix}b", f"{prefix}none", f"{prefix}a"]) == [b"", None, b"\x00\xff"]
 
     tell(scenario)
@@ -52,7 +52,7 @@ def test_what_was_put_is_found_in_the_order_asked(tell: Callable[[Story], None])
 def test_a_later_answer_replaces_the_first(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
         for answer in (b"1", b"2"):
-            await cache.put_many({f"{prefix}a": answer}, kept_wall_s=60.0)
+            await cache.put_many({f"{prefix}a": answer}, ttl_wall_s=60.0)
         assert await cache.get_many([f"{prefix}a"]) == [b"2"]
 
     tell(scenario)
@@ -60,7 +60,7 @@ def test_a_later_answer_replaces_the_first(tell: Callable[[Story], None]) -> Non
 
 def test_what_is_kept_no_longer_is_not_found(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
-        await cache.put_many({f"{prefix}a": b"1"}, kept_wall_s=0.05)
+        await cache.put_many({f"{prefix}a": b"1"}, ttl_wall_s=0.05)
         async with asyncio.timeout(20):
             while await cache.get_many([f"{prefix}a"]) != [None]:  # noqa: ASYNC110 - the cache says when
                 await asyncio.sleep(0.01)
@@ -70,7 +70,7 @@ def test_what_is_kept_no_longer_is_not_found(tell: Callable[[Story], None]) -> N
 
 def test_nothing_asked_and_nothing_put_is_fine(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
-        await cache.put_many({}, kept_wall_s=1.0)
+        await cache.put_many({}, ttl_wall_s=1.0)
         assert await cache.get_many([]) == []
 
     tell(scenario)
@@ -78,28 +78,28 @@ def test_nothing_asked_and_nothing_put_is_fine(tell: Callable[[Story], None]) ->
 
 def test_a_caller_has_one_turn_in_so_long_and_with_it_the_answer(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
-        await cache.put_many({f"{prefix}a": b"\x92\x00\xff", f"{prefix}b": b""}, kept_wall_s=60.0)
+        await cache.put_many({f"{prefix}a": b"\x92\x00\xff", f"{prefix}b": b""}, ttl_wall_s=60.0)
         turns = [
-            Turn(f"{prefix}{caller}", f"{prefix}{key}")
+            RateLimitedGet(f"{prefix}{caller}", f"{prefix}{key}")
             for caller, key in (("k1/a", "a"), ("k1/b", "b"), ("k1/a", "a"), ("k2/a", "none"))
         ]
-        taken = await cache.take_turns(turns, every_wall_s=30.0)
+        taken = await cache.get_rate_limited(turns, every_wall_s=30.0)
         assert [one.answer for one in taken] == [b"\x92\x00\xff", b"", None, None]
         assert [one.wait_s > 0 for one in taken] == [False, False, True, False]
-        again = await cache.take_turns(turns[:1], every_wall_s=30.0)
+        again = await cache.get_rate_limited(turns[:1], every_wall_s=30.0)
         assert 25.0 < again[0].wait_s <= 30.0
-        assert await cache.take_turns([], every_wall_s=1.0) == []
+        assert await cache.get_rate_limited([], every_wall_s=1.0) == []
 
     tell(scenario)
 
 
 def test_a_turn_comes_again_and_one_refused_did_not_put_it_off(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
-        turn = Turn(f"{prefix}k", f"{prefix}a")
-        await cache.take_turns([turn], every_wall_s=0.2)
+        turn = RateLimitedGet(f"{prefix}k", f"{prefix}a")
+        await cache.get_rate_limited([turn], every_wall_s=0.2)
         refused = 0
         async with asyncio.timeout(20):
-            while (await cache.take_turns([turn], every_wall_s=0.2))[0].wait_s:
+            while (await cache.get_rate_limited([turn], every_wall_s=0.2))[0].wait_s:
                 refused += 1
                 await asyncio.sleep(0.01)
         assert refused
@@ -127,7 +127,7 @@ def test_a_cache_that_came_back_is_asked_again(
 
     async def scenario() -> None:
         async with opened(valkey_server.redis_url) as cache:
-            await cache.put_many({"back": b"1"}, kept_wall_s=600.0)
+            await cache.put_many({"back": b"1"}, ttl_wall_s=600.0)
             valkey_server.valkey.kill()
             try:
                 for _ in range(shared_cache.BREAKER_FAILURES + 1):

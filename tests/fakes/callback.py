@@ -9,14 +9,14 @@ from uuid import UUID
 
 import msgspec
 
-from application.ports.callback import CallbackAddressRefused, CallbackFailed, Told, judged
+from application.ports.callback import CallbackAccepted, CallbackAddressRefused, CallbackFailed, check_status
 from application.ports.clock import Clock
 from interfaces.simulators.utility import SimulatedUtility
 
 PlannedFault = Literal["time_out", "lost_answer", "refuse"]
 
 
-class ToldCallback(msgspec.Struct, frozen=True):
+class SentCallback(msgspec.Struct, frozen=True):
     """A call that reached the utility."""
 
     utility_id: str
@@ -42,26 +42,28 @@ class FakeUtilityNotifier:
         self._secret_of = secret_of
         self._allow_private = allow_private
         self._planned: list[PlannedFault] = []
-        self.told: list[ToldCallback] = []
+        self.told: list[SentCallback] = []
         """Every call that reached a utility, in order, whatever it answered."""
 
     def fail_next(self, *faults: PlannedFault) -> None:
         """One fault a call: nothing arrives, it arrives and the answer is lost, or the utility refuses."""
         self._planned += faults
 
-    async def tell(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Told:
+    async def send(
+        self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str
+    ) -> CallbackAccepted:
         self._check(url)
         signature = self._signature(utility_id, body.encode())
         fault = self._planned.pop(0) if self._planned else None
         if url not in self._utilities or fault == "time_out":
             raise CallbackFailed("nobody answers")
-        self.told.append(ToldCallback(utility_id, url, body, callback_id, trace_id))
+        self.told.append(SentCallback(utility_id, url, body, callback_id, trace_id))
         if fault == "refuse":
-            return judged(404)
+            return check_status(404)
         status = await self._utilities[url].receive(body.encode(), signature)
         if fault == "lost_answer":
             raise CallbackFailed("the answer was lost")
-        return judged(status)
+        return check_status(status)
 
     async def aclose(self) -> None:
         self._utilities = {}

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
-from application.ports.live_feed import SERVING, LiveEntry, LiveLogUnavailable, News, ReadModelState
+from application.ports.live_feed import SERVING, LiveEntry, LiveLogUnavailable, LiveUpdate, ReadModelState
 
 AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
@@ -45,13 +45,13 @@ class FakeLiveLog:
     def head(self) -> int:
         return self.log[-1].position if self.log else 0
 
-    def news(self, after: int | None, *, limit: int) -> News:
+    def read_update(self, after: int | None, *, limit: int) -> LiveUpdate:
         self._require_up()
-        news = News(head=self.head, read_models=tuple(map(self._state, SERVING)))
+        read_update = LiveUpdate(head=self.head, read_models=tuple(map(self._state, SERVING)))
         if after is None:
-            return news
-        found = self._between(after, news.served_until)[:limit]
-        return News(head=news.head, read_models=news.read_models, entries=tuple(found))
+            return read_update
+        found = self._between(after, read_update.served_until)[:limit]
+        return LiveUpdate(head=read_update.head, read_models=read_update.read_models, entries=tuple(found))
 
     def entries(self, after: int, until: int, *, limit: int) -> list[LiveEntry]:
         self._require_up()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from application.ports.shared_cache import CacheUnavailable, Taken, Turn
+from application.ports.shared_cache import CacheUnavailable, RateLimitedGet, RateLimitedResult
 
 
 class FakeSharedCache:
@@ -21,21 +21,23 @@ class FakeSharedCache:
         found = [self.kept.get(key) for key in keys]
         return [one[0] if one is not None and one[1] > time.monotonic() else None for one in found]
 
-    async def take_turns(self, turns: Sequence[Turn], *, every_wall_s: float) -> list[Taken]:
+    async def get_rate_limited(
+        self, requests: Sequence[RateLimitedGet], *, every_wall_s: float
+    ) -> list[RateLimitedResult]:
         self._check()
         found = []
-        for turn in turns:
+        for turn in requests:
             now = time.monotonic()
             wait_s = max(0.0, self.turn_at.get(turn.caller, now) - now)
             if wait_s == 0.0:
                 self.turn_at[turn.caller] = now + every_wall_s
             kept = self.kept.get(turn.key) if wait_s == 0.0 else None
-            found.append(Taken(wait_s, kept[0] if kept is not None and kept[1] > now else None))
+            found.append(RateLimitedResult(wait_s, kept[0] if kept is not None and kept[1] > now else None))
         return found
 
-    async def put_many(self, answers: Mapping[str, bytes], *, kept_wall_s: float) -> None:
+    async def put_many(self, answers: Mapping[str, bytes], *, ttl_wall_s: float) -> None:
         self._check()
-        until = time.monotonic() + kept_wall_s
+        until = time.monotonic() + ttl_wall_s
         self.kept |= {key: (answer, until) for key, answer in answers.items()}
 
     def _check(self) -> None:

@@ -108,7 +108,7 @@ class PostgresLockHolders:
         self._dsn = dsn
         self._prefix = prefix
 
-    async def held_by(self) -> Mapping[str, int]:
+    async def count_by_holder(self) -> Mapping[str, int]:
         try:
             async with asyncio.timeout(HOLDERS_WITHIN_S):
                 return await self._count()

@@ -57,7 +57,7 @@ class PostgresPartitionAssignment:
         self._keep_rounds = 0
         self._one_at_a_time = asyncio.Lock()
 
-    async def wanted(self) -> frozenset[int]:
+    async def assigned(self) -> frozenset[int]:
         async with self._one_at_a_time:
             assigned = await self._try_balance()
             if assigned is None and self._away_since is None:
@@ -81,7 +81,7 @@ class PostgresPartitionAssignment:
             await self._disconnect()
             return None
 
-    async def give_back(self, partition: int) -> None:
+    async def release(self, partition: int) -> None:
         async with self._one_at_a_time:
             if partition not in self._held:
                 return

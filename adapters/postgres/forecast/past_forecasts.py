@@ -11,7 +11,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.connection.errors import CONNECTION_ERRORS
 from application.event_store.event_mapper import decode_domain_event
 from application.ports.event_store.event_store import EventStoreUnavailable
-from application.ports.forecast.past_forecasts import ForecastPlace
+from application.ports.forecast.past_forecasts import ForecastKey
 from domain.forecast import Forecast, ForecastState
 from domain.identifiers import forecast_stream_id
 
@@ -33,11 +33,9 @@ class PostgresPastForecasts:
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
 
-    def standing(
-        self, places: Collection[ForecastPlace], *, at: datetime
-    ) -> dict[ForecastPlace, ForecastState]:
+    def standing(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
         by_stream = {forecast_stream_id(*place): place for place in places}
-        found: dict[ForecastPlace, ForecastState] = {}
+        found: dict[ForecastKey, ForecastState] = {}
         for rows in self._batches(list(by_stream)):
             for stream_id, own in groupby(rows, key=lambda row: row[0]):
                 if (state := _folded(own, at)) is not None:

@@ -105,7 +105,7 @@ class PostgresForecastScores:
         names = (*_PAIR_KEY, *_PAIR_SUMS)
         return [ErrorCorrelation(**dict(zip(names, row, strict=True))) for row in rows]
 
-    def forget_before(self, day: date) -> int:
+    def delete_before(self, day: date) -> int:
         with operations_connection(self._pool) as connection:
             gone = connection.execute("DELETE FROM gridproof.forecast_scores WHERE day < %s", (day,)).rowcount
             connection.execute("DELETE FROM gridproof.forecast_correlations WHERE day < %s", (day,))

@@ -7,7 +7,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations.connection import operations_connection, storable
 from application.operations.alert_catalogue import ALERTS
-from application.ports.operations.alerts import Alert, AlertPlace
+from application.ports.operations.alerts import Alert, AlertCursor
 
 _RAISE = """
 INSERT INTO gridproof.alerts AS open_alert (name, subject, severity, detail, raised_at, last_seen_at)
@@ -66,7 +66,7 @@ class PostgresAlerts:
             return [_alert(row) for row in connection.execute(_ABOUT, parameters)]
 
     def listed(
-        self, *, include_cleared: bool = False, limit: int = 200, after: AlertPlace | None = None
+        self, *, include_cleared: bool = False, limit: int = 200, after: AlertCursor | None = None
     ) -> list[Alert]:
         parameters = {
             "include_cleared": include_cleared,

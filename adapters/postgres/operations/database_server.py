@@ -5,7 +5,7 @@ from typing import Any
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations.connection import operations_connection
-from application.ports.operations.database_server import ServerPlace
+from application.ports.operations.database_server import ServerIdentity
 from application.ports.operations.unavailable import OperationsUnavailable
 
 # The first eight hexadecimal digits of a WAL file's name are its timeline: true from the promotion on, where
@@ -22,9 +22,9 @@ class PostgresDatabaseServer:
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
 
-    def place(self) -> ServerPlace:
+    def place(self) -> ServerIdentity:
         with operations_connection(self._pool) as connection:
             row = connection.execute(_PLACE).fetchone()  # a standby refuses: it writes no log of its own
         if row is None:
             raise OperationsUnavailable("PostgreSQL did not say where it is")
-        return ServerPlace(address=row[0], timeline=int(row[1], 16))
+        return ServerIdentity(address=row[0], timeline=int(row[1], 16))

@@ -10,12 +10,12 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.operations.connection import operations_connection, storable
 from application.ports.operations.dead_letters import (
     DeadLetter,
+    DeadLetterCursor,
     DeadLetterDecided,
     DeadLetterNotFound,
     DeadLetterQueue,
     DeadLetterStatus,
-    LetterPlace,
-    OpenLetters,
+    OpenDeadLetters,
 )
 from domain.errors import ReasonRequired
 
@@ -78,7 +78,7 @@ class PostgresDeadLetters:
         queue: DeadLetterQueue | None = None,
         status: DeadLetterStatus | None = "open",
         limit: int = 100,
-        after: LetterPlace | None = None,
+        after: DeadLetterCursor | None = None,
     ) -> list[DeadLetter]:
         parameters = {
             "queue": queue,
@@ -108,11 +108,11 @@ class PostgresDeadLetters:
         with operations_connection(self._pool) as connection:
             return [_letter(row) for row in connection.execute(_OPEN_BEFORE, parameters)]
 
-    def open_by_queue(self) -> list[OpenLetters]:
+    def open_by_queue(self) -> list[OpenDeadLetters]:
         with operations_connection(self._pool) as connection:
             found = connection.execute(_OPEN).fetchall()
         return [
-            OpenLetters(queue=queue, open=count, oldest_at=oldest_at.astimezone(UTC))
+            OpenDeadLetters(queue=queue, open=count, oldest_at=oldest_at.astimezone(UTC))
             for queue, count, oldest_at in found
         ]
 

@@ -47,7 +47,7 @@ class PostgresTelemetryProgress:
             conn.execute(_TIMEOUTS)
             yield _Moving(conn, partition, self._clock)
 
-    def unsettled(
+    def dirty_quarters(
         self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
     ) -> list[Quarter]:
         with telemetry_transaction(self._pool) as conn:
@@ -63,7 +63,7 @@ class _Moving:
         self._partition = partition
         self._clock = clock
 
-    def note(self, quarters: Sequence[Quarter]) -> None:
+    def mark_dirty(self, quarters: Sequence[Quarter]) -> None:
         dirty: dirty_intervals.DirtyIntervals = {}
         for facility_id, start in quarters:
             dirty.setdefault(int(start.timestamp()), set()).add(facility_id)
@@ -75,6 +75,8 @@ class _Moving:
     def due(self, started_before: datetime, *, limit: int) -> list[Quarter]:
         return dirty_intervals.due(self._conn, self._partition, started_before, limit=limit)
 
-    def settled(self, quarters: Sequence[Quarter], corrected: Sequence[Correction], *, at: datetime) -> None:
+    def finalized(
+        self, quarters: Sequence[Quarter], corrected: Sequence[Correction], *, at: datetime
+    ) -> None:
         dirty_intervals.clear(self._conn, quarters)
         dirty_intervals.record_corrections(self._conn, corrected, at=at)

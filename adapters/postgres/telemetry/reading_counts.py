@@ -10,7 +10,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from adapters.postgres.telemetry.rollups.compute import compute_dirty
 from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.telemetry.progress import Quarter
-from application.ports.telemetry.reading_counts import MeterSeqs, RolledUp
+from application.ports.telemetry.reading_counts import MeterSeqs, QuarterHourCounts
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.telemetry.intervals import INTERVAL, interval_start
 
@@ -69,7 +69,9 @@ class PostgresStoredReadings:
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise TelemetryStoreUnavailable(f"readings not counted: {error}") from error
 
-    def rolled_up(self, facility_prefix: str, since: datetime, until: datetime) -> Iterator[RolledUp]:
+    def rolled_up(
+        self, facility_prefix: str, since: datetime, until: datetime
+    ) -> Iterator[QuarterHourCounts]:
         bounds = interval_start(since), interval_start(until) + INTERVAL
         with telemetry_transaction(self._pool) as conn:
             found = [row[0] for row in conn.execute(_FACILITIES, (facility_prefix, *bounds)).fetchall()]
@@ -78,7 +80,7 @@ class PostgresStoredReadings:
 
     def _rolled_up(
         self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
-    ) -> list[RolledUp]:
+    ) -> list[QuarterHourCounts]:
         parameters = (list(facility_ids), starts_from, ends_at)
         with telemetry_transaction(self._pool) as conn:
             # What comes between two questions would count as doubled.
@@ -93,7 +95,7 @@ class PostgresStoredReadings:
                 if computed.rows_seen[n]:
                     counted[quarter] = max(by_minute[n], by_quarter[n])
         return [
-            RolledUp(
+            QuarterHourCounts(
                 facility_id=facility_id, starts_at=start, moments=moments.get(quarter, 0), counted=number
             )
             for quarter, number in sorted(counted.items())

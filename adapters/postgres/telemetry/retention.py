@@ -59,10 +59,10 @@ class PostgresTelemetryRetention:
         with telemetry_transaction(self._pool) as conn:
             return [day for (day,) in conn.execute(_DAYS)]
 
-    def drop_raw_day(self, day: date, *, kept_wall_s: float) -> bool:
+    def drop_raw_day(self, day: date, *, min_age_wall_s: float) -> bool:
         with telemetry_transaction(self._pool) as conn:
             try:
-                kept = timedelta(seconds=kept_wall_s)
+                kept = timedelta(seconds=min_age_wall_s)
                 row = conn.execute("SELECT drop_readings_day(%s, %s)", (day, kept)).fetchone()
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 conn.rollback()

@@ -1,4 +1,4 @@
-"""One BMS command on its way to its outcome: never twice, never guessed, never too late."""
+"""The execution of one BMS command up to its recorded outcome: never twice, never guessed, never too late."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ LearnedBy = Literal["answer", "status_query"]
 log = structlog.get_logger("dispatch")
 
 
-class Means(Protocol):
-    """What an execution works with."""
+class ExecutionContext(Protocol):
+    """The dependencies of an execution."""
 
     @property
     def control(self) -> BuildingControl: ...
@@ -63,12 +63,12 @@ class Means(Protocol):
     async def alert(self, name: str, subject: str, detail: str) -> None: ...
 
 
-class Execution:
-    """One command on its way to its outcome."""
+class CommandExecution:
+    """The execution of one command."""
 
     def __init__(
         self,
-        calls: Means,
+        calls: ExecutionContext,
         work: BmsWork,
         dispatch: DispatchState,
         record: CommandRecord,
@@ -80,7 +80,8 @@ class Execution:
         self._command = record.command
         self._asked = zone_command(work, record.command, dispatch.previous.get(record.command.zone_id))
         self._connection = connection_of(dispatch)
-        # An attempt was recorded before: somebody may have called and died. Ask before calling again.
+        # An attempt was recorded before, so a worker may have called and died. Query the status before
+        # calling again.
         self._maybe_done = record.attempts > 0
         self._was_sent = self._maybe_done
         self._last_error = "not tried"
@@ -102,11 +103,12 @@ class Execution:
                 break
             if self._too_late() and not self._maybe_done:
                 break
-            await self._calls.pause(number, self._asked_to_wait_s())
+            await self._calls.pause(number, self._requested_wait_s())
         await self._give_up()
 
-    def _asked_to_wait_s(self) -> float:
-        """What the BMS asked for, but not past the deadline, nor so long that a cancellation could not get through."""
+    def _requested_wait_s(self) -> float:
+        """The pause that the BMS asked for, limited by the deadline and by LONGEST_WAIT_S, so that a
+        cancellation can get through."""
         wait_s, self._wait_s = min(self._wait_s, LONGEST_WAIT_S), 0.0
         if self._command.not_after is None:
             return wait_s
@@ -116,7 +118,8 @@ class Execution:
         return self._command.not_after is not None and self._calls.clock.now() >= self._command.not_after
 
     async def _try(self) -> bool:
-        """One try; True once an outcome is recorded. After the deadline the BMS may be asked, not called."""
+        """One try; True once an outcome is recorded. After the deadline the status may be queried, but no
+        command is sent."""
         try:
             if self._maybe_done and await self._already_done():
                 return True
@@ -131,9 +134,9 @@ class Execution:
             await self._record(RecordBmsRefusal(**self._subject(), code=refusal.code, reason=refusal.reason))
             return True
         except UnreadableDomainEvent:
-            raise  # a ValueError too, but of the record: the BMS is not to blame
+            raise  # A ValueError too, but about the record: it is no fault of the BMS.
         except ValueError as error:
-            # What the BMS's contract has no words for was not sent, and never will be.
+            # The command cannot be expressed in the BMS's protocol: it was not sent, and never will be.
             self._last_error, self._is_unspeakable = f"it cannot be put to the BMS: {error}", True
             log.exception("bms call impossible", **self._named())
             return False
@@ -147,7 +150,7 @@ class Execution:
         try:
             status = await self._calls.control.command_status(self._connection, self._asked)
         except BmsRefused as refusal:
-            # The question was refused, not the command: whether that was carried out stays open.
+            # The status query was refused, not the command: the outcome of the command stays unknown.
             raise BmsAnswerInvalid(f"its status is not told: {refusal.reason}") from refusal
         if status.receipt is None:
             self._maybe_done = False
@@ -160,7 +163,8 @@ class Execution:
             await self._record(AttemptBmsCommand(**self._subject()))
         self.is_attempted = False
         self._calls.reached("dispatch.before_call", self._in_flight)
-        # From here on a BMS may have done it; only a connection never made says that it has not.
+        # From here on the BMS may have executed it. Only a connection that was never made proves that it has
+        # not.
         before = self._maybe_done, self._was_sent
         self._maybe_done = self._was_sent = True
         try:
@@ -169,7 +173,7 @@ class Execution:
             self._maybe_done, self._was_sent = before
             raise
         except BmsError:
-            # Late, lost or refused: the call is over all the same, and its outcome is not yet recorded.
+            # Late, lost or refused: the call is over, and its outcome is not recorded yet.
             self._calls.reached("dispatch.after_call", self._in_flight)
             raise
         self._calls.reached("dispatch.after_call", self._in_flight)
@@ -189,9 +193,10 @@ class Execution:
             await asyncio.to_thread(alerts.clear, "restore_failing", self._alert_subject, at=now)
 
     async def _give_up(self) -> None:
-        """Record that no outcome could be learned, park the command, tell the operators."""
+        """Record that no outcome could be determined, park the command, and raise the alert."""
         letter = DeadLetter(
-            # One per issue: what is given up again after a replay is a new dead letter.
+            # A different id for each issue: a command that is given up again after a replay is a new dead
+            # letter.
             dead_letter_id=uuid5(self._command.command_id, f"dead-letter:{self._work.causation_id}"),
             queue="bms_command",
             subject=self._work.facility_id,
@@ -208,7 +213,8 @@ class Execution:
         )
 
     def _park(self, letter: DeadLetter) -> None:
-        """A restore is tried for ever: of the next failure nobody is told anew while the last still waits."""
+        """Park the dead letter, unless a failing restore has an open one already: restores are retried
+        without end."""
         letters = self._calls.dead_letters
         again = self._command.phase == "restore"
         if not (again and has_open_dead_letter(letters, self._dispatch, self._command, now=letter.parked_at)):
@@ -218,7 +224,7 @@ class Execution:
         await self._calls.record(self._work, command)
 
     def _subject(self) -> dict[str, Any]:
-        """The fields that say which command an outcome is of."""
+        """The fields that identify the command of an outcome."""
         return {
             "dr_event_id": self._work.dr_event_id,
             "facility_id": self._work.facility_id,

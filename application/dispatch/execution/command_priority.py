@@ -1,4 +1,4 @@
-"""Commands go before checks: what a building is to do cannot wait, what it says about it afterwards can."""
+"""Priority of commands over checks: commands to buildings are urgent, status checks can wait."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Precedence:
-    """Of one process. When hundreds of buildings start together, asking the first what they did would take the
-    processor from commanding the last."""
+class CommandPriority:
+    """The priority of one process. When hundreds of buildings start together, checking the first ones would
+    take CPU time from commanding the last ones."""
 
     def __init__(self) -> None:
         self._commands = 0
         self.waiting = 0
-        """Checks that give way now."""
+        """The number of checks that wait for commands now."""
         self._free = asyncio.Event()
         self._free.set()
 
     @contextmanager
     def command(self) -> Iterator[None]:
-        """While a command is being carried out."""
+        """Mark a command as running inside the block."""
         self._commands += 1
         self._free.clear()
         try:
@@ -31,7 +31,7 @@ class Precedence:
                 self._free.set()
 
     async def yield_to_commands(self, at_most_s: float) -> None:
-        """Until no command is being carried out, but no longer than so many wall seconds: one may hang."""
+        """Wait until no command is running, at most `at_most_s` wall seconds: a command may hang."""
         self.waiting += 1
         try:
             async with asyncio.timeout(at_most_s):

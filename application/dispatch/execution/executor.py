@@ -1,4 +1,4 @@
-"""Carrying out a recorded BMS command: attempt recorded, call made, outcome recorded; never a guess."""
+"""Execution of recorded BMS commands: record the attempt, make the call, record the outcome."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import DispatchCommand, ReconcileDispatch, RecordZoneStates, SeenZone
 from application.commands.dispatch_batch import AttemptBmsCommands, Attempted
-from application.dispatch.execution.command_execution import MAX_TRIES, Execution
-from application.dispatch.execution.command_priority import Precedence
+from application.dispatch.execution.command_execution import MAX_TRIES, CommandExecution
+from application.dispatch.execution.command_priority import CommandPriority
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
 from application.dispatch.execution.translation import connection_of, from_bms
 from application.ports.clock import Clock
@@ -40,7 +40,7 @@ log = structlog.get_logger("dispatch")
 
 @dataclass(frozen=True)
 class DispatchExecutor:
-    """What a dispatch worker does with one piece of work, while it holds the facility's lock."""
+    """Executes one piece of work in a dispatch worker, while the worker holds the facility's lock."""
 
     store: EventStore
     commands: CommandBatcher
@@ -49,15 +49,15 @@ class DispatchExecutor:
     dead_letters: DeadLetters
     alerts: AlertRegistry
     reached: Failpoint
-    precedence: Precedence = field(default_factory=Precedence)
+    precedence: CommandPriority = field(default_factory=CommandPriority)
 
     @property
     def waiting(self) -> int:
-        """Pieces of work that give way to others."""
+        """Pieces of work that wait for others."""
         return self.precedence.waiting
 
     async def do(self, work: BmsWork) -> None:
-        """Whatever the work asks for."""
+        """Do the task of `work`."""
         if work.stale_after is not None and self.clock.now() >= work.stale_after:
             log.info("too late to be of use", facility=work.facility_id, task=work.task)
             return
@@ -76,12 +76,13 @@ class DispatchExecutor:
         await self.precedence.yield_to_commands(self.clock.wall_seconds(GIVE_WAY_S))
 
     async def carry_out(self, work: BmsWork) -> None:
-        """Bring the commands of `work` to a recorded outcome, in their order; one that has one is left alone."""
+        """Bring the commands of `work` to a recorded outcome, in their order. Commands with an outcome are
+        skipped."""
         successes = OutcomeBatcher(
             work,
             lambda command: self.record(work, command),
             self.reached,
-            company_s=self.clock.wall_seconds(COMPANY_S),
+            window_s=self.clock.wall_seconds(COMPANY_S),
         )
         executions = await self._begun(work, successes)
         try:
@@ -90,8 +91,9 @@ class DispatchExecutor:
         finally:
             await successes.recorded()
 
-    async def _begun(self, work: BmsWork, successes: OutcomeBatcher) -> list[Execution]:
-        """Those without an outcome; the first attempt of those that may be called at once is recorded, in one save."""
+    async def _begun(self, work: BmsWork, successes: OutcomeBatcher) -> list[CommandExecution]:
+        """The commands without an outcome. The first attempts of those that may be called now are recorded in
+        one save."""
         ids = tuple(command_id for command_id in (work.command_id, *work.more) if command_id is not None)
         attempt = AttemptBmsCommands(
             dr_event_id=work.dr_event_id, facility_id=work.facility_id, command_ids=ids
@@ -102,7 +104,7 @@ class DispatchExecutor:
         if unknown:
             log.warning("no such command in the log", facility=work.facility_id, commands=unknown)
         executions = [
-            Execution(self, work, dispatch, record, successes)
+            CommandExecution(self, work, dispatch, record, successes)
             for command_id in wanted
             if (record := dispatch.commands.get(command_id)) is not None and record.state == "requested"
         ]
@@ -111,7 +113,7 @@ class DispatchExecutor:
         return executions
 
     async def verify(self, work: BmsWork) -> None:
-        """Ask the BMS for the state of each zone after the commit, and record it."""
+        """Query the state of each zone after the commit, and record it."""
         dispatch = await self._dispatch(work)
         if dispatch.status != "committed":
             return
@@ -127,11 +129,12 @@ class DispatchExecutor:
                 await self.alert("bms_drift", work.facility_id, detail)
 
     async def reconcile(self, work: BmsWork) -> None:
-        """Compare what a curtailed building says with what was commanded; drift is recorded, told and corrected."""
+        """Compare the reported state of a curtailed building with its commands. Drift is recorded, alerted
+        and corrected."""
         dispatch = await self._dispatch(work)
         if dispatch.status not in CURTAILED:
             return
-        # Once: a building that says nothing is asked again with the next round.
+        # One try only: a building that does not answer is queried again in the next round.
         zones = await self._seen(work, dispatch, tries=1)
         if zones is None:
             return
@@ -146,7 +149,7 @@ class DispatchExecutor:
             await asyncio.to_thread(self.alerts.clear, "bms_drift", work.facility_id, at=at)
 
     async def _seen(self, work: BmsWork, dispatch: DispatchState, tries: int) -> tuple[SeenZone, ...] | None:
-        """What the BMS says of its zones; None if it says nothing in so many tries."""
+        """The states of the zones as the BMS reports them; None if it does not answer in `tries` tries."""
         connection = connection_of(dispatch)
         for number in range(tries):
             try:
@@ -175,7 +178,7 @@ class DispatchExecutor:
         return await self.commands.handle(command, context)
 
     async def park_poison(self, facility_id: str, body: bytes, reason: str) -> None:
-        """Park a message that can never be carried out, and tell the operators."""
+        """Park a message that can never be executed, and raise the alert."""
         letter = DeadLetter(
             dead_letter_id=uuid5(DEAD_LETTER_IDS, body.hex()),
             queue="bms_command",
@@ -188,7 +191,7 @@ class DispatchExecutor:
         await self.alert("command_dead_lettered", f"{facility_id}/message", reason)
 
     async def pause(self, number: int, least_s: float = 0.0) -> None:
-        """Back off with jitter before try `number` + 1, for so many clock seconds at least."""
+        """Back off with jitter before try `number` + 1, for at least `least_s` clock seconds."""
         backoff_s = uniform(0.5, 1.0) * min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**number)
         await asyncio.sleep(self.clock.wall_seconds(max(backoff_s, least_s)))
 

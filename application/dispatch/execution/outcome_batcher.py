@@ -1,7 +1,7 @@
-"""Recording what a BMS carried out, while the next calls to it are already on their way.
+"""Batching of recorded outcomes: successes are recorded while the next BMS calls are already running.
 
-A record waits a moment for the outcome of the next zone, so that a building that answers quickly takes one save, not
-one for each zone. A worker that dies in between has its attempts on record: its successor asks the BMS.
+A record waits a short time for the outcome of the next zone, so that a fast building takes one save instead
+of one per zone. If a worker dies in between, its attempts are on record and its successor queries the BMS.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from application.ports.failpoints import Failpoint
 
 
 class OutcomeBatcher:
-    """Of one piece of work. What is learned while a record is being saved goes into the next one."""
+    """The outcomes of one piece of work. Outcomes that arrive during a save go into the next record."""
 
     def __init__(
         self,
@@ -24,25 +24,25 @@ class OutcomeBatcher:
         record: Callable[[DispatchCommand], Awaitable[object]],
         reached: Failpoint,
         *,
-        company_s: float,
+        window_s: float,
     ) -> None:
-        """`company_s`: wall seconds that the first of a record waits for others."""
+        """`window_s`: wall seconds that the first outcome of a record waits for others."""
         self._work = work
         self._record = record
         self._reached = reached
         self._unrecorded: list[tuple[BmsSuccess, str]] = []
-        self._company_s = company_s
+        self._window_s = window_s
         self._recording: asyncio.Task[None] | None = None
         self._begin_later: asyncio.TimerHandle | None = None
 
     def add(self, success: BmsSuccess, in_flight: str) -> None:
-        """It will be recorded; `recorded` says when, and whether that failed."""
+        """Queue an outcome for recording. `recorded` waits for it and raises its error."""
         self._unrecorded.append((success, in_flight))
         if self._begin_later is None:
-            self._begin_later = asyncio.get_running_loop().call_later(self._company_s, self._begin)
+            self._begin_later = asyncio.get_running_loop().call_later(self._window_s, self._begin)
 
     async def recorded(self) -> None:
-        """Everything added is in the log. Raises what kept it from being."""
+        """Wait until everything added is in the log. Raises the error of a failed record."""
         self._begin()
         if self._recording is not None:
             await self._recording

@@ -1,4 +1,4 @@
-"""Between the recorded intents of a dispatch and what a BMS is asked."""
+"""Translation between the recorded intents of a dispatch and BMS requests."""
 
 from application.ports.dispatch.building_control import BmsConnection, ZoneCommand
 from application.ports.dispatch.building_control import Setpoint as BmsSetpoint
@@ -16,7 +16,7 @@ def connection_of(dispatch: DispatchState) -> BmsConnection:
 
 
 def zone_command(work: BmsWork, command: BmsCommand, previous: Setpoint | None) -> ZoneCommand:
-    """The recorded intent as the BMS is asked; `previous` is the setpoint that prepare found."""
+    """The recorded intent as a BMS request; `previous` is the setpoint that prepare reported."""
     return ZoneCommand(
         command_id=command.command_id,
         dr_event_id=work.dr_event_id,

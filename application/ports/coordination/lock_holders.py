@@ -7,7 +7,7 @@ from typing import Protocol
 class LockHolders(Protocol):
     """Locks as in application.ports.coordination.exclusive_lock, several of which one process may hold."""
 
-    async def held_by(self) -> Mapping[str, int]:
+    async def count_by_holder(self) -> Mapping[str, int]:
         """The number of locks that each process holds, by process; a process that waits and holds none counts
         0.
 

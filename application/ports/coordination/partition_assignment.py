@@ -7,7 +7,7 @@ class PartitionAssignment(Protocol):
     """The assignment of one process. Each partition is held by one process at a time; a dead process holds
     none."""
 
-    async def wanted(self) -> frozenset[int]:
+    async def assigned(self) -> frozenset[int]:
         """The partitions that this process shall work on now. Call it every second: each call acquires free
         partitions up to a fair share.
 
@@ -16,7 +16,7 @@ class PartitionAssignment(Protocol):
         """
         ...
 
-    async def give_back(self, partition: int) -> None:
+    async def release(self, partition: int) -> None:
         """End work on a partition, so that another process may acquire it."""
         ...
 

@@ -83,11 +83,11 @@ class WorkItem(Protocol):
         returned."""
         ...
 
-    async def still_working(self) -> None:
+    async def extend_lease(self) -> None:
         """Restart the time-out of this delivery."""
         ...
 
-    async def again_after(self, wall_s: float) -> None:
+    async def redeliver_after(self, wall_s: float) -> None:
         """Return it, to be delivered again after `wall_s` seconds."""
         ...
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from domain.forecast import ForecastState
 
 
-class ForecastPlace(NamedTuple):
+class ForecastKey(NamedTuple):
     """The key of a forecast: a facility, and the cycle that it was made in."""
 
     facility_id: str
@@ -17,9 +17,7 @@ class ForecastPlace(NamedTuple):
 class PastForecasts(Protocol):
     """Reads the forecasts' own log (synchronous)."""
 
-    def standing(
-        self, places: Collection[ForecastPlace], *, at: datetime
-    ) -> dict[ForecastPlace, ForecastState]:
+    def standing(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
         """The forecast of each key that was in force at `at`, including reissues by then. Keys without a
         forecast are left out.
 

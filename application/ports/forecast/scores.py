@@ -80,6 +80,6 @@ class ForecastScores(Protocol):
         """Sums over the days from `first` to `last`, both included, by lead time."""
         ...
 
-    def forget_before(self, day: date) -> int:
+    def delete_before(self, day: date) -> int:
         """Delete the sums of earlier days. Returns how many there were."""
         ...

@@ -23,7 +23,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     cleared_at: datetime | None = None
 
 
-class AlertPlace(NamedTuple):
+class AlertCursor(NamedTuple):
     """The position of an alert in the list; it never changes."""
 
     raised_at: datetime
@@ -50,7 +50,7 @@ class AlertRegistry(Protocol):
         ...
 
     def listed(
-        self, *, include_cleared: bool = False, limit: int = 200, after: AlertPlace | None = None
+        self, *, include_cleared: bool = False, limit: int = 200, after: AlertCursor | None = None
     ) -> list[Alert]:
         """The newest first; `after`: the last entry of the previous page."""
         ...

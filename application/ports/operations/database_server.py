@@ -5,7 +5,7 @@ from typing import Protocol
 import msgspec
 
 
-class ServerPlace(msgspec.Struct, frozen=True, kw_only=True):
+class ServerIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """The server that takes writes. Two identities are equal exactly if no failover happened in between."""
 
     address: str
@@ -17,6 +17,6 @@ class ServerPlace(msgspec.Struct, frozen=True, kw_only=True):
 class DatabaseServer(Protocol):
     """Synchronous."""
 
-    def place(self) -> ServerPlace:
+    def place(self) -> ServerIdentity:
         """Raises OperationsUnavailable where no server takes writes."""
         ...

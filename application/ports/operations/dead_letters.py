@@ -27,14 +27,14 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     decision_reason: str | None = None
 
 
-class LetterPlace(NamedTuple):
+class DeadLetterCursor(NamedTuple):
     """The position of a dead letter in the list; it never changes."""
 
     parked_at: datetime
     dead_letter_id: UUID
 
 
-class OpenLetters(msgspec.Struct, frozen=True, kw_only=True):
+class OpenDeadLetters(msgspec.Struct, frozen=True, kw_only=True):
     """The undecided dead letters of one queue."""
 
     queue: DeadLetterQueue
@@ -67,7 +67,7 @@ class DeadLetters(Protocol):
         queue: DeadLetterQueue | None = None,
         status: DeadLetterStatus | None = "open",
         limit: int = 100,
-        after: LetterPlace | None = None,
+        after: DeadLetterCursor | None = None,
     ) -> list[DeadLetter]:
         """The newest first; `after`: the last entry of the previous page."""
         ...
@@ -86,7 +86,7 @@ class DeadLetters(Protocol):
         """
         ...
 
-    def open_by_queue(self) -> list[OpenLetters]:
+    def open_by_queue(self) -> list[OpenDeadLetters]:
         """Every queue that has undecided dead letters, by name."""
         ...
 

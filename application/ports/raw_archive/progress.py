@@ -18,13 +18,13 @@ class ArchiveProgress(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     """Messages that are not archived yet."""
     objects: int
-    told_at: datetime
+    reported_at: datetime
 
 
 class RawArchiveProgress(Protocol):
     """Synchronous. Every method raises OperationsUnavailable."""
 
-    def tell(self, progress: ArchiveProgress) -> None: ...
+    def report(self, progress: ArchiveProgress) -> None: ...
 
     def listed(self) -> list[ArchiveProgress]:
         """By partition."""

@@ -18,7 +18,7 @@ class RawMessage(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class PartitionBacklog(msgspec.Struct, frozen=True):
     """The messages of one partition after a sequence."""
 
     messages: int
@@ -33,7 +33,7 @@ class RawLog(Protocol):
         """Changes when the log is created again and its sequences restart."""
         ...
 
-    async def waiting(self, partition: int, after_seq: int) -> Waiting | None:
+    async def waiting(self, partition: int, after_seq: int) -> PartitionBacklog | None:
         """The messages after `after_seq`; None: there are none."""
         ...
 

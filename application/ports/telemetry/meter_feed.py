@@ -9,7 +9,7 @@ import msgspec
 MAX_PAYLOAD_BYTES = 65_536
 """A feed hands over at most this much of a longer message, and holds no more of it in memory."""
 
-Kept = Callable[[], None]
+Confirm = Callable[[], None]
 """Confirms that a message is stored durably; called at most once, from the feed's own event loop."""
 
 
@@ -32,8 +32,8 @@ class MessageTaker(Protocol):
         """Whether another message may be handed over now. The feed calls it before each message."""
         ...
 
-    def take(self, message: MeterMessage, kept: Kept) -> None:
-        """Returns at once; `kept` is called once the message is stored durably, or never."""
+    def take(self, message: MeterMessage, confirm: Confirm) -> None:
+        """Returns at once; `confirm` is called once the message is stored durably, or never."""
         ...
 
 

@@ -32,7 +32,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 class PartitionProgress(Protocol):
     """The progress of one partition, inside a block of TelemetryProgress.moving."""
 
-    def note(self, quarters: Sequence[Quarter]) -> None:
+    def mark_dirty(self, quarters: Sequence[Quarter]) -> None:
         """Mark these quarter-hours as dirty: they have readings that are not in their rollups yet."""
         ...
 
@@ -44,7 +44,9 @@ class PartitionProgress(Protocol):
         """Dirty quarter-hours that started at `started_before` or earlier, the oldest first."""
         ...
 
-    def settled(self, quarters: Sequence[Quarter], corrected: Sequence[Correction], *, at: datetime) -> None:
+    def finalized(
+        self, quarters: Sequence[Quarter], corrected: Sequence[Correction], *, at: datetime
+    ) -> None:
         """Mark these quarter-hours as finalized, with the corrections among them."""
         ...
 
@@ -61,7 +63,7 @@ class TelemetryProgress(Protocol):
         together when the block ends without an error."""
         ...
 
-    def unsettled(
+    def dirty_quarters(
         self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
     ) -> list[Quarter]:
         """The facilities' dirty quarter-hours that start within a time range."""

@@ -20,7 +20,7 @@ class MeterSeqs(msgspec.Struct, frozen=True, kw_only=True):
     highest_seq: int
 
 
-class RolledUp(msgspec.Struct, frozen=True, kw_only=True):
+class QuarterHourCounts(msgspec.Struct, frozen=True, kw_only=True):
     """A quarter-hour of a facility."""
 
     facility_id: str
@@ -38,6 +38,8 @@ class StoredReadings(Protocol):
         """Every meter of the facilities with this id prefix: readings with `since` <= ts <= `until`."""
         ...
 
-    def rolled_up(self, facility_prefix: str, since: datetime, until: datetime) -> Iterator[RolledUp]:
+    def rolled_up(
+        self, facility_prefix: str, since: datetime, until: datetime
+    ) -> Iterator[QuarterHourCounts]:
         """The whole quarter-hours that `since` .. `until` touch, of the facilities with this id prefix."""
         ...

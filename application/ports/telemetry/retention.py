@@ -11,11 +11,11 @@ class TelemetryRetention(Protocol):
         """The UTC days that have storage for readings, the oldest first."""
         ...
 
-    def drop_raw_day(self, day: date, *, kept_wall_s: float) -> bool:
+    def drop_raw_day(self, day: date, *, min_age_wall_s: float) -> bool:
         """Delete all readings of `day` at once.
 
         False means: try again later. Then the day is in use, its rollups are not finalized, or its storage
-        was created less than `kept_wall_s` ago (it was restored from the archive).
+        was created less than `min_age_wall_s` ago (it was restored from the archive).
         """
         ...
 

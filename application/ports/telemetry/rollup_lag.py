@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 
-class SettlingBehind(msgspec.Struct, frozen=True, kw_only=True):
+class FinalizingDelay(msgspec.Struct, frozen=True, kw_only=True):
     """The quarter-hour that has waited longest, and the number that wait."""
 
     facility_id: str
@@ -19,7 +19,7 @@ class SettlingBehind(msgspec.Struct, frozen=True, kw_only=True):
 class FinalizingLag(Protocol):
     """Synchronous."""
 
-    def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> SettlingBehind | None:
+    def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> FinalizingDelay | None:
         """None where nothing waits. `wall_s_per_s` is the length in wall seconds of one second of the clock
         of `now`.
 

@@ -29,7 +29,7 @@ class CorrectedInterval(msgspec.Struct, frozen=True, kw_only=True):
     corrected_at: datetime
 
 
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
+class FinalizeResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one finalizing round, in quarter-hours of facilities."""
 
     quarters: int = 0
@@ -52,7 +52,7 @@ class TelemetryRollups(Protocol):
         """
         ...
 
-    def settle(self, partition: int, *, limit: int) -> Settled:
+    def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
         """Store the rollups of at most `limit` dirty quarter-hours of the partition that are over.
 
         Fewer where these have more readings than one transaction may hold.

@@ -59,7 +59,7 @@ class TelemetryStream(Protocol):
         messages are delivered again."""
         ...
 
-    async def let_go(self, partition: int) -> None:
+    async def stop_consuming(self, partition: int) -> None:
         """Stop consuming a partition. Messages delivered to this process and not pulled yet go to other
         processes at once."""
         ...
@@ -73,11 +73,11 @@ class TelemetryStream(Protocol):
         again."""
         ...
 
-    async def still_working(self, batch: StreamedBatch) -> None:
+    async def extend_lease(self, batch: StreamedBatch) -> None:
         """Restart the time-out of `batch`, so that it is not delivered again yet."""
         ...
 
-    async def hand_back(self, batch: StreamedBatch) -> None:
+    async def return_batch(self, batch: StreamedBatch) -> None:
         """Return `batch` unprocessed: it is delivered again at once."""
         ...
 

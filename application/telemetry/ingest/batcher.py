@@ -10,12 +10,12 @@ from typing import Any
 
 import structlog
 
-from application.ports.telemetry.meter_feed import Kept
+from application.ports.telemetry.meter_feed import Confirm
 from application.ports.telemetry.stream import StreamUnavailable, TelemetryStream
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
 from application.telemetry.ingest.fast_parser import PlainReadings, facility_of, in_columns
 from application.telemetry.ingest.message_parser import MalformedReading
-from application.telemetry.ingest.slow_period import SlowSpell
+from application.telemetry.ingest.slow_period import SlowPeriod
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 
 _log = structlog.get_logger(__name__)
@@ -32,14 +32,14 @@ long before the room here does: of a log that is merely slow its age alone tells
 class _Pack:
     """What of one partition goes into the log together."""
 
-    __slots__ = ("items", "kept", "partition", "received_at", "size", "traceparent")
+    __slots__ = ("confirm", "items", "partition", "received_at", "size", "traceparent")
 
     def __init__(self, partition: int, received_at: datetime) -> None:
         self.partition = partition
         self.received_at = received_at
         self.items: list[Any] = []
         """Readings, those of a message together; or malformed messages in the partition of those."""
-        self.kept: list[Kept] = []
+        self.confirm: list[Confirm] = []
         self.size = 0
         self.traceparent: str | None = None
 
@@ -52,16 +52,16 @@ class _Pack:
 class CountdownCallback:
     """For a message whose parts are in two packs: kept when both are."""
 
-    __slots__ = ("_kept", "_missing")
+    __slots__ = ("_confirm", "_missing")
 
-    def __init__(self, kept: Kept) -> None:
-        self._kept = kept
+    def __init__(self, confirm: Confirm) -> None:
+        self._confirm = confirm
         self._missing = 2
 
     def __call__(self) -> None:
         self._missing -= 1
         if not self._missing:
-            self._kept()
+            self._confirm()
 
 
 class ReadingPacker:
@@ -95,7 +95,7 @@ class ReadingPacker:
         self._full_since: float | None = None
         self._slow_from: dict[_Pack, float] = {}
         """Of what the log does not hold yet, the oldest first."""
-        self._slow = SlowSpell()
+        self._slow = SlowPeriod()
 
     @property
     def buffered_bytes(self) -> int:
@@ -125,26 +125,26 @@ class ReadingPacker:
         self,
         readings: Sequence[MeterReading],
         malformed: Sequence[MalformedReading],
-        kept: Kept,
+        confirm: Confirm,
         *,
         at: datetime,
         traceparent: str | None = None,
     ) -> None:
-        """Hold all of it, and call `kept` once the log holds it. `readings` are of one facility, `at` is now."""
+        """Hold all of it, and call `confirm` once the log holds it. `readings` are of one facility, `at` is now."""
         if readings and malformed:
-            kept = CountdownCallback(kept)
+            confirm = CountdownCallback(confirm)
         if readings:
             size = _READING_BYTES * len(readings)
             if not isinstance(readings, PlainReadings):
                 size += sum(len(reading.extra) for reading in readings if reading.extra is not None)
             held = self._opened(partition_of(facility_of(readings)), at)
             held.items.append(readings)
-            self._hold(held, size, kept, traceparent)
+            self._hold(held, size, confirm, traceparent)
         if malformed:
             size = sum(_READING_BYTES + len(m.body) + len(m.topic) + len(m.reason) for m in malformed)
             held = self._opened(MALFORMED, at)
             held.items += malformed
-            self._hold(held, size, kept, traceparent)
+            self._hold(held, size, confirm, traceparent)
 
     def _opened(self, partition: int, at: datetime) -> _Pack:
         held = self._open[partition]
@@ -155,8 +155,8 @@ class ReadingPacker:
                 self._timer = asyncio.get_running_loop().call_later(self._flush_after_s, self._flush)
         return held
 
-    def _hold(self, held: _Pack, size: int, kept: Kept, traceparent: str | None) -> None:
-        held.kept.append(kept)
+    def _hold(self, held: _Pack, size: int, confirm: Confirm, traceparent: str | None) -> None:
+        held.confirm.append(confirm)
         held.size += size
         if traceparent is not None:
             held.traceparent = traceparent
@@ -248,8 +248,8 @@ class ReadingPacker:
         self._buffered_bytes -= held.size
         if self._full_since is not None and self._buffered_bytes < _RELIEVED * self._max_buffered_bytes:
             self._full_since = None
-        for kept in held.kept:
-            kept()
+        for confirm in held.confirm:
+            confirm()
 
     def _note_refusal(self, held: _Pack, error: StreamUnavailable) -> None:
         if not self._refused_since:

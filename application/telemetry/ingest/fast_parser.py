@@ -83,7 +83,7 @@ class PlainReadings(LazyReadings):
             )
 
 
-def plain_readings(
+def parse_plain_readings(
     facility_id: str, meter_id: str, items: Sequence[ReadingMessage], now: datetime
 ) -> PlainReadings | None:
     """None where there is something to say about one of `items`: they have to be looked at one by one."""

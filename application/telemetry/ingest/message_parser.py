@@ -13,7 +13,7 @@ import msgspec
 
 from application.command_bus.trace_context import trace_id_in
 from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES
-from application.telemetry.ingest.fast_parser import ReadingMessage, plain_readings
+from application.telemetry.ingest.fast_parser import ReadingMessage, parse_plain_readings
 from application.telemetry.ingest.lenient_parser import (
     UnusableReading,
     lenient_reading,
@@ -82,7 +82,7 @@ def _parse(topic: str, payload: bytes, facility_id: str, meter_id: str, now: dat
         return _unusable(facility_id, topic, _reason(error), payload)
     items = message if isinstance(message, list) else (message,)
     if 1 <= len(items) <= MAX_READINGS_PER_MESSAGE:
-        readings = plain_readings(facility_id, meter_id, items, now)
+        readings = parse_plain_readings(facility_id, meter_id, items, now)
         if readings is not None:
             return ParsedMessage(facility_id, readings, (), items[0].traceparent)
     return _parse_leniently(topic, payload, facility_id, meter_id, now)
@@ -100,7 +100,7 @@ def _addressed(topic: str) -> tuple[str, str]:
     raise UnusableReading(f"topic names no valid {name} id: {value[:80]!r}")
 
 
-def carried_trace(*said: str | None) -> str | None:
+def first_valid_trace(*said: str | None) -> str | None:
     """The first that is one of W3C's: what a device sends becomes a header of the log, and is archived."""
     return next((trace for trace in said if trace is not None and trace_id_in(trace)), None)
 

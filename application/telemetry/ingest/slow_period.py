@@ -6,7 +6,7 @@ QUICK_AGAIN_AFTER_S = 5.0
 """So long nothing may be slow before it counts as quick again."""
 
 
-class SlowSpell:
+class SlowPeriod:
     """Seconds of a clock that only goes on."""
 
     __slots__ = ("_since", "_until")

@@ -30,7 +30,7 @@ def raw_archive_found(stores: Stores) -> Found:
         return Found(check=NAME, state="wrong", detail=behind[0], advice=_ADVICE)
     if not told:
         return _nothing_told(stores)
-    silent: timedelta = stores.clock.now() - min(one.told_at for one in told)
+    silent: timedelta = stores.clock.now() - min(one.reported_at for one in told)
     silent_s = stores.clock.wall_seconds(silent.total_seconds())
     objects, waiting = sum(one.objects for one in told), sum(one.waiting for one in told)
     complete = min(one.archived_through for one in told)

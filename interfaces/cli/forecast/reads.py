@@ -105,7 +105,7 @@ def portfolio(*, as_of: datetime | None, as_json: bool) -> None:
     """What all facilities will draw together, with intervals as wide as their errors went together."""
     from application.forecast.as_of import newest_at
     from application.forecast.portfolio_forecast import (
-        NothingForeseen,
+        NoPortfolioForecast,
         measured_correlations,
         portfolio_forecast,
     )
@@ -122,7 +122,7 @@ def portfolio(*, as_of: datetime | None, as_json: bool) -> None:
             states = newest_at(stores.past_forecasts(), ids, at)
             estimates = measured_correlations(stores.forecast_scores(), at.date())
         found = portfolio_forecast(states.values(), ids, estimates, at)
-    except (NothingForeseen, EventStoreUnavailable, OperationsUnavailable) as error:
+    except (NoPortfolioForecast, EventStoreUnavailable, OperationsUnavailable) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
         print_json(found)

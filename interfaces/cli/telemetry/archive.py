@@ -85,7 +85,7 @@ def status(as_json: bool) -> None:
                 one.stream_seq,
                 one.archived_through,
                 one.waiting,
-                one.told_at,
+                one.reported_at,
             )
             for one in partitions
         ],

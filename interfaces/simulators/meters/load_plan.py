@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from application.ports.telemetry.reading_counts import MeterSeqs, RolledUp, StoredReadings
+from application.ports.telemetry.reading_counts import MeterSeqs, QuarterHourCounts, StoredReadings
 
 METERS_PER_FACILITY = 10
 """Of meters that send alone; of gateways as many whole ones as hold them."""
@@ -132,7 +132,7 @@ def _asked(plan: LoadPlan, messages: int) -> tuple[str, datetime, datetime]:
 
 
 def audited(
-    plan: LoadPlan, messages: int, found: Iterable[MeterSeqs], rolled_up: Iterable[RolledUp]
+    plan: LoadPlan, messages: int, found: Iterable[MeterSeqs], rolled_up: Iterable[QuarterHourCounts]
 ) -> LoadAudit:
     """The first `messages` messages of `plan` against what a store holds, meter by meter, and counts."""
     sent = plan.readings_in(messages)

@@ -7,7 +7,7 @@ from litestar import Controller, get
 
 from application.forecast.as_of import newest_at
 from application.forecast.portfolio_forecast import (
-    NothingForeseen,
+    NoPortfolioForecast,
     PortfolioForecastDocument,
     measured_correlations,
     portfolio_forecast,
@@ -50,7 +50,7 @@ class PortfolioController(Controller):
         at = moment_of(as_of, collaborators.clock.now())
         try:
             return await asyncio.to_thread(_foreseen, collaborators, at)
-        except NothingForeseen as error:
+        except NoPortfolioForecast as error:
             raise Problem("not-found", str(error)) from None
 
 

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from application.ports.clock import Clock
-from application.ports.live_feed import LiveEntry, LiveLog, LiveLogUnavailable, News
+from application.ports.live_feed import LiveEntry, LiveLog, LiveLogUnavailable, LiveUpdate
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.broadcast.freshness import LiveState, Moment
@@ -105,7 +105,7 @@ class LiveFeed:
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
         self._due: dict[str, float] = {}
         self._told_state: StateData | None = None
-        self._asking: tuple[asyncio.Task[News], Moment] | None = None
+        self._asking: tuple[asyncio.Task[LiveUpdate], Moment] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -147,7 +147,7 @@ class LiveFeed:
     async def head(self) -> int:
         """The end of the log, now. Raises LiveLogUnavailable."""
         async with self._reading:
-            return (await asyncio.to_thread(self._log.news, None, limit=0)).head
+            return (await asyncio.to_thread(self._log.read_update, None, limit=0)).head
 
     async def _follow(self) -> None:
         while True:
@@ -183,26 +183,28 @@ class LiveFeed:
         """Tell what is new."""
         while True:
             after = None if self.ring is None else self.ring.position
-            news, asked = await self._news(after)
-            self.state.heard(news, asked)
+            read_update, asked = await self._news(after)
+            self.state.heard(read_update, asked)
             if self.ring is None:
-                self.ring = RingBuffer(news.served_until)
+                self.ring = RingBuffer(read_update.served_until)
                 self._wake()
                 return
-            if news.head < self.ring.position:
-                _log.warning("the log is shorter than it was: those who watch begin anew", head=news.head)
-                self.ring.restart(news.served_until, reset_message(news.served_until, "ahead"))
+            if read_update.head < self.ring.position:
+                _log.warning(
+                    "the log is shorter than it was: those who watch begin anew", head=read_update.head
+                )
+                self.ring.restart(read_update.served_until, reset_message(read_update.served_until, "ahead"))
                 self._wake()
                 return
-            self._tell([log_message(entry) for entry in news.entries], _told_until(news))
-            if len(news.entries) < BATCH:
+            self._tell([log_message(entry) for entry in read_update.entries], _told_until(read_update))
+            if len(read_update.entries) < BATCH:
                 return
             await self._until_taken()
 
-    async def _news(self, after: int | None) -> tuple[News, Moment]:
+    async def _news(self, after: int | None) -> tuple[LiveUpdate, Moment]:
         """What is new, and when it was asked for. A slow answer is not thrown away: the next look waits on for it."""
         if self._asking is None:
-            begun = asyncio.create_task(asyncio.to_thread(self._log.news, after, limit=BATCH))
+            begun = asyncio.create_task(asyncio.to_thread(self._log.read_update, after, limit=BATCH))
             self._asking = begun, self.state.now()
         asking, asked = self._asking
         done, _ = await asyncio.wait({asking}, timeout=ANSWER_WITHIN_S)
@@ -276,6 +278,6 @@ async def _answered(ask: Callable[[], TAnswer]) -> TAnswer:
         raise LiveLogUnavailable(f"no answer in {ANSWER_WITHIN_S:g} s") from error
 
 
-def _told_until(news: News) -> int:
+def _told_until(read_update: LiveUpdate) -> int:
     """With a full batch the log is told up to its last entry only."""
-    return news.entries[-1].position if len(news.entries) >= BATCH else news.served_until
+    return read_update.entries[-1].position if len(read_update.entries) >= BATCH else read_update.served_until

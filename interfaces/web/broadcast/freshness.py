@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from application.ports.clock import Clock
-from application.ports.live_feed import News, ReadModelState
+from application.ports.live_feed import LiveUpdate, ReadModelState
 from interfaces.web.broadcast.message import StateData
 
 BEHIND_S = 5.0
@@ -72,12 +72,16 @@ class LiveState:
     def now(self) -> Moment:
         return Moment(self._clock.now(), self._monotonic())
 
-    def heard(self, news: News, asked: Moment) -> None:
+    def heard(self, read_update: LiveUpdate, asked: Moment) -> None:
         """`asked`: when the database was asked for that; it may be as old by now."""
-        if self._went_back(asked) or any(self._is_ahead_of(asked, state) for state in news.read_models):
-            self._doubtful_until = news.head
+        if self._went_back(asked) or any(
+            self._is_ahead_of(asked, state) for state in read_update.read_models
+        ):
+            self._doubtful_until = read_update.head
         self._heard = asked
-        self._read_models = {state.name: self._seen(state, news.head) for state in news.read_models}
+        self._read_models = {
+            state.name: self._seen(state, read_update.head) for state in read_update.read_models
+        }
         self._away_until = float("-inf")
 
     def away(self) -> None:

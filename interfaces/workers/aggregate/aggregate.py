@@ -82,7 +82,7 @@ class Aggregator:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
             with suppress(StreamUnavailable):  # then nothing is handed out to here either
-                await self._stream.let_go(self._partition)
+                await self._stream.stop_consuming(self._partition)
 
     async def _work(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()

@@ -38,10 +38,10 @@ async def wait_or_release(
     await sleep_or_stop(stop, pause_s)
     if stop.is_set():
         for batch in waiting:
-            await stream.hand_back(batch)
+            await stream.return_batch(batch)
     return not stop.is_set()
 
 
 async def _say_so(stream: TelemetryStream, batches: Sequence[StreamedBatch]) -> None:
     for batch in batches:
-        await stream.still_working(batch)
+        await stream.extend_lease(batch)

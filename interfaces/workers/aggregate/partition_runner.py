@@ -25,10 +25,10 @@ async def run_assigned_partitions(
     running: dict[int, tuple[asyncio.Event, asyncio.Task[None]]] = {}
     try:
         while not stop.is_set():
-            wanted = await shares.wanted()
-            await _end({p: one for p, one in running.items() if p not in wanted}, shares)
-            running = {p: one for p, one in running.items() if p in wanted}
-            for partition in wanted - running.keys():
+            assigned = await shares.assigned()
+            await _end({p: one for p, one in running.items() if p not in assigned}, shares)
+            running = {p: one for p, one in running.items() if p in assigned}
+            for partition in assigned - running.keys():
                 ended = asyncio.Event()
                 running[partition] = (ended, asyncio.create_task(_named(work, partition, ended)))
             await _sleep(running, stop, ask_every_s if running else ask_every_s * _WITHOUT_A_SHARE)
@@ -56,7 +56,7 @@ async def _end(
     if ending:
         await asyncio.wait([task for _, task in ending.values()])
     for partition, (_, task) in ending.items():
-        await shares.give_back(partition)
+        await shares.release(partition)
         task.result()
 
 

@@ -25,13 +25,13 @@ WAITS_FOR_WRITES_S = 1.0
 """Wall seconds at most, so that a worker that always writes settles as well."""
 
 
-def next_limit(settled: int, took_s: float) -> int:
+def next_limit(finalized: int, took_s: float) -> int:
     """How many quarter-hours to settle at once, where so many took so long: facilities have few meters or many."""
     if took_s > 2 * SETTLING_LASTS_S:
-        settled //= 2
+        finalized //= 2
     elif took_s < SETTLING_LASTS_S / 2:
-        settled *= 2
-    return min(MOST_SETTLED, max(FEWEST_SETTLED, settled))
+        finalized *= 2
+    return min(MOST_SETTLED, max(FEWEST_SETTLED, finalized))
 
 
 class SettlingTurn:
@@ -107,7 +107,7 @@ class PartitionSettling:
         try:
             async with self._turn.settling():
                 began_s = loop.time()
-                settled = await asyncio.to_thread(self._rollups.settle, self._partition, limit=limit)
+                finalized = await asyncio.to_thread(self._rollups.finalize, self._partition, limit=limit)
                 took_s = loop.time() - began_s
         except TelemetryStoreUnavailable as error:
             _log.warning("settling put off", partition=self._partition, error=str(error))
@@ -116,9 +116,9 @@ class PartitionSettling:
             _log.exception("settling failed", partition=self._partition)
             self._due_at_s = at_s + SETTLE_AGAIN_AFTER_S
             return
-        if settled.more or settled.quarters == limit:
+        if finalized.more or finalized.quarters == limit:
             self._due_at_s = at_s
             # Of those that were left for the readings of others it would only be asked again how many they have.
-            self._at_once = next_limit(settled.quarters, took_s)
-        if settled.corrected:
-            _log.info("telemetry corrected", partition=self._partition, quarters=settled.corrected)
+            self._at_once = next_limit(finalized.quarters, took_s)
+        if finalized.corrected:
+            _log.info("telemetry corrected", partition=self._partition, quarters=finalized.corrected)

@@ -98,7 +98,7 @@ class DispatchWorker:
         # Of its own: the others' turns go on while this one is put aside.
         give_back = self._gave_back = not self._gave_back
         if give_back:
-            await item.again_after(0.0)
+            await item.redeliver_after(0.0)
             await asyncio.sleep(ASIDE_S)
         return give_back
 

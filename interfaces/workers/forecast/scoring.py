@@ -19,7 +19,7 @@ from application.forecast.scoring import (
     LEADS_H,
     CorrelationTally,
     Metered,
-    places_to_score,
+    forecasts_to_score,
     score_hour,
 )
 from application.ports.clock import Clock
@@ -96,7 +96,7 @@ class ForecastScoring:
         day = begins.date()
         if self._judged != day:
             self._tell(day - timedelta(days=1))
-            self.scores.forget_before(day - KEPT)
+            self.scores.delete_before(day - KEPT)
             self._judged = day
         return True
 
@@ -107,7 +107,7 @@ class ForecastScoring:
             some = ids[start : start + FACILITIES_AT_ONCE]
             metered = self._metered(some, hour)
             for lead_h in LEADS_H:
-                foreseen = self.past.standing(places_to_score(some, hour, lead_h), at=hour)
+                foreseen = self.past.standing(forecasts_to_score(some, hour, lead_h), at=hour)
                 found += score_hour(foreseen, metered, hour, lead_h, tally)
         recorded = self.scores.record(hour, found, tally.correlations(), after=after)
         if recorded:

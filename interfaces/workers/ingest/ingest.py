@@ -12,12 +12,12 @@ from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.coordination.lock_holders import LockHolders
 from application.ports.operations.alerts import AlertRegistry
-from application.ports.telemetry.meter_feed import Kept, MeterMessage
+from application.ports.telemetry.meter_feed import Confirm, MeterMessage
 from application.ports.telemetry.stream import TelemetryStream
 from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
-from application.telemetry.ingest.message_parser import carried_trace, parse_message
+from application.telemetry.ingest.message_parser import first_valid_trace, parse_message
 from interfaces.workers.ingest.sessions import IngestSession, read_in_turns, share_out
 from interfaces.workers.loops.leader_loop import sleep_or_stop
 from interfaces.workers.loops.telemetry_metrics import INGEST_LAG_S
@@ -71,14 +71,14 @@ class MeterIngest:
     def has_room(self) -> bool:
         return self._packer.has_room()
 
-    def take(self, message: MeterMessage, kept: Kept) -> None:
+    def take(self, message: MeterMessage, confirm: Confirm) -> None:
         """Have the telemetry log keep the message, its unusable parts included."""
         now = self._clock.now()
         parsed = parse_message(message.topic, message.payload, now=now, size=message.size)
         readings, malformed = parsed.readings, parsed.malformed
         trace = None
         if parsed.traceparent is not None or message.traceparent is not None:
-            trace = carried_trace(parsed.traceparent, message.traceparent)
+            trace = first_valid_trace(parsed.traceparent, message.traceparent)
         counts = self.counts
         counts.messages += 1
         counts.readings += len(readings)
@@ -92,9 +92,9 @@ class MeterIngest:
                 counts.omitted += len(malformed)
                 malformed = ()
         if readings or malformed:
-            self._packer.put(readings, malformed, kept, at=now, traceparent=trace)
+            self._packer.put(readings, malformed, confirm, at=now, traceparent=trace)
         else:
-            kept()  # held back, it would hold up what comes behind it
+            confirm()  # held back, it would hold up what comes behind it
 
     async def adopt_open_alerts(self) -> None:
         """Take over what an earlier ingest worker raised, so that it is cleared when it is over."""

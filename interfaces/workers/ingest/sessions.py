@@ -70,11 +70,14 @@ async def share_out(
         if len(held) < 2:
             continue
         try:
-            held_by = await shares.held_by()
+            count_by_holder = await shares.count_by_holder()
         except ConnectionError as error:
             _log.warning("sessions not shared out now", error=str(error))
             continue
-        if len(held) >= min((n for other, n in held_by.items() if other != worker), default=len(held)) + 2:
+        if (
+            len(held)
+            >= min((n for other, n in count_by_holder.items() if other != worker), default=len(held)) + 2
+        ):
             # Each in turn: who has few may be a dead process that still stands in the line of one of them.
             given = min(held, key=lambda session: session.given_up_at)
             given.given_up_at = asyncio.get_running_loop().time()

@@ -24,4 +24,4 @@ async def kept(item: WorkItem, redelivery_s: float) -> AsyncIterator[None]:
 async def _keep(item: WorkItem, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        await item.still_working()
+        await item.extend_lease()

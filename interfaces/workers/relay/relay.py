@@ -134,9 +134,9 @@ class Relay:
         callbacks = [intent for intent in intents if isinstance(intent, DREvent.CallbackRequested)]
         others = [intent for intent in intents if not isinstance(intent, DREvent.CallbackRequested)]
         if callbacks:
-            tasks.append(roads.callbacks.put(lane, partial(self._intents.perform, callbacks)))
+            tasks.append(roads.callbacks.put(lane, partial(self._intents.publish, callbacks)))
         if others:
-            tasks.append(roads.works.put(lane, partial(self._intents.perform, others)))
+            tasks.append(roads.works.put(lane, partial(self._intents.publish, others)))
         return tasks
 
     async def _follow_by(self, domain_event: DomainEvent, commands: Mapping[int, msgspec.Struct]) -> None:

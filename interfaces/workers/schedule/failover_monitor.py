@@ -16,7 +16,7 @@ import structlog
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
-from application.ports.operations.database_server import DatabaseServer, ServerPlace
+from application.ports.operations.database_server import DatabaseServer, ServerIdentity
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dr_event import DREventStatus
 from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
@@ -42,7 +42,7 @@ class FailoverMonitor:
     alerts: AlertRegistry
     clock: Clock
     locks: Locks
-    _known: ServerPlace | None = field(default=None, init=False)
+    _known: ServerIdentity | None = field(default=None, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         await run_as_leader(self.locks, "failover-watch", lambda: self._look_on(stop), stop=stop)
@@ -81,5 +81,5 @@ def _named(utility_event_ids: Iterator[str]) -> str:
     return ", ".join(some[:MOST_NAMED]) + (" and others" if len(some) > MOST_NAMED else "")
 
 
-def _told(place: ServerPlace | None) -> str:
+def _told(place: ServerIdentity | None) -> str:
     return "nothing" if place is None else f"{place.address} on timeline {place.timeline}"

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import structlog
 
-from application.forecast.degraded_alert import AHEAD, AskedFacility, tell_degraded
+from application.forecast.degraded_alert import AHEAD, RequestedFacility, update_degraded_alerts
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.event_store.event_store import EventStoreUnavailable
@@ -58,9 +58,9 @@ class ForecastMonitor:
     def look(self) -> None:
         now = self.clock.now()
         asked = [one for row in self._open() for one in asked_by(row, now)]
-        tell_degraded(asked, self.book, self.alerts, serves=self._serves, now=now)
+        update_degraded_alerts(asked, self.book, self.alerts, serves=self._serves, now=now)
 
-    def _serves(self, asked: AskedFacility) -> bool:
+    def _serves(self, asked: RequestedFacility) -> bool:
         """Whether it still takes part: it may have been pre-empted, or have opted out."""
         row = self.facilities.get(key_of(asked.facility_id))
         if row is None or row.opted_out or asked.dr_event_id in row.opted_out_of:
@@ -72,13 +72,13 @@ class ForecastMonitor:
             yield from every_row(self.dr_events, status=status)
 
 
-def asked_by(row: DREventRow, now: datetime) -> Iterator[AskedFacility]:
+def asked_by(row: DREventRow, now: datetime) -> Iterator[RequestedFacility]:
     """The facilities that an open DR event names."""
     if row.starts_at is None:
         return
     near = row.status in {"accepted", "scheduled"} and row.starts_at - now <= AHEAD
     for facility_id in row.facility_ids:
-        yield AskedFacility(
+        yield RequestedFacility(
             facility_id=facility_id,
             dr_event_id=row.dr_event_id,
             utility_event_id=row.utility_event_id,

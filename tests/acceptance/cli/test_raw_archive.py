@@ -64,9 +64,9 @@ def archive_two_hours(terminal: Terminal) -> None:
     asyncio.run(scenario())
 
 
-def tell_progress(pool: ConnectionPool[Any], *, told_at: datetime) -> None:
+def tell_progress(pool: ConnectionPool[Any], *, reported_at: datetime) -> None:
     for partition in ALL_PARTITIONS:
-        PostgresRawArchiveProgress(pool).tell(
+        PostgresRawArchiveProgress(pool).report(
             ArchiveProgress(
                 partition=partition,
                 log_id="log-1",
@@ -74,7 +74,7 @@ def tell_progress(pool: ConnectionPool[Any], *, told_at: datetime) -> None:
                 archived_through=START,
                 waiting=3,
                 objects=2,
-                told_at=told_at,
+                reported_at=reported_at,
             )
         )
 
@@ -119,7 +119,7 @@ def test_verify_says_whether_the_archive_holds(terminal: Terminal) -> None:
 
 def test_status_says_how_far_it_is(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
     assert "does `gridproof worker archive` run?" in terminal.run("telemetry", "archive", "status").stdout
-    tell_progress(pool, told_at=datetime.now(UTC))
+    tell_progress(pool, reported_at=datetime.now(UTC))
     PostgresAlerts(pool).raise_alert(
         "raw_archive_behind", "telemetry log", "the bucket is away", at=datetime.now(UTC)
     )
@@ -143,11 +143,11 @@ def test_the_doctor_sees_a_silent_worker_and_one_that_is_behind(
     reading = MeterReading("fac-001", "m1", START, 10.0, None)
     PostgresTelemetryStore(pool, SystemClock()).write_readings(partition_of("fac-001"), 7, [reading])
     assert "no archive worker has ever run" in found()[1]
-    tell_progress(pool, told_at=datetime.now(UTC))
+    tell_progress(pool, reported_at=datetime.now(UTC))
     state, detail = found()
     assert state == "ok"
     assert "27 messages wait for their hour" in detail
-    tell_progress(pool, told_at=datetime.now(UTC) - timedelta(minutes=10))
+    tell_progress(pool, reported_at=datetime.now(UTC) - timedelta(minutes=10))
     state, detail = found()
     assert state == "wrong"
     assert "silent" in detail

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import msgspec
 
-from application.ports.telemetry.meter_feed import Kept, MeterMessage
+from application.ports.telemetry.meter_feed import Confirm, MeterMessage
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.bootstrap.servers import migrate_database, with_embedded
@@ -206,8 +206,8 @@ class _Bare:
     def has_room(self) -> bool:
         return True
 
-    def take(self, message: MeterMessage, kept: Kept) -> None:
-        kept()
+    def take(self, message: MeterMessage, confirm: Confirm) -> None:
+        confirm()
         if self.messages % 20 == 0:
             start = message.payload.index(_TS) + len(_TS)
             due = datetime.fromisoformat(message.payload[start : start + 24].decode())

@@ -181,7 +181,7 @@ def test_who_says_that_it_still_works_keeps_its_work(system: Any) -> None:
         _, item = await next_number(worker, where)
         waiting = asyncio.create_task(other.next_bms(where, wait_s=2.5 * REDELIVERY_S))
         while not waiting.done():
-            await item.still_working()
+            await item.extend_lease()
             await asyncio.sleep(REDELIVERY_S / 10)
         assert await waiting is None
         await item.done()
@@ -194,7 +194,7 @@ def test_what_is_given_back_comes_again_later(system: Any) -> None:
         worker, where = await connect(), facility()
         await worker.publish_bms(work(where), message_id=f"{where}:1")
         _, item = await next_number(worker, where)
-        await item.again_after(0.1)
+        await item.redeliver_after(0.1)
         with pytest.raises(WorkQueueUnavailable):
             await item.done()
         _, again = await next_number(worker, where)

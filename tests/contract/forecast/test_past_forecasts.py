@@ -10,7 +10,7 @@ from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.forecast.past_forecasts import PostgresPastForecasts
 from application.event_store.forecasts import Forecasts
 from application.ports.event_store.event_store import EventStoreUnavailable
-from application.ports.forecast.past_forecasts import ForecastPlace, PastForecasts
+from application.ports.forecast.past_forecasts import ForecastKey, PastForecasts
 from domain.forecast import Forecast
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.issued import CYCLE_START, issued_forecast, reissued
@@ -40,8 +40,8 @@ def test_a_forecast_is_found_by_its_place_with_all_that_was_recorded_of_it(
 ) -> None:
     reader, keep = past
     keep(forecast := issued_forecast("fac-001", CYCLE_START, 100.0))
-    place = ForecastPlace("fac-001", CYCLE_START)
-    nothing = ForecastPlace("fac-001", CYCLE_START + QUARTER)
+    place = ForecastKey("fac-001", CYCLE_START)
+    nothing = ForecastKey("fac-001", CYCLE_START + QUARTER)
     assert reader.standing([place, nothing], at=LATER) == {place: forecast.state}
     assert reader.standing([], at=LATER) == {}
 
@@ -53,7 +53,7 @@ def test_as_of_a_moment_it_is_what_was_issued_by_then(past: tuple[PastForecasts,
     first = forecast.state
     reissued(forecast, 110.0, at=CYCLE_START + timedelta(minutes=3))
     keep(forecast)
-    place = ForecastPlace("fac-001", CYCLE_START)
+    place = ForecastKey("fac-001", CYCLE_START)
     asked = {
         minutes: reader.standing([place], at=CYCLE_START + timedelta(minutes=minutes)).get(place)
         for minutes in (0, 1, 5)
@@ -67,7 +67,7 @@ def test_many_places_are_read_in_batches(
 ) -> None:
     monkeypatch.setattr("adapters.postgres.forecast.past_forecasts.AT_ONCE", 3)
     reader, keep = past
-    places = [ForecastPlace(f"fac-{n}", CYCLE_START) for n in range(8)]
+    places = [ForecastKey(f"fac-{n}", CYCLE_START) for n in range(8)]
     for number, place in enumerate(places):
         keep(issued_forecast(place.facility_id, CYCLE_START, float(number)))
     found = reader.standing(places, at=LATER)
@@ -79,5 +79,5 @@ def test_a_database_that_is_away_is_named(database: Database) -> None:
     pool.close()
     with pytest.raises(EventStoreUnavailable):
         PostgresPastForecasts(pool).standing(
-            [ForecastPlace("fac-001", datetime(2026, 1, 1, tzinfo=UTC))], at=LATER
+            [ForecastKey("fac-001", datetime(2026, 1, 1, tzinfo=UTC))], at=LATER
         )

@@ -92,7 +92,7 @@ def test_an_hour_is_added_once_whoever_tries_it_again(scores: ForecastScores) ->
 def test_old_days_are_let_go_of(scores: ForecastScores) -> None:
     assert scores.record(HOUR, [SCORE], [PAIRS], after=None)
     assert scores.record(HOUR + 24 * ONE, [SCORE], [PAIRS], after=HOUR + ONE)
-    assert scores.forget_before(DAY + timedelta(days=1)) == 1
+    assert scores.delete_before(DAY + timedelta(days=1)) == 1
     assert scores.totals(DAY, DAY + timedelta(days=1)) == [SCORE]
     assert scores.correlations(DAY, DAY) == []
 

@@ -8,7 +8,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations.alerts import PostgresAlerts
-from application.ports.operations.alerts import AlertPlace, AlertRegistry
+from application.ports.operations.alerts import AlertCursor, AlertRegistry
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.simulation.doubles.operations import MemoryAlertRegistry
 
@@ -114,7 +114,7 @@ def test_they_are_read_page_by_page_whatever_is_raised_or_cleared_meanwhile(aler
     after = None
     while page := alerts.listed(limit=2, after=after):
         seen += [alert.subject for alert in page]
-        after = AlertPlace(page[-1].raised_at, page[-1].alert_id)
+        after = AlertCursor(page[-1].raised_at, page[-1].alert_id)
         alerts.raise_alert("bms_drift", f"later-{len(seen)}", "x", at=T0 + 9 * MINUTE)
         alerts.clear("bms_drift", page[-1].subject, at=T0 + 9 * MINUTE)
     assert seen == ["fac-6", "fac-5", "fac-4", "fac-3", "fac-2", "fac-1", "fac-0"]

@@ -9,7 +9,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.pool import check_idle
 from adapters.postgres.operations.database_server import PostgresDatabaseServer
-from application.ports.operations.database_server import DatabaseServer, ServerPlace
+from application.ports.operations.database_server import DatabaseServer, ServerIdentity
 from application.ports.operations.unavailable import OperationsUnavailable
 from tests.fakes.operations.database_server import FakeDatabaseServer
 from tests.integration.event_store.recorded import until
@@ -66,9 +66,9 @@ def setting(request: pytest.FixtureRequest) -> Iterator[Setting]:
         yield found
 
 
-def place_again(server: DatabaseServer) -> ServerPlace:
+def place_again(server: DatabaseServer) -> ServerIdentity:
     """Once connections come again."""
-    found: list[ServerPlace] = []
+    found: list[ServerIdentity] = []
 
     def is_told() -> bool:
         with suppress(OperationsUnavailable):

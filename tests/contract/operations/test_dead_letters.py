@@ -13,10 +13,10 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from application.ports.operations.dead_letters import (
     DeadLetter,
+    DeadLetterCursor,
     DeadLetterDecided,
     DeadLetterNotFound,
     DeadLetters,
-    LetterPlace,
 )
 from domain.errors import ReasonRequired
 from tests.fakes.operations.dead_letters import FakeDeadLetters
@@ -102,7 +102,7 @@ def test_the_newest_are_read_page_by_page_whatever_is_parked_or_decided_meanwhil
     while page := letters.listed(limit=2, after=after):
         seen += [found.dead_letter_id.int for found in page]
         last = page[-1]
-        after = LetterPlace(last.parked_at, last.dead_letter_id)
+        after = DeadLetterCursor(last.parked_at, last.dead_letter_id)
         letters.park(letter(100 + len(seen), parked_at=LATER))
         letters.decide(last.dead_letter_id, status="discarded", by="operator:1", reason="done", at=LATER)
     assert seen == [6, 7, 3, 4, 5, 1, 2]

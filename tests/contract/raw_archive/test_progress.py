@@ -35,22 +35,22 @@ def told(partition: int, *, seq: int = 7, minutes: int = 0) -> ArchiveProgress:
         archived_through=AT + timedelta(minutes=minutes),
         waiting=2,
         objects=3,
-        told_at=AT,
+        reported_at=AT,
     )
 
 
 def test_what_was_told_last_of_each_partition_is_listed(progress: RawArchiveProgress) -> None:
     for one in (told(2), told(1), told(2, seq=9)):
-        progress.tell(one)
+        progress.report(one)
     assert progress.listed() == [told(1), told(2, seq=9)]
 
 
 def test_it_is_complete_until_where_the_last_partition_is(progress: RawArchiveProgress) -> None:
     assert progress.archived_through() is None
     for partition in range(PARTITIONS):
-        progress.tell(told(partition, minutes=partition + 1))
+        progress.report(told(partition, minutes=partition + 1))
     assert progress.archived_through() is None  # nothing is known of the malformed yet
-    progress.tell(told(PARTITIONS, minutes=9))
+    progress.report(told(PARTITIONS, minutes=9))
     assert progress.archived_through() == AT + timedelta(minutes=1)
 
 

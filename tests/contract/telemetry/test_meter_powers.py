@@ -126,4 +126,4 @@ def test_every_resolution_tells_of_the_same_load_before_and_after_it_is_settled(
             assert (found.min_kw.max(), found.max_kw.min()) == (12.0, 12.0)
             assert found.coverage_pct == pytest.approx(100.0)
         telemetry.clock.advance(seconds=86_400)
-        telemetry.rollups.settle(3, limit=1_000)
+        telemetry.rollups.finalize(3, limit=1_000)

@@ -31,25 +31,25 @@ def correction(mean_kw: float) -> Correction:
 
 def test_what_a_block_tells_holds_all_at_once(progress: TelemetryProgress) -> None:
     with progress.moving(3) as moving:
-        moving.note(QUARTERS)
+        moving.mark_dirty(QUARTERS)
         moving.move(7)
         assert progress.position(3) == 0
-        assert progress.unsettled(["a"], T0, T0 + timedelta(hours=1)) == []
+        assert progress.dirty_quarters(["a"], T0, T0 + timedelta(hours=1)) == []
     assert progress.position(3) == 7
-    assert progress.unsettled(["a"], T0, T0 + timedelta(minutes=15)) == [("a", T0)]
+    assert progress.dirty_quarters(["a"], T0, T0 + timedelta(minutes=15)) == [("a", T0)]
 
 
 def test_a_block_that_broke_off_has_told_nothing(progress: TelemetryProgress) -> None:
     def broken_off() -> None:
         with progress.moving(3) as moving:
-            moving.note(QUARTERS)
+            moving.mark_dirty(QUARTERS)
             moving.move(7)
             raise ConnectionError("InfluxDB is away")
 
     with pytest.raises(ConnectionError):
         broken_off()
     assert progress.position(3) == 0
-    assert progress.unsettled(["a", "b"], T0, T0 + timedelta(hours=1)) == []
+    assert progress.dirty_quarters(["a", "b"], T0, T0 + timedelta(hours=1)) == []
 
 
 def test_the_position_never_moves_back(progress: TelemetryProgress) -> None:
@@ -61,8 +61,8 @@ def test_the_position_never_moves_back(progress: TelemetryProgress) -> None:
 
 def test_what_is_due_comes_oldest_first_and_only_of_its_partition(progress: TelemetryProgress) -> None:
     with progress.moving(3) as moving:
-        moving.note(QUARTERS)
-        moving.note(QUARTERS)
+        moving.mark_dirty(QUARTERS)
+        moving.mark_dirty(QUARTERS)
         assert moving.due(T0, limit=10) == [("a", T0), ("b", T0)]
         assert moving.due(T0 + timedelta(hours=1), limit=1) == [("a", T0)]
     with progress.moving(4) as moving:
@@ -73,8 +73,8 @@ def test_what_was_settled_has_no_more_news_and_its_corrections_are_numbered(
     progress: TelemetryProgress,
 ) -> None:
     with progress.moving(3) as moving:
-        moving.note(QUARTERS)
-        moving.settled(QUARTERS[:2], [correction(4.0), correction(8.0)], at=T0)
+        moving.mark_dirty(QUARTERS)
+        moving.finalized(QUARTERS[:2], [correction(4.0), correction(8.0)], at=T0)
         assert moving.due(T0 + timedelta(hours=1), limit=10) == QUARTERS[2:]
     first, second = progress.corrections_after(0, limit=10)
     assert (first.facility_id, first.starts_at, first.new_mean_kw, first.corrected_at) == ("a", T0, 4.0, T0)

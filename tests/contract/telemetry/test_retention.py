@@ -46,20 +46,20 @@ def test_days_are_listed_oldest_first_and_go_one_by_one(both: tuple[TelemetryRet
     store, _ = both
     first, second, third = store.raw_days()
     assert (first, third) == (T0.date(), (T0 + timedelta(days=2)).date())
-    assert store.drop_raw_day(second, kept_wall_s=0.0)
+    assert store.drop_raw_day(second, min_age_wall_s=0.0)
     assert store.raw_days() == [first, third]
 
 
 def test_a_day_that_is_gone_already_stays_gone(both: tuple[TelemetryRetention, Rollups]) -> None:
     store, _ = both
     day = store.raw_days()[0]
-    assert [store.drop_raw_day(day, kept_wall_s=0.0) for _ in range(2)] == [True, True]
+    assert [store.drop_raw_day(day, min_age_wall_s=0.0) for _ in range(2)] == [True, True]
 
 
 def test_a_day_that_was_made_lately_stays(both: tuple[TelemetryRetention, Rollups]) -> None:
     store, _ = both
     days = store.raw_days()
-    assert not store.drop_raw_day(days[0], kept_wall_s=3_600.0)
+    assert not store.drop_raw_day(days[0], min_age_wall_s=3_600.0)
     assert store.raw_days() == days
 
 

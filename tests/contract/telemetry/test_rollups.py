@@ -16,7 +16,7 @@ from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
-from application.ports.telemetry.rollups import Settled, TelemetryRollups
+from application.ports.telemetry.rollups import FinalizeResult, TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore
 from domain.telemetry.facility_rollups import RollupSeries
 from domain.telemetry.meter_reading import MeterReading, partition_of
@@ -59,9 +59,11 @@ class Telemetry:
         for partition, some in by_partition.items():
             self.store.write_readings(partition, self.seq, some)
 
-    def settle(self, *, limit: int = 1_000) -> Settled:
-        each = [self.rollups.settle(p, limit=limit) for p in {partition_of(f) for f in self.facility_ids}]
-        return Settled(quarters=sum(s.quarters for s in each), corrected=sum(s.corrected for s in each))
+    def finalize(self, *, limit: int = 1_000) -> FinalizeResult:
+        each = [self.rollups.finalize(p, limit=limit) for p in {partition_of(f) for f in self.facility_ids}]
+        return FinalizeResult(
+            quarters=sum(s.quarters for s in each), corrected=sum(s.corrected for s in each)
+        )
 
 
 @pytest.fixture(params=["fake", "postgres", "influxdb"])
@@ -115,9 +117,9 @@ def test_minutes_quarters_and_hours_are_there_at_once_and_stay_the_same_when_set
     assert [len(rows) for rows in before] == [60, 4, 1]
     assert before[2][0] == (T0, 15.0, pytest.approx(15.0), 15.0, 15.0, 100.0, 480, 0)
     telemetry.clock.at = after(hours=2)
-    assert telemetry.settle().quarters >= 5
+    assert telemetry.finalize().quarters >= 5
     assert [shown(series(telemetry, step)) for step in (60, 900, 3600)] == before
-    assert telemetry.settle() == Settled()
+    assert telemetry.finalize() == FinalizeResult()
 
 
 def test_extremes_are_the_sums_of_the_meters_own(telemetry: Telemetry) -> None:
@@ -138,23 +140,23 @@ def test_estimates_count_and_are_counted(telemetry: Telemetry) -> None:
 def test_only_what_is_over_is_settled(telemetry: Telemetry) -> None:
     telemetry.write(steady(0, 900))
     telemetry.clock.at = after(minutes=5)
-    assert telemetry.settle() == Settled()
+    assert telemetry.finalize() == FinalizeResult()
     telemetry.clock.at = after(minutes=21)
-    assert telemetry.settle().quarters > 0
+    assert telemetry.finalize().quarters > 0
 
 
 def test_a_late_reading_corrects_what_was_settled_and_says_so_once(telemetry: Telemetry) -> None:
     telemetry.write([r for r in steady(0, 900) if r.ts != after(seconds=150)])
     telemetry.clock.at = after(minutes=45)
-    assert telemetry.settle().corrected == 0
+    assert telemetry.finalize().corrected == 0
     telemetry.write([MeterReading("fac", "m1", after(seconds=150), 70.0, None)])
     assert series(telemetry, 900).columns.mean_kw.tolist() == [11.0]
-    assert telemetry.settle().corrected == 1
+    assert telemetry.finalize().corrected == 1
     (correction,) = telemetry.rollups.corrections_after(0, limit=10)
     assert (correction.facility_id, correction.starts_at) == ("fac", T0)
     assert (correction.old_mean_kw, correction.new_mean_kw) == (10.0, 11.0)
     assert correction.corrected_at == after(minutes=45)
-    assert telemetry.settle() == Settled()
+    assert telemetry.finalize() == FinalizeResult()
     assert telemetry.rollups.corrections_after(correction.correction_id, limit=10) == []
     assert series(telemetry, 900).columns.mean_kw.tolist() == [11.0]
 
@@ -162,7 +164,7 @@ def test_a_late_reading_corrects_what_was_settled_and_says_so_once(telemetry: Te
 def test_a_gap_that_fills_up_long_after_its_end_is_a_correction_too(telemetry: Telemetry) -> None:
     telemetry.clock.at = after(hours=5)
     telemetry.write(steady(0, 900))
-    assert telemetry.settle().corrected == 1
+    assert telemetry.finalize().corrected == 1
     (correction,) = telemetry.rollups.corrections_after(0, limit=10)
     assert (correction.old_mean_kw, correction.new_mean_kw) == (None, 10.0)
 
@@ -171,23 +173,23 @@ def test_a_reading_taken_back_leaves_no_minute_behind(telemetry: Telemetry) -> N
     lone = MeterReading("fac", "m1", after(seconds=630), 9.0, None)
     telemetry.write([*steady(0, 300), lone])
     telemetry.clock.at = after(minutes=45)
-    telemetry.settle()
+    telemetry.finalize()
     assert after(seconds=600) in series(telemetry, 60).starts_at
     telemetry.write([msgspec.structs.replace(lone, quality="bad", revision=1)])
     for _ in range(2):
         assert after(seconds=600) not in series(telemetry, 60).starts_at
-        telemetry.settle()
+        telemetry.finalize()
 
 
 def test_a_meter_that_is_heard_of_late_belongs_to_what_was_settled_before(telemetry: Telemetry) -> None:
     """The sum over one meter was no sum: it becomes missing, whether the second one came first or last."""
     telemetry.write(steady(0, 2_700))
     telemetry.clock.at = after(hours=1, minutes=30)
-    telemetry.settle()
+    telemetry.finalize()
     assert series(telemetry, 900).columns.mean_kw.tolist() == [10.0, 10.0, 10.0]
     telemetry.write(steady(0, 900, 4.0, meter="m2"))
-    telemetry.settle()
-    telemetry.settle()
+    telemetry.finalize()
+    telemetry.finalize()
     values = series(telemetry, 900).columns.mean_kw
     assert values[0] == 14.0
     assert np.isnan(values[1:]).all()
@@ -202,7 +204,7 @@ def test_the_hours_of_a_night_when_the_clocks_change_are_hours(telemetry: Teleme
     """UTC has neither a day of 23 nor one of 25 hours; whoever shows local days counts hours of UTC."""
     telemetry.write(steady(0, 5 * 3_600))
     telemetry.clock.at = after(hours=6)
-    telemetry.settle()
+    telemetry.finalize()
     hours = series(telemetry, 3600, hours=5)
     assert hours.starts_at == tuple(after(hours=n) for n in range(5))
     assert hours.columns.kwh == pytest.approx([10.0] * 5)
@@ -253,11 +255,11 @@ def test_in_any_order_with_repeats_and_corrections_rollups_are_what_plain_code_m
         telemetry.write(arriving[n : n + size])
         for hour, limit in settled:
             telemetry.clock.at = max(telemetry.clock.at, after(hours=hour))
-            telemetry.settle(limit=limit)
+            telemetry.finalize(limit=limit)
     _hold_against_plain_code(telemetry, winners(mine))
     telemetry.clock.at = after(hours=200)
     for _ in range(100):
-        if telemetry.settle() == Settled():
+        if telemetry.finalize() == FinalizeResult():
             break
     _hold_against_plain_code(telemetry, winners(mine))
 

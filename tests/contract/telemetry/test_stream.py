@@ -101,7 +101,7 @@ def test_a_batch_that_is_worked_on_is_not_handed_out_again(tell: Tell) -> None:
         (batch,) = await stream.pull(0, limit=1, timeout_s=2)
         for _ in range(6):
             await asyncio.sleep(0.2)
-            await stream.still_working(batch)
+            await stream.extend_lease(batch)
         assert await stream.pull(0, limit=1, timeout_s=0.1) == []
         assert len(await stream.pull(0, limit=1, timeout_s=5)) == 1
 
@@ -113,7 +113,7 @@ def test_what_is_handed_back_is_handed_out_again_without_a_wait(tell: Tell) -> N
         await stream.publish(0, b"mine", message_id="mine")
         (batch,) = await stream.pull(0, limit=1, timeout_s=2)
         for deliveries in range(2, 12):  # ten waits would be longer than any of them
-            await stream.hand_back(batch)
+            await stream.return_batch(batch)
             (batch,) = await stream.pull(0, limit=1, timeout_s=5)
             assert batch.deliveries == deliveries
         await stream.acknowledge(batch)
@@ -128,7 +128,7 @@ def test_what_is_let_go_before_it_was_pulled_is_handed_out_again_without_a_wait(
             await stream.publish(0, bytes([n]), message_id=f"m{n}")
         (first,) = await stream.pull(0, limit=1, timeout_s=2)
         await stream.acknowledge(first)
-        await stream.let_go(0)
+        await stream.stop_consuming(0)
         bodies: list[bytes] = []
         while len(bodies) < 3 and (batches := await stream.pull(0, limit=9, timeout_s=5)):
             bodies += [batch.body for batch in batches]

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from application.ports.forecast.past_forecasts import ForecastPlace
+from application.ports.forecast.past_forecasts import ForecastKey
 from domain.forecast import Forecast, ForecastState
 
 
@@ -18,13 +18,11 @@ class FakePastForecasts:
     def note(self, forecast: Forecast) -> None:
         self.recorded.append(forecast.state)
 
-    def standing(
-        self, places: Collection[ForecastPlace], *, at: datetime
-    ) -> dict[ForecastPlace, ForecastState]:
+    def standing(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
         self.asked.append(len(places))
-        found: dict[ForecastPlace, ForecastState] = {}
+        found: dict[ForecastKey, ForecastState] = {}
         for state in self.recorded:
-            place = ForecastPlace(state.facility_id, state.cycle_start)
+            place = ForecastKey(state.facility_id, state.cycle_start)
             if place in places and state.issued_at <= at:
                 found[place] = state
         return found

@@ -60,7 +60,7 @@ class FakeForecastScores:
                 _add(sums, (one.lead_h,), asdict(one))
         return [ErrorCorrelation(lead_h=lead_h, **added) for (lead_h,), added in sorted(sums.items())]  # type: ignore[arg-type]
 
-    def forget_before(self, day: date) -> int:
+    def delete_before(self, day: date) -> int:
         self._check()
         gone = sum(kept < day for kept, _ in self.kept)
         self.kept = [(kept, score) for kept, score in self.kept if kept >= day]

@@ -10,7 +10,7 @@ class FakeRawArchiveProgress:
     def __init__(self) -> None:
         self.told: dict[int, ArchiveProgress] = {}
 
-    def tell(self, progress: ArchiveProgress) -> None:
+    def report(self, progress: ArchiveProgress) -> None:
         self.told[progress.partition] = progress
 
     def listed(self) -> list[ArchiveProgress]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from application.ports.raw_archive.telemetry_log import RawMessage, Waiting
+from application.ports.raw_archive.telemetry_log import PartitionBacklog, RawMessage
 from application.ports.telemetry.stream import StreamUnavailable
 
 
@@ -26,9 +26,9 @@ class FakeRawLog:
         self._check()
         return self.id
 
-    async def waiting(self, partition: int, after_seq: int) -> Waiting | None:
+    async def waiting(self, partition: int, after_seq: int) -> PartitionBacklog | None:
         found = self._behind(partition, after_seq)
-        return Waiting(len(found), found[0].logged_at) if found else None
+        return PartitionBacklog(len(found), found[0].logged_at) if found else None
 
     async def oldest_unprocessed(self, partition: int) -> datetime | None:
         left = [m for m in self._behind(partition, 0) if m.stream_seq not in self.acknowledged]

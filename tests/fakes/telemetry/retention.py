@@ -14,8 +14,8 @@ class FakeTelemetryRetention:
     def raw_days(self) -> list[date]:
         return sorted(self.days)
 
-    def drop_raw_day(self, day: date, *, kept_wall_s: float) -> bool:
-        if self.days.get(day, kept_wall_s) < kept_wall_s:
+    def drop_raw_day(self, day: date, *, min_age_wall_s: float) -> bool:
+        if self.days.get(day, min_age_wall_s) < min_age_wall_s:
             return False
         self.days.pop(day, None)
         return True

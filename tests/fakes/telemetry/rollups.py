@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from application.ports.clock import Clock
-from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, Settled
+from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, FinalizeResult
 from domain.telemetry.facility_rollups import (
     HOUR_S,
     QUARTERS,
@@ -33,7 +33,7 @@ class FakeTelemetryRollups:
     def __init__(self, store: FakeTelemetryStore, clock: Clock) -> None:
         self.store = store
         self.clock = clock
-        self.settled: dict[tuple[str, datetime], tuple[float | None, float | None]] = {}
+        self.finalized: dict[tuple[str, datetime], tuple[float | None, float | None]] = {}
         self.corrections: list[CorrectedInterval] = []
 
     def rollups(self, facility_id: str, window: TimeWindow, step_s: int) -> RollupSeries:
@@ -57,7 +57,7 @@ class FakeTelemetryRollups:
         starts = sorted(s for s, row in rows.items() if window.starts_at <= s <= last and (row[4] or row[5]))
         return RollupSeries(facility_id, step_s, tuple(starts), columns_of([rows[start] for start in starts]))
 
-    def settle(self, partition: int, *, limit: int) -> Settled:
+    def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
         now = self.clock.now()
         quarters = corrected = 0
         for facility_id in sorted({r.facility_id for r in self.store.readings.values()}):
@@ -67,14 +67,14 @@ class FakeTelemetryRollups:
                 if start <= now - SETTLED_AFTER and quarters < limit:
                     changed, was_corrected = self._settle(facility_id, start, now)
                     quarters, corrected = quarters + changed, corrected + was_corrected
-        return Settled(quarters=quarters, corrected=corrected)
+        return FinalizeResult(quarters=quarters, corrected=corrected)
 
     def _settle(self, facility_id: str, start: datetime, now: datetime) -> tuple[bool, bool]:
         found = self.store.quarter(facility_id, start)
         assert found is not None
         new = (_known(found[1].mean_kw[0, 0]), _known(found[1].kwh[0, 0]))
-        old = self.settled.get((facility_id, start))
-        self.settled[facility_id, start] = new
+        old = self.finalized.get((facility_id, start))
+        self.finalized[facility_id, start] = new
         if old == new or (old is None and start >= now - LATE_AFTER):
             return old != new, False
         before = old or (None, None)

@@ -78,7 +78,7 @@ class FakeTelemetryStream:
             k for k in self.kept if k.partition == partition and not k.acknowledged and k.hidden_until <= now
         ]
 
-    async def let_go(self, partition: int) -> None:
+    async def stop_consuming(self, partition: int) -> None:
         """It hands out at a pull, and nothing before."""
 
     async def acknowledge(self, batch: StreamedBatch) -> None:
@@ -89,11 +89,11 @@ class FakeTelemetryStream:
         for batch in batches:
             await self.acknowledge(batch)
 
-    async def still_working(self, batch: StreamedBatch) -> None:
+    async def extend_lease(self, batch: StreamedBatch) -> None:
         self._check()
         self._one(batch).hidden_until = asyncio.get_running_loop().time() + REDELIVER_AFTER_S
 
-    async def hand_back(self, batch: StreamedBatch) -> None:
+    async def return_batch(self, batch: StreamedBatch) -> None:
         self._check()
         self._one(batch).hidden_until = 0.0
 

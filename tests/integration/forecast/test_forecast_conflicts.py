@@ -10,7 +10,7 @@ import pytest
 
 from application.forecast.cycle_report import CycleReport
 from application.forecast.forecast_commands import ForecastSite
-from application.forecast.issue import ForecastIssuing, Standing
+from application.forecast.issue import ForecastIssuing, RecordedForecasts
 from application.forecast.model_registry import ModelRegistry
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.load_forecaster import TrainedModel
@@ -176,7 +176,7 @@ def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_confl
     class AwayUntilTheNextCycle(ForecastIssuing):
         was_away = False
 
-        def standing(self, stream_ids: Sequence[UUID]) -> Standing:
+        def standing(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
             if not self.was_away:
                 self.was_away = True
                 house.stopped.moment += timedelta(minutes=15)
@@ -228,7 +228,7 @@ def test_two_schedulers_never_issue_the_same_cycle_twice(house: House) -> None:
     both = threading.Barrier(2)
 
     class Waiting(ForecastIssuing):
-        def standing(self, stream_ids: Sequence[UUID]) -> Standing:
+        def standing(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
             found = super().standing(stream_ids)
             if not found:
                 both.wait(20)

@@ -96,8 +96,8 @@ class House:
             ],
         )
 
-    def settle(self) -> None:
-        self.rollups.settle(partition_of(FACILITY), limit=1_000)
+    def finalize(self) -> None:
+        self.rollups.finalize(partition_of(FACILITY), limit=1_000)
 
     def measure(self) -> int:
         due = DeadlineRow(
@@ -218,7 +218,7 @@ def _history(telemetry: PostgresTelemetryStore) -> None:
 
 def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_measured(house: House) -> None:
     house.clock.moment = ENDS_AT + timedelta(minutes=40)
-    house.settle()
+    house.finalize()
     assert house.measure() == 1
     house.clock.moment += RIPE_AFTER  # what was settled hours after it was measured
     house.measure_again()
@@ -227,7 +227,7 @@ def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_mea
     house.clock.moment = ENDS_AT + timedelta(days=1)
     house.readings(LAST_QUARTER, ENDS_AT, 780.0)  # a gateway that was away tells the last quarter-hour
     house.readings(STARTS_AT, STARTS_AT + timedelta(minutes=15), 740.0, revision=1)
-    house.settle()
+    house.finalize()
     corrected_at = house.clock.moment
     house.measure_again()
     assert len(house.facts()) == 1, "more may come at once"
@@ -254,12 +254,12 @@ def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_mea
 def test_a_corrected_day_of_the_baseline_is_measured_again_too(house: House) -> None:
     house.clock.moment = ENDS_AT + timedelta(minutes=40)
     house.readings(LAST_QUARTER, ENDS_AT, 700.0)
-    house.settle()
+    house.finalize()
     house.measure()
     house.clock.moment = ENDS_AT + timedelta(days=1)
     yesterday = STARTS_AT - timedelta(days=1)
     house.readings(yesterday, yesterday + timedelta(hours=2), 900.0)
-    house.settle()
+    house.finalize()
     house.clock.moment += RIPE_AFTER
     assert house.measure_again() == 1
     *_, second = house.facts()
@@ -270,10 +270,10 @@ def test_a_corrected_day_of_the_baseline_is_measured_again_too(house: House) -> 
 
 def test_the_worker_measures_again_on_its_own(house: House, database: Database) -> None:
     house.clock.moment = ENDS_AT + timedelta(minutes=40)
-    house.settle()
+    house.finalize()
     house.measure()
     house.readings(LAST_QUARTER, ENDS_AT, 780.0)
-    house.settle()
+    house.finalize()
     house.clock.moment += RIPE_AFTER
     stop = asyncio.Event()
 
@@ -295,11 +295,11 @@ def test_the_worker_measures_again_on_its_own(house: House, database: Database) 
 
 def test_a_correction_that_comes_after_the_last_day_changes_nothing_and_is_passed(house: House) -> None:
     house.clock.moment = ENDS_AT + timedelta(minutes=40)
-    house.settle()
+    house.finalize()
     house.measure()
     house.clock.moment = ENDS_AT + REMEASURED_FOR
     house.readings(LAST_QUARTER, ENDS_AT, 700.0)
-    house.settle()
+    house.finalize()
     house.clock.moment += RIPE_AFTER
     assert house.measure_again() == 0
     assert len(house.facts()) == 1

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from adapters.mqtt import MqttMeterFeed
-from application.ports.telemetry.meter_feed import Kept, MeterMessage
+from application.ports.telemetry.meter_feed import Confirm, MeterMessage
 from interfaces.simulators.meters.mqtt_publisher import MqttPublisher
 
 TOPIC = b"meters/fac-001/m1/readings"
@@ -16,19 +16,19 @@ class Taken:
 
     def __init__(self, *, withholds: bool = False, room: int = 1_000_000) -> None:
         self.messages: list[MeterMessage] = []
-        self.withheld: list[Kept] = []
+        self.withheld: list[Confirm] = []
         self.withholds = withholds
         self._room = room
 
     def has_room(self) -> bool:
         return len(self.withheld) < self._room
 
-    def take(self, message: MeterMessage, kept: Kept) -> None:
+    def take(self, message: MeterMessage, confirm: Confirm) -> None:
         self.messages.append(message)
         if self.withholds:
-            self.withheld.append(kept)
+            self.withheld.append(confirm)
         else:
-            kept()
+            confirm()
 
     def allow(self, room: int) -> None:
         """From now on so many may be withheld."""
@@ -36,8 +36,8 @@ class Taken:
 
     def keep_all(self) -> None:
         withheld, self.withheld = self.withheld, []
-        for kept in withheld:
-            kept()
+        for confirm in withheld:
+            confirm()
 
     @property
     def payloads(self) -> list[bytes]:

@@ -65,7 +65,7 @@ def test_workers_that_come_and_go_share_the_sessions_out_evenly(database: Databa
         await eventually(lambda: (first.held, second.held) == (2, 2), within_s=60)
         third = Worker("w3", database.app_dsn)
         await eventually(lambda: sorted((first.held, second.held, third.held)) == [1, 1, 2], within_s=60)
-        held = await PostgresLockHolders(database.app_dsn, "ingest ").held_by()
+        held = await PostgresLockHolders(database.app_dsn, "ingest ").count_by_holder()
         assert held == {"w1": first.held, "w2": second.held, "w3": third.held}
         await first.end()
         await eventually(lambda: (second.held, third.held) == (2, 2), within_s=60)
@@ -83,14 +83,14 @@ def test_turns_of_others_are_not_counted(database: Database) -> None:
             PostgresExclusiveLock(database.app_dsn, "ingest").held(),
             PostgresExclusiveLock(database.app_dsn, "ingest s1", holder="w2").held(),
         ):
-            return await PostgresLockHolders(database.app_dsn, "ingest ").held_by()
+            return await PostgresLockHolders(database.app_dsn, "ingest ").count_by_holder()
 
     assert asyncio.run(scenario()) == {"w2": 1}
 
 
 def test_a_server_that_is_away_is_named() -> None:
     with pytest.raises(ConnectionError, match="does not say"):
-        asyncio.run(PostgresLockHolders("postgresql://127.0.0.1:1/none", "ingest ").held_by())
+        asyncio.run(PostgresLockHolders("postgresql://127.0.0.1:1/none", "ingest ").count_by_holder())
 
 
 def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) ->
             port = server.sockets[0].getsockname()[1]
             dsn = f"postgresql://x@127.0.0.1:{port}/none?sslmode=disable&gssencmode=disable"
             with pytest.raises(ConnectionError, match="does not say"):
-                await asyncio.wait_for(PostgresLockHolders(dsn, "ingest ").held_by(), 20)
+                await asyncio.wait_for(PostgresLockHolders(dsn, "ingest ").count_by_holder(), 20)
 
     asyncio.run(scenario())
 
@@ -136,19 +136,19 @@ def test_a_worker_killed_under_load_is_succeeded_and_no_reading_is_lost(
 ) -> None:
     planned = LoadPlan(run=f"load{uuid4().hex[:6]}", meters=300, rate_per_s=300, started_at=path.clock.now())
 
-    def held_by(dsn: str) -> list[int]:
-        return sorted(asyncio.run(PostgresLockHolders(dsn, "ingest ").held_by()).values())
+    def count_by_holder(dsn: str) -> list[int]:
+        return sorted(asyncio.run(PostgresLockHolders(dsn, "ingest ").count_by_holder()).values())
 
     async def scenario(mqtt_url: str) -> None:
         dsn = path.database.app_dsn
         async with path.stream() as stream, path.aggregating(stream):
             with worker_process(path, mqtt_url) as first, worker_process(path, mqtt_url):
-                await eventually(lambda: held_by(dsn) == [1, 1], within_s=60)
+                await eventually(lambda: count_by_holder(dsn) == [1, 1], within_s=60)
                 load = MeterLoad(planned, mqtt_url, connections=2)
                 sending = asyncio.create_task(load.run(4.0))
                 await eventually(lambda: path.count("meter_readings") > 200)
                 first.kill()
-                await eventually(lambda: held_by(dsn) == [2])
+                await eventually(lambda: count_by_holder(dsn) == [2])
                 report = await sending
                 assert (report.unacknowledged_messages, report.readings) == (0, 1_200)
                 await eventually(lambda: not audit(planned, report.messages, path.stored_readings).lost)

@@ -30,17 +30,17 @@ SELECT l.pid, l.objid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classi
 
 async def rounds(members: list[PostgresPartitionAssignment], count: int = 8) -> list[frozenset[int]]:
     """Each asks `count` times in turn, and gives back at once what it is not to keep."""
-    wanted: list[frozenset[int]] = []
+    assigned: list[frozenset[int]] = []
     for _ in range(count):
-        wanted = []
+        assigned = []
         for member in members:
-            kept = await member.wanted()
+            kept = await member.assigned()
             for partition in set(ALL_PARTITIONS) - kept:
-                await member.give_back(partition)
-            wanted.append(kept)
-        all_held = [partition for one in wanted for partition in one]
+                await member.release(partition)
+            assigned.append(kept)
+        all_held = [partition for one in assigned for partition in one]
         assert len(all_held) == len(set(all_held))
-    return wanted
+    return assigned
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 9, 11])
@@ -66,7 +66,7 @@ def test_one_that_hangs_and_takes_nothing_does_not_keep_the_others_from_it(datab
     async def scenario() -> None:
         silent, one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(3))
         await rounds([one, other])
-        await silent.wanted()  # joins, and holds nothing: all is taken
+        await silent.assigned()  # joins, and holds nothing: all is taken
         async with asyncio.timeout(60):
             while sum(map(len, await rounds([one, other], 1))) < len(ALL_PARTITIONS):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -95,15 +95,15 @@ def test_partitions_are_kept_while_nobody_can_be_given_them_but_not_for_long(
 ) -> None:
     async def scenario() -> None:
         one = PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS)
-        assert await one.wanted() == frozenset(ALL_PARTITIONS)
+        assert await one.assigned() == frozenset(ALL_PARTITIONS)
         end_sessions(database)
-        assert await one.wanted() == frozenset(ALL_PARTITIONS)
+        assert await one.assigned() == frozenset(ALL_PARTITIONS)
         end_sessions(database, connection_limit=0)
-        assert await one.wanted() == frozenset(ALL_PARTITIONS)
+        assert await one.assigned() == frozenset(ALL_PARTITIONS)
         monkeypatch.setattr(partition_assignment, "HOLD_WHILE_AWAY_S", 0.0)
-        assert await one.wanted() == frozenset()
+        assert await one.assigned() == frozenset()
         end_sessions(database)
-        assert await one.wanted() == frozenset(ALL_PARTITIONS)
+        assert await one.assigned() == frozenset(ALL_PARTITIONS)
         await one.aclose()
 
     asyncio.run(scenario())
@@ -115,7 +115,7 @@ def test_after_an_outage_each_takes_what_it_worked_on_whoever_is_back_first(data
         before = await rounds(members)
         for order in (members, members[::-1]):
             end_sessions(database)
-            after = {member: await member.wanted() for member in order}
+            after = {member: await member.assigned() for member in order}
             assert [after[member] for member in members] == before
         for member in members:
             await member.aclose()
@@ -126,11 +126,11 @@ def test_after_an_outage_each_takes_what_it_worked_on_whoever_is_back_first(data
 def test_whoever_loses_its_session_has_lost_what_another_takes_meanwhile(database: Database) -> None:
     async def scenario() -> None:
         one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2))
-        assert await one.wanted() == frozenset(ALL_PARTITIONS)
-        assert await other.wanted() == frozenset()
+        assert await one.assigned() == frozenset(ALL_PARTITIONS)
+        assert await other.assigned() == frozenset()
         end_sessions(database, only_holders=True)
-        assert await other.wanted() == frozenset(ALL_PARTITIONS)
-        assert await one.wanted() == frozenset()
+        assert await other.assigned() == frozenset(ALL_PARTITIONS)
+        assert await one.assigned() == frozenset()
         await one.aclose()
         await other.aclose()
 
@@ -205,7 +205,7 @@ def test_after_a_failure_all_is_given_back_but_only_once_work_on_the_others_has_
         with pytest.raises(RuntimeError, match="a mistake"):
             await run_assigned_partitions(shares, one_fails, asyncio.Event(), ask_every_s=0.02)
         assert ended_on == set(ALL_PARTITIONS[1:])
-        assert await PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS).wanted() == set(
+        assert await PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS).assigned() == set(
             ALL_PARTITIONS
         )
 

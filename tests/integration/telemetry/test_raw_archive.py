@@ -164,7 +164,7 @@ def decide(dsn: str, letter: DeadLetter) -> None:
 def settle_all(path: TelemetryPath) -> None:
     rollups = PostgresTelemetryRollups(path.pool, path.clock)
     for partition in range(PARTITIONS):
-        while rollups.settle(partition, limit=200).quarters:
+        while rollups.finalize(partition, limit=200).quarters:
             pass
 
 

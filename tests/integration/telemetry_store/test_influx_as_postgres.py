@@ -48,10 +48,10 @@ class Stores:
         self.postgres.write_readings(0, 1, readings)
         self.influx.write_readings(0, 1, readings)
 
-    def settle(self) -> None:
-        while self.postgres_rollups.settle(0, limit=7).quarters:
+    def finalize(self) -> None:
+        while self.postgres_rollups.finalize(0, limit=7).quarters:
             continue
-        while self.influx.settle(0, limit=7).quarters:
+        while self.influx.finalize(0, limit=7).quarters:
             continue
 
     def agree(self) -> None:
@@ -152,15 +152,15 @@ def test_both_stores_say_the_same_of_the_same_readings(stores: Stores, seed: int
         stores.write(piece)
         stores.clock.moment = piece[-1].ts + timedelta(seconds=30)
         if draw.random() < 0.6:
-            stores.settle()
+            stores.finalize()
     stores.agree()
     stores.clock.advance(hours=3)
-    stores.settle()
+    stores.finalize()
     stores.agree()
     draw.shuffle(late)
     stores.write([*late, *pieces[0]])
     stores.agree()
-    stores.settle()
+    stores.finalize()
     stores.agree()
     stores.corrections()
 
@@ -178,7 +178,7 @@ def test_what_was_stored_without_a_word_of_it_is_told_by_the_next_try(
     assert stores.influx.position(0) == 7
     assert stores.influx.interval_series("a", HOURS).values[0] == 10.0
     stores.clock.advance(hours=1)
-    assert stores.influx.settle(0, limit=100).quarters == 3
+    assert stores.influx.finalize(0, limit=100).quarters == 3
     assert stores.influx.interval_series("a", HOURS).values[0] == 10.0
 
 
@@ -191,8 +191,8 @@ def test_settling_that_broke_off_is_done_again(
     stores.clock.advance(hours=1)
     influxd.shim.faults.lost_answers = connections.TRIES
     with pytest.raises(TelemetryStoreUnavailable):
-        stores.influx.settle(0, limit=100)
-    stores.settle()
+        stores.influx.finalize(0, limit=100)
+    stores.finalize()
     stores.agree()
     stores.corrections()
 

@@ -100,7 +100,7 @@ def test_whatever_comes_twice_what_counts_comes_out_by_every_way(
         assert novel_readings(conn, [*second, *first]) == []
     assert words(pool) > len(expected)
     clock.advance(hours=2)
-    while rollups.settle(0, limit=100).quarters:
+    while rollups.finalize(0, limit=100).quarters:
         pass
     assert sorted(stored(pool), key=repr) == expected
     assert words(pool) == len(expected)
@@ -118,9 +118,9 @@ def test_a_clock_that_goes_back_makes_nothing_that_was_settled_unsettled(pool: C
     store, ahead = PostgresTelemetryStore(pool, began), FakeClock(T0 + timedelta(hours=2))
     rollups = PostgresTelemetryRollups(pool, ahead)
     store.write_readings(0, 1, [said(0, 10.0)])
-    assert rollups.settle(0, limit=100).quarters
+    assert rollups.finalize(0, limit=100).quarters
     assert store.write_readings(0, 2, [said(0, 10.0), said(15, 20.0)]) == 1, "a repeat of what is settled"
-    assert rollups.settle(0, limit=100).quarters, "it was noted once more"
+    assert rollups.finalize(0, limit=100).quarters, "it was noted once more"
     assert words(pool) == 2
 
 
@@ -136,7 +136,7 @@ def test_an_odd_reading_has_no_other_read_twice_and_nothing_written_anew(
         before = conn.execute(places).fetchone()
     assert (len(found.columns), len(found.superseded)) == (6, 0)
     clock.advance(hours=1)
-    assert rollups.settle(0, limit=100).quarters
+    assert rollups.finalize(0, limit=100).quarters
     with pool.connection() as conn:
         assert conn.execute(places).fetchone() == before
 
@@ -166,7 +166,7 @@ def test_quarter_hours_of_many_readings_are_settled_a_few_at_a_time(
     store.write_readings(0, 1, [said(900 * quarter + n, 1.0) for quarter in (0, 1) for n in (30, 60)])
     store.write_readings(0, 2, [said(1_800 + n, 1.0) for n in range(30, 38)])
     clock.advance(hours=2)
-    rounds = [rollups.settle(0, limit=50) for _ in range(5)]
+    rounds = [rollups.finalize(0, limit=50) for _ in range(5)]
     # Noted with the one before and the one after. With those around them they read 2 and 4, 12, 10, and 8.
     assert [(one.quarters, one.more) for one in rounds] == [
         (2, True),
@@ -247,10 +247,10 @@ def test_a_quarter_hour_is_noted_again_once_it_may_have_been_settled(
     store.write_readings(0, 1, [said(0, 10.0)])
     store.write_readings(0, 2, [said(30, 10.0)])
     clock.advance(minutes=30)
-    while rollups.settle(0, limit=100).quarters:
+    while rollups.finalize(0, limit=100).quarters:
         pass
     store.write_readings(0, 3, [said(45, 10.0)])
-    assert rollups.settle(0, limit=100).quarters > 0
+    assert rollups.finalize(0, limit=100).quarters > 0
     with pool.connection() as conn:
         row = conn.execute(
             "SELECT rows_seen FROM rollups WHERE step_s = 900 AND starts_at = %s", (T0,)
@@ -279,13 +279,13 @@ def test_a_newest_value_that_is_taken_back_leaves_the_one_before(
     store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
     store.write_readings(0, 1, [said(-900, 7.0, "m2"), said(0, 500.0, "m2"), said(0, 10.0)])
     clock.advance(hours=1)
-    while rollups.settle(0, limit=100).quarters:
+    while rollups.finalize(0, limit=100).quarters:
         pass
     assert [current.kw for current in store.current(["fac"])] == [510.0]
     taken_back = msgspec.structs.replace(said(0, 500.0, "m2"), quality="bad", revision=1)
     store.write_readings(0, 2, [taken_back])
     if is_settled:
-        while rollups.settle(0, limit=100).quarters:
+        while rollups.finalize(0, limit=100).quarters:
             pass
     assert [current.kw for current in store.current(["fac"])] == [17.0]
 

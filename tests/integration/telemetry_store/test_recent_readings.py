@@ -99,8 +99,8 @@ class Kept:
         with telemetry_transaction(self.pool, partitions=[PARTITION]) as conn:
             flush_buffer(conn, PARTITION, at=self.clock.now())
 
-    def settle(self) -> None:
-        while self.rollups.settle(PARTITION, limit=100).quarters:
+    def finalize(self) -> None:
+        while self.rollups.finalize(PARTITION, limit=100).quarters:
             pass
 
     def scalar(self, query: str) -> Any:
@@ -175,7 +175,7 @@ def test_what_waits_is_told_by_every_reader_as_what_is_filed(
     np.testing.assert_equal(fresh.everything(), before)  # NaN is NaN
     fresh.write(batches[0])
     fresh.clock.advance(hours=2)
-    fresh.settle()
+    fresh.finalize()
     assert fresh.said() == expected
     assert fresh.waiting() == 0
     assert sum(fresh.chunks()) == len(expected)
@@ -194,13 +194,13 @@ def test_whenever_it_is_written_settled_and_restarted_each_word_that_counts_is_t
         elif isinstance(step, timedelta):
             fresh.clock.advance(seconds=step.total_seconds())
         elif step == "settle":
-            fresh.settle()
+            fresh.finalize()
         else:
             fresh.store = PostgresTelemetryStore(fresh.pool, fresh.clock)
         assert fresh.waiting() <= (fresh.scalar("SELECT sum(recent) FROM telemetry_positions") or 0)
         assert fresh.said() == sorted(winners(everything), key=repr)
     fresh.clock.advance(hours=2)
-    fresh.settle()
+    fresh.finalize()
     assert fresh.said() == sorted(winners(everything), key=repr)
     assert (fresh.waiting(), sum(fresh.chunks())) == (0, len(fresh.said()))
 
@@ -241,7 +241,7 @@ def test_what_waits_is_settled_with_the_rest_and_stands_nowhere_twice(kept: Kept
     kept.file()
     kept.write([said(0, 12.0)])
     kept.clock.advance(hours=1)
-    kept.settle()
+    kept.finalize()
     assert (kept.waiting(), kept.chunks()) == (0, [1])
     assert [one.kw for one in kept.said()] == [10.0], "the lower of two words that nothing tells apart"
     assert kept.write([said(0, 12.0)]) == 0
@@ -314,13 +314,13 @@ def test_what_was_not_settled_yet_is_not_late_however_long_an_outage_was(
     monkeypatch.setattr("adapters.postgres.telemetry.readings.insert.new_to", counted)
     kept.write([said(0)])
     kept.clock.advance(minutes=20)
-    kept.settle()
+    kept.finalize()
     kept.clock.advance(minutes=40)
     assert kept.write([said(1_800), said(1_815)]) == 2
     assert (compared, kept.waiting()) == ([], 0), "until then it knew nothing but the clock"
     assert kept.write([said(1_845)]) == 1
     assert (compared, kept.waiting()) == ([], 1)
-    kept.settle()
+    kept.finalize()
     assert kept.waiting() == 0
     kept.write([said(1_800), said(1_830)])
     assert compared == [2]
@@ -330,21 +330,21 @@ def test_what_was_not_settled_yet_is_not_late_however_long_an_outage_was(
 def test_what_waits_is_counted_where_the_clock_alone_said_that_it_was_late(kept: Kept) -> None:
     kept.write([said(0)])
     kept.clock.advance(minutes=20)
-    kept.settle()
+    kept.finalize()
     kept.clock.advance(minutes=40)
     restarted = PostgresTelemetryStore(kept.pool, kept.clock)
     for number, second in enumerate((1_800, 1_815, 1_830)):
         restarted.write_readings(PARTITION, 100 + number, [said(second)])
         counted = kept.scalar("SELECT recent FROM telemetry_positions")
         assert counted == kept.waiting() == number
-    kept.settle()
+    kept.finalize()
     assert (kept.waiting(), len(kept.said())) == (0, 4)
 
 
 def test_what_waits_of_a_facility_that_was_never_settled_is_told_beside_one_that_was(kept: Kept) -> None:
     kept.write([said(s) for s in (0, 15, 30, 45)])
     kept.clock.advance(hours=1)
-    kept.settle()
+    kept.finalize()
     kept.write([said(3_600 + s) for s in (0, 15, 30, 45)])
     kept.write([said(3_600, 7.0, facility=OTHER)])
     assert [(one.facility_id, one.kw) for one in kept.store.current([ONE, OTHER])] == [

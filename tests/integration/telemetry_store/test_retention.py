@@ -51,10 +51,10 @@ class Kept:
         readings = [MeterReading("fac-001", "m1", at, 10.0, 1.0) for at in moments]
         self.store.write_readings(0, 1, readings)
         if settled:
-            self.settle()
+            self.finalize()
 
-    def settle(self) -> None:
-        PostgresTelemetryRollups(self.pool, self.clock).settle(0, limit=1_000)
+    def finalize(self) -> None:
+        PostgresTelemetryRollups(self.pool, self.clock).finalize(0, limit=1_000)
 
     def moments(self) -> list[datetime]:
         with self.pool.connection() as conn:
@@ -88,7 +88,7 @@ def test_a_day_that_is_not_settled_is_kept_until_it_is(kept: Kept) -> None:
     kept.write(day, settled=False)
     assert day.date() in kept.retention().round().busy
     assert kept.moments() == [day]
-    kept.settle()
+    kept.finalize()
     assert day.date() in kept.retention().round().dropped
     assert kept.coverage() == [day]
 

@@ -52,7 +52,7 @@ def test_a_quarter_hour_that_stays_unsettled_is_told_of_until_it_is_settled(watc
     [detail] = watched.look()
     assert "quarter-hours wait to be settled, that of fac-001 from 2026-07-14" in detail
     assert detail.endswith("for 100 minutes")
-    watched.rollups.settle(partition_of("fac-001"), limit=10)
+    watched.rollups.finalize(partition_of("fac-001"), limit=10)
     assert watched.look() == []
 
 

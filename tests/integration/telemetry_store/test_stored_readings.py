@@ -36,9 +36,9 @@ class Audited:
     def write(self, readings: list[MeterReading]) -> None:
         PostgresTelemetryStore(self.pool, self.clock).write_readings(0, 0, readings)
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         self.clock.advance(hours=2)
-        while PostgresTelemetryRollups(self.pool, self.clock).settle(0, limit=100).quarters:
+        while PostgresTelemetryRollups(self.pool, self.clock).finalize(0, limit=100).quarters:
             pass
 
     def by_hand(self, statement: str) -> int:
@@ -77,7 +77,7 @@ def test_a_reading_that_came_twice_counts_once_before_it_is_settled_and_after(
     audited.write(sent()[::7])
     assert audited.by_hand("SELECT FROM unsettled_quarters") > 0
     assert audited.doubled() == (0, 0, 0)
-    audited.settle()
+    audited.finalize()
     assert audited.by_hand("SELECT FROM unsettled_quarters") == 0
     assert audited.doubled() == (0, 0, 0)
     assert audited.audit().stored == MESSAGES
@@ -85,7 +85,7 @@ def test_a_reading_that_came_twice_counts_once_before_it_is_settled_and_after(
 
 def test_what_stands_twice_in_a_settled_quarter_hour_is_stored_twice(audited: Audited) -> None:
     audited.write(sent())
-    audited.settle()
+    audited.finalize()
     doubled = audited.by_hand(
         "INSERT INTO reading_chunks SELECT * FROM reading_chunks WHERE facility_id = 'loadx-000000'"
     )
@@ -97,7 +97,7 @@ def test_what_stands_twice_in_a_settled_quarter_hour_is_stored_twice(audited: Au
 @pytest.mark.parametrize("step_s", [60, 900])
 def test_a_rollup_of_one_reading_more_than_there_are_counts_one_twice(audited: Audited, step_s: int) -> None:
     audited.write(sent())
-    audited.settle()
+    audited.finalize()
     changed = audited.by_hand(
         "UPDATE rollups SET readings = readings + 1 WHERE ctid IN (SELECT ctid FROM rollups "
         f"WHERE step_s = {step_s} AND readings > 0 LIMIT 1)"

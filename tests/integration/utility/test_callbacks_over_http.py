@@ -13,7 +13,12 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from adapters.callback import BREAKER_FAILURES, HttpUtilityNotifier, check_public
-from application.ports.callback import CallbackAddressRefused, CallbackFailed, CallbackRefused, Told
+from application.ports.callback import (
+    CallbackAccepted,
+    CallbackAddressRefused,
+    CallbackFailed,
+    CallbackRefused,
+)
 
 NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 CALLBACK_ID = UUID("7d444840-9dc0-41d1-b245-5ffdce74fad2")
@@ -98,8 +103,8 @@ def notifier(
     )
 
 
-async def tell(sender: HttpUtilityNotifier, url: str) -> Told:
-    return await sender.tell("city-power", url, "{}", CALLBACK_ID, TRACE_ID)
+async def send(sender: HttpUtilityNotifier, url: str) -> CallbackAccepted:
+    return await sender.send("city-power", url, "{}", CALLBACK_ID, TRACE_ID)
 
 
 OK = answering("HTTP/1.1 204 No Content\r\n\r\n")
@@ -108,7 +113,9 @@ OK = answering("HTTP/1.1 204 No Content\r\n\r\n")
 def test_the_call_carries_the_id_the_trace_and_the_signature() -> None:
     async def scenario() -> None:
         async with RawServer(OK).listening() as server:
-            assert await tell(notifier(), f"http://127.0.0.1:{server.port}/in?x=1") == Told(status_code=204)
+            assert await send(notifier(), f"http://127.0.0.1:{server.port}/in?x=1") == CallbackAccepted(
+                status_code=204
+            )
             [request] = server.requests
         head, _, body = request.decode().partition("\r\n\r\n")
         lines = head.split("\r\n")
@@ -128,7 +135,7 @@ def test_a_name_that_turned_private_is_not_connected_to() -> None:
         async with RawServer(OK).listening() as server:
             resolver = TurningResolver(["127.0.0.1"])
             with pytest.raises(CallbackAddressRefused, match=r"127\.0\.0\.1"):
-                await tell(
+                await send(
                     notifier(allow_private=False, resolver=resolver), f"http://u.example:{server.port}/"
                 )
             assert (resolver.asked, server.requests) == (1, [])
@@ -144,7 +151,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
             resolver = TurningResolver(["192.0.2.1", "127.0.0.1"])
             sender = notifier(allow_private=True, resolver=resolver)
             with pytest.raises(CallbackFailed):  # 192.0.2.1 is a documentation address: nobody is there
-                await tell(sender, f"http://u.example:{server.port}/")
+                await send(sender, f"http://u.example:{server.port}/")
             assert (resolver.asked, server.requests) == (1, [])
 
     asyncio.run(scenario())
@@ -162,7 +169,7 @@ def test_no_way_of_writing_a_private_address_is_called(host: str) -> None:
     async def scenario() -> None:
         async with RawServer(OK).listening() as server:
             with pytest.raises(CallbackAddressRefused):
-                await tell(notifier(allow_private=False), f"http://{host}:{server.port}/")
+                await send(notifier(allow_private=False), f"http://{host}:{server.port}/")
             assert server.requests == []
 
     asyncio.run(scenario())
@@ -181,7 +188,7 @@ def test_a_redirect_is_not_followed() -> None:
             )
             async with RawServer(away).listening() as server:
                 with pytest.raises(CallbackRefused) as refused:
-                    await tell(notifier(), f"http://127.0.0.1:{server.port}/")
+                    await send(notifier(), f"http://127.0.0.1:{server.port}/")
             assert refused.value.status_code == 307
             assert target.requests == []
 
@@ -195,7 +202,7 @@ def test_not_now_is_not_a_refusal(status: int) -> None:
             answering(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")
         ).listening() as server:
             with pytest.raises(CallbackFailed, match=str(status)):
-                await tell(notifier(), f"http://127.0.0.1:{server.port}/")
+                await send(notifier(), f"http://127.0.0.1:{server.port}/")
 
     asyncio.run(scenario())
 
@@ -210,7 +217,7 @@ def test_what_a_refusal_says_is_kept_short_and_plain() -> None:
     async def scenario() -> None:
         async with RawServer(endless).listening() as server:
             with pytest.raises(CallbackRefused) as refused:
-                await tell(notifier(), f"http://127.0.0.1:{server.port}/")
+                await send(notifier(), f"http://127.0.0.1:{server.port}/")
         assert str(refused.value).startswith("HTTP 422: no [31m such event")
         assert len(str(refused.value)) < 250
 
@@ -227,7 +234,7 @@ def test_a_dripping_answer_ends_at_the_limit() -> None:
     async def scenario() -> None:
         async with RawServer(drip).listening() as server:
             with pytest.raises(CallbackFailed, match="within the limit"):
-                await tell(notifier(), f"http://127.0.0.1:{server.port}/")
+                await send(notifier(), f"http://127.0.0.1:{server.port}/")
 
     asyncio.run(scenario())
 
@@ -239,11 +246,11 @@ def test_a_host_that_keeps_failing_is_left_alone_and_others_are_not() -> None:
             sender = notifier()
             for _ in range(BREAKER_FAILURES):
                 with pytest.raises(CallbackFailed, match="HTTP 500"):
-                    await tell(sender, f"http://127.0.0.1:{server.port}/")
+                    await send(sender, f"http://127.0.0.1:{server.port}/")
             with pytest.raises(CallbackFailed, match="breaker open"):
-                await tell(sender, f"http://127.0.0.1:{server.port}/")
+                await send(sender, f"http://127.0.0.1:{server.port}/")
             assert len(server.requests) == BREAKER_FAILURES
-            assert (await tell(sender, f"http://127.0.0.1:{other.port}/")).status_code == 204
+            assert (await send(sender, f"http://127.0.0.1:{other.port}/")).status_code == 204
 
     asyncio.run(scenario())
 
@@ -265,7 +272,7 @@ def test_no_more_calls_than_allowed_are_out_at_once() -> None:
 
         async with RawServer(slow).listening() as server:
             sender = notifier(concurrent_calls=2)
-            calls = [tell(sender, f"http://127.0.0.1:{server.port}/") for _ in range(6)]
+            calls = [send(sender, f"http://127.0.0.1:{server.port}/") for _ in range(6)]
             told = await asyncio.gather(*calls)
         assert {answer.status_code for answer in told} == {204}
         assert most == 2

@@ -65,10 +65,10 @@ class Item:
     async def done(self) -> None:
         self.is_done = True
 
-    async def still_working(self) -> None:
+    async def extend_lease(self) -> None:
         return
 
-    async def again_after(self, wall_s: float) -> None:
+    async def redeliver_after(self, wall_s: float) -> None:
         self.pauses.append(wall_s)
 
 

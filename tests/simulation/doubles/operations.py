@@ -11,15 +11,15 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from application.operations.alert_catalogue import ALERTS
-from application.ports.operations.alerts import Alert, AlertPlace
+from application.ports.operations.alerts import Alert, AlertCursor
 from application.ports.operations.dead_letters import (
     DeadLetter,
+    DeadLetterCursor,
     DeadLetterDecided,
     DeadLetterNotFound,
     DeadLetterQueue,
     DeadLetterStatus,
-    LetterPlace,
-    OpenLetters,
+    OpenDeadLetters,
 )
 from domain.errors import ReasonRequired
 
@@ -73,7 +73,7 @@ class MemoryAlertRegistry:
         return about[:limit]
 
     def listed(
-        self, *, include_cleared: bool = False, limit: int = 200, after: AlertPlace | None = None
+        self, *, include_cleared: bool = False, limit: int = 200, after: AlertCursor | None = None
     ) -> list[Alert]:
         shown = [
             alert
@@ -111,7 +111,7 @@ class MemoryDeadLetters:
         queue: DeadLetterQueue | None = None,
         status: DeadLetterStatus | None = "open",
         limit: int = 100,
-        after: LetterPlace | None = None,
+        after: DeadLetterCursor | None = None,
     ) -> list[DeadLetter]:
         found = [
             letter
@@ -137,10 +137,10 @@ class MemoryDeadLetters:
         ]
         return sorted(found, key=_age)[:limit]
 
-    def open_by_queue(self) -> list[OpenLetters]:
+    def open_by_queue(self) -> list[OpenDeadLetters]:
         still_open = [letter for letter in self._letters.values() if letter.status == "open"]
         return [
-            OpenLetters(
+            OpenDeadLetters(
                 queue=queue,
                 open=sum(letter.queue == queue for letter in still_open),
                 oldest_at=min(letter.parked_at for letter in still_open if letter.queue == queue),
@@ -185,11 +185,11 @@ class MemoryReaderPositions:
         self._positions[reader] = max(position, self.position(reader))
 
 
-def _place(alert: Alert) -> AlertPlace:
-    return AlertPlace(alert.raised_at, alert.alert_id)
+def _place(alert: Alert) -> AlertCursor:
+    return AlertCursor(alert.raised_at, alert.alert_id)
 
 
-def _comes_after(letter: DeadLetter, place: LetterPlace) -> bool:
+def _comes_after(letter: DeadLetter, place: DeadLetterCursor) -> bool:
     if letter.parked_at == place.parked_at:
         return letter.dead_letter_id > place.dead_letter_id
     return letter.parked_at < place.parked_at

@@ -79,10 +79,10 @@ class SimulatedWorkItem:
         if self.source.mishaps.strikes("queue.loses_ack_answer"):
             raise WorkQueueUnavailable("simulated: acknowledged, but that was not confirmed")
 
-    async def still_working(self) -> None:
+    async def extend_lease(self) -> None:
         if not self.source.down:
-            await self.item.still_working()
+            await self.item.extend_lease()
 
-    async def again_after(self, wall_s: float) -> None:
+    async def redeliver_after(self, wall_s: float) -> None:
         if not self.source.down:
-            await self.item.again_after(wall_s)
+            await self.item.redeliver_after(wall_s)

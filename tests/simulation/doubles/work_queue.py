@@ -41,10 +41,10 @@ class MemoryWorkItem:
             raise WorkQueueUnavailable("given back before: it comes again")
         self.queue.forget(self.message)
 
-    async def still_working(self) -> None:
+    async def extend_lease(self) -> None:
         self.queue.lend(self.message, self.queue.redelivery_s)
 
-    async def again_after(self, wall_s: float) -> None:
+    async def redeliver_after(self, wall_s: float) -> None:
         self.was_given_back = True
         self.queue.lend(self.message, wall_s)
 

@@ -25,7 +25,7 @@ STARTS_AT = EPOCH + timedelta(minutes=15)
 QUARTER = timedelta(minutes=15)
 UTILITY, PROGRAM = "util-1", "summer-peak"
 
-Asked = (
+CommandRequest = (
     JudgeNotification
     | ModifyDREvent
     | CancelNotifiedDREvent
@@ -42,7 +42,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     at_s: float
     by: Literal["utility", "operator", "facility"]
-    command: Asked
+    command: CommandRequest
     utility_id: str = UTILITY
     """Whose DR event it is about, where it is by a utility."""
     key: str | None = None

@@ -15,7 +15,7 @@ from adapters.postgres.telemetry.rollups.meter_presence import record_presence
 from adapters.postgres.telemetry.rollups.write import existing_rollups, write_rollups
 from adapters.postgres.telemetry.rollups.write_current import write_current_values
 from application.ports.telemetry.progress import Quarter
-from application.ports.telemetry.rollups import Settled
+from application.ports.telemetry.rollups import FinalizeResult
 from domain.telemetry.facility_rollups import SETTLED_AFTER
 
 Connection = psycopg.Connection[Any]
@@ -30,11 +30,11 @@ WHERE partition = %(partition)s AND (settled_by IS NULL OR settled_by < %(at)s)
 """
 
 
-def finalize_quarters(conn: Connection, partition: int, *, at: datetime, limit: int) -> Settled:
+def finalize_quarters(conn: Connection, partition: int, *, at: datetime, limit: int) -> FinalizeResult:
     """At most `limit` of the partition's that are due. The caller holds the partition's lock."""
     every = due(conn, partition, at - SETTLED_AFTER, limit=limit)
     if not every:
-        return Settled()
+        return FinalizeResult()
     flush_buffer(conn, partition, at=at)
     quarters = _together(conn, every)
     found = compute_quarters(conn, quarters, dirty=quarters)
@@ -46,7 +46,7 @@ def finalize_quarters(conn: Connection, partition: int, *, at: datetime, limit: 
         deduplicate(conn, found.repeated)
     clear(conn, quarters)
     conn.execute(_FINALIZED_BY, {"at": at, "partition": partition})
-    return Settled(quarters=len(quarters), corrected=corrected, more=len(quarters) < len(every))
+    return FinalizeResult(quarters=len(quarters), corrected=corrected, more=len(quarters) < len(every))
 
 
 def _together(conn: Connection, quarters: Sequence[Quarter]) -> Sequence[Quarter]:

@@ -6,7 +6,7 @@ from typing import Any
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry.transaction import telemetry_transaction
-from application.ports.telemetry.rollup_lag import SettlingBehind
+from application.ports.telemetry.rollup_lag import FinalizingDelay
 from domain.telemetry.facility_rollups import SETTLED_AFTER
 
 # A late reading makes an old quarter-hour wait from the moment it came, not from its own end.
@@ -24,13 +24,13 @@ class PostgresFinalizingLag:
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
 
-    def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> SettlingBehind | None:
+    def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> FinalizingDelay | None:
         with telemetry_transaction(self._pool) as conn:
             row = conn.execute(_LONGEST, {"due": now - SETTLED_AFTER, "wall": wall_s_per_s}).fetchone()
         if row is None:
             return None
         facility_id, starts_at, waits_s, waiting = row
-        return SettlingBehind(
+        return FinalizingDelay(
             facility_id=facility_id,
             starts_at=starts_at.astimezone(UTC),
             waits_s=max(waits_s, 0.0),

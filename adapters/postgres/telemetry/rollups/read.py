@@ -12,7 +12,7 @@ from adapters.postgres.telemetry.rollups.compute import ComputedQuarters, comput
 from adapters.postgres.telemetry.rollups.finalize import finalize_quarters
 from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.clock import Clock
-from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, Settled
+from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, FinalizeResult
 from domain.telemetry.facility_rollups import (
     HOUR_S,
     QUARTERS,
@@ -61,7 +61,7 @@ class PostgresTelemetryRollups:
         )
         return RollupSeries(facility_id, step_s, tuple(inside), columns_of([rows[start] for start in inside]))
 
-    def settle(self, partition: int, *, limit: int) -> Settled:
+    def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
         with telemetry_transaction(self._pool, partitions=[partition]) as conn:
             return finalize_quarters(conn, partition, at=self._clock.now(), limit=limit)
 

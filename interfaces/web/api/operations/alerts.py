@@ -5,7 +5,7 @@ import asyncio
 from litestar import Controller, get
 from litestar.params import FromQuery
 
-from application.ports.operations.alerts import Alert, AlertPlace
+from application.ports.operations.alerts import Alert, AlertCursor
 from interfaces.web.edge import collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
@@ -45,7 +45,7 @@ class AlertController(Controller):
         return Listing(items=tuple(items), next_cursor=following)
 
 
-def _place_of(cursor: str | None) -> AlertPlace | None:
+def _place_of(cursor: str | None) -> AlertCursor | None:
     """Raises InvalidCursor."""
     place = place_of(LISTED, cursor)
     if place is None:
@@ -53,4 +53,4 @@ def _place_of(cursor: str | None) -> AlertPlace | None:
     is_number = place.key.isascii() and place.key.isdigit() and len(place.key) <= len(str(HIGHEST_ID))
     if not is_number or int(place.key) > HIGHEST_ID:
         raise not_ours()
-    return AlertPlace(place.at, int(place.key))
+    return AlertCursor(place.at, int(place.key))

@@ -11,9 +11,9 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from application.operations.dead_letter_decisions import discard
 from application.ports.operations.dead_letters import (
     DeadLetter,
+    DeadLetterCursor,
     DeadLetterQueue,
     DeadLetterStatus,
-    LetterPlace,
 )
 from interfaces.web.api.dr_event.controller import Text
 from interfaces.web.edge import collaborators_of
@@ -124,13 +124,13 @@ class DeadLetterController(Controller):
         return _document(letter)
 
 
-def _place_of(cursor: str | None) -> LetterPlace | None:
+def _place_of(cursor: str | None) -> DeadLetterCursor | None:
     """Raises InvalidCursor."""
     place = place_of(LISTED, cursor)
     if place is None:
         return None
     try:
-        return LetterPlace(place.at, UUID(place.key))
+        return DeadLetterCursor(place.at, UUID(place.key))
     except ValueError as error:
         raise not_ours() from error
 

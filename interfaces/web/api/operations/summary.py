@@ -25,7 +25,7 @@ from application.operations.report import (
     worker_states,
 )
 from application.ports.ledger.store import LedgerUnavailable
-from application.ports.operations.dead_letters import OpenLetters
+from application.ports.operations.dead_letters import OpenDeadLetters
 from application.ports.operations.system_state import QueueDepth, QueuesUnavailable, SystemState
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.edge import Edge, WebCollaborators, edge_of
@@ -69,7 +69,7 @@ class OperationsDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Of BMS to which calls are suspended."""
     queues: tuple[QueueDepth, ...] | None
     projections: tuple[ProjectionState, ...] | None
-    dead_letters: tuple[OpenLetters, ...] | None
+    dead_letters: tuple[OpenDeadLetters, ...] | None
     ledger: LedgerSummary | None
     workers: tuple[WorkerState, ...] | None
     unknown: dict[str, str]
@@ -146,7 +146,7 @@ async def _queues(web: WebCollaborators) -> tuple[QueueDepth, ...]:
     return await web.queues.depths()
 
 
-def _letters(web: WebCollaborators) -> tuple[OpenLetters, ...]:
+def _letters(web: WebCollaborators) -> tuple[OpenDeadLetters, ...]:
     return tuple(web.dead_letters.open_by_queue())
 
 

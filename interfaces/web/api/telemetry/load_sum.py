@@ -14,7 +14,11 @@ from litestar.params import FromPath, QueryParameter
 
 from application.forecast.as_of import newest_at
 from application.forecast.documents import StepDocument
-from application.forecast.portfolio_forecast import NothingForeseen, measured_correlations, portfolio_forecast
+from application.forecast.portfolio_forecast import (
+    NoPortfolioForecast,
+    measured_correlations,
+    portfolio_forecast,
+)
 from application.telemetry.load_sum import SummedStep, summed
 from domain.forecast import CYCLE, cycle_start_of
 from domain.time_series.windows import TimeWindow
@@ -197,6 +201,6 @@ def _foreseen(
     estimates = measured_correlations(collaborators.forecast_scores, at.date())
     try:
         document = portfolio_forecast(states.values(), ids, estimates, at)
-    except NothingForeseen:
+    except NoPortfolioForecast:
         return ()
     return tuple(step for step in document.steps if step.starts_at < ends_at)

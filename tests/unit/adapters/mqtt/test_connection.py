@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from adapters.mqtt import connection as connections
 from adapters.mqtt.connection import Connection
-from application.ports.telemetry.meter_feed import Kept, MeterMessage
+from application.ports.telemetry.meter_feed import Confirm, MeterMessage
 
 PINGRESP = b"\xd0\x00"
 
@@ -43,7 +43,7 @@ class Taker:
     def has_room(self) -> bool:
         return self.room
 
-    def take(self, message: MeterMessage, kept: Kept) -> None:
+    def take(self, message: MeterMessage, kept: Confirm) -> None:
         self.taken.append(message.payload)
         kept()
 

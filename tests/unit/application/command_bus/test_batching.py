@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from application.command_bus.batching import CommandBatcher
-from application.command_bus.bus import Asked, CommandBus, Outcome
+from application.command_bus.bus import CommandBus, CommandRequest, Outcome
 from application.commands.facility import OptOutFacility, RegisterFacility, StartMaintenance
 from application.handlers import HANDLERS
 from application.ports.event_store.event_store import EventStoreUnavailable
@@ -26,7 +26,7 @@ class CountingBus(CommandBus):
     batches: list[int]
     error: BaseException | None = None
 
-    def handle_all(self, asked: Sequence[Asked]) -> list[Outcome]:
+    def handle_all(self, asked: Sequence[CommandRequest]) -> list[Outcome]:
         self.batches.append(len(asked))
         if self.error is not None:
             raise self.error

@@ -3,7 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-from application.command_bus.bus import Asked, CommandBus, IdempotencyMismatch, Outcome, UnhandledCommand
+from application.command_bus.bus import (
+    CommandBus,
+    CommandRequest,
+    IdempotencyMismatch,
+    Outcome,
+    UnhandledCommand,
+)
 from application.command_bus.decision_context import IdempotencyKey
 from application.commands.dr_event import StartPreparation
 from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
@@ -24,8 +30,8 @@ def key(number: int, body: str = "body") -> IdempotencyKey:
     return IdempotencyKey(scope="saga", key=f"k-{number}", body_hash=body)
 
 
-def maintenance(facility_id: str, asked_as: IdempotencyKey | None = None) -> Asked:
-    return Asked(StartMaintenance(facility_id=facility_id, reason="boiler"), CONTEXT, asked_as)
+def maintenance(facility_id: str, asked_as: IdempotencyKey | None = None) -> CommandRequest:
+    return CommandRequest(StartMaintenance(facility_id=facility_id, reason="boiler"), CONTEXT, asked_as)
 
 
 def over_facilities(count: int) -> tuple[ContestedStore, CommandBus]:
@@ -39,7 +45,7 @@ def over_facilities(count: int) -> tuple[ContestedStore, CommandBus]:
 def test_each_has_its_own_outcome_and_none_keeps_another_from_it() -> None:
     store, bus = over_facilities(2)
     head = store.head()
-    unhandled = Asked(Outcome, CONTEXT)  # type: ignore[arg-type] # no command at all
+    unhandled = CommandRequest(Outcome, CONTEXT)  # type: ignore[arg-type] # no command at all
     outcomes = bus.handle_all([maintenance("fac-0"), maintenance("fac-9"), unhandled, maintenance("fac-1")])
     assert [type(outcome.error) for outcome in outcomes] == [
         type(None),
@@ -85,7 +91,7 @@ def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer(
         return found
 
     store.find_replies = twin_comes_between  # type: ignore[method-assign]
-    [outcome] = bus.handle_all([Asked(end, CONTEXT, key(1))])
+    [outcome] = bus.handle_all([CommandRequest(end, CONTEXT, key(1))])
     assert outcome.error is None
     head = store.head()
     bus.handle(end, CONTEXT, key=key(1))
@@ -113,7 +119,7 @@ def prepared(*, together: bool) -> list[tuple[UUID, int, type[DomainEvent]]]:
         c for entry in world.story.store.read_after(head, 100) for c in saga.follow(entry.domain_event)
     ]
     assert len(followed) >= 7
-    twice = [Asked(command, CONTEXT) for command in [*followed, *followed]]
+    twice = [CommandRequest(command, CONTEXT) for command in [*followed, *followed]]
     outcomes = bus.handle_all(twice) if together else [bus.outcome_of(one) for one in twice]
     assert {outcome.error for outcome in outcomes} == {None}
     entries = world.story.store.read_after(head, 1_000)

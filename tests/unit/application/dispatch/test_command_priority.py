@@ -2,12 +2,12 @@
 
 import asyncio
 
-from application.dispatch.execution.command_priority import Precedence
+from application.dispatch.execution.command_priority import CommandPriority
 
 
 def test_a_check_waits_until_the_last_command_is_carried_out() -> None:
     async def run() -> list[str]:
-        precedence, order = Precedence(), []
+        precedence, order = CommandPriority(), []
         first, second = asyncio.Event(), asyncio.Event()
 
         async def command(name: str, ends: asyncio.Event) -> None:
@@ -35,7 +35,7 @@ def test_a_check_waits_until_the_last_command_is_carried_out() -> None:
 
 def test_a_check_waits_for_no_command_that_hangs() -> None:
     async def run() -> str:
-        precedence = Precedence()
+        precedence = CommandPriority()
         with precedence.command():
             await precedence.yield_to_commands(0.01)
             return "checked"
@@ -45,7 +45,7 @@ def test_a_check_waits_for_no_command_that_hangs() -> None:
 
 def test_with_no_command_a_check_begins_at_once() -> None:
     async def run() -> bool:
-        precedence = Precedence()
+        precedence = CommandPriority()
         try:
             with precedence.command():
                 raise RuntimeError("a command that ends by an error is over too")

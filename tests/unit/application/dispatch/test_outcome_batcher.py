@@ -53,10 +53,8 @@ class Log:
             self.saves.append([command.command_id.int])
         self.changed.set()
 
-    def successes(self, company_s: float) -> OutcomeBatcher:
-        return OutcomeBatcher(
-            WORK, self.record, lambda _, text: self.reached.append(text), company_s=company_s
-        )
+    def successes(self, window_s: float) -> OutcomeBatcher:
+        return OutcomeBatcher(WORK, self.record, lambda _, text: self.reached.append(text), window_s=window_s)
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -70,7 +68,7 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 def test_zones_that_answer_one_after_the_other_share_a_save() -> None:
     async def scenario() -> None:
         log = Log()
-        successes = log.successes(company_s=3_600.0)
+        successes = log.successes(window_s=3_600.0)
         for number in (1, 2, 3):
             successes.add(success(number), str(number))
             await asyncio.sleep(0)
@@ -84,7 +82,7 @@ def test_zones_that_answer_one_after_the_other_share_a_save() -> None:
 def test_an_outcome_does_not_wait_for_a_zone_that_takes_its_time() -> None:
     async def scenario() -> None:
         log = Log()
-        successes = log.successes(company_s=0.01)
+        successes = log.successes(window_s=0.01)
         successes.add(success(1), "1")
         await log.changed.wait()  # nobody has said that it was the last one
         assert log.saves == [[1]]
@@ -99,7 +97,7 @@ def test_what_kept_it_from_the_log_is_told() -> None:
     async def scenario() -> None:
         log = Log()
         log.is_down = True
-        successes = log.successes(company_s=3_600.0)
+        successes = log.successes(window_s=3_600.0)
         successes.add(success(1), "1")
         with pytest.raises(ConnectionError):
             await successes.recorded()
@@ -111,7 +109,7 @@ def test_what_kept_it_from_the_log_is_told() -> None:
 def test_without_any_outcome_nothing_is_recorded() -> None:
     async def scenario() -> None:
         log = Log()
-        await log.successes(company_s=3_600.0).recorded()
+        await log.successes(window_s=3_600.0).recorded()
         assert log.saves == []
 
     run(scenario)

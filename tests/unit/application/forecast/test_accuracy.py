@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from application.forecast.accuracy import accuracies_of, drifted, facility_accuracies
 from application.forecast.scoring import CorrelationTally, Metered, score_hour
-from application.ports.forecast.past_forecasts import ForecastPlace
+from application.ports.forecast.past_forecasts import ForecastKey
 from application.ports.forecast.scores import ForecastScore
 from domain.time_series.windows import FloatArray
 from tests.fakes.forecast.scores import FakeForecastScores
@@ -27,7 +27,7 @@ def scored(load_kw: list[float], week_before_kw: list[float], *, full: bool = Tr
     metered = Metered(
         facility_ids=("fac-001",), load_kw=np.array([load_kw]), week_before_kw=np.array([week_before_kw])
     )
-    place = ForecastPlace("fac-001", issued_at)
+    place = ForecastKey("fac-001", issued_at)
     return list(score_hour({place: state}, metered, HOUR, 4, CorrelationTally()))
 
 
@@ -60,7 +60,7 @@ def test_what_was_not_metered_or_not_foreseen_is_not_scored() -> None:
     )
     assert list(score_hour({}, metered, HOUR, 4, CorrelationTally())) == []
     issued_at = HOUR - timedelta(hours=24)
-    beyond = {ForecastPlace("fac-001", issued_at): issued_forecast("fac-001", issued_at, 100.0).state}
+    beyond = {ForecastKey("fac-001", issued_at): issued_forecast("fac-001", issued_at, 100.0).state}
     assert list(score_hour(beyond, metered, HOUR, 24, CorrelationTally())) == []
 
 

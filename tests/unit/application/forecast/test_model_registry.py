@@ -86,22 +86,22 @@ def test_facilities_that_cannot_be_trained_keep_nobody_waiting() -> None:
 
 def test_who_could_not_be_trained_is_left_alone_for_an_hour_and_told_why() -> None:
     shelf = ModelRegistry()
-    shelf.tried_in_vain({"a": "12 hours of load are known of a"}, START)
+    shelf.record_failures({"a": "12 hours of load are known of a"}, START)
     soon, later = START + CYCLE * 3, START + CYCLE * 4
     assert shelf.new(["a", "b"], soon) == ["b"]
-    why = shelf.why_left_alone("a", soon) or ""
+    why = shelf.failure_reason("a", soon) or ""
     assert why.startswith("12 hours of load are known of a (as of 2026-07-14T00:00:00+00:00, tried again")
-    assert shelf.why_left_alone("b", soon) is None
+    assert shelf.failure_reason("b", soon) is None
     assert "a" in shelf.new(["a", "b"], later)
-    assert shelf.why_left_alone("a", later) is None
+    assert shelf.failure_reason("a", later) is None
 
 
 def test_after_a_clock_was_set_back_nobody_is_left_alone_until_it_is_there_again() -> None:
     shelf = ModelRegistry()
     shelf.put({"b": model(START), "c": model(START, uses_weather=False)})
-    shelf.tried_in_vain({"a": "12 hours of load are known of a"}, START)
+    shelf.record_failures({"a": "12 hours of load are known of a"}, START)
     back = START - CYCLE
-    assert shelf.why_left_alone("a", back) is None
+    assert shelf.failure_reason("a", back) is None
     assert shelf.new(["a"], back) == ["a"]
     assert shelf.due(["b", "c"], back) == ["b", "c"]
     shelf.put({one: model(back) for one in ("b", "c")})
@@ -117,7 +117,7 @@ def test_models_that_cannot_be_trained_again_keep_nobody_elses_from_it() -> None
     for cycle in range(8):
         at = START + timedelta(hours=24) + CYCLE * cycle
         due = shelf.due([*gone, "new", "newer"], at)
-        shelf.tried_in_vain({one: "no history" for one in due if one in gone}, at)
+        shelf.record_failures({one: "no history" for one in due if one in gone}, at)
         shelf.put({one: model(at) for one in due if one not in gone})
         tried |= set(due)
     assert {"new", "newer"} <= tried

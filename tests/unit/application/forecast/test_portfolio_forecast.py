@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from application.forecast.portfolio_forecast import (
     LEAST_QUARTERS,
     CorrelationEstimate,
-    NothingForeseen,
+    NoPortfolioForecast,
     measured_correlations,
     portfolio_forecast,
     together,
@@ -151,7 +151,7 @@ def test_it_says_who_is_missing_and_how_good_the_rest_is() -> None:
 
 
 def test_without_any_forecast_nothing_is_summed() -> None:
-    with pytest.raises(NothingForeseen, match="none of 1 facilities"):
+    with pytest.raises(NoPortfolioForecast, match="none of 1 facilities"):
         portfolio_forecast([], ["fac-1"], known(0.0), datetime(2026, 7, 14, tzinfo=UTC))
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from application.telemetry.cached_reader import LEAST_BYTES, ReadThroughCache
+from application.telemetry.cached_reader import MIN_ENTRY_BYTES, ReadThroughCache
 from tests.fakes.clock import FakeClock
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
@@ -19,14 +19,14 @@ class Text(msgspec.Struct, frozen=True):
 class House:
     """Without a cache; the store answers "key:size" with so many bytes."""
 
-    def __init__(self, remembered_bytes: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self.asked: list[str] = []
         self.answers = ReadThroughCache(
             "text",
             self._load,
             Text,
             FakeClock(NOW),
-            remembered_bytes=remembered_bytes,
+            max_bytes=max_bytes,
             size_of=lambda text: len(text.value),
         )
 
@@ -61,7 +61,7 @@ def test_an_answer_larger_than_all_of_it_is_given_and_not_remembered() -> None:
 
 
 def test_small_and_unknown_answers_count_too() -> None:
-    house = House(3 * LEAST_BYTES)
+    house = House(3 * MIN_ENTRY_BYTES)
     many = [f"unknown-{n}:0" for n in range(4)]
     house.ask(*many)
     assert house.ask(*reversed(many)) == [many[0]]

@@ -163,7 +163,7 @@ def test_a_store_that_failed_is_left_alone_by_those_who_can_do_without() -> None
 
 
 def test_a_store_that_hangs_holds_up_nobody_who_has_an_old_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached_reader, "STORE_WITHIN_S", 0.05)
+    monkeypatch.setattr(cached_reader, "STORE_TIMEOUT_S", 0.05)
 
     async def scenario() -> None:
         house = House()
@@ -183,7 +183,7 @@ def test_an_answer_of_another_shape_in_the_cache_is_passed_by() -> None:
     async def scenario() -> None:
         house = House()
         house.reading()
-        await house.cache.put_many({"current:a": b"\xc1 not ours"}, kept_wall_s=60.0)
+        await house.cache.put_many({"current:a": b"\xc1 not ours"}, ttl_wall_s=60.0)
         assert await house.kw() == (10.0, "store")
 
     run(scenario())

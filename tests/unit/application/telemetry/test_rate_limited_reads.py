@@ -11,11 +11,11 @@ from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from tests.unit.application.telemetry.test_current_values import House, settled
 
 
-def reads_of(house: House, *, remembered: int | None = None) -> RateLimitedCurrentValues:
+def reads_of(house: House, *, max_entries: int | None = None) -> RateLimitedCurrentValues:
     values = house.values
-    if remembered is not None:
+    if max_entries is not None:
         values = CurrentValues(house.store, house.clock, house.cache)
-        values._current._most_remembered = remembered
+        values._current._max_entries = max_entries
     return RateLimitedCurrentValues(values, house.cache, every_s=1e-9)
 
 
@@ -47,7 +47,7 @@ def test_a_process_that_only_saw_it_in_the_cache_still_has_it_when_the_store_is_
         for name in ("a", "b", "c"):
             house.reading(name)
             await house.kw(name)
-        reads = reads_of(House(house), remembered=1)  # which forgets what it saw of the others
+        reads = reads_of(House(house), max_entries=1)  # which forgets what it saw of the others
         for name in ("a", "b", "c"):
             assert await source_of(reads, name) == ("cache", 10.0)
         house.clock.advance(seconds=2 * FRESH_S)

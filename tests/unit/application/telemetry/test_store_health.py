@@ -40,9 +40,9 @@ def health_of(
 ) -> TelemetryHealth:
     health = TelemetryHealth(hand or Hand())
     for well in writes:
-        health.wrote(well=well)
+        health.observe_write(well=well)
     for seconds in queries:
-        health.asked(seconds)
+        health.observe_query(seconds)
     return health
 
 
@@ -65,7 +65,7 @@ def test_what_is_long_ago_counts_no_more() -> None:
     health = health_of([False] * 50, hand=hand)
     hand.seconds += WINDOW_S + 1
     for _ in range(LEAST):
-        health.wrote(well=True)
+        health.observe_write(well=True)
     assert health.write_error_pct() == 0.0
 
 
@@ -80,8 +80,8 @@ def test_alerts_are_raised_and_cleared_by_process() -> None:
     }
     hand.seconds += WINDOW_S + 1
     for _ in range(LEAST):
-        health.wrote(well=True)
-        health.asked(0.01)
+        health.observe_write(well=True)
+        health.observe_query(0.01)
     asyncio.run(watch.look())
     assert alerts.listed() == []
 

@@ -127,7 +127,7 @@ def test_without_the_cache_each_process_remembers_for_itself(clock: FakeClock, s
 def test_what_another_release_left_in_the_cache_is_passed_over(clock: FakeClock, service: Told) -> None:
     async def scenario() -> None:
         cache = FakeSharedCache()
-        await cache.put_many({"weather:cell-1": b"[1, 2]"}, kept_wall_s=60.0)
+        await cache.put_many({"weather:cell-1": b"[1, 2]"}, ttl_wall_s=60.0)
         assert (await asked_at(CachedWeatherSource(service, clock, cache), clock)).issued_at == START
 
     asyncio.run(scenario())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.ports.telemetry.reading_counts import MeterSeqs, RolledUp
+from application.ports.telemetry.reading_counts import MeterSeqs, QuarterHourCounts
 from application.telemetry.ingest.message_parser import parse_message
 from interfaces.simulators.meters.load_plan import LoadAudit, LoadPlan, audited, new_run
 
@@ -68,7 +68,7 @@ def test_a_meters_counter_counts_what_its_load_says() -> None:
 def test_a_store_that_holds_all_of_it_is_exact() -> None:
     for gateway in (1, 10):
         planned = plan(gateway=gateway)
-        whole = RolledUp(facility_id="loadx-000000", starts_at=NOW, moments=37, counted=37)
+        whole = QuarterHourCounts(facility_id="loadx-000000", starts_at=NOW, moments=37, counted=37)
         found = audited(planned, 37, stored(planned, 37), [whole])
         sent = planned.readings_in(37)
         assert found == LoadAudit(
@@ -114,7 +114,7 @@ def test_a_seq_that_was_never_reached_is_foreign() -> None:
 def test_what_the_rollups_count_beyond_one_a_moment_is_counted_twice_whatever_others_lack() -> None:
     planned = plan(meters=4)
     quarters = [
-        RolledUp(
+        QuarterHourCounts(
             facility_id="loadx-000000", starts_at=NOW + timedelta(minutes=15 * n), moments=4, counted=counted
         )
         for n, counted in enumerate((4, 6, 1, 5))

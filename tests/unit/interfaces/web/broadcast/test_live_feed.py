@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.ports.live_feed import SERVING, LiveLogUnavailable, News
+from application.ports.live_feed import SERVING, LiveLogUnavailable, LiveUpdate
 from interfaces.web.broadcast import feed, ring_buffer, subscriber
 from interfaces.web.broadcast.message import Audience
 from interfaces.web.broadcast.subscriber import Subscriber
@@ -285,11 +285,11 @@ class OneConnectionDies(FakeLiveLog):
 
     is_broken = False
 
-    def news(self, after: int | None, *, limit: int) -> News:
+    def read_update(self, after: int | None, *, limit: int) -> LiveUpdate:
         if self.is_broken:
             self.is_broken = False
             raise LiveLogUnavailable("the connection is gone")
-        return super().news(after, limit=limit)
+        return super().read_update(after, limit=limit)
 
 
 def test_a_connection_that_dies_alone_is_no_database_that_is_away() -> None:
@@ -425,7 +425,7 @@ def test_a_defect_in_the_feed_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -
 
     async def scenario() -> None:
         log = FakeLiveLog()
-        asked, real = [0], log.news
+        asked, real = [0], log.read_update
 
         def breaking(after: int | None, *, limit: int) -> object:
             asked[0] += 1
@@ -433,7 +433,7 @@ def test_a_defect_in_the_feed_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -
                 raise RuntimeError("a defect")
             return real(after, limit=limit)
 
-        monkeypatch.setattr(log, "news", breaking)
+        monkeypatch.setattr(log, "read_update", breaking)
         async with running(log) as live:
             await live.told_until(0)
             log.record()

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 from structlog.testing import capture_logs
 
-from application.ports.live_feed import LiveLogUnavailable, News
+from application.ports.live_feed import LiveLogUnavailable, LiveUpdate
 from interfaces.web.broadcast import feed, freshness
 from tests.fakes.live_feed import FakeLiveLog
 from tests.unit.interfaces.web.live import running, until
@@ -22,9 +22,9 @@ class Stopped(FakeLiveLog):
         self.goes_on = threading.Event()
         self.goes_on.set()
 
-    def news(self, after: int | None, *, limit: int) -> News:
+    def read_update(self, after: int | None, *, limit: int) -> LiveUpdate:
         self.goes_on.wait(30)
-        return super().news(after, limit=limit)
+        return super().read_update(after, limit=limit)
 
     def check(self) -> None:
         self.goes_on.wait(30)
@@ -36,9 +36,9 @@ class DeadConnections(FakeLiveLog):
     are_dead = False
     checked = 0
 
-    def news(self, after: int | None, *, limit: int) -> News:
+    def read_update(self, after: int | None, *, limit: int) -> LiveUpdate:
         self._require_alive()
-        return super().news(after, limit=limit)
+        return super().read_update(after, limit=limit)
 
     def readings_stored_at(self) -> datetime | None:
         raise LiveLogUnavailable("this one is gone")
@@ -77,9 +77,9 @@ def test_a_database_that_hangs_is_away_until_it_goes_on(monkeypatch: pytest.Monk
 class Slow(FakeLiveLog):
     """It takes longer for each look than the feed waits, and answers who connects anew."""
 
-    def news(self, after: int | None, *, limit: int) -> News:
+    def read_update(self, after: int | None, *, limit: int) -> LiveUpdate:
         time.sleep(0.2)
-        return super().news(after, limit=limit)
+        return super().read_update(after, limit=limit)
 
 
 def test_a_database_that_is_slow_is_not_away_and_what_it_says_is_told(
@@ -126,10 +126,10 @@ class CannotBeRead(FakeLiveLog):
 
     is_unreadable = False
 
-    def news(self, after: int | None, *, limit: int) -> News:
+    def read_update(self, after: int | None, *, limit: int) -> LiveUpdate:
         if self.is_unreadable:
             raise LiveLogUnavailable("ordered not to be read")
-        return super().news(after, limit=limit)
+        return super().read_update(after, limit=limit)
 
 
 @pytest.mark.parametrize("how", ["one hangs alone", "the log cannot be read"])

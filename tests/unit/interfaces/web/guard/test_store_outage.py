@@ -9,7 +9,7 @@ import pytest
 from litestar.testing import TestClient
 
 from application.ports.access.api_keys import StoredApiKey
-from application.ports.live_feed import SERVING, News, ReadModelState
+from application.ports.live_feed import SERVING, LiveUpdate, ReadModelState
 from interfaces.web.broadcast.freshness import AWAY_FOR_S, BEHIND_S, MOST_KNOWN, LiveState
 from projections.facility import key_of
 from tests.unit.interfaces.web.api.test_reads import facility
@@ -95,10 +95,10 @@ def test_a_look_that_failed_counts_until_one_succeeds_or_none_is_taken_any_more(
     assert said == [False, True, False], "a feed that itself has failed keeps no door closed"
 
 
-def behind(position: int, *, since: datetime = NOW - timedelta(seconds=30), head: int = 9) -> News:
+def behind(position: int, *, since: datetime = NOW - timedelta(seconds=30), head: int = 9) -> LiveUpdate:
     """All read models are."""
     states = [ReadModelState(name=name, position=position, behind_since=since) for name in SERVING]
-    return News(head=head, read_models=tuple(states))
+    return LiveUpdate(head=head, read_models=tuple(states))
 
 
 def set_back() -> tuple[LiveState, SettableClock]:
@@ -129,7 +129,8 @@ def test_who_is_past_what_was_recorded_before_a_clock_went_back_goes_by_the_cloc
     state.heard(behind(position=9, since=clock.moment - timedelta(seconds=7), head=12), state.now())
     assert state.behind_s(*SERVING) == 7.0
     state.heard(
-        News(head=12, read_models=tuple(ReadModelState(name=n, position=12) for n in SERVING)), state.now()
+        LiveUpdate(head=12, read_models=tuple(ReadModelState(name=n, position=12) for n in SERVING)),
+        state.now(),
     )
     assert (state.behind_s(*SERVING), state.data(12).stale) == (0.0, False)
 

@@ -25,12 +25,12 @@ class FreeTurn:
 class SaidShares:
     """Says the same each time, once it can say anything; `asked` counts."""
 
-    def __init__(self, held_by: Mapping[str, int], failures: int = 0) -> None:
-        self._held_by = held_by
+    def __init__(self, count_by_holder: Mapping[str, int], failures: int = 0) -> None:
+        self._held_by = count_by_holder
         self._failures = failures
         self.asked = 0
 
-    async def held_by(self) -> Mapping[str, int]:
+    async def count_by_holder(self) -> Mapping[str, int]:
         self.asked += 1
         if self.asked <= self._failures:
             raise ConnectionError("away")
@@ -68,9 +68,11 @@ def test_a_worker_with_two_more_than_another_gives_up_one_after_the_other(
     assert names[:6] == ["s0", "s1", "s2", "s0", "s1", "s2"]
 
 
-@pytest.mark.parametrize("held_by", [{"us": 2}, {"us": 2, "other": 1}, {"us": 2, "other": 2, "third": 3}])
-def test_a_fair_share_is_kept(held_by: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert given_up(2, SaidShares(held_by), 4, monkeypatch) == []
+@pytest.mark.parametrize(
+    "count_by_holder", [{"us": 2}, {"us": 2, "other": 1}, {"us": 2, "other": 2, "third": 3}]
+)
+def test_a_fair_share_is_kept(count_by_holder: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given_up(2, SaidShares(count_by_holder), 4, monkeypatch) == []
 
 
 def test_while_nobody_can_say_who_holds_what_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from application.ports.telemetry.rollup_lag import SettlingBehind
+from application.ports.telemetry.rollup_lag import FinalizingDelay
 from interfaces.workers.schedule.dead_letter_monitor import DeadLetterMonitor
 from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
 from interfaces.workers.schedule.rollup_monitor import RollupMonitor
@@ -24,7 +24,7 @@ PATIENCE_S = 5.0
 
 
 class NothingWaits:
-    def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> SettlingBehind | None:
+    def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> FinalizingDelay | None:
         return None
 
 

@@ -17,9 +17,9 @@ class SlowToLetGo:
 
     async def done(self) -> None: ...
 
-    async def again_after(self, wall_s: float) -> None: ...
+    async def redeliver_after(self, wall_s: float) -> None: ...
 
-    async def still_working(self) -> None:
+    async def extend_lease(self) -> None:
         self.asked.set()
         try:
             await asyncio.Event().wait()

@@ -31,8 +31,8 @@ def test_writes_and_queries_are_shown_as_they_are_when_somebody_looks() -> None:
         assert value is not None
         assert isnan(value)
     for n in range(LEAST):
-        health.wrote(well=n > 0)
-        health.asked(0.25)
+        health.observe_write(well=n > 0)
+        health.observe_query(0.25)
     assert served("write_error_pct", process="some worker") == 100.0 / LEAST
     assert served("query_p99_seconds", process="some worker") == 0.25
 
