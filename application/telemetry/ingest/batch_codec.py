@@ -7,7 +7,7 @@ read: the log keeps them for days, the raw archive for as long as its policy say
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 import numpy as np
@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import TRUST, MeterReading
 from domain.telemetry.reading_block import RareColumns, ReadingBlock, UnjoinableId
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the difference of two times without an offset
+_EARLIEST_US, _LATEST_US = (
+    (moment - _EPOCH) // timedelta(microseconds=1)
+    for moment in (datetime.min, datetime.max)  # noqa: DTZ901
+)
 
 
 class MalformedBatch(ValueError):
@@ -127,11 +133,14 @@ def _columns(block: ReadingBlock) -> _Columns:
 def _block(columns: _Columns) -> ReadingBlock:
     """Raises ValueError."""
     rare = columns.rare
+    ts_us = _numbers(columns.ts_us, "<i8")
+    if ((ts_us < _EARLIEST_US) | (ts_us > _LATEST_US)).any():
+        raise ValueError("a time outside the years 1 to 9999")
     return ReadingBlock(
         facility_ids=columns.facility_ids,
         counts=_numbers(columns.counts, "<u4"),
         meter_ids=columns.meter_ids,
-        ts_us=_numbers(columns.ts_us, "<i8"),
+        ts_us=ts_us,
         kw=np.frombuffer(columns.kw, "<f8"),
         kwh_total=np.frombuffer(columns.kwh_total, "<f8"),
         seq=_numbers(columns.seq, "<i8"),

@@ -133,6 +133,16 @@ def test_a_pack_that_knows_another_quality_is_malformed() -> None:
         unpack(msgspec.msgpack.encode({"received_at": T0}))
 
 
+@pytest.mark.parametrize("us", [-(2**63), 2**63 - 1, -62_135_596_800_000_001, 253_402_300_800_000_000])
+def test_a_pack_with_a_time_that_no_calendar_has_is_malformed(us: int) -> None:
+    """A damaged object of the raw archive had one: whoever counted its readings ended with OverflowError."""
+    body = pack(ReadingBatch(received_at=T0, readings=[MeterReading("fac", "m1", T0, 1.0, 2.0)]))
+    packed = msgspec.msgpack.decode(body)
+    packed["columns"][3] = us.to_bytes(8, "little", signed=True)
+    with pytest.raises(MalformedBatch, match="years"):
+        unpack(msgspec.msgpack.encode(packed))
+
+
 def test_columns_of_another_length_are_no_block() -> None:
     none, one = np.zeros(0), np.zeros(1)
     for counts in ([2], [0], [1, 1]):
