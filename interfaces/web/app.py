@@ -11,7 +11,7 @@ from litestar.types import ControllerRouterHandler
 from application.telemetry.current_values import CurrentValues
 from application.telemetry.load_history import HistorySources, LoadHistories
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
-from interfaces.web.api.audit import AuditController
+from interfaces.web.api.audit.controller import AuditController
 from interfaces.web.api.dashboard import DashboardController
 from interfaces.web.api.dr_event.callbacks import CallbackController
 from interfaces.web.api.dr_event.controller import DREventController

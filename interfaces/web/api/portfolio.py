@@ -2,7 +2,9 @@
 
 import asyncio
 from datetime import datetime
+from uuid import UUID
 
+import msgspec
 from litestar import Controller, get
 
 from application.forecast.as_of import newest_at
@@ -22,6 +24,40 @@ from projections.portfolio.projection import KEY, PortfolioRow
 from projections.queries.all_rows import every_row
 
 
+class PortfolioDocument(msgspec.Struct, frozen=True, kw_only=True, tag="portfolio"):
+    """The whole portfolio, as recorded so far. Its fields are listed here; those of the row are not published."""
+
+    registered_facilities: int = 0
+    active_facilities: int = 0
+    facilities_in_maintenance: int = 0
+    deactivated_facilities: int = 0
+    reserved_facilities: int = 0
+    """Active ones with a reservation, current or future."""
+    declared_kw: float = 0.0
+    """Curtailable, over all facilities that are not deactivated."""
+    available_kw: float = 0.0
+    """The part of it that is active, not reserved and not withheld."""
+    reserved_kw: float = 0.0
+    withheld_facilities: int = 0
+    """Active ones without a reservation that have opted out of every DR event, or are not restored yet."""
+    withheld_kw: float = 0.0
+    committed_kw: float = 0.0
+    """Targets of dispatches whose buildings are curtailed now."""
+    delivering_kw: float = 0.0
+    """What the meters last showed of those, where verified by meter."""
+    open_dr_events: int = 0
+    """Accepted and neither completed nor cancelled."""
+    active_dr_events: int = 0
+    """Inside their window now."""
+    last_measured_dr_event: UUID | None = None
+    last_delivered_kw: float | None = None
+    changed_at: datetime | None = None
+
+
+def portfolio_document(row: PortfolioRow) -> PortfolioDocument:
+    return msgspec.convert(row, PortfolioDocument, from_attributes=True)
+
+
 class PortfolioController(Controller):
     path = "/api/portfolio"
     tags = ("portfolio",)
@@ -31,10 +67,10 @@ class PortfolioController(Controller):
         summary="Available, committed and delivered kW",
         policy=RoutePolicy(roles=READER, cache="replica", projections=("portfolio",)),
     )
-    async def whole(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> PortfolioRow:
+    async def whole(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> PortfolioDocument:
         """An empty one before the first facility is imported."""
         row = await edge_of(request).rows.get(await portfolio_of(request, parse_as_of(as_of)), KEY)
-        return row or PortfolioRow()
+        return portfolio_document(row or PortfolioRow())
 
     @get(
         "/forecast",

@@ -18,7 +18,6 @@ from projections.audit.stream_log import AsOf, StreamEntry, StreamLog
 
 MOST_ENTRIES = 50_000
 """And facilities, of all documents that are remembered together; the least recently asked for is forgotten first."""
-_encode = msgspec.json.Encoder().encode
 
 
 class _Told(NamedTuple):
@@ -41,8 +40,8 @@ class AuditDocumentCache:
         self._entries = 0
         self._lock = Lock()
 
-    def encoded(self, dr_event_id: UUID, *, as_of: AsOf | None) -> bytes:
-        """As JSON. Raises DREventNotRecorded, PositionAhead or StreamLogUnavailable."""
+    def read(self, dr_event_id: UUID, *, as_of: AsOf | None) -> AuditDocument:
+        """Raises DREventNotRecorded, PositionAhead or StreamLogUnavailable."""
         told = self._last_told((dr_event_id, as_of))
         # Whoever looks at past moments has mostly looked at the present one first.
         near = told or self._last_told((dr_event_id, None))
@@ -56,7 +55,7 @@ class AuditDocumentCache:
         else:
             document = msgspec.structs.replace(told.document, position=position)
         self._remember((dr_event_id, as_of), _Told(entries, story.places, document))
-        return _encode(document)
+        return document
 
     def _last_told(self, asked: tuple[UUID, AsOf | None]) -> _Told | None:
         with self._lock:

@@ -20,6 +20,7 @@ from interfaces.web.api.webhook.body import ID_PATTERN, MOST_ID_CHARACTERS, Noti
 from interfaces.web.api.webhook.responses import ModificationAnswer, NotificationAnswer
 from interfaces.web.authentication.session_cookie import COOKIE
 from interfaces.web.openapi.examples import add_examples, problem_example
+from interfaces.web.openapi.schema_names import publish_schema_names
 from interfaces.web.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemDocument
 from interfaces.web.route_policy import ANYONE, RoutePolicy, route_policies
 from interfaces.web.routes import AS_OF, FACILITY, WEBHOOK
@@ -111,7 +112,8 @@ def completed(
     It leaves out that bodies are refused for a field too many, and what is asked of the items of a list: `bodies` are
     described by what decodes them.
     """
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    publish_schema_names(document)
+    schemas = document["components"]["schemas"]
     (found, *_), components = msgspec.json.schema_components(
         [ProblemDocument, NotificationBody, NotificationAnswer, ModificationAnswer, *bodies],
         ref_template=_REFERENCE + "{name}",

@@ -1,30 +1,15 @@
 """What the utility was, or is to be, told of a DR event."""
 
-from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
-import msgspec
 from litestar import Controller, get
 from litestar.params import FromPath
 
-from domain.dr_event import CallbackKind
+from interfaces.web.api.dr_event.documents import CallbackDocument, callback_document
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
 from interfaces.web.requests.paging import Listing
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
-
-
-class CallbackDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One callback; the attempts of one under way are known once it is concluded."""
-
-    callback_id: UUID
-    kind: CallbackKind
-    state: Literal["requested", "delivered", "undeliverable"]
-    requested_at: datetime
-    concluded_at: datetime | None
-    attempts: int
-    failure: str | None
 
 
 class CallbackController(Controller):
@@ -41,8 +26,5 @@ class CallbackController(Controller):
     ) -> Listing[CallbackDocument]:
         """None where the notification named no address. Each belongs to a step of the DR event, so they are few."""
         row = (await story_of(request, dr_event_id, parse_as_of(as_of))).dr_event
-        items = [
-            CallbackDocument(callback_id=UUID(callback_id), **msgspec.structs.asdict(callback))
-            for callback_id, callback in row.callbacks.items()
-        ]
+        items = [callback_document(callback_id, callback) for callback_id, callback in row.callbacks.items()]
         return Listing(items=tuple(sorted(items, key=lambda item: (item.requested_at, item.callback_id))))

@@ -1,17 +1,23 @@
 """DR events: what utilities, dashboards and operators see of them, and what operators may do."""
 
 import asyncio
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta
 
 from application.commands.dispatch import OverrideForecast, RestoreByHand
 from application.commands.dr_event import CancelDREvent, Cancellation
+from domain.dr_event import Outcome
+from interfaces.web.api.dr_event.documents import (
+    DispatchDocument,
+    DREventDocument,
+    dispatch_document,
+    dr_event_document,
+)
 from interfaces.web.api.webhook.responses import ended
 from interfaces.web.edge import collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest
@@ -20,10 +26,13 @@ from interfaces.web.requests.command_context import context_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.requests.read_your_writes import wait_for_projections
 from interfaces.web.route_policy import OPERATOR, READER_OR_UTILITY, RoutePolicy
-from projections.dispatch.projection import DispatchRow, MeasurementRow
-from projections.dr_event.projection import DREventRow
 
 Text = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
+
+
+OutcomeFilter = Annotated[
+    Outcome | None, QueryParameter(description="Of completed ones: what became of the whole batch")
+]
 
 
 class CancellationBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,30 +53,6 @@ class RestoredByHandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     reason: Text
 
 
-class DispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's part in a DR event, without the insides of its building."""
-
-    dr_event_id: UUID
-    facility_id: str
-    status: str
-    starts_at: datetime
-    ends_at: datetime
-    target_kw: float
-    data_quality: str
-    delivered_kw: float | None
-    measurement: MeasurementRow | None
-    not_measurable_reason: str | None
-    blocked_reason: str | None
-    override_reason: str | None
-    failure: str | None
-    restored_by_hand: str | None
-    prepared_at: datetime | None
-    committed_at: datetime | None
-    restored_at: datetime | None
-    failed_at: datetime | None
-    changed_at: datetime
-
-
 class DREventController(Controller):
     path = "/api/dr-events"
     tags = ("DR events",)
@@ -84,17 +69,19 @@ class DREventController(Controller):
         status: Filter = None,
         program: Filter = None,
         facility: Filter = None,
+        outcome: OutcomeFilter = None,
         cursor: Cursor = None,
         limit: Limit = 100,
         as_of: AsOfQuery = None,
-    ) -> Response[Listing[DREventRow]]:
+    ) -> Response[Listing[DREventDocument]]:
         return await shared_listing(
             edge_of(request),
             await dr_events_of(request, parse_as_of(as_of)),
-            filters={"status": status, "program_id": program, "facility_ids": facility},
+            filters={"status": status, "program_id": program, "facility_ids": facility, "outcome": outcome},
             tenant=request.user.utility_id,
             cursor=cursor,
             limit=limit,
+            as_item=dr_event_document,
         )
 
     @get(
@@ -104,10 +91,11 @@ class DREventController(Controller):
     )
     async def one(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
-    ) -> Response[DREventRow]:
+    ) -> Response[DREventDocument]:
         """With `Prefer: wait=N` (s, at most 10) it knows all that was answered before if it says that it waited."""
         headers = await wait_for_projections(request, "dr_events")
-        return Response((await story_of(request, dr_event_id, parse_as_of(as_of))).dr_event, headers=headers)
+        row = (await story_of(request, dr_event_id, parse_as_of(as_of))).dr_event
+        return Response(dr_event_document(row), headers=headers)
 
     @get(
         "/{dr_event_id:uuid}/dispatches",
@@ -132,7 +120,7 @@ class DREventController(Controller):
             tenant=request.user.utility_id,
             cursor=cursor,
             limit=limit,
-            as_item=_document,
+            as_item=dispatch_document,
         )
         answer.headers.update(headers)
         return answer
@@ -179,8 +167,3 @@ class DREventController(Controller):
         """Again is the same as once; other DR events may have the facility then."""
         command = RestoreByHand(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
         await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
-
-
-def _document(row: DispatchRow) -> DispatchDocument:
-    fields = {name: getattr(row, name) for name in DispatchDocument.__struct_fields__}
-    return DispatchDocument(**fields)

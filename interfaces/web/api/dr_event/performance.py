@@ -9,7 +9,8 @@ from litestar import Controller, get
 from litestar.params import FromPath
 
 from domain.dispatch import DispatchStatus, Interval
-from domain.dr_event import Batch, DREventStatus, Outcome, SettlementStatus
+from domain.dr_event import DREventStatus, Outcome, SettlementStatus
+from interfaces.web.api.dr_event.documents import BatchDocument, MeasurementDocument
 from interfaces.web.edge import collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
@@ -17,7 +18,7 @@ from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, listing_of
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
 from projections.as_of.dr_event import measured_intervals
-from projections.dispatch.projection import DispatchRow, MeasurementRow, key_of
+from projections.dispatch.projection import DispatchRow, key_of
 from projections.dr_event.projection import DREventRow
 
 
@@ -36,7 +37,7 @@ class FacilityPerformance(msgspec.Struct, frozen=True, kw_only=True):
     """Delivered of the target; above 1 where more was delivered, below 0 where more was drawn than the baseline."""
     verified_by_bms_at: datetime | None
     verified_by_meter_at: datetime | None
-    measurement: MeasurementRow | None
+    measurement: MeasurementDocument | None
     not_measurable_reason: str | None
 
 
@@ -59,7 +60,7 @@ class PerformanceDocument(msgspec.Struct, frozen=True, kw_only=True):
     remeasured_at: datetime | None
     measured_facilities: int | None
     unmeasured_facilities: tuple[str, ...]
-    batch: Batch | None
+    batch: BatchDocument | None
     items: tuple[FacilityPerformance, ...]
     next_cursor: str | None = None
 

@@ -6,6 +6,7 @@ from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody
 
 from application.facility.portfolio_entries import FacilityEntry
+from interfaces.web.api.facility.documents import FacilityDocument, facility_document
 from interfaces.web.api.facility.registration import FacilityRegistration, registered
 from interfaces.web.edge import collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest
@@ -36,11 +37,12 @@ class FacilityController(Controller):
         cursor: Cursor = None,
         limit: Limit = 100,
         as_of: AsOfQuery = None,
-    ) -> Response[Listing[FacilityRow]]:
+    ) -> Response[Listing[FacilityDocument]]:
         """A key of one facility sees that one alone."""
         past = parse_as_of(as_of)
         if request.user.facility_id is not None:
-            return Response(Listing(items=(await _facility_of(request, request.user.facility_id, past),)))
+            row = await _facility_of(request, request.user.facility_id, past)
+            return Response(Listing(items=(facility_document(row),)))
         return await shared_listing(
             edge_of(request),
             await facilities_of(request, past),
@@ -48,6 +50,7 @@ class FacilityController(Controller):
             tenant=None,
             cursor=cursor,
             limit=limit,
+            as_item=facility_document,
         )
 
     @post(
@@ -69,9 +72,9 @@ class FacilityController(Controller):
     )
     async def one(
         self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None
-    ) -> FacilityRow:
+    ) -> FacilityDocument:
         """Its zones, limits, programs and reservations; how its BMS does is at `/health`."""
-        return await _facility_of(request, facility_id, parse_as_of(as_of))
+        return facility_document(await _facility_of(request, facility_id, parse_as_of(as_of)))
 
 
 async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None) -> FacilityRow:

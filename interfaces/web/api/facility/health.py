@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from application.operations.report import BREAKER_ALERT
 from application.ports.operations.alerts import Alert
 from domain.dispatch import DispatchStatus
+from interfaces.web.api.operations.alerts import AlertDocument, alert_document
 from interfaces.web.edge import WebCollaborators, collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.visibility import visible_facility
@@ -48,7 +49,7 @@ class FacilityHealthDocument(msgspec.Struct, frozen=True, kw_only=True):
     verified_by_bms_at: datetime | None
     verified_by_meter_at: datetime | None
     zones: tuple[ZoneHealth, ...]
-    alerts: tuple[Alert, ...]
+    alerts: tuple[AlertDocument, ...]
     """Open ones about the facility or one of its zones, the newest first."""
 
 
@@ -84,7 +85,7 @@ def _health(web: WebCollaborators, row: FacilityRow) -> FacilityHealthDocument:
         verified_by_bms_at=None if dispatch is None else dispatch.verified_by_bms_at,
         verified_by_meter_at=None if dispatch is None else dispatch.verified_by_meter_at,
         zones=() if dispatch is None else _zones(dispatch),
-        alerts=alerts,
+        alerts=tuple(map(alert_document, alerts)),
     )
 
 

@@ -1,11 +1,13 @@
 """Alerts: what a person should know now."""
 
 import asyncio
+from datetime import datetime
 
+import msgspec
 from litestar import Controller, get
 from litestar.params import FromQuery
 
-from application.ports.operations.alerts import Alert, AlertCursor
+from application.ports.operations.alerts import Alert, AlertCursor, Severity
 from interfaces.web.edge import collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
@@ -14,6 +16,24 @@ from projections.engine.cursors import not_ours
 
 LISTED = "alerts"
 HIGHEST_ID = 2**63 - 1
+
+
+class AlertDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert; at most one is open for a (name, subject)."""
+
+    alert_id: int
+    """In the order of raising."""
+    name: str
+    subject: str
+    severity: Severity
+    detail: str
+    raised_at: datetime
+    last_seen_at: datetime
+    cleared_at: datetime | None = None
+
+
+def alert_document(alert: Alert) -> AlertDocument:
+    return msgspec.convert(alert, AlertDocument, from_attributes=True)
 
 
 class AlertController(Controller):
@@ -31,7 +51,7 @@ class AlertController(Controller):
         include_cleared: FromQuery[bool] = False,
         cursor: Cursor = None,
         limit: Limit = 200,
-    ) -> Listing[Alert]:
+    ) -> Listing[AlertDocument]:
         """One is open for a (name, subject) at most, so their number is bounded by what there is to watch."""
         found = await asyncio.to_thread(
             collaborators_of(request).alerts.listed,
@@ -42,7 +62,7 @@ class AlertController(Controller):
         items, following = newest_of(
             LISTED, found, limit, lambda alert: Place(alert.raised_at, str(alert.alert_id))
         )
-        return Listing(items=tuple(items), next_cursor=following)
+        return Listing(items=tuple(map(alert_document, items)), next_cursor=following)
 
 
 def _place_of(cursor: str | None) -> AlertCursor | None:

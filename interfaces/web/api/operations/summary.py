@@ -25,8 +25,8 @@ from application.operations.report import (
     worker_states,
 )
 from application.ports.ledger.store import LedgerUnavailable
-from application.ports.operations.dead_letters import OpenDeadLetters
-from application.ports.operations.system_state import QueueDepth, QueuesUnavailable, SystemState
+from application.ports.operations.dead_letters import DeadLetterQueue
+from application.ports.operations.system_state import QueueName, QueuesUnavailable, SystemState
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.edge import Edge, WebCollaborators, edge_of
 from interfaces.web.guard.access import ApiRequest
@@ -60,6 +60,27 @@ class ProjectionState(msgspec.Struct, frozen=True, kw_only=True):
     rebuild: RebuildState | None
 
 
+class QueueDepthDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """One queue between processes."""
+
+    name: QueueName
+    waiting: int
+    """Unacknowledged messages, including those that are being processed."""
+    bytes: int
+    most_bytes: int | None
+    """The size limit; null: unbounded."""
+    oldest_s: float | None
+    """The age of the oldest waiting message in wall seconds; null: nothing waits, or the age is not available."""
+
+
+class OpenDeadLettersDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The undecided dead letters of one queue."""
+
+    queue: DeadLetterQueue
+    open: int
+    oldest_at: datetime
+
+
 class OperationsDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A part that could not be asked now is null, and `unknown` says which and why."""
 
@@ -67,9 +88,9 @@ class OperationsDocument(msgspec.Struct, frozen=True, kw_only=True):
     open_alerts: dict[str, int] | None
     breakers: tuple[OpenBreaker, ...] | None
     """Of BMS to which calls are suspended."""
-    queues: tuple[QueueDepth, ...] | None
+    queues: tuple[QueueDepthDocument, ...] | None
     projections: tuple[ProjectionState, ...] | None
-    dead_letters: tuple[OpenDeadLetters, ...] | None
+    dead_letters: tuple[OpenDeadLettersDocument, ...] | None
     ledger: LedgerSummary | None
     workers: tuple[WorkerState, ...] | None
     unknown: dict[str, str]
@@ -140,14 +161,15 @@ def _breakers(web: WebCollaborators) -> tuple[OpenBreaker, ...]:
     return open_breakers(every_open_alert(web.alerts))[:MOST_BREAKERS]
 
 
-async def _queues(web: WebCollaborators) -> tuple[QueueDepth, ...]:
+async def _queues(web: WebCollaborators) -> tuple[QueueDepthDocument, ...]:
     if web.queues is None:
         raise QueuesUnavailable("no address is known")
-    return await web.queues.depths()
+    return msgspec.convert(await web.queues.depths(), tuple[QueueDepthDocument, ...], from_attributes=True)
 
 
-def _letters(web: WebCollaborators) -> tuple[OpenDeadLetters, ...]:
-    return tuple(web.dead_letters.open_by_queue())
+def _letters(web: WebCollaborators) -> tuple[OpenDeadLettersDocument, ...]:
+    letters = web.dead_letters.open_by_queue()
+    return msgspec.convert(letters, tuple[OpenDeadLettersDocument, ...], from_attributes=True)
 
 
 def _system(web: WebCollaborators) -> SystemState:

@@ -28,7 +28,7 @@ from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
 from interfaces.web.requests.paging import Cursor, listing_of
 from interfaces.web.route_policy import READER, READER_OR_UTILITY, RoutePolicy
-from projections.as_of.measured_load import MeasuredStep, measured_loads
+from projections.as_of.measured_load import measured_loads
 from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow
 from projections.queries.all_rows import every_row
@@ -61,6 +61,17 @@ class PortfolioLoadDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Where the next part begins, for who asked for a part."""
 
 
+class MeasuredStepDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over the facilities whose interval is complete; mean kW."""
+
+    starts_at: datetime
+    baseline_kw: float
+    """Adjusted."""
+    metered_kw: float
+    delivered_kw: float
+    facilities: int
+
+
 class DREventLoadDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Of the facilities that serve: once some are measured, of those alone, so that every line is of the same ones."""
 
@@ -75,7 +86,7 @@ class DREventLoadDocument(msgspec.Struct, frozen=True, kw_only=True):
     forecast_at: datetime | None
     forecast: tuple[StepDocument, ...]
     """As foreseen when it was planned."""
-    measured: tuple[MeasuredStep, ...]
+    measured: tuple[MeasuredStepDocument, ...]
 
 
 class PortfolioLoadController(Controller):
@@ -150,7 +161,7 @@ class DREventLoadController(Controller):
             steps=await _drawn(request, serving, _over(shown, until, step_s), step_s),
             forecast_at=planned_at,
             forecast=await asyncio.to_thread(_foreseen, collaborators, serving, planned_at, shown.ends_at),
-            measured=measured.steps,
+            measured=msgspec.convert(measured.steps, tuple[MeasuredStepDocument, ...], from_attributes=True),
         )
 
 

@@ -4,17 +4,18 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from litestar import Controller, MediaType, Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
 from application.ledger.proof import ProofDocument
 from application.ledger.status import LedgerStatus
+from interfaces.web.api.audit.documents import AuditReplayDocument, audit_replay_document
 from interfaces.web.edge import collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of
 from interfaces.web.route_policy import AUDITOR, OPERATOR, RoutePolicy
-from projections.audit.replay import AuditDocument
 
 
 class AuditController(Controller):
@@ -28,12 +29,12 @@ class AuditController(Controller):
     )
     async def replay(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
-    ) -> Response[AuditDocument]:
+    ) -> Response[AuditReplayDocument]:
         """Straight from the log, not from a read model."""
         edge, past = edge_of(request), parse_as_of(as_of)
 
         def read() -> bytes:
-            return edge.audits.encoded(dr_event_id, as_of=past)
+            return msgspec.json.encode(audit_replay_document(edge.audits.read(dr_event_id, as_of=past)))
 
         body: Any = await edge.shared.read(("audit", dr_event_id, past), read)
         return Response(body, media_type=MediaType.JSON)

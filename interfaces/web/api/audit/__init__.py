@@ -1,0 +1,1 @@
+"""Routes of the audit trail, the ledger and proofs, and their documents."""

@@ -1,0 +1,87 @@
+"""Documents of the audit trail, as the API publishes them.
+
+Steps list their fields. The states of the aggregates are published whole, since an auditor compares them with the log
+(ADR 0056).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from domain.dispatch import DispatchState
+from domain.dr_event import DREventState
+from projections.audit.replay import AuditDocument
+from projections.audit.steps import AuditTrailRow
+from projections.audit.stream_log import AsOf
+
+
+class CauseDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What led to a domain event. A command is not recorded itself; only its id is known."""
+
+    kind: Literal["domain_event", "command"]
+    causation_id: UUID
+    position: int | None = None
+    topic: str | None = None
+    what: str | None = None
+
+
+class AuditStepDocument(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
+    """One recorded step of a DR event."""
+
+    position: int
+    domain_event_id: UUID
+    dr_event_id: UUID
+    facility_id: str | None
+    recorded_at: datetime
+    who: str
+    """The actor: `utility:<id>`, `operator:<key id>`, `worker:<name>`, `saga:dispatch`."""
+    what: str
+    """A sentence."""
+    topic: str
+    why: str | None
+    """The reason given, if there is one."""
+    caused_by: CauseDocument
+    correlation_id: UUID
+    trace_id: str
+    tenant: str | None
+
+
+class AuditReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Every step of a DR event up to a position of the log, and the states then."""
+
+    dr_event_id: UUID
+    utility_id: str
+    utility_event_id: str
+    as_of: AsOf | None
+    """A moment, a position, or neither."""
+    position: int
+    """The last position of the log taken into account."""
+    steps: tuple[AuditStepDocument, ...]
+    dr_event: DREventState
+    """The state then, folded by the aggregate's own rules."""
+    dispatches: dict[str, DispatchState]
+    """Facility id -> the state then."""
+    reserved_facilities: tuple[str, ...]
+    """Those reserved for the DR event then."""
+
+
+def audit_replay_document(replayed: AuditDocument) -> AuditReplayDocument:
+    return AuditReplayDocument(
+        dr_event_id=replayed.dr_event_id,
+        utility_id=replayed.utility_id,
+        utility_event_id=replayed.utility_event_id,
+        as_of=replayed.as_of,
+        position=replayed.position,
+        steps=tuple(map(audit_step_document, replayed.steps)),
+        dr_event=replayed.dr_event,
+        dispatches=replayed.dispatches,
+        reserved_facilities=replayed.reserved_facilities,
+    )
+
+
+def audit_step_document(row: AuditTrailRow) -> AuditStepDocument:
+    return msgspec.convert(row, AuditStepDocument, from_attributes=True)

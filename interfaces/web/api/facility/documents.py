@@ -1,0 +1,63 @@
+"""Documents of facilities, as the API publishes them.
+
+Each lists its fields. A field of a row that is not listed here is not published (ADR 0056).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from domain.dispatch import DispatchStatus
+from domain.facility import FacilityStatus, Limits, Reservation, Zone
+from projections.facility import FacilityRow
+
+
+class LatestDispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The dispatch that was planned last for the facility."""
+
+    dispatch_id: UUID
+    dr_event_id: UUID
+    status: DispatchStatus
+    starts_at: datetime
+    ends_at: datetime
+    target_kw: float
+
+
+class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
+    """One facility. It never contains credentials."""
+
+    facility_id: str
+    tz: str
+    latitude: float
+    longitude: float
+    weather_cell: str
+    region: str | None = None
+    """Whose public holidays apply, ISO 3166; null: those of its time zone."""
+    status: FacilityStatus
+    status_reason: str | None = None
+    """Why it is in maintenance, or was deactivated."""
+    meters: tuple[str, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    curtailable_kw: float = 0.0
+    """Declared, summed over its zones."""
+    bms_address: str | None = None
+    bms_profile: str | None = None
+    programs: tuple[str, ...] = ()
+    limits: Limits | None = None
+    reservations: tuple[Reservation, ...] = ()
+    """In order of their starts."""
+    dr_events_served: int = 0
+    opted_out: bool = False
+    """Of every DR event to come."""
+    opted_out_of: tuple[UUID, ...] = ()
+    """Single DR events."""
+    latest_dispatch: LatestDispatchDocument | None = None
+    registered_at: datetime
+    changed_at: datetime
+
+
+def facility_document(row: FacilityRow) -> FacilityDocument:
+    return msgspec.convert(row, FacilityDocument, from_attributes=True)

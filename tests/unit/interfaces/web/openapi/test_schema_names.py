@@ -1,0 +1,50 @@
+"""Schemas of the OpenAPI document keep the names under which they were published first."""
+
+from typing import Any
+
+import pytest
+
+from interfaces.web.openapi.schema_names import PUBLISHED, publish_schema_names
+from tests.unit.interfaces.web.edge import Edge
+
+
+@pytest.fixture(scope="module")
+def document() -> Any:
+    with Edge().client() as client:
+        return client.get("/schema/openapi.json").json()
+
+
+def test_each_name_that_was_published_is_still_there_and_no_class_of_ours_is(document: Any) -> None:
+    schemas = set(document["components"]["schemas"])
+    assert set(PUBLISHED.values()) <= schemas
+    assert schemas.isdisjoint(PUBLISHED)
+
+
+def references_in(part: Any) -> set[str]:
+    if isinstance(part, dict):
+        own = {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+        return own.union(*map(references_in, part.values()))
+    return set().union(*map(references_in, part)) if isinstance(part, list) else set()
+
+
+def test_every_reference_leads_to_a_schema(document: Any) -> None:
+    names = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references_in(document) <= names
+
+
+def test_the_name_of_a_list_does_not_depend_on_where_its_class_stands() -> None:
+    listing = {"type": "object", "title": "Listing[ZoneDocument]"}
+    content = {"schema": {"$ref": "#/components/schemas/Listing_interfaces.web.api.zone.ZoneDocument_"}}
+    document = {
+        "paths": {"/api/zones": content},
+        "components": {"schemas": {"Listing_interfaces.web.api.zone.ZoneDocument_": listing}},
+    }
+    publish_schema_names(document)
+    assert document["components"]["schemas"] == {"Listing_ZoneDocument_": listing}
+    assert content["schema"]["$ref"] == "#/components/schemas/Listing_ZoneDocument_"
+
+
+def test_two_schemas_of_one_published_name_are_refused() -> None:
+    schemas: dict[str, Any] = {"DREventDocument": {}, "DREventRow": {}}
+    with pytest.raises(ValueError, match="same published name"):
+        publish_schema_names({"components": {"schemas": schemas}})
