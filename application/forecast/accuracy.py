@@ -1,4 +1,5 @@
-"""What sums of scores say: accuracy by lead time and quality, and whether a facility's forecasts have drifted; pure."""
+"""Forecast accuracy from sums of scores: by lead time and quality, and whether a facility's forecasts have
+drifted; pure."""
 
 from __future__ import annotations
 
@@ -13,24 +14,24 @@ from application.ports.forecast.scores import ForecastScore, ForecastScores
 ALL = "all"
 RECENT = timedelta(days=7)
 LONG_RUN = timedelta(days=90)
-"""The days before the recent ones that these are held against."""
+"""The reference period before the recent days."""
 LEAST_RECENT, LEAST_LONG_RUN = 3 * 24, 14 * 24
-"""Quarter-hours of one lead time; one hour in each hour is scored, four quarter-hours of it."""
+"""Quarter-hours of one lead time. One hour in each hour is scored, which is four quarter-hours."""
 WORSE_BY = 1.5
 COVERED_PCT = (60.0, 95.0)
-"""Of an interval that should cover 80 %; weeks of real buildings vary by some 5 %."""
+"""The accepted coverage of an interval that should cover 80 %; weeks of real buildings vary by about 5 %."""
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one facility's quarter-hours foreseen `lead_h` hours ahead."""
+    """The accuracy over one facility's quarter-hours that were forecast `lead_h` hours ahead."""
 
     lead_h: int
     data_quality: str
-    """`all`, or one of the forecast's."""
+    """`all`, or a data quality of forecasts."""
     quarters: int
     mean_load_kw: float
     bias_kw: float
-    """Above zero: more was foreseen than was metered."""
+    """Above zero: the forecast was higher than the meter."""
     mae_kw: float
     rmse_kw: float
     pinball_kw: float
@@ -39,13 +40,14 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     below_pct: float
     above_pct: float
     last_week_rmse_kw: float | None
-    """Of the load a week before as a forecast; None where it is not known."""
+    """RMSE of the load a week before as a forecast; None where it is not available."""
     skill: float | None
-    """1 - RMSE / last week's RMSE, over the quarter-hours of which that is known. Below zero: worse than last week."""
+    """1 - RMSE / last week's RMSE, over the quarter-hours for which both are available. Below zero: worse
+    than last week."""
 
 
 class FacilityAccuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """Over the UTC days from `first` to `last`, both in."""
+    """Accuracies over the UTC days from `first` to `last`, both included."""
 
     facility_id: str
     first: date
@@ -56,7 +58,7 @@ class FacilityAccuracy(msgspec.Struct, frozen=True, kw_only=True):
 def facility_accuracies(
     scores: ForecastScores, first: date, last: date, facility_ids: Sequence[str] | None = None
 ) -> list[FacilityAccuracy]:
-    """By facility; those without any score are left out."""
+    """The accuracies by facility; facilities without any score are left out."""
     by_facility: dict[str, list[ForecastScore]] = {}
     for score in scores.totals(first, last, facility_ids):
         by_facility.setdefault(score.facility_id, []).append(score)
@@ -67,7 +69,7 @@ def facility_accuracies(
 
 
 def accuracies_of(scores: Iterable[ForecastScore]) -> list[Accuracy]:
-    """Of one facility: for each lead time over all qualities, and then by quality."""
+    """The accuracies of one facility: for each lead time over all qualities, then by quality."""
     by_lead: dict[int, list[ForecastScore]] = {}
     for score in scores:
         by_lead.setdefault(score.lead_h, []).append(score)
@@ -79,7 +81,7 @@ def accuracies_of(scores: Iterable[ForecastScore]) -> list[Accuracy]:
 
 
 def summed(scores: Sequence[ForecastScore]) -> ForecastScore:
-    """Of one facility and lead time, at least one."""
+    """The sum of scores of one facility and lead time, at least one."""
     names = [
         name
         for name in ForecastScore.__struct_fields__
@@ -113,7 +115,7 @@ def _accuracy(score: ForecastScore, data_quality: str) -> Accuracy:
 def drifted(scores: ForecastScores, last: date) -> dict[str, str]:
     """The facilities whose full-quality forecasts of the 7 days to `last` have drifted, and how.
 
-    Degraded ones are worse for a reason that is known, and say so themselves.
+    Degraded forecasts are not considered: the cause of their errors is recorded with them.
     """
     recent_from = last - RECENT + timedelta(days=1)
     recent = _full(scores.totals(recent_from, last))

@@ -1,4 +1,5 @@
-"""Which issued forecast answers a question: the newest at a moment, or those made so long before each interval."""
+"""Selection of issued forecasts: the newest at a moment, or those issued a given lead time before each
+interval."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -10,15 +11,15 @@ from domain.forecast import CYCLE, ForecastState, cycle_start_of
 from domain.time_series.windows import TimeWindow
 
 CYCLES_BACK = 8
-"""Two hours, as far back as plans look: an older forecast is none."""
+"""Two hours, as far back as plans look. Older forecasts are not used."""
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2199
-"""Nothing was forecast before, and moments near the ends of the calendar cannot be moved."""
+"""No forecasts exist before, and moments near the ends of the calendar cannot be shifted."""
 LONGEST_WINDOW = timedelta(days=7)
 LONGEST_LEAD = timedelta(hours=48)
 
 
 class LeadTimeRefused(ValueError):
-    """The window or the lead time cannot be answered; the text says what can."""
+    """The window or the lead time is not supported. The text says what is."""
 
 
 class LeadStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,15 +27,17 @@ class LeadStep(msgspec.Struct, frozen=True, kw_only=True):
 
     starts_at: datetime
     forecast: ForecastState | None
-    """None: that cycle issued none, or none that reaches so far, or only after the quarter-hour had begun.
+    """None: that cycle issued none, none that reaches so far, or only after the quarter-hour had begun.
 
-    With no lead time at all, one that was issued in the course of it counts."""
+    With a lead time of zero, a forecast issued during the quarter-hour counts.
+    """
     kw: tuple[float, float, float] | None
     """The forecast's 10, 50 and 90 % quantiles of this quarter-hour."""
 
 
 def newest_at(past: PastForecasts, facility_ids: Collection[str], at: datetime) -> dict[str, ForecastState]:
-    """Of each facility the newest forecast issued by `at`; those without one in the two hours before are left out."""
+    """The newest forecast of each facility issued by `at`. Facilities without one in the two hours before are
+    left out."""
     if at.year < EARLIEST_YEAR:
         return {}
     latest = cycle_start_of(at)
@@ -53,7 +56,7 @@ def newest_at(past: PastForecasts, facility_ids: Collection[str], at: datetime) 
 def by_lead_time(
     past: PastForecasts, facility_id: str, window: TimeWindow, lead_time: timedelta, at: datetime
 ) -> list[LeadStep]:
-    """Each quarter-hour of `window` as it was foreseen `lead_time` ahead, as far as that was known at `at`.
+    """Each quarter-hour of `window` as forecast `lead_time` ahead, by the forecasts issued until `at`.
 
     Raises LeadTimeRefused.
     """

@@ -1,6 +1,6 @@
-"""How good forecasts would have been, beside the methods that need no model; pure.
+"""Backtest scores: the quality of past forecasts beside simple methods without a model; pure.
 
-Every method is scored on the same steps: those that were metered and that all of them say something of.
+Every method is scored on the same steps: those that were metered and for which every method has a value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,8 @@ QUANTILES = (0.1, 0.5, 0.9)
 HOUR_S = 3600
 DAY_H, WEEK_H = 24, 168
 GUARDED_WITHIN = 1.03
-"""A facility is said to be worse off where its error is more than so many times that of its best naive method."""
+"""A facility counts as worse than naive where its error exceeds that of its best naive method by this
+factor."""
 
 
 class MethodScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,11 +31,11 @@ class MethodScore(msgspec.Struct, frozen=True, kw_only=True):
     cvrmse: float | None
     """RMSE over the mean of the metered load; None where that is 0 or below."""
     pinball_kw: float
-    """Mean over the three quantiles; a method without quantiles says its one value for each."""
+    """Mean over the three quantiles. A method without quantiles uses its one value for each."""
 
 
 class SpanScore(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one facility and part of the horizon."""
+    """The score of one facility over a part of the horizon."""
 
     steps: int
     methods: dict[str, MethodScore]
@@ -42,7 +43,7 @@ class SpanScore(msgspec.Struct, frozen=True, kw_only=True):
     coverage_80: float
 
     def ratio(self, to: str, *, pinball: bool = False) -> float | None:
-        """Our error over that of another method; None where that has none."""
+        """Our error divided by that of another method; None where that has none."""
         ours, other = self.methods[OURS], self.methods[to]
         above, below = (ours.pinball_kw, other.pinball_kw) if pinball else (ours.rmse_kw, other.rmse_kw)
         return above / below if below > 0 else None
@@ -61,7 +62,8 @@ class FacilityScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """Over facilities, of the one part of the horizon: geometric means, and who is worse off."""
+    """A summary over facilities of one part of the horizon: geometric means, and the facilities that are
+    worse than naive."""
 
     facilities: int
     cvrmse: float | None
@@ -71,18 +73,18 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     coverage_80: float | None
     """The arithmetic mean."""
     worse_than_best_naive: dict[str, float]
-    """Facility -> ratio, where above GUARDED_WITHIN."""
+    """Facility -> ratio, where it is above GUARDED_WITHIN."""
 
 
 class _Steps(NamedTuple):
-    """Shapes (origins, steps of 48 h)."""
+    """Arrays of shape (origins, steps of 48 h)."""
 
     metered_kw: FloatArray
     naive_kw: Mapping[str, FloatArray]
 
 
 def scored(run: FacilityRun, history: FacilityHistory) -> FacilityScore:
-    """The forecasts of one facility beside what its meter then said."""
+    """The scores of one facility's forecasts against its meter."""
     steps = _steps(run, history)
     per_hour = HOUR_S // history.mean_kw.step_s
     spans = {}
@@ -118,7 +120,7 @@ def summary(scores: Sequence[FacilityScore], span: str) -> Summary:
 
 
 def geometric_mean(values: Sequence[float | None]) -> float | None:
-    """Of those above 0; None without any."""
+    """Over values above 0; None without any."""
     known = [value for value in values if value is not None and value > 0]
     return float(np.exp(np.mean(np.log(known)))) if known else None
 
@@ -152,7 +154,7 @@ def _method(truth: FloatArray, quantiles_kw: tuple[FloatArray, ...]) -> MethodSc
 
 
 def _steps(run: FacilityRun, history: FacilityHistory) -> _Steps:
-    """What was metered, and what the naive methods would have said, by the steps of the run."""
+    """The metered load and the naive forecasts, on the steps of the run."""
     series = history.mean_kw
     per_hour = HOUR_S // series.step_s
     first = (run.origins_s - int(series.starts_at.timestamp())) // series.step_s
@@ -179,7 +181,7 @@ def _steps(run: FacilityRun, history: FacilityHistory) -> _Steps:
 
 
 def _mean(parts: Sequence[FloatArray]) -> FloatArray:
-    """Of those that are known; NaN where none is."""
+    """The mean of the available values; NaN where there is none."""
     stacked = np.stack(parts)
     known = np.isfinite(stacked)
     count = known.sum(axis=0)

@@ -1,4 +1,4 @@
-"""One forecast cycle: what is known of every facility goes in, and forecasts are issued."""
+"""One forecast cycle: read the inputs of every facility, compute forecasts and issue them."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -41,11 +41,11 @@ from domain.identifiers import forecast_stream_id
 
 _log = structlog.get_logger(__name__)
 FACILITIES_AT_ONCE = 250
-"""How many are read, forecast and recorded at a time."""
+"""The number of facilities that are read, forecast and recorded together."""
 
 
 class ForecastCycle:
-    """Trained models are kept from cycle to cycle; the rest is read afresh."""
+    """Runs forecast cycles. Trained models are reused from cycle to cycle; everything else is read again."""
 
     def __init__(
         self,
@@ -75,10 +75,11 @@ class ForecastCycle:
         self._taken_over: datetime | None = None
 
     def take_over(self, cycle_start: datetime) -> None:
-        """What stands for that cycle may be a predecessor's, or its own of before it was broken off.
+        """Mark a cycle as taken over: its forecasts may come from a predecessor, or from this process before
+        an interruption.
 
-        Readings and models that came since are then no conflict. What stands for any other is a rival's; only the first
-        cycle that is run is taken over unasked.
+        Readings and models that arrived since then are no conflict. The forecasts of any other cycle count as
+        those of a competing scheduler. The first cycle that runs is taken over automatically.
         """
         self._is_first = False
         self._taken_over = cycle_start
@@ -86,9 +87,10 @@ class ForecastCycle:
     async def run(
         self, *, at: datetime, only: Collection[str] | None = None, actor: str = "worker:forecast"
     ) -> CycleReport:
-        """The cycle that `at` falls in, of all facilities or only those named.
+        """Run the cycle that contains `at`, for all facilities or only those named.
 
-        Raises TelemetryStoreUnavailable, EventStoreUnavailable or OperationsUnavailable; what was issued stays.
+        Raises TelemetryStoreUnavailable, EventStoreUnavailable or OperationsUnavailable; issued forecasts
+        stay.
         """
         began = perf_counter()
         report = CycleReport(cycle_start=cycle_start_of(at))
@@ -107,14 +109,15 @@ class ForecastCycle:
         await self._alert(report, whole=only is None)
         self._taken_over = None
         report.seconds = round(perf_counter() - began, 3)
-        # Whose model is a day old is trained for the next cycle: nobody waits for that.
+        # Models that are a day old are trained for the next cycle, so that no forecast waits for them.
         due = set(self._models.due(ids, report.cycle_start))
         again = [site for site in sites if site.facility_id in due]
         await self._training.train(again, report)
         return report
 
     async def train_waiting(self, report: CycleReport, while_time: Callable[[], bool]) -> None:
-        """Train those who waited in vain in the cycle of `report`, for the next one; as long as `while_time` says.
+        """Train the facilities that had no model in the cycle of `report`, for the next one, while
+        `while_time` returns True.
 
         Raises TelemetryStoreUnavailable or OperationsUnavailable; models trained before stay.
         """
@@ -217,7 +220,8 @@ class ForecastCycle:
     async def _alert(self, report: CycleReport, *, whole: bool) -> None:
         wrong = {("weather_unavailable", cell): why for cell, why in report.weather.items() if why}
         right = {("weather_unavailable", cell) for cell in report.weather}
-        # What stood before a takeover is kept: such a cycle shows neither that there is a rival nor that there is none.
+        # Forecasts from before a takeover are kept, so such a cycle cannot show whether there is a competing
+        # scheduler.
         if whole and not self._takes_over(report):
             right.add(CONFLICTS)
             if too_many := self._conflicts.after(report):
@@ -230,6 +234,6 @@ def _streams(sites: Sequence[ForecastSite], cycle_start: datetime) -> list[UUID]
 
 
 def _is_full(standing: RecordedForecasts, site: ForecastSite, cycle_start: datetime) -> bool:
-    """Whether it has a forecast for that cycle that none could be better than."""
+    """Whether it has a full-quality forecast for that cycle, which cannot be improved."""
     known = standing.get(forecast_stream_id(site.facility_id, cycle_start))
     return known is not None and known.state.data_quality == "full"

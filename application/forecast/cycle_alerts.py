@@ -1,6 +1,7 @@
-"""The alerts of forecast cycles. Several processes run cycles, so each looks at what is open before it clears.
+"""The alerts of forecast cycles. Several processes run cycles, so each reads the open alerts before it clears
+any.
 
-Degraded forecasts are told by `forecast_watch`, where a DR event is near.
+Degraded forecasts are reported by the forecast monitor, where a DR event is near.
 """
 
 import asyncio
@@ -26,30 +27,30 @@ CONFLICT_SHARE = 0.001
 
 
 class ConflictShare:
-    """How many forecasts of the last day were refused, since another was there."""
+    """The share of forecasts of the last day that were refused as conflicts."""
 
     def __init__(self) -> None:
         self._cycles: deque[tuple[int, int]] = deque(maxlen=CONFLICT_CYCLES)
 
     def after(self, report: CycleReport) -> str | None:
-        """With the cycle of `report`: the alert's detail where it is too many, else None."""
+        """Add the cycle of `report`. Returns the alert's detail where the share is too high, else None."""
         self._cycles.append((len(report.has_forecast()) + len(report.conflicts), len(report.conflicts)))
         total, refused = (sum(column) for column in zip(*self._cycles, strict=True))
         return f"{refused} of {total} forecasts were refused" if refused > CONFLICT_SHARE * total else None
 
 
 class ForecastAlerts:
-    """A register that is away is logged, and told at the next cycle."""
+    """Updates the alerts. If the register is unavailable, this is logged and repeated at the next cycle."""
 
     def __init__(self, alerts: AlertRegistry) -> None:
         self._alerts = alerts
 
     async def tell(self, *, wrong: Mapping[Named, str], right: Collection[Named], at: datetime) -> None:
-        """Raise what is `wrong`, with its detail, and clear of what is `right` that which is open."""
+        """Raise the alerts in `wrong` with their details, and clear those in `right` that are open."""
         try:
             await asyncio.to_thread(self._tell, wrong, right, at)
-        except Exception as error:  # noqa: BLE001 - an alert that cannot be told must not stop forecasts
-            _log.warning("alerts not told", wrong=len(wrong), right=len(right), error=str(error))
+        except Exception as error:  # noqa: BLE001 - a failed alert must not stop forecasts
+            _log.warning("alerts not recorded", wrong=len(wrong), right=len(right), error=str(error))
 
     def _tell(self, wrong: Mapping[Named, str], right: Collection[Named], at: datetime) -> None:
         for (name, subject), detail in wrong.items():

@@ -1,4 +1,4 @@
-"""What is known of many sites when a forecast cycle begins, read in one go."""
+"""The inputs of many sites at the start of a forecast cycle, read together."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -24,9 +24,10 @@ LEAST_DAYS = 2
 
 
 def days_to_read(models: Sequence[TrainedModel | None], at: datetime) -> int:
-    """So many that nothing is missed since the models' histories ended.
+    """The days of history to read, so that nothing is missed since the models' histories ended.
 
-    Two at least: of one, an origin in mid-hour sees 23 whole hours, and not that a meter stood still for 24.
+    At least two: within one day an origin in mid-hour sees 23 whole hours, too few to detect a meter that
+    stood still for 24.
     """
     ends = [model.known_until for model in models if model and model.known_until]
     return min(max([LEAST_DAYS, *(-(-(at - end) // timedelta(days=1)) for end in ends)]), RECENT_DAYS)
@@ -40,7 +41,7 @@ def inputs_of(
     *,
     days: int,
 ) -> Iterable[tuple[ForecastSite, SiteInputs | NoTelemetry]]:
-    """Of each site, the last `days` before the cycle. Raises TelemetryStoreUnavailable."""
+    """The inputs of each site: the last `days` before the cycle. Raises TelemetryStoreUnavailable."""
     if not sites:
         return
     ids = [site.facility_id for site in sites]
@@ -83,6 +84,6 @@ def _site_inputs(
 
 
 def _covered_until(block: IntervalBlock, row: int) -> datetime:
-    """Where the last step ends that is known of: for a cycle of the past, newer readings were not there yet."""
+    """The end of the last step with data. A cycle of the past must not see newer readings."""
     known: Any = np.flatnonzero(block.coverage_pct[row] > 0)
     return block.starts_at + timedelta(seconds=block.step_s * (int(known[-1]) + 1 if known.size else 0))

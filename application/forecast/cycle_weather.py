@@ -1,8 +1,8 @@
-"""The weather of a forecast cycle: one call per cell, and while the source is away what was known last.
+"""The weather of a forecast cycle: one call per cell, and the last report while the source is unavailable.
 
-First the last report, as far as its forecast reaches; then the temperature of the day before; then none. The age of
-the report tells which it was: from three hours on forecasts are `degraded_stale_weather`, without one
-`degraded_no_weather`.
+The fallbacks are the last report as far as its forecast reaches, then the temperature of the day before, then
+no weather. The age of the report decides the data quality: from three hours on forecasts are
+`degraded_stale_weather`, without a report `degraded_no_weather`.
 """
 
 import asyncio
@@ -22,29 +22,29 @@ from domain.time_series.windows import IntervalSeries
 
 _log = structlog.get_logger(__name__)
 AT_ONCE = 32
-"""A thousand cells, at a fifth of a second each, then take six seconds of a cycle."""
+"""The concurrency of calls: a thousand cells, at a fifth of a second each, then take six seconds of a cycle."""
 HOURS_A_DAY = 24
 DAYS_BEFORE = 2
-"""How often yesterday stands for today, and that for tomorrow: the horizon of a forecast."""
+"""The number of times that a day's temperatures may be repeated to fill the horizon of a forecast."""
 
 
 class CellWeather(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What is known of a cell: a report and its age in clock seconds, or none; and what went wrong just now."""
+    """The weather of a cell: a report and its age in clock seconds, or none; and the last problem."""
 
     report: WeatherReport | None
     age_s: float | None
     problem: str | None
     reaches: bool = True
-    """Whether it says enough of the hours to come."""
+    """Whether it covers enough of the hours ahead."""
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is there, reaches far enough and is not stale."""
+        """Whether there is a report that reaches far enough and is not stale."""
         return self.reaches and self.age_s is not None and self.age_s <= STALE_WEATHER_S
 
 
 class CycleWeather:
-    """Asks `source`; None: there is none, and no cell has weather."""
+    """Calls `source`; None: there is no source, and no cell has weather."""
 
     def __init__(self, source: WeatherSource | None, clock: Clock) -> None:
         self._source = source
@@ -54,7 +54,7 @@ class CycleWeather:
     async def ask(
         self, cells: Collection[str], starts_at: datetime, ends_at: datetime
     ) -> dict[str, CellWeather]:
-        """Every cell's weather over the hours around `[starts_at, ends_at)`."""
+        """The weather of every cell over the hours around `[starts_at, ends_at)`."""
         if self._source is None:
             return {}
         first = starts_at.replace(minute=0, second=0, microsecond=0)
@@ -76,7 +76,7 @@ class CycleWeather:
         ends_at: datetime,
         places: asyncio.Semaphore,
     ) -> str | None:
-        """Get a new report of `cell`; what went wrong, if something did."""
+        """Get a new report of `cell`. Returns the problem, if there was one."""
         async with places:
             try:
                 self._last[cell] = await source.hourly(cell, starts_at, ends_at)
@@ -105,13 +105,13 @@ class CycleWeather:
 
 
 def _reaches(report: WeatherReport, now: datetime, until: datetime) -> bool:
-    """Whether as much of the hours from now to `until` is known as a forecast wants of its horizon."""
+    """Whether as much of the hours from now to `until` is available as a forecast needs."""
     told = hours_of(report.temp_c, now.replace(minute=0, second=0, microsecond=0), until)
     return not len(told) or float(np.isfinite(told).mean()) >= LEAST_WEATHER
 
 
 def with_days_before(report: WeatherReport, until: datetime) -> WeatherReport:
-    """The report, with the hours up to `until` that it does not know taken from the same hour a day or two before."""
+    """The report with missing hours up to `until` filled from the same hour one or two days before."""
     known = report.temp_c
     hours = max(len(known.values), -((known.starts_at - until) // timedelta(hours=1)))
     values = np.full(hours, np.nan)

@@ -1,6 +1,6 @@
-"""Degraded forecasts before a DR event: the alert `degraded_forecast`, for each facility that is asked.
+"""Alerts for degraded forecasts before a DR event: `degraded_forecast`, one per requested facility.
 
-Nothing is remembered between two looks but what the stores say, so a restart loses no alert and repeats none.
+The only state between two runs is that of the stores, so a restart neither loses nor repeats an alert.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from domain.forecast import quality_at
 
 DEGRADED = "degraded_forecast"
 AHEAD = timedelta(hours=4)
-"""So long before its start a DR event makes degraded forecasts worth a person's time."""
+"""How long before its start a DR event makes degraded forecasts worth an alert."""
 MOST_OPEN = 10_000
 
 
 class RequestedFacility(msgspec.Struct, frozen=True, kw_only=True):
-    """A facility that an open DR event asks for."""
+    """A facility that an open DR event requests."""
 
     facility_id: str
     dr_event_id: UUID
     utility_event_id: str
     starts_at: datetime
     imminent: bool
-    """The start is near, or the preparation runs. Else an alert may stay open, but none is raised."""
+    """The start is near, or the preparation runs. Otherwise an open alert may stay, but none is raised."""
 
 
 def update_degraded_alerts(
@@ -40,9 +40,9 @@ def update_degraded_alerts(
     serves: Callable[[RequestedFacility], bool],
     now: datetime,
 ) -> None:
-    """Raise the alert of every facility that soon rests on a degraded forecast; clear it once that is over.
+    """Raise the alert of every facility that soon depends on a degraded forecast; clear it once that is over.
 
-    `serves` says whether the facility still takes part: it may have opted out, or been taken.
+    `serves` returns whether the facility still takes part: it may have opted out, or been preempted.
     """
     known = {
         alert.subject: alert.detail for alert in alerts.listed(limit=MOST_OPEN) if alert.name == DEGRADED

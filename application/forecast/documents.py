@@ -1,4 +1,4 @@
-"""Forecasts as documents, the same over HTTP and on the command line: what was foreseen, and from how good inputs."""
+"""Documents of forecasts, the same over HTTP and on the command line."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     trained_at: datetime
     age_s: float
-    """When the forecast's cycle began."""
+    """At the start of the forecast's cycle."""
 
 
 class IssuedDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A forecast without its steps. Ages are those when its cycle began, but for `age_s`."""
+    """A forecast without its steps. Ages are those at the start of its cycle, except for `age_s`."""
 
     forecast_id: str
     cycle_start: datetime
@@ -46,7 +46,7 @@ class IssuedDocument(msgspec.Struct, frozen=True, kw_only=True):
     sensor_coverage_pct: float
     """Of the last day before the cycle."""
     readings_left_out: int
-    """Quarter-hours of that day that leapt out of all that the facility draws."""
+    """Quarter-hours of that day that were rejected as spikes."""
     newest_reading_at: datetime
     reading_age_s: float
     model: ModelDocument
@@ -60,7 +60,7 @@ class ForecastDocument(IssuedDocument, frozen=True, kw_only=True):
     stale: bool
     """Older than two cycles at `as_of`."""
     counts_as: str
-    """Its data quality as a plan would see it at `as_of`."""
+    """Its data quality as a plan would use it at `as_of`."""
     step_s: int
     steps: tuple[StepDocument, ...]
 

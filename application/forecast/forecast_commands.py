@@ -1,4 +1,4 @@
-"""From facilities' histories, trained models and the weather to the commands that issue forecasts; pure."""
+"""Computation of the commands that issue forecasts, from histories, trained models and weather; pure."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -33,20 +33,20 @@ LEAST_WEATHER = 0.7
 
 
 class ForecastSite(msgspec.Struct, frozen=True, kw_only=True):
-    """What the forecast needs to know of a facility."""
+    """The properties of a facility that the forecast needs."""
 
     facility_id: str
     tz: str
     weather_cell: str
     region: str | None = None
-    """Of its public holidays, as FacilityHistory.region."""
+    """The region of its public holidays, as FacilityHistory.region."""
 
 
 class SiteInputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What is known of a site when its cycle begins."""
+    """The inputs of a site at the start of its cycle."""
 
     history: FacilityHistory
-    """Up to the start of the cycle, quarter-hourly; what came since the model's history ended, a day at least."""
+    """Quarter-hourly up to the start of the cycle: the load since the model's history ended, at least a day."""
     sensor_coverage_pct: float
     """Of the last day before the cycle."""
     newest_reading_at: datetime
@@ -60,7 +60,7 @@ def forecast_commands(
     cycle_start: datetime,
     forecaster: LoadForecaster,
 ) -> list[IssueForecast]:
-    """Forecast the day from `cycle_start` on, and say from what. The histories are on one grid."""
+    """Forecast the day from `cycle_start` on, with the inputs recorded. The histories are on one grid."""
     ahead = [
         one.weather.temp_c if one.weather and covers(one.weather, cycle_start) else None for one in inputs
     ]
@@ -87,21 +87,22 @@ def forecast_commands(
             steps=CompactSteps.of(cycle_start, STEP_S, found.kw[:, row]),
         )
         for row, (one, model, told) in enumerate(zip(inputs, models, ahead, strict=True))
-        # A new facility is forecast without weather and named so; that it has little history makes no input worse.
+        # A new facility is forecast without weather by design. Its short history must not lower the quality
+        # of its inputs.
         for has_weather in [found.used_weather[row] or (told is not None and model.name == NAIVE)]
     ]
 
 
 def _newest_reading_at(inputs: SiteInputs, age_h: int, unheard: int, cycle_start: datetime) -> datetime:
-    """Of those that were used: a meter that repeats one value for a day has said nothing since that day began, and one
-    whose newest readings leapt has not since the last that did not."""
+    """The newest used reading. A meter that repeats one value for a day counts as silent since that day
+    began; one whose newest readings are spikes, since the last reading that is not."""
     return min(
         inputs.newest_reading_at, last_usable_at(cycle_start, age_h=age_h, unheard=unheard, step=CYCLE)
     )
 
 
 def last_usable_at(at: datetime, *, age_h: int, unheard: int, step: timedelta) -> datetime:
-    """When a meter had last said what a forecast at `at` could use; arguments as of BlockQuantiles."""
+    """The end of the last data of a meter that a forecast at `at` could use; arguments as in BlockQuantiles."""
     silent = timedelta(hours=age_h) if age_h >= STOOD_STILL_H else timedelta(0)
     return at - max(silent, step * unheard)
 
@@ -128,7 +129,8 @@ def _recent(inputs: Sequence[SiteInputs]) -> RecentBlock:
 def _ahead(
     told: Sequence[IntervalSeries | None], ages_s: Sequence[float | None], cycle_start: datetime
 ) -> TemperaturesAhead | None:
-    """By the hour from two days before the cycle's on; sites of one cell share a report, and its row."""
+    """Hourly temperatures from two days before the cycle's start. Sites of one cell share a report and its
+    row."""
     if not any(told):
         return None
     starts_at = cycle_start.replace(minute=0) - timedelta(days=RECENT_DAYS)
@@ -146,7 +148,7 @@ def _ahead(
 
 
 def covers(report: WeatherReport, starts_at: datetime) -> bool:
-    """Whether the report says enough of the horizon."""
+    """Whether the report covers enough of the horizon."""
     hours = int(HORIZON.total_seconds()) // 3600
     return float(np.isfinite(on_steps(report.temp_c, starts_at, 3600, hours)).mean()) >= LEAST_WEATHER
 
@@ -154,7 +156,7 @@ def covers(report: WeatherReport, starts_at: datetime) -> bool:
 def input_hash(
     inputs: SiteInputs, model: TrainedModel, ahead: IntervalSeries | None, cycle_start: datetime
 ) -> str:
-    """SHA-256 (hex) over everything the forecast follows from."""
+    """SHA-256 (hex) over everything that determines the forecast."""
     history = inputs.history
     stale = ahead is not None and _is_stale(inputs.weather_age_s)
     digest = sha256(f"{history.facility_id}|{history.tz}|{cycle_start.isoformat()}".encode())
@@ -171,7 +173,7 @@ def _is_stale(weather_age_s: float | None) -> bool:
 
 
 def with_past_weather(temp_c: IntervalSeries, report: WeatherReport | None) -> IntervalSeries:
-    """`temp_c`, with the hours it does not know taken from the report."""
+    """`temp_c`, with missing hours filled from the report."""
     if report is None:
         return temp_c
     told = on_steps(report.temp_c, temp_c.starts_at, temp_c.step_s, len(temp_c.values))
@@ -181,7 +183,7 @@ def with_past_weather(temp_c: IntervalSeries, report: WeatherReport | None) -> I
 
 
 def on_steps(series: IntervalSeries, starts_at: datetime, step_s: int, count: int) -> FloatArray:
-    """The value of `series` at the start of each of `count` steps; NaN where it knows nothing."""
+    """The value of `series` at the start of each of `count` steps; NaN where it has none."""
     offset_s = (starts_at - series.starts_at).total_seconds() + step_s * np.arange(count)
     index = np.floor(offset_s / series.step_s).astype(np.int64)
     known = (index >= 0) & (index < len(series.values))

@@ -1,7 +1,7 @@
-"""The forecasts of a cycle, recorded many at a time: one round trip to see what stands, one save for all of them.
+"""Issuing the forecasts of a cycle in batches: one round trip to load the recorded ones, one save for all.
 
-Each is decided on its own, from the command IssueForecast, so that a refusal is exact: of two schedulers that
-issue the same cycle one is first, and the other is told what stands.
+Each forecast is decided separately, from its command IssueForecast, so refusals are exact. If two schedulers
+issue the same cycle, one is first, and the other gets the recorded forecasts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,16 +18,16 @@ from domain.identifiers import NAMESPACE, forecast_stream_id
 
 MOST_AT_ONCE = 100
 OF_A_CYCLE = SaveBounds(MOST_AT_ONCE, 512 * 1024)
-"""Forecasts of different facilities that share a save for speed alone: 1 to 2.6 kB each, the more the larger and the
-less even the load is."""
+"""Forecasts of different facilities share a save for speed only. Each takes 1 to 2.6 kB, more for larger and
+less even loads."""
 MAX_ATTEMPTS = 12
 
 RecordedForecasts = Mapping[UUID, Forecast]
-"""Stream id -> the forecast that stands for a facility and cycle."""
+"""Stream id -> the recorded forecast of a facility and cycle."""
 
 
 class TooManyRaces(RuntimeError):
-    """A batch kept losing races; none of it was saved. The next cycle tries again."""
+    """A batch lost every race against other saves. None of it was saved. The next cycle tries again."""
 
 
 Outcome = Issue | DomainError | TooManyRaces
@@ -41,16 +41,17 @@ class ForecastIssuing:
         self._clock = clock
 
     def standing(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
-        """Those that are recorded, of these streams. Raises EventStoreUnavailable."""
+        """The recorded forecasts of these streams. Raises EventStoreUnavailable."""
         return self._store.load_many(Forecast, stream_ids)
 
     def issue(
         self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: RecordedForecasts
     ) -> list[Outcome]:
-        """What became of each; `standing` is what was known of their streams, and is looked up again after a lost race.
+        """Issue the forecasts. Returns the outcome of each; `standing` is the recorded state, and is loaded
+        again after a lost race.
 
-        At most MOST_AT_ONCE share a save; those that lost every race are told so. Raises EventStoreUnavailable, or
-        SaveTooLarge for a single forecast; batches before stay.
+        At most MOST_AT_ONCE share a save; those that lost every race have TooManyRaces as their outcome.
+        Raises EventStoreUnavailable, or SaveTooLarge for a single forecast; earlier batches stay.
         """
         found: list[Outcome] = []
         for start in range(0, len(commands), MOST_AT_ONCE):
@@ -91,7 +92,7 @@ class ForecastIssuing:
     def _in_halves(
         self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: RecordedForecasts
     ) -> list[Outcome]:
-        """`standing` as it is now recorded: a save that failed has emptied the aggregates."""
+        """Issue both halves. `standing` must be loaded again before: a failed save empties the aggregates."""
         half = len(commands) // 2
         first = self._issue_batch(commands[:half], standing)
         return [*first, *self._issue_batch(commands[half:], standing)]
@@ -108,10 +109,10 @@ class ForecastIssuing:
 
 
 def decided(command: IssueForecast, known: Forecast | None, provenance: Provenance) -> tuple[Forecast, Issue]:
-    """The forecast that stands after `command`, with what it has to record; `known` stood before.
+    """The forecast in force after `command`, with its pending events; `known` was in force before.
 
-    A better one that stands is kept: that is no conflict, which is where two of the same quality differ. Raises
-    ForecastConflict or InvalidForecast.
+    A better recorded forecast is kept. That is no conflict: a conflict is a different forecast of the same
+    quality. Raises ForecastConflict or InvalidForecast.
     """
     if known is None:
         forecast = Forecast.issue(
@@ -130,7 +131,7 @@ def decided(command: IssueForecast, known: Forecast | None, provenance: Provenan
 
 
 def is_no_better(command: IssueForecast, known: Forecast) -> bool:
-    """Whether `command` is from other inputs than what stands, and of no better quality."""
+    """Whether `command` has other inputs than the recorded forecast, and no better quality."""
     if command.inputs.input_hash == known.state.inputs.input_hash:
         return False
     return not known.is_bettered_by(command.inputs)
@@ -142,7 +143,8 @@ def _issue(forecast: Forecast, outcome: Outcomes) -> Issue:
 
 
 def cycle_context(command: IssueForecast, actor: str) -> CommandContext:
-    """A cycle is one story; its ids follow from its start, so that a repeat tells the same one."""
+    """The context of a cycle's commands. Its ids are derived from the cycle's start, so a repeat has the same
+    ids."""
     correlation = uuid5(NAMESPACE, f"forecast-cycle:{command.cycle_start.isoformat()}")
     return CommandContext(
         correlation_id=correlation,

@@ -1,4 +1,5 @@
-"""Whose models are trained in a cycle: new facilities' before it, the others' after it, once a day, spread over it."""
+"""The trained models, and the selection of models to train: new facilities before a cycle; the others once a
+day, after it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,18 +9,20 @@ from application.ports.forecast.models import ForecastModels
 
 RETRAIN_AFTER = timedelta(hours=24)
 RETRAIN_WEAK_AFTER = timedelta(hours=6)
-"""A model that is naive or without weather is tried again sooner: more history may have come."""
+"""A naive model, or one without weather, is trained again sooner: more history may have arrived."""
 TRIED_AGAIN_AFTER = timedelta(hours=1)
-"""Who could not be trained, as a rule for want of history: to read 400 days of it each cycle would show nothing new."""
+"""The pause after a failed training. The usual cause is too little history, and reading 400 days of it each
+cycle would be useless."""
 CYCLES_A_DAY = 96
 NEW_AT_ONCE = 1_000
-"""Of facilities without a model, so many are trained in a cycle; the others wait their turn."""
+"""The most facilities without a model that are trained in a cycle; the others wait for a later cycle."""
 LEAST_AT_ONCE = 4
 RECALLED_AT_ONCE = 500
 
 
 class ModelRegistry:
-    """The trained models of this process, by facility, and `kept` between processes; None: they are not."""
+    """The trained models of this process by facility. `kept` stores them between processes; None: they are
+    not stored."""
 
     def __init__(
         self,
@@ -27,7 +30,8 @@ class ModelRegistry:
         *,
         readable: Callable[[TrainedModel], bool] = lambda _: True,
     ) -> None:
-        """Of the kept ones those that the forecaster does not read, as another release's, are left alone."""
+        """`readable` returns whether the forecaster can read a stored model; one of another release is
+        ignored."""
         self._kept = kept
         self._readable = readable
         self._models: dict[str, TrainedModel] = {}
@@ -38,7 +42,7 @@ class ModelRegistry:
         return self._models.get(facility_id)
 
     def put(self, models: Mapping[str, TrainedModel]) -> None:
-        """Raises OperationsUnavailable; this process has them all the same."""
+        """Store models. Raises OperationsUnavailable; this process then uses them nevertheless."""
         self._models |= models
         for one in models:
             self._in_vain.pop(one, None)
@@ -46,11 +50,11 @@ class ModelRegistry:
             self._kept.keep(models)
 
     def record_failures(self, reasons: Mapping[str, str], at: datetime) -> None:
-        """Facility -> why it could not be trained in the cycle of `at`; it is left alone for TRIED_AGAIN_AFTER."""
+        """Facility -> why it could not be trained in the cycle of `at`; it is skipped for TRIED_AGAIN_AFTER."""
         self._in_vain |= {one: (at, why) for one, why in reasons.items()}
 
     def failure_reason(self, facility_id: str, at: datetime) -> str | None:
-        """Why it could not be trained a short while before `at`, and when that was; None: it may be tried."""
+        """Why training failed shortly before `at`, and when; None: it may be tried."""
         if (known := self._in_vain.get(facility_id)) is None:
             return None
         tried_at, why = known
@@ -59,9 +63,10 @@ class ModelRegistry:
         return f"{why} (as of {tried_at.isoformat()}, tried again within the hour)"
 
     def recall(self, facility_ids: Sequence[str], at: datetime) -> None:
-        """Take over what was kept by `at` of those that this process has no model of. Raises OperationsUnavailable.
+        """Load the stored models trained by `at`, of facilities without a model in this process. Raises
+        OperationsUnavailable.
 
-        For a cycle of the past, a model that was trained later would know what was to come.
+        In a cycle of the past, a model that was trained later would contain data from its future.
         """
         unknown = [one for one in facility_ids if one not in self._models]
         if self._kept is None:
@@ -73,9 +78,10 @@ class ModelRegistry:
             }
 
     def new(self, facility_ids: Sequence[str], at: datetime) -> list[str]:
-        """Those without a model that are trained in the cycle of `at`, before it forecasts; who was tried comes last.
+        """The facilities without a model to be trained before the forecasts of the cycle of `at`; earlier
+        failures come last.
 
-        So that facilities that cannot be trained, for want of history, keep nobody from being so.
+        So facilities that cannot be trained, for want of history, do not keep others from training.
         """
         waiting = [
             one for one in facility_ids if one not in self._models and not self.failure_reason(one, at)
@@ -86,9 +92,10 @@ class ModelRegistry:
         return chosen
 
     def due(self, facility_ids: Sequence[str], at: datetime) -> list[str]:
-        """Those to be trained again after the cycle of `at`: the oldest models, no more than a day's share.
+        """The facilities to be trained again after the cycle of `at`: the oldest models, at most a day's
+        share.
 
-        The share is half as much again as needed, so that what fell behind is caught up with.
+        The share is 1.5 times what is needed, so that a backlog is worked off.
         """
         due = [
             one
@@ -110,5 +117,5 @@ def _is_due(model: TrainedModel, at: datetime) -> bool:
 
 
 def _is_over(span: timedelta, since: datetime, at: datetime) -> bool:
-    """Also where `since` has not come: a clock was set back, and nobody waits until it is there again."""
+    """Also true where `since` is in the future: then a clock was set back."""
     return not timedelta(0) <= at - since < span

@@ -1,10 +1,12 @@
-"""The forecast of many facilities together, with intervals that say how far their errors go together; pure.
+"""The forecast of many facilities together, with intervals that include the correlation of their errors;
+pure.
 
-Errors are taken to have one correlation between any two facilities, by lead time: a common factor. With half-widths u_i
-(p90 - p50, and likewise p50 - p10) the portfolio's is sqrt((1 - r) sum u_i^2 + r (sum u_i)^2): the root of the squares
-where r is 0, the sum of the quantiles where it is 1. The medians are summed. r is measured by moments, out of the
-scores of the last weeks: (sum e_i)^2 - sum e_i^2 = r k^2 ((sum s_i)^2 - sum s_i^2), where s_i are the foreseen spreads
-and k^2 = sum e_i^2 / sum s_i^2 corrects for spreads that were too wide or too narrow.
+Errors are assumed to have the same correlation between any two facilities, by lead time: a common factor.
+With half-widths u_i (p90 - p50, and likewise p50 - p10) the portfolio's is sqrt((1 - r) sum u_i^2 + r (sum
+u_i)^2): the root of the squares for r = 0, the sum of the quantiles for r = 1. The medians are summed. r is
+estimated by moments from the scores of the last weeks: (sum e_i)^2 - sum e_i^2 = r k^2 ((sum s_i)^2 - sum
+s_i^2), where s_i are the forecast spreads and k^2 = sum e_i^2 / sum s_i^2 corrects spreads that were too wide
+or too narrow.
 """
 
 from __future__ import annotations
@@ -26,29 +28,29 @@ from domain.time_series.windows import FloatArray
 
 MEASURED_OVER = timedelta(days=28)
 LEAST_QUARTERS = 7 * 96
-"""A week of quarter-hours; of fewer, nothing is concluded."""
+"""A week of quarter-hours. With fewer, no correlation is estimated."""
 ASSUMED = 1.0
-"""The widest interval there is, while nothing is known."""
+"""The correlation without an estimate; it gives the widest interval."""
 MOST_NAMED = 100
 
 
 class NoPortfolioForecast(ValueError):
-    """No facility of the portfolio has a forecast that could be summed; the text says how many there are."""
+    """No facility of the portfolio has a forecast that could be summed. The text says how many there are."""
 
 
 class CorrelationEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """Between the errors of any two facilities, so long ahead."""
+    """The correlation between the errors of any two facilities, `lead_h` hours ahead."""
 
     lead_h: int
     correlation: float
-    """0 to 1: errors that cancel out are not relied on."""
+    """0 to 1. Negative correlations count as 0."""
     measured: bool
     """False: too few scores; 1 is assumed."""
     quarters: int
 
 
 class PortfolioForecastDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the facilities that have a forecast; `without_forecast` is not in the sums."""
+    """The forecast of the facilities that have one; those in `without_forecast` are not in the sums."""
 
     as_of: datetime
     facilities: int
@@ -56,20 +58,21 @@ class PortfolioForecastDocument(msgspec.Struct, frozen=True, kw_only=True):
     without_forecast_ids: tuple[str, ...]
     """The first 100 of them."""
     counts_as: dict[str, int]
-    """How many facilities' forecasts count as which data quality at `as_of`."""
+    """The number of facilities by the data quality of their forecast at `as_of`."""
     weather_available: int
-    """How many facilities' forecasts had weather."""
+    """The number of facilities whose forecast had weather."""
     least_sensor_coverage_pct: float
     oldest_issued_at: datetime
     models: tuple[str, ...]
     correlations: tuple[CorrelationEstimate, ...]
     step_s: int
     steps: tuple[StepDocument, ...]
-    """As far as all of them reach."""
+    """As far as all forecasts reach."""
 
 
 def measured_correlations(scores: ForecastScores, day: date) -> list[CorrelationEstimate]:
-    """Over the four weeks before `day`, what is known as it begins; an estimate for each lead time that is scored."""
+    """Estimates over the four weeks before `day`, from the data available when it begins; one for each scored
+    lead time."""
     found: dict[int, ErrorCorrelation] = {}
     if day.year >= EARLIEST_YEAR:
         first, last = day - MEASURED_OVER, day - timedelta(days=1)
@@ -137,7 +140,7 @@ def portfolio_forecast(
 
 
 def together(kw: FloatArray, correlation: FloatArray) -> FloatArray:
-    """10, 50 and 90 % quantiles of the sum, shape (3, steps), of facilities' in `kw`, shape (3, facilities, steps).
+    """10, 50 and 90 % quantiles of the sum, shape (3, steps), of those in `kw`, shape (3, facilities, steps).
 
     `correlation` (steps) is that between any two facilities' errors.
     """

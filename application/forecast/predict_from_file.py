@@ -1,4 +1,5 @@
-"""Predictions from a readings file: train on what lies before a moment, forecast from it; pure but for the port."""
+"""Predictions from a readings file: train on the data before a moment, and forecast from it; pure but for the
+port."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -22,9 +23,9 @@ from domain.time_series.windows import IntervalSeries
 
 PREDICTED = timedelta(hours=48)
 TRAINED_ON = timedelta(days=1_100)
-"""Older load counts for next to nothing, and costs time."""
+"""Older load has almost no weight, and costs time."""
 SILENT_FOR = timedelta(days=28)
-"""What a facility drew longer ago says nothing of what it draws now."""
+"""Load from longer ago says nothing about the present load."""
 
 
 class UnusableStep(ValueError):
@@ -42,13 +43,13 @@ class PredictedStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """What was predicted of one facility, step by step."""
+    """The prediction of one facility, step by step."""
 
     facility_id: str
     tz: str
     data_quality: DataQuality
     model: str
-    """Its name and version, `name@version`."""
+    """Name and version, `name@version`."""
     used_weather: bool
     notes: tuple[str, ...]
     steps: tuple[PredictedStep, ...]
@@ -63,10 +64,11 @@ def predict_loads(
     with_weather: bool,
     region: str | None = None,
 ) -> tuple[list[Prediction], dict[str, str]]:
-    """48 hours from the first step that starts at `at` or later, from the steps that ended by then.
+    """Predict 48 hours from the first step that starts at `at` or later, using the steps that ended by then.
 
-    Temperatures from `at` on stand for the weather forecast, if `with_weather`. Beside the predictions: facility ->
-    why there is none. `zones` has one for each facility; `region` (as FacilityHistory.region) is that of all.
+    With `with_weather`, the temperatures from `at` on serve as the weather forecast. Also returns facility ->
+    reason for those without a prediction. `zones` has the time zone of each facility; `region` (as
+    FacilityHistory.region) is that of all.
     """
     histories: list[tuple[FacilityReadings, FacilityHistory]] = []
     refused: dict[str, str] = {}
@@ -88,7 +90,7 @@ def predict_loads(
 def history_before(
     readings: FacilityReadings, at: datetime, tz: ZoneInfo, region: str | None = None
 ) -> FacilityHistory:
-    """What had ended by `at`. Raises UnusableStep or TooLittleHistory."""
+    """The history that had ended by `at`. Raises UnusableStep or TooLittleHistory."""
     facility_id, step_s = readings.facility_id, readings.step_s
     check_step(readings)
     load_kw = _before(readings.load_kw(), at)
@@ -151,7 +153,8 @@ def _prediction(
 def _quality(
     history: FacilityHistory, found: LoadQuantiles, at: datetime, starts_at: datetime, *, has_weather: bool
 ) -> DataQuality:
-    """As that of a recorded forecast; a step that had not ended yet makes nothing stale."""
+    """The data quality, as for a recorded forecast. A step that had not ended yet does not make the data
+    stale."""
     series = history.mean_kw
     step = timedelta(seconds=series.step_s)
     known = np.isfinite(series.values)
@@ -182,7 +185,7 @@ def _steps(found: LoadQuantiles, starts_at: datetime, step: timedelta) -> tuple[
 
 
 def _before(series: IntervalSeries, at: datetime) -> IntervalSeries:
-    """The steps that ended by `at`, of the last TRAINED_ON."""
+    """The steps that ended by `at`, within the last TRAINED_ON."""
     step = timedelta(seconds=series.step_s)
     known = min(max((at - series.starts_at) // step, 0), len(series.values))
     first = max(known - TRAINED_ON // step, 0)
@@ -190,6 +193,6 @@ def _before(series: IntervalSeries, at: datetime) -> IntervalSeries:
 
 
 def _first_step(series: IntervalSeries, at: datetime) -> datetime:
-    """The start of the first step of the series' grid at or after `at`, also beyond its end."""
+    """The start of the first step of the series' grid at or after `at`, even beyond its end."""
     step = timedelta(seconds=series.step_s)
     return series.starts_at - step * ((series.starts_at - at) // step)

@@ -1,4 +1,4 @@
-"""Scoring one hour: what was foreseen of its quarter-hours, so long ahead, beside what the meters said; pure."""
+"""Scoring of one hour: the forecasts of its quarter-hours, by lead time, against the meters; pure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from domain.time_series.windows import FloatArray
 HOUR = timedelta(hours=1)
 QUARTERS = HOUR // CYCLE
 LEADS_H = (1, 4, 12, 23)
-"""From the start of a forecast's cycle to the start of the hour that is scored; 23 is the last hour of a day."""
+"""From the start of a forecast's cycle to the start of the scored hour; 23 is the last hour of a day."""
 QUANTILES = (0.1, 0.5, 0.9)
 SPREAD_OF_80_PCT = 2 * 1.2815515655446004
-"""How many standard deviations of a normal distribution lie between its 10 and 90 % quantiles."""
+"""Standard deviations of a normal distribution between its 10 and 90 % quantiles."""
 
 
 def forecasts_to_score(facility_ids: Sequence[str], hour: datetime, lead_h: int) -> list[ForecastKey]:
-    """The forecasts that foresaw `hour` so long ahead."""
+    """The keys of the forecasts of `hour` with that lead time."""
     return [ForecastKey(facility_id, hour - HOUR * lead_h) for facility_id in facility_ids]
 
 
@@ -37,7 +37,7 @@ class Metered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class _MeteredQuarters(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Quarter-hours that are all metered; `quantiles_kw` has shape (3, quarter-hours)."""
+    """Metered quarter-hours of one facility; `quantiles_kw` has shape (3, quarter-hours)."""
 
     quantiles_kw: FloatArray
     load_kw: FloatArray
@@ -51,7 +51,8 @@ def score_hour(
     lead_h: int,
     tally: CorrelationTally,
 ) -> Iterator[ForecastScore]:
-    """One score for each facility that has a forecast and at least one metered quarter-hour; `tally` is told too."""
+    """A score for each facility that has a forecast and at least one metered quarter-hour. Errors are added
+    to `tally`."""
     first = lead_h * QUARTERS
     for row, place in enumerate(forecasts_to_score(metered.facility_ids, hour, lead_h)):
         state, load_kw = foreseen.get(place), metered.load_kw[row]
@@ -99,14 +100,14 @@ def _score(facility_id: str, lead_h: int, data_quality: str, beside: _MeteredQua
 
 
 class CorrelationTally:
-    """What all facilities' errors in the hour sum up to, quarter-hour by quarter-hour."""
+    """Sums of all facilities' errors in the hour, by quarter-hour."""
 
     def __init__(self) -> None:
-        # Sums of: error, its square, spread, its square, and how many facilities.
+        # The sums of: error, its square, spread, its square, and the number of facilities.
         self._sums: defaultdict[int, FloatArray] = defaultdict(lambda: np.zeros((5, QUARTERS)))
 
     def add(self, lead_h: int, error_kw: FloatArray, spread_kw: FloatArray) -> None:
-        """Of one facility; NaN where it was not metered."""
+        """Add one facility; NaN where it was not metered."""
         known = np.isfinite(error_kw)
         error, spread = np.where(known, error_kw, 0.0), np.where(known, spread_kw, 0.0)
         self._sums[lead_h] += np.array([error, error**2, spread, spread**2, known])

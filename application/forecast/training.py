@@ -1,4 +1,4 @@
-"""The models that a forecast cycle needs, trained from facilities' whole histories, and why some cannot be."""
+"""Training of the models that a forecast cycle needs, from facilities' whole histories."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,14 @@ from domain.forecast import NoTelemetry
 
 _log = structlog.get_logger(__name__)
 TRAINED_AT_ONCE = 64
-"""How many facilities' whole histories are in memory at a time."""
+"""The number of facilities whose whole histories are in memory at a time."""
 PAST_WEATHER = timedelta(days=56)
-"""How far back a weather source is asked for a facility whose model is trained: three weeks more than a model needs."""
+"""How far back weather is requested for a facility whose model is trained: three weeks more than a model
+needs."""
 
 
 class ForecastTraining:
-    """Trains models and puts them on the shelf; who cannot be trained is told in the report."""
+    """Trains models and puts them into the registry. Failures are recorded in the report."""
 
     def __init__(
         self,
@@ -39,18 +40,18 @@ class ForecastTraining:
         self._models = models
 
     async def train(self, sites: Sequence[ForecastSite], report: CycleReport) -> None:
-        """As of the cycle of `report`. Raises TelemetryStoreUnavailable or OperationsUnavailable."""
+        """Train as of the cycle of `report`. Raises TelemetryStoreUnavailable or OperationsUnavailable."""
         await self.train_with(await self.past_weather(sites, report.cycle_start), sites, report)
 
     async def past_weather(self, sites: Sequence[ForecastSite], at: datetime) -> dict[str, CellWeather]:
-        """What training needs, and the forecasts after it."""
+        """The weather that training needs, and the forecasts after it."""
         cells = {site.weather_cell for site in sites}
         return await self._weather.ask(cells, at - PAST_WEATHER, at + HORIZON)
 
     async def train_with(
         self, weather: Mapping[str, CellWeather], sites: Sequence[ForecastSite], report: CycleReport
     ) -> None:
-        """As `train`, the weather being known."""
+        """Like `train`, with the weather given."""
         for start in range(0, len(sites), TRAINED_AT_ONCE):
             some = sites[start : start + TRAINED_AT_ONCE]
             await asyncio.to_thread(self._train_some, some, weather, report)
@@ -81,6 +82,6 @@ class ForecastTraining:
 
 
 def why_none(error: Exception) -> str:
-    """Why there is no model, or no forecast: for the report, and in the log."""
+    """The reason why there is no model or no forecast, for the report; it is also logged."""
     _log.warning("no forecast", reason=str(error), kind=type(error).__name__)
     return f"{type(error).__name__}: {error}"

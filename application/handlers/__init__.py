@@ -1,4 +1,4 @@
-"""Every command and its handler, on one page."""
+"""The table of all commands and their handlers."""
 
 from application.command_bus.bus import Handler
 from application.commands.dispatch import (

@@ -1,4 +1,4 @@
-"""Handlers of the commands on facilities."""
+"""Handlers for commands on facilities."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -56,7 +56,7 @@ def end_maintenance(command: EndMaintenance, deciding: DecisionContext) -> Decis
 
 
 def note_restore(command: NoteRestore, deciding: DecisionContext) -> Decision:
-    """As its dispatch stands now, whatever it was when somebody asked."""
+    """Record the restore state from the dispatch as it is now, not as it was when the command was issued."""
     facility = _known(command.facility_id, deciding)
     dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
     if dispatch.state.status == "restore_failed":
@@ -67,7 +67,7 @@ def note_restore(command: NoteRestore, deciding: DecisionContext) -> Decision:
 
 
 def opt_out_facility(command: OptOutFacility, deciding: DecisionContext) -> Decision:
-    """The facility leaves what it is dispatched in, in the same transaction."""
+    """Opt out, and leave all current dispatches in the same transaction."""
     facility = _known(command.facility_id, deciding)
     concerned = facility.opt_out(deciding.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
     dispatches = _dispatches(command.facility_id, concerned, deciding)
@@ -78,7 +78,7 @@ def opt_out_facility(command: OptOutFacility, deciding: DecisionContext) -> Deci
 
 
 def opt_in_facility(command: OptInFacility, deciding: DecisionContext) -> Decision:
-    """The plans of what it is reserved for follow by themselves."""
+    """Opt in. Replanning of the affected DR events follows from the event."""
     facility = _known(command.facility_id, deciding)
     concerned = facility.opt_in(deciding.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
     reply = OptingOut(facility_id=command.facility_id, opted_out=False, dr_event_ids=concerned)
@@ -86,7 +86,7 @@ def opt_in_facility(command: OptInFacility, deciding: DecisionContext) -> Decisi
 
 
 def _dispatches(facility_id: str, dr_event_ids: Iterable[UUID], deciding: DecisionContext) -> list[Dispatch]:
-    """Those there are: a DR event may not be planned yet, or without this facility."""
+    """The existing dispatches: a DR event may not be planned yet, or without this facility."""
     found = []
     for dr_event_id in dr_event_ids:
         dr_event = deciding.find_dr_event(dr_event_id)

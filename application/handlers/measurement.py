@@ -1,4 +1,4 @@
-"""What the measure worker found of a dispatch, once, and again when readings were corrected."""
+"""Handlers for results of the measure worker: first measurement, and remeasurement after corrected readings."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Handlers of the commands on programs."""
+"""Handlers for commands on programs."""
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.program import AgreeProgram

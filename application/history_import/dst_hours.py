@@ -1,4 +1,4 @@
-"""The energy of the hours in which clocks went back, and of those a day before and after."""
+"""Energy of the hours around a clock change back, and of the same hours a day before and after."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ _HOUR = timedelta(hours=1)
 
 
 class HourBeside(NamedTuple):
-    """An hour next to a clock change, NaN where it is not whole."""
+    """An hour next to a clock change; NaN where it is incomplete."""
 
     starts_at: np.datetime64
     kwh: float
@@ -26,7 +26,7 @@ def moment64(of: datetime) -> np.datetime64:
 
 
 class HourEnergies:
-    """Sums what falls into one of those hours, and nothing else."""
+    """Sums the energy of those hours."""
 
     def __init__(self, changes: Iterable[ClockChange]) -> None:
         back = [change.at for change in changes if change.shift_s < 0]

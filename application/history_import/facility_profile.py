@@ -1,4 +1,4 @@
-"""A facility's rows of a readings file piece by piece, and what is usual about them."""
+"""A facility's rows of a readings file in pieces, and their usual values."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,18 +19,18 @@ class Piece(NamedTuple):
     """Some of a facility's rows, in order of time."""
 
     rows: ReadingsBatch
-    """The first of each moment."""
+    """The first row of each moment."""
     nth: int
-    """How many such rows came before."""
+    """The number of such rows in earlier pieces."""
     before: ReadingsBatch | None
-    """The last of them, a single row."""
+    """The last of the earlier rows, a single row."""
     again: ReadingsBatch
-    """The others of a moment."""
+    """The further rows of a moment."""
     first_kwh: FloatArray
-    """For each of `again` what the first of its moment says."""
+    """For each row of `again`, the value of the first row of its moment."""
 
     def since(self) -> NDArray[np.int64]:
-        """us from the row before each to it; 0 for the facility's first."""
+        """Microseconds from the previous row to each row; 0 for the facility's first."""
         if self.before is not None:
             return distances_us(self.rows, self.before.starts_at[0])
         since = distances_us(self.rows, None)
@@ -57,7 +57,7 @@ def pieces_of(ordered: OrderedReadings, facility_id: str) -> Iterator[Piece]:
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
-    """What is usual about a facility's rows."""
+    """The usual values of a facility's rows."""
 
     rows: int
     step_us: int
@@ -70,7 +70,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     level_kwh: float
     """The median load, without its sign."""
     distance_kwh: float
-    """The median distance of a load from its neighbours, those that are equal left out."""
+    """The median distance of a load from its neighbours, without those that are equal."""
 
 
 def survey_of(ordered: OrderedReadings, facility_id: str) -> Survey:

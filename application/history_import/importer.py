@@ -1,4 +1,4 @@
-"""A readings file into the telemetry store: history as it stands in the file, in its own steps."""
+"""Import of a readings file into the telemetry store, in the file's own steps."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,25 +15,25 @@ from application.ports.telemetry.store import ImportedIntervals, TelemetryStore
 ROWS_AT_ONCE = 50_000
 
 OnProgress = Callable[[int, int], None]
-"""(rows stored so far, rows in all)"""
+"""(rows stored so far, rows in total)"""
 
 
 class ImportedFacility(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file holds of one facility."""
+    """The content of the file for one facility."""
 
     facility_id: str
     step_s: int
     rows: int
     missing: int
-    """Steps without a load between the first and the last row: not in the file, or empty there."""
+    """Steps without a load between the first and the last row: missing in the file, or empty there."""
     gaps: int
-    """Into how many stretches the missing ones fall."""
+    """The number of gaps that the missing steps form."""
     starts_at: datetime
     ends_at: datetime
 
 
 class HistoryReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import found and did; `unchanged` rows were stored before as they are in the file."""
+    """The result of an import. `unchanged` rows were stored before with the same values."""
 
     rows: int
     added: int
@@ -43,7 +43,7 @@ class HistoryReport(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     """Nothing was stored; `added`, `changed` and `unchanged` are then 0."""
     inspected: tuple[InspectedFacility, ...] = ()
-    """What is odd about the file."""
+    """Findings of the inspection of the file."""
 
 
 _Piece = tuple[ImportedFacility, ReadingsBatch]
@@ -52,7 +52,7 @@ _Piece = tuple[ImportedFacility, ReadingsBatch]
 def rehearse_import(
     ordered: OrderedReadings, *, facility_ids: Collection[str] | None = None
 ) -> HistoryReport:
-    """What an import would find, without a store. Raises a ReadingsFileError, as the import would."""
+    """The report of an import without storing anything. Raises a ReadingsFileError like the import."""
     found = tuple(_found(ordered, *one) for one in steps_of(ordered, facility_ids).items())
     rows = sum(one.rows for one in found)
     return HistoryReport(rows=rows, added=0, changed=0, unchanged=0, facilities=found, dry_run=True)
@@ -65,11 +65,11 @@ def import_history(
     facility_ids: Collection[str] | None = None,
     on_progress: OnProgress = lambda _done, _all: None,
 ) -> HistoryReport:
-    """Store the rows of a file, which is judged as a whole before. The same file again changes nothing.
+    """Store the rows of a file after checking it as a whole. Importing the same file again changes nothing.
 
-    Raises a ReadingsFileError before anything is stored (FileChanged too: what is stored is what was judged),
-    ReadingsRefused, or TelemetryStoreUnavailable: then what was stored so far stays, as it does when this process is
-    killed. The import can be repeated, and counts as unchanged what it finds stored.
+    Raises a ReadingsFileError before anything is stored (including FileChanged: only checked rows are
+    stored), ReadingsRefused, or TelemetryStoreUnavailable. In the latter cases, and when this process is
+    killed, the stored rows stay. The import can be repeated, and counts stored rows as unchanged.
     """
     rehearsed = rehearse_import(ordered, facility_ids=facility_ids)
     ordered.refuse_if_changed()
@@ -83,7 +83,7 @@ def import_history(
 
 
 def _parts(ordered: OrderedReadings, facilities: Sequence[ImportedFacility]) -> Iterator[ImportedIntervals]:
-    """Pieces of facilities, at least ROWS_AT_ONCE rows together but for the last."""
+    """Parts of facilities, with at least ROWS_AT_ONCE rows each except for the last."""
     pieces: list[_Piece] = []
     size = 0
     for facility in facilities:
@@ -112,7 +112,7 @@ def _intervals(pieces: Sequence[_Piece]) -> ImportedIntervals:
 
 
 def _found(ordered: OrderedReadings, facility_id: str, step_s: int) -> ImportedFacility:
-    """Its rows stand on its steps, once each."""
+    """The content for one facility, whose rows are on regular steps without duplicates."""
     step = np.timedelta64(step_s, "s")
     first: np.datetime64 | None = None
     rows = known = gaps = steps = 0

@@ -1,8 +1,8 @@
-"""What is odd about a readings file, before anything of it is stored: gaps, duplicates, values that no load has.
+"""Inspection of a readings file before the import: gaps, duplicates, and implausible values.
 
-Nothing here refuses a file; history_steps does that, for what cannot be stored. A spike, a flat line or a doubled hour
-is for a person to judge. A facility's rows are gone through twice, piece by piece: for what is usual in them, and for
-what is not. How they are cut into pieces makes no difference.
+The inspection refuses nothing; interval_grid refuses what cannot be stored. A spike, a flat line or a doubled
+hour is for a person to judge. A facility's rows are read twice, in pieces: first for their usual values, then
+for deviations. The result does not depend on how the rows are cut into pieces.
 """
 
 from collections import Counter
@@ -22,15 +22,17 @@ from application.ports.history_import import ClockChange, OrderedReadings, Readi
 from domain.time_series.windows import FloatArray
 
 MOST_NAMED = 20
-"""Of each kind and facility; the counts are of all."""
+"""The most findings listed of each kind and facility; the counts include all."""
 SPIKE_DEVIATIONS = 12.0
-"""So many times the usual distance from the median of its neighbours, and over half of what is usual at all."""
+"""A spike is so many usual distances away from the median of its neighbours, and more than half the usual
+level."""
 FLAT_FOR = timedelta(hours=6)
 ZERO_FOR = timedelta(hours=24)
 DOUBLED_FROM, DOUBLED_TO = 1.7, 2.3
-"""An hour on which clocks went back has so many times the energy of the one a day before and after: two in one."""
+"""An hour of a clock change back holds two hours in one if its energy is so many times that of the hours a
+day before and after."""
 _SAME_DAY_US = 15 * 3_600_000_000
-"""A local time that was taken for UTC is off by less."""
+"""A local time read as UTC is off by less than this."""
 _HOUR_US = 3_600_000_000
 _US = 1_000_000
 
@@ -40,38 +42,39 @@ Kind = Literal[
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something odd, from the first row it is about to the end of the last."""
+    """An anomaly, from the start of its first row to the end of its last."""
 
     kind: Kind
     starts_at: datetime
     ends_at: datetime
     rows: int
     line: int | None
-    """Where it stands in the file; None: it is not there."""
+    """The line in the file; None: the rows are missing there."""
     detail: str
 
 
 class InspectedFacility(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file holds of one facility."""
+    """The inspection of one facility."""
 
     facility_id: str
     rows: int
     step_s: int
-    """The commonest distance of its rows; 0 for a single one."""
+    """The most frequent distance between rows; 0 for a single row."""
     starts_at: datetime
     ends_at: datetime
     empty: int
     """Rows without a load."""
     counts: dict[str, int]
-    """Findings by kind; a kind of which there are none is left out."""
+    """Findings by kind; kinds without findings are left out."""
     qualities: dict[str, int]
-    """Rows by what the file says of their quality; empty where it says nothing."""
+    """Rows by the quality that the file states; empty where it states none."""
     findings: tuple[Finding, ...]
-    """The first of each kind."""
+    """The first findings of each kind."""
 
 
 def inspect_readings(file: ReadingsFile, ordered: OrderedReadings) -> tuple[InspectedFacility, ...]:
-    """By facility; `ordered` is what was read of `file`. Raises a ReadingsFileError for what cannot be read at all."""
+    """The inspection by facility; `ordered` was read from `file`. Raises a ReadingsFileError for an
+    unreadable file."""
     surveys = {facility_id: survey_of(ordered, facility_id) for facility_id in ordered.facility_ids}
     if not surveys:
         return ()
@@ -114,7 +117,7 @@ def _moment(of: np.datetime64) -> datetime:
 
 
 class _Looking:
-    """At one facility's rows, piece by piece, and what was found of them."""
+    """The inspection of one facility's rows, piece by piece, with its findings."""
 
     def __init__(self, survey: Survey, changes: Sequence[ClockChange], *, never_below_0: bool) -> None:
         self._survey, self._step_us = survey, survey.step_us
@@ -123,7 +126,7 @@ class _Looking:
         self._hours = HourEnergies(changes)
         self._surroundings = Surroundings()
         self._negative, self._spikes = Stretches(1), Stretches(1)
-        # A run of n equal steps has n - 1 that equal the one before.
+        # A run of n equal steps has n - 1 rows that equal the row before.
         self._flat, self._zero = (Stretches(self._steps_in(lasting) - 1) for lasting in (FLAT_FOR, ZERO_FOR))
         self.counts: Counter[Kind] = Counter()
         self.named: list[Finding] = []
@@ -132,7 +135,7 @@ class _Looking:
         return max(3, lasting // timedelta(microseconds=self._step_us or 1))
 
     def at(self, piece: Piece) -> None:
-        """The next one."""
+        """Inspect the next piece."""
         self._duplicates(piece)
         if self._step_us:
             self._gaps(piece)
@@ -143,7 +146,7 @@ class _Looking:
         self._far(*self._surroundings.add(piece.known(~np.isnan(piece.rows.load_kwh))))
 
     def rest(self) -> None:
-        """What was still open when the last piece ended."""
+        """Conclude the findings that were open when the last piece ended."""
         if (left := self._surroundings.rest()) is not None:
             self._far(*left)
         self._say_negative(self._negative.rest())
@@ -153,7 +156,7 @@ class _Looking:
         self._doubled_hours()
 
     def _room(self, kind: Kind, more: int = 1) -> int:
-        """Counts them; how many of them there is room to name."""
+        """Count findings. Returns how many of them may be listed."""
         room = max(0, MOST_NAMED - self.counts[kind])
         self.counts[kind] += more
         return min(room, more)
@@ -175,12 +178,13 @@ class _Looking:
         )
 
     def _to_name(self, kind: Kind, found: NDArray[np.bool_]) -> list[int]:
-        """Counts all; where those that are to be named stand."""
+        """Count all findings. Returns the indices of those to be listed."""
         indices: list[int] = np.flatnonzero(found).tolist()
         return indices[: self._room(kind, len(indices))]
 
     def _duplicates(self, piece: Piece) -> None:
-        """A moment that stands there twice; twice in the hour that clocks show twice: local times without offset."""
+        """Find duplicate moments. Duplicates in the repeated hour of a clock change suggest local times
+        without offset."""
         again = piece.again
         twice = np.zeros(len(again.lines), dtype=np.bool_)
         for at, shift_us in self._changes:
@@ -216,7 +220,7 @@ class _Looking:
                 self._name(kind, began_at[n], us, f"{steps} steps are not there{hint}", rows=steps)
 
     def _unchanged(self, piece: Piece) -> None:
-        """Values that equal the one a step before; such a stretch begins with that one."""
+        """Find runs of equal values. A run begins with the first of the equal values."""
         if not len(piece.rows.lines):
             return
         before = piece.rows.rows(np.array([0])) if piece.before is None else piece.before
@@ -248,7 +252,7 @@ class _Looking:
         self._say("spike", stretches, lambda one: f"{one.farthest_kwh:g} kWh")
 
     def _far(self, rows: Known, distances_kwh: FloatArray) -> None:
-        """Single values far from those around them."""
+        """Find single values far from their neighbours."""
         usual = self._survey
         if usual.known >= 4 * NEIGHBOURS:
             far = (distances_kwh > SPIKE_DEVIATIONS * usual.distance_kwh) & (distances_kwh > 0)
@@ -256,7 +260,7 @@ class _Looking:
             self._say_spikes(self._spikes.add(rows.rows(far)))
 
     def _doubled_hours(self) -> None:
-        """The hour before and the hour after clocks went back, summed into one, and the other one empty."""
+        """Find two hours around a clock change back that were summed into one, with the other one empty."""
         for hour in self._hours.found(self._step_us):
             usual = hour.usual_kwh
             if (

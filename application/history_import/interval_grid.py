@@ -1,4 +1,5 @@
-"""The steps of a readings file: every facility's rows stand once each on a grid of whole seconds, or it is refused."""
+"""The time grid of a readings file: every facility's rows must be on regular steps of whole seconds, without
+duplicates."""
 
 from collections.abc import Collection, Iterator, Mapping
 
@@ -14,15 +15,15 @@ from application.ports.history_import import (
 )
 
 MAXIMUM_STEPS = 5_000_000
-"""More steps than this from the first to the last row (57 years of 6 minutes) come of a mistyped year."""
+"""More steps than this between the first and the last row (57 years of 6 minutes) indicate a mistyped year."""
 _US = 1_000_000
 
 
 class Commonest:
-    """Which whole number is the commonest of many.
+    """The most frequent of many whole numbers.
 
-    Those that come after `MOST` different ones are not counted: a facility on regular steps has at most 3,162 different
-    distances, since gaps that all differ add up to MAXIMUM_STEPS by then.
+    Values that first occur after `MOST` different ones are not counted. A facility on regular steps has at
+    most 3,162 different distances, since gaps that all differ then add up to MAXIMUM_STEPS.
     """
 
     MOST = 10_000
@@ -38,12 +39,12 @@ class Commonest:
                 self._times[value] = self._times.get(value, 0) + int(times[n])
 
     def value(self) -> int | None:
-        """The least of the commonest; None where there are none."""
+        """The least of the most frequent values; None where there are none."""
         return min(self._times, key=lambda value: (-self._times[value], value), default=None)
 
 
 def distances_us(batch: ReadingsBatch, before: np.datetime64 | None) -> NDArray[np.int64]:
-    """From each row to the one before it; `before` is when the last one of the previous batch starts."""
+    """The distance of each row from the one before; `before` is the start of the previous batch's last row."""
     starts_at = batch.starts_at
     if before is not None:
         starts_at = np.concatenate([[before], starts_at])
@@ -54,8 +55,9 @@ def distances_us(batch: ReadingsBatch, before: np.datetime64 | None) -> NDArray[
 def steps_of(ordered: OrderedReadings, wanted: Collection[str] | None) -> Mapping[str, int]:
     """The step of each facility, in seconds, by id in order.
 
-    The commonest distance between rows, which every row must then stand on (gaps are whole steps); where rows say how
-    long they are, that. Raises DuplicateReading, IrregularStep, or FacilityNotInFile (also where there is no row).
+    The step is the stated length of the rows, if the file has one, else the most frequent distance between
+    rows. Every row must be on that grid (gaps are whole steps). Raises DuplicateReading, IrregularStep, or
+    FacilityNotInFile (also for a file without rows).
     """
     for facility_id in wanted or ():
         if facility_id not in ordered.facility_ids:
@@ -67,7 +69,7 @@ def steps_of(ordered: OrderedReadings, wanted: Collection[str] | None) -> Mappin
 
 
 class _Steps:
-    """Of one facility. Each check goes through its rows once."""
+    """The step of one facility. Each check reads its rows once."""
 
     def __init__(self, ordered: OrderedReadings, facility_id: str) -> None:
         self._ordered, self._facility_id = ordered, facility_id
@@ -80,7 +82,7 @@ class _Steps:
         return step_us // _US
 
     def _batches(self) -> Iterator[tuple[ReadingsBatch, np.datetime64 | None, int]]:
-        """With the start and the line of the row before."""
+        """Each batch, with the start and the line of the row before it."""
         before, line = None, 0
         for batch in self._ordered.rows_of(self._facility_id):
             yield batch, before, line

@@ -1,4 +1,4 @@
-"""Rows that follow one another and have something in common, found in one pass over rows that come in pieces."""
+"""Runs of consecutive rows with a common property, found in one pass over pieces."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from application.history_import.spike_detection import Known
 
 
 class Stretch(msgspec.Struct, kw_only=True):
-    """Rows of which each follows the one before."""
+    """A run of consecutive rows."""
 
     starts_at: np.datetime64
     line: int
@@ -21,7 +21,7 @@ class Stretch(msgspec.Struct, kw_only=True):
     first_kwh: float
     least_kwh: float
     farthest_kwh: float
-    """From 0; the first of them."""
+    """The value farthest from 0; the first of several."""
 
     def follows(self, other: "Stretch | None") -> bool:
         return other is not None and self.last_nth - self.rows == other.last_nth
@@ -34,14 +34,14 @@ class Stretch(msgspec.Struct, kw_only=True):
 
 
 class Stretches:
-    """Finds those of at least `least` rows; the last one stays open until another begins, or the end."""
+    """Finds runs of at least `least` rows. The last run stays open until another begins, or the end."""
 
     def __init__(self, least: int) -> None:
         self._least = least
         self._open: Stretch | None = None
 
     def add(self, marked: Known) -> Iterator[Stretch]:
-        """Rows that have it in common; those between, if any, have not."""
+        """Add rows that have the property. A jump in their numbers means that rows in between do not."""
         breaks = np.flatnonzero(np.diff(marked.nth) != 1) + 1
         firsts = np.concatenate([[0], breaks])
         ends = np.concatenate([breaks, [len(marked.nth)]])
@@ -54,13 +54,13 @@ class Stretches:
             self._open = found
 
     def _that_matter(self, firsts: NDArray[np.int64], ends: NDArray[np.int64]) -> list[tuple[int, int]]:
-        """The long ones, and the outermost, which may go on in another piece."""
+        """The long runs, and the outermost ones, which may continue in another piece."""
         chosen = ends - firsts >= self._least
         chosen[[0, -1]] = ends[-1] > 0
         return list(zip(firsts[chosen].tolist(), ends[chosen].tolist(), strict=True))
 
     def rest(self) -> Iterator[Stretch]:
-        """The open one."""
+        """The open run, at the end."""
         if self._open is not None and self._open.rows >= self._least:
             yield self._open
         self._open = None

@@ -1,4 +1,5 @@
-"""Values far from those around them, found in one pass over rows that do not fit into memory."""
+"""Detection of spikes: values far from their neighbours, found in one pass over rows that do not fit into
+memory."""
 
 from typing import NamedTuple, Self
 
@@ -10,15 +11,16 @@ from application.ports.history_import import LineArray, TimeArray
 from domain.time_series.windows import FloatArray
 
 NEIGHBOURS = 5
-"""The value itself and two on either side; at both ends the outermost stands for those that are not there."""
+"""The value itself and two on either side. At both ends the outermost value stands in for missing
+neighbours."""
 _HALF = NEIGHBOURS // 2
 
 
 class Known(NamedTuple):
-    """Rows that have a load, in order of time; every array has shape (n,)."""
+    """Rows with a load, in order of time; every array has shape (n,)."""
 
     nth: NDArray[np.int64]
-    """Which of the facility's rows, the first of each moment counted."""
+    """The number of each row among the facility's rows, counting the first of each moment."""
     starts_at: TimeArray
     lines: LineArray
     load_kwh: FloatArray
@@ -32,15 +34,16 @@ class Known(NamedTuple):
 
 
 class Surroundings:
-    """How far each value is from the median of its neighbours. The last ones wait for those that follow."""
+    """The distance of each value from the median of its neighbours. The last rows wait for the following
+    ones."""
 
     def __init__(self) -> None:
         self._waiting: Known | None = None
         self._left: FloatArray = np.empty(0)
-        """The values before those that wait."""
+        """The values before the waiting rows."""
 
     def add(self, known: Known) -> tuple[Known, FloatArray]:
-        """The rows that have all their neighbours now, and their distances in kWh."""
+        """The rows whose neighbours are now complete, and their distances in kWh."""
         if self._waiting is not None:
             known = self._waiting.and_then(known)
         elif len(known.nth):
@@ -50,7 +53,7 @@ class Surroundings:
         return self._judged(known, known.load_kwh)
 
     def rest(self) -> tuple[Known, FloatArray] | None:
-        """Those that still wait, at the end."""
+        """The rows that still wait, at the end."""
         if (waiting := self._waiting) is None:
             return None
         return self._judged(waiting, np.concatenate([waiting.load_kwh, np.full(_HALF, waiting.load_kwh[-1])]))
@@ -67,11 +70,12 @@ class Surroundings:
 
 
 class Median:
-    """Of values that are not below 0: exact of up to `EXACT`, within 0.4 % of more, whatever pieces they come in."""
+    """The median of non-negative values: exact for up to `EXACT`, within 0.4 % for more, however they are cut
+    into pieces."""
 
     EXACT = 250_000
     _BITS = 44
-    """Of a double's 64; what is left are its exponent and the first 8 bits of its fraction."""
+    """Of a double's 64 bits. The rest are its exponent and the first 8 bits of its fraction."""
 
     def __init__(self) -> None:
         self._parts: list[FloatArray] = []
@@ -88,7 +92,7 @@ class Median:
             self._parts = []
 
     def value(self) -> float:
-        """0 of none."""
+        """0 without values."""
         if not self._size:
             return 0.0
         if self._size <= self.EXACT:

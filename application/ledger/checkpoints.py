@@ -1,4 +1,4 @@
-"""Signed checkpoints: how one is written, read, and judged; and the chain of them in the archive."""
+"""Signed checkpoints: writing, reading and checking them, and their chain in the archive."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ TILES = "ledger/tiles"
 
 
 class CheckpointRefused(ValueError):
-    """It is no checkpoint, or not signed by that key."""
+    """It is not a checkpoint, or is not signed by that key."""
 
 
 class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A checkpoint as it is archived: one JSON document, in one way of writing it only."""
+    """A checkpoint as it is archived: one JSON document in a canonical form."""
 
     checkpoint: Checkpoint
     signature: str
     """Ed25519 over `checkpoint.signed_bytes()`, hexadecimal."""
     public_key: str
-    """Of the signer; whether that is the right one is for the reader to know."""
+    """The signer's key. The reader must know whether it is the right one."""
 
     def written(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
@@ -41,7 +41,7 @@ def checkpoint_name(number: int) -> str:
 
 
 def tile_name(log: str, first: int, entries: bytes) -> str:
-    """Named after its content too: a file left over from before a crash is never in the way."""
+    """The name includes a hash of the content, so a file left over from a crash never blocks another."""
     return f"{TILES}/{log}/{first:012d}-{sha256(entries).hexdigest()[:16]}.bin"
 
 
@@ -54,7 +54,7 @@ def sign(checkpoint: Checkpoint, signer: CheckpointSigner) -> SignedCheckpoint:
 
 
 def check_signature(signed: SignedCheckpoint, public_key: bytes) -> None:
-    """Raises CheckpointRefused unless that key signed it, and each root is that of its peaks."""
+    """Raises CheckpointRefused unless that key signed it and each root matches its peaks."""
     if signed.public_key != public_key.hex():
         raise CheckpointRefused(f"it names another key, {signed.public_key}")
     try:
@@ -73,7 +73,7 @@ def check_signature(signed: SignedCheckpoint, public_key: bytes) -> None:
 
 
 def read_checkpoint(written: bytes, public_key: bytes, *, number: int) -> SignedCheckpoint:
-    """Raises CheckpointRefused unless it is the whole truth: its form, its number, its signature."""
+    """Raises CheckpointRefused unless its form, number and signature are valid."""
     try:
         signed = json_decoder(SignedCheckpoint).decode(written)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -87,30 +87,30 @@ def read_checkpoint(written: bytes, public_key: bytes, *, number: int) -> Signed
 
 
 class ChainFinding(msgspec.Struct, frozen=True):
-    """What is wrong with a checkpoint."""
+    """A problem with a checkpoint."""
 
     number: int
     detail: str
 
 
 class Chain(msgspec.Struct, frozen=True):
-    """Every checkpoint that holds, in order, and what is wrong with others."""
+    """Every valid checkpoint in order, and the problems of others."""
 
     checkpoints: tuple[SignedCheckpoint, ...]
     findings: tuple[ChainFinding, ...]
 
 
 def archived_numbers(archive: Archive) -> list[int]:
-    """Of files that are named as checkpoints are; others are not looked at."""
+    """The numbers of files with a checkpoint's name; other files are ignored."""
     stems = (name.rpartition("/")[2].removesuffix(".json") for name in archive.listed(CHECKPOINTS))
     return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit())
 
 
 def read_chain(archive: Archive, store: LedgerStore, public_key: bytes) -> Chain:
-    """All checkpoints; the database's copy stands in for one that the archive has lost.
+    """All checkpoints. The database's copy replaces one that is missing in the archive.
 
-    The newest may be in the archive alone: a sealer puts it there first, and may be about to keep it in the database,
-    or have died before; the next one does it then.
+    The newest may be in the archive only: a sealer archives it first, and may be about to store it in the
+    database, or have died before. The next sealer then stores it.
     """
     newest = max([store.last_checkpoint_number(), *archived_numbers(archive)[-1:]])
     good: list[SignedCheckpoint] = []
@@ -159,7 +159,7 @@ def _read_from(
 
 
 def _wrong_link(before: Checkpoint | None, this: Checkpoint) -> str | None:
-    """Why `this` cannot follow the last one that holds; None where it can."""
+    """Why `this` cannot follow the last valid checkpoint; None where it can."""
     if before is None:
         if this.number == 1 and this.previous != NOTHING_BEFORE:
             return "it is the first and names one before it"

@@ -1,6 +1,6 @@
-"""A proof that certain domain events stand in a log as they did when it was sealed: made here, checked anywhere.
+"""Inclusion proofs: a document that proves that domain events are in a log as they were when it was sealed.
 
-Checking needs the document and, to know whose word it is, the public key; no database and no archive.
+To check a proof one needs the document and the trusted public key, but no database and no archive.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from domain.ledger.merkle import HashTree, ProofRefused, verify_inclusion
 
 
 class NotProvable(Exception):
-    """No proof can be made; the text says why, and what to do."""
+    """No proof can be made. The text says why, and what to do."""
 
 
 class NothingSealed(NotProvable):
@@ -35,23 +35,23 @@ class NothingSealed(NotProvable):
 
 
 class ProofBroken(ValueError):
-    """The document does not prove what it says; the text names the first thing that is wrong."""
+    """The document does not prove its claim. The text names the first error."""
 
 
 class ProvenRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A domain event as stored, and its place in the tree."""
+    """A domain event as stored, and its inclusion path in the tree."""
 
     position: int
     originator_id: UUID
     originator_version: int
     topic: str
     state: str
-    """Its JSON document, as it is stored; one that is no UTF-8 in base64, after `base64:`."""
+    """Its JSON document as stored; one that is not UTF-8 in base64, after `base64:`."""
     leaf_index: int
     path: tuple[str, ...]
 
     def row(self) -> LogRow:
-        """Raises ValueError for a state that is none."""
+        """Raises ValueError for an invalid state."""
         state = self.state.encode()
         if self.state.startswith(_BASE64):
             state = base64.b64decode(self.state[len(_BASE64) :], validate=True)
@@ -67,7 +67,7 @@ class ProvenRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ProofDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `gridproof audit prove` writes, in one way of writing it only."""
+    """The document of `gridproof audit prove`, in a canonical form."""
 
     format: Literal["gridproof-audit-proof.v1"] = "gridproof-audit-proof.v1"
     dr_event_id: UUID
@@ -80,7 +80,7 @@ class ProofDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Proven(msgspec.Struct, frozen=True, kw_only=True):
-    """What a document that holds has shown."""
+    """The result of a valid proof."""
 
     dr_event_id: UUID
     domain_events: int
@@ -88,7 +88,7 @@ class Proven(msgspec.Struct, frozen=True, kw_only=True):
     sealed_at: datetime
     public_key: str
     key_was_given: bool
-    """Otherwise the key is the document's own: compare it with the one that the operator has published."""
+    """Otherwise the key is from the document: compare it with the one that the operator has published."""
 
 
 _BASE64 = "base64:"
@@ -100,7 +100,7 @@ def prove(
     dr_event_id: UUID,
     positions: Sequence[int],
 ) -> ProofDocument:
-    """Of the domain events at `positions`, those under the newest checkpoint. Raises NotProvable."""
+    """A proof of those domain events at `positions` that the newest checkpoint covers. Raises NotProvable."""
     signed = latest_checkpoint(store, public_key)
     head = signed.checkpoint.head_of(DEMAND_RESPONSE)
     sealed = [position for position in positions if position <= head.last_position]
@@ -128,7 +128,7 @@ def prove(
 
 
 def latest_checkpoint(store: LedgerStore, public_key: bytes | Callable[[], bytes]) -> SignedCheckpoint:
-    """Raises NotProvable; NothingSealed before a key that is asked for."""
+    """The newest checkpoint. Raises NotProvable; NothingSealed before `public_key` is called."""
     number = store.last_checkpoint_number()
     written = store.checkpoint(number)
     if written is None:
@@ -163,7 +163,7 @@ def _as_text(state: bytes) -> str:
 
 
 def check_proof(written: bytes, public_key: bytes | None = None) -> Proven:
-    """Check a document as it was written, byte for byte. Raises ProofBroken."""
+    """Check a document byte for byte. Raises ProofBroken."""
     try:
         document = json_decoder(ProofDocument).decode(written)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -202,7 +202,7 @@ def check_document(document: ProofDocument, public_key: bytes | None = None) -> 
 
 
 def _check_whole(dr_event_id: UUID, rows: Iterable[ProvenRow]) -> None:
-    """The DR event's own stream is there from its first version on, without a gap; positions rise."""
+    """Check that the DR event's own stream is complete from its first version, and that positions rise."""
     versions: defaultdict[UUID, list[int]] = defaultdict(list)
     last: int | None = None
     for row in rows:

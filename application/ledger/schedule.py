@@ -1,19 +1,19 @@
-"""When the ledger follows its logs, and when it seals: within so many seconds of what is recorded."""
+"""The schedule of the ledger: when to follow the logs and when to seal, within the configured interval."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 EARLY_SHARE = 0.1
-"""A checkpoint is begun so much before it must be there: following, signing and the archive take their time."""
+"""The share of the interval by which a checkpoint begins early, for following, signing and archiving."""
 
 
 class LedgerKeeper:
-    """One step after the other, without waiting itself.
+    """Decides the next step, and never waits itself.
 
-    `follow` appends the next domain events to the ledger's tables and says how many; `seal` makes a checkpoint and
-    says whether that is done with for now (a checkpoint that the archive did not take is tried again at once).
-    `elapsed` is monotonic, in seconds on the wall.
+    `follow` appends the next domain events to the ledger's tables and returns their number. `seal` makes a
+    checkpoint and returns whether it is done (if the archive did not accept it, it is retried at once).
+    `elapsed` is monotonic wall time in seconds.
     """
 
     def __init__(self, seal_every_s: float, elapsed: Callable[[], float]) -> None:
@@ -23,11 +23,12 @@ class LedgerKeeper:
 
     @property
     def since_sealed_s(self) -> float:
-        """Since the last checkpoint was begun, or found to be of no use."""
+        """Seconds since the last checkpoint was begun, or found to be unnecessary."""
         return self._elapsed() - self._begun_at
 
     def step(self, follow: Callable[[], int], seal: Callable[[], bool]) -> float:
-        """Seconds that may pass until the next step where nothing new is recorded; 0.0 for none."""
+        """Do the next step. Returns the seconds until the following one if nothing is recorded; 0.0 for at
+        once."""
         appended = follow()
         due_s = self._every_s - self.since_sealed_s
         if due_s <= 0:
@@ -36,7 +37,7 @@ class LedgerKeeper:
         return 0.0 if appended else due_s
 
     def seal(self, seal: Callable[[], bool]) -> None:
-        """Now, whenever it is due."""
+        """Seal now, even before it is due."""
         begun_at = self._elapsed()
         if seal():
             self._begun_at = begun_at

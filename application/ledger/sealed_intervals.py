@@ -1,4 +1,5 @@
-"""What one log had when it was sealed, interval by interval, from the archive, or proven by what is left."""
+"""The sealed entries of one log by interval: read from the archive, or recovered from the database by their
+root."""
 
 from __future__ import annotations
 
@@ -17,18 +18,18 @@ Damage = tuple[Literal["tile", "interval"], str]
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """What one checkpoint added to a log."""
+    """The entries that one checkpoint added to a log."""
 
     number: int
-    """Of the checkpoint."""
+    """The number of the checkpoint."""
     before: LogHead
     head: LogHead
     tiles: tuple[TileRef, ...] | None
-    """None where the checkpoint that names them is gone."""
+    """None where the checkpoint that names them is missing."""
 
     @property
     def first(self) -> int:
-        """The place in the tree of its first leaf."""
+        """The index of its first leaf in the tree."""
         return self.before.size
 
     @property
@@ -41,12 +42,12 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def first_position(self) -> int:
-        """Where it can begin."""
+        """The first possible position."""
         return self.before.last_position + 1
 
 
 def intervals_of(chain: Chain, log: str) -> list[Interval]:
-    """Those in which something was added, in order."""
+    """The intervals with entries, in order."""
     return list(_intervals(chain, log))
 
 
@@ -68,7 +69,7 @@ class SealedEntries:
         self._store, self._archive, self._log = store, archive, log
 
     def of(self, interval: Interval) -> tuple[bytes | None, list[Damage]]:
-        """The interval's entries as they were sealed, and what is damaged; None where they are lost."""
+        """The interval's entries as sealed, and the damage found; None where the entries are lost."""
         damage: list[Damage] = []
         entries = self._of_tiles(interval, damage)
         if entries is not None and _leads_to(interval, entries):
@@ -111,7 +112,7 @@ class SealedEntries:
         return b"".join(parts)
 
     def _what_is_left(self, interval: Interval) -> Iterator[tuple[bytes, str]]:
-        """The database's own accounts, believed only where they lead to the signed root."""
+        """The copies in the database, used only where they match the signed root."""
         yield self._store.entries(self._log, interval.first, interval.count), "the ledger's table"
         found = self._store.entries_of_log(
             self._log, after=interval.after, up_to=interval.head.last_position, limit=interval.count + 1

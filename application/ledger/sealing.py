@@ -1,4 +1,4 @@
-"""Sealing: what the ledger's table has, put into the archive under a signed checkpoint."""
+"""Sealing: archive the entries of the ledger's table under a signed checkpoint."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ from domain.ledger.entries import (
 )
 
 TILE_FILE_ENTRIES = 65_536
-"""An archived tile file has at most so many entries: 2.6 MB."""
+"""The most entries of an archived tile file: 2.6 MB."""
 
 
 FOLLOW_ENTRIES = 5_000
 
 
 def follow(store: LedgerStore, log: str, limit: int = FOLLOW_ENTRIES) -> int:
-    """Append the next domain events of the log to the ledger's table; how many. Raises LedgerMoved."""
+    """Append the next domain events of the log to the ledger's table. Returns their number. Raises
+    LedgerMoved."""
     appended = store.appended(log)
     after = appended.position if appended.size else BEFORE_ALL
     entries = store.entries_of_log(log, after=after, up_to=LAST_OF_ALL, limit=limit)
@@ -50,11 +51,11 @@ def follow(store: LedgerStore, log: str, limit: int = FOLLOW_ENTRIES) -> int:
 
 
 class LedgerContradicted(Exception):
-    """Database and archive contradict each other: nothing is signed until a person has looked."""
+    """Database and archive contradict each other. Nothing is signed until a person has examined it."""
 
 
 class Sealer:
-    """Makes checkpoints. Each extends the frontier of the last one in the archive, not what the database says."""
+    """Makes checkpoints. Each extends the frontier of the last one in the archive, not of the database."""
 
     def __init__(self, store: LedgerStore, archive: Archive, signer: CheckpointSigner, clock: Clock) -> None:
         self._store = store
@@ -63,9 +64,9 @@ class Sealer:
         self._clock = clock
 
     def seal(self) -> SignedCheckpoint | None:
-        """A checkpoint over all that was appended since the last; None if nothing was.
+        """A checkpoint over everything appended since the last one; None if nothing was.
 
-        Raises LedgerContradicted, or what keeps database or archive from answering; then it may be tried again.
+        Raises LedgerContradicted, or the error of the database or the archive; then it may be retried.
         """
         last = self._last()
         heads = tuple(self._extended(log, last) for log in LOGS)
@@ -81,7 +82,9 @@ class Sealer:
         try:
             self._archive.put_once(checkpoint_name(checkpoint.number), signed.written())
         except AlreadyArchived as error:
-            if self._find(checkpoint.number) != signed:  # else it is ours, and only the answer was lost
+            if (
+                self._find(checkpoint.number) != signed
+            ):  # otherwise it is ours, and only the response was lost
                 raise LedgerContradicted(
                     f"another process archived checkpoint {checkpoint.number} first"
                 ) from error
@@ -89,7 +92,8 @@ class Sealer:
         return signed
 
     def _last(self) -> Checkpoint | None:
-        """The newest in the archive; one that was archived just before a crash is kept in the database too."""
+        """The newest checkpoint in the archive. One that was archived just before a crash is stored in the
+        database too."""
         known = self._store.last_checkpoint_number()
         number = known
         if known == 0:
@@ -120,7 +124,7 @@ class Sealer:
         return signed
 
     def _extended(self, log: str, last: Checkpoint | None) -> LogHead:
-        """The log's head after all that was appended, with its entries since `last` put into the archive."""
+        """The log's head after everything appended. Archives its entries since `last`."""
         before = last.head_of(log) if last else empty_head(log)
         appended = self._store.appended(log)
         if appended.size < before.size:

@@ -1,4 +1,4 @@
-"""How far the ledger is sealed: what operators watch and auditors keep."""
+"""Status of the ledger: how far it is sealed, for operators and auditors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY_ID_DIGITS = 16
 
 
 class LogStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One log, and how much of it the newest checkpoint signs."""
+    """One log, and how much of it the newest checkpoint covers."""
 
     log: str
     head: int
@@ -32,9 +32,9 @@ class LogStatus(msgspec.Struct, frozen=True, kw_only=True):
     sealed_to: int
     """The last position under the checkpoint."""
     unsealed: int
-    """Domain events after it: nothing signed speaks of them yet."""
+    """Domain events after it, not covered by any signature yet."""
     oldest_unsealed_at: datetime | None = None
-    """When the first of those was recorded; None where there is none, or it does not say."""
+    """When the first of those was recorded; None where there is none, or it has no time."""
 
 
 class CheckpointStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class CheckpointStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerMismatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a verification or the sealing found wrong, and that no later one has found right again."""
+    """A mismatch that a verification or the sealing found, and that no later one has cleared."""
 
     found_by: str
     detail: str
@@ -65,9 +65,9 @@ class LedgerStatus(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: CheckpointStatus | None
     """None while nothing is sealed."""
     signed_checkpoint: SignedCheckpoint | None
-    """As it was signed and archived: to be kept by whoever wants to hold a later ledger against it."""
+    """As signed and archived. An auditor keeps it to compare a later ledger with it."""
     mismatches: tuple[LedgerMismatch, ...]
-    """None is best. It says nothing of what was not verified: see `gridproof audit verify`."""
+    """Should be empty. It covers only what was verified: see `gridproof audit verify`."""
 
 
 def key_id(public_key: bytes) -> str:
@@ -77,9 +77,9 @@ def key_id(public_key: bytes) -> str:
 def ledger_status(
     store: LedgerStore, public_key: Callable[[], bytes], alerts: Sequence[Alert], *, now: datetime
 ) -> LedgerStatus:
-    """`public_key` is asked for only where there is a checkpoint. Raises NotProvable for one that does not hold."""
+    """`public_key` is called only where there is a checkpoint. Raises NotProvable for an invalid one."""
     signed: SignedCheckpoint | None = None
-    with suppress(NothingSealed):  # the logs still have something to say
+    with suppress(NothingSealed):  # the status of the logs is available anyway
         signed = latest_checkpoint(store, public_key)
     return LedgerStatus(
         logs=tuple(_log_status(store, log, signed) for log in LOGS),
@@ -125,6 +125,6 @@ def _log_status(store: LedgerStore, log: str, signed: SignedCheckpoint | None) -
 
 
 def _recorded_at(store: LedgerStore, log: str, after: int) -> datetime | None:
-    """Of the first domain event after that position, without decoding more of it than its time."""
+    """When the first domain event after that position was recorded; decodes nothing else."""
     row = store.row(log, last_position_of(store.entries_of_log(log, after=after, up_to=LAST_OF_ALL, limit=1)))
     return None if row is None else recorded_at_of(row.state)

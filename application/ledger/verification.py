@@ -1,6 +1,7 @@
-"""Verification: the logs recomputed and held against the ledger's table, the archive and the signed checkpoints.
+"""Verification: recompute the logs and compare them with the ledger's table, the archive and the signed
+checkpoints.
 
-The archive is what is believed: its tiles by the hashes that a checkpoint signs, the checkpoints by their signature.
+The archive is the reference: its tiles by the hashes in a checkpoint, the checkpoints by their signature.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from domain.ledger.merkle import HASH_BYTES
 
 BATCH_ENTRIES = 65_536
 MOST_FINDINGS = 1_000
-"""Of one log; more are counted and not named."""
+"""The most findings listed for one log; further ones are counted."""
 MOST_LOOKED_FOR = 200
-"""Differences among which moved rows are looked for: each is held against each."""
+"""The most differences searched for moved rows, since each is compared with each."""
 
 
 def verify_ledger(
@@ -46,7 +47,7 @@ def verify_ledger(
 ) -> LedgerReport:
     """Verify the logs within `span`. Raises LedgerUnavailable or ArchiveUnavailable.
 
-    `progress` is told the log, the domain events done, and how many there are to do.
+    `progress` is called with the log, the domain events done, and their total.
     """
     chain = read_chain(archive, store, public_key)
     findings = [
@@ -72,7 +73,7 @@ def verify_ledger(
 
 
 class _LogVerification:
-    """One log of one run."""
+    """The verification of one log."""
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class _LogVerification:
         self._more = 0
 
     def run(self) -> LogReport:
-        appended = self._store.appended(self._log)  # before the head: what is appended is in the log
+        appended = self._store.appended(self._log)  # read before the head, so that it is not beyond it
         head = self._store.head(self._log)
         sealed = self._intervals[-1].head if self._intervals else empty_head(self._log)
         chosen = [one for one in self._intervals if self._span.touches(one.after, one.head.last_position)]
@@ -115,7 +116,7 @@ class _LogVerification:
         )
 
     def _batches(self, chosen: Sequence[Interval]) -> Iterator[_Batch]:
-        """What is sealed, interval after interval, together as long as they follow each other."""
+        """The sealed entries of consecutive intervals, combined into batches."""
         batch: _Batch | None = None
         for interval in chosen:
             entries, damage = self._sealed.of(interval)
@@ -147,7 +148,7 @@ class _LogVerification:
         self._progress(self._log, self._done, self._total)
 
     def _compare_unsealed(self, sealed: LogHead, size: int, position: int) -> None:
-        """By the ledger's table alone: whoever can change that too is not found here."""
+        """Compare with the ledger's table only. A person who can change that table too is not detected here."""
         after = sealed.last_position if sealed.size else BEFORE_ALL
         at = self._tail_begins(sealed, size)
         while at < size and self._span.touches(after, position):
@@ -161,8 +162,9 @@ class _LogVerification:
             at, after = at + len(entries) // ENTRY_BYTES, up_to
 
     def _tail_begins(self, sealed: LogHead, size: int) -> int:
-        """The entry of the ledger's table with which the tail begins: the one after all that are sealed, unless
-        somebody has put in or taken out one before it. That is told elsewhere, and must not shift what is told here."""
+        """The index in the ledger's table at which the unsealed tail begins: after the sealed entries, unless
+        entries before it were inserted or removed. Those are reported elsewhere, and must not shift this
+        comparison."""
         if not sealed.size:
             return 0
         last, *following = positions_of(self._store.entries(self._log, sealed.size - 1, 2)).tolist() or [0]
@@ -197,7 +199,7 @@ class _LogVerification:
                 self._tell(difference.kind, at, _MEANING[difference.kind] + by)
 
     def _moved(self) -> dict[int, str]:
-        """Position -> what happened, where a row that was sealed at one position stands at another."""
+        """Position -> description, where a row that was sealed at one position is at another."""
         looked_for = self._differing[:MOST_LOOKED_FOR]
         rows = self._store.rows(
             self._log, [found.position for found, _, _ in looked_for if found.kind != "removed"]

@@ -1,4 +1,4 @@
-"""What a verification of the ledger finds, and over which positions it looks."""
+"""The report of a ledger verification, and the range of positions that it covers."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ FindingKind = Literal[
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that does not hold."""
+    """One violation."""
 
     kind: FindingKind
-    """`changed`, `removed`, `inserted`, `moved`: a domain event. `ledger-table`, `tile`, `checkpoint`: what should
-    prove it. `interval`: something between two positions is not as it was signed, and what can no longer be told."""
+    """`changed`, `removed`, `inserted`, `moved`: a domain event. `ledger-table`, `tile`, `checkpoint`: the
+    proof data. `interval`: something between two positions is not as it was signed, and the details are
+    lost."""
     log: str | None
     position: int | None
     through: int | None = None
-    """With it the finding is about all positions from `position` to this one."""
+    """If set, the finding covers all positions from `position` to this one."""
     detail: str
 
 
 class LogReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one log was verified."""
+    """The extent of one log's verification."""
 
     log: str
     domain_events: int
-    """Held against what is sealed."""
+    """Compared with the sealed entries."""
     head: int
     sealed_to: int
     """The last position under a signed checkpoint."""
     unsealed: int
-    """Domain events after it: nothing signed speaks of them yet."""
+    """Domain events after it, not covered by any signature yet."""
     more_findings: int = 0
 
 

@@ -1,4 +1,4 @@
-"""By which baseline a DR event is measured: the one its program had when the DR event was accepted."""
+"""The agreed baseline of a DR event: the method of its program at acceptance."""
 
 from application.ports.event_store.event_store import EventStore
 from domain.dr_event import DREvent
@@ -7,7 +7,8 @@ from domain.program import Program
 
 
 def agreed_baseline(store: EventStore, dr_event: DREvent) -> str:
-    """The name of the method. Raises LookupError where the log does not hold what it names."""
+    """The name of the method. Raises LookupError where the notice, or the version of its program, is missing
+    in the log."""
     notice = dr_event.state.notice
     if notice is None:
         raise LookupError(f"DR event {dr_event.id} has targets but no notice")

@@ -1,7 +1,7 @@
-"""What a facility delivered: the program's baseline less the meter, over the window; pure.
+"""Measurement of a facility's delivery: the program's baseline minus the meter, over the window; pure.
 
-Telemetry knows quarter-hours, so the whole quarter-hours inside the window are measured, and the share of the window
-that they cover is stated.
+Telemetry is stored by quarter-hours, so the whole quarter-hours inside the window are measured, and the share
+of the window that they cover is stated.
 """
 
 from collections.abc import Collection
@@ -33,17 +33,17 @@ from domain.time_series.digest import canonical
 from domain.time_series.windows import IntervalSeries, TimeWindow, local_date
 
 LOOK_BACK = timedelta(days=46)
-"""The rules look back 45 days, and on the first of them to the hours before the DR event."""
+"""The rules look back 45 days, and on the first of them also at the hours before the DR event."""
 GIVE_UP_AFTER = timedelta(minutes=30)
-"""How long after the end missing readings are waited for."""
+"""How long after the end to wait for missing readings."""
 VERIFIED_SHARE = 0.5
-"""Of the target: the meter has to show this much for the curtailment to count as seen by it."""
+"""The share of the target that the meter has to show for the curtailment to count as verified."""
 
 Measurement = RecordMeasurement | RecordNotMeasurable
 
 
 class MeasuringBasis(msgspec.Struct, frozen=True, kw_only=True):
-    """What is agreed for one facility: how its baseline is made, and which days are no candidates."""
+    """The agreed terms for one facility: its baseline method, and the days that are no candidates."""
 
     baseline_method: str
     tz: ZoneInfo
@@ -51,7 +51,7 @@ class MeasuringBasis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def basis_of(facility: FacilityState, baseline_method: str, dr_event_id: object) -> MeasuringBasis:
-    """The local days on which the facility served, or is to serve, any other DR event are no candidates."""
+    """The basis of a facility. Local days on which it serves any other DR event are no candidates."""
     tz = ZoneInfo(facility.tz)
     others = (starts_at for key, starts_at in facility.served.items() if key != str(dr_event_id))
     return MeasuringBasis(
@@ -62,7 +62,7 @@ def basis_of(facility: FacilityState, baseline_method: str, dr_event_id: object)
 
 
 def measured_window(starts_at: datetime, ends_at: datetime) -> TimeWindow | None:
-    """The whole quarter-hours inside the window; None where there is none."""
+    """The whole quarter-hours inside the window; None where there are none."""
     first = interval_start(starts_at)
     first += INTERVAL if first < starts_at else timedelta()
     last = interval_start(ends_at)
@@ -70,12 +70,12 @@ def measured_window(starts_at: datetime, ends_at: datetime) -> TimeWindow | None
 
 
 def readings_window(window: TimeWindow) -> TimeWindow:
-    """What the baseline of `window` may look at."""
+    """The time range that the baseline of `window` may use."""
     return TimeWindow(window.starts_at - LOOK_BACK, window.ends_at)
 
 
 def is_ready(now: datetime, ends_at: datetime, newest_reading_at: datetime | None) -> bool:
-    """Whether the meters have reported past the end, or have been waited for long enough."""
+    """Whether the meters have reported past the end, or the wait for them is over."""
     reported = newest_reading_at is not None and newest_reading_at >= ends_at
     return reported or now >= ends_at + GIVE_UP_AFTER
 
@@ -83,7 +83,7 @@ def is_ready(now: datetime, ends_at: datetime, newest_reading_at: datetime | Non
 def measurement_of(
     dispatch: DispatchState, metered: IntervalSeries, basis: MeasuringBasis, *, now: datetime
 ) -> Measurement | None:
-    """The measurement of a dispatch that ran; None while missing intervals may still come.
+    """The measurement of a dispatch that ran; None while missing intervals may still arrive.
 
     `metered` holds mean kW per quarter-hour over `readings_window`.
     """
@@ -120,7 +120,7 @@ def measurement_of(
 def verification_of(
     dispatch: DispatchState, metered: IntervalSeries, basis: MeasuringBasis, *, until: datetime
 ) -> RecordMeterVerification | None:
-    """Whether the meter shows the curtailment so far: at least half the target up to `until`."""
+    """The verification by meter, if the meter shows at least half the target up to `until`."""
     window = measured_window(dispatch.starts_at, min(until, dispatch.ends_at))
     if window is None or dispatch.status not in {"committed", "verified_by_bms"}:
         return None
@@ -145,7 +145,7 @@ def data_hash(metered: IntervalSeries) -> str:
 def remeasurement_of(
     dispatch: DispatchState, metered: IntervalSeries, basis: MeasuringBasis, *, corrected_at: datetime
 ) -> RecordRemeasurement | WithdrawMeasurement:
-    """As `measurement_of`, for one that was measured before; nothing is waited for any more."""
+    """Like `measurement_of`, for a dispatch that was measured before; it does not wait for readings."""
     found = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
     if isinstance(found, RecordMeasurement):
         figures = {name: getattr(found, name) for name in RecordMeasurement.__struct_fields__}
@@ -159,7 +159,7 @@ def remeasurement_of(
 
 
 def _figures_hash(baseline: Baseline, basis: MeasuringBasis) -> str:
-    """SHA-256 (hex) of what a measurement says, whatever else was looked at on the way."""
+    """SHA-256 (hex) of the figures of a measurement, independent of other inputs."""
     said = (
         basis.baseline_method,
         [day.isoformat() for day in baseline.days],
@@ -170,7 +170,7 @@ def _figures_hash(baseline: Baseline, basis: MeasuringBasis) -> str:
 
 
 def _baseline(metered: IntervalSeries, window: TimeWindow, basis: MeasuringBasis) -> Baseline | str:
-    """The baseline, or why there is none."""
+    """The baseline, or the reason why there is none."""
     try:
         rule = rule_named(basis.baseline_method)
         return compute_baseline(rule, metered, window, tz=basis.tz, dr_event_days=basis.dr_event_days)

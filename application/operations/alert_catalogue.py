@@ -1,4 +1,4 @@
-"""Every alert of Gridproof: its name, severity and the condition that raises it.
+"""The catalogue of alerts: name, severity and condition of each.
 
 Each has a runbook page of the same name in docs/runbooks/.
 """
@@ -9,7 +9,7 @@ from application.ports.operations.alerts import Severity
 
 
 class AlertDefinition(msgspec.Struct, frozen=True):
-    """What an alert means."""
+    """The severity and the condition of an alert."""
 
     severity: Severity
     condition: str

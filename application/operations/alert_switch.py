@@ -1,4 +1,4 @@
-"""One alert as a worker sees it: on or off; the register is told of changes, and never blocks the work."""
+"""One alert as a worker sees it, on or off. Changes go to the register, which never blocks the work."""
 
 import asyncio
 from datetime import datetime
@@ -11,15 +11,16 @@ from application.ports.operations.alerts import AlertRegistry
 _log = structlog.get_logger(__name__)
 
 TELL_AGAIN_S = 60.0
-"""Wall seconds: so often a raised alert is told again, since another worker may have cleared what it does not see."""
+"""Wall seconds after which a raised alert is raised again, since another worker may have cleared it."""
 FORSAKEN_AFTER_S = 180.0
-"""Wall seconds: an alert that nobody has told again for so long is of a worker that is gone, and cleared by another."""
+"""Wall seconds after which an open alert that no worker has raised again is cleared: its worker is gone."""
 
 
 class AlertSwitch:
-    """The alert `name` about `subject`; several workers may have a switch for it, each for what it sees itself.
+    """The alert `name` about `subject`. Several workers may have a switch for it, each for its own
+    observations.
 
-    What the register says at the start is unknown, so it is told once.
+    The state in the register is unknown at the start, so it is written once.
     """
 
     def __init__(self, alerts: AlertRegistry, clock: Clock, name: str, subject: str) -> None:
@@ -33,11 +34,12 @@ class AlertSwitch:
 
     @property
     def is_on(self) -> bool:
-        """As far as the register was told."""
+        """The last state that was written to the register."""
         return self._told is True
 
     async def turn(self, *, on: bool, detail: str = "") -> None:
-        """Raise or clear the alert. A register that is away is logged, and told at the next turn."""
+        """Raise or clear the alert. If the register is unavailable, this is logged and repeated at the next
+        call."""
         now = asyncio.get_running_loop().time()
         again = self._told is on
         if again and now < self._again_at:
@@ -60,7 +62,7 @@ class AlertSwitch:
         self._seen_at = None
 
     def _clear_if_forsaken(self, on: bool, detail: str) -> None:
-        """Of another worker's alert: gone by, where it has not been told again since the last look."""
+        """Clear another worker's alert, if it has not been raised again since the last check."""
         mine = (alert for alert in self._alerts.open_about(self._subject) if alert.name == self._name)
         seen_at = next((alert.last_seen_at for alert in mine if alert.subject == self._subject), None)
         if seen_at is not None and seen_at == self._seen_at:

@@ -1,4 +1,4 @@
-"""DecisionContext on a dead letter, and the alerts that end with it."""
+"""Decisions on dead letters, and the alerts that end with them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from application.ports.operations.dead_letters import DeadLetter, DeadLetterDeci
 from domain.event_sourcing.json_decoders import json_decoder
 
 CLOCKS_DIFFER = timedelta(days=1)
-"""More than the clock of whoever parked a letter is ahead of ours."""
+"""The most that the clock of the process that parked a letter may be ahead of ours."""
 
 
 def discard(
@@ -28,7 +28,7 @@ def discard(
     reason: str,
     at: datetime,
 ) -> DeadLetter:
-    """The letter as decided: its work is not done any more. What is not recorded as decided ends no alert.
+    """Discard a letter: its work is never done. If the decision is not recorded, no alert ends.
 
     Raises DeadLetterNotFound, DeadLetterDecided, ReasonRequired or OperationsUnavailable.
     """
@@ -47,9 +47,10 @@ def discard_of_dispatch(
     reason: str,
     at: datetime,
 ) -> None:
-    """Every open letter of a command of that dispatch: it is over, and none of them is ever carried out.
+    """Discard every open letter of a command of that dispatch: the dispatch is over, so none of them is
+    executed.
 
-    One that somebody decides on meanwhile stays as it was decided. Raises OperationsUnavailable.
+    A letter that is decided in the meantime keeps its decision. Raises OperationsUnavailable.
     """
     waiting = open_dead_letters(letters, parked_by=at + CLOCKS_DIFFER, queues=("bms_command",))
     for letter in [one for one in waiting if one.subject == facility_id and _is_of(one, dr_event_id)]:
@@ -58,7 +59,7 @@ def discard_of_dispatch(
 
 
 def _is_of(letter: DeadLetter, dr_event_id: UUID) -> bool:
-    """A letter of a message that nobody could read is of no DR event."""
+    """Whether the letter belongs to that DR event. A letter with an unreadable message belongs to none."""
     try:
         return json_decoder(BmsWork).decode(letter.body).dr_event_id == dr_event_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -66,7 +67,7 @@ def _is_of(letter: DeadLetter, dr_event_id: UUID) -> bool:
 
 
 def clear_alerts_of(letter: DeadLetter, letters: DeadLetters, alerts: AlertRegistry, *, at: datetime) -> None:
-    """What `letter` raised is over once it was decided, unless another letter of its subject still waits."""
+    """Clear the alerts of a decided letter, unless another letter of its subject is still open."""
     alerts.clear(OVERDUE, overdue_subject(letter), at=at)
     if letter.queue not in {"callback", "bms_command"}:
         return

@@ -1,4 +1,4 @@
-"""Replaying a dead letter: its work is put to those who do it again, then the decision is recorded."""
+"""Replay of dead letters: the work is submitted again, then the decision is recorded."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ ConnectedStream = Callable[[], AbstractAsyncContextManager[TelemetryStream]]
 
 
 class NotReplayable(ValueError):
-    """That dead letter cannot be replayed; the text says why and what to do instead."""
+    """That dead letter cannot be replayed. The text says why, and what to do instead."""
 
 
 @dataclass(frozen=True)
 class DeadLetterReplay:
-    """Every step can be done twice: a replay cut short is begun again.
+    """Replays dead letters. Every step is repeatable, so an interrupted replay can be started again.
 
     `publisher` and `stream` connect when they are needed, so that a BMS command can be replayed without them.
     """
@@ -56,7 +56,7 @@ class DeadLetterReplay:
     stream: ConnectedStream
 
     async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> DeadLetter:
-        """The letter as decided. `by` is the actor (`operator:<key id>`).
+        """Replay a letter. `by` is the actor (`operator:<key id>`).
 
         Raises DeadLetterNotFound, DeadLetterDecided, ReasonRequired, NotReplayable, the domain's refusals,
         WorkQueueUnavailable or StreamUnavailable; the letter then stays open.
@@ -111,13 +111,15 @@ class DeadLetterReplay:
         self.bus.handle(command, context, key=key)
 
     async def _tell_again(self, letter: DeadLetter) -> None:
-        """Under the same callback id, caused by this letter: by that a worker tells a replay from the first time."""
+        """Publish under the same callback id with this letter as the cause, by which a worker recognises a
+        replay."""
         work = msgspec.structs.replace(_decoded(letter, CallbackWork), causation_id=letter.dead_letter_id)
         async with self.publisher() as publisher:
             await publisher.publish_callback(work, message_id=f"{work.callback_id}:{letter.dead_letter_id}")
 
     async def _ingest_again(self, letter: DeadLetter) -> None:
-        """As ingest would take the message now: by a newer release, or now that its time is not in the future."""
+        """Parse and publish the message as ingest would now: a newer release, or a later time, may accept
+        it."""
         now = self.clock.now()
         parsed = parse_message(letter.subject, letter.body, now=now)
         if parsed.malformed:

@@ -1,6 +1,6 @@
-"""How long a dead letter may lie: past that, the alert `dead_letter_overdue`.
+"""The SLA of dead letters: the alert `dead_letter_overdue` for letters that are open too long.
 
-Nothing is remembered between two looks but what the registers say, so a restart loses no escalation and repeats none.
+The only state between two runs is that of the registers, so a restart neither loses nor repeats an alert.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from application.ports.operations.dead_letters import (
 
 OVERDUE = "dead_letter_overdue"
 WATCHED: tuple[DeadLetterQueue, ...] = ("bms_command", "callback")
-"""A building or a utility waits for these; the others are told by alerts of their own."""
+"""The queues that a building or a utility waits for; the others have alerts of their own."""
 
 
 def escalate(letters: DeadLetters, alerts: AlertRegistry, *, now: datetime, sla_s: float) -> None:
-    """Raise the alert of every letter that nobody decided in `sla_s` seconds, once; clear those that were decided."""
+    """Raise the alert of every letter that is undecided after `sla_s` seconds, once; clear those of decided
+    letters."""
     open_subjects = {alert.subject for alert in every_open_alert(alerts) if alert.name == OVERDUE}
     overdue: set[str] = set()
     for letter in open_dead_letters(letters, parked_by=now - timedelta(seconds=sla_s), queues=WATCHED):

@@ -1,4 +1,4 @@
-"""Everything that is open in the registers of operations, however much it is: read page by page."""
+"""All open items in the registers of operations, read page by page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGE = 1_000
 def open_dead_letters(
     letters: DeadLetters, *, parked_by: datetime, queues: Sequence[DeadLetterQueue]
 ) -> Iterator[DeadLetter]:
-    """Those parked at that moment or before, the oldest first."""
+    """Letters parked at that moment or before, the oldest first."""
     last: DeadLetter | None = None
     while page := letters.open_before(parked_by, queues=queues, after=last, limit=PAGE):
         yield from page
@@ -22,7 +22,7 @@ def open_dead_letters(
 
 
 def every_open_alert(alerts: AlertRegistry) -> list[Alert]:
-    """The newest first. The register has no pages: it is asked for more, until it does not give as much."""
+    """Open alerts, the newest first. The register has no pages, so the limit grows until it is not reached."""
     limit = PAGE
     while len(found := alerts.listed(limit=limit)) == limit:
         limit *= 2

@@ -1,4 +1,4 @@
-"""Making a portfolio known: utilities, programs and facilities, each as its entry states it."""
+"""Import of a portfolio: utilities, programs and facilities, each as its entry states it."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,13 +16,13 @@ from domain.identifiers import NAMESPACE
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import changed; importing the same again changes nothing."""
+    """The changes of an import. Importing the same portfolio again changes nothing."""
 
     utilities: int
     programs: int
     facilities: int
     domain_events: int
-    """Recorded for facilities: 0 where everything was known."""
+    """Recorded for facilities; 0 where nothing changed."""
 
 
 def import_portfolio(
@@ -35,7 +35,8 @@ def import_portfolio(
     trace_id: str,
     progress: Callable[[int], None] = lambda done: None,
 ) -> ImportReport:
-    """`progress` is told how many facilities are done. Raises what the bus and the register of utilities raise."""
+    """`progress` is called with the number of facilities done. Raises the errors of the bus and of the
+    register of utilities."""
     correlation_id = uuid5(NAMESPACE, f"import:{at.isoformat()}")
     context = _context(correlation_id, actor, trace_id)
     for utility in portfolio.utilities:

@@ -1,4 +1,4 @@
-"""What operators look at first: what waits, what is stopped, what is open."""
+"""The operations report: queues, stopped parts and open items."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ BY_SESSION: dict[str, str] = {
     "ingest": "turn ",
     "project": "projection ",
 }
-"""Worker -> how the sessions that only it has begin to call themselves."""
+"""Worker -> the prefix of the application name of its database sessions."""
 NOT_SEEN = ("notify",)
-"""Its processes leave no trace in the database."""
+"""Workers without a database session."""
 AT_FIRST_NEED = frozenset({"dispatch"})
-"""Has its session only once there was something to do: without one nothing is known."""
+"""Workers that open their session at the first work. Without a session their state is unknown."""
 
 
 class OpenBreaker(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,11 +42,11 @@ class OpenBreaker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether anybody does that work now."""
+    """Whether a worker is running."""
 
     name: str
     running: bool | None
-    """None: it cannot be told from here."""
+    """None: unknown."""
 
 
 class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RebuildState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a rebuild is; `share` of the log, 0 to 1."""
+    """The progress of a rebuild; `share` of the log, 0 to 1."""
 
     position: int
     up_to: int
@@ -86,7 +86,7 @@ def open_breakers(alerts: list[Alert]) -> tuple[OpenBreaker, ...]:
 
 
 def worker_states(sessions: Mapping[str, int], held: frozenset[str]) -> tuple[WorkerState, ...]:
-    """In the order of the alphabet; a worker whose own lock is free stands still, whoever is connected."""
+    """The states by name. A worker whose own lock is free is not running, whatever sessions exist."""
     running: dict[str, bool | None] = {worker: lock in held for worker, lock in ONE_AT_A_TIME.items()}
     for worker, beginning in BY_SESSION.items():
         seen = any(name.startswith(beginning) for name, count in sessions.items() if count)

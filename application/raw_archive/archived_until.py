@@ -1,4 +1,4 @@
-"""Which objects of the raw archive are so old that the telemetry log need not hold their messages any more."""
+"""The archived sequence of the telemetry log before a moment, so that the log can delete older messages."""
 
 from collections import deque
 from datetime import datetime
@@ -8,7 +8,8 @@ from application.raw_archive.manifest import OURS, ManifestEntry, entry_name, en
 
 
 class ArchivedAges:
-    """Of one partition. The manifest is listed once; entries that are made later are noted, and old ones forgotten."""
+    """The archive objects of one partition by age. The manifest is listed once; later entries are added, old
+    ones removed."""
 
     def __init__(self, archive: Archive, log_id: str, partition: int) -> None:
         self._archive = archive
@@ -17,12 +18,13 @@ class ArchivedAges:
         self._last_seq = 0
 
     def note(self, entry: ManifestEntry) -> None:
-        """It was made, or found, after all those before."""
+        """Add an entry that was made or found after all earlier ones."""
         if self._names is not None:
             self._names.append(entry_name(entry.object))
 
     def last_seq_before(self, moment: datetime) -> int:
-        """The last sequence of the objects whose periods began before `moment`, which only rises; 0 without any.
+        """The last sequence of the objects whose periods began before `moment`, which must not fall; 0
+        without any.
 
         Raises ArchiveUnavailable, NotArchived or ArchiveContradicted.
         """

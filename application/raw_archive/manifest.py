@@ -1,7 +1,9 @@
-"""The manifest of the raw archive: an entry for each object, in order by partition, each naming the one before.
+"""The manifest of the raw archive: an entry for each object, in order by partition, each with the hash of the
+one before.
 
-Names are made of what is known before anything is written, so that of several writers one writes and the others find
-it: `telemetry/raw/<log>/<partition>/<first sequence>-<period>.gz`, and the same under `telemetry/manifest/` in .json.
+Names depend only on facts that are certain before anything is written, so of several writers one writes and
+the others find its file: `telemetry/raw/<log>/<partition>/<first sequence>-<period>.gz`, and the same under
+`telemetry/manifest/` in .json.
 """
 
 import re
@@ -29,23 +31,23 @@ _AT_ONCE = 256
 
 
 class ArchiveContradicted(Exception):
-    """The archive holds something else than it should: nothing is written until a person has looked."""
+    """The archive holds something unexpected. Nothing is written until a person has examined it."""
 
 
 class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One object and what it holds."""
+    """One object and its content."""
 
     format: int = FORMAT
     log_id: str
     partition: int
     number: int
-    """Of its partition of its log, from 1."""
+    """The number of the entry in its partition of its log, from 1."""
     object: str
     sha256: str
-    """Of the object as it is stored, hexadecimal."""
+    """Of the object as stored, hexadecimal."""
     stored_bytes: int
     previous: str | None
-    """SHA-256 of the entry before, as it is stored; None in the first."""
+    """SHA-256 of the previous entry as stored; None in the first."""
     contents: Contents
 
 
@@ -62,7 +64,7 @@ def object_name(log_id: str, partition: int, first_seq: int, period: datetime) -
 
 
 def entry_name(object_: str) -> str:
-    """Of the entry about that object."""
+    """The name of the entry for that object."""
     return f"{MANIFEST}{object_.removeprefix(RAW).removesuffix('.gz')}.json"
 
 
@@ -86,13 +88,14 @@ def read_entry(name: str, content: bytes) -> ManifestEntry:
 
 
 def entry_names(archive: Archive, log_id: str, partition: int) -> list[str]:
-    """In order; others' files are left out. Raises ArchiveUnavailable."""
+    """The names of the entries in order; foreign files are left out. Raises ArchiveUnavailable."""
     folder = f"{MANIFEST}/{log_id}/{PARTITION_NAMES[partition]}"
     return [name for name in archive.listed(folder) if OURS.fullmatch(name)]
 
 
 def newest_entry(archive: Archive, log_id: str, partition: int) -> tuple[ManifestEntry, str] | None:
-    """With its digest; None where nothing is archived. Raises ArchiveUnavailable or ArchiveContradicted."""
+    """The newest entry with its digest; None where nothing is archived. Raises ArchiveUnavailable or
+    ArchiveContradicted."""
     names = entry_names(archive, log_id, partition)
     if not names:
         return None
@@ -101,13 +104,14 @@ def newest_entry(archive: Archive, log_id: str, partition: int) -> tuple[Manifes
 
 
 def not_entered(archive: Archive, log_id: str, partition: int, position: int) -> dict[int, str]:
-    """Objects behind what is entered, by their first sequence: their writer was killed. Raises ArchiveUnavailable."""
+    """Objects after the last entry, by first sequence: their writer was killed before the entry. Raises
+    ArchiveUnavailable."""
     names = map(OURS.fullmatch, archive.listed(f"{RAW}/{log_id}/{PARTITION_NAMES[partition]}"))
     return {int(ours["first"]): ours[0] for ours in names if ours and int(ours["first"]) > position}
 
 
 def chains(archive: Archive) -> dict[tuple[str, str], list[str]]:
-    """The names of all entries, by (log, partition's name), each in order; others' files are left out.
+    """The names of all entries by (log, partition's name), each in order; foreign files are left out.
 
     Raises ArchiveUnavailable.
     """
@@ -119,7 +123,7 @@ def chains(archive: Archive) -> dict[tuple[str, str], list[str]]:
 
 
 def entries(archive: Archive, names: Sequence[str]) -> Iterator[tuple[ManifestEntry, str]]:
-    """Each with its digest, in the order of `names`; a bucket is asked for several at once.
+    """Each entry with its digest, in the order of `names`; reads several at once.
 
     Raises ArchiveUnavailable, NotArchived or ArchiveContradicted.
     """

@@ -1,7 +1,8 @@
 """One object of the raw archive: messages of one partition of the telemetry log, in order, gzipped.
 
-Unpacked it is a sequence of MessagePack values, each after its length (4 bytes, big-endian): first an ObjectHeader,
-then a RawMessage each. gzip, since anybody can open it; level 1 costs 0.3 to 0.5 us a reading, a fifth of level 6.
+Unpacked it is a sequence of MessagePack values, each after its length (4 bytes, big-endian): first an
+ObjectHeader, then one RawMessage per message. gzip is used since every tool can open it; level 1 costs 0.3 to
+0.5 us per reading, a fifth of level 6.
 """
 
 import zlib
@@ -19,7 +20,7 @@ from domain.telemetry.meter_reading import MALFORMED
 
 FORMAT = 1
 MAX_RAW_BYTES = 32_000_000
-"""Of the messages' bodies; an object that has so many is closed before its period ends."""
+"""Of the messages' bodies. An object that reaches it is closed before its period ends."""
 MAX_MESSAGES = 100_000
 _GZIP = 31
 _LENGTH_BYTES = 4
@@ -27,11 +28,11 @@ _MAX_VALUE_BYTES = 16_000_000
 
 
 class BrokenObject(ValueError):
-    """An object of the archive that is not what was put there."""
+    """An object of the archive is not what was stored there."""
 
 
 class ObjectHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands at the head of an object."""
+    """The header of an object."""
 
     format: int
     log_id: str
@@ -40,14 +41,14 @@ class ObjectHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """What an object holds, counted."""
+    """The counted content of an object."""
 
     messages: int
     readings: int
     malformed: int
-    """Messages of meters that could not be used."""
+    """Unusable messages of meters."""
     undecodable: int
-    """Messages of the log that are no pack."""
+    """Messages of the log that are not packed batches."""
     raw_bytes: int
     first_seq: int
     last_seq: int
@@ -59,7 +60,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counting:
-    """The contents of messages in the order of their sequence; raises BrokenObject for another order."""
+    """Counts messages in the order of their sequence. Raises BrokenObject for another order."""
 
     def __init__(self, partition: int) -> None:
         self._partition = partition
@@ -110,7 +111,7 @@ class Counting:
 
 
 class ObjectWriter:
-    """Takes messages one by one; what it holds meanwhile is compressed."""
+    """Writes messages one by one into a compressed buffer."""
 
     def __init__(self, header: ObjectHeader) -> None:
         self._encode = msgspec.msgpack.Encoder().encode
@@ -133,13 +134,14 @@ class ObjectWriter:
             self._pieces.append(piece)
 
     def finished(self) -> tuple[bytes, Contents]:
-        """The object's bytes and what is in it; nothing can be added any more."""
+        """The object's bytes and content. Nothing can be added afterwards."""
         self._pieces.append(self._deflate.flush())
         return b"".join(self._pieces), self._counting.contents()
 
 
 def messages_of(content: bytes) -> tuple[ObjectHeader, Iterator[RawMessage]]:
-    """What an object holds. Raises BrokenObject, the iterator too: not all of a broken one may be in it."""
+    """The messages of an object. Raises BrokenObject, also from the iterator, which may end early in a broken
+    object."""
     values = _values(content)
     header = _decoded(next(values, b""), _decode_header)
     if header.format != FORMAT:
@@ -148,7 +150,7 @@ def messages_of(content: bytes) -> tuple[ObjectHeader, Iterator[RawMessage]]:
 
 
 def contents_of(content: bytes) -> tuple[ObjectHeader, Contents]:
-    """Counted anew. Raises BrokenObject."""
+    """The content, counted again. Raises BrokenObject."""
     header, messages = messages_of(content)
     counting = Counting(header.partition)
     for message in messages:
@@ -173,7 +175,7 @@ def _framed(value: bytes) -> bytes:
 
 
 def _values(content: bytes) -> Iterator[bytes]:
-    """Unpacked value by value: a whole object may be ten times its size."""
+    """Unpack value by value: a whole object may be ten times its size."""
     try:
         with GzipFile(fileobj=BytesIO(content)) as file:
             while framed := file.read(_LENGTH_BYTES):

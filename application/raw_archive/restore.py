@@ -1,8 +1,8 @@
-"""Back from the raw archive: readings measured in a range, written as the aggregate worker writes them, and what was
-malformed among what was received in it, to the dead letters.
+"""Restore from the raw archive: write readings measured in a range, and park malformed messages received in
+it.
 
-They do not pass the telemetry log again: it would be archived a second time, and what meters send now would wait
-behind it. What is stored already is left as it is, so that a range may be restored any number of times.
+Restored readings do not pass the telemetry log: they would be archived again, and current messages would wait
+behind them. Stored readings are not changed, so a range may be restored any number of times.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -28,32 +28,34 @@ from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 
 READINGS_AT_ONCE = 5_000
 LOGGED_WITHIN = timedelta(days=1)
-"""Ingest holds what the log does not take for minutes; a broker hands it out again then, and it is received again."""
+"""The longest delay between receipt and logging. Ingest holds messages for minutes while the log is
+unavailable; later a broker delivers them again, and they are received again."""
 SETTLED_AT_ONCE = 200
-"""Quarter-hours of facilities in one transaction, as the aggregate worker has them."""
+"""Quarter-hours of facilities in one transaction, as in the aggregate worker."""
 
 OnProgress = Callable[[int, int], None]
-"""(compressed bytes read so far, of all)"""
+"""(compressed bytes read so far, in total)"""
 
 
 class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found in the range and what became of it."""
+    """The result of a restore."""
 
     objects: int
     readings: int
-    """In the range, of the facilities asked for."""
+    """In the range, of the requested facilities."""
     added: int
-    """That the store did not have, or had an earlier word on; in a dry run 0."""
+    """Readings that were missing in the store, or stored with an older revision; 0 in a dry run."""
     refused_messages: int
-    """That the store will never take: poison, as it was when it first came."""
+    """Messages that the store will never accept."""
     undecodable_messages: int
     malformed: int
-    """Meter messages received in the range that could not be used; they are among the dead letters then."""
+    """Unusable meter messages received in the range; they are then among the dead letters."""
     dry_run: bool
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which readings: measured from `starts_at` to before `ends_at`, of those facilities (None: of all)."""
+    """The selection: readings measured from `starts_at` to before `ends_at`, of those facilities (None: of
+    all)."""
 
     starts_at: datetime
     ends_at: datetime
@@ -68,7 +70,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def malformed_of(self, messages: MalformedMessages) -> MalformedMessages:
-        """Those that were received in the range, of the facilities' topics."""
+        """The messages received in the range, from the facilities' topics."""
         found = messages.malformed if self.starts_at <= messages.received_at < self.ends_at else []
         if self.facility_ids is not None:
             found = [one for one in found if _facility_of(one.topic) in self.facility_ids]
@@ -77,7 +79,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     def may_be_in(self, entry: ManifestEntry) -> bool:
         contents = entry.contents
         if entry.partition == MALFORMED:
-            # What is received is logged after it, and later still where the log was away.
+            # A message is logged after its receipt, and later still if the log was unavailable.
             return (
                 contents.logged_through >= self.starts_at
                 and contents.logged_from < self.ends_at + LOGGED_WITHIN
@@ -91,7 +93,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Restoring:
-    """Gathers the readings of several messages for one write."""
+    """Collects the readings of several messages for one write."""
 
     def __init__(self, store: TelemetryStore | None) -> None:
         self._store = store
@@ -120,7 +122,7 @@ class _Restoring:
         try:
             self.added += self._put(self._store, partition, [r for message in messages for r in message])
         except ReadingsRefused:
-            for message in messages:  # poison keeps out its own message, as it did when it came
+            for message in messages:  # only the message with refused readings is left out
                 try:
                     self.added += self._put(self._store, partition, message)
                 except ReadingsRefused:
@@ -141,13 +143,14 @@ def restore(
     dry_run: bool = False,
     on_progress: OnProgress = lambda _done, _all: None,
 ) -> RestoreReport:
-    """Write those readings into the store and their intervals into `rollups` (None: the store makes them itself), and
-    park what was malformed in `dead_letters`: a letter that is there stays as somebody decided on it.
+    """Write the selected readings to the store and finalize their rollups with `rollups` (None: the store
+    does it itself), and park malformed messages in `dead_letters`. Existing letters keep their decision.
 
-    In a dry run they are only counted.
+    In a dry run everything is only counted.
 
-    Raises ArchiveContradicted for an object that is not what the manifest says, ArchiveUnavailable, NotArchived,
-    OperationsUnavailable or TelemetryStoreUnavailable: then what was restored stays, and it can be restored again.
+    Raises ArchiveContradicted for an object that does not match the manifest, ArchiveUnavailable,
+    NotArchived, OperationsUnavailable or TelemetryStoreUnavailable. Restored readings then stay, and the
+    restore can be repeated.
     """
     chosen = [entry for entry in _all_entries(archive) if wanted.may_be_in(entry)]
     of, done, readings, undecodable, malformed = sum(entry.stored_bytes for entry in chosen), 0, 0, 0, 0
@@ -178,7 +181,7 @@ def restore(
 
 
 def _park(messages: MalformedMessages, dead_letters: DeadLetters | None) -> int:
-    """How many it are."""
+    """Park the messages. Returns their number."""
     letters = list(letters_of(messages))
     if dead_letters is not None:
         for letter in letters:
@@ -205,7 +208,7 @@ def _all_entries(archive: Archive) -> Iterator[ManifestEntry]:
 
 
 def _packs(archive: Archive, entry: ManifestEntry) -> Iterator[ReadingBatch | MalformedMessages | None]:
-    """What each message holds; None for one that is no pack."""
+    """The content of each message; None for one that is not a packed batch."""
     read = unpack_malformed if entry.partition == MALFORMED else unpack
     content = archive.get(entry.object)
     if digest(content) != entry.sha256:

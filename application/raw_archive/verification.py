@@ -1,4 +1,4 @@
-"""Is the raw archive what was put there: every entry against the one before, every object against its entry."""
+"""Verification of the raw archive: every entry against the previous one, every object against its entry."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,11 +17,11 @@ from application.raw_archive.manifest import (
 from application.raw_archive.object import BrokenObject, contents_of
 
 OnProgress = Callable[[int, int], None]
-"""(objects looked at, of all)"""
+"""(objects done, in total)"""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that does not hold."""
+    """One violation."""
 
     where: str
     """The entry or object."""
@@ -29,7 +29,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerifiedPartition(msgspec.Struct, frozen=True, kw_only=True):
-    """What one partition of one log has in the archive."""
+    """The archived content of one partition of one log."""
 
     log_id: str
     partition: str
@@ -45,17 +45,17 @@ class VerifiedPartition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`verified` where nothing was found."""
+    """The report. `verified` means that nothing was found."""
 
     verified: bool
     partitions: tuple[VerifiedPartition, ...]
     findings: tuple[Finding, ...]
     not_entered: tuple[str, ...]
-    """Objects that no entry names yet: at most the newest of each partition, where its writer was killed."""
+    """Objects without an entry: at most the newest of each partition, where its writer was killed."""
 
 
 def verify_archive(archive: Archive, *, on_progress: OnProgress = lambda _done, _all: None) -> ArchiveReport:
-    """Read everything. Raises ArchiveUnavailable."""
+    """Read and verify everything. Raises ArchiveUnavailable."""
     by_partition = chains(archive)
     of, done = sum(len(names) for names in by_partition.values()), 0
     partitions: list[VerifiedPartition] = []
@@ -88,7 +88,7 @@ def verify_archive(archive: Archive, *, on_progress: OnProgress = lambda _done, 
 
 
 def _passed_over(not_entered: Sequence[str], partitions: Sequence[VerifiedPartition]) -> list[Finding]:
-    """Only the newest object of a partition may wait for its entry."""
+    """Only the newest object of a partition may lack an entry."""
     last_seqs = {(one.log_id, one.partition): one.last_seq for one in partitions}
     found = []
     for name in not_entered:

@@ -1,7 +1,8 @@
-"""Archiving one partition of the telemetry log: the object first, then its entry in the manifest, each put once.
+"""Archiving of one partition of the telemetry log: first the object, then its manifest entry, each written
+once.
 
-The position is what the newest entry says, and nothing else. Killed between the two, the next writer finds the object
-under the name that it would have given its own, takes it as it is and enters it; so do two that write at once.
+The newest entry alone determines the position. If a writer is killed between the two, the next writer finds
+the object under the same name and makes its entry. The same happens if two write at once.
 """
 
 import asyncio
@@ -42,12 +43,12 @@ def _nowhere(_name: str, _in_flight: str) -> None:
 
 
 def period_of(moment: datetime, length: timedelta) -> datetime:
-    """When the period of `length` (whole hours) began that `moment` lies in."""
+    """The start of the period of `length` (whole hours) that contains `moment`."""
     return _EPOCH + (moment - _EPOCH) // length * length
 
 
 class PartitionArchiver:
-    """Writes the objects of one partition. `open` it first; after an error it may be opened again."""
+    """Writes the objects of one partition. Call `open` first; after an error it may be opened again."""
 
     def __init__(
         self,
@@ -68,10 +69,10 @@ class PartitionArchiver:
         self._newest: ManifestEntry | None = None
         self._newest_digest: str | None = None
         self._not_entered: dict[int, str] = {}
-        """First sequence -> object, whatever its period: the clock's speed may have been another."""
+        """First sequence -> object, whatever its period: the clock's speed may have been different."""
 
     async def open(self) -> None:
-        """Raises ArchiveUnavailable or ArchiveContradicted."""
+        """Read the newest entry. Raises ArchiveUnavailable or ArchiveContradicted."""
         of = (self._archive, self._log_id, self._partition)
         found = await asyncio.to_thread(newest_entry, *of)
         self._newest, self._newest_digest = found or (None, None)
@@ -83,15 +84,15 @@ class PartitionArchiver:
 
     @property
     def position(self) -> int:
-        """The last sequence that is archived, 0 before the first."""
+        """The last archived sequence, 0 before the first."""
         return 0 if self._newest is None else self._newest.contents.last_seq
 
     def ends_at(self, moment: datetime) -> datetime:
-        """When the period of `moment` is over."""
+        """The end of the period of `moment`."""
         return period_of(moment, self._period) + self._period
 
     async def archive_next(self) -> ManifestEntry | None:
-        """Put what waits, of one period and at most of one object's size; None if nothing does.
+        """Archive the waiting messages of one period, at most one object; None if nothing waits.
 
         Raises StreamUnavailable, ArchiveUnavailable or ArchiveContradicted.
         """
@@ -140,7 +141,8 @@ class PartitionArchiver:
         return None if writer is None else (name, *writer.finished())
 
     def _put_object(self, name: str, content: bytes, contents: Contents) -> tuple[bytes, Contents]:
-        """What is in the archive under that name, now or before: it may be of another length than ours."""
+        """Store the object, or return the one that the archive has under that name; it may have another
+        length."""
         try:
             self._archive.put_once(name, content)
         except AlreadyArchived:

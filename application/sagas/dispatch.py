@@ -1,7 +1,7 @@
-"""The dispatch saga: what follows from what. Pure: a domain event in, commands out; it never calls the outside.
+"""The dispatch saga: the commands that follow from each domain event. Pure: it never calls external systems.
 
-A command carries no decision: the aggregate that it reaches decides whether it still applies, so one that comes
-late, twice or out of order does no harm.
+A command carries no decision: the aggregate decides whether it still applies, so a late, repeated or
+out-of-order command is harmless.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -37,7 +37,7 @@ Rule = Callable[[Any], Iterable[msgspec.Struct]]
 
 
 class DispatchSaga:
-    """Turns each domain event into the commands that follow from it; most have none."""
+    """Maps each domain event to the commands that follow from it; most have none."""
 
     def follow(self, domain_event: DomainEvent) -> list[msgspec.Struct]:
         rule = RULES.get(type(domain_event))
@@ -66,7 +66,7 @@ def _each(command: type[DispatchCommand], tell: CallbackKind | None = None, **fa
 
 
 def _this(*commands: type[DispatchCommand]) -> Rule:
-    """The commands for the dispatch that the domain event is of."""
+    """The commands for the dispatch of the domain event."""
     return lambda fact: [
         kind(dr_event_id=fact.dr_event_id, facility_id=fact.facility_id) for kind in commands
     ]
@@ -77,13 +77,13 @@ def _close(fact: Dispatch.Event | Facility.RestoreAwaited) -> Iterator[msgspec.S
 
 
 def _let_go(fact: Dispatch.Event) -> Iterator[msgspec.Struct]:
-    """Or not: other DR events have the facility only once its building is restored."""
+    """Record whether the building is restored: other DR events may use the facility only after that."""
     yield NoteRestore(dr_event_id=fact.dr_event_id, facility_id=fact.facility_id)
     yield CompleteDREvent(dr_event_id=fact.dr_event_id)
 
 
 def _restored_late(fact: Facility.RestoreConfirmed) -> Iterator[msgspec.Struct]:
-    """Plans may count on it again; where it is in one already, its preparation was waiting."""
+    """Plans may use the facility again. Where a plan has it already, its preparation was waiting."""
     for dr_event_id in fact.dr_event_ids:
         yield ReplanDREvent(dr_event_id=dr_event_id, cause="rejoined")
         yield PrepareDispatch(dr_event_id=dr_event_id, facility_id=fact.facility_id)
@@ -96,7 +96,7 @@ def _undo(fact: Dispatch.Failed) -> Iterator[msgspec.Struct]:
 
 
 def _left(fact: Dispatch.LeftEarly) -> Iterator[msgspec.Struct]:
-    """Whoever is sent away leaves no gap: only a facility that leaves by itself, or is taken, does."""
+    """Only a facility that leaves by itself, or is preempted, leaves a shortfall."""
     if fact.cause in {"opted_out", "preempted"}:
         yield ReallocateShortfall(dr_event_id=fact.dr_event_id)
 
@@ -107,7 +107,7 @@ def _modified(fact: DREvent.Modified) -> Iterator[msgspec.Struct]:
 
 
 def _replanned(fact: DREvent.Replanned) -> Iterator[msgspec.Struct]:
-    """For those that came into the plan late, or whose window moved."""
+    """For facilities that joined the plan late, or whose window moved."""
     for target in fact.targets:
         yield PrepareDispatch(dr_event_id=fact.originator_id, facility_id=target.facility_id)
 
@@ -152,10 +152,10 @@ RULES: dict[type[DomainEvent], Rule] = {
     # Happy path
     DREvent.Accepted: _plan,
     DREvent.PreparationStarted: _each(PrepareDispatch),
-    # For one whose plan changed meanwhile, and for one prepared after the start:
+    # For a dispatch whose plan changed meanwhile, and for one prepared after the start:
     Dispatch.Prepared: _this(PrepareDispatch, CommitDispatch),
     DREvent.Started: _each(CommitDispatch, tell="started"),
-    # For one committed after the end, and for one whose plan changed meanwhile:
+    # For a dispatch committed after the end, and for one whose plan changed meanwhile:
     Dispatch.Committed: _this(RestoreDispatch, AlignDispatch),
     Dispatch.Recommitted: _this(RestoreDispatch, AlignDispatch),
     Dispatch.RecommitFailed: _this(RestoreDispatch),
@@ -173,7 +173,7 @@ RULES: dict[type[DomainEvent], Rule] = {
     DREvent.Modified: _modified,
     DREvent.Replanned: _replanned,
     Dispatch.Amended: _this(AlignDispatch),
-    Dispatch.PreparationReleased: _this(PrepareDispatch),  # its time may have come meanwhile
+    Dispatch.PreparationReleased: _this(PrepareDispatch),  # its lead time may have begun meanwhile
     Facility.OptedIn: _back,
     # Compensation
     DREvent.Rejected: _tell("rejected"),
@@ -194,4 +194,4 @@ RULES: dict[type[DomainEvent], Rule] = {
     Facility.RestoreAwaited: _close,
     Facility.RestoreConfirmed: _restored_late,
 }
-"""Deadlines (prepare, start, end, retries) are no domain events: the schedule worker proposes them."""
+"""Deadlines (prepare, start, end, retries) are not domain events: the schedule worker issues their commands."""

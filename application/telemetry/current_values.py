@@ -1,4 +1,4 @@
-"""What facilities draw now, for people who look: from the cache, the store, or as last known."""
+"""Current values of facilities for display: from the shared cache, from the store, or as last known."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from application.telemetry.cached_reader import Answer, ReadThroughCache
 _log = structlog.get_logger(__name__)
 
 WRITE_THROUGH_EVERY_S = 1.0
-"""Wall seconds, at most."""
+"""The shortest interval between two rounds, wall seconds."""
 WRITE_THROUGH_PAUSES_S = 10.0
-"""Wall seconds at most, after a round that took long."""
+"""The longest pause after a slow round, wall seconds."""
 WRITTEN_AT_ONCE = 500
 """Facilities in one round."""
 SHARE_OF_TIME = 0.03
-"""What keeping the cache warm may take, however many facilities there are. A round of more than 0.3 s takes more than
-its share: WRITE_THROUGH_PAUSES_S bounds the pause after it."""
+"""The share of time that warming the cache may take, however many facilities there are. A round of more than
+0.3 s exceeds its share, since WRITE_THROUGH_PAUSES_S bounds the pause after it."""
 WAITING_AT_MOST = 10_000
 METER_BYTES = 300
-"""About what the values of one meter take in memory."""
+"""The approximate memory of one meter's values."""
 CURRENT_BYTES = 32_000_000
-"""Of what is remembered while the cache is away."""
+"""The memory for values held in this process."""
 
 
 class CurrentValues:
-    """Of one event loop. `cache` None: every process remembers for itself."""
+    """Current values with caching. Belongs to one event loop. `cache` None: each process caches for itself."""
 
     def __init__(self, store: TelemetryStore, clock: Clock, cache: SharedCache | None = None) -> None:
         self._store = store
@@ -51,18 +51,18 @@ class CurrentValues:
     async def current(
         self, facility_ids: Sequence[str], *, skip_cache: bool = False
     ) -> dict[str, Answer[CurrentValue]]:
-        """An answer for each. Raises TelemetryStoreUnavailable where one is known nowhere.
+        """An answer for each facility. Raises TelemetryStoreUnavailable where one has none in any source.
 
-        `skip_cache`: what it had was given to `fresh` just now.
+        `skip_cache`: the caller has just read the shared cache and passed the result to `fresh`.
         """
         return await self._current.get_many(facility_ids, skip_cache=skip_cache)
 
     def cache_key(self, facility_id: str) -> str:
-        """The key of its value in the cache."""
+        """The key of the facility's value in the shared cache."""
         return self._current.cache_key(facility_id)
 
     def fresh(self, facility_id: str, stored: bytes) -> Answer[CurrentValue] | None:
-        """What lay in the cache under that key, if it is fresh."""
+        """The answer in `stored`, read from the shared cache, if it is fresh."""
         return self._current.fresh(facility_id, stored)
 
     def _load_current(self, facility_ids: Sequence[str]) -> Mapping[str, CurrentValue]:
@@ -70,9 +70,11 @@ class CurrentValues:
 
 
 class WriteThrough:
-    """Keeps the cache warm with what has just been stored: once a second at most, the facilities noted since.
+    """Writes stored values through to the shared cache: at most once a second, for the facilities marked
+    since.
 
-    It never holds up who stores: what is too much is left out, and read from the store when somebody asks.
+    It never delays the writer of readings. Facilities beyond the limit are dropped, and loaded from the store
+    on request.
     """
 
     def __init__(self, store: TelemetryStore, clock: Clock, cache: SharedCache) -> None:
@@ -83,7 +85,7 @@ class WriteThrough:
         self._lock = Lock()
 
     def note(self, facility_ids: Collection[str]) -> None:
-        """Readings of these are in the store now. From any thread."""
+        """Mark facilities whose readings were just stored. Thread-safe."""
         with self._lock:
             self._touched.update(dict.fromkeys(facility_ids))
             while len(self._touched) > WAITING_AT_MOST:
@@ -100,7 +102,7 @@ class WriteThrough:
                 await asyncio.wait_for(stop.wait(), pause_s)
 
     async def write(self) -> int:
-        """The next round; how many facilities' values are in the cache now."""
+        """Do the next round. Returns the number of facilities whose values were put into the cache."""
         with self._lock:
             count = min(WRITTEN_AT_ONCE, len(self._touched))
             ids = [self._touched.popitem(last=False)[0] for _ in range(count)]

@@ -1,4 +1,4 @@
-"""How far telemetry is behind: by the age of the oldest message that is not stored yet, in wall seconds."""
+"""Telemetry lag: the age of the oldest message that is not stored yet, in wall seconds."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -11,17 +11,18 @@ LEVELS_S: Mapping[str, float] = {
 RISING = "telemetry_lag_rising"
 RISING_FOR_S = 30.0
 RISES_BY_S = 10.0
-"""Over RISING_FOR_S: a backlog that is worked off falls, one that stands still grows old by as much as time goes by."""
+"""The rise over RISING_FOR_S that counts: a backlog that is processed falls, one that stands still ages with
+time."""
 
 
 class LagTrend:
-    """Of one partition. It is told at any pace."""
+    """The lag trend of one partition. Observations may come at any rate."""
 
     def __init__(self) -> None:
         self._noted: deque[tuple[float, float]] = deque()
 
     def note(self, at_s: float, lag_s: float) -> Mapping[str, bool]:
-        """Alert -> whether it is on now. `at_s`: of a clock that only goes on."""
+        """Record the lag at `at_s` (monotonic). Returns for each alert whether it is on."""
         self._noted.append((at_s, lag_s))
         while len(self._noted) > 1 and self._noted[1][0] <= at_s - RISING_FOR_S:
             self._noted.popleft()

@@ -1,4 +1,5 @@
-"""What facilities drew before, for people who look: from 15 s to an hour a step, each from what knows it best."""
+"""Load history of facilities for display, from 15 s to an hour per step, each step length from its best
+source."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ LONGEST_S: Mapping[int, int] = {
 }
 """Step -> the longest window."""
 MOST_STEPS = 10_000
-"""In one answer: what a store reads, and a cache keeps, for one question."""
+"""The most steps in one answer, which bounds the work of the store and the size in the cache."""
 HISTORY_TTL_S = 600.0
 MAX_HISTORIES = 256
 HISTORIES_AT_ONCE = 4
@@ -38,12 +39,12 @@ _COLUMNS = ("mean_kw", "kwh", "min_kw", "max_kw", "coverage_pct")
 
 
 class HistoryTooLong(ValueError):
-    """A window longer than its resolution allows; the text says which would do."""
+    """The window is longer than its resolution allows. The text says which step would do."""
 
 
 @dataclass(frozen=True)
 class HistorySources:
-    """Of one telemetry store."""
+    """The sources of one telemetry store."""
 
     store: TelemetryStore
     rollups: TelemetryRollups
@@ -54,7 +55,7 @@ class _History(msgspec.Struct, frozen=True):
     starts_at: datetime
     step_s: int
     columns: bytes
-    """Of LoadHistory, one after the other: little-endian doubles."""
+    """The columns of LoadHistory, one after the other: little-endian doubles."""
 
 
 class HistoryAnswer(msgspec.Struct, frozen=True):
@@ -63,7 +64,7 @@ class HistoryAnswer(msgspec.Struct, frozen=True):
 
 
 def check_length(window: TimeWindow, step_s: int) -> None:
-    """Raises HistoryTooLong, and NotAligned for a step that is not offered."""
+    """Raises HistoryTooLong, and NotAligned for an unsupported step."""
     longest_s = LONGEST_S.get(step_s)
     if longest_s is None:
         raise NotAligned(
@@ -76,7 +77,7 @@ def check_length(window: TimeWindow, step_s: int) -> None:
 def load_histories(
     sources: HistorySources, facility_ids: Sequence[str], window: TimeWindow, step_s: int
 ) -> dict[str, LoadHistory]:
-    """Of each facility. Raises HistoryTooLong, NotAligned, TelemetryStoreUnavailable."""
+    """The history of each facility. Raises HistoryTooLong, NotAligned, TelemetryStoreUnavailable."""
     check_length(window, step_s)
     if step_s == READINGS_S:
         return {f: of_readings(window, step_s, sources.powers.meter_powers(f, window)) for f in facility_ids}
@@ -87,7 +88,7 @@ def load_histories(
 
 
 class LoadHistories:
-    """Of one event loop. `cache` None: every process remembers for itself."""
+    """Load histories with caching. Belongs to one event loop. `cache` None: each process caches for itself."""
 
     def __init__(self, sources: HistorySources, clock: Clock, cache: SharedCache | None = None) -> None:
         self._sources = sources
@@ -104,8 +105,9 @@ class LoadHistories:
         )
 
     async def history(self, facility_id: str, window: TimeWindow, step_s: int) -> HistoryAnswer:
-        """Raises TelemetryStoreUnavailable, HistoryTooLong, NotAligned: also for more than MOST_STEPS."""
-        # Refused before it is joined to what others ask.
+        """The history of one facility. Raises TelemetryStoreUnavailable, HistoryTooLong, and NotAligned (also
+        for more than MOST_STEPS)."""
+        # Check before the request joins a batch.
         check_length(window, step_s)
         count = steps_in(window, step_s)
         if count > MOST_STEPS:
@@ -120,7 +122,7 @@ class LoadHistories:
         return HistoryAnswer(LoadHistory(found.starts_at, found.step_s, *columns), answer)
 
     def _load(self, keys: Sequence[str]) -> Mapping[str, _History]:
-        """Those of one window and step together."""
+        """Load the histories of each window and step together."""
         wanted: dict[tuple[TimeWindow, int], list[tuple[str, str]]] = {}
         for key in keys:
             facility_id, window, step_s = _parse_key(key)

@@ -1,4 +1,4 @@
-"""What many facilities drew together, step by step; pure."""
+"""The sum of many facilities' load, step by step; pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from domain.telemetry.load_history import LoadHistory
 class SummedStep(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: datetime
     kw: float | None
-    """Sum of the means of those known; None where none is."""
+    """The sum of the available means; None where none is available."""
     missing: int
-    """Facilities of which nothing is known in this step; what they drew is not in the sum."""
+    """Facilities without data in this step. Their load is not in the sum."""
 
 
 def summed(series: Sequence[LoadHistory]) -> tuple[SummedStep, ...]:
-    """The sum of histories of the same steps; none of no histories."""
+    """The sum of histories with the same steps; empty without histories."""
     if not series:
         return ()
     first = series[0]

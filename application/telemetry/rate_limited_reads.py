@@ -1,7 +1,7 @@
-"""Reading one current value, so often a caller may: the turn and the value come in one round trip of the cache.
+"""Rate-limited reads of current values: the cache checks the limit and returns the value in one round trip.
 
-Reads that come while a round trip is under way go out together in the next one. While the cache is away each process
-counts turns for itself, so that the limit is loose but there.
+Reads that arrive during a round trip share the next one. While the cache is unavailable each process applies
+the limit by itself, so the total limit is looser.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from application.telemetry.current_values import CurrentValues
 _log = structlog.get_logger(__name__)
 
 MAX_ROUND_TRIPS = 2
-"""Round trips under way."""
+"""Round trips in flight."""
 MAX_BATCH_SIZE = 500
 MAX_CALLERS = 100_000
-"""Turns that one process counts while the cache is away."""
+"""Callers that one process counts while the cache is unavailable."""
 
 
 class CurrentRead(msgspec.Struct, frozen=True):
-    """`answer` is None where it is not the caller's turn: it is in `wait_s` wall seconds."""
+    """The result of a read. `answer` is None where the rate limit refuses it; the next read is allowed in
+    `wait_s` wall seconds."""
 
     wait_s: float
     answer: Answer[CurrentValue] | None
@@ -42,7 +43,8 @@ class _PendingRead(NamedTuple):
 
 
 class RateLimitedCurrentValues:
-    """Of one event loop. Each caller has one read of a facility in `every_s` wall seconds, over all processes."""
+    """Each caller may read a facility once in `every_s` wall seconds, over all processes. Belongs to one
+    event loop."""
 
     def __init__(
         self,
@@ -62,14 +64,14 @@ class RateLimitedCurrentValues:
         self._next_allowed_at: OrderedDict[str, float] = OrderedDict()
 
     async def read(self, caller: str, facility_id: str) -> CurrentRead:
-        """Raises TelemetryStoreUnavailable where the value is known nowhere."""
+        """Read one value. Raises TelemetryStoreUnavailable where the value is available from no source."""
         request = RateLimitedGet(f"{caller}/{facility_id}", self._values.cache_key(facility_id))
         result = await self._get(request)
         if result.wait_s > 0:
             return CurrentRead(result.wait_s, None)
         answer = None if result.answer is None else self._values.fresh(facility_id, result.answer)
         if answer is None:
-            # With a turn the cache said what it has, or that it is away.
+            # An allowed request has just read the cache: it has no fresh value, or is unavailable.
             answer = (await self._values.current([facility_id], skip_cache=True))[facility_id]
         return CurrentRead(0.0, answer)
 
@@ -79,7 +81,8 @@ class RateLimitedCurrentValues:
         pending = _PendingRead(request, asyncio.get_running_loop().create_future())
         self._waiting.append(pending)
         if self._working < MAX_ROUND_TRIPS:
-            # Counted here and in its last step: a task is done some time before its callbacks say so.
+            # Counted here and decremented in its last step: a task is done some time before its callbacks
+            # run.
             self._working += 1
             task = asyncio.create_task(self._work(self._cache))
             self._workers.add(task)
@@ -95,7 +98,8 @@ class RateLimitedCurrentValues:
             self._working -= 1
 
     async def _ask(self, cache: SharedCache, batch: list[_PendingRead]) -> None:
-        """Whatever happens, whoever waits is told; None: count here."""
+        """Send one batch. Every waiting read gets a result in any case; None: apply the limit in this
+        process."""
         found: list[RateLimitedResult] | list[None] = [None] * len(batch)
         try:
             found = await cache.get_rate_limited(

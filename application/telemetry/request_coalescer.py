@@ -1,7 +1,7 @@
-"""Many who ask for the same thing, and one question.
+"""Request coalescing: concurrent requests for keys share round trips.
 
-What is asked for while an answer is under way is gathered, and goes out in one question when it is there. Whoever asks
-for what is under way already shares that answer.
+Keys requested while a round trip is in flight are collected for the next one. A request for a key in flight
+shares its result.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ TAnswer = TypeVar("TAnswer")
 
 
 class RequestCoalescer(Generic[TAnswer]):
-    """`ask` answers many keys in one round trip; at most `at_once` of them run, each with at most `most` keys.
+    """Coalesces requests over `ask`, which answers many keys in one round trip. At most `at_once` calls run,
+    each with at most `most` keys.
 
-    Of one event loop.
+    Belongs to one event loop.
     """
 
     def __init__(
@@ -28,8 +29,8 @@ class RequestCoalescer(Generic[TAnswer]):
         at_once: int = 1,
         begins_every_s: float = 0.0,
     ) -> None:
-        """`begins_every_s` wall seconds lie between the beginnings of two questions that follow each other: where one
-        costs about as much for one key as for ten."""
+        """`begins_every_s`: the least wall seconds between the starts of two consecutive calls, where a call
+        costs about the same for one key as for ten."""
         self._begins_every_s = begins_every_s
         self._ask = ask
         self._most = most
@@ -40,12 +41,14 @@ class RequestCoalescer(Generic[TAnswer]):
         self._working = 0
 
     async def get(self, keys: Sequence[str]) -> dict[str, TAnswer]:
-        """What was found of `keys`. Raises what `ask` raised; who stops waiting disturbs nobody."""
+        """The results found for `keys`. Raises what `ask` raised. A cancelled caller does not affect the
+        others."""
         if not keys:
             return {}
         answers = {key: self._joined(key) for key in keys}
         if self._working < self._at_once and self._waiting:
-            # Counted here and in its last step: a task is done some time before its callbacks say so.
+            # Counted here and decremented in its last step: a task is done some time before its callbacks
+            # run.
             self._working += 1
             task = asyncio.create_task(self._work())
             self._workers.add(task)
@@ -89,6 +92,6 @@ class RequestCoalescer(Generic[TAnswer]):
 
 
 def _seen(answer: asyncio.Future[TAnswer | None]) -> None:
-    """An error that nobody waits for any more is not worth a complaint of asyncio's."""
+    """Mark an error as retrieved, so that asyncio does not log it when no caller waits for it any more."""
     if not answer.cancelled():
         answer.exception()

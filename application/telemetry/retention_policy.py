@@ -1,7 +1,8 @@
-"""How long telemetry is kept, and what is let go of now.
+"""Retention of telemetry: how long it is stored, and what is deleted now.
 
-Raw readings go by whole UTC days, rollups by their start. What people imported stays: it is no rollup, and a second
-import would bring it back anyway. A day that an archive should hold and does not yet is kept until it does.
+Raw readings are deleted by whole UTC days, rollups by their start. Imported history stays: it is not a
+rollup, and a second import would restore it. A day that should be in the archive and is not yet is not
+deleted.
 """
 
 from collections.abc import Callable
@@ -19,26 +20,26 @@ ROLLUPS_AT_ONCE = 50_000
 """A transaction of a fraction of a second. An hour of ten thousand facilities' rollups is 13 of them."""
 
 ArchivedThrough = Callable[[], datetime | None]
-"""Up to when everything that was received is in the archive; None: nothing is yet."""
+"""The moment up to which everything received is in the archive; None: nothing is yet."""
 
 
 class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """In days of the clock."""
+    """Retention times in days of the clock."""
 
     raw_days: int = 90
     rollup_days: int = 730
     restored_days: int = 7
-    """For how long a day that was brought back from the archive stays."""
+    """How long a day restored from the archive stays."""
 
 
 class RetentionOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round did."""
+    """The result of one round."""
 
     dropped: tuple[date, ...] = ()
     held_back: tuple[date, ...] = ()
-    """Due, but the archive does not hold them yet."""
+    """Due, but not in the archive yet."""
     busy: tuple[date, ...] = ()
-    """Due, and to be tried again."""
+    """Due, and to be retried."""
     rollups: int = 0
 
 
@@ -49,7 +50,7 @@ def enforce(
     *,
     archived_through: ArchivedThrough | None = None,
 ) -> RetentionOutcome:
-    """One round. Without `archived_through` there is no archive. Raises TelemetryStoreUnavailable."""
+    """Do one round. Without `archived_through` there is no archive. Raises TelemetryStoreUnavailable."""
     now = _agreed_now(store, clock)
     bound = now - timedelta(days=policy.raw_days)
     archived = None if archived_through is None else archived_through() or datetime.min.replace(tzinfo=UTC)
@@ -73,9 +74,9 @@ def enforce(
 
 
 def _agreed_now(store: TelemetryRetention, clock: Clock) -> datetime:
-    """The earlier of two clocks: one that jumped ahead alone must not cost a year of readings.
+    """The earlier of the two clocks: one clock that jumped ahead must not delete a year of readings.
 
-    An accelerated clock runs away from the store's by design.
+    An accelerated clock runs ahead of the store's by design, so it is used alone.
     """
     now = clock.now()
     return min(now, store.now()) if clock.wall_seconds(1.0) == 1.0 else now
@@ -86,7 +87,7 @@ def _end_of(day: date) -> datetime:
 
 
 def _delete_rollups(store: TelemetryRetention, before: datetime) -> int:
-    """In small transactions, so that nobody who writes has to wait for long."""
+    """Delete in small transactions, so that writers never wait for long."""
     total = 0
     while deleted := store.delete_rollups_before(before, limit=ROLLUPS_AT_ONCE):
         total += deleted

@@ -1,4 +1,4 @@
-"""How a process gets on with the telemetry store: which share of its writes fails, how long its queries take."""
+"""Health of the telemetry store as seen by one process: the share of failed writes, and query times."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from domain.time_series.windows import IntervalSeries, TimeWindow
 
 WINDOW_S = 300.0
 LEAST = 20
-"""Fewer calls in the window say nothing about a share or a percentile."""
+"""With fewer calls in the window no share or percentile is reported."""
 MAX_CALLS = 20_000
 
 
 class TelemetryHealth:
-    """Of one process, over the last WINDOW_S wall seconds. Thread-safe."""
+    """Observations of one process over the last WINDOW_S wall seconds. Thread-safe."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -51,7 +51,7 @@ class TelemetryHealth:
 
     @contextmanager
     def timed_query(self) -> Iterator[None]:
-        """A query, however it ends."""
+        """Measure one query, whether it succeeds or not."""
         began = time.perf_counter()
         try:
             yield
@@ -59,14 +59,14 @@ class TelemetryHealth:
             self.observe_query(time.perf_counter() - began)
 
     def write_error_pct(self) -> float | None:
-        """None where there were too few writes."""
+        """The share of failed writes in %; None with too few writes."""
         with self._lock:
             _forget(self._writes, self._monotonic() - WINDOW_S)
             failed, total = sum(not well for _, well in self._writes), len(self._writes)
         return None if total < LEAST else 100.0 * failed / total
 
     def query_p99_s(self) -> float | None:
-        """None where there were too few queries."""
+        """The 99th percentile of query times; None with too few queries."""
         with self._lock:
             _forget(self._queries, self._monotonic() - WINDOW_S)
             seconds = sorted(seconds for _, seconds in self._queries)
@@ -79,11 +79,12 @@ def _forget(calls: deque[tuple[float, bool]] | deque[tuple[float, float]], befor
 
 
 def _nobody(facility_ids: Collection[str]) -> None:
-    """Nobody wants to know."""
+    """The default listener: does nothing."""
 
 
 class WatchedTelemetryStore:
-    """`store`, its calls counted in `health`; the thread that wrote readings tells `stored` whose they were."""
+    """A telemetry store whose calls are observed in `health`. After a write, `stored` is called with the
+    facilities, in the writing thread."""
 
     def __init__(
         self,
@@ -150,7 +151,7 @@ class WatchedTelemetryStore:
 
 
 class WatchedRollups:
-    """`rollups`, its reads counted in `health`."""
+    """Rollups whose reads are observed in `health`."""
 
     def __init__(self, rollups: TelemetryRollups, health: TelemetryHealth) -> None:
         self._rollups = rollups
@@ -169,7 +170,7 @@ class WatchedRollups:
 
 
 class WatchedMeterPowers:
-    """`powers`, its reads counted in `health`."""
+    """Meter powers whose reads are observed in `health`."""
 
     def __init__(self, powers: MeterPowersView, health: TelemetryHealth) -> None:
         self._powers = powers

@@ -1,6 +1,8 @@
-"""Weather that was asked for within the hour, out of a memory that processes share; old weather while there is none.
+"""Caching weather source: reports are reused for an hour and shared between processes; old ones are used when
+the source fails.
 
-Hours that are over are not asked for again once they are a day old: what a service says of the past costs calls, too.
+Past hours are not requested again once they are a day old, since calls for past hours count against the quota
+too.
 """
 
 from __future__ import annotations
@@ -22,33 +24,33 @@ HOUR = timedelta(hours=1)
 FRESH = timedelta(hours=1)
 KEPT_PAST = timedelta(days=400)
 FINAL_AFTER = timedelta(days=1)
-"""So old an hour's temperature is what it stays."""
+"""The age from which an hour's temperature is final."""
 AHEAD_OF_NEED = timedelta(hours=2)
-"""Asked for beyond what is needed, so that the answer serves for the whole of its hour."""
+"""Requested beyond the needed range, so that a report serves for its whole hour."""
 KEPT_S = 5 * 86_400.0
 LEAST_KEPT_WALL_S = 60.0
 MOST_REMEMBERED = 20_000
 
 
 class CachedWeather(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of a cell, as it lies in the cache."""
+    """The cached weather of a cell, in its stored form."""
 
     issued_at: datetime
     asked_at: datetime
     starts_at: datetime
     final_until: datetime
-    """Hours before it are not asked for again."""
+    """Hours before this moment are not requested again."""
     temp_c: tuple[float | None, ...]
 
     def values(self, starts_at: datetime, ends_at: datetime) -> FloatArray:
-        """NaN where nothing is known."""
+        """NaN where there is no value."""
         return hours_of(IntervalSeries.of(self.starts_at, 3600, self.temp_c), starts_at, ends_at)
 
 
 class CachedWeatherSource:
-    """Implements WeatherSource over `source`. `cache` None: every process remembers for itself.
+    """Implements WeatherSource over `source`. `cache` None: each process caches for itself.
 
-    A report that could not be renewed is given out as it is: its age says that it is old.
+    A report that cannot be renewed is returned as it is; its age shows that it is old.
     """
 
     def __init__(self, source: WeatherSource, clock: Clock, cache: SharedCache | None = None) -> None:
@@ -104,7 +106,7 @@ class CachedWeatherSource:
         return renewed
 
     async def _kept(self, cell: str) -> CachedWeather | None:
-        """The newer of what is known here and in the cache."""
+        """The newer of the entry of this process and that of the shared cache."""
         mine = self._known.get(cell)
         if self._cache is None or (mine and timedelta(0) <= self._clock.now() - mine.asked_at < FRESH):
             return mine
@@ -130,7 +132,7 @@ class CachedWeatherSource:
 
 
 def hours_of(series: IntervalSeries, starts_at: datetime, ends_at: datetime) -> FloatArray:
-    """The hours of an hourly series in that range, NaN where it knows nothing."""
+    """The hours of an hourly series in that range; NaN where it has no value."""
     found = np.full(max(0, (ends_at - starts_at) // HOUR), np.nan)
     first = (starts_at - series.starts_at) // HOUR
     low, high = max(first, 0), min(first + len(found), len(series.values))

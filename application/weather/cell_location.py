@@ -1,4 +1,4 @@
-"""Where a weather cell is: in the middle of its facilities; pure."""
+"""The location of a weather cell: the mean of its facilities; pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ import msgspec
 
 
 class WeatherPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """A point in decimal degrees, and the calendar that days there follow."""
+    """A point in decimal degrees, and its time zone."""
 
     latitude: float
     longitude: float
@@ -16,9 +16,9 @@ class WeatherPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def places_of(facilities: Iterable[tuple[str, WeatherPlace]]) -> dict[str, WeatherPlace]:
-    """Weather cell -> the mean of its facilities' places; the time zone is that of the first of them.
+    """Weather cell -> the mean of its facilities' locations; the time zone is that of the first of them.
 
-    The mean is taken on the sphere, so that a cell across the 180th meridian lies where its facilities do.
+    The mean is taken on the sphere, so a cell across the 180th meridian is located correctly.
     """
     members: defaultdict[str, list[WeatherPlace]] = defaultdict(list)
     for cell, place in facilities:

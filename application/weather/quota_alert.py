@@ -1,4 +1,4 @@
-"""The weather quota, watched: the alert `weather_quota` from 80 % of the month's calls on."""
+"""Monitoring of the weather quota: the alert `weather_quota` from 80 % of the month's calls on."""
 
 import asyncio
 
@@ -17,14 +17,15 @@ TOLD_AGAIN_SHARE = 0.02
 
 
 class WatchedQuota:
-    """Implements WeatherQuota. A register that is away is tried again at the next call."""
+    """Implements WeatherQuota. If the register of alerts is unavailable, the alert is retried at the next
+    call."""
 
     def __init__(self, quota: WeatherQuota, alerts: AlertRegistry, clock: Clock) -> None:
         self._quota = quota
         self._alerts = alerts
         self._clock = clock
         self._told: float | None = None
-        """The share last told of; 0 where the alert is known to be cleared, None where nothing is known."""
+        """The last reported share; 0 where the alert is cleared, None at the start."""
 
     async def take(self) -> QuotaUse:
         use = await self._quota.take()

@@ -1,4 +1,4 @@
-"""A token bucket whose worst month keeps a quota; pure."""
+"""A token bucket that keeps a monthly quota in its worst month; pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 MONTH_S = 31 * 86_400.0
 BURST_SHARE = 0.1
-"""Of the quota: what may go at once, as after a start with many cells."""
+"""The share of the quota for bursts, such as a start with many cells."""
 
 
 class BucketRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,15 +24,15 @@ class BucketRule(msgspec.Struct, frozen=True, kw_only=True):
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     tokens: float
     at_s: float
-    """When it held so many, in epoch seconds."""
+    """The time of `tokens`, in epoch seconds."""
 
     def filled(self, rule: BucketRule, now_s: float) -> Bucket:
-        """What it holds at `now_s`; a clock that went back fills nothing."""
+        """The bucket at `now_s`; a clock that went back adds nothing."""
         elapsed_s = max(0.0, now_s - self.at_s)
         tokens = min(rule.capacity, self.tokens + elapsed_s * rule.per_s)
         return Bucket(tokens=tokens, at_s=max(now_s, self.at_s))
 
     def wait_s(self, rule: BucketRule) -> float:
-        """Until it holds one token; 0 where it does."""
+        """Seconds until it holds one token; 0 where it does."""
         missing = max(0.0, 1.0 - self.tokens)
         return 0.0 if not missing else missing / rule.per_s if rule.per_s else MONTH_S

@@ -1,4 +1,4 @@
-"""What a utility is told in a callback: the DR event as it stands, and in the end how each facility did."""
+"""The body of a callback: the DR event's state, and at the end the result of each facility."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from domain.dr_event import Batch, CallbackKind, DREvent, DREventState
 from domain.identifiers import callback_id, dispatch_id
 
 MOST_RESULTS = 500
-"""A longer list would not go into one save; those that did not serve come first, all stand at `results_url`."""
+"""A longer list would not fit into one save. Facilities that did not serve come first; the complete list is
+at `results_url`."""
 
 
 def callback_body(dr_event: DREvent, kind: CallbackKind, deciding: DecisionContext) -> str:
@@ -51,7 +52,7 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, deciding: DecisionConte
 
 
 def _results(dr_event: DREvent, deciding: DecisionContext) -> list[dict[str, Any]]:
-    """Every facility asked, once: those that failed, those that opted out, those that served."""
+    """Every requested facility, once: those that failed, those that opted out, those that served."""
     state = dr_event.state
     streams = {dispatch_id(dr_event.id, i): i for i in state.judged_notice.facility_ids}
     loaded = deciding.store.load_many(Dispatch, list(streams))

@@ -1,4 +1,4 @@
-"""Telling the utility: what is to be told is recorded first, then whether it could be."""
+"""Handlers for callbacks: record the request first, then its outcome."""
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import (

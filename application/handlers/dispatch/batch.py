@@ -1,4 +1,4 @@
-"""Handlers of what is reported of several BMS commands at once."""
+"""Handlers for commands that report several BMS commands at once."""
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch_batch import AttemptBmsCommands, Attempted, RecordBmsSuccesses

@@ -1,4 +1,4 @@
-"""Handlers of the commands on dispatches."""
+"""Handlers for commands on dispatches."""
 
 from datetime import datetime, timedelta
 
@@ -30,7 +30,7 @@ from domain.dr_event import OVER, DREventState
 
 
 def commit_dispatch(command: CommitDispatch, deciding: DecisionContext) -> Decision:
-    """Commit if the window is running; release a dispatch that was prepared for nothing."""
+    """Commit if the window is running; release a dispatch that was prepared in vain."""
     dispatch = _load(command, deciding)
     status = deciding.dr_event(command.dr_event_id).state.status
     if status == "active" and was_given_back(dispatch, deciding):
@@ -50,9 +50,10 @@ def commit_dispatch(command: CommitDispatch, deciding: DecisionContext) -> Decis
 
 
 def restore_dispatch(command: RestoreDispatch, deciding: DecisionContext) -> Decision:
-    """Let the building go, in its time: the window is over, or the facility left.
+    """Release the building at its time, after the window ended or the facility left.
 
-    A dispatch with an open command is settled first and comes back here; so does one whose zones have their times.
+    A dispatch with an open command is concluded first and handled again here; so is one whose zones have
+    release times.
     """
     dispatch = _load(command, deciding)
     dr_event = deciding.dr_event(command.dr_event_id).state
@@ -69,7 +70,8 @@ def restore_dispatch(command: RestoreDispatch, deciding: DecisionContext) -> Dec
 
 
 def leave_dispatch(command: LeaveDispatch, deciding: DecisionContext) -> Decision:
-    """The facility leaves. Of a whole DR event that is cancelled the buildings are let go one after the other."""
+    """Record that the facility leaves. When a whole DR event is cancelled, the buildings are released one
+    after the other."""
     dispatch = _load(command, deciding)
     place = AT_ONCE
     if command.cause == "cancelled":
@@ -105,14 +107,14 @@ def _is_kept(dispatch: Dispatch, deciding: DecisionContext) -> bool:
 
 
 def _joined_late(dispatch: Dispatch, deciding: DecisionContext) -> bool:
-    """It came into the plan while the window ran, so nobody could have prepared it before."""
+    """Whether it joined the plan during the window, so that it could not be prepared before."""
     return (
         dispatch.state.starts_at > deciding.dr_event(dispatch.state.dr_event_id).state.judged_notice.starts_at
     )
 
 
 def _place(facility_id: str, dr_event: DREventState) -> Place:
-    """Its place in the order in which the batch is restored."""
+    """The facility's position in the order in which the batch is restored."""
     order = dr_event.dispatched
     return (order.index(facility_id), len(order)) if facility_id in order else AT_ONCE
 

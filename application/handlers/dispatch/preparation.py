@@ -1,4 +1,4 @@
-"""Preparing the building of one facility: whether it still takes part, and on a forecast that is still good."""
+"""Preparation of one facility's building: whether it still takes part, with a forecast that is still good."""
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch import PrepareDispatch
@@ -11,9 +11,10 @@ from domain.forecast import quality_at
 
 
 def prepare_dispatch(command: PrepareDispatch, deciding: DecisionContext) -> Decision:
-    """Prepare inside the lead time, on a forecast that is still good; what is prepared too early is let go.
+    """Prepare within the lead time, on a forecast that is still good; a dispatch prepared too early is
+    released.
 
-    One that comes back from that when the DR event is over has nothing more to wait for.
+    A released dispatch is aborted once the DR event is over.
     """
     dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
     dr_event = deciding.dr_event(command.dr_event_id)
@@ -22,7 +23,7 @@ def prepare_dispatch(command: PrepareDispatch, deciding: DecisionContext) -> Dec
         facility = deciding.facility(dispatch.state.facility_id)
         _leave_if_opted_out(dispatch, dr_event, facility, deciding)
         is_kept = facility is not None and facility.state.is_kept_from(dr_event.id)
-        if not is_kept:  # else it comes back when restored
+        if not is_kept:  # else it is prepared after the restore
             _guard(dispatch, dr_event, deciding)
             dispatch.prepare(deciding.provenance)
     elif status == "scheduled" and dispatch.state.prepare_again:
@@ -33,9 +34,10 @@ def prepare_dispatch(command: PrepareDispatch, deciding: DecisionContext) -> Dec
 
 
 def was_given_back(dispatch: Dispatch, deciding: DecisionContext) -> bool:
-    """Whether a modification or a stronger DR event has taken the facility, and the dispatch has yet to hear of it.
+    """Whether a modification or a stronger DR event has taken the facility, and the dispatch has no event of
+    it yet.
 
-    It counts as not having served, so that nothing may be begun at its building any more.
+    Such a facility counts as not having served, so no BMS command may be issued any more.
     """
     if dispatch.state.left is not None:
         return False
@@ -46,7 +48,7 @@ def was_given_back(dispatch: Dispatch, deciding: DecisionContext) -> bool:
 def _leave_if_opted_out(
     dispatch: Dispatch, dr_event: DREvent, facility: Facility | None, deciding: DecisionContext
 ) -> None:
-    """A plan and an opt-out made at one moment share no stream, so neither knew of the other."""
+    """A plan and an opt-out at the same moment write different streams, so neither sees the other."""
     if dispatch.state.status != "planned":
         return
     if facility is not None and facility.state.opted_out_of_this(dr_event.id):
@@ -54,7 +56,7 @@ def _leave_if_opted_out(
 
 
 def _guard(dispatch: Dispatch, dr_event: DREvent, deciding: DecisionContext) -> None:
-    """A forecast that was good at planning may be stale by now: then an operator must answer for it."""
+    """A forecast that was good at planning may be stale now. An operator must then override it."""
     state = dispatch.state
     if (
         state.status != "planned"

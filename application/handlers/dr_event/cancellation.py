@@ -1,4 +1,5 @@
-"""Cancelling a DR event: by an operator or its utility, before it was notified, before its start, or while it runs."""
+"""Handlers that cancel a DR event: by an operator or its utility, before its notification, before its start,
+or while it runs."""
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import (
@@ -13,13 +14,14 @@ from domain.identifiers import dr_event_id
 
 
 def cancel_dr_event(command: CancelDREvent, deciding: DecisionContext) -> Decision:
-    """By its id. Raises NotAllowedNow where it was not accepted, or is over."""
+    """Cancel by DR event id. Raises NotAllowedNow where it was not accepted, or is over."""
     dr_event = deciding.dr_event(command.dr_event_id)
     return _cancelled(dr_event, command.reason, None, deciding)
 
 
 def cancel_notified_dr_event(command: CancelNotifiedDREvent, deciding: DecisionContext) -> Decision:
-    """By the utility's own id; one not notified yet, or rejected, is known to be cancelled from now on."""
+    """Cancel by the utility's own id. An event that was not notified yet, or was rejected, is recorded as
+    withdrawn."""
     number = command.modification_number
     dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
     dr_event = dr_event or DREvent.open(
@@ -40,7 +42,7 @@ def cancel_notified_dr_event(command: CancelNotifiedDREvent, deciding: DecisionC
 
 
 def _cancelled(dr_event: DREvent, reason: str, number: int | None, deciding: DecisionContext) -> Decision:
-    """Before the start the facilities are given back at once; else once their buildings are let go."""
+    """Before the start the facilities are released at once; otherwise after their buildings are restored."""
     dr_event.cancel(deciding.provenance, reason=reason, modification_number=number)
     if not dr_event.pending_events:
         return Decision(reply=_reply(dr_event, "already_cancelled"))

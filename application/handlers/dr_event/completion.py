@@ -1,4 +1,5 @@
-"""The end of a DR event: the batch is counted once every building is let go, and added up once all are measured."""
+"""Completion of a DR event: count the batch once every building is released, and sum the energy once all are
+measured."""
 
 from collections.abc import Callable, Mapping
 from math import fsum
@@ -11,11 +12,12 @@ from domain.dr_event import Batch, DREvent
 from domain.facility import Facility
 
 _NOT_SERVED = frozenset({"opted_out", "preempted", "left_out", "batch_aborted"})
-"""All but `cancelled`: the utility itself ended that one. Who was dropped by a modification is not asked any more."""
+"""All causes but `cancelled`, where the utility itself ended the event. A facility dropped by a modification
+is no longer requested."""
 
 
 def complete_dr_event(command: CompleteDREvent, deciding: DecisionContext) -> Decision:
-    """Close it once every dispatch is final, and release the facilities in the same transaction."""
+    """Close the DR event once every dispatch is final, and release the facilities in the same transaction."""
     dr_event = deciding.dr_event(command.dr_event_id)
     status = dr_event.state.status
     if status not in {"recovering", "cancelled_while_active"} or dr_event.state.batch is not None:
@@ -39,7 +41,7 @@ def complete_dr_event(command: CompleteDREvent, deciding: DecisionContext) -> De
 
 
 def measure_dr_event(command: MeasureDREvent, deciding: DecisionContext) -> Decision:
-    """Add up the dispatches that ran, once all of them are measured, and again when one was measured anew."""
+    """Sum the dispatches that ran, once all of them are measured, and again after each remeasurement."""
     dr_event = deciding.dr_event(command.dr_event_id)
     state = dr_event.state
     over = state.status in {"completed", "cancelled_while_active"} and state.batch is not None
@@ -63,10 +65,10 @@ def measure_dr_event(command: MeasureDREvent, deciding: DecisionContext) -> Deci
 def _all_that(
     dr_event: DREvent, deciding: DecisionContext, *, are: Callable[[DispatchState], bool]
 ) -> list[Dispatch] | None:
-    """Every dispatch, in the order of the plan, or None if one of them is not so.
+    """Every dispatch in the order of the plan, or None if one of them does not satisfy `are`.
 
-    Asked again for each that ends, so the last is looked at first, then more and more at once: buildings are let go in
-    the order of the plan, and what is not over yet is mostly found by the first look.
+    This runs again for each dispatch that ends. The last one is checked first, then growing groups: buildings
+    are released in the order of the plan, so a dispatch that is not over is usually found at the first check.
     """
     order = dr_event.state.dispatched
     found: dict[str, Dispatch] = {}
@@ -82,7 +84,7 @@ def _all_that(
 
 
 def _kept_out(dr_event: DREvent, dispatches: list[Dispatch], facilities: Mapping[str, Facility]) -> bool:
-    """Whether each facility whose restore failed is kept from other DR events, before it is released."""
+    """Whether each facility whose restore failed is excluded from other DR events, before it is released."""
     failing = [d.state.facility_id for d in dispatches if d.state.status == "restore_failed"]
     return all(
         str(dr_event.id) in facilities[facility_id].state.not_restored_from
@@ -119,7 +121,7 @@ def _batch(
 def _opted_out(
     dr_event: DREvent, dispatches: list[Dispatch], facilities: Mapping[str, Facility]
 ) -> tuple[str, ...]:
-    """By its dispatch, or, where it never had one, by what the facility itself said."""
+    """Facilities that opted out: by their dispatch, or, without one, by the facility's own state."""
     left = {d.state.facility_id: d.state.left for d in dispatches}
     out = []
     for facility_id in dr_event.state.judged_notice.facility_ids:
@@ -134,7 +136,7 @@ def _opted_out(
 
 
 def _failed(dr_event: DREvent, dispatches: list[Dispatch], opted_out: tuple[str, ...]) -> tuple[str, ...]:
-    """Facilities asked that did not serve: never planned, never committed, undone, or taken by another."""
+    """Requested facilities that did not serve: never planned, never committed, compensated, or preempted."""
     served = {
         d.state.facility_id
         for d in dispatches

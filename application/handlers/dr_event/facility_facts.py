@@ -1,4 +1,4 @@
-"""What judging and planning need to know of a facility, collected from its aggregate and its forecast."""
+"""The facts about a facility for judging and planning, from its aggregate and its forecast."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -21,7 +21,8 @@ from domain.time_series.windows import TimeWindow, local_date, local_day
 def facts_of(
     dr_event_id: UUID, notice: Notice, facilities: Mapping[str, Facility], deciding: DecisionContext
 ) -> dict[str, FacilityFacts]:
-    """Capacity comes from the forecast where its horizon reaches, else from the declared limits."""
+    """The facts of each facility. Capacity comes from the forecast where its horizon suffices, else from the
+    declared limits."""
     forecasts = deciding.forecasts.newest_of(tuple(facilities), at=deciding.now)
     duration_s = (notice.ends_at - notice.starts_at).total_seconds()
     calendar_in = cache(partial(_calendar, notice.starts_at))  # most facilities share a time zone
@@ -41,7 +42,7 @@ def facts_of(
 
 
 def lowest_load_kw(forecast: IssuedForecast | None, starts_at: datetime, ends_at: datetime) -> float | None:
-    """The lowest median load forecast inside the window; None where the forecast does not reach over it."""
+    """The lowest median load forecast inside the window; None where the forecast does not cover it."""
     if forecast is None:
         return None
     quantiles = forecast.quantiles
@@ -54,7 +55,7 @@ def lowest_load_kw(forecast: IssuedForecast | None, starts_at: datetime, ends_at
 
 
 def zones_kw(zones: Iterable[Zone]) -> float:
-    """What the zones together are declared to shed."""
+    """The declared shed of the zones together."""
     return fsum(zone.curtailable_kw for zone in zones)
 
 

@@ -1,4 +1,5 @@
-"""Judging a notice, of a new DR event or of one that changes: its window in force, the facts, and who yields."""
+"""The check of a notice, for a new or a changed DR event: window in force, facts, and the DR events that
+yield."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from uuid import UUID
@@ -24,7 +25,7 @@ from domain.program import Terms
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice with its window in force, and what came of judging it."""
+    """A notice with its window in force, and its judgement."""
 
     notice: Notice
     start_offset_s: int | None
@@ -58,12 +59,12 @@ def judge_new(
     facilities: Mapping[str, Facility],
     deciding: DecisionContext,
 ) -> Judged:
-    """A notice whose start does not stand yet; where it is to be random it is drawn here, once."""
+    """Judge a notice whose start is not fixed yet. A random start is drawn here, once."""
     offset_s = dr_event.state.start_offset_s
     if offset_s is None and notice.randomize_start_s > 0:
         offset_s = deciding.draw_s(notice.randomize_start_s)
     in_force = with_offset(notice, offset_s)
-    if terms.notification_lead_s == 0:  # a program that asks for notice does not take a DR event without any
+    if terms.notification_lead_s == 0:  # a program with a notification lead does not accept a late DR event
         in_force = begun_late(in_force, now=deciding.now, minimum_duration_s=terms.minimum_duration_s)
     return _judged(dr_event, in_force, offset_s, terms, facilities, deciding, start_stands=False)
 
@@ -75,7 +76,7 @@ def judge_changed(
     facilities: Mapping[str, Facility],
     deciding: DecisionContext,
 ) -> Judged:
-    """A changed notice of an accepted DR event; a start that is not asked to move stands, however near it is."""
+    """Judge a changed notice of an accepted DR event. An unchanged start stays in force, however near it is."""
     state = dr_event.state
     if notice.asked_starts_at == state.judged_notice.asked_starts_at:
         in_force = with_start_of(notice, state.judged_notice, state.start_offset_s)

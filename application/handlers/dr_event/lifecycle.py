@@ -1,4 +1,4 @@
-"""Handlers of the commands that let a DR event go on in time: preparation, start, end."""
+"""Handlers that move a DR event through its life cycle: preparation, start, end."""
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import EndDREvent, StartDREvent, StartPreparation

@@ -1,4 +1,5 @@
-"""The utility changes its mind: the changed notice is judged, and taken over or refused; the plan follows by itself."""
+"""Handler for a modification: the changed notice is judged, then accepted or refused; replanning follows from
+its event."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -16,9 +17,9 @@ Came = Literal["modified", "refused", "stale", "repeated", "ended"]
 
 
 def modify_dr_event(command: ModifyDREvent, deciding: DecisionContext) -> Decision:
-    """Take over a changed notice, or refuse it with every reason and let the old one stand.
+    """Accept a changed notice, or refuse it with every reason and leave the old one in force.
 
-    Raises UnknownDREvent where the utility never had a DR event of that id accepted.
+    Raises UnknownDREvent where no DR event of that id was ever accepted.
     """
     dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
     if dr_event is None or dr_event.state.status in {"opened", "rejected"}:
@@ -40,7 +41,7 @@ def modify_dr_event(command: ModifyDREvent, deciding: DecisionContext) -> Decisi
 
 
 def _unchanged(dr_event: DREvent, command: ModifyDREvent) -> Modification | None:
-    """The answer where there is nothing to judge."""
+    """The reply where there is nothing to judge."""
     state, number = dr_event.state, command.notice.modification_number
     if state.status not in RUNNING:
         reason = Reason(
@@ -78,7 +79,8 @@ def _take_over(
 
 
 def _dropped(dr_event: DREvent, before: tuple[str, ...], deciding: DecisionContext) -> list[Facility]:
-    """Facilities no longer asked are given back; while the window runs, only once their buildings are let go."""
+    """Release facilities that are no longer requested; while the window runs, only after their buildings are
+    restored."""
     state = dr_event.state
     kept = {*state.judged_notice.facility_ids, *(state.dispatched if state.status == "active" else ())}
     gone = [facility_id for facility_id in before if facility_id not in kept]

@@ -1,4 +1,4 @@
-"""The decision at the door: a utility's notification is accepted, or rejected with every reason."""
+"""Handler for a utility's notification: it is accepted, or rejected with every reason."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,8 @@ from domain.identifiers import dr_event_id
 
 
 def judge_notification(command: JudgeNotification, deciding: DecisionContext) -> Decision:
-    """Accept and reserve the facilities, or reject: one transaction; races are decided on the facilities."""
+    """Accept and reserve the facilities, or reject, in one transaction. Races between DR events are resolved
+    on the facilities' streams."""
     notice = command.notice
     dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
     if dr_event is not None and (known := _known_already(dr_event, notice)) is not None:
@@ -33,7 +34,7 @@ def judge_notification(command: JudgeNotification, deciding: DecisionContext) ->
         return _rejected(dr_event, notice, judged.reasons, deciding)
     losers = handed_over(judged.losing, facilities, dr_event, deciding)
     _accept(dr_event, judged, program.state.version, facilities, deciding)
-    # The losers first: their buildings are let go before the winner's commands reach them.
+    # The losers first: their buildings are released before the winner's commands reach them.
     return Decision(*losers, dr_event, *facilities.values(), reply=_judgement(dr_event, "accepted"))
 
 
@@ -44,7 +45,7 @@ def _accept(
     facilities: Mapping[str, Facility],
     deciding: DecisionContext,
 ) -> None:
-    """The facilities are reserved in the transaction of the acceptance."""
+    """Accept, and reserve the facilities in the same transaction."""
     notice = judged.notice
     dr_event.accept(
         deciding.provenance,
@@ -74,7 +75,7 @@ def _rejected(
 
 
 def _known_already(dr_event: DREvent, notice: Notice) -> Judgement | None:
-    """The answer where nothing is to be judged: it was accepted before, or is cancelled."""
+    """The reply where nothing is to be judged: the DR event was accepted before, or is cancelled."""
     state = dr_event.state
     number = state.withdrawn_number
     if number is not None and (state.withdrawn_for_good or notice.modification_number <= number):

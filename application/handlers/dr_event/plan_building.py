@@ -1,4 +1,4 @@
-"""What a plan is made of: what each facility offers, the share that it gets, and its dispatch."""
+"""Building blocks of a plan: each facility's offer, its share, and its dispatch."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -18,13 +18,13 @@ from domain.forecast import quality_at
 from domain.program import Terms
 
 COMMAND_EXPIRY = timedelta(minutes=30)
-"""A BMS that hears nothing this long after the end restores itself."""
+"""A BMS that receives no command for this long after the end restores itself."""
 LEAST_SHARE_KW = 1e-3
-"""A smaller share is not worth a command, and a smaller change none either."""
+"""Smaller shares, and smaller changes of a share, are not worth a command."""
 
 
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
-    """What a facility's share rests on: a forecast, or what an earlier plan recorded."""
+    """The basis of a facility's share: a forecast, or the record of an earlier plan."""
 
     headroom_kw: float
     forecast_id: UUID | None
@@ -35,7 +35,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
 def basis_of_forecast(
     forecast: IssuedForecast | None, starts_at: datetime, ends_at: datetime, *, now: datetime
 ) -> Basis | None:
-    """None where no forecast covers the time: nothing is guessed."""
+    """The basis by a forecast; None where no forecast covers the time."""
     load_kw = lowest_load_kw(forecast, starts_at, ends_at)
     if forecast is None or load_kw is None:
         return None
@@ -48,7 +48,7 @@ def basis_of_forecast(
 
 
 def basis_of_plan(target: FacilityTarget) -> Basis:
-    """The headroom that was recorded: a reallocation never goes beyond it."""
+    """The recorded headroom: a reallocation never exceeds it."""
     return Basis(
         headroom_kw=target.headroom_kw,
         forecast_id=target.forecast_id,
@@ -60,7 +60,8 @@ def basis_of_plan(target: FacilityTarget) -> Basis:
 def usable_zones(
     facility: Facility, notice: Notice, dispatch: DispatchState | None, *, now: datetime
 ) -> list[Zone]:
-    """Zones that fit what is left of the window; of a building that is curtailed, those that are, from its start on."""
+    """The zones that fit the rest of the window. Of a curtailed building, the curtailed zones, counted from
+    its start."""
     fixed = dispatch if dispatch is not None and is_curtailing(dispatch) else None
     begins_at = max(notice.starts_at, now) if fixed is None else fixed.starts_at
     duration_s = (notice.ends_at - begins_at).total_seconds()
@@ -119,7 +120,7 @@ def new_dispatch(
     *,
     starts_at: datetime,
 ) -> Dispatch:
-    """Planned, and blocked where its forecast is degraded and the program says so."""
+    """A planned dispatch; blocked where its forecast is degraded and the program blocks such forecasts."""
     notice, bms = dr_event.state.judged_notice, facility.state.bms
     if bms is None:
         raise LookupError(f"{share.facility_id} has zones but no BMS; import its portfolio entry again")

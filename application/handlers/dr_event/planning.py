@@ -1,4 +1,4 @@
-"""Making the plan: the target is allocated over the facilities by what their forecasts leave room for."""
+"""Handler for planning: the target is allocated over the facilities within the headroom of their forecasts."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -20,11 +20,11 @@ from domain.dr_event import DREvent, Reason
 from domain.facility import Facility
 
 RETRY = timedelta(seconds=60)
-"""How long after a refused plan it is tried again."""
+"""The pause after a refused plan until the next try."""
 
 
 def plan_dr_event(command: PlanDREvent, deciding: DecisionContext) -> Decision:
-    """Schedule the DR event with its dispatches, or refuse the plan when there is nothing to plan on."""
+    """Schedule the DR event with its dispatches, or refuse the plan when no facility has a usable forecast."""
     dr_event = deciding.dr_event(command.dr_event_id)
     retry_at = dr_event.state.plan_retry_at
     if dr_event.state.status != "accepted" or (retry_at and deciding.now < retry_at):
@@ -34,7 +34,7 @@ def plan_dr_event(command: PlanDREvent, deciding: DecisionContext) -> Decision:
 
 
 def planned(dr_event: DREvent, deciding: DecisionContext) -> list[Dispatch]:
-    """Schedule an accepted DR event; gives its dispatches, none where the plan was refused."""
+    """Schedule an accepted DR event. Returns its dispatches; none where the plan was refused."""
     notice = dr_event.state.judged_notice
     terms = terms_of(dr_event, deciding)
     facilities = deciding.facilities(notice.facility_ids)

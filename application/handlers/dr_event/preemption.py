@@ -1,4 +1,4 @@
-"""Pre-emption: which reservations yield to a DR event, and how its facilities change hands."""
+"""Preemption: which reservations yield to a DR event, and how its facilities change hands."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -23,9 +23,10 @@ def with_yielding(
     terms: Terms,
     deciding: DecisionContext,
 ) -> dict[str, FacilityFacts]:
-    """The facts with every overlapping reservation marked that yields to this DR event.
+    """The facts, with every overlapping reservation marked that yields to this DR event.
 
-    A curtailed building that could not be let go before this one's start, by its minimum off times, does not yield.
+    A curtailed building that cannot be released before this one's start, by its minimum off times, does not
+    yield.
     """
     claim = Standing(dr_event.state.utility_id, notice.priority, terms.rank)
     in_the_way: dict[UUID, list[str]] = {}
@@ -61,7 +62,7 @@ def _marked(held: HeldWindow, free_at: datetime | None, begins_at: datetime) -> 
 def _free_at(
     other: DREvent, facility_ids: list[str], deciding: DecisionContext
 ) -> Iterator[tuple[tuple[UUID, str], datetime]]:
-    """When each building could be free of the weaker DR event; before its window none is curtailed."""
+    """When each building could be free of the weaker DR event. Before its window none is curtailed."""
     active = other.state.status == "active"
     dispatched = [i for i in facility_ids if active and i in other.state.dispatched]
     dispatches = deciding.dispatches(other.id, dispatched)
@@ -89,7 +90,8 @@ def handed_over(
     winner: DREvent,
     deciding: DecisionContext,
 ) -> list[DREvent]:
-    """Release the facilities that the weaker DR events lose; gives those, to be saved before the winner."""
+    """Release the facilities that the weaker DR events lose. Returns those DR events, to be saved before the
+    winner."""
     losers = []
     for dr_event_id, facility_ids in losing.items():
         loser = deciding.dr_event(dr_event_id)
@@ -110,7 +112,7 @@ def _overlapping(known: FacilityFacts, dr_event: DREvent, notice: Notice) -> lis
 
 
 def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], deciding: DecisionContext) -> set[str]:
-    """Those whose buildings were curtailed, or still may be: a commit may be on its way to a prepared one."""
+    """The facilities whose buildings were curtailed, or may be: a commit may be in flight to a prepared one."""
     if loser.state.status != "active":
         return set()
     dispatched = [i for i in facility_ids if i in loser.state.dispatched]
@@ -122,7 +124,7 @@ def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], deciding: Decisio
 
 
 def _weaker(dr_event_id: UUID, claim: Standing, deciding: DecisionContext) -> DREvent | None:
-    """The DR event, if it yields. One that is over but for its restores keeps its buildings until they are let go."""
+    """The DR event, if it yields. One whose window is over keeps its buildings until they are restored."""
     other = deciding.find_dr_event(dr_event_id)
     if other is None or other.state.status not in RUNNING:
         return None

@@ -1,4 +1,4 @@
-"""Changing the plan: the utility changed its mind, a facility fell out, or one came back."""
+"""Handlers that change the plan: after a modification, a drop-out or a return of a facility."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -30,7 +30,7 @@ from domain.program import Terms
 
 
 class Participant(msgspec.Struct, frozen=True, kw_only=True):
-    """A facility that the new plan may count on."""
+    """A facility that the new plan may use."""
 
     facility: Facility
     dispatch: Dispatch | None
@@ -39,7 +39,8 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def replan_dr_event(command: ReplanDREvent, deciding: DecisionContext) -> Decision:
-    """A DR event without a plan yet is planned; one that was not modified keeps what it has."""
+    """Replan after a modification or a return. A DR event without a plan is planned; an unmodified one keeps
+    its plan."""
     dr_event = deciding.dr_event(command.dr_event_id)
     state = dr_event.state
     if state.status == "accepted":
@@ -50,7 +51,7 @@ def replan_dr_event(command: ReplanDREvent, deciding: DecisionContext) -> Decisi
 
 
 def reallocate_shortfall(command: ReallocateShortfall, deciding: DecisionContext) -> Decision:
-    """As the program says: go on without, give the share to the others, or end the whole batch."""
+    """Apply the program's shortfall policy: continue, reallocate the share, or end the whole batch."""
     dr_event = deciding.dr_event(command.dr_event_id)
     if dr_event.state.status not in PLANNED:
         return Decision()
@@ -66,7 +67,7 @@ def reallocate_shortfall(command: ReallocateShortfall, deciding: DecisionContext
 
 
 def _last_committed_first(dr_event: DREvent, deciding: DecisionContext) -> tuple[str, ...]:
-    """What was done last is undone first; what was never committed comes before."""
+    """The order of a batch abort: dispatches that were never committed first, then the last committed first."""
     dispatches = [d.state for d in deciding.dispatches(dr_event.id, dr_event.state.dispatched).values()]
     committed = [d for d in dispatches if d.committed_at is not None]
     others = [d.facility_id for d in dispatches if d.committed_at is None]
@@ -112,7 +113,7 @@ def _participants(
         state = None if dispatch is None else dispatch.state
         zones = usable_zones(facility, notice, state, now=deciding.now)
         if state is not None and is_curtailing(state) and len(zones) < len(state.zones):
-            continue  # a zone of it may not stay curtailed that long
+            continue  # one of its zones may not stay curtailed that long
         begins_at = max(notice.starts_at, deciding.now)
         basis = basis_of_forecast(forecasts.get(facility_id), begins_at, notice.ends_at, now=deciding.now)
         known = recorded.get(facility_id)
@@ -125,7 +126,7 @@ def _participants(
 
 
 def _may_serve(dispatch: Dispatch | None, cause: ReplanCause) -> bool:
-    """A shortfall is shared by those in the plan; who was not in it comes by a modification, or comes back."""
+    """A shortfall is shared by the facilities in the plan. Others join by a modification or a return."""
     if dispatch is None:
         return cause != "shortfall"
     return can_be_amended(dispatch.state) or (cause != "shortfall" and can_rejoin(dispatch.state))
@@ -145,7 +146,7 @@ def _allocation(dr_event: DREvent, cause: ReplanCause, taking_part: Mapping[str,
 
 
 def _changes(shares: Mapping[str, FacilityShare], taking_part: Mapping[str, Participant]) -> bool:
-    """Whether anybody is to do anything else than before."""
+    """Whether the new plan changes anything for any facility."""
     for facility_id, share in shares.items():
         dispatch = taking_part[facility_id].dispatch
         if dispatch is None or can_rejoin(dispatch.state):
@@ -193,7 +194,7 @@ def _left_out(
     cause: ReplanCause,
     deciding: DecisionContext,
 ) -> list[Dispatch]:
-    """Who has no share in a modified plan is released, or restored."""
+    """Facilities without a share in a modified plan are released, or restored."""
     gone = [d for i, d in dispatches.items() if i not in shares and cause == "modified"]
     for dispatch in gone:
         dispatch.leave(deciding.provenance, cause="left_out", reason="the DR event was modified")

@@ -1,7 +1,7 @@
-"""The packed form in which readings travel in the telemetry log: in columns, so that nobody looks at each of them.
+"""The packed form of readings in the telemetry log: columns, so that no code handles each reading.
 
-A message of the log is a MessagePack map. Readings of a release before came one by one under `readings`, and are still
-read: the log keeps them for days, the raw archive for as long as its policy says.
+A message of the log is a MessagePack map. An earlier release stored readings one by one under `readings`.
+That form is still read: the log retains messages for days, the raw archive for as long as its policy says.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ class MalformedBatch(ValueError):
 
 
 class ReadingBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """What one message of the telemetry log holds: readings of one partition."""
+    """The content of one message of the telemetry log: readings of one partition."""
 
     received_at: datetime
-    """When ingest took the first of them."""
+    """When ingest received the first of them."""
     readings: Sequence[MeterReading]
 
 
 class MalformedMessages(msgspec.Struct, frozen=True, kw_only=True):
-    """What one message of the log's malformed partition holds, on its way to the dead letters."""
+    """The content of one message of the log's malformed partition, on its way to the dead letters."""
 
     received_at: datetime
     malformed: list[MalformedReading]
 
 
 class _Rare(msgspec.Struct, frozen=True, array_like=True):
-    """As RareColumns: a byte, four bytes and a byte of each reading, little-endian."""
+    """Like RareColumns: a byte, four bytes and a byte of each reading, little-endian."""
 
     trust: bytes
     revision: bytes
@@ -53,7 +53,7 @@ class _Rare(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Columns(msgspec.Struct, frozen=True, array_like=True):
-    """As ReadingBlock: four bytes of each run, and eight bytes of each reading a column, little-endian."""
+    """Like ReadingBlock: four bytes per run, and eight bytes per reading and column, little-endian."""
 
     facility_ids: list[str]
     counts: bytes
@@ -66,7 +66,7 @@ class _Columns(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Packed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One of the two is there."""
+    """Exactly one of `columns` and `readings` is set."""
 
     received_at: datetime
     columns: _Columns | None = None
@@ -79,7 +79,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def pack(batch: ReadingBatch | MalformedMessages) -> bytes:
-    """As it travels in the telemetry log."""
+    """Encode a batch as a message of the telemetry log."""
     if isinstance(batch, MalformedMessages):
         return _encode(batch)
     try:
@@ -102,7 +102,7 @@ def unpack(body: bytes) -> ReadingBatch:
 
 
 def unpack_malformed(body: bytes) -> MalformedMessages:
-    """Likewise for the malformed partition. Raises MalformedBatch."""
+    """Like `unpack`, for the malformed partition. Raises MalformedBatch."""
     try:
         return _decode_malformed(body)
     except (msgspec.DecodeError, ValueError) as error:

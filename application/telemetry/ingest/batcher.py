@@ -1,4 +1,5 @@
-"""Packs readings per partition and hands them to the telemetry log; says "kept" only once the log holds them."""
+"""Batching of readings per partition into messages of the telemetry log. A message is confirmed once the log
+holds it."""
 
 import asyncio
 from collections import deque
@@ -25,12 +26,13 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
 _PACKS_AT_ONCE = 32
 _NEARLY_FULL, _RELIEVED = 0.75, 0.5
 _SLOW_S = 1.0
-"""After its flush was due a pack is in the log within milliseconds. What a broker sends ahead of acknowledgements ends
-long before the room here does: of a log that is merely slow its age alone tells."""
+"""A pack normally reaches the log within milliseconds after its flush was due. A broker stops sending ahead
+of acknowledgements long before the buffer here is full, so the age of a pack is the only sign of a slow
+log."""
 
 
 class _Pack:
-    """What of one partition goes into the log together."""
+    """Readings or malformed messages of one partition that go into the log together."""
 
     __slots__ = ("confirm", "items", "partition", "received_at", "size", "traceparent")
 
@@ -38,7 +40,7 @@ class _Pack:
         self.partition = partition
         self.received_at = received_at
         self.items: list[Any] = []
-        """Readings, those of a message together; or malformed messages in the partition of those."""
+        """Readings, grouped by message; or malformed messages, in the partition of those."""
         self.confirm: list[Confirm] = []
         self.size = 0
         self.traceparent: str | None = None
@@ -50,7 +52,7 @@ class _Pack:
 
 
 class CountdownCallback:
-    """For a message whose parts are in two packs: kept when both are."""
+    """For a message whose parts are in two packs: confirms it when both are stored."""
 
     __slots__ = ("_confirm", "_missing")
 
@@ -65,11 +67,12 @@ class CountdownCallback:
 
 
 class ReadingPacker:
-    """Publishes what came `flush_after_s` wall seconds after the first of it, a partition sooner at `batch_bytes`.
+    """Publishes the readings received within `flush_after_s` wall seconds together, or earlier when a
+    partition reaches `batch_bytes`.
 
-    Several packs are on their way at once; they may arrive in another order. There is no room once as much is held as
-    `max_buffered_bytes`, as it would be packed: one message may go beyond. Until they are packed, readings as they were
-    decoded take about four times as much. All methods belong to one event loop.
+    Several packs may be in flight at once and arrive in another order. There is no room once the buffer holds
+    `max_buffered_bytes` in packed form; a single message may exceed it. Decoded readings take about four
+    times as much memory until they are packed. All methods belong to one event loop.
     """
 
     def __init__(
@@ -94,18 +97,18 @@ class ReadingPacker:
         self._refused_since: dict[_Pack, float] = {}
         self._full_since: float | None = None
         self._slow_from: dict[_Pack, float] = {}
-        """Of what the log does not hold yet, the oldest first."""
+        """The time from which each pack that the log does not hold yet counts as slow, the oldest first."""
         self._slow = SlowPeriod()
 
     @property
     def buffered_bytes(self) -> int:
-        """What is held, as it would be packed."""
+        """The size of the buffer in packed form."""
         return self._buffered_bytes
 
     @property
     def pressed_for_s(self) -> float:
-        """For how many wall seconds the log has refused something, been slow, or left little room; 0 while it takes
-        everything at once, and has done so for some seconds."""
+        """The wall seconds for which the log has refused messages, been slow, or left little room; 0 once it
+        has accepted everything promptly for some seconds."""
         now = asyncio.get_running_loop().time()
         for slow_from in islice(self._slow_from.values(), 1):
             self._note_slow(slow_from, now)
@@ -130,7 +133,7 @@ class ReadingPacker:
         at: datetime,
         traceparent: str | None = None,
     ) -> None:
-        """Hold all of it, and call `confirm` once the log holds it. `readings` are of one facility, `at` is now."""
+        """Buffer a message, and call `confirm` once the log holds it. `readings` are of one facility, `at` is now."""
         if readings and malformed:
             confirm = CountdownCallback(confirm)
         if readings:
@@ -169,7 +172,7 @@ class ReadingPacker:
 
     def _flush(self) -> None:
         self._timer = None
-        # While enough are on their way, what is open fills up instead: an outage makes large packs, not many.
+        # While enough packs are in flight, open packs fill up instead: an outage makes large packs, not many.
         self._is_overdue = len(self._publishing) >= _PACKS_AT_ONCE
         if not self._is_overdue:
             for held in self._open:
@@ -201,9 +204,10 @@ class ReadingPacker:
             self._flush()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; then what still waits is given up unkept, and its senders send it again.
+        """Run until `stop` is set. Unpublished packs are then dropped unconfirmed, and their senders send
+        them again.
 
-        Raises what a publish raised, other than that the log is not there or full.
+        Raises the error of a publish, except that the log is unavailable or full.
         """
         self._failed = asyncio.get_running_loop().create_future()
         stopped = asyncio.ensure_future(stop.wait())
@@ -228,9 +232,10 @@ class ReadingPacker:
         self._slow_from.clear()
 
     async def _publish(self, held: _Pack) -> None:
-        """Until the log holds it. The id is of the content, so that a repeat after a lost answer is kept once."""
+        """Publish until the log holds the pack. The message id is a hash of the content, so a repeat after a
+        lost answer is stored once."""
         body = held.packed()
-        held.items = []  # else both would be in memory while the log is away
+        held.items = []  # Otherwise both forms would be in memory while the log is unavailable.
         message_id = blake2b(body, digest_size=16).hexdigest()
         pause_s = _FIRST_RETRY_S
         while True:

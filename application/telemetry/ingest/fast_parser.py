@@ -1,4 +1,5 @@
-"""Readings of messages with nothing to say about any of them, as they were decoded: no object is made of each."""
+"""Fast parser: readings of messages without irregularities stay as decoded; no object is made for each
+reading."""
 
 from __future__ import annotations
 
@@ -48,22 +49,22 @@ class ReadingMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc
     quality: Quality | Literal["OK", "ESTIMATED", "BAD", "MISSING"] = "measured"
     revision: Annotated[int, msgspec.Meta(ge=0, le=MAX_REVISION)] = 0
     traceparent: Annotated[str, msgspec.Meta(max_length=USUAL_CHARACTERS)] | None = None
-    """A longer one is looked at field by field: what is decoded is held, and counted as a reading."""
+    """A longer one goes to the lenient parser, since decoded messages are buffered and counted as readings."""
     facility_id: str | None = None
-    """Need not be there; must be the topic's."""
+    """Optional; must be the topic's."""
     meter_id: str | None = None
-    """Which of the facility's meters, where a gateway speaks for several; else the topic's."""
+    """The meter, where a gateway sends for several; else the topic's."""
 
 
 class PlainReadings(LazyReadings):
-    """Of one message, and not empty. A reading to whoever looks at one, columns for `in_columns`."""
+    """The readings of one message, at least one. Iterates as readings; `in_columns` reads it as columns."""
 
     __slots__ = ("facility_id", "items", "meter_ids")
 
     def __init__(self, facility_id: str, meter_ids: str, items: Sequence[ReadingMessage]) -> None:
         self.facility_id = facility_id
         self.meter_ids = meter_ids
-        """SEPARATOR between one and the next."""
+        """Meter ids, separated by SEPARATOR."""
         self.items = items
 
     def __len__(self) -> int:
@@ -86,7 +87,7 @@ class PlainReadings(LazyReadings):
 def parse_plain_readings(
     facility_id: str, meter_id: str, items: Sequence[ReadingMessage], now: datetime
 ) -> PlainReadings | None:
-    """None where there is something to say about one of `items`: they have to be looked at one by one."""
+    """The readings, or None where one of `items` needs the lenient parser."""
     moments = [item.ts for item in items]
     if min(moments) < now - OLDEST_READING or max(moments) > now + NEWEST_READING:
         return None
@@ -95,19 +96,19 @@ def parse_plain_readings(
             return None
     meter_ids = SEPARATOR.join([meter_id if item.meter_id is None else item.meter_id for item in items])
     is_known = meter_ids == meter_id
-    # What stands between ids may stand in one that a meter sent.
+    # The separator may occur within an id that a meter sent.
     if is_known or (meter_ids.count(SEPARATOR) == len(items) - 1 and _METER_IDS.fullmatch(meter_ids)):
         return PlainReadings(facility_id, meter_ids, items)
     return None
 
 
 def facility_of(readings: Sequence[MeterReading]) -> str:
-    """Whose they are: of one message, and not empty."""
+    """The facility of the readings of one message, at least one."""
     return readings.facility_id if isinstance(readings, PlainReadings) else readings[0].facility_id
 
 
 def in_columns(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading]:
-    """All of `parts`, each of one message, in columns where they can be; those that are plain come first."""
+    """All of `parts`, each of one message, in columns where possible. Plain readings come first."""
     plain = [part for part in parts if isinstance(part, PlainReadings)]
     others = [reading for part in parts if not isinstance(part, PlainReadings) for reading in part]
     try:

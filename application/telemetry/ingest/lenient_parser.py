@@ -1,4 +1,5 @@
-"""A reading that does not fit the schema, looked at field by field: what is valid is kept, else the reason why not."""
+"""Lenient parser: checks a reading field by field, keeps what is valid, or gives the reason why it is
+unusable."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -40,7 +41,7 @@ class UnusableReading(ValueError):
 
 
 def lenient_reading(facility_id: str, meter_id: str, item: object) -> MeterReading:
-    """What of `item`, one decoded JSON value, is valid. Raises UnusableReading."""
+    """A reading with the valid fields of `item`, one decoded JSON value. Raises UnusableReading."""
     if not isinstance(item, dict):
         raise UnusableReading("a reading is a JSON object")
     fields = cast("dict[str, Any]", item)
@@ -74,7 +75,7 @@ def _check_schema(schema: object) -> None:
 
 
 def _check_facility(named: object, facility_id: str) -> None:
-    """A meter may speak for its own facility only: which that is the broker vouches for, by the topic."""
+    """A meter may report for its own facility only. The broker guarantees the facility of the topic."""
     if named is not None and named != facility_id:
         raise UnusableReading(f"the message names facility {str(named)[:80]!r}, its topic {facility_id!r}")
 
@@ -105,7 +106,7 @@ def _number(value: object) -> float | None:
 
 
 def _whole(value: object) -> int | None:
-    """`value` where it is a whole number, also one written as 1.0."""
+    """`value` where it is a whole number, including one written as 1.0."""
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOAT:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -117,7 +118,8 @@ def _checked_seq(value: object) -> int | None:
 
 
 def _revision(value: object) -> int:
-    """Without one a correction would be taken for a contradiction, and the lower value for the right one."""
+    """The revision; 0 without one. An invalid revision is refused: the correction would count as a
+    contradiction, and the lower value would win."""
     if value is None:
         return 0
     revision = _whole(value)
@@ -135,7 +137,8 @@ def _extra(fields: Mapping[str, Any]) -> str | None:
     if not unknown:
         return None
     encoded = msgspec.json.encode(unknown)
-    # PostgreSQL's jsonb cannot hold NUL; a field that long or odd is not worth the reading.
+    # PostgreSQL's jsonb cannot hold NUL. A field that is too long or unusual is dropped, and the reading is
+    # used.
     if len(encoded) > MAX_EXTRA_BYTES or b"\\u0000" in encoded:
         return None
     return encoded.decode()

@@ -1,4 +1,4 @@
-"""Malformed meter messages as dead letters: the same ones by the telemetry log and out of the archive."""
+"""Dead letters of malformed meter messages, with the same ids from the telemetry log and from the archive."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -11,7 +11,7 @@ DEAD_LETTER_IDS = UUID("6d1f0a52-6d0e-5c1b-9b39-2f1f7a9c5a11")
 
 
 def letters_of(messages: MalformedMessages) -> Iterator[DeadLetter]:
-    """One for each message."""
+    """One dead letter for each message."""
     for message in messages.malformed:
         occasion = f"{message.topic} {messages.received_at:%Y-%m-%dT%H}"
         yield DeadLetter(
@@ -25,11 +25,11 @@ def letters_of(messages: MalformedMessages) -> Iterator[DeadLetter]:
 
 
 def letter_id(queue: DeadLetterQueue, body: bytes, occasion: str) -> UUID:
-    """Of the content and its occasion: what is handed out again is parked once, but a replay that fails again,
-    or a meter that errs again an hour later, is a new letter."""
+    """An id from the content and its occasion. A repeated delivery is parked once; a replay that fails again,
+    or a meter that fails again an hour later, is a new dead letter."""
     return uuid5(DEAD_LETTER_IDS, f"{queue}:{occasion}:{sha256(body).hexdigest()}")
 
 
 def letter_text(value: str) -> str:
-    """As it can be stored."""
+    """The text in a form that can be stored."""
     return value.replace("\0", "\\0")[:1_000]

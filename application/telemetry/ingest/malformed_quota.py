@@ -1,7 +1,8 @@
-"""How much of what cannot be used is kept whole: of one facility, and of all (ADR 0049).
+"""Quota for malformed messages: how much is stored in full, per facility and in total (ADR 0049).
 
-Readings and malformed messages share the telemetry log, and what is malformed goes on into the dead letters for good.
-Without a bound one facility's garbage fills either, and then nobody's readings are taken.
+Readings and malformed messages share the telemetry log, and malformed messages go on to the dead letters
+permanently. Without a limit, one facility's malformed messages could fill either, and no readings would be
+accepted.
 """
 
 from collections import OrderedDict
@@ -14,11 +15,11 @@ from application.telemetry.ingest.malformed_rate import MAX_FACILITIES
 from application.telemetry.ingest.message_parser import MalformedReading
 
 _ENTRY_BYTES = 96
-"""What a message costs beside its own bytes."""
+"""The cost of a message beside its own bytes."""
 
 
 class Allowance(msgspec.Struct, frozen=True):
-    """So many bytes at once, and so many more a second."""
+    """The burst size in bytes, and the refill rate in bytes a second."""
 
     at_once: float
     per_s: float
@@ -43,16 +44,16 @@ class _Left(msgspec.Struct):
 
 
 class _Omitted(msgspec.Struct):
-    """Of one facility, not told yet."""
+    """Unreported omitted messages of one facility."""
 
     topic: str
-    """Of the last of them."""
+    """The topic of the last of them."""
     messages: int = 0
     size: int = 0
 
 
 class MalformedBudget:
-    """Of one process. `now_s` is of a clock that only goes forward, in wall seconds: it is about disks."""
+    """The quota of one process. `now_s` is monotonic wall time, since it is about disk space."""
 
     def __init__(self, of_a_facility: Allowance = OF_A_FACILITY, of_all: Allowance = OF_ALL) -> None:
         self._of_a_facility, self._of_all = of_a_facility, of_all
@@ -61,7 +62,8 @@ class MalformedBudget:
         self._omitted: dict[str, _Omitted] = {}
 
     def keeps(self, facility_id: str, malformed: Sequence[MalformedReading], *, now_s: float) -> bool:
-        """Whether `malformed` of one message is to be kept; what is not is counted, and told by `omitted`."""
+        """Whether the malformed parts of one message are stored. The others are counted, and reported by
+        `omitted`."""
         size = sum(_ENTRY_BYTES + len(one.topic) + len(one.reason) + len(one.body) for one in malformed)
         mine = self._left_of(facility_id, now_s)
         everybody = self._all = self._all or _Left(self._of_all.at_once, now_s)
@@ -73,7 +75,8 @@ class MalformedBudget:
         return False
 
     def _left_of(self, facility_id: str, now_s: float) -> _Left:
-        """Ids come from devices: of more than are watched, the one longest silent begins anew."""
+        """The bucket of a facility. Ids come from devices, so beyond the limit the least recently used bucket
+        is dropped."""
         left = self._facilities.setdefault(facility_id, _Left(self._of_a_facility.at_once, now_s))
         self._facilities.move_to_end(facility_id)
         if len(self._facilities) > MAX_FACILITIES:
@@ -82,14 +85,15 @@ class MalformedBudget:
 
     def _omit(self, facility_id: str, topic: str, messages: int, size: int) -> None:
         if facility_id not in self._omitted and len(self._omitted) >= MAX_FACILITIES:
-            facility_id = next(iter(self._omitted))  # counted all the same, beside another's
+            facility_id = next(iter(self._omitted))  # still counted, under another facility
         omitted = self._omitted.setdefault(facility_id, _Omitted(topic))
         omitted.topic = topic
         omitted.messages += messages
         omitted.size += size
 
     def omitted(self, *, at: datetime) -> list[MalformedReading]:
-        """For each facility one that stands for those that were not kept since the last time; of the clock's `at`."""
+        """For each facility one entry that stands for its omitted messages since the last call; `at` is the
+        clock's time."""
         told, self._omitted = self._omitted, {}
         return [
             MalformedReading(

@@ -1,4 +1,4 @@
-"""How many of each facility's meter messages are malformed, over the last quarter of an hour or so."""
+"""The rate of malformed messages of each facility over about the last 15 minutes."""
 
 from collections import OrderedDict
 from datetime import datetime, timedelta
@@ -8,12 +8,12 @@ import msgspec
 WINDOW = timedelta(minutes=15)
 ALERT_SHARE = 0.01
 MAX_FACILITIES = 10_000
-"""Ids come from devices; beyond this many the longest silent facility is forgotten."""
+"""Ids come from devices. Beyond this many the least recently used facility is dropped."""
 
 
 class _Tally(msgspec.Struct):
     until: datetime
-    """When the present half is over."""
+    """The end of the present half."""
     messages: int = 0
     malformed: int = 0
     before_messages: int = 0
@@ -21,26 +21,26 @@ class _Tally(msgspec.Struct):
 
 
 class MalformedRate:
-    """Counts in two halves that roll over, so that memory stays at five numbers a facility."""
+    """Counts in two halves that roll over, so that memory stays at five numbers per facility."""
 
     def __init__(self) -> None:
         self._tallies: OrderedDict[str, _Tally] = OrderedDict()
 
     def note(self, facility_id: str, *, malformed: bool, at: datetime) -> float:
-        """Count one message; the malformed share now, 0 .. 1."""
+        """Count one message. Returns the malformed share now, 0 to 1."""
         tally = self._tally(facility_id, at)
         tally.messages += 1
         tally.malformed += malformed
         return self._share(tally)
 
     def share(self, facility_id: str, *, at: datetime) -> float:
-        """The malformed share of the facility's recent messages, 0 .. 1."""
+        """The malformed share of the facility's recent messages, 0 to 1."""
         return self._share(self._tally(facility_id, at))
 
     def _tally(self, facility_id: str, at: datetime) -> _Tally:
         tally = self._tallies.get(facility_id)
         if tally is not None and at < tally.until:
-            # A clock that went back would else make this half as much longer.
+            # If the clock went back, this half must not become longer.
             tally.until = min(tally.until, at + WINDOW)
             self._tallies.move_to_end(facility_id)
             return tally

@@ -1,8 +1,9 @@
-"""Meter messages as they come over MQTT.
+"""Parsing of meter messages from MQTT.
 
-The topic decides whose reading it is, and a message that says otherwise is not believed. A message that fits
-the schema is decoded in one step; anything else is looked at field by field: what is valid is kept and flagged
-incomplete, unknown fields are kept beside it, and what cannot be used is handed back with its reason.
+The topic decides the facility; a message that names another one is rejected. A message that fits the schema
+is decoded in one step by the fast parser. Any other message is checked field by field: valid fields are used
+and the reading is flagged incomplete, unknown fields are stored beside it, and unusable readings are returned
+with their reason.
 """
 
 import re
@@ -28,7 +29,7 @@ from domain.telemetry.meter_reading import (
 MAX_MESSAGE_BYTES = MAX_PAYLOAD_BYTES
 MAX_READINGS_PER_MESSAGE = 1_000
 MAX_PARKED_BYTES = MAX_MESSAGE_BYTES
-"""Of an oversized message only so much is kept with its dead letter."""
+"""The stored part of an oversized message in its dead letter."""
 
 _TOPIC = re.compile(rf"meters/({IDENTIFIER.pattern})/({IDENTIFIER.pattern})/readings")
 
@@ -39,18 +40,18 @@ class MalformedReading(msgspec.Struct, frozen=True):
     topic: str
     reason: str
     body: bytes
-    """As it was sent, byte for byte; of an oversized message the beginning."""
+    """The original bytes; of an oversized message the beginning."""
 
 
 class ParsedMessage(msgspec.Struct, frozen=True):
-    """What a meter message holds; both parts may be non-empty for a list. All of it is of the topic's facility."""
+    """The content of a meter message, all of the topic's facility. For a list both parts may be non-empty."""
 
     facility_id: str | None
     """None: the topic names none."""
     readings: Sequence[MeterReading]
     malformed: Sequence[MalformedReading]
     traceparent: str | None = None
-    """As the message says it, well-formed or not."""
+    """As stated in the message, well-formed or not."""
 
 
 _decode_message = msgspec.json.Decoder(ReadingMessage | list[ReadingMessage]).decode
@@ -61,7 +62,7 @@ _as_sent = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def parse_message(topic: str, payload: bytes, *, now: datetime, size: int | None = None) -> ParsedMessage:
     """The usable and the unusable readings of one MQTT message; never raises.
 
-    `size` is the message's own where `payload` is only its beginning.
+    `size` is the size of the message where `payload` is only its beginning.
     """
     named = _TOPIC.fullmatch(topic)
     if named is None or len(payload) > MAX_MESSAGE_BYTES or (size is not None and size > len(payload)):
@@ -101,7 +102,8 @@ def _addressed(topic: str) -> tuple[str, str]:
 
 
 def first_valid_trace(*said: str | None) -> str | None:
-    """The first that is one of W3C's: what a device sends becomes a header of the log, and is archived."""
+    """The first valid W3C `traceparent`. What a device sends becomes a header of the log and is archived, so
+    invalid ones are dropped."""
     return next((trace for trace in said if trace is not None and trace_id_in(trace)), None)
 
 
