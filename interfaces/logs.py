@@ -1,21 +1,30 @@
-"""Logs: structured lines on stderr, JSON where the settings say so; never a secret."""
+"""Logs: structured lines on stderr, as JSON where the settings say so; they never hold a secret."""
 
+import json
 import logging
 import sys
+from collections.abc import Callable
+from typing import Any
 
+import orjson
+import stamina
 import structlog
+from stamina.instrumentation import PrometheusOnRetryHook
 
 from interfaces.settings.settings import Settings
 
 
 def configure_logs(settings: Settings, *, process: str) -> None:
-    """Once per process, before anything is logged."""
+    """Call it once per process, before anything is logged."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    renderer: structlog.types.Processor
+    factory: Callable[..., Any]
+    if settings.log_json:
+        renderer = structlog.processors.JSONRenderer(serializer=as_json)
+        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        factory = structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -25,8 +34,17 @@ def configure_logs(settings: Settings, *, process: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(name)s: %(message)s")
+    stamina.instrumentation.set_on_retry_hooks([PrometheusOnRetryHook])  # the callers log their own retries
+
+
+def as_json(event: Any, *, default: Callable[[Any], Any]) -> bytes:
+    """One log line. The standard encoder takes what orjson refuses: lone surrogates and integers beyond 64 bits."""
+    try:
+        return orjson.dumps(event, default=default, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        return json.dumps(event, default=default).encode()

@@ -1,39 +1,86 @@
-"""Work that waits until what keeps it from being done has passed."""
+"""What a process does while PostgreSQL or NATS is away: it repeats the call until there is an answer (ADR 0057)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
+import stamina
 import structlog
 
 from application.command_bus.bus import TooManyConflicts
-from application.ports.dispatch.work_queue import WorkQueueUnavailable
-from application.ports.event_store.event_store import EventStoreUnavailable
-from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.unavailable import UNAVAILABLE
 
-RETRY_S = 0.25
-PASSES = (EventStoreUnavailable, OperationsUnavailable, WorkQueueUnavailable, TooManyConflicts)
-"""What is away, and races that were lost: others decided over the same streams, and are done some time."""
+TRANSIENT: tuple[type[Exception], ...] = (*UNAVAILABLE, TooManyConflicts)
+"""Errors that a repetition of the same call can overcome: a server that is away, and a race lost to other writers."""
 TAnswer = TypeVar("TAnswer")
 _log = structlog.get_logger(__name__)
 
 
 class Stopped(Exception):
-    """The worker was asked to stop while it waited for a lock or for a dependency."""
+    """The worker was told to stop while it waited for a lock or for a server."""
+
+
+class Pauses(NamedTuple):
+    """Wall seconds between two tries: the pause doubles from `first_s` up to `longest_s`."""
+
+    first_s: float
+    longest_s: float
+
+
+DEFAULT_PAUSES = Pauses(0.25, 0.25)
+
+
+def log_retry(error: Exception, **facts: Any) -> None:
+    """The log line of a call that is repeated."""
+    _log.warning("trying again", error=type(error).__name__, why=str(error), **facts)
 
 
 async def retry_while_unavailable(
-    call: Callable[[], Awaitable[TAnswer]], *, stop: asyncio.Event | None = None
+    call: Callable[[], Awaitable[TAnswer]],
+    *,
+    stop: asyncio.Event | None = None,
+    pauses: Pauses | None = None,
+    on_retry: Callable[[Exception], None] = log_retry,
 ) -> TAnswer:
-    """Until what `call` needs answers. Raises Stopped where `stop` was set while it was away.
+    """The answer of `call`, which is repeated without end while it raises one of TRANSIENT.
 
-    Without `stop`, for work that is cancelled by whoever began it.
+    Raises Stopped instead of a further try once `stop` is set, and every other error at once. Without `stop` the
+    caller ends the retries by cancelling the task.
     """
-    while True:
-        try:
-            return await call()
-        except PASSES as error:
-            _log.warning("trying again", error=type(error).__name__, why=str(error))
-        await asyncio.sleep(RETRY_S)
-        if stop is not None and stop.is_set():
+
+    try:
+        return await call()  # not inside stamina's context, which costs 0.1 ms a call
+    except TRANSIENT as error:
+        failed = error
+    pauses = pauses or DEFAULT_PAUSES
+    attempts = stamina.retry_context(
+        on=partial(_is_transient, on_retry=on_retry),
+        attempts=None,
+        timeout=None,
+        wait_initial=pauses.first_s,
+        wait_max=pauses.longest_s,
+        wait_jitter=0.0,
+    )
+    async for attempt in attempts:
+        if attempt.num > 1 and stop is not None and stop.is_set():
             raise Stopped
+        with attempt:
+            if attempt.num == 1:
+                raise failed
+            return await call()
+    raise AssertionError("retries without a limit end with an answer or an error")
+
+
+def _is_transient(error: Exception, *, on_retry: Callable[[Exception], None]) -> bool:
+    if not isinstance(error, TRANSIENT):
+        return False
+    on_retry(error)
+    return True
+
+
+async def sleep_or_stop(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep so many wall seconds, or until `stop` is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

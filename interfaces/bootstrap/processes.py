@@ -80,7 +80,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     from application.command_bus.batching import CommandBatcher
     from interfaces.workers.relay.guarded_log import HaltAtUnreadable, run_again_when_readable
     from interfaces.workers.relay.relay import READER, Relay
-    from interfaces.workers.schedule.queue_monitor import TellingPublisher
+    from interfaces.workers.schedule.queue_monitor import AlertingPublisher
 
     queue = await _work_queue(stores, "relay")
     positions = PostgresReaderPositions(stores.pool)
@@ -88,7 +88,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
         event_log=HaltAtUnreadable(stores.events, READER, positions, stores.alerts(), stores.clock),
         positions=positions,
         commands=CommandBatcher(stores.bus),
-        publisher=TellingPublisher.of(queue, stores.alerts(), stores.clock),
+        publisher=AlertingPublisher.of(queue, stores.alerts(), stores.clock),
         locks=AdvisoryLocks(stores.database_url),
         signal=LogListener(stores.database_url, "demand_response_events"),
         reached=_failpoint(stores),

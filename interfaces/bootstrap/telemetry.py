@@ -184,7 +184,7 @@ def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
                 version=settings.mqtt_version,
                 tls=mqtt_tls(settings),
             ),
-            turn=PostgresExclusiveLock(
+            lock=PostgresExclusiveLock(
                 stores.database_url, "ingest" if alone else f"ingest {name}", holder=None if alone else worker
             ),
         )

@@ -1,0 +1,1 @@
+"""The processes behind `gridproof worker NAME`: one file or folder each, and the loops that they share."""

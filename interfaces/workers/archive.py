@@ -1,4 +1,4 @@
-"""archive: the telemetry log into the raw archive, and the log trimmed of what is in there and stored."""
+"""The archive worker: copies the telemetry log to the raw archive, and trims the log of what is archived and stored."""
 
 from __future__ import annotations
 
@@ -16,33 +16,35 @@ from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.raw_archive.progress import ArchiveProgress, RawArchiveProgress
-from application.ports.raw_archive.telemetry_log import PartitionBacklog, RawLog
+from application.ports.raw_archive.telemetry_log import RawLog, PartitionBacklog
 from application.ports.telemetry.stream import StreamFill, StreamUnavailable, TelemetryStream
 from application.raw_archive.archived_until import ArchivedAges
 from application.raw_archive.manifest import ArchiveContradicted
 from application.raw_archive.object import MAX_MESSAGES, MAX_RAW_BYTES
 from application.raw_archive.writer import HOUR, PartitionArchiver
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
-from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
 
 log = structlog.get_logger("archive")
 
-LOOK_EVERY_WALL_S = 10.0
-SETTLE_WALL_S = 2.0
-"""A period is over so much later: the log's clock and ours may differ."""
+ROUND_EVERY_WALL_S = 10.0
+MARGIN_WALL_S = 2.0
+"""A period counts as over so much later: the clocks of NATS and of this machine may differ."""
 BEHIND_AFTER_S, LEAST_BEHIND_WALL_S = 900.0, 60.0
 LEAST_PERIOD_WALL_S = 60.0
-"""On an accelerated clock a period is as many hours as pass in a minute."""
-LOG_KEPT = timedelta(days=7)
+"""On an accelerated clock a period has as many hours as pass in a wall minute."""
+LOG_RETENTION = timedelta(days=7)
 TRIM_ABOVE = 0.7
-WORTH_BYTES = 1_000_000
-"""In a log that fills up, so much is archived before its hour is over."""
-_AGE_LOOKED_AT_EVERY = 30
+LEAST_BYTES = 1_000_000
+"""While the log fills up, so many bytes are archived before their hour is over."""
+_TRIM_BY_AGE_EVERY = 30
+"""Rounds."""
 _ALL = (*range(PARTITIONS), MALFORMED)
 
 
 class ArchiveWorker:
-    """One is active per system; two at once would do no harm (application/raw_archive/writer.py)."""
+    """One is active per system. Two at once would do no harm (application/raw_archive/writer.py)."""
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class ArchiveWorker:
         clock: Clock,
         locks: Locks,
         reached: Callable[[str, str], None],
-        look_every_s: float = LOOK_EVERY_WALL_S,
+        round_every_s: float = ROUND_EVERY_WALL_S,
     ) -> None:
         self._raw_log = raw_log
         self._stream = stream
@@ -64,32 +66,30 @@ class ArchiveWorker:
         self._clock = clock
         self._locks = locks
         self._reached = reached
-        self._look_every_s = look_every_s
+        self._round_every_s = round_every_s
         self._behind = AlertSwitch(alerts, clock, "raw_archive_behind", "telemetry log")
         second = clock.wall_seconds(1.0)
         self._period = HOUR * ceil(LEAST_PERIOD_WALL_S / clock.wall_seconds(HOUR.total_seconds()))
-        self._settle = timedelta(seconds=SETTLE_WALL_S / second)
+        self._margin = timedelta(seconds=MARGIN_WALL_S / second)
         self._allowed = timedelta(seconds=max(BEHIND_AFTER_S, LEAST_BEHIND_WALL_S / second))
         self._log_id = ""
         self._archivers: dict[int, PartitionArchiver] = {}
         self._ages: dict[int, ArchivedAges] = {}
-        self._good_at = clock.now()
+        self._succeeded_at = clock.now()
         self._rounds = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self._locks, "raw-archive", lambda: self._go_round(stop), stop=stop)
+        await run_as_leader(self._locks, "raw-archive", lambda: self._run_rounds(stop), stop=stop)
 
-    async def _go_round(self, stop: asyncio.Event) -> None:
+    async def _run_rounds(self, stop: asyncio.Event) -> None:
         self._archivers.clear()
-        while not stop.is_set():
-            await self.round()
-            await sleep_or_stop(stop, self._look_every_s)
+        await run_periodically(self.round, name="archive", every_s=self._round_every_s, stop=stop)
 
     async def round(self) -> None:
-        """Archive what is due, and trim; whatever keeps it from that is told by the alert after a while."""
+        """Archive what is due, and trim. A failure that lasts longer than allowed raises the alert."""
         began_at = self._clock.now()
         try:
-            await self._archive_what_is_due()
+            await self._archive_due()
         except ArchiveContradicted as error:
             log.exception("the raw archive contradicts itself")
             self._archivers.clear()
@@ -97,24 +97,24 @@ class ArchiveWorker:
         except (StreamUnavailable, ArchiveUnavailable, NotArchived) as error:
             log.warning("telemetry is archived later", why=str(error))
             self._archivers.clear()
-            late = self._clock.now() - self._good_at
+            late = self._clock.now() - self._succeeded_at
             if late > self._allowed:
-                detail = f"nothing was archived since {self._good_at:%Y-%m-%d %H:%M}Z: {error}"
+                detail = f"nothing was archived since {self._succeeded_at:%Y-%m-%d %H:%M}Z: {error}"
                 await self._behind.turn(on=True, detail=detail[:500])
         else:
-            self._good_at = began_at
+            self._succeeded_at = began_at
             await self._behind.turn(on=False)
 
-    async def _archive_what_is_due(self) -> None:
+    async def _archive_due(self) -> None:
         fill = await self._stream.fill()
-        pressed = fill.stored_bytes > TRIM_ABOVE * fill.max_bytes
+        is_filling_up = fill.stored_bytes > TRIM_ABOVE * fill.max_bytes
         await self._open()
         for partition, archiver in self._archivers.items():
-            await self._archive_partition(partition, archiver, fill, pressed=pressed)
-        if pressed:
+            await self._archive_partition(partition, archiver, fill, is_filling_up=is_filling_up)
+        if is_filling_up:
             await self._stream.trim({p: archiver.position for p, archiver in self._archivers.items()})
-        elif self._rounds % _AGE_LOOKED_AT_EVERY == 0:
-            await self._stream.trim(await asyncio.to_thread(self._archived_long_ago))
+        elif self._rounds % _TRIM_BY_AGE_EVERY == 0:
+            await self._stream.trim(await asyncio.to_thread(self._old_archived))
         self._rounds += 1
 
     async def _open(self) -> None:
@@ -137,38 +137,34 @@ class ArchiveWorker:
         self._ages = {p: ArchivedAges(self._archive, log_id, p) for p in _ALL}
 
     async def _archive_partition(
-        self, partition: int, archiver: PartitionArchiver, fill: StreamFill, *, pressed: bool
+        self, partition: int, archiver: PartitionArchiver, fill: StreamFill, *, is_filling_up: bool
     ) -> None:
         while True:
-            asked_at = self._clock.now() - self._settle
+            asked_at = self._clock.now() - self._margin
             waiting = await self._raw_log.waiting(partition, archiver.position)
-            if waiting is None or not self._due(waiting, archiver, fill, pressed=pressed):
+            if waiting is None or not self._due(waiting, archiver, fill, is_filling_up=is_filling_up):
                 break
             if (entry := await archiver.archive_next()) is None:
                 break
             self._ages[partition].note(entry)
             log.info("archived", object=entry.object, messages=entry.contents.messages)
-        await self._tell(partition, archiver, waiting, asked_at)
+        await self._report(partition, archiver, waiting, asked_at)
 
     def _due(
-        self, waiting: PartitionBacklog, archiver: PartitionArchiver, fill: StreamFill, *, pressed: bool
+        self, waiting: PartitionBacklog, archiver: PartitionArchiver, fill: StreamFill, *, is_filling_up: bool
     ) -> bool:
-        if self._clock.now() >= archiver.ends_at(waiting.oldest_at) + self._settle:
+        if self._clock.now() >= archiver.ends_at(waiting.oldest_at) + self._margin:
             return True
         waiting_bytes = waiting.messages * fill.stored_bytes / max(1, fill.messages)
         if waiting.messages >= MAX_MESSAGES or waiting_bytes >= MAX_RAW_BYTES:
             return True
-        return pressed and waiting_bytes >= WORTH_BYTES
+        return is_filling_up and waiting_bytes >= LEAST_BYTES
 
-    async def _tell(
-        self,
-        partition: int,
-        archiver: PartitionArchiver,
-        waiting: PartitionBacklog | None,
-        asked_at: datetime,
+    async def _report(
+        self, partition: int, archiver: PartitionArchiver, waiting: PartitionBacklog | None, asked_at: datetime
     ) -> None:
         newest = archiver.newest
-        told = ArchiveProgress(
+        progress = ArchiveProgress(
             partition=partition,
             log_id=self._log_id,
             stream_seq=archiver.position,
@@ -178,11 +174,11 @@ class ArchiveWorker:
             reported_at=self._clock.now(),
         )
         try:
-            await asyncio.to_thread(self._progress.report, told)
+            await asyncio.to_thread(self._progress.report, progress)
         except OperationsUnavailable as error:
-            log.warning("how far the raw archive is was not told", why=str(error))
+            log.warning("progress of the raw archive not recorded", why=str(error))
 
-    def _archived_long_ago(self) -> dict[int, int]:
-        """Partition -> the last sequence of what was archived and is older than the log keeps it."""
-        before = self._clock.now() - LOG_KEPT - self._period
+    def _old_archived(self) -> dict[int, int]:
+        """Partition -> the last sequence that is archived and older than the log's retention."""
+        before = self._clock.now() - LOG_RETENTION - self._period
         return {p: ages.last_seq_before(before) for p, ages in self._ages.items()}

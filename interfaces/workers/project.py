@@ -1,4 +1,4 @@
-"""project: keeps every read model and the ledger up to date, one thread each, so that none waits for another."""
+"""The project worker: keeps every read model and the ledger up to date, each in a thread of its own."""
 
 import asyncio
 import threading
@@ -8,18 +8,18 @@ from typing import Any, Protocol
 
 
 class ProjectionLoop(Protocol):
-    """Follows the log for one projection (synchronous)."""
+    """Follows the log for one projection; synchronous."""
 
     @property
     def name(self) -> str: ...
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`. A projection that cannot go on stays, stopped, with its alert; an error here is a fault."""
+        """Run until `stop`. A projection that cannot continue stops with an alert and does not raise."""
         ...
 
 
 async def run(*, projections: Sequence[ProjectionLoop], stop: asyncio.Event) -> None:
-    """Until `stop`. Several workers may run: of each projection one is active, the others stand by."""
+    """Run until `stop`. Of several workers one follows the log for each projection; the others stand by."""
     halt = threading.Event()
     loop = asyncio.get_running_loop()
     pool = ThreadPoolExecutor(max(len(projections), 1), thread_name_prefix="project")
@@ -34,6 +34,6 @@ async def run(*, projections: Sequence[ProjectionLoop], stop: asyncio.Event) -> 
         stopping.cancel()
         ended = await asyncio.gather(*threads, return_exceptions=True)
         pool.shutdown(wait=False)
-    faults = [error for error in ended if isinstance(error, BaseException)]
-    if faults:
-        raise faults[0]
+    errors = [error for error in ended if isinstance(error, BaseException)]
+    if errors:
+        raise errors[0]

@@ -5,14 +5,16 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
 import structlog
 
+from application.command_bus.retry import Pauses, retry_while_unavailable
 from application.ports.telemetry.meter_feed import Confirm
-from application.ports.telemetry.stream import StreamUnavailable, TelemetryStream
+from application.ports.telemetry.stream import TelemetryStream
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
 from application.telemetry.ingest.fast_parser import PlainReadings, facility_of, in_columns
 from application.telemetry.ingest.message_parser import MalformedReading
@@ -22,7 +24,7 @@ from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, 
 _log = structlog.get_logger(__name__)
 
 _READING_BYTES = 96
-_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
+_PAUSES = Pauses(0.1, 2.0)
 _PACKS_AT_ONCE = 32
 _NEARLY_FULL, _RELIEVED = 0.75, 0.5
 _SLOW_S = 1.0
@@ -34,7 +36,7 @@ log."""
 class _Pack:
     """Readings or malformed messages of one partition that go into the log together."""
 
-    __slots__ = ("confirm", "items", "partition", "received_at", "size", "traceparent")
+    __slots__ = ("items", "confirm", "partition", "received_at", "size", "traceparent")
 
     def __init__(self, partition: int, received_at: datetime) -> None:
         self.partition = partition
@@ -197,7 +199,7 @@ class ReadingPacker:
         if (error := task.exception()) is not None:
             if self._failed is not None and not self._failed.done():
                 self._failed.set_exception(error)
-            _log.error("a pack was not kept", error=str(error))
+            _log.error("a pack was not confirm", error=str(error))
             return
         self._start()
         if self._is_overdue:
@@ -237,17 +239,10 @@ class ReadingPacker:
         body = held.packed()
         held.items = []  # Otherwise both forms would be in memory while the log is unavailable.
         message_id = blake2b(body, digest_size=16).hexdigest()
-        pause_s = _FIRST_RETRY_S
-        while True:
-            try:
-                await self._stream.publish(
-                    held.partition, body, message_id=message_id, traceparent=held.traceparent
-                )
-                break
-            except StreamUnavailable as error:
-                self._note_refusal(held, error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
+        publish = partial(
+            self._stream.publish, held.partition, body, message_id=message_id, traceparent=held.traceparent
+        )
+        await retry_while_unavailable(publish, pauses=_PAUSES, on_retry=partial(self._note_refusal, held))
         self._refused_since.pop(held, None)
         self._note_slow(self._slow_from.pop(held), asyncio.get_running_loop().time())
         self._buffered_bytes -= held.size
@@ -256,7 +251,7 @@ class ReadingPacker:
         for confirm in held.confirm:
             confirm()
 
-    def _note_refusal(self, held: _Pack, error: StreamUnavailable) -> None:
+    def _note_refusal(self, held: _Pack, error: Exception) -> None:
         if not self._refused_since:
             _log.warning("the telemetry log takes nothing", partition=held.partition, error=str(error))
         self._refused_since.setdefault(held, asyncio.get_running_loop().time())

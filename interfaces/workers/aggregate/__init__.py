@@ -1,0 +1,1 @@
+"""The aggregate worker: stores the telemetry log and finalizes its rollups."""

@@ -1,50 +1,59 @@
-"""aggregate: the telemetry log into the store, partition by partition; poison is parked and passed by."""
+"""The aggregate worker: stores the telemetry log, partition by partition, and parks batches that cannot be stored."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 
+from application.command_bus.retry import (
+    Pauses,
+    Stopped,
+    log_retry,
+    retry_while_unavailable,
+    sleep_or_stop,
+)
 from application.ports.clock import Clock
 from application.ports.coordination.partition_assignment import PartitionAssignment
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetters
 from application.ports.telemetry.rollups import TelemetryRollups
-from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
+from application.ports.telemetry.store import TelemetryStore
 from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable, TelemetryStream
 from application.telemetry.ingest.batch_codec import MalformedBatch, unpack
 from domain.telemetry.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
 from domain.telemetry.reading_block import joined
-from interfaces.workers.aggregate.batch_lease import renew_while, wait_or_release
+from interfaces.workers.aggregate.batch_lease import run_leased
 from interfaces.workers.aggregate.maintenance import maintain_storage
 from interfaces.workers.aggregate.partition_runner import run_assigned_partitions
-from interfaces.workers.aggregate.poison_batches import TelemetryParking
-from interfaces.workers.aggregate.rollup_finalizing import PartitionSettling, SettlingTurn
-from interfaces.workers.loops.leader_loop import sleep_or_stop
+from interfaces.workers.aggregate.poison_batches import PoisonBatches
+from interfaces.workers.aggregate.rollup_finalizing import FinalizingLock, PartitionFinalizing
 
 _log = structlog.get_logger(__name__)
 
 MAX_TRIES = 5
 MAX_DELIVERIES = 25
-"""A batch handed out so often without being finished takes its worker down with it.
+"""A batch that was delivered more often without being finished is taken to crash its worker, and is parked.
 
-From MAX_TRIES on batches go in one by one, so that what is innocent leaves the log, and only the first can be it.
+Batches delivered more than MAX_TRIES times are stored one by one: the others then leave the log, and only the first of
+them can be the cause.
 """
 BATCHES_AT_ONCE = 64
 WRITE_EVERY_S = 0.25
-"""Wall seconds between two writes of a partition that is not behind: many small ones cost more than they help."""
+"""Wall seconds between two writes of a partition that is not behind. Smaller, more frequent writes cost more."""
 _PULL_FOR_S = 1.0
 _THREADS = 2 * len(ALL_PARTITIONS)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 0.5
 
+TAnswer = TypeVar("TAnswer")
 Handling = Callable[[StreamedBatch], Coroutine[Any, Any, None]]
 
 
 class Aggregator:
-    """Stores the batches of one partition in order. An unreachable store is waited for, however long it takes."""
+    """Stores the batches of one partition in order. It waits for an unreachable store without a limit."""
 
     def __init__(
         self,
@@ -56,97 +65,83 @@ class Aggregator:
         alerts: AlertRegistry,
         clock: Clock,
         rollups: TelemetryRollups | None = None,
-        turn: SettlingTurn | None = None,
+        lock: FinalizingLock | None = None,
         first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
         self._partition = partition
         self._stream = stream
         self._store = store
-        self._parking = TelemetryParking(partition, dead_letters, alerts, clock)
-        self._first_pause_s = first_pause_s
-        self._turn = turn or SettlingTurn()
-        self._settling: PartitionSettling | None = None
+        self._poison = PoisonBatches(partition, dead_letters, alerts, clock)
+        self._pauses = Pauses(first_pause_s, _LONGEST_PAUSE_S)
+        self._lock = lock or FinalizingLock()
+        self._finalizing: PartitionFinalizing | None = None
         if rollups is not None and partition != MALFORMED:
-            self._settling = PartitionSettling(partition, rollups, self._turn)
+            self._finalizing = PartitionFinalizing(partition, rollups, self._lock)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; a batch in hand is finished first."""
-        beside = []
-        if self._settling is not None:
-            beside.append(asyncio.create_task(self._settling.run(stop)))
+        """Run until `stop`; a batch that is being stored is finished first."""
+        background = []
+        if self._finalizing is not None:
+            background.append(asyncio.create_task(self._finalizing.run(stop)))
         try:
             await self._work(stop)
-            await asyncio.gather(*beside)
+            await asyncio.gather(*background)
         finally:
-            for task in beside:
+            for task in background:
                 task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
-            with suppress(StreamUnavailable):  # then nothing is handed out to here either
+            await asyncio.gather(*background, return_exceptions=True)
+            with suppress(StreamUnavailable):  # then no batch is assigned to this worker either
                 await self._stream.stop_consuming(self._partition)
 
     async def _work(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
-        pause_s = self._first_pause_s
         while not stop.is_set():
-            try:
-                batches = await self._stream.pull(
-                    self._partition, limit=BATCHES_AT_ONCE, timeout_s=_PULL_FOR_S
-                )
-                if self._settling is not None:
-                    is_behind = bool(batches) and batches[-1].left >= BATCHES_AT_ONCE
-                    self._settling.note(is_behind=is_behind)
-                await self.store(batches, stop)
-                pause_s = self._first_pause_s
-            except StreamUnavailable as error:
-                _log.warning("telemetry log not reached", partition=self._partition, error=str(error))
-                await sleep_or_stop(stop, pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-                continue
-            if len(batches) < BATCHES_AT_ONCE:
-                # All partitions at the same moment: what they write then goes in together.
-                await sleep_or_stop(stop, WRITE_EVERY_S - loop.time() % WRITE_EVERY_S)
+            with suppress(Stopped):
+                if await self._repeated(partial(self._pull_and_store, stop), stop) < BATCHES_AT_ONCE:
+                    # All partitions at the same moment: their writes then go into one transaction.
+                    await sleep_or_stop(stop, WRITE_EVERY_S - loop.time() % WRITE_EVERY_S)
+
+    async def _pull_and_store(self, stop: asyncio.Event) -> int:
+        """Returns the number of batches. Raises StreamUnavailable."""
+        batches = await self._stream.pull(self._partition, limit=BATCHES_AT_ONCE, timeout_s=_PULL_FOR_S)
+        if self._finalizing is not None:
+            is_behind = bool(batches) and batches[-1].left >= BATCHES_AT_ONCE
+            self._finalizing.note(is_behind=is_behind)
+        await self.store(batches, stop)
+        return len(batches)
+
+    async def _repeated(self, call: Callable[[], Awaitable[TAnswer]], stop: asyncio.Event) -> TAnswer:
+        """`call` until the stores it needs answer. Raises Stopped."""
+        log = partial(log_retry, partition=self._partition)
+        return await retry_while_unavailable(call, stop=stop, pauses=self._pauses, on_retry=log)
 
     async def store(self, batches: Sequence[StreamedBatch], stop: asyncio.Event) -> None:
-        """Store and acknowledge `batches`, in one transaction if they let themselves. Raises StreamUnavailable."""
+        """Store and acknowledge `batches`, in one transaction where possible. Raises StreamUnavailable.
+
+        Returns early once `stop` is set while the store is away; the batches then stay in the log.
+        """
         if not batches:
             return
-        if self._partition == MALFORMED:
-            await self._each(batches, self._parking.park_malformed, stop)
-            return
-        if any(batch.deliveries > MAX_TRIES for batch in batches):
-            await self._each(batches, self._store_one, stop, suspected=batches[0])
-            return
+        with suppress(Stopped):
+            if self._partition == MALFORMED:
+                await self._each(batches, self._poison.park_malformed, stop)
+            elif any(batch.deliveries > MAX_TRIES for batch in batches):
+                await self._each(batches, self._store_one, stop, suspected=batches[0])
+            else:
+                await self._store_together(batches, stop)
+
+    async def _store_together(self, batches: Sequence[StreamedBatch], stop: asyncio.Event) -> None:
         try:
             readings = joined([unpack(batch.body).readings for batch in batches])
-            is_stored = await self._written(batches, readings, stop)
-        except StreamUnavailable:
+            write = partial(self._write, batches[-1].stream_seq, readings)
+            await run_leased(self._stream, batches, self._repeated(write, stop), stop)
+        except (StreamUnavailable, Stopped):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it was, each batch is now tried on its own
-            _log.warning("batches do not go in together", partition=self._partition, error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever failed, each batch is now tried by itself
+            _log.warning("batches cannot be stored together", partition=self._partition, error=str(error))
             await self._each(batches, self._store_one, stop)
         else:
-            if is_stored:
-                await self._stream.acknowledge_all(batches)
-
-    async def _written(
-        self, batches: Sequence[StreamedBatch], readings: Sequence[MeterReading], stop: asyncio.Event
-    ) -> bool:
-        """All in one transaction; False when `stop` came while the store was away."""
-        pause_s = self._first_pause_s
-        while True:
-            try:
-                writing = self._write(batches[-1].stream_seq, readings)
-                await renew_while(self._stream, batches, writing, stop)
-            except TelemetryStoreUnavailable as error:
-                self._tell_away(error)
-            else:
-                return True
-            if not await wait_or_release(self._stream, batches, pause_s, stop):
-                return False
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-
-    def _tell_away(self, error: TelemetryStoreUnavailable) -> None:
-        _log.warning("telemetry store not reached", partition=self._partition, error=str(error))
+            await self._stream.acknowledge_all(batches)
 
     async def _each(
         self,
@@ -158,42 +153,35 @@ class Aggregator:
     ) -> None:
         for number, batch in enumerate(batches):
             crashes = batch is suspected and batch.deliveries > MAX_DELIVERIES
-            if not await self._finish(batch, _refuse if crashes else handle, batches[number:], stop):
-                return
+            handling = self._handle_or_park(batch, _refuse if crashes else handle, stop)
+            await run_leased(self._stream, batches[number:], handling, stop)
             await self._stream.acknowledge(batch)
 
-    async def _finish(
-        self,
-        batch: StreamedBatch,
-        handle: Handling,
-        waiting: Sequence[StreamedBatch],
-        stop: asyncio.Event,
-    ) -> bool:
-        """Handle `batch` or park it; False when `stop` came first and it stays in the log."""
-        tries, pause_s = 0, self._first_pause_s
+    async def _handle_or_park(self, batch: StreamedBatch, handle: Handling, stop: asyncio.Event) -> None:
+        """Handle `batch`; park it when it is malformed or has failed MAX_TRIES times. Raises Stopped."""
+        tries = 0
         while True:
             try:
-                await renew_while(self._stream, waiting, handle(batch), stop)
-            except TelemetryStoreUnavailable as error:
-                self._tell_away(error)
+                await self._repeated(partial(handle, batch), stop)
+            except Stopped:
+                raise
             except Exception as error:  # noqa: BLE001 - parked with its reason after MAX_TRIES
                 tries += 1
                 _log.warning("batch failed", seq=batch.stream_seq, tries=tries, error=str(error))
-                if (tries >= MAX_TRIES or isinstance(error, MalformedBatch)) and await self._parking.parked(
-                    batch, error
-                ):
-                    return True
+                is_poison = tries >= MAX_TRIES or isinstance(error, MalformedBatch)
+                if is_poison and await self._poison.parked(batch, error):
+                    return
             else:
-                return True
-            if not await wait_or_release(self._stream, waiting, pause_s, stop):
-                return False
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                return
+            await sleep_or_stop(stop, min(self._pauses.first_s * 2**tries, self._pauses.longest_s))
+            if stop.is_set():
+                raise Stopped
 
     async def _store_one(self, batch: StreamedBatch) -> None:
         await self._write(batch.stream_seq, unpack(batch.body).readings)
 
     async def _write(self, stream_seq: int, readings: Sequence[MeterReading]) -> None:
-        with self._turn.writing():
+        with self._lock.writing():
             await asyncio.to_thread(self._store.write_readings, self._partition, stream_seq, readings)
 
 
@@ -212,13 +200,12 @@ async def run(
     rollups: TelemetryRollups | None = None,
     shares: PartitionAssignment | None = None,
 ) -> None:
-    """Until `stop`, on the partitions that are this worker's share; without `shares`, on all of them.
+    """Run until `stop` on the partitions assigned to this worker; without `shares`, on all of them.
 
     Without `rollups` the store makes its rollups itself.
     """
-
-    turn = SettlingTurn()
-    # All partitions write at the same moment: one that waits for a thread would miss the transaction of the others.
+    lock = FinalizingLock()
+    # All partitions write at the same moment: one that waits for a thread would miss their common transaction.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
 
     def aggregator(partition: int) -> Aggregator:
@@ -230,7 +217,7 @@ async def run(
             alerts=alerts,
             clock=clock,
             rollups=rollups,
-            turn=turn,
+            lock=lock,
         )
 
     async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""Work on the partitions of one's share: begun when a partition comes, ended before it is given back."""
+"""Runs work on the partitions assigned to this worker: started when one is assigned, ended before it is given back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,8 +10,8 @@ from application.ports.coordination.partition_assignment import PartitionAssignm
 _log = structlog.get_logger(__name__)
 
 ASK_EVERY_S = 1.0
-_WITHOUT_A_SHARE = 0.25
-"""Asked so much sooner: after an outage of PostgreSQL nobody works on anything yet."""
+_FACTOR_WHILE_UNASSIGNED = 0.25
+"""A worker without a partition asks four times as often: after an outage of PostgreSQL no partition is worked on."""
 
 
 async def run_assigned_partitions(
@@ -21,7 +21,7 @@ async def run_assigned_partitions(
     *,
     ask_every_s: float = ASK_EVERY_S,
 ) -> None:
-    """Until `stop`. `work(partition, ended)` ends soon after `ended` is set; its failure is raised here."""
+    """Run until `stop`. `work(partition, ended)` must end soon after `ended` is set; its failure is raised here."""
     running: dict[int, tuple[asyncio.Event, asyncio.Task[None]]] = {}
     try:
         while not stop.is_set():
@@ -30,8 +30,8 @@ async def run_assigned_partitions(
             running = {p: one for p, one in running.items() if p in assigned}
             for partition in assigned - running.keys():
                 ended = asyncio.Event()
-                running[partition] = (ended, asyncio.create_task(_named(work, partition, ended)))
-            await _sleep(running, stop, ask_every_s if running else ask_every_s * _WITHOUT_A_SHARE)
+                running[partition] = (ended, asyncio.create_task(_logged(work, partition, ended)))
+            await _sleep(running, stop, ask_every_s if running else ask_every_s * _FACTOR_WHILE_UNASSIGNED)
     finally:
         try:
             await _end(running, shares)
@@ -39,18 +39,18 @@ async def run_assigned_partitions(
             await shares.aclose()
 
 
-async def _named(
+async def _logged(
     work: Callable[[int, asyncio.Event], Awaitable[None]], partition: int, ended: asyncio.Event
 ) -> None:
     _log.info("partition taken", partition=partition)
     await work(partition, ended)
-    _log.info("partition let go", partition=partition)
+    _log.info("partition given back", partition=partition)
 
 
 async def _end(
     ending: dict[int, tuple[asyncio.Event, asyncio.Task[None]]], shares: PartitionAssignment
 ) -> None:
-    """Raises what work failed of, once all of it has ended: no other process may begin before."""
+    """End the work, then give the partitions back: no other process may begin earlier. Raises its first failure."""
     for ended, _ in ending.values():
         ended.set()
     if ending:
@@ -63,7 +63,7 @@ async def _end(
 async def _sleep(
     running: dict[int, tuple[asyncio.Event, asyncio.Task[None]]], stop: asyncio.Event, seconds: float
 ) -> None:
-    """Or until `stop`, or until work on a partition fails. Raises what it failed of."""
+    """Sleep so long, or until `stop`, or until work on a partition fails. Raises that failure."""
     stopped = asyncio.create_task(stop.wait())
     try:
         tasks = {task for _, task in running.values()}

@@ -1,4 +1,4 @@
-"""What cannot be stored leaves the telemetry log for the dead letters: malformed messages, and batches that fail."""
+"""PoisonBatches: parks malformed messages, and batches that cannot be stored, as dead letters."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from application.telemetry.ingest.malformed_dead_letters import letter_id, lette
 _log = structlog.get_logger(__name__)
 
 
-class TelemetryParking:
+class PoisonBatches:
     """Of one partition."""
 
     def __init__(
@@ -29,14 +29,17 @@ class TelemetryParking:
         self._clock = clock
 
     async def park_malformed(self, batch: StreamedBatch) -> None:
-        """A letter for each message of a malformed batch, in one transaction.
+        """Park each message of a malformed batch as a dead letter, in one transaction.
 
         Raises MalformedBatch, TelemetryStoreUnavailable.
         """
         await self._park([*letters_of(unpack_malformed(batch.body))])
 
     async def parked(self, batch: StreamedBatch, error: Exception) -> bool:
-        """Whether the poison is in the dead letters now; only then may it leave the log."""
+        """Park the batch and raise the alert; returns False while the dead letter cannot be stored.
+
+        Only after True may the batch leave the log.
+        """
         subject = f"partition {self._partition}"
         letter = DeadLetter(
             dead_letter_id=letter_id("telemetry_batch", batch.body, str(batch.stream_seq)),
@@ -49,7 +52,7 @@ class TelemetryParking:
         try:
             await self._park([letter])
         except TelemetryStoreUnavailable as unavailable:
-            _log.warning("poison not parked yet", seq=batch.stream_seq, error=str(unavailable))
+            _log.warning("poison batch not parked yet", seq=batch.stream_seq, error=str(unavailable))
             return False
         switch = AlertSwitch(self._alerts, self._clock, "poison_batch", subject)
         await switch.turn(on=True, detail=f"sequence {batch.stream_seq}: {letter.reason}"[:500])
@@ -59,5 +62,5 @@ class TelemetryParking:
         try:
             await asyncio.to_thread(self._dead_letters.park_all, letters)
         except Exception as error:
-            # Whatever keeps a dead letter from being kept, the message stays in the log and is tried again.
-            raise TelemetryStoreUnavailable(f"dead letter not kept: {error}") from error
+            # Whatever the cause, the message stays in the log and is tried again.
+            raise TelemetryStoreUnavailable(f"dead letter not stored: {error}") from error

@@ -1,7 +1,7 @@
-"""Which BMS is left alone: told when a breaker opens, over once anybody had an answer of that BMS.
+"""BreakerAlerts: the alert `bms_breaker_open`, raised when a BMS's breaker opens, cleared when the BMS answers anyone.
 
-Breakers are in the memory of one dispatch process each. Where that one dies, or another serves the facility from now
-on, its breaker never closes: so the answer that ends the alert may be any process's.
+Each dispatch process has breakers of its own, in memory. The process may die, or another may serve the facility from
+then on; its breaker then never closes. So an answer to any process clears the alert.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from application.ports.operations.alerts import AlertRegistry
 ALERT = "bms_breaker_open"
 DETAIL = "its BMS timed out five times in a row; calls to it wait"
 NO_ANSWER = frozenset({"BmsTimedOut", "ConnectTimedOut", "BmsUnreachable"})
-"""Outcomes of a call that say nothing of a BMS that answers."""
+"""Outcomes of a call to which the BMS gave no answer."""
 
 
 @dataclass
 class BreakerAlerts:
-    """Of one dispatch process. Told on its event loop, looks in a thread."""
+    """Of one dispatch process. `changed` and `call_ended` run on its event loop, `check` in a thread."""
 
     clock: Clock
     alerts: AlertRegistry
-    _untold: dict[str, datetime] = field(default_factory=dict)
+    _unreported: dict[str, datetime] = field(default_factory=dict)
     """Facility -> when its breaker opened."""
     _answered: dict[str, datetime] = field(default_factory=dict)
     """Facility -> when its BMS last answered."""
@@ -35,23 +35,23 @@ class BreakerAlerts:
     def changed(self, facility_id: str, state: str) -> None:
         with self._lock:
             if state == "opened":
-                self._untold[facility_id] = self.clock.now()
+                self._unreported[facility_id] = self.clock.now()
 
     def call_ended(self, facility_id: str, outcome: str) -> None:
         if outcome not in NO_ANSWER:
             with self._lock:
                 self._answered[facility_id] = self.clock.now()
-                self._untold.pop(facility_id, None)  # it is over before anybody was told
+                self._unreported.pop(facility_id, None)  # it ended before the alert was raised
 
-    def look(self) -> None:
-        """Raises OperationsUnavailable: what could not be told is told at the next look."""
+    def check(self) -> None:
+        """Raise and clear the alerts. Raises OperationsUnavailable; the next check then does what is left."""
         with self._lock:
-            untold = dict(self._untold)
-        for facility_id, opened_at in untold.items():
+            unreported = dict(self._unreported)
+        for facility_id, opened_at in unreported.items():
             self.alerts.raise_alert(ALERT, facility_id, DETAIL, at=opened_at)
             with self._lock:
-                if self._untold.get(facility_id) == opened_at:
-                    del self._untold[facility_id]
+                if self._unreported.get(facility_id) == opened_at:
+                    del self._unreported[facility_id]
         with self._lock:
             answered = dict(self._answered)
         for alert in every_open_alert(self.alerts) if answered else ():

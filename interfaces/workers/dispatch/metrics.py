@@ -1,4 +1,4 @@
-"""How the BMSs answer: metrics of every call and breaker, alerts of open breakers and of a slow slowest hundredth."""
+"""BmsHealth: metrics of every BMS call and breaker; alerts for open breakers and for a high 99th percentile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from math import ceil
 from threading import Lock
 
@@ -14,16 +15,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
-from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.dispatch.breaker_alerts import BreakerAlerts
-from interfaces.workers.loops.leader_loop import sleep_or_stop
+from interfaces.workers.loops.periodic import run_periodically
 
 SLOW_S = 5.0
 """Clock seconds: a 99th percentile above it is an alert."""
 WINDOW = timedelta(minutes=5)
 LEAST_CALLS = 20
-"""Fewer in the window say nothing about a percentile."""
-LOOK_EVERY_S, LEAST_LOOK_EVERY_S = 15.0, 0.5
+"""With fewer calls in the window no percentile is computed."""
+CHECK_EVERY_S, LEAST_CHECK_EVERY_S = 15.0, 0.5
 SUBJECT = "all"
 _BUCKETS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 log = structlog.get_logger("dispatch")
@@ -31,16 +31,19 @@ log = structlog.get_logger("dispatch")
 
 @dataclass
 class BmsHealth:
-    """Of one dispatch process; its registry can be served to Prometheus. Times are clock seconds."""
+    """The health of BMS calls as one dispatch process sees it. Times are clock seconds.
+
+    Prometheus can scrape `registry` (see `serve_metrics`).
+    """
 
     clock: Clock
     alerts: AlertRegistry
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     _calls: deque[tuple[datetime, float]] = field(default_factory=deque)
     _lock: Lock = field(default_factory=Lock)
-    """Of `_calls`: calls end on the event loop, and are looked through in a thread."""
+    """Guards `_calls`: calls end on the event loop, and `check` reads them in a thread."""
     _is_raised: bool = True
-    """Not known at first: whoever was here before may have raised it."""
+    """True at first: an earlier process may have raised it."""
 
     def __post_init__(self) -> None:
         self._breakers = BreakerAlerts(self.clock, self.alerts)
@@ -76,7 +79,7 @@ class BmsHealth:
         self._open.labels(facility_id).set(0.0 if state == "closed" else 1.0)
 
     def p99_s(self) -> float | None:
-        """Of the calls in the window; None where they are too few."""
+        """The 99th percentile of the calls in the window; None for fewer than LEAST_CALLS."""
         since = self.clock.now() - WINDOW
         with self._lock:
             while self._calls and self._calls[0][0] < since:
@@ -87,9 +90,9 @@ class BmsHealth:
         seconds = sorted(seconds for _, seconds in calls)
         return seconds[ceil(len(seconds) * 0.99) - 1]
 
-    def look(self) -> None:
-        """Raise the alerts, keep them up, or clear them. Raises OperationsUnavailable."""
-        self._breakers.look()
+    def check(self) -> None:
+        """Raise, renew or clear the alerts. Raises OperationsUnavailable."""
+        self._breakers.check()
         p99_s, now = self.p99_s(), self.clock.now()
         if p99_s is not None and p99_s > SLOW_S:
             detail = (
@@ -102,17 +105,16 @@ class BmsHealth:
             self._is_raised = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        pause_s = max(LEAST_LOOK_EVERY_S, self.clock.wall_seconds(LOOK_EVERY_S))
-        while not stop.is_set():
-            try:
-                await asyncio.to_thread(self.look)
-            except OperationsUnavailable as error:
-                log.warning("the alert is made up for", why=str(error))
-            await sleep_or_stop(stop, pause_s)
+        every_s = max(LEAST_CHECK_EVERY_S, self.clock.wall_seconds(CHECK_EVERY_S))
+        check = partial(asyncio.to_thread, self.check)
+        await run_periodically(check, name="BMS health", every_s=every_s, stop=stop)
 
 
 def serve_metrics(registry: CollectorRegistry, bind: str) -> int | None:
-    """Serve it on `bind`, or on one of the nine ports after it; which one, None if all are taken."""
+    """Serve `registry` on `bind`, or on the next free one of the nine ports after it.
+
+    Returns the port; None if all are taken.
+    """
     host, _, port = bind.rpartition(":")
     for number in range(int(port), int(port) + 10):
         try:

@@ -1,7 +1,7 @@
-"""The reconciler: while a DR event runs, has each curtailed building asked whether it still is as commanded.
+"""Reconciler: during a DR event it has each curtailed building polled for whether it still does as commanded.
 
-It asks nothing itself: it puts a poll on the queue of each facility, behind whatever is commanded there. So only the
-dispatch workers call a BMS, within their bounds, and a dead BMS holds up its own polls alone.
+It only puts a poll on the queue of each facility, behind the commands there. So only dispatch workers call a BMS,
+within their limits, and a dead BMS delays nothing but its own polls.
 """
 
 from __future__ import annotations
@@ -10,26 +10,25 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID, uuid5
 
-import structlog
-
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
-from application.ports.dispatch.work_queue import BmsWork, WorkPublisher, WorkQueueUnavailable
-from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
-from projections.queries.views import ReadModelsUnavailable
+from application.ports.dispatch.work_queue import BmsWork, WorkPublisher
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
 
 LOCK = "reconcile"
 LEAST_EVERY_S = 0.25
 """Wall seconds between two rounds, however fast the clock runs."""
 RETRY_S = 0.5
-log = structlog.get_logger("reconcile")
+"""Wall seconds until the next try after a round that could not read or publish."""
 
 
 class Curtailed(Protocol):
-    """A dispatch whose building is curtailed now."""
+    """The fields of a dispatch whose building is curtailed now."""
 
     @property
     def dispatch_id(self) -> UUID: ...
@@ -47,7 +46,7 @@ class Curtailed(Protocol):
 
 @dataclass(frozen=True)
 class Reconciler:
-    """One active reconciler per system, whoever holds the lock; `every_s` is clock time."""
+    """One is active per system: the process that holds the lock. `every_s` is clock time."""
 
     curtailed: Callable[[], Iterable[Curtailed]]
     publisher: WorkPublisher
@@ -56,20 +55,21 @@ class Reconciler:
     every_s: float = 60.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self.locks, LOCK, lambda: self._rounds(stop), stop=stop)
+        rounds = partial(
+            run_periodically,
+            self._round,
+            name="reconcile",
+            every_s=max(LEAST_EVERY_S, self.clock.wall_seconds(self.every_s)),
+            retry_s=RETRY_S,
+            stop=stop,
+        )
+        await run_as_leader(self.locks, LOCK, rounds, stop=stop)
 
-    async def _rounds(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await self.round()
-                pause_s = max(LEAST_EVERY_S, self.clock.wall_seconds(self.every_s))
-            except (ReadModelsUnavailable, WorkQueueUnavailable) as error:
-                log.warning("the round is made up for", why=str(error))
-                pause_s = RETRY_S
-            await sleep_or_stop(stop, pause_s)
+    async def _round(self) -> None:
+        await self.round()
 
     async def round(self) -> int:
-        """Ask for a poll of every curtailed building; how many. The same again within a period asks nothing."""
+        """Queue a poll of every curtailed building; returns their number. A repetition in a period queues nothing."""
         now = self.clock.now()
         period = int(now.timestamp() // self.every_s)
         curtailed = list(await asyncio.to_thread(self.curtailed))
@@ -84,7 +84,7 @@ class Reconciler:
             dr_event_id=dispatch.dr_event_id,
             facility_id=dispatch.facility_id,
             command_id=None,
-            # The next round asks again: polls do not pile up behind a BMS that is slow or dead.
+            # The next round queues another: polls do not pile up behind a BMS that is slow or dead.
             stale_after=now + timedelta(seconds=self.every_s),
             correlation_id=dispatch.correlation_id,
             causation_id=uuid5(dispatch.dispatch_id, message_id),

@@ -1,0 +1,1 @@
+"""The forecast worker: issues forecasts, and scores them against the meters."""

@@ -1,0 +1,1 @@
+"""The ingest worker: meters' messages from MQTT into the telemetry log."""

@@ -1,4 +1,4 @@
-"""ingest: meters' messages from MQTT into the telemetry log; acknowledged only once the log holds them."""
+"""The ingest worker: puts meters' messages from MQTT into the telemetry log, and acknowledges them afterwards."""
 
 import asyncio
 from collections import OrderedDict
@@ -8,6 +8,7 @@ from functools import partial
 import msgspec
 import structlog
 
+from application.command_bus.retry import sleep_or_stop
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.coordination.lock_holders import LockHolders
@@ -18,35 +19,34 @@ from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
 from application.telemetry.ingest.message_parser import first_valid_trace, parse_message
-from interfaces.workers.ingest.sessions import IngestSession, read_in_turns, share_out
-from interfaces.workers.loops.leader_loop import sleep_or_stop
+from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
 from interfaces.workers.loops.telemetry_metrics import INGEST_LAG_S
 
 _log = structlog.get_logger(__name__)
 
 BACKPRESSURE_AFTER_S = 60.0
 _SHORTEST_BACKPRESSURE_S = 5.0
-"""On an accelerated clock a minute is shorter than a broker's restart."""
-_WATCH_EVERY_S = 1.0
+"""On an accelerated clock a minute may be shorter than a restart of the broker."""
+_CHECK_EVERY_S = 1.0
 _COUNTS_EVERY_S = 60.0
-_LAST_WORDS_WITHIN_S = 2.0
-"""A log that takes nothing must not hold up the end."""
-_NOWHERE = "unknown"
+_FINISH_WITHIN_S = 2.0
+"""A log that takes nothing must not delay the end of the worker."""
+_UNKNOWN_FACILITY = "unknown"
 
 
 class IngestCounts(msgspec.Struct):
-    """What this worker took since it began. A message sent twice counts twice."""
+    """What this worker has received since its start. A message sent twice counts twice."""
 
     messages: int = 0
     readings: int = 0
     malformed: int = 0
-    """Messages, and readings of lists, that could not be used."""
+    """Messages, and single readings of a list, that are malformed."""
     omitted: int = 0
-    """Of these, what was more than is kept."""
+    """Malformed ones that were not stored, because the quota was used up."""
 
 
 class MeterIngest:
-    """Validates messages, keeps them by the packer, and watches each facility's malformed share."""
+    """Validates messages, passes them to the packer, and alerts on each facility's share of malformed messages."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class MeterIngest:
         self._budget = budget or MalformedBudget()
         self._suspects: OrderedDict[str, AlertSwitch] = OrderedDict()
         self._evicted: dict[str, AlertSwitch] = {}
-        """Raised, and to be cleared: more facilities are suspected than are watched."""
+        """Raised alerts that are still to be cleared, of facilities dropped from `_suspects` because it was full."""
         self._backpressure = AlertSwitch(alerts, clock, "telemetry_backpressure", "ingest")
-        # A minute of the clock, but never so short that a broker's restart counts.
+        # A minute of the clock, but never so short that a restart of the broker raises the alert.
         self._backpressure_after_s = max(clock.wall_seconds(BACKPRESSURE_AFTER_S), _SHORTEST_BACKPRESSURE_S)
         self.counts = IngestCounts()
 
@@ -72,7 +72,7 @@ class MeterIngest:
         return self._packer.has_room()
 
     def take(self, message: MeterMessage, confirm: Confirm) -> None:
-        """Have the telemetry log keep the message, its unusable parts included."""
+        """Pass the message to the packer, its malformed parts included; `confirm` is called once the log has all of it."""
         now = self._clock.now()
         parsed = parse_message(message.topic, message.payload, now=now, size=message.size)
         readings, malformed = parsed.readings, parsed.malformed
@@ -82,7 +82,7 @@ class MeterIngest:
         counts = self.counts
         counts.messages += 1
         counts.readings += len(readings)
-        facility_id = parsed.facility_id or _NOWHERE
+        facility_id = parsed.facility_id or _UNKNOWN_FACILITY
         self._rate.note(facility_id, malformed=bool(malformed), at=now)
         if malformed:
             counts.malformed += len(malformed)
@@ -94,13 +94,13 @@ class MeterIngest:
         if readings or malformed:
             self._packer.put(readings, malformed, confirm, at=now, traceparent=trace)
         else:
-            confirm()  # held back, it would hold up what comes behind it
+            confirm()  # unacknowledged, it would block the messages behind it
 
     async def adopt_open_alerts(self) -> None:
-        """Take over what an earlier ingest worker raised, so that it is cleared when it is over."""
+        """Take over the alerts that an earlier ingest worker raised, so that they are cleared in time."""
         try:
             open_alerts = await asyncio.to_thread(self._alerts.listed)
-        except Exception as error:  # noqa: BLE001 - a register that is away must not stop telemetry
+        except Exception as error:  # noqa: BLE001 - an alert register that is away must not stop telemetry
             _log.warning("open alerts not read", error=str(error))
             return
         for alert in open_alerts:
@@ -117,13 +117,13 @@ class MeterIngest:
                 self._note_evicted(*self._suspects.popitem(last=False))
 
     def _note_evicted(self, facility_id: str, switch: AlertSwitch) -> None:
-        """What the register was not told of yet needs no clearing, so this holds no more than were ever raised."""
+        """Only a raised alert needs clearing, so `_evicted` holds no more than were ever raised."""
         if switch.is_on:
             self._evicted[facility_id] = switch
 
     async def watch(self, reading: asyncio.Event, stop: asyncio.Event) -> None:
-        """Raise and clear this worker's alerts until `stop`, while it is `reading`: who stands by knows nothing."""
-        told, adopted = self._totals(), False
+        """Raise and clear this worker's alerts until `stop`, while it is `reading`: a standby worker has no data."""
+        logged, adopted = self._totals(), False
         next_counts_at = 0.0
         while not stop.is_set():
             if reading.is_set():
@@ -133,17 +133,20 @@ class MeterIngest:
                 await self.check_alerts()
                 now = asyncio.get_running_loop().time()
                 if now >= next_counts_at:
-                    told = self._tell_counts(told)
-                    self.keep_omitted()
+                    logged = self._log_counts(logged)
+                    self.report_omitted()
                     next_counts_at = now + _COUNTS_EVERY_S
-            await sleep_or_stop(stop, _WATCH_EVERY_S)
-        self._tell_counts(told)
+            await sleep_or_stop(stop, _CHECK_EVERY_S)
+        self._log_counts(logged)
 
-    def keep_omitted(self) -> list[asyncio.Future[None]]:
-        """One letter a facility for all that was not kept, with their number; done once each is kept."""
+    def report_omitted(self) -> list[asyncio.Future[None]]:
+        """Put one malformed message per facility into the log, with the number of those not stored.
+
+        Each future is done once its message is in the log.
+        """
         now, waits = self._clock.now(), list[asyncio.Future[None]]()
         for one in self._budget.omitted(at=now):
-            _log.warning("malformed messages not kept", topic=one.topic, why=one.reason)
+            _log.warning("malformed messages not stored", topic=one.topic, why=one.reason)
             waits.append(asyncio.get_running_loop().create_future())
             self._packer.put((), (one,), partial(waits[-1].set_result, None), at=now)
         return waits
@@ -151,13 +154,13 @@ class MeterIngest:
     def _totals(self) -> tuple[int, int, int]:
         return self.counts.messages, self.counts.readings, self.counts.malformed
 
-    def _tell_counts(self, told: tuple[int, int, int]) -> tuple[int, int, int]:
+    def _log_counts(self, logged: tuple[int, int, int]) -> tuple[int, int, int]:
         totals = self._totals()
-        if totals != told:
+        if totals != logged:
             messages, readings, malformed = totals
             omitted = self.counts.omitted
             _log.info(
-                "taken since the start",
+                "received since the start",
                 messages=messages,
                 readings=readings,
                 malformed=malformed,
@@ -166,19 +169,19 @@ class MeterIngest:
         return totals
 
     async def check_alerts(self) -> None:
-        """Bring the alerts in line with what was seen."""
+        """Raise or clear the alerts according to the counts."""
         pressed_s = self._packer.pressed_for_s
         INGEST_LAG_S.labels("ingest").set(pressed_s)
         await self._backpressure.turn(
             on=pressed_s >= self._backpressure_after_s,
-            detail=f"JetStream has not kept up for {pressed_s:.0f} s; meters are not acknowledged",
+            detail=f"JetStream has not confirm up for {pressed_s:.0f} s; meters are not acknowledged",
         )
         for facility_id, switch in list(self._suspects.items()):
             share = self._rate.share(facility_id, at=self._clock.now())
             await switch.turn(
                 on=share > ALERT_SHARE, detail=f"{share:.1%} of the latest messages are malformed"
             )
-            if self._suspects.get(facility_id) is not switch:  # evicted while the register was told
+            if self._suspects.get(facility_id) is not switch:  # evicted meanwhile
                 self._note_evicted(facility_id, switch)
             elif share == 0:
                 del self._suspects[facility_id]
@@ -198,21 +201,23 @@ async def run(
     worker: str = "",
     stop: asyncio.Event,
 ) -> None:
-    """Until `stop`. Of each of `sessions` one worker reads, whoever has its turn; with `shares` the workers share them
-    out evenly, this one under the name `worker`."""
+    """Run until `stop`. Each of `sessions` is read by the worker that holds its lock.
+
+    With `shares` the workers share the sessions out evenly, this one under the name `worker`.
+    """
     packer = ReadingPacker(stream)
     ingest = MeterIngest(packer, alerts, clock)
-    reading, read_out = asyncio.Event(), asyncio.Event()
+    reading, all_read = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(packer.run(read_out))
-        tasks.create_task(ingest.watch(reading, read_out))
+        tasks.create_task(packer.run(all_read))
+        tasks.create_task(ingest.watch(reading, all_read))
         if shares is not None:
-            tasks.create_task(share_out(sessions, shares, worker, stop))
+            tasks.create_task(balance(sessions, shares, worker, stop))
         async with asyncio.TaskGroup() as readers:
             for session in sessions:
-                readers.create_task(read_in_turns(session, ingest, sessions, reading, stop))
-        # Those messages were acknowledged: nobody sends them again, and nobody else counts them.
-        if waits := ingest.keep_omitted():
-            await asyncio.wait(waits, timeout=_LAST_WORDS_WITHIN_S)
-        # Only now: what was read while `stop` came is still kept and acknowledged.
-        read_out.set()
+                readers.create_task(read_when_held(session, ingest, sessions, reading, stop))
+        # These messages were acknowledged: they are not sent again, and no other worker counts them.
+        if waits := ingest.report_omitted():
+            await asyncio.wait(waits, timeout=_FINISH_WITHIN_S)
+        # Last: what was read until `stop` is still put into the log and acknowledged.
+        all_read.set()

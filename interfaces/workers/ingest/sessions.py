@@ -1,4 +1,4 @@
-"""The ingest sessions at the broker: each read by one worker at a time, and several workers share them out."""
+"""IngestSession: a session at the MQTT broker, read by one worker at a time; workers share the sessions out evenly."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,44 +8,45 @@ from typing import Any
 
 import structlog
 
+from application.command_bus.retry import sleep_or_stop
 from application.ports.coordination.exclusive_lock import ExclusiveLock
 from application.ports.coordination.lock_holders import LockHolders
 from application.ports.telemetry.meter_feed import MessageTaker, MeterFeed
-from interfaces.workers.loops.leader_loop import sleep_or_stop
+from interfaces.workers.loops.periodic import run_periodically
 
 _log = structlog.get_logger(__name__)
 
-_SHARE_EVERY_S = 1.0
+_BALANCE_EVERY_S = 1.0
 
 
 @dataclass
 class IngestSession:
-    """A persistent session, under a client id of its own, and the turn of reading it.
+    """A persistent session with its own client id, and the lock under which it is read.
 
-    The broker keeps for it what comes while nobody reads, so every session must be read by somebody: a worker takes
-    each that is free, and gives one up to a worker that has fewer.
+    The broker queues messages for a session that nobody reads, so every session must be read by some worker: a worker
+    takes each that is free, and gives one up to a worker that has fewer.
     """
 
     name: str
     feed: MeterFeed
-    turn: ExclusiveLock
+    lock: ExclusiveLock
     is_held: bool = False
     given_up_at: float = 0.0
     """When it was last given up, by the event loop's clock."""
     give_up: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-async def read_in_turns(
+async def read_when_held(
     session: IngestSession,
     taker: MessageTaker,
     sessions: Sequence[IngestSession],
     reading: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    """Read `session` whenever it is this worker's turn, until `stop`. `reading` is set while any session is read."""
+    """Read `session` whenever this worker holds its lock, until `stop`. `reading` is set while any session is read."""
     while not stop.is_set():
-        async with AsyncExitStack() as turn:
-            lost = await _unless(stop, asyncio.ensure_future(turn.enter_async_context(session.turn.held())))
+        async with AsyncExitStack() as stack:
+            lost = await _unless(stop, asyncio.ensure_future(stack.enter_async_context(session.lock.held())))
             if lost is None:
                 return
             session.is_held = True
@@ -60,29 +61,27 @@ async def read_in_turns(
                     reading.clear()
 
 
-async def share_out(
+async def balance(
     sessions: Sequence[IngestSession], shares: LockHolders, worker: str, stop: asyncio.Event
 ) -> None:
     """Give up a session whenever `worker` has two more than another worker, until `stop`."""
-    while not stop.is_set():
-        await sleep_or_stop(stop, _SHARE_EVERY_S)
+
+    async def give_up_one() -> None:
         held = [session for session in sessions if session.is_held and not session.give_up.is_set()]
         if len(held) < 2:
-            continue
-        try:
-            count_by_holder = await shares.count_by_holder()
-        except ConnectionError as error:
-            _log.warning("sessions not shared out now", error=str(error))
-            continue
-        if (
-            len(held)
-            >= min((n for other, n in count_by_holder.items() if other != worker), default=len(held)) + 2
-        ):
-            # Each in turn: who has few may be a dead process that still stands in the line of one of them.
+            return
+        count_by_holder = await shares.count_by_holder()
+        if len(held) >= min((n for other, n in count_by_holder.items() if other != worker), default=len(held)) + 2:
+            # A different one each time: the other worker may be dead, and PostgreSQL still count it as waiting for one.
             given = min(held, key=lambda session: session.given_up_at)
             given.given_up_at = asyncio.get_running_loop().time()
             _log.info("giving up a session to another worker", session=given.name)
             given.give_up.set()
+
+    await sleep_or_stop(stop, _BALANCE_EVERY_S)
+    await run_periodically(
+        give_up_one, name="session balancing", every_s=_BALANCE_EVERY_S, also=(ConnectionError,), stop=stop
+    )
 
 
 async def _read(
@@ -95,7 +94,7 @@ async def _read(
 
 
 async def _unless(stop: asyncio.Event, entering: "asyncio.Future[asyncio.Event]") -> asyncio.Event | None:
-    """What was waited for; None when `stop` came first."""
+    """The result of `entering`; None when `stop` came first."""
     stopped = asyncio.ensure_future(stop.wait())
     try:
         either: list[asyncio.Future[Any]] = [entering, stopped]

@@ -1,0 +1,1 @@
+"""Loops and helpers that several workers share."""

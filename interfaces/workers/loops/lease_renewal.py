@@ -1,4 +1,4 @@
-"""Keeping a delivery of the work queue while the work lasts."""
+"""Renews the lease of a delivery of the work queue while the work on it lasts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from application.ports.dispatch.work_queue import WorkItem
 
 
 @asynccontextmanager
-async def kept(item: WorkItem, redelivery_s: float) -> AsyncIterator[None]:
-    """Inside the block the delivery stays ours: time is asked for three times as often as it runs out."""
-    keeper = asyncio.create_task(_keep(item, redelivery_s / 3))
+async def renewing_lease(item: WorkItem, redelivery_s: float) -> AsyncIterator[None]:
+    """Inside the block `item` is not delivered again: its lease is renewed three times in each `redelivery_s`."""
+    renewing = asyncio.create_task(_renew(item, redelivery_s / 3))
     try:
         yield
     finally:
-        keeper.cancel()
-        # Gathered, not awaited: a cancellation of our own that comes just now must not be taken for the keeper's.
-        await asyncio.gather(keeper, return_exceptions=True)
+        renewing.cancel()
+        # Gathered, not awaited: a cancellation of the caller that comes now must not be taken for that of the task.
+        await asyncio.gather(renewing, return_exceptions=True)
 
 
-async def _keep(item: WorkItem, every_s: float) -> None:
+async def _renew(item: WorkItem, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
         await item.extend_lease()

@@ -1,4 +1,4 @@
-"""How telemetry gets on, as metrics: in the process's own registry, which `/metrics` of that process serves."""
+"""Prometheus metrics of telemetry, in the process's own registry, which `/metrics` of that process serves."""
 
 from math import nan
 
@@ -29,7 +29,7 @@ QUERY_P99_S = Gauge(
 
 
 def show_health(health: TelemetryHealth, process: str) -> None:
-    """From now on, as it is whenever somebody looks."""
+    """Have the metrics of `process` read `health` at each scrape."""
 
     def write_error_pct() -> float:
         pct = health.write_error_pct()

@@ -1,23 +1,20 @@
-"""Tells the operators when writes to the telemetry store fail, and when its queries grow slow."""
+"""TelemetryMonitor: alerts when writes to the telemetry store fail, and when its queries are slow."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
 
-import structlog
-
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from application.telemetry.store_health import TelemetryHealth
-from interfaces.workers.loops.leader_loop import sleep_or_stop
+from interfaces.workers.loops.periodic import run_periodically
 
 WRITE_ERRORS_PCT = 1.0
 SLOW_S = 1.0
-"""Wall seconds: a 99th percentile of queries above it is an alert."""
-LOOK_EVERY_S = 10.0
-log = structlog.get_logger("telemetry")
+"""Wall seconds: a 99th percentile of queries above it raises the alert."""
+CHECK_EVERY_S = 10.0
 
 
 @dataclass
@@ -36,12 +33,10 @@ class TelemetryMonitor:
         self._slow = AlertSwitch(self.alerts, self.clock, "telemetry_queries_slow", self.process)
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            await self.look()
-            await sleep_or_stop(stop, LOOK_EVERY_S)
+        await run_periodically(self.check, name="telemetry monitor", every_s=CHECK_EVERY_S, stop=stop)
 
-    async def look(self) -> None:
-        """Too few calls to tell: the alert stays as it is."""
+    async def check(self) -> None:
+        """Raise or clear the alerts. With too few calls for a figure an alert stays as it is."""
         errors_pct, p99_s = self.health.write_error_pct(), self.health.query_p99_s()
         if errors_pct is not None:
             detail = f"{errors_pct:.1f} % of the writes of 5 minutes failed"

@@ -1,6 +1,6 @@
-"""The measure worker: once a window is over and its readings are there, records what each facility delivered.
+"""The measure worker: records what each facility delivered, once a window is over and its readings have arrived.
 
-While a window runs it also says which curtailments the meters confirm.
+During a window it also records which curtailments the meters confirm.
 """
 
 import asyncio
@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 import structlog
 
-from application.command_bus.bus import CommandBus, TooManyConflicts
+from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.measurement.agreed_baseline import agreed_baseline
 from application.measurement.measure import (
@@ -28,8 +29,8 @@ from application.measurement.measure import (
 )
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
-from application.ports.event_store.event_store import EventStore, EventStoreUnavailable, StreamNotFound
-from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
+from application.ports.event_store.event_store import EventStore, StreamNotFound
+from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent
 from domain.errors import DomainError
@@ -37,23 +38,23 @@ from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from domain.telemetry.intervals import interval_start
 from domain.time_series.windows import IntervalSeries, TimeWindow
-from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
 from projections.deadlines import DeadlineRow
-from projections.queries.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
 LOCK = "measure"
 POLL_S, LEAST_POLL_WALL_S = 15.0, 1.0
 LONGEST_WINDOW = timedelta(days=1)
 FACILITIES_AT_ONCE = 50
-PUTS_OFF = (EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable, TooManyConflicts)
 
 
 @dataclass
 class Measuring:
-    """All of it follows from recorded state: a restart loses nothing, and a repeat records nothing.
+    """Measures dispatches whose window is over, and verifies those whose window runs.
 
-    `due(now)` gives the deadlines up to a moment, as the read model does.
+    Everything is derived from recorded state: a restart loses nothing, and a repetition records nothing. `due(now)`
+    returns the deadlines of the read model up to a moment.
     """
 
     due: Callable[[datetime], Sequence[DeadlineRow]]
@@ -61,11 +62,11 @@ class Measuring:
     telemetry: TelemetryStore
     bus: CommandBus
     clock: Clock
-    _looked_at: dict[UUID, datetime] = field(default_factory=dict)
-    """Dispatch -> the quarter-hour up to which its meter was looked at."""
+    _verified_until: dict[UUID, datetime] = field(default_factory=dict)
+    """Dispatch -> the end of the last quarter-hour whose readings were evaluated."""
 
     def pass_once(self) -> int:
-        """Measure what is due and verify what runs; the number of commands given.
+        """Measure what is due and verify what runs; returns the number of commands.
 
         Raises EventStoreUnavailable, TelemetryStoreUnavailable or ReadModelsUnavailable.
         """
@@ -91,7 +92,7 @@ class Measuring:
         return self._give(commands, deadline)
 
     def _verify(self, deadline: DeadlineRow, now: datetime) -> int:
-        """Once in each quarter-hour of the window, for the dispatches that the meter has not confirmed yet."""
+        """Verify, once in each quarter-hour of the window, the dispatches that the meter has not confirmed yet."""
         until = interval_start(now)
         if deadline.starts_at is None or measured_window(deadline.starts_at, until) is None:
             return 0
@@ -99,12 +100,15 @@ class Measuring:
         unconfirmed = [
             state
             for state in dispatches
-            if state.status in {"committed", "verified_by_bms"} and self._looked_at.get(_key(state)) != until
+            if state.status in {"committed", "verified_by_bms"}
+            and self._verified_until.get(_key(state)) != until
         ]
         newest = self.telemetry.newest_readings_at([state.facility_id for state in unconfirmed])
         reported = [s for s in unconfirmed if (at := newest.get(s.facility_id)) is not None and at >= until]
-        self._looked_at = {key: at for key, at in self._looked_at.items() if at > now - LONGEST_WINDOW}
-        self._looked_at |= {_key(state): until for state in reported}
+        self._verified_until = {
+            key: at for key, at in self._verified_until.items() if at > now - LONGEST_WINDOW
+        }
+        self._verified_until |= {_key(state): until for state in reported}
         commands = (
             verification_of(state, metered, basis, until=until)
             for state, metered, basis in self._with_readings(dr_event, reported, until=until)
@@ -122,7 +126,7 @@ class Measuring:
     def _with_readings(
         self, dr_event: DREvent, states: Sequence[DispatchState], *, until: datetime | None
     ) -> Iterable[tuple[DispatchState, IntervalSeries, MeasuringBasis]]:
-        """The dispatches with their meters' quarter-hours, in blocks read over all of their windows."""
+        """The dispatches with the quarter-hours of their meters, read for FACILITIES_AT_ONCE at a time."""
         if not states:
             return
         method = agreed_baseline(self.store, dr_event)
@@ -161,7 +165,7 @@ def _key(state: DispatchState) -> UUID:
 
 
 def _window_of(states: Sequence[DispatchState], until: datetime | None) -> TimeWindow:
-    """On quarter-hours around the windows, so that it can be read even where none lies inside."""
+    """The whole quarter-hours around the windows: readable also where no whole quarter-hour lies inside a window."""
     starts_at = interval_start(min(state.starts_at for state in states))
     ends_at = until or max(state.ends_at for state in states)
     last = interval_start(ends_at)
@@ -169,7 +173,7 @@ def _window_of(states: Sequence[DispatchState], until: datetime | None) -> TimeW
 
 
 class Pass(Protocol):
-    """What is done again and again: `pass_once` gives the number of commands."""
+    """Work that is repeated; `pass_once` returns the number of commands."""
 
     def pass_once(self) -> int: ...
 
@@ -177,25 +181,23 @@ class Pass(Protocol):
 async def run(
     *, measuring: Measuring, locks: Locks, stop: asyncio.Event, remeasuring: Pass | None = None
 ) -> None:
-    """Until `stop`. Of several workers one is active."""
+    """Run until `stop`. Of several workers one is active."""
     passes = [measuring] if remeasuring is None else [measuring, remeasuring]
     await run_as_leader(locks, LOCK, lambda: _measure(measuring.clock, passes, stop), stop=stop)
 
 
 async def _measure(clock: Clock, passes: Sequence[Pass], stop: asyncio.Event) -> None:
-    """Side by side: what is corrected by the thousand does not hold up what is due."""
+    """Run the passes concurrently: thousands of corrections do not delay the measurements that are due."""
+    every_s = max(clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
     async with asyncio.TaskGroup() as tasks:
         for one in passes:
-            tasks.create_task(_again_and_again(clock, one, stop))
+            name = type(one).__name__.lower()
+            tasks.create_task(
+                run_periodically(partial(_logged_pass, one), name=name, every_s=every_s, stop=stop)
+            )
 
 
-async def _again_and_again(clock: Clock, one: Pass, stop: asyncio.Event) -> None:
-    pause_s = max(clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
-    while not stop.is_set():
-        try:
-            given = await asyncio.to_thread(one.pass_once)
-            if given:
-                _log.info("measured", commands=given, by=type(one).__name__)
-        except PUTS_OFF as error:
-            _log.warning("measuring put off", by=type(one).__name__, error=str(error))
-        await sleep_or_stop(stop, pause_s)
+async def _logged_pass(one: Pass) -> None:
+    given = await asyncio.to_thread(one.pass_once)
+    if given:
+        _log.info("measured", commands=given, by=type(one).__name__)

@@ -1,7 +1,7 @@
-"""Measuring again: corrected and late readings reach the DR events that were measured on the readings of before.
+"""Remeasuring: measures DR events again when corrected or late readings arrive after their measurement.
 
-Corrections are read in their order, and how far is remembered. The position moves only after what follows from them is
-recorded; a correction that is read twice finds the same figures, which record nothing.
+Corrections are read in order. The position moves only after everything that follows from them is recorded. A
+correction that is read twice yields the same figures, and then nothing is recorded.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,15 +38,15 @@ from projections.queries.views import ReadModelsUnavailable
 _log = structlog.get_logger(__name__)
 READER = "measure-again"
 RIPE_AFTER = timedelta(minutes=5)
-"""A gateway that was away corrects one quarter-hour after the other: they are waited for, and measured once."""
+"""A gateway that was offline corrects one quarter-hour after the other. The delay lets them be measured together."""
 MOST_CORRECTIONS, FACILITIES_AT_ONCE = 5_000, 200
 MARGIN = timedelta(days=1)
-"""The longest window, and by how much a start may have been put off since the facility was reserved."""
+"""The longest window, plus the longest delay of a start since the facility was reserved."""
 
 
 @dataclass
 class Remeasuring:
-    """`row_of` gives the read model's row of a dispatch, for the origin of its DR event only."""
+    """`row_of` returns the read model's row of a dispatch; it is read only for the origin of its DR event."""
 
     corrections: TelemetryRollups
     positions: ReaderPositions
@@ -57,7 +57,7 @@ class Remeasuring:
     clock: Clock
 
     def pass_once(self) -> int:
-        """Measure again what the next corrections concern; the number of commands given.
+        """Measure again what the next corrections concern; returns the number of commands.
 
         Raises EventStoreUnavailable, TelemetryStoreUnavailable or ReadModelsUnavailable.
         """
@@ -77,7 +77,7 @@ class Remeasuring:
     def _facilities(
         self, corrections: Sequence[CorrectedInterval]
     ) -> Iterator[tuple[FacilityState, Sequence[CorrectedInterval]]]:
-        """With their corrections; whoever was never registered has served in no DR event."""
+        """The facilities with their corrections. A facility that was never registered has served in no DR event."""
         by_stream: dict[UUID, list[CorrectedInterval]] = {}
         for one in corrections:
             by_stream.setdefault(facility_stream_id(one.facility_id), []).append(one)
@@ -91,7 +91,7 @@ class Remeasuring:
     def _concerned(
         self, facility: FacilityState, corrected: Sequence[CorrectedInterval], now: datetime
     ) -> Iterator[DispatchState]:
-        """The measured dispatches whose measurement looked at one of the quarter-hours, and that are not final."""
+        """The measured dispatches that are not final and whose measurement used one of the quarter-hours."""
         oldest, newest = min(c.starts_at for c in corrected), max(c.starts_at for c in corrected)
         for key, starts_at in facility.served.items():
             if not oldest - MARGIN <= starts_at <= newest + LOOK_BACK + MARGIN:
@@ -139,10 +139,10 @@ class Remeasuring:
 
 
 def _newest_of(dispatch: DispatchState, corrected: Sequence[CorrectedInterval]) -> CorrectedInterval | None:
-    """The last correction of what its measurement looked at; None: it looked at none of them."""
+    """The last correction of a quarter-hour that its measurement used; None: it used none of them."""
     window = measured_window(dispatch.starts_at, dispatch.ends_at)
     if window is None:
         return None
-    looked_at = readings_window(window)
-    concerned = [one for one in corrected if looked_at.starts_at <= one.starts_at < looked_at.ends_at]
+    used = readings_window(window)
+    concerned = [one for one in corrected if used.starts_at <= one.starts_at < used.ends_at]
     return concerned[-1] if concerned else None

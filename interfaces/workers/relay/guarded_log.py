@@ -1,4 +1,4 @@
-"""The log for a reader that must not go past what this release cannot read, nor lose what comes before it."""
+"""HaltAtUnreadable: an EventLog that stops before the first entry that this release cannot read."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from application.command_bus.retry import sleep_or_stop
 from application.ports.clock import Clock
 from application.ports.event_store.event_log import EventLog, LogEntry, LogEntryUnreadable
 from application.ports.event_store.reader_positions import ReaderPositions
 from application.ports.operations.alerts import AlertRegistry
-from interfaces.workers.loops.leader_loop import sleep_or_stop
 
 ALERT = "relay_stopped"
-LOOK_AGAIN_S = 15.0
-"""Until a reader that stopped looks whether a newer process has gone on in its place."""
+RETRY_S = 15.0
+"""Wall seconds until a stopped reader checks whether a newer process has continued in its place."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass
 class HaltAtUnreadable:
-    """An EventLog. At an entry that cannot be read there is nothing more to read, until all before it is done.
+    """Delivers entries up to the first unreadable one. Nothing more is delivered until all of them are processed.
 
-    Then it says so, raises the alert with the position, and raises LogEntryUnreadable: the reader ends, its lock is
-    free, and a process of a newer release goes on from there.
+    Then it raises the alert with the position, and LogEntryUnreadable: the reader ends and releases its lock, and a
+    process of a newer release continues from there.
     """
 
     log: EventLog
@@ -34,7 +34,7 @@ class HaltAtUnreadable:
     alerts: AlertRegistry
     clock: Clock
     _may_be_alerted: bool = field(default=True, init=False)
-    """Also by another process, before this one: what it reads now is past that."""
+    """True at first: an earlier process may have raised it, and what is read now is past its position."""
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
         try:
@@ -42,7 +42,7 @@ class HaltAtUnreadable:
         except LogEntryUnreadable as error:
             if self.positions.position(self.reader) < position:
                 return []
-            self._tell_stopped(error)
+            self._raise_alert(error)
             raise
         if entries and self._may_be_alerted:
             self.alerts.clear(ALERT, self.reader, at=self.clock.now())
@@ -52,14 +52,14 @@ class HaltAtUnreadable:
     def head(self) -> int:
         return self.log.head()
 
-    def _tell_stopped(self, error: LogEntryUnreadable) -> None:
+    def _raise_alert(self, error: LogEntryUnreadable) -> None:
         _log.error("stopped", reader=self.reader, position=error.position, topic=error.topic, why=str(error))
         self.alerts.raise_alert(ALERT, self.reader, str(error)[:1_000], at=self.clock.now())
         self._may_be_alerted = True
 
 
 def read_up_to_unreadable(log: EventLog, position: int, limit: int) -> list[LogEntry]:
-    """Some of the entries after `position`, up to the first unreadable one; LogEntryUnreadable if that is first."""
+    """Entries after `position`, up to the first unreadable one. Raises LogEntryUnreadable if that comes first."""
     while True:
         try:
             return log.read_after(position, limit)
@@ -73,13 +73,13 @@ async def run_again_when_readable(
     run: Callable[[asyncio.Event], Awaitable[None]],
     stop: asyncio.Event,
     *,
-    look_again_s: float = LOOK_AGAIN_S,
+    retry_s: float = RETRY_S,
 ) -> None:
-    """Run it until `stop`; where it ended at an unreadable entry, again after a while."""
+    """Call `run` until `stop`; after LogEntryUnreadable call it again `retry_s` later."""
     while not stop.is_set():
         try:
             await run(stop)
         except LogEntryUnreadable:
-            await sleep_or_stop(stop, look_again_s)
+            await sleep_or_stop(stop, retry_s)
         else:
             return

@@ -1,4 +1,4 @@
-"""The relay: reads the log in order, runs the saga, and has recorded intents put on the work queue."""
+"""The relay worker: reads the log in order, runs the saga, and puts recorded intents on the work queue."""
 
 from __future__ import annotations
 
@@ -33,17 +33,20 @@ from domain.errors import DomainError
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import followed_command_id
 from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.relay.roads import RelayQueues
+from interfaces.workers.loops.ordered_executor import KeyedExecutor
 
 READER = "relay"
 BATCH = 500
 HEARTBEAT_S, BUSY_S = 0.5, 0.02
 GATHER_S = 0.01
-"""What is recorded that soon after the newest entries is read together."""
-KEEP_EVERY_S = 0.1
-"""Between two moves of the position: a relay that begins again repeats no more than that."""
+"""Pause before the next read, so that entries recorded in quick succession are read together."""
+MOVE_POSITION_EVERY_S = 0.1
+"""A relay that starts over repeats at most the work of this time."""
 MOST_UNDER_WAY, MOST_AHEAD = 2_000, 100_000
-"""Jobs that are no callbacks, and saves read ahead of the oldest job, before the relay reads no further."""
+"""The relay pauses reading at so many unfinished jobs other than callbacks, or so many saves after the oldest job."""
+COMMANDS_AT_ONCE = 100
+"""The command batcher carries them out together."""
+WORKS_AT_ONCE, CALLBACKS_AT_ONCE = 24, 8
 log = structlog.get_logger("relay")
 
 
@@ -51,13 +54,45 @@ class Signal(Protocol):
     async def wait(self, heartbeat_s: float) -> None: ...
 
 
+class RelayQueues:
+    """The jobs under way, with a separate concurrency limit for commands, BMS work and callbacks.
+
+    A blocked callback queue so does not delay a building, and BMS work for the first building starts while commands for
+    the last one still wait.
+    """
+
+    def __init__(self) -> None:
+        self.commands = KeyedExecutor(COMMANDS_AT_ONCE)
+        self.works = KeyedExecutor(WORKS_AT_ONCE)
+        self.callbacks = KeyedExecutor(CALLBACKS_AT_ONCE)
+
+    @property
+    def unfinished(self) -> int:
+        """Unfinished jobs other than callbacks: however many callbacks wait, the relay reads on."""
+        return self.commands.unfinished + self.works.unfinished
+
+    def raise_failure(self) -> None:
+        """Raise the error of a failed job, also of one queued behind unfinished jobs."""
+        for executor in self._all:
+            if executor.failure is not None:
+                raise executor.failure
+
+    async def aclose(self) -> None:
+        for executor in self._all:
+            await executor.aclose()
+
+    @property
+    def _all(self) -> tuple[KeyedExecutor, ...]:
+        return self.commands, self.works, self.callbacks
+
+
 @dataclass(frozen=True)
 class Relay:
-    """One active relay per system. All it does is repeatable: commands carry a key derived from the domain event
-    that they follow, and messages an id, so that after a crash it begins again where its position stands.
+    """One is active per system. All its work is repeatable: commands carry a key derived from the domain event that
+    they follow, and messages an id. After a crash it starts over from its position.
 
-    What concerns one facility, or one DR event, is done in the order of the log: the commands, what is asked of its
-    BMS, what is told to the utility, each for itself. The rest is done at the same time.
+    The commands, the BMS work and the callbacks of one facility or DR event are each done in the order of the log.
+    Everything else is done concurrently.
     """
 
     event_log: EventLog
@@ -79,68 +114,68 @@ class Relay:
         await run_as_leader(self.locks, READER, lambda: self._follow(stop), stop=stop)
 
     async def relay(self, entry: LogEntry) -> None:
-        """Everything that follows from one domain event; done again, it changes nothing."""
-        roads = RelayQueues()
+        """Do everything that follows from one domain event; a repetition changes nothing."""
+        queues = RelayQueues()
         try:
-            for task in self._begin(roads, [entry]):
+            for task in self._begin(queues, [entry]):
                 await task
         finally:
-            await roads.aclose()
+            await queues.aclose()
 
     async def _follow(self, stop: asyncio.Event) -> None:
-        """Read ahead of what still runs; the position kept is the one before which all is done."""
+        """Read ahead of the running jobs. The position is moved to where everything before it is done."""
         under_way: deque[tuple[int, list[asyncio.Future[None]]]] = deque()
-        roads, now = RelayQueues(), asyncio.get_running_loop().time
+        queues, now = RelayQueues(), asyncio.get_running_loop().time
         position = partial(asyncio.to_thread, self.positions.position, READER)
-        read = kept = done = await retry_while_unavailable(position, stop=stop)
-        kept_at = now()
+        read = moved = done = await retry_while_unavailable(position, stop=stop)
+        moved_at = now()
         try:
             while not stop.is_set():
                 entries: list[LogEntry] = []
-                if roads.unfinished < MOST_UNDER_WAY and len(under_way) < MOST_AHEAD:
+                if queues.unfinished < MOST_UNDER_WAY and len(under_way) < MOST_AHEAD:
                     newer = partial(asyncio.to_thread, self.event_log.read_after, read, BATCH)
                     entries = await retry_while_unavailable(newer, stop=stop)
-                for together in one_saves(entries):
-                    under_way.append((together[-1].position, self._begin(roads, together)))
+                for together in saves_of(entries):
+                    under_way.append((together[-1].position, self._begin(queues, together)))
                     read = together[-1].position
-                roads.raise_failure()
+                queues.raise_failure()
                 done = _done_before(under_way) or done
-                if done > kept and (not under_way or now() - kept_at >= KEEP_EVERY_S):
-                    kept, kept_at = await self._keep(done, stop), now()
+                if done > moved and (not under_way or now() - moved_at >= MOVE_POSITION_EVERY_S):
+                    moved, moved_at = await self._move(done, stop), now()
                 if not entries:
-                    await self.signal.wait(HEARTBEAT_S if kept == read else BUSY_S)
+                    await self.signal.wait(HEARTBEAT_S if moved == read else BUSY_S)
                 elif len(entries) < BATCH:
                     await asyncio.sleep(GATHER_S)
         finally:
-            await roads.aclose()
+            await queues.aclose()
 
-    async def _keep(self, position: int, stop: asyncio.Event) -> int:
+    async def _move(self, position: int, stop: asyncio.Event) -> int:
         await retry_while_unavailable(
             partial(asyncio.to_thread, self.positions.move, READER, position), stop=stop
         )
         return position
 
-    def _begin(self, roads: RelayQueues, entries: Sequence[LogEntry]) -> list[asyncio.Future[None]]:
-        """Put what follows from domain events of one save into the lanes of those whom it concerns."""
+    def _begin(self, queues: RelayQueues, entries: Sequence[LogEntry]) -> list[asyncio.Future[None]]:
+        """Queue what follows from the domain events of one save, each job under the key of its facility or DR event."""
         tasks = []
         for entry in entries:
             followed = enumerate(self.saga.follow(entry.domain_event))
-            for lane, commands in groupby(followed, lambda numbered: lane_of(numbered[1])):
+            for key, commands in groupby(followed, lambda numbered: ordering_key(numbered[1])):
                 job = partial(self._follow_by, entry.domain_event, dict(commands))
-                tasks.append(roads.commands.put(lane, job))
+                tasks.append(queues.commands.put(key, job))
         first = entries[0].domain_event
-        lane = first.facility_id if isinstance(first, Dispatch.Event) else first.originator_id
+        key = first.facility_id if isinstance(first, Dispatch.Event) else first.originator_id
         intents = [entry.domain_event for entry in entries if type(entry.domain_event) in INTENTS]
         callbacks = [intent for intent in intents if isinstance(intent, DREvent.CallbackRequested)]
         others = [intent for intent in intents if not isinstance(intent, DREvent.CallbackRequested)]
         if callbacks:
-            tasks.append(roads.callbacks.put(lane, partial(self._intents.publish, callbacks)))
+            tasks.append(queues.callbacks.put(key, partial(self._intents.publish, callbacks)))
         if others:
-            tasks.append(roads.works.put(lane, partial(self._intents.publish, others)))
+            tasks.append(queues.works.put(key, partial(self._intents.publish, others)))
         return tasks
 
     async def _follow_by(self, domain_event: DomainEvent, commands: Mapping[int, msgspec.Struct]) -> None:
-        """`commands` by their number among all that follow from `domain_event`."""
+        """`commands` maps the number of each among all that follow from `domain_event` to the command."""
         cause = domain_event.domain_event_id
         for index, command in commands.items():
             self.reached("relay.before_command", type(command).__name__)
@@ -161,19 +196,19 @@ class Relay:
         try:
             await self.commands.handle(command, context, key=IdempotencyKey(scope="saga", key=key))
         except DomainError as refusal:
-            # The aggregate decides whether a command still applies; its no is an answer.
+            # The aggregate decides whether a command still applies; a refusal is a valid outcome.
             log.info("command refused", command=type(command).__name__, code=refusal.code, why=str(refusal))
 
 
-def lane_of(command: msgspec.Struct) -> Hashable:
-    """Whom a command concerns: what concerns the same is done in the order of the log."""
+def ordering_key(command: msgspec.Struct) -> Hashable:
+    """Commands with the same key are carried out in the order of the log."""
     if isinstance(command, DispatchCommand):
         return command.facility_id
     return getattr(command, "dr_event_id", type(command))
 
 
-def one_saves(entries: Sequence[LogEntry]) -> Iterator[list[LogEntry]]:
-    """The entries that follow each other in one stream, together."""
+def saves_of(entries: Sequence[LogEntry]) -> Iterator[list[LogEntry]]:
+    """Group consecutive entries of the same stream."""
     together: list[LogEntry] = []
     for entry in entries:
         if together and together[-1].domain_event.originator_id != entry.domain_event.originator_id:
@@ -185,7 +220,7 @@ def one_saves(entries: Sequence[LogEntry]) -> Iterator[list[LogEntry]]:
 
 
 def _done_before(under_way: deque[tuple[int, list[asyncio.Future[None]]]]) -> int | None:
-    """The position up to which everything is done, taken out. Raises what a task raised."""
+    """Remove the saves that are done; returns the position of the last one. Raises the error of a failed task."""
     done = None
     while under_way:
         position, tasks = under_way[0]

@@ -1,7 +1,7 @@
-"""The watch over the database: looks every few seconds whether writes still go to the same server.
+"""FailoverMonitor: raises the alert `database_failover` when the writable PostgreSQL server changes in a DR event.
 
-A failover loses nothing that was answered, and every worker goes on by itself. But who answers for a running DR event
-should know of it: the new server may have no standby of its own yet.
+A failover loses nothing that was answered, and every worker continues by itself. The operators of a running DR event
+must learn of it, because the new server may have no standby yet.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import structlog
@@ -17,57 +18,58 @@ from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.database_server import DatabaseServer, ServerIdentity
-from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dr_event import DREventStatus
-from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
 from projections.dr_event.projection import DREventRow
 from projections.queries.all_rows import every_row
-from projections.queries.views import ReadModelsUnavailable, View
+from projections.queries.views import View
 
 ALERT, SUBJECT = "database_failover", "event store"
 UNDER_WAY: tuple[DREventStatus, ...] = ("preparing", "active", "recovering")
 MOST_NAMED = 10
 """DR events in the detail of an alert; the others are at `GET /api/dr-events?status=...`."""
-LOOK_EVERY_S = 5.0
-"""Wall seconds: a failover is measured in those, whatever the speed of the clock."""
+CHECK_EVERY_S = 5.0
+"""Wall seconds: a failover takes wall time, whatever the speed of the clock."""
 log = structlog.get_logger("schedule")
 
 
 @dataclass
 class FailoverMonitor:
-    """One is active per system; one that begins anew knows nothing of what was before it."""
+    """One is active per system. A new one starts without knowledge of earlier servers."""
 
     server: DatabaseServer
     dr_events: View[DREventRow]
     alerts: AlertRegistry
     clock: Clock
     locks: Locks
-    _known: ServerIdentity | None = field(default=None, init=False)
+    _last_place: ServerIdentity | None = field(default=None, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self.locks, "failover-watch", lambda: self._look_on(stop), stop=stop)
+        checks = partial(
+            run_periodically,
+            partial(asyncio.to_thread, self.check),
+            name="failover monitor",
+            every_s=CHECK_EVERY_S,
+            stop=stop,
+        )
+        await run_as_leader(self.locks, "failover-watch", checks, stop=stop)
 
-    async def _look_on(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await asyncio.to_thread(self.look)
-            except (OperationsUnavailable, ReadModelsUnavailable) as error:
-                log.warning("the database is unavailable; looking again", why=str(error))
-            await sleep_or_stop(stop, LOOK_EVERY_S)
-
-    def look(self) -> None:
-        """Raise the alert where it moved during a DR event; clear it once none of that time is under way any more."""
+    def check(self) -> None:
+        """Raise the alert when the server changed in a DR event; clear it when no such DR event runs any more."""
         place = self.server.place()
-        under_way = _named(self._under_way())
-        moved = self._known is not None and place != self._known
+        under_way = _first_ids(self._under_way())
+        moved = self._last_place is not None and place != self._last_place
         if moved:
-            log.warning("the database failed over", was=self._known, now=place, dr_events=under_way)
+            log.warning("the database failed over", was=self._last_place, now=place, dr_events=under_way)
         if moved and under_way:
-            detail = f"{_told(self._known)} is now {_told(place)}; under way: {under_way}"
+            detail = f"{_described(self._last_place)} is now {_described(place)}; under way: {under_way}"
             self.alerts.raise_alert(ALERT, SUBJECT, detail, at=self.clock.now())
         elif not under_way:
             self.alerts.clear(ALERT, SUBJECT, at=self.clock.now())
-        self._known = place  # only now: where the register is away, it is told at the next look
+        self._last_place = (
+            place  # last: where the alert could not be recorded, the next check raises it again
+        )
 
     def _under_way(self) -> Iterator[str]:
         for status in UNDER_WAY:
@@ -75,11 +77,11 @@ class FailoverMonitor:
                 yield row.utility_event_id
 
 
-def _named(utility_event_ids: Iterator[str]) -> str:
-    """The first of them, however many there are; nothing where there is none."""
+def _first_ids(utility_event_ids: Iterator[str]) -> str:
+    """The first MOST_NAMED of them, separated by commas; empty where there is none."""
     some = list(islice(utility_event_ids, MOST_NAMED + 1))
     return ", ".join(some[:MOST_NAMED]) + (" and others" if len(some) > MOST_NAMED else "")
 
 
-def _told(place: ServerIdentity | None) -> str:
+def _described(place: ServerIdentity | None) -> str:
     return "nothing" if place is None else f"{place.address} on timeline {place.timeline}"

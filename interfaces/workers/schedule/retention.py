@@ -1,31 +1,28 @@
-"""Retention: once an hour, what telemetry is older than it is kept for is let go of."""
+"""Retention: once an hour it deletes the telemetry that is older than the settings say."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-
-import structlog
+from functools import partial
 
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
-from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.telemetry.retention import TelemetryRetention
-from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.telemetry.retention_policy import ArchivedThrough, RetentionOutcome, RetentionPolicy, enforce
-from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
 
 EVERY_S, AGAIN_S = 3_600.0, 60.0
 """Clock seconds between two rounds, and after one that could not do everything; at least LEAST_WALL_S on the wall."""
 LEAST_WALL_S = 1.0
 ALERT, SUBJECT = "retention_held_back", "readings"
-log = structlog.get_logger("schedule")
 
 
 @dataclass(frozen=True)
 class Retention:
-    """One is active per system; another takes over where it ends."""
+    """One is active per system. When it ends, another process takes over."""
 
     store: TelemetryRetention
     policy: RetentionPolicy
@@ -36,17 +33,22 @@ class Retention:
     """None: there is no archive to wait for."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self.locks, "telemetry-retention", lambda: self._go_round(stop), stop=stop)
+        rounds = partial(
+            run_periodically,
+            self._timed_round,
+            name="retention",
+            every_s=self._wall_s(EVERY_S),
+            retry_s=self._wall_s(AGAIN_S),
+            stop=stop,
+        )
+        await run_as_leader(self.locks, "telemetry-retention", rounds, stop=stop)
 
-    async def _go_round(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            pause_s = AGAIN_S
-            try:
-                outcome = await asyncio.to_thread(self.round)
-                pause_s = AGAIN_S if outcome.busy else EVERY_S
-            except (TelemetryStoreUnavailable, OperationsUnavailable) as error:
-                log.warning("retention is made up for", why=str(error))
-            await sleep_or_stop(stop, max(LEAST_WALL_S, self.clock.wall_seconds(pause_s)))
+    async def _timed_round(self) -> float:
+        outcome = await asyncio.to_thread(self.round)
+        return self._wall_s(AGAIN_S if outcome.busy else EVERY_S)
+
+    def _wall_s(self, clock_s: float) -> float:
+        return max(LEAST_WALL_S, self.clock.wall_seconds(clock_s))
 
     def round(self) -> RetentionOutcome:
         """Raises TelemetryStoreUnavailable or OperationsUnavailable."""

@@ -1,29 +1,27 @@
-"""The watch over settling: corrections, rollups and retention rest on quarter-hours that are written down.
+"""RollupMonitor: raises the alert `settling_behind` when quarter-hours wait too long to be finalized.
 
-It runs beside other workers than the one that settles: whoever ends over an error cannot tell of it.
+Corrections, rollups and retention depend on finalized quarter-hours. The monitor runs in another worker than the
+finalizing itself: a worker that ends with an error cannot report it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-
-import structlog
+from functools import partial
 
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
-from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.telemetry.rollup_lag import FinalizingLag
-from application.ports.telemetry.store import TelemetryStoreUnavailable
-from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
 
 ALERT, SUBJECT = "settling_behind", "quarter-hours"
 BEHIND_S = 600.0
-"""Wall seconds a quarter-hour may wait: settling ten thousand facilities' takes well under a minute."""
-LOOK_EVERY_S = 30.0
+"""Wall seconds that a quarter-hour may wait: finalizing those of ten thousand facilities takes under a minute."""
+CHECK_EVERY_S = 30.0
 """Wall seconds."""
-log = structlog.get_logger("schedule")
 
 
 @dataclass(frozen=True)
@@ -36,17 +34,16 @@ class RollupMonitor:
     locks: Locks
 
     async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self.locks, "settling-watch", lambda: self._look_on(stop), stop=stop)
+        checks = partial(
+            run_periodically,
+            partial(asyncio.to_thread, self.check),
+            name="rollup monitor",
+            every_s=CHECK_EVERY_S,
+            stop=stop,
+        )
+        await run_as_leader(self.locks, "settling-watch", checks, stop=stop)
 
-    async def _look_on(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await asyncio.to_thread(self.look)
-            except (TelemetryStoreUnavailable, OperationsUnavailable) as error:
-                log.warning("settling cannot be watched", why=str(error))
-            await sleep_or_stop(stop, LOOK_EVERY_S)
-
-    def look(self) -> None:
+    def check(self) -> None:
         """Raises TelemetryStoreUnavailable or OperationsUnavailable."""
         now = self.clock.now()
         longest = self.lag.longest_wait(now, wall_s_per_s=self.clock.wall_seconds(1.0))
@@ -54,7 +51,7 @@ class RollupMonitor:
             self.alerts.clear(ALERT, SUBJECT, at=now)
             return
         detail = (
-            f"{longest.waiting} quarter-hours wait to be settled, that of {longest.facility_id} from "
+            f"{longest.waiting} quarter-hours wait to be finalized, that of {longest.facility_id} from "
             f"{longest.starts_at:%Y-%m-%d %H:%M}Z for {longest.waits_s / 60:.0f} minutes"
         )
         self.alerts.raise_alert(ALERT, SUBJECT, detail, at=now)

@@ -1,4 +1,4 @@
-"""The schedule: proposes that time has come. The aggregate decides; a lost or doubled proposal does no harm."""
+"""Schedule: proposes the command of each due deadline. The aggregate decides; a proposal may be lost or doubled."""
 
 from __future__ import annotations
 
@@ -6,34 +6,35 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
 
-from application.command_bus.bus import CommandBus, TooManyConflicts
+from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import RestoreDispatch, RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
-from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.failpoints import Failpoint
 from domain.errors import DomainError
 from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
 from projections.deadlines import DeadlineRow
-from projections.queries.views import ReadModelsUnavailable
 
 TICK_S = 1.0
-"""Clock seconds between two looks; at least LEAST_TICK_S on the wall."""
+"""Clock seconds between two queries for due deadlines; at least LEAST_TICK_S on the wall."""
 LEAST_TICK_S = 0.05
 RETRY_S = 0.25
+"""Wall seconds added to the tick while the stores are away."""
 log = structlog.get_logger("schedule")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """One active schedule per system; what is due derives from the log, so a restart loses no deadline."""
+    """One is active per system. Deadlines are derived from the log, so a restart loses none."""
 
     due: Callable[[datetime], list[DeadlineRow]]
     bus: CommandBus
@@ -42,17 +43,20 @@ class Schedule:
     reached: Failpoint
 
     async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self.locks, "schedule", lambda: self._look_out(stop), stop=stop)
+        tick_s = max(LEAST_TICK_S, self.clock.wall_seconds(TICK_S))
+        ticks = partial(
+            run_periodically,
+            self._propose_due,
+            name="schedule",
+            every_s=tick_s,
+            retry_s=RETRY_S + tick_s,
+            stop=stop,
+        )
+        await run_as_leader(self.locks, "schedule", ticks, stop=stop)
 
-    async def _look_out(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                for deadline in await asyncio.to_thread(self.due, self.clock.now()):
-                    await self._propose(deadline)
-            except (EventStoreUnavailable, ReadModelsUnavailable, TooManyConflicts) as error:
-                log.warning("trying again", error=type(error).__name__, why=str(error))
-                await asyncio.sleep(RETRY_S)
-            await asyncio.sleep(max(LEAST_TICK_S, self.clock.wall_seconds(TICK_S)))
+    async def _propose_due(self) -> None:
+        for deadline in await asyncio.to_thread(self.due, self.clock.now()):
+            await self._propose(deadline)
 
     async def _propose(self, deadline: DeadlineRow) -> None:
         command = proposal(deadline)
@@ -87,13 +91,13 @@ def proposal(deadline: DeadlineRow) -> msgspec.Struct | None:
         case "plan_retry":
             return PlanDREvent(dr_event_id=dr_event_id)
         case "restore_retry" | "restore":
-            return _letting_go(deadline)
+            return _release(deadline)
         case "measure":
             return None
 
 
-def _letting_go(deadline: DeadlineRow) -> msgspec.Struct | None:
-    """Of one dispatch: a restore that failed is tried again, a zone whose time has come is restored."""
+def _release(deadline: DeadlineRow) -> msgspec.Struct | None:
+    """The command for one dispatch: retry a restore that failed, or restore a zone whose time is up."""
     if deadline.facility_id is None:
         return None
     subject: dict[str, Any] = {"dr_event_id": deadline.dr_event_id, "facility_id": deadline.facility_id}

@@ -1,48 +1,50 @@
-"""The watch over how long meter messages wait in the log before an aggregate worker has stored them.
+"""TelemetryLagMonitor: alerts and a metric for how long meter messages wait before an aggregate worker stores them.
 
-It asks the log, not the workers: of these none may be left, and those that are there work on nothing while PostgreSQL
-does not say whose share is what.
+It reads the telemetry log and does not ask the workers: none may be left, and those that run store nothing while
+PostgreSQL cannot assign their partitions.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
-import structlog
-
+from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.raw_archive.telemetry_log import RawLog
 from application.ports.telemetry.stream import StreamUnavailable
+from application.telemetry.lag import LEVELS_S, RISING, LagTrend
 from domain.telemetry.meter_reading import ALL_PARTITIONS
-from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
 from interfaces.workers.loops.telemetry_metrics import LAG_S
-from interfaces.workers.schedule.lag_alerts import LagAlerts
 
-LOOK_EVERY_S = 3.0
+CHECK_EVERY_S = 3.0
 """Wall seconds."""
-_log = structlog.get_logger(__name__)
 
 
-async def lags_s(log: RawLog, clock: Clock) -> dict[int, float]:
-    """Of each partition the age of the oldest message that is not processed, in wall seconds; 0 without any.
+class LagAlerts:
+    """The alerts of one partition. A new monitor writes each of them once, so that none of a dead process stays."""
 
-    Raises StreamUnavailable.
-    """
-    found = {}
-    for partition in ALL_PARTITIONS:
-        oldest_at = await log.oldest_unprocessed(partition)
-        waits_s = 0.0 if oldest_at is None else (clock.now() - oldest_at).total_seconds()
-        found[partition] = max(0.0, clock.wall_seconds(waits_s))
-    return found
+    def __init__(self, alerts: AlertRegistry, clock: Clock, subject: str) -> None:
+        self._trend = LagTrend()
+        self._switches = {name: AlertSwitch(alerts, clock, name, subject) for name in (*LEVELS_S, RISING)}
+
+    async def note(self, lag_s: float, at_s: float | None = None) -> None:
+        """`lag_s` is the age of the oldest message not stored, wall seconds; 0 where all are."""
+        on = self._trend.note(time.monotonic() if at_s is None else at_s, lag_s)
+        for name, switch in self._switches.items():
+            await switch.turn(on=on[name], detail=f"readings wait {lag_s:.0f} s to be stored")
 
 
 @dataclass(frozen=True)
 class TelemetryLagMonitor:
-    """Tells of lag. One is active per system, and nobody else tells."""
+    """One is active per system, and no other process writes these alerts."""
 
     log: RawLog
     alerts: AlertRegistry
@@ -50,40 +52,52 @@ class TelemetryLagMonitor:
     locks: Locks
 
     async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self.locks, "lag-watch", lambda: self._look_on(stop), stop=stop)
+        await run_as_leader(self.locks, "lag-watch", lambda: self._checks(stop), stop=stop)
 
-    async def _look_on(self, stop: asyncio.Event) -> None:
-        told = {p: LagAlerts(self.alerts, self.clock, f"partition {p}") for p in ALL_PARTITIONS}
-        while not stop.is_set():
-            await self.look(told)
-            await sleep_or_stop(stop, LOOK_EVERY_S)
+    async def _checks(self, stop: asyncio.Event) -> None:
+        alerts = {p: LagAlerts(self.alerts, self.clock, f"partition {p}") for p in ALL_PARTITIONS}
+        check = partial(self.check, alerts)
+        await run_periodically(check, name="telemetry lag monitor", every_s=CHECK_EVERY_S, stop=stop)
 
-    async def look(self, told: dict[int, LagAlerts]) -> None:
-        """A log that does not answer: the alerts stay as they are."""
-        try:
-            for partition, lag_s in (await lags_s(self.log, self.clock)).items():
-                await told[partition].note(lag_s)
-        except StreamUnavailable as error:
-            _log.warning("lag cannot be watched", why=str(error))
+    async def check(self, alerts: dict[int, LagAlerts]) -> None:
+        """Raises StreamUnavailable: the alerts then stay as they are."""
+        for partition, lag_s in (await lags_s(self.log, self.clock)).items():
+            await alerts[partition].note(lag_s)
+
+
+async def lags_s(log: RawLog, clock: Clock) -> dict[int, float]:
+    """The age of each partition's oldest message that is not processed, in wall seconds; 0 without any.
+
+    Raises StreamUnavailable.
+    """
+    lags = {}
+    for partition in ALL_PARTITIONS:
+        oldest_at = await log.oldest_unprocessed(partition)
+        waits_s = 0.0 if oldest_at is None else (clock.now() - oldest_at).total_seconds()
+        lags[partition] = max(0.0, clock.wall_seconds(waits_s))
+    return lags
 
 
 async def show_lag(log: RawLog, clock: Clock, stop: asyncio.Event) -> None:
-    """The metric, until `stop`. It needs neither PostgreSQL nor an aggregate worker."""
+    """Keep the metric up to date until `stop`. It needs neither PostgreSQL nor an aggregate worker."""
+
+    async def show() -> None:
+        try:
+            lags = await lags_s(log, clock)
+        except StreamUnavailable:
+            forget_lag()
+            raise
+        for partition, lag_s in lags.items():
+            LAG_S.labels(str(partition)).set(lag_s)
+
     try:
-        while not stop.is_set():
-            try:
-                for partition, lag_s in (await lags_s(log, clock)).items():
-                    LAG_S.labels(str(partition)).set(lag_s)
-            except StreamUnavailable as error:
-                _log.warning("lag cannot be shown", why=str(error))
-                forget_lag()
-            await sleep_or_stop(stop, LOOK_EVERY_S)
+        await run_periodically(show, name="telemetry lag metric", every_s=CHECK_EVERY_S, stop=stop)
     finally:
         forget_lag()
 
 
 def forget_lag() -> None:
-    """An old lag shown as today's would be worse than none."""
+    """Remove the metric's values: an old lag shown as the present one would be worse than none."""
     for partition in ALL_PARTITIONS:
         with suppress(KeyError):
             LAG_S.remove(str(partition))

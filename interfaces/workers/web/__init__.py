@@ -1,0 +1,1 @@
+"""The web worker: uvicorn with bounds on what one connection may take."""

@@ -1,8 +1,8 @@
-"""uvicorn's HTTP protocol over httptools, with an end to what one connection may take.
+"""BoundedHttpProtocol: uvicorn's HTTP protocol over httptools, with bounds on what one connection may take.
 
-httptools gathers a header line, and the trailers behind a body in chunks, for as long as somebody sends it; uvicorn
-keeps all requests that come in one piece, however short they are, waits for the rest of a request for ever, and tells
-only the newest of those that came on a connection that it is gone.
+httptools collects a header line, and the trailers of a chunked body, for as long as the client sends them. uvicorn
+queues all requests that arrive in one piece, however short they are, waits for the rest of a request without a limit,
+and tells only the newest request of a connection that the client has disconnected.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from interfaces.web.middleware.response_headers import NOT_KEPT, TRACE, UNTOUCHE
 from interfaces.web.problems import MEDIA_TYPE, Problem
 
 MOST_HEAD_BYTES = 64 * 1_024
-"""And what is received in one piece: what comes behind the last piece of a body, or before the first."""
+"""Also for the bytes received in one piece before the first part of a body, or after its last."""
 MOST_PIPELINED = 64
-"""Requests that wait for the answers before theirs."""
+"""Requests that wait for the responses to earlier requests of the connection."""
 MOST_HEADERS = 100
 HEAD_WITHIN_S = 10.0
 """Wall seconds from the first byte of a request to the end of its head."""
 BODY_WITHIN_S = 60.0
-"""And from there to the end of its body, while it is read; what a route allows for it is less."""
+"""From there to the end of its body, while it is read. Single routes allow less."""
 IDLE_S = 30.0
-"""How long a connection may be open before it is used, and between two requests."""
+"""How long a connection may be open before its first request, and between two requests."""
 MOST_COPIED = 16 * 1_024
 _HEAD = b"HTTP/1.1 "
 log = structlog.get_logger("web")
 
 
 class Awaited(NamedTuple):
-    """What the other side has still to send, and how many requests came before it."""
+    """What the client has still to send, and how many requests came before it."""
 
     part: Literal["first byte", "head", "body"]
     requests: int
@@ -49,9 +49,9 @@ class Awaited(NamedTuple):
 
 
 class HeadWithBody:
-    """A transport that sends the head of an answer together with what follows it at once: one call of the system.
+    """A transport that sends the head of a response together with the first part of its body, in one system call.
 
-    Where nothing follows before the event loop's next turn, the head goes by itself.
+    When no body follows before the next iteration of the event loop, the head is sent by itself.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -85,8 +85,8 @@ class HeadWithBody:
             self._transport.write(head)
 
 
-class ToldFlow(FlowControl):
-    """Tells when what the other side sends is read again after it was not."""
+class ObservedFlowControl(FlowControl):
+    """Calls `resumed` when reading from the client continues after a pause."""
 
     def __init__(self, transport: asyncio.Transport, resumed: Callable[[], None]) -> None:
         super().__init__(transport)
@@ -99,25 +99,25 @@ class ToldFlow(FlowControl):
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """Hangs up where a request or what is neither head nor body does not come to an end; where it can, it says why."""
+    """Closes the connection of a request that exceeds a bound of time or size, with the reason where possible."""
 
     _unfinished_bytes = 0
     _part: Literal["head", "body"] | None = None
-    """What of a request has begun to come; None between two."""
+    """The part of a request that is being received; None between two requests."""
     _requests = 0
     _timed: Awaited | None = None
     _timer: asyncio.TimerHandle | None = None
     _answered: RequestResponseCycle | None = None
-    """The request that is answered now, or was last."""
+    """The request that is being answered, or was answered last."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.transport = cast("asyncio.Transport", HeadWithBody(transport, self.loop))
-        self.flow = ToldFlow(transport, self._read_again)
+        self.flow = ObservedFlowControl(transport, self._reading_resumed)
         self._await(Awaited("first byte", 0))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Whoever answers a request is told, also where another one waits behind it."""
+        """Tell the handler of the current request, also when further requests wait behind it."""
         self._await(None)
         self.pipeline.clear()
         if self._answered is not None and not self._answered.response_complete:
@@ -134,7 +134,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             )
         if self._part is None and self._is_answering:
             self._await(None)
-        else:  # uvicorn's own clock of an idle connection ends with any bytes, as a body's end behind an answer
+        else:  # uvicorn stops its own idle timer at any bytes, such as the end of a body after the response
             self._await(Awaited(self._part or "first byte", self._requests))
 
     def on_message_begin(self) -> None:
@@ -143,7 +143,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._part == "body":
-            return  # a trailer: the headers were looked at before it came
+            return  # a trailer: the headers were checked before it came
         if len(self.headers) >= MOST_HEADERS:
             raise httptools.HttpParserError("too many headers")
         super().on_header(name, value)
@@ -154,10 +154,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_PIPELINED:
             raise httptools.HttpParserError(
                 "too many requests at once"
-            )  # answered by 400, as what is no HTTP is
+            )  # answered with 400, as malformed HTTP is
         super().on_headers_complete()
         if len(self.pipeline) == 1:
-            self.flow.resume_reading()  # else nobody would see that the other side is gone
+            self.flow.resume_reading()  # otherwise a disconnect would not be noticed
 
     def on_body(self, body: bytes) -> None:
         self._unfinished_bytes = 0
@@ -179,25 +179,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _await(self, awaited: Awaited | None) -> None:
-        """The clock of what is awaited already goes on."""
+        """Start the timer of `awaited`, unless it runs already; None stops the timer."""
         if awaited == self._timed:
             return
         if self._timer is not None:
             self._timer.cancel()
         self._timed = awaited
-        self._timer = None if awaited is None else self.loop.call_later(awaited.within_s, self._hang_up)
+        self._timer = None if awaited is None else self.loop.call_later(awaited.within_s, self._time_out)
 
-    def _read_again(self) -> None:
-        """A head has its whole time from here; of a body, which is paused again and again, the time goes on."""
+    def _reading_resumed(self) -> None:
+        """Restart the timer of a head. That of a body continues: its reading is paused many times."""
         if self._part == "head" and (awaited := self._timed) is not None:
             self._await(None)
             self._await(awaited)
 
-    def _hang_up(self) -> None:
+    def _time_out(self) -> None:
         awaited, self._timed, self._timer = self._timed, None, None
         if self.transport.is_closing():
             return
-        if self._part is not None and self.flow.read_paused:  # it is we who do not read
+        if self._part is not None and self.flow.read_paused:  # the delay is ours: reading is paused
             self._await(awaited)
             return
         if self._part == "head" and not self._is_answering:
@@ -206,9 +206,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """What comes here never reaches the application; it is answered as that answers (RFC 9457).
+        """Answer a request that never reaches the application with the same problem document (RFC 9457).
 
-        Not in the middle of another answer, whose rest this would be taken for.
+        Nothing is sent in the middle of another response: the client would take it for the rest of that response.
         """
         answered = self._answered
         if answered is None or not answered.response_started or answered.response_complete:
@@ -229,4 +229,4 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         ]
         head = b"".join(b"%s: %s\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + document)
-        log.info("no request", problem=problem.name, why=problem.detail, trace_id=trace_id)
+        log.info("malformed request", problem=problem.name, why=problem.detail, trace_id=trace_id)

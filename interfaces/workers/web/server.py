@@ -1,4 +1,4 @@
-"""The web worker: the HTTP edge on uvicorn, until it is told to stop."""
+"""The web worker: serves the HTTP API on uvicorn until it is told to stop."""
 
 import asyncio
 import contextlib
@@ -13,16 +13,16 @@ from litestar.types import ASGIApp
 from interfaces.workers.web.http_protocol import IDLE_S, BoundedHttpProtocol
 
 THREADS = 64
-"""Stores are synchronous: asyncio's own executor has six threads on two cores, too few for a group commit."""
+"""Stores are synchronous. asyncio's default executor has six threads on two cores, too few for a group commit."""
 SWITCH_INTERVAL_S = 0.0005
-"""Of threads, on the one interpreter lock. With the usual 5 ms every send and receive of the loop waits that long
-whenever a thread is judging, and a post has several."""
+"""For `sys.setswitchinterval`. While a thread decides a command, each send and receive of the event loop waits so long
+for the interpreter lock, and a webhook request has several of them. The default is 5 ms."""
 GRACE_S = 5.0
 BACKLOG = 1_024
 MOST_CONNECTIONS = 4_000
-"""Streams among them, so that who only asks finds room too."""
+"""Including streams, whose own limit leaves room for requests."""
 UNREAD_MS = 20_000
-"""After so long the kernel ends a connection whose other side takes nothing, or is gone without a word."""
+"""After this time the kernel closes a connection whose client acknowledges nothing."""
 POLL_S = 0.02
 
 
@@ -31,7 +31,7 @@ class AddressTaken(RuntimeError):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: whoever runs the worker decides when it ends."""
+    """uvicorn without its signal handlers: the caller of `run` decides when it ends."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -41,10 +41,12 @@ class _Server(uvicorn.Server):
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens on `host`:`port` (0: a free one). Raises AddressTaken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Only for a socket that says it is TCP does asyncio turn Nagle's algorithm off, which costs 40 ms an answer.
+    # asyncio turns Nagle's algorithm off only for a socket declared as TCP; otherwise a response takes 40 ms longer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)  # each connection inherits it
+    listener.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS
+    )  # inherited by each connection
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
@@ -64,9 +66,10 @@ async def run(
     started: Callable[[str], None] | None = None,
     end_streams: Callable[[], None] | None = None,
 ) -> None:
-    """Serve `app` on `listener` until `stop`; then finish what was begun, GRACE_S wall seconds at most.
+    """Serve `app` on `listener` until `stop`; then finish the requests under way, within GRACE_S wall seconds.
 
-    `started` is told the URL once requests are answered. Streams would hold up the end: `end_streams` ends them.
+    `started` is called with the URL once requests are answered. `end_streams` ends the streams, which would otherwise
+    delay the end.
     """
     usual_s = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -41,7 +41,7 @@ async def main(dsn: str, nats_url: str, folder: str, place: str) -> None:
         clock=HoursAhead(),
         locks=AdvisoryLocks(dsn),
         reached=failpoint(place or None, None),
-        look_every_s=0.1,
+        round_every_s=0.1,
     )
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -21,7 +21,7 @@ def sessions_of(dsn: str, mqtt_url: str, count: int, worker: str) -> list[Ingest
         IngestSession(
             name=f"shared-{n}",
             feed=MqttMeterFeed(mqtt_url, client_id=f"shared-{n}", share="ingest", version="5"),
-            turn=PostgresExclusiveLock(dsn, f"ingest shared-{n}", holder=worker),
+            lock=PostgresExclusiveLock(dsn, f"ingest shared-{n}", holder=worker),
         )
         for n in range(count)
     ]

@@ -14,7 +14,7 @@ from adapters.postgres.coordination import exclusive_lock
 from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, PostgresLockHolders
 from interfaces.simulators.meters.load import MeterLoad
 from interfaces.simulators.meters.load_plan import LoadPlan, audit
-from interfaces.workers.ingest.sessions import IngestSession, read_in_turns, share_out
+from interfaces.workers.ingest.sessions import IngestSession, read_when_held, balance
 from tests.conftest import DebianCommand
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.feed_reader import Taken
@@ -43,10 +43,10 @@ class Worker:
         ]
         reading, shares = asyncio.Event(), PostgresLockHolders(dsn, "ingest ")
         self._tasks = [
-            asyncio.create_task(read_in_turns(session, Taken(), self.sessions, reading, self.stop))
+            asyncio.create_task(read_when_held(session, Taken(), self.sessions, reading, self.stop))
             for session in self.sessions
         ]
-        self._tasks.append(asyncio.create_task(share_out(self.sessions, shares, name, self.stop)))
+        self._tasks.append(asyncio.create_task(balance(self.sessions, shares, name, self.stop)))
 
     @property
     def held(self) -> int:

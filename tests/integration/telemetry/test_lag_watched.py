@@ -28,7 +28,7 @@ async def end(watching: asyncio.Task[None], stop: asyncio.Event) -> None:
 def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
     path: TelemetryPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telemetry_lag_monitor, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(telemetry_lag_monitor, "CHECK_EVERY_S", 0.1)
     monkeypatch.setitem(cast("dict[str, float]", LEVELS_S), "telemetry_lag", 0.5)
     stores = open_stores(read_settings(settings(path, path.servers.nats_url)), pool_size=2)
     alert = ("telemetry_lag", f"partition {MALFORMED}")

@@ -8,7 +8,7 @@ from application.ports.telemetry.stream import StreamedBatch
 from application.telemetry.ingest.batch_codec import MalformedMessages, pack
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED
-from interfaces.workers.aggregate.poison_batches import TelemetryParking
+from interfaces.workers.aggregate.poison_batches import PoisonBatches
 from tests.integration.telemetry.conftest import TelemetryPath
 
 NOON = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
@@ -26,7 +26,7 @@ def test_a_pack_is_parked_in_one_transaction_and_parked_again_adds_nothing(path:
         body=pack(MalformedMessages(received_at=NOON, malformed=messages)),
         reply_to="",
     )
-    parking = TelemetryParking(MALFORMED, PostgresDeadLetters(path.pool), path.alerts, path.clock)
+    parking = PoisonBatches(MALFORMED, PostgresDeadLetters(path.pool), path.alerts, path.clock)
 
     for _ in range(2):
         asyncio.run(parking.park_malformed(batch))

@@ -18,7 +18,7 @@ from application.telemetry.store_health import TelemetryHealth, WatchedTelemetry
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.aggregate.aggregate import MAX_TRIES, Aggregator
-from interfaces.workers.aggregate.rollup_finalizing import PartitionSettling, SettlingTurn
+from interfaces.workers.aggregate.rollup_finalizing import PartitionFinalizing, FinalizingLock
 from interfaces.workers.loops.telemetry_monitor import TelemetryMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -60,7 +60,7 @@ class Path:
         )
         batches = await self.stream.pull(0, limit=64, timeout_s=5)
         await aggregator.store(batches, asyncio.Event())
-        await PartitionSettling(0, self.influx, SettlingTurn()).settle_if_due(1e9)
+        await PartitionFinalizing(0, self.influx, FinalizingLock()).finalize_if_due(1e9)
 
     def mean_kw(self) -> float:
         return float(self.influx.interval_series("a", QUARTER).values[0])
@@ -137,7 +137,7 @@ def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
         async with asyncio.timeout(60):
             await storing
         watch = TelemetryMonitor(path.health, path.alerts, path.clock, "aggregate")
-        await watch.look()
+        await watch.check()
 
     asyncio.run(scenario())
     assert path.dead_letters.listed() == []

@@ -34,9 +34,9 @@ class Watched:
         with self.pool.connection() as conn:
             conn.execute("UPDATE unsettled_quarters SET noted_at = clock_timestamp() - %s", (age,))
 
-    def look(self) -> list[str]:
+    def check(self) -> list[str]:
         watch = RollupMonitor(PostgresFinalizingLag(self.pool), self.alerts, self.clock, FakeLocks())
-        watch.look()
+        watch.check()
         return [alert.detail for alert in self.alerts.listed()]
 
 
@@ -49,22 +49,22 @@ def watched(database: Database) -> Iterator[Watched]:
 def test_a_quarter_hour_that_stays_unsettled_is_told_of_until_it_is_settled(watched: Watched) -> None:
     watched.write(NOW - timedelta(hours=2))
     watched.noted_ago(timedelta(minutes=100))
-    [detail] = watched.look()
+    [detail] = watched.check()
     assert "quarter-hours wait to be settled, that of fac-001 from 2026-07-14" in detail
     assert detail.endswith("for 100 minutes")
     watched.rollups.finalize(partition_of("fac-001"), limit=10)
-    assert watched.look() == []
+    assert watched.check() == []
 
 
 def test_a_reading_of_long_ago_that_has_just_come_is_not_behind(watched: Watched) -> None:
     watched.write(NOW - timedelta(days=30))
-    assert watched.look() == []
+    assert watched.check() == []
 
 
 def test_a_quarter_hour_that_is_not_over_is_not_behind(watched: Watched) -> None:
     watched.write(NOW - timedelta(minutes=14))
     watched.noted_ago(timedelta(days=1))
-    assert watched.look() == []
+    assert watched.check() == []
 
 
 def test_how_long_it_waits_is_counted_on_the_wall(watched: Watched) -> None:
@@ -73,4 +73,4 @@ def test_how_long_it_waits_is_counted_on_the_wall(watched: Watched) -> None:
     watched.noted_ago(timedelta(days=1))
     watched.clock = FakeClock(NOW, speed=60.0)
     assert BEHIND_S > 2 * 60
-    assert watched.look() == []
+    assert watched.check() == []

@@ -9,7 +9,7 @@ import pytest
 from adapters.nats import work_queue
 from adapters.nats.work_queue import NatsWorkQueue
 from application.ports.dispatch.work_queue import WorkQueueFull
-from interfaces.workers.schedule.queue_monitor import ALERT, CALLBACKS, TellingPublisher
+from interfaces.workers.schedule.queue_monitor import ALERT, CALLBACKS, AlertingPublisher
 from tests.contract.dispatch.test_work_queue import callback
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -18,7 +18,7 @@ from tests.servers import nats_server
 LARGE = msgspec.structs.replace(callback(UUID(int=1)), body="x" * 20_000)
 
 
-async def _filled(publisher: TellingPublisher) -> int:
+async def _filled(publisher: AlertingPublisher) -> int:
     """How many messages it took until it was full."""
     for taken in range(20):
         try:
@@ -37,7 +37,7 @@ def test_a_full_stream_is_told_and_nothing_in_it_is_lost(monkeypatch: pytest.Mon
 
     async def scenario(url: str) -> None:
         queue = await NatsWorkQueue.connect(url, redelivery_s=30.0, name="test")
-        publisher = TellingPublisher.of(queue, alerts, FakeClock())
+        publisher = AlertingPublisher.of(queue, alerts, FakeClock())
         taken = await _filled(publisher)
         assert told() == [(ALERT, CALLBACKS)]
         for _ in range(taken):

@@ -101,7 +101,7 @@ def test_it_stops_at_the_exact_position_with_an_alert_and_goes_on_after_the_upgr
 
         async def scenario() -> None:
             stop = asyncio.Event()
-            old = asyncio.create_task(run_again_when_readable(relay.run, stop, look_again_s=0.05))
+            old = asyncio.create_task(run_again_when_readable(relay.run, stop, retry_s=0.05))
             await eventually(lambda: bool(open_alerts(alerts)), old)
             (detail,) = open_alerts(alerts)
             assert f"log entry {unknown} ({NEW_TOPIC}) cannot be read" in detail

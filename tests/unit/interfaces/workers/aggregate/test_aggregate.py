@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from application.ports.telemetry.rollups import FinalizeResult
+from application.ports.telemetry.rollups import Settled
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
@@ -19,12 +19,12 @@ from interfaces.workers.aggregate import rollup_finalizing as settling
 from interfaces.workers.aggregate.aggregate import BATCHES_AT_ONCE, MAX_TRIES, Aggregator
 from interfaces.workers.aggregate.maintenance import maintain_storage
 from interfaces.workers.aggregate.rollup_finalizing import (
-    FEWEST_SETTLED,
-    FIRST_SETTLED,
-    MOST_SETTLED,
-    SETTLE_AGAIN_AFTER_S,
-    PartitionSettling,
-    SettlingTurn,
+    FEWEST_FINALIZED,
+    FIRST_FINALIZED,
+    MOST_FINALIZED,
+    FINALIZE_AGAIN_AFTER_S,
+    PartitionFinalizing,
+    FinalizingLock,
     next_limit,
 )
 from tests.fakes.clock import FakeClock
@@ -174,7 +174,7 @@ class HeldStore(FakeTelemetryStore):
 def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
     monkeypatch: pytest.MonkeyPatch, deliveries: int
 ) -> None:
-    monkeypatch.setattr(batch_lease, "SAY_SO_EVERY_S", 0.02)
+    monkeypatch.setattr(batch_lease, "RENEW_EVERY_S", 0.02)
 
     async def scenario() -> None:
         told = Aggregating(store := HeldStore())
@@ -194,7 +194,7 @@ def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
 def test_of_a_write_that_hangs_when_its_partition_is_given_up_others_are_handed_the_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batch_lease, "SAY_SO_EVERY_S", 0.02)
+    monkeypatch.setattr(batch_lease, "RENEW_EVERY_S", 0.02)
 
     async def scenario() -> None:
         told, given_up = Aggregating(store := HeldStore()), asyncio.Event()
@@ -211,7 +211,7 @@ def test_of_a_write_that_hangs_when_its_partition_is_given_up_others_are_handed_
 
 
 def test_a_write_ends_though_the_log_is_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_lease, "SAY_SO_EVERY_S", 0.01)
+    monkeypatch.setattr(batch_lease, "RENEW_EVERY_S", 0.01)
 
     async def scenario() -> None:
         told = Aggregating(store := HeldStore())
@@ -276,35 +276,35 @@ def test_what_is_over_is_settled_beside_the_writing() -> None:
         working = asyncio.create_task(aggregator.run(stop))
         await eventually(lambda: bool(store.readings))
         told.clock.moment = T0 + timedelta(minutes=21)
-        await eventually(lambda: bool(rollups.finalized))
+        await eventually(lambda: bool(rollups.settled))
         stop.set()
         await working
-        assert list(rollups.finalized) == [("fac-001", T0)]
+        assert list(rollups.settled) == [("fac-001", T0)]
 
     asyncio.run(scenario())
 
 
 def test_so_many_quarter_hours_are_settled_at_once_as_hold_up_no_reading_for_long() -> None:
-    limits = [FIRST_SETTLED]
+    limits = [FIRST_FINALIZED]
     for took_s in (0.01, 0.01, 0.01, 0.01, 0.07, 0.5, 0.5, 9.0, 9.0, 9.0, 9.0):
         limits.append(next_limit(limits[-1], took_s))
-    assert limits == [25, 50, 100, 200, MOST_SETTLED, 200, 100, 50, 25, 12, 6, FEWEST_SETTLED]
+    assert limits == [25, 50, 100, 200, MOST_FINALIZED, 200, 100, 50, 25, 12, 6, FEWEST_FINALIZED]
 
 
 def test_what_was_left_for_its_many_readings_is_settled_at_once() -> None:
     class Large(FakeTelemetryRollups):
         left = 3
 
-        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
+        def settle(self, partition: int, *, limit: int) -> Settled:
             self.left -= 1
-            return FinalizeResult(quarters=1, more=self.left > 0)
+            return Settled(quarters=1, more=self.left > 0)
 
     async def scenario() -> None:
         told = Aggregating(FailingStore())
         rollups = Large(FailingStore(), told.clock)
-        settling = PartitionSettling(0, rollups, SettlingTurn())
+        settling = PartitionFinalizing(0, rollups, FinalizingLock())
         for left in (2, 1, 0, 0):
-            await settling.settle_if_due(7.0)
+            await settling.finalize_if_due(7.0)
             assert rollups.left == left
 
     asyncio.run(scenario())
@@ -314,58 +314,58 @@ def test_no_more_are_looked_at_than_their_readings_let_be_settled() -> None:
     class Large(FakeTelemetryRollups):
         limits: ClassVar[list[int]] = []
 
-        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
+        def settle(self, partition: int, *, limit: int) -> Settled:
             self.limits.append(limit)
-            time.sleep(settling.SETTLING_LASTS_S)
-            return FinalizeResult(quarters=min(limit, 12 if len(self.limits) < 3 else 1), more=True)
+            time.sleep(settling.FINALIZING_LASTS_S)
+            return Settled(quarters=min(limit, 12 if len(self.limits) < 3 else 1), more=True)
 
     async def scenario() -> None:
         told = Aggregating(FailingStore())
-        partition = PartitionSettling(0, Large(FailingStore(), told.clock), SettlingTurn())
+        partition = PartitionFinalizing(0, Large(FailingStore(), told.clock), FinalizingLock())
         for _ in range(4):
-            await partition.settle_if_due(7.0)
+            await partition.finalize_if_due(7.0)
 
     asyncio.run(scenario())
     first, second, third, fourth = Large.limits
-    assert first == FIRST_SETTLED
-    assert FEWEST_SETTLED <= second <= 12, "half as many where it took long"
+    assert first == FIRST_FINALIZED
+    assert FEWEST_FINALIZED <= second <= 12, "half as many where it took long"
     assert third <= second
-    assert fourth == FEWEST_SETTLED
+    assert fourth == FEWEST_FINALIZED
 
 
 def test_nothing_is_settled_while_readings_are_caught_up_with_unless_that_has_no_end() -> None:
     class Counted(FakeTelemetryRollups):
         calls = 0
 
-        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
+        def settle(self, partition: int, *, limit: int) -> Settled:
             self.calls += 1
-            return FinalizeResult()
+            return Settled()
 
     async def scenario() -> None:
         told = Aggregating(FailingStore())
         rollups = Counted(FailingStore(), told.clock)
-        partition = PartitionSettling(0, rollups, SettlingTurn())
+        partition = PartitionFinalizing(0, rollups, FinalizingLock())
         now_s = asyncio.get_running_loop().time()
         partition.note(is_behind=True)
-        await partition.settle_if_due(now_s + 100.0)
+        await partition.finalize_if_due(now_s + 100.0)
         partition.note(is_behind=True)
-        await partition.settle_if_due(now_s + settling.HELD_AT_MOST_S - 1.0)
+        await partition.finalize_if_due(now_s + settling.POSTPONED_AT_MOST_S - 1.0)
         assert rollups.calls == 0
-        await partition.settle_if_due(now_s + settling.HELD_AT_MOST_S + 5.0)
+        await partition.finalize_if_due(now_s + settling.POSTPONED_AT_MOST_S + 5.0)
         assert rollups.calls == 1
         partition.note(is_behind=False)
         partition.note(is_behind=True)
-        await partition.settle_if_due(now_s + settling.HELD_AT_MOST_S - 1.0)
+        await partition.finalize_if_due(now_s + settling.POSTPONED_AT_MOST_S - 1.0)
         assert rollups.calls == 1
         partition.note(is_behind=False)
-        await partition.settle_if_due(now_s + settling.HELD_AT_MOST_S + 50.0)
+        await partition.finalize_if_due(now_s + settling.POSTPONED_AT_MOST_S + 50.0)
         assert rollups.calls == 2
 
     asyncio.run(scenario())
 
 
 def test_a_partition_of_which_more_is_left_than_is_pulled_at_once_is_behind() -> None:
-    class Noting(PartitionSettling):
+    class Noting(PartitionFinalizing):
         noted: ClassVar[list[bool]] = []
 
         def note(self, *, is_behind: bool) -> None:
@@ -375,7 +375,7 @@ def test_a_partition_of_which_more_is_left_than_is_pulled_at_once_is_behind() ->
         store = FakeTelemetryStore()
         told = Aggregating(store, partition=partition_of("fac-001"))
         aggregator, stop = told.aggregator(FakeTelemetryRollups(store, told.clock)), asyncio.Event()
-        aggregator._settling = Noting(told.partition, FakeTelemetryRollups(store, told.clock), SettlingTurn())
+        aggregator._finalizing = Noting(told.partition, FakeTelemetryRollups(store, told.clock), FinalizingLock())
         for number in range(2 * BATCHES_AT_ONCE):
             await told.publish(number)
         working = asyncio.create_task(aggregator.run(stop))
@@ -391,7 +391,7 @@ def test_an_error_while_settling_holds_up_no_reading() -> None:
     class Failing(FakeTelemetryRollups):
         calls = 0
 
-        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
+        def settle(self, partition: int, *, limit: int) -> Settled:
             self.calls += 1
             raise ArithmeticError("a quarter-hour that nobody foresaw")
 
@@ -407,10 +407,10 @@ def test_an_error_while_settling_holds_up_no_reading() -> None:
         stop.set()
         await working
         assert rollups.calls == 1
-        again = PartitionSettling(0, rollups, SettlingTurn())
+        again = PartitionFinalizing(0, rollups, FinalizingLock())
         now_s = asyncio.get_running_loop().time()
-        for after_s, calls in ((0.0, 2), (SETTLE_AGAIN_AFTER_S - 1.0, 2), (SETTLE_AGAIN_AFTER_S, 3)):
-            await again.settle_if_due(now_s + after_s)
+        for after_s, calls in ((0.0, 2), (FINALIZE_AGAIN_AFTER_S - 1.0, 2), (FINALIZE_AGAIN_AFTER_S, 3)):
+            await again.finalize_if_due(now_s + after_s)
             assert rollups.calls == calls, "it waits before it tries again"
 
     asyncio.run(scenario())
@@ -420,20 +420,20 @@ def test_one_partition_settles_at_a_time_and_what_is_being_written_goes_first() 
     class Slow(FakeTelemetryRollups):
         at_once = most_at_once = calls = 0
 
-        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
+        def settle(self, partition: int, *, limit: int) -> Settled:
             self.calls += 1
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
             time.sleep(0.02)
             self.at_once -= 1
-            return FinalizeResult()
+            return Settled()
 
     async def scenario() -> None:
-        told, turn = Aggregating(FailingStore()), SettlingTurn()
+        told, turn = Aggregating(FailingStore()), FinalizingLock()
         rollups = Slow(FailingStore(), told.clock)
-        partitions = [PartitionSettling(partition, rollups, turn) for partition in range(4)]
+        partitions = [PartitionFinalizing(partition, rollups, turn) for partition in range(4)]
         with turn.writing():
-            waiting = [asyncio.create_task(one.settle_if_due(0.0)) for one in partitions]
+            waiting = [asyncio.create_task(one.finalize_if_due(0.0)) for one in partitions]
             await asyncio.sleep(0.1)
             assert rollups.calls == 0
         await asyncio.gather(*waiting)
@@ -446,9 +446,9 @@ def test_a_worker_that_always_writes_settles_as_well(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(settling, "WAITS_FOR_WRITES_S", 0.01)
 
     async def scenario() -> None:
-        turn, done = SettlingTurn(), False
+        turn, done = FinalizingLock(), False
         with turn.writing():
-            async with turn.settling():
+            async with turn.finalizing():
                 done = True
         assert done
 

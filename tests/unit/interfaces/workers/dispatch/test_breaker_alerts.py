@@ -21,10 +21,10 @@ class Two:
         self.one, self.other = (BreakerAlerts(self.clock, self.alerts) for _ in range(2))
 
     def told(self) -> list[str]:
-        """After a second, and a look of both."""
+        """After a second, and a check of both."""
         self.clock.moment += SECOND
-        self.one.look()
-        self.other.look()
+        self.one.check()
+        self.other.check()
         return [alert.subject for alert in self.alerts.listed() if alert.name == "bms_breaker_open"]
 
 
@@ -76,7 +76,7 @@ def test_what_could_not_be_told_is_told_at_the_next_look(two: Two, monkeypatch: 
     with monkeypatch.context() as without_register:
         without_register.setattr(two.alerts, "raise_alert", away)
         with pytest.raises(OperationsUnavailable):
-            two.one.look()
+            two.one.check()
     assert two.told() == ["fac-001"]
 
 

@@ -213,7 +213,7 @@ def test_what_may_be_otherwise_the_next_time_is_not_parked_but_comes_again(error
 
 
 def test_workers_share_what_a_start_brings_whoever_waited_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "ENOUGH", 2)
+    monkeypatch.setattr(worker_module, "GIVE_BACK_FROM", 2)
     queue, facilities = FakeWorkQueue(), [f"fac-{number}" for number in range(20)]
     first, second = Calls(takes_s=0.05), Calls(takes_s=0.05)
 
@@ -235,7 +235,7 @@ def test_workers_share_what_a_start_brings_whoever_waited_first(monkeypatch: pyt
 
 
 def test_a_worker_that_is_alone_does_all_of_it_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "ENOUGH", 0)
+    monkeypatch.setattr(worker_module, "GIVE_BACK_FROM", 0)
     queue, calls = FakeWorkQueue(), Calls()
 
     async def scenario() -> None:

@@ -30,7 +30,7 @@ def open_alerts(health: BmsHealth) -> list[str]:
 
 def test_a_slowest_hundredth_above_five_seconds_is_told(health: BmsHealth) -> None:
     calls(health, *[0.2] * 98, 6.0, 7.0)
-    health.look()
+    health.check()
     [alert] = health.alerts.listed()
     assert (alert.name, alert.detail) == (
         "bms_slow",
@@ -40,13 +40,13 @@ def test_a_slowest_hundredth_above_five_seconds_is_told(health: BmsHealth) -> No
 
 def test_one_slow_call_among_many_is_none_of_the_slowest_hundredth(health: BmsHealth) -> None:
     calls(health, *[0.2] * 199, 30.0)
-    health.look()
+    health.check()
     assert open_alerts(health) == []
 
 
 def test_a_few_calls_say_nothing(health: BmsHealth) -> None:
     calls(health, *[30.0] * (LEAST_CALLS - 1))
-    health.look()
+    health.check()
     assert (health.p99_s(), open_alerts(health)) == (None, [])
 
 
@@ -55,18 +55,18 @@ def test_it_is_over_once_the_window_holds_fast_calls_or_none(health: BmsHealth) 
     assert isinstance(clock, FakeClock)
     for then in ([0.2] * LEAST_CALLS, []):
         calls(health, *[30.0] * LEAST_CALLS)
-        health.look()
+        health.check()
         assert open_alerts(health) == ["bms_slow"]
         clock.moment += WINDOW + timedelta(seconds=1)
         calls(health, *then)
-        health.look()
+        health.check()
         assert open_alerts(health) == []
 
 
 def test_what_another_process_left_open_is_closed_by_the_first_good_look(health: BmsHealth) -> None:
     health.alerts.raise_alert("bms_slow", "all", "by one that is dead now", at=NOW)
     calls(health, *[0.2] * LEAST_CALLS)
-    health.look()
+    health.check()
     assert open_alerts(health) == []
 
 

@@ -184,7 +184,7 @@ def test_a_facility_that_drifts_is_told_once_a_day_and_cleared_when_that_is_over
 
 
 def test_of_very_many_that_drift_the_rest_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "MOST_TOLD", 1)
+    monkeypatch.setattr(scoring, "MOST_ALERTS", 1)
     there = Scored()
     there.scores.kept = [
         (LATEST.date() - timedelta(days=n), replace(SCORE, facility_id=one))

@@ -166,7 +166,7 @@ def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others(
         await told.until_kept(len(flood) + 1)  # what is not kept whole is acknowledged all the same
         assert GOOD in told.kept
         assert ingest.counts == IngestCounts(messages=101, readings=1, malformed=100, omitted=96)
-        ingest.keep_omitted()
+        ingest.report_omitted()
         async with asyncio.timeout(20):
             while (letters := parked(told.stream))[-1][1] == flood[3]:  # noqa: ASYNC110 - the log is no signal
                 await asyncio.sleep(0.005)

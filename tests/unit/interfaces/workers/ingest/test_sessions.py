@@ -8,7 +8,7 @@ import pytest
 
 from application.ports.telemetry.meter_feed import MessageTaker
 from interfaces.workers.ingest import sessions as ingest_sessions
-from interfaces.workers.ingest.sessions import IngestSession, share_out
+from interfaces.workers.ingest.sessions import IngestSession, balance
 
 
 class NoFeed:
@@ -39,13 +39,13 @@ class SaidShares:
 
 def given_up(held: int, shares: SaidShares, rounds: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the sessions in the order of being given up; each is taken again at once."""
-    monkeypatch.setattr(ingest_sessions, "_SHARE_EVERY_S", 0.001)
+    monkeypatch.setattr(ingest_sessions, "_BALANCE_EVERY_S", 0.001)
     sessions = [IngestSession(f"s{n}", NoFeed(), FreeTurn(), is_held=True) for n in range(held)]
     names: list[str] = []
 
     async def scenario() -> None:
         stop = asyncio.Event()
-        sharing = asyncio.create_task(share_out(sessions, shares, "us", stop))
+        sharing = asyncio.create_task(balance(sessions, shares, "us", stop))
         async with asyncio.timeout(20):
             while shares.asked < rounds:
                 await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Who looks every now and then under a lock ends when it is asked to, not at its next look."""
+"""Who looks every now and then under a lock ends when it is asked to, not at its next check."""
 
 import asyncio
 from collections.abc import Callable
@@ -53,13 +53,13 @@ def test_a_watcher_between_two_looks_is_stopped_at_once(watcher: Callable[[], An
     async def scenario() -> None:
         looked, stop = asyncio.Event(), asyncio.Event()
         watching = cast("DeadLetterMonitor | ForecastMonitor | RollupMonitor", watcher())
-        loop, look = asyncio.get_running_loop(), watching.look
+        loop, check = asyncio.get_running_loop(), watching.check
 
         def looking() -> None:
-            look()
+            check()
             loop.call_soon_threadsafe(looked.set)
 
-        object.__setattr__(watching, "look", looking)
+        object.__setattr__(watching, "check", looking)
         running = asyncio.create_task(watching.run(stop))
         await looked.wait()
         stop.set()

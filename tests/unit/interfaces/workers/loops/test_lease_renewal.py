@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from interfaces.workers.loops.lease_renewal import kept
+from interfaces.workers.loops.lease_renewal import renewing_lease
 
 
 @dataclass
@@ -34,7 +34,7 @@ def test_a_cancellation_that_comes_while_the_delivery_is_let_go_is_not_lost() ->
         item = SlowToLetGo()
 
         async def work() -> None:
-            async with kept(item, 0.003):
+            async with renewing_lease(item, 0.003):
                 await item.asked.wait()
             await asyncio.Event().wait()
 

@@ -40,7 +40,7 @@ def test_writes_and_queries_are_shown_as_they_are_when_somebody_looks() -> None:
 def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(telemetry_lag_monitor, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(telemetry_lag_monitor, "CHECK_EVERY_S", 0.01)
     log, clock = FakeRawLog(), FakeClock(NOW)
     log.append(3, b"", at=NOW - timedelta(seconds=12.5))
 

@@ -13,7 +13,6 @@ from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from interfaces.workers.relay import relay as relay_module
-from interfaces.workers.relay import roads
 from interfaces.workers.relay.relay import READER, Relay
 from tests.fakes.event_store.event_log import FakeEventLog
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
@@ -64,14 +63,14 @@ def log() -> tuple[InProcess, list[Any]]:
     """More callbacks of different DR events than may be under way at once, then work for a building."""
     world = InProcess.accepted("fac-001").until("preparing")
     callback = facts(world, DREvent.CallbackRequested)
-    callbacks = [told(callback, number) for number in range(1, 3 * roads.CALLBACKS_AT_ONCE)]
+    callbacks = [told(callback, number) for number in range(1, 3 * relay_module.CALLBACKS_AT_ONCE)]
     return world, [*callbacks, facts(world, Dispatch.BmsCommandRequested)]
 
 
 def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
     log: tuple[InProcess, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "RETRY_S", 0.01)
+    monkeypatch.setattr(retry, "DEFAULT_PAUSES", retry.Pauses(0.01, 0.01))
     monkeypatch.setattr(relay_module, "BATCH", 2)
     monkeypatch.setattr(relay_module, "MOST_UNDER_WAY", 4)  # fewer than there are callbacks
     world, entries = log
@@ -98,7 +97,7 @@ def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
 def test_what_fails_ends_the_relay_also_behind_what_is_not_done(
     log: tuple[InProcess, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "RETRY_S", 0.01)
+    monkeypatch.setattr(retry, "DEFAULT_PAUSES", retry.Pauses(0.01, 0.01))
     world, entries = log
 
     class Broken(Publisher):

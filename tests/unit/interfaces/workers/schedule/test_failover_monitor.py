@@ -36,10 +36,10 @@ class Watched:
             locks=FakeLocks(),
         )
 
-    def look(self) -> list[str]:
-        """The details of the alert after a look."""
+    def check(self) -> list[str]:
+        """The details of the alert after a check."""
         self.watch.dr_events = self._models().dr_events
-        self.watch.look()
+        self.watch.check()
         return [alert.detail for alert in self.alerts.listed() if alert.name == ALERT]
 
     def _models(self) -> FakeReadModels:
@@ -48,7 +48,7 @@ class Watched:
 
 def during(status: DREventStatus) -> Watched:
     watched = Watched(InProcess.accepted("fac-001").until(status))
-    assert watched.look() == []
+    assert watched.check() == []
     return watched
 
 
@@ -56,11 +56,11 @@ def during(status: DREventStatus) -> Watched:
 def test_a_failover_during_a_dr_event_is_told_with_both_servers(status: DREventStatus) -> None:
     watched = during(status)
     watched.server.fail_over()
-    [detail] = watched.look()
+    [detail] = watched.check()
     assert detail == (
         f"10.0.0.1:5432 on timeline 1 is now 10.0.0.2:5432 on timeline 2; under way: {UTILITY_EVENT}"
     )
-    assert watched.look() == [detail], "as long as it is under way"
+    assert watched.check() == [detail], "as long as it is under way"
 
 
 def test_of_many_dr_events_some_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_of_many_dr_events_some_are_named(monkeypatch: pytest.MonkeyPatch) -> No
             yield SimpleNamespace(utility_event_id=f"{status}-{number}")
 
     monkeypatch.setattr("interfaces.workers.schedule.failover_monitor.every_row", every_row)
-    [detail] = watched.look()
+    [detail] = watched.check()
     assert detail.endswith("preparing-8, preparing-9 and others")
     assert (len(detail) < 300, read) == (True, 11)
 
@@ -83,25 +83,25 @@ def test_of_many_dr_events_some_are_named(monkeypatch: pytest.MonkeyPatch) -> No
 def test_it_clears_once_no_dr_event_is_under_way() -> None:
     watched = during("active")
     watched.server.fail_over()
-    assert watched.look() != []
+    assert watched.check() != []
     watched.there.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the heat wave is over"))
-    assert watched.look() == []
+    assert watched.check() == []
 
 
 @pytest.mark.parametrize("status", ["scheduled", "completed"])
 def test_while_no_dr_event_is_under_way_nobody_is_woken(status: DREventStatus) -> None:
     watched = during(status)
     watched.server.fail_over()
-    assert watched.look() == []
+    assert watched.check() == []
 
 
 def test_a_database_that_comes_back_where_it_was_did_not_fail_over() -> None:
     watched = during("active")
     watched.server.is_away = True
     with pytest.raises(OperationsUnavailable):
-        watched.look()
+        watched.check()
     watched.server.is_away = False
-    assert watched.look() == []
+    assert watched.check() == []
 
 
 def test_what_could_not_be_told_is_told_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,14 +114,14 @@ def test_what_could_not_be_told_is_told_at_the_next_look(monkeypatch: pytest.Mon
     with monkeypatch.context() as without_register:
         without_register.setattr(watched.alerts, "raise_alert", away)
         with pytest.raises(OperationsUnavailable):
-            watched.look()
-    assert len(watched.look()) == 1
+            watched.check()
+    assert len(watched.check()) == 1
 
 
 def test_a_watch_that_begins_anew_clears_what_is_over() -> None:
     watched = during("active")
     watched.server.fail_over()
-    assert watched.look() != []
+    assert watched.check() != []
     watched.there.until("completed")
     watched.watch = watched.fresh()
-    assert watched.look() == []
+    assert watched.check() == []

@@ -31,8 +31,8 @@ class Watched:
     def issue(self, facility_id: str, at: datetime, *, degraded: bool = False) -> None:
         self.there.story.with_forecasts(forecast(facility_id, at=at, degraded=degraded))
 
-    def look(self, at: datetime | None = None) -> list[str]:
-        """The facilities with an open alert after a look, at that moment or now; each look is a fresh worker's."""
+    def check(self, at: datetime | None = None) -> list[str]:
+        """The facilities with an open alert after a check, at that moment or now; each check is a fresh worker's."""
         if at is not None:
             self.there.story.at(at)
         read_models = FakeReadModels(self.there.story.store.read_after(0, 10_000))
@@ -44,7 +44,7 @@ class Watched:
             clock=self.there.story.clock,
             locks=FakeLocks(),
         )
-        watch.look()
+        watch.check()
         return sorted(alert.subject for alert in self.alerts.listed() if alert.name == DEGRADED)
 
     @property
@@ -67,9 +67,9 @@ def watched() -> Watched:
 
 def test_only_from_four_hours_before_the_start_on(watched: Watched) -> None:
     watched.issue("fac-001", FAR, degraded=True)
-    assert watched.look(FAR) == []
-    assert watched.look(STARTS_AT - AHEAD - SECOND) == []
-    assert watched.look(STARTS_AT - AHEAD) == ["fac-001"]
+    assert watched.check(FAR) == []
+    assert watched.check(STARTS_AT - AHEAD - SECOND) == []
+    assert watched.check(STARTS_AT - AHEAD) == ["fac-001"]
     assert watched.details == [
         f"degraded_no_weather; {UTILITY_EVENT} asks for it from {STARTS_AT.isoformat()}"
     ]
@@ -78,16 +78,16 @@ def test_only_from_four_hours_before_the_start_on(watched: Watched) -> None:
 def test_it_is_raised_once_however_often_is_looked(watched: Watched) -> None:
     watched.issue("fac-001", FAR, degraded=True)
     for minute in range(10):
-        assert watched.look(STARTS_AT - AHEAD + timedelta(minutes=minute)) == ["fac-001"]
+        assert watched.check(STARTS_AT - AHEAD + timedelta(minutes=minute)) == ["fac-001"]
     [alert] = watched.alerts.listed(include_cleared=True)
     assert alert.raised_at == alert.last_seen_at == STARTS_AT - AHEAD
 
 
 def test_no_forecast_since_two_cycles_and_none_at_all_are_degraded_too(watched: Watched) -> None:
-    assert watched.look(FAR + timedelta(minutes=30)) == []
-    assert watched.look(FAR + timedelta(minutes=30) + SECOND) == list(BOTH)
+    assert watched.check(FAR + timedelta(minutes=30)) == []
+    assert watched.check(FAR + timedelta(minutes=30) + SECOND) == list(BOTH)
     assert watched.details[0].startswith("degraded_stale_data; ")
-    assert watched.look(FAR + timedelta(hours=3)) == list(BOTH)
+    assert watched.check(FAR + timedelta(hours=3)) == list(BOTH)
     assert watched.details[0].startswith("no forecast; ")
     assert len(watched.alerts.listed(include_cleared=True)) == 2
 
@@ -95,44 +95,44 @@ def test_no_forecast_since_two_cycles_and_none_at_all_are_degraded_too(watched: 
 def test_a_better_forecast_clears_it_and_a_worse_one_raises_it_again(watched: Watched) -> None:
     near = STARTS_AT - AHEAD
     watched.issue("fac-001", FAR, degraded=True)
-    assert watched.look(near) == ["fac-001"]
+    assert watched.check(near) == ["fac-001"]
     watched.issue("fac-001", near)
     watched.issue("fac-002", near)
-    assert watched.look(near + SECOND) == []
+    assert watched.check(near + SECOND) == []
     watched.issue("fac-002", near + timedelta(minutes=15), degraded=True)
-    assert watched.look(near + timedelta(minutes=15)) == ["fac-002"]
+    assert watched.check(near + timedelta(minutes=15)) == ["fac-002"]
 
 
 def test_where_no_dr_event_asks_nothing_is_told() -> None:
     there = InProcess.known(*BOTH, degraded=BOTH)
-    assert Watched(there).look(STARTS_AT) == []
+    assert Watched(there).check(STARTS_AT) == []
 
 
 def test_a_cancelled_dr_event_clears_it(watched: Watched) -> None:
     watched.issue("fac-001", FAR, degraded=True)
-    assert watched.look(STARTS_AT - AHEAD) == ["fac-001"]
+    assert watched.check(STARTS_AT - AHEAD) == ["fac-001"]
     watched.there.story.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
-    assert watched.look() == []
+    assert watched.check() == []
 
 
 def test_a_facility_that_is_taken_out_is_not_waited_for_any_more(watched: Watched) -> None:
     watched.issue("fac-001", FAR, degraded=True)
-    assert watched.look(STARTS_AT - AHEAD) == ["fac-001"]
+    assert watched.check(STARTS_AT - AHEAD) == ["fac-001"]
     watched.there.do(OptOutFacility(facility_id="fac-001", dr_event_id=DR_EVENT_ID, reason="a wedding"))
-    assert watched.look() == []
+    assert watched.check() == []
 
 
 def test_a_preparation_that_begins_sooner_is_watched_from_then_on() -> None:
     there = InProcess.accepted(*BOTH, degraded=("fac-002",), terms={"prepare_lead_s": 6 * 3_600})
     watched = Watched(there)
     there.until("scheduled")
-    assert watched.look() == []
+    assert watched.check() == []
     there.story.at(STARTS_AT - timedelta(hours=6)).with_forecasts(
         forecast("fac-001", at=STARTS_AT - timedelta(hours=6)),
         forecast("fac-002", at=STARTS_AT - timedelta(hours=6), degraded=True),
     )
     there.until("preparing")
-    assert watched.look() == ["fac-002"]
+    assert watched.check() == ["fac-002"]
     assert there.story.clock.now() < STARTS_AT - AHEAD
 
 
@@ -140,15 +140,15 @@ def test_it_stays_through_the_window_and_goes_when_the_dr_event_is_over() -> Non
     there = InProcess.accepted(*BOTH, degraded=("fac-002",), terms={"forecast_guardrail": "warn"})
     watched = Watched(there)
     there.until("preparing")
-    assert watched.look() == ["fac-002"]
+    assert watched.check() == ["fac-002"]
     there.until("active")
-    assert watched.look() == ["fac-002"]
+    assert watched.check() == ["fac-002"]
     there.until("completed")
-    assert watched.look() == []
+    assert watched.check() == []
     assert there.story.clock.now() >= ENDS_AT
 
 
 def test_once_it_runs_none_is_raised_any_more() -> None:
     there = InProcess.accepted(*BOTH, degraded=("fac-002",), terms={"forecast_guardrail": "warn"})
     there.until("active")
-    assert Watched(there).look() == []
+    assert Watched(there).check() == []

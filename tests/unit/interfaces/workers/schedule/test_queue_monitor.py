@@ -13,8 +13,8 @@ from interfaces.workers.schedule.queue_monitor import (
     ALERT,
     CALLBACKS,
     COMMANDS,
-    DOOR,
-    TellingPublisher,
+    WEBHOOK,
+    AlertingPublisher,
     WebhookQueueMonitor,
 )
 from tests.fakes.coordination.locks import FakeLocks
@@ -32,7 +32,7 @@ class Door:
 
     def __init__(self, depth: int = 3) -> None:
         self.there, self.alerts, self.depth = InProcess.known(*ALL_SIX), FakeAlertRegistry(), depth
-        self.switch = AlertSwitch(self.alerts, self.there.story.clock, ALERT, DOOR)
+        self.switch = AlertSwitch(self.alerts, self.there.story.clock, ALERT, WEBHOOK)
 
     def ask(self, *numbers: int) -> None:
         for number in numbers:
@@ -42,7 +42,7 @@ class Door:
     def plan(self, number: int) -> None:
         self.there.story.after(PlanDREvent(dr_event_id=dr_event_id(UTILITY, f"U-{number}")))
 
-    def look(self) -> list[str]:
+    def check(self) -> list[str]:
         watch = WebhookQueueMonitor(
             dr_events=FakeReadModels(self.there.story.store.read_after(0, 10_000)).dr_events,
             depth=self.depth,
@@ -50,32 +50,32 @@ class Door:
             clock=self.there.story.clock,
             locks=FakeLocks(),
         )
-        asyncio.run(watch.look(self.switch))
+        asyncio.run(watch.check(self.switch))
         return [
-            alert.detail for alert in self.alerts.listed() if (alert.name, alert.subject) == (ALERT, DOOR)
+            alert.detail for alert in self.alerts.listed() if (alert.name, alert.subject) == (ALERT, WEBHOOK)
         ]
 
 
 def test_at_the_depth_the_door_is_told_to_be_full_until_one_is_planned() -> None:
     door = Door()
     door.ask(1, 2)
-    assert door.look() == []
+    assert door.check() == []
     door.ask(3)
-    assert door.look() == ["3 DR events wait to be planned, and new ones are turned away"]
+    assert door.check() == ["3 DR events wait to be planned, and new ones are turned away"]
     door.ask(4)
-    assert len(door.look()) == 1, "once"
+    assert len(door.check()) == 1, "once"
     door.plan(1)
     door.plan(2)
-    assert door.look() == []
+    assert door.check() == []
 
 
 def test_a_watch_that_begins_anew_clears_what_is_over() -> None:
     door = Door()
     door.ask(1, 2, 3)
-    assert door.look() != []
+    assert door.check() != []
     door.plan(1)
-    door.switch = AlertSwitch(door.alerts, door.there.story.clock, ALERT, DOOR)
-    assert door.look() == []
+    door.switch = AlertSwitch(door.alerts, door.there.story.clock, ALERT, WEBHOOK)
+    assert door.check() == []
 
 
 class Full(FakeWorkQueue):
@@ -115,7 +115,7 @@ CALLBACK = CallbackWork(
 def test_a_work_queue_without_room_is_told_until_it_takes_something_again() -> None:
     door = Door()
     queue = Full()
-    publisher = TellingPublisher.of(queue, door.alerts, door.there.story.clock)
+    publisher = AlertingPublisher.of(queue, door.alerts, door.there.story.clock)
 
     def told() -> set[str]:
         return {alert.subject for alert in door.alerts.listed() if alert.name == ALERT}

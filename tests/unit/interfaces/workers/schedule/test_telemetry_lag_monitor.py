@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from application.ports.telemetry.stream import StreamUnavailable
 from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.schedule import telemetry_lag_monitor
-from interfaces.workers.schedule.lag_alerts import LagAlerts
-from interfaces.workers.schedule.telemetry_lag_monitor import TelemetryLagMonitor
+from interfaces.workers.schedule.telemetry_lag_monitor import LagAlerts, TelemetryLagMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -50,16 +50,17 @@ def test_messages_that_nobody_takes_are_told_of_by_degrees_until_they_are_stored
         raised: list[list[str]] = []
         for waited_s in (14, 16, 76, 151):
             there.clock.moment = T0 + timedelta(seconds=waited_s)
-            await watch.look(told)
+            await watch.check(told)
             assert {subject for _, subject in there.open()} <= {"partition 2"}
             raised.append([name for name, _ in there.open()])
         assert raised == [[], [LAG], [LAG, HIGH], [LAG, HIGH, SEVERE]]
         there.log.available = False
-        await watch.look(told)
+        with pytest.raises(StreamUnavailable):
+            await watch.check(told)
         assert len(there.open()) == 3
         there.log.available = True
         there.log.acknowledged.add(1)
-        await watch.look(told)
+        await watch.check(told)
         assert there.open() == []
 
     asyncio.run(scenario())
@@ -88,7 +89,7 @@ def watching(there: Watched, scenario: Callable[[], Awaitable[None]], *, watches
 
 
 def test_who_takes_the_watch_over_clears_what_a_dead_one_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry_lag_monitor, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(telemetry_lag_monitor, "CHECK_EVERY_S", 0.01)
     there = Watched()
     there.alerts.raise_alert(LAG, "partition 4", "raised by one who died", at=T0)
     there.log.append(6, b"", at=T0 - timedelta(seconds=20))

@@ -1,0 +1,31 @@
+"""JSON logs: one object a line, also for values that the fast encoder refuses."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from interfaces.logs import as_json
+
+PROGRAM = """
+import structlog
+from interfaces.logs import configure_logs
+from interfaces.settings.settings import Settings
+configure_logs(Settings(log_json=True), process="relay")
+structlog.get_logger("x").warning("trying again", error="StreamUnavailable", number=3)
+"""
+
+
+def test_a_line_holds_the_event_its_level_time_and_process() -> None:
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, timeout=60)
+    line = json.loads(ended.stderr)
+    assert line.keys() == {"event", "error", "number", "level", "timestamp", "process"}
+    assert (line["event"], line["level"], line["process"]) == ("trying again", "warning", "relay")
+
+
+@pytest.mark.parametrize("value", ["\udc80", 2**70, {1: "one"}, float("nan"), {"a"}, UUID(int=1)])
+def test_no_value_is_refused(value: Any) -> None:
+    assert json.loads(as_json({"event": "seen", "value": value}, default=repr))["event"] == "seen"

@@ -1,0 +1,55 @@
+"""A round that meets a server that is away delays the next one; another error ends the loop."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from application.ports.operations.unavailable import OperationsUnavailable
+from interfaces.workers.loops import periodic
+from interfaces.workers.loops.periodic import run_periodically
+from projections.queries.views import ReadModelsUnavailable
+
+
+def pauses_of(
+    rounds: list[float | None | Exception], monkeypatch: pytest.MonkeyPatch, **options: float | tuple[type, ...]
+) -> list[float]:
+    """The pauses after rounds that return or raise those one after the other, until there are no more."""
+    slept: list[float] = []
+    run: Callable[..., asyncio.Future[None]] = run_periodically  # type: ignore[assignment]  # options of any type
+
+    async def sleep(stop: asyncio.Event, seconds: float) -> None:
+        slept.append(seconds)
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+
+        async def work() -> float | None:
+            result = rounds.pop(0)
+            if not rounds:
+                stop.set()
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        await run(work, name="test", every_s=3.0, stop=stop, **options)
+
+    monkeypatch.setattr(periodic, "sleep_or_stop", sleep)
+    asyncio.run(scenario())
+    return slept
+
+
+def test_the_pause_is_that_of_the_round_or_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pauses_of([None, 7.0, 0.0, None], monkeypatch) == [3.0, 7.0, 3.0]
+
+
+def test_a_server_that_is_away_delays_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[float | None | Exception] = [OperationsUnavailable("away"), ReadModelsUnavailable("away"), None]
+    assert pauses_of(list(rounds), monkeypatch) == [3.0, 3.0, 3.0]
+    assert pauses_of(rounds, monkeypatch, retry_s=0.5) == [0.5, 0.5, 3.0]
+
+
+def test_another_error_is_raised_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyError):
+        pauses_of([KeyError("x")], monkeypatch)
+    assert pauses_of([KeyError("x"), None], monkeypatch, also=(KeyError,)) == [3.0, 3.0]
