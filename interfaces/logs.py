@@ -42,9 +42,9 @@ def configure_logs(settings: Settings, *, process: str) -> None:
     stamina.instrumentation.set_on_retry_hooks([PrometheusOnRetryHook])  # the callers log their own retries
 
 
-def as_json(event: Any, *, default: Callable[[Any], Any]) -> bytes:
+def as_json(line: Any, *, default: Callable[[Any], Any]) -> bytes:
     """One log line. The standard encoder takes what orjson refuses: lone surrogates and integers beyond 64 bits."""
     try:
-        return orjson.dumps(event, default=default, option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(line, default=default, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
-        return json.dumps(event, default=default).encode()
+        return json.dumps(line, default=default).encode()

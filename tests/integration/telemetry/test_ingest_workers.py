@@ -14,7 +14,7 @@ from adapters.postgres.coordination import exclusive_lock
 from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, PostgresLockHolders
 from interfaces.simulators.meters.load import MeterLoad
 from interfaces.simulators.meters.load_plan import LoadPlan, audit
-from interfaces.workers.ingest.sessions import IngestSession, read_when_held, balance
+from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
 from tests.conftest import DebianCommand
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.feed_reader import Taken

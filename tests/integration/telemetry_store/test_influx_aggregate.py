@@ -18,7 +18,7 @@ from application.telemetry.store_health import TelemetryHealth, WatchedTelemetry
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.aggregate.aggregate import MAX_TRIES, Aggregator
-from interfaces.workers.aggregate.rollup_finalizing import PartitionFinalizing, FinalizingLock
+from interfaces.workers.aggregate.rollup_finalizing import FinalizingLock, PartitionFinalizing
 from interfaces.workers.loops.telemetry_monitor import TelemetryMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry

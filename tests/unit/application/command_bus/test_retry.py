@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from application.command_bus import retry
 from application.command_bus.bus import TooManyConflicts
 from application.command_bus.retry import Pauses, Stopped, retry_while_unavailable
 from application.ports.event_store.event_store import EventStoreUnavailable
@@ -67,8 +66,10 @@ def test_pauses_double_up_to_the_longest_however_long_the_outage(monkeypatch: py
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(retry.stamina._core, "_smart_sleep", sleep)
+    monkeypatch.setattr("stamina._core._smart_sleep", sleep)
     call = failing(*[StreamUnavailable("away")] * 1_500)
-    assert asyncio.run(retry_while_unavailable(call, pauses=Pauses(0.5, 5.0), on_retry=lambda _: None)) == 1_501
+    assert (
+        asyncio.run(retry_while_unavailable(call, pauses=Pauses(0.5, 5.0), on_retry=lambda _: None)) == 1_501
+    )
     assert slept[:6] == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
     assert slept[-1] == 5.0

@@ -20,11 +20,11 @@ from interfaces.workers.aggregate.aggregate import BATCHES_AT_ONCE, MAX_TRIES, A
 from interfaces.workers.aggregate.maintenance import maintain_storage
 from interfaces.workers.aggregate.rollup_finalizing import (
     FEWEST_FINALIZED,
+    FINALIZE_AGAIN_AFTER_S,
     FIRST_FINALIZED,
     MOST_FINALIZED,
-    FINALIZE_AGAIN_AFTER_S,
-    PartitionFinalizing,
     FinalizingLock,
+    PartitionFinalizing,
     next_limit,
 )
 from tests.fakes.clock import FakeClock
@@ -375,7 +375,9 @@ def test_a_partition_of_which_more_is_left_than_is_pulled_at_once_is_behind() ->
         store = FakeTelemetryStore()
         told = Aggregating(store, partition=partition_of("fac-001"))
         aggregator, stop = told.aggregator(FakeTelemetryRollups(store, told.clock)), asyncio.Event()
-        aggregator._finalizing = Noting(told.partition, FakeTelemetryRollups(store, told.clock), FinalizingLock())
+        aggregator._finalizing = Noting(
+            told.partition, FakeTelemetryRollups(store, told.clock), FinalizingLock()
+        )
         for number in range(2 * BATCHES_AT_ONCE):
             await told.publish(number)
         working = asyncio.create_task(aggregator.run(stop))

@@ -12,7 +12,9 @@ from projections.queries.views import ReadModelsUnavailable
 
 
 def pauses_of(
-    rounds: list[float | None | Exception], monkeypatch: pytest.MonkeyPatch, **options: float | tuple[type, ...]
+    rounds: list[float | Exception | None],
+    monkeypatch: pytest.MonkeyPatch,
+    **options: float | tuple[type, ...],
 ) -> list[float]:
     """The pauses after rounds that return or raise those one after the other, until there are no more."""
     slept: list[float] = []
@@ -44,7 +46,11 @@ def test_the_pause_is_that_of_the_round_or_the_usual_one(monkeypatch: pytest.Mon
 
 
 def test_a_server_that_is_away_delays_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds: list[float | None | Exception] = [OperationsUnavailable("away"), ReadModelsUnavailable("away"), None]
+    rounds: list[float | Exception | None] = [
+        OperationsUnavailable("away"),
+        ReadModelsUnavailable("away"),
+        None,
+    ]
     assert pauses_of(list(rounds), monkeypatch) == [3.0, 3.0, 3.0]
     assert pauses_of(rounds, monkeypatch, retry_s=0.5) == [0.5, 0.5, 3.0]
 
