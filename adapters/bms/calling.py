@@ -12,6 +12,7 @@ import msgspec
 from adapters.bms.breaker import BmsBreakers, BreakerListener
 from adapters.bms.codec import DeclaredFault, SoapCodec
 from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
+from application.dispatch.time_limits import TIME_LIMITS
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
@@ -33,8 +34,8 @@ CallListener = Callable[[str, str, str, float], None]
 class SoapLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of every call. Seconds are clock seconds; floors are wall seconds, for accelerated clocks."""
 
-    connect_s: float = 10.0
-    total_s: float = 30.0
+    connect_s: float = TIME_LIMITS.connect_s
+    total_s: float = TIME_LIMITS.call_s
     connect_floor_s: float = 1.0
     total_floor_s: float = 0.25
     answer_bytes: int = 65_536

@@ -67,12 +67,13 @@ class DecisionContext:
         clock: Clock,
         context: CommandContext,
         forecasts: ForecastBook,
-        command_sla_s: float = 900.0,
+        command_sla_s: float | None = None,
         draw_s: Callable[[int], int] = _drawn,
     ) -> None:
         self.store = store
         self.forecasts = forecasts
         self.command_sla_s = command_sla_s
+        """As the settings say; None: the default of the time limits."""
         self.draw_s = draw_s
         """Draws a random whole number of seconds from 0 to its argument. Drawn numbers are recorded."""
         self._clock = clock

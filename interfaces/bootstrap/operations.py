@@ -5,28 +5,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from application.dispatch.time_limits import TIME_LIMITS
 from interfaces.bootstrap.servers import NoRunningSystem
 from interfaces.bootstrap.stores import Stores
 from interfaces.bootstrap.telemetry_stream import telemetry_log
+from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from application.operations.dead_letter_replay import DeadLetterReplay
     from application.ports.dispatch.work_queue import WorkPublisher
     from application.ports.telemetry.stream import TelemetryStream
 
-REDELIVERY_S = 30.0
-LEAST_REDELIVERY_S = 1.5
-"""A silent worker's work goes to another after 30 clock seconds, but never before 1.5 s on the wall."""
 CONNECT_WITHIN_S = 10.0
 """A worker waits for NATS as long as it takes; a person at the keyboard does not."""
 NO_NATS = "NATS does not answer: check GRIDPROOF_NATS_URL, see `gridproof doctor`; the letter stays open"
 
 
+def check_time_limits(settings: Settings) -> None:
+    """Raises TimeLimitsConflict for settings that do not fit the other time limits of a BMS command.
+
+    Not on an accelerated clock: demos and tests allow single calls many clock seconds there, since a call that takes
+    0.1 s on the wall may take minutes of the clock.
+    """
+    if settings.clock_speed is None:
+        replace(
+            TIME_LIMITS,
+            connect_s=settings.bms_connect_timeout_s,
+            call_s=settings.bms_total_timeout_s,
+            command_sla_s=settings.command_sla_s,
+        ).check()
+
+
 def redelivery_s(stores: Stores) -> float:
     """Wall seconds."""
-    return max(LEAST_REDELIVERY_S, stores.clock.wall_seconds(REDELIVERY_S))
+    return max(TIME_LIMITS.redelivery_least_wall_s, stores.clock.wall_seconds(TIME_LIMITS.redelivery_s))
 
 
 def dead_letter_replay(stores: Stores) -> DeadLetterReplay:

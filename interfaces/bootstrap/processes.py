@@ -12,7 +12,7 @@ import uvloop
 
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
-from interfaces.bootstrap.operations import redelivery_s
+from interfaces.bootstrap.operations import check_time_limits, redelivery_s
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
 from interfaces.bootstrap.telemetry import (
@@ -39,6 +39,7 @@ def run_worker(name: str, settings: Settings) -> None:
     from interfaces.logs import configure_logs
 
     configure_logs(settings, process=name)
+    check_time_limits(settings)
     if name == "web":
         from interfaces.bootstrap.web import run_web
 

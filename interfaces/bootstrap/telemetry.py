@@ -104,8 +104,12 @@ async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
         finally:
             await client.close()
     finally:
-        connecting.cancel()
         stopping.cancel()
+        while (
+            not connecting.done()
+        ):  # nats-py may take a cancellation for the failure of one server, and go on
+            connecting.cancel()
+            await asyncio.wait([connecting, stopping], timeout=0.5)
         await asyncio.gather(connecting, stopping, return_exceptions=True)
 
 

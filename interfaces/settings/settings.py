@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from application.dispatch.time_limits import TIME_LIMITS
 from interfaces.settings import parsers as parse
 from interfaces.settings.env_file import read_env_file
 
@@ -116,13 +117,13 @@ class Settings:
     clock_speed: float | None = _setting(parse.number(0.001, 100_000), None)
 
     allow_private_callbacks: bool = _setting(parse.boolean, False)
-    bms_connect_timeout_s: float = _setting(parse.number(0.1, 600), 10.0)
-    bms_total_timeout_s: float = _setting(parse.number(0.1, 3_600), 30.0)
+    bms_connect_timeout_s: float = _setting(parse.number(0.1, 600), TIME_LIMITS.connect_s)
+    bms_total_timeout_s: float = _setting(parse.number(0.1, 3_600), TIME_LIMITS.call_s)
     bms_max_concurrent: int = _setting(parse.whole_number(1, 10_000), 100)
     """BMS calls at once, of all dispatch processes together."""
     dispatch_metrics_bind: str | None = _setting(parse.host_and_port, None)
     """Where a dispatch process serves its metrics; the next free of ten ports for each further process."""
-    command_sla_s: float = _setting(parse.number(1, 86_400), 900.0)
+    command_sla_s: float = _setting(parse.number(1, 86_400), TIME_LIMITS.command_sla_s)
     """For how long a commit is sought to be carried out, at most to the end of the window; then it is a dead letter."""
     dead_letter_sla_s: float = _setting(parse.number(1, 604_800), 900.0)
     """How long a person then has to act on a dead letter of a command or callback: past it, `dead_letter_overdue`."""

@@ -16,7 +16,7 @@ from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.raw_archive.progress import ArchiveProgress, RawArchiveProgress
-from application.ports.raw_archive.telemetry_log import RawLog, PartitionBacklog
+from application.ports.raw_archive.telemetry_log import PartitionBacklog, RawLog
 from application.ports.telemetry.stream import StreamFill, StreamUnavailable, TelemetryStream
 from application.raw_archive.archived_until import ArchivedAges
 from application.raw_archive.manifest import ArchiveContradicted
@@ -161,7 +161,11 @@ class ArchiveWorker:
         return is_filling_up and waiting_bytes >= LEAST_BYTES
 
     async def _report(
-        self, partition: int, archiver: PartitionArchiver, waiting: PartitionBacklog | None, asked_at: datetime
+        self,
+        partition: int,
+        archiver: PartitionArchiver,
+        waiting: PartitionBacklog | None,
+        asked_at: datetime,
     ) -> None:
         newest = archiver.newest
         progress = ArchiveProgress(

@@ -16,6 +16,7 @@ from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
+from application.dispatch.time_limits import TIME_LIMITS
 from application.handlers import HANDLERS
 from application.ports.dispatch.work_queue import WorkQueueUnavailable
 from application.ports.event_store.event_store import EventStoreUnavailable
@@ -49,7 +50,6 @@ LOOK_S = 20.0
 """How often it is looked whether everything is at rest, clock seconds."""
 PATIENCE_S = 2_700.0
 """How long after the calm everything may take to come to rest."""
-REDELIVERY_S = 30.0
 FORESEEN = (EventStoreUnavailable, OperationsUnavailable, WorkQueueUnavailable, ReadModelsUnavailable)
 """What may end a worker: its supervisor starts it again."""
 SETTING_UP = CommandContext(
@@ -105,7 +105,9 @@ class Storm:
         self.wiring = Wiring(
             plan=plan,
             database=self.database,
-            queue=SimulatedWorkQueue(MemoryWorkQueue(clock.wall_seconds(REDELIVERY_S)), self.mishaps),
+            queue=SimulatedWorkQueue(
+                MemoryWorkQueue(clock.wall_seconds(TIME_LIMITS.redelivery_s)), self.mishaps
+            ),
             control=lambda: bug.adapter(adapter).control(self.network, clock, self._breaker_changed),
             notifier=SimulatedUtilityNotifier(clock, self.mishaps, self._chance("utility")),
             forecasts=SimulatedForecasts(load_kw, plan.forecasts),

@@ -20,6 +20,7 @@ from application.commands.dispatch_batch import BmsSuccess
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
 from application.dispatch.execution.reported_failures import has_open_dead_letter
 from application.dispatch.execution.translation import connection_of, from_bms, zone_command
+from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import (
@@ -37,10 +38,6 @@ from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetters
 from domain.dispatch import CommandRecord, DispatchState
 
-LONGEST_WAIT_S = 120.0
-"""Clock seconds that a busy BMS may ask for: what else is for that building waits as long."""
-MAX_TRIES = 4
-"""Calls and status queries of one delivery, before the command is given up."""
 LearnedBy = Literal["answer", "status_query"]
 log = structlog.get_logger("dispatch")
 
@@ -96,7 +93,7 @@ class CommandExecution:
         return self._command.command_id
 
     async def run(self) -> None:
-        for number in range(MAX_TRIES):
+        for number in range(TIME_LIMITS.max_tries):
             if await self._try():
                 return
             if self._is_unspeakable:
@@ -107,9 +104,9 @@ class CommandExecution:
         await self._give_up()
 
     def _requested_wait_s(self) -> float:
-        """The pause that the BMS asked for, limited by the deadline and by LONGEST_WAIT_S, so that a
+        """The pause that the BMS asked for, limited by the deadline and by TIME_LIMITS, so that a
         cancellation can get through."""
-        wait_s, self._wait_s = min(self._wait_s, LONGEST_WAIT_S), 0.0
+        wait_s, self._wait_s = min(self._wait_s, TIME_LIMITS.longest_busy_wait_s), 0.0
         if self._command.not_after is None:
             return wait_s
         return min(wait_s, (self._command.not_after - self._calls.clock.now()).total_seconds())

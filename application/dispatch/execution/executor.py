@@ -14,10 +14,11 @@ from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import DispatchCommand, ReconcileDispatch, RecordZoneStates, SeenZone
 from application.commands.dispatch_batch import AttemptBmsCommands, Attempted
-from application.dispatch.execution.command_execution import MAX_TRIES, CommandExecution
+from application.dispatch.execution.command_execution import CommandExecution
 from application.dispatch.execution.command_priority import CommandPriority
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
 from application.dispatch.execution.translation import connection_of, from_bms
+from application.dispatch.time_limits import TIME_LIMITS
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import BmsError, BuildingControl
 from application.ports.dispatch.work_queue import BmsWork
@@ -28,13 +29,11 @@ from application.ports.operations.dead_letters import DeadLetter, DeadLetters
 from domain.dispatch import CURTAILED, Dispatch, DispatchState
 from domain.identifiers import dispatch_id
 
-FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 2.0, 30.0
 COMPANY_S = 0.5
 """Clock seconds that a learned outcome waits for those of the building's other zones."""
 GIVE_WAY_S = 20.0
 """Clock seconds that a check waits for commands of other buildings, at most."""
 DEAD_LETTER_IDS = UUID("5c0f9b5e-7a53-5d1f-9d0a-3f1c3f6d2b47")
-__all__ = ["MAX_TRIES", "DispatchExecutor"]
 log = structlog.get_logger("dispatch")
 
 
@@ -117,7 +116,7 @@ class DispatchExecutor:
         dispatch = await self._dispatch(work)
         if dispatch.status != "committed":
             return
-        zones = await self._seen(work, dispatch, MAX_TRIES)
+        zones = await self._seen(work, dispatch, TIME_LIMITS.max_tries)
         if zones is None:
             return
         await self.record(
@@ -192,7 +191,8 @@ class DispatchExecutor:
 
     async def pause(self, number: int, least_s: float = 0.0) -> None:
         """Back off with jitter before try `number` + 1, for at least `least_s` clock seconds."""
-        backoff_s = uniform(0.5, 1.0) * min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**number)
+        longest_s, first_s = TIME_LIMITS.longest_backoff_s, TIME_LIMITS.first_backoff_s
+        backoff_s = uniform(0.5, 1.0) * min(longest_s, first_s * 2**number)
         await asyncio.sleep(self.clock.wall_seconds(max(backoff_s, least_s)))
 
     async def alert(self, name: str, subject: str, detail: str) -> None:

@@ -23,6 +23,7 @@ from application.commands.dispatch import (
     RestoreDispatch,
     RetryRestore,
 )
+from application.dispatch.time_limits import TIME_LIMITS
 from application.handlers.dispatch.preparation import was_given_back
 from domain.dispatch import Dispatch
 from domain.dispatch.restore import AT_ONCE, Place
@@ -98,7 +99,8 @@ def reconcile_dispatch(command: ReconcileDispatch, deciding: DecisionContext) ->
 
 
 def _deadline(deciding: DecisionContext) -> datetime:
-    return deciding.now + timedelta(seconds=deciding.command_sla_s)
+    sla_s = deciding.command_sla_s or TIME_LIMITS.command_sla_s
+    return deciding.now + timedelta(seconds=sla_s)
 
 
 def _is_kept(dispatch: Dispatch, deciding: DecisionContext) -> bool:

@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from application.command_bus.decision_context import DecisionContext
+from application.dispatch.time_limits import TIME_LIMITS
 from application.handlers.dr_event.facility_facts import lowest_load_kw
 from application.ports.forecast.forecast_book import IssuedForecast
 from domain.allocation.allocate import FacilityOffer, FacilityShare
@@ -17,7 +18,7 @@ from domain.facility import Facility, Zone
 from domain.forecast import quality_at
 from domain.program import Terms
 
-COMMAND_EXPIRY = timedelta(minutes=30)
+COMMAND_EXPIRY = timedelta(seconds=TIME_LIMITS.expiry_after_end_s)
 """A BMS that receives no command for this long after the end restores itself."""
 LEAST_SHARE_KW = 1e-3
 """Smaller shares, and smaller changes of a share, are not worth a command."""

@@ -36,7 +36,7 @@ log."""
 class _Pack:
     """Readings or malformed messages of one partition that go into the log together."""
 
-    __slots__ = ("items", "confirm", "partition", "received_at", "size", "traceparent")
+    __slots__ = ("confirm", "items", "partition", "received_at", "size", "traceparent")
 
     def __init__(self, partition: int, received_at: datetime) -> None:
         self.partition = partition

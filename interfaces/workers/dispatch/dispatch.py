@@ -12,6 +12,7 @@ import structlog
 
 from application.command_bus.retry import TRANSIENT
 from application.dispatch.execution.executor import DispatchExecutor
+from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.coordination.locks import LockLost, Locks
 from application.ports.dispatch.work_queue import BmsWork, WorkItem, WorkSource
@@ -29,7 +30,6 @@ new delivery back, once. The queue hands it to whichever worker has waited longe
 does not get the work of all facilities that start together."""
 GIVE_BACK_PAUSE_S = 0.02
 """Before a worker that gave work back asks for that facility's work again: enough for another worker to get it."""
-RETRY_S = 0.5
 REFRESH_S = 2.0
 REDELIVERED: tuple[type[Exception], ...] = (*TRANSIENT, LockLost, NotAllowedNow, UnreadableDomainEvent)
 """The delivery is not acknowledged after these errors, and the next one may succeed: a server is away, a race was lost,
@@ -84,7 +84,7 @@ class DispatchWorker:
             partial(self._serve_next, facility_id),
             name=f"dispatch to {facility_id}",
             every_s=0.0,
-            retry_s=RETRY_S,
+            retry_s=TIME_LIMITS.retry_wall_s,
             also=REDELIVERED,
             stop=stop,
         )

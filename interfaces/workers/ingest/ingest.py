@@ -72,7 +72,7 @@ class MeterIngest:
         return self._packer.has_room()
 
     def take(self, message: MeterMessage, confirm: Confirm) -> None:
-        """Pass the message to the packer, its malformed parts included; `confirm` is called once the log has all of it."""
+        """Pass the message to the packer, its malformed parts included; call `confirm` once the log has all of it."""
         now = self._clock.now()
         parsed = parse_message(message.topic, message.payload, now=now, size=message.size)
         readings, malformed = parsed.readings, parsed.malformed

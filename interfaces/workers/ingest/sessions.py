@@ -71,7 +71,10 @@ async def balance(
         if len(held) < 2:
             return
         count_by_holder = await shares.count_by_holder()
-        if len(held) >= min((n for other, n in count_by_holder.items() if other != worker), default=len(held)) + 2:
+        if (
+            len(held)
+            >= min((n for other, n in count_by_holder.items() if other != worker), default=len(held)) + 2
+        ):
             # A different one each time: the other worker may be dead, and PostgreSQL still count it as waiting for one.
             given = min(held, key=lambda session: session.given_up_at)
             given.given_up_at = asyncio.get_running_loop().time()

@@ -22,7 +22,7 @@ from application.commands.dispatch import (
     SeenZone,
 )
 from application.commands.dr_event import CancelDREvent, StartDREvent, StartPreparation
-from application.dispatch.execution.executor import MAX_TRIES
+from application.dispatch.time_limits import TIME_LIMITS
 from domain.dispatch import Dispatch, Setpoint
 from domain.dr_event import DREventStatus
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownBmsCommand, UnknownDispatch
@@ -33,7 +33,7 @@ from tests.in_process import PREPARE_AT, InProcess
 from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT
 
 FOUND = Setpoint(value=22.0, unit="celsius")
-SILENT: list[PlannedFault] = ["time_out"] * MAX_TRIES
+SILENT: list[PlannedFault] = ["time_out"] * TIME_LIMITS.max_tries
 
 
 def world(**details: Any) -> InProcess:

@@ -21,8 +21,8 @@ from application.commands.dispatch import (
     RetryRestore,
 )
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
-from application.dispatch.execution.command_execution import LONGEST_WAIT_S
-from application.dispatch.execution.executor import MAX_TRIES, DispatchExecutor
+from application.dispatch.execution.executor import DispatchExecutor
+from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnknownTopic
 from application.facility.portfolio_entries import BmsProfile
 from application.ports.dispatch.building_control import BmsBusy, BmsConnection, CommandReceipt, ZoneCommand
@@ -204,7 +204,7 @@ def test_a_refused_question_is_no_refused_command(rig: Rig) -> None:
 
 
 def test_a_command_whose_status_nobody_tells_is_given_up_as_one_that_was_sent(rig: Rig) -> None:
-    rig.at_commit().fail_next("lost_answer", *["refuse"] * MAX_TRIES)
+    rig.at_commit().fail_next("lost_answer", *["refuse"] * TIME_LIMITS.max_tries)
     rig.carry_out("commit")
     [gave_up] = rig.recorded(Dispatch.BmsCommandGaveUp)
     assert isinstance(gave_up, Dispatch.BmsCommandGaveUp)
@@ -250,7 +250,7 @@ def test_what_the_bms_does_not_know_is_sent_again_under_the_same_id(rig: Rig) ->
 def test_while_the_bms_does_not_say_nothing_is_sent_again(rig: Rig) -> None:
     """The answer is lost, and so are the answers about it: asked until it is given up, called once."""
     rig.at_commit()
-    rig.fail_next("lost_answer", *["time_out"] * (MAX_TRIES - 1))
+    rig.fail_next("lost_answer", *["time_out"] * (TIME_LIMITS.max_tries - 1))
     rig.carry_out("commit")
 
     assert len([command for command in rig.control.sent if command.phase == "commit"]) == 1
@@ -298,7 +298,9 @@ def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
     assert rig.dead_letters.listed() == []
 
 
-@pytest.mark.parametrize(("asked_s", "least_s"), [(60.0, 60.0), (86_400.0, LONGEST_WAIT_S), (0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("asked_s", "least_s"), [(60.0, 60.0), (86_400.0, TIME_LIMITS.longest_busy_wait_s), (0.0, 0.0)]
+)
 def test_a_busy_bms_is_left_alone_for_as_long_as_it_asks_in_reason(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, asked_s: float, least_s: float
 ) -> None:
@@ -341,19 +343,19 @@ def test_pauses_between_tries_grow_are_drawn_and_have_a_bound(
 
 
 def test_an_unreachable_bms_was_sent_nothing(rig: Rig) -> None:
-    rig.fail_next(*["unreachable"] * MAX_TRIES)
+    rig.fail_next(*["unreachable"] * TIME_LIMITS.max_tries)
     rig.carry_out("prepare")
 
     [gave_up] = rig.recorded(Dispatch.BmsCommandGaveUp)
     assert isinstance(gave_up, Dispatch.BmsCommandGaveUp)
-    assert (gave_up.was_sent, gave_up.attempts) == (False, MAX_TRIES)
+    assert (gave_up.was_sent, gave_up.attempts) == (False, TIME_LIMITS.max_tries)
     assert (rig.newest("prepare").state, rig.dispatch.status) == ("refused", "failed")
     assert rig.control.sent == []
 
 
 def test_one_that_was_sent_once_stays_sent_whatever_happens_later(rig: Rig) -> None:
     rig.at_commit()
-    faults = ["time_out", *["unreachable"] * (2 * MAX_TRIES)]
+    faults = ["time_out", *["unreachable"] * (2 * TIME_LIMITS.max_tries)]
     rig.fail_next(*faults)
     rig.carry_out("commit")
 
@@ -363,7 +365,7 @@ def test_one_that_was_sent_once_stays_sent_whatever_happens_later(rig: Rig) -> N
 
 
 def test_an_unreachable_bms_that_comes_back_is_served(rig: Rig) -> None:
-    rig.fail_next(*["unreachable"] * (MAX_TRIES - 1))
+    rig.fail_next(*["unreachable"] * (TIME_LIMITS.max_tries - 1))
     rig.carry_out("prepare")
     assert rig.dispatch.status == "prepared"
 
@@ -464,7 +466,7 @@ def test_a_restore_knows_no_deadline(rig: Rig) -> None:
 
 def test_a_failed_restore_pages_somebody_and_is_tried_again(rig: Rig) -> None:
     rig.at_restore()
-    rig.fail_next(*["time_out"] * MAX_TRIES)
+    rig.fail_next(*["time_out"] * TIME_LIMITS.max_tries)
     rig.carry_out("restore")
 
     [failed] = rig.recorded(Dispatch.RestoreFailed)
@@ -520,7 +522,7 @@ def test_what_goes_on_failing_is_one_letter_until_somebody_decides_on_it(
 
     def fail_again(*issues: int) -> None:
         for issue in issues:
-            rig.fail_next(*([] if fault == "unspeakable" else [fault] * MAX_TRIES))
+            rig.fail_next(*([] if fault == "unspeakable" else [fault] * TIME_LIMITS.max_tries))
             work = replace(rig.work("restore"), causation_id=UUID(int=issue))
             asyncio.run(rig.calls.carry_out(work))
             rig.story.after(RetryRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-001", reason="again"))
@@ -549,7 +551,7 @@ def test_the_letter_of_another_dr_event_or_message_hides_no_failure(rig: Rig) ->
         parked_at=NOW,
     )
     rig.dead_letters.park(other)
-    rig.fail_next(*["time_out"] * MAX_TRIES)
+    rig.fail_next(*["time_out"] * TIME_LIMITS.max_tries)
     rig.carry_out("restore")
     assert len(rig.dead_letters.listed()) == 3
 

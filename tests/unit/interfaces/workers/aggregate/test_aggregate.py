@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from application.ports.telemetry.rollups import Settled
+from application.ports.telemetry.rollups import FinalizeResult
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
@@ -276,10 +276,10 @@ def test_what_is_over_is_settled_beside_the_writing() -> None:
         working = asyncio.create_task(aggregator.run(stop))
         await eventually(lambda: bool(store.readings))
         told.clock.moment = T0 + timedelta(minutes=21)
-        await eventually(lambda: bool(rollups.settled))
+        await eventually(lambda: bool(rollups.finalized))
         stop.set()
         await working
-        assert list(rollups.settled) == [("fac-001", T0)]
+        assert list(rollups.finalized) == [("fac-001", T0)]
 
     asyncio.run(scenario())
 
@@ -295,9 +295,9 @@ def test_what_was_left_for_its_many_readings_is_settled_at_once() -> None:
     class Large(FakeTelemetryRollups):
         left = 3
 
-        def settle(self, partition: int, *, limit: int) -> Settled:
+        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
             self.left -= 1
-            return Settled(quarters=1, more=self.left > 0)
+            return FinalizeResult(quarters=1, more=self.left > 0)
 
     async def scenario() -> None:
         told = Aggregating(FailingStore())
@@ -314,10 +314,10 @@ def test_no_more_are_looked_at_than_their_readings_let_be_settled() -> None:
     class Large(FakeTelemetryRollups):
         limits: ClassVar[list[int]] = []
 
-        def settle(self, partition: int, *, limit: int) -> Settled:
+        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
             self.limits.append(limit)
             time.sleep(settling.FINALIZING_LASTS_S)
-            return Settled(quarters=min(limit, 12 if len(self.limits) < 3 else 1), more=True)
+            return FinalizeResult(quarters=min(limit, 12 if len(self.limits) < 3 else 1), more=True)
 
     async def scenario() -> None:
         told = Aggregating(FailingStore())
@@ -337,9 +337,9 @@ def test_nothing_is_settled_while_readings_are_caught_up_with_unless_that_has_no
     class Counted(FakeTelemetryRollups):
         calls = 0
 
-        def settle(self, partition: int, *, limit: int) -> Settled:
+        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
             self.calls += 1
-            return Settled()
+            return FinalizeResult()
 
     async def scenario() -> None:
         told = Aggregating(FailingStore())
@@ -393,7 +393,7 @@ def test_an_error_while_settling_holds_up_no_reading() -> None:
     class Failing(FakeTelemetryRollups):
         calls = 0
 
-        def settle(self, partition: int, *, limit: int) -> Settled:
+        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
             self.calls += 1
             raise ArithmeticError("a quarter-hour that nobody foresaw")
 
@@ -422,13 +422,13 @@ def test_one_partition_settles_at_a_time_and_what_is_being_written_goes_first() 
     class Slow(FakeTelemetryRollups):
         at_once = most_at_once = calls = 0
 
-        def settle(self, partition: int, *, limit: int) -> Settled:
+        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
             self.calls += 1
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
             time.sleep(0.02)
             self.at_once -= 1
-            return Settled()
+            return FinalizeResult()
 
     async def scenario() -> None:
         told, turn = Aggregating(FailingStore()), FinalizingLock()

@@ -3,12 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
 from application.command_bus.bus import TooManyConflicts
+from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnknownTopic
 from application.ports.dispatch.work_queue import BmsTask, BmsWork
 from domain.errors import NotAllowedNow
@@ -24,7 +26,7 @@ PATIENCE_S = 20.0
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "WAIT_S", 0.02)
-    monkeypatch.setattr(worker_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(worker_module, "TIME_LIMITS", replace(TIME_LIMITS, retry_wall_s=0.01))
     monkeypatch.setattr(worker_module, "REFRESH_S", 0.02)
 
 

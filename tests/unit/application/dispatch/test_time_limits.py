@@ -1,0 +1,31 @@
+"""The time limits of BMS commands fit each other, and a pair that does not is named."""
+
+from dataclasses import replace
+
+import pytest
+
+from application.dispatch.time_limits import TIME_LIMITS, TimeLimitsConflict
+
+
+def test_the_defaults_fit() -> None:
+    TIME_LIMITS.check()
+    assert TIME_LIMITS.longest_delivery_s == 4 * (30.0 + 30.0) + 120.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "shorter", "longer"),
+    [
+        ({"connect_s": 31.0}, "GRIDPROOF_BMS_CONNECT_TIMEOUT_S", "GRIDPROOF_BMS_TOTAL_TIMEOUT_S"),
+        ({"call_s": 31.0}, "GRIDPROOF_BMS_TOTAL_TIMEOUT_S", "redelivery_s"),
+        ({"redelivery_s": 29.0}, "GRIDPROOF_BMS_TOTAL_TIMEOUT_S", "redelivery_s"),
+        ({"command_sla_s": 29.0}, "GRIDPROOF_BMS_TOTAL_TIMEOUT_S", "GRIDPROOF_COMMAND_SLA_S"),
+        ({"first_backoff_s": 31.0}, "first_backoff_s", "longest_backoff_s"),
+        ({"retry_wall_s": 1.6}, "retry_wall_s", "redelivery_least_wall_s"),
+        ({"command_sla_s": 1_801.0}, "GRIDPROOF_COMMAND_SLA_S", "expiry_after_end_s"),
+        ({"expiry_after_end_s": 899.0}, "GRIDPROOF_COMMAND_SLA_S", "expiry_after_end_s"),
+        ({"max_tries": 30}, "longest_delivery_s", "expiry_after_end_s"),
+    ],
+)
+def test_two_limits_that_do_not_fit_are_named(changes: dict[str, float], shorter: str, longer: str) -> None:
+    with pytest.raises(TimeLimitsConflict, match=f"{shorter} is .* {longer} is .* Make {shorter} at most"):
+        replace(TIME_LIMITS, **changes).check()  # type: ignore[arg-type]  # numbers all of them
