@@ -1,42 +1,44 @@
-"""Refusals of the domain: each is named, and says what would be allowed."""
+"""Errors of the domain: each has a stable code, and a message that says what is allowed."""
 
 
 class DomainError(Exception):
-    """A decision refused by the domain. `code` is stable; the message is for people."""
+    """A decision that the domain refused. `code` is stable; the message is for people."""
 
     code = "refused"
 
 
 class UnknownFacility(DomainError):
+    """No facility has this id."""
+
     code = "unknown_facility"
 
 
-class UnknownProgram(DomainError):
-    code = "unknown_program"
-
-
 class UnknownDREvent(DomainError):
+    """No DR event has this id."""
+
     code = "unknown_dr_event"
 
 
 class UnknownDispatch(DomainError):
+    """The facility has no dispatch in this DR event."""
+
     code = "unknown_dispatch"
 
 
 class FacilityNotAvailable(DomainError):
-    """The facility is in maintenance, deactivated, or already reserved for that time."""
+    """The facility is in maintenance, deactivated, or reserved for that time."""
 
     code = "facility_not_available"
 
 
 class NotAllowedNow(DomainError):
-    """The aggregate's state does not allow that command."""
+    """The aggregate's state does not allow the command."""
 
     code = "not_allowed_now"
 
 
 class MeasurementClosed(DomainError):
-    """Corrected readings came too late: what was measured is final."""
+    """The corrected readings are too late: the measurement is final."""
 
     code = "measurement_closed"
 
@@ -48,6 +50,6 @@ class UnknownBmsCommand(DomainError):
 
 
 class ReasonRequired(DomainError):
-    """A person's decision must carry a reason."""
+    """A person's decision needs a reason."""
 
     code = "reason_required"

@@ -1,7 +1,7 @@
-"""The load forecast of one facility for one cycle: what was foreseen, from which inputs, and how good those were.
+"""The load forecast of one facility for one cycle: its quantiles, its inputs, and their quality.
 
-One stream per (facility, cycle start). The same inputs again record nothing; other inputs for the same cycle
-replace the forecast only where the data quality is better.
+There is one stream per facility and cycle start. Equal inputs record nothing; other inputs for the same cycle
+replace the forecast only if the data quality is better.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from domain.event_sourcing.aggregate import Aggregate, CreationEvent, Provenance
 from domain.identifiers import forecast_id, forecast_stream_id
 from domain.telemetry.intervals import interval_start
 from domain.time_series.quantiles import CompactSteps, UnreadableSteps, compact
-from domain.time_series.quantiles import QuantileSteps as QuantileSteps  # noqa: PLC0414 - part of what a forecast says
+from domain.time_series.quantiles import QuantileSteps as QuantileSteps  # noqa: PLC0414 - part of a forecast's interface
 
 CYCLE = timedelta(minutes=15)
+"""The interval between forecast cycles."""
 SHORTEST_HORIZON = timedelta(hours=24)
+"""A forecast reaches at least this far."""
 
 STALE_READING = timedelta(minutes=30)
 LOWEST_COVERAGE_PCT = 90.0
@@ -51,13 +53,13 @@ class ForecastConflict(DomainError):
 
 
 class NoTelemetry(DomainError):
-    """Nothing, or too little, was ever metered at the facility: there is nothing to forecast from."""
+    """Too little was ever metered at the facility to forecast from."""
 
     code = "no_telemetry"
 
 
 class InvalidForecast(DomainError):
-    """The steps are no forecast: too short, uneven, not finite, or with crossed quantiles."""
+    """The steps are not a forecast: too short, uneven, not finite, or with crossed quantiles."""
 
     code = "invalid_forecast"
 
@@ -70,9 +72,9 @@ def data_quality(
     weather_available: bool,
     weather_age_s: float | None,
 ) -> DataQuality:
-    """How good the inputs of a forecast made at `at` are; `sensor_coverage_pct` is that of the last day.
+    """The quality of a forecast's inputs at `at`; `sensor_coverage_pct` is that of the last day.
 
-    Stale data hides stale weather: there is no word for both, and the data matters more.
+    Stale data takes precedence over stale weather, because no flag covers both and the data matters more.
     """
     stale_data = at - newest_reading_at > STALE_READING or sensor_coverage_pct < LOWEST_COVERAGE_PCT
     if not weather_available:
@@ -85,42 +87,47 @@ def data_quality(
 
 
 def quality_at(data_quality: str, cycle_start: datetime, now: datetime) -> str:
-    """What a forecast counts as at `now`: older than two cycles it is stale, whatever it said when issued."""
+    """The quality of a forecast at `now`: after two cycles it is stale, whatever its quality was when issued."""
     return "degraded_stale_data" if now - cycle_start > STALE_FORECAST else data_quality
 
 
 def is_better(quality: DataQuality, than: DataQuality) -> bool:
+    """Whether `quality` is better than `than`."""
     return BEST_FIRST.index(quality) < BEST_FIRST.index(than)
 
 
 def cycle_start_of(moment: datetime) -> datetime:
-    """The start of the forecast cycle that `moment` falls in: each quarter-hour has one."""
+    """The start of the forecast cycle that contains `moment`; each quarter-hour has one."""
     return interval_start(moment)
 
 
 class ForecastInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What the forecast was made from; `sensor_coverage_pct` is that of the last day."""
+    """The inputs of a forecast; `sensor_coverage_pct` is that of the last day."""
 
     input_hash: str
     """SHA-256 (hex) over the readings, temperatures and model parameters used."""
     newest_reading_at: datetime
-    """Of those that were used: a meter that stands still is silent since it does, and what leapt is not looked at."""
+    """The newest reading used. A frozen meter counts as silent since it froze; spikes are ignored."""
     sensor_coverage_pct: float
     weather_available: bool
-    """Whether a weather forecast was there and was used; a model that has not learnt of the weather cannot use it."""
+    """Whether a weather forecast was available and used. A model trained without weather cannot use it."""
     weather_age_s: float | None
-    """How old the weather forecast was; None where none was used."""
+    """The age of the weather forecast; None if none was used."""
     readings_left_out: int = 0
-    """Quarter-hours of the last day that leapt out of all that the facility draws: not used, and not covered."""
+    """Quarter-hours of the last day that were excluded as spikes; they do not count as covered."""
 
 
 class ForecastModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The model behind a forecast."""
+
     name: str
     version: str
     trained_at: datetime
 
 
 class ForecastState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a forecast."""
+
     forecast_id: UUID
     facility_id: str
     cycle_start: datetime
@@ -132,16 +139,22 @@ class ForecastState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def steps(self) -> QuantileSteps:
-        return self.compact_steps.spelt_out()
+        return self.compact_steps.expanded()
 
 
 class Forecast(Aggregate[ForecastState]):
+    """The forecast of one facility for one cycle."""
+
     TOPIC: ClassVar[str] = "forecast"
 
     class Event(Aggregate.Event, frozen=True, kw_only=True):
+        """The base of every domain event of a forecast."""
+
         TOPIC: ClassVar[str] = "forecast.event"
 
     class Issued(CreationEvent, Event, frozen=True, kw_only=True):
+        """The first forecast of a cycle."""
+
         TOPIC: ClassVar[str] = "forecast.issued.v2"
         originator_topic: str
         forecast_id: UUID
@@ -155,7 +168,7 @@ class Forecast(Aggregate[ForecastState]):
 
         @property
         def steps(self) -> QuantileSteps:
-            return self.compact_steps.spelt_out()
+            return self.compact_steps.expanded()
 
         def initial_state(self) -> ForecastState:
             return ForecastState(
@@ -170,7 +183,7 @@ class Forecast(Aggregate[ForecastState]):
             )
 
     class Reissued(Event, frozen=True, kw_only=True):
-        """Better inputs came in for the same cycle."""
+        """A forecast from better inputs for the same cycle."""
 
         TOPIC: ClassVar[str] = "forecast.reissued.v2"
         forecast_id: UUID
@@ -182,7 +195,7 @@ class Forecast(Aggregate[ForecastState]):
 
         @property
         def steps(self) -> QuantileSteps:
-            return self.compact_steps.spelt_out()
+            return self.compact_steps.expanded()
 
         def evolve(self, state: ForecastState) -> ForecastState:
             return replace(
@@ -206,7 +219,7 @@ class Forecast(Aggregate[ForecastState]):
         model: ForecastModel,
         steps: QuantileSteps | CompactSteps,
     ) -> Self:
-        """The first forecast of that cycle. Raises InvalidForecast."""
+        """Record the first forecast of a cycle. Raises InvalidForecast."""
         checked = _checked(cycle_start, steps)
         return cls.open_stream(
             forecast_stream_id(facility_id, cycle_start),
@@ -222,8 +235,8 @@ class Forecast(Aggregate[ForecastState]):
             compact_steps=checked,
         )
 
-    def is_bettered_by(self, inputs: ForecastInputs) -> bool:
-        """Whether a forecast from `inputs` would be of better quality than this one."""
+    def is_improved_by(self, inputs: ForecastInputs) -> bool:
+        """Whether a forecast from `inputs` would have a better quality than this one."""
         return is_better(quality_of(inputs, self.state.cycle_start), than=self.state.data_quality)
 
     def reissue(
@@ -234,25 +247,25 @@ class Forecast(Aggregate[ForecastState]):
         model: ForecastModel,
         steps: QuantileSteps | CompactSteps,
     ) -> None:
-        """Replace the forecast by one from better inputs; the same inputs again record nothing.
+        """Replace the forecast by one from better inputs; equal inputs record nothing.
 
-        Raises ForecastConflict where the quality is not better, or InvalidForecast.
+        Raises ForecastConflict if the quality is not better, or InvalidForecast.
         """
-        known = self.state
-        if inputs.input_hash == known.inputs.input_hash:
+        current = self.state
+        if inputs.input_hash == current.inputs.input_hash:
             return
-        quality = quality_of(inputs, known.cycle_start)
-        if not self.is_bettered_by(inputs):
+        quality = quality_of(inputs, current.cycle_start)
+        if not self.is_improved_by(inputs):
             raise ForecastConflict(
-                f"{known.facility_id} has a forecast of quality {known.data_quality} for the cycle of "
-                f"{known.cycle_start.isoformat()}; one of {quality} from other inputs does not replace it, "
+                f"{current.facility_id} has a forecast of quality {current.data_quality} for the cycle of "
+                f"{current.cycle_start.isoformat()}; one of {quality} from other inputs does not replace it, "
                 "wait for the next cycle"
             )
-        checked = _checked(known.cycle_start, steps)
+        checked = _checked(current.cycle_start, steps)
         self.record(
             self.Reissued,
             provenance,
-            forecast_id=forecast_id(known.facility_id, known.cycle_start, inputs.input_hash),
+            forecast_id=forecast_id(current.facility_id, current.cycle_start, inputs.input_hash),
             issued_at=provenance.recorded_at,
             data_quality=quality,
             inputs=inputs,
@@ -262,7 +275,7 @@ class Forecast(Aggregate[ForecastState]):
 
 
 def quality_of(inputs: ForecastInputs, cycle_start: datetime) -> DataQuality:
-    """What a forecast made from `inputs` for that cycle says of itself."""
+    """The data quality of a forecast made from `inputs` for that cycle."""
     return data_quality(
         at=cycle_start,
         newest_reading_at=inputs.newest_reading_at,
@@ -276,20 +289,20 @@ def _checked(cycle_start: datetime, steps: QuantileSteps | CompactSteps) -> Comp
     if cycle_start != cycle_start_of(cycle_start):
         raise InvalidForecast(f"a cycle starts on a quarter-hour, not at {cycle_start.isoformat()}")
     try:
-        found = compact(steps)
-        low, middle, high = found.kw()
+        checked = compact(steps)
+        low, middle, high = checked.kw()
     except (ValueError, UnreadableSteps) as error:
         raise InvalidForecast(
             f"the steps are quarter-hours with three finite quantiles each: {error}"
         ) from error
-    if found.starts_at != cycle_start or found.step_s != CYCLE.total_seconds():
+    if checked.starts_at != cycle_start or checked.step_s != CYCLE.total_seconds():
         raise InvalidForecast("the steps are quarter-hours from the cycle's start")
-    if found.ends_at - cycle_start < SHORTEST_HORIZON:
-        raise InvalidForecast(f"a forecast reaches 24 h or more, not only to {found.ends_at.isoformat()}")
+    if checked.ends_at - cycle_start < SHORTEST_HORIZON:
+        raise InvalidForecast(f"a forecast reaches 24 h or more, not only to {checked.ends_at.isoformat()}")
     crossed = (low > middle) | (middle > high)
     if crossed.any():
         first = int(crossed.argmax())
         raise InvalidForecast(
             f"the quantiles {low[first]}, {middle[first]}, {high[first]} kW are not in order"
         )
-    return found
+    return checked

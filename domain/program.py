@@ -1,4 +1,6 @@
-"""A program: what a utility's contract fixes, versioned; `DREvent.Accepted` pins the version it was judged by."""
+"""A program: the versioned terms of a utility's contract. `DREvent.Accepted` records the version that
+applies.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a program's terms; durations in seconds, rates in the contract's currency."""
 
     rank: int
-    """Set by the operator; decides between utilities, where priority decides inside one."""
+    """Set by the operator; decides between utilities, as the priority does within one utility."""
     baseline_method: str
     notification_lead_s: int
     prepare_lead_s: int
@@ -30,25 +32,33 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgramState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a program."""
+
     program_id: str
     utility_id: str
     version: int = 0
     versions: dict[int, Terms] = {}
-    """Every version ever agreed: a DR event keeps the one that it was accepted under."""
+    """Every version ever agreed: a DR event keeps the version that it was accepted under."""
 
     @property
     def terms(self) -> Terms | None:
-        """The newest."""
+        """The newest version."""
         return self.versions.get(self.version)
 
 
 class Program(Aggregate[ProgramState]):
+    """A program of a utility."""
+
     TOPIC: ClassVar[str] = "program"
 
     class Event(Aggregate.Event, frozen=True, kw_only=True):
+        """The base of every domain event of a program."""
+
         TOPIC: ClassVar[str] = "program.event"
 
     class Opened(CreationEvent, Event, frozen=True, kw_only=True):
+        """The program exists from now on."""
+
         TOPIC: ClassVar[str] = "program.opened.v1"
         originator_topic: str
         program_id: str
@@ -58,6 +68,8 @@ class Program(Aggregate[ProgramState]):
             return ProgramState(program_id=self.program_id, utility_id=self.utility_id)
 
     class TermsAgreed(Event, frozen=True, kw_only=True):
+        """A new version of the terms applies."""
+
         TOPIC: ClassVar[str] = "program.terms-agreed.v1"
         version: int
         terms: Terms
@@ -67,6 +79,7 @@ class Program(Aggregate[ProgramState]):
 
     @classmethod
     def open(cls, provenance: Provenance, *, program_id: str, utility_id: str) -> Self:
+        """Begin the stream of a program."""
         return cls.open_stream(
             program_stream_id(program_id),
             cls.Opened,
@@ -76,6 +89,6 @@ class Program(Aggregate[ProgramState]):
         )
 
     def agree_terms(self, provenance: Provenance, *, terms: Terms) -> None:
-        """Record a new version of the terms; the same terms again record nothing."""
+        """Record a new version of the terms; equal terms record nothing."""
         if terms != self.state.terms:
             self.record(self.TermsAgreed, provenance, version=self.state.version + 1, terms=terms)

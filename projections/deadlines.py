@@ -1,7 +1,7 @@
-"""Deadlines: what falls due when, derived from the log, so that a restart loses none of them.
+"""Deadlines: what is due and when, derived from the log, so that a restart loses none of them.
 
-`prepare`, `start`, `end`, `plan_retry` and `measure` are one each per DR event; `restore_retry` and `restore`, the next
-zone that waits to be let go, are per dispatch.
+`prepare`, `start`, `end`, `plan_retry` and `measure` exist once per DR event; `restore_retry`, and `restore`
+for the next zone to be restored, once per dispatch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from projections.engine.projection import FilterKind, MissingRow, Rows, existing
 
 DeadlineKind = Literal["prepare", "start", "end", "plan_retry", "measure", "restore_retry", "restore"]
 MEASURE_AFTER = timedelta(seconds=120)
-"""How long after the window its readings are awaited before it is measured."""
+"""How long after the window the measurement waits for readings."""
 
 _OF_A_DR_EVENT: tuple[DeadlineKind, ...] = tuple(
     kind for kind in get_args(DeadlineKind) if kind not in {"restore_retry", "restore"}
@@ -29,7 +29,9 @@ _OF_A_DR_EVENT: tuple[DeadlineKind, ...] = tuple(
 
 
 class DeadlineRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One deadline. `caused_by` is the domain event that set it: the causation of what is proposed when due."""
+    """One deadline. `caused_by` is the domain event that set it, and the causation of the command proposed
+    when due.
+    """
 
     kind: DeadlineKind
     stream_id: UUID
@@ -39,7 +41,7 @@ class DeadlineRow(msgspec.Struct, frozen=True, kw_only=True):
     """Of `restore_retry` and `restore`; None for the DR event as a whole."""
     starts_at: datetime | None
     ends_at: datetime | None
-    """The window of the DR event; those of a dispatch go without."""
+    """The window of the DR event; None for deadlines of a dispatch."""
     caused_by: UUID
     correlation_id: UUID
     trace_id: str
@@ -52,6 +54,8 @@ def key_of(kind: DeadlineKind, stream_id: UUID) -> str:
 
 
 class DeadlinesProjection:
+    """The projection behind the read model `deadlines`."""
+
     name: ClassVar[str] = "deadlines"
     version: ClassVar[int] = 2
     row_type: ClassVar[type[DeadlineRow]] = DeadlineRow
@@ -88,114 +92,120 @@ class DeadlinesProjection:
             change(domain_event, rows)
 
 
-def _accepted(happened: DREvent.Accepted, rows: Rows[DeadlineRow]) -> None:
+def _accepted(domain_event: DREvent.Accepted, rows: Rows[DeadlineRow]) -> None:
     rows.put(
         DeadlineRow(
             kind="start",
-            stream_id=happened.originator_id,
-            due_at=happened.notice.starts_at,
-            dr_event_id=happened.originator_id,
+            stream_id=domain_event.originator_id,
+            due_at=domain_event.notice.starts_at,
+            dr_event_id=domain_event.originator_id,
             facility_id=None,
-            starts_at=happened.notice.starts_at,
-            ends_at=happened.notice.ends_at,
-            **_origin(happened),
+            starts_at=domain_event.notice.starts_at,
+            ends_at=domain_event.notice.ends_at,
+            **_origin(domain_event),
         )
     )
 
 
-def _scheduled(happened: DREvent.Scheduled, rows: Rows[DeadlineRow]) -> None:
-    _drop(happened, rows, "plan_retry")
-    _set(happened, rows, kind="prepare", like="start", due_at=happened.prepare_at)
+def _scheduled(domain_event: DREvent.Scheduled, rows: Rows[DeadlineRow]) -> None:
+    _drop(domain_event, rows, "plan_retry")
+    _set(domain_event, rows, kind="prepare", like="start", due_at=domain_event.prepare_at)
 
 
-def _modified(happened: DREvent.Modified, rows: Rows[DeadlineRow]) -> None:
-    """What is still to come moves; the preparation is set by the new plan."""
-    notice = happened.notice
+def _modified(domain_event: DREvent.Modified, rows: Rows[DeadlineRow]) -> None:
+    """Pending deadlines move. The preparation is set by the new plan."""
+    notice = domain_event.notice
     for kind, due_at in (("start", notice.starts_at), ("end", notice.ends_at)):
-        known = rows.get(f"{kind}:{happened.originator_id}")
-        if known is not None:
-            moved = replace(known, due_at=due_at, starts_at=notice.starts_at, ends_at=notice.ends_at)
-            rows.put(replace(moved, **_origin(happened)))
+        existing_row = rows.get(f"{kind}:{domain_event.originator_id}")
+        if existing_row is not None:
+            moved = replace(existing_row, due_at=due_at, starts_at=notice.starts_at, ends_at=notice.ends_at)
+            rows.put(replace(moved, **_origin(domain_event)))
 
 
-def _replanned(happened: DREvent.Replanned, rows: Rows[DeadlineRow]) -> None:
-    waits = rows.get(key_of("prepare", happened.originator_id)) is not None
-    if waits or happened.back_to_scheduled:
-        _set(happened, rows, kind="prepare", like="start", due_at=happened.prepare_at)
+def _replanned(domain_event: DREvent.Replanned, rows: Rows[DeadlineRow]) -> None:
+    is_pending = rows.get(key_of("prepare", domain_event.originator_id)) is not None
+    if is_pending or domain_event.back_to_scheduled:
+        _set(domain_event, rows, kind="prepare", like="start", due_at=domain_event.prepare_at)
 
 
-def _let_go(happened: DREvent.CancelledWhileActive | DREvent.BatchAborted, rows: Rows[DeadlineRow]) -> None:
-    """The window ends here; what was delivered until now is measured."""
-    released_at = happened.recorded_at
-    known = rows.get(key_of("end", happened.originator_id))
-    if known is not None:
-        measured = replace(known, kind="measure", due_at=released_at + MEASURE_AFTER, ends_at=released_at)
-        rows.put(replace(measured, **_origin(happened)))
-    _drop(happened, rows, "start", "prepare", "plan_retry", "end")
+def _released(
+    domain_event: DREvent.CancelledWhileActive | DREvent.BatchAborted, rows: Rows[DeadlineRow]
+) -> None:
+    """The window ends now; what was delivered so far is measured."""
+    released_at = domain_event.recorded_at
+    end = rows.get(key_of("end", domain_event.originator_id))
+    if end is not None:
+        measured = replace(end, kind="measure", due_at=released_at + MEASURE_AFTER, ends_at=released_at)
+        rows.put(replace(measured, **_origin(domain_event)))
+    _drop(domain_event, rows, "start", "prepare", "plan_retry", "end")
 
 
-def _restore_planned(happened: Dispatch.RestorePlanned, rows: Rows[DeadlineRow]) -> None:
-    due_at = min(step.not_before for step in happened.steps)
-    rows.put(_of_dispatch(happened, "restore", due_at))
+def _restore_planned(domain_event: Dispatch.RestorePlanned, rows: Rows[DeadlineRow]) -> None:
+    due_at = min(step.not_before for step in domain_event.steps)
+    rows.put(_of_dispatch(domain_event, "restore", due_at))
 
 
-def _planning_refused(happened: DREvent.PlanningRefused, rows: Rows[DeadlineRow]) -> None:
-    _set(happened, rows, kind="plan_retry", like="start", due_at=happened.retry_at)
+def _planning_refused(domain_event: DREvent.PlanningRefused, rows: Rows[DeadlineRow]) -> None:
+    _set(domain_event, rows, kind="plan_retry", like="start", due_at=domain_event.retry_at)
 
 
-def _preparation_started(happened: DREvent.PreparationStarted, rows: Rows[DeadlineRow]) -> None:
-    _drop(happened, rows, "prepare")
+def _preparation_started(domain_event: DREvent.PreparationStarted, rows: Rows[DeadlineRow]) -> None:
+    _drop(domain_event, rows, "prepare")
 
 
-def _started(happened: DREvent.Started, rows: Rows[DeadlineRow]) -> None:
-    _set(happened, rows, kind="end", like="start", due_at=_window_end(happened, rows, "start"))
-    _drop(happened, rows, "start", "prepare")
+def _started(domain_event: DREvent.Started, rows: Rows[DeadlineRow]) -> None:
+    _set(domain_event, rows, kind="end", like="start", due_at=_window_end(domain_event, rows, "start"))
+    _drop(domain_event, rows, "start", "prepare")
 
 
-def _ended(happened: DREvent.Ended, rows: Rows[DeadlineRow]) -> None:
+def _ended(domain_event: DREvent.Ended, rows: Rows[DeadlineRow]) -> None:
     _set(
-        happened, rows, kind="measure", like="end", due_at=_window_end(happened, rows, "end") + MEASURE_AFTER
+        domain_event,
+        rows,
+        kind="measure",
+        like="end",
+        due_at=_window_end(domain_event, rows, "end") + MEASURE_AFTER,
     )
-    _drop(happened, rows, "end")
+    _drop(domain_event, rows, "end")
 
 
-def _completed(happened: DREvent.Completed, rows: Rows[DeadlineRow]) -> None:
-    _drop(happened, rows, "start", "prepare", "plan_retry", "end")
+def _completed(domain_event: DREvent.Completed, rows: Rows[DeadlineRow]) -> None:
+    _drop(domain_event, rows, "start", "prepare", "plan_retry", "end")
 
 
-def _cancelled(happened: DREvent.Cancelled, rows: Rows[DeadlineRow]) -> None:
-    _drop(happened, rows, *_OF_A_DR_EVENT)
+def _cancelled(domain_event: DREvent.Cancelled, rows: Rows[DeadlineRow]) -> None:
+    _drop(domain_event, rows, *_OF_A_DR_EVENT)
 
 
-def _measured(happened: DREvent.Measured, rows: Rows[DeadlineRow]) -> None:
-    _drop(happened, rows, "measure")
+def _measured(domain_event: DREvent.Measured, rows: Rows[DeadlineRow]) -> None:
+    _drop(domain_event, rows, "measure")
 
 
-def _restore_failed(happened: Dispatch.RestoreFailed, rows: Rows[DeadlineRow]) -> None:
-    rows.put(_of_dispatch(happened, "restore_retry", happened.retry_at))
+def _restore_failed(domain_event: Dispatch.RestoreFailed, rows: Rows[DeadlineRow]) -> None:
+    rows.put(_of_dispatch(domain_event, "restore_retry", domain_event.retry_at))
 
 
-def _of_dispatch(happened: Dispatch.Event, kind: DeadlineKind, due_at: datetime) -> DeadlineRow:
+def _of_dispatch(domain_event: Dispatch.Event, kind: DeadlineKind, due_at: datetime) -> DeadlineRow:
     return DeadlineRow(
         kind=kind,
-        stream_id=happened.originator_id,
+        stream_id=domain_event.originator_id,
         due_at=due_at,
-        dr_event_id=happened.dr_event_id,
-        facility_id=happened.facility_id,
+        dr_event_id=domain_event.dr_event_id,
+        facility_id=domain_event.facility_id,
         starts_at=None,
         ends_at=None,
-        **_origin(happened),
+        **_origin(domain_event),
     )
 
 
-def _put_to_work_again(happened: Dispatch.BmsCommandReissued, rows: Rows[DeadlineRow]) -> None:
-    """Of other zones that still wait to be let go it says nothing."""
-    _drop(happened, rows, "restore_retry")
+def _command_reissued(domain_event: Dispatch.BmsCommandReissued, rows: Rows[DeadlineRow]) -> None:
+    """Only the retry is dropped: other zones may still wait for their restore."""
+    _drop(domain_event, rows, "restore_retry")
 
 
-def _no_retry_now(happened: Dispatch.Event, rows: Rows[DeadlineRow]) -> None:
-    """It goes on already, or nothing is left to restore."""
-    _drop(happened, rows, "restore_retry", "restore")
+def _restore_continues(domain_event: Dispatch.Event, rows: Rows[DeadlineRow]) -> None:
+    """The restore is under way, or nothing is left to restore."""
+    _drop(domain_event, rows, "restore_retry", "restore")
 
 
 _CHANGES: dict[type[DomainEvent], Callable[[Any, Rows[DeadlineRow]], None]] = {
@@ -210,47 +220,47 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, Rows[DeadlineRow]], None]] = {
     DREvent.Measured: _measured,
     DREvent.Modified: _modified,
     DREvent.Replanned: _replanned,
-    DREvent.CancelledWhileActive: _let_go,
-    DREvent.BatchAborted: _let_go,
+    DREvent.CancelledWhileActive: _released,
+    DREvent.BatchAborted: _released,
     Dispatch.RestorePlanned: _restore_planned,
     Dispatch.RestoreFailed: _restore_failed,
-    Dispatch.BmsCommandRequested: _no_retry_now,
-    Dispatch.BmsCommandReissued: _put_to_work_again,
-    Dispatch.Restored: _no_retry_now,
-    Dispatch.RestoredByHand: _no_retry_now,
-    Dispatch.Compensated: _no_retry_now,
+    Dispatch.BmsCommandRequested: _restore_continues,
+    Dispatch.BmsCommandReissued: _command_reissued,
+    Dispatch.Restored: _restore_continues,
+    Dispatch.RestoredByHand: _restore_continues,
+    Dispatch.Compensated: _restore_continues,
 }
 
 
-def _origin(happened: DomainEvent) -> dict[str, Any]:
+def _origin(domain_event: DomainEvent) -> dict[str, Any]:
     return {
-        "caused_by": happened.domain_event_id,
-        "correlation_id": happened.correlation_id,
-        "trace_id": happened.trace_id,
-        "tenant": happened.tenant,
+        "caused_by": domain_event.domain_event_id,
+        "correlation_id": domain_event.correlation_id,
+        "trace_id": domain_event.trace_id,
+        "tenant": domain_event.tenant,
     }
 
 
-def _window_end(happened: DREvent.Event, rows: Rows[DeadlineRow], kind: DeadlineKind) -> datetime:
-    ends_at = existing(rows, key_of(kind, happened.originator_id), happened).ends_at
+def _window_end(domain_event: DREvent.Event, rows: Rows[DeadlineRow], kind: DeadlineKind) -> datetime:
+    ends_at = existing(rows, key_of(kind, domain_event.originator_id), domain_event).ends_at
     if ends_at is None:
-        raise MissingRow(f"the deadline {kind} of DR event {happened.originator_id} has no window")
+        raise MissingRow(f"the deadline {kind} of DR event {domain_event.originator_id} has no window")
     return ends_at
 
 
 def _set(
-    happened: DomainEvent,
+    domain_event: DomainEvent,
     rows: Rows[DeadlineRow],
     *,
     kind: DeadlineKind,
     like: DeadlineKind,
     due_at: datetime,
 ) -> None:
-    """Put a deadline whose DR event, facility and window are those of the deadline `like` of the same stream."""
-    known = existing(rows, key_of(like, happened.originator_id), happened)
-    rows.put(replace(known, kind=kind, due_at=due_at, **_origin(happened)))
+    """Put a deadline with the DR event, facility and window of the deadline `like` of the same stream."""
+    template = existing(rows, key_of(like, domain_event.originator_id), domain_event)
+    rows.put(replace(template, kind=kind, due_at=due_at, **_origin(domain_event)))
 
 
-def _drop(happened: DomainEvent, rows: Rows[DeadlineRow], *kinds: DeadlineKind) -> None:
+def _drop(domain_event: DomainEvent, rows: Rows[DeadlineRow], *kinds: DeadlineKind) -> None:
     for kind in kinds:
-        rows.delete(key_of(kind, happened.originator_id))
+        rows.delete(key_of(kind, domain_event.originator_id))

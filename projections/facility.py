@@ -1,4 +1,4 @@
-"""Facilities: what is known of each, for which DR events it is reserved, and how its latest dispatch stands."""
+"""The read model of facilities: master data, reservations, and the latest dispatch of each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LatestDispatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
-    """One facility. Credentials are never here, not even where they are kept."""
+    """One facility. It never contains credentials, nor their location."""
 
     facility_id: str
     tz: str
@@ -38,14 +38,14 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     longitude: float
     weather_cell: str
     region: str | None = None
-    """Whose public holidays it keeps, ISO 3166; None: those of its time zone."""
+    """The region whose public holidays apply, ISO 3166; None: that of its time zone."""
     status: FacilityStatus
     status_reason: str | None = None
-    """Why it is in maintenance, or was deactivated."""
+    """Why it is in maintenance or deactivated."""
     meters: tuple[str, ...] = ()
     zones: tuple[Zone, ...] = ()
     curtailable_kw: float = 0.0
-    """Declared, summed over its zones."""
+    """The declared reduction, summed over its zones."""
     bms_address: str | None = None
     bms_profile: str | None = None
     programs: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     """In order of their starts."""
     dr_events_served: int = 0
     opted_out: bool = False
-    """Of every DR event to come."""
+    """Opted out of every future DR event."""
     opted_out_of: tuple[UUID, ...] = ()
     """Single DR events."""
     latest_dispatch: LatestDispatch | None = None
@@ -62,25 +62,25 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     changed_at: datetime
 
 
-class DispatchMemory(msgspec.Struct, frozen=True, kw_only=True, tag="dispatch"):
-    """Whose dispatch it is, and its state; kept while it is the facility's latest."""
+class DispatchStateRow(msgspec.Struct, frozen=True, kw_only=True, tag="dispatch"):
+    """Internal row: the state of the facility's latest dispatch."""
 
     dispatch_id: UUID
     state: DispatchState
 
 
-class FacilityMemory(msgspec.Struct, frozen=True, kw_only=True, tag="state"):
-    """The aggregate's own state."""
+class FacilityStateRow(msgspec.Struct, frozen=True, kw_only=True, tag="state"):
+    """Internal row: the aggregate's own state."""
 
     stream_id: UUID
     state: FacilityState
 
 
-FacilitiesRow = FacilityRow | DispatchMemory | FacilityMemory
+FacilitiesRow = FacilityRow | DispatchStateRow | FacilityStateRow
 
 
 def key_of(facility_id: str) -> str:
-    """The facility's stream: the one thing that all its domain events name."""
+    """The facility's stream id, the one id that all its domain events have."""
     return str(facility_stream_id(facility_id))
 
 
@@ -93,6 +93,8 @@ def _state_key(stream_id: UUID) -> str:
 
 
 class FacilitiesProjection:
+    """The projection behind the read model `facilities`."""
+
     name: ClassVar[str] = "facilities"
     version: ClassVar[int] = 3
     row_type: ClassVar[Any] = FacilitiesRow
@@ -110,9 +112,9 @@ class FacilitiesProjection:
         match row:
             case FacilityRow():
                 return key_of(row.facility_id)
-            case DispatchMemory():
+            case DispatchStateRow():
                 return _dispatch_key(row.dispatch_id)
-            case FacilityMemory():
+            case FacilityStateRow():
                 return _state_key(row.stream_id)
 
     def sort_key(self, row: FacilitiesRow) -> str | None:
@@ -132,22 +134,22 @@ class FacilitiesProjection:
 
     def fold(self, position: int, domain_event: DomainEvent, rows: Rows[FacilitiesRow]) -> None:
         if isinstance(domain_event, Facility.Registered):
-            _keep(domain_event, domain_event.initial_state(), None, rows)
+            _put_facility(domain_event, domain_event.initial_state(), None, rows)
         elif isinstance(domain_event, Facility.Event):
-            known = existing(rows, _state_key(domain_event.originator_id), domain_event)
+            state_row = existing(rows, _state_key(domain_event.originator_id), domain_event)
             row = existing(rows, str(domain_event.originator_id), domain_event)
-            if isinstance(known, FacilityMemory) and isinstance(row, FacilityRow):
-                _keep(domain_event, domain_event.evolve(known.state), row, rows)
+            if isinstance(state_row, FacilityStateRow) and isinstance(row, FacilityRow):
+                _put_facility(domain_event, domain_event.evolve(state_row.state), row, rows)
         elif isinstance(domain_event, Dispatch.Planned):
             _new_dispatch(domain_event, rows)
         elif isinstance(domain_event, Dispatch.Event):
-            _dispatch_went_on(domain_event, rows)
+            _dispatch_changed(domain_event, rows)
 
 
-def _keep(
-    happened: Facility.Event, state: FacilityState, row: FacilityRow | None, rows: Rows[FacilitiesRow]
+def _put_facility(
+    domain_event: Facility.Event, state: FacilityState, row: FacilityRow | None, rows: Rows[FacilitiesRow]
 ) -> None:
-    rows.put(FacilityMemory(stream_id=happened.originator_id, state=state))
+    rows.put(FacilityStateRow(stream_id=domain_event.originator_id, state=state))
     zones = tuple(zone for _, zone in sorted(state.zones.items()))
     rows.put(
         FacilityRow(
@@ -158,7 +160,7 @@ def _keep(
             weather_cell=state.weather_cell,
             region=state.region,
             status=state.status,
-            status_reason=_status_reason(happened, row),
+            status_reason=_status_reason(domain_event, row),
             meters=tuple(sorted(state.meters)),
             zones=zones,
             curtailable_kw=math.fsum(zone.curtailable_kw for zone in zones),
@@ -166,49 +168,51 @@ def _keep(
             bms_profile=state.bms.profile if state.bms else None,
             programs=tuple(sorted(state.programs)),
             limits=state.limits,
-            reservations=tuple(sorted(state.reservations.values(), key=lambda known: known.starts_at)),
+            reservations=tuple(
+                sorted(state.reservations.values(), key=lambda reservation: reservation.starts_at)
+            ),
             dr_events_served=len(state.served),
             opted_out=state.opted_out,
             opted_out_of=tuple(UUID(key) for key in sorted(state.opted_out_of)),
             latest_dispatch=row.latest_dispatch if row else None,
-            registered_at=row.registered_at if row else happened.recorded_at,
-            changed_at=happened.recorded_at,
+            registered_at=row.registered_at if row else domain_event.recorded_at,
+            changed_at=domain_event.recorded_at,
         )
     )
 
 
-def _status_reason(happened: Facility.Event, row: FacilityRow | None) -> str | None:
-    if isinstance(happened, Facility.MaintenanceStarted | Facility.Deactivated):
-        return happened.reason
-    if isinstance(happened, Facility.MaintenanceEnded) or row is None:
+def _status_reason(domain_event: Facility.Event, row: FacilityRow | None) -> str | None:
+    if isinstance(domain_event, Facility.MaintenanceStarted | Facility.Deactivated):
+        return domain_event.reason
+    if isinstance(domain_event, Facility.MaintenanceEnded) or row is None:
         return None
     return row.status_reason
 
 
-def _new_dispatch(happened: Dispatch.Planned, rows: Rows[FacilitiesRow]) -> None:
-    row = existing(rows, key_of(happened.facility_id), happened)
+def _new_dispatch(domain_event: Dispatch.Planned, rows: Rows[FacilitiesRow]) -> None:
+    row = existing(rows, key_of(domain_event.facility_id), domain_event)
     if not isinstance(row, FacilityRow):
         return
     if row.latest_dispatch is not None:
         rows.delete(_dispatch_key(row.latest_dispatch.dispatch_id))
-    rows.put(DispatchMemory(dispatch_id=happened.originator_id, state=happened.initial_state()))
+    rows.put(DispatchStateRow(dispatch_id=domain_event.originator_id, state=domain_event.initial_state()))
     latest = LatestDispatch(
-        dispatch_id=happened.originator_id,
-        dr_event_id=happened.dr_event_id,
+        dispatch_id=domain_event.originator_id,
+        dr_event_id=domain_event.dr_event_id,
         status="planned",
-        starts_at=happened.starts_at,
-        ends_at=happened.ends_at,
-        target_kw=happened.target_kw,
+        starts_at=domain_event.starts_at,
+        ends_at=domain_event.ends_at,
+        target_kw=domain_event.target_kw,
     )
     rows.put(replace(row, latest_dispatch=latest))
 
 
-def _dispatch_went_on(happened: Dispatch.Event, rows: Rows[FacilitiesRow]) -> None:
-    known = rows.get(_dispatch_key(happened.originator_id))
-    if not isinstance(known, DispatchMemory):
-        return  # a newer dispatch took its place
-    state = happened.evolve(known.state)
-    rows.put(replace(known, state=state))
+def _dispatch_changed(domain_event: Dispatch.Event, rows: Rows[FacilitiesRow]) -> None:
+    state_row = rows.get(_dispatch_key(domain_event.originator_id))
+    if not isinstance(state_row, DispatchStateRow):
+        return  # A newer dispatch is the latest one.
+    state = domain_event.evolve(state_row.state)
+    rows.put(replace(state_row, state=state))
     row = rows.get(key_of(state.facility_id))
     if isinstance(row, FacilityRow) and row.latest_dispatch:
         latest = replace(

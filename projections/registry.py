@@ -1,4 +1,4 @@
-"""Every read model of Gridproof."""
+"""The registry of all projections."""
 
 from projections.audit.trail import AuditTrailProjection
 from projections.deadlines import DeadlinesProjection
@@ -23,9 +23,9 @@ class UnknownProjection(LookupError):
 
 
 def projection_named(name: str) -> AnyProjection:
-    """Raises UnknownProjection, which lists those that there are."""
+    """The projection of that name. Raises UnknownProjection, which lists the existing ones."""
     for projection in PROJECTIONS:
         if projection.name == name:
             return projection
-    known = ", ".join(projection.name for projection in PROJECTIONS)
-    raise UnknownProjection(f"no projection {name!r}; there are {known}")
+    names = ", ".join(projection.name for projection in PROJECTIONS)
+    raise UnknownProjection(f"no projection {name!r}; there are {names}")

@@ -22,7 +22,7 @@ from adapters.influxdb.rollup_rows import (
 )
 from application.ports.telemetry.progress import Correction, PartitionProgress, Quarter
 from application.ports.telemetry.rollups import FinalizeResult
-from domain.telemetry.facility_rollups import HOUR_S, LATE_AFTER, SETTLED_AFTER
+from domain.telemetry.facility_rollups import FINALIZED_AFTER, HOUR_S, LATE_AFTER
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
 from domain.telemetry.minute_ranges import MINUTE_S, MINUTES
 
@@ -33,7 +33,7 @@ def settle_quarters(
     connection: InfluxConnection, progress: PartitionProgress, *, at: datetime, limit: int
 ) -> FinalizeResult:
     """At most `limit` of the partition's that are due: rows first, which may be written twice, then the word of it."""
-    due = progress.due(at - SETTLED_AFTER, limit=limit)
+    due = progress.due(at - FINALIZED_AFTER, limit=limit)
     if not due:
         return FinalizeResult()
     found = computed(connection, due)

@@ -15,7 +15,7 @@ from adapters.influxdb.connection import RAW, InfluxConnection
 from adapters.influxdb.influxql import Series, before, in_bites, is_one_of, select, since
 from adapters.influxdb.line_protocol import Unstorable, line, microseconds, moment_of, tag
 from application.ports.telemetry.store import ReadingsRefused
-from domain.telemetry.meter_reading import UNUSABLE, MeterReading, precedence
+from domain.telemetry.meter_reading import UNUSABLE, MeterReading, conflict_rank
 
 MEASUREMENT = "readings"
 A_METER = "facility_id, meter_id"
@@ -36,7 +36,7 @@ def best_of(readings: Iterable[MeterReading]) -> dict[Key, MeterReading]:
     best: dict[Key, MeterReading] = {}
     for reading in readings:
         key = key_of(reading)
-        if key not in best or precedence(reading) > precedence(best[key]):
+        if key not in best or conflict_rank(reading) > conflict_rank(best[key]):
             best[key] = reading
     return best
 
@@ -45,7 +45,7 @@ def new_to(connection: InfluxConnection, readings: Sequence[MeterReading]) -> li
     """Those that InfluxDB does not hold yet, or holds in a word of lower precedence."""
     best = best_of(readings)
     known = best_of(_known(connection, list(best.values())))
-    return [r for key, r in best.items() if key not in known or precedence(r) > precedence(known[key])]
+    return [r for key, r in best.items() if key not in known or conflict_rank(r) > conflict_rank(known[key])]
 
 
 def lines_of(readings: Sequence[MeterReading]) -> list[str]:

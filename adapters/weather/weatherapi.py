@@ -74,8 +74,8 @@ class WeatherApiSource:
             hours += told.hours()
             issued_at = _issued_at(told, now)
         try:
-            told_of = on_the_hour((hour.at, hour.temp_c) for hour in hours)
-            temp_c = hourly_series(told_of, starts_at, ends_at)
+            at_full_hours = on_the_hour((hour.at, hour.temp_c) for hour in hours)
+            temp_c = hourly_series(at_full_hours, starts_at, ends_at)
         except InvalidQuantity as error:
             raise WeatherUnavailable(f"the weather source's answer is not understood: {error}") from error
         return WeatherReport(cell=cell, issued_at=issued_at, temp_c=temp_c)

@@ -45,7 +45,7 @@ class PrefetchedStreams:
         found = self._aggregates.get(stream_id)
         if found is None:
             return self._store.load(aggregate_class, stream_id)
-        return cast("TAggregate", found.twin())
+        return cast("TAggregate", found.copy())
 
     def load_many(
         self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]

@@ -8,14 +8,8 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import EventStore
 
 from application.event_store.snapshots import ReadableSnapshots
-from domain.dispatch import Dispatch
-from domain.dr_event import DREvent
+from domain.aggregates import DEMAND_RESPONSE_AGGREGATES
 from domain.event_sourcing.snapshot import Snapshot
-from domain.facility import Facility
-from domain.program import Program
-
-AGGREGATES: tuple[type, ...] = (Facility, Program, DREvent, Dispatch)
-"""Every aggregate of this log. Importing them registers their topics."""
 
 
 class DemandResponse(Application[UUID]):
@@ -23,7 +17,7 @@ class DemandResponse(Application[UUID]):
 
     name = "demand_response"
     snapshot_class = Snapshot
-    snapshotting_intervals: ClassVar[dict[Any, int]] = {Facility: 50, DREvent: 50, Dispatch: 50, Program: 50}
+    snapshotting_intervals: ClassVar[dict[Any, int]] = dict.fromkeys(DEMAND_RESPONSE_AGGREGATES, 50)
 
     def construct_snapshot_store(self) -> EventStore[UUID]:
         recorder = self.factory.aggregate_recorder(purpose="snapshots")

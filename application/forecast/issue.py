@@ -134,7 +134,7 @@ def is_no_better(command: IssueForecast, known: Forecast) -> bool:
     """Whether `command` has other inputs than the recorded forecast, and no better quality."""
     if command.inputs.input_hash == known.state.inputs.input_hash:
         return False
-    return not known.is_bettered_by(command.inputs)
+    return not known.is_improved_by(command.inputs)
 
 
 def _issue(forecast: Forecast, outcome: Outcomes) -> Issue:

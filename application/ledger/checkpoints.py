@@ -13,7 +13,7 @@ from application.ports.archive import Archive, NotArchived
 from application.ports.ledger.signer import CheckpointSigner
 from application.ports.ledger.store import LedgerStore
 from domain.event_sourcing.json_decoders import json_decoder
-from domain.ledger.entries import NOTHING_BEFORE, Checkpoint, unhex
+from domain.ledger.entries import NO_PREVIOUS_CHECKPOINT, Checkpoint, unhex
 
 CHECKPOINTS = "ledger/checkpoints"
 TILES = "ledger/tiles"
@@ -161,7 +161,7 @@ def _read_from(
 def _wrong_link(before: Checkpoint | None, this: Checkpoint) -> str | None:
     """Why `this` cannot follow the last valid checkpoint; None where it can."""
     if before is None:
-        if this.number == 1 and this.previous != NOTHING_BEFORE:
+        if this.number == 1 and this.previous != NO_PREVIOUS_CHECKPOINT:
             return "it is the first and names one before it"
         return None
     if this.number == before.number + 1 and this.previous != before.digest():

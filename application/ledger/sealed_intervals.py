@@ -12,7 +12,7 @@ import msgspec
 from application.ledger.checkpoints import Chain
 from application.ports.archive import Archive, NotArchived
 from application.ports.ledger.store import LedgerStore
-from domain.ledger.entries import BEFORE_ALL, ENTRY_BYTES, LogHead, TileRef, empty_head, hashes_of
+from domain.ledger.entries import ENTRY_BYTES, MIN_POSITION, LogHead, TileRef, empty_head, hashes_of
 
 Damage = tuple[Literal["tile", "interval"], str]
 
@@ -38,7 +38,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def after(self) -> int:
-        return self.before.last_position if self.before.size else BEFORE_ALL
+        return self.before.last_position if self.before.size else MIN_POSITION
 
     @property
     def first_position(self) -> int:

@@ -18,11 +18,11 @@ from application.ports.clock import Clock
 from application.ports.ledger.signer import CheckpointSigner
 from application.ports.ledger.store import LedgerStore
 from domain.ledger.entries import (
-    BEFORE_ALL,
     ENTRY_BYTES,
-    LAST_OF_ALL,
     LOGS,
-    NOTHING_BEFORE,
+    MAX_POSITION,
+    MIN_POSITION,
+    NO_PREVIOUS_CHECKPOINT,
     Checkpoint,
     LogHead,
     TileRef,
@@ -43,8 +43,8 @@ def follow(store: LedgerStore, log: str, limit: int = FOLLOW_ENTRIES) -> int:
     """Append the next domain events of the log to the ledger's table. Returns their number. Raises
     LedgerMoved."""
     appended = store.appended(log)
-    after = appended.position if appended.size else BEFORE_ALL
-    entries = store.entries_of_log(log, after=after, up_to=LAST_OF_ALL, limit=limit)
+    after = appended.position if appended.size else MIN_POSITION
+    entries = store.entries_of_log(log, after=after, up_to=MAX_POSITION, limit=limit)
     if entries:
         store.append(log, appended.size, entries)
     return len(entries) // ENTRY_BYTES
@@ -75,7 +75,7 @@ class Sealer:
         checkpoint = Checkpoint(
             number=last.number + 1 if last else 1,
             at=self._clock.now(),
-            previous=last.digest() if last else NOTHING_BEFORE,
+            previous=last.digest() if last else NO_PREVIOUS_CHECKPOINT,
             heads=heads,
         )
         signed = sign(checkpoint, self._signer)

@@ -14,7 +14,7 @@ from application.ledger.checkpoints import SignedCheckpoint
 from application.ledger.proof import NothingSealed, latest_checkpoint
 from application.ports.ledger.store import LedgerStore
 from application.ports.operations.alerts import Alert
-from domain.ledger.entries import BEFORE_ALL, LAST_OF_ALL, LOGS, empty_head, last_position_of
+from domain.ledger.entries import LOGS, MAX_POSITION, MIN_POSITION, empty_head, last_position_of
 
 KEY_ID_DIGITS = 16
 
@@ -111,7 +111,7 @@ def _checkpoint_status(signed: SignedCheckpoint, now: datetime) -> CheckpointSta
 
 def _log_status(store: LedgerStore, log: str, signed: SignedCheckpoint | None) -> LogStatus:
     head = empty_head(log) if signed is None else signed.checkpoint.head_of(log)
-    after = head.last_position if head.size else BEFORE_ALL
+    after = head.last_position if head.size else MIN_POSITION
     unsealed = store.count_after(log, after)
     return LogStatus(
         log=log,
@@ -126,5 +126,7 @@ def _log_status(store: LedgerStore, log: str, signed: SignedCheckpoint | None) -
 
 def _recorded_at(store: LedgerStore, log: str, after: int) -> datetime | None:
     """When the first domain event after that position was recorded; decodes nothing else."""
-    row = store.row(log, last_position_of(store.entries_of_log(log, after=after, up_to=LAST_OF_ALL, limit=1)))
+    row = store.row(
+        log, last_position_of(store.entries_of_log(log, after=after, up_to=MAX_POSITION, limit=1))
+    )
     return None if row is None else recorded_at_of(row.state)

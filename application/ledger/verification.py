@@ -16,9 +16,9 @@ from application.ledger.verification_report import Finding, FindingKind, LedgerR
 from application.ports.archive import Archive
 from application.ports.ledger.store import LedgerStore
 from domain.ledger.entries import (
-    BEFORE_ALL,
     ENTRY_BYTES,
     LOGS,
+    MIN_POSITION,
     Difference,
     LogHead,
     differences,
@@ -149,7 +149,7 @@ class _LogVerification:
 
     def _compare_unsealed(self, sealed: LogHead, size: int, position: int) -> None:
         """Compare with the ledger's table only. A person who can change that table too is not detected here."""
-        after = sealed.last_position if sealed.size else BEFORE_ALL
+        after = sealed.last_position if sealed.size else MIN_POSITION
         at = self._tail_begins(sealed, size)
         while at < size and self._span.touches(after, position):
             entries = self._store.entries(self._log, at, min(BATCH_ENTRIES, size - at))

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from domain.ledger.entries import BEFORE_ALL, LAST_OF_ALL
+from domain.ledger.entries import MAX_POSITION, MIN_POSITION
 
 FindingKind = Literal[
     "changed", "removed", "inserted", "moved", "ledger-table", "tile", "checkpoint", "interval"
@@ -52,8 +52,8 @@ class LedgerReport(msgspec.Struct, frozen=True, kw_only=True):
 class Span(msgspec.Struct, frozen=True):
     """Positions, both ends included."""
 
-    first: int = BEFORE_ALL
-    last: int = LAST_OF_ALL
+    first: int = MIN_POSITION
+    last: int = MAX_POSITION
 
     def touches(self, after: int, up_to: int) -> bool:
         return self.first <= up_to and after < self.last

@@ -16,7 +16,12 @@ from application.ports.telemetry.meter_powers import MeterPowersView
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
 from application.telemetry.cached_reader import Answer, ReadThroughCache
-from domain.telemetry.load_history import LoadHistory, beside_imports, of_readings, of_rollups
+from domain.telemetry.load_history import (
+    LoadHistory,
+    history_from_readings,
+    history_from_rollups,
+    merged_with_imports,
+)
 from domain.telemetry.minute_ranges import MINUTE_S
 from domain.time_series.interval_block import steps_in
 from domain.time_series.windows import NotAligned, TimeWindow
@@ -80,11 +85,18 @@ def load_histories(
     """The history of each facility. Raises HistoryTooLong, NotAligned, TelemetryStoreUnavailable."""
     check_length(window, step_s)
     if step_s == READINGS_S:
-        return {f: of_readings(window, step_s, sources.powers.meter_powers(f, window)) for f in facility_ids}
+        return {
+            f: history_from_readings(window, step_s, sources.powers.meter_powers(f, window))
+            for f in facility_ids
+        }
     if step_s == MINUTE_S:
-        return {f: of_rollups(window, sources.rollups.rollups(f, window, step_s)) for f in facility_ids}
+        return {
+            f: history_from_rollups(window, sources.rollups.rollups(f, window, step_s)) for f in facility_ids
+        }
     block = sources.store.interval_series_of(facility_ids, window, step_s)
-    return {f: beside_imports(block, f, sources.rollups.rollups(f, window, step_s)) for f in facility_ids}
+    return {
+        f: merged_with_imports(block, f, sources.rollups.rollups(f, window, step_s)) for f in facility_ids
+    }
 
 
 class LoadHistories:

@@ -1,0 +1,1 @@
+"""Allocation: how a target is divided among facilities and zones."""

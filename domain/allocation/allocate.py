@@ -1,8 +1,9 @@
-"""Who sheds how much: a target split over facilities and their zones.
+"""Allocation of a target over facilities and their zones.
 
-Shares are proportional to headroom and capped by it, unless another rule is asked for
-(`domain.allocation.proportional_split`). As weight and cap are the same number, no share meets its cap before
-all of them do, so one pass is the exact water-filling solution; the same holds for the zones inside a facility.
+By default a share is proportional to the headroom and limited by it; other rules are in
+`domain.allocation.proportional_split`. With the headroom as both weight and cap, no share reaches its cap
+before all others do. One pass is therefore the exact water-filling solution. The same holds for the zones of
+a facility.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +15,13 @@ from domain.allocation.proportional_split import AllocationRule, proportional, s
 from domain.units import kilowatts, quantity
 
 TOLERANCE_KW = 1e-6
-"""Shares sum to what was allocated within this much (rounding of floats)."""
+"""The sum of the shares equals the allocated power within this tolerance (floating-point rounding)."""
 
 
 class ZoneOffer(msgspec.Struct, frozen=True):
-    """What one zone can shed: `curtailable_kw` at `max_magnitude` of its strategy (kelvin or percent),
-    linear below.
+    """The load reduction that one zone can provide.
+
+    It is `curtailable_kw` at `max_magnitude` of its strategy (kelvin or percent), and linear below.
     """
 
     zone_id: str
@@ -29,10 +31,11 @@ class ZoneOffer(msgspec.Struct, frozen=True):
 
 
 class FacilityOffer(msgspec.Struct, frozen=True):
-    """What one facility can shed in the window.
+    """The load reduction that one facility can provide in the window.
 
-    `forecast_kw` is the lowest median load forecast inside the window (None: not known); a building cannot
-    shed more than it uses. `contract_limit_kw` is an agreed ceiling. `blocked` is only carried through.
+    `forecast_kw` is the lowest median load forecast in the window, None if there is no forecast; a building
+    cannot shed more than it uses. `contract_limit_kw` is a contractual ceiling. `blocked` is only passed on
+    to the share.
     """
 
     facility_id: str
@@ -49,7 +52,7 @@ class FacilityOffer(msgspec.Struct, frozen=True):
 
 
 class ZoneShare(msgspec.Struct, frozen=True):
-    """A zone's part of the target and the magnitude of its strategy (kelvin or percent) that gives it."""
+    """A zone's part of the target, and the magnitude of its strategy (kelvin or percent) that provides it."""
 
     zone_id: str
     target_kw: float
@@ -58,9 +61,7 @@ class ZoneShare(msgspec.Struct, frozen=True):
 
 
 class FacilityShare(msgspec.Struct, frozen=True):
-    """A facility's part of the target; zero where it has no headroom, and then there is nothing to
-    dispatch.
-    """
+    """A facility's part of the target; a facility without headroom has a share of zero and no dispatch."""
 
     facility_id: str
     target_kw: float
@@ -70,7 +71,7 @@ class FacilityShare(msgspec.Struct, frozen=True):
 
 
 class Allocation(msgspec.Struct, frozen=True):
-    """A split of `target_kw`; `allocated_kw` + `missing_kw` is the target. Shares are in order of facility
+    """The division of `target_kw`; `allocated_kw` + `missing_kw` is the target. Shares are sorted by facility
     id.
     """
 
@@ -83,37 +84,40 @@ class Allocation(msgspec.Struct, frozen=True):
 def allocate(
     target_kw: float, offers: Sequence[FacilityOffer], *, rule: AllocationRule = "proportional"
 ) -> Allocation:
-    """Split `target_kw` over `offers`, whatever their order, by `rule` with their headroom as limits.
+    """Divide `target_kw` over `offers` by `rule`, limited by their headroom. The order of `offers` does not
+    matter.
 
-    Blocked facilities receive their share too: it is their dispatch that waits for an override. Raises
-    InvalidQuantity for a number that is negative or not finite, ValueError for a repeated facility or zone.
+    A blocked facility receives its share too; its dispatch waits for an override. Raises InvalidQuantity for
+    a number that is negative or not finite, ValueError for a repeated facility or zone.
     """
     target_kw = kilowatts(target_kw, name="target_kw")
-    known = _checked(offers)
-    headrooms = {facility_id: offer.headroom_kw for facility_id, offer in known.items()}
-    return _allocation(target_kw, known, split(rule, target_kw, headrooms))
+    by_id = _checked(offers)
+    headrooms = {facility_id: offer.headroom_kw for facility_id, offer in by_id.items()}
+    return _allocation(target_kw, by_id, split(rule, target_kw, headrooms))
 
 
 def reallocate(plan: Allocation, offers: Sequence[FacilityOffer], failed: Iterable[str]) -> Allocation:
-    """`plan` with the shares of the `failed` facilities given to the room left at the others.
+    """Divide the shares of the `failed` facilities among the others, as far as their headroom allows.
 
-    Nobody's share shrinks, unless its headroom did. `offers` are the facilities still able to take part, with
-    their present headroom. The failed ones stand in the result with a target of zero. Raises as `allocate`.
+    No share shrinks unless the headroom of its facility did. `offers` are the facilities that can still take
+    part, with their current headroom. Failed facilities are in the result with a target of zero. Raises the
+    same errors as `allocate`.
     """
-    gone = set(failed)
-    known = _checked([offer for offer in offers if offer.facility_id not in gone])
+    excluded = set(failed)
+    by_id = _checked([offer for offer in offers if offer.facility_id not in excluded])
     planned = {share.facility_id: share.target_kw for share in plan.shares}
-    held = {i: min(planned.get(i, 0.0), offer.headroom_kw) for i, offer in known.items()}
-    room = {i: offer.headroom_kw - held[i] for i, offer in known.items()}
-    wanted_kw = max(0.0, plan.target_kw - fsum(held.values()))
-    extra = proportional(wanted_kw, room)
-    revised = _allocation(plan.target_kw, known, {i: held[i] + extra[i] for i in known})
-    lost = [
+    current = {i: min(planned.get(i, 0.0), offer.headroom_kw) for i, offer in by_id.items()}
+    room = {i: offer.headroom_kw - current[i] for i, offer in by_id.items()}
+    open_kw = max(0.0, plan.target_kw - fsum(current.values()))
+    extra = proportional(open_kw, room)
+    revised = _allocation(plan.target_kw, by_id, {i: current[i] + extra[i] for i in by_id})
+    without_share = [
         FacilityShare(s.facility_id, 0.0, 0.0, (), s.blocked)
         for s in plan.shares
-        if s.facility_id not in known
+        if s.facility_id not in by_id
     ]
-    return msgspec.structs.replace(revised, shares=tuple(sorted((*revised.shares, *lost), key=_facility_id)))
+    shares = sorted((*revised.shares, *without_share), key=_facility_id)
+    return msgspec.structs.replace(revised, shares=tuple(shares))
 
 
 def _allocation(
@@ -138,9 +142,9 @@ def _zone_share(zone: ZoneOffer, target_kw: float) -> ZoneShare:
 
 
 def _checked(offers: Sequence[FacilityOffer]) -> dict[str, FacilityOffer]:
-    known: dict[str, FacilityOffer] = {}
+    by_id: dict[str, FacilityOffer] = {}
     for offer in sorted(offers, key=_facility_id):
-        if offer.facility_id in known:
+        if offer.facility_id in by_id:
             raise ValueError(f"facility {offer.facility_id} is offered twice")
         _check_zones(offer)
         for name, limit in (
@@ -149,8 +153,8 @@ def _checked(offers: Sequence[FacilityOffer]) -> dict[str, FacilityOffer]:
         ):
             if limit is not None:
                 quantity(limit, name=f"{name} of {offer.facility_id}")
-        known[offer.facility_id] = offer
-    return known
+        by_id[offer.facility_id] = offer
+    return by_id
 
 
 def _check_zones(offer: FacilityOffer) -> None:

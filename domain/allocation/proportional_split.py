@@ -1,4 +1,6 @@
-"""How a total is split over limits: no share is above its limit, and together they take all that the limits allow."""
+"""Rules that divide a total over limits. No share exceeds its limit, and the shares use up all that the
+limits allow.
+"""
 
 from collections.abc import Callable, Mapping
 from math import fsum
@@ -9,12 +11,14 @@ RULES: tuple[AllocationRule, ...] = get_args(AllocationRule)
 
 
 def split(rule: AllocationRule, total_kw: float, limits_kw: Mapping[str, float]) -> dict[str, float]:
-    """`total_kw` over the limits by `rule`; the shares sum to the total, or to the limits where those are less."""
+    """Divide `total_kw` over the limits by `rule`. The shares sum to the total, or to the limits if those are
+    less.
+    """
     return _SPLITS[rule](total_kw, limits_kw)
 
 
 def proportional(total_kw: float, limits_kw: Mapping[str, float]) -> dict[str, float]:
-    """In proportion to the limits: as weight and cap are one number, one pass is the exact solution."""
+    """Divide in proportion to the limits. Weight and cap are the same number, so one pass is exact."""
     room_kw = fsum(limits_kw.values())
     if room_kw <= total_kw:
         return dict(limits_kw)
@@ -22,7 +26,7 @@ def proportional(total_kw: float, limits_kw: Mapping[str, float]) -> dict[str, f
 
 
 def equal(total_kw: float, limits_kw: Mapping[str, float]) -> dict[str, float]:
-    """The same for each, as far as its limit goes; what a small one cannot take is shared by the others."""
+    """Give each the same share, up to its limit; the others divide what a small limit cannot take."""
     shares: dict[str, float] = {}
     left_kw, waiting = total_kw, len(limits_kw)
     for key, limit_kw in sorted(limits_kw.items(), key=lambda item: (item[1], item[0])):
@@ -32,7 +36,7 @@ def equal(total_kw: float, limits_kw: Mapping[str, float]) -> dict[str, float]:
 
 
 def largest_first(total_kw: float, limits_kw: Mapping[str, float]) -> dict[str, float]:
-    """The largest gives all it can, then the next: as few as possible take part."""
+    """Use the largest limit first, then the next, so that as few as possible take part."""
     shares: dict[str, float] = {}
     left_kw = total_kw
     for key, limit_kw in sorted(limits_kw.items(), key=lambda item: (-item[1], item[0])):

@@ -1,4 +1,4 @@
-"""Which zones of a facility may serve a window, and how far one may be curtailed; pure."""
+"""Eligibility of a facility's zones for a window, and the reduction that each can provide; pure functions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from domain.facility import Zone
 
 
 def fitting_zones(zones: Iterable[Zone], duration_s: float) -> list[Zone]:
-    """Zones that can be let go again by the end, and need not be before it."""
+    """The zones whose minimum off time and longest curtailment fit the duration of the window."""
     return [zone for zone in zones if zone.minimum_off_s <= duration_s <= zone.longest_curtailment_s]
 
 
 def zone_offer(zone: Zone, dispatch: DispatchState | None) -> ZoneOffer:
-    """What a zone can shed; where its setpoint is known already, no more than its comfort limit leaves."""
+    """The reduction that a zone can provide; if its setpoint was read, its comfort limit bounds it."""
     share = 1.0
-    found = None if dispatch is None else dispatch.previous.get(zone.zone_id)
-    if zone.strategy == "setpoint_offset" and found is not None and zone.max_magnitude > 0:
-        share = min(1.0, max(0.0, zone.comfort_limit_c - found.value) / zone.max_magnitude)
+    previous = None if dispatch is None else dispatch.previous.get(zone.zone_id)
+    if zone.strategy == "setpoint_offset" and previous is not None and zone.max_magnitude > 0:
+        share = min(1.0, max(0.0, zone.comfort_limit_c - previous.value) / zone.max_magnitude)
     return ZoneOffer(zone.zone_id, zone.curtailable_kw * share, zone.strategy, zone.max_magnitude * share)

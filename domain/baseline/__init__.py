@@ -1,6 +1,6 @@
-"""Baselines: what a facility would have drawn without the DR event, with every number explained.
+"""Baselines: the load a facility would have had without the DR event, with an explanation of every number.
 
-`compute_baseline(rule_named("caiso-10-in-10"), metered, window, tz=...)` is the whole of it.
+The entry point is `compute_baseline(rule_named("caiso-10-in-10"), metered, window, tz=...)`.
 """
 
 from domain.baseline.computation import compute_baseline

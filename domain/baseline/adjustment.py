@@ -1,4 +1,6 @@
-"""The in-day adjustment: the day's own load before the start against the baseline of the same intervals."""
+"""The same-day adjustment: the metered load before the start, compared with the baseline of the same
+intervals.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,20 +22,20 @@ def adjustment_window(rule: AdjustmentRule, starts_at: datetime) -> TimeWindow:
 def adjustment_of(
     rule: AdjustmentRule, starts: Sequence[datetime], baseline_kw: FloatArray, metered_kw: FloatArray
 ) -> Adjustment:
-    """The adjustment from the baseline and the meter at the intervals `starts` (both shape (n,), kW).
+    """The adjustment from the baseline and the meter at the intervals `starts` (both of shape (n,), kW).
 
-    Intervals that were not metered are left out of both means; without any, or on a baseline that is not
+    Intervals without a metered value are excluded from both means. If none has one, or if the baseline is not
     above zero, there is no adjustment (factor 1, difference 0), and the note says so.
     """
     if rule.kind == "none":
         return Adjustment(kind="none")
-    known = ~np.isnan(metered_kw)
-    missing = tuple(s for s, is_known in zip(starts, known, strict=True) if not is_known)
+    present = ~np.isnan(metered_kw)
+    missing = tuple(s for s, is_present in zip(starts, present, strict=True) if not is_present)
     neutral = 1.0 if rule.kind == "multiplicative" else 0.0
     empty = Adjustment(kind=rule.kind, value=neutral, missing=missing)
-    if not known.any():
+    if not present.any():
         return replace(empty, note="no interval of the adjustment window was metered")
-    base_kw, load_kw = float(np.mean(baseline_kw[known])), float(np.mean(metered_kw[known]))
+    base_kw, load_kw = float(np.mean(baseline_kw[present])), float(np.mean(metered_kw[present]))
     compared = replace(empty, baseline_kw=base_kw, metered_kw=load_kw)
     if rule.kind == "additive":
         return _clipped(compared, rule, raw=load_kw - base_kw, scale=abs(base_kw))

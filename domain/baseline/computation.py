@@ -1,4 +1,4 @@
-"""From metered load and a rule to a baseline."""
+"""Computation of a baseline from metered load and a rule."""
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
@@ -14,6 +14,7 @@ from domain.baseline.rules import BaselineRule, DayAverageRule, MeterBeforeRule
 from domain.time_series.windows import FloatArray, IntervalSeries, TimeWindow, same_local_time
 
 UNADJUSTED = Adjustment(kind="none")
+"""The adjustment of a rule without one."""
 
 
 def compute_baseline(
@@ -25,11 +26,11 @@ def compute_baseline(
     dr_event_days: Collection[date] = (),
     holidays: Collection[date] = (),
 ) -> Baseline:
-    """The baseline of `window` by `rule`, from `metered` (mean kW per step, NaN where missing).
+    """The baseline of `window` by `rule`, from `metered` (mean kW per step, NaN if missing).
 
     Days, hours, `dr_event_days` and `holidays` are local to `tz`. A candidate day must have every interval
     that the window and the adjustment need. Raises NotAligned for a window off the steps, TooFewBaselineDays,
-    and BaselineImpossible for a window longer than a day or readings that do not allow the rule.
+    and BaselineImpossible for a window longer than a day or for readings that do not allow the rule.
     """
     starts = metered.starts(window)
     if isinstance(rule, DayAverageRule):
@@ -60,13 +61,13 @@ def _day_average(
         before_kw = np.mean([day.adjustment_kw for day in chosen.used], axis=0)
         compared = adjustment_of(rule.adjustment, before_starts, before_kw, metered.slice(before))
         adjustment = replace(compared, starts_at=before.starts_at, ends_at=before.ends_at)
-    found = _baseline(metered, window, starts, baseline_kw, adjustment)
+    baseline = _baseline(metered, window, starts, baseline_kw, adjustment)
     days = tuple(day.day for day in chosen.used)
-    return replace(found, days=days, candidates=chosen.candidates, skipped=chosen.skipped)
+    return replace(baseline, days=days, candidates=chosen.candidates, skipped=chosen.skipped)
 
 
 def _within_a_day(window: TimeWindow, tz: ZoneInfo) -> None:
-    """A longer window would make the day before a mixture of itself and the DR event."""
+    """With a longer window, the day before would contain part of the DR event."""
     next_day = same_local_time(window.starts_at, days=1, tz=tz) or window.starts_at + timedelta(days=1)
     if window.ends_at > next_day:
         raise BaselineImpossible("the window is longer than a day; baselines by days need a shorter one")
@@ -75,10 +76,10 @@ def _within_a_day(window: TimeWindow, tz: ZoneInfo) -> None:
 def _mean_before(rule: MeterBeforeRule, metered: IntervalSeries, window: TimeWindow) -> float:
     before = TimeWindow(window.starts_at - timedelta(seconds=rule.before_s), window.starts_at)
     metered_kw = metered.slice(before)
-    known = metered_kw[~np.isnan(metered_kw)]
-    if not known.size:
+    present = metered_kw[~np.isnan(metered_kw)]
+    if not present.size:
         raise BaselineImpossible(f"nothing was metered in the {rule.before_s} s before the start")
-    return float(np.mean(known))
+    return float(np.mean(present))
 
 
 def _baseline(

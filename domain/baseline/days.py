@@ -1,4 +1,4 @@
-"""Which earlier days stand for the day of the DR event: the similar ones, the most recent first."""
+"""Selection of the baseline days: earlier days of the same kind, the most recent first."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime, timedelta
@@ -21,19 +21,19 @@ from domain.time_series.windows import (
 
 
 class Calendar(msgspec.Struct, frozen=True):
-    """The facility's calendar: its zone, and the local days that are no candidates."""
+    """The facility's time zone, and the local days that are not candidates."""
 
     tz: ZoneInfo
     dr_event_days: Collection[date] = frozenset()
     holidays: Collection[date] = frozenset()
 
     def is_working_day(self, day: date) -> bool:
-        """Holidays count with the weekend, as in CAISO's tariff."""
+        """Whether the day is neither a weekend day nor a holiday, as in CAISO's tariff."""
         return not is_weekend(day) and day not in self.holidays
 
 
 class CandidateDay(msgspec.Struct, frozen=True, eq=False):
-    """A complete candidate: its load (kW) at the wall-clock times of the window and of the adjustment window."""
+    """A complete candidate: its load (kW) at the local times of the window and of the adjustment window."""
 
     day: date
     window_kw: FloatArray
@@ -45,7 +45,7 @@ class CandidateDay(msgspec.Struct, frozen=True, eq=False):
 
 
 class ChosenDays(msgspec.Struct, frozen=True, eq=False):
-    """The days that count, in order of recency, and the account of the others."""
+    """The days that count, the most recent first, and the reasons against the others."""
 
     used: tuple[CandidateDay, ...]
     candidates: tuple[BaselineDay, ...]
@@ -59,9 +59,9 @@ def choose_days(
     adjustment: Sequence[datetime],
     calendar: Calendar,
 ) -> ChosenDays:
-    """Choose by `rule`; `window` and `adjustment` are the starts of the intervals that a day must have.
+    """Choose days by `rule`. `window` and `adjustment` are the starts of the intervals that a day must have.
 
-    Raises TooFewBaselineDays, or BaselineImpossible where the rule says nothing of that kind of day.
+    Raises TooFewBaselineDays, or BaselineImpossible if the rule does not cover that kind of day.
     """
     day = local_date(window[0], calendar.tz)
     wanted = rule.weekdays if calendar.is_working_day(day) else rule.weekend_days
@@ -115,7 +115,7 @@ def _excluded(day: date, calendar: Calendar) -> SkipReason | None:
 def _values(
     metered: IntervalSeries, starts: Sequence[datetime], days: int, tz: ZoneInfo
 ) -> FloatArray | SkipReason:
-    """The load at the same wall-clock times `days` local days away, or why there is none."""
+    """The load at the same local times `days` days away, or the reason why there is none."""
     values = []
     for starts_at in starts:
         if (moved := same_local_time(starts_at, days=days, tz=tz)) is None:
@@ -128,7 +128,7 @@ def _value(metered: IntervalSeries, starts_at: datetime) -> float:
     try:
         return metered.at(starts_at)
     except NotAligned:
-        # Half-hour clock changes put the same wall-clock time between two hourly steps: not metered.
+        # After a half-hour clock change, the same local time lies between two hourly steps: not metered.
         return nan
 
 
@@ -140,7 +140,7 @@ def _low_days(found: list[CandidateDay], share: float | None) -> list[CandidateD
 
 
 def _ranked(rule: DayAverageRule, found: list[CandidateDay], skipped: tuple[SkippedDay, ...]) -> ChosenDays:
-    """Drop the lowest and highest; of days with equal load the more recent one ranks higher."""
+    """Drop the lowest and the highest days. Of days with equal load, the more recent one ranks higher."""
     ranked = sorted(found, key=lambda d: (d.mean_kw, d.day))
     lowest = {d.day for d in ranked[: rule.drop_lowest]}
     highest = {d.day for d in ranked[len(ranked) - rule.drop_highest :]}

@@ -1,4 +1,4 @@
-"""What a baseline is and how it came about; all of it can be recorded, so that a settlement explains itself."""
+"""The result of a baseline computation, with all that is needed to explain a settlement."""
 
 from collections import Counter
 from datetime import date, datetime
@@ -14,14 +14,16 @@ DayUse = Literal["used", "dropped_lowest", "dropped_highest"]
 
 
 class SkippedDay(msgspec.Struct, frozen=True):
-    """A similar day that was passed over, and why. Days of the other kind (weekday, weekend) are not listed."""
+    """A day of the same kind that was skipped, with the reason. Days of the other kind (weekday, weekend) are
+    not listed.
+    """
 
     day: date
     why: SkipReason
 
 
 class BaselineDay(msgspec.Struct, frozen=True):
-    """A day the rule looked at: its mean load (kW) over the DR event's hours, and whether it counts."""
+    """A candidate day: its mean load (kW) over the DR event's hours, and whether it counts."""
 
     day: date
     mean_kw: float
@@ -29,10 +31,10 @@ class BaselineDay(msgspec.Struct, frozen=True):
 
 
 class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
-    """The in-day adjustment: a factor (multiplicative) or kW (additive) in `value`, None for kind `none`.
+    """The same-day adjustment: a factor (multiplicative) or kW (additive) in `value`, None for kind `none`.
 
-    `raw` is the value before clipping, None where none could be formed; `note` then says why.
-    `baseline_kw` and `metered_kw` are the two means it compares, over the intervals that were metered.
+    `raw` is the value before clipping, or None if none could be computed; `note` then gives the reason.
+    `baseline_kw` and `metered_kw` are the two means that it compares, over the intervals that were metered.
     """
 
     kind: AdjustmentKind
@@ -48,7 +50,9 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BaselineInterval(msgspec.Struct, frozen=True):
-    """One step of the window, mean kW. `delivered_kw` is adjusted less metered, not clipped; None if not metered."""
+    """One step of the window, mean kW. `delivered_kw` is adjusted minus metered, not clipped; None if not
+    metered.
+    """
 
     starts_at: datetime
     baseline_kw: float
@@ -58,7 +62,7 @@ class BaselineInterval(msgspec.Struct, frozen=True):
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """A baseline over a window; `missing` are the starts of its intervals that were not metered."""
+    """A baseline over a window; `missing` holds the starts of its intervals that were not metered."""
 
     days: tuple[date, ...]
     """The days that count, the most recent first."""
@@ -76,13 +80,13 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def delivered_kw(self) -> float | None:
-        """Mean delivered kW of the metered intervals; None when there is none."""
-        known = [i.delivered_kw for i in self.intervals if i.delivered_kw is not None]
-        return fsum(known) / len(known) if known else None
+        """Mean delivered kW of the metered intervals; None if there are none."""
+        metered = [i.delivered_kw for i in self.intervals if i.delivered_kw is not None]
+        return fsum(metered) / len(metered) if metered else None
 
     @property
     def delivered_kwh(self) -> float:
-        """Energy delivered in the metered intervals; nothing is assumed of the others."""
+        """Energy delivered in the metered intervals; the others count as zero."""
         return fsum(i.delivered_kw for i in self.intervals if i.delivered_kw is not None) * self.step_s / 3600
 
 
@@ -91,7 +95,7 @@ class BaselineImpossible(ValueError):
 
 
 class TooFewBaselineDays(BaselineImpossible):
-    """Fewer usable days than the rule needs; `found` of `wanted`, with those skipped."""
+    """Fewer usable days than the rule needs: `found` of `wanted`, with those skipped."""
 
     def __init__(self, found: int, wanted: int, lookback_days: int, skipped: tuple[SkippedDay, ...]) -> None:
         reasons = ", ".join(f"{n} {why}" for why, n in Counter(s.why for s in skipped).items()) or "none"

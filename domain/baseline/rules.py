@@ -1,4 +1,4 @@
-"""Baseline rules: one configurable x-of-y rule with named presets, and two flat ones."""
+"""Baseline rules: one configurable x-of-y rule with named presets, and two flat rules."""
 
 from collections.abc import Callable
 from math import isfinite
@@ -14,18 +14,19 @@ Pick = Literal["high", "mid", "low"]
 
 
 class InvalidBaselineRule(ValueError):
-    """The parameters make no rule; the message says which and what is allowed."""
+    """The parameters do not form a rule; the message names the parameter and what is allowed."""
 
 
 class UnknownBaselineMethod(ValueError):
-    """No rule has that name; the message lists those that exist."""
+    """No rule has that name; the message lists the existing ones."""
 
 
 class AdjustmentRule(msgspec.Struct, frozen=True, kw_only=True):
-    """How the day's own load before the start moves the baseline.
+    """How the load of the same day before the start changes the baseline.
 
     The window runs from `starts_before_s` to `ends_before_s` before the start of the DR event. `cap` bounds a
-    factor to 1-cap..1+cap, a difference to -cap..+cap of the baseline's mean in the window; None: no bound.
+    factor to 1-cap..1+cap, and a difference to -cap..+cap of the baseline's mean in the window; None: no
+    bound.
     """
 
     kind: AdjustmentKind
@@ -48,15 +49,15 @@ NO_ADJUSTMENT = AdjustmentRule(kind="none")
 
 
 class DayAverageRule(msgspec.Struct, frozen=True, kw_only=True):
-    """The mean of chosen earlier days: `weekdays` (or `weekend_days`) most recent ones, less those dropped."""
+    """The mean of the `weekdays` (or `weekend_days`) most recent days, without those dropped."""
 
     weekdays: int
     weekend_days: int | None
-    """None: the rule says nothing of weekends and holidays, and refuses them."""
+    """None: the rule does not cover weekends and holidays, and refuses them."""
     drop_lowest: int = 0
     drop_highest: int = 0
     low_day_share: float | None = None
-    """Days below this share of the candidates' average are skipped, and others looked for."""
+    """Days below this share of the candidates' average are skipped, and replaced by others."""
     lookback_days: int = 45
     adjustment: AdjustmentRule = NO_ADJUSTMENT
 
@@ -90,7 +91,9 @@ BaselineRule = DayAverageRule | MeterBeforeRule | FirmServiceRule
 
 
 class BaselineParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """What `x-of-y`, `meter-before-meter-after` and `firm-service-level` leave to the contract."""
+    """The parameters that `x-of-y`, `meter-before-meter-after` and `firm-service-level` take from the
+    contract.
+    """
 
     x: int = 5
     y: int = 10

@@ -1,7 +1,7 @@
-"""The dispatch of one facility in one DR event: the unit of the saga.
+"""A dispatch: one facility's part in one DR event, and the unit of the saga.
 
-Every BMS command is requested (the intent) before it is sent, attempted before each call, and concluded by its
-outcome. Nothing is guessed: a command without a known outcome stays open until the BMS was asked.
+Every BMS command is recorded as requested (the intent) before it is sent, as attempted before each call, and
+with its outcome after it. A command whose outcome is unknown stays open until the BMS has been queried.
 """
 
 from domain.dispatch.aggregate import Dispatch

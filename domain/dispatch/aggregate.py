@@ -1,4 +1,4 @@
-"""What a dispatch decides, from its plan to its end; the outcomes and what is seen of it are parts of their own."""
+"""The dispatch aggregate: its commands from plan to end. Outcomes, verification and measurement are mixins."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import Any, ClassVar, Self, TypeAlias
 from uuid import UUID
 
 from domain.dispatch import amendment, command_events, event_base, events, observation_events
-from domain.dispatch.command_outcomes import Outcomes
-from domain.dispatch.decisions import requests, zones_in_order
-from domain.dispatch.measurement import MeasuringPart
-from domain.dispatch.restore import AT_ONCE, Place, restoring, restoring_all, undoing
+from domain.dispatch.command_outcomes import CommandOutcomes
+from domain.dispatch.decisions import command_requests, zones_in_order
+from domain.dispatch.measurement import Measurement
+from domain.dispatch.restore import AT_ONCE, Place, restore_all_events, restore_events, undo_events
 from domain.dispatch.state import CURTAILED, DispatchState, DispatchStatus, LeaveCause, ZonePlan
-from domain.dispatch.verification import Verifying
+from domain.dispatch.verification import Verification
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance
 from domain.facility import BmsLink
 from domain.identifiers import dispatch_id
 
 
-class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
+class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchState]):
+    """One facility's part in one DR event."""
+
     TOPIC: ClassVar[str] = "dispatch"
 
     Event: TypeAlias = event_base.Event
@@ -41,7 +43,7 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
     RecommitFailed: TypeAlias = events.RecommitFailed
     RestorePlanned: TypeAlias = events.RestorePlanned
     VerifiedByBms: TypeAlias = observation_events.VerifiedByBms
-    DriftFound: TypeAlias = observation_events.DriftFound
+    DriftDetected: TypeAlias = observation_events.DriftDetected
     VerifiedByMeter: TypeAlias = observation_events.VerifiedByMeter
     Restored: TypeAlias = events.Restored
     RestoredByHand: TypeAlias = events.RestoredByHand
@@ -54,14 +56,14 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
     Remeasured: TypeAlias = observation_events.Remeasured
     MeasurementWithdrawn: TypeAlias = observation_events.MeasurementWithdrawn
 
-    def record(self, domain_event_class: type[DomainEvent], provenance: Provenance, **facts: Any) -> None:
-        """Append a domain event of this dispatch; each names its DR event and facility."""
+    def record(self, domain_event_class: type[DomainEvent], provenance: Provenance, **fields: Any) -> None:
+        """Append a domain event of this dispatch, with the ids of its DR event and facility."""
         super().record(
             domain_event_class,
             provenance,
             dr_event_id=self.state.dr_event_id,
             facility_id=self.state.facility_id,
-            **facts,
+            **fields,
         )
 
     @classmethod
@@ -81,6 +83,7 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
         forecast_id: UUID | None,
         data_quality: str,
     ) -> Self:
+        """Begin a dispatch with its share of the plan."""
         return cls.open_stream(
             dispatch_id(dr_event_id, facility_id),
             cls.Planned,
@@ -99,11 +102,12 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
         )
 
     def block(self, provenance: Provenance, *, data_quality: str, reason: str) -> None:
+        """Block the dispatch until an operator overrides its degraded forecast."""
         self._require({"planned"}, "be blocked")
         self.record(self.Blocked, provenance, data_quality=data_quality, reason=reason)
 
     def override_forecast(self, provenance: Provenance, *, reason: str) -> None:
-        """An operator answers for the degraded forecast."""
+        """Record that an operator accepts the degraded forecast; the dispatch is planned again."""
         if not reason.strip():
             raise ReasonRequired("an override needs a reason")
         self._require({"blocked"}, "be overridden")
@@ -123,10 +127,11 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
         data_quality: str,
         hold: bool,
     ) -> None:
-        """Take over a changed plan. What was prepared is released where it is too early to `hold` it, else only
-        the zones that the plan leaves out.
+        """Apply a changed plan.
 
-        A curtailed building keeps its zones and stays curtailed; `align` commands what changed.
+        If it is too early to `hold` what was prepared, all of it is released; else only zones that are no
+        longer in the plan. A curtailed building keeps its zones and stays curtailed; `align` sends the
+        changes to it.
         """
         state = self.state
         rejoined = amendment.can_rejoin(state)
@@ -150,34 +155,34 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
             rejoined=rejoined,
         )
         changed = self.state
-        letting_go = amendment.dropping(changed, now=provenance.recorded_at)
-        self._record_all(provenance, letting_go if hold else amendment.releasing(changed))
+        drops = amendment.drop_events(changed, now=provenance.recorded_at)
+        self._record_all(provenance, drops if hold else amendment.release_events(changed))
 
     def align(self, provenance: Provenance, *, not_after: datetime) -> None:
-        """Command anew what a curtailed building does not know yet of the plan."""
-        self._record_all(provenance, amendment.aligning(self.state, not_after=not_after))
+        """Send a curtailed building the parts of the plan that have changed."""
+        self._record_all(provenance, amendment.align_events(self.state, not_after=not_after))
 
     def leave(
         self, provenance: Provenance, *, cause: LeaveCause, reason: str, place: Place = AT_ONCE
     ) -> None:
-        """End this facility's part; leaving again, or after the end, records nothing."""
+        """End this facility's part. A second call, or a call after the end, records nothing."""
         if not reason.strip():
             raise ReasonRequired("leaving a DR event needs a reason")
         now = provenance.recorded_at
-        facts = amendment.leaving(self.state, cause=cause, reason=reason, now=now, place=place)
-        self._record_all(provenance, facts)
+        pending = amendment.leave_events(self.state, cause=cause, reason=reason, now=now, place=place)
+        self._record_all(provenance, pending)
 
     def prepare(self, provenance: Provenance) -> None:
-        """Request a prepare for every zone; a blocked or begun dispatch requests nothing."""
+        """Request a prepare for every zone. A dispatch that is blocked or already begun requests nothing."""
         state = self.state
         again = state.prepare_again and state.status == "prepared"
         if state.left is None and (state.status == "planned" or again):
             not_after = amendment.prepare_by(state, provenance.recorded_at)
-            wanted = requests(state, zones_in_order(state), "prepare", not_after=not_after)
+            wanted = command_requests(state, zones_in_order(state), "prepare", not_after=not_after)
             self._record_all(provenance, wanted)
 
     def commit(self, provenance: Provenance, *, not_after: datetime) -> None:
-        """Request a commit for every prepared zone that its comfort limit leaves room in."""
+        """Request a commit for every prepared zone whose comfort limit leaves room."""
         state = self.state
         if state.status != "prepared" or state.prepare_again or state.left is not None:
             return
@@ -185,58 +190,64 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
         if not zones:
             reason = "no zone can be curtailed within its comfort limit"
             self.record(self.Failed, provenance, phase="commit", reason=reason)
-        wanted = requests(state, zones, "commit", not_after=min(not_after, state.ends_at))
+        wanted = command_requests(state, zones, "commit", not_after=min(not_after, state.ends_at))
         self._record_all(provenance, wanted)
 
     def restore(
         self, provenance: Provenance, *, released_at: datetime | None = None, place: Place = AT_ONCE
     ) -> None:
-        """Let every curtailed zone go in its time; where a commit is still open nothing is requested yet."""
+        """Restore every curtailed zone at its time. While a commit is open, nothing is requested."""
         state, now = self.state, provenance.recorded_at
         if state.status in CURTAILED and not state.has_open_command:
-            facts = restoring_all(state, released_at=released_at or now, now=now, place=place)
-            self._record_all(provenance, facts)
+            pending = restore_all_events(state, released_at=released_at or now, now=now, place=place)
+            self._record_all(provenance, pending)
 
     def restore_due(self, provenance: Provenance) -> None:
-        """Request the zones whose time to be restored has come; too early, or again, records nothing."""
+        """Request the restores that are due. A call that is too early, or repeated, records nothing."""
         state, now = self.state, provenance.recorded_at
         if any(step.not_before <= now for step in state.restore_steps):
-            self._record_all(provenance, restoring(state, state.restore_steps, now=now))
+            self._record_all(provenance, restore_events(state, state.restore_steps, now=now))
 
     def fail_unprepared(self, provenance: Provenance, *, reason: str) -> None:
-        """The window begins and this dispatch was blocked, or never prepared."""
+        """Fail a dispatch that is blocked or was never prepared when its window begins."""
         if self.state.status in {"planned", "blocked"}:
             self.record(self.Failed, provenance, phase="plan", reason=reason)
 
     def fail_held_back(self, provenance: Provenance, *, reason: str) -> None:
-        """Its window begins, and its building must not be commanded: it does not serve."""
+        """Fail a dispatch whose building must not be commanded when its window begins."""
         self.fail_unprepared(provenance, reason=reason)
         if self.state.status == "prepared" and self.state.left is None:
             self.record(self.Failed, provenance, phase="commit", reason=reason)
 
     def abort(self, provenance: Provenance, *, reason: str) -> None:
-        """Release the dispatch before it is committed: prepared zones are aborted, open prepares settle first."""
+        """Release the dispatch before its commit. Prepared zones are aborted once open prepares have an
+        outcome.
+        """
         if self.state.status in {"planned", "blocked"}:
             self.record(self.Aborted, provenance, reason=reason)
-        self._record_all(provenance, amendment.releasing(self.state))
+        self._record_all(provenance, amendment.release_events(self.state))
 
     def compensate(self, provenance: Provenance) -> None:
         """Undo what a failed dispatch began."""
-        self._record_all(provenance, undoing(self.state, now=provenance.recorded_at))
+        self._record_all(provenance, undo_events(self.state, now=provenance.recorded_at))
 
     def retry_restore(self, provenance: Provenance, *, reason: str) -> None:
-        """Try the unrestored zones again: a new round after a refusal, else the same command id."""
+        """Retry the restore of the remaining zones.
+
+        A refused command is repeated as a new round; a command that was given up is issued again under the
+        same id.
+        """
         if self.state.status != "restore_failed":
             return
         for zone_id, record in sorted(self.state.latest("restore").items()):
             if record.state == "refused":
                 zone = [self.state.zones[zone_id]]
-                self._record_all(provenance, requests(self.state, zone, "restore", not_after=None))
+                self._record_all(provenance, command_requests(self.state, zone, "restore", not_after=None))
             elif record.state == "gave_up":
                 self._reissue(provenance, record, reason)
 
     def restored_by_hand(self, provenance: Provenance, *, reason: str) -> None:
-        """An operator answers for a building that its BMS would not restore; again records nothing."""
+        """Record that an operator confirms a manual restore; a repeated call records nothing."""
         if not reason.strip():
             raise ReasonRequired("a restore by hand needs a reason")
         if self.state.was_restored_by_hand:

@@ -1,4 +1,6 @@
-"""A dispatch whose plan changes, whose building drifts, or whose facility leaves, while it is under way; pure."""
+"""Changes of a dispatch that is under way: a new plan, drift of the building, or an early leave; pure
+functions.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from domain.dispatch import events, observation_events
-from domain.dispatch.decisions import Fact, requests, zones_in_order
-from domain.dispatch.restore import AT_ONCE, Place, restoring_all
+from domain.dispatch.decisions import PendingEvent, command_requests, zones_in_order
+from domain.dispatch.restore import AT_ONCE, Place, restore_all_events
 from domain.dispatch.state import (
     CURTAILED,
     CommandRecord,
@@ -18,45 +20,49 @@ from domain.dispatch.state import (
     ZonePlan,
 )
 
-BEGUN: frozenset[DispatchStatus] = frozenset(
+PARTICIPATING: frozenset[DispatchStatus] = frozenset(
     {"planned", "blocked", "preparing", "prepared", "committing", *CURTAILED}
 )
 """The states in which a facility takes part."""
-MOST_ROUNDS = 8
-"""So often a zone is commanded anew against drift; then somebody in the building means it."""
+MAX_COMMIT_ROUNDS = 8
+"""After this many rounds, drift of a zone is no longer corrected: somebody in the building sets it on
+purpose."""
 SETPOINT_TOLERANCE = 0.1
-LEAST_TO_PREPARE = timedelta(minutes=5)
-"""However near the start is, or past: so long a prepare, or the abort of one, may still be sent."""
+"""Two setpoints that differ by no more than this are equal."""
+MIN_PREPARE_TIME = timedelta(minutes=5)
+"""A prepare, or the abort of one, may be sent for at least this long, even if the start is nearer or past."""
 
 
 def prepare_by(state: DispatchState, now: datetime) -> datetime:
-    """From then on nothing is prepared any more."""
-    return min(max(state.starts_at, now + LEAST_TO_PREPARE), state.ends_at)
+    """The moment after which nothing is prepared any more."""
+    return min(max(state.starts_at, now + MIN_PREPARE_TIME), state.ends_at)
 
 
 def can_be_amended(state: DispatchState) -> bool:
-    """Whether it takes part: a new plan may still count on it, and it can still leave.
+    """Whether the dispatch takes part: a new plan may include it, and it can leave.
 
-    So does one whose preparation is being released only to be prepared again.
+    This includes a dispatch whose preparation is being released only to be prepared again.
     """
-    to_come_back = state.status == "aborting" and state.prepare_again
-    return state.left is None and (state.status in BEGUN or to_come_back)
+    will_return = state.status == "aborting" and state.prepare_again
+    return state.left is None and (state.status in PARTICIPATING or will_return)
 
 
 def can_rejoin(state: DispatchState) -> bool:
-    """It left before anything was curtailed; a building is not curtailed twice in one DR event."""
+    """Whether it left before anything was curtailed. A building is not curtailed twice in one DR event."""
     return state.status == "aborted" and state.left is not None and not state.was_committed
 
 
 def is_curtailing(state: DispatchState) -> bool:
-    """Curtailed, or about to be: its zones are fixed."""
+    """Whether it is curtailed or about to be, so that its zones are fixed."""
     return state.status in CURTAILED or state.status == "committing"
 
 
 def needs_prepare_again(
     state: DispatchState, zones: tuple[ZonePlan, ...], *, starts_at: datetime, expires_at: datetime
 ) -> bool:
-    """A commit carries another magnitude; another window, or a zone more, must be prepared."""
+    """Whether the zones or the window changed. A changed magnitude needs no new prepare: the commit carries
+    it.
+    """
     if state.status not in {"preparing", "prepared"}:
         return False
     held = held_zones(state)
@@ -65,7 +71,10 @@ def needs_prepare_again(
 
 
 def held_zones(state: DispatchState) -> dict[str, CommandRecord]:
-    """Zone -> its prepare, where it was not let go since: commands stand in the order of their requests."""
+    """Zone -> its prepare command, for the zones that are prepared and not aborted since.
+
+    Commands are in the order of their requests.
+    """
     held: dict[str, CommandRecord] = {}
     for record in state.commands.values():
         if record.command.phase == "prepare":
@@ -76,7 +85,7 @@ def held_zones(state: DispatchState) -> dict[str, CommandRecord]:
 
 
 def dropped_zones(state: DispatchState) -> list[ZonePlan]:
-    """Zones that are prepared though the plan has left them out; one whose prepare has no known outcome expires."""
+    """The zones that are prepared but no longer in the plan. A prepare of unknown outcome expires by itself."""
     return [
         ZonePlan(zone_id=zone_id, target_kw=0.0, strategy=record.command.strategy, magnitude=0.0)
         for zone_id, record in sorted(held_zones(state).items())
@@ -84,55 +93,58 @@ def dropped_zones(state: DispatchState) -> list[ZonePlan]:
     ]
 
 
-def dropping(state: DispatchState, *, now: datetime) -> Iterator[Fact]:
-    """Let go the zones that the plan has left out, the others stay prepared; open prepares settle first.
+def drop_events(state: DispatchState, *, now: datetime) -> Iterator[PendingEvent]:
+    """Abort the zones that are no longer in the plan; the others stay prepared. Waits for open prepares.
 
-    A commit waits for the outcome, so it is not sought for longer than that of a prepare: the hold ends by itself.
+    A commit waits for the outcome of an abort. The abort is therefore sent no later than a prepare would be:
+    the hold of the BMS expires by itself.
     """
     if state.status == "prepared" and state.left is None:
-        yield from requests(state, dropped_zones(state), "abort", not_after=prepare_by(state, now))
+        yield from command_requests(state, dropped_zones(state), "abort", not_after=prepare_by(state, now))
 
 
-def releasing(state: DispatchState) -> Iterator[Fact]:
-    """Let go what was prepared and is not curtailed; open prepares settle first, and come back here."""
+def release_events(state: DispatchState) -> Iterator[PendingEvent]:
+    """Abort all that is prepared and not curtailed, once open prepares have an outcome."""
     if state.status == "prepared":
         zones = [*zones_in_order(state), *dropped_zones(state)]
-        yield from requests(state, zones, "abort", not_after=state.expires_at)
+        yield from command_requests(state, zones, "abort", not_after=state.expires_at)
 
 
-def leaving(
+def leave_events(
     state: DispatchState, *, cause: LeaveCause, reason: str, now: datetime, place: Place = AT_ONCE
-) -> Iterator[Fact]:
-    """The facility leaves; nothing where it takes no part any more."""
+) -> Iterator[PendingEvent]:
+    """The facility leaves. Nothing is recorded for a facility that no longer takes part."""
     if not can_be_amended(state):
         return
     yield events.LeftEarly, {"cause": cause, "reason": reason, "left_at": now}
     if state.status in {"planned", "blocked"}:
         yield events.Aborted, {"reason": reason}
     elif state.status in CURTAILED and not state.has_open_command:
-        yield from restoring_all(state, released_at=now, now=now, place=place)
+        yield from restore_all_events(state, released_at=now, now=now, place=place)
     else:
-        yield from releasing(state)
+        yield from release_events(state)
 
 
-def aligning(state: DispatchState, *, not_after: datetime) -> Iterator[Fact]:
-    """Command anew what a curtailed building does not know yet: another magnitude, or another expiry."""
+def align_events(state: DispatchState, *, not_after: datetime) -> Iterator[PendingEvent]:
+    """Commit again the zones whose magnitude or expiry has changed since their last commit."""
     if state.status not in CURTAILED or state.left is not None or state.has_open_command:
         return
     commits = state.latest("commit")
     changed = []
     for zone in zones_in_order(state):
-        known = commits.get(zone.zone_id)
-        if known is None:
-            continue  # its comfort limit left nothing to command
+        commit = commits.get(zone.zone_id)
+        if commit is None:
+            continue  # The comfort limit left no room, so it was never commanded.
         wanted = (state.magnitude_of(zone), state.expires_at)
-        if wanted[0] > 0 and (known.command.magnitude, known.command.expires_at) != wanted:
+        if wanted[0] > 0 and (commit.command.magnitude, commit.command.expires_at) != wanted:
             changed.append(zone)
-    yield from requests(state, changed, "commit", not_after=min(not_after, state.ends_at))
+    yield from command_requests(state, changed, "commit", not_after=min(not_after, state.ends_at))
 
 
 def drifted_zones(state: DispatchState, seen: Mapping[str, tuple[Setpoint, bool]]) -> list[str]:
-    """Zones that are not as their BMS said at the commit; one that was not looked at is not judged."""
+    """The zones whose state differs from what their BMS reported at the commit. A zone that was not read is
+    left out.
+    """
     if state.status not in CURTAILED or state.left is not None or state.has_open_command:
         return []
     return [
@@ -148,16 +160,16 @@ def _differs(state: DispatchState, zone_id: str, found: Setpoint, curtailed: boo
     return moved or not curtailed
 
 
-def correcting(
+def drift_corrections(
     state: DispatchState, seen: Mapping[str, tuple[Setpoint, bool]], *, not_after: datetime
-) -> Iterator[Fact]:
-    """Drift is recorded, and corrected by a new round of the commit, some times."""
+) -> Iterator[PendingEvent]:
+    """Record drift, and correct it by a new round of the commit, up to MAX_COMMIT_ROUNDS."""
     commits = state.latest("commit")
     for zone_id in drifted_zones(state, seen):
-        if commits[zone_id].command.round > MOST_ROUNDS:
+        if commits[zone_id].command.round > MAX_COMMIT_ROUNDS:
             continue
         found, curtailed = seen[zone_id]
-        yield observation_events.DriftFound, {"zone_id": zone_id, "found": found, "curtailed": curtailed}
+        yield observation_events.DriftDetected, {"zone_id": zone_id, "found": found, "curtailed": curtailed}
         zone = state.zones[zone_id]
         if state.magnitude_of(zone) > 0:
-            yield from requests(state, [zone], "commit", not_after=min(not_after, state.ends_at))
+            yield from command_requests(state, [zone], "commit", not_after=min(not_after, state.ends_at))

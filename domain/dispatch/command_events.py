@@ -1,4 +1,4 @@
-"""What can happen to a BMS command: requested, attempted, and one of its outcomes. Written as `Dispatch.<Name>`."""
+"""Domain events of a BMS command: requested, attempted, and its outcome. Used as `Dispatch.<Name>`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.dispatch.event_base import Event, status_under, with_command
+from domain.dispatch.event_base import Event, status_while_open, with_command
 from domain.dispatch.state import BmsCommand, CommandRecord, DispatchState, Phase, Setpoint
 
 
 class BmsCommandRequested(Event, frozen=True, kw_only=True):
-    """The intent, recorded before anything is sent."""
+    """The intent to command a zone, recorded before anything is sent."""
 
     TOPIC: ClassVar[str] = "dispatch.bms-command-requested.v1"
     command: BmsCommand
@@ -25,7 +25,7 @@ class BmsCommandRequested(Event, frozen=True, kw_only=True):
             steps = tuple(step for step in steps if step.zone_id != command.zone_id)
         begun = replace(
             state,
-            status=status_under(command, state),
+            status=status_while_open(command, state),
             restore_steps=steps,
             prepare_again=state.prepare_again and command.phase != "prepare",
         )
@@ -33,7 +33,7 @@ class BmsCommandRequested(Event, frozen=True, kw_only=True):
 
 
 class BmsCommandReissued(Event, frozen=True, kw_only=True):
-    """The same command is put to work again, under the same id: its outcome was not known."""
+    """The same command is issued again under the same id, because its outcome was unknown."""
 
     TOPIC: ClassVar[str] = "dispatch.bms-command-reissued.v1"
     command_id: UUID
@@ -43,12 +43,12 @@ class BmsCommandReissued(Event, frozen=True, kw_only=True):
     def evolve(self, state: DispatchState) -> DispatchState:
         record = state.commands[str(self.command_id)]
         changed = replace(record, state="requested", issue=self.issue)
-        status = status_under(record.command, state)
+        status = status_while_open(record.command, state)
         return with_command(replace(state, status=status), changed)
 
 
 class BmsCommandAttempted(Event, frozen=True, kw_only=True):
-    """A call is about to be made; from here on the outcome is unknown until it is recorded."""
+    """A call is about to be made. Its outcome is unknown until it is recorded."""
 
     TOPIC: ClassVar[str] = "dispatch.bms-command-attempted.v1"
     command_id: UUID
@@ -60,13 +60,15 @@ class BmsCommandAttempted(Event, frozen=True, kw_only=True):
 
 
 class BmsCommandSucceeded(Event, frozen=True, kw_only=True):
+    """The BMS carried the command out."""
+
     TOPIC: ClassVar[str] = "dispatch.bms-command-succeeded.v1"
     command_id: UUID
     zone_id: str
     phase: Phase
     executed_at: datetime
     setpoint: Setpoint
-    """Prepare: the setpoint found; other phases: the setpoint now in force."""
+    """For a prepare the setpoint that was read; for other phases the setpoint in force."""
     learned_by: Literal["answer", "status_query"]
 
     def evolve(self, state: DispatchState) -> DispatchState:
@@ -88,7 +90,7 @@ class BmsCommandSucceeded(Event, frozen=True, kw_only=True):
 
 
 class BmsCommandRefused(Event, frozen=True, kw_only=True):
-    """A definite failure: the BMS said no and did nothing."""
+    """The BMS refused the command and changed nothing."""
 
     TOPIC: ClassVar[str] = "dispatch.bms-command-refused.v1"
     command_id: UUID
@@ -103,7 +105,7 @@ class BmsCommandRefused(Event, frozen=True, kw_only=True):
 
 
 class BmsCommandGaveUp(Event, frozen=True, kw_only=True):
-    """No outcome could be learned by the deadline; it is a dead letter now."""
+    """The outcome was still unknown at the deadline; the command is a dead letter."""
 
     TOPIC: ClassVar[str] = "dispatch.bms-command-gave-up.v1"
     command_id: UUID
@@ -111,7 +113,7 @@ class BmsCommandGaveUp(Event, frozen=True, kw_only=True):
     phase: Phase
     attempts: int
     was_sent: bool
-    """False: it never left, so the zone is surely untouched by it."""
+    """False: the command was never sent, so it has not affected the zone."""
     reason: str
 
     def evolve(self, state: DispatchState) -> DispatchState:

@@ -1,4 +1,4 @@
-"""What became of BMS commands: attempts, outcomes, and putting one to work again; a part of `Dispatch`."""
+"""Mixin of `Dispatch` for BMS commands: attempts, outcomes, and issuing a command again."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import Literal
 from uuid import UUID
 
 from domain.dispatch import command_events
-from domain.dispatch.amendment import dropping
-from domain.dispatch.decisions import requests
-from domain.dispatch.mixin_base import Part
-from domain.dispatch.phase_conclusion import conclusion
+from domain.dispatch.amendment import drop_events
+from domain.dispatch.decisions import command_requests
+from domain.dispatch.mixin_base import DispatchMixin
+from domain.dispatch.phase_conclusion import phase_conclusion
 from domain.dispatch.state import FINAL, UNDOING, CommandRecord, Setpoint
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownBmsCommand
 from domain.event_sourcing.aggregate import Provenance
 
 STILL_CURTAILED = "curtailed"
-"""The code by which a BMS refuses to abort a zone that is not only prepared."""
+"""The code with which a BMS refuses to abort a zone that is committed."""
 
 
-class Outcomes(Part):
+class CommandOutcomes(DispatchMixin):
+    """The part of `Dispatch` that records attempts and outcomes of commands."""
+
     def reissue(self, provenance: Provenance, *, command_id: UUID, reason: str) -> None:
-        """Put a dead-lettered command to work again, under the same id; by a person, with a reason."""
+        """Issue a dead-lettered command again under the same id, on behalf of a person and with a reason."""
         if not reason.strip():
             raise ReasonRequired("a replay needs a reason")
         record = self._record_of(command_id)
@@ -42,7 +44,7 @@ class Outcomes(Part):
         self._reissue(provenance, record, reason)
 
     def attempt(self, provenance: Provenance, *, command_id: UUID) -> int:
-        """Record that a call is about to be made; gives the number of this attempt."""
+        """Record that a call is about to be made; returns the number of the attempt."""
         record = self._record_of(command_id)
         if record.state != "requested":
             raise NotAllowedNow(f"command {command_id} is already {record.state}")
@@ -59,7 +61,7 @@ class Outcomes(Part):
         setpoint: Setpoint,
         learned_by: Literal["answer", "status_query"],
     ) -> None:
-        """Record a success and what follows from it; a second report of an outcome records nothing."""
+        """Record a success and its consequences. A second report of an outcome records nothing."""
         record = self._record_of(command_id)
         if record.state != "requested":
             return
@@ -77,6 +79,7 @@ class Outcomes(Part):
         self._conclude(provenance)
 
     def command_refused(self, provenance: Provenance, *, command_id: UUID, code: str, reason: str) -> None:
+        """Record a refusal and its consequences."""
         record = self._record_of(command_id)
         if record.state != "requested":
             return
@@ -91,14 +94,15 @@ class Outcomes(Part):
             reason=reason,
         )
         if command.phase == "abort" and code == STILL_CURTAILED and command.zone_id in self.state.zones:
-            # A commit that was thought never to have been carried out had been: the building is let go as any other.
+            # A commit that was assumed to have failed was carried out: restore the zone.
             zone = [self.state.zones[command.zone_id]]
-            self._record_all(provenance, requests(self.state, zone, "restore", not_after=None))
+            self._record_all(provenance, command_requests(self.state, zone, "restore", not_after=None))
         self._conclude(provenance)
 
     def command_gave_up(
         self, provenance: Provenance, *, command_id: UUID, was_sent: bool, reason: str
     ) -> None:
+        """Record that the outcome of a command is unknown at its deadline."""
         record = self._record_of(command_id)
         if record.state != "requested":
             return
@@ -125,12 +129,12 @@ class Outcomes(Part):
         )
 
     def _conclude(self, provenance: Provenance) -> None:
-        """Once every open command is settled, record what that came to."""
-        concluded = conclusion(self.state, now=provenance.recorded_at)
+        """Once no command is open, record the result of the phase."""
+        concluded = phase_conclusion(self.state, now=provenance.recorded_at)
         if concluded is not None:
             self._record_all(provenance, [concluded])
-            # A zone that the plan left out while it was being prepared is let go now.
-            self._record_all(provenance, dropping(self.state, now=provenance.recorded_at))
+            # Abort a zone that was removed from the plan while its prepare was open.
+            self._record_all(provenance, drop_events(self.state, now=provenance.recorded_at))
 
     def _record_of(self, command_id: UUID) -> CommandRecord:
         try:

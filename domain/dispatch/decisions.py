@@ -1,4 +1,4 @@
-"""Decisions of a dispatch as data: what is to be recorded, in order."""
+"""Decisions of a dispatch as data: the domain events to record, in order."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from domain.dispatch import command_events
 from domain.dispatch.state import DispatchState, Phase, ZonePlan
 from domain.event_sourcing.aggregate import DomainEvent
 
-Fact = tuple[type[DomainEvent], dict[str, Any]]
-"""A domain event to record, and what it states."""
+PendingEvent = tuple[type[DomainEvent], dict[str, Any]]
+"""The class of a domain event to record, and its fields."""
 
 
 def zones_in_order(state: DispatchState) -> list[ZonePlan]:
+    """The zones of the plan, sorted by zone id."""
     return [state.zones[zone_id] for zone_id in sorted(state.zones)]
 
 
-def requests(
+def command_requests(
     state: DispatchState, zones: Iterable[ZonePlan], phase: Phase, *, not_after: datetime | None
-) -> Iterator[Fact]:
-    """The intent to command each zone, recorded before anything is sent."""
+) -> Iterator[PendingEvent]:
+    """The request to command each zone, recorded before anything is sent."""
     for zone in zones:
         yield (
             command_events.BmsCommandRequested,

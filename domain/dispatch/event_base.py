@@ -1,4 +1,4 @@
-"""The base of a dispatch's domain events, and what their evolutions share."""
+"""The base class of a dispatch's domain events, and state changes that several of them share."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from domain.dispatch.state import CURTAILED, BmsCommand, CommandRecord, Dispatch
 from domain.event_sourcing.aggregate import Aggregate
 
 
-def underway(phase: Phase, state: DispatchState) -> DispatchStatus:
-    """The status while commands of `phase` are open; a building that is curtailed already stays so."""
+def status_during(phase: Phase, state: DispatchState) -> DispatchStatus:
+    """The status while commands of `phase` are open. A curtailed building keeps its status during a commit."""
     if phase == "prepare":
         return "preparing"
     if phase == "commit":
@@ -22,25 +22,28 @@ def underway(phase: Phase, state: DispatchState) -> DispatchStatus:
     return "restoring" if phase == "restore" else "aborting"
 
 
-def status_under(command: BmsCommand, state: DispatchState) -> DispatchStatus:
-    """The status while `command` is open; a zone that the plan left out is let go beside what goes on."""
+def status_while_open(command: BmsCommand, state: DispatchState) -> DispatchStatus:
+    """The status while `command` is open. The abort of a zone outside the plan does not change the status."""
     if command.phase == "abort" and command.zone_id not in state.zones:
         return state.status
-    return underway(command.phase, state)
+    return status_during(command.phase, state)
 
 
 def with_command(state: DispatchState, record: CommandRecord) -> DispatchState:
+    """The state with this record of a command."""
     return replace(state, commands={**state.commands, str(record.command.command_id): record})
 
 
-def settled_by_hand(state: DispatchState) -> dict[str, CommandRecord]:
-    """The commands once somebody in the building has done what was not carried out of those that let its zones go."""
-    undoing = [*state.latest("restore").values(), *state.latest("abort").values()]
-    settled = [replace(record, state="by_hand") for record in undoing if record.state != "succeeded"]
-    return {**state.commands, **{str(record.command.command_id): record for record in settled}}
+def commands_done_by_hand(state: DispatchState) -> dict[str, CommandRecord]:
+    """All commands, with restores and aborts that did not succeed marked as done by hand."""
+    undo = [*state.latest("restore").values(), *state.latest("abort").values()]
+    done = [replace(record, state="by_hand") for record in undo if record.state != "succeeded"]
+    return {**state.commands, **{str(record.command.command_id): record for record in done}}
 
 
 class Event(Aggregate.Event, frozen=True, kw_only=True):
+    """The base of every domain event of a dispatch."""
+
     TOPIC: ClassVar[str] = "dispatch.event"
     dr_event_id: UUID
     facility_id: str

@@ -1,4 +1,4 @@
-"""What can happen to a dispatch, from plan to end, and how it evolves the state. Written as `Dispatch.<Name>`."""
+"""Domain events of a dispatch from plan to end, and their effect on its state. Used as `Dispatch.<Name>`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.dispatch.event_base import Event, settled_by_hand, underway
+from domain.dispatch.event_base import Event, commands_done_by_hand, status_during
 from domain.dispatch.state import DispatchState, LeaveCause, RestoreStep, ZonePlan
 from domain.event_sourcing.aggregate import CreationEvent
 from domain.facility import BmsLink
 
 
 class Planned(CreationEvent, Event, frozen=True, kw_only=True):
+    """The dispatch was planned: the facility has a share of the target."""
+
     TOPIC: ClassVar[str] = "dispatch.planned.v1"
     originator_topic: str
     plan_revision: int
@@ -53,6 +55,8 @@ class Blocked(Event, frozen=True, kw_only=True):
 
 
 class ForecastOverridden(Event, frozen=True, kw_only=True):
+    """An operator accepted the degraded forecast."""
+
     TOPIC: ClassVar[str] = "dispatch.forecast-overridden.v1"
     reason: str
 
@@ -61,7 +65,7 @@ class ForecastOverridden(Event, frozen=True, kw_only=True):
 
 
 class Amended(Event, frozen=True, kw_only=True):
-    """The plan was changed; what is begun goes on, and what is curtailed stays so."""
+    """The plan changed. Phases that have begun continue, and a curtailed building stays curtailed."""
 
     TOPIC: ClassVar[str] = "dispatch.amended.v1"
     plan_revision: int
@@ -74,7 +78,7 @@ class Amended(Event, frozen=True, kw_only=True):
     data_quality: str
     prepare_again: bool = False
     rejoined: bool = False
-    """The facility had left before anything was curtailed, and takes part again."""
+    """The facility left before anything was curtailed, and takes part again."""
 
     def evolve(self, state: DispatchState) -> DispatchState:
         status = "planned" if self.rejoined else state.status
@@ -94,7 +98,7 @@ class Amended(Event, frozen=True, kw_only=True):
 
 
 class PreparationReleased(Event, frozen=True, kw_only=True):
-    """The start was moved away: what was prepared too early is let go, and prepared again in its time."""
+    """The start was postponed: what was prepared is released, and prepared again later."""
 
     TOPIC: ClassVar[str] = "dispatch.preparation-released.v1"
     target_kw: float
@@ -104,7 +108,7 @@ class PreparationReleased(Event, frozen=True, kw_only=True):
 
 
 class LeftEarly(Event, frozen=True, kw_only=True):
-    """The facility serves no further, from `left_at` on; what it delivered until then counts."""
+    """The facility stops serving at `left_at`; what it delivered until then counts."""
 
     TOPIC: ClassVar[str] = "dispatch.left-early.v1"
     cause: LeaveCause
@@ -117,16 +121,18 @@ class LeftEarly(Event, frozen=True, kw_only=True):
 
 
 class RestorePlanned(Event, frozen=True, kw_only=True):
-    """Zones that are not restored at once: minimum off times, and against a rebound of all at one moment."""
+    """Zones that are restored later, because of minimum off times or to spread the load rebound."""
 
     TOPIC: ClassVar[str] = "dispatch.restore-planned.v1"
     steps: tuple[RestoreStep, ...]
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, status=underway("restore", state), restore_steps=self.steps)
+        return replace(state, status=status_during("restore", state), restore_steps=self.steps)
 
 
 class Prepared(Event, frozen=True, kw_only=True):
+    """Every zone of the plan is prepared."""
+
     TOPIC: ClassVar[str] = "dispatch.prepared.v1"
 
     def evolve(self, state: DispatchState) -> DispatchState:
@@ -134,6 +140,8 @@ class Prepared(Event, frozen=True, kw_only=True):
 
 
 class Committed(Event, frozen=True, kw_only=True):
+    """Every zone of the plan is curtailed."""
+
     TOPIC: ClassVar[str] = "dispatch.committed.v1"
 
     def evolve(self, state: DispatchState) -> DispatchState:
@@ -141,19 +149,21 @@ class Committed(Event, frozen=True, kw_only=True):
 
 
 class Recommitted(Event, frozen=True, kw_only=True):
-    """What was commanded of a curtailed building anew is in force: a changed plan, or drift corrected."""
+    """A new commit to a curtailed building succeeded: a changed plan, or corrected drift."""
 
     TOPIC: ClassVar[str] = "dispatch.recommitted.v1"
 
 
 class RecommitFailed(Event, frozen=True, kw_only=True):
-    """What was commanded anew is not in force, or nobody knows; the building stays curtailed as it was."""
+    """A new commit failed or its outcome is unknown; the building stays curtailed as before."""
 
     TOPIC: ClassVar[str] = "dispatch.recommit-failed.v1"
     reason: str
 
 
 class Restored(Event, frozen=True, kw_only=True):
+    """Every zone is restored."""
+
     TOPIC: ClassVar[str] = "dispatch.restored.v1"
 
     def evolve(self, state: DispatchState) -> DispatchState:
@@ -161,25 +171,25 @@ class Restored(Event, frozen=True, kw_only=True):
 
 
 class RestoredByHand(Event, frozen=True, kw_only=True):
-    """An operator says that the building was restored by whoever is there; its BMS is not asked for it any more."""
+    """An operator confirms a manual restore; the BMS receives no further restore."""
 
     TOPIC: ClassVar[str] = "dispatch.restored-by-hand.v1"
     reason: str
     zone_ids: tuple[str, ...]
-    """Those whose restore had not succeeded."""
+    """The zones whose restore had not succeeded."""
 
     def evolve(self, state: DispatchState) -> DispatchState:
         return replace(
             state,
             status="restored" if state.failure is None else "compensated",
-            commands=settled_by_hand(state),
+            commands=commands_done_by_hand(state),
             curtailed_at={},
             restore_steps=(),
         )
 
 
 class RestoreFailed(Event, frozen=True, kw_only=True):
-    """The building may still be curtailed; it is tried again until it succeeds, or is restored by hand."""
+    """The building may still be curtailed. The restore is retried until it succeeds or is done by hand."""
 
     TOPIC: ClassVar[str] = "dispatch.restore-failed.v1"
     reason: str
@@ -201,6 +211,8 @@ class Failed(Event, frozen=True, kw_only=True):
 
 
 class Compensated(Event, frozen=True, kw_only=True):
+    """What a failed dispatch began is undone."""
+
     TOPIC: ClassVar[str] = "dispatch.compensated.v1"
 
     def evolve(self, state: DispatchState) -> DispatchState:
@@ -208,7 +220,7 @@ class Compensated(Event, frozen=True, kw_only=True):
 
 
 class Aborted(Event, frozen=True, kw_only=True):
-    """Released before it was committed."""
+    """The dispatch was released before its commit."""
 
     TOPIC: ClassVar[str] = "dispatch.aborted.v1"
     reason: str

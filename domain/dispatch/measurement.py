@@ -1,21 +1,26 @@
-"""What the meters say that a dispatch delivered, and what they say later; a part of `Dispatch`."""
+"""Mixin of `Dispatch` for measurements: the delivered power, later corrections, and their time limit."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from domain.dispatch import observation_events
-from domain.dispatch.mixin_base import Part
+from domain.dispatch.mixin_base import DispatchMixin
 from domain.dispatch.state import Interval
 from domain.errors import MeasurementClosed, NotAllowedNow
 from domain.event_sourcing.aggregate import Provenance
 
 REMEASURED_FOR = timedelta(days=60)
-"""After the end: so long late and corrected readings change what was delivered. Within the 90 days for which single
-readings are kept, so that what is measured again can still be looked into."""
+"""For this long after the end, late and corrected readings change the measurement.
+
+It is less than the 90 days for which single readings are kept, so that the readings behind a new measurement
+exist.
+"""
 
 
-class MeasuringPart(Part):
+class Measurement(DispatchMixin):
+    """The part of `Dispatch` that records measurements."""
+
     def measure(
         self,
         provenance: Provenance,
@@ -31,7 +36,7 @@ class MeasuringPart(Part):
         data_hash: str,
         figures_hash: str | None = None,
     ) -> None:
-        """Record the measurement; only once: what is corrected later is measured again, beside it."""
+        """Record the first measurement; later calls record nothing. Corrections use `remeasure`."""
         if self.state.measured:
             return
         if not self.state.was_committed:
@@ -52,6 +57,7 @@ class MeasuringPart(Part):
         )
 
     def not_measurable(self, provenance: Provenance, *, reason: str) -> None:
+        """Record that the readings do not allow a measurement."""
         if not self.state.measured:
             self.record(observation_events.NotMeasurable, provenance, reason=reason)
 
@@ -71,7 +77,7 @@ class MeasuringPart(Part):
         data_hash: str,
         figures_hash: str,
     ) -> None:
-        """Record what corrected readings say beside what was measured before; the same figures record nothing.
+        """Record a measurement from corrected readings beside the earlier one; equal figures record nothing.
 
         Raises MeasurementClosed, or NotAllowedNow before the first measurement.
         """
@@ -97,7 +103,7 @@ class MeasuringPart(Part):
         )
 
     def withdraw_measurement(self, provenance: Provenance, *, corrected_at: datetime, reason: str) -> None:
-        """Record that corrected readings do not suffice any more; where nothing was measured, nothing."""
+        """Record that corrected readings no longer allow a measurement; without one, nothing is recorded."""
         self._require_open(provenance)
         if self.state.delivered_kw is None:
             return

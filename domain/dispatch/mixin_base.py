@@ -1,24 +1,26 @@
-"""What the parts of `Dispatch` share: they are mixed into it, and use its state and `record`."""
+"""The base of the mixins of `Dispatch`: they use its state and `record`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from domain.dispatch.decisions import Fact
+from domain.dispatch.decisions import PendingEvent
 from domain.dispatch.state import DispatchState
 from domain.event_sourcing.aggregate import Provenance
 
 if TYPE_CHECKING:
     from domain.event_sourcing.aggregate import Aggregate
 
-    _OfADispatch = Aggregate[DispatchState]
+    _DispatchBase = Aggregate[DispatchState]
 else:
-    _OfADispatch = object  # the library takes every subclass of its aggregate for one of its own
+    _DispatchBase = object  # The library treats every subclass of its aggregate class as an aggregate.
 
 
-class Part(_OfADispatch):
-    def _record_all(self, provenance: Provenance, facts: Iterable[Fact]) -> None:
-        """Decided on the state as it was before the first of them."""
-        for kind, stated in list(facts):
-            self.record(kind, provenance, **stated)
+class DispatchMixin(_DispatchBase):
+    """The base of the mixins of `Dispatch`."""
+
+    def _record_all(self, provenance: Provenance, pending: Iterable[PendingEvent]) -> None:
+        """Record the pending events; all of them are decided on the state before the first is recorded."""
+        for kind, fields in list(pending):
+            self.record(kind, provenance, **fields)

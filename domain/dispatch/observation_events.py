@@ -1,4 +1,4 @@
-"""What is seen of a dispatch by its BMS and its meter, and how it evolves the state. Written as `Dispatch.<Name>`."""
+"""Domain events that record what a BMS or a meter shows of a dispatch. Used as `Dispatch.<Name>`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domain.dispatch.state import DispatchState, Interval, Setpoint
 
 
 class VerifiedByBms(Event, frozen=True, kw_only=True):
-    """Every zone's own state says that the command is in force."""
+    """The BMS reports for every zone that the command is in force."""
 
     TOPIC: ClassVar[str] = "dispatch.verified-by-bms.v1"
 
@@ -20,8 +20,8 @@ class VerifiedByBms(Event, frozen=True, kw_only=True):
         return replace(state, status="verified_by_bms")
 
 
-class DriftFound(Event, frozen=True, kw_only=True):
-    """A zone's state differs from what was commanded."""
+class DriftDetected(Event, frozen=True, kw_only=True):
+    """A zone's state differs from the commanded state."""
 
     TOPIC: ClassVar[str] = "dispatch.drift-found.v1"
     zone_id: str
@@ -30,6 +30,8 @@ class DriftFound(Event, frozen=True, kw_only=True):
 
 
 class VerifiedByMeter(Event, frozen=True, kw_only=True):
+    """The meter confirms the load reduction."""
+
     TOPIC: ClassVar[str] = "dispatch.verified-by-meter.v1"
     delivered_kw: float
     measured_at: datetime
@@ -39,7 +41,7 @@ class VerifiedByMeter(Event, frozen=True, kw_only=True):
 
 
 class Measured(Event, frozen=True, kw_only=True):
-    """Baseline minus meter over the window; mean kW."""
+    """The measurement of the window: baseline minus metered load, mean kW."""
 
     TOPIC: ClassVar[str] = "dispatch.measured.v1"
     baseline_method: str
@@ -52,22 +54,22 @@ class Measured(Event, frozen=True, kw_only=True):
     delivered_kw: float
     data_hash: str
     figures_hash: str | None = None
-    """Two measurements with the same one say the same. None: recorded before it was taken down."""
+    """Equal for measurements with equal figures. None: recorded before this field existed."""
 
     def evolve(self, state: DispatchState) -> DispatchState:
         return _measured(state, self)
 
 
 class Remeasured(Event, frozen=True, kw_only=True):
-    """Measured once more, on readings that came or were corrected since; what was measured before stays recorded."""
+    """A new measurement from late or corrected readings; the earlier one stays in the log."""
 
     TOPIC: ClassVar[str] = "dispatch.remeasured.v1"
     revision: int
-    """Of the measurement: 2 is the first that replaces another."""
+    """The revision of the measurement; 2 is the first that replaces another."""
     corrected_at: datetime
-    """Of the newest correction that it was asked for."""
+    """The time of the newest correction that caused this measurement."""
     previous_kw: float | None
-    """What was delivered by the measurement that it replaces; None: it was not measurable."""
+    """The delivered power by the replaced measurement; None: it was not measurable."""
     baseline_method: str
     days: tuple[str, ...]
     adjustment_kind: str
@@ -84,7 +86,7 @@ class Remeasured(Event, frozen=True, kw_only=True):
 
 
 class NotMeasurable(Event, frozen=True, kw_only=True):
-    """The readings do not suffice for a measurement; nothing is guessed."""
+    """The readings do not suffice for a measurement."""
 
     TOPIC: ClassVar[str] = "dispatch.not-measurable.v1"
     reason: str
@@ -94,7 +96,7 @@ class NotMeasurable(Event, frozen=True, kw_only=True):
 
 
 class MeasurementWithdrawn(Event, frozen=True, kw_only=True):
-    """Corrected readings do not suffice for a measurement any more: what was measured does not hold."""
+    """Corrected readings no longer suffice for a measurement; the earlier one is void."""
 
     TOPIC: ClassVar[str] = "dispatch.measurement-withdrawn.v1"
     revision: int
@@ -108,12 +110,12 @@ class MeasurementWithdrawn(Event, frozen=True, kw_only=True):
         )
 
 
-def _measured(state: DispatchState, said: Measured | Remeasured) -> DispatchState:
+def _measured(state: DispatchState, measured: Measured | Remeasured) -> DispatchState:
     return replace(
         state,
         measured=True,
         measurements=state.measurements + 1,
-        delivered_kw=said.delivered_kw,
-        data_hash=said.data_hash,
-        figures_hash=said.figures_hash,
+        delivered_kw=measured.delivered_kw,
+        data_hash=measured.data_hash,
+        figures_hash=measured.figures_hash,
     )

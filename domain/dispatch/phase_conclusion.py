@@ -1,40 +1,43 @@
-"""What a phase of a dispatch came to, once every command of it is settled; pure."""
+"""The result of a dispatch phase once no command of it is open; pure functions."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from domain.dispatch import events
-from domain.dispatch.decisions import Fact
+from domain.dispatch.decisions import PendingEvent
 from domain.dispatch.state import CURTAILED, CommandRecord, DispatchState, Phase
 
 RESTORE_RETRY = timedelta(seconds=60)
-"""How long after its first failure a restore is tried again; each further one doubles the pause."""
+"""The pause before the first retry of a failed restore; each further failure doubles it."""
 LONGEST_RESTORE_RETRY = timedelta(minutes=15)
+"""The upper limit of that pause."""
 
 
 def restore_pause(failures: int) -> timedelta:
-    """Until the next try of a restore that has failed `failures` times before this time."""
+    """The pause before the next try of a restore that failed `failures` times before."""
     return min(RESTORE_RETRY * (1 << min(failures, 10)), LONGEST_RESTORE_RETRY)
 
 
-def conclusion(state: DispatchState, *, now: datetime) -> Fact | None:
-    """None while a command is open or a zone waits for its restore, and where nothing is under way."""
+def phase_conclusion(state: DispatchState, *, now: datetime) -> PendingEvent | None:
+    """The domain event that ends the phase. None while a command is open, a zone waits, or no phase is under
+    way.
+    """
     if state.has_open_command or state.restore_steps:
         return None
     if state.status == "preparing":
-        return _forward(state, "prepare")
+        return _forward_phase_result(state, "prepare")
     if state.status == "committing":
-        return _forward(state, "commit")
+        return _forward_phase_result(state, "commit")
     if state.status in CURTAILED:
-        return _again(state)
+        return _recommit_result(state)
     if state.status in {"restoring", "compensating", "aborting"}:
-        return _undoing(state, now)
+        return _undo_result(state, now)
     return None
 
 
-def _forward(state: DispatchState, phase: Phase) -> Fact:
-    """Every zone of the plan, or none: one that did not succeed fails the facility."""
+def _forward_phase_result(state: DispatchState, phase: Phase) -> PendingEvent:
+    """Every zone of the plan must succeed; one that does not fails the facility."""
     latest = state.latest(phase)
     planned = {zone: record for zone, record in latest.items() if zone in state.zones}
     if failures := _failures(planned):
@@ -42,8 +45,8 @@ def _forward(state: DispatchState, phase: Phase) -> Fact:
     return (events.Prepared if phase == "prepare" else events.Committed), {}
 
 
-def _again(state: DispatchState) -> Fact:
-    """A commit to a building that is curtailed already."""
+def _recommit_result(state: DispatchState) -> PendingEvent:
+    """The result of a commit to a building that is already curtailed."""
     if failures := _failures(state.latest("commit")):
         return events.RecommitFailed, {"reason": f"commit did not succeed: {failures}"}
     return events.Recommitted, {}
@@ -56,7 +59,7 @@ def _failures(records: dict[str, CommandRecord]) -> str:
     )
 
 
-def _undoing(state: DispatchState, now: datetime) -> Fact:
+def _undo_result(state: DispatchState, now: datetime) -> PendingEvent:
     restores = state.latest("restore")
     if any(record.state != "succeeded" for record in restores.values()):
         return events.RestoreFailed, {

@@ -1,4 +1,6 @@
-"""How a curtailed building is let go: no zone before its minimum off time, spread against a rebound; pure."""
+"""Restore of a curtailed building: minimum off times are respected, and the rebound of the load is spread;
+pure functions.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +8,24 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from domain.dispatch import events
-from domain.dispatch.decisions import Fact, requests, zones_in_order
+from domain.dispatch.decisions import PendingEvent, command_requests, zones_in_order
 from domain.dispatch.state import DispatchState, RestoreStep, ZonePlan
 
 LONGEST_SPREAD_S = 900
-"""However slow a zone's ramp: half of the time after which a BMS that hears nothing restores itself."""
+"""Upper limit of the spread, for any ramp: half of the time after which a BMS restores a zone by itself."""
 Place = tuple[int, int]
-"""(rank, of how many): the place of a facility in the order in which a batch is restored."""
+"""(rank, count): the place of a facility in the order in which a batch is restored."""
 AT_ONCE: Place = (0, 0)
+"""No spread: only minimum off times delay a restore."""
 
 
 def restore_steps(
     state: DispatchState, zones: Iterable[ZonePlan], *, released_at: datetime, place: Place = AT_ONCE
 ) -> list[RestoreStep]:
-    """When each zone may be restored.
+    """The earliest moment of each zone's restore.
 
-    The zones of all facilities are spread evenly over their rebound ramp, in the order of the facilities; `AT_ONCE`
-    only the minimum off times are kept.
+    The zones of all facilities are spread evenly over their rebound ramp, in the order of the facilities.
+    With `AT_ONCE` only the minimum off times delay a restore.
     """
     rank, count = place
     listed = list(zones)
@@ -40,9 +43,9 @@ def restore_steps(
 
 
 def earliest_free(state: DispatchState, *, now: datetime) -> datetime:
-    """When its building can be free of this DR event, were it let go now: at once, but for minimum off times.
+    """The earliest moment at which the building can be free of this DR event if it is restored now.
 
-    A zone whose commit is under way, or about to be requested, is taken as curtailed now.
+    A zone whose commit is open, or about to be requested, is treated as curtailed now.
     """
     soon = state.status in {"prepared", "committing"} and state.left is None
     free_at = [now]
@@ -53,27 +56,30 @@ def earliest_free(state: DispatchState, *, now: datetime) -> datetime:
     return max(free_at)
 
 
-def restoring(state: DispatchState, steps: Iterable[RestoreStep], *, now: datetime) -> Iterator[Fact]:
-    """Zones whose time has come are requested; the others are planned, and their time is proposed by the schedule."""
-    known = list(steps)
-    due = [state.zones[step.zone_id] for step in known if step.not_before <= now]
-    yield from requests(state, due, "restore", not_after=None)
-    later = tuple(step for step in known if step.not_before > now)
+def restore_events(
+    state: DispatchState, steps: Iterable[RestoreStep], *, now: datetime
+) -> Iterator[PendingEvent]:
+    """Request the restores that are due, and plan the others; the schedule worker proposes those when due."""
+    pending = list(steps)
+    due = [state.zones[step.zone_id] for step in pending if step.not_before <= now]
+    yield from command_requests(state, due, "restore", not_after=None)
+    later = tuple(step for step in pending if step.not_before > now)
     if later:
         yield events.RestorePlanned, {"steps": later}
 
 
-def restoring_all(
+def restore_all_events(
     state: DispatchState, *, released_at: datetime, now: datetime, place: Place = AT_ONCE
-) -> Iterator[Fact]:
+) -> Iterator[PendingEvent]:
+    """Request or plan the restore of every zone of the plan."""
     steps = restore_steps(state, zones_in_order(state), released_at=released_at, place=place)
-    return restoring(state, steps, now=now)
+    return restore_events(state, steps, now=now)
 
 
-def undoing(state: DispatchState, *, now: datetime) -> Iterator[Fact]:
-    """Of a failed dispatch: what was or may be committed is restored, what was only prepared aborted."""
+def undo_events(state: DispatchState, *, now: datetime) -> Iterator[PendingEvent]:
+    """Undo a failed dispatch: restore what was or may be committed, abort what was only prepared."""
     undo = state.to_undo()
     aborts = [state.zones[zone_id] for zone_id, how in undo if how == "abort"]
-    yield from requests(state, aborts, "abort", not_after=state.expires_at)
+    yield from command_requests(state, aborts, "abort", not_after=state.expires_at)
     restores = [state.zones[zone_id] for zone_id, how in undo if how == "restore"]
-    yield from restoring(state, restore_steps(state, restores, released_at=now), now=now)
+    yield from restore_events(state, restore_steps(state, restores, released_at=now), now=now)

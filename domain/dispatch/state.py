@@ -1,4 +1,4 @@
-"""What is known of a dispatch: its state, and the values in it."""
+"""The state of a dispatch, and the values in it."""
 
 from __future__ import annotations
 
@@ -31,45 +31,50 @@ DispatchStatus = Literal[
     "failed",
 ]
 CommandState = Literal["requested", "succeeded", "refused", "gave_up", "by_hand"]
-"""`by_hand`: somebody in the building has done it, and it is not put to work any more."""
+"""`by_hand`: a person has done it in the building, and the command is not sent any more."""
 LeaveCause = Literal["opted_out", "preempted", "left_out", "cancelled", "batch_aborted"]
 
 CURTAILED: frozenset[DispatchStatus] = frozenset({"committed", "verified_by_bms", "verified_by_meter"})
+"""The statuses of a curtailed building."""
 FINAL: frozenset[DispatchStatus] = frozenset(
     {"restored", "restore_failed", "compensated", "aborted", "failed"}
 )
+"""The statuses after which only a failed restore continues."""
 UNDOING: frozenset[DispatchStatus] = frozenset({"restoring", "compensating", "restore_failed"})
+"""The statuses in which a building is being restored."""
 
 
 class Setpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A setpoint or shed level of a zone."""
+
     value: float
     unit: Literal["celsius", "percent"]
 
 
 class ZonePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A zone's share: `magnitude` (kelvin or percent) is what gives `target_kw`."""
+    """A zone's share: `magnitude` (kelvin or percent) gives `target_kw`."""
 
     zone_id: str
     target_kw: float
     strategy: Strategy
     magnitude: float
     comfort_limit_c: float | None = None
-    """A setpoint is never commanded above it."""
+    """A setpoint above this is never commanded."""
     minimum_off_s: int = 0
-    """Once curtailed, the zone stays so for at least this long: its machines must not be switched back sooner."""
+    """A curtailed zone stays curtailed for at least this long, to protect its machines."""
     rebound_ramp_s: int = 0
-    """How long the restores of a batch are spread over, so that the loads do not come back at one moment."""
+    """The restores of a batch are spread over this time, so that the loads do not return together."""
 
 
 class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A zone that is to be restored, and the moment from which it may be."""
+    """A zone to restore, and the earliest moment for it."""
 
     zone_id: str
     not_before: datetime
 
 
 class BmsCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command to the BMS for one zone, as intended."""
+    """A command for one zone, as intended."""
 
     command_id: UUID
     zone_id: str
@@ -80,23 +85,23 @@ class BmsCommand(msgspec.Struct, frozen=True, kw_only=True):
     magnitude: float
     restore_to: Setpoint | None
     expires_at: datetime
-    """When a BMS that hears nothing more restores itself."""
+    """When a BMS that receives nothing further restores the zone by itself."""
     not_after: datetime | None
-    """From then on the command must not be sent any more; None: it must succeed however late."""
+    """The command must not be sent after this moment; None: it must succeed, however late."""
 
 
 class CommandRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a requested command."""
+    """A requested command and its outcome so far."""
 
     command: BmsCommand
     state: CommandState = "requested"
     attempts: int = 0
     issue: int = 1
-    """How often it was put to work: a person or the schedule may issue the same id again."""
+    """How often it was issued: a person or the schedule worker may issue the same id again."""
 
     @property
     def may_be_done(self) -> bool:
-        """Whether the BMS carried it out, or may have: of one that was refused, an earlier attempt may have been."""
+        """Whether the BMS carried it out, or may have. If refused, an earlier attempt may have succeeded."""
         return self.state in {"succeeded", "gave_up"} or (self.state == "refused" and self.attempts > 1)
 
 
@@ -111,6 +116,8 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a dispatch."""
+
     dr_event_id: UUID
     facility_id: str
     plan_revision: int
@@ -123,42 +130,42 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     status: DispatchStatus = "planned"
     commands: dict[str, CommandRecord] = {}
     previous: dict[str, Setpoint] = {}
-    """Zone -> the setpoint found at prepare; restore sends it back."""
+    """Zone -> the setpoint that was read at prepare; a restore sends it back."""
     was_prepared: bool = False
     was_committed: bool = False
     committed_at: datetime | None = None
     failure: str | None = None
     overridden: bool = False
-    """An operator answers for its degraded forecast."""
+    """An operator accepted its degraded forecast."""
     left: LeaveCause | None = None
     left_reason: str | None = None
-    """It left before the end: why. `ends_at` is then the moment it left."""
+    """The reason for leaving before the end. `ends_at` is then the moment of leaving."""
     restore_steps: tuple[RestoreStep, ...] = ()
-    """Zones still to be restored, each in its time."""
+    """Zones that are still to be restored, each at its time."""
     curtailed_at: dict[str, datetime] = {}
     """Zone -> when its BMS first curtailed it, until it is restored."""
     in_force: dict[str, Setpoint] = {}
     """Zone -> the setpoint that its BMS reported at the commit."""
     prepare_again: bool = False
-    """The plan was changed after it was prepared, in what a commit cannot carry: window or zones."""
+    """The window or the zones changed after the prepare; a commit cannot carry such a change."""
     delivered_kw: float | None = None
     measured: bool = False
     measurements: int = 0
-    """How often what it delivered was stated: a number, that there is none, or that the last one does not hold."""
+    """How often a measurement was recorded, found impossible, or withdrawn."""
     data_hash: str | None = None
-    """Of the readings that the newest measurement was computed from; None without one."""
+    """Hash of the readings behind the newest measurement; None without one."""
     figures_hash: str | None = None
-    """Of what it says."""
+    """Hash of the figures of that measurement."""
     restore_failures: int = 0
-    """How often its restore has failed."""
+    """How often the restore has failed."""
 
     def latest(self, phase: Phase) -> dict[str, CommandRecord]:
         """Zone -> its newest command of that phase."""
         newest: dict[str, CommandRecord] = {}
         for record in self.commands.values():
             if record.command.phase == phase:
-                known = newest.get(record.command.zone_id)
-                if known is None or record.command.round > known.command.round:
+                previous = newest.get(record.command.zone_id)
+                if previous is None or record.command.round > previous.command.round:
                     newest[record.command.zone_id] = record
         return newest
 
@@ -167,16 +174,16 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
         return any(record.state == "requested" for record in self.commands.values())
 
     def magnitude_of(self, zone: ZonePlan) -> float:
-        """What may be commanded of a zone: the plan's, as far as its comfort limit leaves room for it."""
-        found = self.previous.get(zone.zone_id)
-        if zone.comfort_limit_c is None or found is None or found.unit != "celsius":
+        """The magnitude that may be commanded of a zone: the planned one, bounded by its comfort limit."""
+        previous = self.previous.get(zone.zone_id)
+        if zone.comfort_limit_c is None or previous is None or previous.unit != "celsius":
             return zone.magnitude
-        return max(0.0, min(zone.magnitude, zone.comfort_limit_c - found.value))
+        return max(0.0, min(zone.magnitude, zone.comfort_limit_c - previous.value))
 
     def next_command(self, zone: ZonePlan, phase: Phase, *, not_after: datetime | None) -> BmsCommand:
-        """The next round's command of that phase to a zone; its id follows from what it is."""
-        known = self.latest(phase).get(zone.zone_id)
-        round_number = known.command.round + 1 if known else 1
+        """The command of the next round of a phase for a zone, with a deterministic id."""
+        latest = self.latest(phase).get(zone.zone_id)
+        round_number = latest.command.round + 1 if latest else 1
         return BmsCommand(
             command_id=bms_command_id(
                 self.dr_event_id,
@@ -203,7 +210,9 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
         return self.magnitude_of(zone) if phase == "commit" else zone.magnitude
 
     def to_undo(self) -> list[tuple[str, Literal["abort", "restore"]]]:
-        """What a failed dispatch still has to undo: (zone, how). A prepare of unknown outcome expires by itself."""
+        """What a failed dispatch still has to undo: (zone, how). A prepare of unknown outcome expires by
+        itself.
+        """
         if self.status != "failed":
             return []
         commits, prepares = self.latest("commit"), self.latest("prepare")
@@ -222,7 +231,7 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def may_have_curtailed(self) -> bool:
-        """Whether a commit reached its building, or may have, or still may."""
+        """Whether a commit reached the building, or may have, or still may."""
         return any(
             record.command.phase == "commit" and (record.state == "requested" or record.may_be_done)
             for record in self.commands.values()
@@ -230,5 +239,5 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """Nothing more will happen by itself, but for a failed restore: it is tried until it succeeds, or by hand."""
+        """Whether nothing more happens by itself, apart from retries of a failed restore."""
         return self.status in FINAL and not self.to_undo()

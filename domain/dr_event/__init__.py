@@ -1,6 +1,6 @@
-"""A demand-response event: one aggregate per event of a utility; the batch of the saga.
+"""A demand-response event: one aggregate per event of a utility, and the batch of the saga.
 
-`status` is the execution state, `settlement_status` another field. The window is half-open, UTC.
+`status` is the state of execution; `settlement_status` is a separate field. The window is half-open, in UTC.
 """
 
 from domain.dr_event.aggregate import DREvent

@@ -1,4 +1,4 @@
-"""What a DR event decides, from its opening to its end; its judging, planning and telling are parts of their own."""
+"""The DR event aggregate: its commands from opening to end. Notices, planning and callbacks are mixins."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import ClassVar, Self, TypeAlias
 
 from domain.dr_event import event_base, events, plan_events
-from domain.dr_event.callbacks import Telling
-from domain.dr_event.notices import Judging
+from domain.dr_event.callbacks import Callbacks
+from domain.dr_event.notices import Notices
 from domain.dr_event.planning import Planning
 from domain.dr_event.state import RUNNING, Batch, DREventState, Outcome
 from domain.errors import ReasonRequired
@@ -15,8 +15,8 @@ from domain.event_sourcing.aggregate import Aggregate, Provenance
 from domain.identifiers import dr_event_id
 
 
-class DREvent(Judging, Planning, Telling, Aggregate[DREventState]):
-    """Decides what a DR event may do next; time is given, never read."""
+class DREvent(Notices, Planning, Callbacks, Aggregate[DREventState]):
+    """A DR event. The current time is an argument of its commands."""
 
     TOPIC: ClassVar[str] = "dr-event"
 
@@ -47,6 +47,7 @@ class DREvent(Judging, Planning, Telling, Aggregate[DREventState]):
 
     @classmethod
     def open(cls, provenance: Provenance, *, utility_id: str, utility_event_id: str) -> Self:
+        """Begin the stream of a utility's event."""
         return cls.open_stream(
             dr_event_id(utility_id, utility_event_id),
             cls.Opened,
@@ -56,24 +57,24 @@ class DREvent(Judging, Planning, Telling, Aggregate[DREventState]):
         )
 
     def start_preparation(self, provenance: Provenance, *, now: datetime) -> None:
-        """Begin to prepare, once inside the lead time; too early, or again, records nothing."""
+        """Begin the preparation within the lead time. A call that is too early, or repeated, records nothing."""
         if self.state.status == "scheduled" and self.state.prepare_at and now >= self.state.prepare_at:
             self.record(self.PreparationStarted, provenance, facility_ids=self.state.dispatched)
 
     def start(self, provenance: Provenance, *, now: datetime) -> None:
-        """Begin the window; too early, or again, records nothing."""
+        """Begin the window. A call that is too early, or repeated, records nothing."""
         notice = self.state.notice
         if self.state.status == "preparing" and notice and notice.starts_at <= now:
             self.record(self.Started, provenance, facility_ids=self.state.dispatched)
 
     def end(self, provenance: Provenance, *, now: datetime) -> None:
-        """End the window; too early, or again, records nothing."""
+        """End the window. A call that is too early, or repeated, records nothing."""
         notice = self.state.notice
         if self.state.status == "active" and notice and notice.ends_at <= now:
             self.record(self.Ended, provenance, facility_ids=self.state.dispatched)
 
     def give_up_planning(self, provenance: Provenance, *, now: datetime) -> None:
-        """Complete as failed a DR event whose window began without a plan."""
+        """Complete a DR event as failed if its window began without a plan."""
         notice = self.state.notice
         if self.state.status != "accepted" or notice is None or now < notice.starts_at:
             return
@@ -94,7 +95,9 @@ class DREvent(Judging, Planning, Telling, Aggregate[DREventState]):
         failed_facilities: tuple[str, ...],
         opted_out_facilities: tuple[str, ...] = (),
     ) -> None:
-        """Close the DR event once every dispatch is final; `full` only if all that were asked served."""
+        """Complete the DR event once every dispatch is final. The outcome is `full` only if every facility
+        served.
+        """
         self._require({"recovering"}, "be completed")
         outcome: Outcome = "partial" if batch.served else "failed"
         if batch.served == batch.asked:
@@ -116,7 +119,7 @@ class DREvent(Judging, Planning, Telling, Aggregate[DREventState]):
         failed_facilities: tuple[str, ...],
         opted_out_facilities: tuple[str, ...],
     ) -> None:
-        """Of one cancelled while active: every dispatch is final. Only once."""
+        """Record that every dispatch of a DR event cancelled while active is final; recorded once."""
         self._require({"cancelled_while_active"}, "be wound up")
         if self.state.batch is None:
             self.record(
@@ -128,7 +131,7 @@ class DREvent(Judging, Planning, Telling, Aggregate[DREventState]):
             )
 
     def cancel(self, provenance: Provenance, *, reason: str, modification_number: int | None = None) -> None:
-        """Cancel before the start, or while the window runs; cancelling again records nothing."""
+        """Cancel before the start or during the window. A repeated call records nothing."""
         if not reason.strip():
             raise ReasonRequired("a cancellation needs a reason")
         status = self.state.status

@@ -1,18 +1,20 @@
-"""What a DR event records of its delivery and of what the utility is told; a part of `DREvent`."""
+"""Mixin of `DREvent` for measurements of the whole DR event and for callbacks to the utility."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from domain.dr_event import events
-from domain.dr_event.mixin_base import Part
+from domain.dr_event.mixin_base import DREventMixin
 from domain.dr_event.state import CallbackKind
 from domain.errors import NotAllowedNow
 from domain.event_sourcing.aggregate import Provenance
 from domain.identifiers import callback_id
 
 
-class Telling(Part):
+class Callbacks(DREventMixin):
+    """The part of `DREvent` that records measurements and callbacks."""
+
     def measure(
         self,
         provenance: Provenance,
@@ -21,7 +23,7 @@ class Telling(Part):
         measured_facilities: int,
         unmeasured_facilities: tuple[str, ...],
     ) -> None:
-        """Record what was delivered; only once."""
+        """Record the delivered power; only once."""
         if self.state.settlement_status != "none":
             return
         if self.state.status not in {"completed", "cancelled_while_active"} or self.state.batch is None:
@@ -42,7 +44,7 @@ class Telling(Part):
         measured_facilities: int,
         unmeasured_facilities: tuple[str, ...],
     ) -> None:
-        """Record a sum that became another; the same one again records nothing."""
+        """Record a changed sum; an equal one records nothing."""
         previous_kw = self.state.delivered_kw
         if previous_kw is None:
             raise NotAllowedNow(f"DR event {self.id} was not measured yet: there is nothing to correct")
@@ -58,7 +60,7 @@ class Telling(Part):
         )
 
     def request_callback(self, provenance: Provenance, *, kind: CallbackKind, body: str) -> None:
-        """Record that the utility is to be told, if it gave an address."""
+        """Record that a callback is to be sent, if the utility gave an address."""
         notice = self.state.notice
         if notice is None or notice.callback_url is None:
             return
@@ -80,6 +82,7 @@ class Telling(Part):
         attempts: int,
         status_code: int,
     ) -> None:
+        """Record the delivery of a callback."""
         if self._callback_is_open(callback_id):
             self.record(
                 events.CallbackDelivered,
@@ -93,6 +96,7 @@ class Telling(Part):
     def callback_undeliverable(
         self, provenance: Provenance, *, callback_id: UUID, kind: CallbackKind, attempts: int, reason: str
     ) -> None:
+        """Record that a callback could not be delivered."""
         if self._callback_is_open(callback_id):
             self.record(
                 events.CallbackUndeliverable,

@@ -1,4 +1,4 @@
-"""The base of a DR event's domain events."""
+"""The base class of a DR event's domain events."""
 
 from __future__ import annotations
 
@@ -8,4 +8,6 @@ from domain.event_sourcing.aggregate import Aggregate
 
 
 class Event(Aggregate.Event, frozen=True, kw_only=True):
+    """The base of every domain event of a DR event."""
+
     TOPIC: ClassVar[str] = "dr-event.event"

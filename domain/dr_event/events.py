@@ -1,4 +1,6 @@
-"""What can happen to a DR event, but for its plan, and how it evolves the state. Written as `DREvent.<Name>`."""
+"""Domain events of a DR event, except those of its plan, and their effect on its state. Used as
+`DREvent.<Name>`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ def _number(state: DREventState, given: int | None) -> int:
 
 
 class Opened(CreationEvent, Event, frozen=True, kw_only=True):
-    """The utility spoke of this event for the first time."""
+    """The first notification of this event arrived."""
 
     TOPIC: ClassVar[str] = "dr-event.opened.v1"
     originator_topic: str
@@ -41,6 +43,8 @@ class Opened(CreationEvent, Event, frozen=True, kw_only=True):
 
 
 class Accepted(Event, frozen=True, kw_only=True):
+    """The notice is feasible, and its facilities are reserved."""
+
     TOPIC: ClassVar[str] = "dr-event.accepted.v1"
     notice: Notice
     program_version: int
@@ -49,7 +53,7 @@ class Accepted(Event, frozen=True, kw_only=True):
     shortfall_kw: float
     capacity_degraded_kw: float = 0.0
     start_offset_s: int | None = None
-    """Drawn once, where the notice asked for a random start."""
+    """Drawn once, if the notice requested a random start."""
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(
@@ -70,7 +74,7 @@ class Accepted(Event, frozen=True, kw_only=True):
 
 
 class Rejected(Event, frozen=True, kw_only=True):
-    """Judged infeasible at the door, with every reason."""
+    """The notice is not feasible; every reason is recorded."""
 
     TOPIC: ClassVar[str] = "dr-event.rejected.v1"
     notice: Notice
@@ -81,6 +85,8 @@ class Rejected(Event, frozen=True, kw_only=True):
 
 
 class PreparationStarted(Event, frozen=True, kw_only=True):
+    """The preparation of the facilities began."""
+
     TOPIC: ClassVar[str] = "dr-event.preparation-started.v1"
     facility_ids: tuple[str, ...]
 
@@ -89,6 +95,8 @@ class PreparationStarted(Event, frozen=True, kw_only=True):
 
 
 class Started(Event, frozen=True, kw_only=True):
+    """The window began."""
+
     TOPIC: ClassVar[str] = "dr-event.started.v1"
     facility_ids: tuple[str, ...]
 
@@ -107,6 +115,8 @@ class Ended(Event, frozen=True, kw_only=True):
 
 
 class Completed(Event, frozen=True, kw_only=True):
+    """Every dispatch is final."""
+
     TOPIC: ClassVar[str] = "dr-event.completed.v1"
     outcome: Outcome
     batch: Batch
@@ -131,7 +141,7 @@ class Cancelled(Event, frozen=True, kw_only=True):
     facility_ids: tuple[str, ...]
     reason: str
     modification_number: int | None = None
-    """The number that the utility gave to its cancellation; None: it gave none, or an operator cancelled."""
+    """The number of the utility's cancellation. None: it had no number, or an operator cancelled."""
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(
@@ -140,7 +150,7 @@ class Cancelled(Event, frozen=True, kw_only=True):
 
 
 class CancelledWhileActive(Event, frozen=True, kw_only=True):
-    """The window ends here: buildings are restored, and what was delivered is credited."""
+    """The window ends now: buildings are restored, and the power delivered so far is credited."""
 
     TOPIC: ClassVar[str] = "dr-event.cancelled-while-active.v1"
     facility_ids: tuple[str, ...]
@@ -158,7 +168,7 @@ class CancelledWhileActive(Event, frozen=True, kw_only=True):
 
 
 class WoundUp(Event, frozen=True, kw_only=True):
-    """Of a DR event cancelled while active: every building is let go."""
+    """Every dispatch of a DR event cancelled while active is final."""
 
     TOPIC: ClassVar[str] = "dr-event.wound-up.v1"
     batch: Batch
@@ -175,13 +185,13 @@ class WoundUp(Event, frozen=True, kw_only=True):
 
 
 class Withdrawn(Event, frozen=True, kw_only=True):
-    """Cancelled before it was ever accepted: a notice with no higher number comes too late."""
+    """Cancelled before it was ever accepted. A notice without a higher number is refused from now on."""
 
     TOPIC: ClassVar[str] = "dr-event.withdrawn.v1"
     reason: str
     modification_number: int
     whatever_number: bool = False
-    """The cancellation had no number, so that every notice comes too late."""
+    """The cancellation had no number, so that every notice is refused."""
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(
@@ -195,7 +205,7 @@ class Withdrawn(Event, frozen=True, kw_only=True):
 
 
 class Measured(Event, frozen=True, kw_only=True):
-    """What the facilities delivered together, mean kW over the window."""
+    """The power that the facilities delivered together: mean kW over the window."""
 
     TOPIC: ClassVar[str] = "dr-event.measured.v1"
     delivered_kw: float
@@ -213,7 +223,7 @@ class Measured(Event, frozen=True, kw_only=True):
 
 
 class Remeasured(Event, frozen=True, kw_only=True):
-    """Added up once more, after a facility was measured again; what was stated before stays recorded."""
+    """A new sum after a facility was measured again; the earlier one stays in the log."""
 
     TOPIC: ClassVar[str] = "dr-event.remeasured.v1"
     previous_kw: float
@@ -231,20 +241,22 @@ class Remeasured(Event, frozen=True, kw_only=True):
 
 
 class CallbackRequested(Event, frozen=True, kw_only=True):
-    """The utility is to be told; recorded before it is told."""
+    """A callback is to be sent to the utility; recorded before it is sent."""
 
     TOPIC: ClassVar[str] = "dr-event.callback-requested.v1"
     callback_id: UUID
     kind: CallbackKind
     url: str
     body: str
-    """The JSON document to send, as it will be signed."""
+    """The JSON document, exactly as it will be signed and sent."""
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(state, callbacks={**state.callbacks, str(self.callback_id): "requested"})
 
 
 class CallbackDelivered(Event, frozen=True, kw_only=True):
+    """The utility confirmed the callback."""
+
     TOPIC: ClassVar[str] = "dr-event.callback-delivered.v1"
     callback_id: UUID
     kind: CallbackKind
@@ -256,6 +268,8 @@ class CallbackDelivered(Event, frozen=True, kw_only=True):
 
 
 class CallbackUndeliverable(Event, frozen=True, kw_only=True):
+    """The callback could not be delivered."""
+
     TOPIC: ClassVar[str] = "dr-event.callback-undeliverable.v1"
     callback_id: UUID
     kind: CallbackKind

@@ -1,6 +1,7 @@
-"""Whether a DR event can be done: every reason why not, at once, and the capacity there is.
+"""Feasibility of a DR event: every reason against it, and the available capacity.
 
-Pure: the handler collects the facts from the aggregates, `judge` decides, the aggregate records.
+Pure functions: a handler collects the facts from the aggregates, `assess_feasibility` decides, the aggregate
+records.
 """
 
 from collections import Counter
@@ -42,10 +43,13 @@ FacilityStatus = Literal["active", "maintenance", "deactivated"]
 CapacitySource = Literal["forecast", "declared"]
 
 TOLERANCE_KW = 1e-6
+"""Two powers that differ by no more than this are equal."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """One reason why a DR event is refused; `facility_id` is None where it concerns the whole request."""
+    """One reason why a DR event is refused; `facility_id` is None for a reason that concerns the whole
+    request.
+    """
 
     code: RefusalCode
     detail: str
@@ -53,7 +57,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class DREventRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a utility asks for, as received: the times may be in the wrong order, ids unknown or repeated."""
+    """A utility's request as received: times may be in the wrong order, ids unknown or repeated."""
 
     dr_event_id: UUID
     starts_at: datetime
@@ -61,33 +65,33 @@ class DREventRequest(msgspec.Struct, frozen=True, kw_only=True):
     target_kw: float
     facility_ids: tuple[str, ...]
     start_stands: bool = False
-    """The start is in force already, and perhaps past: notice is not judged again."""
+    """The start is already in force, and may be past: the notice time is not checked again."""
 
 
 class ProgramTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What the program's contract says about timing and size."""
+    """The contract terms of a program about timing and size."""
 
     notification_lead_s: float
     minimum_duration_s: float
     maximum_duration_s: float
     acceptable_share: float
-    """0..1: below this share of the target a DR event is refused."""
+    """0..1: with less than this share of the target, a DR event is refused."""
     prepare_lead_s: float = 0.0
-    """A shorter notice than this is no refusal: preparing then begins at once."""
+    """A shorter notice than this is not refused: the preparation then begins at once."""
 
 
 class HeldWindow(msgspec.Struct, frozen=True):
-    """A reservation a facility already has; one that `yields` is given up for the DR event that is judged."""
+    """An existing reservation of a facility. One that `yields` is given up for the assessed DR event."""
 
     dr_event_id: UUID
     window: TimeWindow
     yields: bool = False
     curtailed_until: datetime | None = None
-    """Where it would yield, but the building may not be let go before that moment."""
+    """Set if it would yield, but minimum off times keep the building curtailed until then."""
 
 
 class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one facility at the moment of judging. Counts leave the DR event itself out."""
+    """The facts about one facility at the time of the assessment. Counts exclude the DR event itself."""
 
     facility_id: str
     status: FacilityStatus
@@ -95,10 +99,10 @@ class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
     capacity_kw: float
     capacity_source: CapacitySource = "declared"
     data_quality: str | None = None
-    """The forecast's data quality where `capacity_source` is `forecast`."""
+    """The data quality of the forecast, if `capacity_source` is `forecast`."""
     opted_out: bool = False
     not_restored: bool = False
-    """Another DR event may have left its building curtailed; the restore is still being tried."""
+    """Another DR event may have left its building curtailed; the restore is still retried."""
     reservations: tuple[HeldWindow, ...] = ()
     dr_events_that_day: int = 0
     dr_events_that_season: int = 0
@@ -109,9 +113,9 @@ class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Feasibility(msgspec.Struct, frozen=True):
-    """The judgement. Without reasons the request can be accepted, with `shortfall_kw` of its target missing.
+    """The result of the assessment. Without reasons the request can be accepted, with `shortfall_kw` missing.
 
-    `capacity_kw` counts the facilities that can take part; `degraded` names those whose forecast is degraded.
+    `capacity_kw` counts the facilities that can take part; `degraded` lists those with a degraded forecast.
     """
 
     reasons: tuple[Refusal, ...]
@@ -125,19 +129,19 @@ class Feasibility(msgspec.Struct, frozen=True):
         return not self.reasons
 
 
-def judge(
+def assess_feasibility(
     request: DREventRequest, *, now: datetime, program: ProgramTerms, facilities: Mapping[str, FacilityFacts]
 ) -> Feasibility:
-    """Judge `request` at `now`; `facilities` holds the facts of every requested facility that is known.
+    """Assess `request` at `now`. `facilities` holds the facts of every requested facility that exists.
 
-    Every reason is reported, the request's own first, then each facility's in the order asked. A reason
-    that only restates another is left out: a past start is not also too short a notice, an end before the
-    start not also too short, and no capacity is missing when no facility was left to give any.
+    Every reason is reported: first those of the request, then those of each facility in the requested order.
+    A reason that only repeats another is left out: a past start is not also too short a notice, an end before
+    the start is not also too short a window, and no capacity is missing if no facility can take part.
     """
-    asked = tuple(dict.fromkeys(request.facility_ids))
+    requested = tuple(dict.fromkeys(request.facility_ids))
     reasons = [*_timing(request, now, program), *_target(request), *_ids(request, facilities)]
     able: list[FacilityFacts] = []
-    for facility_id in asked:
+    for facility_id in requested:
         if (facts := facilities.get(facility_id)) is None:
             continue
         refusals = list(_facility(facts, request, now))
@@ -160,7 +164,7 @@ def judge(
 
 
 def _sum_kw(facilities: list[FacilityFacts]) -> float:
-    """Whatever their order, to the last bit the same."""
+    """The sum of the capacities, in a fixed order, so that the result is always bit-identical."""
     return fsum(max(0.0, facts.capacity_kw) for facts in sorted(facilities, key=lambda f: f.facility_id))
 
 
@@ -233,7 +237,7 @@ def _overlaps(facts: FacilityFacts, request: DREventRequest) -> Iterator[Refusal
     window = TimeWindow(request.starts_at, request.ends_at)
     for held in facts.reservations:
         if held.dr_event_id != request.dr_event_id and not held.yields and held.window.overlaps(window):
-            # The other DR event is not named: it may be another utility's.
+            # The other DR event is not named, because it may belong to another utility.
             if held.curtailed_until is not None:
                 until = f"{held.curtailed_until.isoformat()}, by its minimum off time"
                 yield Refusal("minimum_off_time", f"must stay curtailed until {until}", facts.facility_id)

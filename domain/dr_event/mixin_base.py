@@ -1,4 +1,4 @@
-"""What the parts of `DREvent` share: they are mixed into it, and use its state and `record`."""
+"""The base of the mixins of `DREvent`: they use its state and `record`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from domain.errors import NotAllowedNow
 if TYPE_CHECKING:
     from domain.event_sourcing.aggregate import Aggregate
 
-    _OfADREvent = Aggregate[DREventState]
+    _DREventBase = Aggregate[DREventState]
 else:
-    _OfADREvent = object  # the library takes every subclass of its aggregate for one of its own
+    _DREventBase = object  # The library treats every subclass of its aggregate class as an aggregate.
 
 
-class Part(_OfADREvent):
+class DREventMixin(_DREventBase):
+    """The base of the mixins of `DREvent`."""
+
     def _require(self, allowed: frozenset[DREventStatus] | set[DREventStatus], doing: str) -> None:
         if self.state.status not in allowed:
             raise NotAllowedNow(

@@ -1,15 +1,17 @@
-"""What a DR event records of a utility's notices: accepted, rejected, changed, withdrawn; a part of `DREvent`."""
+"""Mixin of `DREvent` for a utility's notices: accepted, rejected, modified or withdrawn."""
 
 from __future__ import annotations
 
 from domain.dr_event import events, plan_events
-from domain.dr_event.mixin_base import Part
+from domain.dr_event.mixin_base import DREventMixin
 from domain.dr_event.state import RUNNING, Notice, Reason
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing.aggregate import Provenance
 
 
-class Judging(Part):
+class Notices(DREventMixin):
+    """The part of `DREvent` that records decisions about notices."""
+
     def accept(
         self,
         provenance: Provenance,
@@ -22,7 +24,7 @@ class Judging(Part):
         capacity_degraded_kw: float = 0.0,
         start_offset_s: int | None = None,
     ) -> None:
-        """Accept the notice as judged feasible; its window is the one in force from now on."""
+        """Accept a feasible notice; its window is in force from now on."""
         self._require_judgeable(notice)
         self.record(
             events.Accepted,
@@ -37,6 +39,7 @@ class Judging(Part):
         )
 
     def reject(self, provenance: Provenance, *, notice: Notice, reasons: tuple[Reason, ...]) -> None:
+        """Reject an infeasible notice with its reasons."""
         self._require_judgeable(notice)
         if not reasons:
             raise ReasonRequired("a rejection names its reasons")
@@ -53,7 +56,7 @@ class Judging(Part):
         shortfall_kw: float,
         start_offset_s: int | None,
     ) -> None:
-        """Take over a changed notice that was judged feasible; the plan is to follow."""
+        """Accept a changed, feasible notice; a new plan follows."""
         self._require_newer(notice)
         self.record(
             plan_events.Modified,
@@ -69,27 +72,29 @@ class Judging(Part):
     def refuse_modification(
         self, provenance: Provenance, *, notice: Notice, reasons: tuple[Reason, ...]
     ) -> None:
-        """Record why a changed notice is not feasible; the old one stands."""
+        """Record why a changed notice is not feasible; the earlier one stays in force."""
         self._require_newer(notice)
         if not reasons:
             raise ReasonRequired("a refusal names its reasons")
         self.record(plan_events.ModificationRefused, provenance, notice=notice, reasons=reasons)
 
     def withdraw(self, provenance: Provenance, *, modification_number: int | None, reason: str) -> None:
-        """Cancel what was never accepted, so that a notice that comes later is known to be cancelled.
+        """Cancel an event that was never accepted, so that a later notice of it is refused.
 
-        With a number only a higher one is judged then; without one (None) nothing is judged any more.
+        With a number, only a notice with a higher number is judged afterwards; with None, no notice is.
         """
         if not reason.strip():
             raise ReasonRequired("a cancellation needs a reason")
-        state, known = self.state, self.state.withdrawn_number
-        if known is None:
+        state, previous = self.state, self.state.withdrawn_number
+        if previous is None:
             self._require({"opened", "rejected"}, "be withdrawn")
-        elif state.withdrawn_for_good or (modification_number is not None and known >= modification_number):
+        elif state.withdrawn_for_good or (
+            modification_number is not None and previous >= modification_number
+        ):
             return
         if modification_number is None:
             of_notice = 0 if state.notice is None else state.notice.modification_number
-            stated = max(of_notice, known or 0)
+            stated = max(of_notice, previous or 0)
         else:
             stated = modification_number
         self.record(

@@ -1,4 +1,4 @@
-"""How the plan of a DR event comes about and changes. Written as `DREvent.<Name>`."""
+"""Domain events of a DR event's plan, and their effect on its state. Used as `DREvent.<Name>`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from domain.dr_event.event_base import Event
 from domain.dr_event.state import DREventState, FacilityTarget, Notice, Reason, ReplanCause
 
 
-def _joined(known: tuple[str, ...], targets: tuple[FacilityTarget, ...]) -> tuple[str, ...]:
-    new = (target.facility_id for target in targets if target.facility_id not in known)
-    return (*known, *new)
+def _joined(facility_ids: tuple[str, ...], targets: tuple[FacilityTarget, ...]) -> tuple[str, ...]:
+    new = (target.facility_id for target in targets if target.facility_id not in facility_ids)
+    return (*facility_ids, *new)
 
 
 class Scheduled(Event, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class Scheduled(Event, frozen=True, kw_only=True):
 
 
 class Modified(Event, frozen=True, kw_only=True):
-    """The utility changed its mind, and what it asks now was judged feasible; the plan follows."""
+    """The utility changed its request, and the changed one is feasible; a new plan follows."""
 
     TOPIC: ClassVar[str] = "dr-event.modified.v1"
     notice: Notice
@@ -67,7 +67,7 @@ class Modified(Event, frozen=True, kw_only=True):
 
 
 class ModificationRefused(Event, frozen=True, kw_only=True):
-    """What the utility asks now is not feasible; what it asked before stands."""
+    """The changed request is not feasible; the earlier one stays in force."""
 
     TOPIC: ClassVar[str] = "dr-event.modification-refused.v1"
     notice: Notice
@@ -84,7 +84,7 @@ class Replanned(Event, frozen=True, kw_only=True):
     missing_kw: float
     cause: ReplanCause
     back_to_scheduled: bool = False
-    """The start was moved away: what was prepared is released, and prepared again in its time."""
+    """The start was postponed: what was prepared is released, and prepared again later."""
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(
@@ -100,7 +100,7 @@ class Replanned(Event, frozen=True, kw_only=True):
 
 
 class Preempted(Event, frozen=True, kw_only=True):
-    """A stronger DR event took these facilities."""
+    """A DR event of higher priority took these facilities."""
 
     TOPIC: ClassVar[str] = "dr-event.preempted.v1"
     facility_ids: tuple[str, ...]
@@ -108,7 +108,7 @@ class Preempted(Event, frozen=True, kw_only=True):
 
 
 class BatchAborted(Event, frozen=True, kw_only=True):
-    """A facility fell out, and the program ends the whole batch then: in the reverse order of the commits."""
+    """A facility failed, and the program's policy ends the whole batch, in reverse order of the commits."""
 
     TOPIC: ClassVar[str] = "dr-event.batch-aborted.v1"
     facility_ids: tuple[str, ...]
@@ -121,7 +121,7 @@ class BatchAborted(Event, frozen=True, kw_only=True):
 
 
 class PlanningRefused(Event, frozen=True, kw_only=True):
-    """No plan could be made on what is known; it is tried again until the start."""
+    """No plan is possible with the current facts; planning is retried until the start."""
 
     TOPIC: ClassVar[str] = "dr-event.planning-refused.v1"
     reasons: tuple[Reason, ...]

@@ -1,4 +1,4 @@
-"""What a DR event records of its plan, and of what it loses of it; a part of `DREvent`."""
+"""Mixin of `DREvent` for its plan: scheduling, replanning, pre-emption and abort."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.dr_event import plan_events
-from domain.dr_event.mixin_base import Part
+from domain.dr_event.mixin_base import DREventMixin
 from domain.dr_event.state import PLANNED, RUNNING, FacilityTarget, Reason, ReplanCause
 from domain.event_sourcing.aggregate import Provenance
 
 
-class Planning(Part):
+class Planning(DREventMixin):
+    """The part of `DREvent` that records the plan."""
+
     def schedule(
         self,
         provenance: Provenance,
@@ -20,6 +22,7 @@ class Planning(Part):
         targets: tuple[FacilityTarget, ...],
         missing_kw: float,
     ) -> None:
+        """Record the first plan."""
         self._require({"accepted"}, "be scheduled")
         self.record(
             plan_events.Scheduled,
@@ -39,7 +42,7 @@ class Planning(Part):
         missing_kw: float,
         cause: ReplanCause,
     ) -> None:
-        """Change the plan; a DR event whose start was moved away is prepared again in its time."""
+        """Change the plan. A DR event whose start was postponed is prepared again later."""
         self._require(PLANNED, "be planned anew")
         early = prepare_at > provenance.recorded_at
         self.record(
@@ -54,7 +57,7 @@ class Planning(Part):
         )
 
     def preempt(self, provenance: Provenance, *, facility_ids: tuple[str, ...], by_dr_event_id: UUID) -> None:
-        """Lose facilities to a stronger DR event."""
+        """Lose facilities to a DR event of higher priority."""
         self._require(RUNNING, "lose facilities")
         self.record(
             plan_events.Preempted, provenance, facility_ids=facility_ids, by_dr_event_id=by_dr_event_id
@@ -75,5 +78,6 @@ class Planning(Part):
     def refuse_planning(
         self, provenance: Provenance, *, reasons: tuple[Reason, ...], retry_at: datetime
     ) -> None:
+        """Record why no plan is possible, and when planning is retried."""
         self._require({"accepted"}, "be planned")
         self.record(plan_events.PlanningRefused, provenance, reasons=reasons, retry_at=retry_at)

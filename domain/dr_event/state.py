@@ -1,4 +1,4 @@
-"""What is known of a DR event: its state, and the values in it."""
+"""The state of a DR event, and the values in it."""
 
 from __future__ import annotations
 
@@ -38,16 +38,19 @@ CallbackKind = Literal[
 ReplanCause = Literal["modified", "shortfall", "rejoined"]
 
 BEFORE_START: frozenset[DREventStatus] = frozenset({"accepted", "scheduled", "preparing"})
+"""The statuses between the acceptance and the start."""
 RUNNING: frozenset[DREventStatus] = BEFORE_START | {"active"}
-"""From the acceptance to the end of the window: modified and cancelled only here."""
+"""From the acceptance to the end of the window: only then can it be modified or cancelled."""
 PLANNED: frozenset[DREventStatus] = RUNNING - {"accepted"}
+"""The statuses with a plan, until the end of the window."""
 FINAL: frozenset[DREventStatus] = frozenset({"completed", "cancelled", "cancelled_while_active"})
+"""The statuses without further execution."""
 OVER: frozenset[DREventStatus] = FINAL | {"recovering"}
-"""The window will not run, or runs no more: nothing is begun any more."""
+"""The window will not begin, or is over: nothing new is begun."""
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """What the utility asked for. Once recorded, the window is the one in force: see `requested_starts_at`."""
+    """A utility's request. Once recorded, its window is the one in force: see `requested_starts_at`."""
 
     notification_id: str
     modification_number: int
@@ -59,13 +62,13 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     callback_url: str | None = None
     randomize_start_s: int = 0
-    """The start may be put off by up to this much, so that not all loads fall at one moment."""
+    """The start may be delayed by up to this time, so that not all loads fall at once."""
     requested_starts_at: datetime | None = None
-    """The start that the utility asked for, where another is in force: it was drawn, or the notice came late."""
+    """The start in the utility's notice, if another is in force: a random start, or a late notice."""
 
     @property
-    def asked_starts_at(self) -> datetime:
-        """The start as asked, whatever is in force."""
+    def notified_starts_at(self) -> datetime:
+        """The start in the utility's notice, whatever start is in force."""
         return self.requested_starts_at or self.starts_at
 
 
@@ -78,7 +81,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """A facility's share in the plan and the forecast that it rests on."""
+    """A facility's share in the plan, and the forecast behind it."""
 
     facility_id: str
     target_kw: float
@@ -90,7 +93,7 @@ class FacilityTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """How many facilities got how far."""
+    """How many facilities reached each phase."""
 
     asked: int
     prepared: int
@@ -101,7 +104,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def served(self) -> int:
-        """Those that did what was asked of them: served + failed + opted out = asked."""
+        """How many did what was requested: served + failed + opted out = asked."""
         return self.asked - self.failed - self.opted_out
 
     @property
@@ -114,6 +117,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DREventState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a DR event."""
+
     dr_event_id: UUID
     utility_id: str
     utility_event_id: str
@@ -122,7 +127,7 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     notice: Notice | None = None
     reasons: tuple[Reason, ...] = ()
     plan_retry_at: datetime | None = None
-    """Planning was refused; before that it is not tried again."""
+    """Planning was refused, and is not retried before this moment."""
     program_version: int = 0
     capacity_kw: float = 0.0
     capacity_source: str = ""
@@ -130,38 +135,38 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     """The part of the capacity that rests on degraded forecasts."""
     shortfall_kw: float = 0.0
     start_offset_s: int | None = None
-    """By how much the start was put off, drawn once; None: nothing was to be drawn."""
+    """The delay of the start, drawn once; None: no random start was requested."""
     plan_outdated: bool = False
-    """Modified since the plan was made."""
+    """The request was modified after the plan was made."""
     withdrawn_number: int | None = None
-    """Cancelled before it was accepted: only a notice with a higher modification number is judged then."""
+    """Cancelled before it was accepted: only a notice with a higher number is judged."""
     withdrawn_for_good: bool = False
-    """That cancellation had no number: no notice is judged any more, whatever its number."""
+    """That cancellation had no number: no notice is judged any more."""
     modification_number: int = -1
-    """The highest number that the utility has used with effect; -1: none yet."""
+    """The highest number that the utility used with effect; -1: none yet."""
     plan_revision: int = 0
     prepare_at: datetime | None = None
     targets: tuple[FacilityTarget, ...] = ()
     missing_kw: float = 0.0
     dispatched: tuple[str, ...] = ()
-    """Every facility that was ever in the plan, in order: each has a dispatch that must come to an end."""
+    """Every facility that was ever in the plan, in order. Each has a dispatch that must become final."""
     released_at: datetime | None = None
-    """When the batch was let go before its end: cancelled while active, or aborted."""
+    """When the batch was released before its end: cancelled while active, or aborted."""
     outcome: Outcome | None = None
     batch: Batch | None = None
     failed_facilities: tuple[str, ...] = ()
     opted_out_facilities: tuple[str, ...] = ()
-    """With those that served, all that were asked; known once the batch is."""
+    """Set with `batch`. Served, failed and opted-out facilities are all that were asked."""
     delivered_kw: float | None = None
     unmeasured: tuple[str, ...] = ()
-    """The facilities that ran and are not in `delivered_kw`."""
+    """The facilities that were dispatched and are not in `delivered_kw`."""
     measurements: int = 0
-    """How often it was added up; above 1 it was measured again."""
+    """How often the sum was recorded; above 1 it was measured again."""
     callbacks: dict[str, Literal["requested", "delivered", "undeliverable"]] = {}
 
     @property
     def judged_notice(self) -> Notice:
-        """The notice that it was judged by. Raises NotAllowedNow before that."""
+        """The notice that was accepted or rejected. Raises NotAllowedNow before that."""
         if self.notice is None:
             raise NotAllowedNow(f"DR event {self.dr_event_id} was not judged yet; it has no notice")
         return self.notice

@@ -1,0 +1,1 @@
+"""Event sourcing: the base classes of aggregates, domain events and snapshots."""

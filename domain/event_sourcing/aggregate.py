@@ -1,8 +1,8 @@
-"""The base of every aggregate and domain event: provenance, stable topics, state as one frozen struct.
+"""Base classes of aggregates and domain events: provenance, stable topics, and state as one frozen struct.
 
-An aggregate keeps its whole state in one frozen struct (`state`). A domain event knows how it evolves that
-struct (`evolve`), a pure function; the aggregate's public methods decide and then record. The same struct is
-what a typed snapshot stores.
+An aggregate keeps its whole state in one frozen struct (`state`). A domain event computes the next state by a
+pure function (`evolve`). The aggregate's public methods decide and then record. A snapshot stores the same
+struct.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ TState = TypeVar("TState", bound=msgspec.Struct)
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """Who caused a domain event, on behalf of whom, and when: data, so that every decision can be replayed."""
+    """The origin of a domain event: who, on whose behalf, caused by what, and when. It is data, so decisions
+    can be replayed.
+    """
 
     correlation_id: UUID
-    """One per story: everything that followed from one notification shares it."""
+    """Shared by everything that follows from one notification."""
     causation_id: UUID
     """The command or domain event that led to this one."""
     actor: str
     """Who decided: `utility:<id>`, `operator:<key id>`, `worker:<name>`, `saga:dispatch`."""
     tenant: str | None
-    """The utility it concerns, where there is one."""
+    """The utility concerned, if there is one."""
     trace_id: str
     """W3C trace id, 32 hex digits."""
     recorded_at: datetime
@@ -35,14 +37,14 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def domain_event_id(originator_id: UUID, originator_version: int) -> UUID:
-    """The id of a domain event, derived from its place: its stream and its version in it."""
+    """The id of a domain event, derived from its stream and its version."""
     return uuid5(originator_id, str(originator_version))
 
 
 class DomainEvent(
     msgspec.Struct, CanMutateAggregate[UUID], frozen=True, kw_only=True, rename={"timestamp": "recorded_at"}
 ):
-    """A recorded fact. `timestamp` (stored as `recorded_at`) is when it was recorded, UTC."""
+    """A recorded fact. `timestamp` (stored as `recorded_at`) is the time of recording, UTC."""
 
     originator_id: UUID
     originator_version: int
@@ -66,6 +68,7 @@ class DomainEvent(
         return state
 
     def apply(self, aggregate: Any) -> None:
+        """Set the aggregate's next state; called by the library."""
         aggregate.__dict__["_state"] = self.evolve(aggregate.state)
 
     def _as_dict(self) -> dict[str, Any]:
@@ -73,17 +76,18 @@ class DomainEvent(
 
 
 class CreationEvent(CanInitAggregate[UUID]):
-    """Makes a domain event the first of its stream: `class Opened(CreationEvent, Event)`.
+    """Mixin of the first domain event of a stream: `class Opened(CreationEvent, Event)`.
 
-    A mixin without fields, since two structs with fields cannot be joined; each creation event therefore declares
-    `originator_topic` itself.
+    It has no fields, because two structs with fields cannot be combined. Each creation event therefore
+    declares `originator_topic` itself.
     """
 
     def initial_state(self) -> Any:
-        """The state that this creation begins with; pure."""
+        """The first state of the stream; pure."""
         raise NotImplementedError
 
     def apply(self, aggregate: Any) -> None:
+        """Set the aggregate's first state; called by the library."""
         aggregate.__dict__["_state"] = self.initial_state()
 
 
@@ -92,29 +96,31 @@ class Aggregate(BaseAggregate[UUID], Generic[TState]):
 
     @property
     def state(self) -> TState:
-        """What the recorded domain events add up to."""
+        """The state after all recorded domain events."""
         return cast("TState", self.__dict__["_state"])
 
-    def twin(self) -> Self:
-        """Another object of the same state, with nothing pending: the state is one frozen struct."""
-        twin: Self = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        twin.__dict__["_pending_events"] = []
-        return twin
+    def copy(self) -> Self:
+        """Another aggregate with the same state and without pending events; the immutable state is shared."""
+        copy: Self = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__["_pending_events"] = []
+        return copy
 
     class Event(DomainEvent, frozen=True, kw_only=True):
+        """The base of every domain event."""
+
         TOPIC: ClassVar[str] = "aggregate.event"
 
-    def record(self, domain_event_class: type[DomainEvent], provenance: Provenance, **facts: Any) -> None:
-        """Append a domain event that states `facts`, with its whole provenance."""
-        self.trigger_event(domain_event_class, **facts, **_provenance_fields(provenance))
+    def record(self, domain_event_class: type[DomainEvent], provenance: Provenance, **fields: Any) -> None:
+        """Append a domain event with the given fields and provenance."""
+        self.trigger_event(domain_event_class, **fields, **_provenance_fields(provenance))
 
     @classmethod
     def open_stream(
-        cls, stream_id: UUID, creation_class: type[CreationEvent], provenance: Provenance, **facts: Any
+        cls, stream_id: UUID, creation_class: type[CreationEvent], provenance: Provenance, **fields: Any
     ) -> Self:
         """Begin the stream `stream_id` with its creation event."""
-        return cls._create(creation_class, id=stream_id, **facts, **_provenance_fields(provenance))
+        return cls._create(creation_class, id=stream_id, **fields, **_provenance_fields(provenance))
 
 
 def _provenance_fields(provenance: Provenance) -> dict[str, Any]:

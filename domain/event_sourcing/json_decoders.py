@@ -1,8 +1,9 @@
-"""Typed JSON decoders that several threads may ask for at once.
+"""Cached JSON decoders that are safe to create from several threads.
 
-msgspec (0.22) learns the fields of a struct when a decoder first needs them, and runs Python meanwhile. Another thread
-that then asks for the same struct, or for one that holds it, is given it half learnt: its first decode reads a null
-pointer, and the process is gone. Here learning happens under one lock; what is learnt is safe for everybody.
+msgspec (0.22) collects the fields of a struct when a decoder first needs them, and runs Python code
+meanwhile. If another thread then requests a decoder for the same struct, or for one that contains it, it gets
+incomplete type information, and its first decode dereferences a null pointer and ends the process. This
+module creates decoders under one lock; a finished decoder is thread-safe.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ import msgspec
 
 T = TypeVar("T")
 
-_learning = threading.Lock()
+_creating = threading.Lock()
 
 
 def json_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """The decoder of `kind`, made once. Raises TypeError where msgspec cannot decode into it."""
-    asked: Any = kind
-    return _made(asked)
+    """The cached decoder of `kind`. Raises TypeError if msgspec cannot decode that type."""
+    hashable: Any = kind
+    return _create(hashable)
 
 
 @cache
-def _made(kind: Any) -> msgspec.json.Decoder[Any]:
-    with _learning:
+def _create(kind: Any) -> msgspec.json.Decoder[Any]:
+    with _creating:
         return msgspec.json.Decoder(kind)

@@ -1,4 +1,4 @@
-"""Typed snapshots: an aggregate's state struct at one version, so that long streams load in constant time."""
+"""Typed snapshots: an aggregate's state at one version, so that long streams load in constant time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from domain.event_sourcing.json_decoders import json_decoder
 class Snapshot(
     msgspec.Struct, CanSnapshotAggregate[UUID], frozen=True, kw_only=True, rename={"timestamp": "recorded_at"}
 ):
-    """The state after `originator_version`; `timestamp` is when that version was recorded."""
+    """The state after `originator_version`; `timestamp` is the time at which that version was recorded."""
 
     TOPIC: ClassVar[str] = "snapshot.v1"
 
@@ -28,13 +28,14 @@ class Snapshot(
     timestamp: datetime
     created_on: datetime
     topic: str
-    """The aggregate's topic."""
+    """The topic of the aggregate class."""
     state_schema: str = ""
-    """`schema_of` the state when it was taken; another one now means that this snapshot is not to be read."""
+    """`schema_of` the state when the snapshot was taken. A snapshot with another hash is not read."""
     state: msgspec.Raw
 
     @classmethod
     def take(cls, aggregate: Any) -> Snapshot:
+        """A snapshot of the aggregate's current state."""
         return cls(
             originator_id=aggregate.id,
             originator_version=aggregate.version,
@@ -47,12 +48,14 @@ class Snapshot(
 
     @property
     def is_readable(self) -> bool:
-        """Whether the state has the shape that this release gives it; else the stream is replayed from its events."""
+        """Whether the state has the shape of this release; else the stream is replayed from its domain
+        events.
+        """
         kind: type[Aggregate[Any]] = resolve_topic(self.topic)
         return self.state_schema == schema_of(kind)
 
     def mutate(self, _: None) -> Aggregate[Any]:
-        """The aggregate as it was."""
+        """The aggregate at this version; called by the library."""
         kind: type[Aggregate[Any]] = resolve_topic(self.topic)
         aggregate = kind.__new__(kind)
         aggregate.__base_init__(self.originator_id, self.originator_version, self.created_on.astimezone(UTC))
@@ -61,15 +64,15 @@ class Snapshot(
         return aggregate
 
 
-# The library registers the topics of aggregates and their domain events by itself, but not this one.
+# The library registers the topics of aggregates and their domain events, but not this one.
 register_topic(Snapshot.TOPIC, Snapshot)
 
 
 @cache
 def schema_of(kind: type[Aggregate[Any]]) -> str:
-    """A hash of the state's shape: names, types and defaults of its fields, and of those inside them.
+    """A hash of the state's shape: names, types and defaults of its fields and of nested structs.
 
-    A release that gives the same fields another meaning raises `STATE_VERSION` on the aggregate class.
+    A release that changes the meaning of the same fields must raise `STATE_VERSION` on the aggregate class.
     """
     schema = msgspec.json.schema(state_type(kind))
     version = getattr(kind, "STATE_VERSION", 1)
@@ -78,7 +81,7 @@ def schema_of(kind: type[Aggregate[Any]]) -> str:
 
 
 def _undescribed(schema: Any) -> Any:
-    """Without docstrings: those may change."""
+    """The schema without descriptions, so that docstrings do not change the hash."""
     if isinstance(schema, dict):
         return {
             key: _undescribed(value)
@@ -89,7 +92,7 @@ def _undescribed(schema: Any) -> Any:
 
 
 def state_type(kind: type[Aggregate[Any]]) -> type[msgspec.Struct]:
-    """The state struct of an aggregate class, from `Aggregate[State]`."""
+    """The state struct of an aggregate class, taken from `Aggregate[State]`."""
     for base in kind.__orig_bases__:  # type: ignore[attr-defined]
         for argument in get_args(base):
             if isinstance(argument, type) and issubclass(argument, msgspec.Struct):

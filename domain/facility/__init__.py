@@ -1,4 +1,4 @@
-"""A facility: what it can shed, how it is reached, what was agreed, and for which DR event it is reserved."""
+"""A facility: its zones, meters, BMS, agreements, and the DR events for which it is reserved."""
 
 from domain.facility.aggregate import Facility
 from domain.facility.state import (

@@ -1,4 +1,4 @@
-"""What a facility decides: which DR events it serves, one at a time, and what is recorded of it."""
+"""The facility aggregate: master data, reservations, opt-outs and maintenance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from domain.identifiers import facility_stream_id
 
 
 class Facility(Aggregate[FacilityState]):
-    """Serves one DR event at a time; version conflicts on this stream decide races for it."""
+    """A site that serves one DR event at a time. Version conflicts on its stream decide races for it."""
 
     TOPIC: ClassVar[str] = "facility"
 
@@ -50,6 +50,7 @@ class Facility(Aggregate[FacilityState]):
         longitude: float,
         weather_cell: str,
     ) -> Self:
+        """Begin the stream of a facility."""
         return cls.open_stream(
             facility_stream_id(facility_id),
             cls.Registered,
@@ -72,7 +73,7 @@ class Facility(Aggregate[FacilityState]):
         limits: Limits,
         region: str | None = None,
     ) -> None:
-        """Record what differs from what is known already; the same facts again record nothing."""
+        """Record the differences between the given facts and the recorded ones; equal facts record nothing."""
         self._agree_meters(provenance, meters)
         self._agree_zones(provenance, {zone.zone_id: zone for zone in zones})
         if self.state.bms != bms:
@@ -100,6 +101,7 @@ class Facility(Aggregate[FacilityState]):
             self.record(self.ZoneRetired, provenance, zone_id=zone_id)
 
     def start_maintenance(self, provenance: Provenance, *, reason: str) -> None:
+        """Take the facility out of service with a reason."""
         if not reason.strip():
             raise ReasonRequired("maintenance needs a reason")
         if self.state.status == "deactivated":
@@ -108,10 +110,12 @@ class Facility(Aggregate[FacilityState]):
             self.record(self.MaintenanceStarted, provenance, reason=reason)
 
     def end_maintenance(self, provenance: Provenance) -> None:
+        """Put the facility back into service."""
         if self.state.status == "maintenance":
             self.record(self.MaintenanceEnded, provenance)
 
     def deactivate(self, provenance: Provenance, *, reason: str) -> None:
+        """Take the facility out of service for good."""
         if not reason.strip():
             raise ReasonRequired("deactivation needs a reason")
         if self.state.status != "deactivated":
@@ -120,14 +124,14 @@ class Facility(Aggregate[FacilityState]):
     def reserve(
         self, provenance: Provenance, *, dr_event_id: UUID, starts_at: datetime, ends_at: datetime
     ) -> None:
-        """Reserve the facility; an overlap or an inactive facility is refused, the same again records nothing."""
+        """Reserve the facility. Raises FacilityNotAvailable; an identical reservation records nothing."""
         if self.state.status != "active":
             raise FacilityNotAvailable(f"{self.state.facility_id} is {self.state.status}")
-        known = self.state.reservations.get(str(dr_event_id))
-        if known is not None and (known.starts_at, known.ends_at) == (starts_at, ends_at):
+        existing = self.state.reservations.get(str(dr_event_id))
+        if existing is not None and (existing.starts_at, existing.ends_at) == (starts_at, ends_at):
             return
         for other in self.state.reservations.values():
-            # The window first: it rules out nearly all, and costs less than comparing ids.
+            # The window is compared first: it excludes nearly all, and is cheaper than comparing ids.
             if other.starts_at < ends_at and starts_at < other.ends_at and other.dr_event_id != dr_event_id:
                 raise FacilityNotAvailable(
                     f"{self.state.facility_id} serves DR event {other.dr_event_id} until {other.ends_at}"
@@ -135,7 +139,7 @@ class Facility(Aggregate[FacilityState]):
         self.record(self.Reserved, provenance, dr_event_id=dr_event_id, starts_at=starts_at, ends_at=ends_at)
 
     def release(self, provenance: Provenance, *, dr_event_id: UUID, served: bool) -> None:
-        """Give the facility back; releasing twice records nothing."""
+        """Release the reservation; a repeated call records nothing."""
         reservation = self.state.reservations.get(str(dr_event_id))
         if reservation is not None:
             self.record(
@@ -148,13 +152,13 @@ class Facility(Aggregate[FacilityState]):
             )
 
     def await_restore(self, provenance: Provenance, *, dr_event_id: UUID) -> None:
-        """Its building may still be curtailed by that DR event: keep the facility from all others."""
+        """Keep the facility from other DR events, because this one may have left its building curtailed."""
         if str(dr_event_id) not in self.state.not_restored_from:
             facility_id = self.state.facility_id
             self.record(self.RestoreAwaited, provenance, dr_event_id=dr_event_id, facility_id=facility_id)
 
     def confirm_restore(self, provenance: Provenance, *, dr_event_id: UUID) -> None:
-        """The building is restored; where nobody waited for that nothing is recorded."""
+        """Record that the building is restored. Without a preceding `await_restore` nothing is recorded."""
         if str(dr_event_id) in self.state.not_restored_from:
             held = {reservation.dr_event_id for reservation in self.state.reservations.values()}
             self.record(
@@ -166,7 +170,9 @@ class Facility(Aggregate[FacilityState]):
             )
 
     def opt_out(self, provenance: Provenance, *, dr_event_id: UUID | None, reason: str) -> tuple[UUID, ...]:
-        """Serve no further: that DR event, or any. Gives the reservations concerned; again records nothing."""
+        """Opt out of one DR event, or of all (None). Returns the reservations concerned; a repeat records
+        nothing.
+        """
         if not reason.strip():
             raise ReasonRequired("an opt-out needs a reason")
         concerned = self._concerned(dr_event_id)
@@ -181,7 +187,7 @@ class Facility(Aggregate[FacilityState]):
         return concerned
 
     def opt_in(self, provenance: Provenance, *, dr_event_id: UUID | None, reason: str) -> tuple[UUID, ...]:
-        """Serve again. Gives the reservations concerned; where it had not opted out nothing is recorded."""
+        """Opt in again. Returns the reservations concerned; without a preceding opt-out nothing is recorded."""
         if not reason.strip():
             raise ReasonRequired("an opt-in needs a reason")
         state, concerned = self.state, self._concerned(dr_event_id)

@@ -1,4 +1,4 @@
-"""What can happen to a facility: every domain event, and how it evolves the state. Written as `Facility.<Name>`."""
+"""Domain events of a facility, and their effect on its state. Used as `Facility.<Name>`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from domain.facility.state import BmsLink, FacilityState, Limits, Reservation, Z
 
 
 class Event(Aggregate.Event, frozen=True, kw_only=True):
+    """The base of every domain event of a facility."""
+
     TOPIC: ClassVar[str] = "facility.event"
 
 
 class Registered(CreationEvent, Event, frozen=True, kw_only=True):
+    """The facility exists from now on."""
+
     TOPIC: ClassVar[str] = "facility.registered.v1"
     originator_topic: str
     facility_id: str
@@ -36,6 +40,8 @@ class Registered(CreationEvent, Event, frozen=True, kw_only=True):
 
 
 class MeterInstalled(Event, frozen=True, kw_only=True):
+    """A meter belongs to the facility from now on."""
+
     TOPIC: ClassVar[str] = "facility.meter-installed.v1"
     meter_id: str
 
@@ -44,6 +50,8 @@ class MeterInstalled(Event, frozen=True, kw_only=True):
 
 
 class MeterRemoved(Event, frozen=True, kw_only=True):
+    """A meter no longer belongs to the facility."""
+
     TOPIC: ClassVar[str] = "facility.meter-removed.v1"
     meter_id: str
 
@@ -52,6 +60,8 @@ class MeterRemoved(Event, frozen=True, kw_only=True):
 
 
 class ZoneDefined(Event, frozen=True, kw_only=True):
+    """A zone was added or changed."""
+
     TOPIC: ClassVar[str] = "facility.zone-defined.v1"
     zone: Zone
 
@@ -60,6 +70,8 @@ class ZoneDefined(Event, frozen=True, kw_only=True):
 
 
 class ZoneRetired(Event, frozen=True, kw_only=True):
+    """A zone was removed."""
+
     TOPIC: ClassVar[str] = "facility.zone-retired.v1"
     zone_id: str
 
@@ -68,6 +80,8 @@ class ZoneRetired(Event, frozen=True, kw_only=True):
 
 
 class BmsConnected(Event, frozen=True, kw_only=True):
+    """The address of the BMS was set or changed."""
+
     TOPIC: ClassVar[str] = "facility.bms-connected.v1"
     bms: BmsLink
 
@@ -76,6 +90,8 @@ class BmsConnected(Event, frozen=True, kw_only=True):
 
 
 class EnrolledInProgram(Event, frozen=True, kw_only=True):
+    """The facility takes part in a program from now on."""
+
     TOPIC: ClassVar[str] = "facility.enrolled-in-program.v1"
     program_id: str
 
@@ -84,6 +100,8 @@ class EnrolledInProgram(Event, frozen=True, kw_only=True):
 
 
 class WithdrawnFromProgram(Event, frozen=True, kw_only=True):
+    """The facility no longer takes part in a program."""
+
     TOPIC: ClassVar[str] = "facility.withdrawn-from-program.v1"
     program_id: str
 
@@ -92,6 +110,8 @@ class WithdrawnFromProgram(Event, frozen=True, kw_only=True):
 
 
 class LimitsAgreed(Event, frozen=True, kw_only=True):
+    """The agreed limits were set or changed."""
+
     TOPIC: ClassVar[str] = "facility.limits-agreed.v1"
     limits: Limits
 
@@ -100,7 +120,7 @@ class LimitsAgreed(Event, frozen=True, kw_only=True):
 
 
 class RegionAgreed(Event, frozen=True, kw_only=True):
-    """Whose public holidays it keeps: ISO 3166, as "US-CA" or "DE"; None: those of its time zone."""
+    """The region whose public holidays apply: ISO 3166, such as "US-CA" or "DE"; None: that of its time zone."""
 
     TOPIC: ClassVar[str] = "facility.region-agreed.v1"
     region: str | None
@@ -110,6 +130,8 @@ class RegionAgreed(Event, frozen=True, kw_only=True):
 
 
 class MaintenanceStarted(Event, frozen=True, kw_only=True):
+    """The facility is out of service."""
+
     TOPIC: ClassVar[str] = "facility.maintenance-started.v1"
     reason: str
 
@@ -118,6 +140,8 @@ class MaintenanceStarted(Event, frozen=True, kw_only=True):
 
 
 class MaintenanceEnded(Event, frozen=True, kw_only=True):
+    """The facility is in service again."""
+
     TOPIC: ClassVar[str] = "facility.maintenance-ended.v1"
 
     def evolve(self, state: FacilityState) -> FacilityState:
@@ -125,6 +149,8 @@ class MaintenanceEnded(Event, frozen=True, kw_only=True):
 
 
 class Deactivated(Event, frozen=True, kw_only=True):
+    """The facility is out of service for good."""
+
     TOPIC: ClassVar[str] = "facility.deactivated.v1"
     reason: str
 
@@ -133,6 +159,8 @@ class Deactivated(Event, frozen=True, kw_only=True):
 
 
 class Reserved(Event, frozen=True, kw_only=True):
+    """The facility is reserved for a DR event."""
+
     TOPIC: ClassVar[str] = "facility.reserved.v1"
     dr_event_id: UUID
     starts_at: datetime
@@ -151,22 +179,24 @@ class Reserved(Event, frozen=True, kw_only=True):
 
 
 class Released(Event, frozen=True, kw_only=True):
+    """A reservation has ended."""
+
     TOPIC: ClassVar[str] = "facility.released.v1"
     dr_event_id: UUID
     starts_at: datetime
     ends_at: datetime
     served: bool
-    """False when the DR event was cancelled: it then does not count against the limits."""
+    """False if the DR event was cancelled: it does not count against the limits then."""
 
     def evolve(self, state: FacilityState) -> FacilityState:
         key = str(self.dr_event_id)
         served = state.served if self.served else {k: v for k, v in state.served.items() if k != key}
-        kept = {k: v for k, v in state.reservations.items() if k != key}
-        return replace(state, reservations=kept, served=served, opted_out_of=state.opted_out_of - {key})
+        remaining = {k: v for k, v in state.reservations.items() if k != key}
+        return replace(state, reservations=remaining, served=served, opted_out_of=state.opted_out_of - {key})
 
 
 class RestoreAwaited(Event, frozen=True, kw_only=True):
-    """Its restore failed: no other DR event has the facility until it succeeds."""
+    """A restore failed: no other DR event gets the facility until it succeeds."""
 
     TOPIC: ClassVar[str] = "facility.restore-awaited.v1"
     dr_event_id: UUID
@@ -177,13 +207,13 @@ class RestoreAwaited(Event, frozen=True, kw_only=True):
 
 
 class RestoreConfirmed(Event, frozen=True, kw_only=True):
-    """The building is restored after all."""
+    """The building is restored after an earlier failure."""
 
     TOPIC: ClassVar[str] = "facility.restore-confirmed.v1"
     dr_event_id: UUID
     facility_id: str
     dr_event_ids: tuple[UUID, ...]
-    """The other DR events that it is reserved for: their plans may count on it again."""
+    """The other DR events that have reserved it: their plans may include it again."""
 
     def evolve(self, state: FacilityState) -> FacilityState:
         return replace(state, not_restored_from=state.not_restored_from - {str(self.dr_event_id)})
@@ -195,7 +225,7 @@ class OptedOut(Event, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "facility.opted-out.v1"
     dr_event_id: UUID | None
     dr_event_ids: tuple[UUID, ...]
-    """The DR events it is reserved for that this concerns."""
+    """The reserved DR events that this concerns."""
     reason: str
 
     def evolve(self, state: FacilityState) -> FacilityState:
@@ -205,12 +235,12 @@ class OptedOut(Event, frozen=True, kw_only=True):
 
 
 class OptedIn(Event, frozen=True, kw_only=True):
-    """It serves again: that DR event, or any (None), whatever it had opted out of."""
+    """The facility serves again: that DR event, or any (None), including those it had opted out of."""
 
     TOPIC: ClassVar[str] = "facility.opted-in.v1"
     dr_event_id: UUID | None
     dr_event_ids: tuple[UUID, ...]
-    """The DR events it is reserved for that this concerns."""
+    """The reserved DR events that this concerns."""
     reason: str
 
     def evolve(self, state: FacilityState) -> FacilityState:

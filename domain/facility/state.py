@@ -1,4 +1,4 @@
-"""What is known of a facility: its state, and the values in it."""
+"""The state of a facility, and the values in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Strategy = Literal["setpoint_offset", "shed_level"]
 
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True):
-    """A controllable zone; its shed is taken as linear in the strategy, up to `max_magnitude`."""
+    """A controllable zone. Its load reduction is assumed linear in the strategy, up to `max_magnitude`."""
 
     zone_id: str
     curtailable_kw: float
@@ -27,7 +27,7 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BmsLink(msgspec.Struct, frozen=True, kw_only=True):
-    """How the building management system is reached; the secret itself is never here."""
+    """The address of the building management system. The credentials themselves are stored elsewhere."""
 
     address: str
     profile: str
@@ -35,7 +35,7 @@ class BmsLink(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What was agreed with the facility."""
+    """The limits agreed with the facility."""
 
     dr_events_per_day: int
     dr_events_per_season: int
@@ -44,7 +44,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
-    """Half-open window in which the facility serves one DR event."""
+    """The half-open window in which the facility serves one DR event."""
 
     dr_event_id: UUID
     starts_at: datetime
@@ -52,6 +52,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a facility."""
+
     facility_id: str
     tz: str
     latitude: float
@@ -64,25 +66,30 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     programs: frozenset[str] = frozenset()
     limits: Limits | None = None
     region: str | None = None
-    """Whose public holidays it keeps, ISO 3166; None: those of its time zone."""
+    """The region whose public holidays apply, ISO 3166; None: that of its time zone."""
     reservations: dict[str, Reservation] = {}
     served: dict[str, datetime] = {}
     """DR event id -> its start, for the limits per day and season."""
     opted_out: bool = False
-    """Of every DR event to come, until it opts in again."""
+    """Opted out of every future DR event, until it opts in again."""
     opted_out_of: frozenset[str] = frozenset()
     """Ids of single DR events."""
     not_restored_from: frozenset[str] = frozenset()
-    """Ids of DR events that may have left its building curtailed: until it is restored no other one has it."""
+    """Ids of DR events that may have left its building curtailed; no other one gets it meanwhile."""
 
     def serves(self, dr_event_id: UUID) -> bool:
-        """Whether it is reserved for that DR event, has not opted out, and is not kept from it."""
+        """Whether it is reserved for that DR event, has not opted out, and no other restore is pending."""
         reserved = str(dr_event_id) in self.reservations
-        return reserved and not self.opted_out_of_this(dr_event_id) and not self.is_kept_from(dr_event_id)
+        return (
+            reserved
+            and not self.opted_out_of_this(dr_event_id)
+            and not self.awaits_restore_of_other(dr_event_id)
+        )
 
-    def is_kept_from(self, dr_event_id: UUID) -> bool:
-        """Whether its building is not restored yet from another DR event."""
+    def awaits_restore_of_other(self, dr_event_id: UUID) -> bool:
+        """Whether its building is not yet restored from another DR event."""
         return bool(self.not_restored_from - {str(dr_event_id)})
 
     def opted_out_of_this(self, dr_event_id: UUID) -> bool:
+        """Whether it has opted out of that DR event, or of all."""
         return self.opted_out or str(dr_event_id) in self.opted_out_of

@@ -1,0 +1,1 @@
+"""Ledger: entries, checkpoints and the Merkle tree over a log."""

@@ -1,8 +1,8 @@
-"""The ledger: what of each row of a log is hashed, what a checkpoint signs, and how two accounts of a log differ.
+"""The ledger's data: the hash of each log row, checkpoints, and the differences between two states of a log.
 
-An entry is what the ledger keeps of a row: its position (8 bytes, big-endian, signed) and its leaf hash (32 bytes).
-Entries are packed, in the order of the log. A leaf's place in the tree is its place in that order; it is not its
-position, for positions have gaps.
+An entry is the position of a row (8 bytes, big-endian, signed) and its leaf hash (32 bytes). Entries are
+packed in the order of the log. The index of a leaf in the tree is its index in that order, not its position,
+because positions have gaps.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ DEMAND_RESPONSE = "demand-response"
 FORECASTS = "forecasts"
 LOGS = (DEMAND_RESPONSE, FORECASTS)
 ENTRY_BYTES = 40
-NOTHING_BEFORE = "0" * 64
-"""What the first checkpoint names as the hash of the one before it."""
-BEFORE_ALL = -(2**63)
-"""Before every position that a table can hold, also one that was forged."""
-LAST_OF_ALL = 2**63 - 1
+NO_PREVIOUS_CHECKPOINT = "0" * 64
+"""The previous hash in the first checkpoint."""
+MIN_POSITION = -(2**63)
+"""Below every position that a table can hold, including a forged one."""
+MAX_POSITION = 2**63 - 1
+"""The highest position that a table can hold."""
 
 DifferenceKind = Literal["changed", "removed", "inserted"]
 
 
 class LogRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of a log as it is stored."""
+    """A row of a log as stored."""
 
     position: int
     originator_id: UUID
@@ -45,8 +46,8 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
     def leaf_data(self) -> bytes:
         """The canonical bytes of the row: its five fields, each after its length (4 bytes, big-endian).
 
-        Position and version are 8 bytes, big-endian, signed; the id is its 16 bytes; the topic is UTF-8. PostgreSQL's
-        binary COPY writes a row of these columns as the same bytes after a field count.
+        Position and version are 8 bytes, big-endian, signed; the id is its 16 bytes; the topic is UTF-8.
+        PostgreSQL's binary COPY writes a row of these columns as the same bytes after a field count.
         """
         topic = self.topic.encode()
         fields = (
@@ -66,11 +67,13 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def unhex(text: str) -> bytes:
-    """Raises ValueError for anything but lower-case digits: one value has one way to be written."""
-    found = bytes.fromhex(text)
-    if found.hex() != text:
+    """The bytes of lower-case hexadecimal digits. Raises ValueError for any other spelling, so that each
+    value has one.
+    """
+    value = bytes.fromhex(text)
+    if value.hex() != text:
         raise ValueError("hexadecimal digits are written in lower case, without spaces")
-    return found
+    return value
 
 
 class TileRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,40 +81,40 @@ class TileRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     name: str
     first: int
-    """The place in the tree of its first leaf."""
+    """The index in the tree of its first leaf."""
     count: int
     sha256: str
 
 
 class LogHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One log as a checkpoint has it."""
+    """The state of one log in a checkpoint."""
 
     log: str
     size: int
-    """Leaves."""
+    """The number of leaves."""
     root: str
     """Hexadecimal, like all hashes here."""
     last_position: int
     """0 for an empty log."""
     peaks: tuple[str, ...]
-    """The frontier: by it the next checkpoint extends what was signed, whatever became of the database."""
+    """The frontier. The next checkpoint extends the signed tree from it, independently of the database."""
     tiles: tuple[TileRef, ...]
-    """The entries since the checkpoint before."""
+    """The entries since the previous checkpoint."""
 
     def frontier(self) -> Frontier:
-        """Raises ValueError for peaks that are none."""
+        """The frontier of the tree. Raises ValueError for invalid peaks."""
         return Frontier(self.size, [unhex(peak) for peak in self.peaks])
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The heads of all logs at one moment; what is signed is `signed_bytes`."""
+    """The heads of all logs at one moment; `signed_bytes` are signed."""
 
     format: Literal["gridproof-ledger-checkpoint.v1"] = "gridproof-ledger-checkpoint.v1"
     number: int
-    """From 1, without a gap."""
+    """From 1, without gaps."""
     at: datetime
     previous: str
-    """SHA-256 of the signed bytes of the checkpoint before."""
+    """SHA-256 of the signed bytes of the previous checkpoint."""
     heads: tuple[LogHead, ...]
 
     def signed_bytes(self) -> bytes:
@@ -121,7 +124,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return sha256(self.signed_bytes()).hexdigest()
 
     def head_of(self, log: str) -> LogHead:
-        """An empty one for a log that it does not name."""
+        """The head of that log; an empty one if the checkpoint does not contain it."""
         return next((head for head in self.heads if head.log == log), empty_head(log))
 
 
@@ -130,13 +133,14 @@ def empty_head(log: str) -> LogHead:
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Where what is found differs from what was sealed."""
+    """A position at which the log differs from the sealed entries."""
 
     kind: DifferenceKind
     position: int
 
 
 def positions_of(entries: bytes) -> npt.NDArray[np.int64]:
+    """The positions of packed entries."""
     return _rows(entries)[:, :8].copy().view(">i8").ravel().astype(np.int64)
 
 
@@ -146,30 +150,30 @@ def hashes_of(entries: bytes) -> bytes:
 
 
 def last_position_of(entries: bytes) -> int:
-    """0 of none."""
+    """The position of the last entry; 0 if there are none."""
     return int(struct.unpack(">q", entries[-ENTRY_BYTES : 8 - ENTRY_BYTES])[0]) if entries else 0
 
 
 def _rows(entries: bytes) -> npt.NDArray[np.uint8]:
-    """Raises ValueError unless these are whole entries."""
+    """The entries as rows of bytes. Raises ValueError unless these are whole entries."""
     return np.frombuffer(entries, dtype=np.uint8).reshape(-1, ENTRY_BYTES)
 
 
-def differences(sealed: bytes, found: bytes) -> Iterator[Difference]:
-    """Every position at which two packed lists of entries differ, rising."""
-    if sealed == found:
+def differences(sealed: bytes, current: bytes) -> Iterator[Difference]:
+    """Every position at which two packed lists of entries differ, in ascending order."""
+    if sealed == current:
         return
-    sealed_at, found_at = positions_of(sealed).tolist(), positions_of(found).tolist()
+    sealed_at, current_at = positions_of(sealed).tolist(), positions_of(current).tolist()
     left = right = 0
-    while left < len(sealed_at) or right < len(found_at):
-        if right == len(found_at) or (left < len(sealed_at) and sealed_at[left] < found_at[right]):
+    while left < len(sealed_at) or right < len(current_at):
+        if right == len(current_at) or (left < len(sealed_at) and sealed_at[left] < current_at[right]):
             yield Difference("removed", sealed_at[left])
             left += 1
-        elif left == len(sealed_at) or found_at[right] < sealed_at[left]:
-            yield Difference("inserted", found_at[right])
+        elif left == len(sealed_at) or current_at[right] < sealed_at[left]:
+            yield Difference("inserted", current_at[right])
             right += 1
         else:
-            if _entry(sealed, left) != _entry(found, right):
+            if _entry(sealed, left) != _entry(current, right):
                 yield Difference("changed", sealed_at[left])
             left, right = left + 1, right + 1
 

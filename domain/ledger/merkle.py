@@ -1,7 +1,7 @@
-"""RFC 6962 section 2.1: a hash tree over an append-only list, and proofs about it.
+"""A Merkle tree over an append-only list, with proofs (RFC 6962, section 2.1).
 
-A leaf hashes as SHA-256(0x00 || data), a node as SHA-256(0x01 || left || right), so that neither can pass for the
-other. Lists of hashes are packed: 32 bytes each, one after the other.
+A leaf hashes as SHA-256(0x00 || data), a node as SHA-256(0x01 || left || right), so that neither can be
+mistaken for the other. Lists of hashes are packed: 32 bytes each, without separators.
 """
 
 from __future__ import annotations
@@ -12,23 +12,25 @@ from hashlib import sha256
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
 _LARGEST_BLOCK = 1 << 16
-"""Leaves that are hashed to one peak at a time: bounds the memory of `Frontier.extend`."""
+"""The number of leaves hashed to one peak at a time; it bounds the memory of `Frontier.extend`."""
 
 
 class ProofRefused(ValueError):
-    """The proof does not show what it is said to show."""
+    """The proof does not prove its claim."""
 
 
 def leaf_hash(data: bytes) -> bytes:
+    """The hash of a leaf."""
     return sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of an inner node."""
     return sha256(b"\x01" + left + right).digest()
 
 
 def _level_above(packed: bytes) -> bytes:
-    """The complete nodes over a level's complete pairs; an odd last one has no pair yet."""
+    """The nodes over the complete pairs of a level; an odd last hash has no pair yet."""
     pairs = len(packed) // (2 * HASH_BYTES)
     return b"".join(
         [sha256(b"\x01" + packed[at : at + 64]).digest() for at in range(0, pairs * 2 * HASH_BYTES, 64)]
@@ -36,7 +38,7 @@ def _level_above(packed: bytes) -> bytes:
 
 
 def _fold(peaks: Sequence[bytes]) -> bytes:
-    """One root over subtrees of falling size, as MTH splits a list."""
+    """One root over subtrees of descending size, as MTH splits a list."""
     if not peaks:
         return EMPTY_ROOT
     root = peaks[-1]
@@ -46,7 +48,7 @@ def _fold(peaks: Sequence[bytes]) -> bytes:
 
 
 class Frontier:
-    """What is needed of a tree to append to it and to know its root: the roots of its complete subtrees.
+    """The roots of a tree's complete subtrees: enough to append to the tree and to compute its root.
 
     `peaks` has one hash for each bit that is set in `size`, the largest subtree first.
     """
@@ -65,10 +67,11 @@ class Frontier:
         return Frontier(self.size, self._peaks)
 
     def root(self) -> bytes:
+        """The root of the tree."""
         return _fold(self._peaks)
 
     def extend(self, packed: bytes) -> None:
-        """Append leaf hashes. Raises ValueError if `packed` is not whole hashes."""
+        """Append leaf hashes. Raises ValueError if `packed` does not consist of whole hashes."""
         if len(packed) % HASH_BYTES:
             raise ValueError(f"packed hashes are {HASH_BYTES} bytes each, not {len(packed)} in all")
         at, left = 0, len(packed) // HASH_BYTES
@@ -93,7 +96,7 @@ class Frontier:
 
 
 class HashTree:
-    """A whole tree in memory (64 bytes a leaf): roots of every size up to its own, and proofs."""
+    """A whole tree in memory (64 bytes per leaf): roots of every size up to its own, and proofs."""
 
     def __init__(self, packed: bytes) -> None:
         self.size = len(packed) // HASH_BYTES
@@ -102,7 +105,7 @@ class HashTree:
             self._levels.append(_level_above(self._levels[-1]))
 
     def root(self, size: int | None = None) -> bytes:
-        """MTH(D[0:size]). Raises ValueError for more leaves than there are."""
+        """MTH(D[0:size]). Raises ValueError if the tree has fewer leaves."""
         size = self.size if size is None else size
         self._check(0 <= size <= self.size, f"the tree has {self.size} leaves, not {size}")
         return self._root_of(0, size) if size else EMPTY_ROOT
@@ -125,7 +128,9 @@ class HashTree:
             raise ValueError(otherwise)
 
     def _root_of(self, start: int, size: int) -> bytes:
-        """The root of `size` leaves from `start`, which MTH's splits make a multiple of the largest subtree's size."""
+        """The root of `size` leaves from `start`. MTH's splits make `start` a multiple of the largest
+        subtree's size.
+        """
         peaks = []
         while size:
             level = size.bit_length() - 1
@@ -160,9 +165,10 @@ def _split(size: int) -> int:
 
 
 def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
-    """The root that `proof` makes of the leaf hash at `index` in a tree of `size` (RFC 9162 section 2.1.3.2).
+    """The root that `proof` gives for the leaf hash at `index` in a tree of `size` (RFC 9162, section
+    2.1.3.2).
 
-    Raises ProofRefused where the proof has the wrong length for that place.
+    Raises ProofRefused if the proof has the wrong length for that index.
     """
     if not 0 <= index < size:
         raise ProofRefused(f"leaf {index} is not within {size}")
@@ -193,7 +199,7 @@ def verify_consistency(
 ) -> None:
     """Raises ProofRefused unless the tree (size, root) begins with the tree (old_size, old_root).
 
-    RFC 9162 section 2.1.4.2.
+    RFC 9162, section 2.1.4.2.
     """
     if not 0 < old_size <= size:
         raise ProofRefused(f"no tree of {size} leaves begins with one of {old_size} that could be proven")
@@ -209,12 +215,12 @@ def verify_consistency(
 
 
 def _is_whole(size: int) -> bool:
-    """Whether the tree is one complete subtree, whose root a proof leaves out."""
+    """Whether the tree is one complete subtree, whose root the proof omits."""
     return size & (size - 1) == 0
 
 
 def _roots_from_consistency(old_size: int, size: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """The roots of the old and of the new tree that the proof makes."""
+    """The roots of the old and of the new tree that the proof gives."""
     if not path:
         raise ProofRefused("the proof is empty")
     at, last = old_size - 1, size - 1

@@ -1,0 +1,1 @@
+"""Telemetry: meter readings, rollups and load history."""

@@ -1,11 +1,12 @@
-"""Power and energy of facilities by minute, quarter-hour and hour out of their meters' readings: pure, in columns for
-many facilities at once, and independent of the order in which readings came. All in UTC, where no day has 23 hours.
+"""Rollups of facilities by minute, quarter-hour and hour from the readings of their meters.
 
-A facility's step is the sum over its meters (domain.telemetry.meter_rollups). One that is expected and missing makes
-mean, energy, minimum and maximum missing: a sum over fewer meters would look like a curtailment. `min_kw` and `max_kw`
-are the sums of the meters' own extremes: the facility drew no less and no more.
+The functions are pure, work on columns of many facilities at once, and do not depend on the order in which
+readings arrived. All times are UTC, where every day has 24 hours.
 
-An hour is made of its four quarter-hours.
+A facility's step is the sum over its meters (domain.telemetry.meter_rollups). If an expected meter is
+missing, mean, energy, minimum and maximum are missing too: a sum over fewer meters would look like a
+curtailment. `min_kw` and `max_kw` are the sums of the meters' own extremes, hence bounds of the facility's
+power. An hour consists of its four quarter-hours.
 """
 
 from collections.abc import Iterable
@@ -23,17 +24,19 @@ from domain.telemetry.minute_ranges import MINUTE_S, FloatArray, IntArray, summe
 HOUR_S = 3600
 QUARTERS = HOUR_S // INTERVAL_S
 LOOK_BACK_S = INTERVAL_S
+"""Readings from this long before a quarter-hour count for its first moments."""
 LOOK_AHEAD_S = 300
-"""So far past its end the readings of a quarter-hour tell what a register counted in its last moments."""
-SETTLED_AFTER = timedelta(seconds=INTERVAL_S + LOOK_AHEAD_S + 20)
-"""After its start a quarter-hour is settled: its last register readings and the slowest meters are in."""
+"""Readings up to this long after a quarter-hour show what a register counted in its last moments."""
+FINALIZED_AFTER = timedelta(seconds=INTERVAL_S + LOOK_AHEAD_S + 20)
+"""This long after its start a quarter-hour is finalized: its last register readings and slow meters have
+arrived."""
 LATE_AFTER = timedelta(hours=2)
-"""Settled for the first time so late after its start, a quarter-hour counts as corrected: somebody may have used its
-gap."""
+"""A quarter-hour that is first finalized this long after its start counts as corrected, because somebody may
+have used the gap."""
 
 
 class RollupColumns(msgspec.Struct, frozen=True, eq=False):
-    """Arrays of one shape; NaN where missing."""
+    """Arrays of one shape; NaN if missing."""
 
     mean_kw: FloatArray
     kwh: FloatArray
@@ -41,13 +44,13 @@ class RollupColumns(msgspec.Struct, frozen=True, eq=False):
     max_kw: FloatArray
     coverage_pct: FloatArray
     readings: IntArray
-    """Usable ones."""
+    """The number of usable readings."""
     replaced: IntArray
     """How many of them are estimates."""
 
 
 class RollupSeries(msgspec.Struct, frozen=True, eq=False):
-    """Rollups of one facility and step in order of time; `columns` are of their length."""
+    """Rollups of one facility and step in order of time; `columns` have their length."""
 
     facility_id: str
     step_s: int
@@ -60,7 +63,7 @@ def quarter_rollups(
 ) -> tuple[RollupColumns, RollupColumns]:
     """The facilities' minutes, shape (facilities, 15), and quarter-hours, shape (facilities, 1).
 
-    `facility_of` says whose each meter is, `expected` how many meters each facility is made of.
+    `facility_of` is the facility of each meter, `expected` the number of meters of each facility.
     """
     by_minute = MinuteSums.of(points, len(facility_of))
     minutes = by_minute.steps(MINUTE_S)
@@ -99,7 +102,7 @@ def _over_facilities(
 
 
 def hour_of_quarters(quarters: RollupColumns) -> RollupColumns:
-    """Hours out of quarter-hours, shape (hours, 4) to (hours,); one without a row has coverage 0 and NaN."""
+    """Hours from quarter-hours, shape (hours, 4) to (hours,). A missing quarter-hour has coverage 0 and NaN."""
     return RollupColumns(
         quarters.mean_kw.mean(axis=1),
         quarters.kwh.sum(axis=1),
@@ -112,7 +115,7 @@ def hour_of_quarters(quarters: RollupColumns) -> RollupColumns:
 
 
 def columns_of(rows: Iterable[tuple[float, ...]]) -> RollupColumns:
-    """Of rows in the order of the columns."""
+    """The columns from rows in the order of the columns."""
     columns = [np.array(column, dtype=np.float64) for column in zip(*rows, strict=True)] or [np.empty(0)] * 7
     counts = (column.astype(np.int64) for column in columns[5:])
     return RollupColumns(columns[0], columns[1], columns[2], columns[3], columns[4], *counts)

@@ -1,4 +1,4 @@
-"""A meter's reading, what makes one absurd, and the partition of the telemetry log it belongs to."""
+"""A meter reading: its validation, its conflict rank, and its partition of the telemetry log."""
 
 import math
 import re
@@ -9,19 +9,20 @@ from zlib import crc32
 import msgspec
 
 PARTITIONS = 8
-"""Partitions of the telemetry log. Changing it moves facilities between partitions: drain the log first."""
+"""The number of partitions of the telemetry log. A change moves facilities between partitions: drain the log
+first."""
 
 MALFORMED = PARTITIONS
-"""The number of the partition beside them that holds malformed messages until they are parked."""
+"""The number of the additional partition that holds malformed messages until they are parked."""
 
 ALL_PARTITIONS = (*range(PARTITIONS), MALFORMED)
 
 MAX_ABS_KW = 1_000_000.0
 MAX_KWH_TOTAL = 1e12
 OLDEST_READING = timedelta(days=400)
-"""Older than this, a reading is taken for a meter with a broken clock."""
+"""A reading older than this is refused: the meter's clock is wrong."""
 NEWEST_READING = timedelta(days=1)
-"""Further ahead than this, likewise."""
+"""A reading further in the future than this is refused for the same reason."""
 
 IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -31,21 +32,21 @@ TRUST: tuple[Quality, ...] = ("missing", "bad", "unknown", "estimated", "substit
 """From the least to the most trusted."""
 
 UNUSABLE: frozenset[Quality] = frozenset({"bad", "missing"})
-"""The meter itself says that these are no measurements: they are kept, and count in no mean, energy or coverage."""
+"""Qualities that are not measurements: they are stored, but not used for mean, energy or coverage."""
 
 REPLACED_VALUES: frozenset[Quality] = frozenset({"estimated", "substituted"})
-"""Somebody's best guess in place of a measurement: it counts, and is counted apart."""
+"""Estimates in place of measurements: they are used, and counted separately."""
 
 
 class AbsurdReading(ValueError):
-    """A reading that no meter can mean; the text says which field and why."""
+    """A reading with an impossible value; the message names the field and the reason."""
 
 
 class MeterReading(msgspec.Struct, frozen=True, array_like=True):
     """One reading of one meter. In the telemetry log it is an array: fields are only ever appended.
 
-    At least one of `kw` (mean power since the last reading, kW) and `kwh_total` (register, kWh) is there, unless the
-    quality says that it is no measurement.
+    At least one of `kw` (mean power since the last reading, kW) and `kwh_total` (register, kWh) is present,
+    unless the quality says that it is not a measurement.
     """
 
     facility_id: str
@@ -59,13 +60,13 @@ class MeterReading(msgspec.Struct, frozen=True, array_like=True):
     incomplete: bool = False
     """Whether a field was missing or unusable; the others are valid."""
     extra: str | None = None
-    """Fields that this version does not know, as a JSON object."""
+    """Fields that this version does not define, as a JSON object."""
     revision: int = 0
-    """Of this meter's word on this moment: a higher one replaces a lower one."""
+    """The revision of this meter's value for this moment: a higher one replaces a lower one."""
 
 
 def checksum_of(facility_id: str) -> int:
-    """CRC-32 of the id (ITU-T V.42): the partition follows from it."""
+    """CRC-32 of the id (ITU-T V.42), from which the partition is derived."""
     return crc32(facility_id.encode())
 
 
@@ -75,7 +76,7 @@ def partition_of(facility_id: str) -> int:
 
 
 def checked(reading: MeterReading, *, now: datetime) -> MeterReading:
-    """`reading` with its time in UTC. Raises AbsurdReading for a value that no meter can mean."""
+    """`reading` with its time in UTC. Raises AbsurdReading for an impossible value."""
     if reading.ts.utcoffset() is None:
         raise AbsurdReading(f"ts {reading.ts.isoformat()} has no UTC offset")
     if reading.kw is None and reading.kwh_total is None and reading.quality not in UNUSABLE:
@@ -91,11 +92,11 @@ def checked(reading: MeterReading, *, now: datetime) -> MeterReading:
     return msgspec.structs.replace(reading, ts=reading.ts.astimezone(UTC))
 
 
-def precedence(reading: MeterReading) -> tuple[int, int, int, float, float, bool, str]:
-    """Of two readings of one meter and moment the greater one counts, whichever came first.
+def conflict_rank(reading: MeterReading) -> tuple[int, int, int, float, float, bool, str]:
+    """The rank of a reading: of two readings of one meter and moment, the one with the higher rank counts.
 
-    By revision, then trust in the quality, then the meter's own sequence number. A meter that contradicts itself beyond
-    that is taken at its lower value: any rule will do that does not depend on the order of arrival.
+    The rank orders by revision, quality and the meter's own sequence number. If a meter still contradicts
+    itself, the lower value counts. Any rule is suitable that does not depend on the order of arrival.
     """
     return (
         reading.revision,

@@ -1,13 +1,16 @@
-"""Power and energy of single meters by minute and quarter-hour out of their readings: pure, in columns for many meters
-at once.
+"""Power and energy of single meters by minute and quarter-hour from their readings; pure, in columns for many
+meters.
 
 For one meter and step:
-* mean kW: the mean of its `kw` readings inside. Without any: that of the readings before, where they speak for at least
-  half of the step; else what its register counted.
-* energy: what its register counted, each pair of readings shared out evenly over the time between them; the mean power
-  for what no pair spans. A meter whose register was reset around the quarter-hour counts by its power there.
-* coverage: each reading speaks for the time after it, up to the next one, but for at most four times the meter's own
-  cadence: the median spacing of its readings in this quarter-hour and the one before, 15 s while it has only one.
+
+* mean kW: the mean of its `kw` readings in the step. Without any, it is the mean of the readings before, if
+  they cover at least half of the step; else it comes from the register.
+* energy: what the register counted, each pair of readings divided evenly over the time between them; the mean
+  power for time that no pair spans. If the register was reset around the quarter-hour, the power is used
+  there.
+* coverage: each reading covers the time until the next one, but at most four times the meter's own cadence.
+  The cadence is the median spacing of its readings in this quarter-hour and the one before, or 15 s if there
+  is only one reading.
 """
 
 from typing import Any
@@ -36,12 +39,15 @@ BoolArray = NDArray[np.bool_]
 
 
 class QuarterPoints(msgspec.Struct, frozen=True, eq=False):
-    """The usable readings around one quarter-hour (of each facility its own), by meter and time; NaN where missing."""
+    """The usable readings around one quarter-hour, by meter and time; NaN if missing.
+
+    Each facility may have its own quarter-hour.
+    """
 
     meter: IntArray
     """0 .. meters-1."""
     offset_s: FloatArray
-    """After the start: -LOOK_BACK_S .. INTERVAL_S + LOOK_AHEAD_S."""
+    """Seconds after the start: -LOOK_BACK_S .. INTERVAL_S + LOOK_AHEAD_S."""
     kw: FloatArray
     kwh_total: FloatArray
     replaced: BoolArray
@@ -49,7 +55,7 @@ class QuarterPoints(msgspec.Struct, frozen=True, eq=False):
 
 
 class MeterSteps(msgspec.Struct, frozen=True, eq=False):
-    """Per meter and step, shape (meters, steps)."""
+    """Values per meter and step, shape (meters, steps)."""
 
     mean_kw: FloatArray
     kwh: FloatArray
@@ -61,19 +67,19 @@ class MeterSteps(msgspec.Struct, frozen=True, eq=False):
 
 
 class MinuteSums(msgspec.Struct, frozen=True, eq=False):
-    """What adds up over the minutes of a meter, shape (meters, steps)."""
+    """Sums over the minutes of a meter, shape (meters, steps)."""
 
     powers: IntArray
-    """Readings with a kW."""
+    """The number of readings with a kW."""
     kw_sum: FloatArray
     min_kw: FloatArray
     max_kw: FloatArray
     covered_s: FloatArray
     held_s: FloatArray
-    """Covered by readings with a kW, and their kW over it."""
+    """The time covered by readings with a kW; `held_kws` is their kW over that time."""
     held_kws: FloatArray
     counted_s: FloatArray
-    """Spanned by pairs of registers, and what they counted."""
+    """The time spanned by pairs of register readings; `counted_kwh` is what they counted."""
     counted_kwh: FloatArray
     readings: IntArray
     replaced: IntArray
@@ -82,15 +88,16 @@ class MinuteSums(msgspec.Struct, frozen=True, eq=False):
 
     @classmethod
     def of(cls, points: QuarterPoints, meters: int) -> "MinuteSums":
+        """The sums by minute of the readings of one quarter-hour."""
         inside = (points.offset_s >= 0) & (points.offset_s < INTERVAL_S)
-        known = inside & np.isfinite(points.kw)
-        kw = points.kw[known]
-        where = _cell(points, known)
+        with_kw = inside & np.isfinite(points.kw)
+        kw = points.kw[with_kw]
+        where = _cell(points, with_kw)
         low, high = (by(where, kw, meters * MINUTES) for by in (lowest_by, highest_by))
-        spoken_for = MinuteSpans(points.meter, points.offset_s, _spoken_until(points, meters))
+        coverage = MinuteSpans(points.meter, points.offset_s, _covered_until(points, meters))
         finite = np.isfinite(points.kw)
-        held = spoken_for.chosen(finite)
-        covered_s = spoken_for.spread(np.ones(len(points.meter)), meters)
+        held = coverage.chosen(finite)
+        covered_s = coverage.spread(np.ones(len(points.meter)), meters)
         held_s = covered_s if finite.all() else held.spread(np.ones(int(finite.sum())), meters)
         counted_s, counted_kwh_, jumped = _counted(points, meters)
         return cls(
@@ -126,6 +133,7 @@ class MinuteSums(msgspec.Struct, frozen=True, eq=False):
         )
 
     def steps(self, step_s: int) -> MeterSteps:
+        """Mean, energy, extremes and coverage per step of `step_s` seconds."""
         with np.errstate(invalid="ignore", divide="ignore"):
             held = np.where(self.held_s >= step_s / 2, self.held_kws / self.held_s, np.nan)
             by_register = np.where(self.counted_s > 0, self.counted_kwh * 3600.0 / self.counted_s, np.nan)
@@ -147,7 +155,7 @@ class MinuteSums(msgspec.Struct, frozen=True, eq=False):
         )
 
 
-def _spoken_until(points: QuarterPoints, meters: int) -> FloatArray:
+def _covered_until(points: QuarterPoints, meters: int) -> FloatArray:
     same = points.meter[1:] == points.meter[:-1]
     spacing = np.diff(points.offset_s)
     counts = same & (points.offset_s[1:] < INTERVAL_S)
@@ -164,12 +172,12 @@ def _median_by(group: IntArray, values: FloatArray, groups: int) -> FloatArray:
 
 
 def _counted(points: QuarterPoints, meters: int) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Seconds and kWh between registers per meter and minute, and whose register jumped."""
-    known = np.isfinite(points.kwh_total)
-    meter, at, register = points.meter[known], points.offset_s[known], points.kwh_total[known]
+    """Seconds and kWh between register readings per meter and minute, and which registers jumped."""
+    present = np.isfinite(points.kwh_total)
+    meter, at, register = points.meter[present], points.offset_s[present], points.kwh_total[present]
     pair = meter[1:] == meter[:-1]
     spans = MinuteSpans(meter[1:][pair], at[:-1][pair], at[1:][pair])
-    before, after, kw = register[:-1][pair], register[1:][pair], points.kw[known][1:][pair]
+    before, after, kw = register[:-1][pair], register[1:][pair], points.kw[present][1:][pair]
     seconds = spans.ends - spans.starts
     hours = seconds / 3600.0
     power = _power_kw(points, spans.meter, (after - before) / hours, meters)
@@ -186,7 +194,7 @@ def _counted(points: QuarterPoints, meters: int) -> tuple[FloatArray, FloatArray
 
 
 def _power_kw(points: QuarterPoints, whose: IntArray, rate_kw: FloatArray, meters: int) -> FloatArray:
-    """By what each meter's pairs of registers are judged; NaN where there is nothing to judge by."""
+    """The power that decides which register differences are plausible; NaN if there is none."""
     highest = highest_by(points.meter, np.abs(points.kw), meters)
     if np.isfinite(highest).all():
         return highest

@@ -1,4 +1,4 @@
-"""Spans of time of many meters, and what belongs to each of the fifteen minutes of a quarter-hour."""
+"""Time spans of many meters, and their parts in each of the fifteen minutes of a quarter-hour."""
 
 import msgspec
 import numpy as np
@@ -14,7 +14,9 @@ IntArray = NDArray[np.int64]
 
 
 class MinuteSpans(msgspec.Struct, frozen=True, eq=False):
-    """Arrays of one length: whose span, from when to when, in seconds after the quarter-hour's start."""
+    """Arrays of one length: the meter of each span, its start and its end in seconds after the quarter-hour's
+    start.
+    """
 
     meter: IntArray
     starts: FloatArray
@@ -24,7 +26,7 @@ class MinuteSpans(msgspec.Struct, frozen=True, eq=False):
         return MinuteSpans(self.meter[which], self.starts[which], self.ends[which])
 
     def spread(self, rate: FloatArray, meters: int) -> FloatArray:
-        """`rate` x seconds of each span, shared out over the minutes it lies in; shape (meters, 15)."""
+        """`rate` x seconds of each span, divided over the minutes that it covers; shape (meters, 15)."""
         a, b = np.clip(self.starts, 0.0, INTERVAL_S), np.clip(self.ends, 0.0, INTERVAL_S)
         some = b > a
         a, b, meter, rate = a[some], b[some], self.meter[some], rate[some]
@@ -50,20 +52,22 @@ def by_minute(cells: IntArray, values: FloatArray, meters: int) -> FloatArray:
 
 
 def summed_by(cells: IntArray, values: NDArray[np.generic], length: int) -> FloatArray:
-    """The sums of `values` by cell 0 .. length-1, in the order in which they stand."""
+    """The sums of `values` by cell 0 .. length-1, in their order."""
     return np.asarray(np.bincount(cells, weights=values, minlength=length), np.float64)
 
 
 def lowest_by(cells: IntArray, values: FloatArray, length: int) -> FloatArray:
-    """The lowest of `values` by cell 0 .. length-1, infinite where there is none. `cells` rise; NaN is passed by."""
-    found = np.full(length, np.inf)
+    """The lowest of `values` by cell 0 .. length-1, infinite if there is none. `cells` ascend; NaN is
+    ignored.
+    """
+    result = np.full(length, np.inf)
     firsts = np.flatnonzero(np.diff(cells, prepend=-1))
     if len(firsts):
         lowest = np.fmin.reduceat(values, firsts)
-        found[cells[firsts]] = np.where(np.isnan(lowest), np.inf, lowest)
-    return found
+        result[cells[firsts]] = np.where(np.isnan(lowest), np.inf, lowest)
+    return result
 
 
 def highest_by(cells: IntArray, values: FloatArray, length: int) -> FloatArray:
-    """Likewise the highest, minus infinity where there is none."""
+    """The highest of `values` by cell, minus infinity if there is none."""
     return -lowest_by(cells, -values, length)

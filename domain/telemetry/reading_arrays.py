@@ -1,7 +1,8 @@
-"""Many readings in columns, and which of them count: pure.
+"""Readings in columns, and the choice between several readings of one meter and moment; pure.
 
-What is stored may hold several words of a meter on one moment, as they came: repeated, corrected, restored. The one
-with the highest precedence counts (domain.telemetry.meter_reading.precedence), whatever the order.
+Storage may hold several readings of a meter for one moment, as they arrived: repeated, corrected, restored.
+The one with the highest conflict rank counts (domain.telemetry.meter_reading.conflict_rank), whatever their
+order.
 """
 
 from typing import Any
@@ -24,16 +25,16 @@ class ReadingColumns(msgspec.Struct, frozen=True, eq=False):
     """Arrays of one length."""
 
     meter: IntArray
-    """Whose: any number that is the same for the same meter."""
+    """A number that is equal for readings of the same meter."""
     ts_us: IntArray
-    """Microseconds after any moment that is the same for all."""
+    """Microseconds after one common moment."""
     kw: FloatArray
     kwh_total: FloatArray
-    """NaN where the reading has none."""
+    """NaN if the reading has none; likewise `kw`."""
     seq: IntArray
-    """-1 where it has none."""
+    """-1 if it has none."""
     trust: IntArray
-    """Place of the quality in domain.telemetry.meter_reading.TRUST."""
+    """The index of the quality in domain.telemetry.meter_reading.TRUST."""
     revision: IntArray
     incomplete: BoolArray
     extra: NDArray[np.object_]
@@ -47,17 +48,17 @@ class ReadingColumns(msgspec.Struct, frozen=True, eq=False):
 
 
 def usable(readings: ReadingColumns) -> BoolArray:
-    """Which of them are measurements, or count as such."""
+    """Which readings are measurements, or count as such."""
     return np.asarray(~_UNUSABLE[readings.trust], np.bool_)
 
 
 def replaced(readings: ReadingColumns) -> BoolArray:
-    """Which of them are estimates in place of measurements."""
+    """Which readings are estimates in place of measurements."""
     return np.asarray(_REPLACED[readings.trust], np.bool_)
 
 
-def standing(readings: ReadingColumns) -> IntArray:
-    """The indices of those that count, one a meter and moment, by meter and time."""
+def winning_indices(readings: ReadingColumns) -> IntArray:
+    """The indices of the readings that count, one per meter and moment, ordered by meter and time."""
     order = np.lexsort((readings.ts_us, readings.meter))
     if not _repeats(readings, order).any():
         return order
@@ -80,7 +81,7 @@ def standing(readings: ReadingColumns) -> IntArray:
 
 
 def _repeats(readings: ReadingColumns, order: IntArray) -> BoolArray:
-    """Whether the next one is of the same meter and moment."""
+    """Whether the next reading is of the same meter and moment."""
     meter, ts_us = readings.meter[order], readings.ts_us[order]
     same = np.zeros(len(order), dtype=np.bool_)
     same[:-1] = (meter[1:] == meter[:-1]) & (ts_us[1:] == ts_us[:-1])

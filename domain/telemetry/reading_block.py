@@ -1,7 +1,7 @@
-"""Many readings in columns, which are readings again when they are looked at one by one: pure.
+"""Readings in columns that behave as a sequence of readings; pure.
 
-A reading as an object costs more to make than everything else that happens to it on its way into the store. A block is
-a sequence of readings for whoever wants one, and columns for whoever can take them.
+Creating an object per reading costs more than all other steps of storing it. A block is a sequence of
+readings for code that needs single ones, and columns for code that can use columns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from domain.telemetry.meter_reading import TRUST, MeterReading
 from domain.telemetry.reading_arrays import MOST_TRUSTED, BoolArray, FloatArray, IntArray
 
 SEPARATOR = "\x1f"
-"""Between the ids of meters where many are one text; in no id."""
+"""Separates meter ids that are joined into one text; no id contains it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANK = {quality: rank for rank, quality in enumerate(TRUST)}
@@ -26,14 +26,14 @@ _US = 1e6
 
 
 class UnjoinableId(ValueError):
-    """The id of a meter holds what stands between ids."""
+    """The id of a meter contains the separator."""
 
 
 class RareColumns(msgspec.Struct, frozen=True, eq=False):
-    """What is the same for nearly every reading: all of it measured, of revision 0, complete and without more."""
+    """Fields that are equal for nearly every reading: measured, revision 0, complete, without extra fields."""
 
     trust: IntArray
-    """Place of the quality in domain.telemetry.meter_reading.TRUST."""
+    """The index of the quality in domain.telemetry.meter_reading.TRUST."""
     revision: IntArray
     incomplete: BoolArray
     extra: list[str | None]
@@ -42,15 +42,15 @@ class RareColumns(msgspec.Struct, frozen=True, eq=False):
         extra = [self.extra[n] for n in which.tolist()]
         return RareColumns(self.trust[which], self.revision[which], self.incomplete[which], extra)
 
-    def are_odd(self) -> BoolArray:
-        """Of each reading, whether there is something to say about it."""
+    def unusual(self) -> BoolArray:
+        """Whether each reading differs from the defaults."""
         says_more = np.array([text is not None for text in self.extra], dtype=np.bool_)
         odd: BoolArray = (self.trust != MOST_TRUSTED) | (self.revision != 0) | self.incomplete | says_more
         return odd
 
     @classmethod
-    def usual(cls, count: int) -> RareColumns:
-        """Of so many readings with nothing to say about them."""
+    def defaults(cls, count: int) -> RareColumns:
+        """The columns of `count` readings with default values."""
         return cls(
             np.full(count, MOST_TRUSTED, dtype=np.int64),
             np.zeros(count, dtype=np.int64),
@@ -60,7 +60,7 @@ class RareColumns(msgspec.Struct, frozen=True, eq=False):
 
 
 class LazyReadings(Sequence[MeterReading]):
-    """Readings to whoever looks at one, each made at that moment; what they are made of is the subclass's."""
+    """A sequence whose readings are created on access; subclasses hold the data."""
 
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]
@@ -77,8 +77,11 @@ class LazyReadings(Sequence[MeterReading]):
 
 
 class ReadingBlock(LazyReadings):
-    """`facility_ids` and `counts` are of one length: whose the next so many readings are. All else is of the length of
-    the block. Raises ValueError where it is not."""
+    """Readings in columns.
+
+    `facility_ids` and `counts` have one length: each facility, and how many consecutive readings belong to
+    it. All other columns have the length of the block. Raises ValueError otherwise.
+    """
 
     __slots__ = ("counts", "facility_ids", "kw", "kwh_total", "meter_ids", "rare", "seq", "ts_us")
 
@@ -97,16 +100,16 @@ class ReadingBlock(LazyReadings):
         self.facility_ids = facility_ids
         self.counts = counts
         self.meter_ids = meter_ids
-        """SEPARATOR between one and the next."""
+        """Joined by SEPARATOR."""
         self.ts_us = ts_us
         """Microseconds since 1970, UTC."""
         self.kw = kw
         self.kwh_total = kwh_total
-        """NaN where the reading has none."""
+        """NaN if the reading has none; likewise `kw`."""
         self.seq = seq
-        """-1 where it has none."""
+        """-1 if it has none."""
         self.rare = rare
-        """None: all as usual."""
+        """None: all have default values."""
         self._check()
 
     def _check(self) -> None:
@@ -121,11 +124,11 @@ class ReadingBlock(LazyReadings):
             or self.counts.sum() != length
             or (self.counts < 1).any()
         ):
-            raise ValueError("it is not said of each reading whose it is")
+            raise ValueError("the counts of the facilities do not add up to the number of readings")
 
     @classmethod
     def of(cls, readings: Iterable[MeterReading]) -> ReadingBlock:
-        """`readings` itself where it is one. Raises UnjoinableId."""
+        """The block of `readings`; `readings` itself if it is a block. Raises UnjoinableId."""
         if isinstance(readings, cls):
             return readings
         readings = list(readings)
@@ -146,13 +149,13 @@ class ReadingBlock(LazyReadings):
 
     @classmethod
     def joined(cls, blocks: Sequence[ReadingBlock]) -> ReadingBlock:
-        """One after the other."""
+        """The blocks, concatenated."""
         blocks = [block for block in blocks if len(block)]
         if len(blocks) <= 1:
             return blocks[0] if blocks else cls.of([])
         rare = None
         if any(block.rare is not None for block in blocks):
-            every = [RareColumns.usual(len(b)) if b.rare is None else b.rare for b in blocks]
+            every = [RareColumns.defaults(len(b)) if b.rare is None else b.rare for b in blocks]
             rare = RareColumns(
                 extra=[text for one in every for text in one.extra],
                 **{name: np.concatenate([getattr(one, name) for one in every]) for name in _RARE_ARRAYS},
@@ -165,7 +168,7 @@ class ReadingBlock(LazyReadings):
         )
 
     def chosen(self, which: BoolArray) -> ReadingBlock:
-        """Those that are, in their order."""
+        """The readings selected by `which`, in their order."""
         whose = np.repeat(np.arange(len(self.counts)), self.counts)
         counts = np.bincount(whose[which], minlength=len(self.counts))
         places = np.flatnonzero(which)
@@ -179,20 +182,20 @@ class ReadingBlock(LazyReadings):
         )
 
     def facility_of_each(self) -> list[str]:
-        """One for each reading."""
+        """The facility of each reading."""
         return [
             one for one, n in zip(self.facility_ids, self.counts.tolist(), strict=True) for one in (one,) * n
         ]
 
     def meter_of_each(self) -> list[str]:
-        """Likewise."""
+        """The meter of each reading."""
         return self.meter_ids.split(SEPARATOR) if len(self) else []
 
     def __len__(self) -> int:
         return len(self.ts_us)
 
     def __iter__(self) -> Iterator[MeterReading]:
-        rare = self.rare or RareColumns.usual(len(self))
+        rare = self.rare or RareColumns.defaults(len(self))
         kw, kwh_total = (
             [one if one == one else None for one in column.tolist()]  # noqa: PLR0124 - not NaN
             for column in (self.kw, self.kwh_total)
@@ -225,7 +228,7 @@ _RARE_ARRAYS = ("trust", "revision", "incomplete")
 
 
 def joined(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading]:
-    """One after the other, in columns where all of them are."""
+    """The parts, concatenated; a block if all parts are blocks."""
     blocks = [part for part in parts if isinstance(part, ReadingBlock)]
     if len(blocks) == len(parts):
         return ReadingBlock.joined(blocks)
@@ -233,18 +236,18 @@ def joined(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading]:
 
 
 def facilities_in(readings: Sequence[MeterReading]) -> set[str]:
-    """Whose they are; of columns without a look at each."""
+    """The facilities of the readings; a block answers without creating readings."""
     if isinstance(readings, ReadingBlock):
         return set(readings.facility_ids)
     return {reading.facility_id for reading in readings}
 
 
 def microseconds(moments: Iterable[datetime]) -> IntArray:
-    """Since 1970, UTC. Of aware moments."""
+    """Microseconds since 1970, UTC, of moments with a time zone."""
     seconds: list[float] = []
     last, second = _EPOCH, 0.0
     for moment in moments:
-        if moment != last:  # a gateway's meters speak at one moment
+        if moment != last:  # The meters of a gateway share one timestamp.
             last, second = moment, moment.timestamp()
         seconds.append(second)
     return np.asarray(np.rint(np.array(seconds, dtype=np.float64) * _US), dtype=np.int64)
@@ -253,8 +256,8 @@ def microseconds(moments: Iterable[datetime]) -> IntArray:
 def _rare_of(readings: Sequence[MeterReading]) -> RareColumns | None:
     quality, extra = [r.quality for r in readings], [r.extra for r in readings]
     revision, incomplete = [r.revision for r in readings], [r.incomplete for r in readings]
-    is_usual = quality.count("measured") == extra.count(None) == len(readings)
-    if is_usual and not any(revision) and not any(incomplete):
+    is_default = quality.count("measured") == extra.count(None) == len(readings)
+    if is_default and not any(revision) and not any(incomplete):
         return None
     rank: list[Any] = [_RANK[one] for one in quality]
     return RareColumns(

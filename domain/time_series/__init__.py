@@ -1,0 +1,1 @@
+"""Time series: windows, interval series, interval grids and quantiles."""

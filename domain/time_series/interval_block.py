@@ -1,10 +1,10 @@
-"""Interval series of many facilities at once, and how stored intervals of any step become one grid.
+"""Interval series of many facilities on one grid, filled from stored intervals of any step.
 
-* A metered interval counts where at least half of it was covered; below that, and where there is none, the
-  imported one does. Nothing known: NaN.
-* Intervals of a longer step (hourly files) stand for each of the steps inside them, with the same mean kW,
-  and are flagged `expanded`; a finer interval always wins over a longer one.
-* Intervals of a shorter step are averaged where all of them are there.
+* A metered interval counts if at least half of it was covered; otherwise the imported one does. Without
+  either: NaN.
+* An interval with a longer step (hourly files) provides its mean kW for each step that it contains, flagged
+  `expanded`; a shorter interval always overrides a longer one.
+* Intervals with a shorter step are averaged if all of them are present.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ FloatArray = NDArray[np.float64]
 
 
 class StoredIntervals(msgspec.Struct, frozen=True, eq=False):
-    """Stored intervals, one per index: arrays of one length, NaN where a value is missing."""
+    """Stored intervals, one per index: arrays of one length, NaN if a value is missing."""
 
     facility_index: NDArray[np.int64]
     offset_s: NDArray[np.int64]
-    """Start, in seconds after the window's start; may be negative."""
+    """The start, in seconds after the window's start; may be negative."""
     step_s: NDArray[np.int64]
     mean_kw: FloatArray
     temp_c: FloatArray
@@ -36,7 +36,7 @@ class StoredIntervals(msgspec.Struct, frozen=True, eq=False):
 
 
 class IntervalBlock(msgspec.Struct, frozen=True, eq=False):
-    """`facility_ids` x consecutive steps of `step_s` seconds from `starts_at` on; NaN where missing."""
+    """`facility_ids` x consecutive steps of `step_s` seconds from `starts_at` on; NaN if missing."""
 
     facility_ids: tuple[str, ...]
     starts_at: datetime
@@ -45,12 +45,12 @@ class IntervalBlock(msgspec.Struct, frozen=True, eq=False):
     """Shape (facilities, steps), kW."""
     temp_c: FloatArray
     coverage_pct: FloatArray
-    """0 .. 100; 100 for an imported value, 0 where nothing is known. Below MIN_COVERAGE_PCT, mean_kw is NaN."""
+    """0 .. 100; 100 for an imported value, 0 without any. Below MIN_COVERAGE_PCT, mean_kw is NaN."""
     expanded: NDArray[np.bool_]
-    """Whether the value is that of a longer interval around the step."""
+    """Whether the value comes from a longer interval around the step."""
 
     def series(self, facility_id: str) -> IntervalSeries:
-        """Mean kW per step. Raises KeyError for a facility that was not asked for."""
+        """Mean kW per step. Raises KeyError for a facility that is not in the block."""
         return IntervalSeries(self.starts_at, self.step_s, self.mean_kw[self._row(facility_id)])
 
     def temperatures(self, facility_id: str) -> IntervalSeries:
@@ -65,7 +65,7 @@ class IntervalBlock(msgspec.Struct, frozen=True, eq=False):
 
 
 def steps_in(window: TimeWindow, step_s: int) -> int:
-    """How many steps `window` holds. Raises NotAligned where it is no whole number of them."""
+    """The number of steps in `window`. Raises NotAligned if it is not a whole number."""
     count, rest = divmod(window.duration_s, step_s)
     if rest:
         raise NotAligned(f"the window of {window.duration_s:g} s is no whole number of {step_s} s steps")
@@ -86,7 +86,7 @@ def block_of(
         np.zeros(shape),
         np.zeros(shape, dtype=np.bool_),
     )
-    # Later ones win: imported before metered, and inside each the longest step first.
+    # Later values override earlier ones: imported before metered, and within each the longest step first.
     for metered in (False, True):
         for length_s in sorted(set(stored.step_s[stored.metered == metered].tolist()), reverse=True):
             _fill(block, _select(stored, (stored.metered == metered) & (stored.step_s == length_s)), length_s)
@@ -137,10 +137,10 @@ def _assign(
     warm = inside & np.isfinite(part.temp_c)
     block.temp_c[part.facility_index[warm], column[warm]] = part.temp_c[warm]
     usable = np.isfinite(part.mean_kw) & (~part.metered | (part.coverage_pct >= MIN_COVERAGE_PCT))
-    known, thin = inside & usable, inside & ~usable
-    rows, columns = part.facility_index[known], column[known]
-    block.mean_kw[rows, columns] = part.mean_kw[known]
+    counted, thin = inside & usable, inside & ~usable
+    rows, columns = part.facility_index[counted], column[counted]
+    block.mean_kw[rows, columns] = part.mean_kw[counted]
     thin[inside] &= np.isnan(block.mean_kw[part.facility_index[inside], column[inside]])
     block.coverage_pct[part.facility_index[thin], column[thin]] = part.coverage_pct[thin]
-    block.coverage_pct[rows, columns] = part.coverage_pct[known]
+    block.coverage_pct[rows, columns] = part.coverage_pct[counted]
     block.expanded[rows, columns] = expanded

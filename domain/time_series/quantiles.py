@@ -1,4 +1,4 @@
-"""Quantiles of load step by step, and the compact form in which they are recorded."""
+"""Quantiles of load per step, and the compact form in which they are recorded."""
 
 import zlib
 from datetime import datetime, timedelta
@@ -12,11 +12,11 @@ from domain.time_series.windows import FloatArray
 WATTS_A_KW = 1000.0
 QUANTILES = 3
 LEVEL = 1
-"""Of deflate: the fastest is within a tenth of the smallest here."""
+"""The deflate level: the fastest level is within a tenth of the smallest size here."""
 
 
 class UnreadableSteps(ValueError):
-    """Recorded steps that are not what they say."""
+    """Recorded steps that do not match their declared count."""
 
 
 class QuantileSteps(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,18 +34,18 @@ class QuantileSteps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompactSteps(msgspec.Struct, frozen=True, kw_only=True):
-    """The same to the watt, under a kilobyte a day instead of 2.5."""
+    """The same values in whole watts; less than a kilobyte per day instead of 2.5."""
 
     starts_at: datetime
     step_s: int
     count: int
     watts: bytes
-    """p10, p50 and p90 one after the other, whole watts, each less the one before it, as little-endian int64,
+    """p10, p50 and p90 in sequence, in whole watts; each value minus the one before, as little-endian int64,
     deflated."""
 
     @classmethod
     def of(cls, starts_at: datetime, step_s: int, kw: FloatArray) -> Self:
-        """From quantiles of shape (3, steps). Raises ValueError where they are not finite."""
+        """Compact steps from quantiles of shape (3, steps). Raises ValueError if they are not finite."""
         if kw.ndim != 2 or len(kw) != QUANTILES or not np.isfinite(kw).all():
             raise ValueError(f"three rows of finite kW are compact steps, not {kw.shape}")
         watts = np.rint(kw * WATTS_A_KW).astype(np.int64).ravel()
@@ -65,7 +65,8 @@ class CompactSteps(msgspec.Struct, frozen=True, kw_only=True):
         watts: FloatArray = np.cumsum(np.frombuffer(steps, dtype="<i8")) / WATTS_A_KW
         return watts.reshape(QUANTILES, self.count)
 
-    def spelt_out(self) -> QuantileSteps:
+    def expanded(self) -> QuantileSteps:
+        """The steps as tuples of kW."""
         low, middle, high = self.kw().tolist()
         return QuantileSteps(
             starts_at=self.starts_at,
@@ -77,7 +78,7 @@ class CompactSteps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compact(steps: QuantileSteps | CompactSteps) -> CompactSteps:
-    """Raises ValueError where the quantiles are of different lengths, or not finite."""
+    """The compact form of steps. Raises ValueError if the quantiles differ in length or are not finite."""
     if isinstance(steps, CompactSteps):
         return steps
     kw = np.array([steps.p10_kw, steps.p50_kw, steps.p90_kw], dtype=np.float64)

@@ -13,7 +13,7 @@ FloatArray = NDArray[np.float64]
 
 
 class InvalidWindow(ValueError):
-    """A window or a moment that cannot be used: naive times, or an end not after its start."""
+    """An unusable window or moment: without a UTC offset, or with an end that is not after its start."""
 
 
 class NotAligned(ValueError):
@@ -21,14 +21,14 @@ class NotAligned(ValueError):
 
 
 def as_utc(moment: datetime, *, name: str = "time") -> datetime:
-    """`moment` in UTC. Raises InvalidWindow for a naive time: whose midnight it means would be a guess."""
+    """`moment` in UTC. Raises InvalidWindow for a time without UTC offset, because its zone would be a guess."""
     if moment.utcoffset() is None:
         raise InvalidWindow(f"{name} {moment.isoformat()} has no UTC offset; give one, such as Z or +01:00")
     return moment.astimezone(UTC)
 
 
 class TimeWindow(msgspec.Struct, frozen=True):
-    """`starts_at` <= t < `ends_at`, both kept in UTC. Raises InvalidWindow if naive or empty."""
+    """`starts_at` <= t < `ends_at`, both stored in UTC. Raises InvalidWindow if naive or empty."""
 
     starts_at: datetime
     ends_at: datetime
@@ -61,10 +61,11 @@ class TimeWindow(msgspec.Struct, frozen=True):
 
 
 class IntervalSeries(msgspec.Struct, frozen=True, eq=False):
-    """Values of consecutive intervals of `step_s` seconds from `starts_at` on (one unit, the caller's).
+    """Values of consecutive intervals of `step_s` seconds from `starts_at` on (one unit, chosen by the
+    caller).
 
-    `values` has shape (n,), float64 and read-only; NaN is a missing interval. Nothing is known outside it:
-    there, too, every interval is missing, never zero.
+    `values` has shape (n,), float64 and read-only; NaN is a missing interval. Every interval outside the
+    series is missing too, never zero.
     """
 
     starts_at: datetime
@@ -84,7 +85,7 @@ class IntervalSeries(msgspec.Struct, frozen=True, eq=False):
 
     @classmethod
     def of(cls, starts_at: datetime, step_s: int, values: Sequence[float | None]) -> Self:
-        """From plain numbers, None where missing."""
+        """A series from plain numbers, None if missing."""
         return cls(
             starts_at, step_s, np.array([np.nan if v is None else v for v in values], dtype=np.float64)
         )
@@ -102,16 +103,16 @@ class IntervalSeries(msgspec.Struct, frozen=True, eq=False):
         return [window.starts_at + step * i for i in range(count)]
 
     def slice(self, window: TimeWindow) -> FloatArray:
-        """The values of the steps in `window`, NaN where the series knows nothing. Raises NotAligned."""
+        """The values of the steps in `window`, NaN outside the series. Raises NotAligned."""
         first, last = self._index(window.starts_at), self._index(window.ends_at)
-        found = np.full(last - first, np.nan)
+        values = np.full(last - first, np.nan)
         low, high = max(first, 0), min(last, len(self.values))
         if low < high:
-            found[low - first : high - first] = self.values[low:high]
-        return found
+            values[low - first : high - first] = self.values[low:high]
+        return values
 
     def at(self, starts_at: datetime) -> float:
-        """The value of the step that starts at `starts_at`, NaN where missing. Raises NotAligned."""
+        """The value of the step that starts at `starts_at`, NaN if missing. Raises NotAligned."""
         index = self._index(starts_at)
         return float(self.values[index]) if 0 <= index < len(self.values) else float("nan")
 
@@ -119,7 +120,7 @@ class IntervalSeries(msgspec.Struct, frozen=True, eq=False):
         return IntervalSeries(self.starts_at, self.step_s, self.values * factor)
 
     def kw_from_kwh(self) -> "IntervalSeries":
-        """Mean kW of each step, of a series of kWh per step."""
+        """Mean kW of each step, for a series of kWh per step."""
         return self.scaled(3600.0 / self.step_s)
 
     def _index(self, moment: datetime) -> int:
@@ -133,7 +134,7 @@ class IntervalSeries(msgspec.Struct, frozen=True, eq=False):
 
 
 def local_date(moment: datetime, tz: ZoneInfo) -> date:
-    """The calendar day in `tz` that `moment` falls on."""
+    """The calendar day in `tz` that contains `moment`."""
     return as_utc(moment).astimezone(tz).date()
 
 
@@ -151,17 +152,17 @@ def local_hours(day: date, tz: ZoneInfo) -> list[datetime]:
 
 
 def same_local_time(moment: datetime, *, days: int, tz: ZoneInfo) -> datetime | None:
-    """The UTC moment with the wall-clock time of `moment` `days` local days away; None where clocks skipped
+    """The UTC moment with the local time of `moment`, `days` local days away; None if a clock change skips
     it.
 
-    Where the clocks repeat that time, the first occurrence, unless `moment` itself is a second one.
+    If a clock change repeats that time, it is the first occurrence, unless `moment` itself is a second one.
     """
     wall = as_utc(moment).astimezone(tz)
     moved = datetime.combine(wall.date() + timedelta(days=days), wall.timetz())
-    found = moved.astimezone(UTC)
-    if found.astimezone(tz).replace(tzinfo=None) != moved.replace(tzinfo=None):
+    result = moved.astimezone(UTC)
+    if result.astimezone(tz).replace(tzinfo=None) != moved.replace(tzinfo=None):
         return None
-    return found
+    return result
 
 
 def is_weekend(day: date) -> bool:

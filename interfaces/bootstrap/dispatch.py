@@ -85,10 +85,10 @@ async def _until_one_ends(*loops: Coroutine[Any, Any, None]) -> None:
 def curtailed_dispatches(stores: Stores) -> list[DispatchRow]:
     """Those whose buildings are curtailed now, as the read model knows."""
     from domain.dispatch import CURTAILED
-    from projections.queries.all_rows import every_row
+    from projections.queries.views import all_rows
 
     view = stores.read_models().dispatches
-    return [row for status in sorted(CURTAILED) for row in every_row(view, status=status)]
+    return [row for status in sorted(CURTAILED) for row in all_rows(view, status=status)]
 
 
 def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> BuildingControl:

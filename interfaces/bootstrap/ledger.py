@@ -146,9 +146,9 @@ def verify_ledger(
 def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
     """Raises DREventNotRecorded or NotProvable."""
     from application.ledger.proof import prove
-    from projections.audit.replay import DREventNotRecorded, read_story
+    from projections.audit.replay import DREventNotRecorded, read_history
 
-    story = read_story(stores.story_log(), dr_event_id)
+    story = read_history(stores.story_log(), dr_event_id)
     if not story.entries:
         raise DREventNotRecorded(
             f"the log knows no DR event {dr_event_id}; list them with `gridproof dr-events list`"

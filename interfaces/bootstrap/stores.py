@@ -273,6 +273,6 @@ def verify_read_models(stores: Stores) -> list[str]:
 
 def facility_rows(stores: Stores) -> list[FacilityRow]:
     """Every facility known to the read model."""
-    from projections.queries.all_rows import every_row
+    from projections.queries.views import all_rows
 
-    return list(every_row(stores.read_models().facilities))
+    return list(all_rows(stores.read_models().facilities))

@@ -125,10 +125,10 @@ def _check(portfolio: "Portfolio", stores: "Stores") -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_facilities(past: "AsOf | None", as_json: bool) -> None:
     """Every facility, with what it can shed and how its latest dispatch stands."""
-    from projections.queries.all_rows import every_row
+    from projections.queries.views import all_rows
 
     with opened_stores() as stores:
-        rows = list(every_row(_all_of_them(stores, past)))
+        rows = list(all_rows(_all_of_them(stores, past)))
     if as_json:
         print_json({"facilities": rows})
     elif rows:

@@ -139,7 +139,7 @@ def _live_feed(collaborators: WebCollaborators) -> LiveFeed:
         most_watchers=collaborators.stream_clients,
         most_of_one=collaborators.stream_clients_per_key,
         # Nobody else does then: who would read it is let in only where it is known to answer.
-        while_away=(lambda: None) if replica is None else partial(replica.look, at_once=True),
+        while_away=(lambda: None) if replica is None else partial(replica.check_replica, at_once=True),
     )
 
 

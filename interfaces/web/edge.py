@@ -189,7 +189,7 @@ def models_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ReadModels:
     if replica is None:
         return edge.collaborators.read_models
     if is_away(connection.scope, edge.live.state):
-        return replica.alone
+        return replica.replica_only
     return edge.collaborators.read_models if prefers_newest(connection.scope) else replica
 
 

@@ -1,7 +1,8 @@
-"""Lists as they stood: every row of a read model after a prefix of the log.
+"""Lists as of a position: every row of a read model after a prefix of the log.
 
-The past does not change, so what was folded once is kept, and a later moment goes on from there. How much of the log
-one call folds, and how many rows and bytes are kept, is bounded; who asks again after a bound finds it further on.
+The past does not change, so folded states are cached, and a later position continues from the nearest earlier
+one. One call folds a bounded part of the log and keeps a bounded number of rows and bytes. A caller that
+exceeds the bound repeats the call, which continues from there.
 """
 
 from __future__ import annotations
@@ -12,12 +13,8 @@ from datetime import datetime
 from typing import Any, Generic
 
 import msgspec
-from eventsourcing.utils import get_topic
 
-from domain.dispatch import Dispatch
-from domain.dr_event import DREvent
-from domain.event_sourcing.aggregate import DomainEvent
-from domain.facility import Facility
+from domain.aggregates import topics_of
 from projections.audit.stream_log import AsOf, StreamLog, position_as_of
 from projections.dr_event.projection import DREventRow, DREventsProjection
 from projections.engine.memory_rows import FoldFailed, MemoryRows
@@ -27,31 +24,30 @@ from projections.portfolio.projection import PortfolioProjection, PortfolioRow
 from projections.queries.memory_view import MemoryView
 from projections.queries.views import Row
 
-MOST_KEPT = 4
-"""Past states of one read model, and as many that are not folded to their end yet; rows that did not change between
-them are shared."""
-MOST_MOMENTS = 1_000
+MAX_STATES = 4
+"""The number of cached states per read model, and of unfinished ones; states share rows that did not change.
+"""
+MAX_MOMENTS = 1_000
 _encode = msgspec.msgpack.Encoder().encode
-_AGGREGATES = (DREvent, Dispatch, Facility)
 
 
 class HistoryStillLoading(Exception):
-    """As much of the log was folded as one call may; the next one goes on from there."""
+    """One call folded as much of the log as it may; the next call continues from there."""
 
 
 class PastTooLarge(Exception):
-    """More rows than are kept in memory; one of them can be asked for by its id."""
+    """More rows than are kept in memory; a single one can be read by its id."""
 
 
 class FoldLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call may cost."""
+    """The bounds of one call."""
 
     domain_events: int = 50_000
-    """Folded by one call; some seconds' work."""
+    """Folded by one call; this takes some seconds."""
     rows: int = 200_000
     """Of one read model."""
     row_bytes: int = 100_000_000
-    """And of all its past states together, as they are encoded; in memory they take some times as much."""
+    """Of all cached states of one read model, encoded; they take several times as much in memory."""
 
 
 NO_LIMITS = FoldLimits(domain_events=2**62, rows=2**62, row_bytes=2**62)
@@ -65,18 +61,18 @@ class PastList(msgspec.Struct, Generic[Row], frozen=True):
 
 
 class HistoricalLists:
-    """Over one log, for any number of threads. All methods raise
+    """The lists of all read models over one log; thread-safe.
 
-    HistoryStillLoading, PastTooLarge, PositionAhead, FoldFailed or StreamLogUnavailable.
+    All methods raise HistoryStillLoading, PastTooLarge, PositionAhead, FoldFailed or StreamLogUnavailable.
     """
 
     def __init__(self, log: StreamLog, limits: FoldLimits = NO_LIMITS) -> None:
         self._log = log
         self._ends: OrderedDict[datetime, int] = OrderedDict()
-        """Of moments after which something was recorded: whatever comes, their prefix ends there."""
-        self._dr_events = _KeptPasts(log, DREventsProjection(), limits)
-        self._facilities = _KeptPasts(log, FacilitiesProjection(), limits)
-        self._portfolio = _KeptPasts(log, PortfolioProjection(), limits)
+        """The end of the prefix by moment, for moments before the newest domain event: these ends are final."""
+        self._dr_events = PrefixCache(log, DREventsProjection(), limits)
+        self._facilities = PrefixCache(log, FacilitiesProjection(), limits)
+        self._portfolio = PrefixCache(log, PortfolioProjection(), limits)
 
     def dr_events(self, as_of: AsOf) -> PastList[DREventRow]:
         position = self._position(as_of)
@@ -91,23 +87,25 @@ class HistoricalLists:
         return PastList(position, self._portfolio.at(position))
 
     def _position(self, as_of: AsOf) -> int:
-        """Where a prefix ends is looked for from the log's beginning: once for all pages of a list."""
-        known = self._ends.get(as_of) if isinstance(as_of, datetime) else None
-        if known is not None:
-            return known
+        """The end of the prefix; for a past moment it is cached, because the search starts at the log's
+        beginning.
+        """
+        end = self._ends.get(as_of) if isinstance(as_of, datetime) else None
+        if end is not None:
+            return end
         if not isinstance(as_of, datetime):
             return position_as_of(self._log, as_of)
-        head = self._log.head()  # before: what is recorded meanwhile may still belong to the prefix
+        head = self._log.head()  # Read first: a domain event recorded meanwhile may belong to the prefix.
         position = position_as_of(self._log, as_of)
         if position < head:
             self._ends[as_of] = position
-            if len(self._ends) > MOST_MOMENTS:
+            if len(self._ends) > MAX_MOMENTS:
                 self._ends.popitem(last=False)
         return position
 
 
 class _CountedRows(MemoryRows[Any]):
-    """With how many bytes they take, encoded."""
+    """Rows with their total size, encoded."""
 
     def __init__(self, projection: AnyProjection) -> None:
         super().__init__(projection)
@@ -130,28 +128,28 @@ class _CountedRows(MemoryRows[Any]):
         return copied
 
 
-class _KeptPasts:
-    """Of one projection, by position; the least recently asked for is forgotten first."""
+class PrefixCache:
+    """Folded states of one projection by position; the least recently used is dropped first."""
 
     def __init__(self, log: StreamLog, projection: AnyProjection, limits: FoldLimits) -> None:
         self._log = log
         self._projection = projection
         self._limits = limits
-        self._topics = topics_of(projection)
-        self._kept: OrderedDict[int, tuple[_CountedRows, MemoryView[Any]]] = OrderedDict()
-        """None of them changes."""
+        self._topics = tuple(sorted(topics_of(projection.concerns)))
+        self._states: OrderedDict[int, tuple[_CountedRows, MemoryView[Any]]] = OrderedDict()
+        """These rows are not changed any more."""
         self._under_way: OrderedDict[int, _CountedRows] = OrderedDict()
-        """By the position that they are folded for: who asks for another takes nothing from them."""
-        self._turn = threading.Lock()
+        """Unfinished rows by their target position; each target has its own."""
+        self._lock = threading.Lock()
 
     def at(self, position: int) -> MemoryView[Any]:
-        with self._turn:
-            if position not in self._kept:
+        with self._lock:
+            if position not in self._states:
                 rows = self._folded(position)
-                self._kept[position] = rows, MemoryView(rows, unchanging=True)
-            self._kept.move_to_end(position)
-            self._forget(self._kept, [rows.size for rows, _ in self._kept.values()])
-            return self._kept[position][1]
+                self._states[position] = rows, MemoryView(rows, unchanging=True)
+            self._states.move_to_end(position)
+            self._forget(self._states, [rows.size for rows, _ in self._states.values()])
+            return self._states[position][1]
 
     def _folded(self, position: int) -> _CountedRows:
         rows = self._begun(position)
@@ -165,7 +163,7 @@ class _KeptPasts:
             try:
                 rows.fold((entry,))
             except FoldFailed:
-                del self._under_way[position]  # they may be half changed
+                del self._under_way[position]  # A failed fold may have changed some rows.
                 raise
             self._check_size(rows, position)
         del self._under_way[position]
@@ -173,12 +171,12 @@ class _KeptPasts:
         return rows
 
     def _begun(self, position: int) -> _CountedRows:
-        """Rows that are folded for `position` already, or a copy of the nearest before it."""
+        """The unfinished rows for `position`, or a copy of the nearest earlier state."""
         rows = self._under_way.get(position)
         if rows is None:
-            folded = [*(kept for kept, _ in self._kept.values()), *self._under_way.values()]
-            before = [known for known in folded if known.position <= position]
-            nearest = max(before, key=lambda known: known.position, default=None)
+            folded = [*(state for state, _ in self._states.values()), *self._under_way.values()]
+            before = [state for state in folded if state.position <= position]
+            nearest = max(before, key=lambda state: state.position, default=None)
             rows = _CountedRows(self._projection) if nearest is None else nearest.copy()
             self._under_way[position] = rows
         self._under_way.move_to_end(position)
@@ -192,27 +190,13 @@ class _KeptPasts:
                 "ask for one by its id"
             )
 
-    def _forget(self, kept: OrderedDict[int, Any], sizes: list[int]) -> None:
-        """All but the newest, until the rest is within bounds."""
+    def _forget(self, states: OrderedDict[int, Any], sizes: list[int]) -> None:
+        """Drop the oldest states until the rest is within bounds; the newest one stays."""
         for _ in sizes[:-1]:
-            if len(kept) <= MOST_KEPT and sum(sizes[-len(kept) :]) <= self._limits.row_bytes:
+            if len(states) <= MAX_STATES and sum(sizes[-len(states) :]) <= self._limits.row_bytes:
                 return
-            kept.popitem(last=False)
+            states.popitem(last=False)
 
 
 def _size(row: Any) -> int:
     return 0 if row is None else len(_encode(row))
-
-
-def topics_of(projection: AnyProjection) -> tuple[str, ...]:
-    """Those of this release that the projection looks at."""
-    return tuple(
-        sorted(
-            get_topic(kind)
-            for aggregate in _AGGREGATES
-            for kind in vars(aggregate).values()
-            if isinstance(kind, type)
-            and issubclass(kind, DomainEvent)
-            and issubclass(kind, projection.concerns)
-        )
-    )

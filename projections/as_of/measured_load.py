@@ -1,4 +1,4 @@
-"""The measurements of a DR event's facilities summed by interval: baseline, load and what was delivered."""
+"""The measurements of a DR event's facilities, summed by interval: baseline, load and delivered power."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
 from projections.audit.stream_log import AsOf, StreamLog, position_as_of
 
-_SAYS = (Dispatch.Measured, Dispatch.Remeasured, Dispatch.MeasurementWithdrawn, Dispatch.NotMeasurable)
+_MEASUREMENTS = (
+    Dispatch.Measured,
+    Dispatch.Remeasured,
+    Dispatch.MeasurementWithdrawn,
+    Dispatch.NotMeasurable,
+)
 
 
 class MeasuredStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,32 +27,34 @@ class MeasuredStep(msgspec.Struct, frozen=True, kw_only=True):
 
     starts_at: datetime
     baseline_kw: float
-    """Adjusted."""
+    """The adjusted baseline."""
     metered_kw: float
     delivered_kw: float
     facilities: int
 
 
 class MeasuredLoads(NamedTuple):
+    """Sums of the measured facilities."""
+
     facility_ids: frozenset[str]
-    """Those that are measured."""
+    """The facilities that are measured."""
     steps: tuple[MeasuredStep, ...]
 
 
 def measured_loads(
     log: StreamLog, dr_event_id: UUID, facility_ids: Collection[str], as_of: AsOf | None
 ) -> MeasuredLoads:
-    """Of each facility the measurement in force then. Raises PositionAhead or StreamLogUnavailable."""
+    """The sums of the measurements in force then. Raises PositionAhead or StreamLogUnavailable."""
     position = position_as_of(log, as_of)
     streams = [dispatch_id(dr_event_id, facility_id) for facility_id in sorted(facility_ids)]
     newest: dict[str, Dispatch.Event] = {}
-    for entry in log.entries_of(streams, topics=[get_topic(kind) for kind in _SAYS]):
+    for entry in log.entries_of(streams, topics=[get_topic(kind) for kind in _MEASUREMENTS]):
         if entry.position <= position and isinstance(entry.domain_event, Dispatch.Event):
             newest[str(entry.domain_event.originator_id)] = entry.domain_event
     in_force = {
-        facility_id: said
+        facility_id: measured
         for facility_id, stream in zip(sorted(facility_ids), streams, strict=True)
-        if isinstance(said := newest.get(str(stream)), Dispatch.Measured | Dispatch.Remeasured)
+        if isinstance(measured := newest.get(str(stream)), Dispatch.Measured | Dispatch.Remeasured)
     }
     return MeasuredLoads(frozenset(in_force), _summed(in_force.values()))
 
@@ -59,9 +66,9 @@ def _summed(measurements: Collection[Dispatch.Measured | Dispatch.Remeasured]) -
             figures = (interval.adjusted_kw, interval.metered_kw, interval.delivered_kw)
             if None in figures:
                 continue
-            known = sums.setdefault(interval.starts_at, [0.0, 0.0, 0.0, 0.0])
+            totals = sums.setdefault(interval.starts_at, [0.0, 0.0, 0.0, 0.0])
             for column, figure in enumerate((*figures, 1.0)):
-                known[column] += figure or 0.0
+                totals[column] += figure or 0.0
     return tuple(
         MeasuredStep(
             starts_at=starts_at,

@@ -1,9 +1,11 @@
-"""A DR event folded once more with something changed, beside what was recorded; pure, and nothing is written.
+"""What-if: a DR event computed again with a change, beside the recorded one; pure, and nothing is stored.
 
-What is assumed, for the log does not hold what never happened:
-- headrooms are those that the plan was made on;
-- who failed fails again, and before the window, so that its whole share is lost, moved or ends the batch;
-- who served delivers the recorded share of its target, whatever the target.
+Assumptions, because the log does not contain what did not happen:
+
+- headrooms are those of the recorded plan;
+- a facility that failed fails again, before the window: its whole share is lost, reallocated, or ends the
+  batch;
+- a facility that served delivers the recorded share of its target, whatever the target.
 """
 
 from collections.abc import Mapping
@@ -40,7 +42,8 @@ Parts = dict[str, Part]
 def what_if(
     document: AuditDocument, change: Change, *, remeasured: Mapping[str, Remeasured] | None = None
 ) -> WhatIf:
-    """The recorded DR event beside the hypothetical one. `remeasured` holds what another baseline says, by facility.
+    """The recorded DR event beside the hypothetical one. `remeasured` holds the result of another baseline,
+    by facility.
 
     Raises NothingPlanned, NotInThePlan or InvalidQuantity (a target that is negative or not finite).
     """
@@ -83,18 +86,18 @@ def _recorded(dispatch: DispatchState | None) -> Part:
 
 
 def _plan(state: DREventState, change: Change) -> Allocation:
-    """The plan on the recorded headrooms; where nothing of it is changed, the recorded one."""
-    asked_kw = state.judged_notice.target_kw if change.target_kw is None else change.target_kw
+    """The plan with the recorded headrooms; the recorded plan if the change does not concern it."""
+    target_kw = state.judged_notice.target_kw if change.target_kw is None else change.target_kw
     if change.of_the_plan:
         return allocate(
-            asked_kw, _offers(state, set(change.without)), rule=change.allocation or "proportional"
+            target_kw, _offers(state, set(change.without)), rule=change.allocation or "proportional"
         )
     shares = tuple(FacilityShare(t.facility_id, t.target_kw, t.headroom_kw, ()) for t in state.targets)
-    return Allocation(shares, asked_kw, fsum(share.target_kw for share in shares), state.missing_kw)
+    return Allocation(shares, target_kw, fsum(share.target_kw for share in shares), state.missing_kw)
 
 
 def _offers(state: DREventState, without: set[str]) -> list[FacilityOffer]:
-    """Each facility as one zone that can shed the headroom it was planned with."""
+    """Each facility as one zone that can provide the headroom it was planned with."""
     return [
         FacilityOffer(t.facility_id, (ZoneOffer("all", t.headroom_kw, "as planned", 0.0),))
         for t in state.targets
@@ -109,7 +112,7 @@ def _targets_kw(
     change: Change,
     dispatches: Mapping[str, DispatchState],
 ) -> dict[str, float]:
-    """What each facility of the plan is to shed in the end; who is left out is not in it."""
+    """The final target of each facility in the plan; facilities that are left out are not in it."""
     if change.policy is None and not change.of_the_plan:
         return {i: dispatch.target_kw for i, dispatch in dispatches.items()}
     if change.policy == "reallocate":
@@ -145,7 +148,7 @@ def _hypothetical(
 
 
 def _scaled(delivered_kw: float | None, was_kw: float, is_kw: float) -> float | None:
-    """The recorded share of the target, of another target."""
+    """The recorded share of the target, applied to another target."""
     if delivered_kw is None or was_kw == is_kw:
         return delivered_kw
     return delivered_kw * (is_kw / was_kw) if was_kw > 0 else None
@@ -158,9 +161,9 @@ def _of(remeasured: Mapping[str, Remeasured] | None, facility_id: str) -> Remeas
 def _totals(target_kw: float, parts: Parts) -> Totals:
     planned_kw = fsum(part.target_kw for part in parts.values())
     unknown = tuple(sorted(i for i, part in parts.items() if part.delivered_kw is None))
-    known_kw = [part.delivered_kw for part in parts.values() if part.delivered_kw is not None]
+    delivered = [part.delivered_kw for part in parts.values() if part.delivered_kw is not None]
     measured = any(part.outcome == "served" and part.delivered_kw is not None for part in parts.values())
-    delivered_kw = fsum(known_kw) if measured or not unknown else None
+    delivered_kw = fsum(delivered) if measured or not unknown else None
     return Totals(
         target_kw=target_kw,
         planned_kw=planned_kw,
@@ -180,7 +183,7 @@ def _document(
     remeasured: Mapping[str, Remeasured],
 ) -> WhatIf:
     headrooms = {target.facility_id: target.headroom_kw for target in document.dr_event.targets}
-    asked_kw = document.dr_event.judged_notice.target_kw
+    requested_kw = document.dr_event.judged_notice.target_kw
     return WhatIf(
         dr_event_id=document.dr_event_id,
         utility_id=document.utility_id,
@@ -197,7 +200,7 @@ def _document(
             )
             for i in sorted(recorded)
         ),
-        recorded=_totals(asked_kw, recorded),
-        hypothetical=_totals(asked_kw if change.target_kw is None else change.target_kw, hypothetical),
+        recorded=_totals(requested_kw, recorded),
+        hypothetical=_totals(requested_kw if change.target_kw is None else change.target_kw, hypothetical),
         remeasured=dict(remeasured),
     )

@@ -1,4 +1,4 @@
-"""What a what-if is asked, and what it answers."""
+"""The request and the result of a what-if comparison."""
 
 from typing import Literal
 from uuid import UUID
@@ -17,11 +17,11 @@ class NothingPlanned(LookupError):
 
 
 class NotInThePlan(LookupError):
-    """A facility that is to be left out is in no plan."""
+    """A facility that is to be left out is not in the plan."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be different; what is None or empty stays as recorded."""
+    """The difference from the recorded DR event; a field that is None or empty stays as recorded."""
 
     without: tuple[str, ...] = ()
     target_kw: float | None = None
@@ -35,16 +35,16 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Remeasured(msgspec.Struct, frozen=True, kw_only=True):
-    """What another baseline makes of a facility's readings; None with the reason where it makes nothing."""
+    """The delivered power of a facility by another baseline; None with the reason if it cannot be computed."""
 
     delivered_kw: float | None
     why: str | None = None
     same_readings: bool | None = None
-    """Whether the readings are still those of the recorded measurement; None: nothing was measured then."""
+    """Whether the readings are still those of the recorded measurement; None: nothing was measured."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's part; kW are means over the window, None is not known."""
+    """One facility's part; kW are means over the window, None if unknown."""
 
     outcome: PartOutcome
     target_kw: float
@@ -53,6 +53,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One facility's recorded and hypothetical part."""
+
     facility_id: str
     headroom_kw: float | None
     recorded: Part
@@ -60,20 +62,20 @@ class FacilityComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """target_kw = planned_kw + missing_kw; of what was planned, lost_kw had nobody left to deliver it."""
+    """target_kw = planned_kw + missing_kw; lost_kw is the planned power of facilities that cannot deliver it."""
 
     target_kw: float
     planned_kw: float
     missing_kw: float
     lost_kw: float
     delivered_kw: float | None
-    """Of those that are measured; None while nobody is."""
+    """Of the measured facilities; None if there are none."""
     shortfall_kw: float | None
     unmeasured_facilities: tuple[str, ...]
 
 
 class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
-    """What `gridproof audit what-if --json` gives."""
+    """The document of `gridproof audit what-if --json`."""
 
     dr_event_id: UUID
     utility_id: str

@@ -1,0 +1,1 @@
+"""Audit: the audit trail, descriptions of domain events, and the replay of a DR event."""

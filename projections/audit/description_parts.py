@@ -1,4 +1,4 @@
-"""Moments, windows, powers and counts as the sentences of the audit trail write them."""
+"""Texts of moments, windows, powers and counts for the descriptions of domain events."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What each domain event of a DR event's story says, in a sentence, and the reason that it gives."""
+"""Descriptions of domain events for people: one sentence each, and the recorded reason."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ from eventsourcing.utils import get_topic
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent, Reason
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.audit.dispatch_descriptions import DISPATCH_SENTENCES
-from projections.audit.dr_event_descriptions import DR_EVENT_SENTENCES
+from projections.audit.dispatch_descriptions import DISPATCH_DESCRIPTIONS
+from projections.audit.dr_event_descriptions import DR_EVENT_DESCRIPTIONS
 
-SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {**DR_EVENT_SENTENCES, **DISPATCH_SENTENCES}
-"""Domain event -> its sentence, given the domain event and its facility."""
+DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any, str], str]] = {
+    **DR_EVENT_DESCRIPTIONS,
+    **DISPATCH_DESCRIPTIONS,
+}
+"""Domain event -> the function that describes it, given the domain event and its facility."""
 
 
-def sentence_of(domain_event: DomainEvent, facility_id: str | None) -> str:
-    """A sentence for any domain event; one that is not in the table is told by its topic."""
-    sentence = SENTENCES.get(type(domain_event))
+def description_of(domain_event: DomainEvent, facility_id: str | None) -> str:
+    """The description of any domain event; its topic if it is not in the table."""
+    describe = DESCRIPTIONS.get(type(domain_event))
     facility = facility_id or "the facility"
-    return topic_of(domain_event) if sentence is None else sentence(domain_event, facility)
+    return topic_of(domain_event) if describe is None else describe(domain_event, facility)
 
 
 def topic_of(domain_event: DomainEvent) -> str:
-    """The stable name under which it is stored."""
+    """The stable name under which the domain event is stored."""
     return get_topic(type(domain_event))
 
 
 def reason_of(domain_event: DomainEvent) -> str | None:
-    """The reason given in the domain event itself, if it gives one."""
+    """The reason recorded in the domain event, if it has one."""
     if isinstance(domain_event, DREvent.Rejected | DREvent.PlanningRefused | DREvent.ModificationRefused):
         return _reasons(domain_event.reasons)
     if isinstance(domain_event, Dispatch.BmsCommandRefused):
         return f"{domain_event.code}: {domain_event.reason}"
-    if isinstance(domain_event, Dispatch.DriftFound):
+    if isinstance(domain_event, Dispatch.DriftDetected):
         return "the zone is not in the state that was commanded"
     reason: str | None = getattr(domain_event, "reason", None)
     return reason

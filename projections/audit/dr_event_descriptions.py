@@ -1,4 +1,4 @@
-"""What each domain event of a DR event says, in a sentence."""
+"""Descriptions of a DR event's domain events and of its facilities' reservations, one sentence each."""
 
 from __future__ import annotations
 
@@ -11,159 +11,171 @@ from domain.facility import Facility
 from projections.audit.description_parts import count_text, kw_text, moment_text, window_text
 
 
-def _opened(happened: DREvent.Opened, facility: str) -> str:
-    return f"Utility {happened.utility_id} first spoke of its event {happened.utility_event_id}"
+def _opened(domain_event: DREvent.Opened, facility: str) -> str:
+    return f"Utility {domain_event.utility_id} first spoke of its event {domain_event.utility_event_id}"
 
 
-def _accepted(happened: DREvent.Accepted, facility: str) -> str:
-    notice = happened.notice
-    shortfall = f", {kw_text(happened.shortfall_kw)} short" if happened.shortfall_kw > 0 else ""
+def _accepted(domain_event: DREvent.Accepted, facility: str) -> str:
+    notice = domain_event.notice
+    shortfall = f", {kw_text(domain_event.shortfall_kw)} short" if domain_event.shortfall_kw > 0 else ""
     return (
         f"Accepted: {kw_text(notice.target_kw)} from {count_text(notice.facility_ids)}, "
-        f"{window_text(notice.starts_at, notice.ends_at)}; capacity {kw_text(happened.capacity_kw)} "
-        f"by {happened.capacity_source}{shortfall}; program {notice.program_id} version {happened.program_version}"
+        f"{window_text(notice.starts_at, notice.ends_at)}; capacity {kw_text(domain_event.capacity_kw)} "
+        f"by {domain_event.capacity_source}{shortfall}; "
+        f"program {notice.program_id} version {domain_event.program_version}"
     )
 
 
-def _rejected(happened: DREvent.Rejected, facility: str) -> str:
-    return f"Rejected notification {happened.notice.notification_id} with {len(happened.reasons)} reason(s)"
+def _rejected(domain_event: DREvent.Rejected, facility: str) -> str:
+    return f"Rejected notification {domain_event.notice.notification_id} with {len(domain_event.reasons)} reason(s)"
 
 
-def _scheduled(happened: DREvent.Scheduled, facility: str) -> str:
-    planned_kw = sum(target.target_kw for target in happened.targets)
-    blocked = sum(1 for target in happened.targets if target.blocked)
+def _scheduled(domain_event: DREvent.Scheduled, facility: str) -> str:
+    planned_kw = sum(target.target_kw for target in domain_event.targets)
+    blocked = sum(1 for target in domain_event.targets if target.blocked)
     notes = [f"{blocked} blocked"] if blocked else []
-    if happened.missing_kw > 0:
-        notes.append(f"{kw_text(happened.missing_kw)} missing")
+    if domain_event.missing_kw > 0:
+        notes.append(f"{kw_text(domain_event.missing_kw)} missing")
     return (
-        f"Planned (revision {happened.plan_revision}): {kw_text(planned_kw)} over {len(happened.targets)} facilities"
-        f"{' (' + ', '.join(notes) + ')' if notes else ''}; preparation from {moment_text(happened.prepare_at)}"
+        f"Planned (revision {domain_event.plan_revision}): {kw_text(planned_kw)} over "
+        f"{len(domain_event.targets)} facilities"
+        f"{' (' + ', '.join(notes) + ')' if notes else ''}; preparation from {moment_text(domain_event.prepare_at)}"
     )
 
 
-def _modified(happened: DREvent.Modified, facility: str) -> str:
-    notice = happened.notice
+def _modified(domain_event: DREvent.Modified, facility: str) -> str:
+    notice = domain_event.notice
     return (
         f"Modified (number {notice.modification_number}): {kw_text(notice.target_kw)} from "
         f"{count_text(notice.facility_ids)}, {window_text(notice.starts_at, notice.ends_at)}"
     )
 
 
-def _modification_refused(happened: DREvent.ModificationRefused, facility: str) -> str:
-    notice = happened.notice
+def _modification_refused(domain_event: DREvent.ModificationRefused, facility: str) -> str:
+    notice = domain_event.notice
     return (
-        f"Modification {notice.modification_number} refused with {len(happened.reasons)} reason(s); "
+        f"Modification {notice.modification_number} refused with {len(domain_event.reasons)} reason(s); "
         "what was asked before stands"
     )
 
 
-def _replanned(happened: DREvent.Replanned, facility: str) -> str:
-    planned_kw = sum(target.target_kw for target in happened.targets)
-    missing = f", {kw_text(happened.missing_kw)} missing" if happened.missing_kw > 0 else ""
+def _replanned(domain_event: DREvent.Replanned, facility: str) -> str:
+    planned_kw = sum(target.target_kw for target in domain_event.targets)
+    missing = f", {kw_text(domain_event.missing_kw)} missing" if domain_event.missing_kw > 0 else ""
     return (
-        f"Planned anew (revision {happened.plan_revision}, {happened.cause}): {kw_text(planned_kw)} over "
-        f"{len(happened.targets)} facilities{missing}"
+        f"Planned anew (revision {domain_event.plan_revision}, {domain_event.cause}): {kw_text(planned_kw)} over "
+        f"{len(domain_event.targets)} facilities{missing}"
     )
 
 
-def _preempted(happened: DREvent.Preempted, facility: str) -> str:
-    return f"Lost to a stronger DR event: {', '.join(happened.facility_ids)}"
+def _preempted(domain_event: DREvent.Preempted, facility: str) -> str:
+    return f"Lost to a stronger DR event: {', '.join(domain_event.facility_ids)}"
 
 
-def _batch_aborted(happened: DREvent.BatchAborted, facility: str) -> str:
-    return f"The batch was aborted; {count_text(happened.facility_ids)} to be let go"
+def _batch_aborted(domain_event: DREvent.BatchAborted, facility: str) -> str:
+    return f"The batch was aborted; {count_text(domain_event.facility_ids)} to be let go"
 
 
-def _cancelled_while_active(happened: DREvent.CancelledWhileActive, facility: str) -> str:
-    return f"Cancelled while it ran; {count_text(happened.facility_ids)} to be restored"
+def _cancelled_while_active(domain_event: DREvent.CancelledWhileActive, facility: str) -> str:
+    return f"Cancelled while it ran; {count_text(domain_event.facility_ids)} to be restored"
 
 
-def _wound_up(happened: DREvent.WoundUp, facility: str) -> str:
-    batch = happened.batch
+def _wound_up(domain_event: DREvent.WoundUp, facility: str) -> str:
+    batch = domain_event.batch
     return (
         f"Wound up: of {batch.asked} asked, {batch.committed} committed, {batch.failed} failed, "
         f"{batch.opted_out} opted out, {batch.restored} restored"
     )
 
 
-def _withdrawn(happened: DREvent.Withdrawn, facility: str) -> str:
-    number = "whatever its number" if happened.whatever_number else f"number {happened.modification_number}"
+def _withdrawn(domain_event: DREvent.Withdrawn, facility: str) -> str:
+    number = (
+        "whatever its number"
+        if domain_event.whatever_number
+        else f"number {domain_event.modification_number}"
+    )
     return f"Cancelled before it was accepted ({number})"
 
 
-def _planning_refused(happened: DREvent.PlanningRefused, facility: str) -> str:
-    return f"No plan could be made; tried again at {moment_text(happened.retry_at)}"
+def _planning_refused(domain_event: DREvent.PlanningRefused, facility: str) -> str:
+    return f"No plan could be made; tried again at {moment_text(domain_event.retry_at)}"
 
 
-def _preparation_started(happened: DREvent.PreparationStarted, facility: str) -> str:
-    return f"Preparation of {count_text(happened.facility_ids)} began"
+def _preparation_started(domain_event: DREvent.PreparationStarted, facility: str) -> str:
+    return f"Preparation of {count_text(domain_event.facility_ids)} began"
 
 
-def _started(happened: DREvent.Started, facility: str) -> str:
-    return f"The window began for {count_text(happened.facility_ids)}"
+def _started(domain_event: DREvent.Started, facility: str) -> str:
+    return f"The window began for {count_text(domain_event.facility_ids)}"
 
 
-def _ended(happened: DREvent.Ended, facility: str) -> str:
-    return f"The window ended; {count_text(happened.facility_ids)} to be restored"
+def _ended(domain_event: DREvent.Ended, facility: str) -> str:
+    return f"The window ended; {count_text(domain_event.facility_ids)} to be restored"
 
 
-def _completed(happened: DREvent.Completed, facility: str) -> str:
-    batch = happened.batch
-    failed = f"; failed: {', '.join(happened.failed_facilities)}" if happened.failed_facilities else ""
-    if happened.opted_out_facilities:
-        failed += f"; opted out: {', '.join(happened.opted_out_facilities)}"
+def _completed(domain_event: DREvent.Completed, facility: str) -> str:
+    batch = domain_event.batch
+    failed = (
+        f"; failed: {', '.join(domain_event.failed_facilities)}" if domain_event.failed_facilities else ""
+    )
+    if domain_event.opted_out_facilities:
+        failed += f"; opted out: {', '.join(domain_event.opted_out_facilities)}"
     return (
-        f"Completed, outcome {happened.outcome}: of {batch.asked} asked, {batch.prepared} prepared, "
+        f"Completed, outcome {domain_event.outcome}: of {batch.asked} asked, {batch.prepared} prepared, "
         f"{batch.committed} committed, {batch.failed} failed, {batch.restored} restored{failed}"
     )
 
 
-def _cancelled(happened: DREvent.Cancelled, facility: str) -> str:
+def _cancelled(domain_event: DREvent.Cancelled, facility: str) -> str:
     return "Cancelled before the start"
 
 
-def _measured(happened: DREvent.Measured, facility: str) -> str:
-    unmeasured = happened.unmeasured_facilities
+def _measured(domain_event: DREvent.Measured, facility: str) -> str:
+    unmeasured = domain_event.unmeasured_facilities
     without = f"; without {', '.join(unmeasured)}" if unmeasured else ""
-    return f"Measured: {kw_text(happened.delivered_kw)} delivered by {happened.measured_facilities} facilities{without}"
-
-
-def _remeasured(happened: DREvent.Remeasured, facility: str) -> str:
     return (
-        f"Measured again: {kw_text(happened.delivered_kw)} delivered, before {kw_text(happened.previous_kw)}"
+        f"Measured: {kw_text(domain_event.delivered_kw)} delivered by "
+        f"{domain_event.measured_facilities} facilities{without}"
     )
 
 
-def _callback_requested(happened: DREvent.CallbackRequested, facility: str) -> str:
-    return f"The utility is to be told: {happened.kind}"
+def _remeasured(domain_event: DREvent.Remeasured, facility: str) -> str:
+    return f"Measured again: {kw_text(domain_event.delivered_kw)} delivered, before {kw_text(domain_event.previous_kw)}"
 
 
-def _callback_delivered(happened: DREvent.CallbackDelivered, facility: str) -> str:
-    return f"The utility was told: {happened.kind} (attempt {happened.attempts}, HTTP {happened.status_code})"
+def _callback_requested(domain_event: DREvent.CallbackRequested, facility: str) -> str:
+    return f"The utility is to be told: {domain_event.kind}"
 
 
-def _callback_undeliverable(happened: DREvent.CallbackUndeliverable, facility: str) -> str:
-    return f"The utility could not be told: {happened.kind}, after {happened.attempts} attempt(s)"
+def _callback_delivered(domain_event: DREvent.CallbackDelivered, facility: str) -> str:
+    return (
+        f"The utility was told: {domain_event.kind} "
+        f"(attempt {domain_event.attempts}, HTTP {domain_event.status_code})"
+    )
 
 
-def _reserved(happened: Facility.Reserved, facility: str) -> str:
-    return f"{facility} is reserved, {window_text(happened.starts_at, happened.ends_at)}"
+def _callback_undeliverable(domain_event: DREvent.CallbackUndeliverable, facility: str) -> str:
+    return f"The utility could not be told: {domain_event.kind}, after {domain_event.attempts} attempt(s)"
 
 
-def _released(happened: Facility.Released, facility: str) -> str:
-    counts = "" if happened.served else "; it does not count against its limits"
+def _reserved(domain_event: Facility.Reserved, facility: str) -> str:
+    return f"{facility} is reserved, {window_text(domain_event.starts_at, domain_event.ends_at)}"
+
+
+def _released(domain_event: Facility.Released, facility: str) -> str:
+    counts = "" if domain_event.served else "; it does not count against its limits"
     return f"{facility} is released{counts}"
 
 
-def _restore_awaited(happened: Facility.RestoreAwaited, facility: str) -> str:
+def _restore_awaited(domain_event: Facility.RestoreAwaited, facility: str) -> str:
     return f"{facility} is kept from other DR events until its building is restored"
 
 
-def _restore_confirmed(happened: Facility.RestoreConfirmed, facility: str) -> str:
+def _restore_confirmed(domain_event: Facility.RestoreConfirmed, facility: str) -> str:
     return f"The building of {facility} is restored; other DR events may have it again"
 
 
-DR_EVENT_SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {
+DR_EVENT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     DREvent.Opened: _opened,
     DREvent.Accepted: _accepted,
     DREvent.Rejected: _rejected,

@@ -1,7 +1,8 @@
-"""A DR event replayed from the log: every step with who, what, why and caused by which, and the state at any moment.
+"""Replay of a DR event from the log: every step with its actor, reason and cause, and the state at any
+moment.
 
-As of T means: the longest prefix of the whole log in which every recorded_at <= T; as of N, the prefix that ends at
-position N. Telemetry is not rewound; what was measured then is in the log.
+As of a moment T is the longest prefix of the whole log in which every recorded_at <= T; as of N is the prefix
+that ends at position N. Telemetry is not rewound; measurements are in the log.
 """
 
 from __future__ import annotations
@@ -23,41 +24,42 @@ from projections.audit.steps import AuditTrailRow, step_of
 from projections.audit.stream_log import AsOf, StreamEntry, StreamLog, position_up_to
 
 _OF_FACILITY = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
-"""What its facilities' own streams say of a DR event."""
+"""Domain events of a facility's stream that concern a DR event."""
 _FACILITY_TOPICS = tuple(get_topic(kind) for kind in _OF_FACILITY)
 
 
 class DREventNotRecorded(LookupError):
-    """The log knows no such DR event (at that moment)."""
+    """The log has no such DR event (as of that moment)."""
 
 
 class StreamSet(msgspec.Struct, frozen=True):
-    """Where a DR event's story is told, which follows from the facilities that it names."""
+    """The streams that concern a DR event; they follow from the facilities that it names."""
 
     whole: tuple[UUID, ...]
     """Its own stream and those of its dispatches."""
     facilities: Mapping[UUID, str]
-    """Facilities' streams, which speak of other DR events too -> the facility."""
+    """Streams of facilities -> the facility; they concern other DR events too."""
 
     @classmethod
     def of(cls, dr_event_id: UUID, facility_ids: Iterable[str]) -> StreamSet:
+        """The streams of a DR event with these facilities."""
         named = sorted(facility_ids)
         dispatches = (dispatch_id(dr_event_id, facility_id) for facility_id in named)
         return cls((dr_event_id, *dispatches), {facility_stream_id(one): one for one in named})
 
 
-class Story(msgspec.Struct, frozen=True):
-    """All that one state of the log says of a DR event."""
+class DREventHistory(msgspec.Struct, frozen=True):
+    """All domain events of one DR event, in one state of the log."""
 
     head: int
-    """The newest position of the log then."""
+    """The newest position of the log at that time."""
     entries: list[StreamEntry]
-    """In the order of the log; none of an unknown one."""
-    places: StreamSet
+    """In the order of the log; empty for an unknown DR event."""
+    streams: StreamSet
 
 
 class AuditDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What `gridproof audit replay --json` and GET /api/audit/dr-events/{id} give."""
+    """The document of `gridproof audit replay --json` and of GET /api/audit/dr-events/{id}."""
 
     dr_event_id: UUID
     utility_id: str
@@ -65,18 +67,20 @@ class AuditDocument(msgspec.Struct, frozen=True, kw_only=True):
     as_of: AsOf | None
     """A moment, a position, or neither."""
     position: int
-    """The last position of the log taken into account."""
+    """The last position of the log that is taken into account."""
     steps: tuple[AuditTrailRow, ...]
     dr_event: DREventState
-    """The state then, folded by the aggregate's own rules."""
+    """The state then, evolved by the aggregate's own rules."""
     dispatches: dict[str, DispatchState]
     """Facility id -> the state then."""
     reserved_facilities: tuple[str, ...]
-    """Those reserved for the DR event then."""
+    """The facilities reserved for the DR event then."""
 
 
 def resolve_dr_event(log: StreamLog, reference: str) -> UUID:
-    """Our own id of a DR event, given that or the utility's. Raises DREventNotRecorded, also for an ambiguous one."""
+    """The id of a DR event, from that id or from the utility's. Raises DREventNotRecorded, also if it is
+    ambiguous.
+    """
     try:
         return UUID(reference)
     except ValueError:
@@ -91,30 +95,30 @@ def resolve_dr_event(log: StreamLog, reference: str) -> UUID:
 
 def audit_document(log: StreamLog, dr_event_id: UUID, *, as_of: AsOf | None = None) -> AuditDocument:
     """The DR event replayed from the log. Raises DREventNotRecorded, PositionAhead or StreamLogUnavailable."""
-    position, story = past_story(log, dr_event_id, as_of)
-    entries = [entry for entry in story.entries if entry.position <= position]
-    return replay(entries, dr_event_id, names=story.places.facilities, as_of=as_of, position=position)
+    position, history = history_as_of(log, dr_event_id, as_of)
+    entries = [entry for entry in history.entries if entry.position <= position]
+    return replay(entries, dr_event_id, names=history.streams.facilities, as_of=as_of, position=position)
 
 
-def past_story(
+def history_as_of(
     log: StreamLog, dr_event_id: UUID, as_of: AsOf | None, *, known: StreamSet | None = None
-) -> tuple[int, Story]:
-    """The end of the prefix that `as_of` means, and the whole story, which may go on after it.
+) -> tuple[int, DREventHistory]:
+    """The end of the prefix given by `as_of`, and the whole history, which may continue after it.
 
-    `known` as in `read_story`. Raises DREventNotRecorded if nothing of it is in the prefix, PositionAhead or
-    StreamLogUnavailable.
+    `known` as in `read_history`. Raises DREventNotRecorded if the prefix contains nothing of it,
+    PositionAhead or StreamLogUnavailable.
     """
     if isinstance(as_of, datetime):
         position = log.prefix_end(as_of)
-        story = read_story(log, dr_event_id, known=known)
+        history = read_history(log, dr_event_id, known=known)
     else:
-        story = read_story(log, dr_event_id, known=known)
-        position = position_up_to(story.head, as_of)
-    if not story.entries or story.entries[0].position > position:
+        history = read_history(log, dr_event_id, known=known)
+        position = position_up_to(history.head, as_of)
+    if not history.entries or history.entries[0].position > position:
         raise DREventNotRecorded(
             f"the log knows no DR event {dr_event_id}{_when(as_of)}; list them with `gridproof dr-events list`"
         )
-    return position, story
+    return position, history
 
 
 def _when(as_of: AsOf | None) -> str:
@@ -123,28 +127,29 @@ def _when(as_of: AsOf | None) -> str:
     return f" as of {as_of.isoformat()}" if isinstance(as_of, datetime) else f" as of position {as_of}"
 
 
-def read_story(log: StreamLog, dr_event_id: UUID, *, known: StreamSet | None = None) -> Story:
-    """Its own stream, those of its dispatches, and what those of its facilities say of it.
+def read_history(log: StreamLog, dr_event_id: UUID, *, known: StreamSet | None = None) -> DREventHistory:
+    """Its own stream, those of its dispatches, and the domain events of its facilities that concern it.
 
-    `known`: where it was told when it was read before. While that is so this reads the log once, and else once more.
+    `known` are its streams by an earlier read. If they are still complete, the log is read once, otherwise
+    once more.
     """
-    places = known or StreamSet.of(dr_event_id, ())
+    streams = known or StreamSet.of(dr_event_id, ())
     while True:
-        told = log.told_of(
-            dr_event_id, whole=places.whole, partly=tuple(places.facilities), topics=_FACILITY_TOPICS
+        stream_slice = log.read_streams(
+            dr_event_id, whole=streams.whole, partly=tuple(streams.facilities), topics=_FACILITY_TOPICS
         )
-        named = _facilities_named(told.entries)
-        if named == set(places.facilities.values()):
-            entries = [entry for entry in told.entries if _is_of(entry.domain_event, dr_event_id)]
-            return Story(told.head, entries, places)
-        places = StreamSet.of(dr_event_id, named)
+        named = _facilities_named(stream_slice.entries)
+        if named == set(streams.facilities.values()):
+            entries = [entry for entry in stream_slice.entries if _is_of(entry.domain_event, dr_event_id)]
+            return DREventHistory(stream_slice.head, entries, streams)
+        streams = StreamSet.of(dr_event_id, named)
 
 
-def _is_of(happened: DomainEvent, dr_event_id: UUID) -> bool:
-    """Not what names the id as something else, nor what a stream says whose id was taken for that of a DR event."""
-    if isinstance(happened, _OF_FACILITY):
-        return happened.dr_event_id == dr_event_id
-    return isinstance(happened, DREvent.Event | Dispatch.Event)
+def _is_of(domain_event: DomainEvent, dr_event_id: UUID) -> bool:
+    """Whether a domain event concerns the DR event, and does not only contain its id in another role."""
+    if isinstance(domain_event, _OF_FACILITY):
+        return domain_event.dr_event_id == dr_event_id
+    return isinstance(domain_event, DREvent.Event | Dispatch.Event)
 
 
 def _facilities_named(entries: Iterable[StreamEntry]) -> set[str]:
@@ -168,30 +173,31 @@ def replay(
     as_of: AsOf | None,
     position: int,
 ) -> AuditDocument:
-    """Fold a story's entries into its document; pure. `names` gives the facility of a facility's stream.
+    """Fold the entries of a DR event into its document; pure. `names` is the facility of each facility
+    stream.
 
-    Raises DREventNotRecorded if the DR event's own entries are not there.
+    Raises DREventNotRecorded if the DR event's own entries are missing.
     """
     steps: dict[UUID, AuditTrailRow] = {}
     state: DREventState | None = None
     dispatches: dict[str, DispatchState] = {}
     reserved: set[str] = set()
     for entry in entries:
-        happened = entry.domain_event
+        domain_event = entry.domain_event
         facility_id: str | None = None
-        if isinstance(happened, DREvent.Event):
-            state = _evolved(happened, state)
-        elif isinstance(happened, Dispatch.Event):
-            facility_id = happened.facility_id
-            dispatches[facility_id] = _evolved(happened, dispatches.get(facility_id))
+        if isinstance(domain_event, DREvent.Event):
+            state = _evolved(domain_event, state)
+        elif isinstance(domain_event, Dispatch.Event):
+            facility_id = domain_event.facility_id
+            dispatches[facility_id] = _evolved(domain_event, dispatches.get(facility_id))
         else:
-            facility_id = names[happened.originator_id]
-            if isinstance(happened, Facility.Reserved):
+            facility_id = names[domain_event.originator_id]
+            if isinstance(domain_event, Facility.Reserved):
                 reserved.add(facility_id)
-            elif isinstance(happened, Facility.Released):
+            elif isinstance(domain_event, Facility.Released):
                 reserved.discard(facility_id)
-        cause = steps.get(happened.causation_id)
-        step = step_of(entry.position, happened, dr_event_id, facility_id, cause)
+        cause = steps.get(domain_event.causation_id)
+        step = step_of(entry.position, domain_event, dr_event_id, facility_id, cause)
         steps[step.domain_event_id] = step
     if state is None:
         raise DREventNotRecorded(f"the log knows nothing of DR event {dr_event_id} itself")
@@ -208,5 +214,9 @@ def replay(
     )
 
 
-def _evolved(happened: DomainEvent, state: msgspec.Struct | None) -> Any:
-    return happened.initial_state() if isinstance(happened, CreationEvent) else happened.evolve(state)
+def _evolved(domain_event: DomainEvent, state: msgspec.Struct | None) -> Any:
+    return (
+        domain_event.initial_state()
+        if isinstance(domain_event, CreationEvent)
+        else domain_event.evolve(state)
+    )

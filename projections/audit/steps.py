@@ -1,4 +1,4 @@
-"""Steps of a DR event's story as they are read: who, what, why and caused by which."""
+"""The steps of a DR event as the audit trail returns them: actor, description, reason and cause."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from uuid import UUID
 import msgspec
 
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.audit.descriptions import reason_of, sentence_of, topic_of
+from projections.audit.descriptions import description_of, reason_of, topic_of
 from projections.audit.trail import AuditStep, key_of
-from projections.engine.unavailable import ReadModelsUnavailable
+from projections.engine.projection import ReadModelsUnavailable
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """What led to a domain event. A command is not recorded itself: only its id is known."""
+    """The cause of a domain event. A command is not recorded itself; only its id is available."""
 
     kind: Literal["domain_event", "command"]
     causation_id: UUID
@@ -26,7 +26,7 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditTrailRow(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
-    """One step of a DR event's story."""
+    """One step of a DR event."""
 
     position: int
     domain_event_id: UUID
@@ -36,10 +36,10 @@ class AuditTrailRow(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
     who: str
     """The actor: `utility:<id>`, `operator:<key id>`, `worker:<name>`, `saga:dispatch`."""
     what: str
-    """A sentence."""
+    """The description."""
     topic: str
     why: str | None
-    """The reason given, where there is one."""
+    """The recorded reason, if there is one."""
     caused_by: Cause
     correlation_id: UUID
     trace_id: str
@@ -47,46 +47,49 @@ class AuditTrailRow(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
 
 
 class AuditSources(Protocol):
-    """Where steps and their domain events are looked up."""
+    """The sources of steps and of their domain events."""
 
     def steps_of(self, keys: Collection[str]) -> Mapping[str, AuditStep]:
-        """Steps by key; what is none is left out."""
+        """Steps by key; unknown keys are left out."""
         ...
 
-    def happened_at(self, positions: Collection[int]) -> Mapping[int, DomainEvent]:
+    def domain_events_at(self, positions: Collection[int]) -> Mapping[int, DomainEvent]:
         """Domain events of the log by position."""
         ...
 
 
-def told(steps: Sequence[AuditStep], sources: AuditSources) -> list[AuditTrailRow]:
-    """The steps, each with its cause.
+def resolve_steps(steps: Sequence[AuditStep], sources: AuditSources) -> list[AuditTrailRow]:
+    """The steps with the content of their domain events, each with its cause.
 
-    Raises ReadModelsUnavailable where the log has nothing at a position that the trail names: somebody took it out, or
-    put an older log in its place.
+    Raises ReadModelsUnavailable if the log has no domain event at a position that the trail names: rows of the log
+    were deleted, or an older log was restored.
     """
-    happened = dict(sources.happened_at([step.position for step in steps]))
-    causations = {key_of(domain_event.causation_id) for domain_event in happened.values()}
+    by_position = dict(sources.domain_events_at([step.position for step in steps]))
+    causations = {key_of(domain_event.causation_id) for domain_event in by_position.values()}
     causes = sources.steps_of(causations)
-    missing = {step.position for step in causes.values()} - happened.keys()
-    happened.update(sources.happened_at(missing))
-    return [_told(step, happened, causes) for step in steps]
+    missing = {step.position for step in causes.values()} - by_position.keys()
+    by_position.update(sources.domain_events_at(missing))
+    return [_resolved(step, by_position, causes) for step in steps]
 
 
-def _told(
-    step: AuditStep, happened: Mapping[int, DomainEvent], causes: Mapping[str, AuditStep]
+def _resolved(
+    step: AuditStep, by_position: Mapping[int, DomainEvent], causes: Mapping[str, AuditStep]
 ) -> AuditTrailRow:
-    domain_event = _at(step, happened)
-    causation_id = domain_event.causation_id
-    found, cause = causes.get(key_of(causation_id)), None
-    if found is not None:
+    domain_event = _at(step, by_position)
+    cause_step, cause = causes.get(key_of(domain_event.causation_id)), None
+    if cause_step is not None:
         cause = step_of(
-            found.position, _at(found, happened), UUID(found.dr_event_id), found.facility_id, None
+            cause_step.position,
+            _at(cause_step, by_position),
+            UUID(cause_step.dr_event_id),
+            cause_step.facility_id,
+            None,
         )
     return step_of(step.position, domain_event, UUID(step.dr_event_id), step.facility_id, cause)
 
 
-def _at(step: AuditStep, happened: Mapping[int, DomainEvent]) -> DomainEvent:
-    domain_event = happened.get(step.position)
+def _at(step: AuditStep, by_position: Mapping[int, DomainEvent]) -> DomainEvent:
+    domain_event = by_position.get(step.position)
     if domain_event is None:
         raise ReadModelsUnavailable(
             f"the log has nothing at position {step.position}, which the audit trail names; "
@@ -102,7 +105,7 @@ def step_of(
     facility_id: str | None,
     cause: AuditTrailRow | None,
 ) -> AuditTrailRow:
-    """A domain event as a step of the story of `dr_event_id`; `cause` is the step whose id is its causation."""
+    """A domain event as a step of `dr_event_id`; `cause` is the step whose id is its causation id."""
     return AuditTrailRow(
         position=position,
         domain_event_id=domain_event.domain_event_id,
@@ -110,7 +113,7 @@ def step_of(
         facility_id=facility_id,
         recorded_at=domain_event.recorded_at,
         who=domain_event.actor,
-        what=sentence_of(domain_event, facility_id),
+        what=description_of(domain_event, facility_id),
         topic=topic_of(domain_event),
         why=reason_of(domain_event),
         caused_by=_cause_of(domain_event.causation_id, cause),
@@ -121,7 +124,7 @@ def step_of(
 
 
 def _cause_of(causation_id: UUID, cause: AuditTrailRow | None) -> Cause:
-    """The cause named: the step that it is the id of, if there is one."""
+    """The step that caused it, or the id of the command."""
     if cause is None:
         return Cause(kind="command", causation_id=causation_id)
     return Cause(

@@ -1,4 +1,4 @@
-"""The log read by story: what an audit needs, straight from the recorded domain events."""
+"""Port: the event log read by stream, for audits and historical reads."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ import msgspec
 from domain.event_sourcing.aggregate import DomainEvent
 
 AsOf = datetime | int
-"""A past state of the log: by the moment (recorded_at), or by the last position taken into account."""
+"""A past state of the log: by moment (recorded_at), or by the last position taken into account."""
 
 
 class StreamEntry(msgspec.Struct, frozen=True):
@@ -21,7 +21,7 @@ class StreamEntry(msgspec.Struct, frozen=True):
 
 
 class StreamSlice(msgspec.Struct, frozen=True):
-    """One state of the log, as far as a story goes."""
+    """The entries of several streams in one state of the log."""
 
     head: int
     """The newest position of the whole log."""
@@ -34,7 +34,7 @@ class StreamLogUnavailable(Exception):
 
 
 class PositionAhead(LookupError):
-    """The log has not come to that position yet: what it will say then cannot be told now."""
+    """The log has not reached that position yet."""
 
 
 class StreamLog(Protocol):
@@ -46,17 +46,18 @@ class StreamLog(Protocol):
         """Every domain event of those streams (of those topics only, if given), in the order of the log."""
         ...
 
-    def told_of(
+    def read_streams(
         self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
     ) -> StreamSlice:
-        """In one state of the log: every domain event of the streams `whole`, and of others what they say of one id.
+        """In one state of the log: all of the streams `whole`, and parts of the streams `partly`.
 
-        Of the streams `partly` (none of them in `whole`) those of `topics` that name `mentioned` somewhere.
+        Of the streams `partly` (none of them in `whole`), those domain events of `topics` that contain the id
+        `mentioned`.
         """
         ...
 
     def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StreamEntry]:
-        """Every domain event of those topics, of whatever stream, in the order of the log.
+        """Every domain event of those topics, of any stream, in the order of the log.
 
         Of positions greater than `after` and up to `until`.
         """
@@ -71,12 +72,12 @@ class StreamLog(Protocol):
         ...
 
     def dr_events_called(self, utility_event_id: str) -> list[UUID]:
-        """The DR events that utilities know by that id of theirs; two utilities may use the same."""
+        """The DR events with that id of a utility; two utilities may use the same id."""
         ...
 
 
 def position_as_of(log: StreamLog, as_of: AsOf | None) -> int:
-    """The end of the prefix that `as_of` means; None means all there is now.
+    """The end of the prefix given by `as_of`; None means the whole log.
 
     Raises PositionAhead or StreamLogUnavailable.
     """
@@ -86,7 +87,7 @@ def position_as_of(log: StreamLog, as_of: AsOf | None) -> int:
 
 
 def position_up_to(head: int, as_of: int | None) -> int:
-    """The end of the prefix that a position means in a log up to `head`. Raises PositionAhead."""
+    """The end of the prefix given by a position in a log up to `head`. Raises PositionAhead."""
     if as_of is None:
         return head
     if as_of > head:

@@ -1,7 +1,7 @@
-"""The audit trail: an index of the domain events of DR events' stories.
+"""The audit trail: an index of the domain events of DR events.
 
-Who, what, why and caused by which are told when a step is read, from the log itself (`projections.audit.steps`): the
-log holds every fact already, and there are as many rows as domain events.
+Actor, description, reason and cause are resolved from the log when a step is read
+(`projections.audit.steps`). The log already holds every fact, and the trail has one row per domain event.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RESERVATIONS = frozenset({get_topic(Facility.Reserved), get_topic(Facility.Rele
 
 
 class AuditStep(msgspec.Struct, frozen=True, kw_only=True, tag="step", gc=False):
-    """A domain event of a DR event's story, and what steps are looked up by. Ids are texts, as in the log."""
+    """A domain event of a DR event, with the fields for look-ups. Ids are texts, as in the log."""
 
     position: int
     domain_event_id: str
@@ -41,7 +41,7 @@ class AuditStep(msgspec.Struct, frozen=True, kw_only=True, tag="step", gc=False)
 
 
 class FacilityName(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
-    """Memory: whose stream it is; a reservation names only the stream."""
+    """Internal row: the facility of a stream. A reservation names only the stream."""
 
     stream_id: UUID
     facility_id: str
@@ -51,7 +51,7 @@ AuditRows = AuditStep | FacilityName
 
 
 class StepFacts(Facts, kw_only=True, gc=False):
-    """What a step is made of; `dr_event_id` and `facility_id` where the domain event names them."""
+    """The fields that make a step; `dr_event_id` and `facility_id` if the domain event has them."""
 
     recorded_at: datetime
     actor: str
@@ -67,6 +67,8 @@ def key_of(domain_event: UUID) -> str:
 
 
 class AuditTrailProjection:
+    """The projection behind the read model `audit_trail`."""
+
     name: ClassVar[str] = "audit_trail"
     version: ClassVar[int] = 3
     row_type: ClassVar[Any] = AuditRows
@@ -155,7 +157,7 @@ def _text_of(stream: bytes) -> str:
 
 
 def _domain_event_id(stream: bytes, version: int) -> str:
-    """The digits of `domain_event_id(...)`, which is a uuid5, in a fraction of the time (RFC 9562, section 5.5)."""
+    """The digits of `domain_event_id(...)`, a uuid5, computed faster (RFC 9562, section 5.5)."""
     digits = sha1(stream + b"%d" % version, usedforsecurity=False).hexdigest()
     return f"{digits[:12]}5{digits[13:16]}{_VARIANT[digits[16]]}{digits[17:32]}"
 

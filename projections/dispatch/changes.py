@@ -1,4 +1,4 @@
-"""What each domain event of a dispatch changes in its row."""
+"""Changes of a dispatch's row by each domain event."""
 
 from __future__ import annotations
 
@@ -14,48 +14,49 @@ from domain.event_sourcing.aggregate import DomainEvent
 from projections.dispatch.row import CommandRow, DispatchRow, MeasurementRow, ZoneRow
 
 Changed = dict[str, Any]
-"""Fields of the row, and what they are then: one row is made of each domain event, not several."""
+"""Changed fields of the row and their new values; each domain event creates one new row."""
 
 
-def row_after(happened: Dispatch.Event, row: DispatchRow) -> DispatchRow:
+def row_after(domain_event: Dispatch.Event, row: DispatchRow) -> DispatchRow:
     """The row after a domain event that is not the first of its dispatch."""
-    changed = _drawn_from_state(row, happened.evolve(row.state), happened.recorded_at)
-    noted = _NOTES.get(type(happened))
-    if noted is not None:
-        noted(happened, changed)
+    changed = _fields_of_state(row, domain_event.evolve(row.state), domain_event.recorded_at)
+    change = _CHANGES.get(type(domain_event))
+    if change is not None:
+        change(domain_event, changed)
     return replace(row, **changed)
 
 
-def planned_row(happened: Dispatch.Planned) -> DispatchRow:
-    state = happened.initial_state()
+def planned_row(domain_event: Dispatch.Planned) -> DispatchRow:
+    """The first row of a dispatch."""
+    state = domain_event.initial_state()
     return DispatchRow(
-        dispatch_id=happened.originator_id,
-        dr_event_id=happened.dr_event_id,
-        facility_id=happened.facility_id,
+        dispatch_id=domain_event.originator_id,
+        dr_event_id=domain_event.dr_event_id,
+        facility_id=domain_event.facility_id,
         status=state.status,
-        tenant=happened.tenant,
-        plan_revision=happened.plan_revision,
-        starts_at=happened.starts_at,
-        ends_at=happened.ends_at,
-        expires_at=happened.expires_at,
-        target_kw=happened.target_kw,
-        forecast_id=happened.forecast_id,
-        data_quality=happened.data_quality,
+        tenant=domain_event.tenant,
+        plan_revision=domain_event.plan_revision,
+        starts_at=domain_event.starts_at,
+        ends_at=domain_event.ends_at,
+        expires_at=domain_event.expires_at,
+        target_kw=domain_event.target_kw,
+        forecast_id=domain_event.forecast_id,
+        data_quality=domain_event.data_quality,
         zones=_zones(state, drifted=frozenset()),
         state=state,
-        planned_at=happened.recorded_at,
-        changed_at=happened.recorded_at,
-        correlation_id=happened.correlation_id,
-        trace_id=happened.trace_id,
+        planned_at=domain_event.recorded_at,
+        changed_at=domain_event.recorded_at,
+        correlation_id=domain_event.correlation_id,
+        trace_id=domain_event.trace_id,
     )
 
 
-def _drawn_from_state(row: DispatchRow, state: DispatchState, changed_at: datetime) -> Changed:
+def _fields_of_state(row: DispatchRow, state: DispatchState, changed_at: datetime) -> Changed:
     commands = state.commands
     outstanding, given_up = row.commands_outstanding, row.commands_given_up
     if commands is not row.state.commands:
-        standing = [record.state for record in commands.values()]
-        outstanding, given_up = standing.count("requested"), standing.count("gave_up")
+        states = [record.state for record in commands.values()]
+        outstanding, given_up = states.count("requested"), states.count("gave_up")
     return {
         "state": state,
         "status": state.status,
@@ -79,16 +80,18 @@ def _drawn_from_state(row: DispatchRow, state: DispatchState, changed_at: dateti
 
 
 def _zones_after(row: DispatchRow, state: DispatchState) -> dict[str, ZoneRow]:
-    """Only what changed is drawn again: a large building has many zones, and a domain event speaks of one."""
+    """Rebuild only the zones that changed: a large building has many, and a domain event concerns one."""
     before = row.state
     if state.zones is not before.zones:
         drifted = frozenset(zone_id for zone_id, zone in row.zones.items() if zone.drifted)
         return _zones(state, drifted=drifted)
     changed: set[str] = set()
     if state.commands is not before.commands:
-        known = before.commands
+        previous = before.commands
         changed.update(
-            record.command.zone_id for key, record in state.commands.items() if known.get(key) is not record
+            record.command.zone_id
+            for key, record in state.commands.items()
+            if previous.get(key) is not record
         )
     if state.previous is not before.previous:
         changed.update(
@@ -101,7 +104,9 @@ def _zones_after(row: DispatchRow, state: DispatchState) -> dict[str, ZoneRow]:
     if not changed:
         return row.zones
     zones = row.zones.copy()
-    for zone_id in changed & zones.keys():  # one that left the plan may still hear of an older command
+    for zone_id in (
+        changed & zones.keys()
+    ):  # A zone outside the plan may still get the outcome of an older command.
         zones[zone_id] = _zone(state, zone_id, drifted=zones[zone_id].drifted)
     return zones
 
@@ -116,8 +121,8 @@ def _zone(state: DispatchState, zone_id: str, *, drifted: bool) -> ZoneRow:
     for record in state.commands.values():
         command = record.command
         if command.zone_id == zone_id:
-            known = newest.get(command.phase)
-            if known is None or command.round > known.command.round:
+            previous = newest.get(command.phase)
+            if previous is None or command.round > previous.command.round:
                 newest[command.phase] = record
     commit, restore = newest.get("commit"), newest.get("restore")
     return ZoneRow(
@@ -146,117 +151,117 @@ def _command(record: CommandRecord) -> CommandRow:
     )
 
 
-def _blocked(happened: Dispatch.Blocked, changed: Changed) -> None:
-    changed["blocked_reason"] = happened.reason
+def _blocked(domain_event: Dispatch.Blocked, changed: Changed) -> None:
+    changed["blocked_reason"] = domain_event.reason
 
 
-def _overridden(happened: Dispatch.ForecastOverridden, changed: Changed) -> None:
-    changed["override_reason"] = happened.reason
+def _overridden(domain_event: Dispatch.ForecastOverridden, changed: Changed) -> None:
+    changed["override_reason"] = domain_event.reason
 
 
 def _requested(
-    happened: Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued, changed: Changed
+    domain_event: Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued, changed: Changed
 ) -> None:
     changed["restore_retry_at"] = None
 
 
-def _amended(happened: Dispatch.Amended, changed: Changed) -> None:
-    changed["forecast_id"] = happened.forecast_id
-    changed["data_quality"] = happened.data_quality
-    if happened.rejoined:
+def _amended(domain_event: Dispatch.Amended, changed: Changed) -> None:
+    changed["forecast_id"] = domain_event.forecast_id
+    changed["data_quality"] = domain_event.data_quality
+    if domain_event.rejoined:
         changed["concluded_at"] = None
 
 
-def _recommitted(happened: Dispatch.Recommitted, changed: Changed) -> None:
-    changed["zones"] = _calm(changed["zones"])
+def _recommitted(domain_event: Dispatch.Recommitted, changed: Changed) -> None:
+    changed["zones"] = _without_drift(changed["zones"])
 
 
-def _prepared(happened: Dispatch.Prepared, changed: Changed) -> None:
-    changed["prepared_at"] = happened.recorded_at
+def _prepared(domain_event: Dispatch.Prepared, changed: Changed) -> None:
+    changed["prepared_at"] = domain_event.recorded_at
 
 
-def _committed(happened: Dispatch.Committed, changed: Changed) -> None:
-    changed["committed_at"] = happened.recorded_at
+def _committed(domain_event: Dispatch.Committed, changed: Changed) -> None:
+    changed["committed_at"] = domain_event.recorded_at
 
 
-def _verified_by_bms(happened: Dispatch.VerifiedByBms, changed: Changed) -> None:
-    changed["verified_by_bms_at"] = happened.recorded_at
-    changed["zones"] = _calm(changed["zones"])
+def _verified_by_bms(domain_event: Dispatch.VerifiedByBms, changed: Changed) -> None:
+    changed["verified_by_bms_at"] = domain_event.recorded_at
+    changed["zones"] = _without_drift(changed["zones"])
 
 
-def _calm(zones: dict[str, ZoneRow]) -> dict[str, ZoneRow]:
+def _without_drift(zones: dict[str, ZoneRow]) -> dict[str, ZoneRow]:
     return {zone_id: replace(zone, drifted=False) for zone_id, zone in zones.items()}
 
 
-def _drift_found(happened: Dispatch.DriftFound, changed: Changed) -> None:
+def _drift_detected(domain_event: Dispatch.DriftDetected, changed: Changed) -> None:
     zones = changed["zones"]
-    changed["zones"] = {**zones, happened.zone_id: replace(zones[happened.zone_id], drifted=True)}
+    changed["zones"] = {**zones, domain_event.zone_id: replace(zones[domain_event.zone_id], drifted=True)}
 
 
-def _verified_by_meter(happened: Dispatch.VerifiedByMeter, changed: Changed) -> None:
-    changed["verified_by_meter_at"] = happened.recorded_at
-    changed["delivered_kw_so_far"] = happened.delivered_kw
+def _verified_by_meter(domain_event: Dispatch.VerifiedByMeter, changed: Changed) -> None:
+    changed["verified_by_meter_at"] = domain_event.recorded_at
+    changed["delivered_kw_so_far"] = domain_event.delivered_kw
 
 
-def _restored(happened: Dispatch.Restored | Dispatch.Compensated, changed: Changed) -> None:
-    changed["restored_at"] = changed["concluded_at"] = happened.recorded_at
+def _restored(domain_event: Dispatch.Restored | Dispatch.Compensated, changed: Changed) -> None:
+    changed["restored_at"] = changed["concluded_at"] = domain_event.recorded_at
     changed["restore_failure"] = changed["restore_retry_at"] = None
 
 
-def _restored_by_hand(happened: Dispatch.RestoredByHand, changed: Changed) -> None:
-    changed["restored_at"] = changed["concluded_at"] = happened.recorded_at
-    changed["restored_by_hand"] = happened.reason
+def _restored_by_hand(domain_event: Dispatch.RestoredByHand, changed: Changed) -> None:
+    changed["restored_at"] = changed["concluded_at"] = domain_event.recorded_at
+    changed["restored_by_hand"] = domain_event.reason
     changed["restore_failure"] = changed["restore_retry_at"] = None
 
 
-def _restore_failed(happened: Dispatch.RestoreFailed, changed: Changed) -> None:
-    changed["restore_failure"], changed["restore_retry_at"] = happened.reason, happened.retry_at
+def _restore_failed(domain_event: Dispatch.RestoreFailed, changed: Changed) -> None:
+    changed["restore_failure"], changed["restore_retry_at"] = domain_event.reason, domain_event.retry_at
 
 
-def _failed(happened: Dispatch.Failed, changed: Changed) -> None:
-    changed["failed_phase"], changed["failed_at"] = happened.phase, happened.recorded_at
-    changed["concluded_at"] = None if changed["state"].to_undo() else happened.recorded_at
+def _failed(domain_event: Dispatch.Failed, changed: Changed) -> None:
+    changed["failed_phase"], changed["failed_at"] = domain_event.phase, domain_event.recorded_at
+    changed["concluded_at"] = None if changed["state"].to_undo() else domain_event.recorded_at
 
 
-def _aborted(happened: Dispatch.Aborted, changed: Changed) -> None:
-    changed["concluded_at"] = happened.recorded_at
+def _aborted(domain_event: Dispatch.Aborted, changed: Changed) -> None:
+    changed["concluded_at"] = domain_event.recorded_at
 
 
-def _measured(happened: Dispatch.Measured | Dispatch.Remeasured, changed: Changed) -> None:
+def _measured(domain_event: Dispatch.Measured | Dispatch.Remeasured, changed: Changed) -> None:
     changed["not_measurable_reason"] = None
     changed["measurement"] = MeasurementRow(
         revision=changed["state"].measurements,
-        previous_kw=happened.previous_kw if isinstance(happened, Dispatch.Remeasured) else None,
-        corrected_at=happened.corrected_at if isinstance(happened, Dispatch.Remeasured) else None,
-        baseline_method=happened.baseline_method,
-        days=happened.days,
-        adjustment_kind=happened.adjustment_kind,
-        adjustment_value=happened.adjustment_value,
-        adjustment_clipped=happened.adjustment_clipped,
-        coverage_pct=happened.coverage_pct,
-        intervals=len(happened.intervals),
-        missing_intervals=sum(1 for interval in happened.intervals if interval.delivered_kw is None),
-        baseline_kw=_mean(interval.adjusted_kw for interval in happened.intervals),
-        metered_kw=_mean(interval.metered_kw for interval in happened.intervals),
-        data_hash=happened.data_hash,
+        previous_kw=domain_event.previous_kw if isinstance(domain_event, Dispatch.Remeasured) else None,
+        corrected_at=domain_event.corrected_at if isinstance(domain_event, Dispatch.Remeasured) else None,
+        baseline_method=domain_event.baseline_method,
+        days=domain_event.days,
+        adjustment_kind=domain_event.adjustment_kind,
+        adjustment_value=domain_event.adjustment_value,
+        adjustment_clipped=domain_event.adjustment_clipped,
+        coverage_pct=domain_event.coverage_pct,
+        intervals=len(domain_event.intervals),
+        missing_intervals=sum(1 for interval in domain_event.intervals if interval.delivered_kw is None),
+        baseline_kw=_mean(interval.adjusted_kw for interval in domain_event.intervals),
+        metered_kw=_mean(interval.metered_kw for interval in domain_event.intervals),
+        data_hash=domain_event.data_hash,
     )
 
 
-def _not_measurable(happened: Dispatch.NotMeasurable, changed: Changed) -> None:
-    changed["not_measurable_reason"] = happened.reason
+def _not_measurable(domain_event: Dispatch.NotMeasurable, changed: Changed) -> None:
+    changed["not_measurable_reason"] = domain_event.reason
 
 
-def _withdrawn(happened: Dispatch.MeasurementWithdrawn, changed: Changed) -> None:
-    changed["measurement"], changed["not_measurable_reason"] = None, happened.reason
+def _withdrawn(domain_event: Dispatch.MeasurementWithdrawn, changed: Changed) -> None:
+    changed["measurement"], changed["not_measurable_reason"] = None, domain_event.reason
 
 
 def _mean(values_kw: Iterable[float | None]) -> float | None:
-    known = [value for value in values_kw if value is not None]
-    return math.fsum(known) / len(known) if known else None
+    present = [value for value in values_kw if value is not None]
+    return math.fsum(present) / len(present) if present else None
 
 
 _PHASES: tuple[Phase, ...] = get_args(Phase)
-_NOTES: dict[type[DomainEvent], Callable[[Any, Changed], None]] = {
+_CHANGES: dict[type[DomainEvent], Callable[[Any, Changed], None]] = {
     Dispatch.Blocked: _blocked,
     Dispatch.ForecastOverridden: _overridden,
     Dispatch.BmsCommandRequested: _requested,
@@ -266,7 +271,7 @@ _NOTES: dict[type[DomainEvent], Callable[[Any, Changed], None]] = {
     Dispatch.Amended: _amended,
     Dispatch.Recommitted: _recommitted,
     Dispatch.VerifiedByBms: _verified_by_bms,
-    Dispatch.DriftFound: _drift_found,
+    Dispatch.DriftDetected: _drift_detected,
     Dispatch.VerifiedByMeter: _verified_by_meter,
     Dispatch.Restored: _restored,
     Dispatch.Compensated: _restored,

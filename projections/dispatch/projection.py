@@ -1,4 +1,4 @@
-"""Dispatches: how far each facility of a DR event got, zone by zone."""
+"""The projection of dispatches: the progress of each facility of a DR event, by zone."""
 
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
@@ -15,11 +15,13 @@ __all__ = ["CommandRow", "DispatchRow", "DispatchesProjection", "MeasurementRow"
 
 
 def key_of(dr_event_id: UUID, facility_id: str) -> str:
-    """The dispatch's own id: the one thing that all its domain events name."""
+    """The id of the dispatch, the one id that all its domain events have."""
     return str(dispatch_id(dr_event_id, facility_id))
 
 
 class DispatchesProjection:
+    """The projection behind the read model `dispatches`."""
+
     name: ClassVar[str] = "dispatches"
     version: ClassVar[int] = 4
     row_type: ClassVar[type[DispatchRow]] = DispatchRow

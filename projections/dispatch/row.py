@@ -37,15 +37,15 @@ class ZoneRow(msgspec.Struct, frozen=True, kw_only=True):
     strategy: Strategy
     magnitude: float
     previous: Setpoint | None = None
-    """Found at prepare; restore sends it back."""
+    """Read at prepare; a restore sends it back."""
     commands: dict[Phase, CommandRow] = {}
     curtailed: bool = False
-    """By what is recorded: a commit succeeded, or may have, and no restore did since, be it by hand."""
+    """A commit succeeded, or may have, and no restore succeeded since, by command or by hand."""
     drifted: bool = False
 
 
 class MeasurementRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Baseline minus meter, summed up; the intervals themselves are in the log."""
+    """Baseline minus metered load, as sums; the intervals themselves are in the log."""
 
     baseline_method: str
     days: tuple[str, ...]
@@ -60,11 +60,11 @@ class MeasurementRow(msgspec.Struct, frozen=True, kw_only=True):
     """Means over the intervals that are not missing; `baseline_kw` is the adjusted one."""
     data_hash: str
     revision: int = 1
-    """Above 1 it replaces what was stated before, which the log keeps."""
+    """Above 1 it replaces an earlier measurement, which stays in the log."""
     previous_kw: float | None = None
-    """What was delivered by the measurement that this one replaces."""
+    """The delivered power by the measurement that this one replaces."""
     corrected_at: datetime | None = None
-    """Of the newest correction of readings that it was asked for."""
+    """The time of the newest correction of readings that caused it."""
 
 
 class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,23 +91,23 @@ class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):
     override_reason: str | None = None
     left: LeaveCause | None = None
     left_reason: str | None = None
-    """It left before the end, which is then `ends_at`."""
+    """Set if it left before the end; the moment is then `ends_at`."""
     restore_steps: tuple[RestoreStep, ...] = ()
-    """Zones that are still to be restored, each in its time."""
+    """Zones that are still to be restored, each at its time."""
     failed_phase: Literal["plan", "prepare", "commit"] | None = None
     failure: str | None = None
     restore_failure: str | None = None
     restore_retry_at: datetime | None = None
     restored_by_hand: str | None = None
-    """What the operator said who answered for it."""
+    """The reason given by the operator who confirmed it."""
     delivered_kw_so_far: float | None = None
-    """What the meter showed while the window ran."""
+    """The load reduction that the meter showed during the window."""
     delivered_kw: float | None = None
     """The measurement after the window: mean kW."""
     measurement: MeasurementRow | None = None
     not_measurable_reason: str | None = None
     state: DispatchState
-    """The aggregate's own state, from which the above is drawn."""
+    """The aggregate's own state, from which the fields above are derived."""
 
     planned_at: datetime
     prepared_at: datetime | None = None

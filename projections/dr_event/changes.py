@@ -1,4 +1,4 @@
-"""What each domain event of a DR event changes in its row."""
+"""Changes of a DR event's row by each domain event."""
 
 from __future__ import annotations
 
@@ -12,33 +12,37 @@ from domain.event_sourcing.aggregate import DomainEvent
 from projections.dr_event.row import CallbackRow, DREventRow
 
 Changed = dict[str, Any]
-"""Fields of the row, and what they are then: one row is made of each domain event, not several."""
+"""Changed fields of the row and their new values; each domain event creates one new row."""
 
 
-def row_after(happened: DREvent.Event, row: DREventRow) -> DREventRow:
+def row_after(domain_event: DREvent.Event, row: DREventRow) -> DREventRow:
     """The row after a domain event that is not the first of its DR event."""
-    change = _CHANGES.get(type(happened))
-    changed = {} if change is None else change(happened, row)
-    changed["changed_at"], changed["domain_events"] = happened.recorded_at, happened.originator_version
+    change = _CHANGES.get(type(domain_event))
+    changed = {} if change is None else change(domain_event, row)
+    changed["changed_at"], changed["domain_events"] = (
+        domain_event.recorded_at,
+        domain_event.originator_version,
+    )
     return replace(row, **changed)
 
 
-def opened_row(happened: DREvent.Opened) -> DREventRow:
+def opened_row(domain_event: DREvent.Opened) -> DREventRow:
+    """The first row of a DR event."""
     return DREventRow(
-        dr_event_id=happened.originator_id,
-        utility_id=happened.utility_id,
-        utility_event_id=happened.utility_event_id,
+        dr_event_id=domain_event.originator_id,
+        utility_id=domain_event.utility_id,
+        utility_event_id=domain_event.utility_event_id,
         status="opened",
-        opened_at=happened.recorded_at,
-        changed_at=happened.recorded_at,
-        correlation_id=happened.correlation_id,
-        trace_id=happened.trace_id,
-        domain_events=happened.originator_version,
+        opened_at=domain_event.recorded_at,
+        changed_at=domain_event.recorded_at,
+        correlation_id=domain_event.correlation_id,
+        trace_id=domain_event.trace_id,
+        domain_events=domain_event.originator_version,
     )
 
 
-def _judged(happened: DREvent.Accepted | DREvent.Rejected | DREvent.Modified, row: DREventRow) -> Changed:
-    notice = happened.notice
+def _judged(domain_event: DREvent.Accepted | DREvent.Rejected | DREvent.Modified, row: DREventRow) -> Changed:
+    notice = domain_event.notice
     return {
         "notification_id": notice.notification_id,
         "modification_number": notice.modification_number,
@@ -50,196 +54,196 @@ def _judged(happened: DREvent.Accepted | DREvent.Rejected | DREvent.Modified, ro
         "target_kw": notice.target_kw,
         "facility_ids": notice.facility_ids,
         "wants_callbacks": notice.callback_url is not None,
-        "correlation_id": happened.correlation_id,
-        "trace_id": happened.trace_id,
+        "correlation_id": domain_event.correlation_id,
+        "trace_id": domain_event.trace_id,
     }
 
 
-def _accepted(happened: DREvent.Accepted, row: DREventRow) -> Changed:
-    return _judged(happened, row) | {
+def _accepted(domain_event: DREvent.Accepted, row: DREventRow) -> Changed:
+    return _judged(domain_event, row) | {
         "status": "accepted",
         "reasons": (),
-        "program_version": happened.program_version,
-        "capacity_kw": happened.capacity_kw,
-        "capacity_source": happened.capacity_source,
-        "capacity_degraded_kw": happened.capacity_degraded_kw,
-        "shortfall_kw": happened.shortfall_kw,
-        "accepted_at": happened.recorded_at,
+        "program_version": domain_event.program_version,
+        "capacity_kw": domain_event.capacity_kw,
+        "capacity_source": domain_event.capacity_source,
+        "capacity_degraded_kw": domain_event.capacity_degraded_kw,
+        "shortfall_kw": domain_event.shortfall_kw,
+        "accepted_at": domain_event.recorded_at,
         "cancelled_at": None,
         "cancellation_reason": None,
         "rejected_at": None,
     }
 
 
-def _rejected(happened: DREvent.Rejected, row: DREventRow) -> Changed:
-    return _judged(happened, row) | {
+def _rejected(domain_event: DREvent.Rejected, row: DREventRow) -> Changed:
+    return _judged(domain_event, row) | {
         "status": "rejected",
-        "reasons": happened.reasons,
-        "rejected_at": happened.recorded_at,
+        "reasons": domain_event.reasons,
+        "rejected_at": domain_event.recorded_at,
     }
 
 
-def _scheduled(happened: DREvent.Scheduled, row: DREventRow) -> Changed:
+def _scheduled(domain_event: DREvent.Scheduled, row: DREventRow) -> Changed:
     return {
         "status": "scheduled",
         "reasons": (),
-        "plan_revision": happened.plan_revision,
-        "prepare_at": happened.prepare_at,
+        "plan_revision": domain_event.plan_revision,
+        "prepare_at": domain_event.prepare_at,
         "plan_retry_at": None,
-        "targets": happened.targets,
-        "missing_kw": happened.missing_kw,
-        "scheduled_at": happened.recorded_at,
+        "targets": domain_event.targets,
+        "missing_kw": domain_event.missing_kw,
+        "scheduled_at": domain_event.recorded_at,
     }
 
 
-def _modified(happened: DREvent.Modified, row: DREventRow) -> Changed:
-    return _judged(happened, row) | {
+def _modified(domain_event: DREvent.Modified, row: DREventRow) -> Changed:
+    return _judged(domain_event, row) | {
         "correlation_id": row.correlation_id,
         "trace_id": row.trace_id,
         "reasons": (),
         "refused_modification": (),
         "plan_retry_at": None,
-        "capacity_kw": happened.capacity_kw,
-        "capacity_source": happened.capacity_source,
-        "capacity_degraded_kw": happened.capacity_degraded_kw,
-        "shortfall_kw": happened.shortfall_kw,
-        "modified_at": happened.recorded_at,
+        "capacity_kw": domain_event.capacity_kw,
+        "capacity_source": domain_event.capacity_source,
+        "capacity_degraded_kw": domain_event.capacity_degraded_kw,
+        "shortfall_kw": domain_event.shortfall_kw,
+        "modified_at": domain_event.recorded_at,
     }
 
 
-def _modification_refused(happened: DREvent.ModificationRefused, row: DREventRow) -> Changed:
-    return {"refused_modification": happened.reasons}
+def _modification_refused(domain_event: DREvent.ModificationRefused, row: DREventRow) -> Changed:
+    return {"refused_modification": domain_event.reasons}
 
 
-def _replanned(happened: DREvent.Replanned, row: DREventRow) -> Changed:
+def _replanned(domain_event: DREvent.Replanned, row: DREventRow) -> Changed:
     return {
-        "status": "scheduled" if happened.back_to_scheduled else row.status,
+        "status": "scheduled" if domain_event.back_to_scheduled else row.status,
         "reasons": (),
-        "plan_revision": happened.plan_revision,
-        "prepare_at": happened.prepare_at,
-        "targets": happened.targets,
-        "missing_kw": happened.missing_kw,
-        "scheduled_at": happened.recorded_at,
+        "plan_revision": domain_event.plan_revision,
+        "prepare_at": domain_event.prepare_at,
+        "targets": domain_event.targets,
+        "missing_kw": domain_event.missing_kw,
+        "scheduled_at": domain_event.recorded_at,
     }
 
 
-def _preempted(happened: DREvent.Preempted, row: DREventRow) -> Changed:
-    return {"preempted_facilities": (*row.preempted_facilities, *happened.facility_ids)}
+def _preempted(domain_event: DREvent.Preempted, row: DREventRow) -> Changed:
+    return {"preempted_facilities": (*row.preempted_facilities, *domain_event.facility_ids)}
 
 
-def _batch_aborted(happened: DREvent.BatchAborted, row: DREventRow) -> Changed:
-    return {"status": "recovering", "released_at": happened.recorded_at}
+def _batch_aborted(domain_event: DREvent.BatchAborted, row: DREventRow) -> Changed:
+    return {"status": "recovering", "released_at": domain_event.recorded_at}
 
 
-def _planning_refused(happened: DREvent.PlanningRefused, row: DREventRow) -> Changed:
-    return {"reasons": happened.reasons, "plan_retry_at": happened.retry_at}
+def _planning_refused(domain_event: DREvent.PlanningRefused, row: DREventRow) -> Changed:
+    return {"reasons": domain_event.reasons, "plan_retry_at": domain_event.retry_at}
 
 
-def _preparation_started(happened: DREvent.PreparationStarted, row: DREventRow) -> Changed:
-    return {"status": "preparing", "preparation_started_at": happened.recorded_at}
+def _preparation_started(domain_event: DREvent.PreparationStarted, row: DREventRow) -> Changed:
+    return {"status": "preparing", "preparation_started_at": domain_event.recorded_at}
 
 
-def _started(happened: DREvent.Started, row: DREventRow) -> Changed:
-    return {"status": "active", "started_at": happened.recorded_at}
+def _started(domain_event: DREvent.Started, row: DREventRow) -> Changed:
+    return {"status": "active", "started_at": domain_event.recorded_at}
 
 
-def _ended(happened: DREvent.Ended, row: DREventRow) -> Changed:
-    return {"status": "recovering", "ended_at": happened.recorded_at}
+def _ended(domain_event: DREvent.Ended, row: DREventRow) -> Changed:
+    return {"status": "recovering", "ended_at": domain_event.recorded_at}
 
 
-def _completed(happened: DREvent.Completed, row: DREventRow) -> Changed:
+def _completed(domain_event: DREvent.Completed, row: DREventRow) -> Changed:
     return {
         "status": "completed",
-        "outcome": happened.outcome,
-        "batch": happened.batch,
-        "failed_facilities": happened.failed_facilities,
-        "opted_out_facilities": happened.opted_out_facilities,
+        "outcome": domain_event.outcome,
+        "batch": domain_event.batch,
+        "failed_facilities": domain_event.failed_facilities,
+        "opted_out_facilities": domain_event.opted_out_facilities,
         "plan_retry_at": None,
-        "completed_at": happened.recorded_at,
+        "completed_at": domain_event.recorded_at,
     }
 
 
-def _cancelled(happened: DREvent.Cancelled, row: DREventRow) -> Changed:
+def _cancelled(domain_event: DREvent.Cancelled, row: DREventRow) -> Changed:
     return {
         "status": "cancelled",
-        "cancellation_reason": happened.reason,
+        "cancellation_reason": domain_event.reason,
         "plan_retry_at": None,
-        "cancelled_at": happened.recorded_at,
+        "cancelled_at": domain_event.recorded_at,
     }
 
 
-def _cancelled_while_active(happened: DREvent.CancelledWhileActive, row: DREventRow) -> Changed:
+def _cancelled_while_active(domain_event: DREvent.CancelledWhileActive, row: DREventRow) -> Changed:
     return {
         "status": "cancelled_while_active",
-        "cancellation_reason": happened.reason,
-        "cancelled_at": happened.recorded_at,
-        "released_at": happened.recorded_at,
+        "cancellation_reason": domain_event.reason,
+        "cancelled_at": domain_event.recorded_at,
+        "released_at": domain_event.recorded_at,
     }
 
 
-def _wound_up(happened: DREvent.WoundUp, row: DREventRow) -> Changed:
+def _wound_up(domain_event: DREvent.WoundUp, row: DREventRow) -> Changed:
     return {
-        "batch": happened.batch,
-        "failed_facilities": happened.failed_facilities,
-        "opted_out_facilities": happened.opted_out_facilities,
-        "completed_at": happened.recorded_at,
+        "batch": domain_event.batch,
+        "failed_facilities": domain_event.failed_facilities,
+        "opted_out_facilities": domain_event.opted_out_facilities,
+        "completed_at": domain_event.recorded_at,
     }
 
 
-def _withdrawn(happened: DREvent.Withdrawn, row: DREventRow) -> Changed:
+def _withdrawn(domain_event: DREvent.Withdrawn, row: DREventRow) -> Changed:
     return {
         "status": "cancelled",
-        "cancellation_reason": happened.reason,
-        "cancelled_at": happened.recorded_at,
+        "cancellation_reason": domain_event.reason,
+        "cancelled_at": domain_event.recorded_at,
     }
 
 
-def _measured(happened: DREvent.Measured, row: DREventRow) -> Changed:
+def _measured(domain_event: DREvent.Measured, row: DREventRow) -> Changed:
     return {
         "settlement_status": "measured",
-        "delivered_kw": happened.delivered_kw,
-        "measured_facilities": happened.measured_facilities,
-        "unmeasured_facilities": happened.unmeasured_facilities,
-        "measured_at": happened.recorded_at,
+        "delivered_kw": domain_event.delivered_kw,
+        "measured_facilities": domain_event.measured_facilities,
+        "unmeasured_facilities": domain_event.unmeasured_facilities,
+        "measured_at": domain_event.recorded_at,
     }
 
 
-def _remeasured(happened: DREvent.Remeasured, row: DREventRow) -> Changed:
+def _remeasured(domain_event: DREvent.Remeasured, row: DREventRow) -> Changed:
     return {
-        "delivered_kw": happened.delivered_kw,
-        "measured_facilities": happened.measured_facilities,
-        "unmeasured_facilities": happened.unmeasured_facilities,
-        "remeasured_at": happened.recorded_at,
+        "delivered_kw": domain_event.delivered_kw,
+        "measured_facilities": domain_event.measured_facilities,
+        "unmeasured_facilities": domain_event.unmeasured_facilities,
+        "remeasured_at": domain_event.recorded_at,
     }
 
 
-def _callback_requested(happened: DREvent.CallbackRequested, row: DREventRow) -> Changed:
-    requested = CallbackRow(kind=happened.kind, state="requested", requested_at=happened.recorded_at)
-    return {"callbacks": {**row.callbacks, str(happened.callback_id): requested}}
+def _callback_requested(domain_event: DREvent.CallbackRequested, row: DREventRow) -> Changed:
+    requested = CallbackRow(kind=domain_event.kind, state="requested", requested_at=domain_event.recorded_at)
+    return {"callbacks": {**row.callbacks, str(domain_event.callback_id): requested}}
 
 
-def _callback_delivered(happened: DREvent.CallbackDelivered, row: DREventRow) -> Changed:
-    return _callback_concluded(happened, row, state="delivered", failure=None)
+def _callback_delivered(domain_event: DREvent.CallbackDelivered, row: DREventRow) -> Changed:
+    return _callback_concluded(domain_event, row, state="delivered", failure=None)
 
 
-def _callback_undeliverable(happened: DREvent.CallbackUndeliverable, row: DREventRow) -> Changed:
-    return _callback_concluded(happened, row, state="undeliverable", failure=happened.reason)
+def _callback_undeliverable(domain_event: DREvent.CallbackUndeliverable, row: DREventRow) -> Changed:
+    return _callback_concluded(domain_event, row, state="undeliverable", failure=domain_event.reason)
 
 
 def _callback_concluded(
-    happened: DREvent.CallbackDelivered | DREvent.CallbackUndeliverable,
+    domain_event: DREvent.CallbackDelivered | DREvent.CallbackUndeliverable,
     row: DREventRow,
     *,
     state: Literal["delivered", "undeliverable"],
     failure: str | None,
 ) -> Changed:
-    key = str(happened.callback_id)
+    key = str(domain_event.callback_id)
     concluded = replace(
         row.callbacks[key],
         state=state,
         failure=failure,
-        attempts=happened.attempts,
-        concluded_at=happened.recorded_at,
+        attempts=domain_event.attempts,
+        concluded_at=domain_event.recorded_at,
     )
     return {"callbacks": {**row.callbacks, key: concluded}}
 

@@ -1,4 +1,4 @@
-"""DR events as the utility and the dashboard see them."""
+"""The projection of DR events, as utilities and the dashboard see them."""
 
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
@@ -14,10 +14,13 @@ __all__ = ["CallbackRow", "DREventRow", "DREventsProjection", "key_of"]
 
 
 def key_of(dr_event_id: UUID) -> str:
+    """The id of the DR event."""
     return id_text(dr_event_id)
 
 
 class DREventsProjection:
+    """The projection behind the read model `dr_events`."""
+
     name: ClassVar[str] = "dr_events"
     version: ClassVar[int] = 3
     row_type: ClassVar[type[DREventRow]] = DREventRow

@@ -20,7 +20,7 @@ from domain.dr_event import (
 
 
 class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that the utility was, or is to be, told."""
+    """One callback to the utility."""
 
     kind: CallbackKind
     state: Literal["requested", "delivered", "undeliverable"]
@@ -31,7 +31,7 @@ class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One DR event. kW are means over the window; times UTC; a moment that has not come is None."""
+    """One DR event. kW are means over the window; times are UTC; a time is None until it is reached."""
 
     dr_event_id: UUID
     utility_id: str
@@ -48,7 +48,7 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     requested_starts_at: datetime | None = None
-    """The start as asked, where another is in force."""
+    """The start in the notice, if another is in force."""
     target_kw: float = 0.0
     facility_ids: tuple[str, ...] = ()
     wants_callbacks: bool = False
@@ -59,9 +59,9 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     """The part of the capacity that rests on degraded forecasts."""
     shortfall_kw: float = 0.0
     reasons: tuple[Reason, ...] = ()
-    """Of the rejection, or of the last refusal to plan; empty once it goes on."""
+    """Of the rejection, or of the last refusal to plan; empty once it continues."""
     refused_modification: tuple[Reason, ...] = ()
-    """Why the last modification was refused; empty once one is taken over."""
+    """Why the last modification was refused; empty once one is accepted."""
     plan_revision: int = 0
     prepare_at: datetime | None = None
     plan_retry_at: datetime | None = None
@@ -72,13 +72,13 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     failed_facilities: tuple[str, ...] = ()
     opted_out_facilities: tuple[str, ...] = ()
     preempted_facilities: tuple[str, ...] = ()
-    """Lost to stronger DR events."""
+    """Lost to DR events of higher priority."""
     cancellation_reason: str | None = None
     delivered_kw: float | None = None
     measured_facilities: int | None = None
     unmeasured_facilities: tuple[str, ...] = ()
     callbacks: dict[str, CallbackRow] = {}
-    """Callback id -> its fate."""
+    """Callback id -> the callback."""
 
     opened_at: datetime
     accepted_at: datetime | None = None
@@ -90,13 +90,13 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     modified_at: datetime | None = None
     released_at: datetime | None = None
-    """When the batch was let go before its end: cancelled while active, or aborted."""
+    """When the batch was released before its end: cancelled while active, or aborted."""
     cancelled_at: datetime | None = None
     measured_at: datetime | None = None
     remeasured_at: datetime | None = None
-    """When corrected readings last changed what was delivered."""
+    """When corrected readings last changed the delivered power."""
     changed_at: datetime
     correlation_id: UUID
     trace_id: str
     domain_events: int
-    """How many were recorded in its stream."""
+    """The number of domain events in its stream."""

@@ -1,4 +1,4 @@
-"""Where a list goes on, as an opaque text; and which filters a list takes."""
+"""Cursors: the continuation of a list as an opaque text, and the check of its filters."""
 
 import base64
 import binascii
@@ -10,7 +10,7 @@ from projections.engine.projection import AnyProjection
 
 
 class InvalidCursor(ValueError):
-    """The cursor was not given out by this list."""
+    """The cursor does not belong to this list."""
 
 
 class UnknownFilter(ValueError):
@@ -20,33 +20,34 @@ class UnknownFilter(ValueError):
 def cursor_after(listed: str, sort_key: str, key: str) -> str:
     """The cursor of the rows after (sort key, key) in the list of that name.
 
-    It names no secret and lets nobody see more: whoever follows it is asked for the key, the role and the tenant anew.
+    It contains no secret and grants nothing: key, role and tenant are checked again for each request.
     """
     return base64.urlsafe_b64encode(msgspec.json.encode((listed, sort_key, key))).decode().rstrip("=")
 
 
 def read_cursor(listed: str, cursor: str) -> tuple[str, str]:
-    """The (sort key, key) that a cursor of that list stands after. Raises InvalidCursor."""
+    """The (sort key, key) of a cursor of that list. Raises InvalidCursor."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         of_list, sort_key, key = msgspec.json.decode(
             base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[str, str, str]
         )
     except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
-        raise not_ours() from error
+        raise invalid_cursor() from error
     if of_list != listed or "\0" in sort_key + key:
-        raise not_ours()
+        raise invalid_cursor()
     return sort_key, key
 
 
-def not_ours() -> InvalidCursor:
+def invalid_cursor() -> InvalidCursor:
+    """The error for a cursor of another list."""
     return InvalidCursor("the cursor is not one of this list; begin again without it")
 
 
 def checked_filters(projection: AnyProjection, filters: Mapping[str, str] | None) -> Mapping[str, str]:
-    """The filters, all of them known. Raises UnknownFilter."""
+    """The filters, if the read model has all of them. Raises UnknownFilter."""
     for name in filters or {}:
         if name not in projection.filters:
-            known = ", ".join(sorted(projection.filters)) or "nothing"
-            raise UnknownFilter(f"{projection.name} cannot be filtered by {name!r}, but by {known}")
+            existing = ", ".join(sorted(projection.filters)) or "nothing"
+            raise UnknownFilter(f"{projection.name} cannot be filtered by {name!r}, but by {existing}")
     return filters or {}

@@ -1,4 +1,4 @@
-"""What a rebuild and a verification of a read model say; and the port that does them."""
+"""Port: rebuild and verification of read models, and their reports."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -10,38 +10,42 @@ from projections.engine.projection import AnyProjection
 from projections.engine.stored_row import digest, stored_form
 
 Progress = Callable[[int, int], None]
-"""Told how far it is: (position, newest position)."""
+"""Called with (position, newest position)."""
 
 
 class ProjectionsUnavailable(Exception):
     """The read models cannot be reached, or did not answer in time."""
 
 
-class ReadersLinger(ProjectionsUnavailable):
-    """Transactions of before the new rows were attached did not end in time; the next rebuild goes on from there."""
+class OldTransactionsOpen(ProjectionsUnavailable):
+    """Transactions from before the new rows were attached did not end in time; the next rebuild continues
+    from there.
+    """
 
 
 class RebuildUnderway(Exception):
-    """Somebody else rebuilds that read model now."""
+    """Another process rebuilds that read model now."""
 
 
-class StreamsDepend(ValueError):
-    """A fold cannot be shared out by stream: rows are made from several streams."""
+class DependentStreams(ValueError):
+    """A fold cannot be divided by stream, because rows are made from several streams."""
 
 
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a rebuild."""
+
     name: str
     position: int
     domain_events: int
-    """Those that were folded: the ones that concern the read model."""
+    """The domain events that were folded: those that concern the read model."""
     rows: int = 0
     seconds: float = 0.0
     swap_ms: float = 0.0
-    """From the moment the live runner is to wait to the commit, less the last catching up."""
+    """The time during which the live projection waits, without the last catch-up."""
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The live rows against a fresh fold of the log up to the same position."""
+    """The comparison of the live rows with a fresh fold of the log up to the same position."""
 
     name: str
     position: int
@@ -49,7 +53,7 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     live_digest: str
     fresh_digest: str
     first_difference: str | None
-    """The lowest key where they differ, and how; None if they are equal."""
+    """The lowest key at which they differ, and how; None if they are equal."""
 
     @property
     def equal(self) -> bool:
@@ -62,7 +66,9 @@ class ProjectionMaintenance(Protocol):
     def rebuild(
         self, projection: AnyProjection, *, workers: int = 1, progress: Progress | None = None
     ) -> RebuildReport:
-        """Raises FoldFailed (the live rows stay), StreamsDepend, RebuildUnderway or ProjectionsUnavailable."""
+        """Raises FoldFailed (the live rows stay), DependentStreams, RebuildUnderway or
+        ProjectionsUnavailable.
+        """
         ...
 
     def verify(self, projection: AnyProjection, *, progress: Progress | None = None) -> VerifyReport:
@@ -70,7 +76,7 @@ class ProjectionMaintenance(Protocol):
         ...
 
 
-def compared(
+def compare_rows(
     projection: AnyProjection,
     position: int,
     live_version: int,
@@ -90,8 +96,8 @@ def compared(
     )
 
 
-def _other_version(expected: int, found: int) -> str | None:
-    return None if expected == found else f"made by version {found} of the projection, not {expected}"
+def _other_version(expected: int, actual: int) -> str | None:
+    return None if expected == actual else f"made by version {actual} of the projection, not {expected}"
 
 
 def _first_difference(stored: Mapping[str, bytes], folded: Mapping[str, bytes]) -> str | None:

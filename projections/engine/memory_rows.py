@@ -1,4 +1,4 @@
-"""Rows in memory: for a fresh fold that is compared with the live read model, and for tests."""
+"""Rows in memory: for verification, historical reads and tests."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, Protocol
@@ -28,7 +28,7 @@ class FoldFailed(Exception):
         self.why = why
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A process that folds a part says it to the one that began the rebuild."""
+        """Allows pickling: a process that folds a part reports the error to the process that rebuilds."""
         return type(self), (self.projection, self.position, self.topic, self.why)
 
 
@@ -53,26 +53,26 @@ class MemoryRows(Generic[TRow]):
         self.by_key.pop(key, None)
 
     def fold(self, entries: Iterable[Entry]) -> None:
-        """Take entries into account, in order. Raises FoldFailed."""
+        """Fold entries in order. Raises FoldFailed."""
         for entry in entries:
             fold_entry(self.projection, entry, self)
             self.position = entry.position
 
     def listed(self) -> Iterator[tuple[str, str, TRow]]:
         """(sort key, key, row) of every row that queries see, in order."""
-        found = [
+        visible = [
             (sort_key, key, row)
             for key, row in self.by_key.items()
             if (sort_key := self.projection.sort_key(row)) is not None
         ]
-        yield from sorted(found, key=lambda item: item[:2], reverse=self.projection.newest_first)
+        yield from sorted(visible, key=lambda item: item[:2], reverse=self.projection.newest_first)
 
     def rows(self) -> Mapping[str, TRow]:
         return dict(self.by_key)
 
 
 def fold_entry(projection: Projection[TRow], entry: Entry, rows: Rows[TRow]) -> None:
-    """Fold one entry. Raises FoldFailed with its position (`rows` may then be half changed) or RowsUnavailable."""
+    """Fold one entry. Raises FoldFailed with its position (`rows` may be partly changed) or RowsUnavailable."""
     try:
         projection.fold(entry.position, entry.domain_event, rows)
     except RowsUnavailable:
@@ -82,5 +82,6 @@ def fold_entry(projection: Projection[TRow], entry: Entry, rows: Rows[TRow]) -> 
 
 
 def fold_failed(projection: Projection[TRow], entry: Entry, error: Exception) -> FoldFailed:
+    """The FoldFailed for an entry and the error that it caused."""
     topic = type(entry.domain_event).__qualname__
     return FoldFailed(projection.name, entry.position, topic, f"{type(error).__name__}: {error}")

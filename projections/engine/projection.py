@@ -1,7 +1,8 @@
-"""What a read model is: frozen rows under keys, made by a pure fold over the log.
+"""The protocol of a projection: frozen rows under keys, made by a pure fold over the log.
 
-A projection asks for rows and puts rows; where they are kept (memory, PostgreSQL) it does not know. Positions
-rise along the log; the same domain events in the same order give the same rows, however they are batched.
+A projection reads and writes rows through `Rows`, independent of where they are stored (memory, PostgreSQL).
+Positions ascend along the log. The same domain events in the same order give the same rows, however they are
+batched.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,9 +21,9 @@ FilterKind = Literal["equals", "contains"]
 
 
 class Facts(msgspec.Struct):
-    """What a projection needs of a stored domain event: decoded at a fraction of the cost of the whole.
+    """The fields of a stored domain event that a projection needs, decoded faster than the whole.
 
-    A subclass names fields of the stored JSON. Where it is stored is filled in.
+    A subclass declares fields of the stored JSON. Topic, stream and version are filled in.
     """
 
     topic: str = ""
@@ -37,15 +38,15 @@ class Rows(Protocol[TRow]):
     def get(self, key: str) -> TRow | None: ...
 
     def put(self, row: TRow) -> None:
-        """Keep the row under its own key, instead of what was there."""
+        """Store the row under its key; it replaces an existing one."""
         ...
 
     def add(self, row: TRow) -> None:
-        """Keep a row whose key never was there before, and that no fold asks for or changes."""
+        """Store a row with a new key that no fold reads or changes later."""
         ...
 
     def delete(self, key: str) -> None:
-        """Forget the row of that key; one that is not there is no error."""
+        """Delete the row of that key; a missing one is no error."""
         ...
 
 
@@ -54,60 +55,62 @@ class Projection(Protocol[TRow]):
 
     @property
     def name(self) -> str:
-        """Also names the table, `rm_<name>`."""
+        """Also the suffix of the table name, `rm_<name>`."""
         ...
 
     @property
     def version(self) -> int:
-        """Raised when the same log would give other rows: the read model then wants a rebuild."""
+        """Raised if the same log would give other rows: the read model then needs a rebuild."""
         ...
 
     @property
     def row_type(self) -> Any:
-        """The struct of a row, or a union of tagged structs: the rows to be read and the projection's memory."""
+        """The struct of a row, or a union of tagged structs: rows for queries and internal rows."""
         ...
 
     @property
     def newest_first(self) -> bool:
-        """Whether lists run from the highest `sort_key` down."""
+        """Whether lists are in descending order of `sort_key`."""
         ...
 
     @property
     def filters(self) -> Mapping[str, FilterKind]:
-        """Fields that lists can be filtered by: the value equals a text field, or is contained in a list."""
+        """Fields by which lists can be filtered: the value equals a text field, or is an element of a list."""
         ...
 
     @property
     def concerns(self) -> tuple[type[DomainEvent], ...]:
-        """The kinds of domain events, or their bases, that `fold` looks at: a rebuild leaves out all others."""
+        """The kinds of domain events, or their bases, that `fold` uses: a rebuild skips all others."""
         ...
 
     @property
     def independent_streams(self) -> bool:
-        """Whether no stream's domain events ask for or put a row of another stream: a rebuild may be shared out."""
+        """Whether no stream's domain events read or write a row of another stream: a rebuild may be divided."""
         ...
 
     @property
     def facts(self) -> type[Facts] | None:
-        """What `fold` and `wanted` take as well as domain events, and are given from the log; None: domain events."""
+        """The type that `fold` and `wanted` accept instead of domain events, and get from the log; None:
+        domain events.
+        """
         ...
 
     def key(self, row: TRow) -> str: ...
 
     def sort_key(self, row: TRow) -> str | None:
-        """Orders lists, as bytes; see `sortable`. A row without one is memory: no query sees it."""
+        """The order of lists, as bytes; see `sortable`. A row without one is internal: no query returns it."""
         ...
 
     def tenant(self, row: TRow) -> str | None:
-        """The utility that may see the row; None: none of them in particular."""
+        """The utility that may see the row; None: no utility in particular."""
         ...
 
     def wanted(self, domain_event: DomainEvent) -> Iterable[str]:
-        """Keys that `fold` will ask for, so that a batch is fetched at once. Leaving one out is only slower."""
+        """Keys that `fold` will read, so that a batch is fetched at once. A missing one only costs time."""
         ...
 
     def fold(self, position: int, domain_event: DomainEvent, rows: Rows[TRow]) -> None:
-        """Take one domain event into account; pure but for `rows`. What does not matter changes nothing."""
+        """Fold one domain event into `rows`; otherwise pure. Domain events of no concern change nothing."""
         ...
 
 
@@ -118,29 +121,33 @@ class RowsUnavailable(Exception):
     """Rows cannot be fetched now; the same fold may succeed later. Raised by `Rows.get`."""
 
 
+class ReadModelsUnavailable(Exception):
+    """The read models cannot be reached, did not answer in time, or contradict the log."""
+
+
 class MissingRow(LookupError):
-    """A domain event speaks of something whose beginning was never seen: the log is not whole."""
+    """A domain event refers to a row that does not exist: the log is incomplete."""
 
 
 id_text: Callable[[UUID], str] = lru_cache(maxsize=65_536)(str)
-"""The text of an id: one stream's domain events come close to each other, and a UUID writes itself out slowly."""
+"""The text of an id, cached: a stream's domain events are close together, and formatting a UUID is slow."""
 
 
 def existing(rows: Rows[TRow], key: str, domain_event: DomainEvent | Facts) -> TRow:
     """The row of `key`. Raises MissingRow."""
     row = rows.get(key)
     if row is None:
-        told = (
+        topic, stream = (
             (domain_event.topic, UUID(bytes=domain_event.stream))
             if isinstance(domain_event, Facts)
             else (type(domain_event).__qualname__, domain_event.originator_id)
         )
-        raise MissingRow(f"{told[0]} of stream {told[1]}: no row {key}")
+        raise MissingRow(f"{topic} of stream {stream}: no row {key}")
     return row
 
 
 def sortable(value: datetime | int) -> str:
-    """A text of fixed width that sorts as the value does."""
+    """A text of fixed width that sorts like the value."""
     if isinstance(value, int):
         return f"{value:020d}"
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

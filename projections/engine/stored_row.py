@@ -1,4 +1,4 @@
-"""Rows as they are stored and compared: one JSON text per row, the same wherever and whenever it was made."""
+"""The stored form of rows: one JSON text per row, equal on every machine and at any time."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -11,10 +11,10 @@ NO_NUL = "\ufffd"
 
 
 def stored_form(row: msgspec.Struct) -> bytes:
-    """The row as JSON, keys of mappings sorted, without what jsonb would refuse (NUL) or change (-0.0)."""
+    """The row as JSON, with sorted mapping keys, without what jsonb would refuse (NUL) or change (-0.0)."""
     encoded = msgspec.json.encode(row, order="deterministic")
     if b"\\u0000" in encoded or b"-0.0" in encoded:
-        # As a row again: the fields of a row keep their order, the keys of a mapping are sorted.
+        # Convert back to a row first: fields keep their order, and mapping keys are sorted.
         cleaned = msgspec.convert(_clean(msgspec.to_builtins(row)), type(row))
         return msgspec.json.encode(cleaned, order="deterministic")
     return encoded

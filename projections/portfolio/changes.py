@@ -1,4 +1,4 @@
-"""What each domain event changes in the portfolio's sums."""
+"""Changes of the portfolio's sums by each domain event."""
 
 from __future__ import annotations
 
@@ -16,29 +16,33 @@ from projections.engine.projection import Rows, existing
 from projections.portfolio.row import DispatchShare, FacilityShare, PortfolioRow, PortfolioRows, sum_kw
 
 
-def _registered(happened: Facility.Registered, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    share = FacilityShare(stream_id=happened.originator_id, status="active")
+def _registered(
+    domain_event: Facility.Registered, row: PortfolioRow, rows: Rows[PortfolioRows]
+) -> PortfolioRow:
+    share = FacilityShare(stream_id=domain_event.originator_id, status="active")
     rows.put(share)
     return _with_share(replace(row, registered_facilities=row.registered_facilities + 1), share, sign=1)
 
 
-def _facility_changed(happened: Facility.Event, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    before = existing(rows, str(happened.originator_id), happened)
+def _facility_changed(
+    domain_event: Facility.Event, row: PortfolioRow, rows: Rows[PortfolioRows]
+) -> PortfolioRow:
+    before = existing(rows, str(domain_event.originator_id), domain_event)
     if not isinstance(before, FacilityShare):
         return row
-    after = _share_after(happened, before)
+    after = _share_after(domain_event, before)
     rows.put(after)
     return _with_share(_with_share(row, before, sign=-1), after, sign=1)
 
 
-def _share_after(happened: Facility.Event, share: FacilityShare) -> FacilityShare:
-    match happened:
+def _share_after(domain_event: Facility.Event, share: FacilityShare) -> FacilityShare:
+    match domain_event:
         case Facility.ZoneDefined():
-            zones_kw = {**share.zones_kw, happened.zone.zone_id: happened.zone.curtailable_kw}
+            zones_kw = {**share.zones_kw, domain_event.zone.zone_id: domain_event.zone.curtailable_kw}
             return replace(share, zones_kw=zones_kw)
         case Facility.ZoneRetired():
-            kept = {key: kw for key, kw in share.zones_kw.items() if key != happened.zone_id}
-            return replace(share, zones_kw=kept)
+            remaining = {key: kw for key, kw in share.zones_kw.items() if key != domain_event.zone_id}
+            return replace(share, zones_kw=remaining)
         case Facility.MaintenanceStarted():
             return replace(share, status="maintenance")
         case Facility.MaintenanceEnded():
@@ -46,31 +50,33 @@ def _share_after(happened: Facility.Event, share: FacilityShare) -> FacilityShar
         case Facility.Deactivated():
             return replace(share, status="deactivated")
         case Facility.Reserved():
-            others = _without(share.reservations, happened.dr_event_id)
-            return replace(share, reservations=(*others, happened.dr_event_id))
+            others = _without(share.reservations, domain_event.dr_event_id)
+            return replace(share, reservations=(*others, domain_event.dr_event_id))
         case Facility.Released():
-            return replace(share, reservations=_without(share.reservations, happened.dr_event_id))
+            return replace(share, reservations=_without(share.reservations, domain_event.dr_event_id))
         case _:
-            return _withheld_after(happened, share)
+            return _withheld_after(domain_event, share)
 
 
-def _withheld_after(happened: Facility.Event, share: FacilityShare) -> FacilityShare:
-    match happened:
+def _withheld_after(domain_event: Facility.Event, share: FacilityShare) -> FacilityShare:
+    match domain_event:
         case Facility.OptedOut(dr_event_id=None):
             return replace(share, opted_out=True)
         case Facility.OptedIn(dr_event_id=None):
             return replace(share, opted_out=False)
         case Facility.RestoreAwaited():
-            others = _without(share.not_restored_from, happened.dr_event_id)
-            return replace(share, not_restored_from=(*others, happened.dr_event_id))
+            others = _without(share.not_restored_from, domain_event.dr_event_id)
+            return replace(share, not_restored_from=(*others, domain_event.dr_event_id))
         case Facility.RestoreConfirmed():
-            return replace(share, not_restored_from=_without(share.not_restored_from, happened.dr_event_id))
+            return replace(
+                share, not_restored_from=_without(share.not_restored_from, domain_event.dr_event_id)
+            )
         case _:
             return share
 
 
 def _with_share(row: PortfolioRow, share: FacilityShare, *, sign: int) -> PortfolioRow:
-    """The sums with (sign 1) or without (sign -1) a facility."""
+    """Add (sign 1) or subtract (sign -1) a facility's share."""
     active, reserved = share.status == "active", bool(share.reservations)
     free = active and not reserved
     kw = sign * share.declared_kw
@@ -89,15 +95,19 @@ def _with_share(row: PortfolioRow, share: FacilityShare, *, sign: int) -> Portfo
 
 
 def _planned(
-    happened: Dispatch.Planned | Dispatch.PreparationReleased, row: PortfolioRow, rows: Rows[PortfolioRows]
+    domain_event: Dispatch.Planned | Dispatch.PreparationReleased,
+    row: PortfolioRow,
+    rows: Rows[PortfolioRows],
 ) -> PortfolioRow:
-    """From here on, or from here on anew."""
-    rows.put(DispatchShare(dispatch_id=happened.originator_id, target_kw=happened.target_kw))
+    """The dispatch has a share in the sums from now on, or again."""
+    rows.put(DispatchShare(dispatch_id=domain_event.originator_id, target_kw=domain_event.target_kw))
     return row
 
 
-def _committed(happened: Dispatch.Committed, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    share = rows.get(str(happened.originator_id))
+def _committed(
+    domain_event: Dispatch.Committed, row: PortfolioRow, rows: Rows[PortfolioRows]
+) -> PortfolioRow:
+    share = rows.get(str(domain_event.originator_id))
     if not isinstance(share, DispatchShare):
         return row
     rows.put(replace(share, committed=True))
@@ -105,42 +115,44 @@ def _committed(happened: Dispatch.Committed, row: PortfolioRow, rows: Rows[Portf
 
 
 def _verified(
-    happened: Dispatch.VerifiedByMeter, row: PortfolioRow, rows: Rows[PortfolioRows]
+    domain_event: Dispatch.VerifiedByMeter, row: PortfolioRow, rows: Rows[PortfolioRows]
 ) -> PortfolioRow:
-    share = rows.get(str(happened.originator_id))
+    share = rows.get(str(domain_event.originator_id))
     if not isinstance(share, DispatchShare):
         return row
-    rows.put(replace(share, delivering_kw=happened.delivered_kw))
+    rows.put(replace(share, delivering_kw=domain_event.delivered_kw))
     without = sum_kw(row.delivering_kw, -share.delivering_kw)
-    return replace(row, delivering_kw=sum_kw(without, happened.delivered_kw))
+    return replace(row, delivering_kw=sum_kw(without, domain_event.delivered_kw))
 
 
 def _requested(
-    happened: Dispatch.BmsCommandRequested, row: PortfolioRow, rows: Rows[PortfolioRows]
+    domain_event: Dispatch.BmsCommandRequested, row: PortfolioRow, rows: Rows[PortfolioRows]
 ) -> PortfolioRow:
-    """An abort says nothing of the whole: a changed plan may drop one zone, and keep the others prepared."""
-    return _dispatch_over(happened, row, rows) if happened.command.phase == "restore" else row
+    """An abort does not end the share: a changed plan may drop one zone and keep the others prepared."""
+    return _dispatch_over(domain_event, row, rows) if domain_event.command.phase == "restore" else row
 
 
-def _amended(happened: Dispatch.Amended, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    """One that comes back after it was let go has no part in the sums any more, and gets a new one."""
-    known = rows.get(str(happened.originator_id))
-    share = known if isinstance(known, DispatchShare) else None
-    if share is None and not happened.rejoined:
+def _amended(domain_event: Dispatch.Amended, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
+    """A dispatch that rejoins has lost its share of the sums, and gets a new one."""
+    existing_row = rows.get(str(domain_event.originator_id))
+    share = existing_row if isinstance(existing_row, DispatchShare) else None
+    if share is None and not domain_event.rejoined:
         return row
-    changed = share or DispatchShare(dispatch_id=happened.originator_id, target_kw=0.0)
-    rows.put(replace(changed, target_kw=happened.target_kw))
+    changed = share or DispatchShare(dispatch_id=domain_event.originator_id, target_kw=0.0)
+    rows.put(replace(changed, target_kw=domain_event.target_kw))
     if not changed.committed:
         return row
     without = sum_kw(row.committed_kw, -changed.target_kw)
-    return replace(row, committed_kw=sum_kw(without, happened.target_kw))
+    return replace(row, committed_kw=sum_kw(without, domain_event.target_kw))
 
 
-def _dispatch_over(happened: Dispatch.Event, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    share = rows.get(str(happened.originator_id))
+def _dispatch_over(
+    domain_event: Dispatch.Event, row: PortfolioRow, rows: Rows[PortfolioRows]
+) -> PortfolioRow:
+    share = rows.get(str(domain_event.originator_id))
     if not isinstance(share, DispatchShare):
         return row
-    rows.delete(str(happened.originator_id))
+    rows.delete(str(domain_event.originator_id))
     return replace(
         row,
         committed_kw=sum_kw(row.committed_kw, -share.target_kw if share.committed else 0.0),
@@ -148,50 +160,52 @@ def _dispatch_over(happened: Dispatch.Event, row: PortfolioRow, rows: Rows[Portf
     )
 
 
-def _accepted(happened: DREvent.Accepted, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
+def _accepted(domain_event: DREvent.Accepted, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
     return replace(row, open_dr_events=row.open_dr_events + 1)
 
 
-def _started(happened: DREvent.Started, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
+def _started(domain_event: DREvent.Started, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
     return replace(row, active_dr_events=row.active_dr_events + 1)
 
 
-def _ended(happened: DREvent.Ended, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
+def _ended(domain_event: DREvent.Ended, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
     return replace(row, active_dr_events=row.active_dr_events - 1)
 
 
 def _batch_aborted(
-    happened: DREvent.BatchAborted, row: PortfolioRow, rows: Rows[PortfolioRows]
+    domain_event: DREvent.BatchAborted, row: PortfolioRow, rows: Rows[PortfolioRows]
 ) -> PortfolioRow:
-    return replace(row, active_dr_events=row.active_dr_events - happened.while_active)
+    return replace(row, active_dr_events=row.active_dr_events - domain_event.while_active)
 
 
 def _cancelled_while_active(
-    happened: DREvent.CancelledWhileActive, row: PortfolioRow, rows: Rows[PortfolioRows]
+    domain_event: DREvent.CancelledWhileActive, row: PortfolioRow, rows: Rows[PortfolioRows]
 ) -> PortfolioRow:
     return replace(row, open_dr_events=row.open_dr_events - 1, active_dr_events=row.active_dr_events - 1)
 
 
 def _closed(
-    happened: DREvent.Completed | DREvent.Cancelled, row: PortfolioRow, rows: Rows[PortfolioRows]
+    domain_event: DREvent.Completed | DREvent.Cancelled, row: PortfolioRow, rows: Rows[PortfolioRows]
 ) -> PortfolioRow:
     return replace(row, open_dr_events=row.open_dr_events - 1)
 
 
-def _measured(happened: DREvent.Measured, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
+def _measured(domain_event: DREvent.Measured, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
     return replace(
-        row, last_measured_dr_event=happened.originator_id, last_delivered_kw=happened.delivered_kw
+        row, last_measured_dr_event=domain_event.originator_id, last_delivered_kw=domain_event.delivered_kw
     )
 
 
-def _remeasured(happened: DREvent.Remeasured, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    if row.last_measured_dr_event != happened.originator_id:
+def _remeasured(
+    domain_event: DREvent.Remeasured, row: PortfolioRow, rows: Rows[PortfolioRows]
+) -> PortfolioRow:
+    if row.last_measured_dr_event != domain_event.originator_id:
         return row
-    return replace(row, last_delivered_kw=happened.delivered_kw)
+    return replace(row, last_delivered_kw=domain_event.delivered_kw)
 
 
 def _without(dr_event_ids: tuple[UUID, ...], dr_event_id: UUID) -> tuple[UUID, ...]:
-    return tuple(known for known in dr_event_ids if known != dr_event_id)
+    return tuple(other for other in dr_event_ids if other != dr_event_id)
 
 
 CHANGES: dict[type[DomainEvent], Callable[[Any, PortfolioRow, Rows[PortfolioRows]], PortfolioRow]] = {

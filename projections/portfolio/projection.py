@@ -1,4 +1,4 @@
-"""The portfolio in one row: what could be shed, what is promised, what is delivered."""
+"""The projection of the portfolio: one row with the available, committed and delivered power."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ KEY = "portfolio"
 
 
 class PortfolioProjection:
+    """The projection behind the read model `portfolio`."""
+
     name: ClassVar[str] = "portfolio"
     version: ClassVar[int] = 3
     row_type: ClassVar[Any] = PortfolioRows

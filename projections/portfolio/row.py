@@ -1,6 +1,6 @@
-"""The rows of the read model `portfolio`: one that is seen, and the parts that its sums are made of.
+"""The rows of the read model `portfolio`: one visible row, and the internal rows behind its sums.
 
-Sums are kept to the watt, so that adding and taking away never drifts.
+Sums are in whole watts, so that adding and subtracting never drifts.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from domain.facility import FacilityStatus
 
 
 class PortfolioRow(msgspec.Struct, frozen=True, kw_only=True, tag="portfolio"):
-    """The whole portfolio, as recorded so far."""
+    """The whole portfolio as recorded so far."""
 
     registered_facilities: int = 0
     active_facilities: int = 0
     facilities_in_maintenance: int = 0
     deactivated_facilities: int = 0
     reserved_facilities: int = 0
-    """Active ones with a reservation, running or to come."""
+    """Active ones with a reservation, now or in the future."""
     declared_kw: float = 0.0
-    """Curtailable, over all facilities that are not deactivated."""
+    """Curtailable power of all facilities that are not deactivated."""
     available_kw: float = 0.0
     """The part of it that is active, not reserved and not withheld."""
     reserved_kw: float = 0.0
     withheld_facilities: int = 0
-    """Active ones without a reservation that have opted out of every DR event, or are kept until they are restored."""
+    """Active ones without a reservation that opted out of every DR event, or wait for a restore."""
     withheld_kw: float = 0.0
     committed_kw: float = 0.0
     """Targets of dispatches whose buildings are curtailed now."""
     delivering_kw: float = 0.0
-    """What the meters last showed of those, where verified by meter."""
+    """What the meters last showed of those, if verified by meter."""
     open_dr_events: int = 0
-    """Accepted and not yet completed or cancelled."""
+    """Accepted, and not yet completed or cancelled."""
     active_dr_events: int = 0
-    """Whose window runs."""
+    """DR events whose window has begun and not ended."""
     last_measured_dr_event: UUID | None = None
     last_delivered_kw: float | None = None
     changed_at: datetime | None = None
@@ -51,7 +51,7 @@ class FacilityShare(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     zones_kw: dict[str, float] = {}
     reservations: tuple[UUID, ...] = ()
     opted_out: bool = False
-    """Of every DR event: of one of them does not keep it from others."""
+    """Of every DR event. An opt-out of a single one does not count here."""
     not_restored_from: tuple[UUID, ...] = ()
 
     @property

@@ -1,4 +1,4 @@
-"""A view of rows in memory, with the tenants, filters and cursors of the live one."""
+"""A view of rows in memory, with the same tenants, filters and cursors as the live view."""
 
 from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
@@ -6,16 +6,16 @@ from typing import Any, Generic
 
 from projections.engine.cursors import checked_filters, cursor_after, read_cursor
 from projections.engine.memory_rows import MemoryRows
-from projections.queries.views import MOST_ROWS, Page, Row, RowsVersion
+from projections.queries.views import MAX_PAGE_ROWS, Page, Row, RowsVersion
 
-_NO_NUL = "\ufffd"  # no stored text holds a NUL, see projections.engine.stored_row
+_NO_NUL = "\ufffd"  # Stored texts contain no NUL, see projections.engine.stored_row.
 
 
 class MemoryView(Generic[Row]):
-    """One read model, of rows of type `Row`."""
+    """One read model with rows of type `Row`."""
 
     def __init__(self, rows: MemoryRows[Any], *, unchanging: bool = False) -> None:
-        """`unchanging`: nobody folds into `rows` any more, so they are put in order once for all pages."""
+        """`unchanging`: nothing is folded into `rows` any more, so they are sorted once for all pages."""
         self._rows = rows
         self._unchanging = unchanging
         self._in_order: tuple[tuple[str, str, Any], ...] | None = None
@@ -25,8 +25,8 @@ class MemoryView(Generic[Row]):
         projection = self._rows.projection
         if row is None or projection.sort_key(row) is None or not self._visible(row, tenant):
             return None
-        found: Row = row
-        return found
+        visible: Row = row
+        return visible
 
     def version(self) -> RowsVersion | None:
         return None
@@ -51,10 +51,10 @@ class MemoryView(Generic[Row]):
             and all(_matches(row, name, value) for name, value in wanted.items())
             and (after is None or self._comes_after((sort_key, key), after))
         )
-        limit = min(max(limit, 1), MOST_ROWS)
-        found = list(islice(matching, limit + 1))
-        page = found[:limit]
-        more = len(found) > limit
+        limit = min(max(limit, 1), MAX_PAGE_ROWS)
+        rows = list(islice(matching, limit + 1))
+        page = rows[:limit]
+        more = len(rows) > limit
         following = cursor_after(self._rows.projection.name, *page[-1][:2]) if more else None
         return Page(tuple(row for _, _, row in page), following)
 
@@ -73,9 +73,9 @@ class MemoryView(Generic[Row]):
 
 
 def _matches(row: Any, name: str, value: str) -> bool:
-    found = getattr(row, name)
+    field = getattr(row, name)
     value = _plain(value)
-    return value in found if isinstance(found, tuple) else found is not None and str(found) == value
+    return value in field if isinstance(field, tuple) else field is not None and str(field) == value
 
 
 def _plain(value: str) -> str:

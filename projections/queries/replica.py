@@ -1,4 +1,4 @@
-"""Read models of a replica: they may be a moment behind, and say so."""
+"""Read models of a replica: they may lag behind the primary, and report by how much."""
 
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeVar, runtime_checkable
@@ -11,52 +11,54 @@ TAnswer = TypeVar("TAnswer")
 
 
 class ReadSource(msgspec.Struct, frozen=True, kw_only=True):
-    """Where reads come from now."""
+    """The server that reads come from now."""
 
     name: Literal["replica", "primary"]
     lag_s: float
-    """How far that is behind the primary at most, wall seconds, by the last look; 0 for the primary itself."""
+    """Its maximum lag behind the primary in wall seconds, by the last check; 0 for the primary itself."""
 
 
 class ReplicatedReadModels(ReadModels, Protocol):
-    """Reads of the primary where the replica does not answer, or is too far behind."""
+    """Reads the replica, and the primary if the replica does not answer or lags too far behind."""
 
     @property
-    def alone(self) -> ReadModels:
-        """Of the replica, however far behind it is: for the time when the primary does not answer.
+    def replica_only(self) -> ReadModels:
+        """The replica, whatever its lag: for the time when the primary does not answer.
 
-        Reading it looks at nothing: `look` does.
+        Reading from it checks nothing; `check_replica` does.
         """
         ...
 
     def source(self) -> ReadSource:
-        """Without asking anybody."""
+        """The current source, without a request to a server."""
         ...
 
-    def look(self, *, at_once: bool = False) -> None:
-        """Whether it answers and how far behind it is, where it is time to ask; reads do that by themselves.
+    def check_replica(self, *, at_once: bool = False) -> None:
+        """Check, if it is due, whether the replica answers and how far it lags; reads do that themselves.
 
-        `at_once`: one that failed a moment ago is asked too, since there is nobody else to go to.
+        `at_once`: check even a replica that failed a moment ago, because there is no other server.
         """
         ...
 
     def age_s(self) -> float | None:
-        """How old what it has is at most, wall seconds; None where it did not answer when it was looked at last.
+        """The maximum age of the replica's data in wall seconds; None if the last check failed.
 
-        Without asking anybody: the lag that it had then, and the time since.
+        Computed from the lag at the last check and the time since, without a request to a server.
         """
         ...
 
 
 @runtime_checkable
-class OfTwoServers(Protocol[Row]):
-    """A view that chooses between the replica and the primary anew for each question."""
+class ReplicaAwareView(Protocol[Row]):
+    """A view that chooses between the replica and the primary for each query."""
 
-    def at_one(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
-        """What `read` finds at one of them: all of it there, or all of it anew at the primary."""
+    def read_consistently(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
+        """The result of `read` on one server: all of it there, or all of it again on the primary."""
         ...
 
 
-def at_one_server(view: View[Row], read: Callable[[View[Row]], TAnswer]) -> TAnswer:
-    """For questions whose answers belong together: a version of one server says nothing of the rows of another."""
-    return view.at_one(read) if isinstance(view, OfTwoServers) else read(view)
+def read_consistently(view: View[Row], read: Callable[[View[Row]], TAnswer]) -> TAnswer:
+    """Run queries whose results belong together on one server: a version of one does not match rows of
+    another.
+    """
+    return view.read_consistently(read) if isinstance(view, ReplicaAwareView) else read(view)

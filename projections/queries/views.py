@@ -1,9 +1,9 @@
-"""The read models as queries see them: rows by key, and lists by cursor. All synchronous.
+"""Views: the read models as queries see them, rows by key and lists by cursor. All synchronous.
 
-`tenant` narrows to what one utility may see; None sees everything (operators, auditors, workers).
+`tenant` restricts a query to what one utility may see; None sees everything (operators, auditors, workers).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
@@ -13,30 +13,30 @@ from projections.audit.steps import AuditTrailRow
 from projections.deadlines import DeadlineRow
 from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow
-from projections.engine.unavailable import ReadModelsUnavailable as ReadModelsUnavailable  # noqa: PLC0414 - views say it
+from projections.engine.projection import ReadModelsUnavailable as ReadModelsUnavailable  # noqa: PLC0414 - re-exported
 from projections.facility import FacilityRow
 from projections.portfolio.projection import PortfolioRow
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 
-MOST_ROWS = 1_000
-"""A list never gives more at once."""
+MAX_PAGE_ROWS = 1_000
+"""The maximum length of a page."""
 
 
 class Page(msgspec.Struct, Generic[Row], frozen=True):
-    """Some rows, and where the next ones begin; `next_cursor` is None at the end."""
+    """A page of rows, and the start of the next one; `next_cursor` is None on the last page."""
 
     rows: tuple[Row, ...]
     next_cursor: str | None = None
 
 
 class RowsVersion(msgspec.Struct, frozen=True):
-    """Rows and position change together: what has the same version has the same rows, on whatever server."""
+    """Rows and position change together: equal versions mean equal rows, on any server."""
 
     generation: int
     position: int
     updated_at: datetime
-    """When: after a failover that lost something a position may come a second time, with other rows."""
+    """The time of the change: after a failover with data loss, a position may recur with other rows."""
 
 
 class View(Protocol[Row]):
@@ -47,11 +47,11 @@ class View(Protocol[Row]):
         ...
 
     def version(self) -> RowsVersion | None:
-        """Of the rows as they are now; None where that cannot be told. Raises ReadModelsUnavailable."""
+        """The version of the current rows; None if it is not available. Raises ReadModelsUnavailable."""
         ...
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
-        """Those of the rows that there are, whoever may see them."""
+        """The existing rows of these keys, whatever their tenant."""
         ...
 
     def listed(
@@ -70,7 +70,7 @@ class View(Protocol[Row]):
 
 
 class DeadlinesView(View[DeadlineRow], Protocol):
-    """The deadlines; the schedule worker asks for those that are due."""
+    """The deadlines; the schedule worker reads those that are due."""
 
     def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
         """Deadlines with due_at <= now, the longest overdue first."""
@@ -78,17 +78,18 @@ class DeadlinesView(View[DeadlineRow], Protocol):
 
 
 class ProjectionPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a projection has come."""
+    """The progress of a projection."""
 
     name: str
     version: int
-    """Of the projection that made the rows; another than the code's own means: rebuild it."""
+    """The version of the projection that made the rows; if it differs from the code's, rebuild the read
+    model."""
     position: int
     head: int
     """The newest position of the log."""
     updated_at: datetime | None = None
     stopped_at: int | None = None
-    """The position of the domain event that it cannot fold; None while it goes on."""
+    """The position of the domain event that it cannot fold; None while it continues."""
     stopped_reason: str | None = None
 
     behind_since: datetime | None = None
@@ -100,12 +101,12 @@ class ProjectionPosition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lag(self) -> int:
-        """Positions not yet folded."""
+        """The number of positions not yet folded."""
         return max(self.head - self.position, 0)
 
 
 class ReadModels(Protocol):
-    """Every read model. The key of each row is given by `key_of` in its module."""
+    """Every read model. `key_of` in its module gives the key of a row."""
 
     @property
     def dr_events(self) -> View[DREventRow]: ...
@@ -128,3 +129,17 @@ class ReadModels(Protocol):
     def positions(self) -> list[ProjectionPosition]:
         """Every projection's position, in the order of the registry."""
         ...
+
+
+def all_rows(view: View[Row], **filters: str) -> Iterator[Row]:
+    """All rows in the read model's order, read page by page. Raises ReadModelsUnavailable.
+
+    A row that changes between two pages may be left out.
+    """
+    cursor: str | None = None
+    while True:
+        page = view.listed(filters=filters or None, cursor=cursor, limit=MAX_PAGE_ROWS)
+        yield from page.rows
+        cursor = page.next_cursor
+        if cursor is None:
+            return

@@ -25,7 +25,7 @@ from projections.dispatch import projection as dispatches
 from projections.dr_event import projection as dr_events
 from projections.engine.cursors import InvalidCursor, UnknownFilter
 from projections.portfolio import projection as portfolio
-from projections.queries.views import MOST_ROWS, ReadModels, RowsVersion
+from projections.queries.views import MAX_PAGE_ROWS, ReadModels, RowsVersion
 from projections.registry import PROJECTIONS
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
@@ -144,7 +144,7 @@ def test_dr_events_are_listed_newest_first(opened: Opened, walk: PortfolioWalk) 
 def test_a_limit_is_kept_within_bounds(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     assert len(models.audit_trail.listed(limit=0).rows) == 1
-    assert len(models.audit_trail.listed(limit=MOST_ROWS * 10).rows) <= MOST_ROWS
+    assert len(models.audit_trail.listed(limit=MAX_PAGE_ROWS * 10).rows) <= MAX_PAGE_ROWS
 
 
 def test_filters_narrow_a_list(opened: Opened, walk: PortfolioWalk) -> None:
@@ -245,7 +245,7 @@ def test_read_models_of_an_empty_log_are_empty(opened: Opened) -> None:
     assert models.deadlines.due(StoppedClock().now()) == []
     assert {item.position for item in models.positions()} == {0}
     assert (log.head(), log.prefix_end(StoppedClock().now())) == (0, 0)
-    told = log.told_of(UUID(int=1), whole=[UUID(int=1)], partly=[], topics=[])
+    told = log.read_streams(UUID(int=1), whole=[UUID(int=1)], partly=[], topics=[])
     assert (told.head, told.entries) == (0, [])
 
 
@@ -271,7 +271,7 @@ def test_a_story_log_tells_some_streams_whole_and_of_others_what_names_one_id(
 ) -> None:
     _, log = opened(walk.entries)
     first, facility = walk.dr_events[0].id, walk.facilities["fac-001"].id
-    told = log.told_of(first, whole=[first], partly=[facility], topics=["facility.reserved.v1"])
+    told = log.read_streams(first, whole=[first], partly=[facility], topics=["facility.reserved.v1"])
     expected = [
         entry
         for entry in walk.entries
@@ -289,8 +289,8 @@ def test_a_story_log_tells_some_streams_whole_and_of_others_what_names_one_id(
     reserved = log.entries_of([facility], topics=["facility.reserved.v1"])
     assert 0 < sum(entry in reserved for entry in told.entries) < len(reserved)
     last = walk.entries[-1].domain_event.originator_id  # the head is told beside what stands at it
-    assert log.told_of(last, whole=[last], partly=[], topics=[]).entries[-1].position == told.head
-    nothing = log.told_of(first, whole=[], partly=[], topics=[])
+    assert log.read_streams(last, whole=[last], partly=[], topics=[]).entries[-1].position == told.head
+    nothing = log.read_streams(first, whole=[], partly=[], topics=[])
     assert (nothing.head, nothing.entries) == (told.head, [])
 
 

@@ -10,7 +10,7 @@ import pytest
 from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
 from adapters.postgres.read_model.runner import ProjectionRunner
 from projections.facility import FacilitiesProjection, key_of
-from projections.queries.replica import OfTwoServers, ReplicatedReadModels
+from projections.queries.replica import ReplicaAwareView, ReplicatedReadModels
 from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
@@ -32,9 +32,9 @@ class Rig:
     """The replica does not answer in the block."""
     seconds: list[float]
 
-    def look(self) -> None:
+    def check_replica(self) -> None:
         self.seconds[0] += LONG_S
-        self.models.look()
+        self.models.check_replica()
 
     def listed(self) -> list[str]:
         return [row.facility_id for row in self.models.facilities.listed().rows]
@@ -69,11 +69,11 @@ def test_before_the_first_look_nothing_is_known(rig: Rig) -> None:
 
 
 def test_what_it_has_grows_older_until_somebody_looks(rig: Rig) -> None:
-    rig.look()
+    rig.check_replica()
     assert (rig.models.age_s(), rig.models.source().name) == (0.0, "replica")
     rig.seconds[0] += 4.0
     assert rig.models.age_s() == 4.0
-    rig.look()
+    rig.check_replica()
     assert rig.models.age_s() == 0.0
 
 
@@ -87,33 +87,33 @@ def test_lists_are_of_the_replica_and_single_things_it_lacks_of_the_primary(rig:
 
 
 def test_of_one_that_does_not_answer_nothing_is_known_and_the_primary_is_read(rig: Rig) -> None:
-    rig.look()
+    rig.check_replica()
     with rig.failing():
         assert rig.listed() == ["fac-001", "fac-002", "fac-003"]
-        rig.look()
+        rig.check_replica()
         assert (rig.models.age_s(), rig.models.source().name) == (None, "primary")
     rig.seconds[0] += 2.0
-    rig.models.look(at_once=True)
+    rig.models.check_replica(at_once=True)
     assert (rig.models.age_s(), rig.models.source().name) == (0.0, "replica")
     assert rig.listed() == ["fac-001", "fac-002"]
 
 
 def test_alone_it_is_read_whatever_is_known_of_it_and_nobody_stands_in(rig: Rig) -> None:
-    alone = rig.models.alone.facilities
-    assert [row.facility_id for row in alone.listed().rows] == ["fac-001", "fac-002"]
-    assert alone.get(key_of("fac-003")) is None
+    replica_only = rig.models.replica_only.facilities
+    assert [row.facility_id for row in replica_only.listed().rows] == ["fac-001", "fac-002"]
+    assert replica_only.get(key_of("fac-003")) is None
     assert rig.models.age_s() is None, "reading it looks at nothing"
     with rig.failing(), pytest.raises(ReadModelsUnavailable):
-        alone.listed()
+        replica_only.listed()
 
 
 def test_questions_that_belong_together_go_to_one_server(rig: Rig) -> None:
     view = rig.models.facilities
-    assert isinstance(view, OfTwoServers)
+    assert isinstance(view, ReplicaAwareView)
 
     def both(view: Any) -> tuple[int, int]:
         return len(view.listed().rows), len(view.by_key([key_of("fac-003")]))
 
-    assert view.at_one(both) == (2, 0)
+    assert view.read_consistently(both) == (2, 0)
     with rig.failing():
-        assert view.at_one(both) == (3, 1)
+        assert view.read_consistently(both) == (3, 1)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.audit.steps import AuditTrailRow, told
+from projections.audit.steps import AuditTrailRow, resolve_steps
 from projections.audit.trail import AuditStep
 from projections.deadlines import DeadlineRow
 from projections.dispatch.projection import DispatchRow
@@ -37,7 +37,7 @@ class FakeAuditTrailView(FakeView[AuditTrailRow]):
 
     def get(self, key: str, *, tenant: str | None = None) -> AuditTrailRow | None:
         step = self._steps.get(key, tenant=tenant)
-        return None if step is None else told([step], self)[0]
+        return None if step is None else resolve_steps([step], self)[0]
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, AuditTrailRow]:
         return {key: row for key in keys if (row := self.get(key)) is not None}
@@ -51,12 +51,12 @@ class FakeAuditTrailView(FakeView[AuditTrailRow]):
         limit: int = 100,
     ) -> Page[AuditTrailRow]:
         page = self._steps.listed(filters=filters, tenant=tenant, cursor=cursor, limit=limit)
-        return Page(tuple(told(page.rows, self)), page.next_cursor)
+        return Page(tuple(resolve_steps(page.rows, self)), page.next_cursor)
 
     def steps_of(self, keys: Collection[str]) -> dict[str, AuditStep]:
         return {key: step for key in keys if (step := self._steps.get(key)) is not None}
 
-    def happened_at(self, positions: Collection[int]) -> dict[int, DomainEvent]:
+    def domain_events_at(self, positions: Collection[int]) -> dict[int, DomainEvent]:
         return {position: self.happened[position] for position in positions}
 
 

@@ -33,7 +33,7 @@ class FakeReplicatedReadModels:
         self._monotonic = monotonic
         self._known_lag_s: float | None = None
         self._knows_until = float("-inf")
-        self.alone: Any = _Alone(self)
+        self.replica_only: Any = _Alone(self)
         self.dr_events: Any = _EitherView(self, "dr_events")
         self.dispatches: Any = _EitherView(self, "dispatches")
         self.facilities: Any = _EitherView(self, "facilities")
@@ -62,7 +62,7 @@ class FakeReplicatedReadModels:
             return ReadSource(name="primary", lag_s=0.0)
         return ReadSource(name="replica", lag_s=lag_s)
 
-    def look(self, *, at_once: bool = False) -> None:
+    def check_replica(self, *, at_once: bool = False) -> None:
         self.looks += at_once
         if not self.answers:
             self._known_lag_s, self._knows_until = None, float("-inf")
@@ -78,8 +78,8 @@ class FakeReplicatedReadModels:
             raise ReadModelsUnavailable("ordered not to answer")
         return getattr(self.there, name)
 
-    def at_one(self, name: str, read: Callable[[Any], TAnswer]) -> TAnswer:
-        self.look()
+    def read_consistently(self, name: str, read: Callable[[Any], TAnswer]) -> TAnswer:
+        self.check_replica()
         if self.source().name == "replica":
             try:
                 return read(self.of_replica(name))
@@ -101,24 +101,24 @@ class _Reading(Generic[Row]):
         self._models = models
         self._name = name
 
-    def at_one(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
-        return self._models.at_one(self._name, read)
+    def read_consistently(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
+        return self._models.read_consistently(self._name, read)
 
     def version(self) -> RowsVersion | None:
-        return self.at_one(lambda view: view.version())
+        return self.read_consistently(lambda view: view.version())
 
     def listed(self, **asked: Any) -> Page[Row]:
-        return self.at_one(lambda view: view.listed(**asked))
+        return self.read_consistently(lambda view: view.listed(**asked))
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
-        return self.at_one(lambda view: view.get(key, tenant=tenant))
+        return self.read_consistently(lambda view: view.get(key, tenant=tenant))
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
-        return self.at_one(lambda view: view.by_key(keys))
+        return self.read_consistently(lambda view: view.by_key(keys))
 
 
 class _AloneView(_Reading[Row]):
-    def at_one(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
+    def read_consistently(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
         return read(self._models.of_replica(self._name))
 
 

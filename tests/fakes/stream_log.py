@@ -26,7 +26,7 @@ class FakeStreamLog:
             and (topics is None or get_topic(type(entry.domain_event)) in topics)
         ]
 
-    def told_of(
+    def read_streams(
         self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
     ) -> StreamSlice:
         named = [

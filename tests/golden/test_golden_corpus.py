@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from eventsourcing.utils import get_topic
 
-from application.event_store import demand_response, forecasts
+from application.event_store import forecasts
 from application.event_store.event_mapper import (
     UnreadableDomainEvent,
     decode_domain_event,
@@ -19,13 +19,14 @@ from application.event_store.event_mapper import (
     encode_state,
 )
 from application.event_store.upcasters import UPCASTERS, present_topic, upcast
+from domain.aggregates import DEMAND_RESPONSE_AGGREGATES
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot
 from tests.architecture.source_tree import ROOT
 from tests.golden.topics import HERE, golden_file, stored_topics
 
 FILES = sorted(HERE.glob("*.json"))
-AGGREGATES: tuple[Any, ...] = (*demand_response.AGGREGATES, *forecasts.AGGREGATES)
+AGGREGATES: tuple[Any, ...] = (*DEMAND_RESPONSE_AGGREGATES, *forecasts.AGGREGATES)
 
 
 def golden(path: Path) -> dict[str, Any]:

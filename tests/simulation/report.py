@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from domain.dispatch import Dispatch
-from projections.audit.descriptions import sentence_of
+from projections.audit.descriptions import description_of
 from tests.simulation.event_trace import Line, Story
 from tests.simulation.evidence import Evidence
 from tests.simulation.scenario.plan import StormPlan
@@ -40,7 +40,7 @@ def _recorded(evidence: Evidence) -> Iterator[Line]:
         fact = entry.domain_event
         facility_id = fact.facility_id if isinstance(fact, Dispatch.Event) else None
         yield Line(
-            fact.recorded_at, "log", f"#{entry.position} {sentence_of(fact, facility_id)} [{fact.actor}]"
+            fact.recorded_at, "log", f"#{entry.position} {description_of(fact, facility_id)} [{fact.actor}]"
         )
 
 

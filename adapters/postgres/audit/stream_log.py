@@ -70,7 +70,7 @@ class PostgresStreamLog:
             rows = connection.execute(_OF_STREAMS, parameters).fetchall()
         return self._decoded.of(rows)
 
-    def told_of(
+    def read_streams(
         self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
     ) -> StreamSlice:
         parameters = {

@@ -13,7 +13,7 @@ from adapters.postgres.read_model.row_encoding import Stored
 from adapters.postgres.read_model.row_layout import RowLayout
 from adapters.postgres.wire_format.binary_arrays import NULL, text
 from projections.audit.trail import AuditStep, FacilityName
-from projections.engine.cursors import not_ours
+from projections.engine.cursors import invalid_cursor
 from projections.engine.projection import AnyProjection
 from projections.engine.stored_row import NO_NUL
 
@@ -110,7 +110,7 @@ def _arrays(projection: AnyProjection, rows: Sequence[Stored]) -> Sequence[Any]:
 def _place(sort_key: str, key: str) -> tuple[int]:
     del key  # no two steps have one position
     if not (sort_key.isascii() and sort_key.isdigit() and len(sort_key) <= _DIGITS):
-        raise not_ours()
+        raise invalid_cursor()
     return (int(sort_key),)
 
 

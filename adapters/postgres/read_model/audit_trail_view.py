@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from adapters.postgres.read_model.view import Pool, PostgresView, read_connection
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.audit.steps import AuditTrailRow, told
+from projections.audit.steps import AuditTrailRow, resolve_steps
 from projections.audit.trail import AuditStep, AuditTrailProjection
 from projections.queries.views import Page, ReadModelsUnavailable, RowsVersion
 
@@ -28,14 +28,14 @@ class PostgresAuditTrailView:
         if step is None:
             self._refuse_older_rows()
             return None
-        return told([step], self)[0]
+        return resolve_steps([step], self)[0]
 
     def version(self) -> RowsVersion | None:
         return self._steps.version()
 
     def by_key(self, keys: Collection[str]) -> dict[str, AuditTrailRow]:
         steps = self._steps.by_key(keys)
-        return dict(zip(steps, told(list(steps.values()), self), strict=True))
+        return dict(zip(steps, resolve_steps(list(steps.values()), self), strict=True))
 
     def listed(
         self,
@@ -48,7 +48,7 @@ class PostgresAuditTrailView:
         page = self._steps.listed(filters=filters, tenant=tenant, cursor=cursor, limit=limit)
         if not page.rows:
             self._refuse_older_rows()
-        return Page(tuple(told(page.rows, self)), page.next_cursor)
+        return Page(tuple(resolve_steps(page.rows, self)), page.next_cursor)
 
     def _refuse_older_rows(self) -> None:
         """Nothing is found where the rows are still those of an older release, in its own table: say so."""
@@ -62,7 +62,7 @@ class PostgresAuditTrailView:
     def steps_of(self, keys: Collection[str]) -> Mapping[str, AuditStep]:
         return self._steps.by_key(keys)
 
-    def happened_at(self, positions: Collection[int]) -> Mapping[int, DomainEvent]:
+    def domain_events_at(self, positions: Collection[int]) -> Mapping[int, DomainEvent]:
         if not positions:
             return {}
         with read_connection(self._pool) as connection:

@@ -9,15 +9,13 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from eventsourcing.utils import get_topic
 from psycopg import sql
 
 from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
-from application.event_store.demand_response import AGGREGATES
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.event_store.upcasters import UPCASTERS
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
-from domain.event_sourcing.aggregate import DomainEvent
+from domain.aggregates import topics_of
 from domain.event_sourcing.json_decoders import json_decoder
 from projections.engine.projection import AnyProjection, Facts
 
@@ -51,18 +49,7 @@ def log_head(connection: Connection) -> int:
 
 def ignored_topics(projection: AnyProjection) -> list[str]:
     """Topics of this release that `projection` does not look at. Others are read, so that none is skipped unseen."""
-    return sorted(_topics() - _topics(projection))
-
-
-def _topics(projection: AnyProjection | None = None) -> frozenset[str]:
-    """Of this release, or of those the ones that concern a projection."""
-    concerns = DomainEvent if projection is None else projection.concerns
-    return frozenset(
-        get_topic(nested)
-        for aggregate in AGGREGATES
-        for nested in vars(aggregate).values()
-        if isinstance(nested, type) and issubclass(nested, DomainEvent) and issubclass(nested, concerns)
-    )
+    return sorted(topics_of() - topics_of(projection.concerns))
 
 
 class ProjectedLog:
@@ -73,7 +60,7 @@ class ProjectedLog:
         self._decode_facts = json_decoder(projection.facts or Facts).decode
         # Older topics, and those that this release does not know, are decoded whole: upcast, or refused.
         self._as_facts = (
-            _topics(projection) - UPCASTERS.keys() if projection.facts is not None else frozenset()
+            topics_of(projection.concerns) - UPCASTERS.keys() if projection.facts is not None else frozenset()
         )
 
     def entries(

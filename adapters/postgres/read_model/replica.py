@@ -86,8 +86,8 @@ class ReplicaReadModels:
         """None: it has not answered yet, or not any more."""
         self._current_until = float("-inf")
         """Of the monotonic clock: what the primary had by then it has too, by the best look since it answers."""
-        self.alone: ReadModels = PostgresReadModels(pool)
-        models = self.alone
+        self.replica_only: ReadModels = PostgresReadModels(pool)
+        models = self.replica_only
         self.dr_events: View[DREventRow] = _FallbackView(self, models.dr_events, primary.dr_events)
         self.dispatches: View[DispatchRow] = _FallbackView(self, models.dispatches, primary.dispatches)
         self.facilities: View[FacilityRow] = _FallbackView(self, models.facilities, primary.facilities)
@@ -112,7 +112,7 @@ class ReplicaReadModels:
         return None if self._lag_s is None or self._hangs() else self._monotonic() - self._current_until
 
     def with_fallback(self, of_replica: Callable[[], TResult], of_primary: Callable[[], TResult]) -> TResult:
-        self.look()
+        self.check_replica()
         if self.source().name == "primary":
             return of_primary()
         try:
@@ -123,7 +123,7 @@ class ReplicaReadModels:
                 self._mark_failed(error)
             return found
 
-    def look(self, *, at_once: bool = False) -> None:
+    def check_replica(self, *, at_once: bool = False) -> None:
         """If it is time: one thread looks, and the others go by what was seen before."""
         if not self._is_time(at_once=at_once) or not self._checking.acquire(blocking=False):
             return
@@ -176,20 +176,20 @@ class _FallbackView(Generic[Row]):
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         """What the replica does not have (yet) is looked for on the primary."""
-        found = self.at_one(lambda view: view.get(key, tenant=tenant))
+        found = self.read_consistently(lambda view: view.get(key, tenant=tenant))
         return self._primary.get(key, tenant=tenant) if found is None else found
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
         """What the replica does not have (yet) is looked for on the primary."""
-        found = self.at_one(lambda view: view.by_key(keys))
+        found = self.read_consistently(lambda view: view.by_key(keys))
         missing = [key for key in keys if key not in found]
         return {**found, **self._primary.by_key(missing)} if missing else found
 
     def version(self) -> RowsVersion | None:
-        return self.at_one(lambda view: view.version())
+        return self.read_consistently(lambda view: view.version())
 
     def listed(self, **arguments: Any) -> Page[Row]:
-        return self.at_one(lambda view: view.listed(**arguments))
+        return self.read_consistently(lambda view: view.listed(**arguments))
 
-    def at_one(self, read: Callable[[View[Row]], TResult]) -> TResult:
+    def read_consistently(self, read: Callable[[View[Row]], TResult]) -> TResult:
         return self._models.with_fallback(lambda: read(self._replica), lambda: read(self._primary))

@@ -14,7 +14,7 @@ from adapters.postgres.read_model.row_table import Connection, layout_of
 from domain.event_sourcing.json_decoders import json_decoder
 from projections.engine.cursors import checked_filters, cursor_after, read_cursor
 from projections.engine.projection import AnyProjection
-from projections.queries.views import MOST_ROWS, Page, ReadModelsUnavailable, Row, RowsVersion
+from projections.queries.views import MAX_PAGE_ROWS, Page, ReadModelsUnavailable, Row, RowsVersion
 
 _ROWS = """
 SELECT {sort_key}, {key}, {row} FROM {table}
@@ -74,7 +74,7 @@ class PostgresView(Generic[Row]):
         columns = [sql.Identifier(column) for column in self._layout.order]
         if cursor is not None:
             conditions.append(self._beyond(columns, cursor))
-        limit = min(max(limit, 1), MOST_ROWS)
+        limit = min(max(limit, 1), MAX_PAGE_ROWS)
         direction = sql.SQL(" DESC" if descending else "")
         order = sql.SQL(", ").join(column + direction for column in columns)
         ending = sql.SQL("ORDER BY {} LIMIT {}").format(order, sql.Literal(limit + 1))

@@ -105,7 +105,7 @@ def _deadline(deciding: DecisionContext) -> datetime:
 
 def _is_kept(dispatch: Dispatch, deciding: DecisionContext) -> bool:
     facility = deciding.facility(dispatch.state.facility_id)
-    return facility is not None and facility.state.is_kept_from(dispatch.state.dr_event_id)
+    return facility is not None and facility.state.awaits_restore_of_other(dispatch.state.dr_event_id)
 
 
 def _joined_late(dispatch: Dispatch, deciding: DecisionContext) -> bool:

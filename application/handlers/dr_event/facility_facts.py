@@ -96,7 +96,7 @@ def _facts(
         enrolled=notice.program_id in state.programs,
         capacity_kw=capacity_kw,
         opted_out=state.opted_out_of_this(dr_event_id),
-        not_restored=state.is_kept_from(dr_event_id),
+        not_restored=state.awaits_restore_of_other(dr_event_id),
         capacity_source="declared" if quality is None else "forecast",
         data_quality=quality,
         reservations=tuple(

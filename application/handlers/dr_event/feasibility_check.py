@@ -17,9 +17,9 @@ from domain.dr_event.feasibility import (
     Feasibility,
     ProgramTerms,
     Refusal,
-    judge,
+    assess_feasibility,
 )
-from domain.dr_event.window import begun_late, with_offset, with_start_of
+from domain.dr_event.window import remaining_window, with_effective_start, with_offset
 from domain.facility import Facility
 from domain.program import Terms
 
@@ -65,7 +65,7 @@ def judge_new(
         offset_s = deciding.draw_s(notice.randomize_start_s)
     in_force = with_offset(notice, offset_s)
     if terms.notification_lead_s == 0:  # a program with a notification lead does not accept a late DR event
-        in_force = begun_late(in_force, now=deciding.now, minimum_duration_s=terms.minimum_duration_s)
+        in_force = remaining_window(in_force, now=deciding.now, minimum_duration_s=terms.minimum_duration_s)
     return _judged(dr_event, in_force, offset_s, terms, facilities, deciding, start_stands=False)
 
 
@@ -78,8 +78,8 @@ def judge_changed(
 ) -> Judged:
     """Judge a changed notice of an accepted DR event. An unchanged start stays in force, however near it is."""
     state = dr_event.state
-    if notice.asked_starts_at == state.judged_notice.asked_starts_at:
-        in_force = with_start_of(notice, state.judged_notice, state.start_offset_s)
+    if notice.notified_starts_at == state.judged_notice.notified_starts_at:
+        in_force = with_effective_start(notice, state.judged_notice, state.start_offset_s)
         offset_s = state.start_offset_s
         judged = _judged(dr_event, in_force, offset_s, terms, facilities, deciding, start_stands=True)
     else:
@@ -92,7 +92,7 @@ def _unchangeable(dr_event: DREvent, notice: Notice) -> Iterator[Refusal]:
     standing = dr_event.state.judged_notice
     if notice.program_id != standing.program_id:
         yield Refusal("program_changed", f"was accepted under {standing.program_id}; cancel it and post anew")
-    if dr_event.state.status == "active" and notice.asked_starts_at != standing.asked_starts_at:
+    if dr_event.state.status == "active" and notice.notified_starts_at != standing.notified_starts_at:
         began = standing.starts_at.isoformat()
         yield Refusal("already_started", f"the window began at {began}; only its end can move")
 
@@ -112,7 +112,7 @@ def _judged(  # noqa: PLR0917 - what is judged, then by what
     return Judged(
         notice=notice,
         start_offset_s=offset_s,
-        feasibility=judge(
+        feasibility=assess_feasibility(
             _request(dr_event, notice, start_stands=start_stands),
             now=deciding.now,
             program=_program_terms(terms),

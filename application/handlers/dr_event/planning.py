@@ -91,6 +91,6 @@ def _why_not(facility_id: str, facilities: Mapping[str, Facility], dr_event: DRE
         code, detail = "opted_out", "has opted out"
     elif facility is not None and str(dr_event.id) not in facility.state.reservations:
         code, detail = "preempted", "serves a stronger DR event"
-    elif facility is not None and facility.state.is_kept_from(dr_event.id):
+    elif facility is not None and facility.state.awaits_restore_of_other(dr_event.id):
         code, detail = "not_restored", "its building is not restored yet from an earlier DR event"
     return Reason(code=code, detail=detail, facility_id=facility_id)

@@ -10,7 +10,7 @@ from application.command_bus.decision_context import DecisionContext
 from domain.dispatch.restore import earliest_free
 from domain.dr_event import RUNNING, DREvent, Notice
 from domain.dr_event.feasibility import FacilityFacts, HeldWindow
-from domain.dr_event.priority import Standing, outranks
+from domain.dr_event.priority import Claim, outranks
 from domain.facility import Facility
 from domain.program import Terms
 from domain.time_series.windows import TimeWindow
@@ -28,7 +28,7 @@ def with_yielding(
     A curtailed building that cannot be released before this one's start, by its minimum off times, does not
     yield.
     """
-    claim = Standing(dr_event.state.utility_id, notice.priority, terms.rank)
+    claim = Claim(dr_event.state.utility_id, notice.priority, terms.rank)
     in_the_way: dict[UUID, list[str]] = {}
     for facility_id, known in facts.items():
         for held in _overlapping(known, dr_event, notice):
@@ -123,7 +123,7 @@ def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], deciding: Decisio
     }
 
 
-def _weaker(dr_event_id: UUID, claim: Standing, deciding: DecisionContext) -> DREvent | None:
+def _weaker(dr_event_id: UUID, claim: Claim, deciding: DecisionContext) -> DREvent | None:
     """The DR event, if it yields. One whose window is over keeps its buildings until they are restored."""
     other = deciding.find_dr_event(dr_event_id)
     if other is None or other.state.status not in RUNNING:
@@ -133,5 +133,5 @@ def _weaker(dr_event_id: UUID, claim: Standing, deciding: DecisionContext) -> DR
     terms = None if program is None else program.state.versions.get(other.state.program_version)
     if terms is None:
         return None
-    standing = Standing(other.state.utility_id, notice.priority, terms.rank)
+    standing = Claim(other.state.utility_id, notice.priority, terms.rank)
     return other if outranks(claim, standing) else None

@@ -143,7 +143,7 @@ def _rare(items: Sequence[ReadingMessage]) -> RareColumns | None:
     words, revisions = [item.quality for item in items], [item.revision for item in items]
     measured = words.count("measured")
     if (measured < len(words) and measured + words.count("OK") < len(words)) or any(revisions):
-        rare = RareColumns.usual(len(items))
+        rare = RareColumns.defaults(len(items))
         return msgspec.structs.replace(
             rare,
             trust=np.array([_TRUST[word] for word in words], dtype=np.int64),

@@ -78,12 +78,12 @@ def _steps(
 ) -> "Iterator[AuditTrailRow]":
     """Up to `head`, in the order of the log. Raises DREventNotRecorded."""
     from projections.audit.replay import DREventNotRecorded, resolve_dr_event
-    from projections.queries.all_rows import every_row
+    from projections.queries.views import all_rows
 
     filters, found = dict[str, str](), False
     if reference is not None:
         filters["dr_event_id"] = str(resolve_dr_event(stores.story_log(), reference))
-    for step in every_row(stores.read_models().audit_trail, **filters):
+    for step in all_rows(stores.read_models().audit_trail, **filters):
         if step.position > head:
             break
         found = True

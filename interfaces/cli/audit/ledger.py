@@ -59,12 +59,12 @@ def verify(
 ) -> None:
     """Recompute the ledger from the log, and find whatever was changed, removed, inserted or reordered."""
     from application.ledger.verification_report import Span
-    from domain.ledger.entries import BEFORE_ALL, LAST_OF_ALL
+    from domain.ledger.entries import MAX_POSITION, MIN_POSITION
     from interfaces.bootstrap import verify_ledger
 
     span = None
     if first is not None or last is not None:
-        span = Span(BEFORE_ALL if first is None else first, LAST_OF_ALL if last is None else last)
+        span = Span(MIN_POSITION if first is None else first, MAX_POSITION if last is None else last)
         if span.last < span.first:
             raise click.UsageError(f"--from {first} is after --to {last}")
     started = time.monotonic()

@@ -111,13 +111,13 @@ def portfolio(*, as_of: datetime | None, as_json: bool) -> None:
     )
     from application.ports.event_store.event_store import EventStoreUnavailable
     from application.ports.operations.unavailable import OperationsUnavailable
-    from projections.queries.all_rows import every_row
+    from projections.queries.views import all_rows
 
     try:
         with opened_stores() as stores:
             now = stores.clock.now()
             at = min(as_of or now, now)
-            rows = every_row(stores.read_models().facilities)
+            rows = all_rows(stores.read_models().facilities)
             ids = [row.facility_id for row in rows if row.status != "deactivated"]
             states = newest_at(stores.past_forecasts(), ids, at)
             estimates = measured_correlations(stores.forecast_scores(), at.date())

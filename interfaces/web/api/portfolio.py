@@ -21,7 +21,7 @@ from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, portfolio_of
 from interfaces.web.route_policy import READER, RoutePolicy
 from projections.portfolio.projection import KEY, PortfolioRow
-from projections.queries.all_rows import every_row
+from projections.queries.views import all_rows
 
 
 class PortfolioDocument(msgspec.Struct, frozen=True, kw_only=True, tag="portfolio"):
@@ -91,7 +91,7 @@ class PortfolioController(Controller):
 
 
 def _foreseen(collaborators: WebCollaborators, at: datetime) -> PortfolioForecastDocument:
-    rows = every_row(collaborators.read_models.facilities)
+    rows = all_rows(collaborators.read_models.facilities)
     ids = [row.facility_id for row in rows if row.status != "deactivated"]
     states = newest_at(collaborators.past_forecasts, ids, at)
     estimates = measured_correlations(collaborators.forecast_scores, at.date())

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from projections.audit.replay import AuditDocument, StreamSet, past_story, replay
+from projections.audit.replay import AuditDocument, StreamSet, history_as_of, replay
 from projections.audit.stream_log import AsOf, StreamEntry, StreamLog
 
 MOST_ENTRIES = 50_000
@@ -22,12 +22,12 @@ MOST_ENTRIES = 50_000
 
 class _Told(NamedTuple):
     entries: list[StreamEntry]
-    places: StreamSet
+    streams: StreamSet
     document: AuditDocument
 
     @property
     def size(self) -> int:
-        return len(self.entries) + len(self.places.facilities)
+        return len(self.entries) + len(self.streams.facilities)
 
 
 class AuditDocumentCache:
@@ -45,16 +45,16 @@ class AuditDocumentCache:
         told = self._last_told((dr_event_id, as_of))
         # Whoever looks at past moments has mostly looked at the present one first.
         near = told or self._last_told((dr_event_id, None))
-        position, story = past_story(
-            self._log, dr_event_id, as_of, known=None if near is None else near.places
+        position, history = history_as_of(
+            self._log, dr_event_id, as_of, known=None if near is None else near.streams
         )
-        entries = [entry for entry in story.entries if entry.position <= position]
+        entries = [entry for entry in history.entries if entry.position <= position]
         if told is None or told.entries != entries:  # by identity first, where they are remembered as well
-            names = story.places.facilities
+            names = history.streams.facilities
             document = replay(entries, dr_event_id, names=names, as_of=as_of, position=position)
         else:
             document = msgspec.structs.replace(told.document, position=position)
-        self._remember((dr_event_id, as_of), _Told(entries, story.places, document))
+        self._remember((dr_event_id, as_of), _Told(entries, history.streams, document))
         return document
 
     def _last_told(self, asked: tuple[UUID, AsOf | None]) -> _Told | None:

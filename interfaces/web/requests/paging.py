@@ -10,15 +10,15 @@ from litestar.params import QueryParameter
 
 from interfaces.web.caching.coalescing import SharedReads
 from interfaces.web.caching.page_cache import PageCache
-from projections.engine.cursors import cursor_after, not_ours, read_cursor
+from projections.engine.cursors import cursor_after, invalid_cursor, read_cursor
 from projections.engine.projection import sortable
-from projections.queries.replica import at_one_server
-from projections.queries.views import MOST_ROWS, Page, View
+from projections.queries.replica import read_consistently
+from projections.queries.views import MAX_PAGE_ROWS, Page, View
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 Item = TypeVar("Item")
 
-Limit = Annotated[int, QueryParameter(ge=1, le=MOST_ROWS, description="How many at most")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_ROWS, description="How many at most")]
 Cursor = Annotated[
     str | None, QueryParameter(max_length=1_000, description="`next_cursor` of the list before")
 ]
@@ -57,9 +57,9 @@ def place_of(listed: str, cursor: str | None) -> Place | None:
     try:
         at = datetime.fromisoformat(sort_key)
     except ValueError as error:
-        raise not_ours() from error
+        raise invalid_cursor() from error
     if at.utcoffset() != timedelta(0) or sortable(at) != sort_key:
-        raise not_ours()
+        raise invalid_cursor()
     return Place(at, key)
 
 
@@ -91,18 +91,18 @@ async def shared_listing(
     # `read` keeps the view meanwhile; the same rows may be shown in another form.
     name = (id(view), tuple(filters.items()), tenant, cursor, limit, as_item)
 
-    def read(at_one: View[Row]) -> bytes:
-        version = at_one.version()  # before the rows: they may be newer than it says, never older
+    def read(read_consistently: View[Row]) -> bytes:
+        version = read_consistently.version()  # before the rows: they may be newer than it says, never older
         known = edge.pages.find(name, view, version)
         if known is not None:
             return known
-        page = listing_of(at_one, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
+        page = listing_of(read_consistently, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
         items: tuple[Any, ...] = page.rows if as_item is None else tuple(map(as_item, page.rows))
         body = msgspec.json.encode(Listing(items=items, next_cursor=page.next_cursor))
         edge.pages.keep(name, view, version, body)
         return body
 
-    body = await edge.shared.read(name, lambda: at_one_server(view, read))
+    body = await edge.shared.read(name, lambda: read_consistently(view, read))
     return Response(body, media_type=MediaType.JSON)
 
 

@@ -22,7 +22,7 @@ from domain.dr_event import DREventStatus
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically
 from projections.dr_event.projection import DREventRow
-from projections.queries.all_rows import every_row
+from projections.queries.all_rows import all_rows
 from projections.queries.views import View
 
 ALERT, SUBJECT = "database_failover", "event store"
@@ -73,7 +73,7 @@ class FailoverMonitor:
 
     def _under_way(self) -> Iterator[str]:
         for status in UNDER_WAY:
-            for row in every_row(self.dr_events, status=status):
+            for row in all_rows(self.dr_events, status=status):
                 yield row.utility_event_id
 
 

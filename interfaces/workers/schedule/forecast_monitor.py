@@ -22,7 +22,7 @@ from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically
 from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow, key_of
-from projections.queries.all_rows import every_row
+from projections.queries.all_rows import all_rows
 from projections.queries.views import View
 
 CHECK_EVERY_S = 30.0
@@ -67,7 +67,7 @@ class ForecastMonitor:
 
     def _open(self) -> Iterator[DREventRow]:
         for status in OPEN:
-            yield from every_row(self.dr_events, status=status)
+            yield from all_rows(self.dr_events, status=status)
 
 
 def facilities_of(row: DREventRow, now: datetime) -> Iterator[RequestedFacility]:

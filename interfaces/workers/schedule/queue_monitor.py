@@ -17,7 +17,7 @@ from application.ports.operations.alerts import AlertRegistry
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically
 from projections.dr_event.projection import DREventRow
-from projections.queries.views import MOST_ROWS, View
+from projections.queries.views import MAX_PAGE_ROWS, View
 
 ALERT = "queue_full"
 WEBHOOK, COMMANDS, CALLBACKS = "door", "work queue of BMS commands", "work queue of callbacks"
@@ -57,7 +57,7 @@ class WebhookQueueMonitor:
         waiting, cursor = 0, None
         while waiting < self.depth:
             page = self.dr_events.listed(
-                filters={"status": "accepted"}, cursor=cursor, limit=min(MOST_ROWS, self.depth - waiting)
+                filters={"status": "accepted"}, cursor=cursor, limit=min(MAX_PAGE_ROWS, self.depth - waiting)
             )
             waiting, cursor = waiting + len(page.rows), page.next_cursor
             if cursor is None:

@@ -14,13 +14,13 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.ledger.store import TABLES, TILE, PostgresLedgerStore
 from application.ports.ledger.store import Appended, LedgerMoved, LedgerStore, LedgerUnavailable
-from domain.ledger.entries import BEFORE_ALL, DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LAST_OF_ALL, LogRow
+from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, MAX_POSITION, MIN_POSITION, LogRow
 from tests.fakes.ledger.store import FakeLedgerStore
 from tests.servers import Database
 
 POSITIONS = [-5, 1, 2, 7, 9]
 """Gaps, and one that was forged to stand before everything."""
-LIMITS = [(BEFORE_ALL, LAST_OF_ALL), (-5, 7), (1, 2), (2, 6), (9, LAST_OF_ALL), (BEFORE_ALL, -6)]
+LIMITS = [(MIN_POSITION, MAX_POSITION), (-5, 7), (1, 2), (2, 6), (9, MAX_POSITION), (MIN_POSITION, -6)]
 
 
 def row(position: int) -> LogRow:
@@ -68,8 +68,8 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 def test_an_empty_store_says_so(rig: Rig) -> None:
     store = rig.store
     for log in (DEMAND_RESPONSE, FORECASTS):
-        assert store.entries_of_log(log, after=BEFORE_ALL, up_to=LAST_OF_ALL) == b""
-        assert (store.head(log), store.count_after(log, BEFORE_ALL)) == (0, 0)
+        assert store.entries_of_log(log, after=MIN_POSITION, up_to=MAX_POSITION) == b""
+        assert (store.head(log), store.count_after(log, MIN_POSITION)) == (0, 0)
         assert store.appended(log) == Appended(0, 0)
         assert store.entries(log, 0, 10) == b""
         assert (store.row(log, 1), store.rows(log, [1, 2])) == (None, [])
@@ -83,7 +83,7 @@ def test_entries_are_made_anew_from_the_rows_in_order(rig: Rig) -> None:
         for limit in (None, 1, 2, 100):
             made = rig.store.entries_of_log(DEMAND_RESPONSE, after=after, up_to=up_to, limit=limit)
             assert made == b"".join(wanted[:limit])
-    assert rig.store.entries_of_log(FORECASTS, after=BEFORE_ALL, up_to=LAST_OF_ALL) == b""
+    assert rig.store.entries_of_log(FORECASTS, after=MIN_POSITION, up_to=MAX_POSITION) == b""
 
 
 def test_rows_are_given_as_they_are_stored(rig: Rig) -> None:
@@ -96,7 +96,12 @@ def test_rows_are_given_as_they_are_stored(rig: Rig) -> None:
 def test_the_head_and_what_is_after_a_position(rig: Rig) -> None:
     rig.record(DEMAND_RESPONSE, *ROWS)
     assert rig.store.head(DEMAND_RESPONSE) == 9
-    assert [rig.store.count_after(DEMAND_RESPONSE, after) for after in (BEFORE_ALL, -5, 2, 9)] == [5, 4, 2, 0]
+    assert [rig.store.count_after(DEMAND_RESPONSE, after) for after in (MIN_POSITION, -5, 2, 9)] == [
+        5,
+        4,
+        2,
+        0,
+    ]
     assert rig.store.head(FORECASTS) == 0
 
 

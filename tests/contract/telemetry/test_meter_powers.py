@@ -18,7 +18,7 @@ from application.ports.telemetry.meter_powers import MeterPowersView
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore
 from application.telemetry.load_history import HistorySources, load_histories
-from domain.telemetry.load_history import of_readings
+from domain.telemetry.load_history import history_from_readings
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
 from tests.fakes.clock import FakeClock
@@ -106,7 +106,7 @@ def test_a_day_of_four_meters_is_told_at_once(telemetry: Telemetry) -> None:
     """As long as a history in steps of 15 s may be."""
     telemetry.write(*(said(s, float(n), meter=f"m{n}") for n in range(4) for s in range(0, 86_400, 60)))
     day = TimeWindow(T0, T0 + timedelta(days=1))
-    found = of_readings(day, 15, telemetry.powers.meter_powers("fac", day))
+    found = history_from_readings(day, 15, telemetry.powers.meter_powers("fac", day))
     assert found.mean_kw.tolist() == [6.0] * 5_760
 
 

@@ -21,7 +21,7 @@ from domain.telemetry.minute_ranges import MINUTE_S
 from domain.time_series.windows import NotAligned, TimeWindow
 from tests.fakes.telemetry.store import FakeTelemetryStore
 
-SETTLED_AFTER = timedelta(seconds=1_220)
+FINALIZED_AFTER = timedelta(seconds=1_220)
 LATE_AFTER = timedelta(hours=2)
 Row = tuple[float, ...]
 _GAP: Row = (np.nan, np.nan, np.nan, np.nan, 0.0, 0, 0)
@@ -64,7 +64,7 @@ class FakeTelemetryRollups:
             if partition_of(facility_id) != partition:
                 continue
             for start in self.store.quarters_of(facility_id):
-                if start <= now - SETTLED_AFTER and quarters < limit:
+                if start <= now - FINALIZED_AFTER and quarters < limit:
                     changed, was_corrected = self._settle(facility_id, start, now)
                     quarters, corrected = quarters + changed, corrected + was_corrected
         return FinalizeResult(quarters=quarters, corrected=corrected)

@@ -16,7 +16,7 @@ from application.ports.telemetry.store import (
 from domain.telemetry.active_meters import QUARTERS_A_DAY, MeterPresence, quarter_number
 from domain.telemetry.facility_rollups import RollupColumns, quarter_rollups
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
-from domain.telemetry.meter_reading import UNUSABLE, MeterReading, precedence
+from domain.telemetry.meter_reading import UNUSABLE, MeterReading, conflict_rank
 from domain.time_series.interval_block import (
     LONGEST_STEP_S,
     IntervalBlock,
@@ -48,7 +48,7 @@ class FakeTelemetryStore:
         changed = 0
         for reading in readings:
             key = (reading.ts, reading.meter_id, reading.facility_id)
-            if key not in self.readings or precedence(reading) > precedence(self.readings[key]):
+            if key not in self.readings or conflict_rank(reading) > conflict_rank(self.readings[key]):
                 self.readings[key] = reading
                 changed += 1
         if changed:

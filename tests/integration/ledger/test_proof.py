@@ -24,7 +24,7 @@ from adapters.signing import signer_in
 from application.ledger.proof import NotProvable, ProofBroken, check_proof, prove
 from interfaces.cli.audit import ledger as commands
 from interfaces.settings.settings import Settings
-from projections.audit.replay import read_story
+from projections.audit.replay import read_history
 from tests import servers
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.integration.ledger.conftest import Ledger
@@ -67,7 +67,7 @@ class Whole:
 
 
 def proof_of(told: Any) -> bytes:
-    story = read_story(told.story_log, told.dr_event_id)
+    story = read_history(told.story_log, told.dr_event_id)
     ledger = told.ledger
     return prove(
         ledger.store, ledger.signer.public_key, told.dr_event_id, [entry.position for entry in story.entries]
@@ -82,7 +82,7 @@ def proof(told: Any) -> bytes:
 def test_a_proof_holds_by_itself_and_by_the_published_key(told: Any, proof: bytes) -> None:
     proven = check_proof(proof)
     assert proven.dr_event_id == told.dr_event_id
-    assert proven.domain_events == len(read_story(told.story_log, told.dr_event_id).entries) > 20
+    assert proven.domain_events == len(read_history(told.story_log, told.dr_event_id).entries) > 20
     assert not proven.key_was_given
     assert check_proof(proof, told.ledger.signer.public_key).key_was_given
 

@@ -100,7 +100,7 @@ def read_from(pair: Pair, pool: ConnectionPool[Any], **options: Any) -> Iterator
 
 def looked_at(models: ReplicaReadModels) -> float | None:
     """By who has nobody else to go to; the age of what it has."""
-    models.look(at_once=True)
+    models.check_replica(at_once=True)
     return models.age_s()
 
 

@@ -17,7 +17,7 @@ import pytest
 from application.ports.event_store.event_log import LogEntry
 from projections.audit.trail import AuditTrailProjection
 from projections.dispatch.projection import DispatchesProjection
-from projections.engine.maintenance import ProjectionsUnavailable, StreamsDepend
+from projections.engine.maintenance import DependentStreams, ProjectionsUnavailable
 from projections.engine.memory_rows import MemoryRows
 from projections.engine.projection import AnyProjection
 from projections.engine.stored_row import stored_form
@@ -101,7 +101,7 @@ def test_a_fold_shared_out_over_processes_gives_the_same_rows(
 
 
 def test_a_read_model_made_of_several_streams_is_not_shared_out(read_side: ReadSide) -> None:
-    with pytest.raises(StreamsDepend):
+    with pytest.raises(DependentStreams):
         read_side.maintenance.rebuild(PortfolioProjection(), workers=2)
 
 

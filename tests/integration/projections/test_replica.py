@@ -87,7 +87,7 @@ def test_what_it_has_ages_without_a_look_and_the_best_look_counts(pair: Pair) ->
 
         def caught_up() -> bool:
             seconds[0] += 10.0
-            models.look()
+            models.check_replica()
             return models.age_s() == 0.0
 
         until(caught_up, "it answers, and lacks nothing")
@@ -95,7 +95,7 @@ def test_what_it_has_ages_without_a_look_and_the_best_look_counts(pair: Pair) ->
         assert models.age_s() == 100.0, "nobody knows what it lacks by now"
         pair.pair.primary.kill()
         until(lambda: not receives(pair.pair.standby), "it has noticed")
-        models.look()
+        models.check_replica()
         age_s = models.age_s()
         assert age_s is not None
         assert 0.0 < age_s <= 100.0, "alone it knows no better than by its last transaction"
@@ -128,7 +128,7 @@ def test_a_standby_that_was_started_alone_is_no_younger_than_its_last_checkpoint
         pool = FastReconnectPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
         try:
             models = ReplicaReadModels(pool, pair.primary)
-            models.look()
+            models.check_replica()
             assert models.source().lag_s > 1.0
         finally:
             pool.close()
@@ -144,15 +144,15 @@ def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_
         for pause in ("CHECK_EVERY_S", "RETRY_AFTER_S"):
             monkeypatch.setattr(replica, pause, 3600.0)
         with pool.connection(), pytest.raises(ReadModelsUnavailable):
-            models.with_fallback(models.alone.facilities.listed, gone)  # its one connection is taken
-        assert models.with_fallback(models.alone.facilities.listed, gone).rows, (
+            models.with_fallback(models.replica_only.facilities.listed, gone)  # its one connection is taken
+        assert models.with_fallback(models.replica_only.facilities.listed, gone).rows, (
             "nobody was left alone for that"
         )
 
         monkeypatch.setattr(replica, "CHECK_EVERY_S", 0.05)
         with pool.connection():
             until(lambda: looked_at(models) is None, "it does not answer")
-        models.look()
+        models.check_replica()
         assert models.age_s() is None, "others leave it alone"
         until(lambda: looked_at(models) is not None, "it is asked again at once")
 
@@ -173,7 +173,7 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
         until(is_read_from, "it has all there is")
         with suspended(pair.pair.standby):
             passed[0] += 1.0
-            looking = Thread(target=models.look)
+            looking = Thread(target=models.check_replica)
             looking.start()
             until(lambda: models._check_began is not None, "somebody looks")
             assert models.age_s() is not None, "it may just take a moment"
@@ -184,7 +184,7 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
             looking.join(PATIENCE_S)
             assert not looking.is_alive()
             with pytest.raises(ReadModelsUnavailable):
-                models.alone.facilities.listed()
+                models.replica_only.facilities.listed()
         until(is_read_from, "it is back")
 
 

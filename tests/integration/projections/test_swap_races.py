@@ -14,7 +14,7 @@ import pytest
 from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
 from application.ports.event_store.event_log import LogEntry
 from projections.dispatch.projection import DispatchesProjection
-from projections.engine.maintenance import ReadersLinger
+from projections.engine.maintenance import OldTransactionsOpen
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
 from tests.integration.projections.stored_log import StoppedClock
 from tests.property.projections.projected_logs import PortfolioWalk
@@ -128,7 +128,7 @@ def test_a_reader_that_never_ends_fails_the_rebuild_which_is_gone_on_with_later(
         reader_stopped_between_planning_and_execution(filled, threads) as (let_go, reader),
     ):
         for _ in range(2):
-            with pytest.raises(ReadersLinger, match="goes on from there"):
+            with pytest.raises(OldTransactionsOpen, match="goes on from there"):
                 impatient.rebuild(DispatchesProjection())
         assert _generation(filled) == before
         let_go()

@@ -117,7 +117,7 @@ def test_a_reader_who_took_every_word_for_a_reading_would_count_twice(
 
     audited.write(sent())
     audited.write(sent()[:10])
-    monkeypatch.setattr(chunk_decoder, "standing", every_word)
+    monkeypatch.setattr(chunk_decoder, "winning_indices", every_word)
     assert audited.doubled() == (10, 0, 10)
 
 

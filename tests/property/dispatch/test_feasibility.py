@@ -4,7 +4,13 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.dr_event.feasibility import DREventRequest, FacilityFacts, HeldWindow, ProgramTerms, judge
+from domain.dr_event.feasibility import (
+    DREventRequest,
+    FacilityFacts,
+    HeldWindow,
+    ProgramTerms,
+    assess_feasibility,
+)
 from domain.time_series.windows import TimeWindow
 
 NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)
@@ -51,7 +57,7 @@ def worlds(draw: st.DrawFn) -> dict[str, FacilityFacts]:
 
 @given(requests(), worlds())
 def test_what_is_feasible_breaks_no_rule(request: DREventRequest, world: dict[str, FacilityFacts]) -> None:
-    found = judge(request, now=NOW, program=TERMS, facilities=world)
+    found = assess_feasibility(request, now=NOW, program=TERMS, facilities=world)
     if not found.feasible:
         return
     assert NOW + timedelta(seconds=600) <= request.starts_at < request.ends_at
@@ -72,7 +78,7 @@ def test_what_is_feasible_breaks_no_rule(request: DREventRequest, world: dict[st
 def test_what_is_refused_names_its_reasons_without_repeating_one(
     request: DREventRequest, world: dict[str, FacilityFacts]
 ) -> None:
-    found = judge(request, now=NOW, program=TERMS, facilities=world)
+    found = assess_feasibility(request, now=NOW, program=TERMS, facilities=world)
     named = [(r.code, r.facility_id, r.detail) for r in found.reasons]
     assert len(set(named)) == len(named)
     assert {r.facility_id for r in found.reasons} <= {None, *request.facility_ids}

@@ -9,8 +9,9 @@ from eventsourcing.utils import get_topic, resolve_topic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.event_store import demand_response, forecasts
+from application.event_store import forecasts
 from application.event_store.event_mapper import decode_stored, encode_state
+from domain.aggregates import DEMAND_RESPONSE_AGGREGATES
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.event_sourcing.snapshot import Snapshot, state_type
 from domain.facility import Facility
@@ -19,7 +20,7 @@ from tests.made_up import NOW
 from tests.sizes import examples
 from tests.strategies import MOMENTS, structs_of
 
-AGGREGATES = (*demand_response.AGGREGATES, *forecasts.AGGREGATES)
+AGGREGATES = (*DEMAND_RESPONSE_AGGREGATES, *forecasts.AGGREGATES)
 TOPICS = sorted(current_topics())
 VERSIONS = st.integers(1, 9)
 

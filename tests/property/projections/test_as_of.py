@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from application.ports.event_store.event_log import LogEntry
 from domain.dr_event import DREvent
 from projections.as_of.dr_event import dr_event_as_of
-from projections.as_of.lists import MOST_KEPT, FoldLimits, HistoricalLists, HistoryStillLoading, PastTooLarge
+from projections.as_of.lists import MAX_STATES, FoldLimits, HistoricalLists, HistoryStillLoading, PastTooLarge
 from projections.audit.replay import DREventNotRecorded, audit_document
 from projections.audit.stream_log import AsOf, PositionAhead, StreamEntry, StreamLogUnavailable
 from projections.engine.memory_rows import Entry, MemoryRows
@@ -217,11 +217,11 @@ def test_a_past_of_more_bytes_than_are_kept_is_refused_and_all_kept_together_tak
     lists, sizes = kept(15_000), list[int]()
     for position in range(0, long.head(), 7):
         lists.dr_events(position)
-        sizes = [rows.size for rows, _ in lists._dr_events._kept.values()]
-        rows = lists._dr_events._kept[position][0]
+        sizes = [rows.size for rows, _ in lists._dr_events._states.values()]
+        rows = lists._dr_events._states[position][0]
         assert rows.size == sum(len(msgspec.msgpack.encode(row)) for row in rows.by_key.values())
         assert sum(sizes) <= 15_000
-    assert 1 < len(sizes) <= MOST_KEPT
+    assert 1 < len(sizes) <= MAX_STATES
 
 
 def test_what_a_position_ahead_will_say_is_not_told() -> None:

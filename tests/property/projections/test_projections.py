@@ -341,7 +341,7 @@ def _rows(models: FakeReadModels, name: str, kind: type[Row]) -> list[Row]:
 @given(entries=logs(200))
 def test_a_facility_keeps_one_memory_of_a_dispatch(entries: list[LogEntry]) -> None:
     rows = FakeReadModels(entries).rows["facilities"].by_key.values()
-    memories = [row for row in rows if isinstance(row, facility.DispatchMemory)]
+    memories = [row for row in rows if isinstance(row, facility.DispatchStateRow)]
     assert len({memory.state.facility_id for memory in memories}) == len(memories)
 
 

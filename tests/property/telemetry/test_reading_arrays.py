@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.telemetry.meter_reading import TRUST, UNUSABLE, MeterReading
-from domain.telemetry.reading_arrays import ReadingColumns, standing, usable
+from domain.telemetry.reading_arrays import ReadingColumns, usable, winning_indices
 from tests.plain_rollups import winners
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
@@ -49,7 +49,7 @@ def columns_of(readings: list[MeterReading]) -> ReadingColumns:
 
 @given(READINGS)
 def test_the_word_that_counts_is_that_of_the_plainest_code(readings: list[MeterReading]) -> None:
-    kept = [readings[n] for n in standing(columns_of(readings)).tolist()]
+    kept = [readings[n] for n in winning_indices(columns_of(readings)).tolist()]
     assert kept == winners(readings)
 
 

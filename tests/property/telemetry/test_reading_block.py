@@ -77,12 +77,12 @@ def test_some_of_a_block_are_in_columns_what_they_are_one_by_one(
 
 @given(READINGS)
 def test_odd_is_each_reading_that_there_is_something_to_say_about(readings: list[MeterReading]) -> None:
-    rare = ReadingBlock.of(readings).rare or RareColumns.usual(len(readings))
-    usual = [
+    rare = ReadingBlock.of(readings).rare or RareColumns.defaults(len(readings))
+    defaults = [
         (reading.quality, reading.revision, reading.incomplete, reading.extra) == ("measured", 0, False, None)
         for reading in readings
     ]
-    assert (~rare.are_odd()).tolist() == usual
+    assert (~rare.unusual()).tolist() == defaults
 
 
 @given(st.lists(READINGS, max_size=4))
@@ -146,7 +146,7 @@ def test_a_pack_with_a_time_that_no_calendar_has_is_malformed(us: int) -> None:
 def test_columns_of_another_length_are_no_block() -> None:
     none, one = np.zeros(0), np.zeros(1)
     for counts in ([2], [0], [1, 1]):
-        with pytest.raises(ValueError, match="whose it is"):
+        with pytest.raises(ValueError, match="do not add up"):
             ReadingBlock(
                 facility_ids=["fac"],
                 counts=np.array(counts),

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.telemetry.facility_rollups import RollupColumns, hour_of_quarters, quarter_rollups
-from domain.telemetry.meter_reading import MeterReading, Quality, precedence
+from domain.telemetry.meter_reading import MeterReading, Quality, conflict_rank
 from tests.plain_rollups import PlainRollup, plain_rollup, winners
 from tests.quarter_points import points_of
 
@@ -136,9 +136,9 @@ WORDS: list[Word] = [
 def test_which_word_counts_does_not_depend_on_their_order(words: list[Word]) -> None:
     in_order = [MeterReading("fac", "m1", T0, *word) for word in WORDS]
     said = [MeterReading("fac", "m1", T0, *word) for word in words]
-    assert sorted(said, key=precedence) == in_order
+    assert sorted(said, key=conflict_rank) == in_order
     assert [winners(said[:n]) for n in range(1, 10)] == [
-        [max(said[:n], key=precedence)] for n in range(1, 10)
+        [max(said[:n], key=conflict_rank)] for n in range(1, 10)
     ]
 
 

@@ -45,7 +45,7 @@ class MemoryEventStore:
         newest = self._newest.get(stream_id)
         if newest is None:
             raise StreamNotFound(f"no {aggregate_class.__name__} {stream_id}")
-        return newest.twin()  # type: ignore[return-value]
+        return newest.copy()  # type: ignore[return-value]
 
     def load_many(
         self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
@@ -69,7 +69,7 @@ class MemoryEventStore:
         for domain_event, row in zip(pending, stored, strict=True):
             self._append(domain_event, row)
         for aggregate in changed:
-            self._newest[aggregate.id] = aggregate.twin()
+            self._newest[aggregate.id] = aggregate.copy()
         if idempotency is not None:
             self._replies[idempotency.scope, idempotency.key] = idempotency
 

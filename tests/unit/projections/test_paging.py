@@ -2,8 +2,8 @@
 
 import pytest
 
-from projections.queries import all_rows
-from projections.queries.all_rows import every_row
+from projections.queries import views
+from projections.queries.views import all_rows
 from tests.fakes.read_models import FakeReadModels
 from tests.in_process import InProcess
 
@@ -12,7 +12,7 @@ def test_all_pages_are_read_in_order_and_only_what_was_asked_for(monkeypatch: py
     names = [f"fac-{number:03d}" for number in range(1, 8)]
     there = InProcess.known(*names)
     read_models = FakeReadModels(there.story.store.read_after(0, 10_000))
-    monkeypatch.setattr(all_rows, "PAGE", 3)
-    assert [row.facility_id for row in every_row(read_models.facilities)] == names
-    assert [row.facility_id for row in every_row(read_models.facilities, status="active")] == names
-    assert list(every_row(read_models.facilities, status="deactivated")) == []
+    monkeypatch.setattr(views, "MAX_PAGE_ROWS", 3)
+    assert [row.facility_id for row in all_rows(read_models.facilities)] == names
+    assert [row.facility_id for row in all_rows(read_models.facilities, status="active")] == names
+    assert list(all_rows(read_models.facilities, status="deactivated")) == []

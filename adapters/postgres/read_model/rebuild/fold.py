@@ -78,7 +78,7 @@ def fold_part(
             report(reached)
             _store_stretch(writing, folded, generation, part, was_at=position, now_at=reached)
             stretch_stored()
-            folded.begin_stretch(reached, most_rows=part.bounds.most_rows, fetch=generation.fetch)
+            folded.begin_segment(reached, most_rows=part.bounds.most_rows, fetch=generation.fetch)
             position = reached
 
 

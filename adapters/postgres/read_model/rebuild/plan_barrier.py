@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from projections.engine.maintenance import ReadersLinger
+from projections.engine.maintenance import OldTransactionsOpen
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -27,14 +27,14 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.05
 
 
 def wait_for_stale_plans(connection: Connection, table: str, *, timeout_s: float) -> None:
-    """Until every transaction that holds a lock on `table` now has ended. Raises ReadersLinger."""
+    """Until every transaction that holds a lock on `table` now has ended. Raises OldTransactionsOpen."""
     deadline, pause_s = time.monotonic() + timeout_s, _FIRST_PAUSE_S
     holders = _holders(connection, table)
     stale = set(holders)
     while stale:
         if time.monotonic() > deadline:
             pids = ", ".join(sorted({str(holders[transaction]) for transaction in stale}))
-            raise ReadersLinger(
+            raise OldTransactionsOpen(
                 f"after {timeout_s:g} s transactions begun before the new rows of {table} were attached still read it "
                 f"(server processes {pids}); end them, and rebuild again: it goes on from there"
             )

@@ -29,11 +29,11 @@ from adapters.postgres.read_model.row_table import Connection, RowTable, RowUnre
 from application.ports.clock import Clock
 from application.ports.event_store.event_log import LogEntryUnreadable
 from projections.engine.maintenance import (
+    DependentStreams,
+    OldTransactionsOpen,
     Progress,
     ProjectionsUnavailable,
-    ReadersLinger,
     RebuildReport,
-    StreamsDepend,
     VerifyReport,
 )
 from projections.engine.memory_rows import FoldFailed
@@ -75,10 +75,11 @@ class PostgresProjectionMaintenance:
     ) -> RebuildReport:
         """Fold the whole log into new rows and make them the live ones; one that was begun is gone on with.
 
-        Raises FoldFailed (the live rows stay), StreamsDepend, RebuildUnderway, ReadersLinger or ProjectionsUnavailable.
+        Raises FoldFailed (the live rows stay), DependentStreams, RebuildUnderway, OldTransactionsOpen or
+        ProjectionsUnavailable.
         """
         if workers > 1 and not projection.independent_streams:
-            raise StreamsDepend(
+            raise DependentStreams(
                 f"{projection.name} joins rows of several streams: rebuild it without --workers"
             )
         try:
@@ -235,9 +236,9 @@ def _drop_old_generations(connection: Connection, projection: AnyProjection) -> 
 
 
 def _discard(connection: Connection, projection: AnyProjection) -> None:
-    """Forget a rebuild that was begun and cannot be gone on with. Raises ReadersLinger."""
+    """Forget a rebuild that was begun and cannot be gone on with. Raises OldTransactionsOpen."""
     if not _try_discard(connection, projection):
-        raise ReadersLinger(
+        raise OldTransactionsOpen(
             f"the rows of an earlier rebuild of {projection.name} are still locked; rebuild again later"
         )
 

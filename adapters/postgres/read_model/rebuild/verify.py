@@ -12,7 +12,7 @@ from psycopg import sql
 from adapters.postgres.read_model.log_copy import ProjectedLog
 from adapters.postgres.read_model.positions import LivePosition, live_position
 from adapters.postgres.read_model.row_table import RowTable, layout_of
-from projections.engine.maintenance import Progress, VerifyReport, compared
+from projections.engine.maintenance import Progress, VerifyReport, compare_rows
 from projections.engine.memory_rows import MemoryRows, fold_entry
 from projections.engine.projection import AnyProjection
 
@@ -35,7 +35,7 @@ def verify_rows(
                 progress(entry.position, live.position)
     if progress is not None:
         progress(live.position, live.position)
-    return compared(projection, live.position, live.version, stored, fresh)
+    return compare_rows(projection, live.position, live.version, stored, fresh)
 
 
 def _snapshot(dsn: str, projection: AnyProjection, at: datetime) -> tuple[LivePosition, dict[str, bytes]]:

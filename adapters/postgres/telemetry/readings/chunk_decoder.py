@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from adapters.postgres.wire_format.binary_arrays import ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES
 from adapters.postgres.wire_format.copy_format import received
-from domain.telemetry.reading_arrays import MOST_TRUSTED, IntArray, ReadingColumns, standing
+from domain.telemetry.reading_arrays import MOST_TRUSTED, IntArray, ReadingColumns, winning_indices
 from domain.telemetry.reading_block import SEPARATOR
 
 _HEADER_WORDS, _ELEMENT_WORDS, _LENGTH_WORDS = (
@@ -114,7 +114,7 @@ def merge(parts: Sequence[DecodedRows]) -> StoredReadings:
         meter.append(np.tile(meters_of_row, count // len(names)))
     columns = [np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True)]
     everything = ReadingColumns(np.concatenate(meter), *columns)
-    counted = standing(everything)
+    counted = winning_indices(everything)
     others = np.ones(len(everything), dtype=np.bool_)
     others[counted] = False
     return StoredReadings(meters, everything.chosen(counted), everything.chosen(others))

@@ -122,7 +122,7 @@ class _Encoder:
         if rare is not None and order is not None:
             rare = rare.chosen(order)
         self._rare = rare
-        self._are_odd = np.zeros(len(block), dtype=np.bool_) if rare is None else rare.are_odd()
+        self._are_odd = np.zeros(len(block), dtype=np.bool_) if rare is None else rare.unusual()
 
     def rows(self, facility_ids: list[str], quarter_s: IntArray, starts: IntArray, ends: IntArray) -> bytes:
         """All chunks; such as are alike together, since these are made without a look at each."""
@@ -193,9 +193,9 @@ def _rare_fields(rare: RareColumns, start: int, end: int) -> list[bytes]:
     ]
 
 
-def _rare_field(kind: int, elements: list[bytes], usual: bytes) -> bytes:
+def _rare_field(kind: int, elements: list[bytes], defaults: bytes) -> bytes:
     """NULL where all of a chunk's readings are as they usually are."""
-    if all(one == usual for one in elements):
+    if all(one == defaults for one in elements):
         return NULL
     return element(array_of(kind, b"".join(elements), len(elements), has_nulls=NULL in elements))
 

@@ -14,7 +14,7 @@ from adapters.postgres.telemetry.readings.chunk_encoder import chunks_of, copy_c
 from adapters.postgres.telemetry.readings.chunk_query import ChunkRange, readings_in
 from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH
 from domain.telemetry.intervals import INTERVAL, interval_start
-from domain.telemetry.meter_reading import TRUST, MeterReading, precedence
+from domain.telemetry.meter_reading import TRUST, MeterReading, conflict_rank
 from domain.telemetry.minute_ranges import MINUTE_S
 from domain.telemetry.reading_block import ReadingBlock
 
@@ -41,7 +41,7 @@ def novel_readings(conn: Connection, readings: Sequence[MeterReading]) -> list[M
     for reading in readings:
         place = _place(reading)
         previous = best.get(place) or stored.get(place)
-        if previous is None or precedence(reading) > precedence(previous):
+        if previous is None or conflict_rank(reading) > conflict_rank(previous):
             best[place] = reading
     return list(best.values())
 

@@ -27,7 +27,7 @@ from adapters.postgres.telemetry.readings.recent import (
     recent_row,
     record_drained,
 )
-from domain.telemetry.facility_rollups import LOOK_AHEAD_S, SETTLED_AFTER
+from domain.telemetry.facility_rollups import FINALIZED_AFTER, LOOK_AHEAD_S
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S
 from domain.telemetry.reading_arrays import BoolArray
 from domain.telemetry.reading_block import ReadingBlock, microseconds
@@ -61,7 +61,7 @@ class MarkedIntervals:
 
     def missing(self, dirty: DirtyIntervals, at: datetime) -> DirtyIntervals:
         """What of `news` has to be noted at `at`."""
-        until = (at + _MAX_CLOCK_SKEW - SETTLED_AFTER).timestamp()
+        until = (at + _MAX_CLOCK_SKEW - FINALIZED_AFTER).timestamp()
         self._marked = {start: facility_ids for start, facility_ids in self._marked.items() if start > until}
         results = {
             start: facility_ids - self._marked.get(start, set()) for start, facility_ids in dirty.items()
@@ -220,7 +220,7 @@ def _are_late(readings: ReadingBlock, at: datetime) -> BoolArray:
 
 
 def _finalized_until(at: datetime) -> datetime:
-    return at - SETTLED_AFTER + INTERVAL
+    return at - FINALIZED_AFTER + INTERVAL
 
 
 def _dirtied_by(encoded: EncodedReadings) -> DirtyIntervals:

@@ -90,7 +90,7 @@ def is_buffered(partition: int, block: ReadingBlock) -> BoolArray:
         few &= _places(block.facility_ids) % PARTITIONS == partition
     buffered: BoolArray = np.repeat(few, block.counts)
     if block.rare is not None and buffered.any():
-        buffered &= ~block.rare.are_odd()
+        buffered &= ~block.rare.unusual()
     return buffered
 
 

@@ -16,7 +16,7 @@ from adapters.postgres.telemetry.rollups.write import existing_rollups, write_ro
 from adapters.postgres.telemetry.rollups.write_current import write_current_values
 from application.ports.telemetry.progress import Quarter
 from application.ports.telemetry.rollups import FinalizeResult
-from domain.telemetry.facility_rollups import SETTLED_AFTER
+from domain.telemetry.facility_rollups import FINALIZED_AFTER
 
 Connection = psycopg.Connection[Any]
 
@@ -32,7 +32,7 @@ WHERE partition = %(partition)s AND (settled_by IS NULL OR settled_by < %(at)s)
 
 def finalize_quarters(conn: Connection, partition: int, *, at: datetime, limit: int) -> FinalizeResult:
     """At most `limit` of the partition's that are due. The caller holds the partition's lock."""
-    every = due(conn, partition, at - SETTLED_AFTER, limit=limit)
+    every = due(conn, partition, at - FINALIZED_AFTER, limit=limit)
     if not every:
         return FinalizeResult()
     flush_buffer(conn, partition, at=at)

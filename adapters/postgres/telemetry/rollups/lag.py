@@ -7,7 +7,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.telemetry.rollup_lag import FinalizingDelay
-from domain.telemetry.facility_rollups import SETTLED_AFTER
+from domain.telemetry.facility_rollups import FINALIZED_AFTER
 
 # A late reading makes an old quarter-hour wait from the moment it came, not from its own end.
 _LONGEST = """
@@ -26,7 +26,7 @@ class PostgresFinalizingLag:
 
     def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> FinalizingDelay | None:
         with telemetry_transaction(self._pool) as conn:
-            row = conn.execute(_LONGEST, {"due": now - SETTLED_AFTER, "wall": wall_s_per_s}).fetchone()
+            row = conn.execute(_LONGEST, {"due": now - FINALIZED_AFTER, "wall": wall_s_per_s}).fetchone()
         if row is None:
             return None
         facility_id, starts_at, waits_s, waiting = row

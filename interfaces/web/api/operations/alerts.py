@@ -12,7 +12,7 @@ from interfaces.web.edge import collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
 from interfaces.web.route_policy import ALERT_READER, RoutePolicy
-from projections.engine.cursors import not_ours
+from projections.engine.cursors import invalid_cursor
 
 LISTED = "alerts"
 HIGHEST_ID = 2**63 - 1
@@ -72,5 +72,5 @@ def _place_of(cursor: str | None) -> AlertCursor | None:
         return None
     is_number = place.key.isascii() and place.key.isdigit() and len(place.key) <= len(str(HIGHEST_ID))
     if not is_number or int(place.key) > HIGHEST_ID:
-        raise not_ours()
+        raise invalid_cursor()
     return AlertCursor(place.at, int(place.key))

@@ -22,7 +22,7 @@ from interfaces.web.problems import Problem
 from interfaces.web.requests.command_context import actor_of
 from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
 from interfaces.web.route_policy import OPERATOR, RoutePolicy
-from projections.engine.cursors import not_ours
+from projections.engine.cursors import invalid_cursor
 
 LISTED = "dead_letters"
 MOST_BODY_CHARACTERS = 20_000
@@ -132,7 +132,7 @@ def _place_of(cursor: str | None) -> DeadLetterCursor | None:
     try:
         return DeadLetterCursor(place.at, UUID(place.key))
     except ValueError as error:
-        raise not_ours() from error
+        raise invalid_cursor() from error
 
 
 def _document(letter: DeadLetter) -> DeadLetterDocument:

@@ -19,7 +19,7 @@ from interfaces.web.problems import Problem, try_again
 from interfaces.web.requests.paging import Cursor, Limit, listing_of
 from interfaces.web.requests.visibility import check_visible
 from interfaces.web.route_policy import READER, RoutePolicy
-from projections.queries.views import MOST_ROWS
+from projections.queries.views import MAX_PAGE_ROWS
 
 STALE_AFTER_S = 120.0
 """Clock seconds; meters report every 15."""
@@ -32,8 +32,8 @@ Ids = Annotated[
     str | None,
     QueryParameter(
         min_length=1,
-        max_length=64 * MOST_ROWS,
-        description=f"Facility ids with commas between, {MOST_ROWS} at most; without it, all of them by cursor",
+        max_length=64 * MAX_PAGE_ROWS,
+        description=f"Facility ids with commas between, {MAX_PAGE_ROWS} at most; without it, all of them by cursor",
     ),
 ]
 
@@ -127,8 +127,8 @@ class CurrentOfAllController(Controller):
 def _named(ids: str) -> list[str]:
     """Each once, in their order. Raises Problem (400)."""
     named = list(dict.fromkeys(ids.split(",")))
-    if len(named) > MOST_ROWS:
-        raise Problem("invalid-request", f"`ids` names {len(named)} facilities; {MOST_ROWS} go at once")
+    if len(named) > MAX_PAGE_ROWS:
+        raise Problem("invalid-request", f"`ids` names {len(named)} facilities; {MAX_PAGE_ROWS} go at once")
     return named
 
 

@@ -31,8 +31,7 @@ from interfaces.web.route_policy import READER, READER_OR_UTILITY, RoutePolicy
 from projections.as_of.measured_load import measured_loads
 from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow
-from projections.queries.all_rows import every_row
-from projections.queries.views import MOST_ROWS
+from projections.queries.views import MAX_PAGE_ROWS, all_rows
 
 MOST_FACILITIES = 2_000
 """In one sum; no DR event asks for more."""
@@ -48,7 +47,7 @@ Hours = Annotated[int, QueryParameter(ge=1, le=72, description="The last so many
 Part = Annotated[
     int | None,
     QueryParameter(
-        ge=1, le=MOST_ROWS, description="Of so many facilities only, by their ids; the parts add up"
+        ge=1, le=MAX_PAGE_ROWS, description="Of so many facilities only, by their ids; the parts add up"
     ),
 ]
 
@@ -105,10 +104,10 @@ class PortfolioLoadController(Controller):
         collaborators = collaborators_of(request)
         view, next_cursor = collaborators.read_models.facilities, None
         if limit is None and cursor is None:
-            rows = await asyncio.to_thread(lambda: list(every_row(view)))
+            rows = await asyncio.to_thread(lambda: list(all_rows(view)))
         else:
             page = await asyncio.to_thread(
-                listing_of, view, filters={}, tenant=None, cursor=cursor, limit=limit or MOST_ROWS
+                listing_of, view, filters={}, tenant=None, cursor=cursor, limit=limit or MAX_PAGE_ROWS
             )
             rows, next_cursor = list(page.rows), page.next_cursor
         ids = [row.facility_id for row in rows if row.status != "deactivated"]
@@ -140,7 +139,7 @@ class DREventLoadController(Controller):
         row, dispatches = await story_of(request, dr_event_id, past)
         if row.starts_at is None or row.ends_at is None:
             raise Problem("not-found", "it has no window yet (then): only its cancellation has come")
-        parts = await asyncio.to_thread(lambda: list(every_row(dispatches, dr_event_id=str(dr_event_id))))
+        parts = await asyncio.to_thread(lambda: list(all_rows(dispatches, dr_event_id=str(dr_event_id))))
         log = collaborators.story_log
         asked = [part.facility_id for part in parts]
         measured = await asyncio.to_thread(measured_loads, log, dr_event_id, asked, past)
@@ -199,7 +198,7 @@ async def _drawn(
 def _too_many(count: int) -> Problem:
     detail = (
         f"{count} facilities are too many for one sum, which has {MOST_FACILITIES} at most; of a portfolio ask for "
-        f"parts, `?limit={MOST_ROWS}` and then `&cursor=` with the `next_cursor` of each: the parts add up"
+        f"parts, `?limit={MAX_PAGE_ROWS}` and then `&cursor=` with the `next_cursor` of each: the parts add up"
     )
     return Problem("invalid-request", detail, (ProblemReason(code="too_many_facilities", detail=detail),))
 

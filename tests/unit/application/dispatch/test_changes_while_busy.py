@@ -143,7 +143,7 @@ def test_a_zone_that_its_comfort_limit_kept_out_is_not_taken_for_drift() -> None
     there.do(StartDREvent(dr_event_id=DR_EVENT_ID))
     assert set(there.dispatch().curtailed_at) == {"hall"}
     assert there.dispatch().status == "verified_by_bms"
-    assert there.recorded(Dispatch.DriftFound) == []
+    assert there.recorded(Dispatch.DriftDetected) == []
 
 
 def test_a_zone_that_was_not_looked_at_is_not_judged() -> None:
@@ -158,7 +158,7 @@ def test_a_zone_that_was_not_looked_at_is_not_judged() -> None:
     assert (status(walk), walk.aggregate.collect_events()) == ("committed", [])
     walk.aggregate.verify_by_bms(walk.provenance, states={"hall": (FOUND, False)})
     [drift] = walk.aggregate.collect_events()
-    assert isinstance(drift, Dispatch.DriftFound)
+    assert isinstance(drift, Dispatch.DriftDetected)
 
 
 def test_a_zone_that_could_not_be_let_go_by_the_end_is_not_added_late() -> None:

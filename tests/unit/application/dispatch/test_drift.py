@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from application.commands.dispatch import ReconcileDispatch, SeenZone
 from domain.dispatch import Dispatch, Setpoint
-from domain.dispatch.amendment import MOST_ROUNDS
+from domain.dispatch.amendment import MAX_COMMIT_ROUNDS
 from tests.given import fact
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT
@@ -38,7 +38,7 @@ def test_drift_is_recorded_and_corrected_by_a_new_round() -> None:
     there = active()
     there.buildings["fac-001"].override("hall", 20.0, there.story.clock.now())
     outcome = there.story.when(seen(there))
-    outcome.then(fact(Dispatch.DriftFound, zone_id="hall"), fact(Dispatch.BmsCommandRequested))
+    outcome.then(fact(Dispatch.DriftDetected, zone_id="hall"), fact(Dispatch.BmsCommandRequested))
     assert outcome.reply == ("hall",)
     there.story.when(seen(there)).then()
     there.settle()
@@ -66,9 +66,9 @@ def test_a_correction_that_is_refused_leaves_the_building_as_it_is_and_is_tried_
 
 def test_after_some_rounds_whoever_turns_the_knob_is_left_alone() -> None:
     there = active()
-    for _ in range(MOST_ROUNDS + 5):
+    for _ in range(MAX_COMMIT_ROUNDS + 5):
         there.do(found(20.0, curtailed=False))
-    assert there.dispatch().latest("commit")["hall"].command.round == MOST_ROUNDS + 1
+    assert there.dispatch().latest("commit")["hall"].command.round == MAX_COMMIT_ROUNDS + 1
     there.story.when(found(20.0, curtailed=False)).then()
 
 

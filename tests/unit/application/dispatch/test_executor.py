@@ -572,8 +572,8 @@ def test_drift_is_recorded_and_alerted(rig: Rig) -> None:
     rig.building.override("hall", 21.0, rig.story.clock.now())
     asyncio.run(rig.calls.verify(rig.work(None, "verify")))
 
-    [drift] = rig.recorded(Dispatch.DriftFound)
-    assert isinstance(drift, Dispatch.DriftFound)
+    [drift] = rig.recorded(Dispatch.DriftDetected)
+    assert isinstance(drift, Dispatch.DriftDetected)
     assert (drift.zone_id, drift.found.value, drift.curtailed) == ("hall", 21.0, False)
     [alert] = rig.alerts.listed()
     assert (alert.name, alert.subject) == ("bms_drift", "fac-001")

@@ -26,8 +26,9 @@ from application.commands.dr_event import (
     ReplanDREvent,
     RequestCallback,
 )
-from application.event_store import demand_response, forecasts
+from application.event_store import forecasts
 from application.sagas.dispatch import RULES, DispatchSaga
+from domain.aggregates import DEMAND_RESPONSE_AGGREGATES
 from domain.dispatch import Dispatch
 from domain.dr_event import Batch, DREvent, Reason
 from domain.event_sourcing.aggregate import DomainEvent
@@ -269,7 +270,7 @@ NOTHING_FOLLOWS: dict[type[DomainEvent], str] = {
     Dispatch.BmsCommandGaveUp: "the aggregate concludes the phase in the same transaction",
     Dispatch.VerifiedByBms: "the window runs",
     Dispatch.VerifiedByMeter: "the window runs",
-    Dispatch.DriftFound: "an alert, and a correction in the same transaction",
+    Dispatch.DriftDetected: "an alert, and a correction in the same transaction",
 }
 
 
@@ -307,7 +308,7 @@ def test_every_domain_event_has_a_rule_or_a_reason_to_have_none() -> None:
 
 @pytest.mark.parametrize("aggregate", [Facility, Program, Forecast], ids=lambda kind: kind.__name__)
 def test_nothing_follows_from_other_aggregates(aggregate: type) -> None:
-    assert aggregate in {*demand_response.AGGREGATES, *forecasts.AGGREGATES}
+    assert aggregate in {*DEMAND_RESPONSE_AGGREGATES, *forecasts.AGGREGATES}
     assert kinds_of(aggregate) & set(RULES) <= {
         *(Facility.OptedIn, Facility.RestoreAwaited, Facility.RestoreConfirmed)
     }

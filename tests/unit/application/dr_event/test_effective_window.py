@@ -69,7 +69,7 @@ def test_a_notice_that_comes_late_is_taken_if_the_rest_is_long_enough(late: int,
         return
     in_force = there.dr_event.judged_notice
     assert (in_force.starts_at, in_force.ends_at) == (now, ENDS_AT)
-    assert in_force.asked_starts_at == STARTS_AT
+    assert in_force.notified_starts_at == STARTS_AT
     held = there.story.store.load(Facility, facility_stream_id("fac-001")).state.reservations
     assert held[str(DR_EVENT_ID)].starts_at == now
 
@@ -88,7 +88,7 @@ def test_a_random_start_is_drawn_once_and_recorded() -> None:
     assert (outcome.reply.starts_at, outcome.reply.ends_at) == (STARTS_AT + moved, ENDS_AT + moved)
     [accepted] = there.recorded(DREvent.Accepted)
     assert isinstance(accepted, DREvent.Accepted)
-    assert (accepted.start_offset_s, accepted.notice.asked_starts_at) == (240, STARTS_AT)
+    assert (accepted.start_offset_s, accepted.notice.notified_starts_at) == (240, STARTS_AT)
     there.settle()
     assert there.dispatch().starts_at == STARTS_AT + moved
     assert there.dr_event.prepare_at == STARTS_AT + moved - timedelta(minutes=10)

@@ -17,7 +17,7 @@ from application.telemetry.ingest.batch_codec import (
 )
 from application.telemetry.ingest.fast_parser import PlainReadings
 from application.telemetry.ingest.message_parser import MAX_MESSAGE_BYTES, MalformedReading, parse_message
-from domain.telemetry.meter_reading import MeterReading, precedence
+from domain.telemetry.meter_reading import MeterReading, conflict_rank
 
 NOW = datetime(2026, 7, 14, 21, 0, 20, tzinfo=UTC)
 TOPIC = "meters/fac-001/m1/readings"
@@ -152,7 +152,7 @@ def test_a_correction_whose_revision_cannot_be_used_is_not_taken_for_a_contradic
         ["revision is no whole number from 0 on: '1'"],
     )
     readings, _ = parsed([first, {**corrected, "revision": 1.0}])
-    assert max(readings, key=precedence).kw == 140.0
+    assert max(readings, key=conflict_rank).kw == 140.0
 
 
 def test_unknown_fields_of_a_newer_minor_schema_are_kept() -> None:

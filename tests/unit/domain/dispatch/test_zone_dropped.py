@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain.dispatch import DispatchStatus, Phase
-from domain.dispatch.amendment import LEAST_TO_PREPARE, dropped_zones
+from domain.dispatch.amendment import MIN_PREPARE_TIME, dropped_zones
 from tests.made_up import ENDS_AT, NOW, STARTS_AT
 from tests.walks import DispatchWalk, dispatch_walk
 
@@ -74,7 +74,7 @@ def test_it_is_aborted_and_the_others_stay_prepared() -> None:
     assert status(walk) == "prepared"
     [abort] = walk.aggregate.state.latest("abort").values()
     assert (abort.command.plan_revision, abort.command.magnitude) == (2, 0.0)
-    assert abort.command.not_after == max(STARTS_AT, NOW + LEAST_TO_PREPARE)
+    assert abort.command.not_after == max(STARTS_AT, NOW + MIN_PREPARE_TIME)
     succeed(walk)
     assert (status(walk), dropped_zones(walk.aggregate.state)) == ("prepared", [])
 

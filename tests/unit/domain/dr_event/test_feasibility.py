@@ -11,7 +11,7 @@ from domain.dr_event.feasibility import (
     Feasibility,
     HeldWindow,
     ProgramTerms,
-    judge,
+    assess_feasibility,
 )
 from domain.time_series.windows import InvalidWindow, TimeWindow
 
@@ -41,7 +41,7 @@ def facilities(*changed: FacilityFacts) -> Mapping[str, FacilityFacts]:
 
 
 def judged(request: DREventRequest = REQUEST, *changed: FacilityFacts) -> Feasibility:
-    return judge(request, now=NOW, program=TERMS, facilities=facilities(*changed))
+    return assess_feasibility(request, now=NOW, program=TERMS, facilities=facilities(*changed))
 
 
 def codes(found: Feasibility) -> list[tuple[str, str | None]]:

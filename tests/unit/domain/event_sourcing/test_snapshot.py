@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from application.event_store import demand_response, forecasts
+from application.event_store import forecasts
+from domain.aggregates import DEMAND_RESPONSE_AGGREGATES
 from domain.dispatch import Dispatch, DispatchState
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot, state_type
@@ -32,9 +33,9 @@ def test_an_aggregate_goes_on_from_its_snapshot() -> None:
 
 def test_the_state_of_an_aggregate_class_is_known_from_its_base() -> None:
     assert state_type(Dispatch) is DispatchState
-    for kind in (*demand_response.AGGREGATES, *forecasts.AGGREGATES):
+    for kind in (*DEMAND_RESPONSE_AGGREGATES, *forecasts.AGGREGATES):
         assert state_type(kind).__name__ == f"{kind.__name__}State"
-    assert FacilityState in {state_type(kind) for kind in demand_response.AGGREGATES}
+    assert FacilityState in {state_type(kind) for kind in DEMAND_RESPONSE_AGGREGATES}
 
 
 def test_an_aggregate_without_a_typed_state_is_refused_by_name() -> None:

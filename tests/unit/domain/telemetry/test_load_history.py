@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.telemetry.load_history import LoadHistory, MeterPowers, of_readings
+from domain.telemetry.load_history import LoadHistory, MeterPowers, history_from_readings
 from domain.time_series.windows import TimeWindow
 
 T0 = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
@@ -28,7 +28,7 @@ def meter(
 
 
 def steps(*meters: MeterPowers, window: TimeWindow = TWO_MINUTES) -> LoadHistory:
-    return of_readings(window, 15, list(meters))
+    return history_from_readings(window, 15, list(meters))
 
 
 def shown(values: np.ndarray) -> list[float | None]:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from interfaces.cli import projections
 from interfaces.cli.audit import commands
 from projections.audit.replay import DREventNotRecorded
-from projections.engine.maintenance import RebuildReport, VerifyReport, compared
+from projections.engine.maintenance import RebuildReport, VerifyReport, compare_rows
 from projections.engine.memory_rows import MemoryRows
 from projections.engine.projection import AnyProjection
 from projections.engine.stored_row import stored_form
@@ -39,7 +39,7 @@ class FakeMaintenance:
         fresh.fold(self.walk.entries)
         live = self.models.rows[projection.name].by_key
         stored = {key: stored_form(row) for key, row in live.items()}
-        return compared(projection, fresh.position, projection.version, stored, fresh)
+        return compare_rows(projection, fresh.position, projection.version, stored, fresh)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from interfaces.cli.audit import step_files
 from interfaces.cli.audit.step_files import COLUMNS, export_steps
 from interfaces.cli.console.atomic_files import AlreadyThere, FileNotWritten
 from projections.audit.steps import AuditTrailRow
-from projections.queries.all_rows import every_row
+from projections.queries.views import all_rows
 from tests.fakes.read_models import FakeReadModels
 from tests.property.projections.projected_logs import PortfolioWalk
 
@@ -31,7 +31,7 @@ FORMATS = ["jsonl", "csv", "parquet"]
 def steps() -> list[AuditTrailRow]:
     walk = PortfolioWalk()
     walk.happy()
-    return list(every_row(FakeReadModels(walk.entries).audit_trail))
+    return list(all_rows(FakeReadModels(walk.entries).audit_trail))
 
 
 def test_every_format_has_every_step(

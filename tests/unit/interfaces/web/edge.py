@@ -151,7 +151,7 @@ class Edge:
         """One that was looked at; it has nothing yet."""
         replica = FakeReplicatedReadModels(ReadModelsInMemory(), self.read_models, lag_s=lag_s)
         replica.answers = answers
-        replica.look()
+        replica.check_replica()
         self.others["replica"] = replica
         return replica
 

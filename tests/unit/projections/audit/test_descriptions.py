@@ -8,7 +8,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
-from projections.audit.descriptions import SENTENCES, reason_of, sentence_of, topic_of
+from projections.audit.descriptions import DESCRIPTIONS, description_of, reason_of, topic_of
 from tests.property.projections.projected_logs import walked
 
 
@@ -43,12 +43,12 @@ EXAMPLES = _examples()
 
 
 def test_the_table_has_every_domain_event_of_the_story_and_no_other() -> None:
-    assert set(SENTENCES) == STORY
+    assert set(DESCRIPTIONS) == STORY
 
 
 @pytest.mark.parametrize("kind", sorted(STORY, key=_name), ids=_name)
 def test_a_sentence_is_readable_and_names_the_facility(kind: type[DomainEvent]) -> None:
-    sentence = sentence_of(EXAMPLES[kind], "fac-007")
+    sentence = description_of(EXAMPLES[kind], "fac-007")
     assert sentence != topic_of(EXAMPLES[kind])
     assert len(sentence) > 10
     assert "None" not in sentence
@@ -76,4 +76,4 @@ def test_a_refusal_lists_every_reason() -> None:
 
 def test_a_domain_event_without_a_sentence_is_told_by_its_topic() -> None:
     registered = EXAMPLES[Facility.Registered]
-    assert sentence_of(registered, None) == "facility.registered.v1"
+    assert description_of(registered, None) == "facility.registered.v1"

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 import pytest
 
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.audit.steps import told
+from projections.audit.steps import resolve_steps
 from projections.audit.trail import AuditStep, AuditTrailProjection
 from projections.engine.memory_rows import MemoryRows
-from projections.engine.unavailable import ReadModelsUnavailable
+from projections.engine.projection import ReadModelsUnavailable
 from tests.property.projections.projected_logs import PortfolioWalk
 
 
@@ -26,28 +26,28 @@ class Sources:
     def steps_of(self, keys: Collection[str]) -> Mapping[str, AuditStep]:
         return {key: self.steps[key] for key in keys if key in self.steps}
 
-    def happened_at(self, positions: Collection[int]) -> Mapping[int, DomainEvent]:
+    def domain_events_at(self, positions: Collection[int]) -> Mapping[int, DomainEvent]:
         return {position: self._log[position] for position in positions if position in self._log}
 
 
 def test_with_the_whole_log_every_step_is_told() -> None:
     sources = Sources()
     steps = list(sources.steps.values())
-    assert [row.position for row in told(steps, sources)] == [step.position for step in steps]
+    assert [row.position for row in resolve_steps(steps, sources)] == [step.position for step in steps]
 
 
 def test_a_step_that_was_taken_out_of_the_log_is_named_by_its_position() -> None:
     [*_, last] = Sources().steps.values()
     sources = Sources(missing=last.position)
     with pytest.raises(ReadModelsUnavailable, match=rf"nothing at position {last.position}, .* audit verify"):
-        told([last], sources)
+        resolve_steps([last], sources)
 
 
 def test_so_is_a_cause_that_was_taken_out() -> None:
     whole = Sources()
-    rows = told(list(whole.steps.values()), whole)
+    rows = resolve_steps(list(whole.steps.values()), whole)
     caused = next(row for row in rows if row.caused_by.position is not None)
     missing = caused.caused_by.position
     step = next(step for step in whole.steps.values() if step.position == caused.position)
     with pytest.raises(ReadModelsUnavailable, match=f"nothing at position {missing},"):
-        told([step], Sources(missing=missing))
+        resolve_steps([step], Sources(missing=missing))

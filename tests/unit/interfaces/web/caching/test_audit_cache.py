@@ -140,9 +140,9 @@ def test_a_story_is_read_at_once_while_it_is_told_where_it_was_before(walk: Port
 class CountedLog(FakeStreamLog):
     reads = 0
 
-    def told_of(self, *args: Any, **named: Any) -> StreamSlice:
+    def read_streams(self, *args: Any, **named: Any) -> StreamSlice:
         self.reads += 1
-        return super().told_of(*args, **named)
+        return super().read_streams(*args, **named)
 
 
 def test_without_the_log_nothing_is_told(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_without_the_log_nothing_is_told(walk: PortfolioWalk, monkeypatch: pytes
     def unavailable(*_: Any, **__: Any) -> Any:
         raise StreamLogUnavailable
 
-    monkeypatch.setattr(log, "told_of", unavailable)
+    monkeypatch.setattr(log, "read_streams", unavailable)
     with pytest.raises(StreamLogUnavailable):
         answers.read(walk.dr_events[0].id, as_of=None)
 

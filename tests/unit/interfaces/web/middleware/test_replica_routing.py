@@ -52,15 +52,15 @@ class TakesTurns(ListedRows[Any]):
         self.replica = replica
         self.asked = 0
 
-    def at_one(self, read: Callable[[Any], Any]) -> Any:
+    def read_consistently(self, read: Callable[[Any], Any]) -> Any:
         self.asked += 1
         return read(super() if self.asked % 2 else self.replica)
 
     def version(self) -> RowsVersion | None:
-        return self.at_one(lambda view: view.version())  # type: ignore[no-any-return]
+        return self.read_consistently(lambda view: view.version())  # type: ignore[no-any-return]
 
     def listed(self, **asked: Any) -> Any:
-        return self.at_one(lambda view: view.listed(**asked))
+        return self.read_consistently(lambda view: view.listed(**asked))
 
 
 def test_a_page_and_the_version_it_is_known_by_are_of_one_server() -> None:

@@ -168,7 +168,7 @@ def test_drift_is_recorded_alerted_and_corrected_by_a_new_round(active: InProces
     first = active.dispatch().latest("commit")["hall"].command
     turn_up(active)
     poll(active)
-    assert len(active.recorded(Dispatch.DriftFound)) == 1
+    assert len(active.recorded(Dispatch.DriftDetected)) == 1
     assert drift_alerts(active) == ["fac-001"]
 
     active.settle()
@@ -183,7 +183,7 @@ def test_once_corrected_the_alert_is_cleared_by_the_next_poll(active: InProcess)
     active.settle()
     poll(active)
     assert [alert for alert in active.alerts.listed() if alert.cleared_at is None] == []
-    assert len(active.recorded(Dispatch.DriftFound)) == 1
+    assert len(active.recorded(Dispatch.DriftDetected)) == 1
 
 
 def test_a_building_as_commanded_is_left_alone(active: InProcess) -> None:
@@ -196,16 +196,16 @@ def test_a_building_as_commanded_is_left_alone(active: InProcess) -> None:
 def test_a_poll_that_comes_too_late_is_dropped(active: InProcess) -> None:
     turn_up(active)
     poll(active, stale=True)
-    assert active.recorded(Dispatch.DriftFound) == []
+    assert active.recorded(Dispatch.DriftDetected) == []
 
 
 def test_a_building_that_says_nothing_is_asked_again_only_in_the_next_round(active: InProcess) -> None:
     turn_up(active)
     active.control.fail_next("fac-001", "time_out")
     poll(active)
-    assert active.recorded(Dispatch.DriftFound) == []
+    assert active.recorded(Dispatch.DriftDetected) == []
     poll(active)
-    assert len(active.recorded(Dispatch.DriftFound)) == 1
+    assert len(active.recorded(Dispatch.DriftDetected)) == 1
 
 
 def test_after_the_window_nothing_is_compared(active: InProcess) -> None:

@@ -68,13 +68,13 @@ def test_of_many_dr_events_some_are_named(monkeypatch: pytest.MonkeyPatch) -> No
     watched.server.fail_over()
     read = 0
 
-    def every_row(_: object, *, status: DREventStatus) -> Iterator[SimpleNamespace]:
+    def all_rows(_: object, *, status: DREventStatus) -> Iterator[SimpleNamespace]:
         nonlocal read
         for number in range(5_000):
             read += 1
             yield SimpleNamespace(utility_event_id=f"{status}-{number}")
 
-    monkeypatch.setattr("interfaces.workers.schedule.failover_monitor.every_row", every_row)
+    monkeypatch.setattr("interfaces.workers.schedule.failover_monitor.every_row", all_rows)
     [detail] = watched.check()
     assert detail.endswith("preparing-8, preparing-9 and others")
     assert (len(detail) < 300, read) == (True, 11)

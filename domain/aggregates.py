@@ -1,0 +1,22 @@
+"""The aggregates of the demand response log, and the topics of their domain events."""
+
+from eventsourcing.utils import get_topic
+
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.facility import Facility
+from domain.program import Program
+
+DEMAND_RESPONSE_AGGREGATES: tuple[type, ...] = (Facility, Program, DREvent, Dispatch)
+"""Every aggregate of the log; importing them registers their topics."""
+
+
+def topics_of(kinds: tuple[type[DomainEvent], ...] = (DomainEvent,)) -> frozenset[str]:
+    """The topics of the log's domain events in this release that are of one of `kinds`."""
+    return frozenset(
+        get_topic(nested)
+        for aggregate in DEMAND_RESPONSE_AGGREGATES
+        for nested in vars(aggregate).values()
+        if isinstance(nested, type) and issubclass(nested, DomainEvent) and issubclass(nested, kinds)
+    )

@@ -1,0 +1,84 @@
+"""Lists as of a position: which domain events of the log a projection sees."""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.aggregates import topics_of
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.program import Program, Terms
+from projections.as_of.lists import NO_LIMITS, PrefixCache
+from projections.audit.stream_log import StreamEntry
+from projections.engine.projection import FilterKind, Rows
+from tests.fakes.stream_log import FakeStreamLog
+from tests.made_up import provenance
+
+TERMS = Terms(
+    rank=1,
+    baseline_method="caiso-10-in-10",
+    notification_lead_s=600,
+    prepare_lead_s=600,
+    minimum_duration_s=900,
+    maximum_duration_s=14_400,
+    acceptable_share=0.8,
+    shortfall_policy="continue",
+    forecast_guardrail="block",
+    two_phase=True,
+    rate_per_kw=1.0,
+    rate_per_kwh=0.1,
+)
+
+
+class RankRow(msgspec.Struct, frozen=True, kw_only=True):
+    program_id: str
+    rank: int
+
+
+class RanksProjection:
+    """The rank of each program: a projection that concerns only domain events of programs."""
+
+    name: ClassVar[str] = "ranks"
+    version: ClassVar[int] = 1
+    row_type: ClassVar[type[RankRow]] = RankRow
+    newest_first: ClassVar[bool] = False
+    concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Program.TermsAgreed,)
+    independent_streams: ClassVar[bool] = True
+    facts: ClassVar[None] = None
+    filters: ClassVar[Mapping[str, FilterKind]] = {}
+
+    def key(self, row: RankRow) -> str:
+        return row.program_id
+
+    def sort_key(self, row: RankRow) -> str:
+        return row.program_id
+
+    def tenant(self, row: RankRow) -> str | None:
+        return None
+
+    def wanted(self, domain_event: DomainEvent) -> Iterable[str]:
+        return []
+
+    def fold(self, position: int, domain_event: DomainEvent, rows: Rows[RankRow]) -> None:
+        if isinstance(domain_event, Program.TermsAgreed):
+            rows.put(RankRow(program_id=str(domain_event.originator_id), rank=domain_event.terms.rank))
+
+
+def test_a_projection_of_program_events_sees_them_as_of_a_position() -> None:
+    program = Program.open(provenance(), program_id="summer-peak", utility_id="city-power")
+    program.agree_terms(provenance(), terms=TERMS)
+    program.agree_terms(provenance(), terms=replace(TERMS, rank=2))
+    recorded = [one for one in program.collect_events() if isinstance(one, DomainEvent)]
+    entries = [StreamEntry(position, one) for position, one in enumerate(recorded, start=1)]
+    cache = PrefixCache(FakeStreamLog(entries), RanksProjection(), NO_LIMITS)
+    ranks = {position: [row.rank for row in cache.at(position).listed().rows] for position in (1, 2, 3)}
+    assert ranks == {1: [], 2: [1], 3: [2]}
+
+
+def test_topics_are_those_of_the_given_kinds_of_domain_events() -> None:
+    assert topics_of((Program.Opened, Program.TermsAgreed)) == {
+        "program.opened.v1",
+        "program.terms-agreed.v1",
+    }
+    assert topics_of((Program.Opened,)) < topics_of()
