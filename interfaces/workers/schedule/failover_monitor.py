@@ -13,7 +13,6 @@ from functools import partial
 from itertools import islice
 
 import structlog
-from projections.queries.all_rows import all_rows
 
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
@@ -23,7 +22,7 @@ from domain.dr_event import DREventStatus
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically
 from projections.dr_event.projection import DREventRow
-from projections.queries.views import View
+from projections.queries.views import View, all_rows
 
 ALERT, SUBJECT = "database_failover", "event store"
 UNDER_WAY: tuple[DREventStatus, ...] = ("preparing", "active", "recovering")

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from projections.queries.all_rows import all_rows
-
 from application.forecast.degraded_alert import AHEAD, RequestedFacility, update_degraded_alerts
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
@@ -24,7 +22,7 @@ from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically
 from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow, key_of
-from projections.queries.views import View
+from projections.queries.views import View, all_rows
 
 CHECK_EVERY_S = 30.0
 """Clock seconds; at least LEAST_WALL_S on the wall."""

@@ -74,7 +74,7 @@ def test_of_many_dr_events_some_are_named(monkeypatch: pytest.MonkeyPatch) -> No
             read += 1
             yield SimpleNamespace(utility_event_id=f"{status}-{number}")
 
-    monkeypatch.setattr("interfaces.workers.schedule.failover_monitor.every_row", all_rows)
+    monkeypatch.setattr("interfaces.workers.schedule.failover_monitor.all_rows", all_rows)
     [detail] = watched.check()
     assert detail.endswith("preparing-8, preparing-9 and others")
     assert (len(detail) < 300, read) == (True, 11)
