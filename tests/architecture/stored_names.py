@@ -42,8 +42,8 @@ NUMBERS = {"lock_classes": [0x7E1E, 0x7E1F, 0x7E20, 7_214_001]}
 METRIC = re.compile(r"gridproof_[a-z0-9_]+")
 
 
-def _modules(root: Path) -> Iterator[ast.Module]:
-    for package in PACKAGES:
+def _modules(root: Path, packages: tuple[str, ...] = PACKAGES) -> Iterator[ast.Module]:
+    for package in packages:
         for file in sorted((root / package).rglob("*.py")):
             # What benchmarks and simulations of an older tree say was never stored.
             if {"bench", "simulation"} & set(file.relative_to(root).parts) or file.stem.startswith("bench_"):
@@ -116,7 +116,9 @@ def names_of(root: Path) -> dict[str, object]:
         "metrics": sorted({name for text in texts for name in METRIC.findall(text) if "_" in name[10:]}),
         "migrations": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in migrations},
         "settings": sorted({name for tree in modules for name in _settings(tree)}),
-        "stored_fields": sorted(fields for tree in modules for fields in _row_fields(tree)),
+        "stored_fields": sorted(
+            fields for tree in _modules(root, ("projections",)) for fields in _row_fields(tree)
+        ),
         "struct_tags": sorted({tag for tree in modules for tag in _tags(tree)}),
         "tables": sorted(
             {
