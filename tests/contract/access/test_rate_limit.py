@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from adapters.embedded import EmbeddedServers
 from adapters.redis import rate_limit
-from adapters.redis.rate_limit import BREAKER_OPEN_S, MOST_CONNECTIONS, CachedRateLimiter
+from adapters.redis.rate_limit import BREAKER_OPEN_S, MAX_CONNECTIONS, CachedRateLimiter
 from application.ports.access.rate_limit import RateDecision, RateLimiter
 from tests import servers
 from tests.fakes.access.rate_limit import FakeRateLimiter
@@ -186,4 +186,4 @@ def test_a_burst_opens_few_connections_and_looks_up_no_package_for_them(
 
     is_degraded, opened = asyncio.run(scenario())
     assert not is_degraded
-    assert 0 < opened <= MOST_CONNECTIONS
+    assert 0 < opened <= MAX_CONNECTIONS

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from adapters.bms.local_slots import LocalCallSlots
+from adapters.bms.soap import LocalCallSlots
 from adapters.postgres.coordination.call_slots import PostgresCallSlots
 from application.ports.dispatch.call_slots import CallSlots
 from tests.servers import Database

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.readings_file import CsvReadingsFile, GreenButtonFile, netting, sorting
-from adapters.readings_file.ordering import in_order
+from adapters.readings_file.ordering import sort_file
 from adapters.readings_file.sorting import ROW, Sorter
 from application.history_import import importer, spike_detection
 from application.history_import.importer import import_history
@@ -57,7 +57,7 @@ def tables(draw: st.DrawFn) -> list[str]:
 def outcome(file: ReadingsFile, path: Path, chunk_rows: int) -> tuple[Any, ...]:
     """What is found, what is said or refused, and what is stored."""
     store = FakeTelemetryStore()
-    with in_order(path, file.batches(), lambda _rows: None, chunk_rows=chunk_rows) as ordered:
+    with sort_file(path, file.batches(), lambda _rows: None, chunk_rows=chunk_rows) as ordered:
         inspected = inspect_readings(file, ordered)
         try:
             return inspected, import_history(ordered, store), store.imported
@@ -119,7 +119,7 @@ def test_runs_are_merged_into_the_order_that_sorting_all_at_once_gives(
         patch.setattr(sorting, "BUFFER_ROWS", buffer_rows)
         for first in range(0, len(rows), at_once):
             sorter.add(rows[first : first + at_once])
-        run = sorter.in_order()
+        run = sorter.merged()
         found = run.read(0, run.rows)["line"].tolist()
     assert found == [n for n, _ in sorted(enumerate(keys), key=lambda one: one[1])]
 
