@@ -32,7 +32,7 @@ def utilities(request: pytest.FixtureRequest) -> Iterator[Utilities]:
         yield PostgresUtilities(pool)
 
 
-def test_a_kept_utility_is_found_as_it_was_stated(utilities: Utilities) -> None:
+def test_a_stored_utility_is_read_as_it_was_stated(utilities: Utilities) -> None:
     assert utilities.keep(CITY, at=T0) is True
 
     assert utilities.find("city-power") == CITY

@@ -64,7 +64,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
         pool.close()
 
 
-def test_before_the_first_look_nothing_is_known(rig: Rig) -> None:
+def test_before_the_first_check_the_replica_state_is_none(rig: Rig) -> None:
     assert (rig.models.age_s(), rig.models.source().name) == (None, "primary")
 
 
@@ -86,7 +86,7 @@ def test_lists_are_of_the_replica_and_single_things_it_lacks_of_the_primary(rig:
     assert set(rig.models.facilities.by_key(keys)) == set(keys[:2])
 
 
-def test_of_one_that_does_not_answer_nothing_is_known_and_the_primary_is_read(rig: Rig) -> None:
+def test_a_replica_that_does_not_answer_has_no_state_and_the_primary_is_read(rig: Rig) -> None:
     rig.check_replica()
     with rig.failing():
         assert rig.listed() == ["fac-001", "fac-002", "fac-003"]
@@ -98,7 +98,7 @@ def test_of_one_that_does_not_answer_nothing_is_known_and_the_primary_is_read(ri
     assert rig.listed() == ["fac-001", "fac-002"]
 
 
-def test_alone_it_is_read_whatever_is_known_of_it_and_nobody_stands_in(rig: Rig) -> None:
+def test_a_replica_without_a_primary_is_read_whatever_its_state(rig: Rig) -> None:
     replica_only = rig.models.replica_only.facilities
     assert [row.facility_id for row in replica_only.listed().rows] == ["fac-001", "fac-002"]
     assert replica_only.get(key_of("fac-003")) is None

@@ -62,7 +62,7 @@ def test_keys_do_not_disturb_each_other(make: MakeLimiter) -> None:
     assert asyncio.run(scenario())
 
 
-def test_it_says_whether_it_counts_for_itself_alone(
+def test_is_degraded_says_whether_only_this_process_is_counted(
     make: MakeLimiter, request: pytest.FixtureRequest
 ) -> None:
     async def scenario() -> bool:
@@ -146,7 +146,7 @@ def test_a_cache_killed_in_between_leaves_a_local_limit_and_is_used_again_later(
     assert asyncio.run(scenario()) == ([True, False], [True, False, False], [True, False])
 
 
-def test_a_dead_cache_is_asked_once_and_then_left_alone() -> None:
+def test_a_dead_cache_is_tried_once_and_then_skipped() -> None:
     with capture_logs() as logs:
         asyncio.run(hits(CachedRateLimiter(5, redis_url=DEAD_CACHE, monotonic=lambda: 1.0), "k", 20))
     assert [entry["log_level"] for entry in logs] == ["warning"]

@@ -83,7 +83,7 @@ def test_a_lock_is_free_after_its_block_also_after_an_error(process: Process) ->
     asyncio.run(scenario())
 
 
-def test_who_waits_is_told_at_each_try(process: Process) -> None:
+def test_while_waiting_is_called_at_each_try(process: Process) -> None:
     async def scenario() -> None:
         mine, other = process(), process()
         tries = asyncio.Event()

@@ -70,7 +70,7 @@ def test_a_saved_aggregate_is_loaded_as_it_was(store: Store) -> None:
     assert loaded.modified_on == NOW
 
 
-def test_a_stream_that_was_never_begun_is_not_found(store: Store) -> None:
+def test_loading_a_stream_without_events_raises_not_exists(store: Store) -> None:
     with pytest.raises(StreamNotFound, match="no Facility"):
         store.load(Facility, HALL)
 
@@ -107,7 +107,7 @@ def test_a_failed_save_has_emptied_the_aggregate(store: Store) -> None:
     assert store.head() == head
 
 
-def test_a_key_is_stored_with_its_domain_events_and_found_again(store: Store) -> None:
+def test_a_key_is_stored_with_its_domain_events_and_can_be_read(store: Store) -> None:
     assert store.find_reply("util-1 POST", "k-1") is None
     store.save([registered()], idempotency=answer())
 
@@ -116,7 +116,7 @@ def test_a_key_is_stored_with_its_domain_events_and_found_again(store: Store) ->
     assert store.find_reply("util-1 POST", "k-2") is None
 
 
-def test_a_taken_key_is_told_from_a_lost_race_and_saves_nothing(store: Store) -> None:
+def test_a_taken_key_is_distinct_from_a_lost_race_and_saves_nothing(store: Store) -> None:
     store.save([registered()], idempotency=answer())
     head = store.head()
 

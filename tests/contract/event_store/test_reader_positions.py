@@ -29,7 +29,7 @@ def test_a_reader_begins_at_0(positions: ReaderPositions) -> None:
     assert positions.position("relay") == 0
 
 
-def test_a_position_is_remembered_for_each_reader(positions: ReaderPositions) -> None:
+def test_a_position_is_stored_for_each_reader(positions: ReaderPositions) -> None:
     positions.move("relay", 7)
     positions.move("other", 3)
     positions.move("relay", 2**40)

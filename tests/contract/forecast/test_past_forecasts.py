@@ -35,7 +35,7 @@ def past(request: pytest.FixtureRequest) -> Iterator[tuple[PastForecasts, Keep]]
     store.close()
 
 
-def test_a_forecast_is_found_by_its_place_with_all_that_was_recorded_of_it(
+def test_a_forecast_is_read_by_its_key_with_everything_recorded(
     past: tuple[PastForecasts, Keep],
 ) -> None:
     reader, keep = past

@@ -70,12 +70,12 @@ def place_again(server: DatabaseServer) -> ServerIdentity:
     """Once connections come again."""
     found: list[ServerIdentity] = []
 
-    def is_told() -> bool:
+    def reports() -> bool:
         with suppress(OperationsUnavailable):
             found.append(server.place())
         return bool(found)
 
-    until(is_told)
+    until(reports)
     return found[0]
 
 

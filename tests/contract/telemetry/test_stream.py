@@ -46,7 +46,7 @@ def tell(request: pytest.FixtureRequest) -> Tell:
     return lambda scenario: asyncio.run(_on_nats(server.nats_url, scenario))
 
 
-def test_a_partition_comes_in_order_and_alone(tell: Tell) -> None:
+def test_a_partition_is_delivered_in_order_without_other_partitions(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         seqs = [await stream.publish(2, bytes([n]), message_id=f"m{n}") for n in range(5)]
         await stream.publish(MALFORMED, b"other", message_id="other")
@@ -71,7 +71,7 @@ def test_each_message_says_how_many_of_its_partition_are_left(tell: Tell) -> Non
     tell(scenario)
 
 
-def test_the_same_message_id_is_kept_once(tell: Tell) -> None:
+def test_the_same_message_id_is_stored_once(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         first = await stream.publish(0, b"x", message_id="same")
         assert await stream.publish(0, b"x", message_id="same") == first

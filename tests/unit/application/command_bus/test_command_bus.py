@@ -104,14 +104,14 @@ def test_the_same_key_of_another_scope_is_another_key() -> None:
     story.when(EndMaintenance(facility_id="fac-001"), key=elsewhere).then(fact(Facility.MaintenanceEnded))
 
 
-def test_a_refused_command_is_not_remembered() -> None:
+def test_the_key_of_a_refused_command_is_not_stored() -> None:
     story = given()
     story.when(MAINTENANCE, key=KEY).refused(UnknownFacility, saying="facilities import")
     story.after(RegisterFacility(entry=facility_entry()))
     story.when(MAINTENANCE, key=KEY).then(fact(Facility.MaintenanceStarted, reason="boiler"))
 
 
-def test_a_decision_without_domain_events_is_not_remembered() -> None:
+def test_the_key_of_a_decision_without_domain_events_is_not_stored() -> None:
     story = given().after(RegisterFacility(entry=facility_entry()))
     end = EndMaintenance(facility_id="fac-001")
     story.when(end, key=KEY).then()

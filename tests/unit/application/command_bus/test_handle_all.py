@@ -98,7 +98,7 @@ def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer(
     assert store.head() == head
 
 
-def test_a_store_that_is_away_is_told_to_each() -> None:
+def test_an_unavailable_store_is_the_outcome_of_each() -> None:
     store, bus = over_facilities(1)
 
     def away(*_: Any, **__: Any) -> Any:

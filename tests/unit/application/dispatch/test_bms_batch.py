@@ -120,7 +120,7 @@ def test_killed_anywhere_between_the_zones_each_is_curtailed_once(
     assert world.dispatch().status == "committed"
 
 
-def test_a_zone_that_is_given_up_is_parked_alone(world: InProcess) -> None:
+def test_only_the_zone_that_is_given_up_is_parked(world: InProcess) -> None:
     [work] = taken(world)
     world.control.fail_next("fac-001", "unreachable", "unreachable", "unreachable", "unreachable")
     asyncio.run(world.calls.do(work))

@@ -136,7 +136,7 @@ def test_a_facility_without_a_part_that_is_dropped_while_active_is_given_back() 
     assert facility.reservations == {}
 
 
-def test_a_zone_that_its_comfort_limit_kept_out_is_not_taken_for_drift() -> None:
+def test_a_zone_excluded_by_its_comfort_limit_is_not_taken_for_drift() -> None:
     zones = (zone_entry("hall"), zone_entry("roof", comfort_limit_c=22.0))
     there = InProcess.accepted("fac-001", target_kw=100.0, zones=zones).until("preparing")
     there.story.at(STARTS_AT)
@@ -174,7 +174,7 @@ def test_a_zone_that_could_not_be_let_go_by_the_end_is_not_added_late() -> None:
     assert there.dr_event.outcome == "full"
 
 
-def test_who_is_asked_and_let_go_because_it_cannot_serve_that_long_has_not_served() -> None:
+def test_a_facility_released_because_it_cannot_serve_that_long_has_not_served() -> None:
     zones = (zone_entry("hall", longest_curtailment_s=7200), zone_entry("roof"))
     there = InProcess.accepted(*BOTH, zones=zones, target_kw=200.0).until("active")
     there.do(changed(ends_at=ENDS_AT + HOUR, target_kw=100.0)).until("completed")

@@ -154,7 +154,7 @@ def rig() -> Rig:
     return Rig(story)
 
 
-def test_an_answer_is_recorded_with_what_was_found(rig: Rig) -> None:
+def test_an_answer_is_recorded_with_the_reported_setpoint(rig: Rig) -> None:
     rig.carry_out("prepare")
 
     assert (rig.dispatch.status, rig.newest("prepare").attempts) == ("prepared", 1)
@@ -301,7 +301,7 @@ def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
 @pytest.mark.parametrize(
     ("asked_s", "least_s"), [(60.0, 60.0), (86_400.0, TIME_LIMITS.longest_busy_wait_s), (0.0, 0.0)]
 )
-def test_a_busy_bms_is_left_alone_for_as_long_as_it_asks_in_reason(
+def test_a_busy_bms_gets_the_pause_that_it_asks_for_within_limits(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, asked_s: float, least_s: float
 ) -> None:
     executed, waits = rig.control.execute, list[float]()
@@ -370,7 +370,7 @@ def test_an_unreachable_bms_that_comes_back_is_served(rig: Rig) -> None:
     assert rig.dispatch.status == "prepared"
 
 
-def test_after_the_deadline_nothing_is_sent_and_a_person_is_told(rig: Rig) -> None:
+def test_after_the_deadline_nothing_is_sent_and_an_alert_is_raised(rig: Rig) -> None:
     deadline = rig.newest("prepare").command.not_after
     assert deadline is not None
     rig.story.at(deadline)
@@ -387,7 +387,7 @@ def test_after_the_deadline_nothing_is_sent_and_a_person_is_told(rig: Rig) -> No
     assert (alert.name, alert.subject) == ("command_dead_lettered", "fac-001/hall")
 
 
-def test_after_the_deadline_the_bms_is_still_asked_what_became_of_the_call(rig: Rig) -> None:
+def test_after_the_deadline_the_status_of_the_call_is_still_queried(rig: Rig) -> None:
     """A worker died after its call, and its successor came too late to call, but not to ask."""
     rig.kill_at = "dispatch.after_call"
     with pytest.raises(Killed):
@@ -409,20 +409,20 @@ def test_after_the_deadline_one_that_the_bms_never_got_is_given_up(rig: Rig) -> 
     assert len(rig.dead_letters.listed()) == 1
 
 
-def test_a_command_with_an_outcome_is_left_alone(rig: Rig) -> None:
+def test_a_command_with_an_outcome_is_skipped(rig: Rig) -> None:
     rig.carry_out("prepare")
     head = rig.story.store.head()
     rig.carry_out("prepare")
     assert (rig.story.store.head(), len(rig.control.sent)) == (head, 1)
 
 
-def test_a_command_that_was_never_requested_is_left_alone(rig: Rig) -> None:
+def test_a_command_that_was_never_requested_is_skipped(rig: Rig) -> None:
     head = rig.story.store.head()
     asyncio.run(rig.calls.carry_out(rig.work(None)))
     assert (rig.story.store.head(), rig.control.sent) == (head, [])
 
 
-def test_one_attempted_before_is_asked_about_before_it_is_sent(rig: Rig) -> None:
+def test_the_status_of_an_attempted_command_is_queried_before_it_is_sent(rig: Rig) -> None:
     """Whoever attempted it may have died with the answer in hand."""
     command_id = rig.newest("prepare").command.command_id
     rig.bus.handle(

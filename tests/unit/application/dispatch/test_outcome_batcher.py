@@ -93,7 +93,7 @@ def test_an_outcome_does_not_wait_for_a_zone_that_takes_its_time() -> None:
     run(scenario)
 
 
-def test_what_kept_it_from_the_log_is_told() -> None:
+def test_the_error_of_a_failed_record_is_raised() -> None:
     async def scenario() -> None:
         log = Log()
         log.is_down = True

@@ -160,7 +160,7 @@ def test_of_a_facility_that_did_not_serve_the_word_is_compensated() -> None:
     assert there.until("completed").dr_event.failed_facilities == ("fac-002",)
 
 
-def test_work_that_still_lay_on_the_queue_is_left_alone() -> None:
+def test_work_that_was_still_queued_is_skipped() -> None:
     there = by_hand(left_curtailed(*NO_ANSWER))
     [letter] = there.dead_letters.listed(status="discarded")
     calls = len(there.control.sent)

@@ -45,7 +45,7 @@ def came(outcome: Outcome) -> tuple[str, str]:
     return (outcome.reply.outcome, outcome.reply.status)
 
 
-def test_one_that_was_not_notified_yet_is_known_to_be_cancelled() -> None:
+def test_one_that_was_not_notified_yet_is_recorded_as_cancelled() -> None:
     story = portfolio()
     outcome = story.when(by_utility(3))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Withdrawn, modification_number=3))

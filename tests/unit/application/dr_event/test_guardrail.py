@@ -50,7 +50,7 @@ def test_at_two_cycles_a_forecast_is_still_good() -> None:
     assert {there.dispatch(i).status for i in BOTH} == {"prepared"}
 
 
-def test_the_capacity_that_rests_on_degraded_forecasts_is_told_apart() -> None:
+def test_the_capacity_by_degraded_forecasts_is_reported_separately() -> None:
     there = InProcess.accepted(*BOTH, degraded=("fac-002",))
     assert (there.dr_event.capacity_kw, there.dr_event.capacity_degraded_kw) == (200.0, 100.0)
     there.settle()

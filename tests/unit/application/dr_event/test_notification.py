@@ -162,14 +162,14 @@ def test_the_limit_of_a_day_is_counted_on_days_of_23_and_25_hours(
     scenario = given().at(first - timedelta(days=1))
     scenario.after(*portfolio_commands(facility_entry("fac-001", dr_events_per_day=1)))
 
-    def asked(name: str, starts_at: datetime) -> Judgement:
+    def requested(name: str, starts_at: datetime) -> Judgement:
         ends_at = starts_at + timedelta(minutes=30)
         one = judge(name, facility_ids=("fac-001",), target_kw=50.0, starts_at=starts_at, ends_at=ends_at)
         reply: Judgement = scenario.when(one).reply
         return reply
 
-    assert asked("first", first).status == "accepted"
-    assert codes(asked("second", second)) == refused
+    assert requested("first", first).status == "accepted"
+    assert codes(requested("second", second)) == refused
 
 
 def test_a_repeated_notification_changes_nothing_and_says_so(scenario: Story) -> None:

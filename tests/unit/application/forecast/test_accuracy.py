@@ -126,7 +126,7 @@ def test_few_scores_and_degraded_forecasts_are_no_drift() -> None:
     assert drifted(scores, DAY) == {}
 
 
-def test_accuracies_are_those_of_the_days_and_facilities_asked_for() -> None:
+def test_accuracies_are_those_of_the_requested_days_and_facilities() -> None:
     scores, rng = FakeForecastScores(), np.random.default_rng(1)
     noted(scores, range(5), rng, rmse_kw=10.0)
     found = facility_accuracies(scores, DAY - timedelta(days=1), DAY, ["fac-001"])

@@ -84,7 +84,7 @@ def test_facilities_that_cannot_be_trained_keep_nobody_waiting() -> None:
     assert shelf.new(ids, START)[:10] == ids[NEW_AT_ONCE:]
 
 
-def test_who_could_not_be_trained_is_left_alone_for_an_hour_and_told_why() -> None:
+def test_a_failed_training_is_not_repeated_for_an_hour_and_its_reason_is_given() -> None:
     shelf = ModelRegistry()
     shelf.record_failures({"a": "12 hours of load are known of a"}, START)
     soon, later = START + CYCLE * 3, START + CYCLE * 4
@@ -96,7 +96,7 @@ def test_who_could_not_be_trained_is_left_alone_for_an_hour_and_told_why() -> No
     assert shelf.failure_reason("a", later) is None
 
 
-def test_after_a_clock_was_set_back_nobody_is_left_alone_until_it_is_there_again() -> None:
+def test_after_a_clock_was_set_back_failed_trainings_are_repeated_at_once() -> None:
     shelf = ModelRegistry()
     shelf.put({"b": model(START), "c": model(START, uses_weather=False)})
     shelf.record_failures({"a": "12 hours of load are known of a"}, START)

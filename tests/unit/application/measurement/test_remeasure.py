@@ -116,7 +116,7 @@ def test_nothing_is_corrected_before_it_is_measured() -> None:
     )
 
 
-def test_the_dr_event_is_added_up_again_and_the_utility_told_once_for_each_sum() -> None:
+def test_the_dr_event_is_summed_again_with_one_callback_for_each_sum() -> None:
     there = InProcess.accepted("fac-001", "fac-002").until("completed")
     there.do(
         MEASURED, RecordNotMeasurable(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="no readings")

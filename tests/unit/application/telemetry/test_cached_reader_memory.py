@@ -54,7 +54,7 @@ def test_large_answers_are_forgotten_before_their_number_is_reached() -> None:
     assert house.ask("c:4000", "b:4000", "a:4000") == ["a:4000"]
 
 
-def test_an_answer_larger_than_all_of_it_is_given_and_not_remembered() -> None:
+def test_an_answer_larger_than_the_cache_is_returned_and_not_held() -> None:
     house = House(1_000)
     assert house.ask("a:2000", "a:2000") == ["a:2000", "a:2000"]
     assert house.ask("b:500", "b:500") == ["b:500"]
