@@ -1,4 +1,4 @@
-"""What every notifier of utilities does: the HTTP one and the fake, against the simulated utility."""
+"""The contract of UtilityNotifier: the HTTP one and the fake, against the simulated utility."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What every register of utilities does: PostgreSQL's and the fake's."""
+"""The contract of Utilities: PostgreSQL's and the fake's."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

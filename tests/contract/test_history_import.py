@@ -1,4 +1,4 @@
-"""What every kind of readings file keeps to: the same rows as CSV and as Parquet give the same answers."""
+"""The contract of ReadingsFile: the same rows as CSV and as Parquet give the same results."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta

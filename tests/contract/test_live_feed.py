@@ -1,4 +1,4 @@
-"""What every log that people watch does."""
+"""The contract of LiveLog."""
 
 import json
 import os
@@ -207,7 +207,7 @@ def test_a_database_that_hangs_is_named_as_such_by_who_connects_anew(
 
 
 def at(monkeypatch: pytest.MonkeyPatch, database: Database) -> PostgresLiveLog:
-    """With a connection that is there: a slow machine takes longer to make one than a log waits for it."""
+    """At an existing connection: a slow machine takes longer to connect than the log waits."""
     monkeypatch.setattr(live_feed, "CONNECT_WITHIN_S", 30.0)
     log = PostgresLiveLog.at(database.app_dsn)
     log._pool.wait(PATIENCE_S)
@@ -215,7 +215,7 @@ def at(monkeypatch: pytest.MonkeyPatch, database: Database) -> PostgresLiveLog:
 
 
 def read_again(log: PostgresLiveLog) -> bool:
-    """Once the pool has another connection, and its server process has begun to answer."""
+    """Read again once the pool has another connection, and its server process has begun to answer."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -228,7 +228,7 @@ def read_again(log: PostgresLiveLog) -> bool:
 def test_a_hanging_connection_is_given_up_and_replaced(
     monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
-    """Its server process is stopped: that closes nothing, and TCP goes on acknowledging what is sent to it."""
+    """Its server process is stopped: no connection closes, and TCP still acknowledges data."""
     monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 1)
     monkeypatch.setattr(live_feed, "MOST_CONNECTIONS", 1)
     log = at(monkeypatch, database)

@@ -1,4 +1,4 @@
-"""What every ReadModels and every StreamLog does: the one in memory and the one on PostgreSQL."""
+"""The contract of ReadModels and StreamLog: in memory and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _in_memory(entries: list[LogEntry]) -> tuple[ReadModels, StreamLog]:
 
 @pytest.fixture(params=["memory", "postgres"])
 def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """Give it the entries of a log: the read models of that log, and the log itself."""
+    """Give it the entries of a log; get the read models of that log, and the log itself."""
     if request.param == "memory":
         yield _in_memory
         return

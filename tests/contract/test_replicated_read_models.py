@@ -1,4 +1,4 @@
-"""What read models over a replica do: the ones in memory, and those on PostgreSQL."""
+"""The contract of ReplicatedReadModels: in memory and on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import Database
 
 LONG_S = 10.0
-"""Until it is time for the next look, whatever the last one found."""
+"""Wait until the next check is due, whatever the last one found."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Rig:
 
     models: ReplicatedReadModels
     failing: Callable[[], AbstractContextManager[Any]]
-    """The replica does not answer in the block."""
+    """The replica does not answer inside the block."""
     seconds: list[float]
 
     def check_replica(self) -> None:
@@ -58,7 +58,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     pool = replica_pool(database.app_dsn, size=1, connect_within_s=0.2)
     pool.wait()
     try:
-        # Whoever holds its only connection keeps it from answering anybody else.
+        # The holder of its only connection keeps it from answering others.
         yield Rig(ReplicaReadModels(pool, primary, monotonic=lambda: seconds[0]), pool.connection, seconds)
     finally:
         pool.close()

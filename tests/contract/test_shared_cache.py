@@ -1,4 +1,4 @@
-"""What every cache of answers does: Valkey's and the fake's; and the breaker of the Valkey one."""
+"""The contract of SharedCache: Valkey's and the fake's; and the breaker of the Valkey one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -29,7 +29,7 @@ async def opened(redis_url: str) -> AsyncIterator[RedisSharedCache]:
 
 @pytest.fixture(params=["fake", "valkey"])
 def tell(request: pytest.FixtureRequest) -> Callable[[Story], None]:
-    """Runs a story on a cache, with a prefix of its own for keys."""
+    """Run a scenario on a cache, with a key prefix of its own."""
 
     async def on_valkey(scenario: Story) -> None:
         server: EmbeddedServers = request.getfixturevalue("valkey_server")

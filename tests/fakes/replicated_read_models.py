@@ -14,7 +14,7 @@ TAnswer = TypeVar("TAnswer")
 
 
 class FakeReplicatedReadModels:
-    """`there` is what the replica has, `lag_s` how far behind a look finds it. Every look asks."""
+    """`there` is the replica's content, `lag_s` its lag. The state is read at every call."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class FakeReplicatedReadModels:
 
 
 class _ReplicaOnly:
-    """ReadModels of the replica, and of nobody else."""
+    """The replica's read models, without the primary's."""
 
     def __init__(self, models: FakeReplicatedReadModels) -> None:
         for name in VIEWS:
@@ -123,7 +123,7 @@ class _ReplicaOnlyView(_Reading[Row]):
 
 
 class _EitherView(_Reading[Row]):
-    """What the replica does not have is looked for on the primary."""
+    """Rows that the replica lacks are read from the primary."""
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         found = super().get(key, tenant=tenant)

@@ -1,4 +1,4 @@
-"""What every store of API keys does."""
+"""The contract of ApiKeys."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

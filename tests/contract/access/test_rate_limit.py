@@ -1,4 +1,4 @@
-"""What every rate limiter does. The rate is one call in a long window where waiting must not matter."""
+"""The contract of RateLimiter. The rate is one call in a long window where waiting must not matter."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ MakeLimiter = Callable[[int], RateLimiter]
 
 @pytest.fixture(params=["fake", "memory", "valkey", "dead_cache"])
 def make(request: pytest.FixtureRequest) -> MakeLimiter:
-    """Limiters of a rate; each test has keys of its own, since a cache outlives it."""
+    """Limiters of a rate. Each test has keys of its own, since the cache outlives it."""
     if request.param == "fake":
         return FakeRateLimiter
     redis_url = {"memory": None, "dead_cache": DEAD_CACHE}.get(request.param)
@@ -115,7 +115,7 @@ def test_two_processes_share_one_limit_over_the_cache(
 
 @pytest.fixture
 def mortal_cache() -> Iterator[EmbeddedServers]:
-    """A Valkey of this test's own, to be killed."""
+    """A Valkey of this test's own, which it kills."""
     with servers.valkey_server() as running:
         yield running
 
@@ -167,7 +167,7 @@ def test_a_rate_below_one_is_one_call_in_a_longer_window(rate_per_s: float, wind
 def test_a_burst_opens_few_connections_and_looks_up_no_package_for_them(
     valkey_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The look-up reads the installed packages: each holds the event loop up for tens of milliseconds."""
+    """The look-up reads the installed packages, and each blocks the event loop for tens of milliseconds."""
 
     def looked_up() -> str:
         raise AssertionError("the version of the driver was looked up")

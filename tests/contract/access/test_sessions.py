@@ -1,4 +1,4 @@
-"""What every store of sessions does."""
+"""The contract of Sessions."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What every BuildingControl does, whatever its BMS; by profile: test_building_control_profiles.py."""
+"""The contract of BuildingControl for every BMS; by profile: test_building_control_profiles.py."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -167,7 +167,7 @@ def test_a_refused_commit_has_done_nothing(run_scenario: RunScenario) -> None:
 
 
 def test_a_commit_with_a_later_expiry_renews_it(run_scenario: RunScenario) -> None:
-    """The window was extended: the building hears it before it would have restored itself."""
+    """The window was extended: the building learns it before it would have restored itself."""
 
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))

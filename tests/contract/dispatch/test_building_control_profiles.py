@@ -1,4 +1,4 @@
-"""What only a BMS can do that knows commands (two phases), and how one is spoken to that only has setpoints."""
+"""The contract of BuildingControl by profile: BMSs with commands (two phases), and BMSs with setpoints only."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,5 @@
-"""What every work queue does: takes a message once, gives it until it is done, one at a time per facility."""
+"""The contract of the work queue: accepts a message once, delivers it until it is done, one at a time per
+facility."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,7 +29,7 @@ LONG_S = 15.0
 
 
 class Queue(WorkPublisher, WorkSource, Protocol):
-    """Both ends."""
+    """Both ends of the queue."""
 
 
 Connect = Callable[[], Awaitable[Any]]
@@ -68,7 +69,7 @@ def system(request: pytest.FixtureRequest) -> Any:
 
 
 def facility() -> str:
-    """Of this test alone: the queue of the session outlives it."""
+    """A facility of this test alone: the session's queue outlives it."""
     return f"fac-{uuid4().hex[:12]}"
 
 

@@ -1,4 +1,4 @@
-"""What every event store does, in memory and on PostgreSQL: all or nothing, one winner, one order."""
+"""The contract of EventStore, in memory and on PostgreSQL: all or nothing, one winner, one order."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -95,7 +95,7 @@ def test_of_two_who_load_the_same_version_the_second_loses_and_saves_nothing(sto
 
 
 def test_a_failed_save_has_emptied_the_aggregate(store: Store) -> None:
-    """So it must be loaded again: saving the same object again would save nothing, and say nothing."""
+    """It must be loaded again: saving the same object again would save nothing without an error."""
     store.save([registered()])
     loser = registered()
     with pytest.raises(VersionConflict):
@@ -207,7 +207,7 @@ def test_a_domain_event_of_the_log_carries_its_provenance(store: Store) -> None:
 
 
 def test_a_long_stream_is_loaded_as_a_short_one(store: Store) -> None:
-    """More than one snapshot lies in it, where the store takes any."""
+    """It contains more than one snapshot, where the store takes any."""
     facility = registered()
     for number in range(120):
         at = provenance(NOW + timedelta(seconds=number))

@@ -1,4 +1,4 @@
-"""What every store of reader positions does."""
+"""The contract of ReaderPositions."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -37,7 +37,7 @@ def test_a_position_is_stored_for_each_reader(positions: ReaderPositions) -> Non
 
 
 def test_a_position_never_moves_back(positions: ReaderPositions) -> None:
-    """A process that was thought dead may still report where it had been."""
+    """A process that was assumed dead may still report an older position."""
     positions.move("relay", 9)
     positions.move("relay", 4)
     assert positions.position("relay") == 9

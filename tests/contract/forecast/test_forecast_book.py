@@ -1,4 +1,4 @@
-"""What every forecast book does, in memory and on PostgreSQL."""
+"""The contract of ForecastBook, in memory and on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

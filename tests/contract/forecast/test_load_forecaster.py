@@ -1,4 +1,4 @@
-"""What every load forecaster does; the accuracy of the real one has tests of its own."""
+"""The contract of LoadForecaster; the accuracy of the real one has tests of its own."""
 
 from datetime import UTC, datetime, timedelta
 

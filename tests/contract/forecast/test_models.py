@@ -1,4 +1,4 @@
-"""Trained models between processes: PostgreSQL's table and the fake."""
+"""The contract of ForecastModels: PostgreSQL's table and the fake."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

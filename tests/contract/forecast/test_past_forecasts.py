@@ -1,4 +1,4 @@
-"""What every reader of past forecasts does, in memory and on PostgreSQL."""
+"""The contract of PastForecasts, in memory and on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What every store of forecast scores does, in memory and on PostgreSQL."""
+"""The contract of ForecastScores, in memory and on PostgreSQL."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What every ledger store does: the one in memory, and the one in PostgreSQL."""
+"""The contract of LedgerStore, in memory and on PostgreSQL."""
 
 from __future__ import annotations
 

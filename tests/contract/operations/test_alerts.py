@@ -1,4 +1,4 @@
-"""What every alert registry does: PostgreSQL's and the fake's."""
+"""The contract of AlertRegistry: PostgreSQL's and the fake's."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

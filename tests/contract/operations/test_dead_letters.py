@@ -1,4 +1,4 @@
-"""What every store of dead letters does: PostgreSQL's and the fake's."""
+"""The contract of DeadLetters: PostgreSQL's and the fake's."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""How far the raw archive is: PostgreSQL's register and the fake's."""
+"""The contract of RawArchiveProgress: PostgreSQL's register and the fake's."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What every store tells of single meters' powers, and histories made of it: PostgreSQL, InfluxDB and the fake."""
+"""The contract of MeterPowersView, and histories made of it: PostgreSQL, InfluxDB and the fake."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What keeps the progress of telemetry does: PostgreSQL's, for stores without transactions of their own."""
+"""The contract of TelemetryProgress: PostgreSQL's, for stores without transactions of their own."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What a worker's start leaves of a stream that an operator has changed."""
+"""The setup of a stream at a worker's start, after an operator has changed it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -83,7 +83,7 @@ def test_a_log_without_any_limit_gets_one(nats_url: str) -> None:
 
 
 class Cluster:
-    """JetStream as a cluster would have it, which one server cannot show: it only takes down what is sent."""
+    """JetStream as in a cluster, which one server cannot provide: it only records requests."""
 
     def __init__(self, there: api.StreamConfig) -> None:
         self.there = there

@@ -1,4 +1,4 @@
-"""What every weather source does, in memory and over HTTP against the weather simulator."""
+"""The contract of WeatherSource, in memory and over HTTP against the weather simulator."""
 
 import asyncio
 from collections.abc import AsyncIterator

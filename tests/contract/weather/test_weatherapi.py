@@ -1,6 +1,6 @@
-"""WeatherAPI.com: what goes out, what comes in, and what it refuses, against a server that speaks as it does.
+"""WeatherAPI.com: requests, responses and refusals, against a server that behaves like it.
 
-The recorded answers were written by hand to the shape that its documentation gives; no call was ever made to it.
+The recorded answers were written by hand from its documentation; no call was ever made to it.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ async def simulated(
 
 @asynccontextmanager
 async def recorded(status: int, body: bytes) -> AsyncIterator[str]:
-    """A server that answers every call so."""
+    """A server that answers every call with this."""
 
     @get("/v1/{method:str}")
     async def answer(request: Request[None, None, State]) -> Response[bytes]:

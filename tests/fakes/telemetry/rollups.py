@@ -28,7 +28,7 @@ _GAP: Row = (np.nan, np.nan, np.nan, np.nan, 0.0, 0, 0)
 
 
 class FakeTelemetryRollups:
-    """Settling compares all that is over with what it was at the last time."""
+    """Finalizing compares everything that is over with its last finalized values."""
 
     def __init__(self, store: FakeTelemetryStore, clock: Clock) -> None:
         self.store = store

@@ -22,7 +22,7 @@ class _StoredMessage:
 class FakeTelemetryStream:
     """`available = False`, `refused` partitions and `max_bytes` make it refuse.
 
-    `answers_to_lose`: so often it keeps what comes, but the publisher hears nothing.
+    `answers_to_lose`: the number of publishes that are stored without an answer.
     """
 
     def __init__(self, *, max_bytes: int = 1_000_000) -> None:
@@ -79,7 +79,7 @@ class FakeTelemetryStream:
         ]
 
     async def stop_consuming(self, partition: int) -> None:
-        """It hands out at a pull, and nothing before."""
+        """It delivers only at a pull, so there is nothing to do."""
 
     async def acknowledge(self, batch: StreamedBatch) -> None:
         self._check()

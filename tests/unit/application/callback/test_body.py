@@ -1,4 +1,4 @@
-"""What the utility is told agrees with what is recorded, for the whole batch and for each facility."""
+"""The callback body agrees with the recorded results, for the whole batch and for each facility."""
 
 import json
 from typing import Any
@@ -76,7 +76,7 @@ def test_a_long_list_is_cut_and_those_that_did_not_serve_come_first(monkeypatch:
 
 
 def as_recorded(world: InProcess) -> dict[str, tuple[str, str | None, float | None]]:
-    """Facility -> result, reason and delivery, by what its own dispatch recorded."""
+    """Facility -> result, reason and delivery, as its own dispatch recorded them."""
     found: dict[str, tuple[str, str | None, float | None]] = {}
     for facility_id in THREE:
         state = world.dispatch(facility_id)

@@ -1,4 +1,4 @@
-"""Changes that reach a dispatch while an earlier change of it is still being carried out."""
+"""Changes that reach a dispatch while an earlier change is still in progress."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ BACK = OptInFacility(facility_id="fac-002", dr_event_id=DR_EVENT_ID, reason="the
 
 
 def being_released(**terms: str) -> InProcess:
-    """The start was moved away, and the aborts of what was prepared are under way."""
+    """The start was moved away, and the aborts of prepared zones are in flight."""
     there = InProcess.accepted(*BOTH, terms=terms).until("preparing")
     there.story.after(changed(starts_at=STARTS_AT + 2 * HOUR, ends_at=ENDS_AT + 2 * HOUR))
     there.relay_all()
@@ -87,7 +87,7 @@ def test_where_it_is_cancelled_meanwhile_no_dispatch_waits_for_a_start() -> None
 
 
 def test_what_should_have_been_prepared_again_is_let_go_when_that_is_relayed_after_the_end() -> None:
-    """The relay was away from the change until the window was over."""
+    """The relay processed the change only after the window was over."""
     there = InProcess.accepted(*BOTH).until("preparing")
     there.story.after(changed(ends_at=ENDS_AT + HOUR))
     there.story.after(ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="modified"))
@@ -102,7 +102,7 @@ def test_what_should_have_been_prepared_again_is_let_go_when_that_is_relayed_aft
 def test_who_opts_out_while_the_plan_is_made_is_not_prepared(
     returns: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The plan and the opt-out share no stream, so that both are saved."""
+    """The plan and the opt-out are on different streams, so both are saved."""
     there = InProcess.accepted(*BOTH)
     if returns:
         there.settle().do(OUT)

@@ -1,4 +1,4 @@
-"""Commands on dispatches: the DR event decides whether they still apply, whenever they come."""
+"""Commands on dispatches: the DR event decides whether a command still applies, whenever it arrives."""
 
 from datetime import timedelta
 from typing import Any

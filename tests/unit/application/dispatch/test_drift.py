@@ -1,4 +1,4 @@
-"""While the window runs buildings are compared with what was commanded: drift is recorded and corrected."""
+"""During the window buildings are compared with their commands: drift is recorded and corrected."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT
 
 
 def seen(there: InProcess) -> ReconcileDispatch:
-    """What the building of fac-001 says of its zone."""
+    """The zone state that the building of fac-001 reports."""
     state = there.buildings["fac-001"].zone_state("hall", there.story.clock.now())
     return reconciliation(state.setpoint.value, curtailed=state.curtailed)
 

@@ -1,4 +1,4 @@
-"""A recorded BMS command is brought to a recorded outcome: never twice, never guessed, never too late."""
+"""A recorded BMS command gets a recorded outcome: never twice, never guessed, never too late."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -54,12 +54,12 @@ PREPARE_AT = STARTS_AT - timedelta(minutes=10)
 
 
 class Killed(BaseException):
-    """What stands for a SIGKILL here: nothing of the worker runs any more."""
+    """Simulates a SIGKILL: nothing of the worker runs afterwards."""
 
 
 @dataclass
 class Rig:
-    """A dispatch worker's calls over a building, in memory; what is reached is kept."""
+    """A dispatch executor over a building in memory; reached failpoints are recorded."""
 
     story: Story
     journal: list[JournalEntry] = field(default_factory=list)
@@ -194,7 +194,7 @@ def test_a_whole_life_is_one_action_a_phase(rig: Rig) -> None:
 
 
 def test_a_refused_question_is_no_refused_command(rig: Rig) -> None:
-    """The commit was carried out and its answer lost; that its status is refused does not undo it."""
+    """The commit was executed and its answer lost. A refused status query does not undo it."""
     rig.at_commit().fail_next("lost_answer", "refuse")
     rig.carry_out("commit")
     assert rig.recorded(Dispatch.BmsCommandRefused) == []
@@ -248,7 +248,8 @@ def test_what_the_bms_does_not_know_is_sent_again_under_the_same_id(rig: Rig) ->
 
 
 def test_while_the_bms_does_not_say_nothing_is_sent_again(rig: Rig) -> None:
-    """The answer is lost, and so are the answers about it: asked until it is given up, called once."""
+    """The answer is lost, and so are the answers to status queries: it is queried until it is given up, and
+    called once."""
     rig.at_commit()
     rig.fail_next("lost_answer", *["time_out"] * (TIME_LIMITS.max_tries - 1))
     rig.carry_out("commit")
@@ -282,7 +283,7 @@ def test_what_the_bms_has_no_words_for_is_parked_at_once_and_was_not_sent(
 def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is given up: the work comes again, to a worker that can read it."""
+    """Nothing is given up: the work is delivered again, to a worker that can read it."""
     rig.fail_next("unreachable")
     handle = CommandBatcher.handle
 
@@ -324,7 +325,7 @@ def test_a_busy_bms_gets_the_pause_that_it_asks_for_within_limits(
 def test_pauses_between_tries_grow_are_drawn_and_have_a_bound(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All BMSs that went away together are not called again together."""
+    """BMSs that failed together are not called again at the same moment."""
     slept: list[float] = []
 
     async def sleep(wall_s: float) -> None:
@@ -388,7 +389,7 @@ def test_after_the_deadline_nothing_is_sent_and_an_alert_is_raised(rig: Rig) -> 
 
 
 def test_after_the_deadline_the_status_of_the_call_is_still_queried(rig: Rig) -> None:
-    """A worker died after its call, and its successor came too late to call, but not to ask."""
+    """A worker died after its call. Its successor is too late to call, but still queries the status."""
     rig.kill_at = "dispatch.after_call"
     with pytest.raises(Killed):
         rig.carry_out("prepare")
@@ -423,7 +424,7 @@ def test_a_command_that_was_never_requested_is_skipped(rig: Rig) -> None:
 
 
 def test_the_status_of_an_attempted_command_is_queried_before_it_is_sent(rig: Rig) -> None:
-    """Whoever attempted it may have died with the answer in hand."""
+    """The worker that attempted it may have died after the answer arrived."""
     command_id = rig.newest("prepare").command.command_id
     rig.bus.handle(
         AttemptBmsCommand(dr_event_id=DR_EVENT_ID, facility_id="fac-001", command_id=command_id), CONTEXT
@@ -431,7 +432,7 @@ def test_the_status_of_an_attempted_command_is_queried_before_it_is_sent(rig: Ri
     rig.fail_next("time_out")  # the status query
     rig.carry_out("prepare")
 
-    # The query timed out, was asked again, said `unknown`; only then was it sent.
+    # The query timed out, was repeated, and returned `unknown`; only then was the command sent.
     assert (len(rig.control.sent), rig.newest("prepare").attempts) == (1, 2)
 
 

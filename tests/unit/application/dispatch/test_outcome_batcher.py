@@ -1,4 +1,5 @@
-"""What is learned of a building's zones soon after each other goes into one save, and never waits for a slow zone."""
+"""Outcomes of a building's zones that arrive close together go into one save, without waiting for a slow
+zone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -36,7 +37,7 @@ def success(number: int) -> BmsSuccess:
 
 
 class Log:
-    """What was recorded, save by save."""
+    """The recorded successes, save by save."""
 
     def __init__(self) -> None:
         self.saves: list[list[int]] = []

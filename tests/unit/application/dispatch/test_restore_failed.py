@@ -1,4 +1,4 @@
-"""A building whose restore fails: no other DR event has the facility until it is restored, and then again."""
+"""A building whose restore fails: no other DR event gets the facility until it is restored."""
 
 from datetime import datetime, timedelta
 
@@ -81,7 +81,7 @@ def test_it_cannot_be_booked_until_it_is_restored_and_then_again() -> None:
 
 def test_one_that_was_booked_before_is_not_planned_until_it_is_restored() -> None:
     there = left_curtailed(accepted_before=True)
-    # Planned while the first one ran, with both of them: it waits at the preparation.
+    # Planned while the first one ran, with both facilities: it waits at the preparation.
     with_fresh_forecasts(there, FOLLOWS_AT - timedelta(minutes=30))
     there.story.at(FOLLOWS_AT - timedelta(minutes=10))
     there.do(StartPreparation(dr_event_id=NEXT))

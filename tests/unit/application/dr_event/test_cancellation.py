@@ -1,4 +1,4 @@
-"""Cancelling: before the notice, before the start, while the window runs; and what is credited then."""
+"""Cancelling before the notice, before the start and during the window, and the credit afterwards."""
 
 from datetime import timedelta
 from itertools import permutations
@@ -73,7 +73,7 @@ def test_a_notification_with_a_higher_number_is_judged_afresh() -> None:
 
 @pytest.mark.parametrize("numbers", [*permutations((0, 1, 2))])
 def test_without_a_number_it_cancels_whatever_comes_late(numbers: tuple[int, ...]) -> None:
-    """Utilities number their first notice as they like, and what they sent before may come in any order."""
+    """Utilities number their first notice freely, and earlier messages may arrive in any order."""
     story = portfolio()
     story.when(by_utility()).then(
         fact(DREvent.Opened), fact(DREvent.Withdrawn, modification_number=0, whatever_number=True)

@@ -1,4 +1,4 @@
-"""The window in force: a start now, a notice that comes late, a random start, and days of 23 and 25 hours."""
+"""The window in force: an immediate start, a late notice, a random start, and days of 23 and 25 hours."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,7 +30,7 @@ AT_ONCE: dict[str, Any] = {"terms": {"notification_lead_s": 0, "minimum_duration
 
 
 def drawing(there: InProcess, *drawn: int) -> Story:
-    """The story with a source of chance that gives those numbers, and then no more."""
+    """The scenario with a source of random numbers that returns these numbers, and then no more."""
     left = list(drawn)
     story = there.story
     story.bus = CommandBus(

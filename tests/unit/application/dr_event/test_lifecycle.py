@@ -1,4 +1,4 @@
-"""The life of a DR event over its dispatches: start, end, completion, cancellation, what the utility is told."""
+"""The life cycle of a DR event over its dispatches: start, end, completion, cancellation, callbacks."""
 
 import json
 from datetime import timedelta
@@ -68,7 +68,8 @@ def test_the_whole_life_cycle_ends_with_every_building_restored() -> None:
 
 
 def test_every_domain_event_can_be_traced_to_its_cause() -> None:
-    """From the webhook to the restore: one correlation, one trace, one tenant, causes that are in the log."""
+    """From the webhook to the restore: one correlation, one trace, one tenant, and causes that are in the
+    log."""
     there = world().until("completed")
     story = [e for e in there.recorded() if isinstance(e, DREvent.Event | Dispatch.Event | Facility.Reserved)]
     assert len(story) > 30
@@ -87,7 +88,7 @@ def test_every_domain_event_can_be_traced_to_its_cause() -> None:
 
 
 def test_completion_counts_who_got_how_far() -> None:
-    """One refuses its prepare, one its commit, one cannot be restored, one does everything."""
+    """One refuses its prepare, one its commit, one cannot be restored, one completes everything."""
     there = world("fac-001", "fac-002", "fac-003", "fac-004", target_kw=200.0).until("scheduled")
     there.control.fail_next("fac-002", "refuse")
     there.until("preparing")

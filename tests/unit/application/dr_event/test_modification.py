@@ -1,4 +1,4 @@
-"""The utility changes its mind, in every state: what is refused, and how the plan and the buildings follow."""
+"""Modifications in every state: what is refused, and how the plan and the buildings follow."""
 
 from datetime import timedelta
 from typing import Any
@@ -214,7 +214,7 @@ def test_a_facility_removed_before_the_start_is_released_at_once() -> None:
 
 
 def test_one_removed_as_the_window_begins_is_not_curtailed_while_its_plan_is_on_its_way() -> None:
-    """Found by the fault storms of seed 102907: it was given back as if it had never served, and then committed."""
+    """From the fault storms of seed 102907: it was released as if it had never served, and then committed."""
     there = InProcess.accepted(*BOTH).until("preparing")
     modify(there, facility_ids=("fac-001",), target_kw=50.0)
     there.story.at(STARTS_AT)

@@ -1,4 +1,4 @@
-"""The decision at the door."""
+"""The decision on a notification: accepted, or rejected with every reason."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A facility opts out, before the start or while the window runs, and in again."""
+"""A facility opts out, before the start or during the window, and opts in again."""
 
 from datetime import timedelta
 from uuid import UUID

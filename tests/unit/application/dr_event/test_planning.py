@@ -1,4 +1,4 @@
-"""Making the plan: on forecasts, or not at all."""
+"""Planning: with forecasts, or not at all."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""From what is known of sites to commands: the same inputs always give the same forecast under the same hash."""
+"""Forecast commands: equal inputs always give the same forecast under the same hash."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What is wrong with one facility, or with one weather answer, keeps nobody else from a forecast."""
+"""A failure of one facility, or of one weather answer, does not affect other forecasts."""
 
 import asyncio
 from collections.abc import Sequence

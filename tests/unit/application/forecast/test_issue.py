@@ -1,4 +1,4 @@
-"""Forecasts that share a save: what is too large for one goes in halves, and a race that cannot be won is told."""
+"""Forecasts that share a save: a batch that is too large is halved, and lost races are reported."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ IDS = [f"fac-{number:03}" for number in range(250)]
 
 
 def command(facility_id: str, *, quality: str = "none", seed: int = 0) -> IssueForecast:
-    """Of a large and irregular load: nothing that deflates well."""
+    """A large and irregular load that does not compress well."""
     drawn = np.random.default_rng([seed, int(facility_id[4:])]).uniform(0, 40_000, size=(3, 96))
     return IssueForecast(
         facility_id=facility_id,

@@ -1,4 +1,4 @@
-"""Who is trained when: new facilities at once, the others once a day, spread over it."""
+"""Selection for training: new facilities at once, the others once a day, spread over it."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ def test_thousands_that_were_trained_at_one_start_are_spread_over_the_days_after
             shelf.put({one: model(at)})
             latest[one] = at
     assert trained[0] == NEW_AT_ONCE
-    # A day's share and a half of that, from the second day on; nobody's model gets older than two days.
+    # 1.5 times a day's share, from the second day on. No model gets older than two days.
     assert max(count for cycle, count in trained.items() if cycle > 2) <= 32
     assert min(latest.values()) > START + timedelta(days=1)
 

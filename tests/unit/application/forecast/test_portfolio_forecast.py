@@ -1,4 +1,5 @@
-"""Intervals of many facilities together: between the root of the squares and the sum, as their errors went together."""
+"""Intervals of many facilities: between the root of the squares and the sum, by the correlation of their
+errors."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -90,7 +91,7 @@ def test_the_correlation_of_errors_is_estimated_from_their_scores(
 
 
 def test_the_interval_holds_what_it_says_for_errors_with_a_common_factor() -> None:
-    """Of 20,000 sums of errors four in five fall between the portfolio's quantiles."""
+    """Four in five of 20,000 sums of errors fall between the portfolio's quantiles."""
     rng, correlation = np.random.default_rng(3), 0.3
     spreads = rng.uniform(2.0, 50.0, 40)
     errors = spreads * (

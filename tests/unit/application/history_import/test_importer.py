@@ -1,4 +1,4 @@
-"""A file is judged as a whole and stored in pieces; whatever comes in between, the same import again ends the same."""
+"""A file is checked as a whole and stored in parts. Repeating an interrupted import completes it."""
 
 import resource
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ def write(tmp_path: Path) -> Write:
 
 
 class StopsAfter(FakeTelemetryStore):
-    """Takes so many imports and is gone then."""
+    """Accepts so many imports and is unavailable then."""
 
     imports = 3
 

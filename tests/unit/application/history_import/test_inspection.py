@@ -1,4 +1,4 @@
-"""What is odd about a readings file is found, named and counted; what is ordinary is not."""
+"""Inspection of a readings file: anomalies are found, described and counted; ordinary rows are not."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def inspect_file(
 
 @pytest.fixture
 def inspect(tmp_path: Path) -> Inspect:
-    """Of rows of one facility in London."""
+    """Inspect rows of one facility in London."""
 
     def written_and_inspected(rows: Sequence[Row]) -> InspectedFacility:
         lines = [f"a,{at.isoformat()},{'' if load is None else load}" for at, load in rows]

@@ -1,4 +1,4 @@
-"""What corrected readings change of a measurement, and until when."""
+"""Remeasurement after corrected readings, and its time limit."""
 
 import json
 from datetime import datetime, timedelta

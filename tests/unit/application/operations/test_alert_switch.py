@@ -1,4 +1,4 @@
-"""One alert that several workers raise and clear, each by what it sees."""
+"""One alert that several workers raise and clear, each by its own observations."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -14,7 +14,7 @@ NAME, SUBJECT = "telemetry_backpressure", "ingest"
 
 
 class Workers:
-    """Of one register and clock; a turn is a minute after the one before."""
+    """Workers with one register and clock; each turn is a minute after the one before."""
 
     def __init__(self) -> None:
         self.alerts = FakeAlertRegistry()
@@ -34,7 +34,7 @@ class Workers:
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
-    """Each turn is late enough to tell again."""
+    """Each turn is late enough to raise the alert again."""
     monkeypatch.setattr(alert_switch, "TELL_AGAIN_S", 0.0)
     monkeypatch.setattr(alert_switch, "FORSAKEN_AFTER_S", 0.0)
     return Workers()

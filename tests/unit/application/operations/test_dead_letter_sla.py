@@ -1,4 +1,4 @@
-"""A dead letter that nobody acts on: one alert at the SLA, whatever restarts, gone once somebody decided."""
+"""An undecided dead letter: one alert at the SLA, whatever restarts, cleared after the decision."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ SLA_S = 900.0
 
 
 class SlaSetting:
-    """The registers, and a clock that is put forward by hand."""
+    """The registers, and a clock that the test advances."""
 
     def __init__(self) -> None:
         self.letters, self.alerts = FakeDeadLetters(), FakeAlertRegistry()
@@ -35,7 +35,7 @@ class SlaSetting:
         self.letters.park(DeadLetter(dead_letter_id=UUID(int=number), queue=queue, **(given | fields)))
 
     def look(self, after_s: float) -> list[tuple[str, datetime]]:
-        """The open alerts of overdue letters, and since when they are open, after a look at that moment."""
+        """The open alerts of overdue letters with their times, after a run at that moment."""
         escalate(self.letters, self.alerts, now=T0 + timedelta(seconds=after_s), sla_s=SLA_S)
         return [(alert.subject, alert.raised_at) for alert in self.alerts.listed() if alert.name == OVERDUE]
 

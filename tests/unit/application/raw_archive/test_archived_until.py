@@ -1,4 +1,4 @@
-"""Which archived messages the log may let go of, without listing years of a manifest again and again."""
+"""The archived messages that the log may delete, without listing years of a manifest repeatedly."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

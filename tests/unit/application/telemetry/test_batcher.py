@@ -21,7 +21,7 @@ def readings(facility: str, count: int = 1) -> list[MeterReading]:
 
 
 class Confirmations:
-    """The packer, and which messages it called kept."""
+    """The batcher, and the messages that it confirmed."""
 
     def __init__(self, packer: ReadingPacker) -> None:
         self.packer = packer
@@ -95,7 +95,7 @@ def test_a_message_is_confirmed_only_when_the_log_holds_it() -> None:
 
 def test_what_waits_packed_for_the_log_is_not_held_as_it_came_as_well() -> None:
     class Message(list[MeterReading]):
-        """Of which one can tell when nobody holds it."""
+        """An object whose garbage collection is observable."""
 
     stream = FakeTelemetryStream()
     stream.available = False
@@ -164,7 +164,7 @@ def test_there_is_no_room_beyond_its_bound_until_the_log_takes_something() -> No
 
 
 class SlowStream(FakeTelemetryStream):
-    """Keeps everything, and says so only after `answers_after_s`."""
+    """Stores everything, and confirms only after `answers_after_s`."""
 
     answers_after_s = 0.0
 
@@ -176,8 +176,8 @@ class SlowStream(FakeTelemetryStream):
 
 
 def under_load(phases: list[tuple[float, float]]) -> list[float]:
-    """How long the log is called pressed at the end of each phase (the time its answers take, its own length), in
-    virtual seconds: readings come every 50 ms, at the packer's default bounds."""
+    """For how long the log counts as under pressure at the end of each phase (its response time, its length),
+    in virtual seconds. Readings arrive every 50 ms, at the batcher's default limits."""
     stream = SlowStream(max_bytes=10**9)
 
     async def scenario() -> list[float]:

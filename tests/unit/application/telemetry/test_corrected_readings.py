@@ -1,4 +1,4 @@
-"""What a meter may say about its own readings."""
+"""Corrections that a meter may send for its own readings."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Current values: where an answer comes from, how old it is, and what is asked for it."""
+"""Current values: the source of an answer, its age, and the calls that it takes."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -21,7 +21,7 @@ NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
 
 class CountingStore(FakeTelemetryStore):
-    """Keeps what it was asked; `hangs` until it is set."""
+    """Records its calls; `hangs` blocks them until it is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class CountingStore(FakeTelemetryStore):
 
 
 class House:
-    """One process that answers, over a store and a cache that may be shared."""
+    """One process, over a store and a cache that may be shared."""
 
     def __init__(self, shared: "House | None" = None, *, has_cache: bool = True) -> None:
         self.clock: FakeClock = shared.clock if shared else FakeClock(NOW)
@@ -54,7 +54,7 @@ class House:
 
 
 async def settled() -> None:
-    """What runs beside (a write into the cache) has come to its end."""
+    """Wait for background work (a write into the cache) to end."""
     for _ in range(5):
         await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""Histories of load: which source a step is out of, how it is joined and remembered, what is refused."""
+"""Load histories: the source of each step, coalescing, caching and refusals."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -33,7 +33,7 @@ class CountingStore(FakeTelemetryStore):
 
 
 class House:
-    """One process that answers, over a store and a cache that may be shared."""
+    """One process, over a store and a cache that may be shared."""
 
     def __init__(self, shared: "House | None" = None) -> None:
         self.clock: FakeClock = shared.clock if shared else FakeClock(NOW)
@@ -52,7 +52,7 @@ class House:
 
 
 async def settled() -> None:
-    """What runs beside (a write into the cache) has come to its end."""
+    """Wait for background work (a write into the cache) to end."""
     for _ in range(5):
         await asyncio.sleep(0)
 

@@ -10,7 +10,7 @@ NO_BOUND = Allowance(1e12, 0.0)
 
 
 def one(facility: str) -> tuple[MalformedReading, ...]:
-    """Of 1,000 bytes, with what it costs beside its body."""
+    """A message of 1,000 bytes, including its overhead."""
     topic, reason = f"meters/{facility}/m1/readings", "no JSON"
     return (MalformedReading(topic, reason, b"x" * (1_000 - 96 - len(topic) - len(reason))),)
 

@@ -1,4 +1,4 @@
-"""A read with a turn: the cache is asked once, and what it had is known when the store does not answer."""
+"""Rate-limited reads: one call of the cache, whose answer is used when the store does not answer."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Many who ask at once, and how many questions go out."""
+"""Concurrent requests, and the number of calls that they cause."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from application.telemetry.request_coalescer import RequestCoalescer
 
 
 class Slow:
-    """Answers a key with its capitals when it is let; keeps the questions it was asked."""
+    """Answers a key with its upper-case form when released; records the keys of each call."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []

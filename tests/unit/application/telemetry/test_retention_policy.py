@@ -1,4 +1,4 @@
-"""What is let go of, and what is kept: by age, by the archive, by two clocks."""
+"""Retention: what is deleted and what stays, by age, by the archive, and by two clocks."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Weather that is asked for within the hour, and what is given out while the service is away."""
+"""The caching weather source: reuse within the hour, and old reports while the service is unavailable."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ HORIZON = timedelta(hours=24)
 
 
 class FakeSource:
-    """Says the hour of the day as its temperature, two days ahead at most; `away` it says nothing."""
+    """Returns the hour of the day as its temperature, at most two days ahead; unavailable while `away`."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -141,7 +141,7 @@ def test_while_the_service_is_away_the_old_report_is_given_out_with_its_age(
         await report_at(CachedWeatherSource(service, clock, cache), clock)
         service.away = True
         clock.moment += 5 * HOUR
-        # A new process, which only the cache can tell of it.
+        # A new process, which knows the report only from the cache.
         report = await report_at(CachedWeatherSource(service, clock, cache), clock)
         assert clock.moment - report.issued_at == 5 * HOUR
 
@@ -162,7 +162,7 @@ def test_without_a_cached_report_an_unavailable_service_is_named(
 def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
     clock: FakeClock, service: FakeSource
 ) -> None:
-    """Each state by the quality that a forecast has in it."""
+    """Each state by the data quality of a forecast in it."""
 
     async def quality(desk: CycleWeather) -> tuple[str, str, str | None]:
         found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
@@ -196,7 +196,7 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
         # The last report still reaches the horizon.
         assert await quality(desk) == ("right", "the newest weather is 4 h old", "degraded_stale_weather")
         clock.moment += 24 * HOUR
-        # It ends at 46 h: what lies beyond is the day before's.
+        # It ends at 46 h; later hours are those of the day before.
         assert await quality(desk) == ("right", "the newest weather is 28 h old", "degraded_stale_weather")
         clock.moment += 80 * HOUR
         assert (await quality(desk))[::2] == ("none", "degraded_no_weather")
@@ -209,7 +209,8 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
 def test_a_fresh_report_that_ends_too_early_is_reported_and_not_filled(
     clock: FakeClock, service: FakeSource
 ) -> None:
-    """As where the contract covers one day alone: yesterday's temperature would pass as a forecast of full quality."""
+    """As with a contract that covers one day only: yesterday's temperature must not pass as a full-quality
+    forecast."""
 
     async def scenario() -> None:
         service.ahead = timedelta(hours=8)

@@ -13,7 +13,7 @@ NOW = datetime(2026, 7, 14, tzinfo=UTC)
 
 
 class FakeQuota:
-    """A quota of 1,000 of which so much is used as the test says."""
+    """A quota of 1,000 calls with a use that the test sets."""
 
     used = 0
 
