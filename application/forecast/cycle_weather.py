@@ -85,8 +85,8 @@ class CycleWeather:
                 _log.warning("no weather", cell=cell, error=str(error))
                 return str(error)
             except (ValueError, OSError, OverflowError, RecursionError) as error:
-                _log.warning("weather not understood", cell=cell, error=str(error), kind=type(error).__name__)
-                return f"the weather source's answer is not understood: {type(error).__name__}"
+                _log.warning("weather answer invalid", cell=cell, error=str(error), kind=type(error).__name__)
+                return f"the answer of the weather source is invalid: {type(error).__name__}"
         return None
 
     def _cell_weather(self, cell: str, problem: str | None, until: datetime) -> CellWeather:

@@ -69,7 +69,7 @@ class CachedWeatherSource:
             except WeatherUnavailable as error:
                 if entry is None:
                     raise
-                _log.warning("old weather is given out", cell=cell, why=str(error))
+                _log.warning("using an old weather report", cell=cell, why=str(error))
         values = entry.values(starts_at, ends_at)
         if not np.isfinite(values).any():
             raise WeatherUnavailable(f"nothing is known of the weather of {cell} in the hours asked for")
@@ -114,7 +114,7 @@ class CachedWeatherSource:
             (found,) = await self._cache.get_many([_key(cell)])
             theirs = None if found is None else json_decoder(CachedWeather).decode(found)
         except (CacheUnavailable, msgspec.DecodeError) as error:  # or written by another release
-            _log.debug("the weather is not in the cache", cell=cell, why=str(error))
+            _log.debug("weather not read from the cache", cell=cell, why=str(error))
             return mine
         return theirs if mine is None or (theirs and theirs.asked_at > mine.asked_at) else mine
 
@@ -128,7 +128,7 @@ class CachedWeatherSource:
         try:
             await self._cache.put_many({_key(cell): msgspec.json.encode(entry)}, ttl_wall_s=wall_s)
         except CacheUnavailable as error:
-            _log.debug("the weather stays in this process", cell=cell, why=str(error))
+            _log.debug("weather not cached", cell=cell, why=str(error))
 
 
 def hours_of(series: IntervalSeries, starts_at: datetime, ends_at: datetime) -> FloatArray:

@@ -253,5 +253,5 @@ class ReadingPacker:
 
     def _note_refusal(self, held: _Pack, error: Exception) -> None:
         if not self._refused_since:
-            _log.warning("the telemetry log takes nothing", partition=held.partition, error=str(error))
+            _log.warning("the telemetry log refuses messages", partition=held.partition, error=str(error))
         self._refused_since.setdefault(held, asyncio.get_running_loop().time())

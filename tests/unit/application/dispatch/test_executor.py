@@ -210,7 +210,7 @@ def test_a_command_whose_status_nobody_tells_is_given_up_as_one_that_was_sent(ri
     assert isinstance(gave_up, Dispatch.BmsCommandGaveUp)
     assert gave_up.was_sent
     [letter] = rig.dead_letters.listed()
-    assert "its status is not told" in letter.reason
+    assert "its status query was refused" in letter.reason
 
 
 def test_a_refusal_is_recorded_and_not_repeated(rig: Rig) -> None:
@@ -276,7 +276,7 @@ def test_what_the_bms_has_no_words_for_is_parked_at_once_and_was_not_sent(
     assert isinstance(gave_up, Dispatch.BmsCommandGaveUp)
     assert (asked, gave_up.was_sent) == (["hall"], False)
     [letter] = rig.dead_letters.listed()
-    assert letter.reason == "it cannot be put to the BMS: no such strategy"
+    assert letter.reason == "it cannot be expressed for the BMS: no such strategy"
     assert [alert.name for alert in rig.alerts.listed()] == ["command_dead_lettered"]
 
 
