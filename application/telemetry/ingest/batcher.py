@@ -199,7 +199,7 @@ class ReadingPacker:
         if (error := task.exception()) is not None:
             if self._failed is not None and not self._failed.done():
                 self._failed.set_exception(error)
-            _log.error("a pack was not confirm", error=str(error))
+            _log.error("batch not stored", error=str(error))
             return
         self._start()
         if self._is_overdue:

@@ -65,7 +65,7 @@ def test_as_of_a_moment_it_is_what_was_issued_by_then(past: tuple[PastForecasts,
 def test_many_places_are_read_in_batches(
     past: tuple[PastForecasts, Keep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.postgres.forecast.past_forecasts.AT_ONCE", 3)
+    monkeypatch.setattr("adapters.postgres.forecast.past_forecasts.STREAMS_PER_QUERY", 3)
     reader, keep = past
     places = [ForecastKey(f"fac-{n}", CYCLE_START) for n in range(8)]
     for number, place in enumerate(places):
