@@ -43,5 +43,5 @@ def test_an_invalid_weather_answer_affects_only_its_cell(error: Exception) -> No
     desk = CycleWeather(Nonsense(issued_at=NOON), FakeClock())
     found = asyncio.run(desk.ask(["bad", "good"], NOON, NOON.replace(hour=20)))
     assert found["bad"].report is None
-    assert "not understood" in (found["bad"].problem or "")
+    assert "invalid" in (found["bad"].problem or "")
     assert found["good"].is_usable
