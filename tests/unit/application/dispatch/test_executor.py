@@ -35,7 +35,7 @@ from interfaces.simulators.bms.journal import JournalEntry, duplicate_actions
 from tests.fakes.dispatch.building_control import FakeBuildingControl, PlannedFault
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
-from tests.given import Story, given
+from tests.given import Scenario, given
 from tests.made_up import (
     CONTEXT,
     DR_EVENT_ID,
@@ -61,7 +61,7 @@ class Killed(BaseException):
 class Rig:
     """A dispatch executor over a building in memory; reached failpoints are recorded."""
 
-    story: Story
+    story: Scenario
     journal: list[JournalEntry] = field(default_factory=list)
     reached: list[str] = field(default_factory=list)
     kill_at: str | None = None

@@ -11,7 +11,7 @@ from application.commands.dr_event import CancelDREvent, CancelNotifiedDREvent, 
 from domain.dr_event import DREvent, DREventStatus
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import Outcome, Story, fact, given
+from tests.given import Outcome, Scenario, fact, given
 from tests.in_process import InProcess
 from tests.made_up import (
     DR_EVENT_ID,
@@ -37,7 +37,7 @@ def by_utility(number: int | None = None) -> CancelNotifiedDREvent:
     )
 
 
-def portfolio() -> Story:
+def portfolio() -> Scenario:
     return given().after(*portfolio_commands(*(facility_entry(i) for i in BOTH)))
 
 

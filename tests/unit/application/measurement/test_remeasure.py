@@ -17,7 +17,7 @@ from domain.dispatch import REMEASURED_FOR, Dispatch
 from domain.dr_event import DREvent
 from domain.errors import MeasurementClosed, NotAllowedNow
 from domain.event_sourcing.aggregate import DomainEvent
-from tests.given import Story, fact, given
+from tests.given import Scenario, fact, given
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID, ENDS_AT
 from tests.walks import dispatch_walk
@@ -60,7 +60,7 @@ def committed() -> list[DomainEvent]:
     return list(walk.recorded)
 
 
-def measured(at: datetime = CORRECTED_AT) -> Story:
+def measured(at: datetime = CORRECTED_AT) -> Scenario:
     return given(committed()).after(MEASURED).at(at)
 
 
