@@ -231,5 +231,5 @@ def test_a_position_ahead_of_the_log_is_refused() -> None:
     ahead = log.head() + 1
     with pytest.raises(PositionAhead, match=f"ends at position {log.head()}"):
         dr_event_as_of(log, dr_event.id, ahead)
-    with pytest.raises(PositionAhead, match=f"as of {ahead} nothing"):
+    with pytest.raises(PositionAhead, match=f"position {ahead} is not recorded"):
         HistoricalLists(log).dr_events(ahead)
