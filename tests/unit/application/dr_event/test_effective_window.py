@@ -12,7 +12,6 @@ from application.handlers import HANDLERS
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import Scenario
 from tests.in_process import InProcess
 from tests.made_up import (
     DR_EVENT_ID,
