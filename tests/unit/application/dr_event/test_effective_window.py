@@ -12,6 +12,7 @@ from application.handlers import HANDLERS
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
+from tests.given import Scenario
 from tests.in_process import InProcess
 from tests.made_up import (
     DR_EVENT_ID,
@@ -28,7 +29,7 @@ BOTH = ("fac-001", "fac-002")
 AT_ONCE: dict[str, Any] = {"terms": {"notification_lead_s": 0, "minimum_duration_s": 3600}}
 
 
-def drawing(there: InProcess, *drawn: int) -> Story:
+def drawing(there: InProcess, *drawn: int) -> Scenario:
     """The scenario with a source of random numbers that returns these numbers, and then no more."""
     left = list(drawn)
     story = there.story
