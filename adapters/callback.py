@@ -1,4 +1,4 @@
-"""Callbacks to utilities over HTTP: signed, bounded in time and size, and never to an address of our own network."""
+"""Callbacks to utilities over HTTP: signed, limited in time and size, and never sent to a private address."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from application.ports.clock import Clock
 CONNECT_S, TOTAL_S = 10.0, 30.0
 """Clock seconds."""
 LEAST_WALL_S = 1.0
-"""On an accelerated clock a call still takes what a network takes."""
+"""The minimum on an accelerated clock: a call still takes as long as the network takes."""
 BREAKER_FAILURES, BREAKER_OPEN_S = 5, 60.0
 MAX_HOSTS = 1_000
-"""With a breaker; utilities name hosts as they like."""
+"""The maximum number of breakers; utilities choose the host names."""
 DETAIL_BYTES, DETAIL_CHARACTERS = 2_048, 200
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -37,10 +37,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class HttpUtilityNotifier:
-    """At most `concurrent_calls` at once; a host that fails five times in a row is not called for a minute.
+    """At most `concurrent_calls` at once. A host that fails five times in a row is not called for a minute.
 
-    `secret_of` gives the secret that signs a utility's callbacks: None where none was agreed, ValueError where it
-    cannot be had. `resolver` replaces the system's name resolution.
+    `secret_of` returns the secret that signs a utility's callbacks, None where none was agreed, and raises ValueError
+    where it is unavailable. `resolver` replaces the system's name resolution.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class HttpUtilityNotifier:
         if self._session is None:
             resolver = self._resolver or aiohttp.ThreadedResolver()
             self._session = aiohttp.ClientSession(
-                # A connection for each call: what was checked is what is called.
+                # A new connection for each call, so that the address that was checked is the one that is called.
                 connector=aiohttp.TCPConnector(
                     resolver=resolver if self._allow_private else PublicResolver(resolver),
                     use_dns_cache=False,
@@ -137,7 +137,7 @@ class HttpUtilityNotifier:
 
 
 class PublicResolver(AbstractResolver):
-    """Gives only public addresses; the connection is then made to one of those very addresses."""
+    """Returns only public addresses; the connection is made to one of those."""
 
     def __init__(self, resolver: AbstractResolver) -> None:
         self._resolver = resolver
@@ -145,7 +145,7 @@ class PublicResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises CallbackAddressRefused if a single one is not public."""
+        """Raises CallbackAddressRefused if a single address is not public."""
         found = await self._resolver.resolve(host, port, family)
         for result in found:
             check_public(ipaddress.ip_address(result["host"].partition("%")[0]))
@@ -156,7 +156,7 @@ class PublicResolver(AbstractResolver):
 
 
 def check_public(address: Address) -> None:
-    """Raises CallbackAddressRefused unless `address` is a public unicast one, also behind a translation."""
+    """Raises CallbackAddressRefused unless `address` is a public unicast address, also behind a translation."""
     inner = address
     if isinstance(address, ipaddress.IPv6Address):
         if address in NAT64:
@@ -168,7 +168,7 @@ def check_public(address: Address) -> None:
 
 
 def _check_literal(host: str) -> None:
-    """Addresses written out never reach a resolver."""
+    """Checks literal addresses, which never reach a resolver."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -187,10 +187,10 @@ def _target(url: str) -> URL:
 
 
 async def _detail(response: aiohttp.ClientResponse) -> str:
-    """The beginning of what a utility says to a refusal, as plain text."""
+    """The beginning of the body of a refusal, as plain text."""
     try:
         raw = await response.content.read(DETAIL_BYTES)
     except (aiohttp.ClientError, OSError):
-        return ""  # the status says enough
+        return ""  # the status is sufficient
     text = raw.decode("ascii", errors="replace")
     return "".join(c if c.isprintable() else " " for c in text)[:DETAIL_CHARACTERS].strip()

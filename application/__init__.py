@@ -1,0 +1,1 @@
+"""The application layer: commands, handlers, the saga, the ports, and the capabilities built on them."""

@@ -66,7 +66,7 @@ class CallbackCalls:
         elif waited_s(item.deliveries - 2) >= GIVE_UP_AFTER_S:
             # It was due to be given up some deliveries ago, and each delivery ended its worker: do not call
             # again.
-            await self._give_up(work, dr_event, item, "its worker ended each time it was told")
+            await self._give_up(work, dr_event, item, "its worker ended at each call")
         else:
             await self._tell(work, dr_event, item)
 

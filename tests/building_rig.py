@@ -116,10 +116,10 @@ async def simulated_rig(profile: BmsProfile) -> AsyncIterator[Rig]:
 RIGS = {"fake": fake_rig, "simulated": simulated_rig, "soap": soap_rig}
 PROFILES: tuple[BmsProfile, ...] = ("two_phase", "single_phase")
 Story = Callable[[Rig], Awaitable[None]]
-Told = Callable[..., None]
+RunScenario = Callable[..., None]
 
 
-def teller(rig_name: str, default: BmsProfile) -> Told:
+def teller(rig_name: str, default: BmsProfile) -> RunScenario:
     """Runs a story on the implementation at hand."""
 
     def tell(story: Story, profile: BmsProfile = default) -> None:

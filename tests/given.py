@@ -1,9 +1,10 @@
-"""given(domain_events).when(command).then(domain_events): a decision of the write side as one sentence.
+"""given(domain_events).when(command).then(domain_events): a test of one decision of the write side.
 
-    given(facility.collect_events()).when(StartMaintenance(...)).then(fact(Facility.MaintenanceStarted, reason="..."))
+given(facility.collect_events()).when(StartMaintenance(...)).then(fact(Facility.MaintenanceStarted,
+reason="..."))
 
-`then` is exact in number, order and kind; of each domain event it looks at the facts that are named. Everything
-goes through the real command bus and handlers, over a FakeEventStore.
+`then` requires the exact number, order and kinds of domain events, and compares the fields that are given.
+Commands run through the real command bus and handlers, on a FakeEventStore.
 """
 
 from __future__ import annotations
@@ -29,49 +30,49 @@ from tests.made_up import CONTEXT
 
 @dataclass(frozen=True)
 class Fact:
-    """A kind of domain event and some of what it must state."""
+    """A kind of domain event, and some of its expected fields."""
 
     kind: type[DomainEvent]
-    stated: dict[str, Any]
+    fields: dict[str, Any]
 
     def differences(self, domain_event: DomainEvent) -> dict[str, tuple[Any, Any]]:
-        found = {name: getattr(domain_event, name) for name in self.stated}
-        return {name: (found[name], value) for name, value in self.stated.items() if found[name] != value}
+        found = {name: getattr(domain_event, name) for name in self.fields}
+        return {name: (found[name], value) for name, value in self.fields.items() if found[name] != value}
 
 
-def fact(kind: type[DomainEvent], **stated: Any) -> Fact:
-    return Fact(kind, stated)
+def fact(kind: type[DomainEvent], **fields: Any) -> Fact:
+    return Fact(kind, fields)
 
 
 @dataclass
 class Outcome:
-    """What a command came to."""
+    """The result of a command."""
 
-    story: Story
+    scenario: Scenario
     recorded: Sequence[DomainEvent]
     reply: Any
     refusal: DomainError | None
 
     def then(self, *expected: Fact) -> Self:
-        """Exactly these domain events, in this order; none: the command changed nothing."""
+        """Exactly these domain events, in this order; without arguments: the command recorded nothing."""
         if self.refusal is not None:
             raise AssertionError(f"refused: {self.refusal!r}") from self.refusal
         assert [type(e).__qualname__ for e in self.recorded] == [f.kind.__qualname__ for f in expected]
-        for wanted, domain_event in zip(expected, self.recorded, strict=True):
-            assert isinstance(domain_event, wanted.kind)
-            assert wanted.differences(domain_event) == {}, domain_event
+        for wanted_fact, domain_event in zip(expected, self.recorded, strict=True):
+            assert isinstance(domain_event, wanted_fact.kind)
+            assert wanted_fact.differences(domain_event) == {}, domain_event
         return self
 
     def refused(self, kind: type[DomainError], *, saying: str = "") -> None:
-        """Refused by that error, and nothing recorded."""
+        """Refused with that error, and nothing recorded."""
         assert type(self.refusal) is kind
         assert saying in str(self.refusal)
         assert list(self.recorded) == []
 
 
 @dataclass
-class Story:
-    """A system in memory at one moment."""
+class Scenario:
+    """The write side in memory at one moment."""
 
     store: FakeEventStore = field(default_factory=FakeEventStore)
     clock: FakeClock = field(default_factory=FakeClock)
@@ -82,7 +83,7 @@ class Story:
         self.bus = CommandBus(self.store, self.clock, HANDLERS, forecasts=self.forecasts)
 
     def at(self, moment: datetime) -> Self:
-        """From then on it is `moment`."""
+        """Set the clock to `moment`."""
         self.clock.moment = moment
         return self
 
@@ -92,7 +93,7 @@ class Story:
         return self
 
     def after(self, *commands: msgspec.Struct) -> Self:
-        """These were carried out before."""
+        """Execute these commands first."""
         for command in commands:
             self.bus.handle(command, CONTEXT)
         return self
@@ -113,8 +114,8 @@ class Story:
         return Outcome(self, self.store.domain_events[before:], reply, refusal)
 
 
-def given(domain_events: Iterable[DomainEvent] = ()) -> Story:
-    """A story that begins with what was recorded."""
-    story = Story()
-    story.store.append(list(domain_events))
-    return story
+def given(domain_events: Iterable[DomainEvent] = ()) -> Scenario:
+    """A scenario that begins with the given domain events."""
+    scenario = Scenario()
+    scenario.store.append(list(domain_events))
+    return scenario

@@ -33,7 +33,7 @@ from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
-from tests.given import Story, given
+from tests.given import Scenario, given
 from tests.made_up import (
     DR_EVENT_ID,
     NOW,
@@ -63,7 +63,7 @@ class NoSignal:
 
 @dataclass
 class InProcess:
-    story: Story
+    story: Scenario
     entries: tuple[FacilityEntry, ...]
     journal: list[JournalEntry] = field(default_factory=list)
     callbacks: list[CallbackWork] = field(default_factory=list)

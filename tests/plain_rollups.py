@@ -1,6 +1,6 @@
-"""Rollups by the plainest code that says what they are: reading by reading, second by second, without numpy.
+"""Reference implementation of rollups: reading by reading and second by second, without numpy.
 
-It is what domain/telemetry/facility_rollups.py and the stores are held against; it shares no code with them.
+domain/telemetry/facility_rollups.py and the stores are compared with it; it shares no code with them.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class PlainRollup:
 
 
 def winners(readings: Iterable[MeterReading]) -> list[MeterReading]:
-    """Of each meter and moment the one that counts."""
+    """Per meter and moment the reading that counts."""
     trust = ["missing", "bad", "unknown", "estimated", "substituted", "measured"]
 
     def rank(r: MeterReading) -> tuple[object, ...]:
@@ -52,7 +52,7 @@ def winners(readings: Iterable[MeterReading]) -> list[MeterReading]:
 def plain_rollup(
     readings: list[MeterReading], facility_id: str, starts_at: datetime, step_s: int
 ) -> PlainRollup | None:
-    """`readings` are winners. None: no meter of the facility said anything about the step."""
+    """`readings` are winners. None: no meter of the facility has a reading for the step."""
     mine = [r for r in readings if r.facility_id == facility_id]
     if step_s == HOUR:
         return _hour(

@@ -19,7 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from adapters.embedded import child_process, orphans
-from adapters.embedded.data_folder import DataFolder, Remembered, write_private
+from adapters.embedded.data_folder import DataFolder, ServerState, write_private
 from adapters.embedded.launcher import remove_folder
 from adapters.embedded.loopback import HOST
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres
@@ -107,7 +107,7 @@ def _running(server: AServer) -> Iterator[AServer]:
 def _folder_of_standby(path: Path, primary: DataFolder) -> DataFolder:
     passwords = {user: primary.password(user) for user in (SUPERUSER, OWNER, APP)}
     path.mkdir(mode=0o700)
-    remembered = Remembered(identity=f"{primary.identity}-standby", passwords=passwords)
+    remembered = ServerState(identity=f"{primary.identity}-standby", passwords=passwords)
     write_private(path / "servers.json", msgspec.json.encode(remembered))
     return DataFolder.opened(path)
 

@@ -1,4 +1,4 @@
-"""Readings as the columns that rollups are made of: what the stores do in their own ways."""
+"""Readings as the columns that rollups are computed from."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -14,7 +14,7 @@ from domain.telemetry.meter_rollups import QuarterPoints
 def points_of(
     readings: Iterable[MeterReading], starts_at: datetime
 ) -> tuple[QuarterPoints, list[tuple[str, str]]]:
-    """The usable ones of `readings` (one per meter and moment) around the quarter-hour, and whose they are."""
+    """The usable `readings` (one per meter and moment) around the quarter-hour, and the meter of each."""
     chosen: dict[tuple[str, str], list[tuple[float, MeterReading]]] = {}
     for r in readings:
         offset_s = (r.ts - starts_at).total_seconds()

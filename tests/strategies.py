@@ -1,4 +1,4 @@
-"""Hypothesis strategies for whatever may be stored: built from the types of the fields."""
+"""Hypothesis strategies for stored structs, built from their field types."""
 
 import types
 import typing

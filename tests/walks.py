@@ -1,4 +1,4 @@
-"""Walking a DR event or a dispatch through named commands, for tests of their states and of replay."""
+"""Walks: a DR event or a dispatch taken through named commands, for tests of states and replay."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ FOUND = Setpoint(value=22.0, unit="celsius")
 
 @dataclass
 class Walk:
-    """An aggregate on its way; what it recorded is kept."""
+    """An aggregate in the course of its commands, with what it recorded."""
 
     aggregate: Any
     recorded: list[DomainEvent] = field(default_factory=list)
@@ -43,7 +43,9 @@ class Walk:
         return provenance(NOW + timedelta(seconds=self.steps))
 
     def take(self, step: str) -> int:
-        """One command, by its name: how many domain events it recorded. Raises the domain's refusal."""
+        """Execute one command by its name; returns how many domain events it recorded. Raises the domain's
+        error.
+        """
         self.steps += 1
         try:
             getattr(self, step)()
@@ -219,7 +221,7 @@ def dispatch_walk(zones: Sequence[str] = ("hall",)) -> "DispatchWalk":
 
 
 class DispatchWalk(Walk):
-    """Outcomes are reported of `chosen`, the command requested last unless a test chooses another."""
+    """Outcomes are reported of `chosen`, by default of the command requested last."""
 
     aggregate: Dispatch
     choose: Callable[[list[UUID]], UUID] = staticmethod(lambda ids: ids[-1])

@@ -1,4 +1,4 @@
-"""SOAP messages without a transport: calls to bytes and answers back to values; zeep reads the contract."""
+"""Encodes SOAP requests and decodes responses, without a transport. zeep reads the contract."""
 
 from importlib.resources import as_file
 from typing import Any, cast
@@ -42,7 +42,7 @@ class SoapCodec:
         self._operations = {name: OperationShapes(found, faults) for name, found in operations.items()}
 
     def encode(self, operation: str, values: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
-        """The request's body and HTTP headers. Raises ValueError for values the contract does not allow."""
+        """The request's body and HTTP headers. Raises ValueError for values that the contract does not allow."""
         shapes = self._operations[operation]
         envelope = etree.Element(f"{{{ENVELOPE_NAMESPACE}}}Envelope", nsmap=_NAMESPACES)
         request = shapes.request.write(etree.SubElement(envelope, f"{{{ENVELOPE_NAMESPACE}}}Body"), values)
@@ -50,7 +50,7 @@ class SoapCodec:
         return etree.tostring(envelope, xml_declaration=True, encoding="utf-8"), dict(shapes.headers)
 
     def decode(self, operation: str, payload: bytes) -> Any:
-        """The answer's values, as attributes. Raises InvalidMessage, or DeclaredFault."""
+        """The values of the response, as attributes. Raises InvalidMessage, or DeclaredFault."""
         answer = body_element(parse_envelope(payload))
         if answer.tag == FAULT_TAG:
             raise self._fault(operation, answer)

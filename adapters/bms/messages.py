@@ -1,7 +1,7 @@
-"""The BMS contracts as XML: parsing what cannot be trusted and validating both directions.
+"""The XML of the BMS contracts: parses untrusted input and validates requests and responses.
 
-zeep takes unknown enumeration values, missing elements and even another operation's reply for success, so
-every body is checked here against its contract's own schema before zeep sees it.
+zeep accepts unknown enumeration values, missing elements and even the response of another operation. So every body is
+validated here against its contract's schema before zeep reads it.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Contract:
     """A packaged WSDL with the XSD of its messages."""
 
     name: str
-    """Of both files, without their endings."""
+    """Of both files, without the extension."""
     namespace: str
     """Of the messages."""
     binding: str
@@ -37,11 +37,11 @@ SINGLE_PHASE = Contract(
 
 
 class InvalidMessage(ValueError):
-    """A message that is no valid part of the contract; the text says where it departs from it."""
+    """A message that the contract does not allow; the text says where it differs."""
 
 
 def contract_folder() -> Traversable:
-    """Where the packaged contracts lie."""
+    """The folder of the packaged contracts."""
     return files("adapters.bms").joinpath("wsdl")
 
 
@@ -52,7 +52,7 @@ def _schema(contract: Contract) -> etree.XMLSchema:
 
 
 def parse_envelope(payload: bytes) -> etree._Element:
-    """The root of a SOAP 1.1 envelope. Raises InvalidMessage; DTDs are refused, entities never expanded."""
+    """The root of a SOAP 1.1 envelope. Raises InvalidMessage. DTDs are refused; entities are never expanded."""
     parser = etree.XMLParser(
         resolve_entities=False,
         load_dtd=False,

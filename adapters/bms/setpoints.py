@@ -3,17 +3,17 @@
 from datetime import datetime
 from typing import Any
 
-from adapters.bms.calling import Call
 from adapters.bms.codec import SoapCodec
 from adapters.bms.messages import SINGLE_PHASE
 from adapters.bms.single_phase import ReadSetpoint
+from adapters.bms.soap_client import SoapCall
 from application.ports.dispatch.building_control import BmsAnswerInvalid, BmsConnection, Setpoint
 
 
 class SoapSetpoints:
     """Reads and writes one zone per call."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: SoapCall) -> None:
         self._call = call
         self._codec = SoapCodec(SINGLE_PHASE)
 
@@ -47,6 +47,6 @@ class SoapSetpoints:
         _require_zone(zone_id, answer.zoneId)
 
 
-def _require_zone(asked: str, answered: str) -> None:
-    if answered != asked:
-        raise BmsAnswerInvalid(f"the answer is of another zone: {answered}")
+def _require_zone(requested: str, returned: str) -> None:
+    if returned != requested:
+        raise BmsAnswerInvalid(f"the answer is of another zone: {returned}")

@@ -1,7 +1,7 @@
-"""The shapes of a contract's messages, as zeep reads them from the WSDL, laid out once for writing and reading fast.
+"""Precomputed layouts of the contract's messages, read from the WSDL by zeep, for fast writing and reading.
 
-zeep walks its own objects for every message, which costs ten times as much as the XML; what it makes of the
-contract's types (how a number, a moment, a truth value is written) is asked of it here as well.
+zeep walks its own objects for every message, which costs ten times as much as the XML itself. It still converts the
+values of the contract's types (numbers, times, booleans).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from lxml import etree
 
 
 class Shape:
-    """An element that holds a value, or the elements of a sequence, each at most once."""
+    """An element that holds a value, or a sequence of elements, each at most once."""
 
     __slots__ = ("_leaf", "_parts", "is_optional", "name", "tag")
 
     def __init__(self, element: Any) -> None:
-        """`element`: of zeep. Raises TypeError for what no contract of ours holds."""
+        """`element` is zeep's. Raises TypeError for a construct that these contracts do not use."""
         self.tag: str = element.qname.text
         self.name: str = element.qname.localname
         self.is_optional = element.min_occurs == 0
@@ -34,7 +34,7 @@ class Shape:
         self._parts = {(shape := Shape(part)).tag: shape for _, part in element.type.elements}
 
     def write(self, parent: etree._Element, value: Any) -> etree._Element:
-        """As the last child of `parent`. Raises ValueError for values of another shape."""
+        """Appends the element to `parent`. Raises ValueError for values of another shape."""
         element = etree.SubElement(parent, self.tag)
         if self._leaf is not None:
             element.text = self._leaf.xmlvalue(value)
@@ -54,9 +54,9 @@ class Shape:
         return element
 
     def read(self, element: etree._Element) -> Any:
-        """Of a valid element: the value (a moment in UTC), or the parts as attributes, None where one is left out.
+        """The value of a valid element (times in UTC), or its parts as attributes; None for a part that is absent.
 
-        Raises ValueError for a moment that the calendar does not have.
+        Raises ValueError for a time outside Python's calendar.
         """
         if self._leaf is not None:
             value = self._leaf.pythonvalue(element.text or "")
@@ -76,7 +76,7 @@ def _utc(moment: datetime) -> datetime:
 
 
 class OperationShapes:
-    """What goes out, what comes back, and the faults that are declared."""
+    """The request, the response and the declared faults of one operation."""
 
     __slots__ = ("answer", "faults", "headers", "request")
 

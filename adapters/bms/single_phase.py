@@ -1,7 +1,7 @@
-"""Commands for a BMS that knows no commands: setpoints written and read back.
+"""Commands for a BMS without commands: setpoints are written and read back.
 
-The command id never leaves our side. Writing the same setpoint again changes nothing, so what became of a write whose
-answer was lost is read off the zone, and a write that does not show is simply made again.
+The command id is not sent. Writing the same setpoint again changes nothing. So after a lost response the zone is read,
+and a write that does not show is repeated.
 """
 
 import asyncio
@@ -27,22 +27,22 @@ from application.ports.dispatch.building_control import (
 
 READ_BACKS = 5
 READ_BACK_EVERY_S = 1.0
-"""Clock seconds: a BMS may take a write in before it is in force."""
+"""Clock seconds: a BMS may accept a write before it applies it."""
 TOLERANCE = 0.05
 """Kelvin or percent: how far a BMS may round."""
 
 
 class ReadSetpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a zone is set to at this moment."""
+    """The present setpoint of a zone."""
 
     setpoint: Setpoint
     changed_at: datetime
     until: datetime | None
-    """When a timed override ends by itself; None: there is none."""
+    """When a timed override ends by itself; None where there is none."""
 
 
 class Setpoints(Protocol):
-    """A BMS that can read and write. Both raise the port's errors."""
+    """A BMS that can read and write setpoints. Both methods raise the port's errors."""
 
     async def read(self, connection: BmsConnection, zone_id: str, *, urgent: bool = True) -> ReadSetpoint: ...
 
@@ -55,12 +55,13 @@ class Setpoints(Protocol):
         until: datetime | None,
         reference: str,
     ) -> None:
-        """`until` None: for good. The same again changes nothing. `reference` is for the building's own log."""
+        """`until` None means permanently. Repeating a write changes nothing. `reference` is for the building's own
+        log."""
         ...
 
 
 class SinglePhase:
-    """The commands of BuildingControl by reading and writing."""
+    """The commands of BuildingControl by reading and writing setpoints."""
 
     def __init__(self, setpoints: Setpoints, clock: Clock) -> None:
         self._setpoints = setpoints
@@ -69,25 +70,25 @@ class SinglePhase:
     async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
         if command.phase in ("prepare", "abort"):
             return await self._only_read(connection, command)
-        target, until = wanted(command), command.expires_at if command.phase == "commit" else None
+        target, until = target_setpoint(command), command.expires_at if command.phase == "commit" else None
         await self._setpoints.write(
-            connection, command.zone_id, target, until=until, reference=reference_of(command)
+            connection, command.zone_id, target, until=until, reference=write_reference(command)
         )
         try:
             found = await self._read_back(connection, command, target, until)
         except (BmsUnreachable, BmsRefused) as error:
-            # The write was made: that nothing was sent, or that it was refused, is true of the reading only.
+            # The write was made. That nothing was sent, or that it was refused, applies to the read only.
             raise BmsTimedOut(f"written, but not read back: {error.reason}") from error
         return _receipt(command, found, found.setpoint)
 
     async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
-        """By the zone's setpoint. Prepare and abort change nothing: to make them again does no harm."""
+        """Determined by the zone's setpoint. Prepare and abort change nothing, so repeating them is harmless."""
         unknown = CommandStatus(command_id=command.command_id, state="unknown")
         if command.phase in ("prepare", "abort"):
             return unknown
         found = await self._setpoints.read(connection, command.zone_id)
         until = command.expires_at if command.phase == "commit" else None
-        if not _shows(found, wanted(command), until):
+        if not _matches(found, target_setpoint(command), until):
             return unknown
         receipt = _receipt(command, found, found.setpoint)
         return CommandStatus(command_id=command.command_id, state="executed", receipt=receipt)
@@ -101,11 +102,11 @@ class SinglePhase:
     ) -> ReadSetpoint:
         found = await self._setpoints.read(connection, command.zone_id)
         for _ in range(READ_BACKS - 1):
-            if _shows(found, target, until):
+            if _matches(found, target, until):
                 return found
             await asyncio.sleep(self._wall_seconds(READ_BACK_EVERY_S))
             found = await self._setpoints.read(connection, command.zone_id)
-        if not _shows(found, target, until):
+        if not _matches(found, target, until):
             raise BmsAnswerInvalid(
                 f"zone {command.zone_id} was written {target.value:g} and still reads {found.setpoint.value:g}"
             )
@@ -116,16 +117,16 @@ class SinglePhase:
         if command.phase == "abort" and found.until is not None:
             raise BmsRefused("curtailed", "the zone is curtailed: restore it instead")
         if command.phase == "prepare" and found.until is not None and command.previous is None:
-            # What it reads is a curtailment of somebody else, and must not become the setpoint to return to.
+            # The zone shows the curtailment of another system, which must not become the setpoint to return to.
             raise BmsRefused(
                 "zone_held", f"zone {command.zone_id} is curtailed until {found.until.isoformat()}"
             )
-        # A setpoint known from before counts: the present one may be a curtailment of ours.
+        # The earlier setpoint counts: the present one may be a curtailment of ours.
         return _receipt(command, found, command.previous or found.setpoint)
 
 
-def wanted(command: ZoneCommand) -> Setpoint:
-    """The setpoint that a commit or restore stands for. Raises ValueError where it cannot be told."""
+def target_setpoint(command: ZoneCommand) -> Setpoint:
+    """The setpoint that a commit or restore requests. Raises ValueError where it cannot be determined."""
     if command.phase == "restore":
         if command.restore_to is None:
             raise ValueError("a restore command needs restore_to, the setpoint that prepare reported")
@@ -135,12 +136,12 @@ def wanted(command: ZoneCommand) -> Setpoint:
     return Setpoint(value=command.previous.value + command.magnitude, unit=command.previous.unit)
 
 
-def reference_of(command: ZoneCommand) -> str:
-    """What the building may write into its log: `dr_event_id plan_revision round command_id`."""
+def write_reference(command: ZoneCommand) -> str:
+    """The reference that the building may log: `dr_event_id plan_revision round command_id`."""
     return f"{command.dr_event_id} {command.plan_revision} {command.round} {command.command_id}"
 
 
-def _shows(found: ReadSetpoint, target: Setpoint, until: datetime | None) -> bool:
+def _matches(found: ReadSetpoint, target: Setpoint, until: datetime | None) -> bool:
     if found.setpoint.unit != target.unit or abs(found.setpoint.value - target.value) > TOLERANCE:
         return False
     if until is None or found.until is None:

@@ -1,13 +1,15 @@
-"""BuildingControl over SOAP: zeep as the codec, aiohttp as the transport, a dialect per profile."""
+"""BuildingControl over SOAP: zeep as the codec, aiohttp as the transport, one dialect for each profile."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Protocol
 
+import anyio
+
 from adapters.bms.breaker import BreakerListener
-from adapters.bms.calling import CallListener, SoapCalls, SoapLimits
-from adapters.bms.local_slots import LocalCallSlots
 from adapters.bms.setpoints import SoapSetpoints
 from adapters.bms.single_phase import SinglePhase
+from adapters.bms.soap_client import CallListener, SoapClient, SoapLimits
 from adapters.bms.two_phase import TwoPhase
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import (
@@ -24,7 +26,7 @@ __all__ = ["SoapBuildingControl", "SoapLimits"]
 
 
 class Dialect(Protocol):
-    """How the commands are put to BMSs of one profile."""
+    """How commands are sent to BMSs of one profile."""
 
     async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt: ...
 
@@ -34,7 +36,7 @@ class Dialect(Protocol):
 
 
 class SoapBuildingControl:
-    """One call at a time per BMS, and in all no more than there are `slots`; never retries."""
+    """One call at a time per BMS, and at most as many at once as there are `slots`. Never retries."""
 
     def __init__(
         self,
@@ -46,8 +48,8 @@ class SoapBuildingControl:
         breaker_listener: BreakerListener | None = None,
         call_listener: CallListener | None = None,
     ) -> None:
-        """Without `slots`, 32 of this process alone."""
-        self._calls = SoapCalls(
+        """Without `slots`, 32 calls at once in this process."""
+        self._calls = SoapClient(
             clock=clock,
             secret=secret,
             slots=slots or LocalCallSlots(32),
@@ -79,3 +81,18 @@ class SoapBuildingControl:
         if dialect is None:
             raise BmsRefused("unknown_profile", f"no BMS is spoken to as {connection.profile!r}")
         return dialect
+
+
+class LocalCallSlots:
+    """Call slots of one process, in the order of the callers; other processes are not counted."""
+
+    def __init__(self, number: int) -> None:
+        self._limiter = anyio.CapacityLimiter(number)
+
+    @asynccontextmanager
+    async def held(self, *, urgent: bool = True, goes_on: bool = False) -> AsyncIterator[None]:
+        async with self._limiter:
+            yield
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""

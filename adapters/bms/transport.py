@@ -1,4 +1,4 @@
-"""HTTP towards a BMS: bounded in time and size, without redirects, plain about what is known afterwards."""
+"""HTTP calls of a BMS: limited in time and size, without redirects. The errors say whether the request was sent."""
 
 from base64 import b64encode
 
@@ -13,16 +13,16 @@ from application.ports.dispatch.building_control import (
     BmsUnreachable,
 )
 
-KEPT_S = 0.5
-"""Wall seconds that a connection waits for the next call."""
+KEEPALIVE_S = 0.5
+"""Wall seconds that an idle connection stays open for the next call."""
 
 
 class ConnectTimedOut(BmsUnreachable):
-    """No connection within the limit; unlike a refused connection it counts against the breaker."""
+    """No connection within the limit. Unlike a refused connection it counts as a failure of the breaker."""
 
 
 class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call may cost; seconds are wall seconds."""
+    """The limits of one call, in wall seconds and bytes."""
 
     connect_s: float
     total_s: float
@@ -30,17 +30,17 @@ class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An XML body with HTTP 200 (`ok`) or 500, as SOAP 1.1 wants for a fault."""
+    """An XML body with HTTP 200 (`ok`) or 500, which SOAP 1.1 uses for a fault."""
 
     ok: bool
     xml: bytes
 
 
 class BmsHttp:
-    """Posts SOAP envelopes. A connection serves the zones of a building that follow each other, and is closed then.
+    """Posts SOAP envelopes. A connection serves consecutive zones of a building and is closed then.
 
-    One that is kept longer is the likelier to be closed by the BMS just as it is used again, and that leaves it open
-    whether the request arrived: what it answers then is asked of it, as after every lost answer.
+    The longer a connection stays open, the likelier the BMS closes it just as it is used again. It is then uncertain
+    whether the request arrived, and the result must be queried, as after every lost response.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class BmsHttp:
         credentials: tuple[str, bytes] | None,
         limits: CallLimits,
     ) -> HttpAnswer:
-        """The answer, of an HTTP 200 or 500. Raises BmsUnreachable, BmsTimedOut, BmsAnswerInvalid, and
+        """The response, of an HTTP 200 or 500. Raises BmsUnreachable, BmsTimedOut, BmsAnswerInvalid, and
         BmsRefused(`unauthorized`) for 401 and 403."""
         timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s)
         try:
@@ -86,7 +86,7 @@ class BmsHttp:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
                 auto_decompress=False,
                 headers={"Accept": "text/xml", "Accept-Encoding": "identity", "User-Agent": "gridproof"},
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -111,7 +111,7 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
         raise BmsRefused("unauthorized", f"HTTP {response.status}: check the facility's BMS credentials")
     if response.status in (429, 503):
         wait = response.headers.get("Retry-After", "")
-        # Seconds; the other form, a date, is by a clock that need not be right.
+        # Seconds only. The other form, a date, depends on a clock that may be wrong.
         raise BmsBusy(f"HTTP {response.status}", float(wait) if wait.isascii() and wait.isdigit() else 0.0)
     if response.status not in (200, 500):
         raise BmsAnswerInvalid(f"HTTP {response.status} {response.content_type}")

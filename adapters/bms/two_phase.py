@@ -1,11 +1,11 @@
-"""Commands for a BMS that knows them: contract `building_control`, prepare and commit by command id."""
+"""Commands for a BMS that supports them: contract `building_control`, prepare and commit by command id."""
 
 from typing import Any
 from uuid import UUID
 
-from adapters.bms.calling import Call
 from adapters.bms.codec import SoapCodec
 from adapters.bms.messages import TWO_PHASE
+from adapters.bms.soap_client import SoapCall
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsConnection,
@@ -26,14 +26,14 @@ OPERATIONS: dict[Phase, str] = {
 
 
 class TwoPhase:
-    """One SOAP call per call of the port."""
+    """One SOAP call for each call of the port."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: SoapCall) -> None:
         self._call = call
         self._codec = SoapCodec(TWO_PHASE)
 
     async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
-        operation, values = OPERATIONS[command.phase], order_values(command)
+        operation, values = OPERATIONS[command.phase], request_values(command)
         return receipt_of(command, await self._call(connection, self._codec, operation, values))
 
     async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
@@ -46,7 +46,7 @@ class TwoPhase:
         return zone_state_of(zone_id, answer)
 
 
-def order_values(command: ZoneCommand) -> dict[str, Any]:
+def request_values(command: ZoneCommand) -> dict[str, Any]:
     """The request of `command`. Raises ValueError for a restore without a setpoint to restore."""
     values: dict[str, Any] = {
         "commandId": str(command.command_id),
@@ -68,16 +68,16 @@ def order_values(command: ZoneCommand) -> dict[str, Any]:
 
 
 def receipt_of(command: ZoneCommand, answer: Any) -> CommandReceipt:
-    """Raises BmsAnswerInvalid when the receipt is of another command."""
+    """Raises BmsAnswerInvalid where the receipt is of another command."""
     receipt = _receipt(answer)
-    asked = (command.command_id, command.zone_id, command.phase)
-    if (receipt.command_id, receipt.zone_id, receipt.phase) != asked:
+    requested = (command.command_id, command.zone_id, command.phase)
+    if (receipt.command_id, receipt.zone_id, receipt.phase) != requested:
         raise BmsAnswerInvalid(f"the receipt is of another command: {receipt.command_id}")
     return receipt
 
 
 def status_of(command_id: UUID, answer: Any) -> CommandStatus:
-    """Raises BmsAnswerInvalid when the status is of another command, or lacks its receipt."""
+    """Raises BmsAnswerInvalid where the status is of another command, or lacks its receipt."""
     if UUID(answer.commandId) != command_id:
         raise BmsAnswerInvalid(f"the status is of another command: {answer.commandId}")
     receipt = None if answer.receipt is None else _receipt(answer.receipt)
@@ -89,7 +89,7 @@ def status_of(command_id: UUID, answer: Any) -> CommandStatus:
 
 
 def zone_state_of(zone_id: str, answer: Any) -> ZoneState:
-    """Raises BmsAnswerInvalid when the state is of another zone."""
+    """Raises BmsAnswerInvalid where the state is of another zone."""
     if answer.zoneId != zone_id:
         raise BmsAnswerInvalid(f"the state is of another zone: {answer.zoneId}")
     return ZoneState(

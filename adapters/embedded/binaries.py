@@ -1,4 +1,5 @@
-"""Where the servers' programs are: inside wheels, which are looked for and not imported, or on the PATH."""
+"""Finds the programs of the embedded servers: inside wheels, which are located without importing them, or on
+the PATH."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Child processes that cannot outlive their parent, not even when it is killed with -9.
+"""Starts child processes that end with their parent, also when it is killed with -9.
 
-The kernel sends a child its parent-death signal when the *thread* that started it ends, not when the process
-does. Hence one thread, which lives as long as the process, starts every child.
+The kernel sends a child its parent-death signal when the *thread* that started it ends, not when the process does. So
+one thread, which lives as long as the process, starts every child.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from adapters.embedded.errors import BinaryMissing
 _START_DEADLINE_S = 30.0
 """A start is a fork and an exec; longer means a machine that hangs."""
 
-_Order = tuple[Callable[[], "subprocess.Popen[bytes]"], "Future[subprocess.Popen[bytes]]"]
+_StartRequest = tuple[Callable[[], "subprocess.Popen[bytes]"], "Future[subprocess.Popen[bytes]]"]
 
 
 class _StartingThread:
-    """Runs orders one after the other in a thread that ends only with the process."""
+    """Runs start requests one after another in a thread that ends only with the process."""
 
     def __init__(self) -> None:
-        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[_StartRequest] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="starts-children", daemon=True).start()
 
     def _run(self) -> None:
         while True:
-            start, answer = self._orders.get()
+            start, answer = self._requests.get()
             try:
                 answer.set_result(start())
             except BaseException as failure:  # noqa: BLE001 - the caller gets it; this thread must not end
                 answer.set_exception(failure)
 
-    def start(self, order: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    def start(self, request: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
         answer: Future[subprocess.Popen[bytes]] = Future()
-        self._orders.put((order, answer))
+        self._requests.put((request, answer))
         return answer.result(_START_DEADLINE_S)
 
 
 class _ThisProcess:
-    """The starting thread of this process; a fork takes no threads along, so a forked process gets its own."""
+    """The starting thread of this process. A fork copies no threads, so a forked process gets its own."""
 
     def __init__(self) -> None:
-        self.forget()
-        os.register_at_fork(after_in_child=self.forget)
+        self.reset()
+        os.register_at_fork(after_in_child=self.reset)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._lock = threading.Lock()
         self._thread: _StartingThread | None = None
 
@@ -88,10 +88,10 @@ def spawn(
     cwd: Path | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` in a session of its own, with `death_signal` for the moment its parent dies.
+    """Start `argv` in its own session, with `death_signal` for the death of its parent.
 
-    Both output streams go to `output`, input is empty. A session of its own keeps the terminal's Ctrl-C from
-    ending servers before those who use them. Raises `BinaryMissing` where setpriv or the program is absent.
+    Both output streams go to `output`; input is empty. In its own session it does not receive the terminal's Ctrl-C,
+    so servers do not end before their users. Raises `BinaryMissing` where setpriv or the program is absent.
     """
     setpriv = needed_program("setpriv", package="util-linux")
     command = [setpriv, "--pdeathsig", death_signal.name.removeprefix("SIG"), "--", *argv]
@@ -111,7 +111,7 @@ def spawn(
 
 
 def wait(child: subprocess.Popen[bytes], *, deadline_s: float) -> int:
-    """The return code of a child that ends by itself; it is killed when it takes longer than `deadline_s`."""
+    """The return code of a child that ends by itself. It is killed after `deadline_s`."""
     try:
         return child.wait(deadline_s)
     except subprocess.TimeoutExpired:
@@ -120,7 +120,7 @@ def wait(child: subprocess.Popen[bytes], *, deadline_s: float) -> int:
 
 
 def ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether the child ends by itself within so many wall seconds."""
+    """Whether the child ends by itself within that many wall seconds."""
     try:
         child.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -128,8 +128,8 @@ def ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
-def end(child: subprocess.Popen[bytes], *, asking: signal.Signals, deadline_s: float) -> int:
-    """Ask the child to end, kill it after `deadline_s` wall seconds; its return code."""
+def end(child: subprocess.Popen[bytes], *, stop_signal: signal.Signals, deadline_s: float) -> int:
+    """Send `stop_signal`, kill the child after `deadline_s` wall seconds, and return its return code."""
     if child.poll() is None:
-        child.send_signal(asking)
+        child.send_signal(stop_signal)
     return wait(child, deadline_s=deadline_s)

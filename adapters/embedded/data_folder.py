@@ -1,4 +1,4 @@
-"""The folder in which the embedded servers keep what outlives a restart; one launcher at a time."""
+"""The folder with the persistent data of the embedded servers; one launcher at a time uses it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import msgspec
 
 from adapters.embedded.errors import DataFolderInUse, DiskUnusable
 
-LEAST_FREE_BYTES = 200_000_000
-"""A fresh PostgreSQL takes 40 MB and writes its log ahead in pieces of 16 MB."""
+MIN_FREE_BYTES = 200_000_000
+"""A new PostgreSQL takes 40 MB and preallocates its log in files of 16 MB."""
 
 
-class Remembered(msgspec.Struct):
-    """What the folder keeps in servers.json, mode 0600."""
+class ServerState(msgspec.Struct):
+    """The content of servers.json, mode 0600."""
 
     identity: str
     passwords: dict[str, str] = {}
@@ -33,11 +33,11 @@ class DataFolder:
 
     path: Path
     _lock_fd: int
-    _remembered: Remembered
-    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
+    _state: ServerState
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def opened(cls, path: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> Self:
+    def opened(cls, path: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> Self:
         """Create the folder where needed and lock it. Raises `DiskUnusable` and `DataFolderInUse`."""
         path = path.absolute()
         try:
@@ -46,63 +46,63 @@ class DataFolder:
             (path / "logs").mkdir(exist_ok=True)
             lock_fd = _locked(path)
         except OSError as failure:
-            raise _unwritable(path, failure) from failure
+            raise _unusable(path, failure) from failure
         try:
-            _refuse_when_nearly_full(path, least_free_bytes)
-            return cls(path, lock_fd, _remembered_in(path))
+            _check_free_space(path, min_free_bytes)
+            return cls(path, lock_fd, _load_state(path))
         except BaseException:
             os.close(lock_fd)
             raise
 
     @property
     def identity(self) -> str:
-        """A name that no other data folder has; the servers carry it, to be told from others."""
-        return self._remembered.identity
+        """A name that no other data folder has. The servers carry it, so that they can be distinguished from others."""
+        return self._state.identity
 
     def log(self, server: str) -> Path:
         return self.path / "logs" / f"{server}.log"
 
     def folder(self, name: str) -> Path:
-        """A sub-folder, private to us."""
+        """A sub-folder that only our user can enter."""
         folder = self.path / name
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as failure:
-            raise _unwritable(folder, failure) from failure
+            raise _unusable(folder, failure) from failure
         return folder
 
     def password(self, user: str) -> str:
-        """The password of `user`, drawn at the first call and the same ever after. Safe in a URL."""
-        with self._one_at_a_time:
-            if user not in self._remembered.passwords:
-                self._remembered.passwords[user] = secrets.token_urlsafe(24)
+        """The password of `user`, generated at the first call and then unchanged. Safe in a URL."""
+        with self._lock:
+            if user not in self._state.passwords:
+                self._state.passwords[user] = secrets.token_urlsafe(24)
                 self._save()
-            return self._remembered.passwords[user]
+            return self._state.passwords[user]
 
     def last_port(self, name: str) -> int | None:
-        return self._remembered.ports.get(name)
+        return self._state.ports.get(name)
 
-    def remember_ports(self, ports: dict[str, int]) -> None:
-        with self._one_at_a_time:
-            self._remembered.ports.update(ports)
+    def save_ports(self, ports: dict[str, int]) -> None:
+        with self._lock:
+            self._state.ports.update(ports)
             self._save()
 
     def _save(self) -> None:
-        write_private(self.path / "servers.json", msgspec.json.encode(self._remembered))
+        write_private(self.path / "servers.json", msgspec.json.encode(self._state))
 
     def close(self) -> None:
-        """Give the lock back; idempotent."""
+        """Release the lock; idempotent."""
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
 
 
-def _remembered_in(path: Path) -> Remembered:
+def _load_state(path: Path) -> ServerState:
     file = path / "servers.json"
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Remembered)
+        return msgspec.json.decode(file.read_bytes(), type=ServerState)
     except FileNotFoundError:
-        fresh = Remembered(identity=f"gridproof-{secrets.token_hex(8)}")
+        fresh = ServerState(identity=f"gridproof-{secrets.token_hex(8)}")
         write_private(file, msgspec.json.encode(fresh))
         return fresh
     except msgspec.DecodeError as failure:
@@ -114,7 +114,7 @@ def _remembered_in(path: Path) -> Remembered:
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Write the whole file or nothing, readable by its owner only, on the disk before it gets its name."""
+    """Write the file atomically, readable by its owner only, and synced before it gets its name."""
     partial = file.with_name(file.name + ".partial")
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
@@ -123,11 +123,11 @@ def write_private(file: Path, content: bytes) -> None:
             os.fsync(out.fileno())
         partial.replace(file)
     except OSError as failure:
-        raise _unwritable(file, failure) from failure
+        raise _unusable(file, failure) from failure
 
 
 def _locked(path: Path) -> int:
-    """Take the lock, which the kernel gives back however its holder ends; the pid is for the error."""
+    """Take the lock, which the kernel releases however its holder ends. The pid is for the error message."""
     lock_fd = os.open(path / "embedded.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,17 +140,17 @@ def _locked(path: Path) -> int:
     return lock_fd
 
 
-def _refuse_when_nearly_full(path: Path, least_free_bytes: int) -> None:
+def _check_free_space(path: Path, min_free_bytes: int) -> None:
     free = shutil.disk_usage(path).free
-    if free < least_free_bytes:
+    if free < min_free_bytes:
         raise DiskUnusable(
             "embedded servers",
-            f"the disk of {path} has {free // 1_000_000} MB left of {least_free_bytes // 1_000_000} MB needed",
+            f"the disk of {path} has {free // 1_000_000} MB left of {min_free_bytes // 1_000_000} MB needed",
             advice="Free some space, or set GRIDPROOF_DATA_DIR to a folder on another disk.",
         )
 
 
-def _unwritable(path: Path, failure: OSError) -> DiskUnusable:
+def _unusable(path: Path, failure: OSError) -> DiskUnusable:
     return DiskUnusable(
         "embedded servers",
         f"{path} cannot be written ({failure.strerror or failure})",

@@ -1,4 +1,4 @@
-"""What can go wrong with an embedded server, each by its own name."""
+"""The errors of the embedded servers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 class EmbeddedServerError(Exception):
-    """An embedded server could not do its work.
+    """An embedded server failed.
 
-    `server` is its name, `failure` what failed, `advice` what to do next, `log_tail` the last lines of its
-    log (empty where it never ran).
+    `server` is its name, `failure` what failed, `advice` what to do next, `log_tail` the last lines of its log (empty
+    where it never ran).
     """
 
     def __init__(self, server: str, failure: str, *, advice: str, log_tail: str = "") -> None:
@@ -24,11 +24,11 @@ class EmbeddedServerError(Exception):
 
 
 class BinaryMissing(EmbeddedServerError):
-    """A program that is needed is not installed, or cannot be executed."""
+    """A required program is not installed or not executable."""
 
 
 class DataFolderInUse(EmbeddedServerError):
-    """Another process runs its servers in this folder; `holder_pid` says which (None: unreadable)."""
+    """Another process runs its servers in this folder; `holder_pid` is its pid (None: unreadable)."""
 
     def __init__(self, folder: Path, holder_pid: int | None) -> None:
         self.holder_pid = holder_pid
@@ -45,24 +45,24 @@ class DiskUnusable(EmbeddedServerError):
 
 
 class PortTaken(EmbeddedServerError):
-    """Somebody else listens on the port that the server was told to use."""
+    """Another program listens on the server's port."""
 
 
 class ServerExited(EmbeddedServerError):
-    """The server ended although nobody asked it to."""
+    """The server ended without being stopped."""
 
 
-class EarlierStillEnding(ServerExited):
-    """What is left of the server of before, which was killed, has not let go of its memory yet."""
+class PredecessorStillRunning(ServerExited):
+    """A killed process of the previous server has not released its shared memory yet."""
 
 
 class ServerNotReady(EmbeddedServerError):
-    """The server runs but did not answer within its deadline."""
+    """The server runs but did not respond within its deadline."""
 
 
 class ForeignServer(EmbeddedServerError):
-    """Another server than the one that was started answers on the port."""
+    """Another server responds on the port."""
 
 
 class CannotDropRoot(EmbeddedServerError):
-    """PostgreSQL refuses this user (root, or one without a name), and could not be run as another."""
+    """PostgreSQL refuses this user (root, or one without a name) and could not be run as another user."""

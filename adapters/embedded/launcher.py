@@ -1,4 +1,4 @@
-"""What every embedded server has in common: start, wait until it answers, stop, kill, start again."""
+"""The base class of the embedded servers: start, wait until ready, stop, kill, start again."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from adapters.embedded import child_process, log_file, orphans
 from adapters.embedded.data_folder import DataFolder
 from adapters.embedded.errors import (
     DiskUnusable,
-    EarlierStillEnding,
     EmbeddedServerError,
     ForeignServer,
     PortTaken,
+    PredecessorStillRunning,
     ServerExited,
     ServerNotReady,
 )
@@ -28,11 +28,11 @@ from adapters.embedded.loopback import free_port
 _POLL_S = 0.01
 _TRY_AGAIN_S = 0.1
 _GRACE_S = 2.0
-_TRIES_FOR_A_FREE_PORT = 5
+_PORT_ATTEMPTS = 5
 
 
 class EmbeddedServer(ABC):
-    """One server as a child process on loopback ports. `start`, `stop` and `kill` wait for each other."""
+    """One server as a child process on loopback ports. `start`, `stop` and `kill` exclude each other."""
 
     name: ClassVar[str]
     port_names: ClassVar[tuple[str, ...]]
@@ -48,17 +48,19 @@ class EmbeddedServer(ABC):
     ) -> None:
         self.data = data
         self.ports: dict[str, int] = {}
-        """By port name; drawn at the first start and kept for every start after it."""
+        """By port name; chosen at the first start and unchanged after it."""
         self.child: subprocess.Popen[bytes] | None = None
-        self._kept = {name: port for name, port in (fixed_ports or {}).items() if name in self.port_names}
+        self._fixed_ports = {
+            name: port for name, port in (fixed_ports or {}).items() if name in self.port_names
+        }
         self._start_deadline_s = start_deadline_s
         self._stop_deadline_s = stop_deadline_s
         self._log_since = 0
-        self._one_at_a_time = threading.RLock()
+        self._lock = threading.RLock()
 
     @abstractmethod
     def prepare(self) -> None:
-        """Whatever must be on the disk before the program runs; called before each start."""
+        """Write the files that the program needs; called before each start."""
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -66,18 +68,18 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Whether the server is ready. Raises `ForeignServer` where another than ours has the port."""
+        """Whether the server is ready. Raises `ForeignServer` where another server has the port."""
 
     @abstractmethod
     def working_folder(self) -> Path:
-        """Where the process runs, by which what is left of it after kill -9 is found."""
+        """The working directory of the process. A process that outlived its launcher is found by it."""
 
     @abstractmethod
     def program(self) -> Path:
         """The file of the program."""
 
-    def settle(self) -> None:
-        """What is done once the server answers; must be repeatable."""
+    def after_start(self) -> None:
+        """Called once the server is ready; must be repeatable."""
         return
 
     @property
@@ -90,23 +92,23 @@ class EmbeddedServer(ABC):
         return self.child.pid if self.child is not None and self.child.poll() is None else None
 
     def start(self) -> None:
-        """Start and wait until it answers; does nothing while it runs.
+        """Start and wait until the server is ready; does nothing while it runs.
 
-        Ports drawn here are drawn again when somebody else takes them first; ports that were asked for, or
-        that others already know, are not. Raises an `EmbeddedServerError`; then nothing is left running.
+        Where another program takes a chosen port first, another port is chosen. Ports that were requested, or used
+        before, are not changed. Raises an `EmbeddedServerError`; then nothing is left running.
         """
-        with self._one_at_a_time:
+        with self._lock:
             if self.pid is None:
                 self._start()
 
     def _start(self) -> None:
-        """A process that is about to end is no longer found as one of ours, and holds for a moment what it had."""
+        """Retries while a killed process of the server is no longer visible but still holds its memory."""
         deadline = time.monotonic() + self._start_deadline_s
         while True:
             orphans.end_all(self.working_folder(), self.program().resolve().name, self.stop_signal)
             try:
                 self._start_on_free_ports()
-            except EarlierStillEnding:
+            except PredecessorStillRunning:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_TRY_AGAIN_S)
@@ -115,16 +117,16 @@ class EmbeddedServer(ABC):
 
     def _start_on_free_ports(self) -> None:
         self._prepare()
-        for attempt in range(1, _TRIES_FOR_A_FREE_PORT + 1):
-            self.ports = {**self._drawn_ports(again=attempt > 1), **self._kept}
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            self.ports = {**self._choose_ports(again=attempt > 1), **self._fixed_ports}
             try:
                 self._start_once()
             except (PortTaken, ForeignServer):
-                if self._kept or attempt == _TRIES_FOR_A_FREE_PORT:
+                if self._fixed_ports or attempt == _PORT_ATTEMPTS:
                     raise
             else:
-                self._kept = self.ports
-                self.data.remember_ports(self.ports)
+                self._fixed_ports = self.ports
+                self.data.save_ports(self.ports)
                 return
 
     def _prepare(self) -> None:
@@ -133,7 +135,7 @@ class EmbeddedServer(ABC):
         except OSError as failure:
             raise self._failure(DiskUnusable, f"its files cannot be used ({failure})") from failure
 
-    def _drawn_ports(self, *, again: bool) -> dict[str, int]:
+    def _choose_ports(self, *, again: bool) -> dict[str, int]:
         return {name: free_port(None if again else self.data.last_port(name)) for name in self.port_names}
 
     def _start_once(self) -> None:
@@ -149,7 +151,7 @@ class EmbeddedServer(ABC):
                     death_signal=self.stop_signal,
                 )
             self._await_answer(self.child)
-            self.settle()
+            self.after_start()
         except OSError as failure:
             self.kill()
             raise self._failure(DiskUnusable, f"its files cannot be used ({failure})") from failure
@@ -158,7 +160,7 @@ class EmbeddedServer(ABC):
             raise
 
     def environment(self) -> dict[str, str]:
-        """A fixed environment: settings of the caller's shell must not change what the server does."""
+        """A fixed environment: variables of the caller's shell must not change the server."""
         return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
     def _await_answer(self, child: subprocess.Popen[bytes]) -> None:
@@ -169,12 +171,12 @@ class EmbeddedServer(ABC):
             time.sleep(_POLL_S)
 
     def _answers_as_ours(self, child: subprocess.Popen[bytes]) -> bool:
-        """Whether it is ready. Raises the named error where it has ended, or cannot get its port."""
+        """Whether it is ready. Raises the specific error where it has ended, or cannot get its port."""
         self._raise_if_ended(child)
         try:
             ready = self.answers()
         except ForeignServer:
-            # Most often ours is about to end, since its port is taken: that says more.
+            # Usually our server is about to end because its port is taken. Its log says more.
             if not child_process.ends_within(child, _GRACE_S):
                 raise
             ready = False
@@ -183,26 +185,28 @@ class EmbeddedServer(ABC):
 
     def _raise_if_ended(self, child: subprocess.Popen[bytes]) -> None:
         if child.poll() is not None:
-            raise self._exited(child.returncode)
+            raise self._exit_error(child.returncode)
 
-    def _exited(self, returncode: int) -> EmbeddedServerError:
-        """The named error for what the log says about the end of the process."""
-        said = self.log_tail().lower()
-        if "address already in use" in said:
+    def _exit_error(self, returncode: int) -> EmbeddedServerError:
+        """The specific error for the end of the process, chosen by its log."""
+        log_text = self.log_tail().lower()
+        if "address already in use" in log_text:
             return self._failure(PortTaken, f"somebody else listens on a port of its ({self._ports_text()})")
-        if "no space left on device" in said:
+        if "no space left on device" in log_text:
             return self._failure(DiskUnusable, f"the disk of {self.data.path} is full")
-        if "permission denied" in said or "read-only file system" in said:
+        if "permission denied" in log_text or "read-only file system" in log_text:
             return self._failure(DiskUnusable, f"its files under {self.data.path} cannot be used")
-        if "pre-existing shared memory block" in said:
-            return self._failure(EarlierStillEnding, "a process of its that was killed has not ended yet")
+        if "pre-existing shared memory block" in log_text:
+            return self._failure(
+                PredecessorStillRunning, "a process of its that was killed has not ended yet"
+            )
         return self._failure(ServerExited, f"it ended with status {returncode}")
 
     def _failure(self, kind: type[EmbeddedServerError], text: str) -> EmbeddedServerError:
         advice = {
             PortTaken: "End the other program, or choose other ports.",
             DiskUnusable: "Check free space, owner and mode, or set GRIDPROOF_DATA_DIR to another folder.",
-            EarlierStillEnding: "End what is left of it by hand; its log names the shared memory.",
+            PredecessorStillRunning: "End what is left of it by hand; its log names the shared memory.",
             ServerNotReady: "The machine may be overloaded; see the log and try again.",
         }.get(kind, "See its log")
         return kind(self.name, text, advice=f"{advice} (log: {self.log})", log_tail=self.log_tail())
@@ -215,26 +219,26 @@ class EmbeddedServer(ABC):
         return log_file.tail(self.log, since=self._log_since)
 
     def stop(self) -> None:
-        """End the server in good order, or by force after its deadline; idempotent."""
+        """Stop the server; by SIGKILL after its deadline. Idempotent."""
         self._end(self.stop_signal)
 
     def kill(self) -> None:
-        """kill -9; `start` brings it up again on the same ports with what it had on the disk."""
+        """kill -9. `start` starts it again on the same ports with its data."""
         self._end(signal.SIGKILL)
 
-    def _end(self, asking: signal.Signals) -> None:
-        with self._one_at_a_time:
+    def _end(self, stop_signal: signal.Signals) -> None:
+        with self._lock:
             if self.child is not None:
-                child_process.end(self.child, asking=asking, deadline_s=self._stop_deadline_s)
+                child_process.end(self.child, stop_signal=stop_signal, deadline_s=self._stop_deadline_s)
                 self.child = None
 
     def ended_by_itself(self) -> int | None:
-        """The return code of a server that nobody stopped, killed or is just starting; else None."""
-        with self._one_at_a_time:
+        """The return code of a server that ended unexpectedly; else None."""
+        with self._lock:
             return self.child.poll() if self.child is not None else None
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove what a start that was interrupted left half made."""
+    """Remove the incomplete folder of an interrupted start."""
     if folder.exists():
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""The log file of a child process: appended to, bounded, its end quotable."""
+"""The log file of a child process: its size is limited, its last lines can be quoted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 _TAIL_BYTES = 8_192
-LARGEST_BYTES = 10_000_000
+MAX_LOG_BYTES = 10_000_000
 
 
 def size_bytes(path: Path) -> int:
@@ -24,12 +24,12 @@ def tail(path: Path, *, lines: int = 12, since: int = 0) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def bound(path: Path, *, largest_bytes: int = LARGEST_BYTES) -> bool:
-    """Move a log that grew too large to `<name>.1`, in place of the one before; whether it did.
+def bound(path: Path, *, max_bytes: int = MAX_LOG_BYTES) -> bool:
+    """Move a log above the limit to `<name>.1`, replacing the earlier one; returns whether it did.
 
-    The file is copied and emptied, not renamed: its writer appends and goes on at its start.
+    The file is copied and truncated, not renamed, because its writer appends to the open file.
     """
-    if size_bytes(path) <= largest_bytes:
+    if size_bytes(path) <= max_bytes:
         return False
     shutil.copyfile(path, path.with_name(path.name + ".1"))
     with path.open("r+b") as log:

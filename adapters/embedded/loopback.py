@@ -1,4 +1,4 @@
-"""Ports and short conversations on 127.0.0.1."""
+"""Free ports and short requests on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _DRAWS = 100
 
 
 def free_port(preferred: int | None = None) -> int:
-    """A port nobody listens on right now: the preferred one where possible.
+    """A port without a listener: the preferred one where possible.
 
-    Somebody may take it before our server does; the launcher then tries again with another. Drawn below the
-    range that the kernel gives to outgoing connections: in there a client that reconnects to a server that is
-    down can be given the server's own port, be connected to itself, and keep the server from coming back.
+    Another program may take it first; the launcher then chooses another. The port is below the kernel's range for
+    outgoing connections. From that range, a client that reconnects to a stopped server could be given the server's own
+    port, connect to itself, and keep the server from starting.
     """
     if preferred is not None and _is_free(preferred):
         return preferred
@@ -42,7 +42,7 @@ def _is_free(port: int) -> bool:
 
 
 def ask(port: int, request: bytes, *, timeout_s: float = 2.0, largest: int = 100_000) -> bytes | None:
-    """Send `request`, read until the other side closes; None where nobody listens or answers in time."""
+    """Send `request`, read until the other side closes. None where no program listens or responds in time."""
     try:
         with socket.create_connection((HOST, port), timeout_s) as connection:
             connection.settimeout(timeout_s)
@@ -59,7 +59,7 @@ def ask(port: int, request: bytes, *, timeout_s: float = 2.0, largest: int = 100
 
 
 def listens(port: int, *, timeout_s: float = 2.0) -> bool:
-    """Whether somebody accepts connections on the port."""
+    """Whether a program accepts connections on the port."""
     try:
         socket.create_connection((HOST, port), timeout_s).close()
     except (ConnectionError, TimeoutError):

@@ -1,7 +1,7 @@
-"""The logins of the embedded nats-server: ours, the simulators', and one per facility for its meters.
+"""The logins of the embedded nats-server: ours, the simulators', and one for each facility's meters.
 
-A login of a facility may publish the readings of that facility and nothing else. Such logins are given and taken back
-while the server runs: it reads its users again (SIGHUP), and who is still among them stays connected.
+A facility's login may publish the readings of that facility and nothing else. Such logins are created and revoked
+while the server runs: it reloads its users (SIGHUP), and clients whose login still exists stay connected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from adapters.embedded.data_folder import Remembered, write_private
+from adapters.embedded.data_folder import ServerState, write_private
 from adapters.embedded.orphans import running_in
 
 USER, METERS = "gridproof", "meters"
@@ -26,7 +26,7 @@ PROGRAM = "nats-server"
 _FACILITY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _OURS = frozenset({USER, METERS})
 
-# $MQTT.* is what the listener does in a meter's name.
+# $MQTT.* are subjects that the listener uses on behalf of a meter.
 _USERS = """\
 users: [
   {{ user: "gridproof", password: "{password}" }}
@@ -50,11 +50,11 @@ class NoEmbeddedBroker(LookupError):
 
 
 class MeterLoginRefused(ValueError):
-    """That facility cannot have a login, has one already, or has none to take back; the text says which."""
+    """The facility cannot have a login, already has one, or has none to revoke; the text says which."""
 
 
 class MeterLogins:
-    """Those of the server in `data_dir`, which need not run. Raises NoEmbeddedBroker."""
+    """The logins of the server in `data_dir`, which need not run. Raises NoEmbeddedBroker."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir.resolve() / "nats"
@@ -66,10 +66,10 @@ class MeterLogins:
         return sorted(logins_in(self._folder))
 
     def create(self, facility_id: str) -> str:
-        """The password of the new login, whose user is the facility's id. Raises MeterLoginRefused."""
+        """The password of the new login, whose user is the facility id. Raises MeterLoginRefused."""
         if not _FACILITY_ID.fullmatch(facility_id) or facility_id in _OURS:
             raise MeterLoginRefused(f"{facility_id!r} cannot be the user of a facility's meters")
-        with self._alone():
+        with self._locked():
             logins = logins_in(self._folder)
             if facility_id in logins:
                 raise MeterLoginRefused(f"{facility_id} has a login already; revoke it for another password")
@@ -78,30 +78,30 @@ class MeterLogins:
             return logins[facility_id]
 
     def revoke(self, facility_id: str) -> None:
-        """Take it back; who is connected with it is disconnected. Raises MeterLoginRefused."""
-        with self._alone():
+        """Revoke the login and disconnect its clients. Raises MeterLoginRefused."""
+        with self._locked():
             logins = logins_in(self._folder)
             if logins.pop(facility_id, None) is None:
                 raise MeterLoginRefused(f"{facility_id} has no login")
             self._put(logins)
 
     def mqtt_port(self) -> int | None:
-        """Where the server listens, or did when it last ran."""
-        return self._remembered().ports.get("mqtt")
+        """The port on which the server listens, or listened when it last ran."""
+        return self._state().ports.get("mqtt")
 
     def _put(self, logins: Mapping[str, str]) -> None:
         write_private(self._folder / LOGINS_FILE, msgspec.json.encode(logins))
-        ours = self._remembered().passwords
-        if USER in ours and METERS in ours:  # else it never ran, and writes them when it first does
+        ours = self._state().passwords
+        if USER in ours and METERS in ours:  # else it never ran, and writes them at its first start
             write_users(self._folder, password=ours[USER], meters_password=ours[METERS])
             for pid in running_in(self._folder, PROGRAM):
                 os.kill(pid, signal.SIGHUP)
 
-    def _remembered(self) -> Remembered:
-        return msgspec.json.decode(self._servers.read_bytes(), type=Remembered)
+    def _state(self) -> ServerState:
+        return msgspec.json.decode(self._servers.read_bytes(), type=ServerState)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         lock = os.open(self._folder / "meter_logins.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -111,7 +111,7 @@ class MeterLogins:
 
 
 def logins_in(folder: Path) -> dict[str, str]:
-    """Facility -> password, of the server that runs in `folder`."""
+    """Facility -> password, of the server in `folder`."""
     try:
         return msgspec.json.decode((folder / LOGINS_FILE).read_bytes(), type=dict[str, str])
     except FileNotFoundError:
@@ -119,7 +119,7 @@ def logins_in(folder: Path) -> dict[str, str]:
 
 
 def write_users(folder: Path, *, password: str, meters_password: str) -> None:
-    """The file of users that the server's configuration includes (mode 0600)."""
+    """Write the file of users that the server's configuration includes (mode 0600)."""
     facilities = "".join(
         _FACILITY.format(facility_id=facility_id, password=own)
         for facility_id, own in sorted(logins_in(folder).items())

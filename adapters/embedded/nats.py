@@ -33,8 +33,8 @@ class _Varz(msgspec.Struct):
 
 
 class EmbeddedNats(EmbeddedServer):
-    """One nats-server, one account; the users `gridproof` (everything), `meters` (readings of every facility, for
-    simulators) and one for each facility that was given a login (adapters.embedded.meter_logins)."""
+    """One nats-server with one account. Its users are `gridproof` (everything), `meters` (readings of every facility,
+    for simulators) and one for each facility with a login (adapters.embedded.meter_logins)."""
 
     name = "nats"
     port_names = ("nats", "mqtt", "nats_monitor")
@@ -83,7 +83,7 @@ class EmbeddedNats(EmbeddedServer):
         return [str(self._program), "-c", str(file)]
 
     def answers(self) -> bool:
-        """Ready by /healthz, which waits for JetStream, and ours by the server_name in /varz."""
+        """Ready where /healthz succeeds, which waits for JetStream; ours where /varz has our server_name."""
         varz = self._http_get("/varz")
         if varz is None:
             return False
@@ -102,7 +102,7 @@ class EmbeddedNats(EmbeddedServer):
         return listening and self._http_get("/healthz") is not None
 
     def _http_get(self, path: str) -> bytes | None:
-        """The body of a 200 answer; None for every other."""
+        """The body of a 200 response; None for every other."""
         request = f"GET {path} HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode("ascii")
         answer = ask(self.ports["nats_monitor"], request)
         if not answer or b" 200 " not in answer.partition(b"\r\n")[0]:

@@ -1,7 +1,7 @@
-"""What a launcher that was killed may have left behind, found by /proc instead of by remembered pids.
+"""Finds server processes that outlived a killed launcher, in /proc instead of by stored pids.
 
-A remembered pid may by now belong to somebody else. A server of ours is known by the folder it runs in and by
-the name of its program, and both are true of it only while it is alive.
+A stored pid may by now belong to another process. A server of ours is identified by its working directory and the name
+of its program, which only a live process has.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from adapters.embedded.errors import EmbeddedServerError
 
-_PATIENCE_S = 10.0
+_TERMINATE_WITHIN_S = 10.0
 
 
 def _pids() -> Iterator[int]:
@@ -39,7 +39,7 @@ def running_in(folder: Path, program: str) -> list[int]:
         try:
             where = Path(f"/proc/{pid}/cwd").readlink()
             what = Path(f"/proc/{pid}/exe").readlink()
-        except OSError:  # it ended meanwhile, or belongs to another user: not ours in either case
+        except OSError:  # it ended meanwhile, or belongs to another user: not ours
             continue
         if where == folder and what.name.removesuffix(" (deleted)") == program and is_alive(pid):
             found.append(pid)
@@ -47,7 +47,7 @@ def running_in(folder: Path, program: str) -> list[int]:
 
 
 def may_run_in(pid: int, folder: Path, program: str) -> bool:
-    """Whether that process could be `program` in `folder`: false only where it is certain that it is not."""
+    """Whether that process could be `program` in `folder`: false only where it certainly is not."""
     if not is_alive(pid):
         return False
     try:
@@ -60,11 +60,11 @@ def may_run_in(pid: int, folder: Path, program: str) -> bool:
         return False
 
 
-def end_all(folder: Path, program: str, asking: signal.Signals) -> list[int]:
-    """End what still runs in `folder`; only for the holder of the folder's lock. The pids that were ended."""
+def end_all(folder: Path, program: str, stop_signal: signal.Signals) -> list[int]:
+    """End the processes that still run in `folder`; only for the holder of the folder's lock. Returns their pids."""
     ended: set[int] = set()
-    deadline = time.monotonic() + _PATIENCE_S
-    sign: signal.Signals = asking
+    deadline = time.monotonic() + _TERMINATE_WITHIN_S
+    sign: signal.Signals = stop_signal
     while left := running_in(folder, program):
         for pid in left:
             _signal(pid, sign)
@@ -72,7 +72,7 @@ def end_all(folder: Path, program: str, asking: signal.Signals) -> list[int]:
         time.sleep(0.05)
         if time.monotonic() > deadline:
             sign = signal.SIGKILL
-        if time.monotonic() > deadline + _PATIENCE_S:
+        if time.monotonic() > deadline + _TERMINATE_WITHIN_S:
             raise EmbeddedServerError(
                 program, f"processes {left} of an earlier start survive SIGKILL", advice="End them by hand."
             )

@@ -1,4 +1,4 @@
-"""PostgreSQL as a child process, with the database and the roles of Gridproof in it."""
+"""PostgreSQL as a child process, with the database and the roles of Gridproof."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # A crash of the launcher must not be able to strand a connection slot for ever.
+    # A crash of the launcher must not occupy a connection slot permanently.
     "tcp_keepalives_idle": "60",
 }
 
 
 class EmbeddedPostgres(EmbeddedServer):
-    """PostgreSQL with SCRAM passwords on 127.0.0.1; a cluster is made at the first start."""
+    """PostgreSQL with SCRAM passwords on 127.0.0.1; the first start creates the cluster."""
 
     name = "postgres"
     port_names = ("postgres",)
-    stop_signal = signal.SIGINT  # "fast": ends the connections, writes everything down
+    stop_signal = signal.SIGINT  # "fast": ends the connections and writes everything to the disk
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class EmbeddedPostgres(EmbeddedServer):
         *,
         bindir: Path | None = None,
         settings: Mapping[str, str] | None = None,
-        ways_to_drop_root: Sequence[unprivileged.Way] = unprivileged.WAYS,
+        ways_to_drop_root: Sequence[unprivileged.DropRootMethod] = unprivileged.DROP_ROOT_METHODS,
         fixed_ports: Mapping[str, int] | None = None,
         start_deadline_s: float = 60.0,
     ) -> None:
@@ -79,10 +79,10 @@ class EmbeddedPostgres(EmbeddedServer):
             self._make_cluster()
 
     def _forget_dead_postmaster(self) -> None:
-        """Remove the pid file of a postmaster that was killed, where its pid is a zombie or somebody else by now.
+        """Remove the pid file of a killed postmaster whose pid is now a zombie or another process.
 
-        PostgreSQL takes both for a running postmaster. The lock on our folder and the search for orphans before
-        this make sure that no other one is at work here.
+        PostgreSQL takes both for a running postmaster. The lock on our folder and the search for orphans before this
+        ensure that no other postmaster runs here.
         """
         pid_file = self.working_folder() / "postmaster.pid"
         if not pid_file.exists():
@@ -92,7 +92,7 @@ class EmbeddedPostgres(EmbeddedServer):
             pid_file.unlink()
 
     def _make_cluster(self) -> None:
-        """initdb into a folder of another name: a cluster that bears its name is whole."""
+        """initdb into a temporary folder, then rename: a cluster with the final name is complete."""
         partial = self._folder / "pgdata.partial"
         orphans.end_all(partial, "postgres", signal.SIGKILL)
         remove_folder(partial)
@@ -106,7 +106,7 @@ class EmbeddedPostgres(EmbeddedServer):
         partial.rename(self.working_folder())
 
     def _give_away(self, file: Path) -> None:
-        """To whoever owns the folder, which is `nobody` where there are no user namespaces."""
+        """Runs as the owner of the folder, which is `nobody` where user namespaces are unavailable."""
         owner = self._folder.stat()
         if file.stat().st_uid != owner.st_uid:
             os.chown(file, owner.st_uid, owner.st_gid)
@@ -120,7 +120,7 @@ class EmbeddedPostgres(EmbeddedServer):
             child = child_process.spawn(command, output=output, env=self.environment(), cwd=self._folder)
         returncode = child_process.wait(child, deadline_s=_INITDB_DEADLINE_S)
         if returncode != 0:
-            raise self._exited(returncode)
+            raise self._exit_error(returncode)
 
     def command(self) -> list[str]:
         settings = {**self._settings, "port": str(self.ports["postgres"])}
@@ -128,7 +128,7 @@ class EmbeddedPostgres(EmbeddedServer):
         return [*(self._prefix or []), str(self.program()), "-D", str(self.working_folder()), *words]
 
     def connect(self, database: str = "postgres") -> psycopg.Connection:
-        """A superuser's connection in autocommit, whatever PG* variables the environment has."""
+        """A superuser's connection in autocommit, independent of PG* environment variables."""
         url = self.url(SUPERUSER, database, search_path=False)
         return psycopg.connect(url, autocommit=True, connect_timeout=2, sslmode="disable", options="")
 
@@ -152,7 +152,7 @@ class EmbeddedPostgres(EmbeddedServer):
             log_tail=self.log_tail(),
         )
 
-    def settle(self) -> None:
+    def after_start(self) -> None:
         """Create the roles and the database where they are missing."""
         try:
             with self.connect() as connection:
@@ -166,7 +166,7 @@ class EmbeddedPostgres(EmbeddedServer):
     def _ensure_role(self, connection: psycopg.Connection, role: str) -> None:
         if _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", role):
             return
-        # Hashed here, so that no password can get into the server's log.
+        # Hashed here, so that no password is written to the server's log.
         password = self.data.password(role).encode("ascii")
         verifier = connection.pgconn.encrypt_password(password, role.encode("ascii"), b"scram-sha-256")
         statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
@@ -174,9 +174,9 @@ class EmbeddedPostgres(EmbeddedServer):
 
 
 def create_database(connection: psycopg.Connection, name: str, *, template: str = "template0") -> None:
-    """A database of the owner role into which the application's role may log in, and nobody else.
+    """A database of the owner role into which only the application's role may log in.
 
-    `gridproof_app` gets no rights on anything in it; the migrations give those.
+    `gridproof_app` gets no rights on its content; the migrations grant those.
     """
     database, owner, app = sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(APP)
     create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")

@@ -1,4 +1,4 @@
-"""All embedded servers of one data folder, started together."""
+"""All embedded servers of one data folder, started and stopped together."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, TypeVar
 
-from adapters.embedded.data_folder import LEAST_FREE_BYTES, DataFolder
+from adapters.embedded.data_folder import MIN_FREE_BYTES, DataFolder
 from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.meter_logins import METERS
+from adapters.embedded.monitor import OnFailure, OnRestart, ServerMonitor
 from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres
 from adapters.embedded.valkey import EmbeddedValkey
-from adapters.embedded.watch import OnFailure, OnRestart, ServerWatch
 
 
 class _Start(TypedDict):
@@ -26,10 +26,10 @@ Chosen = TypeVar("Chosen", bound=EmbeddedServer)
 
 
 class EmbeddedServers:
-    """PostgreSQL, NATS with its MQTT listener, and Valkey as child processes, each of them if wanted.
+    """PostgreSQL, NATS with its MQTT listener, and Valkey as child processes; each can be left out.
 
-    `ports` asks for certain ports by name (postgres, nats, mqtt, nats_monitor, valkey); the others are free
-    ones. URLs hold passwords and exist only between `start` and `stop`; the restart of one server keeps them.
+    `ports` requests ports by name (postgres, nats, mqtt, nats_monitor, valkey); the others are free ones. URLs contain
+    passwords and exist only between `start` and `stop`; the restart of one server does not change them.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class EmbeddedServers:
         valkey_program: Path | None = None,
         postgres_settings: Mapping[str, str] | None = None,
         start_deadline_s: float = 60.0,
-        least_free_bytes: int = LEAST_FREE_BYTES,
+        min_free_bytes: int = MIN_FREE_BYTES,
     ) -> None:
         self.data_dir = data_dir
         self._data: DataFolder | None = None
         self._running: dict[str, EmbeddedServer] = {}
-        self._watch: ServerWatch | None = None
-        self._least_free_bytes = least_free_bytes
+        self._watch: ServerMonitor | None = None
+        self._least_free_bytes = min_free_bytes
         start = _Start(fixed_ports=ports or {}, start_deadline_s=start_deadline_s)
         build: list[tuple[bool, Callable[[DataFolder], EmbeddedServer]]] = [
             (
@@ -66,25 +66,25 @@ class EmbeddedServers:
         self._builders = [builder for wanted, builder in build if wanted]
 
     def start(self) -> None:
-        """Start all wanted servers side by side. Raises an `EmbeddedServerError`; then nothing is left running."""
+        """Start all servers in parallel. Raises an `EmbeddedServerError`; then nothing is left running."""
         if self._data is not None:
             raise RuntimeError("the embedded servers are already started")
-        self._data = DataFolder.opened(self.data_dir, least_free_bytes=self._least_free_bytes)
+        self._data = DataFolder.opened(self.data_dir, min_free_bytes=self._least_free_bytes)
         try:
             servers = [build(self._data) for build in self._builders]
             self._running = {server.name: server for server in servers}
-            _all_at_once(servers, lambda server: server.start())
+            _in_parallel(servers, lambda server: server.start())
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Stop all, in good order; idempotent. The folder is free for another launcher afterwards."""
+        """Stop all servers; idempotent. Afterwards another launcher can use the folder."""
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
         try:
-            _all_at_once(list(self._running.values()), lambda server: server.stop())
+            _in_parallel(list(self._running.values()), lambda server: server.stop())
         finally:
             self._running = {}
             if self._data is not None:
@@ -92,9 +92,10 @@ class EmbeddedServers:
                 self._data = None
 
     def watch(self, on_restart: OnRestart, on_failure: OnFailure) -> None:
-        """From now on restart whatever ends by itself, at most 5 times a minute; the callbacks run in a thread."""
+        """From now on restart servers that end unexpectedly, at most 5 times a minute. The callbacks run in a
+        thread."""
         if self._watch is None:
-            self._watch = ServerWatch(self.running, on_restart, on_failure)
+            self._watch = ServerMonitor(self.running, on_restart, on_failure)
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,17 +112,17 @@ class EmbeddedServers:
 
     @property
     def postgres(self) -> EmbeddedPostgres:
-        return self._the(EmbeddedPostgres)
+        return self._server(EmbeddedPostgres)
 
     @property
     def nats(self) -> EmbeddedNats:
-        return self._the(EmbeddedNats)
+        return self._server(EmbeddedNats)
 
     @property
     def valkey(self) -> EmbeddedValkey:
-        return self._the(EmbeddedValkey)
+        return self._server(EmbeddedValkey)
 
-    def _the(self, kind: type[Chosen]) -> Chosen:
+    def _server(self, kind: type[Chosen]) -> Chosen:
         for server in self._running.values():
             if isinstance(server, kind):
                 return server
@@ -139,7 +140,7 @@ class EmbeddedServers:
 
     @property
     def admin_database_url(self) -> str:
-        """The superuser's, on the database `postgres`; for tests and doctors."""
+        """The superuser, on the database `postgres`; for tests and `gridproof doctor`."""
         return self.postgres.url(SUPERUSER, "postgres", search_path=False)
 
     @property
@@ -153,7 +154,7 @@ class EmbeddedServers:
 
     @property
     def meters_mqtt_url(self) -> str:
-        """For simulators: readings of every facility, and nothing else. A real meter gets its facility's login."""
+        """For simulators: readings of every facility and nothing else. A real meter uses its facility's login."""
         return self.nats.url("mqtt", "mqtt", METERS)
 
     @property
@@ -161,8 +162,8 @@ class EmbeddedServers:
         return self.valkey.url
 
 
-def _all_at_once(servers: list[EmbeddedServer], do: Callable[[EmbeddedServer], None]) -> None:
-    """Do it to all, wait for all, then raise the first failure (the others as notes)."""
+def _in_parallel(servers: list[EmbeddedServer], do: Callable[[EmbeddedServer], None]) -> None:
+    """Run `do` for all, wait for all, then raise the first failure (the others as notes)."""
     if not servers:
         return
     with ThreadPoolExecutor(len(servers), thread_name_prefix="embedded") as pool:

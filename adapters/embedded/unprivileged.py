@@ -1,6 +1,6 @@
-"""PostgreSQL refuses root, and users without a name; the ways to run it as somebody else, changing no system.
+"""Runs PostgreSQL as another user, since it refuses root and users without a name; changes nothing in the system.
 
-A container that is started under a bare number (`--user 1234`) has a user without a name.
+A container that is started with a bare user number (`--user 1234`) has a user without a name.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from adapters.embedded.errors import CannotDropRoot
 
 _PROBE_DEADLINE_S = 20.0
 
-Way = Callable[[Path], list[str]]
-"""For the folder of the database: the words to put before a command."""
+DropRootMethod = Callable[[Path], list[str]]
+"""Returns the words to put before a command, for the folder of the database."""
 
 
 def by_user_namespace(folder: Path) -> list[str]:
-    """Root outside is `nobody` inside: no file changes its owner, paths that only root may enter work."""
+    """A user namespace in which root is `nobody`: no file changes its owner, and paths that only root may
+    enter work."""
     unshare = needed_program("unshare", package="util-linux")
     return [unshare, "--user", "--map-user=65534", "--map-group=65534", "--"]
 
@@ -29,8 +30,8 @@ def by_user_namespace(folder: Path) -> list[str]:
 def by_nobody(folder: Path) -> list[str]:
     """The user `nobody` itself, where a container forbids namespaces.
 
-    It must be able to reach the folder, so our own folders around it may be entered (not listed) by others;
-    folders that are not ours stay as they are. The change of user clears the death signal: it is set again.
+    It must be able to reach the folder, so others may enter (not list) our own folders around it. Other folders stay
+    as they are. The change of user clears the death signal, which is set again.
     """
     nobody = pwd.getpwnam("nobody")
     folder.parent.chmod(0o711)
@@ -40,34 +41,34 @@ def by_nobody(folder: Path) -> list[str]:
     return [setpriv, *ids, "--pdeathsig", "INT", "--"]
 
 
-WAYS: tuple[Way, ...] = (by_user_namespace, by_nobody)
+DROP_ROOT_METHODS: tuple[DropRootMethod, ...] = (by_user_namespace, by_nobody)
 
 
-def prefix(folder: Path, program: Path, ways: Sequence[Way] = WAYS) -> list[str]:
-    """What to put before `program` so that it runs as a user it accepts, who may write to `folder`.
+def prefix(folder: Path, program: Path, methods: Sequence[DropRootMethod] = DROP_ROOT_METHODS) -> list[str]:
+    """The words before `program` that run it as a user it accepts, with write access to `folder`.
 
-    Empty for ordinary users. Each way is tried for real before it is used. Raises `CannotDropRoot`.
+    Empty for ordinary users. Each method is probed before it is used. Raises `CannotDropRoot`.
     """
     is_root = os.geteuid() == 0
-    if not is_root and _has_a_name(os.geteuid()):
+    if not is_root and _has_user_name(os.geteuid()):
         return []
-    complaints = []
-    for way in ways if is_root else [by_user_namespace]:
-        words = way(folder)
-        # By `env`, since setpriv itself still has root's rights when it starts the first program.
+    errors = []
+    for method in methods if is_root else [by_user_namespace]:
+        words = method(folder)
+        # Through `env`, since setpriv itself still has root's rights when it starts the first program.
         probes = ["env", str(program), "--version"], ["env", "test", "-w", str(folder)]
-        complaint = next((text for probe in probes if (text := _complaint([*words, *probe]))), None)
-        if complaint is None:
+        error = next((text for probe in probes if (text := _probe_error([*words, *probe]))), None)
+        if error is None:
             return words
-        complaints.append(f"{way.__name__}: {complaint}")
+        errors.append(f"{method.__name__}: {error}")
     raise CannotDropRoot(
         "postgres",
-        f"it refuses the user {os.geteuid()}, and could not be run as another ({'; '.join(complaints)})",
+        f"it refuses the user {os.geteuid()}, and could not be run as another ({'; '.join(errors)})",
         advice="Run Gridproof as an ordinary user, or set GRIDPROOF_DATABASE_URL to an external PostgreSQL.",
     )
 
 
-def _has_a_name(uid: int) -> bool:
+def _has_user_name(uid: int) -> bool:
     try:
         pwd.getpwuid(uid)
     except KeyError:
@@ -75,7 +76,7 @@ def _has_a_name(uid: int) -> bool:
     return True
 
 
-def _complaint(command: Sequence[str]) -> str | None:
+def _probe_error(command: Sequence[str]) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, timeout=_PROBE_DEADLINE_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as failure:

@@ -29,7 +29,7 @@ maxmemory-policy allkeys-lru
 
 
 class EmbeddedValkey(EmbeddedServer):
-    """A cache, never needed for correctness; still it keeps what it had over a restart."""
+    """A cache. Nothing depends on it for correctness, but its content survives a restart."""
 
     name = "valkey"
     port_names = ("valkey",)
@@ -69,7 +69,7 @@ class EmbeddedValkey(EmbeddedServer):
         return [str(self._program), str(file)]
 
     def answers(self) -> bool:
-        """Ready once it serves commands; ours by the process id it reports."""
+        """Ready where it serves commands; ours where it reports our process id."""
         password = self.data.password(USER)
         request = f"AUTH {password}\r\nINFO server\r\nPING\r\nQUIT\r\n".encode("ascii")
         answer = ask(self.ports["valkey"], request)

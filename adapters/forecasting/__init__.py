@@ -1,4 +1,5 @@
-"""Load forecasts: regression on time of week and temperature, corrected by its latest errors, mixed and guarded."""
+"""Load forecasts: regression on time of week and temperature, corrected by recent errors and mixed with naive
+methods."""
 
 from adapters.forecasting.backtest import BatchedRollingForecasts
 from adapters.forecasting.load_forecaster import BatchedLoadForecaster

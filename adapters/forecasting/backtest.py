@@ -1,4 +1,4 @@
-"""Rolling-origin forecasts at local midnights: the batch learns day by day, and on the way says what it foresees."""
+"""Rolling-origin backtest at local midnights: the batch is fitted day by day and forecasts on the way."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -7,15 +7,15 @@ from zlib import crc32
 import numpy as np
 
 from adapters.forecasting.calendar.local_week import HOUR_S, HOURS_A_DAY, IntArray, local_midnights
-from adapters.forecasting.data.grouping import alike
+from adapters.forecasting.data.grouping import group_by_span
 from adapters.forecasting.data.hourly import on_steps
-from adapters.forecasting.ensemble.bounds import within_reach
+from adapters.forecasting.ensemble.bounds import clip_to_range
 from adapters.forecasting.ensemble.fitted_batch import FULL, NO_WEATHER, YESTERDAYS_WEATHER
-from adapters.forecasting.ensemble.rolling_fit import USED_FROM_H, Rolling
+from adapters.forecasting.ensemble.rolling_fit import MODELS_FROM_H, RollingFit
 from adapters.forecasting.ensemble.within_hour import StepShape, in_steps, within_hour
 from adapters.forecasting.load_forecaster import BatchedLoadForecaster
-from adapters.forecasting.models.weather_ahead import hours_of_yesterday, wandering
-from adapters.forecasting.training import LEAST_DAYS, WITHIN_HOUR_DAYS, Histories, gathered
+from adapters.forecasting.models.weather_ahead import autoregressive_noise, hours_one_day_before
+from adapters.forecasting.training import LEAST_DAYS, WITHIN_HOUR_DAYS, PreparedHistories, prepare_histories
 from application.ports.forecast.load_forecaster import FacilityHistory
 from application.ports.forecast.rolling_forecasts import (
     HORIZON_H,
@@ -32,25 +32,25 @@ MODE_OF: dict[WeatherAhead, int] = {
 }
 
 
-class _Said(NamedTuple):
-    """At one facility's origin."""
+class _Prediction(NamedTuple):
+    """The forecast at one origin of one facility."""
 
     origin_h: int
     kw: FloatArray
-    """Shape (3, 48), by the hour."""
+    """Shape (3, 48), hourly."""
     mean_kw: FloatArray
     """Shape (49,)."""
     day: int
-    """In whose course the newest reading that it knows was metered."""
+    """The UTC day of the newest reading that the forecast uses."""
 
 
 class BatchedRollingForecasts:
-    """Implements RollingForecasts with the engine that BatchedLoadForecaster trains with."""
+    """Implements RollingForecasts with the engine of BatchedLoadForecaster."""
 
     def runs(
         self, histories: Sequence[FacilityHistory], conditions: BacktestConditions
     ) -> Iterator[FacilityRun]:
-        for group in alike(histories):
+        for group in group_by_span(histories):
             own = [histories[i] for i in group]
             yield from _Run(own, conditions).facilities()
 
@@ -61,39 +61,39 @@ class _Run:
     def __init__(self, histories: Sequence[FacilityHistory], conditions: BacktestConditions) -> None:
         self._histories = histories
         self._conditions = conditions
-        self._known: Histories = gathered(histories, quarters_of_days=None)
-        batch = self._known.batch
-        self._rolling = Rolling(batch, learn_from_day=min(LEAST_DAYS, batch.days))
+        self._prepared: PreparedHistories = prepare_histories(histories, quarters_of_days=None)
+        batch = self._prepared.batch
+        self._rolling = RollingFit(batch, train_from_day=min(LEAST_DAYS, batch.days))
         self._first_day = max(conditions.learn_days, batch.days - conditions.days)
         self._midnights = [
             {hour - batch.first_hour for hour in local_midnights(batch.first_hour, self._end, one.tz)}
             for one in histories
         ]
-        self._temp_c = self._foreseen_temperatures()
-        self._said: list[list[_Said]] = [[] for _ in histories]
+        self._temp_c = self._temperature_forecast()
+        self._predictions: list[list[_Prediction]] = [[] for _ in histories]
         self._shapes: dict[int, StepShape] = {}
 
     @property
     def _end(self) -> int:
-        batch = self._known.batch
+        batch = self._prepared.batch
         return batch.first_hour + int(batch.load_kw.shape[1])
 
     def facilities(self) -> Iterator[FacilityRun]:
         rolling = self._rolling
-        if self._first_day >= self._known.batch.days:
-            return  # there is no origin to learn for
-        for day in range(rolling.day, self._known.batch.days):
+        if self._first_day >= self._prepared.batch.days:
+            return  # no origin follows
+        for day in range(rolling.day, self._prepared.batch.days):
             rolling.open_day()
-            self._say(day)
+            self._predict_day(day)
             rolling.close_day()
         for row, history in enumerate(self._histories):
-            if self._said[row]:
+            if self._predictions[row]:
                 yield self._facility(row, history)
 
-    def _say(self, day: int) -> None:
-        """Forecast where a local midnight lies so long after an hour of this UTC day as readings are old.
+    def _predict_day(self, day: int) -> None:
+        """Forecast at local midnights that are, by the age of the readings, after an hour of this UTC day.
 
-        On a day of 25 hours there may be none or two.
+        Around clock changes there may be none or two.
         """
         first = day * HOURS_A_DAY + self._conditions.stale_h
         hours = range(max(first, self._first_day * HOURS_A_DAY), first + HOURS_A_DAY)
@@ -101,78 +101,82 @@ class _Run:
         for turn in range(max(map(len, found))):
             here = [row for row, own in enumerate(found) if len(own) > turn]
             origins = np.array([own[turn] if len(own) > turn else hours.start for own in found])
-            self._say_at(here, origins, day)
+            self._predict_at(here, origins, day)
 
-    def _say_at(self, rows: Sequence[int], origins: IntArray, day: int) -> None:
+    def _predict_at(self, rows: Sequence[int], origins: IntArray, day: int) -> None:
         rolling, conditions = self._rolling, self._conditions
-        learned = rolling.learned(int(origins.min()) - conditions.stale_h)
+        fitted_batch = rolling.fitted_batch(int(origins.min()) - conditions.stale_h)
         if conditions.weather == "yesterday":
-            hours = hours_of_yesterday(origins)
+            hours = hours_one_day_before(origins)
         else:
             hours = origins[:, None] + np.arange(HORIZON_H + 1)
         temp_c = np.take_along_axis(self._temp_c, np.clip(hours, 0, self._temp_c.shape[1] - 1), axis=1)
         window = rolling.window(origins, temp_c, conditions.stale_h)
         mode = MODE_OF[conditions.weather]
-        said = learned.candidates(window)
-        middle = learned.mixed(said, mode, conditions.stale_h)
-        low, high = learned.around(window, mode)
-        mean = learned.means.fitted(window.week, window.columns)[-1 if mode == NO_WEATHER else 0]
+        candidates_kw = fitted_batch.candidates(window)
+        middle = fitted_batch.combine(candidates_kw, mode, conditions.stale_h)
+        low, high = fitted_batch.error_interval(window, mode)
+        mean = fitted_batch.means.fitted(window.week, window.columns)[-1 if mode == NO_WEATHER else 0]
         for row in rows:
             kw = np.stack([middle[row] + low[row], middle[row], middle[row] + high[row]])
-            self._said[row].append(_Said(int(origins[row]), kw, mean[row], day))
+            self._predictions[row].append(_Prediction(int(origins[row]), kw, mean[row], day))
 
     def _facility(self, row: int, history: FacilityHistory) -> FacilityRun:
-        batch, said = self._known.batch, self._said[row]
+        batch, predictions = self._prepared.batch, self._predictions[row]
         step_s = history.mean_kw.step_s
-        shown = [self._in_steps(row, one, step_s) for one in said]
-        origins_h = np.array([one.origin_h for one in said])
-        is_model = self._rolling.known_h(int(origins_h[-1]) - self._conditions.stale_h)[row] >= USED_FROM_H
+        shown = [self._in_steps(row, one, step_s) for one in predictions]
+        origins_h = np.array([one.origin_h for one in predictions])
+        is_model = (
+            self._rolling.hours_with_load(int(origins_h[-1]) - self._conditions.stale_h)[row] >= MODELS_FROM_H
+        )
         return FacilityRun(
             facility_id=history.facility_id,
             model=BatchedLoadForecaster.NAME if is_model else BatchedLoadForecaster.NAIVE_NAME,
             origins_s=(batch.first_hour + origins_h) * HOUR_S,
-            kw=self._as_bounded(self._known.clean[row], origins_h, np.stack(shown, axis=1)),
-            notes=self._known.notes[row],
+            kw=self._clipped_to_observed(self._prepared.clean[row], origins_h, np.stack(shown, axis=1)),
+            notes=self._prepared.notes[row],
         )
 
-    def _in_steps(self, row: int, said: _Said, step_s: int) -> FloatArray:
+    def _in_steps(self, row: int, prediction: _Prediction, step_s: int) -> FloatArray:
         """Shape (3, steps)."""
         if step_s >= HOUR_S:
-            return said.kw
-        week = self._known.batch.week[row, said.origin_h : said.origin_h + HORIZON_H + 1]
-        shape = self._shape(said.day).row(row)
-        return in_steps(shape, said.kw[:, None], said.mean_kw[None], week[None], phase=0.0, step_s=step_s)[
-            :, 0
-        ]
+            return prediction.kw
+        week = self._prepared.batch.week[row, prediction.origin_h : prediction.origin_h + HORIZON_H + 1]
+        shape = self._shape(prediction.day).row(row)
+        return in_steps(
+            shape, prediction.kw[:, None], prediction.mean_kw[None], week[None], phase=0.0, step_s=step_s
+        )[:, 0]
 
     def _shape(self, day: int) -> StepShape:
-        """How load moved within its hours, as of the last seventh day."""
+        """The pattern of load within its hours, as of the last seventh day."""
         as_of = day // 7 * 7
         if as_of not in self._shapes:
             end = as_of * HOURS_A_DAY
             past = slice(max(end - WITHIN_HOUR_DAYS * HOURS_A_DAY, 0), end)
-            quarters = self._known.quarters_kw[:, past]
-            self._shapes[as_of] = within_hour(quarters, self._known.batch.week[:, past])
+            quarters = self._prepared.quarters_kw[:, past]
+            self._shapes[as_of] = within_hour(quarters, self._prepared.batch.week[:, past])
         return self._shapes[as_of]
 
-    def _as_bounded(self, history: FacilityHistory, origins_h: IntArray, kw: FloatArray) -> FloatArray:
-        """Bounded as forecasts are, by what the facility had been seen to draw by each origin."""
+    def _clipped_to_observed(
+        self, history: FacilityHistory, origins_h: IntArray, kw: FloatArray
+    ) -> FloatArray:
+        """Clipped like forecasts, by the load that was observed before each origin."""
         step_s = history.mean_kw.step_s
         parts = max(HOUR_S // step_s, 1)
-        first_s = self._known.batch.first_hour * HOUR_S
+        first_s = self._prepared.batch.first_hour * HOUR_S
         steps = on_steps(history.mean_kw, first_s, step_s, int(origins_h[-1]) * parts)
         last = (origins_h - self._conditions.stale_h) * parts - 1
         lowest = np.fmin.accumulate(steps)[last][:, None]
         highest = np.fmax.accumulate(steps)[last][:, None]
-        return within_reach(kw, lowest, highest)
+        return clip_to_range(kw, lowest, highest)
 
-    def _foreseen_temperatures(self) -> FloatArray:
-        """What came, plus an error that wanders (autoregressive, of first order), the same for the same facility."""
+    def _temperature_forecast(self) -> FloatArray:
+        """The actual temperatures plus an autoregressive error of first order, the same for the same facility."""
         temp_c = self._rolling.temp_c
         if self._conditions.weather != "forecast" or not self._conditions.weather_error_k:
             return temp_c
         found = np.empty_like(temp_c)
         for row, history in enumerate(self._histories):
             drawn = np.random.default_rng(crc32(history.facility_id.encode())).normal(size=(temp_c.shape[1],))
-            found[row] = temp_c[row] + self._conditions.weather_error_k * wandering(drawn, 0.0)
+            found[row] = temp_c[row] + self._conditions.weather_error_k * autoregressive_noise(drawn, 0.0)
         return found

@@ -1,35 +1,35 @@
-"""The forecasts of a block of facilities at one origin, from their parameters and what came since: array by array."""
+"""Computes the forecasts of a block of facilities at one origin, from their parameters and the readings since."""
 
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.forecasting.before_origin import MOST_RECENT_H, Origin, Surroundings, windows
+from adapters.forecasting.before_origin import MAX_RECENT_H, Origin, OriginInputs, windows
 from adapters.forecasting.calendar.local_week import HOUR_S, HOURS_A_DAY, IntArray, hours_of_week
 from adapters.forecasting.calendar.public_holidays import region_of
 from adapters.forecasting.data.hourly import on_grid
-from adapters.forecasting.data.spikes import without_leaps
-from adapters.forecasting.ensemble.bounds import within_reach
-from adapters.forecasting.ensemble.conformal import known_of_last_day, widened_by_gaps
+from adapters.forecasting.data.spikes import without_spikes
+from adapters.forecasting.ensemble.bounds import clip_to_range
+from adapters.forecasting.ensemble.conformal import last_day_coverage, widened_by_gaps
 from adapters.forecasting.ensemble.fitted_batch import (
     FULL,
     NO_WEATHER,
     YESTERDAYS_WEATHER,
-    Learned,
+    FittedBatch,
     Window,
 )
 from adapters.forecasting.ensemble.parameters import Block
 from adapters.forecasting.ensemble.within_hour import StepShape, in_steps
 from adapters.forecasting.models.naive_methods import without_gaps
-from adapters.forecasting.models.temperature_columns import carried_on, columns, smoothed
+from adapters.forecasting.models.temperature_columns import columns, forward_filled, smoothed
 from application.ports.forecast.load_forecaster import BlockQuantiles, RecentBlock, TemperaturesAhead
 from domain.time_series.windows import FloatArray
 
 LEAST_TEMPERATURES = 0.7
-"""The share of the horizon's hours whose temperature must be known for weather to be used."""
+"""The share of the horizon's temperatures that must be known for weather to be used."""
 OLDEST_H = 2 * 168
-"""A facility that was silent for longer is forecast as if it had been so for that long."""
+"""A facility without readings for longer is forecast as if for this long."""
 
 
 def block_quantiles(
@@ -39,37 +39,37 @@ def block_quantiles(
     steps: int,
     temperatures: TemperaturesAhead | None,
 ) -> BlockQuantiles:
-    """Of `steps` steps from `starts_at` on, of every facility of `block` and `recent`."""
+    """The quantiles of `steps` steps from `starts_at` on, for every facility of `block` and `recent`."""
     origin = Origin(int(starts_at.timestamp()))
-    recent, left_out, unheard = without_leaps(recent, block.values["believed_kw"], origin.at_s)
+    recent, left_out, unheard = without_spikes(recent, block.values["believed_kw"], origin.at_s)
     hours = -(-steps * recent.step_s // HOUR_S)
-    around = _surroundings(block, recent, origin, hours, temperatures)
-    mean_kw = block.learned().means.fitted(around.week, around.columns)
-    load_kw, residual_kw = windows(block, recent, origin, around.back, mean_kw)
+    inputs = _origin_inputs(block, recent, origin, hours, temperatures)
+    mean_kw = block.fitted_batch().means.fitted(inputs.week, inputs.columns)
+    load_kw, residual_kw = windows(block, recent, origin, inputs.back, mean_kw)
     ages = _ages(load_kw)
-    used = around.has_weather & (block.values["climate_known"][:, 0] > 0)
+    used = inputs.has_weather & (block.values["climate_known"][:, 0] > 0)
     stale = np.zeros(len(ages), dtype=np.bool_)
     if temperatures is not None and temperatures.stale:
         stale = np.array(temperatures.stale)
-    ahead = slice(around.back, None)
+    ahead = slice(inputs.back, None)
     whole = Window(
         load_kw=_without_gaps(load_kw, block),
         residual_kw=residual_kw,
-        week=around.week[:, ahead],
-        columns=around.columns[:, ahead],
+        week=inputs.week[:, ahead],
+        columns=inputs.columns[:, ahead],
         phase=origin.phase,
     )
     found = _by_age(block, whole, mean_kw[:, :, ahead], ages, used, stale)
-    known = known_of_last_day(load_kw)
+    known = last_day_coverage(load_kw)
     if recent.coverage:
         known = np.array(recent.coverage) - left_out * recent.step_s / (HOURS_A_DAY * HOUR_S)
     found = widened_by_gaps(found, known, ages)
     shape_kw = _shape(mean_kw[:, :, ahead], used)
     shape = StepShape(block.values["within_hour_kw"], block.values["within_hour_sd_kw"])
-    kw = in_steps(shape, found, shape_kw, around.week[:, ahead], phase=origin.phase, step_s=recent.step_s)
+    kw = in_steps(shape, found, shape_kw, inputs.week[:, ahead], phase=origin.phase, step_s=recent.step_s)
     lowest_kw, highest_kw = block.values["reach_kw"].T[:, :, None]
     return BlockQuantiles(
-        kw=within_reach(kw[:, :, :steps], lowest_kw, highest_kw),
+        kw=clip_to_range(kw[:, :, :steps], lowest_kw, highest_kw),
         used_weather=tuple((used & np.array(block.is_model)).tolist()),
         ages_h=tuple(ages.tolist()),
         left_out=tuple(left_out.tolist()),
@@ -78,7 +78,7 @@ def block_quantiles(
 
 
 def _without_gaps(load_kw: FloatArray, block: Block) -> FloatArray:
-    """As naive_methods has it; what the models remember is gone through only where somebody needs its mean."""
+    """As in naive_methods; the stored past is read only where a mean is needed."""
     if np.isfinite(load_kw).all():
         return load_kw
     return without_gaps(load_kw, _mean(np.stack([past_kw[0] for past_kw in block.past_kw])))
@@ -92,44 +92,46 @@ def _by_age(  # noqa: PLR0917 - a batch in columns
     used_weather: NDArray[np.bool_],
     stale: NDArray[np.bool_],
 ) -> FloatArray:
-    """As _quantiles, of facilities whose data is `ages` hours old."""
+    """As _quantiles, for facilities whose data is `ages` hours old."""
     found = np.empty((3, len(ages), whole.hours))
     for age_h in np.unique(ages).tolist():
         rows = np.flatnonzero(ages == age_h)
         own: slice | IntArray = slice(None) if len(rows) == len(ages) else rows
         window = whole.of(own, age_h)
-        found[:, own] = _quantiles(block.learned(own), window, mean_kw[:, own], used_weather[own], stale[own])
+        found[:, own] = _quantiles(
+            block.fitted_batch(own), window, mean_kw[:, own], used_weather[own], stale[own]
+        )
     return found
 
 
 def _quantiles(
-    learned: Learned,
+    fitted_batch: FittedBatch,
     window: Window,
     mean_kw: FloatArray,
     used_weather: NDArray[np.bool_],
     stale: NDArray[np.bool_],
 ) -> FloatArray:
-    """Shape (3, facilities, hours), by the hour; `mean_kw` as of Learned.candidates."""
-    said = learned.candidates(window, mean_kw)
+    """Shape (3, facilities, hours), hourly; `mean_kw` as of FittedBatch.candidates."""
+    candidates_kw = fitted_batch.candidates(window, mean_kw)
     modes = np.where(used_weather, np.where(stale, YESTERDAYS_WEATHER, FULL), NO_WEATHER)
-    found = np.empty((3, *said.shape[1:]))
+    found = np.empty((3, *candidates_kw.shape[1:]))
     for mode in np.unique(modes).tolist():
-        middle = learned.mixed(said, mode, window.age_h)
-        low, high = learned.around(window, mode)
+        middle = fitted_batch.combine(candidates_kw, mode, window.age_h)
+        low, high = fitted_batch.error_interval(window, mode)
         quantiles = np.stack([middle + low, middle, middle + high])
         found = np.where((modes == mode)[:, None], quantiles, found)
     return found
 
 
-def _surroundings(
+def _origin_inputs(
     block: Block,
     recent: RecentBlock,
     origin: Origin,
     horizon: int,
     temperatures: TemperaturesAhead | None,
-) -> Surroundings:
+) -> OriginInputs:
     since = origin.hour - min(block.ends_hour)
-    back = min(max(since, 1), MOST_RECENT_H)
+    back = min(max(since, 1), MAX_RECENT_H)
     first, count = origin.hour - back, back + horizon + 1
     places = list(zip(recent.tz, recent.regions, strict=True))
     weeks = {place: hours_of_week(first, count, place[0], region_of(*place)) for place in set(places)}
@@ -142,30 +144,31 @@ def _surroundings(
         told = on_grid(temperatures.temp_c, told_s, HOUR_S, first * HOUR_S, HOUR_S, count)
         temp_c = np.where(np.isfinite(temp_c), temp_c, told)
     has_weather = np.isfinite(temp_c[:, back : back + horizon]).mean(axis=1) >= LEAST_TEMPERATURES
-    # Of each facility only what came since its own history ended: it is to be forecast as it would be alone.
+    # For each facility only the readings since its own history ended: its forecast must not depend on the others.
     ends = np.minimum(np.array(block.ends_hour), origin.hour)[:, None] - first
     hours = np.arange(count)
-    temp_c = carried_on(np.where(hours < np.minimum(ends, back - 1), np.nan, temp_c))
-    learned = block.learned()
+    temp_c = forward_filled(np.where(hours < np.minimum(ends, back - 1), np.nan, temp_c))
+    fitted_batch = block.fitted_batch()
     smooth = smoothed(np.where(hours < ends, np.nan, temp_c), block.values["smooth_c"][:, 0])
-    return Surroundings(back, week, columns(learned.climate, week, temp_c, smooth), has_weather)
+    return OriginInputs(back, week, columns(fitted_batch.climate, week, temp_c, smooth), has_weather)
 
 
 def _mean(load_kw: FloatArray) -> FloatArray:
-    """Of what is known of each facility, 0 where nothing is: shape (facilities,)."""
+    """The mean of the known load of each facility, 0 where nothing is known: shape (facilities,)."""
     known = np.isfinite(load_kw)
     found: FloatArray = np.where(known, load_kw, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     return found
 
 
 def _ages(load_kw: FloatArray) -> IntArray:
-    """How many of the last hours are not known: shape (facilities,)."""
+    """The number of last hours that are unknown: shape (facilities,)."""
     known = np.isfinite(load_kw[:, ::-1])
     found: IntArray = np.where(known.any(axis=1), np.argmax(known, axis=1), OLDEST_H)
     return np.minimum(found, OLDEST_H)
 
 
 def _shape(mean_kw: FloatArray, used_weather: NDArray[np.bool_]) -> FloatArray:
-    """Of the means (members, facilities, hours + 1) of the clock hours ahead, that which says how load moves in one."""
+    """The means (members, facilities, hours + 1) of the clock hours ahead that determine the pattern within an
+    hour."""
     found: FloatArray = np.where(used_weather[:, None] & np.isfinite(mean_kw[0]), mean_kw[0], mean_kw[-1])
     return found

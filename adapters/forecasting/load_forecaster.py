@@ -1,4 +1,4 @@
-"""The load forecaster: a batched engine in numpy, of which one facility is a batch of one."""
+"""The load forecaster: a batched engine in numpy; a single facility is a batch of one."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import numpy as np
 
 from adapters.forecasting.calendar.local_week import HOUR_S
-from adapters.forecasting.data.cleaning import begun
-from adapters.forecasting.data.grouping import alike
+from adapters.forecasting.data.cleaning import from_first_value
+from adapters.forecasting.data.grouping import group_by_span
 from adapters.forecasting.data.hourly import hour_of, on_steps
 from adapters.forecasting.ensemble.parameters import Block, is_of_this_layout, packed, unpacked
 from adapters.forecasting.forecasts import block_quantiles
 from adapters.forecasting.models.residual_correction import HORIZON_H
-from adapters.forecasting.training import Histories, gathered, learnt
+from adapters.forecasting.training import PreparedHistories, fit_parameters, prepare_histories
 from application.ports.forecast.load_forecaster import (
     NAIVE,
     BlockQuantiles,
@@ -29,16 +29,16 @@ LEAST_HOURS = 24
 
 
 class BatchedLoadForecaster:
-    """Implements LoadForecaster; the package's modules say how, one part each."""
+    """Implements LoadForecaster."""
 
     NAME = "time-of-week-and-temperature"
     NAIVE_NAME = NAIVE
-    """Of facilities with less than five weeks of history."""
+    """The name for facilities with less than five weeks of history."""
     VERSION = "3"
 
     @classmethod
     def reads(cls, model: TrainedModel) -> bool:
-        """Whether it is of this release: a model of another version or layout is trained anew."""
+        """Whether the model is of this release; one of another version or layout is trained again."""
         return model.version == cls.VERSION and is_of_this_layout(model.parameters)
 
     def train(self, history: FacilityHistory, *, at: datetime) -> TrainedModel:
@@ -50,10 +50,10 @@ class BatchedLoadForecaster:
     def train_many(
         self, histories: Sequence[FacilityHistory], *, at: datetime
     ) -> list[TrainedModel | TooLittleHistory]:
-        """From one day of hours on the naive methods, mixed; models from five weeks on."""
+        """Uses mixed naive methods from one day of hours on, models from five weeks on."""
         found: dict[int, TrainedModel | TooLittleHistory] = {}
-        histories = [begun(one) for one in histories]
-        for group in alike(histories):
+        histories = [from_first_value(one) for one in histories]
+        for group in group_by_span(histories):
             own = [histories[i] for i in group]
             found |= dict(zip(group, self._trained(own, at), strict=True))
         return [found[i] for i in range(len(histories))]
@@ -61,9 +61,9 @@ class BatchedLoadForecaster:
     def _trained(
         self, histories: Sequence[FacilityHistory], at: datetime
     ) -> list[TrainedModel | TooLittleHistory]:
-        collected = gathered(histories)
+        collected = prepare_histories(histories)
         known = np.isfinite(collected.batch.load_kw).sum(axis=1)
-        block = learnt(collected)
+        block = fit_parameters(collected)
         return [
             self._model(collected=collected, block=block, row=row, parameters=parameters, history=one, at=at)
             if known[row] >= LEAST_HOURS
@@ -91,7 +91,7 @@ class BatchedLoadForecaster:
             starts_at=series.starts_at,
             step_s=series.step_s,
             mean_kw=series.values[None],
-            temp_c=_beside(series, recent.temp_c),
+            temp_c=_aligned_temperature(series, recent.temp_c),
         )
         told = None if temperatures is None else _hourly(temperatures)
         return self.forecast_many([model], alone, starts_at=starts_at, steps=steps, temperatures=told).of(0)
@@ -115,7 +115,7 @@ class BatchedLoadForecaster:
     def _model(
         self,
         *,
-        collected: Histories,
+        collected: PreparedHistories,
         block: Block,
         row: int,
         parameters: bytes,
@@ -134,7 +134,7 @@ class BatchedLoadForecaster:
         )
 
 
-def _beside(series: IntervalSeries, temp_c: IntervalSeries) -> FloatArray:
+def _aligned_temperature(series: IntervalSeries, temp_c: IntervalSeries) -> FloatArray:
     """Temperatures on the steps of `series`: shape (1, n)."""
 
     first_s = int(series.starts_at.timestamp())

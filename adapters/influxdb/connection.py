@@ -1,7 +1,8 @@
-"""The way to InfluxDB, by what 1.8, 2.x and 3.x have in common: `/api/v2/write` and InfluxQL on `/query`.
+"""The connection to InfluxDB, by the interface that 1.8, 2.x and 3.x have in common: `/api/v2/write` and InfluxQL on
+`/query`.
 
-A call that fails for a passing reason is tried again, a bounded number of times; after several failures in a row
-InfluxDB is left alone for a while, and every call fails at once.
+A call that fails for a transient reason is retried a limited number of times. After several failures in a row the
+circuit breaker opens, and every call fails at once.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUna
 RAW, ROLLUPS = "raw", "rollups"
 """The two retention policies of 1.x; on 2.x and 3.x part of the bucket's or the database's name."""
 
-TRIES = 3
+ATTEMPTS = 3
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 1.0
 BREAKER_FAILURES = 5
 BREAKER_OPEN_S = 5.0
 CONNECT_WITHIN_MS, ANSWER_WITHIN_MS = 3_000, 30_000
-LINES_AT_ONCE = 5_000
+LINES_PER_WRITE = 5_000
 _TRANSIENT_STATUSES = frozenset({0, 408, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same call may succeed."""
 _ACCESS_STATUSES = frozenset({401, 403, 404})
-"""InfluxDB is not set up for us: that is for people to mend, and the rows can wait."""
+"""InfluxDB is not set up for this client. An operator must correct it; the rows wait."""
 
 _MICROSECONDS = cast("WritePrecision", WritePrecision.US)
 
@@ -45,27 +46,28 @@ TAnswer = TypeVar("TAnswer")
 
 
 class _Transient(Exception):
-    """The same call may succeed later."""
+    """A failure after which the same call may succeed."""
 
 
 class InfluxConnection:
-    """Of one database; thread-safe. `token` of 1.x is `user:password`, `org` is of 2.x alone."""
+    """The connection to one database; thread-safe. `token` of 1.x is `user:password`; `org` is used by 2.x only."""
 
     def __init__(self, url: str, database: str, *, token: str = "", org: str = "") -> None:
         self.database = database
         self._client = InfluxDBClient(
             url, token=token, org=org or "-", timeout=(CONNECT_WITHIN_MS, ANSWER_WITHIN_MS), retries=False
         )
-        # The client's own batching and retries would hold rows in memory of which we say that they are stored.
+        # Not the client's own batching and retries: they would hold rows in memory that we have already reported as
+        # stored.
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)
         self._breaker = CircuitBreaker(threshold=BREAKER_FAILURES, open_s=BREAKER_OPEN_S)
 
     def write(self, policy: str, lines: Sequence[str]) -> None:
-        """All of them, in the order given. Raises TelemetryStoreUnavailable: perhaps some are stored, and the same
-        lines again do no harm. Raises ReadingsRefused where they never will be."""
+        """Write all lines in order. Raises TelemetryStoreUnavailable: some may be stored, and writing them again is
+        harmless. Raises ReadingsRefused where they can never be stored."""
         bucket = f"{self.database}/{policy}"
-        for n in range(0, len(lines), LINES_AT_ONCE):
-            body = "\n".join(lines[n : n + LINES_AT_ONCE]).encode()
+        for n in range(0, len(lines), LINES_PER_WRITE):
+            body = "\n".join(lines[n : n + LINES_PER_WRITE]).encode()
             try:
                 self._retried(partial(self._writer.write, bucket, record=body, write_precision=_MICROSECONDS))
             except InfluxDBError as error:
@@ -74,27 +76,27 @@ class InfluxConnection:
     def query(self, policy: str, statements: Sequence[str]) -> list[tuple[Series, ...]]:
         """The series of each statement, in one round trip. Raises TelemetryStoreUnavailable."""
         try:
-            return self._answered({"db": self.database, "rp": policy, "epoch": "u"}, statements)
+            return self._execute({"db": self.database, "rp": policy, "epoch": "u"}, statements)
         except QueryRefused as error:
             raise TelemetryStoreUnavailable(f"InfluxDB did not answer the query: {error}") from error
 
     def series(self, policy: str, statements: Sequence[str]) -> Iterator[Series]:
-        """Those of all the statements, in one round trip; none without a statement. Raises as `query`."""
+        """The series of all statements, in one round trip; none without a statement. Raises as `query`."""
         if statements:
             for answer in self.query(policy, statements):
                 yield from answer
 
     def command(self, statements: Sequence[str]) -> list[tuple[Series, ...]]:
         """Statements about databases, on 1.x. Raises TelemetryStoreUnavailable or QueryRefused."""
-        return self._answered({}, statements)
+        return self._execute({}, statements)
 
     def version(self) -> str:
-        """As the server says, without a leading `v`. Raises TelemetryStoreUnavailable."""
+        """The server's version without a leading `v`. Raises TelemetryStoreUnavailable."""
 
         return self._ping("X-Influxdb-Version").removeprefix("v")
 
     def now(self) -> datetime | None:
-        """What its clock reads, to the second; None where something on the way takes that from its answers.
+        """The server's clock, to the second; None where a proxy removes the header.
 
         Raises TelemetryStoreUnavailable.
         """
@@ -113,7 +115,7 @@ class InfluxConnection:
         self._writer.close()  # type: ignore[no-untyped-call]
         self._client.close()  # type: ignore[no-untyped-call]
 
-    def _answered(self, parameters: dict[str, str], statements: Sequence[str]) -> list[tuple[Series, ...]]:
+    def _execute(self, parameters: dict[str, str], statements: Sequence[str]) -> list[tuple[Series, ...]]:
         """Raises TelemetryStoreUnavailable or QueryRefused."""
         try:
             return read_answer(self._retried(partial(self._ask, parameters, statements)))
@@ -138,7 +140,7 @@ class InfluxConnection:
         """Raises TelemetryStoreUnavailable, or the client's error where the request itself is at fault."""
         waits = stamina.retry_context(
             _Transient,
-            attempts=TRIES,
+            attempts=ATTEMPTS,
             wait_initial=FIRST_WAIT_S,
             wait_max=LONGEST_WAIT_S,
             wait_jitter=FIRST_WAIT_S,

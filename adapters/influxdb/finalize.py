@@ -1,4 +1,4 @@
-"""Settling: quarter-hours with news in them are written down as rollups in InfluxDB."""
+"""Finalizes changed quarter-hours: writes their rollups to InfluxDB."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from adapters.influxdb.quarters import ComputedQuarters, computed
 from adapters.influxdb.rollup_rows import (
     Row,
     StoredRollup,
+    has_values,
     hour_of,
     hour_row,
-    known,
     line_of,
+    none_if_nan,
     row_of,
-    says_anything,
     stored_rollups,
 )
 from application.ports.telemetry.progress import Correction, PartitionProgress, Quarter
@@ -26,19 +26,20 @@ from domain.telemetry.facility_rollups import FINALIZED_AFTER, HOUR_S, LATE_AFTE
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
 from domain.telemetry.minute_ranges import MINUTE_S, MINUTES
 
-Old = dict[Quarter, StoredRollup]
+Existing = dict[Quarter, StoredRollup]
 
 
-def settle_quarters(
+def finalize_quarters(
     connection: InfluxConnection, progress: PartitionProgress, *, at: datetime, limit: int
 ) -> FinalizeResult:
-    """At most `limit` of the partition's that are due: rows first, which may be written twice, then the word of it."""
+    """At most `limit` of the partition's due quarter-hours. The rows are written first, which may be repeated; then
+    the progress."""
     due = progress.due(at - FINALIZED_AFTER, limit=limit)
     if not due:
         return FinalizeResult()
     found = computed(connection, due)
-    old = _old(connection, due)
-    # Fewer readings than were seen before: retention took them, and what they made stays.
+    old = _existing(connection, due)
+    # Fewer readings than before: retention deleted some, and their rollup stays.
     kept = [n for n, q in enumerate(due) if found.rows_seen[n] >= max(old[q].rows_seen if q in old else 1, 1)]
     new = {due[n]: _quarter(found, n) for n in kept}
     connection.write(ROLLUPS, [line_of(rollup, INTERVAL_S) for rollup in new.values()])
@@ -50,7 +51,7 @@ def settle_quarters(
     return FinalizeResult(quarters=len(due), corrected=len(corrected))
 
 
-def _old(connection: InfluxConnection, quarters: Sequence[Quarter]) -> Old:
+def _existing(connection: InfluxConnection, quarters: Sequence[Quarter]) -> Existing:
     by_start: dict[datetime, list[str]] = {}
     for facility_id, start in quarters:
         by_start.setdefault(start, []).append(facility_id)
@@ -68,7 +69,7 @@ def _quarter(found: ComputedQuarters, n: int) -> StoredRollup:
 
 
 def _minutes(found: ComputedQuarters, n: int, *, is_first: bool) -> list[str]:
-    """Where there may be older ones, also those that say nothing any more."""
+    """Where earlier rows may exist, also minutes without values."""
     facility_id, start = found.quarters[n]
     rows: list[tuple[int, Row]] = [(k, row_of(found.minutes, n, k)) for k in range(MINUTES)]
     return [
@@ -77,12 +78,12 @@ def _minutes(found: ComputedQuarters, n: int, *, is_first: bool) -> list[str]:
             MINUTE_S,
         )
         for k, row in rows
-        if says_anything(row) or not is_first
+        if has_values(row) or not is_first
     ]
 
 
 def _hours(connection: InfluxConnection, quarters: Sequence[StoredRollup]) -> list[str]:
-    """The hours that `quarters`, which are written already, lie in."""
+    """The hours of `quarters`, which are written already."""
     lines = []
     for hour in sorted({hour_of(quarter.starts_at) for quarter in quarters}):
         facilities = sorted({q.facility_id for q in quarters if hour_of(q.starts_at) == hour})
@@ -97,7 +98,7 @@ def _hours(connection: InfluxConnection, quarters: Sequence[StoredRollup]) -> li
     return lines
 
 
-def _correction(new: StoredRollup, old: Old, at: datetime) -> Correction | None:
+def _correction(new: StoredRollup, old: Existing, at: datetime) -> Correction | None:
     before = old.get((new.facility_id, new.starts_at))
     if before is None:
         if new.starts_at >= at - LATE_AFTER:
@@ -108,15 +109,15 @@ def _correction(new: StoredRollup, old: Old, at: datetime) -> Correction | None:
         facility_id=new.facility_id,
         starts_at=new.starts_at,
         old_mean_kw=None if before is None else before.mean_kw,
-        new_mean_kw=known(new.row[0]),
+        new_mean_kw=none_if_nan(new.row[0]),
         old_kwh=None if before is None else before.kwh,
-        new_kwh=known(new.row[1]),
+        new_kwh=none_if_nan(new.row[1]),
     )
 
 
-def _outdated(connection: InfluxConnection, new: dict[Quarter, StoredRollup], old: Old) -> list[Quarter]:
-    """What was settled of the day after a quarter-hour in which a meter was heard of later than its neighbours: it
-    belongs to their sums, too."""
+def _outdated(connection: InfluxConnection, new: dict[Quarter, StoredRollup], old: Existing) -> list[Quarter]:
+    """The finalized quarter-hours of the day after one in which a meter reported later than its neighbours: it belongs
+    to their sums, too."""
     grown: dict[str, list[datetime]] = {}
     for quarter, rollup in new.items():
         if set(rollup.meters) - set(old[quarter].meters if quarter in old else ()):
@@ -133,8 +134,8 @@ def _outdated(connection: InfluxConnection, new: dict[Quarter, StoredRollup], ol
     return list(outdated)
 
 
-def unsettled_rows(found: ComputedQuarters, step_s: int) -> dict[Quarter, Row]:
-    """Minutes or quarter-hours that stand in place of the settled ones."""
+def unfinalized_rows(found: ComputedQuarters, step_s: int) -> dict[Quarter, Row]:
+    """The minutes or quarter-hours that replace finalized ones."""
     known_ones = np.flatnonzero(found.rows_seen).tolist()
     if step_s == MINUTE_S:
         return {

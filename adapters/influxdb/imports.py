@@ -1,4 +1,4 @@
-"""History that files said, beside what meters said: rows of any step, a value that is not known is not there."""
+"""Imported history, beside metered readings: rows of any step. An unknown value is left out of its row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from adapters.influxdb.connection import ROLLUPS, InfluxConnection
-from adapters.influxdb.influxql import before, in_bites, is_one_of, select, since
+from adapters.influxdb.influxql import before, in_chunks, is_one_of, select, since
 from adapters.influxdb.line_protocol import Unstorable, line, microseconds, moment_of, tag
 from application.ports.telemetry.store import ImportedIntervals, ImportOutcome, ReadingsRefused
 from domain.time_series.interval_block import LONGEST_STEP_S
@@ -16,29 +16,29 @@ from domain.time_series.interval_block import LONGEST_STEP_S
 MEASUREMENT = "imported"
 
 Imported = tuple[str, datetime, int, float, float]
-"""Facility, start, step, mean kW and temperature; NaN where not known."""
+"""Facility, start, step, mean kW and temperature; NaN where unknown."""
 Key = tuple[str, datetime, int]
 
 
-def put_imported(connection: InfluxConnection, intervals: ImportedIntervals) -> ImportOutcome:
+def store_imported(connection: InfluxConnection, intervals: ImportedIntervals) -> ImportOutcome:
     """Raises ReadingsRefused, TelemetryStoreUnavailable."""
-    given = _given(intervals)
-    known = {} if not given else _known(connection, list(given))
+    intervals_by_key = _validated(intervals)
+    stored = {} if not intervals_by_key else _stored(connection, list(intervals_by_key))
     added = changed = 0
     lines = []
-    for key, (mean_kw, temp_c) in given.items():
-        before_kw, before_c = known.get(key, (np.nan, np.nan))
+    for key, (mean_kw, temp_c) in intervals_by_key.items():
+        before_kw, before_c = stored.get(key, (np.nan, np.nan))
         after = (mean_kw if np.isfinite(mean_kw) else before_kw, temp_c if np.isfinite(temp_c) else before_c)
-        if key in known and np.array_equal(after, (before_kw, before_c), equal_nan=True):
+        if key in stored and np.array_equal(after, (before_kw, before_c), equal_nan=True):
             continue
-        added += key not in known
-        changed += key in known
+        added += key not in stored
+        changed += key in stored
         lines.append(_line(key, *after))
     connection.write(ROLLUPS, lines)
-    return ImportOutcome(added=added, changed=changed, unchanged=len(given) - added - changed)
+    return ImportOutcome(added=added, changed=changed, unchanged=len(intervals_by_key) - added - changed)
 
 
-def _given(intervals: ImportedIntervals) -> dict[Key, tuple[float, float]]:
+def _validated(intervals: ImportedIntervals) -> dict[Key, tuple[float, float]]:
     if len(intervals) and not 1 <= intervals.step_s.min() <= intervals.step_s.max() <= LONGEST_STEP_S:
         raise ReadingsRefused(f"step_s must be 1 .. {LONGEST_STEP_S}")
     if np.isinf(intervals.mean_kw).any() or np.isinf(intervals.temp_c).any():
@@ -47,10 +47,10 @@ def _given(intervals: ImportedIntervals) -> dict[Key, tuple[float, float]]:
     starts = [datetime.fromtimestamp(s, UTC) for s in intervals.starts_at_s.tolist()]
     keys = list(zip(facilities, starts, intervals.step_s.tolist(), strict=True))
     values = zip(intervals.mean_kw.tolist(), intervals.temp_c.tolist(), strict=True)
-    given = dict(zip(keys, values, strict=True))
-    if len(given) < len(keys):
+    intervals_by_key = dict(zip(keys, values, strict=True))
+    if len(intervals_by_key) < len(keys):
         raise ReadingsRefused("an interval is there twice")
-    return given
+    return intervals_by_key
 
 
 def _line(key: Key, mean_kw: float, temp_c: float) -> str:
@@ -63,7 +63,7 @@ def _line(key: Key, mean_kw: float, temp_c: float) -> str:
     return line(MEASUREMENT, tags, fields, microseconds(starts_at))
 
 
-def _known(connection: InfluxConnection, keys: Sequence[Key]) -> dict[Key, tuple[float, float]]:
+def _stored(connection: InfluxConnection, keys: Sequence[Key]) -> dict[Key, tuple[float, float]]:
     starts = [start for _, start, _ in keys]
     facilities = [facility for facility, _, _ in keys]
     found = imported(connection, facilities, min(starts), max(starts) + timedelta(seconds=1))
@@ -75,7 +75,7 @@ def _known(connection: InfluxConnection, keys: Sequence[Key]) -> dict[Key, tuple
 def imported(
     connection: InfluxConnection, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
 ) -> Iterator[Imported]:
-    """Those that start in a time."""
+    """The intervals that start within the time range."""
     statements = [
         select(
             "there, mean_kw, temp_c",
@@ -85,7 +85,7 @@ def imported(
             before(ends_at),
             by="facility_id, step",
         )
-        for bite in in_bites(facility_ids)
+        for bite in in_chunks(facility_ids)
     ]
     for series in connection.series(ROLLUPS, statements):
         facility_id, step_s = series.tags["facility_id"], int(series.tags["step"])
@@ -94,10 +94,10 @@ def imported(
 
 
 def newest_imported(connection: InfluxConnection, facility_ids: Sequence[str]) -> dict[str, datetime]:
-    """Facility -> where the last value that a file said ends."""
+    """Facility -> the end of its last imported value."""
     statements = [
         select("last(mean_kw)", MEASUREMENT, is_one_of("facility_id", bite), by="facility_id, step")
-        for bite in in_bites(facility_ids)
+        for bite in in_chunks(facility_ids)
     ]
     newest: dict[str, datetime] = {}
     for series in connection.series(ROLLUPS, statements):

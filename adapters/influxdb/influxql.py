@@ -1,4 +1,4 @@
-"""InfluxQL, the query language that InfluxDB 1.x, 2.x and 3.x all speak: writing conditions, reading answers."""
+"""InfluxQL, the query language of InfluxDB 1.x, 2.x and 3.x: builds conditions, decodes responses."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -11,12 +11,12 @@ from adapters.influxdb.line_protocol import microseconds
 Row = tuple[Any, ...]
 
 _SELECT = "SELECT"
-IDS_AT_ONCE = 100
-"""So many values in one condition; a query has its length."""
+IDS_PER_CONDITION = 100
+"""The number of values in one condition, since the length of a query is limited."""
 
 
 class QueryRefused(ValueError):
-    """InfluxDB answered a statement with an error; the text is its."""
+    """InfluxDB returned an error for a statement; the text is its."""
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class Series(msgspec.Struct, frozen=True):
     tags: dict[str, str] = {}
 
     def rows(self, *names: str) -> Iterator[Row]:
-        """The columns asked for, in order."""
+        """The values of the requested columns, in order."""
         places = [self.columns.index(name) for name in names]
         return (tuple(row[place] for place in places) for row in self.values)
 
@@ -48,7 +48,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 def read_answer(body: bytes) -> list[tuple[Series, ...]]:
-    """The series of each statement. Raises QueryRefused, msgspec.MsgspecError for what is no answer of InfluxDB's."""
+    """The series of each statement. Raises QueryRefused, and msgspec.MsgspecError for an invalid response."""
     answer = _decode(body)
     errors = [text for text in (answer.error, *(result.error for result in answer.results)) if text]
     if errors:
@@ -59,25 +59,25 @@ def read_answer(body: bytes) -> list[tuple[Series, ...]]:
 
 
 def text(value: str) -> str:
-    """As a string literal."""
+    """`value` as a string literal."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"'{escaped}'"
 
 
 def name(value: str) -> str:
-    """As an identifier."""
+    """`value` as an identifier."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def select(columns: str, measurement: str, *conditions: str, by: str) -> str:
-    """A query of the rows that meet all of the conditions, a series for each value of the tags `by`."""
+    """A query of the rows that meet all conditions, with one series for each value of the tags `by`."""
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"{_SELECT} {columns} FROM {measurement}{where} GROUP BY {by}"
 
 
 def is_one_of(tag: str, values: Iterable[str]) -> str:
-    """The condition that `tag` has one of `values`, at least one."""
+    """The condition that `tag` has one of `values`, of which there is at least one."""
     return "(" + " OR ".join(f"{tag} = {text(value)}" for value in values) + ")"
 
 
@@ -89,7 +89,7 @@ def before(moment: datetime) -> str:
     return f"time < {microseconds(moment)}000"
 
 
-def in_bites(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Of IDS_AT_ONCE, each value once."""
+def in_chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Chunks of IDS_PER_CONDITION, each value once."""
     distinct = list(dict.fromkeys(values))
-    return (distinct[n : n + IDS_AT_ONCE] for n in range(0, len(distinct), IDS_AT_ONCE))
+    return (distinct[n : n + IDS_PER_CONDITION] for n in range(0, len(distinct), IDS_PER_CONDITION))

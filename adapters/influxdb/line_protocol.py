@@ -1,6 +1,6 @@
-"""Rows as InfluxDB takes them: line protocol, times in microseconds.
+"""InfluxDB's line protocol, with times in microseconds.
 
-Own code rather than the client's Point, which takes twenty times as long per row.
+Our own code, since the client's Point takes twenty times as long for each row.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ _UNSTORABLE = frozenset("\0\n\r\\")
 
 
 class Unstorable(ValueError):
-    """A text that no line can hold; it says which."""
+    """A text that the line protocol cannot represent; the message says which."""
 
 
 def microseconds(moment: datetime) -> int:
-    """Since the epoch, exactly."""
+    """Microseconds since the epoch, exactly."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
@@ -30,15 +30,16 @@ def moment_of(us: int) -> datetime:
 
 
 def tag(value: str) -> str:
-    """`value` as it stands in a line. Raises Unstorable: an empty tag is none, a line ends with its line, and what a
-    backslash means in a tag depends on what comes after it."""
+    """`value` escaped for a line. Raises Unstorable: an empty tag does not exist, a line break ends the line, and the
+    meaning of a backslash in a tag depends on the next character."""
     if not value or not _UNSTORABLE.isdisjoint(value):
         raise Unstorable(f"{value!r} cannot be a tag of InfluxDB")
     return value.translate(_TAG)
 
 
 def line(measurement: str, tags: Mapping[str, str], fields: Mapping[str, FieldValue], at_us: int) -> str:
-    """One row; tags as `tag` wrote them. Fields that are None, NaN or infinite are left out; one at least is there."""
+    """One row; tags as `tag` returned them. Fields that are None, NaN or infinite are left out; at least one
+    remains."""
     written = [f"{name}={text}" for name, value in fields.items() if (text := _field(value)) is not None]
     of = "".join(f",{name}={value}" for name, value in tags.items())
     return f"{measurement}{of} {','.join(written)} {at_us}"

@@ -1,4 +1,4 @@
-"""What single meters said of their power, out of the readings in InfluxDB."""
+"""The power of single meters, from the readings in InfluxDB."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from adapters.influxdb.connection import RAW, InfluxConnection
 from adapters.influxdb.influxql import Series, before, is_one_of, select, since
 from adapters.influxdb.line_protocol import microseconds, moment_of
-from adapters.influxdb.raw_readings import A_METER, MEASUREMENT
+from adapters.influxdb.raw_readings import MEASUREMENT, METER_TAGS
 from domain.telemetry.facility_rollups import LOOK_BACK_S
 from domain.telemetry.load_history import MeterPowers
 from domain.time_series.windows import TimeWindow
@@ -24,9 +24,9 @@ class InfluxMeterPowers:
         a_day = since(window.starts_at - timedelta(days=1))
         look_back = since(window.starts_at - timedelta(seconds=LOOK_BACK_S))
         statements = [
-            select("first(revision)", MEASUREMENT, mine, a_day, until, by=A_METER),
-            select("last(revision)", MEASUREMENT, mine, a_day, until, by=A_METER),
-            select("kw", MEASUREMENT, mine, "kw_counts = true", look_back, until, by=A_METER),
+            select("first(revision)", MEASUREMENT, mine, a_day, until, by=METER_TAGS),
+            select("last(revision)", MEASUREMENT, mine, a_day, until, by=METER_TAGS),
+            select("kw", MEASUREMENT, mine, "kw_counts = true", look_back, until, by=METER_TAGS),
         ]
         first, newest, powers = self._influx.query(RAW, statements)
         first_at, newest_at = _moments(first), _moments(newest)

@@ -1,4 +1,4 @@
-"""Quarter-hours of facilities out of the readings in InfluxDB, as their readings make them now."""
+"""Computes quarter-hours of facilities from the present readings in InfluxDB."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.influxdb.connection import RAW, InfluxConnection
-from adapters.influxdb.influxql import Series, before, in_bites, is_one_of, select, since
+from adapters.influxdb.influxql import Series, before, in_chunks, is_one_of, select, since
 from adapters.influxdb.line_protocol import microseconds
-from adapters.influxdb.raw_readings import A_METER, MEASUREMENT
+from adapters.influxdb.raw_readings import MEASUREMENT, METER_TAGS
 from application.ports.telemetry.progress import Quarter
 from domain.telemetry.facility_rollups import LOOK_AHEAD_S, LOOK_BACK_S, RollupColumns, quarter_rollups
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
@@ -24,13 +24,13 @@ _POINTS = ("time", "kw", "kw_said", "kwh_total", "register_said", "quality")
 
 
 class ComputedQuarters(msgspec.Struct, frozen=True, eq=False):
-    """In the order asked."""
+    """In the requested order."""
 
     quarters: Sequence[Quarter]
     rows_seen: NDArray[np.int64]
     """Readings of any quality inside; 0: a gap."""
     present: Mapping[Quarter, tuple[str, ...]]
-    """The meters that said anything inside, by name."""
+    """The ids of the meters with a reading inside."""
     minutes: RollupColumns
     """Shape (quarters, 15)."""
     whole: RollupColumns
@@ -82,7 +82,7 @@ def _rows(connection: InfluxConnection, quarters: Sequence[Quarter]) -> list[_Me
     number = {quarter: n for n, quarter in enumerate(quarters)}
     asked, statements = [], []
     for start, facilities in _by_start(quarters).items():
-        for bite in in_bites(facilities):
+        for bite in in_chunks(facilities):
             asked.append(start)
             statements.append(
                 select(
@@ -91,7 +91,7 @@ def _rows(connection: InfluxConnection, quarters: Sequence[Quarter]) -> list[_Me
                     is_one_of("facility_id", bite),
                     since(start - timedelta(seconds=LOOK_BACK_S)),
                     before(start + INTERVAL + timedelta(seconds=LOOK_AHEAD_S)),
-                    by=A_METER,
+                    by=METER_TAGS,
                 )
             )
     found = [
@@ -99,7 +99,7 @@ def _rows(connection: InfluxConnection, quarters: Sequence[Quarter]) -> list[_Me
         for start, answer in zip(asked, connection.query(RAW, statements), strict=True)
         for series in answer
     ]
-    # Sums must not depend on the order in which they are made.
+    # The order of summation must not change the sums.
     return sorted(found, key=lambda one: (one.quarter, one.meter_id))
 
 
@@ -128,10 +128,10 @@ def _points(rows: Sequence[_MeterRows]) -> QuarterPoints:
 
 
 def _expected(connection: InfluxConnection, quarters: Sequence[Quarter]) -> NDArray[np.int64]:
-    """How many meters said anything in the day up to the end of each (domain.telemetry.active_meters)."""
+    """How many meters had a reading in the day up to the end of each (domain.telemetry.active_meters)."""
     asked, statements = [], []
     for start, facilities in _by_start(quarters).items():
-        for bite in in_bites(facilities):
+        for bite in in_chunks(facilities):
             asked.append(start)
             ends_at = start + INTERVAL
             statements.append(
@@ -141,7 +141,7 @@ def _expected(connection: InfluxConnection, quarters: Sequence[Quarter]) -> NDAr
                     is_one_of("facility_id", bite),
                     since(ends_at - RETIRED_AFTER),
                     before(ends_at),
-                    by=A_METER,
+                    by=METER_TAGS,
                 )
             )
     meters: dict[Quarter, int] = defaultdict(int)

@@ -1,7 +1,7 @@
-"""Readings in InfluxDB: one row a meter and moment, every field in every row.
+"""Readings in InfluxDB: one row for each meter and time, with every field.
 
-InfluxDB has no NULL and keeps the fields that a later row of the same moment leaves out. So what is not there is
-written, too, and two flags say whether a value was said and two whether it counts.
+InfluxDB has no NULL, and a later row of the same time does not clear the fields that it leaves out. So absent values
+are written, too. Two flags say whether a value is present, and two whether it counts.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.influxdb.connection import RAW, InfluxConnection
-from adapters.influxdb.influxql import Series, before, in_bites, is_one_of, select, since
+from adapters.influxdb.influxql import Series, before, in_chunks, is_one_of, select, since
 from adapters.influxdb.line_protocol import Unstorable, line, microseconds, moment_of, tag
 from application.ports.telemetry.store import ReadingsRefused
 from domain.telemetry.meter_reading import UNUSABLE, MeterReading, conflict_rank
 
 MEASUREMENT = "readings"
-A_METER = "facility_id, meter_id"
+METER_TAGS = "facility_id, meter_id"
 _CLUSTER = timedelta(hours=1)
-"""Readings further apart than this are asked for in statements of their own."""
+"""Readings that are further apart are queried in separate statements."""
 
 Key = tuple[str, str, datetime]
 LastValues = dict[tuple[str, str], tuple[datetime, float]]
-"""(facility, meter) -> when it was measured, and what it was."""
+"""(facility, meter) -> the time of measurement and the value."""
 
 
 def key_of(reading: MeterReading) -> Key:
@@ -32,7 +32,7 @@ def key_of(reading: MeterReading) -> Key:
 
 
 def best_of(readings: Iterable[MeterReading]) -> dict[Key, MeterReading]:
-    """Of several of one meter and moment the one of the highest precedence."""
+    """For each meter and time, the reading of the highest rank."""
     best: dict[Key, MeterReading] = {}
     for reading in readings:
         key = key_of(reading)
@@ -41,15 +41,17 @@ def best_of(readings: Iterable[MeterReading]) -> dict[Key, MeterReading]:
     return best
 
 
-def new_to(connection: InfluxConnection, readings: Sequence[MeterReading]) -> list[MeterReading]:
-    """Those that InfluxDB does not hold yet, or holds in a word of lower precedence."""
+def novel_readings(connection: InfluxConnection, readings: Sequence[MeterReading]) -> list[MeterReading]:
+    """The readings that InfluxDB does not have, or has with a lower rank."""
     best = best_of(readings)
-    known = best_of(_known(connection, list(best.values())))
-    return [r for key, r in best.items() if key not in known or conflict_rank(r) > conflict_rank(known[key])]
+    stored = best_of(_stored(connection, list(best.values())))
+    return [
+        r for key, r in best.items() if key not in stored or conflict_rank(r) > conflict_rank(stored[key])
+    ]
 
 
 def lines_of(readings: Sequence[MeterReading]) -> list[str]:
-    """Raises ReadingsRefused for a text that no line can hold."""
+    """Raises ReadingsRefused for a text that a line cannot represent."""
     tags: dict[tuple[str, str], dict[str, str]] = {}
     return [_line(reading, tags) for reading in readings]
 
@@ -78,7 +80,7 @@ def _line(r: MeterReading, tags: dict[tuple[str, str], dict[str, str]]) -> str:
     return line(MEASUREMENT, tags[meter], fields, microseconds(r.ts))
 
 
-def _known(connection: InfluxConnection, readings: Sequence[MeterReading]) -> Iterator[MeterReading]:
+def _stored(connection: InfluxConnection, readings: Sequence[MeterReading]) -> Iterator[MeterReading]:
     statements = [
         select(
             ", ".join(_READ[1:]),
@@ -86,10 +88,10 @@ def _known(connection: InfluxConnection, readings: Sequence[MeterReading]) -> It
             is_one_of("facility_id", facilities),
             since(first),
             before(last + timedelta(microseconds=1)),
-            by=A_METER,
+            by=METER_TAGS,
         )
         for cluster in _clusters(readings)
-        for facilities in in_bites([r.facility_id for r in cluster])
+        for facilities in in_chunks([r.facility_id for r in cluster])
         for first, last in [(cluster[0].ts, cluster[-1].ts)]
     ]
     for series in connection.series(RAW, statements):
@@ -129,7 +131,7 @@ def _reading(facility_id: str, meter_id: str, row: tuple[Any, ...]) -> MeterRead
 
 
 def _clusters(readings: Sequence[MeterReading]) -> Iterator[list[MeterReading]]:
-    """In order of time, parted where nothing is for long: a late reading must not make a query of months."""
+    """In order of time, split at long gaps: a late reading must not make a query of months."""
     cluster: list[MeterReading] = []
     for reading in sorted(readings, key=lambda r: r.ts):
         if cluster and reading.ts - cluster[-1].ts > _CLUSTER:
@@ -143,10 +145,10 @@ def _clusters(readings: Sequence[MeterReading]) -> Iterator[list[MeterReading]]:
 def newest_by_meter(
     connection: InfluxConnection, facility_ids: Sequence[str]
 ) -> dict[str, dict[str, datetime]]:
-    """Facility -> meter -> when its newest reading of any quality was measured."""
+    """Facility -> meter -> the time of its newest reading of any quality."""
     statements = [
-        select("last(revision)", MEASUREMENT, is_one_of("facility_id", bite), by=A_METER)
-        for bite in in_bites(facility_ids)
+        select("last(revision)", MEASUREMENT, is_one_of("facility_id", bite), by=METER_TAGS)
+        for bite in in_chunks(facility_ids)
     ]
     newest: dict[str, dict[str, datetime]] = defaultdict(dict)
     for series in connection.series(RAW, statements):
@@ -158,8 +160,8 @@ def newest_by_meter(
 def last_values(
     connection: InfluxConnection, facility_ids: Sequence[str], since_moment: datetime
 ) -> tuple[LastValues, LastValues]:
-    """The last power and the last register of each meter that count, measured since then."""
-    bites = list(in_bites(facility_ids))
+    """The last valid power and register of each meter since then."""
+    bites = list(in_chunks(facility_ids))
     statements = [
         select(
             f"last({value}) AS value",
@@ -167,16 +169,16 @@ def last_values(
             is_one_of("facility_id", bite),
             f"{counts} = true",
             since(since_moment),
-            by=A_METER,
+            by=METER_TAGS,
         )
         for value, counts in (("kw", "kw_counts"), ("kwh_total", "register_counts"))
         for bite in bites
     ]
     found = connection.query(RAW, statements) if statements else []
-    return _last_of(found[: len(bites)]), _last_of(found[len(bites) :])
+    return _last_values(found[: len(bites)]), _last_values(found[len(bites) :])
 
 
-def _last_of(found: Sequence[tuple[Series, ...]]) -> LastValues:
+def _last_values(found: Sequence[tuple[Series, ...]]) -> LastValues:
     return {
         (series.tags["facility_id"], series.tags["meter_id"]): (moment_of(us), float(number))
         for answer in found

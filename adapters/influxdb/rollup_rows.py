@@ -1,7 +1,7 @@
 """Rollups in InfluxDB: rows of minutes, quarter-hours and hours of facilities.
 
-What is not known is written as 0 and left out of the mask `known`: a later row of the same moment must replace all of
-it.
+An unknown value is written as 0 and left out of the bit mask in the field "known", because a later row of the same
+time must replace all fields.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from adapters.influxdb.connection import ROLLUPS, InfluxConnection
-from adapters.influxdb.influxql import before, in_bites, is_one_of, select, since
+from adapters.influxdb.influxql import before, in_chunks, is_one_of, select, since
 from adapters.influxdb.line_protocol import line, microseconds, moment_of, tag
 from domain.telemetry.facility_rollups import HOUR_S, QUARTERS, RollupColumns, hour_of_quarters
 from domain.telemetry.intervals import INTERVAL_S
@@ -33,22 +33,22 @@ class StoredRollup(msgspec.Struct, frozen=True):
     row: Row
     rows_seen: int
     meters: tuple[str, ...] = ()
-    """Of a quarter-hour: those that said anything inside."""
+    """Of a quarter-hour: the meters with a reading inside."""
 
     @property
     def mean_kw(self) -> float | None:
-        return known(self.row[0])
+        return none_if_nan(self.row[0])
 
     @property
     def kwh(self) -> float | None:
-        return known(self.row[1])
+        return none_if_nan(self.row[1])
 
 
-def known(value: float) -> float | None:
+def none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def says_anything(row: Row) -> bool:
+def has_values(row: Row) -> bool:
     *_, coverage_pct, readings, _ = row
     return coverage_pct > 0 or readings > 0
 
@@ -78,7 +78,7 @@ def stored_rollups(
     starts_from: datetime,
     ends_at: datetime,
 ) -> Iterator[StoredRollup]:
-    """Those that start in a time."""
+    """The rollups that start within the time range."""
     statements = [
         select(
             ", ".join(_COLUMNS[1:]),
@@ -89,7 +89,7 @@ def stored_rollups(
             before(ends_at),
             by="facility_id",
         )
-        for bite in in_bites(facility_ids)
+        for bite in in_chunks(facility_ids)
     ]
     for series in connection.series(ROLLUPS, statements):
         for us, *values in series.rows(*_COLUMNS):
@@ -105,12 +105,12 @@ def stored_rollups(
 
 
 def row_of(columns: RollupColumns, n: int, k: int) -> Row:
-    """Of columns of two dimensions."""
+    """A row of two-dimensional columns."""
     return tuple(getattr(columns, name)[n, k].item() for name in columns.__struct_fields__)
 
 
 def columns_of(rows: Sequence[Row]) -> RollupColumns:
-    """Of one dimension."""
+    """One-dimensional columns of the rows."""
     columns = list(zip(*rows, strict=True)) or [()] * len(RollupColumns.__struct_fields__)
     *measures, readings, replaced = (np.array(column, dtype=np.float64) for column in columns)
     mean_kw, kwh, min_kw, max_kw, coverage_pct = measures
@@ -120,7 +120,7 @@ def columns_of(rows: Sequence[Row]) -> RollupColumns:
 
 
 def hour_row(quarters: dict[datetime, Row], hour: datetime) -> Row:
-    """Out of its four quarter-hours; one that is not there is a gap."""
+    """An hour from its four quarter-hours; a missing one is a gap."""
     starts = (hour + timedelta(seconds=INTERVAL_S * n) for n in range(QUARTERS))
     four = columns_of([quarters.get(start, GAP) for start in starts])
     shaped = RollupColumns(*(getattr(four, name).reshape(1, QUARTERS) for name in four.__struct_fields__))
@@ -129,5 +129,5 @@ def hour_row(quarters: dict[datetime, Row], hour: datetime) -> Row:
 
 
 def hour_of(moment: datetime) -> datetime:
-    """UTC."""
+    """The start of its hour, in UTC."""
     return moment_of(microseconds(moment) // (HOUR_S * 1_000_000) * HOUR_S * 1_000_000)

@@ -1,27 +1,28 @@
-"""Databases, retention and downsampling of InfluxDB, as `gridproof migrate` sets them up; again changes nothing.
+"""Sets up databases, retention and downsampling of InfluxDB for `gridproof migrate`; repeatable.
 
-On 1.x all of it by InfluxQL. 2.x and 3.x have no statements for it: there the buckets or databases are made with their
-own tools, and it is checked whether they answer; how long they keep, the surface that both have does not tell.
+On 1.x everything is done by InfluxQL. 2.x and 3.x have no statements for it: their buckets or databases are created
+with their own tools, and it is only checked whether they respond. Their common interface does not report the
+retention.
 """
 
 import msgspec
 
 from adapters.influxdb.connection import RAW, ROLLUPS, InfluxConnection
 from adapters.influxdb.influxql import QueryRefused, name, select
-from adapters.influxdb.raw_readings import A_METER, MEASUREMENT
+from adapters.influxdb.raw_readings import MEASUREMENT, METER_TAGS
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 
 
 class InfluxNotSetUp(Exception):
-    """Something is for a person to do; the text says what."""
+    """An operator must do something; the text says what."""
 
 
 class InfluxSetUp(msgspec.Struct, frozen=True, kw_only=True):
-    """What InfluxDB is now."""
+    """The result of the setup."""
 
     version: str
     downsamples: bool
-    """Whether InfluxDB itself keeps minutes of each meter (continuous queries, 1.x alone)."""
+    """Whether InfluxDB itself computes minutes of each meter (continuous queries, 1.x only)."""
 
 
 def set_up(connection: InfluxConnection, *, raw_days: int, rollup_days: int) -> InfluxSetUp:
@@ -50,7 +51,7 @@ def _set_up_1x(connection: InfluxConnection, *, raw_days: int, rollup_days: int)
     connection.command([f"CREATE DATABASE {database}"])
     (policies,) = connection.command([f"SHOW RETENTION POLICIES ON {database}"])
     there = {row[0] for series in policies for row in series.rows("name")}
-    # A shard may not be longer than what it is of is kept.
+    # A shard must not be longer than the retention of its data.
     for policy, days, shard_days in ((RAW, raw_days, 1), (ROLLUPS, rollup_days, min(7, rollup_days))):
         verb = "ALTER" if policy in there else "CREATE"
         replication = "" if policy in there else " REPLICATION 1"
@@ -61,14 +62,14 @@ def _set_up_1x(connection: InfluxConnection, *, raw_days: int, rollup_days: int)
 
 
 def _meter_minutes(database: str) -> str:
-    """Minutes of each meter's power. Those of facilities, which late readings correct, are ours: InfluxDB looks back
-    only so far."""
+    """Minutes of each meter's power. We compute those of facilities, which late readings correct: InfluxDB looks back
+    only for a limited time."""
     into = f"INTO {database}.{name(ROLLUPS)}.meter_minutes"
     minutes = select(
         f"mean(kw) AS mean_kw, min(kw) AS min_kw, max(kw) AS max_kw, count(kw) AS readings {into}",
         f"{database}.{name(RAW)}.{MEASUREMENT}",
         "kw_counts = true",
-        by=f"time(1m), {A_METER}",
+        by=f"time(1m), {METER_TAGS}",
     )
     return (
         f'CREATE CONTINUOUS QUERY "meter_minutes" ON {database} RESAMPLE EVERY 1m FOR 1h BEGIN {minutes} END'

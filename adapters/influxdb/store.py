@@ -1,4 +1,4 @@
-"""The telemetry store on InfluxDB: readings, rollups, imported history and current values there, and how far the log is
+"""The telemetry store on InfluxDB: readings, rollups, imported history and current values. The position in the log is
 stored in PostgreSQL."""
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import numpy as np
 import structlog
 
 from adapters.influxdb.connection import RAW, InfluxConnection
-from adapters.influxdb.finalize import settle_quarters, unsettled_rows
-from adapters.influxdb.imports import imported, newest_imported, put_imported
+from adapters.influxdb.finalize import finalize_quarters, unfinalized_rows
+from adapters.influxdb.imports import imported, newest_imported, store_imported
 from adapters.influxdb.quarters import ComputedQuarters, computed
-from adapters.influxdb.raw_readings import last_values, lines_of, new_to, newest_by_meter
-from adapters.influxdb.rollup_rows import columns_of, hour_of, hour_row, says_anything, stored_rollups
+from adapters.influxdb.raw_readings import last_values, lines_of, newest_by_meter, novel_readings
+from adapters.influxdb.rollup_rows import columns_of, has_values, hour_of, hour_row, stored_rollups
 from application.ports.clock import Clock
 from application.ports.telemetry.progress import Quarter, TelemetryProgress
 from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, FinalizeResult
@@ -35,8 +35,8 @@ _log = structlog.get_logger(__name__)
 
 
 class InfluxTelemetryStore:
-    """Readings older than `raw_days` are passed over: InfluxDB would drop them at once, and what they belonged to was
-    settled long ago. Also TelemetryRollups."""
+    """Readings older than `raw_days` are skipped: InfluxDB would delete them at once, and their quarter-hours were
+    finalized long ago. Also implements TelemetryRollups."""
 
     def __init__(
         self, connection: InfluxConnection, progress: TelemetryProgress, clock: Clock, *, raw_days: int
@@ -44,31 +44,32 @@ class InfluxTelemetryStore:
         self._influx = connection
         self._progress = progress
         self._clock = clock
-        self._kept_for = timedelta(days=raw_days)
+        self._retention = timedelta(days=raw_days)
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
-        kept = self._young_enough(readings, self._clock.now())
+        kept = self._within_retention(readings, self._clock.now())
         if len(kept) < len(readings):
-            kept = self._young_enough(readings, self._agreed_now())
-        if passed_over := len(readings) - len(kept):
-            _log.warning("readings older than InfluxDB keeps are passed over", readings=passed_over)
-        lines_of(kept)  # refused before anything is asked
+            kept = self._within_retention(readings, self._retention_now())
+        if expired := len(readings) - len(kept):
+            _log.warning("readings older than InfluxDB keeps are passed over", readings=expired)
+        lines_of(kept)  # raises before any query
         with self._progress.moving(partition) as progress:
-            new = new_to(self._influx, kept)
+            new = novel_readings(self._influx, kept)
             self._influx.write(RAW, lines_of(new))
-            # Of all, not of the new ones alone: the last try may have stored them and told nobody.
-            progress.mark_dirty(_touched(kept))
+            # All readings, not only the new ones: an earlier attempt may have stored them without recording it.
+            progress.mark_dirty(_affected_quarters(kept))
             progress.move(stream_seq)
         return len(new)
 
-    def _young_enough(self, readings: Sequence[MeterReading], now: datetime) -> list[MeterReading]:
-        oldest = now - self._kept_for + timedelta(hours=1)
+    def _within_retention(self, readings: Sequence[MeterReading], now: datetime) -> list[MeterReading]:
+        oldest = now - self._retention + timedelta(hours=1)
         return [reading for reading in readings if reading.ts >= oldest]
 
-    def _agreed_now(self) -> datetime:
-        """The earlier of two clocks, as retention on PostgreSQL has it: one that jumped ahead alone loses no reading.
+    def _retention_now(self) -> datetime:
+        """The earlier of our clock and the server's, as for retention on PostgreSQL: one wrong clock alone deletes no
+        reading.
 
-        An accelerated clock runs away from the server's by design.
+        An accelerated clock differs from the server's by design.
         """
         now = self._clock.now()
         servers = self._influx.now() if self._clock.wall_seconds(1.0) == 1.0 else None
@@ -126,54 +127,54 @@ class InfluxTelemetryStore:
         return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
 
     def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
-        return put_imported(self._influx, intervals)
+        return store_imported(self._influx, intervals)
 
     def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
-        """InfluxDB makes its shards by itself."""
+        """InfluxDB creates its shards by itself."""
 
     def rollups(self, facility_id: str, window: TimeWindow, step_s: int) -> RollupSeries:
         if step_s not in STEPS_S:
             raise NotAligned(f"there are rollups of {', '.join(map(str, STEPS_S))} s, not of {step_s} s")
-        # News first: what is settled meanwhile is in one of the two.
+        # Changes first: a quarter-hour that is finalized meanwhile is in one of the two.
         last_hour = hour_of(window.ends_at)
         hours_end = last_hour + timedelta(hours=last_hour < window.ends_at)
-        news = self._fresh([facility_id], hour_of(window.starts_at), hours_end)
+        unfinalized = self._unfinalized([facility_id], hour_of(window.starts_at), hours_end)
         bounds = (window.starts_at, window.ends_at)
         rows = {r.starts_at: r.row for r in stored_rollups(self._influx, [facility_id], step_s, *bounds)}
-        if news is not None and step_s < HOUR_S:
-            rows |= {start: row for (_, start), row in unsettled_rows(news, step_s).items()}
-        elif news is not None:
-            quarters = {start: row for (_, start), row in unsettled_rows(news, INTERVAL_S).items()}
+        if unfinalized is not None and step_s < HOUR_S:
+            rows |= {start: row for (_, start), row in unfinalized_rows(unfinalized, step_s).items()}
+        elif unfinalized is not None:
+            quarters = {start: row for (_, start), row in unfinalized_rows(unfinalized, INTERVAL_S).items()}
             for hour in {hour_of(start) for start in quarters}:
                 ends_at = hour + timedelta(seconds=HOUR_S)
-                settled = stored_rollups(self._influx, [facility_id], INTERVAL_S, hour, ends_at)
-                rows[hour] = hour_row({r.starts_at: r.row for r in settled} | quarters, hour)
+                finalized = stored_rollups(self._influx, [facility_id], INTERVAL_S, hour, ends_at)
+                rows[hour] = hour_row({r.starts_at: r.row for r in finalized} | quarters, hour)
         last = window.ends_at - timedelta(seconds=step_s)
-        inside = sorted(s for s in rows if window.starts_at <= s <= last and says_anything(rows[s]))
+        inside = sorted(s for s in rows if window.starts_at <= s <= last and has_values(rows[s]))
         return RollupSeries(facility_id, step_s, tuple(inside), columns_of([rows[s] for s in inside]))
 
     def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
         with self._progress.moving(partition) as progress:
-            return settle_quarters(self._influx, progress, at=self._clock.now(), limit=limit)
+            return finalize_quarters(self._influx, progress, at=self._clock.now(), limit=limit)
 
     def corrections_after(self, correction_id: int, *, limit: int) -> Sequence[CorrectedInterval]:
         return self._progress.corrections_after(correction_id, limit=limit)
 
-    def _fresh(
+    def _unfinalized(
         self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
     ) -> ComputedQuarters | None:
-        """What has news in it among the quarter-hours that start in a time; None where nothing has."""
-        news = self._progress.dirty_quarters(facility_ids, starts_from, ends_at)
-        return computed(self._influx, news) if news else None
+        """The changed quarter-hours that start within the time range; None where there are none."""
+        unfinalized = self._progress.dirty_quarters(facility_ids, starts_from, ends_at)
+        return computed(self._influx, unfinalized) if unfinalized else None
 
     def _stored(self, facility_ids: Sequence[str], window: TimeWindow) -> StoredIntervals:
         number = {facility_id: n for n, facility_id in enumerate(facility_ids)}
         starts_from = window.starts_at - INTERVAL
-        news = self._fresh(facility_ids, starts_from, window.ends_at)
-        settled = stored_rollups(self._influx, facility_ids, INTERVAL_S, starts_from, window.ends_at)
-        metered = {(r.facility_id, r.starts_at): r.row for r in settled}
-        if news is not None:
-            metered |= unsettled_rows(news, INTERVAL_S)
+        unfinalized = self._unfinalized(facility_ids, starts_from, window.ends_at)
+        finalized = stored_rollups(self._influx, facility_ids, INTERVAL_S, starts_from, window.ends_at)
+        metered = {(r.facility_id, r.starts_at): r.row for r in finalized}
+        if unfinalized is not None:
+            metered |= unfinalized_rows(unfinalized, INTERVAL_S)
         rows: list[tuple[str, datetime, int, float, float, float, bool]] = [
             (facility_id, start, INTERVAL_S, row[0], np.nan, row[4], True)
             for (facility_id, start), row in metered.items()
@@ -197,13 +198,14 @@ class InfluxTelemetryStore:
         )
 
 
-def _touched(readings: Sequence[MeterReading]) -> list[Quarter]:
-    """A quarter-hour's register ends with the first readings after it, and its coverage begins with those before it."""
-    touched: dict[Quarter, None] = {}
+def _affected_quarters(readings: Sequence[MeterReading]) -> list[Quarter]:
+    """The quarter-hours that readings affect. A quarter-hour's register ends with the first readings after it, and its
+    coverage begins with those before it."""
+    affected: dict[Quarter, None] = {}
     for reading in readings:
         start = interval_start(reading.ts)
-        touched[reading.facility_id, start] = None
-        touched[reading.facility_id, start + INTERVAL] = None
+        affected[reading.facility_id, start] = None
+        affected[reading.facility_id, start + INTERVAL] = None
         if reading.ts < start + timedelta(seconds=LOOK_AHEAD_S):
-            touched[reading.facility_id, start - INTERVAL] = None
-    return list(touched)
+            affected[reading.facility_id, start - INTERVAL] = None
+    return list(affected)

@@ -1,6 +1,6 @@
-"""The meters' broker, read over MQTT."""
+"""A client of the meters' MQTT broker: subscribes to the readings of meters."""
 
-from adapters.mqtt.broker import MqttRefused, look_in
+from adapters.mqtt.broker import MqttRefused, check_login
 from adapters.mqtt.meter_feed import (
     CLIENT_ID,
     TOPIC_FILTER,
@@ -18,6 +18,6 @@ __all__ = [
     "MqttSubscriptionRefused",
     "MqttTlsError",
     "Version",
-    "look_in",
+    "check_login",
     "tls_context",
 ]

@@ -1,4 +1,4 @@
-"""Where the broker is, and how a client logs in to it."""
+"""The address of the broker, and the login of a client."""
 
 import asyncio
 import ssl
@@ -11,8 +11,12 @@ from adapters.mqtt.packets import Granted, Version
 from adapters.mqtt.tls import tls_context
 
 SESSION_EXPIRY_S = 7 * 86_400
-"""MQTT 5: how long the broker keeps for us what comes while nobody is connected. As long as the telemetry log does."""
-_MUTE = "the broker closed the connection before it answered; may this client connect, with its certificate and id?"
+"""MQTT 5: how long the broker stores messages for a disconnected session. Equal to the retention of the telemetry log.
+"""
+_CLOSED_WITHOUT_ANSWER = (
+    "the broker closed the connection before it answered; "
+    "may this client connect, with its certificate and id?"
+)
 
 
 class MqttRefused(ConnectionError):
@@ -20,7 +24,7 @@ class MqttRefused(ConnectionError):
 
 
 class Broker:
-    """The one at `url` (`mqtt://user:password@host:port` or `mqtts://`). Raises MqttTlsError."""
+    """The broker at `url` (`mqtt://user:password@host:port` or `mqtts://`). Raises MqttTlsError."""
 
     def __init__(
         self, url: str, *, version: Version, tls: ssl.SSLContext | None, within_s: float = 10.0
@@ -36,9 +40,14 @@ class Broker:
         self.within_s = within_s
 
     async def log_in(
-        self, connection: Connection, client_id: str, *, receive_maximum: int = 8_192, leaving: bool = False
+        self,
+        connection: Connection,
+        client_id: str,
+        *,
+        receive_maximum: int = 8_192,
+        clean_session: bool = False,
     ) -> None:
-        """Connect; the session stays unless the client is `leaving` again. Raises OSError (MqttRefused)."""
+        """Connect. The session persists unless `clean_session`. Raises OSError (MqttRefused)."""
         await asyncio.get_running_loop().create_connection(
             lambda: connection, self.host, self.port, ssl=self._ssl
         )
@@ -50,7 +59,7 @@ class Broker:
                 password=self._password,
                 keepalive_s=KEEPALIVE_S,
                 receive_maximum=receive_maximum,
-                session_expiry_s=None if leaving else SESSION_EXPIRY_S,
+                session_expiry_s=None if clean_session else SESSION_EXPIRY_S,
             )
         )
         answer = await answered(connection, connection.connack)
@@ -59,34 +68,34 @@ class Broker:
 
 
 async def answered(connection: Connection, answer: "asyncio.Future[Granted]") -> Granted:
-    """What the broker said. Raises OSError when it hung up instead."""
+    """The broker's response. Raises OSError where it closed the connection instead."""
     either: list[asyncio.Future[Any]] = [answer, connection.over]
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if answer.done() and not answer.cancelled():
         return answer.result()
     error = connection.over.result()
     if error is None or isinstance(error, ConnectionResetError):
-        raise MqttRefused(_MUTE) from error
+        raise MqttRefused(_CLOSED_WITHOUT_ANSWER) from error
     raise error
 
 
-async def look_in(url: str, *, version: Version, tls: ssl.SSLContext | None, client_id: str) -> str:
+async def check_login(url: str, *, version: Version, tls: ssl.SSLContext | None, client_id: str) -> str:
     """Log in and out again, for `gridproof doctor`. Raises OSError, TimeoutError, MqttTlsError."""
     broker = Broker(url, version=version, tls=tls)
-    connection = Connection(_Nobody(), version)
+    connection = Connection(_NoTaker(), version)
     try:
         async with asyncio.timeout(broker.within_s):
-            await broker.log_in(connection, client_id, leaving=True)
+            await broker.log_in(connection, client_id, clean_session=True)
     finally:
-        connection.close(packets.GOODBYE)
+        connection.close(packets.DISCONNECT_PACKET)
     return f"takes connections on port {broker.port}, MQTT {version}"
 
 
-class _Nobody:
-    """Takes no messages: none was asked for."""
+class _NoTaker:
+    """Accepts no messages: nothing is subscribed to."""
 
     def has_room(self) -> bool:
         return True
 
     def take(self, *_message_and_kept: object) -> None:
-        """There are none."""
+        """Never called."""

@@ -1,4 +1,4 @@
-"""One connection to the broker: messages are handed over as they come, and acknowledged in order once kept."""
+"""One connection to the broker: passes messages on as they arrive, and acknowledges them in order once stored."""
 
 import asyncio
 from collections import deque
@@ -14,32 +14,32 @@ from application.ports.telemetry.meter_feed import MessageTaker, MeterMessage
 _log = structlog.get_logger(__name__)
 
 KEEPALIVE_S = 20
-RESTS_S = 0.01
-"""After a small read, so that a broker that sends messages one by one does not wake us for each of them."""
+READ_PAUSE_S = 0.01
+"""The pause after a small read, so that a broker that sends single messages does not wake the process for each."""
 LARGE_READ_BYTES = 64_000
-"""After one of so much or more there is no rest: who is that far behind reads as fast as it can. One read takes up to
-four times as much."""
-_LOOK_FOR_ROOM_EVERY_S = 0.02
+"""A read of this size or more is followed by no pause, since much is waiting. One read takes up to four times as much.
+"""
+_CHECK_ROOM_EVERY_S = 0.02
 
 
 class _Receipt:
-    """A message's place among the acknowledgements. Called, it says that the message is kept."""
+    """A message's place in the order of acknowledgements. Calling it says that the message is stored."""
 
-    __slots__ = ("_connection", "is_kept", "packet_id")
+    __slots__ = ("_connection", "is_stored", "packet_id")
 
     def __init__(self, connection: "Connection", packet_id: bytes) -> None:
         self._connection = connection
         self.packet_id = packet_id
-        self.is_kept = False
+        self.is_stored = False
 
     def __call__(self) -> None:
-        self.is_kept = True
-        self._connection.note_kept()
+        self.is_stored = True
+        self._connection.acknowledge_soon()
 
 
 class Connection(asyncio.Protocol):
-    """Over when `over` is done, with the reason if there is one. A receipt that comes later acknowledges nothing: on
-    another connection its packet id may be another message."""
+    """One connection. It has ended when `over` is done, with the error if there is one. A receipt that is called later
+    acknowledges nothing: on another connection its packet id may be that of another message."""
 
     def __init__(self, taker: MessageTaker, version: Version) -> None:
         loop = asyncio.get_running_loop()
@@ -51,10 +51,10 @@ class Connection(asyncio.Protocol):
         self._unacknowledged: deque[_Receipt] = deque()
         self._acknowledging = False
         self._paused = False
-        self._resting = False
+        self._briefly_paused = False
         self._stopping = False
         self._ping: asyncio.TimerHandle | None = None
-        self._heard = True
+        self._received_anything = True
         self._all_acknowledged = asyncio.Event()
         self.connack: asyncio.Future[Granted] = loop.create_future()
         self.suback: asyncio.Future[Granted] = loop.create_future()
@@ -62,31 +62,31 @@ class Connection(asyncio.Protocol):
 
     @property
     def in_flight(self) -> int:
-        """How many messages are handed over and not acknowledged."""
+        """How many messages were passed on and are not acknowledged."""
         return len(self._unacknowledged)
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing is read for want of room."""
+        """Whether reading is paused because the taker has no room."""
         return self._paused
 
     @property
-    def held_bytes(self) -> int:
-        """How much came and is not handed over."""
-        return self._incoming.held_bytes
+    def buffered_bytes(self) -> int:
+        """How many bytes were received and not passed on."""
+        return self._incoming.buffered_bytes
 
     def send(self, packet: bytes) -> None:
         if self._transport is not None:
             self._transport.write(packet)
 
-    def note_kept(self) -> None:
-        """One of the receipts was called; its acknowledgement goes out with others of this moment."""
+    def acknowledge_soon(self) -> None:
+        """Acknowledge a called receipt together with others of the same moment."""
         if not self._acknowledging:
             self._acknowledging = True
             self._loop.call_soon(self._acknowledge)
 
     async def finish(self, within_s: float) -> None:
-        """Read no more, acknowledge what is kept within so long, say goodbye."""
+        """Stop reading, wait up to `within_s` for messages to be stored and acknowledged, then disconnect."""
         self._stopping = True
         self._pause()
         if self._unacknowledged and not self.over.done():
@@ -96,15 +96,15 @@ class Connection(asyncio.Protocol):
                     await self._all_acknowledged.wait()
             except TimeoutError:
                 _log.info("some messages were not kept; the broker sends them again", count=self.in_flight)
-        self.close(packets.GOODBYE)
+        self.close(packets.DISCONNECT_PACKET)
 
-    def close(self, last_word: bytes = b"") -> None:
-        """Nothing is read, handed over or acknowledged any more."""
+    def close(self, last_packet: bytes = b"") -> None:
+        """Close the connection: nothing more is read, passed on or acknowledged."""
         transport, self._transport = self._transport, None
-        self._set_over(None)
+        self._end(None)
         if transport is not None:
-            if last_word:
-                transport.write(last_word)
+            if last_packet:
+                transport.write(last_packet)
                 transport.close()
             else:
                 transport.abort()
@@ -114,19 +114,19 @@ class Connection(asyncio.Protocol):
         self._ping = self._loop.call_later(KEEPALIVE_S / 2, self._keep_alive)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = True
+        self._received_anything = True
         self._incoming.feed(data)
         if not self._paused:
-            self._hand_over()
+            self._deliver()
         if len(data) < LARGE_READ_BYTES:
-            self._rest()
+            self._pause_briefly()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._set_over(exc)
+        self._end(exc)
 
-    def _hand_over(self) -> None:
-        """All that is here, or up to the first message without room: the broker's answers need none."""
+    def _deliver(self) -> None:
+        """Pass on all received messages, or up to the first one without room. The broker's responses need no room."""
         has_room, incoming = self._taker.has_room, self._incoming
         try:
             if has_room() or not incoming.next_is_message:
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
                     if message is None:
                         self._answer(kind, body)
                     else:
-                        self._take(message, body)
+                        self._deliver_message(message, body)
                     if not has_room() and incoming.next_is_message:
                         break
                 else:
@@ -143,11 +143,11 @@ class Connection(asyncio.Protocol):
             self._fail(error)
             return
         self._pause()
-        self._loop.call_later(_LOOK_FOR_ROOM_EVERY_S, self._look_for_room)
+        self._loop.call_later(_CHECK_ROOM_EVERY_S, self._check_room)
 
-    def _take(self, message: MeterMessage, packet_id: bytes) -> None:
+    def _deliver_message(self, message: MeterMessage, packet_id: bytes) -> None:
         if not packet_id:
-            self._taker.take(message, _nobody_waits)
+            self._taker.take(message, _no_acknowledgement)
             return
         receipt = _Receipt(self, packet_id)
         self._unacknowledged.append(receipt)
@@ -165,29 +165,29 @@ class Connection(asyncio.Protocol):
     def _pause(self) -> None:
         if not self._paused and self._transport is not None:
             self._paused = True
-            if not self._resting:
+            if not self._briefly_paused:
                 self._transport.pause_reading()
 
-    def _rest(self) -> None:
-        if not self._paused and not self._resting and self._transport is not None:
-            self._resting = True
+    def _pause_briefly(self) -> None:
+        if not self._paused and not self._briefly_paused and self._transport is not None:
+            self._briefly_paused = True
             self._transport.pause_reading()
-            self._loop.call_later(RESTS_S, self._rested)
+            self._loop.call_later(READ_PAUSE_S, self._resume_after_pause)
 
-    def _rested(self) -> None:
-        self._resting = False
+    def _resume_after_pause(self) -> None:
+        self._briefly_paused = False
         if not self._paused and self._transport is not None:
             self._transport.resume_reading()
 
-    def _look_for_room(self) -> None:
+    def _check_room(self) -> None:
         if self._transport is None or self._stopping:
             return
         if self._incoming.next_is_message and not self._taker.has_room():
-            self._loop.call_later(_LOOK_FOR_ROOM_EVERY_S, self._look_for_room)
+            self._loop.call_later(_CHECK_ROOM_EVERY_S, self._check_room)
             return
         self._paused = False
-        self._heard = True  # what the broker said meanwhile is still unread
-        self._hand_over()
+        self._received_anything = True  # what the broker sent meanwhile is still unread
+        self._deliver()
         if not self._paused and self._transport is not None:
             self._transport.resume_reading()
 
@@ -195,8 +195,8 @@ class Connection(asyncio.Protocol):
         self._acknowledging = False
         waiting = self._unacknowledged
         done = []
-        # In the order of their coming, as MQTT asks.
-        while waiting and waiting[0].is_kept:
+        # In the order of arrival, as MQTT requires.
+        while waiting and waiting[0].is_stored:
             done.append(packets.puback(waiting.popleft().packet_id))
         if done and self._transport is not None:
             self._transport.write(b"".join(done))
@@ -206,21 +206,21 @@ class Connection(asyncio.Protocol):
     def _keep_alive(self) -> None:
         if self._transport is None:
             return
-        # While nothing is read, no answer can be heard either.
-        if not self._heard and not self._paused:
+        # While reading is paused, no ping response can be received.
+        if not self._received_anything and not self._paused:
             self._fail(TimeoutError("the broker did not answer a ping"))
             return
-        self._heard = False
+        self._received_anything = False
         self._transport.write(packets.PINGREQ)
         self._ping = self._loop.call_later(KEEPALIVE_S / 2, self._keep_alive)
 
     def _fail(self, error: BaseException) -> None:
         transport, self._transport = self._transport, None
-        self._set_over(error)
+        self._end(error)
         if transport is not None:
             transport.abort()
 
-    def _set_over(self, error: BaseException | None) -> None:
+    def _end(self, error: BaseException | None) -> None:
         if self._ping is not None:
             self._ping.cancel()
         self._all_acknowledged.set()
@@ -231,5 +231,5 @@ class Connection(asyncio.Protocol):
                 waiting.cancel()
 
 
-def _nobody_waits() -> None:
+def _no_acknowledgement() -> None:
     """At QoS 0 there is nothing to acknowledge."""

@@ -1,20 +1,20 @@
-"""The broker's byte stream, cut into packets."""
+"""Splits the broker's byte stream into packets."""
 
 from collections.abc import Iterator
 
 from adapters.mqtt.packets import PUBLISH, MqttProtocolError, Version, read_varint, traceparent_of
 from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MeterMessage
 
-_MOST_PACKET_BYTES = MAX_PAYLOAD_BYTES + 2 * 65_536
-"""Room for a whole payload after the longest topic and some properties. Of what is longer the end is passed over as it
-comes: a message of megabytes costs no more memory than this."""
+_MAX_PACKET_BYTES = MAX_PAYLOAD_BYTES + 2 * 65_536
+"""Enough for a whole payload after the longest topic and some properties. The rest of a longer packet is discarded as
+it arrives, so that a message of megabytes costs no more memory than this."""
 
 Packet = tuple[int, bytes, MeterMessage | None]
 """(kind, body, None), and for PUBLISH (kind, packet id, message): no packet id at QoS 0."""
 
 
 class Incoming:
-    """Bytes in, packets out. Whoever stops in the middle of `packets` goes on there the next time."""
+    """Bytes in, packets out. A caller that stops in the middle of `packets` continues there the next time."""
 
     def __init__(self, version: Version) -> None:
         self._has_properties = version == "5"
@@ -24,13 +24,13 @@ class Incoming:
         self._cut: Packet | None = None
 
     @property
-    def held_bytes(self) -> int:
-        """How much of what came is not handed out yet."""
+    def buffered_bytes(self) -> int:
+        """How many received bytes are not returned yet."""
         return len(self._data) - self._at
 
     @property
     def next_is_message(self) -> bool:
-        """Whether what comes next, complete or not, is a PUBLISH."""
+        """Whether the next packet, complete or not, is a PUBLISH."""
         if self._cut is not None:
             return True
         return self._at < len(self._data) and self._data[self._at] >> 4 == PUBLISH
@@ -44,8 +44,8 @@ class Incoming:
         self._at = 0
 
     def packets(self) -> Iterator[Packet]:
-        """Those that are complete. Raises MqttProtocolError."""
-        yield from self._whole()
+        """The complete packets. Raises MqttProtocolError."""
+        yield from self._next_packet()
         data = self._data
         available = len(data)
         while available - self._at >= 2:
@@ -59,10 +59,10 @@ class Incoming:
                         length, start = read_varint(data, self._at + 1)
                     except IndexError:
                         return
-            if length > _MOST_PACKET_BYTES:
-                if available - start < _MOST_PACKET_BYTES or not self._cut_off(first, start, length):
+            if length > _MAX_PACKET_BYTES:
+                if available - start < _MAX_PACKET_BYTES or not self._discard_oversized(first, start, length):
                     return
-                yield from self._whole()
+                yield from self._next_packet()
                 continue
             end = start + length
             if end > available:
@@ -73,22 +73,22 @@ class Incoming:
             else:
                 yield first >> 4, data[start:end], None
 
-    def _whole(self) -> Iterator[Packet]:
-        """The packet that was cut off, once its end has come."""
+    def _next_packet(self) -> Iterator[Packet]:
+        """The truncated packet, once its end has arrived."""
         if self._cut is not None and not self._to_skip:
             cut, self._cut = self._cut, None
             yield cut
 
-    def _cut_off(self, first: int, start: int, length: int) -> bool:
-        """Keep the beginning of a packet that is too long; whether its end is here already."""
+    def _discard_oversized(self, first: int, start: int, length: int) -> bool:
+        """Store the beginning of an oversized packet; returns whether its end has arrived already."""
         end = start + length
-        self._cut = self._publish(first, self._data, start, end, start + _MOST_PACKET_BYTES)
+        self._cut = self._publish(first, self._data, start, end, start + _MAX_PACKET_BYTES)
         self._at = min(end, len(self._data))
         self._to_skip = end - self._at
         return self._to_skip == 0
 
     def _publish(self, first: int, data: bytes, at: int, end: int, cut_at: int) -> Packet:
-        """The PUBLISH whose body is data[at:end], of which data[:cut_at] is at hand."""
+        """The PUBLISH whose body is data[at:end], of which data[:cut_at] is available."""
         if first >> 4 != PUBLISH:
             raise MqttProtocolError(f"the broker sent a packet of kind {first >> 4} with {end - at} bytes")
         topic_at = at + 2

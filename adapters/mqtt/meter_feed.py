@@ -1,4 +1,4 @@
-"""Meters' messages over MQTT 3.1.1 or 5, acknowledged once they are kept (ADR 0022)."""
+"""Meters' messages over MQTT 3.1.1 or 5, acknowledged once they are stored (ADR 0022)."""
 
 import asyncio
 import ssl
@@ -19,22 +19,23 @@ _log = structlog.get_logger(__name__)
 TOPIC_FILTER = "meters/+/+/readings"
 CLIENT_ID = "gridproof-ingest"
 _ACKNOWLEDGED_QOS = (1, 2)
-_GOODBYE_WITHIN_S = 2.0
+_DISCONNECT_WITHIN_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _PAUSE_GROWS_BY = 0.1, 5.0, 1.5
-"""So a pause is about a third of what the broker has been away."""
+"""With this factor a pause is about a third of the time for which the broker has been away."""
 
 
 class MqttSubscriptionRefused(Exception):
-    """The broker does not let this user read the meters' topics, or not so that none is lost."""
+    """The broker refuses this user's subscription to the meters' topics, or grants it without at-least-once
+    delivery."""
 
 
 class MqttMeterFeed:
     """The feed at `url` (`mqtt://user:password@host:port` or `mqtts://`).
 
-    The client id is fixed and its session persistent: what arrives while nobody is connected waits in the broker.
-    With `share` several sessions, each with a client id of its own, have the broker deal the messages out among them.
-    `receive_maximum` bounds what the broker may send ahead of our acknowledgements: MQTT 5 tells it so, and a broker of
-    3.1.1 has a bound of its own.
+    The client id is fixed and its session persistent: messages that arrive while no client is connected wait in the
+    broker. With `share`, several sessions, each with its own client id, have the broker distribute the messages among
+    them. `receive_maximum` limits the unacknowledged messages: MQTT 5 sends it to the broker; a broker of 3.1.1 has
+    its own limit.
     """
 
     def __init__(
@@ -54,13 +55,13 @@ class MqttMeterFeed:
         self._topic_filter = topic_filter if share is None else f"$share/{share}/{topic_filter}"
         self._receive_maximum = receive_maximum
         self.connection: Connection | None = None
-        """The present one, for those who watch."""
+        """The current connection, for monitoring."""
         self.subscribed = asyncio.Event()
-        """Set while connected and subscribed. The session outlives that, but must have been made once: what a
-        meter sends before there is any subscriber, the broker acknowledges and drops."""
+        """Set while connected and subscribed. The session persists afterwards, but must have been created once: before
+        there is any subscriber, the broker acknowledges messages and drops them."""
 
     async def run(self, taker: MessageTaker, stop: asyncio.Event) -> None:
-        """As the port says. Raises MqttSubscriptionRefused; connection failures are retried until `stop`."""
+        """See the port. Raises MqttSubscriptionRefused; connection failures are retried until `stop`."""
         pause_s = _FIRST_PAUSE_S
         stopped = asyncio.ensure_future(stop.wait())
         try:
@@ -72,7 +73,7 @@ class MqttMeterFeed:
                     await self._until_over(connection, stopped)
                 except (OSError, TimeoutError) as error:
                     if not stop.is_set():
-                        self._tell(error, pause_s)
+                        self._report(error, pause_s)
                 finally:
                     self.subscribed.clear()
                     self.connection = None
@@ -83,7 +84,7 @@ class MqttMeterFeed:
         finally:
             stopped.cancel()
 
-    def _tell(self, error: Exception, pause_s: float) -> None:
+    def _report(self, error: Exception, pause_s: float) -> None:
         _log.warning(
             "no MQTT connection, trying again",
             broker=f"{self._broker.host}:{self._broker.port}",
@@ -97,7 +98,7 @@ class MqttMeterFeed:
         either: list[asyncio.Future[Any]] = [connection.over, stopped]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not connection.over.done():
-            await connection.finish(_GOODBYE_WITHIN_S)
+            await connection.finish(_DISCONNECT_WITHIN_S)
         elif (error := connection.over.result()) is not None:
             raise error
 
@@ -131,7 +132,7 @@ class MqttMeterFeed:
         _log.info("MQTT connected", version=self._broker.version, granted_qos=granted.code)
 
     async def _granted(self, connection: Connection) -> packets.Granted:
-        """The answer may stand behind messages for which there is no room: then it takes as long as that does."""
+        """The response may be behind messages for which there is no room; then it waits for those."""
         while True:
             try:
                 async with asyncio.timeout(self._broker.within_s):

@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 and 5 as a subscriber speaks them: what we send, and what the broker's short answers say."""
+"""The packets of MQTT 3.1.1 and 5 that a subscriber needs: encoding ours, decoding the broker's short responses."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -9,8 +9,8 @@ Version = Literal["3.1.1", "5"]
 
 CONNACK, PUBLISH, SUBACK, PINGRESP, DISCONNECT = 2, 3, 9, 13, 14
 PINGREQ = b"\xc0\x00"
-GOODBYE = b"\xe0\x00"
-"""DISCONNECT without a reason: the session stays as long as it was asked for."""
+DISCONNECT_PACKET = b"\xe0\x00"
+"""DISCONNECT without a reason: the session persists for its expiry interval."""
 REFUSED_FROM = 0x80
 _SUBSCRIPTION_ID = 1
 _SESSION_EXPIRY, _RECEIVE_MAXIMUM, _USER_PROPERTY, _REASON_STRING = 0x11, 0x21, 0x26, 0x1F
@@ -40,11 +40,11 @@ _REFUSALS: dict[Version, dict[int, str]] = {
 
 
 class MqttProtocolError(ConnectionError):
-    """The broker sent what is no MQTT, or not what it may send."""
+    """The broker sent an invalid or unexpected packet."""
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """A broker's answer to CONNECT or SUBSCRIBE; `refusal` is None where it agreed."""
+    """The broker's response to CONNECT or SUBSCRIBE; `refusal` is None where it agreed."""
 
     code: int
     refusal: str | None = None
@@ -106,17 +106,17 @@ def suback(version: Version, body: bytes) -> Granted:
 
 
 def traceparent_of(properties: bytes) -> str | None:
-    """The user property `traceparent` among a PUBLISH's properties; None also where they make no sense."""
+    """The user property `traceparent` among a PUBLISH's properties; None also where they are invalid."""
     if b"traceparent" not in properties:
         return None
     try:
         return next((value for name, value in _user_properties(properties) if name == "traceparent"), None)
     except (IndexError, UnicodeDecodeError, MqttProtocolError):
-        return None  # a trace is a convenience: the reading counts without it
+        return None  # a trace is optional: the reading counts without it
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """(value, where it ends). Raises IndexError when more bytes are needed, MqttProtocolError for over four."""
+    """(value, end index). Raises IndexError where more bytes are needed, MqttProtocolError for more than four."""
     value, shift = 0, 0
     while True:
         byte = data[at]
@@ -130,7 +130,7 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def varint(value: int) -> bytes:
-    """A length as MQTT writes it."""
+    """A length in MQTT's variable-length encoding."""
     encoded = bytearray()
     while True:
         value, low = value >> 7, value & 0x7F
@@ -173,7 +173,7 @@ def _texts(properties: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _after(properties: bytes, at: int) -> int:
-    """Where the property at `at` ends."""
+    """The end index of the property at `at`."""
     kind = properties[at]
     if kind in _WIDTHS:
         return at + 1 + _WIDTHS[kind]

@@ -1,4 +1,4 @@
-"""TLS to the broker: what the settings give, and what went wrong in words."""
+"""TLS to the broker: the context from the settings, and readable connection errors."""
 
 import ssl
 from pathlib import Path
@@ -15,9 +15,9 @@ def tls_context(
     key_file: Path | None = None,
     alpn: str | None = None,
 ) -> ssl.SSLContext:
-    """A context that checks the broker's name and certificate, and shows ours where it is given.
+    """A context that verifies the broker's name and certificate, and presents ours where it is given.
 
-    `ca_file` (PEM) replaces the machine's own list of authorities; `alpn` is what a broker on port 443 is told
+    `ca_file` (PEM) replaces the machine's list of authorities. `alpn` is the protocol name for a broker on port 443
     (AWS IoT Core: x-amzn-mqtt-ca). Raises MqttTlsError.
     """
     for name, path in (("CA", ca_file), ("certificate", cert_file), ("key", key_file)):
@@ -31,7 +31,7 @@ def tls_context(
         raise MqttTlsError(f"{ca_file} holds no certificate in PEM form: {error.reason}") from error
     if cert_file is not None:
         try:
-            # A key with a password would have it asked for on the terminal: here it is refused.
+            # A key with a password would be prompted for on the terminal, so it is refused.
             context.load_cert_chain(cert_file, key_file, password="")
         except ssl.SSLError as error:
             raise MqttTlsError(
@@ -43,7 +43,7 @@ def tls_context(
 
 
 def connection_problem(error: BaseException) -> str:
-    """Why there is no connection, and what to do about it."""
+    """Why the connection failed, and what to do about it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the broker's certificate is not accepted ({error.verify_message}); is its authority in the CA file?"
     if isinstance(error, ssl.SSLError):

@@ -1,6 +1,6 @@
-"""Publishing to JetStream with all acknowledgements on one subscription, so that many publishes are under way at once.
+"""Publishes to JetStream with all acknowledgements on one subscription, so that many publishes run at once.
 
-The client's own `request` costs ten times as much a message: a task, a timeout and a parsed answer each.
+The client's own `request` costs ten times as much for each message: a task, a timeout and a parsed response.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 _NO_RESPONDERS = "503"
-_LOOK_EVERY_S = 0.1
+_CHECK_EVERY_S = 0.1
 
 
 class _Refusal(msgspec.Struct):
@@ -28,7 +28,7 @@ class _Refusal(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    """What JetStream says of a publish."""
+    """JetStream's acknowledgement of a publish."""
 
     seq: int = 0
     stream: str = ""
@@ -39,42 +39,43 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 class AckInbox:
-    """`client` is connected; the subscription is made at first use and outlives reconnections."""
+    """`client` is connected. The subscription is made at first use and survives reconnections."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._prefix = ""
         self._numbers = count()
-        self._waiting: dict[str, tuple[int, asyncio.Future[int]]] = {}
-        """With the number of reconnections by then: what was asked over an earlier connection may never be answered."""
+        self._pending_acks: dict[str, tuple[int, asyncio.Future[int]]] = {}
+        """With the number of reconnections at the publish: one that was sent over an earlier connection may never be
+        acknowledged."""
         self._watch: asyncio.TimerHandle | None = None
         self._subscribing = asyncio.Lock()
 
     async def publish(self, subject: str, body: bytes, headers: dict[str, str], *, within_s: float) -> int:
-        """The sequence in the stream. Raises TimeoutError, an error of nats.js.errors, or one of the client's; of those
-        ConnectionReconnectingError where the connection broke meanwhile, as soon as there is another."""
+        """The sequence in the stream. Raises TimeoutError, an error of nats.js.errors, or one of the client. Raises
+        ConnectionReconnectingError where the connection broke meanwhile, as soon as there is another one."""
         if not self._prefix:
             await self._subscribe()
         token = str(next(self._numbers))
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = self._client.stats["reconnects"], answer
+        self._pending_acks[token] = self._client.stats["reconnects"], answer
         if self._watch is None:
-            self._look()
+            self._check_reconnects()
         try:
             await self._client.publish(subject, body, reply=self._prefix + token, headers=headers)
             async with asyncio.timeout(within_s):
                 return await answer
         finally:
-            self._waiting.pop(token, None)
+            self._pending_acks.pop(token, None)
 
-    def _look(self) -> None:
-        """Again and again as long as anybody waits."""
+    def _check_reconnects(self) -> None:
+        """Runs periodically while a publish waits."""
         reconnects = self._client.stats["reconnects"]
-        for before, answer in self._waiting.values():
+        for before, answer in self._pending_acks.values():
             if before != reconnects and not answer.done():
                 answer.set_exception(nats.errors.ConnectionReconnectingError())
         loop = asyncio.get_running_loop()
-        self._watch = loop.call_later(_LOOK_EVERY_S, self._look) if self._waiting else None
+        self._watch = loop.call_later(_CHECK_EVERY_S, self._check_reconnects) if self._pending_acks else None
 
     async def _subscribe(self) -> None:
         async with self._subscribing:
@@ -84,21 +85,21 @@ class AckInbox:
                 self._prefix = prefix
 
     async def _answered(self, message: Msg) -> None:
-        _, answer = self._waiting.get(message.subject[len(self._prefix) :], (0, None))
+        _, answer = self._pending_acks.get(message.subject[len(self._prefix) :], (0, None))
         if answer is None or answer.done():
             return
         if message.headers and message.headers.get("Status") == _NO_RESPONDERS:
             answer.set_exception(nats.js.errors.NoStreamResponseError())
             return
         try:
-            said = _decode(message.data)
+            reply = _decode(message.data)
         except msgspec.DecodeError as error:
             answer.set_exception(nats.js.errors.Error(f"no answer of JetStream's: {error}"))
             return
-        if said.error is None:
-            answer.set_result(said.seq)
+        if reply.error is None:
+            answer.set_result(reply.seq)
             return
         try:
-            nats.js.errors.APIError.from_error(msgspec.to_builtins(said.error))  # raises the class that fits
+            nats.js.errors.APIError.from_error(msgspec.to_builtins(reply.error))  # raises the class that fits
         except nats.js.errors.APIError as error:
             answer.set_exception(error)

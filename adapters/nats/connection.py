@@ -43,7 +43,7 @@ async def connect(urls: str, *, name: str, keep_trying: bool = True) -> Client:
 
 
 class _ConnectionLog:
-    """Logs what happens to a connection between the calls of the code that uses it."""
+    """Logs errors, disconnections and reconnections of one client."""
 
     def __init__(self, client: Client, name: str, *, failures_logged: bool) -> None:
         self._client = client
@@ -53,13 +53,13 @@ class _ConnectionLog:
         self._earlier_error: Exception | None = None
 
     async def failed(self, error: Exception) -> None:
-        """Logs the same error once per outage: every attempt to reconnect reports it again."""
+        """Logs an error once per outage: every attempt to reconnect reports it again."""
         if self._failures_logged and repr(error) != self._logged_error:
             self._logged_error = repr(error)
             self._log.warning("nats error", error=repr(error))
 
     async def disconnected(self) -> None:
-        """Says nothing where the owner closed the client."""
+        """Logs nothing where the owner closed the client."""
         if not self._client.is_closed or self._client.last_error is not self._earlier_error:
             self._log.warning("disconnected from nats", closed=self._client.is_closed)
 

@@ -1,7 +1,8 @@
-"""Pulling from a durable consumer with one subscription and few requests: what was asked for arrives while one works.
+"""Pulls from a durable consumer with one subscription and few requests, so that messages arrive while earlier ones are
+processed.
 
-The client's own `fetch` asks twice a call and waits for the answer, which costs half a millisecond where a call brings
-three messages.
+The client's own `fetch` sends two requests for each call and waits for the response, which costs half a millisecond
+where a call returns three messages.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
 REQUEST_LASTS_S = 5.0
 _NO_RESPONDERS = "503"
-_WORDS_OF_AN_ACK = 9
+_ACK_TOKENS = 9
 
 
 class PullInbox:
-    """Of one consumer. `client` is connected; the subscription is made at first use and outlives reconnections."""
+    """The inbox of one consumer. `client` is connected. The subscription is made at first use and survives
+    reconnections."""
 
     def __init__(self, client: Client, stream: str, consumer: str, partition: int) -> None:
         self._client = client
@@ -35,43 +37,44 @@ class PullInbox:
         self._inbox = client.new_inbox()
         self._subscription: Subscription | None = None
         self._arrived: deque[tuple[int, Msg]] = deque()
-        """With the number of reconnections by then."""
-        self._something = asyncio.Event()
+        """Each with the number of reconnections at its arrival."""
+        self._arrival = asyncio.Event()
         self._open = 0
-        """Messages that the server still owes to our request, and until when it remembers it."""
+        """Messages that the server still has to send for our request, and until when the request is valid."""
         self._open_until_s = 0.0
         self._reconnects = -1
         self._absent = False
 
     async def pull(self, limit: int, timeout_s: float) -> list[StreamedBatch]:
-        """At most `limit` in order, none after `timeout_s`. Raises NoStreamResponseError without a consumer."""
+        """At most `limit` messages in order, none after `timeout_s`. Raises NoStreamResponseError without a
+        consumer."""
         if self._subscription is None:
-            self._subscription = await self._client.subscribe(self._inbox, cb=self._take)
+            self._subscription = await self._client.subscribe(self._inbox, cb=self._received)
         if not self._arrived:
-            await self._ask(limit)
+            await self._request(limit)
             try:
                 async with asyncio.timeout(timeout_s):
-                    await self._something.wait()
+                    await self._arrival.wait()
             except TimeoutError:
                 return []
         if self._absent:
             self._absent = False
-            self._something.clear()
+            self._arrival.clear()
             raise nats.js.errors.NoStreamResponseError
         taken = [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
         if not self._arrived:
-            self._something.clear()
+            self._arrival.clear()
         return [self._batch(connection, message) for connection, message in taken]
 
     async def aclose(self) -> None:
-        """Messages that nobody pulled are handed out again at once."""
+        """Returns messages that nobody pulled, so that they are redelivered at once."""
         if self._subscription is not None:
             await self._subscription.unsubscribe()
         for _, message in self._arrived:
             await self._client.publish(message.reply, b"-NAK")
         self._arrived.clear()
 
-    async def _ask(self, limit: int) -> None:
+    async def _request(self, limit: int) -> None:
         now_s = asyncio.get_running_loop().time()
         reconnects = self._client.stats["reconnects"]
         if self._open > 0 and now_s < self._open_until_s and reconnects == self._reconnects:
@@ -80,29 +83,29 @@ class PullInbox:
         request = msgspec.json.encode({"batch": limit, "expires": int(REQUEST_LASTS_S * 1e9)})
         await self._client.publish(self._subject, request, reply=self._inbox)
 
-    async def _take(self, message: Msg) -> None:
+    async def _received(self, message: Msg) -> None:
         if message.reply:
             self._open -= 1
             self._arrived.append((self._client.stats["reconnects"], message))
-        else:  # a word of the server's about the request: it is over, or there is no such consumer
+        else:  # a status of the server: the request has expired, or there is no such consumer
             self._open = 0
             self._absent = bool(message.headers and message.headers.get("Status") == _NO_RESPONDERS)
             if not self._absent:
                 return
-        self._something.set()
+        self._arrival.set()
 
     def _batch(self, connection: int, message: Msg) -> StreamedBatch:
-        # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<left>; servers may put
-        # two words before the stream.
-        words = message.reply.split(".")
-        first = 4 if len(words) == _WORDS_OF_AN_ACK else 6
-        deliveries, stream_seq = words[first], words[first + 1]
+        # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>; a server may
+        # insert two tokens before the stream.
+        tokens = message.reply.split(".")
+        first = 4 if len(tokens) == _ACK_TOKENS else 6
+        deliveries, stream_seq = tokens[first], tokens[first + 1]
         return StreamedBatch(
             partition=self._partition,
             stream_seq=int(stream_seq),
             deliveries=int(deliveries),
             body=message.data,
             reply_to=message.reply,
-            left=int(words[first + 4]),
+            left=int(tokens[first + 4]),
             connection=connection,
         )

@@ -1,4 +1,4 @@
-"""How much waits in the streams of JetStream, for operators to look at."""
+"""How many messages wait in the JetStream streams, for operators."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from adapters.nats.work_queue import BMS_STREAM, CALLBACK_STREAM
 from application.ports.operations.system_state import QueueDepth, QueueName, QueuesUnavailable
 
 ANSWER_WITHIN_S = 1.5
-MOST_PAGES = 16
+MAX_PAGES = 16
 NO_STREAM = 10059
-"""JetStream's error code where there is none of that name: nobody has put anything there yet."""
+"""JetStream's error code for a stream that does not exist: nothing was published yet."""
 _STREAMS: dict[QueueName, str] = {
     "bms_commands": BMS_STREAM,
     "callbacks": CALLBACK_STREAM,
@@ -28,7 +28,7 @@ _FAILURES = (nats.errors.Error, OSError, TimeoutError, msgspec.MsgspecError, Key
 
 
 class NatsQueueDepths:
-    """Connects at first use, and anew after a failure. Of one event loop."""
+    """Connects at first use, and again after a failure. Belongs to one event loop."""
 
     def __init__(self, nats_url: str) -> None:
         self._nats_url = nats_url
@@ -58,14 +58,14 @@ class NatsQueueDepths:
             return self._client
 
     async def _depth(self, client: Client, name: QueueName, stream: str) -> QueueDepth | None:
-        answer = await _asked(client, f"STREAM.INFO.{stream}")
+        answer = await _api_request(client, f"STREAM.INFO.{stream}")
         if answer is None:
             return None
         state, config = answer["state"], answer["config"]
         waiting = await _pending(client, stream) if name == "telemetry" else state["messages"]
         oldest_s = None
-        if waiting and name != "telemetry":  # that stream's oldest was acknowledged long ago
-            oldest_s = max(0.0, (_moment(answer["ts"]) - _moment(state["first_ts"])).total_seconds())
+        if waiting and name != "telemetry":  # the oldest message of that stream was acknowledged long ago
+            oldest_s = max(0.0, (_parse_time(answer["ts"]) - _parse_time(state["first_ts"])).total_seconds())
         return QueueDepth(
             name=name,
             waiting=waiting,
@@ -76,10 +76,10 @@ class NatsQueueDepths:
 
 
 async def _pending(client: Client, stream: str) -> int:
-    """Not yet delivered, or delivered and not acknowledged, over all its consumers: each has a part of its own."""
+    """Messages not yet delivered, or delivered and not acknowledged, over all consumers: each has its own partition."""
     waiting = offset = 0
-    for _ in range(MOST_PAGES):
-        page = await _asked(client, f"CONSUMER.LIST.{stream}", {"offset": offset})
+    for _ in range(MAX_PAGES):
+        page = await _api_request(client, f"CONSUMER.LIST.{stream}", {"offset": offset})
         consumers = (page or {}).get("consumers") or []
         waiting += sum(
             consumer["num_pending"] + consumer["num_ack_pending"]
@@ -92,8 +92,10 @@ async def _pending(client: Client, stream: str) -> int:
     return waiting
 
 
-async def _asked(client: Client, what: str, question: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """JetStream's own answer; None where there is no such stream."""
+async def _api_request(
+    client: Client, what: str, question: dict[str, Any] | None = None
+) -> dict[str, Any] | None:
+    """JetStream's response; None where there is no such stream."""
     body = b"" if question is None else msgspec.json.encode(question)
     reply = await client.request(f"$JS.API.{what}", body, timeout=ANSWER_WITHIN_S)
     answer: dict[str, Any] = msgspec.json.decode(reply.data)
@@ -104,7 +106,7 @@ async def _asked(client: Client, what: str, question: dict[str, Any] | None = No
     return answer
 
 
-def _moment(written: str) -> datetime:
-    """Go writes nine digits of a second, or fewer."""
+def _parse_time(written: str) -> datetime:
+    """Parses a time of Go, which has up to nine digits of a second."""
     whole, _, fraction = written.rstrip("Z").partition(".")
     return datetime.fromisoformat(f"{whole}.{(fraction + '000000')[:6]}+00:00")

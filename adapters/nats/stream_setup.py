@@ -1,4 +1,4 @@
-"""Setting a stream up without taking from it what an operator gave it."""
+"""Creates a stream or updates it, without changing what an operator configured."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,10 +16,10 @@ async def set_up_stream(
     max_bytes: int | None,
     first_max_bytes: int,
 ) -> None:
-    """Make the stream `name`, or bring it to `ours`: what else there is about it (placement, compression) stays.
+    """Create the stream `name`, or update it to `ours`. Its other settings (placement, compression) stay.
 
-    None leaves replicas and size as they are; a new stream then has one replica and `first_max_bytes`, and so has one
-    without a limit: what nobody takes out must not fill the disk. Raises the client's errors.
+    None leaves replicas and size as they are. A new stream then has one replica and `first_max_bytes`. So has one
+    without a limit: a stream that nobody consumes must not fill the disk. Raises the client's errors.
     """
     try:
         there = (await jetstream.stream_info(name)).config

@@ -24,7 +24,8 @@ DEFAULT_MAX_BYTES = 1 << 30
 _MAX_MESSAGE_BYTES = 1_000_000
 _STREAM_STORE_FAILED = 10077
 _ANSWER_WITHIN_S = 1.5
-"""What was on its way when a broker died is never answered: whoever waits tries again, which changes nothing."""
+"""A request that was under way when a server died gets no response. The caller repeats it after this time, which is
+harmless."""
 _ALL = (*range(PARTITIONS), MALFORMED)
 
 
@@ -43,9 +44,9 @@ def consumer_of(partition: int) -> str:
 class NatsTelemetryStream:
     """`client` is connected and reconnects by itself. The stream and its consumers are made at first use.
 
-    `ack_wait_s` (wall seconds) is how long a consumer may be silent about a batch before it is handed out again.
-    Where the log is `archived`, it drops nothing by age, and trims only what it is told is archived. `replicas` and
-    `max_bytes` of None leave a log that is there as it is; a new one has one replica and DEFAULT_MAX_BYTES.
+    `ack_wait_s` (wall seconds) is how long a consumer may hold a batch without acknowledgement before it is
+    redelivered. An `archived` log drops nothing by age, and trims only what is archived. `replicas` and `max_bytes` of
+    None leave an existing log as it is; a new one has one replica and DEFAULT_MAX_BYTES.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class NatsTelemetryStream:
         self._ensuring = asyncio.Lock()
 
     async def ensure(self) -> None:
-        """Create the stream and its consumers, or bring them to this configuration."""
+        """Create the stream and its consumers, or update them to this configuration."""
         ours = {
             "subjects": [subject_of(p) for p in _ALL],
             "retention": api.RetentionPolicy.LIMITS,
@@ -81,7 +82,7 @@ class NatsTelemetryStream:
             "max_msg_size": _MAX_MESSAGE_BYTES,
             "duplicate_window": DEDUPLICATION_S,
         }
-        with _named():
+        with translate_errors():
             await set_up_stream(
                 self._jetstream,
                 STREAM,
@@ -105,7 +106,7 @@ class NatsTelemetryStream:
             filter_subject=subject_of(partition),
             ack_policy=api.AckPolicy.EXPLICIT,
             ack_wait=self._ack_wait_s,
-            # Poison is parked by the worker, with its body: the server must not give up before.
+            # The worker parks poison messages with their body, so the server must not give up earlier.
             max_deliver=-1,
             max_ack_pending=256,
         )
@@ -117,24 +118,24 @@ class NatsTelemetryStream:
         headers = {api.Header.MSG_ID.value: message_id, api.Header.EXPECTED_STREAM.value: STREAM}
         if traceparent:
             headers["traceparent"] = traceparent
-        with _named():
+        with translate_errors():
             try:
                 return await self._acks.publish(
                     subject_of(partition), body, headers, within_s=self._answer_within_s
                 )
             except nats.js.errors.NoStreamResponseError:
-                self._ensured = False  # somebody removed it: the next try makes it again
+                self._ensured = False  # it was deleted: the next attempt creates it again
                 raise
 
     async def pull(self, partition: int, *, limit: int, timeout_s: float) -> Sequence[StreamedBatch]:
         await self._ensure_once()
-        with _named():
+        with translate_errors():
             if not self._client.is_connected:
                 raise nats.errors.ConnectionReconnectingError
             try:
                 return await self._inbox(partition).pull(limit, timeout_s)
             except nats.js.errors.NoStreamResponseError:
-                self._ensured = False  # somebody removed it: the next try makes it again
+                self._ensured = False  # it was deleted: the next attempt creates it again
                 raise
 
     def _inbox(self, partition: int) -> PullInbox:
@@ -145,37 +146,37 @@ class NatsTelemetryStream:
     async def stop_consuming(self, partition: int) -> None:
         inbox = self._inboxes.pop(partition, None)
         if inbox is not None:
-            with _named():
+            with translate_errors():
                 await inbox.aclose()
 
     async def acknowledge(self, batch: StreamedBatch) -> None:
-        with _named():
+        with translate_errors():
             if batch.connection != self._client.stats["reconnects"]:
-                # A server that was killed had not yet written down all that it handed out: of that its successor
-                # knows nothing, hands it out anew, and never answers.
+                # A server that was killed had not yet stored all of its deliveries. Its successor does not have those:
+                # it redelivers the messages and never confirms an acknowledgement of the first delivery.
                 await self._client.publish(batch.reply_to, b"+ACK")
                 return
-            # Waits for the server's word: a lost acknowledgement would hand the batch out again.
+            # Waits for the server's confirmation: a lost acknowledgement would cause a redelivery.
             await self._client.request(batch.reply_to, b"+ACK", timeout=self._answer_within_s)
 
     async def acknowledge_all(self, batches: Sequence[StreamedBatch]) -> None:
         *others, last = batches
-        with _named():
+        with translate_errors():
             for batch in others:
                 await self._client.publish(batch.reply_to, b"+ACK")
-        await self.acknowledge(last)  # what went over the same connection before it has arrived as well
+        await self.acknowledge(last)  # everything sent before on the same connection has arrived, too
 
     async def extend_lease(self, batch: StreamedBatch) -> None:
-        with _named():
+        with translate_errors():
             await self._client.publish(batch.reply_to, b"+WPI")
 
     async def return_batch(self, batch: StreamedBatch) -> None:
-        with _named():
+        with translate_errors():
             await self._client.publish(batch.reply_to, b"-NAK")
 
     async def fill(self) -> StreamFill:
         await self._ensure_once()
-        with _named():
+        with translate_errors():
             info = await self._jetstream.stream_info(STREAM)
             consumers = [await self._jetstream.consumer_info(STREAM, consumer_of(p)) for p in _ALL]
         return StreamFill(
@@ -189,7 +190,7 @@ class NatsTelemetryStream:
         if self._archived and archived is None:
             return
         await self._ensure_once()
-        with _named():
+        with translate_errors():
             for partition in _ALL:
                 consumer = await self._jetstream.consumer_info(STREAM, consumer_of(partition))
                 floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
@@ -200,8 +201,8 @@ class NatsTelemetryStream:
 
 
 @contextmanager
-def _named() -> Iterator[None]:
-    """The client's many errors, as the port names them."""
+def translate_errors() -> Iterator[None]:
+    """Raises the port's errors for those of the client."""
     try:
         yield
     except nats.js.errors.APIError as error:

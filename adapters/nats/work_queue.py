@@ -28,11 +28,12 @@ BMS_STREAM, BMS_SUBJECT = "BMS_WORK", "bms.work"
 CALLBACK_STREAM, CALLBACK_SUBJECT = "CALLBACK_WORK", "callback.work"
 CALLBACK_CONSUMER = "notify"
 CALLBACKS_AT_ONCE = 10_000
-"""Unacknowledged deliveries, those given back for later included; the worker bounds how many it makes at once."""
+"""The maximum of unacknowledged deliveries, including those returned for later. The worker limits how many calls it
+makes at once."""
 DUPLICATE_WINDOW_S = 600.0
 MAX_BYTES = 256 * 1024 * 1024
 STORE_FAILED = 10077
-"""JetStream's error code where a stream that discards the new is full."""
+"""JetStream's error code for a full stream with the discard policy "new"."""
 PUBLISH_TIMEOUT_S = 5.0
 CONNECT_WITHIN_S = 10.0
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
@@ -63,12 +64,13 @@ class NatsWorkItem:
             await self.message.in_progress()
 
     async def redeliver_after(self, wall_s: float) -> None:
-        with contextlib.suppress(*_FAILURES):  # it comes again by itself once its time is out
+        with contextlib.suppress(*_FAILURES):  # it is redelivered after the ack wait
             await self.message.nak(delay=wall_s)
 
 
 class NatsWorkQueue:
-    """WorkPublisher and WorkSource. `redelivery_s` is wall time: a silent worker's work goes to another then."""
+    """WorkPublisher and WorkSource. After `redelivery_s` wall seconds without progress a worker's item is
+    redelivered."""
 
     def __init__(self, client: Client, *, redelivery_s: float) -> None:
         self._client = client
@@ -80,7 +82,7 @@ class NatsWorkQueue:
     async def connect(
         cls, nats_url: str, *, redelivery_s: float, name: str, replicas: int | None = None
     ) -> NatsWorkQueue:
-        """Connect and set up the streams; None leaves theirs as many replicas as they have. Raises
+        """Connect and set up the streams; `replicas` None leaves an existing stream's replicas as they are. Raises
         WorkQueueUnavailable."""
         try:
             async with asyncio.timeout(CONNECT_WITHIN_S):
@@ -103,8 +105,8 @@ class NatsWorkQueue:
 
     async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
         config = self._consumer(f"bms-{facility_id}", f"{BMS_SUBJECT}.{facility_id}", at_once=1)
-        # What is not done lies in the stream. A file for each facility, written anew at each delivery, cost a start of
-        # 500 buildings a third of the machine; all that it holds is whose turn it is.
+        # The stream holds the pending work, so the consumer needs no file. A file for each facility, written at each
+        # delivery, cost a start of 500 buildings a third of the machine.
         config.mem_storage = True
         return await self._next(BMS_STREAM, config, wait_s)
 
@@ -135,7 +137,7 @@ class NatsWorkQueue:
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=self._redelivery_s,
             max_ack_pending=at_once,
-            max_deliver=-1,  # the worker bounds its attempts and records how they ended
+            max_deliver=-1,  # the worker limits its attempts and records their result
         )
 
     async def _publish(self, subject: str, body: bytes, message_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Readings files on disk, CSV, Parquet or Green Button XML by the name's ending."""
+"""Readings files on disk: CSV, Parquet or Green Button XML, chosen by the extension."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ __all__ = ["CsvReadingsFile", "GreenButtonFile", "ParquetReadingsFile", "open_re
 
 
 def open_readings_file(path: Path, facility_id: str | None = None) -> ReadingsFile:
-    """The file at `path`; Green Button XML, which names facilities only by chance, is all of `facility_id`.
+    """The file at `path`. All of a Green Button XML belongs to `facility_id`, since it rarely names facilities.
 
-    Raises UnknownFileKind for another ending, UnreadableFile where there is no file.
+    Raises UnknownFileKind for another extension, UnreadableFile where there is no file.
     """
     kind = path.suffix.lower()
     if kind not in (".csv", ".parquet", ".xml"):

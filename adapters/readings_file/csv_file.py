@@ -19,7 +19,7 @@ Row = tuple[str, str, str, str, int]
 
 
 class CsvReadingsFile(FileOnDisk):
-    """Reads `path` line by line, so that a fault is named with the line an editor shows."""
+    """Reads `path` line by line, so that an error names the line that an editor shows."""
 
     def batches(self, facility_ids: Collection[str] | None = None) -> Iterator[ReadingsBatch]:
         wanted = None if facility_ids is None else frozenset(facility_ids)

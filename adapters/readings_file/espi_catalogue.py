@@ -1,7 +1,8 @@
-"""What a Green Button feed holds: its usage points, their meter readings, and what each block of intervals belongs to.
+"""The catalogue of a Green Button feed: its usage points, their meter readings, and the owner of each block of
+intervals.
 
-A feed is a flat list of entries that name each other by links (NAESB REQ.21), in any order; so the file is read once
-for this, and once more for the intervals.
+A feed is a flat list of entries that refer to each other by links (NAESB REQ.21), in any order. So the file is read
+once for this and once more for the intervals.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from application.ports.history_import import BadValue, UnreadableFile
 
 MAX_ENTRIES = 1_000_000
 MAX_LINKS = 1_000
-"""Of one entry."""
+"""The maximum number of links of one entry."""
 MAX_LINK = 1_000
 """Characters."""
 _KINDS = frozenset({"UsagePoint", "MeterReading", "ReadingType", "IntervalBlock", "LocalTimeParameters"})
@@ -38,7 +39,7 @@ _FIELDS = frozenset(
 
 @dataclass
 class Entry:
-    """One entry of the feed; an IntervalBlock's is kept only as what it hangs on."""
+    """One entry of the feed; of an IntervalBlock only its link upwards is stored."""
 
     line: int
     kind: str = ""
@@ -57,7 +58,7 @@ class Entry:
 
 
 def whole_number(path: Path, line: int, name: str, written: str) -> int:
-    """At most 64 bits, as ESPI has them. Raises BadValue."""
+    """An integer of at most 64 bits, as in ESPI. Raises BadValue."""
     try:
         value = int(written) if len(written) <= 20 and written.isascii() else None
     except ValueError:
@@ -69,16 +70,17 @@ def whole_number(path: Path, line: int, name: str, written: str) -> int:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Entries by kind, and for each entry of the feed (in its order) the link that its blocks hang on ("" for none).
+    """Entries by kind, and for each entry of the feed (in its order) the link that its blocks belong to ("" for
+    none).
 
-    Entries are found by their links, and the first in the feed's order counts: a feed of a million of them is asked
-    once for each.
+    Entries are found by their links, and the first in the feed's order counts. The lookups are indexed, since a
+    feed may have a million entries.
     """
 
     entries: Mapping[str, list[Entry]]
     blocks: list[str]
 
-    # Where no link says which, the only one of the feed is meant.
+    # Where no link says which, the feed's only entry of the kind is meant.
 
     def reading_type_of(self, meter_reading: Entry) -> Entry | None:
         found = self._first("ReadingType", (self._types.get(link) for link in meter_reading.related))
@@ -95,7 +97,7 @@ class Catalogue:
         return found or _only(self.entries["MeterReading"])
 
     def _first(self, kind: str, places: Iterable[int | None]) -> Entry | None:
-        """Of those places among the entries of that kind."""
+        """The first of those places among the entries of that kind."""
         first = min((place for place in places if place is not None), default=None)
         return None if first is None else self.entries[kind][first]
 
@@ -121,7 +123,7 @@ class Catalogue:
 
 
 def _places(links: Iterable[Iterable[str]]) -> dict[str, int]:
-    """Link -> the first entry that has it."""
+    """Link -> the first entry with it."""
     found: dict[str, int] = {}
     for place, some in enumerate(links):
         for link in some:
@@ -130,7 +132,7 @@ def _places(links: Iterable[Iterable[str]]) -> dict[str, int]:
 
 
 def _parents(href: str) -> Iterator[str]:
-    """What stands before each slash of it."""
+    """Each prefix of the link that ends before a slash."""
     at = href.find("/")
     while at >= 0:
         yield href[:at]
@@ -142,7 +144,7 @@ def _only(entries: list[Entry]) -> Entry | None:
 
 
 class _Listing:
-    """Visits the feed and keeps what is not an interval."""
+    """Visits the feed and stores everything that is not an interval."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -14,7 +14,7 @@ from application.ports.history_import import QUALITIES, BadTimestamp, BadValue, 
 from domain.time_series.interval_block import LONGEST_STEP_S
 
 _LATEST_START_S = 4_102_444_800
-"""The year 2100: what is later was written in milliseconds, or is garbage."""
+"""The year 2100: a later time was written in milliseconds, or is invalid."""
 _QUALITY_CODES = {
     "8": "estimated",
     "9": "estimated",
@@ -22,7 +22,7 @@ _QUALITY_CODES = {
     "12": "projected",
     "13": "questionable",
 }
-"""NAESB's QualityOfReading; every other one (valid, validated, verified, revenue quality, raw ...) is measured."""
+"""NAESB's QualityOfReading. Every other code (valid, validated, verified, revenue quality, raw ...) is measured."""
 _MEASURED, _PROJECTED = QUALITIES.index("measured"), QUALITIES.index("projected")
 
 
@@ -33,19 +33,19 @@ class Row(NamedTuple):
     duration_s: int
     load_kwh: float
     quality: int
-    """Into QUALITIES."""
+    """An index into QUALITIES."""
     line: int
 
 
 class _Intervals:
-    """Visits the feed and gathers rows, with the series that each belongs to."""
+    """Visits the feed and collects rows with the series of each."""
 
     def __init__(self, path: Path, by_block: Sequence[Series | None]) -> None:
         self._path, self._by_block = path, by_block
         self._entry = -1
         self._series: Series | None = None
         self._next_s: int | None = None
-        """When the next interval of this block starts, if it does not say so itself."""
+        """The start of the block's next interval, if it does not give one itself."""
         self._parents: list[str] = []
         self._reading: dict[str, str] | None = None
         self._quality = _MEASURED
@@ -101,7 +101,7 @@ class _Intervals:
         return Row(starts_at_s, duration_s, load_kwh, self._quality, line)
 
     def _start(self, written: str, line: int) -> int:
-        """Seconds since 1970 in UTC, whatever the local time is (REQ.21, TimeType)."""
+        """Seconds since 1970 in UTC, independent of the local time (REQ.21, TimeType)."""
         start = whole_number(self._path, line, "start", written)
         if not 0 <= start < _LATEST_START_S:
             raise BadTimestamp(self._path, line, f"start {start} is no time in seconds between 1970 and 2100")

@@ -1,7 +1,7 @@
-"""Which meter readings of a Green Button feed are a facility's load, and how their numbers become kWh.
+"""Selects the meter readings of a Green Button feed that are a facility's load, and how they convert to kWh.
 
-Energy of intervals (uom 72, Wh) counts before mean power (38, W); a net reading (flow direction 4) before delivered (1)
-less fed in (19). What is no electricity, no energy or power, or a register is left out.
+Energy of intervals (uom 72, Wh) has precedence over mean power (38, W), and a net reading (flow direction 4) over
+delivered (1) less fed in (19). What is not electricity, not energy or power, or a register, is left out.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from domain.telemetry.meter_reading import IDENTIFIER
 
 WATT_HOURS, WATTS = 72, 38
 FORWARD, NET, REVERSE = 1, 4, 19
-_UNSAID = 0
+_UNSPECIFIED = 0
 _USABLE_ACCUMULATIONS = {WATT_HOURS: (0, 4), WATTS: (0, 4, 6, 12)}
-"""None or delta data; of power also indicating or instantaneous. Not registers."""
+"""None or delta data; for power also indicating or instantaneous. Not registers."""
 _ELECTRICITY = 0
-_MOST_POWER_OF_TEN = 12
+_MAX_POWER_OF_TEN = 12
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Series:
     is_power: bool
     """The value is a mean power, not an energy."""
     kilo_factor: float
-    """From the value to kWh or kW."""
+    """The factor from the value to kWh or kW."""
     interval_s: int
-    """Of an interval that says none itself; 0: the feed says none."""
+    """The quality of an interval without one; 0: the feed gives none."""
     default_quality: str
 
     @property
@@ -42,9 +42,9 @@ class Series:
 
 
 def series_by_block(path: Path, catalogue: Catalogue, facility_id: str | None) -> list[Series | None]:
-    """For each entry of the feed the series that its intervals belong to; None: they do not count.
+    """For each entry of the feed the series of its intervals; None: they do not count.
 
-    Without `facility_id` each usage point's title is one. Raises BadValue or UnreadableFile.
+    Without `facility_id` each usage point's title is a facility id. Raises BadValue or UnreadableFile.
     """
     usable: dict[int, list[tuple[Entry, Series]]] = {}
     for meter_reading in catalogue.entries["MeterReading"]:
@@ -70,13 +70,13 @@ def _series(
         and point.number(path, "UsagePoint/ServiceCategory/kind", _ELECTRICITY) != _ELECTRICITY
     ):
         return None
-    uom = kind.number(path, "ReadingType/uom", _UNSAID)
-    direction = kind.number(path, "ReadingType/flowDirection", _UNSAID) or FORWARD
-    accumulation = kind.number(path, "ReadingType/accumulationBehaviour", _UNSAID)
+    uom = kind.number(path, "ReadingType/uom", _UNSPECIFIED)
+    direction = kind.number(path, "ReadingType/flowDirection", _UNSPECIFIED) or FORWARD
+    accumulation = kind.number(path, "ReadingType/accumulationBehaviour", _UNSPECIFIED)
     if accumulation not in _USABLE_ACCUMULATIONS.get(uom, ()) or direction not in (FORWARD, NET, REVERSE):
         return None
     power = kind.number(path, "ReadingType/powerOfTenMultiplier", 0)
-    if abs(power) > _MOST_POWER_OF_TEN:
+    if abs(power) > _MAX_POWER_OF_TEN:
         raise BadValue(path, kind.line, f"powerOfTenMultiplier {power} is none of ESPI's")
     return Series(
         facility_id=facility_id or _facility_of(path, point),
@@ -99,7 +99,7 @@ def _facility_of(path: Path, point: Entry | None) -> str:
 
 
 def _chosen(path: Path, group: list[tuple[Entry, Series]]) -> Iterator[tuple[Entry, Series]]:
-    """Of one usage point: at most one series of each direction."""
+    """The series of one usage point: at most one of each direction."""
     if any(not series.is_power for _, series in group):
         group = [one for one in group if not one[1].is_power]
     if any(series.direction == NET for _, series in group):

@@ -1,4 +1,4 @@
-"""A readings file in Green Button XML (ESPI, NAESB REQ.21): "Download My Data" as a utility hands it out."""
+"""A readings file in Green Button XML (ESPI, NAESB REQ.21): a utility's "Download My Data"."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -8,31 +8,32 @@ from adapters.readings_file.espi_catalogue import Catalogue, read_catalogue
 from adapters.readings_file.espi_intervals import Row, batch_of_intervals, intervals
 from adapters.readings_file.espi_series import FORWARD, Series, series_by_block
 from adapters.readings_file.local_time import LocalTime, WrongRule
-from adapters.readings_file.netting import Apart
+from adapters.readings_file.netting import SeriesSorter
 from adapters.readings_file.on_disk import BATCH_ROWS, FileOnDisk
 from adapters.readings_file.ordering import FileState
 from application.ports.history_import import BadValue, ClockChange, ReadingsBatch
 
 
 class GreenButtonFile(FileOnDisk):
-    """Reads `path` twice: for what it holds, and for the intervals. All of it is `facility_id`'s where that is given.
+    """Reads `path` twice: for its catalogue and for the intervals. All of it belongs to `facility_id` where that is
+    given.
 
-    Where delivered and fed in stand apart, or a facility has several usage points, its rows are ordered on disk and
-    netted from there; others come as they stand.
+    Where delivered and fed-in energy are separate, or a facility has several usage points, its rows are sorted on
+    disk and netted from there. Others are passed on in the file's order.
     """
 
     def __init__(self, path: Path, facility_id: str | None = None, *, batch_rows: int = BATCH_ROWS) -> None:
         super().__init__(path, batch_rows=batch_rows)
         self._facility_id = facility_id
         self._listed: tuple[FileState, Catalogue] | None = None
-        """What the file holds, as long as it is that file."""
+        """The catalogue, for as long as the file is unchanged."""
 
     def batches(self, facility_ids: Collection[str] | None = None) -> Iterator[ReadingsBatch]:
         by_block = self._by_block(self._catalogue())
         all_series = {series for series in by_block if series is not None}
         wanted = [s for s in all_series if facility_ids is None or s.facility_id in facility_ids]
         count = Counter(series.facility_id for series in wanted)
-        apart = Apart(self._path, [series for series in wanted if count[series.facility_id] > 1])
+        apart = SeriesSorter(self._path, [series for series in wanted if count[series.facility_id] > 1])
         rows: list[tuple[Series, Row]] = []
         with apart:
             for row in intervals(self._path, by_block):
@@ -67,7 +68,7 @@ class GreenButtonFile(FileOnDisk):
         return series_by_block(self._path, catalogue, self._facility_id)
 
     def _local_time(self, catalogue: Catalogue) -> LocalTime | None:
-        """The first that the feed has: a feed is of one customer."""
+        """The first of the feed: a feed belongs to one customer."""
         for entry in catalogue.entries["LocalTimeParameters"]:
             of = "LocalTimeParameters/"
             try:

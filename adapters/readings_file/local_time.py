@@ -1,4 +1,4 @@
-"""ESPI's LocalTimeParameters: when clocks change, from the bits of DstRuleType (NAESB REQ.21).
+"""ESPI's LocalTimeParameters: the clock changes, from the bits of DstRuleType (NAESB REQ.21).
 
 Bits 0-11 seconds of the hour, 12-16 hour, 17-19 day of the week (Monday 1), 20-24 day of the month, 25-27 operator,
 28-31 month. All bits set: no daylight saving time.
@@ -14,11 +14,11 @@ _ON_DAY, _WEEKDAY_ON_OR_AFTER, _LAST = 0, 1, 7
 
 
 class WrongRule(ValueError):
-    """A rule that names no moment; the text says which part."""
+    """A rule that defines no valid time; the text says which part is wrong."""
 
 
 class LocalTime:
-    """`tz_offset_s` is added to UTC for standard time, `dst_offset_s` besides while daylight saving time lasts."""
+    """`tz_offset_s` is added to UTC for standard time, `dst_offset_s` in addition during daylight saving time."""
 
     def __init__(self, tz_offset_s: int, dst_offset_s: int, dst_start_rule: str, dst_end_rule: str) -> None:
         if abs(tz_offset_s) > _LONGEST_OFFSET_S or not 0 <= dst_offset_s <= _LONGEST_OFFSET_S:
@@ -28,10 +28,10 @@ class LocalTime:
         self.has_dst = dst_offset_s != 0 and _NONE not in self._rules
         if self.has_dst:
             for rule in self._rules:
-                _moment(rule, 2000)  # so that a wrong one is refused at once
+                _moment(rule, 2000)  # so that an invalid rule is refused at once
 
     def clock_changes(self, first_year: int, last_year: int) -> list[ClockChange]:
-        """In order. A rule speaks in the local time that holds just before."""
+        """The clock changes in order. A rule is in the local time just before the change."""
         if not self.has_dst:
             return []
         standard, daylight = timedelta(seconds=self.tz_offset_s), timedelta(seconds=self.dst_offset_s)
@@ -54,7 +54,7 @@ def _bits(rule: str) -> int:
 
 
 def _moment(rule: int, year: int) -> datetime:
-    """The local moment of that year, as if it were UTC. Raises WrongRule."""
+    """The local time of the change in that year, as if it were UTC. Raises WrongRule."""
     second, hour = rule & 0xFFF, rule >> 12 & 0x1F
     weekday, day = rule >> 17 & 0x7, rule >> 20 & 0x1F
     operator, month = rule >> 25 & 0x7, rule >> 28 & 0xF

@@ -1,4 +1,4 @@
-"""One facility's series beside each other: what was delivered, less what was fed in, over all its usage points."""
+"""Nets a facility's series: delivered less fed-in energy, over all its usage points."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ from adapters.readings_file.ordering import CHUNK_ROWS, batch_of, rows_of
 from adapters.readings_file.sorting import Rows, Run, Sorter
 from application.ports.history_import import DuplicateReading, ReadingsBatch
 
-MOST_OF_A_MOMENT = 100_000
+MAX_ROWS_PER_MOMENT = 100_000
 
 
-class Apart:
-    """The series of facilities that have several, put in order on disk. A context manager: it owns what lies there."""
+class SeriesSorter:
+    """Sorts on disk the series of facilities that have several. A context manager: it owns the temporary files."""
 
     def __init__(self, path: Path, series: Collection[Series]) -> None:
         self._path = path
@@ -45,12 +45,12 @@ class Apart:
         """Raises NoRoomToSort."""
         self._waiting.append(row)
         if len(self._waiting) == CHUNK_ROWS:
-            self._put_down()
+            self._write_run()
 
     def netted(self) -> Iterator[ReadingsBatch]:
-        """By facility and in order of time. Raises NoRoomToSort or DuplicateReading."""
-        self._put_down()
-        for rows in self._whole_moments(self._sorter.in_order()):
+        """The rows by facility and time. Raises NoRoomToSort or DuplicateReading."""
+        self._write_run()
+        for rows in self._whole_moments(self._sorter.merged()):
             for group in np.unique(rows["group"]).tolist():
                 facility_id, its_rows = self._facilities[group], rows[rows["group"] == group]
                 numbers = np.flatnonzero((self._group == group) & self._has_rows).tolist()
@@ -59,7 +59,7 @@ class Apart:
                 ]
                 yield netted(facility_id, parts)
 
-    def _put_down(self) -> None:
+    def _write_run(self) -> None:
         if self._waiting:
             numbers = np.array([self._number[series] for series, _ in self._waiting], dtype=np.int32)
             self._has_rows[numbers] = True
@@ -67,7 +67,7 @@ class Apart:
             self._waiting = []
 
     def _whole_moments(self, run: Run) -> Iterator[Rows]:
-        """Pieces that end where a moment does: netting looks at one at a time."""
+        """Pieces that end at the end of a time: netting reads one piece at a time."""
         held = run.read(0, 0)
         for first in range(0, run.rows, CHUNK_ROWS):
             rows = np.concatenate([held, run.read(first, CHUNK_ROWS)])
@@ -77,17 +77,19 @@ class Apart:
             if border:
                 yield rows[:border]
             held = rows[border:]
-            if len(held) > MOST_OF_A_MOMENT:
-                problem = f"{self._facilities[last['group']]} has over {MOST_OF_A_MOMENT} rows for one moment"
+            if len(held) > MAX_ROWS_PER_MOMENT:
+                problem = (
+                    f"{self._facilities[last['group']]} has over {MAX_ROWS_PER_MOMENT} rows for one moment"
+                )
                 raise DuplicateReading(self._path, int(last["line"]), problem)
         if len(held):
             yield held
 
 
 def netted(facility_id: str, parts: Sequence[tuple[Series, ReadingsBatch]]) -> ReadingsBatch:
-    """A row for each moment of any series, in order, and those behind it that a series has a second time.
+    """A row for each time of any series, in order, and after it the repeated rows of a series for that time.
 
-    Where a delivered or net series has no row, the sum is missing; where one of what is fed in has none, that is 0.
+    Where a delivered or net series has no row, the sum is missing; where a fed-in series has none, it counts as 0.
     """
     firsts = [_first_rows(batch) for _, batch in parts]
     moments = np.unique(np.concatenate([batch.starts_at for _, batch in parts]))
@@ -119,7 +121,7 @@ def netted(facility_id: str, parts: Sequence[tuple[Series, ReadingsBatch]]) -> R
 
 
 def _first_rows(batch: ReadingsBatch) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    """Of each moment the row that stands first in the file."""
+    """For each time the row that is first in the file."""
     mask = np.zeros(len(batch.lines), dtype=np.bool_)
     mask[np.unique(batch.starts_at, return_index=True)[1]] = True
     return mask

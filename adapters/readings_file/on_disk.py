@@ -1,4 +1,4 @@
-"""What every readings file can do with its rows, however they are read."""
+"""The base class of the readings files: what they do with their rows, whatever the format."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from adapters.readings_file.ordering import in_order
+from adapters.readings_file.ordering import sort_file
 from adapters.readings_file.time_zones import clock_changes_in, time_zones_beside
 from application.history_import.interval_grid import steps_of
 from application.ports.history_import import (
@@ -21,7 +21,7 @@ BATCH_ROWS = 50_000
 
 
 class FileOnDisk(ABC):
-    """A ReadingsFile but for its `batches`, of at most `batch_rows` each."""
+    """A ReadingsFile without `batches`, which subclasses add, with at most `batch_rows` rows each."""
 
     def __init__(self, path: Path, *, batch_rows: int = BATCH_ROWS) -> None:
         self._path, self._batch_rows = path, batch_rows
@@ -32,7 +32,7 @@ class FileOnDisk(ABC):
     def ordered(
         self, facility_ids: Collection[str] | None = None, *, on_read: OnRead = lambda _rows: None
     ) -> AbstractContextManager[OrderedReadings]:
-        return in_order(self._path, self.batches(facility_ids), on_read)
+        return sort_file(self._path, self.batches(facility_ids), on_read)
 
     def read(self, facility_ids: Collection[str] | None = None) -> Mapping[str, FacilityReadings]:
         with self.ordered(facility_ids) as ordered:

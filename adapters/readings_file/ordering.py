@@ -1,4 +1,5 @@
-"""A readings file in order of facility and time: read once, put aside sorted, gone through as often as one likes."""
+"""A readings file in order of facility and time: read once, sorted into a temporary file, and read from there any
+number of times."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,11 +21,11 @@ from application.ports.history_import import (
 
 MAX_FACILITIES = 100_000
 CHUNK_ROWS = 50_000
-_UNSAID = -1
+_UNSPECIFIED = -1
 
 
 class FileState:
-    """What a file was; whatever else is in it now has changed that."""
+    """The identity and state of a file, by which a later change is detected."""
 
     def __init__(self, path: Path) -> None:
         """Raises UnreadableFile."""
@@ -32,13 +33,13 @@ class FileState:
         self._was = self._is()
 
     def refuse_if_changed(self) -> None:
-        """Raises FileChanged; UnreadableFile where there is no such file any more."""
+        """Raises FileChanged, and UnreadableFile where the file no longer exists."""
         if not self.is_current():
             problem = "has changed since its first row was read; nothing was stored, import it again"
             raise FileChanged(self.path, None, problem)
 
     def is_current(self) -> bool:
-        """Raises UnreadableFile where there is no such file any more."""
+        """Raises UnreadableFile where the file no longer exists."""
         return self._is() == self._was
 
     def _is(self) -> tuple[int, int, int, int]:
@@ -50,10 +51,10 @@ class FileState:
 
 
 class OrderedReadingsFile:
-    """The rows as they stood in the file while it was read."""
+    """The rows of the file at the time when it was read."""
 
     def __init__(self, state: FileState, run: Run, counts: Mapping[str, int], *, chunk_rows: int) -> None:
-        """How many rows each facility has, in the order of their groups in `run`."""
+        """The number of rows of each facility, in the order of their groups in `run`."""
         self.path, self.refuse_if_changed = state.path, state.refuse_if_changed
         self._run, self._chunk_rows = run, chunk_rows
         ends = list(accumulate(counts.values()))
@@ -67,14 +68,14 @@ class OrderedReadingsFile:
 
 
 @contextmanager
-def in_order(
+def sort_file(
     path: Path,
     batches: Iterable[ReadingsBatch],
     on_read: OnRead,
     *,
     chunk_rows: int = CHUNK_ROWS,
 ) -> Iterator[OrderedReadingsFile]:
-    """Read all `batches` of `path`. Raises a ReadingsFileError, FileChanged where it changed meanwhile."""
+    """Read all `batches` of `path`. Raises a ReadingsFileError, and FileChanged where it changed meanwhile."""
     state = FileState(path)
     groups: dict[str, int] = {}
     counts: Counter[int] = Counter()
@@ -91,7 +92,7 @@ def in_order(
             sorter.add(rows_of(batch, group_of[which]))
         state.refuse_if_changed()
         of_facility = {facility_id: counts[group] for facility_id, group in groups.items()}
-        yield OrderedReadingsFile(state, sorter.in_order(), of_facility, chunk_rows=chunk_rows)
+        yield OrderedReadingsFile(state, sorter.merged(), of_facility, chunk_rows=chunk_rows)
 
 
 def rows_of(batch: ReadingsBatch, group: NDArray[np.int32] | int, part: NDArray[np.int32] | int = 0) -> Rows:
@@ -99,19 +100,19 @@ def rows_of(batch: ReadingsBatch, group: NDArray[np.int32] | int, part: NDArray[
     rows["group"], rows["part"] = group, part
     rows["starts_at_us"] = batch.starts_at.astype("datetime64[us]").astype(np.int64)
     rows["load_kwh"], rows["temp_c"], rows["line"] = batch.load_kwh, batch.temp_c, batch.lines
-    rows["quality"] = _UNSAID if batch.quality is None else batch.quality
-    rows["duration_s"] = _UNSAID if batch.duration_s is None else batch.duration_s
+    rows["quality"] = _UNSPECIFIED if batch.quality is None else batch.quality
+    rows["duration_s"] = _UNSPECIFIED if batch.duration_s is None else batch.duration_s
     return rows
 
 
 def batch_of(facility_id: str, rows: Rows) -> ReadingsBatch:
-    """Quality and duration are said of all rows of a file, or of none."""
+    """Either all rows of a file have quality and duration, or none."""
     return ReadingsBatch(
         np.full(len(rows), facility_id),
         rows["starts_at_us"].astype("datetime64[us]"),
         rows["load_kwh"].copy(),
         rows["temp_c"].copy(),
         rows["line"].copy(),
-        None if (rows["quality"] == _UNSAID).any() else rows["quality"].copy(),
-        None if (rows["duration_s"] == _UNSAID).any() else rows["duration_s"].copy(),
+        None if (rows["quality"] == _UNSPECIFIED).any() else rows["quality"].copy(),
+        None if (rows["duration_s"] == _UNSPECIFIED).any() else rows["duration_s"].copy(),
     )

@@ -22,11 +22,11 @@ from application.ports.history_import import (
 from domain.time_series.windows import FloatArray
 
 _BUFFER_BYTES = 1 << 20
-"""Of each column; without it a row group is read whole."""
+"""The buffer of each column; without it a row group is read whole."""
 
 
 class ParquetReadingsFile(FileOnDisk):
-    """Reads `path` in record batches; a fault is named with its row, the first being 1."""
+    """Reads `path` in record batches; an error names its row, counted from 1."""
 
     def batches(self, facility_ids: Collection[str] | None = None) -> Iterator[ReadingsBatch]:
         wanted = None if facility_ids is None else pa.array(sorted(facility_ids), pa.string())

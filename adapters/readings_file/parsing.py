@@ -1,6 +1,6 @@
-"""Written values of a readings file, checked, with the file and line in every refusal.
+"""Parses and checks the values of a readings file; every error names the file and the line.
 
-Whole columns are converted at once; only where that fails are they read one by one, to name the line.
+Whole columns are converted at once. Only where that fails are they converted one by one, to find the line.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from domain.time_series.windows import FloatArray
 
 LONGEST_ID = 200
 LARGEST = 1e12
-"""kWh or degrees: what is beyond is garbage, and as kW might be infinite, in the middle of an import."""
+"""kWh or degrees: a larger value is invalid, and as kW could become infinite in the middle of an import."""
 
 
 def starts_of_intervals(path: Path, lines: LineArray, written: Sequence[str]) -> TimeArray:
@@ -30,7 +30,7 @@ def starts_of_intervals(path: Path, lines: LineArray, written: Sequence[str]) ->
 
 
 def numbers(path: Path, lines: LineArray, column: str, written: Sequence[str]) -> FloatArray:
-    """Numbers of at most LARGEST, NaN where nothing (or NaN) is written."""
+    """Numbers of at most LARGEST, NaN for an empty field (or NaN)."""
     try:
         values = np.array([float(value) if value else nan for value in written], dtype=np.float64)
     except ValueError:
@@ -58,7 +58,7 @@ def start_of_interval(path: Path, line: int, written: str) -> np.datetime64:
 
 
 def number(path: Path, line: int, column: str, written: str) -> float:
-    """A number of at most LARGEST, NaN where nothing (or NaN) is written."""
+    """A number of at most LARGEST, NaN for an empty field (or NaN)."""
     if not written.strip():
         return nan
     try:
@@ -75,7 +75,7 @@ def number(path: Path, line: int, column: str, written: str) -> float:
 
 
 def text(path: Path, line: int, written: str) -> str:
-    """A facility id: not empty, and not so long that a batch of them would not fit into memory."""
+    """A facility id: not empty, and short enough that a batch of them fits into memory."""
     if not (facility_id := written.strip()):
         raise BadValue(path, line, "the facility is empty")
     if len(facility_id) > LONGEST_ID:

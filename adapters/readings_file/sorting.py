@@ -1,7 +1,7 @@
-"""Rows in order, however many: sorted in runs that lie on disk, and merged from there in bounded memory.
+"""Sorts any number of rows in bounded memory: sorted runs are written to disk and merged from there.
 
-The classical external merge sort. A run is a temporary file without a name: however this process ends, its space is
-free again. Small ones never reach the disk.
+A classical external merge sort. A run is a temporary file without a name: however this process ends, its space is
+freed. Small runs are never written to disk.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,16 +32,16 @@ ROW = np.dtype(
         ("duration_s", "<i8"),
     ]
 )
-"""Ordered by group, time and place: the last is where a row stood among those added."""
+"""Ordered by group, time and place: the place is a row's position among those added."""
 RUN_ROWS = 65_536
 FAN_IN = 32
-"""So many runs are merged into one at a time; each has a buffer of BUFFER_ROWS."""
+"""The number of runs that are merged at once; each has a buffer of BUFFER_ROWS."""
 BUFFER_ROWS = 4_096
 _IN_MEMORY_BYTES = 1 << 20
 
 
 class Run:
-    """Rows in a temporary file; may be read any number of times, one reader at a time."""
+    """Rows in a temporary file; can be read any number of times, by one reader at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -53,7 +53,7 @@ class Run:
         try:
             self._file.write(rows.view(np.uint8).data)
         except OSError as error:
-            with suppress(OSError):  # what it still holds does not fit either
+            with suppress(OSError):  # its buffer does not fit, either
                 self.close()
             problem = (
                 f"cannot be put in order in {gettempdir()}: {error}; set TMPDIR to a folder with more room"
@@ -70,25 +70,25 @@ class Run:
 
 
 class _Cursor:
-    """How far a run has been merged."""
+    """The position of the merge in one run."""
 
     def __init__(self, run: Run) -> None:
         self._run, self._next = run, 0
         self._buffer = run.read(0, 0)
 
     def filled(self) -> bool:
-        """Whether there is anything left."""
+        """Whether rows remain."""
         if not len(self._buffer):
             self._buffer = self._run.read(self._next, BUFFER_ROWS)
             self._next += len(self._buffer)
         return bool(len(self._buffer))
 
     def last(self) -> tuple[int, int, int] | None:
-        """The key of the last row in the buffer; None where none comes after it."""
+        """The key of the last row in the buffer; None where it is the last of the run."""
         return None if self._next >= self._run.rows else _key(self._buffer[-1])
 
     def take(self, through: tuple[int, int, int] | None) -> Rows:
-        """The rows whose key is at most that; None: all."""
+        """The rows whose key is at most `through`; None: all."""
         if through is None or _key(self._buffer[-1]) <= through:
             taken, self._buffer = self._buffer, self._buffer[:0]
             return taken
@@ -120,15 +120,15 @@ def _merged(runs: Sequence[Run]) -> Iterator[Rows]:
 
 
 class Sorter:
-    """Takes rows in any order and gives them back in order. A context manager: it owns the temporary files."""
+    """Accepts rows in any order and returns them in order. A context manager: it owns the temporary files."""
 
     def __init__(self, path: Path, *, run_rows: int = RUN_ROWS, fan_in: int = FAN_IN) -> None:
-        """`path` is what the rows are of, for refusals."""
+        """`path` is the file of the rows, for error messages."""
         self._path, self._run_rows, self._fan_in = path, run_rows, fan_in
         self._waiting: list[Rows] = []
         self._waiting_rows = self._added = 0
         self._levels: list[list[Run]] = []
-        """Runs by how often their rows have been merged; each level holds fewer than `fan_in`."""
+        """Runs by the number of merges of their rows; each level holds fewer than `fan_in`."""
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +140,7 @@ class Sorter:
             run.close()
 
     def add(self, rows: Rows) -> None:
-        """Sets their `place`. Raises NoRoomToSort."""
+        """Add rows and set their `place`. Raises NoRoomToSort."""
         rows["place"] = np.arange(self._added, self._added + len(rows))
         self._added += len(rows)
         for first in range(0, len(rows), self._run_rows):
@@ -148,33 +148,33 @@ class Sorter:
             self._waiting.append(piece)
             self._waiting_rows += len(piece)
             if self._waiting_rows >= self._run_rows:
-                self._put_down()
+                self._write_run()
 
-    def in_order(self) -> Run:
-        """All of them, once everything is added. Raises NoRoomToSort."""
-        self._put_down()
+    def merged(self) -> Run:
+        """All rows in order, once everything is added. Raises NoRoomToSort."""
+        self._write_run()
         runs = [run for level in self._levels for run in level]
-        self._levels = [[self._one_of(runs)]]
+        self._levels = [[self._merge_runs(runs)]]
         return self._levels[0][0]
 
-    def _put_down(self) -> None:
+    def _write_run(self) -> None:
         if not self._waiting:
             return
         run = Run(self._path)
         run.append(_in_order(np.concatenate(self._waiting)))
         self._waiting, self._waiting_rows = [], 0
-        self._keep(run, 0)
+        self._add_run(run, 0)
 
-    def _keep(self, run: Run, level: int) -> None:
+    def _add_run(self, run: Run, level: int) -> None:
         if level == len(self._levels):
             self._levels.append([])
         self._levels[level].append(run)
         if len(self._levels[level]) == self._fan_in:
-            whole = self._one_of(self._levels[level])
+            whole = self._merge_runs(self._levels[level])
             self._levels[level] = []
-            self._keep(whole, level + 1)
+            self._add_run(whole, level + 1)
 
-    def _one_of(self, runs: Sequence[Run]) -> Run:
+    def _merge_runs(self, runs: Sequence[Run]) -> Run:
         if len(runs) == 1:
             return runs[0]
         whole = Run(self._path)

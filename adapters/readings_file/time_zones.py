@@ -1,4 +1,4 @@
-"""The `facilities.csv` beside a readings file: which facility lies in which time zone."""
+"""The `facilities.csv` beside a readings file: the time zone of each facility."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from application.ports.history_import import ClockChange, MissingColumn, Unknown
 
 
 def time_zones_beside(readings: Path) -> Mapping[str, ZoneInfo]:
-    """Time zones by facility; empty where there is no such file. A facility without one is left out."""
+    """Time zones by facility; empty where there is no such file. A facility without a time zone is left out."""
     path = readings.with_name("facilities.csv")
     if path == readings or not path.is_file():
         return {}
@@ -43,7 +43,7 @@ def _zone(path: Path, line: int, name: str) -> ZoneInfo:
 def clock_changes_in(
     zones: Mapping[str, ZoneInfo], first_year: int, last_year: int
 ) -> dict[str, list[ClockChange]]:
-    """By facility, in order."""
+    """The clock changes of each facility, in order."""
     of_zone = {zone: list(_clock_changes(zone, first_year, last_year)) for zone in set(zones.values())}
     return {facility_id: of_zone[zone] for facility_id, zone in zones.items()}
 

@@ -1,7 +1,7 @@
-"""An XML file as it comes, element by element: without a tree, without entities, in bounded memory.
+"""Reads an XML file as a stream of elements: without a tree, without entities, in bounded memory.
 
-expat rather than a tree that is cleared: what nobody asks for is never built, and a fault has its line. A document type
-definition is refused, and with it every entity beyond the five of XML.
+With expat instead of a tree that is cleared: elements that are not needed are never built, and an error has its
+line. A document type definition is refused, and with it every entity beyond the five of XML.
 """
 
 from collections.abc import Iterator
@@ -13,25 +13,25 @@ from application.ports.history_import import ReadingsFileError, UnreadableFile
 
 MAX_DEPTH = 64
 MAX_TEXT = 2_000
-"""Characters of one element that are kept; the rest of a longer one is left out."""
+"""The number of characters of one element that are stored; the rest is left out."""
 MAX_TOKEN_BYTES = 1_000_000
-"""Of a single tag or comment."""
+"""The maximum size of a single tag or comment."""
 _CHUNK_BYTES = 65_536
 _NAMESPACES = {"http://www.w3.org/2005/Atom": "atom", "http://naesb.org/espi": "espi"}
 
 
 class Visitor(Protocol):
-    """Told of elements as `atom:entry` or `espi:value`; those of other namespaces begin with `?:`."""
+    """Receives elements as `atom:entry` or `espi:value`; those of other namespaces begin with `?:`."""
 
     def begin(self, name: str, attributes: dict[str, str], line: int) -> None: ...
 
     def end(self, name: str, text: str, line: int) -> None:
-        """`text` is what stands directly before the end tag, without white space around it."""
+        """`text` is the text directly before the end tag, without surrounding white space."""
         ...
 
 
 class _Walk:
-    """What expat tells, handed on with names as people write them."""
+    """Passes expat's events on, with the usual prefixes of names."""
 
     def __init__(self, path: Path, visitor: Visitor) -> None:
         self._path, self._visitor = path, visitor
@@ -45,7 +45,7 @@ class _Walk:
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._data
         self.told = 0
-        """How often expat said anything."""
+        """The number of expat's events."""
 
     def _doctype(self, *_: object) -> None:
         raise self.unreadable("has a document type definition, which is not read; remove it")
@@ -84,7 +84,7 @@ class _Walk:
 
 
 def walk(path: Path, visitor: Visitor) -> Iterator[None]:
-    """Tell `visitor` of the whole file; comes back after each piece, so that what it gathered can be taken.
+    """Pass the whole file to `visitor`. Yields after each piece, so that collected rows can be taken.
 
     Raises UnreadableFile.
     """

@@ -1,7 +1,7 @@
-"""Rate limits over Redis or Valkey, shared by all processes; counted locally while that is down.
+"""Rate limits in Redis or Valkey, shared by all processes; counted in each process while the cache is down.
 
-A moving window: never more than the limit in any second. While the cache is down each process counts for itself,
-so that the limit is loose but there.
+A moving window: never more than the limit in any second. While the cache is down each process counts for itself, so
+that the limit is loose but still present.
 """
 
 import time
@@ -26,12 +26,13 @@ log = structlog.get_logger("rate_limit")
 CACHE_TIMEOUT_S = 0.25
 BREAKER_OPEN_S = 5.0
 """How long the cache is not called after a failure."""
-MOST_CONNECTIONS = 16
-"""A call takes a fraction of a millisecond: a burst does better to wait for one of these than to open its own."""
+MAX_CONNECTIONS = 16
+"""A call takes a fraction of a millisecond, so in a burst it is faster to wait for one of these than to open another.
+"""
 
 
 class CachedRateLimiter:
-    """`rate_per_s` calls of a key in a second; below one, one call in 1/rate seconds (rounded up).
+    """Allows `rate_per_s` calls of a key in a second; below one, one call in 1/rate seconds (rounded up).
 
     `redis_url` None counts in this process only.
     """
@@ -93,10 +94,10 @@ def _item(rate_per_s: float, namespace: str) -> RateLimitItem:
 
 
 def _connections(redis_url: str) -> ConnectionPool:
-    """Without retries: the next call does better to count locally than to wait. A burst waits for its turn.
+    """Without retries: the next call counts locally instead of waiting. In a burst, calls wait for a connection.
 
-    The driver is named here, since every connection looks its version up in the installed packages otherwise: tens of
-    milliseconds each in which the event loop stands still, and in a burst one after the other.
+    The driver's version is given here. Otherwise every connection looks it up in the installed packages, which blocks
+    the event loop for tens of milliseconds.
     """
     return BlockingConnectionPool.from_url(
         redis_url,
@@ -104,7 +105,7 @@ def _connections(redis_url: str) -> ConnectionPool:
         socket_timeout=CACHE_TIMEOUT_S,
         socket_connect_timeout=CACHE_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
-        max_connections=MOST_CONNECTIONS,
+        max_connections=MAX_CONNECTIONS,
         driver_info=DriverInfo(lib_version=redis.__version__),
     )
 

@@ -23,10 +23,10 @@ ANSWER_WITHIN_S = 0.25
 BREAKER_FAILURES = 2
 BREAKER_OPEN_S = 5.0
 _NAMESPACE = "gridproof:answers:"
-_TURNS = "gridproof:turns:"
-# One reply for all: the client would read every element of an array by itself. Of each turn: how long to wait (ms), the
-# length of the answer or -1, the answer.
-_TAKE_TURNS = """
+_RATE_LIMITS = "gridproof:turns:"
+# One string for all results: the client parses every element of an array in Python. For each: how long to wait (ms),
+# the length of the value or -1, the value.
+_GET_RATE_LIMITED = """
 local taken = {}
 for i = 1, #KEYS, 2 do
     local wait, answer = 0, false
@@ -40,11 +40,11 @@ for i = 1, #KEYS, 2 do
 end
 return table.concat(taken)
 """
-_TAKEN = struct.Struct(">ii")
+_RESULT_HEADER = struct.Struct(">ii")
 
 
 class RedisSharedCache:
-    """Without retries: who asks does better to ask the store than to wait."""
+    """Without retries: asking the store is faster than waiting."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = Redis.from_url(
@@ -54,7 +54,7 @@ class RedisSharedCache:
             retry=Retry(NoBackoff(), 0),
             max_connections=16,
         )
-        self._take_turns = self._redis.register_script(_TAKE_TURNS)
+        self._take_turns = self._redis.register_script(_GET_RATE_LIMITED)
         self._breaker = CircuitBreaker(
             threshold=BREAKER_FAILURES, open_s=BREAKER_OPEN_S, monotonic=loop_time, on_change=_log_change
         )
@@ -71,7 +71,7 @@ class RedisSharedCache:
     ) -> list[RateLimitedResult]:
         if not turns:
             return []
-        keys = [name for turn in turns for name in (_TURNS + turn.caller, _NAMESPACE + turn.key)]
+        keys = [name for turn in turns for name in (_RATE_LIMITS + turn.caller, _NAMESPACE + turn.key)]
         with self._guarded():
             packed = await self._take_turns(keys=keys, args=[max(1, int(every_wall_s * 1000))])
         return list(_unpacked(cast("bytes", packed)))
@@ -105,8 +105,8 @@ class RedisSharedCache:
 def _unpacked(packed: bytes) -> Iterator[RateLimitedResult]:
     place = 0
     while place < len(packed):
-        wait_ms, length = _TAKEN.unpack_from(packed, place)
-        place += _TAKEN.size
+        wait_ms, length = _RESULT_HEADER.unpack_from(packed, place)
+        place += _RESULT_HEADER.size
         end = place + max(0, length)
         yield RateLimitedResult(wait_ms / 1000, packed[place:end] if length >= 0 else None)
         place = end

@@ -1,4 +1,4 @@
-"""The weather quota in Redis or Valkey; counted here while that is down, and added there once it is back."""
+"""The weather quota in Redis or Valkey; counted in this process while that is down, and added there afterwards."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = structlog.get_logger("weather_quota")
 ANSWER_WITHIN_S = 0.25
 BREAKER_OPEN_S = 5.0
 """How long the shared quota is not called after a failure."""
-KEPT_WALL_S = 63 * 86_400
+TTL_WALL_S = 63 * 86_400
 
-# The bucket of application/weather/token_bucket.py, in one step. ARGV: now, capacity, per second, month,
-# calls made meanwhile, for how long it is kept, how many to take.
+# The bucket of application/weather/token_bucket.py in one step. ARGV: now, capacity, per second, month, calls counted
+# locally meanwhile, time to live, calls to take.
 _TAKE = """
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'month', 'used')
 local now, capacity, per_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -45,7 +45,7 @@ return {allowed, string.format('%.9f', tokens), used}
 
 
 class CachedWeatherQuota:
-    """Implements WeatherQuota, in time of the clock. `redis_url` None counts in this process only."""
+    """Implements WeatherQuota, in clock time. `redis_url` None counts in this process only."""
 
     def __init__(
         self,
@@ -63,58 +63,58 @@ class CachedWeatherQuota:
         self._redis = None if redis_url is None else _client(redis_url)
         self._script = None if self._redis is None else self._redis.register_script(_TAKE)
         self._bucket = Bucket(tokens=self._rule.capacity, at_s=clock.now().timestamp())
-        """As last seen: what is shared, or this process's own."""
+        """As last read from the cache, or this process's own."""
         self._month, self._used = "", 0
-        self._owed = 0
-        """Calls allowed here that what is shared does not know of yet."""
+        self._unsynced_calls = 0
+        """Calls allowed here that the shared count does not include yet."""
         self._breaker = CircuitBreaker(open_s=BREAKER_OPEN_S, monotonic=monotonic)
-        self._one_by_one = asyncio.Lock()
-        """So that what is owed is told once, over one connection."""
+        self._lock = asyncio.Lock()
+        """So that local calls are added once, over one connection."""
 
     async def take(self) -> QuotaUse:
-        return await self._asked(1)
+        return await self._serialized(1)
 
     async def standing(self) -> QuotaUse:
-        return await self._asked(0)
+        return await self._serialized(0)
 
-    async def _asked(self, calls: int) -> QuotaUse:
-        async with self._one_by_one:
-            return await self._ask(calls)
+    async def _serialized(self, calls: int) -> QuotaUse:
+        async with self._lock:
+            return await self._count(calls)
 
-    async def _ask(self, calls: int) -> QuotaUse:
+    async def _count(self, calls: int) -> QuotaUse:
         if self._script is not None and not self._breaker.is_open:
             try:
-                return await self._ask_shared(calls)
+                return await self._count_shared(calls)
             except (RedisError, OSError, TimeoutError) as error:
                 self._breaker.record_failure()
                 log.warning("the weather quota is counted in this process", why=type(error).__name__)
-        return self._ask_here(calls)
+        return self._count_locally(calls)
 
     async def aclose(self) -> None:
         """Close the connections."""
         if self._redis is not None:
             await self._redis.aclose()
 
-    async def _ask_shared(self, calls: int) -> QuotaUse:
+    async def _count_shared(self, calls: int) -> QuotaUse:
         now = self._clock.now()
-        rule, owed = self._rule, self._owed
-        asked: list[str | float] = [
+        rule, unsynced = self._rule, self._unsynced_calls
+        args: list[str | float] = [
             now.timestamp(),
             rule.capacity,
             rule.per_s,
             f"{now:%Y-%m}",
-            owed,
-            KEPT_WALL_S,
+            unsynced,
+            TTL_WALL_S,
             calls,
         ]
         assert self._script is not None  # noqa: S101 - for the type alone: the one caller asked
-        allowed, tokens, used = await self._script(keys=[self._key], args=asked)
-        self._owed -= owed
+        allowed, tokens, used = await self._script(keys=[self._key], args=args)
+        self._unsynced_calls -= unsynced
         self._bucket = Bucket(tokens=float(tokens), at_s=now.timestamp())
         self._month, self._used = f"{now:%Y-%m}", int(used)
         return self._use(allowed=bool(allowed), shared=True)
 
-    def _ask_here(self, calls: int) -> QuotaUse:
+    def _count_locally(self, calls: int) -> QuotaUse:
         now = self._clock.now()
         if self._month != (month := f"{now:%Y-%m}"):
             self._month, self._used = month, 0
@@ -123,7 +123,7 @@ class CachedWeatherQuota:
         if allowed:
             bucket = Bucket(tokens=bucket.tokens - calls, at_s=bucket.at_s)
             self._used += calls
-            self._owed += calls
+            self._unsynced_calls += calls
         self._bucket = bucket
         return self._use(allowed=allowed, shared=self._redis is None)
 
@@ -135,7 +135,7 @@ class CachedWeatherQuota:
 
 
 def _client(redis_url: str) -> Redis:
-    """Without retries: a call that waits for the cache would be a forecast that waits for it."""
+    """Without retries: a forecast would wait for them."""
     return Redis.from_url(
         redis_url,
         socket_timeout=ANSWER_WITHIN_S,

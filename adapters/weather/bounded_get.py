@@ -1,4 +1,4 @@
-"""One GET of a weather service: bounded in time and size, tried again where that may help, behind a breaker."""
+"""One GET of a weather service: limited in time and size, retried where that may help, behind a circuit breaker."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
@@ -14,41 +14,42 @@ from application.ports.weather.source import WeatherUnavailable
 TOTAL_S, LEAST_TOTAL_WALL_S = 10.0, 2.0
 ATTEMPTS = 3
 BREAKER_FAILURES, BREAKER_OPEN_S, LEAST_OPEN_WALL_S = 5, 60.0, 1.0
-LARGEST_ANSWER = 1 << 21
+MAX_RESPONSE_BYTES = 1 << 21
 """Bytes; a month of WeatherAPI.com's hours is about 1 MB."""
 
 
-class Answered(NamedTuple):
+class HttpResponse(NamedTuple):
     status: int
     body: bytes
 
 
-class TryAgain(WeatherUnavailable):
-    """A failure that may be over in a moment."""
+class TransientFailure(WeatherUnavailable):
+    """A failure that may pass: the call is retried."""
 
 
-def _never(_: Answered) -> str | None:
+def _no_reason(_: HttpResponse) -> str | None:
     return None
 
 
-async def _at_once() -> None:
-    """Nothing to ask before a try."""
+async def _no_check() -> None:
+    """Checks nothing before an attempt."""
 
 
 class BoundedGet:
-    """Five failures in a row that may pass open a breaker for a minute of the clock; refusals do not count."""
+    """Five transient failures in a row open the breaker for a minute of the clock; refusals do not count."""
 
     def __init__(
         self,
         clock: Clock,
         *,
-        before_try: Callable[[], Awaitable[None]] = _at_once,
-        may_pass: Callable[[Answered], str | None] = _never,
+        before_attempt: Callable[[], Awaitable[None]] = _no_check,
+        transient_reason: Callable[[HttpResponse], str | None] = _no_reason,
     ) -> None:
-        """`before_try` may raise to keep a try from being made; `may_pass` names an answer worth another try."""
+        """`before_attempt` may raise to prevent an attempt. `transient_reason` says why a response is worth a retry,
+        or None."""
         self.total_s = max(clock.wall_seconds(TOTAL_S), LEAST_TOTAL_WALL_S)
-        self._before_try = before_try
-        self._may_pass = may_pass
+        self._before_attempt = before_attempt
+        self._transient_reason = transient_reason
         self._breaker = CircuitBreaker(
             threshold=BREAKER_FAILURES,
             open_s=max(clock.wall_seconds(BREAKER_OPEN_S), LEAST_OPEN_WALL_S),
@@ -56,42 +57,44 @@ class BoundedGet:
         )
         self._retrying = stamina.AsyncRetryingCaller(
             attempts=ATTEMPTS, timeout=self.total_s * ATTEMPTS, wait_initial=0.1, wait_max=1.0
-        ).on(TryAgain)
+        ).on(TransientFailure)
 
-    async def get(self, url: str, query: Mapping[str, str]) -> Answered:
-        """Any answer below 500. Raises WeatherUnavailable."""
+    async def get(self, url: str, query: Mapping[str, str]) -> HttpResponse:
+        """Any response below 500. Raises WeatherUnavailable."""
         return await self._retrying(self._guarded, url, query)
 
-    async def _guarded(self, url: str, query: Mapping[str, str]) -> Answered:
+    async def _guarded(self, url: str, query: Mapping[str, str]) -> HttpResponse:
         try:
-            with guarded(self._breaker, failures=(TryAgain,)):
-                await self._before_try()
+            with guarded(self._breaker, failures=(TransientFailure,)):
+                await self._before_attempt()
                 return await self._get(url, query)
         except BreakerOpen as error:
             raise WeatherUnavailable("breaker open: the weather source failed too often") from error
 
-    async def _get(self, url: str, query: Mapping[str, str]) -> Answered:
-        """The library's errors may hold the address, and that a key: they are not handed on."""
+    async def _get(self, url: str, query: Mapping[str, str]) -> HttpResponse:
+        """The library's errors may contain the address, which may contain a key. So they are not chained."""
         try:
             async with (
                 self._session() as session,
-                session.get(url, params=query, allow_redirects=False) as response,
+                session.get(url, params=query, allow_redirects=False) as reply,
             ):
-                if response.status >= 500:
-                    raise TryAgain(f"the weather source answered HTTP {response.status}")
-                answered = Answered(response.status, await _read(response))
-        except WeatherUnavailable:  # itself an OSError
+                if reply.status >= 500:
+                    raise TransientFailure(f"the weather source answered HTTP {reply.status}")
+                response = HttpResponse(reply.status, await _read(reply))
+        except WeatherUnavailable:  # a subclass of OSError
             raise
         except TimeoutError:
-            raise TryAgain(f"no complete answer of the weather source in {self.total_s:g} s") from None
+            raise TransientFailure(
+                f"no complete answer of the weather source in {self.total_s:g} s"
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise TryAgain(f"the weather source cannot be reached: {type(error).__name__}") from None
-        if (why := self._may_pass(answered)) is not None:
-            raise TryAgain(why)
-        return answered
+            raise TransientFailure(f"the weather source cannot be reached: {type(error).__name__}") from None
+        if (why := self._transient_reason(response)) is not None:
+            raise TransientFailure(why)
+        return response
 
     def _session(self) -> aiohttp.ClientSession:
-        """One for each call: a cell is asked once in an hour, which no open connection outlives."""
+        """One session for each call: a cell is read once an hour, and no connection stays open that long."""
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self.total_s),
             headers={"Accept": "application/json", "User-Agent": "gridproof"},
@@ -104,6 +107,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_chunked(16_384):
         body += chunk
-        if len(body) > LARGEST_ANSWER:
-            raise WeatherUnavailable(f"the weather source answered more than {LARGEST_ANSWER} bytes")
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise WeatherUnavailable(f"the weather source answered more than {MAX_RESPONSE_BYTES} bytes")
     return bytes(body)

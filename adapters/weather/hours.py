@@ -1,4 +1,4 @@
-"""Hours that a weather service told of, in their places."""
+"""Hourly temperatures of a weather service, placed on a grid of whole hours."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -11,16 +11,16 @@ from domain.time_series.windows import IntervalSeries
 from domain.units import outdoor_celsius
 
 HOUR = timedelta(hours=1)
-NONSENSE = (UnicodeDecodeError, OverflowError, RecursionError)
-"""What decoding an answer raises that is no text, holds a number that is none of ours, or is nested too deeply."""
+DECODE_ERRORS = (UnicodeDecodeError, OverflowError, RecursionError)
+"""Raised by decoding a response that is no text, has an invalid number, or is nested too deeply."""
 
 
 def hourly_series(
     hours: Iterable[tuple[datetime, float]], starts_at: datetime, ends_at: datetime
 ) -> IntervalSeries:
-    """The hours that were asked for, degrees Celsius; whatever else there is is left out.
+    """The requested hours, in degrees Celsius; all others are left out.
 
-    Raises WeatherUnavailable where none of them is there, and InvalidQuantity.
+    Raises WeatherUnavailable where none of them is present, and InvalidQuantity.
     """
     values = np.full(max(0, int((ends_at - starts_at) / HOUR)), np.nan)
     for at, temp_c in hours:
@@ -33,7 +33,7 @@ def hourly_series(
 
 
 def on_the_hour(hours: Iterable[tuple[datetime, float]]) -> Iterator[tuple[datetime, float]]:
-    """The same at whole hours of UTC, between two where a place's own hours begin at its half or quarter."""
+    """Interpolated to whole hours of UTC, where the local hours of a place begin at its half or quarter."""
     known = sorted(hours)
     for at, temp_c in known:
         if not at.minute:

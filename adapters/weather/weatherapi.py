@@ -1,7 +1,7 @@
-"""WeatherAPI.com: `forecast.json` for today and the days to come, `history.json` for those that are over.
+"""WeatherAPI.com: `forecast.json` for today and the coming days, `history.json` for past days.
 
-Days are local to the place. Those that are over cost calls of their own: up to a week one each, as every contract
-allows, beyond that one for each 30 (`end_dt`, which the larger contracts allow).
+Days are local to the place. Past days cost calls of their own: up to a week one call each, as every contract allows,
+beyond that one call for each 30 days (`end_dt`, which the larger contracts allow).
 """
 
 import asyncio
@@ -14,7 +14,14 @@ import structlog
 
 from adapters.weather.bounded_get import BoundedGet
 from adapters.weather.hours import HOUR, hourly_series, on_the_hour
-from adapters.weather.weatherapi_answers import Answer, Hour, NotInPlan, may_pass, moment, read_answer
+from adapters.weather.weatherapi_responses import (
+    Answer,
+    Hour,
+    NotInPlan,
+    decode_response,
+    moment,
+    transient_reason,
+)
 from application.ports.clock import Clock
 from application.ports.weather.quota import WeatherQuota
 from application.ports.weather.source import WeatherReport, WeatherUnavailable
@@ -23,22 +30,22 @@ from domain.time_series.windows import local_date, local_day
 from domain.units import InvalidQuantity
 
 _log = structlog.get_logger(__name__)
-DAYS_ONE_BY_ONE = 7
-DAYS_AT_ONCE = 30
-PLACES_FOR = timedelta(hours=1)
+SINGLE_DAY_REQUESTS = 7
+DAYS_PER_REQUEST = 30
+PLACES_TTL = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 
 class WeatherApiPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What the contract covers."""
+    """The days that the contract covers."""
 
     forecast_days: int = 3
-    """Today among them; 14 at most."""
+    """Including today; at most 14."""
     history_days: int = 1
 
 
 class WeatherApiSource:
-    """Implements WeatherSource. `places` (called in a thread) says where each weather cell is."""
+    """Implements WeatherSource. `places` (called in a thread) returns the location of each weather cell."""
 
     def __init__(
         self,
@@ -58,7 +65,7 @@ class WeatherApiSource:
         self._places_read_at: datetime | None = None
         self._quota = quota
         self._plan = plan or WeatherApiPlan()
-        self._http = BoundedGet(clock, before_try=self._take_call, may_pass=may_pass)
+        self._http = BoundedGet(clock, before_attempt=self._take_call, transient_reason=transient_reason)
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         """Hours that the contract does not cover are missing."""
@@ -70,9 +77,9 @@ class WeatherApiSource:
         if starts_at < min(midnight, ends_at):
             hours += await self._past(place, today, starts_at, min(midnight, ends_at))
         if max(midnight, starts_at) < ends_at:
-            told = await self._ahead(place, today, ends_at)
-            hours += told.hours()
-            issued_at = _issued_at(told, now)
+            last_updated = await self._ahead(place, today, ends_at)
+            hours += last_updated.hours()
+            issued_at = _issued_at(last_updated, now)
         try:
             at_full_hours = on_the_hour((hour.at, hour.temp_c) for hour in hours)
             temp_c = hourly_series(at_full_hours, starts_at, ends_at)
@@ -102,7 +109,7 @@ class WeatherApiSource:
 
     async def _get(self, method: str, place: WeatherPlace, query: dict[str, str]) -> Answer:
         where = {"key": self._key, "q": f"{place.latitude:.4f},{place.longitude:.4f}"}
-        return read_answer(await self._http.get(f"{self._base}/{method}", where | query))
+        return decode_response(await self._http.get(f"{self._base}/{method}", where | query))
 
     async def _take_call(self) -> None:
         use = await self._quota.take()
@@ -113,10 +120,10 @@ class WeatherApiSource:
             )
 
     async def _place(self, cell: str) -> WeatherPlace:
-        """Read again for a cell not known yet, and now and then: facilities come, and are moved."""
+        """Loaded again for an unknown cell, and periodically: facilities are added and moved."""
         now = self._clock.now()
         read_at = self._places_read_at
-        if cell not in self._places or read_at is None or now - read_at >= PLACES_FOR:
+        if cell not in self._places or read_at is None or now - read_at >= PLACES_TTL:
             self._places = await asyncio.to_thread(self._read_places)
             self._places_read_at = now
         if cell not in self._places:
@@ -125,19 +132,19 @@ class WeatherApiSource:
 
 
 def _histories(first: date, last: date) -> Iterator[dict[str, str]]:
-    """Calls for the days from `first` to `last`, both among them."""
-    one_by_one = (last - first).days < DAYS_ONE_BY_ONE
+    """The calls for the days from `first` to `last`, inclusive."""
+    one_by_one = (last - first).days < SINGLE_DAY_REQUESTS
     while first <= last:
-        until = first if one_by_one else min(last, first + DAY * (DAYS_AT_ONCE - 1))
+        until = first if one_by_one else min(last, first + DAY * (DAYS_PER_REQUEST - 1))
         yield {"dt": first.isoformat()} | ({"end_dt": until.isoformat()} if until > first else {})
         first = until + DAY
 
 
-def _issued_at(told: Answer, now: datetime) -> datetime:
-    """When the service last renewed what it says of the place. Raises WeatherUnavailable for a time to come."""
-    if told.current is None:
+def _issued_at(last_updated: Answer, now: datetime) -> datetime:
+    """When the service last updated the place. Raises WeatherUnavailable for a time in the future."""
+    if last_updated.current is None:
         raise WeatherUnavailable("the weather source does not say how old its answer is")
-    issued_at = moment(told.current.last_updated_epoch)
+    issued_at = moment(last_updated.current.last_updated_epoch)
     if issued_at > now + HOUR:
         raise WeatherUnavailable("the weather source answered with a forecast from the future")
     return issued_at

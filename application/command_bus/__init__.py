@@ -1,0 +1,1 @@
+"""The command bus: handling, batching, prefetching and retrying of commands."""

@@ -1,0 +1,1 @@
+"""The commands, and the structs of their replies."""

@@ -1,0 +1,1 @@
+"""Dispatch: publishing of recorded intents, and execution of BMS commands."""

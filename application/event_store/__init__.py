@@ -1,0 +1,1 @@
+"""Event store applications: aggregates, mapping, snapshots, upcasters and save limits."""

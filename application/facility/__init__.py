@@ -1,0 +1,1 @@
+"""Facilities: the entries of the portfolio file and their validation."""

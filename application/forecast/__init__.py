@@ -1,0 +1,1 @@
+"""Forecasts: cycles, training, issuing, scoring, accuracy and documents."""

@@ -165,7 +165,7 @@ class ForecastCycle:
             elif model is None and (why := self._models.failure_reason(site.facility_id, report.cycle_start)):
                 report.refused.setdefault(site.facility_id, why)
             elif model is None:
-                report.refused[site.facility_id] = "its model waits its turn to be trained"
+                report.refused[site.facility_id] = "it waits for its model to be trained"
                 report.waiting.append(site.facility_id)
             else:
                 known.append((inputs, model))

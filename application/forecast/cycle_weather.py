@@ -65,7 +65,8 @@ class CycleWeather:
             *(self._refresh(self._source, cell, first, last, places) for cell in wanted)
         )
         return {
-            cell: self._known(cell, problem, last) for cell, problem in zip(wanted, problems, strict=True)
+            cell: self._cell_weather(cell, problem, last)
+            for cell, problem in zip(wanted, problems, strict=True)
         }
 
     async def _refresh(
@@ -84,11 +85,11 @@ class CycleWeather:
                 _log.warning("no weather", cell=cell, error=str(error))
                 return str(error)
             except (ValueError, OSError, OverflowError, RecursionError) as error:
-                _log.warning("weather not understood", cell=cell, error=str(error), kind=type(error).__name__)
-                return f"the weather source's answer is not understood: {type(error).__name__}"
+                _log.warning("weather answer invalid", cell=cell, error=str(error), kind=type(error).__name__)
+                return f"the answer of the weather source is invalid: {type(error).__name__}"
         return None
 
-    def _known(self, cell: str, problem: str | None, until: datetime) -> CellWeather:
+    def _cell_weather(self, cell: str, problem: str | None, until: datetime) -> CellWeather:
         if (report := self._last.get(cell)) is None:
             return CellWeather(report=None, age_s=None, problem=problem)
         age_s = max((self._clock.now() - report.issued_at).total_seconds(), 0.0)

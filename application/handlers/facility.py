@@ -44,20 +44,20 @@ def register_facility(command: RegisterFacility, deciding: DecisionContext) -> D
 
 
 def start_maintenance(command: StartMaintenance, deciding: DecisionContext) -> Decision:
-    facility = _known(command.facility_id, deciding)
+    facility = _existing(command.facility_id, deciding)
     facility.start_maintenance(deciding.provenance, reason=command.reason)
     return Decision(facility)
 
 
 def end_maintenance(command: EndMaintenance, deciding: DecisionContext) -> Decision:
-    facility = _known(command.facility_id, deciding)
+    facility = _existing(command.facility_id, deciding)
     facility.end_maintenance(deciding.provenance)
     return Decision(facility)
 
 
 def note_restore(command: NoteRestore, deciding: DecisionContext) -> Decision:
     """Record the restore state from the dispatch as it is now, not as it was when the command was issued."""
-    facility = _known(command.facility_id, deciding)
+    facility = _existing(command.facility_id, deciding)
     dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
     if dispatch.state.status == "restore_failed":
         facility.await_restore(deciding.provenance, dr_event_id=command.dr_event_id)
@@ -68,7 +68,7 @@ def note_restore(command: NoteRestore, deciding: DecisionContext) -> Decision:
 
 def opt_out_facility(command: OptOutFacility, deciding: DecisionContext) -> Decision:
     """Opt out, and leave all current dispatches in the same transaction."""
-    facility = _known(command.facility_id, deciding)
+    facility = _existing(command.facility_id, deciding)
     concerned = facility.opt_out(deciding.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
     dispatches = _dispatches(command.facility_id, concerned, deciding)
     for dispatch in dispatches:
@@ -79,7 +79,7 @@ def opt_out_facility(command: OptOutFacility, deciding: DecisionContext) -> Deci
 
 def opt_in_facility(command: OptInFacility, deciding: DecisionContext) -> Decision:
     """Opt in. Replanning of the affected DR events follows from the event."""
-    facility = _known(command.facility_id, deciding)
+    facility = _existing(command.facility_id, deciding)
     concerned = facility.opt_in(deciding.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
     reply = OptingOut(facility_id=command.facility_id, opted_out=False, dr_event_ids=concerned)
     return Decision(facility, reply=reply)
@@ -95,7 +95,7 @@ def _dispatches(facility_id: str, dr_event_ids: Iterable[UUID], deciding: Decisi
     return found
 
 
-def _known(facility_id: str, deciding: DecisionContext) -> Facility:
+def _existing(facility_id: str, deciding: DecisionContext) -> Facility:
     facility = deciding.facility(facility_id)
     if facility is None:
         raise UnknownFacility(f"no facility {facility_id}; import it with `gridproof facilities import FILE`")

@@ -1,0 +1,1 @@
+"""Import of load history from readings files: inspection, time grid and storage."""

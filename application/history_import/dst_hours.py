@@ -45,7 +45,7 @@ class HourEnergies:
         np.add.at(self._kwh, hour[inside], rows.load_kwh[inside])
         np.add.at(self._rows, hour[inside], 1)
 
-    def found(self, step_us: int) -> Iterator[HourBeside]:
+    def energies(self, step_us: int) -> Iterator[HourBeside]:
         whole: NDArray[np.bool_] = (self._rows > 0) & (
             self._rows * step_us == _HOUR // timedelta(microseconds=1)
         )

@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from application.history_import.interval_grid import Commonest, distances_us
-from application.history_import.spike_detection import Known, Median, Surroundings
+from application.history_import.interval_grid import MostFrequent, distances_us
+from application.history_import.spike_detection import LoadRows, Median, NeighbourDistances
 from application.ports.history_import import QUALITIES, OrderedReadings, ReadingsBatch
 from domain.time_series.windows import FloatArray
 
@@ -36,9 +36,9 @@ class Piece(NamedTuple):
         since = distances_us(self.rows, None)
         return np.concatenate([np.zeros(1, dtype=np.int64), since])
 
-    def known(self, chosen: NDArray[np.bool_]) -> Known:
+    def with_load(self, chosen: NDArray[np.bool_]) -> LoadRows:
         rows = self.rows.rows(chosen)
-        return Known(np.flatnonzero(chosen) + self.nth, rows.starts_at, rows.lines, rows.load_kwh)
+        return LoadRows(np.flatnonzero(chosen) + self.nth, rows.starts_at, rows.lines, rows.load_kwh)
 
 
 def pieces_of(ordered: OrderedReadings, facility_id: str) -> Iterator[Piece]:
@@ -56,7 +56,7 @@ def pieces_of(ordered: OrderedReadings, facility_id: str) -> Iterator[Piece]:
         before, nth = every.rows(np.array([-1])), nth + len(rows.lines)
 
 
-class Survey(msgspec.Struct, frozen=True, kw_only=True):
+class FacilityProfile(msgspec.Struct, frozen=True, kw_only=True):
     """The usual values of a facility's rows."""
 
     rows: int
@@ -65,7 +65,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     last: np.datetime64
     empty: int
     qualities: dict[str, int]
-    known: int
+    with_load: int
     """Moments with a load."""
     level_kwh: float
     """The median load, without its sign."""
@@ -73,11 +73,11 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """The median distance of a load from its neighbours, without those that are equal."""
 
 
-def survey_of(ordered: OrderedReadings, facility_id: str) -> Survey:
-    distances, durations_s = Commonest(), Commonest()
-    surroundings, levels, around = Surroundings(), Median(), Median()
+def profile_of(ordered: OrderedReadings, facility_id: str) -> FacilityProfile:
+    distances, durations_s = MostFrequent(), MostFrequent()
+    neighbours, levels, around = NeighbourDistances(), Median(), Median()
     qualities = np.zeros(len(QUALITIES), dtype=np.int64)
-    rows = empty = known = 0
+    rows = empty = with_load = 0
     first = last = np.datetime64(0, "us")
     for piece in pieces_of(ordered, facility_id):
         for batch in (piece.rows, piece.again):
@@ -88,27 +88,27 @@ def survey_of(ordered: OrderedReadings, facility_id: str) -> Survey:
                 durations_s.add(batch.duration_s)
         since = piece.since()
         distances.add(since[since > 0])
-        with_load = piece.known(~np.isnan(piece.rows.load_kwh))
-        levels.add(np.abs(with_load.load_kwh))
-        judged = surroundings.add(with_load)[1]
+        loads = piece.with_load(~np.isnan(piece.rows.load_kwh))
+        levels.add(np.abs(loads.load_kwh))
+        judged = neighbours.add(loads)[1]
         around.add(judged[judged > 0])
-        known += len(with_load.nth)
+        with_load += len(loads.nth)
         if not rows:
             first = piece.rows.starts_at[0]
         if len(piece.rows.lines):
             last = piece.rows.starts_at[-1]
         rows += len(piece.rows.lines) + len(piece.again.lines)
-    if (left := surroundings.rest()) is not None:
+    if (left := neighbours.rest()) is not None:
         around.add(left[1][left[1] > 0])
     step_s = durations_s.value()
-    return Survey(
+    return FacilityProfile(
         rows=rows,
         step_us=(distances.value() or 0) if step_s is None else step_s * _US,
         first=first,
         last=last,
         empty=empty,
         qualities={name: n for name, n in zip(QUALITIES, qualities.tolist(), strict=True) if n},
-        known=known,
+        with_load=with_load,
         level_kwh=levels.value(),
         distance_kwh=around.value(),
     )

@@ -53,7 +53,7 @@ def rehearse_import(
     ordered: OrderedReadings, *, facility_ids: Collection[str] | None = None
 ) -> HistoryReport:
     """The report of an import without storing anything. Raises a ReadingsFileError like the import."""
-    found = tuple(_found(ordered, *one) for one in steps_of(ordered, facility_ids).items())
+    found = tuple(_describe(ordered, *one) for one in steps_of(ordered, facility_ids).items())
     rows = sum(one.rows for one in found)
     return HistoryReport(rows=rows, added=0, changed=0, unchanged=0, facilities=found, dry_run=True)
 
@@ -111,7 +111,7 @@ def _intervals(pieces: Sequence[_Piece]) -> ImportedIntervals:
     )
 
 
-def _found(ordered: OrderedReadings, facility_id: str, step_s: int) -> ImportedFacility:
+def _describe(ordered: OrderedReadings, facility_id: str, step_s: int) -> ImportedFacility:
     """The content for one facility, whose rows are on regular steps without duplicates."""
     step = np.timedelta64(step_s, "s")
     first: np.datetime64 | None = None

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from application.history_import.dst_hours import HourEnergies, moment64
-from application.history_import.facility_profile import Piece, Survey, pieces_of, survey_of
-from application.history_import.runs import Stretch, Stretches
-from application.history_import.spike_detection import NEIGHBOURS, Known, Surroundings
+from application.history_import.facility_profile import FacilityProfile, Piece, pieces_of, profile_of
+from application.history_import.runs import Run, RunDetector
+from application.history_import.spike_detection import NEIGHBOURS, LoadRows, NeighbourDistances
 from application.ports.history_import import ClockChange, OrderedReadings, ReadingsBatch, ReadingsFile
 from domain.time_series.windows import FloatArray
 
@@ -75,39 +75,39 @@ class InspectedFacility(msgspec.Struct, frozen=True, kw_only=True):
 def inspect_readings(file: ReadingsFile, ordered: OrderedReadings) -> tuple[InspectedFacility, ...]:
     """The inspection by facility; `ordered` was read from `file`. Raises a ReadingsFileError for an
     unreadable file."""
-    surveys = {facility_id: survey_of(ordered, facility_id) for facility_id in ordered.facility_ids}
-    if not surveys:
+    profiles = {facility_id: profile_of(ordered, facility_id) for facility_id in ordered.facility_ids}
+    if not profiles:
         return ()
-    years = [moment.year for one in surveys.values() for moment in (_moment(one.first), _moment(one.last))]
+    years = [moment.year for one in profiles.values() for moment in (_moment(one.first), _moment(one.last))]
     changes = file.clock_changes(min(years), max(years))
     exporters = file.exporters()
     return tuple(
-        _inspected(ordered, facility_id, survey, changes.get(facility_id, []), facility_id not in exporters)
-        for facility_id, survey in surveys.items()
+        _inspected(ordered, facility_id, profile, changes.get(facility_id, []), facility_id not in exporters)
+        for facility_id, profile in profiles.items()
     )
 
 
 def _inspected(
     ordered: OrderedReadings,
     facility_id: str,
-    survey: Survey,
+    profile: FacilityProfile,
     changes: Sequence[ClockChange],
     never_below_0: bool,
 ) -> InspectedFacility:
-    looking = _Looking(survey, changes, never_below_0=never_below_0)
+    inspection = _Inspection(profile, changes, never_below_0=never_below_0)
     for piece in pieces_of(ordered, facility_id):
-        looking.at(piece)
-    looking.rest()
+        inspection.at(piece)
+    inspection.rest()
     return InspectedFacility(
         facility_id=facility_id,
-        rows=survey.rows,
-        step_s=survey.step_us // _US,
-        starts_at=_moment(survey.first),
-        ends_at=_moment(survey.last) + timedelta(microseconds=survey.step_us),
-        empty=survey.empty,
-        counts={kind: looking.counts[kind] for kind in get_args(Kind) if looking.counts[kind]},
-        qualities=survey.qualities,
-        findings=tuple(sorted(looking.named, key=lambda one: (one.starts_at, one.kind))),
+        rows=profile.rows,
+        step_s=profile.step_us // _US,
+        starts_at=_moment(profile.first),
+        ends_at=_moment(profile.last) + timedelta(microseconds=profile.step_us),
+        empty=profile.empty,
+        counts={kind: inspection.counts[kind] for kind in get_args(Kind) if inspection.counts[kind]},
+        qualities=profile.qualities,
+        findings=tuple(sorted(inspection.named, key=lambda one: (one.starts_at, one.kind))),
     )
 
 
@@ -116,18 +116,22 @@ def _moment(of: np.datetime64) -> datetime:
     return found.replace(tzinfo=UTC)
 
 
-class _Looking:
+class _Inspection:
     """The inspection of one facility's rows, piece by piece, with its findings."""
 
-    def __init__(self, survey: Survey, changes: Sequence[ClockChange], *, never_below_0: bool) -> None:
-        self._survey, self._step_us = survey, survey.step_us
+    def __init__(
+        self, profile: FacilityProfile, changes: Sequence[ClockChange], *, never_below_0: bool
+    ) -> None:
+        self._profile, self._step_us = profile, profile.step_us
         self._never_below_0 = never_below_0
         self._changes = [(moment64(change.at), change.shift_s * _US) for change in changes]
         self._hours = HourEnergies(changes)
-        self._surroundings = Surroundings()
-        self._negative, self._spikes = Stretches(1), Stretches(1)
+        self._neighbours = NeighbourDistances()
+        self._negative, self._spikes = RunDetector(1), RunDetector(1)
         # A run of n equal steps has n - 1 rows that equal the row before.
-        self._flat, self._zero = (Stretches(self._steps_in(lasting) - 1) for lasting in (FLAT_FOR, ZERO_FOR))
+        self._flat, self._zero = (
+            RunDetector(self._steps_in(lasting) - 1) for lasting in (FLAT_FOR, ZERO_FOR)
+        )
         self.counts: Counter[Kind] = Counter()
         self.named: list[Finding] = []
 
@@ -142,12 +146,12 @@ class _Looking:
             self._unchanged(piece)
             self._hours.add(piece.rows)
         if self._never_below_0:
-            self._say_negative(self._negative.add(piece.known(piece.rows.load_kwh < 0)))
-        self._far(*self._surroundings.add(piece.known(~np.isnan(piece.rows.load_kwh))))
+            self._say_negative(self._negative.add(piece.with_load(piece.rows.load_kwh < 0)))
+        self._far(*self._neighbours.add(piece.with_load(~np.isnan(piece.rows.load_kwh))))
 
     def rest(self) -> None:
         """Conclude the findings that were open when the last piece ended."""
-        if (left := self._surroundings.rest()) is not None:
+        if (left := self._neighbours.rest()) is not None:
             self._far(*left)
         self._say_negative(self._negative.rest())
         self._say_spikes(self._spikes.rest())
@@ -228,40 +232,40 @@ class _Looking:
         load_kwh = piece.rows.load_kwh
         same = (load_kwh == every.load_kwh[:-1]) & (piece.since() == self._step_us)
         nth = piece.nth + np.arange(len(load_kwh))
-        rows = Known(nth, every.starts_at[:-1], every.lines[:-1], load_kwh)
+        rows = LoadRows(nth, every.starts_at[:-1], every.lines[:-1], load_kwh)
         self._say_unchanged("flat", self._flat.add(rows.rows(same & (load_kwh != 0))))
         self._say_unchanged("zero", self._zero.add(rows.rows(same & (load_kwh == 0))))
 
-    def _say_unchanged(self, kind: Kind, stretches: Iterable[Stretch]) -> None:
+    def _say_unchanged(self, kind: Kind, stretches: Iterable[Run]) -> None:
         for one in stretches:
             if self._room(kind):
                 us = (one.rows + 1) * self._step_us
                 detail = f"{one.first_kwh:g} kWh in every step"
                 self._name(kind, one.starts_at, us, detail, rows=one.rows + 1, line=one.line)
 
-    def _say(self, kind: Kind, stretches: Iterable[Stretch], detail: Callable[[Stretch], str]) -> None:
+    def _say(self, kind: Kind, stretches: Iterable[Run], detail: Callable[[Run], str]) -> None:
         for one in stretches:
             if self._room(kind):
                 us = int((one.last_starts_at - one.starts_at).astype(np.int64)) + self._step_us
                 self._name(kind, one.starts_at, us, detail(one), rows=one.rows, line=one.line)
 
-    def _say_negative(self, stretches: Iterable[Stretch]) -> None:
+    def _say_negative(self, stretches: Iterable[Run]) -> None:
         self._say("negative", stretches, lambda one: f"down to {one.least_kwh:g} kWh; generation?")
 
-    def _say_spikes(self, stretches: Iterable[Stretch]) -> None:
+    def _say_spikes(self, stretches: Iterable[Run]) -> None:
         self._say("spike", stretches, lambda one: f"{one.farthest_kwh:g} kWh")
 
-    def _far(self, rows: Known, distances_kwh: FloatArray) -> None:
+    def _far(self, rows: LoadRows, distances_kwh: FloatArray) -> None:
         """Find single values far from their neighbours."""
-        usual = self._survey
-        if usual.known >= 4 * NEIGHBOURS:
+        usual = self._profile
+        if usual.with_load >= 4 * NEIGHBOURS:
             far = (distances_kwh > SPIKE_DEVIATIONS * usual.distance_kwh) & (distances_kwh > 0)
             far &= distances_kwh > 0.5 * usual.level_kwh
             self._say_spikes(self._spikes.add(rows.rows(far)))
 
     def _doubled_hours(self) -> None:
         """Find two hours around a clock change back that were summed into one, with the other one empty."""
-        for hour in self._hours.found(self._step_us):
+        for hour in self._hours.energies(self._step_us):
             usual = hour.usual_kwh
             if (
                 usual > 0

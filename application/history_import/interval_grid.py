@@ -19,7 +19,7 @@ MAXIMUM_STEPS = 5_000_000
 _US = 1_000_000
 
 
-class Commonest:
+class MostFrequent:
     """The most frequent of many whole numbers.
 
     Values that first occur after `MOST` different ones are not counted. A facility on regular steps has at
@@ -92,7 +92,7 @@ class _Steps:
         return IrregularStep(self._ordered.path, line, problem)
 
     def _step_us(self) -> int:
-        distances, durations_s = Commonest(), Commonest()
+        distances, durations_s = MostFrequent(), MostFrequent()
         self._first_line = rows = 0
         for batch, before, line in self._batches():
             if not rows:

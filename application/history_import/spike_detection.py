@@ -16,7 +16,7 @@ neighbours."""
 _HALF = NEIGHBOURS // 2
 
 
-class Known(NamedTuple):
+class LoadRows(NamedTuple):
     """Rows with a load, in order of time; every array has shape (n,)."""
 
     nth: NDArray[np.int64]
@@ -28,37 +28,37 @@ class Known(NamedTuple):
     def rows(self, chosen: "slice | NDArray[np.bool_]") -> Self:
         return self._replace(**{name: column[chosen] for name, column in self._asdict().items()})
 
-    def and_then(self, following: Self) -> Self:
+    def concatenated_with(self, following: Self) -> Self:
         pairs = zip(self, following, strict=True)
         return type(self)(*(np.concatenate(pair) for pair in pairs))
 
 
-class Surroundings:
+class NeighbourDistances:
     """The distance of each value from the median of its neighbours. The last rows wait for the following
     ones."""
 
     def __init__(self) -> None:
-        self._waiting: Known | None = None
+        self._waiting: LoadRows | None = None
         self._left: FloatArray = np.empty(0)
         """The values before the waiting rows."""
 
-    def add(self, known: Known) -> tuple[Known, FloatArray]:
+    def add(self, known: LoadRows) -> tuple[LoadRows, FloatArray]:
         """The rows whose neighbours are now complete, and their distances in kWh."""
         if self._waiting is not None:
-            known = self._waiting.and_then(known)
+            known = self._waiting.concatenated_with(known)
         elif len(known.nth):
             self._left = np.full(_HALF, known.load_kwh[0])
         else:
             return known, np.empty(0)
         return self._judged(known, known.load_kwh)
 
-    def rest(self) -> tuple[Known, FloatArray] | None:
+    def rest(self) -> tuple[LoadRows, FloatArray] | None:
         """The rows that still wait, at the end."""
         if (waiting := self._waiting) is None:
             return None
         return self._judged(waiting, np.concatenate([waiting.load_kwh, np.full(_HALF, waiting.load_kwh[-1])]))
 
-    def _judged(self, rows: Known, load_kwh: FloatArray) -> tuple[Known, FloatArray]:
+    def _judged(self, rows: LoadRows, load_kwh: FloatArray) -> tuple[LoadRows, FloatArray]:
         ready = max(0, len(load_kwh) - _HALF)
         values = np.concatenate([self._left, load_kwh])
         self._left, self._waiting = values[ready : ready + _HALF], rows.rows(slice(ready, None))

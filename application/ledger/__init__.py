@@ -1,0 +1,1 @@
+"""The ledger: sealing, checkpoints, proofs and verification of the event logs."""

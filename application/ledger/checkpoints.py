@@ -79,7 +79,7 @@ def read_checkpoint(written: bytes, public_key: bytes, *, number: int) -> Signed
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CheckpointRefused(f"it is no checkpoint: {error}") from error
     if signed.written() != written:
-        raise CheckpointRefused("it is not written as checkpoints are")
+        raise CheckpointRefused("it is not in the canonical form of a checkpoint")
     if signed.checkpoint.number != number:
         raise CheckpointRefused(f"it is checkpoint {signed.checkpoint.number}")
     check_signature(signed, public_key)

@@ -169,7 +169,7 @@ def check_proof(written: bytes, public_key: bytes | None = None) -> Proven:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProofBroken(f"this is no proof: {error}") from error
     if document.written() != written:
-        raise ProofBroken("this is not written as proofs are: something in it was changed")
+        raise ProofBroken("this is not in the canonical form of a proof: it was changed")
     return check_document(document, public_key)
 
 
@@ -207,7 +207,7 @@ def _check_whole(dr_event_id: UUID, rows: Iterable[ProvenRow]) -> None:
     last: int | None = None
     for row in rows:
         if last is not None and row.position <= last:
-            raise ProofBroken(f"the domain event at position {row.position} stands in the wrong place")
+            raise ProofBroken(f"the domain event at position {row.position} is out of order")
         last = row.position
         versions[row.originator_id].append(row.originator_version)
     own = versions.get(dr_event_id, [])

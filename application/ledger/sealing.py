@@ -120,7 +120,7 @@ class Sealer:
     def _read(self, number: int) -> SignedCheckpoint:
         signed = self._find(number)
         if signed is None:
-            raise LedgerContradicted(f"checkpoint {number} is in the database and missing in the archive")
+            raise LedgerContradicted(f"checkpoint {number} is in the database but missing in the archive")
         return signed
 
     def _extended(self, log: str, last: Checkpoint | None) -> LogHead:

@@ -1,0 +1,1 @@
+"""Measurement of delivered energy against the baseline."""

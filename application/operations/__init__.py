@@ -1,0 +1,1 @@
+"""Operations: alerts, dead letters, portfolio import and the operations report."""

@@ -81,7 +81,7 @@ ALERTS: dict[str, AlertDefinition] = {
     "database_failover": AlertDefinition(
         "critical", "the database failed over to another server while a DR event was active"
     ),
-    "projection_stopped": AlertDefinition("critical", "a projection met a domain event it cannot fold"),
+    "projection_stopped": AlertDefinition("critical", "a projection met a domain event that it cannot apply"),
     "relay_stopped": AlertDefinition(
         "page", "the relay met a domain event that it cannot read; no command and no callback goes out"
     ),

@@ -66,7 +66,9 @@ class AlertSwitch:
         mine = (alert for alert in self._alerts.open_about(self._subject) if alert.name == self._name)
         seen_at = next((alert.last_seen_at for alert in mine if alert.subject == self._subject), None)
         if seen_at is not None and seen_at == self._seen_at:
-            _log.info("nobody tells this alert any more", alert=self._name, subject=self._subject)
+            _log.info(
+                "clearing an alert that no worker raises any more", alert=self._name, subject=self._subject
+            )
             self._tell(on, detail)
         else:
             self._seen_at = seen_at

@@ -1,0 +1,1 @@
+"""Ports: the protocols that adapters implement, with their data types and errors."""

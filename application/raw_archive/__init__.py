@@ -1,0 +1,1 @@
+"""The raw archive of telemetry messages: writing, verifying and restoring."""

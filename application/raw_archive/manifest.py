@@ -83,7 +83,7 @@ def read_entry(name: str, content: bytes) -> ManifestEntry:
     except (msgspec.DecodeError, ValueError) as error:
         raise ArchiveContradicted(f"{name} is no entry of the manifest: {error}") from error
     if entry.format != FORMAT or entry_name(entry.object) != name:
-        raise ArchiveContradicted(f"{name} is of another format or speaks of {entry.object}")
+        raise ArchiveContradicted(f"{name} has another format or describes {entry.object}")
     return entry
 
 

@@ -163,4 +163,4 @@ class PartitionArchiver:
             self._archive.put_once(name, written(entry))
         except AlreadyArchived:
             if read_entry(name, self._archive.get(name)) != entry:
-                raise ArchiveContradicted(f"{name} is there and says something else") from None
+                raise ArchiveContradicted(f"{name} exists with other content") from None

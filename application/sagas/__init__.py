@@ -1,0 +1,1 @@
+"""Sagas: the commands that follow from domain events."""

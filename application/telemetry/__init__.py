@@ -1,0 +1,1 @@
+"""Telemetry: current values, load history, caching, retention and store health."""

@@ -243,7 +243,7 @@ class ReadThroughCache(Generic[TValue]):
         try:
             await self._put(entries)
         except CacheUnavailable as error:
-            _log.debug("an answer is not in the cache", kind=self._name, why=str(error))
+            _log.debug("answer not cached", kind=self._name, why=str(error))
 
     async def _put(self, entries: Mapping[str, CacheEntry[TValue]]) -> None:
         if self._cache is not None:

@@ -113,6 +113,6 @@ class WriteThrough:
             values = await asyncio.to_thread(self._store.current, ids)
             await self._answers.put_many({value.facility_id: value for value in values}, read_at)
         except (TelemetryStoreUnavailable, CacheUnavailable) as error:
-            _log.debug("the cache was not kept warm", facilities=len(ids), why=str(error))
+            _log.debug("cache not updated", facilities=len(ids), why=str(error))
             return 0
         return len(values)

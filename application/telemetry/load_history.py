@@ -129,7 +129,7 @@ class LoadHistories:
         answer = await self._answers.get(_key(facility_id, window, step_s))
         found = answer.value
         if found is None:
-            raise TelemetryStoreUnavailable("the store gave no series")
+            raise TelemetryStoreUnavailable("the store returned no series")
         columns = np.frombuffer(found.columns, dtype="<f8").astype(np.float64).reshape(len(_COLUMNS), -1)
         return HistoryAnswer(LoadHistory(found.starts_at, found.step_s, *columns), answer)
 

@@ -106,7 +106,7 @@ class RateLimitedCurrentValues:
                 [pending.request for pending in batch], every_wall_s=self._every_s
             )
         except CacheUnavailable as error:
-            _log.debug("turns are counted here", why=str(error))
+            _log.debug("rate limit applied in this process", why=str(error))
         finally:
             for pending, result in zip(batch, found, strict=True):
                 if not pending.result.done():  # who asked may have gone away

@@ -63,7 +63,7 @@ def enforce(
         if archived is not None and archived < ends_at:
             held_back.append(day)
         elif store.drop_raw_day(day, min_age_wall_s=min_age_wall_s):
-            _log.info("readings let go of", day=day.isoformat(), kept_days=policy.raw_days)
+            _log.info("readings deleted", day=day.isoformat(), kept_days=policy.raw_days)
             dropped.append(day)
         else:
             busy.append(day)

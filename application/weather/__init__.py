@@ -1,0 +1,1 @@
+"""Weather: caching source, call quota and cell locations."""

@@ -22,14 +22,14 @@ from domain.time_series.windows import FloatArray, IntervalSeries
 _log = structlog.get_logger(__name__)
 HOUR = timedelta(hours=1)
 FRESH = timedelta(hours=1)
-KEPT_PAST = timedelta(days=400)
+MAX_PAST = timedelta(days=400)
 FINAL_AFTER = timedelta(days=1)
 """The age from which an hour's temperature is final."""
 AHEAD_OF_NEED = timedelta(hours=2)
 """Requested beyond the needed range, so that a report serves for its whole hour."""
-KEPT_S = 5 * 86_400.0
-LEAST_KEPT_WALL_S = 60.0
-MOST_REMEMBERED = 20_000
+TTL_S = 5 * 86_400.0
+MIN_TTL_WALL_S = 60.0
+MAX_CELLS = 20_000
 
 
 class CachedWeather(msgspec.Struct, frozen=True, array_like=True):
@@ -57,78 +57,78 @@ class CachedWeatherSource:
         self._source = source
         self._clock = clock
         self._cache = cache
-        self._known: dict[str, CachedWeather] = {}
+        self._entries: dict[str, CachedWeather] = {}
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         now = self._clock.now()
-        kept = await self._kept(cell)
-        enough = kept is not None and kept.starts_at <= starts_at
-        if not kept or not enough or not timedelta(0) <= now - kept.asked_at < FRESH:
+        entry = await self._newest_entry(cell)
+        enough = entry is not None and entry.starts_at <= starts_at
+        if not entry or not enough or not timedelta(0) <= now - entry.asked_at < FRESH:
             try:
-                kept = await self._renewed(cell, kept if enough else None, starts_at, ends_at)
+                entry = await self._renewed(cell, entry if enough else None, starts_at, ends_at)
             except WeatherUnavailable as error:
-                if kept is None:
+                if entry is None:
                     raise
-                _log.warning("old weather is given out", cell=cell, why=str(error))
-        values = kept.values(starts_at, ends_at)
+                _log.warning("using an old weather report", cell=cell, why=str(error))
+        values = entry.values(starts_at, ends_at)
         if not np.isfinite(values).any():
             raise WeatherUnavailable(f"nothing is known of the weather of {cell} in the hours asked for")
         return WeatherReport(
-            cell=cell, issued_at=kept.issued_at, temp_c=IntervalSeries(starts_at, 3600, values)
+            cell=cell, issued_at=entry.issued_at, temp_c=IntervalSeries(starts_at, 3600, values)
         )
 
     async def _renewed(
-        self, cell: str, kept: CachedWeather | None, starts_at: datetime, ends_at: datetime
+        self, cell: str, entry: CachedWeather | None, starts_at: datetime, ends_at: datetime
     ) -> CachedWeather:
         now = self._clock.now()
         this_hour = now.replace(minute=0, second=0, microsecond=0)
         final_until = this_hour - FINAL_AFTER
-        if kept is None:
+        if entry is None:
             first = starts_at
-        elif final_until - kept.final_until >= FINAL_AFTER:
-            first = max(starts_at, kept.final_until)
+        elif final_until - entry.final_until >= FINAL_AFTER:
+            first = max(starts_at, entry.final_until)
         else:
-            first, final_until = max(starts_at, this_hour), kept.final_until
+            first, final_until = max(starts_at, this_hour), entry.final_until
         report = await self._source.hourly(cell, first, max(ends_at, first) + AHEAD_OF_NEED)
-        since = starts_at if kept is None else max(kept.starts_at, now - KEPT_PAST)
+        since = starts_at if entry is None else max(entry.starts_at, now - MAX_PAST)
         until = max(report.temp_c.ends_at, ends_at)
-        told = hours_of(report.temp_c, since, until)
-        if kept is not None:
-            told = np.where(np.isnan(told), kept.values(since, until), told)
+        values = hours_of(report.temp_c, since, until)
+        if entry is not None:
+            values = np.where(np.isnan(values), entry.values(since, until), values)
         renewed = CachedWeather(
             issued_at=report.issued_at,
             asked_at=now,
             starts_at=since,
             final_until=final_until,
-            temp_c=tuple(None if np.isnan(value) else value for value in told.tolist()),
+            temp_c=tuple(None if np.isnan(value) else value for value in values.tolist()),
         )
-        await self._keep(cell, renewed)
+        await self._store(cell, renewed)
         return renewed
 
-    async def _kept(self, cell: str) -> CachedWeather | None:
+    async def _newest_entry(self, cell: str) -> CachedWeather | None:
         """The newer of the entry of this process and that of the shared cache."""
-        mine = self._known.get(cell)
+        mine = self._entries.get(cell)
         if self._cache is None or (mine and timedelta(0) <= self._clock.now() - mine.asked_at < FRESH):
             return mine
         try:
             (found,) = await self._cache.get_many([_key(cell)])
             theirs = None if found is None else json_decoder(CachedWeather).decode(found)
         except (CacheUnavailable, msgspec.DecodeError) as error:  # or written by another release
-            _log.debug("the weather is not in the cache", cell=cell, why=str(error))
+            _log.debug("weather not read from the cache", cell=cell, why=str(error))
             return mine
         return theirs if mine is None or (theirs and theirs.asked_at > mine.asked_at) else mine
 
-    async def _keep(self, cell: str, kept: CachedWeather) -> None:
-        self._known[cell] = kept
-        while len(self._known) > MOST_REMEMBERED:
-            self._known.pop(next(iter(self._known)))
+    async def _store(self, cell: str, entry: CachedWeather) -> None:
+        self._entries[cell] = entry
+        while len(self._entries) > MAX_CELLS:
+            self._entries.pop(next(iter(self._entries)))
         if self._cache is None:
             return
-        wall_s = max(LEAST_KEPT_WALL_S, self._clock.wall_seconds(KEPT_S))
+        wall_s = max(MIN_TTL_WALL_S, self._clock.wall_seconds(TTL_S))
         try:
-            await self._cache.put_many({_key(cell): msgspec.json.encode(kept)}, ttl_wall_s=wall_s)
+            await self._cache.put_many({_key(cell): msgspec.json.encode(entry)}, ttl_wall_s=wall_s)
         except CacheUnavailable as error:
-            _log.debug("the weather stays in this process", cell=cell, why=str(error))
+            _log.debug("weather not cached", cell=cell, why=str(error))
 
 
 def hours_of(series: IntervalSeries, starts_at: datetime, ends_at: datetime) -> FloatArray:

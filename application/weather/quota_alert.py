@@ -48,6 +48,6 @@ class WatchedQuota:
                 detail = f"{use.used} of {use.quota} weather calls of {now:%B} are used"
                 await asyncio.to_thread(self._alerts.raise_alert, ALERT, SUBJECT, detail, at=now)
         except OperationsUnavailable as error:
-            _log.warning("the weather quota's alert is not told", used=use.used, why=str(error))
+            _log.warning("weather quota alert not recorded", used=use.used, why=str(error))
             return
         self._told = 0.0 if clear else use.used_share

@@ -67,20 +67,20 @@ def choose_days(
     wanted = rule.weekdays if calendar.is_working_day(day) else rule.weekend_days
     if wanted is None:
         raise BaselineImpossible(f"{day} is a weekend day or holiday, and this rule has weekdays only")
-    found: list[CandidateDay] = []
+    chosen: list[CandidateDay] = []
     skipped: list[SkippedDay] = []
     for candidate in _candidates(rule, metered, window, adjustment, calendar):
         if isinstance(candidate, SkippedDay):
             skipped.append(candidate)
             continue
-        found.append(candidate)
-        if len(found) == wanted:
-            low = _low_days(found, rule.low_day_share)
+        chosen.append(candidate)
+        if len(chosen) == wanted:
+            low = _low_days(chosen, rule.low_day_share)
             skipped += [SkippedDay(d.day, "low_load") for d in low]
-            found = [d for d in found if d not in low]
-        if len(found) == wanted:
-            return _ranked(rule, found, tuple(skipped))
-    raise TooFewBaselineDays(len(found), wanted, rule.lookback_days, tuple(skipped))
+            chosen = [d for d in chosen if d not in low]
+        if len(chosen) == wanted:
+            return _ranked(rule, chosen, tuple(skipped))
+    raise TooFewBaselineDays(len(chosen), wanted, rule.lookback_days, tuple(skipped))
 
 
 def _candidates(
@@ -99,11 +99,11 @@ def _candidates(
         if (reason := _excluded(day, calendar)) is not None:
             yield SkippedDay(day, reason)
             continue
-        found = _values(metered, [*window, *adjustment], -back, calendar.tz)
-        if isinstance(found, str):
-            yield SkippedDay(day, found)
+        values = _values(metered, [*window, *adjustment], -back, calendar.tz)
+        if isinstance(values, str):
+            yield SkippedDay(day, values)
         else:
-            yield CandidateDay(day, found[: len(window)], found[len(window) :])
+            yield CandidateDay(day, values[: len(window)], values[len(window) :])
 
 
 def _excluded(day: date, calendar: Calendar) -> SkipReason | None:
@@ -132,25 +132,25 @@ def _value(metered: IntervalSeries, starts_at: datetime) -> float:
         return nan
 
 
-def _low_days(found: list[CandidateDay], share: float | None) -> list[CandidateDay]:
+def _low_days(chosen: list[CandidateDay], share: float | None) -> list[CandidateDay]:
     if share is None:
         return []
-    average_kw = float(np.mean([day.mean_kw for day in found]))
-    return [day for day in found if day.mean_kw < share * average_kw]
+    average_kw = float(np.mean([day.mean_kw for day in chosen]))
+    return [day for day in chosen if day.mean_kw < share * average_kw]
 
 
-def _ranked(rule: DayAverageRule, found: list[CandidateDay], skipped: tuple[SkippedDay, ...]) -> ChosenDays:
+def _ranked(rule: DayAverageRule, chosen: list[CandidateDay], skipped: tuple[SkippedDay, ...]) -> ChosenDays:
     """Drop the lowest and the highest days. Of days with equal load, the more recent one ranks higher."""
-    ranked = sorted(found, key=lambda d: (d.mean_kw, d.day))
+    ranked = sorted(chosen, key=lambda d: (d.mean_kw, d.day))
     lowest = {d.day for d in ranked[: rule.drop_lowest]}
     highest = {d.day for d in ranked[len(ranked) - rule.drop_highest :]}
-    used = tuple(d for d in found if d.day not in lowest | highest)
+    used = tuple(d for d in chosen if d.day not in lowest | highest)
     candidates = tuple(
         BaselineDay(
             d.day,
             d.mean_kw,
             "dropped_lowest" if d.day in lowest else "dropped_highest" if d.day in highest else "used",
         )
-        for d in found
+        for d in chosen
     )
     return ChosenDays(used, candidates, skipped)

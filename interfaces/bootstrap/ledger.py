@@ -151,7 +151,7 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
     story = read_history(stores.story_log(), dr_event_id)
     if not story.entries:
         raise DREventNotRecorded(
-            f"the log knows no DR event {dr_event_id}; list them with `gridproof dr-events list`"
+            f"the log has no DR event {dr_event_id}; list them with `gridproof dr-events list`"
         )
     positions = [entry.position for entry in story.entries]
     return prove(ledger_store(stores), lambda: public_key(stores.settings), dr_event_id, positions)

@@ -101,22 +101,22 @@ def audit_document(log: StreamLog, dr_event_id: UUID, *, as_of: AsOf | None = No
 
 
 def history_as_of(
-    log: StreamLog, dr_event_id: UUID, as_of: AsOf | None, *, known: StreamSet | None = None
+    log: StreamLog, dr_event_id: UUID, as_of: AsOf | None, *, last_streams: StreamSet | None = None
 ) -> tuple[int, DREventHistory]:
     """The end of the prefix given by `as_of`, and the whole history, which may continue after it.
 
-    `known` as in `read_history`. Raises DREventNotRecorded if the prefix contains nothing of it,
+    `last_streams` as in `read_history`. Raises DREventNotRecorded if the prefix contains nothing of it,
     PositionAhead or StreamLogUnavailable.
     """
     if isinstance(as_of, datetime):
         position = log.prefix_end(as_of)
-        history = read_history(log, dr_event_id, known=known)
+        history = read_history(log, dr_event_id, last_streams=last_streams)
     else:
-        history = read_history(log, dr_event_id, known=known)
+        history = read_history(log, dr_event_id, last_streams=last_streams)
         position = position_up_to(history.head, as_of)
     if not history.entries or history.entries[0].position > position:
         raise DREventNotRecorded(
-            f"the log knows no DR event {dr_event_id}{_when(as_of)}; list them with `gridproof dr-events list`"
+            f"the log has no DR event {dr_event_id}{_when(as_of)}; list them with `gridproof dr-events list`"
         )
     return position, history
 
@@ -127,13 +127,15 @@ def _when(as_of: AsOf | None) -> str:
     return f" as of {as_of.isoformat()}" if isinstance(as_of, datetime) else f" as of position {as_of}"
 
 
-def read_history(log: StreamLog, dr_event_id: UUID, *, known: StreamSet | None = None) -> DREventHistory:
+def read_history(
+    log: StreamLog, dr_event_id: UUID, *, last_streams: StreamSet | None = None
+) -> DREventHistory:
     """Its own stream, those of its dispatches, and the domain events of its facilities that concern it.
 
-    `known` are its streams by an earlier read. If they are still complete, the log is read once, otherwise
+    `last_streams` are its streams by an earlier read. If they are still complete, the log is read once, otherwise
     once more.
     """
-    streams = known or StreamSet.of(dr_event_id, ())
+    streams = last_streams or StreamSet.of(dr_event_id, ())
     while True:
         stream_slice = log.read_streams(
             dr_event_id, whole=streams.whole, partly=tuple(streams.facilities), topics=_FACILITY_TOPICS
@@ -200,7 +202,7 @@ def replay(
         step = step_of(entry.position, domain_event, dr_event_id, facility_id, cause)
         steps[step.domain_event_id] = step
     if state is None:
-        raise DREventNotRecorded(f"the log knows nothing of DR event {dr_event_id} itself")
+        raise DREventNotRecorded(f"the log has no domain event of DR event {dr_event_id} itself")
     return AuditDocument(
         dr_event_id=dr_event_id,
         utility_id=state.utility_id,

@@ -91,5 +91,5 @@ def position_up_to(head: int, as_of: int | None) -> int:
     if as_of is None:
         return head
     if as_of > head:
-        raise PositionAhead(f"the log ends at position {head}: as of {as_of} nothing can be said yet")
+        raise PositionAhead(f"the log ends at position {head}: position {as_of} is not recorded yet")
     return as_of

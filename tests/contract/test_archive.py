@@ -1,4 +1,4 @@
-"""What every archive does: the one in memory, the one in a folder, and the one in S3."""
+"""The contract of Archive: in memory, in a folder, and in S3."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What every notifier of utilities does: the HTTP one and the fake, against the simulated utility."""
+"""The contract of UtilityNotifier: the HTTP one and the fake, against the simulated utility."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -116,7 +116,7 @@ def rigs(request: pytest.FixtureRequest, tmp_path: Path) -> Rigs:
     return Rigs(request.param, tmp_path)
 
 
-def test_a_told_utility_has_the_body_as_it_was_recorded(rigs: Rigs) -> None:
+def test_a_utility_receives_the_body_as_it_was_recorded(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
         assert await rig.send() == CallbackAccepted(status_code=200)
         [callback] = rig.received
@@ -143,7 +143,7 @@ def test_a_wrong_secret_is_a_definite_refusal(rigs: Rigs) -> None:
     rigs.run(scenario)
 
 
-def test_a_utility_without_a_secret_is_told_unsigned(rigs: Rigs) -> None:
+def test_a_utility_without_a_secret_is_called_unsigned(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
         assert await rig.send("old-power") == CallbackAccepted(status_code=200)
 
@@ -159,7 +159,7 @@ def test_a_secret_that_cannot_be_had_is_waited_for(rigs: Rigs) -> None:
     rigs.run(scenario)
 
 
-def test_a_failing_utility_is_told_again(rigs: Rigs) -> None:
+def test_a_failing_utility_is_called_again(rigs: Rigs) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackFailed, match="HTTP 503"):
             await rig.send()

@@ -1,4 +1,4 @@
-"""What every register of utilities does: PostgreSQL's and the fake's."""
+"""The contract of Utilities: PostgreSQL's and the fake's."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ def utilities(request: pytest.FixtureRequest) -> Iterator[Utilities]:
         yield PostgresUtilities(pool)
 
 
-def test_a_kept_utility_is_found_as_it_was_stated(utilities: Utilities) -> None:
+def test_a_stored_utility_is_read_as_it_was_stated(utilities: Utilities) -> None:
     assert utilities.keep(CITY, at=T0) is True
 
     assert utilities.find("city-power") == CITY

@@ -1,4 +1,4 @@
-"""What every kind of readings file keeps to: the same rows as CSV and as Parquet give the same answers."""
+"""The contract of ReadingsFile: the same rows as CSV and as Parquet give the same results."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -93,7 +93,7 @@ def test_batches_keep_the_files_order_and_say_where_each_row_stands(open_rows: O
     assert max(len(batch.lines) for batch in batches) <= 2
 
 
-def test_only_the_facilities_asked_for_are_read(open_rows: Open) -> None:
+def test_only_the_requested_facilities_are_read(open_rows: Open) -> None:
     bad_neighbour = [*ROWS, ("c", "yesterday", "x", "y")]
     assert list(open_rows(bad_neighbour).read(["b"])) == ["b"]
     assert {str(f) for batch in open_rows(ROWS).batches(["b"]) for f in batch.facility_ids} == {"b"}

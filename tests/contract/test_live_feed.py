@@ -1,4 +1,4 @@
-"""What every log that people watch does."""
+"""The contract of LiveLog."""
 
 import json
 import os
@@ -123,7 +123,7 @@ def test_an_entry_says_what_happened_to_which_dr_event_and_facility(rig: Rig) ->
     ]
 
 
-def test_news_go_as_far_as_every_read_model_knows_and_no_further(rig: Rig) -> None:
+def test_entries_reach_as_far_as_every_read_model_and_no_further(rig: Rig) -> None:
     for position in (1, 2, 5, 6):
         rig.record("dispatch.prepared.v1", position, "fac-001")
     everybody_at(rig, 6)
@@ -157,20 +157,20 @@ def test_batches_are_bounded_and_follow_one_another(rig: Rig) -> None:
     assert rig.log.entries(7, 7, limit=3) == []
 
 
-def test_without_a_position_only_the_state_is_told(rig: Rig) -> None:
+def test_without_a_position_only_the_state_is_returned(rig: Rig) -> None:
     rig.record("dispatch.prepared.v1", 1, "fac-001")
     everybody_at(rig, 1)
     read_update = rig.log.read_update(None, limit=100)
     assert (read_update.head, read_update.entries) == (1, ())
 
 
-def test_an_empty_log_has_no_news(rig: Rig) -> None:
+def test_an_empty_log_has_no_entries(rig: Rig) -> None:
     read_update = rig.log.read_update(0, limit=100)
     assert (read_update.head, read_update.served_until, read_update.entries) == (0, 0, ())
     assert rig.log.readings_stored_at() is None
 
 
-def test_what_this_release_cannot_read_is_told_all_the_same(database: Database) -> None:
+def test_entries_that_this_release_cannot_read_are_returned_nevertheless(database: Database) -> None:
     with ConnectionPool(database.app_dsn, min_size=1, max_size=2) as pool:
         rig = PostgresRig(PostgresLiveLog(pool), database.admin_dsn)
         rig.insert(uuid4(), 1, "contract.of-a-newer-release.v7", b"not even JSON", 1)
@@ -207,7 +207,7 @@ def test_a_database_that_hangs_is_named_as_such_by_who_connects_anew(
 
 
 def at(monkeypatch: pytest.MonkeyPatch, database: Database) -> PostgresLiveLog:
-    """With a connection that is there: a slow machine takes longer to make one than a log waits for it."""
+    """At an existing connection: a slow machine takes longer to connect than the log waits."""
     monkeypatch.setattr(live_feed, "CONNECT_WITHIN_S", 30.0)
     log = PostgresLiveLog.at(database.app_dsn)
     log._pool.wait(PATIENCE_S)
@@ -215,7 +215,7 @@ def at(monkeypatch: pytest.MonkeyPatch, database: Database) -> PostgresLiveLog:
 
 
 def read_again(log: PostgresLiveLog) -> bool:
-    """Once the pool has another connection, and its server process has begun to answer."""
+    """Read again once the pool has another connection, and its server process has begun to answer."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -225,10 +225,10 @@ def read_again(log: PostgresLiveLog) -> bool:
                 raise
 
 
-def test_a_connection_that_hangs_alone_is_given_up_and_replaced(
+def test_a_hanging_connection_is_given_up_and_replaced(
     monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
-    """Its server process is stopped: that closes nothing, and TCP goes on acknowledging what is sent to it."""
+    """Its server process is stopped: no connection closes, and TCP still acknowledges data."""
     monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 1)
     monkeypatch.setattr(live_feed, "MOST_CONNECTIONS", 1)
     log = at(monkeypatch, database)

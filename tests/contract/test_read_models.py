@@ -1,4 +1,4 @@
-"""What every ReadModels and every StreamLog does: the one in memory and the one on PostgreSQL."""
+"""The contract of ReadModels and StreamLog: in memory and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _in_memory(entries: list[LogEntry]) -> tuple[ReadModels, StreamLog]:
 
 @pytest.fixture(params=["memory", "postgres"])
 def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """Give it the entries of a log: the read models of that log, and the log itself."""
+    """Give it the entries of a log; get the read models of that log, and the log itself."""
     if request.param == "memory":
         yield _in_memory
         return
@@ -81,7 +81,7 @@ def walk() -> PortfolioWalk:
     return made
 
 
-def test_every_row_of_every_read_model_is_found_by_its_key(opened: Opened, walk: PortfolioWalk) -> None:
+def test_every_row_of_every_read_model_is_read_by_its_key(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     expected = FakeReadModels(walk.entries)
     for name, rows in expected.rows.items():
@@ -141,7 +141,7 @@ def test_dr_events_are_listed_newest_first(opened: Opened, walk: PortfolioWalk) 
     assert listed == ["UTIL-3", "UTIL-2", "UTIL-1"]
 
 
-def test_a_limit_is_kept_within_bounds(opened: Opened, walk: PortfolioWalk) -> None:
+def test_a_limit_is_clamped_to_its_bounds(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     assert len(models.audit_trail.listed(limit=0).rows) == 1
     assert len(models.audit_trail.listed(limit=MAX_PAGE_ROWS * 10).rows) <= MAX_PAGE_ROWS
@@ -249,7 +249,7 @@ def test_read_models_of_an_empty_log_are_empty(opened: Opened) -> None:
     assert (told.head, told.entries) == (0, [])
 
 
-def test_a_story_log_gives_streams_in_the_order_of_the_log(opened: Opened, walk: PortfolioWalk) -> None:
+def test_a_stream_log_gives_streams_in_the_order_of_the_log(opened: Opened, walk: PortfolioWalk) -> None:
     _, log = opened(walk.entries)
     stream_ids = [walk.dr_events[0].id, walk.facilities["fac-001"].id]
     found = log.entries_of(stream_ids)
@@ -266,7 +266,7 @@ def test_a_story_log_gives_streams_in_the_order_of_the_log(opened: Opened, walk:
     assert log.head() == walk.entries[-1].position
 
 
-def test_a_story_log_tells_some_streams_whole_and_of_others_what_names_one_id(
+def test_a_stream_log_reads_some_streams_in_full_and_of_others_what_names_one_id(
     opened: Opened, walk: PortfolioWalk
 ) -> None:
     _, log = opened(walk.entries)
@@ -294,7 +294,7 @@ def test_a_story_log_tells_some_streams_whole_and_of_others_what_names_one_id(
     assert (nothing.head, nothing.entries) == (told.head, [])
 
 
-def test_a_story_log_gives_topics_of_every_stream_up_to_a_position(
+def test_a_stream_log_gives_topics_of_every_stream_up_to_a_position(
     opened: Opened, walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_log, "_BATCH", 3)
@@ -334,7 +334,7 @@ def test_a_prefix_ends_before_the_first_later_record(opened: Opened, walk: Portf
     assert log.prefix_end(moments[-1]) == log.head()
 
 
-def test_a_dr_event_is_found_by_the_utilitys_own_id(opened: Opened, walk: PortfolioWalk) -> None:
+def test_a_dr_event_is_looked_up_by_the_utilitys_own_id(opened: Opened, walk: PortfolioWalk) -> None:
     _, log = opened(walk.entries)
     assert log.dr_events_called("UTIL-2") == [walk.dr_events[1].id]
     assert log.dr_events_called("UTIL-9") == []

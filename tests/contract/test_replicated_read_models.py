@@ -1,4 +1,4 @@
-"""What read models over a replica do: the ones in memory, and those on PostgreSQL."""
+"""The contract of ReplicatedReadModels: in memory and on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import Database
 
 LONG_S = 10.0
-"""Until it is time for the next look, whatever the last one found."""
+"""Wait until the next check is due, whatever the last one found."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Rig:
 
     models: ReplicatedReadModels
     failing: Callable[[], AbstractContextManager[Any]]
-    """The replica does not answer in the block."""
+    """The replica does not answer inside the block."""
     seconds: list[float]
 
     def check_replica(self) -> None:
@@ -58,13 +58,13 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     pool = replica_pool(database.app_dsn, size=1, connect_within_s=0.2)
     pool.wait()
     try:
-        # Whoever holds its only connection keeps it from answering anybody else.
+        # The holder of its only connection keeps it from answering others.
         yield Rig(ReplicaReadModels(pool, primary, monotonic=lambda: seconds[0]), pool.connection, seconds)
     finally:
         pool.close()
 
 
-def test_before_the_first_look_nothing_is_known(rig: Rig) -> None:
+def test_before_the_first_check_the_replica_state_is_none(rig: Rig) -> None:
     assert (rig.models.age_s(), rig.models.source().name) == (None, "primary")
 
 
@@ -86,7 +86,7 @@ def test_lists_are_of_the_replica_and_single_things_it_lacks_of_the_primary(rig:
     assert set(rig.models.facilities.by_key(keys)) == set(keys[:2])
 
 
-def test_of_one_that_does_not_answer_nothing_is_known_and_the_primary_is_read(rig: Rig) -> None:
+def test_a_replica_that_does_not_answer_has_no_state_and_the_primary_is_read(rig: Rig) -> None:
     rig.check_replica()
     with rig.failing():
         assert rig.listed() == ["fac-001", "fac-002", "fac-003"]
@@ -98,7 +98,7 @@ def test_of_one_that_does_not_answer_nothing_is_known_and_the_primary_is_read(ri
     assert rig.listed() == ["fac-001", "fac-002"]
 
 
-def test_alone_it_is_read_whatever_is_known_of_it_and_nobody_stands_in(rig: Rig) -> None:
+def test_a_replica_without_a_primary_is_read_whatever_its_state(rig: Rig) -> None:
     replica_only = rig.models.replica_only.facilities
     assert [row.facility_id for row in replica_only.listed().rows] == ["fac-001", "fac-002"]
     assert replica_only.get(key_of("fac-003")) is None

@@ -1,4 +1,4 @@
-"""What every cache of answers does: Valkey's and the fake's; and the breaker of the Valkey one."""
+"""The contract of SharedCache: Valkey's and the fake's; and the breaker of the Valkey one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -29,7 +29,7 @@ async def opened(redis_url: str) -> AsyncIterator[RedisSharedCache]:
 
 @pytest.fixture(params=["fake", "valkey"])
 def tell(request: pytest.FixtureRequest) -> Callable[[Story], None]:
-    """Runs a story on a cache, with a prefix of its own for keys."""
+    """Run a scenario on a cache, with a key prefix of its own."""
 
     async def on_valkey(scenario: Story) -> None:
         server: EmbeddedServers = request.getfixturevalue("valkey_server")
@@ -41,7 +41,7 @@ def tell(request: pytest.FixtureRequest) -> Callable[[Story], None]:
     return lambda scenario: asyncio.run(on_valkey(scenario))
 
 
-def test_what_was_put_is_found_in_the_order_asked(tell: Callable[[Story], None]) -> None:
+def test_entries_are_returned_in_the_order_of_the_keys(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({f"{prefix}a": b"\x00\xff", f"{prefix}b": b""}, ttl_wall_s=60.0)
         assert await cache.get_many([f"{prefix}b", f"{prefix}none", f"{prefix}a"]) == [b"", None, b"\x00\xff"]
@@ -58,7 +58,7 @@ def test_a_later_answer_replaces_the_first(tell: Callable[[Story], None]) -> Non
     tell(scenario)
 
 
-def test_what_is_kept_no_longer_is_not_found(tell: Callable[[Story], None]) -> None:
+def test_an_expired_entry_is_not_returned(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({f"{prefix}a": b"1"}, ttl_wall_s=0.05)
         async with asyncio.timeout(20):
@@ -68,7 +68,7 @@ def test_what_is_kept_no_longer_is_not_found(tell: Callable[[Story], None]) -> N
     tell(scenario)
 
 
-def test_nothing_asked_and_nothing_put_is_fine(tell: Callable[[Story], None]) -> None:
+def test_empty_requests_are_accepted(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({}, ttl_wall_s=1.0)
         assert await cache.get_many([]) == []
@@ -120,7 +120,7 @@ def test_the_breaker_opens_after_two_failures(monkeypatch: pytest.MonkeyPatch) -
     assert asyncio.run(scenario()) == ["False", "False", "True", "True"]
 
 
-def test_a_cache_that_came_back_is_asked_again(
+def test_a_cache_that_came_back_is_used_again(
     valkey_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_cache, "BREAKER_OPEN_S", 0.05)

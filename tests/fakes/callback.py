@@ -27,7 +27,7 @@ class SentCallback(msgspec.Struct, frozen=True):
 
 
 class FakeUtilityNotifier:
-    """`utilities` by the URL they are called at; `fail_next` plans what goes wrong with the next calls."""
+    """`utilities` by the URL that they are called at; `fail_next` plans the faults of the next calls."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class FakeUtilityNotifier:
         """Every call that reached a utility, in order, whatever it answered."""
 
     def fail_next(self, *faults: PlannedFault) -> None:
-        """One fault a call: nothing arrives, it arrives and the answer is lost, or the utility refuses."""
+        """One fault per call: nothing arrives, it arrives and the answer is lost, or the utility refuses."""
         self._planned += faults
 
     async def send(

@@ -1,4 +1,4 @@
-"""The log as people watch it, in memory, and its signal."""
+"""The live log in memory, and its signal."""
 
 import asyncio
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
 
 class FakeLiveLog:
-    """Everything recorded is known to every read model at once, unless `positions` says otherwise."""
+    """Every read model has applied everything recorded at once, unless `positions` says otherwise."""
 
     def __init__(self) -> None:
         self.log: list[LiveEntry] = []
@@ -28,7 +28,7 @@ class FakeLiveLog:
         facility_id: str | None = None,
         gap: int = 0,
     ) -> int:
-        """Its position; `gap` positions before it are of nobody."""
+        """Record an entry after `gap` unused positions. Returns its position."""
         position = self.head + 1 + gap
         self.log.append(
             LiveEntry(
@@ -85,7 +85,7 @@ class FakeLiveLog:
 
 
 class FakeLogSignal:
-    """Looks again soon, whatever happens."""
+    """Signals frequently, whether anything was recorded or not."""
 
     def __init__(self, every_s: float = 0.005) -> None:
         self._every_s = every_s

@@ -1,4 +1,4 @@
-"""ReadModels in memory, folded by the projections themselves."""
+"""ReadModels in memory, updated by the projections themselves."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -19,7 +19,7 @@ from projections.registry import PROJECTIONS
 
 
 class FakeView(MemoryView[Row]):
-    """The rows are there for a test to look at."""
+    """A view whose rows a test may inspect."""
 
 
 class FakeDeadlinesView(FakeView[DeadlineRow]):
@@ -28,7 +28,7 @@ class FakeDeadlinesView(FakeView[DeadlineRow]):
 
 
 class FakeAuditTrailView(FakeView[AuditTrailRow]):
-    """Steps told from the entries that were folded."""
+    """Audit steps computed from the folded entries."""
 
     def __init__(self, rows: MemoryRows[Any]) -> None:
         super().__init__(rows)
@@ -61,7 +61,7 @@ class FakeAuditTrailView(FakeView[AuditTrailRow]):
 
 
 class FakeReadModels:
-    """`fold` entries of a log; every view shows them at once."""
+    """Call `fold` with entries of a log; every view shows them at once."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.rows: dict[str, MemoryRows[Any]] = {

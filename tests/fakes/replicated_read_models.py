@@ -14,7 +14,7 @@ TAnswer = TypeVar("TAnswer")
 
 
 class FakeReplicatedReadModels:
-    """`there` is what the replica has, `lag_s` how far behind a look finds it. Every look asks."""
+    """`there` is the replica's content, `lag_s` its lag. The state is read at every call."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class FakeReplicatedReadModels:
         self._monotonic = monotonic
         self._known_lag_s: float | None = None
         self._knows_until = float("-inf")
-        self.replica_only: Any = _Alone(self)
+        self.replica_only: Any = _ReplicaOnly(self)
         self.dr_events: Any = _EitherView(self, "dr_events")
         self.dispatches: Any = _EitherView(self, "dispatches")
         self.facilities: Any = _EitherView(self, "facilities")
@@ -88,12 +88,12 @@ class FakeReplicatedReadModels:
         return read(getattr(self.primary, name))
 
 
-class _Alone:
-    """ReadModels of the replica, and of nobody else."""
+class _ReplicaOnly:
+    """The replica's read models, without the primary's."""
 
     def __init__(self, models: FakeReplicatedReadModels) -> None:
         for name in VIEWS:
-            setattr(self, name, _AloneView(models, name))
+            setattr(self, name, _ReplicaOnlyView(models, name))
 
 
 class _Reading(Generic[Row]):
@@ -117,13 +117,13 @@ class _Reading(Generic[Row]):
         return self.read_consistently(lambda view: view.by_key(keys))
 
 
-class _AloneView(_Reading[Row]):
+class _ReplicaOnlyView(_Reading[Row]):
     def read_consistently(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
         return read(self._models.of_replica(self._name))
 
 
 class _EitherView(_Reading[Row]):
-    """What the replica does not have is looked for on the primary."""
+    """Rows that the replica lacks are read from the primary."""
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         found = super().get(key, tenant=tenant)

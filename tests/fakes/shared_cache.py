@@ -7,7 +7,8 @@ from application.ports.shared_cache import CacheUnavailable, RateLimitedGet, Rat
 
 
 class FakeSharedCache:
-    """`available = False` makes every call raise CacheUnavailable; `asked` holds the keys of each round trip."""
+    """`available = False` makes every call raise CacheUnavailable; `asked` holds the keys of each round
+    trip."""
 
     def __init__(self) -> None:
         self.available = True

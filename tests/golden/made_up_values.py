@@ -1,4 +1,4 @@
-"""Values for the golden corpus, by the types of the fields: optional ones are there, collections hold an item."""
+"""Values for the golden corpus, derived from field types: optional fields have a value, collections one item."""
 
 import types
 import typing
@@ -17,7 +17,7 @@ def made_up_struct(kind: type[msgspec.Struct], random: Random) -> Any:
 
 
 def made_up(kind: Any, name: str, random: Random) -> Any:
-    """A value of that type; it says which field it is of, where it can."""
+    """A value of that type, which contains the name of its field if possible."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return made_up(arguments[0], name, random)

@@ -1,6 +1,7 @@
-"""The day of the first upcaster, rehearsed: a class of ours becomes v2, and the file that v1 left is read through it.
+"""The first upcaster in a rehearsal: a class becomes v2, and the stored example of v1 is read through the
+upcaster.
 
-The golden file is the real one, of the release that is out; only the class and the upcaster are made up.
+The golden file is the real one of the released version; only the class and the upcaster are invented.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ OLD, NEW = "facility.maintenance-started.v1", "facility.maintenance-started.v2"
 
 
 class MaintenanceStartedV2(Facility.Event, frozen=True, kw_only=True):
-    """As v1, with the reason split in two, and a moment that older ones did not know."""
+    """Like v1, with the reason split in two, and a time that v1 did not have."""
 
     TOPIC: ClassVar[str] = NEW
     reason_code: str
@@ -36,14 +37,14 @@ def split_reason(stored: dict[str, Any]) -> dict[str, Any]:
     return {**others, "reason_code": "unknown", "reason_text": stored["reason"]}
 
 
-def lose_the_trace(stored: dict[str, Any]) -> dict[str, Any]:
-    """A careless one: what it makes has another value than what is decoded keeps."""
+def lossy_upcaster(stored: dict[str, Any]) -> dict[str, Any]:
+    """A faulty upcaster: its result differs from what the decoder keeps."""
     return {**split_reason(stored), "expected_til": stored["recorded_at"]}
 
 
 @pytest.fixture
 def newer_release() -> Iterator[None]:
-    """Knows v2 and its upcaster, and v1 only by name."""
+    """A release with v2 and its upcaster; v1 exists only as a topic."""
     register_topic(NEW, MaintenanceStartedV2)
     UPCASTERS[OLD] = Upcaster(NEW, split_reason)
     event_mapper._decoding.cache_clear()
@@ -52,7 +53,7 @@ def newer_release() -> Iterator[None]:
     event_mapper._decoding.cache_clear()
 
 
-def test_the_stored_example_of_v1_is_read_whole_as_v2(newer_release: None) -> None:
+def test_the_stored_example_of_v1_is_read_completely_as_v2(newer_release: None) -> None:
     document = golden(golden_file(OLD))
     stored = assert_read_whole(document)
     assert isinstance(stored, MaintenanceStartedV2)
@@ -62,13 +63,13 @@ def test_the_stored_example_of_v1_is_read_whole_as_v2(newer_release: None) -> No
     assert stored.actor == document["state"]["actor"]
 
 
-def test_whoever_looks_for_v2_in_the_log_finds_v1_too(newer_release: None) -> None:
+def test_a_query_for_v2_returns_v1_too(newer_release: None) -> None:
     assert stored_topics([NEW]) == [OLD, NEW]
 
 
-def test_an_upcaster_whose_work_is_lost_on_the_way_is_noticed(newer_release: None) -> None:
-    """A misspelt field would be ignored by the decoder; the corpus does not let it pass."""
-    UPCASTERS[OLD] = Upcaster(NEW, lose_the_trace)
+def test_a_lossy_upcaster_is_detected(newer_release: None) -> None:
+    """The decoder would ignore a misspelt field; the corpus detects it."""
+    UPCASTERS[OLD] = Upcaster(NEW, lossy_upcaster)
     event_mapper._decoding.cache_clear()
     with pytest.raises(AssertionError, match="expected_til"):
         assert_read_whole(golden(golden_file(OLD)))

@@ -1,4 +1,4 @@
-"""What a release once stored is read by every later one."""
+"""Every stored example of an earlier release is readable by this one."""
 
 import copy
 import json
@@ -44,10 +44,10 @@ def decoded(document: dict[str, Any]) -> Any:
 
 
 def assert_read_whole(document: dict[str, Any]) -> Any:
-    """Nothing of a stored example is lost on its way to this release's class.
+    """Assert that no field of a stored example is lost when this release decodes it.
 
-    What this release would write has every field of it, with the value of then: after its upcasters, where it has
-    some. Those say themselves what became of the fields of an older version.
+    Encoded again, the example has all of its fields with the same values, after its upcasters if there are
+    any. An upcaster defines what happens to the fields of an older version.
     """
     stored = decoded(document)
     assert get_topic(type(stored)) == present_topic(document["topic"])
@@ -60,7 +60,9 @@ def assert_read_whole(document: dict[str, Any]) -> Any:
 
 
 def _of(written: Any, present: Any) -> Any:
-    """`written` without the fields that `present` does not know, at any depth: they were added with a default."""
+    """`written` without the fields that `present` does not have, at any depth: they were added with a
+    default.
+    """
     if isinstance(written, dict) and isinstance(present, dict):
         return {name: _of(written.get(name, "is missing"), value) for name, value in present.items()}
     if isinstance(written, list) and isinstance(present, list) and len(written) == len(present):
@@ -76,12 +78,12 @@ def test_a_stored_example_is_still_read_whole(path: Path) -> None:
 
 
 def test_every_older_version_has_its_example() -> None:
-    """Written while it was the present one; an upcaster without it was never tried on what is stored."""
+    """It was written while that version was current; without it the upcaster was never tried."""
     assert [topic for topic in UPCASTERS if not golden_file(topic).exists()] == []
 
 
 def test_every_topic_has_its_example() -> None:
-    """Red? `python tests/golden/topics.py --write` writes the new ones, and never changes an old one."""
+    """Red? `python tests/golden/topics.py --write` writes new examples, and never changes an old one."""
     assert [topic for topic in stored_topics() if not golden_file(topic).exists()] == []
 
 
@@ -97,7 +99,7 @@ def test_the_example_of_a_snapshot_is_an_aggregate_again() -> None:
 
 
 def test_every_stored_topic_resolves_in_a_fresh_process() -> None:
-    """It imports the two applications, as the relay and the projections do, and nothing else of ours."""
+    """The process imports the two applications, as the relay and the projections do."""
     script = """
 import sys
 import application.event_store.demand_response, application.event_store.forecasts

@@ -1,6 +1,6 @@
-"""The golden corpus: one stored example of everything that is stored under a topic, as a release once wrote it.
+"""The golden corpus: one stored example per topic, as written by a release.
 
-python tests/golden/topics.py --write      writes the examples of new topics; it never changes one that is there
+python tests/golden/topics.py --write      writes the examples of new topics; it never changes an existing one
 """
 
 import json
@@ -18,7 +18,7 @@ def golden_file(topic: str) -> Path:
 
 
 def stored_topics() -> list[str]:
-    """Every topic that a store may hold: domain events and snapshots."""
+    """Every topic in storage: domain events and snapshots."""
     from domain.event_sourcing.snapshot import Snapshot
     from tests.architecture.topics import current_topics
 
@@ -26,7 +26,7 @@ def stored_topics() -> list[str]:
 
 
 def example_of(topic: str) -> dict[str, Any]:
-    """Made up by the types of its fields, and the same whenever it is asked for."""
+    """An example derived from the field types; it is the same on every call."""
     from eventsourcing.utils import get_topic, resolve_topic
 
     from application.event_store.event_mapper import encode_state

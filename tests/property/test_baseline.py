@@ -1,4 +1,4 @@
-"""`caiso-10-in-10` against a reference written independently, as a table of local days and hours."""
+"""`caiso-10-in-10` against an independent reference: a table of local days and hours."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ Table = dict[tuple[date, int], float | None]
 
 
 def table_of(series: IntervalSeries, tz: ZoneInfo) -> Table:
-    """The load by local day and hour; of a repeated hour the first."""
+    """The load by local day and hour; of a repeated hour the first one."""
     table: Table = {}
     for i, kw in enumerate(series.values):
         local = (series.starts_at + timedelta(hours=i)).astimezone(tz)
@@ -28,7 +28,7 @@ def table_of(series: IntervalSeries, tz: ZoneInfo) -> Table:
 def reference(
     table: Table, day: date, hour: int, hours: int, dr_event_days: set[date]
 ) -> tuple[list[date], list[float], float] | int:
-    """Days, unadjusted kW by hour, and the clipped factor; or how many days there were if too few."""
+    """Days, unadjusted kW by hour, and the clipped factor; or the number of days if there are too few."""
     weekend = day.weekday() >= 5
     wanted = 4 if weekend else 10
     event_hours, before = range(hour, hour + hours), range(hour - 4, hour - 1)

@@ -1,4 +1,4 @@
-"""The hour of a facility's local week, with holidays as Sundays, for hours counted from the epoch."""
+"""The hour of a facility's local week for hours counted from the epoch; holidays count as Sundays."""
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -21,8 +21,8 @@ IntArray = NDArray[np.int64]
 def hours_of_week(first_hour: int, count: int, tz: str, region: str) -> IntArray:
     """0 (Monday, 00:00 local) .. 167 of each of `count` hours from `first_hour` (hours since 1970, UTC) on.
 
-    Shape (count,), read-only. The wall clock's, so a repeated hour comes twice and a skipped one never; an hour of a
-    zone that is half an hour off counts as the one it begins in.
+    Shape (count,), read-only. By the wall clock: a repeated hour occurs twice and a skipped one never. An hour of a
+    zone with a half-hour offset counts as the one in which it begins.
     """
     starts_s = (first_hour + np.arange(count, dtype=np.int64)) * HOUR_S
     local_h = (starts_s + _offsets_s(first_hour, count, tz)) // HOUR_S
@@ -36,7 +36,7 @@ def hours_of_week(first_hour: int, count: int, tz: str, region: str) -> IntArray
 
 @lru_cache(maxsize=512)
 def clocks_ahead_h(first_hour: int, count: int, tz: str) -> IntArray:
-    """What local clocks are ahead of UTC at each of `count` hours, in whole hours: shape (count,), read-only."""
+    """The offset of local clocks from UTC at each of `count` hours, in whole hours: shape (count,), read-only."""
     found: IntArray = _offsets_s(first_hour, count, tz) // HOUR_S
     found.flags.writeable = False
     return found
@@ -64,7 +64,7 @@ def local_midnights(first_hour: int, last_hour: int, tz: str) -> list[int]:
 
 
 def _offsets_s(first_hour: int, count: int, tz: str) -> IntArray:
-    """What local clocks were ahead of UTC at each hour; they are asked once a day where that is enough."""
+    """The offset of local clocks from UTC at each hour, computed once a day where that is sufficient."""
     zone = ZoneInfo(tz)
 
     def offset_s(hour: int) -> int:

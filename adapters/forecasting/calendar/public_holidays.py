@@ -1,4 +1,4 @@
-"""Which days are public holidays where a facility stands: by country and region, or by its time zone alone."""
+"""The public holidays of a facility: by country and region, or by its time zone alone."""
 
 from datetime import date
 from functools import lru_cache
@@ -7,17 +7,17 @@ from importlib.resources import files
 import holidays
 
 REGIONS_OF_ZONES = {"Europe/London": "GB-ENG", "Europe/Belfast": "GB-NIR"}
-"""Where a zone says more than its country. Most zones of large countries span regions: theirs are the national days."""
+"""Zones that identify a region. Most zones of large countries span regions and get the national days."""
 
 
 def region_of(tz: str, region: str | None) -> str:
-    """`region` as given ("US-CA", "DE"), else what the time zone says; "" where that is no country's."""
+    """`region` as given ("US-CA", "DE"), else derived from the time zone; "" where the zone belongs to no country."""
     return region or REGIONS_OF_ZONES.get(tz) or _countries().get(tz, "")
 
 
 @lru_cache(maxsize=512)
 def public_holidays(region: str, first_year: int, last_year: int) -> frozenset[date]:
-    """Public holidays of those years; none where the calendar of the country is not known."""
+    """Public holidays of those years; none where the country's calendar is unavailable."""
     country, _, subdivision = region.partition("-")
     if not country:
         return frozenset()
@@ -25,13 +25,13 @@ def public_holidays(region: str, first_year: int, last_year: int) -> frozenset[d
     try:
         return frozenset(holidays.country_holidays(country, subdiv=subdivision or None, years=years))
     except NotImplementedError:
-        # An unknown region of a known country still has the national days.
+        # An unknown region of a known country still gets the national days.
         return public_holidays(country, first_year, last_year) if subdivision else frozenset()
 
 
 @lru_cache(maxsize=1)
 def _countries() -> dict[str, str]:
-    """IANA zone -> ISO 3166 code, from the table that comes with the zones."""
+    """IANA zone -> ISO 3166 code, from the table that is part of the zones."""
     table = (files("tzdata") / "zoneinfo" / "zone.tab").read_text(encoding="utf-8")
     rows = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
     return {row[2]: row[0] for row in rows if len(row) > 2}

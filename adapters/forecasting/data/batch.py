@@ -1,4 +1,4 @@
-"""Histories that are learnt from together."""
+"""A batch of histories that are fitted together."""
 
 from typing import NamedTuple
 
@@ -14,11 +14,11 @@ class Batch(NamedTuple):
     load_kw: FloatArray
     temp_c: FloatArray
     week: IntArray
-    """Hours of the week; it goes on for two days after the others."""
+    """Hours of the week; two days longer than the others."""
     clocks_h: IntArray
-    """What local clocks are ahead of UTC; as long as `week`."""
+    """The offset of local clocks from UTC; as long as `week`."""
 
     @property
     def days(self) -> int:
-        """Whole days."""
+        """The number of whole days."""
         return int(self.load_kw.shape[1]) // HOURS_A_DAY

@@ -1,4 +1,4 @@
-"""Histories in steps of any length on a grid of whole UTC hours, and meters that stand still."""
+"""Resamples histories to a grid of whole UTC hours, and finds stuck meters."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,11 +10,11 @@ from domain.time_series.windows import FloatArray, IntervalSeries
 
 QUARTER_S = 900
 STUCK_FOR_H = 24
-"""A meter that repeats one value exactly for longer stands still."""
+"""A meter that repeats exactly one value for longer is stuck."""
 
 
 def hour_of(moment: datetime) -> int:
-    """The clock hour (since 1970, UTC) that `moment` lies in."""
+    """The clock hour (since 1970, UTC) of `moment`."""
     return int(moment.timestamp() // HOUR_S)
 
 
@@ -27,16 +27,17 @@ def on_steps(series: IntervalSeries, first_s: int, step_s: int, count: int) -> F
 def on_grid(  # noqa: PLR0917 - two grids: from, to
     values: FloatArray, starts_s: int, own_s: int, first_s: int, step_s: int, count: int
 ) -> FloatArray:
-    """Of values (..., n) in steps of `own_s`, `count` steps of `step_s` from `first_s` (seconds since 1970) on.
+    """Resample values (..., n) in steps of `own_s` to `count` steps of `step_s` from `first_s` (seconds since 1970)
+    on.
 
-    Means of shorter steps, copies of longer ones; NaN where nothing, or half or more of a step, is not known.
+    Means of shorter steps, copies of longer ones; NaN where half or more of a step is unknown.
     """
     if own_s < step_s:
         parts = step_s // own_s
         fine = on_grid(values, starts_s, own_s, first_s, own_s, count * parts)
         return means(fine.reshape(*values.shape[:-1], count, parts))
     index = (first_s - starts_s + step_s * np.arange(count)) // own_s
-    # What is known lies in one piece, and a piece is copied faster than place by place.
+    # The known values are contiguous, and copying a slice is faster than indexing.
     begin, end = np.searchsorted(index, (0, values.shape[-1])).tolist()
     found = np.full((*values.shape[:-1], count), np.nan)
     if own_s == step_s and begin < end:
@@ -47,7 +48,7 @@ def on_grid(  # noqa: PLR0917 - two grids: from, to
 
 
 def means(parts: FloatArray) -> FloatArray:
-    """Over the last axis; NaN where half or more are missing."""
+    """Means over the last axis; NaN where half or more are missing."""
     known = np.isfinite(parts)
     count = known.sum(axis=-1)
     total = np.where(known, parts, 0.0).sum(axis=-1)
@@ -55,9 +56,9 @@ def means(parts: FloatArray) -> FloatArray:
 
 
 def stuck(values: FloatArray, step_s: int) -> NDArray[np.bool_]:
-    """Which steps repeat what the meter said for the last STUCK_FOR_H and more; shape (..., n).
+    """The steps that repeat one value for STUCK_FOR_H or more; shape (..., n).
 
-    Nothing ahead of a step decides on it. A facility that draws the same most of the time is no stuck meter.
+    Later steps have no influence. A facility that draws the same most of the time is not a stuck meter.
     """
     known = np.isfinite(values)
     same = np.zeros(values.shape, dtype=np.bool_)
@@ -65,12 +66,12 @@ def stuck(values: FloatArray, step_s: int) -> NDArray[np.bool_]:
     places = np.arange(values.shape[-1])
     since = places - np.maximum.accumulate(np.where(same, 0, places), axis=-1)
     still = since >= STUCK_FOR_H * HOUR_S // step_s
-    # Its first day is not known for what it is before that day is over; by then most of it was seen moving, or not.
+    # Its first day is classified only at its end; by then most of the day has moved, or not.
     return still & (np.cumsum(same, axis=-1) * 2 < np.cumsum(known, axis=-1))
 
 
 def stuck_steps(series: IntervalSeries) -> NDArray[np.bool_]:
-    """As `stuck`, also where the hours repeat a value though most quarters do: those of a history by the hour."""
+    """As `stuck`, also where the hours repeat a value although most quarters do: those of an hourly history."""
     marked = stuck(series.values, series.step_s)
     if series.step_s >= HOUR_S:
         return marked
@@ -81,15 +82,15 @@ def stuck_steps(series: IntervalSeries) -> NDArray[np.bool_]:
     return found
 
 
-def stuck_to_the_end(values: FloatArray) -> int:
-    """How many of the last hours (n,) said one value, where that is STUCK_FOR_H or more and not most; else 0."""
+def trailing_stuck_h(values: FloatArray) -> int:
+    """The number of last hours (n,) with one value, where it is STUCK_FOR_H or more and not most; else 0."""
     moved = np.flatnonzero(values != values[-1])
     still = len(values) - 1 - int(moved[-1]) if moved.size else len(values)
     return still if STUCK_FOR_H <= still <= len(values) // 2 else 0
 
 
 def spans(marked: NDArray[np.bool_], starts_at: datetime, step_s: int) -> list[tuple[datetime, datetime]]:
-    """The stretches that are marked, as (start, end)."""
+    """The marked stretches, as (start, end)."""
     edges = np.flatnonzero(np.diff(np.pad(marked.astype(np.int8), 1)))
     step = timedelta(seconds=step_s)
     return [

@@ -1,8 +1,8 @@
-"""Readings that leap far out of all that a facility draws and are back within the hour: a meter's fault, not the load.
+"""Finds spikes: readings far outside the usual range that return within the hour. They are errors of the meter.
 
-Nothing ahead of a step decides on it. So it is not known at first whether a leap is a fault, a new level or a load that
-runs seldom: of each leap the first hour is left out, and what goes on for longer is believed. What came on several days
-belongs to the facility, as a charger or a pump, and is no leap any more.
+Later steps have no influence. So at first it is unknown whether a step out of range is an error, a new level or a
+load that runs rarely: the first hour of each is left out, and what lasts longer is accepted. A value that was
+reached on several days belongs to the facility, such as a charger or a pump, and is no spike any more.
 """
 
 from typing import NamedTuple
@@ -15,51 +15,51 @@ from adapters.forecasting.calendar.local_week import HOUR_S, HOURS_A_DAY, IntArr
 from application.ports.forecast.load_forecaster import RecentBlock
 from domain.time_series.windows import FloatArray, IntervalSeries
 
-LOOKED_BACK_DAYS = 28
+LOOKBACK_DAYS = 28
 LEAST_DAYS = 7
-"""What a facility draws is not known from less."""
-SELDOM = 0.005
-"""Its usual range is that of all readings but so many at each end, so that faults do not stretch it."""
-BELONGS_AFTER_DAYS = 3
-"""What was reached on so many days is within the usual range all the same, if only for minutes each time."""
-ROOM = 3.0
-"""A leap goes beyond its usual range by more than so many times that range."""
+"""With fewer days the usual range is unknown."""
+TRIMMED_SHARE = 0.005
+"""The share of readings at each end that the usual range excludes, so that errors do not extend it."""
+ACCEPTED_AFTER_DAYS = 3
+"""A value that was reached on that many days is in the usual range, even if only for minutes each time."""
+RANGE_MULTIPLE = 3.0
+"""A spike is outside the usual range by more than this multiple of its width."""
 LEAST_RANGE = 0.5
-"""As a share of the level: of a facility that draws the same all day, the range is taken to be so wide."""
-EVERYTHING = (-np.inf, np.inf)
+"""As a share of the level: the minimum width of the range, for a facility with a constant load."""
+UNBOUNDED_KW = (-np.inf, np.inf)
 DAY_S = HOURS_A_DAY * HOUR_S
 
 
-def believed(past_kw: FloatArray, step_s: int) -> tuple[float, float]:
-    """Between what readings are believed at once, after `past_kw` (n,) in steps of `step_s`; NaN is not known.
+def plausible_range(past_kw: FloatArray, step_s: int) -> tuple[float, float]:
+    """The range in which readings are accepted at once, after `past_kw` (n,) in steps of `step_s`; NaN is unknown.
 
-    A facility that drew nothing in all that time gives no measure of what it may draw: everything is believed.
+    A load of zero in all that time gives no scale, so everything is accepted.
     """
     a_day = DAY_S // step_s
-    last = past_kw[-LOOKED_BACK_DAYS * a_day :]
+    last = past_kw[-LOOKBACK_DAYS * a_day :]
     known = np.sort(last[np.isfinite(last)])
     if known.size < LEAST_DAYS * a_day:
-        return EVERYTHING
-    seldom = int(SELDOM * known.size)
+        return UNBOUNDED_KW
+    seldom = int(TRIMMED_SHARE * known.size)
     low, high = float(known[seldom]), float(known[known.size - 1 - seldom])
-    lowest, highest = _of_days(last, a_day)
+    lowest, highest = _range_of_days(last, a_day)
     low, high = min(low, lowest), max(high, highest)
-    room = ROOM * max(high - low, LEAST_RANGE * max(abs(low), abs(high)))
-    return (low - room, high + room) if room else EVERYTHING
+    room = RANGE_MULTIPLE * max(high - low, LEAST_RANGE * max(abs(low), abs(high)))
+    return (low - room, high + room) if room else UNBOUNDED_KW
 
 
-def _of_days(values: FloatArray, a_day: int) -> tuple[float, float]:
-    """How low and how high at least BELONGS_AFTER_DAYS days reach, those that end with `values`."""
+def _range_of_days(values: FloatArray, a_day: int) -> tuple[float, float]:
+    """The low and the high that at least ACCEPTED_AFTER_DAYS of the days reach that end with `values`."""
     days = values[len(values) % a_day :].reshape(-1, a_day)
     known = np.isfinite(days)
     lows = np.where(known, days, np.inf).min(axis=1)
     highs = np.where(known, days, -np.inf).max(axis=1)
-    last = BELONGS_AFTER_DAYS - 1
+    last = ACCEPTED_AFTER_DAYS - 1
     return float(np.sort(lows)[last]), float(np.sort(highs)[-1 - last])
 
 
-def leaps(values: FloatArray, low_kw: FloatArray, high_kw: FloatArray, step_s: int) -> NDArray[np.bool_]:
-    """Which of `values` (..., n) are outside, and have been so for no more than an hour; bounds that broadcast."""
+def spike_mask(values: FloatArray, low_kw: FloatArray, high_kw: FloatArray, step_s: int) -> NDArray[np.bool_]:
+    """Which of `values` (..., n) are outside and have been so for no more than an hour; the bounds broadcast."""
     outside = (values < low_kw) | (values > high_kw)
     if not outside.any():
         return outside
@@ -69,43 +69,43 @@ def leaps(values: FloatArray, low_kw: FloatArray, high_kw: FloatArray, step_s: i
     return found
 
 
-class Heard(NamedTuple):
-    """What is recently known, without the leaps in it."""
+class FilteredRecent(NamedTuple):
+    """The recent readings without spikes."""
 
     recent: RecentBlock
     left_out: IntArray
-    """How many steps of the last day leapt: shape (facilities,)."""
+    """The number of spikes in the last day: shape (facilities,)."""
     unheard: IntArray
     """As BlockQuantiles.unheard: shape (facilities,)."""
 
 
-def without_leaps(recent: RecentBlock, bounds_kw: FloatArray, before_s: int) -> Heard:
-    """As known before `before_s` (seconds since 1970); `bounds_kw` (facilities, 2) as of `believed`."""
+def without_spikes(recent: RecentBlock, bounds_kw: FloatArray, before_s: int) -> FilteredRecent:
+    """The readings before `before_s` (seconds since 1970); `bounds_kw` (facilities, 2) as of `plausible_range`."""
     low, high = bounds_kw.T[:, :, None]
-    leapt = leaps(recent.mean_kw, low, high, recent.step_s)
-    if not leapt.any():
-        nothing = np.zeros(len(leapt), dtype=np.int64)
-        return Heard(recent, nothing, nothing)
+    spike = spike_mask(recent.mean_kw, low, high, recent.step_s)
+    if not spike.any():
+        nothing = np.zeros(len(spike), dtype=np.int64)
+        return FilteredRecent(recent, nothing, nothing)
     end = max((before_s - int(recent.starts_at.timestamp())) // recent.step_s, 0)
     last_day = slice(max(end - DAY_S // recent.step_s, 0), end)
-    clean = msgspec.structs.replace(recent, mean_kw=np.where(leapt, np.nan, recent.mean_kw))
-    return Heard(clean, leapt[:, last_day].sum(axis=1), _unheard(clean.mean_kw, leapt, end))
+    clean = msgspec.structs.replace(recent, mean_kw=np.where(spike, np.nan, recent.mean_kw))
+    return FilteredRecent(clean, spike[:, last_day].sum(axis=1), _silent_steps(clean.mean_kw, spike, end))
 
 
-def _unheard(mean_kw: FloatArray, leapt: NDArray[np.bool_], end: int) -> IntArray:
-    """How many steps (facilities, n) before index `end` are not known, where leaps are among them; else 0."""
+def _silent_steps(mean_kw: FloatArray, spike: NDArray[np.bool_], end: int) -> IntArray:
+    """The number of unknown steps (facilities, n) before index `end`, where spikes are among them; else 0."""
     silent = np.logical_and.accumulate(np.isnan(mean_kw[:, :end][:, ::-1]), axis=1)
-    has_leapt = (silent & leapt[:, :end][:, ::-1]).any(axis=1)
+    has_leapt = (silent & spike[:, :end][:, ::-1]).any(axis=1)
     found: IntArray = np.where(has_leapt, silent.sum(axis=1) + max(end - mean_kw.shape[1], 0), 0)
     return found
 
 
-def spikes(series: IntervalSeries) -> NDArray[np.bool_]:
-    """As `leaps`, of a whole history, the bounds looked at afresh every week."""
+def spikes_of_history(series: IntervalSeries) -> NDArray[np.bool_]:
+    """As `spike_mask`, for a whole history, with bounds that are recomputed every week."""
     values, step_s = series.values, series.step_s
     week = 7 * DAY_S // step_s
     low, high = np.empty(len(values)), np.empty(len(values))
     for first in range(0, len(values), week):
         part = slice(first, first + week)
-        low[part], high[part] = believed(values[:first], step_s)
-    return leaps(values, low, high, step_s)
+        low[part], high[part] = plausible_range(values[:first], step_s)
+    return spike_mask(values, low, high, step_s)

@@ -1,8 +1,8 @@
 """Intervals from the errors of the last origins: rolling split-conformal, scaled by the hour and the kind of day.
 
-An error is divided by the usual size of errors at its target's hour and kind of day; per block of horizons, the
-finite-sample quantiles of what is left (Lei et al., "Distribution-free predictive inference for regression", JASA
-113, 2018) times that size are the interval.
+An error is divided by the usual size of errors at its target's hour and kind of day. For each block of horizons,
+the interval is that size times the finite-sample quantiles of the ratios (Lei et al., "Distribution-free predictive
+inference for regression", JASA 113, 2018).
 """
 
 from typing import NamedTuple
@@ -16,31 +16,31 @@ from domain.time_series.windows import FloatArray
 ORIGINS = 60
 PLACES = 48
 TAIL = 0.1
-"""Of each side: 80 % lie between."""
+"""On each side: 80 % are between."""
 LEAST_ERRORS = 24
 NORMAL_QUANTILE = 1.2816
-SHRUNK_TO_ALL = 4.0
+POOLED_ERRORS = 4.0
 AGE_WIDENS_A_DAY = 0.05
 """Beyond two days after the last known hour, per day: RMSE was measured to grow by .18 at 72 h and .27 at 168 h."""
 
 
 class Spread(NamedTuple):
-    """How wrong a facility's forecasts usually are."""
+    """The usual errors of a facility's forecasts."""
 
     scale_kw: FloatArray
-    """Shape (facilities, 48): by hour of the day, on working days and then on others."""
+    """Shape (facilities, 48): by hour of the day, working days first."""
     quantiles: FloatArray
     """Shape (facilities, blocks, 2), in units of the scale: at or below 0, and at or above it."""
 
-    def around(self, place: IntArray, age_h: int = 0) -> FloatArray:
-        """Shape (2, facilities, n): what to add to the middle, `place` (facilities, n) as of day_kind_hour.
+    def error_interval(self, place: IntArray, age_h: int = 0) -> FloatArray:
+        """Shape (2, facilities, n): the offsets from the middle, `place` (facilities, n) as of day_kind_hour.
 
-        With the last `age_h` hours unknown, as for so many hours further ahead; no nearer than with all known.
+        With the last `age_h` hours unknown, as for a horizon longer by that; never narrower than with all known.
         """
-        found = self._at(place, age_h)
-        return never_narrower(found, self._at(place, 0)) if age_h else found
+        found = self._scaled(place, age_h)
+        return at_least_as_wide(found, self._scaled(place, 0)) if age_h else found
 
-    def _at(self, place: IntArray, age_h: int) -> FloatArray:
+    def _scaled(self, place: IntArray, age_h: int) -> FloatArray:
         horizons = np.arange(1, place.shape[1] + 1) + age_h
         block = BLOCK_OF[np.minimum(horizons, HORIZON_H) - 1]
         wider = 1.0 + AGE_WIDENS_A_DAY * np.maximum(horizons - HORIZON_H, 0) / 24
@@ -49,34 +49,35 @@ class Spread(NamedTuple):
         return found
 
 
-def never_narrower(errors_kw: FloatArray, full_kw: FloatArray) -> FloatArray:
-    """Errors (2, facilities, 48) of worse inputs, not nearer than those of full ones: to know less is not to be surer.
+def at_least_as_wide(errors_kw: FloatArray, full_kw: FloatArray) -> FloatArray:
+    """Errors (2, facilities, 48) of a mode with less input, at least as wide as with full input.
 
-    Where a facility does not mind the weather, trials without it may come out a little better by chance.
+    Where the weather has no influence, trials without it may be slightly better by chance.
     """
     return np.stack([np.minimum(errors_kw[0], full_kw[0]), np.maximum(errors_kw[1], full_kw[1])])
 
 
-def known_of_last_day(load_kw: FloatArray) -> FloatArray:
-    """Which share of its hours is known of loads (facilities, hours): shape (facilities,)."""
+def last_day_coverage(load_kw: FloatArray) -> FloatArray:
+    """The share of known hours of loads (facilities, hours): shape (facilities,)."""
     found: FloatArray = np.isfinite(load_kw[:, -HOURS_A_DAY:]).mean(axis=1)
     return found
 
 
 def widened_by_gaps(kw: FloatArray, known: FloatArray, ages_h: IntArray) -> FloatArray:
-    """Quantiles (3, facilities, hours), wider by the share of the last day that is not `known` (facilities,).
+    """Quantiles (3, facilities, hours), widened by the share of the last day that is unknown; `known`
+    (facilities,).
 
-    But for the hours since the last one known: how old the data is has widened them already.
+    Except the hours since the last known one: the age of the data has widened the quantiles for those already.
     """
     wider = 1.0 + np.maximum(1.0 - known - ages_h / HOURS_A_DAY, 0.0)[:, None]
     low, middle, high = kw
     return np.stack([middle + (low - middle) * wider, middle, middle + (high - middle) * wider])
 
 
-def spread_of(errors_kw: FloatArray, place: IntArray, usual_kw: FloatArray) -> Spread:
-    """From errors (origins, facilities, 48), metered less forecast, NaN where not metered.
+def fit_spread(errors_kw: FloatArray, place: IntArray, usual_kw: FloatArray) -> Spread:
+    """The spread from errors (origins, facilities, 48), metered less forecast, NaN where not metered.
 
-    `usual_kw` (facilities,) stands for their size where there are none.
+    `usual_kw` (facilities,) is the size of errors where there are none.
     """
     facilities = errors_kw.shape[1]
     known = np.isfinite(errors_kw)
@@ -87,7 +88,7 @@ def spread_of(errors_kw: FloatArray, place: IntArray, usual_kw: FloatArray) -> S
     size = facilities * PLACES
     total = np.bincount(at, square.ravel(), size).reshape(facilities, PLACES)
     count = np.bincount(at, known.ravel(), size).reshape(facilities, PLACES)
-    scale = np.sqrt((total + SHRUNK_TO_ALL * overall[:, None]) / (count + SHRUNK_TO_ALL))
+    scale = np.sqrt((total + POOLED_ERRORS * overall[:, None]) / (count + POOLED_ERRORS))
     ratio = errors_kw / np.take_along_axis(
         np.broadcast_to(scale, (len(errors_kw), facilities, PLACES)), place, axis=2
     )
@@ -96,7 +97,8 @@ def spread_of(errors_kw: FloatArray, place: IntArray, usual_kw: FloatArray) -> S
 
 
 def _quantiles(ratio: FloatArray) -> FloatArray:
-    """Shape (facilities, 2): what TAIL of new errors are below, and above; the normal's where few are known."""
+    """Shape (facilities, 2): the quantiles at TAIL and 1 - TAIL of new errors; those of the normal where few are
+    known."""
     flat = np.sort(ratio.transpose(1, 0, 2).reshape(ratio.shape[1], -1), axis=1)  # NaN last
     count = np.isfinite(flat).sum(axis=1)
     if not flat.shape[1]:

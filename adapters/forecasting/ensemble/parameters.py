@@ -1,7 +1,6 @@
-"""The parameters of one facility as one vector, and of many as one array: what is kept of a trained model.
+"""The stored form of a trained model: the parameters of one facility as a vector, of many as an array.
 
-About 5,000 numbers of 4 bytes, half of them the last four weeks, so that a forecast needs only
-what came since.
+About 5,000 numbers of 4 bytes, half of them the last four weeks, so that a forecast needs only the readings since.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from adapters.forecasting.calendar.local_week import HOURS_A_WEEK, IntArray
 from adapters.forecasting.ensemble.conformal import PLACES, Spread
-from adapters.forecasting.ensemble.fitted_batch import CANDIDATES, MIXTURES, MODES, Learned
+from adapters.forecasting.ensemble.fitted_batch import CANDIDATES, MIXTURES, MODES, FittedBatch
 from adapters.forecasting.ensemble.weighting import SPANS_H
 from adapters.forecasting.models.autoregression import LAGS_H
 from adapters.forecasting.models.mean_models import MEMBERS, Means
@@ -43,7 +42,7 @@ LAYOUT: dict[str, tuple[int, ...]] = {
     "believed_kw": (2,),
     "smooth_c": (1,),
 }
-"""Name -> shape, in the order they stand in; the past follows."""
+"""Name -> shape, in the stored order; the past follows."""
 PAST = (1 + len(MEMBERS), WINDOW_H)
 """The last four weeks: load, and residuals of every member."""
 NUMBERS = sum(int(np.prod(shape)) for shape in LAYOUT.values())
@@ -51,22 +50,22 @@ SIZE = NUMBERS + int(np.prod(PAST))
 
 
 class StoredParameters(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """As they are kept of one facility."""
+    """The stored parameters of one facility."""
 
     layout: int
     ends_hour: int
-    """Hours since 1970, UTC: where the past ends."""
+    """Hours since 1970, UTC: the end of the past."""
     is_model: bool
     """Whether the models are used, or the naive methods alone."""
     values: memoryview
-    """float32, little-endian, in the order of LAYOUT, and then PAST; as decoded, a part of what was decoded."""
+    """float32, little-endian, in the order of LAYOUT, then PAST; after decoding a view of the encoded bytes."""
 
 
 LAYOUT_VERSION = 3
 _DECODER = msgspec.msgpack.Decoder(StoredParameters)
 
 
-class OtherLayout(ValueError):
+class UnsupportedLayout(ValueError):
     """The parameters were stored by another release; train anew."""
 
 
@@ -76,15 +75,15 @@ class Block(NamedTuple):
     values: dict[str, FloatArray]
     """Name -> shape (facilities, *LAYOUT[name])."""
     past_kw: Sequence[NDArray[np.floating[Any]]]
-    """Of each facility in the shape PAST: most of it, so unpacked as a view of what was stored; NaN where unknown."""
+    """For each facility in the shape PAST: the largest part, so a view of the stored bytes; NaN where unknown."""
     ends_hour: tuple[int, ...]
     is_model: tuple[bool, ...]
 
-    def learned(self, rows: IntArray | slice = slice(None)) -> Learned:
-        """In the form that forecasts are made from, of some rows."""
+    def fitted_batch(self, rows: IntArray | slice = slice(None)) -> FittedBatch:
+        """The fitted batch of some rows."""
         own = {name: values[rows] for name, values in self.values.items()}
         spreads = tuple(Spread(own["scale_kw"][:, mode], own["quantiles"][:, mode]) for mode in range(MODES))
-        return Learned(
+        return FittedBatch(
             climate=Climate(own["knots_c"], own["occupied"], own["climate_known"][:, 0]),
             means=Means(
                 tuple(Coefficients(own[f"week_{i}"], own[f"dense_{i}"]) for i in range(len(MEMBERS)))
@@ -96,25 +95,25 @@ class Block(NamedTuple):
         )
 
 
-def values_of(learned: Learned) -> dict[str, FloatArray]:
-    """The part of LAYOUT that `learned` says."""
+def values_of(fitted_batch: FittedBatch) -> dict[str, FloatArray]:
+    """The values of LAYOUT that come from `fitted_batch`."""
     return {
-        "knots_c": learned.climate.knots_c,
-        "occupied": learned.climate.occupied,
-        "climate_known": learned.climate.known[:, None],
-        **{f"week_{i}": one.week for i, one in enumerate(learned.means.members)},
-        **{f"dense_{i}": one.dense for i, one in enumerate(learned.means.members)},
-        "lag_week": learned.autoregression.week,
-        "lag_dense": learned.autoregression.dense,
-        "corrections": learned.corrections.swapaxes(0, 1),
-        "weights": learned.weights.transpose(2, 0, 1, 3),
-        "scale_kw": np.stack([spread.scale_kw for spread in learned.spreads], axis=1),
-        "quantiles": np.stack([spread.quantiles for spread in learned.spreads], axis=1),
+        "knots_c": fitted_batch.climate.knots_c,
+        "occupied": fitted_batch.climate.occupied,
+        "climate_known": fitted_batch.climate.known[:, None],
+        **{f"week_{i}": one.week for i, one in enumerate(fitted_batch.means.members)},
+        **{f"dense_{i}": one.dense for i, one in enumerate(fitted_batch.means.members)},
+        "lag_week": fitted_batch.autoregression.week,
+        "lag_dense": fitted_batch.autoregression.dense,
+        "corrections": fitted_batch.corrections.swapaxes(0, 1),
+        "weights": fitted_batch.weights.transpose(2, 0, 1, 3),
+        "scale_kw": np.stack([spread.scale_kw for spread in fitted_batch.spreads], axis=1),
+        "quantiles": np.stack([spread.quantiles for spread in fitted_batch.spreads], axis=1),
     }
 
 
 def packed(block: Block) -> list[bytes]:
-    """One for each facility."""
+    """The stored parameters of each facility."""
     count = len(block.ends_hour)
     parts = [*(block.values[name] for name in LAYOUT), np.stack(block.past_kw)]
     rows = np.concatenate([part.reshape(count, -1) for part in parts], axis=1).astype("<f4")
@@ -146,7 +145,7 @@ def unpacked(parameters: list[bytes]) -> Block:
     """Raises OtherLayout."""
     stored = [_DECODER.decode(one) for one in parameters]
     if not all(map(_fits, stored)):
-        raise OtherLayout("the parameters of a model are of another release; train it anew")
+        raise UnsupportedLayout("the parameters of a model are of another release; train it anew")
     table, past_kw = np.empty((len(stored), NUMBERS)), []
     for row, one in enumerate(stored):
         numbers = np.frombuffer(one.values, dtype="<f4")

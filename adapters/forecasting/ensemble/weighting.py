@@ -1,7 +1,7 @@
-"""The mix of the candidates: each weighs as 1/MSE^p of its errors over the last weeks.
+"""Weights the candidates by 1/MSE^p of their errors over the last weeks.
 
-Where the models are good it is nearly theirs alone; where a facility has changed, or never had a pattern, it leans on
-the naive methods, so that no facility is much worse off than with the best of them.
+Where the models are good, the mix is nearly theirs alone. Where a facility has changed, or has no pattern, the
+naive methods have more weight, so that no facility is much worse off than with the best of them.
 """
 
 import numpy as np
@@ -11,12 +11,13 @@ from domain.time_series.windows import FloatArray
 
 POWER = 3.0
 SPANS_H = ((0, 4), (4, 24), (24, 48))
-"""Hours ahead that have weights of their own."""
+"""Horizons with separate weights."""
 SPAN_OF = np.concatenate([np.full(last - first, i) for i, (first, last) in enumerate(SPANS_H)])
 
 
 def mean_squares(errors_kw: FloatArray) -> FloatArray:
-    """Per span of the horizon, of errors (..., 48) with NaN where not metered: shape (..., spans, 2), sum and count."""
+    """Sum and count of the squares of errors (..., 48), NaN where not metered, for each span: shape (..., spans,
+    2)."""
     known = np.isfinite(errors_kw)
     square = np.where(known, np.square(np.where(known, errors_kw, 0.0)), 0.0)
     parts = [
@@ -27,10 +28,10 @@ def mean_squares(errors_kw: FloatArray) -> FloatArray:
 
 
 def mixing_weights(sums: FloatArray, allowed: NDArray[np.bool_], prior: FloatArray) -> FloatArray:
-    """Shape (candidates, facilities, spans), adding up to 1 over the candidates.
+    """Shape (candidates, facilities, spans), with a sum of 1 over the candidates.
 
-    `sums` as of mean_squares, (candidates, facilities, spans, 2); only candidates `allowed` (candidates, facilities)
-    count. Without any errors to look at, `prior` (candidates,) are the weights.
+    `sums` as of mean_squares, (candidates, facilities, spans, 2); only candidates `allowed` (candidates,
+    facilities) count. Without any errors, `prior` (candidates,) are the weights.
     """
     may = allowed[:, :, None]
     count = sums[..., 1]
@@ -45,14 +46,14 @@ def mixing_weights(sums: FloatArray, allowed: NDArray[np.bool_], prior: FloatArr
     return found
 
 
-def mixed(weights: FloatArray, candidates_kw: FloatArray, age_h: int = 0) -> FloatArray:
-    """Shape (facilities, n), of candidates (candidates, facilities, n); one that is NaN is not heard.
+def combine(weights: FloatArray, candidates_kw: FloatArray, age_h: int = 0) -> FloatArray:
+    """Shape (facilities, n), the mix of candidates (candidates, facilities, n) without those that are NaN.
 
-    With data `age_h` old the weights are those of so many hours further ahead.
+    With data `age_h` old the weights are those of a horizon longer by that.
     """
     span = SPAN_OF[np.minimum(np.arange(candidates_kw.shape[2]) + age_h, len(SPAN_OF) - 1)]
-    said = np.isfinite(candidates_kw)
-    heard = weights[:, :, span] * said
-    total = np.einsum("cfs,cfs->fs", heard, np.where(said, candidates_kw, 0.0))
-    found: FloatArray = total / np.maximum(heard.sum(axis=0), 1e-300)
+    usable = np.isfinite(candidates_kw)
+    used = weights[:, :, span] * usable
+    total = np.einsum("cfs,cfs->fs", used, np.where(usable, candidates_kw, 0.0))
+    found: FloatArray = total / np.maximum(used.sum(axis=0), 1e-300)
     return found

@@ -1,4 +1,4 @@
-"""How load moves within its hours: what each quarter is beside its hour, and how surely."""
+"""The pattern of load within its hours: the difference of each quarter from its hour, and its deviation."""
 
 from typing import Any, NamedTuple
 
@@ -20,9 +20,9 @@ class StepShape(NamedTuple):
     """Each quarter less its hour; zeros where only hours are known."""
 
     pattern_kw: FloatArray
-    """Shrunk means by quarter of the day and kind of day, shape (facilities, 192)."""
+    """Shrunken means by quarter of the day and kind of day, shape (facilities, 192)."""
     noise_kw: FloatArray
-    """The root mean square of what is left, by hour and kind of day, shape (facilities, 48)."""
+    """The root mean square of the rest, by hour and kind of day, shape (facilities, 48)."""
 
     def row(self, row: int) -> "StepShape":
         return StepShape(self.pattern_kw[row : row + 1], self.noise_kw[row : row + 1])
@@ -58,10 +58,10 @@ def in_steps(
     phase: float,
     step_s: int,
 ) -> FloatArray:
-    """Quantiles of hours from the origin on, (3, facilities, hours), as those of their steps, (3, facilities, n).
+    """Convert quantiles of hours from the origin on, (3, facilities, hours), to those of steps, (3, facilities, n).
 
-    `mean_kw` and `week` (facilities, hours + 1) are of the clock hours from that of the origin on. A step differs from
-    its hour as its mean does, and spreads by as much more as quarters do about their hours.
+    `mean_kw` and `week` (facilities, hours + 1) are of the clock hours from that of the origin on. A step differs
+    from its hour by the pattern, and its interval is wider by the deviation of quarters from their hours.
     """
     if step_s >= HOUR_S:
         return by_hour_kw

@@ -1,7 +1,7 @@
 """Autoregression with lags of 1, 2, 24, 25 and 168 hours, the hour of the week and temperature.
 
-The model of statsmodels' AutoReg with these lags and exogenous columns, fitted for many facilities at once; a test
-holds the two to each other.
+The same model as statsmodels' AutoReg with these lags and exogenous columns, fitted for many facilities at once; a
+test compares the two.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from domain.time_series.windows import FloatArray
 
 LAGS_H = (1, 2, 24, 25, 168)
 NEAR_LAGS = 2
-"""The first of them are shorter than a day."""
+"""The number of lags that are shorter than a day."""
 
 
 def lagged(load_kw: FloatArray, first: int, count: int) -> FloatArray:
@@ -24,15 +24,15 @@ def lagged(load_kw: FloatArray, first: int, count: int) -> FloatArray:
 
 
 def without_lags(coefficients: Coefficients) -> Coefficients:
-    """The part of the regression that is known ahead: the hour of the week and the temperature."""
+    """The part of the regression without lags: the hour of the week and the temperature."""
     return Coefficients(coefficients.week, coefficients.dense[:, len(LAGS_H) :])
 
 
-def foreseen(coefficients: Coefficients, load_kw: FloatArray, known_ahead_kw: FloatArray) -> FloatArray:
-    """Hour after hour from the end of `load_kw` (facilities, 168 or more, no gaps); each is the next one's past.
+def predict_hourly(coefficients: Coefficients, load_kw: FloatArray, known_ahead_kw: FloatArray) -> FloatArray:
+    """Recursive forecast from the end of `load_kw` (facilities, 168 or more, no gaps).
 
-    `known_ahead_kw` (facilities, n) is what `without_lags` says of the hours ahead. A facility is kept within twice
-    the range of its past: an explosive fit must not run away.
+    `known_ahead_kw` (facilities, n) is the output of `without_lags` for the hours ahead. A facility is limited to
+    twice the range of its past, so that an explosive fit cannot diverge.
     """
     past = load_kw.shape[1]
     known = np.concatenate([load_kw, known_ahead_kw], axis=1)
@@ -43,7 +43,7 @@ def foreseen(coefficients: Coefficients, load_kw: FloatArray, known_ahead_kw: Fl
     weights = list(coefficients.dense[:, : len(LAGS_H)].T)
     for first in range(past, known.shape[1], far[0]):
         last = min(first + far[0], known.shape[1])
-        # What lies a day and more before is known of all these hours at once.
+        # Values a day or more before are known for all these hours at once.
         for weight, lag in zip(weights[NEAR_LAGS:], far, strict=True):
             known[:, first:last] += weight[:, None] * known[:, first - lag : last - lag]
         for hour in range(first, last):

@@ -1,6 +1,6 @@
 """The members of the ensemble: four mean models of each facility, updated day by day.
 
-They differ in how fast they forget and whether they know the weather; beside them the autoregression is kept.
+They differ in half-life and in the use of the weather. The autoregression is stored beside them.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Member(NamedTuple):
 MEMBERS = (Member(180.0, True), Member(1000.0, True), Member(30.0, False), Member(1000.0, False))
 AUTOREGRESSION_HALF_LIFE_DAYS = 365.0
 WEEK_RIDGE = 0.3
-"""In hours: how many at the facility's level each hour of the week is mixed with."""
+"""In hours: the weight of the facility's level in each hour of the week."""
 LEVEL_RIDGE = 1e-6
 DENSE_RIDGE = 3.0
 """In hours at ten kelvin."""
@@ -46,10 +46,10 @@ class Means(NamedTuple):
 
 
 class MeanModels:
-    """The normal equations of a batch of facilities. Hours weigh less the older they are."""
+    """The normal equations of a batch of facilities. Older hours have less weight."""
 
     def __init__(self, facilities: int, began_h: int | None = None) -> None:
-        """`began_h`: the index at which an hour weighs 1; None: where the first ones that are added end."""
+        """`began_h`: the index at which an hour weighs 1; None: the end of the first hours that are added."""
         self._equations = [NormalEquations(facilities, DENSE if kind.weather else 1) for kind in MEMBERS]
         self._lagged = NormalEquations(facilities, len(LAGS_H) + DENSE)
         self.began_h = began_h
@@ -57,10 +57,10 @@ class MeanModels:
     def add(
         self, first: int, load_kw: FloatArray, week: IntArray, columns: FloatArray, lags_kw: FloatArray
     ) -> None:
-        """The hours from index `first` on: shapes (f, n), (f, n), (f, n, DENSE), (f, n, lags)."""
+        """Add the hours from index `first` on: shapes (f, n), (f, n), (f, n, DENSE), (f, n, lags)."""
         if self.began_h is None:
             self.began_h = first + load_kw.shape[1]
-        # The present weighs 1 and more, not the past less, so that no sum has to be touched every day.
+        # New hours get a weight above 1 instead of reducing old ones, so that no sum is changed every day.
         age_days = (first + np.arange(load_kw.shape[1]) - self.began_h) / HOURS_A_DAY
 
         def weights(half_life_days: float) -> FloatArray:
@@ -81,29 +81,29 @@ class MeanModels:
         )
 
     def put(self, rows: IntArray, own: "MeanModels") -> None:
-        """In place of what those rows have learnt, what `own` has, which began at the same hour."""
+        """Replace the sums of those rows by `own`, which began at the same hour."""
         for equations, others in zip(self._equations, own._equations, strict=True):
             equations.put(rows, others)
         self._lagged.put(rows, own._lagged)
 
     def means(self, at_h: int) -> Means:
-        """As of index `at_h`."""
+        """The coefficients as of index `at_h`."""
         weather = np.array([LEVEL_RIDGE] + [DENSE_RIDGE] * (DENSE - 1))
         found = []
         for kind, equations in zip(MEMBERS, self._equations, strict=True):
-            grown = self._grown(at_h, kind.half_life_days)
+            grown = self._ridge_scale(at_h, kind.half_life_days)
             ridge = weather if kind.weather else weather[:1]
             found.append(equations.solve(WEEK_RIDGE * grown, ridge * grown))
         return Means(tuple(found))
 
     def autoregression(self, at_h: int) -> Coefficients:
-        grown = self._grown(at_h, AUTOREGRESSION_HALF_LIFE_DAYS)
+        grown = self._ridge_scale(at_h, AUTOREGRESSION_HALF_LIFE_DAYS)
         ridge = np.array([0.0] * len(LAGS_H) + [LEVEL_RIDGE] + [DENSE_RIDGE] * (DENSE - 1)) * grown
         lags = np.zeros(len(ridge))
         lags[: len(LAGS_H)] = LAG_RIDGE
         usual = self._lagged.mean_square(slice(0, len(LAGS_H)))
         return self._lagged.solve(WEEK_RIDGE * grown, ridge + lags * (usual[:, None] + 1e-9))
 
-    def _grown(self, at_h: int, half_life_days: float) -> float:
-        """What an hour weighs now: ridges are in hours of now."""
+    def _ridge_scale(self, at_h: int, half_life_days: float) -> float:
+        """The present weight of an hour: ridges are in present hours."""
         return float(np.exp2((at_h - (self.began_h or at_h)) / HOURS_A_DAY / half_life_days))

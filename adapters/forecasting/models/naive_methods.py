@@ -1,4 +1,4 @@
-"""The methods that need no model: what the facility drew at that hour on days before."""
+"""The naive methods, without a model: the load at the same hour on earlier days."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ NAMES = ("last week", "mean of 7 days", "yesterday", "mean of 4 weeks")
 
 
 def naive(load_kw: FloatArray, horizon_h: int, age_h: int = 0) -> FloatArray:
-    """Shape (4, facilities, horizon_h), in the order of NAMES: of the hours after the end of `load_kw`.
+    """Shape (4, facilities, horizon_h), in the order of NAMES: the hours after the end of `load_kw`.
 
-    `load_kw` (facilities, at least 672) has no gaps but the last `age_h` hours, which are not looked at.
+    `load_kw` (facilities, at least 672) has no gaps except the last `age_h` hours, which are ignored.
     """
     end = load_kw.shape[1]
     target = end + np.arange(horizon_h)
@@ -24,9 +24,9 @@ def naive(load_kw: FloatArray, horizon_h: int, age_h: int = 0) -> FloatArray:
 
 
 def filled_day(load_kw: FloatArray, filled_kw: FloatArray, first: int) -> FloatArray:
-    """A day's load (facilities, hours) without its gaps: from a week before, else from the day before, else 0.
+    """A day's load (facilities, hours) with gaps filled: from a week before, else from the day before, else 0.
 
-    `filled_kw` holds what is filled already of the hours before index `first`, where the day begins.
+    `filled_kw` holds the filled hours before index `first`, where the day begins.
     """
     found = load_kw.copy()
     hours = load_kw.shape[1]
@@ -38,8 +38,8 @@ def filled_day(load_kw: FloatArray, filled_kw: FloatArray, first: int) -> FloatA
 
 
 def without_gaps(load_kw: FloatArray, usual_kw: FloatArray) -> FloatArray:
-    """Whole days (facilities, hours), gaps filled as by `filled_day`; those of the first week from the week after it,
-    else by `usual_kw` (facilities,)."""
+    """Whole days (facilities, hours), gaps filled as by `filled_day`; those of the first week from the week after
+    it, else by `usual_kw` (facilities,)."""
     if np.isfinite(load_kw).all():
         return load_kw
     first, second = load_kw[:, :HOURS_A_WEEK], load_kw[:, HOURS_A_WEEK : 2 * HOURS_A_WEEK]

@@ -1,8 +1,8 @@
-"""Weighted ridge regressions of many facilities at once, kept as normal equations that days are added to.
+"""Weighted ridge regressions of many facilities at once, stored as normal equations to which days are added.
 
-The columns are one per hour of the week and `dense` others. The first are indicators, so their block of X'WX is
-diagonal, and only a system of `dense` equations is left to solve per facility (its Schur complement). Tested against
-statsmodels' WLS to 1e-8.
+The columns are one for each hour of the week and `dense` others. The former are indicators, so their block of X'WX
+is diagonal, and only a system of `dense` equations must be solved for each facility (its Schur complement). Tested
+against statsmodels' WLS to 1e-8.
 """
 
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from domain.time_series.windows import FloatArray
 
 
 class Coefficients(NamedTuple):
-    """Of one regression per facility."""
+    """The coefficients of one regression for each facility."""
 
     week: FloatArray
-    """Shape (facilities, 168), in the unit of what was fitted."""
+    """Shape (facilities, 168), in the unit of the target."""
     dense: FloatArray
     """Shape (facilities, dense)."""
 
@@ -39,9 +39,9 @@ class NormalEquations:
         self._dense_y = np.zeros((facilities, dense))
 
     def add(self, week: IntArray, dense: FloatArray, target: FloatArray, weights: FloatArray) -> None:
-        """Rows of every facility: shapes (f, n), (f, n, dense), (f, n), (f, n).
+        """Add rows of every facility: shapes (f, n), (f, n, dense), (f, n), (f, n).
 
-        A row whose target or one of whose columns is NaN counts for nothing.
+        A row with NaN in its target or a column is ignored.
         """
         known = np.isfinite(target) & np.isfinite(dense).all(axis=2)
         weights = np.where(known, weights, 0.0)
@@ -63,7 +63,7 @@ class NormalEquations:
         self._dense_y += np.matmul(weighted.transpose(0, 2, 1), target[:, :, None])[:, :, 0]
 
     def put(self, rows: IntArray, own: "NormalEquations") -> None:
-        """In place of those of `rows`, the equations of `own`, in their order."""
+        """Replace the equations of `rows` by those of `own`, in their order."""
         self._week[rows], self._week_y[rows] = own._week, own._week_y
         self._cross[rows] = own._cross
         self._dense[rows], self._dense_y[rows] = own._dense, own._dense_y
@@ -75,7 +75,7 @@ class NormalEquations:
         return found
 
     def solve(self, week_ridge: float, dense_ridge: FloatArray) -> Coefficients:
-        """The minimum of the weighted squares plus the ridges: one for the hours, (dense,) or (facilities, dense)."""
+        """Minimize the weighted squares plus the ridges: one for the hours, (dense,) or (facilities, dense)."""
         inverse = 1.0 / (self._week + week_ridge)
         scaled = self._cross * inverse[:, None, :]
         left = self._dense - np.matmul(scaled, self._cross.transpose(0, 2, 1))

@@ -1,7 +1,7 @@
-"""What the mean model lately got wrong says what it is about to get wrong.
+"""Corrects the mean model by its recent residuals.
 
-Per block of horizons a ridge regression of the residual on eight features of the residuals before the origin. The
-residuals are out of sample: each is that of a mean model that had not seen its day.
+For each block of horizons, a ridge regression of the residual on eight features of the residuals before the origin.
+The residuals are out of sample: each is that of a mean model that was not fitted to its day.
 """
 
 import numpy as np
@@ -13,13 +13,13 @@ HORIZON_H = 48
 BLOCKS = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 24), (25, 36), (37, 48))
 FEATURES = 8
 WINDOW_H = 4 * HOURS_A_WEEK
-"""How far back the features reach."""
+"""The window of the features."""
 WEEKS = 13
-"""A correction is fitted to the origins of that many weeks."""
+"""The number of weeks of origins to which a correction is fitted."""
 RIDGE_ROWS = 60.0
-"""The ridge weighs as much as so many hours of usual features would."""
+"""The weight of the ridge, in hours of average features."""
 LONG_BLOCK, LONG_BLOCK_EVERY = 8, 5
-"""Blocks of so many horizons look at every fifth origin only: neighbours say the same again."""
+"""Blocks of this length use every fifth origin only: neighbours add little information."""
 
 BLOCK_OF = np.concatenate([np.full(last - first + 1, i) for i, (first, last) in enumerate(BLOCKS)])
 """The block of each horizon of 1 .. 48 h, shape (48,)."""
@@ -32,7 +32,7 @@ def features(residual_kw: FloatArray, origins: IntArray, horizons: IntArray) -> 
     hours from there to the target's end, 1 or more. Unknown residuals count as 0, and the means are those of the known
     ones.
     """
-    # Sums over the hours that a mean looks at, and not over the weeks before them.
+    # Sums over the hours of a mean, not over the weeks before them.
     start = max(int(origins.min()) - HOURS_A_WEEK, 0)
     recent = residual_kw[:, start : int(origins.max())]
     known = np.isfinite(recent)
@@ -68,13 +68,13 @@ def features(residual_kw: FloatArray, origins: IntArray, horizons: IntArray) -> 
 
 
 class CorrectionFit:
-    """The regressions of many series, kept as normal equations per week of origins."""
+    """The regressions of many series, stored as normal equations for each week of origins."""
 
     def __init__(self) -> None:
         self._weeks: list[tuple[FloatArray, FloatArray]] = []
 
     def add_week(self, residual_kw: FloatArray) -> None:
-        """The origins of one week: shape (series, WINDOW_H + 168 + HORIZON_H), the first of them at WINDOW_H."""
+        """Add the origins of one week: shape (series, WINDOW_H + 168 + HORIZON_H), the first of them at WINDOW_H."""
         grams, sides = [], []
         for first, last in BLOCKS:
             every = LONG_BLOCK_EVERY if last - first + 1 >= LONG_BLOCK else 1
@@ -112,7 +112,7 @@ def corrections(
     weights: FloatArray, residual_kw: FloatArray, age_h: int, hours: int = HORIZON_H
 ) -> FloatArray:
     """Shape (series, hours): what to add to the mean of the hours after the end of `residual_kw`, of which the last
-    `age_h` are not known. Beyond 48 h after what is known, the last block's weights hold."""
+    `age_h` are unknown. Beyond 48 h after the last known hour, the last block's weights are used."""
     origin = residual_kw.shape[1] - age_h
     horizons = np.arange(1, hours + 1) + age_h
     inputs = features(residual_kw, np.array([origin]), horizons)

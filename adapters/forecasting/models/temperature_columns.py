@@ -1,8 +1,8 @@
-"""The columns of the mean model beside the hours of the week: a level, and temperature piece by piece.
+"""The columns of the mean model beside the hours of the week: a level and a piecewise-linear temperature.
 
-After the time-of-week-and-temperature model of LBNL (Mathieu et al., "Quantifying changes in building electricity use,
-with application to demand response", IEEE Trans. Smart Grid 2(3), 2011): a piecewise-linear temperature with knots at
-its 20, 50 and 80 % quantiles, apart for occupied and other hours, and the temperature smoothed over a day.
+After the time-of-week-and-temperature model of LBNL (Mathieu et al., "Quantifying changes in building electricity
+use, with application to demand response", IEEE Trans. Smart Grid 2(3), 2011): knots at the 20, 50 and 80 %
+quantiles of the temperature, separately for occupied and other hours, and the temperature smoothed over a day.
 """
 
 from typing import NamedTuple
@@ -17,33 +17,33 @@ QUANTILES = (0.2, 0.5, 0.8)
 PIECES = len(QUANTILES) + 1
 DENSE = 1 + 2 * PIECES + 1
 SMOOTHED_H = 24.0
-LEAST_SHARE, LEAST_KNOWN_H = 0.7, 35 * 24
-"""Of the hours whose load is known, the temperature must be known of so many; hours without it are left out."""
+LEAST_SHARE, MIN_HISTORY_H = 0.7, 35 * 24
+"""The share and number of hours with known load whose temperature must be known; hours without it are left out."""
 LEAST_SPAN_K = 2.0
 KELVIN = 10.0
-"""Columns are in tens of kelvin, so that the ridge means the same for each."""
+"""Columns are in tens of kelvin, so that the ridge has the same effect on each."""
 
 
 class Climate(NamedTuple):
-    """What the columns of each facility are made with."""
+    """The parameters of each facility's columns."""
 
     knots_c: FloatArray
     """Shape (facilities, 3)."""
     occupied: FloatArray
     """Shape (facilities, 168), 1 where the facility is busy, else 0."""
     known: FloatArray
-    """Shape (facilities,), 1 where the temperature is known well enough to be used, else 0."""
+    """Shape (facilities,), 1 where enough temperatures are known, else 0."""
 
     def of(self, rows: IntArray | NDArray[np.bool_]) -> "Climate":
         return Climate(self.knots_c[rows], self.occupied[rows], self.known[rows])
 
     def put(self, rows: IntArray, own: "Climate") -> None:
-        """In place of that of `rows`, the climate of `own`."""
+        """Replace the climate of `rows` by `own`."""
         self.knots_c[rows], self.occupied[rows], self.known[rows] = own
 
 
 def climate_of(week: IntArray, load_kw: FloatArray, temp_c: FloatArray) -> Climate:
-    """Out of a past, shapes (facilities, n)."""
+    """The climate of a past, shapes (facilities, n)."""
     if not week.shape[1]:
         facilities = len(week)
         return Climate(
@@ -54,22 +54,22 @@ def climate_of(week: IntArray, load_kw: FloatArray, temp_c: FloatArray) -> Clima
     places = np.floor(np.array(QUANTILES) * np.maximum(count - 1, 0)[:, None]).astype(np.int64)
     knots = np.take_along_axis(ordered, places, axis=1)
     span = np.take_along_axis(ordered, np.maximum(count - 1, 0)[:, None], axis=1)[:, 0] - ordered[:, 0]
-    usable = is_known_enough(load_kw, temp_c) & (np.nan_to_num(span) >= LEAST_SPAN_K)
+    usable = has_enough_temperatures(load_kw, temp_c) & (np.nan_to_num(span) >= LEAST_SPAN_K)
     return Climate(np.where(usable[:, None], knots, 0.0), _occupied(week, load_kw), usable.astype(np.float64))
 
 
-def is_known_enough(load_kw: FloatArray, temp_c: FloatArray) -> NDArray[np.bool_]:
-    """Whether the temperature is known of enough of a past, shapes (facilities, n), to be used."""
+def has_enough_temperatures(load_kw: FloatArray, temp_c: FloatArray) -> NDArray[np.bool_]:
+    """Whether enough temperatures of a past, shapes (facilities, n), are known to use them."""
     loaded = np.isfinite(load_kw)
     both, needed = (loaded & np.isfinite(temp_c)).sum(axis=1), LEAST_SHARE * loaded.sum(axis=1)
-    found: NDArray[np.bool_] = (both > 0) & (both >= np.minimum(needed, LEAST_KNOWN_H))
+    found: NDArray[np.bool_] = (both > 0) & (both >= np.minimum(needed, MIN_HISTORY_H))
     return found
 
 
 def columns(
     climate: Climate, week: IntArray, temp_c: FloatArray, smooth_c: FloatArray, *, level: bool = True
 ) -> FloatArray:
-    """Shape (facilities, n, DENSE); zeros but for the level where a facility's temperature is not used."""
+    """Shape (facilities, n, DENSE); zeros except the level where a facility's temperature is not used."""
     found = np.zeros((*week.shape, DENSE))
     found[:, :, 0] = 1.0 if level else 0.0
     occupied = np.take_along_axis(climate.occupied, week, axis=1)
@@ -87,9 +87,10 @@ def columns(
 
 
 def smoothed(temp_c: FloatArray, before_c: FloatArray) -> FloatArray:
-    """Exponentially over a day, from `before_c` (facilities,) on: the heat that a building keeps. Shape of `temp_c`.
+    """Exponentially smoothed over a day, starting from `before_c` (facilities,): the heat storage of a building.
+    Shape of `temp_c`.
 
-    It stays as it was while the temperature is not known.
+    Constant while the temperature is unknown.
     """
     found = np.empty_like(temp_c)
     known = np.isfinite(temp_c)
@@ -107,8 +108,8 @@ def smoothed(temp_c: FloatArray, before_c: FloatArray) -> FloatArray:
     return found
 
 
-def carried_on(values: FloatArray, most: int | None = None) -> FloatArray:
-    """Gaps filled with the last known value before them, for at most `most` steps (None: for as long as they are)."""
+def forward_filled(values: FloatArray, most: int | None = None) -> FloatArray:
+    """Gaps filled with the last known value before them, for at most `most` steps (None: unlimited)."""
     places = np.arange(values.shape[1])
     last = np.maximum.accumulate(np.where(np.isfinite(values), places, 0), axis=1)
     found = np.take_along_axis(values, last, axis=1)
@@ -116,7 +117,7 @@ def carried_on(values: FloatArray, most: int | None = None) -> FloatArray:
 
 
 def _occupied(week: IntArray, load_kw: FloatArray) -> FloatArray:
-    """Hours of the week whose mean load is in the upper half of its range."""
+    """The hours of the week whose mean load is in the upper half of its range."""
     known = np.isfinite(load_kw)
     facilities, size = len(week), len(week) * HOURS_A_WEEK
     place = (week + HOURS_A_WEEK * np.arange(facilities)[:, None])[known]

@@ -1,5 +1,5 @@
-"""What was known of the weather ahead is not kept, only what came: it is made up, as a forecast that errs, or as
-yesterday's temperatures."""
+"""Simulates past weather forecasts, which are not stored: as the actual temperature with an error, or as
+yesterday's."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ from adapters.forecasting.models.residual_correction import HORIZON_H
 from domain.time_series.windows import FloatArray
 
 WEATHER_ERROR_K, WEATHER_MEMORY = 1.7, 0.95
-"""A weather forecast errs by so much, and in an hour by so much of what it did in the hour before."""
+"""The standard error of a weather forecast, and its correlation from hour to hour."""
 
 
-def wandering(drawn: FloatArray, level: float) -> FloatArray:
-    """An error that wanders (autoregressive, of first order), from independent errors `drawn` (n,) of the same size;
-    `level` is that of the hour before the first."""
+def autoregressive_noise(drawn: FloatArray, level: float) -> FloatArray:
+    """Autoregressive noise of first order, from independent errors `drawn` (n,) of the same size; `level` is the
+    value of the hour before the first."""
     found = np.empty(len(drawn))
     for step, fresh in enumerate((drawn * np.sqrt(1.0 - WEATHER_MEMORY**2)).tolist()):
         level = WEATHER_MEMORY * level + fresh
@@ -22,17 +22,17 @@ def wandering(drawn: FloatArray, level: float) -> FloatArray:
 
 
 def forecast_error_k(hour: int) -> FloatArray:
-    """The error of the weather forecast for the 49 hours from `hour` (since 1970) on, the same whenever it is asked
-    for: shape (49,). Trials that knew what came would trust the weather too much.
-    """
+    """The error of the weather forecast for the 49 hours from `hour` (since 1970) on, deterministic: shape (49,).
+    Trials with the actual temperatures would give the weather too much weight."""
     drawn = np.random.default_rng(hour).normal(0.0, WEATHER_ERROR_K, HORIZON_H + 1)
-    return np.concatenate([drawn[:1], wandering(drawn[1:], float(drawn[0]))])
+    return np.concatenate([drawn[:1], autoregressive_noise(drawn[1:], float(drawn[0]))])
 
 
-def hours_of_yesterday(hours: IntArray) -> IntArray:
-    """The indices of the hours a day (two, from the second day on) before the 49 from each of `hours` on: (n, 49).
+def hours_one_day_before(hours: IntArray) -> IntArray:
+    """The indices of the hours one day (from the second day on, two) before the 49 from each of `hours` on: (n,
+    49).
 
-    As the temperature stands in for a weather forecast that is away.
+    Yesterday's temperature replaces a weather forecast that is unavailable.
     """
     ahead = np.arange(HORIZON_H + 1)
     found: IntArray = hours[:, None] + ahead - HOURS_A_DAY * (1 + ahead // HOURS_A_DAY)

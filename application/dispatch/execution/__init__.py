@@ -1,0 +1,1 @@
+"""Execution of recorded BMS commands in a dispatch worker."""

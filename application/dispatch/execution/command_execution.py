@@ -134,7 +134,7 @@ class CommandExecution:
             raise  # A ValueError too, but about the record: it is no fault of the BMS.
         except ValueError as error:
             # The command cannot be expressed in the BMS's protocol: it was not sent, and never will be.
-            self._last_error, self._is_unspeakable = f"it cannot be put to the BMS: {error}", True
+            self._last_error, self._is_unspeakable = f"it cannot be expressed for the BMS: {error}", True
             log.exception("bms call impossible", **self._named())
             return False
         except BmsError as error:
@@ -148,7 +148,7 @@ class CommandExecution:
             status = await self._calls.control.command_status(self._connection, self._asked)
         except BmsRefused as refusal:
             # The status query was refused, not the command: the outcome of the command stays unknown.
-            raise BmsAnswerInvalid(f"its status is not told: {refusal.reason}") from refusal
+            raise BmsAnswerInvalid(f"its status query was refused: {refusal.reason}") from refusal
         if status.receipt is None:
             self._maybe_done = False
             return False

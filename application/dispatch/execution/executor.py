@@ -58,7 +58,7 @@ class DispatchExecutor:
     async def do(self, work: BmsWork) -> None:
         """Do the task of `work`."""
         if work.stale_after is not None and self.clock.now() >= work.stale_after:
-            log.info("too late to be of use", facility=work.facility_id, task=work.task)
+            log.info("work is obsolete", facility=work.facility_id, task=work.task)
             return
         match work.task:
             case "command":
@@ -156,7 +156,7 @@ class DispatchExecutor:
                     await self.control.zone_state(connection, zone_id) for zone_id in sorted(dispatch.zones)
                 ]
             except BmsError as error:
-                log.warning("zone states not known", facility=work.facility_id, why=str(error))
+                log.warning("zone states unavailable", facility=work.facility_id, why=str(error))
                 if number + 1 < tries:
                     await self.pause(number)
                 continue

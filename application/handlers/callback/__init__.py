@@ -1,0 +1,1 @@
+"""Handlers for callbacks to utilities."""

@@ -38,7 +38,7 @@ def commit_dispatch(command: CommitDispatch, deciding: DecisionContext) -> Decis
         return Decision(dispatch)
     if dispatch.state.left is not None:
         dispatch.abort(deciding.provenance, reason=dispatch.state.left_reason or dispatch.state.left)
-    elif status == "active" and _is_kept(dispatch, deciding):
+    elif status == "active" and _is_excluded(dispatch, deciding):
         reason = "its building was not restored from an earlier DR event when the window began"
         dispatch.fail_held_back(deciding.provenance, reason=reason)
     elif status == "active":
@@ -103,7 +103,7 @@ def _deadline(deciding: DecisionContext) -> datetime:
     return deciding.now + timedelta(seconds=sla_s)
 
 
-def _is_kept(dispatch: Dispatch, deciding: DecisionContext) -> bool:
+def _is_excluded(dispatch: Dispatch, deciding: DecisionContext) -> bool:
     facility = deciding.facility(dispatch.state.facility_id)
     return facility is not None and facility.state.awaits_restore_of_other(dispatch.state.dr_event_id)
 

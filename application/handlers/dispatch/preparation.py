@@ -22,8 +22,8 @@ def prepare_dispatch(command: PrepareDispatch, deciding: DecisionContext) -> Dec
     if status in {"preparing", "active"} and not was_given_back(dispatch, deciding):
         facility = deciding.facility(dispatch.state.facility_id)
         _leave_if_opted_out(dispatch, dr_event, facility, deciding)
-        is_kept = facility is not None and facility.state.awaits_restore_of_other(dr_event.id)
-        if not is_kept:  # else it is prepared after the restore
+        is_excluded = facility is not None and facility.state.awaits_restore_of_other(dr_event.id)
+        if not is_excluded:  # else it is prepared after the restore
             _guard(dispatch, dr_event, deciding)
             dispatch.prepare(deciding.provenance)
     elif status == "scheduled" and dispatch.state.prepare_again:

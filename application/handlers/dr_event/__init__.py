@@ -1,0 +1,1 @@
+"""Handlers for commands on DR events."""

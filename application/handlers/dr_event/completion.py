@@ -26,7 +26,7 @@ def complete_dr_event(command: CompleteDREvent, deciding: DecisionContext) -> De
     if dispatches is None:
         return Decision()
     facilities = deciding.facilities(concerned_facilities(dr_event))
-    if not _kept_out(dr_event, dispatches, facilities):
+    if not _failed_restores_are_excluded(dr_event, dispatches, facilities):
         return Decision()
     opted_out = _opted_out(dr_event, dispatches, facilities)
     failed = _failed(dr_event, dispatches, opted_out)
@@ -83,7 +83,9 @@ def _all_that(
     return [found[facility_id] for facility_id in order]
 
 
-def _kept_out(dr_event: DREvent, dispatches: list[Dispatch], facilities: Mapping[str, Facility]) -> bool:
+def _failed_restores_are_excluded(
+    dr_event: DREvent, dispatches: list[Dispatch], facilities: Mapping[str, Facility]
+) -> bool:
     """Whether each facility whose restore failed is excluded from other DR events, before it is released."""
     failing = [d.state.facility_id for d in dispatches if d.state.status == "restore_failed"]
     return all(

@@ -16,7 +16,7 @@ def judge_notification(command: JudgeNotification, deciding: DecisionContext) ->
     on the facilities' streams."""
     notice = command.notice
     dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
-    if dr_event is not None and (known := _known_already(dr_event, notice)) is not None:
+    if dr_event is not None and (known := _earlier_judgement(dr_event, notice)) is not None:
         return Decision(reply=known)
     dr_event = dr_event or DREvent.open(
         deciding.provenance,
@@ -74,7 +74,7 @@ def _rejected(
     return Decision(dr_event, reply=reply)
 
 
-def _known_already(dr_event: DREvent, notice: Notice) -> Judgement | None:
+def _earlier_judgement(dr_event: DREvent, notice: Notice) -> Judgement | None:
     """The reply where nothing is to be judged: the DR event was accepted before, or is cancelled."""
     state = dr_event.state
     number = state.withdrawn_number

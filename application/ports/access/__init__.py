@@ -1,0 +1,1 @@
+"""Ports for access: API keys, sessions and rate limits."""

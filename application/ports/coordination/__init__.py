@@ -1,0 +1,1 @@
+"""Ports for coordination between processes: locks and partition assignment."""

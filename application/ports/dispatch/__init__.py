@@ -1,0 +1,1 @@
+"""Ports for dispatch: building control, call slots and the work queue."""

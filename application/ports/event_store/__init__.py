@@ -1,0 +1,1 @@
+"""Ports for the event store: streams, the log and reader positions."""

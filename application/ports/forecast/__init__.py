@@ -1,0 +1,1 @@
+"""Ports for forecasts: forecaster, models, issued forecasts and scores."""

@@ -1,0 +1,1 @@
+"""Ports for the ledger: its store and the signer of checkpoints."""

@@ -1,0 +1,1 @@
+"""Ports for operations: alerts, dead letters and system state."""

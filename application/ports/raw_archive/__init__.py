@@ -1,0 +1,1 @@
+"""Ports for the raw archive: the telemetry log and the archive progress."""

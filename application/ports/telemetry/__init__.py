@@ -1,0 +1,1 @@
+"""Ports for telemetry: meter feed, stream, store, rollups and retention."""

@@ -1,0 +1,1 @@
+"""Ports for weather: the source and the call quota."""

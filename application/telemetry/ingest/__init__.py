@@ -1,0 +1,1 @@
+"""Ingest of meter messages: parsing, batching and limits for malformed messages."""

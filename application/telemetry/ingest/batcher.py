@@ -199,7 +199,7 @@ class ReadingPacker:
         if (error := task.exception()) is not None:
             if self._failed is not None and not self._failed.done():
                 self._failed.set_exception(error)
-            _log.error("a pack was not confirm", error=str(error))
+            _log.error("batch not stored", error=str(error))
             return
         self._start()
         if self._is_overdue:
@@ -253,5 +253,5 @@ class ReadingPacker:
 
     def _note_refusal(self, held: _Pack, error: Exception) -> None:
         if not self._refused_since:
-            _log.warning("the telemetry log takes nothing", partition=held.partition, error=str(error))
+            _log.warning("the telemetry log refuses messages", partition=held.partition, error=str(error))
         self._refused_since.setdefault(held, asyncio.get_running_loop().time())

@@ -187,10 +187,10 @@ async def _nats(url: str) -> str:
 
 
 async def _mqtt(settings: Settings) -> str:
-    from adapters.mqtt import look_in
+    from adapters.mqtt import check_login
     from interfaces.bootstrap.telemetry import mqtt_tls
 
-    return await look_in(
+    return await check_login(
         str(settings.mqtt_url),
         version=settings.mqtt_version,
         tls=mqtt_tls(settings),

@@ -46,7 +46,7 @@ class AuditDocumentCache:
         # Whoever looks at past moments has mostly looked at the present one first.
         near = told or self._last_told((dr_event_id, None))
         position, history = history_as_of(
-            self._log, dr_event_id, as_of, known=None if near is None else near.streams
+            self._log, dr_event_id, as_of, last_streams=None if near is None else near.streams
         )
         entries = [entry for entry in history.entries if entry.position <= position]
         if told is None or told.entries != entries:  # by identity first, where they are remembered as well

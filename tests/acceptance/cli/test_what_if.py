@@ -93,7 +93,7 @@ def test_another_baseline_without_the_readings_is_said_to_be_unknown(terminal: T
         (["--target-kw", "-1"], 2, "target-kw"),
         (["--allocation", "fair"], 2, "largest-first"),
         (["--baseline", "guess"], 2, "caiso-10-in-10"),
-        (["--policy", "abort", "--as-of", "2"], 1, "knows no DR event"),
+        (["--policy", "abort", "--as-of", "2"], 1, "has no DR event"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_with_what_to_do(

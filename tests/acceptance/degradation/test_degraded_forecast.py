@@ -21,7 +21,7 @@ from domain.forecast import cycle_start_of
 from domain.identifiers import dispatch_id
 from tests.acceptance.api.running_api import Door, notification, running_door, utc_now
 from tests.acceptance.cli.terminal import Terminal, until
-from tests.given import Story
+from tests.given import Scenario
 from tests.in_process import InProcess
 from tests.made_up import CONTEXT, facility_entry, forecast, zone_entry
 from tests.servers import Database
@@ -68,7 +68,7 @@ def behind(door: Door) -> InProcess:
     """The saga and the buildings behind the door's own store and bus."""
     entries = tuple(facility_entry(i, zones=(zone_entry("zone-1"),)) for i in BOTH)
     story = SimpleNamespace(store=door.store, bus=door.bus, clock=WallClock())
-    return InProcess(cast("Story", story), entries)
+    return InProcess(cast("Scenario", story), entries)
 
 
 def statuses(door: Door, dr_event_id: str) -> list[str]:

@@ -15,7 +15,7 @@ from domain.identifiers import facility_stream_id
 from tests.acceptance.api.running_api import Door, running_door
 from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.event_store.event_store import FakeEventStore
-from tests.given import Story
+from tests.given import Scenario
 from tests.in_process import FORECAST_CYCLES, InProcess
 from tests.made_up import DR_EVENT_ID, UTILITY_EVENT, facility_entry, forecast, judge, portfolio_commands
 from tests.servers import Database
@@ -34,7 +34,7 @@ def door(database: Database) -> Iterator[Door]:
 
 def curtailed(door: Door) -> InProcess:
     entries = tuple(map(facility_entry, BOTH))
-    story = Story(store=cast("FakeEventStore", door.store)).after(*portfolio_commands(*entries))
+    story = Scenario(store=cast("FakeEventStore", door.store)).after(*portfolio_commands(*entries))
     for cycle in FORECAST_CYCLES:
         story.with_forecasts(*(forecast(facility_id, at=cycle) for facility_id in BOTH))
     story.after(judge(facility_ids=BOTH, target_kw=100.0))

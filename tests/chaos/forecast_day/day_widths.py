@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from adapters.forecasting import BatchedLoadForecaster
 from adapters.forecasting.ensemble.parameters import unpacked
-from adapters.forecasting.models.temperature_columns import carried_on
+from adapters.forecasting.models.temperature_columns import forward_filled
 from application.forecast.cycle_inputs import inputs_of
 from application.forecast.cycle_weather import CellWeather
 from application.forecast.forecast_commands import ForecastSite, SiteInputs, forecast_commands
@@ -83,7 +83,7 @@ def _full_kw(stores: Stores, site: ForecastSite, model: TrainedModel, cycle_star
     history = known.history
     whole = replace(
         known,
-        history=history.with_load(carried_on(history.mean_kw.values[None])[0]),
+        history=history.with_load(forward_filled(history.mean_kw.values[None])[0]),
         sensor_coverage_pct=100.0,
         newest_reading_at=cycle_start,
     )

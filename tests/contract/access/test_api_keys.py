@@ -1,4 +1,4 @@
-"""What every store of API keys does."""
+"""The contract of ApiKeys."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,7 @@ def entropy(seed: int) -> bytes:
     return b"".join(sha256(bytes([seed, part])).digest() for part in range(2))[:38]
 
 
-def test_an_issued_key_is_found_and_its_secret_recognised(api_keys: ApiKeys) -> None:
+def test_find_returns_an_issued_key_and_its_secret_is_genuine(api_keys: ApiKeys) -> None:
     issued = issue(api_keys, role="utility", utility_id="util-1", at=AT, entropy=entropy(1))
     parsed = parse_token(issued.token)
     assert parsed is not None
@@ -58,7 +58,7 @@ def test_nothing_of_the_secret_is_stored(api_keys: ApiKeys) -> None:
     assert secret not in repr(stored)
 
 
-def test_an_unknown_key_is_not_found(api_keys: ApiKeys) -> None:
+def test_find_returns_none_for_an_absent_key(api_keys: ApiKeys) -> None:
     assert api_keys.find("no-such-key") is None
     assert api_keys.among(["no-such-key"]) == api_keys.among([]) == {}
 
@@ -79,7 +79,7 @@ def test_an_id_is_given_out_once(api_keys: ApiKeys) -> None:
     assert stored.secret_hash == bytes(32)
 
 
-def test_a_revoked_key_stays_known_but_is_no_longer_genuine(api_keys: ApiKeys) -> None:
+def test_a_revoked_key_stays_listed_but_is_not_genuine(api_keys: ApiKeys) -> None:
     issued = issue(api_keys, role="auditor", at=AT, entropy=entropy(5))
     secret = issued.token.split("_", 2)[2]
     revoked = api_keys.revoke(issued.api_key.key_id, at=AT + timedelta(days=1))
@@ -160,7 +160,7 @@ def test_a_dead_database_is_named_as_such(postgres_server: PostgresServer, datab
         postgres_server.start()
 
 
-def test_many_keys_are_found_at_once_and_each_is_its_own(api_keys: ApiKeys) -> None:
+def test_among_returns_many_keys_by_id(api_keys: ApiKeys) -> None:
     issued = [issue(api_keys, role="operator", at=AT, entropy=entropy(number)) for number in (31, 32, 33)]
     ids = [one.api_key.key_id for one in issued]
     found = api_keys.among([*ids[:2], "no-such-key", ids[0]])

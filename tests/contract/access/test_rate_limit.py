@@ -1,4 +1,4 @@
-"""What every rate limiter does. The rate is one call in a long window where waiting must not matter."""
+"""The contract of RateLimiter. The rate is one call in a long window where waiting must not matter."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from adapters.embedded import EmbeddedServers
 from adapters.redis import rate_limit
-from adapters.redis.rate_limit import BREAKER_OPEN_S, MOST_CONNECTIONS, CachedRateLimiter
+from adapters.redis.rate_limit import BREAKER_OPEN_S, MAX_CONNECTIONS, CachedRateLimiter
 from application.ports.access.rate_limit import RateDecision, RateLimiter
 from tests import servers
 from tests.fakes.access.rate_limit import FakeRateLimiter
@@ -21,7 +21,7 @@ MakeLimiter = Callable[[int], RateLimiter]
 
 @pytest.fixture(params=["fake", "memory", "valkey", "dead_cache"])
 def make(request: pytest.FixtureRequest) -> MakeLimiter:
-    """Limiters of a rate; each test has keys of its own, since a cache outlives it."""
+    """Limiters of a rate. Each test has keys of its own, since the cache outlives it."""
     if request.param == "fake":
         return FakeRateLimiter
     redis_url = {"memory": None, "dead_cache": DEAD_CACHE}.get(request.param)
@@ -62,7 +62,7 @@ def test_keys_do_not_disturb_each_other(make: MakeLimiter) -> None:
     assert asyncio.run(scenario())
 
 
-def test_it_says_whether_it_counts_for_itself_alone(
+def test_is_degraded_says_whether_only_this_process_is_counted(
     make: MakeLimiter, request: pytest.FixtureRequest
 ) -> None:
     async def scenario() -> bool:
@@ -115,7 +115,7 @@ def test_two_processes_share_one_limit_over_the_cache(
 
 @pytest.fixture
 def mortal_cache() -> Iterator[EmbeddedServers]:
-    """A Valkey of this test's own, to be killed."""
+    """A Valkey of this test's own, which it kills."""
     with servers.valkey_server() as running:
         yield running
 
@@ -146,7 +146,7 @@ def test_a_cache_killed_in_between_leaves_a_local_limit_and_is_used_again_later(
     assert asyncio.run(scenario()) == ([True, False], [True, False, False], [True, False])
 
 
-def test_a_dead_cache_is_asked_once_and_then_left_alone() -> None:
+def test_a_dead_cache_is_tried_once_and_then_skipped() -> None:
     with capture_logs() as logs:
         asyncio.run(hits(CachedRateLimiter(5, redis_url=DEAD_CACHE, monotonic=lambda: 1.0), "k", 20))
     assert [entry["log_level"] for entry in logs] == ["warning"]
@@ -167,7 +167,7 @@ def test_a_rate_below_one_is_one_call_in_a_longer_window(rate_per_s: float, wind
 def test_a_burst_opens_few_connections_and_looks_up_no_package_for_them(
     valkey_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The look-up reads the installed packages: each holds the event loop up for tens of milliseconds."""
+    """The look-up reads the installed packages, and each blocks the event loop for tens of milliseconds."""
 
     def looked_up() -> str:
         raise AssertionError("the version of the driver was looked up")
@@ -186,4 +186,4 @@ def test_a_burst_opens_few_connections_and_looks_up_no_package_for_them(
 
     is_degraded, opened = asyncio.run(scenario())
     assert not is_degraded
-    assert 0 < opened <= MOST_CONNECTIONS
+    assert 0 < opened <= MAX_CONNECTIONS

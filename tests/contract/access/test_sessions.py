@@ -1,4 +1,4 @@
-"""What every store of sessions does."""
+"""The contract of Sessions."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,65 +22,67 @@ AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 KEY, OTHER = "abcdef012345", "abcdef012346"
 
 
-class Kept(NamedTuple):
+class SessionSetting(NamedTuple):
     sessions: Sessions
     database: Database | None
 
 
 @pytest.fixture(params=["fake", "postgres"])
-def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
+def setting(request: pytest.FixtureRequest) -> Iterator[SessionSetting]:
     if request.param == "fake":
-        yield Kept(FakeSessions(), None)
+        yield SessionSetting(FakeSessions(), None)
         return
     database: Database = request.getfixturevalue("database")
     with ConnectionPool(database.app_dsn, min_size=1, max_size=4) as pool:
         for key_id in (KEY, OTHER):
             key = ApiKey(key_id=key_id, role="admin", created_at=AT)
             PostgresApiKeys(pool).add(StoredApiKey(api_key=key, secret_hash=bytes(32)))
-        yield Kept(PostgresSessions(pool), database)
+        yield SessionSetting(PostgresSessions(pool), database)
 
 
 def hashed(number: int) -> bytes:
     return sha256(number.to_bytes(4, "big")).digest()
 
 
-def test_a_session_is_found_by_its_token_alone(kept: Kept) -> None:
-    begun = kept.sessions.begin(hashed(1), KEY, lasts_s=60)
+def test_a_session_is_looked_up_by_its_token(setting: SessionSetting) -> None:
+    begun = setting.sessions.begin(hashed(1), KEY, lasts_s=60)
     assert begun.key_id == KEY
     assert 59 < begun.lasts_s <= 60
-    found = kept.sessions.among([hashed(1)])[hashed(1)]
+    found = setting.sessions.among([hashed(1)])[hashed(1)]
     assert (found.key_id, found.expires_at) == (KEY, begun.expires_at)
     assert 0 < found.lasts_s <= 60
-    assert not kept.sessions.among([hashed(2)])
+    assert not setting.sessions.among([hashed(2)])
 
 
-def test_many_are_looked_for_at_once_and_each_is_told_by_its_own_token(kept: Kept) -> None:
+def test_many_sessions_are_looked_up_at_once_by_token(setting: SessionSetting) -> None:
     for number in range(20):
-        kept.sessions.begin(hashed(number), (KEY, OTHER)[number % 2], lasts_s=60)
-    found = kept.sessions.among([hashed(number) for number in range(5, 30)])
+        setting.sessions.begin(hashed(number), (KEY, OTHER)[number % 2], lasts_s=60)
+    found = setting.sessions.among([hashed(number) for number in range(5, 30)])
     assert {name: session.key_id for name, session in found.items()} == {
         hashed(number): (KEY, OTHER)[number % 2] for number in range(5, 20)
     }
-    assert not kept.sessions.among([])
+    assert not setting.sessions.among([])
 
 
-def test_what_has_ended_is_not_found_and_ending_again_changes_nothing(kept: Kept) -> None:
-    kept.sessions.begin(hashed(1), KEY, lasts_s=60)
-    kept.sessions.begin(hashed(2), KEY, lasts_s=60)
-    kept.sessions.begin(hashed(3), KEY, lasts_s=-1)
-    kept.sessions.end(hashed(1))
-    kept.sessions.end(hashed(1))
-    found = [hashed(number) in kept.sessions.among([hashed(number)]) for number in (1, 2, 3)]
+def test_an_ended_session_is_absent_and_ending_again_changes_nothing(setting: SessionSetting) -> None:
+    setting.sessions.begin(hashed(1), KEY, lasts_s=60)
+    setting.sessions.begin(hashed(2), KEY, lasts_s=60)
+    setting.sessions.begin(hashed(3), KEY, lasts_s=-1)
+    setting.sessions.end(hashed(1))
+    setting.sessions.end(hashed(1))
+    found = [hashed(number) in setting.sessions.among([hashed(number)]) for number in (1, 2, 3)]
     assert found == [False, True, False]
 
 
-def test_the_oldest_of_a_key_with_too_many_is_forgotten(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_of_a_key_with_too_many_is_forgotten(
+    setting: SessionSetting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in ("adapters.postgres.access.sessions", "tests.fakes.access.sessions"):
         monkeypatch.setattr(f"{module}.MOST_OF_A_KEY", 3)
-    kept.sessions.begin(hashed(100), OTHER, lasts_s=1)
+    setting.sessions.begin(hashed(100), OTHER, lasts_s=1)
     for number in range(5):
-        kept.sessions.begin(hashed(number), KEY, lasts_s=60 + number)
-    found = kept.sessions.among([hashed(number) for number in (*range(5), 100)])
+        setting.sessions.begin(hashed(number), KEY, lasts_s=60 + number)
+    found = setting.sessions.among([hashed(number) for number in (*range(5), 100)])
     assert set(found) == {hashed(number) for number in (2, 3, 4, 100)}
 
 

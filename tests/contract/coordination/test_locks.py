@@ -1,4 +1,4 @@
-"""What every kind of lock does: one holder, across processes, and none once it is dead."""
+"""The contract of Locks: one holder across processes, and none once it is dead."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def process(request: pytest.FixtureRequest) -> Process:
 
 
 async def at_once(locks: list[Any], name: str, visits: int) -> int:
-    """The largest number that were inside `name` at the same time."""
+    """The largest number of tasks inside `name` at the same time."""
     inside, most = 0, 0
 
     async def visit(mine: Any) -> None:
@@ -83,7 +83,7 @@ def test_a_lock_is_free_after_its_block_also_after_an_error(process: Process) ->
     asyncio.run(scenario())
 
 
-def test_who_waits_is_told_at_each_try(process: Process) -> None:
+def test_while_waiting_is_called_at_each_try(process: Process) -> None:
     async def scenario() -> None:
         mine, other = process(), process()
         tries = asyncio.Event()
@@ -133,7 +133,7 @@ async def _hold_for_ever(locks: Any, inside: asyncio.Event) -> None:
 def test_a_holder_that_lost_its_lock_is_stopped_and_may_take_it_again(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
-    """A storm's holder is as the fake, but may notice later: the worst that can happen until it would."""
+    """A holder in the fault simulation behaves like the fake, but may notice the loss later: the worst case."""
 
     async def scenario() -> None:
         mine: Any = (
@@ -171,7 +171,7 @@ def test_the_key_of_a_name_is_the_same_in_every_release() -> None:
 
 
 def test_who_gives_up_waiting_leaves_the_lock_to_others(process: Process) -> None:
-    """Also where the answer comes at the very moment of giving up."""
+    """Also where the answer arrives at the very moment of giving up."""
 
     async def scenario() -> None:
         mine, other = process(), process()

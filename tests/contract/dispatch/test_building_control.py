@@ -1,4 +1,4 @@
-"""What every BuildingControl does, whatever its BMS; by profile: test_building_control_profiles.py."""
+"""The contract of BuildingControl for every BMS; by profile: test_building_control_profiles.py."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,15 +6,15 @@ import msgspec
 import pytest
 
 from application.ports.dispatch.building_control import BmsConnection, BmsRefused, BmsUnreachable, Setpoint
-from tests.building_rig import CLOCK, NORMAL, PROFILES, RIGS, Rig, Told, order, teller
+from tests.building_rig import CLOCK, NORMAL, PROFILES, RIGS, Rig, RunScenario, order, teller
 
 
 @pytest.fixture(params=[(rig, profile) for rig in sorted(RIGS) for profile in PROFILES], ids=" ".join)
-def told(request: pytest.FixtureRequest) -> Told:
+def run_scenario(request: pytest.FixtureRequest) -> RunScenario:
     return teller(*request.param)
 
 
-def test_prepare_reports_the_present_setpoint_and_changes_no_load(told: Told) -> None:
+def test_prepare_reports_the_present_setpoint_and_changes_no_load(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         command = order("prepare")
         receipt = await rig.control.execute(rig.connection, command)
@@ -24,10 +24,10 @@ def test_prepare_reports_the_present_setpoint_and_changes_no_load(told: Told) ->
         assert receipt.executed_at.tzinfo is not None
         assert rig.building.shed_kw(CLOCK.now()) == 0.0
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_commit_curtails_and_restore_returns_to_the_given_setpoint(told: Told) -> None:
+def test_commit_curtails_and_restore_returns_to_the_given_setpoint(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         commit = order("commit")
@@ -42,10 +42,10 @@ def test_commit_curtails_and_restore_returns_to_the_given_setpoint(told: Told) -
         state = await rig.control.zone_state(rig.connection, "hall")
         assert (state.curtailed, state.active_command_id, state.setpoint.value) == (False, None, 21.5)
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_a_shed_level_zone_is_commanded_in_percent(told: Told) -> None:
+def test_a_shed_level_zone_is_commanded_in_percent(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         level = {"zone_id": "lights", "strategy": "shed_level", "magnitude": 25.0}
         found = await rig.control.execute(rig.connection, order("prepare", **level))
@@ -54,19 +54,19 @@ def test_a_shed_level_zone_is_commanded_in_percent(told: Told) -> None:
         assert receipt.setpoint == Setpoint(value=25.0, unit="percent")
         assert rig.building.shed_kw(CLOCK.now()) == pytest.approx(20.0)
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_an_unknown_zone_has_no_state(told: Told) -> None:
+def test_an_unknown_zone_has_no_state(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(BmsRefused) as refused:
             await rig.control.zone_state(rig.connection, "cellar")
         assert refused.value.code == "unknown_zone"
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_preparing_again_still_reports_the_setpoint_before_the_curtailment(told: Told) -> None:
+def test_preparing_again_still_reports_the_setpoint_before_the_curtailment(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         await rig.control.execute(rig.connection, order("commit"))
@@ -77,10 +77,10 @@ def test_preparing_again_still_reports_the_setpoint_before_the_curtailment(told:
         deeper = await rig.control.execute(rig.connection, order("commit", plan_revision=2, magnitude=3.0))
         assert deeper.setpoint.value == 25.0
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_a_curtailed_zone_is_not_aborted(told: Told) -> None:
+def test_a_curtailed_zone_is_not_aborted(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         await rig.control.execute(rig.connection, order("commit"))
@@ -88,38 +88,40 @@ def test_a_curtailed_zone_is_not_aborted(told: Told) -> None:
             await rig.control.execute(rig.connection, order("abort"))
         assert refused.value.code == "curtailed"
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_restoring_twice_does_no_harm(told: Told) -> None:
+def test_restoring_twice_does_no_harm(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         for round_ in (0, 1):
             receipt = await rig.control.execute(rig.connection, order("restore", round=round_))
             assert receipt.setpoint.value == 22.0
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_a_restore_without_a_setpoint_is_the_callers_error(told: Told) -> None:
+def test_a_restore_without_a_setpoint_is_the_callers_error(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(ValueError, match="restore_to"):
             await rig.control.execute(rig.connection, order("restore", restore_to=None))
         assert rig.journal == []
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_where_no_bms_answers_nothing_was_done(told: Told) -> None:
+def test_where_no_bms_answers_nothing_was_done(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         nowhere = BmsConnection(facility_id="fac-009", address="http://127.0.0.1:1/bms")
         with pytest.raises(BmsUnreachable):
             await rig.control.execute(nowhere, order("prepare", facility_id="fac-009"))
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("phase", ["commit", "restore"])
-def test_the_status_says_that_a_command_was_carried_out_only_after_it_was(told: Told, phase: str) -> None:
+def test_the_status_says_that_a_command_was_carried_out_only_after_it_was(
+    run_scenario: RunScenario, phase: str
+) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         commit, restore = order("commit"), order("restore", restore_to=Setpoint(value=21.0, unit="celsius"))
@@ -132,10 +134,10 @@ def test_the_status_says_that_a_command_was_carried_out_only_after_it_was(told: 
         after = await rig.control.command_status(rig.connection, command)
         assert (after.state, after.receipt) == ("executed", receipt)
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_a_repeated_commit_or_restore_does_nothing_again(told: Told) -> None:
+def test_a_repeated_commit_or_restore_does_nothing_again(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         for command in (order("commit"), order("restore")):
@@ -145,10 +147,10 @@ def test_a_repeated_commit_or_restore_does_nothing_again(told: Told) -> None:
             assert again == msgspec.structs.replace(first, repeated=again.repeated)
             assert len(rig.journal) == done
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_a_refused_commit_has_done_nothing(told: Told) -> None:
+def test_a_refused_commit_has_done_nothing(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         done = len(rig.journal)
@@ -161,11 +163,11 @@ def test_a_refused_commit_has_done_nothing(told: Told) -> None:
         assert len(rig.journal) == done
         assert rig.building.shed_kw(CLOCK.now()) == 0.0
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_a_commit_with_a_later_expiry_renews_it(told: Told) -> None:
-    """The window was extended: the building hears it before it would have restored itself."""
+def test_a_commit_with_a_later_expiry_renews_it(run_scenario: RunScenario) -> None:
+    """The window was extended: the building learns it before it would have restored itself."""
 
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
@@ -180,10 +182,12 @@ def test_a_commit_with_a_later_expiry_renews_it(told: Told) -> None:
             "expired",
         ]
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_a_zone_that_somebody_turned_up_again_is_seen_and_can_be_committed_anew(told: Told) -> None:
+def test_a_zone_that_somebody_turned_up_again_is_seen_and_can_be_committed_anew(
+    run_scenario: RunScenario,
+) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         await rig.control.execute(rig.connection, order("commit"))
@@ -193,4 +197,4 @@ def test_a_zone_that_somebody_turned_up_again_is_seen_and_can_be_committed_anew(
         await rig.control.execute(rig.connection, order("commit", round=2))
         assert (await rig.control.zone_state(rig.connection, "hall")).curtailed
 
-    told(scenario)
+    run_scenario(scenario)

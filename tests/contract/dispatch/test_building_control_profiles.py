@@ -1,4 +1,4 @@
-"""What only a BMS can do that knows commands (two phases), and how one is spoken to that only has setpoints."""
+"""The contract of BuildingControl by profile: BMSs with commands (two phases), and BMSs with setpoints only."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,20 +8,20 @@ import msgspec
 import pytest
 
 from application.ports.dispatch.building_control import BmsRefused
-from tests.building_rig import NORMAL, RIGS, Rig, Told, order, teller
+from tests.building_rig import NORMAL, RIGS, Rig, RunScenario, order, teller
 
 
 @pytest.fixture(params=sorted(RIGS))
-def told_two_phase(request: pytest.FixtureRequest) -> Told:
+def run_two_phase(request: pytest.FixtureRequest) -> RunScenario:
     return teller(request.param, "two_phase")
 
 
 @pytest.fixture(params=sorted(RIGS))
-def told_single_phase(request: pytest.FixtureRequest) -> Told:
+def run_single_phase(request: pytest.FixtureRequest) -> RunScenario:
     return teller(request.param, "single_phase")
 
 
-def test_abort_lets_a_prepared_zone_go(told_two_phase: Told) -> None:
+def test_abort_lets_a_prepared_zone_go(run_two_phase: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         await rig.control.execute(rig.connection, order("abort"))
@@ -30,10 +30,10 @@ def test_abort_lets_a_prepared_zone_go(told_two_phase: Told) -> None:
             await rig.control.execute(rig.connection, order("commit"))
         assert refused.value.code == "not_prepared"
 
-    told_two_phase(scenario)
+    run_two_phase(scenario)
 
 
-def test_a_repeated_command_is_answered_with_the_first_answer(told_two_phase: Told) -> None:
+def test_a_repeated_command_is_answered_with_the_first_answer(run_two_phase: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         command = order("prepare")
         first = await rig.control.execute(rig.connection, command)
@@ -41,10 +41,10 @@ def test_a_repeated_command_is_answered_with_the_first_answer(told_two_phase: To
         assert again == msgspec.structs.replace(first, repeated=True)
         assert len(rig.journal) == 1
 
-    told_two_phase(scenario)
+    run_two_phase(scenario)
 
 
-def test_a_bms_without_deduplication_carries_a_repeat_out_again(told_two_phase: Told) -> None:
+def test_a_bms_without_deduplication_carries_a_repeat_out_again(run_two_phase: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         command = order("prepare")
         for _ in range(2):
@@ -52,10 +52,10 @@ def test_a_bms_without_deduplication_carries_a_repeat_out_again(told_two_phase: 
         assert len(rig.journal) == 2
         assert (await rig.control.command_status(rig.connection, command)).state == "executed"
 
-    told_two_phase(scenario, "two_phase_no_dedup")
+    run_two_phase(scenario, "two_phase_no_dedup")
 
 
-def test_a_command_id_may_not_be_used_for_another_command(told_two_phase: Told) -> None:
+def test_a_command_id_may_not_be_used_for_another_command(run_two_phase: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         command = order("prepare")
         await rig.control.execute(rig.connection, command)
@@ -63,10 +63,10 @@ def test_a_command_id_may_not_be_used_for_another_command(told_two_phase: Told) 
             await rig.control.execute(rig.connection, order("commit", command_id=command.command_id))
         assert refused.value.code == "command_id_reused"
 
-    told_two_phase(scenario)
+    run_two_phase(scenario)
 
 
-def test_the_status_of_a_command_is_its_receipt_or_unknown(told_two_phase: Told) -> None:
+def test_the_status_of_a_command_is_its_receipt_or_unknown(run_two_phase: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         command = order("prepare")
         before = await rig.control.command_status(rig.connection, command)
@@ -75,10 +75,10 @@ def test_the_status_of_a_command_is_its_receipt_or_unknown(told_two_phase: Told)
         after = await rig.control.command_status(rig.connection, command)
         assert (after.state, after.receipt) == ("executed", receipt)
 
-    told_two_phase(scenario)
+    run_two_phase(scenario)
 
 
-def test_a_refused_command_is_not_remembered(told_two_phase: Told) -> None:
+def test_a_refused_command_is_not_stored(run_two_phase: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         commit = order("commit")
         with pytest.raises(BmsRefused):
@@ -87,7 +87,7 @@ def test_a_refused_command_is_not_remembered(told_two_phase: Told) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         assert not (await rig.control.execute(rig.connection, commit)).repeated
 
-    told_two_phase(scenario)
+    run_two_phase(scenario)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_refused_command_is_not_remembered(told_two_phase: Told) -> None:
     ],
 )
 def test_a_command_that_the_building_cannot_take_is_refused(
-    told_two_phase: Told, changes: dict[str, Any], code: str
+    run_two_phase: RunScenario, changes: dict[str, Any], code: str
 ) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
@@ -114,10 +114,10 @@ def test_a_command_that_the_building_cannot_take_is_refused(
         assert refused.value.reason
         assert len(rig.journal) == done
 
-    told_two_phase(scenario)
+    run_two_phase(scenario)
 
 
-def test_a_single_phase_prepare_and_abort_send_no_command(told_single_phase: Told) -> None:
+def test_a_single_phase_prepare_and_abort_send_no_command(run_single_phase: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         for phase in ("prepare", "abort"):
             command = order(phase)
@@ -125,15 +125,15 @@ def test_a_single_phase_prepare_and_abort_send_no_command(told_single_phase: Tol
             assert (await rig.control.command_status(rig.connection, command)).state == "unknown"
         assert rig.journal == []
 
-    told_single_phase(scenario)
+    run_single_phase(scenario)
 
 
 def test_a_single_phase_commit_without_its_previous_setpoint_is_the_callers_error(
-    told_single_phase: Told,
+    run_single_phase: RunScenario,
 ) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(ValueError, match="previous"):
             await rig.control.execute(rig.connection, order("commit", previous=None))
         assert rig.journal == []
 
-    told_single_phase(scenario)
+    run_single_phase(scenario)

@@ -1,4 +1,4 @@
-"""What every CallSlots does: never more holders than slots, everybody gets a turn, and the urgent go first."""
+"""The contract of CallSlots: never more holders than slots, no starvation, and urgent calls first."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from adapters.bms.local_slots import LocalCallSlots
+from adapters.bms.soap import LocalCallSlots
 from adapters.postgres.coordination.call_slots import PostgresCallSlots
 from application.ports.dispatch.call_slots import CallSlots
 from tests.servers import Database
@@ -17,7 +17,7 @@ PATIENCE_S = 60.0
 
 @pytest.fixture(params=["local", "postgres"])
 def opened(request: pytest.FixtureRequest) -> Opened:
-    """Opens the slots at hand."""
+    """Opens the slots under test."""
     if request.param == "local":
         return LocalCallSlots
     database: Database = request.getfixturevalue("database")
@@ -35,7 +35,7 @@ async def closing(*opened_slots: CallSlots) -> AsyncIterator[None]:
 
 
 class Counted:
-    """How many are inside, and the most there ever were."""
+    """The number of blocks inside, and its maximum."""
 
     def __init__(self) -> None:
         self.inside, self.most, self.served = 0, 0, 0

@@ -1,4 +1,5 @@
-"""What every work queue does: takes a message once, gives it until it is done, one at a time per facility."""
+"""The contract of the work queue: accepts a message once, delivers it until it is done, one at a time per
+facility."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,7 +29,7 @@ LONG_S = 15.0
 
 
 class Queue(WorkPublisher, WorkSource, Protocol):
-    """Both ends."""
+    """Both ends of the queue."""
 
 
 Connect = Callable[[], Awaitable[Any]]
@@ -68,7 +69,7 @@ def system(request: pytest.FixtureRequest) -> Any:
 
 
 def facility() -> str:
-    """Of this test alone: the queue of the session outlives it."""
+    """A facility of this test alone: the session's queue outlives it."""
     return f"fac-{uuid4().hex[:12]}"
 
 
@@ -93,7 +94,7 @@ async def next_number(queue: Queue, facility_id: str, *, wait_s: float = LONG_S)
     return decoded.command_id.int, item
 
 
-def told(scenario: Callable[[Connect], Awaitable[None]], system: Any) -> None:
+def run_scenario(scenario: Callable[[Connect], Awaitable[None]], system: Any) -> None:
     async def run() -> None:
         async with asyncio.timeout(60), system() as connect:
             await scenario(connect)
@@ -113,7 +114,7 @@ def test_what_is_published_is_delivered_whole_and_in_order(system: Any) -> None:
             await item.done()
         assert await worker.next_bms(where, wait_s=SOON_S) is None
 
-    told(scenario, system)
+    run_scenario(scenario, system)
 
 
 def test_the_same_message_id_again_changes_nothing_even_when_the_first_is_done(system: Any) -> None:
@@ -126,7 +127,7 @@ def test_the_same_message_id_again_changes_nothing_even_when_the_first_is_done(s
         await first.publish_bms(work(where), message_id=f"{where}:1")
         assert await second.next_bms(where, wait_s=SOON_S) is None
 
-    told(scenario, system)
+    run_scenario(scenario, system)
 
 
 def test_the_work_of_a_silent_worker_goes_to_another(system: Any) -> None:
@@ -141,7 +142,7 @@ def test_the_work_of_a_silent_worker_goes_to_another(system: Any) -> None:
         await found.done()
         assert await other.next_bms(where, wait_s=REDELIVERY_S + SOON_S) is None
 
-    told(scenario, system)
+    run_scenario(scenario, system)
 
 
 def test_a_facility_has_one_piece_of_work_out_at_a_time(system: Any) -> None:
@@ -158,7 +159,7 @@ def test_a_facility_has_one_piece_of_work_out_at_a_time(system: Any) -> None:
         assert number == 2
         await item.done()
 
-    told(scenario, system)
+    run_scenario(scenario, system)
 
 
 def test_facilities_do_not_wait_for_each_other(system: Any) -> None:
@@ -171,7 +172,7 @@ def test_facilities_do_not_wait_for_each_other(system: Any) -> None:
         await item.done()
         await kept.done()
 
-    told(scenario, system)
+    run_scenario(scenario, system)
 
 
 def test_who_says_that_it_still_works_keeps_its_work(system: Any) -> None:
@@ -186,7 +187,7 @@ def test_who_says_that_it_still_works_keeps_its_work(system: Any) -> None:
         assert await waiting is None
         await item.done()
 
-    told(scenario, system)
+    run_scenario(scenario, system)
 
 
 def test_what_is_given_back_comes_again_later(system: Any) -> None:
@@ -201,7 +202,7 @@ def test_what_is_given_back_comes_again_later(system: Any) -> None:
         assert again.deliveries == 2
         await again.done()
 
-    told(scenario, system)
+    run_scenario(scenario, system)
 
 
 def test_callbacks_are_delivered_to_one_of_the_workers_until_done(system: Any) -> None:
@@ -224,7 +225,7 @@ def test_callbacks_are_delivered_to_one_of_the_workers_until_done(system: Any) -
         mine = [callback_id for callback_id in found if callback_id in sent]
         assert sorted(mine) == sorted(sent)
 
-    told(scenario, system)
+    run_scenario(scenario, system)
 
 
 def callback(callback_id: UUID) -> CallbackWork:

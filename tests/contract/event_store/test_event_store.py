@@ -1,4 +1,4 @@
-"""What every event store does, in memory and on PostgreSQL: all or nothing, one winner, one order."""
+"""The contract of EventStore, in memory and on PostgreSQL: all or nothing, one winner, one order."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -70,7 +70,7 @@ def test_a_saved_aggregate_is_loaded_as_it_was(store: Store) -> None:
     assert loaded.modified_on == NOW
 
 
-def test_a_stream_that_was_never_begun_is_not_found(store: Store) -> None:
+def test_loading_a_stream_without_events_raises_not_exists(store: Store) -> None:
     with pytest.raises(StreamNotFound, match="no Facility"):
         store.load(Facility, HALL)
 
@@ -95,7 +95,7 @@ def test_of_two_who_load_the_same_version_the_second_loses_and_saves_nothing(sto
 
 
 def test_a_failed_save_has_emptied_the_aggregate(store: Store) -> None:
-    """So it must be loaded again: saving the same object again would save nothing, and say nothing."""
+    """It must be loaded again: saving the same object again would save nothing without an error."""
     store.save([registered()])
     loser = registered()
     with pytest.raises(VersionConflict):
@@ -107,7 +107,7 @@ def test_a_failed_save_has_emptied_the_aggregate(store: Store) -> None:
     assert store.head() == head
 
 
-def test_a_key_is_stored_with_its_domain_events_and_found_again(store: Store) -> None:
+def test_a_key_is_stored_with_its_domain_events_and_can_be_read(store: Store) -> None:
     assert store.find_reply("util-1 POST", "k-1") is None
     store.save([registered()], idempotency=answer())
 
@@ -116,7 +116,7 @@ def test_a_key_is_stored_with_its_domain_events_and_found_again(store: Store) ->
     assert store.find_reply("util-1 POST", "k-2") is None
 
 
-def test_a_taken_key_is_told_from_a_lost_race_and_saves_nothing(store: Store) -> None:
+def test_a_taken_key_is_distinct_from_a_lost_race_and_saves_nothing(store: Store) -> None:
     store.save([registered()], idempotency=answer())
     head = store.head()
 
@@ -207,7 +207,7 @@ def test_a_domain_event_of_the_log_carries_its_provenance(store: Store) -> None:
 
 
 def test_a_long_stream_is_loaded_as_a_short_one(store: Store) -> None:
-    """More than one snapshot lies in it, where the store takes any."""
+    """It contains more than one snapshot, where the store takes any."""
     facility = registered()
     for number in range(120):
         at = provenance(NOW + timedelta(seconds=number))

@@ -1,4 +1,4 @@
-"""What every store of reader positions does."""
+"""The contract of ReaderPositions."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +29,7 @@ def test_a_reader_begins_at_0(positions: ReaderPositions) -> None:
     assert positions.position("relay") == 0
 
 
-def test_a_position_is_remembered_for_each_reader(positions: ReaderPositions) -> None:
+def test_a_position_is_stored_for_each_reader(positions: ReaderPositions) -> None:
     positions.move("relay", 7)
     positions.move("other", 3)
     positions.move("relay", 2**40)
@@ -37,7 +37,7 @@ def test_a_position_is_remembered_for_each_reader(positions: ReaderPositions) ->
 
 
 def test_a_position_never_moves_back(positions: ReaderPositions) -> None:
-    """A process that was thought dead may still report where it had been."""
+    """A process that was assumed dead may still report an older position."""
     positions.move("relay", 9)
     positions.move("relay", 4)
     assert positions.position("relay") == 9

@@ -1,4 +1,4 @@
-"""What every forecast book does, in memory and on PostgreSQL."""
+"""The contract of ForecastBook, in memory and on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ CYCLE_START = datetime(2026, 7, 14, 20, 0, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
 
 
-class Shelf:
+class BookSetting:
     """A book and the way forecasts get into it."""
 
     def __init__(self, book: ForecastBook, keep: Callable[[Forecast], None]) -> None:
@@ -86,22 +86,22 @@ def steps(starts_at: datetime, kw: float) -> QuantileSteps:
 
 
 @pytest.fixture(params=["fake", "postgres"])
-def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
+def setting(request: pytest.FixtureRequest) -> Iterator[BookSetting]:
     if request.param == "fake":
         fake = FakeForecastBook()
-        yield Shelf(fake, fake.note)
+        yield BookSetting(fake, fake.note)
         return
     database: Database = request.getfixturevalue("database")
     store = PostgresEventStore(Forecasts, database.app_dsn)
     with ConnectionPool(database.app_dsn, min_size=1, max_size=2, open=True) as pool:
-        yield Shelf(PostgresForecastBook(pool), lambda forecast: store.save([forecast]))
+        yield BookSetting(PostgresForecastBook(pool), lambda forecast: store.save([forecast]))
     store.close()
 
 
-def test_the_newest_cycle_is_found_with_its_steps(shelf: Shelf) -> None:
-    shelf.issue("fac-001", CYCLE_START - QUARTER, 90.0)
-    newest = shelf.issue("fac-001", CYCLE_START, 100.0)
-    found = shelf.book.newest("fac-001", at=CYCLE_START + timedelta(minutes=5))
+def test_newest_returns_the_newest_cycle_with_its_steps(setting: BookSetting) -> None:
+    setting.issue("fac-001", CYCLE_START - QUARTER, 90.0)
+    newest = setting.issue("fac-001", CYCLE_START, 100.0)
+    found = setting.book.newest("fac-001", at=CYCLE_START + timedelta(minutes=5))
     assert found is not None
     assert found.forecast_id == newest.state.forecast_id
     assert (found.cycle_start, found.data_quality) == (CYCLE_START, "full")
@@ -112,19 +112,19 @@ def test_the_newest_cycle_is_found_with_its_steps(shelf: Shelf) -> None:
     assert (last.p10_kw, last.p50_kw, last.p90_kw) == (99.0, 100.0, 101.0)
 
 
-def test_a_forecast_is_not_found_before_it_was_issued(shelf: Shelf) -> None:
-    shelf.issue("fac-001", CYCLE_START - QUARTER, 90.0)
-    shelf.issue("fac-001", CYCLE_START, 100.0)
-    found = shelf.book.newest("fac-001", at=CYCLE_START + timedelta(seconds=29))
+def test_newest_ignores_a_forecast_before_it_was_issued(setting: BookSetting) -> None:
+    setting.issue("fac-001", CYCLE_START - QUARTER, 90.0)
+    setting.issue("fac-001", CYCLE_START, 100.0)
+    found = setting.book.newest("fac-001", at=CYCLE_START + timedelta(seconds=29))
     assert found is not None
     assert found.cycle_start == CYCLE_START - QUARTER
 
 
-def test_a_reissued_forecast_stands_from_then_on_at_a_later_position(shelf: Shelf) -> None:
-    forecast = shelf.issue("fac-001", CYCLE_START, 100.0, full=False)
-    shelf.reissue(forecast, 110.0, at=CYCLE_START + timedelta(minutes=3))
-    before = shelf.book.newest("fac-001", at=CYCLE_START + timedelta(minutes=2))
-    after = shelf.book.newest("fac-001", at=CYCLE_START + timedelta(minutes=4))
+def test_a_reissued_forecast_stands_from_then_on_at_a_later_position(setting: BookSetting) -> None:
+    forecast = setting.issue("fac-001", CYCLE_START, 100.0, full=False)
+    setting.reissue(forecast, 110.0, at=CYCLE_START + timedelta(minutes=3))
+    before = setting.book.newest("fac-001", at=CYCLE_START + timedelta(minutes=2))
+    after = setting.book.newest("fac-001", at=CYCLE_START + timedelta(minutes=4))
     assert before is not None
     assert after is not None
     assert (before.data_quality, before.steps[0].p50_kw) == ("degraded_stale_data", 100.0)
@@ -132,23 +132,25 @@ def test_a_reissued_forecast_stands_from_then_on_at_a_later_position(shelf: Shel
     assert after.position > before.position > 0
 
 
-def test_it_looks_back_two_hours_and_no_further(shelf: Shelf) -> None:
-    shelf.issue("fac-001", CYCLE_START - QUARTER * 8, 90.0)
-    shelf.issue("fac-002", CYCLE_START - QUARTER * 9, 90.0)
-    assert set(shelf.book.newest_of(["fac-001", "fac-002"], at=CYCLE_START)) == {"fac-001"}
+def test_it_looks_back_two_hours_and_no_further(setting: BookSetting) -> None:
+    setting.issue("fac-001", CYCLE_START - QUARTER * 8, 90.0)
+    setting.issue("fac-002", CYCLE_START - QUARTER * 9, 90.0)
+    assert set(setting.book.newest_of(["fac-001", "fac-002"], at=CYCLE_START)) == {"fac-001"}
 
 
-def test_many_facilities_are_found_at_once_and_the_unknown_left_out(shelf: Shelf) -> None:
+def test_newest_of_reads_many_facilities_and_leaves_out_those_without_a_forecast(
+    setting: BookSetting,
+) -> None:
     for number in range(5):
-        shelf.issue(f"fac-00{number}", CYCLE_START, 10.0 * (number + 1))
+        setting.issue(f"fac-00{number}", CYCLE_START, 10.0 * (number + 1))
     asked = ["fac-003", "fac-001", "fac-009"]
-    found = shelf.book.newest_of(asked, at=CYCLE_START + timedelta(minutes=1))
+    found = setting.book.newest_of(asked, at=CYCLE_START + timedelta(minutes=1))
     assert {facility_id: one.steps[0].p50_kw for facility_id, one in found.items()} == {
         "fac-001": 20.0,
         "fac-003": 40.0,
     }
-    assert shelf.book.newest("fac-009", at=CYCLE_START) is None
-    assert shelf.book.newest_of([], at=CYCLE_START) == {}
+    assert setting.book.newest("fac-009", at=CYCLE_START) is None
+    assert setting.book.newest_of([], at=CYCLE_START) == {}
 
 
 def test_a_database_that_is_away_is_named(database: Database) -> None:
@@ -158,7 +160,7 @@ def test_a_database_that_is_away_is_named(database: Database) -> None:
         PostgresForecastBook(pool).newest("fac-001", at=CYCLE_START)
 
 
-def test_nothing_remembered_stands_for_a_database_restored_from_a_backup(
+def test_cached_forecasts_do_not_outlive_a_database_restored_from_a_backup(
     database: Database, postgres_server: PostgresServer
 ) -> None:
     at = CYCLE_START + timedelta(minutes=5)
@@ -170,7 +172,7 @@ def test_nothing_remembered_stands_for_a_database_restored_from_a_backup(
 
     def issue(facility_id: str, kw: float) -> None:
         store = PostgresEventStore(Forecasts, database.app_dsn)
-        Shelf(book, lambda forecast: store.save([forecast])).issue(facility_id, CYCLE_START, kw)
+        BookSetting(book, lambda forecast: store.save([forecast])).issue(facility_id, CYCLE_START, kw)
         store.close()
 
     with ConnectionPool(database.app_dsn, min_size=1, max_size=2, open=True, check=check_idle) as pool:
@@ -188,16 +190,14 @@ def test_nothing_remembered_stands_for_a_database_restored_from_a_backup(
         assert set(book.newest_of(["fac-001", "fac-002"], at=at)) == {"fac-001"}
 
 
-def test_the_forecasts_used_last_are_those_remembered(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_holds_the_forecasts_used_last(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast_book, "MAX_CACHED", 2)
     store, at = PostgresEventStore(Forecasts, database.app_dsn), CYCLE_START + timedelta(minutes=5)
     with ConnectionPool(database.app_dsn, min_size=1, max_size=2, open=True) as pool:
         book = PostgresForecastBook(pool)
-        shelf = Shelf(book, lambda forecast: store.save([forecast]))
+        setting = BookSetting(book, lambda forecast: store.save([forecast]))
         for facility_id in ("a", "b", "c"):
-            shelf.issue(facility_id, CYCLE_START, 100.0)
+            setting.issue(facility_id, CYCLE_START, 100.0)
         for facility_id in ("a", "b", "a", "c"):
             assert book.newest(facility_id, at=at) is not None
         assert {entry.issued.facility_id for entry in book._cache.values()} == {"a", "c"}

@@ -1,4 +1,4 @@
-"""What every load forecaster does; the accuracy of the real one has tests of its own."""
+"""The contract of LoadForecaster; the accuracy of the real one has tests of its own."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -157,7 +157,7 @@ def test_a_silent_week_before_the_start_still_gives_a_forecast(forecaster: LoadF
     assert np.isfinite(found.p50_kw).all()
 
 
-def test_many_at_once_are_each_as_alone(forecaster: LoadForecaster) -> None:
+def test_forecasting_many_at_once_equals_forecasting_each(forecaster: LoadForecaster) -> None:
     pasts = [history(42, seed=1), history(42, seed=2), history(42, seed=3)]
     ends_at = pasts[0].mean_kw.ends_at
     together = forecaster.train_many([*pasts, history(0.5)], at=ends_at)

@@ -1,4 +1,4 @@
-"""Trained models between processes: PostgreSQL's table and the fake."""
+"""The contract of ForecastModels: PostgreSQL's table and the fake."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ def model(hours: int = 0, parameters: bytes = b"\x00\xff" * 9_000) -> TrainedMod
     )
 
 
-def test_a_model_comes_back_as_it_was_kept(models: ForecastModels) -> None:
+def test_a_stored_model_is_read_unchanged(models: ForecastModels) -> None:
     assert models.of(["fac-001"]) == {}
     models.keep({"fac-002": model(1), "fac-001": model()})
     assert models.of(["fac-001", "fac-002", "fac-003"]) == {"fac-001": model(), "fac-002": model(1)}

@@ -1,4 +1,4 @@
-"""What every reader of past forecasts does, in memory and on PostgreSQL."""
+"""The contract of PastForecasts, in memory and on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ def past(request: pytest.FixtureRequest) -> Iterator[tuple[PastForecasts, Keep]]
     store.close()
 
 
-def test_a_forecast_is_found_by_its_place_with_all_that_was_recorded_of_it(
+def test_a_forecast_is_read_by_its_key_with_everything_recorded(
     past: tuple[PastForecasts, Keep],
 ) -> None:
     reader, keep = past
@@ -65,7 +65,7 @@ def test_as_of_a_moment_it_is_what_was_issued_by_then(past: tuple[PastForecasts,
 def test_many_places_are_read_in_batches(
     past: tuple[PastForecasts, Keep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.postgres.forecast.past_forecasts.AT_ONCE", 3)
+    monkeypatch.setattr("adapters.postgres.forecast.past_forecasts.STREAMS_PER_QUERY", 3)
     reader, keep = past
     places = [ForecastKey(f"fac-{n}", CYCLE_START) for n in range(8)]
     for number, place in enumerate(places):

@@ -1,4 +1,4 @@
-"""What every store of forecast scores does, in memory and on PostgreSQL."""
+"""The contract of ForecastScores, in memory and on PostgreSQL."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -97,7 +97,7 @@ def test_old_days_are_let_go_of(scores: ForecastScores) -> None:
     assert scores.correlations(DAY, DAY) == []
 
 
-def test_an_hour_that_cannot_be_kept_whole_leaves_nothing_behind(database: Database) -> None:
+def test_an_hour_that_cannot_be_stored_in_full_leaves_nothing_behind(database: Database) -> None:
     with ConnectionPool(database.app_dsn, min_size=1, max_size=1, open=True) as pool:
         scores = PostgresForecastScores(pool)
         assert scores.record(HOUR, [SCORE], [PAIRS], after=None)

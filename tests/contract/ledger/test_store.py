@@ -1,4 +1,4 @@
-"""What every ledger store does: the one in memory, and the one in PostgreSQL."""
+"""The contract of LedgerStore, in memory and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_what_is_appended_is_there_and_moves_the_log_it_is_of(rig: Rig) -> None:
             assert rig.store.entries(DEMAND_RESPONSE, first, count) == wanted
 
 
-def test_tables_larger_than_a_tile_are_kept_whole(rig: Rig) -> None:
+def test_tables_larger_than_a_tile_are_stored_in_full(rig: Rig) -> None:
     entries = b"".join(row(position).entry() for position in range(1, 3 * TILE + 40))
     size, parts = 0, (1, TILE - 1, 3, 2 * TILE, 35)
     for part in parts:
@@ -137,7 +137,7 @@ def test_whoever_has_another_size_in_mind_appends_nothing(rig: Rig, size: int) -
     assert rig.store.entries(DEMAND_RESPONSE, 0, 100) == ENTRIES
 
 
-def test_a_checkpoint_that_is_kept_stays_as_it_is(rig: Rig) -> None:
+def test_a_stored_checkpoint_is_not_replaced(rig: Rig) -> None:
     rig.store.keep_checkpoint(1, b"first\0\xff")
     rig.store.keep_checkpoint(1, b"another")
     rig.store.keep_checkpoint(3, b"third")

@@ -1,4 +1,4 @@
-"""What every alert registry does: PostgreSQL's and the fake's."""
+"""The contract of AlertRegistry: PostgreSQL's and the fake's."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -120,7 +120,7 @@ def test_they_are_read_page_by_page_whatever_is_raised_or_cleared_meanwhile(aler
     assert seen == ["fac-6", "fac-5", "fac-4", "fac-3", "fac-2", "fac-1", "fac-0"]
 
 
-def test_text_that_no_database_holds_is_kept_readable(alerts: AlertRegistry) -> None:
+def test_text_that_no_database_holds_is_stored_in_readable_form(alerts: AlertRegistry) -> None:
     alerts.raise_alert("malformed_readings", "a\0b", "c\0d", at=T0)
     alerts.raise_alert("malformed_readings", "a\0b", "again", at=T0)
 

@@ -1,4 +1,4 @@
-"""What every database server says of itself: where it is, and that it is another one after a promotion."""
+"""The contract of DatabaseServer: its identity, which changes after a promotion."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +21,7 @@ class Setting(NamedTuple):
     stop: Callable[[], None]
     start: Callable[[], None]
     promote: Callable[[], None]
-    """Of a server that is stopped: what comes back is a promoted one."""
+    """Of a stopped server: after its restart it is a promoted one."""
 
 
 @contextmanager
@@ -36,7 +36,8 @@ def _fake() -> Iterator[Setting]:
 
 @contextmanager
 def _postgres() -> Iterator[Setting]:
-    """One that recovers to the end of its log and then takes a timeline of its own, as a promoted standby does."""
+    """A server that recovers to the end of its log and then takes a timeline of its own, like a promoted
+    standby."""
     with (
         postgres_server() as server,
         fresh_database(server) as database,
@@ -50,7 +51,7 @@ def _postgres() -> Iterator[Setting]:
 
 
 def _start(server: PostgresServer) -> None:
-    """Until it takes writes: a promoted one answers before."""
+    """Wait until it takes writes: a promoted server answers before that."""
     server.start()
     with server.embedded.connect() as connection:
         until(lambda: connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,))
@@ -67,15 +68,15 @@ def setting(request: pytest.FixtureRequest) -> Iterator[Setting]:
 
 
 def place_again(server: DatabaseServer) -> ServerIdentity:
-    """Once connections come again."""
+    """The identity, once connections succeed again."""
     found: list[ServerIdentity] = []
 
-    def is_told() -> bool:
+    def reports() -> bool:
         with suppress(OperationsUnavailable):
             found.append(server.place())
         return bool(found)
 
-    until(is_told)
+    until(reports)
     return found[0]
 
 

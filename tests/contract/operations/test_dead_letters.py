@@ -1,4 +1,4 @@
-"""What every store of dead letters does: PostgreSQL's and the fake's."""
+"""The contract of DeadLetters: PostgreSQL's and the fake's."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ def letter(number: int = 1, **fields: Any) -> DeadLetter:
     return DeadLetter(**(given | fields))
 
 
-def test_a_parked_letter_is_kept_whole(letters: DeadLetters) -> None:
+def test_a_parked_letter_is_stored_in_full(letters: DeadLetters) -> None:
     letters.park(letter())
 
     assert letters.get(UUID(int=1)) == letter()
@@ -157,7 +157,7 @@ def test_an_unknown_letter_is_named(letters: DeadLetters) -> None:
         letters.decide(UUID(int=9), status="replayed", by="x", reason="x", at=T0)
 
 
-def test_text_that_no_database_holds_is_kept_readable(letters: DeadLetters) -> None:
+def test_text_that_no_database_holds_is_stored_in_readable_form(letters: DeadLetters) -> None:
     letters.park(letter(subject="a\0b", reason="c\0d"))
 
     found = letters.get(UUID(int=1))
@@ -178,7 +178,7 @@ def test_the_application_cannot_change_what_was_parked(database: Database, chang
         connection.execute(change.encode())
 
 
-def test_those_that_wait_longest_are_found_by_queue(letters: DeadLetters) -> None:
+def test_the_letters_that_wait_longest_are_read_by_queue(letters: DeadLetters) -> None:
     for number, queue in ((1, "callback"), (2, "bms_command"), (3, "meter_message"), (4, "callback")):
         letters.park(letter(number, queue=queue, parked_at=T0 + timedelta(seconds=number)))
     letters.park(letter(5))

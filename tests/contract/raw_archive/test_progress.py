@@ -1,4 +1,4 @@
-"""How far the raw archive is: PostgreSQL's register and the fake's."""
+"""The contract of RawArchiveProgress: PostgreSQL's register and the fake's."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def progress(request: pytest.FixtureRequest) -> Iterator[RawArchiveProgress]:
         yield PostgresRawArchiveProgress(pool)
 
 
-def told(partition: int, *, seq: int = 7, minutes: int = 0) -> ArchiveProgress:
+def progress_of(partition: int, *, seq: int = 7, minutes: int = 0) -> ArchiveProgress:
     return ArchiveProgress(
         partition=partition,
         log_id="log-1",
@@ -39,18 +39,18 @@ def told(partition: int, *, seq: int = 7, minutes: int = 0) -> ArchiveProgress:
     )
 
 
-def test_what_was_told_last_of_each_partition_is_listed(progress: RawArchiveProgress) -> None:
-    for one in (told(2), told(1), told(2, seq=9)):
+def test_the_last_report_of_each_partition_is_listed(progress: RawArchiveProgress) -> None:
+    for one in (progress_of(2), progress_of(1), progress_of(2, seq=9)):
         progress.report(one)
-    assert progress.listed() == [told(1), told(2, seq=9)]
+    assert progress.listed() == [progress_of(1), progress_of(2, seq=9)]
 
 
 def test_it_is_complete_until_where_the_last_partition_is(progress: RawArchiveProgress) -> None:
     assert progress.archived_through() is None
     for partition in range(PARTITIONS):
-        progress.report(told(partition, minutes=partition + 1))
+        progress.report(progress_of(partition, minutes=partition + 1))
     assert progress.archived_through() is None  # nothing is known of the malformed yet
-    progress.report(told(PARTITIONS, minutes=9))
+    progress.report(progress_of(PARTITIONS, minutes=9))
     assert progress.archived_through() == AT + timedelta(minutes=1)
 
 

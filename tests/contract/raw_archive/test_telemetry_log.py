@@ -1,4 +1,4 @@
-"""What the archive may rely on in the telemetry log: JetStream's and the fake's."""
+"""The contract of RawLog, which the archive relies on: JetStream's and the fake's."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ class Append(Protocol):
     async def __call__(self, partition: int, body: bytes, message_id: str) -> int: ...
 
     async def process(self, partition: int) -> None:
-        """An aggregate worker takes two messages and is done with the second, then with the first."""
+        """An aggregate worker takes two messages and acknowledges the second, then the first."""
         ...
 
 
@@ -74,7 +74,7 @@ async def _on_nats(url: str, scenario: Story) -> None:
 
 @pytest.fixture(params=["fake", "nats"])
 def tell(request: pytest.FixtureRequest) -> Tell:
-    """Run a story on the log."""
+    """Run a scenario on the log."""
     if request.param == "fake":
 
         async def on_fake(scenario: Story) -> None:

@@ -1,4 +1,4 @@
-"""What every store tells of single meters' powers, and histories made of it: PostgreSQL, InfluxDB and the fake."""
+"""The contract of MeterPowersView, and histories made of it: PostgreSQL, InfluxDB and the fake."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ def test_a_meter_that_said_anything_in_the_day_before_is_named_without_powers(te
     assert [(one.meter_id, one.kw.tolist()) for one in found] == [("a", []), ("c", []), ("d", [10.0])]
 
 
-def test_a_corrected_reading_is_told_as_corrected(telemetry: Telemetry) -> None:
+def test_a_corrected_reading_is_returned_as_corrected(telemetry: Telemetry) -> None:
     telemetry.write(said(0, 1.0))
     telemetry.write(said(0, 7.0, revision=1))
     (one,) = telemetry.powers.meter_powers("fac", HOUR)
@@ -102,7 +102,7 @@ def test_nobody_said_anything(telemetry: Telemetry) -> None:
     assert telemetry.powers.meter_powers("fac", HOUR) == []
 
 
-def test_a_day_of_four_meters_is_told_at_once(telemetry: Telemetry) -> None:
+def test_a_day_of_four_meters_is_returned_in_one_call(telemetry: Telemetry) -> None:
     """As long as a history in steps of 15 s may be."""
     telemetry.write(*(said(s, float(n), meter=f"m{n}") for n in range(4) for s in range(0, 86_400, 60)))
     day = TimeWindow(T0, T0 + timedelta(days=1))

@@ -1,4 +1,4 @@
-"""What keeps the progress of telemetry does: PostgreSQL's, for stores without transactions of their own."""
+"""The contract of TelemetryProgress: PostgreSQL's, for stores without transactions of their own."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ def test_what_a_block_tells_holds_all_at_once(progress: TelemetryProgress) -> No
     assert progress.dirty_quarters(["a"], T0, T0 + timedelta(minutes=15)) == [("a", T0)]
 
 
-def test_a_block_that_broke_off_has_told_nothing(progress: TelemetryProgress) -> None:
+def test_a_block_that_raised_has_recorded_nothing(progress: TelemetryProgress) -> None:
     def broken_off() -> None:
         with progress.moving(3) as moving:
             moving.mark_dirty(QUARTERS)
@@ -69,7 +69,7 @@ def test_what_is_due_comes_oldest_first_and_only_of_its_partition(progress: Tele
         assert moving.due(T0 + timedelta(hours=1), limit=10) == []
 
 
-def test_what_was_settled_has_no_more_news_and_its_corrections_are_numbered(
+def test_finalized_quarters_are_clean_and_their_corrections_are_numbered(
     progress: TelemetryProgress,
 ) -> None:
     with progress.moving(3) as moving:

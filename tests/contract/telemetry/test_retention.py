@@ -1,4 +1,4 @@
-"""What every store that lets go of telemetry does: PostgreSQL's and the fake's."""
+"""The contract of TelemetryRetention: PostgreSQL's and the fake's."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ Rollups = Callable[[list[datetime]], None]
 
 @pytest.fixture(params=["fake", "postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[tuple[TelemetryRetention, Rollups]]:
-    """A store with room for three days, and what puts intervals into it."""
+    """A store with storage for three days, and a function that puts intervals into it."""
     days = [(T0 + timedelta(days=n)).date() for n in range(3)]
     if request.param == "fake":
         fake = FakeTelemetryRetention()

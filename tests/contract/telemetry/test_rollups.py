@@ -1,4 +1,5 @@
-"""What every store's rollups do: PostgreSQL's and the fake's; held against the plain code of tests/plain_rollups.py."""
+"""The contract of TelemetryRollups: PostgreSQL's and the fake's, compared with the simple code of
+tests/plain_rollups.py."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ from tests.influxdb_server import influx_connection
 from tests.plain_rollups import PlainRollup, plain_rollup, winners
 
 T0 = datetime(2026, 10, 24, 23, 0, tzinfo=UTC)
-"""Two hours before Europe's clocks go back: the local hour from 1:00 UTC on is there twice, the UTC hours are not."""
+"""Two hours before Europe's clocks go back: the local hour from 1:00 UTC on is repeated, the UTC hours are
+not."""
 NAMES = PlainRollup.__dataclass_fields__
 
 
@@ -182,7 +184,8 @@ def test_a_reading_taken_back_leaves_no_minute_behind(telemetry: Telemetry) -> N
 
 
 def test_a_meter_that_is_heard_of_late_belongs_to_what_was_settled_before(telemetry: Telemetry) -> None:
-    """The sum over one meter was no sum: it becomes missing, whether the second one came first or last."""
+    """The sum over one meter was incomplete: it becomes missing, whether the second meter came first or
+    last."""
     telemetry.write(steady(0, 2_700))
     telemetry.clock.at = after(hours=1, minutes=30)
     telemetry.finalize()
@@ -201,7 +204,7 @@ def test_another_step_is_refused(telemetry: Telemetry) -> None:
 
 
 def test_the_hours_of_a_night_when_the_clocks_change_are_hours(telemetry: Telemetry) -> None:
-    """UTC has neither a day of 23 nor one of 25 hours; whoever shows local days counts hours of UTC."""
+    """UTC has no days of 23 or 25 hours; local days are made of hours of UTC."""
     telemetry.write(steady(0, 5 * 3_600))
     telemetry.clock.at = after(hours=6)
     telemetry.finalize()

@@ -1,4 +1,4 @@
-"""What every telemetry store does: PostgreSQL's and the fake's."""
+"""The contract of TelemetryStore: PostgreSQL's and the fake's."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class StoppedClock:
-    """A day after the readings: each store then says exactly how many were new."""
+    """A day after the readings: each store then reports exactly how many were new."""
 
     at: datetime = T0 + timedelta(days=1)
 
@@ -307,7 +307,7 @@ def test_what_a_meter_said_wins_over_history(store: TelemetryStore, import_first
     if not import_first:
         store.import_intervals(imported)
     block = store.interval_series_of(["fac-001"], HOUR)
-    # The second interval is thinly covered by the meter, so that history speaks for it.
+    # The meter covers little of the second interval, so the imported history counts.
     assert block.mean_kw[0, :2].tolist() == pytest.approx([10.0, 40.0])
     assert block.temp_c[0, :2].tolist() == [21.0, 21.0]
 

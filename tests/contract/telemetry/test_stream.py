@@ -1,4 +1,4 @@
-"""What every telemetry log does: JetStream's and the fake's."""
+"""The contract of TelemetryStream: JetStream's and the fake's."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,7 +35,7 @@ async def _on_nats(url: str, scenario: Story) -> None:
 
 @pytest.fixture(params=["fake", "nats"])
 def tell(request: pytest.FixtureRequest) -> Tell:
-    """Run a story on the stream."""
+    """Run a scenario on the stream."""
     if request.param == "fake":
 
         async def on_fake(scenario: Story) -> None:
@@ -46,7 +46,7 @@ def tell(request: pytest.FixtureRequest) -> Tell:
     return lambda scenario: asyncio.run(_on_nats(server.nats_url, scenario))
 
 
-def test_a_partition_comes_in_order_and_alone(tell: Tell) -> None:
+def test_a_partition_is_delivered_in_order_without_other_partitions(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         seqs = [await stream.publish(2, bytes([n]), message_id=f"m{n}") for n in range(5)]
         await stream.publish(MALFORMED, b"other", message_id="other")
@@ -71,7 +71,7 @@ def test_each_message_says_how_many_of_its_partition_are_left(tell: Tell) -> Non
     tell(scenario)
 
 
-def test_the_same_message_id_is_kept_once(tell: Tell) -> None:
+def test_the_same_message_id_is_stored_once(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         first = await stream.publish(0, b"x", message_id="same")
         assert await stream.publish(0, b"x", message_id="same") == first
@@ -157,7 +157,8 @@ def test_a_full_log_refuses_and_trimming_what_is_done_makes_room(tell: Tell) -> 
 
 
 async def _pulled(stream: TelemetryStream, partition: int, count: int) -> list[StreamedBatch]:
-    """`count` of them, in as many pulls as it takes: one gives what has come, which may be less than was asked for."""
+    """Pull `count` messages, in as many pulls as it takes: one pull returns what has arrived, which may be
+    fewer."""
     batches: list[StreamedBatch] = []
     while len(batches) < count:
         came = await stream.pull(partition, limit=count - len(batches), timeout_s=5)

@@ -1,4 +1,4 @@
-"""What a worker's start leaves of a stream that an operator has changed."""
+"""The setup of a stream at a worker's start, after an operator has changed it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ from adapters.nats.work_queue import BMS_STREAM, NatsWorkQueue
 GIVEN = 5_000_000
 
 
-def told(url: str, scenario: Callable[[Client, JetStreamContext], Awaitable[None]]) -> None:
+def run_scenario(url: str, scenario: Callable[[Client, JetStreamContext], Awaitable[None]]) -> None:
     async def run() -> None:
         client = await nats.connect(url)
         jetstream = client.jetstream()
@@ -56,7 +56,7 @@ def test_the_telemetry_log_keeps_the_size_that_an_operator_gave_it(nats_url: str
         await NatsTelemetryStream(client, max_bytes=2 * GIVEN).ensure()
         assert (await later.fill()).max_bytes == 2 * GIVEN, "a setting counts"
 
-    told(nats_url, scenario)
+    run_scenario(nats_url, scenario)
 
 
 def test_the_work_queue_keeps_the_size_that_an_operator_gave_it(nats_url: str) -> None:
@@ -67,7 +67,7 @@ def test_the_work_queue_keeps_the_size_that_an_operator_gave_it(nats_url: str) -
         config = (await jetstream.stream_info(BMS_STREAM)).config
         assert (config.max_bytes, config.description) == (GIVEN, "ours")
 
-    told(nats_url, scenario)
+    run_scenario(nats_url, scenario)
 
 
 def test_a_log_without_any_limit_gets_one(nats_url: str) -> None:
@@ -79,11 +79,11 @@ def test_a_log_without_any_limit_gets_one(nats_url: str) -> None:
         await later.ensure()
         assert (await later.fill()).max_bytes == DEFAULT_MAX_BYTES
 
-    told(nats_url, scenario)
+    run_scenario(nats_url, scenario)
 
 
 class Cluster:
-    """JetStream as a cluster would have it, which one server cannot show: it only takes down what is sent."""
+    """JetStream as in a cluster, which one server cannot provide: it only records requests."""
 
     def __init__(self, there: api.StreamConfig) -> None:
         self.there = there

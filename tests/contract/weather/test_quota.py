@@ -1,4 +1,5 @@
-"""What every weather quota does, and what the shared one does besides: over Valkey, and while that is away."""
+"""The contract of WeatherQuota, and the behaviour of the shared one: with Valkey, and while it is
+unavailable."""
 
 import asyncio
 from collections.abc import Callable
@@ -99,7 +100,7 @@ def test_calls_made_while_the_cache_was_away_are_counted_once_it_is_back(clock: 
             server.valkey.start()
             wall[0] += 10.0
             back = await quota.take()
-            # What the cache had kept may be lost with it; the four made here are not.
+            # Counts in the cache may be lost with it; the four made here are not.
             assert back.shared
             assert back.used >= 5
 

@@ -1,4 +1,4 @@
-"""What every weather source does, in memory and over HTTP against the weather simulator."""
+"""The contract of WeatherSource, in memory and over HTTP against the weather simulator."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_every_hour_asked_for_is_there_with_the_time_of_issue(kind: str) -> None:
+def test_every_requested_hour_is_there_with_the_time_of_issue(kind: str) -> None:
     async def scenario() -> None:
         async with source(kind) as weather:
             report = await weather.hourly("cell-1", HOUR - timedelta(days=42), HOUR + timedelta(hours=25))

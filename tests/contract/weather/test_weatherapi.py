@@ -1,6 +1,6 @@
-"""WeatherAPI.com: what goes out, what comes in, and what it refuses, against a server that speaks as it does.
+"""WeatherAPI.com: requests, responses and refusals, against a server that behaves like it.
 
-The recorded answers were written by hand to the shape that its documentation gives; no call was ever made to it.
+The recorded answers were written by hand from its documentation; no call was ever made to it.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ async def simulated(
 
 @asynccontextmanager
 async def recorded(status: int, body: bytes) -> AsyncIterator[str]:
-    """A server that answers every call so."""
+    """A server that answers every call with this."""
 
     @get("/v1/{method:str}")
     async def answer(request: Request[None, None, State]) -> Response[bytes]:
@@ -92,7 +92,7 @@ def test_one_call_covers_today_and_the_days_ahead() -> None:
         (42, [("2026-06-02", "2026-07-01"), ("2026-07-02", "2026-07-13")]),
     ],
 )
-def test_days_that_are_over_are_asked_one_by_one_or_a_month_at_once(
+def test_past_days_are_requested_one_by_one_or_a_month_at_once(
     days_back: int, calls: list[tuple[str, str | None]]
 ) -> None:
     async def scenario() -> None:
@@ -107,7 +107,7 @@ def test_days_that_are_over_are_asked_one_by_one_or_a_month_at_once(
     asyncio.run(scenario())
 
 
-def test_what_the_contract_does_not_cover_is_missing_and_not_asked_for() -> None:
+def test_days_that_the_contract_does_not_cover_are_missing_and_not_requested() -> None:
     async def scenario() -> None:
         async with simulated(plan_days=1) as (url, api):
             source = source_at(url, plan=WeatherApiPlan(forecast_days=1, history_days=0))
@@ -174,9 +174,7 @@ CODES = [
 
 
 @pytest.mark.parametrize(("status", "code"), CODES)
-def test_a_refusal_is_told_by_its_code_with_the_next_step_and_is_not_tried_again(
-    status: int, code: int
-) -> None:
+def test_a_refusal_names_its_code_and_the_next_step_and_is_not_retried(status: int, code: int) -> None:
     async def scenario() -> None:
         body = json.dumps({"error": {"code": code, "message": f"said of {KEY}"}}).encode()
         quota = FakeWeatherQuota(10_000)

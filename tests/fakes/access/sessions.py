@@ -1,4 +1,4 @@
-"""Sessions in memory, over a clock that is set."""
+"""Sessions in memory, with a clock that the test sets."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,6 @@
-"""BuildingControl without a network: the simulated buildings' state machine, called directly.
+"""BuildingControl without a network: calls the simulated buildings' state machine directly.
 
-A single-phase building is read and written by the adapter's own read-back protocol, without its SOAP.
+A single-phase building is read and written by the adapter's own read-back protocol, without SOAP.
 """
 
 from collections import defaultdict
@@ -29,7 +29,7 @@ PlannedFault = Literal["time_out", "unreachable", "refuse", "lost_answer", "inva
 
 
 class FakeBuildingControl:
-    """Executes on `Building`s in this process; `fail_next` plans what goes wrong with a facility's next calls."""
+    """Executes on `Building`s in this process; `fail_next` plans the faults of a facility's next calls."""
 
     def __init__(self, buildings: Iterable[Building], *, clock: Clock) -> None:
         self._buildings = {building.facility_id: building for building in buildings}
@@ -40,7 +40,7 @@ class FakeBuildingControl:
         self._single_phase = SinglePhase(_BuildingSetpoints(self), clock)
 
     def fail_next(self, facility_id: str, *faults: PlannedFault) -> None:
-        """The next calls (of any kind) to that facility fail so, one fault a call."""
+        """The next calls (of any kind) to that facility fail, with one fault per call."""
         self._planned[facility_id] += faults
 
     async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
@@ -108,7 +108,7 @@ class FakeBuildingControl:
             raise BmsAnswerInvalid("planned by the test")
 
     def read_now(self, connection: BmsConnection, zone_id: str) -> ReadSetpoint:
-        """One call of a single-phase BMS."""
+        """One call of a single-phase BMS that reads."""
         fault = self._fault_before(connection)
         try:
             found = self._building(connection).read_setpoint(zone_id, self._clock.now())
@@ -126,7 +126,7 @@ class FakeBuildingControl:
         until: datetime | None,
         reference: str,
     ) -> None:
-        """Likewise."""
+        """One call of a single-phase BMS that writes."""
         fault = self._fault_before(connection)
         try:
             self._building(connection).write_setpoint(

@@ -1,4 +1,5 @@
-"""WorkPublisher and WorkSource in memory: the queue that fault storms run on, which a test may order to be down."""
+"""WorkPublisher and WorkSource in memory: the queue of the fault simulation, which a test may make
+unavailable."""
 
 from application.ports.dispatch.work_queue import WorkItem, WorkQueueUnavailable
 from tests.simulation.doubles.work_queue import MemoryWorkQueue, Message

@@ -1,4 +1,4 @@
-"""EventLog in memory, filled with what aggregates have pending."""
+"""EventLog in memory, filled with the pending events of aggregates."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -10,13 +10,13 @@ from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 
 
 class FakeEventLog:
-    """Positions rise by `gap + 1`, for the store leaves gaps too."""
+    """Positions rise by `gap + 1`, since the real store leaves gaps too."""
 
     def __init__(self, entries: Iterable[LogEntry] = ()) -> None:
         self.entries: list[LogEntry] = list(entries)
 
     def save(self, *aggregates: Aggregate[Any], gap: int = 0) -> None:
-        """Append what they have pending, as one save does."""
+        """Append their pending events, like one save."""
         for aggregate in aggregates:
             pending = cast("Sequence[DomainEvent]", aggregate.collect_events())
             self.append(pending, gap=gap)

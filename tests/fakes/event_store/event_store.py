@@ -1,4 +1,4 @@
-"""EventStore and EventLog in memory: what is kept is the stored form, by the mapper of the real one."""
+"""EventStore and EventLog in memory. Events are stored in their stored form, by the real mapper."""
 
 from collections.abc import Mapping, Sequence
 from threading import RLock
@@ -60,7 +60,7 @@ class FakeEventStore:
     ) -> None:
         pending = [
             domain_event for aggregate in aggregates for domain_event in _collected(aggregate)
-        ]  # emptied whatever comes, as by the real one
+        ]  # emptied in any case, like the real one
         if not pending:
             if idempotency is not None:
                 raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
@@ -79,7 +79,7 @@ class FakeEventStore:
         return saved_one_by_one(self, savings)
 
     def append(self, domain_events: Sequence[DomainEvent]) -> None:
-        """Put a history into the log. Raises VersionConflict."""
+        """Append a history to the log. Raises VersionConflict."""
         with self._lock:
             self._append([_stored(domain_event) for domain_event in domain_events])
 

@@ -1,7 +1,7 @@
-"""ReaderPositions in memory: those that fault storms run on."""
+"""ReaderPositions in memory: those of the fault simulation."""
 
 from tests.simulation.doubles.operations import MemoryReaderPositions
 
 
 class FakeReaderPositions(MemoryReaderPositions):
-    """Nothing of its own."""
+    """Adds nothing."""

@@ -10,7 +10,7 @@ CYCLES_BACK = 8
 
 
 class FakeForecastBook:
-    """`note` what was recorded of a forecast, each time it is saved."""
+    """Call `note` with the recorded events of a forecast after each save."""
 
     def __init__(self) -> None:
         self.recorded: list[ForecastState] = []

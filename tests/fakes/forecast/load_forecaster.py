@@ -1,4 +1,4 @@
-"""A forecaster that knows the mean of the time of day; it passes the contract suite of the real one."""
+"""A forecaster by the mean of the time of day; it passes the contract suite of the real one."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from domain.time_series.windows import IntervalSeries
 
 
 class FakeLoadForecaster:
-    """Ten percent either way are its quantiles."""
+    """Its quantiles are ten percent to both sides."""
 
     def train(self, history: FacilityHistory, *, at: datetime) -> TrainedModel:
         series = history.mean_kw

@@ -8,7 +8,7 @@ from domain.forecast import Forecast, ForecastState
 
 
 class FakePastForecasts:
-    """`note` what was recorded of a forecast, each time it is saved."""
+    """Call `note` with the recorded events of a forecast after each save."""
 
     def __init__(self) -> None:
         self.recorded: list[ForecastState] = []

@@ -1,7 +1,7 @@
-"""AlertRegistry in memory: the one that fault storms run on."""
+"""AlertRegistry in memory: that of the fault simulation."""
 
 from tests.simulation.doubles.operations import MemoryAlertRegistry
 
 
 class FakeAlertRegistry(MemoryAlertRegistry):
-    """Nothing of its own."""
+    """Adds nothing."""

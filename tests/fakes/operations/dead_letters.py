@@ -1,7 +1,7 @@
-"""DeadLetters in memory: those that fault storms run on."""
+"""DeadLetters in memory: those of the fault simulation."""
 
 from tests.simulation.doubles.operations import MemoryDeadLetters
 
 
 class FakeDeadLetters(MemoryDeadLetters):
-    """Nothing of its own."""
+    """Adds nothing."""

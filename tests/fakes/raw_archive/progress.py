@@ -1,4 +1,4 @@
-"""How far the raw archive is, in memory."""
+"""RawArchiveProgress in memory."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What meters said of their power, over the fake store's readings; it passes the contract suite of the real ones."""
+"""Meter powers over the fake store's readings; they pass the contract suite of the real ones."""
 
 from datetime import timedelta
 

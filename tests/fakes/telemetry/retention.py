@@ -1,10 +1,10 @@
-"""A store that lets go of telemetry, in memory; it passes the same contract suite as PostgreSQL's."""
+"""Retention of telemetry in memory; it passes the same contract suite as PostgreSQL's."""
 
 from datetime import UTC, date, datetime
 
 
 class FakeTelemetryRetention:
-    """`days` maps each day with room for readings to how long ago, in wall seconds, the room was made."""
+    """`days` maps each day with storage to the age of its storage in wall seconds."""
 
     def __init__(self, store_now: datetime | None = None) -> None:
         self.days: dict[date, float] = {}

@@ -28,7 +28,7 @@ _GAP: Row = (np.nan, np.nan, np.nan, np.nan, 0.0, 0, 0)
 
 
 class FakeTelemetryRollups:
-    """Settling compares all that is over with what it was at the last time."""
+    """Finalizing compares everything that is over with its last finalized values."""
 
     def __init__(self, store: FakeTelemetryStore, clock: Clock) -> None:
         self.store = store
@@ -72,7 +72,7 @@ class FakeTelemetryRollups:
     def _settle(self, facility_id: str, start: datetime, now: datetime) -> tuple[bool, bool]:
         found = self.store.quarter(facility_id, start)
         assert found is not None
-        new = (_known(found[1].mean_kw[0, 0]), _known(found[1].kwh[0, 0]))
+        new = (_readings_in(found[1].mean_kw[0, 0]), _readings_in(found[1].kwh[0, 0]))
         old = self.finalized.get((facility_id, start))
         self.finalized[facility_id, start] = new
         if old == new or (old is None and start >= now - LATE_AFTER):
@@ -106,5 +106,5 @@ def _hour(quarters: dict[datetime, Row], hour: datetime) -> Row:
     return tuple(getattr(whole, name)[0].item() for name in whole.__struct_fields__)
 
 
-def _known(value: float) -> float | None:
+def _readings_in(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

@@ -57,7 +57,7 @@ class FakeTelemetryStore:
         return changed
 
     def quarter(self, facility_id: str, starts_at: datetime) -> Quarter | None:
-        """The minutes and the quarter-hour as its readings make them; None where there are none."""
+        """The minutes and the quarter-hour computed from its readings; None where there are none."""
         key = (facility_id, starts_at)
         if key not in self._quarters:
             self._quarters[key] = self._computed(facility_id, starts_at)
@@ -76,7 +76,7 @@ class FakeTelemetryStore:
         return quarter_rollups(points, np.zeros(len(meters), dtype=np.int64), expected)
 
     def quarters_of(self, facility_id: str) -> list[datetime]:
-        """The quarter-hours that hold readings."""
+        """The quarter-hours with readings."""
         return sorted({interval_start(r.ts) for r in self._of(facility_id)})
 
     def _of(self, facility_id: str) -> list[MeterReading]:

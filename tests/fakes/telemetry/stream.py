@@ -10,7 +10,7 @@ REDELIVER_AFTER_S = 0.5
 
 
 @dataclass
-class _Kept:
+class _StoredMessage:
     partition: int
     seq: int
     body: bytes
@@ -22,13 +22,13 @@ class _Kept:
 class FakeTelemetryStream:
     """`available = False`, `refused` partitions and `max_bytes` make it refuse.
 
-    `answers_to_lose`: so often it keeps what comes, but the publisher hears nothing.
+    `answers_to_lose`: the number of publishes that are stored without an answer.
     """
 
     def __init__(self, *, max_bytes: int = 1_000_000) -> None:
         self.available = True
         self.max_bytes = max_bytes
-        self.kept: list[_Kept] = []
+        self.kept: list[_StoredMessage] = []
         self.answers_to_lose = 0
         self.refused: set[int] = set()
         self._last_seq = 0
@@ -46,7 +46,7 @@ class FakeTelemetryStream:
             raise StreamFull("maximum bytes exceeded")
         self._last_seq += 1
         self._ids[message_id] = self._last_seq
-        self.kept.append(_Kept(partition, self._last_seq, body))
+        self.kept.append(_StoredMessage(partition, self._last_seq, body))
         if self.answers_to_lose:
             self.answers_to_lose -= 1
             raise StreamUnavailable("the answer was lost")
@@ -73,13 +73,13 @@ class FakeTelemetryStream:
             for number, one in enumerate(due[:limit], start=1)
         ]
 
-    def _due(self, partition: int, now: float) -> list[_Kept]:
+    def _due(self, partition: int, now: float) -> list[_StoredMessage]:
         return [
             k for k in self.kept if k.partition == partition and not k.acknowledged and k.hidden_until <= now
         ]
 
     async def stop_consuming(self, partition: int) -> None:
-        """It hands out at a pull, and nothing before."""
+        """It delivers only at a pull, so there is nothing to do."""
 
     async def acknowledge(self, batch: StreamedBatch) -> None:
         self._check()
@@ -97,7 +97,7 @@ class FakeTelemetryStream:
         self._check()
         self._one(batch).hidden_until = 0.0
 
-    def _one(self, batch: StreamedBatch) -> _Kept:
+    def _one(self, batch: StreamedBatch) -> _StoredMessage:
         return next(k for k in self.kept if k.seq == int(batch.reply_to))
 
     async def fill(self) -> StreamFill:

@@ -7,7 +7,7 @@ from application.weather.token_bucket import BucketRule
 
 
 class FakeWeatherQuota:
-    """What may go at once, and nothing more: its clock stands still."""
+    """Allows a burst and nothing more: its clock stands still."""
 
     def __init__(self, quota_per_month: int) -> None:
         self.quota = quota_per_month

@@ -9,7 +9,7 @@ from domain.time_series.windows import IntervalSeries
 
 
 class FakeWeatherSource:
-    """`temp_c` at every hour; `available = False` makes every call raise; `calls` are those made."""
+    """`temp_c` at every hour; `available = False` makes every call raise; `calls` records the calls."""
 
     def __init__(self, *, issued_at: datetime, temp_c: float = 20.0) -> None:
         self.issued_at = issued_at

@@ -6,8 +6,7 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from adapters.bms.local_slots import LocalCallSlots
-from adapters.bms.soap import SoapBuildingControl, SoapLimits
+from adapters.bms.soap import LocalCallSlots, SoapBuildingControl, SoapLimits
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsRefused,

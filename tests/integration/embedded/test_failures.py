@@ -21,9 +21,9 @@ from adapters.embedded.errors import (
     BinaryMissing,
     CannotDropRoot,
     DiskUnusable,
-    EarlierStillEnding,
     ForeignServer,
     PortTaken,
+    PredecessorStillRunning,
     ServerExited,
     ServerNotReady,
 )
@@ -136,7 +136,7 @@ def test_memory_that_nobody_lets_go_of_is_named(tmp_path: Path) -> None:
         assert servers.postgres.pid is not None
         with holding_memory_of(servers.postgres.pid):
             servers.postgres.kill()
-            with pytest.raises(EarlierStillEnding, match="has not ended yet"):
+            with pytest.raises(PredecessorStillRunning, match="has not ended yet"):
                 servers.postgres.start()
         assert _processes_of(tmp_path) == []
 
@@ -194,7 +194,7 @@ def test_an_unwritable_folder_is_named() -> None:
 
 def test_a_nearly_full_disk_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(DiskUnusable, match="Free some space"):
-        EmbeddedServers(tmp_path, least_free_bytes=10**18).start()
+        EmbeddedServers(tmp_path, min_free_bytes=10**18).start()
     assert not (tmp_path / "postgres").exists()
 
 
@@ -253,7 +253,7 @@ def test_a_foreign_postgres_is_not_mistaken_for_ours(tmp_path: Path) -> None:
         ours.ports = dict(theirs.postgres.ports)
         with pytest.raises(ForeignServer, match="does not know our password"):
             ours.answers()
-        data._remembered.passwords.update(theirs.postgres.data._remembered.passwords)
+        data._state.passwords.update(theirs.postgres.data._state.passwords)
         with pytest.raises(ForeignServer, match="it calls itself"):
             ours.answers()
         data.close()

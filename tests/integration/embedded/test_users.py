@@ -18,7 +18,7 @@ import pytest
 from adapters.embedded import binaries
 from adapters.embedded.data_folder import DataFolder
 from adapters.embedded.postgres import EmbeddedPostgres
-from adapters.embedded.unprivileged import Way, by_nobody, by_user_namespace
+from adapters.embedded.unprivileged import DropRootMethod, by_nobody, by_user_namespace
 
 _ROOT = Path(__file__).parents[3]
 _as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has anything to drop")
@@ -119,10 +119,10 @@ def test_they_start_for_the_user_nobody(open_folder: Path) -> None:
 
 @_as_root
 @pytest.mark.parametrize(("way", "owner"), [(by_user_namespace, "root"), (by_nobody, "nobody")])
-def test_root_starts_postgres_as_somebody_else(open_folder: Path, way: Way, owner: str) -> None:
+def test_root_starts_postgres_as_somebody_else(open_folder: Path, method: DropRootMethod, owner: str) -> None:
     (open_folder / "data").mkdir(mode=0o700)
     data = DataFolder.opened(open_folder / "data")
-    server = EmbeddedPostgres(data, ways_to_drop_root=[way])
+    server = EmbeddedPostgres(data, ways_to_drop_root=[method])
     for _ in range(2):  # a second start finds what the first one made
         server.start()
         assert Path(f"/proc/{server.pid}/stat").stat().st_uid == pwd.getpwnam(owner).pw_uid

@@ -149,7 +149,7 @@ def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
 def test_a_passing_refusal_is_no_poison(path: Path, influxd: InfluxServer) -> None:
     async def scenario() -> None:
         await path.publish(quarter(10.0))
-        influxd.shim.faults.statuses = [503] * connections.TRIES * (MAX_TRIES + 1)
+        influxd.shim.faults.statuses = [503] * connections.ATTEMPTS * (MAX_TRIES + 1)
         async with asyncio.timeout(60):
             await path.store()
 

@@ -170,7 +170,7 @@ def test_what_was_stored_without_a_word_of_it_is_told_by_the_next_try(
 ) -> None:
     monkeypatch.setattr(connections, "FIRST_WAIT_S", 0.01)
     readings = [MeterReading("a", "m", T0 + timedelta(seconds=s), 10.0, None) for s in range(0, 900, 15)]
-    influxd.shim.faults.lost_answers = connections.TRIES
+    influxd.shim.faults.lost_answers = connections.ATTEMPTS
     with pytest.raises(TelemetryStoreUnavailable):
         stores.influx.write_readings(0, 7, readings)
     assert stores.influx.position(0) == 0
@@ -189,7 +189,7 @@ def test_settling_that_broke_off_is_done_again(
     readings = [MeterReading("a", "m", T0 + timedelta(seconds=s), 10.0, None) for s in range(0, 1_800, 15)]
     stores.write(readings)
     stores.clock.advance(hours=1)
-    influxd.shim.faults.lost_answers = connections.TRIES
+    influxd.shim.faults.lost_answers = connections.ATTEMPTS
     with pytest.raises(TelemetryStoreUnavailable):
         stores.influx.finalize(0, limit=100)
     stores.finalize()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.influxdb import connection as connections
-from adapters.influxdb.connection import RAW, ROLLUPS, TRIES, InfluxConnection
+from adapters.influxdb.connection import ATTEMPTS, RAW, ROLLUPS, InfluxConnection
 from adapters.influxdb.influxql import is_one_of, select
 from adapters.influxdb.line_protocol import line, microseconds, moment_of, tag
 from adapters.influxdb.setup import InfluxNotSetUp, set_up
@@ -98,10 +98,10 @@ def test_a_lost_answer_is_tried_again_and_stores_once(influx: InfluxConnection, 
 
 
 def test_trying_again_has_an_end(influx: InfluxConnection, server: InfluxServer) -> None:
-    server.shim.faults.statuses = [503] * TRIES
+    server.shim.faults.statuses = [503] * ATTEMPTS
     with pytest.raises(TelemetryStoreUnavailable, match="503"):
         influx.write(RAW, [row()])
-    assert server.shim.faults.writes == TRIES
+    assert server.shim.faults.writes == ATTEMPTS
 
 
 def test_rows_at_fault_are_refused_at_once_and_open_no_breaker(

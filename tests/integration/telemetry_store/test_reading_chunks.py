@@ -161,7 +161,7 @@ def test_what_is_asked_of_some_facilities_is_read_of_these_alone_whatever_the_pl
 def test_quarter_hours_of_many_readings_are_settled_a_few_at_a_time(
     pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.postgres.telemetry.rollups.finalize.MOST_READINGS", 6)
+    monkeypatch.setattr("adapters.postgres.telemetry.rollups.finalize.MAX_READINGS", 6)
     store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
     store.write_readings(0, 1, [said(900 * quarter + n, 1.0) for quarter in (0, 1) for n in (30, 60)])
     store.write_readings(0, 2, [said(1_800 + n, 1.0) for n in range(30, 38)])

@@ -311,7 +311,7 @@ def test_what_was_not_settled_yet_is_not_late_however_long_an_outage_was(
         compared.append(len(readings))
         return novel_readings(conn, readings)
 
-    monkeypatch.setattr("adapters.postgres.telemetry.readings.insert.new_to", counted)
+    monkeypatch.setattr("adapters.postgres.telemetry.readings.insert.novel_readings", counted)
     kept.write([said(0)])
     kept.clock.advance(minutes=20)
     kept.finalize()

@@ -1,4 +1,4 @@
-"""A building under any sequence of commands and passing time, against a model written independently of it."""
+"""A simulated building under any sequence of commands and time, compared with an independent model."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
@@ -117,12 +117,12 @@ class BuildingMachine(RuleBasedStateMachine):
             assert state.setpoint.value == (25.0 if state.curtailed else 22.0)
 
     @invariant()
-    def the_load_falls_by_the_curtailed_zones_alone(self) -> None:
+    def the_load_falls_by_the_curtailed_zones_only(self) -> None:
         curtailed = sum(1 for hold in self.held.values() if hold[1])
         assert self.building.shed_kw(self.now) == pytest.approx(60.0 * curtailed)
 
     @invariant()
-    def the_journal_tells_the_same_story(self) -> None:
+    def the_journal_matches_the_state(self) -> None:
         self.building.advance(self.now)
         commanded = [entry for entry in self.journal if entry.action in PHASES]
         assert len(commanded) == self.executions

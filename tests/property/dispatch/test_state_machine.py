@@ -1,8 +1,8 @@
-"""DR events and dispatches against tables written here, by hand, from docs/domain: state x command -> what comes.
+"""DR events and dispatches against hand-written tables from docs/domain: state x command -> result.
 
-A cell is the next state, `.` (nothing is recorded), `x` (refused by name), or `=` (recorded, same state). The states
-of a dispatch say a little more than its status does: what is known of its last command decides what may follow.
-Wide tables stand in blocks of some columns each.
+A cell is the next state, `.` (nothing is recorded), `x` (refused with a named error), or `=` (recorded, same
+state). The states of a dispatch are finer than its status: the outcome of its last command decides what may
+follow. Wide tables are split into blocks of columns.
 """
 
 from collections import deque
@@ -73,7 +73,7 @@ cut_short     | x      x            x                   x          x           x
 wound_up      | x      x            x                   x          x           x       x           x
 short_measure | x      x            x                   x          x           x       x           =
 """
-# Too early is never too late: nothing happens, in whatever state.
+# A command that is too early records nothing in any state.
 EARLY = ("prepare_early", "start_early", "end_early", "give_up_early")
 DR_EVENT_STATUS = {
     "given_up": "completed",
@@ -317,7 +317,7 @@ class Table:
         return self.statuses.get(state, state)
 
     def way_to(self, wanted: str) -> list[str]:
-        """The shortest steps from the first state."""
+        """The shortest sequence of steps from the first state."""
         ways: dict[str, list[str]] = {self.first: []}
         queue = deque([self.first])
         while queue:
@@ -339,7 +339,7 @@ WALKS: dict[str, tuple[Table, Callable[[], Walk]]] = {
 
 
 class Follower:
-    """Takes steps and holds each against its cell; `hit` says which cells were."""
+    """Takes steps and compares each with its cell; `hit` holds the cells that were tested."""
 
     def __init__(self, table: Table, walk: Walk, hit: set[tuple[str, str]]) -> None:
         self.table, self.walk, self.hit = table, walk, hit
@@ -373,7 +373,7 @@ def test_the_tables_know_every_status() -> None:
 
 
 def test_the_tables_know_every_step() -> None:
-    """A command that is added to an aggregate, and so to its walk, needs its column."""
+    """A command that is added to an aggregate and its walk needs a column."""
     for table, kind in ((DR_EVENT, DREventWalk), (DISPATCH, DispatchWalk)):
         steps = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
         assert set(table.steps) == steps - {"choose"}
@@ -394,7 +394,7 @@ def test_every_cell_of_the_table_holds(name: str) -> None:
 
 
 class RandomWalk(RuleBasedStateMachine):
-    """Whatever the order of the commands, every step is as the table says."""
+    """Every step matches the table, whatever the order of the commands."""
 
     name: ClassVar[str]
     hit: ClassVar[set[tuple[str, str]]] = set()
@@ -415,12 +415,12 @@ class RandomWalk(RuleBasedStateMachine):
 
     @property
     def moves(self) -> list[str]:
-        """The steps that lead on from here."""
+        """The steps that are possible in this state."""
         table, state = self.follower.table, self.follower.state
         return [step for step in table.steps if table.cells[state, step] not in {".", "x"}]
 
     def teardown(self) -> None:
-        """What was recorded adds up to the same state again."""
+        """A replay of the recorded domain events gives the same state."""
         aggregate: Any = None
         for domain_event in self.follower.walk.recorded:
             aggregate = cast("Any", domain_event).mutate(aggregate)

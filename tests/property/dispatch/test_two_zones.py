@@ -1,4 +1,4 @@
-"""A building with two zones, in whatever order its BMS answers: nothing is half committed, nothing stays curtailed."""
+"""A building with two zones whose BMS answers in any order: nothing stays half committed or curtailed."""
 
 from collections import defaultdict
 from uuid import UUID
@@ -73,7 +73,7 @@ class TwoZones(RuleBasedStateMachine):
         assert len(set(ids)) == len(ids)
 
     @invariant()
-    def a_zone_is_restored_to_what_was_found_in_it(self) -> None:
+    def a_zone_is_restored_to_its_previous_setpoint(self) -> None:
         for record in self._records():
             restored_to = record.command.restore_to
             if record.command.phase == "restore":
@@ -83,7 +83,7 @@ class TwoZones(RuleBasedStateMachine):
                 assert restored_to is None
 
     def teardown(self) -> None:
-        """It always comes to an end: once the BMS answers, and what was asked is carried on."""
+        """It always becomes final once the BMS answers and the remaining commands are sent."""
         for _ in range(12):
             for record in self._records():
                 if record.state == "requested":

@@ -1,4 +1,4 @@
-"""Whatever a domain event or a state holds, it is read back as it was written."""
+"""Every domain event and state is decoded to what was encoded, whatever its content."""
 
 from typing import Any
 from uuid import UUID
@@ -46,7 +46,7 @@ def test_a_domain_event_is_read_back_as_it_was(topic: str, data: st.DataObject) 
 @settings(max_examples=examples(5))
 @given(data=st.data())
 def test_its_place_stands_beside_it_and_not_in_it(topic: str, data: st.DataObject) -> None:
-    """The stream and the version are columns; the rest is one JSON object with every other field."""
+    """The stream and the version are columns; all other fields are one JSON object."""
     domain_event: DomainEvent = data.draw(structs_of(resolve_topic(topic)))
     stored = msgspec.json.decode(encode_state(domain_event))
     names = {field.encode_name for field in msgspec.structs.fields(type(domain_event))}
@@ -57,7 +57,7 @@ def test_its_place_stands_beside_it_and_not_in_it(topic: str, data: st.DataObjec
 @settings(max_examples=examples(60))
 @given(data=st.data())
 def test_a_snapshot_gives_back_the_state(kind: Any, data: st.DataObject) -> None:
-    """Every field with its type: what is a datetime stays one, what is a set stays one."""
+    """Every field keeps its type, such as datetime or set."""
     aggregate = kind.__new__(kind)
     created, modified = data.draw(MOMENTS), data.draw(MOMENTS)
     aggregate.__base_init__(data.draw(st.uuids()), data.draw(st.integers(1, 10_000)), created)

@@ -1,4 +1,4 @@
-"""The state is a pure function of what was recorded: any other process comes to the same."""
+"""The state is a pure function of the recorded domain events: another process computes the same."""
 
 import base64
 import os
@@ -21,7 +21,7 @@ from tests.made_up import facility_entry, portfolio_commands
 from tests.property.dispatch.test_state_machine import WALKS
 from tests.walks import Walk, dispatch_walk
 
-# Everything by which a process could come to know the time, or draw anything, refuses.
+# Every source of time or randomness raises.
 REPLAY = """
 import base64, sys, time, uuid
 import eventsourcing.domain
@@ -82,7 +82,7 @@ def _text(stored: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def recorded_live(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Walks of every aggregate of the demand-response log, with the states that they came to here."""
+    """Walks of every aggregate of the demand response log, with their final states in this process."""
     random = Random(20260714)
     walks = [walked(begin(), random) for _ in range(WALKED) for _, begin in WALKS.values()]
     walks += [walked(dispatch_walk(("hall", "roof")), random) for _ in range(WALKED)]
@@ -124,7 +124,7 @@ def test_another_process_comes_to_the_state_recorded_live(
 
 
 def test_a_replay_that_differs_is_seen(recorded_live: Path, tmp_path: Path) -> None:
-    """The comparison above can fail: one domain event less, and it does."""
+    """The comparison above can fail: it does if one domain event is missing."""
     walk = msgspec.json.decode(recorded_live.read_bytes().splitlines()[0])
     walk["recorded"].pop()
     shorter = tmp_path / "shorter.jsonl"

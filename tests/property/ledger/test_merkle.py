@@ -1,4 +1,4 @@
-"""Every proof that a tree gives holds, and no other does."""
+"""Every proof of a tree verifies, and no other proof does."""
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,7 @@ def packed(size: int) -> bytes:
 
 
 def mth(hashes: list[bytes]) -> bytes:
-    """MTH as RFC 6962 section 2.1 writes it."""
+    """MTH as defined by RFC 6962, section 2.1."""
     if not hashes:
         return EMPTY_ROOT
     if len(hashes) == 1:
@@ -41,7 +41,7 @@ def test_a_frontier_has_the_root_of_the_definition_however_it_was_appended_to(ba
     frontier, at = Frontier(), 0
     for batch in batches:
         frontier.extend(leaves[at * 32 : (at + batch) * 32])
-        frontier = Frontier(frontier.size, frontier.peaks)  # as stored in between
+        frontier = Frontier(frontier.size, frontier.peaks)  # As if stored and loaded.
         at += batch
     assert frontier.size == size
     assert frontier.root() == mth([leaves[at : at + 32] for at in range(0, len(leaves), 32)])

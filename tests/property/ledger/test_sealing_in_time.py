@@ -1,4 +1,4 @@
-"""On simulated time: whatever is recorded is under a checkpoint within ten seconds."""
+"""On simulated time: every domain event is under a checkpoint within ten seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.sizes import examples
 SEAL_WITHIN_S = 10.0
 HEARTBEAT_S = 1.0
 MOST_SLOW_S = 0.1
-"""What following or sealing takes at most here; the early tenth has room for several."""
+"""The longest duration of following or sealing here; the first tenth of the interval allows for several."""
 EPOCH = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 
 
@@ -43,7 +43,7 @@ def row(position: int) -> LogRow:
 
 @dataclass
 class Simulation:
-    """A ledger and those who record, on one line of time; every step of the ledger takes some of it."""
+    """A ledger and its writers on one simulated clock; every step of the ledger takes some time."""
 
     slow_s: float
     batch: int
@@ -105,7 +105,7 @@ class Simulation:
 def test_whatever_is_recorded_is_sealed_within_ten_seconds(
     arrivals: list[float], slow_s: float, batch: int
 ) -> None:
-    # One at a time, those that wait already take a step each: that is not what the bound is about.
+    # A backlog of single rows needs one step each, which the bound does not cover.
     spread = (
         [at + number * slow_s * 2 for number, at in enumerate(sorted(arrivals))] if batch == 1 else arrivals
     )

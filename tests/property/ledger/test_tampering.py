@@ -1,7 +1,7 @@
-"""Whatever is changed in the sealed part of either log is found, all of it, at its position and nowhere else.
+"""Every change in the sealed part of either log is reported at its position, and nothing else is.
 
-The one who changes it has every right in the database: he may also make the ledger's table anew over his forged log.
-He has no right in the archive.
+The attacker has all rights in the database, and may recreate the ledger's table over the forged log. The
+attacker has no rights in the archive.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def sealed_logs(draw: st.DrawFn) -> Sealed:
 
 
 def tamper(draw: Callable[..., Any], ledger: Sealed, log: str) -> set[tuple[str, int]]:
-    """Some changes in the log; (kind, position) of each. At most one at a position."""
+    """Some changes in the log; (kind, position) of each. At most one per position."""
     rows, done = ledger.rows(log), set[tuple[str, int]]()
     last = max(rows)
     touched: set[int] = set()
@@ -110,7 +110,7 @@ def tamper(draw: Callable[..., Any], ledger: Sealed, log: str) -> set[tuple[str,
     return done
 
 
-def found_in(report: LedgerReport, log: str) -> set[tuple[str, int | None]]:
+def differences_in(report: LedgerReport, log: str) -> set[tuple[str, int | None]]:
     return {(found.kind, found.position) for found in of_domain_events(report) if found.log == log}
 
 
@@ -120,7 +120,7 @@ def of_domain_events(report: LedgerReport) -> list[Finding]:
 
 @given(st.data())
 @settings(max_examples=examples(300), deadline=None)
-def test_every_change_is_found_at_its_position_and_nothing_else_is(data: st.DataObject) -> None:
+def test_every_change_is_reported_at_its_position_and_nothing_else_is(data: st.DataObject) -> None:
     ledger = data.draw(sealed_logs())
     assert ledger.verify().findings == ()
     wanted: dict[str, set[tuple[str, int]]] = {}
@@ -129,12 +129,12 @@ def test_every_change_is_found_at_its_position_and_nothing_else_is(data: st.Data
         in_sealed_part = {(kind, position) for kind, position in done if position <= ledger.sealed_to[log]}
         if data.draw(st.booleans(), label=f"the table of {log} is made anew"):
             ledger.make_the_table_anew(log)
-            wanted[log] = in_sealed_part  # in the tail the table was the only witness
+            wanted[log] = in_sealed_part  # The tail is recorded in the table only.
         else:
             wanted[log] = done
     report = ledger.verify()
     for log in LOGS:
-        assert found_in(report, log) == wanted[log]
+        assert differences_in(report, log) == wanted[log]
     assert len(of_domain_events(report)) == sum(map(len, wanted.values())), "each is named once"
     for told in report.logs:
         after = [position for position in ledger.rows(told.log) if position > told.sealed_to]
@@ -143,7 +143,7 @@ def test_every_change_is_found_at_its_position_and_nothing_else_is(data: st.Data
 
 @given(st.data())
 @settings(max_examples=examples(150), deadline=None)
-def test_two_that_changed_places_are_found_at_both(data: st.DataObject) -> None:
+def test_two_swapped_rows_are_reported_at_both_positions(data: st.DataObject) -> None:
     ledger = data.draw(sealed_logs())
     log = data.draw(st.sampled_from(LOGS))
     rows = ledger.rows(log)
@@ -160,12 +160,12 @@ def test_two_that_changed_places_are_found_at_both(data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         ledger.make_the_table_anew(log)
     report = ledger.verify()
-    assert found_in(report, log) == {("moved", one), ("moved", other)}
+    assert differences_in(report, log) == {("moved", one), ("moved", other)}
 
 
 @given(st.data())
 @settings(max_examples=examples(150), deadline=None)
-def test_where_the_tiles_are_gone_too_the_interval_is_named(data: st.DataObject) -> None:
+def test_without_tiles_the_interval_is_reported(data: st.DataObject) -> None:
     ledger = data.draw(sealed_logs())
     log = data.draw(st.sampled_from(LOGS))
     tiles = [name for name in ledger.archive.files if name.startswith(f"ledger/tiles/{log}/")]

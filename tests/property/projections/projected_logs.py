@@ -1,4 +1,4 @@
-"""Valid logs of any shape: a walk over what the aggregates allow, drawn by hypothesis."""
+"""Valid logs of any shape: walks over the commands that the aggregates allow, drawn by hypothesis."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def zone(zone_id: str, curtailable_kw: float) -> Zone:
 
 
 class PortfolioWalk:
-    """A portfolio that lives through what numbers choose: each picks one of the things that can happen next."""
+    """A portfolio driven by drawn numbers: each selects one of the next possible commands."""
 
     def __init__(self, facilities: int = 3) -> None:
         self.log = FakeEventLog()
@@ -63,15 +63,17 @@ class PortfolioWalk:
         return self.log.entries
 
     def step(self, number: int) -> None:
-        """Do one of the things that are possible now; what an aggregate refuses changes nothing."""
+        """Execute one of the commands that are possible now; a refused command changes nothing."""
         actions = list(self._possible(number // 1000))
-        self.now += timedelta(seconds=number % 7 - 1)  # processes' clocks differ: time may step back a little
+        self.now += timedelta(
+            seconds=number % 7 - 1
+        )  # Clocks of processes differ, so time may step back a little.
         try:
             actions[number % len(actions)]()
         except DomainError:
             self._save()
 
-    # ------------------------------------------------------------------------------------------ what can happen
+    # ------------------------------------------------------------------------------------------ commands
 
     def register(self, facility_id: str) -> None:
         facility = Facility.register(
@@ -174,7 +176,7 @@ class PortfolioWalk:
         self._save(dispatch)
 
     def call(self, dispatch: Dispatch, phase: str) -> None:
-        """Request a phase of every zone, and let it succeed."""
+        """Request a phase for every zone, and let it succeed."""
         provenance = self.provenance(actor="saga:dispatch", cause=True)
         if phase == "prepare":
             dispatch.prepare(provenance)
@@ -191,13 +193,13 @@ class PortfolioWalk:
             self._verify_by_meter(dispatch)
 
     def do(self, command: Callable[..., Any], **facts: Any) -> None:
-        """One command of an aggregate, saved."""
+        """Execute one command of an aggregate, and save it."""
         aggregate: Aggregate[Any] = command.__self__  # type: ignore[attr-defined]  # a bound method
         command(self.provenance(actor="worker:schedule", cause=True), **facts)
         self._save(aggregate)
 
     def happy(self) -> DREvent:
-        """One DR event from the first word to its measurement, without a failure."""
+        """One DR event from its notification to its measurement, without a failure."""
         dr_event = self.open_dr_event()
         self.accept(dr_event, 2)
         self.schedule(dr_event, 4)
@@ -221,7 +223,7 @@ class PortfolioWalk:
         self._measured(dr_event)
         return dr_event
 
-    # ------------------------------------------------------------------------------------ what is possible now
+    # ------------------------------------------------------------------------------------ possible commands
 
     def _possible(self, number: int) -> Iterator[Action]:
         yield self._program
@@ -300,7 +302,7 @@ class PortfolioWalk:
                 if number % 3 == 0 or record.command.phase in {"restore", "abort"}:
                     yield partial(self._fail, dispatch, record, number)
             elif record.state == "gave_up":
-                often = 4 if record.command.phase in {"restore", "abort"} else 1  # others are refused
+                often = 4 if record.command.phase in {"restore", "abort"} else 1  # Others are refused.
                 yield from (partial(self._reissue, dispatch, record) for _ in range(often))
         if state.was_committed and not state.measured:
             yield partial(self._measure, dispatch)
@@ -319,7 +321,7 @@ class PortfolioWalk:
         self._save(dispatch)
 
     def _program(self) -> None:
-        """Something that no read model is about."""
+        """A domain event that concerns no read model."""
         program = Program.open(
             self.provenance(tenant=None), program_id=f"program-{self._commands}", utility_id=UTILITY
         )

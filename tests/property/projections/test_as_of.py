@@ -1,4 +1,4 @@
-"""As of any position or moment, a row is what its projection makes of that prefix; as of now, the live row."""
+"""As of any position or moment, a row is the fold of that prefix; as of now, it is the live row."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ def _opened(entries: Iterable[Entry]) -> list[DREvent.Opened]:
 
 
 def _agree(log: FakeStreamLog, prefix: list[LogEntry], as_of: AsOf) -> None:
-    """Everything that can be asked as of then says what read models of the prefix say."""
+    """Assert that every historical read equals the read models of the prefix."""
     models = FakeReadModels(prefix)
     lists = HistoricalLists(log)
     assert lists.dr_events(as_of).rows.listed() == models.dr_events.listed()
@@ -84,21 +84,21 @@ def test_as_of_now_is_the_live_row(entries: list[LogEntry]) -> None:
 
 @settings(max_examples=examples(15))
 @given(entries=logs(), parts=st.lists(st.floats(0, 1), min_size=2, max_size=4), most=st.integers(5, 40))
-def test_however_often_and_in_whatever_order_the_past_is_asked_for_it_is_the_same(
+def test_historical_lists_do_not_depend_on_the_order_of_reads(
     entries: list[LogEntry], parts: list[float], most: int
 ) -> None:
     log = FakeStreamLog(entries)
-    kept, bounded = HistoricalLists(log), HistoricalLists(log, FoldLimits(domain_events=most, rows=10_000))
+    cached, bounded = HistoricalLists(log), HistoricalLists(log, FoldLimits(domain_events=most, rows=10_000))
     for part in parts:
         position = round(part * entries[-1].position)
         models = FakeReadModels(entry for entry in entries if entry.position <= position)
-        assert kept.facilities(position).rows.listed() == models.facilities.listed()
-        assert kept.portfolio(position).rows.listed() == models.portfolio.listed()
-        assert insisted(bounded, position).listed() == models.facilities.listed()
+        assert cached.facilities(position).rows.listed() == models.facilities.listed()
+        assert cached.portfolio(position).rows.listed() == models.portfolio.listed()
+        assert folded_to_the_end(bounded, position).listed() == models.facilities.listed()
 
 
-def insisted(lists: HistoricalLists, position: int) -> MemoryView[FacilityRow]:
-    """Asked for until it is folded; each time it comes further."""
+def folded_to_the_end(lists: HistoricalLists, position: int) -> MemoryView[FacilityRow]:
+    """Read until the fold is complete; each call continues where the last one stopped."""
     told: list[str] = []
     while True:
         try:
@@ -111,7 +111,7 @@ def insisted(lists: HistoricalLists, position: int) -> MemoryView[FacilityRow]:
         return rows
 
 
-def test_a_past_of_more_rows_than_are_kept_is_refused() -> None:
+def test_a_history_of_too_many_rows_is_refused() -> None:
     walk = PortfolioWalk(facilities=9)
     log = FakeStreamLog(walk.entries)
     with pytest.raises(PastTooLarge, match="ask for one by its id"):
@@ -119,7 +119,7 @@ def test_a_past_of_more_rows_than_are_kept_is_refused() -> None:
 
 
 class CountedLog(FakeStreamLog):
-    """Counts what is read, and can be away after so many entries."""
+    """Counts the entries that are read, and can become unavailable after a number of them."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         super().__init__(entries)
@@ -146,7 +146,7 @@ def long() -> CountedLog:
     return CountedLog(walk.entries)
 
 
-def test_a_past_comes_further_each_time_whatever_else_is_asked_for_between(long: CountedLog) -> None:
+def test_a_fold_continues_whatever_other_positions_are_read_between(long: CountedLog) -> None:
     head, most = long.head(), 10
     lists = HistoricalLists(long, FoldLimits(domain_events=most, rows=10_000))
     HistoricalLists(long).dr_events(head)
@@ -159,7 +159,7 @@ def test_a_past_comes_further_each_time_whatever_else_is_asked_for_between(long:
     assert lists.dr_events(head).position == head
 
 
-def test_what_was_folded_before_the_log_was_away_is_not_folded_again(long: CountedLog) -> None:
+def test_a_fold_continues_after_the_log_was_unavailable(long: CountedLog) -> None:
     HistoricalLists(long).dr_events(long.head())
     needed, long.read = long.read, 0
     lists, long.away_after = HistoricalLists(long), needed // 2
@@ -173,7 +173,7 @@ def test_what_was_folded_before_the_log_was_away_is_not_folded_again(long: Count
     assert long.read == 2 * needed
 
 
-def test_a_moment_is_looked_for_once_unless_something_may_still_be_recorded_in_it(long: CountedLog) -> None:
+def test_the_end_of_a_past_moment_is_cached_and_that_of_the_present_is_not(long: CountedLog) -> None:
     lists, latest = HistoricalLists(long), max(entry.domain_event.recorded_at for entry in long.entries)
     earlier = long.entries[20].domain_event.recorded_at
     for _ in range(3):
@@ -185,7 +185,7 @@ def test_a_moment_is_looked_for_once_unless_something_may_still_be_recorded_in_i
     assert lists.facilities(latest).position == long.head()
 
 
-def test_rows_of_a_past_are_put_in_order_once_for_all_pages(
+def test_historical_rows_are_sorted_once_for_all_pages(
     long: CountedLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sorts: list[object] = []
@@ -206,15 +206,15 @@ def test_rows_of_a_past_are_put_in_order_once_for_all_pages(
     assert len(sorts) == 1
 
 
-def test_a_past_of_more_bytes_than_are_kept_is_refused_and_all_kept_together_take_no_more(
+def test_the_bytes_of_one_and_of_all_cached_states_are_bounded(
     long: CountedLog,
 ) -> None:
-    def kept(row_bytes: int) -> HistoricalLists:
+    def bounded_lists(row_bytes: int) -> HistoricalLists:
         return HistoricalLists(long, FoldLimits(domain_events=10_000, rows=10_000, row_bytes=row_bytes))
 
     with pytest.raises(PastTooLarge, match=r"more than 10000 rows or 500 bytes .*; ask for one by its id"):
-        kept(500).dr_events(long.head())
-    lists, sizes = kept(15_000), list[int]()
+        bounded_lists(500).dr_events(long.head())
+    lists, sizes = bounded_lists(15_000), list[int]()
     for position in range(0, long.head(), 7):
         lists.dr_events(position)
         sizes = [rows.size for rows, _ in lists._dr_events._states.values()]
@@ -224,12 +224,12 @@ def test_a_past_of_more_bytes_than_are_kept_is_refused_and_all_kept_together_tak
     assert 1 < len(sizes) <= MAX_STATES
 
 
-def test_what_a_position_ahead_will_say_is_not_told() -> None:
+def test_a_position_ahead_of_the_log_is_refused() -> None:
     walk = PortfolioWalk()
     dr_event = walk.open_dr_event()
     log = FakeStreamLog(walk.entries)
     ahead = log.head() + 1
     with pytest.raises(PositionAhead, match=f"ends at position {log.head()}"):
         dr_event_as_of(log, dr_event.id, ahead)
-    with pytest.raises(PositionAhead, match=f"as of {ahead} nothing"):
+    with pytest.raises(PositionAhead, match=f"position {ahead} is not recorded"):
         HistoricalLists(log).dr_events(ahead)

@@ -1,4 +1,4 @@
-"""A replay from the log says what the read models say, at every moment."""
+"""A replay from the log agrees with the read models at every moment."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ def test_the_steps_of_a_replay_are_the_rows_of_the_audit_trail(entries: list[Log
         document = audit_document(log, opened.originator_id)
         filters = {"dr_event_id": str(opened.originator_id)}
         rows = models.audit_trail.listed(filters=filters, limit=1000).rows
-        # the walk's causes are simply the latest domain event, so they may lie in another story
+        # The walk uses the latest domain event as the cause, which may belong to another DR event.
         own = {row.domain_event_id for row in rows}
         assert [step.domain_event_id for step in document.steps] == [row.domain_event_id for row in rows]
         for step, row in zip(document.steps, rows, strict=True):
@@ -99,7 +99,7 @@ def test_every_step_says_who_what_why_and_caused_by_which() -> None:
     assert document.reserved_facilities == ()
 
 
-def test_a_dr_event_is_found_by_our_id_and_by_the_utilitys() -> None:
+def test_a_dr_event_is_resolved_by_our_id_and_by_the_utilitys() -> None:
     walk = PortfolioWalk()
     dr_event = walk.open_dr_event()
     log = FakeStreamLog(walk.entries)
@@ -109,7 +109,7 @@ def test_a_dr_event_is_found_by_our_id_and_by_the_utilitys() -> None:
         resolve_dr_event(log, "UTIL-2")
 
 
-def test_the_id_of_a_stream_of_another_kind_is_that_of_no_dr_event() -> None:
+def test_the_id_of_another_kind_of_stream_is_no_dr_event() -> None:
     walk = PortfolioWalk()
     dr_event = walk.happy()
     log = FakeStreamLog(walk.entries)

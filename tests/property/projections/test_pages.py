@@ -1,4 +1,4 @@
-"""Who follows the cursors of a list reads each row that was there once, whatever is added meanwhile."""
+"""A client that follows the cursors of a list reads each existing row once, whatever is added meanwhile."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def raised(edge: Edge, number: int, second: int) -> str:
 
 def parked(edge: Edge, number: int, second: int) -> str:
     letter = DeadLetter(
-        dead_letter_id=UUID(int=(number * 7919) % 10_007),  # no order of their ids is that of parking
+        dead_letter_id=UUID(
+            int=(number * 7919) % 10_007
+        ),  # The order of ids differs from the order of parking.
         queue="callback",
         subject=f"callback {number}",
         reason="HTTP 404",
@@ -42,7 +44,7 @@ def parked(edge: Edge, number: int, second: int) -> str:
 
 
 SECONDS = st.lists(st.integers(0, 5), max_size=12)
-"""When rows are added: often at one moment, in no order."""
+"""When rows are added: often at the same moment, in any order."""
 
 
 @pytest.mark.parametrize(("path", "add"), [("/api/alerts", raised), ("/api/dead-letters", parked)])
@@ -75,7 +77,7 @@ def test_each_row_that_was_there_is_given_once_while_others_are_added(path: str,
 
 
 def _emptied(edge: Edge, app: Any) -> None:
-    """The same edge over empty registers: starting one anew for each example takes longer than the example."""
+    """The same edge with empty registries, because creating one per example is slow."""
     collaborators = app.state["edge"].collaborators
     for name, empty in (("alerts", FakeAlertRegistry()), ("dead_letters", FakeDeadLetters())):
         object.__setattr__(collaborators, name, empty)
@@ -84,7 +86,7 @@ def _emptied(edge: Edge, app: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def asked() -> Iterator[Callable[[str], Any]]:
+def read_path() -> Iterator[Callable[[str], Any]]:
     """Reads a path as an operator."""
     edge = Edge(others={"dead_letters": FakeDeadLetters()})
     key = edge.key("operator")
@@ -108,10 +110,10 @@ def asked() -> Iterator[Callable[[str], Any]]:
     ],
     ids=repr,
 )
-def test_a_cursor_that_no_such_list_gave_out_is_refused(
-    asked: Callable[[str], Any], path: str, place: tuple[str, str, str]
+def test_a_cursor_of_another_list_is_refused(
+    read_path: Callable[[str], Any], path: str, place: tuple[str, str, str]
 ) -> None:
-    answer = asked(f"{path}?cursor={cursor_after(*place)}")
+    answer = read_path(f"{path}?cursor={cursor_after(*place)}")
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-request")
 
 
@@ -120,9 +122,7 @@ def test_a_cursor_that_no_such_list_gave_out_is_refused(
     at=st.datetimes(min_value=datetime(1_000, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC)),  # noqa: DTZ001
     key=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30),
 )
-def test_a_cursor_is_read_as_it_was_given_and_by_its_own_list_alone(
-    listed: str, at: datetime, key: str
-) -> None:
+def test_a_cursor_is_accepted_only_by_its_own_list(listed: str, at: datetime, key: str) -> None:
     cursor = cursor_after(listed, sortable(at), key)
     assert place_of(listed, cursor) == (at, key)
     with pytest.raises(InvalidCursor):

@@ -1,4 +1,4 @@
-"""Rows folded from facts, which are decoded from the log at a fraction of the cost, equal those of domain events."""
+"""Rows folded from facts, which are decoded faster than domain events, equal those of the domain events."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def test_facts_give_the_rows_that_domain_events_give(
 
 
 def test_ids_of_steps_are_those_of_their_domain_events() -> None:
-    """Otherwise the first property could hold with both wrong."""
+    """Without this, the property above could hold with both wrong."""
     walk = PortfolioWalk()
     walk.happy()
     rows: MemoryRows[Any] = MemoryRows(WITH_FACTS[0])

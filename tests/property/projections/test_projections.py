@@ -1,4 +1,4 @@
-"""However the log is cut into batches, and whatever else is in it, the same rows come out."""
+"""A fold gives the same rows however the log is cut into batches, and whatever else it contains."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -35,8 +35,8 @@ from tests.property.projections.projected_logs import PortfolioWalk, logs, long_
 Row = TypeVar("Row")
 
 
-class OfAnotherKind(DomainEvent, frozen=True, kw_only=True):
-    """A domain event that no projection has heard of."""
+class ForeignDomainEvent(DomainEvent, frozen=True, kw_only=True):
+    """A domain event that concerns no projection."""
 
     TOPIC = "test.of-another-kind.v1"
 
@@ -48,7 +48,7 @@ def folded(projection: AnyProjection, entries: Sequence[LogEntry]) -> MemoryRows
 
 
 def restarted(rows: MemoryRows[Any]) -> MemoryRows[Any]:
-    """The rows as the next process finds them: stored, and read again."""
+    """The rows as the next process reads them from storage."""
     again: MemoryRows[Any] = MemoryRows(rows.projection)
     again.position = rows.position
     for row in rows.by_key.values():
@@ -56,7 +56,7 @@ def restarted(rows: MemoryRows[Any]) -> MemoryRows[Any]:
     return again
 
 
-# To make up a log takes longer than to fold it: the properties of a projection are looked at of all of them with each.
+# Generating a log takes longer than folding it, so each log is used for all projections.
 @given(entries=logs(), cuts=st.lists(st.integers(0, 400)))
 def test_batches_and_restarts_give_the_rows_of_one_fold(entries: list[LogEntry], cuts: list[int]) -> None:
     for projection in PROJECTIONS:
@@ -74,13 +74,15 @@ def _parts(cuts: list[int], length: int) -> Iterator[tuple[int, int]]:
 
 
 @given(entries=logs(60), places=st.sets(st.integers(0, 200)))
-def test_what_does_not_matter_changes_nothing_and_advances(entries: list[LogEntry], places: set[int]) -> None:
-    strange = _of_another_kind(entries[0].domain_event)
+def test_domain_events_of_no_concern_change_nothing_and_advance_the_position(
+    entries: list[LogEntry], places: set[int]
+) -> None:
+    strange = _foreign(entries[0].domain_event)
     mixed: list[LogEntry] = []
     for index, entry in enumerate(entries):
         mixed.append(LogEntry(entry.position * 2, entry.topic, entry.domain_event))
         if index in places:
-            mixed.append(LogEntry(entry.position * 2 + 1, OfAnotherKind.TOPIC, strange))
+            mixed.append(LogEntry(entry.position * 2 + 1, ForeignDomainEvent.TOPIC, strange))
     plain = [LogEntry(item.position * 2, item.topic, item.domain_event) for item in entries]
     for projection in PROJECTIONS:
         rows = folded(projection, mixed)
@@ -88,8 +90,8 @@ def test_what_does_not_matter_changes_nothing_and_advances(entries: list[LogEntr
         assert rows.position == mixed[-1].position, projection.name
 
 
-def _of_another_kind(like: DomainEvent) -> OfAnotherKind:
-    return OfAnotherKind(
+def _foreign(like: DomainEvent) -> ForeignDomainEvent:
+    return ForeignDomainEvent(
         originator_id=UUID(int=1),
         originator_version=1,
         timestamp=like.recorded_at,
@@ -102,7 +104,7 @@ def _of_another_kind(like: DomainEvent) -> OfAnotherKind:
 
 
 @given(entries=logs())
-def test_a_fold_asks_only_for_rows_that_it_announced(entries: list[LogEntry]) -> None:
+def test_a_fold_reads_only_rows_that_wanted_lists(entries: list[LogEntry]) -> None:
     for projection in PROJECTIONS:
         rows: MemoryRows[Any] = MemoryRows(projection)
         for entry in entries:
@@ -111,13 +113,13 @@ def test_a_fold_asks_only_for_rows_that_it_announced(entries: list[LogEntry]) ->
             watched = _Watched(rows)
             projection.fold(entry.position, entry.domain_event, watched)
             late = watched.asked - announced - (set(rows.by_key) - put)
-            # the facility of a dispatch is known only from the dispatch's own row
+            # The facility of a dispatch is only in the dispatch's own row.
             assert projection.name == "facilities" or not late, projection.name
 
 
 @given(entries=logs())
-def test_no_fold_asks_for_a_row_that_was_added_or_changes_it(entries: list[LogEntry]) -> None:
-    """Nobody looks for such rows while they are on their way to where they are stored."""
+def test_no_fold_reads_or_changes_an_added_row(entries: list[LogEntry]) -> None:
+    """Added rows are not visible to the fold while they are being stored."""
     for projection in PROJECTIONS:
         rows: MemoryRows[Any] = MemoryRows(projection)
         watched = _Watched(rows)
@@ -152,7 +154,7 @@ class _Watched:
 
 
 @given(entries=logs())
-def test_rows_say_what_the_aggregates_say(entries: list[LogEntry]) -> None:
+def test_rows_agree_with_the_aggregates(entries: list[LogEntry]) -> None:
     models, states = FakeReadModels(entries), _states(entries)
     dr_events = {row.dr_event_id: row for row in _rows(models, "dr_events", DREventRow)}
     dispatches = {row.dispatch_id: row for row in _rows(models, "dispatches", DispatchRow)}
@@ -255,7 +257,7 @@ def test_exactly_what_is_open_has_a_deadline(entries: list[LogEntry]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_after_a_long_life_nothing_is_left_over(seed: int) -> None:
+def test_after_a_long_log_no_internal_row_is_left(seed: int) -> None:
     entries = list(long_life(seed))
     _check_deadlines(entries)
     shares = FakeReadModels(entries).rows["portfolio"].by_key.values()
@@ -284,7 +286,7 @@ def _check_deadlines(entries: list[LogEntry]) -> None:
 
 
 def _expected_deadlines(entries: list[LogEntry]) -> dict[str, Any]:
-    """Told from the final states and the last domain event of each kind, not by following changes."""
+    """Derived from the final states and the last domain event of each kind, independently of the projection."""
     last: dict[tuple[UUID, type], Any] = {
         (entry.domain_event.originator_id, type(entry.domain_event)): entry.domain_event for entry in entries
     }
@@ -314,7 +316,7 @@ def _expected_deadlines(entries: list[LogEntry]) -> dict[str, Any]:
 
 
 def _over_at(stream_id: UUID, state: DREventState, last: dict[tuple[UUID, type], Any]) -> datetime | None:
-    """When a window that had begun was over; None where it never began, or still runs."""
+    """When a window that had begun ended; None if it never began, or is still running."""
     if (stream_id, DREvent.Ended) in last:
         return state.judged_notice.ends_at
     if (stream_id, DREvent.Started) in last:
@@ -339,14 +341,14 @@ def _rows(models: FakeReadModels, name: str, kind: type[Row]) -> list[Row]:
 
 
 @given(entries=logs(200))
-def test_a_facility_keeps_one_memory_of_a_dispatch(entries: list[LogEntry]) -> None:
+def test_a_facility_has_one_dispatch_state_row(entries: list[LogEntry]) -> None:
     rows = FakeReadModels(entries).rows["facilities"].by_key.values()
     memories = [row for row in rows if isinstance(row, facility.DispatchStateRow)]
     assert len({memory.state.facility_id for memory in memories}) == len(memories)
 
 
-def test_the_walk_reaches_every_domain_event_of_the_story() -> None:
-    """Otherwise the properties above prove little."""
+def test_the_walk_reaches_every_domain_event() -> None:
+    """Otherwise the properties above would show little."""
     unseen = _domain_events(DREvent) | _domain_events(Dispatch) | _domain_events(Facility)
     for seed in range(200):
         unseen -= {type(entry.domain_event) for entry in long_life(seed)}
@@ -372,7 +374,7 @@ def test_a_log_with_a_hole_is_refused_with_its_position() -> None:
     assert failure.value.position == started.position
 
 
-def test_a_program_leaves_no_trace_in_any_read_model() -> None:
+def test_a_program_changes_no_read_model() -> None:
     program = Program.open(PortfolioWalk().provenance(), program_id="summer-peak", utility_id="util-1")
     log = FakeEventLog()
     log.save(program)
@@ -380,6 +382,6 @@ def test_a_program_leaves_no_trace_in_any_read_model() -> None:
     assert not any(rows.by_key for rows in models.rows.values())
 
 
-def test_an_unknown_projection_is_answered_with_those_there_are() -> None:
+def test_an_unknown_projection_is_refused_with_the_existing_names() -> None:
     with pytest.raises(UnknownProjection, match="dr_events, dispatches"):
         projection_named("dr-events")

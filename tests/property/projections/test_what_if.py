@@ -1,4 +1,4 @@
-"""A what-if changes what is asked and nothing else; it agrees with the recorded DR event where nothing is changed."""
+"""A what-if changes only what is requested; without a change it agrees with the recorded DR event."""
 
 import math
 from typing import Any
@@ -44,7 +44,7 @@ def test_where_nothing_is_changed_both_sides_are_the_recorded_one(entries: list[
 
 
 @given(entries=logs(), change=changes, number=st.integers(0, 5))
-def test_no_share_is_above_its_headroom_and_who_is_left_out_has_none(
+def test_no_share_is_above_its_headroom_and_an_excluded_facility_has_none(
     entries: list[LogEntry], change: Change, number: int
 ) -> None:
     for document in _planned(entries):
@@ -81,7 +81,7 @@ def test_every_rule_gives_all_that_the_limits_allow_and_none_above_its_own(
     assert math.isclose(math.fsum(shares.values()), expected, rel_tol=1e-9, abs_tol=TOLERANCE_KW)
 
 
-def test_the_rules_differ_as_they_say() -> None:
+def test_the_rules_give_different_shares() -> None:
     limits = {"a": 10.0, "b": 30.0, "c": 60.0}
     assert split("proportional", 50.0, limits) == {"a": 5.0, "b": 15.0, "c": 30.0}
     assert split("equal", 50.0, limits) == {"a": 10.0, "b": 20.0, "c": 20.0}
@@ -135,7 +135,7 @@ def test_another_baseline_takes_the_place_of_the_recorded_measurement(served: Au
 
 @pytest.fixture(scope="module")
 def one_failed(served: AuditDocument) -> AuditDocument:
-    """As above, but fac-002 failed at prepare."""
+    """Like `served`, but fac-002 failed at prepare."""
     failed = replace(
         served.dispatches["fac-002"],
         status="compensated",
@@ -146,14 +146,14 @@ def one_failed(served: AuditDocument) -> AuditDocument:
     return replace(served, dispatches={**served.dispatches, "fac-002": failed})
 
 
-def test_continue_loses_the_share_of_who_failed(one_failed: AuditDocument) -> None:
+def test_continue_loses_the_share_of_the_failed_facility(one_failed: AuditDocument) -> None:
     found = what_if(one_failed, Change(policy="continue"))
     assert found.hypothetical == found.recorded
     assert found.recorded.lost_kw == pytest.approx(10.1)
     assert part_of(one_failed, "fac-002", Change(policy="continue")).why == "prepare did not succeed"
 
 
-def test_reallocate_gives_the_share_of_who_failed_to_the_room_left(one_failed: AuditDocument) -> None:
+def test_reallocate_gives_the_failed_share_to_the_remaining_headroom(one_failed: AuditDocument) -> None:
     found = what_if(one_failed, Change(policy="reallocate"))
     targets = {item.facility_id: item.hypothetical.target_kw for item in found.facilities}
     assert targets == {"fac-001": pytest.approx(12.0), "fac-002": 0.0, "fac-003": pytest.approx(12.0)}
@@ -176,7 +176,7 @@ def test_abort_undoes_the_whole_batch_where_one_failed(
     assert {item.hypothetical.outcome for item in spared.facilities} == {"served", "left_out"}
 
 
-def test_what_cannot_be_asked_is_named(served: AuditDocument) -> None:
+def test_an_invalid_change_is_refused(served: AuditDocument) -> None:
     with pytest.raises(NotInThePlan, match="fac-009 is not in the plan"):
         what_if(served, Change(without=("fac-009",)))
     walk = PortfolioWalk()

@@ -1,4 +1,4 @@
-"""What may change while a DR event is under way, as steps of a `PortfolioWalk`."""
+"""Changes of a DR event that is under way, as steps of a `PortfolioWalk`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CAPACITY: dict[str, Any] = {
 
 
 def changes_of(walk: PortfolioWalk, dr_event: DREvent, number: int) -> Iterator[Action]:
-    """Of a DR event as a whole."""
+    """Changes of a DR event as a whole."""
     state, do = dr_event.state, partial(_done, walk, dr_event)
     withdrawable = state.status in {"opened", "rejected"} or state.withdrawn_number is not None
     if withdrawable and number % 4 == 0:
@@ -60,7 +60,7 @@ def changes_of(walk: PortfolioWalk, dr_event: DREvent, number: int) -> Iterator[
 
 
 def changes_for(walk: PortfolioWalk, dispatch: Dispatch, number: int) -> Iterator[Action]:
-    """Of one dispatch."""
+    """Changes of one dispatch."""
     state, do = dispatch.state, partial(_done, walk, dispatch)
     if state.restore_steps:
         yield partial(_later_restored, walk, dispatch)

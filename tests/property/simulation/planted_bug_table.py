@@ -1,4 +1,4 @@
-"""The table of planted bugs in docs/simulation.md; run as a script with `--write` to renew it."""
+"""The table of planted bugs in docs/simulation.md; run as a script with `--write` to update it."""
 
 import re
 import sys
@@ -20,13 +20,13 @@ class Caught(NamedTuple):
 
 
 def table() -> list[Caught]:
-    """What the page says."""
+    """The table in the page."""
     rows = (ROW.match(line) for line in PAGE.read_text().splitlines())
     return [Caught(row["bug"], int(row["seed"]), row["broke"]) for row in rows if row is not None]
 
 
 def first_seed(bug: str) -> Caught:
-    """The first seed that catches it. Raises LookupError if none of many does."""
+    """The first seed that detects the bug. Raises LookupError if none of many does."""
     from tests.simulation.runs import run_seed
     from tests.simulation.wiring import storm_setting
 
@@ -38,7 +38,7 @@ def first_seed(bug: str) -> Caught:
 
 
 def written() -> list[str]:
-    """The table, made anew."""
+    """The table, computed again."""
     from tests.simulation.planted.bugs import PLANTED
 
     lines = [BEGIN, "|---|---|---|---|"]

@@ -1,4 +1,4 @@
-"""500 stories of everything failing around the write side. What must hold holds in each."""
+"""500 simulated runs with faults around the write side; every invariant holds in each."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def results() -> list[SeedResult]:
     return run_seeds(SEEDS, storm_setting(), workers=2)
 
 
-def test_no_storm_breaks_what_must_hold(results: list[SeedResult]) -> None:
+def test_no_storm_breaks_an_invariant(results: list[SeedResult]) -> None:
     broken = [result for result in results if result.breaches]
     told = [
         f"python -m tests.simulation.run --seed {result.seed} --story\n  "
@@ -24,8 +24,8 @@ def test_no_storm_breaks_what_must_hold(results: list[SeedResult]) -> None:
     assert not broken, f"{len(broken)} seeds broke:\n" + "\n".join(told[:5])
 
 
-def test_the_storms_are_storms(results: list[SeedResult]) -> None:
-    """Every kind of fault strikes in some of them, and many strike in each."""
+def test_every_kind_of_fault_occurs(results: list[SeedResult]) -> None:
+    """Every kind of fault occurs in some of the runs, and many occur in each."""
     struck = {name for result in results for name in result.struck}
     assert len(struck) > 25
     assert sum(sum(result.struck.values()) for result in results) > 20 * len(results)

@@ -1,4 +1,4 @@
-"""Messages decoded in one step say what they say field by field, one by one and in columns."""
+"""The fast parser gives the same readings as field-by-field parsing, singly and in columns."""
 
 import json
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ def test_what_came_in_several_messages_is_in_columns_what_it_is_one_by_one(
     assert (found.rare is None) == (ReadingBlock.of(flat).rare is None)
 
 
-def test_an_id_that_no_column_takes_is_kept_one_by_one() -> None:
+def test_an_id_with_the_separator_is_returned_as_single_readings() -> None:
     plain = quickly("fac-1", {"ts": NOW.isoformat(), "kw": 1.0, "kwh_total": 2.0}).readings
     odd = [MeterReading("fac-1", f"a{SEPARATOR}b", NOW, 1.0, 2.0)]
     assert in_columns([odd, plain]) == [*plain, *odd]

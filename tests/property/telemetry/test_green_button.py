@@ -1,4 +1,4 @@
-"""Green Button XML: whatever is written is read; whatever else stands in a file, the reader names the fault."""
+"""Green Button XML: what is written is read back; for a faulty file, the reader reports the fault."""
 
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ T0 = seconds(2026, 7, 14)
 
 
 def read(feed: Feed | str, path: Path, facility_id: str | None = None) -> FacilityReadings:
-    """The only facility of it."""
+    """The only facility of the file."""
     path.write_text(feed if isinstance(feed, str) else feed.xml())
     (found,) = GreenButtonFile(path, facility_id).read().values()
     return found
@@ -102,7 +102,7 @@ def test_a_damaged_file_is_read_or_its_fault_is_named(at: int, length: int, inst
                 assert len(found.starts_at) <= 4
             file.clock_changes(2026, 2026)
         except ReadingsFileError as error:
-            assert str(error).startswith(str(damaged))  # noqa: PT017 - that it raises is not demanded
+            assert str(error).startswith(str(damaged))  # noqa: PT017 - an error is not required
 
 
 @given(st.binary(max_size=200))
@@ -148,7 +148,7 @@ def test_a_file_nested_too_deep_and_one_of_endless_tags_are_refused(
             read(endless, path)
 
 
-def test_a_long_text_is_cut_off_not_gathered(path: Path) -> None:
+def test_a_long_text_is_cut_off_while_it_is_read(path: Path) -> None:
     feed = WHOLE.decode().replace("Green Button", "x" * 1_000_000)
     assert len(read(feed, path).load_kwh) == 4
 
@@ -160,7 +160,7 @@ def test_intervals_say_nothing_and_the_block_and_the_reading_type_do(path: Path)
     assert found.starts_at[0] == np.datetime64(T0 + 3_600, "s")
 
 
-def test_one_interval_tells_its_own_step(path: Path) -> None:
+def test_a_single_interval_gives_its_own_step(path: Path) -> None:
     assert read(one_meter(Interval(T0, 5, 3_600)), path).step_s == 3_600
 
 
@@ -180,7 +180,7 @@ def test_what_is_fed_in_is_taken_off_and_what_has_no_row_there_is_nothing(path: 
     assert GreenButtonFile(path).exporters() == {"fac-001"}
 
 
-def test_a_net_reading_counts_alone(path: Path) -> None:
+def test_a_net_reading_overrides_the_others(path: Path) -> None:
     meters = [Meter([[Interval(T0, value)]], direction=way) for way, value in ((1, 9), (19, 8), (4, -1_000))]
     assert read(Feed([Point(meters)]), path).load_kwh.tolist() == [-1.0]
 
@@ -214,7 +214,7 @@ def test_a_usage_point_is_a_facility_by_its_title(path: Path) -> None:
     assert list(GreenButtonFile(path, "fac-007").read()) == ["fac-007"]
 
 
-def test_what_was_estimated_is_said_and_what_is_projected_is_missing(path: Path) -> None:
+def test_estimated_values_are_flagged_and_projected_ones_are_missing(path: Path) -> None:
     qualities = [None, "8", "9", "10", "12", "17", "19", "0"]
     feed = one_meter(
         *(Interval(T0 + 900 * n, 1_000, quality=q) for n, q in enumerate(qualities)), default_quality="8"
@@ -248,7 +248,9 @@ def test_what_was_estimated_is_said_and_what_is_projected_is_missing(path: Path)
         ("<feed xmlns='http://www.w3.org/2005/Atom'/>", UnreadableFile, "no Green Button feed"),
     ],
 )
-def test_a_fault_is_named(path: Path, feed: Feed | str, error: type[ReadingsFileError], problem: str) -> None:
+def test_a_fault_is_reported(
+    path: Path, feed: Feed | str, error: type[ReadingsFileError], problem: str
+) -> None:
     with pytest.raises(error, match=problem):
         read(feed, path)
 
@@ -297,7 +299,7 @@ def test_rules_of_each_operator() -> None:
     ) -> str:
         return f"{3 << 28 | operator << 25 | month_day << 20 | weekday << 17 | hour << 12 | second:08X}"
 
-    third_friday = rule(operator=4, weekday=5)  # the standard's own example, 1:45
+    third_friday = rule(operator=4, weekday=5)  # The example in the standard, 1:45.
     assert day(third_friday) == datetime(2026, 3, 20, 1, 45, tzinfo=UTC)
     assert day(rule(operator=0, month_day=15)).day == 15
     assert day(rule(operator=1, weekday=7, month_day=25)).day == 29

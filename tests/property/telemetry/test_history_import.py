@@ -1,4 +1,4 @@
-"""However a readings file is cut into pieces on its way, the same is found, said and stored."""
+"""An imported readings file gives the same result, messages and stored values however it is split."""
 
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.readings_file import CsvReadingsFile, GreenButtonFile, netting, sorting
-from adapters.readings_file.ordering import in_order
+from adapters.readings_file.ordering import sort_file
 from adapters.readings_file.sorting import ROW, Sorter
 from application.history_import import importer, spike_detection
 from application.history_import.importer import import_history
@@ -28,7 +28,9 @@ NOWHERE = Path("nowhere.csv")
 
 @st.composite
 def tables(draw: st.DrawFn) -> list[str]:
-    """Lines of a CSV: hourly with gaps, empty loads, runs of one value, and now and then a duplicate or a row askew."""
+    """Lines of a CSV: hourly with gaps, empty loads, runs of one value, and sometimes a duplicate or
+    misplaced row.
+    """
     rows = []
     for name in draw(st.sampled_from(["a", "ab", "abc"])):
         loads = draw(
@@ -55,9 +57,9 @@ def tables(draw: st.DrawFn) -> list[str]:
 
 
 def outcome(file: ReadingsFile, path: Path, chunk_rows: int) -> tuple[Any, ...]:
-    """What is found, what is said or refused, and what is stored."""
+    """What is detected, reported or refused, and stored."""
     store = FakeTelemetryStore()
-    with in_order(path, file.batches(), lambda _rows: None, chunk_rows=chunk_rows) as ordered:
+    with sort_file(path, file.batches(), lambda _rows: None, chunk_rows=chunk_rows) as ordered:
         inspected = inspect_readings(file, ordered)
         try:
             return inspected, import_history(ordered, store), store.imported
@@ -85,7 +87,7 @@ numbers = st.lists(st.integers(0, 60), max_size=60, unique=True)
 
 @settings(max_examples=examples(30), deadline=None)
 @given(delivered=numbers, fed_in=numbers, again=st.booleans(), pieces=st.integers(1, 9))
-def test_what_stands_apart_is_netted_the_same_in_pieces_of_any_size(
+def test_separate_flows_are_netted_the_same_in_pieces_of_any_size(
     delivered: list[int], fed_in: list[int], again: bool, pieces: int
 ) -> None:
     start = seconds(2026, 7, 14)
@@ -119,7 +121,7 @@ def test_runs_are_merged_into_the_order_that_sorting_all_at_once_gives(
         patch.setattr(sorting, "BUFFER_ROWS", buffer_rows)
         for first in range(0, len(rows), at_once):
             sorter.add(rows[first : first + at_once])
-        run = sorter.in_order()
+        run = sorter.merged()
         found = run.read(0, run.rows)["line"].tolist()
     assert found == [n for n, _ in sorted(enumerate(keys), key=lambda one: one[1])]
 
@@ -129,7 +131,7 @@ def test_runs_are_merged_into_the_order_that_sorting_all_at_once_gives(
     values=st.lists(st.floats(0, 1e9, allow_subnormal=False), min_size=1, max_size=60),
     pieces=st.integers(1, 9),
 )
-def test_the_median_of_more_than_are_kept_is_close_and_does_not_depend_on_pieces(
+def test_the_median_of_many_values_is_close_and_does_not_depend_on_pieces(
     values: list[float], pieces: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:

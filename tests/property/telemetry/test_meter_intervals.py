@@ -1,4 +1,4 @@
-"""Quarter-hours, and stored intervals onto a grid: what holds for all of them."""
+"""Properties of quarter-hours, and of stored intervals on a grid."""
 
 from datetime import UTC, datetime, timedelta
 

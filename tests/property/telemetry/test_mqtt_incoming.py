@@ -1,9 +1,9 @@
-"""The broker's byte stream, however it is cut, gives the same packets; what is too long is passed over."""
+"""The broker's byte stream gives the same packets however it is split; oversized ones are skipped."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.mqtt.incoming import _MOST_PACKET_BYTES, Incoming, Packet
+from adapters.mqtt.incoming import _MAX_PACKET_BYTES, Incoming, Packet
 from adapters.mqtt.packets import PUBLISH, Version, varint
 from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MeterMessage
 
@@ -21,7 +21,7 @@ def publish(payload: bytes, *, packet_id: int, topic: str = TOPIC, properties: b
 
 
 def received(stream: bytes, cuts: list[int], version: Version = "3.1.1") -> list[tuple[bytes, MeterMessage]]:
-    """The publishes of `stream`, given piece by piece; nothing else may be left over."""
+    """The publishes of `stream`, read piece by piece; nothing else may remain."""
     incoming = Incoming(version)
     found = []
     at = 0
@@ -32,8 +32,8 @@ def received(stream: bytes, cuts: list[int], version: Version = "3.1.1") -> list
             if kind == PUBLISH:
                 assert message is not None
                 found.append((packet_id, message))
-        assert incoming.held_bytes <= _MOST_PACKET_BYTES + 5
-    assert incoming.held_bytes == 0
+        assert incoming.buffered_bytes <= _MAX_PACKET_BYTES + 5
+    assert incoming.buffered_bytes == 0
     return found
 
 
@@ -50,14 +50,14 @@ def test_where_the_stream_is_cut_makes_no_difference(payloads: list[bytes], cuts
 
 
 @given(
-    size=st.integers(_MOST_PACKET_BYTES - 100, 2 * _MOST_PACKET_BYTES),
+    size=st.integers(_MAX_PACKET_BYTES - 100, 2 * _MAX_PACKET_BYTES),
     cuts=st.lists(st.integers(0), max_size=8),
 )
-def test_of_an_endless_message_the_beginning_is_kept_and_its_size(size: int, cuts: list[int]) -> None:
+def test_an_oversized_message_gives_its_beginning_and_its_size(size: int, cuts: list[int]) -> None:
     stream = publish(b"x" * size, packet_id=7) + publish(b"after", packet_id=8)
     long, after = received(stream, cuts)
     assert (long[0], long[1].size, long[1].topic) == (b"\0\7", size, TOPIC)
-    assert MAX_PAYLOAD_BYTES < len(long[1].payload) <= min(size, _MOST_PACKET_BYTES)
+    assert MAX_PAYLOAD_BYTES < len(long[1].payload) <= min(size, _MAX_PACKET_BYTES)
     assert after == (b"\0\b", MeterMessage(TOPIC, b"after", 5))
 
 
@@ -68,7 +68,7 @@ def test_ten_megabytes_are_never_held() -> None:
     for at in range(0, len(stream), 65_536):
         incoming.feed(stream[at : at + 65_536])
         found.extend(incoming.packets())
-        assert incoming.held_bytes <= _MOST_PACKET_BYTES + 65_536
+        assert incoming.buffered_bytes <= _MAX_PACKET_BYTES + 65_536
     assert [message.size for _, _, message in found if message] == [10_000_000, 5]
 
 
@@ -89,7 +89,7 @@ def test_a_user_property_carries_the_trace() -> None:
         assert message == MeterMessage(TOPIC, b"{}", 2, trace)
 
 
-def test_who_stops_in_the_middle_goes_on_there() -> None:
+def test_reading_continues_in_the_middle_of_a_message() -> None:
     incoming = Incoming("3.1.1")
     incoming.feed(b"".join(publish(bytes((n,)), packet_id=n + 1) for n in range(4)))
     first = next(iter(incoming.packets()))

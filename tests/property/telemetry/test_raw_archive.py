@@ -1,4 +1,4 @@
-"""The raw archive under kills: whatever is killed where, every message is in it exactly once, and comes back."""
+"""The raw archive under kill -9 at any point: it contains every message exactly once, and restores it."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,11 +26,11 @@ PARTITIONS = (0, 3, MALFORMED)
 
 
 class Killed(BaseException):
-    """kill -9: nothing catches it."""
+    """Represents kill -9: nothing catches it."""
 
 
 class DyingArchive(FakeArchive):
-    """Dies at a call to it, before it does anything, after it did, or answers that it is not there."""
+    """Raises at a call: before the effect, after it, or with the answer that the object does not exist."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ async def archived(log: FakeRawLog, archive: FakeArchive) -> None:
             pass
 
 
-def what_is_in(archive: FakeArchive) -> list[tuple[int, int]]:
+def archived_messages(archive: FakeArchive) -> list[tuple[int, int]]:
     """(sequence, partition) of every message that the manifest leads to."""
     found = []
     for names in chains(archive).values():
@@ -111,7 +111,7 @@ def test_killed_anywhere_every_message_is_archived_exactly_once(steps: list[Step
                     _run_until_it_dies(log, archive)
                 archive.dies_in = None
         asyncio.run(archived(log, archive))
-    assert what_is_in(archive) == sorted((m.stream_seq, p) for p, m in log.messages)
+    assert archived_messages(archive) == sorted((m.stream_seq, p) for p, m in log.messages)
     report = verify_archive(archive)
     assert (report.findings, report.not_entered) == ((), ())
 
@@ -163,7 +163,7 @@ def test_two_that_archive_at_once_leave_one_object_though_one_saw_more() -> None
         assert (slow.position, slow.newest) == (quick.position, quick.newest)
 
     asyncio.run(scenario())
-    assert [seq for seq, _ in what_is_in(archive)] == list(range(1, 26))
+    assert [seq for seq, _ in archived_messages(archive)] == list(range(1, 26))
 
 
 def test_an_object_of_another_period_is_taken_as_it_is_and_not_written_again() -> None:
@@ -179,7 +179,7 @@ def test_an_object_of_another_period_is_taken_as_it_is_and_not_written_again() -
 
     asyncio.run(scenario())
     asyncio.run(archived(log, archive))
-    assert [seq for seq, _ in what_is_in(archive)] == list(range(1, 25))
+    assert [seq for seq, _ in archived_messages(archive)] == list(range(1, 25))
     assert verify_archive(archive).not_entered == ()
 
 
@@ -201,12 +201,12 @@ def test_a_damaged_object_is_named_as_such(at: int, length: int, instead: bytes)
         assert damaged != whole
 
 
-def test_files_of_others_in_the_archive_stop_nobody_and_are_found() -> None:
+def test_foreign_files_in_the_archive_are_reported_and_block_nothing() -> None:
     log, archive = two_hours()
     archive.put_once("telemetry/manifest/log-1/p3/zz", b"?")
     archive.put_once("telemetry/raw/readme", b"?")
     asyncio.run(archived(log, archive))
-    assert [seq for seq, _ in what_is_in(archive)] == list(range(1, 25))
+    assert [seq for seq, _ in archived_messages(archive)] == list(range(1, 25))
     assert [one.where for one in verify_archive(archive).findings] == ["telemetry/raw/readme"]
 
 
@@ -234,7 +234,7 @@ def _entry_garbled(files: dict[str, bytes], _objects: list[str], entries_: list[
 
 
 @pytest.mark.parametrize("damage", [_changed, _removed, _entry_removed, _entry_changed, _entry_garbled])
-def test_what_was_changed_or_removed_is_found(damage: Damage) -> None:
+def test_changes_and_removals_are_reported(damage: Damage) -> None:
     log, archive = two_hours()
     asyncio.run(archived(log, archive))
     assert verify_archive(archive).verified

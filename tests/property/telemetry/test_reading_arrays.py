@@ -1,4 +1,4 @@
-"""Of a meter's words on one moment the same one counts in columns as it does reading by reading."""
+"""Of several readings of a meter for one moment, the same one counts in columns and reading by reading."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -48,7 +48,7 @@ def columns_of(readings: list[MeterReading]) -> ReadingColumns:
 
 
 @given(READINGS)
-def test_the_word_that_counts_is_that_of_the_plainest_code(readings: list[MeterReading]) -> None:
+def test_the_winning_reading_is_that_of_the_reference_code(readings: list[MeterReading]) -> None:
     kept = [readings[n] for n in winning_indices(columns_of(readings)).tolist()]
     assert kept == winners(readings)
 

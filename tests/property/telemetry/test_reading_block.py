@@ -1,4 +1,4 @@
-"""Readings in columns and in packs are the readings that went in; what cannot be in columns travels one by one."""
+"""Readings in columns and in encoded batches equal the original readings; the others are transferred singly."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -55,7 +55,7 @@ def test_a_block_is_the_readings_that_went_in(readings: list[MeterReading]) -> N
 
 
 @given(READINGS)
-def test_whose_readings_are_is_told_without_making_any(readings: list[MeterReading]) -> None:
+def test_the_facilities_of_a_block_are_listed_without_creating_readings(readings: list[MeterReading]) -> None:
     class NeverOneByOne(ReadingBlock):
         __slots__ = ()
 
@@ -76,7 +76,7 @@ def test_some_of_a_block_are_in_columns_what_they_are_one_by_one(
 
 
 @given(READINGS)
-def test_odd_is_each_reading_that_there_is_something_to_say_about(readings: list[MeterReading]) -> None:
+def test_readings_with_other_than_default_fields_are_unusual(readings: list[MeterReading]) -> None:
     rare = ReadingBlock.of(readings).rare or RareColumns.defaults(len(readings))
     defaults = [
         (reading.quality, reading.revision, reading.incomplete, reading.extra) == ("measured", 0, False, None)
@@ -105,7 +105,7 @@ def test_a_pack_of_a_release_before_is_still_read(readings: list[MeterReading]) 
     assert unpack(body).readings == readings
 
 
-def test_an_id_that_no_block_takes_travels_all_the_same() -> None:
+def test_readings_with_an_unjoinable_id_are_transferred_singly() -> None:
     readings = [MeterReading("fac", f"m{SEPARATOR}1", T0, 1.0, 2.0), MeterReading("fac", "m2", T0, 1.0, 2.0)]
     with pytest.raises(UnjoinableId):
         ReadingBlock.of(readings)
@@ -135,7 +135,7 @@ def test_a_pack_that_knows_another_quality_is_malformed() -> None:
 
 @pytest.mark.parametrize("us", [-(2**63), 2**63 - 1, -62_135_596_800_000_001, 253_402_300_800_000_000])
 def test_a_pack_with_a_time_that_no_calendar_has_is_malformed(us: int) -> None:
-    """A damaged object of the raw archive had one: whoever counted its readings ended with OverflowError."""
+    """A damaged object of the raw archive once ended its reader with OverflowError."""
     body = pack(ReadingBatch(received_at=T0, readings=[MeterReading("fac", "m1", T0, 1.0, 2.0)]))
     packed = msgspec.msgpack.decode(body)
     packed["columns"][3] = us.to_bytes(8, "little", signed=True)

@@ -1,4 +1,4 @@
-"""Chunks of a batch that are made together are those that are made alone."""
+"""Chunks that are encoded together equal those that are encoded separately."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -55,7 +55,7 @@ def test_what_is_written_of_many_facilities_is_what_is_written_of_each(readings:
     assert sorted(places) == sorted((c.facility_ids[0], c.quarters[0], c.firsts[0]) for c in alone)
 
 
-def test_one_odd_reading_has_only_its_own_chunk_made_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_chunk_of_an_unusual_reading_is_encoded_separately(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     row = chunk_encoder._Encoder._row
 

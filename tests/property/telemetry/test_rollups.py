@@ -1,4 +1,4 @@
-"""Rollups of any readings are what plain code makes of them, and what they have to be besides."""
+"""Rollups of any readings equal those of the reference implementation, and have further properties."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -43,7 +43,7 @@ def readings_around(draw: st.DrawFn) -> list[MeterReading]:
 
 
 def rolled_up(readings: list[MeterReading]) -> tuple[RollupColumns, RollupColumns, int]:
-    """Of one facility: its minutes and quarter, and how many meters were expected."""
+    """Of one facility: its minutes and quarter-hour, and the number of expected meters."""
     points, meters = points_of(readings, T0)
     present = {r.meter_id for r in readings if r.ts < T0 + timedelta(minutes=15)}
     minutes, quarter = quarter_rollups(
@@ -81,7 +81,7 @@ def test_minutes_and_quarters_are_what_plain_code_makes_of_any_readings(readings
 def test_what_a_register_counts_in_whole_is_what_its_steps_add_up_to(
     random: "np.random.Generator", phase: int, start: float
 ) -> None:
-    """With kW beside it or without: energy is neither lost nor counted twice at a boundary."""
+    """With or without kW, no energy is lost or counted twice at a boundary."""
     at = range(-900 + phase, 1_200, 15)
     register, readings = start, []
     for s in at:
@@ -118,7 +118,7 @@ def test_energy_is_never_negative_or_huge_whatever_the_register_does(
 
 
 Word = tuple[float | None, float | None, int | None, Quality, bool, str | None, int]
-WORDS: list[Word] = [
+CONTRADICTIONS: list[Word] = [
     (None, None, None, "missing", True, None, 0),
     (5.0, None, None, "bad", True, None, 0),
     (5.0, None, 9, "estimated", True, None, 0),
@@ -129,12 +129,13 @@ WORDS: list[Word] = [
     (9.0, 1.0, 4, "measured", False, None, 0),
     (9.0, None, None, "unknown", True, None, 1),
 ]
-"""Of one meter and moment: kW, kWh, seq, quality, incomplete, extra, revision; each counts more than the one before."""
+"""Of one meter and moment: kW, kWh, seq, quality, incomplete, extra, revision; each has a higher rank than
+the one before."""
 
 
-@given(st.permutations(WORDS))
-def test_which_word_counts_does_not_depend_on_their_order(words: list[Word]) -> None:
-    in_order = [MeterReading("fac", "m1", T0, *word) for word in WORDS]
+@given(st.permutations(CONTRADICTIONS))
+def test_the_winning_reading_does_not_depend_on_the_order(words: list[Word]) -> None:
+    in_order = [MeterReading("fac", "m1", T0, *word) for word in CONTRADICTIONS]
     said = [MeterReading("fac", "m1", T0, *word) for word in words]
     assert sorted(said, key=conflict_rank) == in_order
     assert [winners(said[:n]) for n in range(1, 10)] == [
@@ -205,11 +206,11 @@ def test_one_more_reading_never_uncovers_what_a_regular_meter_covered(extra: int
 def test_a_gap_counts_as_far_as_four_cadences() -> None:
     at = [s for s in range(-900, 900, 15) if not 300 <= s < 600]
     _, quarter, _ = rolled_up([MeterReading("fac", "m1", T0 + timedelta(seconds=s), 1.0, None) for s in at])
-    # 285 speaks until 345, so that 255 of 900 seconds are nobody's.
+    # The reading at 285 s covers the time until 345 s, so that 255 of 900 seconds are not covered.
     assert quarter.coverage_pct[0, 0] == pytest.approx(100 * 645 / 900, abs=1e-3)
 
 
-def test_a_register_that_was_reset_says_nothing_where_nothing_else_is_known() -> None:
+def test_a_reset_register_without_power_gives_no_energy() -> None:
     for values in ([500.0, 3.0], [500.0]):
         readings = [
             MeterReading("fac", "m1", T0 + timedelta(seconds=800 * n), None, kwh)

@@ -1,4 +1,4 @@
-"""Baselines against the fixed readings and the worked checks of the design's domain note."""
+"""Baselines against fixed readings and the worked examples of the design's domain note."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -27,7 +27,7 @@ Load = Callable[[datetime], float | None]
 
 
 def metered(load: Load, *, first: date, last: date, tz: ZoneInfo, step_s: int = 3600) -> IntervalSeries:
-    """A series whose every step is `load` of its local start."""
+    """A series in which every step is `load` of its local start."""
     starts_at = datetime(first.year, first.month, first.day, tzinfo=tz).astimezone(UTC)
     ends_at = datetime(last.year, last.month, last.day, tzinfo=tz).astimezone(UTC) + timedelta(days=1)
     count = round((ends_at - starts_at).total_seconds() / step_s)
@@ -117,7 +117,7 @@ def test_an_additive_adjustment_upward_only_never_lowers(
 
 def test_the_adjustment_window_is_the_hours_starting_4_3_and_2_hours_before() -> None:
     def load(at: datetime) -> float:
-        # Only the hours 10, 11 and 12 before an event at 14 are alike on all days.
+        # Only the hours 10, 11 and 12 before an event at 14 are equal on all days.
         return 500.0 if 10 <= at.hour < 13 else (9_999.0 if at.date() == EVENT_DAY else 500.0)
 
     found = baseline(load)
@@ -315,7 +315,7 @@ def test_high_5_and_mid_8_of_10_rank_days_by_the_dr_events_hours_only() -> None:
 
     def load(at: datetime) -> float:
         in_window = 14 <= at.hour < 16
-        # Outside the window the order is the other way round.
+        # Outside the window the order is reversed.
         return 100.0 + rank.get(at.date(), 0.0) if in_window else 100.0 - rank.get(at.date(), 0.0)
 
     assert set(baseline(load, "high-5-of-10").days) == set(order[5:])

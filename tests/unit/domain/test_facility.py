@@ -95,7 +95,7 @@ def test_a_deactivated_facility_has_no_maintenance(facility: Facility) -> None:
     assert (facility.version, facility.state.status) == (2, "deactivated")
 
 
-def test_a_reason_is_asked_for(facility: Facility) -> None:
+def test_a_reason_is_required(facility: Facility) -> None:
     for act in (facility.start_maintenance, facility.deactivate):
         with pytest.raises(ReasonRequired):
             act(provenance(), reason=" \n")

@@ -1,4 +1,4 @@
-"""The rules of forecasts: data quality, reissue, and what counts as stale when it is used."""
+"""The rules of forecasts: data quality, reissue, and staleness at the time of use."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import product

@@ -1,4 +1,4 @@
-"""Ids are for ever: they name streams, and commands that buildings remember. These literals never change."""
+"""Ids are permanent: they name streams, and commands that buildings store. These literals never change."""
 
 from datetime import UTC, datetime
 from itertools import product
@@ -38,7 +38,7 @@ def test_ids_are_the_same_in_every_release() -> None:
 
 
 def test_everything_that_distinguishes_a_command_is_in_its_id() -> None:
-    """Of two commands that may both be carried out, a building must not take one for a repeat of the other."""
+    """If two commands shared an id, a building would treat the second as a repeat of the first."""
     found = {
         ids.bms_command_id(dr_event, facility, zone, phase, plan_revision=revision, round_number=number)
         for dr_event, facility, zone, phase, revision, number in product(

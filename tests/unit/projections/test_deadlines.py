@@ -1,4 +1,4 @@
-"""What falls due when, told along stories."""
+"""What is due when, in the course of several DR events."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ def _kinds(walk: PortfolioWalk) -> list[str]:
 
 
 def _with_failing_restore() -> tuple[PortfolioWalk, Dispatch]:
-    """A walk whose DR event ended, and a dispatch of it, all of whose restores are still open."""
+    """A walk whose DR event ended, and a dispatch of it whose restores are all open."""
     walk = PortfolioWalk()
     dr_event = walk.open_dr_event()
     walk.accept(dr_event, 0)

@@ -1,4 +1,6 @@
-"""A zone that waits to be let go stays due, whatever becomes of another; found by the fault storm of seed 1634."""
+"""A zone that waits for its restore stays due, whatever happens to another; detected by fault storm seed
+1634.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -33,7 +35,7 @@ def fact(kind: type[Any], version: int, **facts: Any) -> LogEntry:
     return LogEntry(version, kind.__qualname__, domain_event)
 
 
-def test_a_command_put_to_work_again_leaves_the_other_zones_their_deadline() -> None:
+def test_a_reissued_command_keeps_the_deadline_of_the_other_zones() -> None:
     rows = MemoryRows(DeadlinesProjection())
     rows.fold(
         [

@@ -8,7 +8,7 @@ from tests.fakes.read_models import FakeReadModels
 from tests.in_process import InProcess
 
 
-def test_all_pages_are_read_in_order_and_only_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_pages_are_read_in_order_and_filtered(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"fac-{number:03d}" for number in range(1, 8)]
     there = InProcess.known(*names)
     read_models = FakeReadModels(there.story.store.read_after(0, 10_000))

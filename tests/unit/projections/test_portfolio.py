@@ -1,4 +1,4 @@
-"""What the portfolio counts as available: nobody who would be refused at the door."""
+"""The available power of the portfolio excludes facilities that feasibility would refuse."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def there() -> InProcess:
     return InProcess.accepted(*BOTH)
 
 
-def test_who_has_opted_out_of_everything_is_withheld_until_it_opts_in(there: InProcess) -> None:
+def test_a_facility_that_opted_out_of_all_is_withheld_until_it_opts_in(there: InProcess) -> None:
     there.until("completed")
     assert sums(there) == (200.0, 0.0, 0.0)
     there.do(OptOutFacility(facility_id="fac-001", dr_event_id=None, reason="a wedding in the hall"))
@@ -40,13 +40,13 @@ def test_who_has_opted_out_of_everything_is_withheld_until_it_opts_in(there: InP
     assert sums(there) == (200.0, 0.0, 0.0)
 
 
-def test_who_has_opted_out_of_one_dr_event_is_there_for_others(there: InProcess) -> None:
+def test_a_facility_that_opted_out_of_one_dr_event_is_available_for_others(there: InProcess) -> None:
     there.do(OptOutFacility(facility_id="fac-001", dr_event_id=DR_EVENT_ID, reason="a wedding in the hall"))
     there.until("completed")
     assert sums(there) == (200.0, 0.0, 0.0)
 
 
-def test_who_is_kept_until_it_is_restored_is_withheld_until_then(there: InProcess) -> None:
+def test_a_facility_that_awaits_a_restore_is_withheld(there: InProcess) -> None:
     there.until("active")
     there.control.fail_next("fac-002", "refuse")
     there.until("completed")
@@ -55,7 +55,7 @@ def test_who_is_kept_until_it_is_restored_is_withheld_until_then(there: InProces
     assert sums(there) == (200.0, 0.0, 0.0)
 
 
-def test_what_is_reserved_is_reserved_whoever_opts_out(there: InProcess) -> None:
+def test_an_opt_out_does_not_change_the_reserved_power(there: InProcess) -> None:
     there.until("scheduled")
     there.do(OptOutFacility(facility_id="fac-001", dr_event_id=None, reason="a wedding in the hall"))
     row = portfolio(there)

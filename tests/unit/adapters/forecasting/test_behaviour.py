@@ -99,11 +99,11 @@ def test_a_reading_that_leaps_is_named_and_left_out_of_the_history_and_of_what_c
         "1 readings leapt out of all it draws, the last one to 60000 kW at 2026-04-21T00:00:00+00:00: left out",
     )
     at = START + timedelta(days=70)
-    leapt, gap = quarters.copy(), quarters.copy()
-    leapt[-2:], gap[-2:] = [60_000.0, -60_000.0], np.nan
+    spike, gap = quarters.copy(), quarters.copy()
+    spike[-2:], gap[-2:] = [60_000.0, -60_000.0], np.nan
     found, without = (
         forecaster.forecast(model, history(one, step_s=900), starts_at=at, steps=96, temperatures=None)
-        for one in (leapt, gap)
+        for one in (spike, gap)
     )
     assert (found.left_out, without.left_out) == (2, 0)
     assert (found.p50_kw == without.p50_kw).all()

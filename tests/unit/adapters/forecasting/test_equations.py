@@ -6,7 +6,7 @@ from statsmodels.regression.linear_model import WLS
 from statsmodels.tsa.ar_model import AutoReg
 
 from adapters.forecasting.calendar.local_week import HOURS_A_WEEK, IntArray
-from adapters.forecasting.models.autoregression import LAGS_H, foreseen, lagged, without_lags
+from adapters.forecasting.models.autoregression import LAGS_H, lagged, predict_hourly, without_lags
 from adapters.forecasting.models.normal_equations import NormalEquations
 from domain.time_series.windows import FloatArray
 
@@ -73,7 +73,7 @@ def test_the_autoregression_is_that_of_statsmodels() -> None:
     ridge = np.zeros(len(LAGS_H) + DENSE)
     ridge[len(LAGS_H)] = 1e6
     found = equations.solve(1e-10, ridge)
-    said = foreseen(found, load[:, :count], without_lags(found).fitted(week[:, ahead], dense[:, ahead]))
+    said = predict_hourly(found, load[:, :count], without_lags(found).fitted(week[:, ahead], dense[:, ahead]))
     for row in range(FACILITIES):
         outside = np.hstack([one_hot(week[row]), dense[row, :, 1:]])
         fitted = AutoReg(load[row, :count], lags=list(LAGS_H), trend="n", exog=outside[:count]).fit()

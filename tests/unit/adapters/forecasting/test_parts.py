@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from adapters.forecasting.data.hourly import on_grid, stuck, stuck_steps
-from adapters.forecasting.data.spikes import believed, spikes
-from adapters.forecasting.ensemble.conformal import spread_of
+from adapters.forecasting.data.spikes import plausible_range, spikes_of_history
+from adapters.forecasting.ensemble.conformal import fit_spread
 from adapters.forecasting.ensemble.parameters import (
     LAYOUT,
     PAST,
     SIZE,
     Block,
-    OtherLayout,
+    UnsupportedLayout,
     is_of_this_layout,
     packed,
     unpacked,
 )
-from adapters.forecasting.ensemble.weighting import mean_squares, mixed, mixing_weights
+from adapters.forecasting.ensemble.weighting import combine, mean_squares, mixing_weights
 from adapters.forecasting.models.naive_methods import naive, without_gaps
 from adapters.forecasting.models.residual_correction import WINDOW_H, CorrectionFit, corrections, features
 from adapters.forecasting.models.weather_ahead import forecast_error_k
@@ -67,7 +67,7 @@ def test_the_guard_leans_on_whoever_erred_least() -> None:
     weights = mixing_weights(mean_squares(errors), np.ones((3, 1), dtype=np.bool_), np.zeros(3))
     assert weights.sum(axis=0) == pytest.approx(1.0)
     assert weights[0, 0] == pytest.approx(64 / 65, abs=1e-2)
-    assert mixed(weights, np.full((3, 1, 48), 7.0)) == pytest.approx(7.0)
+    assert combine(weights, np.full((3, 1, 48), 7.0)) == pytest.approx(7.0)
 
 
 def test_who_may_not_speak_has_no_weight() -> None:
@@ -89,11 +89,11 @@ def test_new_errors_lie_in_the_interval_as_often_as_it_says() -> None:
         return made
 
     place = np.broadcast_to(hour, (60, 20, 48))
-    spread = spread_of(errors(60), place, np.ones(20))
-    low, high = spread.around(np.broadcast_to(hour, (20, 48)))
+    spread = fit_spread(errors(60), place, np.ones(20))
+    low, high = spread.error_interval(np.broadcast_to(hour, (20, 48)))
     new = errors(400)
     assert ((new >= low) & (new <= high)).mean() == pytest.approx(0.8, abs=0.02)
-    older = spread.around(np.broadcast_to(hour, (20, 48)), age_h=96)
+    older = spread.error_interval(np.broadcast_to(hour, (20, 48)), age_h=96)
     assert (older[1] >= 0).all()
     assert older[1].mean() > high[:, 36:].mean()
 
@@ -101,19 +101,19 @@ def test_new_errors_lie_in_the_interval_as_often_as_it_says() -> None:
 def test_with_old_data_no_hour_is_surer_though_hours_further_ahead_erred_less() -> None:
     errors = np.random.default_rng(5).normal(size=(60, 3, 48)) * np.where(np.arange(48) < 8, 3.0, 1.0)
     hour = np.arange(48) % 24
-    spread = spread_of(errors, np.broadcast_to(hour, errors.shape), np.ones(3))
+    spread = fit_spread(errors, np.broadcast_to(hour, errors.shape), np.ones(3))
     place = np.broadcast_to(hour, (3, 48))
-    low, high = spread.around(place)
+    low, high = spread.error_interval(place)
     for age_h in (1, 5, 24, 100):
-        older_low, older_high = spread.around(place, age_h)
+        older_low, older_high = spread.error_interval(place, age_h)
         assert (older_low <= low).all()
         assert (older_high >= high).all()
 
 
 def test_without_any_errors_the_interval_is_the_normal_ones() -> None:
     nothing = np.full((1, 2, 48), np.nan)
-    spread = spread_of(nothing, np.zeros((1, 2, 48), dtype=np.int64), np.array([1.0, 10.0]))
-    low, high = spread.around(np.zeros((2, 48), dtype=np.int64))
+    spread = fit_spread(nothing, np.zeros((1, 2, 48), dtype=np.int64), np.array([1.0, 10.0]))
+    low, high = spread.error_interval(np.zeros((2, 48), dtype=np.int64))
     assert (high == -low).all()
     assert high[:, 0].tolist() == pytest.approx([1.2816, 12.816])
 
@@ -143,7 +143,7 @@ def in_quarters(values: FloatArray) -> IntervalSeries:
 
 def test_a_reading_that_leaps_out_of_all_that_a_facility_draws_is_no_load() -> None:
     values, places = with_leaps()
-    assert np.flatnonzero(spikes(in_quarters(values))).tolist() == places
+    assert np.flatnonzero(spikes_of_history(in_quarters(values))).tolist() == places
 
 
 def test_a_new_level_is_believed_after_an_hour_and_a_peak_at_once() -> None:
@@ -151,28 +151,28 @@ def test_a_new_level_is_believed_after_an_hour_and_a_peak_at_once() -> None:
     values[places] = 200.0
     values[25 * 96] = 850.0
     values[35 * 96 :] = 3_000.0
-    found = np.flatnonzero(spikes(in_quarters(values)))
+    found = np.flatnonzero(spikes_of_history(in_quarters(values)))
     assert found.tolist() == [35 * 96 + n for n in range(4)]
 
 
 def test_nothing_that_comes_later_decides_what_a_reading_is_taken_for() -> None:
     values, _ = with_leaps()
-    whole = spikes(in_quarters(values))
+    whole = spikes_of_history(in_quarters(values))
     for end in (5 * 96, 20 * 96 + 10, 20 * 96 + 11, 30 * 96 + 1):
-        assert (spikes(in_quarters(values[:end])) == whole[:end]).all()
+        assert (spikes_of_history(in_quarters(values[:end])) == whole[:end]).all()
 
 
 def test_of_less_than_a_week_nothing_is_left_out() -> None:
     values, _ = with_leaps()
     values[5 * 96] = 9_999.0
-    assert not spikes(in_quarters(values[: 7 * 96])).any()
+    assert not spikes_of_history(in_quarters(values[: 7 * 96])).any()
 
 
 def test_a_facility_that_draws_the_same_all_day_may_draw_somewhat_more() -> None:
     values = np.full(20 * 96, 50.0)
     values[15 * 96 : 15 * 96 + 2] = 110.0
     values[16 * 96] = 500.0
-    assert np.flatnonzero(spikes(in_quarters(values))).tolist() == [16 * 96]
+    assert np.flatnonzero(spikes_of_history(in_quarters(values))).tolist() == [16 * 96]
 
 
 def test_a_load_that_runs_for_minutes_a_week_is_no_leap_from_the_third_time_on() -> None:
@@ -180,7 +180,7 @@ def test_a_load_that_runs_for_minutes_a_week_is_no_leap_from_the_third_time_on()
     values = 0.3 + np.random.default_rng(3).uniform(0, 0.2, 56 * 96)
     for week in range(8):
         values[(7 * week + 2) * 96 + 70 : (7 * week + 2) * 96 + 73] = 11.0
-    found = np.flatnonzero(spikes(in_quarters(values))) // (7 * 96)
+    found = np.flatnonzero(spikes_of_history(in_quarters(values))) // (7 * 96)
     assert sorted(set(found.tolist())) == [1, 2]
 
 
@@ -188,9 +188,9 @@ def test_a_load_that_comes_and_goes_belongs_to_its_facility_within_days() -> Non
     """A pump: a quarter-hour, twice a day."""
     values = 2.0 + np.random.default_rng(4).uniform(0, 0.1, 35 * 96)
     values[20 * 96 + 5 :: 48] = 90.0
-    found = np.flatnonzero(spikes(in_quarters(values))) // 96
+    found = np.flatnonzero(spikes_of_history(in_quarters(values))) // 96
     assert found.max() < 28  # bounds are looked at afresh every week
-    low, high = believed(values[: 24 * 96], 900)
+    low, high = plausible_range(values[: 24 * 96], 900)
     assert low < 2.0
     assert high > 90.0
 
@@ -198,13 +198,13 @@ def test_a_load_that_comes_and_goes_belongs_to_its_facility_within_days() -> Non
 def test_what_leapt_on_two_days_is_a_leap_on_the_third() -> None:
     values, _ = with_leaps()
     values[33 * 96] = 9_999.0
-    assert spikes(in_quarters(values))[33 * 96]
+    assert spikes_of_history(in_quarters(values))[33 * 96]
 
 
 def test_of_a_facility_that_drew_nothing_everything_is_believed() -> None:
     values = np.zeros(35 * 96)
     values[30 * 96 : 30 * 96 + 2] = 40.0
-    assert not spikes(in_quarters(values)).any()
+    assert not spikes_of_history(in_quarters(values)).any()
 
 
 def test_naive_methods_look_back_past_what_is_not_known() -> None:
@@ -242,7 +242,7 @@ def test_parameters_come_back_as_they_were_kept() -> None:
         assert found.values[name] == pytest.approx(value, rel=1e-6)
     assert np.stack(found.past_kw) == pytest.approx(past, rel=1e-6)
     others = kept[0].replace(b"\x94\x03", b"\x94\x02", 1)
-    with pytest.raises(OtherLayout, match="train it anew"):
+    with pytest.raises(UnsupportedLayout, match="train it anew"):
         unpacked([others])
     assert [is_of_this_layout(one) for one in (kept[0], others, b"", b"\xff")] == [True, False, False, False]
 

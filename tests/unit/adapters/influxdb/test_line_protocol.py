@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from adapters.influxdb.influxql import QueryRefused, in_bites, is_one_of, name, read_answer, select, text
+from adapters.influxdb.influxql import QueryRefused, in_chunks, is_one_of, name, read_answer, select, text
 from adapters.influxdb.line_protocol import FieldValue, Unstorable, line, microseconds, moment_of, tag
 
 
@@ -44,7 +44,7 @@ def test_a_text_in_a_condition_stays_a_text() -> None:
 
 def test_long_lists_are_asked_for_in_bites_and_each_once() -> None:
     values = [f"f{n % 250}" for n in range(500)]
-    bites = list(in_bites(values))
+    bites = list(in_chunks(values))
     assert [len(bite) for bite in bites] == [100, 100, 50]
     assert sorted(value for bite in bites for value in bite) == sorted(set(values))
 

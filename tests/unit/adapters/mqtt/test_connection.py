@@ -108,7 +108,7 @@ def test_without_room_it_reads_nothing_until_there_is_some() -> None:
     async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
         taker.room = False
         connection.data_received(publish(b"a"))
-        await asyncio.sleep(3 * connections.RESTS_S)
+        await asyncio.sleep(3 * connections.READ_PAUSE_S)
         assert (taker.taken, transport.told, connection.is_paused) == ([], ["pause"], True)
         taker.room = True
         await eventually(lambda: transport.told == ["pause", "resume"])
@@ -121,7 +121,7 @@ def test_one_that_finishes_while_it_rests_reads_no_more() -> None:
     async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
         connection.data_received(PINGRESP)
         await connection.finish(1.0)
-        await asyncio.sleep(3 * connections.RESTS_S)
+        await asyncio.sleep(3 * connections.READ_PAUSE_S)
         assert transport.told == ["pause", "over"]
 
     tell(scenario)

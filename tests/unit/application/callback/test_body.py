@@ -1,4 +1,4 @@
-"""What the utility is told agrees with what is recorded, for the whole batch and for each facility."""
+"""The callback body agrees with the recorded results, for the whole batch and for each facility."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ def results(body: dict[str, Any]) -> dict[str, str]:
     return {found["facility_id"]: found["result"] for found in body["facility_results"]}
 
 
-def test_before_the_end_no_results_are_told() -> None:
+def test_before_the_end_the_body_has_no_results() -> None:
     world = InProcess.accepted(*THREE).until("active")
     (accepted,), (started,) = bodies(world, "accepted"), bodies(world, "started")
     assert accepted["facilities"] is None
@@ -34,7 +34,7 @@ def test_before_the_end_no_results_are_told() -> None:
     assert (started["status"], started["event_id"]) == ("active", UTILITY_EVENT)
 
 
-def test_at_the_end_every_facility_is_told_once_with_its_reason() -> None:
+def test_at_the_end_the_body_has_every_facility_once_with_its_reason() -> None:
     world = InProcess.accepted(*THREE).until("active")
     world.do(OptOutFacility(facility_id="fac-002", reason="a concert tonight"))
     world.until("completed")
@@ -50,14 +50,14 @@ def test_at_the_end_every_facility_is_told_once_with_its_reason() -> None:
     assert told["results_complete"] is True
 
 
-def test_a_cancelled_dr_event_is_told_as_it_stands() -> None:
+def test_a_cancelled_dr_event_is_reported_in_its_present_state() -> None:
     world = InProcess.accepted(*THREE).until("scheduled")
     world.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="storm over"))
     (told,) = bodies(world, "cancelled")
     assert told["status"] == world.dr_event.status == "cancelled"
 
 
-def test_a_modified_dr_event_is_told_with_its_new_number_and_target() -> None:
+def test_a_modified_dr_event_is_reported_with_its_new_number_and_target() -> None:
     world = InProcess.accepted(*THREE).until("scheduled")
     changed = notice(notification_id="n-2", modification_number=1, target_kw=90.0, facility_ids=THREE)
     world.do(ModifyDREvent(utility_id=UTILITY, utility_event_id=UTILITY_EVENT, notice=changed))
@@ -76,7 +76,7 @@ def test_a_long_list_is_cut_and_those_that_did_not_serve_come_first(monkeypatch:
 
 
 def as_recorded(world: InProcess) -> dict[str, tuple[str, str | None, float | None]]:
-    """Facility -> result, reason and delivery, by what its own dispatch recorded."""
+    """Facility -> result, reason and delivery, as its own dispatch recorded them."""
     found: dict[str, tuple[str, str | None, float | None]] = {}
     for facility_id in THREE:
         state = world.dispatch(facility_id)
@@ -86,14 +86,14 @@ def as_recorded(world: InProcess) -> dict[str, tuple[str, str | None, float | No
     return found
 
 
-def as_told(body: dict[str, Any]) -> dict[str, tuple[str, str | None, float | None]]:
+def body_of(body: dict[str, Any]) -> dict[str, tuple[str, str | None, float | None]]:
     return {
         one["facility_id"]: (one["result"], one.get("reason"), one["delivered_kw"])
         for one in body["facility_results"]
     }
 
 
-def test_one_cancelled_while_active_is_told_at_once_and_again_with_its_results() -> None:
+def test_one_cancelled_while_active_is_reported_at_once_and_again_with_its_results() -> None:
     world = InProcess.accepted(*THREE).until("active")
     world.do(OptOutFacility(facility_id="fac-002", reason="a concert tonight"))
     world.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="storm over"))
@@ -102,12 +102,12 @@ def test_one_cancelled_while_active_is_told_at_once_and_again_with_its_results()
     assert cancelled["status"] == told["status"] == state.status == "cancelled_while_active"
     assert "facility_results" not in cancelled, "the buildings were only being let go"
     assert told["outcome"] == state.outcome
-    assert as_told(told) == as_recorded(world)
+    assert body_of(told) == as_recorded(world)
     assert results(told) == {"fac-001": "committed", "fac-002": "opted_out", "fac-003": "committed"}
     assert {world.dispatch(i).status for i in THREE} == {"restored"}
 
 
-def test_one_that_lost_a_facility_to_a_stronger_one_is_told_so_and_what_came_of_it() -> None:
+def test_one_that_lost_a_facility_to_a_stronger_one_is_reported_with_the_result() -> None:
     world = InProcess.accepted(*THREE).until("scheduled")
     world.do(judge("UTIL-OTHER", priority=0, facility_ids=("fac-002",), target_kw=50.0))
     [preempted] = bodies(world, "preempted")
@@ -116,5 +116,5 @@ def test_one_that_lost_a_facility_to_a_stronger_one_is_told_so_and_what_came_of_
     [told] = bodies(world, "completed")
     state = world.dr_event
     assert (told["status"], told["outcome"]) == (state.status, state.outcome) == ("completed", "partial")
-    assert as_told(told) == as_recorded(world)
-    assert as_told(told)["fac-002"][:2] == ("failed", "it serves a stronger DR event")
+    assert body_of(told) == as_recorded(world)
+    assert body_of(told)["fac-002"][:2] == ("failed", "it serves a stronger DR event")

@@ -1,4 +1,4 @@
-"""Commands given at the same moment: one call of the bus, and each its own answer."""
+"""CommandBatcher: concurrent commands share one call of the bus, and each gets its own outcome."""
 
 import asyncio
 from collections.abc import Sequence

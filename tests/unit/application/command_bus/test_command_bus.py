@@ -1,4 +1,4 @@
-"""The command bus: one answer per key, lost races decided afresh, provenance on everything."""
+"""The command bus: one reply per key, lost races are decided again, provenance on every domain event."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -41,7 +41,7 @@ MAINTENANCE = StartMaintenance(facility_id="fac-001", reason="boiler")
 
 
 class ContestedStore(FakeEventStore):
-    """Others save first, as often as they are told to."""
+    """Other processes save first, `lose_next` times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,14 +104,14 @@ def test_the_same_key_of_another_scope_is_another_key() -> None:
     story.when(EndMaintenance(facility_id="fac-001"), key=elsewhere).then(fact(Facility.MaintenanceEnded))
 
 
-def test_a_refused_command_is_not_remembered() -> None:
+def test_the_key_of_a_refused_command_is_not_stored() -> None:
     story = given()
     story.when(MAINTENANCE, key=KEY).refused(UnknownFacility, saying="facilities import")
     story.after(RegisterFacility(entry=facility_entry()))
     story.when(MAINTENANCE, key=KEY).then(fact(Facility.MaintenanceStarted, reason="boiler"))
 
 
-def test_a_decision_without_domain_events_is_not_remembered() -> None:
+def test_the_key_of_a_decision_without_domain_events_is_not_stored() -> None:
     story = given().after(RegisterFacility(entry=facility_entry()))
     end = EndMaintenance(facility_id="fac-001")
     story.when(end, key=KEY).then()
@@ -141,7 +141,7 @@ def test_losing_for_ever_ends_with_a_named_error_and_nothing_saved() -> None:
 
 
 def test_after_a_lost_race_the_decision_is_made_on_what_won() -> None:
-    """The other made the command superfluous: nothing is recorded any more."""
+    """The other command made this one superfluous: nothing more is recorded."""
     store, bus = contested()
 
     def overtaken(command: StartMaintenance, deciding: DecisionContext) -> Decision:
@@ -226,7 +226,7 @@ def test_every_domain_event_of_a_command_carries_where_it_came_from() -> None:
 
 
 class TwinStore(FakeEventStore):
-    """A twin of the caller saves between its look-up of the key and its decision."""
+    """A request with the same key saves between the look-up of the key and the decision."""
 
     twin: IdempotencyRecord | None = None
 

@@ -1,4 +1,4 @@
-"""`CommandBus.handle_all`: each command as by itself, read together and saved together."""
+"""`CommandBus.handle_all`: each command is handled independently, with shared loads and saves."""
 
 from typing import Any
 from uuid import UUID
@@ -98,7 +98,7 @@ def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer(
     assert store.head() == head
 
 
-def test_a_store_that_is_away_is_told_to_each() -> None:
+def test_an_unavailable_store_is_the_outcome_of_each() -> None:
     store, bus = over_facilities(1)
 
     def away(*_: Any, **__: Any) -> Any:
@@ -110,7 +110,7 @@ def test_a_store_that_is_away_is_told_to_each() -> None:
 
 
 def prepared(*, together: bool) -> list[tuple[UUID, int, type[DomainEvent]]]:
-    """What the commands that follow from a preparation record."""
+    """The domain events of the commands that follow from a preparation."""
     world = InProcess.accepted(*(f"fac-{number:03}" for number in range(1, 8))).until("scheduled")
     head = world.story.store.head()
     world.story.at(world.dr_event.prepare_at or NOW).after(StartPreparation(dr_event_id=DR_EVENT_ID))

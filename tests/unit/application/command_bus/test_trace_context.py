@@ -1,4 +1,4 @@
-"""A trace is carried on if it is one of W3C's, and nothing else is: it becomes a header elsewhere."""
+"""A trace is continued only if it is valid W3C trace context: it becomes a header elsewhere."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The commands of one save to one building: one message, one record of their attempts, and each its own outcome."""
+"""The commands of one save to one building: one message, one record of attempts, an outcome for each."""
 
 import asyncio
 from dataclasses import replace
@@ -18,12 +18,12 @@ ZONES = ("hall", "lobby", "roof")
 
 
 class Killed(BaseException):
-    """What stands for a SIGKILL here: nothing of the worker runs any more."""
+    """Simulates a SIGKILL: nothing of the worker runs afterwards."""
 
 
 @pytest.fixture
 def world() -> InProcess:
-    """A building of three zones that is prepared; its commits are requested, and nobody has taken the work."""
+    """A prepared building with three zones. Its commits are requested, and no worker has taken the work."""
     zones = tuple(zone_entry(zone_id, 40.0) for zone_id in ZONES)
     world = InProcess.accepted("fac-001", target_kw=90.0, zones=zones).until("preparing")
     world.relay.positions.move(READER, world.position)
@@ -33,7 +33,7 @@ def world() -> InProcess:
 
 
 async def relayed(world: InProcess) -> None:
-    """The relay as its process runs it, until its position is the head of the log."""
+    """Run the relay as its process does, until its position is the head of the log."""
     stop = asyncio.Event()
     running = asyncio.create_task(world.relay.run(stop))
     async with asyncio.timeout(PATIENCE_S):
@@ -45,7 +45,7 @@ async def relayed(world: InProcess) -> None:
 
 
 def taken(world: InProcess) -> list[BmsWork]:
-    """All that waits for the building."""
+    """All work that waits for the building."""
 
     async def scenario() -> list[BmsWork]:
         found = []
@@ -102,7 +102,7 @@ def test_a_refusal_of_one_zone_leaves_the_others_their_own_outcomes(world: InPro
 def test_killed_anywhere_between_the_zones_each_is_curtailed_once(
     world: InProcess, point: str, strike: int
 ) -> None:
-    """A successor asks about every attempt that is on record, made or not."""
+    """A successor queries the status of every recorded attempt, made or not."""
     [work] = taken(world)
     seen: list[str] = []
 
@@ -120,7 +120,7 @@ def test_killed_anywhere_between_the_zones_each_is_curtailed_once(
     assert world.dispatch().status == "committed"
 
 
-def test_a_zone_that_is_given_up_is_parked_alone(world: InProcess) -> None:
+def test_only_the_zone_that_is_given_up_is_parked(world: InProcess) -> None:
     [work] = taken(world)
     world.control.fail_next("fac-001", "unreachable", "unreachable", "unreachable", "unreachable")
     asyncio.run(world.calls.do(work))

@@ -1,4 +1,4 @@
-"""A BMS starts anew, as after a power cut: what was only prepared is forgotten, a curtailment stands."""
+"""A BMS restarts, as after a power cut: prepared zones are lost, a curtailment stays."""
 
 from domain.dispatch import Dispatch
 from interfaces.simulators.bms.journal import duplicate_actions

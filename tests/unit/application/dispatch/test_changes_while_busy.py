@@ -1,4 +1,4 @@
-"""Changes that reach a dispatch while an earlier change of it is still being carried out."""
+"""Changes that reach a dispatch while an earlier change is still in progress."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ BACK = OptInFacility(facility_id="fac-002", dr_event_id=DR_EVENT_ID, reason="the
 
 
 def being_released(**terms: str) -> InProcess:
-    """The start was moved away, and the aborts of what was prepared are under way."""
+    """The start was moved away, and the aborts of prepared zones are in flight."""
     there = InProcess.accepted(*BOTH, terms=terms).until("preparing")
     there.story.after(changed(starts_at=STARTS_AT + 2 * HOUR, ends_at=ENDS_AT + 2 * HOUR))
     there.relay_all()
@@ -87,7 +87,7 @@ def test_where_it_is_cancelled_meanwhile_no_dispatch_waits_for_a_start() -> None
 
 
 def test_what_should_have_been_prepared_again_is_let_go_when_that_is_relayed_after_the_end() -> None:
-    """The relay was away from the change until the window was over."""
+    """The relay processed the change only after the window was over."""
     there = InProcess.accepted(*BOTH).until("preparing")
     there.story.after(changed(ends_at=ENDS_AT + HOUR))
     there.story.after(ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="modified"))
@@ -102,7 +102,7 @@ def test_what_should_have_been_prepared_again_is_let_go_when_that_is_relayed_aft
 def test_who_opts_out_while_the_plan_is_made_is_not_prepared(
     returns: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The plan and the opt-out share no stream, so that both are saved."""
+    """The plan and the opt-out are on different streams, so both are saved."""
     there = InProcess.accepted(*BOTH)
     if returns:
         there.settle().do(OUT)
@@ -136,7 +136,7 @@ def test_a_facility_without_a_part_that_is_dropped_while_active_is_given_back() 
     assert facility.reservations == {}
 
 
-def test_a_zone_that_its_comfort_limit_kept_out_is_not_taken_for_drift() -> None:
+def test_a_zone_excluded_by_its_comfort_limit_is_not_taken_for_drift() -> None:
     zones = (zone_entry("hall"), zone_entry("roof", comfort_limit_c=22.0))
     there = InProcess.accepted("fac-001", target_kw=100.0, zones=zones).until("preparing")
     there.story.at(STARTS_AT)
@@ -174,7 +174,7 @@ def test_a_zone_that_could_not_be_let_go_by_the_end_is_not_added_late() -> None:
     assert there.dr_event.outcome == "full"
 
 
-def test_who_is_asked_and_let_go_because_it_cannot_serve_that_long_has_not_served() -> None:
+def test_a_facility_released_because_it_cannot_serve_that_long_has_not_served() -> None:
     zones = (zone_entry("hall", longest_curtailment_s=7200), zone_entry("roof"))
     there = InProcess.accepted(*BOTH, zones=zones, target_kw=200.0).until("active")
     there.do(changed(ends_at=ENDS_AT + HOUR, target_kw=100.0)).until("completed")

@@ -1,4 +1,4 @@
-"""Checks give way to commands, but not for ever."""
+"""Checks wait for commands, for a limited time."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Commands on dispatches: the DR event decides whether they still apply, whenever they come."""
+"""Commands on dispatches: the DR event decides whether a command still applies, whenever it arrives."""
 
 from datetime import timedelta
 from typing import Any
@@ -95,7 +95,7 @@ def test_nothing_is_restored_while_the_window_runs() -> None:
     world().until("active").story.when(of(RestoreDispatch)).then()
 
 
-def test_a_restore_sends_back_what_was_found() -> None:
+def test_a_restore_sends_the_setpoint_that_prepare_reported() -> None:
     there = world().until("completed")
     command = there.dispatch().latest("restore")["hall"].command
     assert command.restore_to == FOUND

@@ -1,4 +1,4 @@
-"""While the window runs buildings are compared with what was commanded: drift is recorded and corrected."""
+"""During the window buildings are compared with their commands: drift is recorded and corrected."""
 
 from datetime import timedelta
 
@@ -11,12 +11,12 @@ from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT
 
 
 def seen(there: InProcess) -> ReconcileDispatch:
-    """What the building of fac-001 says of its zone."""
+    """The zone state that the building of fac-001 reports."""
     state = there.buildings["fac-001"].zone_state("hall", there.story.clock.now())
-    return found(state.setpoint.value, curtailed=state.curtailed)
+    return reconciliation(state.setpoint.value, curtailed=state.curtailed)
 
 
-def found(value: float, *, curtailed: bool = True) -> ReconcileDispatch:
+def reconciliation(value: float, *, curtailed: bool = True) -> ReconcileDispatch:
     zone = SeenZone(zone_id="hall", setpoint=Setpoint(value=value, unit="celsius"), curtailed=curtailed)
     return ReconcileDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-001", zones=(zone,))
 
@@ -49,37 +49,37 @@ def test_drift_is_recorded_and_corrected_by_a_new_round() -> None:
 
 def test_a_setpoint_that_was_moved_is_drift_too() -> None:
     there = active()
-    assert there.story.when(found(23.45)).reply == ()
-    assert there.story.when(found(23.0)).reply == ("hall",)
+    assert there.story.when(reconciliation(23.45)).reply == ()
+    assert there.story.when(reconciliation(23.0)).reply == ("hall",)
 
 
 def test_a_correction_that_is_refused_leaves_the_building_as_it_is_and_is_tried_again() -> None:
     there = active()
     there.control.fail_next("fac-001", "refuse")
-    there.do(found(20.0, curtailed=False))
+    there.do(reconciliation(20.0, curtailed=False))
     assert len(there.recorded(Dispatch.RecommitFailed)) == 1
     assert there.dispatch().status in {"committed", "verified_by_bms"}
-    assert there.story.when(found(20.0, curtailed=False)).reply == ("hall",)
+    assert there.story.when(reconciliation(20.0, curtailed=False)).reply == ("hall",)
     there.settle().until("completed")
     assert there.dispatch().status == "restored"
 
 
-def test_after_some_rounds_whoever_turns_the_knob_is_left_alone() -> None:
+def test_after_some_rounds_repeated_drift_is_no_longer_corrected() -> None:
     there = active()
     for _ in range(MAX_COMMIT_ROUNDS + 5):
-        there.do(found(20.0, curtailed=False))
+        there.do(reconciliation(20.0, curtailed=False))
     assert there.dispatch().latest("commit")["hall"].command.round == MAX_COMMIT_ROUNDS + 1
-    there.story.when(found(20.0, curtailed=False)).then()
+    there.story.when(reconciliation(20.0, curtailed=False)).then()
 
 
 def test_outside_the_window_nothing_is_compared() -> None:
     there = InProcess.accepted("fac-001", target_kw=50.0).until("completed")
     there.story.at(ENDS_AT + timedelta(minutes=5))
-    there.story.when(found(20.0, curtailed=False)).then()
+    there.story.when(reconciliation(20.0, curtailed=False)).then()
 
 
 def test_a_window_that_ends_while_a_correction_is_under_way_restores_after_it() -> None:
     there = active()
-    there.story.after(found(20.0, curtailed=False))
+    there.story.after(reconciliation(20.0, curtailed=False))
     there.until("completed")
     assert [action for _, action in there.actions()] == ["prepare", "commit", "commit", "restore"]

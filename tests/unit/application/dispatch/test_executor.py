@@ -1,4 +1,4 @@
-"""A recorded BMS command is brought to a recorded outcome: never twice, never guessed, never too late."""
+"""A recorded BMS command gets a recorded outcome: never twice, never guessed, never too late."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ from interfaces.simulators.bms.journal import JournalEntry, duplicate_actions
 from tests.fakes.dispatch.building_control import FakeBuildingControl, PlannedFault
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
-from tests.given import Story, given
+from tests.given import Scenario, given
 from tests.made_up import (
     CONTEXT,
     DR_EVENT_ID,
@@ -54,14 +54,14 @@ PREPARE_AT = STARTS_AT - timedelta(minutes=10)
 
 
 class Killed(BaseException):
-    """What stands for a SIGKILL here: nothing of the worker runs any more."""
+    """Simulates a SIGKILL: nothing of the worker runs afterwards."""
 
 
 @dataclass
 class Rig:
-    """A dispatch worker's calls over a building, in memory; what is reached is kept."""
+    """A dispatch executor over a building in memory; reached failpoints are recorded."""
 
-    story: Story
+    story: Scenario
     journal: list[JournalEntry] = field(default_factory=list)
     reached: list[str] = field(default_factory=list)
     kill_at: str | None = None
@@ -154,7 +154,7 @@ def rig() -> Rig:
     return Rig(story)
 
 
-def test_an_answer_is_recorded_with_what_was_found(rig: Rig) -> None:
+def test_an_answer_is_recorded_with_the_reported_setpoint(rig: Rig) -> None:
     rig.carry_out("prepare")
 
     assert (rig.dispatch.status, rig.newest("prepare").attempts) == ("prepared", 1)
@@ -194,7 +194,7 @@ def test_a_whole_life_is_one_action_a_phase(rig: Rig) -> None:
 
 
 def test_a_refused_question_is_no_refused_command(rig: Rig) -> None:
-    """The commit was carried out and its answer lost; that its status is refused does not undo it."""
+    """The commit was executed and its answer lost. A refused status query does not undo it."""
     rig.at_commit().fail_next("lost_answer", "refuse")
     rig.carry_out("commit")
     assert rig.recorded(Dispatch.BmsCommandRefused) == []
@@ -210,7 +210,7 @@ def test_a_command_whose_status_nobody_tells_is_given_up_as_one_that_was_sent(ri
     assert isinstance(gave_up, Dispatch.BmsCommandGaveUp)
     assert gave_up.was_sent
     [letter] = rig.dead_letters.listed()
-    assert "its status is not told" in letter.reason
+    assert "its status query was refused" in letter.reason
 
 
 def test_a_refusal_is_recorded_and_not_repeated(rig: Rig) -> None:
@@ -248,7 +248,8 @@ def test_what_the_bms_does_not_know_is_sent_again_under_the_same_id(rig: Rig) ->
 
 
 def test_while_the_bms_does_not_say_nothing_is_sent_again(rig: Rig) -> None:
-    """The answer is lost, and so are the answers about it: asked until it is given up, called once."""
+    """The answer is lost, and so are the answers to status queries: it is queried until it is given up, and
+    called once."""
     rig.at_commit()
     rig.fail_next("lost_answer", *["time_out"] * (TIME_LIMITS.max_tries - 1))
     rig.carry_out("commit")
@@ -275,14 +276,14 @@ def test_what_the_bms_has_no_words_for_is_parked_at_once_and_was_not_sent(
     assert isinstance(gave_up, Dispatch.BmsCommandGaveUp)
     assert (asked, gave_up.was_sent) == (["hall"], False)
     [letter] = rig.dead_letters.listed()
-    assert letter.reason == "it cannot be put to the BMS: no such strategy"
+    assert letter.reason == "it cannot be expressed for the BMS: no such strategy"
     assert [alert.name for alert in rig.alerts.listed()] == ["command_dead_lettered"]
 
 
 def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is given up: the work comes again, to a worker that can read it."""
+    """Nothing is given up: the work is delivered again, to a worker that can read it."""
     rig.fail_next("unreachable")
     handle = CommandBatcher.handle
 
@@ -301,7 +302,7 @@ def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
 @pytest.mark.parametrize(
     ("asked_s", "least_s"), [(60.0, 60.0), (86_400.0, TIME_LIMITS.longest_busy_wait_s), (0.0, 0.0)]
 )
-def test_a_busy_bms_is_left_alone_for_as_long_as_it_asks_in_reason(
+def test_a_busy_bms_gets_the_pause_that_it_asks_for_within_limits(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, asked_s: float, least_s: float
 ) -> None:
     executed, waits = rig.control.execute, list[float]()
@@ -324,7 +325,7 @@ def test_a_busy_bms_is_left_alone_for_as_long_as_it_asks_in_reason(
 def test_pauses_between_tries_grow_are_drawn_and_have_a_bound(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All BMSs that went away together are not called again together."""
+    """BMSs that failed together are not called again at the same moment."""
     slept: list[float] = []
 
     async def sleep(wall_s: float) -> None:
@@ -370,7 +371,7 @@ def test_an_unreachable_bms_that_comes_back_is_served(rig: Rig) -> None:
     assert rig.dispatch.status == "prepared"
 
 
-def test_after_the_deadline_nothing_is_sent_and_a_person_is_told(rig: Rig) -> None:
+def test_after_the_deadline_nothing_is_sent_and_an_alert_is_raised(rig: Rig) -> None:
     deadline = rig.newest("prepare").command.not_after
     assert deadline is not None
     rig.story.at(deadline)
@@ -387,8 +388,8 @@ def test_after_the_deadline_nothing_is_sent_and_a_person_is_told(rig: Rig) -> No
     assert (alert.name, alert.subject) == ("command_dead_lettered", "fac-001/hall")
 
 
-def test_after_the_deadline_the_bms_is_still_asked_what_became_of_the_call(rig: Rig) -> None:
-    """A worker died after its call, and its successor came too late to call, but not to ask."""
+def test_after_the_deadline_the_status_of_the_call_is_still_queried(rig: Rig) -> None:
+    """A worker died after its call. Its successor is too late to call, but still queries the status."""
     rig.kill_at = "dispatch.after_call"
     with pytest.raises(Killed):
         rig.carry_out("prepare")
@@ -409,21 +410,21 @@ def test_after_the_deadline_one_that_the_bms_never_got_is_given_up(rig: Rig) -> 
     assert len(rig.dead_letters.listed()) == 1
 
 
-def test_a_command_with_an_outcome_is_left_alone(rig: Rig) -> None:
+def test_a_command_with_an_outcome_is_skipped(rig: Rig) -> None:
     rig.carry_out("prepare")
     head = rig.story.store.head()
     rig.carry_out("prepare")
     assert (rig.story.store.head(), len(rig.control.sent)) == (head, 1)
 
 
-def test_a_command_that_was_never_requested_is_left_alone(rig: Rig) -> None:
+def test_a_command_that_was_never_requested_is_skipped(rig: Rig) -> None:
     head = rig.story.store.head()
     asyncio.run(rig.calls.carry_out(rig.work(None)))
     assert (rig.story.store.head(), rig.control.sent) == (head, [])
 
 
-def test_one_attempted_before_is_asked_about_before_it_is_sent(rig: Rig) -> None:
-    """Whoever attempted it may have died with the answer in hand."""
+def test_the_status_of_an_attempted_command_is_queried_before_it_is_sent(rig: Rig) -> None:
+    """The worker that attempted it may have died after the answer arrived."""
     command_id = rig.newest("prepare").command.command_id
     rig.bus.handle(
         AttemptBmsCommand(dr_event_id=DR_EVENT_ID, facility_id="fac-001", command_id=command_id), CONTEXT
@@ -431,7 +432,7 @@ def test_one_attempted_before_is_asked_about_before_it_is_sent(rig: Rig) -> None
     rig.fail_next("time_out")  # the status query
     rig.carry_out("prepare")
 
-    # The query timed out, was asked again, said `unknown`; only then was it sent.
+    # The query timed out, was repeated, and returned `unknown`; only then was the command sent.
     assert (len(rig.control.sent), rig.newest("prepare").attempts) == (1, 2)
 
 

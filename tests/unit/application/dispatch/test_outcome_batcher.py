@@ -1,4 +1,5 @@
-"""What is learned of a building's zones soon after each other goes into one save, and never waits for a slow zone."""
+"""Outcomes of a building's zones that arrive close together go into one save, without waiting for a slow
+zone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -36,7 +37,7 @@ def success(number: int) -> BmsSuccess:
 
 
 class Log:
-    """What was recorded, save by save."""
+    """The recorded successes, save by save."""
 
     def __init__(self) -> None:
         self.saves: list[list[int]] = []
@@ -93,7 +94,7 @@ def test_an_outcome_does_not_wait_for_a_zone_that_takes_its_time() -> None:
     run(scenario)
 
 
-def test_what_kept_it_from_the_log_is_told() -> None:
+def test_the_error_of_a_failed_record_is_raised() -> None:
     async def scenario() -> None:
         log = Log()
         log.is_down = True

@@ -1,4 +1,4 @@
-"""A building whose restore fails: no other DR event has the facility until it is restored, and then again."""
+"""A building whose restore fails: no other DR event gets the facility until it is restored."""
 
 from datetime import datetime, timedelta
 
@@ -30,7 +30,7 @@ def its_dispatch(there: InProcess, facility_id: str = "fac-002") -> Dispatch:
     return there.story.store.load(Dispatch, dispatch_id(NEXT, facility_id))
 
 
-def asked_next(*facility_ids: str) -> JudgeNotification:
+def requested_next(*facility_ids: str) -> JudgeNotification:
     return judge(
         "UTIL-NEXT",
         facility_ids=facility_ids or BOTH,
@@ -44,7 +44,7 @@ def left_curtailed(*, accepted_before: bool = False) -> InProcess:
     """The DR event is over, and the restore of fac-002 was refused."""
     there = InProcess.accepted(*BOTH).until("active")
     if accepted_before:
-        there.story.after(asked_next())
+        there.story.after(requested_next())
     there.control.fail_next("fac-002", "refuse")
     return there.until("completed")
 
@@ -54,7 +54,7 @@ def with_fresh_forecasts(there: InProcess, at: datetime) -> InProcess:
     return there
 
 
-def test_the_dr_event_is_completed_and_the_facility_kept_out_before_it_is_released() -> None:
+def test_the_facility_is_excluded_before_the_dr_event_is_completed_and_releases_it() -> None:
     there = left_curtailed()
     assert there.dispatch("fac-002").status == "restore_failed"
     awaited, *_ = there.recorded(Facility.RestoreAwaited)
@@ -68,20 +68,20 @@ def test_the_dr_event_is_completed_and_the_facility_kept_out_before_it_is_releas
 
 def test_it_cannot_be_booked_until_it_is_restored_and_then_again() -> None:
     there = left_curtailed()
-    refused = there.story.when(asked_next())
+    refused = there.story.when(requested_next())
     assert [(r.code, r.facility_id) for r in refused.reply.reasons] == [("not_restored", "fac-002")]
-    assert there.story.when(asked_next("fac-001")).reply.status == "accepted"
+    assert there.story.when(requested_next("fac-001")).reply.status == "accepted"
 
     there = left_curtailed()
     there.do(RETRY)
     assert there.dispatch("fac-002").status == "restored"
     assert facility(there).not_restored_from == frozenset()
-    assert there.story.when(asked_next()).reply.status == "accepted"
+    assert there.story.when(requested_next()).reply.status == "accepted"
 
 
 def test_one_that_was_booked_before_is_not_planned_until_it_is_restored() -> None:
     there = left_curtailed(accepted_before=True)
-    # Planned while the first one ran, with both of them: it waits at the preparation.
+    # Planned while the first one ran, with both facilities: it waits at the preparation.
     with_fresh_forecasts(there, FOLLOWS_AT - timedelta(minutes=30))
     there.story.at(FOLLOWS_AT - timedelta(minutes=10))
     there.do(StartPreparation(dr_event_id=NEXT))
@@ -109,7 +109,7 @@ def test_not_restored_by_the_start_it_does_not_serve_and_says_why() -> None:
 def test_planned_meanwhile_the_plan_goes_without_it_and_takes_it_in_again() -> None:
     there = InProcess.accepted(*BOTH).until("active")
     there.control.fail_next("fac-002", "refuse")
-    there.story.after(asked_next())  # its plan is made only afterwards
+    there.story.after(requested_next())  # its plan is made only afterwards
     there.position = there.story.store.head()
     there.until("completed")
     assert facility(there).not_restored_from == {str(DR_EVENT_ID)}
@@ -124,7 +124,7 @@ def test_planned_meanwhile_the_plan_goes_without_it_and_takes_it_in_again() -> N
 def test_a_dr_event_over_nobody_else_is_refused_a_plan_by_name() -> None:
     there = InProcess.accepted(*BOTH).until("active")
     there.control.fail_next("fac-002", "refuse")
-    there.story.after(asked_next("fac-002"))
+    there.story.after(requested_next("fac-002"))
     there.position = there.story.store.head()
     there.until("completed")
     there.story.at(FOLLOWS_AT - timedelta(minutes=20))

@@ -1,4 +1,4 @@
-"""How buildings are let go: minimum off times, the spread against a rebound, comfort limits."""
+"""Release of buildings: minimum off times, the spread against a rebound, comfort limits."""
 
 from datetime import timedelta
 
@@ -77,7 +77,7 @@ def test_a_zone_that_does_not_fit_the_window_is_not_counted_on(limit: dict[str, 
 
 
 def test_a_setpoint_is_never_raised_above_the_comfort_limit() -> None:
-    """The plan asks for 3 kelvin; the zone was found at 22 degrees and may not be warmer than 23.5."""
+    """The plan asks for 3 kelvin. The zone was at 22 degrees and may not be warmer than 23.5."""
     zones = (zone_entry("hall", comfort_limit_c=23.5),)
     there = InProcess.accepted("fac-001", target_kw=100.0, zones=zones).until("active")
     assert there.dispatch().latest("commit")["hall"].command.magnitude == 1.5

@@ -1,4 +1,5 @@
-"""A building whose BMS will not restore it: an operator answers for it, and the facility may serve again."""
+"""A building that its BMS cannot restore: an operator confirms the restore, and the facility may serve
+again."""
 
 import asyncio
 from datetime import timedelta
@@ -151,7 +152,7 @@ def test_it_needs_a_reason_and_a_restore_that_failed() -> None:
 
 def test_of_a_facility_that_did_not_serve_the_word_is_compensated() -> None:
     there = InProcess.accepted(*BOTH).until("preparing")
-    # Its commit is never answered, and neither is what would undo it.
+    # Its commit is never answered, and neither is its compensation.
     there.control.fail_next("fac-002", "lost_answer", *NO_ANSWER, "time_out", "time_out", "time_out")
     there.until("active")
     assert there.dispatch("fac-002").status == "restore_failed"
@@ -160,7 +161,7 @@ def test_of_a_facility_that_did_not_serve_the_word_is_compensated() -> None:
     assert there.until("completed").dr_event.failed_facilities == ("fac-002",)
 
 
-def test_work_that_still_lay_on_the_queue_is_left_alone() -> None:
+def test_work_that_was_still_queued_is_skipped() -> None:
     there = by_hand(left_curtailed(*NO_ANSWER))
     [letter] = there.dead_letters.listed(status="discarded")
     calls = len(there.control.sent)

@@ -1,4 +1,4 @@
-"""The dispatch saga: what follows from what, rule by rule; and that nothing else follows from anything."""
+"""The dispatch saga, rule by rule: the commands that follow from each domain event, and no others."""
 
 import builtins
 import socket
@@ -327,7 +327,7 @@ def test_of_a_dr_event_without_planned_facilities_only_itself_goes_on() -> None:
 
 
 def test_it_never_calls_the_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A replay would switch off a real building."""
+    """A replay would otherwise command a real building."""
 
     def refused(*_: object, **__: object) -> None:
         raise AssertionError("a policy reached for the outside")
@@ -339,7 +339,7 @@ def test_it_never_calls_the_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_has_nothing_to_call_the_outside_with() -> None:
-    """Not even a port: it sees domain events and commands."""
+    """It depends on no port, only on domain events and commands."""
     modules = {
         module
         for file in python_files("application/sagas")

@@ -1,4 +1,4 @@
-"""A facility falls out: the program goes on, shares its part among the others, or ends the whole batch."""
+"""A facility drops out: the program continues, reallocates its share, or ends the whole batch."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_nothing_is_planned_anew_where_nobody_has_headroom_left() -> None:
 
 
 def test_reallocate_never_goes_beyond_the_comfort_limit() -> None:
-    """Found at 22 degrees with a limit of 24, a zone of 3 kelvin may be raised by 2: two thirds of its 100 kW."""
+    """At 22 degrees with a limit of 24, a zone of 3 kelvin may be raised by 2: two thirds of its 100 kW."""
     zones = (zone_entry("hall", comfort_limit_c=24.0),)
     there = InProcess.accepted(*THREE, target_kw=150.0, terms={"shortfall_policy": "reallocate"}, zones=zones)
     failing_at(there, "commit").until("active")

@@ -1,4 +1,4 @@
-"""What counts against the agreed limits of a facility: a DR event that curtailed its building, or may have."""
+"""The agreed limits of a facility count DR events that curtailed its building, or may have."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What is loaded while a large DR event ends, or changes: in proportion to its facilities, not to their square."""
+"""The loads while a large DR event ends or changes are proportional to its facilities, not to their square."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -19,7 +19,7 @@ FORTY = tuple(f"fac-{number:03}" for number in range(1, 41))
 
 
 class CountingStore(FakeEventStore):
-    """Counts dispatches that were loaded, and the round trips it took."""
+    """Counts loaded dispatches and round trips."""
 
     def __init__(self, counted: FakeEventStore) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class CountingStore(FakeEventStore):
 
 
 def counting(there: InProcess) -> CountingStore:
-    """From now on."""
+    """Count from now on."""
     store = CountingStore(there.story.store)
     there.story.store = store
     there.story.bus._store = store
@@ -51,7 +51,7 @@ def counting(there: InProcess) -> CountingStore:
 
 
 def ending_one_after_the_other() -> tuple[InProcess, CountingStore]:
-    """Recovering: the buildings are let go in the order of the plan, each step followed by a look whether all are."""
+    """Recovering: the buildings are released in the order of the plan, with a completion check after each."""
     zones = (zone_entry("hall", rebound_ramp_s=600),)
     there = InProcess.accepted(*FORTY, target_kw=2_000.0, zones=zones).until("recovering")
     return there, counting(there)

@@ -1,4 +1,4 @@
-"""Cancelling: before the notice, before the start, while the window runs; and what is credited then."""
+"""Cancelling before the notice, before the start and during the window, and the credit afterwards."""
 
 from datetime import timedelta
 from itertools import permutations
@@ -11,7 +11,7 @@ from application.commands.dr_event import CancelDREvent, CancelNotifiedDREvent, 
 from domain.dr_event import DREvent, DREventStatus
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import Outcome, Story, fact, given
+from tests.given import Outcome, Scenario, fact, given
 from tests.in_process import InProcess
 from tests.made_up import (
     DR_EVENT_ID,
@@ -37,7 +37,7 @@ def by_utility(number: int | None = None) -> CancelNotifiedDREvent:
     )
 
 
-def portfolio() -> Story:
+def portfolio() -> Scenario:
     return given().after(*portfolio_commands(*(facility_entry(i) for i in BOTH)))
 
 
@@ -45,7 +45,7 @@ def came(outcome: Outcome) -> tuple[str, str]:
     return (outcome.reply.outcome, outcome.reply.status)
 
 
-def test_one_that_was_not_notified_yet_is_known_to_be_cancelled() -> None:
+def test_one_that_was_not_notified_yet_is_recorded_as_cancelled() -> None:
     story = portfolio()
     outcome = story.when(by_utility(3))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Withdrawn, modification_number=3))
@@ -73,7 +73,7 @@ def test_a_notification_with_a_higher_number_is_judged_afresh() -> None:
 
 @pytest.mark.parametrize("numbers", [*permutations((0, 1, 2))])
 def test_without_a_number_it_cancels_whatever_comes_late(numbers: tuple[int, ...]) -> None:
-    """Utilities number their first notice as they like, and what they sent before may come in any order."""
+    """Utilities number their first notice freely, and earlier messages may arrive in any order."""
     story = portfolio()
     story.when(by_utility()).then(
         fact(DREvent.Opened), fact(DREvent.Withdrawn, modification_number=0, whatever_number=True)

@@ -1,4 +1,4 @@
-"""The window in force: a start now, a notice that comes late, a random start, and days of 23 and 25 hours."""
+"""The window in force: an immediate start, a late notice, a random start, and days of 23 and 25 hours."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from application.handlers import HANDLERS
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import Story
+from tests.given import Scenario
 from tests.in_process import InProcess
 from tests.made_up import (
     DR_EVENT_ID,
@@ -29,8 +29,8 @@ BOTH = ("fac-001", "fac-002")
 AT_ONCE: dict[str, Any] = {"terms": {"notification_lead_s": 0, "minimum_duration_s": 3600}}
 
 
-def drawing(there: InProcess, *drawn: int) -> Story:
-    """The story with a source of chance that gives those numbers, and then no more."""
+def drawing(there: InProcess, *drawn: int) -> Scenario:
+    """The scenario with a source of random numbers that returns these numbers, and then no more."""
     left = list(drawn)
     story = there.story
     story.bus = CommandBus(

@@ -1,4 +1,4 @@
-"""The forecast guardrail: who rests on a degraded forecast stays out until an operator answers for it."""
+"""The forecast guardrail: a facility with a degraded forecast stays out until an operator overrides it."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ BOTH = ("fac-001", "fac-002")
 
 
 def stale_at_the_preparation(**terms: str) -> InProcess:
-    """Good forecasts at the planning, and none since of fac-002."""
+    """Good forecasts at the planning, and none since for fac-002."""
     there = InProcess.accepted(*BOTH, terms=terms)
     recorded = there.story.forecasts.recorded
     kept = [s for s in recorded if s.facility_id == "fac-001" or s.cycle_start == NOW]
@@ -50,7 +50,7 @@ def test_at_two_cycles_a_forecast_is_still_good() -> None:
     assert {there.dispatch(i).status for i in BOTH} == {"prepared"}
 
 
-def test_the_capacity_that_rests_on_degraded_forecasts_is_told_apart() -> None:
+def test_the_capacity_by_degraded_forecasts_is_reported_separately() -> None:
     there = InProcess.accepted(*BOTH, degraded=("fac-002",))
     assert (there.dr_event.capacity_kw, there.dr_event.capacity_degraded_kw) == (200.0, 100.0)
     there.settle()

@@ -1,4 +1,4 @@
-"""The life of a DR event over its dispatches: start, end, completion, cancellation, what the utility is told."""
+"""The life cycle of a DR event over its dispatches: start, end, completion, cancellation, callbacks."""
 
 import json
 from datetime import timedelta
@@ -54,21 +54,22 @@ def reservations(there: InProcess, facility_id: str) -> dict[str, Any]:
     return dict(there.story.store.load(Facility, facility_stream_id(facility_id)).state.reservations)
 
 
-def told(there: InProcess) -> list[str]:
+def callback_kinds(there: InProcess) -> list[str]:
     return [work.kind for work in there.callbacks]
 
 
-def test_the_whole_story_ends_with_every_building_restored() -> None:
+def test_the_whole_life_cycle_ends_with_every_building_restored() -> None:
     there = world().until("completed")
     assert (there.dr_event.outcome, there.dr_event.status) == ("full", "completed")
     assert there.dr_event.batch == Batch(asked=2, prepared=2, committed=2, failed=0, restored=2)
     assert [action for _, action in there.actions()] == ["prepare"] * 2 + ["commit"] * 2 + ["restore"] * 2
     assert {there.dispatch(i).status for i in ("fac-001", "fac-002")} == {"restored"}
-    assert told(there) == ["accepted", "started", "completed"]
+    assert callback_kinds(there) == ["accepted", "started", "completed"]
 
 
-def test_every_step_of_the_story_can_be_traced_to_what_caused_it() -> None:
-    """From the webhook to the restore: one correlation, one trace, one tenant, causes that are in the log."""
+def test_every_domain_event_can_be_traced_to_its_cause() -> None:
+    """From the webhook to the restore: one correlation, one trace, one tenant, and causes that are in the
+    log."""
     there = world().until("completed")
     story = [e for e in there.recorded() if isinstance(e, DREvent.Event | Dispatch.Event | Facility.Reserved)]
     assert len(story) > 30
@@ -87,7 +88,7 @@ def test_every_step_of_the_story_can_be_traced_to_what_caused_it() -> None:
 
 
 def test_completion_counts_who_got_how_far() -> None:
-    """One refuses its prepare, one its commit, one cannot be restored, one does everything."""
+    """One refuses its prepare, one its commit, one cannot be restored, one completes everything."""
     there = world("fac-001", "fac-002", "fac-003", "fac-004", target_kw=200.0).until("scheduled")
     there.control.fail_next("fac-002", "refuse")
     there.until("preparing")
@@ -114,7 +115,7 @@ def test_a_dr_event_in_which_nobody_served_has_failed() -> None:
     there.control.fail_next("fac-001", "refuse")
     there.until("completed")
     assert (there.dr_event.outcome, there.dr_event.delivered_kw) == ("failed", 0.0)
-    assert told(there)[-2:] == ["completed", "measured"]
+    assert callback_kinds(there)[-2:] == ["completed", "measured"]
 
 
 def test_it_is_not_completed_while_a_dispatch_is_open() -> None:
@@ -178,11 +179,11 @@ def test_cancelled_before_the_start_nothing_stays_held(
     assert [action for _, action in there.actions()] == actions
     if dispatched is not None:
         assert there.dispatch().status == dispatched
-    assert told(there)[-1] == "cancelled"
+    assert callback_kinds(there)[-1] == "cancelled"
     assert there.story.store.load(Facility, facility_stream_id("fac-001")).state.served == {}
 
 
-def test_cancelled_while_a_prepare_is_under_way_it_is_undone_once_its_answer_is_known() -> None:
+def test_cancelled_while_a_prepare_is_in_flight_it_is_undone_after_its_answer() -> None:
     there = world("fac-001", target_kw=50.0).until("scheduled")
     there.story.at(STARTS_AT - timedelta(minutes=10))
     there.story.after(StartPreparation(dr_event_id=DR_EVENT_ID))
@@ -229,7 +230,7 @@ def test_a_window_that_begins_without_a_plan_ends_the_dr_event_as_failed() -> No
         fact(Facility.Released, served=False),
     )
     there.settle()
-    assert told(there) == ["accepted", "completed", "measured"]
+    assert callback_kinds(there) == ["accepted", "completed", "measured"]
 
 
 def test_a_schedule_that_slept_over_the_preparation_still_starts_and_prepares_late() -> None:
@@ -261,11 +262,11 @@ def test_the_measurement_adds_up_once_every_dispatch_that_ran_is_measured() -> N
     assert isinstance(measured, DREvent.Measured)
     assert (measured.delivered_kw, measured.measured_facilities) == (90.5, 2)
     assert measured.unmeasured_facilities == ("fac-002",)
-    assert told(there)[-1] == "measured"
+    assert callback_kinds(there)[-1] == "measured"
     there.story.when(MeasureDREvent(dr_event_id=DR_EVENT_ID)).then()
 
 
-def test_what_the_utility_is_told_is_recorded_before_it_is_told() -> None:
+def test_a_callback_is_recorded_before_it_is_sent() -> None:
     there = world().settle()
     [requested] = there.recorded(DREvent.CallbackRequested)
     assert isinstance(requested, DREvent.CallbackRequested)
@@ -278,7 +279,7 @@ def test_what_the_utility_is_told_is_recorded_before_it_is_told() -> None:
     assert there.callbacks[0].body == requested.body
 
 
-def test_the_fate_of_a_callback_is_recorded() -> None:
+def test_the_outcome_of_a_callback_is_recorded() -> None:
     there = world().settle()
     callback_id = there.callbacks[0].callback_id
     lost = RecordCallbackUndeliverable(
@@ -293,7 +294,7 @@ def test_the_fate_of_a_callback_is_recorded() -> None:
     there.story.when(lost).then()
 
 
-def test_the_fate_of_a_callback_that_was_never_requested_is_refused() -> None:
+def test_the_outcome_of_a_callback_that_was_never_requested_is_refused() -> None:
     stray = RecordCallbackDelivered(
         dr_event_id=DR_EVENT_ID, callback_id=UUID(int=5), kind="started", attempts=1, status_code=200
     )

@@ -1,4 +1,4 @@
-"""The utility changes its mind, in every state: what is refused, and how the plan and the buildings follow."""
+"""Modifications in every state: what is refused, and how the plan and the buildings follow."""
 
 from datetime import timedelta
 from typing import Any
@@ -114,7 +114,7 @@ def test_an_end_that_is_past_already_is_refused() -> None:
     assert codes(modify(there, ends_at=STARTS_AT + HOUR / 2)) == ["past_end"]
 
 
-def test_before_the_plan_is_made_the_plan_is_of_what_is_asked_last() -> None:
+def test_before_planning_the_last_modification_is_planned() -> None:
     there = InProcess.accepted(*BOTH)
     modify(there, target_kw=60.0, ends_at=ENDS_AT + HOUR)
     there.settle()
@@ -214,7 +214,7 @@ def test_a_facility_removed_before_the_start_is_released_at_once() -> None:
 
 
 def test_one_removed_as_the_window_begins_is_not_curtailed_while_its_plan_is_on_its_way() -> None:
-    """Found by the fault storms of seed 102907: it was given back as if it had never served, and then committed."""
+    """From the fault storms of seed 102907: it was released as if it had never served, and then committed."""
     there = InProcess.accepted(*BOTH).until("preparing")
     modify(there, facility_ids=("fac-001",), target_kw=50.0)
     there.story.at(STARTS_AT)
@@ -225,7 +225,7 @@ def test_one_removed_as_the_window_begins_is_not_curtailed_while_its_plan_is_on_
     assert there.dr_event.outcome == "full"
 
 
-def test_the_utility_is_told_of_each_change() -> None:
+def test_the_utility_gets_a_callback_for_each_change() -> None:
     there = InProcess.accepted(*BOTH).until("scheduled")
     there.do(changed(target_kw=160.0), changed(modification_number=2, target_kw=120.0))
     assert [work.kind for work in there.callbacks] == ["accepted", "modified", "modified"]
@@ -239,7 +239,7 @@ def test_a_zone_that_may_not_be_curtailed_that_long_takes_its_facility_out() -> 
     assert curtailed_kw(there) == {"fac-001": 0.0, "fac-002": 0.0}
 
 
-def test_replaying_a_modified_story_gives_the_same_states() -> None:
+def test_replaying_a_modified_dr_event_gives_the_same_states() -> None:
     there = InProcess.accepted(*BOTH).until("active")
     there.do(changed(target_kw=160.0)).until("completed")
     for facility_id in BOTH:

@@ -1,4 +1,4 @@
-"""The decision at the door."""
+"""The decision on a notification: accepted, or rejected with every reason."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from application.commands.facility import StartMaintenance
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import Story, fact, given
+from tests.given import Scenario, fact, given
 from tests.made_up import (
     DR_EVENT_ID,
     ENDS_AT,
@@ -27,7 +27,7 @@ from tests.made_up import (
 
 
 @pytest.fixture
-def scenario() -> Story:
+def scenario() -> Scenario:
     """Two facilities of 100 kW each."""
     return given().after(*portfolio_commands(facility_entry("fac-001"), facility_entry("fac-002")))
 
@@ -36,7 +36,7 @@ def codes(judgement: Judgement) -> list[tuple[str, str | None]]:
     return [(reason.code, reason.facility_id) for reason in judgement.reasons]
 
 
-def test_a_feasible_notice_is_accepted_and_its_facilities_reserved_at_once(scenario: Story) -> None:
+def test_a_feasible_notice_is_accepted_and_its_facilities_reserved_at_once(scenario: Scenario) -> None:
     outcome = scenario.when(judge())
     window = {"dr_event_id": DR_EVENT_ID, "starts_at": STARTS_AT, "ends_at": ENDS_AT}
     outcome.then(
@@ -55,18 +55,18 @@ def test_a_feasible_notice_is_accepted_and_its_facilities_reserved_at_once(scena
     assert (outcome.reply.status, outcome.reply.dr_event_id) == ("accepted", DR_EVENT_ID)
 
 
-def test_capacity_comes_from_the_forecasts_where_they_reach(scenario: Story) -> None:
+def test_capacity_comes_from_the_forecasts_where_they_reach(scenario: Scenario) -> None:
     scenario.with_forecasts(forecast("fac-001", 60.0), forecast("fac-002", 5_000.0))
     outcome = scenario.when(judge())
     assert (outcome.reply.capacity_kw, outcome.reply.capacity_source) == (160.0, "forecast")
 
 
-def test_between_the_acceptable_share_and_the_target_the_shortfall_is_stated(scenario: Story) -> None:
+def test_between_the_acceptable_share_and_the_target_the_shortfall_is_stated(scenario: Scenario) -> None:
     outcome = scenario.when(judge(target_kw=240.0))
     assert (outcome.reply.status, outcome.reply.shortfall_kw) == ("accepted", 40.0)
 
 
-def test_an_infeasible_notice_is_rejected_with_every_reason_and_reserves_nothing(scenario: Story) -> None:
+def test_an_infeasible_notice_is_rejected_with_every_reason_and_reserves_nothing(scenario: Scenario) -> None:
     scenario.after(StartMaintenance(facility_id="fac-002", reason="boiler"))
     outcome = scenario.when(judge(facility_ids=("fac-001", "fac-002", "fac-404", "fac-001")))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Rejected, reasons=outcome.reply.reasons))
@@ -93,18 +93,18 @@ def test_an_infeasible_notice_is_rejected_with_every_reason_and_reserves_nothing
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_each_infeasibility_has_its_own_name(scenario: Story, changes: dict[str, Any], code: str) -> None:
+def test_each_infeasibility_has_its_own_name(scenario: Scenario, changes: dict[str, Any], code: str) -> None:
     outcome = scenario.when(judge(**changes))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Rejected))
     assert code in {name for name, _ in codes(outcome.reply)}
 
 
-def test_the_program_of_another_utility_is_unknown(scenario: Story) -> None:
+def test_the_program_of_another_utility_is_unknown(scenario: Scenario) -> None:
     stranger = JudgeNotification(utility_id="util-2", utility_event_id="x", notice=notice())
     assert codes(scenario.when(stranger).reply) == [("unknown_program", None)]
 
 
-def test_a_facility_serves_one_dr_event_at_a_time(scenario: Story) -> None:
+def test_a_facility_serves_one_dr_event_at_a_time(scenario: Scenario) -> None:
     scenario.after(judge())
     second = scenario.when(judge("second", facility_ids=("fac-002",), target_kw=50.0))
     assert codes(second.reply) == [("overlap", "fac-002")]
@@ -121,7 +121,7 @@ def test_a_facility_serves_one_dr_event_at_a_time(scenario: Story) -> None:
     assert half_open.reply.status == "accepted"
 
 
-def test_a_cancelled_dr_event_gives_its_facilities_to_the_next(scenario: Story) -> None:
+def test_a_cancelled_dr_event_gives_its_facilities_to_the_next(scenario: Scenario) -> None:
     scenario.after(judge(), CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
     assert scenario.when(judge("second")).reply.status == "accepted"
 
@@ -162,24 +162,24 @@ def test_the_limit_of_a_day_is_counted_on_days_of_23_and_25_hours(
     scenario = given().at(first - timedelta(days=1))
     scenario.after(*portfolio_commands(facility_entry("fac-001", dr_events_per_day=1)))
 
-    def asked(name: str, starts_at: datetime) -> Judgement:
+    def requested(name: str, starts_at: datetime) -> Judgement:
         ends_at = starts_at + timedelta(minutes=30)
         one = judge(name, facility_ids=("fac-001",), target_kw=50.0, starts_at=starts_at, ends_at=ends_at)
         reply: Judgement = scenario.when(one).reply
         return reply
 
-    assert asked("first", first).status == "accepted"
-    assert codes(asked("second", second)) == refused
+    assert requested("first", first).status == "accepted"
+    assert codes(requested("second", second)) == refused
 
 
-def test_a_repeated_notification_changes_nothing_and_says_so(scenario: Story) -> None:
+def test_a_repeated_notification_changes_nothing_and_says_so(scenario: Scenario) -> None:
     scenario.after(judge())
     again = scenario.when(judge(target_kw=1.0))
     again.then()
     assert (again.reply.status, again.reply.capacity_kw) == ("already_known", 200.0)
 
 
-def test_a_rejected_dr_event_is_judged_afresh(scenario: Story) -> None:
+def test_a_rejected_dr_event_is_judged_afresh(scenario: Scenario) -> None:
     scenario.after(StartMaintenance(facility_id="fac-002", reason="boiler"))
     assert scenario.when(judge()).reply.status == "rejected"
 
@@ -191,7 +191,7 @@ def test_a_rejected_dr_event_is_judged_afresh(scenario: Story) -> None:
     assert (state.status, state.reasons) == ("accepted", ())
 
 
-def test_rejected_twice_is_recorded_twice_each_with_its_reasons(scenario: Story) -> None:
+def test_rejected_twice_is_recorded_twice_each_with_its_reasons(scenario: Scenario) -> None:
     scenario.when(judge(facility_ids=("fac-404",)))
     outcome = scenario.when(judge(target_kw=9_999.0))
     outcome.then(fact(DREvent.Rejected, originator_version=3))

@@ -1,4 +1,4 @@
-"""A facility opts out, before the start or while the window runs, and in again."""
+"""A facility opts out, before the start or during the window, and opts in again."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -115,7 +115,7 @@ def test_before_the_plan_it_may_change_its_mind() -> None:
     assert there.dr_event.outcome == "full"
 
 
-def test_out_of_everything_it_is_asked_for_nothing_until_it_opts_in() -> None:
+def test_opted_out_of_everything_it_serves_nothing_until_it_opts_in() -> None:
     there = InProcess.known(*BOTH)
     there.story.after(out(dr_event_id=None))
     refused = there.story.when(judge(facility_ids=BOTH, target_kw=100.0))

@@ -1,4 +1,4 @@
-"""Making the plan: on forecasts, or not at all."""
+"""Planning: with forecasts, or not at all."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import UnknownDREvent
 from domain.identifiers import dispatch_id, dr_event_id
-from tests.given import Story, fact, given
+from tests.given import Scenario, fact, given
 from tests.made_up import (
     DR_EVENT_ID,
     ENDS_AT,
@@ -28,13 +28,13 @@ PLAN = PlanDREvent(dr_event_id=DR_EVENT_ID)
 
 
 @pytest.fixture
-def accepted() -> Story:
+def accepted() -> Scenario:
     """A DR event of 150 kW over two facilities of 100 kW each."""
     story = given().after(*portfolio_commands(facility_entry("fac-001"), facility_entry("fac-002")))
     return story.after(judge())
 
 
-def test_the_plan_has_a_target_and_a_dispatch_for_every_facility(accepted: Story) -> None:
+def test_the_plan_has_a_target_and_a_dispatch_for_every_facility(accepted: Scenario) -> None:
     accepted.with_forecasts(forecast("fac-001", 400.0), forecast("fac-002", 400.0))
     outcome = accepted.when(PLAN)
     outcome.then(
@@ -72,7 +72,7 @@ def test_the_command_to_a_zone_is_what_gives_its_share() -> None:
     assert zone.magnitude == pytest.approx(2.0)
 
 
-def test_without_any_forecast_planning_is_refused_and_nothing_is_guessed(accepted: Story) -> None:
+def test_without_any_forecast_planning_is_refused_and_nothing_is_guessed(accepted: Scenario) -> None:
     outcome = accepted.when(PLAN)
     outcome.then(fact(DREvent.PlanningRefused, retry_at=NOW + timedelta(seconds=60)))
     refused = outcome.recorded[0]
@@ -99,27 +99,27 @@ def test_a_forecast_that_does_not_reach_over_the_window_is_none() -> None:
     story.when(PLAN).then(fact(DREvent.PlanningRefused))
 
 
-def test_after_a_refused_plan_a_forecast_makes_it_possible(accepted: Story) -> None:
+def test_after_a_refused_plan_a_forecast_makes_it_possible(accepted: Scenario) -> None:
     accepted.when(PLAN)
     accepted.with_forecasts(forecast("fac-001"), forecast("fac-002"))
     accepted.at(NOW + timedelta(seconds=60))
     accepted.when(PLAN).then(fact(DREvent.Scheduled), fact(Dispatch.Planned), fact(Dispatch.Planned))
 
 
-def test_a_refused_plan_is_not_tried_again_before_its_time(accepted: Story) -> None:
+def test_a_refused_plan_is_not_tried_again_before_its_time(accepted: Scenario) -> None:
     accepted.when(PLAN)
     accepted.at(NOW + timedelta(seconds=59)).when(PLAN).then()
     accepted.at(NOW + timedelta(seconds=60)).when(PLAN).then(fact(DREvent.PlanningRefused))
 
 
-def test_a_facility_without_a_forecast_stays_out_and_what_is_missing_is_said(accepted: Story) -> None:
+def test_a_facility_without_a_forecast_stays_out_and_what_is_missing_is_said(accepted: Scenario) -> None:
     accepted.with_forecasts(forecast("fac-001"))
     accepted.when(PLAN).then(
         fact(DREvent.Scheduled, missing_kw=50.0), fact(Dispatch.Planned, facility_id="fac-001")
     )
 
 
-def test_a_degraded_forecast_blocks_its_dispatch_under_the_guardrail(accepted: Story) -> None:
+def test_a_degraded_forecast_blocks_its_dispatch_under_the_guardrail(accepted: Scenario) -> None:
     accepted.with_forecasts(forecast("fac-001"), forecast("fac-002", degraded=True))
     outcome = accepted.when(PLAN)
     outcome.then(
@@ -141,7 +141,7 @@ def test_where_the_guardrail_only_warns_nothing_is_blocked() -> None:
     story.when(PLAN).then(fact(DREvent.Scheduled), fact(Dispatch.Planned))
 
 
-def test_terms_that_change_after_the_acceptance_are_not_those_of_the_plan(accepted: Story) -> None:
+def test_terms_that_change_after_the_acceptance_are_not_those_of_the_plan(accepted: Scenario) -> None:
     accepted.after(AgreeProgram(entry=program_entry(forecast_guardrail="warn", prepare_lead_s=60)))
     accepted.with_forecasts(forecast("fac-001"), forecast("fac-002", degraded=True))
     accepted.when(PLAN).then(
@@ -152,14 +152,14 @@ def test_terms_that_change_after_the_acceptance_are_not_those_of_the_plan(accept
     )
 
 
-def test_a_forecast_older_than_two_cycles_counts_as_stale(accepted: Story) -> None:
+def test_a_forecast_older_than_two_cycles_counts_as_stale(accepted: Scenario) -> None:
     accepted.with_forecasts(forecast("fac-001"), forecast("fac-002"))
     accepted.at(NOW + timedelta(minutes=31))
     kinds = [type(domain_event) for domain_event in accepted.when(PLAN).recorded]
     assert kinds.count(Dispatch.Blocked) == 2
 
 
-def test_a_plan_made_inside_the_lead_time_prepares_at_once(accepted: Story) -> None:
+def test_a_plan_made_inside_the_lead_time_prepares_at_once(accepted: Scenario) -> None:
     late = STARTS_AT - timedelta(minutes=4)
     cycle = STARTS_AT - timedelta(minutes=15)
     accepted.with_forecasts(forecast("fac-001", at=cycle), forecast("fac-002", at=cycle)).at(late)
@@ -168,7 +168,7 @@ def test_a_plan_made_inside_the_lead_time_prepares_at_once(accepted: Story) -> N
     assert scheduled.prepare_at == late
 
 
-def test_planning_again_or_after_a_cancellation_changes_nothing(accepted: Story) -> None:
+def test_planning_again_or_after_a_cancellation_changes_nothing(accepted: Scenario) -> None:
     accepted.with_forecasts(forecast("fac-001"), forecast("fac-002"))
     accepted.after(PLAN)
     accepted.when(PLAN).then()
@@ -177,6 +177,6 @@ def test_planning_again_or_after_a_cancellation_changes_nothing(accepted: Story)
     accepted.when(PLAN).then()
 
 
-def test_an_unknown_dr_event_is_named(accepted: Story) -> None:
+def test_an_unknown_dr_event_is_named(accepted: Scenario) -> None:
     unknown = PlanDREvent(dr_event_id=dr_event_id("util-1", "never"))
     accepted.when(unknown).refused(UnknownDREvent, saying="dr-events list")

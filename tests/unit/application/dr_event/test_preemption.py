@@ -1,4 +1,4 @@
-"""Pre-emption: a stronger DR event takes facilities from a weaker one, in the transaction of its acceptance."""
+"""Preemption: a stronger DR event takes facilities from a weaker one, in the transaction of its acceptance."""
 
 from datetime import timedelta
 from typing import Any

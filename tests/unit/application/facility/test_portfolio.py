@@ -1,4 +1,4 @@
-"""Facilities and programs: only what differs is recorded, and a reason is asked for."""
+"""Facilities and programs: only differences are recorded, and a reason is required."""
 
 from msgspec.structs import replace
 

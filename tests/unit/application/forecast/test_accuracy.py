@@ -1,4 +1,4 @@
-"""Scoring an hour by hand, what sums of scores say, and when a facility has drifted."""
+"""Forecast accuracy: scores of an hour computed by hand, sums of scores, and drift of a facility."""
 
 from datetime import UTC, date, datetime, timedelta
 from math import sqrt
@@ -21,7 +21,7 @@ NAN = float("nan")
 
 
 def scored(load_kw: list[float], week_before_kw: list[float], *, full: bool = True) -> list[ForecastScore]:
-    """Beside a forecast of 100 kW, 90 to 110, made 4 hours ahead."""
+    """Scored against a forecast of 100 kW, 90 to 110, made 4 hours ahead."""
     issued_at = HOUR - timedelta(hours=4)
     state = issued_forecast("fac-001", issued_at, 100.0, full=full, spread_kw=10.0).state
     metered = Metered(
@@ -77,7 +77,7 @@ def test_sums_give_errors_coverage_and_skill_by_quality_and_over_all() -> None:
     assert everything.rmse_kw == pytest.approx(sqrt((16 + 400) / 2))
     assert (everything.bias_kw, everything.mae_kw, everything.mean_load_kw) == (-12.0, 12.0, 112.0)
     assert (everything.coverage_pct, everything.above_pct, everything.below_pct) == (50.0, 50.0, 0.0)
-    # Last week erred by 2, the forecast by 4, where both are known.
+    # Last week's error is 2 and the forecast's is 4, where both are available.
     assert (everything.skill, full_one.skill) == (-1.0, -1.0)
     assert (poor_one.skill, poor_one.last_week_rmse_kw) == (None, None)
 
@@ -85,7 +85,7 @@ def test_sums_give_errors_coverage_and_skill_by_quality_and_over_all() -> None:
 def noted(
     scores: FakeForecastScores, days: range, rng: np.random.Generator, *, rmse_kw: float, inside: float = 0.8
 ) -> None:
-    """So many days before DAY, all their hours."""
+    """Recorded for so many days before DAY, all their hours."""
     for days_ago in days:
         errors: FloatArray = rng.normal(0.0, rmse_kw, 96)
         outside = int(96 * (1 - inside))
@@ -126,7 +126,7 @@ def test_few_scores_and_degraded_forecasts_are_no_drift() -> None:
     assert drifted(scores, DAY) == {}
 
 
-def test_accuracies_are_those_of_the_days_and_facilities_asked_for() -> None:
+def test_accuracies_are_those_of_the_requested_days_and_facilities() -> None:
     scores, rng = FakeForecastScores(), np.random.default_rng(1)
     noted(scores, range(5), rng, rmse_kw=10.0)
     found = facility_accuracies(scores, DAY - timedelta(days=1), DAY, ["fac-001"])

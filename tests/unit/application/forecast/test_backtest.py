@@ -1,4 +1,4 @@
-"""The scores of a backtest, by hand."""
+"""Backtest scores, computed by hand."""
 
 from datetime import UTC, datetime
 
@@ -26,7 +26,7 @@ def history(load: FloatArray) -> FacilityHistory:
 def score(
     load: FloatArray, off_kw: float, half_width_kw: float, facility_id: str = "fac-001"
 ) -> FacilityScore:
-    """Of forecasts that are `off_kw` above the meter, from midnights 30 to 37."""
+    """The score of forecasts `off_kw` above the meter, from midnights 30 to 37."""
     origins = np.arange(30, 38) * 24
     truth = load[origins[:, None] + np.arange(48)]
     middle = np.where(np.isfinite(truth), truth, 0.0) + off_kw
@@ -68,7 +68,7 @@ def test_a_step_that_was_not_metered_counts_for_nobody() -> None:
     load = rising()
     load[34 * 24 : 34 * 24 + 6] = np.nan
     span = score(load, 5.0, 4.0).spans["day_ahead"]
-    # Not the six hours, nor those of which a week or a day before is unknown.
+    # Without the six hours, and without those whose load a week or a day before is missing.
     assert span.steps == 8 * 24 - 6 - 6
     assert span.coverage_80 == 0.0
     assert span.methods["forecast"].rmse_kw == pytest.approx(5.0)

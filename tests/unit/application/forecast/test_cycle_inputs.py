@@ -1,4 +1,4 @@
-"""What a forecast cycle reads of the past."""
+"""The history that a forecast cycle reads."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ from tests.fakes.telemetry.store import FakeTelemetryStore
 def test_all_is_read_since_the_models_histories_ended_and_two_days_at_least(
     hours: list[int], days: int
 ) -> None:
-    """Two, so that 24 whole hours lie before every quarter-hour."""
+    """Two days, so that 24 whole hours precede every quarter-hour."""
     models = [
         TrainedModel(
             name="made up",

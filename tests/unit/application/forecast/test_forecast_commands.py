@@ -1,4 +1,4 @@
-"""From what is known of sites to commands: the same inputs always give the same forecast under the same hash."""
+"""Forecast commands: equal inputs always give the same forecast under the same hash."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -89,7 +89,7 @@ def test_another_region_staleness_or_coverage_is_another_hash(model: TrainedMode
     assert len(hashes) == 4
 
 
-def test_the_interval_is_wider_by_the_share_of_the_last_day_that_is_not_known(model: TrainedModel) -> None:
+def test_the_interval_is_wider_by_the_missing_share_of_the_last_day(model: TrainedModel) -> None:
     whole = inputs(load_kw(), last_days=2)
     half = msgspec.structs.replace(whole, sensor_coverage_pct=50.0)
     widths = []

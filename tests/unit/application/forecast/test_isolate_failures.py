@@ -1,4 +1,4 @@
-"""What is wrong with one facility, or with one weather answer, keeps nobody else from a forecast."""
+"""A failure of one facility, or of one weather answer, does not affect other forecasts."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.weather.source import FakeWeatherSource
 
 
-def test_who_cannot_be_answered_is_told_why_and_the_others_are_answered() -> None:
+def test_a_failing_item_gets_its_error_and_the_others_their_results() -> None:
     def halves(numbers: Sequence[int]) -> list[float]:
         return [1 / number for number in numbers]
 
@@ -33,7 +33,7 @@ def test_who_cannot_be_answered_is_told_why_and_the_others_are_answered() -> Non
         RecursionError(),
     ],
 )
-def test_an_answer_that_no_adapter_understood_is_no_weather_for_its_cell_alone(error: Exception) -> None:
+def test_an_invalid_weather_answer_affects_only_its_cell(error: Exception) -> None:
     class Nonsense(FakeWeatherSource):
         async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
             if cell == "bad":
@@ -43,5 +43,5 @@ def test_an_answer_that_no_adapter_understood_is_no_weather_for_its_cell_alone(e
     desk = CycleWeather(Nonsense(issued_at=NOON), FakeClock())
     found = asyncio.run(desk.ask(["bad", "good"], NOON, NOON.replace(hour=20)))
     assert found["bad"].report is None
-    assert "not understood" in (found["bad"].problem or "")
+    assert "invalid" in (found["bad"].problem or "")
     assert found["good"].is_usable

@@ -1,4 +1,4 @@
-"""Forecasts that share a save: what is too large for one goes in halves, and a race that cannot be won is told."""
+"""Forecasts that share a save: a batch that is too large is halved, and lost races are reported."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ IDS = [f"fac-{number:03}" for number in range(250)]
 
 
 def command(facility_id: str, *, quality: str = "none", seed: int = 0) -> IssueForecast:
-    """Of a large and irregular load: nothing that deflates well."""
+    """A large and irregular load that does not compress well."""
     drawn = np.random.default_rng([seed, int(facility_id[4:])]).uniform(0, 40_000, size=(3, 96))
     return IssueForecast(
         facility_id=facility_id,
@@ -69,7 +69,7 @@ def test_a_single_forecast_that_is_too_large_is_an_error(monkeypatch: pytest.Mon
         issue(FakeEventStore(), [command(one) for one in IDS[:2]])
 
 
-def test_a_batch_that_loses_every_race_is_told_so_and_the_others_stay(
+def test_a_batch_that_loses_every_race_fails_and_the_others_stay(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Contested(FakeEventStore):
@@ -82,7 +82,7 @@ def test_a_batch_that_loses_every_race_is_told_so_and_the_others_stay(
     assert named(found) == [TooManyRaces.__name__] * 100 + ["issued"]
 
 
-def test_what_stands_is_kept_beside_worse_and_in_conflict_only_with_others_as_good() -> None:
+def test_a_recorded_forecast_stays_beside_worse_ones_and_conflicts_only_with_equals() -> None:
     store = FakeEventStore()
     issue(store, [command("fac-001", quality="full"), command("fac-002")])
     offers = [command("fac-001", seed=1), command("fac-002", seed=1)]

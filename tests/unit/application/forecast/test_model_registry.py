@@ -1,4 +1,4 @@
-"""Who is trained when: new facilities at once, the others once a day, spread over it."""
+"""Selection for training: new facilities at once, the others once a day, spread over it."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ def test_thousands_that_were_trained_at_one_start_are_spread_over_the_days_after
             shelf.put({one: model(at)})
             latest[one] = at
     assert trained[0] == NEW_AT_ONCE
-    # A day's share and a half of that, from the second day on; nobody's model gets older than two days.
+    # 1.5 times a day's share, from the second day on. No model gets older than two days.
     assert max(count for cycle, count in trained.items() if cycle > 2) <= 32
     assert min(latest.values()) > START + timedelta(days=1)
 
@@ -84,7 +84,7 @@ def test_facilities_that_cannot_be_trained_keep_nobody_waiting() -> None:
     assert shelf.new(ids, START)[:10] == ids[NEW_AT_ONCE:]
 
 
-def test_who_could_not_be_trained_is_left_alone_for_an_hour_and_told_why() -> None:
+def test_a_failed_training_is_not_repeated_for_an_hour_and_its_reason_is_given() -> None:
     shelf = ModelRegistry()
     shelf.record_failures({"a": "12 hours of load are known of a"}, START)
     soon, later = START + CYCLE * 3, START + CYCLE * 4
@@ -96,7 +96,7 @@ def test_who_could_not_be_trained_is_left_alone_for_an_hour_and_told_why() -> No
     assert shelf.failure_reason("a", later) is None
 
 
-def test_after_a_clock_was_set_back_nobody_is_left_alone_until_it_is_there_again() -> None:
+def test_after_a_clock_was_set_back_failed_trainings_are_repeated_at_once() -> None:
     shelf = ModelRegistry()
     shelf.put({"b": model(START), "c": model(START, uses_weather=False)})
     shelf.record_failures({"a": "12 hours of load are known of a"}, START)

@@ -1,4 +1,5 @@
-"""Intervals of many facilities together: between the root of the squares and the sum, as their errors went together."""
+"""Intervals of many facilities: between the root of the squares and the sum, by the correlation of their
+errors."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -24,7 +25,7 @@ NOW = CYCLE_START + timedelta(minutes=5)
 DAY = date(2026, 7, 14)
 
 
-def known(correlation: float) -> list[CorrelationEstimate]:
+def estimates_of(correlation: float) -> list[CorrelationEstimate]:
     return [
         CorrelationEstimate(lead_h=lead_h, correlation=correlation, measured=True, quarters=1_000)
         for lead_h in LEADS_H
@@ -44,7 +45,9 @@ def test_independent_errors_add_as_squares_and_equal_ones_as_sums(
     correlation: float, half_width_kw: float
 ) -> None:
     states = four()
-    found = portfolio_forecast(states, [state.facility_id for state in states], known(correlation), NOW)
+    found = portfolio_forecast(
+        states, [state.facility_id for state in states], estimates_of(correlation), NOW
+    )
     assert len(found.steps) == 96
     kw = found.steps[0].kw
     assert (kw.p10, kw.p50, kw.p90) == pytest.approx(
@@ -71,7 +74,7 @@ def test_the_interval_lies_between_both_limits(
 
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.8])
 @pytest.mark.parametrize("too_narrow", [1.0, 2.0])
-def test_a_correlation_is_found_again_in_scores_of_errors_that_have_it(
+def test_the_correlation_of_errors_is_estimated_from_their_scores(
     correlation: float, too_narrow: float
 ) -> None:
     rng, scores = np.random.default_rng(7), FakeForecastScores()
@@ -88,7 +91,7 @@ def test_a_correlation_is_found_again_in_scores_of_errors_that_have_it(
 
 
 def test_the_interval_holds_what_it_says_for_errors_with_a_common_factor() -> None:
-    """Of 20,000 sums of errors four in five fall between the portfolio's quantiles."""
+    """Four in five of 20,000 sums of errors fall between the portfolio's quantiles."""
     rng, correlation = np.random.default_rng(3), 0.3
     spreads = rng.uniform(2.0, 50.0, 40)
     errors = spreads * (
@@ -133,7 +136,7 @@ def test_between_lead_times_the_correlation_changes_evenly() -> None:
 
 def test_it_says_who_is_missing_and_how_good_the_rest_is() -> None:
     states = [*four(), issued_forecast("old", CYCLE_START - CYCLE * 4, 50.0, full=False).state]
-    found = portfolio_forecast(states, ["fac-0", "old", "gone-2", "gone-1"], known(0.0), NOW)
+    found = portfolio_forecast(states, ["fac-0", "old", "gone-2", "gone-1"], estimates_of(0.0), NOW)
     assert (found.facilities, found.without_forecast, found.without_forecast_ids) == (
         5,
         2,
@@ -152,7 +155,7 @@ def test_it_says_who_is_missing_and_how_good_the_rest_is() -> None:
 
 def test_without_any_forecast_nothing_is_summed() -> None:
     with pytest.raises(NoPortfolioForecast, match="none of 1 facilities"):
-        portfolio_forecast([], ["fac-1"], known(0.0), datetime(2026, 7, 14, tzinfo=UTC))
+        portfolio_forecast([], ["fac-1"], estimates_of(0.0), datetime(2026, 7, 14, tzinfo=UTC))
 
 
 def test_as_of_a_day_only_what_was_scored_before_it_counts() -> None:

@@ -1,4 +1,4 @@
-"""A file is judged as a whole and stored in pieces; whatever comes in between, the same import again ends the same."""
+"""A file is checked as a whole and stored in parts. Repeating an interrupted import completes it."""
 
 import resource
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.readings_file import CsvReadingsFile
-from adapters.readings_file.ordering import in_order
+from adapters.readings_file.ordering import sort_file
 from application.history_import import importer
 from application.history_import.importer import import_history, rehearse_import
 from application.ports.history_import import (
@@ -37,7 +37,7 @@ def write(tmp_path: Path) -> Write:
 
 
 class StopsAfter(FakeTelemetryStore):
-    """Takes so many imports and is gone then."""
+    """Accepts so many imports and is unavailable then."""
 
     imports = 3
 
@@ -56,7 +56,7 @@ def test_an_import_that_broke_off_is_taken_up_by_the_same_again_which_says_what_
 ) -> None:
     path, whole, store = write(ROWS), FakeTelemetryStore(), StopsAfter()
     monkeypatch.setattr(importer, "ROWS_AT_ONCE", 4)
-    pieces = in_order(path, in_pieces(path).batches(), lambda _rows: None, chunk_rows=4)
+    pieces = sort_file(path, in_pieces(path).batches(), lambda _rows: None, chunk_rows=4)
     with pieces as ordered:
         told: list[tuple[int, int]] = []
         with pytest.raises(TelemetryStoreUnavailable):
@@ -73,7 +73,7 @@ def test_an_import_that_broke_off_is_taken_up_by_the_same_again_which_says_what_
 @pytest.mark.parametrize("chunk_rows", range(1, 7))
 def test_a_duplicate_is_refused_wherever_the_pieces_end(write: Write, chunk_rows: int) -> None:
     path, store = write([*ROWS, "a,2026-07-14T03:00:00Z,9"]), FakeTelemetryStore()
-    pieces = in_order(path, in_pieces(path, chunk_rows).batches(), lambda _rows: None, chunk_rows=chunk_rows)
+    pieces = sort_file(path, in_pieces(path, chunk_rows).batches(), lambda _rows: None, chunk_rows=chunk_rows)
     with (
         pieces as ordered,
         pytest.raises(

@@ -1,4 +1,4 @@
-"""What is odd about a readings file is found, named and counted; what is ordinary is not."""
+"""Inspection of a readings file: anomalies are found, described and counted; ordinary rows are not."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def inspect_file(
 
 @pytest.fixture
 def inspect(tmp_path: Path) -> Inspect:
-    """Of rows of one facility in London."""
+    """Inspect rows of one facility in London."""
 
     def written_and_inspected(rows: Sequence[Row]) -> InspectedFacility:
         lines = [f"a,{at.isoformat()},{'' if load is None else load}" for at, load in rows]
@@ -81,7 +81,7 @@ def test_duplicates_are_named_with_their_line_and_whether_they_agree(inspect: In
     assert found.counts == {"duplicate": 2}
 
 
-def test_an_hour_that_stands_there_twice_when_clocks_go_back_is_told_apart(inspect: Inspect) -> None:
+def test_an_hour_repeated_when_clocks_go_back_is_reported_separately(inspect: Inspect) -> None:
     rows = ordinary(CLOCKS_BACK - timedelta(days=1))
     twice = [(at, 11.5) for at, _ in rows if at.date() == CLOCKS_BACK.date() and at.hour == 1]
     found = inspect([*rows, *twice])
@@ -90,7 +90,7 @@ def test_an_hour_that_stands_there_twice_when_clocks_go_back_is_told_apart(inspe
     assert found.counts == {"dst double": 4}
 
 
-def test_an_hour_that_is_missing_when_clocks_go_forward_is_told_apart(inspect: Inspect) -> None:
+def test_an_hour_missing_when_clocks_go_forward_is_reported_separately(inspect: Inspect) -> None:
     rows = [
         row
         for row in ordinary(CLOCKS_FORWARD - timedelta(days=1))
@@ -99,7 +99,7 @@ def test_an_hour_that_is_missing_when_clocks_go_forward_is_told_apart(inspect: I
     assert inspect(rows).counts == {"dst gap": 1}
 
 
-def test_two_hours_in_one_when_clocks_go_back_are_told(inspect: Inspect) -> None:
+def test_two_hours_in_one_when_clocks_go_back_are_reported(inspect: Inspect) -> None:
     rows = [
         (at, load if at != CLOCKS_BACK + timedelta(hours=1) else 2 * (load or 0))
         for at, load in ordinary(CLOCKS_BACK - timedelta(days=3), days=7, step_min=60)
@@ -163,7 +163,7 @@ def test_a_single_row_and_no_row_are_no_trouble(inspect: Inspect, tmp_path: Path
     assert inspect_file(open_readings_file(tmp_path / "load.csv"), facility_ids=["nobody"]) == ()
 
 
-def test_it_is_told_how_many_rows_are_read(inspect: Inspect, tmp_path: Path) -> None:
+def test_the_number_of_rows_read_is_reported(inspect: Inspect, tmp_path: Path) -> None:
     inspect(ordinary())
     told: list[int] = []
     inspect_file(open_readings_file(tmp_path / "load.csv"), on_read=told.append)

@@ -1,4 +1,4 @@
-"""Measurements against numbers worked out by hand: ten days of 1,800 kW, 600 against 630 before the start."""
+"""Measurements against numbers computed by hand: ten days of 1,800 kW, 600 against 630 before the start."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What corrected readings change of a measurement, and until when."""
+"""Remeasurement after corrected readings, and its time limit."""
 
 import json
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from domain.dispatch import REMEASURED_FOR, Dispatch
 from domain.dr_event import DREvent
 from domain.errors import MeasurementClosed, NotAllowedNow
 from domain.event_sourcing.aggregate import DomainEvent
-from tests.given import Story, fact, given
+from tests.given import Scenario, fact, given
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID, ENDS_AT
 from tests.walks import dispatch_walk
@@ -60,7 +60,7 @@ def committed() -> list[DomainEvent]:
     return list(walk.recorded)
 
 
-def measured(at: datetime = CORRECTED_AT) -> Story:
+def measured(at: datetime = CORRECTED_AT) -> Scenario:
     return given(committed()).after(MEASURED).at(at)
 
 
@@ -116,7 +116,7 @@ def test_nothing_is_corrected_before_it_is_measured() -> None:
     )
 
 
-def test_the_dr_event_is_added_up_again_and_the_utility_told_once_for_each_sum() -> None:
+def test_the_dr_event_is_summed_again_with_one_callback_for_each_sum() -> None:
     there = InProcess.accepted("fac-001", "fac-002").until("completed")
     there.do(
         MEASURED, RecordNotMeasurable(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="no readings")

@@ -1,4 +1,4 @@
-"""One alert that several workers raise and clear, each by what it sees."""
+"""One alert that several workers raise and clear, each by its own observations."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -14,7 +14,7 @@ NAME, SUBJECT = "telemetry_backpressure", "ingest"
 
 
 class Workers:
-    """Of one register and clock; a turn is a minute after the one before."""
+    """Workers with one register and clock; each turn is a minute after the one before."""
 
     def __init__(self) -> None:
         self.alerts = FakeAlertRegistry()
@@ -34,13 +34,13 @@ class Workers:
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
-    """Each turn is late enough to tell again."""
+    """Each turn is late enough to raise the alert again."""
     monkeypatch.setattr(alert_switch, "TELL_AGAIN_S", 0.0)
     monkeypatch.setattr(alert_switch, "FORSAKEN_AFTER_S", 0.0)
     return Workers()
 
 
-def told(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
+def run_scenario(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
@@ -53,10 +53,10 @@ def test_what_one_that_starts_has_cleared_is_raised_again_by_the_one_it_is_true_
         await workers.turn(cut_off, on=True)
         assert workers.is_open
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_an_alert_that_is_told_again_is_left_by_those_it_is_not_true_for(workers: Workers) -> None:
+def test_an_alert_that_is_raised_again_is_not_cleared_by_other_workers(workers: Workers) -> None:
     async def scenario() -> None:
         healthy, cut_off = workers.new(), workers.new()
         await workers.turn(healthy, on=False)
@@ -65,7 +65,7 @@ def test_an_alert_that_is_told_again_is_left_by_those_it_is_not_true_for(workers
             await workers.turn(healthy, on=False)
             assert workers.is_open
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_an_alert_of_a_worker_that_is_gone_for_good_is_cleared_by_another(workers: Workers) -> None:
@@ -78,10 +78,10 @@ def test_an_alert_of_a_worker_that_is_gone_for_good_is_cleared_by_another(worker
         await workers.turn(healthy, on=False)
         assert not workers.is_open
 
-    told(scenario)
+    run_scenario(scenario)
 
 
-def test_between_two_tellings_the_register_is_not_asked() -> None:
+def test_between_two_raises_the_register_is_not_called() -> None:
     workers = Workers()
 
     async def scenario() -> None:
@@ -91,4 +91,4 @@ def test_between_two_tellings_the_register_is_not_asked() -> None:
         await workers.turn(raised, on=True)
         assert not workers.is_open
 
-    told(scenario)
+    run_scenario(scenario)

@@ -1,4 +1,4 @@
-"""A dead letter that nobody acts on: one alert at the SLA, whatever restarts, gone once somebody decided."""
+"""An undecided dead letter: one alert at the SLA, whatever restarts, cleared after the decision."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,8 +19,8 @@ T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 SLA_S = 900.0
 
 
-class Desk:
-    """The registers, and a clock that is put forward by hand."""
+class SlaSetting:
+    """The registers, and a clock that the test advances."""
 
     def __init__(self) -> None:
         self.letters, self.alerts = FakeDeadLetters(), FakeAlertRegistry()
@@ -35,7 +35,7 @@ class Desk:
         self.letters.park(DeadLetter(dead_letter_id=UUID(int=number), queue=queue, **(given | fields)))
 
     def look(self, after_s: float) -> list[tuple[str, datetime]]:
-        """The open alerts of overdue letters, and since when they are open, after a look at that moment."""
+        """The open alerts of overdue letters with their times, after a run at that moment."""
         escalate(self.letters, self.alerts, now=T0 + timedelta(seconds=after_s), sla_s=SLA_S)
         return [(alert.subject, alert.raised_at) for alert in self.alerts.listed() if alert.name == OVERDUE]
 
@@ -49,128 +49,128 @@ def subject(number: int, queue: str = "callback") -> str:
 
 
 def test_before_the_time_allowed_nobody_is_woken_and_at_it_somebody_is() -> None:
-    desk = Desk()
-    desk.park()
-    assert desk.look(SLA_S - 1) == []
-    assert desk.look(SLA_S) == [(subject(1), T0 + timedelta(seconds=SLA_S))]
+    setting = SlaSetting()
+    setting.park()
+    assert setting.look(SLA_S - 1) == []
+    assert setting.look(SLA_S) == [(subject(1), T0 + timedelta(seconds=SLA_S))]
     assert ALERTS[OVERDUE].severity == "page"
-    (alert,) = desk.alerts.listed()
+    (alert,) = setting.alerts.listed()
     assert "nobody has acted since 2026-07-14T21:00:00+00:00 (15 min allowed); HTTP 500" in alert.detail
 
 
 def test_it_is_raised_once_however_often_and_by_whomever_is_looked() -> None:
-    desk = Desk()
-    desk.park()
-    first = desk.look(SLA_S)
+    setting = SlaSetting()
+    setting.park()
+    first = setting.look(SLA_S)
     for minute in range(1, 60):  # every look is a fresh one: a restarted worker remembers no more
-        assert desk.look(SLA_S + 60 * minute) == first
-    assert len(desk.alerts.listed(include_cleared=True)) == 1
+        assert setting.look(SLA_S + 60 * minute) == first
+    assert len(setting.alerts.listed(include_cleared=True)) == 1
 
 
 def test_each_letter_has_a_time_and_an_alert_of_its_own() -> None:
-    desk = Desk()
-    desk.park(1)
-    desk.park(2, queue="bms_command", subject="fac-001", parked_at=T0 + timedelta(seconds=60))
-    assert {found for found, _ in desk.look(SLA_S + 59)} == {subject(1)}
-    assert {found for found, _ in desk.look(SLA_S + 60)} == {subject(1), subject(2, "bms_command")}
+    setting = SlaSetting()
+    setting.park(1)
+    setting.park(2, queue="bms_command", subject="fac-001", parked_at=T0 + timedelta(seconds=60))
+    assert {found for found, _ in setting.look(SLA_S + 59)} == {subject(1)}
+    assert {found for found, _ in setting.look(SLA_S + 60)} == {subject(1), subject(2, "bms_command")}
 
 
 @pytest.mark.parametrize("queue", ["meter_message", "telemetry_batch", "projection"])
 def test_only_commands_and_callbacks_are_watched(queue: DeadLetterQueue) -> None:
-    desk = Desk()
-    desk.park(queue=queue)
-    assert desk.look(10 * SLA_S) == []
+    setting = SlaSetting()
+    setting.park(queue=queue)
+    assert setting.look(10 * SLA_S) == []
 
 
 def test_acting_in_time_means_no_alert() -> None:
-    desk = Desk()
-    desk.park()
-    desk.discard(1, SLA_S - 1)
-    assert desk.look(SLA_S) == []
+    setting = SlaSetting()
+    setting.park()
+    setting.discard(1, SLA_S - 1)
+    assert setting.look(SLA_S) == []
 
 
 def test_acting_late_ends_the_alert_at_once() -> None:
-    desk = Desk()
-    desk.park()
-    desk.look(SLA_S)
-    desk.discard(1, SLA_S + 30)
-    assert desk.alerts.listed() == []
-    assert desk.look(2 * SLA_S) == []
+    setting = SlaSetting()
+    setting.park()
+    setting.look(SLA_S)
+    setting.discard(1, SLA_S + 30)
+    assert setting.alerts.listed() == []
+    assert setting.look(2 * SLA_S) == []
 
 
-def test_a_decision_made_past_the_desk_ends_the_alert_at_the_next_look() -> None:
-    desk = Desk()
-    desk.park()
-    desk.look(SLA_S)
-    desk.letters.decide(UUID(int=1), status="replayed", by="operator:1", reason="back", at=T0)
-    assert desk.look(SLA_S + 10) == []
+def test_a_decision_made_elsewhere_ends_the_alert_at_the_next_run() -> None:
+    setting = SlaSetting()
+    setting.park()
+    setting.look(SLA_S)
+    setting.letters.decide(UUID(int=1), status="replayed", by="operator:1", reason="back", at=T0)
+    assert setting.look(SLA_S + 10) == []
 
 
 def test_a_decided_callback_and_command_leave_no_alert_of_theirs_behind() -> None:
-    desk = Desk()
-    desk.park(1, subject="util-1/c-7")
-    desk.park(2, queue="bms_command", subject="fac-001")
-    desk.park(3, queue="bms_command", subject="fac-001")
-    desk.alerts.raise_alert("callback_undeliverable", "util-1/c-7", "HTTP 500", at=T0)
-    desk.alerts.raise_alert("command_dead_lettered", "fac-001/zone-1", "no answer", at=T0)
-    desk.alerts.raise_alert("command_dead_lettered", "fac-0011/zone-1", "no answer", at=T0)
+    setting = SlaSetting()
+    setting.park(1, subject="util-1/c-7")
+    setting.park(2, queue="bms_command", subject="fac-001")
+    setting.park(3, queue="bms_command", subject="fac-001")
+    setting.alerts.raise_alert("callback_undeliverable", "util-1/c-7", "HTTP 500", at=T0)
+    setting.alerts.raise_alert("command_dead_lettered", "fac-001/zone-1", "no answer", at=T0)
+    setting.alerts.raise_alert("command_dead_lettered", "fac-0011/zone-1", "no answer", at=T0)
 
-    desk.discard(1, 10)
-    assert {alert.name for alert in desk.alerts.listed()} == {"command_dead_lettered"}
-    desk.discard(2, 20)
-    assert len(desk.alerts.listed()) == 2, "another command of that facility still waits"
-    desk.discard(3, 30)
-    assert [alert.subject for alert in desk.alerts.listed()] == ["fac-0011/zone-1"]
+    setting.discard(1, 10)
+    assert {alert.name for alert in setting.alerts.listed()} == {"command_dead_lettered"}
+    setting.discard(2, 20)
+    assert len(setting.alerts.listed()) == 2, "another command of that facility still waits"
+    setting.discard(3, 30)
+    assert [alert.subject for alert in setting.alerts.listed()] == ["fac-0011/zone-1"]
 
 
 def test_a_callback_whose_replay_failed_too_keeps_its_alert_until_both_letters_are_decided() -> None:
-    desk = Desk()
-    desk.park(1)
-    desk.park(2)
-    desk.alerts.raise_alert("callback_undeliverable", "util-1/c-7", "HTTP 500", at=T0)
-    desk.discard(1, 10)
-    assert [alert.name for alert in desk.alerts.listed()] == ["callback_undeliverable"]
-    desk.discard(2, 20)
-    assert desk.alerts.listed() == []
+    setting = SlaSetting()
+    setting.park(1)
+    setting.park(2)
+    setting.alerts.raise_alert("callback_undeliverable", "util-1/c-7", "HTTP 500", at=T0)
+    setting.discard(1, 10)
+    assert [alert.name for alert in setting.alerts.listed()] == ["callback_undeliverable"]
+    setting.discard(2, 20)
+    assert setting.alerts.listed() == []
 
 
 def test_a_decision_that_could_not_be_recorded_ends_no_alert(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk()
-    desk.park()
-    desk.alerts.raise_alert("callback_undeliverable", "util-1/c-7", "HTTP 500", at=T0)
-    desk.look(SLA_S)
-    before = desk.alerts.listed()
+    setting = SlaSetting()
+    setting.park()
+    setting.alerts.raise_alert("callback_undeliverable", "util-1/c-7", "HTTP 500", at=T0)
+    setting.look(SLA_S)
+    before = setting.alerts.listed()
 
     def away(*_: object, **__: object) -> None:
         raise OperationsUnavailable("the register is away")
 
     with monkeypatch.context() as without_register:
-        without_register.setattr(desk.letters, "decide", away)
+        without_register.setattr(setting.letters, "decide", away)
         with pytest.raises(OperationsUnavailable):
-            desk.discard(1, SLA_S + 1)
-    assert desk.alerts.listed() == before
-    assert desk.letters.get(UUID(int=1)).status == "open"
+            setting.discard(1, SLA_S + 1)
+    assert setting.alerts.listed() == before
+    assert setting.letters.get(UUID(int=1)).status == "open"
 
 
-def test_however_many_lie_open_each_is_told_and_none_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_however_many_are_open_each_has_its_alert(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_items, "PAGE", 10)
-    desk = Desk()
+    setting = SlaSetting()
     for number in range(1, 36):
-        desk.park(number, subject=f"util-1/c-{number % 30}")
-    assert len(desk.look(SLA_S)) == 35
-    desk.letters.decide(UUID(int=34), status="replayed", by="operator:1", reason="back", at=T0)
-    assert len(desk.look(SLA_S + 10)) == 34
-    desk.alerts.raise_alert("callback_undeliverable", "util-1/c-5", "HTTP 500", at=T0)
-    desk.discard(5, SLA_S + 20)  # the other of that subject is on the last page
-    assert "callback_undeliverable" in {alert.name for alert in desk.alerts.listed()}
-    desk.discard(35, SLA_S + 30)
-    assert "callback_undeliverable" not in {alert.name for alert in desk.alerts.listed()}
+        setting.park(number, subject=f"util-1/c-{number % 30}")
+    assert len(setting.look(SLA_S)) == 35
+    setting.letters.decide(UUID(int=34), status="replayed", by="operator:1", reason="back", at=T0)
+    assert len(setting.look(SLA_S + 10)) == 34
+    setting.alerts.raise_alert("callback_undeliverable", "util-1/c-5", "HTTP 500", at=T0)
+    setting.discard(5, SLA_S + 20)  # the other of that subject is on the last page
+    assert "callback_undeliverable" in {alert.name for alert in setting.alerts.listed()}
+    setting.discard(35, SLA_S + 30)
+    assert "callback_undeliverable" not in {alert.name for alert in setting.alerts.listed()}
 
 
 def test_clearing_twice_does_no_harm() -> None:
-    desk = Desk()
-    desk.park()
-    desk.look(SLA_S)
-    desk.discard(1, SLA_S + 1)
-    clear_alerts_of(desk.letters.get(UUID(int=1)), desk.letters, desk.alerts, at=T0)
-    assert desk.alerts.listed() == []
+    setting = SlaSetting()
+    setting.park()
+    setting.look(SLA_S)
+    setting.discard(1, SLA_S + 1)
+    clear_alerts_of(setting.letters.get(UUID(int=1)), setting.letters, setting.alerts, at=T0)
+    assert setting.alerts.listed() == []

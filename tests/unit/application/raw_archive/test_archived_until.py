@@ -1,4 +1,4 @@
-"""Which archived messages the log may let go of, without listing years of a manifest again and again."""
+"""The archived messages that the log may delete, without listing years of a manifest repeatedly."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -48,7 +48,7 @@ def archive_hours(log: FakeRawLog, archive: FakeArchive, hours: range) -> list[M
     return asyncio.run(scenario())
 
 
-def test_the_manifest_is_listed_once_and_what_is_entered_later_is_known() -> None:
+def test_the_manifest_is_listed_once_and_later_entries_are_added() -> None:
     log, archive = FakeRawLog(), CountedArchive()
     archive_hours(log, archive, range(5))
     archive.listings = 0

@@ -20,8 +20,8 @@ def readings(facility: str, count: int = 1) -> list[MeterReading]:
     return [MeterReading(facility, f"m{n}", NOW, 1.0, 2.0) for n in range(count)]
 
 
-class Told:
-    """The packer, and which messages it called kept."""
+class Confirmations:
+    """The batcher, and the messages that it confirmed."""
 
     def __init__(self, packer: ReadingPacker) -> None:
         self.packer = packer
@@ -44,13 +44,15 @@ class Told:
                 await asyncio.sleep(0.005)
 
 
-def tell(stream: FakeTelemetryStream, scenario: Callable[[Told], Awaitable[None]], **settings: float) -> None:
+def run_with_packer(
+    stream: FakeTelemetryStream, scenario: Callable[[Confirmations], Awaitable[None]], **settings: float
+) -> None:
     async def run() -> None:
         packer = ReadingPacker(stream, **settings)  # type: ignore[arg-type]
         stop = asyncio.Event()
         running = asyncio.create_task(packer.run(stop))
         try:
-            await scenario(Told(packer))
+            await scenario(Confirmations(packer))
         finally:
             stop.set()
             await running
@@ -61,12 +63,12 @@ def tell(stream: FakeTelemetryStream, scenario: Callable[[Told], Awaitable[None]
 def test_readings_of_one_moment_travel_packed_per_partition() -> None:
     stream = FakeTelemetryStream()
 
-    async def scenario(told: Told) -> None:
+    async def scenario(told: Confirmations) -> None:
         for n in range(40):
             told.put(str(n), readings(f"fac-{n:03}", 3))
         await told.until(lambda: len(told.kept) == 40)
 
-    tell(stream, scenario)
+    run_with_packer(stream, scenario)
     assert len(stream.kept) <= 8
     got = {(k.partition, r.facility_id) for k in stream.kept for r in unpack(k.body).readings}
     assert got == {(partition_of(f"fac-{n:03}"), f"fac-{n:03}") for n in range(40)}
@@ -74,11 +76,11 @@ def test_readings_of_one_moment_travel_packed_per_partition() -> None:
     assert {unpack(k.body).received_at for k in stream.kept} == {NOW}
 
 
-def test_it_says_kept_only_when_the_log_holds_it() -> None:
+def test_a_message_is_confirmed_only_when_the_log_holds_it() -> None:
     stream = FakeTelemetryStream()
     stream.available = False
 
-    async def scenario(told: Told) -> None:
+    async def scenario(told: Confirmations) -> None:
         told.put("a", readings("fac-001"))
         await told.until(lambda: told.packer.pressed_for_s > 0)
         assert told.kept == []
@@ -88,17 +90,17 @@ def test_it_says_kept_only_when_the_log_holds_it() -> None:
         assert told.packer.buffered_bytes == 0
         assert len(stream.kept) == 1
 
-    tell(stream, scenario)
+    run_with_packer(stream, scenario)
 
 
 def test_what_waits_packed_for_the_log_is_not_held_as_it_came_as_well() -> None:
     class Message(list[MeterReading]):
-        """Of which one can tell when nobody holds it."""
+        """An object whose garbage collection is observable."""
 
     stream = FakeTelemetryStream()
     stream.available = False
 
-    async def scenario(told: Told) -> None:
+    async def scenario(told: Confirmations) -> None:
         message = Message(readings("fac-001", 3))
         held = weakref.ref(message)
         told.put("a", message)
@@ -109,7 +111,7 @@ def test_what_waits_packed_for_the_log_is_not_held_as_it_came_as_well() -> None:
         stream.available = True
         await told.until(lambda: told.kept == ["a"])
 
-    tell(stream, scenario)
+    run_with_packer(stream, scenario)
     assert [len(unpack(k.body).readings) for k in stream.kept] == [3]
 
 
@@ -117,19 +119,19 @@ def test_a_lost_answer_is_repeated_under_the_same_id() -> None:
     stream = FakeTelemetryStream()
     stream.answers_to_lose = 1
 
-    async def scenario(told: Told) -> None:
+    async def scenario(told: Confirmations) -> None:
         told.put("a", readings("fac-001", 5))
         await told.until(lambda: told.kept == ["a"])
 
-    tell(stream, scenario)
+    run_with_packer(stream, scenario)
     assert len(stream.kept) == 1
 
 
-def test_malformed_messages_go_beside_the_readings_and_both_must_be_kept() -> None:
+def test_malformed_messages_go_beside_the_readings_and_both_must_be_stored() -> None:
     stream = FakeTelemetryStream()
     bad, worse = MalformedReading("topic", "reason", b"\xff"), MalformedReading("topic", "reason", b"\0")
 
-    async def scenario(told: Told) -> None:
+    async def scenario(told: Confirmations) -> None:
         stream.refused = {MALFORMED}
         told.put("both", readings("fac-001"), [bad])
         told.put("readings", readings("fac-001"))
@@ -138,7 +140,7 @@ def test_malformed_messages_go_beside_the_readings_and_both_must_be_kept() -> No
         told.put("worse", [], [worse])
         await told.until(lambda: sorted(told.kept) == ["both", "readings", "worse"])
 
-    tell(stream, scenario)
+    run_with_packer(stream, scenario)
     parked = [m for k in stream.kept if k.partition == MALFORMED for m in unpack_malformed(k.body).malformed]
     assert sorted(parked, key=lambda one: one.body) == [worse, bad]
 
@@ -147,7 +149,7 @@ def test_there_is_no_room_beyond_its_bound_until_the_log_takes_something() -> No
     stream = FakeTelemetryStream()
     stream.available = False
 
-    async def scenario(told: Told) -> None:
+    async def scenario(told: Confirmations) -> None:
         for n in range(100):
             if not told.packer.has_room():
                 break
@@ -158,11 +160,11 @@ def test_there_is_no_room_beyond_its_bound_until_the_log_takes_something() -> No
         await told.until(told.packer.has_room)
         await told.until(lambda: told.packer.pressed_for_s == 0)
 
-    tell(stream, scenario, max_buffered_bytes=10_000)
+    run_with_packer(stream, scenario, max_buffered_bytes=10_000)
 
 
 class SlowStream(FakeTelemetryStream):
-    """Keeps everything, and says so only after `answers_after_s`."""
+    """Stores everything, and confirms only after `answers_after_s`."""
 
     answers_after_s = 0.0
 
@@ -174,8 +176,8 @@ class SlowStream(FakeTelemetryStream):
 
 
 def under_load(phases: list[tuple[float, float]]) -> list[float]:
-    """How long the log is called pressed at the end of each phase (the time its answers take, its own length), in
-    virtual seconds: readings come every 50 ms, at the packer's default bounds."""
+    """For how long the log counts as under pressure at the end of each phase (its response time, its length),
+    in virtual seconds. Readings arrive every 50 ms, at the batcher's default limits."""
     stream = SlowStream(max_bytes=10**9)
 
     async def scenario() -> list[float]:
@@ -220,35 +222,35 @@ def test_an_outage_makes_few_large_packs_of_many_small_messages() -> None:
     stream = FakeTelemetryStream()
     stream.available = False
 
-    async def scenario(told: Told) -> None:
+    async def scenario(told: Confirmations) -> None:
         for n in range(300):
             told.put(str(n), [MeterReading("fac-001", f"m{n}", NOW, 1.0, 2.0)])
             await asyncio.sleep(0.001)
         stream.available = True
         await told.until(lambda: len(told.kept) == 300)
 
-    tell(stream, scenario, flush_after_s=0.0)
+    run_with_packer(stream, scenario, flush_after_s=0.0)
     sizes = [len(unpack(k.body).readings) for k in stream.kept]
     assert sum(sizes) == 300
     assert len(sizes) <= 40
 
 
 def test_a_large_batch_does_not_wait_for_its_time() -> None:
-    async def scenario(told: Told) -> None:
+    async def scenario(told: Confirmations) -> None:
         told.put("a", readings("fac-001", 100))
         await told.until(lambda: told.kept == ["a"])
 
-    tell(FakeTelemetryStream(), scenario, flush_after_s=3_600, batch_bytes=5_000)
+    run_with_packer(FakeTelemetryStream(), scenario, flush_after_s=3_600, batch_bytes=5_000)
 
 
-def test_what_still_waits_when_it_stops_is_not_called_kept() -> None:
+def test_messages_that_wait_when_it_stops_are_not_confirmed() -> None:
     async def run() -> None:
         stream = FakeTelemetryStream()
         stream.available = False
         packer = ReadingPacker(stream, flush_after_s=0.001)
         stop = asyncio.Event()
         running = asyncio.create_task(packer.run(stop))
-        told = Told(packer)
+        told = Confirmations(packer)
         told.put("published", readings("fac-001"))
         await told.until(lambda: packer.pressed_for_s > 0)
         told.put("open", readings("fac-001"))
@@ -273,7 +275,7 @@ def test_a_publish_that_fails_for_another_reason_ends_the_packer() -> None:
         packer = ReadingPacker(Broken())
         running = asyncio.create_task(packer.run(asyncio.Event()))
         await asyncio.sleep(0)
-        Told(packer).put("a", readings("fac-001"))
+        Confirmations(packer).put("a", readings("fac-001"))
         async with asyncio.timeout(20):
             await running
 
@@ -286,12 +288,12 @@ def test_one_partition_that_is_refused_does_not_hold_up_the_others() -> None:
     stream.refused = {partition_of("fac-001")}
     other = next(f"fac-{n}" for n in range(99) if partition_of(f"fac-{n}") != partition_of("fac-001"))
 
-    async def scenario(told: Told) -> None:
+    async def scenario(told: Confirmations) -> None:
         told.put("refused", readings("fac-001"))
         told.put("taken", readings(other))
         await told.until(lambda: told.kept == ["taken"])
 
-    tell(stream, scenario)
+    run_with_packer(stream, scenario)
 
 
 def test_a_refusal_is_the_ports_own_error() -> None:

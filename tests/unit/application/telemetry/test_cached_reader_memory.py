@@ -1,4 +1,4 @@
-"""What a process remembers of answers is bounded in memory, whatever is in them."""
+"""The memory of answers in a process is bounded, whatever they contain."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ class Text(msgspec.Struct, frozen=True):
 
 
 class House:
-    """Without a cache; the store answers "key:size" with so many bytes."""
+    """A reader without a cache. The store answers "key:size" with so many bytes."""
 
     def __init__(self, max_bytes: int) -> None:
         self.asked: list[str] = []
@@ -35,7 +35,7 @@ class House:
         return {key: Text(b"x" * int(key.partition(":")[2])) for key in keys if not key.startswith("unknown")}
 
     def ask(self, *keys: str) -> list[str]:
-        """One after the other; those that the store was asked for."""
+        """Read one after the other. Returns the keys that were loaded from the store."""
 
         async def scenario() -> None:
             for key in keys:
@@ -50,11 +50,11 @@ def test_large_answers_are_forgotten_before_their_number_is_reached() -> None:
     house = House(10_000)
     assert house.ask("a:4000", "b:4000", "a:4000") == ["a:4000", "b:4000"]
     assert house.ask("c:4000") == ["c:4000"]
-    # What came longest ago went.
+    # The entry that was read longest ago was evicted.
     assert house.ask("c:4000", "b:4000", "a:4000") == ["a:4000"]
 
 
-def test_an_answer_larger_than_all_of_it_is_given_and_not_remembered() -> None:
+def test_an_answer_larger_than_the_cache_is_returned_and_not_held() -> None:
     house = House(1_000)
     assert house.ask("a:2000", "a:2000") == ["a:2000", "a:2000"]
     assert house.ask("b:500", "b:500") == ["b:500"]

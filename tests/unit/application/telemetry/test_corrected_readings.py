@@ -1,4 +1,4 @@
-"""What a meter may say about its own readings."""
+"""Corrections that a meter may send for its own readings."""
 
 from datetime import UTC, datetime
 
@@ -25,7 +25,7 @@ def test_a_reading_that_is_called_missing_needs_no_value() -> None:
 
 
 @pytest.mark.parametrize(("given", "kept"), [(3, 3), (2**40, 2**31 - 1), (None, 0)])
-def test_a_revision_is_kept_where_it_is_one(given: object, kept: int) -> None:
+def test_a_valid_revision_is_stored(given: object, kept: int) -> None:
     assert said(kw=1.0, kwh_total=2.0, revision=given).revision == kept
 
 

@@ -1,4 +1,4 @@
-"""Current values: where an answer comes from, how old it is, and what is asked for it."""
+"""Current values: the source of an answer, its age, and the calls that it takes."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -21,7 +21,7 @@ NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
 
 class CountingStore(FakeTelemetryStore):
-    """Keeps what it was asked; `hangs` until it is set."""
+    """Records its calls; `hangs` blocks them until it is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class CountingStore(FakeTelemetryStore):
 
 
 class House:
-    """One process that answers, over a store and a cache that may be shared."""
+    """One process, over a store and a cache that may be shared."""
 
     def __init__(self, shared: "House | None" = None, *, has_cache: bool = True) -> None:
         self.clock: FakeClock = shared.clock if shared else FakeClock(NOW)
@@ -54,7 +54,7 @@ class House:
 
 
 async def settled() -> None:
-    """What runs beside (a write into the cache) has come to its end."""
+    """Wait for background work (a write into the cache) to end."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -63,7 +63,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scenario)
 
 
-def test_the_store_is_asked_once_in_ten_seconds_by_all_processes_together() -> None:
+def test_the_store_is_read_once_in_ten_seconds_by_all_processes_together() -> None:
     async def scenario() -> None:
         one = House()
         other = House(one)
@@ -103,7 +103,7 @@ def test_a_thousand_readers_of_one_facility_are_one_query() -> None:
     run(scenario())
 
 
-def test_a_facility_nobody_knows_is_not_asked_for_again_and_again() -> None:
+def test_an_unknown_facility_is_not_loaded_repeatedly() -> None:
     async def scenario() -> None:
         house = House()
         assert [await house.kw("nobody"), await house.kw("nobody")] == [(None, "store"), (None, "cache")]
@@ -111,7 +111,7 @@ def test_a_facility_nobody_knows_is_not_asked_for_again_and_again() -> None:
     run(scenario())
 
 
-def test_without_the_cache_answers_are_remembered_here_as_long() -> None:
+def test_without_the_cache_answers_are_held_in_the_process_as_long() -> None:
     async def scenario() -> None:
         house = House()
         house.cache.available = False
@@ -123,7 +123,7 @@ def test_without_the_cache_answers_are_remembered_here_as_long() -> None:
     run(scenario())
 
 
-def test_what_the_cache_said_is_still_known_when_cache_and_store_are_away() -> None:
+def test_cached_answers_are_still_served_when_cache_and_store_are_away() -> None:
     async def scenario() -> None:
         one = House()
         other = House(one)
@@ -138,7 +138,7 @@ def test_what_the_cache_said_is_still_known_when_cache_and_store_are_away() -> N
     run(scenario())
 
 
-def test_a_value_known_nowhere_is_an_error_not_a_guess() -> None:
+def test_a_value_without_any_source_is_an_error_not_a_guess() -> None:
     async def scenario() -> None:
         house = House()
         house.store.available = False
@@ -148,7 +148,7 @@ def test_a_value_known_nowhere_is_an_error_not_a_guess() -> None:
     run(scenario())
 
 
-def test_a_store_that_failed_is_left_alone_by_those_who_can_do_without() -> None:
+def test_a_failed_store_is_skipped_where_there_is_a_stale_answer() -> None:
     async def scenario() -> None:
         house = House()
         house.reading()

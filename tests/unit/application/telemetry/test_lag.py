@@ -4,7 +4,7 @@ from application.telemetry.lag import LEVELS_S, RISING, LagTrend
 
 
 def raised(samples: Iterable[tuple[float, float]]) -> set[str]:
-    """After (time, lag) samples, the alerts that are on."""
+    """The alerts that are on after (time, lag) samples."""
     trend, on = LagTrend(), {}
     for at_s, lag_s in samples:
         on = dict(trend.note(at_s, lag_s))

@@ -1,4 +1,4 @@
-"""Histories of load: which source a step is out of, how it is joined and remembered, what is refused."""
+"""Load histories: the source of each step, coalescing, caching and refusals."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -33,7 +33,7 @@ class CountingStore(FakeTelemetryStore):
 
 
 class House:
-    """One process that answers, over a store and a cache that may be shared."""
+    """One process, over a store and a cache that may be shared."""
 
     def __init__(self, shared: "House | None" = None) -> None:
         self.clock: FakeClock = shared.clock if shared else FakeClock(NOW)
@@ -52,7 +52,7 @@ class House:
 
 
 async def settled() -> None:
-    """What runs beside (a write into the cache) has come to its end."""
+    """Wait for background work (a write into the cache) to end."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -80,7 +80,7 @@ def test_histories_of_one_window_are_one_query_and_come_from_the_cache_then() ->
 
 
 @pytest.mark.parametrize("step_s", [15, 60, 900, 3_600])
-def test_a_history_is_given_as_last_known_when_the_store_is_away(step_s: int) -> None:
+def test_a_stale_history_is_returned_when_the_store_is_away(step_s: int) -> None:
     async def scenario() -> None:
         house = House()
         await house.histories.history("a", HOUR, step_s)
@@ -93,7 +93,7 @@ def test_a_history_is_given_as_last_known_when_the_store_is_away(step_s: int) ->
     run(scenario())
 
 
-def test_a_window_of_no_whole_steps_is_refused_alone() -> None:
+def test_only_the_window_without_whole_steps_is_refused() -> None:
     async def scenario() -> None:
         house = House()
         odd = TimeWindow(HOUR.starts_at, HOUR.ends_at + timedelta(minutes=7))

@@ -10,45 +10,45 @@ NO_BOUND = Allowance(1e12, 0.0)
 
 
 def one(facility: str) -> tuple[MalformedReading, ...]:
-    """Of 1,000 bytes, with what it costs beside its body."""
+    """A message of 1,000 bytes, including its overhead."""
     topic, reason = f"meters/{facility}/m1/readings", "no JSON"
     return (MalformedReading(topic, reason, b"x" * (1_000 - 96 - len(topic) - len(reason))),)
 
 
-def kept(budget: MalformedBudget, facility: str, count: int, *, now_s: float = 0.0) -> int:
+def accepted(budget: MalformedBudget, facility: str, count: int, *, now_s: float = 0.0) -> int:
     return sum(budget.keeps(facility, one(facility), now_s=now_s) for _ in range(count))
 
 
 def test_one_facility_has_so_much_at_once_and_then_so_much_a_second() -> None:
     budget = MalformedBudget(Allowance(5_000, 100), NO_BOUND)
-    assert kept(budget, "fac-001", 9) == 5
-    assert kept(budget, "fac-001", 9, now_s=9.0) == 0
-    assert kept(budget, "fac-001", 9, now_s=25.0) == 2
-    assert kept(budget, "fac-001", 9, now_s=1e6) == 5, "no more is saved up than may come at once"
+    assert accepted(budget, "fac-001", 9) == 5
+    assert accepted(budget, "fac-001", 9, now_s=9.0) == 0
+    assert accepted(budget, "fac-001", 9, now_s=25.0) == 2
+    assert accepted(budget, "fac-001", 9, now_s=1e6) == 5, "no more is saved up than may come at once"
 
 
 def test_what_one_facility_sends_takes_nothing_from_another() -> None:
     budget = MalformedBudget(Allowance(3_000, 0.0), NO_BOUND)
-    assert kept(budget, "fac-001", 99) == 3
-    assert kept(budget, "fac-002", 99) == 3
+    assert accepted(budget, "fac-001", 99) == 3
+    assert accepted(budget, "fac-002", 99) == 3
 
 
 def test_all_together_have_a_bound_that_no_number_of_made_up_ids_gets_round() -> None:
     budget = MalformedBudget(Allowance(3_000, 0.0), Allowance(10_000, 0.0))
-    assert sum(kept(budget, f"fac-{n}", 1) for n in range(MAX_FACILITIES + 100)) == 10
+    assert sum(accepted(budget, f"fac-{n}", 1) for n in range(MAX_FACILITIES + 100)) == 10
 
 
 def test_a_clock_that_goes_back_gives_nothing() -> None:
     budget = MalformedBudget(Allowance(1_000, 100), NO_BOUND)
-    assert kept(budget, "fac-001", 2, now_s=100.0) == 1
-    assert kept(budget, "fac-001", 2, now_s=50.0) == 0
-    assert kept(budget, "fac-001", 2, now_s=100.0) == 0
+    assert accepted(budget, "fac-001", 2, now_s=100.0) == 1
+    assert accepted(budget, "fac-001", 2, now_s=50.0) == 0
+    assert accepted(budget, "fac-001", 2, now_s=100.0) == 0
 
 
-def test_what_is_not_kept_is_told_once_with_its_number_for_each_facility() -> None:
+def test_omitted_messages_are_reported_once_with_their_number_for_each_facility() -> None:
     budget = MalformedBudget(Allowance(1_000, 0.0), NO_BOUND)
     for facility, count in (("fac-001", 4), ("fac-002", 2), ("fac-003", 1)):
-        kept(budget, facility, count)
+        accepted(budget, facility, count)
 
     told = {letter.topic: json.loads(letter.body) for letter in budget.omitted(at=NOON)}
 
@@ -60,10 +60,10 @@ def test_what_is_not_kept_is_told_once_with_its_number_for_each_facility() -> No
     assert budget.omitted(at=NOON) == []
 
 
-def test_of_more_facilities_than_are_told_apart_every_message_is_still_counted() -> None:
+def test_beyond_the_limit_of_facilities_every_message_is_still_counted() -> None:
     budget = MalformedBudget(Allowance(1.0, 0.0), NO_BOUND)
     for n in range(MAX_FACILITIES + 5):
-        kept(budget, f"fac-{n}", 1)
+        accepted(budget, f"fac-{n}", 1)
 
     told = [json.loads(letter.body)["omitted_messages"] for letter in budget.omitted(at=NOON)]
 

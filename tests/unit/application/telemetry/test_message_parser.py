@@ -75,7 +75,7 @@ def test_of_a_list_with_one_bad_reading_the_others_are_used() -> None:
     assert json.loads(bad.body) == message(ts="noon")
 
 
-def test_a_bad_reading_of_a_list_is_kept_byte_for_byte() -> None:
+def test_a_bad_reading_of_a_list_is_stored_byte_for_byte() -> None:
     good = json.dumps(message()).encode()
     bad = (
         b'{ "ts" : "noon",\t"kw":1.180E2, "kw": 3.0, "x": 0.1000,\n "y": "\\u00e9\xc3\xa9" }',
@@ -155,7 +155,7 @@ def test_a_correction_whose_revision_cannot_be_used_is_not_taken_for_a_contradic
     assert max(readings, key=conflict_rank).kw == 140.0
 
 
-def test_unknown_fields_of_a_newer_minor_schema_are_kept() -> None:
+def test_unknown_fields_of_a_newer_minor_schema_are_stored() -> None:
     readings, reasons = parsed(message(schema=1.2, phase_a_kw=40.0))
     assert reasons == []
     assert (readings[0].kw, readings[0].incomplete) == (118.2, False)

@@ -1,4 +1,4 @@
-"""A read with a turn: the cache is asked once, and what it had is known when the store does not answer."""
+"""Rate-limited reads: one call of the cache, whose answer is used when the store does not answer."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ async def source_of(reads: RateLimitedCurrentValues, facility_id: str = "a") -> 
     return read.answer.source, None if read.answer.value is None else read.answer.value.kw
 
 
-def test_whatever_is_in_the_cache_it_is_asked_once_a_read() -> None:
+def test_whatever_is_in_the_cache_it_is_called_once_per_read() -> None:
     async def scenario() -> None:
         house = House()
         house.reading()

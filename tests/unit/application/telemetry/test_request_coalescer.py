@@ -1,4 +1,4 @@
-"""Many who ask at once, and how many questions go out."""
+"""Concurrent requests, and the number of calls that they cause."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from application.telemetry.request_coalescer import RequestCoalescer
 
 
 class Slow:
-    """Answers a key with its capitals when it is let; keeps the questions it was asked."""
+    """Answers a key with its upper-case form when released; records the keys of each call."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
@@ -41,7 +41,7 @@ def test_a_thousand_who_ask_for_one_key_are_one_question() -> None:
     asyncio.run(scenario())
 
 
-def test_what_is_asked_meanwhile_goes_out_together_afterwards() -> None:
+def test_requests_during_a_call_share_the_next_call() -> None:
     async def scenario() -> None:
         slow = Slow()
         asks = RequestCoalescer(slow, most=3)
@@ -57,7 +57,7 @@ def test_what_is_asked_meanwhile_goes_out_together_afterwards() -> None:
     asyncio.run(scenario())
 
 
-def test_questions_that_follow_each_other_may_be_kept_apart() -> None:
+def test_consecutive_calls_may_have_a_minimum_interval() -> None:
     async def scenario() -> None:
         slow = Slow()
         slow.let.set()
@@ -129,7 +129,7 @@ def test_who_stops_waiting_disturbs_nobody() -> None:
     asyncio.run(scenario())
 
 
-def test_what_is_not_known_is_left_out_and_nothing_asked_is_no_question() -> None:
+def test_absent_keys_are_left_out_and_no_keys_make_no_call() -> None:
     async def scenario() -> None:
         slow = Slow()
         slow.let.set()

@@ -1,4 +1,4 @@
-"""What is let go of, and what is kept: by age, by the archive, by two clocks."""
+"""Retention: what is deleted and what stays, by age, by the archive, and by two clocks."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -39,7 +39,7 @@ def test_the_bound_is_the_end_of_the_day_to_the_second(second: int, goes: bool) 
     assert enforce(store, POLICY, FakeClock(at)).dropped == ((day,) if goes else ())
 
 
-def test_a_day_that_the_archive_does_not_hold_is_kept() -> None:
+def test_a_day_that_the_archive_does_not_hold_is_not_deleted() -> None:
     store = store_of(95, 94, 93)
     held_until = datetime.combine(days_ago(94).date(), datetime.min.time(), UTC)
     outcome = enforce(store, POLICY, FakeClock(NOW), archived_through=lambda: held_until)
@@ -61,7 +61,7 @@ def test_a_day_brought_back_from_the_archive_stays_a_while() -> None:
     assert enforce(store, POLICY, FakeClock(NOW)).dropped == (days_ago(200).date(),)
 
 
-def test_a_clock_that_jumped_ahead_alone_costs_nothing() -> None:
+def test_one_clock_that_jumped_ahead_deletes_nothing() -> None:
     store = store_of(30, 91)
     store.store_now = NOW
     outcome = enforce(store, POLICY, FakeClock(NOW + timedelta(days=3_650)))

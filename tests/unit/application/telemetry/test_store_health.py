@@ -1,4 +1,4 @@
-"""Shares of failed writes and percentiles of queries, and the alerts that follow from them."""
+"""The share of failed writes and percentiles of queries, and the alerts that follow from them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from tests.fakes.telemetry.store import FakeTelemetryStore
 
 
 class Hand:
-    """Moved by hand."""
+    """A monotonic clock that the test advances."""
 
     seconds = 1_000.0
 

@@ -1,4 +1,4 @@
-"""Weather that is asked for within the hour, and what is given out while the service is away."""
+"""The caching weather source: reuse within the hour, and old reports while the service is unavailable."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,8 @@ DAY = timedelta(days=1)
 HORIZON = timedelta(hours=24)
 
 
-class Told:
-    """Says the hour of the day as its temperature, two days ahead at most; `away` it says nothing."""
+class FakeSource:
+    """Returns the hour of the day as its temperature, at most two days ahead; unavailable while `away`."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -46,37 +46,37 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def service(clock: FakeClock) -> Told:
-    return Told(clock)
+def service(clock: FakeClock) -> FakeSource:
+    return FakeSource(clock)
 
 
-async def asked_at(
+async def report_at(
     weather: CachedWeatherSource, clock: FakeClock, *, back: timedelta = 8 * DAY
 ) -> WeatherReport:
     hour = clock.moment.replace(minute=0)
     return await weather.hourly("cell-1", hour - back, hour + HORIZON + HOUR)
 
 
-def test_four_cycles_of_an_hour_cost_one_call(clock: FakeClock, service: Told) -> None:
+def test_four_cycles_of_an_hour_cost_one_call(clock: FakeClock, service: FakeSource) -> None:
     async def scenario() -> None:
         weather = CachedWeatherSource(service, clock)
         for _ in range(4):
-            report = await asked_at(weather, clock)
+            report = await report_at(weather, clock)
             assert np.isfinite(report.temp_c.values).all()
             clock.moment += timedelta(minutes=14)
         assert len(service.asked) == 1
         clock.moment += timedelta(minutes=14)
-        await asked_at(weather, clock)
+        await report_at(weather, clock)
         assert len(service.asked) == 2
 
     asyncio.run(scenario())
 
 
-def test_the_past_is_asked_for_once_and_then_once_a_day(clock: FakeClock, service: Told) -> None:
+def test_the_past_is_requested_once_and_then_once_a_day(clock: FakeClock, service: FakeSource) -> None:
     async def scenario() -> None:
         weather = CachedWeatherSource(service, clock)
         for _ in range(49):
-            report = await asked_at(weather, clock)
+            report = await report_at(weather, clock)
             assert report.temp_c.values.tolist() == [
                 float((report.temp_c.starts_at + HOUR * n).hour) for n in range(8 * 24 + 25)
             ]
@@ -88,23 +88,23 @@ def test_the_past_is_asked_for_once_and_then_once_a_day(clock: FakeClock, servic
     asyncio.run(scenario())
 
 
-def test_a_longer_past_than_is_known_is_asked_for(clock: FakeClock, service: Told) -> None:
+def test_a_longer_past_than_cached_is_requested(clock: FakeClock, service: FakeSource) -> None:
     async def scenario() -> None:
         weather = CachedWeatherSource(service, clock)
-        await asked_at(weather, clock)
-        report = await asked_at(weather, clock, back=42 * DAY)
+        await report_at(weather, clock)
+        report = await report_at(weather, clock, back=42 * DAY)
         assert np.isfinite(report.temp_c.values).all()
-        await asked_at(weather, clock, back=42 * DAY)
+        await report_at(weather, clock, back=42 * DAY)
         assert len(service.asked) == 2
 
     asyncio.run(scenario())
 
 
-def test_processes_share_what_was_asked(clock: FakeClock, service: Told) -> None:
+def test_processes_share_reports(clock: FakeClock, service: FakeSource) -> None:
     async def scenario() -> None:
         cache = FakeSharedCache()
         one, other = (CachedWeatherSource(service, clock, cache) for _ in range(2))
-        mine, theirs = await asked_at(one, clock), await asked_at(other, clock)
+        mine, theirs = await report_at(one, clock), await report_at(other, clock)
         assert len(service.asked) == 1
         assert theirs.issued_at == mine.issued_at
         assert theirs.temp_c.values.tolist() == mine.temp_c.values.tolist()
@@ -112,55 +112,57 @@ def test_processes_share_what_was_asked(clock: FakeClock, service: Told) -> None
     asyncio.run(scenario())
 
 
-def test_without_the_cache_each_process_remembers_for_itself(clock: FakeClock, service: Told) -> None:
+def test_without_the_cache_each_process_remembers_for_itself(clock: FakeClock, service: FakeSource) -> None:
     async def scenario() -> None:
         cache = FakeSharedCache()
         cache.available = False
         weather = CachedWeatherSource(service, clock, cache)
-        await asked_at(weather, clock)
-        await asked_at(weather, clock)
+        await report_at(weather, clock)
+        await report_at(weather, clock)
         assert len(service.asked) == 1
 
     asyncio.run(scenario())
 
 
-def test_what_another_release_left_in_the_cache_is_passed_over(clock: FakeClock, service: Told) -> None:
+def test_what_another_release_left_in_the_cache_is_passed_over(clock: FakeClock, service: FakeSource) -> None:
     async def scenario() -> None:
         cache = FakeSharedCache()
         await cache.put_many({"weather:cell-1": b"[1, 2]"}, ttl_wall_s=60.0)
-        assert (await asked_at(CachedWeatherSource(service, clock, cache), clock)).issued_at == START
+        assert (await report_at(CachedWeatherSource(service, clock, cache), clock)).issued_at == START
 
     asyncio.run(scenario())
 
 
 def test_while_the_service_is_away_the_old_report_is_given_out_with_its_age(
-    clock: FakeClock, service: Told
+    clock: FakeClock, service: FakeSource
 ) -> None:
     async def scenario() -> None:
         cache = FakeSharedCache()
-        await asked_at(CachedWeatherSource(service, clock, cache), clock)
+        await report_at(CachedWeatherSource(service, clock, cache), clock)
         service.away = True
         clock.moment += 5 * HOUR
-        # A new process, which only the cache can tell of it.
-        report = await asked_at(CachedWeatherSource(service, clock, cache), clock)
+        # A new process, which knows the report only from the cache.
+        report = await report_at(CachedWeatherSource(service, clock, cache), clock)
         assert clock.moment - report.issued_at == 5 * HOUR
 
     asyncio.run(scenario())
 
 
-def test_with_nothing_known_an_absent_service_is_named(clock: FakeClock, service: Told) -> None:
+def test_without_a_cached_report_an_unavailable_service_is_named(
+    clock: FakeClock, service: FakeSource
+) -> None:
     async def scenario() -> None:
         service.away = True
         with pytest.raises(WeatherUnavailable, match="away"):
-            await asked_at(CachedWeatherSource(service, clock), clock)
+            await report_at(CachedWeatherSource(service, clock), clock)
 
     asyncio.run(scenario())
 
 
 def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
-    clock: FakeClock, service: Told
+    clock: FakeClock, service: FakeSource
 ) -> None:
-    """Each state by the quality that a forecast has in it."""
+    """Each state by the data quality of a forecast in it."""
 
     async def quality(desk: CycleWeather) -> tuple[str, str, str | None]:
         found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
@@ -194,7 +196,7 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
         # The last report still reaches the horizon.
         assert await quality(desk) == ("right", "the newest weather is 4 h old", "degraded_stale_weather")
         clock.moment += 24 * HOUR
-        # It ends at 46 h: what lies beyond is the day before's.
+        # It ends at 46 h; later hours are those of the day before.
         assert await quality(desk) == ("right", "the newest weather is 28 h old", "degraded_stale_weather")
         clock.moment += 80 * HOUR
         assert (await quality(desk))[::2] == ("none", "degraded_no_weather")
@@ -204,10 +206,11 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
     asyncio.run(scenario())
 
 
-def test_a_fresh_report_that_ends_too_early_is_told_and_not_made_up_for(
-    clock: FakeClock, service: Told
+def test_a_fresh_report_that_ends_too_early_is_reported_and_not_filled(
+    clock: FakeClock, service: FakeSource
 ) -> None:
-    """As where the contract covers one day alone: yesterday's temperature would pass as a forecast of full quality."""
+    """As with a contract that covers one day only: yesterday's temperature must not pass as a full-quality
+    forecast."""
 
     async def scenario() -> None:
         service.ahead = timedelta(hours=8)

@@ -12,8 +12,8 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 NOW = datetime(2026, 7, 14, tzinfo=UTC)
 
 
-class Told:
-    """A quota of 1,000 of which so much is used as the test says."""
+class FakeQuota:
+    """A quota of 1,000 calls with a use that the test sets."""
 
     used = 0
 
@@ -33,31 +33,31 @@ class Away(FakeAlertRegistry):
         super().raise_alert(name, subject, detail, at=at)
 
 
-def open_alerts(quota: WatchedQuota, told: Told, alerts: FakeAlertRegistry, used: int) -> list[str]:
-    told.used = used
+def open_alerts(quota: WatchedQuota, quota_use: FakeQuota, alerts: FakeAlertRegistry, used: int) -> list[str]:
+    quota_use.used = used
     asyncio.run(quota.take())
     return [alert.detail for alert in alerts.listed()]
 
 
 def test_it_is_raised_from_80_percent_on_and_cleared_in_the_next_month() -> None:
-    told, alerts = Told(), FakeAlertRegistry()
-    quota = WatchedQuota(told, alerts, FakeClock(NOW))
-    assert open_alerts(quota, told, alerts, 799) == []
-    assert open_alerts(quota, told, alerts, 800) == ["800 of 1000 weather calls of July are used"]
-    assert open_alerts(quota, told, alerts, 801) == ["800 of 1000 weather calls of July are used"]
-    assert open_alerts(quota, told, alerts, 830) == ["830 of 1000 weather calls of July are used"]
-    assert open_alerts(quota, told, alerts, 1) == []
+    quota_use, alerts = FakeQuota(), FakeAlertRegistry()
+    quota = WatchedQuota(quota_use, alerts, FakeClock(NOW))
+    assert open_alerts(quota, quota_use, alerts, 799) == []
+    assert open_alerts(quota, quota_use, alerts, 800) == ["800 of 1000 weather calls of July are used"]
+    assert open_alerts(quota, quota_use, alerts, 801) == ["800 of 1000 weather calls of July are used"]
+    assert open_alerts(quota, quota_use, alerts, 830) == ["830 of 1000 weather calls of July are used"]
+    assert open_alerts(quota, quota_use, alerts, 1) == []
 
 
-def test_a_register_that_is_away_is_told_at_the_next_call() -> None:
-    told, alerts = Told(), Away()
-    quota = WatchedQuota(told, alerts, FakeClock(NOW))
-    assert open_alerts(quota, told, alerts, 900) == []
+def test_an_unavailable_register_is_retried_at_the_next_call() -> None:
+    quota_use, alerts = FakeQuota(), Away()
+    quota = WatchedQuota(quota_use, alerts, FakeClock(NOW))
+    assert open_alerts(quota, quota_use, alerts, 900) == []
     alerts.away = False
-    assert open_alerts(quota, told, alerts, 901) == ["901 of 1000 weather calls of July are used"]
+    assert open_alerts(quota, quota_use, alerts, 901) == ["901 of 1000 weather calls of July are used"]
 
 
 def test_a_process_that_starts_in_a_new_month_clears_what_another_left_open() -> None:
-    told, alerts = Told(), FakeAlertRegistry()
+    quota_use, alerts = FakeQuota(), FakeAlertRegistry()
     alerts.raise_alert("weather_quota", "weather", "of June", at=NOW)
-    assert open_alerts(WatchedQuota(told, alerts, FakeClock(NOW)), told, alerts, 1) == []
+    assert open_alerts(WatchedQuota(quota_use, alerts, FakeClock(NOW)), quota_use, alerts, 1) == []

@@ -1,11 +1,11 @@
-"""An abort that the BMS refuses because the zone is curtailed; found by the fault storms of seeds 16 and 336."""
+"""An abort that the BMS refuses because the zone is curtailed; detected by fault storm seeds 16 and 336."""
 
 from domain.dispatch import Dispatch
 from tests.walks import DispatchWalk, dispatch_walk
 
 
 def failed_at_its_commit() -> DispatchWalk:
-    """The BMS did the commit and said that it did not."""
+    """The BMS executed the commit but reported a failure."""
     walk = dispatch_walk()
     for step in ("prepare", "success", "commit", "refusal", "compensate"):
         getattr(walk, step)()
@@ -28,7 +28,7 @@ def test_a_zone_that_is_curtailed_after_all_is_restored() -> None:
 
 
 def test_a_commit_refused_after_an_attempt_whose_answer_was_lost_is_undone_as_if_it_had_been_done() -> None:
-    """Found by the fault storms of seed 119354: the BMS had done it, lied about it, and refused the repeat."""
+    """Detected by fault storm seed 119354: the BMS executed it, reported a failure, and refused the repeat."""
     walk = dispatch_walk()
     for step in ("prepare", "success", "commit", "attempt", "attempt", "refusal", "compensate"):
         getattr(walk, step)()
@@ -40,7 +40,7 @@ def test_a_commit_refused_after_an_attempt_whose_answer_was_lost_is_undone_as_if
     assert walk.aggregate.state.status == "compensated"
 
 
-def test_an_abort_refused_for_another_reason_is_let_be() -> None:
-    """The hold of a prepare ends by itself."""
+def test_an_abort_refused_for_another_reason_is_not_repeated() -> None:
+    """The hold of a prepare expires by itself."""
     walk = failed_at_its_commit()
     assert refuse(walk, "local_override") == [Dispatch.BmsCommandRefused, Dispatch.Compensated]

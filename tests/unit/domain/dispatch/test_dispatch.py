@@ -1,4 +1,6 @@
-"""A dispatch; which command is allowed in which state is tested in tests/property/dispatch/test_state_machine.py."""
+"""A dispatch; which command is allowed in which state is tested in
+tests/property/dispatch/test_state_machine.py.
+"""
 
 from datetime import timedelta
 from uuid import UUID
@@ -50,7 +52,7 @@ def test_a_phase_is_concluded_by_the_last_of_its_zones() -> None:
     assert status(walk) == "prepared"
 
 
-def test_one_zone_that_fails_fails_the_facility_once_the_others_are_known() -> None:
+def test_one_failed_zone_fails_the_facility_once_the_others_have_an_outcome() -> None:
     walk = walked("prepare", zones=("hall", "roof"))
     outcome(walk, "hall", "prepare", "refusal")
     assert status(walk) == "preparing"
@@ -61,7 +63,7 @@ def test_one_zone_that_fails_fails_the_facility_once_the_others_are_known() -> N
     assert not walk.aggregate.state.is_final
 
 
-def test_a_failure_says_of_each_zone_in_words_what_became_of_it() -> None:
+def test_a_failure_names_the_outcome_of_each_zone() -> None:
     walk = walked("prepare", zones=("hall", "roof"))
     outcome(walk, "hall", "prepare", "gave_up")
     outcome(walk, "roof", "prepare", "refusal")
@@ -119,8 +121,8 @@ def test_of_a_failed_restore_only_what_is_not_restored_is_tried_again() -> None:
     known = {zone: (r.command.round, r.issue, r.state) for zone, r in latest.items()}
     assert known == {
         "attic": (1, 1, "succeeded"),
-        "hall": (2, 1, "requested"),  # refused: surely not done, so a new round
-        "roof": (1, 2, "requested"),  # not known: the same command, put to work again
+        "hall": (2, 1, "requested"),  # Refused, so certainly not executed: a new round.
+        "roof": (1, 2, "requested"),  # Unknown outcome: the same command is issued again.
     }
 
 
@@ -145,13 +147,13 @@ def test_a_command_expires_after_the_window_and_not_before() -> None:
     assert {command.expires_at for command in commands} == {ENDS_AT + timedelta(minutes=30)}
 
 
-def test_an_outcome_of_nobodys_command_is_refused_by_name() -> None:
+def test_an_outcome_of_an_unknown_command_is_refused() -> None:
     with pytest.raises(UnknownBmsCommand, match="was never requested of fac-001"):
         walked("success")
 
 
 @pytest.mark.parametrize("fault", ["refusal", "gave_up", "never_sent"])
-def test_a_restore_that_goes_on_failing_is_tried_ever_more_seldom(fault: str) -> None:
+def test_the_pause_between_retries_of_a_restore_grows(fault: str) -> None:
     walk = walked("prepare", "success", "commit", "success", "restore")
     pauses_s = []
     for _ in range(12):

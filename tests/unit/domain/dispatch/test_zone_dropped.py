@@ -1,4 +1,4 @@
-"""A zone that a changed plan leaves out of a prepared dispatch is let go; the others stay prepared."""
+"""A changed plan drops a zone of a prepared dispatch: the zone is aborted, the others stay prepared."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ HOUR = timedelta(hours=1)
 
 
 def report(walk: DispatchWalk, zone_id: str, phase: Phase, step: str) -> None:
-    """What became of the newest command of that phase to that zone."""
+    """Report an outcome of the newest command of that phase to that zone."""
     command_id = walk.aggregate.state.latest(phase)[zone_id].command.command_id
     walk.choose = lambda _: command_id
     walk.take(step)
@@ -22,7 +22,7 @@ def report(walk: DispatchWalk, zone_id: str, phase: Phase, step: str) -> None:
 
 
 def succeed(walk: DispatchWalk) -> None:
-    """The BMS does everything that is asked of it."""
+    """The BMS executes every open command."""
     for record in list(walk.aggregate.state.commands.values()):
         if record.state == "requested":
             report(walk, record.command.zone_id, record.command.phase, "success")
@@ -57,7 +57,7 @@ def amend(walk: DispatchWalk, *zones: str, revision: int = 2, hold: bool = True,
 
 
 def opened(walk: DispatchWalk) -> list[tuple[str, str]]:
-    """(phase, zone) of every command that waits for its outcome."""
+    """(phase, zone) of every open command."""
     records = walk.aggregate.state.commands.values()
     return [(r.command.phase, r.command.zone_id) for r in records if r.state == "requested"]
 
@@ -91,7 +91,7 @@ def test_a_commit_waits_for_the_outcome_of_that_abort_whatever_it_is(outcome: st
     assert set(walk.aggregate.state.curtailed_at) == {"hall"}
 
 
-def test_one_that_is_still_being_prepared_is_aborted_once_that_is_settled() -> None:
+def test_a_zone_with_an_open_prepare_is_aborted_after_its_outcome() -> None:
     walk = dispatch_walk(ZONES)
     walk.take("prepare")
     amend(walk, "hall")
@@ -109,7 +109,7 @@ def test_one_that_could_not_be_prepared_is_not_aborted_and_fails_nobody() -> Non
     assert (status(walk), aborts(walk)) == ("prepared", [])
 
 
-def test_taken_into_the_plan_again_it_is_prepared_again() -> None:
+def test_a_zone_that_returns_to_the_plan_is_prepared_again() -> None:
     walk = prepared()
     amend(walk, "hall")
     succeed(walk)
@@ -123,7 +123,7 @@ def test_taken_into_the_plan_again_it_is_prepared_again() -> None:
     assert (status(walk), aborts(walk)) == ("committed", ["roof"])
 
 
-def test_where_the_whole_preparation_is_released_it_is_released_too() -> None:
+def test_a_release_of_the_preparation_includes_the_dropped_zone() -> None:
     walk = prepared()
     amend(walk, "hall", hold=False, later=True)
     assert (status(walk), aborts(walk)) == ("aborting", ["hall", "roof"])
@@ -131,7 +131,7 @@ def test_where_the_whole_preparation_is_released_it_is_released_too() -> None:
     assert status(walk) == "planned"
 
 
-def test_a_facility_that_left_meanwhile_lets_all_its_zones_go_once() -> None:
+def test_a_facility_that_left_meanwhile_aborts_each_zone_once() -> None:
     walk = prepared()
     amend(walk, "hall")
     walk.take("leave")
@@ -153,7 +153,7 @@ def test_an_abort_that_was_given_up_can_be_replayed_when_all_is_over() -> None:
 
 
 @pytest.mark.parametrize("zones", [("hall",), ZONES])
-def test_nothing_is_let_go_where_the_zones_stay(zones: tuple[str, ...]) -> None:
+def test_nothing_is_aborted_if_the_zones_are_unchanged(zones: tuple[str, ...]) -> None:
     walk = dispatch_walk(zones)
     walk.take("prepare")
     succeed(walk)

@@ -37,7 +37,7 @@ def test_the_outcome_follows_from_who_served(committed: int, failed: int, outcom
     assert (dr_event.state.outcome, dr_event.state.batch) == (outcome, batch)
 
 
-def test_the_facilities_that_go_on_are_those_of_the_plan() -> None:
+def test_later_domain_events_name_the_facilities_of_the_plan() -> None:
     walk = walked(*TO_RECOVERING)
     named = [e.facility_ids for e in walk.recorded if hasattr(e, "facility_ids")]
     assert named == [("fac-001", "fac-002")] * 3
@@ -60,7 +60,7 @@ def test_before_it_was_judged_it_has_no_notice() -> None:
         _ = walked().aggregate.state.judged_notice
 
 
-def test_a_utility_without_an_address_is_not_told() -> None:
+def test_a_utility_without_an_address_gets_no_callback() -> None:
     dr_event = walked().aggregate
     dr_event.request_callback(provenance(), kind="accepted", body="{}")
     acceptance: dict[str, Any] = {
@@ -75,8 +75,8 @@ def test_a_utility_without_an_address_is_not_told() -> None:
     assert not [e for e in dr_event.collect_events() if isinstance(e, DREvent.CallbackRequested)]
 
 
-def test_two_occasions_to_tell_the_same_are_two_callbacks() -> None:
-    """Rejected, judged afresh, rejected again: the utility is told each time."""
+def test_two_occasions_for_the_same_callback_give_two_callbacks() -> None:
+    """Rejected, judged again and rejected again: each rejection gives a callback."""
     walk = walked("reject")
     dr_event = walk.aggregate
     found: list[UUID] = []

@@ -129,7 +129,7 @@ def test_a_facility_serves_one_dr_event_at_a_time() -> None:
     assert judged(REQUEST, our_own).feasible
 
 
-def test_an_overlap_does_not_tell_whose_dr_event_it_is() -> None:
+def test_an_overlap_does_not_reveal_the_other_dr_event() -> None:
     held = HeldWindow(THEIRS, TimeWindow(START, START + timedelta(hours=1)))
     detail = judged(REQUEST, facts("fac-001", reservations=(held,))).reasons[0].detail
     assert str(THEIRS) not in detail

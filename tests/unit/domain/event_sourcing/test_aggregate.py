@@ -1,4 +1,4 @@
-"""The base of aggregates: whole provenance, state as one struct, ids that follow from places."""
+"""The base of aggregates: complete provenance, state as one struct, deterministic ids."""
 
 from datetime import timedelta
 from uuid import UUID, uuid5

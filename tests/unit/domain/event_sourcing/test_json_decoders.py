@@ -1,4 +1,4 @@
-"""Threads that ask for decoders of the same structs at the same moment, in a process of their own: it may die."""
+"""Threads that create decoders of the same structs at once, in a separate process, because it may crash."""
 
 from __future__ import annotations
 

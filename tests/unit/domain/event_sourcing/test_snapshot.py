@@ -1,4 +1,4 @@
-"""Typed snapshots: an aggregate from one is the aggregate from its domain events."""
+"""Typed snapshots: an aggregate from a snapshot equals the one from its domain events."""
 
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ def test_an_aggregate_goes_on_from_its_snapshot() -> None:
     assert copy.state == original.state
 
 
-def test_the_state_of_an_aggregate_class_is_known_from_its_base() -> None:
+def test_the_state_type_of_an_aggregate_comes_from_its_base() -> None:
     assert state_type(Dispatch) is DispatchState
     for kind in (*DEMAND_RESPONSE_AGGREGATES, *forecasts.AGGREGATES):
         assert state_type(kind).__name__ == f"{kind.__name__}State"

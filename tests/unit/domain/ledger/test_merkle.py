@@ -1,4 +1,4 @@
-"""The tree of RFC 6962, by the reference vectors of Certificate Transparency."""
+"""The tree of RFC 6962, with the reference vectors of Certificate Transparency."""
 
 import pytest
 

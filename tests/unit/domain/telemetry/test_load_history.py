@@ -1,4 +1,6 @@
-"""Steps shorter than a rollup: out of the readings inside, or the reading before for as long as it speaks."""
+"""Steps shorter than a rollup: from the readings inside, or from the reading before, while it covers the
+step.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -43,7 +45,7 @@ def test_a_step_is_the_mean_and_the_extremes_of_its_readings() -> None:
     assert found.coverage_pct.tolist() == [100.0] * 8
 
 
-def test_a_reading_speaks_for_the_steps_after_it_up_to_four_times_its_meters_cadence() -> None:
+def test_a_reading_covers_the_steps_after_it_up_to_four_times_the_cadence() -> None:
     found = steps(meter({0: 8.0, 15: 8.0, 30: 9.0}))
     assert shown(found.mean_kw) == [8.0, 8.0, 9.0, 9.0, 9.0, 9.0, None, None]
     assert found.coverage_pct.tolist() == [100.0] * 6 + [0.0] * 2
@@ -54,7 +56,7 @@ def test_a_meter_that_reports_once_a_minute_has_a_value_in_every_step() -> None:
     assert shown(found.mean_kw) == [6.0] * 4 + [7.0] * 4
 
 
-def test_a_reading_before_the_window_speaks_for_its_beginning() -> None:
+def test_a_reading_before_the_window_covers_its_beginning() -> None:
     assert shown(steps(meter({-20: 3.0, -5: 4.0})).mean_kw)[:5] == [4.0] * 4 + [None]
 
 
@@ -74,13 +76,15 @@ def test_a_meter_counts_from_its_first_quarter_hour_to_a_day_after_its_last() ->
     assert found == [None] * 420 + [8.0] * 60 + [9.0] * 5_280
 
 
-def test_nothing_known_is_missing_not_zero() -> None:
+def test_steps_without_readings_are_missing_not_zero() -> None:
     for found in (steps(), steps(meter({}))):
         assert (shown(found.mean_kw), found.coverage_pct.tolist()) == ([None] * 8, [0.0] * 8)
 
 
 @given(st.dictionaries(st.integers(-900, 119), st.integers(-50, 50), max_size=60))
-def test_the_mean_lies_between_the_extremes_and_what_is_covered_is_known(points: dict[float, float]) -> None:
+def test_the_mean_lies_between_the_extremes_and_covered_steps_have_a_value(
+    points: dict[float, float],
+) -> None:
     found = steps(meter({float(s): float(kw) for s, kw in points.items()}))
     known = np.isfinite(found.mean_kw)
     assert (found.min_kw[known] <= found.mean_kw[known] + 1e-9).all()

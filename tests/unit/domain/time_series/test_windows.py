@@ -34,7 +34,7 @@ def test_a_window_without_length_is_refused() -> None:
         TimeWindow(NOON, NOON)
 
 
-def test_another_offset_is_kept_as_utc() -> None:
+def test_another_offset_is_stored_as_utc() -> None:
     cest = timezone(timedelta(hours=2))
     made = TimeWindow(NOON.astimezone(cest), NOON + timedelta(hours=1))
     assert made == window(0, 1)
@@ -64,7 +64,7 @@ def test_a_window_holds_its_start_and_not_its_end() -> None:
     assert window(0, 1.5).duration_s == 5400
 
 
-def test_what_a_series_does_not_know_is_missing_and_never_zero() -> None:
+def test_values_outside_a_series_are_missing_and_never_zero() -> None:
     series = IntervalSeries.of(NOON, 3600, [1.0, None, 3.0])
     found = series.slice(window(-1, 5))
     assert np.isnan(found).tolist() == [True, False, True, False, True, True]

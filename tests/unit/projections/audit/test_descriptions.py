@@ -1,4 +1,4 @@
-"""Every domain event of a DR event's story has a sentence for people."""
+"""Every domain event of a DR event has a description for people."""
 
 import random
 
@@ -42,12 +42,12 @@ def _examples() -> dict[type, DomainEvent]:
 EXAMPLES = _examples()
 
 
-def test_the_table_has_every_domain_event_of_the_story_and_no_other() -> None:
+def test_the_table_has_every_domain_event_of_a_dr_event_and_no_other() -> None:
     assert set(DESCRIPTIONS) == STORY
 
 
 @pytest.mark.parametrize("kind", sorted(STORY, key=_name), ids=_name)
-def test_a_sentence_is_readable_and_names_the_facility(kind: type[DomainEvent]) -> None:
+def test_a_description_is_readable_and_names_the_facility(kind: type[DomainEvent]) -> None:
     sentence = description_of(EXAMPLES[kind], "fac-007")
     assert sentence != topic_of(EXAMPLES[kind])
     assert len(sentence) > 10
@@ -74,6 +74,6 @@ def test_a_refusal_lists_every_reason() -> None:
     assert reason_of(rejected) == "facility_in_maintenance (fac-001): a new chiller"
 
 
-def test_a_domain_event_without_a_sentence_is_told_by_its_topic() -> None:
+def test_a_domain_event_without_a_description_is_described_by_its_topic() -> None:
     registered = EXAMPLES[Facility.Registered]
     assert description_of(registered, None) == "facility.registered.v1"

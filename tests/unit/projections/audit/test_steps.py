@@ -1,4 +1,4 @@
-"""Steps of the audit trail are told from the log; where the log lacks one, that is said, with its position."""
+"""Steps of the audit trail are resolved from the log; a missing domain event is reported with its position."""
 
 from collections.abc import Collection, Mapping
 
@@ -13,7 +13,7 @@ from tests.property.projections.projected_logs import PortfolioWalk
 
 
 class Sources:
-    """The trail of a whole story, and a log in which one position is missing."""
+    """The trail of a whole DR event, and a log in which one position is missing."""
 
     def __init__(self, missing: int | None = None) -> None:
         walk = PortfolioWalk()
@@ -30,20 +30,20 @@ class Sources:
         return {position: self._log[position] for position in positions if position in self._log}
 
 
-def test_with_the_whole_log_every_step_is_told() -> None:
+def test_with_a_complete_log_every_step_is_resolved() -> None:
     sources = Sources()
     steps = list(sources.steps.values())
     assert [row.position for row in resolve_steps(steps, sources)] == [step.position for step in steps]
 
 
-def test_a_step_that_was_taken_out_of_the_log_is_named_by_its_position() -> None:
+def test_a_step_missing_in_the_log_is_reported_with_its_position() -> None:
     [*_, last] = Sources().steps.values()
     sources = Sources(missing=last.position)
     with pytest.raises(ReadModelsUnavailable, match=rf"nothing at position {last.position}, .* audit verify"):
         resolve_steps([last], sources)
 
 
-def test_so_is_a_cause_that_was_taken_out() -> None:
+def test_a_cause_missing_in_the_log_is_reported_with_its_position() -> None:
     whole = Sources()
     rows = resolve_steps(list(whole.steps.values()), whole)
     caused = next(row for row in rows if row.caused_by.position is not None)

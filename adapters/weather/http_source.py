@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from adapters.weather.bounded_get import BoundedGet
-from adapters.weather.hours import HOUR, NONSENSE, hourly_series
+from adapters.weather.hours import DECODE_ERRORS, HOUR, hourly_series
 from application.ports.clock import Clock
 from application.ports.weather.source import WeatherReport, WeatherUnavailable
 from domain.event_sourcing.json_decoders import json_decoder
@@ -39,10 +39,10 @@ class HttpWeatherSource:
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         query = {"cell": cell, "from": starts_at.isoformat(), "to": ends_at.isoformat()}
-        answered = await self._http.get(self._url, query)
-        if answered.status != 200:
-            raise WeatherUnavailable(f"the weather source answered HTTP {answered.status}")
-        return self._report(cell, answered.body, starts_at, ends_at)
+        response = await self._http.get(self._url, query)
+        if response.status != 200:
+            raise WeatherUnavailable(f"the weather source answered HTTP {response.status}")
+        return self._report(cell, response.body, starts_at, ends_at)
 
     def _report(self, cell: str, body: bytes, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         try:
@@ -54,6 +54,6 @@ class HttpWeatherSource:
             if answer.issued_at > self._clock.now() + HOUR:
                 raise WeatherUnavailable("the weather source answered with a forecast from the future")
             temp_c = hourly_series(((hour.at, hour.temp_c) for hour in answer.hours), starts_at, ends_at)
-        except (msgspec.DecodeError, InvalidQuantity, *NONSENSE) as error:
+        except (msgspec.DecodeError, InvalidQuantity, *DECODE_ERRORS) as error:
             raise WeatherUnavailable(f"the weather source's answer is not understood: {error}") from error
         return WeatherReport(cell=cell, issued_at=answer.issued_at, temp_c=temp_c)

@@ -1,17 +1,17 @@
-"""What WeatherAPI.com answers, as far as it is read here: its documentation's forecast, history and error bodies."""
+"""Responses of WeatherAPI.com, as far as they are used: forecast, history and error bodies."""
 
 from datetime import UTC, datetime
 
 import msgspec
 
-from adapters.weather.bounded_get import Answered
-from adapters.weather.hours import NONSENSE
+from adapters.weather.bounded_get import HttpResponse
+from adapters.weather.hours import DECODE_ERRORS
 from application.ports.weather.source import WeatherUnavailable
 from domain.event_sourcing.json_decoders import json_decoder
 
 
 def moment(epoch: int) -> datetime:
-    """Raises WeatherUnavailable for one that is in no year of ours."""
+    """Raises WeatherUnavailable for a time outside Python's calendar."""
     try:
         return datetime.fromtimestamp(epoch, UTC)
     except (ValueError, OSError, OverflowError) as error:
@@ -46,7 +46,7 @@ class Days(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """History says nothing of `current`."""
+    """History responses have no `current`."""
 
     location: Location
     forecast: Days
@@ -65,7 +65,7 @@ class _Failure(msgspec.Struct, frozen=True):
 
 
 class NotInPlan(WeatherUnavailable):
-    """The contract does not cover what was asked for."""
+    """The contract does not cover the request."""
 
 
 REFUSALS = {
@@ -78,36 +78,36 @@ REFUSALS = {
     2008: "the key has been disabled; renew what GRIDPROOF_WEATHER_KEY refers to",
     2009: "the contract does not cover this; lower GRIDPROOF_WEATHER_FORECAST_DAYS or GRIDPROOF_WEATHER_HISTORY_DAYS",
 }
-"""By the service's own codes. Its sentences are not repeated: whose they are is not known."""
+"""By the service's own codes. Its texts are not repeated, since they are untrusted."""
 INTERNAL_ERROR, NOT_IN_PLAN = 9999, 2009
 
 
-def code_of(answered: Answered) -> int | None:
-    """The code of a failure; None where there is none, or it is not understood."""
-    if answered.status == 200:
+def code_of(response: HttpResponse) -> int | None:
+    """The code of a failure; None where there is none, or it cannot be decoded."""
+    if response.status == 200:
         return None
     try:
-        return json_decoder(_Failure).decode(answered.body).error.code
-    except (msgspec.DecodeError, *NONSENSE):
+        return json_decoder(_Failure).decode(response.body).error.code
+    except (msgspec.DecodeError, *DECODE_ERRORS):
         return None
 
 
-def may_pass(answered: Answered) -> str | None:
-    if code_of(answered) == INTERNAL_ERROR:
+def transient_reason(response: HttpResponse) -> str | None:
+    if code_of(response) == INTERNAL_ERROR:
         return f"the weather source has an internal error ({INTERNAL_ERROR})"
     return None
 
 
-def read_answer(answered: Answered) -> Answer:
-    """Raises WeatherUnavailable for a refusal, NotInPlan for one that the contract makes."""
-    if answered.status == 200:
+def decode_response(response: HttpResponse) -> Answer:
+    """Raises WeatherUnavailable for a failure, NotInPlan for a request outside the contract."""
+    if response.status == 200:
         try:
-            return json_decoder(Answer).decode(answered.body)
-        except (msgspec.DecodeError, *NONSENSE) as error:
+            return json_decoder(Answer).decode(response.body)
+        except (msgspec.DecodeError, *DECODE_ERRORS) as error:
             raise WeatherUnavailable(f"the weather source's answer is not understood: {error}") from error
-    code = code_of(answered)
+    code = code_of(response)
     if code is None:
-        raise WeatherUnavailable(f"the weather source answered HTTP {answered.status}")
+        raise WeatherUnavailable(f"the weather source answered HTTP {response.status}")
     why = REFUSALS.get(code, "see its documentation for the code")
     refusal = NotInPlan if code == NOT_IN_PLAN else WeatherUnavailable
     raise refusal(f"the weather source refuses ({code}): {why}")

@@ -1,4 +1,4 @@
-"""Brings an embedded server back that ended by itself, on the same ports, so that every URL stays good."""
+"""Restarts an embedded server that ended unexpectedly, on the same ports, so that every URL stays valid."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from adapters.embedded.errors import EmbeddedServerError, ServerExited
 from adapters.embedded.launcher import EmbeddedServer
 
 OnRestart = Callable[[str, int], None]
-"""Told the server's name and the return code it had ended with, once it answers again."""
+"""Called with the server's name and the return code it had ended with, once it is ready again."""
 OnFailure = Callable[[EmbeddedServerError], None]
-"""Told why a server could not be brought back; it is left alone from then on."""
+"""Called with the reason why a server could not be restarted. It is not restarted any more."""
 
-_LOOK_EVERY_S = 0.2
-_MOST_RESTARTS = 5
+_CHECK_EVERY_S = 0.2
+_MAX_RESTARTS = 5
 _WITHIN_S = 60.0
 
 
-class ServerWatch:
-    """A thread that looks after the servers until `stop`."""
+class ServerMonitor:
+    """A thread that monitors the servers until `stop`."""
 
     def __init__(
         self, servers: Sequence[EmbeddedServer], on_restart: OnRestart, on_failure: OnFailure
@@ -41,14 +41,14 @@ class ServerWatch:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(_LOOK_EVERY_S):
+        while not self._stopping.wait(_CHECK_EVERY_S):
             for server in list(self._servers):
                 log_file.bound(server.log)
                 returncode = server.ended_by_itself()
                 if returncode is not None:
-                    self._bring_back(server, returncode)
+                    self._restart(server, returncode)
 
-    def _bring_back(self, server: EmbeddedServer, returncode: int) -> None:
+    def _restart(self, server: EmbeddedServer, returncode: int) -> None:
         try:
             self._count(server, returncode)
             server.start()
@@ -59,14 +59,14 @@ class ServerWatch:
             self._on_restart(server.name, returncode)
 
     def _count(self, server: EmbeddedServer, returncode: int) -> None:
-        """Raises `ServerExited` where restarting has become pointless."""
+        """Raises `ServerExited` after too many restarts."""
         recent, now = self._restarts[server.name], time.monotonic()
         while recent and recent[0] < now - _WITHIN_S:
             recent.popleft()
-        if len(recent) >= _MOST_RESTARTS:
+        if len(recent) >= _MAX_RESTARTS:
             raise ServerExited(
                 server.name,
-                f"it ended {_MOST_RESTARTS + 1} times within {_WITHIN_S:g} s, lastly with status {returncode}",
+                f"it ended {_MAX_RESTARTS + 1} times within {_WITHIN_S:g} s, lastly with status {returncode}",
                 advice=f"It is not started again; find the cause in its log ({server.log}).",
                 log_tail=server.log_tail(),
             )

@@ -1,4 +1,4 @@
-"""One SOAP call: encoded, bounded in number and time, sent, and its answer checked."""
+"""The client of one BMS call: encodes it, limits its number and time, sends it and checks the response."""
 
 import asyncio
 import time
@@ -23,12 +23,12 @@ from application.ports.dispatch.building_control import (
 )
 from application.ports.dispatch.call_slots import CallSlots
 
-POLITE_S = 2.0
-"""Clock seconds that a call which is not urgent waits for urgent ones of its process."""
-GOES_ON_S = 0.1
-"""Wall seconds: who was answered just now, and is called again, is being commanded."""
+NON_URGENT_WAIT_S = 2.0
+"""Clock seconds that a non-urgent call waits for urgent calls of its process."""
+CONSECUTIVE_S = 0.1
+"""Wall seconds. A call that follows the last response of its BMS within this time belongs to the same command."""
 CallListener = Callable[[str, str, str, float], None]
-"""`(facility_id, operation, outcome, seconds)`: `answered`, `refused`, or the name of the BmsError; clock seconds."""
+"""`(facility_id, operation, outcome, seconds)`: `returned`, `refused`, or the name of the BmsError; clock seconds."""
 
 
 class SoapLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,10 +44,10 @@ class SoapLimits(msgspec.Struct, frozen=True, kw_only=True):
     breaker_open_floor_s: float = 0.05
 
 
-class Call(Protocol):
-    """Makes one call; one that is not urgent lets others go first.
+class SoapCall(Protocol):
+    """Makes one call. A non-urgent call lets urgent ones go first.
 
-    Raises the port's errors; ValueError for values that the contract does not allow.
+    Raises the port's errors, and ValueError for values that the contract does not allow.
     """
 
     async def __call__(
@@ -61,8 +61,8 @@ class Call(Protocol):
     ) -> Any: ...
 
 
-class SoapCalls:
-    """One call at a time per BMS, and only with a slot of `slots`; never retries."""
+class SoapClient:
+    """One call at a time per BMS, each with a slot of `slots`. Never retries."""
 
     def __init__(
         self,
@@ -89,11 +89,11 @@ class SoapCalls:
             open_wall_s=max(clock.wall_seconds(limits.breaker_open_s), limits.breaker_open_floor_s),
             listener=breaker_listener,
         )
-        self._one_call: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._facility_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._ended_at: dict[str, float] = {}
-        self._urgent, self._none_urgent = 0, asyncio.Event()
-        self._none_urgent.set()
-        self._polite_s = clock.wall_seconds(POLITE_S)
+        self._urgent, self._no_urgent_calls = 0, asyncio.Event()
+        self._no_urgent_calls.set()
+        self._non_urgent_wait_s = clock.wall_seconds(NON_URGENT_WAIT_S)
 
     async def __call__(
         self,
@@ -106,18 +106,18 @@ class SoapCalls:
     ) -> Any:
         body, headers = codec.encode(operation, values)
         if not urgent:
-            await self._after_the_urgent()
-            return await self._one_at_a_time(connection, codec, operation, body, headers, urgent=False)
+            await self._wait_for_urgent_calls()
+            return await self._call_in_turn(connection, codec, operation, body, headers, urgent=False)
         self._urgent += 1
-        self._none_urgent.clear()
+        self._no_urgent_calls.clear()
         try:
-            return await self._one_at_a_time(connection, codec, operation, body, headers, urgent=True)
+            return await self._call_in_turn(connection, codec, operation, body, headers, urgent=True)
         finally:
             self._urgent -= 1
             if not self._urgent:
-                self._none_urgent.set()
+                self._no_urgent_calls.set()
 
-    async def _one_at_a_time(
+    async def _call_in_turn(
         self,
         connection: BmsConnection,
         codec: SoapCodec,
@@ -127,37 +127,38 @@ class SoapCalls:
         *,
         urgent: bool,
     ) -> Any:
-        # The BMS's own lock first, so that callers waiting for one slow BMS hold none of the shared slots.
+        # The lock of the BMS comes first, so that callers that wait for one slow BMS hold none of the shared slots.
         async with (
-            self._one_call[connection.facility_id],
+            self._facility_locks[connection.facility_id],
             self._breakers.guarding(connection.facility_id),
-            self._slots.held(urgent=urgent, goes_on=self._goes_on(connection.facility_id)),
+            self._slots.held(urgent=urgent, goes_on=self._is_consecutive(connection.facility_id)),
         ):
             began = time.perf_counter()
             try:
-                answer = _decoded(codec, operation, await self._sent(connection, body, headers))
+                answer = _decode(codec, operation, await self._post(connection, body, headers))
             except BmsError as error:
                 outcome = "refused" if isinstance(error, BmsRefused) else type(error).__name__
-                self._tell(connection.facility_id, operation, outcome, began)
+                self._report(connection.facility_id, operation, outcome, began)
                 raise
-            self._tell(connection.facility_id, operation, "answered", began)
+            self._report(connection.facility_id, operation, "answered", began)
             self._ended_at[connection.facility_id] = time.perf_counter()
             return answer
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def _after_the_urgent(self) -> None:
-        """What can wait does not take the processor from commands under way; but it does not wait for long."""
+    async def _wait_for_urgent_calls(self) -> None:
+        """Lets urgent calls have the processor first, for a limited time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._polite_s):
-                await self._none_urgent.wait()
+            async with asyncio.timeout(self._non_urgent_wait_s):
+                await self._no_urgent_calls.wait()
 
-    def _goes_on(self, facility_id: str) -> bool:
-        """Zone after zone until a building is done, then the next one: sooner done than all of them by turns."""
-        return time.perf_counter() - self._ended_at.get(facility_id, -GOES_ON_S) < GOES_ON_S
+    def _is_consecutive(self, facility_id: str) -> bool:
+        """Whether the call continues a command. Such calls go first: finishing one building before the next takes less
+        time in total than alternating between them."""
+        return time.perf_counter() - self._ended_at.get(facility_id, -CONSECUTIVE_S) < CONSECUTIVE_S
 
-    async def _sent(self, connection: BmsConnection, body: bytes, headers: dict[str, str]) -> HttpAnswer:
+    async def _post(self, connection: BmsConnection, body: bytes, headers: dict[str, str]) -> HttpAnswer:
         return await self._http.post(
             connection.address,
             body,
@@ -166,7 +167,7 @@ class SoapCalls:
             limits=self._call_limits,
         )
 
-    def _tell(self, facility_id: str, operation: str, outcome: str, began: float) -> None:
+    def _report(self, facility_id: str, operation: str, outcome: str, began: float) -> None:
         if self._listener is not None:
             self._listener(facility_id, operation, outcome, (time.perf_counter() - began) * self._speed)
 
@@ -176,16 +177,16 @@ class SoapCalls:
         try:
             return connection.facility_id, self._secret(connection.credentials_ref)
         except ValueError as error:
-            # For a person to put right; until then it is this BMS alone that cannot be called.
+            # An operator must correct it. Until then only this BMS cannot be called.
             raise BmsUnreachable(f"its credentials cannot be had: {error}") from error
 
 
-def _decoded(codec: SoapCodec, operation: str, answer: HttpAnswer) -> Any:
+def _decode(codec: SoapCodec, operation: str, answer: HttpAnswer) -> Any:
     try:
         values = codec.decode(operation, answer.xml)
     except DeclaredFault as fault:
         raise _refusal(fault) from fault
-    except ValueError as error:  # also of a moment that Python's calendar does not have
+    except ValueError as error:  # also raised for a time outside Python's calendar
         raise BmsAnswerInvalid(str(error)) from error
     if not answer.ok:
         raise BmsAnswerInvalid(f"HTTP 500 with a {operation}Response instead of a fault")
@@ -193,7 +194,7 @@ def _decoded(codec: SoapCodec, operation: str, answer: HttpAnswer) -> Any:
 
 
 def _refusal(fault: DeclaredFault) -> BmsRefused:
-    """Every fault that a contract declares is a definite no."""
+    """Every fault that a contract declares is a definite refusal."""
     if fault.name == "RefusedFault":
         return BmsRefused(fault.values.code, fault.values.reason)
     code = {"UnknownZoneFault": "unknown_zone", "InvalidRequestFault": "invalid_request"}[fault.name]
