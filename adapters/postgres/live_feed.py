@@ -1,4 +1,5 @@
-"""The log as people watch it, out of PostgreSQL: positions of the read models first, then what they know."""
+"""Source of the live feed in PostgreSQL. It reads the positions of the read models first, then the log
+entries that they cover."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ from application.ports.live_feed import (
 MOST_CONNECTIONS = 3
 CONNECT_WITHIN_S = 2.0
 ANSWER_WITHIN_S = 10
-"""A connection that hangs alone is replaced by then, and a statement that waits for a lock ends."""
+"""By then a connection that hangs is replaced, and a statement that waits for a lock is ended."""
 CHANNEL = "projection_positions"
-"""Where projections announce how far they have come."""
+"""The channel on which projections announce their positions."""
 _POSITIONS = """
 SELECT name, position, stopped_at IS NOT NULL, (
     SELECT state FROM gridproof.demand_response_events
@@ -38,7 +39,7 @@ SELECT name, position, stopped_at IS NOT NULL, (
 ) FROM gridproof.projection_positions WHERE name = ANY(%s)
 """
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
-# Only the first domain event of a facility names it, and the stream's id cannot be turned back into the name.
+# Only the first domain event of a facility holds its id; it cannot be derived from the stream id.
 _ENTRIES = """
 SELECT told.notification_id, told.topic, told.originator_id, told.state,
     CASE WHEN starts_with(told.topic, 'facility.') THEN (
@@ -53,7 +54,7 @@ _STORED_AT = "SELECT max(stored_at) FROM gridproof.telemetry_positions"
 
 
 class _EntryFields(msgspec.Struct):
-    """Of a stored domain event of any release; the rest is not looked at."""
+    """The fields that are read from a stored domain event of any release."""
 
     recorded_at: datetime | None = None
     dr_event_id: UUID | None = None
@@ -64,14 +65,15 @@ _decode = msgspec.json.Decoder(_EntryFields).decode
 
 
 class PostgresLiveLog:
-    """`pool`'s connections are those of the application's role; it is closed with the log."""
+    """`pool` connects as the application's role; it is closed with the log."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
 
     @classmethod
     def at(cls, dsn: str) -> PostgresLiveLog:
-        """Few connections of its own, so that it waits for no other reader, and hears soon that the server is gone."""
+        """With a small pool of its own, so that it waits for no other reader and detects soon that the server
+        is gone."""
         return cls(
             DeadlinePool(
                 dsn,
@@ -108,7 +110,7 @@ class PostgresLiveLog:
             translate_errors(LiveLogUnavailable, "the log"),
             psycopg.connect(address, autocommit=True, connect_timeout=int(CONNECT_WITHIN_S)),
         ):
-            pass  # who is let in was answered by the server itself, and by a process that it has just started
+            pass  # a successful login proves that the server answers and can start a process
 
     def close(self) -> None:
         self._pool.close()
@@ -120,7 +122,7 @@ class PostgresLiveLog:
 
 
 def _state(name: str, row: Any) -> ReadModelState:
-    """A projection without a row has not begun."""
+    """A projection without a row has not started."""
     if row is None:
         return ReadModelState(name=name, position=0)
     _, position, is_stopped, following = row
@@ -147,7 +149,7 @@ def _entry(position: int, topic: str, stream_id: UUID, state: bytes, first: byte
 
 
 def _fields_of(state: bytes) -> _EntryFields:
-    """What cannot be read says nothing of itself; that it happened is told all the same."""
+    """The readable fields; none if the state cannot be read. The entry is reported in either case."""
     try:
         return _decode(bytes(state))
     except (msgspec.MsgspecError, UnicodeDecodeError):

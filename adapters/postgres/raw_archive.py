@@ -1,4 +1,4 @@
-"""How far the raw archive is, in PostgreSQL."""
+"""Progress of the raw archive, in PostgreSQL."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -46,5 +46,5 @@ class PostgresRawArchiveProgress:
 
     def archived_through(self) -> datetime | None:
         partitions = self.listed()
-        # The malformed have a partition of their own.
+        # Malformed messages have a partition of their own.
         return min(one.archived_through for one in partitions) if len(partitions) == PARTITIONS + 1 else None

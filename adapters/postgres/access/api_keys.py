@@ -37,7 +37,7 @@ RETURNING key_id, role, utility_id, facility_id, created_at, revoked_at
 
 
 class PostgresApiKeys:
-    """`pool` connects as the application's role, which can add and revoke keys but not change or remove one."""
+    """`pool` connects as the application's role, which can add and revoke keys but not change or delete one."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool

@@ -1,4 +1,4 @@
-"""Sessions in PostgreSQL, by its clock: every web process sees the same ones."""
+"""Sessions in PostgreSQL, timed by its clock, so that every web process sees the same ones."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ _END = "DELETE FROM gridproof.sessions WHERE token_hash = %s"
 
 
 class PostgresSessions:
-    """`pool` connects as the application's role, which can begin and end sessions but not lengthen one."""
+    """`pool` connects as the application's role, which can begin and end sessions but not extend one."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool

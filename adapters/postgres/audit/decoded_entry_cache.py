@@ -1,6 +1,7 @@
-"""Rows of the log that were decoded lately: the log never changes, and one story is read again and again.
+"""Cache of decoded log entries. The log never changes, and an audit reads the same streams repeatedly.
 
-Each row is still read and compared byte by byte, so that what is told is what stands in the log, whoever changed it.
+Each row is still read from the log and compared byte by byte, so that a result always shows what the log
+contains, even after tampering.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from application.event_store.event_mapper import decode_domain_event
 from projections.audit.stream_log import StreamEntry
 
 MAX_BYTES = 8_000_000
-"""Of stored states; decoded they take several times as much."""
+"""Size of the stored states; decoded they take several times as much."""
 OVERHEAD = 200
 Row = tuple[Any, ...]
 """Position, topic, stream, version, state."""
 
 
 class DecodedEntryCache:
-    """Used from threads."""
+    """Thread-safe."""
 
     def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
         self._cached: OrderedDict[int, tuple[Row, StreamEntry]] = OrderedDict()
@@ -30,7 +31,8 @@ class DecodedEntryCache:
         self._lock = Lock()
 
     def of(self, rows: Iterable[Row]) -> list[StreamEntry]:
-        """Raises what cannot be decoded by this release (application/event_store/event_mapper.py)."""
+        """Decode the rows, using cached entries. Raises the errors of
+        application/event_store/event_mapper.py."""
         entries = []
         with self._lock:
             for row in rows:

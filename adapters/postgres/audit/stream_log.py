@@ -28,7 +28,7 @@ _OF_STREAMS = f"""
 WHERE originator_id = ANY(%(streams)s) AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
 ORDER BY notification_id
 """
-# The head comes last: its position is that of the last domain event at least, and it has no topic.
+# The head row sorts last: its position is at least that of the last domain event, and it has no topic.
 _SLICE = f"""
 {_COLUMNS} FROM gridproof.demand_response_events WHERE originator_id = ANY(%(whole)s) UNION ALL
 {_COLUMNS} FROM gridproof.demand_response_events
@@ -42,8 +42,8 @@ _OF_TOPICS = f"""
 WHERE topic = ANY(%s) AND notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
 """
 _OF_TOPIC = f"{_COLUMNS} FROM gridproof.demand_response_events WHERE topic = ANY(%s) ORDER BY notification_id"
-# The provenance comes first in a stored domain event, so the first match is its own recorded_at. The row with the
-# lowest position ends the prefix; the index on positions lets the search stop there.
+# The provenance comes first in a stored domain event, so the first match is its own recorded_at. The row with
+# the lowest position ends the prefix; the index on positions lets the search stop there.
 _FIRST_LATER = r"""
 SELECT notification_id FROM gridproof.demand_response_events
 WHERE substring(convert_from(state, 'UTF8') FROM '"recorded_at":"([^"]+)"')::timestamptz > %s
@@ -53,7 +53,7 @@ _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response
 
 
 class PostgresStreamLog:
-    """`pool`'s connections are those of the application's role."""
+    """`pool` connects as the application's role."""
 
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
@@ -86,7 +86,7 @@ class PostgresStreamLog:
 
     def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StreamEntry]:
         position = after
-        while True:  # in batches: no connection is kept while the caller folds
+        while True:  # in batches, so that no connection is held while the caller folds
             with self._connection() as connection:
                 rows = connection.execute(
                     _OF_TOPICS, (stored_topics(list(topics)), position, until, _BATCH)

@@ -1,0 +1,1 @@
+"""Combination of concurrent reads and writes into shared round trips."""

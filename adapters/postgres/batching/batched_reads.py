@@ -1,4 +1,4 @@
-"""Reads that share round trips: what the threads of a process ask at the same moment is asked together."""
+"""Reads of concurrent threads, combined into one round trip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TValue = TypeVar("TValue")
 
 
 class ReadRequest(QueuedRequest, Generic[TKey, TValue]):
-    """What one caller asks."""
+    """The keys that one caller requests."""
 
     __slots__ = ("keys", "values")
 
@@ -32,28 +32,29 @@ class ReadRequest(QueuedRequest, Generic[TKey, TValue]):
 
 
 class BatchedReads(Generic[TKey, TValue]):
-    """Each answer is read after it was asked for. Values are shared between callers: they must be immutable."""
+    """Combines concurrent reads. Each value is read after it was requested. Values are shared between
+    callers, so they must be immutable."""
 
     def __init__(self, fetch: Callable[[Sequence[TKey]], Mapping[TKey, TValue]]) -> None:
-        """`fetch` gives what there is of keys that differ; it is called by one thread at a time."""
+        """`fetch` returns the values that exist for distinct keys. It is called by one thread at a time."""
         self._fetch = fetch
         self._queue: LeaderFollowerQueue[ReadRequest[TKey, TValue]] = LeaderFollowerQueue(
             self._work, _next_batch
         )
 
     def get(self, keys: Sequence[TKey]) -> Mapping[TKey, TValue]:
-        """At least what there is of `wanted`. Raises what `fetch` raises for them."""
+        """At least the values that exist for `keys`. Raises what `fetch` raises for them."""
         request: ReadRequest[TKey, TValue] = ReadRequest(keys)
         self._queue.join(request)
         return request.values or {}
 
     @property
     def is_inherited(self) -> bool:
-        """Was it made in a process that forked into this one?"""
+        """Was this object created in a parent process before a fork?"""
         return self._queue.is_inherited
 
     def close(self) -> None:
-        """What was asked is still answered, what comes is refused."""
+        """Refuse new requests, and return when the queued ones are answered."""
         self._queue.close()
 
     def _work(self, batch: list[ReadRequest[TKey, TValue]]) -> None:
@@ -61,10 +62,10 @@ class BatchedReads(Generic[TKey, TValue]):
             values = self._fetch_with_retry(
                 list(dict.fromkeys(key for request in batch for key in request.keys))
             )
-        except (OperationalError, InterfaceError) as error:  # everybody's
+        except (OperationalError, InterfaceError) as error:  # concerns every caller of the batch
             for request in batch:
                 request.error = type(error)(str(error))
-        except Exception as error:  # noqa: BLE001 - raised by the caller whose key it is
+        except Exception as error:  # noqa: BLE001 - raised in the caller whose key it is
             if len(batch) == 1:
                 batch[0].error = error
                 return
@@ -75,7 +76,7 @@ class BatchedReads(Generic[TKey, TValue]):
                 request.values = values
 
     def _fetch_with_retry(self, keys: Sequence[TKey]) -> Mapping[TKey, TValue]:
-        """A second try finds a fresh connection where the server closed this one just now."""
+        """Fetch, and retry once: the first attempt may meet a connection that the server has just closed."""
         try:
             return self._fetch(keys)
         except (OperationalError, InterfaceError):

@@ -1,6 +1,7 @@
-"""Writes of several threads in one transaction: while one is written, those that come wait and go in together.
+"""Writes of concurrent threads, combined into one transaction.
 
-Each partition of the telemetry log has a thread of its own; a transaction a partition costs more than what is in it.
+While one group is written, new writes queue up and form the next group. Each partition of the telemetry log
+has its own thread, and a transaction per partition would cost more than its rows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ TResult = TypeVar("TResult")
 
 
 class _QueuedWrite(Generic[TRequest, TResult]):
-    """One caller's part."""
+    """The write of one caller."""
 
     __slots__ = ("error", "is_done", "request", "results")
 
@@ -33,8 +34,12 @@ class _QueuedWrite(Generic[TRequest, TResult]):
 
 
 class GroupedWrites(Generic[TRequest, TResult]):
-    """`write` takes what several callers ask, in one transaction, and answers each. What fails together is tried one by
-    one, unless the store is away: the rows of one caller are not another's fault."""
+    """Combines concurrent writes. `write` takes the requests of several callers, executes them in one
+    transaction and returns one result each.
+
+    If a group fails, its writes are retried one by one, so that the rows of one caller do not fail another.
+    If the store is unavailable there is no retry.
+    """
 
     def __init__(self, write: Callable[[Sequence[TRequest]], Sequence[TResult]]) -> None:
         self._write = write
@@ -43,7 +48,7 @@ class GroupedWrites(Generic[TRequest, TResult]):
         self._write_lock = Lock()
 
     def __call__(self, request: TRequest) -> TResult:
-        """Once it is written. Raises what `write` raised of it."""
+        """Returns after the commit. Raises what `write` raised for this request."""
         own = _QueuedWrite[TRequest, TResult](request)
         with self._queue_lock:
             self._queue.append(own)
@@ -62,7 +67,7 @@ class GroupedWrites(Generic[TRequest, TResult]):
         except TelemetryStoreUnavailable as error:
             for entry in group:
                 entry.error = error
-        except Exception as error:  # noqa: BLE001 - whatever it was, its caller hears of it
+        except Exception as error:  # noqa: BLE001 - raised in the caller whose write it is
             if len(group) == 1:
                 group[0].error = error
             else:

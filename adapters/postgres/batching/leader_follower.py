@@ -1,8 +1,8 @@
-"""Who works: of the threads that want the same kind of thing at the same moment, one leads and works for all.
+"""Leader-follower queue: one of several concurrent threads processes the requests of all.
 
-A caller that finds nobody leading leads at once, so a lone caller waits for nothing. What arrives while it works
-is the next batch; whoever is first in it leads that one. A leader leads one batch: nobody works for the others
-longer than its own turn takes.
+A caller that finds no leader becomes the leader at once, so a single caller never waits. Requests that arrive
+while a batch is processed form the next batch, and the first caller in it leads that one. A leader processes
+one batch only, so that no caller works for the others longer than for its own batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 
 
 class QueuedRequest:
-    """What one caller wants, and how that ended."""
+    """The request of one caller, and its result."""
 
     __slots__ = ("_gate", "error", "is_leading")
 
@@ -29,11 +29,11 @@ class QueuedRequest:
 
     @property
     def is_answered(self) -> bool:
-        """By an error or by what it wanted."""
+        """Is there a result or an error?"""
         return self.error is not None
 
     def wait(self) -> None:
-        """Until it is answered or may lead."""
+        """Block until the request is answered or its caller becomes the leader."""
         self._gate.acquire()
 
     def wake(self) -> None:
@@ -44,11 +44,11 @@ TRequest = TypeVar("TRequest", bound=QueuedRequest)
 
 
 class QueueFull(OperationalError):
-    """As many wait already as may: nothing was done for this caller."""
+    """The queue is full; nothing was done for this caller."""
 
 
 class LeaderFollowerQueue(Generic[TRequest]):
-    """Turns in the order in which they came, and the right to work on them, held by one thread at a time."""
+    """Requests in order of arrival, processed by one leading thread at a time."""
 
     def __init__(
         self,
@@ -57,7 +57,8 @@ class LeaderFollowerQueue(Generic[TRequest]):
         *,
         max_waiting: int = 1_000,
     ) -> None:
-        """`work` answers each turn of a batch; `take` removes the next batch, at least one, from those that wait."""
+        """`process` answers each request of a batch. `next_batch` removes the next batch, with at least one
+        request, from the waiting ones."""
         self._process = process
         self._next_batch = next_batch
         self._max_waiting = max_waiting
@@ -69,18 +70,19 @@ class LeaderFollowerQueue(Generic[TRequest]):
         self._pid = os.getpid()
 
     def join(self, request: TRequest) -> None:
-        """Returns when the turn is answered. Raises what `work` said of it.
+        """Returns when the request is answered. Raises the error that `process` set.
 
-        QueueFull when too many wait, InterfaceError when closed or inherited over a fork: nothing was done then.
+        Raises QueueFull if too many requests wait, and InterfaceError if the queue is closed or was inherited
+        over a fork; nothing was done in these cases.
         """
         self.join_all([request])
         if request.error is not None:
             raise request.error
 
     def join_all(self, requests: Sequence[TRequest]) -> None:
-        """Returns when each is answered; by an `error` where `join` would have raised it, but for InterfaceError of a
-        fork, which is raised here, too."""
-        if self.is_inherited:  # before the lock: in a child it may be held by nobody that lives
+        """Returns when each request is answered. Errors that `join` would raise are set as `error`;
+        InterfaceError after a fork is raised here too."""
+        if self.is_inherited:  # before the lock: in a child process its owner may not exist
             raise InterfaceError("this event store was opened in the parent process: open one after the fork")
         queued: deque[TRequest] = deque()
         try:
@@ -89,24 +91,27 @@ class LeaderFollowerQueue(Generic[TRequest]):
                     queued.append(request)
             while queued:
                 self._complete(queued.popleft())
-        except BaseException:  # one of the others may have been given the lead, and nobody would ever work
+        except (
+            BaseException
+        ):  # one of the other requests may have become the leader, and nobody would process its batch
             for request in queued:
                 self._withdraw(request)
             raise
 
     @property
     def is_inherited(self) -> bool:
-        """Was it made in a process that forked into this one? Its threads and its connection are not ours then."""
+        """Was this queue created in a parent process before a fork? Its threads and connections belong to the
+        parent then."""
         return os.getpid() != self._pid
 
     def close(self) -> None:
-        """Refuse what comes from now on, and return when all that waits is answered."""
+        """Refuse new requests, and return when the waiting ones are answered."""
         with self._idle:
             self._is_closed = True
             self._idle.wait_for(lambda: not self._has_leader)
 
     def _enqueue(self, request: TRequest) -> bool:
-        """False where it is refused: its error says why."""
+        """False if the request is refused; its `error` says why."""
         with self._lock:
             if self._is_closed:
                 request.error = InterfaceError("this event store is closed")
@@ -132,7 +137,7 @@ class LeaderFollowerQueue(Generic[TRequest]):
     def _follow(self, request: TRequest) -> None:
         try:
             request.wait()
-        except BaseException:  # a signal: whoever waits behind must not wait for a leader that is gone
+        except BaseException:  # a signal: the requests behind it must not wait for a leader that is gone
             self._withdraw(request)
             raise
 
@@ -165,7 +170,7 @@ class LeaderFollowerQueue(Generic[TRequest]):
                     request.wake()
 
     def _next_leader(self) -> TRequest | None:
-        """With the lock held: who works on the next batch, if anybody waits."""
+        """Appoint the leader of the next batch, if a request waits. The caller holds the lock."""
         if not self._waiting:
             self._has_leader = False
             if self._is_closed:

@@ -1,0 +1,1 @@
+"""Connections to PostgreSQL: pools, pipelined statements and error translation."""

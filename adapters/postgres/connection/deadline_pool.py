@@ -1,6 +1,7 @@
-"""A pool of connections that give a server up which says nothing, however well its machine keeps them alive.
+"""Connection pool with a deadline on each answer of the server.
 
-A server that was stopped (SIGSTOP), or waits for its disk, honours no time-out of its own, and TCP finds nothing wrong.
+A server that was stopped (SIGSTOP) or waits for its disk keeps none of its own time-outs, and TCP keepalives
+still succeed. Without a deadline on the client's side such a connection would block its caller for ever.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from adapters.postgres.connection.pool import FastReconnectPool
 
 MARGIN_S = 1.0
-"""Than the server's own time-out: where it lives it ends its statement itself, and the connection stays good."""
+"""Added to the server's statement time-out. A server that still works ends the statement itself, and the
+connection stays usable."""
 TResult = TypeVar("TResult")
 
 
 class AnswerTimeout(psycopg.OperationalError):
-    """The server said nothing in time."""
+    """The server sent nothing before the deadline."""
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
-    """Is closed where the server says nothing for `within_s`; who waited gets Unanswered."""
+    """A connection that closes itself if the server sends nothing for `within_s`. The caller gets
+    AnswerTimeout."""
 
     within_s = float("inf")
 
@@ -32,13 +35,16 @@ class DeadlineConnection(psycopg.Connection[Any]):
         try:
             return super().wait(_with_deadline(gen, self.within_s), *args, **kwargs)
         except AnswerTimeout:
-            self.close()  # in the middle of a statement it is of no use, and the pool makes another
+            self.close()  # an interrupted statement makes the connection unusable; the pool opens another one
             raise
 
 
 class DeadlinePool(FastReconnectPool):
-    """No statement takes longer than `answer_within_s`, whatever the address says: who closes first must be the server,
-    which would work on for nobody."""
+    """A pool whose statements take at most `answer_within_s`, whatever the DSN says.
+
+    The same limit is set as the server's statement_timeout, so that the server does not continue a statement
+    that nobody waits for.
+    """
 
     def __init__(self, dsn: str, *, answer_within_s: int, **options: Any) -> None:
         def configure(connection: DeadlineConnection) -> None:
@@ -56,11 +62,12 @@ def _with_statement_timeout(dsn: str, seconds: int) -> str:
     options_before = conninfo_to_dict(dsn).get("options") or ""
     return make_conninfo(
         dsn, options=f"{options_before} -c statement_timeout={seconds}s".strip()
-    )  # the last one counts
+    )  # PostgreSQL uses the last value that is given for a setting
 
 
 def _with_deadline(gen: PQGen[TResult], within_s: float) -> PQGen[TResult]:
-    """What is waited for, given up once nothing is ready and it is late. Who waits looks up ten times a second."""
+    """Drive psycopg's wait generator, and give up when nothing is ready after `within_s`. psycopg wakes up
+    ten times a second."""
     deadline = time.monotonic() + within_s
     try:
         awaited = next(gen)

@@ -1,4 +1,4 @@
-"""One connection for one purpose, kept open, and made anew where the server has closed it since."""
+"""A persistent connection for one purpose, opened again when the server has closed it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ TCP_USER_TIMEOUT_MS = 20_000
 INDEX_LOOKUP_OPTIONS = "".join(
     f" -c {setting}=off" for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 )
-"""These connections look rows up by key and nothing else. A prepared statement that is planned while a table is small,
-or was never analysed, reads it from end to end, and goes on so while the table grows: 3 ms at 5,000 domain events."""
+"""Planner settings of these connections, which only look up rows by key. A prepared statement that was
+planned while a table was small, or not yet analysed, would scan the whole table, and would keep this plan
+while the table grows: 3 ms at 5,000 domain events."""
 
 
 class Session(NamedTuple):
-    """A connection as it is now."""
+    """The current connection and what belongs to it."""
 
     connection: Connection[tuple[Any, ...]]
     statements: PipelinedStatements
     name: str
-    """Its `application_name`: no other session has it."""
+    """The connection's `application_name`, which is unique."""
 
 
 class DedicatedConnection:
-    """Reaches the database of a datastore of eventsourcing; not for two threads at once."""
+    """A connection to the database of an eventsourcing datastore. Not safe for use by two threads at once."""
 
     def __init__(self, datastore: PostgresDatastore, purpose: str, statements: Mapping[bytes, bytes]) -> None:
         self._datastore = datastore
@@ -44,7 +45,7 @@ class DedicatedConnection:
         self._session: Session | None = None
 
     def session(self) -> Session:
-        """Raises psycopg.Error; nothing was sent then."""
+        """The current session, opened if necessary. Raises psycopg.Error; nothing was sent in that case."""
         if self._session is not None and _is_unusable(self._session.connection):
             self.close()
         if self._session is None:
@@ -52,10 +53,10 @@ class DedicatedConnection:
         return self._session
 
     def close(self) -> None:
-        """Idempotent; the next use connects again."""
+        """Close the connection. Idempotent; the next use opens it again."""
         session, self._session = self._session, None
         if session is not None:
-            with contextlib.suppress(psycopg.Error):  # it is gone either way
+            with contextlib.suppress(psycopg.Error):  # the connection is discarded in any case
                 session.connection.close()
 
     def _connect(self) -> Session:
@@ -84,7 +85,7 @@ class DedicatedConnection:
 
 
 def _is_unusable(connection: Connection[tuple[Any, ...]]) -> bool:
-    """By the server, or left in the middle of something by a thread that was interrupted."""
+    """Was the connection closed by the server, or left in a transaction by an interrupted thread?"""
     if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
         return True
     try:

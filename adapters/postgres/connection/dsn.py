@@ -1,7 +1,8 @@
-"""The address of PostgreSQL as every connection uses it: with what a failover asks of it, unless it says otherwise.
+"""Connection parameters (DSN) that failover needs, added to the configured address where it does not set
+them.
 
-An address may name several hosts (`postgresql://app@db-1:5432,db-2:5432/gridproof`): they are tried in their order, and
-the one that takes writes is taken.
+An address may list several hosts (`postgresql://app@db-1:5432,db-2:5432/gridproof`). libpq tries them in this
+order and uses the first one that accepts writes.
 """
 
 from __future__ import annotations
@@ -12,33 +13,35 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _DEFAULTS = {
-    # A standby answers too, and refuses every write: it is passed over, also while it is being promoted.
+    # A standby also accepts connections but refuses writes. This skips it, also while it is being promoted.
     "target_session_attrs": "read-write",
-    # A host that vanished closes nothing. Without these a connection to it is believed in for a quarter of an hour.
+    # A host that disappears does not close its connections. Without these settings they would count as alive
+    # for a quarter of an hour.
     "keepalives_idle": "5",
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "30000",
-    # For each host that is tried.
+    # Applies to each host that is tried.
     "connect_timeout": "5",
 }
 
 
 _READING_DEFAULTS = _DEFAULTS | {"target_session_attrs": "any", "connect_timeout": "2"}
-"""A standby is what is wanted; one that does not answer is done without."""
+"""Reads may use a standby; one that does not answer is skipped quickly."""
 
 
 class UnreadableAddress(ValueError):
-    """No address that libpq understands. It is not quoted: it may hold a password."""
+    """The address is not valid for libpq. The message does not quote it, since it may contain a password."""
 
 
 def for_failover(database_url: str) -> str:
-    """The address for psycopg, as `name=value` pairs; it may hold a password. Raises UnreadableAddress."""
+    """The DSN for reads and writes, as `name=value` pairs; it may contain a password. Raises
+    UnreadableAddress."""
     return _with_defaults(database_url, _DEFAULTS)
 
 
 def for_reading(database_url: str) -> str:
-    """The same of a server that is only read from, and may be a standby. Raises UnreadableAddress."""
+    """The DSN for a server that is only read from and may be a standby. Raises UnreadableAddress."""
     return _with_defaults(database_url, _READING_DEFAULTS)
 
 
@@ -48,4 +51,4 @@ def _with_defaults(database_url: str, defaults: Mapping[str, str]) -> str:
     except psycopg.ProgrammingError:
         raise UnreadableAddress(
             "the address of PostgreSQL has a parameter that libpq does not know, or a broken %-escape"
-        ) from None  # libpq quotes what it did not understand
+        ) from None  # libpq quotes what it did not understand, which may be a password

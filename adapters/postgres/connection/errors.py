@@ -1,4 +1,4 @@
-"""How a PostgreSQL that does not answer shows itself, and the port's own name for it."""
+"""Translation of connection errors into the errors that a port declares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ RETRY_ADVICE = "; see `gridproof doctor`, then try again"
 
 @contextmanager
 def translate_errors(unavailable: Callable[[str], Exception], what: str, advice: str = "") -> Iterator[None]:
-    """In the block: what says that there was no answer is raised as `unavailable` of `what`, with what to do next."""
+    """Raise connection errors of the block as `unavailable`. Its message names `what` did not answer, the
+    cause and the `advice`."""
     try:
         yield
     except CONNECTION_ERRORS as error:

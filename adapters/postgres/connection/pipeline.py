@@ -1,7 +1,8 @@
-"""Prepared statements sent together and answered in one round trip, by libpq's pipeline mode.
+"""Prepared statements sent in one round trip, in libpq's pipeline mode.
 
-Between two calls psycopg may use the connection as ever. Parameters and results are in PostgreSQL's binary format:
-this costs a quarter of what psycopg's own pipeline costs, and the lock of the event store is held for that time.
+Between two calls psycopg can use the connection as usual. Parameters and results are in PostgreSQL's binary
+format. This takes a quarter of the time of psycopg's own pipeline, and the event store holds its table lock
+for that time.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
 ANSWER_WITHIN_S = 25.0
-"""Longer than the server's own limits: only a server that is gone without a word takes as long."""
+"""Longer than the server's own time-outs: only a server that disappeared takes as long."""
 
 Call = tuple[bytes, Sequence[bytes]]
-"""A statement's name and its parameters."""
+"""Name of a statement, and its parameters."""
 
 _SUCCESS = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
 
 class PipelinedStatements:
-    """The statements of one connection, each prepared when it is first used; not for two threads at once."""
+    """The statements of one connection. Each is prepared at its first use. Not safe for use by two threads at
+    once."""
 
     def __init__(self, connection: Connection[Any], statements: Mapping[bytes, bytes]) -> None:
         """`statements`: name -> SQL with `$1`."""
@@ -36,10 +38,11 @@ class PipelinedStatements:
         self._prepared: set[bytes] = set()
 
     def run(self, *calls: Call) -> list[PGresult]:
-        """The results in the order of the calls.
+        """Run the calls in one round trip, and return the results in their order.
 
-        Outside a transaction they are one, committed at the end. Raises psycopg.Error, of the first call that was
-        refused: nothing after it was done. Where `is_lost` then, how far PostgreSQL came is not known.
+        Outside a transaction the calls form one, which is committed at the end. Raises the psycopg.Error of
+        the first call that was refused; no later call has any effect. If `is_lost` is true then, it is
+        unknown how far PostgreSQL came.
         """
         pgconn = self._pgconn
         if not self._prepared.issuperset(name for name, _ in calls):
@@ -51,7 +54,7 @@ class PipelinedStatements:
 
     @property
     def is_lost(self) -> bool:
-        """Is the connection of no use any more?"""
+        """Is the connection unusable?"""
         return self._pgconn.status != ConnStatus.OK
 
     def _prepare(self, names: set[bytes]) -> None:
@@ -75,7 +78,8 @@ class PipelinedStatements:
         try:
             self._collect(answers)
         except psycopg.OperationalError as error:
-            # What PostgreSQL said before it went says more than that it went.
+            # What PostgreSQL reported before it closed the connection explains more than the fact that it
+            # did.
             message = "".join(
                 answer.get_error_message() for answer in answers if answer.status not in _SUCCESS
             )
@@ -83,7 +87,7 @@ class PipelinedStatements:
         return answers
 
     def _collect(self, answers: list[PGresult]) -> None:
-        """All up to the pipeline's end."""
+        """Collect the results up to the end of the pipeline."""
         pgconn, deadline = self._pgconn, time.monotonic() + ANSWER_WITHIN_S
         poll = select.poll()
         poll.register(pgconn.socket, select.POLLIN | select.POLLOUT)

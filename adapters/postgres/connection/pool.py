@@ -1,8 +1,9 @@
-"""A pool that is back soon after its server is.
+"""Connection pool that reconnects within half a second and replaces dead idle connections.
 
-The library's own pauses double up to minutes while a server is away: after a stop of ten minutes it may be two more
-before somebody looks again. And between two connections that died while they were idle, as all do when a server is
-restarted, its check waits a second, then two, then four.
+The library's own back-off doubles up to minutes while a server is away: after an outage of ten minutes it may
+wait two more before it tries again. Its connection check is a round trip before every use, which costs more
+than many queries. After a restart of the server, when every idle connection is dead, the check also waits one
+second, then two, then four between two connections.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class ConstantBackoff(AttemptWithBackoff):
 
 
 class FastReconnectPool(ConnectionPool[Any]):
-    """Each of its connections is tried for again every half second, however long the server is away; one that died
-    while it was idle is replaced, not handed out."""
+    """A pool that tries to reconnect every half second, however long the server is away. A connection that
+    died while it was idle is replaced before it is handed out."""
 
     def getconn(self, timeout: float | None = None) -> psycopg.Connection[Any]:
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
@@ -37,7 +38,7 @@ class FastReconnectPool(ConnectionPool[Any]):
             try:
                 check_idle(connection)
             except psycopg.OperationalError:
-                self.putconn(connection)  # it is closed: another is made in its place
+                self.putconn(connection)  # it is closed, so the pool opens another one
             else:
                 return connection
 
@@ -47,7 +48,8 @@ class FastReconnectPool(ConnectionPool[Any]):
 
 @contextmanager
 def autocommit_connection(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of `pool`, which others get back as it was. Two statements on it may see two states."""
+    """A pooled connection in autocommit mode, for reads: BEGIN and COMMIT would add two round trips. Two
+    statements in the block may see different states."""
     with pool.connection() as connection:
         connection.autocommit = True
         try:
@@ -58,13 +60,14 @@ def autocommit_connection(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connect
 
 
 def check_idle(connection: Connection[Any]) -> None:
-    """For a pool's `check`. Raises OperationalError where the server, or what is between, has closed the connection.
+    """Check without a round trip that an idle connection is alive. Raises OperationalError if the server or a
+    proxy has closed it.
 
-    What is to be read on an idle connection is the server's farewell. One that vanished without a word is found by its
-    time-outs when it is used.
+    The only data that can arrive on an idle connection is the server's message that it closes it. A server
+    that disappeared without a message is detected by time-outs when the connection is used.
     """
     if connection.closed or _is_readable(connection):
-        connection.close()  # else the pool takes it back as a good one, and hands it out again
+        connection.close()  # otherwise the pool would take it back and hand it out again
         raise psycopg.OperationalError("the server closed the connection while it was idle")
 
 

@@ -1,0 +1,1 @@
+"""Locks, call slots and partition assignment among processes, by PostgreSQL advisory locks."""

@@ -1,10 +1,11 @@
-"""Call slots by PostgreSQL's session advisory locks: one connection holds them all, and loses them when it dies.
+"""Call slots as PostgreSQL session advisory locks, all held by one connection.
 
-A slot given back goes to the next caller of this process, so that a busy worker asks the database seldom; but no longer
-than `KEPT_S`, so that the callers of another process get their turn.
+A returned slot goes to the next caller in this process, so that a busy worker seldom asks the database. After
+`REUSE_S` it is released, so that callers in other processes get it.
 
-A session that does not answer in time is given up and another one is opened; while slots are held it is asked every
-second, since PostgreSQL says nothing to a client whose session it ended. Lost slots are handed to nobody any more.
+If the session does not answer in time, it is closed and another one is opened. While slots are held the
+session is checked every second, because PostgreSQL does not notify a client whose session it has ended. Slots
+that are lost with a session are not handed out again.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ import psycopg
 from psycopg import AsyncConnection
 
 POLL_S, POLL_WHILE_SERVED_S = 0.02, 0.1
-"""Between two tries to get more slots: who has some serves its callers with these meanwhile."""
+"""Pauses between two attempts to get more slots: without any slot, and while the held slots still serve
+callers."""
 REUSE_S = 2.0
 HEARTBEAT_S = 1.0
 ANSWER_WITHIN_S = 5.0
-"""A session that does not answer for as long counts as lost, with its slots."""
+"""A session that does not answer for this long counts as lost, with its slots."""
 CLASS_ID = 0x626D73
-"""Of the two-part lock keys: apart from those of the named locks, which have one part."""
-# Candidates come as an array: a session is given its own lock a second time, and a filter beside the lock might be
-# looked at only after it.
+"""First part of the two-part lock keys. Named locks use one-part keys, so that the two kinds cannot collide.
+"""
+# Candidates are passed as an array. A session gets its own lock a second time, and PostgreSQL may evaluate
+# another condition in WHERE only after it has taken the lock.
 _ACQUIRE = "SELECT slot FROM unnest(%s::int[]) AS slot WHERE pg_try_advisory_lock(%s, slot) LIMIT %s"
 _RELEASE = "SELECT pg_advisory_unlock(%s, slot) FROM unnest(%s::int[]) AS slot"
 _PING = "SELECT 1"
@@ -37,14 +40,15 @@ _PING = "SELECT 1"
 
 @dataclass(frozen=True, eq=False)
 class _Slot:
-    """A slot as one connection got it; lost with that connection."""
+    """A slot that one connection acquired. It is lost with that connection."""
 
     number: int
     acquired_at: float
 
 
 class _WaitingQueue:
-    """Who waits for a slot: who goes on, then the urgent, then the others, each in the order of asking."""
+    """Callers that wait for a slot. First those that continue a task, then the urgent ones, then the others;
+    each group in order of arrival."""
 
     def __init__(self) -> None:
         self._continuing: deque[asyncio.Future[_Slot]] = deque()
@@ -64,7 +68,7 @@ class _WaitingQueue:
         return future
 
     def serve(self, slot: _Slot) -> bool:
-        """False where nobody waits any more."""
+        """Give the slot to the next caller. False if nobody waits."""
         for queue in self._queues:
             while queue:
                 future = queue.popleft()
@@ -74,7 +78,7 @@ class _WaitingQueue:
         return False
 
     def fail(self, error: Exception) -> None:
-        """Whoever waits now is told."""
+        """Raise the error in every caller that waits."""
         for queue in self._queues:
             while queue:
                 future = queue.popleft()
@@ -83,7 +87,7 @@ class _WaitingQueue:
 
 
 class PostgresCallSlots:
-    """`number` slots for all processes on one database."""
+    """`number` slots, shared by all processes on one database."""
 
     def __init__(self, database_url: str, number: int) -> None:
         self._database_url = database_url
@@ -123,7 +127,7 @@ class PostgresCallSlots:
 
     def _hand_back(self, slot: _Slot) -> None:
         if self._held.get(slot.number) is not slot:
-            return  # its connection was lost, and with it the slot
+            return  # the connection was lost, and the slot with it
         if time.monotonic() - slot.acquired_at < REUSE_S and self._waiting.serve(slot):
             return
         del self._held[slot.number]
@@ -135,14 +139,14 @@ class PostgresCallSlots:
             self._exchange = asyncio.create_task(self._exchange_with_database())
 
     async def _exchange_with_database(self) -> None:
-        """Give back what nobody here needs, and take while somebody waits."""
+        """Release surplus slots, and acquire slots while callers wait."""
         while len(self._waiting) or self._surplus:
             try:
                 await self._release()
                 acquired = await self._acquire(len(self._waiting))
             except psycopg.OperationalError:
-                acquired = []  # all is lost; the next try reconnects
-            except Exception as error:  # noqa: BLE001 - raised by each who waits for a slot
+                acquired = []  # all slots are lost; the next attempt reconnects
+            except Exception as error:  # noqa: BLE001 - raised in each caller that waits for a slot
                 self._waiting.fail(error)
                 return
             for number in acquired:
@@ -156,11 +160,11 @@ class PostgresCallSlots:
                 await asyncio.sleep(POLL_WHILE_SERVED_S if self._held else POLL_S)
 
     async def _check_session(self) -> None:
-        """While slots are held: is the session that holds them still there?"""
+        """While slots are held, check every second that their session is alive."""
         while self._held:
             await asyncio.sleep(HEARTBEAT_S)
             if self._held:
-                with suppress(psycopg.OperationalError):  # `_ask` has forgotten them
+                with suppress(psycopg.OperationalError):  # `_execute` has dropped the slots
                     await self._execute(_PING)
 
     async def _release(self) -> None:
@@ -177,7 +181,7 @@ class PostgresCallSlots:
         return [int(str(row[0])) for row in rows]
 
     async def _execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[object, ...]]:
-        """Raises OperationalError; all slots are lost then."""
+        """Run a statement in the session. Raises OperationalError; all slots are lost in that case."""
         async with self._one_at_a_time:
             try:
                 async with asyncio.timeout(ANSWER_WITHIN_S):

@@ -1,4 +1,7 @@
-"""An exclusive turn as a session advisory lock: freed within milliseconds when its holder dies."""
+"""Exclusive locks as PostgreSQL session advisory locks, and a count of the locks that each process holds.
+
+PostgreSQL releases a lock within milliseconds when its holder dies.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -26,10 +29,10 @@ AsyncConnection = psycopg.AsyncConnection[Any]
 
 
 class PostgresExclusiveLock:
-    """The turn called `name`, among all processes on the database of `dsn`.
+    """The lock `name`, among all processes on the database of `dsn`.
 
-    While PostgreSQL is away the holder goes on: nobody else can get the turn either. `holder` names this process to
-    those who count the turns of each (turn_shares.py).
+    While PostgreSQL is unreachable the holder continues: no other process can acquire the lock either.
+    `holder` identifies this process in PostgresLockHolders.
     """
 
     def __init__(self, dsn: str, name: str, *, holder: str | None = None) -> None:
@@ -91,7 +94,8 @@ class PostgresExclusiveLock:
         self._connection = await psycopg.AsyncConnection.connect(
             self._dsn, autocommit=True, connect_timeout=5, application_name=self._application_name
         )
-        # A process that died while it waited would else stand in the line until the lock is its own.
+        # Otherwise the server would keep the session of a process that died while it waited, and grant it the
+        # lock later.
         await self._connection.execute("SET client_connection_check_interval = '1s'")
         return self._connection
 
@@ -102,7 +106,7 @@ class PostgresExclusiveLock:
 
 
 class PostgresLockHolders:
-    """Of the turns whose names begin with `prefix`, taken by PostgresExclusiveLock with a `holder` each."""
+    """Counts the locks whose names begin with `prefix`, per `holder` of PostgresExclusiveLock."""
 
     def __init__(self, dsn: str, prefix: str) -> None:
         self._dsn = dsn

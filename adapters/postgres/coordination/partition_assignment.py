@@ -1,10 +1,11 @@
-"""Shares of partitions by PostgreSQL's session advisory locks: one connection holds them all.
+"""Partition assignment by PostgreSQL session advisory locks, all held by one connection.
 
-While the server is away they are kept for a while: nobody else can be given them either, and who works on them goes on
-as soon as it is back. Not for longer: it may be away for this process alone.
+While the server is unreachable a process keeps its partitions for `HOLD_WHILE_AWAY_S`: no other process can
+get them either, and work continues as soon as the server is back. It gives them up after that time, because
+the server may be unreachable for this process only.
 
-Every process also holds one shared lock, by which the others count it. PostgreSQL frees the locks of a killed process
-within milliseconds, and the others take them when they ask next.
+Every process also holds one shared lock, by which the others count it. PostgreSQL releases the locks of a
+killed process within milliseconds; the others take them at their next request.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ _log = structlog.get_logger(__name__)
 
 LOCK_CLASS = 0x7E20
 _MEMBER = 1_000_000
-"""The object that every process holds a shared lock on."""
+"""The object on which every process holds a shared lock."""
 ANSWER_WITHIN_S = 5.0
 HOLD_WHILE_AWAY_S = 10.0
 DEFER_ROUNDS = 3
-"""So many times a partition is left to those that hold fewer; then it is taken all the same: whoever does not take it
-may hang."""
+"""Number of rounds in which a free partition is left to processes that hold fewer. After that it is taken
+anyway, since those processes may hang."""
 KEEP_ROUNDS = 60
-"""So many times nothing is given back after that."""
+"""Number of rounds after that in which no partition is given back."""
 
 _HOLDERS = """
 SELECT m.pid, (SELECT count(*) FROM pg_locks p WHERE p.locktype = 'advisory' AND p.classid = m.classid
@@ -42,16 +43,16 @@ Connection = psycopg.AsyncConnection[Any]
 
 
 class PostgresPartitionAssignment:
-    """Of `partitions`, among all processes on the database of `dsn`."""
+    """Assigns `partitions` among all processes on the database of `dsn`."""
 
     def __init__(self, dsn: str, partitions: Sequence[int]) -> None:
         self._dsn = dsn
         self._partitions = list(partitions)
         self._connection: Connection | None = None
         self._held: list[int] = []
-        """In the order in which they were taken."""
+        """In the order in which they were acquired."""
         self._assigned = frozenset[int]()
-        """As last told."""
+        """The assignment that was returned last."""
         self._away_since: float | None = None
         self._deferred_rounds = 0
         self._keep_rounds = 0
@@ -61,7 +62,7 @@ class PostgresPartitionAssignment:
         async with self._one_at_a_time:
             assigned = await self._try_balance()
             if assigned is None and self._away_since is None:
-                # It may be back already.
+                # The server may be back already: try once more.
                 assigned = await self._try_balance()
             now_s = asyncio.get_running_loop().time()
             if assigned is None:
@@ -99,7 +100,7 @@ class PostgresPartitionAssignment:
     async def _balance(self) -> frozenset[int]:
         connection = await self._connected()
         if not self._held and self._assigned:
-            # After an outage: what it works on already, and nothing of what others do.
+            # After an outage: reacquire the partitions that this process still works on, and no others.
             for partition in sorted(self._assigned):
                 await self._take(partition)
             if self._held:
@@ -121,7 +122,8 @@ class PostgresPartitionAssignment:
         return frozenset(self._held[:kept_count])
 
     async def _take_free(self, fair_share: int, least_of_others: int) -> None:
-        """One that holds more than another leaves what is free to that one, for a while."""
+        """Take free partitions. A process that holds more than another one leaves them to that one for
+        `DEFER_ROUNDS` rounds."""
         self._deferred_rounds += 1
         deferred_long_enough = self._deferred_rounds > DEFER_ROUNDS
         for partition in self._partitions:

@@ -1,9 +1,9 @@
-"""Locks by PostgreSQL's session advisory locks: one connection holds them all, and loses them when it dies.
+"""Named locks as PostgreSQL session advisory locks, all held by one connection.
 
-What is wanted and given back at the same moment travels together: a round trip for all, not one each.
+Requests and releases of the same moment are sent in one round trip.
 
-PostgreSQL says nothing to a client whose session it ended, so the session is asked every second while it holds
-anything. When it is gone, all that is done under its locks is stopped.
+PostgreSQL does not notify a client whose session it has ended, so the session is checked every second while
+it holds a lock. If it is lost, the blocks that run under its locks are cancelled.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from application.ports.coordination.locks import LockLost
 POLL_S = 0.05
 HEARTBEAT_S = 1.0
 ANSWER_WITHIN_S = 5.0
-"""A session that does not answer for as long counts as lost: PostgreSQL may have ended it on its side."""
+"""A session that does not answer for this long counts as lost: PostgreSQL may have ended it on its side."""
 
-# Asked for as an array, of keys that differ: a session is given its own lock a second time.
+# Passed as an array of distinct keys, because a session gets its own lock a second time.
 _ACQUIRE = "SELECT key FROM unnest(%s::bigint[]) AS key WHERE pg_try_advisory_lock(key)"
 _RELEASE = "SELECT pg_advisory_unlock(key) FROM unnest(%s::bigint[]) AS key"
 _PING = "SELECT unnest(%s::bigint[])"
@@ -33,14 +33,14 @@ _Session = AsyncConnection[tuple[object, ...]]
 
 
 class AdvisoryLocks:
-    """Tries again every 50 ms; PostgreSQL frees the locks of a killed process within milliseconds."""
+    """Retries every 50 ms. PostgreSQL releases the locks of a killed process within milliseconds."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
         self._connection: _Session | None = None
         self._one_at_a_time = asyncio.Lock()
         self._busy: set[str] = set()
-        """Held, asked for, or on their way back."""
+        """Names that are held, requested, or being released."""
         self._requests: list[tuple[str, asyncio.Future[_Session | None]]] = []
         self._releases: list[tuple[str, asyncio.Future[None]]] = []
         self._exchange: asyncio.Task[None] | None = None
@@ -55,7 +55,7 @@ class AdvisoryLocks:
             if while_waiting is not None:
                 while_waiting()
             await asyncio.sleep(POLL_S)
-        scope = asyncio.timeout(None)  # it expires when the session is lost
+        scope = asyncio.timeout(None)  # rescheduled to now when the session is lost
         try:
             async with scope:
                 self._register(name, scope, session)
@@ -68,7 +68,7 @@ class AdvisoryLocks:
             await self._unlock(name)
 
     async def aclose(self) -> None:
-        """Whoever holds a lock still has lost it."""
+        """Close the session. Tasks that still hold a lock have lost it."""
         async with self._one_at_a_time:
             await self._drop_session()
         if self._heartbeat is not None:
@@ -76,7 +76,7 @@ class AdvisoryLocks:
             await asyncio.gather(self._heartbeat, return_exceptions=True)
 
     def _register(self, name: str, scope: asyncio.Timeout, session: _Session) -> None:
-        if self._connection is not session or session.closed:  # lost since it was taken
+        if self._connection is not session or session.closed:  # lost since it was acquired
             scope.reschedule(asyncio.get_running_loop().time())
             return
         self._scopes[name] = scope
@@ -84,7 +84,7 @@ class AdvisoryLocks:
             self._heartbeat = asyncio.create_task(self._watch())
 
     async def _unlock(self, name: str) -> None:
-        if self._scopes.pop(name, None) is None:  # the session is gone, and has freed it already
+        if self._scopes.pop(name, None) is None:  # the session is gone and has released it already
             self._busy.discard(name)
             return
         await self._release_soon(name)
@@ -99,12 +99,12 @@ class AdvisoryLocks:
         while self._scopes:
             await asyncio.sleep(HEARTBEAT_S)
             if self._scopes:
-                with suppress(psycopg.OperationalError):  # `_ask` has told the holders
+                with suppress(psycopg.OperationalError):  # `_execute` has cancelled the holders
                     await self._execute(_PING, [1])
 
     async def _try_acquire(self, name: str) -> _Session | None:
-        """The session that has it now."""
-        if name in self._busy:  # a session may take its own lock twice; two tasks of ours may not
+        """The session that holds the lock now, or None."""
+        if name in self._busy:  # a session can take its own lock twice; two tasks of this process must not
             return None
         self._busy.add(name)
         future: asyncio.Future[_Session | None] = asyncio.get_running_loop().create_future()
@@ -114,7 +114,7 @@ class AdvisoryLocks:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.result() is not None:
-                self._release_soon(name)  # it came at the same moment
+                self._release_soon(name)  # it was granted at the same moment
             raise
 
     def _exchange_soon(self) -> None:
@@ -130,7 +130,7 @@ class AdvisoryLocks:
         releases, self._releases = self._releases, []
         if not releases:
             return
-        await self._locked_keys(_RELEASE, releases)  # where the session is gone, it has freed them
+        await self._locked_keys(_RELEASE, releases)  # a session that is gone has released them
         for name, future in releases:
             self._busy.discard(name)
             if not future.done():
@@ -148,18 +148,19 @@ class AdvisoryLocks:
                 self._busy.discard(name)
             if not future.done():
                 future.set_result(granted)
-            elif granted is not None:  # whoever asked went away meanwhile
+            elif granted is not None:  # the requesting task was cancelled meanwhile
                 self._release_soon(name)
 
     async def _locked_keys(
         self, sql: str, requests: Sequence[tuple[str, asyncio.Future[Any]]]
     ) -> set[object]:
-        """Nothing where the database is away: the next try reconnects. Another error is told to those who asked."""
+        """The keys for which `sql` succeeded; none if the database is unreachable, and the next attempt
+        reconnects. Another error is set on every request."""
         try:
             return await self._execute(sql, [lock_key(name) for name, _ in requests])
         except psycopg.OperationalError:
             return set()
-        except Exception as error:  # noqa: BLE001 - raised by each who waits for it
+        except Exception as error:  # noqa: BLE001 - raised in each task that waits
             for _, future in requests:
                 if not future.done():
                     future.set_exception(error)
@@ -186,7 +187,7 @@ class AdvisoryLocks:
         return self._connection
 
     async def _drop_session(self) -> None:
-        """The session with all its locks: their holders are stopped."""
+        """Close the session; the blocks that run under its locks are cancelled."""
         connection, self._connection = self._connection, None
         now = asyncio.get_running_loop().time()
         for scope in self._scopes.values():
@@ -197,5 +198,5 @@ class AdvisoryLocks:
 
 
 def lock_key(name: str) -> int:
-    """PostgreSQL's 64-bit key of a lock's name."""
+    """The 64-bit key that PostgreSQL uses for the lock `name`."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)

@@ -1,0 +1,1 @@
+"""The event store on PostgreSQL, on top of the eventsourcing library."""

@@ -1,9 +1,10 @@
-"""How a batch is written: one transaction, one lock of the table, one NOTIFY, one commit, on one connection.
+"""Writer of a batch of saves: one transaction, one table lock, one NOTIFY and one commit, on one connection.
 
-First all saves at once, in a single round trip. Where that is refused (a lost race, a taken key, a value that
-PostgreSQL does not take), nothing of it is there, and each save is tried under a savepoint of its own, in order, so
-that each caller learns its own outcome and no other. The lock is held through the commit in both cases: the order
-of the positions is the order of the commits. Where the connection broke, the outcome is looked up.
+First all saves are written together, in a single round trip. If PostgreSQL refuses this (a version conflict,
+an idempotency key that exists, a value that it does not accept), nothing is written, and each save is retried
+in order under its own savepoint, so that each caller gets its own outcome. The table lock is held until the
+commit in both cases, so that the order of positions is the order of commits. If the connection breaks, the
+outcome is looked up.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ IMPORT_CHUNK = 500
 
 
 class BatchWriter:
-    """Writes batches over a connection of its own; not for two threads at once."""
+    """Writes batches over its own connection. Not safe for use by two threads at once."""
 
     def __init__(self, datastore: PostgresDatastore, *, table: str, channel: str) -> None:
         self._sql = WriteStatements(datastore, table=table, channel=channel)
         self._dedicated = DedicatedConnection(datastore, "group commit", self._sql.together)
 
     def write(self, batch: Sequence[Save]) -> None:
-        """Answer each save by its `ids`, after the commit, or by its `error`."""
+        """Write the batch. Each save gets its `ids` after the commit, or its `error`."""
         try:
             session = self._dedicated.session()
         except psycopg.Error as error:
@@ -52,16 +53,16 @@ class BatchWriter:
                 self._write_each(session, batch)
         except psycopg.Error as error:
             _fail(batch, error)
-            was_refused = not session.statements.is_lost  # an error that PostgreSQL answered: all is undone
+            was_refused = not session.statements.is_lost  # all is rolled back
             self.close()
             if not was_refused:
                 resolve_in_doubt_commit(self._dedicated, self._sql, batch, lost_session=session.name)
         except BaseException:
-            self.close()  # in the middle of a transaction, perhaps
+            self.close()  # the connection may be in a transaction
             raise
 
     def copy(self, stored_events: Sequence[StoredEvent]) -> None:
-        """Write all of them by COPY in one transaction, or none. Raises the library's errors."""
+        """Write all events by COPY in one transaction, or none. Raises the library's errors."""
         try:
             connection = self._dedicated.session().connection
             connection.execute("BEGIN")
@@ -84,7 +85,7 @@ class BatchWriter:
         self._dedicated.close()
 
     def _write_together(self, session: Session, batch: Sequence[Save]) -> bool:
-        """False where PostgreSQL refused: then nothing is written, and the connection is ready again."""
+        """False if PostgreSQL refused: nothing is written then, and the connection is ready again."""
         try:
             *_, inserted, committed = session.statements.run(
                 BEGIN, LOCK, NOTIFY, *self._sql.insert(batch), COMMIT
@@ -133,7 +134,7 @@ def _status(outcome: PGresult) -> str:
 
 
 def _check_committed(status: str | None) -> None:
-    """COMMIT of a failed transaction is no error: it answers ROLLBACK."""
+    """COMMIT of a failed transaction raises no error; its command tag is ROLLBACK."""
     if status != "COMMIT":
         raise psycopg.OperationalError(f"COMMIT was answered by {status}: nothing was saved")
 

@@ -1,7 +1,8 @@
-"""Whether saves are in the log whose connection broke before their commit was answered: looked up, never guessed.
+"""Resolution of in-doubt commits: whether saves are in the log although the connection broke before the
+commit was confirmed.
 
-The session that wrote them may still be at work: it is ended first, and the table is locked, so that what is not there
-then will never be.
+The session that wrote them may still be running. It is terminated first, and the table is locked, so that a
+save that is absent then stays absent.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from adapters.postgres.event_store.statements import WriteStatements
 from application.ports.event_store.event_store import IdempotencyRecord
 
 OUTCOME_WITHIN_S = 5.0
-"""As long as callers wait for a PostgreSQL that went away in the middle of a commit, and one attempt to connect."""
+"""How long callers wait if PostgreSQL disappears during a commit; one attempt to connect may be added."""
 
 _TRY_EVERY_S = 0.05
 _END_WITHIN_MS = 2_000
-# Two statements: in one, PostgreSQL may call the function for every session before it compares the name.
+# Two statements, because in one PostgreSQL may call the function for every session before it compares the
+# name.
 _FIND_SESSION = "SELECT pid FROM pg_stat_activity WHERE application_name = %s"
 _END_SESSION = "SELECT pg_terminate_backend(%s, %s)"
 
@@ -36,9 +38,10 @@ _END_SESSION = "SELECT pg_terminate_backend(%s, %s)"
 def resolve_in_doubt_commit(
     dedicated: DedicatedConnection, sql: WriteStatements, batch: Sequence[Save], *, lost_session: str
 ) -> None:
-    """Answer the saves of `batch` that are in the log by their `ids`; the others keep their error, which then says so.
+    """Set `ids` on the saves of `batch` that are in the log. The others keep their error, which then says
+    that nothing was saved.
 
-    Where PostgreSQL stays away, all keep the error that they have: nothing is known.
+    If PostgreSQL stays unreachable, all saves keep their error and the outcome stays unknown.
     """
     outcomes = _look_up_within_deadline(dedicated, sql, batch, lost_session)
     if outcomes is None:
@@ -68,11 +71,12 @@ def _look_up_within_deadline(
 
 @contextlib.contextmanager
 def _deadline(deadline: float, connection: Connection[tuple[Any, ...]]) -> Iterator[None]:
-    """A server that is gone without a word, or stopped, must not hold the callers: the link is cut at `deadline`.
+    """Shut the connection's socket down at `deadline`, so that a server that disappeared or was stopped does
+    not block the callers.
 
-    What waits for an answer then raises psycopg.OperationalError.
+    A statement that waits for an answer then raises psycopg.OperationalError.
     """
-    # A descriptor of our own: that of the connection may be another file's by the time it is cut.
+    # Uses its own file descriptor: that of the connection may belong to another file by then.
     with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         timer = threading.Timer(max(0.0, deadline - time.monotonic()), _shut_down, (duplicate,))
         timer.daemon = True
@@ -85,7 +89,7 @@ def _deadline(deadline: float, connection: Connection[tuple[Any, ...]]) -> Itera
 
 
 def _shut_down(duplicate: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it is cut already
+    with contextlib.suppress(OSError):  # it is shut down already
         duplicate.shutdown(socket.SHUT_RDWR)
 
 
@@ -101,7 +105,8 @@ def _look_up(
 
 
 def _positions(connection: Connection[tuple[Any, ...]], sql: WriteStatements, save: Save) -> list[int] | None:
-    """None unless every domain event of the save is there, byte for byte, and its key with this reply."""
+    """The positions of a save. None unless every domain event of it is stored byte for byte, and its
+    idempotency key with this reply."""
     if save.idempotency is not None:
         key = connection.execute(sql.find_key, (save.idempotency.scope, save.idempotency.key)).fetchone()
         if key is None or IdempotencyRecord(*key) != save.idempotency:

@@ -1,4 +1,4 @@
-"""PostgreSQL's errors as eventsourcing's, with the two conflicts told apart."""
+"""Translation of PostgreSQL's errors into eventsourcing's, and of those into the errors of the port."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from application.ports.event_store.event_store import (
 
 
 class StreamConflict(IntegrityError):
-    """A version of a stream that is to be saved is there already."""
+    """The version of a stream that is to be saved exists already."""
 
 
 class KeyConflict(IntegrityError):
-    """The idempotency key is there already."""
+    """The idempotency key exists already."""
 
 
 def to_library_error(error: psycopg.Error) -> PersistenceError:
-    """The library's error for ours, a new one for each caller, because a raised error carries its traceback."""
+    """The library's error for a psycopg error. A new one for each caller, because a raised error carries its
+    traceback."""
     error_class = next(
         library_error for psycopg_error, library_error in _KINDS if isinstance(error, psycopg_error)
     )
@@ -44,9 +45,10 @@ def to_library_error(error: psycopg.Error) -> PersistenceError:
 
 
 def to_port_error(error: BaseException | None) -> Exception | None:
-    """What the port calls an error of eventsourcing: a lost race for a key, or for a stream, or a store that is away.
+    """The port's error for an error of eventsourcing: a conflict of keys or versions, or an unavailable
+    store.
 
-    Other exceptions as they are; what is no `Exception` is raised.
+    Other exceptions are returned unchanged. One that is not an `Exception` is raised.
     """
     translated: Exception
     if isinstance(error, KeyConflict):
@@ -65,7 +67,7 @@ def to_port_error(error: BaseException | None) -> Exception | None:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Inside, errors of eventsourcing become those that the port names."""
+    """Raise errors of eventsourcing in the block as the errors of the port."""
     try:
         yield
     except (IntegrityError, OperationalError, InterfaceError) as error:

@@ -1,4 +1,4 @@
-"""The event store on PostgreSQL: eventsourcing with a recorder whose concurrent saves share their commits."""
+"""Event store on PostgreSQL: eventsourcing with a recorder that commits concurrent saves together."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from domain.event_sourcing.aggregate import Aggregate
 
 SCHEMA = "gridproof"
 _Counts = list[tuple[Aggregate[Any], int]]
-"""Each aggregate of a save, and how many domain events of it."""
+"""The aggregates of a save, each with its number of new domain events."""
 
 
 def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: int = 5) -> dict[str, str]:
-    """The settings by which eventsourcing reaches PostgreSQL with our recorder and mapper."""
+    """The settings by which eventsourcing connects to PostgreSQL and uses our recorder and mapper."""
     parts = conninfo_to_dict(database_url)
     return {
         "PERSISTENCE_MODULE": "adapters.postgres.event_store.library_factory:StoreFactory",
@@ -131,7 +131,7 @@ class PostgresEventStore:
                     request.idempotency,
                     request.bounds,
                 )
-            except Exception as error:  # noqa: BLE001 - told to the one whose save it is
+            except Exception as error:  # noqa: BLE001 - returned to the caller whose save it is
                 outcomes[number] = to_port_error(error)
                 continue
             if save is not None:
@@ -154,7 +154,7 @@ class PostgresEventStore:
     def _to_save(
         self, domain_events: Sequence[Any], idempotency: IdempotencyRecord | None, bounds: SaveBounds
     ) -> Save | None:
-        """None where there is nothing to save. Raises what `save` raises before anything is sent."""
+        """None if there is nothing to save. Raises before anything is sent."""
         if domain_events:
             to_stored_event = self._application.mapper.to_stored_event
             return Save(
@@ -165,9 +165,11 @@ class PostgresEventStore:
         return None
 
     def import_rows(self, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
-        """Store domain events as they lie in another log (stream, version, topic, state), in their order; how many.
+        """Import domain events from another log (stream, version, topic, state) in their order. Returns their
+        number.
 
-        By COPY, 500 a transaction; nothing is judged. Raises VersionConflict, whose text says how many came before it.
+        Uses COPY with 500 events per transaction and checks no rules. Raises VersionConflict, whose message
+        says how many events were imported before it.
         """
         with translate_errors():
             return self._recorder.append_many(StoredEvent(*row) for row in rows)
@@ -189,7 +191,8 @@ class PostgresEventStore:
             return self._recorder.max_notification_id() or 0
 
     def close(self) -> None:
-        """Saves and loads under way are still answered. Does nothing in a forked child: all of it is its parent's."""
+        """Refuse new calls and wait for those in progress. Does nothing in a forked child, whose connections
+        belong to the parent."""
         if self._stream_reads.is_inherited:
             return
         self._stream_reads.close()

@@ -1,7 +1,7 @@
-"""How eventsourcing reaches PostgreSQL: by the whole address, and again soon after it was away.
+"""Factory that gives eventsourcing the complete DSN and a pool that reconnects fast.
 
-The library takes five parts of it. Who asks for TLS, or for the one of several hosts that takes writes, would get
-neither.
+The library uses only five parts of the address. TLS settings and the choice among several hosts would be
+lost.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from adapters.postgres.connection.pool import FastReconnectPool
 
 
 class _FastReconnectLibraryPool(FastReconnectPool, ConnectionPool[Any]):
-    """The library's own pool, but for how it finds out that its server went and is back."""
+    """The library's pool, with our reconnection and idle check."""
 
 
 class StoreFactory(PostgresFactory):
-    """Set by `PERSISTENCE_MODULE`."""
+    """Selected by `PERSISTENCE_MODULE`."""
 
     ADDRESS = "GRIDPROOF_ADDRESS"
-    """The variable, in the environment of an application, that holds the whole address."""
+    """The environment variable of an application that holds the complete DSN."""
 
     def __init__(self, env: Environment | EnvType | None) -> None:
         super().__init__(env)
         pool = self.datastore.pool
         if not isinstance(pool.kwargs, dict):
             raise TypeError("the library's pool keeps its parameters otherwise: see PostgresDatastore")
-        # It asks the server before every use, and the library lets nobody give another.
+        # The library's check is a round trip before every use, and the library has no option to replace it.
         pool.__class__ = _FastReconnectLibraryPool
         pool._check = None
         pool.kwargs |= conninfo_to_dict(self.env.get(self.ADDRESS) or "")

@@ -1,8 +1,9 @@
-"""Aggregates in one round trip: what is remembered of each, and the domain events since then.
+"""Loaders of aggregates and idempotency keys, each in one round trip.
 
-States are frozen, so a remembered one can be shared. What another process recorded meanwhile comes with every load:
-nothing is decided on what this process happened to remember. A new session may be one with a server that was restored
-or promoted, and knows less: all is forgotten then.
+An aggregate is loaded from its cached state and the domain events that were recorded since. States are
+immutable, so that a cached one can be shared. Every load reads the events of other processes, so that no
+decision depends on the cache alone. A new database session may belong to a server that was restored or
+promoted and lost events, so the cache is cleared then.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from domain.event_sourcing.snapshot import Snapshot
 
 MAX_CACHED = 20_000
 MAX_CACHED_BYTES = 64 * 2**20
-"""Of what they were made from, as it is stored: in memory a state takes up to five times as much."""
+"""Measured in the stored form; in memory a state takes up to five times as much."""
 
 _SINCE = """
 SELECT e.originator_id, e.originator_version, e.topic, e.state
@@ -37,7 +38,8 @@ FROM unnest($1::uuid[], $2::bigint[]) AS known (id, version)
 JOIN gridproof.{table} e ON e.originator_id = known.id AND e.originator_version > known.version
 ORDER BY e.originator_id, e.originator_version
 """
-# Of each stream only the newest: where this release cannot read it, the stream is replayed from its beginning.
+# Only the newest snapshot of each stream. If this release cannot read it, the stream is replayed from its
+# beginning.
 _SNAPSHOTS = """
 SELECT s.originator_id, s.originator_version, s.topic, s.state FROM unnest($1::uuid[]) AS wanted (id),
 LATERAL (
@@ -62,10 +64,10 @@ class CachedAggregate(NamedTuple):
     modified_on: datetime
     state: Any
     byte_count: int
-    """Of the snapshot and the domain events that it was made from."""
+    """Size of the snapshot and the domain events that it was made from."""
 
     def restored(self, stream_id: UUID) -> Aggregate[Any]:
-        """The caller's own."""
+        """A copy for one caller."""
         aggregate = self.kind.__new__(self.kind)
         aggregate.__base_init__(stream_id, self.version, self.created_on)
         aggregate.modified_on = self.modified_on
@@ -74,7 +76,7 @@ class CachedAggregate(NamedTuple):
 
 
 class StreamLoader:
-    """Over a connection of its own; not for two threads at once."""
+    """Loads aggregates over its own connection. Not safe for use by two threads at once."""
 
     def __init__(
         self, datastore: PostgresDatastore, *, events_table: str, snapshots_table: str | None
@@ -89,7 +91,7 @@ class StreamLoader:
         self._session: str | None = None
 
     def load(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, CachedAggregate]:
-        """Those that are recorded, as they stood together at one moment.
+        """The streams that exist, all as of one moment.
 
         Raises UnreadableDomainEvent, or the library's errors.
         """
@@ -132,7 +134,7 @@ class StreamLoader:
 
     def _rows(self, call: Call) -> Iterator[_Row]:
         session = self._connected()
-        if session.name != self._session:  # since this load began
+        if session.name != self._session:  # replaced since this load began
             raise OperationalError("the connection was replaced in the middle of a load: try again")
         try:
             [answer] = session.statements.run(call)
@@ -179,20 +181,20 @@ def _from_snapshots(rows: Iterator[_Row]) -> dict[UUID, CachedAggregate]:
         try:
             snapshot = decode_stored(topic, stream_id, version, state)
         except UnreadableDomainEvent:
-            continue  # of a newer release: the domain events say the same
+            continue  # of a newer release; the domain events hold the same state
         if isinstance(snapshot, Snapshot) and snapshot.is_readable:
             loaded[stream_id] = _cached(snapshot.mutate(None), len(state))
     return loaded
 
 
 class IdempotencyKeyLoader:
-    """Over a connection of its own; not for two threads at once."""
+    """Loads idempotency keys over its own connection. Not safe for use by two threads at once."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
         self._dedicated = DedicatedConnection(datastore, "keys", {b"find": _KEYS})
 
     def load(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
-        """Those that are stored. Raises the library's errors."""
+        """The keys that are stored. Raises the library's errors."""
         scopes = array(TEXT, [element(scope.encode()) for scope, _ in keys])
         names = array(TEXT, [element(key.encode()) for _, key in keys])
         try:

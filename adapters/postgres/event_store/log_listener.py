@@ -1,4 +1,4 @@
-"""Waiting for news in a log: LISTEN, with a heartbeat, since a notification may be lost."""
+"""Listener for new entries in a log: LISTEN with a heartbeat, since a notification may be lost."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ CONNECT_WITHIN_S = 5
 """For each host of the address."""
 LISTEN_WITHIN_S = 5.0
 MIN_CONNECT_WAIT_S = 1.0
-"""Whoever waits for less waits so long for a connection."""
+"""A shorter wait is extended to this while there is no connection."""
 
 
 class LogListener:
-    """`wait` returns at the next notification of the log's table, or after the heartbeat.
+    """`wait` returns at the next notification for the log's table, or after the heartbeat.
 
-    It waits no longer for a server that does not answer: a connection is made meanwhile, and has bounds of its own.
+    It does not wait longer for a server that does not answer. The connection is opened in the background,
+    with its own time-outs.
     """
 
     def __init__(self, database_url: str, channel: str) -> None:
@@ -59,7 +60,7 @@ class LogListener:
             await connection.close()
 
     async def _wait_connected(self, within_s: float) -> AsyncConnection[Any] | None:
-        """None: not yet. Raises OperationalError."""
+        """The connection, or None if it is not open yet. Raises OperationalError."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect_and_listen())
         done, _ = await asyncio.wait({self._connecting}, timeout=within_s)
@@ -80,7 +81,7 @@ class LogListener:
                 raise psycopg.OperationalError(f"no answer to LISTEN in {LISTEN_WITHIN_S:g} s")
             listening.result()
         except BaseException:
-            # Closed first: who is cancelled asks the server to end its statement, and waits for that once more.
+            # Closed first: a cancelled statement makes psycopg send a cancel request and wait for its answer.
             await connection.close()
             listening.cancel()
             raise

@@ -1,4 +1,5 @@
-"""The log in its order, as rows of bytes: the library makes a dictionary of each, and all readers wait for that."""
+"""Reader of the log in order, as rows of bytes. The library would build a dictionary per row, which takes
+longer than to read it."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ WHERE notification_id > $1::bigint ORDER BY notification_id LIMIT $2::bigint
 
 
 class LogRow(NamedTuple):
-    """A domain event as it is stored."""
+    """A stored domain event."""
 
     position: int
     originator_id: UUID
@@ -32,7 +33,7 @@ class LogRow(NamedTuple):
 
 
 class LogReader:
-    """Over a connection of its own, one caller at a time."""
+    """Reads over its own connection, one caller at a time."""
 
     def __init__(self, datastore: PostgresDatastore, *, table: str) -> None:
         self._dedicated = DedicatedConnection(
@@ -41,12 +42,12 @@ class LogReader:
         self._lock = threading.Lock()
 
     def after(self, position: int, limit: int) -> Sequence[LogRow]:
-        """In order, at most `limit`. Raises the library's errors."""
+        """Rows after a position, in order, at most `limit`. Raises the library's errors."""
         with self._lock:
             try:
                 return self._after(position, limit)
             except (OperationalError, InterfaceError):
-                # Where the server closed this connection just now, a second try finds a fresh one.
+                # The server may have closed this connection just now; the second attempt opens a new one.
                 return self._after(position, limit)
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
-"""A recorder whose saves share commits: the concurrent saves of a process become one transaction.
+"""Recorder with group commit: the concurrent saves of a process share one transaction.
 
-Set by `APPLICATION_RECORDER_TOPIC`. Same order, same conflicts, same errors as the library's recorder; a caller that
-was answered is in the log. Where a connection dies at the commit the outcome is looked up; only when PostgreSQL stays
-away is it left open: an OperationalError then, and who tries again finds its own events (a conflict) or nothing.
+Selected by `APPLICATION_RECORDER_TOPIC`. Order, conflicts and errors are those of the library's recorder. A
+save that was confirmed is in the log. If a connection dies during the commit, the outcome is looked up. It
+stays unknown only if PostgreSQL stays unreachable: the caller gets an OperationalError, and a retry meets its
+own events (a conflict) or nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from application.ports.event_store.event_store import ONE_DECISION, IdempotencyR
 
 
 class GroupCommitRecorder(PostgresApplicationRecorder):
-    """Stores domain events, and an idempotency key beside them, in transactions shared by concurrent callers."""
+    """Stores domain events, and idempotency keys with them, in transactions that concurrent callers share."""
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
         super().__init__(datastore, events_table_name=events_table_name)
@@ -40,10 +41,10 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         bounds: SaveBounds = ONE_DECISION,
         **_: Any,
     ) -> Sequence[int] | None:
-        """The positions, once they are committed.
+        """The positions, after the commit.
 
-        Raises SaveTooLarge, QueueFull, StreamConflict, KeyConflict (nothing is saved), or another OperationalError or
-        an InterfaceError (nothing is known to be saved).
+        Raises SaveTooLarge, QueueFull, StreamConflict or KeyConflict (nothing is saved), or another
+        OperationalError or an InterfaceError (the outcome is unknown).
         """
         if not stored_events:
             return None
@@ -52,13 +53,15 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         return save.ids
 
     def insert_each(self, saves: Sequence[Save]) -> None:
-        """Each is answered by its `ids` or its `error`, as by `insert_events`. InterfaceError in a forked child."""
+        """Save each with its own outcome in `ids` or `error`, as by `insert_events`. Raises InterfaceError in
+        a forked child."""
         self._saves.join_all(saves)
 
     def append_many(self, stored_events: Iterable[StoredEvent]) -> int:
-        """Import domain events in their order by COPY, 500 a transaction; how many.
+        """Import domain events in their order by COPY, 500 per transaction. Returns their number.
 
-        Raises StreamConflict: the transactions before it stay, and its text says how many events they hold.
+        Raises StreamConflict: earlier transactions stay committed, and the message says how many events they
+        hold.
         """
         done, remaining = 0, iter(stored_events)
         while chunk := list(itertools.islice(remaining, IMPORT_CHUNK)):
@@ -71,7 +74,7 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         return done
 
     def close(self) -> None:
-        """What waits is still written, what comes is refused. Idempotent; does nothing in a forked child."""
+        """Refuse new saves and write those that wait. Idempotent; does nothing in a forked child."""
         if self._saves.is_inherited:
             return
         self._saves.close()

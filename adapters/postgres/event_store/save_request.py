@@ -1,4 +1,4 @@
-"""What one caller wants saved, in the form in which it is sent, and which saves share a transaction."""
+"""A save in the form in which it is sent, and the selection of saves that share a transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from application.ports.event_store.event_store import ONE_DECISION, IdempotencyR
 
 
 class Save(QueuedRequest):
-    """One caller's domain events, all or none of them."""
+    """The domain events of one caller, saved all or none."""
 
     __slots__ = ("byte_count", "idempotency", "ids", "key_row", "rows", "stored_events")
 
@@ -25,7 +25,8 @@ class Save(QueuedRequest):
         idempotency: IdempotencyRecord | None = None,
         bounds: SaveBounds = ONE_DECISION,
     ) -> None:
-        """Raises SaveTooLarge; DataError for what PostgreSQL has no form for: here, so that it fails nobody else's."""
+        """Raises SaveTooLarge, and DataError for values that PostgreSQL cannot store. Raised here, before the
+        save can fail those of other callers."""
         super().__init__()
         self.stored_events = stored_events
         self.idempotency = idempotency
@@ -44,7 +45,7 @@ class Save(QueuedRequest):
 
 
 def _row(stored: StoredEvent) -> tuple[bytes, bytes, bytes, bytes]:
-    """Its columns, as elements of binary arrays."""
+    """The columns of an event as elements of binary arrays."""
     stream = stored.originator_id
     return (
         element(stream.bytes if isinstance(stream, UUID) else stream.encode()),
@@ -64,7 +65,8 @@ def _key_row(key: IdempotencyRecord) -> tuple[bytes, bytes, bytes, bytes]:
 
 
 def batches_within(max_events: int, max_bytes: int) -> Callable[[deque[Save]], list[Save]]:
-    """Takes the next batch: at least one save, and no more domain events or bytes than that."""
+    """A function that takes the next batch: at least one save, and at most `max_events` domain events and
+    `max_bytes` bytes."""
 
     def next_batch(waiting: deque[Save]) -> list[Save]:
         batch = [waiting.popleft()]

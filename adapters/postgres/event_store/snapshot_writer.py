@@ -1,8 +1,9 @@
-"""Snapshots of the aggregates that a save took past an interval: all of them in one statement, from what was saved.
+"""Writer of snapshots: all snapshots that are due after a save, in one statement, made from the saved
+aggregates.
 
-The library loads each aggregate anew and writes each snapshot in a commit of its own. A decision over 50 buildings
-that were asked alike takes all of them past the interval at once: that held one caller up for half a second, and those
-behind it for seconds. So the streams take turns as well: each counts its intervals from a place of its own.
+The library loads each aggregate again and commits each snapshot separately. When a decision over 50 buildings
+took all of them past the interval at once, that delayed one caller for half a second and those behind it for
+seconds. Each stream therefore also has its own offset within the interval.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot
 
 MAX_PER_STATEMENT = 200
-"""Snapshots in a statement."""
+"""Snapshots per statement."""
 
 _log = structlog.get_logger(__name__)
 
-# What is lost in a crash is taken again at the next interval: no caller waits for the disk.
+# A snapshot that is lost in a crash is written again after the next interval, so no caller waits for the
+# disk.
 _LAZILY = b"SELECT set_config('synchronous_commit', 'off', true)"
 _INSERT = """
 INSERT INTO gridproof.{table} (originator_id, originator_version, topic, state)
@@ -36,7 +38,7 @@ ON CONFLICT DO NOTHING
 
 
 class SnapshotWriter:
-    """Over a connection of its own, one caller at a time."""
+    """Writes over its own connection, one caller at a time."""
 
     def __init__(
         self,
@@ -46,7 +48,8 @@ class SnapshotWriter:
         table: str,
         intervals: Mapping[type[Any], int],
     ) -> None:
-        """`intervals`: aggregate class -> domain events from one snapshot to the next; no shorter stream has any."""
+        """`intervals`: aggregate class -> domain events between two snapshots. A shorter stream has no
+        snapshot."""
         self._mapper = mapper
         self._intervals = intervals
         statements = {b"lazily": _LAZILY, b"insert": _INSERT.format(table=table).encode()}
@@ -54,9 +57,10 @@ class SnapshotWriter:
         self._lock = threading.Lock()
 
     def write_due(self, saved: Sequence[tuple[Aggregate[Any], int]]) -> None:
-        """`saved`: each aggregate, and how many domain events of it were just saved.
+        """Write the snapshots that are due. `saved`: each aggregate with its number of newly saved domain
+        events.
 
-        Raises nothing: what was saved is saved, and a stream loads without a snapshot too, only slower.
+        Raises nothing: the save is committed, and a stream without a snapshot only loads more slowly.
         """
         due = [aggregate for aggregate, count in saved if self._is_due(aggregate, count)]
         for first in range(0, len(due), MAX_PER_STATEMENT):
@@ -66,7 +70,7 @@ class SnapshotWriter:
             except psycopg.Error as error:
                 _log.warning("snapshots were not taken", streams=len(due) - first, error=str(error))
                 return
-            except Exception:  # noqa: BLE001 - also of encoding: it would fail a save that is done
+            except Exception:  # noqa: BLE001 - includes encoding errors, which must not fail a committed save
                 _log.exception("snapshots were not taken", streams=len(due) - first)
                 return
 

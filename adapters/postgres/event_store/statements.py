@@ -1,4 +1,4 @@
-"""The statements by which a batch of saves is written, and its parameters."""
+"""SQL statements for writing a batch of saves, and their parameters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ _FIND_KEY = SQL("SELECT scope, key, body_hash, reply FROM {keys} WHERE scope = %
 
 
 class WriteStatements:
-    """For one table of domain events: what is sent together, by name, and what psycopg sends."""
+    """The statements for one table of domain events: those sent in a pipeline, by name, and those that
+    psycopg sends."""
 
     def __init__(self, datastore: PostgresDatastore, *, table: str, channel: str) -> None:
         is_uuid = datastore.originator_id_type == "uuid"
@@ -66,7 +67,8 @@ class WriteStatements:
         self.together = {name: statement.as_string().encode() for name, statement in together.items()}
 
     def insert(self, batch: Sequence[Save]) -> list[Call]:
-        """The last one gives the positions, in the order of the domain events."""
+        """The calls that insert the batch. The last one returns the positions, in the order of the domain
+        events."""
         ids, versions, topics, states = zip(*(row for save in batch for row in save.rows), strict=True)
         events: Call = (
             b"events",
@@ -75,7 +77,7 @@ class WriteStatements:
         key_rows = [save.key_row for save in batch if save.key_row is not None]
         if not key_rows:
             return [events]
-        key_rows.sort()  # the same order for all: no deadlock
+        key_rows.sort()  # the same order in every process, against deadlocks
         scopes, keys, hashes, replies = zip(*key_rows, strict=True)
         return [
             (b"keys", (array(TEXT, scopes), array(TEXT, keys), array(TEXT, hashes), array(BYTEA, replies))),

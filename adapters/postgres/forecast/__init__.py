@@ -1,0 +1,1 @@
+"""Forecasts, models and scores in PostgreSQL."""

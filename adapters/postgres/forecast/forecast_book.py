@@ -1,4 +1,4 @@
-"""The forecast book on PostgreSQL: reads the newest forecasts out of the forecasts' own log, by their streams."""
+"""Forecast book on PostgreSQL: reads the newest forecasts from the forecasts' event log."""
 
 import threading
 from collections import OrderedDict
@@ -19,11 +19,12 @@ from domain.forecast import CYCLE, Forecast, cycle_start_of
 from domain.identifiers import forecast_stream_id
 
 CYCLES_BACK = 8
-"""Two hours: an older forecast is of no use to a plan."""
+"""Two hours; a plan has no use for an older forecast."""
 MAX_CACHED = 4_000
 
-# The streams' ids follow from facility and cycle, so no index beside the primary key is needed. A row comes in any
-# case, for what it says of the server: another start, or another database of that name, is another log.
+# The stream ids follow from facility and cycle, so that the primary key is the only index needed. The query
+# always returns a row, because it identifies the server: after a restart, or for another database of that
+# name, the log may be another one.
 _SINCE = """
 SELECT server.identity, e.originator_id, e.originator_version, e.topic, e.state, e.notification_id
 FROM (
@@ -39,7 +40,7 @@ ORDER BY e.originator_id, e.originator_version
 
 _Row = tuple[UUID, int, str, bytes, int]
 _Place = tuple[str, datetime]
-"""Facility and cycle start."""
+"""Facility and start of the cycle."""
 
 
 class _CachedForecast(NamedTuple):
@@ -50,14 +51,14 @@ class _CachedForecast(NamedTuple):
 class PostgresForecastBook:
     """Implements ForecastBook. Raises EventStoreUnavailable when PostgreSQL does not answer.
 
-    Remembers the forecasts that it read, since they never change; a reissued one is seen at the next look. Of another
-    server, which may have been restored or promoted and know less, nothing is remembered.
+    Caches the forecasts that it read, since they never change; a reissued forecast is seen at the next read.
+    The cache is cleared when the server changes, since a restored or promoted server may have lost forecasts.
     """
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
         self._cache: OrderedDict[UUID, _CachedForecast] = OrderedDict()
-        """The most recently used last."""
+        """Least recently used first."""
         self._server = ""
         self._lock = threading.Lock()
 
@@ -65,7 +66,7 @@ class PostgresForecastBook:
         return self.newest_of([facility_id], at=at).get(facility_id)
 
     def newest_of(self, facility_ids: Sequence[str], *, at: datetime) -> dict[str, IssuedForecast]:
-        """The present cycle first: nearly always that is all there is to read."""
+        """Reads the current cycle first, which is nearly always sufficient."""
         latest = cycle_start_of(at)
         cycles = [latest - CYCLE * back for back in range(CYCLES_BACK + 1)]
         found: dict[str, IssuedForecast] = {}
@@ -78,7 +79,7 @@ class PostgresForecastBook:
     def _newest_in(
         self, facility_ids: Sequence[str], cycles: Sequence[datetime], at: datetime
     ) -> dict[str, IssuedForecast]:
-        """`cycles` with the newest first."""
+        """`cycles`: newest first."""
         places = {
             forecast_stream_id(facility_id, cycle): (facility_id, cycle)
             for cycle in cycles
@@ -92,7 +93,7 @@ class PostgresForecastBook:
         return found
 
     def _standing(self, places: dict[UUID, _Place], at: datetime) -> dict[UUID, IssuedForecast]:
-        """Of each stream the forecast that stood at `at`."""
+        """The forecast of each stream that was valid at `at`."""
         found, server = self._cached(places, at)
         answered_by, rows = self._rows(list(places), [found[i].version if i in found else 0 for i in places])
         if found and answered_by != server:
@@ -106,7 +107,7 @@ class PostgresForecastBook:
         return {i: entry.issued for i, entry in (found | fetched).items()}
 
     def _cached(self, places: dict[UUID, _Place], at: datetime) -> tuple[dict[UUID, _CachedForecast], str]:
-        """Those issued by `at`, and the server that they were read from."""
+        """The cached forecasts that were issued by `at`, and the server that they were read from."""
         found = {}
         with self._lock:
             for stream_id in places:
@@ -128,7 +129,7 @@ class PostgresForecastBook:
                 self._cache.popitem(last=False)
 
     def _rows(self, stream_ids: list[UUID], versions: list[int]) -> tuple[str, list[_Row]]:
-        """Which server answered, and what it has of those streams after those versions."""
+        """The server that answered, and its rows of these streams after these versions."""
         try:
             with self._pool.connection() as connection, _autocommit(connection):
                 answered = connection.execute(
@@ -141,7 +142,7 @@ class PostgresForecastBook:
 
 @contextmanager
 def _autocommit(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """One statement is one round trip then, and not three with its BEGIN and COMMIT."""
+    """Autocommit mode: one round trip per statement, instead of three with BEGIN and COMMIT."""
     connection.autocommit = True
     try:
         yield
@@ -151,7 +152,8 @@ def _autocommit(connection: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 def _last(rows: Sequence[_Row], place: _Place, at: datetime) -> _CachedForecast | None:
-    """The last one recorded by `at`; each says all there is to say of the forecast but its place."""
+    """The last forecast that was recorded by `at`. Each domain event holds the complete forecast except its
+    facility and cycle."""
     facility_id, cycle_start = place
     for stream_id, version, topic, body, position in reversed(rows):
         fact = decode_domain_event(topic, stream_id, version, body)

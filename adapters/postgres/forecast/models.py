@@ -46,7 +46,8 @@ class PostgresForecastModels:
         }
 
     def keep(self, models: Mapping[str, TrainedModel]) -> None:
-        # In one order, so that two that keep the same facilities wait for each other and do not deadlock.
+        # Sorted, so that two processes that store the same facilities wait for each other and cannot
+        # deadlock.
         rows = [
             (
                 facility_id,

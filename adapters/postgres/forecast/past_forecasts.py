@@ -1,4 +1,5 @@
-"""Past forecasts on PostgreSQL, out of the forecasts' own log. Nothing is remembered: little of it is read twice."""
+"""Past forecasts on PostgreSQL, read from the forecasts' event log. There is no cache, since few of them are
+read twice."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
@@ -16,8 +17,8 @@ from domain.forecast import Forecast, ForecastState
 from domain.identifiers import forecast_stream_id
 
 STREAMS_PER_QUERY = 1_000
-"""Streams in one round trip: a few megabytes."""
-# By the streams' ids, as in forecast_book.py: the primary key is all that it takes.
+"""Streams per round trip: a few megabytes."""
+# By stream ids, as in forecast_book.py: the primary key is the only index needed.
 _STREAMS = """
 SELECT e.originator_id, e.originator_version, e.topic, e.state
 FROM unnest(%b::uuid[]) AS known (id) JOIN gridproof.forecasts_events e ON e.originator_id = known.id

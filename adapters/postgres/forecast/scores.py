@@ -1,4 +1,5 @@
-"""Forecast scores in PostgreSQL: sums that one transaction an hour adds to, with the hour it has come to."""
+"""Forecast scores in PostgreSQL: daily sums, to which one transaction per hour adds, with the hour that was
+scored last."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -37,7 +38,7 @@ def _add(table: str, key: Sequence[str], sums: Sequence[str]) -> str:
 
 def _total(table: str, key: Sequence[str], sums: Sequence[str], where: str = "") -> str:
     keys = ", ".join(key)
-    # A sum of integers is a bigint, which Python reads as a number like any other.
+    # PostgreSQL's sum of integers is a bigint, which Python reads as int.
     added = ", ".join(f"sum({name})" for name in sums)
     return (
         f"SELECT {keys}, {added} FROM gridproof.{table} "  # noqa: S608 - likewise

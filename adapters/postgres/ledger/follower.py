@@ -1,7 +1,7 @@
-"""Keeps the ledger: follows both logs, and seals what is new.
+"""Ledger follower: reads both logs and seals new entries.
 
-One session does everything: it holds the advisory lock that makes this process the only one, it listens for new
-domain events, and it writes. When that session dies, so does its right to write.
+One database session does everything. It holds the advisory lock that makes this process the only follower, it
+listens for new domain events, and it writes. When the session dies, the right to write is gone too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from domain.ledger.entries import LOGS
 _log = structlog.get_logger(__name__)
 
 SEAL_EVERY_S = 10.0
-"""Wall time, at most, from a domain event to the checkpoint that seals it."""
+"""Longest wall time from a domain event to the checkpoint that seals it."""
 HEARTBEAT_S = 1.0
 UNSEALED_ALERT_S = 60.0
 SUBJECT = "sealing"
@@ -79,7 +79,7 @@ class LedgerFollower:
         self._has_unsealed_alert = False
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`; what is new then is sealed before it returns. A lost database is waited for."""
+        """Run until `stop`, and seal new entries before returning. Waits while the database is unreachable."""
         while not stop.is_set():
             try:
                 self._run_session(stop)
@@ -112,8 +112,8 @@ class LedgerFollower:
         return appended
 
     def _seal(self, sealer: Sealer) -> bool:
-        """Whether to wait for the next time: what keeps it from sealing is told and tried again at once; what
-        contradicts itself is told and not signed."""
+        """Whether to wait for the next sealing time. An unavailable archive is reported and retried at once;
+        a contradiction is reported and never signed."""
         try:
             signed = sealer.seal()
         except LedgerContradicted as error:

@@ -28,7 +28,7 @@ COPY (
 """
 _FIELD_COUNT = b"\x00\x05"
 _POSITION = slice(6, 14)
-"""Where a row of the binary COPY has its first field's bytes: after a field count and a length."""
+"""Place of the first field's bytes in a row of the binary COPY: after a field count and a length."""
 _MOVE = """
 UPDATE gridproof.ledger_heads SET size = %s, position = %s WHERE log = %s AND size = %s
 """
@@ -42,7 +42,7 @@ SELECT tile, entries FROM gridproof.ledger_tiles WHERE log = %s AND tile BETWEEN
 
 
 class PostgresLedgerStore:
-    """`connect` gives a connection for one call: of a pool, or always the one of a session."""
+    """`connect` returns a connection for one call: one of a pool, or always the same session."""
 
     def __init__(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._connect = connect
@@ -51,7 +51,7 @@ class PostgresLedgerStore:
         query = sql.SQL(_COPY).format(
             fields=sql.SQL(_FIELDS),
             table=sql.Identifier(TABLES[log]),
-            after=sql.Literal(str(after)),  # as text: -2^63 without quotes would be no bigint
+            after=sql.Literal(str(after)),  # as text, since -2^63 without quotes is no bigint
             up_to=sql.Literal(up_to),
             limit=sql.Literal(limit),
         )
@@ -141,7 +141,8 @@ class PostgresLedgerStore:
 
 
 def _copied_entries(rows: psycopg.Copy) -> Iterator[bytes]:
-    """PostgreSQL sends each row as a message of its own; the first also has the header of the file."""
+    """Ledger entries of the copied rows. PostgreSQL sends each row as one message; the first one also has the
+    file header."""
     for message in rows:
         row = bytes(message)
         row = row.removeprefix(COPY_SIGNATURE)
@@ -151,13 +152,11 @@ def _copied_entries(rows: psycopg.Copy) -> Iterator[bytes]:
             raise LedgerUnavailable(
                 "PostgreSQL's binary COPY is not as it was: nothing can be verified over it"
             )
-        yield (
-            row[_POSITION] + sha256(b"\x00" + row[2:]).digest()
-        )  # domain.ledger.merkle.leaf_hash, without the call
+        yield (row[_POSITION] + sha256(b"\x00" + row[2:]).digest())  # domain.ledger.merkle.leaf_hash, inlined
 
 
 def _tiles(size: int, entries: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """(tile, entries that it has already, entries to add) for a table of `size` entries."""
+    """(tile, number of entries it has already, entries to add) for a table of `size` entries."""
     at = 0
     while at < len(entries):
         tile, stored = divmod(size, TILE)
@@ -168,5 +167,5 @@ def _tiles(size: int, entries: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _part(entries: bytes, starts_at: int, first: int, end: int) -> bytes:
-    """Of a tile's entries, those from `first` to before `end`."""
+    """The entries of a tile from `first` to before `end`."""
     return entries[max(first - starts_at, 0) * ENTRY_BYTES : (end - starts_at) * ENTRY_BYTES]

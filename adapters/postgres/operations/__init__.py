@@ -1,0 +1,1 @@
+"""Alerts, dead letters and system state in PostgreSQL."""

@@ -36,7 +36,7 @@ ORDER BY raised_at DESC, alert_id DESC LIMIT %(limit)s
 
 
 class PostgresAlerts:
-    """`pool` connects as the application's role, which can raise and clear alerts but not remove one."""
+    """`pool` connects as the application's role, which can raise and clear alerts but not delete one."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool

@@ -1,4 +1,4 @@
-"""How the registers of operations reach PostgreSQL."""
+"""Connections for the operations tables, with their error translation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 
 @contextmanager
 def operations_connection(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of `pool`, whose transaction ends with the block. Raises OperationsUnavailable."""
+    """A connection of `pool`, with one transaction for the block. Raises OperationsUnavailable."""
     with (
         translate_errors(OperationsUnavailable, "PostgreSQL", advice=RETRY_ADVICE),
         pool.connection() as connection,
@@ -22,5 +22,5 @@ def operations_connection(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connect
 
 
 def storable(text: str) -> str:
-    """`text` as PostgreSQL can hold it: a NUL is written out."""
+    """`text` with NUL characters escaped, which PostgreSQL cannot store."""
     return text.replace("\0", "\\0")

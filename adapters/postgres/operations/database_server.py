@@ -1,4 +1,4 @@
-"""Which PostgreSQL takes the writes, as it says itself."""
+"""The PostgreSQL server that accepts the writes, as it identifies itself."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from adapters.postgres.operations.connection import operations_connection
 from application.ports.operations.database_server import ServerIdentity
 from application.ports.operations.unavailable import OperationsUnavailable
 
-# The first eight hexadecimal digits of a WAL file's name are its timeline: true from the promotion on, where
-# pg_control_checkpoint() tells the new one only after a checkpoint.
+# The first eight hexadecimal digits of a WAL file name are its timeline. They are correct from the promotion
+# on; pg_control_checkpoint() shows the new timeline only after a checkpoint.
 _PLACE = """
 SELECT coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'local'),
     left(pg_walfile_name(pg_current_wal_lsn()), 8)
@@ -24,7 +24,7 @@ class PostgresDatabaseServer:
 
     def place(self) -> ServerIdentity:
         with operations_connection(self._pool) as connection:
-            row = connection.execute(_PLACE).fetchone()  # a standby refuses: it writes no log of its own
+            row = connection.execute(_PLACE).fetchone()  # fails on a standby, which writes no WAL of its own
         if row is None:
             raise OperationsUnavailable("PostgreSQL did not say where it is")
         return ServerIdentity(address=row[0], timeline=int(row[1], 16))

@@ -50,7 +50,8 @@ WHERE dead_letter_id = %s AND status = 'open' RETURNING {_COLUMNS}
 
 
 class PostgresDeadLetters:
-    """`pool` connects as the application's role: it can park and decide, not change or remove a letter."""
+    """`pool` connects as the application's role, which can park and decide dead letters but not change or
+    delete one."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
@@ -59,7 +60,7 @@ class PostgresDeadLetters:
         self.park_all([letter])
 
     def park_all(self, letters: Sequence[DeadLetter]) -> None:
-        # By id: two workers with the same letters then wait for one another, and never in a circle.
+        # Ordered by id: two workers with the same dead letters then wait for each other and cannot deadlock.
         ordered = sorted(letters, key=lambda letter: letter.dead_letter_id)
         columns = (
             [letter.dead_letter_id for letter in ordered],

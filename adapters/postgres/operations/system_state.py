@@ -1,4 +1,4 @@
-"""What PostgreSQL knows of the running system: rebuilds, and who is connected and holds which lock."""
+"""State of the running system, as PostgreSQL shows it: rebuilds, connected processes and held locks."""
 
 from collections.abc import Collection, Mapping
 from datetime import UTC
@@ -10,7 +10,7 @@ from adapters.postgres.coordination.session_locks import lock_key
 from adapters.postgres.operations.connection import operations_connection
 from application.ports.operations.system_state import Rebuild
 
-# A part of the streams that is done stands at the end; the whole is as far as the part that is least far.
+# A finished part stands at the end. The whole rebuild is as far as its slowest part.
 _REBUILDS = """
 SELECT name, (SELECT min(part) FROM unnest(positions) AS part), up_to, domain_events, rows, started_at
 FROM gridproof.projection_rebuilds ORDER BY name
@@ -19,7 +19,7 @@ _SESSIONS = """
 SELECT application_name, count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND application_name <> '' GROUP BY 1
 """
-# A lock of one 64-bit key is shown as two halves.
+# PostgreSQL shows a lock with one 64-bit key as two halves.
 _HELD = """
 SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted
@@ -29,7 +29,7 @@ WHERE locktype = 'advisory' AND objsubid = 1 AND granted
 
 
 class PostgresSystemState:
-    """`pool` connects as the application's role, which sees the sessions of its own."""
+    """`pool` connects as the application's role, which sees its own sessions."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool

@@ -1,0 +1,1 @@
+"""Read models in PostgreSQL: projection runner, row tables and views."""

@@ -1,7 +1,9 @@
-"""Whether the migrations keep the rule of expand and contract: two releases work on one schema during an upgrade.
+"""Check that migrations follow the expand-and-contract rule, since two releases use one schema during an
+upgrade.
 
-An expanding migration takes nothing away that an older release needs; a contracting one says in its first line since
-which release nothing needs it any more (docs/adr). Files before the rule have no such line and count as expanding.
+An expanding migration removes nothing that an older release needs. A contracting one names in its first line
+the release from which on nothing needs it (docs/adr). Files from before the rule have no such line and count
+as expanding.
 """
 
 import re
@@ -13,27 +15,27 @@ from adapters.postgres.schema import migrate
 from adapters.postgres.schema.migrate import Kind, label_of
 
 LABELLED_FROM = 6
-"""From this number on every file says in its first line what it is."""
+"""From this number on every file has the label in its first line."""
 _DO_BLOCK = re.compile(r"\bDO\s+(\$\w*\$)(.*?)\1", re.DOTALL | re.IGNORECASE)
 _TEXT = re.compile(r"'(?:[^']|'')*'")
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
 class SchemaCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What `gridproof migrate --check` finds."""
+    """Result of `gridproof migrate --check`."""
 
     pending: list[str]
     kinds: dict[str, Kind]
-    """Of each pending one; one without a label counts as expanding."""
+    """Kind of each pending migration; one without a label counts as expanding."""
     problems: list[str]
-    """Of the files, and of what was applied."""
+    """Problems of the files and of the applied migrations."""
     needs: dict[str, str]
-    """Pending contracting migration -> the release that every process must have before."""
+    """Pending contracting migration -> the release that every process must have before it is applied."""
     ahead: list[str]
-    """Applied by a newer release: during an upgrade that is as it should be."""
+    """Applied by a newer release, which is normal during an upgrade."""
 
     is_empty: bool
-    """Nothing was ever applied: no release can be running on it."""
+    """No migration was ever applied, so no release can be running."""
 
     @property
     def is_clean(self) -> bool:
@@ -41,12 +43,13 @@ class SchemaCheck(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def only_contracting(self) -> bool:
-        """This release has all that it needs; what is pending waits until older ones are gone."""
+        """Does this release have all that it needs? The pending migrations wait until older releases are
+        gone."""
         return not self.problems and not self.is_empty and set(self.kinds.values()) <= {"contract"}
 
 
 def check_schema(owner_dsn: str) -> SchemaCheck:
-    """The files against themselves and against the database, of which nothing is changed. Raises MigrationError."""
+    """Check the files and compare them with the database, without changing it. Raises MigrationError."""
     files = migrate.migration_files()
     applied = migrate.applied_digests(owner_dsn)
     pending = [name for name, _ in files if name not in applied]
@@ -79,7 +82,7 @@ def check_schema(owner_dsn: str) -> SchemaCheck:
 
 
 def file_problems(files: Sequence[tuple[str, str]]) -> list[str]:
-    """What is wrong with (name, SQL) of the migrations, in order; nothing is best."""
+    """Problems of the migrations (name, SQL), in order."""
     problems: list[str] = []
     for number, (name, sql) in enumerate(files, start=1):
         named = _NAME.fullmatch(name)
@@ -102,7 +105,7 @@ def taken_away(sql: str) -> Iterator[str]:
     for statement in statements:
         altered = _ALTERED.match(statement)
         if altered is not None and altered[1].lower() in new:
-            continue  # no older release knows the table
+            continue  # older releases do not use this table
         for pattern, what in _DESTRUCTIVE:
             found = pattern.search(statement)
             if found is not None and found.groupdict().get("on", "").lower() not in new:
@@ -111,7 +114,8 @@ def taken_away(sql: str) -> Iterator[str]:
 
 
 def _code(sql: str) -> str:
-    """Without comments, texts and bodies of functions; a DO block is run, so it stays, with the texts it executes."""
+    """The SQL without comments, texts and function bodies. A DO block is executed, so it is kept, with the
+    texts that it executes."""
     sql = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
     sql = _DO_BLOCK.sub(lambda block: f"; {_TEXT.sub(_executed, block[2])} ;", sql)
     sql = re.sub(r"(\$\w*\$).*?\1", " ", sql, flags=re.DOTALL)
@@ -131,7 +135,8 @@ _ALTERED = _pattern(r"ALTER TABLE (?:IF EXISTS )?(?:ONLY )?(?:gridproof\.)?(\w+)
 _DESTRUCTIVE: tuple[tuple[re.Pattern[str], str], ...] = (
     (_pattern(r"^(?:BEGIN )?DROP\b"), "removes what an older release may use"),
     (_pattern(r"^(?:BEGIN )?(?:TRUNCATE\b|DELETE FROM\b)"), "removes rows that an older release may read"),
-    # A CHECK is used by nobody: without it an older release meets new values, as it does in JSON, and loses none.
+    # No release depends on a CHECK constraint. Without it an older release meets new values, as it does in
+    # JSON, and loses none.
     (_pattern(r"^ALTER\b.*\bDROP\b(?! CONSTRAINT \w+_check\b)"), "removes what an older release may use"),
     (_pattern(r"^ALTER\b.*\b(?:RENAME|SET SCHEMA)\b"), "renames what an older release uses"),
     (_pattern(r"^ALTER TABLE\b.*\b(?:SET DATA )?TYPE\b"), "changes a type that an older release relies on"),

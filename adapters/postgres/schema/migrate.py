@@ -1,6 +1,6 @@
-"""Migrations: plain SQL files, applied in order by the owner's role, each in one transaction, each once.
+"""Migrations: plain SQL files that the owner's role applies in order, each once and in its own transaction.
 
-A contracting one is applied only where nothing older than the release it names can still be running.
+A contracting migration is applied only if no process older than the release that it names can be running.
 """
 
 import re
@@ -29,7 +29,7 @@ _RELEASE = re.compile(r"\d+(\.\d+){1,2}")
 
 
 class MigrationError(Exception):
-    """The database could not be brought to this release's schema; the text says what to do."""
+    """The schema could not be brought to this release; the message says what to do."""
 
 
 class ContractingMigrationDue(MigrationError):
@@ -37,7 +37,7 @@ class ContractingMigrationDue(MigrationError):
 
 
 class Migrated(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run did."""
+    """Result of one run."""
 
     applied: list[str]
     held_back: dict[str, str]
@@ -52,7 +52,8 @@ def migration_files() -> list[tuple[str, str]]:
 
 
 def applied_digests(owner_dsn: str) -> dict[str, str]:
-    """(name -> SHA-256) of what was applied; changes nothing, not even in an empty database. Raises MigrationError."""
+    """Name -> SHA-256 of the applied migrations. Changes nothing, not even in an empty database. Raises
+    MigrationError."""
     try:
         with psycopg.connect(owner_dsn, connect_timeout=10) as connection:
             connection.read_only = True
@@ -67,11 +68,12 @@ def applied_digests(owner_dsn: str) -> dict[str, str]:
 def migrate(
     owner_dsn: str, *, app_role: str = APP_ROLE, oldest_release: str | None = None, alone: bool = False
 ) -> Migrated:
-    """Apply what is pending; concurrent callers wait for each other. Raises MigrationError.
+    """Apply the pending migrations. Concurrent callers wait for each other. Raises MigrationError.
 
-    `app_role` is the role that the application connects as; the grants of the files go to it. `oldest_release` is the
-    oldest that any process of the system has; `alone`: none is running. On an empty database none can be. Without
-    either a contracting migration is held back, and what comes after it raises ContractingMigrationDue.
+    `app_role` is the role that the application connects as; it gets the grants of the files. `oldest_release`
+    is the oldest release that any process runs; `alone` says that no process runs. In an empty database none
+    can be running. Without either, a contracting migration is held back, and a migration after it raises
+    ContractingMigrationDue.
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", app_role):
         raise MigrationError(f"{app_role!r} is no plain role name; create one like {APP_ROLE}")
@@ -86,7 +88,7 @@ def migrate(
 
 
 def _held_back(due: Iterable[tuple[str, str]], oldest_release: str | None) -> dict[str, str]:
-    """Of what is due, the contracting ones that something still running may not survive."""
+    """The contracting migrations in `due` that a running release may still need."""
     oldest = (0,) if oldest_release is None else release_of(oldest_release)
     labels = {name: label_of(sql) for name, sql in due}
     return {
@@ -97,7 +99,8 @@ def _held_back(due: Iterable[tuple[str, str]], oldest_release: str | None) -> di
 
 
 def _before(due: Sequence[tuple[str, str]], held_back: dict[str, str]) -> list[tuple[str, str]]:
-    """What may be applied now: all up to the first one held back, after which nothing expanding may come."""
+    """The migrations that may be applied now: all up to the first one that is held back. No expanding one may
+    come after it."""
     names = [name for name, _ in due]
     allowed = next((number for number, name in enumerate(names) if name in held_back), len(names))
     beyond = [name for name in names[allowed:] if name not in held_back]
@@ -116,7 +119,8 @@ def _connected(owner_dsn: str) -> psycopg.Connection[tuple[object, ...]]:
         connection = psycopg.connect(owner_dsn, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
         raise _unreachable(error) from error
-    # Freed with the connection. Before the first statement: even CREATE ... IF NOT EXISTS fails in a race.
+    # The lock is released with the connection. It is taken before the first statement, since even CREATE ...
+    # IF NOT EXISTS fails in a race.
     connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
     connection.execute(_BOOKKEEPING)
     return connection
@@ -156,11 +160,11 @@ def digest_of(sql: str) -> str:
 class Label(msgspec.Struct, frozen=True):
     kind: Kind
     needs_release: str | None = None
-    """Every process of the system is of this release or a newer one before it is applied."""
+    """Every process must have this release or a newer one before the migration is applied."""
 
 
 def label_of(sql: str) -> Label | None:
-    """What the first line says; None where it says nothing."""
+    """The label in the first line; None without one."""
     found = _LABEL.match(sql.partition("\n")[0])
     if found is None:
         return None
@@ -168,7 +172,7 @@ def label_of(sql: str) -> Label | None:
 
 
 def release_of(written: str) -> tuple[int, ...]:
-    """`1.2` or `1.2.3`, to be compared; 1.2 is 1.2.0. Raises ValueError."""
+    """`1.2` or `1.2.3` as a comparable tuple; 1.2 equals 1.2.0. Raises ValueError."""
     if _RELEASE.fullmatch(written) is None:
         raise ValueError(f"{written!r} is no release, such as 1.2 or 1.2.3")
     numbers = tuple(map(int, written.split(".")))

@@ -1,0 +1,1 @@
+"""The telemetry store on PostgreSQL."""

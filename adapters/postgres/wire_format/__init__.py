@@ -1,0 +1,1 @@
+"""PostgreSQL's binary formats: values, arrays and COPY rows."""

@@ -1,7 +1,7 @@
-"""Arrays as parameters of a statement in PostgreSQL's binary format: numbers straight out of numpy, texts by a table.
+"""Array parameters in PostgreSQL's binary format, made from numpy arrays and Python sequences.
 
-The format is that of binary_arrays.py. Rows that come as parameters need no table to be
-copied into, which costs a millisecond a transaction.
+The format is that of binary_arrays.py. Rows that are passed as array parameters need no COPY into a temporary
+table, which costs a millisecond per transaction.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UUID_LENGTH = (16).to_bytes(4, "big")
 
 
 class ArrayParam:
-    """One array; `oid` is that of the array's type, `element` that of its elements."""
+    """One array parameter. `oid` is the type of the array, `element` that of its elements."""
 
     __slots__ = ("data", "oid")
 
@@ -50,7 +50,7 @@ def smallints(values: NDArray[Any]) -> ArrayParam:
 
 
 def doubles(values: NDArray[Any]) -> ArrayParam:
-    """NaN stays NaN."""
+    """NaN is kept."""
     return _numbers(1022, 701, ">f8", values)
 
 
@@ -59,12 +59,12 @@ def booleans(values: NDArray[Any]) -> ArrayParam:
 
 
 def timestamps_param(microseconds: NDArray[np.int64]) -> ArrayParam:
-    """As PostgreSQL counts them (binary_rows.timestamps)."""
+    """Microseconds as PostgreSQL counts them (copy_format.timestamps)."""
     return _numbers(1185, 1184, ">i8", microseconds)
 
 
 def moments(values: Sequence[datetime]) -> ArrayParam:
-    """Aware ones."""
+    """Aware datetimes."""
     return timestamps_param(timestamps(np.array([value.timestamp() for value in values], dtype=np.float64)))
 
 
@@ -74,7 +74,7 @@ def dates(values: Sequence[date]) -> ArrayParam:
 
 
 def texts(values: Sequence[str | None]) -> ArrayParam:
-    """Few different ones are encoded once each."""
+    """Each distinct text is encoded once."""
     table = {value: text(value) for value in set(values)}
     body = b"".join([table[value] for value in values])
     return ArrayParam(1009, TEXT, body, len(values), has_nulls=None in table)
@@ -93,7 +93,7 @@ class _ArrayDumper(Dumper):
         super().__init__(cls, context)
         self.oid = oid
 
-    def get_key(self, obj: ArrayParam, format: PyFormat) -> Any:  # noqa: A002 - the base class names it
+    def get_key(self, obj: ArrayParam, format: PyFormat) -> Any:  # noqa: A002 - name given by the base class
         return (self.cls, obj.oid)
 
     def upgrade(self, obj: ArrayParam, format: PyFormat) -> Dumper:  # noqa: A002
@@ -108,7 +108,8 @@ _taught: WeakSet[psycopg.Connection[Any]] = WeakSet()
 
 
 def teach(connection: psycopg.Connection[Any]) -> None:
-    """A connection knows what was registered when it was made: a pool may be older than the import of this module."""
+    """Register the dumper on a connection. A connection uses the dumpers that were registered when it was
+    opened, and a pool may be older than the import of this module."""
     if connection not in _taught:
         connection.adapters.register_dumper(ArrayParam, _ArrayDumper)
         _taught.add(connection)

@@ -1,7 +1,9 @@
-"""Rows of fixed width as PostgreSQL's binary COPY takes them, and arrays as it sends them, in numpy.
+"""Encoder of fixed-width rows for PostgreSQL's binary COPY, and decoder of the arrays that it sends, in
+numpy.
 
-A row of binary COPY is a field count and, per field, its length and big-endian value; without NULLs and
-variable-width types every row has the same shape, so 200,000 of them are one array. NaN stands for NULL.
+A row of binary COPY is a field count and, for each field, its length and big-endian value. Without NULLs and
+variable-width types all rows have the same shape, so that 200,000 of them are one numpy array. NaN stands for
+NULL.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,13 +25,13 @@ POSTGRES_EPOCH_S = int(POSTGRES_EPOCH.timestamp())
 _LENGTH = Struct("!i")
 
 Fields = Sequence[tuple[str, str]]
-"""Name and numpy type, big-endian."""
+"""Names and big-endian numpy types."""
 
 
 def fields_of(
     fields: Fields, columns: Mapping[str, NDArray[Any]], *, count: int | None = None
 ) -> NDArray[Any]:
-    """Records of the fields, each with its length before it; with `count`, the row's number of fields first."""
+    """Records of the fields, each preceded by its length. With `count`, the number of fields comes first."""
     parts: list[tuple[str, str]] = [] if count is None else [("fields", ">i2")]
     for name, kind in fields:
         parts += [(f"{name}_length", ">i4"), (name, kind)]
@@ -43,13 +45,13 @@ def fields_of(
 
 
 def copy_of(fields: Fields, columns: Mapping[str, NDArray[Any]]) -> bytes:
-    """The whole of a binary COPY."""
+    """A complete binary COPY."""
     rows = fields_of(fields, columns, count=len(fields))
     return COPY_SIGNATURE + rows.tobytes() + COPY_TRAILER
 
 
 def timestamps(unix_s: NDArray[Any]) -> NDArray[np.int64]:
-    """Unix seconds as PostgreSQL counts time: whole microseconds since 2000."""
+    """Unix seconds as PostgreSQL timestamps: whole microseconds since 2000."""
     return np.rint(np.asarray(unix_s, dtype=np.float64) * 1e6).astype(np.int64) - POSTGRES_EPOCH_S * 1_000_000
 
 
@@ -59,7 +61,7 @@ def unix_seconds(timestamps_: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def received(sent: Sequence[bytes], kind: str) -> NDArray[Any]:
-    """One-dimensional arrays without NULLs as `array_send` writes them, one after the other."""
+    """The elements of one-dimensional arrays without NULLs, as `array_send` writes them, concatenated."""
     element = np.dtype([("length", ">i4"), ("value", kind)])
     body = b"".join([one[ARRAY_HEADER_BYTES:] for one in sent])
     values: NDArray[Any] = np.frombuffer(body, dtype=element)["value"]
@@ -67,18 +69,19 @@ def received(sent: Sequence[bytes], kind: str) -> NDArray[Any]:
 
 
 def received_lengths(sent: Sequence[bytes], kind: str) -> NDArray[np.int64]:
-    """How many elements each of them has."""
+    """The number of elements of each array."""
     width = LENGTH_BYTES + np.dtype(kind).itemsize
     return np.array([(len(one) - ARRAY_HEADER_BYTES) // width for one in sent], dtype=np.int64)
 
 
 def elements_of(kind: str, values: NDArray[Any]) -> bytes:
-    """Each after its length, as they stand in an array."""
+    """The values as elements of an array, each preceded by its length."""
     return fields_of([("value", kind)], {"value": values}).tobytes()
 
 
 def texts_of(joined: str, count: int) -> tuple[bytes, NDArray[np.int64]]:
-    """What is between the SEPARATORs of `joined` as elements, and where each of them begins; the end as well."""
+    """The texts between the SEPARATORs of `joined` as elements, and the offset of each element and of the
+    end."""
     encoded = (joined + SEPARATOR).encode()
     said = np.frombuffer(encoded, dtype=np.uint8)
     ends = np.flatnonzero(said == ord(SEPARATOR))
@@ -87,7 +90,8 @@ def texts_of(joined: str, count: int) -> tuple[bytes, NDArray[np.int64]]:
     if (lengths == lengths[0]).all():
         before = _LENGTH.pack(lengths[0])
         return before + encoded[:-1].replace(SEPARATOR.encode(), before), begins
-    # The length's four bytes stand where the separator was, and three more: in front, instead of behind.
+    # The four bytes of the length replace the separator, plus three more; they stand before the text instead
+    # of behind it.
     written = np.empty(len(said) + 3 * count, dtype=np.uint8)
     is_length = np.zeros(len(written), dtype=np.bool_)
     is_length[(begins[:-1, None] + np.arange(4)).ravel()] = True

@@ -1,0 +1,1 @@
+"""Meter readings in PostgreSQL: chunks, the buffer of single readings, and queries."""

@@ -1,0 +1,1 @@
+"""Rollups of quarter-hours: computation, finalization and queries."""
