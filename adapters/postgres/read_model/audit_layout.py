@@ -1,6 +1,7 @@
-"""The table of the audit trail's steps: columns instead of JSON, since there are as many rows as domain events.
+"""Column layout of the audit trail's table. It uses columns instead of JSON, because it has as many rows as
+there are domain events.
 
-Ids take 16 bytes instead of 36, keys are compared as numbers, and nothing is parsed on the way in.
+Ids take 16 bytes instead of 36, keys are compared as numbers, and nothing is parsed when rows are loaded.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _MAX_CACHED = 65_536
 _COPIED: LiteralString = (
     "(generation, key, position, dr_event_id, correlation_id, tenant, facility_id, who, topic)"
 )
-# Nine fields, each after its length: generation, key, position, DR event and correlation; the texts follow.
+# Nine fields, each preceded by its length: generation, key, position, DR event and correlation, then the
+# texts.
 _BEGIN = Struct("!hiii")
 _POSITION = Struct("!iq")
 _ID_LENGTH = Struct("!i").pack(16)
@@ -45,7 +47,7 @@ ON CONFLICT (generation, key) DO UPDATE SET facility_id = excluded.facility_id, 
 
 
 class _Texts(dict[tuple[str | None, ...], bytes]):
-    """Texts as COPY takes them: the same few go together again and again."""
+    """Cache of encoded texts: the same few combinations occur in many rows."""
 
     def __missing__(self, texts: tuple[str | None, ...]) -> bytes:
         if len(self) >= _MAX_CACHED:
@@ -55,7 +57,7 @@ class _Texts(dict[tuple[str | None, ...], bytes]):
 
 
 class _Ids(dict[tuple[str, ...], bytes]):
-    """Ids as COPY takes them: one story's domain events come close to each other."""
+    """Cache of encoded ids: the domain events of one DR event are close together."""
 
     def __missing__(self, ids: tuple[str, ...]) -> bytes:
         if len(self) >= _MAX_CACHED:
@@ -98,7 +100,7 @@ def _text(value: str | None) -> bytes:
 
 
 def _arrays(projection: AnyProjection, rows: Sequence[Stored]) -> Sequence[Any]:
-    """Of rows of memory: steps are only ever added."""
+    """Parameters for rows of facility names. Steps are only ever added, by COPY."""
     del projection
     return (
         [row.stream_id for row, _ in rows],
@@ -108,7 +110,7 @@ def _arrays(projection: AnyProjection, rows: Sequence[Stored]) -> Sequence[Any]:
 
 
 def _place(sort_key: str, key: str) -> tuple[int]:
-    del key  # no two steps have one position
+    del key  # no two steps have the same position
     if not (sort_key.isascii() and sort_key.isdigit() and len(sort_key) <= _DIGITS):
         raise invalid_cursor()
     return (int(sort_key),)

@@ -1,4 +1,4 @@
-"""The audit trail on PostgreSQL: steps found by the read model, and told from the log."""
+"""The audit trail on PostgreSQL: steps from the read model, described with their domain events from the log."""
 
 from collections.abc import Collection, Mapping
 
@@ -51,7 +51,8 @@ class PostgresAuditTrailView:
         return Page(tuple(resolve_steps(page.rows, self)), page.next_cursor)
 
     def _refuse_older_rows(self) -> None:
-        """Nothing is found where the rows are still those of an older release, in its own table: say so."""
+        """Raise an error if the rows are still those of an older release in its own table; the result would
+        be empty."""
         with read_connection(self._pool) as connection:
             older = connection.execute(
                 _OLDER, (AuditTrailProjection.name, AuditTrailProjection.version)

@@ -1,4 +1,4 @@
-"""The log in batches, as far as one projection looks at it, and the fold of a batch into stored rows."""
+"""Reader of the log in batches for one projection, and the fold of a batch into stored rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from projections.engine.projection import AnyProjection
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# The end of the batch comes from the index alone; what the projection ignores is then never read.
+# The end of the batch is read from the index alone, so that entries which the projection ignores are never
+# read.
 _END = """
 SELECT max(notification_id), count(*) FROM (
     SELECT notification_id FROM gridproof.demand_response_events
@@ -31,24 +32,24 @@ SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events W
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """A piece of the log without what the projection ignores."""
+    """A range of the log without the entries that the projection ignores."""
 
     entries: list[LogEntry]
     position: int
-    """Its end; before `unreadable`, where there is such an entry."""
+    """End of the batch; if there is an `unreadable` entry, the position before it."""
     is_full: bool
-    """More may follow at once."""
+    """Full batches are probably followed by more entries."""
     unreadable: LogEntryUnreadable | None = None
 
 
 def last_before(connection: Connection, position: int) -> int:
-    """The position before that one in the log, of whatever kind; 0 if it is the first."""
+    """The position in the log before `position`, of any kind of entry; 0 if it is the first."""
     row = connection.execute(_LAST_BEFORE, (position,)).fetchone()
     return int(row[0]) if row is not None else 0
 
 
 class LogBatches:
-    """The log as one projection reads it."""
+    """Batches of the log for one projection."""
 
     def __init__(self, projection: AnyProjection) -> None:
         self._log = ProjectedLog(projection)
@@ -73,7 +74,8 @@ class LogBatches:
 def fold_batch(
     projection: AnyProjection, table: RowTable[Any], entries: Sequence[LogEntry]
 ) -> RowBuffer[Any]:
-    """A batch, to be written. Raises FoldFailed, RowUnreadable (fetching at first) or RowsUnavailable."""
+    """Fold the entries into a buffer, which the caller writes. Raises FoldFailed, RowUnreadable (while
+    fetching) or RowsUnavailable."""
     buffer = RowBuffer(projection, table)
     buffer.prefetch(key for entry in entries for key in projection.wanted(entry.domain_event))
     for entry in entries:

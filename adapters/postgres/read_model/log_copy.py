@@ -1,4 +1,4 @@
-"""The log by COPY, in order: what a rebuild and a verification read."""
+"""Reader of the log by COPY, in order, for rebuilds and verifications."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ COPY (
     ORDER BY notification_id {limit}
 ) TO STDOUT (FORMAT BINARY)
 """
-# Position; the stream's id; version; and how long the topic is that follows. Between them lengths that are known.
+# Position, stream id, version, and the length of the topic that follows. The lengths between them are fixed
+# and skipped.
 _PLACE = Struct("!6xq4x16s4xqi")
 _LENGTH_BYTES = 4
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """One of `of` parts of the log, by stream: part `number`, from 0."""
+    """Part `number` (from 0) of `of` parts of the log, divided by stream."""
 
     number: int = 0
     of: int = 1
@@ -48,17 +49,19 @@ def log_head(connection: Connection) -> int:
 
 
 def ignored_topics(projection: AnyProjection) -> list[str]:
-    """Topics of this release that `projection` does not look at. Others are read, so that none is skipped unseen."""
+    """Topics of this release that `projection` does not use. Unknown topics are read, so that no entry is
+    skipped unnoticed."""
     return sorted(topics_of() - topics_of(projection.concerns))
 
 
 class ProjectedLog:
-    """The log as one projection looks at it: without what it ignores, and of the rest the facts it asks for."""
+    """The log as one projection reads it: without ignored topics, and only with the facts that the projection
+    requests."""
 
     def __init__(self, projection: AnyProjection) -> None:
         self._ignored = ignored_topics(projection)
         self._decode_facts = json_decoder(projection.facts or Facts).decode
-        # Older topics, and those that this release does not know, are decoded whole: upcast, or refused.
+        # Older topics and unknown ones are decoded completely, so that they are upcast or refused.
         self._as_facts = (
             topics_of(projection.concerns) - UPCASTERS.keys() if projection.facts is not None else frozenset()
         )
@@ -72,7 +75,8 @@ class ProjectedLog:
         shard: Shard = Shard(),  # noqa: B008 - frozen
         limit: int | None = None,
     ) -> Generator[LogEntry, None, None]:
-        """Up to `limit` entries with after < position <= up_to. Raises LogEntryUnreadable. Close it."""
+        """Up to `limit` entries with after < position <= up_to. Raises LogEntryUnreadable. The caller must
+        close the generator."""
         statement = sql.SQL(_COPY).format(
             after=after,
             up_to=up_to,
@@ -92,7 +96,7 @@ class ProjectedLog:
                 yield LogEntry(position, topic, domain_event)
 
     def decode(self, topic: str, stream: bytes, version: int, state: bytes | memoryview) -> Any:
-        """The domain event of a row of the log, or the facts of it; `stream` is the stream's id.
+        """The domain event of a log row, or its facts. `stream` is the stream id.
 
         Raises UnreadableDomainEvent, MsgspecError or UnicodeDecodeError.
         """
@@ -102,12 +106,12 @@ class ProjectedLog:
             return facts
         try:
             return decode_domain_event(topic, stream.hex(), version, bytes(state))
-        except UnreadableDomainEvent:  # say it with the id as people know it
+        except UnreadableDomainEvent:  # raise it again with the id in its usual form
             return decode_domain_event(topic, UUID(bytes=stream), version, bytes(state))
 
 
 class _Topics(dict[bytes, str]):
-    """There are few of them in a log, each in many rows."""
+    """Cache of decoded topics: few of them occur in many rows."""
 
     def __missing__(self, stored: bytes) -> str:
         topic = self[stored] = stored.decode()
@@ -115,15 +119,18 @@ class _Topics(dict[bytes, str]):
 
 
 def _rows(connection: Connection, copy: psycopg.Copy) -> Iterator[memoryview]:
-    """Rows of the statement above. psycopg's own loop waits anew for each row, which takes longer than to decode it."""
+    """Rows of the COPY statement. psycopg's own loop waits for each row anew, which takes longer than to
+    decode it."""
     next_row, trailer_length = connection.pgconn.get_copy_data, len(COPY_TRAILER)
     row = memoryview(copy.read())[len(COPY_SIGNATURE) :]  # the header may come alone, or before the first row
     while len(row) != trailer_length:
         if row:
             yield row
-        length, data = next_row(1)  # one that is there already; the server sends each in a message of its own
+        length, data = next_row(
+            1
+        )  # a row that has already been received; the server sends each row as one message
         row = data if length > 0 and data is not None else memoryview(copy.read())
-    copy.read()  # to the end, so that the session is free again
+    copy.read()  # read to the end, so that the session can be used again
 
 
 def _conditions(ignored: list[str], shard: Shard) -> sql.Composable:

@@ -1,4 +1,4 @@
-"""How far each projection has come, and which generation of its rows is the live one."""
+"""Position of each projection in the log, and the live generation of its rows."""
 
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ class LivePosition(msgspec.Struct, frozen=True):
 
 
 class PositionMoved(Exception):
-    """Somebody else moved the projection (a rebuild was swapped in): read the position again."""
+    """Another process moved the projection (a rebuild was swapped in): read the position again."""
 
 
 _ENSURE = """
@@ -47,7 +47,7 @@ WHERE name = %s
 def live_position(
     connection: Connection, projection: AnyProjection, *, at: datetime | None = None
 ) -> LivePosition:
-    """Where the projection stands; with `at`, one never seen before begins at zero."""
+    """The position of the projection. With `at`, a new projection is created at position zero."""
     if at is not None:
         connection.execute(_ENSURE, (projection.name, projection.version, at))
     row = connection.execute(_READ, (projection.name,)).fetchone()
@@ -56,7 +56,8 @@ def live_position(
 
 
 def locked_position(connection: Connection, projection: AnyProjection) -> LivePosition:
-    """The same, held until the end of the transaction, so that the live runner waits."""
+    """Like `live_position`, with the row locked until the end of the transaction, so that the live runner
+    waits."""
     row = connection.execute(_READ + " FOR UPDATE", (projection.name,)).fetchone()
     if row is None:
         raise PositionMoved(f"projection {projection.name} has no position any more")
@@ -66,7 +67,7 @@ def locked_position(connection: Connection, projection: AnyProjection) -> LivePo
 def move(
     connection: Connection, projection: AnyProjection, live: LivePosition, position: int, *, at: datetime
 ) -> None:
-    """Advance from `known` to `position`. Raises PositionMoved; it also locks out a swap until the commit."""
+    """Advance from `live` to `position`. Raises PositionMoved. Blocks a swap until the commit."""
     moved = connection.execute(_MOVE, (position, at, projection.name, live.generation, live.position))
     if moved.rowcount != 1:
         raise PositionMoved(f"projection {projection.name} is no longer at {live.position}")
@@ -75,7 +76,7 @@ def move(
 def mark_stopped(
     connection: Connection, projection: AnyProjection, position: int, reason: str, *, at: datetime
 ) -> None:
-    """Unless a rebuild has brought it beyond that position meanwhile."""
+    """Mark the projection as stopped, unless a rebuild has already moved it beyond that position."""
     parameters = {
         "name": projection.name,
         "at_position": position,

@@ -1,4 +1,5 @@
-"""The read models for queries, on PostgreSQL: one view for all tables, since they are of one layout."""
+"""The read models for queries, on PostgreSQL. One view class serves all tables, since a layout describes each
+of them."""
 
 from datetime import datetime
 from typing import Any
@@ -35,7 +36,7 @@ class PostgresDeadlinesView(PostgresView[DeadlineRow]):
 
 
 class PostgresReadModels:
-    """Every read model; `pool`'s connections are those of the application's role."""
+    """All read models. `pool` connects as the application's role."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

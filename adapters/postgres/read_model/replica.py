@@ -1,6 +1,7 @@
-"""Read models of a standby, and of the primary where the standby does not answer or is too far behind.
+"""Read models of a standby, with fallback to the primary if the standby does not answer or lags too far
+behind.
 
-A look at how far it is behind is taken by the reads themselves, once a second at most.
+Reads check the lag themselves, at most once a second.
 """
 
 from __future__ import annotations
@@ -37,16 +38,17 @@ log = structlog.get_logger("replica")
 
 CHECK_EVERY_S = 1.0
 RETRY_AFTER_S = 5.0
-"""A replica that failed is not asked for so long."""
+"""A replica that failed is retried after this time."""
 CHECK_WITHIN_S = 3.0
-"""A look that has been under way for longer found a replica that hangs: nobody else asks it until it answers."""
+"""If a check takes longer, the replica hangs: no other read uses it until it answers."""
 ANSWER_WITHIN_S = 5
 MAX_LAG_S = 30.0
-"""One further behind is not read from."""
+"""A replica that lags further is not used for reads."""
 TResult = TypeVar("TResult")
 
-# All that was received is replayed: it is as far as the primary, but only while somebody still sends. One that was
-# started alone and found no transaction to replay has at least what its last checkpoint has.
+# If everything received is replayed, the replica is as current as the primary, but only while a WAL sender is
+# connected. A standby that was started alone and has replayed no transaction has at least the state of its
+# last checkpoint.
 _LAG = """
 SELECT CASE
     WHEN NOT pg_is_in_recovery() THEN 0
@@ -58,7 +60,7 @@ END::float8
 
 
 def replica_pool(dsn: str, *, size: int, connect_within_s: float) -> DeadlinePool:
-    """For ReplicaReadModels: no read of a replica that hangs holds a thread for good."""
+    """Pool for ReplicaReadModels: a replica that hangs blocks no thread permanently."""
     return DeadlinePool(
         dsn,
         answer_within_s=ANSWER_WITHIN_S,
@@ -70,7 +72,7 @@ def replica_pool(dsn: str, *, size: int, connect_within_s: float) -> DeadlinePoo
 
 
 class ReplicaReadModels:
-    """ReplicatedReadModels. `pool` is of the replica, `primary` what is read instead."""
+    """Implements ReplicatedReadModels. `pool` connects to the replica; `primary` is the fallback."""
 
     def __init__(
         self, pool: Pool, primary: ReadModels, *, monotonic: Callable[[], float] = time.monotonic
@@ -80,12 +82,13 @@ class ReplicaReadModels:
         self._monotonic = monotonic
         self._checking = Lock()
         self._check_began: float | None = None
-        """Of the look that is under way."""
+        """Start of the check in progress."""
         self._checked_at: float | None = None
         self._lag_s: float | None = None
-        """None: it has not answered yet, or not any more."""
+        """None if the replica has not answered yet, or no longer answers."""
         self._current_until = float("-inf")
-        """Of the monotonic clock: what the primary had by then it has too, by the best look since it answers."""
+        """Monotonic time up to which the replica has the primary's data, by the best check since it began to
+        answer."""
         self.replica_only: ReadModels = PostgresReadModels(pool)
         models = self.replica_only
         self.dr_events: View[DREventRow] = _FallbackView(self, models.dr_events, primary.dr_events)
@@ -96,7 +99,7 @@ class ReplicaReadModels:
 
     @property
     def deadlines(self) -> DeadlinesView:
-        """Whoever acts on them needs the newest."""
+        """Always of the primary: whoever acts on deadlines needs the newest state."""
         return self._primary.deadlines
 
     def positions(self) -> list[ProjectionPosition]:
@@ -118,13 +121,13 @@ class ReplicaReadModels:
         try:
             return of_replica()
         except ReadModelsUnavailable as error:
-            found = of_primary()  # raises where neither answers: then there is nobody to go to
-            if not isinstance(error.__cause__, QueryCanceled):  # one read took long: it answers all the same
+            found = of_primary()  # raises if neither answers
+            if not isinstance(error.__cause__, QueryCanceled):  # only this read took too long
                 self._mark_failed(error)
             return found
 
     def check_replica(self, *, at_once: bool = False) -> None:
-        """If it is time: one thread looks, and the others go by what was seen before."""
+        """Check the replica if a check is due. One thread checks; the others use the previous result."""
         if not self._is_time(at_once=at_once) or not self._checking.acquire(blocking=False):
             return
         try:
@@ -150,7 +153,8 @@ class ReplicaReadModels:
         if self._lag_s is None:
             log.info("the replica is read from")
             self._current_until = float("-inf")
-        # Without its primary it knows when the last transaction was, and no more that nothing came after it.
+        # Without its primary the replica knows the time of its last transaction, but not whether another one
+        # followed.
         self._current_until = max(self._current_until, began_at - float(row[0]))
         self._lag_s = float(row[0])
 
@@ -167,7 +171,7 @@ class ReplicaReadModels:
 
 
 class _FallbackView(Generic[Row]):
-    """One read model of two places."""
+    """A read model on the replica, with fallback to the primary."""
 
     def __init__(self, models: ReplicaReadModels, replica: View[Row], primary: View[Row]) -> None:
         self._models = models
@@ -175,12 +179,12 @@ class _FallbackView(Generic[Row]):
         self._primary = primary
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
-        """What the replica does not have (yet) is looked for on the primary."""
+        """A row that the replica does not have (yet) is read from the primary."""
         found = self.read_consistently(lambda view: view.get(key, tenant=tenant))
         return self._primary.get(key, tenant=tenant) if found is None else found
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
-        """What the replica does not have (yet) is looked for on the primary."""
+        """Rows that the replica does not have (yet) are read from the primary."""
         found = self.read_consistently(lambda view: view.by_key(keys))
         missing = [key for key in keys if key not in found]
         return {**found, **self._primary.by_key(missing)} if missing else found

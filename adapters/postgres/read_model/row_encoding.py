@@ -1,6 +1,6 @@
-"""Rows in PostgreSQL's binary formats: as blocks for COPY, and as arrays for a statement.
+"""Encoder of rows in PostgreSQL's binary formats: blocks for COPY, and array parameters.
 
-psycopg's own adaptation takes several times as long as the fold of the domain events that the rows come from.
+psycopg's own adaptation takes several times as long as the fold of the domain events.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from adapters.postgres.wire_format.binary_arrays import BIGINT, TEXT, array, tex
 from projections.engine.projection import AnyProjection
 from projections.engine.stored_row import stored_form
 
-_BEGIN = Struct("!hii")  # six fields; a generation of 4 bytes
+_BEGIN = Struct("!hii")  # six fields; the generation has 4 bytes
 _LENGTH = Struct("!i")
 _POSITION = Struct("!iq")
 _JSONB_VERSION = b"\x01"
@@ -25,11 +25,11 @@ _TEXT_ARRAY_OID, _BIGINT_ARRAY_OID = 1009, 1016
 _ROWS_A_BLOCK = 500
 
 Stored = tuple[Any, int]
-"""(row, position that changed it)."""
+"""(row, position of the domain event that changed it)."""
 
 
 def copy_blocks(projection: AnyProjection, rows: Iterable[Stored], generation: int) -> Iterator[bytes]:
-    """The rows, some hundreds in one piece, as COPY takes them between header and trailer."""
+    """The rows in blocks of some hundreds, as COPY takes them between header and trailer."""
     begin, pack_position, length = _BEGIN.pack(6, 4, generation), _POSITION.pack, _LENGTH.pack
     key_of, sort_key_of, tenant_of = projection.key, projection.sort_key, projection.tenant
     block: list[bytes] = []
@@ -53,11 +53,11 @@ def copy_blocks(projection: AnyProjection, rows: Iterable[Stored], generation: i
 
 
 class TextArray(bytes):
-    """text[], nulls allowed, ready to be sent."""
+    """An encoded text[], with nulls allowed."""
 
 
 class BigintArray(bytes):
-    """bigint[], ready to be sent."""
+    """An encoded bigint[]."""
 
 
 def text_array(values: Iterable[str]) -> TextArray:

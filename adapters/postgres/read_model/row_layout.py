@@ -1,7 +1,7 @@
-"""How the rows of a read model lie in their table: for most as JSON, for some as columns.
+"""Layout of a read model's table: JSON rows for most, columns for the audit trail.
 
-The other modules of the read models speak of keys, rows and positions; what columns those are is said by a layout only.
-Every table has `generation`, `key` and `position`.
+The other modules of the read models use keys, rows and positions; only a layout knows their columns. Every
+table has the columns `generation`, `key` and `position`.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ _HEX, _ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}
 
 
 class RowLayout(msgspec.Struct, frozen=True, kw_only=True):
-    """The columns of one table, as pieces of SQL, and how rows get there."""
+    """The columns of one table as SQL fragments, and the encoders of its rows."""
 
     stem: str
-    """The table is `rm_<stem>`, that of a generation `rm_<stem>_g<n>`."""
+    """The table is `rm_<stem>`; that of a generation is `rm_<stem>_g<n>`."""
     key: LiteralString
-    """The key as the projection has it, a text."""
+    """The projection's key, as text."""
     key_type: LiteralString
     row: LiteralString
-    """The row as JSON, a text."""
+    """The row as JSON text."""
     sort_key: LiteralString
-    """As the projection has it, a text."""
+    """The projection's sort key, as text."""
     is_listed: LiteralString
-    """Not so of the projection's own memory."""
+    """Condition that excludes rows which the projection keeps only for itself."""
     copied: LiteralString
     """The columns that `blocks` fills."""
     put: LiteralString
-    """Inserts, or replaces, what `arrays` gives; the generation is the first parameter."""
+    """Statement that inserts or replaces the rows of `arrays`; its first parameter is the generation."""
     blocks: Callable[[AnyProjection, Iterable[Stored], int], Iterator[bytes]]
-    """Rows of a generation, some hundreds in one piece, as COPY takes them between header and trailer."""
+    """Rows of a generation in blocks of some hundreds, as COPY takes them between header and trailer."""
     arrays: Callable[[AnyProjection, Sequence[Stored]], Sequence[Any]]
     order: tuple[LiteralString, ...]
     """The columns by which lists are ordered."""
     place: Callable[[str, str], Sequence[str | int]]
-    """What those columns are at (sort key, key). Raises InvalidCursor."""
+    """The values of the `order` columns for (sort key, key). Raises InvalidCursor."""
     ids: frozenset[str] = frozenset()
-    """Fields that are columns of UUIDs."""
+    """Fields that are uuid columns."""
     texts: frozenset[str] = frozenset()
-    """Fields that are columns of texts; all others are in the JSON."""
+    """Fields that are text columns; all other fields are in the JSON."""
 
     @property
     def table(self) -> sql.Identifier:
@@ -58,18 +58,20 @@ class RowLayout(msgspec.Struct, frozen=True, kw_only=True):
         return sql.Identifier(SCHEMA, f"rm_{self.stem}_g{generation}")
 
     def has_key(self, key: str) -> sql.Composable:
-        """A condition."""
+        """Condition for one key."""
         if self.key_type == "uuid" and _HEX.fullmatch(key) is None:
             return sql.SQL("false")
         return sql.SQL("key = {}::{}").format(sql.Literal(key), sql.SQL(self.key_type))
 
     @property
     def among_keys(self) -> sql.Composable:
-        """A condition with a parameter, the list of keys: the statement stays the same, and is prepared."""
+        """Condition with a list of keys as parameter, so that the statement text stays the same and is
+        prepared once."""
         return sql.SQL("key = ANY({}::{}[])").format(sql.Placeholder(), sql.SQL(self.key_type))
 
     def equals(self, name: str, value: str) -> sql.Composable:
-        """A condition. Names of fields in the JSON stand as literals, so that the indexes on them are found."""
+        """Condition for one field. Names of JSON fields are literals, so that PostgreSQL can use the indexes
+        on them."""
         if name in self.ids:
             known = _ID.fullmatch(value) is not None
             return sql.SQL("{} = {}::uuid" if known else "false").format(
@@ -81,7 +83,7 @@ class RowLayout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def json_layout(name: str) -> RowLayout:
-    """Key, sort key, tenant, row and position: what `gridproof.create_read_model` makes."""
+    """Layout with key, sort key, tenant, JSON row and position, as `gridproof.create_read_model` creates it."""
     return RowLayout(
         stem=name,
         key="key",

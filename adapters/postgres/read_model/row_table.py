@@ -1,4 +1,4 @@
-"""The rows of one read model in PostgreSQL, and the buffer through which a batch is folded into them."""
+"""The rows of one read model in PostgreSQL, and the buffer for folding a batch into them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
@@ -19,7 +19,7 @@ from projections.engine.stored_row import stored_form
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Changes = Mapping[str, tuple[TRow, int] | None]
-"""Key -> (row, position that changed it), or None where it is deleted."""
+"""Key -> (row, position that changed it), or None if it is deleted."""
 
 _FETCH = "SELECT {key}, {row} FROM {table} WHERE generation = %s AND key = ANY(%s::{key_type}[])"
 _DELETE = "DELETE FROM {table} WHERE generation = %s AND key = ANY(%s::{key_type}[])"
@@ -27,7 +27,7 @@ _ALL = "SELECT {key}, {row} FROM {table} WHERE generation = %s"
 
 
 class RowUnreadable(Exception):
-    """A stored row is not one of this release."""
+    """A stored row cannot be decoded by this release."""
 
 
 def layout_of(projection: AnyProjection) -> RowLayout:
@@ -42,7 +42,7 @@ def _layout_named(name: str) -> RowLayout:
 def copy_blocks_in(
     connection: Connection, table: sql.Identifier, layout: RowLayout, blocks: Iterable[bytes]
 ) -> None:
-    """Add rows of new keys, faster than any INSERT; blocks as `layout` makes them."""
+    """Add rows with new keys by COPY, which is faster than INSERT. `blocks` come from the layout."""
     statement = sql.SQL("COPY {} {} FROM STDIN (FORMAT BINARY)").format(table, sql.SQL(layout.copied))
     with connection.cursor().copy(statement) as copy:
         copy.write(COPY_SIGNATURE)
@@ -62,7 +62,7 @@ class RowTable(Generic[TRow]):
         *,
         table: sql.Identifier | None = None,
     ) -> None:
-        """`table` is that of rows which are not attached to the read model's own yet."""
+        """`table`: the table of a generation that is not attached to the read model's table yet."""
         self._connection = connection
         self._projection = projection
         self._generation = generation
@@ -71,12 +71,13 @@ class RowTable(Generic[TRow]):
         self._decoder: msgspec.json.Decoder[TRow] = json_decoder(projection.row_type)
 
     def fetch(self, keys: Iterable[str]) -> dict[str, TRow]:
-        """The rows that there are, by key; one round trip. Raises RowUnreadable."""
+        """The existing rows by key, in one round trip. Raises RowUnreadable."""
         found = self._connection.execute(self._sql(_FETCH), (self._generation, text_array(keys)))
         return {key: self._decoded(key, text) for key, text in found}
 
     def write(self, changes: Changes[TRow], added: Collection[Stored] = ()) -> None:
-        """Put and delete, and add rows of new keys; a statement for each kind, in the transaction of the caller."""
+        """Write and delete changed rows, and add rows with new keys; one statement for each, in the caller's
+        transaction."""
         if added:
             blocks = self._layout.blocks(self._projection, added, self._generation)
             copy_blocks_in(self._connection, self._table, self._layout, blocks)
@@ -87,7 +88,7 @@ class RowTable(Generic[TRow]):
         self.remove([key for key, change in changes.items() if change is None])
 
     def remove(self, keys: Collection[str]) -> int:
-        """In the transaction of the caller; how many there were."""
+        """Delete rows in the caller's transaction. Returns their number."""
         if not keys:
             return 0
         return self._connection.execute(self._sql(_DELETE), (self._generation, text_array(keys))).rowcount
@@ -118,7 +119,7 @@ class RowTable(Generic[TRow]):
 
 
 class RowBuffer(Generic[TRow]):
-    """Rows while a batch is folded: fetched when first asked for, written all at once at the end."""
+    """The rows used while a batch is folded: fetched at first use, written together at the end."""
 
     def __init__(self, projection: Projection[TRow], table: RowTable[TRow]) -> None:
         self._projection = projection
@@ -127,7 +128,7 @@ class RowBuffer(Generic[TRow]):
         self._changes: dict[str, tuple[TRow, int] | None] = {}
         self._added: list[tuple[TRow, int]] = []
         self.position = 0
-        """Of the domain event that is being folded."""
+        """Position of the domain event that is being folded."""
 
     def prefetch(self, keys: Iterable[str]) -> None:
         missing = {key for key in keys if key not in self._rows}
@@ -155,5 +156,5 @@ class RowBuffer(Generic[TRow]):
         self._changes[key] = None
 
     def write(self) -> None:
-        """In the transaction of the caller."""
+        """Write all changes in the caller's transaction."""
         self._table.write(self._changes, self._added)

@@ -1,7 +1,9 @@
-"""Keeps one read model up to date: batches of the log, rows and position in one transaction.
+"""Projection runner: keeps one read model current. Each batch of the log is committed with its rows and its
+position.
 
-One session does everything: it holds the advisory lock that makes its projection the only active one, it listens
-for new domain events, and it writes. When that session dies, so does its right to write.
+One database session does everything. It holds the advisory lock that makes this process the only runner of
+its projection, it listens for new domain events, and it writes. When the session dies, the right to write is
+gone too.
 """
 
 from __future__ import annotations
@@ -36,16 +38,16 @@ from projections.engine.projection import AnyProjection, RowsUnavailable
 _log = structlog.get_logger(__name__)
 
 CHANNEL = "demand_response_events"
-"""Where the event store announces new domain events: the name of its table."""
+"""The channel on which the event store announces new domain events: the name of its table."""
 BATCH = 500
 BATCH_BEHIND = 8_000
-"""As long as full batches keep coming they grow up to this: fewer round trips and commits for each domain event."""
+"""Batches grow up to this while full ones keep coming, which saves round trips and commits."""
 HEARTBEAT_S = 1.0
-"""A lost announcement delays a read model by no more than this, wall time."""
+"""Longest delay of a read model after a lost notification, wall time."""
 RETRY_STOPPED_S = 60.0
 LAG_ALERT_S = 30.0
 _AT_DEPLOY = FoldLimits(stretch=200_000, most_rows=100_000)
-"""A new release may want every read model anew, all at once in one process: less memory for each."""
+"""A new release may rebuild every read model at once in one process, so each gets less memory."""
 _LOCK_RETRY_S = 0.2
 _RECONNECT_S = 0.5
 _UNREACHABLE = (
@@ -59,7 +61,7 @@ _UNREACHABLE = (
 
 
 class ProjectionRunner:
-    """Folds the log into the rows of one projection, for as long as it runs."""
+    """Folds the log continuously into the rows of one projection."""
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class ProjectionRunner:
         heartbeat_s: float = HEARTBEAT_S,
         retry_stopped_s: float = RETRY_STOPPED_S,
     ) -> None:
-        """`batch_size` fixes it; without it batches are as large as the projection is behind."""
+        """`batch_size` fixes the size of batches; otherwise it grows while the projection is behind."""
         self.projection = projection
         self._batches = LogBatches(projection)
         self._dsn = dsn
@@ -90,7 +92,8 @@ class ProjectionRunner:
         return self.projection.name
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`. A lost database is waited for; what cannot be folded stops this projection with an alert."""
+        """Run until `stop`. Waits while the database is unreachable. An entry that cannot be folded stops the
+        projection with an alert."""
         while not stop.is_set():
             try:
                 self._run_session(stop)
@@ -102,7 +105,7 @@ class ProjectionRunner:
                 stop.wait(_RECONNECT_S)
 
     def catch_up(self) -> int:
-        """Fold what the log holds now, and give the position; for one-off use. Raises FoldFailed."""
+        """Fold all that the log holds now, and return the position; for one-off use. Raises FoldFailed."""
         stop = threading.Event()
         with self._connect() as connection:
             self._acquire_lock(connection, stop)
@@ -143,7 +146,7 @@ class ProjectionRunner:
         )
 
     def _acquire_lock(self, connection: Connection, stop: threading.Event) -> bool:
-        """Whether this session is the active one now; False when `stop` came first."""
+        """Wait for the projection's lock. False if `stop` was set first."""
         while not stop.is_set():
             row = connection.execute(
                 "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"projection {self.name}",)
@@ -154,7 +157,7 @@ class ProjectionRunner:
         return False
 
     def _start_position(self, connection: Connection) -> LivePosition:
-        """Where to go on; rows of an older version of the projection are rebuilt first."""
+        """The position to continue from. Rows of an older version of the projection are rebuilt first."""
         live = live_position(connection, self.projection, at=self._clock.now())
         if live.version > self.projection.version:
             raise FoldFailed(
@@ -167,7 +170,8 @@ class ProjectionRunner:
         return live
 
     def _advance(self, connection: Connection, live: LivePosition) -> LivePosition | None:
-        """Fold one batch, and give the new position; None if there was nothing. Raises FoldFailed or PositionMoved."""
+        """Fold one batch and return the new position; None at the head of the log. Raises FoldFailed or
+        PositionMoved."""
         batch = self._batches.after(connection, live.position, self._next_size)
         if batch is None:
             self._next_size = self._smallest_batch
@@ -185,14 +189,14 @@ class ProjectionRunner:
     def _fold(
         self, connection: Connection, live: LivePosition, entries: Sequence[LogEntry], position: int
     ) -> LivePosition:
-        """Fold `entries` and commit `position`; where one of them fails, those before it.
+        """Fold `entries` and commit `position`. If an entry fails, the entries before it are committed.
 
         Raises FoldFailed, or PositionMoved if a rebuild was swapped in meanwhile.
         """
         try:
             return self._commit(connection, live, entries, position)
         except FoldFailed as error:
-            # The rows may have been of a generation that is dropped by now: that says nothing about the log.
+            # The rows may belong to a generation that was dropped meanwhile; the log is not at fault then.
             if live_position(connection, self.projection).generation != live.generation:
                 raise PositionMoved(f"projection {self.name} was rebuilt") from error
             before = [entry for entry in entries if entry.position < error.position]
@@ -205,7 +209,7 @@ class ProjectionRunner:
                 raise
             if len(entries) == 1:
                 raise FoldFailed(self.name, entries[0].position, entries[0].topic, str(error)) from error
-        half = len(entries) // 2  # the rows of one of them are refused: find out which
+        half = len(entries) // 2  # PostgreSQL refuses the rows of one entry: find it by bisection
         live = self._fold(connection, live, entries[:half], entries[half - 1].position)
         return self._fold(connection, live, entries[half:], position)
 
@@ -224,7 +228,7 @@ class ProjectionRunner:
         return LivePosition(live.version, live.generation, position)
 
     def _check_lag(self, batch: Batch | None) -> None:
-        """Alert while full batches keep coming and their domain events are old."""
+        """Raise an alert while full batches keep coming and their domain events are old."""
         now = self._clock.now()
         behind = batch.entries[-1] if batch is not None and batch.is_full and batch.entries else None
         lag_s = 0.0
@@ -239,13 +243,13 @@ class ProjectionRunner:
             self._has_lag_alert = False
 
     def _clear_stopped_alert(self) -> None:
-        """Once a session: an alert of before, also one of another process, is over."""
+        """Clear an alert from before this session, also one of another process. Done once per session."""
         if self._may_have_stopped_alert:
             self._alerts.clear("projection_stopped", self.name, at=self._clock.now())
             self._may_have_stopped_alert = False
 
     def _report_stopped(self, error: FoldFailed) -> None:
-        """Where it cannot be told now, it is when the projection looks again."""
+        """Record the stop and raise the alert. If that fails, it is repeated at the next retry."""
         _log.error("projection stopped", projection=self.name, position=error.position, error=str(error))
         now = self._clock.now()
         try:

@@ -1,4 +1,4 @@
-"""A view of one read model's live rows; what columns those are is said by its layout."""
+"""View of one read model's live rows. Its layout defines the columns."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ def read_connection(pool: Pool) -> Iterator[Connection]:
 
 
 class PostgresView(Generic[Row]):
-    """One read model, of rows of type `row_type`."""
+    """One read model, with rows of type `row_type`."""
 
     def __init__(self, pool: Pool, projection: AnyProjection, row_type: type[Row]) -> None:
         self._pool = pool
@@ -47,7 +47,7 @@ class PostgresView(Generic[Row]):
             name=sql.Literal(projection.name),
             **{part: sql.SQL(getattr(layout, part)) for part in ("sort_key", "key", "row", "is_listed")},
         )
-        # Asked all the time, and nothing of a caller stands in it: put together once.
+        # Used very often and free of caller data, so it is built once.
         self._among_keys = sql.SQL(" AND ").join([self._rows, layout.among_keys]).as_bytes()
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
@@ -84,7 +84,7 @@ class PostgresView(Generic[Row]):
         return Page(rows, cursor_after(self._projection.name, *found[limit - 1][:2]) if more else None)
 
     def by_key(self, keys: Collection[str]) -> dict[str, Row]:
-        """Those that there are."""
+        """The existing rows by key."""
         names = [_without_nul(key) for key in keys]
         return {key: row for _, key, row in self._fetch(self._among_keys, (names,))}
 
@@ -123,5 +123,5 @@ def _of_tenant(tenant: str | None) -> list[sql.Composable]:
 
 
 def _without_nul(value: str) -> str:
-    """No stored text holds a NUL, and PostgreSQL takes none in a query."""
+    """`value` without NUL characters, which PostgreSQL does not accept; no stored text contains one."""
     return value.replace("\0", "\ufffd")

@@ -1,4 +1,4 @@
-"""Runners announce positions after their commits; whoever waits for one listens."""
+"""Wait for a projection to reach a position. Runners announce their positions after each commit."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _READ = "SELECT position FROM gridproof.projection_positions WHERE name = %s"
 
 
 def announce(connection: Connection, projection: str, position: int) -> None:
-    """In a transaction of its own that waits for no disk: a NOTIFY holds a lock that saves also need."""
+    """Notify in a separate transaction that does not wait for the disk, because NOTIFY holds a lock that
+    saves need too."""
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = off")
         connection.execute(_ANNOUNCE, (CHANNEL, f"{projection} {position}"))
 
 
 class PostgresProjectionWaits:
-    """One session a wait."""
+    """Uses one session per wait."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -34,7 +35,7 @@ class PostgresProjectionWaits:
         deadline = time.monotonic() + timeout_s
         try:
             with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5) as connection:
-                connection.execute(f"LISTEN {CHANNEL}")  # before the look, so that nothing is missed
+                connection.execute(f"LISTEN {CHANNEL}")  # before the position is read, to miss nothing
                 row = connection.execute(_READ, (projection,)).fetchone()
                 reached = row[0] if row is not None else 0
                 while reached < position:
@@ -52,7 +53,7 @@ class PostgresProjectionWaits:
 
 
 def _next_announced(connection: Connection, projection: str, timeout_s: float) -> int:
-    """The next announced position of that projection; 0 where another one moved, or nothing came."""
+    """The next announced position of the projection; 0 if another projection moved or nothing came."""
     for notify in connection.notifies(timeout=max(timeout_s, 0.001), stop_after=1):
         name, _, position = notify.payload.partition(" ")
         if name == projection:

@@ -1,7 +1,7 @@
-"""Current values: what was settled, and over it what has come since.
+"""Current values: finalized values, combined with newer readings.
 
-What has come since is looked for in the last 75 s before a facility's newest reading; where a meter said nothing
-there, in all that is not settled.
+Newer readings are searched in the last 75 s before a facility's newest reading. If a meter has none there,
+all intervals that are not finalized are searched.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Connection = psycopg.Connection[Any]
 _ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 _RECENT = timedelta(seconds=75)
 
-# One look into the index a quarter-hour.
+# One index lookup per quarter-hour.
 _LATEST = """
 SELECT t.ord - 1, (SELECT max(c.ts[1]) FROM reading_chunks c
     WHERE c.quarter = t.quarter AND c.facility_id = t.facility_id
@@ -43,11 +43,11 @@ FROM current_values WHERE facility_id = ANY(%(facilities)s)
 
 
 def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, CurrentValue]:
-    """Of those that have any reading."""
+    """The current values of the facilities that have any reading."""
     buffered = recent_readings(conn, facility_ids)
     open_quarters, finalized = _stored_state(conn, facility_ids)
     latest = _latest(conn, open_quarters, buffered)
-    # Of a facility that was never settled there may be further meters: all of it is looked at anyway.
+    # A facility without finalized values may have further meters, so all of it is searched below.
     spans = _recent_spans(latest, {f: q for f, q in open_quarters.items() if f in finalized})
     recent = newest_in(conn, spans, buffered)
     incomplete = [
@@ -79,7 +79,7 @@ def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, C
 def _stored_state(
     conn: Connection, facility_ids: Sequence[str]
 ) -> tuple[dict[str, list[datetime]], dict[str, Meters]]:
-    """In one state of the store: the starts of quarter-hours with news in them, and what was settled."""
+    """Starts of the dirty quarter-hours, and the finalized values, from one snapshot."""
     open_quarters: dict[str, list[datetime]] = {}
     finalized: dict[str, Meters] = {}
     rows = conn.execute(_STATE, {"facilities": texts(facility_ids)})
@@ -95,7 +95,8 @@ def _stored_state(
 def _latest(
     conn: Connection, open_quarters: Mapping[str, Sequence[datetime]], buffered: ReadingBlock
 ) -> dict[str, datetime]:
-    """About when each facility last said anything in its open quarter-hours; those that did not are left out."""
+    """Approximate time of each facility's newest reading in its open quarter-hours; facilities without one
+    are left out."""
     places = [(facility_id, start) for facility_id, starts in open_quarters.items() for start in starts]
     if not places:
         return {}
@@ -130,7 +131,7 @@ def _recent_spans(
 def _open_spans(
     latest: Mapping[str, datetime], open_quarters: Mapping[str, Sequence[datetime]]
 ) -> list[ChunkRange]:
-    """Whoever said nothing for longer counts no more, however much is still to be settled."""
+    """A meter without readings for longer is retired, so older open quarter-hours are not searched."""
     return [
         ChunkRange(0, facility_id, start, *_ALWAYS)
         for facility_id, starts in open_quarters.items()
@@ -142,9 +143,9 @@ def _open_spans(
 def _without_outdated(
     finalized: Meters, open_quarters: Collection[datetime]
 ) -> tuple[Meters, dict[tuple[str, str], datetime]]:
-    """What was settled of a quarter-hour with news in it is what the news says, and no longer what it was.
+    """Remove finalized values that lie in a dirty quarter-hour, since its readings replace them.
 
-    What still counts, and by meter and value the start of the quarter-hours of what does not.
+    Returns the remaining values, and for each removed one (meter, value) the start of its quarter-hour.
     """
     valid, outdated = {}, {}
     for meter_id, one in finalized.items():
@@ -159,7 +160,7 @@ def _without_outdated(
 
 
 def _needs_full_look(candidates: Meters, new: Meters) -> bool:
-    """Whether a meter that still counts may have said more than what was looked at."""
+    """Whether an active meter may have readings outside the searched range."""
     newest_at = max(one.newest_at for one in (*candidates.values(), *new.values()))
     for meter_id in candidates.keys() | new.keys():
         before, now = candidates.get(meter_id), new.get(meter_id)

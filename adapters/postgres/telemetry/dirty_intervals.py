@@ -1,4 +1,5 @@
-"""Quarter-hours with news in them, and what corrections settling them has made: in the caller's transaction."""
+"""Dirty intervals: quarter-hours with readings since they were finalized, and the corrections that
+finalization records. All functions run in the caller's transaction."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from application.ports.telemetry.progress import Correction, Quarter
 
 Connection = psycopg.Connection[Any]
 DirtyIntervals = dict[int, set[str]]
-"""By the start of a quarter-hour, in Unix seconds: facilities that there is something new of."""
+"""Start of a quarter-hour in Unix seconds -> facilities with new readings in it."""
 
 _MARK = """
 INSERT INTO unsettled_quarters (partition, facility_id, starts_at)
@@ -46,7 +47,7 @@ _ORDERED_CORRECTIONS = 0x7E1F
 
 
 def mark_dirty(conn: Connection, dirty: Sequence[tuple[int, DirtyIntervals]]) -> None:
-    """By partition: these have news in them."""
+    """Mark quarter-hours of each partition as dirty."""
     runs = [
         (partition, start, facility_ids)
         for partition, intervals in dirty
@@ -64,27 +65,27 @@ def mark_dirty(conn: Connection, dirty: Sequence[tuple[int, DirtyIntervals]]) ->
 
 
 def due(conn: Connection, partition: int, started_before: datetime, *, limit: int) -> list[Quarter]:
-    """Those of the partition that started then or before, the oldest first."""
+    """The dirty intervals of the partition that started then or before, oldest first."""
     return _quarters(conn.execute(_DUE, (partition, started_before, limit)))
 
 
 def dirty_between(
     conn: Connection, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
 ) -> list[Quarter]:
-    """Those of the facilities that start in a time."""
+    """The dirty intervals of the facilities that start in a time range."""
     return _quarters(conn.execute(_DIRTY, (list(facility_ids), starts_from, ends_at)))
 
 
 def clear(conn: Connection, quarters: Sequence[Quarter]) -> None:
-    """These are settled."""
+    """Remove the marks of finalized quarter-hours."""
     conn.execute(_CLEAR, columns(quarters))
 
 
 def record_corrections(conn: Connection, corrections: Sequence[Correction], *, at: datetime) -> None:
-    """For whoever has used the old values."""
+    """Record corrections for users of the previous values."""
     if not corrections:
         return
-    # Until the commit, so that the numbers become visible in their order.
+    # Held until the commit, so that correction numbers become visible in order.
     conn.execute("SELECT pg_advisory_xact_lock(%s, 0)", (_ORDERED_CORRECTIONS,))
     rows = [
         (c.facility_id, c.starts_at, c.old_mean_kw, c.new_mean_kw, c.old_kwh, c.new_kwh, at)
@@ -95,7 +96,7 @@ def record_corrections(conn: Connection, corrections: Sequence[Correction], *, a
 
 
 def columns(quarters: Sequence[Quarter]) -> tuple[ArrayParam, ArrayParam]:
-    """Facilities and starts, as parameters."""
+    """Facilities and starts as parameters."""
     return texts([facility for facility, _ in quarters]), moments([start for _, start in quarters])
 
 

@@ -1,4 +1,5 @@
-"""Positions, news and corrections of telemetry in PostgreSQL, where the readings are elsewhere."""
+"""Positions, dirty intervals and corrections in PostgreSQL for a telemetry store that keeps the readings
+elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from application.ports.clock import Clock
 from application.ports.telemetry.progress import Correction, Quarter
 from application.ports.telemetry.rollups import CorrectedInterval
 
-# Longer than InfluxDB is waited for in one block.
+# Longer than the time that one block waits for InfluxDB.
 _TIMEOUTS = "SET LOCAL idle_in_transaction_session_timeout = '300s'; SET LOCAL statement_timeout = '300s'"
 _MOVE = """
 INSERT INTO telemetry_positions AS p (partition, stream_seq, stored_at) VALUES (%s, %s, %s)
@@ -42,7 +43,8 @@ class PostgresTelemetryProgress:
 
     @contextmanager
     def moving(self, partition: int) -> Iterator[_Moving]:
-        """One transaction: whoever dies in it lets go of the partition at once, and has told nothing."""
+        """One transaction: if the process dies in it, the partition is released at once and nothing is
+        recorded."""
         with telemetry_transaction(self._pool, partitions=[partition]) as conn:
             conn.execute(_TIMEOUTS)
             yield _Moving(conn, partition, self._clock)

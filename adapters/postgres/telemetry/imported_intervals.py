@@ -1,4 +1,4 @@
-"""Intervals in and out of PostgreSQL in columns: as binary COPY rows that numpy makes, and as arrays it reads."""
+"""Import and export of intervals in columns: binary COPY rows made with numpy, and arrays read with numpy."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -51,7 +51,7 @@ WITH done AS (
 SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM done
 """
 
-# One row a facility, its columns as arrays: taking 200,000 rows one by one costs ten times as much.
+# One row per facility with array columns: fetching 200,000 single rows takes ten times as long.
 _EXPORT = """
 SELECT f.ord - 1, array_send(array_agg(i.starts_at)), array_send(array_agg(i.step_s)),
     array_send(array_agg(coalesce(i.mean_kw, 'NaN'))), array_send(array_agg(coalesce(i.temp_c, 'NaN'))),
@@ -63,7 +63,7 @@ GROUP BY f.ord
 """
 _OUT_TYPES = (">i8", ">i4", ">f8", ">f4", ">f4", ">i4")
 _FAR_S = 1 << 40
-"""More than any offset."""
+"""Larger than any offset."""
 
 
 def put_imported(conn: Connection, intervals: ImportedIntervals, *, at: datetime) -> ImportOutcome:
@@ -96,7 +96,7 @@ def _rows(intervals: ImportedIntervals) -> bytes:
 
 
 def stored_intervals(conn: Connection, facility_ids: Sequence[str], window: TimeWindow) -> StoredIntervals:
-    """Every interval that overlaps `window`, of these facilities: as it is stored, or as news have made it since."""
+    """All intervals of these facilities that overlap `window`: as stored, or as recomputed if they are dirty."""
     computed = compute_dirty(conn, facility_ids, window.starts_at - INTERVAL, window.ends_at)
     bounds = {"starts_at": window.starts_at, "ends_at": window.ends_at, "longest_s": LONGEST_STEP_S}
     with conn.cursor(binary=True) as cursor:

@@ -1,4 +1,4 @@
-"""What single meters said of their power, out of the readings in PostgreSQL."""
+"""Power of single meters, from the readings in PostgreSQL."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -59,7 +59,7 @@ class PostgresMeterPowers:
 def _with_recent(
     rows: Sequence[tuple[str, datetime, datetime]], recent: ReadingBlock, first: datetime, high: datetime
 ) -> dict[str, tuple[datetime, datetime]]:
-    """By meter, between when and when it said anything."""
+    """Meter -> times of its first and newest reading."""
     present = {meter_id: (first_at, newest_at) for meter_id, first_at, newest_at in rows}
     for reading in recent:
         if first <= reading.ts < high:

@@ -1,4 +1,4 @@
-"""Readings counted in PostgreSQL: as they stand in their chunks, and as the rollups count them."""
+"""Counts of readings in PostgreSQL: as stored in chunks, and as counted in rollups."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from domain.telemetry.intervals import INTERVAL, interval_start
 
 FACILITIES_PER_QUERY = 100
 
-# Not the view: it shows each moment once, whatever is stored. Of a settled quarter-hour nothing may stand twice.
+# Not by the view, which shows each moment once. In a finalized quarter-hour no moment may be stored twice.
 _SEQS = """
 SELECT c.facility_id, r.meter_id,
     count(*) FILTER (WHERE u.starts_at IS NULL) + count(DISTINCT r.ts) FILTER (WHERE u.starts_at IS NOT NULL),
@@ -83,7 +83,7 @@ class PostgresStoredReadings:
     ) -> list[QuarterHourCounts]:
         parameters = (list(facility_ids), starts_from, ends_at)
         with telemetry_transaction(self._pool) as conn:
-            # What comes between two questions would count as doubled.
+            # Readings that arrive between two queries would count as duplicates.
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             moments = _by_quarter(conn, _MOMENTS, parameters)
             counted = _by_quarter(conn, _FINALIZED, parameters)

@@ -1,4 +1,5 @@
-"""Letting go of old telemetry in PostgreSQL: partitions of readings are dropped, intervals deleted in small bites."""
+"""Deletion of old telemetry in PostgreSQL: partitions of readings are dropped, intervals are deleted in small
+batches."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -19,8 +20,8 @@ DELETE FROM {table} WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM {table} WHERE {is_old} LIMIT %(limit)s
 ))
 """
-# Facility by facility, each from its oldest row on: what is looked at is what goes, however large the table. A BRIN
-# index knows no better than "somewhere" once old pages are filled anew (ADR 0032).
+# Facility by facility, from its oldest row on, so that only rows that are deleted are read, however large the
+# table. A BRIN index becomes useless once old pages are filled with new rows (ADR 0032).
 DELETE_ROLLUPS = """
 DELETE FROM rollups WHERE ctid = ANY (ARRAY(
     WITH RECURSIVE facility AS (
@@ -42,7 +43,8 @@ _OLD = {
     "telemetry_corrections": "corrected_at < %(moment)s",
     "meter_days": "day < (%(moment)s AT TIME ZONE 'UTC')::date - 1",
 }
-"""Which of what was computed from readings is old. A day after it, presence still says what is missing."""
+"""Conditions for old rows computed from readings. Presence is kept one day longer, because it shows which
+readings are missing."""
 _STATEMENTS = (
     DELETE_ROLLUPS,
     *(_DELETE.format(table=table, is_old=is_old) for table, is_old in _OLD.items()),

@@ -37,8 +37,8 @@ from domain.time_series.windows import IntervalSeries, TimeWindow
 _OPEN = """
 SELECT min(starts_at), max(starts_at) FROM unsettled_quarters WHERE facility_id = ANY(%s)
 """
-# The constant bounds let the planner skip the partitions of other days; the inner bound keeps the search to imports
-# that are newer than what the meters said.
+# The constant bounds let the planner skip the partitions of other days. The inner bound limits the search to
+# imports that are newer than the meters' readings.
 _NEWEST = """
 SELECT f.facility_id, greatest(m.newest_at, r.ts, i.ends_at)
 FROM unnest(%(facilities)s::text[]) AS f (facility_id)
@@ -76,9 +76,9 @@ class PostgresTelemetryStore:
         self._clock = clock
         self._days_ready: set[datetime] = set()
         self._marks: dict[int, MarkedIntervals] = {}
-        """By partition; touched in the turn of a write alone."""
+        """By partition. Used only inside a write."""
         self._finalized_by: dict[int, datetime] = {}
-        """By partition, as it was when something was last written."""
+        """By partition, as of the last write."""
         self._server = ""
         self._grouped = GroupedWrites(self._write)
 
@@ -92,7 +92,7 @@ class PostgresTelemetryStore:
         finalized_at = self._finalized_by.get(partition) or self._clock.now()
         batch = batch_of(partition, stream_seq, block, marks, at=finalized_at)
         try:
-            # What is compared with what is stored takes longer: nobody else waits for it.
+            # Readings that must be compared with stored ones take longer, so they are written separately.
             return self._write([batch])[0] if batch.encoded is None else self._grouped(batch)
         except ReadingsRefused as error:
             if "no partition of relation" not in str(error):
@@ -119,7 +119,7 @@ class PostgresTelemetryStore:
         return [added.readings for added in results]
 
     def _check_server(self, server: str) -> None:
-        """Another server may have lost what this process knows to be noted."""
+        """Clear the marks if the server changed, since another server may have lost them."""
         if server != self._server:
             self._server = server
             for marks in list(self._marks.values()):
@@ -141,7 +141,7 @@ class PostgresTelemetryStore:
         with self._connection() as conn:
             requested = list(facility_ids)
             buffered = recent_readings(conn, requested)
-            # What is noted meanwhile, the next one to ask finds.
+            # Intervals that are marked meanwhile are found by the next call.
             first, last = conn.execute(_OPEN, (requested,)).fetchone() or (None, None)
             rows = conn.execute(_NEWEST, {"facilities": requested, "first": first, "last": last}).fetchall()
         newest = {facility: at.astimezone(UTC) for facility, at in rows}
@@ -177,7 +177,7 @@ class PostgresTelemetryStore:
 
     def _prepare(self, days: Sequence[datetime]) -> None:
         if days:
-            # Its own transaction: a new partition locks the table against others' new partitions.
+            # A separate transaction, because creating a partition blocks other sessions that create one.
             with self._connection() as conn:
                 for day in days:
                     conn.execute("SELECT prepare_readings_day(%s)", (day.date(),))
@@ -188,7 +188,7 @@ class PostgresTelemetryStore:
 
 
 def _days_of(readings: ReadingBlock) -> set[datetime]:
-    """The UTC days, as midnights, that `readings` fall on."""
+    """The UTC days of `readings`, as midnights."""
     return {
         datetime.fromtimestamp(day * _DAY_S, UTC)
         for day in np.unique(readings.ts_us // (_DAY_S * 1_000_000)).tolist()
@@ -200,6 +200,6 @@ def _midnight(at: datetime) -> datetime:
 
 
 def _days_between(first: datetime, last: datetime) -> list[datetime]:
-    """The UTC midnights from the day of `first` through the day of `last`."""
+    """The UTC midnights from the day of `first` to the day of `last`."""
     start = _midnight(first)
     return [start + timedelta(days=n) for n in range((_midnight(last) - start).days + 1)]

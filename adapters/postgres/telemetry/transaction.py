@@ -1,4 +1,4 @@
-"""A connection for one transaction on telemetry, bounded in time, its errors named as the ports name them."""
+"""Transactions on telemetry, with time-outs and translation of errors into those of the ports."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,28 +10,29 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequest
 from adapters.postgres.wire_format.array_parameters import teach
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 
-# A worker that is stopped in mid-transaction must not hold up its successor for ever.
+# A worker that is stopped in a transaction must not block its successor for ever.
 _TIMEOUTS = "SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
 
-# Cardinality, data, constraint and program-limit errors: the rows themselves are at fault.
+# Cardinality, data, constraint and program-limit errors: the rows are invalid.
 _ROWS_AT_FAULT = ("21", "22", "23", "54")
 
-# Per partition: whoever settles its quarter-hours must not miss the news of one who writes at the same time.
+# One lock per partition: finalization must not miss the marks of a concurrent writer.
 _LOCK = "SELECT pg_advisory_xact_lock({lock_class}, {partition});"
 _LOCK_CLASS = 0x7E1E
 
 
 @contextmanager
 def _transaction(conn: psycopg.Connection[Any], bounds: str) -> Iterator[None]:
-    """Begun by one round trip with its bounds: BEGIN by itself is one more, which psycopg makes of its own accord."""
-    read_only = " READ ONLY" if conn.read_only else ""  # only psycopg's own BEGIN says so by itself
+    """Begin the transaction together with its settings in one round trip; psycopg's own BEGIN would be
+    another one."""
+    read_only = " READ ONLY" if conn.read_only else ""  # psycopg adds this only to its own BEGIN
     conn.autocommit = True
     try:
         conn.execute(f"BEGIN{read_only}; {bounds}".encode())
         yield
         conn.commit()
     finally:
-        with suppress(psycopg.Error):  # what happened in the block is what is told
+        with suppress(psycopg.Error):  # the error of the block is the one to report
             conn.rollback()
             conn.autocommit = False
 
@@ -40,13 +41,15 @@ def _transaction(conn: psycopg.Connection[Any], bounds: str) -> Iterator[None]:
 def telemetry_transaction(
     pool: ConnectionPool[Any], *, partitions: Iterable[int] = (), waits: str = "60s"
 ) -> Iterator[psycopg.Connection[Any]]:
-    """Alone on `partitions`: one writes their readings or settles them. For their locks it waits so long.
+    """A transaction that holds the locks of `partitions`: one writes their readings or finalizes them. It
+    waits at most `waits` for each lock.
 
-    Raises ReadingsRefused where the rows are at fault, TelemetryStoreUnavailable for anything else."""
+    Raises ReadingsRefused if the rows are invalid, TelemetryStoreUnavailable for other errors.
+    """
     try:
         with pool.connection() as conn:
             teach(conn)
-            # In order, so that no two wait for each other.
+            # In order, so that two transactions cannot deadlock.
             locked = "".join(
                 _LOCK.format(lock_class=_LOCK_CLASS, partition=int(one)) for one in sorted(set(partitions))
             )
@@ -55,7 +58,7 @@ def telemetry_transaction(
                 yield conn
     except psycopg.Error as error:
         state = error.sqlstate or ""
-        # A value that cannot even be sent (NUL in a text) fails in the client, without a state.
+        # A value that cannot be sent (NUL in a text) fails in the client, without an SQLSTATE.
         if state[:2] in _ROWS_AT_FAULT or (not state and isinstance(error, psycopg.DataError)):
             raise ReadingsRefused(f"{type(error).__name__}: {error}") from error
         raise TelemetryStoreUnavailable(f"PostgreSQL: {type(error).__name__}: {error}") from error

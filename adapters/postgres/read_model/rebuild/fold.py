@@ -1,7 +1,8 @@
-"""The fold of a whole log, in stretches: each is folded in memory, and stored with how far it goes in one transaction.
+"""Fold of the whole log in stretches. Each stretch is folded in memory and stored with its position in one
+transaction.
 
-In this process, or shared out by stream over several; each part has a position of its own, so that a rebuild that was
-killed goes on where each of them was.
+The log can be divided by stream over several processes. Each part has its own position, so that a rebuild
+that was killed continues where each part stopped.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 Progress = Callable[[int], None]
 
 _DECODED_AT_ONCE = 2_000
-"""Domain events that are decoded before they are folded: so few that they stay in the processor's cache."""
+"""Domain events decoded before they are folded: few enough to stay in the processor's cache."""
 
 
 class FoldLimits(msgspec.Struct, frozen=True):
-    """What one process holds in memory at most: the rows of a stretch, and those kept from the ones before."""
+    """Limits of one process's memory: the rows of a stretch, and those kept from earlier stretches."""
 
     stretch: int = 1_000_000
-    """Domain events; their rows are at most about as many, 1 to 2 GB of the widest."""
+    """Domain events. They make about as many rows at most, which take 1 to 2 GB for the widest ones."""
     most_rows: int = 500_000
 
     def shared(self, parts: int) -> FoldLimits:
@@ -44,7 +45,7 @@ class FoldLimits(msgspec.Struct, frozen=True):
 
 
 class FoldPart(msgspec.Struct, frozen=True):
-    """The streams of one process, and how far they are to be folded."""
+    """The streams of one process, and the range to be folded."""
 
     generation: int
     shard: Shard
@@ -61,7 +62,7 @@ def fold_part(
     *,
     stretch_stored: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fold it from its position to the end, and store it. Raises FoldFailed or Overtaken."""
+    """Fold the part from its position to its end, and store it. Raises FoldFailed or RebuildOvertaken."""
     with (
         psycopg.connect(dsn, autocommit=True, connect_timeout=10) as reading,
         psycopg.connect(dsn, autocommit=True, connect_timeout=10) as writing,
@@ -89,7 +90,7 @@ def _fold_stretch(
     part: FoldPart,
     report: Progress,
 ) -> int:
-    """Fold the next stretch; how far it went. Raises FoldFailed."""
+    """Fold the next stretch and return the position reached. Raises FoldFailed."""
     projection = folded.projection
     copied = ProjectedLog(projection).entries(
         reading,
@@ -131,7 +132,7 @@ def _store_stretch(
     now_at: int,
 ) -> None:
     if folded.outdated:
-        generation.build_key()  # not in the transaction: it waits for those of the other parts
+        generation.build_key()  # outside the transaction, because it waits for the transactions of the other parts
     with writing.transaction():
         more = generation.store(folded)
         advance(
@@ -149,7 +150,8 @@ def _store_stretch(
 
 @contextmanager
 def _gc_disabled() -> Iterator[None]:
-    """Rows hold no reference cycles; looking for them among millions of rows costs more than the fold."""
+    """Disable cyclic garbage collection. Rows contain no reference cycles, and scanning millions of them
+    costs more than the fold."""
     was_on = gc.isenabled()
     gc.disable()
     try:

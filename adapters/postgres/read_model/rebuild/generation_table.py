@@ -1,4 +1,4 @@
-"""The table of a new generation's rows, as long as it is not attached to the read model's own."""
+"""The table of a new generation, before it is attached to the read model's table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEYS_AT_ONCE = 10_000
 
 
 class GenerationTable:
-    """The rows that are to become the live ones, as long as they are a table of their own."""
+    """The rows of a new generation in their own table."""
 
     def __init__(self, connection: Connection, projection: AnyProjection, generation: int) -> None:
         self._connection = connection
@@ -33,7 +33,7 @@ class GenerationTable:
         self._rows: RowTable[Any] = RowTable(connection, projection, generation, table=self._own_table)
 
     def build_key(self) -> None:
-        """So that rows can be fetched and removed; as long as none is, they go in faster without it."""
+        """Create the primary key, which fetching and deleting need. Loading is faster without it."""
         if self._has_key:
             return
         self._connection.execute(
@@ -42,7 +42,7 @@ class GenerationTable:
         self._has_key = True
 
     def fetch(self, keys: Collection[str]) -> Mapping[str, Any]:
-        """Key -> row, of those there are. Raises RowUnreadable or RowsUnavailable."""
+        """Key -> existing row. Raises RowUnreadable or RowsUnavailable."""
         try:
             self.build_key()
             return self._rows.fetch(keys)
@@ -50,14 +50,15 @@ class GenerationTable:
             raise RowsUnavailable(f"rows of {self._projection.name}: {error}") from error
 
     def take_added(self, folded: FoldedRows[Any]) -> None:
-        """Keep them in the form in which they are stored: that takes a fraction of their room."""
+        """Move added rows into encoded blocks, which take a fraction of the memory."""
         added = folded.take_added()
         if added:
             self._added += len(added)
             self._added_blocks += self._layout.blocks(self._projection, added, self._generation)
 
     def store(self, folded: FoldedRows[Any]) -> int:
-        """What the stretch changed, in the caller's transaction; how many rows more there are now."""
+        """Store the changes of the stretch in the caller's transaction. Returns by how many rows the table
+        grew."""
         self.take_added(folded)
         removed = self._remove(list(folded.outdated)) if folded.outdated else 0
         changed = 0

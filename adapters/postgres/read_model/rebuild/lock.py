@@ -1,7 +1,8 @@
-"""One rebuild of a read model at a time, by session advisory locks: the server frees those of what was killed.
+"""Session advisory locks that allow one rebuild of a read model at a time. PostgreSQL releases those of a
+killed process.
 
-A rebuild holds its turn. Each process that folds a part of it shares another lock: those of a rebuild that was killed
-may be storing their last stretch while the next rebuild begins, which therefore waits until they are gone.
+A rebuild holds the rebuild lock. Each process that folds a part of it shares the parts lock. Processes of a
+killed rebuild may still store their last stretch, so the next rebuild waits until the parts lock is free.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _POLL_S = 0.02
 
 
 def acquire_rebuild_lock(connection: Connection, projection: AnyProjection, *, wait_s: float) -> None:
-    """For as long as the session lives. Raises RebuildUnderway where another has it, or works for one that is gone."""
+    """Acquire the rebuild lock for the life of the session. Raises RebuildUnderway if another rebuild holds
+    it, or processes of an earlier one still run."""
     deadline = time.monotonic() + wait_s
     _acquire(
         connection, _rebuild_lock(projection), deadline, f"another rebuild of {projection.name} is under way"
@@ -36,7 +38,7 @@ def acquire_rebuild_lock(connection: Connection, projection: AnyProjection, *, w
 
 
 def share_parts_lock(connection: Connection, projection: AnyProjection) -> None:
-    """For as long as the session lives."""
+    """Share the parts lock for the life of the session."""
     connection.execute(_SHARE, (_parts_lock(projection),))
 
 

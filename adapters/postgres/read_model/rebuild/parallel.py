@@ -1,4 +1,4 @@
-"""A fold shared out over processes, each with the streams of its part; they end with the one that began them."""
+"""Parallel fold: each process folds the streams of one part. The processes end with their parent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from projections.engine.projection import AnyProjection
 
 
 def fold_parts(dsn: str, projection: AnyProjection, parts: Sequence[FoldPart], report: Progress) -> None:
-    """Each part in a process of its own. Raises what one of them raised, or ProjectionsUnavailable if one died."""
+    """Fold each part in a process of its own. Raises what one of them raised, or ProjectionsUnavailable if
+    one died."""
     reached: dict[Pipe, int] = {}
     processes: list[BaseProcess] = []
     try:
@@ -41,7 +42,7 @@ def fold_parts(dsn: str, projection: AnyProjection, parts: Sequence[FoldPart], r
 
 
 def _start(dsn: str, projection: AnyProjection, part: FoldPart) -> tuple[Pipe, BaseProcess]:
-    spawning = multiprocessing.get_context("spawn")  # a fork would share this process's sockets
+    spawning = multiprocessing.get_context("spawn")  # a forked process would share the sockets of this one
     receiving, sending = spawning.Pipe(duplex=False)
     process = spawning.Process(target=_run_part, args=(dsn, projection, part, sending), daemon=True)
     process.start()
@@ -63,21 +64,22 @@ def _receive(pipe: Pipe) -> int | None:
 
 
 def _run_part(dsn: str, projection: AnyProjection, part: FoldPart, pipe: Pipe) -> None:
-    """A parent that died closes the pipe: what this process says next ends it, before it stores anything more."""
+    """Fold a part in a child process. If the parent dies, the pipe is closed and the next message ends this
+    process before it stores more."""
     with suppress(BrokenPipeError, KeyboardInterrupt):
         try:
             fold_part(dsn, projection, part, pipe.send)
             pipe.send(None)
         except (BrokenPipeError, KeyboardInterrupt):
             raise
-        except Exception as error:  # noqa: BLE001 - raised in the parent, which says it
+        except Exception as error:  # noqa: BLE001 - raised in the parent process
             pipe.send(_picklable(error))
 
 
 def _picklable(error: Exception) -> Exception:
-    """As it is if it survives the way to the parent, else what it says."""
+    """The error itself if it can be pickled, otherwise a ProjectionsUnavailable with its text."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - made in this very line
-    except Exception:  # noqa: BLE001 - whatever keeps it from being sent
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - data pickled in this same line
+    except Exception:  # noqa: BLE001 - whatever prevents pickling
         return ProjectionsUnavailable(str(error))
     return error

@@ -1,10 +1,10 @@
-"""Waiting for readers whose plan was made before a partition was attached.
+"""Barrier for query plans that were made before a partition was attached.
 
-A statement looks which partitions there are, and only then takes its snapshot. Between the two a partition may be
-attached and made the live one: the statement then looks for live rows where there are none, and finds nothing.
-Who planned before holds a lock on the table until its transaction ends; who locks the table after the attaching was
-committed learns of the new partition. So waiting for the transactions that hold a lock now is enough (CREATE INDEX
-CONCURRENTLY waits in the same way).
+A statement first determines the partitions and then takes its snapshot. If a partition is attached and made
+the live one in between, the statement looks for live rows where there are none, and returns nothing. A
+statement with such a stale plan holds a lock on the table until its transaction ends. A statement that locks
+the table after the attachment was committed sees the new partition. It is therefore sufficient to wait for
+the transactions that hold a lock now. CREATE INDEX CONCURRENTLY waits in the same way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.05
 
 
 def wait_for_stale_plans(connection: Connection, table: str, *, timeout_s: float) -> None:
-    """Until every transaction that holds a lock on `table` now has ended. Raises OldTransactionsOpen."""
+    """Wait until every transaction that holds a lock on `table` now has ended. Raises OldTransactionsOpen."""
     deadline, pause_s = time.monotonic() + timeout_s, _FIRST_PAUSE_S
     holders = _holders(connection, table)
     stale = set(holders)

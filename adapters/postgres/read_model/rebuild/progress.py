@@ -1,4 +1,4 @@
-"""How far a rebuild is: one row while it is under way, committed with what it speaks of."""
+"""Progress of a rebuild: one row while it runs, committed together with the rows that it describes."""
 
 from __future__ import annotations
 
@@ -44,22 +44,24 @@ class RebuildProgress(msgspec.Struct, frozen=True):
     generation: int
     version: int
     fold: str
-    """What the rows are folded by."""
+    """Fingerprint of what determines the rows."""
     attached: bool
     up_to: int
-    """How far the log is folded before the rows are attached; from there on they follow in batches."""
+    """Position up to which the log is folded before the rows are attached. Later entries follow in batches.
+    """
     positions: Sequence[int]
-    """How far each part of the log's streams is; one once attached."""
+    """Position of each part of the log's streams; a single one after the attachment."""
     domain_events: int = 0
     rows: int = 0
 
 
 class RebuildOvertaken(Exception):
-    """A process of an earlier rebuild, not yet gone, wrote the same rows first."""
+    """Another rebuild process, which has not ended yet, wrote the same rows first."""
 
 
 def fold_fingerprint(projection: AnyProjection) -> str:
-    """Another one, other rows: of the version, the shape of the rows, and the kinds of domain events left out."""
+    """Fingerprint of the projection's version, the shape of its rows and its ignored topics. Rows with
+    another fingerprint differ."""
     shape = msgspec.json.encode(msgspec.json.schema(projection.row_type), order="deterministic")
     ignored = "\n".join(ignored_topics(projection)).encode()
     return sha256(b"%d\n%s\n%s" % (projection.version, shape, ignored)).hexdigest()
@@ -68,7 +70,7 @@ def fold_fingerprint(projection: AnyProjection) -> str:
 def find_rebuild(
     connection: Connection, projection: AnyProjection, live: LivePosition
 ) -> RebuildProgress | None:
-    """The rebuild that was begun, if this release can go on with it."""
+    """The rebuild in progress, if this release can continue it."""
     row = connection.execute(_FIND, (projection.name,)).fetchone()
     if row is None:
         return None
@@ -88,7 +90,7 @@ def begin_rebuild(
     parts: int,
     at: datetime,
 ) -> RebuildProgress:
-    """A new one: an empty table without keys, and nothing folded yet."""
+    """Start a rebuild: an empty table without keys, and nothing folded yet."""
     progress = RebuildProgress(
         generation=live.generation + 1,
         version=projection.version,
@@ -127,7 +129,7 @@ def advance(
     domain_events: int = 0,
     rows: int = 0,
 ) -> None:
-    """One part of the streams went on, in the caller's transaction. Raises Overtaken."""
+    """Advance one part of the streams in the caller's transaction. Raises RebuildOvertaken."""
     parameters = {
         "name": projection.name,
         "generation": generation,
@@ -142,10 +144,10 @@ def advance(
 
 
 def attach(connection: Connection, projection: AnyProjection, generation: int) -> None:
-    """Build the keys and make the rows a part of the read model's table, not yet the live one."""
+    """Create the keys and attach the rows to the read model's table. They are not live yet."""
     with connection.transaction():
         connection.execute("SET LOCAL maintenance_work_mem = '256MB'")  # keys are sorted in memory
-        # A second process to sort with is worth its start where there is much to sort; a third only gets in the way.
+        # A second sorting process pays off only for large tables; a third one does not help.
         connection.execute("SET LOCAL max_parallel_maintenance_workers = 1")
         connection.execute("SET LOCAL min_parallel_table_scan_size = '64MB'")
         connection.execute(
@@ -155,7 +157,7 @@ def attach(connection: Connection, projection: AnyProjection, generation: int) -
 
 
 def attached_position(connection: Connection, projection: AnyProjection) -> int:
-    """How far the rows are, once they are attached."""
+    """Position of the rows after the attachment."""
     row = connection.execute(_REACHED, (projection.name,)).fetchone()
     if row is None:
         raise RebuildOvertaken(f"another process rebuilds {projection.name} too; start the rebuild again")
@@ -163,12 +165,13 @@ def attached_position(connection: Connection, projection: AnyProjection) -> int:
 
 
 def invalidate(connection: Connection, projection: AnyProjection) -> None:
-    """No release goes on with it: what folds the log next may make other rows of what came before."""
+    """Prevent any release from continuing this rebuild, because the next fold may make other rows of the
+    earlier log."""
     connection.execute(_SPOILT, (projection.name,))
 
 
 def end_rebuild(connection: Connection, projection: AnyProjection) -> tuple[int, int]:
-    """In the transaction of the swap: (domain events folded, rows loaded)."""
+    """Delete the progress in the transaction of the swap. Returns (domain events folded, rows loaded)."""
     row = connection.execute(_END, (projection.name,)).fetchone()
     if row is None:
         raise RebuildOvertaken(f"another process rebuilds {projection.name} too; start the rebuild again")

@@ -1,8 +1,8 @@
-"""Rebuild a read model from zero beside the live one.
+"""Rebuild of a read model from position zero, while the live rows stay in use.
 
-In stages, each committed: the log is folded into a table without keys, stretch by stretch; the table gets its keys and
-is attached; it catches up; it is made the live one. Killed at any point the live rows stay, and the next rebuild goes
-on from the last stage that was committed.
+Each stage is committed: the log is folded in stretches into a table without keys; the table gets its keys and
+is attached; it catches up with the log; it becomes the live one. If the process is killed, the live rows
+stay, and the next rebuild continues after the last committed stage.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from projections.engine.projection import AnyProjection, RowsUnavailable
 _log = structlog.get_logger(__name__)
 
 Reached = Callable[[str], None]
-"""Told of what is done: `begun`, `stretch`, `attached`, `awaited`, `batch`, `swapped`."""
+"""Called after each stage: `begun`, `stretch`, `attached`, `awaited`, `batch`, `swapped`."""
 
 _BATCH = 5_000
 _FINAL_BATCH = 200
-"""So few domain events are folded while the live runner waits."""
+"""At most this many domain events are folded while the live runner waits."""
 _DROP_ATTEMPTS, _DROP_PAUSE_S = 20, 0.1
 
 
 class PostgresProjectionMaintenance:
-    """`projections rebuild` and `verify`; the live runner goes on meanwhile."""
+    """Implements `projections rebuild` and `verify`; the live runner continues meanwhile."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class PostgresProjectionMaintenance:
     def rebuild(
         self, projection: AnyProjection, *, workers: int = 1, progress: Progress | None = None
     ) -> RebuildReport:
-        """Fold the whole log into new rows and make them the live ones; one that was begun is gone on with.
+        """Fold the whole log into new rows and make them live. A rebuild in progress is continued.
 
         Raises FoldFailed (the live rows stay), DependentStreams, RebuildUnderway, OldTransactionsOpen or
         ProjectionsUnavailable.
@@ -87,7 +87,8 @@ class PostgresProjectionMaintenance:
                 self._dsn, autocommit=True, connect_timeout=10, application_name=f"rebuild {projection.name}"
             ) as connection:
                 acquire_rebuild_lock(connection, projection, wait_s=self._lock_wait_s)
-                # The live rows of an older release may be in a table of another name, where they would not be spared.
+                # The live rows of an older release may be in a table with another name, and would not be
+                # protected.
                 if live_position(connection, projection, at=self._clock.now()).version == projection.version:
                     _drop_old_generations(connection, projection)
                 try:
@@ -96,7 +97,7 @@ class PostgresProjectionMaintenance:
                     rebuild_progress.invalidate(connection, projection)
                     _try_discard(
                         connection, projection
-                    )  # where readers never pause, the next rebuild does it
+                    )  # if readers never pause, the next rebuild discards it
                     raise
                 _drop_old_generations(connection, projection)
                 return report
@@ -104,7 +105,7 @@ class PostgresProjectionMaintenance:
             raise ProjectionsUnavailable(f"the read models cannot be reached: {error}") from error
 
     def verify(self, projection: AnyProjection, *, progress: Progress | None = None) -> VerifyReport:
-        """Compare the live rows with a fold from zero to their position.
+        """Compare the live rows with a fresh fold up to their position.
 
         Raises FoldFailed or ProjectionsUnavailable.
         """
@@ -140,7 +141,8 @@ class PostgresProjectionMaintenance:
         return msgspec.structs.replace(report, seconds=round(time.perf_counter() - began, 3))
 
     def _fold(self, projection: AnyProjection, goal: RebuildProgress, progress: Progress | None) -> None:
-        """The log up to where it was when the rebuild was begun, in the new rows; with as many processes as then."""
+        """Fold the log up to the position at which the rebuild began, with as many processes as it began
+        with."""
         count = len(goal.positions)
         parts = [
             FoldPart(
@@ -169,7 +171,7 @@ class PostgresProjectionMaintenance:
     def _swap(
         self, connection: Connection, projection: AnyProjection, goal: RebuildProgress
     ) -> RebuildReport:
-        """Catch up, beside the live runner and at last while it waits; then the rows are the live ones."""
+        """Catch up with the log, at the end while the live runner waits, and make the rows live."""
         catch_up = _CatchUp(connection, projection, goal.generation)
         while (batch := catch_up.next_batch()) is not None:
             with connection.transaction():
@@ -197,7 +199,7 @@ class PostgresProjectionMaintenance:
 
 
 class _CatchUp:
-    """The new rows, attached and not yet live, following the log."""
+    """The attached new rows, while they catch up with the log."""
 
     def __init__(self, connection: Connection, projection: AnyProjection, generation: int) -> None:
         self._connection = connection
@@ -208,7 +210,7 @@ class _CatchUp:
         self.position = rebuild_progress.attached_position(connection, projection)
 
     def next_batch(self) -> Batch | None:
-        """Raises FoldFailed where nothing readable comes before what cannot be read."""
+        """Raises FoldFailed if the next entry cannot be read."""
         batch = self._batches.after(self._connection, self.position, _BATCH)
         if batch is not None and batch.unreadable is not None and batch.position == self.position:
             error = batch.unreadable
@@ -216,7 +218,7 @@ class _CatchUp:
         return batch
 
     def fold(self, batch: Batch) -> None:
-        """In the caller's transaction."""
+        """Fold the batch in the caller's transaction."""
         fold_batch(self._projection, self._table, batch.entries).write()
         rebuild_progress.advance(
             self._connection,
@@ -230,13 +232,13 @@ class _CatchUp:
 
 
 def _drop_old_generations(connection: Connection, projection: AnyProjection) -> None:
-    """Where readers never pause, the next rebuild drops them."""
+    """If readers never pause, the next rebuild drops them."""
     if not _run_between_reads(connection, "SELECT gridproof.drop_old_generations(%s, %s)", projection):
         _log.warning("old rows are still read; the next rebuild drops them", projection=projection.name)
 
 
 def _discard(connection: Connection, projection: AnyProjection) -> None:
-    """Forget a rebuild that was begun and cannot be gone on with. Raises OldTransactionsOpen."""
+    """Delete a rebuild that cannot be continued. Raises OldTransactionsOpen."""
     if not _try_discard(connection, projection):
         raise OldTransactionsOpen(
             f"the rows of an earlier rebuild of {projection.name} are still locked; rebuild again later"
@@ -248,7 +250,8 @@ def _try_discard(connection: Connection, projection: AnyProjection) -> bool:
 
 
 def _run_between_reads(connection: Connection, statement: LiteralString, projection: AnyProjection) -> bool:
-    """Dropping a partition locks out readers: no reader waits longer than the lock time-out. False: it never got in."""
+    """Run a statement that drops a partition, which blocks readers. No reader waits longer than the lock
+    time-out. False if the lock was never granted."""
     for _ in range(_DROP_ATTEMPTS):
         try:
             with connection.transaction():

@@ -1,4 +1,4 @@
-"""The live rows against a fresh fold of the log, in memory."""
+"""Verification: compare the live rows with a fresh fold of the log in memory."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def verify_rows(
 
 
 def _snapshot(dsn: str, projection: AnyProjection, at: datetime) -> tuple[LivePosition, dict[str, bytes]]:
-    """The live rows and their position at one moment."""
+    """The live rows and their position in one snapshot."""
     with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
         live_position(connection, projection, at=at)
         connection.autocommit = False
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        # Before the snapshot is taken, so that a rebuild cannot drop the rows between snapshot and reading.
+        # Locked before the snapshot is taken, so that a rebuild cannot drop the rows in between.
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(layout_of(projection).table))
         live = live_position(connection, projection)
         return live, RowTable(connection, projection, live.generation).stored()

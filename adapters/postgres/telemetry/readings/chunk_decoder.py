@@ -1,4 +1,5 @@
-"""Rows of chunks, and what waits to be one, in columns; of several words on one moment the one that counts."""
+"""Decoder of chunk rows into columns. Of several readings of a meter for one moment, the one with the highest
+rank is used."""
 
 from __future__ import annotations
 
@@ -22,22 +23,22 @@ _EIGHTS = (">i8", ">f8", ">f8", ">i8")
 
 
 class StoredReadings(msgspec.Struct, frozen=True, eq=False):
-    """What spans hold, each moment of a meter once, by owner, meter and time."""
+    """The readings of the requested ranges, one per meter and moment, ordered by owner, meter and time."""
 
     meters: Sequence[tuple[int, str]]
-    """(Owner, meter id), in order; the columns' `meter` is the place in here."""
+    """(Owner, meter id), in order. The columns' `meter` is an index into this list."""
     columns: ReadingColumns
-    """`ts_us` as PostgreSQL counts time."""
+    """`ts_us` in PostgreSQL's epoch."""
     superseded: ReadingColumns
-    """What is stored and does not count."""
+    """Stored readings that are outranked by another one."""
 
 
 class DecodedRows(NamedTuple):
     owners: list[int]
     names: list[list[str]]
-    """Of each row, the meters of its readings: once, or over and over again."""
+    """For each row, the meters of its readings: once, or repeated in the same order."""
     counts: IntArray
-    """How many readings each row has."""
+    """Number of readings in each row."""
     columns: list[NDArray[Any]]
     """ts_us, kw, kwh_total, seq, trust, revision, incomplete, extra."""
 
@@ -63,7 +64,7 @@ def decode_plain(rows: Sequence[Any]) -> DecodedRows:
 
 
 def default_columns(count: int) -> list[NDArray[Any]]:
-    """trust, revision, incomplete, extra of readings with nothing odd about them."""
+    """trust, revision, incomplete and extra of readings with default values."""
     return [
         np.full(count, MOST_TRUSTED),
         np.zeros(count, dtype=np.int64),
@@ -73,13 +74,13 @@ def default_columns(count: int) -> list[NDArray[Any]]:
 
 
 def _elements_at(sizes: IntArray) -> IntArray:
-    """Where the elements of arrays of these sizes begin, in words of four bytes."""
+    """Offsets of the elements of arrays of these sizes, in words of four bytes."""
     chunk = np.repeat(np.arange(len(sizes)), sizes)
     return _HEADER_WORDS * (chunk + 1) + _ELEMENT_WORDS * np.arange(len(chunk)) + _LENGTH_WORDS
 
 
 def _elements(sent: Sequence[bytes], kind: str, at: IntArray) -> NDArray[Any]:
-    """The elements of 8 bytes that begin `at`."""
+    """The 8-byte elements at the offsets `at`."""
     words = np.frombuffer(b"".join(sent), dtype=np.uint32)
     values = np.empty((len(at), 2), dtype=np.uint32)
     values[:, 0], values[:, 1] = words[at], words[at + 1]
@@ -98,7 +99,8 @@ def decode_full(rows: Sequence[Any]) -> DecodedRows:
 
 
 def merge(parts: Sequence[DecodedRows]) -> StoredReadings:
-    """The meters are numbered in their order, so that nothing made of them depends on how rows came."""
+    """Combine the parts. Meters are numbered in sorted order, so that results do not depend on the order of
+    rows."""
     rows = [row for part in parts for row in zip(part.owners, part.names, part.counts.tolist(), strict=True)]
     meter_ids: dict[int, set[str]] = {}
     for owner, names, _ in rows:

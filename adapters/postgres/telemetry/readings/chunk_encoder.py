@@ -1,7 +1,8 @@
-"""Readings as chunks for COPY: what came together of a facility's minute is one row, its values arrays.
+"""Encoder of readings as chunks for COPY: the readings of a facility's minute that arrive together are one
+row of arrays.
 
-The row costs PostgreSQL what it costs, however many readings are in it: a few of a facility wait until there are more
-(recent_readings.py).
+A row costs PostgreSQL the same, however many readings it holds. Single readings of a facility are therefore
+buffered until there are more (recent.py).
 """
 
 from __future__ import annotations
@@ -48,24 +49,24 @@ _LENGTH = Struct("!i")
 _HEADER_BYTES = LENGTH_BYTES + ARRAY_HEADER_BYTES
 _ALL_PLAIN = NULL * 4
 _MIN_GROUP = 8
-"""So many chunks are made sooner one by one."""
+"""Fewer chunks of one shape are faster to encode one by one."""
 
 
 class Chunks(msgspec.Struct, frozen=True):
-    """What a batch of readings is written as."""
+    """The encoded chunks of a batch of readings."""
 
     rows: bytes
     """For `copy_chunks`."""
     facility_ids: list[str]
     """Of each chunk."""
     quarters: IntArray
-    """The start of its quarter-hour, in Unix seconds."""
+    """Start of each chunk's quarter-hour, in Unix seconds."""
     firsts: IntArray
-    """Its first reading, likewise."""
+    """Time of each chunk's first reading, in Unix seconds."""
 
 
 def chunks_of(block: ReadingBlock) -> Chunks:
-    """Of one batch, in any order."""
+    """Encode one batch, in any order."""
     if not len(block):
         return Chunks(b"", [], block.ts_us, block.ts_us)
     number = {facility_id: n for n, facility_id in enumerate(dict.fromkeys(block.facility_ids))}
@@ -89,20 +90,20 @@ def chunks_of(block: ReadingBlock) -> Chunks:
 
 
 def _order(block: ReadingBlock, facility: IntArray, *, is_each_once: bool) -> IntArray | None:
-    """By facility and time; None where they are in such an order."""
+    """The order by facility and time; None if the block is ordered already."""
     if is_each_once and not ((np.diff(block.ts_us) < 0) & (np.diff(facility) == 0)).any():
         return None
     return np.lexsort((block.ts_us, facility))
 
 
 def copy_chunks(conn: psycopg.Connection[Any], batches: Sequence[Chunks]) -> None:
-    """Add them, in the caller's transaction."""
+    """Add the chunks in the caller's transaction."""
     with conn.cursor().copy(_COPY.encode()) as copy:
         copy.write(b"".join([COPY_SIGNATURE, *(chunks.rows for chunks in batches), COPY_TRAILER]))
 
 
 class _Encoder:
-    """Readings in the order of their chunks, each column as elements one after the other."""
+    """Readings in the order of their chunks, with each column as concatenated elements."""
 
     def __init__(
         self, block: ReadingBlock, order: IntArray | None, meter_ids: str, ts_us: NDArray[np.int64]
@@ -111,7 +112,7 @@ class _Encoder:
             return values if order is None else values[order]
 
         self._meters, self._meter_at = texts_of(meter_ids, len(block))
-        """Where each begins, and the end."""
+        """Offset of each element, and of the end."""
         self._eights = [
             (_TIMESTAMPTZ, elements_of(">i8", ts_us - POSTGRES_EPOCH_S * _US)),
             (_FLOAT8, elements_of(">f8", ordered(block.kw))),
@@ -125,7 +126,7 @@ class _Encoder:
         self._are_odd = np.zeros(len(block), dtype=np.bool_) if rare is None else rare.unusual()
 
     def rows(self, facility_ids: list[str], quarter_s: IntArray, starts: IntArray, ends: IntArray) -> bytes:
-        """All chunks; such as are alike together, since these are made without a look at each."""
+        """All chunks. Chunks of the same shape are encoded together, without a loop over each."""
         facilities = list(map(facility_field, facility_ids))
         counts, widths = ends - starts, self._meter_at[ends] - self._meter_at[starts]
         odd = np.logical_or.reduceat(self._are_odd, starts)
@@ -162,7 +163,8 @@ class _Encoder:
     def _rows_like(
         self, first: bytes, facilities: list[bytes], quarter_s: IntArray, starts: IntArray, ends: IntArray
     ) -> bytes:
-        """Chunks of the shape of `first`, the row of the first of them: what differs is put in its place."""
+        """Chunks of the same shape as `first`, which is the first of them: only the differing bytes are
+        replaced."""
         rows = np.tile(np.frombuffer(first, np.uint8), (len(starts), 1))
         quarters = ((quarter_s - POSTGRES_EPOCH_S) * _US).astype(">i8")
         rows[:, _FIELDS.size - 8 : _FIELDS.size] = quarters.view(np.uint8).reshape(-1, 8)
@@ -180,7 +182,7 @@ class _Encoder:
 
 
 def _rare_fields(rare: RareColumns, start: int, end: int) -> list[bytes]:
-    """trust, revision, incomplete, extra of readings start .. end-1."""
+    """trust, revision, incomplete and extra of readings start .. end-1."""
     smallint, integer, boolean = Struct("!ih"), Struct("!ii"), Struct("!ib")
     trust, revision, incomplete = (
         column[start:end].tolist() for column in (rare.trust, rare.revision, rare.incomplete)
@@ -194,21 +196,21 @@ def _rare_fields(rare: RareColumns, start: int, end: int) -> list[bytes]:
 
 
 def _rare_field(kind: int, elements: list[bytes], defaults: bytes) -> bytes:
-    """NULL where all of a chunk's readings are as they usually are."""
+    """NULL if all readings of a chunk have the default value."""
     if all(one == defaults for one in elements):
         return NULL
     return element(array_of(kind, b"".join(elements), len(elements), has_nulls=NULL in elements))
 
 
 def _alike(*shapes: NDArray[Any]) -> list[IntArray]:
-    """The places where all of them are the same, together."""
+    """Groups of indexes at which all of `shapes` are equal."""
     order: IntArray = np.lexsort(shapes)
     changes = np.logical_or.reduce([np.diff(shape[order]) != 0 for shape in shapes])
     return np.split(order, np.flatnonzero(changes) + 1)
 
 
 def _slices(source: bytes, places: IntArray, width: int) -> NDArray[np.uint8]:
-    """What is there at each of the places, a row each."""
+    """The `width` bytes at each of the places, one row each."""
     octets = np.frombuffer(source, np.uint8)
     if (np.diff(places) == width).all():
         return octets[places[0] : places[-1] + width].reshape(-1, width)
@@ -218,12 +220,12 @@ def _slices(source: bytes, places: IntArray, width: int) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=65_536)
 def facility_field(facility_id: str) -> bytes:
-    """As a field of a row, or an element of an array. They are the same from batch to batch."""
+    """The id as a field of a row or an element of an array. Cached, since the same ids occur in every batch."""
     return text(facility_id)
 
 
 @lru_cache(maxsize=8192)
 def _header(kind: int, count: int, width: int) -> bytes:
-    """Of an array field: its length in bytes, and what comes before its elements, which are of `width` bytes."""
+    """Prefix of an array field whose elements take `width` bytes: the field's length and the array header."""
     start = array_of(kind, b"-", count)[:-1]
     return _LENGTH.pack(len(start) + width) + start

@@ -1,8 +1,8 @@
-"""Readings out of their chunks, in columns, for many spans of time at once; of several words on one moment the one that
-counts.
+"""Query for readings in columns, for many time ranges at once. Of several readings of a meter for one moment,
+the one with the highest rank is returned.
 
-One row comes back of what the same meters said in spans of one owner, the arrays of these chunks one after the other:
-taking chunks one by one costs ten times as much, and their names are most of it.
+The query returns one row for all chunks of an owner with the same meters, with their arrays concatenated.
+Fetching single chunks takes ten times as long, mostly for the names of the meters.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from domain.telemetry.reading_block import ReadingBlock, microseconds
 Connection = psycopg.Connection[Any]
 _EPOCH_US = POSTGRES_EPOCH_S * 1_000_000
 
-# The constant bounds let the planner skip the partitions of other days. OFFSET 0 has it look into the index for each
-# span: of a table that it knows little of, as each is at its beginning, it would read all facilities' chunks.
+# The constant bounds let the planner skip the partitions of other days. OFFSET 0 forces an index lookup per
+# range; without statistics, as for a new partition, the planner would read the chunks of all facilities.
 _SPANS = """
 FROM unnest(%(owners)s::int[], %(facilities)s::text[], %(quarters)s::timestamptz[], %(lows)s::timestamptz[],
     %(highs)s::timestamptz[]) AS t (owner, facility_id, quarter, low, high),
@@ -66,7 +66,8 @@ _COUNTS = f"SELECT t.owner, sum(cardinality(c.ts)) {_SPANS} GROUP BY t.owner"
 
 
 class ChunkRange(NamedTuple):
-    """Chunks of one quarter-hour of a facility that begin in a time. Spans with one `owner` are read as one."""
+    """Chunks of one quarter-hour of a facility that begin in a time range. Ranges with the same `owner` are
+    read as one."""
 
     owner: int
     facility_id: str
@@ -76,7 +77,8 @@ class ChunkRange(NamedTuple):
 
 
 def chunk_ranges(owner: int, facility_id: str, starts_from: datetime, ends_at: datetime) -> list[ChunkRange]:
-    """Of a facility's chunks that hold readings in a time; they may hold others of the same minutes."""
+    """The ranges of a facility's chunks that hold readings between two times; they may hold others of the
+    same minutes."""
     first = interval_start(starts_from)
     number = -(-(ends_at - first) // INTERVAL)
     low = starts_from.astimezone(UTC).replace(second=0, microsecond=0)
@@ -86,8 +88,10 @@ def chunk_ranges(owner: int, facility_id: str, starts_from: datetime, ends_at: d
 def readings_in(
     conn: Connection, ranges: Sequence[ChunkRange], recent: ReadingBlock | None = None
 ) -> StoredReadings:
-    """Of spans in any order. `recent`: what waits of their facilities, where it was asked for before."""
-    # First: what is filed meanwhile is found twice, and counts once.
+    """The readings of ranges in any order. `recent`: the buffered readings of their facilities, if they were
+    read before."""
+    # Read first: readings that are moved into chunks meanwhile are then found twice and counted once, instead
+    # of missed.
     if recent is None:
         recent = recent_readings(conn, {range_.facility_id for range_ in ranges})
     rows = _query(conn, _PLAIN, ranges)
@@ -101,7 +105,8 @@ def readings_in(
 
 
 def counts_in(conn: Connection, ranges: Sequence[ChunkRange]) -> dict[int, int]:
-    """By owner, how many readings its chunks hold, such as do not count included; none: no owner."""
+    """Owner -> number of readings in its chunks, outranked ones included. Owners without readings are left
+    out."""
     return {owner: int(count) for owner, count in _query(conn, _COUNTS, ranges)}
 
 
@@ -122,13 +127,13 @@ def _query(conn: Connection, query: str, ranges: Sequence[ChunkRange]) -> list[A
 
 
 def _buffered(block: ReadingBlock, ranges: Sequence[ChunkRange]) -> DecodedRows:
-    """What waits in spans; of a facility that none of them is about, nothing."""
+    """Buffered readings in ranges; nothing for facilities without a range."""
     whose = block.facility_of_each()
     number = {facility_id: n for n, facility_id in enumerate(dict.fromkeys(whose))}
     ranges = [range_ for range_ in ranges if range_.facility_id in number]
     if not ranges:
         return DecodedRows([], [], np.empty(0, dtype=np.int64), [column[:0] for column in _columns(block)])
-    # One order of facility and time, so that a span is a range however much its facility said.
+    # Sorted by facility and time, so that each range is one slice.
     first_us = int(block.ts_us.min())
     width = int(block.ts_us.max()) - first_us + 1
     key = np.array([number[one] for one in whose], dtype=np.int64) * (width + 1) + block.ts_us - first_us

@@ -1,4 +1,5 @@
-"""What meters say beside what is stored: which word is new, and which of several on one moment is kept."""
+"""Deduplication of readings: which readings are new compared with the stored ones, and which of several for
+one moment is kept."""
 
 from __future__ import annotations
 
@@ -22,13 +23,13 @@ Connection = psycopg.Connection[Any]
 
 MINUTE = timedelta(seconds=MINUTE_S)
 
-# One by one, by the index: of a table that it knows little of the planner would read all facilities' chunks.
+# One by one by the index: without statistics the planner would read the chunks of all facilities.
 _DELETE = "DELETE FROM reading_chunks WHERE quarter = %s AND facility_id = %s"
 
 
 def novel_readings(conn: Connection, readings: Sequence[MeterReading]) -> list[MeterReading]:
-    """Those of `readings` that would count beside what is stored, one a meter and moment."""
-    # Minute by minute, as chunks are: a backlog that is caught up with would else read each quarter-hour many times.
+    """The readings that outrank the stored ones, one per meter and moment."""
+    # By minute, like the chunks: for a backlog each quarter-hour would otherwise be read many times.
     minutes = sorted(
         {(r.facility_id, r.ts.astimezone(UTC).replace(second=0, microsecond=0)) for r in readings}
     )
@@ -51,7 +52,8 @@ def _place(reading: MeterReading) -> tuple[str, str, datetime]:
 
 
 def deduplicate(conn: Connection, quarters: Sequence[tuple[str, datetime]]) -> None:
-    """Keep of each moment of a meter the word that counts, and no other. The caller holds the partition's lock."""
+    """Keep only the reading with the highest rank for each meter and moment. The caller holds the partition's
+    lock."""
     spans = [
         ChunkRange(n, facility_id, start, start, start + INTERVAL)
         for n, (facility_id, start) in enumerate(quarters)

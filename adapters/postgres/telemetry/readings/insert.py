@@ -1,7 +1,7 @@
-"""Readings into PostgreSQL in the caller's transaction, and a note of the quarter-hours that they are news to.
+"""Insertion of readings in the caller's transaction, and marking of the quarter-hours that they affect.
 
-They are added as they come. A repeat or a correction stands beside what was there, readers take the word that counts
-(domain.telemetry.reading_arrays), and settling leaves nothing but that.
+Readings are appended as they come. A repeat or a correction is stored beside the earlier reading. Readers use
+the one with the highest rank (domain.telemetry.reading_arrays), and finalization deletes the others.
 """
 
 from __future__ import annotations
@@ -47,20 +47,21 @@ RETURNING p.partition, p.settled_by, p.recent, p.recent_since
 """
 _HAS_BUFFERED = "SELECT FROM telemetry_positions WHERE partition = %s AND recent > 0"
 _MAX_CLOCK_SKEW = timedelta(seconds=60)
-"""By more than this no two workers' clocks differ."""
+"""Largest assumed difference between the clocks of two workers."""
 
 
 class MarkedIntervals:
-    """Which quarter-hours this process knows to be noted: before one can be settled, nobody takes its note away.
+    """Cache of the marks that are already stored: a mark is not removed before its quarter-hour can be
+    finalized.
 
-    Not for two threads at once.
+    Not safe for use by two threads at once.
     """
 
     def __init__(self) -> None:
         self._marked: DirtyIntervals = {}
 
     def missing(self, dirty: DirtyIntervals, at: datetime) -> DirtyIntervals:
-        """What of `news` has to be noted at `at`."""
+        """The part of `dirty` that has to be marked at `at`."""
         until = (at + _MAX_CLOCK_SKEW - FINALIZED_AFTER).timestamp()
         self._marked = {start: facility_ids for start, facility_ids in self._marked.items() if start > until}
         results = {
@@ -69,53 +70,53 @@ class MarkedIntervals:
         return {start: facility_ids for start, facility_ids in results.items() if facility_ids}
 
     def add(self, marked: DirtyIntervals) -> None:
-        """Once they are committed."""
+        """Add marks after their commit."""
         for start, facility_ids in marked.items():
             self._marked.setdefault(start, set()).update(facility_ids)
 
     def clear(self) -> None:
-        """Another server may know less."""
+        """Another server may have lost them."""
         self._marked.clear()
 
 
 class EncodedReadings(NamedTuple):
-    """What readings are written as."""
+    """A batch of readings in the form in which it is written."""
 
     chunks: Chunks | None
     recent: RecentRow | None
 
 
 class ReadingBatch(NamedTuple):
-    """What comes of one partition of the telemetry log."""
+    """Readings of one partition of the telemetry log."""
 
     partition: int
     stream_seq: int
-    """The position that it reaches."""
+    """Position in the log after the batch."""
     readings: ReadingBlock
     encoded: EncodedReadings | None
-    """None: they have to be compared with what is stored."""
+    """None if the readings have to be compared with stored ones."""
     marks: MarkedIntervals
 
     @property
     def recent(self) -> int:
-        """How many of its readings are to wait for others."""
+        """Number of readings that are to be buffered."""
         return 0 if self.encoded is None or self.encoded.recent is None else len(self.encoded.recent.firsts)
 
 
 class InsertResult(NamedTuple):
-    """What a batch came to."""
+    """Result of one batch."""
 
     readings: int
     marked: DirtyIntervals
-    """For the QuarterNotes to remember once it is committed."""
+    """To be added to MarkedIntervals after the commit."""
     finalized_by: datetime | None
-    """The latest moment by which something of the partition was settled."""
+    """Time up to which quarter-hours of the partition may have been finalized."""
 
 
 def batch_of(
     partition: int, stream_seq: int, readings: ReadingBlock, marks: MarkedIntervals, *, at: datetime
 ) -> ReadingBatch:
-    """All that can be made of it before anybody waits. `at`: as far as is known, by when something was settled."""
+    """Prepare a batch before any lock is taken. `at`: the last known time of a finalization."""
     encoded = None if has_late(readings, at) else _encode(partition, readings)
     return ReadingBatch(partition, stream_seq, readings, encoded, marks)
 
@@ -132,10 +133,11 @@ def _encode(partition: int, readings: ReadingBlock) -> EncodedReadings:
 
 
 def add_batches(conn: Connection, batches: Sequence[ReadingBatch], *, at: datetime) -> list[InsertResult]:
-    """Move the positions, add their readings, note the quarter-hours of these. The caller holds the partitions' locks.
+    """Move the positions, insert the readings and mark their quarter-hours. The caller holds the partitions'
+    locks.
 
-    What comes late is compared with what is stored, and a repeat of it is not added; of the quarter-hours that are not
-    settled yet everything is.
+    Late readings are compared with stored ones, and repeats are skipped. Readings of quarter-hours that are
+    not finalized are all inserted.
     """
     results, to_mark = [], []
     chunks: list[Chunks] = []
@@ -143,10 +145,11 @@ def add_batches(conn: Connection, batches: Sequence[ReadingBatch], *, at: dateti
     finalized_by, due = _move_positions(conn, batches, at)
     for batch in batches:
         readings, encoded = batch.readings, batch.encoded
-        # What was settled, and no clock, says what is late: after an outage nothing was.
+        # Readings are late if their quarter-hour was finalized, whatever the clock says: during an outage
+        # nothing is finalized.
         finalized_at = finalized_by.get(batch.partition, at)
         if encoded is None or has_late(readings, finalized_at):
-            # In chunks, for what was not told to wait when the position moved is not counted there.
+            # Written as chunks, because they were not counted as buffered when the position moved.
             readings = _without_late_repeats(conn, readings, finalized_at)
             encoded = EncodedReadings(chunks_of(readings), None)
         missing: DirtyIntervals = {}
@@ -175,7 +178,7 @@ def _write(conn: Connection, chunks: Sequence[Chunks], buffered: Sequence[Recent
 
 
 def flush_buffer(conn: Connection, partition: int, *, at: datetime) -> None:
-    """What waits of a partition becomes chunks. The caller holds its lock."""
+    """Move the buffered readings of a partition into chunks. The caller holds its lock."""
     if conn.execute(_HAS_BUFFERED, (partition,)).fetchone() is not None:
         copy_chunks(conn, [chunks_of(drain(conn, partition))])
         record_drained(conn, partition, left=0, at=at)
@@ -184,9 +187,10 @@ def flush_buffer(conn: Connection, partition: int, *, at: datetime) -> None:
 def _move_positions(
     conn: Connection, batches: Sequence[ReadingBatch], at: datetime
 ) -> tuple[dict[int, datetime], int | None]:
-    """By when something of each partition was settled, and of which one what waits is to be filed.
+    """Time of the last finalization of each partition, and the partition whose buffer is to be drained, if
+    one is due.
 
-    One at a time: whatever is written together waits for it.
+    Only one at a time, since everything in the transaction waits for it.
     """
     columns = zip(*((batch.partition, batch.stream_seq, batch.recent) for batch in batches), strict=True)
     partitions, seqs, recent = (list(column) for column in columns)
@@ -201,7 +205,7 @@ def _move_positions(
 
 
 def _without_late_repeats(conn: Connection, readings: ReadingBlock, at: datetime) -> ReadingBlock:
-    """Only what is late is looked at one by one: a few such readings may come with many others."""
+    """Only late readings are compared one by one: a few of them may come with many others."""
     late = _are_late(readings, at)
     if not late.any():
         return readings
@@ -210,7 +214,7 @@ def _without_late_repeats(conn: Connection, readings: ReadingBlock, at: datetime
 
 
 def has_late(readings: ReadingBlock, at: datetime) -> bool:
-    """Whether one of them may be of a quarter-hour that was settled already."""
+    """Whether a reading may belong to a quarter-hour that was finalized."""
     return bool(_are_late(readings, at).any())
 
 
@@ -224,7 +228,8 @@ def _finalized_until(at: datetime) -> datetime:
 
 
 def _dirtied_by(encoded: EncodedReadings) -> DirtyIntervals:
-    """A quarter-hour's register ends with the first readings after it, and its coverage begins with those before it."""
+    """The affected quarter-hours. A quarter-hour's register value ends with the first readings after it, and
+    its coverage begins with the last ones before it."""
     dirty: DirtyIntervals = defaultdict(set)
     for part in encoded:
         if part is None:

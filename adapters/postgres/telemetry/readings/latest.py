@@ -1,4 +1,4 @@
-"""What meters last said: out of their readings in PostgreSQL, of many facilities at once."""
+"""Newest values of meters from their readings in PostgreSQL, for many facilities at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Connection = psycopg.Connection[Any]
 
 
 class Newest(msgspec.Struct, frozen=True):
-    """What one meter last said; its values of usable readings only."""
+    """Newest values of one meter; the values come from usable readings only."""
 
     newest_at: datetime
     kw: float | None = None
@@ -31,7 +31,7 @@ class Newest(msgspec.Struct, frozen=True):
     kwh_total_at: datetime | None = None
 
     def at(self, value: str) -> datetime | None:
-        """When a value was measured."""
+        """Time at which a value was measured."""
         return self.kw_at if value == "kw" else self.kwh_total_at
 
     def has(self, value: str) -> bool:
@@ -44,7 +44,7 @@ class Newest(msgspec.Struct, frozen=True):
         return self.without("kwh_total" if value == "kw" else "kw")
 
     def over(self, earlier: Newest) -> Newest:
-        """Both in one, where `earlier` is what was known before."""
+        """Combine with `earlier` values; newer ones win."""
         by_power = self.kw_at is not None and (earlier.kw_at is None or self.kw_at >= earlier.kw_at)
         by_register = self.kwh_total_at is not None and (
             earlier.kwh_total_at is None or self.kwh_total_at >= earlier.kwh_total_at
@@ -60,7 +60,7 @@ class Newest(msgspec.Struct, frozen=True):
 
 
 Meters = dict[str, Newest]
-"""Of one facility, by meter id."""
+"""Meter id -> newest values, of one facility."""
 VALUES = ("kw", "kwh_total")
 ValueKey = tuple[str, str, str]
 """Facility, meter and one of VALUES."""
@@ -70,7 +70,8 @@ NOTHING = Newest(datetime(1970, 1, 1, tzinfo=UTC))
 def newest_in(
     conn: Connection, spans: Sequence[ChunkRange], recent: ReadingBlock | None = None
 ) -> dict[str, Meters]:
-    """What the meters of each facility last said in spans (whatever their owners); `recent` as for `readings_in`."""
+    """The newest values of each facility's meters in ranges, whatever their owners; `recent` as for
+    `readings_in`."""
     if not spans:
         return {}
     numbers = {facility_id: n for n, facility_id in enumerate(sorted({span.facility_id for span in spans}))}
@@ -107,9 +108,10 @@ def newest_in(
 
 
 def look_back(conn: Connection, missing_values: Mapping[ValueKey, datetime]) -> dict[tuple[str, str], Newest]:
-    """What meters last said in the day before quarter-hours that say nothing usable any more, by facility and meter.
+    """Newest values of meters in the day before quarter-hours that have no usable reading any more, by
+    facility and meter.
 
-    `lost`: which values, and the start of their quarter-hours.
+    `missing_values`: the missing values, with the start of their quarter-hours.
     """
     by_start: dict[datetime, set[str]] = {}
     for (facility_id, _, _), start in missing_values.items():
@@ -117,7 +119,8 @@ def look_back(conn: Connection, missing_values: Mapping[ValueKey, datetime]) -> 
     found: dict[tuple[str, str], Newest] = {}
     for start, facility_ids in by_start.items():
         requested = {one for one, at in missing_values.items() if at == start}
-        # Nearly always it is said in the quarter-hour before; a day of many facilities would not fit into memory.
+        # The value is nearly always in the quarter-hour before. A whole day of many facilities would not fit
+        # into memory.
         spans = [span for f in facility_ids for span in chunk_ranges(0, f, start - INTERVAL, start)]
         missing = _collect(newest_in(conn, spans), requested, found)
         for facility_id in {facility_id for facility_id, _, _ in missing}:
@@ -129,7 +132,7 @@ def look_back(conn: Connection, missing_values: Mapping[ValueKey, datetime]) -> 
 def _collect(
     newest: Mapping[str, Meters], requested: Collection[ValueKey], found: dict[tuple[str, str], Newest]
 ) -> list[ValueKey]:
-    """Add to `found` what was said; what was not."""
+    """Add the values that exist to `found`. Returns the missing ones."""
     missing = []
     for facility_id, meter_id, value in requested:
         one = newest.get(facility_id, {}).get(meter_id, NOTHING)
@@ -142,7 +145,7 @@ def _collect(
 
 
 def _last_index(found: StoredReadings, which: Any) -> IntArray:
-    """Of each meter the index of its last reading among `which`, -1 without any."""
+    """Per meter, the index of its last reading among `which`; -1 without one."""
     last = np.full(len(found.meters), -1)
     where = np.flatnonzero(which)
     last[found.columns.meter[where]] = where

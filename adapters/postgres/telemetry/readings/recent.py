@@ -1,8 +1,8 @@
-"""Readings of meters that send alone, for a quarter of a minute: as they came, a row for all of a batch.
+"""Buffer of single readings: for 15 seconds they are stored as they came, one row per batch.
 
-A chunk of one reading costs PostgreSQL a row and an entry of an index. What waits here until a facility has said more
-costs next to nothing, and is filed in chunks of what each facility said meanwhile. Only readings with nothing odd about
-them wait, and none of a quarter-hour that may be settled.
+A chunk of one reading costs PostgreSQL a row and an index entry. Buffered readings cost almost nothing. They
+are moved into chunks once a facility has sent more. Only readings with default attributes are buffered, and
+none of a quarter-hour that may be finalized.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from domain.telemetry.reading_block import SEPARATOR, ReadingBlock
 Connection = psycopg.Connection[Any]
 
 BUFFER_FOR = timedelta(seconds=15)
-"""A reading waits for others of its facility; a usual meter says something so often."""
+"""How long a reading is buffered; a typical meter sends once in this time."""
 MAX_BUFFERED = 32_768
-"""Readings of a partition that wait: filing so many takes 0.1 s."""
+"""Buffered readings per partition; moving this many into chunks takes 0.1 s."""
 MIN_FOR_A_CHUNK = 4
-"""Readings of a facility that come together and are fewer wait for more."""
+"""Fewer readings of a facility in one batch are buffered."""
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_FILTERED_FACILITIES = 16
-"""For more than these, passing over what is not about them costs more than reading it."""
+"""For more facilities than this, filtering in SQL costs more than reading all."""
 _US = 1_000_000
 _EPOCH_US = POSTGRES_EPOCH_S * _US
 _START = Struct("!hih")
@@ -71,20 +71,21 @@ _RECORD_DRAINED = (
 
 
 class RecentRow(msgspec.Struct, frozen=True):
-    """What waits of one batch."""
+    """The buffered readings of one batch."""
 
     row: bytes
     """For `add_recent`."""
     facility_ids: list[str]
     """Of each reading."""
     quarters: IntArray
-    """The start of its quarter-hour, in Unix seconds."""
+    """Start of each reading's quarter-hour, in Unix seconds."""
     firsts: IntArray
-    """When it was measured, likewise."""
+    """Time of each reading, in Unix seconds."""
 
 
 def is_buffered(partition: int, block: ReadingBlock) -> BoolArray:
-    """Of each reading, whether it waits for others. Whose partition is another is found by nobody here."""
+    """For each reading, whether it is buffered. Facilities of another partition are not, because readers
+    would not find them here."""
     few = block.counts < MIN_FOR_A_CHUNK
     if few.any():
         few &= _places(block.facility_ids) % PARTITIONS == partition
@@ -95,7 +96,7 @@ def is_buffered(partition: int, block: ReadingBlock) -> BoolArray:
 
 
 def recent_row(partition: int, block: ReadingBlock) -> RecentRow:
-    """`block` holds what `is_buffered` says of one partition, and is not empty."""
+    """Encode `block`, which holds the readings selected by `is_buffered` for one partition and is not empty."""
     count, facility_ids = len(block), block.facility_of_each()
     arrays = [
         (_INTEGER, elements_of(">i4", _signed(_places(facility_ids)))),
@@ -113,29 +114,31 @@ def recent_row(partition: int, block: ReadingBlock) -> RecentRow:
 
 
 def add_recent(conn: Connection, rows: Sequence[RecentRow]) -> None:
-    """In the caller's transaction, whose partitions' positions are told of them."""
+    """Add rows in the caller's transaction, which also updates the buffered counts of the partitions."""
     with conn.cursor().copy(_COPY.encode()) as copy:
         copy.write(b"".join([COPY_SIGNATURE, *(one.row for one in rows), COPY_TRAILER]))
 
 
 def are_due(recent: int, since: datetime | None, at: datetime) -> bool:
-    """Whether what waits of a partition is to be filed."""
+    """Whether the buffer of a partition is to be drained."""
     return recent > 0 and (recent >= MAX_BUFFERED or since is None or since <= at - BUFFER_FOR)
 
 
 def drain(conn: Connection, partition: int) -> ReadingBlock:
-    """All that waits of the partition, and waits no more. The caller holds its lock, and writes it elsewhere."""
+    """Remove and return all buffered readings of the partition. The caller holds its lock and writes them
+    elsewhere."""
     with conn.cursor(binary=True) as cursor:
         return _block(cursor.execute(_DRAIN.encode(), (partition,)).fetchall())
 
 
 def record_drained(conn: Connection, partition: int, *, left: int, at: datetime) -> None:
-    """How many readings wait now that what waited before is filed."""
+    """Record how many readings are buffered after the earlier ones were drained."""
     conn.execute(_RECORD_DRAINED, {"partition": partition, "left": left, "at": at})
 
 
 def recent_readings(conn: Connection, facility_ids: Collection[str]) -> ReadingBlock:
-    """What waits of these facilities. Ask for it before chunks are read: what is filed meanwhile is then in both."""
+    """The buffered readings of these facilities. Call this before chunks are read, so that readings that are
+    moved meanwhile are found in both."""
     if not facility_ids:
         return ReadingBlock.joined([])
     places = _places(facility_ids)
@@ -148,12 +151,12 @@ def recent_readings(conn: Connection, facility_ids: Collection[str]) -> ReadingB
 
 
 def days_of_recent(conn: Connection, partition: int) -> list[datetime]:
-    """The UTC days, as midnights, that what waits of the partition is to be filed under."""
+    """The UTC days of the partition's buffered readings, as midnights."""
     return [day.astimezone(UTC) for (day,) in conn.execute(_DAYS, (partition,))]
 
 
 def newest_of(block: ReadingBlock) -> dict[str, datetime]:
-    """When each facility's newest reading was measured."""
+    """Time of each facility's newest reading."""
     newest: dict[str, int] = {}
     for facility_id, us in zip(block.facility_of_each(), block.ts_us.tolist(), strict=True):
         newest[facility_id] = max(us, newest.get(facility_id, us))
@@ -185,5 +188,5 @@ def _places(facility_ids: Iterable[str]) -> IntArray:
 
 
 def _signed(places: IntArray) -> NDArray[np.int32]:
-    """As PostgreSQL's integers can hold them."""
+    """As PostgreSQL's signed integers."""
     return places.astype(np.uint32).view(np.int32)

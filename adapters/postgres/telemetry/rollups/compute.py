@@ -1,4 +1,5 @@
-"""Quarter-hours of facilities out of the readings in PostgreSQL: what settling writes, and what readers add to it."""
+"""Computation of quarter-hour rollups from the readings in PostgreSQL, for finalization and for reads of
+dirty intervals."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ WHERE facility_id = ANY(%s) AND day BETWEEN %s AND %s
 
 
 class NewestOfMeter(msgspec.Struct, frozen=True):
-    """What one meter last said in a quarter-hour; its values of usable readings only."""
+    """Newest values of one meter in a quarter-hour; the values come from usable readings only."""
 
     facility_id: str
     meter_id: str
@@ -44,7 +45,7 @@ class NewestOfMeter(msgspec.Struct, frozen=True):
     kwh_total_at: datetime | None
 
     def after(self, earlier: NewestOfMeter) -> NewestOfMeter:
-        """Both in one, where `earlier` is of a quarter-hour before."""
+        """Combine with the values of an earlier quarter-hour."""
         kw = self if self.kw_at is not None else earlier
         register = self if self.kwh_total_at is not None else earlier
         return NewestOfMeter(
@@ -60,16 +61,16 @@ class NewestOfMeter(msgspec.Struct, frozen=True):
 
 
 class ComputedQuarters(msgspec.Struct, frozen=True, eq=False):
-    """Quarter-hours as their readings make them now, in the order asked."""
+    """Quarter-hours computed from their current readings, in the requested order."""
 
     quarters: Sequence[Quarter]
     rows_seen: NDArray[np.int64]
-    """Readings of any quality inside; 0: a gap."""
+    """Number of readings of any quality; 0 is a gap."""
     present: Mapping[Quarter, Sequence[str]]
-    """The meters that said anything inside."""
+    """Meters with readings in each quarter-hour."""
     newest: Sequence[NewestOfMeter]
     repeated: Sequence[Quarter]
-    """In which some meter has several words on one moment."""
+    """Quarter-hours in which a meter has several readings for one moment."""
     minutes: RollupColumns
     """Shape (quarters, 15)."""
     whole: RollupColumns
@@ -88,7 +89,8 @@ class _Loaded(msgspec.Struct, frozen=True, eq=False):
 def compute_quarters(
     conn: Connection, quarters: Sequence[Quarter], *, dirty: Sequence[Quarter] = ()
 ) -> ComputedQuarters:
-    """`quarters` must not be empty. The presence in `news`, which is not in meter_days yet, is looked up as well."""
+    """Compute `quarters`, which must not be empty. The presence of meters in `dirty` is read from readings,
+    since it is not in meter_days yet."""
     unique = set(quarters)
     everything = [*quarters, *(q for q in dirty if q not in unique)]
     loaded = _load(conn, everything)
@@ -137,13 +139,14 @@ def _load(conn: Connection, quarters: Sequence[Quarter]) -> _Loaded:
 
 
 def reading_counts(conn: Connection, quarters: Sequence[Quarter]) -> list[int]:
-    """How many readings each of `quarters`, which must not be empty, is computed from."""
+    """Number of readings from which each of `quarters` is computed. `quarters` must not be empty."""
     counts = counts_in(conn, _around(quarters))
     return [counts.get(n, 0) for n in range(len(quarters))]
 
 
 def _around(quarters: Sequence[Quarter]) -> list[ChunkRange]:
-    """What quarter-hours are computed from: chunks are of one minute each, so that the bounds cut none."""
+    """The chunk ranges from which quarter-hours are computed. Chunks hold one minute each, so the bounds cut
+    none."""
     ahead = INTERVAL + timedelta(seconds=LOOK_AHEAD_S)
     return [
         ChunkRange(owner, facility_id, start + INTERVAL * n, start - INTERVAL, start + ahead)
@@ -155,7 +158,7 @@ def _around(quarters: Sequence[Quarter]) -> list[ChunkRange]:
 def _offset_s(
     columns: ReadingColumns, quarter_of: NDArray[np.int64], start_us: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Of each reading, after the start of its owner's quarter-hour."""
+    """Offset of each reading from the start of its owner's quarter-hour."""
     if not len(columns):
         return np.empty(0)
     found: NDArray[np.float64] = (columns.ts_us - start_us[quarter_of][columns.meter]) / 1e6
@@ -180,7 +183,8 @@ def _newest(
     inside_s: NDArray[np.float64],
     meter: NDArray[np.int64],
 ) -> list[NewestOfMeter]:
-    """`inside_s`: the offsets of all readings, usable or not, NaN outside; `meter`: whose they are."""
+    """`inside_s`: offsets of all readings, usable or not, NaN outside the quarter-hour; `meter`: their
+    meters."""
     first, newest = (by(meter, inside_s, len(meters)) for by in (lowest_by, highest_by))
     inside = (points.offset_s >= 0) & (points.offset_s < INTERVAL_S)
     power, register = (
@@ -216,7 +220,7 @@ def _newest(
 
 
 def _last(meter: NDArray[np.int64], chosen_: NDArray[np.bool_], meters: int) -> NDArray[np.int64]:
-    """Per meter the index of the last one chosen, -1 without any; `meter` is sorted."""
+    """Per meter, the index of the last chosen reading; -1 without one. `meter` is sorted."""
     last = np.full(meters, -1)
     where = np.flatnonzero(chosen_)
     last[meter[where]] = where
@@ -244,9 +248,10 @@ def _expected(
 def compute_dirty(
     conn: Connection, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
 ) -> ComputedQuarters | None:
-    """What has news in it among the quarter-hours that start in a time; None where nothing has.
+    """Compute the dirty quarter-hours that start in a time range; None if there are none.
 
-    Read it before what is settled: then whatever is settled meanwhile is in one of the two.
+    Call it before reading finalized values: a quarter-hour that is finalized meanwhile is then in one of the
+    two results.
     """
     dirty = dirty_between(conn, facility_ids, starts_from - timedelta(days=1), ends_at)
     requested = [quarter for quarter in dirty if quarter[1] >= starts_from]

@@ -1,4 +1,4 @@
-"""Settling: quarter-hours with news in them are written down as rollups, in the caller's transaction."""
+"""Finalization: dirty quarter-hours are written as rollups, in the caller's transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,8 +21,8 @@ from domain.telemetry.facility_rollups import FINALIZED_AFTER
 Connection = psycopg.Connection[Any]
 
 MAX_READINGS = 100_000
-"""Read in one transaction, the quarter-hour before and the beginning of the next included, unless a single quarter-hour
-is computed from more: it holds up who writes, and all of them are in memory."""
+"""Readings per transaction, including the quarter-hour before and the beginning of the next one. A single
+quarter-hour may need more. The limit bounds memory and the time for which writers wait."""
 
 _FINALIZED_BY = """
 UPDATE telemetry_positions SET settled_by = %(at)s
@@ -31,7 +31,7 @@ WHERE partition = %(partition)s AND (settled_by IS NULL OR settled_by < %(at)s)
 
 
 def finalize_quarters(conn: Connection, partition: int, *, at: datetime, limit: int) -> FinalizeResult:
-    """At most `limit` of the partition's that are due. The caller holds the partition's lock."""
+    """Finalize at most `limit` due quarter-hours of the partition. The caller holds the partition's lock."""
     every = due(conn, partition, at - FINALIZED_AFTER, limit=limit)
     if not every:
         return FinalizeResult()
@@ -50,6 +50,6 @@ def finalize_quarters(conn: Connection, partition: int, *, at: datetime, limit: 
 
 
 def _together(conn: Connection, quarters: Sequence[Quarter]) -> Sequence[Quarter]:
-    """The first of them, as many as are computed from no more readings than one transaction may hold."""
+    """The first quarter-hours, as many as MAX_READINGS allows in one transaction."""
     reached = accumulate(reading_counts(conn, quarters))
     return quarters[: max(1, sum(1 for readings in reached if readings <= MAX_READINGS))]

@@ -1,4 +1,4 @@
-"""How far settling is behind, in PostgreSQL; a store of another kind keeps what is unsettled here too."""
+"""Lag of finalization, in PostgreSQL. A telemetry store of another kind keeps its dirty intervals here too."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.telemetry.rollup_lag import FinalizingDelay
 from domain.telemetry.facility_rollups import FINALIZED_AFTER
 
-# A late reading makes an old quarter-hour wait from the moment it came, not from its own end.
+# After a late reading an old quarter-hour waits from the arrival of the reading, not from its own end.
 _LONGEST = """
 SELECT facility_id, starts_at, least(
     extract(epoch FROM clock_timestamp() - noted_at), extract(epoch FROM %(due)s - starts_at) * %(wall)s

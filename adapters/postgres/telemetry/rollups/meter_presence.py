@@ -1,4 +1,4 @@
-"""In which quarter-hours of a day meters said anything, as settling writes it down: in the caller's transaction."""
+"""Presence of meters in the quarter-hours of a day, recorded by finalization in the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -38,7 +38,7 @@ ON CONFLICT DO NOTHING
 
 
 def record_presence(conn: Connection, partition: int, present: Mapping[Quarter, Sequence[str]]) -> None:
-    """`present`: the meters that said anything in each quarter-hour."""
+    """`present`: the meters with readings in each quarter-hour."""
     bits: dict[tuple[str, date, str], int] = {}
     firsts: dict[tuple[str, date, str], datetime] = {}
     for (facility_id, start), meters in present.items():

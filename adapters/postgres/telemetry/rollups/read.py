@@ -1,4 +1,5 @@
-"""Rollups on PostgreSQL: settled ones from their table, and over them what news have made of them since."""
+"""Queries for rollups on PostgreSQL: finalized ones from their table, replaced by recomputed ones where
+intervals are dirty."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,7 +42,8 @@ _GAP: Row = (np.nan, np.nan, np.nan, np.nan, 0.0, 0, 0)
 
 
 class PostgresTelemetryRollups:
-    """`pool`'s connections find the schema by their search_path; `clock` says what is over."""
+    """`pool`'s connections find the schema by their search_path; `clock` determines which quarter-hours are
+    over."""
 
     def __init__(self, pool: ConnectionPool[Any], clock: Clock) -> None:
         self._pool = pool
@@ -104,7 +106,7 @@ def _stored(
 def _computed_rows(
     conn: psycopg.Connection[Any], computed: ComputedQuarters, facility_id: str, step_s: int
 ) -> Rows:
-    """What stands in place of the stored rows."""
+    """The recomputed rows, which replace the stored ones."""
     seen = [n for n in range(len(computed.quarters)) if computed.rows_seen[n]]
     if step_s == MINUTE_S:
         return {

@@ -1,4 +1,4 @@
-"""Rollups of settled quarter-hours, and the corrections that they make: in the caller's transaction."""
+"""Storage of finalized rollups and of the corrections that they cause, in the caller's transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -71,7 +71,7 @@ ON CONFLICT (facility_id, starts_at, step_s, source) DO UPDATE SET mean_kw = EXC
     kwh = EXCLUDED.kwh, coverage_pct = EXCLUDED.coverage_pct, updated_at = EXCLUDED.updated_at
 """
 
-# Whole only with all four quarters; a quarter without a row is a gap.
+# An hour is complete only with all four quarters; a quarter without a row is a gap.
 _HOURS = """
 INSERT INTO rollups (facility_id, step_s, starts_at, mean_kw, kwh, min_kw, max_kw, coverage_pct, readings, replaced,
     rows_seen, settled_at)
@@ -93,16 +93,17 @@ ON CONFLICT (facility_id, step_s, starts_at) DO UPDATE SET mean_kw = EXCLUDED.me
 """
 
 Old = dict[int, tuple[float | None, float | None, int]]
-"""By the number of a quarter-hour: mean kW, kWh, and the readings that they were made of."""
+"""Index of a quarter-hour -> mean kW, kWh, and the number of readings that they were computed from."""
 
 
 def existing_rollups(conn: Connection, quarters: Sequence[Quarter]) -> Old:
-    """Those of `quarters` that have rollups already."""
+    """The rollups that `quarters` have already."""
     return {row[0]: row[1:] for row in conn.execute(_OLD, columns(quarters))}
 
 
 def write_rollups(conn: Connection, computed: ComputedQuarters, old: Old, at: datetime) -> int:
-    """Write the rollups that readings are still there for; how many of the quarters were corrected."""
+    """Write rollups, except where readings have been deleted since. Returns how many quarter-hours were
+    corrected."""
     seen = np.array([max(old[n][2], 1) if n in old else 1 for n in range(len(computed.quarters))])
     written = np.flatnonzero(computed.rows_seen >= seen)
     if not len(written):

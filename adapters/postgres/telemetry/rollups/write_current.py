@@ -1,4 +1,4 @@
-"""Current values that settled quarter-hours say: in the caller's transaction."""
+"""Storage of current values from finalized quarter-hours, in the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ ON CONFLICT (facility_id, meter_id) DO UPDATE SET
     kwh_total_at = greatest(c.kwh_total_at, EXCLUDED.kwh_total_at)
 """
 
-# A value of a quarter-hour that is settled again is what it says now.
+# A quarter-hour that is finalized again replaces its earlier value.
 _CLEAR_OUTDATED = """
 UPDATE current_values c SET {value} = NULL, {value}_at = NULL
 FROM unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
@@ -46,14 +46,15 @@ RETURNING c.facility_id, c.meter_id, t.starts_at
 def write_current_values(
     conn: Connection, newest: Sequence[NewestOfMeter], refinalized: Sequence[Quarter]
 ) -> None:
-    """What was `newest` in settled quarter-hours, in order of time; of these, some were settled `again`."""
+    """Store the `newest` values of finalized quarter-hours, in order of time. `refinalized` ones were
+    finalized before."""
     outdated = _clear_outdated(conn, refinalized)
     _upsert(conn, newest)
     _upsert(conn, _look_up_earlier(conn, outdated, newest))
 
 
 def _upsert(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
-    """What comes later replaces what came before."""
+    """Later values replace earlier ones."""
     merged: dict[tuple[str, str], NewestOfMeter] = {}
     for one in newest:
         before = merged.get((one.facility_id, one.meter_id))
@@ -76,7 +77,7 @@ def _upsert(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
 
 
 def _clear_outdated(conn: Connection, refinalized: Sequence[Quarter]) -> dict[ValueKey, datetime]:
-    """The current values that were of quarter-hours settled `again`, and are no more, with the starts of these."""
+    """Clear current values that came from `refinalized` quarter-hours. Returns them with the starts of these."""
     found: dict[ValueKey, datetime] = {}
     if refinalized:
         for value in VALUES:
@@ -89,7 +90,7 @@ def _clear_outdated(conn: Connection, refinalized: Sequence[Quarter]) -> dict[Va
 def _look_up_earlier(
     conn: Connection, outdated: Mapping[ValueKey, datetime], newest: Sequence[NewestOfMeter]
 ) -> list[NewestOfMeter]:
-    """What the meters said before, of which the quarter-hours say nothing usable any more."""
+    """Earlier values of meters whose quarter-hours have no usable reading any more."""
     said = {(one.facility_id, one.meter_id, "kw") for one in newest if one.kw_at is not None}
     said |= {(one.facility_id, one.meter_id, "kwh_total") for one in newest if one.kwh_total_at is not None}
     earlier = look_back(conn, {lost: start for lost, start in outdated.items() if lost not in said})
