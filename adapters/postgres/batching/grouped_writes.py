@@ -77,4 +77,4 @@ class GroupedWrites(Generic[TRequest, TResult]):
             for entry in group:
                 entry.is_done = True
                 if not entry.results and entry.error is None:
-                    entry.error = TelemetryStoreUnavailable("the write was broken off")
+                    entry.error = TelemetryStoreUnavailable("the write was interrupted")

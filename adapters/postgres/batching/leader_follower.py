@@ -132,7 +132,7 @@ class LeaderFollowerQueue(Generic[TRequest]):
         if request.is_leading:
             self._lead(request)
         if not request.is_answered:
-            request.error = InterfaceError("this caller was never answered: it is not known what was done")
+            request.error = InterfaceError("the request was never answered: the outcome is unknown")
 
     def _follow(self, request: TRequest) -> None:
         try:
@@ -182,7 +182,7 @@ class LeaderFollowerQueue(Generic[TRequest]):
 
 def _interrupted(error: BaseException) -> OperationalError:
     translated = OperationalError(
-        f"the thread that worked for this caller was stopped ({type(error).__name__})"
+        f"the thread that processed this request was stopped ({type(error).__name__})"
     )
     translated.__cause__ = error
     return translated

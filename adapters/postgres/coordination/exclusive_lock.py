@@ -61,7 +61,7 @@ class PostgresExclusiveLock:
                 connection = await self._connect()
                 await connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (self._name,))
             except psycopg.OperationalError as error:
-                _log.warning("exclusive turn: PostgreSQL does not answer, trying again", error=str(error))
+                _log.warning("exclusive lock: PostgreSQL does not answer, retrying", error=str(error))
                 await self._disconnect()
                 await asyncio.sleep(_RETRY_EVERY_S)
             else:
@@ -77,7 +77,7 @@ class PostgresExclusiveLock:
                     else:
                         await self._connection.execute("SELECT 1")
             except (psycopg.OperationalError, TimeoutError) as error:
-                _log.warning("exclusive turn: its session broke", turn=self._name, error=str(error))
+                _log.warning("exclusive lock: its session broke", lock=self._name, error=str(error))
                 await self._disconnect()
 
     async def _reacquire(self, lost: asyncio.Event) -> None:
@@ -87,7 +87,7 @@ class PostgresExclusiveLock:
         )
         row = await cursor.fetchone()
         if row is None or not row[0]:
-            _log.warning("exclusive turn: somebody else has it now", turn=self._name)
+            _log.warning("exclusive lock: another process holds it now", lock=self._name)
             lost.set()
 
     async def _connect(self) -> AsyncConnection:

@@ -78,7 +78,7 @@ class PostgresPartitionAssignment:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 return await self._balance()
         except (psycopg.OperationalError, TimeoutError) as error:
-            _log.warning("partitions: PostgreSQL does not say who holds them", error=str(error))
+            _log.warning("partitions: PostgreSQL does not answer", error=str(error))
             await self._disconnect()
             return None
 
@@ -115,11 +115,11 @@ class PostgresPartitionAssignment:
             await self._take_free(fair_share, least_of_others)
         else:
             self._deferred_rounds = 0
-        kept_count = len(self._held)
+        keep_count = len(self._held)
         if not self._keep_rounds:
-            kept_count = min(kept_count, fair_share)
-            kept_count -= kept_count > least_of_others + 1
-        return frozenset(self._held[:kept_count])
+            keep_count = min(keep_count, fair_share)
+            keep_count -= keep_count > least_of_others + 1
+        return frozenset(self._held[:keep_count])
 
     async def _take_free(self, fair_share: int, least_of_others: int) -> None:
         """Take free partitions. A process that holds more than another one leaves them to that one for
@@ -153,7 +153,7 @@ class PostgresPartitionAssignment:
 
     async def _query(self, sql: str, *numbers: int) -> object:
         if self._connection is None:
-            raise psycopg.OperationalError("the session that held the partitions is gone")
+            raise psycopg.OperationalError("the session that held the partitions was lost")
         row = await (await self._connection.execute(sql.encode(), numbers)).fetchone()
         return row[0] if row else None
 

@@ -62,7 +62,7 @@ class AdvisoryLocks:
                 yield
         except TimeoutError as error:
             if scope.expired():
-                raise LockLost(f"the database session that held the lock {name!r} is gone") from error
+                raise LockLost(f"the database session that held the lock {name!r} was lost") from error
             raise
         finally:
             await self._unlock(name)

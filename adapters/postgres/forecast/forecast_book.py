@@ -69,12 +69,12 @@ class PostgresForecastBook:
         """Reads the current cycle first, which is nearly always sufficient."""
         latest = cycle_start_of(at)
         cycles = [latest - CYCLE * back for back in range(CYCLES_BACK + 1)]
-        found: dict[str, IssuedForecast] = {}
+        forecasts: dict[str, IssuedForecast] = {}
         for some in (cycles[:1], cycles[1:2], cycles[2:]):
-            missing = [facility_id for facility_id in facility_ids if facility_id not in found]
+            missing = [facility_id for facility_id in facility_ids if facility_id not in forecasts]
             if missing:
-                found |= self._newest_in(missing, some, at)
-        return found
+                forecasts |= self._newest_in(missing, some, at)
+        return forecasts
 
     def _newest_in(
         self, facility_ids: Sequence[str], cycles: Sequence[datetime], at: datetime
@@ -86,36 +86,38 @@ class PostgresForecastBook:
             for facility_id in facility_ids
         }
         standing = self._standing(places, at)
-        found: dict[str, IssuedForecast] = {}
+        forecasts: dict[str, IssuedForecast] = {}
         for stream_id, (facility_id, _) in places.items():
-            if facility_id not in found and stream_id in standing:
-                found[facility_id] = standing[stream_id]
-        return found
+            if facility_id not in forecasts and stream_id in standing:
+                forecasts[facility_id] = standing[stream_id]
+        return forecasts
 
     def _standing(self, places: dict[UUID, _Place], at: datetime) -> dict[UUID, IssuedForecast]:
         """The forecast of each stream that was valid at `at`."""
-        found, server = self._cached(places, at)
-        answered_by, rows = self._rows(list(places), [found[i].version if i in found else 0 for i in places])
-        if found and answered_by != server:
-            found = {}
+        forecasts, server = self._cached(places, at)
+        answered_by, rows = self._rows(
+            list(places), [forecasts[i].version if i in forecasts else 0 for i in places]
+        )
+        if forecasts and answered_by != server:
+            forecasts = {}
             answered_by, rows = self._rows(list(places), [0] * len(places))
         streams: dict[UUID, list[_Row]] = {}
         for row in rows:
             streams.setdefault(row[0], []).append(row)
         fetched = {i: one for i, own in streams.items() if (one := _last(own, places[i], at)) is not None}
         self._store(fetched, answered_by)
-        return {i: entry.issued for i, entry in (found | fetched).items()}
+        return {i: entry.issued for i, entry in (forecasts | fetched).items()}
 
     def _cached(self, places: dict[UUID, _Place], at: datetime) -> tuple[dict[UUID, _CachedForecast], str]:
         """The cached forecasts that were issued by `at`, and the server that they were read from."""
-        found = {}
+        forecasts = {}
         with self._lock:
             for stream_id in places:
                 entry = self._cache.get(stream_id)
                 if entry is not None and entry.issued.issued_at <= at:
                     self._cache.move_to_end(stream_id)
-                    found[stream_id] = entry
-            return found, self._server
+                    forecasts[stream_id] = entry
+            return forecasts, self._server
 
     def _store(self, fetched: dict[UUID, _CachedForecast], server: str) -> None:
         with self._lock:

@@ -36,12 +36,12 @@ class PostgresPastForecasts:
 
     def standing(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
         by_stream = {forecast_stream_id(*place): place for place in places}
-        found: dict[ForecastKey, ForecastState] = {}
+        states: dict[ForecastPlace, ForecastState] = {}
         for rows in self._batches(list(by_stream)):
             for stream_id, own in groupby(rows, key=lambda row: row[0]):
                 if (state := _folded(own, at)) is not None:
-                    found[by_stream[stream_id]] = state
-        return found
+                    states[by_stream[stream_id]] = state
+        return states
 
     def _batches(self, stream_ids: Sequence[UUID]) -> Iterator[list[_Row]]:
         try:

@@ -108,9 +108,11 @@ class PostgresForecastScores:
 
     def delete_before(self, day: date) -> int:
         with operations_connection(self._pool) as connection:
-            gone = connection.execute("DELETE FROM gridproof.forecast_scores WHERE day < %s", (day,)).rowcount
+            deleted = connection.execute(
+                "DELETE FROM gridproof.forecast_scores WHERE day < %s", (day,)
+            ).rowcount
             connection.execute("DELETE FROM gridproof.forecast_correlations WHERE day < %s", (day,))
-        return gone
+        return deleted
 
 
 def _columns(rows: Sequence[msgspec.Struct], names: Sequence[str]) -> list[list[object]]:

@@ -84,7 +84,7 @@ class LedgerFollower:
             try:
                 self._run_session(stop)
             except _UNREACHABLE as error:
-                _log.warning("the ledger waits for its stores", error=str(error))
+                _log.warning("the ledger follower cannot reach a store, retrying", error=str(error))
                 stop.wait(_RECONNECT_S)
 
     def _run_session(self, stop: threading.Event) -> None:

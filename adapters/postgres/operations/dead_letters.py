@@ -111,10 +111,10 @@ class PostgresDeadLetters:
 
     def open_by_queue(self) -> list[OpenDeadLetters]:
         with operations_connection(self._pool) as connection:
-            found = connection.execute(_OPEN).fetchall()
+            rows = connection.execute(_OPEN).fetchall()
         return [
-            OpenDeadLetters(queue=queue, open=count, oldest_at=oldest_at.astimezone(UTC))
-            for queue, count, oldest_at in found
+            OpenLetters(queue=queue, open=count, oldest_at=oldest_at.astimezone(UTC))
+            for queue, count, oldest_at in rows
         ]
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:

@@ -36,7 +36,7 @@ class PostgresSystemState:
 
     def rebuilds(self) -> list[Rebuild]:
         with operations_connection(self._pool) as connection:
-            found = connection.execute(_REBUILDS).fetchall()
+            rebuilds = connection.execute(_REBUILDS).fetchall()
         return [
             Rebuild(
                 name=name,
@@ -46,7 +46,7 @@ class PostgresSystemState:
                 rows=rows,
                 started_at=started_at.astimezone(UTC),
             )
-            for name, position, up_to, domain_events, rows, started_at in found
+            for name, position, up_to, domain_events, rows, started_at in rebuilds
         ]
 
     def sessions(self) -> Mapping[str, int]:
@@ -56,5 +56,5 @@ class PostgresSystemState:
     def held(self, locks: Collection[str]) -> frozenset[str]:
         names = {lock_key(name): name for name in locks}
         with operations_connection(self._pool) as connection:
-            found = connection.execute(_HELD, (list(names),)).fetchall()
-        return frozenset(names[key] for (key,) in found)
+            rows = connection.execute(_HELD, (list(names),)).fetchall()
+        return frozenset(names[key] for (key,) in rows)

@@ -67,8 +67,8 @@ class PostgresAuditTrailView:
         if not positions:
             return {}
         with read_connection(self._pool) as connection:
-            found = connection.execute(_HAPPENED, (list(positions),)).fetchall()
+            rows = connection.execute(_HAPPENED, (list(positions),)).fetchall()
         try:
-            return {position: decode_domain_event(*stored) for position, *stored in found}
+            return {position: decode_domain_event(*stored) for position, *stored in rows}
         except UnreadableDomainEvent as error:
-            raise ReadModelsUnavailable(f"a step of the audit trail cannot be told: {error}") from error
+            raise ReadModelsUnavailable(f"a step of the audit trail cannot be read: {error}") from error

@@ -31,8 +31,8 @@ _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response
 class PostgresDeadlinesView(PostgresView[DeadlineRow]):
     def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
         until = sql.SQL("sort_key <= {}").format(sql.Literal(sortable(now)))
-        found = self._select([until], sql.SQL("ORDER BY sort_key, key LIMIT {}").format(sql.Literal(limit)))
-        return [row for _, _, row in found]
+        rows = self._select([until], sql.SQL("ORDER BY sort_key, key LIMIT {}").format(sql.Literal(limit)))
+        return [row for _, _, row in rows]
 
 
 class PostgresReadModels:
@@ -49,9 +49,9 @@ class PostgresReadModels:
 
     def positions(self) -> list[ProjectionPosition]:
         with read_connection(self._pool) as connection:
-            found: dict[str, tuple[Any, ...]] = {row[0]: row for row in connection.execute(_POSITIONS)}
+            rows: dict[str, tuple[Any, ...]] = {row[0]: row for row in connection.execute(_POSITIONS)}
             head = next(iter(connection.execute(_HEAD)))[0]
-        return [_position(projection, found.get(projection.name), head) for projection in PROJECTIONS]
+        return [_position(projection, rows.get(projection.name), head) for projection in PROJECTIONS]
 
 
 def _position(projection: AnyProjection, row: tuple[Any, ...] | None, head: int) -> ProjectionPosition:

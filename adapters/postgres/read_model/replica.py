@@ -121,10 +121,10 @@ class ReplicaReadModels:
         try:
             return of_replica()
         except ReadModelsUnavailable as error:
-            found = of_primary()  # raises if neither answers
+            result = of_primary()  # raises if neither answers
             if not isinstance(error.__cause__, QueryCanceled):  # only this read took too long
                 self._mark_failed(error)
-            return found
+            return result
 
     def check_replica(self, *, at_once: bool = False) -> None:
         """Check the replica if a check is due. One thread checks; the others use the previous result."""
@@ -149,9 +149,9 @@ class ReplicaReadModels:
 
     def _record_lag(self, began_at: float, row: tuple[float] | None) -> None:
         if row is None:
-            raise ReadModelsUnavailable("the replica does not tell how far behind it is")
+            raise ReadModelsUnavailable("the replica does not report its lag")
         if self._lag_s is None:
-            log.info("the replica is read from")
+            log.info("reads use the replica")
             self._current_until = float("-inf")
         # Without its primary the replica knows the time of its last transaction, but not whether another one
         # followed.
@@ -166,7 +166,7 @@ class ReplicaReadModels:
 
     def _mark_failed(self, error: Exception) -> None:
         if self._lag_s is not None or self._checked_at is None:
-            log.warning("the replica does not answer: the primary is read instead", why=str(error))
+            log.warning("the replica does not answer: reads use the primary", why=str(error))
         self._lag_s, self._checked_at = None, self._monotonic()
 
 
@@ -180,14 +180,14 @@ class _FallbackView(Generic[Row]):
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         """A row that the replica does not have (yet) is read from the primary."""
-        found = self.read_consistently(lambda view: view.get(key, tenant=tenant))
-        return self._primary.get(key, tenant=tenant) if found is None else found
+        result = self.read_consistently(lambda view: view.get(key, tenant=tenant))
+        return self._primary.get(key, tenant=tenant) if result is None else result
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
         """Rows that the replica does not have (yet) are read from the primary."""
-        found = self.read_consistently(lambda view: view.by_key(keys))
-        missing = [key for key in keys if key not in found]
-        return {**found, **self._primary.by_key(missing)} if missing else found
+        result = self.read_consistently(lambda view: view.by_key(keys))
+        missing = [key for key in keys if key not in result]
+        return {**result, **self._primary.by_key(missing)} if missing else result
 
     def version(self) -> RowsVersion | None:
         return self.read_consistently(lambda view: view.version())

@@ -73,8 +73,8 @@ class RowLayout(msgspec.Struct, frozen=True, kw_only=True):
         """Condition for one field. Names of JSON fields are literals, so that PostgreSQL can use the indexes
         on them."""
         if name in self.ids:
-            known = _ID.fullmatch(value) is not None
-            return sql.SQL("{} = {}::uuid" if known else "false").format(
+            is_id = _ID.fullmatch(value) is not None
+            return sql.SQL("{} = {}::uuid" if is_id else "false").format(
                 sql.Identifier(name), sql.Literal(value)
             )
         if name in self.texts:

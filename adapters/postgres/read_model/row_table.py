@@ -72,8 +72,8 @@ class RowTable(Generic[TRow]):
 
     def fetch(self, keys: Iterable[str]) -> dict[str, TRow]:
         """The existing rows by key, in one round trip. Raises RowUnreadable."""
-        found = self._connection.execute(self._sql(_FETCH), (self._generation, text_array(keys)))
-        return {key: self._decoded(key, text) for key, text in found}
+        fetched = self._connection.execute(self._sql(_FETCH), (self._generation, text_array(keys)))
+        return {key: self._decoded(key, text) for key, text in fetched}
 
     def write(self, changes: Changes[TRow], added: Collection[Stored] = ()) -> None:
         """Write and delete changed rows, and add rows with new keys; one statement for each, in the caller's
@@ -134,10 +134,10 @@ class RowBuffer(Generic[TRow]):
         missing = {key for key in keys if key not in self._rows}
         if missing:
             try:
-                found = self._table.fetch(missing)
+                fetched = self._table.fetch(missing)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 raise RowsUnavailable(f"rows of {self._projection.name}: {error}") from error
-            self._rows.update({key: found.get(key) for key in missing})
+            self._rows.update({key: fetched.get(key) for key in missing})
 
     def get(self, key: str) -> TRow | None:
         self.prefetch([key])

@@ -101,7 +101,9 @@ class ProjectionRunner:
                 self._report_stopped(error)
                 stop.wait(self._retry_stopped_s)
             except _UNREACHABLE as error:
-                _log.warning("projection waits for its stores", projection=self.name, error=str(error))
+                _log.warning(
+                    "projection cannot reach a store, retrying", projection=self.name, error=str(error)
+                )
                 stop.wait(_RECONNECT_S)
 
     def catch_up(self) -> int:
@@ -257,4 +259,4 @@ class ProjectionRunner:
                 mark_stopped(connection, self.projection, error.position, str(error), at=now)
             self._alerts.raise_alert("projection_stopped", self.name, str(error)[:1_000], at=now)
         except _UNREACHABLE as unreachable:
-            _log.warning("projection could not tell that it stopped", error=str(unreachable))
+            _log.warning("projection could not report that it stopped", error=str(unreachable))

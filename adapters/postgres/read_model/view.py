@@ -52,8 +52,8 @@ class PostgresView(Generic[Row]):
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         conditions = [self._layout.has_key(_without_nul(key)), *_of_tenant(tenant)]
-        found = self._select(conditions, sql.SQL("LIMIT 1"))
-        return found[0][2] if found else None
+        fetched = self._select(conditions, sql.SQL("LIMIT 1"))
+        return fetched[0][2] if fetched else None
 
     def listed(
         self,
@@ -78,10 +78,10 @@ class PostgresView(Generic[Row]):
         direction = sql.SQL(" DESC" if descending else "")
         order = sql.SQL(", ").join(column + direction for column in columns)
         ending = sql.SQL("ORDER BY {} LIMIT {}").format(order, sql.Literal(limit + 1))
-        found = self._select(conditions, ending)
-        rows = tuple(row for _, _, row in found[:limit])
-        more = len(found) > limit
-        return Page(rows, cursor_after(self._projection.name, *found[limit - 1][:2]) if more else None)
+        fetched = self._select(conditions, ending)
+        rows = tuple(row for _, _, row in fetched[:limit])
+        more = len(fetched) > limit
+        return Page(rows, cursor_after(self._projection.name, *fetched[limit - 1][:2]) if more else None)
 
     def by_key(self, keys: Collection[str]) -> dict[str, Row]:
         """The existing rows by key."""
@@ -114,8 +114,8 @@ class PostgresView(Generic[Row]):
         self, statement: bytes | sql.Composed, parameters: tuple[object, ...] | None = None
     ) -> list[tuple[str, str, Row]]:
         with read_connection(self._pool) as connection:
-            found = connection.execute(statement, parameters).fetchall()
-        return [(sort_key, key, self._decoder.decode(text)) for sort_key, key, text in found]
+            fetched = connection.execute(statement, parameters).fetchall()
+        return [(sort_key, key, self._decoder.decode(text)) for sort_key, key, text in fetched]
 
 
 def _of_tenant(tenant: str | None) -> list[sql.Composable]:

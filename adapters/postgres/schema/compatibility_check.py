@@ -85,8 +85,8 @@ def file_problems(files: Sequence[tuple[str, str]]) -> list[str]:
     """Problems of the migrations (name, SQL), in order."""
     problems: list[str] = []
     for number, (name, sql) in enumerate(files, start=1):
-        named = _NAME.fullmatch(name)
-        if named is None or int(named[1]) != number:
+        match = _NAME.fullmatch(name)
+        if match is None or int(match[1]) != number:
             problems.append(
                 f"{name}: the files are numbered without a gap, so this one is {number:04}_<what>.sql"
             )
@@ -94,21 +94,23 @@ def file_problems(files: Sequence[tuple[str, str]]) -> list[str]:
         if label is None and number >= LABELLED_FROM:
             problems.append(f"{name}: its first line must be `-- expand` or `-- contract: needs release X.Y`")
         if label is None or label.kind == "expand":
-            problems += [f"{name}: {found}; that is for a contracting migration" for found in taken_away(sql)]
+            problems += [
+                f"{name}: {problem}; that is for a contracting migration" for problem in taken_away(sql)
+            ]
     return problems
 
 
 def taken_away(sql: str) -> Iterator[str]:
     """What an older release would miss, or be refused, after these statements."""
     statements = [" ".join(statement.split()) for statement in _code(sql).split(";")]
-    new = {found[1].lower() for statement in statements if (found := _CREATED.match(statement))}
+    new = {match[1].lower() for statement in statements if (match := _CREATED.match(statement))}
     for statement in statements:
         altered = _ALTERED.match(statement)
         if altered is not None and altered[1].lower() in new:
             continue  # older releases do not use this table
         for pattern, what in _DESTRUCTIVE:
-            found = pattern.search(statement)
-            if found is not None and found.groupdict().get("on", "").lower() not in new:
+            match = pattern.search(statement)
+            if match is not None and match.groupdict().get("on", "").lower() not in new:
                 yield f"`{statement[:60]}` {what}"
                 break
 

@@ -134,9 +134,9 @@ def _unreachable(error: psycopg.OperationalError) -> MigrationError:
 
 def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> set[str]:
     rows = connection.execute("SELECT name, sha256 FROM gridproof.migrations").fetchall()
-    known = dict(migration_files())
+    by_name = dict(migration_files())
     for name, digest in rows:
-        sql = known.get(str(name))
+        sql = by_name.get(str(name))
         if sql is not None and digest_of(sql) != digest:
             raise MigrationError(f"migration {name} was changed after it was applied; add a new one instead")
     return {str(name) for name, _ in rows}
@@ -165,10 +165,10 @@ class Label(msgspec.Struct, frozen=True):
 
 def label_of(sql: str) -> Label | None:
     """The label in the first line; None without one."""
-    found = _LABEL.match(sql.partition("\n")[0])
-    if found is None:
+    match = _LABEL.match(sql.partition("\n")[0])
+    if match is None:
         return None
-    return Label("expand") if found[1] == "expand" else Label("contract", found[2])
+    return Label("expand") if match[1] == "expand" else Label("contract", match[2])
 
 
 def release_of(written: str) -> tuple[int, ...]:

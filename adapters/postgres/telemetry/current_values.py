@@ -62,7 +62,7 @@ def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, C
         if not recent.get(f, {}).get(name, NOTHING).has(value)
     }
     earlier = look_back(conn, missing_values)
-    found = {}
+    values = {}
     for facility_id in facility_ids:
         before, now = valid[facility_id][0], recent.get(facility_id, {})
         meters = []
@@ -72,8 +72,8 @@ def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, C
                 _meter_value(name, reduce(Newest.over, [one for one in candidates if one is not None]))
             )
         if meters:
-            found[facility_id] = CurrentValue.of(facility_id, meters)
-    return found
+            values[facility_id] = CurrentValue.of(facility_id, meters)
+    return values
 
 
 def _stored_state(

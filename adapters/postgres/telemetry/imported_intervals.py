@@ -128,7 +128,7 @@ def _with_computed(
     offset_s = np.array([start.total_seconds() for start in starts], dtype=np.int64)
     key = index * _FAR_S + offset_s
     outdated = stored.metered & np.isin(stored.facility_index * _FAR_S + stored.offset_s, key)
-    kept_columns = [getattr(stored, name)[~outdated] for name in stored.__struct_fields__]
+    remaining = [getattr(stored, name)[~outdated] for name in stored.__struct_fields__]
     added = (
         index,
         offset_s,
@@ -138,4 +138,4 @@ def _with_computed(
         computed.whole.coverage_pct[seen, 0],
         np.ones(len(seen), dtype=np.bool_),
     )
-    return StoredIntervals(*(np.concatenate(pair) for pair in zip(kept_columns, added, strict=True)))
+    return StoredIntervals(*(np.concatenate(pair) for pair in zip(remaining, added, strict=True)))

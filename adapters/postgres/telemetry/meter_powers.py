@@ -35,12 +35,12 @@ class PostgresMeterPowers:
         start, high = window.starts_at, window.ends_at
         low = start - timedelta(seconds=LOOK_BACK_S)
         first = start - timedelta(days=1)
-        asked = {"facility": facility_id, "first": first, "high": high}
+        parameters = {"facility": facility_id, "first": first, "high": high}
         with telemetry_transaction(self._pool) as conn:
             recent = recent_readings(conn, [facility_id])
-            present = _with_recent(conn.execute(_PRESENT, asked).fetchall(), recent, first, high)
-            found = readings_in(conn, chunk_ranges(0, facility_id, low, high), recent)
-        columns = found.columns
+            present = _with_recent(conn.execute(_PRESENT, parameters).fetchall(), recent, first, high)
+            stored = readings_in(conn, chunk_ranges(0, facility_id, low, high), recent)
+        columns = stored.columns
         at_s = unix_seconds(columns.ts_us) - start.timestamp()
         counts = (
             usable(columns)
@@ -49,9 +49,9 @@ class PostgresMeterPowers:
             & (at_s < (high - start).total_seconds())
         )
         powers = {}
-        for number, (_, meter_id) in enumerate(found.meters):
-            mine = counts & (columns.meter == number)
-            powers[meter_id] = at_s[mine], columns.kw[mine]
+        for number, (_, meter_id) in enumerate(stored.meters):
+            of_meter = counts & (columns.meter == number)
+            powers[meter_id] = at_s[of_meter], columns.kw[of_meter]
         nothing = np.empty(0), np.empty(0)
         return [_powers((meter, *present[meter]), *powers.get(meter, nothing)) for meter in sorted(present)]
 

@@ -74,9 +74,11 @@ class PostgresStoredReadings:
     ) -> Iterator[QuarterHourCounts]:
         bounds = interval_start(since), interval_start(until) + INTERVAL
         with telemetry_transaction(self._pool) as conn:
-            found = [row[0] for row in conn.execute(_FACILITIES, (facility_prefix, *bounds)).fetchall()]
-        for first in range(0, len(found), FACILITIES_PER_QUERY):
-            yield from self._rolled_up(found[first : first + FACILITIES_PER_QUERY], *bounds)
+            facility_ids = [
+                row[0] for row in conn.execute(_FACILITIES, (facility_prefix, *bounds)).fetchall()
+            ]
+        for first in range(0, len(facility_ids), FACILITIES_PER_QUERY):
+            yield from self._rolled_up(facility_ids[first : first + FACILITIES_PER_QUERY], *bounds)
 
     def _rolled_up(
         self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime

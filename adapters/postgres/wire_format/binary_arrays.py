@@ -35,8 +35,8 @@ def bigint(value: int) -> bytes:
 
 def bigint_of(value: bytes) -> int:
     """The inverse of `bigint`."""
-    found: int = _BIGINT.unpack(value)[0]
-    return found
+    number: int = _BIGINT.unpack(value)[0]
+    return number
 
 
 def element(value: bytes) -> bytes:

@@ -83,8 +83,8 @@ def texts_of(joined: str, count: int) -> tuple[bytes, NDArray[np.int64]]:
     """The texts between the SEPARATORs of `joined` as elements, and the offset of each element and of the
     end."""
     encoded = (joined + SEPARATOR).encode()
-    said = np.frombuffer(encoded, dtype=np.uint8)
-    ends = np.flatnonzero(said == ord(SEPARATOR))
+    octets = np.frombuffer(encoded, dtype=np.uint8)
+    ends = np.flatnonzero(octets == ord(SEPARATOR))
     lengths = np.diff(ends, prepend=-1) - 1
     begins = np.concatenate([[0], ends + 1 + 3 * np.arange(1, count + 1)])
     if (lengths == lengths[0]).all():
@@ -92,9 +92,9 @@ def texts_of(joined: str, count: int) -> tuple[bytes, NDArray[np.int64]]:
         return before + encoded[:-1].replace(SEPARATOR.encode(), before), begins
     # The four bytes of the length replace the separator, plus three more; they stand before the text instead
     # of behind it.
-    written = np.empty(len(said) + 3 * count, dtype=np.uint8)
+    written = np.empty(len(octets) + 3 * count, dtype=np.uint8)
     is_length = np.zeros(len(written), dtype=np.bool_)
     is_length[(begins[:-1, None] + np.arange(4)).ravel()] = True
     written[is_length] = lengths.astype(">i4").view(np.uint8)
-    written[~is_length] = said[said != ord(SEPARATOR)]
+    written[~is_length] = octets[octets != ord(SEPARATOR)]
     return written.tobytes(), begins

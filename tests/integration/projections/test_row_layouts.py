@@ -131,7 +131,7 @@ def test_a_rebuild_waits_until_what_was_killed_is_gone(
 ) -> None:
     read_side.store(entries)
     maintenance = PostgresProjectionMaintenance(
-        read_side.database.app_dsn, StoppedClock(), turn_wait_s=WAIT_S
+        read_side.database.app_dsn, StoppedClock(), lock_wait_s=WAIT_S
     )
     with psycopg.connect(read_side.database.app_dsn, autocommit=True) as dying:
         dying.execute("SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))", (lock,))
@@ -146,7 +146,7 @@ def test_a_rebuild_beside_another_says_so_in_the_end(
     read_side: ReadSide, entries: list[LogEntry], lock: str
 ) -> None:
     read_side.store(entries)
-    maintenance = PostgresProjectionMaintenance(read_side.database.app_dsn, StoppedClock(), turn_wait_s=0.1)
+    maintenance = PostgresProjectionMaintenance(read_side.database.app_dsn, StoppedClock(), lock_wait_s=0.1)
     with psycopg.connect(read_side.database.app_dsn, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))", (lock,))
         with pytest.raises(RebuildUnderway):

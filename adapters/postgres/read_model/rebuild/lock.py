@@ -31,9 +31,7 @@ def acquire_rebuild_lock(connection: Connection, projection: AnyProjection, *, w
         connection, _rebuild_lock(projection), deadline, f"another rebuild of {projection.name} is under way"
     )
     parts = _parts_lock(projection)
-    _acquire(
-        connection, parts, deadline, f"processes of an earlier rebuild of {projection.name} are not yet gone"
-    )
+    _acquire(connection, parts, deadline, f"processes of an earlier rebuild of {projection.name} still run")
     connection.execute(_FREE, (parts,))
 
 

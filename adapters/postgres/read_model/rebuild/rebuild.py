@@ -60,14 +60,14 @@ class PostgresProjectionMaintenance:
         *,
         bounds: FoldLimits = FoldLimits(),  # noqa: B008 - frozen
         readers_wait_s: float = 60.0,
-        turn_wait_s: float = 5.0,
+        lock_wait_s: float = 5.0,
         reached: Reached = lambda _: None,
     ) -> None:
         self._dsn = dsn
         self._clock = clock
         self._bounds = bounds
         self._readers_wait_s = readers_wait_s
-        self._lock_wait_s = turn_wait_s
+        self._lock_wait_s = lock_wait_s
         self._reached = reached
 
     def rebuild(

@@ -58,23 +58,23 @@ def deduplicate(conn: Connection, quarters: Sequence[tuple[str, datetime]]) -> N
         ChunkRange(n, facility_id, start, start, start + INTERVAL)
         for n, (facility_id, start) in enumerate(quarters)
     ]
-    found = readings_in(conn, spans)
+    stored = readings_in(conn, spans)
     with conn.cursor() as cursor:
         cursor.executemany(_DELETE, [(start, facility_id) for facility_id, start in quarters])
     facilities = [facility_id for facility_id, _ in quarters]
-    copy_chunks(conn, [chunks_of(ReadingBlock.of(_readings(found, facilities)))])
+    copy_chunks(conn, [chunks_of(ReadingBlock.of(_readings(stored, facilities)))])
 
 
-def _readings(found: StoredReadings, facilities: Sequence[str]) -> list[MeterReading]:
-    columns = found.columns
+def _readings(stored: StoredReadings, facilities: Sequence[str]) -> list[MeterReading]:
+    columns = stored.columns
     kw, kwh_total = (
         [None if np.isnan(value) else value for value in values.tolist()]
         for values in (columns.kw, columns.kwh_total)
     )
     return [
         MeterReading(
-            facilities[found.meters[place][0]],
-            found.meters[place][1],
+            facilities[stored.meters[place][0]],
+            stored.meters[place][1],
             POSTGRES_EPOCH + timedelta(microseconds=ts_us),
             kw[n],
             kwh_total[n],

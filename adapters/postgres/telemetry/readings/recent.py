@@ -146,8 +146,8 @@ def recent_readings(conn: Connection, facility_ids: Collection[str]) -> ReadingB
     parameters = {"partitions": smallints(np.unique(places % PARTITIONS)), "places": few}
     with conn.cursor(binary=True) as cursor:
         block = _block(cursor.execute(_SELECT.encode(), parameters).fetchall())
-    wanted = frozenset(facility_ids)
-    return block.chosen(np.array([one in wanted for one in block.facility_ids], dtype=np.bool_))
+    requested = frozenset(facility_ids)
+    return block.chosen(np.array([one in requested for one in block.facility_ids], dtype=np.bool_))
 
 
 def days_of_recent(conn: Connection, partition: int) -> list[datetime]:

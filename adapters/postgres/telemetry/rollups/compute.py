@@ -113,28 +113,28 @@ def chosen(columns: RollupColumns, which: Any) -> RollupColumns:
 
 
 def _load(conn: Connection, quarters: Sequence[Quarter]) -> _Loaded:
-    found = readings_in(conn, _around(quarters))
-    quarter_of = np.array([owner for owner, _ in found.meters], dtype=np.int64)
+    stored = readings_in(conn, _around(quarters))
+    quarter_of = np.array([owner for owner, _ in stored.meters], dtype=np.int64)
     start_us = timestamps(np.array([start.timestamp() for _, start in quarters]))
-    offset_s = _offset_s(found.columns, quarter_of, start_us)
+    offset_s = _offset_s(stored.columns, quarter_of, start_us)
     inside = (offset_s >= 0) & (offset_s < INTERVAL_S)
-    inside_of = np.bincount(found.columns.meter[inside], minlength=len(found.meters))
-    counts = usable(found.columns)
-    counting = found.columns.chosen(counts)
+    inside_of = np.bincount(stored.columns.meter[inside], minlength=len(stored.meters))
+    counts = usable(stored.columns)
+    counting = stored.columns.chosen(counts)
     points = QuarterPoints(
         counting.meter, offset_s[counts], counting.kw, counting.kwh_total, replaced(counting)
     )
     present: dict[Quarter, list[str]] = {}
     for n in np.flatnonzero(inside_of).tolist():
-        owner, meter_id = found.meters[n]
+        owner, meter_id = stored.meters[n]
         present.setdefault(quarters[owner], []).append(meter_id)
     return _Loaded(
         points,
         quarter_of,
         np.bincount(quarter_of, weights=inside_of, minlength=len(quarters)).astype(np.int64),
         present,
-        _newest(quarters, found.meters, points, np.where(inside, offset_s, np.nan), found.columns.meter),
-        _repeated(found, quarters, quarter_of, start_us),
+        _newest(quarters, stored.meters, points, np.where(inside, offset_s, np.nan), stored.columns.meter),
+        _repeated(stored, quarters, quarter_of, start_us),
     )
 
 
@@ -161,19 +161,19 @@ def _offset_s(
     """Offset of each reading from the start of its owner's quarter-hour."""
     if not len(columns):
         return np.empty(0)
-    found: NDArray[np.float64] = (columns.ts_us - start_us[quarter_of][columns.meter]) / 1e6
-    return found
+    offset_s: NDArray[np.float64] = (columns.ts_us - start_us[quarter_of][columns.meter]) / 1e6
+    return offset_s
 
 
 def _repeated(
-    found: StoredReadings,
+    stored: StoredReadings,
     quarters: Sequence[Quarter],
     quarter_of: NDArray[np.int64],
     start_us: NDArray[np.int64],
 ) -> list[Quarter]:
-    offset_s = _offset_s(found.superseded, quarter_of, start_us)
+    offset_s = _offset_s(stored.superseded, quarter_of, start_us)
     inside = (offset_s >= 0) & (offset_s < INTERVAL_S)
-    return [quarters[n] for n in np.unique(quarter_of[found.superseded.meter[inside]]).tolist()]
+    return [quarters[n] for n in np.unique(quarter_of[stored.superseded.meter[inside]]).tolist()]
 
 
 def _newest(
@@ -195,7 +195,7 @@ def _newest(
         [(float(values[n]), float(points.offset_s[n])) if n >= 0 else None for n in last.tolist()]
         for last, values in ((power, points.kw), (register, points.kwh_total))
     )
-    found = []
+    result = []
     for n in np.flatnonzero(np.isfinite(newest)).tolist():
         owner, meter_id = meters[n]
         facility_id, start = quarters[owner]
@@ -204,7 +204,7 @@ def _newest(
             return start + timedelta(seconds=float(offset_s))
 
         kw, kwh = powers[n], registers[n]
-        found.append(
+        result.append(
             NewestOfMeter(
                 facility_id,
                 meter_id,
@@ -216,7 +216,7 @@ def _newest(
                 None if kwh is None else after(kwh[1]),
             )
         )
-    return found
+    return result
 
 
 def _last(meter: NDArray[np.int64], chosen_: NDArray[np.bool_], meters: int) -> NDArray[np.int64]:

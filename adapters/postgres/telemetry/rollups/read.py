@@ -71,12 +71,12 @@ class PostgresTelemetryRollups:
         with telemetry_transaction(self._pool) as conn:
             rows = conn.execute(_CORRECTIONS, (correction_id, limit)).fetchall()
         names = CorrectedInterval.__struct_fields__
-        found = [CorrectedInterval(**dict(zip(names, row, strict=True))) for row in rows]
+        corrections = [CorrectedInterval(**dict(zip(names, row, strict=True))) for row in rows]
         return [
             msgspec.structs.replace(
                 one, starts_at=one.starts_at.astimezone(UTC), corrected_at=one.corrected_at.astimezone(UTC)
             )
-            for one in found
+            for one in corrections
         ]
 
 

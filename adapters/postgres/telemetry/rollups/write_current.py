@@ -78,22 +78,24 @@ def _upsert(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
 
 def _clear_outdated(conn: Connection, refinalized: Sequence[Quarter]) -> dict[ValueKey, datetime]:
     """Clear current values that came from `refinalized` quarter-hours. Returns them with the starts of these."""
-    found: dict[ValueKey, datetime] = {}
+    cleared: dict[ValueKey, datetime] = {}
     if refinalized:
         for value in VALUES:
             query = _CLEAR_OUTDATED.format(value=value).encode()
             for facility_id, meter_id, start in conn.execute(query, columns(refinalized)):
-                found[facility_id, meter_id, value] = start.astimezone(UTC)
-    return found
+                cleared[facility_id, meter_id, value] = start.astimezone(UTC)
+    return cleared
 
 
 def _look_up_earlier(
     conn: Connection, outdated: Mapping[ValueKey, datetime], newest: Sequence[NewestOfMeter]
 ) -> list[NewestOfMeter]:
     """Earlier values of meters whose quarter-hours have no usable reading any more."""
-    said = {(one.facility_id, one.meter_id, "kw") for one in newest if one.kw_at is not None}
-    said |= {(one.facility_id, one.meter_id, "kwh_total") for one in newest if one.kwh_total_at is not None}
-    earlier = look_back(conn, {lost: start for lost, start in outdated.items() if lost not in said})
+    present = {(one.facility_id, one.meter_id, "kw") for one in newest if one.kw_at is not None}
+    present |= {
+        (one.facility_id, one.meter_id, "kwh_total") for one in newest if one.kwh_total_at is not None
+    }
+    earlier = look_back(conn, {key: start for key, start in outdated.items() if key not in present})
     return [
         NewestOfMeter(*meter, one.newest_at, *msgspec.structs.astuple(one)) for meter, one in earlier.items()
     ]
