@@ -1,0 +1,199 @@
+"""Internals of eventsourcing and psycopg_pool that we override or rely on, against the installed versions (ADR 0053)."""
+
+import inspect
+import re
+import tomllib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg_pool
+import pytest
+from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate
+from eventsourcing.persistence import EventStore, Mapper
+from eventsourcing.postgres import ConnectionPool as LibraryPool
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from psycopg_pool.base import AttemptWithBackoff
+
+from adapters.postgres.connection.pool import RECONNECT_EVERY_S, ConstantBackoff, FastReconnectPool
+from adapters.postgres.event_store.library_factory import _FastReconnectLibraryPool
+from adapters.postgres.event_store.recorder import GroupCommitRecorder
+from application.event_store.demand_response import DemandResponse
+from application.event_store.event_mapper import MsgspecMapper
+from application.event_store.snapshots import ReadableSnapshots
+from domain.event_sourcing.aggregate import Aggregate, CreationEvent, DomainEvent
+
+PYPROJECT = Path(__file__).parents[4] / "pyproject.toml"
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("name", ["eventsourcing", "psycopg-pool", "uvicorn"])
+def test_a_library_whose_internals_we_override_is_pinned_to_the_installed_version(name: str) -> None:
+    dependencies = tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"]
+    pinned = [re.split("==", requirement) for requirement in dependencies if requirement.startswith(name)]
+    assert pinned == [[name, version(name)]]
+
+
+# psycopg_pool
+
+
+def test_the_pool_connects_by_the_method_that_we_override() -> None:
+    assert parameters(psycopg_pool.ConnectionPool._add_connection) == ["self", "attempt", "growing"]
+    assert parameters(FastReconnectPool._add_connection) == ["self", "attempt", "growing"]
+    source = inspect.getsource(psycopg_pool.ConnectionPool._add_connection)
+    assert "AttemptWithBackoff" in source, "the pool retries by the class that ours derives from"
+    assert "attempt.update_delay" in source
+
+
+def test_our_backoff_sets_the_constants_of_the_library() -> None:
+    assert AttemptWithBackoff.INITIAL_DELAY != ConstantBackoff.INITIAL_DELAY == RECONNECT_EVERY_S
+    assert AttemptWithBackoff.DELAY_BACKOFF != ConstantBackoff.DELAY_BACKOFF == 1.0
+    attempt = ConstantBackoff(timeout=float("inf"))
+    delays = set()
+    for _ in range(20):
+        attempt.update_delay(now=1_000.0)
+        delays.add(attempt.delay)
+    assert len(delays) == 1
+    assert delays.pop() == pytest.approx(RECONNECT_EVERY_S, rel=AttemptWithBackoff.DELAY_JITTER)
+    assert not attempt.time_to_give_up(now=1e9)
+
+
+def test_the_pool_has_the_attributes_and_methods_that_we_use() -> None:
+    assert parameters(psycopg_pool.ConnectionPool.getconn) == ["self", "timeout"]
+    assert parameters(psycopg_pool.ConnectionPool.putconn) == ["self", "conn"]
+    pool = psycopg_pool.ConnectionPool("host=nowhere", open=False, timeout=3.0, kwargs={"port": 1})
+    assert (pool.timeout, pool.conninfo, pool.kwargs) == (3.0, "host=nowhere", {"port": 1})
+    assert pool._check is None, "StoreFactory sets it to None"
+
+
+# eventsourcing: connection
+
+
+def test_the_datastore_has_the_attributes_that_we_use() -> None:
+    datastore = PostgresDatastore(
+        dbname="none",
+        host="nowhere",
+        port="1",
+        user="nobody",
+        password="none",
+        schema="gridproof",
+        lock_timeout=7,
+        pool_open_timeout=None,
+    )
+    try:
+        assert type(datastore.pool) is LibraryPool
+        assert isinstance(datastore.pool.kwargs, dict), "StoreFactory adds the DSN to it"
+        assert datastore.pool.get_password_func is None
+        assert (datastore.schema, datastore.lock_timeout) == ("gridproof", 7)
+        assert datastore.originator_id_type == "uuid"
+        # StoreFactory changes the class of this object.
+        datastore.pool.__class__ = _FastReconnectLibraryPool
+        assert isinstance(datastore.pool, FastReconnectPool)
+    finally:
+        datastore.pool.close()
+
+
+def test_our_pool_keeps_the_librarys_way_to_connect() -> None:
+    order = [one.__name__ for one in _FastReconnectLibraryPool.__mro__[:4]]
+    assert order == ["_FastReconnectLibraryPool", "FastReconnectPool", "ConnectionPool", "ConnectionPool"]
+    assert _FastReconnectLibraryPool._connect is LibraryPool._connect, "it sets the password"
+
+
+# eventsourcing: recorder, mapper, snapshots
+
+
+def test_the_recorder_inserts_by_the_method_that_we_override() -> None:
+    assert parameters(PostgresApplicationRecorder.insert_events) == ["self", "stored_events", "kwargs"]
+    assert parameters(PostgresApplicationRecorder.__init__)[:2] == ["self", "datastore"]
+    assert "events_table_name" in parameters(PostgresApplicationRecorder.__init__)
+    assert issubclass(GroupCommitRecorder, PostgresApplicationRecorder)
+    assert "self.channel_name" in inspect.getsource(PostgresApplicationRecorder.__init__)
+    assert "max_notification_id" in vars(PostgresApplicationRecorder)
+
+
+def test_the_mapper_maps_by_the_two_methods_that_we_override() -> None:
+    for name in ("to_stored_event", "to_domain_event"):
+        assert parameters(getattr(Mapper, name)) == parameters(getattr(MsgspecMapper, name)), name
+
+
+def test_snapshots_are_read_by_the_method_that_we_override() -> None:
+    assert parameters(EventStore.get) == parameters(ReadableSnapshots.get)
+    assert "construct_snapshot_store" in inspect.getsource(DemandResponse.__mro__[1].__init__)
+    for name in ("snapshot_class", "snapshotting_intervals", "construct_snapshot_store"):
+        assert hasattr(DemandResponse.__mro__[1], name), name
+
+
+# eventsourcing: aggregates
+
+
+class Count(Aggregate[Any]):
+    """An aggregate that counts."""
+
+    class Event(Aggregate.Event, frozen=True, kw_only=True):
+        TOPIC = "test-internals.event"
+
+    class Begun(CreationEvent, Event, frozen=True, kw_only=True):
+        TOPIC = "test-internals.begun"
+        originator_topic: str
+
+        def initial_state(self) -> int:
+            return 0
+
+    class Raised(Event, frozen=True, kw_only=True):
+        TOPIC = "test-internals.raised"
+
+        def evolve(self, state: int) -> int:
+            return state + 1
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FACTS: dict[str, Any] = {
+    "timestamp": NOW,
+    "correlation_id": uuid4(),
+    "causation_id": uuid4(),
+    "actor": "worker:test",
+    "tenant": None,
+    "trace_id": "0" * 32,
+}
+
+
+def test_events_are_applied_by_the_methods_that_we_override() -> None:
+    assert parameters(CanMutateAggregate.apply) == parameters(DomainEvent.apply)
+    assert parameters(CanMutateAggregate._as_dict) == parameters(DomainEvent._as_dict)
+    assert "self._as_dict()" in inspect.getsource(CanInitAggregate.mutate)
+    assert "self.apply(" in inspect.getsource(CanMutateAggregate.mutate)
+
+
+def test_an_aggregate_is_created_and_restored_by_the_methods_that_we_call() -> None:
+    assert {"cls", "event_class", "id"} >= {*parameters(BaseAggregate._create.__func__)[:2]}  # type: ignore[attr-defined]
+    assert parameters(BaseAggregate.__base_init__) == [
+        "self",
+        "originator_id",
+        "originator_version",
+        "timestamp",
+    ]
+    stream_id = uuid4()
+    created = Count._create(Count.Begun, id=stream_id, **FACTS)
+    created.trigger_event(Count.Raised, **FACTS)
+    assert (created.version, created.state, len(created.pending_events)) == (2, 1, 2)
+    restored = Count.__new__(Count)
+    restored.__base_init__(stream_id, 2, NOW)
+    restored.modified_on = NOW
+    restored.__dict__["_state"] = 1
+    following = Count.Raised(originator_id=stream_id, originator_version=3, **FACTS)
+    assert following.mutate(restored) is restored
+    assert (restored.version, restored.state, list(restored.pending_events)) == (3, 2, [])
+
+
+def test_a_twin_shares_the_state_and_not_the_pending_events() -> None:
+    created = Count._create(Count.Begun, id=uuid4(), **FACTS)
+    assert "_pending_events" in created.__dict__
+    twin = created.twin()
+    assert (twin.id, twin.version, twin.state, list(twin.pending_events)) == (created.id, 1, 0, [])
+    assert len(created.collect_events()) == 1
