@@ -92,7 +92,7 @@ class PostgresLiveLog:
             states = tuple(_state(name, rows.get(name)) for name in SERVING)
             until = served_until(states, head)
             entries = [] if after is None or until <= after else _entries(connection, after, until, limit)
-        return News(head=head, read_models=states, entries=tuple(entries))
+        return LiveUpdate(head=head, read_models=states, entries=tuple(entries))
 
     def entries(self, after: int, until: int, *, limit: int) -> list[LiveEntry]:
         with self._connection() as connection:

@@ -36,7 +36,7 @@ class PostgresPastForecasts:
 
     def standing(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
         by_stream = {forecast_stream_id(*place): place for place in places}
-        states: dict[ForecastPlace, ForecastState] = {}
+        states: dict[ForecastKey, ForecastState] = {}
         for rows in self._batches(list(by_stream)):
             for stream_id, own in groupby(rows, key=lambda row: row[0]):
                 if (state := _folded(own, at)) is not None:

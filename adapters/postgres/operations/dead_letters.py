@@ -113,7 +113,7 @@ class PostgresDeadLetters:
         with operations_connection(self._pool) as connection:
             rows = connection.execute(_OPEN).fetchall()
         return [
-            OpenLetters(queue=queue, open=count, oldest_at=oldest_at.astimezone(UTC))
+            OpenDeadLetters(queue=queue, open=count, oldest_at=oldest_at.astimezone(UTC))
             for queue, count, oldest_at in rows
         ]
 

@@ -1,4 +1,4 @@
-"""Internals of uvicorn that our HTTP protocol and server override or rely on, against the installed version (ADR 0053)."""
+"""The internals of uvicorn that our HTTP protocol and server override, against the installed version (ADR 0053)."""
 
 import asyncio
 import inspect
@@ -78,10 +78,11 @@ def test_flow_control_pauses_and_resumes_as_we_expect() -> None:
     assert parameters(FlowControl.resume_reading) == ["self"]
     transport = _Transport()
     flow = FlowControl(transport)  # type: ignore[arg-type]
-    flow.pause_reading()
-    assert flow.read_paused
-    flow.resume_reading()
-    assert not flow.read_paused
+    paused = []
+    for change in (flow.pause_reading, flow.resume_reading):
+        change()
+        paused.append(flow.read_paused)
+    assert paused == [True, False]
     assert transport.calls == ["pause_reading", "resume_reading"]
 
 
