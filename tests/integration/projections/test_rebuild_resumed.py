@@ -31,7 +31,7 @@ REBUILD_PROCESS = textwrap.dedent("""
     sys.path[:0] = sys.argv[2].split(":")
     from adapters.clock import SystemClock
     from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
-    from adapters.postgres.read_model.rebuild.fold import Bounds
+    from adapters.postgres.read_model.rebuild.fold import FoldLimits
     from interfaces.failpoints import failpoint
     from projections.registry import projection_named
 
@@ -40,7 +40,7 @@ REBUILD_PROCESS = textwrap.dedent("""
         maintenance = PostgresProjectionMaintenance(
             sys.argv[1],
             SystemClock(),
-            bounds=Bounds(int(sys.argv[5]), int(sys.argv[6])),
+            bounds=FoldLimits(int(sys.argv[5]), int(sys.argv[6])),
             reached=lambda stage: strike(stage, ""),
         )
         maintenance.rebuild(projection_named(sys.argv[3]), workers=int(sys.argv[7]))
