@@ -20,11 +20,11 @@ SUPERUSER, OWNER, APP, DATABASE = "postgres", "gridproof_owner", "gridproof_app"
 SEARCH_PATH_OPTION = "options=-csearch_path%3Dgridproof"
 _INITDB_DEADLINE_S = 120.0
 
-_SETTINGS = {
+SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
     "fsync": "on",
-    "max_connections": "200",
+    "max_connections": "400",
     "shared_buffers": "128MB",
     "jit": "off",
     "timezone": "UTC",
@@ -53,7 +53,7 @@ class EmbeddedPostgres(EmbeddedServer):
     ) -> None:
         super().__init__(data, fixed_ports=fixed_ports, start_deadline_s=start_deadline_s)
         self._bindir = binaries.postgres_bindir(bindir)
-        self._settings = {**_SETTINGS, "cluster_name": data.identity, **(settings or {})}
+        self._settings = {**SETTINGS, "cluster_name": data.identity, **(settings or {})}
         self._folder = data.folder("postgres")
         self._ways = ways_to_drop_root
         self._prefix: list[str] | None = None

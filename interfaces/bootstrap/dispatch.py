@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from interfaces.bootstrap.connection_budget import show_budget
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.stores import Stores
 from interfaces.failpoints import failpoint
@@ -44,6 +45,7 @@ async def run_dispatch(
     )
     slots = PostgresCallSlots(stores.database_url, settings.bms_max_concurrent)
     health = BmsHealth(stores.clock, stores.alerts())
+    show_budget("dispatch", settings, health.registry)
     if settings.dispatch_metrics_bind is not None:
         serve_metrics(health.registry, settings.dispatch_metrics_bind)
     control = wrap(building_control(stores, slots, health))

@@ -42,7 +42,7 @@ def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Iter
     from application.forecast.issue import ForecastIssuing
     from application.forecast.model_registry import ModelRegistry
 
-    with closing(PostgresEventStore(Forecasts, stores.database_url)) as log:
+    with closing(PostgresEventStore(Forecasts, stores.url_for("event store"))) as log:
         yield ForecastCycle(
             facilities=lambda: forecast_sites(stores),
             telemetry=stores.telemetry(),

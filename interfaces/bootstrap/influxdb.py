@@ -54,7 +54,7 @@ def set_up_telemetry_store(settings: Settings) -> None:
         connection.close()
 
 
-def influx_found(settings: Settings) -> str:
+def influx_summary(settings: Settings) -> str:
     """What `doctor` says of it. Raises TelemetryStoreUnavailable, SecretError."""
     connection = influx_connection(settings)
     try:

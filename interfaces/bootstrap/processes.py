@@ -16,9 +16,9 @@ from interfaces.bootstrap.operations import check_time_limits, redelivery_s
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
 from interfaces.bootstrap.telemetry import (
+    rollup_monitor,
     run_aggregate,
     run_ingest,
-    settling_watch,
     telemetry_retention,
     watch_lag,
 )
@@ -91,7 +91,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
         commands=CommandBatcher(stores.bus),
         publisher=AlertingPublisher.of(queue, stores.alerts(), stores.clock),
         locks=AdvisoryLocks(stores.database_url),
-        signal=LogListener(stores.database_url, "demand_response_events"),
+        signal=LogListener(stores.url_for("listen"), "demand_response_events"),
         reached=_failpoint(stores),
         alerts=stores.alerts(),
         dead_letters=stores.dead_letters(),
@@ -109,55 +109,55 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
     from interfaces.workers.schedule.schedule import Schedule
 
-    read_models = stores.read_models()
+    read_models, locks = stores.read_models(), AdvisoryLocks(stores.database_url)
     schedule = Schedule(
         due=read_models.deadlines.due,
         bus=stores.bus,
         clock=stores.clock,
-        locks=AdvisoryLocks(stores.database_url),
+        locks=locks,
         reached=_failpoint(stores),
     )
-    overdue = DeadLetterMonitor(
+    dead_letters = DeadLetterMonitor(
         letters=stores.dead_letters(),
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=AdvisoryLocks(stores.database_url),
+        locks=locks,
         sla_s=stores.settings.dead_letter_sla_s,
     )
-    watch = ForecastMonitor(
+    forecasts = ForecastMonitor(
         dr_events=read_models.dr_events,
         facilities=read_models.facilities,
         book=stores.forecasts,
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=AdvisoryLocks(stores.database_url),
+        locks=locks,
     )
     failover = FailoverMonitor(
         server=PostgresDatabaseServer(stores.pool),
         dr_events=read_models.dr_events,
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=AdvisoryLocks(stores.database_url),
+        locks=locks,
     )
-    door = WebhookQueueMonitor(
+    webhook_queue = WebhookQueueMonitor(
         dr_events=read_models.dr_events,
         depth=stores.settings.queue_depth,
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=AdvisoryLocks(stores.database_url),
+        locks=locks,
     )
-    retention = telemetry_retention(stores)
-    settling = settling_watch(stores)
-    async with asyncio.TaskGroup() as all_of_them:
-        all_of_them.create_task(schedule.run(stop), name="schedule")
-        all_of_them.create_task(overdue.run(stop), name="overdue letters")
-        all_of_them.create_task(watch.run(stop), name="forecast watch")
-        all_of_them.create_task(failover.run(stop), name="failover watch")
-        all_of_them.create_task(door.run(stop), name="door watch")
-        all_of_them.create_task(settling.run(stop), name="settling watch")
-        all_of_them.create_task(watch_lag(stores, stop), name="lag watch")
+    retention = telemetry_retention(stores, locks)
+    rollups = rollup_monitor(stores, locks)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(schedule.run(stop), name="schedule")
+        tasks.create_task(dead_letters.run(stop), name="dead letter monitor")
+        tasks.create_task(forecasts.run(stop), name="forecast monitor")
+        tasks.create_task(failover.run(stop), name="failover monitor")
+        tasks.create_task(webhook_queue.run(stop), name="webhook queue monitor")
+        tasks.create_task(rollups.run(stop), name="rollup monitor")
+        tasks.create_task(watch_lag(stores, locks, stop), name="telemetry lag monitor")
         if retention is not None:
-            all_of_them.create_task(retention.run(stop), name="retention")
+            tasks.create_task(retention.run(stop), name="retention")
 
 
 async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:

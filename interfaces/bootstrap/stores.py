@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from application.command_bus.bus import CommandBus
 from application.ports.clock import Clock
+from interfaces.bootstrap.connection_budget import POOL_SIZE
 from interfaces.bootstrap.servers import NoRunningSystem, resolve_addresses
 from interfaces.settings.settings import Settings, read_settings
 
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from projections.facility import FacilityRow
     from projections.queries.views import ReadModels
 
-POOL_SIZE = 8
-
 
 @dataclass(frozen=True)
 class Stores:
@@ -54,6 +53,10 @@ class Stores:
     @property
     def database_url(self) -> str:
         return database_url(self.settings)
+
+    def url_for(self, purpose: str) -> str:
+        """The database for sessions that `pg_stat_activity` shows as `gridproof PURPOSE` (see connection_budget)."""
+        return _named(self.database_url, purpose)
 
     def alerts(self) -> AlertRegistry:
         from adapters.postgres.operations.alerts import PostgresAlerts
@@ -136,13 +139,13 @@ class Stores:
     def live_log(self) -> LiveLog:
         from adapters.postgres.live_feed import PostgresLiveLog
 
-        return PostgresLiveLog.at(self.database_url)
+        return PostgresLiveLog.at(self.url_for("live log"))
 
     def live_signal(self) -> LogListener:
         from adapters.postgres.event_store.log_listener import LogListener
         from adapters.postgres.live_feed import CHANNEL
 
-        return LogListener(self.database_url, CHANNEL)
+        return LogListener(self.url_for("listen"), CHANNEL)
 
     def projection_maintenance(self) -> ProjectionMaintenance:
         from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
@@ -152,7 +155,7 @@ class Stores:
     def projection_waits(self) -> ProjectionWaits:
         from adapters.postgres.read_model.waits import PostgresProjectionWaits
 
-        return PostgresProjectionWaits(self.database_url)
+        return PostgresProjectionWaits(self.url_for("waits"))
 
     def known_programs(self, program_ids: Collection[str]) -> list[str]:
         """Those of the named programs that there are."""
@@ -200,6 +203,12 @@ def database_url(settings: Settings) -> str:
         raise NoRunningSystem(f"{error}: correct GRIDPROOF_DATABASE_URL") from error
 
 
+def _named(url: str, purpose: str) -> str:
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo(url, application_name=f"gridproof {purpose}")
+
+
 def replica_url(settings: Settings) -> str | None:
     """Where reads of people go, on a server that may be a standby; None where the settings name none."""
     if settings.database_replica_url is None:
@@ -222,7 +231,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
 
     clock = clock or clock_of(settings)
     pool = FastReconnectPool(
-        database_url(settings),
+        _named(database_url(settings), "pool"),
         min_size=1,
         max_size=pool_size,
         open=True,
@@ -230,7 +239,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
         kwargs={"autocommit": False},
     )
     try:
-        events = PostgresEventStore(DemandResponse, database_url(settings))
+        events = PostgresEventStore(DemandResponse, _named(database_url(settings), "event store"))
     except BaseException:
         pool.close()
         raise

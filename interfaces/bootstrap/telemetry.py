@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from interfaces.bootstrap.cache import current_cache
+from interfaces.bootstrap.connection_budget import show_budget
 from interfaces.bootstrap.telemetry_stream import telemetry_log
 
 if TYPE_CHECKING:
     import ssl
 
     from application.ports.coordination.lock_holders import LockHolders
+    from application.ports.coordination.locks import Locks
     from application.ports.telemetry.store import TelemetryStore
     from application.telemetry.store_health import TelemetryHealth
     from interfaces.bootstrap.stores import Stores
@@ -52,18 +54,18 @@ async def watched_telemetry(
         await asyncio.gather(*beside)
 
 
-def serve_telemetry_metrics(settings: Settings) -> int | None:
-    """What this ingest or aggregate process knows of telemetry: the port, None where it is not served."""
+def serve_telemetry_metrics(settings: Settings, process: str) -> int | None:
+    """Serve the metrics of this ingest or aggregate process; returns the port, None where they are not served."""
     from prometheus_client import REGISTRY
 
     from interfaces.workers.dispatch.metrics import serve_metrics
 
+    show_budget(process, settings)
     bind = settings.telemetry_metrics_bind
     return None if bind is None else serve_metrics(REGISTRY, bind)
 
 
-def settling_watch(stores: Stores) -> RollupMonitor:
-    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+def rollup_monitor(stores: Stores, locks: Locks) -> RollupMonitor:
     from adapters.postgres.telemetry.rollups.lag import PostgresFinalizingLag
     from interfaces.workers.schedule.rollup_monitor import RollupMonitor
 
@@ -71,15 +73,14 @@ def settling_watch(stores: Stores) -> RollupMonitor:
         lag=PostgresFinalizingLag(stores.pool),
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=AdvisoryLocks(stores.database_url),
+        locks=locks,
     )
 
 
-async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
-    """Until `stop`; the log may come later. Without an address of one nothing is watched."""
+async def watch_lag(stores: Stores, locks: Locks, stop: asyncio.Event) -> None:
+    """Run the telemetry lag monitor until `stop`, once NATS answers. Without an address of NATS it does nothing."""
     from adapters.nats.connection import connect
     from adapters.nats.raw_log import NatsRawLog
-    from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.bootstrap.raw_archive import clock_time
     from interfaces.workers.schedule.telemetry_lag_monitor import TelemetryLagMonitor
 
@@ -97,7 +98,7 @@ async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
             log=NatsRawLog(client, clock_time=clock_time(settings)),
             alerts=stores.alerts(),
             clock=stores.clock,
-            locks=AdvisoryLocks(stores.database_url),
+            locks=locks,
         )
         try:
             await watch.run(stop)
@@ -113,9 +114,8 @@ async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
         await asyncio.gather(connecting, stopping, return_exceptions=True)
 
 
-def telemetry_retention(stores: Stores) -> Retention | None:
-    """None where the store lets go of what is old by itself."""
-    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+def telemetry_retention(stores: Stores, locks: Locks) -> Retention | None:
+    """None where the store deletes old readings by itself."""
     from adapters.postgres.telemetry.retention import PostgresTelemetryRetention
     from application.telemetry.retention_policy import RetentionPolicy
     from interfaces.bootstrap.raw_archive import archived_through
@@ -133,7 +133,7 @@ def telemetry_retention(stores: Stores) -> Retention | None:
         ),
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=AdvisoryLocks(stores.database_url),
+        locks=locks,
         archived_through=archived_through(stores),
     )
 
@@ -145,7 +145,7 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     from interfaces.workers.ingest import ingest
     from interfaces.workers.schedule.telemetry_lag_monitor import show_lag
 
-    serve_telemetry_metrics(stores.settings)
+    serve_telemetry_metrics(stores.settings, "ingest")
     client = await connect(str(stores.settings.nats_url), name="ingest")
     worker = uuid4().hex[:8]
     sessions = ingest_sessions(stores, worker)
@@ -213,7 +213,7 @@ def mqtt_tls(settings: Settings) -> ssl.SSLContext | None:
 def _turn_shares(stores: Stores) -> LockHolders:
     from adapters.postgres.coordination.exclusive_lock import PostgresLockHolders
 
-    return PostgresLockHolders(stores.database_url, "ingest ")
+    return PostgresLockHolders(stores.url_for("lock holders"), "ingest ")
 
 
 async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
@@ -222,7 +222,7 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
     from domain.telemetry.meter_reading import ALL_PARTITIONS
     from interfaces.workers.aggregate import aggregate
 
-    serve_telemetry_metrics(stores.settings)
+    serve_telemetry_metrics(stores.settings, "aggregate")
     client = await connect(str(stores.settings.nats_url), name="aggregate")
     async with watched_telemetry(stores, "aggregate", keeps_cache_warm=True) as store:
         await aggregate.run(

@@ -34,7 +34,7 @@ def weather_source(stores: Stores) -> WeatherSource | None:
     return CachedWeatherSource(source, stores.clock, current_cache(stores))
 
 
-async def weather_found(settings: Settings, clock: Clock) -> str:
+async def weather_summary(settings: Settings, clock: Clock) -> str:
     """What `doctor` says of it; no call is made, for each costs one of the quota. Raises SecretError."""
     from interfaces.settings.secrets import resolve_secret
 

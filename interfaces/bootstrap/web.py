@@ -13,6 +13,7 @@ import uvloop
 
 from application.telemetry.store_health import TelemetryHealth, WatchedMeterPowers, WatchedRollups
 from interfaces.bootstrap.cache import current_cache
+from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from projections.queries.replica import ReplicatedReadModels
 
 PROBE_TIMEOUT_S = 1.5
-POOL_SIZE = 16
 REPLICA_WITHIN_S = 0.5
 """For a connection to the replica; then the primary is asked."""
 OPEN_FILES = 8_192
@@ -46,7 +46,8 @@ async def _serve(settings: Settings) -> None:
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
     _allow_open_files(OPEN_FILES)
-    stores = open_stores(settings, pool_size=POOL_SIZE)
+    show_budget("web", settings)
+    stores = open_stores(settings, pool_size=WEB_POOL_SIZE)
     try:
         listener = server.listening(settings.http_host, settings.http_port)
         health = TelemetryHealth()
@@ -83,7 +84,7 @@ async def replica_models(stores: Stores) -> AsyncIterator[ReplicatedReadModels |
         return
     from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
 
-    pool = replica_pool(url, size=POOL_SIZE, connect_within_s=REPLICA_WITHIN_S)
+    pool = replica_pool(url, size=WEB_POOL_SIZE, connect_within_s=REPLICA_WITHIN_S)
     try:
         yield ReplicaReadModels(pool, stores.read_models())
     finally:

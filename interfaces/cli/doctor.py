@@ -22,16 +22,16 @@ SOMETHING_WRONG = 3
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
     """Look at every server, the schema, the projections, the disk and the clocks."""
-    from interfaces.bootstrap.doctor.checks import check_up
+    from interfaces.bootstrap.doctor.checks import run_checks
 
-    found = list(check_up(_settings()))
+    found = list(run_checks(_settings()))
     healthy = all(one.state != "wrong" for one in found)
     if as_json:
         print_json({"ok": healthy, "checks": found})
     else:
         print_table(["check", "state", "found"], [(one.check, one.state, one.detail) for one in found])
         for one in found:
-            if one.state == "wrong" and one.advice:
+            if one.state in {"warning", "wrong"} and one.advice:
                 click.echo(f"{one.check}: {one.advice}", err=True)
     if not healthy:
         context.exit(SOMETHING_WRONG)

@@ -37,7 +37,7 @@ _Counts = list[tuple[Aggregate[Any], int]]
 """The aggregates of a save, each with its number of new domain events."""
 
 
-def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: int = 5) -> dict[str, str]:
+def store_environment(database_url: str, *, pool_size: int = 1, lock_timeout_s: int = 5) -> dict[str, str]:
     """The settings by which eventsourcing connects to PostgreSQL and uses our recorder and mapper."""
     parts = conninfo_to_dict(database_url)
     return {
@@ -53,7 +53,7 @@ def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: 
         "POSTGRES_PASSWORD": str(parts.get("password", "")),
         "POSTGRES_SCHEMA": SCHEMA,
         "POSTGRES_POOL_SIZE": str(pool_size),
-        "POSTGRES_MAX_OVERFLOW": str(pool_size * 4),
+        "POSTGRES_MAX_OVERFLOW": str(pool_size),
         "POSTGRES_PRE_PING": "yes",
         "POSTGRES_LOCK_TIMEOUT": str(lock_timeout_s),
         "POSTGRES_CONNECT_TIMEOUT": "5",
@@ -65,7 +65,7 @@ class PostgresEventStore:
     """EventStore and EventLog of one application (`demand_response` or `forecasts`)."""
 
     def __init__(
-        self, application: type[Application[UUID]], database_url: str, *, pool_size: int = 4
+        self, application: type[Application[UUID]], database_url: str, *, pool_size: int = 1
     ) -> None:
         self._application = application(env=store_environment(database_url, pool_size=pool_size))
         recorder = self._application.recorder

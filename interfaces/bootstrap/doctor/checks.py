@@ -1,4 +1,4 @@
-"""What `gridproof doctor` looks at. Each check gives what it found, or raises what is wrong."""
+"""The checks of `gridproof doctor`. Each returns a text or a CheckResult, or raises CheckFailed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from interfaces.bootstrap.doctor.ledger import ledger_found
-from interfaces.bootstrap.doctor.raw_archive import raw_archive_found
-from interfaces.bootstrap.doctor.result import Found, Wrong
-from interfaces.bootstrap.influxdb import influx_found
+from interfaces.bootstrap.connection_budget import total_budget
+from interfaces.bootstrap.doctor.ledger import check_ledger
+from interfaces.bootstrap.doctor.raw_archive import check_raw_archive
+from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult
+from interfaces.bootstrap.influxdb import influx_summary
 from interfaces.bootstrap.servers import NoRunningSystem, check_schema
 from interfaces.bootstrap.stores import clock_of, database_url, open_stores
-from interfaces.bootstrap.weather import weather_found
+from interfaces.bootstrap.weather import weather_summary
 from interfaces.settings.settings import Settings
 
 WITHIN_S = 5.0
@@ -25,78 +26,83 @@ MOST_SKEW_S = 2.0
 MOST_LAG = 1_000
 
 
-Check = Callable[[], str | Found | Awaitable[str]]
+Check = Callable[[], str | CheckResult | Awaitable[str]]
 
 
-def check_up(settings: Settings) -> Iterator[Found]:
-    """Every check, one after the other, each bounded in time."""
-    yield _found("settings", lambda: f"{len(settings.described())} set, data in {settings.data_dir}")
+def run_checks(settings: Settings) -> Iterator[CheckResult]:
+    """Run every check, one after the other, each within a time limit."""
+    yield _run_check("settings", lambda: f"{len(settings.described())} set, data in {settings.data_dir}")
     yield from _database_checks(settings)
     nats, mqtt, cache = settings.nats_url, settings.mqtt_url, settings.redis_url
-    yield _found("nats", None if nats is None else lambda: _nats(nats), "check GRIDPROOF_NATS_URL")
-    yield _found("mqtt", None if mqtt is None else lambda: _mqtt(settings), "check GRIDPROOF_MQTT_URL")
-    yield _found(
+    yield _run_check("nats", None if nats is None else lambda: _nats(nats), "check GRIDPROOF_NATS_URL")
+    yield _run_check("mqtt", None if mqtt is None else lambda: _mqtt(settings), "check GRIDPROOF_MQTT_URL")
+    yield _run_check(
         "cache",
         None if cache is None else lambda: _cache(cache),
         "check GRIDPROOF_REDIS_URL; without it limits are kept per process",
     )
     if settings.telemetry_store == "influx":
-        yield _found("influxdb", lambda: influx_found(settings), "check GRIDPROOF_INFLUX_URL and _TOKEN")
+        yield _run_check(
+            "influxdb", lambda: influx_summary(settings), "check GRIDPROOF_INFLUX_URL and _TOKEN"
+        )
     weather = settings.weather_key or settings.weather_url
-    yield _found(
+    yield _run_check(
         "weather",
-        None if weather is None else lambda: weather_found(settings, clock_of(settings)),
+        None if weather is None else lambda: weather_summary(settings, clock_of(settings)),
         "check GRIDPROOF_WEATHER_KEY; without weather, forecasts are degraded",
     )
-    yield _found("disk", lambda: _disk(settings.data_dir))
+    yield _run_check("disk", lambda: _disk(settings.data_dir))
 
 
-def _database_checks(settings: Settings) -> Iterator[Found]:
+def _database_checks(settings: Settings) -> Iterator[CheckResult]:
     advice = "start it with `gridproof up`, or check GRIDPROOF_DATABASE_URL"
     if settings.database_url is None:
-        yield Found(check="postgresql", state="wrong", detail="no address is known", advice=advice)
+        yield CheckResult(check="postgresql", state="wrong", detail="no address is known", advice=advice)
         return
     try:
         url = database_url(settings)
     except NoRunningSystem as error:
-        yield Found(check="postgresql", state="wrong", detail=str(error), advice=advice)
+        yield CheckResult(check="postgresql", state="wrong", detail=str(error), advice=advice)
         return
-    found = _found("postgresql", lambda: _postgres(url), advice)
-    yield found
-    if found.state != "ok":
+    result = _run_check("postgresql", lambda: _postgres(url), advice)
+    yield result
+    if result.state != "ok":
         return
-    yield _found("migrations", lambda: _migrations(settings), "run `gridproof migrate`")
-    yield _found("clock", lambda: _clock(settings, url), "set the machine's clock by NTP")
+    yield _run_check("migrations", lambda: _migrations(settings), "run `gridproof migrate`")
+    yield _run_check("connections", lambda: _connections(settings, url))
+    yield _run_check("clock", lambda: _clock(settings, url), "set the machine's clock by NTP")
     yield from _store_checks(settings)
 
 
-def _store_checks(settings: Settings) -> Iterator[Found]:
+def _store_checks(settings: Settings) -> Iterator[CheckResult]:
     stores = open_stores(settings, pool_size=1)
     try:
         positions = stores.read_models().positions
-        yield _found("projections", lambda: _projections(positions()), "run `gridproof migrate`")
-        yield _found("dead letters", lambda: _letters(len(stores.dead_letters().listed(limit=1_000))))
-        yield _found("alerts", lambda: _alerts(stores.alerts().listed(limit=1_000)))
-        yield _found("ledger", lambda: ledger_found(stores), "run `gridproof migrate`")
-        yield _found("raw archive", lambda: raw_archive_found(stores), "run `gridproof migrate`")
+        yield _run_check("projections", lambda: _projections(positions()), "run `gridproof migrate`")
+        yield _run_check(
+            "dead letters", lambda: _dead_letters(len(stores.dead_letters().listed(limit=1_000)))
+        )
+        yield _run_check("alerts", lambda: _alerts(stores.alerts().listed(limit=1_000)))
+        yield _run_check("ledger", lambda: check_ledger(stores), "run `gridproof migrate`")
+        yield _run_check("raw archive", lambda: check_raw_archive(stores), "run `gridproof migrate`")
     finally:
         stores.close()
 
 
-def _found(name: str, check: Check | None, advice: str = "") -> Found:
+def _run_check(name: str, check: Check | None, advice: str = "") -> CheckResult:
     if check is None:
-        return Found(check=name, state="not set", detail="no address is known", advice=advice)
+        return CheckResult(check=name, state="not set", detail="no address is known", advice=advice)
     try:
         result = check()
-        if isinstance(result, Found):
+        if isinstance(result, CheckResult):
             return result
         detail = result if isinstance(result, str) else asyncio.run(_in_time(result))
-    except Wrong as wrong:
-        return Found(check=name, state="wrong", detail=str(wrong), advice=wrong.advice)
-    except Exception as error:  # noqa: BLE001 - whatever keeps it from answering is what is wrong
+    except CheckFailed as failed:
+        return CheckResult(check=name, state="wrong", detail=str(failed), advice=failed.advice)
+    except Exception as error:  # noqa: BLE001 - any error of a check is its result
         why = " ".join(str(error).split()) or "no answer in time"
-        return Found(check=name, state="wrong", detail=f"{type(error).__name__}: {why}", advice=advice)
-    return Found(check=name, state="ok", detail=detail)
+        return CheckResult(check=name, state="wrong", detail=f"{type(error).__name__}: {why}", advice=advice)
+    return CheckResult(check=name, state="ok", detail=detail)
 
 
 async def _in_time(answer: Awaitable[str]) -> str:
@@ -105,16 +111,34 @@ async def _in_time(answer: Awaitable[str]) -> str:
 
 
 def _postgres(url: str) -> str:
-    version, role, took_ms = _ask(url, "SELECT current_setting('server_version'), current_user")
+    version, role, took_ms = _query(url, "SELECT current_setting('server_version'), current_user")
     return f"{version} as {role}, {took_ms:.1f} ms"
+
+
+def _connections(settings: Settings, url: str) -> CheckResult:
+    """The connection budget of a default system against what the server allows, and what is open now."""
+    budget = total_budget(settings)
+    sql = (
+        "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int, "
+        "(SELECT count(*) FROM pg_stat_activity WHERE datname = current_database())"
+    )
+    allowed, in_use, _ = _query(url, sql)
+    detail = f"at most {budget} by one process of each worker and two of dispatch, {allowed} allowed, {in_use} open"
+    facts = {"budget": budget, "allowed": allowed, "open": in_use}
+    if budget <= allowed:
+        return CheckResult(check="connections", state="ok", detail=detail, facts=facts)
+    advice = "raise max_connections of the server; see docs/guides/operator.md, PostgreSQL connections"
+    return CheckResult(check="connections", state="warning", detail=detail, advice=advice, facts=facts)
 
 
 def _clock(settings: Settings, url: str) -> str:
     skew: timedelta
-    there, _ = _ask(url, "SELECT clock_timestamp()")
+    there, _ = _query(url, "SELECT clock_timestamp()")
     skew = datetime.now(UTC) - there  # noqa: TID251 - this is about the machine's own clock
     if abs(skew.total_seconds()) > MOST_SKEW_S:
-        raise Wrong(f"{skew.total_seconds():+.1f} s from the database's", "set both machines' clocks by NTP")
+        raise CheckFailed(
+            f"{skew.total_seconds():+.1f} s from the database's", "set both machines' clocks by NTP"
+        )
     pace = (
         f"{settings.clock_speed:g} times as fast as the wall" if settings.clock_speed else "the machine's own"
     )
@@ -122,14 +146,14 @@ def _clock(settings: Settings, url: str) -> str:
     return f"{now:%Y-%m-%d %H:%M:%SZ}, {pace}, {skew.total_seconds():+.2f} s from the database's"
 
 
-def _ask(url: str, question: str) -> tuple[Any, ...]:
-    """The row that answers, and how long a second asking took, in ms."""
+def _query(url: str, sql: str) -> tuple[Any, ...]:
+    """The first row of the answer, and the duration of a second query in ms."""
     import psycopg
 
     with psycopg.connect(url, connect_timeout=int(WITHIN_S), autocommit=True) as connection:
-        connection.execute(question.encode())
+        connection.execute(sql.encode())
         started = time.perf_counter()
-        row = connection.execute(question.encode()).fetchone()
+        row = connection.execute(sql.encode()).fetchone()
         took_ms = (time.perf_counter() - started) * 1_000
     return (*(row or ()), took_ms)
 
@@ -137,14 +161,14 @@ def _ask(url: str, question: str) -> tuple[Any, ...]:
 def _migrations(settings: Settings) -> str:
     if settings.migration_database_url is None:
         return "not looked at: GRIDPROOF_MIGRATION_DATABASE_URL is not set here"
-    found = check_schema(settings)
-    if found.problems:
-        raise Wrong("; ".join(found.problems), "see `gridproof migrate --check`")
-    if found.only_contracting and found.pending:
-        waiting = ", ".join(f"{name} until release {found.needs[name]}" for name in found.pending)
+    schema = check_schema(settings)
+    if schema.problems:
+        raise CheckFailed("; ".join(schema.problems), "see `gridproof migrate --check`")
+    if schema.only_contracting and schema.pending:
+        waiting = ", ".join(f"{name} until release {schema.needs[name]}" for name in schema.pending)
         return f"none due; held back: {waiting} is everywhere"
-    if found.pending:
-        raise Wrong(f"pending: {', '.join(found.pending)}", "run `gridproof migrate`")
+    if schema.pending:
+        raise CheckFailed(f"pending: {', '.join(schema.pending)}", "run `gridproof migrate`")
     return "none pending"
 
 
@@ -152,17 +176,17 @@ def _projections(positions: list[Any]) -> str:
     stopped = [at for at in positions if at.stopped_at is not None]
     if stopped:
         names = ", ".join(f"{at.name} at {at.stopped_at} ({at.stopped_reason})" for at in stopped)
-        raise Wrong(f"stopped: {names}", "see docs/runbooks/projection_stopped.md")
+        raise CheckFailed(f"stopped: {names}", "see docs/runbooks/projection_stopped.md")
     behind = [at for at in positions if at.lag > MOST_LAG]
     if behind:
         names = ", ".join(f"{at.name} by {at.lag}" for at in behind)
-        raise Wrong(
+        raise CheckFailed(
             f"behind: {names}", "does `gridproof worker project` run? see docs/runbooks/projection_lag.md"
         )
     return f"{len(positions)}, at most {max((at.lag for at in positions), default=0)} behind the log"
 
 
-def _letters(count: int) -> str:
+def _dead_letters(count: int) -> str:
     return f"{count} open" + (": see `gridproof dead-letters list`" if count else "")
 
 
@@ -170,7 +194,7 @@ def _alerts(alerts: list[Any]) -> str:
     paging = [alert for alert in alerts if alert.severity == "page"]
     if paging:
         names = ", ".join(f"{alert.name} {alert.subject}" for alert in paging)
-        raise Wrong(names, "act now: docs/runbooks/ has a page of that name")
+        raise CheckFailed(names, "act now: docs/runbooks/ has a page of that name")
     return f"{len(alerts)} open"
 
 
@@ -215,5 +239,5 @@ def _disk(data_dir: Path) -> str:
     share = usage.used / usage.total
     text = f"{share:.0%} of {usage.total / 1e9:.0f} GB used at {folder}"
     if share > DISK_FULL_SHARE:
-        raise Wrong(text, "make room, or move GRIDPROOF_DATA_DIR")
+        raise CheckFailed(text, "make room, or move GRIDPROOF_DATA_DIR")
     return text

@@ -1,4 +1,4 @@
-"""What `gridproof doctor` finds of the raw archive."""
+"""The check of the raw archive for `gridproof doctor`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from domain.telemetry.meter_reading import PARTITIONS
-from interfaces.bootstrap.doctor.result import Found
+from interfaces.bootstrap.doctor.result import CheckResult
 from interfaces.bootstrap.raw_archive import raw_archive_progress
 
 if TYPE_CHECKING:
@@ -14,42 +14,42 @@ if TYPE_CHECKING:
 
 NAME = "raw archive"
 MOST_SILENT_WALL_S = 60.0
-"""The worker tells how far it is every ten seconds."""
+"""The worker reports its progress every ten seconds."""
 _ADVICE = "does `gridproof worker archive` run? see docs/runbooks/raw_archive_behind.md"
 
 
-def raw_archive_found(stores: Stores) -> Found:
-    """How much of the telemetry log is archived; wrong where its worker is silent or behind."""
+def check_raw_archive(stores: Stores) -> CheckResult:
+    """How much of the telemetry log is archived; `wrong` where its worker is silent or behind."""
     if not stores.settings.telemetry_archive:
-        return Found(
+        return CheckResult(
             check=NAME, state="not set", detail="GRIDPROOF_TELEMETRY_ARCHIVE is false: nothing is archived"
         )
-    told = raw_archive_progress(stores).listed()
+    progress = raw_archive_progress(stores).listed()
     behind = [alert.detail for alert in stores.alerts().listed() if alert.name == "raw_archive_behind"]
     if behind:
-        return Found(check=NAME, state="wrong", detail=behind[0], advice=_ADVICE)
-    if not told:
-        return _nothing_told(stores)
-    silent: timedelta = stores.clock.now() - min(one.reported_at for one in told)
+        return CheckResult(check=NAME, state="wrong", detail=behind[0], advice=_ADVICE)
+    if not progress:
+        return _nothing_archived(stores)
+    silent: timedelta = stores.clock.now() - min(one.reported_at for one in progress)
     silent_s = stores.clock.wall_seconds(silent.total_seconds())
-    objects, waiting = sum(one.objects for one in told), sum(one.waiting for one in told)
-    complete = min(one.archived_through for one in told)
+    objects, waiting = sum(one.objects for one in progress), sum(one.waiting for one in progress)
+    complete = min(one.archived_through for one in progress)
     detail = f"{objects} objects, complete until {complete:%Y-%m-%d %H:%M:%SZ}, {waiting} messages wait for their hour"
     if silent_s > MOST_SILENT_WALL_S:
-        return Found(
+        return CheckResult(
             check=NAME,
             state="wrong",
             detail=f"its worker is silent for {silent_s:.0f} s; {detail}",
             advice=_ADVICE,
         )
     facts = {"objects": objects, "waiting": waiting, "archived_through": complete}
-    return Found(check=NAME, state="ok", detail=detail, facts=facts)
+    return CheckResult(check=NAME, state="ok", detail=detail, facts=facts)
 
 
-def _nothing_told(stores: Stores) -> Found:
-    """A log that was read and that nobody archives only grows."""
+def _nothing_archived(stores: Stores) -> CheckResult:
+    """`wrong` where readings are stored: a log that no worker archives only grows."""
     telemetry = stores.telemetry()
     if any(telemetry.position(partition) for partition in range(PARTITIONS)):
         detail = "readings are stored, and no archive worker has ever run: the telemetry log only grows"
-        return Found(check=NAME, state="wrong", detail=detail, advice=_ADVICE)
-    return Found(check=NAME, state="ok", detail="nothing is archived yet")
+        return CheckResult(check=NAME, state="wrong", detail=detail, advice=_ADVICE)
+    return CheckResult(check=NAME, state="ok", detail="nothing is archived yet")

@@ -1,25 +1,26 @@
-"""What a check of `gridproof doctor` comes to."""
+"""CheckResult: the result of one check of `gridproof doctor`."""
 
 from typing import Any, Literal
 
 import msgspec
 
-State = Literal["ok", "wrong", "not set"]
+State = Literal["ok", "warning", "wrong", "not set"]
+"""`wrong` makes the command fail; `warning` does not."""
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What one check came to; `advice` says what to do about what is wrong."""
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`advice` says what to do when the state is `warning` or `wrong`."""
 
     check: str
     state: State
     detail: str
     advice: str = ""
     facts: dict[str, Any] = {}
-    """For programs: what `detail` says in words, where there is more than one thing to it."""
+    """For programs: the values that `detail` states in words."""
 
 
-class Wrong(Exception):
-    """A check found something wrong."""
+class CheckFailed(Exception):
+    """Raised by a check that found a problem; `advice` says what to do."""
 
     def __init__(self, detail: str, advice: str) -> None:
         super().__init__(detail)

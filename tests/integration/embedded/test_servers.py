@@ -138,7 +138,7 @@ def test_postgres_runs_with_the_promised_settings(servers: EmbeddedServers) -> N
             "shared_buffers",
         ]
         shown = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in names]
-    assert shown == [("on",), ("200",), ("127.0.0.1",), ("off",), ("scram-sha-256",), ("128MB",)]
+    assert shown == [("on",), ("400",), ("127.0.0.1",), ("off",), ("scram-sha-256",), ("128MB",)]
 
 
 def test_servers_listen_on_loopback_only(servers: EmbeddedServers) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from adapters.postgres.coordination.session_locks import AdvisoryLocks
 from application.telemetry.lag import LEVELS_S
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.bootstrap.stores import open_stores
@@ -39,7 +40,7 @@ def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
     async def scenario() -> None:
         stop = asyncio.Event()
         async with path.stream() as stream:
-            watching = asyncio.create_task(watch_lag(stores, stop))
+            watching = asyncio.create_task(watch_lag(stores, AdvisoryLocks(stores.database_url), stop))
             await stream.publish(MALFORMED, b"nobody takes it", message_id="one")
             await eventually(lambda: alert in told())
             async with path.aggregating(stream):
@@ -55,7 +56,7 @@ def test_a_log_that_is_not_there_yet_is_waited_for_until_it_is_told_to_stop(path
 
     async def scenario() -> None:
         stop = asyncio.Event()
-        watching = asyncio.create_task(watch_lag(stores, stop))
+        watching = asyncio.create_task(watch_lag(stores, AdvisoryLocks(stores.database_url), stop))
         await asyncio.sleep(0.3)
         assert not watching.done()
         await end(watching, stop)

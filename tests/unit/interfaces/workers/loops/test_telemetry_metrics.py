@@ -66,13 +66,13 @@ def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
 
 
 def test_a_worker_serves_them_where_the_settings_say() -> None:
-    assert serve_telemetry_metrics(read_settings({})) is None
+    assert serve_telemetry_metrics(read_settings({}), "ingest") is None
     show_health(TelemetryHealth(), "aggregate")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         bind = f"127.0.0.1:{min(taken.getsockname()[1], 65_000)}"
-        port = serve_telemetry_metrics(read_settings({"GRIDPROOF_TELEMETRY_METRICS_BIND": bind}))
+        port = serve_telemetry_metrics(read_settings({"GRIDPROOF_TELEMETRY_METRICS_BIND": bind}), "ingest")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
     assert 'gridproof_telemetry_write_error_pct{process="aggregate"}' in text

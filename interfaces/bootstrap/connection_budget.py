@@ -1,0 +1,118 @@
+"""The PostgreSQL connection budget: how many sessions of each kind a process opens at most (ADR 0058).
+
+Every session has an `application_name`, by which `pg_stat_activity` shows its kind. The read replica is another server
+and is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge
+
+if TYPE_CHECKING:
+    from interfaces.settings.settings import Settings
+
+POOL_SIZE, WEB_POOL_SIZE = 8, 16
+"""Sessions of the main pool; it opens one at first, and more while they are needed."""
+EVENT_STORE_POOL_SIZE = 2
+"""Of the eventsourcing library's own pool, which only reads the head of the log."""
+EVENT_STORE_DEDICATED = 6
+"""Group commit, import, stream loader, key loader, log reader and snapshot writer, each when it is first used."""
+LIVE_LOG_POOL_SIZE = 3
+WEB_THREADS = 64
+"""A request that waits for a projection holds a thread and a session, for 10 s at most."""
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "pool": ("gridproof pool",),
+    "event_store_pool": ("gridproof event store",),
+    "event_store": (
+        "gridproof group commit ",
+        "gridproof streams ",
+        "gridproof keys ",
+        "gridproof log ",
+        "gridproof snapshots ",
+    ),
+    "locks": ("gridproof locks",),
+    "call_slots": ("gridproof call slots",),
+    "partitions": ("gridproof partitions",),
+    "ingest_locks": ("turn ", "gridproof lock holders"),
+    "listen": ("gridproof listen",),
+    "live_log": ("gridproof live log",),
+    "projections": ("projection ", "ledger"),
+    "waits": ("gridproof waits",),
+}
+"""Kind -> the prefixes of its application names."""
+
+_STORES: dict[str, int] = {
+    "pool": POOL_SIZE,
+    "event_store_pool": EVENT_STORE_POOL_SIZE,
+    "event_store": EVENT_STORE_DEDICATED,
+}
+"""What every process opens (`open_stores`)."""
+_BY_PROCESS: dict[str, dict[str, int]] = {
+    "web": {"pool": WEB_POOL_SIZE, "listen": 1, "live_log": LIVE_LOG_POOL_SIZE + 1, "waits": WEB_THREADS},
+    "relay": {"locks": 1, "listen": 1},
+    "schedule": {"locks": 1},
+    "dispatch": {"locks": 1, "call_slots": 1},
+    "notify": {},
+    "measure": {"locks": 1},
+    "project": {},
+    "ingest": {},
+    "aggregate": {"partitions": 1},
+    "archive": {"locks": 1},
+    "forecast": {
+        "locks": 1,
+        "event_store_pool": 2 * EVENT_STORE_POOL_SIZE,
+        "event_store": 2 * EVENT_STORE_DEDICATED,
+    },
+    "cli": {"waits": 1},
+}
+"""`gridproof worker NAME`, and `cli` for any other command. Beside it `projections rebuild` opens one session, and two
+for each process that it folds in."""
+DEFAULT_PROCESSES: Mapping[str, int] = dict.fromkeys(_BY_PROCESS, 1) | {"dispatch": 2}
+"""What `gridproof up` starts, and one command beside it."""
+
+
+def connection_budget(process: str, settings: Settings) -> dict[str, int]:
+    """Kind -> sessions at most, of one process."""
+    budget = _STORES | _BY_PROCESS[process]
+    if process == "project":
+        from projections.registry import PROJECTIONS
+
+        budget["projections"] = len(PROJECTIONS) + 1  # and the ledger
+    if process == "ingest":
+        budget["ingest_locks"] = settings.mqtt_sessions + (settings.mqtt_sessions > 1)
+    return budget
+
+
+def total_budget(settings: Settings, processes: Mapping[str, int] = DEFAULT_PROCESSES) -> int:
+    """Sessions at most, of all `processes` (name -> how many of them)."""
+    return sum(count * sum(connection_budget(name, settings).values()) for name, count in processes.items())
+
+
+def kind_of(application_name: str) -> str | None:
+    """The kind of a session; None for one that is not ours."""
+    for kind, prefixes in KINDS.items():
+        if application_name.startswith(prefixes):
+            return kind
+    return None
+
+
+@cache
+def _gauge(registry: CollectorRegistry) -> Gauge:
+    return Gauge(
+        "gridproof_postgres_connections_budget",
+        "PostgreSQL sessions that this process opens at most, by kind",
+        ("kind",),
+        registry=registry,
+    )
+
+
+def show_budget(process: str, settings: Settings, registry: CollectorRegistry = REGISTRY) -> None:
+    """Set the metric of this process."""
+    gauge = _gauge(registry)
+    for kind, sessions in connection_budget(process, settings).items():
+        gauge.labels(kind).set(sessions)
