@@ -74,7 +74,7 @@ async def run_dispatch(
 
 
 async def _until_one_ends(*loops: Coroutine[Any, Any, None]) -> None:
-    """A loop that ends, by the stop or by an error, ends the others: one may wait for a lock of another process."""
+    """Run all loops until one ends, and cancel the others: one may wait for a lock that another process holds."""
     tasks = [asyncio.create_task(loop) for loop in loops]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
@@ -85,7 +85,7 @@ async def _until_one_ends(*loops: Coroutine[Any, Any, None]) -> None:
 
 
 def curtailed_dispatches(stores: Stores) -> list[DispatchRow]:
-    """Those whose buildings are curtailed now, as the read model knows."""
+    """The dispatches whose buildings are curtailed now, from the read model."""
     from domain.dispatch import CURTAILED
     from projections.queries.views import all_rows
 

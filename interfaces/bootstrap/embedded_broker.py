@@ -1,4 +1,4 @@
-"""The logins of facilities' meters at the embedded broker."""
+"""The logins of the facilities' meters at the embedded MQTT broker."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     from interfaces.settings.settings import Settings
 
 
-class BrokerIsYours(ValueError):
-    """The settings name a broker: who may log in there is set up there."""
+class ExternalBroker(ValueError):
+    """The settings name an external broker, whose users are set up there."""
 
 
 def meter_logins(settings: Settings) -> MeterLogins:
-    """Those of the broker of `gridproof up` in this data folder. Raises BrokerIsYours or NoEmbeddedBroker."""
+    """The logins at the broker of `gridproof up` in this data folder. Raises ExternalBroker or NoEmbeddedBroker."""
     from adapters.embedded.meter_logins import MeterLogins
 
     if settings.mqtt_url is not None or settings.nats_url is not None:
-        raise BrokerIsYours(
+        raise ExternalBroker(
             "the meters' broker is not the embedded one: set up its users there, each for the topics of its own "
             "facility (docs/guides/meters.md says how, for Mosquitto and AWS IoT Core)"
         )

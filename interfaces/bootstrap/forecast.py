@@ -33,7 +33,7 @@ async def run_forecast(stores: Stores, stop: asyncio.Event) -> None:
 
 @contextmanager
 def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Iterator[ForecastCycle]:
-    """One cycle of forecasts, as the worker and `gridproof forecast run` make it, over a log that it opens."""
+    """The forecast cycle of the worker and of `gridproof forecast run`, with an event store of its own."""
     from adapters.forecasting import BatchedLoadForecaster
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.forecast.models import PostgresForecastModels

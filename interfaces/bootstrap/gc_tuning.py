@@ -1,20 +1,20 @@
-"""How often a process of ours looks for cyclic garbage, and through what."""
+"""Tuning of Python's garbage collector for long-running processes."""
 
 from __future__ import annotations
 
 import gc
 
 FULL_COLLECTION_ONE_IN = 100
-"""Of the collections of the middle generation; Python's own is 10. What is remembered of streams is walked by each full
-one, and next to nothing is ever found there: states hold no cycles."""
+"""One collection of the middle generation in so many is followed by a full one; Python's default is 10. A full one
+walks all cached streams, whose states hold no cycles."""
 YOUNGEST = 10_000
-"""New objects that are still there, before the youngest are looked through: states and messages hold no cycles."""
+"""New objects that still exist before the youngest generation is collected: states and messages hold no cycles."""
 
 
 def freeze_startup_objects(_: object = None) -> None:
-    """Modules, routes and schemas stay as long as the process: a garbage collection need not walk them each time.
+    """Exclude modules, routes and schemas, which live as long as the process, from garbage collections.
 
-    A full one stops every answer, for as long as it takes to walk all there is.
+    A full collection delays every response for the time that it takes to walk all objects.
     """
     gc.collect()
     gc.freeze()

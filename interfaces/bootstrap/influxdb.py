@@ -1,4 +1,4 @@
-"""Wiring of InfluxDB, where the settings keep telemetry there."""
+"""Wiring of InfluxDB, for settings that store telemetry there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def influx_store(settings: Settings, pool: Any, clock: Clock) -> InfluxTelemetryStore:
-    """Connects on first use. Raises SecretError."""
+    """The store connects on first use. Raises SecretError."""
     from adapters.influxdb.store import InfluxTelemetryStore
     from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 
@@ -24,7 +24,7 @@ def influx_store(settings: Settings, pool: Any, clock: Clock) -> InfluxTelemetry
 
 
 def influx_connection(settings: Settings) -> InfluxConnection:
-    """To the database that the address names by its path. Raises SecretError."""
+    """A connection to the database that the path of the address names. Raises SecretError."""
     from adapters.influxdb.connection import InfluxConnection
     from interfaces.settings.secrets import resolve_secret
 
@@ -38,7 +38,7 @@ def influx_connection(settings: Settings) -> InfluxConnection:
 
 
 def set_up_telemetry_store(settings: Settings) -> None:
-    """What a store besides PostgreSQL needs before it takes anything. Raises MigrationError, SecretError."""
+    """Set up the telemetry store if it is not PostgreSQL. Raises MigrationError, SecretError."""
     from adapters.influxdb.setup import InfluxNotSetUp, set_up
     from adapters.postgres.schema.migrate import MigrationError
     from application.ports.telemetry.store import TelemetryStoreUnavailable
@@ -55,7 +55,7 @@ def set_up_telemetry_store(settings: Settings) -> None:
 
 
 def influx_summary(settings: Settings) -> str:
-    """What `doctor` says of it. Raises TelemetryStoreUnavailable, SecretError."""
+    """The text of `gridproof doctor`. Raises TelemetryStoreUnavailable, SecretError."""
     connection = influx_connection(settings)
     try:
         return f"version {connection.version()}, database {connection.database}"

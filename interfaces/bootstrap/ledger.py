@@ -25,17 +25,20 @@ if TYPE_CHECKING:
     from interfaces.bootstrap.stores import Stores
 
 LEAST_SEAL_S = 1.0
-"""However fast the clock runs, a checkpoint is made at most once a second on the wall, and at least every ten."""
+"""Wall seconds: at any speed of the clock a checkpoint is made at most every second and at least every ten."""
 MOST_SEAL_S = 10.0
-LOOK_EVERY_S = 0.1
+POLL_S = 0.1
 
 
 class NoPublicKey(NotProvable):
-    """It is not known whose signature the checkpoints should have."""
+    """The public key that the checkpoints must be signed with is not available."""
 
 
 def open_archive(settings: Settings) -> Archive:
-    """Where the settings say, or a folder in the data folder. Raises SecretError; ArchiveUnavailable when used."""
+    """The archive that the settings name, or a folder in the data folder.
+
+    Raises SecretError; ArchiveUnavailable when it is used.
+    """
     from adapters.archive import ObjectArchive, S3Access
     from interfaces.settings.secrets import resolve_secret
 
@@ -56,7 +59,10 @@ def ledger_store(stores: Stores) -> PostgresLedgerStore:
 
 
 def ledger_signer(settings: Settings) -> Ed25519Signer:
-    """The key that the settings refer to, or that of the data folder, made if there is none. Raises UnusableKey."""
+    """The key that the settings refer to, or the one in the data folder, which is created if missing.
+
+    Raises UnusableKey.
+    """
     from adapters.signing import signer_from_pem, signer_in
     from interfaces.settings.secrets import resolve_secret
 
@@ -66,7 +72,7 @@ def ledger_signer(settings: Settings) -> Ed25519Signer:
 
 
 def public_key(settings: Settings, given: str | None = None) -> bytes:
-    """32 bytes: the one given, else that of the settings' key or of the data folder.
+    """32 bytes: the key given, or else that of the settings or of the data folder.
 
     Raises NoPublicKey or UnusableKey.
     """
@@ -80,7 +86,7 @@ def public_key(settings: Settings, given: str | None = None) -> bytes:
 
 
 def read_public_key(given: str) -> bytes:
-    """Of 64 hexadecimal digits, or of a PEM file. Raises NoPublicKey or UnusableKey."""
+    """The key given as 64 hexadecimal digits or as the path of a PEM file. Raises NoPublicKey or UnusableKey."""
     from adapters.signing import public_key_from_pem
 
     if re.fullmatch("[0-9a-fA-F]{64}", given):
@@ -148,7 +154,7 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
     from application.ledger.proof import prove
     from projections.audit.replay import DREventNotRecorded, read_history
 
-    story = read_history(stores.story_log(), dr_event_id)
+    story = read_history(stores.stream_log(), dr_event_id)
     if not story.entries:
         raise DREventNotRecorded(
             f"the log has no DR event {dr_event_id}; list them with `gridproof dr-events list`"
@@ -158,7 +164,7 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
 
 
 def ledger_status(stores: Stores) -> LedgerStatus:
-    """Raises NotProvable for a checkpoint that does not hold, or whose key is not known."""
+    """Raises NotProvable for a checkpoint whose verification fails or whose key is not available."""
     from application.ledger import status
 
     return status.ledger_status(
@@ -171,24 +177,24 @@ def ledger_status(stores: Stores) -> LedgerStatus:
 
 @dataclass(frozen=True)
 class StoredLedger:
-    """The ledger as the HTTP edge asks for it."""
+    """The ledger for the HTTP API."""
 
     stores: Stores
 
     def status(self) -> LedgerStatus:
         """Raises NotProvable."""
-        with _no_path_told():
+        with _without_paths():
             return ledger_status(self.stores)
 
     def proof(self, dr_event_id: UUID) -> ProofDocument:
         """Raises DREventNotRecorded or NotProvable."""
-        with _no_path_told():
+        with _without_paths():
             return prove_dr_event(self.stores, dr_event_id)
 
 
 @contextmanager
-def _no_path_told() -> Iterator[None]:
-    """What the command line says of a missing key names a file of this machine."""
+def _without_paths() -> Iterator[None]:
+    """Replace the text of NoPublicKey, which names a file of this machine."""
     try:
         yield
     except NoPublicKey as error:
@@ -198,7 +204,7 @@ def _no_path_told() -> Iterator[None]:
 
 
 def wait_until_sealed(stores: Stores, *, within_s: float) -> bool:
-    """Whether all that is recorded now came under a checkpoint within so many wall seconds."""
+    """Whether everything recorded until now is covered by a checkpoint within so many wall seconds."""
     from application.ledger.proof import latest_checkpoint
     from domain.ledger.entries import LOGS
 
@@ -214,5 +220,5 @@ def wait_until_sealed(stores: Stores, *, within_s: float) -> bool:
             checkpoint.head_of(log).last_position >= position for log, position in wanted.items()
         ):
             return True
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(POLL_S)
     return False

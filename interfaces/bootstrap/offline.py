@@ -1,4 +1,4 @@
-"""What commands use without running workers: file readers, the forecaster, and a read-only view of the log."""
+"""Wiring for commands that need no workers: file readers, forecasters, and a read-only view of the log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class History:
 
 @contextmanager
 def opened_history(settings: Settings) -> Iterator[History]:
-    """The log and the readings, for one command that must change nothing."""
+    """The log and the readings, read-only, for one command."""
     from psycopg_pool import ConnectionPool
 
     from adapters.postgres.audit.stream_log import PostgresStreamLog
@@ -45,7 +45,10 @@ def _read_only(connection: Any) -> None:
 
 
 def open_readings_file(path: Path, facility_id: str | None = None) -> ReadingsFile:
-    """A reader chosen by the name's ending; Green Button XML is all of `facility_id`. Raises ReadingsFileError."""
+    """A reader chosen by the file name extension; a Green Button XML file holds `facility_id` only.
+
+    Raises ReadingsFileError.
+    """
     from adapters.readings_file import open_readings_file as opened
 
     return opened(path, facility_id)

@@ -1,4 +1,4 @@
-"""Wiring of what operators do: replaying dead letters."""
+"""Wiring of the replay of dead letters, and of the time limits of BMS commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from application.ports.telemetry.stream import TelemetryStream
 
 CONNECT_WITHIN_S = 10.0
-"""A worker waits for NATS as long as it takes; a person at the keyboard does not."""
+"""A worker waits for NATS without a limit; a command fails after this time."""
 NO_NATS = "NATS does not answer: check GRIDPROOF_NATS_URL, see `gridproof doctor`; the letter stays open"
 
 
@@ -40,12 +40,12 @@ def check_time_limits(settings: Settings) -> None:
 
 
 def redelivery_s(stores: Stores) -> float:
-    """Wall seconds."""
+    """The redelivery time in wall seconds."""
     return max(TIME_LIMITS.redelivery_least_wall_s, stores.clock.wall_seconds(TIME_LIMITS.redelivery_s))
 
 
 def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
-    """Connects to NATS only for what needs it."""
+    """The replay connects to NATS only for dead letters that need it."""
     from application.operations.dead_letter_replay import DeadLetterReplay
 
     @asynccontextmanager

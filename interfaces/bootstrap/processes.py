@@ -35,7 +35,11 @@ Run = Callable[[Stores, asyncio.Event], Awaitable[None]]
 
 
 def run_worker(name: str, settings: Settings) -> None:
-    """Run the worker until SIGTERM or SIGINT. Raises what keeps it from working; a supervisor restarts it."""
+    """Run the worker until SIGTERM or SIGINT.
+
+    Raises TimeLimitsConflict for settings that do not fit, and any error that ends the worker; a supervisor restarts
+    it.
+    """
     from interfaces.logs import configure_logs
 
     configure_logs(settings, process=name)
@@ -49,7 +53,7 @@ def run_worker(name: str, settings: Settings) -> None:
 
 
 async def run_until_stopped(run: Run, settings: Settings) -> None:
-    """Over stores of its own, until SIGTERM or SIGINT."""
+    """Run with newly opened stores until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     stop = asyncio.Event()
@@ -271,4 +275,4 @@ WORKERS: dict[str, Run] = {
     "archive": run_archive,
     "forecast": run_forecast,
 }
-"""`web` runs its own loop and is wired in interfaces.bootstrap.web."""
+"""Worker -> what runs it. `web` has an event loop of its own and is wired in interfaces.bootstrap.web."""

@@ -1,4 +1,4 @@
-"""Wiring of the raw archive: its worker, and what the command line asks of it."""
+"""Wiring of the raw archive, for its worker and for commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
-    """Until `stop`; where the settings want no archive, it only waits."""
+    """Run until `stop`; without an archive in the settings it only waits."""
     from adapters.nats.connection import connect
     from adapters.nats.raw_log import NatsRawLog
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
@@ -45,7 +45,7 @@ async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
 
 
 def clock_time(settings: Settings) -> Callable[[datetime], datetime]:
-    """From a moment on the wall to what the system's clock reads then."""
+    """Converts wall time to the time of the system's clock."""
     epoch, started_at, speed = settings.clock_epoch, settings.clock_started_at, settings.clock_speed
     if epoch is None or started_at is None or speed is None:
         return lambda wall: wall
@@ -59,10 +59,10 @@ def raw_archive_progress(stores: Stores) -> RawArchiveProgress:
 
 
 def archived_through(stores: Stores) -> Callable[[], datetime | None] | None:
-    """For retention: up to when everything is archived. None: there is no archive to wait for."""
+    """For retention: returns the time up to which everything is archived. None: there is no archive."""
     return raw_archive_progress(stores).archived_through if stores.settings.telemetry_archive else None
 
 
 def raw_archive(settings: Settings) -> Archive:
-    """Where objects and manifest are. Raises SecretError; ArchiveUnavailable when used."""
+    """The archive of objects and manifest. Raises SecretError; ArchiveUnavailable when it is used."""
     return open_archive(settings)

@@ -1,4 +1,4 @@
-"""Where the servers are: named by the settings, or embedded ones that `gridproof up` runs in the data folder."""
+"""The addresses of the servers: from the settings, or of the embedded ones that `gridproof up` runs."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ _SAVED = frozenset(
 
 
 class NoRunningSystem(RuntimeError):
-    """No address is known for a server that the command needs."""
+    """There is no address for a server that the command needs."""
 
 
 def embedded_servers(settings: Settings) -> EmbeddedServers:
-    """Those servers that the settings do not name; not started yet."""
+    """The servers that the settings do not name, not started yet."""
     from adapters.embedded import EmbeddedServers
 
     return EmbeddedServers(
@@ -77,18 +77,18 @@ def with_embedded(settings: Settings, servers: EmbeddedServers) -> Settings:
 
 
 def save_addresses(settings: Settings) -> None:
-    """Tell commands started later where the servers are; the file holds passwords (mode 0600)."""
-    kept = {name: value for name, value in settings.to_environ().items() if name in _SAVED}
+    """Write the addresses to a file for later commands; it holds passwords (mode 0600)."""
+    saved = {name: value for name, value in settings.to_environ().items() if name in _SAVED}
     path = settings.data_dir / ADDRESSES
     unfinished = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(kept, file)
+        json.dump(saved, file)
     unfinished.replace(path)
 
 
 def resolve_addresses(settings: Settings) -> Settings:
-    """The settings with what they do not name taken from a running `gridproof up` in the same data folder.
+    """The settings, completed with the addresses of a running `gridproof up` in the same data folder.
 
     Raises NoRunningSystem when there is neither.
     """
@@ -102,7 +102,7 @@ def resolve_addresses(settings: Settings) -> Settings:
             f"no running system: start one with `gridproof up`, or name its servers "
             f"(GRIDPROOF_DATABASE_URL ...); looked for {path}"
         ) from None
-    # A default names nothing: it would hide what the running system was told.
+    # Values equal to the default are left out: they would override those of the running system.
     defaults = Settings().to_environ()
     named = {name: value for name, value in settings.to_environ().items() if defaults.get(name) != value}
     return read_settings(saved | named)
@@ -120,7 +120,7 @@ def spawn_child(
 def migrate_database(
     settings: Settings, *, oldest_release: str | None = None, alone: bool = False
 ) -> Migrated:
-    """Bring the database to this release's schema, as adapters.postgres.schema.migrate says. Raises MigrationError."""
+    """Migrate the database to the schema of this release, and set up the telemetry store. Raises MigrationError."""
     from adapters.postgres.schema.migrate import migrate
 
     done = migrate(_owner_url(settings), oldest_release=oldest_release, alone=alone)
@@ -129,7 +129,7 @@ def migrate_database(
 
 
 def read_release(written: str) -> str:
-    """The release as it was written. Raises ValueError for what is none."""
+    """Check that `written` is a release, and return it. Raises ValueError."""
     from adapters.postgres.schema.migrate import release_of
 
     release_of(written)
@@ -137,7 +137,7 @@ def read_release(written: str) -> str:
 
 
 def check_schema(settings: Settings) -> SchemaCheck:
-    """The migrations against themselves and the database, which is not changed. Raises MigrationError."""
+    """Check the migrations against each other and the database, which is not changed. Raises MigrationError."""
     from adapters.postgres.schema import compatibility_check
 
     return compatibility_check.check_schema(_owner_url(settings))
@@ -146,7 +146,9 @@ def check_schema(settings: Settings) -> SchemaCheck:
 def _owner_url(settings: Settings) -> str:
     url = settings.migration_database_url or settings.database_url
     if url is None:
-        raise NoRunningSystem("no database is known: set GRIDPROOF_MIGRATION_DATABASE_URL (the owner's role)")
+        raise NoRunningSystem(
+            "no address of a database: set GRIDPROOF_MIGRATION_DATABASE_URL (the owner's role)"
+        )
     from adapters.postgres.connection.dsn import UnreadableAddress, for_failover
 
     try:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stores:
-    """What one process shares: one pool, one clock, the event store and its bus."""
+    """The stores that one process shares: one pool, one clock, the event store and its command bus."""
 
     settings: Settings
     clock: Clock
@@ -73,7 +73,7 @@ class Stores:
 
         return PostgresReadModels(self.pool)
 
-    def story_log(self) -> StreamLog:
+    def stream_log(self) -> StreamLog:
         from adapters.postgres.audit.stream_log import PostgresStreamLog
 
         return PostgresStreamLog(self.pool)
@@ -157,20 +157,20 @@ class Stores:
 
         return PostgresProjectionWaits(self.url_for("waits"))
 
-    def known_programs(self, program_ids: Collection[str]) -> list[str]:
-        """Those of the named programs that there are."""
+    def existing_programs(self, program_ids: Collection[str]) -> list[str]:
+        """Those of `program_ids` that exist."""
         from application.ports.event_store.event_store import StreamNotFound
         from domain.identifiers import program_stream_id
         from domain.program import Program
 
-        known = []
+        existing = []
         for program_id in sorted(set(program_ids)):
             try:
                 self.events.load(Program, program_stream_id(program_id))
             except StreamNotFound:
                 continue
-            known.append(program_id)
-        return known
+            existing.append(program_id)
+        return existing
 
     def system_state(self) -> SystemState:
         from adapters.postgres.operations.system_state import PostgresSystemState
@@ -192,7 +192,7 @@ def clock_of(settings: Settings) -> Clock:
 
 
 def database_url(settings: Settings) -> str:
-    """Where the application's role connects, with what a failover asks of a connection."""
+    """The address for the application's role, with the connection parameters for failover."""
     if settings.database_url is None:
         raise NoRunningSystem("no database is known: set GRIDPROOF_DATABASE_URL, or start `gridproof up`")
     from adapters.postgres.connection.dsn import UnreadableAddress, for_failover
@@ -210,7 +210,7 @@ def _named(url: str, purpose: str) -> str:
 
 
 def replica_url(settings: Settings) -> str | None:
-    """Where reads of people go, on a server that may be a standby; None where the settings name none."""
+    """The address for reads of users, on a server that may be a standby; None where the settings name none."""
     if settings.database_replica_url is None:
         return None
     from adapters.postgres.connection.dsn import UnreadableAddress, for_reading
@@ -222,7 +222,7 @@ def replica_url(settings: Settings) -> str | None:
 
 
 def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: int = POOL_SIZE) -> Stores:
-    """Connects on first use; close them at the end."""
+    """The stores connect on first use; the caller closes them."""
     from adapters.postgres.connection.pool import FastReconnectPool
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.forecast.forecast_book import PostgresForecastBook
@@ -250,7 +250,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
 
 @contextmanager
 def opened_stores(settings: Settings) -> Iterator[Stores]:
-    """The stores of the system that the settings name, or of a running `gridproof up`, for one command."""
+    """The stores that the settings name, or those of a running `gridproof up`, for one command."""
     stores = open_stores(resolve_addresses(settings))
     try:
         yield stores
@@ -261,7 +261,7 @@ def opened_stores(settings: Settings) -> Iterator[Stores]:
 @contextmanager
 def open_api_keys(settings: Settings | None = None) -> Iterator[tuple[ApiKeys, Clock]]:
     """The store of API keys, and the clock."""
-    with opened_stores(settings or read_settings(os.environ)) as stores:  # noqa: TID251 - handed on
+    with opened_stores(settings or read_settings(os.environ)) as stores:  # noqa: TID251 - passed on
         yield stores.api_keys(), stores.clock
 
 
@@ -272,7 +272,7 @@ def accelerated_clock(epoch: datetime, started_at: datetime, speed: float) -> Cl
 
 
 def verify_read_models(stores: Stores) -> list[str]:
-    """The read models that differ from a fresh fold of the log, each with its first difference; none is best."""
+    """The read models that differ from a new fold of the log, each with its first difference."""
     from projections.registry import PROJECTIONS
 
     maintenance = stores.projection_maintenance()
@@ -281,7 +281,7 @@ def verify_read_models(stores: Stores) -> list[str]:
 
 
 def facility_rows(stores: Stores) -> list[FacilityRow]:
-    """Every facility known to the read model."""
+    """Every facility of the read model."""
     from projections.queries.views import all_rows
 
     return list(all_rows(stores.read_models().facilities))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 async def watched_telemetry(
     stores: Stores, process: str, *, keeps_cache_warm: bool = False, health: TelemetryHealth | None = None
 ) -> AsyncIterator[TelemetryStore]:
-    """The store with its calls watched: alerts and metrics tell how `process` gets on with it."""
+    """The store, with alerts and metrics of the calls that `process` makes."""
     from application.telemetry.current_values import WriteThrough
     from application.telemetry.store_health import TelemetryHealth, WatchedTelemetryStore
     from interfaces.workers.loops.telemetry_metrics import show_health
@@ -157,7 +157,7 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
             stream=telemetry_log(client, stores.settings),
             alerts=stores.alerts(),
             clock=stores.clock,
-            shares=None if len(sessions) == 1 else _turn_shares(stores),
+            shares=None if len(sessions) == 1 else _lock_holders(stores),
             worker=worker,
             stop=stop,
         )
@@ -168,7 +168,7 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
 
 
 def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
-    """The sessions of the settings, as `worker` may read them. Raises MqttTlsError."""
+    """The MQTT sessions of the settings, for the ingest worker named `worker`. Raises MqttTlsError."""
     from adapters.mqtt import MqttMeterFeed
     from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
     from interfaces.workers.ingest.sessions import IngestSession
@@ -176,7 +176,7 @@ def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
     settings = stores.settings
     alone = settings.mqtt_sessions == 1
     client_id = settings.mqtt_client_id
-    # A session keeps its subscriptions: alone and shared must not be the same one.
+    # A session keeps its subscriptions: a single session must not have the name of a shared one.
     names = [client_id] if alone else [f"{client_id}-{n}" for n in range(settings.mqtt_sessions)]
     return [
         IngestSession(
@@ -210,7 +210,7 @@ def mqtt_tls(settings: Settings) -> ssl.SSLContext | None:
     )
 
 
-def _turn_shares(stores: Stores) -> LockHolders:
+def _lock_holders(stores: Stores) -> LockHolders:
     from adapters.postgres.coordination.exclusive_lock import PostgresLockHolders
 
     return PostgresLockHolders(stores.url_for("lock holders"), "ingest ")

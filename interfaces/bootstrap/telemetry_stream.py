@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def telemetry_log(client: Client, settings: Settings) -> NatsTelemetryStream:
-    """The log as the settings want it; its raw messages are kept where they want an archive."""
+    """The log with the options of the settings; with an archive its raw messages stay until they are archived."""
     from adapters.nats.telemetry_stream import NatsTelemetryStream
 
     return NatsTelemetryStream(

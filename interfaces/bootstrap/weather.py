@@ -1,4 +1,4 @@
-"""Wiring of the weather: which service, remembered where, under which quota."""
+"""Wiring of the weather: service, cache and call quota."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WEATHERAPI_URL = "https://api.weatherapi.com"
 
 
 def weather_source(stores: Stores) -> WeatherSource | None:
-    """For one event loop; None where the settings name no service. Raises SecretError."""
+    """The weather source for one event loop; None where the settings name none. Raises SecretError."""
     from adapters.weather import HttpWeatherSource
     from application.weather.cached_source import CachedWeatherSource
 
@@ -35,7 +35,7 @@ def weather_source(stores: Stores) -> WeatherSource | None:
 
 
 async def weather_summary(settings: Settings, clock: Clock) -> str:
-    """What `doctor` says of it; no call is made, for each costs one of the quota. Raises SecretError."""
+    """The text of `gridproof doctor`. It makes no call, because each counts against the quota. Raises SecretError."""
     from interfaces.settings.secrets import resolve_secret
 
     if settings.weather_key is None:
@@ -76,7 +76,7 @@ def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
 
 
 def weather_places(stores: Stores) -> dict[str, WeatherPlace]:
-    """Where every weather cell is, by the facilities in it."""
+    """The location of every weather cell, from the facilities in it."""
     from application.weather.cell_location import WeatherPlace, places_of
 
     return places_of(

@@ -1,4 +1,4 @@
-"""Wiring of the HTTP edge."""
+"""Wiring of the web process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT_S = 1.5
 REPLICA_WITHIN_S = 0.5
-"""For a connection to the replica; then the primary is asked."""
+"""For a connection to the replica; after it the primary answers."""
 OPEN_FILES = 8_192
 
 
@@ -68,7 +68,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def _allow_open_files(wanted: int) -> None:
-    """A stream holds a connection, and many systems allow 1,024 files unless asked for more."""
+    """Raise the limit of open files: each stream holds a connection, and the usual limit is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
@@ -77,7 +77,7 @@ def _allow_open_files(wanted: int) -> None:
 
 @asynccontextmanager
 async def replica_models(stores: Stores) -> AsyncIterator[ReplicatedReadModels | None]:
-    """Over the replica of the settings; None where they name none. It need not answer."""
+    """Read models on the replica of the settings; None where they name none. The replica need not be reachable."""
     url = replica_url(stores.settings)
     if url is None:
         yield None
@@ -107,9 +107,9 @@ def web_collaborators(
     return WebCollaborators(
         bus=stores.bus,
         read_models=stores.read_models(),
-        story_log=stores.story_log(),
+        story_log=stores.stream_log(),
         api_keys=stores.api_keys(),
-        known_programs=stores.known_programs,
+        known_programs=stores.existing_programs,
         queues=None if settings.nats_url is None else NatsQueueDepths(settings.nats_url),
         system_state=stores.system_state(),
         sessions=stores.sessions(),
@@ -166,7 +166,7 @@ def _postgres(stores: Stores) -> Callable[[], Awaitable[None]]:
 
 
 def _listening(url: str) -> Callable[[], Awaitable[None]]:
-    """Whether somebody accepts connections there; a cache or queue that is down only degrades the edge."""
+    """A probe that opens a connection; without a cache or queue the web process only works with restrictions."""
     from urllib.parse import urlsplit
 
     parts = urlsplit(url.partition(",")[0])

@@ -111,7 +111,7 @@ def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[DREventRow]":
     if past is not None:
         from projections.as_of.lists import HistoricalLists
 
-        return HistoricalLists(stores.story_log()).dr_events(past).rows
+        return HistoricalLists(stores.stream_log()).dr_events(past).rows
     warn_if_behind(stores, "dr_events")
     return stores.read_models().dr_events
 
@@ -145,7 +145,7 @@ def _rows(
     if past is not None:
         from projections.as_of.dr_event import dr_event_as_of
 
-        story = dr_event_as_of(stores.story_log(), dr_event_id, past)
+        story = dr_event_as_of(stores.stream_log(), dr_event_id, past)
         dr_events, dispatches = story.dr_events, story.dispatches
     else:
         warn_if_behind(stores, "dispatches")
@@ -240,7 +240,7 @@ def cancel(reference: str, reason: str, as_json: bool) -> None:
 def _resolved(stores: "Stores", reference: str) -> "UUID":
     from projections.audit.replay import resolve_dr_event
 
-    return resolve_dr_event(stores.story_log(), reference)
+    return resolve_dr_event(stores.stream_log(), reference)
 
 
 def _context(stores: "Stores", dr_event_id: "UUID") -> "CommandContext":

@@ -108,7 +108,7 @@ def _check(portfolio: "Portfolio", stores: "Stores") -> None:
     check_references(
         portfolio,
         known_utilities=[entry.utility_id for entry in stores.utilities().listed()],
-        known_programs=stores.known_programs(
+        known_programs=stores.existing_programs(
             [name for facility in portfolio.facilities for name in facility.programs]
         ),
     )
@@ -144,7 +144,7 @@ def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[FacilityRow]":
     if past is not None:
         from projections.as_of.lists import HistoricalLists
 
-        return HistoricalLists(stores.story_log()).facilities(past).rows
+        return HistoricalLists(stores.stream_log()).facilities(past).rows
     warn_if_behind(stores, "facilities")
     return stores.read_models().facilities
 
@@ -194,7 +194,7 @@ def _opt(command: "Callable[[UUID | None], Struct]", reference: str | None, *, a
     from projections.audit.replay import resolve_dr_event
 
     with opened_stores() as stores:
-        dr_event_id = None if reference is None else resolve_dr_event(stores.story_log(), reference)
+        dr_event_id = None if reference is None else resolve_dr_event(stores.stream_log(), reference)
         done = stores.bus.handle(command(dr_event_id), command_context(), reply_type=OptingOut)
     if as_json:
         print_json(done)

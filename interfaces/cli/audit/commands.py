@@ -54,7 +54,7 @@ def replay(reference: str, past: "AsOf | None", as_json: bool) -> None:
     from projections.audit.replay import audit_document, resolve_dr_event
 
     with opened_stores() as stores:
-        log = stores.story_log()
+        log = stores.stream_log()
         document = audit_document(log, resolve_dr_event(log, reference), as_of=past)
     if as_json:
         print_json(document)

@@ -62,7 +62,7 @@ def export(reference: str | None, formats: tuple[str, ...], folder: Path, as_jso
     from interfaces.cli.audit.step_files import export_steps
 
     with opened_stores() as stores:
-        head = stores.story_log().head()
+        head = stores.stream_log().head()
         stores.projection_waits().wait_for("audit_trail", head, timeout_s=CAUGHT_UP_WITHIN_S)
         with progress_of(head, "positions") as progress:
             steps, files = export_steps(_steps(stores, reference, head, progress), formats, folder)
@@ -82,7 +82,7 @@ def _steps(
 
     filters, found = dict[str, str](), False
     if reference is not None:
-        filters["dr_event_id"] = str(resolve_dr_event(stores.story_log(), reference))
+        filters["dr_event_id"] = str(resolve_dr_event(stores.stream_log(), reference))
     for step in all_rows(stores.read_models().audit_trail, **filters):
         if step.position > head:
             break

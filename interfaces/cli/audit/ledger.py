@@ -146,7 +146,7 @@ def prove(reference: str, out: Path) -> None:
     from projections.audit.replay import resolve_dr_event
 
     with opened_stores() as stores:
-        document = prove_dr_event(stores, resolve_dr_event(stores.story_log(), reference))
+        document = prove_dr_event(stores, resolve_dr_event(stores.stream_log(), reference))
     try:
         with out.open("xb") as file:
             file.write(document.written())

@@ -215,7 +215,7 @@ def running_door(
             stream_clients=stream_clients,
             stream_clients_per_key=stream_clients_per_key,
             read_rates=read_rates or ReadRates(),
-            known_programs=lambda asked: Stores.known_programs(
+            known_programs=lambda asked: Stores.existing_programs(
                 cast("Stores", SimpleNamespace(events=store)), asked
             ),
             system_state=PostgresSystemState(pool),

@@ -60,7 +60,7 @@ def stream_stage(database: BenchDatabase) -> Iterator[StreamStage]:
         stores.bus.handle(RegisterFacility(entry=entry), context)
         entropy = secrets.token_bytes(SECRET_BYTES + ID_BYTES)
         issued = issue(stores.api_keys(), role="dashboard", at=stores.clock.now(), entropy=entropy)
-        log = stores.story_log()
+        log = stores.stream_log()
 
         def commit(number: int) -> tuple[int, float]:
             started = StartMaintenance(facility_id="fac-001", reason="bench")
