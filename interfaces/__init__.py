@@ -1,0 +1,1 @@
+"""The outside: HTTP, command line, worker processes, and the wiring of adapters."""

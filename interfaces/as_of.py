@@ -1,15 +1,15 @@
-"""How people and programs name a past state: a moment with its UTC offset, or a position of the log."""
+"""Parser of as-of values: a time with its UTC offset, or a position of the log."""
 
 from datetime import UTC, datetime
 
 from projections.audit.stream_log import AsOf
 
 MOST_DIGITS = 18
-"""Of a position: PostgreSQL's bigint holds every number of so many."""
+"""Of a position: every number of so many digits fits into PostgreSQL's bigint."""
 
 
 class NotAMomentOrPosition(ValueError):
-    """The text names neither."""
+    """The text is neither a time nor a position."""
 
 
 def read_as_of(written: str) -> AsOf:

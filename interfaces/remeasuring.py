@@ -1,7 +1,7 @@
-"""A DR event measured once more by another baseline, on the readings as they are now; nothing is recorded.
+"""Measures a DR event again with another baseline, on the present readings; nothing is recorded.
 
-Of a measurement the log holds the window's own intervals and a hash of what was looked at, not the days before:
-another baseline needs the readings themselves. Where the hash differs, readings came or were corrected since.
+For a measurement the log holds the intervals of the window and a hash of the readings used, not the days before, which
+another baseline needs. When the hash differs, readings were added or corrected since.
 """
 
 from application.commands.dispatch import RecordNotMeasurable
@@ -25,7 +25,7 @@ from projections.audit.stream_log import StreamLog
 def remeasured_by(
     method: str, document: AuditDocument, log: StreamLog, telemetry: TelemetryStore
 ) -> dict[str, Remeasured]:
-    """Facility -> what `method` makes of it, for every facility that was curtailed.
+    """Facility -> its result by `method`, for every facility that was curtailed.
 
     Raises StreamLogUnavailable or TelemetryStoreUnavailable.
     """
@@ -41,15 +41,15 @@ def _remeasured(
         return Remeasured(delivered_kw=None, why="the window holds no whole quarter-hour")
     metered = telemetry.interval_series(dispatch.facility_id, readings_window(window))
     basis = basis_of(_facility(dispatch.facility_id, document, log), method, dispatch.dr_event_id)
-    found = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
+    measured = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
     same = None if dispatch.data_hash is None else dispatch.data_hash == data_hash(metered)
-    if found is None or isinstance(found, RecordNotMeasurable):
-        return Remeasured(delivered_kw=None, why=found.reason if found else None, same_readings=same)
-    return Remeasured(delivered_kw=found.delivered_kw, same_readings=same)
+    if measured is None or isinstance(measured, RecordNotMeasurable):
+        return Remeasured(delivered_kw=None, why=measured.reason if measured else None, same_readings=same)
+    return Remeasured(delivered_kw=measured.delivered_kw, same_readings=same)
 
 
 def _facility(facility_id: str, document: AuditDocument, log: StreamLog) -> FacilityState:
-    """As it stood at the document's position."""
+    """The state of the facility at the position of the document."""
     state: FacilityState | None = None
     for entry in log.entries_of([facility_stream_id(facility_id)]):
         happened = entry.domain_event

@@ -1,0 +1,1 @@
+"""The settings: environment variables, the settings file, and secrets by reference."""

@@ -1,4 +1,4 @@
-"""The file of settings that `--env-file` names: `NAME=value` lines, `#` comments, optional quotes and `export`."""
+"""Parser of the settings file of `--env-file`: `NAME=value` lines, `#` comments, optional quotes and `export`."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ MAX_BYTES = 65_536
 
 
 def read_env_file(file: Path, *, prefix: str) -> tuple[dict[str, str], list[str]]:
-    """The non-empty values by name, and what is wrong with the file. Values never stand in a problem."""
+    """The non-empty values by name, and the problems of the file. A problem never quotes a value."""
     try:
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)

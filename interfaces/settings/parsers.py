@@ -1,4 +1,4 @@
-"""How the text of one setting becomes a value. Each parser raises ValueError saying what is expected."""
+"""Parsers of single settings, from text to value. Each raises ValueError with what is expected."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -77,8 +77,8 @@ def url(
     """An address with one of `schemes`.
 
     `hostless` admits addresses of a socket or folder (`unix:///run/redis.sock`); `several` admits a list with
-    commas, as a NATS cluster has, and `many_hosts` several hosts in one address. The address itself never stands in
-    the error: it may hold a password.
+    commas, as a NATS cluster has, and `many_hosts` several hosts in one address. The error never quotes the address,
+    which may hold a password.
     """
     expected = "use an address beginning " + " or ".join(f"{scheme}://" for scheme in schemes)
 
@@ -102,7 +102,7 @@ def url(
 def database(value: str) -> str:
     """An address of PostgreSQL; it may name several hosts, with a port each: `db-1:5432,db-2:5432`.
 
-    libpq takes one that is half wrong, and says so only once the first host is away.
+    libpq accepts a partly wrong list, and reports it only when the first host is away.
     """
     url("postgresql", "postgres", hostless=True, many_hosts=True)(value)
     hosts = urlsplit(value).netloc.rpartition("@")[2]
@@ -115,7 +115,7 @@ def database(value: str) -> str:
 
 
 def host_and_port(value: str) -> str:
-    """`HOST:PORT`; port 0 asks for any free port. An IPv6 host stands in brackets."""
+    """`HOST:PORT`; port 0 means any free port. An IPv6 host is written in brackets."""
     host, colon, port = value.rpartition(":")
     bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
     if not (host and colon and port.isascii() and port.isdigit() and int(port) <= 65_535) or bare_ipv6:
@@ -124,6 +124,7 @@ def host_and_port(value: str) -> str:
 
 
 def failpoint(value: str) -> str:
+    """`PROCESS.PLACE`."""
     process, dot, place = value.partition(".")
     if not (dot and process.replace("_", "").isalnum() and place.replace("_", "").isalnum()):
         raise ValueError("use PROCESS.PLACE, as dispatch.before_call")

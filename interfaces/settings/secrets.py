@@ -1,4 +1,4 @@
-"""Secrets by reference: `env:NAME` or `file:/path`. The references stand in settings and portfolios, secrets never."""
+"""Secrets by reference, `env:NAME` or `file:/path`. Settings and portfolios hold references and never secrets."""
 
 import os
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ MAX_SECRET_BYTES = 16_384
 
 
 class SecretError(ValueError):
-    """A secret cannot be had. The message names the reference, never the secret."""
+    """A secret cannot be read. The message names the reference, never the secret."""
 
 
 class SecretReferenceInvalid(SecretError):
@@ -16,11 +16,11 @@ class SecretReferenceInvalid(SecretError):
 
 
 class SecretNotFound(SecretError):
-    """Nothing stands behind the reference."""
+    """The environment variable or the file of the reference does not exist."""
 
 
 class SecretUnreadable(SecretError):
-    """The file is there but cannot be read."""
+    """The file exists but cannot be read."""
 
 
 class SecretEmpty(SecretError):
@@ -28,11 +28,11 @@ class SecretEmpty(SecretError):
 
 
 class SecretTooLarge(SecretError):
-    """More than MAX_SECRET_BYTES: surely another file."""
+    """More than MAX_SECRET_BYTES: probably the wrong file."""
 
 
 def resolve_secret(ref: str, environ: Mapping[str, str] | None = None) -> bytes:
-    """The secret that `ref` names, without the line end that editors leave in a file.
+    """The secret that `ref` names, without a final line end, which editors add.
 
     `environ` replaces the process's environment. Raises a SecretError.
     """
@@ -42,7 +42,7 @@ def resolve_secret(ref: str, environ: Mapping[str, str] | None = None) -> bytes:
     elif scheme == "file" and place.startswith("/"):
         secret = _from_file(ref, Path(place))
     else:
-        # An unknown reference is not repeated: somebody may have put the secret itself there.
+        # The reference is not quoted: it may be the secret itself.
         raise SecretReferenceInvalid(
             "a secret is referred to as env:NAME or file:/absolute/path; correct the reference"
         )

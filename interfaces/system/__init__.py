@@ -1,0 +1,1 @@
+"""The whole system on one machine: supervised worker processes and embedded servers."""

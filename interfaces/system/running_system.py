@@ -1,4 +1,4 @@
-"""The whole system on this machine: the servers that are not named elsewhere, and a process for each worker."""
+"""RunningSystem: the embedded servers and a supervised process for each worker, on this machine."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ PROCESSES: dict[str, str] = {
     "archive": "archive",
     "forecast": "forecast",
 }
-"""Process -> worker: two dispatch workers, so that one that dies is made up for at once."""
+"""Process -> worker: two dispatch workers, so that the other continues when one dies."""
 GRIDPROOF = (sys.executable, "-m", "interfaces.cli")
 """The program of the worker processes. A test may start another one, which plants a fault."""
 READY_WITHIN_S = 60.0
 NEVER_GIVE_UP = RestartPolicy(most_in_a_row=1_000_000)
-"""A worker that cannot work yet (its database is away) is what an operator expects to come back by itself."""
+"""A worker that cannot work yet, because its database is away, must come back by itself."""
 log = structlog.get_logger("system")
 ADMIN_KEY = "admin.key"
-"""In the data folder: a key of the role admin, for its owner alone."""
+"""In the data folder: an API key of the role admin, readable by its owner only."""
 
 
 class NotReady(RuntimeError):
-    """The system did not come up; the text names the log to read."""
+    """The system did not start; the text names the log to read."""
 
 
 class RunningSystem:
@@ -69,19 +69,19 @@ class RunningSystem:
         self._supervisor: Supervisor | None = None
 
     def start_servers(self) -> Settings:
-        """Start the embedded servers and migrate; the settings with every address filled in."""
+        """Start the embedded servers and migrate; returns the settings with every address."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        # An embedded database serves this system alone, of which nothing runs yet; another may have older releases.
-        alone = self.settings.database_url is None
+        # No other process uses an embedded database yet; another database may be used by older releases.
+        is_unshared = self.settings.database_url is None
         self._servers.start()
         self.settings = with_embedded(self.settings, self._servers)
-        migrate_database(self.settings, alone=alone)
+        migrate_database(self.settings, alone=is_unshared)
         self._servers.watch(self._server_restarted, self._server_failed)
         return self.settings
 
     @property
     def meters_mqtt_url(self) -> str:
-        """Where simulated meters publish."""
+        """The address to which simulated meters publish."""
         return self._servers.meters_mqtt_url
 
     def start_workers(
@@ -123,7 +123,7 @@ class RunningSystem:
         log.error("an embedded server cannot be restarted", why=str(error))
 
     def _alert(self, name: str, detail: str) -> None:
-        """From a watching thread: it must not end of a database that is away."""
+        """Called from a monitoring thread, which must not end while the database is away."""
         log.warning("restarted", process=name, detail=detail)
         try:
             with closing(open_stores(self.settings, pool_size=1)) as stores:
@@ -134,7 +134,7 @@ class RunningSystem:
             )
 
     def restarts(self) -> dict[str, int]:
-        """Process -> how often it was started again."""
+        """Process -> how often it was restarted."""
         if self._supervisor is None:
             return {}
         return {name: self._supervisor.restarts(name) for name in self._supervisor.names()}
@@ -144,7 +144,7 @@ class RunningSystem:
         return f"http://{self.settings.http_bind}"
 
     def wait_until_ready(self) -> None:
-        """Until `/ready` answers. Raises NotReady."""
+        """Wait until `/ready` answers. Raises NotReady."""
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             try:
@@ -174,7 +174,7 @@ class RunningSystem:
 
 
 def write_private(path: Path, text: str) -> None:
-    """A new file that only its owner may read; one that is there already is replaced."""
+    """Create or replace a file that only its owner may read."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Keeps the worker processes running: one child each, its log in a file, started again when it ends by itself.
+"""Supervisor: starts worker processes, writes their logs to files, and restarts those that end by themselves.
 
 All durations here are wall seconds: they are about operating-system processes, not about demand response.
 """
@@ -20,12 +20,12 @@ from typing import IO, Protocol, Self
 
 _log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.05
+_CHECK_EVERY_S = 0.05
 _LARGEST_LOG_BYTES = 20_000_000
 
 
 class Spawn(Protocol):
-    """Starts a process that is killed when this one dies, leading a process group of its own."""
+    """Starts a process that leads a process group of its own, and is killed when this process dies."""
 
     def __call__(
         self, argv: Sequence[str], *, output: IO[bytes], env: Mapping[str, str] | None = None
@@ -34,9 +34,9 @@ class Spawn(Protocol):
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """The pause doubles from `first_s` to `longest_s`; a child that ran `healthy_s` starts from `first_s` again.
+    """The pause before a restart doubles from `first_s` to `longest_s`, and is reset after a run of `healthy_s`.
 
-    After `most_in_a_row` restarts without a healthy run in between, the child is given up.
+    After `most_in_a_row` restarts without a run of `healthy_s` the child is given up.
     """
 
     first_s: float = 0.1
@@ -58,7 +58,7 @@ class _Child:
     returncode: int | None = None
     started_at: float = 0.0
     restart_at: float | None = None
-    """When to start it again, by the monotonic clock; None while it runs or is given up."""
+    """When to restart it, by the monotonic clock; None while it runs or is given up."""
     in_a_row: int = 0
     restarts: int = 0
 
@@ -71,7 +71,7 @@ class Supervisor:
     """Child processes by name. Use as a context manager, or call `stop`; thread-safe.
 
     `on_restart(name, returncode)` is called after a child that had ended with `returncode` (negative: the signal)
-    was started again, `on_given_up` when it will not be; both from the supervisor's own thread.
+    was restarted, `on_given_up` when it will not be; both from the supervisor's own thread.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Supervisor:
         self._children: dict[str, _Child] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._look_after, name="supervisor", daemon=True)
+        self._thread = threading.Thread(target=self._monitor, name="supervisor", daemon=True)
         self._thread.start()
 
     def start(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> int:
@@ -125,20 +125,20 @@ class Supervisor:
             return process.pid if process is not None and not _has_ended(process) else None
 
     def restarts(self, name: str) -> int:
-        """How often it has been started again. KeyError for a name that was never started."""
+        """How often it has been restarted. KeyError for a name that was never started."""
         with self._lock:
             return self._children[name].restarts
 
-    def _look_after(self) -> None:
-        while not self._stopping.wait(_LOOK_EVERY_S):
+    def _monitor(self) -> None:
+        while not self._stopping.wait(_CHECK_EVERY_S):
             with self._lock:
                 children = [] if self._stopping.is_set() else list(self._children.values())
-                told = [word for child in children for word in self._look_at(child)]
-            for tell in told:  # outside the lock: a callback may ask the supervisor something
-                _call(tell)
+                callbacks = [one for child in children for one in self._check(child)]
+            for callback in callbacks:  # outside the lock: a callback may call the supervisor
+                _call(callback)
 
-    def _look_at(self, child: _Child) -> list[Callable[[], None]]:
-        """What has to be told about the child, after it was noticed to have ended or started again."""
+    def _check(self, child: _Child) -> list[Callable[[], None]]:
+        """Restart the child if it has ended and is due; returns the callbacks to call."""
         _bound(child.log)
         name, process = child.name, child.process
         if process is not None and _has_ended(process):
@@ -151,7 +151,7 @@ class Supervisor:
         return []
 
     def _plan_restart(self, child: _Child) -> bool:
-        """Set when the child starts again; false where that has become pointless."""
+        """Set when the child is restarted; False when it is given up."""
         if time.monotonic() - child.started_at >= self._policy.healthy_s:
             child.in_a_row = 0
         if child.in_a_row >= self._policy.most_in_a_row:
@@ -165,15 +165,15 @@ class Supervisor:
         name, returncode = child.name, child.returncode or 0
         try:
             self._run(child)
-        except Exception:  # noqa: BLE001 - whatever it is, it is tried again, and given up after its last try
-            _log.exception("%s could not be started again", name)
+        except Exception:  # noqa: BLE001 - any error counts as a failed restart
+            _log.exception("%s could not be restarted", name)
             child.started_at = time.monotonic()
             return [] if self._plan_restart(child) else [lambda: self._on_given_up(name, returncode)]
         child.restarts += 1
         return [lambda: self._on_restart(name, returncode)]
 
     def stop(self, *, deadline_s: float = 10.0) -> dict[str, int]:
-        """SIGTERM to all, SIGKILL to whom is left after `deadline_s`; the return codes by name. Idempotent."""
+        """Send SIGTERM to all, and SIGKILL after `deadline_s`; returns the return codes by name. Idempotent."""
         self._stopping.set()
         if self._thread is not threading.current_thread():
             self._thread.join()
@@ -202,28 +202,28 @@ class Supervisor:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has, without reaping it: until then its process group cannot be anybody else's."""
+    """Whether the process has ended. It is not reaped, so that its process group id is not reused."""
     if process.returncode is not None:
         return True
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int:
-    """Kill what is left of its process group, itself included; its return code."""
+    """Kill what is left of its process group, and reap it; returns its return code."""
     if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait(10.0)
 
 
-def _call(tell: Callable[[], None]) -> None:
+def _call(callback: Callable[[], None]) -> None:
     try:
-        tell()
-    except Exception:  # noqa: BLE001 - a caller's mistake must not leave the workers unattended
-        _log.exception("a callback of the supervisor failed; the children are looked after all the same")
+        callback()
+    except Exception:  # noqa: BLE001 - a faulty callback must not end the supervision
+        _log.exception("a callback of the supervisor failed; supervision continues")
 
 
 def _bound(log: Path) -> None:
-    """Keep one old log; the file is emptied, not renamed, since its writer appends to it."""
+    """Copy a large log to one old log and truncate it. It is not renamed, because its writer has it open."""
     if log.exists() and log.stat().st_size > _LARGEST_LOG_BYTES:
         shutil.copyfile(log, log.with_name(log.name + ".1"))
         os.truncate(log, 0)
