@@ -30,7 +30,7 @@ from domain.dr_event import DREvent, DREventState
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 900.0
 GIVE_UP_AFTER_S = 6 * 3_600.0
-LEAST_PAUSE_WALL_S = 0.05
+MIN_PAUSE_WALL_S = 0.05
 ALERT = "callback_undeliverable"
 DEAD_LETTER_IDS = UUID("1a4b5bb0-7c6b-5d0e-9c36-9d3f9d2a9d10")
 log = structlog.get_logger("notify")
@@ -68,7 +68,7 @@ class CallbackCalls:
             # again.
             await self._give_up(work, dr_event, item, "its worker ended at each call")
         else:
-            await self._tell(work, dr_event, item)
+            await self._send(work, dr_event, item)
 
     async def _concluded(self, work: CallbackWork, dr_event: DREventState) -> bool:
         """Whether it was delivered, or given up under this very message. A replayed callback is open again."""
@@ -81,11 +81,11 @@ class CallbackCalls:
             return False
         return True
 
-    async def _tell(self, work: CallbackWork, dr_event: DREventState, item: WorkItem) -> None:
+    async def _send(self, work: CallbackWork, dr_event: DREventState, item: WorkItem) -> None:
         in_flight = f"{work.kind} {work.callback_id}"
         self.reached("notify.before_call", in_flight)
         try:
-            told = await self.notifier.send(
+            accepted = await self.notifier.send(
                 dr_event.utility_id, work.url, work.body, work.callback_id, work.trace_id
             )
         except (CallbackRefused, CallbackAddressRefused) as refusal:
@@ -98,19 +98,19 @@ class CallbackCalls:
                 await item.redeliver_after(self._pause_wall_s(item.deliveries))
         else:
             self.reached("notify.after_call", in_flight)
-            await self._delivered(work, dr_event, item, told)
+            await self._delivered(work, dr_event, item, accepted)
             self.reached("notify.after_record", in_flight)
             await item.done()
 
     async def _delivered(
-        self, work: CallbackWork, dr_event: DREventState, item: WorkItem, told: CallbackAccepted
+        self, work: CallbackWork, dr_event: DREventState, item: WorkItem, accepted: CallbackAccepted
     ) -> None:
         command = RecordCallbackDelivered(
             dr_event_id=work.dr_event_id,
             callback_id=work.callback_id,
             kind=work.kind,
             attempts=item.deliveries,
-            status_code=told.status_code,
+            status_code=accepted.status_code,
         )
         await self._record(command, work, dr_event)
         subject = alert_subject(dr_event.utility_id, work.callback_id)
@@ -163,7 +163,7 @@ class CallbackCalls:
 
     def _pause_wall_s(self, deliveries: int) -> float:
         jittered_s = uniform(0.8, 1.2) * backoff_s(deliveries)
-        return max(LEAST_PAUSE_WALL_S, self.clock.wall_seconds(jittered_s))
+        return max(MIN_PAUSE_WALL_S, self.clock.wall_seconds(jittered_s))
 
 
 def backoff_s(deliveries: int) -> float:

@@ -74,7 +74,7 @@ class CachedWeatherQuota:
     async def take(self) -> QuotaUse:
         return await self._serialized(1)
 
-    async def standing(self) -> QuotaUse:
+    async def usage(self) -> QuotaUse:
         return await self._serialized(0)
 
     async def _serialized(self, calls: int) -> QuotaUse:

@@ -7,7 +7,7 @@ PREFIX = "gps_"
 SECRET_BYTES = 32
 TOKEN_LENGTH = len(PREFIX) + 43
 LASTS_S = 8 * 3_600.0
-MOST_OF_A_KEY = 1_000
+MAX_SESSIONS_PER_KEY = 1_000
 """Many people may sign in with one key. Beyond this number the oldest session ends."""
 
 

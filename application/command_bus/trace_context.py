@@ -7,7 +7,7 @@ _TRACEPARENT = re.compile(
 )
 USUAL_CHARACTERS = 55
 """The exact length of version 00."""
-MOST_CHARACTERS = 512
+MAX_CHARACTERS = 512
 """Later versions may append more after a dash; the length is limited."""
 
 
@@ -15,7 +15,7 @@ def trace_id_in(traceparent: str) -> str | None:
     """The trace id, 32 hexadecimal digits; None where the text is not a valid `traceparent` (an id of zeros
     is invalid)."""
     match = _TRACEPARENT.fullmatch(traceparent)
-    if match is None or len(traceparent) > MOST_CHARACTERS:
+    if match is None or len(traceparent) > MAX_CHARACTERS:
         return None
     if set(match["trace_id"]) == {"0"} or set(match["parent_id"]) == {"0"}:
         return None

@@ -18,7 +18,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 
-LEAST_SUCCESS = 0.8
+MIN_SUCCESS = 0.8
 """The share of the requested facilities; below it an alert is raised."""
 INTENTS = frozenset(
     {
@@ -124,7 +124,7 @@ class IntentPublisher:
 
     def _judge_batch(self, completed: DREvent.Completed) -> None:
         batch, name = completed.batch, "batch_below_80_percent"
-        if batch.asked and batch.served / batch.asked < LEAST_SUCCESS:
+        if batch.asked and batch.served / batch.asked < MIN_SUCCESS:
             detail = f"{batch.served} of {batch.asked} facilities served"
             self.alerts.raise_alert(name, str(completed.originator_id), detail, at=completed.recorded_at)
 

@@ -28,8 +28,8 @@ class UpcasterCycle(ValueError):
 def _with_compact_steps(stored: dict[str, Any]) -> dict[str, Any]:
     """Version 1 of a forecast stored each quantile step in kW."""
     steps = msgspec.convert(stored["steps"], QuantileSteps)
-    kept = {name: value for name, value in stored.items() if name != "steps"}
-    return kept | {"compact_steps": msgspec.to_builtins(compact(steps))}
+    remaining = {name: value for name, value in stored.items() if name != "steps"}
+    return remaining | {"compact_steps": msgspec.to_builtins(compact(steps))}
 
 
 UPCASTERS: dict[str, Upcaster] = {
@@ -59,5 +59,5 @@ def upcast(topic: str, stored: dict[str, Any]) -> dict[str, Any]:
 
 def stored_topics(topics: list[str]) -> list[str]:
     """Those topics and every older topic that is read as one of them: the topics to look for in the log."""
-    wanted = set(topics)
-    return sorted(wanted | {old for old in UPCASTERS if present_topic(old) in wanted})
+    current_topics = set(topics)
+    return sorted(current_topics | {old for old in UPCASTERS if present_topic(old) in current_topics})

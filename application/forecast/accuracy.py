@@ -15,7 +15,7 @@ ALL = "all"
 RECENT = timedelta(days=7)
 LONG_RUN = timedelta(days=90)
 """The reference period before the recent days."""
-LEAST_RECENT, LEAST_LONG_RUN = 3 * 24, 14 * 24
+MIN_RECENT, MIN_LONG_RUN = 3 * 24, 14 * 24
 """Quarter-hours of one lead time. One hour in each hour is scored, which is four quarter-hours."""
 WORSE_BY = 1.5
 COVERED_PCT = (60.0, 95.0)
@@ -133,13 +133,13 @@ def _full(scores: Iterable[ForecastScore]) -> dict[tuple[str, int], ForecastScor
 
 
 def _drift(recent: ForecastScore, before: ForecastScore | None) -> str | None:
-    if recent.quarters < LEAST_RECENT:
+    if recent.quarters < MIN_RECENT:
         return None
     now = _accuracy(recent, ALL)
     low, high = COVERED_PCT
     if not low <= now.coverage_pct <= high:
         return f"the 80 % interval covered {now.coverage_pct:.0f} % of the last week"
-    if before is None or before.quarters < LEAST_LONG_RUN:
+    if before is None or before.quarters < MIN_LONG_RUN:
         return None
     usual_kw = _accuracy(before, ALL).rmse_kw
     if now.rmse_kw > WORSE_BY * usual_kw:

@@ -45,10 +45,10 @@ def newest_at(past: PastForecasts, facility_ids: Collection[str], at: datetime) 
     found: dict[str, ForecastState] = {}
     for some in (cycles[:1], cycles[1:2], cycles[2:]):
         missing = [one for one in facility_ids if one not in found]
-        standing = past.standing([ForecastKey(one, cycle) for cycle in some for one in missing], at=at)
+        in_force = past.in_force([ForecastKey(one, cycle) for cycle in some for one in missing], at=at)
         for cycle in some:
             for one in missing:
-                if one not in found and (state := standing.get(ForecastKey(one, cycle))) is not None:
+                if one not in found and (state := in_force.get(ForecastKey(one, cycle))) is not None:
                     found[one] = state
     return found
 
@@ -72,8 +72,8 @@ def by_lead_time(
         raise LeadTimeRefused(f"the window is at most {LONGEST_WINDOW.days} days long; ask for a part of it")
     starts = [window.starts_at + CYCLE * n for n in range((window.ends_at - window.starts_at) // CYCLE)]
     places = {starts_at: ForecastKey(facility_id, starts_at - lead_time) for starts_at in starts}
-    standing = past.standing(list(places.values()), at=at)
-    return [_lead_step(at, standing.get(places[at]), lead_time // CYCLE) for at in starts]
+    in_force = past.in_force(list(places.values()), at=at)
+    return [_lead_step(at, in_force.get(places[at]), lead_time // CYCLE) for at in starts]
 
 
 def _lead_step(starts_at: datetime, state: ForecastState | None, index: int) -> LeadStep:

@@ -134,19 +134,19 @@ class ForecastCycle:
         self, sites: Sequence[ForecastSite], new: set[str], report: CycleReport, actor: str
     ) -> None:
         at = report.cycle_start
-        standing = await asyncio.to_thread(self._issuing.standing, _streams(sites, at))
-        to_do = [site for site in sites if not _is_full(standing, site, at)]
-        report.already_full += [site.facility_id for site in sites if _is_full(standing, site, at)]
+        recorded = await asyncio.to_thread(self._issuing.recorded, _streams(sites, at))
+        to_do = [site for site in sites if not _is_full(recorded, site, at)]
+        report.already_full += [site.facility_id for site in sites if _is_full(recorded, site, at)]
         first = [site for site in to_do if site.facility_id in new]
         weather = await self._training.past_weather(first, at)
         others = {site.weather_cell for site in to_do} - {site.weather_cell for site in first}
         back = CYCLE * (RECENT_DAYS * 96)
-        weather |= await self._weather.ask(others, at - back, at + HORIZON)
+        weather |= await self._weather.fetch(others, at - back, at + HORIZON)
         report.weather |= {
             cell: None if found.is_usable else found.problem for cell, found in weather.items()
         }
         await self._training.train_with(weather, first, report)
-        await asyncio.to_thread(self._issue_all, to_do, weather, report, actor, standing)
+        await asyncio.to_thread(self._issue_all, to_do, weather, report, actor, recorded)
 
     def _issue_all(
         self,
@@ -154,7 +154,7 @@ class ForecastCycle:
         weather: Mapping[str, CellWeather],
         report: CycleReport,
         actor: str,
-        standing: RecordedForecasts,
+        recorded: RecordedForecasts,
     ) -> None:
         known: list[tuple[SiteInputs, TrainedModel]] = []
         days = days_to_read([self._models.get(site.facility_id) for site in sites], report.cycle_start)
@@ -173,7 +173,7 @@ class ForecastCycle:
         answers = map_isolating_failures(known, lambda some: self._commands(some, report.cycle_start))
         for (inputs, _), command in zip(known, answers, strict=True):
             facility_id = inputs.history.facility_id
-            known_forecast = standing.get(forecast_stream_id(facility_id, report.cycle_start))
+            known_forecast = recorded.get(forecast_stream_id(facility_id, report.cycle_start))
             if isinstance(command, Exception):
                 report.refused[facility_id] = why_none(command)
             elif (
@@ -185,7 +185,7 @@ class ForecastCycle:
                 report.degraded[facility_id] = known_forecast.state.data_quality
             else:
                 commands.append(command)
-        self._issue(commands, report, actor, standing)
+        self._issue(commands, report, actor, recorded)
 
     def _commands(
         self, known: Sequence[tuple[SiteInputs, TrainedModel]], at: datetime
@@ -194,13 +194,13 @@ class ForecastCycle:
         return forecast_commands(inputs, models, at, self._forecaster)
 
     def _issue(
-        self, commands: Sequence[IssueForecast], report: CycleReport, actor: str, standing: RecordedForecasts
+        self, commands: Sequence[IssueForecast], report: CycleReport, actor: str, recorded: RecordedForecasts
     ) -> None:
         if not commands:
             return
         in_flight = f"{len(commands)} forecasts of {report.cycle_start.isoformat()}"
         self._reached("forecast.before_issue", in_flight)
-        outcomes = self._issuing.issue([(one, cycle_context(one, actor)) for one in commands], standing)
+        outcomes = self._issuing.issue([(one, cycle_context(one, actor)) for one in commands], recorded)
         self._reached("forecast.after_issue", in_flight)
         for command, outcome in zip(commands, outcomes, strict=True):
             facility_id = command.facility_id
@@ -226,14 +226,14 @@ class ForecastCycle:
             right.add(CONFLICTS)
             if too_many := self._conflicts.after(report):
                 wrong[CONFLICTS] = too_many
-        await self._alerts.tell(wrong=wrong, right=right, at=self._clock.now())
+        await self._alerts.update(wrong=wrong, right=right, at=self._clock.now())
 
 
 def _streams(sites: Sequence[ForecastSite], cycle_start: datetime) -> list[UUID]:
     return [forecast_stream_id(site.facility_id, cycle_start) for site in sites]
 
 
-def _is_full(standing: RecordedForecasts, site: ForecastSite, cycle_start: datetime) -> bool:
+def _is_full(recorded: RecordedForecasts, site: ForecastSite, cycle_start: datetime) -> bool:
     """Whether it has a full-quality forecast for that cycle, which cannot be improved."""
-    known = standing.get(forecast_stream_id(site.facility_id, cycle_start))
+    known = recorded.get(forecast_stream_id(site.facility_id, cycle_start))
     return known is not None and known.state.data_quality == "full"

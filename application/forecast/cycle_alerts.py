@@ -15,7 +15,7 @@ from application.forecast.cycle_report import CycleReport
 from application.ports.operations.alerts import AlertRegistry
 
 _log = structlog.get_logger(__name__)
-MOST_OPEN = 10_000
+MAX_OPEN = 10_000
 
 Named = tuple[str, str]
 """An alert's name and subject."""
@@ -45,16 +45,16 @@ class ForecastAlerts:
     def __init__(self, alerts: AlertRegistry) -> None:
         self._alerts = alerts
 
-    async def tell(self, *, wrong: Mapping[Named, str], right: Collection[Named], at: datetime) -> None:
+    async def update(self, *, wrong: Mapping[Named, str], right: Collection[Named], at: datetime) -> None:
         """Raise the alerts in `wrong` with their details, and clear those in `right` that are open."""
         try:
-            await asyncio.to_thread(self._tell, wrong, right, at)
+            await asyncio.to_thread(self._update, wrong, right, at)
         except Exception as error:  # noqa: BLE001 - a failed alert must not stop forecasts
             _log.warning("alerts not recorded", wrong=len(wrong), right=len(right), error=str(error))
 
-    def _tell(self, wrong: Mapping[Named, str], right: Collection[Named], at: datetime) -> None:
+    def _update(self, wrong: Mapping[Named, str], right: Collection[Named], at: datetime) -> None:
         for (name, subject), detail in wrong.items():
             self._alerts.raise_alert(name, subject, detail[:500], at=at)
-        for alert in self._alerts.listed(limit=MOST_OPEN):
+        for alert in self._alerts.listed(limit=MAX_OPEN):
             if (alert.name, alert.subject) in right and (alert.name, alert.subject) not in wrong:
                 self._alerts.clear(alert.name, alert.subject, at=at)

@@ -20,7 +20,7 @@ from domain.forecast import CYCLE, NoTelemetry
 from domain.time_series.interval_block import IntervalBlock
 from domain.time_series.windows import IntervalSeries, TimeWindow
 
-LEAST_DAYS = 2
+MIN_DAYS = 2
 
 
 def days_to_read(models: Sequence[TrainedModel | None], at: datetime) -> int:
@@ -30,7 +30,7 @@ def days_to_read(models: Sequence[TrainedModel | None], at: datetime) -> int:
     stood still for 24.
     """
     ends = [model.known_until for model in models if model and model.known_until]
-    return min(max([LEAST_DAYS, *(-(-(at - end) // timedelta(days=1)) for end in ends)]), RECENT_DAYS)
+    return min(max([MIN_DAYS, *(-(-(at - end) // timedelta(days=1)) for end in ends)]), RECENT_DAYS)
 
 
 def inputs_of(

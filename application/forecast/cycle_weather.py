@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import structlog
 
-from application.forecast.forecast_commands import LEAST_WEATHER
+from application.forecast.forecast_commands import MIN_WEATHER
 from application.ports.clock import Clock
 from application.ports.weather.source import WeatherReport, WeatherSource, WeatherUnavailable
 from application.weather.cached_source import hours_of
@@ -51,7 +51,7 @@ class CycleWeather:
         self._clock = clock
         self._last: dict[str, WeatherReport] = {}
 
-    async def ask(
+    async def fetch(
         self, cells: Collection[str], starts_at: datetime, ends_at: datetime
     ) -> dict[str, CellWeather]:
         """The weather of every cell over the hours around `[starts_at, ends_at)`."""
@@ -60,13 +60,13 @@ class CycleWeather:
         first = starts_at.replace(minute=0, second=0, microsecond=0)
         last = (ends_at + timedelta(minutes=59, seconds=59)).replace(minute=0, second=0, microsecond=0)
         places = asyncio.Semaphore(AT_ONCE)
-        wanted = sorted(cells)
+        cell_ids = sorted(cells)
         problems = await asyncio.gather(
-            *(self._refresh(self._source, cell, first, last, places) for cell in wanted)
+            *(self._refresh(self._source, cell, first, last, places) for cell in cell_ids)
         )
         return {
             cell: self._cell_weather(cell, problem, last)
-            for cell, problem in zip(wanted, problems, strict=True)
+            for cell, problem in zip(cell_ids, problems, strict=True)
         }
 
     async def _refresh(
@@ -107,8 +107,8 @@ class CycleWeather:
 
 def _reaches(report: WeatherReport, now: datetime, until: datetime) -> bool:
     """Whether as much of the hours from now to `until` is available as a forecast needs."""
-    told = hours_of(report.temp_c, now.replace(minute=0, second=0, microsecond=0), until)
-    return not len(told) or float(np.isfinite(told).mean()) >= LEAST_WEATHER
+    hours = hours_of(report.temp_c, now.replace(minute=0, second=0, microsecond=0), until)
+    return not len(hours) or float(np.isfinite(hours).mean()) >= MIN_WEATHER
 
 
 def with_days_before(report: WeatherReport, until: datetime) -> WeatherReport:

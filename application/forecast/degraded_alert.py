@@ -18,7 +18,7 @@ from domain.forecast import quality_at
 DEGRADED = "degraded_forecast"
 AHEAD = timedelta(hours=4)
 """How long before its start a DR event makes degraded forecasts worth an alert."""
-MOST_OPEN = 10_000
+MAX_OPEN = 10_000
 
 
 class RequestedFacility(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class RequestedFacility(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def update_degraded_alerts(
-    asked: Collection[RequestedFacility],
+    requested: Collection[RequestedFacility],
     book: ForecastBook,
     alerts: AlertRegistry,
     *,
@@ -44,21 +44,19 @@ def update_degraded_alerts(
 
     `serves` returns whether the facility still takes part: it may have opted out, or been preempted.
     """
-    known = {
-        alert.subject: alert.detail for alert in alerts.listed(limit=MOST_OPEN) if alert.name == DEGRADED
-    }
-    relevant = [one for one in asked if one.imminent or one.facility_id in known]
+    known = {alert.subject: alert.detail for alert in alerts.listed(limit=MAX_OPEN) if alert.name == DEGRADED}
+    relevant = [one for one in requested if one.imminent or one.facility_id in known]
     newest = book.newest_of(sorted({one.facility_id for one in relevant}), at=now) if relevant else {}
-    standing: set[str] = set()
+    degraded: set[str] = set()
     for one in sorted(relevant, key=lambda one: (not one.imminent, one.starts_at, one.utility_event_id)):
         quality = _quality(newest.get(one.facility_id), now)
-        if quality == "full" or one.facility_id in standing or not serves(one):
+        if quality == "full" or one.facility_id in degraded or not serves(one):
             continue
-        standing.add(one.facility_id)
+        degraded.add(one.facility_id)
         detail = f"{quality}; {one.utility_event_id} asks for it from {one.starts_at.isoformat()}"
         if one.imminent and known.get(one.facility_id) != detail:
             alerts.raise_alert(DEGRADED, one.facility_id, detail, at=now)
-    for facility_id in known.keys() - standing:
+    for facility_id in known.keys() - degraded:
         alerts.clear(DEGRADED, facility_id, at=now)
 
 

@@ -28,7 +28,7 @@ HORIZON = timedelta(hours=24)
 TRAINED_ON = timedelta(days=400)
 STOOD_STILL_H = 24
 COVERAGE_OF = timedelta(days=1)
-LEAST_WEATHER = 0.7
+MIN_WEATHER = 0.7
 """The share of the horizon's hours that a weather report must cover to count as available."""
 
 
@@ -76,7 +76,7 @@ def forecast_commands(
             facility_id=one.history.facility_id,
             cycle_start=cycle_start,
             inputs=ForecastInputs(
-                input_hash=input_hash(one, model, told, cycle_start),
+                input_hash=input_hash(one, model, reported, cycle_start),
                 newest_reading_at=_newest_reading_at(one, found.ages_h[row], found.unheard[row], cycle_start),
                 sensor_coverage_pct=_believed_pct(one.sensor_coverage_pct, found.left_out[row]),
                 weather_available=has_weather,
@@ -86,10 +86,10 @@ def forecast_commands(
             model=ForecastModel(name=model.name, version=model.version, trained_at=model.trained_at),
             steps=CompactSteps.of(cycle_start, STEP_S, found.kw[:, row]),
         )
-        for row, (one, model, told) in enumerate(zip(inputs, models, ahead, strict=True))
+        for row, (one, model, reported) in enumerate(zip(inputs, models, ahead, strict=True))
         # A new facility is forecast without weather by design. Its short history must not lower the quality
         # of its inputs.
-        for has_weather in [found.used_weather[row] or (told is not None and model.name == NAIVE)]
+        for has_weather in [found.used_weather[row] or (reported is not None and model.name == NAIVE)]
     ]
 
 
@@ -127,22 +127,22 @@ def _recent(inputs: Sequence[SiteInputs]) -> RecentBlock:
 
 
 def _ahead(
-    told: Sequence[IntervalSeries | None], ages_s: Sequence[float | None], cycle_start: datetime
+    reported: Sequence[IntervalSeries | None], ages_s: Sequence[float | None], cycle_start: datetime
 ) -> TemperaturesAhead | None:
     """Hourly temperatures from two days before the cycle's start. Sites of one cell share a report and its
     row."""
-    if not any(told):
+    if not any(reported):
         return None
     starts_at = cycle_start.replace(minute=0) - timedelta(days=RECENT_DAYS)
     hours = RECENT_DAYS * 24 + HORIZON // timedelta(hours=1) + 2
     rows: dict[int, FloatArray] = {}
-    for one in told:
+    for one in reported:
         if one is not None and id(one) not in rows:
             rows[id(one)] = on_steps(one, starts_at, 3600, hours)
     nothing = np.full(hours, np.nan)
     return TemperaturesAhead(
         starts_at=starts_at,
-        temp_c=np.stack([nothing if one is None else rows[id(one)] for one in told]),
+        temp_c=np.stack([nothing if one is None else rows[id(one)] for one in reported]),
         stale=tuple(map(_is_stale, ages_s)),
     )
 
@@ -150,7 +150,7 @@ def _ahead(
 def covers(report: WeatherReport, starts_at: datetime) -> bool:
     """Whether the report covers enough of the horizon."""
     hours = int(HORIZON.total_seconds()) // 3600
-    return float(np.isfinite(on_steps(report.temp_c, starts_at, 3600, hours)).mean()) >= LEAST_WEATHER
+    return float(np.isfinite(on_steps(report.temp_c, starts_at, 3600, hours)).mean()) >= MIN_WEATHER
 
 
 def input_hash(
@@ -176,9 +176,9 @@ def with_past_weather(temp_c: IntervalSeries, report: WeatherReport | None) -> I
     """`temp_c`, with missing hours filled from the report."""
     if report is None:
         return temp_c
-    told = on_steps(report.temp_c, temp_c.starts_at, temp_c.step_s, len(temp_c.values))
+    reported = on_steps(report.temp_c, temp_c.starts_at, temp_c.step_s, len(temp_c.values))
     return IntervalSeries(
-        temp_c.starts_at, temp_c.step_s, np.where(np.isnan(temp_c.values), told, temp_c.values)
+        temp_c.starts_at, temp_c.step_s, np.where(np.isnan(temp_c.values), reported, temp_c.values)
     )
 
 

@@ -16,8 +16,8 @@ from domain.event_sourcing.aggregate import Provenance
 from domain.forecast import Forecast, is_better, quality_of
 from domain.identifiers import NAMESPACE, forecast_stream_id
 
-MOST_AT_ONCE = 100
-OF_A_CYCLE = SaveBounds(MOST_AT_ONCE, 512 * 1024)
+MAX_BATCH_SIZE = 100
+OF_A_CYCLE = SaveBounds(MAX_BATCH_SIZE, 512 * 1024)
 """Forecasts of different facilities share a save for speed only. Each takes 1 to 2.6 kB, more for larger and
 less even loads."""
 MAX_ATTEMPTS = 12
@@ -40,26 +40,26 @@ class ForecastIssuing:
         self._store = store
         self._clock = clock
 
-    def standing(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
+    def recorded(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
         """The recorded forecasts of these streams. Raises EventStoreUnavailable."""
         return self._store.load_many(Forecast, stream_ids)
 
     def issue(
-        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: RecordedForecasts
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], recorded: RecordedForecasts
     ) -> list[Outcome]:
-        """Issue the forecasts. Returns the outcome of each; `standing` is the recorded state, and is loaded
+        """Issue the forecasts. Returns the outcome of each; `recorded` is the recorded state, and is loaded
         again after a lost race.
 
-        At most MOST_AT_ONCE share a save; those that lost every race have TooManyRaces as their outcome.
+        At most MAX_BATCH_SIZE share a save; those that lost every race have TooManyRaces as their outcome.
         Raises EventStoreUnavailable, or SaveTooLarge for a single forecast; earlier batches stay.
         """
         found: list[Outcome] = []
-        for start in range(0, len(commands), MOST_AT_ONCE):
-            found += self._issue_batch(commands[start : start + MOST_AT_ONCE], standing)
+        for start in range(0, len(commands), MAX_BATCH_SIZE):
+            found += self._issue_batch(commands[start : start + MAX_BATCH_SIZE], recorded)
         return found
 
     def _issue_batch(
-        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: RecordedForecasts
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], recorded: RecordedForecasts
     ) -> Sequence[Outcome]:
         streams = [forecast_stream_id(one.facility_id, one.cycle_start) for one, _ in commands]
         for _ in range(MAX_ATTEMPTS):
@@ -67,7 +67,7 @@ class ForecastIssuing:
             forecasts: list[Forecast] = []
             for (command, context), stream_id in zip(commands, streams, strict=True):
                 try:
-                    forecast, issue = decided(command, standing.get(stream_id), self._provenance(context))
+                    forecast, issue = decided(command, recorded.get(stream_id), self._provenance(context))
                 except DomainError as error:
                     outcomes.append(error)
                 else:
@@ -76,12 +76,12 @@ class ForecastIssuing:
             try:
                 self._store.save(forecasts, bounds=OF_A_CYCLE)
             except VersionConflict:
-                standing = self.standing(streams)
+                recorded = self.recorded(streams)
                 continue
             except SaveTooLarge:
                 if len(commands) == 1:
                     raise
-                return self._in_halves(commands, self.standing(streams))
+                return self._in_halves(commands, self.recorded(streams))
             return outcomes
         lost = TooManyRaces(
             f"{len(commands)} forecasts lost {MAX_ATTEMPTS} races, the next cycle tries again; "
@@ -90,12 +90,12 @@ class ForecastIssuing:
         return [lost] * len(commands)
 
     def _in_halves(
-        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: RecordedForecasts
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], recorded: RecordedForecasts
     ) -> list[Outcome]:
-        """Issue both halves. `standing` must be loaded again before: a failed save empties the aggregates."""
+        """Issue both halves. `recorded` must be loaded again before: a failed save empties the aggregates."""
         half = len(commands) // 2
-        first = self._issue_batch(commands[:half], standing)
-        return [*first, *self._issue_batch(commands[half:], standing)]
+        first = self._issue_batch(commands[:half], recorded)
+        return [*first, *self._issue_batch(commands[half:], recorded)]
 
     def _provenance(self, context: CommandContext) -> Provenance:
         return Provenance(

@@ -16,7 +16,7 @@ cycle would be useless."""
 CYCLES_A_DAY = 96
 NEW_AT_ONCE = 1_000
 """The most facilities without a model that are trained in a cycle; the others wait for a later cycle."""
-LEAST_AT_ONCE = 4
+MIN_AT_ONCE = 4
 RECALLED_AT_ONCE = 500
 
 
@@ -103,7 +103,7 @@ class ModelRegistry:
             if one in self._models and _is_due(self._models[one], at) and not self.failure_reason(one, at)
         ]
         old = sorted(due, key=lambda one: (self._last_tried_at(one), one))
-        share = max(LEAST_AT_ONCE, -(-len(facility_ids) * 3 // (CYCLES_A_DAY * 2)))
+        share = max(MIN_AT_ONCE, -(-len(facility_ids) * 3 // (CYCLES_A_DAY * 2)))
         return old[:share]
 
     def _last_tried_at(self, facility_id: str) -> datetime:

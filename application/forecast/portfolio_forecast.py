@@ -27,11 +27,11 @@ from domain.time_series.quantiles import CompactSteps
 from domain.time_series.windows import FloatArray
 
 MEASURED_OVER = timedelta(days=28)
-LEAST_QUARTERS = 7 * 96
+MIN_QUARTERS = 7 * 96
 """A week of quarter-hours. With fewer, no correlation is estimated."""
 ASSUMED = 1.0
 """The correlation without an estimate; it gives the widest interval."""
-MOST_NAMED = 100
+MAX_LISTED = 100
 
 
 class NoPortfolioForecast(ValueError):
@@ -83,7 +83,7 @@ def measured_correlations(scores: ForecastScores, day: date) -> list[Correlation
 def _estimate(lead_h: int, sums: ErrorCorrelation | None) -> CorrelationEstimate:
     if (
         sums is None
-        or sums.quarters < LEAST_QUARTERS
+        or sums.quarters < MIN_QUARTERS
         or min(sums.own_kw2, sums.spread_own_kw2, sums.spread_pairs_kw2) <= 0
     ):
         return CorrelationEstimate(
@@ -98,13 +98,13 @@ def _estimate(lead_h: int, sums: ErrorCorrelation | None) -> CorrelationEstimate
 
 def portfolio_forecast(
     states: Collection[ForecastState],
-    asked: Iterable[str],
+    facility_ids: Iterable[str],
     estimates: Sequence[CorrelationEstimate],
     as_of: datetime,
 ) -> PortfolioForecastDocument:
     """The sum of the forecasts in `states` from the quarter-hour of `as_of` on. Raises NoPortfolioForecast."""
     foreseen = {state.facility_id for state in states}
-    missing = sorted(set(asked) - foreseen)
+    missing = sorted(set(facility_ids) - foreseen)
     first = cycle_start_of(as_of)
     quantiles = [state.compact_steps for state in states]
     last = min((steps.ends_at for steps in quantiles), default=first)
@@ -122,7 +122,7 @@ def portfolio_forecast(
         as_of=as_of,
         facilities=len(states),
         without_forecast=len(missing),
-        without_forecast_ids=tuple(missing[:MOST_NAMED]),
+        without_forecast_ids=tuple(missing[:MAX_LISTED]),
         counts_as=dict(Counter(quality_at(s.data_quality, s.cycle_start, as_of) for s in states)),
         weather_available=sum(one.weather_available for one in inputs),
         least_sensor_coverage_pct=min(one.sensor_coverage_pct for one in inputs),

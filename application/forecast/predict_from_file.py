@@ -130,15 +130,17 @@ def _prediction(
     with_weather: bool,
 ) -> Prediction:
     starts_at = _first_step(readings.load_kw(), at)
-    told = readings.temperature_c() if with_weather else None
+    temperatures = readings.temperature_c() if with_weather else None
     found = forecaster.forecast(
         model,
         history,
         starts_at=starts_at,
         steps=int(PREDICTED.total_seconds()) // readings.step_s,
-        temperatures=told,
+        temperatures=temperatures,
     )
-    is_needless = model.name == NAIVE and told is not None and bool(np.isfinite(told.values).any())
+    is_needless = (
+        model.name == NAIVE and temperatures is not None and bool(np.isfinite(temperatures.values).any())
+    )
     return Prediction(
         facility_id=readings.facility_id,
         tz=history.tz,

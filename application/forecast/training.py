@@ -46,7 +46,7 @@ class ForecastTraining:
     async def past_weather(self, sites: Sequence[ForecastSite], at: datetime) -> dict[str, CellWeather]:
         """The weather that training needs, and the forecasts after it."""
         cells = {site.weather_cell for site in sites}
-        return await self._weather.ask(cells, at - PAST_WEATHER, at + HORIZON)
+        return await self._weather.fetch(cells, at - PAST_WEATHER, at + HORIZON)
 
     async def train_with(
         self, weather: Mapping[str, CellWeather], sites: Sequence[ForecastSite], report: CycleReport

@@ -19,10 +19,10 @@ from domain.errors import UnknownFacility
 from domain.facility import BmsLink, Facility, Limits, Zone
 
 
-def register_facility(command: RegisterFacility, deciding: DecisionContext) -> Decision:
+def register_facility(command: RegisterFacility, context: DecisionContext) -> Decision:
     entry = command.entry
-    facility = deciding.facility(entry.facility_id) or Facility.register(
-        deciding.provenance,
+    facility = context.facility(entry.facility_id) or Facility.register(
+        context.provenance,
         facility_id=entry.facility_id,
         tz=entry.tz,
         latitude=entry.latitude,
@@ -30,7 +30,7 @@ def register_facility(command: RegisterFacility, deciding: DecisionContext) -> D
         weather_cell=entry.weather_cell,
     )
     facility.agree(
-        deciding.provenance,
+        context.provenance,
         meters=frozenset(meter.meter_id for meter in entry.meters),
         zones=_zones(entry),
         bms=BmsLink(
@@ -43,60 +43,60 @@ def register_facility(command: RegisterFacility, deciding: DecisionContext) -> D
     return Decision(facility, reply=len(facility.pending_events))
 
 
-def start_maintenance(command: StartMaintenance, deciding: DecisionContext) -> Decision:
-    facility = _existing(command.facility_id, deciding)
-    facility.start_maintenance(deciding.provenance, reason=command.reason)
+def start_maintenance(command: StartMaintenance, context: DecisionContext) -> Decision:
+    facility = _existing(command.facility_id, context)
+    facility.start_maintenance(context.provenance, reason=command.reason)
     return Decision(facility)
 
 
-def end_maintenance(command: EndMaintenance, deciding: DecisionContext) -> Decision:
-    facility = _existing(command.facility_id, deciding)
-    facility.end_maintenance(deciding.provenance)
+def end_maintenance(command: EndMaintenance, context: DecisionContext) -> Decision:
+    facility = _existing(command.facility_id, context)
+    facility.end_maintenance(context.provenance)
     return Decision(facility)
 
 
-def note_restore(command: NoteRestore, deciding: DecisionContext) -> Decision:
+def note_restore(command: NoteRestore, context: DecisionContext) -> Decision:
     """Record the restore state from the dispatch as it is now, not as it was when the command was issued."""
-    facility = _existing(command.facility_id, deciding)
-    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
+    facility = _existing(command.facility_id, context)
+    dispatch = context.dispatch(command.dr_event_id, command.facility_id)
     if dispatch.state.status == "restore_failed":
-        facility.await_restore(deciding.provenance, dr_event_id=command.dr_event_id)
+        facility.await_restore(context.provenance, dr_event_id=command.dr_event_id)
     elif dispatch.state.is_final:
-        facility.confirm_restore(deciding.provenance, dr_event_id=command.dr_event_id)
+        facility.confirm_restore(context.provenance, dr_event_id=command.dr_event_id)
     return Decision(facility)
 
 
-def opt_out_facility(command: OptOutFacility, deciding: DecisionContext) -> Decision:
+def opt_out_facility(command: OptOutFacility, context: DecisionContext) -> Decision:
     """Opt out, and leave all current dispatches in the same transaction."""
-    facility = _existing(command.facility_id, deciding)
-    concerned = facility.opt_out(deciding.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
-    dispatches = _dispatches(command.facility_id, concerned, deciding)
+    facility = _existing(command.facility_id, context)
+    concerned = facility.opt_out(context.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
+    dispatches = _dispatches(command.facility_id, concerned, context)
     for dispatch in dispatches:
-        dispatch.leave(deciding.provenance, cause="opted_out", reason=command.reason)
+        dispatch.leave(context.provenance, cause="opted_out", reason=command.reason)
     reply = OptingOut(facility_id=command.facility_id, opted_out=True, dr_event_ids=concerned)
     return Decision(facility, *dispatches, reply=reply)
 
 
-def opt_in_facility(command: OptInFacility, deciding: DecisionContext) -> Decision:
+def opt_in_facility(command: OptInFacility, context: DecisionContext) -> Decision:
     """Opt in. Replanning of the affected DR events follows from the event."""
-    facility = _existing(command.facility_id, deciding)
-    concerned = facility.opt_in(deciding.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
+    facility = _existing(command.facility_id, context)
+    concerned = facility.opt_in(context.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
     reply = OptingOut(facility_id=command.facility_id, opted_out=False, dr_event_ids=concerned)
     return Decision(facility, reply=reply)
 
 
-def _dispatches(facility_id: str, dr_event_ids: Iterable[UUID], deciding: DecisionContext) -> list[Dispatch]:
+def _dispatches(facility_id: str, dr_event_ids: Iterable[UUID], context: DecisionContext) -> list[Dispatch]:
     """The existing dispatches: a DR event may not be planned yet, or without this facility."""
     found = []
     for dr_event_id in dr_event_ids:
-        dr_event = deciding.find_dr_event(dr_event_id)
+        dr_event = context.find_dr_event(dr_event_id)
         if dr_event is not None and facility_id in dr_event.state.dispatched:
-            found.append(deciding.dispatch(dr_event_id, facility_id))
+            found.append(context.dispatch(dr_event_id, facility_id))
     return found
 
 
-def _existing(facility_id: str, deciding: DecisionContext) -> Facility:
-    facility = deciding.facility(facility_id)
+def _existing(facility_id: str, context: DecisionContext) -> Facility:
+    facility = context.facility(facility_id)
     if facility is None:
         raise UnknownFacility(f"no facility {facility_id}; import it with `gridproof facilities import FILE`")
     return facility

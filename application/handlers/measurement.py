@@ -17,28 +17,28 @@ _FIGURES = tuple(
 )
 
 
-def record_measurement(command: RecordMeasurement, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.measure(deciding.provenance, **_figures(command))
+def record_measurement(command: RecordMeasurement, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    dispatch.measure(context.provenance, **_figures(command))
     return Decision(dispatch)
 
 
-def record_not_measurable(command: RecordNotMeasurable, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.not_measurable(deciding.provenance, reason=command.reason)
+def record_not_measurable(command: RecordNotMeasurable, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    dispatch.not_measurable(context.provenance, reason=command.reason)
     return Decision(dispatch)
 
 
-def record_remeasurement(command: RecordRemeasurement, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.remeasure(deciding.provenance, corrected_at=command.corrected_at, **_figures(command))
+def record_remeasurement(command: RecordRemeasurement, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    dispatch.remeasure(context.provenance, corrected_at=command.corrected_at, **_figures(command))
     return Decision(dispatch)
 
 
-def withdraw_measurement(command: WithdrawMeasurement, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
+def withdraw_measurement(command: WithdrawMeasurement, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
     dispatch.withdraw_measurement(
-        deciding.provenance, corrected_at=command.corrected_at, reason=command.reason
+        context.provenance, corrected_at=command.corrected_at, reason=command.reason
     )
     return Decision(dispatch)
 
@@ -47,5 +47,5 @@ def _figures(command: RecordMeasurement) -> dict[str, Any]:
     return {name: getattr(command, name) for name in _FIGURES}
 
 
-def _load(command: DispatchCommand, deciding: DecisionContext) -> Dispatch:
-    return deciding.dispatch(command.dr_event_id, command.facility_id)
+def _load(command: DispatchCommand, context: DecisionContext) -> Dispatch:
+    return context.dispatch(command.dr_event_id, command.facility_id)

@@ -5,13 +5,13 @@ from application.commands.program import AgreeProgram
 from domain.program import Program, Terms
 
 
-def agree_program(command: AgreeProgram, deciding: DecisionContext) -> Decision:
+def agree_program(command: AgreeProgram, context: DecisionContext) -> Decision:
     entry = command.entry
-    program = deciding.program(entry.program_id) or Program.open(
-        deciding.provenance, program_id=entry.program_id, utility_id=entry.utility_id
+    program = context.program(entry.program_id) or Program.open(
+        context.provenance, program_id=entry.program_id, utility_id=entry.utility_id
     )
     program.agree_terms(
-        deciding.provenance,
+        context.provenance,
         terms=Terms(
             rank=entry.rank,
             baseline_method=entry.baseline_method,

@@ -49,9 +49,7 @@ class HistoryReport(msgspec.Struct, frozen=True, kw_only=True):
 _Piece = tuple[ImportedFacility, ReadingsBatch]
 
 
-def rehearse_import(
-    ordered: OrderedReadings, *, facility_ids: Collection[str] | None = None
-) -> HistoryReport:
+def check_import(ordered: OrderedReadings, *, facility_ids: Collection[str] | None = None) -> HistoryReport:
     """The report of an import without storing anything. Raises a ReadingsFileError like the import."""
     found = tuple(_describe(ordered, *one) for one in steps_of(ordered, facility_ids).items())
     rows = sum(one.rows for one in found)
@@ -71,15 +69,15 @@ def import_history(
     stored), ReadingsRefused, or TelemetryStoreUnavailable. In the latter cases, and when this process is
     killed, the stored rows stay. The import can be repeated, and counts stored rows as unchanged.
     """
-    rehearsed = rehearse_import(ordered, facility_ids=facility_ids)
+    checked = check_import(ordered, facility_ids=facility_ids)
     ordered.refuse_if_changed()
     added = changed = done = 0
-    for intervals in _parts(ordered, rehearsed.facilities):
+    for intervals in _parts(ordered, checked.facilities):
         outcome = store.import_intervals(intervals)
         added, changed, done = added + outcome.added, changed + outcome.changed, done + len(intervals)
-        on_progress(done, rehearsed.rows)
-    unchanged = rehearsed.rows - added - changed
-    return structs.replace(rehearsed, added=added, changed=changed, unchanged=unchanged, dry_run=False)
+        on_progress(done, checked.rows)
+    unchanged = checked.rows - added - changed
+    return structs.replace(checked, added=added, changed=changed, unchanged=unchanged, dry_run=False)
 
 
 def _parts(ordered: OrderedReadings, facilities: Sequence[ImportedFacility]) -> Iterator[ImportedIntervals]:

@@ -21,7 +21,7 @@ from application.history_import.spike_detection import NEIGHBOURS, LoadRows, Nei
 from application.ports.history_import import ClockChange, OrderedReadings, ReadingsBatch, ReadingsFile
 from domain.time_series.windows import FloatArray
 
-MOST_NAMED = 20
+MAX_LISTED = 20
 """The most findings listed of each kind and facility; the counts include all."""
 SPIKE_DEVIATIONS = 12.0
 """A spike is so many usual distances away from the median of its neighbours, and more than half the usual
@@ -146,22 +146,22 @@ class _Inspection:
             self._unchanged(piece)
             self._hours.add(piece.rows)
         if self._never_below_0:
-            self._say_negative(self._negative.add(piece.with_load(piece.rows.load_kwh < 0)))
+            self._report_negative(self._negative.add(piece.with_load(piece.rows.load_kwh < 0)))
         self._far(*self._neighbours.add(piece.with_load(~np.isnan(piece.rows.load_kwh))))
 
     def rest(self) -> None:
         """Conclude the findings that were open when the last piece ended."""
         if (left := self._neighbours.rest()) is not None:
             self._far(*left)
-        self._say_negative(self._negative.rest())
-        self._say_spikes(self._spikes.rest())
-        self._say_unchanged("flat", self._flat.rest())
-        self._say_unchanged("zero", self._zero.rest())
+        self._report_negative(self._negative.rest())
+        self._report_spikes(self._spikes.rest())
+        self._report_unchanged("flat", self._flat.rest())
+        self._report_unchanged("zero", self._zero.rest())
         self._doubled_hours()
 
     def _room(self, kind: Kind, more: int = 1) -> int:
         """Count findings. Returns how many of them may be listed."""
-        room = max(0, MOST_NAMED - self.counts[kind])
+        room = max(0, MAX_LISTED - self.counts[kind])
         self.counts[kind] += more
         return min(room, more)
 
@@ -202,9 +202,9 @@ class _Inspection:
             for n in self._to_name(kind, mask):
                 one, other = piece.first_kwh[n], again.load_kwh[n]
                 same = one == other or np.isnan([one, other]).all()
-                said = "with the same value" if same else f"{one:g} and {other:g} kWh"
+                detail = "with the same value" if same else f"{one:g} and {other:g} kWh"
                 line = int(again.lines[n])
-                self._name(kind, again.starts_at[n], self._step_us, f"{said}{hint}", line=line)
+                self._name(kind, again.starts_at[n], self._step_us, f"{detail}{hint}", line=line)
 
     def _gaps(self, piece: Piece) -> None:
         missing_us = piece.since() - self._step_us
@@ -233,27 +233,27 @@ class _Inspection:
         same = (load_kwh == every.load_kwh[:-1]) & (piece.since() == self._step_us)
         nth = piece.nth + np.arange(len(load_kwh))
         rows = LoadRows(nth, every.starts_at[:-1], every.lines[:-1], load_kwh)
-        self._say_unchanged("flat", self._flat.add(rows.rows(same & (load_kwh != 0))))
-        self._say_unchanged("zero", self._zero.add(rows.rows(same & (load_kwh == 0))))
+        self._report_unchanged("flat", self._flat.add(rows.rows(same & (load_kwh != 0))))
+        self._report_unchanged("zero", self._zero.add(rows.rows(same & (load_kwh == 0))))
 
-    def _say_unchanged(self, kind: Kind, stretches: Iterable[Run]) -> None:
+    def _report_unchanged(self, kind: Kind, stretches: Iterable[Run]) -> None:
         for one in stretches:
             if self._room(kind):
                 us = (one.rows + 1) * self._step_us
                 detail = f"{one.first_kwh:g} kWh in every step"
                 self._name(kind, one.starts_at, us, detail, rows=one.rows + 1, line=one.line)
 
-    def _say(self, kind: Kind, stretches: Iterable[Run], detail: Callable[[Run], str]) -> None:
+    def _report(self, kind: Kind, stretches: Iterable[Run], detail: Callable[[Run], str]) -> None:
         for one in stretches:
             if self._room(kind):
                 us = int((one.last_starts_at - one.starts_at).astype(np.int64)) + self._step_us
                 self._name(kind, one.starts_at, us, detail(one), rows=one.rows, line=one.line)
 
-    def _say_negative(self, stretches: Iterable[Run]) -> None:
-        self._say("negative", stretches, lambda one: f"down to {one.least_kwh:g} kWh; generation?")
+    def _report_negative(self, stretches: Iterable[Run]) -> None:
+        self._report("negative", stretches, lambda one: f"down to {one.least_kwh:g} kWh; generation?")
 
-    def _say_spikes(self, stretches: Iterable[Run]) -> None:
-        self._say("spike", stretches, lambda one: f"{one.farthest_kwh:g} kWh")
+    def _report_spikes(self, stretches: Iterable[Run]) -> None:
+        self._report("spike", stretches, lambda one: f"{one.farthest_kwh:g} kWh")
 
     def _far(self, rows: LoadRows, distances_kwh: FloatArray) -> None:
         """Find single values far from their neighbours."""
@@ -261,7 +261,7 @@ class _Inspection:
         if usual.with_load >= 4 * NEIGHBOURS:
             far = (distances_kwh > SPIKE_DEVIATIONS * usual.distance_kwh) & (distances_kwh > 0)
             far &= distances_kwh > 0.5 * usual.level_kwh
-            self._say_spikes(self._spikes.add(rows.rows(far)))
+            self._report_spikes(self._spikes.add(rows.rows(far)))
 
     def _doubled_hours(self) -> None:
         """Find two hours around a clock change back that were summed into one, with the other one empty."""

@@ -50,15 +50,17 @@ class NeighbourDistances:
             self._left = np.full(_HALF, known.load_kwh[0])
         else:
             return known, np.empty(0)
-        return self._judged(known, known.load_kwh)
+        return self._neighbour_distances(known, known.load_kwh)
 
     def rest(self) -> tuple[LoadRows, FloatArray] | None:
         """The rows that still wait, at the end."""
         if (waiting := self._waiting) is None:
             return None
-        return self._judged(waiting, np.concatenate([waiting.load_kwh, np.full(_HALF, waiting.load_kwh[-1])]))
+        return self._neighbour_distances(
+            waiting, np.concatenate([waiting.load_kwh, np.full(_HALF, waiting.load_kwh[-1])])
+        )
 
-    def _judged(self, rows: LoadRows, load_kwh: FloatArray) -> tuple[LoadRows, FloatArray]:
+    def _neighbour_distances(self, rows: LoadRows, load_kwh: FloatArray) -> tuple[LoadRows, FloatArray]:
         ready = max(0, len(load_kwh) - _HALF)
         values = np.concatenate([self._left, load_kwh])
         self._left, self._waiting = values[ready : ready + _HALF], rows.rows(slice(ready, None))

@@ -116,7 +116,7 @@ def read_chain(archive: Archive, store: LedgerStore, public_key: bytes) -> Chain
     good: list[SignedCheckpoint] = []
     findings: list[ChainFinding] = []
     for number in range(1, newest + 1):
-        kept: SignedCheckpoint | None = None
+        valid: SignedCheckpoint | None = None
         for place, written in (
             ("archive", _archived(archive, number)),
             ("database", store.checkpoint(number)),
@@ -128,15 +128,15 @@ def read_chain(archive: Archive, store: LedgerStore, public_key: bytes) -> Chain
             except CheckpointRefused as error:
                 findings.append(ChainFinding(number, str(error)))
                 continue
-            if kept is not None and kept != found:
+            if valid is not None and valid != found:
                 findings.append(ChainFinding(number, "archive and database have two, both signed"))
-            kept = kept or found
-        if kept is None:
+            valid = valid or found
+        if valid is None:
             continue
-        wrong = _wrong_link(good[-1].checkpoint if good else None, kept.checkpoint)
+        wrong = _wrong_link(good[-1].checkpoint if good else None, valid.checkpoint)
         if wrong is not None:
             findings.append(ChainFinding(number, wrong))
-        good.append(kept)
+        good.append(valid)
     return Chain(tuple(good), tuple(findings))
 
 

@@ -30,9 +30,9 @@ from domain.ledger.entries import (
 from domain.ledger.merkle import HASH_BYTES
 
 BATCH_ENTRIES = 65_536
-MOST_FINDINGS = 1_000
+MAX_FINDINGS = 1_000
 """The most findings listed for one log; further ones are counted."""
-MOST_LOOKED_FOR = 200
+MAX_MOVE_CANDIDATES = 200
 """The most differences searched for moved rows, since each is compared with each."""
 
 
@@ -103,9 +103,9 @@ class _LogVerification:
         for batch in self._batches(chosen):
             self._compare(batch)
         self._compare_unsealed(sealed, appended.size, appended.position)
-        self._tell_differences()
+        self._report_differences()
         if head and not sealed.size:
-            self._tell("checkpoint", None, "no checkpoint of it holds: nothing signed speaks of it")
+            self._report("checkpoint", None, "no checkpoint of it holds: nothing signed speaks of it")
         return LogReport(
             log=self._log,
             domain_events=self._done,
@@ -121,7 +121,7 @@ class _LogVerification:
         for interval in chosen:
             entries, damage = self._sealed.of(interval)
             for kind, detail in damage:
-                self._tell(kind, interval.first_position, detail, through=interval.head.last_position)
+                self._report(kind, interval.first_position, detail, through=interval.head.last_position)
             if batch is not None and (entries is None or batch.count >= BATCH_ENTRIES):
                 yield batch
                 batch = None
@@ -139,7 +139,7 @@ class _LogVerification:
         self._note(sealed, found, signed=True)
         table = self._store.entries(self._log, batch.first, batch.count)
         for difference in differences(sealed, table):
-            self._tell(
+            self._report(
                 "ledger-table",
                 difference.position,
                 f"the ledger's table has its entry {difference.kind}; the archive has it as sealed",
@@ -154,7 +154,7 @@ class _LogVerification:
         while at < size and self._span.touches(after, position):
             entries = self._store.entries(self._log, at, min(BATCH_ENTRIES, size - at))
             if not entries:
-                self._tell("ledger-table", after + 1, "the ledger's table lacks entries", through=position)
+                self._report("ledger-table", after + 1, "the ledger's table lacks entries", through=position)
                 return
             up_to = last_position_of(entries)
             found = self._store.entries_of_log(self._log, after=after, up_to=up_to)
@@ -188,23 +188,23 @@ class _LogVerification:
             if self._span.first <= difference.position <= self._span.last:
                 self._differing.append((difference, hashes.get(difference.position, b""), signed))
 
-    def _tell_differences(self) -> None:
+    def _report_differences(self) -> None:
         moved = self._moved()
         for difference, _, signed in self._differing:
             at = difference.position
             by = "" if signed else "; not sealed yet, so by the ledger's table alone"
             if at in moved:
-                self._tell("moved", at, moved[at] + by)
+                self._report("moved", at, moved[at] + by)
             else:
-                self._tell(difference.kind, at, _MEANING[difference.kind] + by)
+                self._report(difference.kind, at, _MEANING[difference.kind] + by)
 
     def _moved(self) -> dict[int, str]:
         """Position -> description, where a row that was sealed at one position is at another."""
-        looked_for = self._differing[:MOST_LOOKED_FOR]
+        looked_for = self._differing[:MAX_MOVE_CANDIDATES]
         rows = self._store.rows(
             self._log, [found.position for found, _, _ in looked_for if found.kind != "removed"]
         )
-        told: dict[int, str] = {}
+        descriptions: dict[int, str] = {}
         for found, leaf, _ in looked_for:
             for row in rows if found.kind != "inserted" else ():
                 sealed_at = found.position
@@ -212,20 +212,22 @@ class _LogVerification:
                     row.position != sealed_at
                     and msgspec.structs.replace(row, position=sealed_at).leaf() == leaf
                 ):
-                    told[row.position] = f"the domain event that was sealed at {sealed_at} stands here"
-                    told.setdefault(
+                    descriptions[row.position] = (
+                        f"the domain event that was sealed at {sealed_at} stands here"
+                    )
+                    descriptions.setdefault(
                         sealed_at, f"the domain event that was sealed here stands at {row.position}"
                     )
-        return told
+        return descriptions
 
-    def _tell(
+    def _report(
         self, kind: FindingKind, position: int | None, detail: str, *, through: int | None = None
     ) -> None:
         if position is not None and not self._span.touches(
             position - 1, position if through is None else through
         ):
             return
-        if len(self.findings) >= MOST_FINDINGS:
+        if len(self.findings) >= MAX_FINDINGS:
             self._more += 1
             return
         self.findings.append(

@@ -10,9 +10,9 @@ from application.ports.operations.alerts import AlertRegistry
 
 _log = structlog.get_logger(__name__)
 
-TELL_AGAIN_S = 60.0
+RAISE_AGAIN_S = 60.0
 """Wall seconds after which a raised alert is raised again, since another worker may have cleared it."""
-FORSAKEN_AFTER_S = 180.0
+ABANDONED_AFTER_S = 180.0
 """Wall seconds after which an open alert that no worker has raised again is cleared: its worker is gone."""
 
 
@@ -28,32 +28,32 @@ class AlertSwitch:
         self._clock = clock
         self._name = name
         self._subject = subject
-        self._told: bool | None = None
+        self._last_written: bool | None = None
         self._again_at = 0.0
         self._seen_at: datetime | None = None
 
     @property
     def is_on(self) -> bool:
         """The last state that was written to the register."""
-        return self._told is True
+        return self._last_written is True
 
     async def turn(self, *, on: bool, detail: str = "") -> None:
         """Raise or clear the alert. If the register is unavailable, this is logged and repeated at the next
         call."""
         now = asyncio.get_running_loop().time()
-        again = self._told is on
+        again = self._last_written is on
         if again and now < self._again_at:
             return
-        self._again_at = now + (TELL_AGAIN_S if on else FORSAKEN_AFTER_S)
+        self._again_at = now + (RAISE_AGAIN_S if on else ABANDONED_AFTER_S)
         try:
-            await asyncio.to_thread(self._clear_if_forsaken if again and not on else self._tell, on, detail)
-            self._told = on
+            await asyncio.to_thread(self._clear_if_abandoned if again and not on else self._write, on, detail)
+            self._last_written = on
         except Exception as error:  # noqa: BLE001 - an alert that cannot be raised must not stop what it is about
             _log.warning(
                 "alert not recorded", alert=self._name, subject=self._subject, on=on, error=str(error)
             )
 
-    def _tell(self, on: bool, detail: str) -> None:
+    def _write(self, on: bool, detail: str) -> None:
         at = self._clock.now()
         if on:
             self._alerts.raise_alert(self._name, self._subject, detail, at=at)
@@ -61,7 +61,7 @@ class AlertSwitch:
             self._alerts.clear(self._name, self._subject, at=at)
         self._seen_at = None
 
-    def _clear_if_forsaken(self, on: bool, detail: str) -> None:
+    def _clear_if_abandoned(self, on: bool, detail: str) -> None:
         """Clear another worker's alert, if it has not been raised again since the last check."""
         mine = (alert for alert in self._alerts.open_about(self._subject) if alert.name == self._name)
         seen_at = next((alert.last_seen_at for alert in mine if alert.subject == self._subject), None)
@@ -69,6 +69,6 @@ class AlertSwitch:
             _log.info(
                 "clearing an alert that no worker raises any more", alert=self._name, subject=self._subject
             )
-            self._tell(on, detail)
+            self._write(on, detail)
         else:
             self._seen_at = seen_at

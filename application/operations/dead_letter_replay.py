@@ -80,7 +80,7 @@ class DeadLetterReplay:
             case "bms_command":
                 await asyncio.to_thread(self._reissue, letter, by, reason)
             case "callback":
-                await self._tell_again(letter)
+                await self._send_again(letter)
             case "meter_message":
                 await self._ingest_again(letter)
             case "telemetry_batch":
@@ -110,7 +110,7 @@ class DeadLetterReplay:
         key = IdempotencyKey(scope="dead-letter", key=str(letter.dead_letter_id))
         self.bus.handle(command, context, key=key)
 
-    async def _tell_again(self, letter: DeadLetter) -> None:
+    async def _send_again(self, letter: DeadLetter) -> None:
         """Publish under the same callback id with this letter as the cause, by which a worker recognises a
         replay."""
         work = msgspec.structs.replace(_decoded(letter, CallbackWork), causation_id=letter.dead_letter_id)

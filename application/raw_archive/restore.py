@@ -30,7 +30,7 @@ READINGS_AT_ONCE = 5_000
 LOGGED_WITHIN = timedelta(days=1)
 """The longest delay between receipt and logging. Ingest holds messages for minutes while the log is
 unavailable; later a broker delivers them again, and they are received again."""
-SETTLED_AT_ONCE = 200
+FINALIZED_AT_ONCE = 200
 """Quarter-hours of facilities in one transaction, as in the aggregate worker."""
 
 OnProgress = Callable[[int, int], None]
@@ -53,7 +53,7 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class RestoreSelection(msgspec.Struct, frozen=True, kw_only=True):
     """The selection: readings measured from `starts_at` to before `ends_at`, of those facilities (None: of
     all)."""
 
@@ -136,7 +136,7 @@ class _Restoring:
 def restore(
     archive: Archive,
     store: TelemetryStore,
-    wanted: Wanted,
+    selection: RestoreSelection,
     *,
     rollups: TelemetryRollups | None = None,
     dead_letters: DeadLetters | None = None,
@@ -152,7 +152,7 @@ def restore(
     NotArchived, OperationsUnavailable or TelemetryStoreUnavailable. Restored readings then stay, and the
     restore can be repeated.
     """
-    chosen = [entry for entry in _all_entries(archive) if wanted.may_be_in(entry)]
+    chosen = [entry for entry in _all_entries(archive) if selection.may_be_in(entry)]
     of, done, readings, undecodable, malformed = sum(entry.stored_bytes for entry in chosen), 0, 0, 0, 0
     restoring = _Restoring(None if dry_run else store)
     for entry in chosen:
@@ -160,15 +160,15 @@ def restore(
             if found is None:
                 undecodable += 1
             elif isinstance(found, MalformedMessages):
-                malformed += _park(wanted.malformed_of(found), None if dry_run else dead_letters)
-            elif in_range := wanted.of(found.readings):
+                malformed += _park(selection.malformed_of(found), None if dry_run else dead_letters)
+            elif in_range := selection.of(found.readings):
                 readings += len(in_range)
                 restoring.take(in_range)
         done += entry.stored_bytes
         on_progress(done, of)
     restoring.finish()
     if rollups is not None:
-        _settle(rollups, restoring.written_to)
+        _finalize(rollups, restoring.written_to)
     return RestoreReport(
         objects=len(chosen),
         readings=readings,
@@ -193,11 +193,11 @@ def _facility_of(topic: str) -> str:
     return topic.split("/")[1] if topic.count("/") > 1 else ""
 
 
-def _settle(rollups: TelemetryRollups, partitions: Collection[int]) -> None:
+def _finalize(rollups: TelemetryRollups, partitions: Collection[int]) -> None:
     for partition in sorted(partitions):
         while True:
-            finalized = rollups.finalize(partition, limit=SETTLED_AT_ONCE)
-            if finalized.quarters < SETTLED_AT_ONCE and not finalized.more:
+            finalized = rollups.finalize(partition, limit=FINALIZED_AT_ONCE)
+            if finalized.quarters < FINALIZED_AT_ONCE and not finalized.more:
                 break
 
 

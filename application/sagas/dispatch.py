@@ -44,7 +44,7 @@ class DispatchSaga:
         return [] if rule is None else list(rule(domain_event))
 
 
-def _tell(kind: CallbackKind) -> Rule:
+def _notify(kind: CallbackKind) -> Rule:
     return lambda fact: [RequestCallback(dr_event_id=fact.originator_id, kind=kind)]
 
 
@@ -53,14 +53,14 @@ def _plan(fact: DREvent.Accepted) -> Iterator[msgspec.Struct]:
     yield PlanDREvent(dr_event_id=fact.originator_id)
 
 
-def _each(command: type[DispatchCommand], tell: CallbackKind | None = None, **facts: str) -> Rule:
+def _each(command: type[DispatchCommand], callback: CallbackKind | None = None, **facts: str) -> Rule:
     """The command for every planned facility of the DR event."""
 
     def rule(fact: Any) -> Iterator[msgspec.Struct]:
         for facility_id in fact.facility_ids:
             yield command(dr_event_id=fact.originator_id, facility_id=facility_id, **facts)
-        if tell is not None:
-            yield RequestCallback(dr_event_id=fact.originator_id, kind=tell)
+        if callback is not None:
+            yield RequestCallback(dr_event_id=fact.originator_id, kind=callback)
 
     return rule
 
@@ -76,7 +76,7 @@ def _close(fact: Dispatch.Event | Facility.RestoreAwaited) -> Iterator[msgspec.S
     yield CompleteDREvent(dr_event_id=fact.dr_event_id)
 
 
-def _let_go(fact: Dispatch.Event) -> Iterator[msgspec.Struct]:
+def _after_restore(fact: Dispatch.Event) -> Iterator[msgspec.Struct]:
     """Record whether the building is restored: other DR events may use the facility only after that."""
     yield NoteRestore(dr_event_id=fact.dr_event_id, facility_id=fact.facility_id)
     yield CompleteDREvent(dr_event_id=fact.dr_event_id)
@@ -134,7 +134,7 @@ def _aborted_batch(fact: DREvent.BatchAborted) -> Iterator[msgspec.Struct]:
 
 def _cancelled_while_active(fact: DREvent.CancelledWhileActive) -> Iterator[msgspec.Struct]:
     reason = "the DR event was cancelled"
-    yield from _each(LeaveDispatch, tell="cancelled", cause="cancelled", reason=reason)(fact)
+    yield from _each(LeaveDispatch, callback="cancelled", cause="cancelled", reason=reason)(fact)
     yield CompleteDREvent(dr_event_id=fact.originator_id)
 
 
@@ -154,21 +154,21 @@ RULES: dict[type[DomainEvent], Rule] = {
     DREvent.PreparationStarted: _each(PrepareDispatch),
     # For a dispatch whose plan changed meanwhile, and for one prepared after the start:
     Dispatch.Prepared: _this(PrepareDispatch, CommitDispatch),
-    DREvent.Started: _each(CommitDispatch, tell="started"),
+    DREvent.Started: _each(CommitDispatch, callback="started"),
     # For a dispatch committed after the end, and for one whose plan changed meanwhile:
     Dispatch.Committed: _this(RestoreDispatch, AlignDispatch),
     Dispatch.Recommitted: _this(RestoreDispatch, AlignDispatch),
     Dispatch.RecommitFailed: _this(RestoreDispatch),
     DREvent.Ended: _ended,
-    Dispatch.Restored: _let_go,
+    Dispatch.Restored: _after_restore,
     DREvent.Completed: _completed,
     Dispatch.Measured: _add_up,
     Dispatch.NotMeasurable: _add_up,
-    DREvent.Measured: _tell("measured"),
+    DREvent.Measured: _notify("measured"),
     # Readings that came late or were corrected
     Dispatch.Remeasured: _add_up,
     Dispatch.MeasurementWithdrawn: _add_up,
-    DREvent.Remeasured: _tell("measured"),
+    DREvent.Remeasured: _notify("measured"),
     # Change
     DREvent.Modified: _modified,
     DREvent.Replanned: _replanned,
@@ -176,21 +176,21 @@ RULES: dict[type[DomainEvent], Rule] = {
     Dispatch.PreparationReleased: _this(PrepareDispatch),  # its lead time may have begun meanwhile
     Facility.OptedIn: _back,
     # Compensation
-    DREvent.Rejected: _tell("rejected"),
-    DREvent.Cancelled: _each(AbortDispatch, tell="cancelled", reason="the DR event was cancelled"),
+    DREvent.Rejected: _notify("rejected"),
+    DREvent.Cancelled: _each(AbortDispatch, callback="cancelled", reason="the DR event was cancelled"),
     DREvent.CancelledWhileActive: _cancelled_while_active,
     DREvent.WoundUp: _completed,
     DREvent.Preempted: _each(
-        LeaveDispatch, tell="preempted", cause="preempted", reason="it serves a stronger DR event"
+        LeaveDispatch, callback="preempted", cause="preempted", reason="it serves a stronger DR event"
     ),
     DREvent.BatchAborted: _aborted_batch,
     Dispatch.LeftEarly: _left,
     Dispatch.ForecastOverridden: _this(PrepareDispatch),
     Dispatch.Failed: _undo,
-    Dispatch.Compensated: _let_go,
+    Dispatch.Compensated: _after_restore,
     Dispatch.Aborted: _close,
-    Dispatch.RestoreFailed: _let_go,
-    Dispatch.RestoredByHand: _let_go,
+    Dispatch.RestoreFailed: _after_restore,
+    Dispatch.RestoredByHand: _after_restore,
     Facility.RestoreAwaited: _close,
     Facility.RestoreConfirmed: _restored_late,
 }

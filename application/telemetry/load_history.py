@@ -34,7 +34,7 @@ LONGEST_S: Mapping[int, int] = {
     3_600: 92 * 86_400,
 }
 """Step -> the longest window."""
-MOST_STEPS = 10_000
+MAX_STEPS = 10_000
 """The most steps in one answer, which bounds the work of the store and the size in the cache."""
 HISTORY_TTL_S = 600.0
 MAX_HISTORIES = 256
@@ -118,12 +118,12 @@ class LoadHistories:
 
     async def history(self, facility_id: str, window: TimeWindow, step_s: int) -> HistoryAnswer:
         """The history of one facility. Raises TelemetryStoreUnavailable, HistoryTooLong, and NotAligned (also
-        for more than MOST_STEPS)."""
+        for more than MAX_STEPS)."""
         # Check before the request joins a batch.
         check_length(window, step_s)
         count = steps_in(window, step_s)
-        if count > MOST_STEPS:
-            raise NotAligned(f"{count} steps are more than the {MOST_STEPS} of one answer")
+        if count > MAX_STEPS:
+            raise NotAligned(f"{count} steps are more than the {MAX_STEPS} of one answer")
         if step_s == MINUTE_S and window.starts_at.timestamp() % MINUTE_S:
             raise NotAligned(f"{window.starts_at.isoformat()} is not on a whole minute")
         answer = await self._answers.get(_key(facility_id, window, step_s))
@@ -135,14 +135,14 @@ class LoadHistories:
 
     def _load(self, keys: Sequence[str]) -> Mapping[str, _History]:
         """Load the histories of each window and step together."""
-        wanted: dict[tuple[TimeWindow, int], list[tuple[str, str]]] = {}
+        groups: dict[tuple[TimeWindow, int], list[tuple[str, str]]] = {}
         for key in keys:
             facility_id, window, step_s = _parse_key(key)
-            wanted.setdefault((window, step_s), []).append((key, facility_id))
+            groups.setdefault((window, step_s), []).append((key, facility_id))
         found = {}
-        for (window, step_s), asked in wanted.items():
-            loaded = load_histories(self._sources, [facility for _, facility in asked], window, step_s)
-            for key, facility_id in asked:
+        for (window, step_s), group in groups.items():
+            loaded = load_histories(self._sources, [facility for _, facility in group], window, step_s)
+            for key, facility_id in group:
                 one = loaded[facility_id]
                 columns = np.stack([getattr(one, name) for name in _COLUMNS]).astype("<f8").tobytes()
                 found[key] = _History(one.starts_at, step_s, columns)

@@ -93,11 +93,11 @@ class RateLimitedCurrentValues:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
-                await self._ask(cache, batch)
+                await self._send_batch(cache, batch)
         finally:
             self._working -= 1
 
-    async def _ask(self, cache: SharedCache, batch: list[_PendingRead]) -> None:
+    async def _send_batch(self, cache: SharedCache, batch: list[_PendingRead]) -> None:
         """Send one batch. Every waiting read gets a result in any case; None: apply the limit in this
         process."""
         found: list[RateLimitedResult] | list[None] = [None] * len(batch)

@@ -61,19 +61,19 @@ class TelemetryHealth:
     def write_error_pct(self) -> float | None:
         """The share of failed writes in %; None with too few writes."""
         with self._lock:
-            _forget(self._writes, self._monotonic() - WINDOW_S)
+            _drop_before(self._writes, self._monotonic() - WINDOW_S)
             failed, total = sum(not well for _, well in self._writes), len(self._writes)
         return None if total < LEAST else 100.0 * failed / total
 
     def query_p99_s(self) -> float | None:
         """The 99th percentile of query times; None with too few queries."""
         with self._lock:
-            _forget(self._queries, self._monotonic() - WINDOW_S)
+            _drop_before(self._queries, self._monotonic() - WINDOW_S)
             seconds = sorted(seconds for _, seconds in self._queries)
         return None if len(seconds) < LEAST else seconds[ceil(len(seconds) * 0.99) - 1]
 
 
-def _forget(calls: deque[tuple[float, bool]] | deque[tuple[float, float]], before: float) -> None:
+def _drop_before(calls: deque[tuple[float, bool]] | deque[tuple[float, float]], before: float) -> None:
     while calls and calls[0][0] < before:
         calls.popleft()
 

@@ -12,7 +12,7 @@ from application.ports.weather.quota import QuotaUse, WeatherQuota
 _log = structlog.get_logger(__name__)
 ALERT, SUBJECT = "weather_quota", "weather"
 WARN_SHARE = 0.8
-TOLD_AGAIN_SHARE = 0.02
+REFRESH_SHARE = 0.02
 """The open alert is refreshed each time so much more of the quota is used."""
 
 
@@ -24,22 +24,22 @@ class WatchedQuota:
         self._quota = quota
         self._alerts = alerts
         self._clock = clock
-        self._told: float | None = None
+        self._reported_share: float | None = None
         """The last reported share; 0 where the alert is cleared, None at the start."""
 
     async def take(self) -> QuotaUse:
         use = await self._quota.take()
         if use.used_share < WARN_SHARE:
-            if self._told != 0.0:
-                await self._tell(use, clear=True)
-        elif not self._told or abs(use.used_share - self._told) >= TOLD_AGAIN_SHARE:
-            await self._tell(use, clear=False)
+            if self._reported_share != 0.0:
+                await self._update_alert(use, clear=True)
+        elif not self._reported_share or abs(use.used_share - self._reported_share) >= REFRESH_SHARE:
+            await self._update_alert(use, clear=False)
         return use
 
-    async def standing(self) -> QuotaUse:
-        return await self._quota.standing()
+    async def usage(self) -> QuotaUse:
+        return await self._quota.usage()
 
-    async def _tell(self, use: QuotaUse, *, clear: bool) -> None:
+    async def _update_alert(self, use: QuotaUse, *, clear: bool) -> None:
         now = self._clock.now()
         try:
             if clear:
@@ -50,4 +50,4 @@ class WatchedQuota:
         except OperationsUnavailable as error:
             _log.warning("weather quota alert not recorded", used=use.used, why=str(error))
             return
-        self._told = 0.0 if clear else use.used_share
+        self._reported_share = 0.0 if clear else use.used_share

@@ -43,7 +43,7 @@ async def weather_summary(settings: Settings, clock: Clock) -> str:
     resolve_secret(settings.weather_key)
     quota = _quota(settings, clock)
     try:
-        use = await quota.standing()
+        use = await quota.usage()
     finally:
         await quota.aclose()
     counted = "by all processes" if use.shared else "by this process alone, the cache is away"

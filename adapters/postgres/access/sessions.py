@@ -10,7 +10,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.errors import translate_errors
 from adapters.postgres.connection.pool import autocommit_connection
-from application.access.sessions import MOST_OF_A_KEY
+from application.access.sessions import MAX_SESSIONS_PER_KEY
 from application.ports.access.api_keys import ApiKeysUnavailable
 from application.ports.access.sessions import Session
 
@@ -42,7 +42,7 @@ class PostgresSessions:
     def begin(self, token_hash: bytes, key_id: str, *, lasts_s: float) -> Session:
         with self._connection() as connection:
             connection.execute(_DELETE_ENDED)
-            connection.execute(_DELETE_OLDEST, (key_id, MOST_OF_A_KEY - 1))
+            connection.execute(_DELETE_OLDEST, (key_id, MAX_SESSIONS_PER_KEY - 1))
             return _session(connection.execute(_BEGIN, (token_hash, key_id, lasts_s)).fetchone())
 
     def among(self, token_hashes: Collection[bytes]) -> dict[bytes, Session]:

@@ -34,7 +34,7 @@ class PostgresPastForecasts:
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
 
-    def standing(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
+    def in_force(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
         by_stream = {forecast_stream_id(*place): place for place in places}
         states: dict[ForecastKey, ForecastState] = {}
         for rows in self._batches(list(by_stream)):

@@ -75,7 +75,7 @@ class CommandExecution:
         self._work = work
         self._dispatch = dispatch
         self._command = record.command
-        self._asked = zone_command(work, record.command, dispatch.previous.get(record.command.zone_id))
+        self._zone_command = zone_command(work, record.command, dispatch.previous.get(record.command.zone_id))
         self._connection = connection_of(dispatch)
         # An attempt was recorded before, so a worker may have called and died. Query the status before
         # calling again.
@@ -145,7 +145,7 @@ class CommandExecution:
 
     async def _already_done(self) -> bool:
         try:
-            status = await self._calls.control.command_status(self._connection, self._asked)
+            status = await self._calls.control.command_status(self._connection, self._zone_command)
         except BmsRefused as refusal:
             # The status query was refused, not the command: the outcome of the command stays unknown.
             raise BmsAnswerInvalid(f"its status query was refused: {refusal.reason}") from refusal
@@ -165,7 +165,7 @@ class CommandExecution:
         before = self._maybe_done, self._was_sent
         self._maybe_done = self._was_sent = True
         try:
-            receipt = await self._calls.control.execute(self._connection, self._asked)
+            receipt = await self._calls.control.execute(self._connection, self._zone_command)
         except (BmsUnreachable, ValueError):
             self._maybe_done, self._was_sent = before
             raise

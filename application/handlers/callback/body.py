@@ -11,12 +11,12 @@ from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import Batch, CallbackKind, DREvent, DREventState
 from domain.identifiers import callback_id, dispatch_id
 
-MOST_RESULTS = 500
+MAX_RESULTS = 500
 """A longer list would not fit into one save. Facilities that did not serve come first; the complete list is
 at `results_url`."""
 
 
-def callback_body(dr_event: DREvent, kind: CallbackKind, deciding: DecisionContext) -> str:
+def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContext) -> str:
     """The JSON document, as it will be signed."""
     state = dr_event.state
     notice = state.notice
@@ -41,21 +41,21 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, deciding: DecisionConte
         "reasons": [
             {"code": r.code, "detail": r.detail, "facility_id": r.facility_id} for r in state.reasons
         ],
-        "occurred_at": _text(deciding.now),
+        "occurred_at": _text(context.now),
     }
     if state.batch is not None:
-        results = _results(dr_event, deciding)
-        body["facility_results"] = results[:MOST_RESULTS]
-        body["results_complete"] = len(results) <= MOST_RESULTS
+        results = _results(dr_event, context)
+        body["facility_results"] = results[:MAX_RESULTS]
+        body["results_complete"] = len(results) <= MAX_RESULTS
         body["results_url"] = f"/api/dr-events/{dr_event.id}/dispatches"
     return json.dumps(body, separators=(",", ":"))
 
 
-def _results(dr_event: DREvent, deciding: DecisionContext) -> list[dict[str, Any]]:
+def _results(dr_event: DREvent, context: DecisionContext) -> list[dict[str, Any]]:
     """Every requested facility, once: those that failed, those that opted out, those that served."""
     state = dr_event.state
     streams = {dispatch_id(dr_event.id, i): i for i in state.judged_notice.facility_ids}
-    loaded = deciding.store.load_many(Dispatch, list(streams))
+    loaded = context.store.load_many(Dispatch, list(streams))
     results = [
         _result(facility_id, state, None if (found := loaded.get(stream)) is None else found.state)
         for stream, facility_id in streams.items()

@@ -9,18 +9,18 @@ from application.commands.dr_event import (
 from application.handlers.callback.body import callback_body
 
 
-def request_callback(command: RequestCallback, deciding: DecisionContext) -> Decision:
-    dr_event = deciding.dr_event(command.dr_event_id)
+def request_callback(command: RequestCallback, context: DecisionContext) -> Decision:
+    dr_event = context.dr_event(command.dr_event_id)
     dr_event.request_callback(
-        deciding.provenance, kind=command.kind, body=callback_body(dr_event, command.kind, deciding)
+        context.provenance, kind=command.kind, body=callback_body(dr_event, command.kind, context)
     )
     return Decision(dr_event)
 
 
-def record_callback_delivered(command: RecordCallbackDelivered, deciding: DecisionContext) -> Decision:
-    dr_event = deciding.dr_event(command.dr_event_id)
+def record_callback_delivered(command: RecordCallbackDelivered, context: DecisionContext) -> Decision:
+    dr_event = context.dr_event(command.dr_event_id)
     dr_event.callback_delivered(
-        deciding.provenance,
+        context.provenance,
         callback_id=command.callback_id,
         kind=command.kind,
         attempts=command.attempts,
@@ -29,12 +29,10 @@ def record_callback_delivered(command: RecordCallbackDelivered, deciding: Decisi
     return Decision(dr_event)
 
 
-def record_callback_undeliverable(
-    command: RecordCallbackUndeliverable, deciding: DecisionContext
-) -> Decision:
-    dr_event = deciding.dr_event(command.dr_event_id)
+def record_callback_undeliverable(command: RecordCallbackUndeliverable, context: DecisionContext) -> Decision:
+    dr_event = context.dr_event(command.dr_event_id)
     dr_event.callback_undeliverable(
-        deciding.provenance,
+        context.provenance,
         callback_id=command.callback_id,
         kind=command.kind,
         attempts=command.attempts,

@@ -5,8 +5,8 @@ from application.commands.dispatch_batch import AttemptBmsCommands, Attempted, R
 from domain.dispatch import CommandRecord
 
 
-def attempt_bms_commands(command: AttemptBmsCommands, deciding: DecisionContext) -> Decision:
-    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
+def attempt_bms_commands(command: AttemptBmsCommands, context: DecisionContext) -> Decision:
+    dispatch = context.dispatch(command.dr_event_id, command.facility_id)
     before = dispatch.state
     fresh = tuple(
         command_id
@@ -14,23 +14,23 @@ def attempt_bms_commands(command: AttemptBmsCommands, deciding: DecisionContext)
         if (record := before.commands.get(str(command_id))) is not None
         and record.state == "requested"
         and record.attempts == 0
-        and not _is_too_late(record, deciding)
+        and not _is_too_late(record, context)
     )
     for command_id in fresh:
-        dispatch.attempt(deciding.provenance, command_id=command_id)
+        dispatch.attempt(context.provenance, command_id=command_id)
     return Decision(dispatch, reply=Attempted(before=before, command_ids=fresh))
 
 
-def _is_too_late(record: CommandRecord, deciding: DecisionContext) -> bool:
+def _is_too_late(record: CommandRecord, context: DecisionContext) -> bool:
     not_after = record.command.not_after
-    return not_after is not None and deciding.now >= not_after
+    return not_after is not None and context.now >= not_after
 
 
-def record_bms_successes(command: RecordBmsSuccesses, deciding: DecisionContext) -> Decision:
-    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
+def record_bms_successes(command: RecordBmsSuccesses, context: DecisionContext) -> Decision:
+    dispatch = context.dispatch(command.dr_event_id, command.facility_id)
     for success in command.successes:
         dispatch.command_succeeded(
-            deciding.provenance,
+            context.provenance,
             command_id=success.command_id,
             executed_at=success.executed_at,
             setpoint=success.setpoint,

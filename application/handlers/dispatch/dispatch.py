@@ -30,88 +30,88 @@ from domain.dispatch.restore import AT_ONCE, Place
 from domain.dr_event import OVER, DREventState
 
 
-def commit_dispatch(command: CommitDispatch, deciding: DecisionContext) -> Decision:
+def commit_dispatch(command: CommitDispatch, context: DecisionContext) -> Decision:
     """Commit if the window is running; release a dispatch that was prepared in vain."""
-    dispatch = _load(command, deciding)
-    status = deciding.dr_event(command.dr_event_id).state.status
-    if status == "active" and was_given_back(dispatch, deciding):
+    dispatch = _load(command, context)
+    status = context.dr_event(command.dr_event_id).state.status
+    if status == "active" and was_given_back(dispatch, context):
         return Decision(dispatch)
     if dispatch.state.left is not None:
-        dispatch.abort(deciding.provenance, reason=dispatch.state.left_reason or dispatch.state.left)
-    elif status == "active" and _is_excluded(dispatch, deciding):
+        dispatch.abort(context.provenance, reason=dispatch.state.left_reason or dispatch.state.left)
+    elif status == "active" and _is_excluded(dispatch, context):
         reason = "its building was not restored from an earlier DR event when the window began"
-        dispatch.fail_held_back(deciding.provenance, reason=reason)
+        dispatch.fail_held_back(context.provenance, reason=reason)
     elif status == "active":
-        if not _joined_late(dispatch, deciding):
-            dispatch.fail_unprepared(deciding.provenance, reason="not prepared when the window began")
-        dispatch.commit(deciding.provenance, not_after=_deadline(deciding))
+        if not _joined_late(dispatch, context):
+            dispatch.fail_unprepared(context.provenance, reason="not prepared when the window began")
+        dispatch.commit(context.provenance, not_after=_deadline(context))
     elif status in OVER:
-        dispatch.abort(deciding.provenance, reason=f"the DR event is {status}")
+        dispatch.abort(context.provenance, reason=f"the DR event is {status}")
     return Decision(dispatch)
 
 
-def restore_dispatch(command: RestoreDispatch, deciding: DecisionContext) -> Decision:
+def restore_dispatch(command: RestoreDispatch, context: DecisionContext) -> Decision:
     """Release the building at its time, after the window ended or the facility left.
 
     A dispatch with an open command is concluded first and handled again here; so is one whose zones have
     release times.
     """
-    dispatch = _load(command, deciding)
-    dr_event = deciding.dr_event(command.dr_event_id).state
+    dispatch = _load(command, context)
+    dr_event = context.dr_event(command.dr_event_id).state
     if dispatch.state.left not in {None, "cancelled"}:
-        dispatch.restore(deciding.provenance)
+        dispatch.restore(context.provenance)
     elif dr_event.status in {"recovering", "completed", "cancelled_while_active"}:
         released_at = dr_event.released_at or dr_event.judged_notice.ends_at
         dispatch.restore(
-            deciding.provenance, released_at=released_at, place=_place(command.facility_id, dr_event)
+            context.provenance, released_at=released_at, place=_place(command.facility_id, dr_event)
         )
-        dispatch.abort(deciding.provenance, reason="the window is over")
-    dispatch.restore_due(deciding.provenance)
+        dispatch.abort(context.provenance, reason="the window is over")
+    dispatch.restore_due(context.provenance)
     return Decision(dispatch)
 
 
-def leave_dispatch(command: LeaveDispatch, deciding: DecisionContext) -> Decision:
+def leave_dispatch(command: LeaveDispatch, context: DecisionContext) -> Decision:
     """Record that the facility leaves. When a whole DR event is cancelled, the buildings are released one
     after the other."""
-    dispatch = _load(command, deciding)
+    dispatch = _load(command, context)
     place = AT_ONCE
     if command.cause == "cancelled":
-        place = _place(command.facility_id, deciding.dr_event(command.dr_event_id).state)
-    dispatch.leave(deciding.provenance, cause=command.cause, reason=command.reason, place=place)
+        place = _place(command.facility_id, context.dr_event(command.dr_event_id).state)
+    dispatch.leave(context.provenance, cause=command.cause, reason=command.reason, place=place)
     return Decision(dispatch)
 
 
-def align_dispatch(command: AlignDispatch, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    if deciding.dr_event(command.dr_event_id).state.status == "active":
-        dispatch.align(deciding.provenance, not_after=_deadline(deciding))
+def align_dispatch(command: AlignDispatch, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    if context.dr_event(command.dr_event_id).state.status == "active":
+        dispatch.align(context.provenance, not_after=_deadline(context))
     return Decision(dispatch)
 
 
-def reconcile_dispatch(command: ReconcileDispatch, deciding: DecisionContext) -> Decision:
+def reconcile_dispatch(command: ReconcileDispatch, context: DecisionContext) -> Decision:
     """Reply: the zones that drifted. Outside the window nothing is compared."""
-    dispatch = _load(command, deciding)
-    if deciding.dr_event(command.dr_event_id).state.status != "active":
+    dispatch = _load(command, context)
+    if context.dr_event(command.dr_event_id).state.status != "active":
         return Decision(reply=())
     seen = {zone.zone_id: (zone.setpoint, zone.curtailed) for zone in command.zones}
-    drifted = dispatch.reconcile(deciding.provenance, states=seen, not_after=_deadline(deciding))
+    drifted = dispatch.reconcile(context.provenance, states=seen, not_after=_deadline(context))
     return Decision(dispatch, reply=drifted)
 
 
-def _deadline(deciding: DecisionContext) -> datetime:
-    sla_s = deciding.command_sla_s or TIME_LIMITS.command_sla_s
-    return deciding.now + timedelta(seconds=sla_s)
+def _deadline(context: DecisionContext) -> datetime:
+    sla_s = context.command_sla_s or TIME_LIMITS.command_sla_s
+    return context.now + timedelta(seconds=sla_s)
 
 
-def _is_excluded(dispatch: Dispatch, deciding: DecisionContext) -> bool:
-    facility = deciding.facility(dispatch.state.facility_id)
+def _is_excluded(dispatch: Dispatch, context: DecisionContext) -> bool:
+    facility = context.facility(dispatch.state.facility_id)
     return facility is not None and facility.state.awaits_restore_of_other(dispatch.state.dr_event_id)
 
 
-def _joined_late(dispatch: Dispatch, deciding: DecisionContext) -> bool:
+def _joined_late(dispatch: Dispatch, context: DecisionContext) -> bool:
     """Whether it joined the plan during the window, so that it could not be prepared before."""
     return (
-        dispatch.state.starts_at > deciding.dr_event(dispatch.state.dr_event_id).state.judged_notice.starts_at
+        dispatch.state.starts_at > context.dr_event(dispatch.state.dr_event_id).state.judged_notice.starts_at
     )
 
 
@@ -121,52 +121,52 @@ def _place(facility_id: str, dr_event: DREventState) -> Place:
     return (order.index(facility_id), len(order)) if facility_id in order else AT_ONCE
 
 
-def abort_dispatch(command: AbortDispatch, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.abort(deciding.provenance, reason=command.reason)
+def abort_dispatch(command: AbortDispatch, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    dispatch.abort(context.provenance, reason=command.reason)
     return Decision(dispatch)
 
 
-def compensate_dispatch(command: CompensateDispatch, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.compensate(deciding.provenance)
+def compensate_dispatch(command: CompensateDispatch, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    dispatch.compensate(context.provenance)
     return Decision(dispatch)
 
 
-def retry_restore(command: RetryRestore, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.retry_restore(deciding.provenance, reason=command.reason)
+def retry_restore(command: RetryRestore, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    dispatch.retry_restore(context.provenance, reason=command.reason)
     return Decision(dispatch)
 
 
-def restore_by_hand(command: RestoreByHand, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.restored_by_hand(deciding.provenance, reason=command.reason)
+def restore_by_hand(command: RestoreByHand, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    dispatch.restored_by_hand(context.provenance, reason=command.reason)
     return Decision(dispatch)
 
 
-def override_forecast(command: OverrideForecast, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.override_forecast(deciding.provenance, reason=command.reason)
+def override_forecast(command: OverrideForecast, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    dispatch.override_forecast(context.provenance, reason=command.reason)
     return Decision(dispatch)
 
 
-def reissue_bms_command(command: ReissueBmsCommand, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.reissue(deciding.provenance, command_id=command.command_id, reason=command.reason)
+def reissue_bms_command(command: ReissueBmsCommand, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    dispatch.reissue(context.provenance, command_id=command.command_id, reason=command.reason)
     return Decision(dispatch)
 
 
-def attempt_bms_command(command: AttemptBmsCommand, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
-    attempt = dispatch.attempt(deciding.provenance, command_id=command.command_id)
+def attempt_bms_command(command: AttemptBmsCommand, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    attempt = dispatch.attempt(context.provenance, command_id=command.command_id)
     return Decision(dispatch, reply=attempt)
 
 
-def record_bms_success(command: RecordBmsSuccess, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
+def record_bms_success(command: RecordBmsSuccess, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
     dispatch.command_succeeded(
-        deciding.provenance,
+        context.provenance,
         command_id=command.command_id,
         executed_at=command.executed_at,
         setpoint=command.setpoint,
@@ -175,18 +175,18 @@ def record_bms_success(command: RecordBmsSuccess, deciding: DecisionContext) -> 
     return Decision(dispatch)
 
 
-def record_bms_refusal(command: RecordBmsRefusal, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
+def record_bms_refusal(command: RecordBmsRefusal, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
     dispatch.command_refused(
-        deciding.provenance, command_id=command.command_id, code=command.code, reason=command.reason
+        context.provenance, command_id=command.command_id, code=command.code, reason=command.reason
     )
     return Decision(dispatch)
 
 
-def record_bms_given_up(command: RecordBmsGivenUp, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
+def record_bms_given_up(command: RecordBmsGivenUp, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
     dispatch.command_gave_up(
-        deciding.provenance,
+        context.provenance,
         command_id=command.command_id,
         was_sent=command.was_sent,
         reason=command.reason,
@@ -194,21 +194,21 @@ def record_bms_given_up(command: RecordBmsGivenUp, deciding: DecisionContext) ->
     return Decision(dispatch)
 
 
-def record_zone_states(command: RecordZoneStates, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
+def record_zone_states(command: RecordZoneStates, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
     dispatch.verify_by_bms(
-        deciding.provenance, states={zone.zone_id: (zone.setpoint, zone.curtailed) for zone in command.zones}
+        context.provenance, states={zone.zone_id: (zone.setpoint, zone.curtailed) for zone in command.zones}
     )
     return Decision(dispatch)
 
 
-def record_meter_verification(command: RecordMeterVerification, deciding: DecisionContext) -> Decision:
-    dispatch = _load(command, deciding)
+def record_meter_verification(command: RecordMeterVerification, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
     dispatch.verify_by_meter(
-        deciding.provenance, delivered_kw=command.delivered_kw, measured_at=command.measured_at
+        context.provenance, delivered_kw=command.delivered_kw, measured_at=command.measured_at
     )
     return Decision(dispatch)
 
 
-def _load(command: DispatchCommand, deciding: DecisionContext) -> Dispatch:
-    return deciding.dispatch(command.dr_event_id, command.facility_id)
+def _load(command: DispatchCommand, context: DecisionContext) -> Dispatch:
+    return context.dispatch(command.dr_event_id, command.facility_id)

@@ -10,30 +10,30 @@ from domain.facility import Facility
 from domain.forecast import quality_at
 
 
-def prepare_dispatch(command: PrepareDispatch, deciding: DecisionContext) -> Decision:
+def prepare_dispatch(command: PrepareDispatch, context: DecisionContext) -> Decision:
     """Prepare within the lead time, on a forecast that is still good; a dispatch prepared too early is
     released.
 
     A released dispatch is aborted once the DR event is over.
     """
-    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
-    dr_event = deciding.dr_event(command.dr_event_id)
+    dispatch = context.dispatch(command.dr_event_id, command.facility_id)
+    dr_event = context.dr_event(command.dr_event_id)
     status = dr_event.state.status
-    if status in {"preparing", "active"} and not was_given_back(dispatch, deciding):
-        facility = deciding.facility(dispatch.state.facility_id)
-        _leave_if_opted_out(dispatch, dr_event, facility, deciding)
+    if status in {"preparing", "active"} and not was_given_back(dispatch, context):
+        facility = context.facility(dispatch.state.facility_id)
+        _leave_if_opted_out(dispatch, dr_event, facility, context)
         is_excluded = facility is not None and facility.state.awaits_restore_of_other(dr_event.id)
         if not is_excluded:  # else it is prepared after the restore
-            _guard(dispatch, dr_event, deciding)
-            dispatch.prepare(deciding.provenance)
+            _guard(dispatch, dr_event, context)
+            dispatch.prepare(context.provenance)
     elif status == "scheduled" and dispatch.state.prepare_again:
-        dispatch.abort(deciding.provenance, reason="the start was moved away")
+        dispatch.abort(context.provenance, reason="the start was moved away")
     elif status in OVER and dispatch.state.status == "planned":
-        dispatch.abort(deciding.provenance, reason=f"the DR event is {status}")
+        dispatch.abort(context.provenance, reason=f"the DR event is {status}")
     return Decision(dispatch)
 
 
-def was_given_back(dispatch: Dispatch, deciding: DecisionContext) -> bool:
+def was_given_back(dispatch: Dispatch, context: DecisionContext) -> bool:
     """Whether a modification or a stronger DR event has taken the facility, and the dispatch has no event of
     it yet.
 
@@ -41,32 +41,32 @@ def was_given_back(dispatch: Dispatch, deciding: DecisionContext) -> bool:
     """
     if dispatch.state.left is not None:
         return False
-    facility = deciding.facility(dispatch.state.facility_id)
+    facility = context.facility(dispatch.state.facility_id)
     return facility is not None and str(dispatch.state.dr_event_id) not in facility.state.reservations
 
 
 def _leave_if_opted_out(
-    dispatch: Dispatch, dr_event: DREvent, facility: Facility | None, deciding: DecisionContext
+    dispatch: Dispatch, dr_event: DREvent, facility: Facility | None, context: DecisionContext
 ) -> None:
     """A plan and an opt-out at the same moment write different streams, so neither sees the other."""
     if dispatch.state.status != "planned":
         return
     if facility is not None and facility.state.opted_out_of_this(dr_event.id):
-        dispatch.leave(deciding.provenance, cause="opted_out", reason="the facility has opted out")
+        dispatch.leave(context.provenance, cause="opted_out", reason="the facility has opted out")
 
 
-def _guard(dispatch: Dispatch, dr_event: DREvent, deciding: DecisionContext) -> None:
+def _guard(dispatch: Dispatch, dr_event: DREvent, context: DecisionContext) -> None:
     """A forecast that was good at planning may be stale now. An operator must then override it."""
     state = dispatch.state
     if (
         state.status != "planned"
         or state.overridden
-        or terms_of(dr_event, deciding).forecast_guardrail != "block"
+        or terms_of(dr_event, context).forecast_guardrail != "block"
     ):
         return
-    forecast = deciding.forecasts.newest_of((state.facility_id,), at=deciding.now).get(state.facility_id)
+    forecast = context.forecasts.newest_of((state.facility_id,), at=context.now).get(state.facility_id)
     quality = "degraded_stale_data"
     if forecast is not None:
-        quality = quality_at(forecast.data_quality, forecast.cycle_start, deciding.now)
+        quality = quality_at(forecast.data_quality, forecast.cycle_start, context.now)
     if quality != "full":
-        block(dispatch, quality, deciding)
+        block(dispatch, quality, context)

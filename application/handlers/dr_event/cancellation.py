@@ -8,29 +8,29 @@ from application.commands.dr_event import (
     CancellationOutcome,
     CancelNotifiedDREvent,
 )
-from application.handlers.dr_event.release import released
+from application.handlers.dr_event.release import release_facilities
 from domain.dr_event import RUNNING, DREvent
 from domain.identifiers import dr_event_id
 
 
-def cancel_dr_event(command: CancelDREvent, deciding: DecisionContext) -> Decision:
+def cancel_dr_event(command: CancelDREvent, context: DecisionContext) -> Decision:
     """Cancel by DR event id. Raises NotAllowedNow where it was not accepted, or is over."""
-    dr_event = deciding.dr_event(command.dr_event_id)
-    return _cancelled(dr_event, command.reason, None, deciding)
+    dr_event = context.dr_event(command.dr_event_id)
+    return _cancelled(dr_event, command.reason, None, context)
 
 
-def cancel_notified_dr_event(command: CancelNotifiedDREvent, deciding: DecisionContext) -> Decision:
+def cancel_notified_dr_event(command: CancelNotifiedDREvent, context: DecisionContext) -> Decision:
     """Cancel by the utility's own id. An event that was not notified yet, or was rejected, is recorded as
     withdrawn."""
     number = command.modification_number
-    dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
+    dr_event = context.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
     dr_event = dr_event or DREvent.open(
-        deciding.provenance, utility_id=command.utility_id, utility_event_id=command.utility_event_id
+        context.provenance, utility_id=command.utility_id, utility_event_id=command.utility_event_id
     )
     state = dr_event.state
     if state.status in {"opened", "rejected"} or state.withdrawn_number is not None:
         before = dr_event.version
-        dr_event.withdraw(deciding.provenance, modification_number=number, reason=command.reason)
+        dr_event.withdraw(context.provenance, modification_number=number, reason=command.reason)
         again = state.withdrawn_number is not None and dr_event.version == before
         reply = _reply(dr_event, "already_cancelled" if again else "cancelled")
         return Decision(dr_event, reply=reply) if dr_event.pending_events else Decision(reply=reply)
@@ -38,17 +38,17 @@ def cancel_notified_dr_event(command: CancelNotifiedDREvent, deciding: DecisionC
         return Decision(reply=_reply(dr_event, "ended"))
     if number is not None and number < state.modification_number and state.status in RUNNING:
         return Decision(reply=_reply(dr_event, "stale"))
-    return _cancelled(dr_event, command.reason, number, deciding)
+    return _cancelled(dr_event, command.reason, number, context)
 
 
-def _cancelled(dr_event: DREvent, reason: str, number: int | None, deciding: DecisionContext) -> Decision:
+def _cancelled(dr_event: DREvent, reason: str, number: int | None, context: DecisionContext) -> Decision:
     """Before the start the facilities are released at once; otherwise after their buildings are restored."""
-    dr_event.cancel(deciding.provenance, reason=reason, modification_number=number)
+    dr_event.cancel(context.provenance, reason=reason, modification_number=number)
     if not dr_event.pending_events:
         return Decision(reply=_reply(dr_event, "already_cancelled"))
     reply = _reply(dr_event, "cancelled")
     if dr_event.state.status == "cancelled":
-        return Decision(dr_event, *released(dr_event, deciding, served=False), reply=reply)
+        return Decision(dr_event, *release_facilities(dr_event, context, served=False), reply=reply)
     return Decision(dr_event, reply=reply)
 
 

@@ -6,7 +6,7 @@ from math import fsum
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import CompleteDREvent, MeasureDREvent
-from application.handlers.dr_event.release import concerned_facilities
+from application.handlers.dr_event.release import affected_facilities
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import Batch, DREvent
 from domain.facility import Facility
@@ -16,45 +16,45 @@ _NOT_SERVED = frozenset({"opted_out", "preempted", "left_out", "batch_aborted"})
 is no longer requested."""
 
 
-def complete_dr_event(command: CompleteDREvent, deciding: DecisionContext) -> Decision:
+def complete_dr_event(command: CompleteDREvent, context: DecisionContext) -> Decision:
     """Close the DR event once every dispatch is final, and release the facilities in the same transaction."""
-    dr_event = deciding.dr_event(command.dr_event_id)
+    dr_event = context.dr_event(command.dr_event_id)
     status = dr_event.state.status
     if status not in {"recovering", "cancelled_while_active"} or dr_event.state.batch is not None:
         return Decision()
-    dispatches = _all_that(dr_event, deciding, are=lambda dispatch: dispatch.is_final)
+    dispatches = _all_that(dr_event, context, are=lambda dispatch: dispatch.is_final)
     if dispatches is None:
         return Decision()
-    facilities = deciding.facilities(concerned_facilities(dr_event))
+    facilities = context.facilities(affected_facilities(dr_event))
     if not _failed_restores_are_excluded(dr_event, dispatches, facilities):
         return Decision()
     opted_out = _opted_out(dr_event, dispatches, facilities)
     failed = _failed(dr_event, dispatches, opted_out)
     batch = _batch(dr_event, dispatches, failed, opted_out)
     close = dr_event.complete if status == "recovering" else dr_event.wind_up
-    close(deciding.provenance, batch=batch, failed_facilities=failed, opted_out_facilities=opted_out)
+    close(context.provenance, batch=batch, failed_facilities=failed, opted_out_facilities=opted_out)
     curtailed = {d.state.facility_id for d in dispatches if d.state.may_have_curtailed}
     for facility_id, facility in facilities.items():
         served = facility_id in curtailed
-        facility.release(deciding.provenance, dr_event_id=dr_event.id, served=served)
+        facility.release(context.provenance, dr_event_id=dr_event.id, served=served)
     return Decision(dr_event, *facilities.values())
 
 
-def measure_dr_event(command: MeasureDREvent, deciding: DecisionContext) -> Decision:
+def measure_dr_event(command: MeasureDREvent, context: DecisionContext) -> Decision:
     """Sum the dispatches that ran, once all of them are measured, and again after each remeasurement."""
-    dr_event = deciding.dr_event(command.dr_event_id)
+    dr_event = context.dr_event(command.dr_event_id)
     state = dr_event.state
     over = state.status in {"completed", "cancelled_while_active"} and state.batch is not None
     if not over:
         return Decision()
-    dispatches = _all_that(dr_event, deciding, are=lambda d: d.measured or not d.was_committed)
+    dispatches = _all_that(dr_event, context, are=lambda d: d.measured or not d.was_committed)
     if dispatches is None:
         return Decision()
     ran = [dispatch.state for dispatch in dispatches if dispatch.state.was_committed]
     known = [dispatch for dispatch in ran if dispatch.delivered_kw is not None]
     state_it = dr_event.measure if state.settlement_status == "none" else dr_event.remeasure
     state_it(
-        deciding.provenance,
+        context.provenance,
         delivered_kw=fsum(_delivered_kw(dr_event, dispatch) for dispatch in known),
         measured_facilities=len(known),
         unmeasured_facilities=tuple(sorted(d.facility_id for d in ran if d.delivered_kw is None)),
@@ -63,7 +63,7 @@ def measure_dr_event(command: MeasureDREvent, deciding: DecisionContext) -> Deci
 
 
 def _all_that(
-    dr_event: DREvent, deciding: DecisionContext, *, are: Callable[[DispatchState], bool]
+    dr_event: DREvent, context: DecisionContext, *, are: Callable[[DispatchState], bool]
 ) -> list[Dispatch] | None:
     """Every dispatch in the order of the plan, or None if one of them does not satisfy `are`.
 
@@ -75,7 +75,7 @@ def _all_that(
     at_once = 1
     while len(found) < len(order):
         until = len(order) - len(found)
-        looked_at = deciding.dispatches(dr_event.id, order[max(0, until - at_once) : until])
+        looked_at = context.dispatches(dr_event.id, order[max(0, until - at_once) : until])
         if not all(are(dispatch.state) for dispatch in looked_at.values()):
             return None
         found |= looked_at
@@ -108,10 +108,10 @@ def _delivered_kw(dr_event: DREvent, dispatch: DispatchState) -> float:
 def _batch(
     dr_event: DREvent, dispatches: list[Dispatch], failed: tuple[str, ...], opted_out: tuple[str, ...]
 ) -> Batch:
-    asked = dr_event.state.judged_notice.facility_ids
-    states = [dispatch.state for dispatch in dispatches if dispatch.state.facility_id in asked]
+    requested = dr_event.state.judged_notice.facility_ids
+    states = [dispatch.state for dispatch in dispatches if dispatch.state.facility_id in requested]
     return Batch(
-        asked=len(asked),
+        asked=len(requested),
         prepared=sum(state.was_prepared for state in states),
         committed=sum(state.was_committed for state in states),
         failed=len(failed),
@@ -144,5 +144,5 @@ def _failed(dr_event: DREvent, dispatches: list[Dispatch], opted_out: tuple[str,
         for d in dispatches
         if d.state.was_committed and d.state.failure is None and d.state.left not in _NOT_SERVED
     }
-    asked = dr_event.state.judged_notice.facility_ids
-    return tuple(facility_id for facility_id in asked if facility_id not in {*served, *opted_out})
+    requested = dr_event.state.judged_notice.facility_ids
+    return tuple(facility_id for facility_id in requested if facility_id not in {*served, *opted_out})

@@ -19,22 +19,22 @@ from domain.time_series.windows import TimeWindow, local_date, local_day
 
 
 def facts_of(
-    dr_event_id: UUID, notice: Notice, facilities: Mapping[str, Facility], deciding: DecisionContext
+    dr_event_id: UUID, notice: Notice, facilities: Mapping[str, Facility], context: DecisionContext
 ) -> dict[str, FacilityFacts]:
     """The facts of each facility. Capacity comes from the forecast where its horizon suffices, else from the
     declared limits."""
-    forecasts = deciding.forecasts.newest_of(tuple(facilities), at=deciding.now)
+    forecasts = context.forecasts.newest_of(tuple(facilities), at=context.now)
     duration_s = (notice.ends_at - notice.starts_at).total_seconds()
     calendar_in = cache(partial(_calendar, notice.starts_at))  # most facilities share a time zone
     facts = {}
     for facility_id, facility in facilities.items():
         forecast = forecasts.get(facility_id)
-        forecast_kw = lowest_load_kw(forecast, max(notice.starts_at, deciding.now), notice.ends_at)
+        forecast_kw = lowest_load_kw(forecast, max(notice.starts_at, context.now), notice.ends_at)
         declared_kw = zones_kw(fitting_zones(facility.state.zones.values(), duration_s))
         quality = None
         if forecast is not None and forecast_kw is not None:
             declared_kw = min(declared_kw, forecast_kw)
-            quality = quality_at(forecast.data_quality, forecast.cycle_start, deciding.now)
+            quality = quality_at(forecast.data_quality, forecast.cycle_start, context.now)
         facts[facility_id] = _facts(
             dr_event_id, notice, facility.state, declared_kw, quality, calendar=calendar_in(facility.state.tz)
         )

@@ -42,10 +42,10 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def terms_of(dr_event: DREvent, deciding: DecisionContext) -> Terms:
+def terms_of(dr_event: DREvent, context: DecisionContext) -> Terms:
     """The version of the program that the DR event was accepted under."""
     notice = dr_event.state.judged_notice
-    program = deciding.program(notice.program_id)
+    program = context.program(notice.program_id)
     terms = None if program is None else program.state.versions.get(dr_event.state.program_version)
     if terms is None:
         raise LookupError(f"program {notice.program_id} of an accepted DR event is not in the log")
@@ -57,16 +57,16 @@ def judge_new(
     notice: Notice,
     terms: Terms,
     facilities: Mapping[str, Facility],
-    deciding: DecisionContext,
+    context: DecisionContext,
 ) -> Judged:
     """Judge a notice whose start is not fixed yet. A random start is drawn here, once."""
     offset_s = dr_event.state.start_offset_s
     if offset_s is None and notice.randomize_start_s > 0:
-        offset_s = deciding.draw_s(notice.randomize_start_s)
+        offset_s = context.draw_s(notice.randomize_start_s)
     in_force = with_offset(notice, offset_s)
     if terms.notification_lead_s == 0:  # a program with a notification lead does not accept a late DR event
-        in_force = remaining_window(in_force, now=deciding.now, minimum_duration_s=terms.minimum_duration_s)
-    return _judged(dr_event, in_force, offset_s, terms, facilities, deciding, start_stands=False)
+        in_force = remaining_window(in_force, now=context.now, minimum_duration_s=terms.minimum_duration_s)
+    return _judged(dr_event, in_force, offset_s, terms, facilities, context, start_stands=False)
 
 
 def judge_changed(
@@ -74,26 +74,26 @@ def judge_changed(
     notice: Notice,
     terms: Terms,
     facilities: Mapping[str, Facility],
-    deciding: DecisionContext,
+    context: DecisionContext,
 ) -> Judged:
     """Judge a changed notice of an accepted DR event. An unchanged start stays in force, however near it is."""
     state = dr_event.state
     if notice.notified_starts_at == state.judged_notice.notified_starts_at:
         in_force = with_effective_start(notice, state.judged_notice, state.start_offset_s)
         offset_s = state.start_offset_s
-        judged = _judged(dr_event, in_force, offset_s, terms, facilities, deciding, start_stands=True)
+        judged = _judged(dr_event, in_force, offset_s, terms, facilities, context, start_stands=True)
     else:
-        judged = judge_new(dr_event, notice, terms, facilities, deciding)
+        judged = judge_new(dr_event, notice, terms, facilities, context)
     reasons = (*_unchangeable(dr_event, notice), *judged.feasibility.reasons)
     return replace(judged, feasibility=replace(judged.feasibility, reasons=reasons))
 
 
 def _unchangeable(dr_event: DREvent, notice: Notice) -> Iterator[Refusal]:
-    standing = dr_event.state.judged_notice
-    if notice.program_id != standing.program_id:
-        yield Refusal("program_changed", f"was accepted under {standing.program_id}; cancel it and post anew")
-    if dr_event.state.status == "active" and notice.notified_starts_at != standing.notified_starts_at:
-        began = standing.starts_at.isoformat()
+    in_force = dr_event.state.judged_notice
+    if notice.program_id != in_force.program_id:
+        yield Refusal("program_changed", f"was accepted under {in_force.program_id}; cancel it and post anew")
+    if dr_event.state.status == "active" and notice.notified_starts_at != in_force.notified_starts_at:
+        began = in_force.starts_at.isoformat()
         yield Refusal("already_started", f"the window began at {began}; only its end can move")
 
 
@@ -103,18 +103,18 @@ def _judged(  # noqa: PLR0917 - what is judged, then by what
     offset_s: int | None,
     terms: Terms,
     facilities: Mapping[str, Facility],
-    deciding: DecisionContext,
+    context: DecisionContext,
     *,
     start_stands: bool,
 ) -> Judged:
-    known = facts_of(dr_event.id, notice, facilities, deciding)
-    facts = with_yielding(known, dr_event, notice, terms, deciding)
+    known = facts_of(dr_event.id, notice, facilities, context)
+    facts = with_yielding(known, dr_event, notice, terms, context)
     return Judged(
         notice=notice,
         start_offset_s=offset_s,
         feasibility=assess_feasibility(
             _request(dr_event, notice, start_stands=start_stands),
-            now=deciding.now,
+            now=context.now,
             program=_program_terms(terms),
             facilities=facts,
         ),

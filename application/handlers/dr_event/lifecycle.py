@@ -2,32 +2,32 @@
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import EndDREvent, StartDREvent, StartPreparation
-from application.handlers.dr_event.planning import planned
-from application.handlers.dr_event.release import released
+from application.handlers.dr_event.planning import plan_and_schedule
+from application.handlers.dr_event.release import release_facilities
 from domain.dispatch import Dispatch
 
 
-def start_preparation(command: StartPreparation, deciding: DecisionContext) -> Decision:
-    dr_event = deciding.dr_event(command.dr_event_id)
-    dr_event.start_preparation(deciding.provenance, now=deciding.now)
+def start_preparation(command: StartPreparation, context: DecisionContext) -> Decision:
+    dr_event = context.dr_event(command.dr_event_id)
+    dr_event.start_preparation(context.provenance, now=context.now)
     return Decision(dr_event)
 
 
-def start_dr_event(command: StartDREvent, deciding: DecisionContext) -> Decision:
+def start_dr_event(command: StartDREvent, context: DecisionContext) -> Decision:
     """Start the window. A DR event without a plan is planned now, or given up and its facilities released."""
-    dr_event = deciding.dr_event(command.dr_event_id)
+    dr_event = context.dr_event(command.dr_event_id)
     dispatches: list[Dispatch] = []
-    if dr_event.state.status == "accepted" and deciding.now >= dr_event.state.judged_notice.starts_at:
-        dispatches = planned(dr_event, deciding)
-    dr_event.start_preparation(deciding.provenance, now=deciding.now)
-    dr_event.start(deciding.provenance, now=deciding.now)
-    dr_event.give_up_planning(deciding.provenance, now=deciding.now)
+    if dr_event.state.status == "accepted" and context.now >= dr_event.state.judged_notice.starts_at:
+        dispatches = plan_and_schedule(dr_event, context)
+    dr_event.start_preparation(context.provenance, now=context.now)
+    dr_event.start(context.provenance, now=context.now)
+    dr_event.give_up_planning(context.provenance, now=context.now)
     if dr_event.state.status == "completed":
-        return Decision(dr_event, *released(dr_event, deciding, served=False))
+        return Decision(dr_event, *release_facilities(dr_event, context, served=False))
     return Decision(dr_event, *dispatches)
 
 
-def end_dr_event(command: EndDREvent, deciding: DecisionContext) -> Decision:
-    dr_event = deciding.dr_event(command.dr_event_id)
-    dr_event.end(deciding.provenance, now=deciding.now)
+def end_dr_event(command: EndDREvent, context: DecisionContext) -> Decision:
+    dr_event = context.dr_event(command.dr_event_id)
+    dr_event.end(context.provenance, now=context.now)
     return Decision(dr_event)

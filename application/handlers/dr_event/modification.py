@@ -7,34 +7,34 @@ from typing import Literal
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import Modification, ModifyDREvent
 from application.handlers.dr_event.feasibility_check import Judged, judge_changed, terms_of
-from application.handlers.dr_event.preemption import handed_over
+from application.handlers.dr_event.preemption import hand_over_facilities
 from domain.dr_event import RUNNING, DREvent, Reason
 from domain.errors import UnknownDREvent
 from domain.facility import Facility
 from domain.identifiers import dr_event_id
 
-Came = Literal["modified", "refused", "stale", "repeated", "ended"]
+ModificationOutcome = Literal["modified", "refused", "stale", "repeated", "ended"]
 
 
-def modify_dr_event(command: ModifyDREvent, deciding: DecisionContext) -> Decision:
+def modify_dr_event(command: ModifyDREvent, context: DecisionContext) -> Decision:
     """Accept a changed notice, or refuse it with every reason and leave the old one in force.
 
     Raises UnknownDREvent where no DR event of that id was ever accepted.
     """
-    dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
+    dr_event = context.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
     if dr_event is None or dr_event.state.status in {"opened", "rejected"}:
         raise UnknownDREvent(f"no accepted DR event {command.utility_event_id!r}; post it first")
     if (unchanged := _unchanged(dr_event, command)) is not None:
         return Decision(reply=unchanged)
     dropped_before = dr_event.state.judged_notice.facility_ids
-    facilities = deciding.facilities(command.notice.facility_ids)
-    judged = judge_changed(dr_event, command.notice, terms_of(dr_event, deciding), facilities, deciding)
+    facilities = context.facilities(command.notice.facility_ids)
+    judged = judge_changed(dr_event, command.notice, terms_of(dr_event, context), facilities, context)
     if not judged.feasibility.feasible:
-        dr_event.refuse_modification(deciding.provenance, notice=command.notice, reasons=judged.reasons)
+        dr_event.refuse_modification(context.provenance, notice=command.notice, reasons=judged.reasons)
         return Decision(dr_event, reply=_modification(dr_event, "refused", judged.reasons))
-    losers = handed_over(judged.losing, facilities, dr_event, deciding)
-    _take_over(dr_event, judged, facilities, deciding)
-    dropped = _dropped(dr_event, dropped_before, deciding)
+    losers = hand_over_facilities(judged.losing, facilities, dr_event, context)
+    _take_over(dr_event, judged, facilities, context)
+    dropped = _dropped(dr_event, dropped_before, context)
     return Decision(
         *losers, dr_event, *facilities.values(), *dropped, reply=_modification(dr_event, "modified")
     )
@@ -57,11 +57,11 @@ def _unchanged(dr_event: DREvent, command: ModifyDREvent) -> Modification | None
 
 
 def _take_over(
-    dr_event: DREvent, judged: Judged, facilities: Mapping[str, Facility], deciding: DecisionContext
+    dr_event: DREvent, judged: Judged, facilities: Mapping[str, Facility], context: DecisionContext
 ) -> None:
     notice, feasibility = judged.notice, judged.feasibility
     dr_event.modify(
-        deciding.provenance,
+        context.provenance,
         notice=notice,
         capacity_kw=feasibility.capacity_kw,
         capacity_source=judged.capacity_source,
@@ -71,30 +71,35 @@ def _take_over(
     )
     for facility in facilities.values():
         facility.reserve(
-            deciding.provenance,
+            context.provenance,
             dr_event_id=dr_event.id,
             starts_at=notice.starts_at,
             ends_at=notice.ends_at,
         )
 
 
-def _dropped(dr_event: DREvent, before: tuple[str, ...], deciding: DecisionContext) -> list[Facility]:
+def _dropped(dr_event: DREvent, before: tuple[str, ...], context: DecisionContext) -> list[Facility]:
     """Release facilities that are no longer requested; while the window runs, only after their buildings are
     restored."""
     state = dr_event.state
-    kept = {*state.judged_notice.facility_ids, *(state.dispatched if state.status == "active" else ())}
-    gone = [facility_id for facility_id in before if facility_id not in kept]
-    facilities = list(deciding.facilities(gone).values())
+    still_requested = {
+        *state.judged_notice.facility_ids,
+        *(state.dispatched if state.status == "active" else ()),
+    }
+    gone = [facility_id for facility_id in before if facility_id not in still_requested]
+    facilities = list(context.facilities(gone).values())
     for facility in facilities:
-        facility.release(deciding.provenance, dr_event_id=dr_event.id, served=False)
+        facility.release(context.provenance, dr_event_id=dr_event.id, served=False)
     return facilities
 
 
-def _modification(dr_event: DREvent, came: Came, reasons: tuple[Reason, ...] = ()) -> Modification:
+def _modification(
+    dr_event: DREvent, outcome: ModificationOutcome, reasons: tuple[Reason, ...] = ()
+) -> Modification:
     state, notice = dr_event.state, dr_event.state.notice
     return Modification(
         dr_event_id=dr_event.id,
-        status=came,
+        status=outcome,
         dr_event_status=state.status,
         modification_number=state.modification_number,
         reasons=reasons,

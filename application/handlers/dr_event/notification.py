@@ -5,35 +5,35 @@ from collections.abc import Mapping
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import Judgement, JudgeNotification
 from application.handlers.dr_event.feasibility_check import Judged, judge_new
-from application.handlers.dr_event.preemption import handed_over
+from application.handlers.dr_event.preemption import hand_over_facilities
 from domain.dr_event import DREvent, Notice, Reason
 from domain.facility import Facility
 from domain.identifiers import dr_event_id
 
 
-def judge_notification(command: JudgeNotification, deciding: DecisionContext) -> Decision:
+def judge_notification(command: JudgeNotification, context: DecisionContext) -> Decision:
     """Accept and reserve the facilities, or reject, in one transaction. Races between DR events are resolved
     on the facilities' streams."""
     notice = command.notice
-    dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
+    dr_event = context.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
     if dr_event is not None and (known := _earlier_judgement(dr_event, notice)) is not None:
         return Decision(reply=known)
     dr_event = dr_event or DREvent.open(
-        deciding.provenance,
+        context.provenance,
         utility_id=command.utility_id,
         utility_event_id=command.utility_event_id,
     )
-    program = deciding.program(notice.program_id)
+    program = context.program(notice.program_id)
     terms = None if program is None else program.state.terms
     if program is None or terms is None or program.state.utility_id != command.utility_id:
         unknown = Reason(code="unknown_program", detail=f"no program {notice.program_id!r} of this utility")
-        return _rejected(dr_event, notice, (unknown,), deciding)
-    facilities = deciding.facilities(notice.facility_ids)
-    judged = judge_new(dr_event, notice, terms, facilities, deciding)
+        return _rejected(dr_event, notice, (unknown,), context)
+    facilities = context.facilities(notice.facility_ids)
+    judged = judge_new(dr_event, notice, terms, facilities, context)
     if not judged.feasibility.feasible:
-        return _rejected(dr_event, notice, judged.reasons, deciding)
-    losers = handed_over(judged.losing, facilities, dr_event, deciding)
-    _accept(dr_event, judged, program.state.version, facilities, deciding)
+        return _rejected(dr_event, notice, judged.reasons, context)
+    losers = hand_over_facilities(judged.losing, facilities, dr_event, context)
+    _accept(dr_event, judged, program.state.version, facilities, context)
     # The losers first: their buildings are released before the winner's commands reach them.
     return Decision(*losers, dr_event, *facilities.values(), reply=_judgement(dr_event, "accepted"))
 
@@ -43,12 +43,12 @@ def _accept(
     judged: Judged,
     program_version: int,
     facilities: Mapping[str, Facility],
-    deciding: DecisionContext,
+    context: DecisionContext,
 ) -> None:
     """Accept, and reserve the facilities in the same transaction."""
     notice = judged.notice
     dr_event.accept(
-        deciding.provenance,
+        context.provenance,
         notice=notice,
         program_version=program_version,
         capacity_kw=judged.feasibility.capacity_kw,
@@ -59,7 +59,7 @@ def _accept(
     )
     for facility in facilities.values():
         facility.reserve(
-            deciding.provenance,
+            context.provenance,
             dr_event_id=dr_event.id,
             starts_at=notice.starts_at,
             ends_at=notice.ends_at,
@@ -67,9 +67,9 @@ def _accept(
 
 
 def _rejected(
-    dr_event: DREvent, notice: Notice, reasons: tuple[Reason, ...], deciding: DecisionContext
+    dr_event: DREvent, notice: Notice, reasons: tuple[Reason, ...], context: DecisionContext
 ) -> Decision:
-    dr_event.reject(deciding.provenance, notice=notice, reasons=reasons)
+    dr_event.reject(context.provenance, notice=notice, reasons=reasons)
     reply = Judgement(dr_event_id=dr_event.id, status="rejected", reasons=reasons)
     return Decision(dr_event, reply=reply)
 

@@ -20,7 +20,7 @@ from domain.program import Terms
 
 COMMAND_EXPIRY = timedelta(seconds=TIME_LIMITS.expiry_after_end_s)
 """A BMS that receives no command for this long after the end restores itself."""
-LEAST_SHARE_KW = 1e-3
+MIN_SHARE_KW = 1e-3
 """Smaller shares, and smaller changes of a share, are not worth a command."""
 
 
@@ -117,7 +117,7 @@ def new_dispatch(
     facility: Facility,
     share: FacilityShare,
     basis: Basis,
-    deciding: DecisionContext,
+    context: DecisionContext,
     *,
     starts_at: datetime,
 ) -> Dispatch:
@@ -126,7 +126,7 @@ def new_dispatch(
     if bms is None:
         raise LookupError(f"{share.facility_id} has zones but no BMS; import its portfolio entry again")
     dispatch = Dispatch.plan(
-        deciding.provenance,
+        context.provenance,
         dr_event_id=dr_event.id,
         facility_id=share.facility_id,
         plan_revision=dr_event.state.plan_revision,
@@ -140,13 +140,13 @@ def new_dispatch(
         data_quality=basis.data_quality,
     )
     if share.blocked:
-        block(dispatch, basis.data_quality, deciding)
+        block(dispatch, basis.data_quality, context)
     return dispatch
 
 
-def block(dispatch: Dispatch, data_quality: str, deciding: DecisionContext) -> None:
+def block(dispatch: Dispatch, data_quality: str, context: DecisionContext) -> None:
     dispatch.block(
-        deciding.provenance,
+        context.provenance,
         data_quality=data_quality,
         reason=f"its forecast is {data_quality}; override it with a reason, or let it stay out",
     )

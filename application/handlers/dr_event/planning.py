@@ -7,7 +7,7 @@ from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import PlanDREvent
 from application.handlers.dr_event.feasibility_check import terms_of
 from application.handlers.dr_event.plan_building import (
-    LEAST_SHARE_KW,
+    MIN_SHARE_KW,
     basis_of_forecast,
     new_dispatch,
     offer_of,
@@ -23,25 +23,25 @@ RETRY = timedelta(seconds=60)
 """The pause after a refused plan until the next try."""
 
 
-def plan_dr_event(command: PlanDREvent, deciding: DecisionContext) -> Decision:
+def plan_dr_event(command: PlanDREvent, context: DecisionContext) -> Decision:
     """Schedule the DR event with its dispatches, or refuse the plan when no facility has a usable forecast."""
-    dr_event = deciding.dr_event(command.dr_event_id)
+    dr_event = context.dr_event(command.dr_event_id)
     retry_at = dr_event.state.plan_retry_at
-    if dr_event.state.status != "accepted" or (retry_at and deciding.now < retry_at):
+    if dr_event.state.status != "accepted" or (retry_at and context.now < retry_at):
         return Decision()
-    dispatches = planned(dr_event, deciding)
+    dispatches = plan_and_schedule(dr_event, context)
     return Decision(dr_event, *dispatches)
 
 
-def planned(dr_event: DREvent, deciding: DecisionContext) -> list[Dispatch]:
+def plan_and_schedule(dr_event: DREvent, context: DecisionContext) -> list[Dispatch]:
     """Schedule an accepted DR event. Returns its dispatches; none where the plan was refused."""
     notice = dr_event.state.judged_notice
-    terms = terms_of(dr_event, deciding)
-    facilities = deciding.facilities(notice.facility_ids)
-    forecasts = deciding.forecasts.newest_of(notice.facility_ids, at=deciding.now)
+    terms = terms_of(dr_event, context)
+    facilities = context.facilities(notice.facility_ids)
+    forecasts = context.forecasts.newest_of(notice.facility_ids, at=context.now)
     bases = {
         facility_id: basis_of_forecast(
-            forecasts.get(facility_id), notice.starts_at, notice.ends_at, now=deciding.now
+            forecasts.get(facility_id), notice.starts_at, notice.ends_at, now=context.now
         )
         for facility_id in notice.facility_ids
     }
@@ -50,19 +50,19 @@ def planned(dr_event: DREvent, deciding: DecisionContext) -> list[Dispatch]:
     }
     if not able:
         reasons = tuple(_why_not(i, facilities, dr_event) for i in notice.facility_ids)
-        dr_event.refuse_planning(deciding.provenance, reasons=reasons, retry_at=deciding.now + RETRY)
+        dr_event.refuse_planning(context.provenance, reasons=reasons, retry_at=context.now + RETRY)
         return []
     offers = [
         offer_of(
-            facilities[i], usable_zones(facilities[i], notice, None, now=deciding.now), basis, terms, None
+            facilities[i], usable_zones(facilities[i], notice, None, now=context.now), basis, terms, None
         )
         for i, basis in able.items()
     ]
     allocation = allocate(notice.target_kw, offers)
-    shares = [share for share in allocation.shares if share.target_kw >= LEAST_SHARE_KW]
+    shares = [share for share in allocation.shares if share.target_kw >= MIN_SHARE_KW]
     dr_event.schedule(
-        deciding.provenance,
-        prepare_at=max(deciding.now, notice.starts_at - timedelta(seconds=terms.prepare_lead_s)),
+        context.provenance,
+        prepare_at=max(context.now, notice.starts_at - timedelta(seconds=terms.prepare_lead_s)),
         targets=tuple(target_of(share, able[share.facility_id]) for share in shares),
         missing_kw=allocation.missing_kw,
     )
@@ -72,7 +72,7 @@ def planned(dr_event: DREvent, deciding: DecisionContext) -> list[Dispatch]:
             facilities[share.facility_id],
             share,
             able[share.facility_id],
-            deciding,
+            context,
             starts_at=notice.starts_at,
         )
         for share in shares

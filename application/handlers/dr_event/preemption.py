@@ -21,7 +21,7 @@ def with_yielding(
     dr_event: DREvent,
     notice: Notice,
     terms: Terms,
-    deciding: DecisionContext,
+    context: DecisionContext,
 ) -> dict[str, FacilityFacts]:
     """The facts, with every overlapping reservation marked that yields to this DR event.
 
@@ -35,10 +35,10 @@ def with_yielding(
             in_the_way.setdefault(held.dr_event_id, []).append(facility_id)
     free_at: dict[tuple[UUID, str], datetime] = {}
     for other_id, facility_ids in in_the_way.items():
-        other = _weaker(other_id, claim, deciding)
+        other = _weaker(other_id, claim, context)
         if other is not None:
-            free_at.update(_free_at(other, facility_ids, deciding))
-    begins_at = max(notice.starts_at, deciding.now)
+            free_at.update(_free_at(other, facility_ids, context))
+    begins_at = max(notice.starts_at, context.now)
     return {
         facility_id: replace(
             known,
@@ -60,15 +60,15 @@ def _marked(held: HeldWindow, free_at: datetime | None, begins_at: datetime) -> 
 
 
 def _free_at(
-    other: DREvent, facility_ids: list[str], deciding: DecisionContext
+    other: DREvent, facility_ids: list[str], context: DecisionContext
 ) -> Iterator[tuple[tuple[UUID, str], datetime]]:
     """When each building could be free of the weaker DR event. Before its window none is curtailed."""
     active = other.state.status == "active"
     dispatched = [i for i in facility_ids if active and i in other.state.dispatched]
-    dispatches = deciding.dispatches(other.id, dispatched)
+    dispatches = context.dispatches(other.id, dispatched)
     for facility_id in facility_ids:
         dispatch = dispatches.get(facility_id)
-        free_at = deciding.now if dispatch is None else earliest_free(dispatch.state, now=deciding.now)
+        free_at = context.now if dispatch is None else earliest_free(dispatch.state, now=context.now)
         yield (other.id, facility_id), free_at
 
 
@@ -84,22 +84,22 @@ def losses(
     return losing
 
 
-def handed_over(
+def hand_over_facilities(
     losing: Mapping[UUID, tuple[str, ...]],
     facilities: Mapping[str, Facility],
     winner: DREvent,
-    deciding: DecisionContext,
+    context: DecisionContext,
 ) -> list[DREvent]:
     """Release the facilities that the weaker DR events lose. Returns those DR events, to be saved before the
     winner."""
     losers = []
     for dr_event_id, facility_ids in losing.items():
-        loser = deciding.dr_event(dr_event_id)
-        loser.preempt(deciding.provenance, facility_ids=facility_ids, by_dr_event_id=winner.id)
-        curtailing = _curtailing(loser, facility_ids, deciding)
+        loser = context.dr_event(dr_event_id)
+        loser.preempt(context.provenance, facility_ids=facility_ids, by_dr_event_id=winner.id)
+        curtailing = _curtailing(loser, facility_ids, context)
         for facility_id in facility_ids:
             served = facility_id in curtailing
-            facilities[facility_id].release(deciding.provenance, dr_event_id=dr_event_id, served=served)
+            facilities[facility_id].release(context.provenance, dr_event_id=dr_event_id, served=served)
         losers.append(loser)
     return losers
 
@@ -111,27 +111,27 @@ def _overlapping(known: FacilityFacts, dr_event: DREvent, notice: Notice) -> lis
     return [h for h in known.reservations if h.dr_event_id != dr_event.id and h.window.overlaps(window)]
 
 
-def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], deciding: DecisionContext) -> set[str]:
+def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], context: DecisionContext) -> set[str]:
     """The facilities whose buildings were curtailed, or may be: a commit may be in flight to a prepared one."""
     if loser.state.status != "active":
         return set()
     dispatched = [i for i in facility_ids if i in loser.state.dispatched]
     return {
         i
-        for i, dispatch in deciding.dispatches(loser.id, dispatched).items()
+        for i, dispatch in context.dispatches(loser.id, dispatched).items()
         if dispatch.state.may_have_curtailed or dispatch.state.status == "prepared"
     }
 
 
-def _weaker(dr_event_id: UUID, claim: Claim, deciding: DecisionContext) -> DREvent | None:
+def _weaker(dr_event_id: UUID, claim: Claim, context: DecisionContext) -> DREvent | None:
     """The DR event, if it yields. One whose window is over keeps its buildings until they are restored."""
-    other = deciding.find_dr_event(dr_event_id)
+    other = context.find_dr_event(dr_event_id)
     if other is None or other.state.status not in RUNNING:
         return None
     notice = other.state.judged_notice
-    program = deciding.program(notice.program_id)
+    program = context.program(notice.program_id)
     terms = None if program is None else program.state.versions.get(other.state.program_version)
     if terms is None:
         return None
-    standing = Claim(other.state.utility_id, notice.priority, terms.rank)
-    return other if outranks(claim, standing) else None
+    other_claim = Claim(other.state.utility_id, notice.priority, terms.rank)
+    return other if outranks(claim, other_claim) else None

@@ -10,7 +10,7 @@ from application.commands.dr_event import PlanDREvent, ReallocateShortfall, Repl
 from application.handlers.dr_event.feasibility_check import terms_of
 from application.handlers.dr_event.plan_building import (
     COMMAND_EXPIRY,
-    LEAST_SHARE_KW,
+    MIN_SHARE_KW,
     Basis,
     basis_of_forecast,
     basis_of_plan,
@@ -38,60 +38,60 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True):
     offer: FacilityOffer
 
 
-def replan_dr_event(command: ReplanDREvent, deciding: DecisionContext) -> Decision:
+def replan_dr_event(command: ReplanDREvent, context: DecisionContext) -> Decision:
     """Replan after a modification or a return. A DR event without a plan is planned; an unmodified one keeps
     its plan."""
-    dr_event = deciding.dr_event(command.dr_event_id)
+    dr_event = context.dr_event(command.dr_event_id)
     state = dr_event.state
     if state.status == "accepted":
-        return plan_dr_event(PlanDREvent(dr_event_id=dr_event.id), deciding)
+        return plan_dr_event(PlanDREvent(dr_event_id=dr_event.id), context)
     if state.status not in PLANNED or (command.cause == "modified" and not state.plan_outdated):
         return Decision()
-    return _replanned(dr_event, command.cause, deciding)
+    return _replanned(dr_event, command.cause, context)
 
 
-def reallocate_shortfall(command: ReallocateShortfall, deciding: DecisionContext) -> Decision:
+def reallocate_shortfall(command: ReallocateShortfall, context: DecisionContext) -> Decision:
     """Apply the program's shortfall policy: continue, reallocate the share, or end the whole batch."""
-    dr_event = deciding.dr_event(command.dr_event_id)
+    dr_event = context.dr_event(command.dr_event_id)
     if dr_event.state.status not in PLANNED:
         return Decision()
-    policy = terms_of(dr_event, deciding).shortfall_policy
+    policy = terms_of(dr_event, context).shortfall_policy
     if policy == "abort":
         reason = "a facility fell out, and the program ends the batch then"
-        order = _last_committed_first(dr_event, deciding)
-        dr_event.abort_batch(deciding.provenance, facility_ids=order, reason=reason)
+        order = _last_committed_first(dr_event, context)
+        dr_event.abort_batch(context.provenance, facility_ids=order, reason=reason)
         return Decision(dr_event)
     if policy == "reallocate" and not dr_event.state.plan_outdated:
-        return _replanned(dr_event, "shortfall", deciding)
+        return _replanned(dr_event, "shortfall", context)
     return Decision()
 
 
-def _last_committed_first(dr_event: DREvent, deciding: DecisionContext) -> tuple[str, ...]:
+def _last_committed_first(dr_event: DREvent, context: DecisionContext) -> tuple[str, ...]:
     """The order of a batch abort: dispatches that were never committed first, then the last committed first."""
-    dispatches = [d.state for d in deciding.dispatches(dr_event.id, dr_event.state.dispatched).values()]
+    dispatches = [d.state for d in context.dispatches(dr_event.id, dr_event.state.dispatched).values()]
     committed = [d for d in dispatches if d.committed_at is not None]
     others = [d.facility_id for d in dispatches if d.committed_at is None]
     committed.sort(key=lambda d: (d.committed_at is None, d.committed_at, d.facility_id), reverse=True)
     return (*others, *(d.facility_id for d in committed))
 
 
-def _replanned(dr_event: DREvent, cause: ReplanCause, deciding: DecisionContext) -> Decision:
-    notice, terms = dr_event.state.judged_notice, terms_of(dr_event, deciding)
-    dispatches = deciding.dispatches(dr_event.id, dr_event.state.dispatched)
-    taking_part = _participants(dr_event, cause, dispatches, terms, deciding)
+def _replanned(dr_event: DREvent, cause: ReplanCause, context: DecisionContext) -> Decision:
+    notice, terms = dr_event.state.judged_notice, terms_of(dr_event, context)
+    dispatches = context.dispatches(dr_event.id, dr_event.state.dispatched)
+    taking_part = _participants(dr_event, cause, dispatches, terms, context)
     allocation = _allocation(dr_event, cause, taking_part)
-    shares = {s.facility_id: s for s in allocation.shares if s.target_kw >= LEAST_SHARE_KW}
+    shares = {s.facility_id: s for s in allocation.shares if s.target_kw >= MIN_SHARE_KW}
     if cause != "modified" and not _changes(shares, taking_part):
         return Decision()
     dr_event.replan(
-        deciding.provenance,
-        prepare_at=max(deciding.now, notice.starts_at - timedelta(seconds=terms.prepare_lead_s)),
+        context.provenance,
+        prepare_at=max(context.now, notice.starts_at - timedelta(seconds=terms.prepare_lead_s)),
         targets=tuple(target_of(share, taking_part[i].basis) for i, share in shares.items()),
         missing_kw=allocation.missing_kw,
         cause=cause,
     )
-    changed = [_carried_over(dr_event, share, taking_part[i], deciding) for i, share in shares.items()]
-    return Decision(dr_event, *(d for d in changed if d), *_left_out(shares, dispatches, cause, deciding))
+    changed = [_carried_over(dr_event, share, taking_part[i], context) for i, share in shares.items()]
+    return Decision(dr_event, *(d for d in changed if d), *_left_out(shares, dispatches, cause, context))
 
 
 def _participants(
@@ -99,11 +99,11 @@ def _participants(
     cause: ReplanCause,
     dispatches: Mapping[str, Dispatch],
     terms: Terms,
-    deciding: DecisionContext,
+    context: DecisionContext,
 ) -> dict[str, Participant]:
     notice = dr_event.state.judged_notice
-    facilities = deciding.facilities(notice.facility_ids)
-    forecasts = deciding.forecasts.newest_of(notice.facility_ids, at=deciding.now)
+    facilities = context.facilities(notice.facility_ids)
+    forecasts = context.forecasts.newest_of(notice.facility_ids, at=context.now)
     recorded = {target.facility_id: target for target in dr_event.state.targets}
     found: dict[str, Participant] = {}
     for facility_id, facility in facilities.items():
@@ -111,11 +111,11 @@ def _participants(
         if not facility.state.serves(dr_event.id) or not _may_serve(dispatch, cause):
             continue
         state = None if dispatch is None else dispatch.state
-        zones = usable_zones(facility, notice, state, now=deciding.now)
+        zones = usable_zones(facility, notice, state, now=context.now)
         if state is not None and is_curtailing(state) and len(zones) < len(state.zones):
             continue  # one of its zones may not stay curtailed that long
-        begins_at = max(notice.starts_at, deciding.now)
-        basis = basis_of_forecast(forecasts.get(facility_id), begins_at, notice.ends_at, now=deciding.now)
+        begins_at = max(notice.starts_at, context.now)
+        basis = basis_of_forecast(forecasts.get(facility_id), begins_at, notice.ends_at, now=context.now)
         known = recorded.get(facility_id)
         if known is not None and (basis is None or cause != "modified"):
             basis = basis_of_plan(known)
@@ -137,12 +137,12 @@ def _allocation(dr_event: DREvent, cause: ReplanCause, taking_part: Mapping[str,
     target_kw = dr_event.state.judged_notice.target_kw
     if cause != "shortfall":
         return allocate(target_kw, offers)
-    standing = tuple(
+    shares = tuple(
         FacilityShare(t.facility_id, t.target_kw, t.headroom_kw, (), t.blocked)
         for t in dr_event.state.targets
     )
-    plan = Allocation(standing, target_kw, 0.0, 0.0)
-    return reallocate(plan, offers, [s.facility_id for s in standing if s.facility_id not in taking_part])
+    plan = Allocation(shares, target_kw, 0.0, 0.0)
+    return reallocate(plan, offers, [s.facility_id for s in shares if s.facility_id not in taking_part])
 
 
 def _changes(shares: Mapping[str, FacilityShare], taking_part: Mapping[str, Participant]) -> bool:
@@ -151,30 +151,30 @@ def _changes(shares: Mapping[str, FacilityShare], taking_part: Mapping[str, Part
         dispatch = taking_part[facility_id].dispatch
         if dispatch is None or can_rejoin(dispatch.state):
             return True
-        if abs(dispatch.state.target_kw - share.target_kw) >= LEAST_SHARE_KW:
+        if abs(dispatch.state.target_kw - share.target_kw) >= MIN_SHARE_KW:
             return True
     return False
 
 
 def _carried_over(
-    dr_event: DREvent, share: FacilityShare, participant: Participant, deciding: DecisionContext
+    dr_event: DREvent, share: FacilityShare, participant: Participant, context: DecisionContext
 ) -> Dispatch | None:
     """The dispatch with its new share; None where nothing changes for it."""
     notice, dispatch = dr_event.state.judged_notice, participant.dispatch
     active = dr_event.state.status == "active"
-    joins_at = max(notice.starts_at, deciding.now) if active else notice.starts_at
+    joins_at = max(notice.starts_at, context.now) if active else notice.starts_at
     if dispatch is None:
         facility, basis = participant.facility, participant.basis
-        return new_dispatch(dr_event, facility, share, basis, deciding, starts_at=joins_at)
+        return new_dispatch(dr_event, facility, share, basis, context, starts_at=joins_at)
     state = dispatch.state
     starts_at = max(state.starts_at, notice.starts_at) if active else notice.starts_at
     starts_at = joins_at if can_rejoin(state) else starts_at
     same_window = (state.starts_at, state.ends_at) == (starts_at, notice.ends_at)
-    same_share = abs(state.target_kw - share.target_kw) < LEAST_SHARE_KW
+    same_share = abs(state.target_kw - share.target_kw) < MIN_SHARE_KW
     if same_window and same_share and not can_rejoin(state):
         return None
     dispatch.amend(
-        deciding.provenance,
+        context.provenance,
         plan_revision=dr_event.state.plan_revision,
         starts_at=starts_at,
         ends_at=notice.ends_at,
@@ -192,10 +192,10 @@ def _left_out(
     shares: Mapping[str, FacilityShare],
     dispatches: Mapping[str, Dispatch],
     cause: ReplanCause,
-    deciding: DecisionContext,
+    context: DecisionContext,
 ) -> list[Dispatch]:
     """Facilities without a share in a modified plan are released, or restored."""
     gone = [d for i, d in dispatches.items() if i not in shares and cause == "modified"]
     for dispatch in gone:
-        dispatch.leave(deciding.provenance, cause="left_out", reason="the DR event was modified")
+        dispatch.leave(context.provenance, cause="left_out", reason="the DR event was modified")
     return [dispatch for dispatch in gone if dispatch.pending_events]

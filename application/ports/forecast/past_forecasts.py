@@ -17,7 +17,7 @@ class ForecastKey(NamedTuple):
 class PastForecasts(Protocol):
     """Reads the forecasts' own log (synchronous)."""
 
-    def standing(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
+    def in_force(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
         """The forecast of each key that was in force at `at`, including reissues by then. Keys without a
         forecast are left out.
 

@@ -30,6 +30,6 @@ class WeatherQuota(Protocol):
         """Ask for one call, before every try. Never raises when an external system is unavailable."""
         ...
 
-    async def standing(self) -> QuotaUse:
+    async def usage(self) -> QuotaUse:
         """What `take` would return now, without taking a call. Never raises either."""
         ...

@@ -94,7 +94,7 @@ class MalformedBudget:
     def omitted(self, *, at: datetime) -> list[MalformedReading]:
         """For each facility one entry that stands for its omitted messages since the last call; `at` is the
         clock's time."""
-        told, self._omitted = self._omitted, {}
+        omitted_by_facility, self._omitted = self._omitted, {}
         return [
             MalformedReading(
                 omitted.topic,
@@ -108,5 +108,5 @@ class MalformedBudget:
                     }
                 ),
             )
-            for omitted in told.values()
+            for omitted in omitted_by_facility.values()
         ]

@@ -70,11 +70,11 @@ def status(as_json: bool) -> None:
     with opened_stores() as stores:
         partitions = raw_archive_progress(stores).listed()
         behind = [alert.detail for alert in stores.alerts().listed() if alert.name == "raw_archive_behind"]
-        wanted = stores.settings.telemetry_archive
+        selection = stores.settings.telemetry_archive
     if as_json:
-        print_json({"archiving": wanted, "behind": behind, "partitions": partitions})
+        print_json({"archiving": selection, "behind": behind, "partitions": partitions})
         return
-    if not wanted:
+    if not selection:
         click.echo("GRIDPROOF_TELEMETRY_ARCHIVE is false: nothing is archived")
     print_table(
         ["partition", "objects", "archived up to", "complete until", "waiting", "told at"],
@@ -158,18 +158,20 @@ def restore(
     starts_at: datetime, ends_at: datetime, facility_ids: tuple[str, ...], *, dry_run: bool, as_json: bool
 ) -> None:
     """Bring the readings of a range back from the archive, and what was malformed in it."""
-    from application.raw_archive.restore import Wanted
+    from application.raw_archive.restore import RestoreSelection
     from application.raw_archive.restore import restore as restored
     from interfaces.bootstrap import raw_archive
 
     if ends_at <= starts_at:
         raise click.UsageError("--to is not after --from")
-    wanted = Wanted(starts_at=starts_at, ends_at=ends_at, facility_ids=frozenset(facility_ids) or None)
+    selection = RestoreSelection(
+        starts_at=starts_at, ends_at=ends_at, facility_ids=frozenset(facility_ids) or None
+    )
     with opened_stores() as stores, _progress("bytes") as on_progress:
         report = restored(
             raw_archive(stores.settings),
             stores.telemetry(),
-            wanted,
+            selection,
             rollups=stores.rollups(),
             dead_letters=stores.dead_letters(),
             dry_run=dry_run,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from application.history_import.importer import HistoryReport, OnProgress, import_history, rehearse_import
+from application.history_import.importer import HistoryReport, OnProgress, check_import, import_history
 from application.history_import.inspection import InspectedFacility, inspect_readings
 from application.ports.history_import import OnRead, OrderedReadings, ReadingsFile, ReadingsFileError
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStore, TelemetryStoreUnavailable
@@ -104,7 +104,7 @@ def _rehearsed(
     as_json: bool,
 ) -> HistoryReport:
     try:
-        return rehearse_import(ordered, facility_ids=facility_ids or None)
+        return check_import(ordered, facility_ids=facility_ids or None)
     except ReadingsFileError as error:
         if as_json:
             print_json({"dry_run": True, "would_be_refused": str(error), "inspected": inspected})

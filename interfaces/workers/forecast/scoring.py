@@ -104,7 +104,7 @@ class ForecastScoring:
             some = ids[start : start + FACILITIES_AT_ONCE]
             metered = self._metered(some, hour)
             for lead_h in LEADS_H:
-                foreseen = self.past.standing(forecasts_to_score(some, hour, lead_h), at=hour)
+                foreseen = self.past.in_force(forecasts_to_score(some, hour, lead_h), at=hour)
                 scores += score_hour(foreseen, metered, hour, lead_h, tally)
         recorded = self.scores.record(hour, scores, tally.correlations(), after=after)
         if recorded:
@@ -120,13 +120,13 @@ class ForecastScoring:
     def _update_alerts(self, day: date) -> None:
         """Raise the alert of each facility that has drifted by the end of `day`, and clear the others."""
         now, all_drifted = self.clock.now(), drifted(self.scores, day)
-        standing = dict(list(all_drifted.items())[:MOST_ALERTS])
+        in_force = dict(list(all_drifted.items())[:MOST_ALERTS])
         if len(all_drifted) > MOST_ALERTS:
-            standing[OTHERS] = (
+            in_force[OTHERS] = (
                 f"{len(all_drifted) - MOST_ALERTS} more facilities; see `gridproof forecast accuracy`"
             )
-        for facility_id, why in standing.items():
+        for facility_id, why in in_force.items():
             self.alerts.raise_alert(DRIFT, facility_id, why, at=now)
         for alert in self.alerts.listed(limit=MOST_OPEN):
-            if alert.name == DRIFT and alert.subject not in standing:
+            if alert.name == DRIFT and alert.subject not in in_force:
                 self.alerts.clear(DRIFT, alert.subject, at=now)

@@ -78,7 +78,7 @@ def test_the_oldest_of_a_key_with_too_many_is_forgotten(
     setting: SessionSetting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("adapters.postgres.access.sessions", "tests.fakes.access.sessions"):
-        monkeypatch.setattr(f"{module}.MOST_OF_A_KEY", 3)
+        monkeypatch.setattr(f"{module}.MAX_SESSIONS_PER_KEY", 3)
     setting.sessions.begin(hashed(100), OTHER, lasts_s=1)
     for number in range(5):
         setting.sessions.begin(hashed(number), KEY, lasts_s=60 + number)

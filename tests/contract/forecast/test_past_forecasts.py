@@ -42,8 +42,8 @@ def test_a_forecast_is_read_by_its_key_with_everything_recorded(
     keep(forecast := issued_forecast("fac-001", CYCLE_START, 100.0))
     place = ForecastKey("fac-001", CYCLE_START)
     nothing = ForecastKey("fac-001", CYCLE_START + QUARTER)
-    assert reader.standing([place, nothing], at=LATER) == {place: forecast.state}
-    assert reader.standing([], at=LATER) == {}
+    assert reader.in_force([place, nothing], at=LATER) == {place: forecast.state}
+    assert reader.in_force([], at=LATER) == {}
 
 
 def test_as_of_a_moment_it_is_what_was_issued_by_then(past: tuple[PastForecasts, Keep]) -> None:
@@ -55,7 +55,7 @@ def test_as_of_a_moment_it_is_what_was_issued_by_then(past: tuple[PastForecasts,
     keep(forecast)
     place = ForecastKey("fac-001", CYCLE_START)
     asked = {
-        minutes: reader.standing([place], at=CYCLE_START + timedelta(minutes=minutes)).get(place)
+        minutes: reader.in_force([place], at=CYCLE_START + timedelta(minutes=minutes)).get(place)
         for minutes in (0, 1, 5)
     }
     assert asked == {0: None, 1: first, 5: forecast.state}
@@ -70,7 +70,7 @@ def test_many_places_are_read_in_batches(
     places = [ForecastKey(f"fac-{n}", CYCLE_START) for n in range(8)]
     for number, place in enumerate(places):
         keep(issued_forecast(place.facility_id, CYCLE_START, float(number)))
-    found = reader.standing(places, at=LATER)
+    found = reader.in_force(places, at=LATER)
     assert [found[place].steps.p50_kw[0] for place in places] == [float(n) for n in range(8)]
 
 
@@ -78,6 +78,6 @@ def test_a_database_that_is_away_is_named(database: Database) -> None:
     pool = ConnectionPool(database.app_dsn, min_size=1, open=True)
     pool.close()
     with pytest.raises(EventStoreUnavailable):
-        PostgresPastForecasts(pool).standing(
+        PostgresPastForecasts(pool).in_force(
             [ForecastKey("fac-001", datetime(2026, 1, 1, tzinfo=UTC))], at=LATER
         )

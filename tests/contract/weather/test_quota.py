@@ -51,10 +51,10 @@ def test_a_tenth_of_the_quota_may_go_at_once_and_then_a_call_waits(make: Make) -
         quota = make()
         assert await allowed_of(quota, AT_ONCE - 1) == AT_ONCE - 1
         for _ in range(3):
-            assert ((use := await quota.standing()).allowed, use.used) == (True, AT_ONCE - 1)
+            assert ((use := await quota.usage()).allowed, use.used) == (True, AT_ONCE - 1)
         assert (await quota.take()).allowed
         refused = await quota.take()
-        assert await quota.standing() == refused
+        assert await quota.usage() == refused
         assert (refused.allowed, refused.used, refused.quota) == (False, AT_ONCE, QUOTA)
         assert refused.retry_after_s == pytest.approx(MONTH_S / (QUOTA - AT_ONCE))
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from application.access.sessions import MOST_OF_A_KEY
+from application.access.sessions import MAX_SESSIONS_PER_KEY
 from application.ports.access.api_keys import ApiKeysUnavailable
 from application.ports.access.sessions import Session
 
@@ -19,7 +19,7 @@ class FakeSessions:
         self._require_up()
         self._begun = {name: begun for name, begun in self._begun.items() if begun[1] > self.now}
         of_key = sorted((at, name) for name, (key, at) in self._begun.items() if key == key_id)
-        for _, name in of_key[: max(0, len(of_key) - MOST_OF_A_KEY + 1)]:
+        for _, name in of_key[: max(0, len(of_key) - MAX_SESSIONS_PER_KEY + 1)]:
             del self._begun[name]
         self._begun[token_hash] = (key_id, self.now + timedelta(seconds=lasts_s))
         return self._session(token_hash)

@@ -18,7 +18,7 @@ class FakePastForecasts:
     def note(self, forecast: Forecast) -> None:
         self.recorded.append(forecast.state)
 
-    def standing(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
+    def in_force(self, places: Collection[ForecastKey], *, at: datetime) -> dict[ForecastKey, ForecastState]:
         self.asked.append(len(places))
         found: dict[ForecastKey, ForecastState] = {}
         for state in self.recorded:

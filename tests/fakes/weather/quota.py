@@ -14,11 +14,11 @@ class FakeWeatherQuota:
         self.used = 0
 
     async def take(self) -> QuotaUse:
-        use = await self.standing()
+        use = await self.usage()
         self.used += use.allowed
         return replace(use, used=self.used)
 
-    async def standing(self) -> QuotaUse:
+    async def usage(self) -> QuotaUse:
         rule = BucketRule.under(self.quota)
         allowed = self.used + 1 <= rule.capacity
         wait_s = 0.0 if allowed else 1 / rule.per_s

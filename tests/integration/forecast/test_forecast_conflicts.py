@@ -176,14 +176,14 @@ def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_confl
     class AwayUntilTheNextCycle(ForecastIssuing):
         was_away = False
 
-        def standing(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
+        def recorded(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
             if not self.was_away:
                 self.was_away = True
                 house.stopped.moment += timedelta(minutes=15)
                 assert house.run().issued == ALL  # the rival's
                 house.remember(ALL[:1], 1, kw=140.0)
                 raise EventStoreUnavailable("away")
-            return super().standing(stream_ids)
+            return super().recorded(stream_ids)
 
     (report,) = reports_of_the_worker(
         house,
@@ -228,8 +228,8 @@ def test_two_schedulers_never_issue_the_same_cycle_twice(house: House) -> None:
     both = threading.Barrier(2)
 
     class Waiting(ForecastIssuing):
-        def standing(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
-            found = super().standing(stream_ids)
+        def recorded(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
+            found = super().recorded(stream_ids)
             if not found:
                 both.wait(20)
             return found

@@ -28,7 +28,7 @@ from application.ports.raw_archive.telemetry_log import RawMessage
 from application.raw_archive import object as raw_archive_object
 from application.raw_archive.manifest import chains, entries
 from application.raw_archive.object import messages_of
-from application.raw_archive.restore import RestoreReport, Wanted, restore
+from application.raw_archive.restore import RestoreReport, RestoreSelection, restore
 from application.raw_archive.verification import verify_archive
 from application.raw_archive.writer import PartitionArchiver
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
@@ -40,7 +40,7 @@ from tests.servers import fresh_database
 
 ROOT = Path(__file__).parents[3]
 START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
-EVERYTHING = Wanted(starts_at=START - timedelta(days=2), ends_at=START + timedelta(days=2))
+EVERYTHING = RestoreSelection(starts_at=START - timedelta(days=2), ends_at=START + timedelta(days=2))
 ALL = (*range(PARTITIONS), MALFORMED)
 
 
@@ -140,7 +140,7 @@ def telemetry_rows(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
-def restored_into(dsn: str, archive: Archive, wanted: Wanted = EVERYTHING) -> RestoreReport:
+def restored_into(dsn: str, archive: Archive, wanted: RestoreSelection = EVERYTHING) -> RestoreReport:
     with ConnectionPool[Any](dsn, min_size=1, max_size=2) as pool:
         clock = SystemClock()
         rollups = PostgresTelemetryRollups(pool, clock)
@@ -220,7 +220,7 @@ def test_only_the_range_and_the_facilities_asked_for_come_back(path: TelemetryPa
             await archive_all(stream, archive)
 
     asyncio.run(scenario())
-    hour = Wanted(
+    hour = RestoreSelection(
         starts_at=START + timedelta(minutes=30),
         ends_at=START + timedelta(minutes=90),
         facility_ids=frozenset({"fac-002"}),

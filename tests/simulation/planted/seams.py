@@ -115,20 +115,20 @@ class SagaWithout(DispatchSaga):
         return [c for c in super().follow(domain_event) if not isinstance(c, self._forgotten)]
 
 
-def commit_regardless(command: Any, deciding: DecisionContext) -> Decision:
+def commit_regardless(command: Any, context: DecisionContext) -> Decision:
     """`commit_dispatch` without a look at the DR event."""
-    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
-    dispatch.fail_unprepared(deciding.provenance, reason="not prepared when the window began")
-    dispatch.commit(deciding.provenance, not_after=dispatch.state.ends_at)
+    dispatch = context.dispatch(command.dr_event_id, command.facility_id)
+    dispatch.fail_unprepared(context.provenance, reason="not prepared when the window began")
+    dispatch.commit(context.provenance, not_after=dispatch.state.ends_at)
     return Decision(dispatch)
 
 
-def complete_counting_everybody(command: Any, deciding: DecisionContext) -> Decision:
+def complete_counting_everybody(command: Any, context: DecisionContext) -> Decision:
     """`complete_dr_event`, in which every facility is released as having served."""
-    counting = copy(deciding)
+    counting = copy(context)
 
     def facilities(facility_ids: Iterable[str]) -> dict[str, Any]:
-        found = deciding.facilities(facility_ids)
+        found = context.facilities(facility_ids)
         return {facility_id: _AlwaysServed(facility) for facility_id, facility in found.items()}
 
     vars(counting)["facilities"] = facilities
@@ -144,11 +144,11 @@ class _AlwaysServed(Around):
 def by_days_of_24_hours(handler: Handler) -> Handler:
     """A judging handler for which a local day has 24 hours, counted from its midnight."""
 
-    def judge(command: Any, deciding: DecisionContext) -> Decision:
-        counting = copy(deciding)
+    def judge(command: Any, context: DecisionContext) -> Decision:
+        counting = copy(context)
 
         def facilities(facility_ids: Iterable[str]) -> dict[str, Any]:
-            found = deciding.facilities(facility_ids)
+            found = context.facilities(facility_ids)
             return {
                 i: _ByTheMorningsClock(facility, command.notice.starts_at) for i, facility in found.items()
             }

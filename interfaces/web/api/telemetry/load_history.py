@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from application.telemetry.cached_reader import Source
 from application.telemetry.load_history import (
     LONGEST_S,
-    MOST_STEPS,
+    MAX_STEPS,
     HistoryAnswer,
     HistoryTooLong,
     check_length,
@@ -34,7 +34,7 @@ STEPS_S: dict[Resolution, int] = {"15s": 15, "1m": 60, "15m": 900, "1h": 3_600}
 LONGEST = timedelta(seconds=max(LONGEST_S.values()))
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2199
 
-Steps = Annotated[int, QueryParameter(ge=1, le=MOST_STEPS, description="How many steps at most")]
+Steps = Annotated[int, QueryParameter(ge=1, le=MAX_STEPS, description="How many steps at most")]
 
 
 class LoadHistoryController(Controller):
@@ -55,7 +55,7 @@ class LoadHistoryController(Controller):
         *,
         resolution: FromQuery[Resolution] = "15m",
         cursor: Cursor = None,
-        limit: Steps = MOST_STEPS,
+        limit: Steps = MAX_STEPS,
     ) -> Response[HistoryDocument]:
         """15s for at most a day at once, out of single readings; 1m for 31 days; 15m and 1h for 92, imports too."""
         await check_visible(request, facility_id)

@@ -66,7 +66,7 @@ def test_a_modified_dr_event_is_reported_with_its_new_number_and_target() -> Non
 
 
 def test_a_long_list_is_cut_and_those_that_did_not_serve_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callback_body, "MOST_RESULTS", 1)
+    monkeypatch.setattr(callback_body, "MAX_RESULTS", 1)
     world = InProcess.accepted(*THREE)
     world.do(OptOutFacility(facility_id="fac-003", reason="closed")).until("completed")
     (told,) = bodies(world, "completed")

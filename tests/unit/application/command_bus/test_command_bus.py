@@ -144,8 +144,8 @@ def test_after_a_lost_race_the_decision_is_made_on_what_won() -> None:
     """The other command made this one superfluous: nothing more is recorded."""
     store, bus = contested()
 
-    def overtaken(command: StartMaintenance, deciding: DecisionContext) -> Decision:
-        decision = HANDLERS[StartMaintenance](command, deciding)
+    def overtaken(command: StartMaintenance, context: DecisionContext) -> Decision:
+        decision = HANDLERS[StartMaintenance](command, context)
         if store.saves == 0:
             bus.handle(command, CONTEXT)
         return decision
@@ -160,9 +160,9 @@ def test_after_a_lost_race_the_decision_is_made_on_what_won() -> None:
 def test_who_loses_a_race_for_the_key_gets_the_winners_answer() -> None:
     store, _ = contested()
 
-    def overtaken(command: StartMaintenance, deciding: DecisionContext) -> Decision:
-        facility = deciding.store.load(Facility, facility_stream_id("fac-001"))
-        facility.start_maintenance(deciding.provenance, reason=command.reason)
+    def overtaken(command: StartMaintenance, context: DecisionContext) -> Decision:
+        facility = context.store.load(Facility, facility_stream_id("fac-001"))
+        facility.start_maintenance(context.provenance, reason=command.reason)
         if store.saves == 0:
             winner: dict[type, Handler] = {StartMaintenance: _won}
             CommandBus(store, FakeClock(), winner, forecasts=FakeForecastBook()).handle(
@@ -174,9 +174,9 @@ def test_who_loses_a_race_for_the_key_gets_the_winners_answer() -> None:
     assert loser.handle(MAINTENANCE, CONTEXT, key=KEY, reply_type=str) == "winner"
 
 
-def _won(command: StartMaintenance, deciding: DecisionContext) -> Decision:
+def _won(command: StartMaintenance, context: DecisionContext) -> Decision:
     other = Facility.register(
-        deciding.provenance, facility_id="fac-009", tz="UTC", latitude=0, longitude=0, weather_cell="c"
+        context.provenance, facility_id="fac-009", tz="UTC", latitude=0, longitude=0, weather_cell="c"
     )
     return Decision(other, reply="winner")
 
@@ -192,7 +192,7 @@ def test_a_refusal_of_the_domain_reaches_the_caller_and_saves_nothing() -> None:
     assert store.saves == 0
 
 
-def _refuse(command: StartMaintenance, deciding: DecisionContext) -> Decision:
+def _refuse(command: StartMaintenance, context: DecisionContext) -> Decision:
     raise FacilityNotAvailable("no")
 
 
@@ -240,7 +240,7 @@ class TwinStore(FakeEventStore):
 def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer() -> None:
     store = TwinStore()
     store.twin = IdempotencyRecord(KEY.scope, KEY.key, KEY.body_hash, b'"the first answer"')
-    handlers: dict[type, Handler] = {StartMaintenance: lambda command, deciding: Decision(reply="known")}
+    handlers: dict[type, Handler] = {StartMaintenance: lambda command, context: Decision(reply="known")}
     bus = CommandBus(store, FakeClock(), handlers, forecasts=FakeForecastBook())
     assert bus.handle(MAINTENANCE, CONTEXT, key=KEY, reply_type=str) == "the first answer"
 

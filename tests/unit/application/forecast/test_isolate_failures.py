@@ -41,7 +41,7 @@ def test_an_invalid_weather_answer_affects_only_its_cell(error: Exception) -> No
             return await super().hourly(cell, starts_at, ends_at)
 
     desk = CycleWeather(Nonsense(issued_at=NOON), FakeClock())
-    found = asyncio.run(desk.ask(["bad", "good"], NOON, NOON.replace(hour=20)))
+    found = asyncio.run(desk.fetch(["bad", "good"], NOON, NOON.replace(hour=20)))
     assert found["bad"].report is None
     assert "invalid" in (found["bad"].problem or "")
     assert found["good"].is_usable

@@ -41,8 +41,8 @@ def command(facility_id: str, *, quality: str = "none", seed: int = 0) -> IssueF
 
 def issue(store: FakeEventStore, commands: list[IssueForecast]) -> list[issuing.Outcome]:
     one = ForecastIssuing(store, FakeClock(AT))
-    standing = one.standing([forecast_stream_id(c.facility_id, AT) for c in commands])
-    return one.issue([(c, cycle_context(c, "test")) for c in commands], standing)
+    recorded = one.recorded([forecast_stream_id(c.facility_id, AT) for c in commands])
+    return one.issue([(c, cycle_context(c, "test")) for c in commands], recorded)
 
 
 def named(outcomes: list[issuing.Outcome]) -> list[str]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.forecast.portfolio_forecast import (
-    LEAST_QUARTERS,
+    MIN_QUARTERS,
     CorrelationEstimate,
     NoPortfolioForecast,
     measured_correlations,
@@ -86,7 +86,7 @@ def test_the_correlation_of_errors_is_estimated_from_their_scores(
             tally.add(4, spread * error, np.full(4, spread / too_narrow))
         scores.pairs += [(DAY - timedelta(days=hour // 24), one) for one in tally.correlations()]
     estimate = next(one for one in measured_correlations(scores, DAY + timedelta(days=1)) if one.lead_h == 4)
-    assert (estimate.measured, estimate.quarters) == (True, LEAST_QUARTERS)
+    assert (estimate.measured, estimate.quarters) == (True, MIN_QUARTERS)
     assert estimate.correlation == pytest.approx(correlation, abs=0.06)
 
 
@@ -114,7 +114,7 @@ def test_without_a_week_of_scores_the_widest_interval_is_assumed() -> None:
 
 def test_errors_that_cancel_out_are_not_relied_on() -> None:
     scores = FakeForecastScores()
-    for n in range(LEAST_QUARTERS // 4):
+    for n in range(MIN_QUARTERS // 4):
         tally = CorrelationTally()
         tally.add(1, np.full(4, 5.0), np.full(4, 5.0))
         tally.add(1, np.full(4, -5.0), np.full(4, 5.0))

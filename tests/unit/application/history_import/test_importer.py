@@ -10,7 +10,7 @@ import pytest
 from adapters.readings_file import CsvReadingsFile
 from adapters.readings_file.ordering import sort_file
 from application.history_import import importer
-from application.history_import.importer import import_history, rehearse_import
+from application.history_import.importer import check_import, import_history
 from application.ports.history_import import (
     DuplicateReading,
     FileChanged,
@@ -102,7 +102,7 @@ def test_a_file_that_changes_before_it_is_stored_is_refused_and_a_rehearsal_is_n
     path, store = write(ROWS), FakeTelemetryStore()
     with in_pieces(path).ordered() as ordered:
         write([*ROWS, "a,2026-07-14T11:00:00Z,9"])
-        assert rehearse_import(ordered).rows == 20
+        assert check_import(ordered).rows == 20
         with pytest.raises(FileChanged, match=r"load.csv: has changed since its first row was read"):
             import_history(ordered, store)
         path.unlink()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adapters.readings_file import open_readings_file
-from application.history_import.inspection import MOST_NAMED, Finding, InspectedFacility, inspect_readings
+from application.history_import.inspection import MAX_LISTED, Finding, InspectedFacility, inspect_readings
 from application.ports.history_import import OnRead, ReadingsFile
 from tests.green_button import Feed, Interval, Meter, Point, seconds
 
@@ -155,7 +155,7 @@ def test_what_a_feed_says_of_quality_is_counted(tmp_path: Path) -> None:
 def test_only_the_first_of_many_are_named_and_all_are_counted(inspect: Inspect) -> None:
     found = inspect([row for n, row in enumerate(ordinary(days=6)) if n % 5])
     assert found.counts == {"gap": 114}
-    assert len(found.findings) == MOST_NAMED
+    assert len(found.findings) == MAX_LISTED
 
 
 def test_a_single_row_and_no_row_are_no_trouble(inspect: Inspect, tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ class Workers:
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     """Each turn is late enough to raise the alert again."""
-    monkeypatch.setattr(alert_switch, "TELL_AGAIN_S", 0.0)
-    monkeypatch.setattr(alert_switch, "FORSAKEN_AFTER_S", 0.0)
+    monkeypatch.setattr(alert_switch, "RAISE_AGAIN_S", 0.0)
+    monkeypatch.setattr(alert_switch, "ABANDONED_AFTER_S", 0.0)
     return Workers()
 
 

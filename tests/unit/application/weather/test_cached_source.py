@@ -165,7 +165,7 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
     """Each state by the data quality of a forecast in it."""
 
     async def quality(desk: CycleWeather) -> tuple[str, str, str | None]:
-        found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
+        found = (await desk.fetch(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
         told = np.full(24, np.nan)
         if found.report is not None:
             told = hours_of(
@@ -215,7 +215,7 @@ def test_a_fresh_report_that_ends_too_early_is_reported_and_not_filled(
     async def scenario() -> None:
         service.ahead = timedelta(hours=8)
         desk = CycleWeather(service, clock)
-        found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
+        found = (await desk.fetch(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
         assert (found.is_usable, found.age_s) == (False, 0.0)
         assert "see what the contract covers" in (found.problem or "")
         assert found.report is not None

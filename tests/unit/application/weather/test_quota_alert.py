@@ -18,9 +18,9 @@ class FakeQuota:
     used = 0
 
     async def take(self) -> QuotaUse:
-        return await self.standing()
+        return await self.usage()
 
-    async def standing(self) -> QuotaUse:
+    async def usage(self) -> QuotaUse:
         return QuotaUse(allowed=True, used=self.used, quota=1_000)
 
 

@@ -90,7 +90,7 @@ def test_one_malformed_message_in_two_hundred_is_no_alert() -> None:
 
 
 def test_an_alert_that_another_worker_cleared_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("application.operations.alert_switch.TELL_AGAIN_S", 0.0)
+    monkeypatch.setattr("application.operations.alert_switch.RAISE_AGAIN_S", 0.0)
     told = Ingesting()
 
     async def scenario(ingest: MeterIngest) -> None:
