@@ -54,7 +54,7 @@ class RedisSharedCache:
             retry=Retry(NoBackoff(), 0),
             max_connections=16,
         )
-        self._take_turns = self._redis.register_script(_GET_RATE_LIMITED)
+        self._rate_limited_get = self._redis.register_script(_GET_RATE_LIMITED)
         self._breaker = CircuitBreaker(
             threshold=BREAKER_FAILURES, open_s=BREAKER_OPEN_S, monotonic=loop_time, on_change=_log_change
         )
@@ -67,13 +67,15 @@ class RedisSharedCache:
         return cast("list[bytes | None]", found)
 
     async def get_rate_limited(
-        self, turns: Sequence[RateLimitedGet], *, every_wall_s: float
+        self, requests: Sequence[RateLimitedGet], *, every_wall_s: float
     ) -> list[RateLimitedResult]:
-        if not turns:
+        if not requests:
             return []
-        keys = [name for turn in turns for name in (_RATE_LIMITS + turn.caller, _NAMESPACE + turn.key)]
+        keys = [
+            name for request in requests for name in (_RATE_LIMITS + request.caller, _NAMESPACE + request.key)
+        ]
         with self._guarded():
-            packed = await self._take_turns(keys=keys, args=[max(1, int(every_wall_s * 1000))])
+            packed = await self._rate_limited_get(keys=keys, args=[max(1, int(every_wall_s * 1000))])
         return list(_unpacked(cast("bytes", packed)))
 
     async def put_many(self, answers: Mapping[str, bytes], *, ttl_wall_s: float) -> None:

@@ -17,7 +17,7 @@ from domain.ledger.entries import ENTRY_BYTES, MIN_POSITION, LogHead, TileRef, e
 Damage = tuple[Literal["tile", "interval"], str]
 
 
-class Interval(msgspec.Struct, frozen=True, kw_only=True):
+class SealedInterval(msgspec.Struct, frozen=True, kw_only=True):
     """The entries that one checkpoint added to a log."""
 
     number: int
@@ -46,18 +46,18 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
         return self.before.last_position + 1
 
 
-def intervals_of(chain: Chain, log: str) -> list[Interval]:
+def intervals_of(chain: Chain, log: str) -> list[SealedInterval]:
     """The intervals with entries, in order."""
     return list(_intervals(chain, log))
 
 
-def _intervals(chain: Chain, log: str) -> Iterator[Interval]:
+def _intervals(chain: Chain, log: str) -> Iterator[SealedInterval]:
     before, before_number = empty_head(log), 0
     for signed in chain.checkpoints:
         number, head = signed.checkpoint.number, signed.checkpoint.head_of(log)
         if head.size > before.size:
             tiles = head.tiles if number == before_number + 1 else None
-            yield Interval(number=number, before=before, head=head, tiles=tiles)
+            yield SealedInterval(number=number, before=before, head=head, tiles=tiles)
         if head.size >= before.size:
             before, before_number = head, number
 
@@ -68,7 +68,7 @@ class SealedEntries:
     def __init__(self, store: LedgerStore, archive: Archive, log: str) -> None:
         self._store, self._archive, self._log = store, archive, log
 
-    def of(self, interval: Interval) -> tuple[bytes | None, list[Damage]]:
+    def of(self, interval: SealedInterval) -> tuple[bytes | None, list[Damage]]:
         """The interval's entries as sealed, and the damage found; None where the entries are lost."""
         damage: list[Damage] = []
         entries = self._of_tiles(interval, damage)
@@ -90,7 +90,7 @@ class SealedEntries:
         )
         return None, damage
 
-    def _of_tiles(self, interval: Interval, damage: list[Damage]) -> bytes | None:
+    def _of_tiles(self, interval: SealedInterval, damage: list[Damage]) -> bytes | None:
         if interval.tiles is None:
             damage.append(
                 ("tile", f"the checkpoint before {interval.number}, which names the tiles, is gone")
@@ -111,7 +111,7 @@ class SealedEntries:
             return None
         return b"".join(parts)
 
-    def _what_is_left(self, interval: Interval) -> Iterator[tuple[bytes, str]]:
+    def _what_is_left(self, interval: SealedInterval) -> Iterator[tuple[bytes, str]]:
         """The copies in the database, used only where they match the signed root."""
         yield self._store.entries(self._log, interval.first, interval.count), "the ledger's table"
         found = self._store.entries_of_log(
@@ -120,7 +120,7 @@ class SealedEntries:
         yield found, "the log itself"
 
 
-def _leads_to(interval: Interval, entries: bytes) -> bool:
+def _leads_to(interval: SealedInterval, entries: bytes) -> bool:
     if len(entries) != interval.count * ENTRY_BYTES:
         return False
     frontier = interval.before.frontier()

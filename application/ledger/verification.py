@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from application.ledger.checkpoints import Chain, read_chain
-from application.ledger.sealed_intervals import Interval, SealedEntries, intervals_of
+from application.ledger.sealed_intervals import SealedEntries, SealedInterval, intervals_of
 from application.ledger.verification_report import Finding, FindingKind, LedgerReport, LogReport, Span
 from application.ports.archive import Archive
 from application.ports.ledger.store import LedgerStore
@@ -115,7 +115,7 @@ class _LogVerification:
             more_findings=self._more,
         )
 
-    def _batches(self, chosen: Sequence[Interval]) -> Iterator[_Batch]:
+    def _batches(self, chosen: Sequence[SealedInterval]) -> Iterator[_Batch]:
         """The sealed entries of consecutive intervals, combined into batches."""
         batch: _Batch | None = None
         for interval in chosen:

@@ -20,7 +20,7 @@ OnProgress = Callable[[int, int], None]
 """(objects done, in total)"""
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class ArchiveFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One violation."""
 
     where: str
@@ -49,7 +49,7 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
 
     verified: bool
     partitions: tuple[VerifiedPartition, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[ArchiveFinding, ...]
     not_entered: tuple[str, ...]
     """Objects without an entry: at most the newest of each partition, where its writer was killed."""
 
@@ -59,7 +59,7 @@ def verify_archive(archive: Archive, *, on_progress: OnProgress = lambda _done, 
     by_partition = chains(archive)
     of, done = sum(len(names) for names in by_partition.values()), 0
     partitions: list[VerifiedPartition] = []
-    findings: list[Finding] = []
+    findings: list[ArchiveFinding] = []
     entered: set[str] = set()
     for (log_id, partition), names in by_partition.items():
         chain: list[ManifestEntry] = []
@@ -74,7 +74,7 @@ def verify_archive(archive: Archive, *, on_progress: OnProgress = lambda _done, 
                 done += 1
                 on_progress(done, of)
         except (ArchiveContradicted, NotArchived) as error:
-            findings.append(Finding(where=f"manifest of {log_id}/{partition}", found=str(error)))
+            findings.append(ArchiveFinding(where=f"manifest of {log_id}/{partition}", found=str(error)))
         if chain:
             partitions.append(_summed(log_id, partition, chain))
     not_entered = tuple(name for name in archive.listed(RAW) if name not in entered)
@@ -87,20 +87,20 @@ def verify_archive(archive: Archive, *, on_progress: OnProgress = lambda _done, 
     )
 
 
-def _passed_over(not_entered: Sequence[str], partitions: Sequence[VerifiedPartition]) -> list[Finding]:
+def _passed_over(not_entered: Sequence[str], partitions: Sequence[VerifiedPartition]) -> list[ArchiveFinding]:
     """Only the newest object of a partition may lack an entry."""
     last_seqs = {(one.log_id, one.partition): one.last_seq for one in partitions}
     found = []
     for name in not_entered:
         ours = OURS.fullmatch(name)
         if ours is None:
-            found.append(Finding(where=name, found="it is no object of this archive"))
+            found.append(ArchiveFinding(where=name, found="it is no object of this archive"))
         elif int(ours["first"]) <= last_seqs.get((ours["log"], ours["partition"]), 0):
-            found.append(Finding(where=name, found="no entry names it"))
+            found.append(ArchiveFinding(where=name, found="no entry names it"))
     return found
 
 
-def _links(entry: ManifestEntry, before: ManifestEntry | None, previous: str | None) -> list[Finding]:
+def _links(entry: ManifestEntry, before: ManifestEntry | None, previous: str | None) -> list[ArchiveFinding]:
     found = []
     if entry.previous != previous:
         found.append("it does not name the entry before it: one was changed or removed")
@@ -108,22 +108,22 @@ def _links(entry: ManifestEntry, before: ManifestEntry | None, previous: str | N
         found.append(f"it is number {entry.number}: an entry before it is missing")
     if before is not None and entry.contents.first_seq <= before.contents.last_seq:
         found.append(f"it holds sequence {entry.contents.first_seq} a second time")
-    return [Finding(where=entry.object, found=one) for one in found]
+    return [ArchiveFinding(where=entry.object, found=one) for one in found]
 
 
-def _object(archive: Archive, entry: ManifestEntry) -> list[Finding]:
+def _object(archive: Archive, entry: ManifestEntry) -> list[ArchiveFinding]:
     try:
         content = archive.get(entry.object)
     except NotArchived as error:
-        return [Finding(where=entry.object, found=str(error))]
+        return [ArchiveFinding(where=entry.object, found=str(error))]
     if digest(content) != entry.sha256 or len(content) != entry.stored_bytes:
-        return [Finding(where=entry.object, found="it is not what was archived: its hash differs")]
+        return [ArchiveFinding(where=entry.object, found="it is not what was archived: its hash differs")]
     try:
         header, contents = contents_of(content)
     except BrokenObject as error:
-        return [Finding(where=entry.object, found=str(error))]
+        return [ArchiveFinding(where=entry.object, found=str(error))]
     if contents != entry.contents or (header.log_id, header.partition) != (entry.log_id, entry.partition):
-        return [Finding(where=entry.object, found="it holds something else than its entry says")]
+        return [ArchiveFinding(where=entry.object, found="it holds something else than its entry says")]
     return []
 
 

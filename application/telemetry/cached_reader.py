@@ -41,7 +41,7 @@ Source = Literal["cache", "store", "last_known"]
 TValue = TypeVar("TValue", bound=msgspec.Struct)
 
 
-class Answer(msgspec.Struct, Generic[TValue], frozen=True):
+class CachedAnswer(msgspec.Struct, Generic[TValue], frozen=True):
     """A value and its source. `value` None: the store has none."""
 
     value: TValue | None
@@ -88,7 +88,7 @@ class ReadThroughCache(Generic[TValue]):
         entry_type: Any = CacheEntry[kind]  # type: ignore[valid-type]
         self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(entry_type).decode
         self._entries: OrderedDict[str, CacheEntry[TValue]] = OrderedDict()
-        self._decoded: OrderedDict[str, tuple[bytes, Answer[TValue]]] = OrderedDict()
+        self._decoded: OrderedDict[str, tuple[bytes, CachedAnswer[TValue]]] = OrderedDict()
         """The last bytes read from the shared cache by key, decoded, so that the same bytes are decoded once."""
         self._max_entries, self._max_bytes = max_entries, max_bytes
         self._size_of = size_of
@@ -100,18 +100,20 @@ class ReadThroughCache(Generic[TValue]):
         self._store_breaker = CircuitBreaker(open_s=STORE_BLOCKED_S)
         self._putting: set[asyncio.Task[None]] = set()
 
-    async def get(self, key: str) -> Answer[TValue]:
+    async def get(self, key: str) -> CachedAnswer[TValue]:
         """Like `get_many`, for one key."""
         return (await self.get_many([key]))[key]
 
-    async def get_many(self, keys: Sequence[str], *, skip_cache: bool = False) -> dict[str, Answer[TValue]]:
+    async def get_many(
+        self, keys: Sequence[str], *, skip_cache: bool = False
+    ) -> dict[str, CachedAnswer[TValue]]:
         """An answer for every key. Raises TelemetryStoreUnavailable where a key has none in any source.
 
         `skip_cache`: the caller has just read the shared cache and passed the result to `fresh`.
         """
         entries = self._local_entries(keys) if skip_cache else await self._cached_entries(keys)
         answers = {
-            key: Answer(entry.value, "cache", entry.read_at)
+            key: CachedAnswer(entry.value, "cache", entry.read_at)
             for key, entry in entries.items()
             if self._is_fresh(entry.read_at)
         }
@@ -127,16 +129,16 @@ class ReadThroughCache(Generic[TValue]):
             loaded = {}
         for key in missing:
             if key in loaded:
-                answers[key] = Answer(loaded[key].value, "store", loaded[key].read_at)
+                answers[key] = CachedAnswer(loaded[key].value, "store", loaded[key].read_at)
             else:
-                answers[key] = Answer(stale[key].value, "last_known", stale[key].read_at)
+                answers[key] = CachedAnswer(stale[key].value, "last_known", stale[key].read_at)
         return answers
 
     def cache_key(self, key: str) -> str:
         """The key of the answer to `key` in the shared cache."""
         return f"{self._name}:{key}"
 
-    def fresh(self, key: str, stored: bytes) -> Answer[TValue] | None:
+    def fresh(self, key: str, stored: bytes) -> CachedAnswer[TValue] | None:
         """The answer in `stored`, which the caller read from the shared cache, if it is fresh.
 
         The answer is held in this process like one that was read here.
@@ -147,7 +149,7 @@ class ReadThroughCache(Generic[TValue]):
             if entry is None:
                 return None
             self._hold({key: entry})
-            decoded = self._decoded[key] = stored, Answer(entry.value, "cache", entry.read_at)
+            decoded = self._decoded[key] = stored, CachedAnswer(entry.value, "cache", entry.read_at)
             if len(self._decoded) > self._max_entries:
                 self._decoded.popitem(last=False)
         answer = decoded[1]

@@ -13,7 +13,7 @@ import structlog
 from application.ports.clock import Clock
 from application.ports.shared_cache import CacheUnavailable, SharedCache
 from application.ports.telemetry.store import CurrentValue, TelemetryStore, TelemetryStoreUnavailable
-from application.telemetry.cached_reader import Answer, ReadThroughCache
+from application.telemetry.cached_reader import CachedAnswer, ReadThroughCache
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class CurrentValues:
 
     async def current(
         self, facility_ids: Sequence[str], *, skip_cache: bool = False
-    ) -> dict[str, Answer[CurrentValue]]:
+    ) -> dict[str, CachedAnswer[CurrentValue]]:
         """An answer for each facility. Raises TelemetryStoreUnavailable where one has none in any source.
 
         `skip_cache`: the caller has just read the shared cache and passed the result to `fresh`.
@@ -61,7 +61,7 @@ class CurrentValues:
         """The key of the facility's value in the shared cache."""
         return self._current.cache_key(facility_id)
 
-    def fresh(self, facility_id: str, stored: bytes) -> Answer[CurrentValue] | None:
+    def fresh(self, facility_id: str, stored: bytes) -> CachedAnswer[CurrentValue] | None:
         """The answer in `stored`, read from the shared cache, if it is fresh."""
         return self._current.fresh(facility_id, stored)
 

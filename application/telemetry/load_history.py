@@ -15,7 +15,7 @@ from application.ports.shared_cache import SharedCache
 from application.ports.telemetry.meter_powers import MeterPowersView
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
-from application.telemetry.cached_reader import Answer, ReadThroughCache
+from application.telemetry.cached_reader import CachedAnswer, ReadThroughCache
 from domain.telemetry.load_history import (
     LoadHistory,
     history_from_readings,
@@ -65,7 +65,7 @@ class _History(msgspec.Struct, frozen=True):
 
 class HistoryAnswer(msgspec.Struct, frozen=True):
     series: LoadHistory
-    answer: Answer[_History]
+    answer: CachedAnswer[_History]
 
 
 def check_length(window: TimeWindow, step_s: int) -> None:

@@ -17,7 +17,7 @@ import structlog
 
 from application.ports.shared_cache import CacheUnavailable, RateLimitedGet, RateLimitedResult, SharedCache
 from application.ports.telemetry.store import CurrentValue
-from application.telemetry.cached_reader import Answer
+from application.telemetry.cached_reader import CachedAnswer
 from application.telemetry.current_values import CurrentValues
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class CurrentRead(msgspec.Struct, frozen=True):
     `wait_s` wall seconds."""
 
     wait_s: float
-    answer: Answer[CurrentValue] | None
+    answer: CachedAnswer[CurrentValue] | None
 
 
 class _PendingRead(NamedTuple):

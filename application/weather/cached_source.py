@@ -36,7 +36,7 @@ class CachedWeather(msgspec.Struct, frozen=True, array_like=True):
     """The cached weather of a cell, in its stored form."""
 
     issued_at: datetime
-    asked_at: datetime
+    requested_at: datetime
     starts_at: datetime
     final_until: datetime
     """Hours before this moment are not requested again."""
@@ -63,7 +63,7 @@ class CachedWeatherSource:
         now = self._clock.now()
         entry = await self._newest_entry(cell)
         enough = entry is not None and entry.starts_at <= starts_at
-        if not entry or not enough or not timedelta(0) <= now - entry.asked_at < FRESH:
+        if not entry or not enough or not timedelta(0) <= now - entry.requested_at < FRESH:
             try:
                 entry = await self._renewed(cell, entry if enough else None, starts_at, ends_at)
             except WeatherUnavailable as error:
@@ -72,7 +72,7 @@ class CachedWeatherSource:
                 _log.warning("using an old weather report", cell=cell, why=str(error))
         values = entry.values(starts_at, ends_at)
         if not np.isfinite(values).any():
-            raise WeatherUnavailable(f"nothing is known of the weather of {cell} in the hours asked for")
+            raise WeatherUnavailable(f"no weather of {cell} in the requested hours")
         return WeatherReport(
             cell=cell, issued_at=entry.issued_at, temp_c=IntervalSeries(starts_at, 3600, values)
         )
@@ -97,7 +97,7 @@ class CachedWeatherSource:
             values = np.where(np.isnan(values), entry.values(since, until), values)
         renewed = CachedWeather(
             issued_at=report.issued_at,
-            asked_at=now,
+            requested_at=now,
             starts_at=since,
             final_until=final_until,
             temp_c=tuple(None if np.isnan(value) else value for value in values.tolist()),
@@ -108,7 +108,7 @@ class CachedWeatherSource:
     async def _newest_entry(self, cell: str) -> CachedWeather | None:
         """The newer of the entry of this process and that of the shared cache."""
         mine = self._entries.get(cell)
-        if self._cache is None or (mine and timedelta(0) <= self._clock.now() - mine.asked_at < FRESH):
+        if self._cache is None or (mine and timedelta(0) <= self._clock.now() - mine.requested_at < FRESH):
             return mine
         try:
             (found,) = await self._cache.get_many([_key(cell)])
@@ -116,7 +116,7 @@ class CachedWeatherSource:
         except (CacheUnavailable, msgspec.DecodeError) as error:  # or written by another release
             _log.debug("weather not read from the cache", cell=cell, why=str(error))
             return mine
-        return theirs if mine is None or (theirs and theirs.asked_at > mine.asked_at) else mine
+        return theirs if mine is None or (theirs and theirs.requested_at > mine.requested_at) else mine
 
     async def _store(self, cell: str, entry: CachedWeather) -> None:
         self._entries[cell] = entry

@@ -37,7 +37,7 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 @dataclass(frozen=True)
-class StoppedClock:
+class CallbackClock:
     speed: float = 1.0
 
     def now(self) -> datetime:
@@ -54,7 +54,7 @@ def secret_of(utility_id: str) -> bytes | None:
 
 
 @dataclass(frozen=True)
-class Rig:
+class CallbackRig:
     notifier: UtilityNotifier
     url: str
     journal: Path
@@ -76,7 +76,7 @@ class Rigs:
 
     def run(
         self,
-        scenario: Callable[[Rig], Awaitable[None]],
+        scenario: Callable[[CallbackRig], Awaitable[None]],
         *,
         faults: UtilityFaults | None = None,
         secret: bytes | None = SECRET,
@@ -84,15 +84,15 @@ class Rigs:
         speed: float = 1.0,
     ) -> None:
         async def whole() -> None:
-            async with self._opened(faults, secret, allow_private, StoppedClock(speed)) as rig:
+            async with self._opened(faults, secret, allow_private, CallbackClock(speed)) as rig:
                 await scenario(rig)
 
         asyncio.run(whole())
 
     @asynccontextmanager
     async def _opened(
-        self, faults: UtilityFaults | None, secret: bytes | None, allow_private: bool, clock: StoppedClock
-    ) -> AsyncIterator[Rig]:
+        self, faults: UtilityFaults | None, secret: bytes | None, allow_private: bool, clock: CallbackClock
+    ) -> AsyncIterator[CallbackRig]:
         path = self.folder / "callbacks.jsonl"
         journal = CallbackJournal(path)
         utility = SimulatedUtility(clock=clock, journal=journal, secret=secret, faults=faults)
@@ -102,11 +102,11 @@ class Rigs:
             notifier = FakeUtilityNotifier(
                 {url: utility}, clock=clock, secret_of=secret_of, allow_private=allow_private
             )
-            yield Rig(notifier, url, path)
+            yield CallbackRig(notifier, url, path)
         else:
             async with hosted(create_utility_app(utility), "127.0.0.1:0") as root:
                 notifier = HttpUtilityNotifier(clock=clock, secret_of=secret_of, allow_private=allow_private)
-                yield Rig(notifier, f"{root}/callbacks", path)
+                yield CallbackRig(notifier, f"{root}/callbacks", path)
                 await notifier.aclose()
         journal.close()
 
@@ -117,7 +117,7 @@ def rigs(request: pytest.FixtureRequest, tmp_path: Path) -> Rigs:
 
 
 def test_a_utility_receives_the_body_as_it_was_recorded(rigs: Rigs) -> None:
-    async def scenario(rig: Rig) -> None:
+    async def scenario(rig: CallbackRig) -> None:
         assert await rig.send() == CallbackAccepted(status_code=200)
         [callback] = rig.received
         assert (callback.kind, callback.dr_event_id) == ("started", "42")
@@ -126,7 +126,7 @@ def test_a_utility_receives_the_body_as_it_was_recorded(rigs: Rigs) -> None:
 
 
 def test_a_callback_is_signed_at_the_clocks_moment(rigs: Rigs) -> None:
-    async def scenario(rig: Rig) -> None:
+    async def scenario(rig: CallbackRig) -> None:
         await rig.send()
         [callback] = rig.received
         assert (callback.signature_ok, callback.signature_age_s) == (True, 0.0)
@@ -135,7 +135,7 @@ def test_a_callback_is_signed_at_the_clocks_moment(rigs: Rigs) -> None:
 
 
 def test_a_wrong_secret_is_a_definite_refusal(rigs: Rigs) -> None:
-    async def scenario(rig: Rig) -> None:
+    async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackRefused) as refused:
             await rig.send("impostor")
         assert refused.value.status_code == 401
@@ -144,14 +144,14 @@ def test_a_wrong_secret_is_a_definite_refusal(rigs: Rigs) -> None:
 
 
 def test_a_utility_without_a_secret_is_called_unsigned(rigs: Rigs) -> None:
-    async def scenario(rig: Rig) -> None:
+    async def scenario(rig: CallbackRig) -> None:
         assert await rig.send("old-power") == CallbackAccepted(status_code=200)
 
     rigs.run(scenario, secret=None)
 
 
 def test_a_secret_that_cannot_be_had_is_waited_for(rigs: Rigs) -> None:
-    async def scenario(rig: Rig) -> None:
+    async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackFailed, match="secret"):
             await rig.send("broken")
         assert rig.received == []
@@ -160,7 +160,7 @@ def test_a_secret_that_cannot_be_had_is_waited_for(rigs: Rigs) -> None:
 
 
 def test_a_failing_utility_is_called_again(rigs: Rigs) -> None:
-    async def scenario(rig: Rig) -> None:
+    async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackFailed, match="HTTP 503"):
             await rig.send()
         assert await rig.send() == CallbackAccepted(status_code=200)
@@ -170,7 +170,7 @@ def test_a_failing_utility_is_called_again(rigs: Rigs) -> None:
 
 
 def test_a_body_that_is_no_document_is_refused(rigs: Rigs) -> None:
-    async def scenario(rig: Rig) -> None:
+    async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackRefused) as refused:
             await rig.send(body="[]")
         assert refused.value.status_code == 400
@@ -179,7 +179,7 @@ def test_a_body_that_is_no_document_is_refused(rigs: Rigs) -> None:
 
 
 def test_nobody_at_the_address_is_a_failure_to_try_again(rigs: Rigs) -> None:
-    async def scenario(rig: Rig) -> None:
+    async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackFailed):
             await rig.send(url="http://127.0.0.1:1/callbacks")
 
@@ -190,7 +190,7 @@ def test_nobody_at_the_address_is_a_failure_to_try_again(rigs: Rigs) -> None:
     "address", ["ftp://127.0.0.1/x", "127.0.0.1/x", "http://", "http://me:pw@127.0.0.1/x", "http://[::1/x"]
 )
 def test_what_is_no_http_address_is_refused(rigs: Rigs, address: str) -> None:
-    async def scenario(rig: Rig) -> None:
+    async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackAddressRefused):
             await rig.send(url=address)
         assert rig.received == []
@@ -199,7 +199,7 @@ def test_what_is_no_http_address_is_refused(rigs: Rigs, address: str) -> None:
 
 
 def test_a_private_address_is_refused_unless_allowed(rigs: Rigs) -> None:
-    async def scenario(rig: Rig) -> None:
+    async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackAddressRefused):
             await rig.send()
         with pytest.raises(CallbackAddressRefused):

@@ -36,7 +36,7 @@ ON CONFLICT (name) DO UPDATE SET position = excluded.position, stopped_at = excl
 """
 
 
-class Rig(Protocol):
+class LiveLogRig(Protocol):
     @property
     def log(self) -> LiveLog: ...
 
@@ -90,7 +90,7 @@ class PostgresRig:
 
 
 @pytest.fixture(params=["fake", "postgres"])
-def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+def rig(request: pytest.FixtureRequest) -> Iterator[LiveLogRig]:
     if request.param == "fake":
         yield FakeRig()
         return
@@ -99,12 +99,12 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
         yield PostgresRig(PostgresLiveLog(pool), database.admin_dsn)
 
 
-def everybody_at(rig: Rig, position: int) -> None:
+def everybody_at(rig: LiveLogRig, position: int) -> None:
     for name in SERVING:
         rig.move(name, position)
 
 
-def test_an_entry_says_what_happened_to_which_dr_event_and_facility(rig: Rig) -> None:
+def test_an_entry_says_what_happened_to_which_dr_event_and_facility(rig: LiveLogRig) -> None:
     rig.record("facility.registered.v1", 1, "fac-001")
     rig.record("facility.maintenance-started.v1", 3, "fac-001")
     rig.record("dr-event.opened.v1", 4)
@@ -123,7 +123,7 @@ def test_an_entry_says_what_happened_to_which_dr_event_and_facility(rig: Rig) ->
     ]
 
 
-def test_entries_reach_as_far_as_every_read_model_and_no_further(rig: Rig) -> None:
+def test_entries_reach_as_far_as_every_read_model_and_no_further(rig: LiveLogRig) -> None:
     for position in (1, 2, 5, 6):
         rig.record("dispatch.prepared.v1", position, "fac-001")
     everybody_at(rig, 6)
@@ -134,7 +134,7 @@ def test_entries_reach_as_far_as_every_read_model_and_no_further(rig: Rig) -> No
     assert behind == dict.fromkeys(SERVING) | {"portfolio": AT}
 
 
-def test_a_read_model_that_has_stopped_holds_nobody_up(rig: Rig) -> None:
+def test_a_read_model_that_has_stopped_holds_nobody_up(rig: LiveLogRig) -> None:
     for position in (1, 2, 3):
         rig.record("dispatch.prepared.v1", position, "fac-001")
     everybody_at(rig, 3)
@@ -147,7 +147,7 @@ def test_a_read_model_that_has_stopped_holds_nobody_up(rig: Rig) -> None:
     assert rig.log.read_update(0, limit=100).served_until == 3
 
 
-def test_batches_are_bounded_and_follow_one_another(rig: Rig) -> None:
+def test_batches_are_bounded_and_follow_one_another(rig: LiveLogRig) -> None:
     for position in range(1, 8):
         rig.record("dispatch.prepared.v1", position, "fac-001")
     everybody_at(rig, 7)
@@ -157,14 +157,14 @@ def test_batches_are_bounded_and_follow_one_another(rig: Rig) -> None:
     assert rig.log.entries(7, 7, limit=3) == []
 
 
-def test_without_a_position_only_the_state_is_returned(rig: Rig) -> None:
+def test_without_a_position_only_the_state_is_returned(rig: LiveLogRig) -> None:
     rig.record("dispatch.prepared.v1", 1, "fac-001")
     everybody_at(rig, 1)
     read_update = rig.log.read_update(None, limit=100)
     assert (read_update.head, read_update.entries) == (1, ())
 
 
-def test_an_empty_log_has_no_entries(rig: Rig) -> None:
+def test_an_empty_log_has_no_entries(rig: LiveLogRig) -> None:
     read_update = rig.log.read_update(0, limit=100)
     assert (read_update.head, read_update.served_until, read_update.entries) == (0, 0, ())
     assert rig.log.readings_stored_at() is None

@@ -24,7 +24,7 @@ LONG_S = 10.0
 
 
 @dataclass
-class Rig:
+class ReplicaRig:
     """The replica knows two facilities, its primary three."""
 
     models: ReplicatedReadModels
@@ -41,14 +41,14 @@ class Rig:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+def rig(request: pytest.FixtureRequest) -> Iterator[ReplicaRig]:
     walk, seconds = PortfolioWalk(facilities=2), [0.0]
     replicated = list(walk.entries)
     walk.register("fac-003")
     primary = FakeReadModels(walk.entries)
     if request.param == "memory":
         fake = FakeReplicatedReadModels(FakeReadModels(replicated), primary, monotonic=lambda: seconds[0])
-        yield Rig(fake, fake.failing, seconds)
+        yield ReplicaRig(fake, fake.failing, seconds)
         return
     database: Database = request.getfixturevalue("database")
     store_entries(database.admin_dsn, replicated)
@@ -59,16 +59,18 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     pool.wait()
     try:
         # The holder of its only connection keeps it from answering others.
-        yield Rig(ReplicaReadModels(pool, primary, monotonic=lambda: seconds[0]), pool.connection, seconds)
+        yield ReplicaRig(
+            ReplicaReadModels(pool, primary, monotonic=lambda: seconds[0]), pool.connection, seconds
+        )
     finally:
         pool.close()
 
 
-def test_before_the_first_check_the_replica_state_is_none(rig: Rig) -> None:
+def test_before_the_first_check_the_replica_state_is_none(rig: ReplicaRig) -> None:
     assert (rig.models.age_s(), rig.models.source().name) == (None, "primary")
 
 
-def test_what_it_has_grows_older_until_somebody_looks(rig: Rig) -> None:
+def test_what_it_has_grows_older_until_somebody_looks(rig: ReplicaRig) -> None:
     rig.check_replica()
     assert (rig.models.age_s(), rig.models.source().name) == (0.0, "replica")
     rig.seconds[0] += 4.0
@@ -77,7 +79,7 @@ def test_what_it_has_grows_older_until_somebody_looks(rig: Rig) -> None:
     assert rig.models.age_s() == 0.0
 
 
-def test_lists_are_of_the_replica_and_single_things_it_lacks_of_the_primary(rig: Rig) -> None:
+def test_lists_are_of_the_replica_and_single_things_it_lacks_of_the_primary(rig: ReplicaRig) -> None:
     assert rig.listed() == ["fac-001", "fac-002"]
     found = rig.models.facilities.get(key_of("fac-003"))
     assert found is not None
@@ -86,7 +88,7 @@ def test_lists_are_of_the_replica_and_single_things_it_lacks_of_the_primary(rig:
     assert set(rig.models.facilities.by_key(keys)) == set(keys[:2])
 
 
-def test_a_replica_that_does_not_answer_has_no_state_and_the_primary_is_read(rig: Rig) -> None:
+def test_a_replica_that_does_not_answer_has_no_state_and_the_primary_is_read(rig: ReplicaRig) -> None:
     rig.check_replica()
     with rig.failing():
         assert rig.listed() == ["fac-001", "fac-002", "fac-003"]
@@ -98,7 +100,7 @@ def test_a_replica_that_does_not_answer_has_no_state_and_the_primary_is_read(rig
     assert rig.listed() == ["fac-001", "fac-002"]
 
 
-def test_a_replica_without_a_primary_is_read_whatever_its_state(rig: Rig) -> None:
+def test_a_replica_without_a_primary_is_read_whatever_its_state(rig: ReplicaRig) -> None:
     replica_only = rig.models.replica_only.facilities
     assert [row.facility_id for row in replica_only.listed().rows] == ["fac-001", "fac-002"]
     assert replica_only.get(key_of("fac-003")) is None
@@ -107,7 +109,7 @@ def test_a_replica_without_a_primary_is_read_whatever_its_state(rig: Rig) -> Non
         replica_only.listed()
 
 
-def test_questions_that_belong_together_go_to_one_server(rig: Rig) -> None:
+def test_questions_that_belong_together_go_to_one_server(rig: ReplicaRig) -> None:
     view = rig.models.facilities
     assert isinstance(view, ReplicaAwareView)
 

@@ -14,7 +14,7 @@ class FakeSharedCache:
         self.available = True
         self.asked: list[tuple[str, ...]] = []
         self.kept: dict[str, tuple[bytes, float]] = {}
-        self.turn_at: dict[str, float] = {}
+        self.next_allowed_at: dict[str, float] = {}
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         self._check()
@@ -27,12 +27,12 @@ class FakeSharedCache:
     ) -> list[RateLimitedResult]:
         self._check()
         found = []
-        for turn in requests:
+        for request in requests:
             now = time.monotonic()
-            wait_s = max(0.0, self.turn_at.get(turn.caller, now) - now)
+            wait_s = max(0.0, self.next_allowed_at.get(request.caller, now) - now)
             if wait_s == 0.0:
-                self.turn_at[turn.caller] = now + every_wall_s
-            kept = self.kept.get(turn.key) if wait_s == 0.0 else None
+                self.next_allowed_at[request.caller] = now + every_wall_s
+            kept = self.kept.get(request.key) if wait_s == 0.0 else None
             found.append(RateLimitedResult(wait_s, kept[0] if kept is not None and kept[1] > now else None))
         return found
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from application.ports.clock import Clock
-from application.telemetry.cached_reader import Answer
+from application.telemetry.cached_reader import CachedAnswer
 
 
 def stale_headers(age_wall_s: float) -> dict[str, str]:
@@ -14,7 +14,7 @@ def stale_headers(age_wall_s: float) -> dict[str, str]:
     return {"X-Stale": "true", "Age": str(int(age_wall_s)), "Warning": '110 - "Response is Stale"'}
 
 
-def headers_of(answers: Collection[Answer[Any]], clock: Clock) -> dict[str, str]:
+def headers_of(answers: Collection[CachedAnswer[Any]], clock: Clock) -> dict[str, str]:
     """None of them where all are of now; else the age of the oldest that is not."""
     known_before = [answer.read_at for answer in answers if answer.source == "last_known"]
     if not known_before:

@@ -32,12 +32,12 @@ from tests.simulation.doubles.event_store import MemoryEventStore
 HALL = facility_stream_id("fac-001")
 
 
-class Store(EventStore, EventLog, Protocol):
+class StoreAndLog(EventStore, EventLog, Protocol):
     """Both sides of one store."""
 
 
 @pytest.fixture(params=["fake", "simulated", "postgres"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest) -> Iterator[StoreAndLog]:
     if request.param == "fake":
         yield FakeEventStore()
         return
@@ -59,7 +59,7 @@ def answer(key: str = "k-1", body: str = "hash", reply: bytes = b'"first"') -> I
     return IdempotencyRecord("util-1 POST", key, body, reply)
 
 
-def test_a_saved_aggregate_is_loaded_as_it_was(store: Store) -> None:
+def test_a_saved_aggregate_is_loaded_as_it_was(store: StoreAndLog) -> None:
     facility = registered()
     facility.start_maintenance(provenance(), reason="boiler")
     store.save([facility])
@@ -70,12 +70,12 @@ def test_a_saved_aggregate_is_loaded_as_it_was(store: Store) -> None:
     assert loaded.modified_on == NOW
 
 
-def test_loading_a_stream_without_events_raises_not_exists(store: Store) -> None:
+def test_loading_a_stream_without_events_raises_not_exists(store: StoreAndLog) -> None:
     with pytest.raises(StreamNotFound, match="no Facility"):
         store.load(Facility, HALL)
 
 
-def test_of_two_who_load_the_same_version_the_second_loses_and_saves_nothing(store: Store) -> None:
+def test_of_two_who_load_the_same_version_the_second_loses_and_saves_nothing(store: StoreAndLog) -> None:
     store.save([registered(), registered("fac-002")])
     first, second = store.load(Facility, HALL), store.load(Facility, HALL)
     other = store.load(Facility, facility_stream_id("fac-002"))
@@ -94,7 +94,7 @@ def test_of_two_who_load_the_same_version_the_second_loses_and_saves_nothing(sto
     assert store.find_reply("util-1 POST", "k-1") is None
 
 
-def test_a_failed_save_has_emptied_the_aggregate(store: Store) -> None:
+def test_a_failed_save_has_emptied_the_aggregate(store: StoreAndLog) -> None:
     """It must be loaded again: saving the same object again would save nothing without an error."""
     store.save([registered()])
     loser = registered()
@@ -107,7 +107,7 @@ def test_a_failed_save_has_emptied_the_aggregate(store: Store) -> None:
     assert store.head() == head
 
 
-def test_a_key_is_stored_with_its_domain_events_and_can_be_read(store: Store) -> None:
+def test_a_key_is_stored_with_its_domain_events_and_can_be_read(store: StoreAndLog) -> None:
     assert store.find_reply("util-1 POST", "k-1") is None
     store.save([registered()], idempotency=answer())
 
@@ -116,7 +116,7 @@ def test_a_key_is_stored_with_its_domain_events_and_can_be_read(store: Store) ->
     assert store.find_reply("util-1 POST", "k-2") is None
 
 
-def test_a_taken_key_is_distinct_from_a_lost_race_and_saves_nothing(store: Store) -> None:
+def test_a_taken_key_is_distinct_from_a_lost_race_and_saves_nothing(store: StoreAndLog) -> None:
     store.save([registered()], idempotency=answer())
     head = store.head()
 
@@ -129,7 +129,7 @@ def test_a_taken_key_is_distinct_from_a_lost_race_and_saves_nothing(store: Store
         store.load(Facility, facility_stream_id("fac-002"))
 
 
-def test_a_key_without_domain_events_is_refused(store: Store) -> None:
+def test_a_key_without_domain_events_is_refused(store: StoreAndLog) -> None:
     store.save([registered()])
     unchanged = store.load(Facility, HALL)
 
@@ -138,7 +138,7 @@ def test_a_key_without_domain_events_is_refused(store: Store) -> None:
     assert store.find_reply("util-1 POST", "k-1") is None
 
 
-def test_saving_what_has_nothing_pending_changes_nothing(store: Store) -> None:
+def test_saving_what_has_nothing_pending_changes_nothing(store: StoreAndLog) -> None:
     store.save([registered()])
     head = store.head()
     store.save([store.load(Facility, HALL)])
@@ -146,7 +146,7 @@ def test_saving_what_has_nothing_pending_changes_nothing(store: Store) -> None:
     assert store.head() == head
 
 
-def test_after_a_failure_the_store_goes_on(store: Store) -> None:
+def test_after_a_failure_the_store_goes_on(store: StoreAndLog) -> None:
     store.save([registered()], idempotency=answer())
     for _ in range(3):
         with pytest.raises(IdempotencyKeyTaken):
@@ -157,7 +157,7 @@ def test_after_a_failure_the_store_goes_on(store: Store) -> None:
     assert store.load(Facility, facility_stream_id("fac-002")).version == 1
 
 
-def test_the_log_is_in_the_order_of_the_saves(store: Store) -> None:
+def test_the_log_is_in_the_order_of_the_saves(store: StoreAndLog) -> None:
     assert (store.head(), store.read_after(0, 10)) == (0, [])
     store.save([registered()])
     facility = store.load(Facility, HALL)
@@ -181,7 +181,7 @@ def test_the_log_is_in_the_order_of_the_saves(store: Store) -> None:
     assert store.head() == positions[-1]
 
 
-def test_the_log_is_read_on_from_a_position_in_pieces(store: Store) -> None:
+def test_the_log_is_read_on_from_a_position_in_pieces(store: StoreAndLog) -> None:
     for number in range(5):
         store.save([registered(f"fac-{number}")])
     first = store.read_after(0, 2)
@@ -196,7 +196,7 @@ def test_the_log_is_read_on_from_a_position_in_pieces(store: Store) -> None:
     assert rest == []
 
 
-def test_a_domain_event_of_the_log_carries_its_provenance(store: Store) -> None:
+def test_a_domain_event_of_the_log_carries_its_provenance(store: StoreAndLog) -> None:
     store.save([registered()])
     [entry] = store.read_after(0, 10)
     found = entry.domain_event
@@ -206,7 +206,7 @@ def test_a_domain_event_of_the_log_carries_its_provenance(store: Store) -> None:
     assert (found.actor, found.tenant, found.recorded_at) == ("utility:util-1", "util-1", NOW)
 
 
-def test_a_long_stream_is_loaded_as_a_short_one(store: Store) -> None:
+def test_a_long_stream_is_loaded_as_a_short_one(store: StoreAndLog) -> None:
     """It contains more than one snapshot, where the store takes any."""
     facility = registered()
     for number in range(120):
@@ -227,7 +227,7 @@ def test_a_long_stream_is_loaded_as_a_short_one(store: Store) -> None:
     assert store.load(Facility, HALL).state.status == "maintenance"
 
 
-def test_many_streams_are_loaded_together_as_they_are_recorded(store: Store) -> None:
+def test_many_streams_are_loaded_together_as_they_are_recorded(store: StoreAndLog) -> None:
     halls = [registered(f"fac-00{number}") for number in range(1, 4)]
     store.save(halls)
     wanted = [facility_stream_id(name) for name in ("fac-003", "fac-001", "fac-404", "fac-003")]
@@ -240,7 +240,7 @@ def test_many_streams_are_loaded_together_as_they_are_recorded(store: Store) -> 
     ]
 
 
-def test_what_was_recorded_since_the_last_load_comes_with_the_next(store: Store) -> None:
+def test_what_was_recorded_since_the_last_load_comes_with_the_next(store: StoreAndLog) -> None:
     store.save([registered()])
     first = store.load_many(Facility, [HALL])[HALL]
     for number in range(60):  # past a snapshot
@@ -255,7 +255,7 @@ def test_what_was_recorded_since_the_last_load_comes_with_the_next(store: Store)
     assert (first.version, first.state.status) == (1, "active")
 
 
-def test_an_aggregate_loaded_among_many_is_decided_on_and_saved(store: Store) -> None:
+def test_an_aggregate_loaded_among_many_is_decided_on_and_saved(store: StoreAndLog) -> None:
     store.save([registered()])
     winner, loser = store.load_many(Facility, [HALL])[HALL], store.load_many(Facility, [HALL])[HALL]
     winner.start_maintenance(provenance(), reason="boiler")
@@ -272,7 +272,7 @@ def test_an_aggregate_loaded_among_many_is_decided_on_and_saved(store: Store) ->
     ids=["events", "bytes"],
 )
 def test_a_save_over_the_bounds_is_refused_by_name_and_saves_nothing(
-    store: Store, changes: int, reason: str
+    store: StoreAndLog, changes: int, reason: str
 ) -> None:
     facility = registered()
     for number in range(changes):
@@ -289,7 +289,7 @@ def test_a_save_over_the_bounds_is_refused_by_name_and_saves_nothing(
     assert store.find_reply("util-1 POST", "k-1") is None
 
 
-def test_a_decision_over_a_whole_dr_event_may_be_larger(store: Store) -> None:
+def test_a_decision_over_a_whole_dr_event_may_be_larger(store: StoreAndLog) -> None:
     facility = registered()
     for _ in range(ONE_DECISION.domain_events):
         facility.start_maintenance(provenance(), reason="boiler")
@@ -298,7 +298,7 @@ def test_a_decision_over_a_whole_dr_event_may_be_larger(store: Store) -> None:
     assert store.load(Facility, HALL).version == 2 * ONE_DECISION.domain_events + 1
 
 
-def test_a_large_save_within_the_bounds_is_saved(store: Store) -> None:
+def test_a_large_save_within_the_bounds_is_saved(store: StoreAndLog) -> None:
     facility = registered()
     for _ in range(125):
         facility.start_maintenance(provenance(), reason="boiler")
@@ -308,7 +308,7 @@ def test_a_large_save_within_the_bounds_is_saved(store: Store) -> None:
     assert store.find_reply("util-1 POST", "k-1") == answer()
 
 
-def test_of_what_is_saved_together_each_has_its_own_outcome(store: Store) -> None:
+def test_of_what_is_saved_together_each_has_its_own_outcome(store: StoreAndLog) -> None:
     store.save([registered(), registered("fac-002")], idempotency=answer("taken"))
     winner, loser = store.load(Facility, HALL), store.load(Facility, HALL)
     other = store.load(Facility, facility_stream_id("fac-002"))
@@ -347,7 +347,7 @@ def test_of_what_is_saved_together_each_has_its_own_outcome(store: Store) -> Non
     assert all(found[key] == store.find_reply(*key) for key in found)
 
 
-def test_many_saves_at_once_are_all_there_in_their_order(store: Store) -> None:
+def test_many_saves_at_once_are_all_there_in_their_order(store: StoreAndLog) -> None:
     """More than a transaction holds."""
     ids = [f"fac-{number:04}" for number in range(700)]
     assert set(store.save_each([SaveRequest([registered(facility_id)]) for facility_id in ids])) == {None}

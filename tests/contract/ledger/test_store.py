@@ -37,17 +37,17 @@ ROWS = [row(position) for position in POSITIONS]
 ENTRIES = b"".join(one.entry() for one in ROWS)
 
 
-class Rig(NamedTuple):
+class LedgerRig(NamedTuple):
     store: LedgerStore
     record: Callable[..., None]
     """(log, *rows): as the event store records them."""
 
 
 @pytest.fixture(params=["fake", "postgres"])
-def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+def rig(request: pytest.FixtureRequest) -> Iterator[LedgerRig]:
     if request.param == "fake":
         fake = FakeLedgerStore()
-        yield Rig(fake, fake.record)
+        yield LedgerRig(fake, fake.record)
         return
     database: Database = request.getfixturevalue("database")
 
@@ -62,10 +62,10 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
             )
 
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=8) as pool:
-        yield Rig(PostgresLedgerStore(pool.connection), record)
+        yield LedgerRig(PostgresLedgerStore(pool.connection), record)
 
 
-def test_an_empty_store_says_so(rig: Rig) -> None:
+def test_an_empty_store_says_so(rig: LedgerRig) -> None:
     store = rig.store
     for log in (DEMAND_RESPONSE, FORECASTS):
         assert store.entries_of_log(log, after=MIN_POSITION, up_to=MAX_POSITION) == b""
@@ -76,7 +76,7 @@ def test_an_empty_store_says_so(rig: Rig) -> None:
     assert (store.last_checkpoint_number(), store.checkpoint(0), store.checkpoint(1)) == (0, None, None)
 
 
-def test_entries_are_made_anew_from_the_rows_in_order(rig: Rig) -> None:
+def test_entries_are_made_anew_from_the_rows_in_order(rig: LedgerRig) -> None:
     rig.record(DEMAND_RESPONSE, *reversed(ROWS))
     for after, up_to in LIMITS:
         wanted = [one.entry() for one in ROWS if after < one.position <= up_to]
@@ -86,14 +86,14 @@ def test_entries_are_made_anew_from_the_rows_in_order(rig: Rig) -> None:
     assert rig.store.entries_of_log(FORECASTS, after=MIN_POSITION, up_to=MAX_POSITION) == b""
 
 
-def test_rows_are_given_as_they_are_stored(rig: Rig) -> None:
+def test_rows_are_given_as_they_are_stored(rig: LedgerRig) -> None:
     rig.record(DEMAND_RESPONSE, *ROWS)
     assert [rig.store.row(DEMAND_RESPONSE, position) for position in POSITIONS] == ROWS
     assert rig.store.rows(DEMAND_RESPONSE, [9, 8, -5, 9]) == [ROWS[0], ROWS[-1]]
     assert rig.store.row(DEMAND_RESPONSE, 3) is None
 
 
-def test_the_head_and_what_is_after_a_position(rig: Rig) -> None:
+def test_the_head_and_what_is_after_a_position(rig: LedgerRig) -> None:
     rig.record(DEMAND_RESPONSE, *ROWS)
     assert rig.store.head(DEMAND_RESPONSE) == 9
     assert [rig.store.count_after(DEMAND_RESPONSE, after) for after in (MIN_POSITION, -5, 2, 9)] == [
@@ -105,7 +105,7 @@ def test_the_head_and_what_is_after_a_position(rig: Rig) -> None:
     assert rig.store.head(FORECASTS) == 0
 
 
-def test_what_is_appended_is_there_and_moves_the_log_it_is_of(rig: Rig) -> None:
+def test_what_is_appended_is_there_and_moves_the_log_it_is_of(rig: LedgerRig) -> None:
     assert rig.store.append(DEMAND_RESPONSE, 0, ENTRIES[: 2 * ENTRY_BYTES]) == Appended(2, 1)
     assert rig.store.append(DEMAND_RESPONSE, 2, ENTRIES[2 * ENTRY_BYTES :]) == Appended(5, 9)
     assert rig.store.appended(DEMAND_RESPONSE) == Appended(5, 9)
@@ -116,7 +116,7 @@ def test_what_is_appended_is_there_and_moves_the_log_it_is_of(rig: Rig) -> None:
             assert rig.store.entries(DEMAND_RESPONSE, first, count) == wanted
 
 
-def test_tables_larger_than_a_tile_are_stored_in_full(rig: Rig) -> None:
+def test_tables_larger_than_a_tile_are_stored_in_full(rig: LedgerRig) -> None:
     entries = b"".join(row(position).entry() for position in range(1, 3 * TILE + 40))
     size, parts = 0, (1, TILE - 1, 3, 2 * TILE, 35)
     for part in parts:
@@ -129,7 +129,7 @@ def test_tables_larger_than_a_tile_are_stored_in_full(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 4, 6])
-def test_whoever_has_another_size_in_mind_appends_nothing(rig: Rig, size: int) -> None:
+def test_whoever_has_another_size_in_mind_appends_nothing(rig: LedgerRig, size: int) -> None:
     rig.store.append(DEMAND_RESPONSE, 0, ENTRIES)
     with pytest.raises(LedgerMoved, match=DEMAND_RESPONSE):
         rig.store.append(DEMAND_RESPONSE, size, row(20).entry())
@@ -137,7 +137,7 @@ def test_whoever_has_another_size_in_mind_appends_nothing(rig: Rig, size: int) -
     assert rig.store.entries(DEMAND_RESPONSE, 0, 100) == ENTRIES
 
 
-def test_a_stored_checkpoint_is_not_replaced(rig: Rig) -> None:
+def test_a_stored_checkpoint_is_not_replaced(rig: LedgerRig) -> None:
     rig.store.keep_checkpoint(1, b"first\0\xff")
     rig.store.keep_checkpoint(1, b"another")
     rig.store.keep_checkpoint(3, b"third")

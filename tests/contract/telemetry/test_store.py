@@ -26,7 +26,7 @@ NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class StoppedClock:
+class StoreClock:
     """A day after the readings: each store then reports exactly how many were new."""
 
     at: datetime = T0 + timedelta(days=1)
@@ -46,17 +46,17 @@ def store(request: pytest.FixtureRequest) -> Iterator[TelemetryStore]:
     database = request.getfixturevalue("database")
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=4) as pool:
         if request.param == "postgres":
-            yield PostgresTelemetryStore(pool, StoppedClock())
+            yield PostgresTelemetryStore(pool, StoreClock())
             return
         with influx_connection(request.getfixturevalue("influxd")) as connection:
-            progress = PostgresTelemetryProgress(pool, StoppedClock())
-            yield InfluxTelemetryStore(connection, progress, StoppedClock(), raw_days=3_650)
+            progress = PostgresTelemetryProgress(pool, StoreClock())
+            yield InfluxTelemetryStore(connection, progress, StoreClock(), raw_days=3_650)
 
 
 @pytest.fixture(params=["postgres", "influxdb"])
 def store_of_the_moment(request: pytest.FixtureRequest) -> Iterator[TelemetryStore]:
     """In the middle of the quarter-hour that is written."""
-    clock = StoppedClock(T0 + timedelta(minutes=10))
+    clock = StoreClock(T0 + timedelta(minutes=10))
     with ConnectionPool[Any](request.getfixturevalue("database").app_dsn, min_size=1, max_size=4) as pool:
         if request.param == "postgres":
             yield PostgresTelemetryStore(pool, clock)

@@ -23,7 +23,7 @@ NOW = datetime(2026, 7, 14, 20, 30, tzinfo=UTC)
 HOUR = NOW.replace(minute=0)
 
 
-class Stopped:
+class SourceClock:
     """A clock that stands still, so that ages are exact."""
 
     def now(self) -> datetime:
@@ -35,23 +35,23 @@ class Stopped:
 
 @asynccontextmanager
 async def over_http(faults: WeatherFaults) -> AsyncIterator[HttpWeatherSource]:
-    simulated = SimulatedWeather(clock=Stopped(), cells={"cell-1": lambda _: 21.0}, faults=faults)
+    simulated = SimulatedWeather(clock=SourceClock(), cells={"cell-1": lambda _: 21.0}, faults=faults)
     app = create_weather_app(simulated)
     async with hosted(app, "127.0.0.1:0") as url:
-        yield HttpWeatherSource(url, Stopped())
+        yield HttpWeatherSource(url, SourceClock())
 
 
 @asynccontextmanager
 async def weatherapi(faults: WeatherFaults) -> AsyncIterator[WeatherApiSource]:
-    simulated = SimulatedWeather(clock=Stopped(), cells={"cell-1": lambda _: 21.0}, faults=faults)
+    simulated = SimulatedWeather(clock=SourceClock(), cells={"cell-1": lambda _: 21.0}, faults=faults)
     places = {"cell-1": WeatherPlace(latitude=37.77, longitude=-122.42, tz="America/Los_Angeles")}
-    api = SimulatedWeatherApi(simulated, places, clock=Stopped(), key="secret")
+    api = SimulatedWeatherApi(simulated, places, clock=SourceClock(), key="secret")
     app = create_weather_app(simulated, forecast_json, history_json, weatherapi=api)
     async with hosted(app, "127.0.0.1:0") as url:
         yield WeatherApiSource(
             url,
             "secret",
-            Stopped(),
+            SourceClock(),
             places=lambda: places,
             quota=FakeWeatherQuota(1_000),
             plan=WeatherApiPlan(history_days=60),
@@ -70,7 +70,7 @@ async def source(kind: str, *, down: bool = False) -> AsyncIterator[WeatherSourc
             yield api
         return
     async with over_http(WeatherFaults(down=down)) as http:
-        yield CachedWeatherSource(http, Stopped()) if kind == "remembered" else http
+        yield CachedWeatherSource(http, SourceClock()) if kind == "remembered" else http
 
 
 @pytest.fixture(params=["fake", "http", "remembered", "weatherapi"])
@@ -203,7 +203,7 @@ def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(answer: bytes,
     async def scenario() -> None:
         server, url = await _answering(answer)
         async with server:
-            http = HttpWeatherSource(url, Stopped())
+            http = HttpWeatherSource(url, SourceClock())
             with pytest.raises(WeatherUnavailable, match=why):
                 await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=1))
 

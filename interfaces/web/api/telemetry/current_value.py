@@ -10,7 +10,7 @@ from litestar.params import FromPath, QueryParameter
 
 from application.ports.clock import Clock
 from application.ports.telemetry.store import CurrentValue
-from application.telemetry.cached_reader import Answer, Source
+from application.telemetry.cached_reader import CachedAnswer, Source
 from application.telemetry.rate_limited_reads import CurrentRead
 from interfaces.web.edge import edge_of, models_of
 from interfaces.web.guard.access import ApiRequest
@@ -139,7 +139,7 @@ def tag_of(document: CurrentDocument) -> str:
     return f'W/"{document.facility_id}-{at_ms}-{document.kw}-{said}"'
 
 
-def current_document(facility_id: str, answer: Answer[CurrentValue], clock: Clock) -> CurrentDocument:
+def current_document(facility_id: str, answer: CachedAnswer[CurrentValue], clock: Clock) -> CurrentDocument:
     value = answer.value
     if value is None:
         return CurrentDocument(

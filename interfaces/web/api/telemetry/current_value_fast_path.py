@@ -14,7 +14,7 @@ from litestar.types import Scope, Send
 
 from application.ports.access.api_keys import ApiKey, ApiKeysUnavailable
 from application.ports.telemetry.store import CurrentValue, TelemetryStoreUnavailable
-from application.telemetry.cached_reader import Answer
+from application.telemetry.cached_reader import CachedAnswer
 from interfaces.web.api.telemetry.current_value import (
     CURRENT_VALUE,
     READ_BEFORE,
@@ -56,7 +56,7 @@ class CurrentValueFastPath:
     def __init__(self, edge: Edge, metrics: WebMetrics) -> None:
         self._edge = edge
         self._metrics = metrics
-        self._tags: dict[str, tuple[Answer[CurrentValue], bool, bytes]] = {}
+        self._tags: dict[str, tuple[CachedAnswer[CurrentValue], bool, bytes]] = {}
         """Of each facility's last answer, and whether it was stale: it is the same object until it is another value."""
 
     async def answered(self, scope: Scope, send: Send) -> bool:
@@ -110,7 +110,9 @@ class CurrentValueFastPath:
         except (Problem, ApiKeysUnavailable):
             return None  # the route says so
 
-    async def _read(self, scope: Scope, api_key: ApiKey, facility_id: str) -> Answer[CurrentValue] | None:
+    async def _read(
+        self, scope: Scope, api_key: ApiKey, facility_id: str
+    ) -> CachedAnswer[CurrentValue] | None:
         """None where it is left to the route to say why there is none, by what was read here."""
         read: Any
         try:
@@ -119,12 +121,12 @@ class CurrentValueFastPath:
             read = error
         else:
             if read.answer is not None:
-                answer: Answer[CurrentValue] = read.answer
+                answer: CachedAnswer[CurrentValue] = read.answer
                 return answer
         scope[READ_BEFORE] = read  # type: ignore[literal-required]
         return None
 
-    def _tag(self, answer: Answer[CurrentValue], document: CurrentDocument) -> bytes:
+    def _tag(self, answer: CachedAnswer[CurrentValue], document: CurrentDocument) -> bytes:
         known = self._tags.get(document.facility_id)
         if known is not None and known[0] is answer and known[1] == document.stale:
             return known[2]

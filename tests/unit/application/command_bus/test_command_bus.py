@@ -245,7 +245,7 @@ def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer(
     assert bus.handle(MAINTENANCE, CONTEXT, key=KEY, reply_type=str) == "the first answer"
 
 
-class CountingStore(FakeEventStore):
+class KeyLookupCounter(FakeEventStore):
     """Counts the look-ups of idempotency keys."""
 
     lookups = 0
@@ -256,7 +256,7 @@ class CountingStore(FakeEventStore):
 
 
 def test_a_key_is_looked_up_once_for_each_command() -> None:
-    store = CountingStore()
+    store = KeyLookupCounter()
     bus = bus_over(store)
     bus.handle(RegisterFacility(entry=facility_entry()), CONTEXT)
     admitted: list[int] = []

@@ -17,7 +17,7 @@ PATIENCE_S = 20.0
 ZONES = ("hall", "lobby", "roof")
 
 
-class Killed(BaseException):
+class WorkerKilled(BaseException):
     """Simulates a SIGKILL: nothing of the worker runs afterwards."""
 
 
@@ -110,9 +110,9 @@ def test_killed_anywhere_between_the_zones_each_is_curtailed_once(
         if name == point:
             seen.append(name)
             if len(seen) == strike:
-                raise Killed(name)
+                raise WorkerKilled(name)
 
-    with pytest.raises(Killed):
+    with pytest.raises(WorkerKilled):
         asyncio.run(replace(world.calls, reached=reached).do(work))
     asyncio.run(world.calls.do(work))
     assert sorted(committed(world)) == sorted(ZONES)

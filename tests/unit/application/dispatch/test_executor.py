@@ -53,12 +53,12 @@ ENTRY = facility_entry("fac-001")
 PREPARE_AT = STARTS_AT - timedelta(minutes=10)
 
 
-class Killed(BaseException):
+class WorkerKilled(BaseException):
     """Simulates a SIGKILL: nothing of the worker runs afterwards."""
 
 
 @dataclass
-class Rig:
+class ExecutorRig:
     """A dispatch executor over a building in memory; reached failpoints are recorded."""
 
     story: Scenario
@@ -120,14 +120,14 @@ class Rig:
         self.reached.append(f"{name} {in_flight.partition(' ')[0]}")
         if name == self.kill_at:
             self.kill_at = None
-            raise Killed(name)
+            raise WorkerKilled(name)
 
-    def at_commit(self) -> "Rig":
+    def at_commit(self) -> "ExecutorRig":
         self.carry_out("prepare")
         self.story.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID), _of(CommitDispatch))
         return self
 
-    def at_restore(self) -> "Rig":
+    def at_restore(self) -> "ExecutorRig":
         self.at_commit().carry_out("commit")
         self.story.at(ENDS_AT).after(EndDREvent(dr_event_id=DR_EVENT_ID), _of(RestoreDispatch))
         return self
@@ -138,7 +138,7 @@ def _of(kind: type[DispatchCommand]) -> DispatchCommand:
 
 
 @pytest.fixture
-def rig() -> Rig:
+def rig() -> ExecutorRig:
     """One dispatch whose prepare is requested, ten minutes before the start."""
     story = (
         given()
@@ -151,10 +151,10 @@ def rig() -> Rig:
     story.after(PlanDREvent(dr_event_id=DR_EVENT_ID)).at(PREPARE_AT)
     story.after(StartPreparation(dr_event_id=DR_EVENT_ID), _of(PrepareDispatch))
     assert story.store.load(Dispatch, dispatch_id(DR_EVENT_ID, "fac-001")).state.status == "preparing"
-    return Rig(story)
+    return ExecutorRig(story)
 
 
-def test_an_answer_is_recorded_with_the_reported_setpoint(rig: Rig) -> None:
+def test_an_answer_is_recorded_with_the_reported_setpoint(rig: ExecutorRig) -> None:
     rig.carry_out("prepare")
 
     assert (rig.dispatch.status, rig.newest("prepare").attempts) == ("prepared", 1)
@@ -170,19 +170,19 @@ def test_an_answer_is_recorded_with_the_reported_setpoint(rig: Rig) -> None:
     assert succeeded.causation_id == succeeded.command_id
 
 
-def test_the_attempt_is_recorded_before_the_call_and_the_outcome_after_it(rig: Rig) -> None:
+def test_the_attempt_is_recorded_before_the_call_and_the_outcome_after_it(rig: ExecutorRig) -> None:
     rig.kill_at = "dispatch.before_call"
-    with pytest.raises(Killed):
+    with pytest.raises(WorkerKilled):
         rig.carry_out("prepare")
     assert (rig.newest("prepare").attempts, rig.control.sent) == (1, [])
 
     rig.kill_at = "dispatch.after_call"
-    with pytest.raises(Killed):
+    with pytest.raises(WorkerKilled):
         rig.carry_out("prepare")
     assert (rig.newest("prepare").state, len(rig.control.sent)) == ("requested", 1)
 
 
-def test_a_whole_life_is_one_action_a_phase(rig: Rig) -> None:
+def test_a_whole_life_is_one_action_a_phase(rig: ExecutorRig) -> None:
     rig.at_restore().carry_out("restore")
     assert [entry.action for entry in rig.journal] == ["prepare", "commit", "restore"]
     assert (rig.dispatch.status, rig.journal[-1].curtailed, rig.journal[-1].setpoint) == (
@@ -193,7 +193,7 @@ def test_a_whole_life_is_one_action_a_phase(rig: Rig) -> None:
     assert rig.alerts.listed() == []
 
 
-def test_a_refused_question_is_no_refused_command(rig: Rig) -> None:
+def test_a_refused_question_is_no_refused_command(rig: ExecutorRig) -> None:
     """The commit was executed and its answer lost. A refused status query does not undo it."""
     rig.at_commit().fail_next("lost_answer", "refuse")
     rig.carry_out("commit")
@@ -203,7 +203,7 @@ def test_a_refused_question_is_no_refused_command(rig: Rig) -> None:
     assert (committed.learned_by, rig.dispatch.status) == ("status_query", "committed")
 
 
-def test_a_command_whose_status_nobody_tells_is_given_up_as_one_that_was_sent(rig: Rig) -> None:
+def test_a_command_whose_status_nobody_tells_is_given_up_as_one_that_was_sent(rig: ExecutorRig) -> None:
     rig.at_commit().fail_next("lost_answer", *["refuse"] * TIME_LIMITS.max_tries)
     rig.carry_out("commit")
     [gave_up] = rig.recorded(Dispatch.BmsCommandGaveUp)
@@ -213,7 +213,7 @@ def test_a_command_whose_status_nobody_tells_is_given_up_as_one_that_was_sent(ri
     assert "its status query was refused" in letter.reason
 
 
-def test_a_refusal_is_recorded_and_not_repeated(rig: Rig) -> None:
+def test_a_refusal_is_recorded_and_not_repeated(rig: ExecutorRig) -> None:
     rig.fail_next("refuse")
     rig.carry_out("prepare")
 
@@ -224,7 +224,7 @@ def test_a_refusal_is_recorded_and_not_repeated(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("fault", ["lost_answer", "invalid_answer"])
-def test_what_the_bms_says_it_has_done_is_not_done_again(rig: Rig, fault: str) -> None:
+def test_what_the_bms_says_it_has_done_is_not_done_again(rig: ExecutorRig, fault: str) -> None:
     rig.at_commit()
     rig.fail_next(fault)
     rig.carry_out("commit")
@@ -236,7 +236,7 @@ def test_what_the_bms_says_it_has_done_is_not_done_again(rig: Rig, fault: str) -
     assert rig.newest("commit").attempts == 1
 
 
-def test_what_the_bms_does_not_know_is_sent_again_under_the_same_id(rig: Rig) -> None:
+def test_what_the_bms_does_not_know_is_sent_again_under_the_same_id(rig: ExecutorRig) -> None:
     rig.at_commit()
     rig.fail_next("time_out")
     rig.carry_out("commit")
@@ -247,7 +247,7 @@ def test_what_the_bms_does_not_know_is_sent_again_under_the_same_id(rig: Rig) ->
     assert rig.dispatch.status == "committed"
 
 
-def test_while_the_bms_does_not_say_nothing_is_sent_again(rig: Rig) -> None:
+def test_while_the_bms_does_not_say_nothing_is_sent_again(rig: ExecutorRig) -> None:
     """The answer is lost, and so are the answers to status queries: it is queried until it is given up, and
     called once."""
     rig.at_commit()
@@ -262,7 +262,7 @@ def test_while_the_bms_does_not_say_nothing_is_sent_again(rig: Rig) -> None:
 
 
 def test_what_the_bms_has_no_words_for_is_parked_at_once_and_was_not_sent(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 
@@ -281,7 +281,7 @@ def test_what_the_bms_has_no_words_for_is_parked_at_once_and_was_not_sent(
 
 
 def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is given up: the work is delivered again, to a worker that can read it."""
     rig.fail_next("unreachable")
@@ -303,7 +303,7 @@ def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
     ("asked_s", "least_s"), [(60.0, 60.0), (86_400.0, TIME_LIMITS.longest_busy_wait_s), (0.0, 0.0)]
 )
 def test_a_busy_bms_gets_the_pause_that_it_asks_for_within_limits(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, asked_s: float, least_s: float
+    rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch, asked_s: float, least_s: float
 ) -> None:
     executed, waits = rig.control.execute, list[float]()
 
@@ -323,7 +323,7 @@ def test_a_busy_bms_gets_the_pause_that_it_asks_for_within_limits(
 
 
 def test_pauses_between_tries_grow_are_drawn_and_have_a_bound(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """BMSs that failed together are not called again at the same moment."""
     slept: list[float] = []
@@ -343,7 +343,7 @@ def test_pauses_between_tries_grow_are_drawn_and_have_a_bound(
         assert longest_s * 0.499 < min(drawn) < max(drawn) < longest_s * 1.001
 
 
-def test_an_unreachable_bms_was_sent_nothing(rig: Rig) -> None:
+def test_an_unreachable_bms_was_sent_nothing(rig: ExecutorRig) -> None:
     rig.fail_next(*["unreachable"] * TIME_LIMITS.max_tries)
     rig.carry_out("prepare")
 
@@ -354,7 +354,7 @@ def test_an_unreachable_bms_was_sent_nothing(rig: Rig) -> None:
     assert rig.control.sent == []
 
 
-def test_one_that_was_sent_once_stays_sent_whatever_happens_later(rig: Rig) -> None:
+def test_one_that_was_sent_once_stays_sent_whatever_happens_later(rig: ExecutorRig) -> None:
     rig.at_commit()
     faults = ["time_out", *["unreachable"] * (2 * TIME_LIMITS.max_tries)]
     rig.fail_next(*faults)
@@ -365,13 +365,13 @@ def test_one_that_was_sent_once_stays_sent_whatever_happens_later(rig: Rig) -> N
     assert gave_up.was_sent
 
 
-def test_an_unreachable_bms_that_comes_back_is_served(rig: Rig) -> None:
+def test_an_unreachable_bms_that_comes_back_is_served(rig: ExecutorRig) -> None:
     rig.fail_next(*["unreachable"] * (TIME_LIMITS.max_tries - 1))
     rig.carry_out("prepare")
     assert rig.dispatch.status == "prepared"
 
 
-def test_after_the_deadline_nothing_is_sent_and_an_alert_is_raised(rig: Rig) -> None:
+def test_after_the_deadline_nothing_is_sent_and_an_alert_is_raised(rig: ExecutorRig) -> None:
     deadline = rig.newest("prepare").command.not_after
     assert deadline is not None
     rig.story.at(deadline)
@@ -388,10 +388,10 @@ def test_after_the_deadline_nothing_is_sent_and_an_alert_is_raised(rig: Rig) -> 
     assert (alert.name, alert.subject) == ("command_dead_lettered", "fac-001/hall")
 
 
-def test_after_the_deadline_the_status_of_the_call_is_still_queried(rig: Rig) -> None:
+def test_after_the_deadline_the_status_of_the_call_is_still_queried(rig: ExecutorRig) -> None:
     """A worker died after its call. Its successor is too late to call, but still queries the status."""
     rig.kill_at = "dispatch.after_call"
-    with pytest.raises(Killed):
+    with pytest.raises(WorkerKilled):
         rig.carry_out("prepare")
     rig.story.at(STARTS_AT + timedelta(hours=1))
     rig.carry_out("prepare")
@@ -400,9 +400,9 @@ def test_after_the_deadline_the_status_of_the_call_is_still_queried(rig: Rig) ->
     assert rig.dead_letters.listed() == []
 
 
-def test_after_the_deadline_one_that_the_bms_never_got_is_given_up(rig: Rig) -> None:
+def test_after_the_deadline_one_that_the_bms_never_got_is_given_up(rig: ExecutorRig) -> None:
     rig.kill_at = "dispatch.before_call"
-    with pytest.raises(Killed):
+    with pytest.raises(WorkerKilled):
         rig.carry_out("prepare")
     rig.story.at(STARTS_AT + timedelta(hours=1))
     rig.carry_out("prepare")
@@ -410,20 +410,20 @@ def test_after_the_deadline_one_that_the_bms_never_got_is_given_up(rig: Rig) -> 
     assert len(rig.dead_letters.listed()) == 1
 
 
-def test_a_command_with_an_outcome_is_skipped(rig: Rig) -> None:
+def test_a_command_with_an_outcome_is_skipped(rig: ExecutorRig) -> None:
     rig.carry_out("prepare")
     head = rig.story.store.head()
     rig.carry_out("prepare")
     assert (rig.story.store.head(), len(rig.control.sent)) == (head, 1)
 
 
-def test_a_command_that_was_never_requested_is_skipped(rig: Rig) -> None:
+def test_a_command_that_was_never_requested_is_skipped(rig: ExecutorRig) -> None:
     head = rig.story.store.head()
     asyncio.run(rig.calls.carry_out(rig.work(None)))
     assert (rig.story.store.head(), rig.control.sent) == (head, [])
 
 
-def test_the_status_of_an_attempted_command_is_queried_before_it_is_sent(rig: Rig) -> None:
+def test_the_status_of_an_attempted_command_is_queried_before_it_is_sent(rig: ExecutorRig) -> None:
     """The worker that attempted it may have died after the answer arrived."""
     command_id = rig.newest("prepare").command.command_id
     rig.bus.handle(
@@ -440,7 +440,7 @@ def test_the_status_of_an_attempted_command_is_queried_before_it_is_sent(rig: Ri
 @pytest.mark.parametrize("phase", ["prepare", "commit", "restore"])
 @pytest.mark.parametrize("point", ["before_call", "after_call", "after_record"])
 def test_a_worker_killed_anywhere_leaves_one_action(
-    rig: Rig, phase: Phase, point: str, profile: BmsProfile
+    rig: ExecutorRig, phase: Phase, point: str, profile: BmsProfile
 ) -> None:
     rig.build(profile)
     if phase == "commit":
@@ -448,7 +448,7 @@ def test_a_worker_killed_anywhere_leaves_one_action(
     elif phase == "restore":
         rig.at_restore()
     rig.kill_at = f"dispatch.{point}"
-    with pytest.raises(Killed):
+    with pytest.raises(WorkerKilled):
         rig.carry_out(phase)
     rig.carry_out(phase)
 
@@ -457,7 +457,7 @@ def test_a_worker_killed_anywhere_leaves_one_action(
     assert duplicate_actions(rig.journal) == {}
 
 
-def test_a_restore_knows_no_deadline(rig: Rig) -> None:
+def test_a_restore_knows_no_deadline(rig: ExecutorRig) -> None:
     rig.at_restore()
     assert rig.newest("restore").command.not_after is None
     rig.story.at(ENDS_AT + timedelta(days=3))
@@ -465,7 +465,7 @@ def test_a_restore_knows_no_deadline(rig: Rig) -> None:
     assert rig.dispatch.status == "restored"
 
 
-def test_a_failed_restore_pages_somebody_and_is_tried_again(rig: Rig) -> None:
+def test_a_failed_restore_pages_somebody_and_is_tried_again(rig: ExecutorRig) -> None:
     rig.at_restore()
     rig.fail_next(*["time_out"] * TIME_LIMITS.max_tries)
     rig.carry_out("restore")
@@ -487,7 +487,7 @@ def test_a_failed_restore_pages_somebody_and_is_tried_again(rig: Rig) -> None:
     assert duplicate_actions(rig.journal) == {}
 
 
-def test_a_refused_restore_is_tried_again_in_a_new_round(rig: Rig) -> None:
+def test_a_refused_restore_is_tried_again_in_a_new_round(rig: ExecutorRig) -> None:
     rig.at_restore()
     rig.fail_next("refuse")
     rig.carry_out("restore")
@@ -500,7 +500,7 @@ def test_a_refused_restore_is_tried_again_in_a_new_round(rig: Rig) -> None:
     assert (rig.dispatch.status, rig.alerts.listed()) == ("restored", [])
 
 
-def test_what_is_refused_for_ever_is_one_page_and_no_letter(rig: Rig) -> None:
+def test_what_is_refused_for_ever_is_one_page_and_no_letter(rig: ExecutorRig) -> None:
     rig.at_restore()
     for _ in range(6):
         rig.fail_next("refuse")
@@ -512,7 +512,7 @@ def test_what_is_refused_for_ever_is_one_page_and_no_letter(rig: Rig) -> None:
 
 @pytest.mark.parametrize("fault", ["unspeakable", "unreachable", "time_out"])
 def test_what_goes_on_failing_is_one_letter_until_somebody_decides_on_it(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, fault: str
+    rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     async def execute(_: object, command: ZoneCommand) -> CommandReceipt:
         raise ValueError("no such strategy")
@@ -539,7 +539,7 @@ def test_what_goes_on_failing_is_one_letter_until_somebody_decides_on_it(
     assert len(rig.dead_letters.listed()) == 1
 
 
-def test_the_letter_of_another_dr_event_or_message_hides_no_failure(rig: Rig) -> None:
+def test_the_letter_of_another_dr_event_or_message_hides_no_failure(rig: ExecutorRig) -> None:
     rig.at_restore()
     asyncio.run(rig.calls.park_poison("fac-001", b"no work of ours", "unreadable"))
     work = replace(rig.work("restore"), command_id=UUID(int=77))
@@ -557,7 +557,7 @@ def test_the_letter_of_another_dr_event_or_message_hides_no_failure(rig: Rig) ->
     assert len(rig.dead_letters.listed()) == 3
 
 
-def test_the_bms_verifies_a_commit(rig: Rig) -> None:
+def test_the_bms_verifies_a_commit(rig: ExecutorRig) -> None:
     rig.at_commit().carry_out("commit")
     rig.fail_next("time_out")
     asyncio.run(rig.calls.verify(rig.work(None, "verify")))
@@ -568,7 +568,7 @@ def test_the_bms_verifies_a_commit(rig: Rig) -> None:
     assert rig.story.store.head() == head
 
 
-def test_drift_is_recorded_and_alerted(rig: Rig) -> None:
+def test_drift_is_recorded_and_alerted(rig: ExecutorRig) -> None:
     rig.at_commit().carry_out("commit")
     rig.building.override("hall", 21.0, rig.story.clock.now())
     asyncio.run(rig.calls.verify(rig.work(None, "verify")))

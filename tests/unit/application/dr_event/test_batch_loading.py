@@ -18,7 +18,7 @@ from tests.unit.application.dr_event.test_cancellation import measured
 FORTY = tuple(f"fac-{number:03}" for number in range(1, 41))
 
 
-class CountingStore(FakeEventStore):
+class DispatchLoadCounter(FakeEventStore):
     """Counts loaded dispatches and round trips."""
 
     def __init__(self, counted: FakeEventStore) -> None:
@@ -42,15 +42,15 @@ class CountingStore(FakeEventStore):
             self.round_trips += number > 0
 
 
-def counting(there: InProcess) -> CountingStore:
+def counting(there: InProcess) -> DispatchLoadCounter:
     """Count from now on."""
-    store = CountingStore(there.story.store)
+    store = DispatchLoadCounter(there.story.store)
     there.story.store = store
     there.story.bus._store = store
     return store
 
 
-def ending_one_after_the_other() -> tuple[InProcess, CountingStore]:
+def ending_one_after_the_other() -> tuple[InProcess, DispatchLoadCounter]:
     """Recovering: the buildings are released in the order of the plan, with a completion check after each."""
     zones = (zone_entry("hall", rebound_ramp_s=600),)
     there = InProcess.accepted(*FORTY, target_kw=2_000.0, zones=zones).until("recovering")

@@ -16,7 +16,7 @@ class Text(msgspec.Struct, frozen=True):
     value: bytes
 
 
-class House:
+class ReaderProcess:
     """A reader without a cache. The store answers "key:size" with so many bytes."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -47,7 +47,7 @@ class House:
 
 
 def test_large_answers_are_forgotten_before_their_number_is_reached() -> None:
-    house = House(10_000)
+    house = ReaderProcess(10_000)
     assert house.ask("a:4000", "b:4000", "a:4000") == ["a:4000", "b:4000"]
     assert house.ask("c:4000") == ["c:4000"]
     # The entry that was read longest ago was evicted.
@@ -55,13 +55,13 @@ def test_large_answers_are_forgotten_before_their_number_is_reached() -> None:
 
 
 def test_an_answer_larger_than_the_cache_is_returned_and_not_held() -> None:
-    house = House(1_000)
+    house = ReaderProcess(1_000)
     assert house.ask("a:2000", "a:2000") == ["a:2000", "a:2000"]
     assert house.ask("b:500", "b:500") == ["b:500"]
 
 
 def test_small_and_unknown_answers_count_too() -> None:
-    house = House(3 * MIN_ENTRY_BYTES)
+    house = ReaderProcess(3 * MIN_ENTRY_BYTES)
     many = [f"unknown-{n}:0" for n in range(4)]
     house.ask(*many)
     assert house.ask(*reversed(many)) == [many[0]]

@@ -35,10 +35,10 @@ class CountingStore(FakeTelemetryStore):
         return super().current(facility_ids)
 
 
-class House:
+class CurrentValuesProcess:
     """One process, over a store and a cache that may be shared."""
 
-    def __init__(self, shared: "House | None" = None, *, has_cache: bool = True) -> None:
+    def __init__(self, shared: "CurrentValuesProcess | None" = None, *, has_cache: bool = True) -> None:
         self.clock: FakeClock = shared.clock if shared else FakeClock(NOW)
         self.store: CountingStore = shared.store if shared else CountingStore()
         self.cache: FakeSharedCache = shared.cache if shared else FakeSharedCache()
@@ -65,8 +65,8 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 
 def test_the_store_is_read_once_in_ten_seconds_by_all_processes_together() -> None:
     async def scenario() -> None:
-        one = House()
-        other = House(one)
+        one = CurrentValuesProcess()
+        other = CurrentValuesProcess(one)
         one.reading()
         assert [await one.kw(), await one.kw(), await other.kw()] == [
             (10.0, "store"),
@@ -82,7 +82,7 @@ def test_the_store_is_read_once_in_ten_seconds_by_all_processes_together() -> No
 
 def test_many_facilities_are_one_round_trip_to_the_cache_and_one_to_the_store() -> None:
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         names = [f"f{n}" for n in range(200)]
         for name in names[:150]:
             house.reading(name)
@@ -95,7 +95,7 @@ def test_many_facilities_are_one_round_trip_to_the_cache_and_one_to_the_store() 
 
 def test_a_thousand_readers_of_one_facility_are_one_query() -> None:
     async def scenario() -> None:
-        house = House(has_cache=False)
+        house = CurrentValuesProcess(has_cache=False)
         house.reading()
         await asyncio.gather(*(house.values.current(["a"]) for _ in range(1_000)))
         assert house.store.asked == [("a",)]
@@ -105,7 +105,7 @@ def test_a_thousand_readers_of_one_facility_are_one_query() -> None:
 
 def test_an_unknown_facility_is_not_loaded_repeatedly() -> None:
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         assert [await house.kw("nobody"), await house.kw("nobody")] == [(None, "store"), (None, "cache")]
 
     run(scenario())
@@ -113,7 +113,7 @@ def test_an_unknown_facility_is_not_loaded_repeatedly() -> None:
 
 def test_without_the_cache_answers_are_held_in_the_process_as_long() -> None:
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         house.cache.available = False
         house.reading()
         assert [await house.kw(), await house.kw()] == [(10.0, "store"), (10.0, "cache")]
@@ -125,8 +125,8 @@ def test_without_the_cache_answers_are_held_in_the_process_as_long() -> None:
 
 def test_cached_answers_are_still_served_when_cache_and_store_are_away() -> None:
     async def scenario() -> None:
-        one = House()
-        other = House(one)
+        one = CurrentValuesProcess()
+        other = CurrentValuesProcess(one)
         one.reading()
         await one.kw()
         await other.kw()
@@ -140,7 +140,7 @@ def test_cached_answers_are_still_served_when_cache_and_store_are_away() -> None
 
 def test_a_value_without_any_source_is_an_error_not_a_guess() -> None:
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         house.store.available = False
         with pytest.raises(TelemetryStoreUnavailable):
             await house.values.current(["a"])
@@ -150,7 +150,7 @@ def test_a_value_without_any_source_is_an_error_not_a_guess() -> None:
 
 def test_a_failed_store_is_skipped_where_there_is_a_stale_answer() -> None:
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         house.reading()
         await house.kw()
         house.store.available = False
@@ -166,7 +166,7 @@ def test_a_store_that_hangs_holds_up_nobody_who_has_an_old_answer(monkeypatch: p
     monkeypatch.setattr(cached_reader, "STORE_TIMEOUT_S", 0.05)
 
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         house.reading()
         await house.kw()
         house.clock.advance(seconds=60)
@@ -181,7 +181,7 @@ def test_a_store_that_hangs_holds_up_nobody_who_has_an_old_answer(monkeypatch: p
 
 def test_an_answer_of_another_shape_in_the_cache_is_passed_by() -> None:
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         house.reading()
         await house.cache.put_many({"current:a": b"\xc1 not ours"}, ttl_wall_s=60.0)
         assert await house.kw() == (10.0, "store")
@@ -191,7 +191,7 @@ def test_an_answer_of_another_shape_in_the_cache_is_passed_by() -> None:
 
 def test_what_was_stored_is_in_the_cache_before_anybody_asks() -> None:
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         through = WriteThrough(house.store, house.clock, house.cache)
         house.reading("a", 10.0)
         through.note(["a", "unknown"])
@@ -208,7 +208,7 @@ def test_what_was_stored_is_in_the_cache_before_anybody_asks() -> None:
 
 def test_keeping_the_cache_warm_has_its_bounds_and_its_failures_hurt_nobody() -> None:
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         through = WriteThrough(house.store, house.clock, house.cache)
         through.note([f"f{n}" for n in range(20_000)])
         await through.write()

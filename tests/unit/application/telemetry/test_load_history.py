@@ -32,10 +32,10 @@ class CountingStore(FakeTelemetryStore):
         return super().interval_series_of(facility_ids, *args, **named)
 
 
-class House:
+class LoadHistoryProcess:
     """One process, over a store and a cache that may be shared."""
 
-    def __init__(self, shared: "House | None" = None) -> None:
+    def __init__(self, shared: "LoadHistoryProcess | None" = None) -> None:
         self.clock: FakeClock = shared.clock if shared else FakeClock(NOW)
         self.store: CountingStore = shared.store if shared else CountingStore()
         self.cache: FakeSharedCache = shared.cache if shared else FakeSharedCache()
@@ -63,7 +63,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 
 def test_histories_of_one_window_are_one_query_and_come_from_the_cache_then() -> None:
     async def scenario() -> None:
-        house = House()
+        house = LoadHistoryProcess()
         house.every_15_s(0, 900, 8.0)
         asks = (house.histories.history(name, HOUR, 900) for name in ("a", "b", "a") for _ in range(10))
         found = await asyncio.gather(*asks)
@@ -71,7 +71,7 @@ def test_histories_of_one_window_are_one_query_and_come_from_the_cache_then() ->
         assert np.isnan(found[10].series.mean_kw).all()
         assert [len(keys) for keys in house.store.asked] == [2]
         await settled()
-        again = await House(house).histories.history("a", HOUR, 900)
+        again = await LoadHistoryProcess(house).histories.history("a", HOUR, 900)
         assert (again.answer.source, again.answer.read_at) == ("cache", NOW)
         assert again.series.starts_at == HOUR.starts_at
         assert again.series.coverage_pct.tolist() == [100.0, 0.0, 0.0, 0.0]
@@ -82,7 +82,7 @@ def test_histories_of_one_window_are_one_query_and_come_from_the_cache_then() ->
 @pytest.mark.parametrize("step_s", [15, 60, 900, 3_600])
 def test_a_stale_history_is_returned_when_the_store_is_away(step_s: int) -> None:
     async def scenario() -> None:
-        house = House()
+        house = LoadHistoryProcess()
         await house.histories.history("a", HOUR, step_s)
         house.clock.advance(seconds=60)
         house.store.available = False
@@ -95,7 +95,7 @@ def test_a_stale_history_is_returned_when_the_store_is_away(step_s: int) -> None
 
 def test_only_the_window_without_whole_steps_is_refused() -> None:
     async def scenario() -> None:
-        house = House()
+        house = LoadHistoryProcess()
         odd = TimeWindow(HOUR.starts_at, HOUR.ends_at + timedelta(minutes=7))
         answers = await asyncio.gather(
             house.histories.history("a", odd, 900),
@@ -109,7 +109,7 @@ def test_only_the_window_without_whole_steps_is_refused() -> None:
 
 
 def test_every_resolution_tells_of_the_same_load() -> None:
-    house = House()
+    house = LoadHistoryProcess()
     house.every_15_s(0, 3_600, 8.0)
     house.every_15_s(0, 3_600, 4.0, meter="m2")
     for step_s in (15, 60, 900, 3_600):
@@ -122,7 +122,7 @@ def test_every_resolution_tells_of_the_same_load() -> None:
 
 
 def test_what_a_file_said_stands_where_the_meters_said_little() -> None:
-    house = House()
+    house = LoadHistoryProcess()
     house.every_15_s(0, 900, 8.0)
     house.every_15_s(900, 1_050, 8.0)
     starts = int(HOUR.starts_at.timestamp()) + np.arange(3) * 900
@@ -141,7 +141,7 @@ def test_what_a_file_said_stands_where_the_meters_said_little() -> None:
 
 
 def test_hours_that_are_none_of_utc_have_their_mean_still() -> None:
-    house = House()
+    house = LoadHistoryProcess()
     house.every_15_s(0, 3_600, 8.0)
     window = TimeWindow(HOUR.starts_at - timedelta(minutes=30), HOUR.ends_at - timedelta(minutes=30))
     house.every_15_s(-1_800, 0, 8.0)
@@ -154,11 +154,11 @@ def test_hours_that_are_none_of_utc_have_their_mean_still() -> None:
 def test_a_window_longer_than_its_steps_allow_is_refused_by_name(step_s: int, days: int) -> None:
     too_long = TimeWindow(NOW - timedelta(days=days, seconds=step_s), NOW)
     with pytest.raises(HistoryTooLong):
-        load_histories(House().sources, ["a"], too_long, step_s)
+        load_histories(LoadHistoryProcess().sources, ["a"], too_long, step_s)
 
 
 def test_other_steps_and_half_minutes_are_refused() -> None:
-    house = House()
+    house = LoadHistoryProcess()
     half = TimeWindow(HOUR.starts_at + timedelta(seconds=30), HOUR.ends_at - timedelta(seconds=30))
     for window, step_s in ((HOUR, 300), (half, 60)):
         with pytest.raises(NotAligned):

@@ -8,10 +8,10 @@ from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.telemetry.cached_reader import FRESH_S
 from application.telemetry.current_values import CurrentValues
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
-from tests.unit.application.telemetry.test_current_values import House, settled
+from tests.unit.application.telemetry.test_current_values import CurrentValuesProcess, settled
 
 
-def reads_of(house: House, *, max_entries: int | None = None) -> RateLimitedCurrentValues:
+def reads_of(house: CurrentValuesProcess, *, max_entries: int | None = None) -> RateLimitedCurrentValues:
     values = house.values
     if max_entries is not None:
         values = CurrentValues(house.store, house.clock, house.cache)
@@ -28,7 +28,7 @@ async def source_of(reads: RateLimitedCurrentValues, facility_id: str = "a") -> 
 
 def test_whatever_is_in_the_cache_it_is_called_once_per_read() -> None:
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         house.reading()
         reads = reads_of(house)
         assert [await source_of(reads) for _ in range(2)] == [("store", 10.0), ("cache", 10.0)]
@@ -43,11 +43,13 @@ def test_whatever_is_in_the_cache_it_is_called_once_per_read() -> None:
 
 def test_a_process_that_only_saw_it_in_the_cache_still_has_it_when_the_store_is_away() -> None:
     async def scenario() -> None:
-        house = House()
+        house = CurrentValuesProcess()
         for name in ("a", "b", "c"):
             house.reading(name)
             await house.kw(name)
-        reads = reads_of(House(house), max_entries=1)  # which forgets what it saw of the others
+        reads = reads_of(
+            CurrentValuesProcess(house), max_entries=1
+        )  # which forgets what it saw of the others
         for name in ("a", "b", "c"):
             assert await source_of(reads, name) == ("cache", 10.0)
         house.clock.advance(seconds=2 * FRESH_S)
