@@ -1,0 +1,1 @@
+"""Adapters: implementations of the ports with real technology; only interfaces.bootstrap imports them."""

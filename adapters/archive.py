@@ -1,4 +1,4 @@
-"""The archive in a folder or in S3, by obstore; files are only ever created."""
+"""The archive in a folder or in S3, through obstore; files are created and never changed."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 ANSWER_WITHIN = timedelta(seconds=10)
 RETRY_WITHIN = timedelta(seconds=20)
-"""Of one call; whoever seals tries again by himself, and tells."""
+"""For one call. The caller retries on its own schedule and raises the alert."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class S3Access:
-    """How the bucket is reached. What is left out is what the machine itself has: its role, its region."""
+    """The access to the bucket. What is left out is taken from the machine: its role, its region."""
 
     endpoint: str | None = None
-    """http: or https: address of a service other than Amazon's."""
+    """The http: or https: address of a service other than Amazon's."""
     region: str | None = None
     key_id: str | None = None
     secret: str | None = field(default=None, repr=False)
@@ -58,8 +58,8 @@ class S3Access:
 class ObjectArchive:
     """`url` is file:///folder or s3://bucket/prefix.
 
-    In both a file is made only where there is none of that name: by link(2) in a folder, by a conditional put
-    (`If-None-Match: *`) in S3. A put whose answer was lost may therefore come back as AlreadyArchived.
+    In both, a file is created only where none of that name exists: by link(2) in a folder, by a conditional put
+    (`If-None-Match: *`) in S3. So the retry of a put whose response was lost may raise AlreadyArchived.
     """
 
     def __init__(self, url: str, s3: S3Access | None = None) -> None:
@@ -70,7 +70,7 @@ class ObjectArchive:
 
     @cached_property
     def _store(self) -> ObjectStore:
-        """Opened when it is first used: whoever holds an archive that is away can still do other things."""
+        """Opened at first use, so that a process with an unavailable archive can do its other work."""
         try:
             if self._folder is None:
                 return self._s3.opened(self._url)
@@ -107,7 +107,7 @@ class ObjectArchive:
 
 
 def _sync(folder: Path, path: Path) -> None:
-    """The local store does not: the file, and the folders that name it, reach the disk before we go on."""
+    """Sync the file and the folders above it to the disk, which the local store does not do."""
     for place in (path, *(parent for parent in path.parents if parent == folder or folder in parent.parents)):
         descriptor = os.open(place, os.O_RDONLY)
         try:

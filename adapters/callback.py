@@ -92,7 +92,7 @@ class HttpUtilityNotifier:
         try:
             secret = await asyncio.to_thread(self._secret_of, utility_id)
         except ValueError as error:
-            raise CallbackFailed(f"the secret that signs its callbacks cannot be had: {error}") from error
+            raise CallbackFailed(f"the secret that signs its callbacks is unavailable: {error}") from error
         if secret is None:
             return {}
         stamp = str(int(self._clock.now().timestamp()))

@@ -1,4 +1,4 @@
-"""Clocks: the machine's own, and one that runs faster for demos and simulations."""
+"""Clocks: the machine's own, and an accelerated one for demos and simulations."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,9 +17,9 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class AcceleratedClock:
-    """A clock that read `epoch` when the wall read `started_at` and runs `speed` times as fast.
+    """A clock that showed `epoch` at the wall time `started_at` and runs `speed` times as fast.
 
-    Every process of one system is given the same three values, so that they agree on the time.
+    Every process of one system gets the same three values, so that their clocks agree.
     """
 
     epoch: datetime

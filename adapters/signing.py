@@ -1,4 +1,4 @@
-"""The key that signs checkpoints: a file that is made once, with its public half beside it."""
+"""The key that signs checkpoints: a file that is created once, with its public half beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PUBLIC = "ledger.pub"
 
 
 class UnusableKey(Exception):
-    """The key cannot be read, or is none."""
+    """The key cannot be read, or is not a valid key."""
 
 
 class Ed25519Signer:
@@ -33,7 +33,7 @@ class Ed25519Signer:
 
 
 def signer_from_pem(pem: bytes, *, where: str) -> Ed25519Signer:
-    """Raises UnusableKey; the text never shows the key."""
+    """The signer of a private key. Raises UnusableKey; the text never contains the key."""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -44,7 +44,8 @@ def signer_from_pem(pem: bytes, *, where: str) -> Ed25519Signer:
 
 
 def signer_in(folder: Path) -> Ed25519Signer:
-    """The key in the folder, made if there is none; of several processes that make one, one wins.
+    """The signer of the key in the folder, which is created if there is none; of several processes that create one,
+    one wins.
 
     Raises UnusableKey.
     """
@@ -71,7 +72,7 @@ def _make(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(unfinished, path)  # whole, or not at all; fails if another process was first
+        os.link(unfinished, path)  # atomic; fails if another process was first
     except FileExistsError:
         return
     finally:
@@ -89,7 +90,7 @@ def _write_public(path: Path, public_key: bytes) -> None:
 
 
 def public_key_from_pem(pem: bytes, *, where: str) -> bytes:
-    """32 bytes. Raises UnusableKey."""
+    """The public key, 32 bytes. Raises UnusableKey."""
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:

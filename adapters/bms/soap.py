@@ -79,7 +79,7 @@ class SoapBuildingControl:
     def _dialect(self, connection: BmsConnection) -> Dialect:
         dialect = self._dialects.get(connection.profile)
         if dialect is None:
-            raise BmsRefused("unknown_profile", f"no BMS is spoken to as {connection.profile!r}")
+            raise BmsRefused("unknown_profile", f"there is no BMS profile {connection.profile!r}")
         return dialect
 
 

@@ -178,7 +178,7 @@ class SoapClient:
             return connection.facility_id, self._secret(connection.credentials_ref)
         except ValueError as error:
             # An operator must correct it. Until then only this BMS cannot be called.
-            raise BmsUnreachable(f"its credentials cannot be had: {error}") from error
+            raise BmsUnreachable(f"its credentials are unavailable: {error}") from error
 
 
 def _decode(codec: SoapCodec, operation: str, answer: HttpAnswer) -> Any:

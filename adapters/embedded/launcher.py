@@ -191,22 +191,22 @@ class EmbeddedServer(ABC):
         """The specific error for the end of the process, chosen by its log."""
         log_text = self.log_tail().lower()
         if "address already in use" in log_text:
-            return self._failure(PortTaken, f"somebody else listens on a port of its ({self._ports_text()})")
+            return self._failure(
+                PortTaken, f"another program listens on one of its ports ({self._ports_text()})"
+            )
         if "no space left on device" in log_text:
             return self._failure(DiskUnusable, f"the disk of {self.data.path} is full")
         if "permission denied" in log_text or "read-only file system" in log_text:
             return self._failure(DiskUnusable, f"its files under {self.data.path} cannot be used")
         if "pre-existing shared memory block" in log_text:
-            return self._failure(
-                PredecessorStillRunning, "a process of its that was killed has not ended yet"
-            )
+            return self._failure(PredecessorStillRunning, "a killed process of it has not ended yet")
         return self._failure(ServerExited, f"it ended with status {returncode}")
 
     def _failure(self, kind: type[EmbeddedServerError], text: str) -> EmbeddedServerError:
         advice = {
             PortTaken: "End the other program, or choose other ports.",
             DiskUnusable: "Check free space, owner and mode, or set GRIDPROOF_DATA_DIR to another folder.",
-            PredecessorStillRunning: "End what is left of it by hand; its log names the shared memory.",
+            PredecessorStillRunning: "End its remaining processes by hand; its log names the shared memory.",
             ServerNotReady: "The machine may be overloaded; see the log and try again.",
         }.get(kind, "See its log")
         return kind(self.name, text, advice=f"{advice} (log: {self.log})", log_tail=self.log_tail())

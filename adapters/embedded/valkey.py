@@ -79,7 +79,7 @@ class EmbeddedValkey(EmbeddedServer):
         if pid is None or f"process_id:{pid}\r\n".encode("ascii") not in answer:
             raise ForeignServer(
                 self.name,
-                f"another program than ours answers on port {self.ports['valkey']}",
+                f"another program answers on port {self.ports['valkey']}",
                 advice="End that server, or start again to get another port.",
                 log_tail=self.log_tail(),
             )

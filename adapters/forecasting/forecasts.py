@@ -140,9 +140,9 @@ def _origin_inputs(
     temp_c = np.full(week.shape, np.nan)
     temp_c[:, :back] = on_grid(recent.temp_c, past_s, recent.step_s, first * HOUR_S, HOUR_S, back)
     if temperatures is not None:
-        told_s = int(temperatures.starts_at.timestamp())
-        told = on_grid(temperatures.temp_c, told_s, HOUR_S, first * HOUR_S, HOUR_S, count)
-        temp_c = np.where(np.isfinite(temp_c), temp_c, told)
+        forecast_start_s = int(temperatures.starts_at.timestamp())
+        forecast_c = on_grid(temperatures.temp_c, forecast_start_s, HOUR_S, first * HOUR_S, HOUR_S, count)
+        temp_c = np.where(np.isfinite(temp_c), temp_c, forecast_c)
     has_weather = np.isfinite(temp_c[:, back : back + horizon]).mean(axis=1) >= LEAST_TEMPERATURES
     # For each facility only the readings since its own history ended: its forecast must not depend on the others.
     ends = np.minimum(np.array(block.ends_hour), origin.hour)[:, None] - first

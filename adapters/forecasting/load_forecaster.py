@@ -84,7 +84,7 @@ class BatchedLoadForecaster:
         temperatures: IntervalSeries | None,
     ) -> LoadQuantiles:
         series = recent.mean_kw
-        alone = RecentBlock(
+        block = RecentBlock(
             facility_ids=(recent.facility_id,),
             tz=(recent.tz,),
             regions=(recent.region,),
@@ -93,8 +93,10 @@ class BatchedLoadForecaster:
             mean_kw=series.values[None],
             temp_c=_aligned_temperature(series, recent.temp_c),
         )
-        told = None if temperatures is None else _hourly(temperatures)
-        return self.forecast_many([model], alone, starts_at=starts_at, steps=steps, temperatures=told).of(0)
+        temperature_block = None if temperatures is None else _hourly(temperatures)
+        return self.forecast_many(
+            [model], block, starts_at=starts_at, steps=steps, temperatures=temperature_block
+        ).of(0)
 
     def forecast_many(
         self,

@@ -12,7 +12,7 @@ from adapters.forecasting.calendar.local_week import (
     hours_of_week,
 )
 from adapters.forecasting.calendar.public_holidays import region_of
-from adapters.forecasting.data.batch import Batch
+from adapters.forecasting.data.batch import HistoryBatch
 from adapters.forecasting.data.cleaning import clean_history
 from adapters.forecasting.data.hourly import QUARTER_S, hour_of, on_steps
 from adapters.forecasting.ensemble.bounds import observed_range
@@ -31,7 +31,7 @@ LEAST_DAYS = 7
 class PreparedHistories(NamedTuple):
     """The cleaned histories of several facilities on one grid."""
 
-    batch: Batch
+    batch: HistoryBatch
     quarters_kw: FloatArray
     """Shape (facilities, last hours, 4); NaN where only the hour is known."""
     clean: tuple[FacilityHistory, ...]
@@ -73,7 +73,7 @@ def prepare_histories(
     )
     clocks_h = np.stack([clocks_ahead_h(first, hours + HORIZON_H + 1, one.tz) for one in histories])
     return PreparedHistories(
-        batch=Batch(first, load, temp, week, clocks_h),
+        batch=HistoryBatch(first, load, temp, week, clocks_h),
         quarters_kw=quarters,
         clean=tuple(one.history for one in found),
         notes=tuple(one.notes for one in found),

@@ -21,7 +21,7 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.write_precision import WritePrecision
 
-from adapters.influxdb.influxql import QueryRefused, Series, read_answer
+from adapters.influxdb.influxql import QueryRefused, Series, read_response
 from adapters.resilience import BreakerOpen, guarded
 from application.circuit_breaker import CircuitBreaker
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
@@ -118,11 +118,11 @@ class InfluxConnection:
     def _execute(self, parameters: dict[str, str], statements: Sequence[str]) -> list[tuple[Series, ...]]:
         """Raises TelemetryStoreUnavailable or QueryRefused."""
         try:
-            return read_answer(self._retried(partial(self._ask, parameters, statements)))
+            return read_response(self._retried(partial(self._ask, parameters, statements)))
         except InfluxDBError as error:
             raise QueryRefused(_message(error)) from error
         except msgspec.MsgspecError as error:
-            raise QueryRefused(f"what it says is no answer: {error}") from error
+            raise QueryRefused(f"invalid response: {error}") from error
 
     def _ask(self, parameters: dict[str, str], statements: Sequence[str]) -> bytes:
         response = self._client.api_client.call_api(  # type: ignore[no-untyped-call]

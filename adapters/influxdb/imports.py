@@ -49,7 +49,7 @@ def _validated(intervals: ImportedIntervals) -> dict[Key, tuple[float, float]]:
     values = zip(intervals.mean_kw.tolist(), intervals.temp_c.tolist(), strict=True)
     intervals_by_key = dict(zip(keys, values, strict=True))
     if len(intervals_by_key) < len(keys):
-        raise ReadingsRefused("an interval is there twice")
+        raise ReadingsRefused("an interval is listed twice")
     return intervals_by_key
 
 

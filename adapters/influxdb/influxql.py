@@ -39,23 +39,23 @@ class _Result(msgspec.Struct, frozen=True):
     partial: bool = False
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Response(msgspec.Struct, frozen=True):
     results: tuple[_Result, ...] = ()
     error: str | None = None
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode = msgspec.json.Decoder(_Response).decode
 
 
-def read_answer(body: bytes) -> list[tuple[Series, ...]]:
+def read_response(body: bytes) -> list[tuple[Series, ...]]:
     """The series of each statement. Raises QueryRefused, and msgspec.MsgspecError for an invalid response."""
-    answer = _decode(body)
-    errors = [text for text in (answer.error, *(result.error for result in answer.results)) if text]
+    response = _decode(body)
+    errors = [text for text in (response.error, *(result.error for result in response.results)) if text]
     if errors:
         raise QueryRefused("; ".join(errors))
-    if any(result.partial for result in answer.results):
-        raise QueryRefused("the answer was cut off: raise max-row-limit of InfluxDB")
-    return [result.series for result in answer.results]
+    if any(result.partial for result in response.results):
+        raise QueryRefused("the response was truncated: raise max-row-limit of InfluxDB")
+    return [result.series for result in response.results]
 
 
 def text(value: str) -> str:

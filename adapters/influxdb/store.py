@@ -51,7 +51,7 @@ class InfluxTelemetryStore:
         if len(kept) < len(readings):
             kept = self._within_retention(readings, self._retention_now())
         if expired := len(readings) - len(kept):
-            _log.warning("readings older than InfluxDB keeps are passed over", readings=expired)
+            _log.warning("readings older than the retention of InfluxDB are skipped", readings=expired)
         lines_of(kept)  # raises before any query
         with self._progress.moving(partition) as progress:
             new = novel_readings(self._influx, kept)

@@ -95,7 +95,9 @@ class Connection(asyncio.Protocol):
                 async with asyncio.timeout(within_s):
                     await self._all_acknowledged.wait()
             except TimeoutError:
-                _log.info("some messages were not kept; the broker sends them again", count=self.in_flight)
+                _log.info(
+                    "some messages were not stored; the broker will send them again", count=self.in_flight
+                )
         self.close(packets.DISCONNECT_PACKET)
 
     def close(self, last_packet: bytes = b"") -> None:
@@ -132,7 +134,7 @@ class Connection(asyncio.Protocol):
             if has_room() or not incoming.next_is_message:
                 for kind, body, message in incoming.packets():
                     if message is None:
-                        self._answer(kind, body)
+                        self._handle_response(kind, body)
                     else:
                         self._deliver_message(message, body)
                     if not has_room() and incoming.next_is_message:
@@ -153,7 +155,7 @@ class Connection(asyncio.Protocol):
         self._unacknowledged.append(receipt)
         self._taker.take(message, receipt)
 
-    def _answer(self, kind: int, body: bytes) -> None:
+    def _handle_response(self, kind: int, body: bytes) -> None:
         if kind == packets.CONNACK and not self.connack.done():
             self.connack.set_result(packets.connack(self._version, body))
         elif kind == packets.SUBACK and not self.suback.done():

@@ -111,25 +111,25 @@ class MqttMeterFeed:
             connecting.cancel()
             with suppress(asyncio.CancelledError, OSError, TimeoutError):
                 await connecting
-            raise ConnectionAbortedError("told to stop while it connected")
+            raise ConnectionAbortedError("stopped while connecting")
         connecting.result()
 
     async def _connected(self, connection: Connection) -> None:
         async with asyncio.timeout(self._broker.within_s):
             await self._broker.log_in(connection, self._client_id, receive_maximum=self._receive_maximum)
         connection.send(packets.subscribe(self._broker.version, self._topic_filter))
-        granted = await self._granted(connection)
-        if granted.refusal is not None:
+        response = await self._granted(connection)
+        if response.refusal is not None:
             raise MqttSubscriptionRefused(
-                f"the broker refuses {self._topic_filter} ({granted.refusal}); "
+                f"the broker refuses {self._topic_filter} ({response.refusal}); "
                 "give this user the right to subscribe to it"
             )
-        if granted.code not in _ACKNOWLEDGED_QOS:
+        if response.code not in _ACKNOWLEDGED_QOS:
             raise MqttSubscriptionRefused(
-                f"the broker grants {self._topic_filter} at QoS {granted.code}, where what is in our hands when we "
-                "die is lost; allow QoS 1 there (in Mosquitto max_qos 1 or 2)"
+                f"the broker grants {self._topic_filter} at QoS {response.code}, with which messages are lost "
+                "when this process ends; allow QoS 1 there (in Mosquitto max_qos 1 or 2)"
             )
-        _log.info("MQTT connected", version=self._broker.version, granted_qos=granted.code)
+        _log.info("MQTT connected", version=self._broker.version, granted_qos=response.code)
 
     async def _granted(self, connection: Connection) -> packets.Granted:
         """The response may be behind messages for which there is no room; then it waits for those."""

@@ -27,7 +27,7 @@ class _Refusal(msgspec.Struct):
     description: str = ""
 
 
-class _Answer(msgspec.Struct):
+class _PublishAck(msgspec.Struct):
     """JetStream's acknowledgement of a publish."""
 
     seq: int = 0
@@ -35,7 +35,7 @@ class _Answer(msgspec.Struct):
     error: _Refusal | None = None
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode = msgspec.json.Decoder(_PublishAck).decode
 
 
 class AckInbox:
@@ -57,23 +57,23 @@ class AckInbox:
         if not self._prefix:
             await self._subscribe()
         token = str(next(self._numbers))
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._pending_acks[token] = self._client.stats["reconnects"], answer
+        ack: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._pending_acks[token] = self._client.stats["reconnects"], ack
         if self._watch is None:
             self._check_reconnects()
         try:
             await self._client.publish(subject, body, reply=self._prefix + token, headers=headers)
             async with asyncio.timeout(within_s):
-                return await answer
+                return await ack
         finally:
             self._pending_acks.pop(token, None)
 
     def _check_reconnects(self) -> None:
         """Runs periodically while a publish waits."""
         reconnects = self._client.stats["reconnects"]
-        for before, answer in self._pending_acks.values():
-            if before != reconnects and not answer.done():
-                answer.set_exception(nats.errors.ConnectionReconnectingError())
+        for before, ack in self._pending_acks.values():
+            if before != reconnects and not ack.done():
+                ack.set_exception(nats.errors.ConnectionReconnectingError())
         loop = asyncio.get_running_loop()
         self._watch = loop.call_later(_CHECK_EVERY_S, self._check_reconnects) if self._pending_acks else None
 
@@ -81,25 +81,25 @@ class AckInbox:
         async with self._subscribing:
             if not self._prefix:
                 prefix = self._client.new_inbox() + "."
-                await self._client.subscribe(prefix + "*", cb=self._answered)
+                await self._client.subscribe(prefix + "*", cb=self._acknowledged)
                 self._prefix = prefix
 
-    async def _answered(self, message: Msg) -> None:
-        _, answer = self._pending_acks.get(message.subject[len(self._prefix) :], (0, None))
-        if answer is None or answer.done():
+    async def _acknowledged(self, message: Msg) -> None:
+        _, ack = self._pending_acks.get(message.subject[len(self._prefix) :], (0, None))
+        if ack is None or ack.done():
             return
         if message.headers and message.headers.get("Status") == _NO_RESPONDERS:
-            answer.set_exception(nats.js.errors.NoStreamResponseError())
+            ack.set_exception(nats.js.errors.NoStreamResponseError())
             return
         try:
             reply = _decode(message.data)
         except msgspec.DecodeError as error:
-            answer.set_exception(nats.js.errors.Error(f"no answer of JetStream's: {error}"))
+            ack.set_exception(nats.js.errors.Error(f"no answer of JetStream's: {error}"))
             return
         if reply.error is None:
-            answer.set_result(reply.seq)
+            ack.set_result(reply.seq)
             return
         try:
             nats.js.errors.APIError.from_error(msgspec.to_builtins(reply.error))  # raises the class that fits
         except nats.js.errors.APIError as error:
-            answer.set_exception(error)
+            ack.set_exception(error)

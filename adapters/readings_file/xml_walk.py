@@ -44,14 +44,14 @@ class _Walk:
         self.parser.StartElementHandler = self._begin
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._data
-        self.told = 0
+        self.events = 0
         """The number of expat's events."""
 
     def _doctype(self, *_: object) -> None:
         raise self.unreadable("has a document type definition, which is not read; remove it")
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
-        self.told += 1
+        self.events += 1
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self.unreadable(f"is nested deeper than {MAX_DEPTH}")
@@ -59,13 +59,13 @@ class _Walk:
         self._visitor.begin(self._short(name), attributes, self.parser.CurrentLineNumber)
 
     def _end(self, name: str) -> None:
-        self.told += 1
+        self.events += 1
         self._depth -= 1
         text, self._text, self._text_size = "".join(self._text).strip(), [], 0
         self._visitor.end(self._short(name), text, self.parser.CurrentLineNumber)
 
     def _data(self, data: str) -> None:
-        self.told += 1
+        self.events += 1
         if self._text_size < MAX_TEXT:
             self._text.append(data[: MAX_TEXT - self._text_size])
             self._text_size += len(self._text[-1])
@@ -89,13 +89,13 @@ def walk(path: Path, visitor: Visitor) -> Iterator[None]:
     Raises UnreadableFile.
     """
     walking = _Walk(path, visitor)
-    silent_bytes = told = 0
+    silent_bytes = events = 0
     try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 walking.parser.Parse(chunk, False)
-                silent_bytes = silent_bytes + len(chunk) if walking.told == told else 0
-                told = walking.told
+                silent_bytes = silent_bytes + len(chunk) if walking.events == events else 0
+                events = walking.events
                 if silent_bytes > MAX_TOKEN_BYTES:
                     raise walking.unreadable(f"has a tag or comment of over {MAX_TOKEN_BYTES} bytes")
                 yield

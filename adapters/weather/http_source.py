@@ -23,7 +23,7 @@ class _Hour(msgspec.Struct, frozen=True):
     temp_c: float
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Response(msgspec.Struct, frozen=True):
     cell: str
     issued_at: Moment
     hours: list[_Hour]
@@ -46,7 +46,7 @@ class HttpWeatherSource:
 
     def _report(self, cell: str, body: bytes, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         try:
-            answer = json_decoder(_Answer).decode(body)
+            answer = json_decoder(_Response).decode(body)
             if answer.cell != cell:
                 raise WeatherUnavailable(
                     f"asked for cell {cell}, the weather source answered {answer.cell!r}"

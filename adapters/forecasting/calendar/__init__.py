@@ -1,0 +1,1 @@
+"""The local calendar of facilities: hours of the week, clock changes, public holidays."""

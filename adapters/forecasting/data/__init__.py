@@ -1,0 +1,1 @@
+"""Input data of forecasts: resampling, cleaning, and grouping histories into batches."""

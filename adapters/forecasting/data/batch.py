@@ -6,7 +6,7 @@ from adapters.forecasting.calendar.local_week import HOURS_A_DAY, IntArray
 from domain.time_series.windows import FloatArray
 
 
-class Batch(NamedTuple):
+class HistoryBatch(NamedTuple):
     """Hourly histories on one grid that begins with a UTC day; NaN where unknown. Shapes (facilities, hours)."""
 
     first_hour: int

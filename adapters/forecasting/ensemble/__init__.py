@@ -1,0 +1,1 @@
+"""The ensemble: rolling fit, trial forecasts, weights, intervals and stored parameters."""

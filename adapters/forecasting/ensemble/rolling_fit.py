@@ -8,7 +8,7 @@ weight the candidates and determine the intervals. Training runs this to the pre
 import numpy as np
 
 from adapters.forecasting.calendar.local_week import HOURS_A_DAY, HOURS_A_WEEK, IntArray
-from adapters.forecasting.data.batch import Batch
+from adapters.forecasting.data.batch import HistoryBatch
 from adapters.forecasting.ensemble.fitted_batch import (
     FULL,
     NO_WEATHER,
@@ -56,7 +56,7 @@ GAP_H = 6
 class RollingFit:
     """The state of a batch up to a day. Call `open_day` and `close_day` alternately."""
 
-    def __init__(self, batch: Batch, *, train_from_day: int) -> None:
+    def __init__(self, batch: HistoryBatch, *, train_from_day: int) -> None:
         """From `train_from_day` on residuals and trials are stored; earlier days only add to the mean models."""
         self.batch = batch
         self.facilities, self.hours = batch.load_kw.shape

@@ -36,8 +36,8 @@ def within_hour(quarters_kw: FloatArray, week: IntArray) -> StepShape:
     weight = np.repeat(complete[:, :, None], QUARTERS, axis=2) * 1.0
     place = quarter_places(week)
     pattern = _sums(place, apart, 2 * QUARTERS_A_DAY) / (_sums(place, weight, 2 * QUARTERS_A_DAY) + SHRINKAGE)
-    told = np.take_along_axis(pattern, place.reshape(facilities, -1), axis=1).reshape(apart.shape)
-    square: FloatArray = np.square(apart - told) * weight
+    pattern_of_hours = np.take_along_axis(pattern, place.reshape(facilities, -1), axis=1).reshape(apart.shape)
+    square: FloatArray = np.square(apart - pattern_of_hours) * weight
     hour = np.repeat(day_kind_hour(week)[:, :, None], QUARTERS, axis=2)
     noise = np.sqrt(_sums(hour, square, PLACES) / np.maximum(_sums(hour, weight, PLACES), 1.0))
     return StepShape(pattern, noise)

@@ -1,0 +1,1 @@
+"""The models of the ensemble: regressions, autoregression, corrections and naive methods."""

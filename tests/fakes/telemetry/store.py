@@ -169,7 +169,7 @@ class FakeTelemetryStore:
             )
         ]
         if len(set(keys)) < len(keys):
-            raise ReadingsRefused("an interval is there twice")
+            raise ReadingsRefused("an interval is listed twice")
         added = changed = 0
         for key, kw, temp_c in zip(keys, intervals.mean_kw, intervals.temp_c, strict=True):
             before = self.imported.get(key)

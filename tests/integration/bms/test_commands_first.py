@@ -34,7 +34,7 @@ class Bms:
         writer.write(http(b"nonsense, but an answer"))
 
 
-async def asked_while_commanded(bms: Bms, clock: Clock, *, until_question: bool) -> None:
+async def queried_during_command(bms: Bms, clock: Clock, *, until_question: bool) -> None:
     control = SoapBuildingControl(clock=clock, secret=lambda _: b"")
     async with asyncio.timeout(PATIENCE_S), raw_server(bms.answer) as connection:
         other = connection.__class__(
@@ -58,13 +58,13 @@ async def asked_while_commanded(bms: Bms, clock: Clock, *, until_question: bool)
     await control.aclose()
 
 
-def test_a_question_waits_for_the_command() -> None:
+def test_a_query_waits_for_the_command() -> None:
     bms = Bms()
-    asyncio.run(asked_while_commanded(bms, slow_clock(), until_question=False))
+    asyncio.run(queried_during_command(bms, slow_clock(), until_question=False))
     assert bms.came == ["command"]
 
 
-def test_it_does_not_wait_for_a_command_that_takes_its_time() -> None:
+def test_it_does_not_wait_for_a_slow_command() -> None:
     bms = Bms()
-    asyncio.run(asked_while_commanded(bms, fast_clock(), until_question=True))
+    asyncio.run(queried_during_command(bms, fast_clock(), until_question=True))
     assert bms.came == ["command", "question"]

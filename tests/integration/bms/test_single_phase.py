@@ -23,7 +23,7 @@ NORMAL = Setpoint(value=22.0, unit="celsius")
 COMMIT = {"previous": NORMAL}
 
 
-def told(scenario: Callable[[ServedBuilding], Awaitable[None]]) -> None:
+def run_scenario(scenario: Callable[[ServedBuilding], Awaitable[None]]) -> None:
     async def run() -> None:
         async with served_building("single_phase") as served:
             await scenario(served)
@@ -41,7 +41,7 @@ def test_after_a_lost_answer_the_setpoint_says_that_the_write_was_done() -> None
         assert status.receipt is not None
         assert (status.state, status.receipt.setpoint.value) == ("executed", 24.0)
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_writing_again_after_a_lost_answer_does_nothing_again() -> None:
@@ -54,7 +54,7 @@ def test_writing_again_after_a_lost_answer_does_nothing_again() -> None:
         assert duplicate_actions(served.journal) == {}
         assert [entry.action for entry in served.journal] == ["commit"]
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_a_write_that_never_arrived_is_unknown_and_can_be_made_again() -> None:
@@ -66,7 +66,7 @@ def test_a_write_that_never_arrived_is_unknown_and_can_be_made_again() -> None:
         assert (await served.control.command_status(served.connection, command)).state == "unknown"
         assert (await served.control.execute(served.connection, command)).setpoint.value == 24.0
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_a_read_back_that_fails_leaves_the_outcome_open() -> None:
@@ -77,7 +77,7 @@ def test_a_read_back_that_fails_leaves_the_outcome_open() -> None:
             await served.control.execute(served.connection, command)
         assert (await served.control.command_status(served.connection, command)).state == "executed"
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_a_refused_write_is_a_definite_no() -> None:
@@ -87,7 +87,7 @@ def test_a_refused_write_is_a_definite_no() -> None:
             await served.control.execute(served.connection, order("commit", **COMMIT))
         assert (refused.value.code, served.journal) == ("local_override", [])
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_a_commit_that_the_building_hears_no_more_of_expires_by_itself() -> None:
@@ -98,7 +98,7 @@ def test_a_commit_that_the_building_hears_no_more_of_expires_by_itself() -> None
         assert [entry.action for entry in served.journal] == ["commit", "expired"]
         assert served.building.read_setpoint("hall", command.expires_at).setpoint == NORMAL
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def _envelope(content: str, before: str = "") -> bytes:
@@ -178,7 +178,7 @@ def test_a_write_that_does_not_show_in_the_read_backs_is_no_success() -> None:
     assert asked == ["write", *["read"] * READ_BACKS]
 
 
-def test_a_profile_that_nobody_speaks_is_refused_before_anything_is_sent() -> None:
+def test_an_unknown_profile_is_refused_before_anything_is_sent() -> None:
     async def scenario() -> None:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
         unknown = BmsConnection(facility_id="fac-001", address="http://127.0.0.1:1/bms", profile="modbus")

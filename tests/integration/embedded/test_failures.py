@@ -131,7 +131,7 @@ def test_a_postgres_that_was_killed_is_started_as_soon_as_all_of_the_earlier_one
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_memory_that_nobody_lets_go_of_is_named(tmp_path: Path) -> None:
+def test_shared_memory_that_is_never_released_is_reported(tmp_path: Path) -> None:
     with EmbeddedServers(tmp_path, nats=False, valkey=False, start_deadline_s=5) as servers:
         assert servers.postgres.pid is not None
         with holding_memory_of(servers.postgres.pid):

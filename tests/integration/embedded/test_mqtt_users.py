@@ -96,7 +96,7 @@ def test_ingest_receives_what_a_meter_published_at_qos_1(servers: EmbeddedServer
     assert asyncio.run(scenario()) == (_TOPIC, b'{"kw": 1.5}')
 
 
-def test_a_meter_reads_nobodys_readings(servers: EmbeddedServers) -> None:
+def test_a_meter_cannot_read_readings(servers: EmbeddedServers) -> None:
     async def scenario() -> list[bytes]:
         overheard: list[bytes] = []
 
@@ -116,7 +116,7 @@ def test_a_meter_reads_nobodys_readings(servers: EmbeddedServers) -> None:
     assert asyncio.run(scenario()) == []
 
 
-def test_nobody_enters_without_a_password(servers: EmbeddedServers) -> None:
+def test_a_login_without_a_password_is_refused(servers: EmbeddedServers) -> None:
     async def refused() -> None:
         url = f"nats://127.0.0.1:{servers.nats.ports['nats']}"
         await nats.connect(url, max_reconnect_attempts=0, allow_reconnect=False)

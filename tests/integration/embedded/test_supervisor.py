@@ -32,22 +32,22 @@ _GRACEFUL = [sys.executable, "-c", _PUTS_AWAY]
 _FAILING = [sys.executable, "-c", "import sys; print('cannot', flush=True); sys.exit(7)"]
 _QUICK = RestartPolicy(first_s=0.01, longest_s=0.05, most_in_a_row=3)
 
-Told = queue.Queue[tuple[str, int]]
+Notices = queue.Queue[tuple[str, int]]
 
 
 @pytest.fixture
-def restarted() -> Told:
+def restarted() -> Notices:
     return queue.Queue()
 
 
 @pytest.fixture
-def given_up() -> Told:
+def given_up() -> Notices:
     return queue.Queue()
 
 
 @pytest.fixture
-def supervisor(tmp_path: Path, restarted: Told, given_up: Told) -> Iterator[Supervisor]:
-    def note(where: Told, name: str, returncode: int) -> None:
+def supervisor(tmp_path: Path, restarted: Notices, given_up: Notices) -> Iterator[Supervisor]:
+    def note(where: Notices, name: str, returncode: int) -> None:
         where.put((name, returncode))
 
     with Supervisor(
@@ -67,7 +67,7 @@ def _until_logged(log: Path, text: str, times: int = 1) -> None:
         time.sleep(0.01)
 
 
-def test_a_killed_child_is_started_again(supervisor: Supervisor, restarted: Told, tmp_path: Path) -> None:
+def test_a_killed_child_is_started_again(supervisor: Supervisor, restarted: Notices, tmp_path: Path) -> None:
     first = supervisor.start("dispatch", _POLITE)
     assert supervisor.pid_of("dispatch") == first
     os.kill(first, signal.SIGKILL)
@@ -78,7 +78,7 @@ def test_a_killed_child_is_started_again(supervisor: Supervisor, restarted: Told
     _until_logged(tmp_path / "logs" / "dispatch.log", "up")
 
 
-def test_only_the_killed_child_is_started_again(supervisor: Supervisor, restarted: Told) -> None:
+def test_only_the_killed_child_is_started_again(supervisor: Supervisor, restarted: Notices) -> None:
     pids = {name: supervisor.start(name, _POLITE) for name in ("relay", "notify")}
     os.kill(pids["relay"], signal.SIGKILL)
     assert restarted.get(timeout=20)[0] == "relay"
@@ -87,7 +87,7 @@ def test_only_the_killed_child_is_started_again(supervisor: Supervisor, restarte
 
 
 def test_a_child_that_keeps_failing_is_given_up(
-    supervisor: Supervisor, given_up: Told, tmp_path: Path
+    supervisor: Supervisor, given_up: Notices, tmp_path: Path
 ) -> None:
     supervisor.start("broken", _FAILING)
     assert given_up.get(timeout=20) == ("broken", 7)
@@ -97,7 +97,7 @@ def test_a_child_that_keeps_failing_is_given_up(
 
 
 def test_a_callback_that_fails_does_not_end_the_supervision(tmp_path: Path) -> None:
-    calls: Told = queue.Queue()
+    calls: Notices = queue.Queue()
 
     def fail(name: str, returncode: int) -> None:
         calls.put((name, returncode))
@@ -118,7 +118,7 @@ def test_stop_lets_a_child_put_its_things_away(supervisor: Supervisor, tmp_path:
     assert "put away" in (tmp_path / "logs" / "notify.log").read_text()
 
 
-def test_stop_kills_a_stubborn_child(supervisor: Supervisor, tmp_path: Path, restarted: Told) -> None:
+def test_stop_kills_a_stubborn_child(supervisor: Supervisor, tmp_path: Path, restarted: Notices) -> None:
     pid = supervisor.start("measure", _STUBBORN)
     _until_logged(tmp_path / "logs" / "measure.log", "up")
     assert supervisor.stop(deadline_s=0.2) == {"measure": -signal.SIGKILL}
@@ -128,7 +128,7 @@ def test_stop_kills_a_stubborn_child(supervisor: Supervisor, tmp_path: Path, res
 
 
 def test_what_a_killed_child_had_started_ends_with_it(
-    supervisor: Supervisor, tmp_path: Path, restarted: Told
+    supervisor: Supervisor, tmp_path: Path, restarted: Notices
 ) -> None:
     shell = ["sh", "-c", f'"{sys.executable}" -c "import time; time.sleep(1000)" & echo grandchild $!; wait']
     child = supervisor.start("web", shell)

@@ -34,7 +34,7 @@ def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
     stores = open_stores(read_settings(settings(path, path.servers.nats_url)), pool_size=2)
     alert = ("telemetry_lag", f"partition {MALFORMED}")
 
-    def told() -> set[tuple[str, str]]:
+    def lag_alerts() -> set[tuple[str, str]]:
         return {(one.name, one.subject) for one in stores.alerts().listed()}
 
     async def scenario() -> None:
@@ -42,16 +42,16 @@ def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
         async with path.stream() as stream:
             watching = asyncio.create_task(watch_lag(stores, AdvisoryLocks(stores.database_url), stop))
             await stream.publish(MALFORMED, b"nobody takes it", message_id="one")
-            await eventually(lambda: alert in told())
+            await eventually(lambda: alert in lag_alerts())
             async with path.aggregating(stream):
-                await eventually(lambda: not told())
+                await eventually(lambda: not lag_alerts())
             await end(watching, stop)
 
     with closing(stores):
         asyncio.run(scenario())
 
 
-def test_a_log_that_is_not_there_yet_is_waited_for_until_it_is_told_to_stop(path: TelemetryPath) -> None:
+def test_an_absent_log_is_waited_for_until_the_stop(path: TelemetryPath) -> None:
     stores = open_stores(read_settings(settings(path, "nats://127.0.0.1:1")), pool_size=2)
 
     async def scenario() -> None:

@@ -58,7 +58,7 @@ def fresh() -> str:
     return f"feed-{uuid4().hex[:8]}"
 
 
-def test_what_was_kept_does_not_come_again_and_what_was_not_does(broker: Broker) -> None:
+def test_only_messages_that_were_not_stored_are_redelivered(broker: Broker) -> None:
     async def scenario() -> None:
         client_id = fresh()
         first, second = Taken(), Taken()
@@ -77,7 +77,7 @@ def test_what_was_kept_does_not_come_again_and_what_was_not_does(broker: Broker)
     asyncio.run(scenario())
 
 
-def test_what_is_kept_while_it_stops_is_still_acknowledged(broker: Broker) -> None:
+def test_messages_stored_during_the_stop_are_acknowledged(broker: Broker) -> None:
     async def scenario() -> None:
         client_id = fresh()
         first, second = Taken(withholds=True), Taken()
@@ -171,7 +171,7 @@ def test_acknowledgements_go_out_in_the_order_of_the_messages() -> None:
     asyncio.run(scenario())
 
 
-def test_a_reader_without_the_right_to_read_is_told_so(nats_server: EmbeddedServers) -> None:
+def test_a_reader_without_the_permission_to_read_gets_an_error(nats_server: EmbeddedServers) -> None:
     async def scenario() -> None:
         feed = MqttMeterFeed(nats_server.meters_mqtt_url, client_id=fresh())
         await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), 20)

@@ -44,9 +44,7 @@ async def rounds(members: list[PostgresPartitionAssignment], count: int = 8) -> 
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 9, 11])
-def test_every_partition_is_held_once_and_nobody_holds_two_more_than_another(
-    database: Database, workers: int
-) -> None:
+def test_every_partition_is_held_once_and_evenly(database: Database, workers: int) -> None:
     async def scenario() -> None:
         members = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(workers)]
         sizes = [len(one) for one in await rounds(members)]
@@ -90,7 +88,7 @@ def end_sessions(database: Database, *, only_holders: bool = False, connection_l
         )
 
 
-def test_partitions_are_kept_while_nobody_can_be_given_them_but_not_for_long(
+def test_partitions_stay_assigned_during_an_outage_for_a_limited_time(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
@@ -109,7 +107,7 @@ def test_partitions_are_kept_while_nobody_can_be_given_them_but_not_for_long(
     asyncio.run(scenario())
 
 
-def test_after_an_outage_each_takes_what_it_worked_on_whoever_is_back_first(database: Database) -> None:
+def test_after_an_outage_each_worker_gets_its_partitions_back(database: Database) -> None:
     async def scenario() -> None:
         members = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
         before = await rounds(members)
@@ -123,7 +121,7 @@ def test_after_an_outage_each_takes_what_it_worked_on_whoever_is_back_first(data
     asyncio.run(scenario())
 
 
-def test_whoever_loses_its_session_has_lost_what_another_takes_meanwhile(database: Database) -> None:
+def test_a_worker_that_loses_its_session_loses_partitions_that_others_took(database: Database) -> None:
     async def scenario() -> None:
         one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2))
         assert await one.assigned() == frozenset(ALL_PARTITIONS)

@@ -169,7 +169,7 @@ def settle_all(path: TelemetryPath) -> None:
 
 
 @pytest.mark.parametrize("place", ["folder", "s3"])
-def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
+def test_a_database_rebuilt_from_the_archive_equals_the_live_one(
     path: TelemetryPath, s3: S3Server, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the quarter-hours have so many readings that few of them are settled at once."""
@@ -211,7 +211,7 @@ def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
     assert telemetry_rows(path.database.app_dsn) == live
 
 
-def test_only_the_range_and_the_facilities_asked_for_come_back(path: TelemetryPath, tmp_path: Path) -> None:
+def test_only_the_requested_range_and_facilities_are_restored(path: TelemetryPath, tmp_path: Path) -> None:
     archive = ObjectArchive(tmp_path.as_uri())
 
     async def scenario() -> None:

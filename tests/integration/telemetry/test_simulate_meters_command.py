@@ -27,7 +27,7 @@ def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(line, env=environ, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_load_is_sent_counted_and_found_in_the_store(path: TelemetryPath) -> None:
+def test_load_is_sent_counted_and_stored(path: TelemetryPath) -> None:
     arguments = ("--load", "200", "--rate", "400", "--gateway", "10", "--seconds", "1.5", "--audit", "--json")
 
     async def scenario() -> "subprocess.CompletedProcess[str]":
@@ -56,7 +56,7 @@ def test_what_the_store_does_not_hold_is_a_finding(path: TelemetryPath) -> None:
     assert "50" in done.stdout
 
 
-def test_a_portfolios_meters_publish_until_they_are_told_to_stop(path: TelemetryPath, tmp_path: Path) -> None:
+def test_a_portfolios_meters_publish_until_the_stop(path: TelemetryPath, tmp_path: Path) -> None:
     portfolio = tmp_path / "portfolio.yaml"
     portfolio.write_text(yaml.safe_dump(PORTFOLIO), encoding="utf-8")
     facility = PORTFOLIO["facilities"][0]["facility_id"]

@@ -207,7 +207,7 @@ def test_not_now_is_not_a_refusal(status: int) -> None:
     asyncio.run(scenario())
 
 
-def test_what_a_refusal_says_is_kept_short_and_plain() -> None:
+def test_the_text_of_a_refusal_is_shortened_to_plain_text() -> None:
     async def endless(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 422 No\r\nContent-Length: 99999999\r\n\r\nno\x1b[31m such event")
         while True:
@@ -239,7 +239,7 @@ def test_a_dripping_answer_ends_at_the_limit() -> None:
     asyncio.run(scenario())
 
 
-def test_a_host_that_keeps_failing_is_left_alone_and_others_are_not() -> None:
+def test_the_breaker_opens_for_a_failing_host_only() -> None:
     async def scenario() -> None:
         down = answering("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
         async with RawServer(down).listening() as server, RawServer(OK).listening() as other:

@@ -206,7 +206,7 @@ def test_the_utility_is_named_by_the_record_and_not_by_the_message(rig: Rig) -> 
     assert told.utility_id == "city-power"
 
 
-def test_a_delivery_that_comes_again_is_not_told_again(rig: Rig) -> None:
+def test_a_redelivered_callback_is_not_sent_again(rig: Rig) -> None:
     work = rig.requested()
     rig.deliver(work)
 
@@ -276,7 +276,7 @@ def test_a_definite_refusal_is_given_up_at_once(rig: Rig) -> None:
     assert isinstance(rig.recorded(work.dr_event_id)[-1], DREvent.CallbackUndeliverable)
 
 
-def test_what_was_given_up_and_comes_again_is_left_alone(rig: Rig) -> None:
+def test_a_redelivered_callback_that_was_given_up_is_not_sent(rig: Rig) -> None:
     work = rig.requested()
     rig.notifier.fail_next("refuse")
     rig.deliver(work)

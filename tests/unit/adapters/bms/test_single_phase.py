@@ -98,7 +98,7 @@ def test_the_setpoint_of_a_running_curtailment_does_not_become_the_one_to_return
     assert refused.value.code == "zone_held"
 
 
-def test_a_zone_curtailed_for_this_very_dr_event_is_prepared_again_with_what_was_found_first() -> None:
+def test_a_zone_curtailed_for_the_same_dr_event_is_prepared_with_its_first_setpoint() -> None:
     prepare = replace(COMMIT, phase="prepare")
     receipt = asyncio.run(SinglePhase(Curtailed(), FakeClock()).execute(CONNECTION, prepare))
     assert receipt.setpoint == COMMIT.previous

@@ -52,7 +52,7 @@ def test_less_than_five_weeks_is_naive_and_says_so() -> None:
     assert new.p50_kw[10:17] == pytest.approx(300, abs=15)
 
 
-def test_a_year_of_nothing_before_a_history_changes_nothing_and_of_nothing_else_there_is_no_model() -> None:
+def test_empty_steps_before_a_history_change_nothing_and_alone_give_no_model() -> None:
     """Who asks a store for a year is given one, also of a facility that was connected last month."""
     forecaster, known = BatchedLoadForecaster(), history(usual(36))
     nothing = np.full(365 * DAY, np.nan)
@@ -90,7 +90,7 @@ def test_a_stuck_meter_is_named_and_left_out() -> None:
     assert found.p50_kw.max() < 350
 
 
-def test_a_reading_that_leaps_is_named_and_left_out_of_the_history_and_of_what_came_since() -> None:
+def test_a_spike_is_reported_and_left_out_of_the_history_and_of_recent_readings() -> None:
     quarters = np.repeat(usual(70), 4) + np.random.default_rng(9).normal(0, 2, 70 * 96)
     quarters[50 * 96] = 60_000.0
     forecaster = BatchedLoadForecaster()
@@ -110,7 +110,7 @@ def test_a_reading_that_leaps_is_named_and_left_out_of_the_history_and_of_what_c
     assert found.p90_kw.max() < 400
 
 
-def test_what_was_left_out_of_the_history_is_let_in_when_it_has_come_on_several_days() -> None:
+def test_a_spike_is_accepted_once_it_has_occurred_on_several_days() -> None:
     """A charger that runs for three quarter-hours a week: what training left out counts for what is believed next."""
     quarters = np.repeat(usual(70), 4) / 500 + np.random.default_rng(9).uniform(0, 0.1, 70 * 96)
     for day in (48, 55, 62):
@@ -239,7 +239,7 @@ def test_a_temperature_that_is_unknown_at_the_origin_leaves_no_quarter_without_a
     assert np.isfinite(found.p50_kw).all()
 
 
-def test_what_a_meter_repeated_while_it_stood_still_is_not_heard_again_by_a_forecast() -> None:
+def test_repeated_values_of_a_stuck_meter_are_not_used_by_a_forecast() -> None:
     """It stood still for five days and moves since yesterday; more than that is read again."""
     stood = usual(112)
     stood[106 * DAY : 111 * DAY] = 777.0

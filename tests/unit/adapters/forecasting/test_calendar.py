@@ -46,7 +46,7 @@ def test_a_holiday_is_a_sunday() -> None:
         ("Etc/GMT+8", None, ""),
     ],
 )
-def test_the_region_is_as_said_or_as_the_zone_says(tz: str, said: str | None, region: str) -> None:
+def test_the_region_is_given_or_derived_from_the_zone(tz: str, said: str | None, region: str) -> None:
     assert region_of(tz, said) == region
 
 

@@ -22,7 +22,7 @@ def building(days: int, seed: int = 1) -> FloatArray:
     return 100 + 200.0 * busy + np.random.default_rng(seed).normal(0, 5, len(hour))
 
 
-def known_of(load: FloatArray, temp_c: FloatArray) -> FacilityHistory:
+def forecasts_by_weather(load: FloatArray, temp_c: FloatArray) -> FacilityHistory:
     return FacilityHistory(
         facility_id="fac-001",
         tz="UTC",
@@ -44,7 +44,7 @@ def irregular(days: int, seed: int) -> FloatArray:
 def widths(load: FloatArray, temp_c: FloatArray) -> dict[str, FloatArray]:
     """Of the day ahead with the weather that comes, with yesterday's, and without; p10 to p90 by the hour."""
     past = len(load) - DAY
-    known = known_of(load[:past], temp_c[:past])
+    known = forecasts_by_weather(load[:past], temp_c[:past])
     forecaster = BatchedLoadForecaster()
     ends_at = known.mean_kw.ends_at
     model = forecaster.train(known, at=ends_at)
@@ -65,7 +65,7 @@ def widths(load: FloatArray, temp_c: FloatArray) -> dict[str, FloatArray]:
     return dict(zip(("full", "yesterday", "none"), found.kw[2] - found.kw[0], strict=True))
 
 
-def test_who_minds_the_weather_is_less_sure_with_yesterdays_and_without() -> None:
+def test_intervals_of_weather_dependent_loads_widen_with_less_weather() -> None:
     temp_c = irregular(112, seed=11)
     load = building(112) + 12 * np.clip(temp_c - 18, 0, None)
     found = {name: float(width.mean()) for name, width in widths(load, temp_c).items()}
@@ -74,7 +74,7 @@ def test_who_minds_the_weather_is_less_sure_with_yesterdays_and_without() -> Non
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_with_less_known_of_the_weather_no_hour_is_surer_whoever_minds_it(seed: int) -> None:
+def test_with_less_weather_no_interval_is_narrower(seed: int) -> None:
     drawn = np.random.default_rng(seed)
     temp_c = irregular(84, seed)
     load = building(84, seed) * drawn.uniform(0.5, 3.0) + drawn.uniform(-1.0, 1.0) * (temp_c - 18)
@@ -84,7 +84,7 @@ def test_with_less_known_of_the_weather_no_hour_is_surer_whoever_minds_it(seed: 
 
 
 @pytest.mark.parametrize("weather", ["forecast", "yesterday", "none"])
-def test_the_80_percent_interval_holds_four_of_five_whatever_is_known_of_the_weather(
+def test_the_80_percent_interval_covers_four_of_five_in_every_weather_mode(
     weather: WeatherAhead,
 ) -> None:
     """Of six buildings that mind it, on each of the last 40 days."""
@@ -92,7 +92,9 @@ def test_the_80_percent_interval_holds_four_of_five_whatever_is_known_of_the_wea
     for seed in range(6):
         temp_c = irregular(160, seed)
         load = building(160, seed) + 2 * (1 + seed) * np.clip(temp_c - 18, 0, None)
-        pasts.append(msgspec.structs.replace(known_of(load, temp_c), facility_id=f"fac-{seed:03}"))
+        pasts.append(
+            msgspec.structs.replace(forecasts_by_weather(load, temp_c), facility_id=f"fac-{seed:03}")
+        )
     held: list[bool] = []
     for run in BatchedRollingForecasts().runs(pasts, BacktestConditions(weather=weather, days=40)):
         load = pasts[int(run.facility_id[4:])].mean_kw.values

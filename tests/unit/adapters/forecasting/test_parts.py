@@ -34,7 +34,7 @@ def test_a_feature_looks_at_nothing_from_the_origin_on() -> None:
     assert (features(residual, origins, horizons) == features(poisoned, origins, horizons)).all()
 
 
-def test_a_residual_that_lasts_is_learnt_and_foreseen() -> None:
+def test_a_persistent_residual_is_fitted_and_predicted() -> None:
     """Each hour's residual is most of the last one's."""
     drawn = np.random.default_rng(2)
     hours = WINDOW_H + 168 + 48
@@ -62,7 +62,7 @@ def test_old_data_is_corrected_as_from_so_many_hours_further_ahead() -> None:
     assert corrections(weights, old, 3)[0, :45] == pytest.approx(corrections(weights, longer, 0)[0, 3:])
 
 
-def test_the_guard_leans_on_whoever_erred_least() -> None:
+def test_the_weights_prefer_the_candidate_with_the_smallest_error() -> None:
     errors = np.ones((3, 1, 48)) * np.array([1.0, 2.0, 8.0])[:, None, None]
     weights = mixing_weights(mean_squares(errors), np.ones((3, 1), dtype=np.bool_), np.zeros(3))
     assert weights.sum(axis=0) == pytest.approx(1.0)
@@ -70,7 +70,7 @@ def test_the_guard_leans_on_whoever_erred_least() -> None:
     assert combine(weights, np.full((3, 1, 48), 7.0)) == pytest.approx(7.0)
 
 
-def test_who_may_not_speak_has_no_weight() -> None:
+def test_an_excluded_candidate_has_no_weight() -> None:
     allowed = np.array([[False], [True], [True]])
     tried = mixing_weights(mean_squares(np.ones((3, 1, 48))), allowed, np.ones(3))
     untried = mixing_weights(mean_squares(np.full((3, 1, 48), np.nan)), allowed, np.array([1.0, 1.0, 0.0]))
@@ -128,7 +128,7 @@ def test_a_meter_that_repeats_a_value_for_a_day_stands_still_until_it_moves() ->
     assert not stuck(shut, 3600).any()
 
 
-def with_leaps(days: int = 42) -> tuple[FloatArray, list[int]]:
+def with_spikes(days: int = 42) -> tuple[FloatArray, list[int]]:
     """Quarter-hours of 100 to 300 kW in which a meter twice says something else for one or two of them."""
     step = np.arange(days * 96)
     values = 200 + 100 * np.sin(step * np.pi / 48) + np.random.default_rng(8).normal(0, 5, len(step))
@@ -141,13 +141,13 @@ def in_quarters(values: FloatArray) -> IntervalSeries:
     return IntervalSeries(datetime(2026, 3, 2, tzinfo=UTC), 900, values)
 
 
-def test_a_reading_that_leaps_out_of_all_that_a_facility_draws_is_no_load() -> None:
-    values, places = with_leaps()
+def test_a_reading_far_outside_the_usual_range_is_a_spike() -> None:
+    values, places = with_spikes()
     assert np.flatnonzero(spikes_of_history(in_quarters(values))).tolist() == places
 
 
-def test_a_new_level_is_believed_after_an_hour_and_a_peak_at_once() -> None:
-    values, places = with_leaps()
+def test_a_new_level_is_accepted_after_an_hour_and_a_peak_at_once() -> None:
+    values, places = with_spikes()
     values[places] = 200.0
     values[25 * 96] = 850.0
     values[35 * 96 :] = 3_000.0
@@ -155,27 +155,27 @@ def test_a_new_level_is_believed_after_an_hour_and_a_peak_at_once() -> None:
     assert found.tolist() == [35 * 96 + n for n in range(4)]
 
 
-def test_nothing_that_comes_later_decides_what_a_reading_is_taken_for() -> None:
-    values, _ = with_leaps()
+def test_later_readings_do_not_change_the_classification() -> None:
+    values, _ = with_spikes()
     whole = spikes_of_history(in_quarters(values))
     for end in (5 * 96, 20 * 96 + 10, 20 * 96 + 11, 30 * 96 + 1):
         assert (spikes_of_history(in_quarters(values[:end])) == whole[:end]).all()
 
 
 def test_of_less_than_a_week_nothing_is_left_out() -> None:
-    values, _ = with_leaps()
+    values, _ = with_spikes()
     values[5 * 96] = 9_999.0
     assert not spikes_of_history(in_quarters(values[: 7 * 96])).any()
 
 
-def test_a_facility_that_draws_the_same_all_day_may_draw_somewhat_more() -> None:
+def test_a_facility_with_constant_load_has_a_minimum_range() -> None:
     values = np.full(20 * 96, 50.0)
     values[15 * 96 : 15 * 96 + 2] = 110.0
     values[16 * 96] = 500.0
     assert np.flatnonzero(spikes_of_history(in_quarters(values))).tolist() == [16 * 96]
 
 
-def test_a_load_that_runs_for_minutes_a_week_is_no_leap_from_the_third_time_on() -> None:
+def test_a_load_of_minutes_a_week_is_no_spike_from_the_third_time_on() -> None:
     """A charger of 11 kW in a house of 0.3 kW: three quarter-hours a week, less than what is seldom."""
     values = 0.3 + np.random.default_rng(3).uniform(0, 0.2, 56 * 96)
     for week in range(8):
@@ -184,7 +184,7 @@ def test_a_load_that_runs_for_minutes_a_week_is_no_leap_from_the_third_time_on()
     assert sorted(set(found.tolist())) == [1, 2]
 
 
-def test_a_load_that_comes_and_goes_belongs_to_its_facility_within_days() -> None:
+def test_a_recurring_load_is_accepted_within_days() -> None:
     """A pump: a quarter-hour, twice a day."""
     values = 2.0 + np.random.default_rng(4).uniform(0, 0.1, 35 * 96)
     values[20 * 96 + 5 :: 48] = 90.0
@@ -195,19 +195,19 @@ def test_a_load_that_comes_and_goes_belongs_to_its_facility_within_days() -> Non
     assert high > 90.0
 
 
-def test_what_leapt_on_two_days_is_a_leap_on_the_third() -> None:
-    values, _ = with_leaps()
+def test_a_spike_on_two_days_is_a_spike_on_the_third() -> None:
+    values, _ = with_spikes()
     values[33 * 96] = 9_999.0
     assert spikes_of_history(in_quarters(values))[33 * 96]
 
 
-def test_of_a_facility_that_drew_nothing_everything_is_believed() -> None:
+def test_every_reading_of_a_facility_without_load_is_accepted() -> None:
     values = np.zeros(35 * 96)
     values[30 * 96 : 30 * 96 + 2] = 40.0
     assert not spikes_of_history(in_quarters(values)).any()
 
 
-def test_naive_methods_look_back_past_what_is_not_known() -> None:
+def test_naive_methods_use_older_days_where_hours_are_missing() -> None:
     load = np.arange(672.0)[None]
     fresh, old = naive(load, 48), naive(load, 48, 30)
     assert fresh[:, 0, 0].tolist() == [504, np.mean([648 - 24 * i for i in range(7)]), 648, 252]
@@ -230,7 +230,7 @@ def test_finer_steps_are_averaged_and_longer_ones_copied() -> None:
     assert on_grid(np.array([1.0, 3.0]), 0, 3600, 1800, 900, 6).tolist()[:4] == [1.0, 1.0, 3.0, 3.0]
 
 
-def test_parameters_come_back_as_they_were_kept() -> None:
+def test_parameters_survive_storage() -> None:
     drawn = np.random.default_rng(6)
     values = {name: drawn.normal(size=(2, *shape)) for name, shape in LAYOUT.items()}
     past = drawn.normal(size=(2, *PAST))
@@ -247,14 +247,14 @@ def test_parameters_come_back_as_they_were_kept() -> None:
     assert [is_of_this_layout(one) for one in (kept[0], others, b"", b"\xff")] == [True, False, False, False]
 
 
-def test_the_made_up_error_of_the_weather_is_the_same_at_every_asking_and_of_the_size_it_says() -> None:
+def test_the_simulated_weather_error_is_deterministic_and_of_the_given_size() -> None:
     paths = np.stack([forecast_error_k(hour) for hour in range(480_000, 480_400)])
     assert (forecast_error_k(480_000) == paths[0]).all()
     assert paths.std() == pytest.approx(1.7, rel=0.1)
     assert np.corrcoef(paths[:, 10], paths[:, 11])[0, 1] == pytest.approx(0.95, abs=0.03)
 
 
-def test_a_history_by_the_hour_in_quarters_is_seen_to_stand_still() -> None:
+def test_an_hourly_history_in_quarters_can_be_stuck() -> None:
     values = np.random.default_rng(5).normal(size=240)
     values[100:160] = 7.0
     series = IntervalSeries(datetime(2026, 3, 2, tzinfo=UTC), 900, np.repeat(values, 4))

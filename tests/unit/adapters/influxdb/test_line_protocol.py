@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from adapters.influxdb.influxql import QueryRefused, in_chunks, is_one_of, name, read_answer, select, text
+from adapters.influxdb.influxql import QueryRefused, in_chunks, is_one_of, name, read_response, select, text
 from adapters.influxdb.line_protocol import FieldValue, Unstorable, line, microseconds, moment_of, tag
 
 
@@ -42,7 +42,7 @@ def test_a_text_in_a_condition_stays_a_text() -> None:
     )
 
 
-def test_long_lists_are_asked_for_in_bites_and_each_once() -> None:
+def test_long_lists_are_split_into_chunks_without_duplicates() -> None:
     values = [f"f{n % 250}" for n in range(500)]
     bites = list(in_chunks(values))
     assert [len(bite) for bite in bites] == [100, 100, 50]
@@ -59,4 +59,4 @@ def test_long_lists_are_asked_for_in_bites_and_each_once() -> None:
 )
 def test_an_error_anywhere_in_an_answer_is_an_error(body: bytes) -> None:
     with pytest.raises(QueryRefused):
-        read_answer(body)
+        read_response(body)

@@ -93,7 +93,7 @@ def test_after_a_large_read_for_which_there_was_no_room_it_waits_for_room() -> N
     tell(scenario)
 
 
-def test_after_each_small_read_it_rests_and_goes_on() -> None:
+def test_after_each_small_read_it_pauses_briefly() -> None:
     async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
         for n in (1, 2):
             connection.data_received(publish(b"a") + publish(b"b"))
@@ -117,7 +117,7 @@ def test_without_room_it_reads_nothing_until_there_is_some() -> None:
     tell(scenario)
 
 
-def test_one_that_finishes_while_it_rests_reads_no_more() -> None:
+def test_one_that_finishes_during_the_pause_reads_no_more() -> None:
     async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
         connection.data_received(PINGRESP)
         await connection.finish(1.0)

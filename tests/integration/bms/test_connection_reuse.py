@@ -58,7 +58,7 @@ def run(scenario: Callable[[Bms, BmsHttp], Awaitable[None]]) -> None:
     asyncio.run(in_time())
 
 
-def test_zone_after_zone_goes_over_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_consecutive_zones_use_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "KEPT_S", 15.0)
 
     async def scenario(bms: Bms, http: BmsHttp) -> None:
@@ -80,7 +80,7 @@ def test_it_is_closed_when_no_call_follows() -> None:
     run(scenario)
 
 
-def test_a_call_on_a_kept_connection_that_was_lost_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_on_a_lost_reused_connection_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have arrived: that is for the caller to ask."""
     monkeypatch.setattr(transport, "KEPT_S", 15.0)
 
