@@ -1,4 +1,4 @@
-"""A building served over HTTP with orderable faults, and a server that answers whatever a test wants."""
+"""A simulated building served over HTTP with configurable faults, and a server with arbitrary responses."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from interfaces.simulators.http_host import hosted
 
 DR_EVENT = UUID(int=42)
 SPEED = 100.0
-"""The BMS's 30 s then last 0.3 s on the wall."""
+"""With this speed the BMS's 30 s last 0.3 s on the wall."""
 
 
 def fast_clock() -> AcceleratedClock:
@@ -48,7 +48,7 @@ def order(phase: str = "prepare", **changes: Any) -> ZoneCommand:
 
 @dataclass
 class ServedBuilding:
-    """A control, a building behind HTTP and what it did."""
+    """A control, a building behind HTTP and its journal."""
 
     control: SoapBuildingControl
     connection: BmsConnection
@@ -88,7 +88,7 @@ Answering = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def raw_server(answer: Answering) -> AsyncIterator[BmsConnection]:
-    """A TCP server that reads one HTTP request and then lets `answer` write whatever it likes."""
+    """A TCP server that reads one HTTP request and then lets `answer` write any response."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):

@@ -1,4 +1,4 @@
-"""A question that can wait lets a command that is under way go first, but does not wait for long."""
+"""A non-urgent call lets a running command finish first, but does not wait for long."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def slow_clock() -> Clock:
 
 
 class Bms:
-    """Answers a command only when it is told to; notes what comes in."""
+    """Answers a command only on demand, and records incoming requests."""
 
     def __init__(self) -> None:
         self.came: list[str] = []

@@ -1,4 +1,4 @@
-"""A connection serves the calls of a building that follow each other, and is closed soon after the last."""
+"""A connection serves consecutive calls of a building and is closed soon after the last."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 4\r\n\r\
 
 
 class Bms:
-    """Counts its connections and the calls on them; may close one once a call has come in, without a word."""
+    """Counts its connections and the calls on them; may close one after a call without a response."""
 
     def __init__(self) -> None:
         self.connections, self.open, self.calls = 0, 0, 0
@@ -59,7 +59,7 @@ def run(scenario: Callable[[Bms, BmsHttp], Awaitable[None]]) -> None:
 
 
 def test_consecutive_zones_use_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "KEPT_S", 15.0)
+    monkeypatch.setattr(transport, "KEEPALIVE_S", 15.0)
 
     async def scenario(bms: Bms, http: BmsHttp) -> None:
         async with bms as address:
@@ -81,8 +81,8 @@ def test_it_is_closed_when_no_call_follows() -> None:
 
 
 def test_a_call_on_a_lost_reused_connection_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may have arrived: that is for the caller to ask."""
-    monkeypatch.setattr(transport, "KEPT_S", 15.0)
+    """The request may have arrived: the caller must query it."""
+    monkeypatch.setattr(transport, "KEEPALIVE_S", 15.0)
 
     async def scenario(bms: Bms, http: BmsHttp) -> None:
         bms.drops_call = 2

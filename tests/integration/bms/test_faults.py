@@ -1,4 +1,4 @@
-"""What the adapter says when a served building misbehaves, and what the building has really done."""
+"""What the adapter reports when a served building misbehaves, and what the building has actually done."""
 
 import asyncio
 
@@ -127,7 +127,7 @@ def test_a_bms_whose_credentials_cannot_be_had_is_not_called_and_does_not_end_th
     async def scenario() -> None:
         async with served_building() as served:
             control = SoapBuildingControl(clock=served.clock, secret=gone)
-            with pytest.raises(BmsUnreachable, match=r"credentials cannot be had: .*env:HALL"):
+            with pytest.raises(BmsUnreachable, match=r"credentials are unavailable: .*env:HALL"):
                 await control.execute(replace(served.connection, credentials_ref="env:HALL"), order())
             await control.aclose()
             assert served.journal == []
@@ -185,7 +185,7 @@ def test_one_silent_bms_does_not_hold_up_another_even_when_called_many_times() -
             elsewhere = served.connection.__class__(
                 facility_id="fac-002", address=served.connection.address.replace("fac-001", "fac-002")
             )
-            # No such building here: what counts is that the call goes out while fac-001 keeps six waiting.
+            # There is no such building here; the test checks that the call is sent while fac-001 blocks six calls.
             with pytest.raises(BmsAnswerInvalid, match="404"):
                 await served.control.zone_state(elsewhere, "hall")
             assert not all(task.done() for task in silent)

@@ -1,4 +1,5 @@
-"""Replies that no BMS should send: each is refused by name, within its time and size, and none is taken for success."""
+"""Invalid responses of a BMS: each is refused with its reason, within its time and size, and none counts as
+success."""
 
 import asyncio
 from collections.abc import Callable
@@ -117,7 +118,7 @@ ANSWERS: dict[str, tuple[bytes, type[BmsError], str]] = {
 
 
 def after(limits: SoapLimits, answer: Callable[[bytes, asyncio.StreamWriter], object]) -> BmsError:
-    """The error that a prepare ends with."""
+    """The error of a prepare."""
 
     async def scenario() -> BmsError:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", limits=limits)

@@ -1,4 +1,4 @@
-"""A BMS that answers 429: no success and no refusal, however often; the breaker stays closed."""
+"""A BMS that answers 429: neither success nor refusal, and the breaker stays closed."""
 
 import asyncio
 

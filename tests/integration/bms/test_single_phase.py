@@ -1,4 +1,4 @@
-"""A BMS that only reads and writes: what is known after silence, a lost answer, or a write that does not take."""
+"""A BMS without commands: the outcome after a time-out, a lost response, or a write without effect."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -137,7 +137,7 @@ HOSTILE = {
 
 
 def prepared_against(answers: Callable[[bytes], bytes], phase: str = "prepare") -> BmsError:
-    """The error that a command ends with where the BMS answers each request so."""
+    """The error of a command against a BMS with these responses."""
 
     async def answer(body: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(http(answers(body)))

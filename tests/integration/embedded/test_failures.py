@@ -1,4 +1,4 @@
-"""What goes wrong with an embedded server is named, says what to do next, and leaves nothing running."""
+"""Failures of an embedded server have specific errors with advice, and leave nothing running."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_race_for_a_free_port_is_won_at_the_second_try(
 
 @contextmanager
 def holding_memory_of(postmaster: int) -> Iterator[Callable[[], None]]:
-    """As a process of a killed PostgreSQL does until it has ended. Lets go when it is told to."""
+    """Holds the shared memory of a killed PostgreSQL, as one of its processes does until it has ended."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.shmat.restype = ctypes.c_void_p
     libc.shmdt.argtypes = [ctypes.c_void_p]
@@ -187,7 +187,7 @@ def test_a_folder_below_a_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unwritable_folder_is_named() -> None:
-    """Not even root may make a folder in /proc."""
+    """Not even root can create a folder in /proc."""
     with pytest.raises(DiskUnusable, match=r"/proc/gridproof cannot be written"):
         EmbeddedServers(Path("/proc/gridproof")).start()
 
@@ -204,14 +204,14 @@ from pathlib import Path
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.errors import EmbeddedServerError
 try:
-    EmbeddedServers(Path(sys.argv[1]), nats=False, valkey=False, least_free_bytes=0).start()
+    EmbeddedServers(Path(sys.argv[1]), nats=False, valkey=False, min_free_bytes=0).start()
 except EmbeddedServerError as failure:
     print(json.dumps([type(failure).__name__, failure.server, failure.log_tail]))
 """
 
 
 def test_a_disk_that_fills_up_is_named(tmp_path: Path) -> None:
-    """A disk of 20 MB, too small for a PostgreSQL, in a mount namespace of its own."""
+    """A disk of 20 MB, too small for a PostgreSQL, in its own mount namespace."""
     shell = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     probe = subprocess.run([*shell, "mount -t tmpfs none /mnt"], capture_output=True, check=False)
     if probe.returncode != 0:

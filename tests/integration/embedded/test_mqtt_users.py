@@ -1,4 +1,4 @@
-"""What the MQTT users of the embedded nats-server may and may not do, with a real MQTT client."""
+"""The permissions of the MQTT users of the embedded nats-server, tested with a real MQTT client."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def _connected(url: str, client_id: str, on_message: Callable[..., Any] | 
 
 
 async def _published_by_a_meter(servers: EmbeddedServers, topics: list[str]) -> list[str]:
-    """The subjects that arrived, seen from NATS, after a reading on each topic and a last one on ours."""
+    """The subjects that arrived at NATS, after a reading on each topic and a last one on ours."""
     arrived: list[str] = []
     last = asyncio.Event()
 
@@ -143,7 +143,8 @@ FOREIGN = (
 def test_the_login_of_a_facility_publishes_for_that_facility_and_no_other(
     servers: EmbeddedServers, qos: int
 ) -> None:
-    """Seen from a session at QoS 1, as ingest's is. Each on a connection of its own: it may be closed for it."""
+    """Observed by a session at QoS 1, as ingest has it. Each topic uses its own connection, because the broker may
+    close it."""
     url = _login(servers, f"fac-00{qos + 3}")
 
     async def scenario() -> list[tuple[str, bytes]]:
@@ -176,7 +177,7 @@ def test_the_login_of_a_facility_publishes_for_that_facility_and_no_other(
 
 def test_logins_are_given_and_taken_back_while_the_server_runs(servers: EmbeddedServers) -> None:
     kept = _login(servers, "fac-008")
-    _wait_until_it_may_log_in(kept)  # while the broker reads its users anew it may refuse any of them
+    _wait_until_it_may_log_in(kept)  # while the broker reloads its users it may refuse any of them
 
     async def scenario() -> None:
         ingest = await _connected(servers.mqtt_url, "ingest-2")
@@ -232,7 +233,7 @@ async def _may_log_in(url: str) -> bool:
 
 
 def _wait_until_it_may_log_in(url: str) -> None:
-    """The server reads its users again when it is told to, not before the command returns."""
+    """The server reloads its users asynchronously, not before the command returns."""
     deadline_s = time.monotonic() + 10
     while not asyncio.run(_may_log_in(url)):
         assert time.monotonic() < deadline_s, "the login is still refused"

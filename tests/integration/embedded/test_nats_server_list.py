@@ -1,4 +1,4 @@
-"""Whatever connects to NATS starts on a list of servers, of which one that answers is enough."""
+"""Every process that connects to NATS starts with a list of servers of which one is available."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,4 +1,4 @@
-"""The embedded servers as their users see them: URLs that work, data that stays, folders that do not mix."""
+"""The embedded servers from the outside: valid URLs, persistent data, independent folders."""
 
 from __future__ import annotations
 

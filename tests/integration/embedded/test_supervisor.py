@@ -1,4 +1,4 @@
-"""The supervisor keeps real processes running and ends them in good order."""
+"""The supervisor restarts real processes and stops them gracefully."""
 
 from __future__ import annotations
 

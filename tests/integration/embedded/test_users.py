@@ -1,4 +1,4 @@
-"""The embedded servers start for whoever runs them: an ordinary user, or root by one of two ways."""
+"""The embedded servers start for any user: an ordinary user, or root by one of two methods."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ with EmbeddedServers(Path(sys.argv[1])) as servers:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that any user reaches; pytest's own folders belong to the user who runs the tests."""
+    """A folder that any user can reach; pytest's own folders belong to the user who runs the tests."""
     folder = Path(tempfile.mkdtemp(prefix="gridproof-users-"))
     folder.chmod(0o755)
     yield folder
@@ -51,7 +51,7 @@ def _environment() -> dict[str, str]:
 
 
 def _python_for(prefix: list[str]) -> str | None:
-    """A Python of our version that this user may run with our libraries; root's own may be out of reach."""
+    """A Python of our version that this user may run with our libraries; root's own may be unreachable."""
     reads = f"import os, psycopg, msgspec; os.listdir({str(binaries.postgres_bindir())!r})"
     for python in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
         command = [*prefix, "env", python, "-c", reads]
@@ -95,7 +95,7 @@ def test_they_start_for_an_ordinary_user_in_a_namespace(open_folder: Path) -> No
 
 
 def test_they_start_for_a_user_without_a_name(open_folder: Path) -> None:
-    """As in a container that was started under a bare number; initdb refuses such a user."""
+    """As in a container that was started with a bare user number; initdb refuses such a user."""
     unknown = next(
         uid for uid in range(23_456, 60_000) if uid not in {entry.pw_uid for entry in pwd.getpwall()}
     )
@@ -123,7 +123,7 @@ def test_root_starts_postgres_as_another_user(open_folder: Path, method: DropRoo
     (open_folder / "data").mkdir(mode=0o700)
     data = DataFolder.opened(open_folder / "data")
     server = EmbeddedPostgres(data, ways_to_drop_root=[method])
-    for _ in range(2):  # a second start finds what the first one made
+    for _ in range(2):  # a second start uses the data of the first one
         server.start()
         assert Path(f"/proc/{server.pid}/stat").stat().st_uid == pwd.getpwnam(owner).pw_uid
         with psycopg.connect(server.url("gridproof_app")) as connection:

@@ -1,6 +1,7 @@
-"""An archive worker as an operating-system process, to be killed: `archive_process.py DSN NATS_URL FOLDER FAILPOINT`.
+"""An archive worker as an operating-system process, to be killed: `archive_process.py DSN NATS_URL FOLDER
+FAILPOINT`.
 
-It takes every hour for over, so that it archives whatever is there.
+Its clock is two hours ahead, so that every hour of the log is complete and is archived.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from tests.fakes.raw_archive.progress import FakeRawArchiveProgress
 
 @dataclass(frozen=True)
 class HoursAhead(SystemClock):
-    """For it every hour of the log is over."""
+    """A clock for which every hour of the log is over."""
 
     def now(self) -> datetime:
         return super().now() + timedelta(hours=2)

@@ -30,7 +30,7 @@ from tests.servers import Database, PostgresServer
 
 
 class AbsentDeadLetters(FakeDeadLetters):
-    """Cannot be reached for the next `failures` calls."""
+    """Unavailable for the next `failures` calls."""
 
     failures = 0
 
@@ -43,7 +43,7 @@ class AbsentDeadLetters(FakeDeadLetters):
 
 @dataclass
 class TelemetryPath:
-    """Everything between a meter and the store."""
+    """All components between a meter and the store."""
 
     database: Database
     postgres: PostgresServer
@@ -140,7 +140,7 @@ async def _running(run: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIter
 
 
 async def eventually(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
-    """Wait until `condition`, in a thread; its failure is the assertion."""
+    """Wait until `condition`, in a thread; raises its last failure."""
     deadline = asyncio.get_running_loop().time() + within_s
     while not await asyncio.to_thread(condition):
         assert asyncio.get_running_loop().time() < deadline, "it did not come about in time"

@@ -1,4 +1,4 @@
-"""A feed read by a test: what came, and what of it is called kept."""
+"""A feed that is read by a test: the messages that arrived, and which of them are confirmed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ TOPIC = b"meters/fac-001/m1/readings"
 
 
 class Taken:
-    """Calls each message kept at once, unless it `withholds`; has room for `room` that are not kept."""
+    """Confirms each message at once, unless it `withholds`; has room for `room` unconfirmed messages."""
 
     def __init__(self, *, withholds: bool = False, room: int = 1_000_000) -> None:
         self.messages: list[MeterMessage] = []
@@ -31,7 +31,7 @@ class Taken:
             confirm()
 
     def allow(self, room: int) -> None:
-        """From now on so many may be withheld."""
+        """From now on `room` messages may be unconfirmed."""
         self._room = room
 
     def keep_all(self) -> None:

@@ -34,7 +34,7 @@ from tests.simulation.doubles.operations import MemoryAlertRegistry
 
 
 class AlwaysOurTurn:
-    """There is no other worker."""
+    """A lock without another holder."""
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[asyncio.Event]:
@@ -69,7 +69,7 @@ def cpu_s(pid: int) -> float:
 
 
 def nats_pid(folder: Path) -> int:
-    """The server whose command line names this folder."""
+    """The pid of the server whose command line names this folder."""
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         line = process.read_bytes()
         if b"nats-server" in line.split(b"\0")[0] and str(folder).encode() in line:
@@ -98,7 +98,7 @@ def measure(rate: float, gateway: int, seconds: float) -> dict[str, object]:
                 run=new_run(now), meters=int(rate * 15), rate_per_s=rate, gateway=gateway, started_at=now
             )
             report = asyncio.run(MeterLoad(plan, servers.meters_mqtt_url).run(seconds))
-            time.sleep(1.0)  # what is under way arrives
+            time.sleep(1.0)  # messages under way arrive
             after = {name: cpu_s(pid) for name, pid in pids.items()} | {"generator": time.process_time()}
         finally:
             child.kill()

@@ -16,7 +16,7 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 
 
 def sessions_of(dsn: str, mqtt_url: str, count: int, worker: str) -> list[IngestSession]:
-    """As interfaces/bootstrap has them."""
+    """The sessions as interfaces/bootstrap creates them."""
     return [
         IngestSession(
             name=f"shared-{n}",

@@ -1,4 +1,4 @@
-"""A Mosquitto of a test's own, and certificates for it."""
+"""A Mosquitto for one test, and certificates for it."""
 
 import datetime as dt
 import socket
@@ -17,7 +17,7 @@ LOCAL = "127.0.0.1"
 
 
 class Mosquitto:
-    """Anybody may connect, unless `settings` say otherwise."""
+    """Any client may connect, unless `settings` say otherwise."""
 
     def __init__(self, program: Path, folder: Path, *settings: str) -> None:
         with socket.socket() as probe:
@@ -35,7 +35,7 @@ class Mosquitto:
         self._server: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Until it listens; on the same port again, with nothing that it had."""
+        """Start and wait until it listens; again on the same port, without its earlier state."""
         with self._log.open("ab") as log:
             self._server = subprocess.Popen([self._program, "-c", self._file], stderr=log, stdout=log)
         for _ in range(200):
@@ -65,7 +65,7 @@ def mosquitto(program: Path, folder: Path, *settings: str) -> Iterator[int]:
 
 
 class Authority:
-    """A certificate authority, whose certificates live an hour."""
+    """A certificate authority whose certificates are valid for an hour."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The exclusive turn on PostgreSQL: one at a time, through deaths and outages."""
+"""The exclusive lock on PostgreSQL: one holder at a time, through deaths and outages."""
 
 import asyncio
 from contextlib import AsyncExitStack

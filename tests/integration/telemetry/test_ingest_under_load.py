@@ -1,4 +1,4 @@
-"""The whole way from raw meters to the log, counted reading by reading: loss, duplicates, refusals and garbage."""
+"""From raw meter messages to the log, counted by reading: loss, duplicates, refusals and invalid messages."""
 
 import asyncio
 import json
@@ -84,7 +84,7 @@ def test_a_broker_and_an_ingest_worker_killed_under_load_lose_nothing(path: Tele
 
 
 class Held(NatsTelemetryStream):
-    """JetStream, which takes nothing for a while."""
+    """A JetStream that accepts nothing for a while."""
 
     is_held = False
 
@@ -97,7 +97,7 @@ class Held(NatsTelemetryStream):
 
 
 async def everything_in(stream: NatsTelemetryStream) -> tuple[list[MeterReading], list[MalformedReading]]:
-    """What the log holds, pack by pack."""
+    """The readings of the log, pack by pack."""
     readings: list[MeterReading] = []
     malformed: list[MalformedReading] = []
     for partition in (*range(PARTITIONS), MALFORMED):
@@ -116,7 +116,7 @@ async def everything_in(stream: NatsTelemetryStream) -> tuple[list[MeterReading]
 def test_while_jetstream_takes_nothing_little_is_held_and_afterwards_nothing_is_lost(
     path: TelemetryPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The acknowledgements stop, the alert is raised, memory stays at its bound, the broker keeps the rest."""
+    """Acknowledgements stop, the alert is raised, memory stays within its limit, and the broker stores the rest."""
     monkeypatch.setattr(ingest, "_SHORTEST_BACKPRESSURE_S", 1.0)
     monkeypatch.setattr(ingest, "BACKPRESSURE_AFTER_S", 1.0)
     bound = 50_000
@@ -153,7 +153,7 @@ def test_while_jetstream_takes_nothing_little_is_held_and_afterwards_nothing_is_
 
 
 def garbage(number: int) -> bytes:
-    """Bytes, half a message, other formats: none of it a reading."""
+    """Invalid payloads: bytes, half a message, other formats."""
     tag = f"{number:07}".encode()
     return (
         b"\xff\xfe" + tag,
@@ -166,7 +166,7 @@ def garbage(number: int) -> bytes:
 
 
 def poison(number: int) -> bytes:
-    """What is made, or might have been made, to end whoever reads it."""
+    """Payloads that could crash a parser."""
     ts = NOW.isoformat().encode()
     return (
         b"[" * 20_000 + b"%d" % number,
@@ -179,7 +179,7 @@ def poison(number: int) -> bytes:
 
 
 def stormy(number: int) -> tuple[bytes, bytes, str]:
-    """(topic, payload, what it is) of message `number`: 30 % garbage, 5 % poison, of the rest some that are refused."""
+    """(topic, payload, kind) of message `number`: 30 % invalid, 5 % poison, of the rest some that are refused."""
     facility = number % 7
     topic = b"meters/storm-%d/m1/readings" % facility
     body: dict[str, object] = {"ts": (NOW - timedelta(seconds=number)).isoformat(), "seq": number, "kw": 1.0}
@@ -213,7 +213,7 @@ async def send(
 
 
 async def answer_to(url: str, topic: bytes, payload: bytes) -> bytes:
-    """What the broker says to a message at QoS 1 before it closes the connection."""
+    """The broker's response to a message at QoS 1 before it closes the connection."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     login = packets.connect(
@@ -234,7 +234,7 @@ async def answer_to(url: str, topic: bytes, payload: bytes) -> bytes:
         try:
             while more := await reader.read(4_096):
                 answer += more
-        except ConnectionResetError:  # it did not even read all of it
+        except ConnectionResetError:  # it did not read all of it
             return answer
         finally:
             writer.close()
@@ -265,14 +265,14 @@ def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
             sent = [(topic, payload) for topic, payload, _ in messages]
             if kind == "mosquitto":
                 sent[1_500:1_500] = huge
-            else:  # takes 1 MB at most: a meter is told, since it gets no acknowledgement
+            else:  # accepts at most 1 MB: the meter notices, since it gets no acknowledgement
                 for topic, payload in huge:
                     assert await answer_to(meters_url, topic, payload) == b""
             await send(port, sent, parts.username, parts.password)
             await eventually(
                 lambda: ("malformed_readings", "storm-1") in {(a.name, a.subject) for a in alerts.listed()}
             )
-            # The log promises each message at least once: a busy machine is sent some of them again.
+            # The log delivers at least once: on a busy machine some messages are redelivered.
             readings: dict[int, MeterReading] = {}
             malformed: dict[tuple[str, bytes], MalformedReading] = {}
             async with asyncio.timeout(240):
@@ -289,7 +289,7 @@ def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
         readings, malformed = asyncio.run(scenario(path.servers.mqtt_url, path.servers.meters_mqtt_url))
     else:
         command: DebianCommand = request.getfixturevalue("debian_command")
-        # As docs/guides/operator.md has it: by itself Mosquitto drops what is over 1,000 messages behind.
+        # The setting from docs/guides/operator.md: by default Mosquitto drops messages beyond 1,000 unacknowledged.
         settings = ("allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 4000")
         with mosquitto(command("mosquitto"), tmp_path, *settings) as port:
             url = f"mqtt://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""Several ingest workers on a broker with shared subscriptions: they share its sessions, and succeed the dead."""
+"""Several ingest workers on a broker with shared subscriptions: they share its sessions, and replace dead workers."""
 
 import asyncio
 import subprocess
@@ -26,14 +26,14 @@ SESSIONS = 4
 
 
 class NoFeed:
-    """A feed on which nothing comes."""
+    """A feed without messages."""
 
     async def run(self, taker: object, stop: asyncio.Event) -> None:
         await stop.wait()
 
 
 class Worker:
-    """One worker's part in the sessions, without a broker."""
+    """One worker's share of the sessions, without a broker."""
 
     def __init__(self, name: str, dsn: str) -> None:
         self.stop = asyncio.Event()
@@ -103,7 +103,7 @@ def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) ->
         if len(clients) == 1:
             writer.write(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")
             return
-        for client in clients:  # the second asks to cancel what the first waits for
+        for client in clients:  # the second cancels what the first waits for
             client.close()
 
     async def scenario() -> None:

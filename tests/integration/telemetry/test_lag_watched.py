@@ -1,4 +1,4 @@
-"""The watch over lag as the schedule worker runs it, on real servers, with no aggregate worker."""
+"""The lag monitor of the schedule worker on real servers, without an aggregate worker."""
 
 import asyncio
 from collections.abc import Mapping

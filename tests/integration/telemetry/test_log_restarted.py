@@ -1,4 +1,4 @@
-"""What was under way when the telemetry log's server died is not waited for: its successor never answers it."""
+"""Requests that were under way when the telemetry log's server died fail: its successor never answers them."""
 
 import asyncio
 from contextlib import suppress
@@ -13,7 +13,7 @@ from tests.hanging import hang
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 
 NEVER_S = 600.0
-"""Whoever waited so long would be ended by the test's own deadline."""
+"""Longer than the test's own deadline."""
 
 
 async def restarted(path: TelemetryPath, client: Client) -> None:
@@ -36,7 +36,7 @@ def test_a_publish_that_died_with_its_server_is_tried_again_at_once(path: Teleme
         await restarted(path, client)
         with pytest.raises(StreamUnavailable, match="ConnectionReconnecting"):
             await publishing
-        # It was there before, or it is now: the next connection is another, and what is asked over it is answered.
+        # It is stored already, or it is now: the next connection is another one, and requests over it are answered.
         assert await stream.publish(0, b"x", message_id="x") == 2
         await client.close()
 
@@ -54,8 +54,9 @@ def test_an_acknowledgement_of_what_an_earlier_server_handed_out_waits_for_no_an
         taken = await stream.pull(0, limit=2, timeout_s=5)
         await restarted(path, client)
         await stream.acknowledge_all(taken)
-        # What the new server knows nothing of, it hands out again, and that is acknowledged as ever. Of what it knew
-        # it may hand something out before it has read our word: to a second one on the same it says nothing.
+        # A message whose delivery the new server has not stored is redelivered and acknowledged as usual. One that it
+        # has stored may be redelivered before the server has read our acknowledgement; it does not respond to a second
+        # one.
         again = NatsTelemetryStream(client, ack_wait_s=0.5, answer_within_s=0.5)
         async with asyncio.timeout(60):
             while (await stream.fill()).unprocessed:

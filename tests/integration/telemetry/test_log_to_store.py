@@ -37,7 +37,8 @@ async def publish(
 
 
 async def publish_all(stream: NatsTelemetryStream, *, size: int = 20) -> int:
-    """Every facility's hour in batches of `size`, the order of each facility's shuffled; how many readings."""
+    """Every facility's hour in batches of `size`, the order of each facility's shuffled; returns the number of
+    readings."""
     count = 0
     for facility in FACILITIES:
         batches = [quarter_hours(facility)[n : n + size] for n in range(0, 240, size)]
@@ -78,7 +79,7 @@ def start_worker(path: TelemetryPath) -> "subprocess.Popen[bytes]":
 
 
 def test_killing_aggregate_workers_loses_nothing_and_counts_nothing_twice(path: TelemetryPath) -> None:
-    """kill -9, each time when the store has grown since the start: in the middle of the work."""
+    """kill -9, each time when the store has grown since the start."""
 
     async def scenario() -> None:
         async with path.stream() as stream:
@@ -218,7 +219,7 @@ def test_a_batch_that_ends_its_worker_again_and_again_is_parked(path: TelemetryP
             )
             await stream._jetstream.delete_consumer(STREAM, consumer_of(5))
             await stream._jetstream.add_consumer(STREAM, config)
-            for _ in range(26):  # taken 26 times by workers that died of it
+            for _ in range(26):  # delivered 26 times to workers that died
                 await stream.pull(5, limit=1, timeout_s=2)
                 await asyncio.sleep(0.1)
             async with path.aggregating(stream):

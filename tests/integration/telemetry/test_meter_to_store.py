@@ -89,7 +89,7 @@ def test_nothing_is_acknowledged_before_the_log_holds_it(path: TelemetryPath) ->
                 send(outbox, "fac-001", number)
             await asyncio.sleep(1.0)
             assert refusing.kept == []
-        # That worker is gone, and with it all that it had in memory. The broker still has every message.
+        # The worker has ended, and its memory is lost. The broker still has every message.
         async with (
             path.stream() as stream,
             path.aggregating(stream),

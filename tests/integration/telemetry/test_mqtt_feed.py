@@ -1,4 +1,4 @@
-"""The MQTT feed on the brokers it meets: nats-server (3.1.1), and Mosquitto (3.1.1 and 5) where it is installed."""
+"""The MQTT feed on real brokers: nats-server (3.1.1), and Mosquitto (3.1.1 and 5) where it is installed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.integration.telemetry.mosquitto import mosquitto
 
 @dataclass(frozen=True)
 class Broker:
-    """Where meters publish, and how it is read."""
+    """The broker of the meters, and its reader."""
 
     url: str
     meters_url: str
@@ -68,8 +68,8 @@ def test_only_messages_that_were_not_stored_are_redelivered(broker: Broker) -> N
             first.withholds = True
             await broker.publish(b"3", b"4")
             await eventually(lambda: len(first.withheld) >= 2)
-        first.keep_all()  # too late: that connection is gone
-        await broker.publish(b"5")  # while nobody reads
+        first.keep_all()  # too late: that connection has ended
+        await broker.publish(b"5")  # while there is no reader
         async with reading(broker.feed(client_id), second):
             await eventually(lambda: set(second.payloads) >= {b"3", b"4", b"5"})
         assert not set(second.payloads) & {b"1", b"2"}
@@ -112,7 +112,7 @@ def test_nothing_more_is_taken_than_there_is_room_for(broker: Broker) -> None:
 
 
 def test_without_room_it_connects_all_the_same_and_waits(broker: Broker) -> None:
-    """However long that takes: what stands before the broker's answer is not read until there is room."""
+    """However long that takes: messages before the broker's response are not read until there is room."""
 
     async def scenario() -> None:
         client_id = fresh()
@@ -137,7 +137,7 @@ def test_without_room_it_connects_all_the_same_and_waits(broker: Broker) -> None
 
 
 def test_acknowledgements_go_out_in_the_order_of_the_messages() -> None:
-    """Only the broker can tell: a small one of ours, which sends three messages at once."""
+    """Only the broker can observe this: a small one of ours, which sends three messages at once."""
     acknowledged: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -184,7 +184,7 @@ def test_a_reader_without_the_permission_to_read_gets_an_error(nats_server: Embe
 def test_a_broker_that_only_has_qos_0_is_not_read_from(
     debian_command: DebianCommand, tmp_path: Path, version: Version
 ) -> None:
-    """It keeps nothing for us, and asks for no acknowledgement: whatever we hold at a kill would be lost."""
+    """It stores nothing for us and asks for no acknowledgement: messages in process would be lost by a kill."""
 
     async def scenario(port: int) -> None:
         feed = MqttMeterFeed(f"mqtt://127.0.0.1:{port}", client_id=fresh(), version=version)
@@ -199,7 +199,7 @@ def test_a_broker_that_only_has_qos_0_is_not_read_from(
 
 @pytest.mark.parametrize(("code", "is_read"), [(0, False), (1, True), (2, True)])
 def test_what_the_broker_grants_must_be_acknowledged(code: int, is_read: bool) -> None:
-    """A small broker of ours, which grants what it is told to."""
+    """A small broker of ours, which grants a given QoS."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1_000)
@@ -246,7 +246,7 @@ def test_sessions_that_share_the_feed_have_every_message_dealt_out_once(
 def test_a_shared_sessions_messages_wait_for_whoever_takes_it_over(
     debian_command: DebianCommand, tmp_path: Path
 ) -> None:
-    """A worker dies with messages in its hands, and others come meanwhile: none is lost."""
+    """A worker dies with unconfirmed messages while others arrive: none is lost."""
 
     async def scenario(port: int) -> None:
         broker = Broker(f"mqtt://127.0.0.1:{port}", f"mqtt://127.0.0.1:{port}", "5")
@@ -271,7 +271,7 @@ def test_a_shared_sessions_messages_wait_for_whoever_takes_it_over(
 def test_a_broker_gives_a_facility_no_other_facilitys_topic(
     debian_command: DebianCommand, tmp_path: Path
 ) -> None:
-    """The rule that the operator's guide gives for Mosquitto."""
+    """The rule from the operator's guide for Mosquitto."""
     acl, users = tmp_path / "acl", tmp_path / "users"
     acl.write_text("pattern write meters/%u/+/readings\nuser ingest\ntopic read meters/+/+/readings\n")
     users.write_text("")

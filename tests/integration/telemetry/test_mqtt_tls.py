@@ -18,14 +18,14 @@ from tests.integration.telemetry.mosquitto import Authority, mosquitto
 
 @dataclass(frozen=True)
 class SecureBroker:
-    """A Mosquitto that asks for a certificate of `authority`."""
+    """A Mosquitto that requires a certificate of `authority`."""
 
     port: int
     authority: Authority
     client: tuple[Path, Path]
 
     async def publish(self, payload: str) -> None:
-        """With a client library, of which ours knows nothing."""
+        """With another client library."""
         cert, key = self.client
         client = gmqtt.Client("meter", clean_session=True)
         tls = tls_context(ca_file=self.authority.file, cert_file=cert, key_file=key)
@@ -70,7 +70,7 @@ def test_a_client_certificate_opens_the_feed(broker: SecureBroker, version: Vers
 
 
 async def _problem(refused: MqttMeterFeed) -> str:
-    """Why it does not connect, as the log says it."""
+    """The reason of a failed connection in the log."""
     stop = asyncio.Event()
     with capture_logs() as logs:
         running = asyncio.create_task(refused.run(Taken(), stop))
@@ -96,7 +96,7 @@ def test_what_is_wrong_with_a_connection_is_said_in_words(broker: SecureBroker, 
         )
         assert "not accepted" in other_name
         assert "127.0.0.1" in other_name
-        # Whether the broker's reason or its hanging up comes first is up to the network.
+        # The network decides whether the broker's reason or its disconnect arrives first.
         refused = ("does not accept our client certificate", "may this client connect, with its certificate")
         none = await _problem(feed(broker, tls_context(ca_file=ca)))
         assert any(words in none for words in refused)

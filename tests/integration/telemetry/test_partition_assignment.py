@@ -1,4 +1,4 @@
-"""Partitions among workers: evenly shared out, each held by one, and handed over when a worker dies."""
+"""Assignment of partitions to workers: even, exclusive, and handed over when a worker dies."""
 
 import asyncio
 import subprocess
@@ -29,7 +29,7 @@ SELECT l.pid, l.objid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classi
 
 
 async def rounds(members: list[PostgresPartitionAssignment], count: int = 8) -> list[frozenset[int]]:
-    """Each asks `count` times in turn, and gives back at once what it is not to keep."""
+    """Each member renews `count` times in turn, and returns at once what it has to give up."""
     assigned: list[frozenset[int]] = []
     for _ in range(count):
         assigned = []
@@ -52,7 +52,7 @@ def test_every_partition_is_held_once_and_evenly(database: Database, workers: in
         assert max(sizes) - min(sizes) <= 1
         for leaver in members[1:]:
             await leaver.aclose()
-        async with asyncio.timeout(60):  # the server ends a session a little after its client has
+        async with asyncio.timeout(60):  # the server ends a session shortly after its client
             while await rounds(members[:1], 1) != [frozenset(ALL_PARTITIONS)]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await members[0].aclose()
@@ -64,7 +64,7 @@ def test_one_that_hangs_and_takes_nothing_does_not_keep_the_others_from_it(datab
     async def scenario() -> None:
         silent, one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(3))
         await rounds([one, other])
-        await silent.assigned()  # joins, and holds nothing: all is taken
+        await silent.assigned()  # joins, and holds nothing: all are assigned
         async with asyncio.timeout(60):
             while sum(map(len, await rounds([one, other], 1))) < len(ALL_PARTITIONS):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -136,7 +136,7 @@ def test_a_worker_that_loses_its_session_loses_partitions_that_others_took(datab
 
 
 def test_work_is_ended_before_its_partition_is_given_back(database: Database) -> None:
-    """Two workers in one process never work on the same partition at a time, while they come and go."""
+    """Two workers in one process never work on the same partition at a time, while they start and stop."""
     working: Counter[int] = Counter()
     seen: set[int] = set()
 
@@ -219,7 +219,7 @@ def holders(path: TelemetryPath) -> dict[int, set[int]]:
 
 
 def test_a_worker_killed_with_kill_9_hands_its_partitions_over(path: TelemetryPath) -> None:
-    """Two processes share the log; one dies in the middle of the work, the other finishes it."""
+    """Two processes share the log; one dies during its work, the other finishes it."""
     workers: list[subprocess.Popen[bytes]] = []
 
     async def scenario() -> None:

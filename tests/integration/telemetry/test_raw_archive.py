@@ -52,7 +52,7 @@ def s3() -> Iterator[S3Server]:
 
 
 def readings_of(facility: str, draw: random.Random) -> list[MeterReading]:
-    """Two hours of two meters, with gaps, a counter, and now and then only one of the two values."""
+    """Two hours of two meters, with gaps, a counter, and some readings with only one of the two values."""
     found = []
     for meter in ("m1", "m2"):
         total = 1_000.0
@@ -71,7 +71,7 @@ def readings_of(facility: str, draw: random.Random) -> list[MeterReading]:
 
 
 async def publish_a_morning(stream: NatsTelemetryStream) -> int:
-    """Late, doubled, corrected and malformed messages among them; how many messages."""
+    """Late, repeated, corrected and malformed messages among them; returns the number of messages."""
     draw, messages = random.Random(5), 0
     for number in range(4):
         facility = f"fac-{number:03}"
@@ -124,7 +124,7 @@ TABLES = [
 
 
 def telemetry_rows(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table of readings and what is computed of them, without when somebody wrote it."""
+    """Every table of readings and of values computed from them, without the columns of write times."""
     tables = """SELECT table_name, string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)
         FROM information_schema.columns
         WHERE table_schema = 'gridproof' AND NOT column_name = ANY(%s)
@@ -149,7 +149,7 @@ def restored_into(dsn: str, archive: Archive, wanted: RestoreSelection = EVERYTH
 
 
 def letters(dsn: str) -> list[DeadLetter]:
-    """Of meter messages, whatever became of them."""
+    """The dead letters of meter messages in every state."""
     with ConnectionPool[Any](dsn, min_size=1, max_size=1) as pool:
         return PostgresDeadLetters(pool).listed(queue="meter_message", status=None)
 
@@ -172,7 +172,7 @@ def settle_all(path: TelemetryPath) -> None:
 def test_a_database_rebuilt_from_the_archive_equals_the_live_one(
     path: TelemetryPath, s3: S3Server, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the quarter-hours have so many readings that few of them are settled at once."""
+    """Also where quarter-hours have so many readings that only a few are finalized at once."""
     archive = s3.archive("raw", "system-1") if place == "s3" else ObjectArchive(tmp_path.as_uri())
 
     async def scenario() -> int:
@@ -196,7 +196,7 @@ def test_a_database_rebuilt_from_the_archive_equals_the_live_one(
     monkeypatch.setattr(finalize, "MAX_READINGS", 500)
     with fresh_database(path.postgres) as fresh:
         first = restored_into(fresh.app_dsn, archive)
-        assert first.readings > first.added > len(live["meter_readings"])  # doubled, and corrected ones
+        assert first.readings > first.added > len(live["meter_readings"])  # repeated and corrected ones
         assert (first.refused_messages, first.undecodable_messages) == (1, 1)
         assert telemetry_rows(fresh.app_dsn) == live
         [letter] = letters(fresh.app_dsn)
@@ -268,7 +268,7 @@ def archived_seqs(archive: Archive) -> list[int]:
 def test_killed_between_object_and_entry_and_after_each_nothing_is_missing_and_nothing_twice(
     path: TelemetryPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """kill -9 at both places, several times, while messages keep coming."""
+    """kill -9 at both failpoints, several times, while messages arrive."""
     archive = ObjectArchive(tmp_path.as_uri())
     total = 0
 
@@ -358,7 +358,7 @@ def test_a_log_that_is_archived_trims_nothing_that_the_archive_does_not_hold(
 
 
 def test_what_is_compressed_is_a_fraction_and_memory_is_bounded_by_an_object() -> None:
-    """What stands in memory of one object is compressed; a reader unpacks value by value."""
+    """An object in memory is compressed; a reader unpacks value by value."""
     writer = raw_archive_object.ObjectWriter(
         raw_archive_object.ObjectHeader(format=1, log_id="l", partition=0, first_seq=1)
     )

@@ -48,7 +48,7 @@ def test_load_is_sent_counted_and_stored(path: TelemetryPath) -> None:
 
 
 def test_what_the_store_does_not_hold_is_a_finding(path: TelemetryPath) -> None:
-    """Nobody reads the broker."""
+    """The broker has no reader."""
     arguments = ("--load", "20", "--rate", "100", "--seconds", "0.5", "--audit", "--audit-within-s", "0")
     done = run(*arguments, DATABASE_URL=path.database.app_dsn, MQTT_URL=path.servers.meters_mqtt_url)
     assert done.returncode == 3, done.stderr

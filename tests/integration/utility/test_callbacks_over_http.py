@@ -1,4 +1,4 @@
-"""What the network may do to a callback: names that turn private, redirects, dripping and endless answers."""
+"""Network behavior during a callback: names that become private, redirects, slow and endless responses."""
 
 import asyncio
 import ipaddress
@@ -26,7 +26,7 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 class QuickClock:
-    """So quick that every time-out is at its floor of one wall second."""
+    """So fast that every time-out is at its minimum of one wall second."""
 
     def now(self) -> datetime:
         return NOW
@@ -37,7 +37,7 @@ class QuickClock:
 
 @dataclass
 class TurningResolver(AbstractResolver):
-    """Names whose address changes from one question to the next, as in DNS rebinding."""
+    """Names whose address changes between queries, as in DNS rebinding."""
 
     answers: list[str]
     asked: int = 0
@@ -57,7 +57,7 @@ class TurningResolver(AbstractResolver):
 
 @dataclass
 class RawServer:
-    """Answers every connection with what it is told, byte by byte if need be."""
+    """Answers every connection with a given response, byte by byte if needed."""
 
     answer: Callable[[asyncio.StreamWriter], Awaitable[None]]
     requests: list[bytes] = field(default_factory=list)
@@ -78,7 +78,7 @@ class RawServer:
         try:
             await self.answer(writer)
         except ConnectionError:
-            pass  # the caller had enough
+            pass  # the caller closed the connection
         finally:
             writer.close()
 
@@ -144,13 +144,14 @@ def test_a_name_that_turned_private_is_not_connected_to() -> None:
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
-    """A resolver that answers publicly first and privately afterwards is asked only once a call."""
+    """A resolver that returns a public address first and a private one afterwards is queried only once for each
+    call."""
 
     async def scenario() -> None:
         async with RawServer(OK).listening() as server:
             resolver = TurningResolver(["192.0.2.1", "127.0.0.1"])
             sender = notifier(allow_private=True, resolver=resolver)
-            with pytest.raises(CallbackFailed):  # 192.0.2.1 is a documentation address: nobody is there
+            with pytest.raises(CallbackFailed):  # 192.0.2.1 is a documentation address without a host
                 await send(sender, f"http://u.example:{server.port}/")
             assert (resolver.asked, server.requests) == (1, [])
 

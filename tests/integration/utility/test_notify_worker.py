@@ -1,4 +1,4 @@
-"""The notify worker on a real event store: what it records, parks, gives back, and leaves when it dies."""
+"""The notify worker on a real event store: what it records, parks, returns, and leaves when it dies."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 class Killed(Exception):
-    """Stands for SIGKILL: nothing after it is done."""
+    """Simulates SIGKILL: nothing after it runs."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class QuickClock:
 
 @dataclass
 class Item:
-    """A delivery, as the queue hands it out."""
+    """A delivery of the queue."""
 
     body: bytes
     deliveries: int = 1
@@ -74,7 +74,7 @@ class Item:
 
 @dataclass
 class Deaths:
-    """Failpoints that strike once."""
+    """Failpoints that trigger once."""
 
     planned: set[str] = field(default_factory=set)
 
@@ -197,7 +197,7 @@ def test_a_delivered_callback_is_recorded_with_its_cause(rig: Rig) -> None:
 
 
 def test_the_utility_is_named_by_the_record_and_not_by_the_message(rig: Rig) -> None:
-    """An operator's cancellation has no tenant; its callback is signed all the same."""
+    """An operator's cancellation has no tenant; its callback is signed nevertheless."""
     work = rig.requested()
 
     rig.deliver(work)
@@ -320,7 +320,7 @@ class FailingStore:
 
 @dataclass
 class OneItem:
-    """A queue that holds a single delivery."""
+    """A queue with a single delivery."""
 
     item: Item | None
     redelivery_s: float = 30.0
@@ -383,13 +383,14 @@ def test_an_unforeseen_error_ends_the_worker_and_leaves_the_message(rig: Rig) ->
 
 
 def test_callbacks_travel_through_the_queue_until_they_arrive(rig: Rig, nats_url: str) -> None:
-    """Failures come again by themselves, garbage is parked, and a given-up one arrives once it is replayed."""
+    """Failures are redelivered, invalid messages are parked, and a callback that was given up arrives once it is
+    replayed."""
     rig.notifier.fail_next("refuse", "time_out", "lost_answer")
     works = [rig.requested(utility_event_id=f"Q-{number}") for number in range(3)]
 
     async def scenario() -> None:
         queue = await NatsWorkQueue.connect(nats_url, redelivery_s=2.0, name="test")
-        await queue._js.purge_stream(CALLBACK_STREAM)  # what other tests of this session left
+        await queue._js.purge_stream(CALLBACK_STREAM)  # left over from other tests of this session
         for number, work in enumerate(works):
             await queue.publish_callback(work, message_id=f"{work.callback_id}:test{number}")
         await queue._js.publish("callback.work.none", b"\xff no callback")
@@ -397,7 +398,7 @@ def test_callbacks_travel_through_the_queue_until_they_arrive(rig: Rig, nats_url
         worker = asyncio.create_task(NotifyWorker(queue, rig.calls).run(stop))
         await until(lambda: len(delivered(rig, works)) == 2 and len(rig.letters.listed()) == 2)
 
-        # Which of the three was refused is chance: they are told at the same time.
+        # Which of the three was refused is random: they are sent concurrently.
         [given_up] = [letter for letter in rig.letters.listed() if letter.reason == "HTTP 404"]
         await replay_of(rig, queue).replay(given_up.dead_letter_id, by="operator:1", reason="path corrected")
         await until(lambda: len(delivered(rig, works)) == 3)
@@ -409,7 +410,7 @@ def test_callbacks_travel_through_the_queue_until_they_arrive(rig: Rig, nats_url
     [replayed] = rig.letters.listed(status="replayed")
     refused = msgspec.json.decode(replayed.body, type=CallbackWork)
     assert replayed.dead_letter_id == dead_letter_id(refused)
-    assert [alert.subject for alert in rig.alerts.listed()] == ["unknown"]  # of the garbage alone
+    assert [alert.subject for alert in rig.alerts.listed()] == ["unknown"]  # of the invalid message only
     told = [told.callback_id for told in rig.notifier.told]
     assert told.count(refused.callback_id) == 2  # refused, and replayed under the same id
 

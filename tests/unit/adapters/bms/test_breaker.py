@@ -1,4 +1,4 @@
-"""A breaker runs by the time of its event loop: a wall clock that is set back does not hold it open."""
+"""The BMS breaker uses the time of its event loop: a wall clock that is set back does not prolong its open period."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What the shapes write and read is what zeep itself writes and reads, for every message of both contracts."""
+"""The shapes write and read the same as zeep, for every message of both contracts."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from importlib.resources import as_file
@@ -70,7 +70,7 @@ ANSWERS: list[tuple[Contract, str, bytes]] = [
 
 
 def binding(contract: Contract) -> Any:
-    """zeep's own, and its client."""
+    """zeep's own binding, and its client."""
     with as_file(contract_folder()) as folder:
         client: Any = cast(Any, zeep.Client)(str(folder / f"{contract.name}.wsdl"))
     return client.wsdl.bindings[contract.binding], client
@@ -97,7 +97,7 @@ def test_an_answer_says_what_zeep_reads_in_it(contract: Contract, operation: str
 
 
 def plain(value: Any) -> Any:
-    """Attributes as a dict, whoever made them."""
+    """The attributes as a dict, for objects of both kinds."""
     values = value.__values__ if hasattr(value, "__values__") else getattr(value, "__dict__", None)
     return value if values is None else {name: plain(part) for name, part in values.items()}
 

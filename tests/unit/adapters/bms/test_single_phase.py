@@ -1,4 +1,4 @@
-"""What a BMS without commands does not say by itself; found by fault storms."""
+"""Edge cases of a BMS without commands; found by fault storms."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ class Curtailed:
 
 
 class TakesWritesOnly:
-    """A BMS that goes away after it was written to, or before; or says `then` instead."""
+    """A BMS that fails after a write, or before it, or raises `then` instead."""
 
     def __init__(self, *, takes_writes: bool, then: BmsError | None = None) -> None:
         self._takes_writes = takes_writes

@@ -1,4 +1,4 @@
-"""What the forecaster makes of facilities as they are: new, shut, moved, stuck, exporting, silent."""
+"""Forecasts of typical facilities: new, closed, relocated, stuck, exporting, silent."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -37,7 +37,7 @@ def history(load: FloatArray, *, step_s: int = 3600, tz: str = "UTC") -> Facilit
 
 
 def day_ahead(known: FacilityHistory, at: datetime | None = None, steps: int = DAY) -> LoadQuantiles:
-    """Trained on all of it, and forecast from its end (or `at`)."""
+    """Trained on the whole history, and forecast from its end (or `at`)."""
     forecaster = BatchedLoadForecaster()
     ends_at = known.mean_kw.ends_at
     model = forecaster.train(known, at=ends_at)
@@ -53,7 +53,7 @@ def test_less_than_five_weeks_is_naive_and_says_so() -> None:
 
 
 def test_empty_steps_before_a_history_change_nothing_and_alone_give_no_model() -> None:
-    """Who asks a store for a year is given one, also of a facility that was connected last month."""
+    """A request for a year returns a year, also for a facility that was connected last month."""
     forecaster, known = BatchedLoadForecaster(), history(usual(36))
     nothing = np.full(365 * DAY, np.nan)
     padded = IntervalSeries(
@@ -111,7 +111,8 @@ def test_a_spike_is_reported_and_left_out_of_the_history_and_of_recent_readings(
 
 
 def test_a_spike_is_accepted_once_it_has_occurred_on_several_days() -> None:
-    """A charger that runs for three quarter-hours a week: what training left out counts for what is believed next."""
+    """A charger that runs for three quarter-hours a week: values that training left out count for the plausible
+    range."""
     quarters = np.repeat(usual(70), 4) / 500 + np.random.default_rng(9).uniform(0, 0.1, 70 * 96)
     for day in (48, 55, 62):
         quarters[day * 96 + 70 : day * 96 + 73] = 11.0
@@ -204,7 +205,7 @@ def test_an_origin_in_mid_hour_looks_at_nothing_after_it() -> None:
 
 
 def warm(days: int) -> FloatArray:
-    """A temperature (hourly, degrees Celsius) with days and weeks of its own."""
+    """A temperature (hourly, degrees Celsius) that differs by day and week."""
     hour = np.arange(days * DAY)
     found: FloatArray = 18 + 6 * np.sin((hour - 9) * np.pi / 12) + 3 * np.sin(hour / 90)
     return found
@@ -240,7 +241,7 @@ def test_a_temperature_that_is_unknown_at_the_origin_leaves_no_quarter_without_a
 
 
 def test_repeated_values_of_a_stuck_meter_are_not_used_by_a_forecast() -> None:
-    """It stood still for five days and moves since yesterday; more than that is read again."""
+    """The meter was stuck for five days and has moved since yesterday; more than that is read again."""
     stood = usual(112)
     stood[106 * DAY : 111 * DAY] = 777.0
     forecaster = BatchedLoadForecaster()
@@ -274,7 +275,7 @@ def test_a_facility_is_forecast_the_same_beside_one_whose_model_is_older() -> No
             starts_at=late - timedelta(days=2),
             step_s=900,
             mean_kw=np.tile(quarters.mean_kw.values[-192:], (facilities, 1)),
-            # Not known of the last hours, and warm before: nothing is to be carried on from there.
+            # Unknown for the last hours, and warm before: nothing can be extrapolated from there.
             temp_c=np.tile(np.where(np.arange(192) < 186, 35.0, np.nan), (facilities, 1)),
         )
 

@@ -1,4 +1,4 @@
-"""The hour of the local week: clocks that change, holidays as Sundays, regions by name or by zone."""
+"""The hour of the local week: clock changes, holidays as Sundays, regions by name or by zone."""
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo

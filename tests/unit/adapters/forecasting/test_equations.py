@@ -1,4 +1,4 @@
-"""The batched regressions against statsmodels, which fits one facility at a time."""
+"""The batched regressions compared with statsmodels, which fits one facility at a time."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_the_batched_solver_agrees_with_statsmodels_to_1e_8() -> None:
     for row in range(FACILITIES):
         known = np.isfinite(load[row])
         columns = np.hstack([one_hot(week[row]), dense[row]])[known]
-        # A ridge is a row that says 0 of its coefficient, with the ridge for a weight.
+        # A ridge is a row with target 0 for its coefficient, with the ridge as weight.
         rows = np.vstack([columns, np.eye(len(ridge))])
         target = np.concatenate([load[row, known], np.zeros(len(ridge))])
         fitted = WLS(target, rows, weights=np.concatenate([weights[row, known], ridge])).fit(method="qr")
@@ -69,7 +69,7 @@ def test_the_autoregression_is_that_of_statsmodels() -> None:
     equations = NormalEquations(FACILITIES, len(LAGS_H) + DENSE)
     columns = np.concatenate([lagged(load, 0, count), dense[:, :count]], axis=2)
     equations.add(week[:, :count], columns, load[:, :count], np.ones((FACILITIES, count)))
-    # The level and the hours of the week add up to the same: without any ridge one of them would be free.
+    # The level and the hours of the week are collinear: without any ridge one of them would be undetermined.
     ridge = np.zeros(len(LAGS_H) + DENSE)
     ridge[len(LAGS_H)] = 1e6
     found = equations.solve(1e-10, ridge)

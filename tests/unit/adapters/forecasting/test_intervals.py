@@ -1,4 +1,4 @@
-"""Intervals are as wide as what is known of the weather makes them: never nearer for knowing less."""
+"""The width of intervals follows the available weather: never narrower with less of it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ def forecasts_by_weather(load: FloatArray, temp_c: FloatArray) -> FacilityHistor
 
 
 def irregular(days: int, seed: int) -> FloatArray:
-    """A temperature that is another every day, so that yesterday's says little."""
+    """A temperature that changes daily, so that yesterday's is a poor predictor."""
     daily = np.random.default_rng(seed).normal(0, 5, days + 1)
     hour = np.arange(days * DAY)
     found: FloatArray = (
@@ -42,7 +42,7 @@ def irregular(days: int, seed: int) -> FloatArray:
 
 
 def widths(load: FloatArray, temp_c: FloatArray) -> dict[str, FloatArray]:
-    """Of the day ahead with the weather that comes, with yesterday's, and without; p10 to p90 by the hour."""
+    """The next day's intervals with the actual weather, with yesterday's, and without; p10 to p90, hourly."""
     past = len(load) - DAY
     known = forecasts_by_weather(load[:past], temp_c[:past])
     forecaster = BatchedLoadForecaster()
@@ -87,7 +87,7 @@ def test_with_less_weather_no_interval_is_narrower(seed: int) -> None:
 def test_the_80_percent_interval_covers_four_of_five_in_every_weather_mode(
     weather: WeatherAhead,
 ) -> None:
-    """Of six buildings that mind it, on each of the last 40 days."""
+    """For six weather-dependent buildings, on each of the last 40 days."""
     pasts = []
     for seed in range(6):
         temp_c = irregular(160, seed)

@@ -1,4 +1,4 @@
-"""Parts of the forecasting engine: corrections, the guard, the intervals, stuck meters, stored parameters."""
+"""Parts of the forecasting engine: corrections, weights, intervals, stuck meters, stored parameters."""
 
 from datetime import UTC, datetime
 
@@ -35,7 +35,7 @@ def test_a_feature_looks_at_nothing_from_the_origin_on() -> None:
 
 
 def test_a_persistent_residual_is_fitted_and_predicted() -> None:
-    """Each hour's residual is most of the last one's."""
+    """Each hour's residual is most of the previous one's."""
     drawn = np.random.default_rng(2)
     hours = WINDOW_H + 168 + 48
     fit = CorrectionFit()
@@ -79,7 +79,7 @@ def test_an_excluded_candidate_has_no_weight() -> None:
 
 
 def test_new_errors_lie_in_the_interval_as_often_as_it_says() -> None:
-    """Errors twice as large by day as by night, and lopsided."""
+    """Errors twice as large by day as by night, and asymmetric."""
     drawn = np.random.default_rng(4)
     hour = np.arange(48) % 24
 
@@ -129,7 +129,7 @@ def test_a_meter_that_repeats_a_value_for_a_day_stands_still_until_it_moves() ->
 
 
 def with_spikes(days: int = 42) -> tuple[FloatArray, list[int]]:
-    """Quarter-hours of 100 to 300 kW in which a meter twice says something else for one or two of them."""
+    """Quarter-hours of 100 to 300 kW in which the meter twice reports another value for one or two of them."""
     step = np.arange(days * 96)
     values = 200 + 100 * np.sin(step * np.pi / 48) + np.random.default_rng(8).normal(0, 5, len(step))
     places = [20 * 96 + 10, 30 * 96, 30 * 96 + 1]
@@ -176,7 +176,7 @@ def test_a_facility_with_constant_load_has_a_minimum_range() -> None:
 
 
 def test_a_load_of_minutes_a_week_is_no_spike_from_the_third_time_on() -> None:
-    """A charger of 11 kW in a house of 0.3 kW: three quarter-hours a week, less than what is seldom."""
+    """A charger of 11 kW in a house of 0.3 kW: three quarter-hours a week, below the trimmed share."""
     values = 0.3 + np.random.default_rng(3).uniform(0, 0.2, 56 * 96)
     for week in range(8):
         values[(7 * week + 2) * 96 + 70 : (7 * week + 2) * 96 + 73] = 11.0
@@ -189,7 +189,7 @@ def test_a_recurring_load_is_accepted_within_days() -> None:
     values = 2.0 + np.random.default_rng(4).uniform(0, 0.1, 35 * 96)
     values[20 * 96 + 5 :: 48] = 90.0
     found = np.flatnonzero(spikes_of_history(in_quarters(values))) // 96
-    assert found.max() < 28  # bounds are looked at afresh every week
+    assert found.max() < 28  # bounds are recomputed every week
     low, high = plausible_range(values[: 24 * 96], 900)
     assert low < 2.0
     assert high > 90.0

@@ -1,4 +1,4 @@
-"""Line protocol and InfluxQL: whatever stands in a text, it stays one text."""
+"""Line protocol and InfluxQL: any text stays one text."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""When a connection to the broker reads, and when it does not."""
+"""When a connection to the broker reads, and when it pauses."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ PINGRESP = b"\xd0\x00"
 
 
 class Transport(asyncio.Transport):
-    """Told to read or not."""
+    """Records whether it reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Transport(asyncio.Transport):
 
 
 class Taker:
-    """Takes messages while there is room."""
+    """Accepts messages while there is room."""
 
     def __init__(self) -> None:
         self.room = True

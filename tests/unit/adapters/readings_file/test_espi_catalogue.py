@@ -1,4 +1,4 @@
-"""How the entries of a Green Button feed are found by their links, against looking through all of them."""
+"""The index of a Green Button feed's entries by link, compared with a linear search."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def test_every_link_is_followed_as_if_all_entries_were_looked_through(
 
 
 def test_a_feed_of_many_meter_readings_costs_no_more_than_its_size() -> None:
-    """Each with its own usage point, type and blocks: looking through all for each would take hours."""
+    """Each with its own usage point, type and blocks: a linear search for each would take hours."""
     many = range(100_000)
     catalogue = Catalogue(
         {
