@@ -118,7 +118,7 @@ def test_they_start_for_the_user_nobody(open_folder: Path) -> None:
 
 
 @_as_root
-@pytest.mark.parametrize(("way", "owner"), [(by_user_namespace, "root"), (by_nobody, "nobody")])
+@pytest.mark.parametrize(("method", "owner"), [(by_user_namespace, "root"), (by_nobody, "nobody")])
 def test_root_starts_postgres_as_another_user(open_folder: Path, method: DropRootMethod, owner: str) -> None:
     (open_folder / "data").mkdir(mode=0o700)
     data = DataFolder.opened(open_folder / "data")
