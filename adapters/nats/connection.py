@@ -15,7 +15,7 @@ RECONNECT_WAIT_S = 0.25
 """Between two attempts at the same server."""
 PING_INTERVAL_S = 5.0
 MAX_OUTSTANDING_PINGS = 2
-"""A server that hangs is noticed after three intervals: 15 s."""
+"""A server that hangs is noticed at the third interval: after 10 to 15 s."""
 
 
 async def connect(urls: str, *, name: str, keep_trying: bool = True) -> Client:
