@@ -1,7 +1,6 @@
 """given(domain_events).when(command).then(domain_events): a test of one decision of the write side.
 
-given(facility.collect_events()).when(StartMaintenance(...)).then(fact(Facility.MaintenanceStarted,
-reason="..."))
+    given(facility.collect_events()).when(StartMaintenance(...)).then(fact(Facility.MaintenanceStarted, reason="..."))
 
 `then` requires the exact number, order and kinds of domain events, and compares the fields that are given.
 Commands run through the real command bus and handlers, on a FakeEventStore.

@@ -25,7 +25,7 @@ T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 PARTITIONS = (0, 3, MALFORMED)
 
 
-class Killed(BaseException):
+class ArchiverKilled(BaseException):
     """Represents kill -9: nothing catches it."""
 
 
@@ -40,10 +40,10 @@ class DyingArchive(FakeArchive):
     def put_once(self, name: str, content: bytes) -> None:
         struck = self._struck()
         if struck and self.how == "before":
-            raise Killed
+            raise ArchiverKilled
         super().put_once(name, content)
         if struck and self.how == "after":
-            raise Killed
+            raise ArchiverKilled
         if struck:
             raise ArchiveUnavailable("the answer was lost")
 
@@ -119,7 +119,7 @@ def test_killed_anywhere_every_message_is_archived_exactly_once(steps: list[Step
 def _run_until_it_dies(log: FakeRawLog, archive: FakeArchive) -> None:
     try:
         asyncio.run(archived(log, archive))
-    except (Killed, ArchiveUnavailable):
+    except (ArchiverKilled, ArchiveUnavailable):
         return
 
 
@@ -174,7 +174,7 @@ def test_an_object_of_another_period_is_taken_as_it_is_and_not_written_again() -
             log, archive, log_id=log.id, partition=3, period=timedelta(hours=2), reached=_die_after_object
         )
         await by_two_hours.open()
-        with pytest.raises(Killed):
+        with pytest.raises(ArchiverKilled):
             await by_two_hours.archive_next()
 
     asyncio.run(scenario())
@@ -185,7 +185,7 @@ def test_an_object_of_another_period_is_taken_as_it_is_and_not_written_again() -
 
 def _die_after_object(name: str, _in_flight: str) -> None:
     if name == "archive.after_object":
-        raise Killed
+        raise ArchiverKilled
 
 
 @settings(max_examples=examples(200))
