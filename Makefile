@@ -9,6 +9,7 @@
 #   make screenshots           the pictures of docs/screenshots, from a demo in Debian's chromium
 #   make quick                 unit, property (in small) and architecture tests; no servers
 #   make bench                 measure this machine; NAME="append command", SCALE=0.1, OUTPUT=figures.jsonl
+#   make bench-compare         every benchmark of this checkout beside another one's; BASE=FOLDER, NAME=, ROUNDS=3
 #   make fault-storm           20,000 seeds of simulated faults (for the night); SEEDS=, FROM=, PLANTED=, FACILITIES=
 #
 # PYTHON chooses the interpreter (3.11, 3.12 or 3.13): make test PYTHON=python3.13
@@ -23,6 +24,8 @@ FACILITIES ?=
 NAME    ?=
 SCALE   ?= 1
 OUTPUT  ?= build/figures.jsonl
+BASE    ?=
+ROUNDS  ?= 3
 # Tests run side by side, the tests of one file in one process; every process has servers of its own.
 BESIDE  ?= 3
 
@@ -41,7 +44,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(PIP) install --quiet --require-hashes --no-deps --only-binary :all:
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
-.PHONY: demo up test quick bench check lint format types layers licences lock chaos screenshots fault-storm clean
+.PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos screenshots fault-storm clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runs
@@ -60,6 +63,10 @@ quick: $(VENV)/.tests
 bench: $(VENV)/.tests
 	@mkdir -p $(dir $(OUTPUT))
 	$(BIN)/python -m tests.bench.run $(NAME) --scale $(SCALE) --output $(OUTPUT)
+
+bench-compare: $(VENV)/.tests
+	@test -n "$(BASE)" || { echo "make bench-compare: name the other checkout, which has a .venv of its own (BASE=FOLDER)" >&2; exit 1; }
+	$(BIN)/python -m tests.bench.compare $(NAME) --base $(BASE) --rounds $(ROUNDS) --scale $(SCALE)
 
 chaos: $(VENV)/.tests
 	$(BIN)/python -m pytest -m "chaos or slow" $(TESTS)

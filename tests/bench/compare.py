@@ -1,0 +1,102 @@
+"""`make bench-compare BASE=FOLDER`: every benchmark of this checkout beside those of another, run in turn.
+
+Each run is kept as a file of its own as soon as it ends, and is not repeated when the command is started again.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import orjson
+
+from tests.bench.registry import REGISTRY
+
+EARLIER_NAMES = {"webhook": "door"}
+"""Names of benchmarks in release 4cd57d2."""
+TOLERATED = 0.10
+EXAMPLE = """
+\b
+Examples:
+  make bench-compare BASE=../gridproof-4cd57d2
+  make bench-compare BASE=../gridproof-4cd57d2 NAME="append dispatch" ROUNDS=3
+"""
+
+
+@click.command("compare", epilog=EXAMPLE)
+@click.argument("names", nargs=-1, metavar="[NAME]...", type=click.Choice(list(REGISTRY)))
+@click.option("--base", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--scale", type=float, default=1.0, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("build/compare"), show_default=True)
+def compare(names: tuple[str, ...], base: Path, rounds: int, scale: float, folder: Path) -> None:
+    """Run each benchmark ROUNDS times in both checkouts, in turn, and print a table in Markdown."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names or REGISTRY:
+        for number in range(rounds):
+            for side, checkout in (("base", base), ("now", Path())):
+                file = folder / f"{name}-{side}-{number}.json"
+                if not file.exists():
+                    click.echo(f"{name}, {side}, round {number + 1} of {rounds} ...", err=True)
+                    file.write_bytes(run_once(checkout, name, scale))
+    click.echo("\n".join(table(folder, names or list(REGISTRY))))
+
+
+def run_once(checkout: Path, name: str, scale: float) -> bytes:
+    """The JSON document that a checkout's benchmark prints. Raises CalledProcessError."""
+    python = checkout.resolve() / ".venv/bin/python"
+    if (checkout / "tests/bench/run.py").exists():
+        command = [python, "-m", "tests.bench.run", name]
+    else:
+        command = [python, "-m", "interfaces.cli", "bench", EARLIER_NAMES.get(name, name)]
+    return subprocess.run(
+        [*map(str, command), "--json", "--scale", str(scale)],
+        cwd=checkout.resolve(),
+        stdout=subprocess.PIPE,
+        stderr=sys.stderr,
+        check=True,
+    ).stdout
+
+
+def figures_of(folder: Path, name: str, side: str) -> list[list[dict[str, Any]]]:
+    """The figures of each round."""
+    files = sorted(folder.glob(f"{name}-{side}-*.json"))
+    return [orjson.loads(file.read_bytes())["figures"] for file in files]
+
+
+def table(folder: Path, names: Sequence[str]) -> Iterator[str]:
+    yield "| figure | unit | base, median (range) | now, median (range) | ratio to the floor (base, now) | |"
+    yield "|---|---|---|---|---|---|"
+    for name in names:
+        base, now = figures_of(folder, name, "base"), figures_of(folder, name, "now")
+        for at in range(min((len(run) for run in [*base, *now]), default=0)):
+            yield row([run[at] for run in base], [run[at] for run in now])
+
+
+def row(base: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> str:
+    """One figure. It is worse if its ratio to the floor fell by more than a tenth and below all ratios of the base."""
+    ratios = [[float(figure["ratio"]) for figure in side] for side in (base, now)]
+    fell = 1 - median(ratios[1]) / median(ratios[0])
+    worse = fell > TOLERATED and median(ratios[1]) < min(ratios[0])
+    cells = [
+        now[0]["name"],
+        now[0]["unit"],
+        spread([float(figure["ours"]) for figure in base]),
+        spread([float(figure["ours"]) for figure in now]),
+        f"{median(ratios[0]):.3g}, {median(ratios[1]):.3g}",
+        f"worse by {fell:.0%}" if worse else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def spread(values: Sequence[float]) -> str:
+    return f"{median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
+
+
+if __name__ == "__main__":
+    compare()
