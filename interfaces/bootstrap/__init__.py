@@ -4,7 +4,6 @@
 process. Adapters are imported inside the functions, so that a process loads only what it uses.
 """
 
-from interfaces.bootstrap.embedded_broker import meter_logins
 from interfaces.bootstrap.forecast import forecast_cycle
 from interfaces.bootstrap.ledger import (
     ledger_status,
@@ -21,6 +20,7 @@ from interfaces.bootstrap.servers import (
     NoRunningSystem,
     check_schema,
     embedded_servers,
+    meter_logins,
     migrate_database,
     read_release,
     resolve_addresses,

@@ -14,6 +14,7 @@ from interfaces.settings.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
     from adapters.embedded import EmbeddedServers
+    from adapters.embedded.meter_logins import MeterLogins
     from adapters.postgres.schema.compatibility_check import SchemaCheck
     from adapters.postgres.schema.migrate import Migrated
 
@@ -155,3 +156,19 @@ def _owner_url(settings: Settings) -> str:
         return for_failover(url)
     except UnreadableAddress as error:
         raise NoRunningSystem(f"{error}: correct GRIDPROOF_MIGRATION_DATABASE_URL") from error
+
+
+class ExternalBroker(ValueError):
+    """The settings name an external broker, whose users are set up there."""
+
+
+def meter_logins(settings: Settings) -> MeterLogins:
+    """The logins at the broker of `gridproof up` in this data folder. Raises ExternalBroker or NoEmbeddedBroker."""
+    from adapters.embedded.meter_logins import MeterLogins
+
+    if settings.mqtt_url is not None or settings.nats_url is not None:
+        raise ExternalBroker(
+            "the meters' broker is not the embedded one: set up its users there, each for the topics of its own "
+            "facility (docs/guides/meters.md says how, for Mosquitto and AWS IoT Core)"
+        )
+    return MeterLogins(settings.data_dir)

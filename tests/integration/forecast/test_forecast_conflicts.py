@@ -121,14 +121,14 @@ def reports_of_the_worker(
     found: list[CycleReport] = []
     stop = asyncio.Event()
 
-    def told(report: CycleReport) -> None:
+    def note_report(report: CycleReport) -> None:
         found.append(report)
         disturbed()
         if len(found) == count:
             stop.set()
 
     monkeypatch.setattr(forecast_worker, "RETRY_WALL_S", 0.0)
-    monkeypatch.setattr(forecast_worker, "tell", told)
+    monkeypatch.setattr(forecast_worker, "log_report", note_report)
     cycle = house.cycle(issuing, models)
 
     async def scenario() -> None:
@@ -141,7 +141,7 @@ def reports_of_the_worker(
     return found
 
 
-def test_a_cycle_that_is_tried_again_with_models_that_could_not_be_kept_is_no_conflict(
+def test_a_cycle_repeated_with_models_that_could_not_be_stored_is_no_conflict(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its forecasts are out and models are trained for the next one, when the operations' tables go away."""

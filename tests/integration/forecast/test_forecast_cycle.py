@@ -61,7 +61,7 @@ def test_less_than_a_day_of_history_is_refused_with_what_there_is(house: House) 
     assert report.issued == ALL
 
 
-def test_who_cannot_be_trained_is_not_tried_in_every_cycle_and_the_reason_is_told_in_each(
+def test_a_facility_that_cannot_be_trained_is_not_tried_in_every_cycle_and_the_reason_is_reported_in_each(
     house: House,
 ) -> None:
     house.remember(ALL[:1], 0.5)
@@ -110,7 +110,7 @@ def test_gaps_of_the_last_day_give_a_forecast_on_stale_data(house: House) -> Non
     assert set(house.run().degraded.values()) == {"degraded_stale_data"}
 
 
-def test_only_the_facilities_asked_for_are_forecast(house: House) -> None:
+def test_only_the_requested_facilities_are_forecast(house: House) -> None:
     house.remember(ALL, 42)
     report = asyncio.run(house.cycle().run(at=NOW, only={"fac-002"}))
     assert report.issued == ["fac-002"]

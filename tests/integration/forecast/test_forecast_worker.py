@@ -20,7 +20,7 @@ from tests.integration.forecast.house import ALL, CYCLE_START, NOW, House
 from tests.servers import Database, PostgresServer
 
 
-def test_a_scheduler_that_starts_again_goes_on_with_the_models_that_were_kept(house: House) -> None:
+def test_a_restarted_scheduler_continues_with_the_stored_models(house: House) -> None:
     house.remember(ALL, 42)
     kept = FakeForecastModels()
     house.run(house.cycle(models=ModelRegistry(kept)))

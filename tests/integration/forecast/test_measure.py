@@ -235,7 +235,7 @@ def test_while_the_window_runs_the_meter_confirms_the_curtailment(house: House) 
     assert house.measuring.pass_once() == 0
 
 
-def test_the_worker_measures_on_its_own_and_stops_when_asked(house: House, database: Database) -> None:
+def test_the_worker_measures_on_its_own_until_stop(house: House, database: Database) -> None:
     house.meter(IDS, shed_kw=90.0)
     stop = asyncio.Event()
 
@@ -252,7 +252,7 @@ def test_the_worker_measures_on_its_own_and_stops_when_asked(house: House, datab
     assert house.dispatch("fac-001").delivered_kw == pytest.approx(90.0)
 
 
-def test_two_workers_that_both_believe_to_be_alone_measure_once(house: House) -> None:
+def test_two_workers_that_both_believe_to_be_the_leader_measure_once(house: House) -> None:
     house.meter(IDS, shed_kw=90.0)
     threads = [threading.Thread(target=house.measuring.pass_once) for _ in range(2)]
     for thread in threads:

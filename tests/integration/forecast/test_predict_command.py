@@ -130,7 +130,7 @@ def test_a_step_that_had_not_ended_is_not_looked_at(tmp_path: Path) -> None:
     assert spike["fac-001"] == usual
 
 
-def test_only_the_facilities_asked_for_are_predicted(tmp_path: Path) -> None:
+def test_only_the_requested_facilities_are_predicted(tmp_path: Path) -> None:
     assert set(predicted(written(tmp_path), "--facility", "fac-002")) == {"fac-002"}
 
 

@@ -49,7 +49,7 @@ def remember(terminal: Terminal, facility_ids: Sequence[str], days: int = 15) ->
         PostgresTelemetryStore(pool, clock).import_intervals(intervals)
 
 
-def test_a_cycle_is_run_and_told(terminal: Terminal) -> None:
+def test_a_cycle_is_run_and_reported(terminal: Terminal) -> None:
     remember(terminal, ["fac-001", "fac-002"])
     report = terminal.document("forecast", "run")
     assert report["issued"] == ["fac-001", "fac-002"]
@@ -68,7 +68,7 @@ def test_a_run_leaves_no_connection_open(terminal: Terminal) -> None:
     assert {thread.name for thread in set(threading.enumerate()) - before} == set()
 
 
-def test_only_the_facility_asked_for_is_forecast(terminal: Terminal) -> None:
+def test_only_the_requested_facility_is_forecast(terminal: Terminal) -> None:
     remember(terminal, ["fac-001", "fac-002"])
     assert terminal.document("forecast", "run", "--facility", "fac-002")["issued"] == ["fac-002"]
 

@@ -114,7 +114,7 @@ def test_what_waits_in_a_queue_is_counted_and_how_long_the_oldest_has(nats_url: 
     asyncio.run(scenario())
 
 
-def test_queues_that_cannot_be_asked_say_so_in_time() -> None:
+def test_queues_that_do_not_answer_raise_in_time() -> None:
     async def scenario() -> None:
         depths = NatsQueueDepths("nats://127.0.0.1:1")
         with pytest.raises(QueuesUnavailable):

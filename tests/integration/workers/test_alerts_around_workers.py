@@ -30,7 +30,7 @@ def stores(settings: Settings) -> Iterator[Stores]:
         yield opened
 
 
-def is_told(stores: Stores) -> list[tuple[str, str]]:
+def open_alerts(stores: Stores) -> list[tuple[str, str]]:
     return [(alert.name, alert.subject) for alert in stores.alerts().listed()]
 
 
@@ -41,11 +41,11 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_process_that_was_killed_is_started_again_and_told(settings: Settings, stores: Stores) -> None:
+def test_a_process_that_was_killed_is_restarted_and_alerted(settings: Settings, stores: Stores) -> None:
     settings.data_dir.mkdir(parents=True)
     with RunningSystem(settings) as system:
         system.start_workers(settings, without=PROCESSES)
         pid = system.start_process("schedule", ["worker", "schedule"])
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: is_told(stores) == [("worker_restarted", "schedule")])
+        eventually(lambda: open_alerts(stores) == [("worker_restarted", "schedule")])
         assert system.restarts()["schedule"] >= 1

@@ -74,7 +74,7 @@ def test_a_save_between_two_waits_is_not_missed(database: Database, signal: LogL
     asyncio.run(scenario())
 
 
-def test_without_news_it_returns_after_the_heartbeat(signal: LogListener) -> None:
+def test_without_a_notification_it_returns_after_the_heartbeat(signal: LogListener) -> None:
     async def scenario() -> None:
         before = monotonic()
         async with asyncio.timeout(PATIENCE_S):

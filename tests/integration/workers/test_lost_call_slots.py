@@ -124,7 +124,7 @@ def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
     run(scenario)
 
 
-def test_what_no_new_session_mends_is_told_to_who_waits(database: Database) -> None:
+def test_an_error_that_no_new_session_cures_is_raised_to_the_waiting_caller(database: Database) -> None:
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
         admin.execute("REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(int, int) FROM PUBLIC")
 

@@ -1,4 +1,4 @@
-"""A work queue of the real broker that is full: told, and taken up again once there is room."""
+"""A work queue of the real broker that is full: open_alerts, and taken up again once there is room."""
 
 import asyncio
 from uuid import UUID
@@ -28,24 +28,24 @@ async def _filled(publisher: AlertingPublisher) -> int:
     raise AssertionError("it was never full")
 
 
-def test_a_full_stream_is_told_and_nothing_in_it_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_stream_is_alerted_and_nothing_in_it_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work_queue, "MAX_BYTES", 64 * 1024)
     alerts = FakeAlertRegistry()
 
-    def told() -> list[tuple[str, str]]:
+    def open_alerts() -> list[tuple[str, str]]:
         return [(alert.name, alert.subject) for alert in alerts.listed()]
 
     async def scenario(url: str) -> None:
         queue = await NatsWorkQueue.connect(url, redelivery_s=30.0, name="test")
         publisher = AlertingPublisher.of(queue, alerts, FakeClock())
         taken = await _filled(publisher)
-        assert told() == [(ALERT, CALLBACKS)]
+        assert open_alerts() == [(ALERT, CALLBACKS)]
         for _ in range(taken):
             item = await queue.next_callback(wait_s=15.0)
             assert item is not None
             await item.done()
         await publisher.publish_callback(LARGE, message_id="2")
-        assert told() == []
+        assert open_alerts() == []
         await queue.aclose()
 
     with nats_server() as servers:

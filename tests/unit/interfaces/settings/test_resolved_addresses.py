@@ -7,7 +7,7 @@ from interfaces.bootstrap import resolve_addresses, save_addresses
 from interfaces.settings.settings import Settings
 
 
-def test_what_the_running_system_was_told_is_not_hidden_by_defaults(tmp_path: Path) -> None:
+def test_the_settings_of_the_running_system_are_not_hidden_by_defaults(tmp_path: Path) -> None:
     running = Settings(
         data_dir=tmp_path,
         database_url="postgresql://app@a/gridproof",

@@ -33,7 +33,7 @@ def test_a_secret_comes_from_a_file_without_its_line_end(tmp_path: Path, ending:
 
 
 @pytest.mark.parametrize("ref", ["hunter2", "env:", "env:NO-NAME", "file:relative", "vault:x", ""])
-def test_a_reference_of_no_known_kind_is_refused_without_repeating_it(ref: str) -> None:
+def test_a_reference_of_another_kind_is_refused_without_repeating_it(ref: str) -> None:
     with pytest.raises(SecretReferenceInvalid) as refusal:
         resolve_secret(ref, {})
     assert "hunter2" not in str(refusal.value)

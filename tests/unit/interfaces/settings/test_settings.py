@@ -130,7 +130,7 @@ def test_an_empty_setting_counts_as_not_given() -> None:
     assert read_settings({"GRIDPROOF_NATS_URL": "", "GRIDPROOF_QUEUE_DEPTH": "  "}) == Settings()
 
 
-def test_other_programs_variables_are_left_alone() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     assert read_settings({"PATH": "/bin", "PGPASSWORD": "x"}) == Settings()
 
 

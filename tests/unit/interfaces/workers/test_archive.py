@@ -136,7 +136,7 @@ def test_a_week_after_it_was_archived_the_log_lets_go_of_it(bench: Bench) -> Non
         assert late.stream.trims == [trim]
 
 
-def test_what_is_complete_is_told_by_partition(bench: Bench) -> None:
+def test_progress_is_reported_by_partition(bench: Bench) -> None:
     bench.log_one()
     logged_at = bench.clock.now()
     bench.round(minutes=10)
@@ -149,7 +149,7 @@ def test_what_is_complete_is_told_by_partition(bench: Bench) -> None:
     assert bench.clock.now() - timedelta(minutes=1) < told[3].archived_through <= bench.clock.now()
 
 
-def test_an_archive_that_is_away_is_told_after_a_while_and_made_up_for(bench: Bench) -> None:
+def test_an_archive_that_is_away_is_alerted_after_a_while_and_caught_up_with(bench: Bench) -> None:
     bench.round()
     bench.log_one()
     bench.archive.available = False
@@ -169,7 +169,7 @@ def test_an_archive_that_is_away_is_told_after_a_while_and_made_up_for(bench: Be
     assert bench.archived() == [1, 2]
 
 
-def test_an_archive_that_contradicts_itself_is_told_at_once_and_nothing_is_written(bench: Bench) -> None:
+def test_an_archive_that_contradicts_itself_is_alerted_at_once_and_nothing_is_written(bench: Bench) -> None:
     bench.log_one()
     bench.round(minutes=60)
     bench.log_one()

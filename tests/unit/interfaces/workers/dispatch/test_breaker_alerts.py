@@ -1,4 +1,4 @@
-"""A BMS that is left alone is told until it answers, whoever is answered and whoever had told."""
+"""A BMS that is left alone is open_alerts until it answers, whoever is answered and whoever had open_alerts."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ class Two:
         self.clock, self.alerts = FakeClock(NOW), FakeAlertRegistry()
         self.one, self.other = (BreakerAlerts(self.clock, self.alerts) for _ in range(2))
 
-    def told(self) -> list[str]:
+    def open_alerts(self) -> list[str]:
         """After a second, and a check of both."""
         self.clock.moment += SECOND
         self.one.check()
@@ -35,20 +35,20 @@ def two() -> Two:
 
 def opened(two: Two) -> None:
     two.one.changed("fac-001", "opened")
-    assert two.told() == ["fac-001"]
+    assert two.open_alerts() == ["fac-001"]
 
 
-def test_a_bms_that_is_left_alone_is_told_until_it_answers_again(two: Two) -> None:
+def test_an_open_breaker_is_alerted_until_the_bms_answers_again(two: Two) -> None:
     opened(two)
     two.one.changed("fac-001", "half-opened")
     two.one.call_ended("fac-001", "BmsTimedOut")
     two.one.changed("fac-001", "opened")
     two.one.call_ended("fac-002", "answered")
-    assert two.told() == ["fac-001"]
+    assert two.open_alerts() == ["fac-001"]
     two.one.changed("fac-001", "half-opened")
     two.one.call_ended("fac-001", "refused")
     two.one.changed("fac-001", "closed")
-    assert two.told() == []
+    assert two.open_alerts() == []
 
 
 @pytest.mark.parametrize("outcome", ["answered", "refused", "BmsAnswerInvalid"])
@@ -56,19 +56,21 @@ def test_an_answer_to_another_process_ends_it_too(two: Two, outcome: str) -> Non
     two.other.call_ended("fac-001", "answered")
     opened(two)
     two.one = BreakerAlerts(two.clock, two.alerts)  # it was killed, and its breakers with it
-    assert two.told() == ["fac-001"], "that answer was before"
+    assert two.open_alerts() == ["fac-001"], "that answer was before"
     two.other.call_ended("fac-001", outcome)
-    assert two.told() == []
+    assert two.open_alerts() == []
 
 
 @pytest.mark.parametrize("outcome", ["BmsTimedOut", "ConnectTimedOut", "BmsUnreachable"])
 def test_no_answer_ends_nothing(two: Two, outcome: str) -> None:
     opened(two)
     two.other.call_ended("fac-001", outcome)
-    assert two.told() == ["fac-001"]
+    assert two.open_alerts() == ["fac-001"]
 
 
-def test_what_could_not_be_told_is_told_at_the_next_look(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alert_that_could_not_be_written_is_written_at_the_next_check(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(*_: object, **__: object) -> None:
         raise OperationsUnavailable("the register is away")
 
@@ -77,10 +79,10 @@ def test_what_could_not_be_told_is_told_at_the_next_look(two: Two, monkeypatch: 
         without_register.setattr(two.alerts, "raise_alert", away)
         with pytest.raises(OperationsUnavailable):
             two.one.check()
-    assert two.told() == ["fac-001"]
+    assert two.open_alerts() == ["fac-001"]
 
 
-def test_one_that_answers_before_anybody_is_told_is_not_told_of(two: Two) -> None:
+def test_a_bms_that_answers_before_the_alert_is_raised_is_not_alerted(two: Two) -> None:
     two.one.changed("fac-001", "opened")
     two.one.call_ended("fac-001", "answered")
-    assert two.told() == []
+    assert two.open_alerts() == []

@@ -90,7 +90,7 @@ def worker(queue: FakeWorkQueue, calls: Calls, facilities: list[str], locks: Any
 
 
 def test_commands_and_verifications_are_done_in_the_order_of_each_facility() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(), Calls(), asyncio.Event()
         await publish(queue, work("fac-1", 1), work("fac-1", 2, "verify"), work("fac-2", 3))
         running = asyncio.create_task(worker(queue, calls, ["fac-1", "fac-2"]).run(stop))
@@ -103,11 +103,11 @@ def test_commands_and_verifications_are_done_in_the_order_of_each_facility() -> 
         ]
         assert await queue.next_bms("fac-1", wait_s=0) is None
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_facility_that_is_registered_later_is_served_too() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue, calls, stop, known = FakeWorkQueue(), Calls(), asyncio.Event(), ["fac-1"]
         running = asyncio.create_task(worker(queue, calls, known).run(stop))
         await publish(queue, work("fac-2", 1))
@@ -118,13 +118,13 @@ def test_a_facility_that_is_registered_later_is_served_too() -> None:
         stop.set()
         await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_two_workers_never_call_one_bms_at_the_same_time() -> None:
     """Not even when the queue gives work out a second time because the first worker was too slow."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(redelivery_s=0.01), Calls(takes_s=0.05), asyncio.Event()
         held = LockBoard()
         await publish(queue, *(work("fac-1", number) for number in range(1, 5)))
@@ -136,11 +136,11 @@ def test_two_workers_never_call_one_bms_at_the_same_time() -> None:
         await asyncio.gather(*running)
         assert calls.most_at_once == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_long_work_is_kept_and_not_given_to_another() -> None:
-    async def story() -> None:
+def test_long_work_keeps_its_lease_and_is_not_given_to_another() -> None:
+    async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(redelivery_s=0.1), Calls(takes_s=0.5), asyncio.Event()
         await publish(queue, work("fac-1", 1))
         running = asyncio.create_task(worker(queue, calls, ["fac-1"]).run(stop))
@@ -150,11 +150,11 @@ def test_long_work_is_kept_and_not_given_to_another() -> None:
         stop.set()
         await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_while_the_queue_is_down_it_waits_and_then_goes_on() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(), Calls(), asyncio.Event()
         await publish(queue, work("fac-1", 1))
         queue.is_down = True
@@ -166,13 +166,13 @@ def test_while_the_queue_is_down_it_waits_and_then_goes_on() -> None:
         stop.set()
         await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_error_of_one_facility_ends_the_worker_and_its_work_comes_again() -> None:
     """Its supervisor starts a fresh one; an error that nobody sees would stop that facility for ever."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue, calls = FakeWorkQueue(redelivery_s=0.05), Calls()
         calls.fail_next = True
         await publish(queue, work("fac-1", 1))
@@ -186,7 +186,7 @@ def test_an_error_of_one_facility_ends_the_worker_and_its_work_comes_again() -> 
         stop.set()
         await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_an_error_of_one_facility_ends_the_worker_and_its_work_comes_again() -> 
 def test_what_may_be_otherwise_the_next_time_is_not_parked_but_comes_again(error: Exception) -> None:
     """A worker of the release before, beside a newer one; or an outcome that a predecessor recorded late."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(redelivery_s=0.05), Calls(), asyncio.Event()
         calls.fail_next, calls.error = True, error
         await publish(queue, work("fac-1", 1))
@@ -211,7 +211,7 @@ def test_what_may_be_otherwise_the_next_time_is_not_parked_but_comes_again(error
         await running
         assert calls.done == [("command", "fac-1", 1)]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_workers_share_what_a_start_brings_whoever_waited_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_workers_share_what_a_start_brings_whoever_waited_first(monkeypatch: pyt
     assert min(len(first.done), len(second.done)) >= len(facilities) // 5
 
 
-def test_a_worker_that_is_alone_does_all_of_it_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_worker_does_all_of_it_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "GIVE_BACK_FROM", 0)
     queue, calls = FakeWorkQueue(), Calls()
 

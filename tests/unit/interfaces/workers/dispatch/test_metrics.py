@@ -28,7 +28,7 @@ def open_alerts(health: BmsHealth) -> list[str]:
     return [alert.name for alert in health.alerts.listed()]
 
 
-def test_a_slowest_hundredth_above_five_seconds_is_told(health: BmsHealth) -> None:
+def test_a_99th_percentile_above_five_seconds_is_alerted(health: BmsHealth) -> None:
     calls(health, *[0.2] * 98, 6.0, 7.0)
     health.check()
     [alert] = health.alerts.listed()

@@ -51,7 +51,7 @@ async def taken(queue: FakeWorkQueue, facility_id: str) -> list[BmsWork]:
     return found
 
 
-def test_each_curtailed_building_is_asked_once_a_minute() -> None:
+def test_each_curtailed_building_is_polled_once_a_minute() -> None:
     async def scenario() -> None:
         clock, queue = FakeClock(NOW), FakeWorkQueue()
         polling = reconciler("fac-001", "fac-002", clock=clock, queue=queue)
@@ -123,10 +123,10 @@ def test_a_round_that_the_stores_refuse_is_made_up_for() -> None:
         polling = Reconciler(curtailed=curtailed, publisher=queue, clock=clock, locks=FakeLocks())
         running = asyncio.create_task(polling.run(stop))
 
-        async def asked() -> bool:
+        async def was_polled() -> bool:
             return bool(await taken(queue, "fac-001"))
 
-        await eventually(asked)
+        await eventually(was_polled)
         stop.set()
         await running
 
@@ -186,7 +186,7 @@ def test_once_corrected_the_alert_is_cleared_by_the_next_poll(active: InProcess)
     assert len(active.recorded(Dispatch.DriftDetected)) == 1
 
 
-def test_a_building_as_commanded_is_left_alone(active: InProcess) -> None:
+def test_a_building_as_commanded_gets_no_command(active: InProcess) -> None:
     head, done = active.story.store.head(), len(active.journal)
     poll(active)
     assert (active.story.store.head(), len(active.journal)) == (head, done)
@@ -199,7 +199,7 @@ def test_a_poll_that_comes_too_late_is_dropped(active: InProcess) -> None:
     assert active.recorded(Dispatch.DriftDetected) == []
 
 
-def test_a_building_that_says_nothing_is_asked_again_only_in_the_next_round(active: InProcess) -> None:
+def test_a_building_that_does_not_answer_is_polled_again_only_in_the_next_round(active: InProcess) -> None:
     turn_up(active)
     active.control.fail_next("fac-001", "time_out")
     poll(active)

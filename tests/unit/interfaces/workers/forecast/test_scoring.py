@@ -155,7 +155,7 @@ def test_a_store_that_is_away_leaves_the_hour_for_later() -> None:
     assert there.all_due() == 24
 
 
-def test_a_facility_that_drifts_is_told_once_a_day_and_cleared_when_that_is_over(
+def test_a_facility_that_drifts_is_alerted_once_a_day_and_cleared_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     there = Scored()
@@ -183,7 +183,7 @@ def test_a_facility_that_drifts_is_told_once_a_day_and_cleared_when_that_is_over
     assert there.alerts.listed() == []
 
 
-def test_of_very_many_that_drift_the_rest_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_most_alerts_all_others_that_drift_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "MOST_ALERTS", 1)
     there = Scored()
     there.scores.kept = [

@@ -51,7 +51,7 @@ class Ingesting:
     def send(self, ingest: MeterIngest, payload: bytes, topic: str = TOPIC) -> None:
         ingest.take(MeterMessage(topic, payload, len(payload)), lambda: self.kept.append(payload))
 
-    async def until_kept(self, count: int) -> None:
+    async def until_confirmed(self, count: int) -> None:
         async with asyncio.timeout(20):
             while len(self.kept) < count:  # noqa: ASYNC110 - the list is the story's, not a signal
                 await asyncio.sleep(0.005)
@@ -118,7 +118,7 @@ def test_of_more_suspects_than_are_watched_the_longest_suspected_is_cleared(
     told.tell(scenario)
 
 
-def test_a_suspect_that_is_forgotten_while_the_register_is_told_ends_nothing(
+def test_a_suspect_evicted_while_its_alert_is_written_ends_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("interfaces.workers.ingest.ingest.MAX_FACILITIES", 1)
@@ -163,7 +163,7 @@ def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others(
         for payload in flood:
             told.send(ingest, payload)
         told.send(ingest, GOOD, "meters/fac-002/m1/readings")
-        await told.until_kept(len(flood) + 1)  # what is not kept whole is acknowledged all the same
+        await told.until_confirmed(len(flood) + 1)  # what is not kept whole is acknowledged all the same
         assert GOOD in told.kept
         assert ingest.counts == IngestCounts(messages=101, readings=1, malformed=100, omitted=96)
         ingest.report_omitted()
@@ -207,7 +207,7 @@ class OurTurn:
         yield asyncio.Event()
 
 
-def test_what_was_not_kept_is_counted_before_a_worker_ends_in_good_order() -> None:
+def test_messages_that_were_not_stored_are_counted_before_a_worker_ends() -> None:
     stream = FakeTelemetryStream(max_bytes=100_000_000)
 
     async def scenario() -> None:
@@ -229,12 +229,12 @@ def parked(stream: FakeTelemetryStream) -> list[tuple[str, bytes]]:
     return [(one.reason, one.body) for body in bodies for one in unpack_malformed(body).malformed]
 
 
-def test_of_a_list_beyond_the_budget_the_readings_are_kept() -> None:
+def test_the_readings_of_a_list_beyond_the_quota_are_stored() -> None:
     told = Ingesting(budget=MalformedBudget(Allowance(10.0, 0.0)))
 
     async def scenario(ingest: MeterIngest) -> None:
         told.send(ingest, b"[" + GOOD + b',{"kw": 1}]')
-        await told.until_kept(1)
+        await told.until_confirmed(1)
         assert ingest.counts == IngestCounts(messages=1, readings=1, malformed=1, omitted=1)
 
     told.tell(scenario)
@@ -248,7 +248,7 @@ def test_every_message_is_counted_by_what_became_of_it() -> None:
         for payload in (GOOD, b"?", gateway):
             told.send(ingest, payload)
         assert ingest.counts == IngestCounts(messages=3, readings=3, malformed=2)
-        await told.until_kept(3)
+        await told.until_confirmed(3)
 
     told.tell(scenario)
 
@@ -281,7 +281,7 @@ def test_a_trace_is_carried_on_only_as_w3c_writes_it_and_the_body_goes_before_th
 
     async def scenario(ingest: MeterIngest) -> None:
         ingest.take(MeterMessage(TOPIC, payload, len(payload), transport), lambda: told.kept.append(b""))
-        await told.until_kept(1)
+        await told.until_confirmed(1)
 
     told.tell(scenario)
     assert traces == [carried]
@@ -333,7 +333,7 @@ def test_a_log_that_takes_nothing_is_alerted_until_it_does(monkeypatch: pytest.M
         await checked_until(ingest, [("telemetry_backpressure", "ingest")])
         assert told.kept == []
         told.stream.available = True
-        await told.until_kept(1)
+        await told.until_confirmed(1)
         await checked_until(ingest, [])
 
     told.tell(scenario)
@@ -350,7 +350,7 @@ def test_an_absent_alert_register_does_not_stop_the_readings() -> None:
         told.send(ingest, b"?")
         await ingest.check_alerts()
         told.send(ingest, GOOD)
-        await told.until_kept(2)
+        await told.until_confirmed(2)
 
     told.tell(scenario)
     assert len(told.stream.kept) == 2

@@ -71,7 +71,9 @@ def test_a_worker_with_two_more_than_another_gives_up_one_after_the_other(
 @pytest.mark.parametrize(
     "count_by_holder", [{"us": 2}, {"us": 2, "other": 1}, {"us": 2, "other": 2, "third": 3}]
 )
-def test_a_fair_share_is_kept(count_by_holder: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fair_share_is_not_given_up(
+    count_by_holder: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert given_up(2, SaidShares(count_by_holder), 4, monkeypatch) == []
 
 

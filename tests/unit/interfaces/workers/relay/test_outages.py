@@ -47,7 +47,7 @@ def relay_of(world: InProcess, **changes: Any) -> Relay:
 
 
 @pytest.mark.parametrize("method", ["position", "move", "read_after"])
-def test_while_the_store_is_away_it_stops_when_told_to(method: str) -> None:
+def test_while_the_store_is_away_it_stops_on_stop(method: str) -> None:
     world = InProcess.accepted("fac-001")
 
     async def scenario() -> None:

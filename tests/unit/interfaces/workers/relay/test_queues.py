@@ -42,7 +42,7 @@ def facts(world: InProcess, kind: type[Any]) -> Any:
     return next(iter(world.recorded(kind)))
 
 
-def told(intent: DREvent.CallbackRequested, number: int) -> DREvent.CallbackRequested:
+def renumbered(intent: DREvent.CallbackRequested, number: int) -> DREvent.CallbackRequested:
     """The same of another DR event."""
     return msgspec.structs.replace(intent, originator_id=UUID(int=number), callback_id=UUID(int=number))
 
@@ -63,7 +63,7 @@ def log() -> tuple[InProcess, list[Any]]:
     """More callbacks of different DR events than may be under way at once, then work for a building."""
     world = InProcess.accepted("fac-001").until("preparing")
     callback = facts(world, DREvent.CallbackRequested)
-    callbacks = [told(callback, number) for number in range(1, 3 * relay_module.CALLBACKS_AT_ONCE)]
+    callbacks = [renumbered(callback, number) for number in range(1, 3 * relay_module.CALLBACKS_AT_ONCE)]
     return world, [*callbacks, facts(world, Dispatch.BmsCommandRequested)]
 
 

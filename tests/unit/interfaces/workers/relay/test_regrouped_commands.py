@@ -20,7 +20,7 @@ STREAM = dispatch_id(DR_EVENT_ID, "fac-001")
 PATIENCE_S = 20.0
 
 
-def requested_alone() -> Dispatch.BmsCommandRequested:
+def requested_by_itself() -> Dispatch.BmsCommandRequested:
     """A command that nothing else was requested with."""
     world = InProcess.accepted("fac-001").until("preparing")
     [requested] = world.recorded(Dispatch.BmsCommandRequested)
@@ -36,9 +36,9 @@ def another(requested: Dispatch.BmsCommandRequested, zone_id: str) -> Dispatch.B
     )
 
 
-def test_a_command_published_alone_is_read_again_together_with_the_next_and_neither_is_lost() -> None:
+def test_a_command_published_by_itself_is_read_again_together_with_the_next_and_neither_is_lost() -> None:
     world = InProcess.accepted("fac-001")
-    first = requested_alone()
+    first = requested_by_itself()
     second = another(first, "shop")
 
     async def relayed(*facts: Any) -> None:

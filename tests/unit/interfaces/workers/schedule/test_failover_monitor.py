@@ -53,7 +53,7 @@ def during(status: DREventStatus) -> Watched:
 
 
 @pytest.mark.parametrize("status", ["preparing", "active"])
-def test_a_failover_during_a_dr_event_is_told_with_both_servers(status: DREventStatus) -> None:
+def test_a_failover_during_a_dr_event_is_alerted_with_both_servers(status: DREventStatus) -> None:
     watched = during(status)
     watched.server.fail_over()
     [detail] = watched.check()
@@ -104,7 +104,9 @@ def test_a_database_that_comes_back_where_it_was_did_not_fail_over() -> None:
     assert watched.check() == []
 
 
-def test_what_could_not_be_told_is_told_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alert_that_could_not_be_written_is_written_at_the_next_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     watched = during("active")
     watched.server.fail_over()
 

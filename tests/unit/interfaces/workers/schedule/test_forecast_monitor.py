@@ -103,7 +103,7 @@ def test_a_better_forecast_clears_it_and_a_worse_one_raises_it_again(watched: Wa
     assert watched.check(near + timedelta(minutes=15)) == ["fac-002"]
 
 
-def test_where_no_dr_event_asks_nothing_is_told() -> None:
+def test_without_a_dr_event_nothing_is_alerted() -> None:
     there = InProcess.known(*BOTH, degraded=BOTH)
     assert Watched(there).check(STARTS_AT) == []
 

@@ -1,4 +1,4 @@
-"""A full queue is told while it is full: the door's, and those of the work."""
+"""A full queue is open_alerts while it is full: the door's, and those of the work."""
 
 import asyncio
 from uuid import UUID
@@ -56,7 +56,7 @@ class Door:
         ]
 
 
-def test_at_the_depth_the_door_is_told_to_be_full_until_one_is_planned() -> None:
+def test_at_the_depth_the_webhook_is_alerted_as_full_until_a_dr_event_is_planned() -> None:
     door = Door()
     door.ask(1, 2)
     assert door.check() == []
@@ -112,12 +112,12 @@ CALLBACK = CallbackWork(
 )
 
 
-def test_a_work_queue_without_room_is_told_until_it_takes_something_again() -> None:
+def test_a_full_work_queue_is_alerted_until_it_takes_something_again() -> None:
     door = Door()
     queue = Full()
     publisher = AlertingPublisher.of(queue, door.alerts, door.there.story.clock)
 
-    def told() -> set[str]:
+    def open_alerts() -> set[str]:
         return {alert.subject for alert in door.alerts.listed() if alert.name == ALERT}
 
     async def scenario() -> None:
@@ -126,12 +126,12 @@ def test_a_work_queue_without_room_is_told_until_it_takes_something_again() -> N
             await publisher.publish_bms(COMMAND, message_id="a")
         with pytest.raises(WorkQueueFull):
             await publisher.publish_callback(CALLBACK, message_id="b")
-        assert told() == {COMMANDS, CALLBACKS}
+        assert open_alerts() == {COMMANDS, CALLBACKS}
         queue.full = frozenset({"bms"})
         await publisher.publish_callback(CALLBACK, message_id="b")
-        assert told() == {COMMANDS}
+        assert open_alerts() == {COMMANDS}
         queue.full = frozenset()
         await publisher.publish_bms(COMMAND, message_id="a")
-        assert told() == set()
+        assert open_alerts() == set()
 
     asyncio.run(scenario())

@@ -41,7 +41,7 @@ def alerts_of(watched: Watched) -> dict[int, LagAlerts]:
     return {p: LagAlerts(watched.alerts, watched.clock, f"partition {p}") for p in ALL_PARTITIONS}
 
 
-def test_messages_that_nobody_takes_are_told_of_by_degrees_until_they_are_stored() -> None:
+def test_messages_that_nobody_takes_are_alerted_by_degrees_until_they_are_stored() -> None:
     async def scenario() -> None:
         there = Watched()
         watch, told = there.watch(), alerts_of(there)

@@ -45,7 +45,7 @@ def test_what_does_not_come_to_an_end_is_hung_up_on(
     assert taken < 1_000 * len(endless)
 
 
-def test_a_head_too_large_is_told_so(address: tuple[str, int]) -> None:
+def test_a_head_too_large_is_answered_with_the_reason(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(BEGINNING + b"X-Long: " + b"x" * (2 * MOST_HEAD_BYTES))
         for _ in range(1_000):  # a little more each time, so that nothing is left unread when it hangs up
@@ -71,7 +71,7 @@ def test_what_never_reaches_the_application_is_answered_by_a_problem_document(
     assert (document.type, document.status) == ("/problems/malformed-request", 400)
 
 
-def test_in_the_middle_of_an_answer_nothing_else_is_told(address: tuple[str, int]) -> None:
+def test_in_the_middle_of_a_response_nothing_else_is_sent(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(b"GET /late?interrupted HTTP/1.1\r\nHost: h\r\n\r\n")
         told = connection.recv(65_536)
