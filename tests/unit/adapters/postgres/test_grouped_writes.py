@@ -62,7 +62,7 @@ def test_what_is_refused_together_is_tried_one_by_one() -> None:
     assert sorted(store.groups[2:]) == [["a"], ["b"], ["poison"]]
 
 
-def test_an_error_that_nobody_foresaw_is_its_own_callers_alone() -> None:
+def test_an_unexpected_error_reaches_only_its_own_caller() -> None:
     store = Store()
     _, (a, broken) = behind_a_first(store, "a", "broken")
     assert a.result() == "A"

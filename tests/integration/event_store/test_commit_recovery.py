@@ -67,7 +67,7 @@ def test_the_outcome_of_a_lost_commit_is_looked_up(
     linked.insert_events([stored(uuid4())])
 
 
-def test_a_request_that_arrives_after_its_caller_was_told_that_nothing_was_saved_saves_nothing(
+def test_a_request_that_arrives_after_its_caller_got_an_error_saves_nothing(
     linked: GroupCommitRecorder, link: BreakingLink, database: Database
 ) -> None:
     link.break_at = "late"
@@ -109,7 +109,7 @@ def test_a_commit_that_was_lost_after_refusals_is_looked_up_too(
     assert batch[0].error is not None
 
 
-def test_while_sessions_are_ended_at_random_each_caller_is_told_what_the_log_says(
+def test_while_sessions_are_terminated_at_random_each_outcome_matches_the_log(
     recorder: GroupCommitRecorder, database: Database
 ) -> None:
     saved: set[UUID] = set()

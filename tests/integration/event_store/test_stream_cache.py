@@ -44,7 +44,7 @@ def test_each_process_sees_what_the_other_recorded_since(stores: list[PostgresEv
         stores[number % 2].save([facility])
 
 
-def test_an_aggregate_that_was_changed_and_not_saved_changes_nothing_remembered(
+def test_an_aggregate_that_was_changed_and_not_saved_does_not_change_the_cache(
     stores: list[PostgresEventStore],
 ) -> None:
     stores[0].save([registered()])
@@ -53,7 +53,7 @@ def test_an_aggregate_that_was_changed_and_not_saved_changes_nothing_remembered(
     assert (again.version, again.state.status, list(again.pending_events)) == (1, "active", [])
 
 
-def test_a_new_session_begins_with_nothing_remembered(
+def test_a_new_session_begins_with_an_empty_cache(
     stores: list[PostgresEventStore], database: Database
 ) -> None:
     """Its server may have been restored from a backup."""
