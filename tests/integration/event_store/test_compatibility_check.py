@@ -1,4 +1,5 @@
-"""Expand and contract: what a migration may take away, and what `migrate --check` says of files and database."""
+"""Expand and contract: what a migration may remove, and what `migrate --check` reports for files and
+database."""
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ FILES = migration_files()
 
 
 def test_the_migrations_of_this_release_keep_the_rule() -> None:
-    """Red? Say in the first line what it is; see docs/adr on event evolution."""
+    """If this fails, label the migration in its first line; see docs/adr on event evolution."""
     assert file_problems(FILES) == []
 
 

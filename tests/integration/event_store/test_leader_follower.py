@@ -1,4 +1,4 @@
-"""The queue before the event store: bounded, fair, closed in order, and never shared with a forked child."""
+"""The queue of the event store: bounded, fair, closed in order, and never shared with a forked child."""
 
 import json
 import subprocess
@@ -239,7 +239,7 @@ class Request(QueuedRequest):
 
 
 def interrupted_once(go: threading.Event) -> Callable[[list[Request]], None]:
-    """Once it may go on; from then on it works."""
+    """Sets an event once it may continue; it works from then on."""
     interrupt = [KeyboardInterrupt()]
 
     def work(batch: list[Request]) -> None:

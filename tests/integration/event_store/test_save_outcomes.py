@@ -1,4 +1,4 @@
-"""Any batch ends as the same saves one by one: each all or nothing, with its own conflict and no other."""
+"""A batch ends like the same saves one by one: each is saved all or nothing, with its own conflict only."""
 
 from typing import NamedTuple
 from uuid import uuid4

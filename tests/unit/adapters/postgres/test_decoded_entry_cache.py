@@ -1,4 +1,4 @@
-"""Rows of the log that were decoded lately are not decoded again, and a row that says something else is."""
+"""Cached log rows are not decoded again, and a changed row is."""
 
 import msgspec
 

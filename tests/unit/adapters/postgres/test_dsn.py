@@ -1,4 +1,4 @@
-"""What every connection to PostgreSQL asks for, unless its address says otherwise."""
+"""The default parameters of every connection to PostgreSQL."""
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
