@@ -239,7 +239,7 @@ class Request(QueuedRequest):
 
 
 def interrupted_once(go: threading.Event) -> Callable[[list[Request]], None]:
-    """Sets an event once it may continue; it works from then on."""
+    """Raises KeyboardInterrupt once after `go`; processes batches from then on."""
     interrupt = [KeyboardInterrupt()]
 
     def work(batch: list[Request]) -> None:
