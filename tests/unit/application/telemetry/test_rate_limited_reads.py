@@ -47,9 +47,7 @@ def test_a_process_that_only_saw_it_in_the_cache_still_has_it_when_the_store_is_
         for name in ("a", "b", "c"):
             process.reading(name)
             await process.kw(name)
-        reads = reads_of(
-            CurrentValuesProcess(process), max_entries=1
-        )  # which forgets what it saw of the others
+        reads = reads_of(CurrentValuesProcess(process), max_entries=1)  # it evicts the other entries
         for name in ("a", "b", "c"):
             assert await source_of(reads, name) == ("cache", 10.0)
         process.clock.advance(seconds=2 * FRESH_S)
