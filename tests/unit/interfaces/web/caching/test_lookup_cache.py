@@ -74,7 +74,7 @@ async def until(so: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookup_cache, "GATHERED_S", 0.01)
+    monkeypatch.setattr(lookup_cache, "REFRESH_EVERY_S", 0.01)
 
 
 def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: Store) -> None:

@@ -209,7 +209,7 @@ def test_with_a_replica_what_it_has_is_read_with_its_age_and_all_else_is_not() -
     assert [answer.status_code for answer in (past, other, posted)] == [503, 503, 503]
 
 
-@pytest.mark.parametrize(("known_s", "unheard_s"), [(0.0, 60), (0.5, 60), (300.0, 60), (0.0, 0)])
+@pytest.mark.parametrize(("known_s", "silence_s"), [(0.0, 60), (0.5, 60), (300.0, 60), (0.0, 0)])
 def test_what_a_replica_has_is_as_old_as_the_older_of_what_it_knows_and_what_was_heard(
     known_s: float, silence_s: int
 ) -> None:
