@@ -47,7 +47,9 @@ Hours = Annotated[int, QueryParameter(ge=1, le=72, description="The last so many
 Part = Annotated[
     int | None,
     QueryParameter(
-        ge=1, le=MAX_PAGE_ROWS, description="The number of facilities in one part, by their ids; the parts add up"
+        ge=1,
+        le=MAX_PAGE_ROWS,
+        description="The number of facilities in one part, by their ids; the parts add up",
     ),
 ]
 
