@@ -111,7 +111,9 @@ class CurrentValueFastPath:
         except (Problem, ApiKeysUnavailable):
             return None  # the route refuses it
 
-    async def _read(self, scope: Scope, api_key: ApiKey, facility_id: str) -> CachedAnswer[CurrentValue] | None:
+    async def _read(
+        self, scope: Scope, api_key: ApiKey, facility_id: str
+    ) -> CachedAnswer[CurrentValue] | None:
         """None if there is no answer; the route responds by what was read here."""
         read: Any
         try:
