@@ -99,7 +99,7 @@ class ObjectArchive:
     def listed(self, prefix: str) -> list[str]:
         try:
             batches = obstore.list(self._store, prefix)
-            return sorted(found["path"] for batch in batches for found in batch)
+            return sorted(result["path"] for batch in batches for result in batch)
         except FileNotFoundError:
             return []
         except (BaseError, OSError) as error:

@@ -39,7 +39,7 @@ class SoapCodec:
         operations: dict[str, Any] = client.wsdl.bindings[contract.binding].all()
         names = {name for operation in operations.values() for name in operation.faults}
         faults = {name: Shape(client.get_element(f"{{{contract.namespace}}}{name}")) for name in names}
-        self._operations = {name: OperationShapes(found, faults) for name, found in operations.items()}
+        self._operations = {name: OperationShapes(result, faults) for name, result in operations.items()}
 
     def encode(self, operation: str, values: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
         """The request's body and HTTP headers. Raises ValueError for values that the contract does not allow."""

@@ -75,54 +75,54 @@ class SinglePhase:
             connection, command.zone_id, target, until=until, reference=write_reference(command)
         )
         try:
-            found = await self._read_back(connection, command, target, until)
+            result = await self._read_back(connection, command, target, until)
         except (BmsUnreachable, BmsRefused) as error:
             # The write was made. That nothing was sent, or that it was refused, applies to the read only.
             raise BmsTimedOut(f"written, but not read back: {error.reason}") from error
-        return _receipt(command, found, found.setpoint)
+        return _receipt(command, result, result.setpoint)
 
     async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
         """Determined by the zone's setpoint. Prepare and abort change nothing, so repeating them is harmless."""
         unknown = CommandStatus(command_id=command.command_id, state="unknown")
         if command.phase in ("prepare", "abort"):
             return unknown
-        found = await self._setpoints.read(connection, command.zone_id)
+        result = await self._setpoints.read(connection, command.zone_id)
         until = command.expires_at if command.phase == "commit" else None
-        if not _matches(found, target_setpoint(command), until):
+        if not _matches(result, target_setpoint(command), until):
             return unknown
-        receipt = _receipt(command, found, found.setpoint)
+        receipt = _receipt(command, result, result.setpoint)
         return CommandStatus(command_id=command.command_id, state="executed", receipt=receipt)
 
     async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState:
-        found = await self._setpoints.read(connection, zone_id, urgent=False)
-        return ZoneState(zone_id=zone_id, setpoint=found.setpoint, curtailed=found.until is not None)
+        result = await self._setpoints.read(connection, zone_id, urgent=False)
+        return ZoneState(zone_id=zone_id, setpoint=result.setpoint, curtailed=result.until is not None)
 
     async def _read_back(
         self, connection: BmsConnection, command: ZoneCommand, target: Setpoint, until: datetime | None
     ) -> ReadSetpoint:
-        found = await self._setpoints.read(connection, command.zone_id)
+        result = await self._setpoints.read(connection, command.zone_id)
         for _ in range(READ_BACKS - 1):
-            if _matches(found, target, until):
-                return found
+            if _matches(result, target, until):
+                return result
             await asyncio.sleep(self._wall_seconds(READ_BACK_EVERY_S))
-            found = await self._setpoints.read(connection, command.zone_id)
-        if not _matches(found, target, until):
+            result = await self._setpoints.read(connection, command.zone_id)
+        if not _matches(result, target, until):
             raise BmsAnswerInvalid(
-                f"zone {command.zone_id} was written {target.value:g} and still reads {found.setpoint.value:g}"
+                f"zone {command.zone_id} was written {target.value:g} and still reads {result.setpoint.value:g}"
             )
-        return found
+        return result
 
     async def _only_read(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
-        found = await self._setpoints.read(connection, command.zone_id)
-        if command.phase == "abort" and found.until is not None:
+        result = await self._setpoints.read(connection, command.zone_id)
+        if command.phase == "abort" and result.until is not None:
             raise BmsRefused("curtailed", "the zone is curtailed: restore it instead")
-        if command.phase == "prepare" and found.until is not None and command.previous is None:
+        if command.phase == "prepare" and result.until is not None and command.previous is None:
             # The zone shows the curtailment of another system, which must not become the setpoint to return to.
             raise BmsRefused(
-                "zone_held", f"zone {command.zone_id} is curtailed until {found.until.isoformat()}"
+                "zone_held", f"zone {command.zone_id} is curtailed until {result.until.isoformat()}"
             )
         # The earlier setpoint counts: the present one may be a curtailment of ours.
-        return _receipt(command, found, command.previous or found.setpoint)
+        return _receipt(command, result, command.previous or result.setpoint)
 
 
 def target_setpoint(command: ZoneCommand) -> Setpoint:
@@ -141,19 +141,19 @@ def write_reference(command: ZoneCommand) -> str:
     return f"{command.dr_event_id} {command.plan_revision} {command.round} {command.command_id}"
 
 
-def _matches(found: ReadSetpoint, target: Setpoint, until: datetime | None) -> bool:
-    if found.setpoint.unit != target.unit or abs(found.setpoint.value - target.value) > TOLERANCE:
+def _matches(result: ReadSetpoint, target: Setpoint, until: datetime | None) -> bool:
+    if result.setpoint.unit != target.unit or abs(result.setpoint.value - target.value) > TOLERANCE:
         return False
-    if until is None or found.until is None:
-        return until is found.until
-    return abs((found.until - until).total_seconds()) < 1.0
+    if until is None or result.until is None:
+        return until is result.until
+    return abs((result.until - until).total_seconds()) < 1.0
 
 
-def _receipt(command: ZoneCommand, found: ReadSetpoint, setpoint: Setpoint) -> CommandReceipt:
+def _receipt(command: ZoneCommand, result: ReadSetpoint, setpoint: Setpoint) -> CommandReceipt:
     return CommandReceipt(
         command_id=command.command_id,
         zone_id=command.zone_id,
         phase=command.phase,
-        executed_at=found.changed_at,
+        executed_at=result.changed_at,
         setpoint=setpoint,
     )

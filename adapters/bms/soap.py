@@ -90,7 +90,7 @@ class LocalCallSlots:
         self._limiter = anyio.CapacityLimiter(number)
 
     @asynccontextmanager
-    async def held(self, *, urgent: bool = True, goes_on: bool = False) -> AsyncIterator[None]:
+    async def held(self, *, urgent: bool = True, continues: bool = False) -> AsyncIterator[None]:
         async with self._limiter:
             yield
 

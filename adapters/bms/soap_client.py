@@ -131,7 +131,7 @@ class SoapClient:
         async with (
             self._facility_locks[connection.facility_id],
             self._breakers.guarding(connection.facility_id),
-            self._slots.held(urgent=urgent, goes_on=self._is_consecutive(connection.facility_id)),
+            self._slots.held(urgent=urgent, continues=self._is_consecutive(connection.facility_id)),
         ):
             began = time.perf_counter()
             try:

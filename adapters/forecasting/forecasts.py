@@ -59,14 +59,14 @@ def block_quantiles(
         columns=inputs.columns[:, ahead],
         phase=origin.phase,
     )
-    found = _by_age(block, whole, mean_kw[:, :, ahead], ages, used, stale)
+    result = _by_age(block, whole, mean_kw[:, :, ahead], ages, used, stale)
     known = last_day_coverage(load_kw)
     if recent.coverage:
         known = np.array(recent.coverage) - left_out * recent.step_s / (HOURS_A_DAY * HOUR_S)
-    found = widened_by_gaps(found, known, ages)
+    result = widened_by_gaps(result, known, ages)
     shape_kw = _shape(mean_kw[:, :, ahead], used)
     shape = StepShape(block.values["within_hour_kw"], block.values["within_hour_sd_kw"])
-    kw = in_steps(shape, found, shape_kw, inputs.week[:, ahead], phase=origin.phase, step_s=recent.step_s)
+    kw = in_steps(shape, result, shape_kw, inputs.week[:, ahead], phase=origin.phase, step_s=recent.step_s)
     lowest_kw, highest_kw = block.values["reach_kw"].T[:, :, None]
     return BlockQuantiles(
         kw=clip_to_range(kw[:, :, :steps], lowest_kw, highest_kw),
@@ -93,15 +93,15 @@ def _by_age(  # noqa: PLR0917 - a batch in columns
     stale: NDArray[np.bool_],
 ) -> FloatArray:
     """As _quantiles, for facilities whose data is `ages` hours old."""
-    found = np.empty((3, len(ages), whole.hours))
+    result = np.empty((3, len(ages), whole.hours))
     for age_h in np.unique(ages).tolist():
         rows = np.flatnonzero(ages == age_h)
         own: slice | IntArray = slice(None) if len(rows) == len(ages) else rows
         window = whole.of(own, age_h)
-        found[:, own] = _quantiles(
+        result[:, own] = _quantiles(
             block.fitted_batch(own), window, mean_kw[:, own], used_weather[own], stale[own]
         )
-    return found
+    return result
 
 
 def _quantiles(
@@ -114,13 +114,13 @@ def _quantiles(
     """Shape (3, facilities, hours), hourly; `mean_kw` as of FittedBatch.candidates."""
     candidates_kw = fitted_batch.candidates(window, mean_kw)
     modes = np.where(used_weather, np.where(stale, YESTERDAYS_WEATHER, FULL), NO_WEATHER)
-    found = np.empty((3, *candidates_kw.shape[1:]))
+    result = np.empty((3, *candidates_kw.shape[1:]))
     for mode in np.unique(modes).tolist():
         middle = fitted_batch.combine(candidates_kw, mode, window.age_h)
         low, high = fitted_batch.error_interval(window, mode)
         quantiles = np.stack([middle + low, middle, middle + high])
-        found = np.where((modes == mode)[:, None], quantiles, found)
-    return found
+        result = np.where((modes == mode)[:, None], quantiles, result)
+    return result
 
 
 def _origin_inputs(
@@ -156,19 +156,19 @@ def _origin_inputs(
 def _mean(load_kw: FloatArray) -> FloatArray:
     """The mean of the known load of each facility, 0 where nothing is known: shape (facilities,)."""
     known = np.isfinite(load_kw)
-    found: FloatArray = np.where(known, load_kw, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return found
+    result: FloatArray = np.where(known, load_kw, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return result
 
 
 def _ages(load_kw: FloatArray) -> IntArray:
     """The number of last hours that are unknown: shape (facilities,)."""
     known = np.isfinite(load_kw[:, ::-1])
-    found: IntArray = np.where(known.any(axis=1), np.argmax(known, axis=1), OLDEST_H)
-    return np.minimum(found, OLDEST_H)
+    result: IntArray = np.where(known.any(axis=1), np.argmax(known, axis=1), OLDEST_H)
+    return np.minimum(result, OLDEST_H)
 
 
 def _shape(mean_kw: FloatArray, used_weather: NDArray[np.bool_]) -> FloatArray:
     """The means (members, facilities, hours + 1) of the clock hours ahead that determine the pattern within an
     hour."""
-    found: FloatArray = np.where(used_weather[:, None] & np.isfinite(mean_kw[0]), mean_kw[0], mean_kw[-1])
-    return found
+    result: FloatArray = np.where(used_weather[:, None] & np.isfinite(mean_kw[0]), mean_kw[0], mean_kw[-1])
+    return result

@@ -42,21 +42,21 @@ class BatchedLoadForecaster:
         return model.version == cls.VERSION and is_of_this_layout(model.parameters)
 
     def train(self, history: FacilityHistory, *, at: datetime) -> TrainedModel:
-        (found,) = self.train_many([history], at=at)
-        if isinstance(found, TooLittleHistory):
-            raise found
-        return found
+        (result,) = self.train_many([history], at=at)
+        if isinstance(result, TooLittleHistory):
+            raise result
+        return result
 
     def train_many(
         self, histories: Sequence[FacilityHistory], *, at: datetime
     ) -> list[TrainedModel | TooLittleHistory]:
         """Uses mixed naive methods from one day of hours on, models from five weeks on."""
-        found: dict[int, TrainedModel | TooLittleHistory] = {}
+        result: dict[int, TrainedModel | TooLittleHistory] = {}
         histories = [from_first_value(one) for one in histories]
         for group in group_by_span(histories):
             own = [histories[i] for i in group]
-            found |= dict(zip(group, self._trained(own, at), strict=True))
-        return [found[i] for i in range(len(histories))]
+            result |= dict(zip(group, self._trained(own, at), strict=True))
+        return [result[i] for i in range(len(histories))]
 
     def _trained(
         self, histories: Sequence[FacilityHistory], at: datetime

@@ -55,8 +55,8 @@ def prepare_histories(
     recent = hours if quarters_of_days is None else min(quarters_of_days * HOURS_A_DAY, hours)
     quarters = np.full((len(histories), recent, QUARTERS), np.nan)
     reach, bounds = np.zeros((len(histories), 2)), np.zeros((len(histories), 2))
-    found = [clean_history(one) for one in histories]
-    for row, (clean, _, plausible_kw) in enumerate(found):
+    result = [clean_history(one) for one in histories]
+    for row, (clean, _, plausible_kw) in enumerate(result):
         load[row] = on_steps(clean.mean_kw, first * HOUR_S, HOUR_S, hours)
         temp[row] = on_steps(clean.temp_c, first * HOUR_S, HOUR_S, hours)
         reach[row] = observed_range(clean)
@@ -75,8 +75,8 @@ def prepare_histories(
     return PreparedHistories(
         batch=HistoryBatch(first, load, temp, week, clocks_h),
         quarters_kw=quarters,
-        clean=tuple(one.history for one in found),
-        notes=tuple(one.notes for one in found),
+        clean=tuple(one.history for one in result),
+        notes=tuple(one.notes for one in result),
         range_kw=reach,
         plausible_kw=bounds,
     )

@@ -100,8 +100,8 @@ class InfluxConnection:
 
         Raises TelemetryStoreUnavailable.
         """
-        said = self._ping("Date")
-        return parsedate_to_datetime(said).astimezone(UTC) if said else None
+        date = self._ping("Date")
+        return parsedate_to_datetime(date).astimezone(UTC) if date else None
 
     def _ping(self, header: str) -> str:
         def ask() -> str:

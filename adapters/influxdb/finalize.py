@@ -37,13 +37,17 @@ def finalize_quarters(
     due = progress.due(at - FINALIZED_AFTER, limit=limit)
     if not due:
         return FinalizeResult()
-    found = computed(connection, due)
+    result = computed(connection, due)
     old = _existing(connection, due)
     # Fewer readings than before: retention deleted some, and their rollup stays.
-    kept = [n for n, q in enumerate(due) if found.rows_seen[n] >= max(old[q].rows_seen if q in old else 1, 1)]
-    new = {due[n]: _quarter(found, n) for n in kept}
+    complete = [
+        n for n, q in enumerate(due) if result.rows_seen[n] >= max(old[q].rows_seen if q in old else 1, 1)
+    ]
+    new = {due[n]: _quarter(result, n) for n in complete}
     connection.write(ROLLUPS, [line_of(rollup, INTERVAL_S) for rollup in new.values()])
-    connection.write(ROLLUPS, [line for n in kept for line in _minutes(found, n, is_first=due[n] not in old)])
+    connection.write(
+        ROLLUPS, [line for n in complete for line in _minutes(result, n, is_first=due[n] not in old)]
+    )
     connection.write(ROLLUPS, _hours(connection, list(new.values())))
     corrected = [c for rollup in new.values() if (c := _correction(rollup, old, at)) is not None]
     progress.finalized(due, corrected, at=at)
@@ -62,19 +66,19 @@ def _existing(connection: InfluxConnection, quarters: Sequence[Quarter]) -> Exis
     }
 
 
-def _quarter(found: ComputedQuarters, n: int) -> StoredRollup:
-    facility_id, start = found.quarters[n]
-    meters = found.present.get((facility_id, start), ())
-    return StoredRollup(facility_id, start, row_of(found.whole, n, 0), int(found.rows_seen[n]), meters)
+def _quarter(result: ComputedQuarters, n: int) -> StoredRollup:
+    facility_id, start = result.quarters[n]
+    meters = result.present.get((facility_id, start), ())
+    return StoredRollup(facility_id, start, row_of(result.whole, n, 0), int(result.rows_seen[n]), meters)
 
 
-def _minutes(found: ComputedQuarters, n: int, *, is_first: bool) -> list[str]:
+def _minutes(result: ComputedQuarters, n: int, *, is_first: bool) -> list[str]:
     """Where earlier rows may exist, also minutes without values."""
-    facility_id, start = found.quarters[n]
-    rows: list[tuple[int, Row]] = [(k, row_of(found.minutes, n, k)) for k in range(MINUTES)]
+    facility_id, start = result.quarters[n]
+    rows: list[tuple[int, Row]] = [(k, row_of(result.minutes, n, k)) for k in range(MINUTES)]
     return [
         line_of(
-            StoredRollup(facility_id, start + timedelta(seconds=MINUTE_S * k), row, int(found.rows_seen[n])),
+            StoredRollup(facility_id, start + timedelta(seconds=MINUTE_S * k), row, int(result.rows_seen[n])),
             MINUTE_S,
         )
         for k, row in rows
@@ -134,14 +138,14 @@ def _outdated(connection: InfluxConnection, new: dict[Quarter, StoredRollup], ol
     return list(outdated)
 
 
-def unfinalized_rows(found: ComputedQuarters, step_s: int) -> dict[Quarter, Row]:
+def unfinalized_rows(result: ComputedQuarters, step_s: int) -> dict[Quarter, Row]:
     """The minutes or quarter-hours that replace finalized ones."""
-    known_ones = np.flatnonzero(found.rows_seen).tolist()
+    known_ones = np.flatnonzero(result.rows_seen).tolist()
     if step_s == MINUTE_S:
         return {
-            (facility_id, start + timedelta(seconds=MINUTE_S * k)): row_of(found.minutes, n, k)
+            (facility_id, start + timedelta(seconds=MINUTE_S * k)): row_of(result.minutes, n, k)
             for n in known_ones
-            for facility_id, start in [found.quarters[n]]
+            for facility_id, start in [result.quarters[n]]
             for k in range(MINUTES)
         }
-    return {found.quarters[n]: row_of(found.whole, n, 0) for n in known_ones}
+    return {result.quarters[n]: row_of(result.whole, n, 0) for n in known_ones}

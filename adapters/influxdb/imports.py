@@ -66,9 +66,9 @@ def _line(key: Key, mean_kw: float, temp_c: float) -> str:
 def _stored(connection: InfluxConnection, keys: Sequence[Key]) -> dict[Key, tuple[float, float]]:
     starts = [start for _, start, _ in keys]
     facilities = [facility for facility, _, _ in keys]
-    found = imported(connection, facilities, min(starts), max(starts) + timedelta(seconds=1))
+    result = imported(connection, facilities, min(starts), max(starts) + timedelta(seconds=1))
     return {
-        (facility, start, step_s): (mean_kw, temp_c) for facility, start, step_s, mean_kw, temp_c in found
+        (facility, start, step_s): (mean_kw, temp_c) for facility, start, step_s, mean_kw, temp_c in result
     }
 
 

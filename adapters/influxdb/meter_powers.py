@@ -44,5 +44,5 @@ class InfluxMeterPowers:
         ]
 
 
-def _moments(found: tuple[Series, ...]) -> dict[str, datetime]:
-    return {series.tags["meter_id"]: moment_of(us) for series in found for (us,) in series.rows("time")}
+def _moments(result: tuple[Series, ...]) -> dict[str, datetime]:
+    return {series.tags["meter_id"]: moment_of(us) for series in result for (us,) in series.rows("time")}

@@ -80,10 +80,10 @@ def _by_start(quarters: Iterable[Quarter]) -> dict[datetime, list[str]]:
 
 def _rows(connection: InfluxConnection, quarters: Sequence[Quarter]) -> list[_MeterRows]:
     number = {quarter: n for n, quarter in enumerate(quarters)}
-    asked, statements = [], []
+    starts, statements = [], []
     for start, facilities in _by_start(quarters).items():
         for bite in in_chunks(facilities):
-            asked.append(start)
+            starts.append(start)
             statements.append(
                 select(
                     ", ".join(_POINTS[1:]),
@@ -94,13 +94,13 @@ def _rows(connection: InfluxConnection, quarters: Sequence[Quarter]) -> list[_Me
                     by=METER_TAGS,
                 )
             )
-    found = [
+    result = [
         _meter_rows(number[series.tags["facility_id"], start], start, series)
-        for start, answer in zip(asked, connection.query(RAW, statements), strict=True)
+        for start, answer in zip(starts, connection.query(RAW, statements), strict=True)
         for series in answer
     ]
     # The order of summation must not change the sums.
-    return sorted(found, key=lambda one: (one.quarter, one.meter_id))
+    return sorted(result, key=lambda one: (one.quarter, one.meter_id))
 
 
 def _meter_rows(quarter: int, start: datetime, series: Series) -> _MeterRows:
@@ -129,10 +129,10 @@ def _points(rows: Sequence[_MeterRows]) -> QuarterPoints:
 
 def _expected(connection: InfluxConnection, quarters: Sequence[Quarter]) -> NDArray[np.int64]:
     """How many meters had a reading in the day up to the end of each (domain.telemetry.active_meters)."""
-    asked, statements = [], []
+    starts, statements = [], []
     for start, facilities in _by_start(quarters).items():
         for bite in in_chunks(facilities):
-            asked.append(start)
+            starts.append(start)
             ends_at = start + INTERVAL
             statements.append(
                 select(
@@ -145,7 +145,7 @@ def _expected(connection: InfluxConnection, quarters: Sequence[Quarter]) -> NDAr
                 )
             )
     meters: dict[Quarter, int] = defaultdict(int)
-    for start, answer in zip(asked, connection.query(RAW, statements), strict=True):
+    for start, answer in zip(starts, connection.query(RAW, statements), strict=True):
         for series in answer:
             meters[series.tags["facility_id"], start] += 1
     return np.array([meters[quarter] for quarter in quarters], dtype=np.int64)

@@ -174,14 +174,14 @@ def last_values(
         for value, counts in (("kw", "kw_counts"), ("kwh_total", "register_counts"))
         for bite in bites
     ]
-    found = connection.query(RAW, statements) if statements else []
-    return _last_values(found[: len(bites)]), _last_values(found[len(bites) :])
+    result = connection.query(RAW, statements) if statements else []
+    return _last_values(result[: len(bites)]), _last_values(result[len(bites) :])
 
 
-def _last_values(found: Sequence[tuple[Series, ...]]) -> LastValues:
+def _last_values(result: Sequence[tuple[Series, ...]]) -> LastValues:
     return {
         (series.tags["facility_id"], series.tags["meter_id"]): (moment_of(us), float(number))
-        for answer in found
+        for answer in result
         for series in answer
         for us, number in series.rows("time", "value")
     }

@@ -47,17 +47,17 @@ class InfluxTelemetryStore:
         self._retention = timedelta(days=raw_days)
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
-        kept = self._within_retention(readings, self._clock.now())
-        if len(kept) < len(readings):
-            kept = self._within_retention(readings, self._retention_now())
-        if expired := len(readings) - len(kept):
+        accepted = self._within_retention(readings, self._clock.now())
+        if len(accepted) < len(readings):
+            accepted = self._within_retention(readings, self._retention_now())
+        if expired := len(readings) - len(accepted):
             _log.warning("readings older than the retention of InfluxDB are skipped", readings=expired)
-        lines_of(kept)  # raises before any query
+        lines_of(accepted)  # raises before any query
         with self._progress.moving(partition) as progress:
-            new = novel_readings(self._influx, kept)
+            new = novel_readings(self._influx, accepted)
             self._influx.write(RAW, lines_of(new))
             # All readings, not only the new ones: an earlier attempt may have stored them without recording it.
-            progress.mark_dirty(_affected_quarters(kept))
+            progress.mark_dirty(_affected_quarters(accepted))
             progress.move(stream_seq)
         return len(new)
 
@@ -84,7 +84,7 @@ class InfluxTelemetryStore:
             return []
         since = min(max(meters.values()) for meters in newest.values()) - RETIRED_AFTER
         power, register = last_values(self._influx, list(newest), since)
-        found = {}
+        result = {}
         for facility_id, meters in newest.items():
             values = []
             for meter_id, newest_at in sorted(meters.items()):
@@ -99,8 +99,8 @@ class InfluxTelemetryStore:
                         newest_reading_at=newest_at,
                     )
                 )
-            found[facility_id] = CurrentValue.of(facility_id, values)
-        return [found[facility_id] for facility_id in facility_ids if facility_id in found]
+            result[facility_id] = CurrentValue.of(facility_id, values)
+        return [result[facility_id] for facility_id in facility_ids if facility_id in result]
 
     def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
         newest = newest_imported(self._influx, facility_ids)

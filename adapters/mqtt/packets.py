@@ -147,10 +147,10 @@ def _text(text: str) -> bytes:
 def _reason(properties: bytes) -> str:
     try:
         length, at = read_varint(properties, 0)
-        found = dict(_texts(properties[at : at + length]))
+        result = dict(_texts(properties[at : at + length]))
     except (IndexError, UnicodeDecodeError, MqttProtocolError):
         return ""
-    return f" ({found[_REASON_STRING][:200]})" if _REASON_STRING in found else ""
+    return f" ({result[_REASON_STRING][:200]})" if _REASON_STRING in result else ""
 
 
 def _user_properties(properties: bytes) -> Iterator[tuple[str, str]]:

@@ -39,11 +39,11 @@ class NatsQueueDepths:
         try:
             async with asyncio.timeout(2 * ANSWER_WITHIN_S):
                 client = await self._connected()
-                found = [await self._depth(client, name, stream) for name, stream in _STREAMS.items()]
+                result = [await self._depth(client, name, stream) for name, stream in _STREAMS.items()]
         except _FAILURES as error:
             await self.aclose()
             raise QueuesUnavailable(f"NATS does not say what waits: {type(error).__name__}") from error
-        return tuple(depth for depth in found if depth is not None)
+        return tuple(depth for depth in result if depth is not None)
 
     async def aclose(self) -> None:
         client, self._client = self._client, None

@@ -116,8 +116,8 @@ class NatsRawLog:
             reader = await self._reader_after(partition, after_seq)
         if reader.left == 0:
             return []
-        found = await reader.subscription.fetch(min(limit, reader.left), timeout=self._answer_within_s)
-        return [self._raw_message(reader, message) for message in found]
+        result = await reader.subscription.fetch(min(limit, reader.left), timeout=self._answer_within_s)
+        return [self._raw_message(reader, message) for message in result]
 
     def _raw_message(self, reader: _Reader, message: Msg) -> RawMessage:
         metadata = message.metadata

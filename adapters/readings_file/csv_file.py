@@ -47,8 +47,8 @@ class CsvReadingsFile(FileOnDisk):
         names = [name.strip() for name in header]
         for name in ("facility", "timestamp", "load_kwh"):
             if name not in names:
-                found = ", ".join(names) or "none"
-                raise MissingColumn(self._path, 1, f"there is no column {name}; found: {found}")
+                result = ", ".join(names) or "none"
+                raise MissingColumn(self._path, 1, f"there is no column {name}; found: {result}")
         temp = names.index("temp_c") if "temp_c" in names else None
         return names.index("facility"), names.index("timestamp"), names.index("load_kwh"), temp
 

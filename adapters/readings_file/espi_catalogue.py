@@ -83,18 +83,18 @@ class Catalogue:
     # Where no link says which, the feed's only entry of the kind is meant.
 
     def reading_type_of(self, meter_reading: Entry) -> Entry | None:
-        found = self._first("ReadingType", (self._types.get(link) for link in meter_reading.related))
-        return found or _only(self.entries["ReadingType"])
+        result = self._first("ReadingType", (self._types.get(link) for link in meter_reading.related))
+        return result or _only(self.entries["ReadingType"])
 
     def usage_point_of(self, meter_reading: Entry) -> Entry | None:
         above = (self._points.get(parent) for parent in _parents(meter_reading.itself))
-        found = self._first("UsagePoint", (self._related_points.get(meter_reading.up), *above))
-        return found or _only(self.entries["UsagePoint"])
+        result = self._first("UsagePoint", (self._related_points.get(meter_reading.up), *above))
+        return result or _only(self.entries["UsagePoint"])
 
     def meter_reading_of(self, block_up: str) -> Entry | None:
         by_name = self._readings.get(_parent(block_up)) if block_up.endswith("/IntervalBlock") else None
-        found = self._first("MeterReading", (self._related_readings.get(block_up), by_name))
-        return found or _only(self.entries["MeterReading"])
+        result = self._first("MeterReading", (self._related_readings.get(block_up), by_name))
+        return result or _only(self.entries["MeterReading"])
 
     def _first(self, kind: str, places: Iterable[int | None]) -> Entry | None:
         """The first of those places among the entries of that kind."""
@@ -124,11 +124,11 @@ class Catalogue:
 
 def _places(links: Iterable[Iterable[str]]) -> dict[str, int]:
     """Link -> the first entry with it."""
-    found: dict[str, int] = {}
+    result: dict[str, int] = {}
     for place, some in enumerate(links):
         for link in some:
-            found.setdefault(link, place)
-    return found
+            result.setdefault(link, place)
+    return result
 
 
 def _parents(href: str) -> Iterator[str]:
@@ -151,7 +151,7 @@ class _Listing:
         self._inside: list[str] = []
         self._entry: Entry | None = None
         self._content_at = 0
-        self.found: dict[str, list[Entry]] = {kind: [] for kind in _KINDS}
+        self.result: dict[str, list[Entry]] = {kind: [] for kind in _KINDS}
         self.blocks: list[str] = []
 
     def begin(self, name: str, attributes: dict[str, str], line: int) -> None:
@@ -200,7 +200,7 @@ class _Listing:
         is_block = entry.kind == "IntervalBlock"
         self.blocks.append(entry.up or _parent(entry.itself) if is_block else "")
         if entry.kind and not is_block:
-            self.found[entry.kind].append(entry)
+            self.result[entry.kind].append(entry)
         self._entry = None
 
 
@@ -215,4 +215,4 @@ def read_catalogue(path: Path) -> Catalogue:
         pass
     if not listing.blocks:
         raise UnreadableFile(path, None, "is no Green Button feed: it has no entry")
-    return Catalogue(listing.found, listing.blocks)
+    return Catalogue(listing.result, listing.blocks)

@@ -114,10 +114,10 @@ def _quality_of(code: str) -> int:
 
 def intervals(path: Path, by_block: Sequence[Series | None]) -> Iterator[tuple[Series, Row]]:
     """Raises a ReadingsFileError."""
-    found = _Intervals(path, by_block)
-    for _ in walk(path, found):
-        yield from found.rows
-        found.rows.clear()
+    result = _Intervals(path, by_block)
+    for _ in walk(path, result):
+        yield from result.rows
+        result.rows.clear()
 
 
 def batch_of_intervals(rows: Sequence[tuple[Series, Row]]) -> ReadingsBatch:

@@ -49,8 +49,8 @@ def series_by_block(path: Path, catalogue: Catalogue, facility_id: str | None) -
     usable: dict[int, list[tuple[Entry, Series]]] = {}
     for meter_reading in catalogue.entries["MeterReading"]:
         point = catalogue.usage_point_of(meter_reading)
-        if found := _series(path, catalogue, meter_reading, point, facility_id):
-            usable.setdefault(id(point), []).append((meter_reading, found))
+        if result := _series(path, catalogue, meter_reading, point, facility_id):
+            usable.setdefault(id(point), []).append((meter_reading, result))
     chosen = {id(reading): series for group in usable.values() for reading, series in _chosen(path, group)}
     if not chosen:
         raise UnreadableFile(path, None, "has no interval energy or power of electricity (uom 72 or 38)")

@@ -59,12 +59,12 @@ def _moment(rule: int, year: int) -> datetime:
     weekday, day = rule >> 17 & 0x7, rule >> 20 & 0x1F
     operator, month = rule >> 25 & 0x7, rule >> 28 & 0xF
     try:
-        found = _day(year, month, day, weekday, operator)
+        result = _day(year, month, day, weekday, operator)
     except ValueError as error:
         raise WrongRule(f"the daylight saving rule {rule:08X} names no day: {error}") from error
     if hour > 23 or second > 3_599:
         raise WrongRule(f"the daylight saving rule {rule:08X} names no time of day")
-    return datetime(found.year, found.month, found.day, tzinfo=UTC) + timedelta(hours=hour, seconds=second)
+    return datetime(result.year, result.month, result.day, tzinfo=UTC) + timedelta(hours=hour, seconds=second)
 
 
 def _day(year: int, month: int, day: int, weekday: int, operator: int) -> date:
@@ -78,9 +78,9 @@ def _day(year: int, month: int, day: int, weekday: int, operator: int) -> date:
         following = date(year + month // 12, month % 12 + 1, 1)
         return following - timedelta(days=(following.weekday() - weekday) % 7 + 1)
     first = date(year, month, day if operator == _WEEKDAY_ON_OR_AFTER else 1)
-    found = first + timedelta(days=(weekday - 1 - first.weekday()) % 7)
+    result = first + timedelta(days=(weekday - 1 - first.weekday()) % 7)
     if operator != _WEEKDAY_ON_OR_AFTER:
-        found += timedelta(weeks=operator - 2)
-        if found.month != month:
+        result += timedelta(weeks=operator - 2)
+        if result.month != month:
             raise ValueError("the month has no fifth such day")
-    return found
+    return result

@@ -44,10 +44,10 @@ class FileState:
 
     def _is(self) -> tuple[int, int, int, int]:
         try:
-            found = self.path.stat()
+            result = self.path.stat()
         except OSError as error:
             raise UnreadableFile(self.path, None, f"cannot be read: {error}") from error
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        return result.st_dev, result.st_ino, result.st_size, result.st_mtime_ns
 
 
 class OrderedReadingsFile:

@@ -21,7 +21,7 @@ def time_zones_beside(readings: Path) -> Mapping[str, ZoneInfo]:
 
 
 def _time_zones(path: Path) -> Mapping[str, ZoneInfo]:
-    found: dict[str, ZoneInfo] = {}
+    result: dict[str, ZoneInfo] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         for name in ("facility", "tz"):
@@ -29,8 +29,8 @@ def _time_zones(path: Path) -> Mapping[str, ZoneInfo]:
                 raise MissingColumn(path, 1, f"there is no column {name}")
         for row in rows:
             if name := (row["tz"] or "").strip():
-                found[(row["facility"] or "").strip()] = _zone(path, rows.line_num, name)
-    return found
+                result[(row["facility"] or "").strip()] = _zone(path, rows.line_num, name)
+    return result
 
 
 def _zone(path: Path, line: int, name: str) -> ZoneInfo:

@@ -63,8 +63,8 @@ class RedisSharedCache:
         if not keys:
             return []
         with self._guarded():
-            found = await self._redis.mget([_NAMESPACE + key for key in keys])
-        return cast("list[bytes | None]", found)
+            result = await self._redis.mget([_NAMESPACE + key for key in keys])
+        return cast("list[bytes | None]", result)
 
     async def get_rate_limited(
         self, requests: Sequence[RateLimitedGet], *, every_wall_s: float

@@ -121,7 +121,7 @@ def prove(
         domain_events=tuple(_proven(row, index_of.get(row.position, -1), tree) for row in rows),
     )
     try:
-        check_document(document, bytes.fromhex(signed.public_key))  # which is the one that was asked for
+        check_document(document, bytes.fromhex(signed.public_key))  # the key that was passed in
     except ProofBroken as error:
         raise NotProvable(f"the log is not what was signed: {error}; see `gridproof audit verify`") from error
     return document

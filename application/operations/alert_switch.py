@@ -48,7 +48,7 @@ class AlertSwitch:
         try:
             await asyncio.to_thread(self._clear_if_abandoned if again and not on else self._write, on, detail)
             self._last_written = on
-        except Exception as error:  # noqa: BLE001 - an alert that cannot be raised must not stop what it is about
+        except Exception as error:  # noqa: BLE001 - an alert that cannot be raised must not stop the work
             _log.warning(
                 "alert not recorded", alert=self._name, subject=self._subject, on=on, error=str(error)
             )

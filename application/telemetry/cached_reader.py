@@ -155,7 +155,9 @@ class ReadThroughCache(Generic[TValue]):
         answer = decoded[1]
         if self._is_fresh(answer.read_at):
             return answer
-        self._hold({key: CacheEntry(answer.value, answer.read_at)})  # for when the store does not answer
+        self._hold(
+            {key: CacheEntry(answer.value, answer.read_at)}
+        )  # a fallback while the store is unavailable
         return None
 
     async def put_many(self, values: Mapping[str, TValue], read_at: datetime) -> None:

@@ -109,7 +109,7 @@ class RateLimitedCurrentValues:
             _log.debug("rate limit applied in this process", why=str(error))
         finally:
             for pending, result in zip(batch, found, strict=True):
-                if not pending.result.done():  # who asked may have gone away
+                if not pending.result.done():  # the caller may be cancelled
                     pending.result.set_result(result)
 
     def _count_locally(self, caller: str) -> RateLimitedResult:

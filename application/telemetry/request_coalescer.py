@@ -83,7 +83,7 @@ class RequestCoalescer(Generic[TAnswer]):
             for key in batch:
                 self._answers.pop(key).cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - raised again by everyone who waits for it
+        except Exception as error:  # noqa: BLE001 - raised again in every waiting caller
             for key in batch:
                 self._answers.pop(key).set_exception(error)
         else:

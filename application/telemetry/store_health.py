@@ -78,7 +78,7 @@ def _drop_before(calls: deque[tuple[float, bool]] | deque[tuple[float, float]], 
         calls.popleft()
 
 
-def _nobody(facility_ids: Collection[str]) -> None:
+def _ignore(facility_ids: Collection[str]) -> None:
     """The default listener: does nothing."""
 
 
@@ -90,7 +90,7 @@ class WatchedTelemetryStore:
         self,
         store: TelemetryStore,
         health: TelemetryHealth,
-        stored: Callable[[Collection[str]], None] = _nobody,
+        stored: Callable[[Collection[str]], None] = _ignore,
     ) -> None:
         self._store = store
         self._health = health

@@ -23,7 +23,7 @@ from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from application.ports.telemetry.store import TelemetryStore
-    from interfaces.web.edge import ReadinessProbe, WebCollaborators
+    from interfaces.web.edge import ReadinessProbe, WebDependencies
     from projections.queries.replica import ReplicatedReadModels
 
 PROBE_TIMEOUT_S = 1.5
@@ -96,15 +96,15 @@ def web_collaborators(
     telemetry: TelemetryStore,
     health: TelemetryHealth,
     replica: ReplicatedReadModels | None = None,
-) -> WebCollaborators:
+) -> WebDependencies:
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
     from interfaces.settings.secrets import resolve_secret
     from interfaces.web.api.webhook.secrets import WebhookSecrets
-    from interfaces.web.edge import ReadRates, WebCollaborators
+    from interfaces.web.edge import ReadRates, WebDependencies
 
     settings = stores.settings
-    return WebCollaborators(
+    return WebDependencies(
         bus=stores.bus,
         read_models=stores.read_models(),
         story_log=stores.stream_log(),

@@ -1,4 +1,4 @@
-"""The HTTP application: every controller, the guard, and what surrounds each request."""
+"""The HTTP application: its controllers, guard, middlewares and exception handlers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,18 +38,18 @@ from interfaces.web.api.webhook.controller import NotificationController
 from interfaces.web.asgi import EdgeApplication
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
-from interfaces.web.authentication.session_cookie import SignedIn
+from interfaces.web.authentication.session_cookie import SessionAuthenticator
 from interfaces.web.broadcast.feed import LiveFeed
 from interfaces.web.caching.audit_cache import AuditDocumentCache
 from interfaces.web.caching.facility_cache import FacilityIdCache
 from interfaces.web.caching.last_responses import StaleIfErrorCache
-from interfaces.web.edge import Edge, WebCollaborators
+from interfaces.web.edge import Edge, WebDependencies
 from interfaces.web.guard.access import MAX_BODY_BYTES, admit
 from interfaces.web.middleware.conditional import ConditionalMiddleware
 from interfaces.web.middleware.error_responses import EXCEPTION_HANDLERS
 from interfaces.web.middleware.metrics import MetricsMiddleware, WebMetrics
 from interfaces.web.middleware.response_headers import complete_headers
-from interfaces.web.middleware.stale_responses import StaleReads
+from interfaces.web.middleware.stale_responses import StaleResponseMiddleware
 from interfaces.web.openapi.document import openapi_config
 from projections.as_of.lists import FoldLimits, HistoricalLists
 
@@ -82,9 +82,9 @@ CONTROLLERS: list[ControllerRouterHandler] = [
 ]
 
 
-def create_app(collaborators: WebCollaborators) -> EdgeApplication:
-    """The edge over `collaborators`. Building it connects to nothing, so `/health` depends on nothing."""
-    edge, metrics = _edge_over(collaborators), WebMetrics()
+def create_app(dependencies: WebDependencies) -> EdgeApplication:
+    """The application over `dependencies`. Building it opens no connection, so `/health` depends on nothing."""
+    edge, metrics = _edge_over(dependencies), WebMetrics()
     live = edge.live
     app = EdgeApplication(
         CONTROLLERS,
@@ -93,59 +93,63 @@ def create_app(collaborators: WebCollaborators) -> EdgeApplication:
         middleware=[
             MetricsMiddleware(metrics),
             ConditionalMiddleware(),
-            StaleReads(live.state, StaleIfErrorCache(), collaborators.clock, collaborators.replica),
+            StaleResponseMiddleware(
+                live.state, StaleIfErrorCache(), dependencies.clock, dependencies.replica
+            ),
         ],
         before_send=[complete_headers],
-        lifespan=[lambda _: _following(live)],
+        lifespan=[lambda _: _running_live_feed(live)],
         state=State({"edge": edge, "metrics": metrics, "end_streams": live.end}),
         openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
         debug=False,
     )
-    app.lean_current = CurrentValueFastPath(edge, metrics)
+    app.fast_path = CurrentValueFastPath(edge, metrics)
     return app
 
 
-def _edge_over(collaborators: WebCollaborators) -> Edge:
-    clock, cache, rates = collaborators.clock, collaborators.cache, collaborators.read_rates
-    live = _live_feed(collaborators)
+def _edge_over(dependencies: WebDependencies) -> Edge:
+    clock, cache, rates = dependencies.clock, dependencies.cache, dependencies.read_rates
+    live = _live_feed(dependencies)
     state = live.state
-    authenticator = Authenticator(collaborators.api_keys, is_away=lambda: state.is_away)
-    values = CurrentValues(collaborators.telemetry, clock, cache)
-    sources = HistorySources(collaborators.telemetry, collaborators.rollups, collaborators.meter_powers)
+    authenticator = Authenticator(dependencies.api_keys, is_away=lambda: state.is_away)
+    values = CurrentValues(dependencies.telemetry, clock, cache)
+    sources = HistorySources(dependencies.telemetry, dependencies.rollups, dependencies.meter_powers)
     return Edge(
-        collaborators=collaborators,
+        dependencies=dependencies,
         authenticator=authenticator,
-        signed_in=SignedIn(collaborators.sessions, authenticator, is_away=lambda: state.is_away),
+        session_authenticator=SessionAuthenticator(
+            dependencies.sessions, authenticator, is_away=lambda: state.is_away
+        ),
         current_values=values,
         current_reads=RateLimitedCurrentValues(values, cache, every_s=1 / rates.current_per_s),
-        facilities=FacilityIdCache(collaborators.read_models.facilities),
+        facilities=FacilityIdCache(dependencies.read_models.facilities),
         rates=PerKeyRateLimiter(rates.others_per_s),
         histories=LoadHistories(sources, clock, cache),
         live=live,
-        past_lists=HistoricalLists(collaborators.story_log, FoldLimits()),
-        audits=AuditDocumentCache(collaborators.story_log),
+        historical_lists=HistoricalLists(dependencies.story_log, FoldLimits()),
+        audits=AuditDocumentCache(dependencies.story_log),
     )
 
 
-def _live_feed(collaborators: WebCollaborators) -> LiveFeed:
-    replica = collaborators.replica
+def _live_feed(dependencies: WebDependencies) -> LiveFeed:
+    replica = dependencies.replica
     return LiveFeed(
-        collaborators.live_log,
-        collaborators.live_signal,
-        collaborators.alerts,
-        collaborators.clock,
-        most_watchers=collaborators.stream_clients,
-        most_of_one=collaborators.stream_clients_per_key,
-        # Nobody else does then: who would read it is let in only where it is known to answer.
+        dependencies.live_log,
+        dependencies.live_signal,
+        dependencies.alerts,
+        dependencies.clock,
+        max_watchers=dependencies.stream_clients,
+        max_per_key=dependencies.stream_clients_per_key,
+        # Nothing else reads the replica then: requests are admitted only if it answers.
         while_away=(lambda: None) if replica is None else partial(replica.check_replica, at_once=True),
     )
 
 
 @asynccontextmanager
-async def _following(live: LiveFeed) -> AsyncIterator[None]:
-    """The live feed runs as long as the application does."""
+async def _running_live_feed(live: LiveFeed) -> AsyncIterator[None]:
+    """Run the live feed while the application runs."""
     feeding = asyncio.create_task(live.run(), name="live feed")
     try:
         yield

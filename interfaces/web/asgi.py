@@ -1,4 +1,4 @@
-"""The application as the server calls it: what is asked for most, and sent most, passes the framework by."""
+"""The ASGI application: Litestar, with shortcuts for current values and for stream chunks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from interfaces.web.broadcast.send_timeout import SEND
 
 
 class EdgeApplication(Litestar):
-    """Litestar, behind the short way to current values."""
+    """Litestar behind the fast path of current values."""
 
-    lean_current: CurrentValueFastPath
+    fast_path: CurrentValueFastPath
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            if await self.lean_current.answered(scope, send):
+            if await self.fast_path.respond(scope, send):
                 return
             scope[SEND] = send
         await super().__call__(cast("Scope", scope), cast("Receive", receive), cast("Send", send))

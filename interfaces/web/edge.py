@@ -1,4 +1,4 @@
-"""What the HTTP edge works with, already wired by interfaces.bootstrap."""
+"""Dependencies of the HTTP edge, wired by interfaces.bootstrap, and the state that the edge keeps in memory."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
-from interfaces.web.authentication.session_cookie import SignedIn
+from interfaces.web.authentication.session_cookie import SessionAuthenticator
 from interfaces.web.broadcast.feed import LiveFeed, Signal
 from interfaces.web.caching.audit_cache import AuditDocumentCache
-from interfaces.web.caching.coalescing import RowLoader, SharedReads
+from interfaces.web.caching.coalescing import ReadCoalescer, RowLoader
 from interfaces.web.caching.facility_cache import FacilityIdCache
 from interfaces.web.caching.page_cache import PageCache
 from interfaces.web.caching.response_cache import IdempotentResponseCache
@@ -49,7 +49,7 @@ from projections.queries.replica import ReplicatedReadModels
 from projections.queries.views import ReadModels
 
 TReply = TypeVar("TReply")
-READS_WAITING_AT_ONCE = 8
+CONCURRENT_WAITS = 8
 
 
 class Commands(Protocol):
@@ -66,14 +66,14 @@ class Commands(Protocol):
     ) -> TReply | Any: ...
 
 
-class Replaying(Protocol):
-    """Does parked work again, as `application.operations.dead_letter_replay.DeadLetterReplay`."""
+class DeadLetterReplayer(Protocol):
+    """Replays parked work; `application.operations.dead_letter_replay.DeadLetterReplay` implements it."""
 
     async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> DeadLetter: ...
 
 
 class Ledger(Protocol):
-    """What can be said and proven of the sealed log (synchronous). Both raise NotProvable or LedgerUnavailable."""
+    """Status and proofs of the sealed log (synchronous). Both methods raise NotProvable or LedgerUnavailable."""
 
     def status(self) -> LedgerStatus: ...
 
@@ -84,26 +84,26 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ReadinessProbe:
-    """Whether one dependency answers. Without a needed one the edge is not ready; others only degrade it."""
+    """A check of one dependency. Without a needed one the edge is not ready; others only degrade it."""
 
     name: str
     needed: bool
     check: Callable[[], Awaitable[None]]
-    """Raises whatever keeps it from answering. The edge gives it PROBE_DEADLINE_S."""
+    """Raises any error of the dependency. Has PROBE_DEADLINE_S to return."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadRates:
-    """How often one key may read."""
+    """Limits for the reads of one key."""
 
     current_per_s: float = 1.0
-    """Of one facility's current value, over all processes."""
+    """Of the current value of one facility, over all processes."""
     others_per_s: float = 200.0
-    """Of all other routes together, in each process."""
+    """Of all other routes together, in one process."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebCollaborators:
+class WebDependencies:
     """Everything the edge needs; stores are synchronous and called in threads."""
 
     bus: Commands
@@ -124,55 +124,55 @@ class WebCollaborators:
     live_signal: Signal
     clock: Clock
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)
-    """The HMAC secret of a utility; None: it does not sign. Raises ValueError when it cannot be had."""
+    """The HMAC secret of a utility; None: it does not sign. Raises ValueError if it cannot be resolved."""
     known_programs: Callable[[Collection[str]], Collection[str]] = lambda _: ()
-    """Those of the named programs that there are, by the log."""
+    """Those of the named programs that exist in the log."""
     queues: Queues | None = None
-    """None: what waits between processes is not known here."""
+    """None: the depths of queues are not available."""
     system_state: SystemState | None = None
-    dead_letter_replay: Replaying | None = None
-    """None: dead letters are replayed on the command line only."""
+    dead_letter_replay: DeadLetterReplayer | None = None
+    """None: dead letters can be replayed on the command line only."""
     cache: SharedCache | None = None
-    """Shares current values with other processes; None: each remembers for itself."""
+    """Shares current values with other processes; None: each process caches its own."""
     waits: ProjectionWaits | None = None
-    """None: no read waits for what was just written."""
+    """None: `Prefer: wait=N` is ignored."""
     replica: ReplicatedReadModels | None = None
-    """What people read instead of `read_models`; None: there is only the primary."""
+    """Serves reads instead of `read_models`; None: there is only the primary."""
     read_rates: ReadRates = field(default_factory=ReadRates)
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
-    """DR events accepted and not yet scheduled, at which the door answers 503."""
+    """Number of accepted DR events without a plan at which the webhook answers 503."""
     allow_private_callbacks: bool = False
     stream_clients: int = 1_200
-    """Who may watch at once, in this process."""
+    """Maximum number of open streams in this process."""
     stream_clients_per_key: int | None = None
-    """Of them with one key; None: all."""
+    """Maximum number of them for one key; None: all."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """The collaborators, and what the edge itself keeps in memory."""
+    """The dependencies, and the state that the edge itself keeps in memory."""
 
-    collaborators: WebCollaborators
+    dependencies: WebDependencies
     authenticator: Authenticator
-    signed_in: SignedIn
+    session_authenticator: SessionAuthenticator
     current_values: CurrentValues
     current_reads: RateLimitedCurrentValues
     facilities: FacilityIdCache
     rates: PerKeyRateLimiter
     histories: LoadHistories
     live: LiveFeed
-    past_lists: HistoricalLists
+    historical_lists: HistoricalLists
     audits: AuditDocumentCache
-    shared: SharedReads = field(default_factory=SharedReads)
+    coalescer: ReadCoalescer = field(default_factory=ReadCoalescer)
     pages: PageCache = field(default_factory=PageCache)
     rows: RowLoader = field(default_factory=RowLoader)
-    answers: IdempotentResponseCache = field(default_factory=IdempotentResponseCache)
-    judging: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
-    folding: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
-    """Of the past, for lists."""
-    waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_WAITING_AT_ONCE))
-    """For read models: of those who asked to."""
+    responses: IdempotentResponseCache = field(default_factory=IdempotentResponseCache)
+    notification_limit: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
+    fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
+    """For folding past lists."""
+    wait_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENT_WAITS))
+    """For requests that wait for read models."""
 
 
 def edge_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Edge:
@@ -180,18 +180,18 @@ def edge_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Edge:
 
 
 def models_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ReadModels:
-    """The read models that this request reads: the primary's where it asks to know what was just recorded.
+    """The read models for this request: those of the primary if it wants to see recent writes, else of the replica.
 
-    While the primary does not answer, whatever the replica has; access.py lets nobody come here without one.
+    While the primary is down the replica serves; the guard refuses requests that it cannot serve.
     """
     edge = edge_of(connection)
-    replica = edge.collaborators.replica
+    replica = edge.dependencies.replica
     if replica is None:
-        return edge.collaborators.read_models
+        return edge.dependencies.read_models
     if is_away(connection.scope, edge.live.state):
         return replica.replica_only
-    return edge.collaborators.read_models if prefers_newest(connection.scope) else replica
+    return edge.dependencies.read_models if prefers_newest(connection.scope) else replica
 
 
-def collaborators_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebCollaborators:
-    return edge_of(connection).collaborators
+def dependencies_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebDependencies:
+    return edge_of(connection).dependencies

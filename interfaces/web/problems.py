@@ -1,6 +1,6 @@
-"""Problem documents (RFC 9457): every error this API answers with, in one table.
+"""Problem documents (RFC 9457): every error of this API, in one table.
 
-`type` is `/problems/<name>` and stable; that address describes the problem to people. Every reason is listed.
+`type` is `/problems/<name>` and stable; that address has a page about the problem. Every reason is listed.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ STORE_RETRY_AFTER_S = 5.0
 
 
 class ProblemType(NamedTuple):
-    """What a problem's name stands for."""
+    """Status, title and advice of a kind of problem."""
 
     status: int
     title: str
@@ -104,7 +104,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 @dataclass
 class Problem(Exception):
-    """Ends a request with the problem `name` of the table above."""
+    """Ends a request with the problem `name` of PROBLEM_TYPES."""
 
     name: str
     detail: str
@@ -134,6 +134,6 @@ class Problem(Exception):
 
 
 def try_again(name: str, detail: str, *, retry_after_s: float = 1.0) -> Problem:
-    """A 429 or 503 that says when to come back (whole seconds, at least one)."""
+    """A 429 or 503 with `Retry-After` (whole seconds, at least one)."""
     whole_s = max(1, -int(-retry_after_s // 1))
     return Problem(name, detail, headers={"Retry-After": str(whole_s)})

@@ -1,4 +1,4 @@
-"""Paths and names that stand in several tables."""
+"""Paths and parameter names that several modules use."""
 
 from urllib.parse import parse_qsl
 
@@ -9,8 +9,8 @@ AS_OF = "as_of"
 _AS_OF = AS_OF.encode()
 
 
-def names_a_past(query: bytes) -> bool:
-    """Whether `as_of` is asked for, however it is written."""
+def has_as_of(query: bytes) -> bool:
+    """Whether the query contains `as_of`, in any encoding."""
     if _AS_OF not in query and b"%" not in query:
         return False
     return any(name == AS_OF for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))

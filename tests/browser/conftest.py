@@ -9,8 +9,8 @@ import pytest
 from tests.browser.static_page import blank_page, emptied
 from tests.chromium import Page
 
-Story = Callable[[Page], Awaitable[None]]
-Told = Callable[[str, Story], None]
+DREventAndDispatches = Callable[[Page], Awaitable[None]]
+Told = Callable[[str, DREventAndDispatches], None]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def told(browser: tuple[asyncio.Runner, Page]) -> Told:
     """`told(script, story)` runs the script in an empty page, then the story."""
     runner, page = browser
 
-    async def whole(script: str, story: Story) -> None:
+    async def whole(script: str, story: DREventAndDispatches) -> None:
         await emptied(page)
         await page.value(script)
         await story(page)

@@ -288,7 +288,7 @@ def test_a_stream_log_reads_some_streams_in_full_and_of_others_what_names_one_id
     assert told.head == walk.entries[-1].position
     reserved = log.entries_of([facility], topics=["facility.reserved.v1"])
     assert 0 < sum(entry in reserved for entry in told.entries) < len(reserved)
-    last = walk.entries[-1].domain_event.originator_id  # the head is told beside what stands at it
+    last = walk.entries[-1].domain_event.originator_id  # the head is reported beside its entry
     assert log.read_streams(last, whole=[last], partly=[], topics=[]).entries[-1].position == told.head
     nothing = log.read_streams(first, whole=[], partly=[], topics=[])
     assert (nothing.head, nothing.entries) == (told.head, [])

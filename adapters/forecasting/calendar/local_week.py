@@ -29,17 +29,17 @@ def hours_of_week(first_hour: int, count: int, tz: str, region: str) -> IntArray
     days, hour = np.divmod(local_h, HOURS_A_DAY)
     weekday = (days + 3) % 7  # the epoch was a Thursday
     weekday[np.isin(days, _holiday_days(days, region))] = SUNDAY
-    found: IntArray = weekday * HOURS_A_DAY + hour
-    found.flags.writeable = False
-    return found
+    result: IntArray = weekday * HOURS_A_DAY + hour
+    result.flags.writeable = False
+    return result
 
 
 @lru_cache(maxsize=512)
 def clocks_ahead_h(first_hour: int, count: int, tz: str) -> IntArray:
     """The offset of local clocks from UTC at each of `count` hours, in whole hours: shape (count,), read-only."""
-    found: IntArray = _offsets_s(first_hour, count, tz) // HOUR_S
-    found.flags.writeable = False
-    return found
+    result: IntArray = _offsets_s(first_hour, count, tz) // HOUR_S
+    result.flags.writeable = False
+    return result
 
 
 def day_kind_hour(week: IntArray) -> IntArray:
@@ -52,14 +52,14 @@ def local_midnights(first_hour: int, last_hour: int, tz: str) -> list[int]:
     """The hours (since the epoch) in [first, last) that begin with a local day, rounded up to whole UTC hours."""
     zone = ZoneInfo(tz)
     day = datetime.fromtimestamp(first_hour * HOUR_S, UTC).astimezone(zone).date()
-    found: list[int] = []
+    result: list[int] = []
     while True:
         midnight_s = datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
         hour = int(-(-midnight_s // HOUR_S))
         if hour >= last_hour:
-            return found
+            return result
         if hour >= first_hour:
-            found.append(hour)
+            result.append(hour)
         day += timedelta(days=1)
 
 
@@ -71,15 +71,15 @@ def _offsets_s(first_hour: int, count: int, tz: str) -> IntArray:
         moment = datetime.fromtimestamp(hour * HOUR_S, UTC).astimezone(zone)
         return int((moment.utcoffset() or timedelta()).total_seconds())
 
-    found = np.empty(count, dtype=np.int64)
+    result = np.empty(count, dtype=np.int64)
     for start in range(0, count, HOURS_A_DAY):
         size = min(HOURS_A_DAY, count - start)
         first, last = offset_s(first_hour + start), offset_s(first_hour + start + size - 1)
         same = first == last
-        found[start : start + size] = (
+        result[start : start + size] = (
             first if same else [offset_s(first_hour + start + step) for step in range(size)]
         )
-    return found
+    return result
 
 
 def _holiday_days(days: IntArray, region: str) -> IntArray:

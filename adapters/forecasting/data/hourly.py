@@ -39,12 +39,12 @@ def on_grid(  # noqa: PLR0917 - two grids: from, to
     index = (first_s - starts_s + step_s * np.arange(count)) // own_s
     # The known values are contiguous, and copying a slice is faster than indexing.
     begin, end = np.searchsorted(index, (0, values.shape[-1])).tolist()
-    found = np.full((*values.shape[:-1], count), np.nan)
+    result = np.full((*values.shape[:-1], count), np.nan)
     if own_s == step_s and begin < end:
-        found[..., begin:end] = values[..., index[begin] : index[begin] + end - begin]
+        result[..., begin:end] = values[..., index[begin] : index[begin] + end - begin]
     else:
-        found[..., begin:end] = values[..., index[begin:end]]
-    return found
+        result[..., begin:end] = values[..., index[begin:end]]
+    return result
 
 
 def means(parts: FloatArray) -> FloatArray:
@@ -78,8 +78,8 @@ def stuck_steps(series: IntervalSeries) -> NDArray[np.bool_]:
     first = hour_of(series.starts_at)
     by_hour = on_steps(series, first * HOUR_S, HOUR_S, hour_of(series.ends_at) + 1 - first)
     starts_s = int(series.starts_at.timestamp()) + series.step_s * np.arange(len(series.values))
-    found: NDArray[np.bool_] = marked | stuck(by_hour, HOUR_S)[starts_s // HOUR_S - first]
-    return found
+    result: NDArray[np.bool_] = marked | stuck(by_hour, HOUR_S)[starts_s // HOUR_S - first]
+    return result
 
 
 def trailing_stuck_h(values: FloatArray) -> int:

@@ -65,8 +65,8 @@ def spike_mask(values: FloatArray, low_kw: FloatArray, high_kw: FloatArray, step
         return outside
     places = np.arange(values.shape[-1])
     began = np.maximum.accumulate(np.where(outside, -1, places), axis=-1)
-    found: NDArray[np.bool_] = outside & (places - began <= max(HOUR_S // step_s, 1))
-    return found
+    result: NDArray[np.bool_] = outside & (places - began <= max(HOUR_S // step_s, 1))
+    return result
 
 
 class FilteredRecent(NamedTuple):
@@ -96,8 +96,8 @@ def _silent_steps(mean_kw: FloatArray, spike: NDArray[np.bool_], end: int) -> In
     """The number of unknown steps (facilities, n) before index `end`, where spikes are among them; else 0."""
     silent = np.logical_and.accumulate(np.isnan(mean_kw[:, :end][:, ::-1]), axis=1)
     has_leapt = (silent & spike[:, :end][:, ::-1]).any(axis=1)
-    found: IntArray = np.where(has_leapt, silent.sum(axis=1) + max(end - mean_kw.shape[1], 0), 0)
-    return found
+    result: IntArray = np.where(has_leapt, silent.sum(axis=1) + max(end - mean_kw.shape[1], 0), 0)
+    return result
 
 
 def spikes_of_history(series: IntervalSeries) -> NDArray[np.bool_]:

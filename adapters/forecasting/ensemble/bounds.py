@@ -24,5 +24,5 @@ def clip_to_range(kw: FloatArray, lowest_kw: FloatArray, highest_kw: FloatArray)
     broadcast."""
     room = MARGIN * (highest_kw - lowest_kw)
     floor = np.where(lowest_kw >= 0, np.maximum(lowest_kw - room, 0.0), lowest_kw - room)
-    found: FloatArray = np.clip(kw, floor, highest_kw + room)
-    return found
+    result: FloatArray = np.clip(kw, floor, highest_kw + room)
+    return result

@@ -37,16 +37,16 @@ class Spread(NamedTuple):
 
         With the last `age_h` hours unknown, as for a horizon longer by that; never narrower than with all known.
         """
-        found = self._scaled(place, age_h)
-        return at_least_as_wide(found, self._scaled(place, 0)) if age_h else found
+        result = self._scaled(place, age_h)
+        return at_least_as_wide(result, self._scaled(place, 0)) if age_h else result
 
     def _scaled(self, place: IntArray, age_h: int) -> FloatArray:
         horizons = np.arange(1, place.shape[1] + 1) + age_h
         block = BLOCK_OF[np.minimum(horizons, HORIZON_H) - 1]
         wider = 1.0 + AGE_WIDENS_A_DAY * np.maximum(horizons - HORIZON_H, 0) / 24
         scale = np.take_along_axis(self.scale_kw, place, axis=1) * wider
-        found: FloatArray = self.quantiles[:, block].transpose(2, 0, 1) * scale
-        return found
+        result: FloatArray = self.quantiles[:, block].transpose(2, 0, 1) * scale
+        return result
 
 
 def at_least_as_wide(errors_kw: FloatArray, full_kw: FloatArray) -> FloatArray:
@@ -59,8 +59,8 @@ def at_least_as_wide(errors_kw: FloatArray, full_kw: FloatArray) -> FloatArray:
 
 def last_day_coverage(load_kw: FloatArray) -> FloatArray:
     """The share of known hours of loads (facilities, hours): shape (facilities,)."""
-    found: FloatArray = np.isfinite(load_kw[:, -HOURS_A_DAY:]).mean(axis=1)
-    return found
+    result: FloatArray = np.isfinite(load_kw[:, -HOURS_A_DAY:]).mean(axis=1)
+    return result
 
 
 def widened_by_gaps(kw: FloatArray, known: FloatArray, ages_h: IntArray) -> FloatArray:

@@ -154,19 +154,19 @@ def align_to_local_clock(values: FloatArray, later_h: IntArray) -> None:
     """
     columns = np.flatnonzero(later_h.any(axis=0))
     later_h = later_h[:, columns]
-    found = [
+    result = [
         (later_h == hours, values[..., np.clip(columns + hours, 0, values.shape[-1] - 1)])
         for hours in np.unique(later_h).tolist()
         if hours
     ]
-    for moved, from_there in found:
+    for moved, from_there in result:
         values[..., columns] = np.where(moved, from_there, values[..., columns])
 
 
 def window_of(values: FloatArray, end: IntArray) -> FloatArray:
     """The WINDOW_H hours before index `end` (facilities,) of each row; NaN before the beginning. Any leading axes."""
     index = end[:, None] + np.arange(-WINDOW_H, 0)
-    found: FloatArray = np.take_along_axis(
+    result: FloatArray = np.take_along_axis(
         values, np.broadcast_to(np.maximum(index, 0), (*values.shape[:-1], WINDOW_H)), axis=-1
     )
-    return np.where(index >= 0, found, np.nan)
+    return np.where(index >= 0, result, np.nan)

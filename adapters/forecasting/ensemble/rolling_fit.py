@@ -106,10 +106,10 @@ class RollingFit:
 
     def hours_with_load(self, end: int) -> IntArray:
         """The number of known hours of each facility's load before index `end`."""
-        found: IntArray = (
+        result: IntArray = (
             self._hours_with_load[:, end - 1] if end else np.zeros(self.facilities, dtype=np.int64)
         )
-        return found
+        return result
 
     def fitted_batch(self, end: int) -> FittedBatch:
         """The fitted batch as of index `end`, which is in today or ends it."""
@@ -244,8 +244,8 @@ class RollingFit:
     def _usual_kw(self, end: int) -> FloatArray:
         """An estimate of the size of errors before there are any: a quarter of last week's standard deviation."""
         last = self._filled_kw[:, max(end - HOURS_A_WEEK, 0) : end]
-        found: FloatArray = 0.25 * last.std(axis=1) + 0.05 * np.abs(last.mean(axis=1))
-        return found
+        result: FloatArray = 0.25 * last.std(axis=1) + 0.05 * np.abs(last.mean(axis=1))
+        return result
 
     def _today(self) -> slice:
         first = self.day * HOURS_A_DAY

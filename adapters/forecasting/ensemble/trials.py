@@ -79,9 +79,9 @@ class Trials:
         sums = np.sum(recent, axis=0) if recent else np.zeros(shape)
         full = ~MODEL[:, None] | models_allowed
         dry = full & ~(NEEDS_WEATHER[:, None] & has_weather)
-        found = [full] * MIXTURES
-        found[MIXTURE_OF[NO_WEATHER]] = dry
-        return np.stack([mixing_weights(sums, allowed, PRIOR) for allowed in found])
+        result = [full] * MIXTURES
+        result[MIXTURE_OF[NO_WEATHER]] = dry
+        return np.stack([mixing_weights(sums, allowed, PRIOR) for allowed in result])
 
     def spreads(self, end: int, usual_kw: FloatArray) -> tuple[Spread, ...]:
         """The spread of each of MODES, with the data before index `end`."""

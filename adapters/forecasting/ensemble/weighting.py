@@ -42,8 +42,8 @@ def mixing_weights(sums: FloatArray, allowed: NDArray[np.bool_], prior: FloatArr
     merit = np.where(tried, (floor / (square + floor)) ** POWER, 0.0)
     merit = np.where(tried.any(axis=0), merit, prior[:, None, None] * may)
     merit = np.where(merit.sum(axis=0) > 0, merit, may * 1.0)
-    found: FloatArray = merit / np.maximum(merit.sum(axis=0), 1e-300)
-    return found
+    result: FloatArray = merit / np.maximum(merit.sum(axis=0), 1e-300)
+    return result
 
 
 def combine(weights: FloatArray, candidates_kw: FloatArray, age_h: int = 0) -> FloatArray:
@@ -55,5 +55,5 @@ def combine(weights: FloatArray, candidates_kw: FloatArray, age_h: int = 0) -> F
     usable = np.isfinite(candidates_kw)
     used = weights[:, :, span] * usable
     total = np.einsum("cfs,cfs->fs", used, np.where(usable, candidates_kw, 0.0))
-    found: FloatArray = total / np.maximum(used.sum(axis=0), 1e-300)
-    return found
+    result: FloatArray = total / np.maximum(used.sum(axis=0), 1e-300)
+    return result

@@ -45,8 +45,8 @@ def within_hour(quarters_kw: FloatArray, week: IntArray) -> StepShape:
 
 def quarter_places(week: IntArray) -> IntArray:
     """0..95 on working days, 96..191 on others, of the quarters of each hour of the week: shape (..., 4)."""
-    found: IntArray = day_kind_hour(week)[..., None] * QUARTERS + np.arange(QUARTERS)
-    return found
+    result: IntArray = day_kind_hour(week)[..., None] * QUARTERS + np.arange(QUARTERS)
+    return result
 
 
 def in_steps(
@@ -77,14 +77,14 @@ def in_steps(
     apart = (of_hours - of_hours.mean(axis=2, keepdims=True)).reshape(step_mean.shape)
     noise = NORMAL_QUANTILE * np.take_along_axis(shape.noise_kw, places // QUARTERS, axis=1)
     low, middle, high = np.repeat(by_hour_kw, parts, axis=2)
-    found = np.stack(
+    result = np.stack(
         [
             middle + apart - np.hypot(middle - low, noise),
             middle + apart,
             middle + apart + np.hypot(high - middle, noise),
         ]
     )
-    return np.repeat(found, size // step_s, axis=2)
+    return np.repeat(result, size // step_s, axis=2)
 
 
 def _sums(place: IntArray, values: NDArray[np.floating[Any]], size: int) -> FloatArray:

@@ -89,12 +89,12 @@ class MeanModels:
     def means(self, at_h: int) -> Means:
         """The coefficients as of index `at_h`."""
         weather = np.array([LEVEL_RIDGE] + [DENSE_RIDGE] * (DENSE - 1))
-        found = []
+        result = []
         for kind, equations in zip(MEMBERS, self._equations, strict=True):
             grown = self._ridge_scale(at_h, kind.half_life_days)
             ridge = weather if kind.weather else weather[:1]
-            found.append(equations.solve(WEEK_RIDGE * grown, ridge * grown))
-        return Means(tuple(found))
+            result.append(equations.solve(WEEK_RIDGE * grown, ridge * grown))
+        return Means(tuple(result))
 
     def autoregression(self, at_h: int) -> Coefficients:
         grown = self._ridge_scale(at_h, AUTOREGRESSION_HALF_LIFE_DAYS)

@@ -28,13 +28,13 @@ def filled_day(load_kw: FloatArray, filled_kw: FloatArray, first: int) -> FloatA
 
     `filled_kw` holds the filled hours before index `first`, where the day begins.
     """
-    found = load_kw.copy()
+    result = load_kw.copy()
     hours = load_kw.shape[1]
     for back in (HOURS_A_WEEK, HOURS_A_DAY):
         if first >= back:
             before = filled_kw[:, first - back : first - back + hours]
-            found = np.where(np.isfinite(found) | (before == 0.0), found, before)
-    return np.nan_to_num(found)
+            result = np.where(np.isfinite(result) | (before == 0.0), result, before)
+    return np.nan_to_num(result)
 
 
 def without_gaps(load_kw: FloatArray, usual_kw: FloatArray) -> FloatArray:
@@ -44,9 +44,9 @@ def without_gaps(load_kw: FloatArray, usual_kw: FloatArray) -> FloatArray:
         return load_kw
     first, second = load_kw[:, :HOURS_A_WEEK], load_kw[:, HOURS_A_WEEK : 2 * HOURS_A_WEEK]
     start = np.where(np.isfinite(first), first, second)
-    found = load_kw.copy()
-    found[:, :HOURS_A_WEEK] = np.where(np.isfinite(start), start, usual_kw[:, None])
+    result = load_kw.copy()
+    result[:, :HOURS_A_WEEK] = np.where(np.isfinite(start), start, usual_kw[:, None])
     for begin in range(HOURS_A_WEEK, load_kw.shape[1], HOURS_A_DAY):
         day = slice(begin, begin + HOURS_A_DAY)
-        found[:, day] = filled_day(load_kw[:, day], found, begin)
-    return found
+        result[:, day] = filled_day(load_kw[:, day], result, begin)
+    return result

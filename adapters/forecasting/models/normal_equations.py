@@ -24,8 +24,8 @@ class Coefficients(NamedTuple):
     def fitted(self, week: IntArray, dense: FloatArray) -> FloatArray:
         """Shape (facilities, n), of `week` (facilities, n) and `dense` (facilities, n, dense)."""
         by_hour = np.take_along_axis(self.week, week, axis=1)
-        found: FloatArray = by_hour + np.matmul(dense, self.dense[:, :, None])[:, :, 0]
-        return found
+        result: FloatArray = by_hour + np.matmul(dense, self.dense[:, :, None])[:, :, 0]
+        return result
 
 
 class NormalEquations:
@@ -71,8 +71,8 @@ class NormalEquations:
     def mean_square(self, columns: slice) -> FloatArray:
         """The weighted sum of squares of those dense columns, averaged over them: shape (facilities,)."""
         diagonal = np.diagonal(self._dense, axis1=1, axis2=2)[:, columns]
-        found: FloatArray = diagonal.mean(axis=1)
-        return found
+        result: FloatArray = diagonal.mean(axis=1)
+        return result
 
     def solve(self, week_ridge: float, dense_ridge: FloatArray) -> Coefficients:
         """Minimize the weighted squares plus the ridges: one for the hours, (dense,) or (facilities, dense)."""

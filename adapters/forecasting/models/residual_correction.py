@@ -47,24 +47,26 @@ def features(residual_kw: FloatArray, origins: IntArray, horizons: IntArray) -> 
     last_week = target - HOURS_A_WEEK * -(-horizons // HOURS_A_WEEK)
 
     def at(index: IntArray) -> FloatArray:
-        found = residual_kw.take(np.maximum(index, 0), axis=1)
-        return np.where((index >= 0) & np.isfinite(found), found, 0.0)
+        result = residual_kw.take(np.maximum(index, 0), axis=1)
+        return np.where((index >= 0) & np.isfinite(result), result, 0.0)
 
     def mean_before(hours: int) -> FloatArray:
         end, begin = origins - start, np.maximum(origins - hours, 0) - start
-        found: FloatArray = (total[:, end] - total[:, begin]) / np.maximum(count[:, end] - count[:, begin], 1)
-        return found
+        result: FloatArray = (total[:, end] - total[:, begin]) / np.maximum(
+            count[:, end] - count[:, begin], 1
+        )
+        return result
 
     weeks = [at(last_week - HOURS_A_WEEK * back) for back in range(4)]
-    found = np.empty((len(residual_kw), len(horizons), FEATURES))
-    found[:, :, 0] = at(origins - 1)
+    result = np.empty((len(residual_kw), len(horizons), FEATURES))
+    result[:, :, 0] = at(origins - 1)
     for place, hours in enumerate((3, HOURS_A_DAY, HOURS_A_WEEK), 1):
-        found[:, :, place] = mean_before(hours)
-    found[:, :, 4] = at(yesterday)
-    found[:, :, 5] = (at(yesterday - HOURS_A_DAY) + at(yesterday - 2 * HOURS_A_DAY)) / 2
-    found[:, :, 6] = weeks[0]
-    found[:, :, 7] = (weeks[0] + weeks[1] + weeks[2] + weeks[3]) / 4
-    return found
+        result[:, :, place] = mean_before(hours)
+    result[:, :, 4] = at(yesterday)
+    result[:, :, 5] = (at(yesterday - HOURS_A_DAY) + at(yesterday - 2 * HOURS_A_DAY)) / 2
+    result[:, :, 6] = weeks[0]
+    result[:, :, 7] = (weeks[0] + weeks[1] + weeks[2] + weeks[3]) / 4
+    return result
 
 
 class CorrectionFit:
@@ -102,10 +104,10 @@ class CorrectionFit:
         rows = HOURS_A_WEEK * len(self._weeks) * np.array([last - first + 1 for first, last in BLOCKS])
         usual = np.trace(gram, axis1=2, axis2=3) / FEATURES / rows
         ridge = np.maximum(RIDGE_ROWS * np.sqrt(rows / rows[0]) * usual, 1e-9)
-        found: FloatArray = np.linalg.solve(
+        result: FloatArray = np.linalg.solve(
             gram + ridge[:, :, None, None] * np.eye(FEATURES), side[..., None]
         )[..., 0]
-        return found
+        return result
 
 
 def corrections(
@@ -117,8 +119,8 @@ def corrections(
     horizons = np.arange(1, hours + 1) + age_h
     inputs = features(residual_kw, np.array([origin]), horizons)
     block = BLOCK_OF[np.minimum(horizons, HORIZON_H) - 1]
-    found = np.empty(inputs.shape[:2])
+    result = np.empty(inputs.shape[:2])
     for number in np.unique(block).tolist():
         own = slice(*np.searchsorted(block, (number, number + 1)).tolist())
-        np.einsum("snf,sf->sn", inputs[:, own], weights[:, number], out=found[:, own])
-    return found
+        np.einsum("snf,sf->sn", inputs[:, own], weights[:, number], out=result[:, own])
+    return result

@@ -62,28 +62,28 @@ def has_enough_temperatures(load_kw: FloatArray, temp_c: FloatArray) -> NDArray[
     """Whether enough temperatures of a past, shapes (facilities, n), are known to use them."""
     loaded = np.isfinite(load_kw)
     both, needed = (loaded & np.isfinite(temp_c)).sum(axis=1), LEAST_SHARE * loaded.sum(axis=1)
-    found: NDArray[np.bool_] = (both > 0) & (both >= np.minimum(needed, MIN_HISTORY_H))
-    return found
+    result: NDArray[np.bool_] = (both > 0) & (both >= np.minimum(needed, MIN_HISTORY_H))
+    return result
 
 
 def columns(
     climate: Climate, week: IntArray, temp_c: FloatArray, smooth_c: FloatArray, *, level: bool = True
 ) -> FloatArray:
     """Shape (facilities, n, DENSE); zeros except the level where a facility's temperature is not used."""
-    found = np.zeros((*week.shape, DENSE))
-    found[:, :, 0] = 1.0 if level else 0.0
+    result = np.zeros((*week.shape, DENSE))
+    result[:, :, 0] = 1.0 if level else 0.0
     occupied = np.take_along_axis(climate.occupied, week, axis=1)
     edges = np.pad(climate.knots_c, ((0, 0), (1, 1)), constant_values=((0, 0), (-np.inf, np.inf)))
     for piece in range(PIECES):
         start = climate.knots_c[:, max(piece - 1, 0)][:, None]
         part = np.clip(temp_c, edges[:, piece][:, None], edges[:, piece + 1][:, None]) - start
         part *= climate.known[:, None] / KELVIN
-        found[:, :, 1 + piece] = part * occupied
-        found[:, :, 1 + PIECES + piece] = part * (1.0 - occupied)
-    found[:, :, -1] = (smooth_c - climate.knots_c[:, 1][:, None]) * climate.known[:, None] / KELVIN
+        result[:, :, 1 + piece] = part * occupied
+        result[:, :, 1 + PIECES + piece] = part * (1.0 - occupied)
+    result[:, :, -1] = (smooth_c - climate.knots_c[:, 1][:, None]) * climate.known[:, None] / KELVIN
     unused = np.flatnonzero(climate.known <= 0)
-    found[unused] = np.nan_to_num(found[unused])
-    return found
+    result[unused] = np.nan_to_num(result[unused])
+    return result
 
 
 def smoothed(temp_c: FloatArray, before_c: FloatArray) -> FloatArray:
@@ -92,7 +92,7 @@ def smoothed(temp_c: FloatArray, before_c: FloatArray) -> FloatArray:
 
     Constant while the temperature is unknown.
     """
-    found = np.empty_like(temp_c)
+    result = np.empty_like(temp_c)
     known = np.isfinite(temp_c)
     all_known: list[bool] = np.all(known, axis=0).tolist()
     level = before_c
@@ -104,16 +104,16 @@ def smoothed(temp_c: FloatArray, before_c: FloatArray) -> FloatArray:
             moved = np.where(np.isfinite(level), moved, now)
         level = moved if all_known[hour] else np.where(known[:, hour], moved, level)
         is_begun = is_begun or (all_known[hour] and bool(np.isfinite(level).all()))
-        found[:, hour] = level
-    return found
+        result[:, hour] = level
+    return result
 
 
 def forward_filled(values: FloatArray, most: int | None = None) -> FloatArray:
     """Gaps filled with the last known value before them, for at most `most` steps (None: unlimited)."""
     places = np.arange(values.shape[1])
     last = np.maximum.accumulate(np.where(np.isfinite(values), places, 0), axis=1)
-    found = np.take_along_axis(values, last, axis=1)
-    return found if most is None else np.where(places - last <= most, found, np.nan)
+    result = np.take_along_axis(values, last, axis=1)
+    return result if most is None else np.where(places - last <= most, result, np.nan)
 
 
 def _occupied(week: IntArray, load_kw: FloatArray) -> FloatArray:
@@ -125,5 +125,5 @@ def _occupied(week: IntArray, load_kw: FloatArray) -> FloatArray:
     total = np.bincount(place, load_kw[known], size).reshape(facilities, HOURS_A_WEEK)
     mean = total / np.maximum(count, 1)
     low, high = np.quantile(mean, [0.1, 0.9], axis=1)
-    found: FloatArray = (mean > ((low + high) / 2)[:, None]) * 1.0
-    return found
+    result: FloatArray = (mean > ((low + high) / 2)[:, None]) * 1.0
+    return result

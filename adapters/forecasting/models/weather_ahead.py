@@ -14,11 +14,11 @@ WEATHER_ERROR_K, WEATHER_MEMORY = 1.7, 0.95
 def autoregressive_noise(drawn: FloatArray, level: float) -> FloatArray:
     """Autoregressive noise of first order, from independent errors `drawn` (n,) of the same size; `level` is the
     value of the hour before the first."""
-    found = np.empty(len(drawn))
+    result = np.empty(len(drawn))
     for step, fresh in enumerate((drawn * np.sqrt(1.0 - WEATHER_MEMORY**2)).tolist()):
         level = WEATHER_MEMORY * level + fresh
-        found[step] = level
-    return found
+        result[step] = level
+    return result
 
 
 def forecast_error_k(hour: int) -> FloatArray:
@@ -35,5 +35,5 @@ def hours_one_day_before(hours: IntArray) -> IntArray:
     Yesterday's temperature replaces a weather forecast that is unavailable.
     """
     ahead = np.arange(HORIZON_H + 1)
-    found: IntArray = hours[:, None] + ahead - HOURS_A_DAY * (1 + ahead // HOURS_A_DAY)
-    return found
+    result: IntArray = hours[:, None] + ahead - HOURS_A_DAY * (1 + ahead // HOURS_A_DAY)
+    return result

@@ -62,9 +62,9 @@ class _WaitingQueue:
     def _queues(self) -> tuple[deque[asyncio.Future[_Slot]], ...]:
         return self._continuing, self._urgent, self._others
 
-    def join(self, *, urgent: bool, goes_on: bool) -> asyncio.Future[_Slot]:
+    def join(self, *, urgent: bool, continues: bool) -> asyncio.Future[_Slot]:
         future: asyncio.Future[_Slot] = asyncio.get_running_loop().create_future()
-        (self._others if not urgent else self._continuing if goes_on else self._urgent).append(future)
+        (self._others if not urgent else self._continuing if continues else self._urgent).append(future)
         return future
 
     def serve(self, slot: _Slot) -> bool:
@@ -101,8 +101,8 @@ class PostgresCallSlots:
         self._one_at_a_time = asyncio.Lock()
 
     @asynccontextmanager
-    async def held(self, *, urgent: bool = True, goes_on: bool = False) -> AsyncIterator[None]:
-        slot = await self._granted(self._waiting.join(urgent=urgent, goes_on=goes_on))
+    async def held(self, *, urgent: bool = True, continues: bool = False) -> AsyncIterator[None]:
+        slot = await self._granted(self._waiting.join(urgent=urgent, continues=continues))
         try:
             yield
         finally:

@@ -65,13 +65,13 @@ class DispatchExecutor:
                 with self.precedence.command():
                     await self.carry_out(work)
             case "verify":
-                await self._give_way()
+                await self._yield_to_commands()
                 await self.verify(work)
             case "reconcile":
-                await self._give_way()
+                await self._yield_to_commands()
                 await self.reconcile(work)
 
-    async def _give_way(self) -> None:
+    async def _yield_to_commands(self) -> None:
         await self.precedence.yield_to_commands(self.clock.wall_seconds(GIVE_WAY_S))
 
     async def carry_out(self, work: BmsWork) -> None:
@@ -83,14 +83,14 @@ class DispatchExecutor:
             self.reached,
             window_s=self.clock.wall_seconds(COMPANY_S),
         )
-        executions = await self._begun(work, successes)
+        executions = await self._open_executions(work, successes)
         try:
             for execution in executions:
                 await execution.run()
         finally:
             await successes.recorded()
 
-    async def _begun(self, work: BmsWork, successes: OutcomeBatcher) -> list[CommandExecution]:
+    async def _open_executions(self, work: BmsWork, successes: OutcomeBatcher) -> list[CommandExecution]:
         """The commands without an outcome. The first attempts of those that may be called now are recorded in
         one save."""
         ids = tuple(command_id for command_id in (work.command_id, *work.more) if command_id is not None)

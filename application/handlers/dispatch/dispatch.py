@@ -24,7 +24,7 @@ from application.commands.dispatch import (
     RetryRestore,
 )
 from application.dispatch.time_limits import TIME_LIMITS
-from application.handlers.dispatch.preparation import was_given_back
+from application.handlers.dispatch.preparation import was_reassigned
 from domain.dispatch import Dispatch
 from domain.dispatch.restore import AT_ONCE, Place
 from domain.dr_event import OVER, DREventState
@@ -34,7 +34,7 @@ def commit_dispatch(command: CommitDispatch, context: DecisionContext) -> Decisi
     """Commit if the window is running; release a dispatch that was prepared in vain."""
     dispatch = _load(command, context)
     status = context.dr_event(command.dr_event_id).state.status
-    if status == "active" and was_given_back(dispatch, context):
+    if status == "active" and was_reassigned(dispatch, context):
         return Decision(dispatch)
     if dispatch.state.left is not None:
         dispatch.abort(context.provenance, reason=dispatch.state.left_reason or dispatch.state.left)

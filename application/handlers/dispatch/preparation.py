@@ -19,7 +19,7 @@ def prepare_dispatch(command: PrepareDispatch, context: DecisionContext) -> Deci
     dispatch = context.dispatch(command.dr_event_id, command.facility_id)
     dr_event = context.dr_event(command.dr_event_id)
     status = dr_event.state.status
-    if status in {"preparing", "active"} and not was_given_back(dispatch, context):
+    if status in {"preparing", "active"} and not was_reassigned(dispatch, context):
         facility = context.facility(dispatch.state.facility_id)
         _leave_if_opted_out(dispatch, dr_event, facility, context)
         is_excluded = facility is not None and facility.state.awaits_restore_of_other(dr_event.id)
@@ -33,7 +33,7 @@ def prepare_dispatch(command: PrepareDispatch, context: DecisionContext) -> Deci
     return Decision(dispatch)
 
 
-def was_given_back(dispatch: Dispatch, context: DecisionContext) -> bool:
+def was_reassigned(dispatch: Dispatch, context: DecisionContext) -> bool:
     """Whether a modification or a stronger DR event has taken the facility, and the dispatch has no event of
     it yet.
 

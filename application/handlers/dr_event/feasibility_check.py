@@ -97,7 +97,7 @@ def _unchangeable(dr_event: DREvent, notice: Notice) -> Iterator[Refusal]:
         yield Refusal("already_started", f"the window began at {began}; only its end can move")
 
 
-def _judged(  # noqa: PLR0917 - what is judged, then by what
+def _judged(  # noqa: PLR0917 - the subject, then the facts
     dr_event: DREvent,
     notice: Notice,
     offset_s: int | None,

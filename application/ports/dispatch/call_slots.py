@@ -7,11 +7,11 @@ from typing import Protocol
 class CallSlots(Protocol):
     """At most a fixed number of blocks hold a slot at a time; a dead process holds none."""
 
-    def held(self, *, urgent: bool = True, goes_on: bool = False) -> AbstractAsyncContextManager[None]:
+    def held(self, *, urgent: bool = True, continues: bool = False) -> AbstractAsyncContextManager[None]:
         """Wait for a slot and hold it inside the block.
 
         Within a process, urgent calls get a slot before the others. Of the urgent ones, those that continue a
-        piece of work (`goes_on`) get a slot before those that begin one.
+        piece of work (`continues`) get a slot before those that begin one.
         """
         ...
 

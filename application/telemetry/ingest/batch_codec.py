@@ -84,7 +84,7 @@ def pack(batch: ReadingBatch | MalformedMessages) -> bytes:
         return _encode(batch)
     try:
         columns = _columns(ReadingBlock.of(batch.readings))
-    except (UnjoinableId, OverflowError):  # whoever stores it says why it is refused
+    except (UnjoinableId, OverflowError):  # the store reports why it refuses them
         return _encode(_Packed(received_at=batch.received_at, readings=list(batch.readings)))
     return _encode(_Packed(received_at=batch.received_at, columns=columns))
 

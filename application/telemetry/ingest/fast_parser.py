@@ -113,7 +113,7 @@ def in_columns(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading
     others = [reading for part in parts if not isinstance(part, PlainReadings) for reading in part]
     try:
         return joined([_block(plain), ReadingBlock.of(others)])
-    except UnjoinableId:  # only one by one
+    except UnjoinableId:  # an id contains the separator: no columns
         return [*chain.from_iterable(plain), *others]
 
 

@@ -101,10 +101,10 @@ def _addressed(topic: str) -> tuple[str, str]:
     raise UnusableReading(f"topic names no valid {name} id: {value[:80]!r}")
 
 
-def first_valid_trace(*said: str | None) -> str | None:
+def first_valid_trace(*traces: str | None) -> str | None:
     """The first valid W3C `traceparent`. What a device sends becomes a header of the log and is archived, so
     invalid ones are dropped."""
-    return next((trace for trace in said if trace is not None and trace_id_in(trace)), None)
+    return next((trace for trace in traces if trace is not None and trace_id_in(trace)), None)
 
 
 def _unreadable(topic: str, payload: bytes, size: int) -> ParsedMessage:

@@ -1,4 +1,4 @@
-"""The dashboard: one page of ES modules, served as they stand; it asks the API as the person who has signed in."""
+"""Routes of the dashboard: static files of one page, which calls the API with the session of its user."""
 
 import gzip
 from functools import cache
@@ -11,7 +11,7 @@ from litestar import Controller, Request, Response, get
 from litestar.datastructures import State
 from litestar.params import FromPath
 
-from interfaces.web.middleware.conditional import holds, wants_gzip
+from interfaces.web.middleware.conditional import tag_matches, wants_gzip
 from interfaces.web.middleware.raw_headers import list_header_of
 from interfaces.web.problems import Problem
 from interfaces.web.route_policy import ANYONE, RoutePolicy
@@ -33,14 +33,14 @@ class StaticFile(NamedTuple):
     content: bytes
     media_type: str
     etag: str
-    """A weak one: the plain and the packed form have the same."""
-    packed: bytes
-    """The same in gzip, which is what a browser loads."""
+    """A weak tag: the plain and the compressed form have the same."""
+    compressed: bytes
+    """The content in gzip, which browsers load."""
 
 
 @cache
 def static_files() -> dict[str, StaticFile]:
-    """Every file of the page by its path below `static`. Only what is named here is served, whatever is asked."""
+    """Every file of the page by its path below `static`. Nothing else is served."""
     return dict(_below(files("interfaces.web").joinpath("static"), ""))
 
 
@@ -91,7 +91,7 @@ class DashboardController(Controller):
 
 
 def _served(name: str, request: Request[Any, Any, State]) -> Response[bytes]:
-    """The file, or 304 where the browser has it already. Raises Problem (404)."""
+    """The file, or 304 if the browser has it. Raises Problem (404)."""
     found = static_files().get(name)
     if found is None:
         raise Problem("not-found", "the page has no such file")
@@ -102,9 +102,9 @@ def _served(name: str, request: Request[Any, Any, State]) -> Response[bytes]:
         "Referrer-Policy": "no-referrer",
         "Vary": "Accept-Encoding",
     }
-    if holds(list_header_of(request.scope["headers"], b"if-none-match"), found.etag.encode()):
+    if tag_matches(list_header_of(request.scope["headers"], b"if-none-match"), found.etag.encode()):
         return Response(b"", status_code=304, media_type=found.media_type, headers=headers)
     if wants_gzip(list_header_of(request.scope["headers"], b"accept-encoding"), len(found.content)):
         headers["Content-Encoding"] = "gzip"
-        return Response(found.packed, media_type=found.media_type, headers=headers)
+        return Response(found.compressed, media_type=found.media_type, headers=headers)
     return Response(found.content, media_type=found.media_type, headers=headers)

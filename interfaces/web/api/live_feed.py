@@ -1,4 +1,4 @@
-"""`GET /api/stream`: what happens, as it happens (Server-Sent Events)."""
+"""Route of the live stream: `GET /api/stream` (Server-Sent Events)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from interfaces.web.requests.paging import Filter
 from interfaces.web.route_policy import ALERT_READER, READER, RoutePolicy
 
 MEDIA_TYPE = "text/event-stream"
-SEND_WITHIN_S = 10.0
-"""Wall seconds that one piece may wait for the connection to take it."""
+SEND_TIMEOUT_S = 10.0
+"""Wall seconds for sending one chunk."""
 FULL_RETRY_AFTER_S = 5.0
 
 A_POSITION = {"pattern": "^[0-9]*$"}
@@ -39,7 +39,7 @@ Position = Annotated[
 LastEventId = Annotated[
     str | None,
     HeaderParameter(
-        name="Last-Event-ID", max_length=20, schema_extra=A_POSITION, description="Goes on after it"
+        name="Last-Event-ID", max_length=20, schema_extra=A_POSITION, description="Resumes after it"
     ),
 ]
 
@@ -50,7 +50,7 @@ class StreamController(Controller):
 
     @get(
         "/",
-        summary="What happens, as it happens (Server-Sent Events)",
+        summary="Domain events as they are recorded (Server-Sent Events)",
         media_type=MEDIA_TYPE,
         policy=RoutePolicy(
             roles=READER, one_facility=True, needs_store=False, has_etag=False, rate_limit="none"
@@ -65,9 +65,9 @@ class StreamController(Controller):
         last_event_id: Position = None,
         resumed_after: LastEventId = None,
     ) -> Response[None]:
-        """A message says what to read anew. `Last-Event-ID` goes on in the log without a gap or a repeat.
+        """A message says what to read again. `Last-Event-ID` resumes in the log without a gap or a repeat.
 
-        Alerts are not in it: each stream begins with how many are open, and tells what changes from then on.
+        Alerts are not in the log: each stream begins with the number of open ones, and reports changes from then on.
         """
         edge = edge_of(request)
         resumed, asked = _position(resumed_after), _position(last_event_id)
@@ -78,31 +78,31 @@ class StreamController(Controller):
                 "as many watch already as this process bears",
                 retry_after_s=FULL_RETRY_AFTER_S,
             )
-        if edge.live.has_its_share(request.user.key_id):
+        if edge.live.is_at_limit(request.user.key_id):
             raise try_again(
                 "rate-exceeded",
-                f"{edge.live.most_of_one} watch with this key already, which is its share of this process; close some, "
+                f"{edge.live.max_per_key} watch with this key already, which is its share of this process; close some, "
                 "or give them keys of their own",
                 retry_after_s=FULL_RETRY_AFTER_S,
             )
         audience = Audience(
             facility_id=request.user.facility_id,
-            asked_facility_id=facility_id,
-            asked_dr_event_id=dr_event_id,
+            only_facility_id=facility_id,
+            only_dr_event_id=dr_event_id,
             sees_alerts=_sees_alerts(request),
         )
 
         async def may_stay() -> bool:
             try:
-                await caller_of(request, edge.authenticator, edge.signed_in)
+                await caller_of(request, edge.authenticator, edge.session_authenticator)
             except Problem:
                 return False
             except ApiKeysUnavailable:
-                return True  # it hears of nothing meanwhile
+                return True  # no messages are sent meanwhile
             return True
 
         watcher = Subscriber(edge.live, audience, caller=request.user.key_id, after=after, may_stay=may_stay)
-        return WatcherResponse(edge.live, watcher, metrics_of(request))
+        return SubscriberResponse(edge.live, watcher, metrics_of(request))
 
 
 def _position(written: str | None) -> int | None:
@@ -118,8 +118,8 @@ def _sees_alerts(request: ApiRequest) -> bool:
     return request.user.role in ALERT_READER and request.user.facility_id is None
 
 
-class WatcherResponse(Response[None]):
-    """The stream of one watcher."""
+class SubscriberResponse(Response[None]):
+    """The response with the stream of one subscriber."""
 
     def __init__(self, feed: LiveFeed, watcher: Subscriber, metrics: WebMetrics) -> None:
         super().__init__(None, media_type=MEDIA_TYPE)
@@ -132,7 +132,7 @@ class WatcherResponse(Response[None]):
 
 
 class _Stream(ASGIResponse):
-    """Sent piece by piece, each only once the connection has room for it."""
+    """Sends chunks, each only once the connection can take it."""
 
     def __init__(self, feed: LiveFeed, watcher: Subscriber, metrics: WebMetrics) -> None:
         super().__init__(media_type=MEDIA_TYPE)
@@ -143,17 +143,17 @@ class _Stream(ASGIResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._feed.watchers.add(self._watcher)
         self._metrics.live_watchers.inc()
-        leaving = asyncio.create_task(self._until_gone(receive), name="watcher leaves")
-        limit = SendTimeout(SEND_WITHIN_S)
+        leaving = asyncio.create_task(self._until_disconnected(receive), name="watcher leaves")
+        limit = SendTimeout(SEND_TIMEOUT_S)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _headers()})
-            await self._send_pieces(send_of(scope, send), limit)
+            await self._send_chunks(send_of(scope, send), limit)
             if self._watcher.was_too_slow:
                 self._metrics.live_dropped.labels("behind").inc()
         except asyncio.CancelledError:
             if not limit.is_over:
                 raise
-            limit.task.uncancel()  # the server closes the connection, since the answer is not complete
+            limit.task.uncancel()  # the server closes the connection, since the response is incomplete
             self._metrics.live_dropped.labels("blocked").inc()
         finally:
             limit.close()
@@ -161,8 +161,8 @@ class _Stream(ASGIResponse):
             self._feed.watchers.discard(self._watcher)
             self._metrics.live_watchers.dec()
 
-    async def _send_pieces(self, send: Send, limit: SendTimeout) -> None:
-        """Is cancelled where one is not taken."""
+    async def _send_chunks(self, send: Send, limit: SendTimeout) -> None:
+        """Cancelled if a chunk is not sent in time."""
         async for piece in self._watcher.pieces():
             limit.begin()
             await send(_body(piece, more=True))
@@ -171,14 +171,14 @@ class _Stream(ASGIResponse):
         await send(_body(b"", more=False))
         limit.end()
 
-    async def _until_gone(self, receive: Receive) -> None:
+    async def _until_disconnected(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._watcher.leave()
 
 
 def _headers() -> list[tuple[bytes, bytes]]:
-    """Nothing between us and the page may keep, gather or change it."""
+    """Proxies must not store, buffer or change the stream."""
     return [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store, no-transform"),

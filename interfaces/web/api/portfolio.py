@@ -1,4 +1,4 @@
-"""The portfolio in one row: what could be shed, what is promised, what is delivered."""
+"""Routes of the portfolio: available, committed and delivered load, and its forecast."""
 
 import asyncio
 from datetime import datetime
@@ -15,7 +15,7 @@ from application.forecast.portfolio_forecast import (
     portfolio_forecast,
 )
 from interfaces.web.api.forecast.controller import AsOfMoment, moment_of
-from interfaces.web.edge import WebCollaborators, collaborators_of, edge_of
+from interfaces.web.edge import WebDependencies, dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, portfolio_of
@@ -68,31 +68,31 @@ class PortfolioController(Controller):
         policy=RoutePolicy(roles=READER, cache="replica", projections=("portfolio",)),
     )
     async def whole(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> PortfolioDocument:
-        """An empty one before the first facility is imported."""
+        """All zero before the first facility is imported."""
         row = await edge_of(request).rows.get(await portfolio_of(request, parse_as_of(as_of)), KEY)
         return portfolio_document(row or PortfolioRow())
 
     @get(
         "/forecast",
-        summary="What all facilities will draw together",
+        summary="The forecast load of all facilities together",
         policy=RoutePolicy(roles=READER, cache="primary", projections=("facilities",), ignores_as_of=True),
     )
     async def forecast(self, request: ApiRequest, *, as_of: AsOfMoment = None) -> PortfolioForecastDocument:
-        """Not the sum of the quantiles: the intervals are as wide as the errors of the last weeks went together.
+        """Quantiles of the sum, not the sum of quantiles: their width follows from the correlation of recent errors.
 
-        Of the facilities of now, with the forecasts in force at `as_of`.
+        For the current facilities, with the forecasts in force at `as_of`.
         """
-        collaborators = collaborators_of(request)
-        at = moment_of(as_of, collaborators.clock.now())
+        dependencies = dependencies_of(request)
+        at = moment_of(as_of, dependencies.clock.now())
         try:
-            return await asyncio.to_thread(_foreseen, collaborators, at)
+            return await asyncio.to_thread(_foreseen, dependencies, at)
         except NoPortfolioForecast as error:
             raise Problem("not-found", str(error)) from None
 
 
-def _foreseen(collaborators: WebCollaborators, at: datetime) -> PortfolioForecastDocument:
-    rows = all_rows(collaborators.read_models.facilities)
+def _foreseen(dependencies: WebDependencies, at: datetime) -> PortfolioForecastDocument:
+    rows = all_rows(dependencies.read_models.facilities)
     ids = [row.facility_id for row in rows if row.status != "deactivated"]
-    states = newest_at(collaborators.past_forecasts, ids, at)
-    estimates = measured_correlations(collaborators.forecast_scores, at.date())
+    states = newest_at(dependencies.past_forecasts, ids, at)
+    estimates = measured_correlations(dependencies.forecast_scores, at.date())
     return portfolio_forecast(states.values(), ids, estimates, at)

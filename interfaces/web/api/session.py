@@ -1,4 +1,4 @@
-"""Signing in: an API key is shown once, and a short-lived cookie stands for it from then on."""
+"""Routes of sessions: signing in with an API key sets a short-lived cookie."""
 
 from datetime import datetime
 
@@ -14,13 +14,13 @@ from interfaces.web.route_policy import EVERY_KEY, RoutePolicy
 
 
 class SessionDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is signed in, as far as the page needs it."""
+    """The signed-in user, as the page needs it."""
 
     role: Role
     utility_id: str | None
     facility_id: str | None
     expires_at: datetime | None
-    """On the wall's clock; None with an API key, which has no end but its revocation."""
+    """Wall-clock time; null with an API key, which does not expire."""
 
 
 class SessionController(Controller):
@@ -33,8 +33,8 @@ class SessionController(Controller):
         policy=RoutePolicy(roles=EVERY_KEY, one_facility=True, rate_limit="sign_in"),
     )
     async def begin(self, request: ApiRequest) -> Response[SessionDocument]:
-        """The session ends with its key. To change something, the cookie is taken from a page of this origin alone."""
-        session, token = await edge_of(request).signed_in.begin(request.user)
+        """The session ends with its key. Changes with the cookie are accepted from pages of this origin only."""
+        session, token = await edge_of(request).session_authenticator.begin(request.user)
         return Response(
             _document(request.user, session.expires_at),
             cookies=[cookie_of(request, token, lasts_s=session.lasts_s)],
@@ -49,7 +49,7 @@ class SessionController(Controller):
         token = token_of(request)
         if token is None:
             return _document(request.user, None)
-        session = await edge_of(request).signed_in.session(token, only_reads=True)
+        session = await edge_of(request).session_authenticator.session(token, only_reads=True)
         return _document(request.user, session.expires_at)
 
     @delete(
@@ -60,11 +60,11 @@ class SessionController(Controller):
     async def end(self, request: ApiRequest) -> Response[None]:
         token = token_of(request)
         if token is not None:
-            await edge_of(request).signed_in.end(token)
-        return Response(None, status_code=204, cookies=[_gone(request)])
+            await edge_of(request).session_authenticator.end(token)
+        return Response(None, status_code=204, cookies=[_expired_cookie(request)])
 
 
-def _gone(request: ApiRequest) -> Cookie:
+def _expired_cookie(request: ApiRequest) -> Cookie:
     return cookie_of(request, "", lasts_s=0)
 
 

@@ -1,4 +1,4 @@
-"""Who calls: API keys recognised by their hash, remembered for a few seconds so that the door is fast."""
+"""Authentication of API keys by their hash, with a cache of some seconds."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gridproof"'}
 
 
 class Authenticator:
-    """Recognises API keys."""
+    """Authenticates callers by API key."""
 
     def __init__(
         self,
@@ -21,7 +21,7 @@ class Authenticator:
         is_away: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_away`: whether the store is known not to answer."""
+        """`is_away`: whether PostgreSQL does not answer at the moment."""
         self._keys: LookupCache[str, StoredApiKey] = LookupCache(
             api_keys.among, is_away=is_away, monotonic=monotonic
         )
@@ -38,17 +38,17 @@ class Authenticator:
             raise unauthenticated()
         return stored.api_key
 
-    def remembered(self, authorization: str) -> ApiKey | None:
-        """The key, if nothing has to be looked up for it; None does not say that it is none."""
+    def cached(self, authorization: str) -> ApiKey | None:
+        """The key, if it is cached; None does not mean that it is invalid."""
         scheme, _, token = authorization.partition(" ")
         parsed = parse_token(token.strip()) if scheme.lower() == "bearer" else None
-        stored = None if parsed is None else self._keys.remembered(parsed[0])
+        stored = None if parsed is None else self._keys.cached(parsed[0])
         if parsed is None or stored is None or not is_genuine(stored, parsed[1]):
             return None
         return stored.api_key
 
     async def key_in_force(self, key_id: str, *, only_reads: bool = False) -> ApiKey:
-        """The key of that id, for whoever has shown it before. Raises the problem `unauthenticated`."""
+        """The key of a session, by its id. Raises the problem `unauthenticated`."""
         stored = await self._keys.find(key_id, only_reads=only_reads)
         if stored is None or stored.api_key.revoked_at is not None:
             raise unauthenticated()

@@ -1,7 +1,8 @@
-"""How many posts are judged at the same moment.
+"""A limit for the number of calls that run in threads at the same time.
 
-Judging is work for the interpreter, and one thread at a time has that. With a burst in as many threads as there are,
-the event loop, which answers the repeats, gets one turn in so many; with a few, all are judged just as soon.
+Judging a notification is work for the interpreter, and only one thread at a time has it. During a burst in as many
+threads as possible the event loop, which answers repeats, would run once in so many turns. With a few threads it runs
+often, and all notifications are judged just as soon.
 """
 
 import asyncio
@@ -10,37 +11,37 @@ from typing import ParamSpec, TypeVar
 
 from interfaces.web.problems import try_again
 
-JUDGED_AT_ONCE = 8
-"""Enough that some compute while others wait for PostgreSQL, and share its round trips and commits."""
-TURN_WITHIN_S = 10.0
-"""Wall seconds; a turn takes hundredths of one, unless PostgreSQL hangs."""
+CONCURRENT_CALLS = 8
+"""Enough that some compute while others wait for PostgreSQL and share its round trips and commits."""
+WAIT_TIMEOUT_S = 10.0
+"""Wall seconds; a call takes hundredths of one, unless PostgreSQL hangs."""
 BUSY_RETRY_AFTER_S = 5.0
 TArguments = ParamSpec("TArguments")
-TAnswer = TypeVar("TAnswer")
+TResult = TypeVar("TResult")
 
 
 class ConcurrencyLimit:
-    """In the order of asking. Used on one event loop."""
+    """First come, first served. For one event loop."""
 
-    def __init__(self, at_once: int = JUDGED_AT_ONCE, *, within_s: float = TURN_WITHIN_S) -> None:
-        self._turns = asyncio.Semaphore(at_once)
+    def __init__(self, at_once: int = CONCURRENT_CALLS, *, within_s: float = WAIT_TIMEOUT_S) -> None:
+        self._slots = asyncio.Semaphore(at_once)
         self._within_s = within_s
 
-    async def judged(
-        self, judge: Callable[TArguments, TAnswer], *args: TArguments.args, **kwargs: TArguments.kwargs
-    ) -> TAnswer:
-        """What `judge` returns or raises, in a thread. The turn is given back when that thread has ended.
+    async def run(
+        self, call: Callable[TArguments, TResult], *args: TArguments.args, **kwargs: TArguments.kwargs
+    ) -> TResult:
+        """The result of `call`, which runs in a thread. Raises what it raised.
 
-        Whoever asked may go away before: a thread cannot be stopped, so its turn is not over.
-        Raises the problem `unavailable` where none comes in time.
+        A cancelled caller keeps its slot until the thread ends, since a thread cannot be stopped. Raises the problem
+        `unavailable` if no slot is free in time.
         """
         try:
             async with asyncio.timeout(self._within_s):
-                await self._turns.acquire()
+                await self._slots.acquire()
         except TimeoutError:
             raise try_again(
                 "unavailable", "the store answers too slowly; try again", retry_after_s=BUSY_RETRY_AFTER_S
             ) from None
-        judging = asyncio.ensure_future(asyncio.to_thread(judge, *args, **kwargs))
-        judging.add_done_callback(lambda _: self._turns.release())
-        return await asyncio.shield(judging)
+        running = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+        running.add_done_callback(lambda _: self._slots.release())
+        return await asyncio.shield(running)

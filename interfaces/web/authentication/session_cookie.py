@@ -1,4 +1,4 @@
-"""People who signed in: the cookie that stands for an API key, and what keeps other sites from using it."""
+"""Session cookies: they stand for an API key, and other sites cannot use them to change anything."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ READING = frozenset({"GET", "HEAD"})
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
-class Begun(NamedTuple):
-    """A new session and its token, which is never to be had again."""
+class NewSession(NamedTuple):
+    """A new session and its token, which is stored nowhere."""
 
     session: Session
     token: str
 
 
-class SignedIn:
-    """Recognises sessions as the authenticator does keys; a session ends with its key."""
+class SessionAuthenticator:
+    """Authenticates callers by session cookie; a session ends with its key."""
 
     def __init__(
         self,
@@ -45,46 +45,48 @@ class SignedIn:
         self._sessions = sessions
         self._authenticator = authenticator
         self._monotonic = monotonic
-        self._known: LookupCache[bytes, tuple[Session, float]] = LookupCache(
+        self._lookups: LookupCache[bytes, tuple[Session, float]] = LookupCache(
             self._look_up, is_away=is_away, monotonic=monotonic
         )
 
-    async def begin(self, api_key: ApiKey) -> Begun:
+    async def begin(self, api_key: ApiKey) -> NewSession:
         """Raises ApiKeysUnavailable."""
         token = new_token(secrets.token_bytes(SECRET_BYTES))
         hashed = token_hash(token) or b""
         session = await asyncio.to_thread(self._sessions.begin, hashed, api_key.key_id, lasts_s=LASTS_S)
-        return Begun(session, token)
+        return NewSession(session, token)
 
     async def end(self, token: str) -> None:
-        """At once here, within seconds in other processes. Raises ApiKeysUnavailable."""
+        """Takes effect at once in this process, within seconds in others. Raises ApiKeysUnavailable."""
         hashed = token_hash(token)
         if hashed is not None:
             await asyncio.to_thread(self._sessions.end, hashed)
-            self._known.forget(hashed)
+            self._lookups.invalidate(hashed)
 
     async def session(self, token: str, *, only_reads: bool = False) -> Session:
         """Raises the problem `unauthenticated`, or ApiKeysUnavailable."""
         hashed = token_hash(token)
-        found = None if hashed is None else await self._known.find(hashed, only_reads=only_reads)
+        found = None if hashed is None else await self._lookups.find(hashed, only_reads=only_reads)
         if found is None or self._monotonic() >= found[1]:
             raise unauthenticated()
         return found[0]
 
     async def principal(self, token: str, *, only_reads: bool = False) -> ApiKey:
-        """The key that was signed in with. Raises as `session` does."""
+        """The API key of the session. Raises as `session` does."""
         session = await self.session(token, only_reads=only_reads)
         return await self._authenticator.key_in_force(session.key_id, only_reads=only_reads)
 
     def _look_up(self, hashes: Collection[bytes]) -> dict[bytes, tuple[Session, float]]:
-        """With when each ends, by this process's own clock that only goes on."""
+        """With the end of each session on the monotonic clock of this process."""
         found = self._sessions.among(hashes)
         now = self._monotonic()
         return {hashed: (session, now + session.lasts_s) for hashed, session in found.items()}
 
 
-async def caller_of(connection: AnyConnection, authenticator: Authenticator, signed_in: SignedIn) -> ApiKey:
-    """The API key that a request comes with: in its `Authorization` header, else by the session of its cookie.
+async def caller_of(
+    connection: AnyConnection, authenticator: Authenticator, session_authenticator: SessionAuthenticator
+) -> ApiKey:
+    """The API key of a request: from its `Authorization` header, else from the session of its cookie.
 
     Raises the problems `unauthenticated` and `forbidden`, or ApiKeysUnavailable.
     """
@@ -94,19 +96,19 @@ async def caller_of(connection: AnyConnection, authenticator: Authenticator, sig
         return await authenticator.principal(authorization, only_reads=only_reads)
     if not only_reads:
         check_is_own_page(connection)
-    return await signed_in.principal(token, only_reads=only_reads)
+    return await session_authenticator.principal(token, only_reads=only_reads)
 
 
 def token_of(connection: AnyConnection) -> str | None:
-    """What is in the cookie; whoever sends an `Authorization` header does not go by it."""
+    """The cookie; None if an `Authorization` header is sent, which takes precedence."""
     return None if "authorization" in connection.headers else connection.cookies.get(COOKIE)
 
 
 def check_is_own_page(connection: AnyConnection) -> None:
-    """A browser sends the cookie by itself: what changes something must come from a page of this very origin.
+    """Refuse a change that does not come from a page of this origin: browsers send the cookie by themselves.
 
-    `SameSite=Strict` says so to the browser; this checks it again, and other hosts of the same site are refused too.
-    Raises the problem `forbidden`.
+    `SameSite=Strict` tells the browser so. This checks it again, and refuses other hosts of the same site too. Raises
+    the problem `forbidden`.
     """
     headers = connection.headers
     site = headers.get("sec-fetch-site")
@@ -123,7 +125,7 @@ def check_is_own_page(connection: AnyConnection) -> None:
 
 
 def cookie_of(connection: AnyConnection, token: str, *, lasts_s: float) -> Cookie:
-    """For this origin alone, out of reach of scripts."""
+    """For this origin only; scripts cannot read it."""
     return Cookie(
         key=COOKIE,
         value=token,

@@ -1,4 +1,4 @@
-"""Messages of the live stream, encoded once for everybody who watches (Server-Sent Events)."""
+"""Messages of the live stream (Server-Sent Events), encoded once for all subscribers."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,10 +9,10 @@ import msgspec
 
 from application.ports.live_feed import LiveEntry
 
-MOST_NAMED = 20
-"""Alerts of one message; who needs the others asks for the list."""
+MAX_NAMED = 20
+"""Alerts named in one message; the list returns all."""
 RETRY = b"retry: 2000\n\n"
-"""After so many ms a browser whose stream ended connects again."""
+"""A browser reconnects this many ms after its stream ended."""
 TOO_SLOW = b": dropped: too slow; connect again with Last-Event-ID\n\n"
 ENDING = b": the server ends; connect again with Last-Event-ID\n\n"
 SIGNED_OUT = b": signed out: the session ended or the key was revoked\n\n"
@@ -24,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class LogData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What happened, and what to read anew; never the row itself, which may have changed since."""
+    """A domain event, and the DR event and facility to read again; not the row, which may have changed since."""
 
     position: int
     topic: str
@@ -34,13 +34,13 @@ class LogData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StateData(msgspec.Struct, frozen=True, kw_only=True):
-    """How far what can be read is behind what has happened."""
+    """How far the read models are behind the log."""
 
     position: int | None
-    """None before the log was reached for the first time."""
+    """None before the log was read for the first time."""
     stale: bool
     age_s: float
-    """Clock seconds for which the read models have been behind, or the database unheard of."""
+    """Clock seconds since the read models fell behind, or since the database last answered."""
     reason: Literal["database", "projections"] | None
 
 
@@ -50,7 +50,7 @@ class AlertName(msgspec.Struct, frozen=True, order=True):
 
 
 class AlertData(msgspec.Struct, frozen=True, kw_only=True):
-    """How many are open, and what changed among them: nothing where a stream begins."""
+    """The number of open alerts, and the changes; no changes at the beginning of a stream."""
 
     open: int
     raised: tuple[AlertName, ...]
@@ -67,17 +67,17 @@ class ResetData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audience(NamedTuple):
-    """What somebody may see, and asked for. Equal ones are sent the same bytes."""
+    """What a subscriber may see, and its filters. Subscribers with equal audiences get the same bytes."""
 
     facility_id: str | None = None
-    """Of a key of one facility."""
-    asked_facility_id: str | None = None
-    asked_dr_event_id: UUID | None = None
+    """Set for a key of one facility."""
+    only_facility_id: str | None = None
+    only_dr_event_id: UUID | None = None
     sees_alerts: bool = True
 
 
 class LiveMessage(NamedTuple):
-    """`data` as it goes out."""
+    """A message; `data` is its encoded form."""
 
     data: bytes
     kind: Kind = "everybody"
@@ -92,13 +92,13 @@ class LiveMessage(NamedTuple):
             return audience.sees_alerts
         return (
             audience.facility_id in (None, self.facility_id)
-            and audience.asked_facility_id in (None, self.facility_id)
-            and audience.asked_dr_event_id in (None, self.dr_event_id)
+            and audience.only_facility_id in (None, self.facility_id)
+            and audience.only_dr_event_id in (None, self.dr_event_id)
         )
 
 
 def log_message(entry: LiveEntry) -> LiveMessage:
-    """Named after what the topic is of: `dispatch.committed.v1` is a `dispatch`."""
+    """Its event name is the first part of the topic: `dispatch` for `dispatch.committed.v1`."""
     data = LogData(
         position=entry.position,
         topic=entry.topic,
@@ -120,7 +120,7 @@ def state_message(state: StateData) -> LiveMessage:
 
 
 def alert_message(still_open: int, raised: Sequence[AlertName], cleared: Sequence[AlertName]) -> LiveMessage:
-    data = AlertData(open=still_open, raised=tuple(raised[:MOST_NAMED]), cleared=tuple(cleared[:MOST_NAMED]))
+    data = AlertData(open=still_open, raised=tuple(raised[:MAX_NAMED]), cleared=tuple(cleared[:MAX_NAMED]))
     return LiveMessage(sent("alert", data), "alert")
 
 
@@ -133,7 +133,7 @@ def reset_message(position: int, reason: ResetReason) -> LiveMessage:
 
 
 def heartbeat(position: int) -> LiveMessage:
-    """Named, so that who hears none knows that the way here is broken, and a filtered stream resumes from there."""
+    """A named event, so that a client notices a broken connection, and a filtered stream resumes from its position."""
     return LiveMessage(sent("alive", {}, position=position))
 
 

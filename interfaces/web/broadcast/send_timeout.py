@@ -1,7 +1,7 @@
-"""How long one piece of a stream may wait for its connection to take it.
+"""A timeout for sending the chunks of a stream.
 
-A timer for each piece would cost more than sending it: there is one for many, which looks when the oldest of them would
-be too late.
+A timer for each chunk would cost more than sending it. One timer serves many: it fires when the oldest chunk would be
+too late.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import cast
 from litestar.types import Scope, Send
 
 SEND = "gridproof.send"
-"""The scope key of the server's own `send`."""
+"""Scope key of the `send` of the server."""
 
 
 class SendTimeout:
-    """Of the task that makes it: it is cancelled where a piece was not taken within `within_s` wall seconds."""
+    """Cancels the task that creates it if a chunk is not sent within `within_s` wall seconds."""
 
     def __init__(self, within_s: float) -> None:
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a limit is of a task")
+            raise RuntimeError("a send timeout needs a running task")
         self.task: asyncio.Task[object] = task
         self.is_over = False
         self._within_s = within_s
@@ -32,7 +32,7 @@ class SendTimeout:
     def begin(self) -> None:
         self._since = self._loop.time()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._within_s, self._look)
+            self._timer = self._loop.call_later(self._within_s, self._publish_new)
 
     def end(self) -> None:
         self._since = None
@@ -41,18 +41,18 @@ class SendTimeout:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
+    def _publish_new(self) -> None:
         self._timer = None
         if self._since is None:
             return
         left_s = self._since + self._within_s - self._loop.time()
         if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._look)
+            self._timer = self._loop.call_later(left_s, self._publish_new)
             return
         self.is_over = True
         self.task.cancel()
 
 
 def send_of(scope: Scope, wrapped: Send) -> Send:
-    """The server's own `send`: for the pieces of an answer that has begun, which nobody between changes or counts."""
+    """The `send` of the server, for chunks of a response that has begun: middlewares do not process those."""
     return cast("Send", scope.get(SEND, wrapped))

@@ -1,4 +1,4 @@
-"""One who watches: from the place that it knows the log up to, and then along with everybody."""
+"""A subscriber of the live feed: it catches up from its position, then follows the ring buffer."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from interfaces.web.broadcast.message import (
 )
 from interfaces.web.broadcast.ring_buffer import RingBuffer
 
-MOST_RESUMED = 10_000
-"""Positions of the log. Whoever was away for longer reads everything anew."""
+MAX_RESUMED = 10_000
+"""Positions of the log. A client further behind gets `reset`, and reads everything again."""
 CHECK_EVERY_S = 30.0
-"""Whether it may still watch."""
+"""Interval of the check whether its key or session is still valid."""
 
 
 class Subscriber:
-    """Gives the pieces of one stream; what is sent must be taken before the next piece is asked for."""
+    """Produces the chunks of one stream; each must be sent before the next is requested."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Subscriber:
         after: int | None,
         may_stay: Callable[[], Awaitable[bool]],
     ) -> None:
-        """`after`: the position it knows the log up to; None: from now on."""
+        """`after`: the position that the client has; None: it starts now."""
         self.cursor = 0
         self.caller = caller
         self.is_gone = False
@@ -58,25 +58,25 @@ class Subscriber:
         self._woken.set()
 
     def leave(self) -> None:
-        """Nobody reads from it any more."""
+        """The client has disconnected."""
         self.is_gone = True
         self.wake()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Until it leaves or is sent away."""
-        yield RETRY + state_message(self._feed.told_state()).data
+        """Ends when the client leaves or is dropped."""
+        yield RETRY + state_message(self._feed.current_state()).data
         try:
             async for piece in self._from_where_it_was():
                 yield piece
         except LiveLogUnavailable:
             yield AWAY
             return
-        # Only once it has a place among the messages: what changes from there on comes along with them.
-        aside = self._feed.aside
-        not_in_the_log = aside.telemetry + (aside.alerts if self._audience.sees_alerts else b"")
+        # Sent only once it has a cursor: later changes arrive as messages.
+        unlogged = self._feed.unlogged
+        not_in_the_log = unlogged.telemetry + (unlogged.alerts if self._audience.sees_alerts else b"")
         if not_in_the_log:
             yield not_in_the_log
-        while not self.is_gone:  # along with everybody
+        while not self.is_gone:  # follow the ring buffer
             ring = self._feed.ring
             if self._feed.has_ended or ring is None:
                 yield ENDING
@@ -96,10 +96,7 @@ class Subscriber:
                 await self._until_woken()
 
     async def _from_where_it_was(self) -> AsyncIterator[bytes]:
-        """All of the log that it does not know yet; its cursor stands where that ends.
-
-        Raises LiveLogUnavailable.
-        """
+        """The part of the log that the client lacks; sets the cursor to its end. Raises LiveLogUnavailable."""
         while self._feed.ring is None:
             if self.is_gone or self._feed.has_ended:
                 return
@@ -108,17 +105,17 @@ class Subscriber:
         if self._after is None:
             self.cursor = ring.last
             yield place(ring.position)
-        elif ring.position - self._after > MOST_RESUMED:
+        elif ring.position - self._after > MAX_RESUMED:
             yield self._anew(ring, "too_old")
         else:
             async for piece in self._resumed(self._after):
                 yield piece
 
     async def _resumed(self, position: int) -> AsyncIterator[bytes]:
-        """Every entry after `position` once: out of the log, until the newest messages reach back to there."""
+        """Every entry after `position` once: from the log, until the ring buffer reaches back to that position."""
         while not self.is_gone and not self._feed.has_ended and (ring := self._feed.ring) is not None:
             cursor = ring.cursor_at(position)
-            if position > ring.position:  # another process has told it more than this one knows yet
+            if position > ring.position:  # another process has published more than this one
                 if position > await self._feed.head():
                     yield self._anew(ring, "ahead")
                     return
@@ -135,7 +132,7 @@ class Subscriber:
                     yield piece
 
     def _anew(self, ring: RingBuffer, reason: ResetReason) -> bytes:
-        """It goes on from now."""
+        """A `reset` message; the client continues from now."""
         self.cursor = ring.last
         return reset_message(ring.position, reason).data
 
@@ -144,7 +141,7 @@ class Subscriber:
         return b"".join(message.data for message in messages if message.concerns(self._audience))
 
     async def _stays(self) -> bool:
-        """Not all at the same moment: each looks the key up."""
+        """Check the key. The interval is random, since each check looks the key up."""
         self._check_at = time.monotonic() + CHECK_EVERY_S * random.uniform(0.5, 1.0)
         return await self._may_stay()
 

@@ -1,4 +1,4 @@
-"""What those who watch are told that is not in the log: how many alerts are open, and that readings came."""
+"""State of the live feed that is not in the log: open alerts, and the arrival of readings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from interfaces.web.broadcast.message import AlertName, LiveMessage, alert_messa
 
 
 class UnloggedState:
-    """What was told last of either, for one who has just come; and what a look has that was not told yet."""
+    """Keeps the last message of each for new subscribers, and finds what has changed since."""
 
     def __init__(self) -> None:
         self.telemetry = b""
@@ -19,7 +19,7 @@ class UnloggedState:
         self._stored_at: datetime | None = None
 
     def of_alerts(self, listed: Sequence[Alert]) -> LiveMessage | None:
-        """None: the same are open as at the last look."""
+        """The message to publish; None if the same alerts are open as before."""
         now_open = {AlertName(alert.name, alert.subject) for alert in listed}
         before, self._open = self._open, now_open
         summary = alert_message(len(now_open), (), ())
@@ -31,7 +31,7 @@ class UnloggedState:
         return alert_message(len(now_open), sorted(now_open - before), sorted(before - now_open))
 
     def of_readings(self, stored_at: datetime | None) -> LiveMessage | None:
-        """None: none came since the last look."""
+        """The message to publish; None if none arrived since the last call."""
         if stored_at is None or stored_at == self._stored_at:
             return None
         self._stored_at = stored_at

@@ -1,7 +1,7 @@
-"""Audits of a DR event, folded again only where the log says something else than before.
+"""A cache of folded audit documents, valid while the log has the same entries.
 
-The log is read each time, by one statement while the story is told in the same streams as before. The fold is pure: of
-the same entries it is the same document, but for the position that it was taken at.
+The log is read for each request, with one statement while the DR event concerns the same streams as before. The fold is
+pure: the same entries give the same document, except for the position at which it was taken.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import msgspec
 from projections.audit.replay import AuditDocument, StreamSet, history_as_of, replay
 from projections.audit.stream_log import AsOf, StreamEntry, StreamLog
 
-MOST_ENTRIES = 50_000
-"""And facilities, of all documents that are remembered together; the least recently asked for is forgotten first."""
+MAX_ENTRIES = 50_000
+"""Log entries and facilities of all cached documents together; the least recently used document is evicted first."""
 
 
-class _Told(NamedTuple):
+class CachedAudit(NamedTuple):
     entries: list[StreamEntry]
     streams: StreamSet
     document: AuditDocument
@@ -31,47 +31,49 @@ class _Told(NamedTuple):
 
 
 class AuditDocumentCache:
-    """Of one process; used from threads."""
+    """In one process; used from threads."""
 
-    def __init__(self, log: StreamLog, *, most_entries: int = MOST_ENTRIES) -> None:
+    def __init__(self, log: StreamLog, *, max_entries: int = MAX_ENTRIES) -> None:
         self._log = log
-        self._most_entries = most_entries
-        self._told: OrderedDict[tuple[UUID, AsOf | None], _Told] = OrderedDict()
+        self._max_entries = max_entries
+        self._audits: OrderedDict[tuple[UUID, AsOf | None], CachedAudit] = OrderedDict()
         self._entries = 0
         self._lock = Lock()
 
     def read(self, dr_event_id: UUID, *, as_of: AsOf | None) -> AuditDocument:
         """Raises DREventNotRecorded, PositionAhead or StreamLogUnavailable."""
-        told = self._last_told((dr_event_id, as_of))
-        # Whoever looks at past moments has mostly looked at the present one first.
-        near = told or self._last_told((dr_event_id, None))
+        cached = self._cached((dr_event_id, as_of))
+        # A reader of the past has mostly read the present first, which names the same streams.
+        similar = cached or self._cached((dr_event_id, None))
         position, history = history_as_of(
-            self._log, dr_event_id, as_of, last_streams=None if near is None else near.streams
+            self._log, dr_event_id, as_of, last_streams=None if similar is None else similar.streams
         )
         entries = [entry for entry in history.entries if entry.position <= position]
-        if told is None or told.entries != entries:  # by identity first, where they are remembered as well
+        if (
+            cached is None or cached.entries != entries
+        ):  # compared by identity first: decoded entries are cached too
             names = history.streams.facilities
             document = replay(entries, dr_event_id, names=names, as_of=as_of, position=position)
         else:
-            document = msgspec.structs.replace(told.document, position=position)
-        self._remember((dr_event_id, as_of), _Told(entries, history.streams, document))
+            document = msgspec.structs.replace(cached.document, position=position)
+        self._store((dr_event_id, as_of), CachedAudit(entries, history.streams, document))
         return document
 
-    def _last_told(self, asked: tuple[UUID, AsOf | None]) -> _Told | None:
+    def _cached(self, key: tuple[UUID, AsOf | None]) -> CachedAudit | None:
         with self._lock:
-            told = self._told.get(asked)
-            if told is not None:
-                self._told.move_to_end(asked)
-            return told
+            cached = self._audits.get(key)
+            if cached is not None:
+                self._audits.move_to_end(key)
+            return cached
 
-    def _remember(self, asked: tuple[UUID, AsOf | None], told: _Told) -> None:
+    def _store(self, key: tuple[UUID, AsOf | None], audit: CachedAudit) -> None:
         with self._lock:
-            before = self._told.pop(asked, None)
+            before = self._audits.pop(key, None)
             self._entries -= 0 if before is None else before.size
-            if told.size > self._most_entries:
+            if audit.size > self._max_entries:
                 return
-            self._told[asked] = told
-            self._entries += told.size
-            while self._entries > self._most_entries:
-                _, forgotten = self._told.popitem(last=False)
-                self._entries -= forgotten.size
+            self._audits[key] = audit
+            self._entries += audit.size
+            while self._entries > self._max_entries:
+                _, evicted = self._audits.popitem(last=False)
+                self._entries -= evicted.size

@@ -1,8 +1,8 @@
-"""Reads of the store that many ask for at the same time, done once for all of them.
+"""Coalescing of concurrent reads of the store: one read serves all callers that wait for it.
 
-A thousand pages hear of the same happening in the same moment, and all of them read the same list anew. Whoever asks
-while a read is under way goes with the next one, so what anybody is told was read after it was asked for. Only where a
-store did not answer after a long wait they are told so as well: it hangs, and they would wait as long once more.
+A thousand pages receive the same message at the same moment, and read the same list. A caller that arrives while a read
+runs joins the next one, so its result was always read after it was requested. There is one exception: if a read failed
+as unavailable after a long wait, the callers of the next one get that error too, since they would wait as long again.
 """
 
 from __future__ import annotations
@@ -17,158 +17,159 @@ from projections.queries.views import Row, View
 
 TRead = TypeVar("TRead")
 TKey = TypeVar("TKey", bound=Hashable)
-MOST_TOGETHER = 200
-MOST_HALVINGS = 64
-LONG_S = 2.0
+MAX_BATCH = 200
+MAX_SPLIT_READS = 64
+LONG_WAIT_S = 2.0
 """Wall seconds."""
-BEGINS_EVERY_S = 0.005
-"""Wall seconds from the beginning of a read to that of the next of its kind. A read costs as much for one as for ten,
-so without a rest between them reads of one or two each would take all of the interpreter at half of its load already,
-and whoever asks would wait for that."""
+MIN_INTERVAL_S = 0.005
+"""Wall seconds between the starts of two reads of one kind. A read of one row costs as much as one of ten: without the
+pause, reads of one or two rows would use the whole interpreter at half of its load."""
 
 
-class SharedReads:
-    """One read at a time under each name, and one that waits. Of one event loop; reads run in threads."""
+class ReadCoalescer:
+    """At most one running and one waiting read for each name. For one event loop; reads run in threads."""
 
-    def __init__(self, *, begins_every_s: float = BEGINS_EVERY_S) -> None:
-        self._begins_every_s = begins_every_s
+    def __init__(self, *, min_interval_s: float = MIN_INTERVAL_S) -> None:
+        self._min_interval_s = min_interval_s
         self._running: dict[Hashable, asyncio.Future[Any]] = {}
         self._next: dict[Hashable, asyncio.Future[Any]] = {}
-        self._rests: dict[Hashable, asyncio.TimerHandle] = {}
+        self._pauses: dict[Hashable, asyncio.TimerHandle] = {}
 
     async def read(self, name: Hashable, read: Callable[[], TRead]) -> TRead:
-        """What `read` gives, or the read of somebody else that asked under the same name. Raises what that raised.
+        """The result of `read`, or of another caller's read with the same name. Raises what that raised.
 
-        The name says all that the answer depends on, whom it may be shown to as well.
+        The name contains everything that the result depends on, including who may see it.
         """
         joined = self._next.get(name)
         if joined is None:
-            joined = self._next[name] = asyncio.ensure_future(self._turn(name, read))
-            joined.add_done_callback(_seen)
+            joined = self._next[name] = asyncio.ensure_future(self._run(name, read))
+            joined.add_done_callback(_retrieve)
         shared: TRead = await asyncio.shield(joined)
         return shared
 
-    async def _turn(self, name: Hashable, read: Callable[[], TRead]) -> TRead:
+    async def _run(self, name: Hashable, read: Callable[[], TRead]) -> TRead:
         before, began = self._running.get(name), time.monotonic()
         if before is not None:
             await asyncio.wait({before})
-        await self._rested(name)
+        await self._pause(name)
         own = self._running[name] = self._next.pop(name)
         try:
-            if before is not None and time.monotonic() - began > LONG_S:
-                _raise_again(before)
+            if before is not None and time.monotonic() - began > LONG_WAIT_S:
+                _reraise_unavailable(before)
             return await asyncio.to_thread(read)
         finally:
             if self._running.get(name) is own:
                 del self._running[name]
 
-    async def _rested(self, name: Hashable) -> None:
-        """Returns when the next read may begin, and notes that it does."""
+    async def _pause(self, name: Hashable) -> None:
+        """Wait until the next read may start, and record the start."""
         loop = asyncio.get_running_loop()
-        resting = self._rests.get(name)
-        if resting is not None:
-            await asyncio.sleep(resting.when() - loop.time())
-            resting.cancel()
-        self._rests[name] = loop.call_later(self._begins_every_s, self._rests.pop, name)
+        pause = self._pauses.get(name)
+        if pause is not None:
+            await asyncio.sleep(pause.when() - loop.time())
+            pause.cancel()
+        self._pauses[name] = loop.call_later(self._min_interval_s, self._pauses.pop, name)
 
 
-class Failed(NamedTuple):
-    """What one of many could not be read for."""
+class LoadError(NamedTuple):
+    """Why one of several things could not be read."""
 
     error: Exception
 
 
 class BatchLoader(Generic[TKey, TRead]):
-    """Single things, read many at once: those that are asked for while a read is under way make up the next one.
+    """Loads single things in batches: the keys that are requested while a batch is read form the next batch.
 
-    One read at a time: a second one beside it would take the interpreter from the first. Of one event loop; `read` runs
-    in a thread and leaves out what there is not.
+    One read at a time, since a second one would compete with it for the interpreter. For one event loop; `read` runs in
+    a thread and omits keys that do not exist.
     """
 
     def __init__(
         self,
         read: Callable[[Collection[TKey]], Mapping[TKey, TRead]],
         *,
-        most: int = MOST_TOGETHER,
-        begins_every_s: float = BEGINS_EVERY_S,
+        most: int = MAX_BATCH,
+        min_interval_s: float = MIN_INTERVAL_S,
         when_idle: Callable[[], object] = lambda: None,
     ) -> None:
-        """`when_idle` is called each time that nobody waits any more and nothing is under way."""
+        """`when_idle` is called whenever no caller waits and no read runs."""
         self._when_idle = when_idle
-        self._begins_every_s = begins_every_s
+        self._min_interval_s = min_interval_s
         self._read = read
         self._most = most
-        self._asked: dict[TKey, asyncio.Future[TRead | None]] = {}
+        self._waiting: dict[TKey, asyncio.Future[TRead | None]] = {}
         self._worker: asyncio.Task[None] | None = None
 
     async def get(self, key: TKey) -> TRead | None:
-        """None where there is none. Raises what `read` raised; who stops waiting disturbs nobody."""
-        joined = self._asked.get(key)
+        """None if it does not exist. Raises what `read` raised; a caller that is cancelled does not affect others."""
+        joined = self._waiting.get(key)
         if joined is None:
-            joined = self._asked[key] = asyncio.get_running_loop().create_future()
-            joined.add_done_callback(_seen)
+            joined = self._waiting[key] = asyncio.get_running_loop().create_future()
+            joined.add_done_callback(_retrieve)
             if self._worker is None:
                 self._worker = asyncio.create_task(self._work())
         return await asyncio.shield(joined)
 
-    async def read_all(self, keys: Sequence[TKey]) -> dict[TKey, TRead | Failed | None]:
-        """These at once, shared with nobody: many are less work so than each by itself. Raises as `get`, but for what
-        is of one alone."""
-        told: dict[TKey, TRead | Failed | None] = {}
+    async def read_all(self, keys: Sequence[TKey]) -> dict[TKey, TRead | LoadError | None]:
+        """Read these keys in batches of their own, not shared with other callers.
+
+        Raises UNAVAILABLE errors; an error of a single key is its LoadError.
+        """
+        results: dict[TKey, TRead | LoadError | None] = {}
         for first in range(0, len(keys), self._most):
-            told |= await asyncio.to_thread(self._told, keys[first : first + self._most])
-        return told
+            results |= await asyncio.to_thread(self._load, keys[first : first + self._most])
+        return results
 
     async def _work(self) -> None:
         try:
-            while self._asked:
-                may_begin_again = time.monotonic() + self._begins_every_s
-                keys = list(self._asked)[: self._most]
-                together = {key: self._asked.pop(key) for key in keys}
-                await self._answer(together)
-                await asyncio.sleep(max(0.0, may_begin_again - time.monotonic()))
+            while self._waiting:
+                next_start = time.monotonic() + self._min_interval_s
+                keys = list(self._waiting)[: self._most]
+                batch = {key: self._waiting.pop(key) for key in keys}
+                await self._resolve(batch)
+                await asyncio.sleep(max(0.0, next_start - time.monotonic()))
         finally:
             self._worker = None
-            if not self._asked:
+            if not self._waiting:
                 self._when_idle()
 
-    async def _answer(self, together: Mapping[TKey, asyncio.Future[TRead | None]]) -> None:
-        """Whatever happens, whoever waits is told."""
+    async def _resolve(self, batch: Mapping[TKey, asyncio.Future[TRead | None]]) -> None:
+        """Load the batch; every caller gets a result or an error, whatever happens."""
         began = time.monotonic()
         try:
-            told = await asyncio.to_thread(self._told, list(together))
+            results = await asyncio.to_thread(self._load, list(batch))
         except asyncio.CancelledError:
-            for joined in together.values():
+            for joined in batch.values():
                 joined.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - raised again by everyone who waits for it
+        except Exception as error:  # noqa: BLE001 - raised again by every caller
             waited: list[asyncio.Future[TRead | None]] = []
-            if isinstance(error, UNAVAILABLE) and time.monotonic() - began > LONG_S:
-                waited, self._asked = list(self._asked.values()), {}
-            for joined in (*together.values(), *waited):
+            if isinstance(error, UNAVAILABLE) and time.monotonic() - began > LONG_WAIT_S:
+                waited, self._waiting = list(self._waiting.values()), {}
+            for joined in (*batch.values(), *waited):
                 joined.set_exception(error)
         else:
-            for key, joined in together.items():
-                if isinstance(answer := told[key], Failed):
-                    joined.set_exception(answer.error)
+            for key, joined in batch.items():
+                if isinstance(result := results[key], LoadError):
+                    joined.set_exception(result.error)
                 else:
-                    joined.set_result(answer)
+                    joined.set_result(result)
 
-    def _told(self, keys: Sequence[TKey]) -> dict[TKey, TRead | Failed | None]:
-        """In a thread. What cannot be read is the error of whoever asked for that alone: it is looked for by halves.
+    def _load(self, keys: Sequence[TKey]) -> dict[TKey, TRead | LoadError | None]:
+        """Runs in a thread. If the batch fails, it is split in halves until the keys that fail are isolated.
 
-        Where so many reads as find one succeed in nothing, nothing can be read: those that are left are told the error
-        of the read that they were in. What MOST_HALVINGS have not found is read one by one.
+        If as many reads as isolate one key all failed, nothing can be read: the remaining keys get the error of their
+        last read. After MAX_SPLIT_READS reads the remaining keys are read one by one.
         """
-        told: dict[TKey, TRead | Failed | None] = {}
-        find_one, reads, is_readable = 1 + 2 * (len(keys) - 1).bit_length(), 0, False
-        undecided: list[tuple[Sequence[TKey], Failed | None]] = [(keys, None)]
+        results: dict[TKey, TRead | LoadError | None] = {}
+        reads_to_isolate, reads, any_success = 1 + 2 * (len(keys) - 1).bit_length(), 0, False
+        undecided: list[tuple[Sequence[TKey], LoadError | None]] = [(keys, None)]
         while undecided:
             some, failed = undecided.pop()
-            if failed is not None and not is_readable and reads >= find_one:
-                told |= dict.fromkeys(some, failed)
+            if failed is not None and not any_success and reads >= reads_to_isolate:
+                results |= dict.fromkeys(some, failed)
                 continue
-            if reads >= MOST_HALVINGS and len(some) > 1:
+            if reads >= MAX_SPLIT_READS and len(some) > 1:
                 undecided += [((key,), failed) for key in some]
                 continue
             reads += 1
@@ -176,35 +177,35 @@ class BatchLoader(Generic[TKey, TRead]):
                 found = self._read(some)
             except UNAVAILABLE:
                 raise
-            except Exception as error:  # noqa: BLE001 - raised again by who asked for that one
-                failed = Failed(error)
+            except Exception as error:  # noqa: BLE001 - raised again by the caller of that key
+                failed = LoadError(error)
                 if len(some) == 1:
-                    told[some[0]] = failed
-                else:  # every other one: those that cannot be read often stand together
+                    results[some[0]] = failed
+                else:  # every second one: keys that fail are often adjacent
                     undecided += [(some[1::2], failed), (some[::2], failed)]
             else:
-                is_readable = True
-                told |= {key: found.get(key) for key in some}
-        return told
+                any_success = True
+                results |= {key: found.get(key) for key in some}
+        return results
 
 
 class RowLoader:
-    """Rows of read models by their keys; each read model's are read together.
+    """Loads rows of read models by key; the rows of one read model are read in batches.
 
-    A view is kept only while somebody waits for a row of it: one of the past is made for a single request.
+    A view is referenced only while a caller waits for one of its rows: a view of the past is made for a single request.
     """
 
     def __init__(self) -> None:
         self._reads: dict[int, BatchLoader[str, Any]] = {}
 
     async def get(self, view: View[Row], key: str) -> Row | None:
-        """Whoever may see it. Raises ReadModelsUnavailable."""
+        """Without a check of who may see it. Raises ReadModelsUnavailable."""
         name = id(view)
         reads = self._reads.get(name)
         if reads is None:
 
             def among(keys: Collection[str]) -> Mapping[str, Row]:
-                return view.by_key(keys)  # which keeps the view, so its id stays its own
+                return view.by_key(keys)  # holds a reference to the view, so that its id is not reused
 
             reads = BatchLoader(among, when_idle=lambda: self._reads.pop(name, None))
             self._reads[name] = reads
@@ -212,14 +213,14 @@ class RowLoader:
         return row
 
 
-def _raise_again(failed: asyncio.Future[Any]) -> None:
-    """That the store did not answer, if it was that; what else was refused is the own business of whoever asked."""
+def _reraise_unavailable(failed: asyncio.Future[Any]) -> None:
+    """Raise the error of `failed` if it says that the store did not answer; other errors concern its callers only."""
     error = None if failed.cancelled() else failed.exception()
     if isinstance(error, UNAVAILABLE):
         raise error
 
 
-def _seen(joined: asyncio.Future[Any]) -> None:
-    """An error that nobody waits for any more is not worth a complaint of asyncio's."""
+def _retrieve(joined: asyncio.Future[Any]) -> None:
+    """Mark an error as retrieved: asyncio would log it if no caller waits any more."""
     if not joined.cancelled():
         joined.exception()

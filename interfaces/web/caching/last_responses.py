@@ -1,4 +1,7 @@
-"""What each caller was answered last, for the time when the store cannot answer: never across keys, and bounded."""
+"""A cache of the last response to each request, used while the store does not answer (stale-if-error).
+
+Entries belong to one API key. The cache is bounded in bytes.
+"""
 
 from __future__ import annotations
 
@@ -7,98 +10,95 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
-MOST_BYTES = 64_000_000
-MOST_OF_ONE = 8_000_000
-"""A larger answer is not remembered. 500 facilities have 500 kB, 500 DR events of 50 facilities each 6 MB."""
-KEPT_S = 3_600.0
-"""Wall seconds; what is older helps nobody who looks at a portfolio."""
-OVERHEAD = 500
+MAX_BYTES = 64_000_000
+MAX_BODY_BYTES = 8_000_000
+"""Larger responses are not cached. 500 facilities take 500 kB, 500 DR events of 50 facilities each 6 MB."""
+MAX_AGE_S = 3_600.0
+"""Wall seconds; older data is of no use to a viewer of the portfolio."""
+ENTRY_OVERHEAD_BYTES = 500
 
 
-class Asked(NamedTuple):
-    """Who asked what: two keys never share an answer."""
+class RequestKey(NamedTuple):
+    """Caller and request: two API keys never share a response."""
 
     key_id: str
     path: str
     query: bytes
 
 
-class LastAnswer(NamedTuple):
+class LastResponse(NamedTuple):
     body: bytes
     media_type: bytes
     age_s: float
-    """Wall seconds: how old its content was already when it was said."""
-    said_at: float
+    """Wall seconds: the age of its content when it was sent."""
+    sent_at: float
 
 
-class _Body:
-    """One that was said to `said` callers, kept once for all of them."""
+class _SharedBody:
+    """A body that `references` entries use; it is stored once."""
 
-    __slots__ = ("content", "said")
+    __slots__ = ("content", "references")
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self.said = 0
+        self.references = 0
 
 
 class StaleIfErrorCache:
-    """Of one process. The least recently asked for is forgotten first.
-
-    A thousand dashboards are given the same list: it is kept, and counted, once.
-    """
+    """In one process; evicts the least recently used entry. Equal bodies are stored and counted once."""
 
     def __init__(
-        self, *, most_bytes: int = MOST_BYTES, monotonic: Callable[[], float] = time.monotonic
+        self, *, max_bytes: int = MAX_BYTES, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._answers: OrderedDict[Asked, LastAnswer] = OrderedDict()
-        self._bodies: dict[bytes, _Body] = {}
-        self._most_bytes = most_bytes
+        self._responses: OrderedDict[RequestKey, LastResponse] = OrderedDict()
+        self._bodies: dict[bytes, _SharedBody] = {}
+        self._max_bytes = max_bytes
         self._bytes = 0
         self._monotonic = monotonic
 
-    def keep(self, asked: Asked, body: bytes, media_type: bytes, *, age_s: float = 0.0) -> None:
-        """`age_s`: of what it says, in wall seconds."""
-        self._forget(asked)
-        if len(body) > MOST_OF_ONE:
+    def store(self, key: RequestKey, body: bytes, media_type: bytes, *, age_s: float = 0.0) -> None:
+        """`age_s`: the age of the content, in wall seconds."""
+        self._remove(key)
+        if len(body) > MAX_BODY_BYTES:
             return
-        self._answers[asked] = LastAnswer(self._shared(body), media_type, age_s, self._monotonic())
-        self._bytes += _size(asked)
-        while self._bytes > self._most_bytes:
-            self._forget(next(iter(self._answers)))
+        self._responses[key] = LastResponse(self._share(body), media_type, age_s, self._monotonic())
+        self._bytes += _entry_bytes(key)
+        while self._bytes > self._max_bytes:
+            self._remove(next(iter(self._responses)))
 
-    def find(self, asked: Asked) -> tuple[LastAnswer, float] | None:
-        """The answer, and for how many wall seconds it has been said."""
-        answer = self._answers.get(asked)
-        if answer is None:
+    def find(self, key: RequestKey) -> tuple[LastResponse, float] | None:
+        """The response, and the wall seconds since it was sent."""
+        response = self._responses.get(key)
+        if response is None:
             return None
-        age_s = self._monotonic() - answer.said_at
-        if age_s > KEPT_S:
-            self._forget(asked)
+        age_s = self._monotonic() - response.sent_at
+        if age_s > MAX_AGE_S:
+            self._remove(key)
             return None
-        self._answers.move_to_end(asked)
-        return answer, age_s
+        self._responses.move_to_end(key)
+        return response, age_s
 
-    def _shared(self, body: bytes) -> bytes:
-        """The one that is kept already, if there is an equal one."""
-        kept = self._bodies.get(body)
-        if kept is None:
-            kept = self._bodies[body] = _Body(body)
+    def _share(self, body: bytes) -> bytes:
+        """The stored body that equals `body`, or `body` itself."""
+        shared = self._bodies.get(body)
+        if shared is None:
+            shared = self._bodies[body] = _SharedBody(body)
             self._bytes += len(body)
-        kept.said += 1
-        return kept.content
+        shared.references += 1
+        return shared.content
 
-    def _forget(self, asked: Asked) -> None:
-        answer = self._answers.pop(asked, None)
-        if answer is None:
+    def _remove(self, key: RequestKey) -> None:
+        response = self._responses.pop(key, None)
+        if response is None:
             return
-        self._bytes -= _size(asked)
-        kept = self._bodies[answer.body]
-        kept.said -= 1
-        if not kept.said:
-            del self._bodies[answer.body]
-            self._bytes -= len(answer.body)
+        self._bytes -= _entry_bytes(key)
+        shared = self._bodies[response.body]
+        shared.references -= 1
+        if not shared.references:
+            del self._bodies[response.body]
+            self._bytes -= len(response.body)
 
 
-def _size(asked: Asked) -> int:
-    """Of what is kept besides the body."""
-    return len(asked.path) + len(asked.query) + OVERHEAD
+def _entry_bytes(key: RequestKey) -> int:
+    """Without the body."""
+    return len(key.path) + len(key.query) + ENTRY_OVERHEAD_BYTES

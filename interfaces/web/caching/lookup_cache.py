@@ -1,7 +1,7 @@
-"""What a store said of a name, remembered for a few seconds so that the door is fast; longer while the store is away.
+"""A refresh-ahead cache of look-ups in a store, such as API keys by id.
 
-While it is away nobody can be let in or shut out anew, so whoever was let in lately may go on reading. What changes
-something needs the store anyway.
+Entries are fresh for a few seconds. While the store does not answer they stay usable for reads for some minutes:
+callers that were admitted lately may go on reading. Writes need the store anyway.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from typing import Generic, TypeVar
 import structlog
 
 from application.ports.access.api_keys import ApiKeysUnavailable
-from interfaces.web.caching.coalescing import BatchLoader, Failed
+from interfaces.web.caching.coalescing import BatchLoader, LoadError
 
 _log = structlog.get_logger(__name__)
 
-REMEMBERED_S = 5.0
-"""How long a revoked key, or a session that was ended, may still be taken."""
-ASKED_ANEW_S = REMEMBERED_S / 2
-"""Whom the store knows is looked up anew by then, whether asked for or not: who comes again waits for no look-up."""
-USED_S = 60.0
-"""Of those who came so lately."""
-GATHERED_S = 0.25
-"""As many as are due are looked up at once: a thousand keys in a few reads, not in hundreds."""
-IN_OUTAGE_S = 600.0
-"""And for reading while the store is away."""
-MOST_REMEMBERED = 10_000
-ANSWER_WITHIN_S = 2.0
-"""Who can do without the store waits no longer for it."""
-LEFT_ALONE_S = 1.0
-"""After it failed, so long nobody asks it who can do without."""
+LOOKUP_FRESH_S = 5.0
+"""For how long a revoked key, or an ended session, may still be accepted."""
+REFRESH_AFTER_S = LOOKUP_FRESH_S / 2
+"""Existing names are looked up again after this time, in the background, so that no caller waits for it."""
+RECENTLY_USED_S = 60.0
+"""Only names that were used so recently are refreshed."""
+REFRESH_EVERY_S = 0.25
+"""All that are due are looked up in one read: a thousand keys in a few reads, not in hundreds."""
+USABLE_IN_OUTAGE_S = 600.0
+"""For reads while the store does not answer."""
+MAX_ENTRIES = 10_000
+LOOKUP_TIMEOUT_S = 2.0
+"""For callers that have a usable entry."""
+PAUSE_AFTER_FAILURE_S = 1.0
+"""After a failed look-up, callers with a usable entry do not try the store for this long."""
 
 TName = TypeVar("TName", bound=Hashable)
 TFound = TypeVar("TFound")
 
 
 @dataclass(slots=True)
-class _Known(Generic[TFound]):
+class _Entry(Generic[TFound]):
     found: TFound | None
     looked_at: float
     used_at: float
 
 
 class LookupCache(Generic[TName, TFound]):
-    """Names that the store does not know are remembered too, so that guessing costs it little. On one event loop."""
+    """Unknown names are cached too, so that guessing is cheap for the store. For one event loop."""
 
     def __init__(
         self,
@@ -57,102 +57,112 @@ class LookupCache(Generic[TName, TFound]):
         is_away: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`look_up` is called in a thread, of many names at once; it raises ApiKeysUnavailable. While the store
-        `is_away` it is not called."""
+        """`look_up` runs in a thread and takes many names; it raises ApiKeysUnavailable. It is not called while
+        `is_away` returns True."""
         self._look_ups: BatchLoader[TName, TFound] = BatchLoader(look_up)
         self._is_away = is_away
         self._monotonic = monotonic
-        self._remembered: OrderedDict[TName, _Known[TFound]] = OrderedDict()
-        self._alone_until = float("-inf")
-        self._forgotten = 0
-        self._keeping: asyncio.Task[None] | None = None
+        self._entries: OrderedDict[TName, _Entry[TFound]] = OrderedDict()
+        self._paused_until = float("-inf")
+        self._invalidations = 0
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def find(self, name: TName, *, only_reads: bool = False) -> TFound | None:
-        """What the store says, or said lately. Raises ApiKeysUnavailable."""
+        """The fresh entry, or a look-up. `only_reads`: an older entry will do if the store does not answer.
+
+        Raises ApiKeysUnavailable.
+        """
         now = self._monotonic()
-        known = self._used(name, now)
-        if known is not None and now < known.looked_at + REMEMBERED_S:
-            return known.found
-        if known is None or known.found is None or not only_reads or now >= known.looked_at + IN_OUTAGE_S:
-            if self._is_away():  # each would hold a thread until it gives up
+        entry = self._touch(name, now)
+        if entry is not None and now < entry.looked_at + LOOKUP_FRESH_S:
+            return entry.found
+        if (
+            entry is None
+            or entry.found is None
+            or not only_reads
+            or now >= entry.looked_at + USABLE_IN_OUTAGE_S
+        ):
+            if self._is_away():  # each attempt would hold a thread until its timeout
                 raise ApiKeysUnavailable("the store does not answer")
-            return await self._ask(name)
-        if now < self._alone_until or self._is_away():
-            return known.found
+            return await self._look_up_now(name)
+        if now < self._paused_until or self._is_away():
+            return entry.found
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                return await self._ask(name)
+            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+                return await self._look_up_now(name)
         except (ApiKeysUnavailable, TimeoutError):
-            self._alone_until = self._monotonic() + LEFT_ALONE_S
-            return known.found
+            self._paused_until = self._monotonic() + PAUSE_AFTER_FAILURE_S
+            return entry.found
 
-    def remembered(self, name: TName) -> TFound | None:
-        """What the store said lately; None where it would have to be asked."""
+    def cached(self, name: TName) -> TFound | None:
+        """The fresh entry; None if the store would have to be read."""
         now = self._monotonic()
-        known = self._used(name, now)
-        return None if known is None or now >= known.looked_at + REMEMBERED_S else known.found
+        entry = self._touch(name, now)
+        return None if entry is None or now >= entry.looked_at + LOOKUP_FRESH_S else entry.found
 
-    def forget(self, name: TName) -> None:
-        """It is asked for anew; what a look-up that is under way has found may be older."""
-        self._forgotten += 1
-        self._remembered.pop(name, None)
+    def invalidate(self, name: TName) -> None:
+        """Remove the entry. The result of a look-up that runs now is discarded, since it may be older."""
+        self._invalidations += 1
+        self._entries.pop(name, None)
 
-    def _used(self, name: TName, now: float) -> _Known[TFound] | None:
-        known = self._remembered.get(name)
-        if known is None:
+    def _touch(self, name: TName, now: float) -> _Entry[TFound] | None:
+        entry = self._entries.get(name)
+        if entry is None:
             return None
-        known.used_at = now
-        if self._keeping is None and known.found is not None:
-            self._keeping = asyncio.create_task(self._keep())
-        return known
+        entry.used_at = now
+        if self._refreshing is None and entry.found is not None:
+            self._refreshing = asyncio.create_task(self._refresh_loop())
+        return entry
 
-    async def _keep(self) -> None:
-        """Ends when nobody came for a while."""
+    async def _refresh_loop(self) -> None:
+        """Runs until no name was used for RECENTLY_USED_S."""
         try:
-            await asyncio.sleep(GATHERED_S)
+            await asyncio.sleep(REFRESH_EVERY_S)
             while (due := self._due()) is not None:
-                if due and self._monotonic() >= self._alone_until and not self._is_away():
-                    await self._ask_beside(due)
-                await asyncio.sleep(GATHERED_S)
+                if due and self._monotonic() >= self._paused_until and not self._is_away():
+                    await self._refresh(due)
+                await asyncio.sleep(REFRESH_EVERY_S)
         finally:
-            self._keeping = None
+            self._refreshing = None
 
     def _due(self) -> list[TName] | None:
-        """None where nobody came for a while. Whom the store does not know may come for ever: they are not kept."""
+        """The names to refresh now; None if no existing name was used recently."""
         now = self._monotonic()
-        kept = [
-            (name, known)
-            for name, known in self._remembered.items()
-            if known.found is not None and now < known.used_at + USED_S
+        recent = [
+            (name, entry)
+            for name, entry in self._entries.items()
+            if entry.found is not None and now < entry.used_at + RECENTLY_USED_S
         ]
-        return [name for name, known in kept if now >= known.looked_at + ASKED_ANEW_S] if kept else None
+        return (
+            [name for name, entry in recent if now >= entry.looked_at + REFRESH_AFTER_S] if recent else None
+        )
 
-    async def _ask_beside(self, names: Sequence[TName]) -> None:
-        """Nobody waits for it: who needs the store, once what is known is too old, is told what is wrong then."""
-        forgotten = self._forgotten
+    async def _refresh(self, names: Sequence[TName]) -> None:
+        """In the background. A caller that needs the store later gets the error of its own look-up."""
+        invalidations = self._invalidations
         try:
-            told = await self._look_ups.read_all(names)
+            answers = await self._look_ups.read_all(names)
         except ApiKeysUnavailable:
-            self._alone_until = self._monotonic() + LEFT_ALONE_S
+            self._paused_until = self._monotonic() + PAUSE_AFTER_FAILURE_S
             return
-        for name, found in told.items():
-            if isinstance(found, Failed):
-                _log.error("a look-up beside the call failed", why=repr(found.error))
-                if (known := self._remembered.get(name)) is not None:
-                    known.used_at = float("-inf")  # not again before somebody comes by that name
-            elif forgotten == self._forgotten:
-                self._remember(name, found)
+        for name, found in answers.items():
+            if isinstance(found, LoadError):
+                _log.error("a background look-up failed", why=repr(found.error))
+                if (entry := self._entries.get(name)) is not None:
+                    entry.used_at = float("-inf")  # not refreshed before it is used again
+            elif invalidations == self._invalidations:
+                self._store(name, found)
 
-    async def _ask(self, name: TName) -> TFound | None:
-        forgotten = self._forgotten
+    async def _look_up_now(self, name: TName) -> TFound | None:
+        invalidations = self._invalidations
         found = await self._look_ups.get(name)
-        if forgotten == self._forgotten:
-            self._remember(name, found)
+        if invalidations == self._invalidations:
+            self._store(name, found)
         return found
 
-    def _remember(self, name: TName, found: TFound | None) -> None:
-        now, before = self._monotonic(), self._remembered.get(name)
-        self._remembered[name] = _Known(found, now, now if before is None else before.used_at)
-        self._remembered.move_to_end(name)
-        if len(self._remembered) > MOST_REMEMBERED:
-            self._remembered.popitem(last=False)
+    def _store(self, name: TName, found: TFound | None) -> None:
+        now, before = self._monotonic(), self._entries.get(name)
+        self._entries[name] = _Entry(found, now, now if before is None else before.used_at)
+        self._entries.move_to_end(name)
+        if len(self._entries) > MAX_ENTRIES:
+            self._entries.popitem(last=False)

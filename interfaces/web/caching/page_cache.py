@@ -1,4 +1,4 @@
-"""Pages of lists as they were read last, for as long as no row of their read model can have changed."""
+"""A cache of encoded list pages, valid while no row of their read model has changed."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ from typing import NamedTuple
 
 from projections.queries.views import RowsVersion
 
-MOST_BYTES = 16_000_000
-OVERHEAD = 500
+MAX_BYTES = 16_000_000
+ENTRY_OVERHEAD_BYTES = 500
 
 
-class _Known(NamedTuple):
+class CachedPage(NamedTuple):
     view: object
-    """Kept, so that nothing else comes to have its id, which is in the name."""
+    """A reference, so that no other object gets its id, which is part of the name."""
     version: RowsVersion
     body: bytes
     size: int
-    """About how many bytes of memory it takes, with its name: filters and cursors are the callers'."""
+    """Approximate memory in bytes, with the name: callers choose filters and cursors."""
 
 
 class PageCache:
-    """Of one process; used from threads. The least recently asked for is forgotten first."""
+    """In one process; used from threads. Evicts the least recently used page."""
 
-    def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
-        self._pages: OrderedDict[Hashable, _Known] = OrderedDict()
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+        self._pages: OrderedDict[Hashable, CachedPage] = OrderedDict()
         self._bytes = 0
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._lock = Lock()
 
     def find(self, name: Hashable, view: object, version: RowsVersion | None) -> bytes | None:
-        """`name` says all that the page depends on but the rows; None where they may be others now."""
+        """`name` contains everything that the page depends on besides the rows; None if those may have changed."""
         with self._lock:
-            known = self._pages.get(name)
-            if known is None or known.version != version or known.view is not view:
+            cached = self._pages.get(name)
+            if cached is None or cached.version != version or cached.view is not view:
                 return None
             self._pages.move_to_end(name)
-            return known.body
+            return cached.body
 
-    def keep(self, name: Hashable, view: object, version: RowsVersion | None, body: bytes) -> None:
-        """`version` was read before the rows were. Without one it is not kept."""
+    def store(self, name: Hashable, view: object, version: RowsVersion | None, body: bytes) -> None:
+        """`version` was read before the rows. Without a version the page is not cached."""
         with self._lock:
             before = self._pages.pop(name, None)
             if before is not None:
                 self._bytes -= before.size
             if version is None:
                 return
-            size = len(body) + _bytes_of(name) + OVERHEAD
-            if size > self._most_bytes:
+            size = len(body) + _bytes_of(name) + ENTRY_OVERHEAD_BYTES
+            if size > self._max_bytes:
                 return
-            self._pages[name] = _Known(view, version, body, size)
+            self._pages[name] = CachedPage(view, version, body, size)
             self._bytes += size
-            while self._bytes > self._most_bytes:
-                _, forgotten = self._pages.popitem(last=False)
-                self._bytes -= forgotten.size
+            while self._bytes > self._max_bytes:
+                _, evicted = self._pages.popitem(last=False)
+                self._bytes -= evicted.size
 
 
 def _bytes_of(name: Hashable) -> int:

@@ -1,7 +1,7 @@
-"""Answers that are on record, kept at hand: a notification once accepted is answered the same for ever.
+"""A cache of responses to accepted notifications, which never change once they are recorded.
 
-So a repeat, byte for byte, costs neither a thread nor a look into PostgreSQL. Every process remembers for itself and
-forgets when it likes: what is not at hand is looked up in the record.
+A byte-for-byte repeat is answered without a thread and without a query to PostgreSQL. Each process has its own cache; a
+response that is not cached is looked up in the event store.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 
-MOST_REMEMBERED = 4_096
+MAX_ENTRIES = 4_096
 UNSIGNED_S = 5.0
-"""How long a utility that did not sign its calls is taken not to sign them; as long as a key is remembered."""
+"""For how long a utility that did not sign its calls is assumed not to sign them; as long as a key is cached."""
 
 
 class IdempotentResponseCache:
-    """Of accepted notifications. Used on the event loop alone."""
+    """Used on the event loop only."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._answers: OrderedDict[bytes, tuple[bytes, str]] = OrderedDict()
+        self._responses: OrderedDict[bytes, tuple[bytes, str]] = OrderedDict()
         self._unsigned_until: dict[str, float] = {}
 
     def find(self, utility_id: str, key: str | None, body: bytes) -> tuple[bytes, str] | None:
-        """The answer and its `Location`; None where it is not at hand, or the signature is to be checked first."""
+        """The body and its `Location`; None if it is not cached, or the signature has to be checked first."""
         if self._monotonic() >= self._unsigned_until.get(utility_id, 0.0):
             return None
-        return self._answers.get(_name(utility_id, key, body))
+        return self._responses.get(_name(utility_id, key, body))
 
-    def keep(self, utility_id: str, key: str | None, body: bytes, answer: bytes, location: str) -> None:
-        """Only what is on record under that key and body."""
-        self._answers[_name(utility_id, key, body)] = answer, location
-        if len(self._answers) > MOST_REMEMBERED:
-            self._answers.popitem(last=False)
+    def store(self, utility_id: str, key: str | None, body: bytes, response: bytes, location: str) -> None:
+        """Call it only for a response that is recorded under that key and body."""
+        self._responses[_name(utility_id, key, body)] = response, location
+        if len(self._responses) > MAX_ENTRIES:
+            self._responses.popitem(last=False)
 
     def note_unsigned(self, utility_id: str) -> None:
-        """That utility was just found to sign no calls."""
-        if len(self._unsigned_until) >= MOST_REMEMBERED:
+        """Record that the utility signs no calls."""
+        if len(self._unsigned_until) >= MAX_ENTRIES:
             self._unsigned_until.clear()
         self._unsigned_until[utility_id] = self._monotonic() + UNSIGNED_S
 
 
 def _name(utility_id: str, key: str | None, body: bytes) -> bytes:
-    """The lengths keep the parts apart, and a key from no key."""
+    """The lengths separate the parts, and distinguish an empty key from a missing one."""
     parts = f"{len(utility_id)}:{utility_id}:{-1 if key is None else len(key)}:{key}".encode()
     return sha256(parts + b"\n" + body).digest()

@@ -1,4 +1,4 @@
-"""The errors of every store that say that it did not answer: whoever asks later may be answered."""
+"""The errors with which stores say that they do not answer; a later attempt may succeed."""
 
 from application.ports.access.api_keys import ApiKeysUnavailable
 from application.ports.dispatch.work_queue import WorkQueueUnavailable

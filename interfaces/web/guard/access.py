@@ -11,10 +11,10 @@ from interfaces.web.authentication.api_key import unauthenticated
 from interfaces.web.authentication.session_cookie import caller_of, token_of
 from interfaces.web.edge import Edge, edge_of
 from interfaces.web.guard.query_validation import check_query
-from interfaces.web.middleware.replica_routing import is_away, may_read_alone
+from interfaces.web.middleware.replica_routing import is_away, replica_can_serve
 from interfaces.web.problems import STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
 from interfaces.web.route_policy import RoutePolicy, policy_of
-from interfaces.web.routes import AS_OF, names_a_past
+from interfaces.web.routes import AS_OF, has_as_of
 
 MAX_BODY_BYTES = 256 * 1024
 
@@ -31,7 +31,7 @@ async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     edge = edge_of(connection)
     if policy.rate_limit == "sign_in":
         await _check_sign_in_rate(edge, connection)
-    api_key = await caller_of(connection, edge.authenticator, edge.signed_in)
+    api_key = await caller_of(connection, edge.authenticator, edge.session_authenticator)
     _check_role(policy, api_key)
     connection.scope["user"] = api_key
     _check_has_history(connection, handler)
@@ -47,8 +47,8 @@ async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
 
 
 def _check_replica_serves(edge: Edge, connection: AnyConnection, policy: RoutePolicy) -> None:
-    web = edge.collaborators
-    if not may_read_alone(web.replica, edge.live.state, web.clock, connection.scope, policy):
+    web = edge.dependencies
+    if not replica_can_serve(web.replica, edge.live.state, web.clock, connection.scope, policy):
         raise store_is_away()
 
 
@@ -83,7 +83,7 @@ def _check_role(policy: RoutePolicy, api_key: ApiKey) -> None:
 def _check_has_history(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     """Refuse `as_of` on a read without history: it would return the present state for a past one."""
     method = str(connection.scope["method"])  # type: ignore[typeddict-item]
-    if method not in {"GET", "HEAD"} or not names_a_past(connection.scope["query_string"]):
+    if method not in {"GET", "HEAD"} or not has_as_of(connection.scope["query_string"]):
         return
     if AS_OF in handler.parsed_fn_signature.parameters:
         return
@@ -103,7 +103,7 @@ async def _check_sign_in_rate(edge: Edge, connection: AnyConnection) -> None:
 
 
 async def _check_rate(edge: Edge, counted_by: str, detail: str) -> None:
-    decision = await edge.collaborators.rate_limiter.hit(counted_by)
+    decision = await edge.dependencies.rate_limiter.hit(counted_by)
     if not decision.allowed:
         raise try_again("rate-exceeded", detail, retry_after_s=decision.retry_after_s)
 

@@ -1,7 +1,7 @@
-"""What a query says, held to what the OpenAPI document says of it, where the framework is more lenient.
+"""Strict validation of query parameters, where the framework is more lenient than the OpenAPI document.
 
-It takes the last of a name's values, `null` for nothing, and a bare number for a time: a call would do something else
-than what it was meant to.
+The framework uses the last value of a repeated parameter, treats `null` as absent, and accepts a bare number as a time:
+a request would do something else than its sender intended.
 """
 
 from collections import Counter
@@ -18,20 +18,22 @@ from litestar.typing import FieldDefinition
 
 from interfaces.web.problems import Problem, ProblemReason
 
-MOST_PARAMETERS = 100
-"""With those that are passed over. A head may hold twenty thousand, which take the event loop some time."""
+MAX_PARAMETERS = 100
+"""Unknown ones included. A head may contain twenty thousand, which would block the event loop."""
 
 
 def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Of the parameters that `handler` takes; others are passed over. Raises Problem (400) with every reason."""
+    """Check the parameters that `handler` takes; unknown ones are ignored. Raises Problem (400) with every reason."""
     query = connection.scope["query_string"]
     if not query:
         return
     try:
-        given = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        given = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
     except ValueError:
-        told = f"the query has more than {MOST_PARAMETERS} parameters; leave out what the operation does not take"
-        raise Problem("invalid-request", told) from None
+        detail = (
+            f"the query has more than {MAX_PARAMETERS} parameters; leave out what the operation does not take"
+        )
+        raise Problem("invalid-request", detail) from None
     taken = dict(_taken_by(handler))
     reasons = [
         ProblemReason(code="invalid_field", detail=detail, field=name)
@@ -43,7 +45,7 @@ def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
 
 
 def _taken_by(handler: BaseRouteHandler) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """By its name in the query: the types of each parameter."""
+    """Name in the query, and types, of each parameter."""
     for field in handler.parsed_fn_signature.parameters.values():
         described = field.kwarg_definition
         if isinstance(described, ParameterKwarg) and described.param_type == ParamType.QUERY:
@@ -55,7 +57,7 @@ def _types_of(field: FieldDefinition) -> tuple[Any, ...]:
 
 
 def _wrong(given: list[tuple[str, str]], taken: dict[str, tuple[Any, ...]]) -> Iterator[tuple[str, str]]:
-    """(name, what to do) of each."""
+    """Name and advice for each wrong parameter."""
     for name, count in Counter(name for name, _ in given).items():
         if count > 1:
             yield name, "is given more than once; give it once"
@@ -64,6 +66,6 @@ def _wrong(given: list[tuple[str, str]], taken: dict[str, tuple[Any, ...]]) -> I
         if str in types:
             continue
         if value.lower() == "null":
-            yield name, "`null` is no value; leave the parameter out"
+            yield name, "`null` is not a value; leave the parameter out"
         elif datetime in types and not (value[:4].isdigit() and value[4:5] == "-"):
             yield name, "Expected a time as in RFC 3339, such as 2026-07-14T21:00:00Z"

@@ -1,7 +1,7 @@
-"""What a caller has already is not sent again, and what is long is sent compressed.
+"""Conditional and compressed responses: `ETag`, 304 and gzip.
 
-The tag of an answer is that of its content, whoever asked and as of when: another content, another tag. It is weak,
-since the compressed and the plain form carry the same one.
+The tag is a hash of the content, whoever the caller is and whatever `as_of` says. It is weak, since the compressed and
+the plain form have the same one.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from interfaces.web.middleware.raw_headers import RawHeaders, header_of, list_header_of
 from interfaces.web.route_policy import policy_in
 
-LEAST_BYTES = 1_024
-"""Shorter answers fit into a packet or two as they are."""
-BESIDE_BYTES = 64 * 1_024
-"""Longer ones are compressed in a thread: the event loop has others to answer."""
-MOST_CODINGS = 32
-"""That a caller may weigh; what stands behind them is not read."""
+MIN_GZIP_BYTES = 1_024
+"""Shorter responses fit into a packet or two without compression."""
+THREAD_BYTES = 64 * 1_024
+"""Longer responses are compressed in a thread, so that the event loop is not blocked."""
+MAX_CODINGS = 32
+"""Codings in `Accept-Encoding` that are read; further ones are ignored."""
 _QUALITY = re.compile(rb"0(\.\d{0,3})?|1(\.0{0,3})?")
 LEVEL = 3
-MOST_TAGS = 16
-MOST_TAGGED_BYTES = 1_000_000
-"""The tag of a longer answer is not remembered: that would keep the whole answer."""
+MAX_TAGS = 16
+MAX_TAGGED_BYTES = 1_000_000
+"""The tag of a longer response is not cached: the cache would keep the whole response."""
 VARY = b"Authorization, Cookie, Accept-Encoding"
-KEPT = b"private, no-cache"
-"""A caller may keep an answer, and asks each time whether it still holds."""
+REVALIDATE = b"private, no-cache"
+"""`Cache-Control`: a caller may store a response, and revalidates it each time."""
 _CONTENT = (
     b"application/json",
     b"application/vnd.oai.openapi+json",
@@ -44,7 +44,7 @@ _CONTENT = (
 
 
 class ConditionalMiddleware(ASGIMiddleware):
-    """Of whole answers to GET; what is streamed, and what is no 200, passes as it is."""
+    """For complete responses to GET with status 200; streams and other statuses pass unchanged."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         if scope.get("method") != "GET" or not policy_in(scope).has_etag:
@@ -68,12 +68,12 @@ class ConditionalMiddleware(ASGIMiddleware):
         await next_app(scope, receive, sending)
 
 
-def holds(if_none_match: bytes, tag: bytes) -> bool:
-    """Whether the caller has that very answer (RFC 9110, weak comparison)."""
+def tag_matches(if_none_match: bytes, tag: bytes) -> bool:
+    """Whether `If-None-Match` names the tag (RFC 9110, weak comparison)."""
     if not if_none_match:
         return False
-    known = [one.strip().removeprefix(b"W/") for one in if_none_match.split(b",")]
-    return b"*" in known or tag.removeprefix(b"W/") in known
+    tags = [one.strip().removeprefix(b"W/") for one in if_none_match.split(b",")]
+    return b"*" in tags or tag.removeprefix(b"W/") in tags
 
 
 def _is_content(message: Message) -> bool:
@@ -89,14 +89,14 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
     headers: RawHeaders = [(name.lower(), value) for name, value in start["headers"]]
     tag = header_of(headers, b"etag")
     if not tag:
-        tag = _known_tag_of(body) if len(body) <= MOST_TAGGED_BYTES else _tag_of(body)
+        tag = _cached_tag_of(body) if len(body) <= MAX_TAGGED_BYTES else _tag_of(body)
         headers.append((b"etag", tag))
     headers.append((b"vary", VARY))
     if not header_of(headers, b"cache-control"):
-        headers.append((b"cache-control", KEPT))
-    if holds(list_header_of(scope["headers"], b"if-none-match"), tag):
-        kept = [(name, value) for name, value in headers if not name.startswith(b"content-")]
-        await send({"type": "http.response.start", "status": 304, "headers": kept})
+        headers.append((b"cache-control", REVALIDATE))
+    if tag_matches(list_header_of(scope["headers"], b"if-none-match"), tag):
+        remaining = [(name, value) for name, value in headers if not name.startswith(b"content-")]
+        await send({"type": "http.response.start", "status": 304, "headers": remaining})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return
     if wants_gzip(list_header_of(scope["headers"], b"accept-encoding"), len(body)):
@@ -108,9 +108,9 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-@lru_cache(maxsize=MOST_TAGS)
-def _known_tag_of(body: bytes) -> bytes:
-    """By the object, whose hash Python keeps: an answer that many are given has one."""
+@lru_cache(maxsize=MAX_TAGS)
+def _cached_tag_of(body: bytes) -> bytes:
+    """Python caches the hash of the bytes object: a response that many callers share is hashed once."""
     return _tag_of(body)
 
 
@@ -119,25 +119,25 @@ def _tag_of(body: bytes) -> bytes:
 
 
 def wants_gzip(accept_encoding: bytes, size: int) -> bool:
-    """Whether an answer of so many bytes goes out in gzip (RFC 9110, 12.5.3).
+    """Whether a response of `size` bytes is sent in gzip (RFC 9110, 12.5.3).
 
-    Where it is taken and the plain form not preferred; a short one only where the plain form is refused.
+    If gzip is accepted and the plain form not preferred; a short response only if the plain form is refused.
     """
-    said: dict[bytes, float] = {}
-    for one in accept_encoding.lower().split(b",", MOST_CODINGS)[:MOST_CODINGS]:
+    weights: dict[bytes, float] = {}
+    for one in accept_encoding.lower().split(b",", MAX_CODINGS)[:MAX_CODINGS]:
         coding, *parameters = (part.strip() for part in one.split(b";"))
-        said[coding] = _quality_of(parameters)
-    others = said.get(b"*", 0.0)
-    packed = said.get(b"gzip", others)
-    # By `*` alone the plain form is refused, and never preferred.
-    plain = said.get(b"identity", 0.0 if b"*" in said and not others else None)
+        weights[coding] = _quality_of(parameters)
+    others = weights.get(b"*", 0.0)
+    packed = weights.get(b"gzip", others)
+    # `*` alone can refuse the plain form, but never prefer it.
+    plain = weights.get(b"identity", 0.0 if b"*" in weights and not others else None)
     if packed <= 0 or (plain is not None and plain > packed):
         return False
-    return size >= LEAST_BYTES or plain == 0
+    return size >= MIN_GZIP_BYTES or plain == 0
 
 
 def _quality_of(parameters: list[bytes]) -> float:
-    """1 where none is given, 0 where it cannot be read (RFC 9110, 12.4.2)."""
+    """1 if none is given, 0 if it is invalid (RFC 9110, 12.4.2)."""
     for parameter in parameters:
         name, _, value = parameter.partition(b"=")
         if name.strip() == b"q":
@@ -146,10 +146,10 @@ def _quality_of(parameters: list[bytes]) -> float:
 
 
 async def _compressed(body: bytes) -> bytes:
-    return _gzip(body) if len(body) < BESIDE_BYTES else await asyncio.to_thread(_gzip, body)
+    return _gzip(body) if len(body) < THREAD_BYTES else await asyncio.to_thread(_gzip, body)
 
 
 def _gzip(body: bytes) -> bytes:
-    """Without a time in it, so that the same is compressed to the same."""
+    """Without a timestamp, so that equal bodies are compressed to equal bytes."""
     compressor = zlib.compressobj(LEVEL, wbits=31)
     return compressor.compress(body) + compressor.flush()

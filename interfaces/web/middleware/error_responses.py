@@ -1,4 +1,4 @@
-"""Every exception that ends a request, as a problem document; nothing of our inside leaks."""
+"""Exception handlers: every exception that ends a request becomes a problem document without internal details."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -67,14 +67,14 @@ def problem_response(request: AnyRequest, problem: Problem) -> Response[bytes]:
     )
 
 
-def answered(request: AnyRequest, problem: Problem) -> Response[bytes]:
+def of_problem(request: AnyRequest, problem: Problem) -> Response[bytes]:
     return problem_response(request, problem)
 
 
 def of_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    """What Litestar itself refuses: unknown paths, methods, bodies that are too large or do not fit."""
+    """Refusals of Litestar itself: unknown paths and methods, bodies that are too large or invalid."""
     if error.status_code >= 500:
-        return unforeseen(request, error)
+        return of_defect(request, error)
     name = _BY_STATUS.get(error.status_code, "invalid-request")
     reasons = tuple(_field_reasons(error)) if isinstance(error, ValidationException) else ()
     return problem_response(
@@ -98,12 +98,12 @@ def _headers(error: HTTPException) -> dict[str, str]:
 
 def _field_reasons(error: ValidationException) -> list[ProblemReason]:
     extra = error.extra if isinstance(error.extra, list) else []
-    found = [entry for entry in extra if isinstance(entry, dict)]
+    entries = [entry for entry in extra if isinstance(entry, dict)]
     return [
         ProblemReason(
             code="invalid_field", detail=str(entry.get("message", "")), field=str(entry.get("key", "body"))
         )
-        for entry in found
+        for entry in entries
     ]
 
 
@@ -114,7 +114,7 @@ def of_domain(request: AnyRequest, error: DomainError) -> Response[bytes]:
 
 
 def of_portfolio(request: AnyRequest, error: PortfolioInvalid) -> Response[bytes]:
-    """Each by its field; an entry posted alone has no place in a list."""
+    """One reason for each field, without the index: a posted entry is not part of a list."""
     reasons = []
     for problem in error.problems:
         path, _, detail = problem.removeprefix("facilities[0].").partition(": ")
@@ -123,7 +123,7 @@ def of_portfolio(request: AnyRequest, error: PortfolioInvalid) -> Response[bytes
 
 
 def of_store(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """A store is down: nothing was lost that was answered, and what was not answered can be sent again."""
+    """A store does not answer. Acknowledged requests are recorded; others can be sent again."""
     log.warning("store unavailable", error=str(error), trace_id=trace_id_of(request.scope))
     problem = try_again(
         "unavailable", "a store cannot be reached; try again", retry_after_s=STORE_RETRY_AFTER_S
@@ -132,7 +132,7 @@ def of_store(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 
 def of_newer_release(request: AnyRequest, error: UnknownTopic) -> Response[bytes]:
-    """During an upgrade: another process of the newer release can answer, and soon this one too."""
+    """During an upgrade: a process of the newer release can answer, and soon this one too."""
     log.error("a newer release wrote what this one cannot read", error=str(error))
     problem = try_again(
         "unavailable", "an upgrade is under way; try again", retry_after_s=STORE_RETRY_AFTER_S
@@ -148,15 +148,15 @@ def of_unfolded_past(request: AnyRequest, error: HistoryStillLoading) -> Respons
     return problem_response(request, try_again("past-not-folded", str(error)))
 
 
-def _named(name: str) -> Callable[[AnyRequest, Exception], Response[bytes]]:
+def _problem_named(name: str) -> Callable[[AnyRequest, Exception], Response[bytes]]:
     def respond(request: AnyRequest, error: Exception) -> Response[bytes]:
         return problem_response(request, Problem(name, str(error)))
 
     return respond
 
 
-def unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """A defect: the log has it whole, the answer only its trace id."""
+def of_defect(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """A defect: the log has the traceback, the response only the trace id."""
     log.error(
         "request failed",
         method=request.method,
@@ -183,16 +183,16 @@ _BY_NAME: dict[type[Exception], str] = {
 EXCEPTION_HANDLERS = cast(
     "ExceptionHandlersMap",
     {
-        Problem: answered,
+        Problem: of_problem,
         HTTPException: of_framework,
         DomainError: of_domain,
         TooManyConflicts: of_lost_races,
         HistoryStillLoading: of_unfolded_past,
         PortfolioInvalid: of_portfolio,
-        SaveTooLarge: _named("body-too-large"),
+        SaveTooLarge: _problem_named("body-too-large"),
         UnknownTopic: of_newer_release,
-        Exception: unforeseen,
+        Exception: of_defect,
         **dict.fromkeys(UNAVAILABLE, of_store),
-        **{error: _named(name) for error, name in _BY_NAME.items()},
+        **{error: _problem_named(name) for error, name in _BY_NAME.items()},
     },
 )

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the HTTP edge: requests by route and status, and how long they took."""
+"""Prometheus metrics of the HTTP edge: requests by route and status, and their duration."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 
 @dataclass
 class WebMetrics:
-    """Of one application; each has a registry of its own, so that several can live in one process."""
+    """Metrics of one application, in a registry of its own: several applications can run in one process."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
@@ -82,11 +82,11 @@ class WebMetrics:
         for name, definition in ALERTS.items():
             self.alerts_open.labels(name, definition.severity).set(open_by_name.get(name, 0))
 
-    def forget_alerts(self) -> None:
+    def clear_alerts(self) -> None:
         self.alerts_open.clear()
 
-    def forget_positions(self) -> None:
-        """An old lag shown as today's would be worse than none."""
+    def clear_positions(self) -> None:
+        """Remove the series: an outdated lag would be misleading."""
         self.lag_events.clear()
         self.lag_seconds.clear()
 
@@ -104,7 +104,7 @@ def metrics_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebMetrics:
 
 
 class MetricsMiddleware(ASGIMiddleware):
-    """Measures every request of a known route; labels are templates, so their number is bounded."""
+    """Measures every routed request; labels are path templates, so their number is bounded."""
 
     def __init__(self, metrics: WebMetrics) -> None:
         self._metrics = metrics

@@ -1,4 +1,4 @@
-"""What stands in every answer: the trace id, where it was read, and that nothing is sniffed, framed or kept."""
+"""Headers of every response: trace id, source of the read models, and protection against sniffing, framing, caching."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from interfaces.web.middleware.tracing import TRACE_HEADER, trace_id_of
 from projections.queries.replica import ReplicatedReadModels
 
 SOURCE = b"x-read-models"
-"""Where what people read comes from now, and how far behind that is at most."""
+"""The source of the read models, and its maximum lag."""
 TRACE = TRACE_HEADER.lower().encode()
-NOT_KEPT = (b"cache-control", b"no-store")
-UNTOUCHED = (
+NO_STORE = (b"cache-control", b"no-store")
+SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 
 
 def source_header(replica: ReplicatedReadModels | None) -> RawHeaders:
-    """None where there is only the primary."""
+    """Empty if there is only the primary."""
     if replica is None:
         return []
     source = replica.source()
@@ -28,13 +28,13 @@ def source_header(replica: ReplicatedReadModels | None) -> RawHeaders:
 
 
 async def complete_headers(message: Message, scope: Scope) -> None:
-    """Before an answer of the framework is sent; what it says itself stays."""
+    """Called before a response of the framework is sent; does not replace headers that it has."""
     if message["type"] != "http.response.start":
         return
     headers = message["headers"] = list(message["headers"])
     given = {name.lower() for name, _ in headers}
     headers.append((TRACE, trace_id_of(scope).encode()))
-    headers.extend(header for header in (*UNTOUCHED, NOT_KEPT) if header[0] not in given)
+    headers.extend(header for header in (*SECURITY_HEADERS, NO_STORE) if header[0] not in given)
     edge = scope["app"].state["edge"]
     if scope["path"].startswith("/api/") and not is_away(scope, edge.live.state):
-        headers.extend(source_header(edge.collaborators.replica))
+        headers.extend(source_header(edge.dependencies.replica))

@@ -1,8 +1,7 @@
-"""Reads that are not of now say so, and a read is answered with what was known last rather than not at all.
+"""Middleware for stale reads: labels them, and answers from the last response while the store is down.
 
-`stale`, `age_s` (clock seconds) and `source` stand in the document then: `read_models` are behind the log, or the
-`replica` is behind the primary; or PostgreSQL does not answer, and it is what the replica has, else the answer of
-before (`last_known`).
+The document then contains `stale`, `age_s` (clock seconds) and `source`: `read_models` if they are behind the log,
+`replica` if it is behind the primary or serves in its place, `last_known` for the last response.
 """
 
 from __future__ import annotations
@@ -17,46 +16,46 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Sc
 from application.ports.access.api_keys import ApiKey
 from application.ports.clock import Clock
 from interfaces.web.broadcast.freshness import BEHIND_S, LiveState
-from interfaces.web.caching.last_responses import Asked, StaleIfErrorCache
-from interfaces.web.middleware.replica_routing import age_alone_s, prefers_newest
+from interfaces.web.caching.last_responses import RequestKey, StaleIfErrorCache
+from interfaces.web.middleware.replica_routing import prefers_newest, replica_age_s
 from interfaces.web.middleware.stale_headers import stale_headers
 from interfaces.web.route_policy import RoutePolicy, policy_in
-from interfaces.web.routes import names_a_past
+from interfaces.web.routes import has_as_of
 from projections.queries.replica import ReplicatedReadModels
 
-_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class _Answered(NamedTuple):
+class _Response(NamedTuple):
     policy: RoutePolicy
     began: float
-    """Of the monotonic clock."""
+    """On the monotonic clock."""
     start: HTTPResponseStartEvent
     body: bytes
 
 
-class _Late(NamedTuple):
-    """What an answer may lack that counts as of now."""
+class _Lag(NamedTuple):
+    """How far a response that counts as current may be behind."""
 
     behind_s: float
-    """Clock seconds that its read models are behind the log; 0 where they are late as usual."""
-    lag_s: float
-    """Wall seconds that the replica it may be of was behind the primary."""
+    """Clock seconds that its read models are behind the log; 0 for the usual delay."""
+    replica_s: float
+    """Wall seconds that the replica, if it was read, is behind the primary."""
 
 
-class StaleReads(ASGIMiddleware):
-    """Closest to the routes, so that it sees answers as they are written. Other routes pass it untouched."""
+class StaleResponseMiddleware(ASGIMiddleware):
+    """The innermost middleware, so that it sees responses as handlers write them. Skips routes of `cache="now"`."""
 
     def __init__(
         self,
         state: LiveState,
-        answers: StaleIfErrorCache,
+        responses: StaleIfErrorCache,
         clock: Clock,
         replica: ReplicatedReadModels | None = None,
     ) -> None:
         self._state = state
         self._replica = replica
-        self._answers = answers
+        self._responses = responses
         self._clock = clock
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
@@ -68,7 +67,7 @@ class StaleReads(ASGIMiddleware):
         start: list[HTTPResponseStartEvent] = []
         pieces: list[bytes] = []
 
-        async def held(message: Message) -> None:
+        async def buffer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 start.append(message)
                 return
@@ -78,93 +77,109 @@ class StaleReads(ASGIMiddleware):
             pieces.append(message["body"])
             if not message["more_body"]:
                 body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                await self._answer(scope, _Answered(policy, began, start[0], body), send)
+                await self._send(scope, _Response(policy, began, start[0], body), send)
 
-        await next_app(scope, receive, held)
+        await next_app(scope, receive, buffer)
 
-    async def _answer(self, scope: Scope, answered: _Answered, send: Send) -> None:
-        policy, began, start, body = answered
-        asked = _asked(scope)
-        alone_s = age_alone_s(scope, self._clock)
-        if asked is not None and start["status"] == 200:
-            if alone_s is None:
-                late = self._late(scope, policy)
-                # It was read after that, and nobody here knows when.
-                kept_age_s = self._age_wall_s(start, late) + time.monotonic() - began
-                self._answers.keep(asked, body, _header(start, b"content-type"), age_s=kept_age_s)
-                age_s, source = self._told(late)
-            else:
-                age_s, source = alone_s, "replica"
-            if age_s or alone_s is not None:
-                body = labelled(body, age_s, source)
-                start["headers"] = _stale(start, body, self._clock.wall_seconds(age_s))
-        elif asked is not None and start["status"] == 503:
-            found = self._answers.find(asked)
-            if found is not None:
-                answer, since_wall_s = found
-                wall_s = max(self._clock.wall_seconds(1.0), 1e-9)
-                age_wall_s = answer.age_s + since_wall_s
-                body = aged(answer.body, since_wall_s / wall_s, content_age_s=age_wall_s / wall_s)
-                start["status"] = 200
-                start["headers"] = [(b"content-type", answer.media_type)]
-                start["headers"] = _stale(start, body, age_wall_s)
+    async def _send(self, scope: Scope, response: _Response, send: Send) -> None:
+        start, body = response.start, response.body
+        key = _request_key(scope)
+        if key is not None and start["status"] == 200:
+            body = self._label_and_store(scope, response, key)
+        elif key is not None and start["status"] == 503:
+            body = self._last_response(response, key)
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _late(self, scope: Scope, policy: RoutePolicy) -> _Late:
-        projections, lag_s = _projections_of(scope, policy), 0.0
+    def _label_and_store(self, scope: Scope, response: _Response, key: RequestKey) -> bytes:
+        """The body to send; its headers are completed in place."""
+        policy, began, start, body = response
+        replica_s = replica_age_s(scope, self._clock)
+        if replica_s is None:
+            lag = self._lag(scope, policy)
+            # The rows were read some time after the request began; that time counts as age.
+            age_wall_s = self._age_wall_s(start, lag) + time.monotonic() - began
+            self._responses.store(key, body, _header(start, b"content-type"), age_s=age_wall_s)
+            age_s, source = self._staleness(lag)
+        else:
+            age_s, source = replica_s, "replica"
+        if age_s or replica_s is not None:
+            body = with_staleness(body, age_s, source)
+            start["headers"] = _with_stale_headers(start, body, self._clock.wall_seconds(age_s))
+        return body
+
+    def _last_response(self, response: _Response, key: RequestKey) -> bytes:
+        """The last response in place of a 503, with its age; the 503 itself if there is none."""
+        start = response.start
+        cached = self._responses.find(key)
+        if cached is None:
+            return response.body
+        last, since_wall_s = cached
+        wall_s = max(self._clock.wall_seconds(1.0), 1e-9)
+        age_wall_s = last.age_s + since_wall_s
+        body = with_age(last.body, since_wall_s / wall_s, content_age_s=age_wall_s / wall_s)
+        start["status"] = 200
+        start["headers"] = [(b"content-type", last.media_type)]
+        start["headers"] = _with_stale_headers(start, body, age_wall_s)
+        return body
+
+    def _lag(self, scope: Scope, policy: RoutePolicy) -> _Lag:
+        projections, replica_s = _projections_of(scope, policy), 0.0
         may_be_of_replica = projections and policy.cache != "primary" and not prefers_newest(scope)
         if self._replica is not None and may_be_of_replica:
-            lag_s = self._replica.source().lag_s
-        return _Late(self._state.behind_s(*projections), lag_s)
+            replica_s = self._replica.source().lag_s
+        return _Lag(self._state.behind_s(*projections), replica_s)
 
-    def _told(self, late: _Late) -> tuple[float, str]:
-        """Clock seconds (0 where it is late as usual), and what is behind."""
-        if not late.behind_s and late.lag_s <= BEHIND_S:
+    def _staleness(self, lag: _Lag) -> tuple[float, str]:
+        """Clock seconds (0 for the usual delay), and what is behind."""
+        if not lag.behind_s and lag.replica_s <= BEHIND_S:
             return 0.0, ""
-        age_s = late.behind_s + late.lag_s / max(self._clock.wall_seconds(1.0), 1e-9)
-        return age_s, "read_models" if late.behind_s else "replica"
+        age_s = lag.behind_s + lag.replica_s / max(self._clock.wall_seconds(1.0), 1e-9)
+        return age_s, "read_models" if lag.behind_s else "replica"
 
-    def _age_wall_s(self, start: HTTPResponseStartEvent, late: _Late) -> float:
-        """How old an answer is that counts as of now, or says itself that it is not."""
-        said = _header(start, b"age")
-        return (int(said) if said.isdigit() else 0) + self._clock.wall_seconds(late.behind_s) + late.lag_s
+    def _age_wall_s(self, start: HTTPResponseStartEvent, lag: _Lag) -> float:
+        """The age of a response: as it says itself in `Age`, and what it may lack."""
+        stated = _header(start, b"age")
+        return (
+            (int(stated) if stated.isdigit() else 0) + self._clock.wall_seconds(lag.behind_s) + lag.replica_s
+        )
 
 
-def labelled(body: bytes, age_s: float, source: str) -> bytes:
+def with_staleness(body: bytes, age_s: float, source: str) -> bytes:
     """The document with `stale`, `age_s` and `source`."""
-    parts = _parts_of(body)
-    return body if parts is None else _labelled(parts, age_s, source)
+    members = _members_of(body)
+    return body if members is None else _with_members(members, age_s, source)
 
 
-def aged(body: bytes, since_s: float, *, content_age_s: float) -> bytes:
-    """An answer of `since_s` ago as `last_known`: what has an age of its own, it or its items, is older by as much.
+def with_age(body: bytes, since_s: float, *, content_age_s: float) -> bytes:
+    """A response of `since_s` ago, labelled as `last_known`.
 
-    What has none is `content_age_s` old. Clock seconds.
+    `since_s` is added to the `age_s` of the document and of its items. A document without one is `content_age_s` old.
+    Clock seconds.
     """
-    parts = _parts_of(body)
-    if parts is None:
+    members = _members_of(body)
+    if members is None:
         return body
-    before = msgspec.json.decode(parts.get("age_s", b"null"))
+    before = msgspec.json.decode(members.get("age_s", b"null"))
     age_s = before + since_s if isinstance(before, int | float) else content_age_s
-    items = bytes(parts.get("items", b""))
+    items = bytes(members.get("items", b""))
     if items.startswith(b"[") and b'"age_s"' in items:
-        parts["items"] = msgspec.Raw(
+        members["items"] = msgspec.Raw(
             msgspec.json.encode([_older(item, since_s) for item in msgspec.json.decode(items)])
         )
-    return _labelled(parts, age_s, "last_known")
+    return _with_members(members, age_s, "last_known")
 
 
-def _parts_of(body: bytes) -> dict[str, msgspec.Raw] | None:
-    """What stands in the document, as it is written there: it may be some MB. None where it is no object."""
+def _members_of(body: bytes) -> dict[str, msgspec.Raw] | None:
+    """The members of the document, still encoded, since it may have some MB. None if it is no object."""
     try:
-        return _decode_parts(body)
+        return _decode_members(body)
     except msgspec.ValidationError:
         return None
 
 
-def _labelled(parts: dict[str, msgspec.Raw], age_s: float, source: str) -> bytes:
-    return msgspec.json.encode({**parts, "stale": True, "age_s": round(age_s, 1), "source": source})
+def _with_members(members: dict[str, msgspec.Raw], age_s: float, source: str) -> bytes:
+    return msgspec.json.encode({**members, "stale": True, "age_s": round(age_s, 1), "source": source})
 
 
 def _older(item: Any, since_s: float) -> Any:
@@ -174,26 +189,28 @@ def _older(item: Any, since_s: float) -> Any:
 
 
 def _projections_of(scope: Scope, policy: RoutePolicy) -> tuple[str, ...]:
-    """None of a past state: it lacks nothing that any of them has yet to fold."""
-    if not policy.ignores_as_of and names_a_past(scope.get("query_string", b"")):
+    """Empty for a past state, which no unfolded domain event can change."""
+    if not policy.ignores_as_of and has_as_of(scope.get("query_string", b"")):
         return ()
     return policy.projections
 
 
-def _asked(scope: Scope) -> Asked | None:
-    """None for one who was not let in."""
+def _request_key(scope: Scope) -> RequestKey | None:
+    """None for a caller that was not admitted."""
     caller = scope.get("user")
     if not isinstance(caller, ApiKey):
         return None
-    return Asked(caller.key_id, str(scope["path"]), scope.get("query_string", b""))
+    return RequestKey(caller.key_id, str(scope["path"]), scope.get("query_string", b""))
 
 
 def _header(start: HTTPResponseStartEvent, name: bytes) -> bytes:
-    return next((value for found, value in start["headers"] if found.lower() == name), b"")
+    return next((value for given, value in start["headers"] if given.lower() == name), b"")
 
 
-def _stale(start: HTTPResponseStartEvent, body: bytes, age_wall_s: float) -> list[tuple[bytes, bytes]]:
-    told = [(name.lower().encode(), value.encode()) for name, value in stale_headers(age_wall_s).items()]
-    replaced = {b"content-length", b"etag", b"retry-after", *(name for name, _ in told)}
-    kept = [(name, value) for name, value in start["headers"] if name.lower() not in replaced]
-    return [*kept, (b"content-length", b"%d" % len(body)), *told]
+def _with_stale_headers(
+    start: HTTPResponseStartEvent, body: bytes, age_wall_s: float
+) -> list[tuple[bytes, bytes]]:
+    added = [(name.lower().encode(), value.encode()) for name, value in stale_headers(age_wall_s).items()]
+    replaced = {b"content-length", b"etag", b"retry-after", *(name for name, _ in added)}
+    unchanged = [(name, value) for name, value in start["headers"] if name.lower() not in replaced]
+    return [*unchanged, (b"content-length", b"%d" % len(body)), *added]

@@ -1,4 +1,4 @@
-"""The trace id of a request: the caller's (W3C traceparent) or a new one; it stands in every answer."""
+"""The trace id of a request: the caller's (W3C traceparent) or a new one; every response contains it."""
 
 import secrets
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _TRACEPARENT = b"traceparent"
 
 
 def trace_id_of(scope: Mapping[str, Any]) -> str:
-    """32 hex digits; the same one however often it is asked for within a request."""
+    """32 hex digits; the same for every call within a request."""
     state = cast("dict[str, Any]", scope.setdefault("state", {}) if isinstance(scope, dict) else {})
     found = state.get(_STATE)
     if found is None:

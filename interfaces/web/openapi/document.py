@@ -1,4 +1,4 @@
-"""The OpenAPI document: as the framework derives it from the routes, with who may call what, problems and examples.
+"""The OpenAPI document: derived by the framework, completed with roles, problems, examples and schema names.
 
 JSON only: the usual pages around it load their scripts from elsewhere.
 """
@@ -28,11 +28,11 @@ from interfaces.web.routes import AS_OF, FACILITY, WEBHOOK
 _REFERENCE = "#/components/schemas/"
 _METHODS = ("get", "post", "patch", "delete")
 _PROBLEM = "Problem"
-_BY_HAND = {
+_RAW_ROUTES = {
     f"POST {WEBHOOK}": NotificationAnswer.__name__,
     f"PATCH {WEBHOOK}/{{utility_event_id}}": ModificationAnswer.__name__,
 }
-"""Routes whose body is read, and whose answer is written, byte by byte: the framework cannot know their forms."""
+"""Routes that read and write raw bytes, so that the framework cannot know their schemas."""
 _MAINTENANCE = f"POST {FACILITY}/maintenance"
 _REASON_TO_START = {
     "if": {"properties": {"action": {"const": "start"}}},
@@ -43,19 +43,19 @@ _LIVE_MESSAGE = {
     "description": "One message of the stream",
     "required": ["event", "data"],
     "properties": {
-        "id": {"type": "string", "description": "A position of the log; `Last-Event-ID` goes on after it"},
+        "id": {"type": "string", "description": "A position of the log; `Last-Event-ID` resumes after it"},
         "event": {"type": "string"},
         "data": {"type": "string", "description": "JSON"},
         "retry": {"type": "integer", "description": "ms"},
     },
 }
-_UTILITYS_ID = {
+_UTILITY_EVENT_ID = {
     "type": "string",
     "minLength": 1,
     "maxLength": MOST_ID_CHARACTERS,
     "pattern": ID_PATTERN,
 }
-_A_PAST = {
+_AS_OF_SCHEMA = {
     "oneOf": [
         {"type": "string", "format": "date-time"},
         {"type": "integer", "minimum": 0, "maximum": 10**MOST_DIGITS - 1},
@@ -85,7 +85,7 @@ def openapi_config() -> OpenAPIConfig:
 
 
 class _WholeDocument(JsonRenderPlugin):
-    """Completed and encoded at first need, once for an application."""
+    """Completed and encoded at the first request, once for an application."""
 
     _encoded: bytes | None = None
 
@@ -98,7 +98,7 @@ class _WholeDocument(JsonRenderPlugin):
 
 
 def _bodies_of(app: Litestar) -> list[Any]:
-    """What routes decode their bodies into, in the same order in every process."""
+    """The types of request bodies, in the same order in every process."""
     handlers = (handler for route in app.routes for handler in getattr(route, "route_handlers", ()))
     fields = (handler.parsed_data_field for handler in handlers)
     return sorted({field.annotation for field in fields if field is not None}, key=str)
@@ -107,19 +107,19 @@ def _bodies_of(app: Litestar) -> list[Any]:
 def completed(
     document: dict[str, Any], bodies: Collection[Any], policies: Mapping[str, RoutePolicy]
 ) -> dict[str, Any]:
-    """With what the framework cannot know of each operation.
+    """Complete the document of the framework.
 
-    It leaves out that bodies are refused for a field too many, and what is asked of the items of a list: `bodies` are
-    described by what decodes them.
+    It omits that unknown fields of bodies are refused, and the constraints on list items. msgspec, which decodes
+    `bodies`, describes them instead.
     """
     publish_schema_names(document)
     schemas = document["components"]["schemas"]
-    (found, *_), components = msgspec.json.schema_components(
+    (problem, *_), components = msgspec.json.schema_components(
         [ProblemDocument, NotificationBody, NotificationAnswer, ModificationAnswer, *bodies],
         ref_template=_REFERENCE + "{name}",
     )
     schemas.update(components)
-    schemas[_PROBLEM] = found
+    schemas[_PROBLEM] = problem
     for path, item in document["paths"].items():
         for method in _METHODS:
             if method in item:
@@ -130,7 +130,7 @@ def completed(
 
 def _complete(operation: dict[str, Any], route: str, policy: RoutePolicy) -> None:
     roles, responses = policy.roles, operation["responses"]
-    responses.pop("400", None)  # the framework's own form of an error is answered nowhere
+    responses.pop("400", None)  # the error format of the framework is not used
     if roles is None:
         operation["security"] = []
     else:
@@ -138,49 +138,49 @@ def _complete(operation: dict[str, Any], route: str, policy: RoutePolicy) -> Non
         for status in (401, 403, 429):
             responses[str(status)] = _refusal(status)
     if route.startswith("GET ") and "200" in responses and "/api/" in route and policy.has_etag:
-        responses["304"] = {"description": "What `If-None-Match` names still holds"}
+        responses["304"] = {"description": "Unchanged: `If-None-Match` names the current `ETag`"}
     responses["default"] = {
-        "description": "A problem document; its `type` answers for itself",
+        "description": "A problem document; its `type` is a page about it",
         **_problem_content(400),
     }
     _correct(operation, route)
-    operation["responses"] = deepcopy(responses)  # what two statuses share has an example of each
+    operation["responses"] = deepcopy(responses)  # statuses that share a schema have examples of their own
     add_examples(operation, route)
 
 
 def _correct(operation: dict[str, Any], route: str) -> None:
-    """What the framework says otherwise than it is."""
+    """Correct what the framework describes wrongly."""
     responses = operation["responses"]
-    if route in _BY_HAND:
-        answer = {"content": {"application/json": {"schema": {"$ref": _REFERENCE + _BY_HAND[route]}}}}
+    if route in _RAW_ROUTES:
+        answer = {"content": {"application/json": {"schema": {"$ref": _REFERENCE + _RAW_ROUTES[route]}}}}
         responses["202"] = {"description": "Accepted", **answer}
-        responses["200"] = {"description": "Known already, as it stands", **answer}
+        responses["200"] = {"description": "Recorded before; the response as recorded", **answer}
         body = operation["requestBody"]["content"]["application/json"]
         body["schema"] = {"$ref": _REFERENCE + NotificationBody.__name__}
-        if route.startswith("PATCH "):  # which of two came first is told by the number alone
+        if route.startswith("PATCH "):  # only the number says which of two is newer
             body["schema"] = {"allOf": [body["schema"], {"required": ["modification_number"]}]}
     if route == _MAINTENANCE:
         body = operation["requestBody"]["content"]["application/json"]
         body["schema"] = {"allOf": [body["schema"], _REASON_TO_START]}
     if route == "GET /ready":
-        responses["503"] = {**responses["200"], "description": "Not ready; it says what is missing"}
+        responses["503"] = {**responses["200"], "description": "Not ready; names what is missing"}
     for media_type, media in responses.get("200", {}).get("content", {}).items():
         if media_type == "text/event-stream":
             media["schema"] = _LIVE_MESSAGE
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _schema_of(parameter["name"], parameter["schema"])
     if "204" in responses:
-        responses["204"].pop("content", None)  # no content is what it says
+        responses["204"].pop("content", None)  # 204 has no content
 
 
 def _schema_of(parameter: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Of a parameter as it is sent: what is not there is left out, and never null."""
+    """The schema of a parameter as it is sent: an absent one is left out, never null."""
     rest = {name: value for name, value in schema.items() if name != "oneOf"}
     options = [option for option in schema.get("oneOf", ()) if option != {"type": "null"}]
     if parameter == AS_OF and {"type": "string"} in options:
-        return rest | _A_PAST
+        return rest | _AS_OF_SCHEMA
     if parameter == "utility_event_id":
-        return _UTILITYS_ID
+        return _UTILITY_EVENT_ID
     if isinstance(rest.get("type"), list):
         rest["type"] = next(name for name in rest["type"] if name != "null")
         rest["enum"] = [value for value in rest["enum"] if value is not None]

@@ -1,4 +1,4 @@
-"""Examples of the OpenAPI document: what each route is asked with, and what it answers."""
+"""Examples of the OpenAPI document: parameters, bodies and responses of each route."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Routes = dict[str, dict[str, Any]]
 
 
 def add_examples(operation: dict[str, Any], route: str) -> None:
-    """To every parameter, to the body, and to every answer that has one."""
+    """Add examples to every parameter, to the body, and to the responses."""
     parameters, routes = examples()
     own = routes.get(route, {})
     for parameter in operation.get("parameters", ()):
@@ -31,7 +31,7 @@ def add_examples(operation: dict[str, Any], route: str) -> None:
 
 
 def problem_example(status: int) -> dict[str, Any]:
-    """The first problem of the table with that status."""
+    """The first problem type with that status."""
     name, kind = next((name, kind) for name, kind in PROBLEM_TYPES.items() if kind.status == status)
     code = name.replace("-", "_")
     document = ProblemDocument(
@@ -48,7 +48,7 @@ def problem_example(status: int) -> dict[str, Any]:
 
 @cache
 def examples() -> tuple[dict[str, Any], Routes]:
-    """Parameter -> example, and route -> parameters of its own, body, status -> answer."""
+    """Examples by parameter; and by route: its own parameters, body, and responses by status."""
     text = files("interfaces.web.openapi").joinpath("examples.json").read_bytes()
     decoded: dict[str, Any] = msgspec.json.decode(text)
     return decoded["parameters"], decoded["routes"]

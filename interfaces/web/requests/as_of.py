@@ -1,4 +1,4 @@
-"""`as_of=`: DR events as they stood, in the same shape as live; a caller sees of the past only what it sees now."""
+"""Reads with `as_of`: past states have the same shape as current ones, and the same limits on who sees what."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from uuid import UUID
 from litestar.params import QueryParameter
 
 from interfaces.as_of import NotAMomentOrPosition, read_as_of
-from interfaces.web.edge import collaborators_of, edge_of, models_of
+from interfaces.web.edge import dependencies_of, edge_of, models_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from projections.as_of.dr_event import dr_event_as_of
@@ -31,8 +31,8 @@ AsOfQuery = Annotated[
 ]
 
 
-class Story(NamedTuple):
-    """A DR event that the caller may see, and where its dispatches are."""
+class DREventAndDispatches(NamedTuple):
+    """A DR event that the caller may see, and the view with its dispatches."""
 
     dr_event: DREventRow
     dispatches: View[DispatchRow]
@@ -48,52 +48,55 @@ def parse_as_of(written: str | None) -> AsOf | None:
         raise Problem("invalid-request", f"`as_of`: {error}") from error
 
 
-async def dr_events_of(request: ApiRequest, past: AsOf | None) -> View[DREventRow]:
-    """The DR events, live or as they stood."""
-    if past is None:
+async def dr_events_of(request: ApiRequest, as_of: AsOf | None) -> View[DREventRow]:
+    """The DR events, current or past."""
+    if as_of is None:
         return models_of(request).dr_events
-    return await _list_of(request, edge_of(request).past_lists.dr_events, past)
+    return await _list_of(request, edge_of(request).historical_lists.dr_events, as_of)
 
 
-async def facilities_of(request: ApiRequest, past: AsOf | None) -> View[FacilityRow]:
-    """The facilities, live or as they stood."""
-    if past is None:
+async def facilities_of(request: ApiRequest, as_of: AsOf | None) -> View[FacilityRow]:
+    """The facilities, current or past."""
+    if as_of is None:
         return models_of(request).facilities
-    return await _list_of(request, edge_of(request).past_lists.facilities, past)
+    return await _list_of(request, edge_of(request).historical_lists.facilities, as_of)
 
 
-async def portfolio_of(request: ApiRequest, past: AsOf | None) -> View[PortfolioRow]:
-    """The portfolio, live or as it stood."""
-    if past is None:
+async def portfolio_of(request: ApiRequest, as_of: AsOf | None) -> View[PortfolioRow]:
+    """The portfolio, current or past."""
+    if as_of is None:
         return models_of(request).portfolio
-    return await _list_of(request, edge_of(request).past_lists.portfolio, past)
+    return await _list_of(request, edge_of(request).historical_lists.portfolio, as_of)
 
 
-async def _list_of(request: ApiRequest, folded: Callable[[AsOf], PastList[Row]], past: AsOf) -> View[Row]:
-    """One after the other: folding is work for the interpreter, and the next one goes on where this one ended."""
-    return (await edge_of(request).folding.judged(folded, past)).rows
+async def _list_of(request: ApiRequest, folded: Callable[[AsOf], PastList[Row]], as_of: AsOf) -> View[Row]:
+    """One fold at a time: it is work for the interpreter, and the next one continues where this one ended."""
+    return (await edge_of(request).fold_limit.run(folded, as_of)).rows
 
 
-async def story_of(request: ApiRequest, dr_event_id: UUID, past: AsOf | None) -> Story:
-    """Raises Problem (404) where the caller may not see it: another utility's does not exist for it."""
+async def visible_dr_event(
+    request: ApiRequest, dr_event_id: UUID, as_of: AsOf | None
+) -> DREventAndDispatches:
+    """Raises Problem (404) if there is none, or the caller may not see it: it learns of no DR event of others."""
     tenant, key = request.user.utility_id, key_of(dr_event_id)
-    if past is None:
+    if as_of is None:
         models = models_of(request)
         dispatches = models.dispatches
         row = await edge_of(request).rows.get(models.dr_events, key)
     else:
         try:
-            log = collaborators_of(request).story_log
-            story = await asyncio.to_thread(dr_event_as_of, log, dr_event_id, past)
+            log = dependencies_of(request).story_log
+            past = await asyncio.to_thread(dr_event_as_of, log, dr_event_id, as_of)
         except DREventNotRecorded:
             raise _unknown(dr_event_id) from None
-        row, dispatches = story.dr_events.get(key), story.dispatches
+        row, dispatches = past.dr_events.get(key), past.dispatches
     if row is None or tenant not in (None, row.utility_id):
         raise _unknown(dr_event_id)
-    return Story(row, dispatches)
+    return DREventAndDispatches(row, dispatches)
 
 
 def _unknown(dr_event_id: UUID) -> Problem:
     return Problem(
-        "not-found", f"no DR event {dr_event_id} is known here (then); one just accepted follows at once"
+        "not-found",
+        f"there is no DR event {dr_event_id} (then); one that was just accepted appears within a moment",
     )

@@ -1,4 +1,4 @@
-"""The provenance of what a request causes: who called, for whom, under which trace."""
+"""The command context of a request: actor, tenant, trace and a new correlation id."""
 
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ def actor_of(request: ApiRequest) -> str:
 
 
 def context_of(request: ApiRequest) -> CommandContext:
-    """A request begins a story of its own."""
+    """Each request begins a new correlation."""
     return CommandContext(
         correlation_id=uuid4(),
         causation_id=uuid4(),

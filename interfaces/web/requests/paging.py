@@ -1,4 +1,4 @@
-"""Lists page by an opaque cursor: follow `next_cursor` until it is null."""
+"""Paging of lists by an opaque cursor: follow `next_cursor` until it is null."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ import msgspec
 from litestar import MediaType, Response
 from litestar.params import QueryParameter
 
-from interfaces.web.caching.coalescing import SharedReads
+from interfaces.web.caching.coalescing import ReadCoalescer
 from interfaces.web.caching.page_cache import PageCache
 from projections.engine.cursors import cursor_after, invalid_cursor, read_cursor
 from projections.engine.projection import sortable
@@ -26,31 +26,31 @@ Filter = Annotated[str | None, QueryParameter(min_length=1, max_length=200)]
 
 
 class Place(NamedTuple):
-    """Where a row stands in a list that runs from the newest down."""
+    """The position of a row in a list, newest first."""
 
     at: datetime
     key: str
 
 
 class ReadPages(Protocol):
-    """Of the edge, what a page needs."""
+    """The part of the edge that a page needs."""
 
     @property
-    def shared(self) -> SharedReads: ...
+    def coalescer(self) -> ReadCoalescer: ...
 
     @property
     def pages(self) -> PageCache: ...
 
 
 class Listing(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
-    """Some of a list."""
+    """A page of a list."""
 
     items: tuple[Item, ...]
     next_cursor: str | None = None
 
 
 def place_of(listed: str, cursor: str | None) -> Place | None:
-    """Where a cursor of that list stands; None at its beginning. Raises InvalidCursor."""
+    """The position that a cursor of that list names; None: the beginning. Raises InvalidCursor."""
     if cursor is None:
         return None
     sort_key, key = read_cursor(listed, cursor)
@@ -64,13 +64,13 @@ def place_of(listed: str, cursor: str | None) -> Place | None:
 
 
 def newest_of(
-    listed: str, found: Sequence[Item], limit: int, place: Callable[[Item], Place]
+    listed: str, rows: Sequence[Item], limit: int, place: Callable[[Item], Place]
 ) -> tuple[Sequence[Item], str | None]:
-    """The first `limit` of what was found, and the cursor of those after them; for that, one more was asked for."""
-    if len(found) <= limit:
-        return found, None
-    at, key = place(found[limit - 1])
-    return found[:limit], cursor_after(listed, sortable(at), key)
+    """The first `limit` rows, and the cursor of the next page. `rows` was read with a limit of one more."""
+    if len(rows) <= limit:
+        return rows, None
+    at, key = place(rows[limit - 1])
+    return rows[:limit], cursor_after(listed, sortable(at), key)
 
 
 async def shared_listing(
@@ -83,26 +83,26 @@ async def shared_listing(
     limit: int,
     as_item: Callable[[Row], Any] | None = None,
 ) -> Response[Any]:
-    """As `listing_of`, read and encoded once for all who ask for the same page at the same time.
+    """As `listing_of`, read and encoded once for all concurrent callers of the same page.
 
-    `as_item` is one that lasts, as a function of a module: it is part of what the page is known by.
-    Where no row can have changed since the page was read last, it is answered again as it was.
+    The cached page is returned while no row can have changed. `as_item` builds the document of a row; it is a function
+    of a module, since it is part of the name of the page.
     """
-    # `read` keeps the view meanwhile; the same rows may be shown in another form.
+    # `read` references the view, so that its id is not reused meanwhile.
     name = (id(view), tuple(filters.items()), tenant, cursor, limit, as_item)
 
-    def read(read_consistently: View[Row]) -> bytes:
-        version = read_consistently.version()  # before the rows: they may be newer than it says, never older
-        known = edge.pages.find(name, view, version)
-        if known is not None:
-            return known
-        page = listing_of(read_consistently, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
+    def read(at_one: View[Row]) -> bytes:
+        version = at_one.version()  # before the rows, which may be newer than the version, never older
+        cached = edge.pages.find(name, view, version)
+        if cached is not None:
+            return cached
+        page = listing_of(at_one, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
         items: tuple[Any, ...] = page.rows if as_item is None else tuple(map(as_item, page.rows))
         body = msgspec.json.encode(Listing(items=items, next_cursor=page.next_cursor))
-        edge.pages.keep(name, view, version, body)
+        edge.pages.store(name, view, version, body)
         return body
 
-    body = await edge.shared.read(name, lambda: read_consistently(view, read))
+    body = await edge.coalescer.read(name, lambda: read_consistently(view, read))
     return Response(body, media_type=MediaType.JSON)
 
 
@@ -114,6 +114,6 @@ def listing_of(
     cursor: str | None,
     limit: int,
 ) -> Page[Row]:
-    """One page of `view`; filters that are None were not asked for."""
+    """One page of `view`; filters that are None do not apply."""
     given = {name: value for name, value in filters.items() if value is not None}
     return view.listed(filters=given or None, tenant=tenant, cursor=cursor, limit=limit)

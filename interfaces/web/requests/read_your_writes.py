@@ -1,42 +1,42 @@
-"""Reading one's own writes: with `Prefer: wait=N` a read waits until it knows all that was recorded before it."""
+"""Read your own writes: with `Prefer: wait=N` a read waits until its read models have caught up with the log."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 
-from interfaces.web.edge import WebCollaborators, edge_of
+from interfaces.web.edge import WebDependencies, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.middleware.replica_routing import is_away
 from projections.engine.waits import ReadModelBehind
 from projections.queries.views import ReadModelsUnavailable
 
-MOST_WAIT_S = 10
+MAX_WAIT_S = 10
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,4})\s*(?:[,;]|$)", re.IGNORECASE)
 
 
 async def wait_for_projections(request: ApiRequest, *projections: str) -> dict[str, str]:
-    """The headers of the answer: `Preference-Applied` where it knows everything by now (RFC 7240).
+    """The headers of the response: `Preference-Applied` if the read models have caught up (RFC 7240).
 
-    Without it the answer is what is known so far: nobody asked to wait, it took longer, or too many wait already (each
-    holds a session of the database).
+    Without that header the response may lack recent writes: the caller did not ask to wait, the time was over, or too
+    many requests wait already (each holds a session of the database).
     """
-    edge, asked = edge_of(request), _WAIT.search(request.headers.get("prefer", ""))
-    if asked is None or edge.waiting.locked() or is_away(request.scope, edge.live.state):
+    edge, preference = edge_of(request), _WAIT.search(request.headers.get("prefer", ""))
+    if preference is None or edge.wait_limit.locked() or is_away(request.scope, edge.live.state):
         return {}
-    within_s = min(int(asked[1]), MOST_WAIT_S)
-    async with edge.waiting:
-        known = await asyncio.to_thread(_caught_up, edge.collaborators, projections, within_s)
-    return {"Preference-Applied": f"wait={within_s}"} if known else {}
+    within_s = min(int(preference[1]), MAX_WAIT_S)
+    async with edge.wait_limit:
+        caught_up = await asyncio.to_thread(_caught_up, edge.dependencies, projections, within_s)
+    return {"Preference-Applied": f"wait={within_s}"} if caught_up else {}
 
 
-def _caught_up(collaborators: WebCollaborators, projections: tuple[str, ...], within_s: int) -> bool:
-    if collaborators.waits is None:
+def _caught_up(dependencies: WebDependencies, projections: tuple[str, ...], within_s: int) -> bool:
+    if dependencies.waits is None:
         return False
     try:
-        for position in collaborators.read_models.positions():
+        for position in dependencies.read_models.positions():
             if position.name in projections and position.lag:
-                collaborators.waits.wait_for(position.name, position.head, timeout_s=within_s)
+                dependencies.waits.wait_for(position.name, position.head, timeout_s=within_s)
     except (ReadModelBehind, ReadModelsUnavailable):
         return False
     return True

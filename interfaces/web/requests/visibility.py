@@ -1,4 +1,4 @@
-"""Which facilities a caller may see."""
+"""Checks whether a caller may see a facility."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from projections.facility import FacilityRow, key_of
 
 
 async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow:
-    """Raises Problem (404) where there is none, or the key may not see it."""
+    """Raises Problem (404) if there is none, or the key may not see it."""
     row = None
     if request.user.facility_id in (None, facility_id):
         row = await edge_of(request).rows.get(models_of(request).facilities, key_of(facility_id))
@@ -20,11 +20,11 @@ async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow
 
 
 async def check_visible(request: ApiRequest, facility_id: str) -> None:
-    """As `visible_facility`, without a look into the store where it was seen before."""
+    """As `visible_facility`, without reading the store if the id is cached."""
     edge = edge_of(request)
     if request.user.facility_id not in (None, facility_id):
         raise unknown_facility()
-    if edge.facilities.is_remembered(facility_id):
+    if edge.facilities.is_cached(facility_id):
         return
     if is_away(request.scope, edge.live.state):
         raise store_is_away()

@@ -18,7 +18,7 @@ import structlog
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from interfaces.web.middleware.response_headers import NOT_KEPT, TRACE, UNTOUCHED
+from interfaces.web.middleware.response_headers import NO_STORE, SECURITY_HEADERS, TRACE
 from interfaces.web.problems import MEDIA_TYPE, Problem
 
 MOST_HEAD_BYTES = 64 * 1_024
@@ -224,8 +224,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             (b"content-length", b"%d" % len(document)),
             (b"connection", b"close"),
             (TRACE, trace_id.encode()),
-            *UNTOUCHED,
-            NOT_KEPT,
+            *SECURITY_HEADERS,
+            NO_STORE,
         ]
         head = b"".join(b"%s: %s\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + document)

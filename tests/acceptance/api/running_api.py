@@ -56,7 +56,7 @@ from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.stores import Stores
 from interfaces.settings.settings import Settings
 from interfaces.web.app import create_app
-from interfaces.web.edge import ReadinessProbe, ReadRates, WebCollaborators
+from interfaces.web.edge import ReadinessProbe, ReadRates, WebDependencies
 from interfaces.workers.web import server
 from projections.registry import PROJECTIONS
 from tests.servers import Database
@@ -192,7 +192,7 @@ def running_door(
         bus = CommandBus(store, CLOCK, HANDLERS, forecasts=PostgresForecastBook(pool))
         _fill(bus)
         api_keys = PostgresApiKeys(pool)
-        collaborators = WebCollaborators(
+        dependencies = WebDependencies(
             bus=bus,
             read_models=PostgresReadModels(pool),
             story_log=PostgresStreamLog(pool),
@@ -222,7 +222,7 @@ def running_door(
             waits=PostgresProjectionWaits(database.app_dsn),
             probes=(ReadinessProbe(name="postgresql", needed=True, check=_probe(database)),),
         )
-        with _serving(collaborators) as (url, stop):
+        with _serving(dependencies) as (url, stop):
             yield Door(url, database, bus, store, pool, api_keys, stop)
     store.close()
 
@@ -248,7 +248,7 @@ def _probe(database: Database) -> Any:
 
 
 @contextmanager
-def _serving(collaborators: WebCollaborators) -> Iterator[tuple[str, Callable[[], None]]]:
+def _serving(dependencies: WebDependencies) -> Iterator[tuple[str, Callable[[], None]]]:
     """The web worker in a thread of its own."""
     listener = server.listening("127.0.0.1", 0)
     ready, failure = threading.Event(), list[BaseException]()
@@ -261,7 +261,7 @@ def _serving(collaborators: WebCollaborators) -> Iterator[tuple[str, Callable[[]
             told["url"] = url
             ready.set()
 
-        app = create_app(collaborators)
+        app = create_app(dependencies)
         await server.run(
             app,
             listener=listener,

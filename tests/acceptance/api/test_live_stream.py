@@ -143,7 +143,7 @@ def test_through_the_death_of_postgresql_nobody_leaves_and_nothing_is_lost(
 def test_one_who_reads_nothing_is_dropped_and_the_others_do_not_notice(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_feed, "SEND_WITHIN_S", 0.5)
+    monkeypatch.setattr(live_feed, "SEND_TIMEOUT_S", 0.5)
 
     async def scenario(door: Door) -> None:
         key = door.header("dashboard")

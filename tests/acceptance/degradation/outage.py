@@ -56,7 +56,7 @@ class Outage:
             return
         for one in self.callers.of(column):
             during = one.since(self.killed_at)
-            settled = _heard(one.since(self.settled_at), column, word)
+            settled = _last_answer(one.since(self.settled_at), column, word)
             settled = [answer for answer in settled if answer.got_at <= self.started_at]
             if word == "ages":  # what was on its way when it went away may come late
                 settled = [answer for answer in settled if answer.measured_at == settled[-1].measured_at]
@@ -64,7 +64,7 @@ class Outage:
             old = self._grown_old(one, during)
             found = {
                 said.word
-                for said in _heard(during, column, word)
+                for said in _last_answer(during, column, word)
                 if said not in old
                 and not self._is_breaking_off(said)
                 and not self._is_catching_up(said, column)
@@ -74,7 +74,7 @@ class Outage:
             assert word_of(settled) == word, f"{one.method} {one.path}\n{shown(settled)}"
             if word in {"last_known", "read_models", "replica", "ages", "old"}:
                 assert grows(settled), [answer.age_s for answer in settled]
-            after = _heard(one.since(self.started_at), column, FRESH[column])[-LEAST:]
+            after = _last_answer(one.since(self.started_at), column, FRESH[column])[-LEAST:]
             assert word_of(after) == FRESH[column], shown(one.answers)
 
     def _grown_old(self, one: Asked, during: list[Answer]) -> list[Answer]:
@@ -96,8 +96,8 @@ class Outage:
 def outage(system: System, callers: Callers, row: str, *, observed_s: float = OBSERVED_S) -> Outage:
     """Kill it while everybody asks, look on, bring it back, and wait until everything is as ever."""
     _until(callers, FRESH, system, since=0.0)
-    heard = callers.screen.parsed
-    known, began = len(heard.positions()), int(heard.last_event_id)
+    update = callers.screen.parsed
+    known, began = len(update.positions()), int(update.last_event_id)
     connected = len(callers.screen.connections)
     dependency = system.away = system.dependencies[row]
     killed_at = time.monotonic()
@@ -111,8 +111,8 @@ def outage(system: System, callers: Callers, row: str, *, observed_s: float = OB
     _until(callers, FRESH, system)
     expected = system.positions_after(began)
     head = max(expected, default=began)
-    system.until(lambda: int(heard.last_event_id) >= head, "who watches hears of everything")
-    told = [position for position in heard.positions()[known:] if began < position <= head]
+    system.until(lambda: int(update.last_event_id) >= head, "who watches hears of everything")
+    told = [position for position in update.positions()[known:] if began < position <= head]
     missed = sorted(set(expected) ^ set(told)) + [at for at in set(told) if told.count(at) > 1]
     words = [word_away, callers.screen.word]
     again = len(callers.screen.connections) - connected
@@ -137,11 +137,11 @@ def _until(callers: Callers, words: dict[str, str], system: System, *, since: fl
 def _says(callers: Callers, column: str, word: str, since: float) -> bool:
     if column == "stream":
         return callers.screen.word == word
-    newest = [_heard(one.since(since), column, word)[-LEAST:] for one in callers.of(column)]
+    newest = [_last_answer(one.since(since), column, word)[-LEAST:] for one in callers.of(column)]
     return all(len(answers) == LEAST and word_of(answers) == word for answers in newest)
 
 
-def _heard(answers: list[Answer], column: str, word: str) -> list[Answer]:
+def _last_answer(answers: list[Answer], column: str, word: str) -> list[Answer]:
     """Without what says only that this machine is busy, where that is not what is looked for."""
     busy = SAID_WHEN_BUSY.get(column, set()) - {word}
     return [answer for answer in answers if answer.word not in busy]
@@ -156,7 +156,7 @@ def _observe(callers: Callers, row: str, since: float, observed_s: float) -> Non
 
     while time.monotonic() < deadline:
         enough = time.monotonic() - since >= observed_s
-        heard = (_heard(one.since(since), one.column, ROWS[row][one.column]) for one in callers.asked)
-        if enough and all(len(answers) >= LEAST for answers in heard) and says_so():
+        update = (_last_answer(one.since(since), one.column, ROWS[row][one.column]) for one in callers.asked)
+        if enough and all(len(answers) >= LEAST for answers in update) and says_so():
             return
         time.sleep(0.1)

@@ -23,7 +23,7 @@ from application.ports.access.api_keys import ApiKey, StoredApiKey
 from application.telemetry.cached_reader import FRESH_S
 from interfaces.web.api.telemetry.current_value import STALE_AFTER_S
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
-from interfaces.web.caching.lookup_cache import REMEMBERED_S
+from interfaces.web.caching.lookup_cache import LOOKUP_FRESH_S
 from interfaces.web.route_policy import READER
 from projections.engine.cursors import cursor_after
 from tests.bench.api.setup import PlainPlan
@@ -114,7 +114,7 @@ class PlainStores:
 
     async def _stored(self, key_id: str) -> StoredApiKey | None:
         looked_at, stored = self._keys.get(key_id, (float("-inf"), None))
-        if time.monotonic() < looked_at + REMEMBERED_S:
+        if time.monotonic() < looked_at + LOOKUP_FRESH_S:
             return stored
         found = await self._fetched(_KEY, (key_id,))
         if not found:

@@ -32,7 +32,7 @@ NEVER_FRESH_SPEED = 100_000.0
 """Of a clock by which whatever the cache has is at once too old."""
 
 
-class Story(msgspec.Struct, frozen=True, kw_only=True):
+class DREventAndDispatches(msgspec.Struct, frozen=True, kw_only=True):
     """The streams of one DR event, known beforehand; the door finds them out."""
 
     dr_event_id: UUID
@@ -48,7 +48,7 @@ class PlainPlan(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     redis_url: str
     readings_since: datetime
-    stories: tuple[Story, ...]
+    stories: tuple[DREventAndDispatches, ...]
     is_never_fresh: bool = False
     """What the cache has is always too old."""
 
@@ -127,7 +127,12 @@ def gathered_reads(plan: PlainPlan) -> tuple[RateLimitedCurrentValues, Clock]:
 
 @contextmanager
 def api_stage(
-    database: BenchDatabase, *, keys: int, facilities: int, told: tuple[Story, ...], known: Sequence[str]
+    database: BenchDatabase,
+    *,
+    keys: int,
+    facilities: int,
+    told: tuple[DREventAndDispatches, ...],
+    known: Sequence[str],
 ) -> Iterator[ApiStage]:
     """Over a log that has the stories `told`, of the facilities `known`; with so many facilities and keys in all."""
     from adapters.embedded import EmbeddedServers

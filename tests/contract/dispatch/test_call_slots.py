@@ -141,15 +141,15 @@ def test_who_goes_on_is_served_before_who_begins(database: Database) -> None:
         slots = PostgresCallSlots(database.app_dsn, 1)
         order: list[str] = []
 
-        async def hold(name: str, *, goes_on: bool) -> None:
-            async with slots.held(goes_on=goes_on):
+        async def hold(name: str, *, continues: bool) -> None:
+            async with slots.held(continues=continues):
                 order.append(name)
 
         async with closing(slots):
             async with slots.held():
-                first = [asyncio.create_task(hold("first zone", goes_on=False)) for _ in range(2)]
+                first = [asyncio.create_task(hold("first zone", continues=False)) for _ in range(2)]
                 await asyncio.sleep(0)
-                following = [asyncio.create_task(hold("next zone", goes_on=True)) for _ in range(2)]
+                following = [asyncio.create_task(hold("next zone", continues=True)) for _ in range(2)]
                 await asyncio.sleep(0)
             await asyncio.gather(*first, *following)
         assert order == ["next zone", "next zone", "first zone", "first zone"]

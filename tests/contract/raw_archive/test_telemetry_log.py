@@ -52,7 +52,7 @@ class _ToNats:
         await self._stream.acknowledge(second)
         await self._stream.acknowledge(first)
         async with asyncio.timeout(10):
-            while (await self._stream.fill()).unprocessed > before - 2:  # noqa: ASYNC110 - nobody is told
+            while (await self._stream.fill()).unprocessed > before - 2:  # noqa: ASYNC110 - there is no signal
                 await asyncio.sleep(0.01)
 
 

@@ -245,7 +245,7 @@ def test_in_any_order_with_repeats_and_corrections_rollups_are_what_plain_code_m
     data: st.DataObject,
 ) -> None:
     number = telemetry.seq = telemetry.seq + 1
-    # Of facilities that nobody knows yet; from then on a worker trusts that no clock goes back by more than a minute.
+    # New facilities: from then on a worker assumes that no clock goes back by more than a minute.
     telemetry.clock.at = after(hours=data.draw(st.sampled_from([0, 30, 200])))
     mine = [
         msgspec.structs.replace(r, facility_id=f"{r.facility_id}-{number}")

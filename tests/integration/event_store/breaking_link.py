@@ -1,4 +1,4 @@
-"""A TCP link to PostgreSQL that breaks at a commit, on one side or the other."""
+"""A TCP proxy in front of PostgreSQL that breaks the connection at a commit, on one side or the other."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Literal
 
 BreakAt = Literal["before", "after", "late"]
 _COMMIT = b"\0commit\0"
-"""The name of the prepared COMMIT, in the message that executes it."""
+"""Name of the prepared COMMIT in the message that executes it."""
 
 
 class BreakingLink:
     """Breaks once, at the next commit after `break_at` was set.
 
-    "before": the request is dropped. "after": it is answered, and the answer is dropped. "late": the client's side
-    breaks first, and the request reaches PostgreSQL when `let_through` is called.
+    "before": the request is dropped. "after": the request is answered, and the answer is dropped. "late": the
+    client's side breaks first, and the request reaches PostgreSQL when `let_through` is called.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -29,13 +29,13 @@ class BreakingLink:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def let_through(self) -> None:
-        """Send on what was held; a session that was ended meanwhile takes nothing."""
+        """Forward the request that was held back. A session that was terminated meanwhile receives nothing."""
         assert self._held is not None
         server, request = self._held
         with contextlib.suppress(OSError):
             server.sendall(request)
             while server.recv(1 << 16):
-                pass  # until PostgreSQL has done with it
+                pass  # until PostgreSQL has processed it
         server.close()
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class BreakingLink:
                 client, _ = self._listener.accept()
                 try:
                     server = socket.create_connection(self._target)
-                except OSError:  # PostgreSQL is away, and so is the link
+                except OSError:  # PostgreSQL is away, and so is the proxy
                     client.close()
                     continue
                 is_deaf = threading.Event()

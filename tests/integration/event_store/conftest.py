@@ -1,4 +1,4 @@
-"""A recorder of the demand-response log on a database of the test's own."""
+"""A recorder of the demand-response log on the test's own database."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Domain events as a recorder takes them, and what a log holds."""
+"""Stored events for a recorder, and the contents of a log."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ PATIENCE_S = 60.0
 
 
 def datastore(dsn: str, *, port: int | None = None) -> PostgresDatastore:
-    """As the application connects; `port` where something stands between."""
+    """A datastore that connects as the application; `port` selects a proxy."""
     parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
     return PostgresDatastore(
         parts["dbname"], parts["host"], port or parts["port"], parts["user"], parts["password"],

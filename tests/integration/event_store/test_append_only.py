@@ -1,4 +1,4 @@
-"""What is recorded stays as it was recorded: the application's own role cannot change it."""
+"""Recorded domain events are immutable: the application's role cannot change them."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""Saves that share a commit: each caller its own outcome, one order, and nothing answered that is not in the log."""
+"""Group commit: each caller gets its own outcome, the order is total, and every confirmed save is in the log."""
 
 import os
 import signal

@@ -17,7 +17,7 @@ OTHERS = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
 
 
 def terminate_all(database: Database) -> None:
-    """They are gone when this returns."""
+    """The sessions have ended when this returns."""
     with psycopg.connect(database.admin_dsn, autocommit=True) as connection:
         connection.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}".encode(), (database.name,))
         while connection.execute(f"SELECT 1 {OTHERS}".encode(), (database.name,)).fetchone():

@@ -1,4 +1,4 @@
-"""The eventsourcing library's own tests of a recorder, with ours on PostgreSQL."""
+"""The eventsourcing library's own recorder tests, with our recorder on PostgreSQL."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ from eventsourcing.tests.persistence import (
 
 
 class OnPostgres(TestCase):
-    """Gives a library case a recorder in a database of its own, in a schema that the library creates itself."""
+    """Gives a library test case a recorder on its own database, in a schema that the library creates."""
 
     database: Database
     recorders: list[GroupCommitRecorder]
@@ -59,13 +59,13 @@ class TestApplicationRecorder(OnPostgres, ApplicationRecorderTestCase[Any]):
     INITIAL_VERSION = 1
 
     def test_insert_subscribe(self) -> None:
-        """The library calls it optional, because not every database can notify."""
+        """The library calls it optional, because not every database has notifications."""
         self.optional_test_insert_subscribe()
 
 
 class TestNonInterleaving(OnPostgres, NonInterleavingNotificationIDsBaseCase):
-    insert_num = ONE_DECISION.domain_events  # the library takes 1,000; a save of ours is bounded
+    insert_num = ONE_DECISION.domain_events  # the library uses 1,000; our saves are limited
 
 
-# They are bases, and abstract: pytest would collect them from this module as well.
+# Abstract base classes, which pytest would also collect from this module.
 del OnPostgres, ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase

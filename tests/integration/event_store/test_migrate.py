@@ -1,4 +1,4 @@
-"""Migrations: each once, in order, one at a time, whoever calls."""
+"""Migrations: each once, in order, and one process at a time."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -79,7 +79,7 @@ LATER = (
 
 
 def shipped(monkeypatch: pytest.MonkeyPatch, *more: tuple[str, str]) -> None:
-    """A release with these migrations besides."""
+    """A release that has these additional migrations."""
     files = [*migration_files(), *more]
     monkeypatch.setattr(migrations, "migration_files", lambda: files)
 

@@ -1,4 +1,4 @@
-"""A synchronous standby is promoted while commands are handled: what was answered is there, and work goes on."""
+"""A synchronous standby is promoted while commands run: confirmed saves are present, and work continues."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Commands that arrive at the same moment, on PostgreSQL, from several processes' stores and threads."""
+"""Simultaneous commands on PostgreSQL, from the stores of several processes and from threads."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @pytest.fixture
 def buses(database: Database) -> Iterator[list[CommandBus]]:
-    """One bus a process, over one database with three facilities."""
+    """One command bus per process, on one database with three facilities."""
     stores = [PostgresEventStore(DemandResponse, database.app_dsn) for _ in range(PROCESSES)]
     buses = [CommandBus(store, FakeClock(), HANDLERS, forecasts=FakeForecastBook()) for store in stores]
     entries = [facility_entry(facility_id, dr_events_per_day=50) for facility_id in FACILITIES]
@@ -45,7 +45,7 @@ def buses(database: Database) -> Iterator[list[CommandBus]]:
 
 
 def at_once(*calls: Callable[[], T]) -> list[T]:
-    """Every call from a thread of its own, begun together."""
+    """Run every call in its own thread, all started together."""
     barrier = Barrier(len(calls))
 
     def begin(call: Callable[[], T]) -> T:
@@ -123,7 +123,7 @@ def test_the_same_post_many_times_at_once_is_one_dr_event_and_one_answer(
 
 
 def test_many_writers_of_one_stream_lose_nothing(buses: list[CommandBus], database: Database) -> None:
-    """Each loses races, decides again on what won, and is saved."""
+    """Each command meets conflicts, decides again on the new state, and is saved."""
     commands = [judge(f"e-{n}", facility_ids=("fac-001",), target_kw=80.0, **_slot(n)) for n in range(6)]
     answers = at_once(
         *(

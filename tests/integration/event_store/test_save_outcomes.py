@@ -1,4 +1,4 @@
-"""Any batch ends as the same saves one by one: each all or nothing, with its own conflict and no other."""
+"""A batch ends like the same saves one by one: each is saved all or nothing, with its own conflict only."""
 
 from typing import NamedTuple
 from uuid import uuid4
@@ -19,12 +19,14 @@ ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max
 SAVES = st.lists(ROWS, min_size=1, max_size=8)
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     rows: list[tuple[int, int]]
     key: int | None
 
 
-KEYED_SAVES = st.lists(st.builds(Asked, rows=ROWS, key=st.none() | st.integers(0, 2)), min_size=1, max_size=8)
+KEYED_SAVES = st.lists(
+    st.builds(Request, rows=ROWS, key=st.none() | st.integers(0, 2)), min_size=1, max_size=8
+)
 FEW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -55,7 +57,7 @@ def test_a_batch_ends_as_the_same_saves_one_by_one_by_the_plain_recorder(
 @FEW
 @given(saves=KEYED_SAVES)
 def test_a_key_is_there_exactly_with_the_domain_events_of_the_save_that_won_it(
-    recorder: GroupCommitRecorder, database: Database, saves: list[Asked]
+    recorder: GroupCommitRecorder, database: Database, saves: list[Request]
 ) -> None:
     round_name, streams = uuid4().hex, [uuid4() for _ in range(3)]
     batch = [

@@ -1,4 +1,4 @@
-"""Long streams on PostgreSQL: a snapshot is taken on the way and used to load, and nobody sees a difference."""
+"""Long streams on PostgreSQL: snapshots are written and used for loading, with the same results."""
 
 from collections.abc import Iterator
 
@@ -53,7 +53,7 @@ def test_a_long_stream_has_snapshots_and_loads_from_the_newest(
     with psycopg.connect(database.admin_dsn) as connection:
         (first,), (second,) = connection.execute(SNAPSHOTS).fetchall()
         assert (50 <= first < 100, second) == (True, first + 50)
-        # Without the snapshots the stream could no longer be loaded: what it begins with is gone.
+        # Without its snapshots the stream could no longer be loaded, because its first events are deleted.
         connection.execute(
             "DELETE FROM gridproof.demand_response_events WHERE originator_version <= %s", (second,)
         )

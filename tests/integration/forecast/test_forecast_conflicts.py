@@ -1,4 +1,4 @@
-"""Cycles that are made again, by the same worker, its successor or a rival: what is a conflict, and what is none."""
+"""Repeated cycles, by the same worker, its successor or a rival: which of them are conflicts."""
 
 import asyncio
 import threading
@@ -57,7 +57,7 @@ def test_other_inputs_of_no_better_quality_are_refused_counted_and_alerted(house
 
 
 def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(house: House) -> None:
-    """As by a scheduler that starts again after models were trained for the next cycle."""
+    """As by a scheduler that restarts after models were trained for the next cycle."""
     house.remember(ALL, 8)
     kept = FakeForecastModels()
     house.weather.available = False
@@ -72,7 +72,7 @@ def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(hou
 
 
 def test_a_restart_in_mid_cycle_while_there_is_no_weather_is_no_conflict(house: House) -> None:
-    """It knows the weather no more that its predecessor remembered, and readings have come since."""
+    """It has lost the weather that its predecessor had cached, and readings have arrived since."""
     house.remember(ALL, 8)
     house.weather.issued_at = CYCLE_START - timedelta(hours=4)
     assert set(house.run().degraded.values()) == {"degraded_stale_weather"}
@@ -92,7 +92,7 @@ def test_a_restart_in_mid_cycle_while_there_is_no_weather_is_no_conflict(house: 
 
 
 def test_who_has_made_no_whole_cycle_of_its_own_neither_raises_nor_clears_conflicts(house: House) -> None:
-    """As `gridproof forecast run`, and a rival that starts again and again."""
+    """As `gridproof forecast run`, and a rival that restarts repeatedly."""
     house.remember(ALL, 2)
     house.alerts.raise_alert("forecast_conflicts", "forecasts", "3 of 96 forecasts were refused", at=NOW)
     cycle = house.cycle()
@@ -117,7 +117,7 @@ def reports_of_the_worker(
     disturbed: Callable[[], None],
     issuing: ForecastIssuing | None = None,
 ) -> list[CycleReport]:
-    """So many cycles as the worker tells of them, at this one moment; `disturbed` is called after each."""
+    """The reports of so many cycles of the worker, at one moment; `disturbed` is called after each."""
     found: list[CycleReport] = []
     stop = asyncio.Event()
 
@@ -201,7 +201,7 @@ def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_confl
 def test_a_worker_that_takes_its_lock_again_in_the_same_quarter_hour_makes_no_conflict_of_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a fail-over of PostgreSQL: the same process goes on, readings have come since."""
+    """As after a failover of PostgreSQL: the same process continues, and readings have arrived since."""
     house.remember(ALL, 2)
     house.weather.available = False
 

@@ -1,4 +1,4 @@
-"""The forecast worker on a real PostgreSQL: a cycle in every quarter-hour, with what was kept, whatever is away."""
+"""The forecast worker on a real PostgreSQL: a cycle in every quarter-hour, with the stored models, through outages."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ def test_a_restarted_scheduler_continues_with_the_stored_models(house: House) ->
 def test_who_waited_for_a_model_is_trained_in_what_is_left_of_the_quarter_hour(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As ten thousand facilities do at the first start, and after an upgrade that reads no older models."""
+    """As for ten thousand facilities at the first start, and after an upgrade that cannot read older models."""
     monkeypatch.setattr(model_registry, "NEW_AT_ONCE", 1)
     house.remember(ALL, 8)
     cycle = house.cycle()

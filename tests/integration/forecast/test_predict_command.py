@@ -1,4 +1,4 @@
-"""`gridproof forecast predict` from the outside: only what lies before the moment is looked at."""
+"""`gridproof forecast predict` from the outside: only data before the given time is used."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ from interfaces.cli.forecast.commands import forecast_group
 START = datetime(2026, 6, 1, tzinfo=UTC)
 AT = START + timedelta(days=40)
 REAL_LOAD = Path(__file__).parents[4] / "shared" / "data" / "load"
-"""Real load data beside the repository, where it is there."""
+"""Real load data beside the repository, if present."""
 
 
 @pytest.fixture(autouse=True)

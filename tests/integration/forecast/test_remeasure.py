@@ -55,11 +55,11 @@ from tests.servers import Database
 FACILITY = "fac-001"
 LAST_QUARTER = ENDS_AT - timedelta(minutes=15)
 BEFORE = STARTS_AT - timedelta(hours=5)
-"""From then on its meter's own readings are there, and history before."""
+"""From then on it has readings of its meter, and imported history before."""
 
 
 class KilledBeforeItRemembers:
-    """The positions of a worker that ends after what it did, and before it remembers that."""
+    """The positions of a worker that ends after its work and before it moves its position."""
 
     def __init__(self, positions: ReaderPositions) -> None:
         self._positions = positions

@@ -1,4 +1,4 @@
-"""Two schedulers that forecast the same cycle at once: each forecast is issued once, whatever each of them saw."""
+"""Two schedulers that forecast the same cycle at once: each forecast is issued once."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def schedulers(database: Database) -> Iterator[list[PostgresEventStore]]:
 
 
 def issue_all(store: PostgresEventStore, kw: float, start: Barrier) -> Counter[str]:
-    """What became of one scheduler's forecasts of the cycle."""
+    """The results of one scheduler's forecasts of the cycle."""
     issuing = ForecastIssuing(store, FakeClock(CYCLE_START + timedelta(seconds=20)))
     commands = []
     for facility_id in IDS:

@@ -1,4 +1,4 @@
-"""A ledger over a database of its own, and the hands of somebody who may change everything in it."""
+"""A ledger on its own database, and an attacker who may change everything in it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Ledger:
     folder: Path
 
     def record(self, positions: Sequence[int], log: str = DEMAND_RESPONSE) -> None:
-        """Domain events at those positions, each the only one of its stream."""
+        """Domain events at those positions, each in a stream of its own."""
         with self.superuser.cursor() as cursor:
             cursor.executemany(
                 f"INSERT INTO gridproof.{TABLES[log]} OVERRIDING SYSTEM VALUE VALUES (%s, 1, %s, %s, %s)".encode(),
@@ -55,7 +55,7 @@ class Ledger:
         return Sealer(self.store, self.archive, self.signer, StoppedClock()).seal()
 
     def tamper(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """As the superuser; the rows that were touched."""
+        """Execute as superuser; returns the number of affected rows."""
         return self.superuser.execute(sql.encode(), parameters).rowcount
 
     def replace_entry(self, position: int, leaf: bytes | None) -> None:
@@ -74,8 +74,8 @@ class Ledger:
     def verify(self, span: Span | None = None, logs: Sequence[str] = LOGS) -> LedgerReport:
         return verify_ledger(self.store, self.archive, self.signer.public_key, logs=logs, span=span)
 
-    def found(self, span: Span | None = None) -> list[tuple[str, int | None]]:
-        """(kind, position) of everything that does not hold."""
+    def findings(self, span: Span | None = None) -> list[tuple[str, int | None]]:
+        """(kind, position) of every finding."""
         report = self.verify(span)
         assert report.verified == (report.findings == ())
         return [(finding.kind, finding.position) for finding in report.findings]
@@ -94,7 +94,7 @@ def stream(position: int) -> UUID:
 
 @pytest.fixture
 def ledger(database: Database, tmp_path: Path) -> Iterator[Ledger]:
-    """Nothing is recorded in it yet."""
+    """An empty ledger."""
     with (
         psycopg.connect(database.admin_dsn, autocommit=True) as superuser,
         ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool,
@@ -110,7 +110,7 @@ def ledger(database: Database, tmp_path: Path) -> Iterator[Ledger]:
 
 
 SEALED = [1, 2, 3, 5, 8, 9, 10, 20, 21, 22]
-"""In three checkpoints; positions have gaps."""
+"""Three checkpoints; positions have gaps."""
 UNSEALED = [23, 25]
 
 

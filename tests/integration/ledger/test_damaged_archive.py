@@ -1,4 +1,4 @@
-"""Files of the archive are missing or forged: it is found, and what is left still proves what it can."""
+"""Missing or forged files of the archive are reported, and the rest still proves what it can."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def forge_a_position(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, truncate, forge_a_position])
-def test_a_damaged_tile_is_found_and_the_rest_still_proven(
+def test_a_damaged_tile_is_reported_and_the_rest_is_still_proven(
     sealed: Ledger, damage: Callable[[Path], None]
 ) -> None:
     damage(tiles(sealed)[1])
@@ -41,16 +41,16 @@ def test_a_damaged_tile_is_found_and_the_rest_still_proven(
     assert "the ledger's table proves complete" in finding.detail
 
 
-def test_without_the_tile_a_change_is_still_found_exactly_by_the_ledgers_table(sealed: Ledger) -> None:
+def test_without_the_tile_a_change_is_still_located_exactly_by_the_ledgers_table(sealed: Ledger) -> None:
     tiles(sealed)[1].unlink()
     sealed.tamper(f"UPDATE {EVENTS} SET state = 'x' {AT}", (9,))
-    assert sealed.found() == [("tile", 6), ("changed", 9)]
+    assert sealed.findings() == [("tile", 6), ("changed", 9)]
 
 
 def test_without_tile_and_ledger_the_log_itself_is_held_against_the_root(sealed: Ledger) -> None:
     tiles(sealed)[1].unlink()
     sealed.replace_entry(9, leaf_hash(b"x"))
-    assert sealed.found() == [("tile", 6), ("ledger-table", 9)]
+    assert sealed.findings() == [("tile", 6), ("ledger-table", 9)]
     assert "the log itself proves complete" in sealed.verify().findings[0].detail
 
 
@@ -61,7 +61,7 @@ def test_where_tile_and_both_tables_are_gone_the_interval_is_named(sealed: Ledge
     assert row is not None
     sealed.replace_entry(9, row.leaf())
     sealed.tamper(f"UPDATE {EVENTS} SET state = 'x' {AT}", (21,))
-    assert sealed.found() == [("tile", 6), ("interval", 6), ("changed", 21)]
+    assert sealed.findings() == [("tile", 6), ("interval", 6), ("changed", 21)]
     assert sealed.verify().findings[1].through == 10
 
 
@@ -75,7 +75,7 @@ def test_where_tile_and_both_tables_are_gone_the_interval_is_named(sealed: Ledge
         ("size", 8),
     ],
 )
-def test_a_forged_checkpoint_is_found(sealed: Ledger, field: str, forged: object) -> None:
+def test_a_forged_checkpoint_is_reported(sealed: Ledger, field: str, forged: object) -> None:
     path = sealed.file(checkpoint_name(2))
     document = json.loads(path.read_text())
     place = document["checkpoint"]["heads"][0] if field in ("root", "size") else document["checkpoint"]
@@ -86,7 +86,7 @@ def test_a_forged_checkpoint_is_found(sealed: Ledger, field: str, forged: object
     assert "checkpoint 2: in the archive" in finding.detail
 
 
-def test_a_checkpoint_of_another_key_is_found(sealed: Ledger) -> None:
+def test_a_checkpoint_of_another_key_is_reported(sealed: Ledger) -> None:
     other = signer_in(sealed.folder / "other")
     checkpoint = read_checkpoint(
         sealed.file(checkpoint_name(3)).read_bytes(), sealed.signer.public_key, number=3
@@ -101,7 +101,7 @@ def test_a_checkpoint_of_another_key_is_found(sealed: Ledger) -> None:
     assert report.logs[0].unsealed == 5
 
 
-def test_a_checkpoint_missing_in_the_archive_is_found_and_the_copy_stands_in(sealed: Ledger) -> None:
+def test_a_checkpoint_missing_in_the_archive_is_reported_and_the_copy_is_used(sealed: Ledger) -> None:
     sealed.file(checkpoint_name(2)).unlink()
     finding = sealed.only()
     assert (finding.kind, finding.detail) == ("checkpoint", "checkpoint 2: it is missing in the archive")
@@ -110,24 +110,24 @@ def test_a_checkpoint_missing_in_the_archive_is_found_and_the_copy_stands_in(sea
         sealed.seal()
 
 
-def test_a_checkpoint_missing_in_the_database_is_found_unless_it_is_the_newest(sealed: Ledger) -> None:
-    """The newest may be on its way there: it is archived first, and a verification may come between."""
+def test_a_checkpoint_missing_in_the_database_is_reported_unless_it_is_the_newest(sealed: Ledger) -> None:
+    """The newest checkpoint is archived before it is stored, and a verification may run in between."""
     sealed.tamper("DELETE FROM gridproof.ledger_checkpoints WHERE number = 3")
-    assert sealed.found() == []
+    assert sealed.findings() == []
     sealed.tamper("DELETE FROM gridproof.ledger_checkpoints WHERE number = 2")
     assert sealed.only().detail == "checkpoint 2: it is missing in the database"
 
 
-def test_a_checkpoint_missing_everywhere_is_found(sealed: Ledger) -> None:
+def test_a_checkpoint_missing_everywhere_is_reported(sealed: Ledger) -> None:
     sealed.file(checkpoint_name(2)).unlink()
     sealed.tamper("DELETE FROM gridproof.ledger_checkpoints WHERE number = 2")
-    assert [kind for kind, _ in sealed.found()][:2] == ["checkpoint", "checkpoint"]
+    assert [kind for kind, _ in sealed.findings()][:2] == ["checkpoint", "checkpoint"]
     sealed.tamper(f"UPDATE {EVENTS} SET state = 'x' {AT}", (9,))
-    assert ("changed", 9) in sealed.found()
+    assert ("changed", 9) in sealed.findings()
 
 
 def test_a_log_without_any_checkpoint_does_not_hold(ledger: Ledger) -> None:
-    assert ledger.verify().verified  # nothing is recorded, nothing is wrong
+    assert ledger.verify().verified  # an empty log has no findings
     ledger.record(SEALED)
-    assert ledger.found() == [("checkpoint", None)]
+    assert ledger.findings() == [("checkpoint", None)]
     assert ledger.verify().logs[0].unsealed == len(SEALED)

@@ -1,4 +1,4 @@
-"""The process that keeps the ledger: killed, doubled, without its archive, it loses and doubles nothing."""
+"""The ledger process: killed, started twice or without its archive, it loses and duplicates nothing."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_is_recorded_is_sealed_while_it_runs(ledger: Ledger) -> None:
 
 
 def test_when_it_stops_it_seals_what_is_left(ledger: Ledger) -> None:
-    """However long it would have been until the next checkpoint."""
+    """Independent of the time until the next checkpoint."""
     with running(follower(ledger, FakeAlertRegistry(), seal_every_s=1000.0)):
         ledger.record(SEALED)
         eventually(lambda: ledger.store.appended("demand-response").size == len(SEALED))
@@ -176,7 +176,7 @@ def test_it_signs_nothing_over_a_ledger_that_contradicts_the_archive(sealed: Led
     assert sealed.store.last_checkpoint_number() == 3
 
 
-def test_the_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     first = signer_in(tmp_path)
     assert (tmp_path / "ledger.key").stat().st_mode & 0o777 == 0o600
     assert signer_in(tmp_path).public_key == first.public_key

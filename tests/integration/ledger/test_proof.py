@@ -1,4 +1,4 @@
-"""A proof of one DR event: it holds without a database, and not after anything in it was changed."""
+"""The proof of one DR event: it is valid without a database, and invalid after any change."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ from tests.servers import PostgresServer
 
 
 @pytest.fixture(scope="module")
-def told(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A sealed ledger over the story of a DR event."""
+def dr_event_ledger(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """A sealed ledger with a complete DR event."""
     folder = tmp_path_factory.mktemp("ledger")
     walk = PortfolioWalk()
     walk.happy()
@@ -61,30 +63,37 @@ def told(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFacto
 
 @dataclass(repr=False)
 class Whole:
-    """So that no failure prints 100 kB."""
+    """So that a failure does not print 100 kB."""
 
     content: bytes
 
 
-def proof_of(told: Any) -> bytes:
-    story = read_history(told.story_log, told.dr_event_id)
-    ledger = told.ledger
+def proof_of(dr_event_ledger: Any) -> bytes:
+    story = read_history(dr_event_ledger.story_log, dr_event_ledger.dr_event_id)
+    ledger = dr_event_ledger.ledger
     return prove(
-        ledger.store, ledger.signer.public_key, told.dr_event_id, [entry.position for entry in story.entries]
+        ledger.store,
+        ledger.signer.public_key,
+        dr_event_ledger.dr_event_id,
+        [entry.position for entry in story.entries],
     ).written()
 
 
 @pytest.fixture(scope="module")
-def proof(told: Any) -> bytes:
-    return proof_of(told)
+def proof(dr_event_ledger: Any) -> bytes:
+    return proof_of(dr_event_ledger)
 
 
-def test_a_proof_holds_by_itself_and_by_the_published_key(told: Any, proof: bytes) -> None:
+def test_a_proof_holds_by_itself_and_by_the_published_key(dr_event_ledger: Any, proof: bytes) -> None:
     proven = check_proof(proof)
-    assert proven.dr_event_id == told.dr_event_id
-    assert proven.domain_events == len(read_history(told.story_log, told.dr_event_id).entries) > 20
+    assert proven.dr_event_id == dr_event_ledger.dr_event_id
+    assert (
+        proven.domain_events
+        == len(read_history(dr_event_ledger.story_log, dr_event_ledger.dr_event_id).entries)
+        > 20
+    )
     assert not proven.key_was_given
-    assert check_proof(proof, told.ledger.signer.public_key).key_was_given
+    assert check_proof(proof, dr_event_ledger.ledger.signer.public_key).key_was_given
 
 
 def test_a_proof_by_another_key_does_not_hold(tmp_path: Path, proof: bytes) -> None:
@@ -95,7 +104,7 @@ def test_a_proof_by_another_key_does_not_hold(tmp_path: Path, proof: bytes) -> N
 def test_a_proof_breaks_whichever_byte_is_changed(proof: bytes) -> None:
     written = Whole(proof)
 
-    # 0x20 turns a letter into its other case, and a digit into what some readers skip.
+    # 0x20 changes the case of a letter, and turns a digit into a character that some parsers skip.
     @given(st.integers(0, len(proof) - 1), st.integers(1, 255) | st.just(0x20))
     @settings(max_examples=1_000)
     def breaks(at: int, by: int) -> None:
@@ -121,12 +130,12 @@ def test_a_proof_breaks_when_it_is_cut_or_added_to(proof: bytes) -> None:
     breaks()
 
 
-def test_a_domain_event_of_its_own_cannot_be_left_out(told: Any, proof: bytes) -> None:
+def test_a_domain_event_of_its_own_cannot_be_left_out(dr_event_ledger: Any, proof: bytes) -> None:
     document = json.loads(proof)
     own = [
         number
         for number, row in enumerate(document["domain_events"])
-        if row["originator_id"] == str(told.dr_event_id)
+        if row["originator_id"] == str(dr_event_ledger.dr_event_id)
     ]
     del document["domain_events"][own[1]]
     with pytest.raises(ProofBroken, match="are missing"):
@@ -148,12 +157,12 @@ def test_nothing_is_proven_of_what_is_not_sealed(ledger: Ledger) -> None:
 
 
 @pytest.fixture
-def stores(told: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def stores(dr_event_ledger: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     made = SimpleNamespace(
-        settings=Settings(data_dir=told.ledger.folder),
-        pool=told.pool,
+        settings=Settings(data_dir=dr_event_ledger.ledger.folder),
+        pool=dr_event_ledger.pool,
         clock=StoppedClock(),
-        story_log=lambda: told.story_log,
+        story_log=lambda: dr_event_ledger.story_log,
         alerts=FakeAlertRegistry,
     )
     registry = FakeAlertRegistry()
@@ -171,29 +180,31 @@ def run(command: Any, *arguments: str) -> Result:
     return CliRunner().invoke(command, arguments)
 
 
-def test_a_proof_is_written_once_and_checked(told: Any, stores: Any, tmp_path: Path, proof: bytes) -> None:
+def test_a_proof_is_written_once_and_checked(
+    dr_event_ledger: Any, stores: Any, tmp_path: Path, proof: bytes
+) -> None:
     out = tmp_path / "proof.json"
     assert run(commands.prove, "UTIL-1", "--out", str(out)).exit_code == 0
     assert out.read_bytes() == proof
     assert run(commands.prove, "UTIL-1", "--out", str(out)).exit_code == 1
-    key = str(told.ledger.folder / "ledger.pub")
+    key = str(dr_event_ledger.ledger.folder / "ledger.pub")
     assert run(commands.check, str(out), "--public-key", key).exit_code == 0
     assert "compare that key" in run(commands.check, str(out)).output
     assert json.loads(run(commands.check, str(out), "--json").stdout)["holds"] is True
     out.write_bytes(proof.replace(b"UTIL-1", b"UTIL-2"))
-    wrong = run(commands.check, str(out), "--public-key", told.ledger.signer.public_key.hex())
+    wrong = run(commands.check, str(out), "--public-key", dr_event_ledger.ledger.signer.public_key.hex())
     assert wrong.exit_code == 3
     assert "DOES NOT HOLD: the domain event at position" in wrong.output
 
 
-def test_a_verification_says_what_it_found_and_raises_the_alert(told: Any, stores: Any) -> None:
+def test_a_verification_reports_its_findings_and_raises_the_alert(dr_event_ledger: Any, stores: Any) -> None:
     holds = run(commands.verify)
     assert holds.exit_code == 0, holds.output
     assert "the ledger holds" in holds.output
-    position = told.ledger.store.head("demand-response")
+    position = dr_event_ledger.ledger.store.head("demand-response")
     change = "UPDATE gridproof.demand_response_events SET topic = %s WHERE notification_id = %s"
-    was = told.ledger.store.row("demand-response", position).topic
-    told.ledger.tamper(change, ("x", position))
+    was = dr_event_ledger.ledger.store.row("demand-response", position).topic
+    dr_event_ledger.ledger.tamper(change, ("x", position))
     document = run(commands.verify, "--json", "--log", "demand-response")
     assert document.exit_code == 3
     (finding,) = json.loads(document.stdout)["findings"]
@@ -201,7 +212,7 @@ def test_a_verification_says_what_it_found_and_raises_the_alert(told: Any, store
     assert [alert.name for alert in stores.alerts().listed()] == ["ledger_mismatch"]
     assert "DOES NOT HOLD: 1 findings" in run(commands.verify).output
     assert run(commands.verify, "--to", str(position - 1)).exit_code == 0
-    told.ledger.tamper(change, (was, position))
+    dr_event_ledger.ledger.tamper(change, (was, position))
     assert run(commands.verify).exit_code == 0
     assert stores.alerts().listed() == []
 

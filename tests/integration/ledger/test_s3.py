@@ -1,4 +1,4 @@
-"""The ledger's archive in S3: sealed once whoever races, verified, and tampering found there too."""
+"""The ledger's archive in S3: sealed once in a race, verified, and tampering is reported."""
 
 from __future__ import annotations
 
@@ -53,21 +53,21 @@ def test_a_ledger_is_sealed_and_verified_over_s3(on_s3: Ledger) -> None:
     assert report.findings == ()
     assert (report.checkpoints, report.logs[0].domain_events) == (2, len(SEALED))
     on_s3.tamper("UPDATE gridproof.demand_response_events SET state = 'x' WHERE notification_id = 9")
-    assert on_s3.found() == [("changed", 9)]
+    assert on_s3.findings() == [("changed", 9)]
 
 
-def test_what_is_changed_and_removed_in_the_bucket_is_found(on_s3: Ledger, s3: S3Server, prefix: str) -> None:
+def test_changes_and_removals_in_the_bucket_are_reported(on_s3: Ledger, s3: S3Server, prefix: str) -> None:
     on_s3.record(SEALED)
     assert on_s3.seal() is not None
     (tile,) = on_s3.archive.listed("ledger/tiles")
     s3.overwrite(BUCKET, f"{prefix}/{tile}", on_s3.archive.get(tile)[:-1] + b"\0")
-    assert on_s3.found() == [("tile", on_s3.only().position)]
+    assert on_s3.findings() == [("tile", on_s3.only().position)]
     s3.remove(BUCKET, f"{prefix}/{checkpoint_name(1)}")
-    assert ("checkpoint", None) in on_s3.found()
+    assert ("checkpoint", None) in on_s3.findings()
 
 
 def test_of_several_that_seal_at_once_each_checkpoint_is_of_one(on_s3: Ledger) -> None:
-    """They should never be several: an advisory lock sees to that. The archive holds where it does not."""
+    """An advisory lock prevents several sealers. The archive is safe even without it."""
 
     def seal(_: int) -> SignedCheckpoint | None:
         try:
@@ -88,14 +88,14 @@ def test_of_several_that_seal_at_once_each_checkpoint_is_of_one(on_s3: Ledger) -
 
 
 class AnswersLost(FakeArchive):
-    """What it was given is there, and the one who gave it hears that somebody was first."""
+    """The stored object is the first one, and the second writer learns that it lost."""
 
     def put_once(self, name: str, content: bytes) -> None:
         super().put_once(name, content)
         raise AlreadyArchived(f"{name} is in the archive already")
 
 
-def test_a_checkpoint_whose_answer_was_lost_is_known_for_ones_own(ledger: Ledger) -> None:
+def test_a_checkpoint_whose_response_was_lost_is_recognized_as_its_own(ledger: Ledger) -> None:
     ledger.record(SEALED)
     ledger.follow()
     archive = AnswersLost()

@@ -1,4 +1,4 @@
-"""How far the ledger is sealed, as operators and auditors are told it."""
+"""The status of the ledger, as operators and auditors see it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.integration.ledger.conftest import SEALED, UNSEALED, Ledger
 from tests.integration.projections.stored_log import NOW, StoppedClock
 
 
-def told(ledger: Ledger, alerts: list[Alert] | None = None) -> LedgerStatus:
+def status_of(ledger: Ledger, alerts: list[Alert] | None = None) -> LedgerStatus:
     return ledger_status(
         ledger.store, lambda: ledger.signer.public_key, alerts or [], now=NOW + timedelta(seconds=7)
     )
 
 
-def test_the_checkpoint_is_told_with_both_logs_and_what_is_after_it(sealed: Ledger) -> None:
-    status = told(sealed)
+def test_the_status_has_the_checkpoint_both_logs_and_the_entries_after_it(sealed: Ledger) -> None:
+    status = status_of(sealed)
     assert status.checkpoint is not None
     assert (status.checkpoint.number, status.checkpoint.at, status.checkpoint.age_s) == (3, NOW, 7.0)
     assert status.checkpoint.public_key == sealed.signer.public_key.hex()
@@ -50,7 +50,7 @@ def test_of_what_is_not_sealed_the_oldest_is_dated(sealed: Ledger) -> None:
         "UPDATE gridproof.demand_response_events SET state = %s WHERE notification_id = %s",
         (f'{{"recorded_at":"{at}","reason":"x"}}'.encode(), UNSEALED[0]),
     )
-    (log, _) = told(sealed).logs
+    (log, _) = status_of(sealed).logs
     assert log.oldest_unsealed_at == NOW - timedelta(minutes=1)
 
 
@@ -60,7 +60,7 @@ def test_a_row_that_does_not_say_when_is_counted_all_the_same(sealed: Ledger, st
         "UPDATE gridproof.demand_response_events SET state = %s WHERE notification_id = %s",
         (state, UNSEALED[0]),
     )
-    (log, _) = told(sealed).logs
+    (log, _) = status_of(sealed).logs
     assert (log.unsealed, log.oldest_unsealed_at) == (len(UNSEALED), None)
 
 
@@ -76,24 +76,24 @@ def _unknown_key() -> bytes:
     raise AssertionError("nobody's signature is looked at")
 
 
-def test_a_checkpoint_that_does_not_hold_is_not_told_as_one(sealed: Ledger) -> None:
+def test_an_invalid_checkpoint_is_not_reported_as_one(sealed: Ledger) -> None:
     sealed.tamper("UPDATE gridproof.ledger_checkpoints SET signed = 'forged' WHERE number = 3")
     with pytest.raises(NotProvable, match="checkpoint 3: it is no checkpoint"):
-        told(sealed)
+        status_of(sealed)
 
 
-def test_what_a_verification_found_is_told_until_one_finds_it_right(sealed: Ledger) -> None:
+def test_a_finding_is_reported_until_a_verification_succeeds(sealed: Ledger) -> None:
     alerts = FakeAlertRegistry()
     alerts.raise_alert("ledger_mismatch", "verification", "changed at position 9", at=NOW)
     alerts.raise_alert("bms_drift", "fac-001", "another alert", at=NOW)
-    (mismatch,) = told(sealed, alerts.listed()).mismatches
+    (mismatch,) = status_of(sealed, alerts.listed()).mismatches
     assert (mismatch.found_by, mismatch.detail, mismatch.since) == (
         "verification",
         "changed at position 9",
         NOW,
     )
     alerts.clear("ledger_mismatch", "verification", at=NOW)
-    assert told(sealed, alerts.listed(include_cleared=True)).mismatches == ()
+    assert status_of(sealed, alerts.listed(include_cleared=True)).mismatches == ()
 
 
 def stores_of(ledger: Ledger, data_dir: Path) -> Any:
@@ -113,7 +113,7 @@ def test_the_key_of_the_data_folder_is_the_one_that_counts(sealed: Ledger, tmp_p
         wiring.ledger_status(stores_of(sealed, tmp_path / "elsewhere"))
 
 
-def test_over_http_a_missing_key_is_told_without_a_path(sealed: Ledger, tmp_path: Path) -> None:
+def test_over_http_a_missing_key_is_reported_without_a_path(sealed: Ledger, tmp_path: Path) -> None:
     ledger = wiring.StoredLedger(cast(Any, stores_of(sealed, tmp_path / "elsewhere")))
     with pytest.raises(NotProvable, match="GRIDPROOF_LEDGER_KEY") as refused:
         ledger.status()

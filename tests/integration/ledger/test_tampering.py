@@ -1,4 +1,4 @@
-"""Somebody with every right in the database changes something: what was changed is found, at its exact position."""
+"""A change by an attacker with all rights in the database is reported at its exact position."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.ledger.conftest import SEALED, UNSEALED, Ledger
 EVENTS = "gridproof.demand_response_events"
 AT = "WHERE notification_id = %s"
 POSITIONS = [1, 5, 8, 10, 20, 22]
-"""The first and the last of each checkpoint."""
+"""The first and the last entry of each checkpoint."""
 
 
 def test_an_untouched_log_holds(sealed: Ledger) -> None:
@@ -36,51 +36,51 @@ def test_an_untouched_log_holds(sealed: Ledger) -> None:
         "topic = 'dr-event.cancelled.v1'",
         "originator_version = 2",
         "originator_id = gen_random_uuid()",
-        # Across the border between two fields: the same bytes, told apart by their lengths.
+        # Moved across the border of two fields: the same bytes with other lengths.
         "topic = topic || '{', state = substring(state FROM 2)",
     ],
 )
-def test_a_changed_domain_event_is_found(sealed: Ledger, position: int, change: str) -> None:
+def test_a_changed_domain_event_is_reported(sealed: Ledger, position: int, change: str) -> None:
     assert sealed.tamper(f"UPDATE {EVENTS} SET {change} {AT}", (position,)) == 1
-    assert sealed.found() == [("changed", position)]
+    assert sealed.findings() == [("changed", position)]
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-def test_a_removed_domain_event_is_found(sealed: Ledger, position: int) -> None:
+def test_a_removed_domain_event_is_reported(sealed: Ledger, position: int) -> None:
     assert sealed.tamper(f"DELETE FROM {EVENTS} {AT}", (position,)) == 1
-    assert sealed.found() == [("removed", position)]
+    assert sealed.findings() == [("removed", position)]
 
 
 @pytest.mark.parametrize("position", [-7, 0, 4, 6, 7, 11, 19])
-def test_an_inserted_domain_event_is_found(sealed: Ledger, position: int) -> None:
+def test_an_inserted_domain_event_is_reported(sealed: Ledger, position: int) -> None:
     """In a gap of the positions, between two checkpoints, before everything."""
     sealed.record([position])
     sealed.follow()
-    assert sealed.found() == [("inserted", position)]
+    assert sealed.findings() == [("inserted", position)]
 
 
-def test_a_second_row_at_a_position_is_found(sealed: Ledger) -> None:
+def test_a_second_row_at_a_position_is_reported(sealed: Ledger) -> None:
     sealed.tamper("DROP INDEX gridproof.demand_response_events_notification_id_idx")
     sealed.tamper(
         f"INSERT INTO {EVENTS} OVERRIDING SYSTEM VALUE VALUES (gen_random_uuid(), 1, 'other', 'x', 9)"
     )
-    assert {position for _, position in sealed.found()} == {9}
+    assert {position for _, position in sealed.findings()} == {9}
 
 
 @pytest.mark.parametrize(("one", "other"), [(2, 3), (3, 21), (1, 22)])
-def test_two_reordered_domain_events_are_found(sealed: Ledger, one: int, other: int) -> None:
+def test_two_reordered_domain_events_are_reported(sealed: Ledger, one: int, other: int) -> None:
     swap = f"UPDATE {EVENTS} SET notification_id = %s {AT}"
     sealed.tamper(f"ALTER TABLE {EVENTS} ALTER notification_id DROP IDENTITY")
     for to, position in ((-1, one), (one, other), (other, -1)):
         assert sealed.tamper(swap, (to, position)) == 1
-    assert sealed.found() == [("moved", one), ("moved", other)]
+    assert sealed.findings() == [("moved", one), ("moved", other)]
     assert f"was sealed at {other} stands here" in sealed.verify().findings[0].detail
 
 
-def test_a_domain_event_moved_into_a_gap_is_found_at_both_places(sealed: Ledger) -> None:
+def test_a_domain_event_moved_into_a_gap_is_reported_at_both_places(sealed: Ledger) -> None:
     sealed.tamper(f"ALTER TABLE {EVENTS} ALTER notification_id DROP IDENTITY")
     sealed.tamper(f"UPDATE {EVENTS} SET notification_id = 15 {AT}", (2,))
-    assert sealed.found() == [("moved", 2), ("moved", 15)]
+    assert sealed.findings() == [("moved", 2), ("moved", 15)]
 
 
 def test_everything_is_named_when_much_was_changed(sealed: Ledger) -> None:
@@ -88,17 +88,17 @@ def test_everything_is_named_when_much_was_changed(sealed: Ledger) -> None:
     sealed.tamper(f"DELETE FROM {EVENTS} {AT}", (9,))
     sealed.tamper("UPDATE gridproof.forecasts_events SET topic = 'x' WHERE notification_id = 21")
     sealed.record([7])
-    assert sealed.found() == [("changed", 2), ("inserted", 7), ("removed", 9), ("changed", 21)]
+    assert sealed.findings() == [("changed", 2), ("inserted", 7), ("removed", 9), ("changed", 21)]
     assert [finding.log for finding in sealed.verify().findings][-1] == "forecasts"
-    assert sealed.found(Span(first=7, last=8)) == [("inserted", 7)]
-    assert sealed.found(Span(last=6)) == [("changed", 2)]
+    assert sealed.findings(Span(first=7, last=8)) == [("inserted", 7)]
+    assert sealed.findings(Span(last=6)) == [("changed", 2)]
     assert sealed.verify(logs=["demand-response"]).findings[-1].position == 9
 
 
 @pytest.mark.parametrize("position", UNSEALED)
-def test_a_change_of_the_tail_is_found_by_the_ledgers_table(sealed: Ledger, position: int) -> None:
+def test_a_change_of_the_tail_is_reported_by_the_ledgers_table(sealed: Ledger, position: int) -> None:
     sealed.tamper(f"UPDATE {EVENTS} SET state = 'x' {AT}", (position,))
-    assert sealed.found() == [("changed", position)]
+    assert sealed.findings() == [("changed", position)]
     assert "not sealed yet" in sealed.only().detail
 
 
@@ -106,30 +106,30 @@ def test_a_change_of_the_tail_is_found_by_the_ledgers_table(sealed: Ledger, posi
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-def test_a_change_of_the_ledgers_table_alone_is_found(sealed: Ledger, position: int) -> None:
+def test_a_change_of_only_the_ledgers_table_is_reported(sealed: Ledger, position: int) -> None:
     sealed.replace_entry(position, leaf_hash(b"other"))
-    assert sealed.found() == [("ledger-table", position)]
+    assert sealed.findings() == [("ledger-table", position)]
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-def test_a_change_of_both_tables_is_found(sealed: Ledger, position: int) -> None:
+def test_a_change_of_both_tables_is_reported(sealed: Ledger, position: int) -> None:
     sealed.tamper(f"UPDATE {EVENTS} SET state = 'forged' {AT}", (position,))
     row = sealed.store.row(DEMAND_RESPONSE, position)
     assert row is not None
     sealed.replace_entry(position, row.leaf())
-    assert sorted(sealed.found()) == [("changed", position), ("ledger-table", position)]
+    assert sorted(sealed.findings()) == [("changed", position), ("ledger-table", position)]
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-def test_a_removal_from_both_tables_is_found(sealed: Ledger, position: int) -> None:
+def test_a_removal_from_both_tables_is_reported(sealed: Ledger, position: int) -> None:
     sealed.tamper(f"DELETE FROM {EVENTS} {AT}", (position,))
     sealed.replace_entry(position, None)
-    assert ("removed", position) in sealed.found()
-    assert ("ledger-table", position) in sealed.found()
+    assert ("removed", position) in sealed.findings()
+    assert ("ledger-table", position) in sealed.findings()
 
 
 def make_the_ledger_anew(ledger: Ledger) -> None:
-    """Over the log as it is now, as the real one would be; of the archive he cannot change a thing."""
+    """Rebuilt over the current log, as the real one would be. The attacker cannot change the archive."""
     ledger.tamper("DELETE FROM gridproof.ledger_tiles")
     ledger.tamper("UPDATE gridproof.ledger_heads SET size = 0, position = 0")
     ledger.follow()
@@ -157,7 +157,7 @@ def make_the_ledger_anew(ledger: Ledger) -> None:
     ],
     ids=["changed", "removed", "inserted", "reordered"],
 )
-def test_each_kind_is_found_where_the_ledgers_table_was_made_anew_over_it(
+def test_each_kind_is_reported_if_the_ledgers_table_was_rebuilt_over_it(
     sealed: Ledger, log: str, forge: list[str], found: list[tuple[str, int]]
 ) -> None:
     for statement in forge:
@@ -183,9 +183,9 @@ def test_each_kind_is_found_where_the_ledgers_table_was_made_anew_over_it(
 def test_the_tail_is_held_against_the_ledgers_table_and_against_nothing_else(
     sealed: Ledger, forge: str, found: tuple[str, int]
 ) -> None:
-    """What is not sealed yet is named, for the table can be forged too."""
+    """The unsealed part is named, because its table can be forged too."""
     sealed.tamper(forge, (23,))
-    assert sealed.found() == [found]
+    assert sealed.findings() == [found]
     assert "not sealed yet" in sealed.only().detail
     make_the_ledger_anew(sealed)
     report = sealed.verify()
@@ -197,32 +197,32 @@ def test_the_tail_is_held_against_the_ledgers_table_and_against_nothing_else(
 def test_a_forged_entry_before_the_tail_does_not_make_the_tail_look_forged(
     sealed: Ledger, position: int
 ) -> None:
-    """One put in or taken out shifts all that come after it in the table made anew."""
+    """An inserted or removed entry shifts all later ones in the rebuilt table."""
     if position in SEALED:
         sealed.tamper(f"DELETE FROM {EVENTS} {AT}", (position,))
     else:
         sealed.record([position])
     make_the_ledger_anew(sealed)
-    told = {position for kind, position in sealed.found() if kind != "ledger-table"}
+    told = {position for kind, position in sealed.findings() if kind != "ledger-table"}
     assert told == {position}
 
 
-def test_a_ledger_made_anew_over_a_forged_log_is_found_and_never_sealed(sealed: Ledger) -> None:
+def test_a_ledger_rebuilt_over_a_forged_log_is_reported_and_never_sealed(sealed: Ledger) -> None:
     sealed.tamper(f"DELETE FROM {EVENTS} {AT}", (9,))
     sealed.tamper("DELETE FROM gridproof.ledger_tiles")
     sealed.tamper("UPDATE gridproof.ledger_heads SET size = 0, position = 0")
     sealed.tamper("DELETE FROM gridproof.ledger_checkpoints")
     sealed.follow()
-    assert ("removed", 9) in sealed.found()
+    assert ("removed", 9) in sealed.findings()
     with pytest.raises(LedgerContradicted, match=r"another entry 10 than is sealed"):
         sealed.seal()
 
 
 def test_a_checkpoint_made_after_the_tampering_does_not_hide_it(sealed: Ledger) -> None:
-    """The next checkpoint extends what was signed, not what the database says."""
+    """The next checkpoint extends the signed one, not the contents of the database."""
     sealed.tamper(f"UPDATE {EVENTS} SET state = 'forged' {AT}", (9,))
     row = sealed.store.row(DEMAND_RESPONSE, 9)
     assert row is not None
     sealed.replace_entry(9, row.leaf())
     assert sealed.seal() is not None
-    assert sorted(sealed.found()) == [("changed", 9), ("ledger-table", 9)]
+    assert sorted(sealed.findings()) == [("changed", 9), ("ledger-table", 9)]

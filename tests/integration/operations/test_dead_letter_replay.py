@@ -1,4 +1,4 @@
-"""Replaying dead letters on real stores: the work is put to those who do it again, and only then decided."""
+"""Replaying dead letters on real stores: the work is queued again, and only then the decision is recorded."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What PostgreSQL and NATS themselves say of the running system."""
+"""The state of the running system, from PostgreSQL and NATS."""
 
 import asyncio
 from collections.abc import Iterator

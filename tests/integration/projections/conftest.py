@@ -28,7 +28,7 @@ WAIT_S = 30.0
 
 
 def eventually(holds: Callable[[], bool], what: str) -> None:
-    """Wait until it holds; how long that takes is not the point of any test."""
+    """Wait until the condition holds. The duration is not part of any test."""
     deadline = time.monotonic() + WAIT_S
     while not holds():
         assert time.monotonic() < deadline, f"after {WAIT_S:g} s still not so: {what}"
@@ -37,7 +37,7 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
 
 @dataclass
 class ReadSide:
-    """A database, its log, and what works on its read models."""
+    """A database, its log, and the processes that use its read models."""
 
     database: Database
     log: PostgresEventStore
@@ -66,12 +66,12 @@ class ReadSide:
         return next(position for position in self.models.positions() if position.name == name)
 
     def differences(self, *projections: AnyProjection) -> dict[str, str | None]:
-        """What is not as a fresh fold of the log up to the same position has it."""
+        """Rows that differ from a fresh fold of the log up to the same position."""
         reports = [self.maintenance.verify(projection) for projection in projections or PROJECTIONS]
         return {report.name: report.first_difference for report in reports if not report.equal}
 
     def sessions(self, name: str) -> list[tuple[int, bool]]:
-        """(process id of the server, whether it holds the turn) of each session of a projection's runners."""
+        """(server process id, whether it holds the lock) of each runner session of a projection."""
         with psycopg.connect(self.database.admin_dsn) as connection:
             return connection.execute(
                 "SELECT a.pid, EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'advisory' "
@@ -96,7 +96,8 @@ def read_side(database: Database) -> Iterator[ReadSide]:
 
 @contextmanager
 def running(*runners: ProjectionRunner) -> Iterator[threading.Event]:
-    """Each runner in a thread, until the end of the block; a runner that ended by an error fails the test."""
+    """Run each runner in a thread until the end of the block. A runner that ends with an error fails the
+    test."""
     stop = threading.Event()
     failures: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""A primary and its standby, and read models over both."""
+"""A primary, its standby, and read models over both."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 
 
 class Pair:
-    """A primary that knows facilities, and read models over its standby."""
+    """A primary with facilities, and read models over its standby."""
 
     def __init__(self, pair: PostgresPair, stack: ExitStack) -> None:
         self.pair = pair
@@ -39,7 +39,7 @@ class Pair:
         self.store = PostgresEventStore(DemandResponse, url)
         stack.callback(self.store.close)
         self.pool: ConnectionPool[Any] = stack.enter_context(
-            # The primary is killed by some tests: what died with it is not handed out.
+            # Some tests kill the primary: its dead connections must not be handed out.
             ConnectionPool[Any](url, min_size=1, max_size=2, check=ConnectionPool.check_connection)
         )
         self.bus = CommandBus(self.store, self.clock, HANDLERS, forecasts=PostgresForecastBook(self.pool))
@@ -87,7 +87,7 @@ def killed(server: EmbeddedPostgres) -> Iterator[None]:
 
 @contextmanager
 def read_from(pair: Pair, pool: ConnectionPool[Any], **options: Any) -> Iterator[ReplicaReadModels]:
-    """Read models over another pool of the standby, once it is read from."""
+    """Read models over another pool of the standby, once they use it."""
     models = ReplicaReadModels(pool, pair.primary, **options)
     try:
         until(
@@ -99,7 +99,7 @@ def read_from(pair: Pair, pool: ConnectionPool[Any], **options: Any) -> Iterator
 
 
 def looked_at(models: ReplicaReadModels) -> float | None:
-    """By who has nobody else to go to; the age of what it has."""
+    """Checks the replica without a fallback, and returns the age of its data."""
     models.check_replica(at_once=True)
     return models.age_s()
 

@@ -1,4 +1,4 @@
-"""A log made in memory, put into PostgreSQL as the event store would have stored it."""
+"""A log made in memory and copied into PostgreSQL as the event store would have stored it."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s)
 
 
 class StoppedClock:
-    """Always the same moment; durations pass as on the wall."""
+    """A clock that always returns the same time; durations pass in real time."""
 
     def now(self) -> datetime:
         return NOW
@@ -34,7 +34,8 @@ class StoppedClock:
 
 
 def store_entries(admin_dsn: str, entries: Iterable[LogEntry]) -> None:
-    """Keep the positions, gaps too, and announce them; only the superuser can name positions."""
+    """Store entries with their positions, including gaps, and announce them. Only the superuser can set
+    positions."""
     rows = [
         (
             entry.domain_event.originator_id,
@@ -59,12 +60,12 @@ def pool(app_dsn: str) -> ConnectionPool[psycopg.Connection[tuple[Any, ...]]]:
 
 
 def stem_of(name: str) -> str:
-    """The table of a read model's rows is `rm_<stem>`."""
+    """The stem of a read model's table, `rm_<stem>`."""
     return layout_of(projection_named(name)).stem
 
 
 def stored_rows(admin_dsn: str, name: str) -> list[tuple[Any, ...]]:
-    """Every row of a read model, of whatever generation; all columns but the generation."""
+    """Every row of a read model, of any generation, with all columns except the generation."""
     with psycopg.connect(admin_dsn) as connection:
         return connection.execute(
             f"SELECT to_jsonb(stored) - 'generation' FROM gridproof.rm_{stem_of(name)} AS stored ORDER BY key"

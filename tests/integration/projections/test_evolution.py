@@ -1,7 +1,7 @@
-"""A log written by older releases: every reader sees its domain events in their present versions.
+"""A log written by older releases: every reader sees its domain events in their current versions.
 
-A cancellation is the example: `withdrawn.v1` had its reason as `why`, `withdrawn.v2` renamed that, and
-`cancelled.v1` names the facilities too. The first word of a utility was once called `first-heard`.
+The example is a cancellation: `withdrawn.v1` had its reason in `why`, `withdrawn.v2` renamed the field, and
+`cancelled.v1` also names the facilities. The first event of a utility was once called `first-heard`.
 """
 
 import json
@@ -53,7 +53,7 @@ def upcasters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def walk() -> PortfolioWalk:
-    """A DR event that was cancelled before it was planned, and one that goes on."""
+    """A DR event that was cancelled before it was planned, and one that continues."""
     made = PortfolioWalk()
     first = made.open_dr_event()
     made.accept(first)
@@ -64,7 +64,7 @@ def walk() -> PortfolioWalk:
 
 @pytest.fixture
 def old_log(read_side: ReadSide, walk: PortfolioWalk, upcasters: None) -> ReadSide:
-    """The walk's log, as releases of then wrote it."""
+    """The log of the walk, as older releases would have written it."""
     read_side.store(walk.entries)
     rewrite(read_side, PRESENT, OLDEST, lambda s: _without(_moved(s, "reason", "why"), "facility_ids"))
     rewrite(read_side, "dr-event.opened.v1", FIRST_HEARD, dict)
@@ -117,7 +117,7 @@ def test_the_relay_follows_older_versions_with_the_same_commands(
     assert followed(read) == followed(walk.entries)
 
 
-def test_a_story_is_found_under_its_older_topics(old_log: ReadSide, walk: PortfolioWalk) -> None:
+def test_a_stream_is_read_under_its_older_topics(old_log: ReadSide, walk: PortfolioWalk) -> None:
     with pool(old_log.database.app_dsn) as connections:
         log, in_memory = PostgresStreamLog(connections), FakeStreamLog(walk.entries)
         dr_event_id = walk.dr_events[0].id
@@ -186,7 +186,7 @@ def test_a_snapshot_of_another_state_is_passed_over_and_made_anew(read_side: Rea
         capacity_source="forecast",
         shortfall_kw=0.0,
     )
-    while loaded.version < 99:  # each stream has its first one somewhere from 50 to 99
+    while loaded.version < 99:  # the first snapshot of each stream is somewhere from 50 to 99
         loaded.request_callback(walk.provenance(), kind="accepted", body="{}")
         store.save([loaded])
     [(first, taken)] = snapshots(read_side, dr_event)

@@ -1,4 +1,4 @@
-"""Rebuilds beside the live rows, and verifications that notice any difference."""
+"""Rebuilds beside the live rows, and verifications that report any difference."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 
 @pytest.fixture(scope="module")
 def entries() -> list[LogEntry]:
-    """A whole story, whatever else can happen, and one that is still open."""
+    """A complete DR event with random other events, and one that is still open."""
     numbers, walk = random.Random(11), PortfolioWalk()
     walk.happy()
     for _ in range(250):
@@ -36,7 +36,7 @@ def entries() -> list[LogEntry]:
 
 
 def _stored(read_side: ReadSide, name: str) -> list[tuple[object, ...]]:
-    """Every stored row of the live generation, and of any other that was left."""
+    """Every stored row of the live generation, and of any other that remains."""
     return stored_rows(read_side.database.admin_dsn, name)
 
 
@@ -104,7 +104,7 @@ def test_a_changed_projection_is_rebuilt_by_its_runner(read_side: ReadSide, entr
 def test_the_rows_of_before_serve_until_those_of_a_new_version_are_complete(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
-    """What happens at a deploy: the new release's runner makes its rows while the old ones are read."""
+    """A deployment: the runner of the new release builds its rows while the old ones are read."""
     began, may_go_on = threading.Event(), threading.Event()
 
     class Next(DREventsProjection):
@@ -141,12 +141,12 @@ def test_a_failed_rebuild_leaves_the_live_rows(read_side: ReadSide, entries: lis
         read_side.maintenance.rebuild(PoisonedDREvents(poison.position))
     assert failure.value.position == poison.position
     assert read_side.models.dr_events.listed().rows == live
-    read_side.maintenance.rebuild(DREventsProjection())  # the leftovers are no hindrance
+    read_side.maintenance.rebuild(DREventsProjection())  # remaining rows do no harm
     assert read_side.differences(DREventsProjection()) == {}
 
 
 def _add_unreadable(read_side: ReadSide, entries: list[LogEntry], topic: str, state: bytes) -> int:
-    """Behind `entries`; its position."""
+    """Add an unreadable entry after `entries`; returns its position."""
     position = entries[-1].position + 1
     with psycopg.connect(read_side.database.admin_dsn) as connection:
         connection.execute(
@@ -161,20 +161,20 @@ def _add_unreadable(read_side: ReadSide, entries: list[LogEntry], topic: str, st
 def test_a_rebuild_and_a_verification_name_the_domain_event_that_cannot_be_read(
     read_side: ReadSide, entries: list[LogEntry], workers: int
 ) -> None:
-    """The same failure as that of a fold, also where another process met it."""
+    """The same error as that of a fold, also if another process met it."""
     read_side.store(entries)
     read_side.catch_up(DREventsProjection())
     unreadable = _add_unreadable(read_side, entries, "of.tomorrow.v1", b"{}")
     with pytest.raises(FoldFailed, match=r"of\.tomorrow\.v1") as failure:
         read_side.maintenance.rebuild(DREventsProjection(), workers=workers)
     assert failure.value.position == unreadable
-    assert read_side.differences(DREventsProjection()) == {}  # up to where the live rows are
+    assert read_side.differences(DREventsProjection()) == {}  # up to the position of the live rows
 
 
 def test_a_rebuild_that_fails_says_why_though_its_rows_cannot_be_dropped_yet(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
-    """They are never gone on with: a release that can read it may fold what came before in another way."""
+    """They are never continued: a release that can read the entry may fold the earlier ones differently."""
     read_side.store(entries)
     read_side.catch_up(DREventsProjection())
     with psycopg.connect(read_side.database.admin_dsn) as reader:
@@ -203,7 +203,7 @@ def test_a_rebuild_that_fails_says_why_though_its_rows_cannot_be_dropped_yet(
 def test_a_runner_of_a_new_version_stops_at_what_its_rebuild_cannot_read(
     read_side: ReadSide, entries: list[LogEntry], state: bytes
 ) -> None:
-    """It does not end: with it the worker would, and every other read model."""
+    """The runner does not end, since the worker and all other read models would end with it."""
 
     class Next(AuditTrailProjection):
         version = AuditTrailProjection.version + 1

@@ -1,4 +1,4 @@
-"""Runners against a real PostgreSQL: killed, restarted, doubled, and fed with what cannot be folded."""
+"""Runners on a real PostgreSQL: killed, restarted, started twice, and given entries that cannot be folded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.servers import PostgresServer
 
 @pytest.fixture(scope="module")
 def entries() -> list[LogEntry]:
-    """A log of a few hundred domain events, of all kinds."""
+    """A log of a few hundred domain events of all kinds."""
     numbers, walk = random.Random(7), PortfolioWalk()
     walk.happy()
     for _ in range(250):
@@ -61,7 +61,9 @@ def test_runners_follow_the_log_as_it_grows(read_side: ReadSide, entries: list[L
             read_side.store(entries[start : start + 50])
             eventually(lambda: _at_head(read_side), "every projection at the head, told by NOTIFY alone")
         stop.set()
-        for projection in PROJECTIONS:  # a runner that waits a minute for news would not stop in time
+        for (
+            projection
+        ) in PROJECTIONS:  # a runner that waits a minute for notifications would not stop in time
             for pid, _ in read_side.sessions(projection.name):
                 read_side.kill_session(pid)
     assert read_side.differences() == {}
@@ -109,7 +111,7 @@ def test_a_killed_server_is_waited_for(
 def _position(read_side: ReadSide, name: str) -> int:
     try:
         return read_side.position(name).position
-    except Exception:  # noqa: BLE001 - the pool still holds connections of the killed server
+    except Exception:  # noqa: BLE001 - the pool still has connections of the killed server
         return -1
 
 
@@ -259,7 +261,7 @@ def test_of_two_runners_one_is_active_and_the_other_takes_over(
 def test_a_lagging_projection_raises_an_alert_until_it_caught_up(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
-    read_side.store(entries)  # recorded hours before the clock's now
+    read_side.store(entries)  # recorded hours before the clock's current time
     read_side.catch_up(DREventsProjection())
     lags = [
         alert for alert in read_side.alerts.listed(include_cleared=True) if alert.name == "projection_lag"

@@ -1,4 +1,4 @@
-"""Reading one's own writes, and saying how far behind a read model is."""
+"""Reading one's own writes, and the lag of a read model."""
 
 from __future__ import annotations
 

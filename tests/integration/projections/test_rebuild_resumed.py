@@ -1,4 +1,4 @@
-"""Rebuilds killed with 9 after each stage, and the next ones, which go on from there."""
+"""Rebuilds that are killed with SIGKILL after each stage, and the next rebuilds, which continue from there."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REBUILD_PROCESS = textwrap.dedent("""
 
 @pytest.fixture(scope="module")
 def entries() -> list[LogEntry]:
-    """A whole story, and whatever else can happen."""
+    """A complete DR event with random other events."""
     numbers, walk = random.Random(17), PortfolioWalk()
     walk.happy()
     for _ in range(250):
@@ -68,7 +68,7 @@ def _killed_after(read_side: ReadSide, name: str, stage: str, *, workers: int = 
 
 
 def _rebuilt(read_side: ReadSide, projection: AnyProjection, *, workers: int = 1) -> list[str]:
-    """The stages that this rebuild did itself."""
+    """The stages that this rebuild executed itself."""
     reached: list[str] = []
     PostgresProjectionMaintenance(
         read_side.database.app_dsn,

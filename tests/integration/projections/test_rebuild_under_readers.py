@@ -1,4 +1,5 @@
-"""Readers and killers during rebuilds: only whole states are ever seen, and a killed rebuild leaves nothing."""
+"""Readers and killed processes during rebuilds: readers see only complete states, and a killed rebuild leaves
+nothing behind."""
 
 from __future__ import annotations
 
@@ -107,7 +108,7 @@ def test_a_read_model_made_of_several_streams_is_not_shared_out(read_side: ReadS
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda item: item.name)
 def test_what_a_projection_says_about_its_streams_is_so(projection: Any, entries: list[LogEntry]) -> None:
-    """Left-out kinds change nothing; and where streams are independent, each can be folded alone."""
+    """Ignored topics change nothing; and independent streams can be folded separately."""
     whole: MemoryRows[Any] = MemoryRows(projection)
     whole.fold(entries)
     concerned = [entry for entry in entries if isinstance(entry.domain_event, projection.concerns)]
@@ -179,7 +180,7 @@ def _kill_rebuilds(
 
 
 def _rebuild_at_last(read_side: ReadSide, projection: AnyProjection) -> None:
-    """Processes whose parent was killed may still be at work: then the rebuild says so, and is begun again."""
+    """Processes whose parent was killed may still run: the rebuild reports this, and is started again."""
     deadline = time.monotonic() + WAIT_S
     while True:
         try:
@@ -200,7 +201,7 @@ def test_a_rebuild_killed_with_9_leaves_the_live_rows(read_side: ReadSide, entri
 def test_a_rebuild_killed_again_and_again_leaves_the_live_rows(
     read_side: ReadSide, entries: list[LogEntry], seed: int, workers: int
 ) -> None:
-    """With two processes their parent is killed, and they find out by themselves."""
+    """The parent of two processes is killed, and they detect it themselves."""
     _kill_rebuilds(read_side, entries, kills=20, seed=seed, workers=workers)
 
 

@@ -1,4 +1,4 @@
-"""Reads of a standby: labelled with how far it is behind, and of the primary where it is gone or too far behind."""
+"""Reads of a standby with its lag, and reads of the primary if the standby is away or lags too far behind."""
 
 import time
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def pair() -> Iterator[Pair]:
 def test_a_replica_is_read_from_says_its_lag_and_is_done_without(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One story, since each part goes on where the last one left the servers."""
+    """One test, since each part continues with the servers as the previous one left them."""
     monkeypatch.setattr(replica, "CHECK_EVERY_S", 0.05)
     monkeypatch.setattr(replica, "RETRY_AFTER_S", 0.2)
     assert pair.models.source().name == "primary", "nothing is known of it yet"
@@ -104,7 +104,7 @@ def test_what_it_has_ages_without_a_look_and_the_best_look_counts(pair: Pair) ->
         pair.pair.primary.start()
 
 
-def test_a_standby_that_was_started_alone_is_no_younger_than_its_last_checkpoint(pair: Pair) -> None:
+def test_a_standby_without_its_primary_is_no_younger_than_its_last_checkpoint(pair: Pair) -> None:
     primary, standby = pair.pair.primary, pair.pair.standby
     with primary.connect() as connection:
         connection.execute("CHECKPOINT")
@@ -134,7 +134,7 @@ def test_a_standby_that_was_started_alone_is_no_younger_than_its_last_checkpoint
             pool.close()
 
 
-def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_once(
+def test_while_the_primary_is_away_a_replica_that_failed_is_retried_at_once(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replica, "CHECK_EVERY_S", 0.05)
@@ -144,7 +144,7 @@ def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_
         for pause in ("CHECK_EVERY_S", "RETRY_AFTER_S"):
             monkeypatch.setattr(replica, pause, 3600.0)
         with pool.connection(), pytest.raises(ReadModelsUnavailable):
-            models.with_fallback(models.replica_only.facilities.listed, gone)  # its one connection is taken
+            models.with_fallback(models.replica_only.facilities.listed, gone)  # its only connection is in use
         assert models.with_fallback(models.replica_only.facilities.listed, gone).rows, (
             "nobody was left alone for that"
         )

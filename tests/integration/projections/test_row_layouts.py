@@ -1,4 +1,4 @@
-"""What is particular to rows in columns, and to the turn of a rebuild."""
+"""Column layouts, and the lock of a rebuild."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def filled(read_side: ReadSide, entries: list[LogEntry]) -> ReadSide:
 
 
 @pytest.mark.parametrize("key", ["", "nonsense", "f" * 31, "F" * 32, "\0" * 32])
-def test_what_cannot_be_the_key_of_a_step_is_not_found(filled: ReadSide, key: str) -> None:
+def test_a_text_that_cannot_be_a_step_key_matches_nothing(filled: ReadSide, key: str) -> None:
     assert filled.models.audit_trail.get(key) is None
 
 
@@ -51,7 +51,7 @@ def test_what_cannot_be_an_id_filters_everything_out(filled: ReadSide, field: st
 
 
 @pytest.mark.parametrize("field", sorted(AuditTrailProjection.filters))
-def test_steps_are_found_by_each_field_that_they_can_be_filtered_by(filled: ReadSide, field: str) -> None:
+def test_steps_are_filtered_by_each_filter_field(filled: ReadSide, field: str) -> None:
     whole = filled.models.audit_trail.listed(limit=1000).rows
     value = str(next(value for row in whole if (value := getattr(row, field)) is not None))
     found = filled.models.audit_trail.listed(filters={field: value}, limit=1000).rows
@@ -120,7 +120,7 @@ def test_rows_of_the_release_before_are_said_to_be_rebuilt_and_then_dropped(
 
 
 def stored_rows_of_before(read_side: ReadSide) -> list[tuple[str]]:
-    """What a web process of the release before finds, as long as its rows are the live ones."""
+    """What a web process of the previous release reads while its rows are the live ones."""
     with psycopg.connect(read_side.database.app_dsn) as connection:
         return connection.execute("SELECT key FROM gridproof.rm_audit_trail WHERE generation = 1").fetchall()
 
@@ -154,7 +154,7 @@ def test_a_rebuild_beside_another_says_so_in_the_end(
 
 
 def test_processes_of_a_rebuild_that_want_the_key_at_once_all_find_it(read_side: ReadSide) -> None:
-    """Each has looked for it, and waits until a third has stored its rows."""
+    """Both have looked for the row and wait until a third process has stored its rows."""
     with (
         psycopg.connect(read_side.database.admin_dsn) as storing,
         ThreadPoolExecutor(2) as pool,

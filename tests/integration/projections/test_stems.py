@@ -1,4 +1,4 @@
-"""What drops the rows of a read model drops those of that one only, whatever the application's role asks for."""
+"""Functions that drop rows of a read model drop only its own, whatever the application's role passes."""
 
 import psycopg
 import pytest

@@ -1,4 +1,4 @@
-"""Readers and runners that a swap catches at the worst moment, made to wait there by a lock of the test's."""
+"""Readers and runners during a swap, stopped at the worst moment by a lock of the test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.integration.projections.stored_log import StoppedClock
 from tests.property.projections.projected_logs import PortfolioWalk
 
 LOCK = 4_711
-# The planner asks a stable function for its value, to estimate, after it has looked which partitions there are; the
+# The planner evaluates a stable function for its estimate after it has determined the partitions. The
 # statement takes its snapshot only after that.
 PAUSE = f"""
 CREATE FUNCTION public.pause_of_the_test() RETURNS bigint LANGUAGE plpgsql STABLE COST 1 AS $$
@@ -40,7 +40,7 @@ WHERE generation = (SELECT generation FROM gridproof.projection_positions WHERE 
 
 @pytest.fixture(scope="module")
 def entries() -> list[LogEntry]:
-    """A whole story, and whatever else can happen."""
+    """A complete DR event with random other events."""
     numbers, walk = random.Random(5), PortfolioWalk()
     walk.happy()
     for _ in range(150):
@@ -50,7 +50,7 @@ def entries() -> list[LogEntry]:
 
 @pytest.fixture
 def filled(read_side: ReadSide, entries: list[LogEntry]) -> ReadSide:
-    """Whose `dispatches` are up to date."""
+    """Its `dispatches` are current."""
     read_side.store(entries)
     read_side.catch_up(DispatchesProjection())
     return read_side
@@ -81,7 +81,7 @@ def _generation(read_side: ReadSide) -> int:
 def reader_stopped_between_planning_and_execution(
     read_side: ReadSide, threads: ThreadPoolExecutor
 ) -> Iterator[tuple[Callable[[], None], Future[int]]]:
-    """Call the first to let it go on; the second is how many rows it saw."""
+    """Call the first function to continue; the second one returns the number of rows that the reader saw."""
 
     def read() -> int:
         with psycopg.connect(read_side.database.app_dsn, autocommit=True) as connection:
@@ -154,7 +154,7 @@ def test_a_transaction_begun_after_the_attaching_is_not_waited_for_and_sees_all_
         filled.database.app_dsn, StoppedClock(), reached=read_in_a_transaction
     )
     maintenance.rebuild(DispatchesProjection())
-    assert opened[0].execute(query).fetchone() == (expected,)  # what it may look at is not dropped
+    assert opened[0].execute(query).fetchone() == (expected,)  # rows that it may read are not dropped
     opened[0].close()
 
 
@@ -172,7 +172,7 @@ def test_a_prepared_plan_of_before_sees_all_rows_after_a_rebuild(filled: ReadSid
 def test_a_runner_whose_rows_were_swapped_and_dropped_goes_on_with_the_new_ones(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
-    """It knows of the old generation only, and folds domain events of dispatches that it finds no rows of."""
+    """It uses the old generation, and folds domain events of dispatches whose rows it does not find."""
     projection = DispatchesProjection()
     half = next(index for index, entry in enumerate(entries) if entry.topic == "dispatch.planned.v1") + 1
     read_side.store(entries[:half])

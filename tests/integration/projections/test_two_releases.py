@@ -1,4 +1,4 @@
-"""Two releases on one store: the old one reads, in a process of its own, what a newer one wrote."""
+"""Two releases on one store: the old one, in its own process, reads what a newer one wrote."""
 
 import json
 import subprocess
@@ -57,7 +57,7 @@ with ConnectionPool(dsn, min_size=1, max_size=2) as pool:
 
 
 class TariffNoted(DREvent.Event, frozen=True, kw_only=True):
-    """What only the newer release knows."""
+    """Only the newer release has this event."""
 
     TOPIC: ClassVar[str] = NEW_TOPIC
     tariff: str
@@ -83,7 +83,8 @@ def old_release(read_side: ReadSide, richer: DREvent, newer: DREvent) -> Iterato
 
 @pytest.fixture
 def written(read_side: ReadSide) -> tuple[PortfolioWalk, DREvent, DREvent, int]:
-    """By the newer release: additional fields in one DR event, then an unknown domain event in another's stream."""
+    """Written by the newer release: additional fields in one DR event, then an unknown domain event in the
+    stream of another."""
     walk = PortfolioWalk()
     richer, newer = walk.open_dr_event(), walk.open_dr_event()
     walk.accept(richer)
@@ -118,13 +119,13 @@ def stopped_alert(read_side: ReadSide) -> tuple[str, bool] | None:
     return None if row is None else (row[0], row[1])
 
 
-def test_an_old_release_reads_on_until_it_cannot_and_steps_aside_for_the_newer(
+def test_an_old_release_reads_until_it_cannot_and_yields_to_the_newer(
     read_side: ReadSide, written: tuple[PortfolioWalk, DREvent, DREvent, int]
 ) -> None:
     walk, richer, newer, position = written
     with old_release(read_side, richer, newer) as old:
         assert old.stdout is not None
-        assert old.stdout.readline() == "richer accepted\n"  # unknown fields are ignored, and stay in the log
+        assert old.stdout.readline() == "richer accepted\n"  # unknown fields are ignored and stay in the log
         assert "newer one wrote it; upgrade this process" in old.stdout.readline()
         eventually(lambda: stopped_alert(read_side) is not None, "the old release tells that it stopped")
         told = stopped_alert(read_side)
@@ -134,11 +135,9 @@ def test_an_old_release_reads_on_until_it_cannot_and_steps_aside_for_the_newer(
         assert f"position {position} ({NEW_TOPIC})" in detail
         assert "upgrade this process" in detail
         before = read_side.position("dr_events")
-        assert (before.position, before.stopped_at) == (position - 1, position)  # never past it
+        assert (before.position, before.stopped_at) == (position - 1, position)  # never beyond it
 
-        register_topic(
-            NEW_TOPIC, TariffNoted
-        )  # the newer release starts beside the old one, which still runs
+        register_topic(NEW_TOPIC, TariffNoted)  # the newer release starts while the old one still runs
         event_mapper._decoding.cache_clear()
         assert old.poll() is None
         with running(read_side.runner(DREventsProjection())):
@@ -148,7 +147,7 @@ def test_an_old_release_reads_on_until_it_cannot_and_steps_aside_for_the_newer(
         assert read_side.position("dr_events").stopped_at is None
         assert read_side.differences(DREventsProjection()) == {}
 
-        walk.accept(walk.open_dr_event("UTIL-LATER"))  # and what follows, the old one may fold again
+        walk.accept(walk.open_dr_event("UTIL-LATER"))  # and the old one can fold what follows
         later = [
             LogEntry(e.position + 1, e.topic, e.domain_event) for e in walk.entries if e.position >= position
         ]

@@ -1,7 +1,7 @@
-"""Imports FILE in a process of its own and prints its report, and its greatest memory in KiB, as JSON.
+"""Import FILE in a separate process, and print its report and peak memory in KiB as JSON.
 
-`import_process.py FILE [DSN [DIE_AFTER]]`: without a database it only counts; with DIE_AFTER it kills itself, as
-kill -9 does, once that many rows are stored.
+`import_process.py FILE [DSN [DIE_AFTER]]`: without a database it only counts; with DIE_AFTER it kills itself
+with SIGKILL once that many rows are stored.
 """
 
 import json
@@ -24,7 +24,7 @@ from application.ports.telemetry.store import ImportedIntervals, ImportOutcome
 
 
 class Counting:
-    """Of a telemetry store only what an import asks."""
+    """The part of a telemetry store that an import uses."""
 
     def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
         return ImportOutcome(added=len(intervals), changed=0, unchanged=0)
@@ -51,7 +51,7 @@ def main(path: str, dsn: str = "", die_after: str = "") -> None:
 
 
 def greatest_kib() -> int:
-    """Not ru_maxrss: that of a process begins with what its parent had."""
+    """Not ru_maxrss, which starts with the value of the parent process."""
     status = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in status if line.startswith("VmHWM:"))
     return int(line.split()[1])

@@ -1,4 +1,4 @@
-"""A thousand readers, the real cache killed under them: how often PostgreSQL is asked is bounded all the same."""
+"""A thousand readers while the real cache is killed: the number of queries to PostgreSQL stays bounded."""
 
 import asyncio
 import random
@@ -33,7 +33,7 @@ FACILITIES = [f"fac-{n:03}" for n in range(50)]
 
 
 class CountedStore(PostgresTelemetryStore):
-    """Counts the queries for current values, and for how many facilities they were."""
+    """Counts the queries for current values, and their facilities."""
 
     def __init__(self, pool: ConnectionPool[Any], clock: Clock) -> None:
         super().__init__(pool, clock)
@@ -64,20 +64,20 @@ def store(database: Database) -> Iterator[CountedStore]:
 
 @pytest.fixture
 def cache_server() -> Iterator[EmbeddedServers]:
-    """One of this test's own, to be killed."""
+    """A server of this test, which it kills."""
     with servers.valkey_server() as running:
         yield running
 
 
 class Crowd:
-    """Readers who ask without a pause; what they got, by where it came from."""
+    """Readers that request without a pause, and their results by source."""
 
     def __init__(self, values: CurrentValues) -> None:
         self._values = values
         self.sources: Counter[str] = Counter()
 
     async def reads(self, each: int) -> None:
-        """Every reader asks so often, for a facility drawn anew each time."""
+        """Each reader makes this many requests, each for a random facility."""
         await asyncio.gather(*(self._read(each, random.Random(n)) for n in range(READERS)))
 
     async def _read(self, times: int, draw: random.Random) -> None:
@@ -90,7 +90,7 @@ class Crowd:
 
 
 def expected_at_most(began: float) -> int:
-    """Each facility once in the time that an answer is fresh, and once at the start."""
+    """Each facility once per lifetime of a cached value, and once at the start."""
     return len(FACILITIES) * (2 + int((monotonic() - began) / FRESH_S))
 
 
@@ -105,7 +105,7 @@ def test_a_dead_cache_is_no_stampede_on_the_store(
         try:
             await crowd.reads(5)
             under = asyncio.create_task(crowd.reads(20))
-            while crowd.sources.total() < READERS * 8:  # noqa: ASYNC110 - the readers say when
+            while crowd.sources.total() < READERS * 8:  # noqa: ASYNC110 - the readers decide when
                 await asyncio.sleep(0)
             _stop(cache_server, how)
             await under
@@ -156,14 +156,14 @@ def test_a_cache_that_comes_back_is_used_again(
         fresh = Crowd(CurrentValues(store, SystemClock(), cache))
         began = monotonic()
         await fresh.reads(1)
-        if monotonic() - began < FRESH_S / 2:  # else they have grown old meanwhile
+        if monotonic() - began < FRESH_S / 2:  # otherwise they have become stale meanwhile
             assert (fresh.sources["cache"], store.queries) == (READERS, queries)
         await cache.aclose()
 
     asyncio.run(scenario())
 
 
-def test_with_cache_and_database_away_everybody_gets_the_last_known_value(
+def test_with_cache_and_database_away_every_reader_gets_the_last_value(
     store: CountedStore, cache_server: EmbeddedServers, postgres_server: PostgresServer
 ) -> None:
     class Later(SystemClock):

@@ -1,4 +1,5 @@
-"""The aggregate worker over InfluxDB: what it refuses is a dead letter, what is away is waited for, nothing is lost."""
+"""The aggregate worker with InfluxDB: refused batches become dead letters, outages are waited for, and
+nothing is lost."""
 
 import asyncio
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ class Path:
             )
 
     async def store(self) -> None:
-        """Everything that waits."""
+        """Everything that waits in the log."""
         aggregator = Aggregator(
             partition=0,
             stream=self.stream,
@@ -99,10 +100,8 @@ def test_what_influxdb_refuses_for_good_is_a_dead_letter_and_the_next_goes_in(
     assert path.influx.position(0) == 2
 
 
-def test_a_clock_that_jumped_ahead_alone_passes_no_reading_over(
-    influxd: InfluxServer, database: Database
-) -> None:
-    """Nor does it keep what is too old by the server's clock too."""
+def test_one_clock_that_jumped_ahead_skips_no_reading(influxd: InfluxServer, database: Database) -> None:
+    """Readings that are too old by the server's clock are not stored either."""
     now = datetime.now(UTC)
     ahead = FakeClock(now + timedelta(days=1_000))
     with (

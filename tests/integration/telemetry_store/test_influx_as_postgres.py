@@ -1,4 +1,5 @@
-"""InfluxDB says what PostgreSQL says, whatever came in which order; and what becomes of a try that broke off."""
+"""InfluxDB returns what PostgreSQL returns, in any order of arrival, and recovers from an interrupted
+attempt."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ QUALITIES: list[Quality] = [*(["measured"] * 6), "estimated", "bad"]  # type: ig
 
 
 class Stores:
-    """Both, each with a database of its own for its bookkeeping, and one clock."""
+    """Both stores, each with its own database for bookkeeping, and one clock."""
 
     def __init__(
         self, postgres: ConnectionPool[Any], beside: ConnectionPool[Any], influx: InfluxConnection
@@ -101,7 +102,7 @@ def stores(influxd: InfluxServer, database: Database, postgres_server: PostgresS
 
 
 def made_up(draw: random.Random) -> list[MeterReading]:
-    """Three hours of some meters, with gaps, registers that are reset, estimates, and second words on some moments."""
+    """Three hours of some meters, with gaps, register resets, estimates and repeated readings."""
     readings = []
     for facility_id in FACILITIES:
         for meter in range(draw.randint(1, 3)):
@@ -165,7 +166,7 @@ def test_both_stores_say_the_same_of_the_same_readings(stores: Stores, seed: int
     stores.corrections()
 
 
-def test_what_was_stored_without_a_word_of_it_is_told_by_the_next_try(
+def test_readings_stored_before_a_crash_are_recorded_by_the_next_attempt(
     stores: Stores, influxd: InfluxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "FIRST_WAIT_S", 0.01)
@@ -206,7 +207,7 @@ def test_rows_that_influxdb_refuses_leave_the_position_where_it_was(
     assert stores.influx.position(0) == 0
 
 
-def test_readings_older_than_they_are_kept_for_are_passed_over(stores: Stores) -> None:
+def test_readings_older_than_the_retention_are_skipped(stores: Stores) -> None:
     short = InfluxTelemetryStore(stores.connection, stores.progress, stores.clock, raw_days=90)
     stores.clock.moment = T0
     before, after = (T0 - timedelta(days=days) for days in (90, 89))

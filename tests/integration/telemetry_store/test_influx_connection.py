@@ -1,4 +1,4 @@
-"""The way to a real InfluxDB: what is written is read, what fails is tried again and named."""
+"""The connection to a real InfluxDB: writes can be read, failures are retried and translated."""
 
 import random
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def server(influxd: InfluxServer) -> Iterator[InfluxServer]:
 
 @pytest.fixture
 def influx(server: InfluxServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[InfluxConnection]:
-    """Set up, and quick to try again."""
+    """A server that is set up, with short retry pauses."""
     monkeypatch.setattr(connections, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(connections, "LONGEST_WAIT_S", 0.02)
     connection = InfluxConnection(server.url, server.fresh_name())
@@ -167,9 +167,9 @@ def test_influxdb_itself_keeps_minutes_of_each_meter(influx: InfluxConnection) -
         line("readings", of, {"kw": kw, "kw_counts": True}, microseconds(minute + timedelta(seconds=second)))
         for second, kw in ((0, 10.0), (15, 20.0), (30, 60.0))
     ]
-    influx.write(RAW, lines)  # at once: its scheduler may come by in between
+    influx.write(RAW, lines)  # at once: its scheduler may run in between
     found: list[tuple[object, ...]] = []
-    while not found:  # its scheduler says when
+    while not found:  # its scheduler decides when
         (series,) = influx.query(
             ROLLUPS,
             ["SELECT mean_kw, min_kw, max_kw, readings FROM meter_minutes GROUP BY facility_id, meter_id"],

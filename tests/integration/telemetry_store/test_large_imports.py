@@ -1,4 +1,4 @@
-"""Imports in processes of their own: memory does not grow with the file, and kill -9 half way loses nothing."""
+"""Imports in separate processes: memory does not grow with the file, and SIGKILL in the middle loses nothing."""
 
 import json
 import random
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = Path(__file__).with_name("import_process.py")
 T0 = datetime(2020, 1, 1, tzinfo=UTC)
 MOST_GROWTH_KIB = 40 * 1024
-"""Rows that are gathered in memory take 66 MiB more at the least, when a file has 750,000 more."""
+"""Rows collected in memory would take at least 66 MiB more for a file with 750,000 more rows."""
 
 
 def imported(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -39,7 +39,7 @@ def answer(*arguments: object) -> Any:
 
 
 def csv_of(path: Path, rows: int, facilities: int) -> Path:
-    """Minutes of several facilities, the latest first, each in another order every time."""
+    """Minutes of several facilities, newest first, each time in another order."""
     draw = random.Random(7)
     names = [f"fac-{n:03}" for n in range(facilities)]
     with path.open("w") as file:
@@ -64,7 +64,7 @@ def parquet_of(path: Path, rows: int, facilities: int) -> Path:
 
 
 def feed_of(path: Path, rows: int) -> Path:
-    """Quarter-hours, a block a day: half of them delivered, half fed in."""
+    """Quarter-hours in a block per day: half of them consumed, half fed in."""
     start = int(T0.timestamp())
     blocks = [
         [Interval(start + 900 * (day + n), 1_000 + n * 7 % 50) for n in range(96)]
@@ -85,7 +85,7 @@ def test_memory_does_not_grow_with_the_rows_of_a_file(tmp_path: Path, kind: str,
 
 
 def test_memory_does_not_grow_with_the_intervals_of_a_feed_that_are_netted(tmp_path: Path) -> None:
-    """Gathered in memory, the 153,600 intervals more take 59 MiB."""
+    """Collected in memory, 153,600 more intervals take 59 MiB."""
     small, large = (answer(feed_of(tmp_path / f"{days}.xml", 2 * 96 * days)) for days in (700, 1_500))
     assert large["report"]["rows"] == 96 * 1_500
     assert large["greatest_kib"] - small["greatest_kib"] < 28 * 1024

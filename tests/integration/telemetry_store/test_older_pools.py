@@ -1,4 +1,4 @@
-"""A process reads telemetry over connections that it had before it knew of telemetry."""
+"""A process reads telemetry over connections that are older than its import of the array parameters."""
 
 import subprocess
 import sys

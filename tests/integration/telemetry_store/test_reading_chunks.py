@@ -1,4 +1,5 @@
-"""Readings in chunks on a real PostgreSQL: what goes in comes out, each word that counts once, no note is missed."""
+"""Readings in chunks on a real PostgreSQL: all readings come back, each moment counts once, and no mark is
+missed."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -64,7 +65,7 @@ def said(after_s: float, kw: float | None, meter: str = "m1", **fields: Any) -> 
 
 
 def stored(pool: ConnectionPool[Any]) -> list[MeterReading]:
-    """By the view that people ask."""
+    """By the SQL view for users."""
     with pool.connection() as conn:
         rows = conn.execute(
             "SELECT facility_id, meter_id, ts, kw, kwh_total, seq, quality, incomplete, extra, revision "
@@ -113,7 +114,7 @@ def test_a_word_with_a_number_goes_before_one_without(pool: ConnectionPool[Any],
     assert [current.kw for current in store.current(["fac"])] == [11.0]
 
 
-def test_a_clock_that_goes_back_makes_nothing_that_was_settled_unsettled(pool: ConnectionPool[Any]) -> None:
+def test_a_clock_that_goes_back_makes_no_finalized_quarter_hour_dirty(pool: ConnectionPool[Any]) -> None:
     began = FakeClock(T0 + timedelta(minutes=5))
     store, ahead = PostgresTelemetryStore(pool, began), FakeClock(T0 + timedelta(hours=2))
     rollups = PostgresTelemetryRollups(pool, ahead)
@@ -141,7 +142,7 @@ def test_an_odd_reading_has_no_other_read_twice_and_nothing_written_anew(
         assert conn.execute(places).fetchone() == before
 
 
-def test_what_is_asked_of_some_facilities_is_read_of_these_alone_whatever_the_planner_knows(
+def test_a_query_for_some_facilities_reads_only_their_chunks_without_statistics_too(
     pool: ConnectionPool[Any], clock: FakeClock
 ) -> None:
     names = [f"fac-{n}" for n in range(3_000)]
@@ -158,7 +159,7 @@ def test_what_is_asked_of_some_facilities_is_read_of_these_alone_whatever_the_pl
     assert (len(found.columns), row) == (240, (60,))
 
 
-def test_quarter_hours_of_many_readings_are_settled_a_few_at_a_time(
+def test_quarter_hours_of_many_readings_are_finalized_a_few_at_a_time(
     pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adapters.postgres.telemetry.rollups.finalize.MAX_READINGS", 6)
@@ -167,7 +168,8 @@ def test_quarter_hours_of_many_readings_are_settled_a_few_at_a_time(
     store.write_readings(0, 2, [said(1_800 + n, 1.0) for n in range(30, 38)])
     clock.advance(hours=2)
     rounds = [rollups.finalize(0, limit=50) for _ in range(5)]
-    # Noted with the one before and the one after. With those around them they read 2 and 4, 12, 10, and 8.
+    # Marked together with the quarter-hours before and after. With their neighbours they read 2 and 4, 12,
+    # 10, and 8.
     assert [(one.quarters, one.more) for one in rounds] == [
         (2, True),
         (1, True),
@@ -177,7 +179,7 @@ def test_quarter_hours_of_many_readings_are_settled_a_few_at_a_time(
     ]
 
 
-def test_what_comes_late_and_is_known_is_not_added_again(pool: ConnectionPool[Any], clock: FakeClock) -> None:
+def test_a_late_repeat_is_not_added_again(pool: ConnectionPool[Any], clock: FakeClock) -> None:
     store = PostgresTelemetryStore(pool, clock)
     readings = [said(s, 10.0) for s in range(0, 120, 15)]
     store.write_readings(0, 1, readings)
@@ -207,7 +209,7 @@ def test_what_comes_in_time_with_something_late_is_not_looked_at_one_by_one(
     assert words(pool) == 14
 
 
-def test_a_backlog_is_compared_with_its_own_minutes_alone(
+def test_a_backlog_is_compared_only_with_its_own_minutes(
     pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[ChunkRange] = []

@@ -1,4 +1,4 @@
-"""Readings of meters that send alone, on a real PostgreSQL: they count at once, and are filed in chunks."""
+"""The buffer of single readings on a real PostgreSQL: they count at once and are moved into chunks."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -76,8 +76,8 @@ STEPS = st.lists(
 )
 
 
-class Kept:
-    """A store, and all that is asked of it."""
+class StoreSetup:
+    """A store and its readers."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self.pool = pool
@@ -86,11 +86,11 @@ class Kept:
         self.rollups = PostgresTelemetryRollups(pool, self.clock)
         self._seqs = count(1)
 
-    def emptied(self) -> "Kept":
+    def emptied(self) -> "StoreSetup":
         with self.pool.connection() as conn:
             for table in _TABLES:
                 conn.execute(f"DELETE FROM {table}".encode())
-        return Kept(self.pool)
+        return StoreSetup(self.pool)
 
     def write(self, readings: Sequence[MeterReading]) -> int:
         return self.store.write_readings(PARTITION, next(self._seqs), readings)
@@ -112,12 +112,12 @@ class Kept:
         return int(self.scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM recent_readings"))
 
     def chunks(self) -> list[int]:
-        """How many readings each has."""
+        """The number of readings of each facility."""
         query = "SELECT coalesce(array_agg(cardinality(ts) ORDER BY facility_id, ts[1]), '{}') FROM reading_chunks"
         return list(self.scalar(query))
 
     def said(self) -> list[MeterReading]:
-        """By the view that people ask."""
+        """By the SQL view for users."""
         with self.pool.connection() as conn:
             rows = conn.execute(
                 "SELECT facility_id, meter_id, ts, kw, kwh_total, seq, quality, incomplete, extra, revision "
@@ -126,7 +126,7 @@ class Kept:
         return sorted((MeterReading(f, m, ts.astimezone(UTC), *rest) for f, m, ts, *rest in rows), key=repr)
 
     def everything(self) -> list[Any]:
-        """What each reader says."""
+        """The result of each reader."""
         powers = [PostgresMeterPowers(self.pool).meter_powers(one, HOUR) for one in FACILITIES[:3]]
         series = self.store.interval_series_of(FACILITIES, HOUR)
         audited = PostgresStoredReadings(self.pool)
@@ -148,9 +148,9 @@ class Kept:
 
 
 @pytest.fixture
-def kept(database: Database) -> Iterator[Kept]:
+def setup(database: Database) -> Iterator[StoreSetup]:
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=3) as pool:
-        yield Kept(pool)
+        yield StoreSetup(pool)
 
 
 def said(
@@ -161,10 +161,10 @@ def said(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(READINGS, min_size=1, max_size=4))
-def test_what_waits_is_told_by_every_reader_as_what_is_filed(
-    kept: Kept, batches: list[list[MeterReading]]
+def test_every_reader_returns_buffered_readings_like_those_in_chunks(
+    setup: StoreSetup, batches: list[list[MeterReading]]
 ) -> None:
-    fresh = kept.emptied()
+    fresh = setup.emptied()
     for readings in batches:
         fresh.write(readings)
     expected = sorted(winners([one for readings in batches for one in readings]), key=repr)
@@ -184,9 +184,9 @@ def test_what_waits_is_told_by_every_reader_as_what_is_filed(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_whenever_it_is_written_settled_and_restarted_each_word_that_counts_is_there_once(
-    kept: Kept, steps: list[list[MeterReading] | timedelta | str]
+    setup: StoreSetup, steps: list[list[MeterReading] | timedelta | str]
 ) -> None:
-    fresh, everything = kept.emptied(), list[MeterReading]()
+    fresh, everything = setup.emptied(), list[MeterReading]()
     for step in steps:
         if isinstance(step, list):
             fresh.write(step)
@@ -205,72 +205,74 @@ def test_whenever_it_is_written_settled_and_restarted_each_word_that_counts_is_t
     assert (fresh.waiting(), sum(fresh.chunks())) == (0, len(fresh.said()))
 
 
-def test_few_readings_of_a_facility_wait_and_many_odd_or_foreign_ones_do_not(kept: Kept) -> None:
-    kept.write([said(0), said(15), said(30), said(0, facility=OTHER)])
-    assert (kept.waiting(), kept.chunks()) == (4, [])
-    kept.write([said(s, meter="m2") for s in (0, 15, 30, 45)])
-    assert (kept.waiting(), kept.chunks()) == (4, [4])
-    kept.write([said(0, meter="m3", quality="estimated"), said(0, facility=FOREIGN)])
-    assert (kept.waiting(), sorted(kept.chunks())) == (4, [1, 1, 4])
+def test_few_readings_of_a_facility_wait_and_many_odd_or_foreign_ones_do_not(setup: StoreSetup) -> None:
+    setup.write([said(0), said(15), said(30), said(0, facility=OTHER)])
+    assert (setup.waiting(), setup.chunks()) == (4, [])
+    setup.write([said(s, meter="m2") for s in (0, 15, 30, 45)])
+    assert (setup.waiting(), setup.chunks()) == (4, [4])
+    setup.write([said(0, meter="m3", quality="estimated"), said(0, facility=FOREIGN)])
+    assert (setup.waiting(), sorted(setup.chunks())) == (4, [1, 1, 4])
 
 
-def test_after_a_quarter_of_a_minute_a_facilitys_readings_are_one_chunk_a_minute(kept: Kept) -> None:
+def test_after_a_quarter_of_a_minute_a_facilitys_readings_are_one_chunk_a_minute(setup: StoreSetup) -> None:
     for second in range(0, 15, 3):
-        kept.write([said(55 + second), said(55 + second, facility=OTHER)])
-        kept.clock.advance(seconds=3)
-    assert (kept.waiting(), kept.chunks()) == (10, [])
-    restarted = Kept(kept.pool)
-    restarted.clock = kept.clock
-    restarted.store = PostgresTelemetryStore(kept.pool, kept.clock)
+        setup.write([said(55 + second), said(55 + second, facility=OTHER)])
+        setup.clock.advance(seconds=3)
+    assert (setup.waiting(), setup.chunks()) == (10, [])
+    restarted = StoreSetup(setup.pool)
+    restarted.clock = setup.clock
+    restarted.store = PostgresTelemetryStore(setup.pool, setup.clock)
     restarted.write([said(100)])
-    assert (kept.waiting(), kept.chunks()) == (1, [2, 3, 2, 3])
-    kept.clock.advance(seconds=14)
-    kept.write([said(115)])
-    assert kept.waiting() == 2
+    assert (setup.waiting(), setup.chunks()) == (1, [2, 3, 2, 3])
+    setup.clock.advance(seconds=14)
+    setup.write([said(115)])
+    assert setup.waiting() == 2
 
 
-def test_more_than_so_many_readings_do_not_wait(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_so_many_readings_do_not_wait(setup: StoreSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "MAX_BUFFERED", 5)
     for second in range(7):
-        kept.write([said(second)])
-    assert (kept.waiting(), kept.chunks()) == (3, [4])
+        setup.write([said(second)])
+    assert (setup.waiting(), setup.chunks()) == (3, [4])
 
 
-def test_what_waits_is_settled_with_the_rest_and_stands_nowhere_twice(kept: Kept) -> None:
-    kept.write([said(0, 10.0)])
-    kept.file()
-    kept.write([said(0, 12.0)])
-    kept.clock.advance(hours=1)
-    kept.finalize()
-    assert (kept.waiting(), kept.chunks()) == (0, [1])
-    assert [one.kw for one in kept.said()] == [10.0], "the lower of two words that nothing tells apart"
-    assert kept.write([said(0, 12.0)]) == 0
+def test_what_waits_is_settled_with_the_rest_and_stands_nowhere_twice(setup: StoreSetup) -> None:
+    setup.write([said(0, 10.0)])
+    setup.file()
+    setup.write([said(0, 12.0)])
+    setup.clock.advance(hours=1)
+    setup.finalize()
+    assert (setup.waiting(), setup.chunks()) == (0, [1])
+    assert [one.kw for one in setup.said()] == [10.0], "the lower of two words that nothing tells apart"
+    assert setup.write([said(0, 12.0)]) == 0
 
 
-def test_a_late_repeat_of_what_waits_is_known(kept: Kept) -> None:
-    kept.write([said(0)])
-    kept.clock.advance(minutes=10)
-    assert kept.write([said(0)]) == 0
-    assert kept.waiting() == 0, "it was its turn"
-    assert kept.chunks() == [1]
+def test_a_late_repeat_of_a_buffered_reading_is_recognized(setup: StoreSetup) -> None:
+    setup.write([said(0)])
+    setup.clock.advance(minutes=10)
+    assert setup.write([said(0)]) == 0
+    assert setup.waiting() == 0, "it was its turn"
+    assert setup.chunks() == [1]
 
 
-def test_what_is_filed_while_somebody_reads_counts_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept.write([said(0), said(15)])
+def test_what_is_filed_while_somebody_reads_counts_once(
+    setup: StoreSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.write([said(0), said(15)])
     asked = chunk_query._query
 
     def filed_meanwhile(*args: Any) -> list[Any]:
-        kept.file()
+        setup.file()
         return asked(*args)
 
     monkeypatch.setattr(chunk_query, "_query", filed_meanwhile)
-    with kept.pool.connection() as conn:
+    with setup.pool.connection() as conn:
         found = readings_in(conn, [ChunkRange(7, ONE, T0, T0, T0 + timedelta(minutes=15))])
     assert (found.meters, len(found.columns)) == ([(7, "m1")], 2)
 
 
-def test_each_of_many_spans_of_many_facilities_gets_its_own(kept: Kept) -> None:
-    kept.write(
+def test_each_of_many_spans_of_many_facilities_gets_its_own(setup: StoreSetup) -> None:
+    setup.write(
         [said(900 * quarter + n, 10.0 + n, one) for n, one in enumerate(FACILITIES) for quarter in (0, 1)]
     )
     quarter = timedelta(minutes=15)
@@ -282,28 +284,28 @@ def test_each_of_many_spans_of_many_facilities_gets_its_own(kept: Kept) -> None:
         for second in (1, 0)
     ]
     narrow = ChunkRange(99, ONE, T0, T0 + timedelta(seconds=1), T0 + quarter)
-    with kept.pool.connection() as conn:
+    with setup.pool.connection() as conn:
         found = readings_in(conn, [*spans, narrow])
     assert found.meters == [(n, "m1") for n in range(2 * len(FACILITIES))]
     assert found.columns.kw.tolist() == [10.0 + n // 2 for n in range(2 * len(FACILITIES))]
 
 
 def test_a_write_that_fails_leaves_what_waits_where_it_was(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    setup: StoreSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept.write([said(0)])
-    kept.clock.advance(seconds=20)
+    setup.write([said(0)])
+    setup.clock.advance(seconds=20)
     with monkeypatch.context() as broken:
         broken.setattr("adapters.postgres.telemetry.readings.insert.add_recent", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            kept.write([said(20)])
-    assert (kept.waiting(), kept.chunks()) == (1, [])
-    kept.write([said(20)])
-    assert (kept.waiting(), kept.chunks()) == (1, [1])
+            setup.write([said(20)])
+    assert (setup.waiting(), setup.chunks()) == (1, [])
+    setup.write([said(20)])
+    assert (setup.waiting(), setup.chunks()) == (1, [1])
 
 
-def test_what_was_not_settled_yet_is_not_late_however_long_an_outage_was(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+def test_readings_of_quarter_hours_not_finalized_are_not_late_after_any_outage(
+    setup: StoreSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[int] = []
 
@@ -312,56 +314,58 @@ def test_what_was_not_settled_yet_is_not_late_however_long_an_outage_was(
         return novel_readings(conn, readings)
 
     monkeypatch.setattr("adapters.postgres.telemetry.readings.insert.novel_readings", counted)
-    kept.write([said(0)])
-    kept.clock.advance(minutes=20)
-    kept.finalize()
-    kept.clock.advance(minutes=40)
-    assert kept.write([said(1_800), said(1_815)]) == 2
-    assert (compared, kept.waiting()) == ([], 0), "until then it knew nothing but the clock"
-    assert kept.write([said(1_845)]) == 1
-    assert (compared, kept.waiting()) == ([], 1)
-    kept.finalize()
-    assert kept.waiting() == 0
-    kept.write([said(1_800), said(1_830)])
+    setup.write([said(0)])
+    setup.clock.advance(minutes=20)
+    setup.finalize()
+    setup.clock.advance(minutes=40)
+    assert setup.write([said(1_800), said(1_815)]) == 2
+    assert (compared, setup.waiting()) == ([], 0), "until then it knew nothing but the clock"
+    assert setup.write([said(1_845)]) == 1
+    assert (compared, setup.waiting()) == ([], 1)
+    setup.finalize()
+    assert setup.waiting() == 0
+    setup.write([said(1_800), said(1_830)])
     assert compared == [2]
-    assert len(kept.said()) == 5
+    assert len(setup.said()) == 5
 
 
-def test_what_waits_is_counted_where_the_clock_alone_said_that_it_was_late(kept: Kept) -> None:
-    kept.write([said(0)])
-    kept.clock.advance(minutes=20)
-    kept.finalize()
-    kept.clock.advance(minutes=40)
-    restarted = PostgresTelemetryStore(kept.pool, kept.clock)
+def test_buffered_readings_are_counted_if_only_the_clock_called_them_late(setup: StoreSetup) -> None:
+    setup.write([said(0)])
+    setup.clock.advance(minutes=20)
+    setup.finalize()
+    setup.clock.advance(minutes=40)
+    restarted = PostgresTelemetryStore(setup.pool, setup.clock)
     for number, second in enumerate((1_800, 1_815, 1_830)):
         restarted.write_readings(PARTITION, 100 + number, [said(second)])
-        counted = kept.scalar("SELECT recent FROM telemetry_positions")
-        assert counted == kept.waiting() == number
-    kept.finalize()
-    assert (kept.waiting(), len(kept.said())) == (0, 4)
+        counted = setup.scalar("SELECT recent FROM telemetry_positions")
+        assert counted == setup.waiting() == number
+    setup.finalize()
+    assert (setup.waiting(), len(setup.said())) == (0, 4)
 
 
-def test_what_waits_of_a_facility_that_was_never_settled_is_told_beside_one_that_was(kept: Kept) -> None:
-    kept.write([said(s) for s in (0, 15, 30, 45)])
-    kept.clock.advance(hours=1)
-    kept.finalize()
-    kept.write([said(3_600 + s) for s in (0, 15, 30, 45)])
-    kept.write([said(3_600, 7.0, facility=OTHER)])
-    assert [(one.facility_id, one.kw) for one in kept.store.current([ONE, OTHER])] == [
+def test_buffered_readings_of_a_facility_that_was_never_finalized_are_read_beside_one_that_was(
+    setup: StoreSetup,
+) -> None:
+    setup.write([said(s) for s in (0, 15, 30, 45)])
+    setup.clock.advance(hours=1)
+    setup.finalize()
+    setup.write([said(3_600 + s) for s in (0, 15, 30, 45)])
+    setup.write([said(3_600, 7.0, facility=OTHER)])
+    assert [(one.facility_id, one.kw) for one in setup.store.current([ONE, OTHER])] == [
         (ONE, 10.0),
         (OTHER, 7.0),
     ]
 
 
 def test_a_days_table_that_somebody_dropped_is_made_again_for_what_waits(
-    kept: Kept, database: Database
+    setup: StoreSetup, database: Database
 ) -> None:
-    kept.write([said(0)])
+    setup.write([said(0)])
     with psycopg.connect(database.owner_dsn) as owner:
         owner.execute("DROP TABLE gridproof.reading_chunks_20260714")
-    kept.clock.advance(hours=14)
+    setup.clock.advance(hours=14)
     tomorrow = said(14 * 3_600)
     with pytest.raises(TelemetryStoreUnavailable, match="made again"):
-        kept.write([tomorrow])
-    assert kept.write([tomorrow]) == 1
-    assert [one.ts for one in kept.said()] == [T0, tomorrow.ts]
+        setup.write([tomorrow])
+    assert setup.write([tomorrow]) == 1
+    assert [one.ts for one in setup.said()] == [T0, tomorrow.ts]

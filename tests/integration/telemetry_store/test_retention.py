@@ -1,4 +1,4 @@
-"""Retention on PostgreSQL: rows on both sides of the bound, partitions that are worked in, days made again."""
+"""Retention on PostgreSQL: rows on both sides of the bound, partitions in use, and days created again."""
 
 import asyncio
 from collections.abc import Iterator
@@ -28,8 +28,8 @@ NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 ALL_TIME = TimeWindow(datetime(2024, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
 
 
-class Kept:
-    """A store, its retention, and a clock between them."""
+class RetentionSetup:
+    """A store, its retention and their clock."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self.pool, self.clock, self.alerts = pool, FakeClock(NOW), FakeAlertRegistry()
@@ -61,7 +61,7 @@ class Kept:
             return [at.astimezone(UTC) for (at,) in conn.execute("SELECT ts FROM meter_readings ORDER BY ts")]
 
     def coverage(self) -> list[datetime]:
-        """Where the series of all time is covered."""
+        """Where the series of all time has coverage."""
         block = self.store.interval_series_of(["fac-001"], ALL_TIME)
         return [
             ALL_TIME.starts_at + timedelta(minutes=15 * int(n)) for n in np.nonzero(block.coverage_pct[0])[0]
@@ -69,34 +69,34 @@ class Kept:
 
 
 @pytest.fixture
-def kept(database: Database) -> Iterator[Kept]:
+def setup(database: Database) -> Iterator[RetentionSetup]:
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=4) as pool:
-        yield Kept(pool)
+        yield RetentionSetup(pool)
 
 
-def test_readings_on_either_side_of_ninety_days(kept: Kept) -> None:
+def test_readings_on_either_side_of_ninety_days(setup: RetentionSetup) -> None:
     last_to_go = datetime(2026, 4, 14, 23, 59, 45, tzinfo=UTC)
     first_to_stay = datetime(2026, 4, 15, tzinfo=UTC)
-    kept.write(NOW - timedelta(days=200), last_to_go, first_to_stay, NOW)
-    outcome = kept.retention().round()
+    setup.write(NOW - timedelta(days=200), last_to_go, first_to_stay, NOW)
+    outcome = setup.retention().round()
     assert last_to_go.date() in outcome.dropped
-    assert kept.moments() == [first_to_stay, NOW]
+    assert setup.moments() == [first_to_stay, NOW]
 
 
-def test_a_day_that_is_not_settled_is_kept_until_it_is(kept: Kept) -> None:
+def test_a_day_that_is_not_finalized_is_not_dropped_until_it_is(setup: RetentionSetup) -> None:
     day = NOW - timedelta(days=100)
-    kept.write(day, settled=False)
-    assert day.date() in kept.retention().round().busy
-    assert kept.moments() == [day]
-    kept.finalize()
-    assert day.date() in kept.retention().round().dropped
-    assert kept.coverage() == [day]
+    setup.write(day, settled=False)
+    assert day.date() in setup.retention().round().busy
+    assert setup.moments() == [day]
+    setup.finalize()
+    assert day.date() in setup.retention().round().dropped
+    assert setup.coverage() == [day]
 
 
-def test_nothing_is_deleted_row_by_row(kept: Kept) -> None:
-    kept.write(NOW - timedelta(days=100), NOW)
-    kept.retention().round()
-    with kept.pool.connection() as conn:
+def test_nothing_is_deleted_row_by_row(setup: RetentionSetup) -> None:
+    setup.write(NOW - timedelta(days=100), NOW)
+    setup.retention().round()
+    with setup.pool.connection() as conn:
         gone = conn.execute("SELECT to_regclass('reading_chunks_20260405')").fetchone()
         row = conn.execute(
             "SELECT count(*) FROM pg_inherits WHERE inhparent = 'reading_chunks'::regclass"
@@ -104,23 +104,23 @@ def test_nothing_is_deleted_row_by_row(kept: Kept) -> None:
     assert (gone, row) == ((None,), (1,))
 
 
-def test_intervals_outlive_their_readings_and_go_after_two_years(kept: Kept) -> None:
+def test_intervals_outlive_their_readings_and_go_after_two_years(setup: RetentionSetup) -> None:
     old, edge, later = (
         NOW - timedelta(days=730, minutes=15),
         NOW - timedelta(days=730),
         NOW - timedelta(days=100),
     )
-    kept.write(old, edge, later)
-    kept.retention().round()
-    assert kept.moments() == []
-    assert set(kept.coverage()) == {edge, later}
+    setup.write(old, edge, later)
+    setup.retention().round()
+    assert setup.moments() == []
+    assert set(setup.coverage()) == {edge, later}
 
 
 def test_of_every_facility_and_step_the_old_rollups_go_and_no_other_however_small_the_bites(
-    kept: Kept,
+    setup: RetentionSetup,
 ) -> None:
     bound = NOW - timedelta(days=730)
-    with kept.pool.connection() as conn:
+    with setup.pool.connection() as conn:
         conn.execute(
             """INSERT INTO rollups (facility_id, starts_at, step_s, coverage_pct, readings, replaced, rows_seen,
                 settled_at)
@@ -128,10 +128,10 @@ def test_of_every_facility_and_step_the_old_rollups_go_and_no_other_however_smal
             FROM generate_series(1, 40) f, unnest(ARRAY[60, 900, 3600]) s, generate_series(-100, 99) n""",
             (bound,),
         )
-    store = PostgresTelemetryRetention(kept.pool)
+    store = PostgresTelemetryRetention(setup.pool)
     bites = list(iter(lambda: store.delete_rollups_before(bound, limit=5_000), 0))
     assert bites == [5_000, 5_000, 2_000]
-    with kept.pool.connection() as conn:
+    with setup.pool.connection() as conn:
         left = conn.execute(
             "SELECT step_s, min(starts_at), count(*) FROM rollups GROUP BY 1 ORDER BY 1"
         ).fetchall()
@@ -140,9 +140,9 @@ def test_of_every_facility_and_step_the_old_rollups_go_and_no_other_however_smal
     ]
 
 
-def test_what_goes_is_found_without_looking_at_what_stays(kept: Kept) -> None:
-    """Whatever order the rows lie in: by the primary key, from each facility's oldest on."""
-    with kept.pool.connection() as conn:
+def test_old_rows_are_selected_without_reading_the_others(setup: RetentionSetup) -> None:
+    """For any order of rows in the table: by the primary key, from each facility's oldest row on."""
+    with setup.pool.connection() as conn:
         conn.execute(
             """INSERT INTO rollups (facility_id, starts_at, step_s, coverage_pct, readings, replaced, rows_seen,
                 settled_at)
@@ -150,8 +150,8 @@ def test_what_goes_is_found_without_looking_at_what_stays(kept: Kept) -> None:
             FROM generate_series(1, 20) f, generate_series(1, 1000) n ORDER BY random()""",
             (NOW,),
         )
-    with kept.pool.connection() as conn:
-        conn.execute("SET LOCAL enable_seqscan = off")  # one that is left over has no other way
+    with setup.pool.connection() as conn:
+        conn.execute("SET LOCAL enable_seqscan = off")  # a plan has no other way to find a remaining row
         bounds = {"moment": NOW, "limit": 1_000}
         plan = "\n".join(line for (line,) in conn.execute(f"EXPLAIN {DELETE_ROLLUPS}".encode(), bounds))
     assert "Seq Scan on rollups" not in plan
@@ -159,9 +159,9 @@ def test_what_goes_is_found_without_looking_at_what_stays(kept: Kept) -> None:
     assert "starts_at < " in plan
 
 
-def test_imported_history_stays(kept: Kept) -> None:
+def test_imported_history_stays(setup: RetentionSetup) -> None:
     starts_at = datetime(2024, 1, 1, tzinfo=UTC)
-    kept.store.import_intervals(
+    setup.store.import_intervals(
         ImportedIntervals(
             ("fac-001",),
             np.array([0]),
@@ -171,95 +171,95 @@ def test_imported_history_stays(kept: Kept) -> None:
             np.array([np.nan]),
         )
     )
-    assert kept.retention().round().rollups == 0
-    assert kept.coverage() == [starts_at]
+    assert setup.retention().round().rollups == 0
+    assert setup.coverage() == [starts_at]
 
 
-def test_a_day_waits_for_the_archive_and_somebody_is_told(kept: Kept) -> None:
-    kept.has_archive = True
-    kept.write(NOW - timedelta(days=100), NOW)
-    assert kept.retention().round().dropped == ()
-    assert [alert.name for alert in kept.alerts.listed()] == [ALERT]
-    kept.archived_at = NOW
-    kept.retention().round()
-    assert kept.moments() == [NOW]
-    assert kept.alerts.listed() == []
+def test_a_day_waits_for_the_archive_and_an_alert_is_raised(setup: RetentionSetup) -> None:
+    setup.has_archive = True
+    setup.write(NOW - timedelta(days=100), NOW)
+    assert setup.retention().round().dropped == ()
+    assert [alert.name for alert in setup.alerts.listed()] == [ALERT]
+    setup.archived_at = NOW
+    setup.retention().round()
+    assert setup.moments() == [NOW]
+    assert setup.alerts.listed() == []
 
 
 def test_a_day_somebody_reads_is_tried_again_and_nobody_waits_for_long(
-    kept: Kept, database: Database
+    setup: RetentionSetup, database: Database
 ) -> None:
-    kept.write(NOW - timedelta(days=100))
+    setup.write(NOW - timedelta(days=100))
     day = (NOW - timedelta(days=100)).date()
     with psycopg.connect(database.app_dsn) as reader:
         reader.execute("SELECT count(*) FROM meter_readings")
-        assert day in kept.retention().round().busy
-        kept.write(NOW)  # nobody stands in its way
-    assert day in kept.retention().round().dropped
-    assert kept.moments() == [NOW]
+        assert day in setup.retention().round().busy
+        setup.write(NOW)  # no other session blocks it
+    assert day in setup.retention().round().dropped
+    assert setup.moments() == [NOW]
 
 
-def test_a_day_that_came_back_from_the_archive_is_kept_for_a_week(kept: Kept) -> None:
+def test_a_day_restored_from_the_archive_stays_for_a_week(setup: RetentionSetup) -> None:
     back = NOW - timedelta(days=300)
-    kept.write(back)
-    assert kept.retention(restored_days=7).round().busy == (back.date(),)
-    assert kept.moments() == [back]
+    setup.write(back)
+    assert setup.retention(restored_days=7).round().busy == (back.date(),)
+    assert setup.moments() == [back]
 
 
-def test_a_writer_that_thinks_a_dropped_day_is_ready_makes_it_again(kept: Kept) -> None:
+def test_a_writer_that_thinks_a_dropped_day_is_ready_makes_it_again(setup: RetentionSetup) -> None:
     late = NOW - timedelta(days=100)
-    kept.write(late)
-    kept.retention().round()
+    setup.write(late)
+    setup.retention().round()
     with pytest.raises(ConnectionError):
-        kept.write(late + timedelta(seconds=15))
-    kept.write(late + timedelta(seconds=15))
-    assert kept.moments() == [late + timedelta(seconds=15)]
+        setup.write(late + timedelta(seconds=15))
+    setup.write(late + timedelta(seconds=15))
+    assert setup.moments() == [late + timedelta(seconds=15)]
 
 
-def test_a_late_reading_does_not_unsay_what_its_dropped_day_said(kept: Kept) -> None:
+def test_a_late_reading_does_not_unsay_what_its_dropped_day_said(setup: RetentionSetup) -> None:
     start = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-    kept.write(*(start + timedelta(seconds=s) for s in range(0, 900, 15)))
+    setup.write(*(start + timedelta(seconds=s) for s in range(0, 900, 15)))
     quarter = TimeWindow(start, start + timedelta(minutes=15))
-    before = kept.store.interval_series_of(["fac-001"], quarter)
-    kept.retention().round()
-    kept.store.prepare_days(start, start)
-    with suppress(ConnectionError):  # the store believed that the day was there
-        kept.write(start + timedelta(seconds=7))
-    kept.write(start + timedelta(seconds=7))
-    after = kept.store.interval_series_of(["fac-001"], quarter)
+    before = setup.store.interval_series_of(["fac-001"], quarter)
+    setup.retention().round()
+    setup.store.prepare_days(start, start)
+    with suppress(ConnectionError):  # the store assumed that the day exists
+        setup.write(start + timedelta(seconds=7))
+    setup.write(start + timedelta(seconds=7))
+    after = setup.store.interval_series_of(["fac-001"], quarter)
     assert (after.mean_kw.tolist(), after.coverage_pct.tolist()) == (
         before.mean_kw.tolist(),
         before.coverage_pct.tolist(),
     )
 
 
-def test_days_are_made_ahead_also_after_the_clock_jumped(kept: Kept) -> None:
-    store = PostgresTelemetryRetention(kept.pool)
+def test_days_are_made_ahead_also_after_the_clock_jumped(setup: RetentionSetup) -> None:
+    store = PostgresTelemetryRetention(setup.pool)
     for _ in range(2):
-        now = kept.clock.now()
-        kept.store.prepare_days(now - timedelta(days=1), now + timedelta(days=2))
+        now = setup.clock.now()
+        setup.store.prepare_days(now - timedelta(days=1), now + timedelta(days=2))
         assert {(now + timedelta(days=n)).date() for n in (-1, 0, 1, 2)} <= set(store.raw_days())
-        kept.clock.advance(days=30)
+        setup.clock.advance(days=30)
 
 
-def test_the_worker_goes_round_until_it_is_told_to_stop(kept: Kept) -> None:
-    kept.write(NOW - timedelta(days=100), NOW)
+def test_the_worker_repeats_until_it_is_stopped(setup: RetentionSetup) -> None:
+    setup.write(NOW - timedelta(days=100), NOW)
 
     async def go_round() -> None:
         stop = asyncio.Event()
-        task = asyncio.create_task(kept.retention().run(stop))
+        task = asyncio.create_task(setup.retention().run(stop))
         async with asyncio.timeout(30):
-            while len(await asyncio.to_thread(kept.moments)) > 1:  # noqa: ASYNC110 - the database says when
+            while len(await asyncio.to_thread(setup.moments)) > 1:  # noqa: ASYNC110 - the database decides when
                 await asyncio.sleep(0.02)
             stop.set()
             await task
 
     asyncio.run(go_round())
-    assert kept.moments() == [NOW]
+    assert setup.moments() == [NOW]
 
 
-def test_no_day_goes_that_is_still_measured_whoever_asks(kept: Kept) -> None:
-    with kept.pool.connection() as conn:
+def test_no_day_goes_that_is_still_measured_whoever_asks(setup: RetentionSetup) -> None:
+    with setup.pool.connection() as conn:
         for age, goes in ((0, False), (1, False), (2, True)):
             conn.execute("SELECT prepare_readings_day((now() AT TIME ZONE 'UTC')::date - %s)", (age,))
             row = conn.execute(

@@ -1,4 +1,4 @@
-"""What is told around the workers: a BMS that is left alone, a process that was started again."""
+"""Alerts about the workers: an open breaker, a restarted process."""
 
 import os
 import signal

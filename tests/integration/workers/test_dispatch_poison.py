@@ -1,4 +1,4 @@
-"""Messages that can never be carried out, on the real queue: parked with the alert, and the next one is served."""
+"""Poison messages on the real queue: parked with an alert, and the next message is served."""
 
 import asyncio
 from uuid import UUID

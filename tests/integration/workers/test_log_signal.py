@@ -1,4 +1,4 @@
-"""Waiting for news of the log: told at once, never stuck when a notification or the connection is lost."""
+"""Waiting for new log entries: it returns at once, also after a lost notification or connection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ def register(store: PostgresEventStore, facility_id: str) -> None:
 
 
 async def listening(database: Database) -> None:
-    """Until PostgreSQL says that somebody listens."""
+    """Wait until PostgreSQL reports a listener."""
     query = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
     )
@@ -120,7 +120,7 @@ READY = b"Z\x00\x00\x00\x05I"
 
 
 class Silent:
-    """Lets who connects in, as PostgreSQL would, and answers no statement. It counts who came, and who is gone."""
+    """Accepts connections as PostgreSQL does, and answers no statement. It counts opened and closed connections."""
 
     def __init__(self) -> None:
         self.came = 0
@@ -194,7 +194,7 @@ def test_while_a_connection_is_made_it_waits_for_the_heartbeat_only_and_leaves_n
 def test_a_save_while_a_connection_was_made_is_not_missed(
     monkeypatch: pytest.MonkeyPatch, signal: LogListener
 ) -> None:
-    """Nobody has heard of it: it says so by returning, and the caller reads the log."""
+    """A lost notification: the wait returns, and the caller reads the log."""
     monkeypatch.setattr(log_listener, "MIN_CONNECT_WAIT_S", 0.0)
 
     async def scenario() -> None:

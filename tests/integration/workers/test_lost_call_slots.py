@@ -1,4 +1,4 @@
-"""Call slots whose database session ended or fell silent: nobody hangs on it, and nothing lost is handed on."""
+"""Call slots whose database session ended or hangs: no caller waits forever, and no lost slot is given out."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class Link:
-    """TCP to PostgreSQL. What was connected before `fall_silent` is connected still, and hears nothing any more."""
+    """A TCP proxy to PostgreSQL. Connections opened before `fall_silent` stay open and receive nothing more."""
 
     def __init__(self, dsn: str) -> None:
         self._parts = conninfo_to_dict(dsn)

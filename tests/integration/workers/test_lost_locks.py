@@ -1,4 +1,4 @@
-"""Who holds a lock whose database session was ended stops its work, and takes the lock again."""
+"""A holder whose database session ended stops its work, and takes the lock again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -33,7 +33,7 @@ def end_sessions(database: Database) -> None:
 
 
 class Inside:
-    """How many are inside, and how often somebody came in."""
+    """How many are inside, and how often one entered."""
 
     def __init__(self) -> None:
         self.now, self.visits, self.changed = 0, 0, asyncio.Condition()

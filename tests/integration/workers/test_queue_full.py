@@ -1,4 +1,4 @@
-"""A work queue of the real broker that is full: open_alerts, and taken up again once there is room."""
+"""A full work queue of the real broker: alerted, and used again once there is room."""
 
 import asyncio
 from uuid import UUID
@@ -19,7 +19,7 @@ LARGE = msgspec.structs.replace(callback(UUID(int=1)), body="x" * 20_000)
 
 
 async def _filled(publisher: AlertingPublisher) -> int:
-    """How many messages it took until it was full."""
+    """The number of messages until it was full."""
     for taken in range(20):
         try:
             await publisher.publish_callback(LARGE, message_id=f"1{taken}")

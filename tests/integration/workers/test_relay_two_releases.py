@@ -1,4 +1,4 @@
-"""The relay of an old release meets what only a newer one knows: it stops there, says so, and nothing is skipped."""
+"""The relay of an old release reads an event of a newer one: it stops there with an alert, and skips nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NEW_TOPIC = "dr-event.moon-phase-noted.v1"
 
 
 class MoonPhaseNoted(DREvent.Event, frozen=True, kw_only=True):
-    """What only the newer release knows."""
+    """A domain event of the newer release."""
 
     TOPIC: ClassVar[str] = NEW_TOPIC
     phase: str
@@ -50,7 +50,7 @@ def upgrade() -> None:
 
 @pytest.fixture
 def stored(database: Database) -> Iterator[tuple[PostgresEventStore, list[LogEntry], int]]:
-    """A log with one unknown domain event in the middle: (store, everything in it, that position)."""
+    """A log with one unreadable domain event in the middle: (store, all entries, that position)."""
     walk = PortfolioWalk()
     for number in range(6):
         walk.accept(walk.open_dr_event(), number * 3)
@@ -122,7 +122,7 @@ def test_it_stops_at_the_exact_position_with_an_alert_and_goes_on_after_the_upgr
 
 
 class Following:
-    """A saga that notes what it is asked to follow, and asks for nothing."""
+    """A saga that records the domain events and gives no commands."""
 
     def __init__(self, followed: list[int], whole: list[LogEntry]) -> None:
         self._followed = followed
@@ -141,7 +141,7 @@ def open_alerts(alerts: PostgresAlerts) -> list[str]:
 
 
 class PartlyUnreadable:
-    """A log of positions 1 to `head` of which one cannot be read; it gives whole batches or none."""
+    """A log of positions 1 to `head` with one unreadable entry; it returns whole batches or raises."""
 
     def __init__(self, head: int, unreadable: int) -> None:
         self._head, self._unreadable = head, unreadable

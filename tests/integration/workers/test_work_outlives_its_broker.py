@@ -1,4 +1,4 @@
-"""NATS dies with work that was given out: what was not done comes again, what was done does not."""
+"""NATS is killed with delivered work: unfinished work is delivered again, finished work is not."""
 
 import asyncio
 from uuid import UUID

@@ -78,11 +78,11 @@ def test_each_row_that_was_there_is_given_once_while_others_are_added(path: str,
 
 def _emptied(edge: Edge, app: Any) -> None:
     """The same edge with empty registries, because creating one per example is slow."""
-    collaborators = app.state["edge"].collaborators
+    dependencies = app.state["edge"].dependencies
     for name, empty in (("alerts", FakeAlertRegistry()), ("dead_letters", FakeDeadLetters())):
-        object.__setattr__(collaborators, name, empty)
-    edge.alerts = collaborators.alerts
-    edge.others["dead_letters"] = collaborators.dead_letters
+        object.__setattr__(dependencies, name, empty)
+    edge.alerts = dependencies.alerts
+    edge.others["dead_letters"] = dependencies.dead_letters
 
 
 @pytest.fixture(scope="module")

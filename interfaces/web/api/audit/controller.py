@@ -1,4 +1,4 @@
-"""What auditors ask: every step of a DR event, how far the log is sealed, and a proof to take away."""
+"""Routes of the audit: the steps of a DR event, its proof, and the state of the ledger."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ from litestar.params import FromPath
 from application.ledger.proof import ProofDocument
 from application.ledger.status import LedgerStatus
 from interfaces.web.api.audit.documents import AuditReplayDocument, audit_replay_document
-from interfaces.web.edge import collaborators_of, edge_of
+from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of
 from interfaces.web.route_policy import AUDITOR, OPERATOR, RoutePolicy
@@ -30,13 +30,13 @@ class AuditController(Controller):
     async def replay(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> Response[AuditReplayDocument]:
-        """Straight from the log, not from a read model."""
+        """Read from the log, not from a read model."""
         edge, past = edge_of(request), parse_as_of(as_of)
 
         def read() -> bytes:
             return msgspec.json.encode(audit_replay_document(edge.audits.read(dr_event_id, as_of=past)))
 
-        body: Any = await edge.shared.read(("audit", dr_event_id, past), read)
+        body: Any = await edge.coalescer.read(("audit", dr_event_id, past), read)
         return Response(body, media_type=MediaType.JSON)
 
     @get(
@@ -52,8 +52,8 @@ class AuditController(Controller):
         policy=RoutePolicy(roles=AUDITOR),
     )
     async def proof(self, request: ApiRequest, dr_event_id: FromPath[UUID]) -> Response[bytes]:
-        """It has what the newest checkpoint signs; what was recorded after that is not in it."""
-        document = await asyncio.to_thread(collaborators_of(request).ledger.proof, dr_event_id)
+        """Contains what the newest checkpoint signs; later domain events are missing."""
+        document = await asyncio.to_thread(dependencies_of(request).ledger.proof, dr_event_id)
         return Response(
             document.written(),
             media_type="application/json",
@@ -66,10 +66,10 @@ class AuditController(Controller):
         policy=RoutePolicy(roles=AUDITOR | OPERATOR),
     )
     async def ledger(self, request: ApiRequest) -> LedgerStatus:
-        return await asyncio.to_thread(collaborators_of(request).ledger.status)
+        return await asyncio.to_thread(dependencies_of(request).ledger.status)
 
 
 def proof_file_name(document: ProofDocument) -> str:
-    """By the DR event and the checkpoint: a later proof of the same one does not overwrite it."""
+    """From DR event and checkpoint, so that a later proof does not overwrite an earlier one."""
     number = document.signed_checkpoint.checkpoint.number
     return f"gridproof-proof-{document.dr_event_id}-{number}.json"

@@ -1,4 +1,4 @@
-"""What the utility was, or is to be, told of a DR event."""
+"""Route of the callbacks of a DR event."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ from litestar.params import FromPath
 
 from interfaces.web.api.dr_event.documents import CallbackDocument, callback_document
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
+from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, visible_dr_event
 from interfaces.web.requests.paging import Listing
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
 
@@ -18,13 +18,13 @@ class CallbackController(Controller):
 
     @get(
         "/",
-        summary="Each callback to the utility, in the order asked for",
+        summary="Each callback to the utility, in the order of the requests",
         policy=RoutePolicy(roles=READER_OR_UTILITY, cache="replica", projections=("dr_events",)),
     )
     async def listed(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], *, as_of: AsOfQuery = None
     ) -> Listing[CallbackDocument]:
-        """None where the notification named no address. Each belongs to a step of the DR event, so they are few."""
-        row = (await story_of(request, dr_event_id, parse_as_of(as_of))).dr_event
+        """Empty if the notification named no address. Each belongs to a step of the DR event, so they are few."""
+        row = (await visible_dr_event(request, dr_event_id, parse_as_of(as_of))).dr_event
         items = [callback_document(callback_id, callback) for callback_id, callback in row.callbacks.items()]
         return Listing(items=tuple(sorted(items, key=lambda item: (item.requested_at, item.callback_id))))

@@ -1,4 +1,4 @@
-"""DR events: what utilities, dashboards and operators see of them, and what operators may do."""
+"""Routes of DR events: lists, single ones, their dispatches, and the commands of operators."""
 
 import asyncio
 from typing import Annotated
@@ -19,9 +19,9 @@ from interfaces.web.api.dr_event.documents import (
     dr_event_document,
 )
 from interfaces.web.api.webhook.responses import ended
-from interfaces.web.edge import collaborators_of, edge_of
+from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.as_of import AsOfQuery, dr_events_of, parse_as_of, story_of
+from interfaces.web.requests.as_of import AsOfQuery, dr_events_of, parse_as_of, visible_dr_event
 from interfaces.web.requests.command_context import context_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.requests.read_your_writes import wait_for_projections
@@ -31,7 +31,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=r"^[^\x00]*\S
 
 
 OutcomeFilter = Annotated[
-    Outcome | None, QueryParameter(description="Of completed ones: what became of the whole batch")
+    Outcome | None, QueryParameter(description="Of completed DR events: the outcome of the whole batch")
 ]
 
 
@@ -40,14 +40,14 @@ class CancellationBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class OverrideBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Let a facility take part in spite of its degraded forecast."""
+    """Lets a facility take part in spite of its degraded forecast."""
 
     facility_id: Annotated[str, Meta(min_length=1, max_length=200)]
     reason: Text
 
 
 class RestoredByHandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A building whose restore failed was restored by whoever is there."""
+    """States that somebody restored a building whose restore had failed."""
 
     facility_id: Annotated[str, Meta(min_length=1, max_length=200)]
     reason: Text
@@ -92,9 +92,9 @@ class DREventController(Controller):
     async def one(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> Response[DREventDocument]:
-        """With `Prefer: wait=N` (s, at most 10) it knows all that was answered before if it says that it waited."""
+        """`Prefer: wait=N` (s, at most 10) waits for the read model; `Preference-Applied` says that it caught up."""
         headers = await wait_for_projections(request, "dr_events")
-        row = (await story_of(request, dr_event_id, parse_as_of(as_of))).dr_event
+        row = (await visible_dr_event(request, dr_event_id, parse_as_of(as_of))).dr_event
         return Response(dr_event_document(row), headers=headers)
 
     @get(
@@ -115,7 +115,7 @@ class DREventController(Controller):
         headers = await wait_for_projections(request, "dr_events", "dispatches")
         answer = await shared_listing(
             edge_of(request),
-            (await story_of(request, dr_event_id, parse_as_of(as_of))).dispatches,
+            (await visible_dr_event(request, dr_event_id, parse_as_of(as_of))).dispatches,
             filters={"dr_event_id": str(dr_event_id)},
             tenant=request.user.utility_id,
             cursor=cursor,
@@ -134,10 +134,10 @@ class DREventController(Controller):
     async def cancel(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[CancellationBody]
     ) -> Cancellation:
-        """Again is the same as once; where the window is over, 409 names the state."""
+        """Repeating it changes nothing. After the window it is 409 with the state."""
         command = CancelDREvent(dr_event_id=dr_event_id, reason=data.reason)
         reply: Cancellation = await asyncio.to_thread(
-            collaborators_of(request).bus.handle, command, context_of(request), reply_type=Cancellation
+            dependencies_of(request).bus.handle, command, context_of(request), reply_type=Cancellation
         )
         if reply.outcome == "ended":
             raise ended(dr_event_id, reply.status, "be cancelled")
@@ -153,17 +153,17 @@ class DREventController(Controller):
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[OverrideBody]
     ) -> None:
         command = OverrideForecast(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
-        await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
+        await asyncio.to_thread(dependencies_of(request).bus.handle, command, context_of(request))
 
     @post(
         "/{dr_event_id:uuid}/restored-by-hand",
         status_code=202,
-        summary="Say that a building whose restore failed was restored by hand",
+        summary="State that a building whose restore failed was restored by hand",
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def restored_by_hand(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[RestoredByHandBody]
     ) -> None:
-        """Again is the same as once; other DR events may have the facility then."""
+        """Repeating it changes nothing. Other DR events may use the facility then."""
         command = RestoreByHand(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
-        await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
+        await asyncio.to_thread(dependencies_of(request).bus.handle, command, context_of(request))

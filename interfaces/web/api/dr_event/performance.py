@@ -1,4 +1,4 @@
-"""How a DR event performed: what was asked, what the meters showed, and how that was measured."""
+"""Routes of the performance of a DR event: target, delivered load, and how it was measured."""
 
 import asyncio
 from datetime import datetime
@@ -11,10 +11,10 @@ from litestar.params import FromPath
 from domain.dispatch import DispatchStatus, Interval
 from domain.dr_event import DREventStatus, Outcome, SettlementStatus
 from interfaces.web.api.dr_event.documents import BatchDocument, MeasurementDocument
-from interfaces.web.edge import collaborators_of
+from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
-from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
+from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, visible_dr_event
 from interfaces.web.requests.paging import Cursor, Filter, Limit, listing_of
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
 from projections.as_of.dr_event import measured_intervals
@@ -31,10 +31,10 @@ class FacilityPerformance(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime
     target_kw: float
     delivered_kw_so_far: float | None
-    """What the meters showed while the window ran; not a measurement."""
+    """From the meters while the window ran; not a measurement."""
     delivered_kw: float | None
     delivered_share: float | None
-    """Delivered of the target; above 1 where more was delivered, below 0 where more was drawn than the baseline."""
+    """Delivered load divided by the target; below 0 if the load was above the baseline."""
     verified_by_bms_at: datetime | None
     verified_by_meter_at: datetime | None
     measurement: MeasurementDocument | None
@@ -42,7 +42,7 @@ class FacilityPerformance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PerformanceDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """The DR event in sum, and a page of its facilities; what is not measured yet is null."""
+    """The DR event in total, and a page of its facilities; null: not measured yet."""
 
     dr_event_id: UUID
     status: DREventStatus
@@ -51,9 +51,9 @@ class PerformanceDocument(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: datetime | None
     ends_at: datetime | None
     target_kw: float
-    """As the utility asked."""
+    """As the utility requested."""
     shortfall_kw: float
-    """The part of it that no plan could cover."""
+    """The part of the target that no plan could cover."""
     delivered_kw: float | None
     delivered_share: float | None
     measured_at: datetime | None
@@ -66,11 +66,11 @@ class PerformanceDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityPerformanceDocument(FacilityPerformance, frozen=True, kw_only=True):
-    """One facility's part with the intervals of its measurement in force, as the log has them."""
+    """One facility's part with the intervals of its current measurement, from the log."""
 
     dr_event_id: UUID
     intervals: tuple[Interval, ...]
-    """Empty where nothing is measured, or a measurement was withdrawn."""
+    """Empty if nothing is measured, or the measurement was withdrawn."""
 
 
 class PerformanceController(Controller):
@@ -79,7 +79,7 @@ class PerformanceController(Controller):
 
     @get(
         "/",
-        summary="What was asked and what was delivered, in sum and by facility",
+        summary="Requested and delivered load, in total and by facility",
         policy=RoutePolicy(roles=READER_OR_UTILITY, cache="replica", projections=("dr_events", "dispatches")),
     )
     async def whole(
@@ -93,16 +93,16 @@ class PerformanceController(Controller):
         as_of: AsOfQuery = None,
     ) -> PerformanceDocument:
         """`status` is that of a facility's dispatch."""
-        story = await story_of(request, dr_event_id, parse_as_of(as_of))
+        visible = await visible_dr_event(request, dr_event_id, parse_as_of(as_of))
         page = await asyncio.to_thread(
             listing_of,
-            story.dispatches,
+            visible.dispatches,
             filters={"dr_event_id": str(dr_event_id), "status": status},
             tenant=request.user.utility_id,
             cursor=cursor,
             limit=limit,
         )
-        return _document(story.dr_event, page.rows, page.next_cursor)
+        return _document(visible.dr_event, page.rows, page.next_cursor)
 
     @get(
         "/{facility_id:str}",
@@ -118,12 +118,12 @@ class PerformanceController(Controller):
         as_of: AsOfQuery = None,
     ) -> FacilityPerformanceDocument:
         past = parse_as_of(as_of)
-        story = await story_of(request, dr_event_id, past)
+        visible = await visible_dr_event(request, dr_event_id, past)
         key = key_of(dr_event_id, facility_id)
-        row = await asyncio.to_thread(story.dispatches.get, key, tenant=request.user.utility_id)
+        row = await asyncio.to_thread(visible.dispatches.get, key, tenant=request.user.utility_id)
         if row is None:
             raise Problem("not-found", f"{facility_id[:200]} has no part in that DR event (then)")
-        log = collaborators_of(request).story_log
+        log = dependencies_of(request).story_log
         intervals = await asyncio.to_thread(measured_intervals, log, row.dispatch_id, past)
         fields = msgspec.structs.asdict(_facility(row))
         return FacilityPerformanceDocument(**fields, dr_event_id=dr_event_id, intervals=intervals)

@@ -1,4 +1,4 @@
-"""What operators order of facilities that are known: maintenance, and whether they serve."""
+"""Routes of commands to registered facilities: maintenance, opt-out and opt-in."""
 
 import asyncio
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ from application.commands.facility import (
     StartMaintenance,
 )
 from interfaces.web.api.dr_event.controller import Text
-from interfaces.web.edge import collaborators_of
+from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.command_context import context_of
 from interfaces.web.route_policy import OPERATOR, RoutePolicy
@@ -26,11 +26,11 @@ from interfaces.web.route_policy import OPERATOR, RoutePolicy
 class MaintenanceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     action: Literal["start", "end"]
     reason: Annotated[str, Meta(max_length=1_000, pattern=r"^[^\x00]*$")] = ""
-    """Needed to start."""
+    """Required to start."""
 
 
 class OptingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Without `dr_event_id` it is about every DR event, those to come too."""
+    """Without `dr_event_id` it applies to every DR event, future ones included."""
 
     reason: Text
     dr_event_id: UUID | None = None
@@ -54,18 +54,18 @@ class FacilityCommandController(Controller):
             if data.action == "start"
             else EndMaintenance(facility_id=facility_id)
         )
-        await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
+        await asyncio.to_thread(dependencies_of(request).bus.handle, command, context_of(request))
 
     @post(
         "/{facility_id:str}/opt-out",
         status_code=200,
-        summary="It does not serve: restored at once",
+        summary="The facility does not take part; it is restored at once",
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def opt_out(
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
     ) -> OptingOut:
-        """Of one DR event, or of any until it opts in again."""
+        """For one DR event, or for all until it opts in again."""
         return await _opted(
             request,
             OptOutFacility(facility_id=facility_id, dr_event_id=data.dr_event_id, reason=data.reason),
@@ -74,7 +74,7 @@ class FacilityCommandController(Controller):
     @post(
         "/{facility_id:str}/opt-in",
         status_code=200,
-        summary="It serves again",
+        summary="The facility takes part again",
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def opt_in(
@@ -87,6 +87,6 @@ class FacilityCommandController(Controller):
 
 async def _opted(request: ApiRequest, command: OptOutFacility | OptInFacility) -> OptingOut:
     reply: OptingOut = await asyncio.to_thread(
-        collaborators_of(request).bus.handle, command, context_of(request), reply_type=OptingOut
+        dependencies_of(request).bus.handle, command, context_of(request), reply_type=OptingOut
     )
     return reply

@@ -1,4 +1,4 @@
-"""Facilities: what is known of each, what it draws now and drew before."""
+"""Routes of facilities: lists, single ones, and registration."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from litestar.params import FromPath, JSONBody
 from application.facility.portfolio_entries import FacilityEntry
 from interfaces.web.api.facility.documents import FacilityDocument, facility_document
 from interfaces.web.api.facility.registration import FacilityRegistration, registered
-from interfaces.web.edge import collaborators_of, edge_of
+from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
@@ -38,7 +38,7 @@ class FacilityController(Controller):
         limit: Limit = 100,
         as_of: AsOfQuery = None,
     ) -> Response[Listing[FacilityDocument]]:
-        """A key of one facility sees that one alone."""
+        """A key of one facility gets only that one."""
         past = parse_as_of(as_of)
         if request.user.facility_id is not None:
             row = await _facility_of(request, request.user.facility_id, past)
@@ -56,13 +56,13 @@ class FacilityController(Controller):
     @post(
         "/",
         status_code=200,
-        summary="Make a facility known, or change what is agreed with it",
+        summary="Register a facility, or change what is agreed with it",
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def register(
         self, request: ApiRequest, data: JSONBody[FacilityEntry]
     ) -> Response[FacilityRegistration]:
-        """One entry of a portfolio file. Again is the same as once: only differences are recorded."""
+        """One entry of a portfolio file. Only differences are recorded, so repeating it changes nothing."""
         return await registered(request, data)
 
     @get(
@@ -73,17 +73,17 @@ class FacilityController(Controller):
     async def one(
         self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None
     ) -> FacilityDocument:
-        """Its zones, limits, programs and reservations; how its BMS does is at `/health`."""
+        """Its zones, limits, programs and reservations; the state of its BMS is at `/health`."""
         return facility_document(await _facility_of(request, facility_id, parse_as_of(as_of)))
 
 
 async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None) -> FacilityRow:
-    """Live or as it stood. Raises as `visible_facility`."""
+    """The current or past row. Raises as `visible_facility`."""
     if past is None:
         return await visible_facility(request, facility_id)
     row = None
     if request.user.facility_id in (None, facility_id):
-        log = collaborators_of(request).story_log
+        log = dependencies_of(request).story_log
         row = await asyncio.to_thread(facility_as_of, log, facility_id, past)
     if row is None:
         raise unknown_facility()

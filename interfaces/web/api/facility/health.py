@@ -1,4 +1,4 @@
-"""How a facility's building is reached now, and what is wrong there."""
+"""Route of the health of a facility: the state of its BMS, its zones and its open alerts."""
 
 import asyncio
 from datetime import datetime
@@ -13,7 +13,7 @@ from application.operations.report import BREAKER_ALERT
 from application.ports.operations.alerts import Alert
 from domain.dispatch import DispatchStatus
 from interfaces.web.api.operations.alerts import AlertDocument, alert_document
-from interfaces.web.edge import WebCollaborators, collaborators_of
+from interfaces.web.edge import WebDependencies, dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.visibility import visible_facility
 from interfaces.web.route_policy import READER, RoutePolicy
@@ -36,21 +36,21 @@ class ZoneHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityHealthDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known from alerts that are open, and from the latest dispatch."""
+    """Derived from the open alerts and the latest dispatch."""
 
     facility_id: str
     bms_profile: str | None
     bms_address: str | None
     bms: BmsState
-    """`suspended`: its breaker is open; `failing`: a command failed for good or a restore does not succeed."""
+    """`suspended`: its breaker is open; `failing`: a command failed finally, or a restore does not succeed."""
     dr_event_id: UUID | None
-    """Of the latest dispatch; null where there was none."""
+    """Of the latest dispatch; null if there was none."""
     dispatch_status: DispatchStatus | None
     verified_by_bms_at: datetime | None
     verified_by_meter_at: datetime | None
     zones: tuple[ZoneHealth, ...]
     alerts: tuple[AlertDocument, ...]
-    """Open ones about the facility or one of its zones, the newest first."""
+    """Open ones about the facility or one of its zones, newest first."""
 
 
 class FacilityHealthController(Controller):
@@ -59,17 +59,17 @@ class FacilityHealthController(Controller):
 
     @get(
         "/",
-        summary="How its BMS is, and what is wrong there",
+        summary="State of its BMS, zones and open alerts",
         policy=RoutePolicy(
             roles=READER, one_facility=True, cache="stale", projections=("facilities", "dispatches")
         ),
     )
     async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> FacilityHealthDocument:
         row = await visible_facility(request, facility_id)
-        return await asyncio.to_thread(_health, collaborators_of(request), row)
+        return await asyncio.to_thread(_health, dependencies_of(request), row)
 
 
-def _health(web: WebCollaborators, row: FacilityRow) -> FacilityHealthDocument:
+def _health(web: WebDependencies, row: FacilityRow) -> FacilityHealthDocument:
     alerts = tuple(web.alerts.open_about(row.facility_id))
     latest = row.latest_dispatch
     dispatch: DispatchRow | None = None

@@ -1,4 +1,4 @@
-"""Making a facility known: one entry of a portfolio file, posted."""
+"""Registration of a facility by one posted entry of a portfolio file."""
 
 import asyncio
 
@@ -8,13 +8,13 @@ from litestar import Response
 from application.commands.facility import RegisterFacility
 from application.facility.portfolio_entries import FacilityEntry, Portfolio
 from application.facility.portfolio_validation import check_references
-from interfaces.web.edge import collaborators_of
+from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.command_context import context_of
 
 
 class FacilityRegistration(msgspec.Struct, frozen=True, kw_only=True):
-    """What it came to; `domain_events` is 0 where all that was known."""
+    """The result; `domain_events` is 0 if nothing changed."""
 
     facility_id: str
     domain_events: int
@@ -28,8 +28,8 @@ async def registered(request: ApiRequest, entry: FacilityEntry) -> Response[Faci
 
 
 def _registered(request: ApiRequest, entry: FacilityEntry) -> int:
-    """How many domain events it took. Raises PortfolioInvalid."""
-    web = collaborators_of(request)
+    """The number of recorded domain events. Raises PortfolioInvalid."""
+    web = dependencies_of(request)
     check_references(
         Portfolio(facilities=(entry,)),
         known_utilities=(),

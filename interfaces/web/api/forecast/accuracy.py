@@ -1,4 +1,4 @@
-"""How a facility's forecasts turned out beside its meters, by lead time and quality."""
+"""Route of the accuracy of a facility's forecasts, by lead time and quality."""
 
 import asyncio
 from datetime import timedelta
@@ -8,12 +8,12 @@ from litestar import Controller, get
 from litestar.params import FromPath, QueryParameter
 
 from application.forecast.accuracy import FacilityAccuracy, facility_accuracies
-from interfaces.web.edge import collaborators_of
+from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.visibility import visible_facility
 from interfaces.web.route_policy import READER, RoutePolicy
 
-Days = Annotated[int, QueryParameter(ge=1, le=97, description="The last so many UTC days, today among them")]
+Days = Annotated[int, QueryParameter(ge=1, le=97, description="The last so many UTC days, including today")]
 
 
 class ForecastAccuracyController(Controller):
@@ -22,18 +22,18 @@ class ForecastAccuracyController(Controller):
 
     @get(
         "/",
-        summary="How its forecasts turned out",
+        summary="Accuracy of its forecasts",
         policy=RoutePolicy(roles=READER, one_facility=True, cache="stale"),
     )
     async def one(
         self, request: ApiRequest, facility_id: FromPath[str], *, days: Days = 28
     ) -> FacilityAccuracy:
-        """Errors, coverage of the 80 % interval and skill against last week's load; empty before the first score."""
+        """Errors, coverage of the 80 % interval, and skill against last week's load; empty before the first score."""
         await visible_facility(request, facility_id)
-        collaborators = collaborators_of(request)
-        last = collaborators.clock.now().date()
+        dependencies = dependencies_of(request)
+        last = dependencies.clock.now().date()
         first = last - timedelta(days=days - 1)
-        scores = collaborators.forecast_scores
+        scores = dependencies.forecast_scores
         found = await asyncio.to_thread(facility_accuracies, scores, first, last, [facility_id])
         nothing = FacilityAccuracy(facility_id=facility_id, first=first, last=last, accuracy=())
         return found[0] if found else nothing

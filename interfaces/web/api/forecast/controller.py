@@ -1,4 +1,4 @@
-"""What was foreseen for a facility: now, at a past moment, or so long before each interval."""
+"""Route of the forecasts of a facility: the one in force at a moment, or by lead time."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from application.forecast.documents import (
 )
 from domain.time_series.windows import TimeWindow
 from interfaces.web.api.telemetry.load_history import window_of
-from interfaces.web.edge import collaborators_of
+from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.visibility import visible_facility
@@ -26,16 +26,16 @@ STEP_S = 900
 
 AsOfMoment = Annotated[
     datetime | None,
-    QueryParameter(name="as_of", description="What was known at that moment (RFC 3339); without it, now"),
+    QueryParameter(name="as_of", description="As known at that moment (RFC 3339); without it, now"),
 ]
 LeadTime = Annotated[
     float | None,
     QueryParameter(
         name="lead_time_h",
         ge=0,
-        schema_extra={"minimum": 0},  # of a bound that is zero the framework says nothing itself
+        schema_extra={"minimum": 0},  # the framework omits a bound of zero
         le=48,
-        description="Hours from a forecast's cycle to the interval it foresees",
+        description="Hours from the cycle of a forecast to the interval",
     ),
 ]
 First = Annotated[datetime | None, QueryParameter(name="from", description="With `lead_time_h`")]
@@ -48,7 +48,7 @@ class ForecastController(Controller):
 
     @get(
         "/",
-        summary="What it will draw: the newest forecast, or as foreseen so long ahead",
+        summary="Its load forecast: the newest one, or by lead time",
         policy=RoutePolicy(roles=READER, one_facility=True, cache="stale"),
     )
     async def one(
@@ -63,15 +63,15 @@ class ForecastController(Controller):
     ) -> ForecastDocument | LeadTimeDocument:
         """The forecast in force at `as_of`, with its quality.
 
-        With `lead_time_h`, `from` and `to` (at most 7 days): each quarter-hour as the cycle so long before foresaw it.
+        With `lead_time_h`, `from` and `to` (at most 7 days): each quarter-hour as forecast that many hours before.
         """
         await visible_facility(request, facility_id)
-        at = moment_of(as_of, collaborators_of(request).clock.now())
+        at = moment_of(as_of, dependencies_of(request).clock.now())
         if lead_time_h is not None:
             return await _ahead(request, facility_id, lead_time_h, _window(first, last), at)
         if first is not None or last is not None:
             raise Problem("invalid-request", "`from` and `to` go with `lead_time_h`; give it too")
-        past = collaborators_of(request).past_forecasts
+        past = dependencies_of(request).past_forecasts
         found = await asyncio.to_thread(newest_at, past, [facility_id], at)
         if facility_id not in found:
             raise Problem(
@@ -86,7 +86,7 @@ async def _ahead(
     request: ApiRequest, facility_id: str, lead_time_h: float, window: TimeWindow, at: datetime
 ) -> LeadTimeDocument:
     lead_time = timedelta(hours=lead_time_h)
-    past = collaborators_of(request).past_forecasts
+    past = dependencies_of(request).past_forecasts
     try:
         steps = await asyncio.to_thread(by_lead_time, past, facility_id, window, lead_time, at)
     except LeadTimeRefused as error:
@@ -95,7 +95,7 @@ async def _ahead(
 
 
 def moment_of(as_of: datetime | None, now: datetime) -> datetime:
-    """`as_of` in UTC; of the future nothing more is known than now. Raises Problem (400)."""
+    """`as_of` in UTC; a time in the future counts as now. Raises Problem (400)."""
     if as_of is None:
         return now
     if as_of.tzinfo is None:

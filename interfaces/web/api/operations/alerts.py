@@ -1,4 +1,4 @@
-"""Alerts: what a person should know now."""
+"""Route of the list of alerts."""
 
 import asyncio
 from datetime import datetime
@@ -8,7 +8,7 @@ from litestar import Controller, get
 from litestar.params import FromQuery
 
 from application.ports.operations.alerts import Alert, AlertCursor, Severity
-from interfaces.web.edge import collaborators_of
+from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
 from interfaces.web.route_policy import ALERT_READER, RoutePolicy
@@ -52,9 +52,9 @@ class AlertController(Controller):
         cursor: Cursor = None,
         limit: Limit = 200,
     ) -> Listing[AlertDocument]:
-        """One is open for a (name, subject) at most, so their number is bounded by what there is to watch."""
+        """At most one is open for a (name, subject), so the number of open alerts is bounded."""
         found = await asyncio.to_thread(
-            collaborators_of(request).alerts.listed,
+            dependencies_of(request).alerts.listed,
             include_cleared=include_cleared,
             limit=limit + 1,
             after=_place_of(cursor),

@@ -1,4 +1,4 @@
-"""Dead letters: work that could not be done, for a person to replay or discard."""
+"""Routes of dead letters: failed work, which a person replays or discards."""
 
 import asyncio
 from datetime import datetime
@@ -16,7 +16,7 @@ from application.ports.operations.dead_letters import (
     DeadLetterStatus,
 )
 from interfaces.web.api.dr_event.controller import Text
-from interfaces.web.edge import collaborators_of
+from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.command_context import actor_of
@@ -33,7 +33,7 @@ class DecisionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class DeadLetterDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter; `body` (only of a single one) is what could not be done, as text, cut when long."""
+    """A dead letter; `body` is its message as text, cut if it is long, and null in lists."""
 
     dead_letter_id: UUID
     queue: str
@@ -65,7 +65,7 @@ class DeadLetterController(Controller):
         limit: Limit = 100,
     ) -> Listing[DeadLetterDocument]:
         found = await asyncio.to_thread(
-            collaborators_of(request).dead_letters.listed,
+            dependencies_of(request).dead_letters.listed,
             queue=queue,
             status=status,
             limit=limit + 1,
@@ -82,20 +82,20 @@ class DeadLetterController(Controller):
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def one(self, request: ApiRequest, dead_letter_id: FromPath[UUID]) -> DeadLetterDocument:
-        letter = await asyncio.to_thread(collaborators_of(request).dead_letters.get, dead_letter_id)
+        letter = await asyncio.to_thread(dependencies_of(request).dead_letters.get, dead_letter_id)
         text = letter.body.decode("utf-8", errors="replace")[:MOST_BODY_CHARACTERS]
         return msgspec.structs.replace(_document(letter), body=text)
 
     @post(
         "/{dead_letter_id:uuid}/discard",
         status_code=200,
-        summary="Decide that it is not done any more",
+        summary="Discard it",
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def discard(
         self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
     ) -> DeadLetterDocument:
-        web = collaborators_of(request)
+        web = dependencies_of(request)
         decided = await asyncio.to_thread(
             discard,
             dead_letter_id,
@@ -110,14 +110,14 @@ class DeadLetterController(Controller):
     @post(
         "/{dead_letter_id:uuid}/replay",
         status_code=200,
-        summary="Have it done again",
+        summary="Replay it",
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def replay(
         self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
     ) -> DeadLetterDocument:
-        """The work is put to those who do it; the letter then says `replayed`."""
-        replaying = collaborators_of(request).dead_letter_replay
+        """Hands the work to its worker again; the status is `replayed` then."""
+        replaying = dependencies_of(request).dead_letter_replay
         if replaying is None:
             raise Problem("not-built-yet", "replay it with `gridproof dead-letters replay`")
         letter = await replaying.replay(dead_letter_id, by=actor_of(request), reason=data.reason)

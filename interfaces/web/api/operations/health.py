@@ -1,4 +1,4 @@
-"""What the platform asks: is it alive, is it ready, how is it doing; and what a problem's type means."""
+"""Routes for the platform: liveness, readiness, metrics, and the meaning of problem types."""
 
 import asyncio
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from prometheus_client import REGISTRY, generate_latest
 
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.web.edge import ReadinessProbe, collaborators_of, edge_of
+from interfaces.web.edge import ReadinessProbe, dependencies_of, edge_of
 from interfaces.web.middleware.metrics import WebMetrics, metrics_of
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
 from interfaces.web.route_policy import ANYONE, RoutePolicy
@@ -29,10 +29,10 @@ class Liveness(msgspec.Struct, frozen=True):
 class DependencyState(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     needed: bool
-    """Without a needed one the edge is not ready; without another it is degraded."""
+    """Without a needed dependency the edge is not ready; without another it is degraded."""
     up: bool
     problem: str | None = None
-    """The kind of failure; the log has the rest."""
+    """The kind of failure; the log has the details."""
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class PlatformController(Controller):
         policy=RoutePolicy(roles=ANYONE, has_etag=False),
     )
     async def ready(self, request: PlatformRequest) -> Response[Readiness]:
-        probes = collaborators_of(request).probes
+        probes = dependencies_of(request).probes
         states = tuple(await asyncio.gather(*map(_state_of, probes)))
         down = [state for state in states if not state.up]
         not_ready = any(state.needed for state in down)
@@ -84,24 +84,24 @@ class PlatformController(Controller):
     )
     async def metrics(self, request: PlatformRequest) -> bytes:
         metrics, edge = metrics_of(request), edge_of(request)
-        collaborators = edge.collaborators
-        metrics.rate_limit_degraded.set(collaborators.rate_limiter.is_degraded)
-        if edge.live.state.is_away:  # each scrape would hold two threads until they give up
-            metrics.forget_positions()
-            metrics.forget_alerts()
+        dependencies = edge.dependencies
+        metrics.rate_limit_degraded.set(dependencies.rate_limiter.is_degraded)
+        if edge.live.state.is_away:  # each scrape would hold two threads until their timeouts
+            metrics.clear_positions()
+            metrics.clear_alerts()
             return _shown(metrics)
         try:
             async with asyncio.timeout(PROBE_DEADLINE_S):
-                positions = await asyncio.to_thread(collaborators.read_models.positions)
+                positions = await asyncio.to_thread(dependencies.read_models.positions)
         except (TimeoutError, ReadModelsUnavailable):
-            metrics.forget_positions()
+            metrics.clear_positions()
         else:
-            metrics.note_positions(positions, collaborators.clock.now())
+            metrics.note_positions(positions, dependencies.clock.now())
         try:
             async with asyncio.timeout(PROBE_DEADLINE_S):
-                open_by_name = await asyncio.to_thread(collaborators.alerts.open_by_name)
+                open_by_name = await asyncio.to_thread(dependencies.alerts.open_by_name)
         except (TimeoutError, OperationsUnavailable):
-            metrics.forget_alerts()
+            metrics.clear_alerts()
         else:
             metrics.note_alerts(open_by_name)
         return _shown(metrics)
@@ -125,12 +125,12 @@ def _shown(metrics: WebMetrics) -> bytes:
 
 
 async def _state_of(probe: ReadinessProbe) -> DependencyState:
-    """A probe may fail in any way its client invents; each means that the dependency is down."""
+    """Any error of a probe means that the dependency is down, since clients raise many kinds."""
     try:
         async with asyncio.timeout(PROBE_DEADLINE_S):
             await probe.check()
     except TimeoutError:
         return DependencyState(name=probe.name, needed=probe.needed, up=False, problem="no answer in time")
-    except Exception as error:  # noqa: BLE001 - see above; the kind is reported, the address not
+    except Exception as error:  # noqa: BLE001 - any error counts; only its kind is reported, not the address
         return DependencyState(name=probe.name, needed=probe.needed, up=False, problem=type(error).__name__)
     return DependencyState(name=probe.name, needed=probe.needed, up=True)

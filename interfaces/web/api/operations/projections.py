@@ -1,4 +1,4 @@
-"""Projections: how far each read model follows the log."""
+"""Route of the projections: position and lag of each read model."""
 
 import asyncio
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from litestar import Controller, get
 
-from interfaces.web.edge import collaborators_of
+from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.paging import Listing
 from interfaces.web.route_policy import OPERATOR, RoutePolicy
@@ -14,7 +14,7 @@ from projections.queries.views import ProjectionPosition
 
 
 class ProjectionDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One projection; `lag` counts positions of the log not yet folded."""
+    """One projection; `lag` counts positions of the log that are not folded yet."""
 
     name: str
     version: int
@@ -36,7 +36,7 @@ class ProjectionController(Controller):
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def listed(self, request: ApiRequest) -> Listing[ProjectionDocument]:
-        found = await asyncio.to_thread(collaborators_of(request).read_models.positions)
+        found = await asyncio.to_thread(dependencies_of(request).read_models.positions)
         return Listing(items=tuple(map(_document, found)))
 
 

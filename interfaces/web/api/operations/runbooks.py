@@ -1,4 +1,4 @@
-"""Runbooks: what an alert means and what to do about it, where the alert is read."""
+"""Route of the runbooks: what an alert means and what to do."""
 
 from functools import cache
 from importlib.resources import files
@@ -12,14 +12,14 @@ from interfaces.web.problems import Problem
 from interfaces.web.route_policy import ANYONE, RoutePolicy
 
 INSTALLED = "runbooks"
-"""Beside this file in a wheel; in a source tree they are in docs/."""
+"""Their folder in an installed wheel; in a source tree they are in docs/."""
 SOURCE = Path(__file__).parents[4] / "docs" / "runbooks"
 MEDIA_TYPE = "text/plain"
 
 
 @cache
 def runbook(alert: str) -> str:
-    """The page of an alert of the table, as Markdown. Raises Problem (404)."""
+    """The page of an alert, as Markdown. Raises Problem (404)."""
     if alert not in ALERTS:
         raise Problem("not-found", "no alert has that name; the names are those of GET /api/alerts")
     installed = files("interfaces.web").joinpath(INSTALLED, f"{alert}.md")

@@ -1,4 +1,4 @@
-"""Operations at a glance: queues, breakers, projections, dead letters, the ledger and the workers."""
+"""Route of the operations summary: queues, breakers, projections, dead letters, the ledger and the workers."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from application.ports.ledger.store import LedgerUnavailable
 from application.ports.operations.dead_letters import DeadLetterQueue
 from application.ports.operations.system_state import QueueName, QueuesUnavailable, SystemState
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.web.edge import Edge, WebCollaborators, edge_of
+from interfaces.web.edge import Edge, WebDependencies, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.route_policy import OPERATOR, RoutePolicy
 from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
 
-PART_WITHIN_S = 3.0
-"""Wall seconds; all parts are asked at once."""
-MOST_BREAKERS = 1_000
+PART_TIMEOUT_S = 3.0
+"""Wall seconds; all parts are read concurrently."""
+MAX_BREAKERS = 1_000
 TPart = TypeVar("TPart")
 _AWAY = (
     TimeoutError,
@@ -48,7 +48,7 @@ _AWAY = (
 
 
 class ProjectionState(msgspec.Struct, frozen=True, kw_only=True):
-    """A read model: `lag` in positions of the log, `lag_s` the age of the oldest that is not folded, clock seconds."""
+    """A read model: `lag` in positions of the log, `lag_s` the age of the oldest unfolded one in clock seconds."""
 
     name: str
     position: int
@@ -82,7 +82,7 @@ class OpenDeadLettersDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperationsDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A part that could not be asked now is null, and `unknown` says which and why."""
+    """A part that could not be read is null, and `unknown` says why."""
 
     at: datetime
     open_alerts: dict[str, int] | None
@@ -102,20 +102,20 @@ class OperationsController(Controller):
 
     @get(
         "/",
-        summary="What waits, what is stopped, what is open",
+        summary="State of queues, workers, projections, alerts and the ledger",
         policy=RoutePolicy(roles=OPERATOR, needs_store=False),
     )
     async def whole(self, request: ApiRequest) -> OperationsDocument:
         edge, unknown = edge_of(request), dict[str, str]()
-        web = edge.collaborators
+        web = edge.dependencies
         async with asyncio.TaskGroup() as parts:
 
             def part(
-                name: str, ask: Callable[[WebCollaborators], Awaitable[TPart]]
+                name: str, ask: Callable[[WebDependencies], Awaitable[TPart]]
             ) -> asyncio.Task[TPart | None]:
-                return parts.create_task(_asked(name, ask(web), unknown))
+                return parts.create_task(_part_or_unknown(name, ask(web), unknown))
 
-            def stored(name: str, ask: Callable[[WebCollaborators], TPart]) -> asyncio.Task[TPart | None]:
+            def stored(name: str, ask: Callable[[WebDependencies], TPart]) -> asyncio.Task[TPart | None]:
                 return part(name, lambda web: _read(edge, ask, web))
 
             open_alerts = stored("open_alerts", lambda web: web.alerts.open_by_name())
@@ -138,47 +138,47 @@ class OperationsController(Controller):
         )
 
 
-async def _asked(name: str, answer: Awaitable[TPart], unknown: dict[str, str]) -> TPart | None:
-    """None where it does not come; the kind of failure is told, the address is not."""
+async def _part_or_unknown(name: str, answer: Awaitable[TPart], unknown: dict[str, str]) -> TPart | None:
+    """The part, or None with the kind of failure in `unknown`; the address is not shown."""
     try:
-        async with asyncio.timeout(PART_WITHIN_S):
+        async with asyncio.timeout(PART_TIMEOUT_S):
             return await answer
     except _AWAY as error:
         unknown[name] = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
         return None
 
 
-async def _read(edge: Edge, ask: Callable[[WebCollaborators], TPart], web: WebCollaborators) -> TPart:
-    """In a thread, unless it is known already that PostgreSQL does not answer."""
+async def _read(edge: Edge, ask: Callable[[WebDependencies], TPart], web: WebDependencies) -> TPart:
+    """Run `ask` in a thread, unless PostgreSQL does not answer at the moment."""
     if edge.live.state.is_away:
         raise OperationsUnavailable("the store does not answer")
     return await asyncio.to_thread(ask, web)
 
 
-def _breakers(web: WebCollaborators) -> tuple[OpenBreaker, ...]:
+def _breakers(web: WebDependencies) -> tuple[OpenBreaker, ...]:
     if not web.alerts.open_by_name().get(BREAKER_ALERT):
         return ()
-    return open_breakers(every_open_alert(web.alerts))[:MOST_BREAKERS]
+    return open_breakers(every_open_alert(web.alerts))[:MAX_BREAKERS]
 
 
-async def _queues(web: WebCollaborators) -> tuple[QueueDepthDocument, ...]:
+async def _queues(web: WebDependencies) -> tuple[QueueDepthDocument, ...]:
     if web.queues is None:
-        raise QueuesUnavailable("no address is known")
+        raise QueuesUnavailable("no address is configured")
     return msgspec.convert(await web.queues.depths(), tuple[QueueDepthDocument, ...], from_attributes=True)
 
 
-def _letters(web: WebCollaborators) -> tuple[OpenDeadLettersDocument, ...]:
+def _letters(web: WebDependencies) -> tuple[OpenDeadLettersDocument, ...]:
     letters = web.dead_letters.open_by_queue()
     return msgspec.convert(letters, tuple[OpenDeadLettersDocument, ...], from_attributes=True)
 
 
-def _system(web: WebCollaborators) -> SystemState:
+def _system(web: WebDependencies) -> SystemState:
     if web.system_state is None:
-        raise OperationsUnavailable("nobody here knows")
+        raise OperationsUnavailable("this process has no system state")
     return web.system_state
 
 
-def _projections(web: WebCollaborators) -> tuple[ProjectionState, ...]:
+def _projections(web: WebDependencies) -> tuple[ProjectionState, ...]:
     rebuilds = {rebuild.name: rebuild_state(rebuild) for rebuild in _system(web).rebuilds()}
     now = web.clock.now()
     positions = web.read_models.positions()
@@ -198,12 +198,12 @@ def _projection(position: ProjectionPosition, rebuild: RebuildState | None, now:
     )
 
 
-def _workers(web: WebCollaborators) -> tuple[WorkerState, ...]:
+def _workers(web: WebDependencies) -> tuple[WorkerState, ...]:
     system = _system(web)
     return worker_states(system.sessions(), system.held(ONE_AT_A_TIME.values()))
 
 
-def _ledger(web: WebCollaborators) -> LedgerSummary:
+def _ledger(web: WebDependencies) -> LedgerSummary:
     status: LedgerStatus = web.ledger.status()
     found = status.checkpoint
     return LedgerSummary(

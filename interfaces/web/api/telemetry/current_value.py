@@ -1,4 +1,4 @@
-"""What facilities draw now: one, so often a caller may; or many at once, for a page that shows them all."""
+"""Routes of current values: of one facility, rate-limited; or of many in one response."""
 
 import asyncio
 from datetime import datetime
@@ -14,7 +14,7 @@ from application.telemetry.cached_reader import CachedAnswer, Source
 from application.telemetry.rate_limited_reads import CurrentRead
 from interfaces.web.edge import edge_of, models_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.middleware.stale_headers import headers_of
+from interfaces.web.middleware.stale_headers import stale_headers_of
 from interfaces.web.problems import Problem, try_again
 from interfaces.web.requests.paging import Cursor, Limit, listing_of
 from interfaces.web.requests.visibility import check_visible
@@ -22,9 +22,9 @@ from interfaces.web.route_policy import READER, RoutePolicy
 from projections.queries.views import MAX_PAGE_ROWS
 
 STALE_AFTER_S = 120.0
-"""Clock seconds; meters report every 15."""
-READ_BEFORE = "gridproof.current"
-"""Where lean_current.py leaves what it read, or what it failed with: the turn is taken, and is not taken twice."""
+"""Clock seconds; meters report every 15 s."""
+PRIOR_READ = "gridproof.current"
+"""Scope key of the result or the error of the fast path. The rate limit counts it once, so it is not read again."""
 
 CURRENT_VALUE = RoutePolicy(roles=READER, one_facility=True, cache="stale", needs_store=False)
 
@@ -33,13 +33,13 @@ Ids = Annotated[
     QueryParameter(
         min_length=1,
         max_length=64 * MAX_PAGE_ROWS,
-        description=f"Facility ids with commas between, {MAX_PAGE_ROWS} at most; without it, all of them by cursor",
+        description=f"Comma-separated facility ids, {MAX_PAGE_ROWS} at most; without it, all of them by cursor",
     ),
 ]
 
 
 class CurrentDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What a facility draws now, as far as its meters say."""
+    """The current load of a facility, from its meters."""
 
     facility_id: str
     kw: float | None
@@ -48,15 +48,15 @@ class CurrentDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Clock seconds since `measured_at`."""
     stale: bool
     source: Source | Literal["none"]
-    """`last_known`: the store does not answer; `none`: no meter has ever said anything."""
+    """`last_known`: the store does not answer; `none`: no meter has ever reported."""
 
 
 class CurrentListing(msgspec.Struct, frozen=True, kw_only=True):
-    """By facility id, or as they were named."""
+    """In order of facility ids, or as requested."""
 
     items: tuple[CurrentDocument, ...]
     unknown: tuple[str, ...] = ()
-    """Those named that there are not."""
+    """Requested ids that do not exist."""
     next_cursor: str | None = None
 
 
@@ -66,26 +66,26 @@ class CurrentController(Controller):
 
     @get(
         "/",
-        summary="What it draws now",
+        summary="Its current load",
         policy=CURRENT_VALUE,
     )
     async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> Response[CurrentDocument]:
-        """A key has one read of a facility a second; many at once are at /api/portfolio/current."""
+        """A key may read one facility once a second; /api/portfolio/current returns many."""
         edge = edge_of(request)
-        found: CurrentRead | Exception | None = request.scope.get(READ_BEFORE)  # type: ignore[assignment]
-        if found is None:
+        read: CurrentRead | Exception | None = request.scope.get(PRIOR_READ)  # type: ignore[assignment]
+        if read is None:
             await check_visible(request, facility_id)
-            found = await edge.current_reads.read(request.user.key_id, facility_id)
-        if isinstance(found, Exception):
-            raise found
-        if found.answer is None:
+            read = await edge.current_reads.read(request.user.key_id, facility_id)
+        if isinstance(read, Exception):
+            raise read
+        if read.answer is None:
             raise try_again(
                 "rate-exceeded",
                 "this facility was just read with this key; many at once are at /api/portfolio/current",
-                retry_after_s=found.wait_s,
+                retry_after_s=read.wait_s,
             )
-        document = current_document(facility_id, found.answer, edge.collaborators.clock)
-        headers = headers_of([found.answer], edge.collaborators.clock)
+        document = current_document(facility_id, read.answer, edge.dependencies.clock)
+        headers = stale_headers_of([read.answer], edge.dependencies.clock)
         return Response(document, headers={"ETag": tag_of(document), **headers})
 
 
@@ -95,37 +95,37 @@ class CurrentOfAllController(Controller):
 
     @get(
         "/",
-        summary="What many facilities draw now, in one answer",
+        summary="Current loads of many facilities",
         policy=RoutePolicy(roles=READER, cache="stale"),
     )
     async def listed(
         self, request: ApiRequest, *, ids: Ids = None, cursor: Cursor = None, limit: Limit = 100
     ) -> Response[CurrentListing]:
-        """One round trip of the cache, however many."""
+        """One round trip to the cache, for any number of facilities."""
         edge = edge_of(request)
         unknown: tuple[str, ...] = ()
         next_cursor = None
         if ids is not None:
             named = _named(ids)
-            known = await asyncio.to_thread(edge.facilities.among, named)
-            wanted = [facility_id for facility_id in named if facility_id in known]
-            unknown = tuple(facility_id for facility_id in named if facility_id not in known)
+            existing = await asyncio.to_thread(edge.facilities.among, named)
+            wanted = [facility_id for facility_id in named if facility_id in existing]
+            unknown = tuple(facility_id for facility_id in named if facility_id not in existing)
         else:
             view = models_of(request).facilities
             page = await asyncio.to_thread(
                 listing_of, view, filters={}, tenant=None, cursor=cursor, limit=limit
             )
             wanted, next_cursor = [row.facility_id for row in page.rows], page.next_cursor
-            edge.facilities.note(wanted)
+            edge.facilities.add(wanted)
         answers = await edge.current_values.current(wanted)
-        clock = edge.collaborators.clock
+        clock = edge.dependencies.clock
         items = tuple(current_document(facility_id, answers[facility_id], clock) for facility_id in wanted)
         listing = CurrentListing(items=items, unknown=unknown, next_cursor=next_cursor)
-        return Response(listing, headers=headers_of(answers.values(), clock))
+        return Response(listing, headers=stale_headers_of(answers.values(), clock))
 
 
 def _named(ids: str) -> list[str]:
-    """Each once, in their order. Raises Problem (400)."""
+    """The ids without duplicates, in their order. Raises Problem (400)."""
     named = list(dict.fromkeys(ids.split(",")))
     if len(named) > MAX_PAGE_ROWS:
         raise Problem("invalid-request", f"`ids` names {len(named)} facilities; {MAX_PAGE_ROWS} go at once")
@@ -133,10 +133,10 @@ def _named(ids: str) -> list[str]:
 
 
 def tag_of(document: CurrentDocument) -> str:
-    """The same as long as only its age changes: whether it is of now, and where it is from, are part of it."""
+    """The `ETag`: unchanged while only the age changes. `stale` and `source` are part of it."""
     at_ms = 0 if document.measured_at is None else int(document.measured_at.timestamp() * 1000)
-    said = f"{document.stale:d}{document.source == 'last_known':d}"
-    return f'W/"{document.facility_id}-{at_ms}-{document.kw}-{said}"'
+    state = f"{document.stale:d}{document.source == 'last_known':d}"
+    return f'W/"{document.facility_id}-{at_ms}-{document.kw}-{state}"'
 
 
 def current_document(facility_id: str, answer: CachedAnswer[CurrentValue], clock: Clock) -> CurrentDocument:
@@ -151,7 +151,7 @@ def current_document(facility_id: str, answer: CachedAnswer[CurrentValue], clock
         kw=value.kw,
         measured_at=value.measured_at,
         age_s=age_s,
-        # One of a time that has not come is none of now either: a clock went back.
+        # A time in the future is stale too: a clock was set back.
         stale=value.kw is None or abs(age_s) > STALE_AFTER_S or answer.source == "last_known",
         source=answer.source,
     )

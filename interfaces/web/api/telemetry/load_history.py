@@ -1,4 +1,4 @@
-"""The history of a facility's load as a document, page by page."""
+"""Route of the load history of a facility, page by page."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from application.telemetry.load_history import (
 from domain.telemetry.load_history import LoadHistory
 from domain.time_series.interval_block import steps_in
 from domain.time_series.windows import NotAligned, TimeWindow
-from interfaces.web.edge import collaborators_of, edge_of
+from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.middleware.stale_headers import headers_of
+from interfaces.web.middleware.stale_headers import stale_headers_of
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.paging import Cursor
 from interfaces.web.requests.visibility import check_visible
@@ -57,7 +57,7 @@ class LoadHistoryController(Controller):
         cursor: Cursor = None,
         limit: Steps = MAX_STEPS,
     ) -> Response[HistoryDocument]:
-        """15s for at most a day at once, out of single readings; 1m for 31 days; 15m and 1h for 92, imports too."""
+        """15s for at most a day, from single readings; 1m for 31 days; 15m and 1h for 92 days, including imports."""
         await check_visible(request, facility_id)
         step_s = STEPS_S[resolution]
         window = window_of(first, last, step_s)
@@ -67,13 +67,13 @@ class LoadHistoryController(Controller):
             found = await edge_of(request).histories.history(facility_id, page, step_s)
         except NotAligned as error:
             raise Problem("invalid-request", str(error)) from None
-        clock = collaborators_of(request).clock
+        clock = dependencies_of(request).clock
         document = document_of(facility_id, found, window, page, clock.now())
-        return Response(document, headers=headers_of([found.answer], clock))
+        return Response(document, headers=stale_headers_of([found.answer], clock))
 
 
 class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):
-    """None where readings are missing."""
+    """Values are null if readings are missing."""
 
     starts_at: datetime
     kw: float | None
@@ -81,7 +81,7 @@ class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):
     kwh: float | None
     min_kw: float | None
     max_kw: float | None
-    """None, too, where a file said the mean alone."""
+    """Null also if an imported file had the mean only."""
     coverage_pct: float
 
 
@@ -90,14 +90,14 @@ class HistoryDocument(msgspec.Struct, frozen=True, kw_only=True):
     step_s: int
     steps: tuple[HistoryStep, ...]
     age_s: float
-    """Clock seconds since the store said so."""
+    """Clock seconds since the store was read."""
     stale: bool
     source: Source
     next_cursor: str | None = None
 
 
 def window_of(first: datetime, last: datetime, step_s: int) -> TimeWindow:
-    """Raises Problem for one that is refused; `history_too_long` where other steps would do."""
+    """Raises Problem for an invalid window; `history_too_long` if a coarser resolution would be accepted."""
     if first.tzinfo is None or last.tzinfo is None:
         raise Problem("invalid-request", "`from` and `to` are times with an offset, as 2026-07-14T21:00:00Z")
     if first.year < EARLIEST_YEAR or last.year > LATEST_YEAR:  # others may not exist in UTC
@@ -114,7 +114,7 @@ def window_of(first: datetime, last: datetime, step_s: int) -> TimeWindow:
 
 
 def page_of(window: TimeWindow, step_s: int, cursor: str | None, limit: int) -> TimeWindow:
-    """The part of `window` that one answer is about. Raises Problem for a cursor of another history."""
+    """The part of `window` on this page. Raises Problem for a cursor of another history."""
     starts_at = window.starts_at
     if cursor is not None:
         try:
@@ -154,10 +154,10 @@ def steps_of(series: LoadHistory) -> tuple[HistoryStep, ...]:
     return tuple(
         HistoryStep(
             starts_at=series.starts_at + timedelta(seconds=series.step_s * n),
-            kw=_known(kw),
-            kwh=_known(kwh),
-            min_kw=_known(low),
-            max_kw=_known(high),
+            kw=_present(kw),
+            kwh=_present(kwh),
+            min_kw=_present(low),
+            max_kw=_present(high),
             coverage_pct=coverage_pct,
         )
         for n, (kw, kwh, low, high, coverage_pct) in enumerate(
@@ -166,5 +166,5 @@ def steps_of(series: LoadHistory) -> tuple[HistoryStep, ...]:
     )
 
 
-def _known(value: float) -> float | None:
+def _present(value: float) -> float | None:
     return None if isnan(value) else value

@@ -1,4 +1,4 @@
-"""What facilities drew together: the portfolio's, and a DR event's beside its baseline and its forecast."""
+"""Routes of summed loads: of the portfolio, and of a DR event with its forecast and measurement."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from application.forecast.portfolio_forecast import (
 from application.telemetry.load_sum import SummedStep, summed
 from domain.forecast import CYCLE, cycle_start_of
 from domain.time_series.windows import TimeWindow
-from interfaces.web.edge import WebCollaborators, collaborators_of, edge_of
+from interfaces.web.edge import WebDependencies, dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem, ProblemReason
-from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
+from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, visible_dr_event
 from interfaces.web.requests.paging import Cursor, listing_of
 from interfaces.web.route_policy import READER, READER_OR_UTILITY, RoutePolicy
 from projections.as_of.measured_load import measured_loads
@@ -34,20 +34,22 @@ from projections.dr_event.projection import DREventRow
 from projections.queries.views import MAX_PAGE_ROWS, all_rows
 
 MOST_FACILITIES = 2_000
-"""In one sum; no DR event asks for more."""
+"""In one sum; no DR event has more."""
 MOST_BY_MINUTES = 1_000
-"""A DR event of more is told by quarter-hours."""
+"""A DR event with more facilities is summed by quarter-hours."""
 AROUND = timedelta(minutes=90)
-"""What is shown before and after the window."""
+"""Shown before and after the window."""
 BY_MINUTES = timedelta(hours=4)
-"""Windows no longer than this are told by minutes."""
+"""Windows up to this length are summed by minutes."""
 _NOT_SERVING = frozenset({"failed", "aborted", "compensating", "compensated"})
 
 Hours = Annotated[int, QueryParameter(ge=1, le=72, description="The last so many hours")]
 Part = Annotated[
     int | None,
     QueryParameter(
-        ge=1, le=MAX_PAGE_ROWS, description="Of so many facilities only, by their ids; the parts add up"
+        ge=1,
+        le=MAX_PAGE_ROWS,
+        description="The number of facilities in one part, by their ids; the parts add up",
     ),
 ]
 
@@ -57,7 +59,7 @@ class PortfolioLoadDocument(msgspec.Struct, frozen=True, kw_only=True):
     step_s: int
     steps: tuple[SummedStep, ...]
     next_cursor: str | None = None
-    """Where the next part begins, for who asked for a part."""
+    """The beginning of the next part, if a part was requested."""
 
 
 class MeasuredStepDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,19 +74,19 @@ class MeasuredStepDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DREventLoadDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the facilities that serve: once some are measured, of those alone, so that every line is of the same ones."""
+    """Sums over the facilities that serve; once some are measured, over those only, so that all series match."""
 
     dr_event_id: UUID
     facilities: int
     starts_at: datetime
     ends_at: datetime
-    """What is shown; the window and what is around it."""
+    """The shown range: the window and some time around it."""
     step_s: int
     steps: tuple[SummedStep, ...]
-    """As far as its time has come."""
+    """Up to the current time."""
     forecast_at: datetime | None
     forecast: tuple[StepDocument, ...]
-    """As foreseen when it was planned."""
+    """The forecast at the time of planning."""
     measured: tuple[MeasuredStepDocument, ...]
 
 
@@ -94,15 +96,15 @@ class PortfolioLoadController(Controller):
 
     @get(
         "/",
-        summary="What all facilities drew together",
+        summary="The summed load of all facilities",
         policy=RoutePolicy(roles=READER, cache="primary", projections=("facilities",)),
     )
     async def whole(
         self, request: ApiRequest, *, hours: Hours = 6, cursor: Cursor = None, limit: Part = None
     ) -> PortfolioLoadDocument:
-        """By quarter-hours that are over. Of more than 2,000 facilities in parts: with `limit`, then `cursor`."""
-        collaborators = collaborators_of(request)
-        view, next_cursor = collaborators.read_models.facilities, None
+        """By completed quarter-hours. More than 2,000 facilities are summed in parts: with `limit`, then `cursor`."""
+        dependencies = dependencies_of(request)
+        view, next_cursor = dependencies.read_models.facilities, None
         if limit is None and cursor is None:
             rows = await asyncio.to_thread(lambda: list(all_rows(view)))
         else:
@@ -111,13 +113,13 @@ class PortfolioLoadController(Controller):
             )
             rows, next_cursor = list(page.rows), page.next_cursor
         ids = [row.facility_id for row in rows if row.status != "deactivated"]
-        last = cycle_start_of(collaborators.clock.now())
+        last = cycle_start_of(dependencies.clock.now())
         window = TimeWindow(last - timedelta(hours=hours), last)
         step_s = int(CYCLE.total_seconds())
         return PortfolioLoadDocument(
             facilities=len(ids),
             step_s=step_s,
-            steps=await _drawn(request, ids, window, step_s),
+            steps=await _summed_loads(request, ids, window, step_s),
             next_cursor=next_cursor,
         )
 
@@ -128,23 +130,23 @@ class DREventLoadController(Controller):
 
     @get(
         "/",
-        summary="What its facilities drew together, what was foreseen, and what is measured",
+        summary="The summed load of its facilities, with forecast and measurement",
         policy=RoutePolicy(roles=READER_OR_UTILITY, cache="stale", projections=("dr_events", "dispatches")),
     )
     async def one(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> DREventLoadDocument:
-        """With `as_of`, readings up to then, as they are known today: telemetry is not rewound."""
-        past, collaborators = parse_as_of(as_of), collaborators_of(request)
-        row, dispatches = await story_of(request, dr_event_id, past)
+        """With `as_of`, readings up to that time, as stored today: telemetry has no history."""
+        past, dependencies = parse_as_of(as_of), dependencies_of(request)
+        row, dispatches = await visible_dr_event(request, dr_event_id, past)
         if row.starts_at is None or row.ends_at is None:
-            raise Problem("not-found", "it has no window yet (then): only its cancellation has come")
+            raise Problem("not-found", "it has no window (then): only its cancellation has arrived")
         parts = await asyncio.to_thread(lambda: list(all_rows(dispatches, dr_event_id=str(dr_event_id))))
-        log = collaborators.story_log
+        log = dependencies.story_log
         asked = [part.facility_id for part in parts]
         measured = await asyncio.to_thread(measured_loads, log, dr_event_id, asked, past)
         serving = measured.facility_ids or _serving(row, parts)
-        until = collaborators.clock.now()
+        until = dependencies.clock.now()
         if past is not None:
             until = min(until, past if isinstance(past, datetime) else row.changed_at)
         shown = _around(TimeWindow(row.starts_at, row.ends_at))
@@ -157,15 +159,15 @@ class DREventLoadController(Controller):
             starts_at=shown.starts_at,
             ends_at=shown.ends_at,
             step_s=step_s,
-            steps=await _drawn(request, serving, _over(shown, until, step_s), step_s),
+            steps=await _summed_loads(request, serving, _over(shown, until, step_s), step_s),
             forecast_at=planned_at,
-            forecast=await asyncio.to_thread(_foreseen, collaborators, serving, planned_at, shown.ends_at),
+            forecast=await asyncio.to_thread(_foreseen, dependencies, serving, planned_at, shown.ends_at),
             measured=msgspec.convert(measured.steps, tuple[MeasuredStepDocument, ...], from_attributes=True),
         )
 
 
 def _serving(row: DREventRow, parts: Collection[DispatchRow]) -> Collection[str]:
-    """Those whose part has not come to nothing; before there are parts, all that are asked."""
+    """Facilities whose dispatch has not failed; before there are dispatches, all requested ones."""
     if not parts:
         return row.facility_ids
     return [part.facility_id for part in parts if part.status not in _NOT_SERVING]
@@ -176,23 +178,23 @@ def _around(window: TimeWindow) -> TimeWindow:
 
 
 def _over(shown: TimeWindow, until: datetime, step_s: int) -> TimeWindow | None:
-    """The steps of `shown` that are over at `until`; None before the first."""
+    """The steps of `shown` that are complete at `until`; None before the first."""
     steps = min(until, shown.ends_at) - shown.starts_at
     whole = timedelta(seconds=step_s) * int(steps / timedelta(seconds=step_s))
     return TimeWindow(shown.starts_at, shown.starts_at + whole) if whole > timedelta(0) else None
 
 
-async def _drawn(
+async def _summed_loads(
     request: ApiRequest, facility_ids: Collection[str], window: TimeWindow | None, step_s: int
 ) -> tuple[SummedStep, ...]:
-    """The histories are asked for at once, so that the store is asked once."""
+    """The histories are requested concurrently, so that the store is read once."""
     if len(facility_ids) > MOST_FACILITIES:
         raise _too_many(len(facility_ids))
     if window is None:
         return ()
     histories = edge_of(request).histories
-    found = await asyncio.gather(*(histories.history(one, window, step_s) for one in sorted(facility_ids)))
-    return summed([one.series for one in found])
+    loads = await asyncio.gather(*(histories.history(one, window, step_s) for one in sorted(facility_ids)))
+    return summed([one.series for one in loads])
 
 
 def _too_many(count: int) -> Problem:
@@ -204,11 +206,11 @@ def _too_many(count: int) -> Problem:
 
 
 def _foreseen(
-    collaborators: WebCollaborators, facility_ids: Collection[str], at: datetime, ends_at: datetime
+    dependencies: WebDependencies, facility_ids: Collection[str], at: datetime, ends_at: datetime
 ) -> tuple[StepDocument, ...]:
     ids = sorted(facility_ids)
-    states = newest_at(collaborators.past_forecasts, ids, at)
-    estimates = measured_correlations(collaborators.forecast_scores, at.date())
+    states = newest_at(dependencies.past_forecasts, ids, at)
+    estimates = measured_correlations(dependencies.forecast_scores, at.date())
     try:
         document = portfolio_forecast(states.values(), ids, estimates, at)
     except NoPortfolioForecast:

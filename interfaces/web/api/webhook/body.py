@@ -1,7 +1,7 @@
 """The body of a notification: decoded strictly, with every wrong field named at once.
 
-Unknown fields are ignored (a utility may send more than we read) but bounded. Whether the DR event makes sense
-is for the domain to judge, not for this module.
+Unknown fields are ignored, since a utility may send more than is used here, but their number is limited. The domain
+decides whether the DR event is feasible.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ MOST_PUT_OFF_S = 86_400
 # No control characters: they have no place in an id, and NUL none in PostgreSQL.
 MOST_ID_CHARACTERS = 200
 ID_PATTERN = r"^[^\x00-\x1f\x7f]+(?!\n)$"
-"""In Python `$` also stands before a newline at the end."""
+"""In Python `$` also matches before a newline at the end."""
 Id = Annotated[str, Meta(min_length=1, max_length=MOST_ID_CHARACTERS, pattern=ID_PATTERN)]
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A DR event as a utility asks for it; times are RFC 3339 with an offset."""
+    """A DR event as a utility requests it; times are RFC 3339 with an offset."""
 
     notification_id: Id
     """Idempotency key, unless the header `Idempotency-Key` is given."""
     event_id: Id
-    """The utility's own id of the DR event."""
+    """The utility's id of the DR event."""
     modification_number: Annotated[int, Meta(ge=0, le=MOST_NUMBER)] = 0
     program: Id
     starts_at: Moment
@@ -43,7 +43,7 @@ class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
     priority: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
     callback_url: Annotated[str, Meta(max_length=2_000)] | None = None
     randomize_start_s: Annotated[int, Meta(ge=0, le=MOST_PUT_OFF_S)] = 0
-    """The start may be put off by up to this much; drawn once."""
+    """The start may be delayed by a random time up to this, drawn once."""
 
     def notice(self) -> Notice:
         return Notice(
@@ -61,7 +61,7 @@ class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """A decoded notification and the hash that tells whether two bodies say the same."""
+    """A decoded notification, and a hash that is equal for bodies of equal content."""
 
     body: NotificationBody
     body_hash: str
@@ -72,8 +72,8 @@ def decode_notification(
 ) -> Notification:
     """Raises the problem `malformed-body`, or `invalid-request` with a reason for every wrong field.
 
-    A `notification_id` left out is that of the header `Idempotency-Key`. A modification names its event in the address
-    and needs its number.
+    A missing `notification_id` is taken from the header `Idempotency-Key`. A modification names its event in the path
+    and requires `modification_number`.
     """
     given = _decode_object(body)
     content = {name: _whole(value) for name, value in given.items()}
@@ -102,7 +102,7 @@ def _decode_object(body: bytes) -> dict[str, Any]:
 
 
 def _wrong_in_modification(given: dict[str, Any], event_id: str) -> Iterator[ProblemReason]:
-    """The event id is put in where the body leaves it out."""
+    """Adds the event id of the path if the body has none."""
     if given.setdefault("event_id", event_id) != event_id:
         yield ProblemReason(
             code="invalid_field", detail="Expected the event of the address, or none", field="event_id"
@@ -112,7 +112,7 @@ def _wrong_in_modification(given: dict[str, Any], event_id: str) -> Iterator[Pro
 
 
 def _convert_fields(given: dict[str, Any], values: dict[str, Any]) -> Iterator[ProblemReason]:
-    """Put what is right into `values`; say what is wrong."""
+    """Put valid fields into `values`; yield the reasons of invalid ones."""
     for spec in msgspec.structs.fields(NotificationBody):
         if spec.name not in given:
             if spec.required:
@@ -128,7 +128,7 @@ def _convert_fields(given: dict[str, Any], values: dict[str, Any]) -> Iterator[P
 
 
 def _wrong_facility_ids(given: list[Any]) -> Iterator[ProblemReason]:
-    """Each one by its place: a list stops at its first wrong element otherwise."""
+    """One reason for each wrong element; msgspec would stop at the first one."""
     for index, facility_id in enumerate(given[:MOST_FACILITIES]):
         try:
             msgspec.convert(facility_id, Id)
@@ -137,12 +137,12 @@ def _wrong_facility_ids(given: list[Any]) -> Iterator[ProblemReason]:
 
 
 def _whole(value: Any) -> Any:
-    """JSON has one kind of number: `2.0`, as some languages write it, is the integer 2."""
+    """JSON has one number type: `2.0` is the integer 2."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _utc(value: Any) -> Any:
-    """Times in UTC, in the years that calendars everywhere can hold; the rest as it is."""
+    """Times in UTC, limited to the years that all calendars support; other values unchanged."""
     if not isinstance(value, datetime):
         return value
     moment = value.astimezone(UTC)

@@ -1,6 +1,6 @@
-"""Which callback addresses are taken at the door, by what they say; nothing is resolved here.
+"""Check of callback addresses by their text; no name is resolved here.
 
-A name may resolve to a private address later: whoever sends the callback checks that again at that moment.
+A name may resolve to a private address later: the sender of the callback checks that again.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def refusal_of(url: str, *, allow_private: bool) -> str | None:
-    """Why `url` is not called back; None if it is taken."""
+    """Why `url` is refused; None if it is accepted."""
     if not url.isascii() or any(character <= " " or character in "\\\x7f" for character in url):
         return "it holds characters that no address has"
     try:
@@ -43,7 +43,7 @@ def _private(host: str) -> str | None:
 
 
 def _behind(address: Address) -> Address:
-    """The IPv4 address that a translating IPv6 one leads to."""
+    """The IPv4 address inside a translating IPv6 address."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in NAT64:
@@ -52,7 +52,7 @@ def _behind(address: Address) -> Address:
 
 
 def _as_address(host: str) -> Address | None:
-    """Also an IPv4 address written as a resolver takes it: `127.1`, `0x7f000001`, `2130706433`."""
+    """Also for IPv4 addresses in the forms that resolvers accept: `127.1`, `0x7f000001`, `2130706433`."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

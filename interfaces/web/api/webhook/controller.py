@@ -1,4 +1,4 @@
-"""The webhook of utilities: ask for a DR event, ask for something else instead, or cancel it.
+"""Routes of the webhook: utilities request, modify and cancel DR events.
 
 Refusals are ordered from cheap to dear, so that a flood costs little: declared size, key, role, rate (all before
 the body is read, see access.py), size as read, signature, media type, body, callback address, the record, queue;
@@ -33,10 +33,10 @@ from interfaces.web.api.webhook.responses import (
     CancellationAnswer,
     answer_of,
     cancellation_answer_of,
+    json_response,
     modification_answer_of,
-    told,
 )
-from interfaces.web.edge import WebCollaborators, collaborators_of, edge_of
+from interfaces.web.edge import WebDependencies, dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest, check_is_json
 from interfaces.web.problems import try_again
 from interfaces.web.requests.command_context import context_of
@@ -45,7 +45,7 @@ from interfaces.web.routes import WEBHOOK
 
 ROUTE = f"POST {WEBHOOK}"
 FROM_ZERO = {"minimum": 0}
-"""Of a bound that is zero the framework says nothing in the OpenAPI document."""
+"""The framework omits a bound of zero from the OpenAPI document."""
 MODIFICATION_ROUTE = f"PATCH {WEBHOOK}"
 
 
@@ -55,42 +55,42 @@ class NotificationController(Controller):
 
     @post(
         status_code=202,
-        summary="Ask for load to be shed in a window",
+        summary="Request a DR event",
         operation_class=NotificationOperation,
         policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
     )
     async def notify(self, request: ApiRequest) -> Response[bytes]:
-        """Judged at once: 202 accepted, 422 infeasible with every reason. The same again: the same answer."""
+        """Decided at once: 202 accepted, 422 infeasible with every reason. A repeat gets the same response."""
         body = await read_body(request)
         check_is_json(request)
         edge, utility_id, key = edge_of(request), str(request.user.utility_id), idempotency_key_of(request)
-        answers = edge.answers
-        if (known := answers.find(utility_id, key, body)) is not None:
-            return told(*known, 202)
-        signs, response = await edge.judging.judged(_taken, request, edge.collaborators, body, key)
+        responses = edge.responses
+        if (cached := responses.find(utility_id, key, body)) is not None:
+            return json_response(*cached, 202)
+        signs, response = await edge.notification_limit.run(_accept, request, edge.dependencies, body, key)
         if not signs:
-            answers.note_unsigned(utility_id)
+            responses.note_unsigned(utility_id)
         if response.status_code == 202:
-            answers.keep(utility_id, key, body, response.content, response.headers["Location"])
+            responses.store(utility_id, key, body, response.content, response.headers["Location"])
         return response
 
     @patch(
         "/{utility_event_id:str}",
         status_code=202,
-        summary="Ask for something else: a new window, target or list of facilities",
+        summary="Modify a DR event: window, target or facilities",
         operation_class=ModificationOperation,
         policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
     )
     async def modify(self, request: ApiRequest, utility_event_id: FromPath[str]) -> Response[bytes]:
-        """The whole notification anew, with a higher `modification_number`. What is refused leaves the old standing."""
+        """The whole notification with a higher `modification_number`. If it is refused, nothing changes."""
         body = await read_body(request)
         edge = edge_of(request)
-        return await edge.judging.judged(_modified, request, edge.collaborators, body, utility_event_id)
+        return await edge.notification_limit.run(_modify, request, edge.dependencies, body, utility_event_id)
 
     @delete(
         "/{utility_event_id:str}",
         status_code=200,
-        summary="Cancel a DR event, also one that runs, and one not notified yet",
+        summary="Cancel a DR event, also an active one, or one that was not notified yet",
         policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
     )
     async def cancel(
@@ -104,9 +104,9 @@ class NotificationController(Controller):
             str, QueryParameter(min_length=1, max_length=1_000, pattern=r"^[^\x00]*$")
         ] = "cancelled by the utility",
     ) -> CancellationAnswer:
-        """Twice is the same as once. With a number lower than the one in force it is stale, and changes nothing."""
+        """Repeating it changes nothing. A number lower than the current one is stale, and changes nothing."""
         body = await read_body(request)
-        web = collaborators_of(request)
+        web = dependencies_of(request)
         command = CancelNotifiedDREvent(
             utility_id=str(request.user.utility_id),
             utility_event_id=utility_event_id,
@@ -123,12 +123,12 @@ class NotificationController(Controller):
         return cancellation_answer_of(utility_event_id, await asyncio.to_thread(cancelled))
 
 
-def _taken(
-    request: ApiRequest, web: WebCollaborators, body: bytes, key: str | None
+def _accept(
+    request: ApiRequest, web: WebDependencies, body: bytes, key: str | None
 ) -> tuple[bool, Response[bytes]]:
-    """Whether the utility signs, and the answer.
+    """Whether the utility signs, and the response.
 
-    All that waits for a store happens here, in one thread: each hop between threads costs a post its share.
+    Everything that waits for a store happens here in one thread, since each switch between threads costs time.
     """
     signs = check_signed(request, web, body)
     notification = decode_notification(body, idempotency_key=key)
@@ -137,7 +137,7 @@ def _taken(
 
 
 def _judge(
-    request: ApiRequest, web: WebCollaborators, notification: Notification, key: str | None
+    request: ApiRequest, web: WebDependencies, notification: Notification, key: str | None
 ) -> Judgement:
     utility_id = str(request.user.utility_id)
     idempotency = IdempotencyKey(
@@ -155,23 +155,21 @@ def _judge(
         context_of(request),
         key=idempotency,
         reply_type=Judgement,
-        # Not for a repeat, which adds nothing to the queue: it is answered also while the queue is full.
+        # Not called for a repeat, which adds nothing to the queue and is answered while it is full.
         admit=lambda: _check_queue(web),
     )
     return judgement
 
 
-def _check_queue(web: WebCollaborators) -> None:
-    """Judged by the read model: a moment old, which for a guard against overload is near enough."""
+def _check_queue(web: WebDependencies) -> None:
+    """Counted in the read model, whose small delay is acceptable for overload protection."""
     waiting = web.read_models.dr_events.listed(filters={"status": "accepted"}, limit=web.queue_depth)
     if len(waiting.rows) >= web.queue_depth:
         raise try_again("queue-full", f"{len(waiting.rows)} DR events wait to be planned", retry_after_s=5.0)
 
 
-def _modified(
-    request: ApiRequest, web: WebCollaborators, body: bytes, utility_event_id: str
-) -> Response[bytes]:
-    """Not held up by a full queue: a modification adds no DR event to it."""
+def _modify(request: ApiRequest, web: WebDependencies, body: bytes, utility_event_id: str) -> Response[bytes]:
+    """Independent of the queue limit, since a modification adds no DR event."""
     check_signed(request, web, body)
     check_is_json(request)
     key = idempotency_key_of(request)

@@ -45,7 +45,7 @@ class NotificationOperation(Operation):
 
 @dataclass
 class ModificationOperation(Operation):
-    """As above."""
+    """The operation of a modification."""
 
     def __post_init__(self) -> None:
         self.request_body = _body(_MODIFICATION)

@@ -1,4 +1,4 @@
-"""A utility's call before it is judged: read in time, its signature checked, its key and callback address in order."""
+"""Checks of a utility's request: body, signature, idempotency key, event id and callback address."""
 
 import asyncio
 
@@ -8,18 +8,18 @@ from litestar.exceptions import HTTPException
 from interfaces.web.api.webhook.body import Id
 from interfaces.web.api.webhook.callback_address import refusal_of
 from interfaces.web.api.webhook.signature import SIGNATURE_HEADER, check_signature
-from interfaces.web.edge import WebCollaborators
+from interfaces.web.edge import WebDependencies
 from interfaces.web.guard.access import ApiRequest, body_too_large
 from interfaces.web.problems import Problem, ProblemReason, try_again
 
 MAX_KEY_LENGTH = 200
 BODY_DEADLINE_S = 10.0
-"""Wall seconds: a caller that dribbles holds a connection no longer."""
+"""Wall seconds, so that a slow sender does not hold a connection."""
 SECRET_RETRY_AFTER_S = 30.0
 
 
 async def read_body(request: ApiRequest) -> bytes:
-    """At most MAX_BODY_BYTES, within BODY_DEADLINE_S."""
+    """The body. Raises the problem `body-too-large` or `body-too-slow`."""
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
             return await request.body()
@@ -31,12 +31,12 @@ async def read_body(request: ApiRequest) -> bytes:
         raise
 
 
-def check_signed(request: ApiRequest, web: WebCollaborators, body: bytes) -> bool:
-    """Whether the utility signs; then its signature is right. Looks into a store."""
+def check_signed(request: ApiRequest, web: WebDependencies, body: bytes) -> bool:
+    """Check the signature; False if the utility does not sign. Reads a store."""
     try:
         secret = web.webhook_secret(str(request.user.utility_id))
     except ValueError as error:
-        # Without the secret nothing can be known to be genuine: closed, and said so in the log.
+        # Without the secret no signature can be checked, so the request is refused.
         raise try_again(
             "unavailable", "signatures cannot be checked now", retry_after_s=SECRET_RETRY_AFTER_S
         ) from error
@@ -59,7 +59,7 @@ def idempotency_key_of(request: ApiRequest) -> str | None:
 
 
 def check_event_id(utility_event_id: str) -> None:
-    """An id in the address is recorded as one in a body is, so it may hold no more."""
+    """The id in the path has the same rules as one in a body, since it is recorded too."""
     try:
         msgspec.convert(utility_event_id, Id)
     except msgspec.ValidationError as error:
@@ -67,7 +67,7 @@ def check_event_id(utility_event_id: str) -> None:
         raise Problem("invalid-request", "the event id in the address is wrong", (reason,)) from None
 
 
-def check_callback(url: str | None, web: WebCollaborators) -> None:
+def check_callback(url: str | None, web: WebDependencies) -> None:
     refusal = None if url is None else refusal_of(url, allow_private=web.allow_private_callbacks)
     if refusal is not None:
         reason = ProblemReason(code="callback_address_refused", detail=refusal, field="callback_url")

@@ -1,4 +1,4 @@
-"""What a utility is answered: to a notification, to a modification, to a cancellation."""
+"""Responses to notifications, modifications and cancellations of utilities."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -26,7 +26,7 @@ class NotificationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     capacity_kw: float
     capacity_source: str
     capacity_degraded_kw: float
-    """The part of `capacity_kw` that rests on degraded forecasts: it may not be there."""
+    """The part of `capacity_kw` that is based on degraded forecasts, and therefore uncertain."""
     shortfall_kw: float
     starts_at: datetime | None = None
     ends_at: datetime | None = None
@@ -34,7 +34,7 @@ class NotificationAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModificationAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a modification came to; `stale` and `repeated` changed nothing.
+    """The result of a modification; `stale` and `repeated` changed nothing.
 
     `modification_number` is the one in force.
     """
@@ -63,7 +63,7 @@ class CancellationAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def answer_of(event_id: str, judgement: Judgement) -> Response[bytes]:
-    """202 for an accepted one, 200 where the notification changed nothing. Raises the problem `infeasible`."""
+    """202 for an accepted notification, 200 if it changed nothing. Raises the problem `infeasible`."""
     if judgement.status == "rejected":
         raise infeasible(judgement.dr_event_id, judgement.reasons)
     status_url = status_url_of(judgement.dr_event_id)
@@ -79,11 +79,13 @@ def answer_of(event_id: str, judgement: Judgement) -> Response[bytes]:
         starts_at=judgement.starts_at,
         ends_at=judgement.ends_at,
     )
-    return told(msgspec.json.encode(answer), status_url, 202 if judgement.status == "accepted" else 200)
+    return json_response(
+        msgspec.json.encode(answer), status_url, 202 if judgement.status == "accepted" else 200
+    )
 
 
 def modification_answer_of(event_id: str, modification: Modification) -> Response[bytes]:
-    """202 for a modified one, 200 where nothing changed. Raises `infeasible` or `not-allowed-now`."""
+    """202 for a modified DR event, 200 if nothing changed. Raises `infeasible` or `not-allowed-now`."""
     if modification.status == "refused":
         raise infeasible(modification.dr_event_id, modification.reasons)
     if modification.status == "ended":
@@ -103,11 +105,13 @@ def modification_answer_of(event_id: str, modification: Modification) -> Respons
         starts_at=modification.starts_at,
         ends_at=modification.ends_at,
     )
-    return told(msgspec.json.encode(answer), status_url, 202 if modification.status == "modified" else 200)
+    return json_response(
+        msgspec.json.encode(answer), status_url, 202 if modification.status == "modified" else 200
+    )
 
 
 def cancellation_answer_of(event_id: str, cancellation: Cancellation) -> CancellationAnswer:
-    """Raises `not-allowed-now` where nothing is left to cancel."""
+    """Raises `not-allowed-now` if the DR event is over."""
     if cancellation.outcome == "ended":
         raise ended(cancellation.dr_event_id, cancellation.status, "be cancelled")
     return CancellationAnswer(
@@ -122,17 +126,17 @@ def ended(dr_event_id: UUID, status: str, doing: str) -> Problem:
     return Problem("not-allowed-now", f"DR event {dr_event_id} is {status} and cannot {doing} any more")
 
 
-def infeasible(dr_event_id: UUID, found: Iterable[Reason]) -> Problem:
-    """With every reason, and the facility that it is about."""
+def infeasible(dr_event_id: UUID, refusals: Iterable[Reason]) -> Problem:
+    """With every reason, and the facility that it concerns."""
     reasons = tuple(
         ProblemReason(code=reason.code, detail=reason.detail, facility_id=reason.facility_id)
-        for reason in found
+        for reason in refusals
     )
     codes = ", ".join(dict.fromkeys(reason.code for reason in reasons))
     return Problem("infeasible", f"refused: {codes}", reasons, dr_event_id=str(dr_event_id))
 
 
-def told(answer: bytes, status_url: str, status_code: int) -> Response[bytes]:
+def json_response(answer: bytes, status_url: str, status_code: int) -> Response[bytes]:
     return Response(
         answer, status_code=status_code, media_type="application/json", headers={"Location": status_url}
     )

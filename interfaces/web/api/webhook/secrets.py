@@ -1,4 +1,4 @@
-"""The HMAC secrets of utilities, looked up by reference and remembered for a few seconds."""
+"""A cache of the HMAC secrets of utilities, which are looked up by reference."""
 
 import threading
 import time
@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from application.ports.facility import Utilities
 
-REMEMBERED_S = 5.0
-MOST_REMEMBERED = 1_000
+CACHED_S = 5.0
+MAX_ENTRIES = 1_000
 
 
 class WebhookSecrets:
-    """Called from several threads. Only utilities whose key was genuine are asked for, so there are few."""
+    """Called from several threads. Only authenticated utilities are looked up, so there are few entries."""
 
     def __init__(
         self,
@@ -23,24 +23,23 @@ class WebhookSecrets:
         self._utilities = utilities
         self._resolve = resolve
         self._monotonic = monotonic
-        self._remembered: dict[str, tuple[float, bytes | None]] = {}
+        self._cached: dict[str, tuple[float, bytes | None]] = {}
         self._lock = threading.Lock()
 
     def of(self, utility_id: str) -> bytes | None:
-        """The secret; None where the utility does not sign.
+        """The secret; None if the utility does not sign, or is not in the portfolio.
 
-        Raises OperationsUnavailable, or ValueError (SecretError) when the secret cannot be had. A utility that is not
-        in the portfolio (yet) has none.
+        Raises OperationsUnavailable, or ValueError (SecretError) if the secret cannot be resolved.
         """
         with self._lock:
-            known = self._remembered.get(utility_id)
-        if known is not None and self._monotonic() < known[0]:
-            return known[1]
+            cached = self._cached.get(utility_id)
+        if cached is not None and self._monotonic() < cached[0]:
+            return cached[1]
         entry = self._utilities.find(utility_id)
         reference = None if entry is None else entry.webhook_secret_ref
         secret = None if reference is None else self._resolve(reference)
         with self._lock:
-            if len(self._remembered) >= MOST_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[utility_id] = (self._monotonic() + REMEMBERED_S, secret)
+            if len(self._cached) >= MAX_ENTRIES:
+                self._cached.clear()
+            self._cached[utility_id] = (self._monotonic() + CACHED_S, secret)
         return secret

@@ -1,6 +1,6 @@
 """HMAC signatures of webhook calls: `X-Signature: t=<unix>,v1=<hex sha256>` over `<t>.<body>`.
 
-Several `v1` may stand in one header, so that a utility can change its secret without a gap.
+A header may contain several `v1`, so that a utility can change its secret without a gap.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ def sign(secret: bytes, body: bytes, *, at: datetime) -> str:
 
 
 def check_signature(header: str | None, body: bytes, *, secret: bytes, clock: Clock) -> None:
-    """Raises the problem `bad-signature` or `stale-signature`; the age is judged of genuine ones only."""
+    """Raises the problem `bad-signature` or `stale-signature`; the age is checked for valid signatures only."""
     stamp, signatures = _parsed(header)
     expected = _digest(secret, stamp, body)
     if not any(hmac.compare_digest(expected.encode(), given.encode()) for given in signatures):
@@ -37,7 +37,7 @@ def check_signature(header: str | None, body: bytes, *, secret: bytes, clock: Cl
 
 
 def tolerance_s(clock: Clock) -> float:
-    """Five minutes of the clock; on an accelerated one at least what a call takes on the wall."""
+    """Five minutes of the clock; on an accelerated clock at least WALL_FLOOR_S of wall time."""
     return max(TOLERANCE_S, WALL_FLOOR_S / clock.wall_seconds(1.0))
 
 

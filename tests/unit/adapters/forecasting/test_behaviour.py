@@ -52,7 +52,7 @@ def test_less_than_five_weeks_is_naive_and_says_so() -> None:
     assert new.p50_kw[10:17] == pytest.approx(300, abs=15)
 
 
-def test_empty_steps_before_a_history_change_nothing_and_alone_give_no_model() -> None:
+def test_empty_steps_before_a_history_change_nothing_and_give_no_model() -> None:
     """A request for a year returns a year, also for a facility that was connected last month."""
     forecaster, known = BatchedLoadForecaster(), history(usual(36))
     nothing = np.full(365 * DAY, np.nan)

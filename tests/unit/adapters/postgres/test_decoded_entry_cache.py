@@ -1,4 +1,4 @@
-"""Rows of the log that were decoded lately are not decoded again, and a row that says something else is."""
+"""Cached log rows are not decoded again, and a changed row is."""
 
 import msgspec
 
@@ -39,7 +39,7 @@ def test_the_same_rows_give_the_same_objects_and_a_changed_row_what_it_says() ->
     assert decoded.of(stored)[place] is entry
 
 
-def test_what_is_remembered_has_an_upper_bound() -> None:
+def test_the_cache_has_an_upper_bound() -> None:
     stored = rows()
     most = sum(len(row[4]) + OVERHEAD for row in stored[:10])
     decoded = DecodedEntryCache(max_bytes=most)

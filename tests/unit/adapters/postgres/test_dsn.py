@@ -1,4 +1,4 @@
-"""What every connection to PostgreSQL asks for, unless its address says otherwise."""
+"""The default parameters of every connection to PostgreSQL."""
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -8,11 +8,11 @@ from adapters.postgres.connection.dsn import UnreadableAddress, for_failover
 PAIR = "postgresql://app:p%40ss@db-1:5432,db-2:5433/gridproof?options=-csearch_path%3Dgridproof"
 
 
-def test_all_of_an_address_is_kept() -> None:
+def test_the_complete_address_is_passed_on() -> None:
     assert conninfo_to_dict(PAIR).items() <= conninfo_to_dict(for_failover(PAIR)).items()
 
 
-def test_a_server_that_takes_writes_is_asked_for_and_one_that_vanished_is_noticed() -> None:
+def test_a_writable_server_is_required_and_keepalives_are_set() -> None:
     asked = conninfo_to_dict(for_failover(PAIR))
     assert asked["target_session_attrs"] == "read-write"
     assert {"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"} <= asked.keys()

@@ -1,4 +1,4 @@
-"""Writes of several threads in one: those that wait go in together, and none answers for another's rows."""
+"""Grouped writes: waiting writes are combined, and each gets its own outcome."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +11,7 @@ from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUna
 
 
 class Store:
-    """Its first write lasts until it is let go."""
+    """Its first write blocks until it is released."""
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []
@@ -33,7 +33,7 @@ class Store:
 
 
 def behind_a_first(store: Store, *asked: str) -> tuple[Future[str], list[Future[str]]]:
-    """`first`, and while that is written the others."""
+    """Writes `first`, and the others while it is in progress."""
     grouped = GroupedWrites(store.write)
     threads = ThreadPoolExecutor(len(asked) + 1)
     first = threads.submit(grouped, "first")
@@ -62,7 +62,7 @@ def test_what_is_refused_together_is_tried_one_by_one() -> None:
     assert sorted(store.groups[2:]) == [["a"], ["b"], ["poison"]]
 
 
-def test_an_error_that_nobody_foresaw_is_its_own_callers_alone() -> None:
+def test_an_unexpected_error_reaches_only_its_own_caller() -> None:
     store = Store()
     _, (a, broken) = behind_a_first(store, "a", "broken")
     assert a.result() == "A"

@@ -85,7 +85,7 @@ def test_an_outcome_does_not_wait_for_a_zone_that_takes_its_time() -> None:
         log = Log()
         successes = log.successes(window_s=0.01)
         successes.add(success(1), "1")
-        await log.changed.wait()  # nobody has said that it was the last one
+        await log.changed.wait()  # `recorded` was not called yet
         assert log.saves == [[1]]
         successes.add(success(2), "2")
         await successes.recorded()

@@ -83,7 +83,9 @@ def test_every_domain_event_can_be_traced_to_its_cause() -> None:
         if domain_event.actor in {"saga:dispatch", "worker:dispatch"}:
             assert domain_event.causation_id in known
         else:
-            assert domain_event.actor == "utility:util-1"  # who plays the webhook and the schedule here
+            assert (
+                domain_event.actor == "utility:util-1"
+            )  # the actor of the webhook and the schedule in this test
     assert {e.actor for e in story} == {"utility:util-1", "saga:dispatch", "worker:dispatch"}
 
 

@@ -62,7 +62,7 @@ def test_it_is_raised_once_however_often_and_by_whomever_is_looked() -> None:
     setting = SlaSetting()
     setting.park()
     first = setting.look(SLA_S)
-    for minute in range(1, 60):  # every look is a fresh one: a restarted worker remembers no more
+    for minute in range(1, 60):  # every run starts without state, like a restarted worker
         assert setting.look(SLA_S + 60 * minute) == first
     assert len(setting.alerts.listed(include_cleared=True)) == 1
 

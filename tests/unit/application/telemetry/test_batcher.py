@@ -40,7 +40,7 @@ class Confirmations:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
-            while not condition():  # noqa: ASYNC110 - whatever it is that the story waits for
+            while not condition():  # noqa: ASYNC110 - any condition of the test
                 await asyncio.sleep(0.005)
 
 

@@ -26,12 +26,12 @@ class CountingStore(FakeTelemetryStore):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[tuple[str, ...]] = []
-        self.goes_on = Event()
-        self.goes_on.set()
+        self.released = Event()
+        self.released.set()
 
     def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
         self.asked.append(tuple(facility_ids))
-        self.goes_on.wait(30)
+        self.released.wait(30)
         return super().current(facility_ids)
 
 
@@ -82,43 +82,43 @@ def test_the_store_is_read_once_in_ten_seconds_by_all_processes_together() -> No
 
 def test_many_facilities_are_one_round_trip_to_the_cache_and_one_to_the_store() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess()
+        process = CurrentValuesProcess()
         names = [f"f{n}" for n in range(200)]
         for name in names[:150]:
-            house.reading(name)
-        answers = await house.values.current(names)
+            process.reading(name)
+        answers = await process.values.current(names)
         assert [answers[name].value is None for name in names] == [False] * 150 + [True] * 50
-        assert (len(house.cache.asked), len(house.store.asked)) == (1, 1)
+        assert (len(process.cache.asked), len(process.store.asked)) == (1, 1)
 
     run(scenario())
 
 
 def test_a_thousand_readers_of_one_facility_are_one_query() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess(has_cache=False)
-        house.reading()
-        await asyncio.gather(*(house.values.current(["a"]) for _ in range(1_000)))
-        assert house.store.asked == [("a",)]
+        process = CurrentValuesProcess(has_cache=False)
+        process.reading()
+        await asyncio.gather(*(process.values.current(["a"]) for _ in range(1_000)))
+        assert process.store.asked == [("a",)]
 
     run(scenario())
 
 
 def test_an_unknown_facility_is_not_loaded_repeatedly() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess()
-        assert [await house.kw("nobody"), await house.kw("nobody")] == [(None, "store"), (None, "cache")]
+        process = CurrentValuesProcess()
+        assert [await process.kw("nobody"), await process.kw("nobody")] == [(None, "store"), (None, "cache")]
 
     run(scenario())
 
 
 def test_without_the_cache_answers_are_held_in_the_process_as_long() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess()
-        house.cache.available = False
-        house.reading()
-        assert [await house.kw(), await house.kw()] == [(10.0, "store"), (10.0, "cache")]
-        house.clock.advance(seconds=FRESH_S)
-        assert await house.kw() == (10.0, "store")
+        process = CurrentValuesProcess()
+        process.cache.available = False
+        process.reading()
+        assert [await process.kw(), await process.kw()] == [(10.0, "store"), (10.0, "cache")]
+        process.clock.advance(seconds=FRESH_S)
+        assert await process.kw() == (10.0, "store")
 
     run(scenario())
 
@@ -140,24 +140,24 @@ def test_cached_answers_are_still_served_when_cache_and_store_are_away() -> None
 
 def test_a_value_without_any_source_is_an_error_not_a_guess() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess()
-        house.store.available = False
+        process = CurrentValuesProcess()
+        process.store.available = False
         with pytest.raises(TelemetryStoreUnavailable):
-            await house.values.current(["a"])
+            await process.values.current(["a"])
 
     run(scenario())
 
 
 def test_a_failed_store_is_skipped_where_there_is_a_stale_answer() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess()
-        house.reading()
-        await house.kw()
-        house.store.available = False
-        house.clock.advance(seconds=60)
+        process = CurrentValuesProcess()
+        process.reading()
+        await process.kw()
+        process.store.available = False
+        process.clock.advance(seconds=60)
         for _ in range(50):
-            assert await house.kw() == (10.0, "last_known")
-        assert len(house.store.asked) == 2
+            assert await process.kw() == (10.0, "last_known")
+        assert len(process.store.asked) == 2
 
     run(scenario())
 
@@ -166,41 +166,41 @@ def test_a_store_that_hangs_holds_up_nobody_who_has_an_old_answer(monkeypatch: p
     monkeypatch.setattr(cached_reader, "STORE_TIMEOUT_S", 0.05)
 
     async def scenario() -> None:
-        house = CurrentValuesProcess()
-        house.reading()
-        await house.kw()
-        house.clock.advance(seconds=60)
-        house.store.goes_on.clear()
-        answers = await asyncio.gather(*(house.kw() for _ in range(100)))
+        process = CurrentValuesProcess()
+        process.reading()
+        await process.kw()
+        process.clock.advance(seconds=60)
+        process.store.released.clear()
+        answers = await asyncio.gather(*(process.kw() for _ in range(100)))
         assert set(answers) == {(10.0, "last_known")}
-        assert len(house.store.asked) == 2
-        house.store.goes_on.set()
+        assert len(process.store.asked) == 2
+        process.store.released.set()
 
     run(scenario())
 
 
 def test_an_answer_of_another_shape_in_the_cache_is_passed_by() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess()
-        house.reading()
-        await house.cache.put_many({"current:a": b"\xc1 not ours"}, ttl_wall_s=60.0)
-        assert await house.kw() == (10.0, "store")
+        process = CurrentValuesProcess()
+        process.reading()
+        await process.cache.put_many({"current:a": b"\xc1 not ours"}, ttl_wall_s=60.0)
+        assert await process.kw() == (10.0, "store")
 
     run(scenario())
 
 
 def test_what_was_stored_is_in_the_cache_before_anybody_asks() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess()
-        through = WriteThrough(house.store, house.clock, house.cache)
-        house.reading("a", 10.0)
+        process = CurrentValuesProcess()
+        through = WriteThrough(process.store, process.clock, process.cache)
+        process.reading("a", 10.0)
         through.note(["a", "unknown"])
         assert await through.write() == 1
-        house.clock.advance(seconds=5)
-        house.reading("a", 20.0)
+        process.clock.advance(seconds=5)
+        process.reading("a", 20.0)
         through.note({"a"})
         await through.write()
-        assert await house.kw() == (20.0, "cache")
+        assert await process.kw() == (20.0, "cache")
         assert await through.write() == 0
 
     run(scenario())
@@ -208,14 +208,14 @@ def test_what_was_stored_is_in_the_cache_before_anybody_asks() -> None:
 
 def test_keeping_the_cache_warm_has_its_bounds_and_its_failures_hurt_nobody() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess()
-        through = WriteThrough(house.store, house.clock, house.cache)
+        process = CurrentValuesProcess()
+        through = WriteThrough(process.store, process.clock, process.cache)
         through.note([f"f{n}" for n in range(20_000)])
         await through.write()
-        assert len(house.store.asked[0]) == 500
-        house.cache.available = False
+        assert len(process.store.asked[0]) == 500
+        process.cache.available = False
         assert await through.write() == 0
-        house.store.available = False
+        process.store.available = False
         assert await through.write() == 0
 
     run(scenario())

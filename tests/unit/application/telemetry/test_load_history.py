@@ -63,15 +63,15 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 
 def test_histories_of_one_window_are_one_query_and_come_from_the_cache_then() -> None:
     async def scenario() -> None:
-        house = LoadHistoryProcess()
-        house.every_15_s(0, 900, 8.0)
-        asks = (house.histories.history(name, HOUR, 900) for name in ("a", "b", "a") for _ in range(10))
+        process = LoadHistoryProcess()
+        process.every_15_s(0, 900, 8.0)
+        asks = (process.histories.history(name, HOUR, 900) for name in ("a", "b", "a") for _ in range(10))
         found = await asyncio.gather(*asks)
         assert (found[0].series.mean_kw[0], found[0].series.kwh[0]) == (8.0, 2.0)
         assert np.isnan(found[10].series.mean_kw).all()
-        assert [len(keys) for keys in house.store.asked] == [2]
+        assert [len(keys) for keys in process.store.asked] == [2]
         await settled()
-        again = await LoadHistoryProcess(house).histories.history("a", HOUR, 900)
+        again = await LoadHistoryProcess(process).histories.history("a", HOUR, 900)
         assert (again.answer.source, again.answer.read_at) == ("cache", NOW)
         assert again.series.starts_at == HOUR.starts_at
         assert again.series.coverage_pct.tolist() == [100.0, 0.0, 0.0, 0.0]
@@ -82,24 +82,24 @@ def test_histories_of_one_window_are_one_query_and_come_from_the_cache_then() ->
 @pytest.mark.parametrize("step_s", [15, 60, 900, 3_600])
 def test_a_stale_history_is_returned_when_the_store_is_away(step_s: int) -> None:
     async def scenario() -> None:
-        house = LoadHistoryProcess()
-        await house.histories.history("a", HOUR, step_s)
-        house.clock.advance(seconds=60)
-        house.store.available = False
-        assert (await house.histories.history("a", HOUR, step_s)).answer.source == "last_known"
+        process = LoadHistoryProcess()
+        await process.histories.history("a", HOUR, step_s)
+        process.clock.advance(seconds=60)
+        process.store.available = False
+        assert (await process.histories.history("a", HOUR, step_s)).answer.source == "last_known"
         with pytest.raises(TelemetryStoreUnavailable):
-            await house.histories.history("b", HOUR, step_s)
+            await process.histories.history("b", HOUR, step_s)
 
     run(scenario())
 
 
 def test_only_the_window_without_whole_steps_is_refused() -> None:
     async def scenario() -> None:
-        house = LoadHistoryProcess()
+        process = LoadHistoryProcess()
         odd = TimeWindow(HOUR.starts_at, HOUR.ends_at + timedelta(minutes=7))
         answers = await asyncio.gather(
-            house.histories.history("a", odd, 900),
-            house.histories.history("a", HOUR, 900),
+            process.histories.history("a", odd, 900),
+            process.histories.history("a", HOUR, 900),
             return_exceptions=True,
         )
         assert isinstance(answers[0], NotAligned)
@@ -109,11 +109,11 @@ def test_only_the_window_without_whole_steps_is_refused() -> None:
 
 
 def test_every_resolution_tells_of_the_same_load() -> None:
-    house = LoadHistoryProcess()
-    house.every_15_s(0, 3_600, 8.0)
-    house.every_15_s(0, 3_600, 4.0, meter="m2")
+    process = LoadHistoryProcess()
+    process.every_15_s(0, 3_600, 8.0)
+    process.every_15_s(0, 3_600, 4.0, meter="m2")
     for step_s in (15, 60, 900, 3_600):
-        found = load_histories(house.sources, ["a"], HOUR, step_s)["a"]
+        found = load_histories(process.sources, ["a"], HOUR, step_s)["a"]
         assert (found.step_s, len(found.mean_kw)) == (step_s, 3_600 // step_s)
         assert found.mean_kw == pytest.approx(12.0)
         assert found.kwh.sum() == pytest.approx(12.0)
@@ -122,16 +122,16 @@ def test_every_resolution_tells_of_the_same_load() -> None:
 
 
 def test_what_a_file_said_stands_where_the_meters_said_little() -> None:
-    house = LoadHistoryProcess()
-    house.every_15_s(0, 900, 8.0)
-    house.every_15_s(900, 1_050, 8.0)
+    process = LoadHistoryProcess()
+    process.every_15_s(0, 900, 8.0)
+    process.every_15_s(900, 1_050, 8.0)
     starts = int(HOUR.starts_at.timestamp()) + np.arange(3) * 900
-    house.store.import_intervals(
+    process.store.import_intervals(
         ImportedIntervals(
             ("a",), np.zeros(3, np.int64), starts, np.full(3, 900), np.full(3, 20.0), np.full(3, np.nan)
         )
     )
-    found = load_histories(house.sources, ["a"], HOUR, 900)["a"]
+    found = load_histories(process.sources, ["a"], HOUR, 900)["a"]
     assert found.mean_kw[:3].tolist() == [8.0, 20.0, 20.0]
     assert found.kwh[:3].tolist() == [2.0, 5.0, 5.0]
     assert np.isnan(found.mean_kw[3])
@@ -141,11 +141,11 @@ def test_what_a_file_said_stands_where_the_meters_said_little() -> None:
 
 
 def test_hours_that_are_none_of_utc_have_their_mean_still() -> None:
-    house = LoadHistoryProcess()
-    house.every_15_s(0, 3_600, 8.0)
+    process = LoadHistoryProcess()
+    process.every_15_s(0, 3_600, 8.0)
     window = TimeWindow(HOUR.starts_at - timedelta(minutes=30), HOUR.ends_at - timedelta(minutes=30))
-    house.every_15_s(-1_800, 0, 8.0)
-    found = load_histories(house.sources, ["a"], window, 3_600)["a"]
+    process.every_15_s(-1_800, 0, 8.0)
+    found = load_histories(process.sources, ["a"], window, 3_600)["a"]
     assert (found.mean_kw.tolist(), found.kwh.tolist()) == ([8.0], [8.0])
     assert np.isnan(found.min_kw).all()
 
@@ -158,10 +158,10 @@ def test_a_window_longer_than_its_steps_allow_is_refused_by_name(step_s: int, da
 
 
 def test_other_steps_and_half_minutes_are_refused() -> None:
-    house = LoadHistoryProcess()
+    process = LoadHistoryProcess()
     half = TimeWindow(HOUR.starts_at + timedelta(seconds=30), HOUR.ends_at - timedelta(seconds=30))
     for window, step_s in ((HOUR, 300), (half, 60)):
         with pytest.raises(NotAligned):
-            load_histories(house.sources, ["a"], window, step_s)
+            load_histories(process.sources, ["a"], window, step_s)
         with pytest.raises(NotAligned):
-            asyncio.run(house.histories.history("a", window, step_s))
+            asyncio.run(process.histories.history("a", window, step_s))

@@ -11,12 +11,12 @@ from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from tests.unit.application.telemetry.test_current_values import CurrentValuesProcess, settled
 
 
-def reads_of(house: CurrentValuesProcess, *, max_entries: int | None = None) -> RateLimitedCurrentValues:
-    values = house.values
+def reads_of(process: CurrentValuesProcess, *, max_entries: int | None = None) -> RateLimitedCurrentValues:
+    values = process.values
     if max_entries is not None:
-        values = CurrentValues(house.store, house.clock, house.cache)
+        values = CurrentValues(process.store, process.clock, process.cache)
         values._current._max_entries = max_entries
-    return RateLimitedCurrentValues(values, house.cache, every_s=1e-9)
+    return RateLimitedCurrentValues(values, process.cache, every_s=1e-9)
 
 
 async def source_of(reads: RateLimitedCurrentValues, facility_id: str = "a") -> tuple[str, float | None]:
@@ -28,14 +28,14 @@ async def source_of(reads: RateLimitedCurrentValues, facility_id: str = "a") -> 
 
 def test_whatever_is_in_the_cache_it_is_called_once_per_read() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess()
-        house.reading()
-        reads = reads_of(house)
+        process = CurrentValuesProcess()
+        process.reading()
+        reads = reads_of(process)
         assert [await source_of(reads) for _ in range(2)] == [("store", 10.0), ("cache", 10.0)]
-        house.clock.advance(seconds=FRESH_S)
+        process.clock.advance(seconds=FRESH_S)
         assert await source_of(reads) == ("store", 10.0)
-        assert house.cache.asked == []  # beside the turns
-        house.cache.available = False
+        assert process.cache.asked == []  # beside the turns
+        process.cache.available = False
         assert await source_of(reads) == ("cache", 10.0)
 
     asyncio.run(scenario())
@@ -43,17 +43,15 @@ def test_whatever_is_in_the_cache_it_is_called_once_per_read() -> None:
 
 def test_a_process_that_only_saw_it_in_the_cache_still_has_it_when_the_store_is_away() -> None:
     async def scenario() -> None:
-        house = CurrentValuesProcess()
+        process = CurrentValuesProcess()
         for name in ("a", "b", "c"):
-            house.reading(name)
-            await house.kw(name)
-        reads = reads_of(
-            CurrentValuesProcess(house), max_entries=1
-        )  # which forgets what it saw of the others
+            process.reading(name)
+            await process.kw(name)
+        reads = reads_of(CurrentValuesProcess(process), max_entries=1)  # it evicts the other entries
         for name in ("a", "b", "c"):
             assert await source_of(reads, name) == ("cache", 10.0)
-        house.clock.advance(seconds=2 * FRESH_S)
-        house.store.available = False
+        process.clock.advance(seconds=2 * FRESH_S)
+        process.store.available = False
         for name in ("a", "b", "c"):
             assert await source_of(reads, name) == ("last_known", 10.0)
         with pytest.raises(TelemetryStoreUnavailable):

@@ -1,4 +1,4 @@
-"""A process of ours spares its garbage collector what stays; in a process of its own, since it concerns all of one."""
+"""Startup objects are excluded from garbage collections; tested in a separate process, which it affects as a whole."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a command takes from a running system in the same data folder, and what its own settings say."""
+"""The settings of a command, completed from a running system in the same data folder."""
 
 from dataclasses import replace
 from pathlib import Path

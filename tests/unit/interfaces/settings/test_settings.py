@@ -1,4 +1,4 @@
-"""The one reader of the environment."""
+"""The reader of the settings."""
 
 from dataclasses import fields
 from datetime import UTC, datetime

@@ -25,7 +25,7 @@ from application.commands.dr_event import (
 from application.ports.access.api_keys import Role
 from domain.identifiers import dr_event_id
 from interfaces.web.app import create_app
-from interfaces.web.edge import ReadinessProbe, ReadRates, WebCollaborators
+from interfaces.web.edge import ReadinessProbe, ReadRates, WebDependencies
 from projections.dr_event.projection import DREventRow
 from projections.queries.views import Page, RowsVersion
 from tests.fakes.access.api_keys import FakeApiKeys
@@ -170,7 +170,7 @@ class Edge:
             cast("Any", None),
         )
         return create_app(
-            WebCollaborators(
+            WebDependencies(
                 bus=self.commands,
                 read_models=cast("Any", self.read_models),
                 api_keys=self.api_keys,

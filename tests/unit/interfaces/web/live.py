@@ -94,7 +94,7 @@ async def until(holds: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def running(log: FakeLiveLog | None = None, **options: Any) -> AsyncIterator[Live]:
     log, alerts, clock = log or FakeLiveLog(), FakeAlertRegistry(), SettableClock()
-    feed = LiveFeed(log, FakeLogSignal(0.001), alerts, clock, most_watchers=10, **options)
+    feed = LiveFeed(log, FakeLogSignal(0.001), alerts, clock, max_watchers=10, **options)
     feeding = asyncio.create_task(feed.run())
     try:
         yield Live(feed, log, alerts, clock)

@@ -1,4 +1,4 @@
-"""When the archive worker archives, when it trims the log, and what it tells."""
+"""When the archive worker archives, when it trims the log, and what it reports."""
 
 import asyncio
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ class FilledStream(FakeTelemetryStream):
 
 
 class Bench:
-    """A worker; a later one goes on with the log and the archive of `before`."""
+    """A worker; a later one continues with the log and the archive of `before`."""
 
     def __init__(self, before: "Bench | None" = None, **later: float) -> None:
         self.clock = FakeClock(T0 + timedelta(minutes=5) + timedelta(**later))

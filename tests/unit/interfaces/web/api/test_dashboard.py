@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from interfaces.web.api.dashboard import static_files
-from interfaces.web.middleware.conditional import LEAST_BYTES
+from interfaces.web.middleware.conditional import MIN_GZIP_BYTES
 from tests.unit.interfaces.web.edge import Edge
 
 STATIC = Path(__file__).parents[5] / "interfaces/web/static"
@@ -49,7 +49,7 @@ def test_the_whole_page_loads_in_less_than_200_kb_as_a_browser_asks_for_it() -> 
         for name, file in static_files().items():
             with client.stream("GET", f"/static/{name}", headers={"Accept-Encoding": "gzip"}) as answer:
                 is_packed = answer.headers.get("content-encoding") == "gzip"
-                assert is_packed == (len(file.content) >= LEAST_BYTES)
+                assert is_packed == (len(file.content) >= MIN_GZIP_BYTES)
                 loaded[name] = sum(map(len, answer.iter_raw()))
     assert sum(loaded.values()) < MOST_BYTES, loaded
 

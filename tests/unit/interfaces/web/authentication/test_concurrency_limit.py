@@ -25,7 +25,7 @@ def test_as_many_are_judged_at_once_as_may_and_no_more() -> None:
 
     async def scenario() -> None:
         turns = ConcurrencyLimit(3)
-        await asyncio.gather(*(turns.judged(judge) for _ in range(12)))
+        await asyncio.gather(*(turns.run(judge) for _ in range(12)))
 
     asyncio.run(scenario())
     assert most == 3
@@ -34,7 +34,7 @@ def test_as_many_are_judged_at_once_as_may_and_no_more() -> None:
 def test_turns_are_taken_in_the_order_of_asking() -> None:
     async def scenario() -> list[int]:
         turns, order = ConcurrencyLimit(1), list[int]()
-        await asyncio.gather(*(turns.judged(order.append, number) for number in range(20)))
+        await asyncio.gather(*(turns.run(order.append, number) for number in range(20)))
         return order
 
     assert asyncio.run(scenario()) == list(range(20))
@@ -48,7 +48,7 @@ def test_one_that_is_refused_gives_its_turn_back() -> None:
         turns = ConcurrencyLimit(1)
         for _ in range(3):
             with pytest.raises(RuntimeError, match="refused"):
-                await turns.judged(refuse)
+                await turns.run(refuse)
 
     asyncio.run(scenario())
 
@@ -56,14 +56,14 @@ def test_one_that_is_refused_gives_its_turn_back() -> None:
 def test_who_gets_no_turn_in_time_is_told_when_to_come_back() -> None:
     async def scenario() -> None:
         turns, go_on = ConcurrencyLimit(1, within_s=0.0), Event()
-        first = asyncio.create_task(turns.judged(go_on.wait, PATIENCE_S))
+        first = asyncio.create_task(turns.run(go_on.wait, PATIENCE_S))
         await asyncio.sleep(0)
         with pytest.raises(Problem) as refusal:
-            await turns.judged(len, "")
+            await turns.run(len, "")
         assert (refusal.value.name, "Retry-After" in refusal.value.headers) == ("unavailable", True)
         go_on.set()
         assert await first
-        assert await turns.judged(len, "free") == 4
+        assert await turns.run(len, "free") == 4
 
     asyncio.run(scenario())
 
@@ -76,12 +76,12 @@ def test_a_caller_that_goes_away_keeps_its_turn_until_its_thread_has_ended() -> 
             begun.set()
             go_on.wait(PATIENCE_S)
 
-        gone = asyncio.create_task(turns.judged(judge))
+        gone = asyncio.create_task(turns.run(judge))
         await asyncio.to_thread(begun.wait, PATIENCE_S)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
-        following = asyncio.create_task(turns.judged(go_on.is_set))
+        following = asyncio.create_task(turns.run(go_on.is_set))
         for _ in range(20):
             await asyncio.sleep(0)
         assert not following.done(), "its thread still judges"

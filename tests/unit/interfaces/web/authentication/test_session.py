@@ -12,8 +12,8 @@ from litestar.testing import TestClient
 
 from application.access.sessions import new_token, token_hash
 from interfaces.web.authentication.api_key import Authenticator
-from interfaces.web.authentication.session_cookie import COOKIE, SignedIn
-from interfaces.web.caching.lookup_cache import IN_OUTAGE_S, REMEMBERED_S
+from interfaces.web.authentication.session_cookie import COOKIE, SessionAuthenticator
+from interfaces.web.caching.lookup_cache import LOOKUP_FRESH_S, USABLE_IN_OUTAGE_S
 from interfaces.web.problems import Problem
 from tests.unit.interfaces.web.edge import NOW, Edge, accepting, problem_of
 
@@ -168,12 +168,12 @@ def test_while_the_store_is_away_who_was_let_in_lately_may_go_on_reading() -> No
 async def reading_on() -> None:
     edge, seconds = Edge(), Seconds()
     authenticator = Authenticator(edge.api_keys, monotonic=seconds)
-    people = SignedIn(edge.sessions, authenticator, monotonic=seconds)
+    people = SessionAuthenticator(edge.sessions, authenticator, monotonic=seconds)
     header = edge.key("operator")["Authorization"]
     session, token = await people.begin(await authenticator.principal(header))
     assert (await people.principal(token)).key_id == session.key_id
     edge.api_keys.is_down = edge.sessions.is_down = True
-    seconds.now = REMEMBERED_S + 1
+    seconds.now = LOOKUP_FRESH_S + 1
     assert (await people.principal(token, only_reads=True)).key_id == session.key_id
     assert (await authenticator.principal(header, only_reads=True)).key_id == session.key_id
     for asking in (people.principal(token), authenticator.principal(header)):
@@ -181,7 +181,7 @@ async def reading_on() -> None:
             await asking
     with pytest.raises(Problem):
         await authenticator.principal(header[:-1] + "?", only_reads=True)
-    seconds.now = IN_OUTAGE_S + 1
+    seconds.now = USABLE_IN_OUTAGE_S + 1
     with pytest.raises(ConnectionError):
         await authenticator.principal(header, only_reads=True)
 
@@ -191,7 +191,7 @@ def test_a_thousand_people_who_come_at_once_are_looked_up_in_few_looks() -> None
         edge = Edge()
         edge.key("operator")
         [key_id] = [key.key_id for key in edge.api_keys.listed()]
-        signed_in = SignedIn(edge.sessions, Authenticator(edge.api_keys))
+        signed_in = SessionAuthenticator(edge.sessions, Authenticator(edge.api_keys))
         tokens = [new_token(number.to_bytes(32, "big")) for number in range(1_000)]
         for token in tokens:
             edge.sessions.begin(token_hash(token) or b"", key_id, lasts_s=60)
@@ -214,7 +214,7 @@ async def reading_on_with_a_revoked_key() -> None:
     with pytest.raises(Problem):
         await authenticator.principal(header)
     edge.api_keys.is_down = True
-    seconds.now = REMEMBERED_S + 1
+    seconds.now = LOOKUP_FRESH_S + 1
     with pytest.raises(Problem):
         await authenticator.principal(header, only_reads=True)
 

@@ -25,8 +25,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, value in (
         (feed, "BATCH", 4),
         (subscriber, "BATCH", 4),
-        (ring_buffer, "MOST_AT_ONCE", 3),
-        (feed, "TOGETHER_S", 0.0),
+        (ring_buffer, "MAX_CHUNK", 3),
+        (feed, "GATHER_S", 0.0),
     ):
         monkeypatch.setattr(module, name, value)
 
@@ -127,7 +127,7 @@ def test_a_happening_is_told_once_the_read_models_know_it() -> None:
 def test_a_position_too_old_or_not_yet_there_is_said_so_and_the_stream_goes_on(
     monkeypatch: pytest.MonkeyPatch, after: int, reason: str
 ) -> None:
-    monkeypatch.setattr(subscriber, "MOST_RESUMED", 5)
+    monkeypatch.setattr(subscriber, "MAX_RESUMED", 5)
 
     async def scenario() -> None:
         async with running(recorded([0] * 10)) as live:
@@ -181,7 +181,7 @@ def test_a_log_that_is_shorter_than_it_was_resets_everybody() -> None:
 def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feed, "PACE_S", 0.0)
+    monkeypatch.setattr(feed, "CATCH_UP_S", 0.0)
 
     async def scenario() -> None:
         async with running() as live:
@@ -205,7 +205,7 @@ def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it
 
 
 def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "PACE_S", 0.0)
+    monkeypatch.setattr(feed, "CATCH_UP_S", 0.0)
 
     async def scenario() -> None:
         async with running() as live:
@@ -220,7 +220,7 @@ def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.
             for _ in range(500):
                 live.log.record()
             await live.told_until(500)
-            assert len(live.feed.ring._kept) == 50
+            assert len(live.feed.ring._entries) == 50
             parsed = Parsed()
             for pieces in begun:
                 async for piece in pieces:
@@ -312,8 +312,8 @@ def test_read_models_that_are_behind_are_told_with_their_age() -> None:
         async with running(log) as live:
             await live.told_until(1)
             live.clock.moment = NOW + timedelta(seconds=60)
-            assert live.feed.told_state().reason == "projections"
-            assert live.feed.told_state().age_s == 60.0
+            assert live.feed.current_state().reason == "projections"
+            assert live.feed.current_state().age_s == 60.0
             assert live.feed.state.behind_s("portfolio", "dr_events") == 60.0
             assert live.feed.state.behind_s("dr_events") == 0.0
 
@@ -388,7 +388,7 @@ def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[
 
 def _subjects(live: Live) -> set[str] | None:
     """Of the open alerts, as the feed has told them."""
-    known = live.feed.aside._open
+    known = live.feed.unlogged._open
     return None if known is None else {alert.subject for alert in known}
 
 
@@ -408,7 +408,7 @@ def test_a_filter_gives_what_it_names_and_its_place_moves_with_the_log() -> None
         log = FakeLiveLog()
         async with running(log, heartbeat_s=0.0) as live:
             await live.told_until(0)
-            audience = Audience(asked_dr_event_id=dr_event_id)
+            audience = Audience(only_dr_event_id=dr_event_id)
             watcher, parsed = live.watcher(audience=audience), Parsed()
             watching = asyncio.create_task(taken(watcher, until=9, parsed=parsed))
             for number in range(9):
@@ -421,7 +421,7 @@ def test_a_filter_gives_what_it_names_and_its_place_moves_with_the_log() -> None
 
 
 def test_a_defect_in_the_feed_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "BEGIN_AGAIN_S", 0.0)
+    monkeypatch.setattr(feed, "RESTART_AFTER_S", 0.0)
 
     async def scenario() -> None:
         log = FakeLiveLog()

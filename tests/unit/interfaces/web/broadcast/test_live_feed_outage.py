@@ -53,11 +53,11 @@ class DeadConnections(FakeLiveLog):
 
 def whoever_connects_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     """In time, however long a slow machine takes to give it a thread. Looks at the log keep their bound."""
-    monkeypatch.setattr(feed, "_answered", asyncio.to_thread)
+    monkeypatch.setattr(feed, "_call_with_timeout", asyncio.to_thread)
 
 
 def test_a_database_that_hangs_is_away_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "ANSWER_WITHIN_S", 0.05)
+    monkeypatch.setattr(feed, "CALL_TIMEOUT_S", 0.05)
 
     async def scenario() -> None:
         log = Stopped()
@@ -86,7 +86,7 @@ def test_a_database_that_is_slow_is_not_away_and_what_it_says_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whoever_connects_is_answered(monkeypatch)
-    monkeypatch.setattr(feed, "ANSWER_WITHIN_S", 0.05)
+    monkeypatch.setattr(feed, "CALL_TIMEOUT_S", 0.05)
 
     async def scenario() -> None:
         log, away = Slow(), list[bool]()
@@ -139,7 +139,7 @@ def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects
     """The monotonic clock is moved by hand, so that a slow machine makes nothing stale."""
     whoever_connects_is_answered(monkeypatch)
     if how == "one hangs alone":
-        monkeypatch.setattr(feed, "ANSWER_WITHIN_S", 0.2)
+        monkeypatch.setattr(feed, "CALL_TIMEOUT_S", 0.2)
 
     async def scenario() -> None:
         hanging, unreadable = HangsAlone(), CannotBeRead()
@@ -151,7 +151,7 @@ def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects
 
         async with running(log) as live:
             await live.told_until(0)
-            state, told = live.feed.state, live.feed.told_state
+            state, told = live.feed.state, live.feed.current_state
             seconds = [state.now().monotonic]
             state._monotonic = lambda: seconds[0]
             await live.told_until(log.record())
@@ -159,7 +159,9 @@ def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects
             break_it(broken=True)
             seconds[0] += freshness.BEHIND_S + 1.0
             try:
-                await until(lambda: live.feed._told_state is not None and live.feed._told_state.stale)
+                await until(
+                    lambda: live.feed._published_state is not None and live.feed._published_state.stale
+                )
                 assert (told().reason, state.is_away) == ("database", False)
                 assert state.behind_s("portfolio") >= freshness.BEHIND_S
                 assert state.behind_s() == 0.0, "what is of no read model is not behind one"

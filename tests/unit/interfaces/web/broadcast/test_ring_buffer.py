@@ -33,7 +33,7 @@ def test_those_at_the_same_place_are_given_the_very_same_bytes() -> None:
 
 
 def test_a_piece_is_bounded_and_the_next_goes_on_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ring_buffer, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(ring_buffer, "MAX_CHUNK", 2)
     ring = filled(1, 2, 3)
     assert ring.after(0, EVERYTHING) == (of_log(1).data + of_log(2).data, 2)
     assert ring.after(2, EVERYTHING) == (of_log(3).data, 3)
@@ -46,9 +46,9 @@ def test_what_does_not_concern_somebody_is_passed_over() -> None:
     assert (
         ring.after(0, Audience(facility_id="fac-001", sees_alerts=False))[0] == mine.data + heartbeat(3).data
     )
-    assert ring.after(0, Audience(asked_facility_id="fac-003", sees_alerts=False))[0] == heartbeat(3).data
-    assert ring.after(0, Audience(asked_dr_event_id=dr_event_id))[0].startswith(b"event: alert")
-    both = Audience(facility_id="fac-001", asked_facility_id="fac-002", sees_alerts=False)
+    assert ring.after(0, Audience(only_facility_id="fac-003", sees_alerts=False))[0] == heartbeat(3).data
+    assert ring.after(0, Audience(only_dr_event_id=dr_event_id))[0].startswith(b"event: alert")
+    both = Audience(facility_id="fac-001", only_facility_id="fac-002", sees_alerts=False)
     assert ring.after(0, both)[0] == heartbeat(3).data
 
 
@@ -70,8 +70,8 @@ def test_positions_without_messages_count_as_told() -> None:
 
 
 def test_pieces_kept_for_others_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ring_buffer, "MOST_JOINED", 3)
+    monkeypatch.setattr(ring_buffer, "MAX_CACHED_CHUNKS", 3)
     ring = filled(*range(1, 50))
     for cursor in range(49):
         ring.after(cursor, EVERYTHING)
-    assert len(ring._joined) <= 3
+    assert len(ring._chunks) <= 3

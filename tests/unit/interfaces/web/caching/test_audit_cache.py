@@ -78,12 +78,12 @@ def test_moments_are_remembered_apart_and_within_bounds(walk: PortfolioWalk, fol
     positions = [
         entry.position for entry in log.entries if entry.domain_event.originator_id == walk.dr_events[0].id
     ]
-    answers = AuditDocumentCache(log, most_entries=len(log.entries))
+    answers = AuditDocumentCache(log, max_entries=len(log.entries))
     for position in positions + positions[::-1]:
         told = answers.read(walk.dr_events[0].id, as_of=position)
         assert told.position == position
         assert told == audit_document(log, walk.dr_events[0].id, as_of=position)
-        assert sum(told.size for told in answers._told.values()) <= len(log.entries)
+        assert sum(told.size for told in answers._audits.values()) <= len(log.entries)
     assert len(positions) < len(folds) <= 2 * len(positions)
 
 
@@ -98,19 +98,19 @@ def test_what_is_asked_for_again_and_again_outlives_what_is_asked_for_once(
     most, *others = folds
     assert sum(others) > max(others) + 1
     folds.clear()
-    answers = AuditDocumentCache(log, most_entries=most + max(others) + 2 * len(walk.facilities) + 1)
+    answers = AuditDocumentCache(log, max_entries=most + max(others) + 2 * len(walk.facilities) + 1)
     for position in once:
         answers.read(dr_event, as_of=whole)
         answers.read(dr_event, as_of=position)
     answers.read(dr_event, as_of=whole)
     assert folds == [most, *others]
-    assert answers._entries == sum(told.size for told in answers._told.values())
+    assert answers._entries == sum(told.size for told in answers._audits.values())
 
 
 def test_one_too_large_to_be_remembered_drives_nothing_out(walk: PortfolioWalk, folds: list[int]) -> None:
     log, dr_event = FakeStreamLog(walk.entries), walk.dr_events[0].id
     positions = [e.position for e in log.entries if e.domain_event.originator_id == dr_event]
-    answers = AuditDocumentCache(log, most_entries=1 + len(walk.facilities))
+    answers = AuditDocumentCache(log, max_entries=1 + len(walk.facilities))
     for position in (positions[0], positions[-1], positions[0]):
         answers.read(dr_event, as_of=position)
     assert len(folds) == 2

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from interfaces.web.caching import coalescing
-from interfaces.web.caching.coalescing import BatchLoader, RowLoader, SharedReads
+from interfaces.web.caching.coalescing import BatchLoader, ReadCoalescer, RowLoader
 from projections.audit.replay import DREventNotRecorded
 from projections.queries.views import ReadModelsUnavailable
 
-Story = Callable[[], Coroutine[Any, Any, None]]
+Scenario = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Gate:
@@ -46,13 +46,13 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def told(scenario: Story) -> None:
+def told(scenario: Scenario) -> None:
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_all_who_ask_while_a_read_is_under_way_share_the_next_one() -> None:
     async def scenario() -> None:
-        gate, shared = Gate(), SharedReads()
+        gate, shared = Gate(), ReadCoalescer()
         first = asyncio.create_task(shared.read("page", gate.read))
         await gate.has_begun(1)
         later = [asyncio.create_task(shared.read("page", gate.read)) for _ in range(50)]
@@ -70,7 +70,7 @@ def test_all_who_ask_while_a_read_is_under_way_share_the_next_one() -> None:
 
 def test_another_name_waits_for_nobody() -> None:
     async def scenario() -> None:
-        gate, other, shared = Gate(), Gate(), SharedReads()
+        gate, other, shared = Gate(), Gate(), ReadCoalescer()
         first = asyncio.create_task(shared.read(("page", "utility-1"), gate.read))
         await gate.has_begun(1)
         other.open.release()
@@ -83,7 +83,7 @@ def test_another_name_waits_for_nobody() -> None:
 
 def test_a_read_that_fails_is_told_to_those_who_share_it_and_to_nobody_else() -> None:
     async def scenario() -> None:
-        gate, shared = Gate(), SharedReads()
+        gate, shared = Gate(), ReadCoalescer()
         gate.failing = {1}
         first = asyncio.create_task(shared.read("page", gate.read))
         await gate.has_begun(1)
@@ -99,7 +99,7 @@ def test_a_read_that_fails_is_told_to_those_who_share_it_and_to_nobody_else() ->
 
 def test_who_stops_waiting_takes_the_read_away_from_nobody() -> None:
     async def scenario() -> None:
-        gate, shared = Gate(), SharedReads()
+        gate, shared = Gate(), ReadCoalescer()
         impatient = asyncio.create_task(shared.read("page", gate.read))
         patient = asyncio.create_task(shared.read("page", gate.read))
         await gate.has_begun(1)
@@ -158,10 +158,10 @@ def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
 
 
 def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coalescing, "LONG_S", 0.05)
+    monkeypatch.setattr(coalescing, "LONG_WAIT_S", 0.05)
 
     async def scenario() -> None:
-        gate, shared = Gate(), SharedReads()
+        gate, shared = Gate(), ReadCoalescer()
         gate.failing = {0}
         asking = [asyncio.create_task(shared.read("page", gate.read))]
         await gate.has_begun(1)
@@ -195,10 +195,10 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
 def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(coalescing, "LONG_S", 0.05)
+    monkeypatch.setattr(coalescing, "LONG_WAIT_S", 0.05)
 
     async def scenario() -> None:
-        gate, shared = Gate(), SharedReads()
+        gate, shared = Gate(), ReadCoalescer()
         gate.failing, gate.error = {0}, DREventNotRecorded
         first = asyncio.create_task(shared.read("audit", gate.read))
         await gate.has_begun(1)
@@ -302,10 +302,10 @@ def test_where_nothing_can_be_read_each_is_told_and_few_reads_are_made_of_it() -
 
 
 def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coalescing, "LONG_S", 0.05)
+    monkeypatch.setattr(coalescing, "LONG_WAIT_S", 0.05)
 
     async def scenario() -> None:
-        gate, shared = Gate(), SharedReads()
+        gate, shared = Gate(), ReadCoalescer()
         first = asyncio.create_task(shared.read("page", gate.read))
         await gate.has_begun(1)
         second = asyncio.create_task(shared.read("page", gate.read))
@@ -320,7 +320,7 @@ def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> No
     """What is asked for a moment after a short read makes up one more with what comes soon after it, not one each."""
 
     async def scenario() -> None:
-        gate, shared = Gate(), SharedReads(begins_every_s=0.3)
+        gate, shared = Gate(), ReadCoalescer(min_interval_s=0.3)
         gate.open.release(3)
         assert await shared.read("page", gate.read) == 0
         later = []
@@ -330,7 +330,7 @@ def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> No
         assert await shared.read("another", gate.read) == 1, "which waits for nobody"
         assert await asyncio.gather(*later) == [2] * 5
         await asyncio.sleep(0.35)
-        assert shared._rests == {}
+        assert shared._pauses == {}
 
     async def story_of_many() -> None:
         gate = Gate()
@@ -338,7 +338,7 @@ def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> No
         def among(keys: Collection[str]) -> dict[str, int]:
             return dict.fromkeys(keys, gate.read(sorted(keys)))
 
-        joined = BatchLoader(among, begins_every_s=0.3)
+        joined = BatchLoader(among, min_interval_s=0.3)
         gate.open.release(2)
         assert await joined.get("a") == 0
         later = []

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from interfaces.web import app
-from interfaces.web.caching.last_responses import KEPT_S, MOST_OF_ONE, OVERHEAD, Asked, StaleIfErrorCache
+from interfaces.web.caching.last_responses import (
+    ENTRY_OVERHEAD_BYTES,
+    MAX_AGE_S,
+    MAX_BODY_BYTES,
+    RequestKey,
+    StaleIfErrorCache,
+)
 from projections.facility import key_of
 from projections.queries.views import RowsVersion
 from tests.unit.interfaces.web.api.test_reads import facility
@@ -27,27 +33,29 @@ class Seconds:
 
 def test_what_is_remembered_is_bounded_and_ends() -> None:
     seconds = Seconds()
-    answers = StaleIfErrorCache(most_bytes=5_000, monotonic=seconds)
-    asked = [Asked("key", f"/{number}", b"") for number in range(10)]
+    answers = StaleIfErrorCache(max_bytes=5_000, monotonic=seconds)
+    asked = [RequestKey("key", f"/{number}", b"") for number in range(10)]
     for number, one in enumerate(asked):
-        answers.keep(one, b"%d" % number * 1_000, JSON)
+        answers.store(one, b"%d" % number * 1_000, JSON)
     assert [answers.find(one) is not None for one in asked] == [False] * 7 + [True] * 3
-    answers.keep(asked[9], b"x" * (MOST_OF_ONE + 1), JSON)
+    answers.store(asked[9], b"x" * (MAX_BODY_BYTES + 1), JSON)
     assert answers.find(asked[9]) is None
-    seconds.now = KEPT_S + 1
+    seconds.now = MAX_AGE_S + 1
     assert answers.find(asked[8]) is None
-    assert answers._bytes == 1_000 + len("/7") + OVERHEAD
+    assert answers._bytes == 1_000 + len("/7") + ENTRY_OVERHEAD_BYTES
 
 
 def test_a_body_that_many_were_given_counts_once_and_each_of_them_finds_it() -> None:
-    answers = StaleIfErrorCache(most_bytes=1_000_000)
-    asked = [Asked(f"key-{number}", "/api/facilities", b"limit=500") for number in range(1_000)]
+    answers = StaleIfErrorCache(max_bytes=1_000_000)
+    asked = [RequestKey(f"key-{number}", "/api/facilities", b"limit=500") for number in range(1_000)]
     for one in asked:
-        answers.keep(one, b"x" * 300_000, JSON)
+        answers.store(one, b"x" * 300_000, JSON)
     found = [answers.find(one) for one in asked]
     assert len({id(one[0].body) for one in found if one is not None}) == 1
     assert None not in found
-    assert answers._bytes == 300_000 + sum(len(one.path) + len(one.query) + OVERHEAD for one in asked)
+    assert answers._bytes == 300_000 + sum(
+        len(one.path) + len(one.query) + ENTRY_OVERHEAD_BYTES for one in asked
+    )
 
 
 @given(
@@ -58,14 +66,14 @@ def test_what_is_kept_is_what_was_asked_for_last_as_far_as_it_fits(
     said: list[tuple[int, int, bool]], most: int
 ) -> None:
     """Beside a list of all that is kept, each time summed up anew. An answer is kept, or only looked for."""
-    answers = StaleIfErrorCache(most_bytes=most)
-    kept: OrderedDict[Asked, bytes] = OrderedDict()
+    answers = StaleIfErrorCache(max_bytes=most)
+    kept: OrderedDict[RequestKey, bytes] = OrderedDict()
     for key, size, is_new in said:
-        asked = Asked(f"key-{key}", "/", b"")
+        asked = RequestKey(f"key-{key}", "/", b"")
         if is_new:
             kept.pop(asked, None)
             kept[asked] = b"x" * (500 * size)
-            answers.keep(asked, b"x" * (500 * size), JSON)
+            answers.store(asked, b"x" * (500 * size), JSON)
             while _bytes_of(kept) > most:
                 kept.popitem(last=False)
         elif asked in kept:
@@ -76,8 +84,8 @@ def test_what_is_kept_is_what_was_asked_for_last_as_far_as_it_fits(
         assert sorted(answers._bodies) == sorted(set(kept.values()))
 
 
-def _bytes_of(kept: OrderedDict[Asked, bytes]) -> int:
-    return sum(map(len, set(kept.values()))) + len(kept) * (len("/") + OVERHEAD)
+def _bytes_of(kept: OrderedDict[RequestKey, bytes]) -> int:
+    return sum(map(len, set(kept.values()))) + len(kept) * (len("/") + ENTRY_OVERHEAD_BYTES)
 
 
 def test_a_page_of_five_hundred_facilities_is_known_to_all_who_saw_it_and_kept_once(
@@ -95,7 +103,7 @@ def test_a_page_of_five_hundred_facilities_is_known_to_all_who_saw_it_and_kept_o
     with edge.client() as client:
         (size,) = {len(client.get(path, headers=key).content) for key in keys}
         assert size > 256_000
-        assert size < answers._bytes < size + 3 * (OVERHEAD + len(path))
+        assert size < answers._bytes < size + 3 * (ENTRY_OVERHEAD_BYTES + len(path))
         edge.read_models.facilities.version = unavailable
         told = [client.get(path, headers=key).json() for key in keys]
     assert [one["source"] for one in told] == ["last_known"] * 3

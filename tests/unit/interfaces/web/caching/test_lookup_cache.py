@@ -11,7 +11,7 @@ import pytest
 
 from application.ports.access.api_keys import ApiKeysUnavailable
 from interfaces.web.caching import lookup_cache
-from interfaces.web.caching.lookup_cache import ASKED_ANEW_S, REMEMBERED_S, USED_S, LookupCache
+from interfaces.web.caching.lookup_cache import LOOKUP_FRESH_S, RECENTLY_USED_S, REFRESH_AFTER_S, LookupCache
 
 WITHIN_S = 20.0
 
@@ -55,14 +55,14 @@ async def known_at(store: Store, clock: Clock) -> LookupCache[str, str]:
     assert await lookups.find("key") == "first"
     store.go_on.clear()
     store.begun.clear()
-    clock.now = ASKED_ANEW_S
+    clock.now = REFRESH_AFTER_S
     return lookups
 
 
 async def is_out(lookups: LookupCache[str, str], store: Store) -> bool:
     """Once the store goes on, and says that it knows nobody of the name."""
     store.go_on.set()
-    await until(lambda: lookups.remembered("key") is None)
+    await until(lambda: lookups.cached("key") is None)
     return await lookups.find("key") is None
 
 
@@ -74,7 +74,7 @@ async def until(so: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookup_cache, "GATHERED_S", 0.01)
+    monkeypatch.setattr(lookup_cache, "REFRESH_EVERY_S", 0.01)
 
 
 def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: Store) -> None:
@@ -82,12 +82,12 @@ def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: St
         clock = Clock()
         lookups = await known_at(store, clock)
         store.word = "second"
-        assert lookups.remembered("key") == "first"
+        assert lookups.cached("key") == "first"
         assert [await lookups.find("key") for _ in range(3)] == ["first"] * 3
         store.go_on.set()
-        await until(lambda: lookups.remembered("key") == "second")
+        await until(lambda: lookups.cached("key") == "second")
         assert store.asked == 2, "once, however often it came meanwhile"
-        clock.now = ASKED_ANEW_S + REMEMBERED_S - 0.1
+        clock.now = REFRESH_AFTER_S + LOOKUP_FRESH_S - 0.1
         await until(lambda: store.asked == 3)
 
     asyncio.run(scenario())
@@ -97,7 +97,7 @@ def test_one_that_the_store_knows_no_more_is_out_once_it_was_looked_up_beside(st
     async def scenario() -> None:
         lookups = await known_at(store, Clock())
         store.word = None
-        lookups.remembered("key")
+        lookups.cached("key")
         assert await is_out(lookups, store)
 
     asyncio.run(scenario())
@@ -106,10 +106,10 @@ def test_one_that_the_store_knows_no_more_is_out_once_it_was_looked_up_beside(st
 def test_what_was_forgotten_is_not_remembered_by_a_look_up_that_began_before(store: Store) -> None:
     async def scenario() -> None:
         lookups = await known_at(store, Clock())
-        lookups.remembered("key")
+        lookups.cached("key")
         assert await asyncio.to_thread(store.begun.wait, WITHIN_S)
         store.word = None
-        lookups.forget("key")
+        lookups.invalidate("key")
         assert await is_out(lookups, store)
 
     asyncio.run(scenario())
@@ -123,12 +123,12 @@ def test_a_store_that_is_away_disturbs_nobody_who_is_still_known_and_lets_in_nob
         lookups = await known_at(store, clock)
         store.is_away = True
         store.go_on.set()
-        assert lookups.remembered("key") == "first"
+        assert lookups.cached("key") == "first"
         await until(lambda: store.asked == 2)
         await asyncio.sleep(0.1)
-        assert (lookups.remembered("key"), store.asked) == ("first", 2), "it is left alone for a while"
-        clock.now = REMEMBERED_S
-        assert lookups.remembered("key") is None
+        assert (lookups.cached("key"), store.asked) == ("first", 2), "it is left alone for a while"
+        clock.now = LOOKUP_FRESH_S
+        assert lookups.cached("key") is None
         with pytest.raises(ApiKeysUnavailable):
             await lookups.find("key")
 
@@ -142,11 +142,11 @@ def test_many_who_are_due_are_looked_up_in_one_read(store: Store) -> None:
         store.go_on.set()
         names = [f"key-{number}" for number in range(100)]
         await asyncio.gather(*map(lookups.find, names))
-        asked, clock.now, store.word = store.asked, ASKED_ANEW_S, "second"
-        assert lookups.remembered("key-7") == "first"
-        await until(lambda: lookups.remembered("key-7") == "second")
+        asked, clock.now, store.word = store.asked, REFRESH_AFTER_S, "second"
+        assert lookups.cached("key-7") == "first"
+        await until(lambda: lookups.cached("key-7") == "second")
         assert store.asked == asked + 1
-        assert {lookups.remembered(name) for name in names} == {"second"}
+        assert {lookups.cached(name) for name in names} == {"second"}
 
     asyncio.run(scenario())
 
@@ -158,13 +158,13 @@ def test_who_came_lately_is_looked_up_anew_before_coming_again_and_after_a_minut
         clock = Clock()
         lookups = await known_at(store, clock)
         store.go_on.set()
-        assert lookups.remembered("key") == "first"
+        assert lookups.cached("key") == "first"
         for turn in range(2, 10):
             await until(lambda turn=turn: store.asked == turn)  # type: ignore[misc]
-            clock.now += ASKED_ANEW_S
+            clock.now += REFRESH_AFTER_S
         await until(lambda: store.asked == 10)
-        clock.now += USED_S
-        await until(lambda: lookups._keeping is None)
+        clock.now += RECENTLY_USED_S
+        await until(lambda: lookups._refreshing is None)
         asked = store.asked
         assert await lookups.find("key") == "first"
         assert store.asked == asked + 1
@@ -178,9 +178,9 @@ def test_a_name_that_the_store_does_not_know_is_not_looked_up_beside(store: Stor
         lookups = LookupCache[str, str](store.look_up, monotonic=clock)
         store.go_on.set()
         assert await lookups.find("guessed") is None
-        clock.now = ASKED_ANEW_S
+        clock.now = REFRESH_AFTER_S
         assert await lookups.find("guessed") is None
-        assert (store.asked, lookups._keeping) == (1, None)
+        assert (store.asked, lookups._refreshing) == (1, None)
 
     asyncio.run(scenario())
 
@@ -200,12 +200,12 @@ def test_after_a_look_up_that_failed_the_others_are_looked_up_all_the_same(
         failing.clear()
         lookups = LookupCache[str, str](look_up, monotonic=clock)
         await asyncio.gather(*map(lookups.find, ("key-1", "key-2")))
-        clock.now = ASKED_ANEW_S
+        clock.now = REFRESH_AFTER_S
         failing.update(wanted)
-        assert [lookups.remembered(name) for name in ("key-1", "key-2")] == ["first"] * 2
-        await until(lambda: lookups.remembered("key-2") == "second")
+        assert [lookups.cached(name) for name in ("key-1", "key-2")] == ["first"] * 2
+        await until(lambda: lookups.cached("key-2") == "second")
         await asyncio.sleep(0.1)
-        assert lookups.remembered("key-1") == "first"
+        assert lookups.cached("key-1") == "first"
 
     asyncio.run(scenario())
     assert capsys.readouterr().out.count("undecodable") == 1, "told once, not all the time"

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import msgspec
 
-from interfaces.web.caching.coalescing import SharedReads
-from interfaces.web.caching.page_cache import OVERHEAD, PageCache
+from interfaces.web.caching.coalescing import ReadCoalescer
+from interfaces.web.caching.page_cache import ENTRY_OVERHEAD_BYTES, PageCache
 from interfaces.web.requests.paging import shared_listing
 from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow
@@ -25,7 +25,7 @@ VIEW = object()
 
 def test_another_version_or_none_is_not_known() -> None:
     pages = PageCache()
-    pages.keep("page", VIEW, VERSION, b"[]")
+    pages.store("page", VIEW, VERSION, b"[]")
     assert pages.find("page", VIEW, RowsVersion(1, 10, AT)) == b"[]"
     for other in (
         RowsVersion(2, 10, AT),
@@ -36,25 +36,25 @@ def test_another_version_or_none_is_not_known() -> None:
         assert pages.find("page", VIEW, other) is None
     assert pages.find("page", object(), VERSION) is None
     assert pages.find("another", VIEW, VERSION) is None
-    pages.keep("page", VIEW, None, b"[]")
+    pages.store("page", VIEW, None, b"[]")
     assert pages.find("page", VIEW, None) is None
 
 
 def test_what_is_kept_has_an_upper_bound() -> None:
-    pages = PageCache(most_bytes=3 * (100 + getsizeof(9) + OVERHEAD))
+    pages = PageCache(max_bytes=3 * (100 + getsizeof(9) + ENTRY_OVERHEAD_BYTES))
     for number in range(10):
-        pages.keep(number, VIEW, VERSION, b"x" * 100)
+        pages.store(number, VIEW, VERSION, b"x" * 100)
         pages.find(0, VIEW, VERSION)
     assert [number for number in range(10) if pages.find(number, VIEW, VERSION)] == [0, 8, 9]
-    pages.keep("large", VIEW, VERSION, b"x" * 10_000)
+    pages.store("large", VIEW, VERSION, b"x" * 10_000)
     assert pages.find("large", VIEW, VERSION) is None
     assert pages.find(0, VIEW, VERSION)  # nothing had to go for it
 
 
 def test_what_callers_write_into_a_name_counts_too() -> None:
-    pages = PageCache(most_bytes=20_000)
+    pages = PageCache(max_bytes=20_000)
     for number in range(10):
-        pages.keep((1, (("status", "x" * 4_000),), f"{number}"), VIEW, VERSION, b"[]")
+        pages.store((1, (("status", "x" * 4_000),), f"{number}"), VIEW, VERSION, b"[]")
     assert len(pages._pages) == 4
 
 
@@ -62,7 +62,7 @@ def test_the_same_rows_in_another_form_are_another_page() -> None:
     view: ListedRows[FacilityRow] = ListedRows({"fac-001": facility("fac-001")}, rows_version=VERSION)
 
     class Pages:
-        shared, pages = SharedReads(), PageCache()
+        coalescer, pages = ReadCoalescer(), PageCache()
 
     async def listed(**form: Callable[[FacilityRow], object]) -> list[object]:
         asked: dict[str, Any] = {"filters": {}, "tenant": None, "cursor": None, "limit": 10, **form}

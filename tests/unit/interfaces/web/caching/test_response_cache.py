@@ -4,14 +4,14 @@ from typing import Any
 
 from application.commands.dr_event import Judgement
 from domain.identifiers import dr_event_id
-from interfaces.web.caching.response_cache import MOST_REMEMBERED, UNSIGNED_S, IdempotentResponseCache
+from interfaces.web.caching.response_cache import MAX_ENTRIES, UNSIGNED_S, IdempotentResponseCache
 from tests.unit.interfaces.web.edge import WEBHOOK, Edge, RecordedCommands, accepting, notification
 
 
 def kept(now: list[float]) -> IdempotentResponseCache:
     answers = IdempotentResponseCache(monotonic=lambda: now[0])
     answers.note_unsigned("util-1")
-    answers.keep("util-1", None, b"{}", b"answer", "/there")
+    answers.store("util-1", None, b"{}", b"answer", "/there")
     return answers
 
 
@@ -35,8 +35,8 @@ def test_whether_a_utility_signs_is_asked_again_after_a_while() -> None:
 
 def test_only_so_many_are_kept() -> None:
     answers = kept([0.0])
-    for number in range(MOST_REMEMBERED):
-        answers.keep("util-1", str(number), b"{}", b"answer", "/there")
+    for number in range(MAX_ENTRIES):
+        answers.store("util-1", str(number), b"{}", b"answer", "/there")
     assert answers.find("util-1", None, b"{}") is None
     assert answers.find("util-1", "0", b"{}") is not None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from interfaces.web.guard.query_validation import MOST_PARAMETERS
+from interfaces.web.guard.query_validation import MAX_PARAMETERS
 from interfaces.web.openapi.examples import examples
 from tests.unit.interfaces.web.api.test_reads import LETTER
 from tests.unit.interfaces.web.edge import Edge, codes_of, problem_of
@@ -102,12 +102,12 @@ def test_a_text_may_be_null_and_what_no_operation_takes_is_passed_over(house: Ho
 def test_however_often_a_parameter_is_wrong_it_is_told_a_bounded_number_of_times(house: House) -> None:
     with house.edge.client() as client:
         answer = client.get(
-            "/api/dr-events?" + "&".join(["limit=null"] * MOST_PARAMETERS), headers=house.keys["admin"]
+            "/api/dr-events?" + "&".join(["limit=null"] * MAX_PARAMETERS), headers=house.keys["admin"]
         )
     assert [reason["field"] for reason in problem_of(answer)["reasons"]] == ["limit", "limit"]
 
 
-@pytest.mark.parametrize(("count", "status"), [(MOST_PARAMETERS - 1, 200), (MOST_PARAMETERS + 1, 400)])
+@pytest.mark.parametrize(("count", "status"), [(MAX_PARAMETERS - 1, 200), (MAX_PARAMETERS + 1, 400)])
 def test_a_query_of_ever_so_many_parameters_is_not_gone_through(
     house: House, count: int, status: int
 ) -> None:
@@ -115,7 +115,7 @@ def test_a_query_of_ever_so_many_parameters_is_not_gone_through(
         answer = client.get("/api/dr-events?" + "&".join(["other=1"] * count), headers=house.keys["admin"])
     assert answer.status_code == status
     if status != 200:
-        assert f"more than {MOST_PARAMETERS} parameters" in problem_of(answer)["detail"]
+        assert f"more than {MAX_PARAMETERS} parameters" in problem_of(answer)["detail"]
 
 
 def test_a_position_in_the_query_is_looked_at_beside_that_of_the_header() -> None:

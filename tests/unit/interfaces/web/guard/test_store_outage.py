@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 
 from application.ports.access.api_keys import StoredApiKey
 from application.ports.live_feed import SERVING, LiveUpdate, ReadModelState
-from interfaces.web.broadcast.freshness import AWAY_FOR_S, BEHIND_S, MOST_KNOWN, LiveState
+from interfaces.web.broadcast.freshness import AWAY_FOR_S, BEHIND_S, MAX_RANGES, LiveState
 from projections.facility import key_of
 from tests.unit.interfaces.web.api.test_reads import facility
 from tests.unit.interfaces.web.edge import (
@@ -55,11 +55,11 @@ def test_a_key_that_nobody_has_seen_is_not_looked_for() -> None:
         return among(key_ids)
 
     edge.api_keys.among = counted  # type: ignore[method-assign]
-    known, unknown = edge.key("operator"), edge.key("operator")
+    ranges, unknown = edge.key("operator"), edge.key("operator")
     with edge.client() as client:
-        assert client.get("/api/session", headers=known).status_code == 200
+        assert client.get("/api/session", headers=ranges).status_code == 200
         away(edge, client)
-        assert client.get("/api/session", headers=known).status_code == 200
+        assert client.get("/api/session", headers=ranges).status_code == 200
         assert problem_of(client.get("/api/session", headers=unknown))["status"] == 503
     assert len(asked) == 1
 
@@ -105,8 +105,8 @@ def set_back() -> tuple[LiveState, SettableClock]:
     """By an hour, while all read models were behind; they were seen to be so for 30 s, and 20 s more have passed."""
     seconds, clock = [0.0], SettableClock()
     state = LiveState(clock, monotonic=lambda: seconds[0])
-    state.heard(behind(position=3), state.now())
-    assert (state.behind_s(*SERVING), state.unheard_s()) == (30.0, 0.0)
+    state.update(behind(position=3), state.now())
+    assert (state.behind_s(*SERVING), state.silence_s()) == (30.0, 0.0)
     clock.moment, seconds[0] = NOW - timedelta(hours=1), 20.0
     return state, clock
 
@@ -114,21 +114,21 @@ def set_back() -> tuple[LiveState, SettableClock]:
 def test_a_clock_that_goes_back_makes_nothing_younger() -> None:
     state, clock = set_back()
     state.away()
-    assert (state.unheard_s(), state.data(9).reason) == (20.0, "database")
-    state.heard(behind(position=3), state.now())
+    assert (state.silence_s(), state.data(9).reason) == (20.0, "database")
+    state.update(behind(position=3), state.now())
     assert (state.behind_s(*SERVING), state.data(9).reason) == (50.0, "projections")
-    state.heard(behind(position=4, since=NOW - timedelta(seconds=25)), state.now())
+    state.update(behind(position=4, since=NOW - timedelta(seconds=25)), state.now())
     assert state.behind_s(*SERVING) == 50.0, "it moves, and is behind all the same"
-    state.heard(behind(position=5, since=clock.moment - timedelta(seconds=7)), state.now())
+    state.update(behind(position=5, since=clock.moment - timedelta(seconds=7)), state.now())
     assert state.behind_s(*SERVING) == 50.0, "a time that may be of before the clock went back says nothing"
 
 
 def test_who_is_past_what_was_recorded_before_a_clock_went_back_goes_by_the_clock_again() -> None:
     state, clock = set_back()
-    state.heard(behind(position=4), state.now())
-    state.heard(behind(position=9, since=clock.moment - timedelta(seconds=7), head=12), state.now())
+    state.update(behind(position=4), state.now())
+    state.update(behind(position=9, since=clock.moment - timedelta(seconds=7), head=12), state.now())
     assert state.behind_s(*SERVING) == 7.0
-    state.heard(
+    state.update(
         LiveUpdate(head=12, read_models=tuple(ReadModelState(name=n, position=12) for n in SERVING)),
         state.now(),
     )
@@ -138,9 +138,9 @@ def test_who_is_past_what_was_recorded_before_a_clock_went_back_goes_by_the_cloc
 def test_a_read_model_that_moves_is_as_far_behind_as_what_it_has_not_folded_is_old() -> None:
     seconds, clock = [0.0], SettableClock()
     state = LiveState(clock, monotonic=lambda: seconds[0])
-    state.heard(behind(position=3), state.now())
+    state.update(behind(position=3), state.now())
     clock.moment, seconds[0] = NOW + timedelta(seconds=20), 20.0
-    state.heard(behind(position=4, since=NOW + timedelta(seconds=10)), state.now())
+    state.update(behind(position=4, since=NOW + timedelta(seconds=10)), state.now())
     assert state.behind_s(*SERVING) == 10.0
 
 
@@ -153,7 +153,7 @@ def test_who_records_with_a_clock_that_is_ahead_makes_nothing_stale(ahead_s: flo
         clock.moment, seconds[0] = NOW + timedelta(seconds=moment), float(moment)
         head, position = moment * 10, int((moment - late_s) * 10)
         since = NOW + timedelta(seconds=(position + 1) / 10 + ahead_s)
-        state.heard(behind(position, since=since, head=head), state.now())
+        state.update(behind(position, since=since, head=head), state.now())
         assert (state.behind_s(*SERVING), state.data(head).stale) == (0.0, False), moment
 
 
@@ -162,7 +162,7 @@ def test_a_read_model_that_stands_still_is_stale_also_where_what_it_lacks_was_re
     state = LiveState(clock, monotonic=lambda: seconds[0])
     for moment in range(21):
         clock.moment, seconds[0] = NOW + timedelta(seconds=moment), float(moment)
-        state.heard(behind(3, since=NOW + timedelta(hours=1), head=9 + moment), state.now())
+        state.update(behind(3, since=NOW + timedelta(hours=1), head=9 + moment), state.now())
     assert state.behind_s(*SERVING) == 20.0
 
 
@@ -174,20 +174,20 @@ def test_who_is_ever_later_after_a_clock_went_back_is_behind_since_what_it_lacks
         clock.moment, seconds[0] = NOW + timedelta(seconds=moment), float(moment)
         recorded_s = (moment * 10 + 1) / 100
         since = NOW + timedelta(hours=1, seconds=recorded_s)
-        state.heard(behind(moment * 10, since=since, head=moment * 100), state.now())
+        state.update(behind(moment * 10, since=since, head=moment * 100), state.now())
         late_s = moment - recorded_s
         told_s = state.behind_s(*SERVING)
         assert (told_s > 0.0) == (int(late_s) > BEHIND_S), moment
         assert told_s == 0.0 or int(late_s) <= told_s, "no younger than it is"
-    assert len(state._read_models["portfolio"].known) <= MOST_KNOWN
+    assert len(state._read_models["portfolio"].ranges) <= MAX_RANGES
 
 
 def test_what_was_heard_is_as_old_as_the_question() -> None:
     seconds = [0.0]
     state = LiveState(SettableClock(), monotonic=lambda: seconds[0])
     asked, seconds[0] = state.now(), 2.5
-    state.heard(behind(position=3), asked)
-    assert state.unheard_s() == 2.5
+    state.update(behind(position=3), asked)
+    assert state.silence_s() == 2.5
 
 
 def test_with_a_replica_what_it_has_is_read_with_its_age_and_all_else_is_not() -> None:
@@ -209,9 +209,9 @@ def test_with_a_replica_what_it_has_is_read_with_its_age_and_all_else_is_not() -
     assert [answer.status_code for answer in (past, other, posted)] == [503, 503, 503]
 
 
-@pytest.mark.parametrize(("known_s", "unheard_s"), [(0.0, 60), (0.5, 60), (300.0, 60), (0.0, 0)])
+@pytest.mark.parametrize(("known_s", "silence_s"), [(0.0, 60), (0.5, 60), (300.0, 60), (0.0, 0)])
 def test_what_a_replica_has_is_as_old_as_the_older_of_what_it_knows_and_what_was_heard(
-    known_s: float, unheard_s: int
+    known_s: float, silence_s: int
 ) -> None:
     """A primary that hangs leaves its replica without a lag, and one that was looked at long ago tells of then."""
     edge = Edge()
@@ -220,10 +220,10 @@ def test_what_a_replica_has_is_as_old_as_the_older_of_what_it_knows_and_what_was
     with edge.client() as client:
         assert client.get("/api/session", headers=key).status_code == 200
         away(edge, client)
-        edge.clock.moment = NOW + timedelta(seconds=unheard_s)
+        edge.clock.moment = NOW + timedelta(seconds=silence_s)
         answer = client.get("/api/facilities", headers=key)
     assert (answer.json()["source"], answer.headers["x-stale"]) == ("replica", "true")
-    assert answer.json()["age_s"] >= max(known_s, unheard_s)
+    assert answer.json()["age_s"] >= max(known_s, silence_s)
 
 
 def test_a_replica_of_which_nothing_is_known_is_looked_at_while_the_primary_is_away() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from interfaces.web.middleware import conditional
-from interfaces.web.middleware.conditional import MOST_CODINGS
+from interfaces.web.middleware.conditional import MAX_CODINGS
 from projections.facility import key_of
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
@@ -112,8 +112,8 @@ def test_a_change_changes_the_tag() -> None:
         ("gzip;q=0.001", True),
         ("gzip;q=none", False),
         ("gzip;q=nan", False),
-        ("br, " * (MOST_CODINGS - 1) + "gzip", True),
-        ("br, " * MOST_CODINGS + "gzip", False),
+        ("br, " * (MAX_CODINGS - 1) + "gzip", True),
+        ("br, " * MAX_CODINGS + "gzip", False),
         ("gzip;q=2", False),
         ("*;q=0", False),
         ("*;q=0, gzip", True),
@@ -146,13 +146,13 @@ def test_the_tag_of_a_very_long_answer_is_the_same_but_keeps_no_answer(
     walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge = shown(walk)
-    key, tags = edge.key("operator"), conditional._known_tag_of
+    key, tags = edge.key("operator"), conditional._cached_tag_of
     with edge.client() as client:
         tags.cache_clear()
         tag = client.get("/api/facilities", headers=key).headers["etag"]
         assert tags.cache_info().currsize == 1
         tags.cache_clear()
-        monkeypatch.setattr(conditional, "MOST_TAGGED_BYTES", 10)
+        monkeypatch.setattr(conditional, "MAX_TAGGED_BYTES", 10)
         assert client.get("/api/facilities", headers=key).headers["etag"] == tag
         assert tags.cache_info().currsize == 0
 
@@ -215,10 +215,10 @@ def test_a_304_hides_no_label(key_is_remembered: bool) -> None:
         watched.store.available = False
         watched.edge.clock.moment = NOW + timedelta(seconds=60)
         if not key_is_remembered:
-            client.app.state["edge"].authenticator._keys._remembered.clear()
+            client.app.state["edge"].authenticator._keys._entries.clear()
         told = client.get(path, headers=watched.key | {"If-None-Match": tag})
         if not key_is_remembered:
-            client.app.state["edge"].authenticator._keys._remembered.clear()
+            client.app.state["edge"].authenticator._keys._entries.clear()
         watched.edge.clock.moment += timedelta(seconds=10)
         again = client.get(path, headers=watched.key | {"If-None-Match": told.headers["etag"]})
     assert (told.status_code, told.json()["source"], told.headers["x-stale"]) == (200, "last_known", "true")

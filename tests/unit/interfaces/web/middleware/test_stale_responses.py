@@ -9,7 +9,7 @@ from litestar.testing import TestClient
 
 from application.ports.live_feed import SERVING
 from interfaces.web.broadcast.freshness import BEHIND_S
-from interfaces.web.middleware.stale_responses import aged, labelled
+from interfaces.web.middleware.stale_responses import with_age, with_staleness
 from projections.portfolio.projection import PortfolioRow
 from projections.queries.views import ReadModelsUnavailable
 from tests.unit.interfaces.web.api.test_forecast import Foreseen
@@ -78,25 +78,25 @@ def followed(client: TestClient[Any]) -> None:
 
 def test_an_answer_with_an_age_of_its_own_grows_older() -> None:
     body = b'{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"}'
-    told = aged(body, 30.0, content_age_s=30.0)
+    told = with_age(body, 30.0, content_age_s=30.0)
     assert told == b'{"kw":1.5,"age_s":37.5,"stale":true,"source":"last_known"}'
-    assert aged(b"[1]", 30.0, content_age_s=30.0) == b"[1]"
-    assert labelled(b"[1]", 30.0, "replica") == b"[1]"
+    assert with_age(b"[1]", 30.0, content_age_s=30.0) == b"[1]"
+    assert with_staleness(b"[1]", 30.0, "replica") == b"[1]"
 
 
 def test_rows_of_a_labelled_answer_stay_as_they_are_written() -> None:
     """A page may have some MB: none of it is read but what is labelled."""
     rows = b'[{"kw":1.50,"age":7e0},null]'
     for told in (
-        labelled(b'{"items":%s}' % rows, 7.0, "replica"),
-        aged(b'{"items":%s}' % rows, 0.0, content_age_s=7.0),
+        with_staleness(b'{"items":%s}' % rows, 7.0, "replica"),
+        with_age(b'{"items":%s}' % rows, 0.0, content_age_s=7.0),
     ):
         assert told.startswith(b'{"items":%s,"stale":true,"age_s":7.0,"source":"' % rows)
 
 
 def test_so_do_the_items_that_have_one() -> None:
     body = b'{"items":[{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"},{"kw":null,"age_s":null},4]}'
-    assert json.loads(aged(body, 30.0, content_age_s=31.0)) == {
+    assert json.loads(with_age(body, 30.0, content_age_s=31.0)) == {
         "items": [
             {"kw": 1.5, "age_s": 37.5, "stale": True, "source": "last_known"},
             {"kw": None, "age_s": None},

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from interfaces.web import edge as collaborators
+from interfaces.web import edge as dependencies
 from projections.dr_event.projection import DREventRow
 from projections.engine.waits import ReadModelBehind
 from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
@@ -85,7 +85,7 @@ def test_what_did_not_come_in_time_is_not_said_to_be_there(error: Exception) -> 
 
 
 def test_where_too_many_wait_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collaborators, "READS_WAITING_AT_ONCE", 0)
+    monkeypatch.setattr(dependencies, "CONCURRENT_WAITS", 0)
     waits = Waits()
     assert asked(waits, "wait=5") == (200, None)
     assert waits.asked == []

@@ -4,15 +4,15 @@ import pytest
 
 from application.facility.portfolio_entries import UtilityEntry
 from interfaces.settings.secrets import SecretError, resolve_secret
-from interfaces.web.api.webhook.secrets import REMEMBERED_S, WebhookSecrets
+from interfaces.web.api.webhook.secrets import CACHED_S, WebhookSecrets
 from tests.fakes.facility import FakeUtilities
 from tests.unit.interfaces.web.edge import NOW
 
 
 def utilities(reference: str | None) -> FakeUtilities:
-    known = FakeUtilities()
-    known.keep(UtilityEntry(utility_id="util-1", webhook_secret_ref=reference), at=NOW)
-    return known
+    cached = FakeUtilities()
+    cached.keep(UtilityEntry(utility_id="util-1", webhook_secret_ref=reference), at=NOW)
+    return cached
 
 
 def test_a_utility_without_a_reference_does_not_sign() -> None:
@@ -32,7 +32,7 @@ def test_the_secret_is_had_by_its_reference_and_asked_again_after_a_while() -> N
 
     secrets = WebhookSecrets(utilities("env:UTIL_1"), resolve, monotonic=lambda: now[0])
     assert [secrets.of("util-1") for _ in range(3)] == [b"secret 1"] * 3
-    now[0] = REMEMBERED_S
+    now[0] = CACHED_S
     assert secrets.of("util-1") == b"secret 2"
     assert asked == ["env:UTIL_1"] * 2
 

@@ -1,4 +1,4 @@
-"""A BMS that is left alone is open_alerts until it answers, whoever is answered and whoever had open_alerts."""
+"""An open breaker is alerted until the BMS answers, whichever process raised the alert and gets the answer."""
 
 from datetime import timedelta
 
@@ -14,14 +14,14 @@ SECOND = timedelta(seconds=1)
 
 
 class Two:
-    """Two dispatch processes, over one register of alerts."""
+    """Two dispatch processes with one alert registry."""
 
     def __init__(self) -> None:
         self.clock, self.alerts = FakeClock(NOW), FakeAlertRegistry()
         self.one, self.other = (BreakerAlerts(self.clock, self.alerts) for _ in range(2))
 
     def open_alerts(self) -> list[str]:
-        """After a second, and a check of both."""
+        """The open alerts a second later, after a check of both."""
         self.clock.moment += SECOND
         self.one.check()
         self.other.check()

@@ -1,4 +1,4 @@
-"""The dispatch worker: one task and one lock a facility; what it cannot do ends it, and nothing is lost."""
+"""The dispatch worker: one task and one lock per facility; an unexpected error ends it, and nothing is lost."""
 
 import asyncio
 from collections import Counter
@@ -31,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Calls:
-    """Stands for DispatchExecutor: counts, and may take its time or fail."""
+    """Stands for DispatchExecutor: counts calls, and may be slow or fail."""
 
     waiting = 0
 
@@ -122,7 +122,7 @@ def test_a_facility_that_is_registered_later_is_served_too() -> None:
 
 
 def test_two_workers_never_call_one_bms_at_the_same_time() -> None:
-    """Not even when the queue gives work out a second time because the first worker was too slow."""
+    """Also when the queue delivers work a second time because the first worker was too slow."""
 
     async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(redelivery_s=0.01), Calls(takes_s=0.05), asyncio.Event()
@@ -170,7 +170,7 @@ def test_while_the_queue_is_down_it_waits_and_then_goes_on() -> None:
 
 
 def test_an_error_of_one_facility_ends_the_worker_and_its_work_comes_again() -> None:
-    """Its supervisor starts a fresh one; an error that nobody sees would stop that facility for ever."""
+    """Its supervisor starts a new one; an unnoticed error would stop that facility forever."""
 
     async def scenario() -> None:
         queue, calls = FakeWorkQueue(redelivery_s=0.05), Calls()
@@ -199,7 +199,7 @@ def test_an_error_of_one_facility_ends_the_worker_and_its_work_comes_again() -> 
     ids=lambda error: type(error).__name__,
 )
 def test_what_may_be_otherwise_the_next_time_is_not_parked_but_comes_again(error: Exception) -> None:
-    """A worker of the release before, beside a newer one; or an outcome that a predecessor recorded late."""
+    """A worker of the previous release beside a newer one; or an outcome that another worker recorded late."""
 
     async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(redelivery_s=0.05), Calls(), asyncio.Event()

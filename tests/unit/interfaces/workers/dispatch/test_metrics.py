@@ -1,4 +1,4 @@
-"""Slow BMSs are told of once there are calls enough to say so; every call and breaker is a metric."""
+"""Slow BMSs are alerted once there are enough calls; every call and breaker is a metric."""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""The reconciler asks for polls of curtailed buildings; a poll finds drift, and drift is corrected by a new round."""
+"""The reconciler queues polls of curtailed buildings; a poll detects drift, and a new round corrects it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ PATIENCE_S = 20.0
 
 
 class Curtailed(msgspec.Struct, frozen=True, kw_only=True):
-    """As much of a dispatch's row as the reconciler looks at."""
+    """The fields of a dispatch's row that the reconciler reads."""
 
     facility_id: str
     dr_event_id: UUID = DR_EVENT_ID
@@ -43,7 +43,7 @@ def reconciler(*facility_ids: str, clock: FakeClock, queue: FakeWorkQueue) -> Re
 
 
 async def taken(queue: FakeWorkQueue, facility_id: str) -> list[BmsWork]:
-    """All that waits for that facility, in order."""
+    """The queued work of that facility, in order."""
     found = []
     while (item := await queue.next_bms(facility_id, wait_s=0)) is not None:
         found.append(msgspec.json.decode(item.body, type=BmsWork))
@@ -134,7 +134,7 @@ def test_a_round_that_the_stores_refuse_is_made_up_for() -> None:
 
 
 def poll(world: InProcess, *, stale: bool = False) -> None:
-    """A poll as the reconciler publishes it, carried out."""
+    """Carry out a poll as the reconciler publishes it."""
     now = world.story.clock.now()
     work = BmsWork(
         task="reconcile",

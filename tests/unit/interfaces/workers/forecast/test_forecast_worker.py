@@ -1,4 +1,4 @@
-"""When the forecast worker makes a cycle: at once, then in every quarter-hour; what was missed is skipped."""
+"""The forecast worker runs a cycle at once, then in every quarter-hour; missed ones are skipped."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ NOW = datetime(2026, 7, 14, 20, 0, 30, tzinfo=UTC)
 
 
 class JumpingClock:
-    """Whoever waits is at that moment at once."""
+    """A sleep ends at once, at its due time."""
 
     def __init__(self) -> None:
         self.at = NOW
@@ -40,7 +40,7 @@ class SlowCycle:
         self.trained = 0
 
     def take_over(self, cycle_start: datetime) -> None:
-        """Nothing stands here."""
+        """No forecast to take over."""
 
     async def run(self, *, at: datetime) -> CycleReport:
         self.starts.append(cycle_start_of(at))
@@ -51,14 +51,14 @@ class SlowCycle:
         return CycleReport(cycle_start=cycle_start_of(at))
 
     async def train_waiting(self, report: CycleReport, while_time: Callable[[], bool]) -> None:
-        """Uses the time that is left."""
+        """Uses the remaining time."""
         while while_time():
             self.clock.at += timedelta(minutes=2)
             self.trained += 1
 
 
 async def lived() -> tuple[list[datetime], int]:
-    """When cycles began, and how often there was time to train."""
+    """The start times of the cycles, and how often there was time to train."""
     stop, clock = asyncio.Event(), JumpingClock()
     cycle = SlowCycle(clock, stop)
     worker = forecast_worker.run(

@@ -1,4 +1,4 @@
-"""The scoring of forecasts: which hours, each once, through what outages; and who is told to have drifted."""
+"""The scoring of forecasts: each hour once, through outages; and the alerts for drift."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,7 @@ SCORE = ForecastScore(
 
 
 class Scored:
-    """Two facilities at 100 kW all the time, foreseen as 104 and 96 kW in every hour."""
+    """Two facilities at a constant 100 kW, forecast as 104 and 96 kW in every hour."""
 
     def __init__(self, *, days: int = 2) -> None:
         self.clock = FakeClock(NOW)

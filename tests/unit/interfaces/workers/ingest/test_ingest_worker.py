@@ -124,7 +124,7 @@ def test_a_suspect_evicted_while_its_alert_is_written_ends_nothing(
     monkeypatch.setattr("interfaces.workers.ingest.ingest.MAX_FACILITIES", 1)
 
     class Slow(FakeAlertRegistry):
-        """While it takes one down, another facility errs."""
+        """While it clears one alert, another facility sends malformed readings."""
 
         def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
             super().raise_alert(name, subject, detail, at=at)
@@ -179,8 +179,8 @@ def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others(
 
 
 class Garbage:
-    """A feed of more than is kept of one facility; then its worker is told to end. As a feed does, it waits for what it
-    has handed over."""
+    """A feed of more than is stored of one facility; then its worker is stopped. Like a real feed it waits until the
+    messages it handed over are confirmed."""
 
     def __init__(self, end: asyncio.Event) -> None:
         self._end = end

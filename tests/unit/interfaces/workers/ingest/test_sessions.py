@@ -1,4 +1,4 @@
-"""Which session a worker gives up, and when; on turns and shares that the test decides."""
+"""Which session a worker gives up, and when; the test sets the locks and the holders."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -23,7 +23,7 @@ class FreeTurn:
 
 
 class SaidShares:
-    """Says the same each time, once it can say anything; `asked` counts."""
+    """Returns the same holders each time, after `failures` errors; `asked` counts the calls."""
 
     def __init__(self, count_by_holder: Mapping[str, int], failures: int = 0) -> None:
         self._held_by = count_by_holder
@@ -38,7 +38,7 @@ class SaidShares:
 
 
 def given_up(held: int, shares: SaidShares, rounds: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the sessions in the order of being given up; each is taken again at once."""
+    """The names of the sessions in the order in which they are given up; each is taken again at once."""
     monkeypatch.setattr(ingest_sessions, "_BALANCE_EVERY_S", 0.001)
     sessions = [IngestSession(f"s{n}", NoFeed(), FreeTurn(), is_held=True) for n in range(held)]
     names: list[str] = []
@@ -63,7 +63,7 @@ def given_up(held: int, shares: SaidShares, rounds: int, monkeypatch: pytest.Mon
 def test_a_worker_with_two_more_than_another_gives_up_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The other may be a dead one's place in the line of one session: the others must not come and go for ever."""
+    """The other holder may be a dead worker that still waits for one session: the others must not alternate forever."""
     names = given_up(3, SaidShares({"us": 3, "gone": 0}), 7, monkeypatch)
     assert names[:6] == ["s0", "s1", "s2", "s0", "s1", "s2"]
 

@@ -1,4 +1,4 @@
-"""Who looks every now and then under a lock ends when it is asked to, not at its next check."""
+"""A periodic loop under a lock ends at the stop and not only at its next check."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from tests.fakes.read_models import FakeReadModels
 from tests.made_up import NOW
 
 PATIENCE_S = 5.0
-"""Shorter than these loops pause; nothing but the stop ends them."""
+"""Shorter than the pauses of these loops, so that only the stop can end them."""
 
 
 class NothingWaits:

@@ -1,4 +1,4 @@
-"""A worker that is stopped stops, also while it lets go of a delivery; found by the fault storm of seed 370."""
+"""A stopped worker ends, also while it releases a delivery (a regression of fault storm seed 370)."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from interfaces.workers.loops.lease_renewal import renewing_lease
 
 @dataclass
 class SlowToLetGo:
-    """A delivery whose keeper does not end at once."""
+    """A delivery whose renewal does not end at once."""
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     letting_go: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,4 +1,4 @@
-"""KeyedExecutor keep the order of what concerns the same, and no other."""
+"""KeyedExecutor runs jobs of the same key in order, and others concurrently."""
 
 import asyncio
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""What /metrics says of telemetry, in the process that knows it."""
+"""The telemetry metrics at /metrics, in the process that sets them."""
 
 import asyncio
 import socket

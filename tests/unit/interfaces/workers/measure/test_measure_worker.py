@@ -1,4 +1,4 @@
-"""What puts the measure worker off, and does not end it."""
+"""Errors that delay the measure worker and do not end it."""
 
 import asyncio
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""What the relay needs may be away: it waits, goes on where it was, and can be stopped meanwhile."""
+"""While a server is away the relay waits, continues where it was, and can be stopped."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ PATIENCE_S = 20.0
 
 
 class Away:
-    """Stands around a port: `method` raises for the first `times` calls."""
+    """Wraps a port: `method` raises at the first `times` calls."""
 
     def __init__(self, inside: Any, method: str, error: Exception, *, times: int) -> None:
         self.inside, self.method, self.error, self.left = inside, method, error, times

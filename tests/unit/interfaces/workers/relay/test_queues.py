@@ -1,4 +1,4 @@
-"""What the relay has under way has places of its own by where it goes: none of it holds up the rest."""
+"""Commands, BMS work and callbacks of the relay have separate limits: none of them blocks the others."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,7 @@ PATIENCE_S = 20.0
 
 
 class Publisher:
-    """Takes work for BMSs, and callbacks only once it has room for them."""
+    """Takes BMS work at once, and callbacks only once it has room."""
 
     def __init__(self) -> None:
         self.works: list[BmsWork] = []
@@ -43,7 +43,7 @@ def facts(world: InProcess, kind: type[Any]) -> Any:
 
 
 def renumbered(intent: DREvent.CallbackRequested, number: int) -> DREvent.CallbackRequested:
-    """The same of another DR event."""
+    """The same intent for another DR event."""
     return msgspec.structs.replace(intent, originator_id=UUID(int=number), callback_id=UUID(int=number))
 
 
@@ -60,7 +60,7 @@ def relay_over(world: InProcess, publisher: Publisher, log: list[Any]) -> Relay:
 
 @pytest.fixture
 def log() -> tuple[InProcess, list[Any]]:
-    """More callbacks of different DR events than may be under way at once, then work for a building."""
+    """More callbacks of different DR events than may run at once, then work for a building."""
     world = InProcess.accepted("fac-001").until("preparing")
     callback = facts(world, DREvent.CallbackRequested)
     callbacks = [renumbered(callback, number) for number in range(1, 3 * relay_module.CALLBACKS_AT_ONCE)]

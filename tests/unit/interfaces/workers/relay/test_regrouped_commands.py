@@ -1,4 +1,4 @@
-"""Commands that the relay reads in other company after a crash; found by the fault storm of seed 100."""
+"""Commands that the relay reads in other groups after a crash (a regression of fault storm seed 100)."""
 
 import asyncio
 from typing import Any
@@ -21,7 +21,7 @@ PATIENCE_S = 20.0
 
 
 def requested_by_itself() -> Dispatch.BmsCommandRequested:
-    """A command that nothing else was requested with."""
+    """A command that was requested by itself."""
     world = InProcess.accepted("fac-001").until("preparing")
     [requested] = world.recorded(Dispatch.BmsCommandRequested)
     assert isinstance(requested, Dispatch.BmsCommandRequested)
@@ -29,7 +29,7 @@ def requested_by_itself() -> Dispatch.BmsCommandRequested:
 
 
 def another(requested: Dispatch.BmsCommandRequested, zone_id: str) -> Dispatch.BmsCommandRequested:
-    """The next of the same stream, saved later."""
+    """The next command of the same stream, saved later."""
     command = msgspec.structs.replace(requested.command, command_id=UUID(int=99), zone_id=zone_id)
     return msgspec.structs.replace(
         requested, originator_version=requested.originator_version + 1, command=command
@@ -42,7 +42,7 @@ def test_a_command_published_by_itself_is_read_again_together_with_the_next_and_
     second = another(first, "shop")
 
     async def relayed(*facts: Any) -> None:
-        """By a relay that begins at the beginning: the one before died before it kept its position."""
+        """By a relay that starts at the beginning: the earlier one died before it moved its position."""
         log = FakeEventLog(
             LogEntry(place, "dispatch.bms-command-requested.v1", fact)
             for place, fact in enumerate(facts, start=1)

@@ -1,4 +1,4 @@
-"""What the relay does besides running the saga."""
+"""The relay, apart from running the saga."""
 
 from tests.in_process import InProcess
 

@@ -1,4 +1,4 @@
-"""The relay may stop anywhere and begin again: what it did already, it does without effect."""
+"""The relay may stop anywhere and start over: repeated work has no effect."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ PATIENCE_S = 20.0
 
 
 class Killed(BaseException):
-    """What stands for a SIGKILL here."""
+    """Stands for a SIGKILL."""
 
 
 def relay_of(world: InProcess, **changes: Any) -> Relay:
@@ -49,7 +49,7 @@ def test_relaying_everything_once_more_changes_nothing() -> None:
 
 @pytest.mark.parametrize("strike", range(1, 7))
 def test_killed_at_any_of_its_failpoints_it_comes_to_the_same_end(strike: int) -> None:
-    """Each time it is killed, a fresh one begins where the position stands."""
+    """After each kill a new relay starts at the stored position."""
     undisturbed = InProcess.accepted("fac-001")
     asyncio.run(run_until(undisturbed.relay, undisturbed))
     world = InProcess.accepted("fac-001")
@@ -113,7 +113,7 @@ def test_a_refusal_of_the_domain_is_an_answer_and_the_relay_goes_on() -> None:
 
 
 def test_any_other_error_stops_it_before_the_position_moves() -> None:
-    """Its supervisor starts a fresh one; nothing was skipped."""
+    """Its supervisor starts a new one; nothing was skipped."""
     world = InProcess.accepted("fac-001")
 
     class BrokenCommands:

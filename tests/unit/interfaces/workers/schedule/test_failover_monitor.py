@@ -1,4 +1,4 @@
-"""A database that goes on elsewhere is told while a DR event is under way, and only then."""
+"""A failover of the database is alerted during a DR event, and only then."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Degraded forecasts before a DR event: told while it matters, and only then."""
+"""Degraded forecasts are alerted shortly before a DR event, and only then."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ FAR = STARTS_AT - AHEAD - timedelta(minutes=15)
 
 @dataclass
 class Watched:
-    """A DR event over both facilities, whose forecasts a test issues as it likes."""
+    """A DR event with both facilities, whose forecasts the test issues."""
 
     there: InProcess
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
@@ -32,7 +32,7 @@ class Watched:
         self.there.story.with_forecasts(forecast(facility_id, at=at, degraded=degraded))
 
     def check(self, at: datetime | None = None) -> list[str]:
-        """The facilities with an open alert after a check, at that moment or now; each check is a fresh worker's."""
+        """The facilities with an open alert after a check, at that time or now; each check uses a new monitor."""
         if at is not None:
             self.there.story.at(at)
         read_models = FakeReadModels(self.there.story.store.read_after(0, 10_000))
@@ -54,7 +54,7 @@ class Watched:
 
 @pytest.fixture
 def watched() -> Watched:
-    """Accepted a while before, planned by nobody yet."""
+    """Accepted some time ago, not planned yet."""
     there = InProcess.known(*BOTH)
     there.story.forecasts.recorded.clear()
     watched = Watched(there)

@@ -1,4 +1,4 @@
-"""A full queue is open_alerts while it is full: the door's, and those of the work."""
+"""A full queue is alerted while it is full: that of the webhook, and the work queues."""
 
 import asyncio
 from uuid import UUID
@@ -28,7 +28,7 @@ ALL_SIX = tuple(f"fac-00{number}" for number in range(1, 7))
 
 
 class Door:
-    """As many DR events wait to be planned as a test asks for, each over a facility of its own."""
+    """A number of DR events that wait to be planned, each with a facility of its own."""
 
     def __init__(self, depth: int = 3) -> None:
         self.there, self.alerts, self.depth = InProcess.known(*ALL_SIX), FakeAlertRegistry(), depth
@@ -79,7 +79,7 @@ def test_a_watch_that_begins_anew_clears_what_is_over() -> None:
 
 
 class Full(FakeWorkQueue):
-    """Takes nothing of the streams named, for want of room."""
+    """Refuses messages of the named streams because they are full."""
 
     full: frozenset[str] = frozenset()
 

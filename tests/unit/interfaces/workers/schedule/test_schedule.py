@@ -1,4 +1,4 @@
-"""The schedule only proposes that time has come."""
+"""The schedule only proposes commands; the aggregate decides."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -62,7 +62,7 @@ def test_a_failed_restore_is_proposed_again_for_its_facility() -> None:
 
 @dataclass
 class RefusingBus:
-    """Keeps what is proposed, and refuses all of it."""
+    """Records the proposed commands, and refuses all of them."""
 
     enough: int
     stop: asyncio.Event

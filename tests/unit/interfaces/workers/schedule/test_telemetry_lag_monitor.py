@@ -1,4 +1,4 @@
-"""Lag is told by degrees, by one who asks the log: it matters not whether any aggregate worker is left."""
+"""Lag raises alerts by degrees. They come from the log, also when no aggregate worker runs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

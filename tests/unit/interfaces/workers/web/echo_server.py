@@ -1,4 +1,4 @@
-"""Our HTTP server on a real socket, over an application that answers by what it was sent."""
+"""The HTTP server on a real socket, with an application whose answer depends on the request."""
 
 import asyncio
 import socket
@@ -12,13 +12,13 @@ from interfaces.workers.web import server
 
 PIECE = b"x" * 16_384
 GONE: dict[bytes, threading.Event] = defaultdict(threading.Event)
-"""Set when who asked for /late with that query is gone."""
+"""Set when the client that requested /late with that query has disconnected."""
 MAY_END: dict[bytes, threading.Event] = defaultdict(threading.Event)
-"""Set when /held is to be answered."""
+"""Set when /held may answer."""
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Answers by how long the body was."""
+    """Answers with the length of the body."""
     if scope["type"] != "http":
         await receive()
         await send({"type": "lifespan.startup.complete"})
@@ -79,7 +79,7 @@ def served() -> Iterator[tuple[str, int]]:
 
 
 def until_closed(address: tuple[str, int], *pieces: bytes, endless: bytes = b"") -> tuple[bytes, int]:
-    """What was answered until the server hung up, and how much of `endless` it took."""
+    """The response until the server closed the connection, and how many bytes of `endless` it read."""
     taken = 0
     with socket.create_connection(address, timeout=30) as connection:
         for piece in pieces:

@@ -1,4 +1,4 @@
-"""The server on a real socket: what does not come to an end is refused, and all else is answered as ever."""
+"""The server on a real socket: requests that exceed a bound are refused, and all others are answered."""
 
 import select
 import socket
@@ -177,7 +177,7 @@ def test_who_does_not_end_what_he_begun_is_hung_up_on_however_often_he_says_a_li
 def test_behind_a_body_that_came_after_its_answer_a_connection_is_as_idle_as_any(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither less nor for longer, and the next head has its own time."""
+    """Exactly the time limit, and the next head has its own."""
     for bound, within_s in (("HEAD_WITHIN_S", 0.3), ("BODY_WITHIN_S", 30.0), ("IDLE_S", 20.0)):
         monkeypatch.setattr(http_protocol, bound, within_s)
     with socket.create_connection(address, timeout=20) as connection:

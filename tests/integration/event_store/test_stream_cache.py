@@ -1,4 +1,4 @@
-"""What a process remembers of streams never stands for what is in the log."""
+"""The cache of streams in a process never replaces what the log holds."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ HALL = facility_stream_id("fac-001")
 
 @pytest.fixture
 def stores(database: Database) -> Iterator[list[PostgresEventStore]]:
-    """Of two processes."""
+    """The stores of two processes."""
     opened = [PostgresEventStore(DemandResponse, database.app_dsn) for _ in range(2)]
     yield opened
     for store in opened:
@@ -44,7 +44,7 @@ def test_each_process_sees_what_the_other_recorded_since(stores: list[PostgresEv
         stores[number % 2].save([facility])
 
 
-def test_an_aggregate_that_was_changed_and_not_saved_changes_nothing_remembered(
+def test_an_aggregate_that_was_changed_and_not_saved_does_not_change_the_cache(
     stores: list[PostgresEventStore],
 ) -> None:
     stores[0].save([registered()])
@@ -53,7 +53,7 @@ def test_an_aggregate_that_was_changed_and_not_saved_changes_nothing_remembered(
     assert (again.version, again.state.status, list(again.pending_events)) == (1, "active", [])
 
 
-def test_a_new_session_begins_with_nothing_remembered(
+def test_a_new_session_begins_with_an_empty_cache(
     stores: list[PostgresEventStore], database: Database
 ) -> None:
     """Its server may have been restored from a backup."""
@@ -81,7 +81,7 @@ def test_the_memory_is_bounded(stores: list[PostgresEventStore], monkeypatch: py
 def test_the_memory_is_bounded_in_bytes_too(
     stores: list[PostgresEventStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of large aggregates fewer are remembered: one that outgrows the memory alone is read anew each time."""
+    """Fewer large aggregates are cached. One that exceeds the cache by itself is read each time."""
     monkeypatch.setattr(loaders, "MAX_CACHED_BYTES", 4_000)
     names = [f"fac-{number:03}" for number in range(40)]
     stores[0].save([registered(name) for name in names])

@@ -1,4 +1,4 @@
-"""The queue before the event store: bounded, fair, closed in order, and never shared with a forked child."""
+"""The queue of the event store: bounded, fair, closed in order, and never shared with a forked child."""
 
 import json
 import subprocess
@@ -56,20 +56,20 @@ def test_a_full_queue_is_an_unavailable_event_store(database: Database) -> None:
 def test_a_close_waits_for_those_that_wait_and_refuses_who_comes_later() -> None:
     go, done = threading.Event(), []
 
-    def work(batch: list[Asked]) -> None:
+    def work(batch: list[Request]) -> None:
         go.wait(60)
         for turn in batch:
             turn.is_done = True
         done.append(len(batch))
 
-    turns: LeaderFollowerQueue[Asked] = LeaderFollowerQueue(work, one)
+    turns: LeaderFollowerQueue[Request] = LeaderFollowerQueue(work, one)
     with ThreadPoolExecutor(4) as threads:
-        joined = [threads.submit(turns.join, Asked()) for _ in range(3)]
+        joined = [threads.submit(turns.join, Request()) for _ in range(3)]
         until(lambda: len(turns._waiting) == 2)
         closed = threads.submit(turns.close)
         until(lambda: turns._is_closed)
         with pytest.raises(InterfaceError, match="closed"):
-            turns.join(Asked())
+            turns.join(Request())
         assert not closed.done()
         go.set()
         closed.result(timeout=60)
@@ -81,11 +81,11 @@ def test_a_close_waits_for_those_that_wait_and_refuses_who_comes_later() -> None
 def test_a_leader_that_is_interrupted_leaves_the_lead_to_the_next() -> None:
     go = threading.Event()
     work = interrupted_once(go)
-    turns: LeaderFollowerQueue[Asked] = LeaderFollowerQueue(work, two)
+    turns: LeaderFollowerQueue[Request] = LeaderFollowerQueue(work, two)
     with ThreadPoolExecutor(4) as threads:
-        first = threads.submit(turns.join, Asked())
+        first = threads.submit(turns.join, Request())
         until(lambda: turns._has_leader and not turns._waiting)
-        others = [threads.submit(turns.join, Asked()) for _ in range(3)]
+        others = [threads.submit(turns.join, Request()) for _ in range(3)]
         until(lambda: len(turns._waiting) == 3)
         go.set()
         with pytest.raises(KeyboardInterrupt):
@@ -94,17 +94,17 @@ def test_a_leader_that_is_interrupted_leaves_the_lead_to_the_next() -> None:
             future.result(timeout=60)
 
 
-def test_one_caller_with_many_turns_is_answered_beside_others_and_its_last_is_not_forgotten() -> None:
+def test_one_caller_with_many_requests_gets_all_answers_beside_others() -> None:
     batches: list[int] = []
 
-    def work(batch: list[Asked]) -> None:
+    def work(batch: list[Request]) -> None:
         batches.append(len(batch))
         for turn in batch:
             turn.is_done = True
 
-    turns: LeaderFollowerQueue[Asked] = LeaderFollowerQueue(work, two, max_waiting=4)
+    turns: LeaderFollowerQueue[Request] = LeaderFollowerQueue(work, two, max_waiting=4)
     with ThreadPoolExecutor(4) as threads:
-        mine = [[Asked() for _ in range(4)] for _ in range(3)]
+        mine = [[Request() for _ in range(4)] for _ in range(3)]
         for future in [threads.submit(turns.join_all, each) for each in mine]:
             future.result(timeout=60)
     told = [turn for each in mine for turn in each]
@@ -113,14 +113,14 @@ def test_one_caller_with_many_turns_is_answered_beside_others_and_its_last_is_no
     assert not turns._has_leader
 
 
-def test_one_caller_with_many_turns_that_is_interrupted_leaves_none_of_them_in_the_way() -> None:
+def test_an_interrupted_caller_with_many_requests_leaves_none_in_the_queue() -> None:
     go = threading.Event()
     work = interrupted_once(go)
-    turns: LeaderFollowerQueue[Asked] = LeaderFollowerQueue(work, one)
+    turns: LeaderFollowerQueue[Request] = LeaderFollowerQueue(work, one)
     with ThreadPoolExecutor(4) as threads:
-        first = threads.submit(turns.join_all, [Asked() for _ in range(3)])
+        first = threads.submit(turns.join_all, [Request() for _ in range(3)])
         until(lambda: turns._has_leader and len(turns._waiting) == 2)
-        other = threads.submit(turns.join, Asked())
+        other = threads.submit(turns.join, Request())
         until(lambda: len(turns._waiting) == 3)
         go.set()
         with pytest.raises(KeyboardInterrupt):
@@ -228,7 +228,7 @@ def test_a_forked_child_is_refused_by_name_opens_its_own_and_the_parent_goes_on(
     assert (version, head) == (1, 3)
 
 
-class Asked(QueuedRequest):
+class Request(QueuedRequest):
     def __init__(self) -> None:
         super().__init__()
         self.is_done = False
@@ -238,11 +238,11 @@ class Asked(QueuedRequest):
         return self.is_done or self.error is not None
 
 
-def interrupted_once(go: threading.Event) -> Callable[[list[Asked]], None]:
-    """Once it may go on; from then on it works."""
+def interrupted_once(go: threading.Event) -> Callable[[list[Request]], None]:
+    """Raises KeyboardInterrupt once after `go`; processes batches from then on."""
     interrupt = [KeyboardInterrupt()]
 
-    def work(batch: list[Asked]) -> None:
+    def work(batch: list[Request]) -> None:
         go.wait(60)
         if interrupt:
             raise interrupt.pop()
@@ -252,9 +252,9 @@ def interrupted_once(go: threading.Event) -> Callable[[list[Asked]], None]:
     return work
 
 
-def one(waiting: deque[Asked]) -> list[Asked]:
+def one(waiting: deque[Request]) -> list[Request]:
     return [waiting.popleft()]
 
 
-def two(waiting: deque[Asked]) -> list[Asked]:
+def two(waiting: deque[Request]) -> list[Request]:
     return [waiting.popleft() for _ in range(min(2, len(waiting)))]

@@ -1,4 +1,5 @@
-"""Readings of a load counted in a real PostgreSQL: once each, however often they came, and else the audit says so."""
+"""Readings of a load counted in a real PostgreSQL: once each, however often they came; otherwise the audit
+reports it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from tests.servers import Database
 
 T0 = datetime(2026, 7, 14, 10, 10, tzinfo=UTC)
 PLAN = LoadPlan(run="loadx", meters=25, rate_per_s=0.5, started_at=T0)
-"""Three facilities, and the quarter-hour ends after 300 s."""
+"""Three facilities; the quarter-hour ends after 300 s."""
 MESSAGES = 250
 
 
@@ -106,11 +107,13 @@ def test_a_rollup_of_one_reading_more_than_there_are_counts_one_twice(audited: A
     assert audited.doubled() == (1, 0, 1)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # between words of one moment lies no time
+@pytest.mark.filterwarnings(
+    "ignore:invalid value:RuntimeWarning"
+)  # there is no time between readings of one moment
 def test_a_reader_who_took_every_word_for_a_reading_would_count_twice(
     audited: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of what is not settled, readers are told what is computed when they ask."""
+    """For dirty quarter-hours, readers get values that are computed on request."""
 
     def every_word(readings: ReadingColumns) -> IntArray:
         return np.lexsort((readings.ts_us, readings.meter))

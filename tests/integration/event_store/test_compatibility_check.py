@@ -1,4 +1,5 @@
-"""Expand and contract: what a migration may take away, and what `migrate --check` says of files and database."""
+"""Expand and contract: what a migration may remove, and what `migrate --check` reports for files and
+database."""
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ FILES = migration_files()
 
 
 def test_the_migrations_of_this_release_keep_the_rule() -> None:
-    """Red? Say in the first line what it is; see docs/adr on event evolution."""
+    """If this fails, label the migration in its first line; see docs/adr on event evolution."""
     assert file_problems(FILES) == []
 
 
@@ -44,7 +45,7 @@ def test_the_migrations_of_this_release_keep_the_rule() -> None:
         "CREATE TABLE gridproof.y (a int); ALTER TABLE gridproof.x DROP COLUMN y",
     ],
 )
-def test_what_takes_something_from_an_older_release_is_found(sql: str) -> None:
+def test_a_statement_that_breaks_an_older_release_is_reported(sql: str) -> None:
     assert len(list(taken_away(sql))) == 1
     assert len(file_problems([*FILES, (f"{len(FILES) + 1:04}_x.sql", f"-- expand\n{sql}")])) == 1
     assert (
@@ -115,7 +116,7 @@ def test_a_check_changes_nothing_not_even_in_an_empty_database(empty_database: D
     assert check_schema(empty_database.app_dsn).is_clean
 
 
-def test_what_changed_what_comes_late_and_what_is_ahead_is_told(
+def test_changed_late_and_newer_migrations_are_reported(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contracting = (f"{len(FILES) + 1:04}_x.sql", "-- contract: needs release 0.9\nDROP TABLE gridproof.x;")

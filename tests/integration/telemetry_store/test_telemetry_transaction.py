@@ -1,4 +1,4 @@
-"""A transaction on telemetry is begun together with its bounds, and leaves its connection to others as it was."""
+"""A telemetry transaction begins together with its time-outs, and returns its connection unchanged."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ NOTE = (
 
 @pytest.fixture
 def pool(database: Database) -> Iterator[ConnectionPool[Any]]:
-    """Of one connection, so that whoever comes next has the same."""
+    """A pool of one connection, so that the next user gets the same one."""
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=1) as pool:
         yield pool
 
@@ -63,7 +63,7 @@ def test_whatever_ends_the_block_nothing_of_it_stays(pool: ConnectionPool[Any]) 
     assert noted(pool) == []
 
 
-def test_a_transaction_that_cannot_be_committed_is_told_and_undone(
+def test_a_transaction_that_cannot_be_committed_raises_and_is_rolled_back(
     database: Database, pool: ConnectionPool[Any]
 ) -> None:
     def lost_before_its_end() -> None:

@@ -1,4 +1,4 @@
-"""Aggregates are loaded by their key, also where the statement was planned on a small table."""
+"""Aggregates are loaded by index lookups, even if the statement was planned on a small table."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tests.integration.event_store.recorded import TABLE, datastore
 from tests.servers import Database
 
 PLANNED_FOR_GOOD_AFTER = 6
-"""Runs of a prepared statement, as PostgreSQL does it."""
+"""After this many runs PostgreSQL may use a generic plan for a prepared statement."""
 
 
 def test_no_load_reads_the_log_from_end_to_end(database: Database) -> None:
@@ -40,8 +40,9 @@ def fill(database: Database, stream_ids: Sequence[UUID]) -> None:
 
 
 def scanned(database: Database) -> int:
-    """Rows of the log read by whole scans so far, once every session that is over has told its own."""
-    time.sleep(1.1)  # PostgreSQL's sessions tell what they did once a second
+    """Rows of the log that were read by sequential scans so far, once every ended session has reported its
+    statistics."""
+    time.sleep(1.1)  # sessions report their statistics once a second
     with psycopg.connect(database.owner_dsn, autocommit=True) as connection:
         row = connection.execute(
             "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = %s", (TABLE,)

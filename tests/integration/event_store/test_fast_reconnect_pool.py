@@ -1,4 +1,4 @@
-"""The pool of every process: back soon after a long absence of its server."""
+"""The pool of every process reconnects soon after a long outage of its server."""
 
 import time
 from typing import Any
@@ -11,7 +11,7 @@ from tests.servers import Database, PostgresServer
 
 
 class Watched(FastReconnectPool):
-    """Tells what pauses it means to make."""
+    """A pool that records its pauses."""
 
     pauses_s: list[float]
 

@@ -1,4 +1,4 @@
-"""Settling that is behind is told, by the age of what has waited longest; on a real PostgreSQL."""
+"""The lag of finalization is reported as the age of the longest waiting quarter-hour, on a real PostgreSQL."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ def watched(database: Database) -> Iterator[Watched]:
         yield Watched(pool)
 
 
-def test_a_quarter_hour_that_stays_unsettled_is_told_of_until_it_is_settled(watched: Watched) -> None:
+def test_a_quarter_hour_that_is_not_finalized_is_reported_until_it_is(watched: Watched) -> None:
     watched.write(NOW - timedelta(hours=2))
     watched.noted_ago(timedelta(minutes=100))
     [detail] = watched.check()

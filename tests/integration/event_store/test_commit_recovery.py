@@ -1,4 +1,4 @@
-"""A connection that breaks at the commit: a caller is told that it is saved exactly if it is in the log."""
+"""A connection that breaks at the commit: a caller gets a success exactly if its save is in the log."""
 
 import random
 import threading
@@ -33,7 +33,7 @@ def link(database: Database) -> Iterator[BreakingLink]:
 
 @pytest.fixture
 def linked(link: BreakingLink, database: Database) -> Iterator[GroupCommitRecorder]:
-    """A recorder on the other side of the link, at work already."""
+    """A recorder behind the proxy that has already saved."""
     store = datastore(database.app_dsn, port=link.port)
     found = GroupCommitRecorder(store, events_table_name=TABLE)
     found.insert_events([stored(uuid4())], idempotency=key("warm"))
@@ -67,7 +67,7 @@ def test_the_outcome_of_a_lost_commit_is_looked_up(
     linked.insert_events([stored(uuid4())])
 
 
-def test_a_request_that_arrives_after_its_caller_was_told_that_nothing_was_saved_saves_nothing(
+def test_a_request_that_arrives_after_its_caller_got_an_error_saves_nothing(
     linked: GroupCommitRecorder, link: BreakingLink, database: Database
 ) -> None:
     link.break_at = "late"
@@ -98,7 +98,7 @@ def test_a_commit_that_was_lost_after_refusals_is_looked_up_too(
     each = linked._writer._write_each
 
     def break_then(*arguments: Any) -> None:
-        link.break_at = "after"  # the first commit, of all together, was refused
+        link.break_at = "after"  # the first commit, of all saves together, was refused
         each(*arguments)
 
     monkeypatch.setattr(linked._writer, "_write_each", break_then)
@@ -109,7 +109,7 @@ def test_a_commit_that_was_lost_after_refusals_is_looked_up_too(
     assert batch[0].error is not None
 
 
-def test_while_sessions_are_ended_at_random_each_caller_is_told_what_the_log_says(
+def test_while_sessions_are_terminated_at_random_each_outcome_matches_the_log(
     recorder: GroupCommitRecorder, database: Database
 ) -> None:
     saved: set[UUID] = set()
@@ -207,7 +207,7 @@ def positions_of(database: Database) -> list[int]:
 def test_a_postgres_that_does_not_answer_the_question_holds_no_caller_for_ever(
     link: BreakingLink, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of the server's own ends the question here: only the caller's deadline can."""
+    """The server has no time-out for this query: only the caller's deadline ends it."""
     for limit in ("STATEMENT_TIMEOUT_S", "TRANSACTION_TIMEOUT_S"):
         monkeypatch.setattr(dedicated_connection, limit, 0)
     monkeypatch.setattr(commit_recovery, "OUTCOME_WITHIN_S", 0.2)
