@@ -26,7 +26,7 @@ planned while a table was small, or not yet analysed, would scan the whole table
 while the table grows: 3 ms at 5,000 domain events."""
 
 
-class Session(NamedTuple):
+class DedicatedSession(NamedTuple):
     """The current connection and what belongs to it."""
 
     connection: Connection[tuple[Any, ...]]
@@ -42,9 +42,9 @@ class DedicatedConnection:
         self._datastore = datastore
         self._purpose = purpose
         self._statements = statements
-        self._session: Session | None = None
+        self._session: DedicatedSession | None = None
 
-    def session(self) -> Session:
+    def session(self) -> DedicatedSession:
         """The current session, opened if necessary. Raises psycopg.Error; nothing was sent in that case."""
         if self._session is not None and _is_unusable(self._session.connection):
             self.close()
@@ -59,7 +59,7 @@ class DedicatedConnection:
             with contextlib.suppress(psycopg.Error):  # the connection is discarded in any case
                 session.connection.close()
 
-    def _connect(self) -> Session:
+    def _connect(self) -> DedicatedSession:
         pool, lock_timeout_s = self._datastore.pool, self._datastore.lock_timeout or 5
         name = f"gridproof {self._purpose} {secrets.token_hex(8)}"
         parameters = dict(pool.kwargs) if isinstance(pool.kwargs, dict) else {}
@@ -78,7 +78,7 @@ class DedicatedConnection:
         }
         connection = psycopg.connect(pool.conninfo if isinstance(pool.conninfo, str) else "", **parameters)
         try:
-            return Session(connection, PipelinedStatements(connection, self._statements), name)
+            return DedicatedSession(connection, PipelinedStatements(connection, self._statements), name)
         except BaseException:
             connection.close()
             raise

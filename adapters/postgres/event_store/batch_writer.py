@@ -16,7 +16,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.pq.abc import PGresult
 
-from adapters.postgres.connection.dedicated_connection import DedicatedConnection, Session
+from adapters.postgres.connection.dedicated_connection import DedicatedConnection, DedicatedSession
 from adapters.postgres.event_store.commit_recovery import resolve_in_doubt_commit
 from adapters.postgres.event_store.errors import to_library_error
 from adapters.postgres.event_store.save_request import Save
@@ -84,7 +84,7 @@ class BatchWriter:
         """Idempotent; the next write connects again."""
         self._dedicated.close()
 
-    def _write_together(self, session: Session, batch: Sequence[Save]) -> bool:
+    def _write_together(self, session: DedicatedSession, batch: Sequence[Save]) -> bool:
         """False if PostgreSQL refused: nothing is written then, and the connection is ready again."""
         try:
             *_, inserted, committed = session.statements.run(
@@ -103,7 +103,7 @@ class BatchWriter:
             save.ids, first = ids[first:last], last
         return True
 
-    def _write_each(self, session: Session, batch: Sequence[Save]) -> None:
+    def _write_each(self, session: DedicatedSession, batch: Sequence[Save]) -> None:
         session.statements.run(BEGIN, LOCK)
         outcomes = [self._write_one(session, save) for save in batch]
         *_, committed = session.statements.run(NOTIFY, COMMIT)
@@ -114,7 +114,7 @@ class BatchWriter:
             else:
                 save.ids = outcome
 
-    def _write_one(self, session: Session, save: Save) -> list[int] | psycopg.Error:
+    def _write_one(self, session: DedicatedSession, save: Save) -> list[int] | psycopg.Error:
         try:
             *_, inserted, _ = session.statements.run(SAVEPOINT, *self._sql.insert([save]), RELEASE)
         except (psycopg.OperationalError, psycopg.InterfaceError):

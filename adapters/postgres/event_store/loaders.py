@@ -18,7 +18,7 @@ import psycopg
 from eventsourcing.persistence import OperationalError
 from eventsourcing.postgres import PostgresDatastore
 
-from adapters.postgres.connection.dedicated_connection import DedicatedConnection, Session
+from adapters.postgres.connection.dedicated_connection import DedicatedConnection, DedicatedSession
 from adapters.postgres.connection.pipeline import Call
 from adapters.postgres.event_store.errors import to_library_error
 from adapters.postgres.wire_format import binary_arrays
@@ -126,7 +126,7 @@ class StreamLoader:
             self._cached_bytes = 0
             self._session = session
 
-    def _connected(self) -> Session:
+    def _connected(self) -> DedicatedSession:
         try:
             return self._dedicated.session()
         except psycopg.Error as error:

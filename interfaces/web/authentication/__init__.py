@@ -1,0 +1,1 @@
+"""Who calls: API keys, session cookies and rate limits."""

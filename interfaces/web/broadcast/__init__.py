@@ -1,0 +1,1 @@
+"""The live feed: one reader of the log for all subscribers."""

@@ -1,0 +1,1 @@
+"""Caches and coalescing of reads."""

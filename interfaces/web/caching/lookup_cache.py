@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from application.circuit_breaker import CircuitBreaker
 from application.ports.access.api_keys import ApiKeysUnavailable
 from interfaces.web.caching.coalescing import BatchLoader, LoadError
 
@@ -34,7 +35,7 @@ MAX_ENTRIES = 10_000
 LOOKUP_TIMEOUT_S = 2.0
 """For callers that have a usable entry."""
 PAUSE_AFTER_FAILURE_S = 1.0
-"""After a failed look-up, callers with a usable entry do not try the store for this long."""
+"""The open period of the breaker: callers with a usable entry do not try the store after a failure."""
 
 TName = TypeVar("TName", bound=Hashable)
 TFound = TypeVar("TFound")
@@ -63,7 +64,7 @@ class LookupCache(Generic[TName, TFound]):
         self._is_away = is_away
         self._monotonic = monotonic
         self._entries: OrderedDict[TName, _Entry[TFound]] = OrderedDict()
-        self._paused_until = float("-inf")
+        self._breaker = CircuitBreaker(open_s=PAUSE_AFTER_FAILURE_S, monotonic=monotonic)
         self._invalidations = 0
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -85,14 +86,16 @@ class LookupCache(Generic[TName, TFound]):
             if self._is_away():  # each attempt would hold a thread until its timeout
                 raise ApiKeysUnavailable("the store does not answer")
             return await self._look_up_now(name)
-        if now < self._paused_until or self._is_away():
+        if self._is_away() or not self._breaker.allows_call():
             return entry.found
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
-                return await self._look_up_now(name)
+                found = await self._look_up_now(name)
         except (ApiKeysUnavailable, TimeoutError):
-            self._paused_until = self._monotonic() + PAUSE_AFTER_FAILURE_S
+            self._breaker.record_failure()
             return entry.found
+        self._breaker.record_success()
+        return found
 
     def cached(self, name: TName) -> TFound | None:
         """The fresh entry; None if the store would have to be read."""
@@ -119,7 +122,7 @@ class LookupCache(Generic[TName, TFound]):
         try:
             await asyncio.sleep(REFRESH_EVERY_S)
             while (due := self._due()) is not None:
-                if due and self._monotonic() >= self._paused_until and not self._is_away():
+                if due and not self._is_away() and self._breaker.allows_call():
                     await self._refresh(due)
                 await asyncio.sleep(REFRESH_EVERY_S)
         finally:
@@ -143,8 +146,9 @@ class LookupCache(Generic[TName, TFound]):
         try:
             answers = await self._look_ups.read_all(names)
         except ApiKeysUnavailable:
-            self._paused_until = self._monotonic() + PAUSE_AFTER_FAILURE_S
+            self._breaker.record_failure()
             return
+        self._breaker.record_success()
         for name, found in answers.items():
             if isinstance(found, LoadError):
                 _log.error("a background look-up failed", why=repr(found.error))

@@ -1,0 +1,1 @@
+"""Admission of requests: access and query validation."""

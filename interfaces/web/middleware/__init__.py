@@ -1,0 +1,1 @@
+"""What wraps each request: metrics, conditional and stale responses, errors."""

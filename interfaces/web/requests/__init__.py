@@ -1,0 +1,1 @@
+"""Parts of requests that several routes read: paging, `as_of`, visibility."""

@@ -28,7 +28,7 @@ WITH grown AS (
         n (facility_id, day, meter_id, first_at) USING (facility_id, day, meter_id)
     GROUP BY 1, 2
 )
--- A meter that was heard of later than its neighbours belongs to what is settled of the day after.
+-- A meter that appeared late also counts in the finalized quarter-hours of the next day: mark them dirty.
 INSERT INTO unsettled_quarters (facility_id, starts_at, partition)
 SELECT DISTINCT r.facility_id, r.starts_at, %(partition)s::smallint
 FROM later l JOIN rollups r ON r.facility_id = l.facility_id AND r.step_s = 900

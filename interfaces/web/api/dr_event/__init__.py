@@ -1,0 +1,1 @@
+"""Routes of DR events."""

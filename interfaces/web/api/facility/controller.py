@@ -2,21 +2,31 @@
 
 import asyncio
 
+import msgspec
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody
 
-from application.facility.portfolio_entries import FacilityEntry
+from application.commands.facility import RegisterFacility
+from application.facility.portfolio_entries import FacilityEntry, Portfolio
+from application.facility.portfolio_validation import check_references
 from interfaces.web.api.facility.documents import FacilityDocument, facility_document
-from interfaces.web.api.facility.registration import FacilityRegistration, registered
 from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of
+from interfaces.web.requests.command_context import context_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.requests.visibility import unknown_facility, visible_facility
 from interfaces.web.route_policy import OPERATOR, READER, RoutePolicy
 from projections.as_of.dr_event import facility_as_of
 from projections.audit.stream_log import AsOf
 from projections.facility import FacilityRow
+
+
+class FacilityRegistration(msgspec.Struct, frozen=True, kw_only=True):
+    """The result; `domain_events` is 0 if nothing changed."""
+
+    facility_id: str
+    domain_events: int
 
 
 class FacilityController(Controller):
@@ -63,7 +73,9 @@ class FacilityController(Controller):
         self, request: ApiRequest, data: JSONBody[FacilityEntry]
     ) -> Response[FacilityRegistration]:
         """One entry of a portfolio file. Only differences are recorded, so repeating it changes nothing."""
-        return await registered(request, data)
+        recorded = await asyncio.to_thread(_register, request, data)
+        registration = FacilityRegistration(facility_id=data.facility_id, domain_events=recorded)
+        return Response(registration, headers={"Location": f"/api/facilities/{data.facility_id}"})
 
     @get(
         "/{facility_id:str}",
@@ -88,3 +100,15 @@ async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None)
     if row is None:
         raise unknown_facility()
     return row
+
+
+def _register(request: ApiRequest, entry: FacilityEntry) -> int:
+    """The number of recorded domain events. Raises PortfolioInvalid."""
+    web = dependencies_of(request)
+    check_references(
+        Portfolio(facilities=(entry,)),
+        known_utilities=(),
+        known_programs=web.known_programs(entry.programs),
+    )
+    recorded: int = web.bus.handle(RegisterFacility(entry=entry), context_of(request), reply_type=int)
+    return recorded

@@ -1,0 +1,1 @@
+"""Routes for operators: alerts, dead letters, projections, health."""

@@ -1,0 +1,1 @@
+"""Routes of loads: current values, histories and sums."""
