@@ -30,7 +30,7 @@ from tests.fakes.dispatch.building_control import FakeBuildingControl
 from tests.simulation.doubles.bms_network import BmsNetwork, SimulatedBms
 from tests.simulation.doubles.building_control import SimulatedBuildingControl, SimulatedSetpoints
 from tests.simulation.event_trace import Story as StoryOfAStorm
-from tests.simulation.scenario.fault_injection import Mishaps
+from tests.simulation.scenario.fault_injection import FaultInjector
 
 CLOCK = SystemClock()
 ZONES = (
@@ -104,7 +104,7 @@ async def simulated_rig(profile: BmsProfile) -> AsyncIterator[Rig]:
     network = BmsNetwork(
         {"fac-001": SimulatedBms(building, slow_s=0.0)},
         CLOCK,
-        Mishaps(Random(0), {}, StoryOfAStorm(CLOCK.now)),
+        FaultInjector(Random(0), {}, StoryOfAStorm(CLOCK.now)),
         Random(0),
     )
     control = SimulatedBuildingControl(network, SinglePhase(SimulatedSetpoints(network), CLOCK))
