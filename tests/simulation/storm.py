@@ -105,7 +105,9 @@ class Storm:
         self.wiring = Wiring(
             plan=plan,
             database=self.database,
-            queue=SimulatedWorkQueue(MemoryWorkQueue(clock.wall_seconds(TIME_LIMITS.redelivery_s)), self.injector),
+            queue=SimulatedWorkQueue(
+                MemoryWorkQueue(clock.wall_seconds(TIME_LIMITS.redelivery_s)), self.injector
+            ),
             control=lambda: bug.adapter(adapter).control(self.network, clock, self._breaker_changed),
             notifier=SimulatedUtilityNotifier(clock, self.injector, self._rng("utility")),
             forecasts=SimulatedForecasts(load_kw, plan.forecasts),
