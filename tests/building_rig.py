@@ -29,8 +29,8 @@ from interfaces.simulators.http_host import hosted
 from tests.fakes.dispatch.building_control import FakeBuildingControl
 from tests.simulation.doubles.bms_network import BmsNetwork, SimulatedBms
 from tests.simulation.doubles.building_control import SimulatedBuildingControl, SimulatedSetpoints
-from tests.simulation.event_trace import Story as StoryOfAStorm
-from tests.simulation.scenario.fault_injection import Mishaps
+from tests.simulation.event_trace import EventTrace
+from tests.simulation.scenario.fault_injection import FaultInjector
 
 CLOCK = SystemClock()
 ZONES = (
@@ -104,7 +104,7 @@ async def simulated_rig(profile: BmsProfile) -> AsyncIterator[Rig]:
     network = BmsNetwork(
         {"fac-001": SimulatedBms(building, slow_s=0.0)},
         CLOCK,
-        Mishaps(Random(0), {}, StoryOfAStorm(CLOCK.now)),
+        FaultInjector(Random(0), {}, EventTrace(CLOCK.now)),
         Random(0),
     )
     control = SimulatedBuildingControl(network, SinglePhase(SimulatedSetpoints(network), CLOCK))
@@ -115,18 +115,18 @@ async def simulated_rig(profile: BmsProfile) -> AsyncIterator[Rig]:
 
 RIGS = {"fake": fake_rig, "simulated": simulated_rig, "soap": soap_rig}
 PROFILES: tuple[BmsProfile, ...] = ("two_phase", "single_phase")
-Story = Callable[[Rig], Awaitable[None]]
+Scenario = Callable[[Rig], Awaitable[None]]
 RunScenario = Callable[..., None]
 
 
 def teller(rig_name: str, default: BmsProfile) -> RunScenario:
     """Runs a story on the implementation at hand."""
 
-    def tell(story: Story, profile: BmsProfile = default) -> None:
+    def run_scenario(scenario: Scenario, profile: BmsProfile = default) -> None:
         async def run() -> None:
             async with RIGS[rig_name](profile) as rig:
-                await story(rig)
+                await scenario(rig)
 
         asyncio.run(run())
 
-    return tell
+    return run_scenario

@@ -22,7 +22,7 @@ async def run_meters(
     outbox = MqttOutbox(url, CLIENT_ID)
     metered = [
         MeteredBuilding(
-            Building.of(entry, record=_nobody_commands),
+            Building.of(entry, record=_discard),
             sources[entry.facility_id],
             [meter.meter_id for meter in entry.meters],
         )
@@ -42,5 +42,5 @@ async def run_meters(
         await asyncio.gather(*work, stopped, return_exceptions=True)
 
 
-def _nobody_commands(_entry: object) -> None:
+def _discard(_entry: object) -> None:
     """Without a BMS there is nothing to journal."""

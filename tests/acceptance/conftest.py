@@ -12,12 +12,12 @@ FreshDatabase = Callable[[], AbstractContextManager[BenchDatabase]]
 
 @pytest.fixture(scope="session")
 def bench_server() -> Iterator[FreshDatabase]:
-    """One PostgreSQL of `gridproof bench` for all benchmarks of a session; each has databases of its own in it."""
+    """One benchmark PostgreSQL for all benchmarks of a session; each has databases of its own in it."""
     with bench_databases() as fresh_database:
         yield fresh_database
 
 
 @pytest.fixture
 def benches_share_a_server(bench_server: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`gridproof bench` as in tests.acceptance.bench.benched; that it starts a server itself, test_bench.py shows."""
+    """The benchmarks as in tests.acceptance.bench.benched; that it starts a server itself, test_bench.py shows."""
     monkeypatch.setattr("tests.bench.setup.bench_databases", lambda: nullcontext(bench_server))

@@ -39,7 +39,7 @@ class Crowd:
 
 
 @contextmanager
-def crowd(making: Making, url: str, *, callers: int, processes: int) -> Iterator[Crowd]:
+def start_callers(making: Making, url: str, *, callers: int, processes: int) -> Iterator[Crowd]:
     """Fresh processes: nothing of this one is inherited."""
     context = multiprocessing.get_context("spawn")
     pipes: list[Connection] = []

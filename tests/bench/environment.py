@@ -1,4 +1,4 @@
-"""Where benchmarks run: a PostgreSQL of their own in a temporary folder, with fsync on."""
+"""The environment of a benchmark: fresh databases of an embedded PostgreSQL with fsync on, and the scale."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from contextlib import AbstractContextManager, contextmanager
 
 from tests.bench.setup import BenchDatabase
 
-__all__ = ["Bed", "BenchDatabase"]
+__all__ = ["BenchDatabase", "BenchEnvironment"]
 
 
 ROUNDS = 15
-LEAST_SCALE_OF_A_MEASUREMENT = 0.05
+MIN_MEASUREMENT_SCALE = 0.05
 
 
-class Bed:
-    """What a benchmark is given."""
+class BenchEnvironment:
+    """The parameter of every benchmark."""
 
     def __init__(
         self,
         fresh_database: Callable[[], AbstractContextManager[BenchDatabase]],
         *,
         scale: float = 1.0,
-        tell: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._fresh_database = fresh_database
         self.scale = scale
-        self.tell = tell
+        self.report = report
 
     def sized(self, full: int, *, least: int = 1) -> int:
         """`full` by the scale of this run, but at least `least`."""
@@ -34,15 +34,15 @@ class Bed:
 
     @property
     def rounds(self) -> int:
-        """How often contenders take turns; once when somebody only tries whether it runs."""
-        return ROUNDS if self.scale >= LEAST_SCALE_OF_A_MEASUREMENT else 1
+        """How many rounds the contenders take turns; 1 in a trial run."""
+        return ROUNDS if self.scale >= MIN_MEASUREMENT_SCALE else 1
 
     def callers(self, full: int) -> int:
-        """How many call at once; an eighth when somebody only tries whether it runs."""
-        return full if self.scale >= LEAST_SCALE_OF_A_MEASUREMENT else max(1, full // 8)
+        """The number of concurrent callers; an eighth in a trial run."""
+        return full if self.scale >= MIN_MEASUREMENT_SCALE else max(1, full // 8)
 
     @contextmanager
     def database(self) -> Iterator[BenchDatabase]:
-        """A database of this benchmark's own, dropped afterwards."""
+        """A fresh database, dropped at the end of the block."""
         with self._fresh_database() as database:
             yield database

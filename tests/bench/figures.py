@@ -1,4 +1,4 @@
-"""What a benchmark gives back."""
+"""A benchmark's result: one figure with its floor."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     floor: float
     ratio: float
     stock: float | None = None
-    """The eventsourcing library as it comes, in the same run; None where it has nothing of the kind."""
+    """The unchanged eventsourcing library in the same run; None if it has nothing comparable."""
     stock_ratio: float | None = None
     details: dict[str, float | str] = {}
 
@@ -29,7 +29,7 @@ def figure(
     lower_is_better: bool = False,
     details: dict[str, float | str] | None = None,
 ) -> Figure:
-    """A figure with its ratios, rounded to what can be told apart. `ours`, `floor` and `stock` are in `unit`."""
+    """A figure with its ratios, rounded to four digits. `ours`, `floor` and `stock` are in `unit`."""
     return Figure(
         name=name,
         unit=unit,

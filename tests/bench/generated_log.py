@@ -39,18 +39,20 @@ class StoredRow(msgspec.Struct, frozen=True):
     state: bytes
 
 
-def story_log(domain_events: int) -> Iterator[StoredRow]:
+def generated_log(domain_events: int) -> Iterator[StoredRow]:
     """At least that many rows: the facilities' agreements, then whole stories one after the other."""
-    story = _Story()
-    story.facilities_agree()
+    dr_event_template = _DREventTemplate()
+    dr_event_template.facilities_agree()
     written = 0
-    for row in map(_stored, story.take()):
+    for row in map(_stored, dr_event_template.take()):
         written += 1
         yield row
-    story.happens()
-    repeated = _Repeated(story.take(), {item.id: item.version for item in story.facilities})
+    dr_event_template.happens()
+    repeated = _Repeated(
+        dr_event_template.take(), {item.id: item.version for item in dr_event_template.facilities}
+    )
     for number in count():
-        for row in repeated.told(number):
+        for row in repeated.repetition(number):
             written += 1
             yield row
         if written >= domain_events:
@@ -70,7 +72,7 @@ class _Repeated:
     """The recorded story as templates: constant bytes between ids."""
 
     def __init__(self, recorded: Sequence[DomainEvent], facilities: dict[UUID, int]) -> None:
-        self._per_story = {
+        self._per_repetition = {
             stream_id: sum(item.originator_id == stream_id for item in recorded) for stream_id in facilities
         }
         self._places = [(item.originator_id, item.originator_version) for item in recorded]
@@ -81,10 +83,10 @@ class _Repeated:
         self._fixed = set(facilities)
         self._own = sorted((used | {place[0] for place in self._places}) - self._fixed - set(self._event_ids))
 
-    def told(self, number: int) -> Iterator[StoredRow]:
+    def repetition(self, number: int) -> Iterator[StoredRow]:
         ids = {old: uuid5(_IDS, f"{number} {old}") for old in self._own} | {old: old for old in self._fixed}
         places = [
-            (ids[stream], version + number * self._per_story.get(stream, 0))
+            (ids[stream], version + number * self._per_repetition.get(stream, 0))
             for stream, version in self._places
         ]
         ids |= {old: domain_event_id(*places[index]) for old, index in self._event_ids.items()}
@@ -100,7 +102,7 @@ def _split(state: bytes) -> tuple[list[bytes], list[bytes]]:
     return _UUID.split(state), _UUID.findall(state)
 
 
-class _Story:
+class _DREventTemplate:
     """One DR event of three facilities with one zone each, from the first word to the measurement."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.bench.caller_processes import Call, Making, crowd
+from tests.bench.caller_processes import Call, Making, start_callers
 from tests.bench.callers import calls_per_s
 from tests.bench.environment import BenchDatabase
 
@@ -50,7 +50,7 @@ def plain_inserts(database: BenchDatabase, *, callers: int, events: int = 1) -> 
             rates[name] = partial(_by_threads, call, callers)
         if callers >= PROCESSES:
             clients: Making = partial(_process, events=events)
-            spread = stack.enter_context(crowd(clients, url, callers=callers, processes=PROCESSES))
+            spread = stack.enter_context(start_callers(clients, url, callers=callers, processes=PROCESSES))
             rates[f"psycopg INSERT, {PROCESSES} processes"] = spread.calls_per_s
         if database.pgbench is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gridproof-bench-")))

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from importlib import import_module
 
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure
 
-Benchmark = Callable[[Bed], Iterator[Figure]]
+Benchmark = Callable[[BenchEnvironment], Iterator[Figure]]
 """Yields each figure as soon as it is measured."""
 
 REGISTRY: dict[str, str] = {

@@ -1,4 +1,4 @@
-"""Contenders that take turns: a machine that is busy with something else is so for all of them."""
+"""Contenders that take turns, so that other load on the machine affects all of them."""
 
 from __future__ import annotations
 

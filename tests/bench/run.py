@@ -1,6 +1,6 @@
-"""`make bench`: measure this machine, each figure beside its floor and beside the stock library.
+"""`make bench`: measure this machine; each figure with its floor and, if there is one, the stock library.
 
-A figure is written as soon as it is measured, so that stopping a run loses nothing that was measured before.
+Each figure is written as soon as it is measured, so an interrupted run loses no measured figure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from interfaces.cli.console.printing import print_json, print_table
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure
 from tests.bench.registry import REGISTRY, benchmark_named
 
@@ -21,8 +21,8 @@ EXAMPLE = """
 \b
 Examples:
   make bench NAME=append
-  make bench NAME="append command" SCALE=0.1
-  python -m tests.bench.run --json > figures.json
+  make bench NAME="webhook command" SCALE=0.1 OUTPUT=build/figures.jsonl
+  python -m tests.bench.run dispatch --json > figures.json
 """
 COLUMNS = ("benchmark", "unit", "ours", "floor", "ratio", "stock", "stock ratio")
 
@@ -35,7 +35,7 @@ COLUMNS = ("benchmark", "unit", "ours", "floor", "ratio", "stock", "stock ratio"
     type=click.FloatRange(min=0, min_open=True, max=100),
     default=1.0,
     show_default=True,
-    help="How much work: 0.01 only tries whether it runs.",
+    help="The amount of work. 0.01 is only a trial run.",
 )
 @click.option(
     "--output",
@@ -43,15 +43,17 @@ COLUMNS = ("benchmark", "unit", "ours", "floor", "ratio", "stock", "stock ratio"
     help="Append each figure to this file as one JSON line, as soon as it is measured.",
 )
 def bench(names: tuple[str, ...], as_json: bool, scale: float, output: Path | None) -> None:
-    """Measure on an embedded PostgreSQL in a temporary folder, fsync on; without a NAME all of them.
+    """Run the benchmarks NAME on an embedded PostgreSQL in a temporary folder with fsync on; without NAME all.
 
-    ratio is ours to the floor in the same run: 1.0 is as good as the floor, for times as well.
+    ratio compares us with the floor of the same run: 1.0 is as good as the floor, also for times.
     """
     from tests.bench.setup import bench_databases
 
     figures = []
     with bench_databases() as fresh_database:
-        environment = Bed(fresh_database, scale=scale, tell=lambda line: click.echo(line, err=True))
+        environment = BenchEnvironment(
+            fresh_database, scale=scale, report=lambda line: click.echo(line, err=True)
+        )
         for name in names or REGISTRY:
             click.echo(f"{name} ...", err=True)
             for measured in benchmark_named(name)(environment):
@@ -75,7 +77,7 @@ def bench(names: tuple[str, ...], as_json: bool, scale: float, output: Path | No
 
 
 def append_figure(output: Path, measured: Figure, scale: float) -> None:
-    """One JSON line per figure, flushed to disk: whatever ends the run later, this figure stays."""
+    """Append one JSON line and flush it to disk, so that the figure survives the end of the run."""
     with output.open("ab") as file:
         file.write(orjson.dumps({"scale": scale, **msgspec.structs.asdict(measured)}) + b"\n")
         file.flush()

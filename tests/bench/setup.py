@@ -1,4 +1,4 @@
-"""Wiring of `gridproof bench`: a PostgreSQL of its own in a temporary folder, and the stores to be measured."""
+"""Setup of the benchmarks: an embedded PostgreSQL in a temporary folder, and the stores to measure."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class BenchDatabase:
     admin_url: str
     """The superuser, for what the stock library wants to create."""
     pgbench: Path | None = None
-    """Where PostgreSQL brings it."""
+    """The pgbench of that PostgreSQL."""
 
 
 class NotDurable(RuntimeError):
-    """The server would answer before the disk has it: its figures would mean nothing."""
+    """The server acknowledges before data is on disk, so its figures would be meaningless."""
 
 
 @contextmanager
 def bench_databases() -> Iterator[Callable[[], AbstractContextManager[BenchDatabase]]]:
-    """Fresh databases of an embedded PostgreSQL in a temporary folder; all gone afterwards."""
+    """Fresh databases of an embedded PostgreSQL in a temporary folder, removed afterwards."""
     from adapters.embedded import EmbeddedServers
 
     with (
@@ -67,7 +67,7 @@ def bench_databases() -> Iterator[Callable[[], AbstractContextManager[BenchDatab
 
 
 def _make_template(server: EmbeddedPostgres) -> None:
-    """Migrated once; a copy takes a fraction of the time."""
+    """Migrate a template once; copying it takes a fraction of the time."""
     from adapters.embedded.postgres import APP, OWNER, create_database
     from adapters.postgres.schema.migrate import migrate
 
@@ -99,7 +99,7 @@ def _fresh_database(server: EmbeddedPostgres, name: str) -> Iterator[BenchDataba
 
 @contextmanager
 def opened_recorder(url: str, *, is_stock: bool = False) -> Iterator[Any]:
-    """A recorder of the demand response log: ours, or the library's as it comes."""
+    """A recorder of the demand response log: ours, or the library's unchanged one."""
     from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
     from psycopg.conninfo import conninfo_to_dict
 
@@ -125,7 +125,7 @@ def opened_recorder(url: str, *, is_stock: bool = False) -> Iterator[Any]:
 
 @contextmanager
 def opened_bus(url: str, *, is_stock: bool = False) -> Iterator[CommandBus]:
-    """All that a command needs, over the machine's clock: on our event store, or on the library's as it comes."""
+    """A command bus on our event store, or on the library's unchanged one."""
     from application.handlers import HANDLERS
     from tests.bench.stock_library import opened_stock_store
 
@@ -141,7 +141,7 @@ def opened_bus(url: str, *, is_stock: bool = False) -> Iterator[CommandBus]:
 
 
 def open_bench_stores(url: str) -> Stores:
-    """All that a command needs, over the machine's clock."""
+    """The stores of a benchmark, on the machine's clock."""
     return open_stores(read_settings({"GRIDPROOF_DATABASE_URL": url}))
 
 
@@ -150,13 +150,11 @@ def _refuse_volatile(url: str) -> None:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             row = connection.execute(f"SHOW {setting}".encode()).fetchone()
             if row is None or row[0] != "on":
-                raise NotDurable(
-                    f"{setting} is {row and row[0]}: figures of a store that may forget are no figures"
-                )
+                raise NotDurable(f"{setting} is {row and row[0]}: figures without durability are meaningless")
 
 
 def import_log(url: str, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
-    """Fill the log of demand response by the event store's own import; how many domain events."""
+    """Import rows into the demand response log; returns the number of domain events."""
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from application.event_store.demand_response import DemandResponse
 

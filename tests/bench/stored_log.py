@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 
-from tests.bench.environment import Bed
-from tests.bench.generated_log import StoredRow, story_log
+from tests.bench.environment import BenchEnvironment
+from tests.bench.generated_log import StoredRow, generated_log
 from tests.bench.setup import import_log
 
 _COPY_IN = (
@@ -19,10 +19,12 @@ _COPY_IN = (
 _COPY_OUT = "COPY gridproof.demand_response_events TO STDOUT (FORMAT BINARY)"
 
 
-def filled(bed: Bed, url: str, wanted: int) -> int:
+def filled(env: BenchEnvironment, url: str, wanted: int) -> int:
     """Store at least `wanted` domain events; how many there are then."""
-    bed.tell(f"storing {wanted:,} domain events")
-    rows = ((row.originator_id, row.originator_version, row.topic, row.state) for row in story_log(wanted))
+    env.report(f"storing {wanted:,} domain events")
+    rows = (
+        (row.originator_id, row.originator_version, row.topic, row.state) for row in generated_log(wanted)
+    )
     count = import_log(url, rows)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ANALYZE gridproof.demand_response_events")

@@ -1,4 +1,4 @@
-"""What happened in a simulation, in order: for a person who looks at one seed."""
+"""The trace of a simulation: everything that happened, in order, for a person who inspects a seed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from datetime import datetime
 from typing import NamedTuple
 
 
-class Line(NamedTuple):
+class TraceLine(NamedTuple):
     at: datetime
     who: str
-    """`mishap`, `process`, `building`, `utility`, `operator`, or the worker that logged it."""
+    """`fault`, `schedule`, `process`, `building`, `breaker`, `worker`, or the actor."""
     what: str
 
 
 @dataclass
-class Story:
+class EventTrace:
     now: Callable[[], datetime]
-    lines: list[Line] = field(default_factory=list)
+    lines: list[TraceLine] = field(default_factory=list)
 
     def note(self, who: str, what: str) -> None:
-        self.lines.append(Line(self.now(), who, what))
+        self.lines.append(TraceLine(self.now(), who, what))

@@ -1,4 +1,4 @@
-"""What a storm leaves behind for the invariants: the log, the buildings' journals, what the utility was told."""
+"""What a storm leaves for the invariants: the log, the buildings' journals, the calls and the callbacks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.simulation.scenario.plan import StormPlan
 TDomainEvent = TypeVar("TDomainEvent", bound=DomainEvent)
 
 
-class Found(NamedTuple):
-    """Something that broke, and when, where that can be said."""
+class Finding(NamedTuple):
+    """What broke, and when, if that is known."""
 
     what: str
     at: datetime | None = None
@@ -37,21 +37,21 @@ class Evidence:
     entries: Sequence[LogEntry]
     stored: Sequence[StoredEvent]
     aggregates: Mapping[UUID, Aggregate[Any]]
-    """As the last save of each left it."""
+    """Each aggregate after its last save."""
     journal: Sequence[JournalEntry]
-    """What the buildings did, in order."""
+    """The actions of the buildings, in order."""
     calls: Sequence[Call]
     received: Sequence[ReceivedCallback]
     read_models: Mapping[str, Mapping[str, Any]]
-    """As the live projections left them."""
+    """The rows of the live projections."""
     forgotten: frozenset[UUID]
-    """Commands that a BMS forgot: it may carry them out again."""
+    """Commands that a BMS forgot in a restart, and may execute again."""
     errors: Sequence[str]
-    """What nobody foresaw: a worker ended by it."""
+    """Unexpected errors that ended a worker."""
     locks_were_lost: bool
-    calm_at: datetime
+    faults_end_at: datetime
     ended_at: datetime
-    came_to_rest: bool
+    became_idle: bool
 
     def recorded(self, kind: type[TDomainEvent]) -> list[TDomainEvent]:
         return [e.domain_event for e in self.entries if isinstance(e.domain_event, kind)]
@@ -63,7 +63,7 @@ class Evidence:
         return [a.state for a in self.aggregates.values() if isinstance(a, Dispatch)]
 
     def digest(self) -> str:
-        """SHA-256 (hex) over the log, the journals and the callbacks: two runs of a seed have the same."""
+        """SHA-256 (hex) over the log, the journals and the callbacks: equal for two runs of a seed."""
         digest = hashlib.sha256()
         for row in self.stored:
             digest.update(f"{row.topic} {row.originator_id} {row.originator_version} ".encode() + row.state)

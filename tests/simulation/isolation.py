@@ -1,4 +1,4 @@
-"""A storm shares its process with others: what is global is lent to it and given back."""
+"""Isolates a storm from global state: the module `random` and the log configuration."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import structlog
 
-from tests.simulation.event_trace import Story
+from tests.simulation.event_trace import EventTrace
 
 
 @contextmanager
-def own_chance(seed: int) -> Iterator[None]:
-    """The product draws its jitter from the module `random`: for a while from the seed."""
+def seeded_random(seed: int) -> Iterator[None]:
+    """Seed the module `random`, from which the product draws its jitter, and restore it afterwards."""
     before = random.getstate()
     random.seed(f"{seed}:product")
     try:
@@ -24,16 +24,16 @@ def own_chance(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def logs_into(story: Story) -> Iterator[None]:
-    """What the workers log becomes part of the story."""
+def logs_to_trace(trace: EventTrace) -> Iterator[None]:
+    """Send the log lines of the workers to the trace."""
     before = structlog.get_config()
 
-    def tell(logger: object, method: str, said: MutableMapping[str, Any]) -> str:
-        words = " ".join(f"{name}={value}" for name, value in said.items() if name != "event")
-        story.note("worker", f"{said['event']} {words}".rstrip())
+    def add_to_trace(logger: object, method: str, line: MutableMapping[str, Any]) -> str:
+        words = " ".join(f"{name}={value}" for name, value in line.items() if name != "event")
+        trace.note("worker", f"{line['event']} {words}".rstrip())
         raise structlog.DropEvent
 
-    structlog.configure(processors=[tell], cache_logger_on_first_use=False)
+    structlog.configure(processors=[add_to_trace], cache_logger_on_first_use=False)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""A seed as a person reads it: what was planned, and then the log and everything around it in the order of time."""
+"""The trace of a seed as text: the plan, then the log and all other events in time order."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from datetime import timedelta
 
 from domain.dispatch import Dispatch
 from projections.audit.descriptions import description_of
-from tests.simulation.event_trace import Line, Story
+from tests.simulation.event_trace import EventTrace, TraceLine
 from tests.simulation.evidence import Evidence
 from tests.simulation.scenario.plan import StormPlan
-from tests.simulation.scenario.scenario_requests import Wish
+from tests.simulation.scenario.scenario_requests import ScenarioRequest
 
 
-def told(evidence: Evidence, story: Story) -> Iterator[str]:
-    """One line for each thing that happened."""
+def trace_lines(evidence: Evidence, trace: EventTrace) -> Iterator[str]:
+    """The plan, then one line for each event."""
     yield from _planned(evidence.plan)
-    lines = [*story.lines, *_recorded(evidence)]
+    lines = [*trace.lines, *_recorded(evidence)]
     for line in sorted(lines, key=lambda line: line.at):
         yield f"{line.at:%H:%M:%S.%f}"[:-3] + f"  {line.who:<10} {line.what}"
 
@@ -28,24 +28,26 @@ def _planned(plan: StormPlan) -> Iterator[str]:
     for facility in plan.facilities:
         faults = {name: rate for name, rate in plan.bms_faults[facility.facility_id].items() if rate}
         zones = ", ".join(zone.zone_id for zone in facility.zones)
-        yield f"{facility.facility_id}: {zones}; {facility.tz}; {facility.bms.profile}; {faults or 'its BMS is sound'}"
-    for wish in plan.wishes:
-        at = plan.epoch + timedelta(seconds=wish.at_s)
-        yield f"{at:%H:%M:%S} {wish.by}: {type(wish.command).__name__} {_window(wish)}".rstrip()
-    yield f"strike: {', '.join(f'{name} {rate:g}' for name, rate in plan.rates.items() if rate) or 'nothing'}"
+        yield f"{facility.facility_id}: {zones}; {facility.tz}; {facility.bms.profile}; {faults or 'no BMS faults'}"
+    for request in plan.requests:
+        at = plan.epoch + timedelta(seconds=request.at_s)
+        yield f"{at:%H:%M:%S} {request.by}: {type(request.command).__name__} {_window(request)}".rstrip()
+    yield f"faults: {', '.join(f'{name} {rate:g}' for name, rate in plan.rates.items() if rate) or 'none'}"
 
 
-def _recorded(evidence: Evidence) -> Iterator[Line]:
+def _recorded(evidence: Evidence) -> Iterator[TraceLine]:
     for entry in evidence.entries:
-        fact = entry.domain_event
-        facility_id = fact.facility_id if isinstance(fact, Dispatch.Event) else None
-        yield Line(
-            fact.recorded_at, "log", f"#{entry.position} {description_of(fact, facility_id)} [{fact.actor}]"
+        domain_event = entry.domain_event
+        facility_id = domain_event.facility_id if isinstance(domain_event, Dispatch.Event) else None
+        yield TraceLine(
+            domain_event.recorded_at,
+            "log",
+            f"#{entry.position} {description_of(domain_event, facility_id)} [{domain_event.actor}]",
         )
 
 
-def _window(wish: Wish) -> str:
-    notice = getattr(wish.command, "notice", None)
+def _window(request: ScenarioRequest) -> str:
+    notice = getattr(request.command, "notice", None)
     if notice is None:
         return ""
     window = f"{notice.starts_at:%H:%M} to {notice.ends_at:%H:%M}"

@@ -1,4 +1,4 @@
-"""Many seeds, in several processes; each result small enough to travel between them."""
+"""Runs many seeds in several processes. The results are small, to pass between processes."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from tests.simulation.scenario.plan import draw_plan
 from tests.simulation.storm import StormOutcome, run_storm
 
 BATCH = 10
-"""Seeds that a process takes at once."""
-THE_SIMULATION_ITSELF = "the simulation itself goes through"
+"""Seeds in one task of a process."""
+SIMULATION_ERROR = "the simulation runs without an error"
 
 
 class SeedResult(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     breaches: tuple[Breach, ...]
     struck: dict[str, int]
-    """Mishap -> how often it struck."""
+    """Fault -> how often it struck."""
     domain_events: int
     digest: str
     """SHA-256 (hex) of the log, the journals and the callbacks."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """What all seeds of a run share."""
+    """The settings that all seeds of a run share."""
 
     facilities: int = 3
     planted: str | None = None
-    """The name of a known bug, put in."""
+    """The name of a planted bug."""
     adapter: BmsAdapter
 
 
 def storm_of(seed: int, setting: Setting) -> StormOutcome:
-    """One seed, as it happens."""
+    """Run one seed."""
     bug = None if setting.planted is None else PLANTED[setting.planted]()
     return run_storm(draw_plan(seed, setting.facilities), bug, adapter=setting.adapter)
 
 
 def run_seed(seed: int, setting: Setting) -> SeedResult:
-    """One seed, judged. An error of the simulation itself counts as something that broke."""
+    """Run one seed and check the invariants. An error of the simulation counts as a breach."""
     try:
         outcome = storm_of(seed, setting)
         found = breaches(outcome.evidence)
-    except Exception as error:  # noqa: BLE001 - the seed that led to it must not be lost
-        broke = Breach(THE_SIMULATION_ITSELF, repr(error))
+    except Exception as error:  # noqa: BLE001 - the result must name the seed
+        broke = Breach(SIMULATION_ERROR, repr(error))
         return SeedResult(seed=seed, breaches=(broke,), struck={}, domain_events=0, digest="")
     return SeedResult(
         seed=seed,
@@ -62,13 +62,24 @@ def run_seed(seed: int, setting: Setting) -> SeedResult:
 
 
 def run_seeds(
-    seeds: range, setting: Setting, *, workers: int = 1, tell: Callable[[int], None] = lambda done: None
+    seeds: range,
+    setting: Setting,
+    *,
+    workers: int = 1,
+    progress: Callable[[int], None] = lambda done: None,
+    report: Callable[[SeedResult], None] = lambda broken: None,
 ) -> list[SeedResult]:
-    """Every seed, in order; `tell` hears how many are done."""
+    """Run every seed; the results in order of the seeds.
+
+    `progress` gets the number of seeds done, `report` each broken seed as soon as its batch is done.
+    """
     results: list[SeedResult] = []
-    for some in _results(seeds, setting, workers):
-        results += some
-        tell(len(results))
+    for batch in _results(seeds, setting, workers):
+        results += batch
+        progress(len(results))
+        for result in batch:
+            if result.breaches:
+                report(result)
     return sorted(results, key=lambda result: result.seed)
 
 

@@ -1,4 +1,4 @@
-"""One seed from beginning to end: the world is set up, the storm blows, everything comes to rest or does not."""
+"""Runs one seed: setup, faults, and the wait until the system is idle."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ from tests.simulation.doubles.meters import SimulatedMeters
 from tests.simulation.doubles.simulated_queue import SimulatedWorkQueue
 from tests.simulation.doubles.utility_notifier import SimulatedUtilityNotifier
 from tests.simulation.doubles.work_queue import MemoryWorkQueue
-from tests.simulation.event_trace import Story
+from tests.simulation.event_trace import EventTrace
 from tests.simulation.evidence import Evidence
-from tests.simulation.isolation import logs_into, own_chance
+from tests.simulation.isolation import logs_to_trace, seeded_random
 from tests.simulation.planted.bugs import NoBug
 from tests.simulation.runtime.processes import Process, Supervisor
 from tests.simulation.runtime.virtual_loop import VirtualLoop
-from tests.simulation.scenario.actors import Outside
-from tests.simulation.scenario.fault_injection import Mishaps
-from tests.simulation.scenario.fault_schedule import Fate
+from tests.simulation.scenario.actors import OutsideActors
+from tests.simulation.scenario.fault_injection import FaultInjector
+from tests.simulation.scenario.fault_schedule import FaultSchedule
 from tests.simulation.scenario.plan import StormPlan
 from tests.simulation.workers import Wiring
 
-LOOK_S = 20.0
-"""How often it is looked whether everything is at rest, clock seconds."""
-PATIENCE_S = 2_700.0
-"""How long after the calm everything may take to come to rest."""
-FORESEEN = (EventStoreUnavailable, OperationsUnavailable, WorkQueueUnavailable, ReadModelsUnavailable)
-"""What may end a worker: its supervisor starts it again."""
-SETTING_UP = CommandContext(
+POLL_S = 20.0
+"""Clock seconds between two checks whether the system is idle."""
+IDLE_WITHIN_S = 2_700.0
+"""Clock seconds within which the system must become idle after the last fault."""
+EXPECTED_ERRORS = (EventStoreUnavailable, OperationsUnavailable, WorkQueueUnavailable, ReadModelsUnavailable)
+"""Errors that may end a worker; its supervisor restarts it."""
+SETUP_CONTEXT = CommandContext(
     correlation_id=UUID(int=1),
     causation_id=UUID(int=1),
     actor="operator:simulated",
@@ -64,24 +64,24 @@ SETTING_UP = CommandContext(
 @dataclass(frozen=True)
 class StormOutcome:
     evidence: Evidence
-    story: Story
+    trace: EventTrace
     struck: dict[str, int]
 
 
 def run_storm(plan: StormPlan, bug: NoBug | None = None, *, adapter: BmsAdapter) -> StormOutcome:
-    """Simulate `plan`, with a planted bug if there is one; the same plan gives the same outcome."""
+    """Simulate `plan`, with a planted bug if given. The same plan gives the same outcome."""
     loop = VirtualLoop(plan.seed)
     storm = Storm(plan, bug or NoBug(), loop, adapter)
-    with own_chance(plan.seed), logs_into(storm.story):
+    with seeded_random(plan.seed), logs_to_trace(storm.trace):
         try:
             evidence = loop.run_until_complete(storm.run())
         finally:
-            loop.wind_up()
-    return StormOutcome(evidence, storm.story, dict(sorted(storm.mishaps.struck.items())))
+            loop.close_down()
+    return StormOutcome(evidence, storm.trace, dict(sorted(storm.injector.struck.items())))
 
 
 class Storm:
-    """The world of one seed."""
+    """The simulated system of one seed."""
 
     def __init__(
         self,
@@ -92,87 +92,87 @@ class Storm:
     ) -> None:
         self.plan, self.loop = plan, loop
         self.clock = clock = VirtualClock(plan.epoch, plan.speed, loop=loop)
-        self.story = Story(clock.now)
+        self.trace = EventTrace(clock.now)
         self.journal: list[JournalEntry] = []
         self.errors: list[str] = []
-        self.mishaps = Mishaps(self._chance("mishaps"), plan.rates, self.story)
+        self.injector = FaultInjector(self._rng("mishaps"), plan.rates, self.trace)
         self.buildings = {
             entry.facility_id: Building.of(entry, record=self._done) for entry in plan.facilities
         }
-        self.database = Database(self.mishaps, clock.wall_seconds)
+        self.database = Database(self.injector, clock.wall_seconds)
         load_kw = {entry.facility_id: 400.0 for entry in plan.facilities}
-        self.network = BmsNetwork(self._bms(), clock, self.mishaps, self._chance("network"))
+        self.network = BmsNetwork(self._bms(), clock, self.injector, self._rng("network"))
         self.wiring = Wiring(
             plan=plan,
             database=self.database,
             queue=SimulatedWorkQueue(
-                MemoryWorkQueue(clock.wall_seconds(TIME_LIMITS.redelivery_s)), self.mishaps
+                MemoryWorkQueue(clock.wall_seconds(TIME_LIMITS.redelivery_s)), self.injector
             ),
             control=lambda: bug.adapter(adapter).control(self.network, clock, self._breaker_changed),
-            notifier=SimulatedUtilityNotifier(clock, self.mishaps, self._chance("utility")),
+            notifier=SimulatedUtilityNotifier(clock, self.injector, self._rng("utility")),
             forecasts=SimulatedForecasts(load_kw, plan.forecasts),
             meters=SimulatedMeters(load_kw, plan.epoch),
-            mishaps=self.mishaps,
+            injector=self.injector,
             bug=bug,
-            chance=self._chance("workers"),
+            rng=self._rng("workers"),
         )
 
     async def run(self) -> Evidence:
-        outside_process = Process("web", 1)
-        bus = self.wiring.bus(outside_process)
+        web_process = Process("web", 1)
+        bus = self.wiring.bus(web_process)
         self._set_up()
         supervisor = Supervisor(
-            self._chance("supervisor"),
+            self._rng("supervisor"),
             self.clock.wall_seconds,
             died=self._died,
-            storming=lambda: not self.mishaps.calm,
+            storming=lambda: not self.injector.is_over,
             longest_skew_s=self.plan.skew_s,
         )
-        fate = Fate(
+        fault_schedule = FaultSchedule(
             self.plan,
             self.clock,
-            self.mishaps,
+            self.injector,
             self.database,
             self.wiring.queue,
             self.wiring.notifier,
             supervisor,
             self.buildings,
         )
-        outside = Outside(self.plan, bus, self.clock, self.database, self.story, self._chance("outside"))
+        outside = OutsideActors(self.plan, bus, self.clock, self.database, self.trace, self._rng("outside"))
         supervisor.start(self.wiring.roles())
         parts = [
-            *fate.parts(),
-            *outside.parts(),
-            self.wiring.meters.run(self.buildings, self.clock, self.mishaps),
+            *fault_schedule.tasks(),
+            *outside.tasks(),
+            self.wiring.meters.run(self.buildings, self.clock, self.injector),
         ]
         for part in parts:
             self.loop.create_task(part).add_done_callback(self._note_failure)
-        came_to_rest = await self._rest(outside)
-        return self._evidence(fate, came_to_rest=came_to_rest)
+        became_idle = await self._wait_until_idle(outside)
+        return self._evidence(fault_schedule, became_idle=became_idle)
 
     def _set_up(self) -> None:
-        """The portfolio is known before the storm: nothing fails here."""
+        """Register the portfolio before the first fault."""
         plain = CommandBus(self.database.events, self.clock, HANDLERS, forecasts=self.wiring.forecasts)
         for program in self.plan.programs:
-            plain.handle(AgreeProgram(entry=program), SETTING_UP)
+            plain.handle(AgreeProgram(entry=program), SETUP_CONTEXT)
         for facility in self.plan.facilities:
-            plain.handle(RegisterFacility(entry=facility), SETTING_UP)
+            plain.handle(RegisterFacility(entry=facility), SETUP_CONTEXT)
 
-    async def _rest(self, outside: Outside) -> bool:
-        """Wait for the calm, then until nothing is left to do; False if patience ends first."""
-        await asyncio.sleep(self.clock.wall_seconds(self.plan.calm_at_s))
-        until = self.clock.now() + timedelta(seconds=PATIENCE_S)
-        while not self._is_at_rest(outside):
+    async def _wait_until_idle(self, outside: OutsideActors) -> bool:
+        """Wait for the last fault, then until nothing is left to do; False after IDLE_WITHIN_S."""
+        await asyncio.sleep(self.clock.wall_seconds(self.plan.faults_end_s))
+        until = self.clock.now() + timedelta(seconds=IDLE_WITHIN_S)
+        while not self._is_idle(outside):
             if self.clock.now() >= until:
                 return False
-            await asyncio.sleep(self.clock.wall_seconds(LOOK_S))
+            await asyncio.sleep(self.clock.wall_seconds(POLL_S))
         return True
 
-    def _is_at_rest(self, outside: Outside) -> bool:
+    def _is_idle(self, outside: OutsideActors) -> bool:
         head = self.database.events.head()
         models = self.database.read_models.rows
         return (
-            outside.open_wishes == 0
+            outside.open_requests == 0
             and self.database.positions.position("relay") == head
             and all(rows.position == head for rows in models.values())
             and not models["deadlines"].by_key
@@ -184,7 +184,7 @@ class Storm:
             )
         )
 
-    def _evidence(self, fate: Fate, *, came_to_rest: bool) -> Evidence:
+    def _evidence(self, fault_schedule: FaultSchedule, *, became_idle: bool) -> Evidence:
         now = self.clock.now()
         for building in self.buildings.values():
             building.advance(now)
@@ -197,12 +197,12 @@ class Storm:
             calls=tuple(replace(call) for call in self.network.calls),
             received=tuple(self.wiring.notifier.received),
             read_models={name: dict(rows.by_key) for name, rows in self.database.read_models.rows.items()},
-            forgotten=frozenset(fate.forgotten),
+            forgotten=frozenset(fault_schedule.forgotten),
             errors=_counted([*self.errors, *map(repr, self.loop.faults)]),
-            locks_were_lost=fate.locks_were_lost,
-            calm_at=self.plan.epoch + timedelta(seconds=self.plan.calm_at_s),
+            locks_were_lost=fault_schedule.locks_were_lost,
+            faults_end_at=self.plan.epoch + timedelta(seconds=self.plan.faults_end_s),
             ended_at=now,
-            came_to_rest=came_to_rest,
+            became_idle=became_idle,
         )
 
     def _note_failure(self, part: asyncio.Task[None]) -> None:
@@ -222,24 +222,24 @@ class Storm:
 
     def _done(self, entry: JournalEntry) -> None:
         self.journal.append(entry)
-        self.story.note("building", f"{entry.facility_id}/{entry.zone_id} {entry.action}")
+        self.trace.note("building", f"{entry.facility_id}/{entry.zone_id} {entry.action}")
 
     def _breaker_changed(self, facility_id: str, state: str) -> None:
-        self.story.note("breaker", f"of {facility_id} is {state}")
+        self.trace.note("breaker", f"of {facility_id} is {state}")
 
     def _died(self, process: Process) -> None:
         self.database.locks.free_all(process)
         error = process.error
-        self.story.note(
+        self.trace.note(
             "process", f"{process.name} ended: {error!r}" if error else f"{process.name} was killed"
         )
-        if error is not None and not isinstance(error, FORESEEN):
+        if error is not None and not isinstance(error, EXPECTED_ERRORS):
             self.errors.append(f"{process.name.partition('-')[0]}: {error!r}")
 
-    def _chance(self, part: str) -> Random:
+    def _rng(self, part: str) -> Random:
         return Random(f"{self.plan.seed}:{part}")
 
 
 def _counted(errors: Iterable[str]) -> tuple[str, ...]:
-    """Each once, with how often it came."""
+    """Each distinct error once, with its count."""
     return tuple(f"{error} ({times} times)" for error, times in Counter(errors).items())

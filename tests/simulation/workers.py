@@ -1,4 +1,4 @@
-"""The product's workers, wired over simulated ports: one function per role, as in interfaces.bootstrap.processes."""
+"""Wires the product's workers over simulated ports: one function per role, as in interfaces.bootstrap.processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.simulation.doubles.utility_notifier import SimulatedUtilityNotifier
 from tests.simulation.planted.bugs import NoBug
 from tests.simulation.runtime.processes import Process, Role
 from tests.simulation.runtime.virtual_loop import Killed
-from tests.simulation.scenario.fault_injection import Mishaps
+from tests.simulation.scenario.fault_injection import FaultInjector
 from tests.simulation.scenario.plan import FREEZES_S, WORKERS, StormPlan
 
 PROJECTION_BATCH = 40
@@ -43,13 +43,13 @@ class Wiring:
     database: Database
     queue: SimulatedWorkQueue
     control: Callable[[], SimulatedBuildingControl]
-    """Of one process: its breakers are its own."""
+    """Makes the control of one process; each has its own breakers."""
     notifier: SimulatedUtilityNotifier
     forecasts: SimulatedForecasts
     meters: SimulatedMeters
-    mishaps: Mishaps
+    injector: FaultInjector
     bug: NoBug
-    chance: Random
+    rng: Random
 
     def roles(self) -> list[Role]:
         runs: dict[str, Callable[[Process], Any]] = {
@@ -75,7 +75,7 @@ class Wiring:
             self.clock(process),
             self.bug.handlers(),
             forecasts=self.forecasts,
-            draw_s=lambda most_s: self.chance.randint(0, most_s),
+            draw_s=lambda most_s: self.rng.randint(0, most_s),
         )
 
     def locks(self, process: Process) -> Any:
@@ -83,10 +83,12 @@ class Wiring:
 
     def failpoint(self, process: Process) -> Callable[[str, str], None]:
         def reached(name: str, in_flight: str) -> None:
-            if self.mishaps.strikes("process.dies_at_failpoint", f"{process.name} at {name}: {in_flight}"):
+            if self.injector.strikes("process.dies_at_failpoint", f"{process.name} at {name}: {in_flight}"):
                 process.kill()
                 raise Killed
-            if self.mishaps.strikes("process.freezes_at_failpoint", f"{process.name} at {name}: {in_flight}"):
+            if self.injector.strikes(
+                "process.freezes_at_failpoint", f"{process.name} at {name}: {in_flight}"
+            ):
                 process.freeze(self.clock(process).wall_seconds(FREEZES_S))
 
         return reached
@@ -155,7 +157,7 @@ class Wiring:
         measuring = measure.Measuring(
             due=session.deadlines.due,
             store=session,
-            telemetry=self.meters,  # type: ignore[arg-type] # measuring asks for two of its methods
+            telemetry=self.meters,  # type: ignore[arg-type] # measuring uses two of its methods
             bus=self.bus(process),
             clock=self.clock(process),
         )
@@ -171,7 +173,7 @@ class Wiring:
         await reconciler.run(asyncio.Event())
 
     async def _project(self, process: Process) -> None:
-        """Each read model folds at its own pace, its rows and position in one transaction."""
+        """Fold each read model at its own pace; rows and position change in one transaction."""
         models = self.database.read_models
         while True:
             behind = [
@@ -180,7 +182,7 @@ class Wiring:
             if not behind or self.database.down:
                 await self.database.wait(1.0)
             for name in behind:
-                if not self.database.down and self.chance.random() < 0.8:
-                    batch = 1 + int(self.chance.random() * PROJECTION_BATCH)
+                if not self.database.down and self.rng.random() < 0.8:
+                    batch = 1 + int(self.rng.random() * PROJECTION_BATCH)
                     models.fold(name, self.database.events.read_after(models.rows[name].position, batch))
-            await asyncio.sleep(self.chance.random() * 0.05)
+            await asyncio.sleep(self.rng.random() * 0.05)

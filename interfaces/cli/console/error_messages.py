@@ -1,4 +1,4 @@
-"""Errors that a command ends with, as a person is told them: what happened and what to do next."""
+"""Turns errors into messages for the terminal: what happened and what to do next."""
 
 import click
 
@@ -13,10 +13,10 @@ class WrongSettings(click.ClickException):
     exit_code = 2
 
 
-def told(error: Exception) -> click.ClickException | None:
-    """How `error` is told; None for a defect, which ends with its traceback.
+def to_click_exception(error: Exception) -> click.ClickException | None:
+    """The message for `error`; None for a defect, which ends with its traceback.
 
-    Errors that our own code names say in their text what to do next.
+    Errors of our own packages say in their text what to do next.
     """
     package = type(error).__module__.partition(".")[0]
     if package in OUR_PACKAGES:

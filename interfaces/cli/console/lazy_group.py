@@ -35,9 +35,9 @@ class LazyGroup(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
-            from interfaces.cli.console.error_messages import told
+            from interfaces.cli.console.error_messages import to_click_exception
 
-            failure = told(error)
+            failure = to_click_exception(error)
             if failure is None:
                 raise
             raise failure from error

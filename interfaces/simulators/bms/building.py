@@ -31,7 +31,7 @@ from interfaces.simulators.bms.zone import Hold, Zone
 
 __all__ = ["Building", "Refusal", "SetpointReading", "UnknownZone", "WriteCause"]
 
-REMEMBERED_COMMANDS = 10_000
+MAX_RECEIPTS = 10_000
 
 
 class WriteCause(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ class Building:
         self.advance(now)
         zone = self._zone(command.zone_id)
         if self._deduplicates and command.command_id in self._executed:
-            return self._remembered(command)
+            return self._first_receipt(command)
         before_kw, since = zone.shed_kw, zone.curtailed_since
         answered = self._carry_out(zone, command, now)
         receipt = CommandReceipt(
@@ -104,7 +104,7 @@ class Building:
             setpoint=answered,
         )
         self._executed[command.command_id] = (command, receipt)
-        while len(self._executed) > REMEMBERED_COMMANDS:
+        while len(self._executed) > MAX_RECEIPTS:
             self._executed.popitem(last=False)
         self._journal(zone, command.phase, now, before_kw, since, command=command)
         return receipt
@@ -198,7 +198,7 @@ class Building:
             raise UnknownZone(zone_id)
         return self._zones[zone_id]
 
-    def _remembered(self, command: ZoneCommand) -> CommandReceipt:
+    def _first_receipt(self, command: ZoneCommand) -> CommandReceipt:
         first, receipt = self._executed[command.command_id]
         if identity(first) != identity(command):
             raise Refusal("command_id_reused", "this command id was carried out as another command")

@@ -117,16 +117,16 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True):
 
 def audit(plan: LoadPlan, messages: int, stored: StoredReadings) -> LoadAudit:
     """The first `messages` messages of `plan` against a store. Raises TelemetryStoreUnavailable."""
-    asked = _asked(plan, messages)
-    return audited(plan, messages, stored.seqs(*asked), stored.rolled_up(*asked))
+    stored_range = _range(plan, messages)
+    return audited(plan, messages, stored.seqs(*stored_range), stored.rolled_up(*stored_range))
 
 
 def missing(plan: LoadPlan, messages: int, stored: StoredReadings) -> int:
     """How many of their readings the store does not hold: for those who wait for the last. Raises as `audit`."""
-    return audited(plan, messages, stored.seqs(*_asked(plan, messages)), ()).lost
+    return audited(plan, messages, stored.seqs(*_range(plan, messages)), ()).lost
 
 
-def _asked(plan: LoadPlan, messages: int) -> tuple[str, datetime, datetime]:
+def _range(plan: LoadPlan, messages: int) -> tuple[str, datetime, datetime]:
     until = plan.ts_of(max(messages - 1, 0))
     return f"{plan.run}-", plan.started_at - timedelta(seconds=1), until
 

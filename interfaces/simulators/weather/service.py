@@ -63,7 +63,7 @@ class SimulatedWeather:
         record: Callable[[WeatherCall], None] | None = None,
     ) -> None:
         self._clock = clock
-        self._record = record or _nobody_reads
+        self._record = record or _discard
         self._cells = cells or {}
         self._faults = faults or WeatherFaults()
         self._calls = 0
@@ -122,7 +122,7 @@ class SimulatedWeather:
         return self._faults.quota_per_day is not None and calls > self._faults.quota_per_day
 
 
-def _nobody_reads(_: WeatherCall) -> None:
+def _discard(_: WeatherCall) -> None:
     """A service by itself keeps no journal."""
 
 

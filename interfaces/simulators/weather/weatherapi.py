@@ -42,11 +42,11 @@ class SimulatedWeatherApi:
         self._key = key
         self._plan_days = plan_days
         self._history_days = history_days
-        self.asked: list[dict[str, str]] = []
+        self.queries: list[dict[str, str]] = []
         """The queries that came, without their keys."""
 
     async def answer(self, query: Mapping[str, str], *, history: bool) -> Answer:
-        self.asked.append({name: value for name, value in query.items() if name != "key"})
+        self.queries.append({name: value for name, value in query.items() if name != "key"})
         match await self._weather.fault():
             case "down":
                 return json_answer(503, {"detail": "down"})

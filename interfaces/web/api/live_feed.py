@@ -70,8 +70,8 @@ class StreamController(Controller):
         Alerts are not in the log: each stream begins with the number of open ones, and reports changes from then on.
         """
         edge = edge_of(request)
-        resumed, asked = _position(resumed_after), _position(last_event_id)
-        after = asked if resumed is None else resumed
+        by_header, by_query = _position(resumed_after), _position(last_event_id)
+        after = by_query if by_header is None else by_header
         if edge.live.is_full:
             raise try_again(
                 "unavailable",

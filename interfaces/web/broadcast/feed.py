@@ -185,8 +185,8 @@ class LiveFeed:
         """Publish new entries of the log."""
         while True:
             after = None if self.ring is None else self.ring.position
-            read_update, asked = await self._read_log(after)
-            self.state.update(read_update, asked)
+            read_update, requested_at = await self._read_log(after)
+            self.state.update(read_update, requested_at)
             if self.ring is None:
                 self.ring = RingBuffer(read_update.served_until)
                 self._wake()
@@ -206,12 +206,12 @@ class LiveFeed:
         if self._pending is None:
             begun = asyncio.create_task(asyncio.to_thread(self._log.read_update, after, limit=BATCH))
             self._pending = begun, self.state.now()
-        asking, asked = self._pending
-        done, _ = await asyncio.wait({asking}, timeout=CALL_TIMEOUT_S)
+        reading, requested_at = self._pending
+        done, _ = await asyncio.wait({reading}, timeout=CALL_TIMEOUT_S)
         if not done:
             raise LiveLogUnavailable(f"no answer in {CALL_TIMEOUT_S:g} s")
         self._pending = None
-        return asking.result(), asked
+        return reading.result(), requested_at
 
     async def _poll_unlogged(self) -> None:
         """Publish what is not in the log, while there are subscribers: alerts, and the arrival of readings."""

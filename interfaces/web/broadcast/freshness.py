@@ -72,13 +72,13 @@ class LiveState:
     def now(self) -> ClockReading:
         return ClockReading(self._clock.now(), self._monotonic())
 
-    def update(self, read_update: LiveUpdate, asked: ClockReading) -> None:
-        """Record an answer of the database. `asked`: when it was requested, which is its maximum age."""
-        if self._went_back(asked) or any(
-            self._is_ahead_of(asked, state) for state in read_update.read_models
+    def update(self, read_update: LiveUpdate, requested_at: ClockReading) -> None:
+        """Record an answer of the database. `requested_at`: when it was requested, which is its maximum age."""
+        if self._went_back(requested_at) or any(
+            self._is_ahead_of(requested_at, state) for state in read_update.read_models
         ):
             self._unreliable_until = read_update.head
-        self._last_answer = asked
+        self._last_answer = requested_at
         self._read_models = {
             state.name: self._seen(state, read_update.head) for state in read_update.read_models
         }
@@ -138,9 +138,9 @@ class LiveState:
                 ranges = (*ranges[:-1], ranges[-1]._replace(until=head))
         return _ReadModel(state, ranges)
 
-    def _went_back(self, asked: ClockReading) -> bool:
-        passed_s = self._clock.wall_seconds((asked.at - self._last_answer.at).total_seconds())
-        return asked.monotonic - self._last_answer.monotonic - passed_s > WENT_BACK_S
+    def _went_back(self, requested_at: ClockReading) -> bool:
+        passed_s = self._clock.wall_seconds((requested_at.at - self._last_answer.at).total_seconds())
+        return requested_at.monotonic - self._last_answer.monotonic - passed_s > WENT_BACK_S
 
     def _is_ahead_of(self, now: ClockReading, state: ReadModelState) -> bool:
         """Whether its next domain event, a new one, has a time in the future."""

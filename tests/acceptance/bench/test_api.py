@@ -1,4 +1,4 @@
-"""`gridproof bench api` runs on real processes, however small; how fast it was is not judged here, its answers are."""
+"""The api benchmark runs on real processes at a small scale. Its answers are checked, not its speed."""
 
 import socket
 from contextlib import closing
@@ -10,8 +10,8 @@ from tests.acceptance.bench.benched import figures_of
 from tests.bench.api.benchmark import CONNECTIONS, Case, Measuring
 from tests.bench.api.load import LoadPlan, LoadReport
 from tests.bench.api.load_process import load_process
-from tests.bench.api.setup import ApiStage, PlainPlan, Server
-from tests.bench.environment import Bed
+from tests.bench.api.setup import ApiSetup, PlainPlan, Server
+from tests.bench.environment import BenchEnvironment
 
 pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
@@ -52,11 +52,11 @@ def test_what_is_refused_in_any_round_is_told_also_where_another_round_was_the_b
             bytes_each=1.0,
         )
 
-    nothing = PlainPlan(port=0, database_url="", redis_url="", readings_since=datetime.now(UTC), stories=())
-    stage = ApiStage(
+    nothing = PlainPlan(port=0, database_url="", redis_url="", readings_since=datetime.now(UTC), dr_events=())
+    setup = ApiSetup(
         tokens=("t",), facility_ids=(), dr_event_ids=(), cache="none", _environ={}, _plain=nothing
     )
-    measuring = Measuring(Bed(pytest.fail, scale=0.2), stage, ask)
+    measuring = Measuring(BenchEnvironment(pytest.fail, scale=0.2), setup, ask)
     servers = {"ours": Server(ports=(1,), pids=()), "floor": Server(ports=(2,), pids=())}
     found = measuring.figure_of(Case("portfolio", ("/api/portfolio",)), servers)
 

@@ -1,4 +1,4 @@
-"""The load of `gridproof bench api` on servers that break off: what it waits for, and what it counts."""
+"""The load of the api benchmark against servers that drop connections: what it waits for and counts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""`gridproof bench`: each benchmark runs, however small, and gives figures beside a floor; no figure is judged here."""
+"""Each benchmark runs at a small scale and gives figures with a floor. No figure is checked."""
 
 import pytest
 from click.testing import CliRunner

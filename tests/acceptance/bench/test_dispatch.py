@@ -1,4 +1,4 @@
-"""`gridproof bench dispatch` runs, however small: real workers, a real queue, SOAP buildings in other processes."""
+"""The dispatch benchmark runs at a small scale. No figure is checked."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`gridproof bench forecast` runs, however small, and tells the parts of a cycle apart; no figure is judged here."""
+"""The forecast benchmark runs at a small scale. No figure is checked."""
 
 import pytest
 

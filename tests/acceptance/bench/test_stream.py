@@ -1,4 +1,4 @@
-"""`gridproof bench stream` runs on real processes, however small; how fast it was is not judged here."""
+"""The stream benchmark runs on real processes at a small scale. Its answers are checked, not its speed."""
 
 import pytest
 

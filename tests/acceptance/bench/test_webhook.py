@@ -4,7 +4,7 @@ import pytest
 
 from tests.acceptance.bench.benched import figures_of
 from tests.bench.figures import percentile
-from tests.bench.webhook.load import news_of
+from tests.bench.webhook.load import new_dr_events_of
 
 pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
@@ -19,12 +19,12 @@ def test_every_post_of_the_load_is_accepted() -> None:
         assert min(found["ours"], found["floor"], found["ratio"]) > 0
     details = figures[0]["details"]
     assert details["posts"] == 30
-    assert details["new_dr_events"] == sum(news_of(sender, 30, 2, 10) for sender in range(2)) > 0
+    assert details["new_dr_events"] == sum(new_dr_events_of(sender, 30, 2, 10) for sender in range(2)) > 0
     assert details["not_202"] == 0, details["statuses"]
 
 
 def test_every_sender_has_its_share_of_new_dr_events() -> None:
-    shares = [news_of(sender, 12_000, 25, 10) for sender in range(25)]
+    shares = [new_dr_events_of(sender, 12_000, 25, 10) for sender in range(25)]
     assert (sum(shares), min(shares), max(shares)) == (1_200, 48, 48)
 
 

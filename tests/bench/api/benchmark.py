@@ -15,18 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from tests.bench.api.dr_events import stories_told
+from tests.bench.api.dr_events import store_dr_events
 from tests.bench.api.load import LoadPlan, LoadReport
 from tests.bench.api.load_process import load_process
-from tests.bench.api.setup import ApiStage, Server, api_stage
-from tests.bench.environment import Bed
+from tests.bench.api.setup import ApiSetup, Server, open_api_setup
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
 from tests.bench.generated_log import FACILITIES as STORIED
 
-KEYS, FACILITIES, STORIES = 1_000, 100, 150
+KEYS, FACILITIES, DR_EVENTS = 1_000, 100, 150
 CONNECTIONS = 64
 SECONDS, WARM_S, ROUNDS = 2.0, 0.4, 3
-LEAST_WHOLE_SCALE = 0.1
+MIN_FULL_SCALE = 0.1
 """Below it somebody only tries whether it runs: fewer keys, few endpoints, a moment each. A key may ask for a facility
 once a second: keys times facilities must be more than is asked in that time, by all contenders together."""
 TRIED = ("current, cached", "dr-event", "dr-events, not changed (304)", "audit of a DR event")
@@ -46,29 +46,29 @@ class Case(NamedTuple):
     floor: str = "the same statement, its JSON as PostgreSQL gives it"
 
 
-def api(bed: Bed) -> Iterator[Figure]:
+def api(env: BenchEnvironment) -> Iterator[Figure]:
     """Requests a second at saturation, of the door and both others; and the 99th percentile at half of that."""
-    is_whole = bed.scale >= LEAST_WHOLE_SCALE
-    keys, facilities, stories = (KEYS, FACILITIES, STORIES) if is_whole else (500, 40, 3)
-    bed.tell(f"api: {keys} keys, {facilities} facilities, {stories} DR events")
-    with bed.database() as database, ExitStack() as stack:
-        told = stories_told(database.app_url, stories)
-        stage = stack.enter_context(
-            api_stage(database, keys=keys, facilities=facilities, told=told, known=STORIED)
+    is_whole = env.scale >= MIN_FULL_SCALE
+    keys, facilities, dr_events = (KEYS, FACILITIES, DR_EVENTS) if is_whole else (500, 40, 3)
+    env.report(f"api: {keys} keys, {facilities} facilities, {dr_events} DR events")
+    with env.database() as database, ExitStack() as stack:
+        stored = store_dr_events(database.app_url, dr_events)
+        setup = stack.enter_context(
+            open_api_setup(database, keys=keys, facilities=facilities, stored=stored, known=STORIED)
         )
         ask = stack.enter_context(load_process())
-        measuring, groups = Measuring(bed, stage, ask), _cases(stage)
+        measuring, groups = Measuring(env, setup, ask), _cases(setup)
         if not is_whole:
             groups = [[case for case in groups[0] if case.name in TRIED]]
         for cases in groups:
             yield from measuring.measured(cases)
 
 
-def _cases(stage: ApiStage) -> list[list[Case]]:
+def _cases(setup: ApiSetup) -> list[list[Case]]:
     """Those of one list are asked of the same servers."""
-    current = tuple(f"/api/facilities/{name}/current" for name in stage.facility_ids)
-    dr_events = tuple(f"/api/dr-events/{dr_event_id}" for dr_event_id in stage.dr_event_ids)
-    audits = tuple(f"/api/audit/dr-events/{dr_event_id}" for dr_event_id in stage.dr_event_ids[:20])
+    current = tuple(f"/api/facilities/{name}/current" for name in setup.facility_ids)
+    dr_events = tuple(f"/api/dr-events/{dr_event_id}" for dr_event_id in setup.dr_event_ids)
+    audits = tuple(f"/api/audit/dr-events/{dr_event_id}" for dr_event_id in setup.dr_event_ids[:20])
     turn_and_value = "SET NX PX and GET in one pipeline, decoded"
     return [
         [
@@ -98,34 +98,34 @@ def _cases(stage: ApiStage) -> list[list[Case]]:
 class Measuring:
     """`ask` has a plan carried out."""
 
-    def __init__(self, bed: Bed, stage: ApiStage, ask: Callable[[LoadPlan], LoadReport]) -> None:
-        self._bed = bed
-        self._stage = stage
+    def __init__(self, env: BenchEnvironment, setup: ApiSetup, ask: Callable[[LoadPlan], LoadReport]) -> None:
+        self._bed = env
+        self._stage = setup
         self._ask = ask
-        self._asked = 0
-        is_whole = bed.scale >= LEAST_WHOLE_SCALE
-        self._seconds = SECONDS * bed.scale if is_whole else 0.1
+        self._query = 0
+        is_whole = env.scale >= MIN_FULL_SCALE
+        self._seconds = SECONDS * env.scale if is_whole else 0.1
         self._warm_s = WARM_S if is_whole else 0.05
-        self._rounds = 1 if not is_whole else ROUNDS if bed.scale >= 0.5 else 2
+        self._rounds = 1 if not is_whole else ROUNDS if env.scale >= 0.5 else 2
 
     def measured(self, cases: list[Case]) -> Iterator[Figure]:
         with self._servers(cases[0].workers, is_never_fresh=cases[0].is_never_fresh) as servers:
             for case in cases:
-                self._bed.tell(f"api: {case.name}")
+                self._bed.report(f"api: {case.name}")
                 yield self.figure_of(case, servers)
 
     @contextmanager
     def _servers(self, workers: int, *, is_never_fresh: bool) -> Iterator[Mapping[str, Server]]:
         """Contenders by name; started side by side."""
-        stage = self._stage
+        setup = self._stage
         contenders = {
-            "ours": stage.door(workers=workers, is_never_fresh=is_never_fresh),
-            "floor": stage.plain(FLOOR, workers=workers, is_never_fresh=is_never_fresh),
+            "ours": setup.door(workers=workers, is_never_fresh=is_never_fresh),
+            "floor": setup.plain(FLOOR, workers=workers, is_never_fresh=is_never_fresh),
         }
         if importlib.util.find_spec("fastapi") is not None:
-            contenders["twin"] = stage.plain(TWIN, workers=workers, is_never_fresh=is_never_fresh)
+            contenders["twin"] = setup.plain(TWIN, workers=workers, is_never_fresh=is_never_fresh)
         if not is_never_fresh:
-            contenders["gathering"] = stage.plain(GATHERING, workers=workers)
+            contenders["gathering"] = setup.plain(GATHERING, workers=workers)
         with ExitStack() as stack, ThreadPoolExecutor(len(contenders)) as pool:
             started = pool.map(stack.enter_context, contenders.values())
             yield dict(zip(contenders, started, strict=True))
@@ -172,14 +172,14 @@ class Measuring:
             ports=server.ports,
             tokens=self._stage.tokens,
             paths=case.paths,
-            first=self._asked,
+            first=self._query,
             seconds=seconds,
             connections=CONNECTIONS,
             rate_per_s=rate_per_s,
             sends_tags=case.sends_tags,
         )
         report = self._ask(plan)
-        self._asked += sum(report.statuses.values())
+        self._query += sum(report.statuses.values())
         if not report.answered:
             raise RuntimeError(f"{case.name}: nobody was answered: {report.statuses}")
         return report

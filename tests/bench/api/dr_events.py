@@ -10,18 +10,18 @@ from eventsourcing.utils import get_topic
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
-from tests.bench.api.setup import DREventAndDispatches
-from tests.bench.generated_log import FACILITIES, story_log
+from tests.bench.api.setup import DREventStreams
+from tests.bench.generated_log import FACILITIES, generated_log
 from tests.bench.setup import import_log
 
 _OF_FACILITY = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
 
 
-def stories_told(database_url: str, count: int) -> tuple[DREventAndDispatches, ...]:
+def store_dr_events(database_url: str, count: int) -> tuple[DREventStreams, ...]:
     """Stores so many."""
     opened = get_topic(DREvent.Opened)
     rows, ids = list[tuple[UUID, int, str, bytes]](), list[UUID]()
-    for row in story_log(sys.maxsize):
+    for row in generated_log(sys.maxsize):
         if row.topic == opened:
             if len(ids) == count:
                 break
@@ -29,7 +29,7 @@ def stories_told(database_url: str, count: int) -> tuple[DREventAndDispatches, .
         rows.append((row.originator_id, row.originator_version, row.topic, row.state))
     import_log(database_url, rows)
     return tuple(
-        DREventAndDispatches(
+        DREventStreams(
             dr_event_id=dr_event_id,
             dispatches=tuple(dispatch_id(dr_event_id, facility_id) for facility_id in FACILITIES),
             facilities=tuple(map(facility_stream_id, FACILITIES)),

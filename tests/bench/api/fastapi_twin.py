@@ -51,7 +51,7 @@ class _Rows:
         return _json(json.loads(await self._stores.one("dr_events", str(dr_event_id))))
 
     async def audit(self, dr_event_id: UUID) -> Any:
-        head, found = await self._stores.story(dr_event_id)
+        head, found = await self._stores.dr_event_rows(dr_event_id)
         steps = [{"position": row[0], "topic": row[1], "state": json.loads(row[2])} for row in found]
         return _json({"dr_event_id": str(dr_event_id), "position": head, "steps": steps})
 

@@ -56,7 +56,7 @@ class PlainApp:
         dr_event_id = UUID(path.rpartition("/")[2])
         if path.startswith("/api/dr-events/"):
             return (await stores.one("dr_events", str(dr_event_id))).encode()
-        head, found = await stores.story(dr_event_id)
+        head, found = await stores.dr_event_rows(dr_event_id)
         steps = ",".join(f'{{"position":{row[0]},"topic":"{row[1]}","state":{row[2]}}}' for row in found)
         return f'{{"dr_event_id":"{dr_event_id}","position":{head},"steps":[{steps}]}}'.encode()
 

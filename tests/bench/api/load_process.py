@@ -22,16 +22,16 @@ def load_process() -> Iterator[Callable[[LoadPlan], LoadReport]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.api.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    sent, told = process.stdin, process.stdout
-    if sent is None or told is None:
+    sent, responses = process.stdin, process.stdout
+    if sent is None or responses is None:
         raise RuntimeError("the load has no pipes")
 
     def ask(plan: LoadPlan) -> LoadReport:
         sent.write(msgspec.json.encode(plan) + b"\n")
         sent.flush()
-        if not select.select([told], [], [], REPORTED_WITHIN_S)[0]:
+        if not select.select([responses], [], [], REPORTED_WITHIN_S)[0]:
             raise RuntimeError(f"the load has reported nothing in {REPORTED_WITHIN_S:g} s")
-        line = told.readline()
+        line = responses.readline()
         if not line:
             raise RuntimeError("the load ended; see above")
         return msgspec.json.decode(line, type=LoadReport)

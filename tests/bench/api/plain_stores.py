@@ -86,7 +86,7 @@ class PlainStores:
         self._rates = PerKeyRateLimiter(READS_PER_S)
         self._since = plan.readings_since
         self._fresh_s = -1.0 if plan.is_never_fresh else FRESH_S
-        self._stories = {story.dr_event_id: story for story in plan.stories}
+        self._stories = {streams.dr_event_id: streams for streams in plan.dr_events}
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(CachedValue).decode
 
@@ -165,15 +165,20 @@ class PlainStores:
             raise Refused(404)
         return str(found[0][2])
 
-    async def story(self, dr_event_id: UUID) -> tuple[int, Rows]:
+    async def dr_event_rows(self, dr_event_id: UUID) -> tuple[int, Rows]:
         """The head of the log, and what is recorded of a DR event: (position, topic, JSON)."""
-        story = self._stories[dr_event_id]
+        streams = self._stories[dr_event_id]
         async with self._pool.connection() as connection, connection.pipeline():
             head = await connection.execute(_HEAD)
             own = await connection.execute(_STREAMS, ([dr_event_id],))
-            dispatches = await connection.execute(_STREAMS, (list(story.dispatches),))
+            dispatches = await connection.execute(_STREAMS, (list(streams.dispatches),))
             facilities = await connection.execute(
-                _MENTIONED, (list(story.facilities), list(story.facility_topics), str(dr_event_id))
+                _MENTIONED,
+                (
+                    list(streams.facilities),
+                    list(streams.facility_topics),
+                    str(dr_event_id),
+                ),
             )
             row = await head.fetchone()
             found = [row for part in (own, dispatches, facilities) for row in await part.fetchall()]

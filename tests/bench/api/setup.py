@@ -1,4 +1,4 @@
-"""Wiring of `gridproof bench api`: a filled database, a cache, and the servers that are measured on them."""
+"""Setup of the api benchmark: a filled database, a cache, and the servers that are measured on them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEVER_FRESH_SPEED = 100_000.0
 """Of a clock by which whatever the cache has is at once too old."""
 
 
-class DREventAndDispatches(msgspec.Struct, frozen=True, kw_only=True):
+class DREventStreams(msgspec.Struct, frozen=True, kw_only=True):
     """The streams of one DR event, known beforehand; the door finds them out."""
 
     dr_event_id: UUID
@@ -48,7 +48,7 @@ class PlainPlan(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     redis_url: str
     readings_since: datetime
-    stories: tuple[DREventAndDispatches, ...]
+    dr_events: tuple[DREventStreams, ...]
     is_never_fresh: bool = False
     """What the cache has is always too old."""
 
@@ -66,7 +66,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class ApiStage:
+class ApiSetup:
     """What the servers are started on."""
 
     tokens: tuple[str, ...]
@@ -107,8 +107,8 @@ class ApiStage:
             for _ in range(workers):
                 plan = msgspec.structs.replace(self._plain, port=free_port(), is_never_fresh=is_never_fresh)
                 argv, url = [sys.executable, "-m", module], f"http://127.0.0.1:{plan.port}/"
-                told = msgspec.json.encode(plan) + b"\n"
-                pids.append(stack.enter_context(running_server(argv, url, None, told=told)))
+                plan_line = msgspec.json.encode(plan) + b"\n"
+                pids.append(stack.enter_context(running_server(argv, url, None, stdin=plan_line)))
                 ports.append(plan.port)
             yield Server(tuple(ports), tuple(pids))
 
@@ -126,14 +126,14 @@ def gathered_reads(plan: PlainPlan) -> tuple[RateLimitedCurrentValues, Clock]:
 
 
 @contextmanager
-def api_stage(
+def open_api_setup(
     database: BenchDatabase,
     *,
     keys: int,
     facilities: int,
-    told: tuple[DREventAndDispatches, ...],
+    stored: tuple[DREventStreams, ...],
     known: Sequence[str],
-) -> Iterator[ApiStage]:
+) -> Iterator[ApiSetup]:
     """Over a log that has the stories `told`, of the facilities `known`; with so many facilities and keys in all."""
     from adapters.embedded import EmbeddedServers
 
@@ -156,7 +156,7 @@ def api_stage(
             database_url=database.app_url,
             redis_url=servers.redis_url,
             readings_since=now - timedelta(minutes=30),
-            stories=told,
+            dr_events=stored,
         )
         environ = {
             f"{PREFIX}DATABASE_URL": database.app_url,
@@ -164,8 +164,8 @@ def api_stage(
             f"{PREFIX}DATA_DIR": folder,
             f"{PREFIX}LOG_LEVEL": "warning",
         }
-        ids = tuple(story.dr_event_id for story in told)
-        yield ApiStage(tokens, facility_ids, ids, program or "embedded Valkey", environ, plain)
+        ids = tuple(streams.dr_event_id for streams in stored)
+        yield ApiSetup(tokens, facility_ids, ids, program or "embedded Valkey", environ, plain)
 
 
 def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, ...]:

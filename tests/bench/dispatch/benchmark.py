@@ -25,25 +25,25 @@ from interfaces.bootstrap.stores import Stores
 from tests.bench.dispatch.bms_floor import bare_seconds
 from tests.bench.dispatch.dispatch_setup import ANSWER_S, CONTEXT, NOTICE, ZONES, accepted, running, served
 from tests.bench.dispatch.setup import bench_queue, bench_settings, stores_at
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
 
 FACILITIES, CALLS_AT_ONCE = 500, 100
 PATIENCE_S = 180.0
 
 
-def dispatch(bed: Bed) -> Iterator[Figure]:
+def dispatch(env: BenchEnvironment) -> Iterator[Figure]:
     """Seconds of the commit phase, against bare aiohttp and beside the theory."""
-    count = bed.sized(FACILITIES, least=2)
+    count = env.sized(FACILITIES, least=2)
     at_once = min(CALLS_AT_ONCE, count)
     calls = count * ZONES
-    bed.tell(f"dispatch: {calls} calls of {ANSWER_S:g} s, {at_once} at once")
+    env.report(f"dispatch: {calls} calls of {ANSWER_S:g} s, {at_once} at once")
     with ExitStack() as stack:
-        database = stack.enter_context(bed.database())
+        database = stack.enter_context(env.database())
         nats_url = stack.enter_context(bench_queue())
         entries = stack.enter_context(served(count))
         floor = bare_seconds(entries, at_once=at_once)
-        bed.tell(f"dispatch: bare aiohttp took {floor:.2f} s")
+        env.report(f"dispatch: bare aiohttp took {floor:.2f} s")
         settings = bench_settings(database.app_url, nats_url, calls_at_once=at_once)
         log = stack.enter_context(psycopg.connect(database.owner_url, autocommit=True))
         now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Wiring of `gridproof bench dispatch`: a work queue, the worker processes and the stores that drive them."""
+"""Setup of the dispatch benchmark: a work queue, the worker processes and the stores that drive them."""
 
 from __future__ import annotations
 

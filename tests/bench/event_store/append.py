@@ -10,30 +10,30 @@ from typing import Any
 from eventsourcing.persistence import StoredEvent
 
 from tests.bench.callers import calls_per_s
-from tests.bench.environment import Bed, BenchDatabase
+from tests.bench.environment import BenchDatabase, BenchEnvironment
 from tests.bench.figures import Figure, figure
 from tests.bench.plain_inserts import STATE, TOPIC, plain_inserts, rows_of
 from tests.bench.rounds import best_of
 
 
-def append(bed: Bed) -> Iterator[Figure]:
+def append(env: BenchEnvironment) -> Iterator[Figure]:
     """Saves of one domain event by 1, 16 and 64 callers."""
     for callers in (1, 16, 64):
-        yield _figure(bed, callers, events=1)
+        yield _figure(env, callers, events=1)
 
 
-def append_batch(bed: Bed) -> Iterator[Figure]:
+def append_batch(env: BenchEnvironment) -> Iterator[Figure]:
     """Saves of four domain events by 64 callers."""
-    yield _figure(bed, 64, events=4)
+    yield _figure(env, 64, events=4)
 
 
-def _figure(bed: Bed, callers: int, *, events: int) -> Figure:
-    total = bed.sized({1: 3_000, 16: 12_000}.get(callers, 24_000))
-    callers = bed.callers(callers)
-    each = max(1, total // (callers * bed.rounds))
-    bed.tell(f"append: {callers} callers, {each * callers} saves of {events} a round")
-    with bed.database() as database:
-        best = _measured(database, callers, each, events, rounds=bed.rounds)
+def _figure(env: BenchEnvironment, callers: int, *, events: int) -> Figure:
+    total = env.sized({1: 3_000, 16: 12_000}.get(callers, 24_000))
+    callers = env.callers(callers)
+    each = max(1, total // (callers * env.rounds))
+    env.report(f"append: {callers} callers, {each * callers} saves of {events} a round")
+    with env.database() as database:
+        best = _measured(database, callers, each, events, rounds=env.rounds)
     ours, stock = best.pop("ours"), best.pop("stock")
     strictest = max(best, key=lambda name: best[name])
     return figure(
@@ -43,10 +43,10 @@ def _figure(bed: Bed, callers: int, *, events: int) -> Figure:
         floor=best[strictest],
         stock=stock,
         details={
-            "saves": each * callers * bed.rounds,
+            "saves": each * callers * env.rounds,
             "bytes_a_domain_event": len(STATE) + len(TOPIC) + 24,
             "floor": strictest,
-            "best_of_rounds": bed.rounds,
+            "best_of_rounds": env.rounds,
             **{f"{name}, per s": round(rate) for name, rate in best.items()},
             **{f"ratio to {name}": round(ours / rate, 3) for name, rate in best.items()},
         },

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from uuid import uuid4
 
-from tests.bench.caller_processes import Call, crowd
-from tests.bench.environment import Bed
+from tests.bench.caller_processes import Call, start_callers
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
 from tests.bench.plain_inserts import plain_inserts
 from tests.bench.rounds import best_of
@@ -21,17 +21,19 @@ PROCESSES = 2
 CALLERS = 64
 
 
-def command(bed: Bed) -> Iterator[Figure]:
+def command(env: BenchEnvironment) -> Iterator[Figure]:
     """Commands a second by 64 callers over 2 processes, against INSERT + COMMIT in the same way."""
-    each, callers = bed.sized(20), bed.callers(CALLERS)
-    bed.tell(f"command: {callers} callers over {PROCESSES} processes, {each * callers} commands a round")
-    with bed.database() as database, ExitStack() as stack:
+    each, callers = env.sized(20), env.callers(CALLERS)
+    env.report(f"command: {callers} callers over {PROCESSES} processes, {each * callers} commands a round")
+    with env.database() as database, ExitStack() as stack:
         floors = stack.enter_context(plain_inserts(database, callers=callers))
         contenders = {name: partial(rate, each) for name, rate in floors.items()}
         for name, making in (("ours", _ours), ("stock", _stock)):
-            many = stack.enter_context(crowd(making, database.app_url, callers=callers, processes=PROCESSES))
+            many = stack.enter_context(
+                start_callers(making, database.app_url, callers=callers, processes=PROCESSES)
+            )
             contenders[name] = partial(many.calls_per_s, each if name == "ours" else max(1, each // 5))
-        best = best_of(contenders, rounds=bed.rounds)
+        best = best_of(contenders, rounds=env.rounds)
     ours, stock = best.pop("ours"), best.pop("stock")
     strictest = max(best, key=lambda name: best[name])
     yield figure(
@@ -41,11 +43,11 @@ def command(bed: Bed) -> Iterator[Figure]:
         floor=best[strictest],
         stock=stock,
         details={
-            "commands": each * callers * bed.rounds,
+            "commands": each * callers * env.rounds,
             "processes": PROCESSES,
             "floor": strictest,
             "stock": "the same bus over the library's repository and recorder, the key in its transaction",
-            "best_of_rounds": bed.rounds,
+            "best_of_rounds": env.rounds,
             **{f"{name}, per s": round(rate) for name, rate in best.items()},
             **{f"ratio to {name}": round(ours / rate, 3) for name, rate in best.items()},
         },

@@ -16,7 +16,7 @@ from application.event_store.demand_response import DemandResponse
 from domain.event_sourcing.aggregate import Provenance
 from domain.facility import Facility
 from tests.bench.callers import calls_per_s
-from tests.bench.environment import Bed, BenchDatabase
+from tests.bench.environment import BenchDatabase, BenchEnvironment
 from tests.bench.figures import Figure, figure
 from tests.bench.rounds import best_of
 
@@ -27,23 +27,23 @@ LENGTHS = (10, 49, 120)
 """Short, the longest that surely has no snapshot, and one with 20 domain events since its newest snapshot."""
 
 
-def load_aggregate(bed: Bed) -> Iterator[Figure]:
+def load_aggregate(env: BenchEnvironment) -> Iterator[Figure]:
     """Loads a second by one caller, of streams of 10, 49 and 120 domain events; the first in a process, and again."""
-    with bed.database() as database:
+    with env.database() as database:
         for length in LENGTHS:
-            yield from _figures(bed, database, length)
+            yield from _figures(env, database, length)
 
 
-def _figures(bed: Bed, database: BenchDatabase, length: int) -> list[Figure]:
+def _figures(env: BenchEnvironment, database: BenchDatabase, length: int) -> list[Figure]:
     from tests.bench.stock_library import opened_stock_store
 
-    each = max(1, bed.sized(1_500) // bed.rounds)
-    bed.tell(f"load-aggregate: {each * bed.rounds} streams of {length} domain events")
+    each = max(1, env.sized(1_500) // env.rounds)
+    env.report(f"load-aggregate: {each * env.rounds} streams of {length} domain events")
     with ExitStack() as stack:
         ours = stack.enter_context(_opened(database))
         stock = stack.enter_context(opened_stock_store(database.app_url))
         select = stack.enter_context(_selecting(database))
-        known, *streams = _saved_streams(database, 1 + each * bed.rounds, length)
+        known, *streams = _saved_streams(database, 1 + each * env.rounds, length)
         for load in (partial(ours.load, Facility), partial(stock.load, Facility), select):
             load(known)  # connected and prepared
         best = best_of(
@@ -53,11 +53,11 @@ def _figures(bed: Bed, database: BenchDatabase, length: int) -> list[Figure]:
                 "stock": _in_turn(partial(stock.load, Facility), streams, each),
                 "floor": _in_turn(select, streams, each),
             },
-            rounds=bed.rounds,
+            rounds=env.rounds,
         )
     details: dict[str, float | str] = {
-        "loads": each * bed.rounds,
-        "best_of_rounds": bed.rounds,
+        "loads": each * env.rounds,
+        "best_of_rounds": env.rounds,
         "floor": "SELECT of the stream's rows by psycopg, not decoded",
     }
     return [

@@ -1,4 +1,4 @@
-"""`gridproof bench forecast`: one cycle of forecasts, the daily update and training, for up to 10,000 facilities.
+"""Benchmark forecast: one cycle of forecasts, the daily update and training, for up to 10,000 facilities.
 
 Beside them, in the same run, what a facility costs one at a time: statsmodels' WLS, and LightGBM where it is installed.
 """
@@ -12,7 +12,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
 from tests.bench.forecast.floor import lightgbm_ms, plain_cycle_s, statsmodels_ms
 
@@ -31,14 +31,14 @@ class NotAllForecast(RuntimeError):
     """A benchmark's cycle left facilities out: its figures would mean nothing."""
 
 
-def forecast(bed: Bed) -> Iterator[Figure]:
+def forecast(env: BenchEnvironment) -> Iterator[Figure]:
     """Seconds of the wall; the details say the processor's too, which other work on the machine does not lengthen."""
     from tests.bench.forecast.setup import cycle_start, daily_update, forecaster, histories
 
     at = cycle_start()
-    bed.tell(f"training {TRAINED} facilities")
-    days = bed.sized(TRAINED_DAYS, least=60)
-    known = histories(bed.sized(TRAINED, least=2), at - timedelta(hours=12), days)
+    env.report(f"training {TRAINED} facilities")
+    days = env.sized(TRAINED_DAYS, least=60)
+    known = histories(env.sized(TRAINED, least=2), at - timedelta(hours=12), days)
     started = time.process_time()
     trainer = forecaster()
     models: list[Any] = trainer.train_many(known, at=at)
@@ -49,12 +49,12 @@ def forecast(bed: Bed) -> Iterator[Figure]:
     one_by_one = statsmodels_ms(known[0])
     lightgbm = lightgbm_ms(known[0])
     if lightgbm is None:
-        bed.tell('LightGBM is not installed, and left out: pip install "gridproof[bench]"')
-    update = daily_update(min(BLOCK, bed.sized(BLOCK, least=10)))
+        env.report('LightGBM is not installed, and left out: pip install "gridproof[bench]"')
+    update = daily_update(min(BLOCK, env.sized(BLOCK, least=10)))
     started = time.process_time()
     for _ in range(3):
         update()
-    updated_ms = 1000 * (time.process_time() - started) / 3 / min(BLOCK, bed.sized(BLOCK, least=10))
+    updated_ms = 1000 * (time.process_time() - started) / 3 / min(BLOCK, env.sized(BLOCK, least=10))
     yield figure(
         "forecast-train",
         unit="ms/facility",
@@ -69,20 +69,20 @@ def forecast(bed: Bed) -> Iterator[Figure]:
         },
     )
     for size in SIZES:
-        yield _cycle(bed, bed.sized(size, least=10), at, models)
+        yield _cycle(env, env.sized(size, least=10), at, models)
 
 
-def _cycle(bed: Bed, count: int, at: datetime, models: Sequence[TrainedModel]) -> Figure:
+def _cycle(env: BenchEnvironment, count: int, at: datetime, models: Sequence[TrainedModel]) -> Figure:
     from tests.bench.forecast.setup import cycle_of
 
     wall_s: Counter[str] = Counter()
     cpu_s: Counter[str] = Counter()
-    with bed.database() as database:
-        bed.tell(f"storing two days of {count:,} facilities")
+    with env.database() as database:
+        env.report(f"storing two days of {count:,} facilities")
         with cycle_of(
             database.app_url, count, at, models, lambda name, inner: _Timed(name, inner, wall_s, cpu_s)
         ) as cycle:
-            bed.tell(f"a cycle of {count:,} facilities")
+            env.report(f"a cycle of {count:,} facilities")
             began, used = time.perf_counter(), time.process_time()
             report = asyncio.run(cycle.run(at=at))
             whole_s, whole_cpu_s = time.perf_counter() - began, time.process_time() - used

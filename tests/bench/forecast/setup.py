@@ -1,4 +1,4 @@
-"""Wiring of `gridproof bench forecast`: made-up facilities, their history in a database, and the parts of a cycle."""
+"""Setup of the forecast benchmark: made-up facilities, their history in a database, and the parts of a cycle."""
 
 from __future__ import annotations
 

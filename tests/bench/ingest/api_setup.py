@@ -1,4 +1,4 @@
-"""Wiring of what `gridproof bench ingest` asks the API: facilities that it knows, a key, and `gridproof serve`."""
+"""Setup of the API reads of the ingest benchmark: facilities that it knows, a key, and `gridproof serve`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.bench.webhook.setup import facility_entry, free_port, running_server
 
 if TYPE_CHECKING:
     from interfaces.bootstrap.stores import Stores
-    from tests.bench.ingest.setup import IngestStage
+    from tests.bench.ingest.setup import IngestSetup
 
 _THREADS = 8
 
@@ -29,7 +29,7 @@ class ReadingApi(NamedTuple):
 
 
 @contextmanager
-def reading_api(stage: IngestStage, stores: Stores, facility_ids: Iterable[str]) -> Iterator[ReadingApi]:
+def reading_api(setup: IngestSetup, stores: Stores, facility_ids: Iterable[str]) -> Iterator[ReadingApi]:
     """On the database of `stage`, which is `stores`', without a cache: a process that answers for these facilities."""
     from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
     from application.command_bus.decision_context import CommandContext
@@ -47,7 +47,7 @@ def reading_api(stage: IngestStage, stores: Stores, facility_ids: Iterable[str])
         list(pool.map(register, facility_ids))
     entropy = secrets.token_bytes(SECRET_BYTES + ID_BYTES)
     key = issue(stores.api_keys(), role="dashboard", at=stores.clock.now(), entropy=entropy)
-    database_url = stage.settings.database_url or ""
+    database_url = setup.settings.database_url or ""
     with read_side(database_url) as side:
         for projection in PROJECTIONS:
             side.maintenance.rebuild(projection, workers=1)
@@ -56,7 +56,7 @@ def reading_api(stage: IngestStage, stores: Stores, facility_ids: Iterable[str])
         {
             f"{PREFIX}DATABASE_URL": database_url,
             f"{PREFIX}HTTP_BIND": f"127.0.0.1:{port}",
-            f"{PREFIX}DATA_DIR": str(stage.folder / "api"),
+            f"{PREFIX}DATA_DIR": str(setup.folder / "api"),
             f"{PREFIX}LOG_LEVEL": "warning",
         }
     )

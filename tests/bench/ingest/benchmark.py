@@ -26,7 +26,7 @@ import psycopg
 
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.simulators.meters.load_plan import LoadAudit, audit
-from tests.bench.environment import LEAST_SCALE_OF_A_MEASUREMENT, Bed
+from tests.bench.environment import MIN_MEASUREMENT_SCALE, BenchEnvironment
 from tests.bench.figures import Figure
 from tests.bench.ingest.api_setup import ReadingApi, reading_api
 from tests.bench.ingest.commit_times import COMMITTED, keep_commit_times
@@ -34,13 +34,13 @@ from tests.bench.ingest.floor import Bare, NewBroker, floors_of, us
 from tests.bench.ingest.history import History, first_words, stored_history
 from tests.bench.ingest.load import Sent, Shape, cpu_s, new_name, sent
 from tests.bench.ingest.load_figures import Measured, figures_of
-from tests.bench.ingest.readable import Question, asked_facilities, asking, facility_of, readable
+from tests.bench.ingest.readable import Question, facility_of, queried_senders, query_while_loading, readable
 from tests.bench.ingest.setup import (
     CAUGHT_UP_WITHIN_S,
-    IngestStage,
-    ingest_stage,
+    IngestSetup,
     mosquitto_broker,
     nats_broker,
+    open_ingest_setup,
 )
 
 SHAPES = (
@@ -49,7 +49,7 @@ SHAPES = (
     Shape("67,000/s from gateways of 10", 67_000.0, gateway=10),
 )
 SECONDS = 30.0
-SETTLED_ALONE = 300_000
+FINALIZED_FIRST = 300_000
 _LOOK_EVERY_S = 0.25
 _WARM = Shape("warm", 80.0)
 _LATENCIES_MS = """
@@ -62,58 +62,58 @@ WHERE facility_id >= %s AND facility_id < %s AND (number >= 0) = %s
 """
 
 
-def ingest(bed: Bed) -> Iterator[Figure]:
+def ingest(env: BenchEnvironment) -> Iterator[Figure]:
     """Processor time of a reading by hop, and its way into the store, at three shapes of load."""
-    yield from _measured(bed, nats_broker)
+    yield from _measured(env, nats_broker)
 
 
-def ingest_mosquitto(bed: Bed) -> Iterator[Figure]:
+def ingest_mosquitto(env: BenchEnvironment) -> Iterator[Figure]:
     """The same with Mosquitto; nothing where there is none."""
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
-        bed.tell("ingest: there is no mosquitto on this machine")
+        env.report("ingest: there is no mosquitto on this machine")
         return
-    yield from _measured(bed, lambda: mosquitto_broker(Path(program)))
+    yield from _measured(env, lambda: mosquitto_broker(Path(program)))
 
 
-def _measured(bed: Bed, new_broker: NewBroker) -> Iterator[Figure]:
-    seconds = max(1.0, SECONDS * bed.scale)
-    slower = min(1.0, bed.scale / LEAST_SCALE_OF_A_MEASUREMENT)
+def _measured(env: BenchEnvironment, new_broker: NewBroker) -> Iterator[Figure]:
+    seconds = max(1.0, SECONDS * env.scale)
+    slower = min(1.0, env.scale / MIN_MEASUREMENT_SCALE)
     shapes = [
         msgspec.structs.replace(shape, readings_per_s=max(80.0, shape.readings_per_s * slower))
         for shape in SHAPES
     ]
-    floors = floors_of(bed, new_broker, shapes, seconds)
+    floors = floors_of(env, new_broker, shapes, seconds)
     with ExitStack() as stack:
         broker = stack.enter_context(new_broker())
-        stage = stack.enter_context(ingest_stage(broker))
-        stores = stack.enter_context(closing(open_stores(stage.settings)))
-        alone = stored_history(bed, stores, "alone", round(SETTLED_ALONE * min(1.0, bed.scale)))
+        setup = stack.enter_context(open_ingest_setup(broker))
+        stores = stack.enter_context(closing(open_stores(setup.settings)))
+        finalized_first = stored_history(env, stores, "alone", round(FINALIZED_FIRST * min(1.0, env.scale)))
         histories = [
-            stored_history(bed, stores, f"past{n}", round(shape.readings_per_s * seconds))
+            stored_history(env, stores, f"past{n}", round(shape.readings_per_s * seconds))
             for n, shape in enumerate(shapes)
         ]
         plans = [shape.plan(new_name()) for shape in shapes]
-        asked = [facility_of(plan, sender) for plan in plans for sender in asked_facilities(plan)]
-        api = stack.enter_context(reading_api(stage, stores, asked))
-        path = stack.enter_context(closing(_Path(stage, stores, api)))
+        queried = [facility_of(plan, sender) for plan in plans for sender in queried_senders(plan)]
+        api = stack.enter_context(reading_api(setup, stores, queried))
+        path = stack.enter_context(closing(_Path(setup, stores, api)))
         path.start()
-        bed.tell("ingest: rollups alone")
-        path.settle_alone(alone)
+        env.report("ingest: rollups alone")
+        path.finalize_only(finalized_first)
         for shape, plan, floor, history in zip(shapes, plans, floors, histories, strict=True):
-            bed.tell(f"ingest: {shape.name}, the whole way")
+            env.report(f"ingest: {shape.name}, the whole way")
             yield from path.figures(shape, plan.run, floor, history, seconds)
 
 
 class _Path:
     """The whole way; its workers have to be started."""
 
-    def __init__(self, stage: IngestStage, stores: Stores, api: ReadingApi) -> None:
-        self._stage = stage
+    def __init__(self, setup: IngestSetup, stores: Stores, api: ReadingApi) -> None:
+        self._stage = setup
         self._api = api
         self._stores = stores
-        self._broker = stage.broker.name if stage.broker is not None else "the log's server"
-        self._log = psycopg.connect(stage.admin_url, autocommit=True)
+        self._broker = setup.broker.name if setup.broker is not None else "the log's server"
+        self._log = psycopg.connect(setup.admin_url, autocommit=True)
         # What the benchmark itself asks is not part of the figures.
         self._log.execute("SET max_parallel_workers_per_gather = 0")
         self._rollups_us = 0.0
@@ -133,12 +133,12 @@ class _Path:
             if time.monotonic() > deadline:
                 raise TimeoutError("no reading reached the store")
 
-    def settle_alone(self, history: History) -> None:
+    def finalize_only(self, history: History) -> None:
         """What the rollups cost of it all, while no meter says anything."""
         before = self._cpu_s()
-        history.let_settle(self._log)
+        history.start_finalizing(self._log)
         deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
-        while history.unsettled(self._log):
+        while history.unfinalized(self._log):
             if time.monotonic() > deadline:
                 raise TimeoutError("nobody settles quarter-hours")
             time.sleep(_LOOK_EVERY_S)
@@ -150,14 +150,14 @@ class _Path:
         rows = self._scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.stored_chunks", ())
         self._introduce(shape, run)
         before, began = self._cpu_s(), time.perf_counter()
-        history.let_settle(self._log)
+        history.start_finalizing(self._log)
         questions: list[Question] = []
         load = sent(
             shape,
             self._stage.meters_mqtt_url,
             seconds,
             run=run,
-            beside=lambda plan: asking(self._api, plan, seconds, questions),
+            beside=lambda plan: query_while_loading(self._api, plan, seconds, questions),
         )
         self._until_stored(load, history)
         measured = Measured(
@@ -191,7 +191,7 @@ class _Path:
         most, last_news = -1, time.monotonic()
         while time.monotonic() < last_news + CAUGHT_UP_WITHIN_S / 4:
             count = self._count(load.report.plan.run)
-            if count >= load.report.readings and not history.unsettled(self._log):
+            if count >= load.report.readings and not history.unfinalized(self._log):
                 return
             if count > most:
                 most, last_news = count, time.monotonic()

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import msgspec
 
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import percentile
 from tests.bench.ingest.load import Shape, bare_subscriber, cpu_s, sent
 from tests.bench.ingest.setup import Broker
@@ -24,12 +24,14 @@ class Bare(msgspec.Struct, frozen=True):
     details: Details
 
 
-def floors_of(bed: Bed, new_broker: NewBroker, shapes: list[Shape], seconds: float) -> list[Bare]:
+def floors_of(
+    env: BenchEnvironment, new_broker: NewBroker, shapes: list[Shape], seconds: float
+) -> list[Bare]:
     """Of each shape."""
     floors = []
     with new_broker() as broker, bare_subscriber(broker.mqtt_url) as subscriber:
         for shape in shapes:
-            bed.tell(f"ingest: {shape.name}, the broker alone")
+            env.report(f"ingest: {shape.name}, the broker alone")
             before = cpu_s(broker.pid), subscriber.answer(0).cpu_s
             report = sent(shape, broker.meters_mqtt_url, seconds).report
             bare = subscriber.answer(report.messages)

@@ -12,7 +12,7 @@ from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
 from domain.telemetry.meter_reading import PARTITIONS, MeterReading, partition_of
 from interfaces.bootstrap.stores import Stores
 from interfaces.simulators.meters.load_plan import LoadPlan
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 
 METERS, CADENCE_S = 10, 15
 """Of a facility."""
@@ -40,24 +40,24 @@ class History(msgspec.Struct, frozen=True):
     def readings(self) -> int:
         return len(self.facility_ids) * PER_FACILITY
 
-    def let_settle(self, connection: psycopg.Connection) -> None:
+    def start_finalizing(self, connection: psycopg.Connection) -> None:
         """Whoever settles quarter-hours finds these from now on."""
         partitions = [partition_of(facility_id) for facility_id in self.facility_ids]
         connection.execute(_NOTE, (self.starts_at, list(self.facility_ids), partitions))
 
-    def unsettled(self, connection: psycopg.Connection) -> int:
+    def unfinalized(self, connection: psycopg.Connection) -> int:
         row = connection.execute(_UNSETTLED, (f"{self.run}-", self.starts_at)).fetchone()
         return int(str(row[0])) if row else 0
 
 
-def stored_history(bed: Bed, stores: Stores, run: str, readings: int) -> History:
+def stored_history(env: BenchEnvironment, stores: Stores, run: str, readings: int) -> History:
     """About so many readings through the store; nobody may be settling yet."""
     history = History(
         run=run,
         starts_at=interval_start(stores.clock.now()) - 3 * INTERVAL,
         facility_ids=tuple(f"{run}-{n:06}" for n in range(max(1, round(readings / PER_FACILITY)))),
     )
-    bed.tell(f"ingest: storing {history.readings} readings of an earlier quarter-hour")
+    env.report(f"ingest: storing {history.readings} readings of an earlier quarter-hour")
     store = stores.telemetry()
     for partition, some in _by_partition(history.facility_ids):
         store.write_readings(partition, 0, [r for f in some for r in quarter_of(f, history.starts_at)])

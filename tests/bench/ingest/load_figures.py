@@ -71,7 +71,7 @@ def _details(measured: Measured) -> Details:
         "p50_ms": p50,
         "p99_ms": p99,
         "max_ms": longest,
-        "over the API: asked": shown.asked,
+        "over the API: asked": shown.queried,
         "over the API: p50_ms": shown.p50_ms,
         "over the API: longest_ms not shown": shown.longest_ms,
         "generator behind_s": load.report.longest_behind_s,

@@ -46,14 +46,14 @@ class Question(NamedTuple):
 class Readable(msgspec.Struct, frozen=True):
     """What the answers come to."""
 
-    asked: int
+    queried: int
     p50_ms: float
     """Half of the readings are shown so soon."""
     longest_ms: float
     """The latest answer in which the reading was not there yet; 0 where there was no such answer."""
 
 
-def asked_facilities(plan: LoadPlan) -> list[int]:
+def queried_senders(plan: LoadPlan) -> list[int]:
     """The first senders of some facilities, evenly spread over the cadence."""
     step = -(-METERS_PER_FACILITY // plan.gateway)
     firsts = range(0, plan.senders, step)
@@ -85,7 +85,9 @@ def is_shown(plan: LoadPlan, message: int, by_then_kw: float, current: Current) 
 
 
 @contextmanager
-def asking(api: ReadingApi, plan: LoadPlan, seconds: float, questions: list[Question]) -> Iterator[None]:
+def query_while_loading(
+    api: ReadingApi, plan: LoadPlan, seconds: float, questions: list[Question]
+) -> Iterator[None]:
     """Ask until the block ends, about what is due in the first `seconds` of the plan. Raises what it failed of."""
     stop, failed = threading.Event(), list[BaseException]()
 
@@ -110,7 +112,7 @@ class _Asking:
     def __init__(self, api: ReadingApi, plan: LoadPlan, seconds: float) -> None:
         self._api = api
         self._plan = plan
-        self._senders = asked_facilities(plan)
+        self._senders = queried_senders(plan)
         self._by_then_kw = kw_by_then(plan, self._senders)
         self._asked_at = dict.fromkeys(self._senders, 0.0)
         self._began_at = plan.started_at.timestamp()
@@ -123,7 +125,7 @@ class _Asking:
                 number += 1
                 message = self._message_due(time.time() - number * _GOLDEN % WITHIN_S)
                 if message is not None:
-                    questions.append(self._asked(connection, message))
+                    questions.append(self._query(connection, message))
 
     def _message_due(self, at: float) -> int | None:
         """The last before that moment of a facility that was not asked lately; None where there is none."""
@@ -136,7 +138,7 @@ class _Asking:
         free = [one for one in self._senders if one <= sender and self._asked_at[one] < lately]
         return rounds * plan.senders + free[-1] if free else None
 
-    def _asked(self, connection: http.client.HTTPConnection, message: int) -> Question:
+    def _query(self, connection: http.client.HTTPConnection, message: int) -> Question:
         sender = message % self._plan.senders
         self._asked_at[sender] = time.time()
         path = f"/api/facilities/{facility_of(self._plan, sender)}/current"

@@ -1,4 +1,4 @@
-"""Wiring of `gridproof bench ingest`: servers of its own, and the worker processes as they are in production."""
+"""Setup of the ingest benchmark: servers of its own, and the worker processes as they are in production."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Broker:
 
 
 @dataclass
-class IngestStage:
+class IngestSetup:
     """PostgreSQL, the log, a cache and the workers."""
 
     folder: Path
@@ -104,7 +104,7 @@ class IngestStage:
 
 
 @contextmanager
-def ingest_stage(broker: Broker | None = None) -> Iterator[IngestStage]:
+def open_ingest_setup(broker: Broker | None = None) -> Iterator[IngestSetup]:
     """Servers in a temporary folder, migrated; no worker runs yet."""
     from adapters.embedded import EmbeddedServers
 
@@ -121,13 +121,13 @@ def ingest_stage(broker: Broker | None = None) -> Iterator[IngestStage]:
             log_level="warning",
         )
         meters_mqtt_url = servers.meters_mqtt_url if broker is None else broker.meters_mqtt_url
-        stage = IngestStage(Path(name), servers, with_embedded(settings, servers), meters_mqtt_url, broker)
-        migrate_database(stage.settings, alone=True)
+        setup = IngestSetup(Path(name), servers, with_embedded(settings, servers), meters_mqtt_url, broker)
+        migrate_database(setup.settings, alone=True)
         try:
-            yield stage
+            yield setup
         finally:
-            for worker in stage.workers:
-                stage.kill_worker(worker)
+            for worker in setup.workers:
+                setup.kill_worker(worker)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from psycopg import sql
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from domain.telemetry.reading_block import ReadingBlock
 from interfaces.bootstrap.stores import Stores
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
 from tests.bench.setup import open_bench_stores
 
@@ -56,23 +56,23 @@ FROM generate_series(%(first)s::int, %(last)s::int) round,
 """
 
 
-def ingest_write(bed: Bed) -> Iterator[Figure]:
+def ingest_write(env: BenchEnvironment) -> Iterator[Figure]:
     """Readings a second by one connection, against COPY."""
     with (
-        bed.database() as database,
+        env.database() as database,
         closing(open_bench_stores(database.app_url)) as stores,
         psycopg.connect(database.owner_url, autocommit=True) as owner,
     ):
         owner.execute(_ROWS.format(table=_BARE).encode())
         owner.execute((_ROWS + ";" + _INDEXES).format(table=_INDEXED).encode())
-        writing = _Writing(stores, owner, meters=bed.sized(METERS, least=BATCH))
+        writing = _Writing(stores, owner, meters=env.sized(METERS, least=BATCH))
         for size in SIZES:
-            rows = bed.sized(size, least=1)
-            bed.tell(f"ingest-write: filling the table up to {rows} readings")
+            rows = env.sized(size, least=1)
+            env.report(f"ingest-write: filling the table up to {rows} readings")
             writing.fill(rows)
-            yield writing.measured(batches=3 * bed.rounds, gateway=PER_FACILITY)
+            yield writing.measured(batches=3 * env.rounds, gateway=PER_FACILITY)
             # Twice what is filed at once.
-            yield writing.measured(batches=round(4.4 * bed.rounds), gateway=1)
+            yield writing.measured(batches=round(4.4 * env.rounds), gateway=1)
 
 
 class _Writing:
@@ -155,8 +155,8 @@ class _Writing:
                 AS r (meter_id, ts, kw, kwh_total, seq)
             WHERE c.quarter = date_bin('15 minutes', {0}::timestamptz, 'epoch') AND c.ts[1] = {0} AND r.ts = {0}
         ) TO STDOUT (FORMAT BINARY)"""
-        asked = sql.SQL(query).format(readings[0].ts)
-        with self._owner.cursor() as cursor, cursor.copy(asked) as copying:
+        queried = sql.SQL(query).format(readings[0].ts)
+        with self._owner.cursor() as cursor, cursor.copy(queried) as copying:
             return b"".join(bytes(part) for part in copying)
 
     def _copy_s(self, table: str, copied: bytes) -> float:

@@ -1,4 +1,4 @@
-"""Wiring of `gridproof bench verify`: a ledger over a benchmark's own database."""
+"""Setup of the verify benchmark: a ledger over a benchmark's own database."""
 
 from __future__ import annotations
 

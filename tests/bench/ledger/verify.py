@@ -1,4 +1,4 @@
-"""`gridproof bench verify`: the whole ledger recomputed, against COPY out of the same rows without hashing."""
+"""Benchmark verify: the whole ledger recomputed, against COPY out of the same rows without hashing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.bench.environment import Bed, BenchDatabase
+from tests.bench.environment import BenchDatabase, BenchEnvironment
 from tests.bench.figures import Figure, figure
 
 DOMAIN_EVENTS = 1_000_000
@@ -29,19 +29,19 @@ class DoesNotHold(RuntimeError):
     """The benchmark's own ledger does not verify: its figures would mean nothing."""
 
 
-def verify(bed: Bed) -> Iterator[Figure]:
+def verify(env: BenchEnvironment) -> Iterator[Figure]:
     """Leaf hashes of every row, every checkpoint's root, the archive's tiles and the ledger's table, one process."""
     from tests.bench.ledger.setup import bench_ledger
 
-    count = bed.sized(DOMAIN_EVENTS, least=1_000)
-    with bed.database() as database, tempfile.TemporaryDirectory(prefix="gridproof-bench-") as folder:
-        bed.tell(f"recording {count:,} domain events")
+    count = env.sized(DOMAIN_EVENTS, least=1_000)
+    with env.database() as database, tempfile.TemporaryDirectory(prefix="gridproof-bench-") as folder:
+        env.report(f"recording {count:,} domain events")
         _fill(database, count)
         with bench_ledger(database.app_url, Path(folder)) as (seal, holds):
-            bed.tell("sealing them")
+            env.report("sealing them")
             sealed_in_s, _ = _timed(seal)
             floor_s, _ = _timed(lambda: _copied(database))
-            bed.tell("verifying them")
+            env.report("verifying them")
             verified_in_s, held = _timed(holds)
         if not held:
             raise DoesNotHold(

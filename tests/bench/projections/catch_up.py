@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
 from tests.bench.stored_log import copy_out_s, filled
 
 
-def project(bed: Bed) -> Iterator[Figure]:
+def project(env: BenchEnvironment) -> Iterator[Figure]:
     """Exactly-once catch-up of the runner, batch by batch, of a log that is all there."""
     from projections.registry import projection_named
     from tests.bench.projections.setup import read_side
 
-    wanted = bed.sized(200_000, least=500)
-    with bed.database() as database, read_side(database.app_url) as side:
-        count = filled(bed, database.app_url, wanted)
+    wanted = env.sized(200_000, least=500)
+    with env.database() as database, read_side(database.app_url) as side:
+        count = filled(env, database.app_url, wanted)
         floor = count / copy_out_s(database.app_url)
         for name in ("dr_events", "dispatches", "audit_trail"):
             began, busy_s = time.perf_counter(), time.process_time()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure, percentile
-from tests.bench.generated_log import StoredRow, story_log
+from tests.bench.generated_log import StoredRow, generated_log
 from tests.bench.stored_log import insert
 
 if TYPE_CHECKING:
@@ -24,24 +24,29 @@ Moments = list[tuple[int, float]]
 """(position, when)."""
 
 
-def lag(bed: Bed) -> Iterator[Figure]:
+def lag(env: BenchEnvironment) -> Iterator[Figure]:
     """From the commit of a save of 20 to its being visible, at 2,000 domain events/s: one alone, then all at once."""
     from projections.registry import PROJECTIONS
 
-    saves = bed.sized(1_000, least=20)
-    rows = list(islice(story_log(saves * _SAVE), saves * _SAVE))
-    yield from _measured(bed, rows, ["dr_events"], "lag", percents=(50, 99))
+    saves = env.sized(1_000, least=20)
+    rows = list(islice(generated_log(saves * _SAVE), saves * _SAVE))
+    yield from _measured(env, rows, ["dr_events"], "lag", percents=(50, 99))
     everyone = [projection.name for projection in PROJECTIONS]
-    yield from _measured(bed, rows, everyone, "lag beside all others", percents=(99,))
+    yield from _measured(env, rows, everyone, "lag beside all others", percents=(99,))
 
 
 def _measured(
-    bed: Bed, rows: Sequence[StoredRow], names: Sequence[str], label: str, *, percents: Sequence[int]
+    env: BenchEnvironment,
+    rows: Sequence[StoredRow],
+    names: Sequence[str],
+    label: str,
+    *,
+    percents: Sequence[int],
 ) -> list[Figure]:
     from tests.bench.projections.setup import read_side
 
-    bed.tell(f"{label}: {', '.join(names)}")
-    with bed.database() as database, read_side(database.app_url) as side:
+    env.report(f"{label}: {', '.join(names)}")
+    with env.database() as database, read_side(database.app_url) as side:
         committed, seen, costs_s = _followed(side, rows, names)
     floor_ms = sorted(costs_s)[len(costs_s) // 2] * 1000
     details: dict[str, float | str] = {

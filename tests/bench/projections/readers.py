@@ -85,12 +85,12 @@ def _read_on(url: str, query: bytes, ready: threading.Barrier, stop: threading.E
                 due + _READERS / _READS_PER_SECOND, time.perf_counter() - 1
             )  # a long read is made up for
             time.sleep(max(due - time.perf_counter(), 0))
-            asked = time.perf_counter()
+            began_at = time.perf_counter()
             try:
                 reads.empty += connection.execute(query).fetchone() is None
             except psycopg.Error:
                 reads.failed += 1
             reads.reads += 1
-            reads.longest_s = max(reads.longest_s, time.perf_counter() - asked)
+            reads.longest_s = max(reads.longest_s, time.perf_counter() - began_at)
     reads.seconds = time.perf_counter() - began
     return reads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
 from tests.bench.projections.readers import Reads, reading
 from tests.bench.stored_log import copy_out_s, filled
@@ -17,18 +17,18 @@ _RUNS = (
 )
 
 
-def rebuild(bed: Bed) -> Iterator[Figure]:
+def rebuild(env: BenchEnvironment) -> Iterator[Figure]:
     """Rebuild of folded read models and of one with a row per domain event; and again while 1,000 reads/s go on."""
     from projections.registry import projection_named
     from tests.bench.projections.setup import read_side
 
-    wanted = bed.sized(1_000_000, least=500)
-    with bed.database() as database, read_side(database.app_url) as side:
-        count = filled(bed, database.app_url, wanted)
+    wanted = env.sized(1_000_000, least=500)
+    with env.database() as database, read_side(database.app_url) as side:
+        count = filled(env, database.app_url, wanted)
         floor = count / copy_out_s(database.app_url)
         for label, name, workers in _RUNS:
             projection = projection_named(name)
-            bed.tell(f"rebuild {name} of {count:,} domain events")
+            env.report(f"rebuild {name} of {count:,} domain events")
             done = side.maintenance.rebuild(projection, workers=workers)
             with reading(database.app_url, name, side.table_of(projection)) as reads:
                 watched = side.maintenance.rebuild(projection, workers=workers)

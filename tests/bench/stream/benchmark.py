@@ -18,20 +18,20 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure, percentile
 from tests.bench.stream.receiver import Received, ReceiverPlan
-from tests.bench.stream.setup import StreamStage, stream_floor, stream_stage
+from tests.bench.stream.setup import StreamSetup, open_stream_setup, stream_floor
 
 WATCHERS, COMMITS, PER_S = 1_000, 150, 10.0
 SETTLE_S = 1.0
 """After the last of them, for those who have it late."""
 
 
-def stream(bed: Bed) -> Iterator[Figure]:
+def stream(env: BenchEnvironment) -> Iterator[Figure]:
     """The 50th and 99th percentile over every message on every screen."""
-    watchers, commits = bed.sized(WATCHERS, least=5), bed.sized(COMMITS, least=5)
-    bed.tell(f"stream: {commits} commits, {PER_S:g} a second, {watchers} screens")
+    watchers, commits = env.sized(WATCHERS, least=5), env.sized(COMMITS, least=5)
+    env.report(f"stream: {commits} commits, {PER_S:g} a second, {watchers} screens")
     with stream_floor() as (url, floor_cpu_s), _receiving(url, "", watchers) as received:
         floor_cpu_before_s = floor_cpu_s()
         with socket.create_connection(_address(url)) as trigger:
@@ -40,14 +40,14 @@ def stream(bed: Bed) -> Iterator[Figure]:
         floor_us = 1e6 * (floor_cpu_s() - floor_cpu_before_s) / (commits * watchers)
         floor = _lags_ms(begun, received(), watchers)
     with (
-        bed.database() as database,
-        stream_stage(database) as stage,
-        _projecting(stage),
-        _receiving(stage.url, stage.token, watchers) as received,
+        env.database() as database,
+        open_stream_setup(database) as setup,
+        _projecting(setup),
+        _receiving(setup.url, setup.token, watchers) as received,
     ):
-        cpu_before_s = stage.cpu_s()
-        begun = _paced(commits, stage.commit)
-        cpu_s = stage.cpu_s() - cpu_before_s
+        cpu_before_s = setup.cpu_s()
+        begun = _paced(commits, setup.commit)
+        cpu_s = setup.cpu_s() - cpu_before_s
         ours = _lags_ms(begun, received(), watchers)
     details: dict[str, float | str] = {
         "screens": watchers,
@@ -127,10 +127,10 @@ def _receiving(url: str, token: str, watchers: int) -> Iterator[Callable[[], Rec
 
 
 @contextmanager
-def _projecting(stage: StreamStage) -> Iterator[None]:
+def _projecting(setup: StreamSetup) -> Iterator[None]:
     """The projections that screens read from follow the log, as `worker project` does it."""
     stop = threading.Event()
-    threads = [threading.Thread(target=runner.run, args=(stop,)) for runner in stage.runners]
+    threads = [threading.Thread(target=runner.run, args=(stop,)) for runner in setup.runners]
     for thread in threads:
         thread.start()
     try:

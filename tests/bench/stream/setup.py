@@ -1,4 +1,4 @@
-"""Wiring of `gridproof bench stream`: a facility, the read side, `gridproof serve` as a process, the floor's server."""
+"""Setup of the stream benchmark: a facility, the read side, `gridproof serve` as a process, the floor's server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.bench.webhook.setup import cpu_s_of, free_port, running_server
 
 
 @dataclass(frozen=True)
-class StreamStage:
+class StreamSetup:
     """A running server, and how something happens that it tells."""
 
     url: str
@@ -37,7 +37,7 @@ class StreamStage:
 
 
 @contextmanager
-def stream_stage(database: BenchDatabase) -> Iterator[StreamStage]:
+def open_stream_setup(database: BenchDatabase) -> Iterator[StreamSetup]:
     from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
     from application.command_bus.decision_context import CommandContext
     from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
@@ -86,7 +86,7 @@ def stream_stage(database: BenchDatabase) -> Iterator[StreamStage]:
             with running_server(
                 [sys.executable, "-m", "interfaces.cli", "serve"], url + "/health", settings
             ) as pid:
-                yield StreamStage(url, issued.token, commit, runners, pid)
+                yield StreamSetup(url, issued.token, commit, runners, pid)
     finally:
         stores.close()
 

@@ -17,43 +17,43 @@ from uuid import uuid4
 
 import msgspec
 
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure, percentile
-from tests.bench.webhook.load import LoadPlan, LoadReport, Sender, news_of
-from tests.bench.webhook.setup import DoorStage, door_stage, floor_server
+from tests.bench.webhook.load import LoadPlan, LoadReport, Sender, new_dr_events_of
+from tests.bench.webhook.setup import WebhookSetup, floor_server, webhook_setup
 
 RATE_PER_S, SECONDS = 200.0, 60
 UTILITIES, FACILITIES_EACH, NEW_ONE_IN = 25, 50, 10
 WINDOW = timedelta(minutes=30)
-LEAST_WHOLE_SCALE = 0.1
+MIN_FULL_SCALE = 0.1
 """Below this scale the run is only a trial: two utilities of two facilities."""
 LOAD_WITHIN_S = 300.0
 
 
-def webhook(bed: Bed) -> Iterator[Figure]:
+def webhook(env: BenchEnvironment) -> Iterator[Figure]:
     """Response time from the moment the post was due: p99 and p50."""
-    is_whole = bed.scale >= LEAST_WHOLE_SCALE
+    is_whole = env.scale >= MIN_FULL_SCALE
     utilities, each = (UTILITIES, FACILITIES_EACH) if is_whole else (2, 2)
     rate = RATE_PER_S * utilities / UTILITIES
-    posts = bed.sized(int(rate * SECONDS), least=30)
-    bed.tell(f"webhook: {posts} posts, {rate:g} a second, {utilities} utilities of {each} facilities")
-    with bed.database() as database, door_stage(database, utilities=utilities, facilities=each) as stage:
-        plan = _plan(stage, posts, rate)
-        bed.tell("webhook: the floor")
+    posts = env.sized(int(rate * SECONDS), least=30)
+    env.report(f"webhook: {posts} posts, {rate:g} a second, {utilities} utilities of {each} facilities")
+    with env.database() as database, webhook_setup(database, utilities=utilities, facilities=each) as setup:
+        plan = _plan(setup, posts, rate)
+        env.report("webhook: the floor")
         with floor_server() as floor_url:
             floor = _load(msgspec.structs.replace(plan, url=floor_url))
-        bed.tell("webhook: ours")
-        cpu_before_s = stage.cpu_s()
+        env.report("webhook: ours")
+        cpu_before_s = setup.cpu_s()
         ours = _load(plan)
-        cpu_s = stage.cpu_s() - cpu_before_s
+        cpu_s = setup.cpu_s() - cpu_before_s
     for name, percent in (("p99", 99), ("p50", 50)):
         yield _figure(ours, floor, name, percent, cpu_s)
 
 
-def _plan(stage: DoorStage, posts: int, rate: float) -> LoadPlan:
-    senders = len(stage.tokens)
+def _plan(setup: WebhookSetup, posts: int, rate: float) -> LoadPlan:
+    senders = len(setup.tokens)
     return LoadPlan(
-        url=stage.url,
+        url=setup.url,
         posts=posts,
         rate_per_s=rate,
         new_one_in=NEW_ONE_IN,
@@ -61,24 +61,24 @@ def _plan(stage: DoorStage, posts: int, rate: float) -> LoadPlan:
             Sender(
                 token=token,
                 bodies=tuple(
-                    _body(stage, number, place, stage.first_window_at + WINDOW * place)
-                    for place in range(1 + news_of(number, posts, senders, NEW_ONE_IN))
+                    _body(setup, number, place, setup.first_window_at + WINDOW * place)
+                    for place in range(1 + new_dr_events_of(number, posts, senders, NEW_ONE_IN))
                 ),
             )
-            for number, token in enumerate(stage.tokens)
+            for number, token in enumerate(setup.tokens)
         ),
     )
 
 
-def _body(stage: DoorStage, utility: int, number: int, starts_at: datetime) -> str:
+def _body(setup: WebhookSetup, utility: int, number: int, starts_at: datetime) -> str:
     document: dict[str, Any] = {
         "notification_id": str(uuid4()),
         "event_id": f"E-{utility}-{number}",
         "program": f"program-{utility}",
         "starts_at": starts_at,
         "ends_at": starts_at + WINDOW,
-        "target_reduction_kw": 20.0 * len(stage.facility_ids[utility]),
-        "facility_ids": stage.facility_ids[utility],
+        "target_reduction_kw": 20.0 * len(setup.facility_ids[utility]),
+        "facility_ids": setup.facility_ids[utility],
     }
     return msgspec.json.encode(document).decode()
 

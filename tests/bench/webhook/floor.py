@@ -1,4 +1,4 @@
-"""The floor of `bench door`: a Litestar route on the same server that answers 202 and does nothing else."""
+"""The floor of `bench webhook`: a Litestar route on the same server that answers 202 and does nothing else."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class _Run:
         )
 
 
-def news_of(sender: int, plan_posts: int, senders: int, new_one_in: int) -> int:
+def new_dr_events_of(sender: int, plan_posts: int, senders: int, new_one_in: int) -> int:
     """How many DR events that sender asks for in the run."""
     return sum(
         (sender + number // senders) % new_one_in == 0 for number in range(sender, plan_posts, senders)

@@ -1,4 +1,4 @@
-"""Wiring of `gridproof bench door`: a filled database, a cache, `gridproof serve` as a process, the floor's server."""
+"""Setup of the webhook benchmark: a filled database, a cache, `gridproof serve` as a process, the floor's server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LEAD = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class DoorStage:
+class WebhookSetup:
     """A running door, and who may post what to it."""
 
     url: str
@@ -59,7 +59,7 @@ def cpu_s_of(pid: int) -> float:
 
 
 @contextmanager
-def door_stage(database: BenchDatabase, *, utilities: int, facilities: int) -> Iterator[DoorStage]:
+def webhook_setup(database: BenchDatabase, *, utilities: int, facilities: int) -> Iterator[WebhookSetup]:
     """`utilities`, each with a program and so many facilities of its own, all of them with forecasts."""
     from adapters.embedded import EmbeddedServers
 
@@ -88,7 +88,7 @@ def door_stage(database: BenchDatabase, *, utilities: int, facilities: int) -> I
         argv = [sys.executable, "-m", "interfaces.cli", "serve"]
         with running_server(argv, f"http://{settings.http_bind}/health", settings) as pid:
             url = f"http://{settings.http_bind}/webhooks/utility/dr-notification"
-            yield DoorStage(url, tokens, names, _first_window(stores), pid)
+            yield WebhookSetup(url, tokens, names, _first_window(stores), pid)
 
 
 @contextmanager
@@ -216,7 +216,7 @@ def _forecast(stores: Stores, facility_ids: Sequence[str]) -> None:
 
 @contextmanager
 def running_server(
-    argv: Sequence[str], url: str | None, settings: Settings | None, *, told: bytes = b""
+    argv: Sequence[str], url: str | None, settings: Settings | None, *, stdin: bytes = b""
 ) -> Iterator[int]:
     """A server process from its first answer (None: from its start) to the end of the block; its pid.
 
@@ -228,7 +228,7 @@ def running_server(
     )
     try:
         if process.stdin is not None:
-            process.stdin.write(told)
+            process.stdin.write(stdin)
             process.stdin.close()
         if url is not None:
             _await_answer(process, url)

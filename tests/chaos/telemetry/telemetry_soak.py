@@ -21,7 +21,7 @@ from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.simulators.meters.load import LoadReport, MeterLoad
 from interfaces.simulators.meters.load_plan import LoadAudit, LoadPlan, audit, missing
 from tests.bench.ingest.commit_times import keep_commit_times
-from tests.bench.ingest.setup import IngestStage, ingest_stage
+from tests.bench.ingest.setup import IngestSetup, open_ingest_setup
 from tests.chaos.telemetry.telemetry_delays import Delays, Outage
 
 WORKERS = ("ingest", "aggregate")
@@ -51,7 +51,7 @@ class TookTooLong(AssertionError):
 class Soak:
     """Everything between meters and store, and the meters of `run`, which do not stop before they are told."""
 
-    stage: IngestStage
+    stage: IngestSetup
     stores: Stores
     run: str
     rate: float
@@ -217,7 +217,7 @@ def _held_mb(pid: int) -> float:
 
 @contextmanager
 def soak(*, rate: float, chunk_s: float, patience_s: float = 180.0) -> Iterator[Soak]:
-    with ingest_stage() as stage, closing(open_stores(stage.settings)) as stores:
+    with open_ingest_setup() as stage, closing(open_stores(stage.settings)) as stores:
         with psycopg.connect(stage.admin_url) as connection:
             keep_commit_times(connection)
         for worker in WORKERS:

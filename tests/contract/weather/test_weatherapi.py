@@ -77,7 +77,7 @@ def test_one_call_covers_today_and_the_days_ahead() -> None:
     async def scenario() -> None:
         async with simulated() as (url, api):
             report = await source_at(url).hourly("cell-1", HOUR, HOUR + timedelta(hours=24))
-        assert api.asked == [{"q": "37.7700,-122.4200", "days": "2", "aqi": "no", "alerts": "no"}]
+        assert api.queries == [{"q": "37.7700,-122.4200", "days": "2", "aqi": "no", "alerts": "no"}]
         assert np.isfinite(report.temp_c.values).all()
         assert report.issued_at == NOW
 
@@ -100,7 +100,7 @@ def test_past_days_are_requested_one_by_one_or_a_month_at_once(
         async with simulated() as (url, api):
             source = source_at(url, plan=WeatherApiPlan(history_days=365))
             report = await source.hourly("cell-1", midnight - DAY * days_back, HOUR + DAY)
-        assert [(query["dt"], query.get("end_dt")) for query in api.asked[:-1]] == calls
+        assert [(query["dt"], query.get("end_dt")) for query in api.queries[:-1]] == calls
         assert np.isfinite(report.temp_c.values).all()
         assert report.temp_c.values[0] == pytest.approx(10.0 + 7)
 
@@ -112,7 +112,7 @@ def test_days_that_the_contract_does_not_cover_are_missing_and_not_requested() -
         async with simulated(plan_days=1) as (url, api):
             source = source_at(url, plan=WeatherApiPlan(forecast_days=1, history_days=0))
             report = await source.hourly("cell-1", HOUR - DAY * 3, HOUR + DAY)
-        assert [query.get("days") for query in api.asked] == ["1"]
+        assert [query.get("days") for query in api.queries] == ["1"]
         known = np.isfinite(report.temp_c.values)
         assert known.sum() == 24
         assert not known[:59].any()
@@ -208,7 +208,7 @@ def test_without_a_token_no_call_is_made() -> None:
             await source.hourly("cell-1", HOUR, HOUR + DAY)
             with pytest.raises(WeatherUnavailable, match="one is due in"):
                 await source.hourly("cell-1", HOUR, HOUR + DAY)
-        assert len(api.asked) == 1
+        assert len(api.queries) == 1
 
     asyncio.run(scenario())
 
@@ -261,6 +261,6 @@ def test_a_cell_without_facilities_lies_nowhere() -> None:
         async with simulated() as (url, api):
             with pytest.raises(WeatherUnavailable, match="no facility is in the weather cell cell-2"):
                 await source_at(url).hourly("cell-2", HOUR, HOUR + DAY)
-        assert api.asked == []
+        assert api.queries == []
 
     asyncio.run(scenario())

@@ -85,12 +85,12 @@ def test_a_cycle_has_weather_under_the_quota_and_the_next_process_asks_for_none(
             "GRIDPROOF_REDIS_URL": valkey_server.redis_url,
         }
         first = terminal.run("forecast", "run", "--facility", "fac-001", environ=environ)
-        calls = len(api.asked)
+        calls = len(api.queries)
         second = terminal.run("forecast", "run", "--facility", "fac-002", environ=environ)
     assert (first.exit_code, second.exit_code) == (0, 0), first.output + second.output
     # The days to come, and the past in months; nothing for the second, whose cell is remembered.
-    assert {"days", "dt"} <= {name for query in api.asked for name in query}
-    assert len(api.asked) == calls
+    assert {"days", "dt"} <= {name for query in api.queries for name in query}
+    assert len(api.queries) == calls
     forecast = terminal.document("forecast", "show", "fac-001")
     assert forecast["weather_available"]
     assert forecast["weather_age_s"] < 3_600

@@ -34,7 +34,7 @@ def first_seed(bug: str) -> Caught:
     for seed in range(SEEDS_TRIED):
         if broke := run_seed(seed, setting).breaches:
             return Caught(bug, seed, broke[0].invariant)
-    raise LookupError(f"{SEEDS_TRIED} seeds do not catch {bug}")
+    raise LookupError(f"{SEEDS_TRIED} seeds do not find {bug}")
 
 
 def written() -> list[str]:

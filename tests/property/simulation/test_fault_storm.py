@@ -16,12 +16,12 @@ def results() -> list[SeedResult]:
 
 def test_no_storm_breaks_an_invariant(results: list[SeedResult]) -> None:
     broken = [result for result in results if result.breaches]
-    told = [
+    commands = [
         f"python -m tests.simulation.run --seed {result.seed} --story\n  "
         + "\n  ".join(f"{breach.invariant}: {breach.what}" for breach in result.breaches[:3])
         for result in broken
     ]
-    assert not broken, f"{len(broken)} seeds broke:\n" + "\n".join(told[:5])
+    assert not broken, f"{len(broken)} seeds broke:\n" + "\n".join(commands[:5])
 
 
 def test_every_kind_of_fault_occurs(results: list[SeedResult]) -> None:

@@ -1,4 +1,4 @@
-"""The network to the buildings' BMSs: slow, silent, late, refusing, and losing the answer to what was done."""
+"""The simulated network to the BMSs: slow, hanging, late, refusing, and losing responses."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from application.ports.dispatch.building_control import (
 )
 from interfaces.simulators.bms.building import Building, Refusal
 from tests.simulation.runtime.virtual_loop import OWNER
-from tests.simulation.scenario.fault_injection import Mishaps
+from tests.simulation.scenario.fault_injection import FaultInjector
 
 TOTAL_S = 30.0
-"""How long a call waits for its answer, clock seconds."""
-PATIENT_S = 10.0
-"""How late a request comes at most to a BMS that does repeats again: before anybody can have taken it over."""
+"""Clock seconds that a call waits for its response."""
+LATEST_ARRIVAL_S = 10.0
+"""The latest arrival of a request at a BMS without deduplication: before another worker can repeat it."""
 TAnswer = TypeVar("TAnswer")
 
 BmsFault = Literal["unreachable", "hangs", "late", "loses_answer", "answers_nonsense", "refuses", "lies"]
@@ -46,46 +46,46 @@ FAULTS: tuple[BmsFault, ...] = (
 
 
 class Call(msgspec.Struct, kw_only=True):
-    """One call as its caller made it."""
+    """One call, as its caller made it."""
 
     facility_id: str
     operation: str
     command_id: UUID | None
     began_at: datetime
     ended_at: datetime | None = None
-    """None: its caller died, or it was never over."""
+    """None if its caller died or it never ended."""
     timed_out: bool | None = None
-    """False: there was an answer, be it a refusal. None: neither."""
+    """False if there was a response, also a refusal; None if there was neither."""
     caller: str
 
 
 @dataclass
 class SimulatedBms:
-    """One building's BMS, and what is wrong with it."""
+    """One building's BMS and its faults."""
 
     building: Building
     deduplicates: bool = True
     fault_rates: dict[BmsFault, float] = field(default_factory=dict)
     slow_s: float = 1.0
-    """The longest that a healthy call takes each way, clock seconds."""
+    """The longest time of a call without faults each way, in clock seconds."""
 
 
 class Breakers(Protocol):
-    """The product's own: what stands between a dispatch worker and a BMS that times out."""
+    """The circuit breakers of a dispatch worker; the product's own class implements this."""
 
     def guarding(self, facility_id: str) -> AbstractAsyncContextManager[None]:
-        """Raises BmsUnreachable where nothing may be sent now."""
+        """Raises BmsUnreachable while the breaker is open."""
         ...
 
 
 @dataclass
 class BmsNetwork:
-    """The way to the buildings' BMSs. What was sent arrives even if its sender has died meanwhile."""
+    """The network to the BMSs. A sent request arrives even if its sender has died meanwhile."""
 
     bms: dict[str, SimulatedBms]
     clock: Clock
-    mishaps: Mishaps
-    chance: Random
+    injector: FaultInjector
+    rng: Random
     calls: list[Call] = field(default_factory=list)
 
     async def call(
@@ -101,7 +101,7 @@ class BmsNetwork:
             operation=operation,
             command_id=command_id,
             began_at=self.clock.now(),
-            caller="nobody" if owner is None else f"{owner.name}#{owner.number}",
+            caller="no process" if owner is None else f"{owner.name}#{owner.number}",
         )
         self.calls.append(call)
         try:
@@ -142,12 +142,12 @@ class BmsNetwork:
         act: Callable[[Building, datetime], TAnswer],
         answer: asyncio.Future[TAnswer],
     ) -> None:
-        """On its way outside of any process: it arrives, is carried out, and the answer sets out."""
-        there_s = self.chance.random() * bms.slow_s
+        """Deliver the request outside any process: it arrives, is executed, and the response is sent."""
+        there_s = self.rng.random() * bms.slow_s
         if self.has(facility_id, "late"):
-            # A request that outlives its caller's patience may be carried out beside its repetition: only a BMS
-            # that knows repeats can be asked to bear that.
-            there_s = self.chance.random() * (2 * TOTAL_S if bms.deduplicates else PATIENT_S)
+            # A request that arrives after its caller's time-out may be executed together with its repeat. Only a BMS
+            # that deduplicates can tolerate that.
+            there_s = self.rng.random() * (2 * TOTAL_S if bms.deduplicates else LATEST_ARRIVAL_S)
 
         def arrive() -> None:
             outcome = _outcome(lambda: act(bms.building, self.clock.now()))
@@ -155,7 +155,7 @@ class BmsNetwork:
                 outcome = BmsTimedOut("the connection was dropped")
             elif self.has(facility_id, "answers_nonsense"):
                 outcome = BmsAnswerInvalid("simulated")
-            back_s = self.chance.random() * bms.slow_s
+            back_s = self.rng.random() * bms.slow_s
             self._later(back_s, lambda: _answer(answer, outcome))
 
         self._later(there_s, arrive)
@@ -164,17 +164,17 @@ class BmsNetwork:
         asyncio.get_running_loop().call_later(self.clock.wall_seconds(clock_s), act, context=Context())
 
     async def _pass(self, longest_s: float) -> None:
-        await asyncio.sleep(self.clock.wall_seconds(self.chance.random() * longest_s))
+        await asyncio.sleep(self.clock.wall_seconds(self.rng.random() * longest_s))
 
     def has(self, facility_id: str, fault: BmsFault) -> bool:
         bms = self.bms.get(facility_id)
         rate = 0.0 if bms is None else bms.fault_rates.get(fault, 0.0)
-        return self.mishaps.strikes(f"bms.{fault}", facility_id, rate=rate)
+        return self.injector.strikes(f"bms.{fault}", facility_id, rate=rate)
 
 
 @dataclass(frozen=True)
 class GuardedNetwork:
-    """The network as one process uses it: through its own breakers."""
+    """The network as one process uses it, behind its own breakers."""
 
     network: BmsNetwork
     breakers: Breakers

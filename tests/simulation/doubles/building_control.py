@@ -1,4 +1,4 @@
-"""BuildingControl over simulated BMSs: by commands where a BMS knows them, else by setpoints written and read."""
+"""BuildingControl over simulated BMSs: by commands, or by written setpoints for single-phase BMSs."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from interfaces.simulators.bms.setpoint_messages import cause_of
 from tests.simulation.doubles.bms_network import BmsNetwork, Breakers, GuardedNetwork
 
 
-class Commanding(Protocol):
-    """The part of BuildingControl that commands and asks."""
+class BmsCommands(Protocol):
+    """The methods of BuildingControl that send a command or read a state."""
 
     async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt: ...
     async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus: ...
     async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState: ...
 
 
-SinglePhaseControl = Callable[[Any, Clock], Commanding]
-"""Makes the product's own read-back protocol over something that reads and writes setpoints."""
+SinglePhaseControl = Callable[[Any, Clock], BmsCommands]
+"""Makes the product's own read-back protocol over an object that reads and writes setpoints."""
 MakeBreakers = Callable[[Clock, Callable[[str, str], None]], Breakers]
-"""Makes the product's own breakers; the listener is told each BMS's new state."""
+"""Makes the product's own breakers; the listener gets each BMS's new state."""
 
 
 class BmsAdapter(msgspec.Struct, frozen=True):
-    """What is real between a worker and the simulated BMSs; functions of a module travel between processes by name."""
+    """The product code between a worker and the simulated BMSs. Module functions, so that it can be pickled."""
 
     single_phase: SinglePhaseControl
     breakers: MakeBreakers
@@ -48,17 +48,17 @@ class BmsAdapter(msgspec.Struct, frozen=True):
     def control(
         self, network: BmsNetwork, clock: Clock, breaker_changed: Callable[[str, str], None]
     ) -> SimulatedBuildingControl:
-        """Of one process."""
+        """The building control of one process."""
         guarded = GuardedNetwork(network, self.breakers(clock, breaker_changed))
         return SimulatedBuildingControl(guarded, self.single_phase(SimulatedSetpoints(guarded), clock))
 
 
 @dataclass
 class SimulatedBuildingControl:
-    """BuildingControl; `single_phase` is for the buildings of that profile."""
+    """BuildingControl. `single_phase` serves the buildings of that profile."""
 
     network: BmsNetwork | GuardedNetwork
-    single_phase: Commanding | None = None
+    single_phase: BmsCommands | None = None
 
     async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
         if command.phase == "restore" and command.restore_to is None:
@@ -80,7 +80,7 @@ class SimulatedBuildingControl:
         status = await self.network.call(
             connection, "status", command_id, lambda building, now: building.command_status(command_id, now)
         )
-        # Only a BMS that answers repeats from memory may forget for a moment without doing things twice.
+        # Only a BMS that deduplicates may report an unknown status without a repeat being executed twice.
         if self.network.bms[connection.facility_id].deduplicates and self._lies(connection):
             return CommandStatus(command_id=command_id, state="unknown")
         return status
@@ -102,12 +102,12 @@ class SimulatedBuildingControl:
 
 @dataclass(frozen=True)
 class SimulatedSetpoints:
-    """What a single-phase BMS offers: a setpoint is read, or written for a while or for good."""
+    """A single-phase BMS: a setpoint is read, or written with or without an expiry."""
 
     network: BmsNetwork | GuardedNetwork
 
     async def read(self, connection: BmsConnection, zone_id: str, *, urgent: bool = True) -> Any:
-        """A SetpointReading, which has what the adapter's own ReadSetpoint has."""
+        """A SetpointReading, with the attributes of the adapter's own ReadSetpoint."""
         return await self.network.call(
             connection, "read", None, lambda building, now: building.read_setpoint(zone_id, now)
         )

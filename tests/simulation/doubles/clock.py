@@ -1,4 +1,4 @@
-"""The clock of a simulated process: virtual time from an epoch on, at a speed, a little ahead or behind."""
+"""The clock of a simulated process: virtual time from an epoch, with a speed and a skew."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class VirtualClock:
     speed: float = 1.0
     skew_s: float = 0.0
     loop: asyncio.AbstractEventLoop | None = None
-    """None: the one that is running."""
+    """None: the running loop."""
 
     def now(self) -> datetime:
         loop = self.loop or asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The database as one process sees it: slow, away for a while, losing the answer to a commit."""
+"""The simulated database as one process sees it: slow, unavailable at times, losing commit responses."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from tests.simulation.doubles.operations import MemoryAlertRegistry, MemoryDeadL
 from tests.simulation.doubles.read_models import CurtailedBuilding, MemoryReadModels
 from tests.simulation.runtime.processes import Process
 from tests.simulation.runtime.virtual_loop import Killed, VirtualLoop
-from tests.simulation.runtime.waking import settled
-from tests.simulation.scenario.fault_injection import Mishaps
+from tests.simulation.runtime.waking import complete_future
+from tests.simulation.scenario.fault_injection import FaultInjector
 
-NOTICED_S = 6.0
-"""The longest that a process takes to notice that its session is gone, wall seconds."""
+LOSS_NOTICED_S = 6.0
+"""The longest time until a process notices that its session is gone, in wall seconds."""
 SLOW_S = 3.0
-"""The longest that a slow commit takes, clock seconds."""
+"""The longest time of a slow commit, in clock seconds."""
 
 
 @dataclass
 class Database:
-    """What one PostgreSQL keeps for all processes."""
+    """The state of one PostgreSQL, shared by all processes."""
 
-    mishaps: Mishaps
+    injector: FaultInjector
     wall_seconds: Callable[[float], float]
     events: MemoryEventStore = field(default_factory=MemoryEventStore)
     positions: MemoryReaderPositions = field(default_factory=MemoryReaderPositions)
@@ -54,26 +54,26 @@ class Database:
     _readers: list[asyncio.Future[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.locks = LockBoard(lambda: self.mishaps.chance.random() * NOTICED_S)
+        self.locks = LockBoard(lambda: self.injector.rng.random() * LOSS_NOTICED_S)
 
     async def wait(self, heartbeat_s: float) -> None:
-        """Until something is saved, or that long: what PostgreSQL's NOTIFY is good for."""
+        """Wait until something is saved, at most `heartbeat_s`, as PostgreSQL's NOTIFY allows."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._readers.append(future)
-        timer = loop.call_later(heartbeat_s, settled, future)
+        timer = loop.call_later(heartbeat_s, complete_future, future)
         try:
             await future
         finally:
             timer.cancel()
 
-    def tell_readers(self) -> None:
+    def notify_readers(self) -> None:
         readers, self._readers = self._readers, []
         for future in readers:
-            settled(future)
+            complete_future(future)
 
     def go_down(self, *, loses_locks: bool) -> None:
-        """Not to be reached; where every session is gone, so are its locks, and who held one does not notice."""
+        """Become unavailable. With `loses_locks` all sessions lose their locks, which the holders do not notice."""
         self.down = True
         if not loses_locks:
             return
@@ -112,17 +112,19 @@ class Session:
         idempotency: IdempotencyRecord | None = None,
         bounds: SaveBounds = ONE_DECISION,
     ) -> None:
-        mishaps, name = self.database.mishaps, self.process.name
-        if mishaps.strikes("database.is_slow", name):
+        injector, name = self.database.injector, self.process.name
+        if injector.strikes("database.is_slow", name):
             self._wait()
-        if self.database.down or mishaps.strikes("database.refuses_commit", name):
-            raise EventStoreUnavailable("simulated: no commit now")
+        if self.database.down or injector.strikes("database.refuses_commit", name):
+            raise EventStoreUnavailable("simulated: commit refused")
         self.database.events.save(aggregates, idempotency=idempotency, bounds=bounds)
-        self.database.tell_readers()
-        if mishaps.strikes("database.loses_commit_answer", name):
-            raise EventStoreUnavailable("simulated: committed, but the answer was lost")
-        if mishaps.strikes("database.conflicts_with_itself", name):
-            raise VersionConflict("simulated: committed, tried again by the recorder, and met its own events")
+        self.database.notify_readers()
+        if injector.strikes("database.loses_commit_answer", name):
+            raise EventStoreUnavailable("simulated: committed, but the response was lost")
+        if injector.strikes("database.conflicts_with_itself", name):
+            raise VersionConflict(
+                "simulated: committed, repeated by the recorder, and conflicted with its own events"
+            )
 
     def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
         return saved_one_by_one(self, savings)
@@ -136,9 +138,9 @@ class Session:
         return self.database.events.head()
 
     def reach(self, refusal: type[Exception]) -> None:
-        """Raises `refusal` where the database is away."""
-        if self.database.down or self.database.mishaps.strikes("database.refuses_read", self.process.name):
-            raise refusal("simulated: the database does not answer")
+        """Raises `refusal` while the database is unavailable."""
+        if self.database.down or self.database.injector.strikes("database.refuses_read", self.process.name):
+            raise refusal("simulated: the database does not respond")
 
     @property
     def positions(self) -> Any:
@@ -157,20 +159,20 @@ class Session:
         return Guarded(self.database.read_models.deadlines, lambda: self.reach(ReadModelsUnavailable))
 
     def curtailed(self) -> list[CurtailedBuilding]:
-        """The buildings that are curtailed by what the read model says."""
+        """The buildings that are curtailed according to the read model."""
         self.reach(ReadModelsUnavailable)
         return self.database.read_models.curtailed()
 
     def _wait(self) -> None:
-        """A commit takes its time: others go on meanwhile, and this process may die before it is done."""
+        """A slow commit: other processes run meanwhile, and this one may die before the end."""
         loop = cast("VirtualLoop", asyncio.get_running_loop())
-        loop.let_others_run(self.database.wall_seconds(self.database.mishaps.chance.random() * SLOW_S))
-        if self.process.dead and self.database.mishaps.chance.random() < 0.5:
+        loop.let_others_run(self.database.wall_seconds(self.database.injector.rng.random() * SLOW_S))
+        if self.process.dead and self.database.injector.rng.random() < 0.5:
             raise Killed
 
 
 class Guarded:
-    """Every method of `target`, with `reach` before it."""
+    """Calls `reach` before every method of `target`."""
 
     def __init__(self, target: object, reach: Callable[[], None]) -> None:
         self._target = target

@@ -1,4 +1,4 @@
-"""EventStore and EventLog in memory, with nothing that fails: the database of a simulated system."""
+"""EventStore and EventLog in memory, without faults."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 
 
 class MemoryEventStore:
-    """Keeps the stored form, and beside it each aggregate as its last save left it, so that loading is quick.
+    """Stores the encoded events, and each aggregate after its last save for fast loading.
 
-    That the two agree is an invariant of its own (`log_replays`).
+    The invariant `log_replays` checks that the two agree.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class MemoryEventStore:
 
     @property
     def newest(self) -> dict[UUID, Aggregate[Any]]:
-        """Every aggregate as its last save left it."""
+        """Every aggregate after its last save."""
         return self._newest
 
     def _check(
@@ -130,7 +130,7 @@ def _stored(domain_event: DomainEvent) -> StoredEvent:
 
 
 def replayed(stored: Sequence[StoredEvent]) -> dict[UUID, Any]:
-    """Every aggregate, folded afresh from the stored form."""
+    """Every aggregate, folded from the stored events."""
     aggregates: dict[UUID, Any] = {}
     for row in stored:
         domain_event = decode_domain_event(row.topic, row.originator_id, row.originator_version, row.state)

@@ -1,4 +1,4 @@
-"""The forecasts: a flat load, issued every cycle; some facilities have a degraded one, an old one or none."""
+"""Simulated forecasts: a flat load, issued every cycle; degraded, old or missing for some facilities."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from domain.identifiers import forecast_id
 STEPS = 16
 
 
-class ForecastWeather(msgspec.Struct, frozen=True, kw_only=True):
-    """How a facility's forecasts are until `until`; afterwards they are good again."""
+class ForecastFault(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault of a facility's forecasts that ends at `until`."""
 
     quality: DataQuality | None = "full"
-    """None: there is no forecast at all."""
+    """None: there is no forecast."""
     cycles_late: int = 0
     until: datetime
 
@@ -29,11 +29,11 @@ class SimulatedForecasts:
     """ForecastBook."""
 
     load_kw: Mapping[str, float]
-    weather: Mapping[str, ForecastWeather]
+    faults: Mapping[str, ForecastFault]
 
     def newest(self, facility_id: str, *, at: datetime) -> IssuedForecast | None:
-        weather = self.weather.get(facility_id)
-        bad = weather if weather is not None and at < weather.until else None
+        faults = self.faults.get(facility_id)
+        bad = faults if faults is not None and at < faults.until else None
         if facility_id not in self.load_kw or (bad is not None and bad.quality is None):
             return None
         cycle_start = cycle_start_of(at) - CYCLE * (0 if bad is None else bad.cycles_late)

@@ -1,4 +1,4 @@
-"""Locks in memory: one holder of each name on a board that all processes share."""
+"""Locks in memory: one holder per name, on a board that all processes share."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from application.ports.coordination.locks import LockLost
-from tests.simulation.runtime.waking import settled
+from tests.simulation.runtime.waking import complete_future
 
 
 @dataclass(eq=False)
 class Hold:
-    """One lock in one process's hands; `grip` ends the block when the lock is lost."""
+    """A lock that a process holds; `timeout` ends its block when the lock is lost."""
 
     process: object
-    grip: asyncio.Timeout
+    timeout: asyncio.Timeout
 
 
 @dataclass
 class LockBoard:
-    """Who holds what, and who waits for it. A holder notices a loss `notices_after()` wall seconds later."""
+    """The holders and waiters of each lock. A holder notices a loss `notices_after()` wall seconds later."""
 
     notices_after: Callable[[], float] = lambda: 0.0
     held_by: dict[str, Hold] = field(default_factory=dict)
@@ -30,15 +30,15 @@ class LockBoard:
     def free(self, name: str) -> None:
         del self.held_by[name]
         for future in self.waiting.pop(name, []):
-            settled(future)
+            complete_future(future)
 
     def free_all(self, process: object | None = None) -> None:
-        """As when the database has lost its connection (None: everybody's): others may take its locks at once."""
+        """Free the locks of a process, or all of them, as when the database loses the connection."""
         now = asyncio.get_running_loop().time()
         for name, hold in list(self.held_by.items()):
             if process is None or hold.process is process:
                 self.free(name)
-                hold.grip.reschedule(now + self.notices_after())
+                hold.timeout.reschedule(now + self.notices_after())
 
 
 class MemoryLocks:
@@ -52,19 +52,19 @@ class MemoryLocks:
     async def held(
         self, name: str, *, while_waiting: Callable[[], object] | None = None
     ) -> AsyncIterator[None]:
-        board, grip = self._board, asyncio.timeout(None)
+        board, timeout = self._board, asyncio.timeout(None)
         while name in board.held_by:
             if while_waiting is not None:
                 while_waiting()
             future = asyncio.get_running_loop().create_future()
             board.waiting.setdefault(name, []).append(future)
             await future
-        hold = board.held_by[name] = Hold(self._process, grip)
+        hold = board.held_by[name] = Hold(self._process, timeout)
         try:
-            async with grip:
+            async with timeout:
                 yield
         except TimeoutError as error:
-            if grip.expired():
+            if timeout.expired():
                 raise LockLost(f"the session that held {name!r} is gone") from error
             raise
         finally:
@@ -72,5 +72,5 @@ class MemoryLocks:
                 board.free(name)
 
     async def aclose(self) -> None:
-        """As when its process dies: it holds nothing any more."""
+        """Free all locks of the process, as when it dies."""
         self._board.free_all(self._process)

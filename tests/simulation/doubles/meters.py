@@ -1,4 +1,4 @@
-"""The meters: what each building draws, by the quarter-hour, as the telemetry store has it."""
+"""Simulated meters: the load of each building by quarter-hour, as in the telemetry store."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
 from domain.time_series.interval_block import IntervalBlock
 from domain.time_series.windows import TimeWindow
 from interfaces.simulators.bms.building import Building
-from tests.simulation.scenario.fault_injection import Mishaps
+from tests.simulation.scenario.fault_injection import FaultInjector
 
 EVERY_S = 60.0
-"""Between two readings, clock seconds."""
+"""Clock seconds between two readings."""
 
 
 @dataclass
 class SimulatedMeters:
-    """The part of TelemetryStore that measuring asks for; before the epoch every building drew its base load."""
+    """The methods of TelemetryStore that measuring uses. Before the epoch every building had its base load."""
 
     base_kw: Mapping[str, float]
     epoch: datetime
     newest: dict[str, datetime] = field(default_factory=dict)
     _read: dict[tuple[str, datetime], list[float]] = field(default_factory=dict)
 
-    async def run(self, buildings: Mapping[str, Building], clock: Clock, mishaps: Mishaps) -> None:
-        """Read each meter again and again; a silent one leaves a gap."""
+    async def run(self, buildings: Mapping[str, Building], clock: Clock, injector: FaultInjector) -> None:
+        """Read each meter periodically; a silent one leaves a gap."""
         while True:
             now = clock.now()
             for facility_id, building in buildings.items():
-                if not mishaps.strikes("meter.is_silent", facility_id):
+                if not injector.strikes("meter.is_silent", facility_id):
                     drawn_kw = self.base_kw[facility_id] - building.shed_kw(now)
                     self._read.setdefault((facility_id, interval_start(now)), []).append(drawn_kw)
                     self.newest[facility_id] = now
@@ -48,11 +48,11 @@ class SimulatedMeters:
     ) -> IntervalBlock:
         """Quarter-hours only."""
         steps = int((window.ends_at - window.starts_at).total_seconds()) // step_s
-        known = min(steps, int((self.epoch - window.starts_at) / timedelta(seconds=step_s)))
+        before_epoch = min(steps, int((self.epoch - window.starts_at) / timedelta(seconds=step_s)))
         mean_kw = np.full((len(facility_ids), steps), np.nan)
         for row, facility_id in enumerate(facility_ids):
-            mean_kw[row, : max(0, known)] = self.base_kw[facility_id]
-            for step in range(max(0, known), steps):
+            mean_kw[row, : max(0, before_epoch)] = self.base_kw[facility_id]
+            for step in range(max(0, before_epoch), steps):
                 readings = self._read.get((facility_id, window.starts_at + step * INTERVAL))
                 if readings:
                     mean_kw[row, step] = sum(readings) / len(readings)

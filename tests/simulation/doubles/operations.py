@@ -1,4 +1,4 @@
-"""What operators see, and where readers stand, in memory: alerts, dead letters, reader positions."""
+"""Alerts, dead letters and reader positions in memory."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class MemoryAlertRegistry:
 
     def __init__(self) -> None:
         self._alerts: list[Alert] = []
-        """In the order in which they were raised."""
+        """In the order they were raised."""
         self._open: dict[tuple[str, str], int] = {}
-        """(name, subject) -> its place."""
+        """(name, subject) -> index in `_alerts`."""
 
     def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
         severity, key, detail = ALERTS[name].severity, (name, _text(subject)), _text(detail)
@@ -200,5 +200,5 @@ def _age(letter: DeadLetter) -> tuple[datetime, UUID]:
 
 
 def _text(text: str) -> str:
-    """PostgreSQL keeps no NUL."""
+    """PostgreSQL stores no NUL."""
     return text.replace("\0", "\\0")

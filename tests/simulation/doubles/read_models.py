@@ -1,4 +1,4 @@
-"""The read models of a simulated system: folded by the projections themselves, in batches, with a lag."""
+"""Simulated read models: folded by the real projections, in batches, with a lag."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from projections.registry import PROJECTIONS
 
 
 class CurtailedBuilding(msgspec.Struct, frozen=True, kw_only=True):
-    """A dispatch whose building is curtailed now."""
+    """A dispatch whose building is curtailed."""
 
     dispatch_id: UUID
     dr_event_id: UUID
@@ -29,7 +29,7 @@ class CurtailedBuilding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryReadModels:
-    """Rows and position of each, changed together."""
+    """The rows and position of each read model, changed together."""
 
     def __init__(self) -> None:
         self.rows: dict[str, MemoryRows[Any]] = {p.name: MemoryRows(p) for p in PROJECTIONS}
@@ -53,12 +53,12 @@ class MemoryReadModels:
 
 
 class MemoryDeadlines:
-    """What the schedule and the measure workers ask of the deadlines."""
+    """The deadlines for the schedule and measure workers."""
 
     def __init__(self, rows: MemoryRows[Any]) -> None:
         self._rows = rows
 
     def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
-        """In the order of their times."""
+        """The due deadlines, sorted by time."""
         due = [row for row in self._rows.by_key.values() if row.due_at <= now]
         return sorted(due, key=lambda row: (row.due_at, str(row.stream_id), row.kind))[:limit]

@@ -1,4 +1,4 @@
-"""The work queue as a process meets it: away for a while, losing answers and acknowledgements, delivering twice."""
+"""The work queue with faults: unavailable at times, losing responses and acknowledgements, delivering twice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
 from tests.simulation.doubles.work_queue import MemoryWorkQueue
-from tests.simulation.scenario.fault_injection import Mishaps
+from tests.simulation.scenario.fault_injection import FaultInjector
 
 
 @dataclass
@@ -14,7 +14,7 @@ class SimulatedWorkQueue:
     """WorkPublisher and WorkSource."""
 
     queue: MemoryWorkQueue
-    mishaps: Mishaps
+    injector: FaultInjector
     down: bool = False
 
     @property
@@ -42,17 +42,17 @@ class SimulatedWorkQueue:
         return self._handed(await self.queue.next_callback(wait_s=wait_s))
 
     def reach(self) -> None:
-        if self.down or self.mishaps.strikes("queue.refuses"):
-            raise WorkQueueUnavailable("simulated: the broker does not answer")
+        if self.down or self.injector.strikes("queue.refuses"):
+            raise WorkQueueUnavailable("simulated: the broker does not respond")
 
     def _copies(self, message_id: str) -> list[str]:
-        if self.mishaps.strikes("queue.delivers_twice", message_id):
+        if self.injector.strikes("queue.delivers_twice", message_id):
             return [message_id, f"{message_id}:again"]
         return [message_id]
 
     def _answered(self, message_id: str) -> None:
-        if self.mishaps.strikes("queue.loses_publish_answer", message_id):
-            raise WorkQueueUnavailable("simulated: taken, but the answer was lost")
+        if self.injector.strikes("queue.loses_publish_answer", message_id):
+            raise WorkQueueUnavailable("simulated: published, but the response was lost")
 
     def _handed(self, item: WorkItem | None) -> WorkItem | None:
         return None if item is None else SimulatedWorkItem(self, item)
@@ -73,11 +73,11 @@ class SimulatedWorkItem:
 
     async def done(self) -> None:
         self.source.reach()
-        if self.source.mishaps.strikes("queue.loses_ack"):
+        if self.source.injector.strikes("queue.loses_ack"):
             raise WorkQueueUnavailable("simulated: the acknowledgement was lost")
         await self.item.done()
-        if self.source.mishaps.strikes("queue.loses_ack_answer"):
-            raise WorkQueueUnavailable("simulated: acknowledged, but that was not confirmed")
+        if self.source.injector.strikes("queue.loses_ack_answer"):
+            raise WorkQueueUnavailable("simulated: acknowledged, but the confirmation was lost")
 
     async def extend_lease(self) -> None:
         if not self.source.down:

@@ -1,4 +1,4 @@
-"""The utility's end of our callbacks: away for a while, losing its answer, asking to come again."""
+"""The simulated utility that receives callbacks: unavailable at times, losing responses, answering 503 or 403."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from uuid import UUID
 
 from application.ports.callback import CallbackAccepted, CallbackFailed, check_status
 from application.ports.clock import Clock
-from tests.simulation.scenario.fault_injection import Mishaps
+from tests.simulation.scenario.fault_injection import FaultInjector
 
 LONGEST_S = 5.0
-"""A callback takes at most that long, clock seconds."""
+"""The longest time of a callback, in clock seconds."""
 
 
 class ReceivedCallback(NamedTuple):
@@ -25,27 +25,27 @@ class ReceivedCallback(NamedTuple):
 
 @dataclass
 class SimulatedUtilityNotifier:
-    """UtilityNotifier, and all that it delivered."""
+    """UtilityNotifier that records the delivered callbacks."""
 
     clock: Clock
-    mishaps: Mishaps
-    chance: Random
+    injector: FaultInjector
+    rng: Random
     away: bool = False
     received: list[ReceivedCallback] = field(default_factory=list)
 
     async def send(
         self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str
     ) -> CallbackAccepted:
-        await asyncio.sleep(self.clock.wall_seconds(self.chance.random() * LONGEST_S))
-        if self.away or self.mishaps.strikes("utility.is_away", utility_id):
-            raise CallbackFailed("simulated: nobody answers")
-        if self.mishaps.strikes("utility.says_not_now", utility_id):
+        await asyncio.sleep(self.clock.wall_seconds(self.rng.random() * LONGEST_S))
+        if self.away or self.injector.strikes("utility.is_away", utility_id):
+            raise CallbackFailed("simulated: no response")
+        if self.injector.strikes("utility.says_not_now", utility_id):
             return check_status(503, "simulated")
-        if self.mishaps.strikes("utility.refuses", utility_id):
+        if self.injector.strikes("utility.refuses", utility_id):
             return check_status(403, "simulated: the key was changed")
         self.received.append(ReceivedCallback(self.clock.now(), callback_id, body))
-        if self.mishaps.strikes("utility.loses_answer", utility_id):
-            raise CallbackFailed("simulated: it has it, but the answer was lost")
+        if self.injector.strikes("utility.loses_answer", utility_id):
+            raise CallbackFailed("simulated: delivered, but the response was lost")
         return CallbackAccepted(status_code=200)
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""WorkPublisher and WorkSource in memory: no message twice, one at a time per facility, again what is not done."""
+"""WorkPublisher and WorkSource in memory: deduplication, one message at a time per facility, redelivery."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
-from tests.simulation.runtime.waking import settled
+from tests.simulation.runtime.waking import complete_future
 
 CALLBACKS_AT_ONCE = 10_000
 CALLBACKS = "callbacks"
@@ -20,12 +20,12 @@ class Message:
     place: str
     times: int = 0
     lent_until: float = 0.0
-    """Of the loop's time: until then it is somebody's."""
+    """The loop time until which the message is delivered to a consumer."""
 
 
 @dataclass
 class MemoryWorkItem:
-    """One delivery. As with JetStream, a late `done` of a delivery that somebody else has by now still counts."""
+    """One delivery. As in JetStream, a late `done` counts even if the message was redelivered to another consumer."""
 
     queue: MemoryWorkQueue
     message: Message
@@ -38,7 +38,7 @@ class MemoryWorkItem:
 
     async def done(self) -> None:
         if self.was_given_back:
-            raise WorkQueueUnavailable("given back before: it comes again")
+            raise WorkQueueUnavailable("released before; it will be redelivered")
         self.queue.forget(self.message)
 
     async def extend_lease(self) -> None:
@@ -51,7 +51,7 @@ class MemoryWorkItem:
 
 @dataclass
 class MemoryWorkQueue:
-    """One queue, used by any number of processes."""
+    """One queue that all processes share."""
 
     redelivery_s: float = 30.0
     waiting: dict[str, list[Message]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class MemoryWorkQueue:
         return await self._next(CALLBACKS, wait_s, at_once=CALLBACKS_AT_ONCE)
 
     def forget_ids(self) -> None:
-        """As after a broker's restart without its memory: what is published again then comes again."""
+        """Forget the message ids, as after a restart of the broker: a repeated publish is delivered again."""
         self._seen.clear()
 
     def forget(self, message: Message) -> None:
@@ -92,7 +92,7 @@ class MemoryWorkQueue:
 
     def _stir(self, place: str) -> None:
         for future in self._wanted.pop(place, []):
-            settled(future)
+            complete_future(future)
 
     async def _next(self, place: str, wait_s: float, *, at_once: int) -> WorkItem | None:
         loop = asyncio.get_running_loop()
@@ -110,11 +110,11 @@ class MemoryWorkQueue:
             await self._stirred(place, min([until, *lent]))
 
     async def _stirred(self, place: str, until: float) -> None:
-        """Wait until something changes at `place`, or that moment comes."""
+        """Wait until something changes at `place`, or until the loop time `until`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._wanted.setdefault(place, []).append(future)
-        timer = loop.call_at(until, settled, future)
+        timer = loop.call_at(until, complete_future, future)
         try:
             await future
         finally:

@@ -1,4 +1,4 @@
-"""What the utility knows, beside what the log says it was to be told."""
+"""Invariants of the callbacks: what the utility received, compared with the log."""
 
 from __future__ import annotations
 
@@ -7,40 +7,44 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from domain.dr_event import DREvent, DREventState
-from tests.simulation.evidence import Evidence, Found
+from tests.simulation.evidence import Evidence, Finding
 
 
-def utility_knows(evidence: Evidence) -> Iterator[Found]:
-    """Everything it was to be told arrived or is recorded as undeliverable, and the newest is the log's last word."""
+def callbacks_match_log(evidence: Evidence) -> Iterator[Finding]:
+    """Each requested callback arrived or is recorded as undeliverable, and the newest one has the log's final state."""
     received = {callback.callback_id: callback.body for callback in evidence.received}
     for state in evidence.dr_events():
-        asked = [
-            fact
-            for fact in evidence.recorded(DREvent.CallbackRequested)
-            if fact.originator_id == state.dr_event_id
+        requested = [
+            callback
+            for callback in evidence.recorded(DREvent.CallbackRequested)
+            if callback.originator_id == state.dr_event_id
         ]
         undeliverable = {key for key, status in state.callbacks.items() if status == "undeliverable"}
-        for fact in asked:
-            if received.get(fact.callback_id) != fact.body and str(fact.callback_id) not in undeliverable:
-                yield Found(f"{state.utility_event_id}: the callback {fact.kind} did not arrive as recorded")
-        yield from _last_word(state, asked, received)
+        for callback in requested:
+            arrived = received.get(callback.callback_id) == callback.body
+            if not arrived and str(callback.callback_id) not in undeliverable:
+                yield Finding(
+                    f"{state.utility_event_id}: the callback {callback.kind} did not arrive as recorded"
+                )
+        yield from _last_callback(state, requested, received)
 
 
-def _last_word(
-    state: DREventState, asked: list[DREvent.CallbackRequested], received: dict[UUID, str]
-) -> Iterator[Found]:
-    arrived = [fact for fact in asked if fact.callback_id in received]
+def _last_callback(
+    state: DREventState, requested: list[DREvent.CallbackRequested], received: dict[UUID, str]
+) -> Iterator[Finding]:
+    arrived = [callback for callback in requested if callback.callback_id in received]
     if not arrived:
-        if asked and all(state.callbacks[str(fact.callback_id)] == "undeliverable" for fact in asked):
-            return  # it refused every word: a person knows of each
-        if asked or (state.notice is not None and state.notice.callback_url is not None):
-            yield Found(f"{state.utility_event_id}: the utility was told nothing")
+        if {state.callbacks[str(callback.callback_id)] for callback in requested} == {"undeliverable"}:
+            return  # the utility refused every callback; each is a dead letter
+        if requested or (state.notice is not None and state.notice.callback_url is not None):
+            yield Finding(f"{state.utility_event_id}: the utility received no callback")
         return
     if state.withdrawn_number is not None:
-        return  # cancelled by the utility itself before it was accepted: nothing is told of that
-    told = json.loads(received[arrived[-1].callback_id])
-    if arrived[-1] is asked[-1] and (told["status"], told["outcome"]) != (state.status, state.outcome):
-        yield Found(
-            f"{state.utility_event_id}: the utility was last told {told['status']}/{told['outcome']}, "
+        return  # the utility cancelled it before it was accepted: no callback for that
+    last_callback = json.loads(received[arrived[-1].callback_id])
+    reported = (last_callback["status"], last_callback["outcome"])
+    if arrived[-1] is requested[-1] and reported != (state.status, state.outcome):
+        yield Finding(
+            f"{state.utility_event_id}: the last callback says {reported[0]}/{reported[1]}, "
             f"the log says {state.status}/{state.outcome}"
         )

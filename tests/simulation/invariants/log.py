@@ -1,4 +1,4 @@
-"""What the log says, and whether it says the same again."""
+"""Invariants of the log: final states, no duplicates, and a replay that gives the same state."""
 
 from __future__ import annotations
 
@@ -15,68 +15,77 @@ from domain.event_sourcing.aggregate import DomainEvent
 from projections.engine.memory_rows import MemoryRows
 from projections.registry import PROJECTIONS
 from tests.simulation.doubles.event_store import replayed
-from tests.simulation.evidence import Evidence, Found
+from tests.simulation.evidence import Evidence, Finding
 
 
-def every_facility_is_final(evidence: Evidence) -> Iterator[Found]:
+def every_facility_is_final(evidence: Evidence) -> Iterator[Finding]:
     for dr_event in evidence.dr_events():
         if dr_event.status not in FINAL | {"rejected"}:
-            yield Found(f"DR event {dr_event.utility_event_id} is still {dr_event.status}")
+            yield Finding(f"DR event {dr_event.utility_event_id} is still {dr_event.status}")
     for dispatch in evidence.dispatches():
         if not dispatch.is_final or dispatch.status == "restore_failed":
-            yield Found(f"{dispatch.facility_id} is still {dispatch.status}")
+            yield Finding(f"{dispatch.facility_id} is still {dispatch.status}")
         still_open = [r.command for r in dispatch.commands.values() if r.state == "requested"]
         for command in still_open:
-            yield Found(f"the {command.phase} of {dispatch.facility_id}/{command.zone_id} has no outcome")
+            yield Finding(f"the {command.phase} of {dispatch.facility_id}/{command.zone_id} has no outcome")
 
 
-def batch_adds_up(evidence: Evidence) -> Iterator[Found]:
-    """Of a DR event that ended: each facility asked delivered, failed or opted out, and only one of them."""
+def batch_adds_up(evidence: Evidence) -> Iterator[Finding]:
+    """In an ended DR event each requested facility either delivered, failed or opted out."""
     dispatches = {(d.dr_event_id, d.facility_id): d for d in evidence.dispatches()}
     notices: dict[UUID, Notice] = {}
     for entry in evidence.entries:
-        fact = entry.domain_event
-        if isinstance(fact, DREvent.Accepted | DREvent.Modified):
-            notices[fact.originator_id] = fact.notice
-        if not isinstance(fact, DREvent.Completed | DREvent.WoundUp):
+        domain_event = entry.domain_event
+        if isinstance(domain_event, DREvent.Accepted | DREvent.Modified):
+            notices[domain_event.originator_id] = domain_event.notice
+        if not isinstance(domain_event, DREvent.Completed | DREvent.WoundUp):
             continue
-        asked = set(notices[fact.originator_id].facility_ids)
-        failed, opted_out = set(fact.failed_facilities), set(fact.opted_out_facilities)
+        asked = set(notices[domain_event.originator_id].facility_ids)
+        failed, opted_out = set(domain_event.failed_facilities), set(domain_event.opted_out_facilities)
         rest = asked - failed - opted_out
         for facility_id in sorted(rest):
-            found = dispatches.get((fact.originator_id, facility_id))
+            found = dispatches.get((domain_event.originator_id, facility_id))
             if found is None or not found.was_committed or found.failure is not None:
-                yield Found(f"{facility_id} counts as having delivered, and did not", fact.recorded_at)
-        batch = fact.batch
+                yield Finding(
+                    f"{facility_id} counts as having delivered, and did not", domain_event.recorded_at
+                )
+        batch = domain_event.batch
         counts = (batch.asked, batch.failed, batch.opted_out)
         if counts != (len(asked), len(failed), len(opted_out)) or failed & opted_out or failed - asked:
             split = f"{sorted(failed)} failed and {sorted(opted_out)} opted out"
-            yield Found(f"of {sorted(asked)}, {split}; counted are {batch}", fact.recorded_at)
+            yield Finding(f"of {sorted(asked)}, {split}; counted are {batch}", domain_event.recorded_at)
 
 
-def follows_once(evidence: Evidence) -> Iterator[Found]:
+def follows_once(evidence: Evidence) -> Iterator[Finding]:
     """No consequence that the saga draws is recorded twice, however often the relay began again."""
     times = Counter(
-        (fact.causation_id, type(fact).__qualname__, fact.originator_id, _detail(fact))
+        (
+            domain_event.causation_id,
+            type(domain_event).__qualname__,
+            domain_event.originator_id,
+            _detail(domain_event),
+        )
         for entry in evidence.entries
-        if (fact := entry.domain_event).actor == "saga:dispatch"
+        if (domain_event := entry.domain_event).actor == "saga:dispatch"
     )
     for (_, kind, stream, detail), count in times.items():
         if count > 1:
-            yield Found(f"{kind} {detail or ''} of stream {stream} was recorded {count} times for one cause")
+            yield Finding(
+                f"{kind} {detail or ''} of stream {stream} was recorded {count} times for one cause"
+            )
 
 
-def log_replays(evidence: Evidence) -> Iterator[Found]:
+def log_replays(evidence: Evidence) -> Iterator[Finding]:
     again = replayed(evidence.stored)
     if again.keys() != evidence.aggregates.keys():
-        yield Found("other streams come out of the stored log than were saved")
+        yield Finding("the stored log replays to other streams than were saved")
     for stream_id, aggregate in evidence.aggregates.items():
         twin = again.get(stream_id)
         if twin is not None and (twin.version, twin.state) != (aggregate.version, aggregate.state):
-            yield Found(f"{type(aggregate).__name__} {stream_id} replays to another state")
+            yield Finding(f"{type(aggregate).__name__} {stream_id} replays to another state")
 
 
-def read_models_replay(evidence: Evidence) -> Iterator[Found]:
+def read_models_replay(evidence: Evidence) -> Iterator[Finding]:
     stored = enumerate(evidence.stored, start=1)
     entries = [
         LogEntry(
@@ -90,21 +99,21 @@ def read_models_replay(evidence: Evidence) -> Iterator[Found]:
         rows: MemoryRows[Any] = MemoryRows(projection)
         rows.fold(entries)
         if rows.by_key != evidence.read_models[projection.name]:
-            yield Found(f"{projection.name} was folded to other rows than a fresh fold gives")
+            yield Finding(f"{projection.name} has other rows than a fresh fold")
 
 
-def comes_to_rest(evidence: Evidence) -> Iterator[Found]:
-    if not evidence.came_to_rest:
-        late_s = (evidence.ended_at - evidence.calm_at).total_seconds()
-        yield Found(f"{late_s:.0f} s after the last fault something was still going on", evidence.ended_at)
+def becomes_idle(evidence: Evidence) -> Iterator[Finding]:
+    if not evidence.became_idle:
+        late_s = (evidence.ended_at - evidence.faults_end_at).total_seconds()
+        yield Finding(f"{late_s:.0f} s after the last fault the system was not idle", evidence.ended_at)
 
 
-def no_surprises(evidence: Evidence) -> Iterator[Found]:
-    yield from map(Found, evidence.errors)
+def no_unexpected_errors(evidence: Evidence) -> Iterator[Finding]:
+    yield from map(Finding, evidence.errors)
 
 
-def _detail(fact: DomainEvent) -> str | None:
-    match fact:
+def _detail(domain_event: DomainEvent) -> str | None:
+    match domain_event:
         case Dispatch.BmsCommandRequested(command=command):
             return str(command.command_id)
         case DREvent.CallbackRequested(kind=kind):

@@ -1,4 +1,4 @@
-"""What must hold after every storm: each a small pure function over the evidence that yields what broke."""
+"""The invariants: pure functions over the evidence that yield what broke."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import datetime
 
 import msgspec
 
-from tests.simulation.evidence import Evidence, Found
+from tests.simulation.evidence import Evidence, Finding
 from tests.simulation.invariants import buildings, callbacks, limits, log
 
-Invariant = Callable[[Evidence], Iterator[Found]]
+Invariant = Callable[[Evidence], Iterator[Finding]]
 
 INVARIANTS: dict[str, Invariant] = {
     "no command id is executed twice": buildings.executed_once,
@@ -20,21 +20,21 @@ INVARIANTS: dict[str, Invariant] = {
     "every setpoint is back": buildings.setpoints_are_back,
     "nothing is sent after its time": buildings.nothing_sent_too_late,
     "one call at a time per BMS": buildings.one_call_at_a_time,
-    "a BMS that timed out five times in a row is left alone for a minute": buildings.silent_ones_are_left_alone,
-    "what the log says was done was done": buildings.log_tells_the_truth,
-    "limits are kept": limits.limits_are_kept,
+    "a BMS that timed out five times in a row is not called for a minute": buildings.breaker_pauses_calls,
+    "what the log records as done was done": buildings.log_matches_buildings,
+    "no agreed limit is exceeded": limits.within_limits,
     "a facility serves one DR event at a time": limits.one_dr_event_at_a_time,
     "only what curtailed a building counts against its limits": limits.only_curtailments_count,
-    "who is taken by a stronger DR event can be let go by its start": limits.taken_in_time,
-    "no building is commanded for another DR event before it is restored": limits.kept_until_restored,
+    "a preempted facility can be released by the start of the DR event with priority": limits.preempted_in_time,
+    "no building is commanded for another DR event before it is restored": limits.no_commands_until_restored,
     "every facility ends in a final state": log.every_facility_is_final,
-    "delivered, failed and opted out are those asked": log.batch_adds_up,
+    "delivered, failed and opted out are the requested facilities": log.batch_adds_up,
     "what follows from a domain event follows once": log.follows_once,
     "the log replays to the same state": log.log_replays,
     "read models replay to the same rows": log.read_models_replay,
-    "the utility's last callback equals the log": callbacks.utility_knows,
-    "everything comes to rest": log.comes_to_rest,
-    "no worker meets what nobody foresaw": log.no_surprises,
+    "the utility's last callback equals the log": callbacks.callbacks_match_log,
+    "the system becomes idle": log.becomes_idle,
+    "no worker ends with an unexpected error": log.no_unexpected_errors,
 }
 
 
@@ -44,7 +44,7 @@ class Breach(msgspec.Struct, frozen=True):
     invariant: str
     what: str
     at: datetime | None = None
-    """Clock time, where the invariant can say it."""
+    """Clock time, if the invariant knows it."""
 
 
 def breaches(evidence: Evidence) -> list[Breach]:

@@ -1,6 +1,6 @@
-"""Known bugs put into the seams of the real code, to show that the simulation finds them.
+"""Known bugs that a simulation run can plant, to show that the invariants find them.
 
-Each stands around a port or replaces one entry of a table; `NoBug` is the product as it is.
+Each wraps a port or replaces one handler. `NoBug` is the unchanged product.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from tests.planted_faults import (
 )
 from tests.simulation.doubles.building_control import BmsAdapter
 from tests.simulation.planted.seams import (
-    HastyPositions,
-    HastyQueue,
+    AheadPositions,
+    DroppingQueue,
+    EarlyAckQueue,
     KeylessBus,
-    LeakyQueue,
-    NeverAskingControl,
     NoBreakers,
+    NoExpiryStore,
     NoLocks,
+    NoStatusControl,
     SagaWithout,
-    TimelessStore,
-    by_days_of_24_hours,
-    commit_regardless,
-    complete_counting_everybody,
+    commit_unconditionally,
+    complete_counting_all,
+    with_24_hour_days,
 )
 
 Due = Callable[[datetime], list[DeadlineRow]]
 
 
 class NoBug:
-    """How a storm is wired: each method may put something else in the place of what it is given."""
+    """The wiring of a storm. Each method may replace or wrap the part it gets."""
 
     name: ClassVar[str] = "none"
 
@@ -83,7 +83,7 @@ class NoBug:
 
 
 class SkipsTheAttempt(NoBug):
-    """Calls a BMS without having recorded that it will."""
+    """Calls a BMS without recording the attempt first."""
 
     name = "skips-the-attempt"
 
@@ -101,7 +101,7 @@ class SendsTwice(NoBug):
 
 
 class LosesARestore(NoBug):
-    """Says that a restore was done, and does not do it."""
+    """Reports a restore as done without sending it."""
 
     name = "loses-a-restore"
 
@@ -110,7 +110,7 @@ class LosesARestore(NoBug):
 
 
 class LosesACallback(NoBug):
-    """Says that the utility was told, and does not tell it."""
+    """Reports a callback as delivered without sending it."""
 
     name = "loses-a-callback"
 
@@ -119,43 +119,43 @@ class LosesACallback(NoBug):
 
 
 class NeverAsks(NoBug):
-    """Calls again after a lost answer, without asking what became of the first call."""
+    """Repeats a call after a lost response without asking for the command's status."""
 
     name = "never-asks"
 
     def control(self, control: Any, clock: Clock) -> Any:
-        return NeverAskingControl(control)
+        return NoStatusControl(control)
 
 
 class IgnoresTheExpiry(NoBug):
-    """Goes on sending a command whose time is over."""
+    """Sends a command after its expiry."""
 
     name = "ignores-the-expiry"
 
     def store(self, store: Any) -> Any:
-        return TimelessStore(store)
+        return NoExpiryStore(store)
 
 
 class DropsTheIntent(NoBug):
-    """Believes one in eight messages to be on the queue that never went there."""
+    """Drops one in eight BMS messages instead of publishing it."""
 
     name = "drops-the-intent"
 
     def queue(self, queue: Any) -> Any:
-        return LeakyQueue(queue)
+        return DroppingQueue(queue)
 
 
 class AcknowledgesFirst(NoBug):
-    """Takes work off the queue before it is done."""
+    """Acknowledges a message before the work is done."""
 
     name = "acknowledges-first"
 
     def queue(self, queue: Any) -> Any:
-        return HastyQueue(queue)
+        return EarlyAckQueue(queue)
 
 
 class ForgetsCompensation(NoBug):
-    """A failed dispatch is left as it is."""
+    """Does not compensate a failed dispatch."""
 
     name = "forgets-compensation"
 
@@ -164,25 +164,25 @@ class ForgetsCompensation(NoBug):
 
 
 class CommitsAfterCancellation(NoBug):
-    """Commits whatever has become of the DR event."""
+    """Commits a dispatch without checking whether its DR event is still on."""
 
     name = "commits-after-cancellation"
 
     def handlers(self) -> Mapping[type, Handler]:
-        return {**HANDLERS, CommitDispatch: commit_regardless}
+        return {**HANDLERS, CommitDispatch: commit_unconditionally}
 
 
 class MovesFirst(NoBug):
-    """The relay remembers that it has come further than it has."""
+    """The relay stores the head of the log as its position."""
 
     name = "moves-first"
 
     def positions(self, positions: Any, log: Any) -> Any:
-        return HastyPositions(positions, log)
+        return AheadPositions(positions, log)
 
 
 class ForgetsKeys(NoBug):
-    """A command that the relay repeats is carried out again."""
+    """Runs a command that the relay repeats again, without its idempotency key."""
 
     name = "forgets-keys"
 
@@ -191,7 +191,7 @@ class ForgetsKeys(NoBug):
 
 
 class HoldsNoLock(NoBug):
-    """Workers do not keep each other out."""
+    """Workers run without their locks."""
 
     name = "holds-no-lock"
 
@@ -200,7 +200,7 @@ class HoldsNoLock(NoBug):
 
 
 class HasNoBreaker(NoBug):
-    """Goes on calling a BMS that does not answer."""
+    """Calls a BMS without a circuit breaker."""
 
     name = "has-no-breaker"
 
@@ -209,7 +209,7 @@ class HasNoBreaker(NoBug):
 
 
 class NeverRetriesARestore(NoBug):
-    """A restore that failed stays failed."""
+    """Does not retry a failed restore."""
 
     name = "never-retries-a-restore"
 
@@ -218,22 +218,22 @@ class NeverRetriesARestore(NoBug):
 
 
 class CountsEverybody(NoBug):
-    """Counts a DR event against the limits of everybody it asked for."""
+    """Counts a DR event against the limits of every requested facility."""
 
     name = "counts-everybody"
 
     def handlers(self) -> Mapping[type, Handler]:
-        return {**HANDLERS, CompleteDREvent: complete_counting_everybody}
+        return {**HANDLERS, CompleteDREvent: complete_counting_all}
 
 
 class TakesADayFor24Hours(NoBug):
-    """Counts the DR events of a local day by 24 hours from its midnight."""
+    """Counts the DR events of a local day as 24 hours from midnight, also on days of 23 or 25 hours."""
 
     name = "knows-no-long-day"
 
     def handlers(self) -> Mapping[type, Handler]:
         judging = (JudgeNotification, ModifyDREvent)
-        return {**HANDLERS, **{kind: by_days_of_24_hours(HANDLERS[kind]) for kind in judging}}
+        return {**HANDLERS, **{kind: with_24_hour_days(HANDLERS[kind]) for kind in judging}}
 
 
 PLANTED: dict[str, type[NoBug]] = {
@@ -258,4 +258,4 @@ PLANTED: dict[str, type[NoBug]] = {
         TakesADayFor24Hours,
     )
 }
-"""Name -> the bug; docs/simulation.md lists the first seed that catches each."""
+"""Name -> bug. docs/simulation.md lists the first seed that finds each."""

@@ -1,8 +1,8 @@
-"""What planted bugs put around ports: each does one thing wrong, and everything else as what it stands for."""
+"""The wrappers and handlers of the planted bugs. Each does one thing wrong and passes everything else on."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime, time, timedelta
@@ -24,64 +24,90 @@ from domain.event_sourcing.aggregate import DomainEvent
 from tests.planted_faults import OneByOneBus
 
 
-class Around:
-    """Everything that `inside` can do, as it does it."""
+class Wrapper:
+    """Passes every call on to `wrapped`."""
 
-    def __init__(self, inside: Any) -> None:
-        self._inside = inside
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inside, name)
+        return getattr(self._wrapped, name)
 
 
-class NeverAskingControl(Around):
+class NoStatusControl(Wrapper):
     async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
         return CommandStatus(command_id=command.command_id, state="unknown")
 
 
-class TimelessStore(Around):
-    """No BMS command of a loaded dispatch has a time after which it must not be sent."""
+class NoExpiryStore(Wrapper):
+    """Loads dispatches whose BMS commands have no expiry, and saves them with it."""
+
+    def __init__(self, wrapped: Any) -> None:
+        super().__init__(wrapped)
+        self._expiries: dict[str, datetime | None] = {}
 
     def load(self, kind: type[Any], stream_id: UUID) -> Any:
-        return self._timeless(self._inside.load(kind, stream_id))
+        return self._without_expiry(self._wrapped.load(kind, stream_id))
 
     def load_many(self, kind: type[Any], stream_ids: Sequence[UUID]) -> dict[UUID, Any]:
-        found = self._inside.load_many(kind, stream_ids)
-        return {stream_id: self._timeless(aggregate) for stream_id, aggregate in found.items()}
+        found = self._wrapped.load_many(kind, stream_ids)
+        return {stream_id: self._without_expiry(aggregate) for stream_id, aggregate in found.items()}
 
-    def _timeless(self, aggregate: Any) -> Any:
+    def _without_expiry(self, aggregate: Any) -> Any:
         if isinstance(aggregate, Dispatch):
-            commands = {
-                key: replace(record, command=replace(record.command, not_after=None))
-                for key, record in aggregate.state.commands.items()
-            }
-            aggregate.__dict__["_state"] = replace(aggregate.state, commands=commands)
+            records = aggregate.state.commands
+            self._expiries |= {key: record.command.not_after for key, record in records.items()}
+            _set_expiries(aggregate, dict.fromkeys(records))
         return aggregate
 
+    def save(self, aggregates: Sequence[Any], **kwargs: Any) -> None:
+        self._wrapped.save(self._with_expiry(aggregates), **kwargs)
 
-class LeakyQueue(Around):
+    def save_each(self, savings: Sequence[Any]) -> Any:
+        for saving in savings:
+            self._with_expiry(saving.aggregates)
+        return self._wrapped.save_each(savings)
+
+    def _with_expiry(self, aggregates: Sequence[Any]) -> Sequence[Any]:
+        for aggregate in aggregates:
+            if isinstance(aggregate, Dispatch):
+                _set_expiries(aggregate, self._expiries)
+        return aggregates
+
+
+def _set_expiries(dispatch: Dispatch, expiries: Mapping[str, datetime | None]) -> None:
+    commands = {
+        key: replace(record, command=replace(record.command, not_after=expiries[key]))
+        if key in expiries
+        else record
+        for key, record in dispatch.state.commands.items()
+    }
+    dispatch.__dict__["_state"] = replace(dispatch.state, commands=commands)
+
+
+class DroppingQueue(Wrapper):
     async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
         if work.causation_id.int % 8:
-            await self._inside.publish_bms(work, message_id=message_id)
+            await self._wrapped.publish_bms(work, message_id=message_id)
 
 
-class HastyQueue(Around):
+class EarlyAckQueue(Wrapper):
     async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
-        item: WorkItem | None = await self._inside.next_bms(facility_id, wait_s=wait_s)
+        item: WorkItem | None = await self._wrapped.next_bms(facility_id, wait_s=wait_s)
         if item is not None:
             await item.done()
         return item
 
 
-class HastyPositions(Around):
-    """Keeps the head of the log where it is to keep how far the relay has come."""
+class AheadPositions(Wrapper):
+    """Stores the head of the log instead of the relay's position."""
 
-    def __init__(self, inside: Any, log: Any) -> None:
-        super().__init__(inside)
+    def __init__(self, wrapped: Any, log: Any) -> None:
+        super().__init__(wrapped)
         self._log = log
 
     def move(self, reader: str, position: int) -> None:
-        self._inside.move(reader, max(position, self._log.head()))
+        self._wrapped.move(reader, max(position, self._log.head()))
 
 
 class KeylessBus(OneByOneBus):
@@ -100,7 +126,7 @@ class NoLocks:
 
 class NoBreakers:
     def __init__(self, *_: Any) -> None:
-        """As the product's, to no effect."""
+        """Takes the arguments of the real breakers and ignores them."""
 
     @asynccontextmanager
     async def guarding(self, facility_id: str) -> AsyncIterator[None]:
@@ -115,16 +141,16 @@ class SagaWithout(DispatchSaga):
         return [c for c in super().follow(domain_event) if not isinstance(c, self._forgotten)]
 
 
-def commit_regardless(command: Any, context: DecisionContext) -> Decision:
-    """`commit_dispatch` without a look at the DR event."""
+def commit_unconditionally(command: Any, context: DecisionContext) -> Decision:
+    """`commit_dispatch` that does not check the DR event."""
     dispatch = context.dispatch(command.dr_event_id, command.facility_id)
     dispatch.fail_unprepared(context.provenance, reason="not prepared when the window began")
     dispatch.commit(context.provenance, not_after=dispatch.state.ends_at)
     return Decision(dispatch)
 
 
-def complete_counting_everybody(command: Any, context: DecisionContext) -> Decision:
-    """`complete_dr_event`, in which every facility is released as having served."""
+def complete_counting_all(command: Any, context: DecisionContext) -> Decision:
+    """`complete_dr_event` that releases every facility as served."""
     counting = copy(context)
 
     def facilities(facility_ids: Iterable[str]) -> dict[str, Any]:
@@ -133,16 +159,16 @@ def complete_counting_everybody(command: Any, context: DecisionContext) -> Decis
 
     vars(counting)["facilities"] = facilities
     decision = complete_dr_event(command, counting)
-    return Decision(*(_inside(aggregate) for aggregate in decision.aggregates), reply=decision.reply)
+    return Decision(*(_unwrap(aggregate) for aggregate in decision.aggregates), reply=decision.reply)
 
 
-class _AlwaysServed(Around):
+class _AlwaysServed(Wrapper):
     def release(self, provenance: Any, *, dr_event_id: UUID, served: bool) -> None:
-        self._inside.release(provenance, dr_event_id=dr_event_id, served=True)
+        self._wrapped.release(provenance, dr_event_id=dr_event_id, served=True)
 
 
-def by_days_of_24_hours(handler: Handler) -> Handler:
-    """A judging handler for which a local day has 24 hours, counted from its midnight."""
+def with_24_hour_days(handler: Handler) -> Handler:
+    """A feasibility handler for which every local day has 24 hours from midnight."""
 
     def judge(command: Any, context: DecisionContext) -> Decision:
         counting = copy(context)
@@ -150,31 +176,31 @@ def by_days_of_24_hours(handler: Handler) -> Handler:
         def facilities(facility_ids: Iterable[str]) -> dict[str, Any]:
             found = context.facilities(facility_ids)
             return {
-                i: _ByTheMorningsClock(facility, command.notice.starts_at) for i, facility in found.items()
+                i: _FixedOffsetFacility(facility, command.notice.starts_at) for i, facility in found.items()
             }
 
         vars(counting)["facilities"] = facilities
         decision = handler(command, counting)
-        return Decision(*(_inside(aggregate) for aggregate in decision.aggregates), reply=decision.reply)
+        return Decision(*(_unwrap(aggregate) for aggregate in decision.aggregates), reply=decision.reply)
 
     return judge
 
 
-class _ByTheMorningsClock(Around):
-    """A facility in whose zone no clock is put forward or back that day."""
+class _FixedOffsetFacility(Wrapper):
+    """A facility whose time zone has the offset of that day's midnight all day."""
 
-    def __init__(self, inside: Any, moment: datetime) -> None:
-        super().__init__(inside)
+    def __init__(self, wrapped: Any, moment: datetime) -> None:
+        super().__init__(wrapped)
         self._moment = moment
 
     @property
     def state(self) -> Any:
-        state = self._inside.state
+        state = self._wrapped.state
         tz = ZoneInfo(state.tz)
         midnight = datetime.combine(self._moment.astimezone(tz).date(), time(), tz)
         hours = (midnight.utcoffset() or timedelta()) // timedelta(hours=1)
-        return replace(state, tz=f"Etc/GMT{-hours:+d}")  # its sign is the other way round
+        return replace(state, tz=f"Etc/GMT{-hours:+d}")  # its sign is reversed
 
 
-def _inside(aggregate: Any) -> Any:
-    return aggregate._inside if isinstance(aggregate, Around) else aggregate
+def _unwrap(aggregate: Any) -> Any:
+    return aggregate._wrapped if isinstance(aggregate, Wrapper) else aggregate

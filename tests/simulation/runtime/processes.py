@@ -23,7 +23,7 @@ class Process:
     name: str
     number: int
     skew_s: float = 0.0
-    """By how much its clock is ahead."""
+    """Seconds by which its clock is ahead."""
     dead: bool = False
     stopped: bool = False
     waiting: list[asyncio.Handle] = field(default_factory=list)
@@ -35,22 +35,22 @@ class Process:
         self.ended.set()
 
     def freeze(self, wall_s: float) -> None:
-        """As by SIGSTOP and, after `wall_s`, SIGCONT: it does nothing, and does not notice."""
+        """Stop as by SIGSTOP, and continue after `wall_s` as by SIGCONT."""
         if self.dead or self.stopped:
             return
         self.stopped = True
         loop = cast("VirtualLoop", asyncio.get_running_loop())
 
-        def go_on() -> None:
+        def continue_process() -> None:
             self.stopped = False
-            loop.let_go(self)
+            loop.resume(self)
 
-        loop.call_later(wall_s, go_on, context=Context())
+        loop.call_later(wall_s, continue_process, context=Context())
 
 
 @dataclass(frozen=True)
 class Role:
-    """What a process is to do, under which name."""
+    """The name of a process and the function that it runs."""
 
     name: str
     run: Run
@@ -58,9 +58,9 @@ class Role:
 
 @dataclass
 class Supervisor:
-    """Keeps one process of each role running; `died` is told of every end, with its error if it had one."""
+    """Runs one process for each role and restarts it. `died` is called at every end; the process has the error."""
 
-    chance: Random
+    rng: Random
     wall_seconds: Callable[[float], float]
     died: Callable[[Process], None]
     storming: Callable[[], bool]
@@ -73,7 +73,7 @@ class Supervisor:
             self._tasks.append(asyncio.get_running_loop().create_task(self._keep(role)))
 
     def kill(self, name: str) -> bool:
-        """False if it was dead already."""
+        """Kill a process; false if it was dead already."""
         process = self.running[name]
         if process.dead:
             return False
@@ -87,14 +87,14 @@ class Supervisor:
         number = 0
         while True:
             number += 1
-            process = Process(role.name, number, skew_s=self.chance.uniform(-1, 1) * self.longest_skew_s)
+            process = Process(role.name, number, skew_s=self.rng.uniform(-1, 1) * self.longest_skew_s)
             self.running[role.name] = process
             self._launch(role, process)
             await process.ended.wait()
             process.dead = True
             self.died(process)
             least_s, most_s = RESTARTS_S
-            pause_s = self.chance.uniform(least_s, most_s) if self.storming() else least_s
+            pause_s = self.rng.uniform(least_s, most_s) if self.storming() else least_s
             await asyncio.sleep(self.wall_seconds(pause_s))
 
     def _launch(self, role: Role, process: Process) -> None:

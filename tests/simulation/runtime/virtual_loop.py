@@ -1,7 +1,7 @@
-"""An event loop on virtual time: it never waits, and a seed decides the order of what is ready.
+"""An event loop on virtual time: it never waits, and a seed decides the order of the ready handles.
 
-Each handle runs for the simulated process that its context names. What belongs to a dead process is dropped, as by
-kill -9: no `finally` runs. What belongs to a stopped one is kept until it goes on, as by SIGSTOP.
+Each handle runs for the simulated process that its context names. Handles of a dead process are dropped, as by
+kill -9: no `finally` runs. Handles of a stopped process wait until it continues, as by SIGSTOP.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from random import Random
 from typing import Any, Protocol
 
 CALL_S = 0.02
-"""The longest virtual time that a call in a thread takes to get going."""
+"""The longest virtual time until a call in a thread starts."""
 NESTED_CALLS = 2
 MOST_HANDLES = 1_000_000
-"""A storm over three buildings takes some twenty thousand."""
+"""A storm over three buildings runs about twenty thousand."""
 
 
 ROUNDS, ROUND_S = 4, 60.0
-"""How often everything is cancelled at the end, and the virtual time that it may take to end."""
+"""How often all tasks are cancelled at the end, and the virtual time that they may take."""
 
 
 class Owner(Protocol):
@@ -31,22 +31,22 @@ class Owner(Protocol):
     dead: bool
     stopped: bool
     waiting: list[asyncio.Handle]
-    """What it could run, were it not stopped."""
+    """Handles that are ready while it is stopped."""
 
 
 OWNER: ContextVar[Owner | None] = ContextVar("owner", default=None)
 
 
 class Killed(BaseException):
-    """Ends what was running when its process was killed; no `except Exception` sees it."""
+    """Ends the running code of a killed process; a BaseException, so that no `except Exception` catches it."""
 
 
 class Runaway(RuntimeError):
-    """Something goes on and on without time passing, or far too often."""
+    """The loop ran too many handles, or a task did not end when cancelled."""
 
 
 class Stuck(RuntimeError):
-    """Nothing is ready and nothing is timed: virtual time cannot go on."""
+    """No handle is ready and no timer is set, so virtual time cannot advance."""
 
 
 class NumberedTask(asyncio.Task[Any]):
@@ -64,34 +64,34 @@ class NumberedTask(asyncio.Task[Any]):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Runs until nothing is left to happen or somebody stops it; `time` is what the timers say it is."""
+    """Runs ready handles in random order; time jumps to the next timer when none is ready."""
 
-    # Of BaseEventLoop, in every Python from 3.11 to 3.13: what is ready, and a heap of timers.
+    # Attributes of BaseEventLoop in Python 3.11 to 3.13: the ready handles, and a heap of timers.
     _ready: deque[Any]
     _scheduled: list[Any]
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         self._moment = 0.0
-        self._chance = Random(f"{seed}:scheduler")  # a text is hashed by SHA-512, the same in every process
+        self._rng = Random(f"{seed}:scheduler")  # Random hashes a str by SHA-512, the same in every process
         self._depth = 0
         self.faults: list[BaseException] = []
-        """What callbacks raised: nothing of ours should."""
+        """Errors raised in callbacks."""
         self.handles_run = 0
         self._tasks: list[NumberedTask] = []
-        self._of_the_dead: list[asyncio.Handle] = []
+        self._dropped: list[asyncio.Handle] = []
         self._stopped: list[Owner] = []
-        self._winding_up = False
+        self._closing = False
         self.set_task_factory(self._task)
         self.set_exception_handler(self._note_fault)
 
     def time(self) -> float:
         return self._moment
 
-    def run_in_executor(  # type: ignore[override] # the same, said more loosely
+    def run_in_executor(  # type: ignore[override] # the same with looser types
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> Any:
-        """The call runs inline, after a short while; others may run inside it where it asks `let_others_run`."""
+        """Run the call inline after a short delay. Other handles run inside it if it calls `let_others_run`."""
         future = self.create_future()
 
         def call() -> None:
@@ -101,16 +101,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 result = func(*args)
             except Killed:
                 return
-            except Exception as error:  # noqa: BLE001 - handed to whoever awaits it
-                _settle(future, error=error)
+            except Exception as error:  # noqa: BLE001 - raised at the await
+                _complete(future, error=error)
             else:
-                _settle(future, result=result)
+                _complete(future, result=result)
 
-        self.call_later(self._chance.random() * CALL_S, call, context=copy_context())
+        self.call_later(self._rng.random() * CALL_S, call, context=copy_context())
         return future
 
     def let_others_run(self, for_s: float) -> None:
-        """From inside a call in a thread: `for_s` pass meanwhile, and others go on."""
+        """Called inside a call in a thread: let `for_s` pass while other handles run."""
         if self._depth >= NESTED_CALLS:
             return
         self._depth += 1
@@ -122,25 +122,25 @@ class VirtualLoop(asyncio.BaseEventLoop):
         finally:
             self._depth -= 1
 
-    def wind_up(self) -> None:
-        """End every task, those of dead processes as well, so that none is ended by the garbage collector."""
-        self._winding_up = True
+    def close_down(self) -> None:
+        """End every task, those of dead processes too, so that the garbage collector ends none."""
+        self._closing = True
         for owner in self._stopped:
-            self.let_go(owner)
-        self._ready.extend(self._of_the_dead)
+            self.resume(owner)
+        self._ready.extend(self._dropped)
         for _ in range(ROUNDS):
             open_tasks = [task for task in self._tasks if not task.done()]
             for task in open_tasks:
                 task.cancel()
             if open_tasks:
                 self.run_until_complete(asyncio.wait(open_tasks, timeout=ROUND_S))
-        stubborn = [task for task in self._tasks if not task.done()]
+        unfinished = [task for task in self._tasks if not task.done()]
         self.close()
-        if stubborn:
-            raise Runaway(f"cancelled {ROUNDS} times, and still going on: {stubborn[0]!r}")
+        if unfinished:
+            raise Runaway(f"cancelled {ROUNDS} times, and still running: {unfinished[0]!r}")
 
-    def let_go(self, owner: Owner) -> None:
-        """A stopped process goes on."""
+    def resume(self, owner: Owner) -> None:
+        """Continue a stopped process."""
         self._ready.extend(owner.waiting)
         owner.waiting.clear()
 
@@ -166,7 +166,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _drawn(self) -> asyncio.Handle:
         ready = self._ready
         if len(ready) > 1:
-            place = int(self._chance.random() * len(ready))
+            place = int(self._rng.random() * len(ready))
             ready.rotate(-place)
             handle: asyncio.Handle = ready.popleft()
             ready.rotate(place)
@@ -176,9 +176,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run(self, handle: Any) -> None:
         owner = handle._context.get(OWNER)
-        if owner is not None and not self._winding_up:
+        if owner is not None and not self._closing:
             if owner.dead:
-                self._of_the_dead.append(handle)
+                self._dropped.append(handle)
                 return
             if owner.stopped:
                 if not owner.waiting:
@@ -186,8 +186,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 owner.waiting.append(handle)
                 return
         self.handles_run += 1
-        if self.handles_run > MOST_HANDLES and not self._winding_up:
-            raise Runaway(f"{MOST_HANDLES} steps, and no end at {self._moment:.3f} s: {handle!r}")
+        if self.handles_run > MOST_HANDLES and not self._closing:
+            raise Runaway(f"{MOST_HANDLES} handles run, and no end at {self._moment:.3f} s: {handle!r}")
         handle._run()
 
     def _task(self, loop: Any, coro: Any, context: Context | None = None, **kwargs: Any) -> Any:
@@ -202,13 +202,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self.faults.append(error)
 
     def _process_events(self, event_list: Any) -> None:
-        """There are none: no file is watched."""
+        """No file is watched."""
 
     def _write_to_self(self) -> None:
-        """Nothing sleeps that would have to be woken."""
+        """The loop never sleeps."""
 
 
-def _settle(future: Any, *, result: Any = None, error: BaseException | None = None) -> None:
+def _complete(future: Any, *, result: Any = None, error: BaseException | None = None) -> None:
     if future.done():
         return
     if error is not None:

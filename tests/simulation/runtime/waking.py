@@ -1,11 +1,11 @@
-"""Waking those who wait for something to change."""
+"""Completes the future of a waiting task."""
 
 from __future__ import annotations
 
 import asyncio
 
 
-def settled(future: asyncio.Future[None]) -> None:
-    """Done, if it was not: whoever waits for it goes on."""
+def complete_future(future: asyncio.Future[None]) -> None:
+    """Set the result, unless the future is done."""
     if not future.done():
         future.set_result(None)

@@ -1,4 +1,4 @@
-"""Who is outside: a utility that repeats itself and changes its mind, an operator, and deadlines out of turn."""
+"""The actors outside the system: utilities, facilities, an operator, and early proposals of deadlines."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ from domain.errors import DomainError
 from interfaces.workers.schedule.schedule import proposal
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.database import Database
-from tests.simulation.event_trace import Story
+from tests.simulation.event_trace import EventTrace
 from tests.simulation.scenario.plan import StormPlan
-from tests.simulation.scenario.scenario_requests import UTILITY, Wish
+from tests.simulation.scenario.scenario_requests import UTILITY, ScenarioRequest
 
-AGAIN_S = 5.0
-"""After which a utility that got no answer tries again, clock seconds."""
+RETRY_S = 5.0
+"""Clock seconds until a request without a response is sent again."""
 OPERATOR_S = 45.0
 
 
 @dataclass
-class Outside:
+class OutsideActors:
     plan: StormPlan
     bus: CommandBus
     clock: VirtualClock
     database: Database
-    story: Story
-    chance: Random
-    open_wishes: int = 0
-    """Of the utility: what it still wants to get an answer to."""
+    trace: EventTrace
+    rng: Random
+    open_requests: int = 0
+    """Requests without a response so far."""
 
-    def parts(self) -> list[Coroutine[Any, Any, None]]:
-        self.open_wishes = len(self.plan.wishes)
-        wishes = [self._wish(wish) for wish in self.plan.wishes]
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        self.open_requests = len(self.plan.requests)
+        requests = [self._send_request(request) for request in self.plan.requests]
         early = [
-            self._propose(self.chance.uniform(0, self.plan.calm_at_s)) for _ in range(self.plan.proposals)
+            self._propose(self.rng.uniform(0, self.plan.faults_end_s)) for _ in range(self.plan.proposals)
         ]
-        return [*wishes, *early, self._operate()]
+        return [*requests, *early, self._operate()]
 
-    async def _wish(self, wish: Wish) -> None:
-        await self._until(wish.at_s)
-        actor = f"utility:{wish.utility_id}" if wish.by == "utility" else f"{wish.by}:simulated"
+    async def _send_request(self, request: ScenarioRequest) -> None:
+        await self._until(request.at_s)
+        actor = f"utility:{request.utility_id}" if request.by == "utility" else f"{request.by}:simulated"
         key = None
-        if wish.key is not None:
-            key = IdempotencyKey(scope=f"{wish.utility_id} door", key=wish.key, body_hash=wish.key)
-        await self._asked(wish.command, actor, key, tenant=wish.utility_id)
-        self.open_wishes -= 1
+        if request.key is not None:
+            key = IdempotencyKey(scope=f"{request.utility_id} door", key=request.key, body_hash=request.key)
+        await self._send_until_answered(request.command, actor, key, tenant=request.utility_id)
+        self.open_requests -= 1
 
-    async def _asked(
+    async def _send_until_answered(
         self,
         command: msgspec.Struct,
         actor: str,
@@ -66,37 +66,37 @@ class Outside:
         *,
         tenant: str = UTILITY,
     ) -> None:
-        """Until there is an answer, be it a refusal."""
+        """Repeat until there is a response; a refusal is one."""
         while True:
             try:
                 reply = await asyncio.to_thread(
                     self.bus.handle, command, self._context(actor, tenant), key=key
                 )
             except DomainError as refusal:
-                self.story.note(actor, f"{type(command).__name__} refused: {refusal}")
+                self.trace.note(actor, f"{type(command).__name__} refused: {refusal}")
                 return
             except (EventStoreUnavailable, TooManyConflicts):
-                await asyncio.sleep(self.clock.wall_seconds(AGAIN_S))
+                await asyncio.sleep(self.clock.wall_seconds(RETRY_S))
             else:
-                self.story.note(actor, f"{type(command).__name__}: {getattr(reply, 'status', reply)}")
+                self.trace.note(actor, f"{type(command).__name__}: {getattr(reply, 'status', reply)}")
                 return
 
     async def _propose(self, at_s: float) -> None:
-        """Some deadline of the read model, due or not, or one that was proposed before."""
+        """Propose a random deadline of the read model: due, not due, or proposed before."""
         await self._until(at_s)
         rows = self.database.read_models.deadlines.due(self.clock.now() + timedelta(days=1))
         commands = [command for row in rows if (command := proposal(row)) is not None]
         if commands:
-            await self._asked(self.chance.choice(commands), "worker:schedule")
+            await self._send_until_answered(self.rng.choice(commands), "worker:schedule")
 
     async def _operate(self) -> None:
-        """An operator who lets blocked facilities go on, and replays what was given up."""
+        """The operator: overrides forecasts of blocked facilities, and replays commands that were given up."""
         while True:
             await asyncio.sleep(self.clock.wall_seconds(OPERATOR_S))
             for dispatch in list(self.database.events.newest.values()):
-                if isinstance(dispatch, Dispatch) and self.chance.random() < 0.3:
+                if isinstance(dispatch, Dispatch) and self.rng.random() < 0.3:
                     for command in _decisions(dispatch):
-                        await self._asked(command, "operator:simulated")
+                        await self._send_until_answered(command, "operator:simulated")
 
     async def _until(self, at_s: float) -> None:
         passed_s = (self.clock.now() - self.plan.epoch).total_seconds()
@@ -104,11 +104,11 @@ class Outside:
 
     def _context(self, actor: str, tenant: str) -> CommandContext:
         return CommandContext(
-            correlation_id=UUID(int=self.chance.getrandbits(128)),
-            causation_id=UUID(int=self.chance.getrandbits(128)),
+            correlation_id=UUID(int=self.rng.getrandbits(128)),
+            causation_id=UUID(int=self.rng.getrandbits(128)),
             actor=actor,
             tenant=tenant,
-            trace_id=f"{self.chance.getrandbits(128):032x}",
+            trace_id=f"{self.rng.getrandbits(128):032x}",
         )
 
 
@@ -116,7 +116,7 @@ def _decisions(dispatch: Dispatch) -> list[msgspec.Struct]:
     state = dispatch.state
     of: dict[str, Any] = {"dr_event_id": state.dr_event_id, "facility_id": state.facility_id}
     if state.status == "blocked":
-        return [OverrideForecast(**of, reason="I looked at the building")]
+        return [OverrideForecast(**of, reason="checked the building")]
     return [
         ReissueBmsCommand(**of, command_id=record.command.command_id, reason="the network is back")
         for record in state.commands.values()

@@ -1,4 +1,4 @@
-"""Chance: whether a mishap strikes at a place where one can. One seed, one sequence of strikes."""
+"""Random faults: whether a fault strikes at a place where it can. One seed gives one sequence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.simulation.event_trace import Story
+from tests.simulation.event_trace import EventTrace
 
 RATES: dict[str, float] = {
     "database.refuses_read": 0.01,
@@ -27,26 +27,26 @@ RATES: dict[str, float] = {
     "process.dies_at_failpoint": 0.03,
     "meter.is_silent": 0.1,
 }
-"""Name -> how often it strikes where it can, when a seed has it at all at its middling strength."""
+"""Fault -> the probability that it strikes at each place, at the middle strength of a seed that has it."""
 
 
 @dataclass
-class Mishaps:
-    chance: Random
+class FaultInjector:
+    rng: Random
     rates: Mapping[str, float]
-    story: Story
-    calm: bool = False
-    """From then on nothing strikes any more: the system is to come to rest."""
+    trace: EventTrace
+    is_over: bool = False
+    """True once no fault strikes any more, so that the system can become idle."""
     struck: Counter[str] = field(default_factory=Counter)
 
     def strikes(self, name: str, where: str = "", rate: float | None = None) -> bool:
-        """Whether the mishap happens here; `rate` instead of the seed's own."""
-        likely = self.rates.get(name, 0.0) if rate is None else rate
-        if self.calm or likely <= 0.0 or self.chance.random() >= likely:
+        """Whether the fault happens here; `rate` replaces the seed's rate."""
+        probability = self.rates.get(name, 0.0) if rate is None else rate
+        if self.is_over or probability <= 0.0 or self.rng.random() >= probability:
             return False
         self.strike(name, where)
         return True
 
     def strike(self, name: str, where: str = "") -> None:
         self.struck[name] += 1
-        self.story.note("mishap", f"{name} {where}".rstrip())
+        self.trace.note("fault", f"{name} {where}".rstrip())

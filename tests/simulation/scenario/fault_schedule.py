@@ -1,4 +1,4 @@
-"""What the plan has in store: servers go away and come back, processes are killed and stopped, BMSs start anew."""
+"""The planned faults: outages of servers, killed and stopped processes, restarts of BMSs, overrides."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tests.simulation.doubles.database import Database
 from tests.simulation.doubles.simulated_queue import SimulatedWorkQueue
 from tests.simulation.doubles.utility_notifier import SimulatedUtilityNotifier
 from tests.simulation.runtime.processes import Supervisor
-from tests.simulation.scenario.fault_injection import Mishaps
-from tests.simulation.scenario.plan import Blow, Outage, StormPlan
+from tests.simulation.scenario.fault_injection import FaultInjector
+from tests.simulation.scenario.plan import Outage, ProcessFault, StormPlan
 
 WARM_C = 26.0
 
 
 @dataclass
-class Fate:
+class FaultSchedule:
     plan: StormPlan
     clock: VirtualClock
-    mishaps: Mishaps
+    injector: FaultInjector
     database: Database
     queue: SimulatedWorkQueue
     notifier: SimulatedUtilityNotifier
@@ -33,27 +33,27 @@ class Fate:
     forgotten: set[UUID] = field(default_factory=set)
     locks_were_lost: bool = False
 
-    def parts(self) -> list[Coroutine[Any, Any, None]]:
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
         plan = self.plan
         return [
-            self._calm(),
+            self._end_faults(),
             *(self._outage(outage) for outage in plan.outages),
-            *(self._blow(blow) for blow in plan.blows),
+            *(self._apply_process_fault(process_fault) for process_fault in plan.process_faults),
             *(self._restart(at_s, facility_id) for at_s, facility_id in plan.restarts),
             *(self._override(at_s, facility_id) for at_s, facility_id in plan.overrides),
             self._drop_locks(),
         ]
 
-    async def _calm(self) -> None:
-        await self._pass(self.plan.calm_at_s)
-        self.mishaps.calm = True
-        self.mishaps.story.note("fate", "from here on nothing fails any more")
+    async def _end_faults(self) -> None:
+        await self._sleep(self.plan.faults_end_s)
+        self.injector.is_over = True
+        self.injector.trace.note("schedule", "no faults from here on")
 
     async def _outage(self, outage: Outage) -> None:
-        await self._pass(outage.at_s)
-        self.mishaps.strike("outage", f"{outage.what} for {outage.for_s:g} s")
+        await self._sleep(outage.at_s)
+        self.injector.strike("outage", f"{outage.what} for {outage.for_s:g} s")
         self._switch(outage, away=True)
-        await self._pass(min(outage.for_s, max(0.0, self.plan.calm_at_s - outage.at_s)))
+        await self._sleep(min(outage.for_s, max(0.0, self.plan.faults_end_s - outage.at_s)))
         self._switch(outage, away=False)
 
     def _switch(self, outage: Outage, *, away: bool) -> None:
@@ -68,38 +68,38 @@ class Fate:
             self.locks_were_lost |= self.plan.deduplicates
         else:
             self.database.down = False
-            self.database.tell_readers()
+            self.database.notify_readers()
 
-    async def _blow(self, blow: Blow) -> None:
-        await self._pass(blow.at_s)
-        if blow.for_s is None:
-            if self.supervisor.kill(blow.worker):
-                self.mishaps.strike("process.killed", blow.worker)
+    async def _apply_process_fault(self, process_fault: ProcessFault) -> None:
+        await self._sleep(process_fault.at_s)
+        if process_fault.for_s is None:
+            if self.supervisor.kill(process_fault.worker):
+                self.injector.strike("process.killed", process_fault.worker)
             return
-        self.mishaps.strike("process.stopped", f"{blow.worker} for {blow.for_s:g} s")
-        self.supervisor.freeze(blow.worker, blow.for_s)
+        self.injector.strike("process.stopped", f"{process_fault.worker} for {process_fault.for_s:g} s")
+        self.supervisor.freeze(process_fault.worker, process_fault.for_s)
 
     async def _restart(self, at_s: float, facility_id: str) -> None:
-        await self._pass(at_s)
-        self.mishaps.strike("bms.starts_anew", facility_id)
+        await self._sleep(at_s)
+        self.injector.strike("bms.starts_anew", facility_id)
         self.forgotten |= self.buildings[facility_id].restart(self.clock.now())
 
     async def _override(self, at_s: float, facility_id: str) -> None:
-        await self._pass(at_s)
+        await self._sleep(at_s)
         zone_id = next(
             z.zone_id for e in self.plan.facilities if e.facility_id == facility_id for z in e.zones
         )
-        self.mishaps.strike("building.overridden", f"{facility_id}/{zone_id}")
+        self.injector.strike("building.overridden", f"{facility_id}/{zone_id}")
         self.buildings[facility_id].override(zone_id, WARM_C, self.clock.now())
 
     async def _drop_locks(self) -> None:
-        """Now and then a session of the database is lost, and its process does not notice."""
+        """At times a database session is lost without its process noticing."""
         while True:
-            await self._pass(30.0)
-            if self.mishaps.strikes("database.drops_locks") and self.database.locks.held_by:
-                name = self.mishaps.chance.choice(sorted(self.database.locks.held_by))
+            await self._sleep(30.0)
+            if self.injector.strikes("database.drops_locks") and self.database.locks.held_by:
+                name = self.injector.rng.choice(sorted(self.database.locks.held_by))
                 self.locks_were_lost = True
                 self.database.locks.free_all(self.database.locks.held_by[name].process)
 
-    async def _pass(self, clock_s: float) -> None:
+    async def _sleep(self, clock_s: float) -> None:
         await asyncio.sleep(self.clock.wall_seconds(clock_s))

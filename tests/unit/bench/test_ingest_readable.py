@@ -8,10 +8,10 @@ from tests.bench.ingest.readable import (
     FACILITIES,
     Current,
     Question,
-    asked_facilities,
     facility_of,
     is_shown,
     kw_by_then,
+    queried_senders,
     readable,
 )
 
@@ -25,7 +25,7 @@ def answers(*, shown_after_s: list[float]) -> list[Question]:
 
 def test_the_middle_is_where_half_of_the_readings_are_shown_and_the_longest_where_the_last_was_not() -> None:
     found = readable(answers(shown_after_s=[0.15, 0.25, 0.35, 0.45, 0.75]))
-    assert (found.asked, found.longest_ms) == (50, 700.0)
+    assert (found.queried, found.longest_ms) == (50, 700.0)
     assert 300.0 <= found.p50_ms <= 400.0
 
 
@@ -35,13 +35,13 @@ def test_where_every_answer_had_the_reading_none_was_late() -> None:
 
 
 def test_nothing_asked_comes_to_nothing() -> None:
-    assert readable([]).asked == 0
+    assert readable([]).queried == 0
 
 
 def test_those_who_are_asked_about_are_spread_over_the_cadence_each_a_facility_of_its_own() -> None:
     for meters, gateway in ((100_000, 1), (1_000_000, 10), (1_200, 1)):
         plan = LoadPlan(run="r", meters=meters, rate_per_s=meters / 15, gateway=gateway, started_at=T0)
-        senders = asked_facilities(plan)
+        senders = queried_senders(plan)
         assert len({facility_of(plan, sender) for sender in senders}) == len(senders) <= FACILITIES
         assert all(sender in range(plan.senders) for sender in senders)
         gaps = [after - before for before, after in pairwise(senders)]
@@ -51,7 +51,7 @@ def test_those_who_are_asked_about_are_spread_over_the_cadence_each_a_facility_o
 def test_a_message_is_shown_by_the_sum_at_first_and_then_by_the_oldest_value_in_it() -> None:
     for meters, gateway in ((40, 1), (400, 10)):
         plan = LoadPlan(run="r", meters=meters, rate_per_s=meters / 15, gateway=gateway, started_at=T0)
-        senders = asked_facilities(plan)
+        senders = queried_senders(plan)
         kw = kw_by_then(plan, senders)
         said: dict[str, dict[int, tuple[float, datetime]]] = {}
         for message in range(3 * plan.senders):

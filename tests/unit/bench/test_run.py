@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from tests.bench import run
-from tests.bench.environment import Bed
+from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
 
 
-def interrupted(_: Bed) -> Iterator[Figure]:
+def interrupted(_: BenchEnvironment) -> Iterator[Figure]:
     yield figure("append, 1 callers", unit="saves/s", ours=2.0, floor=4.0)
     raise KeyboardInterrupt
 

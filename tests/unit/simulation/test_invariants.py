@@ -1,4 +1,4 @@
-"""Each invariant notices its breach: evidence of a good story, with one thing changed."""
+"""Each invariant detects its breach, in the evidence of a sound run with one change."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +28,7 @@ HOUR = timedelta(hours=1)
 
 @cache
 def good() -> Evidence:
-    """Of the first seed that completes in full, over BMSs that know commands, with its callbacks delivered."""
+    """The evidence of the first seed with a full outcome, deduplicating BMSs and no overrides."""
     for seed in range(200):
         evidence = storm_of(seed, storm_setting()).evidence
         completed = evidence.recorded(DREvent.Completed)
@@ -102,8 +102,8 @@ def with_call(operation: str, *, later: timedelta = timedelta(), lasting: timede
     return change
 
 
-def never_left_alone(evidence: Evidence) -> Evidence:
-    """Every call timed out, and many came at once after one another."""
+def called_despite_breaker(evidence: Evidence) -> Evidence:
+    """Time-outs in a row, and one more call right after them."""
     first = next(call for call in evidence.calls if call.ended_at is not None)
     silent = [msgspec.structs.replace(first, timed_out=True) for _ in range(TIME_OUTS + 1)]
     return replace(evidence, calls=[*silent, msgspec.structs.replace(first, began_at=first.ended_at)])
@@ -129,35 +129,35 @@ def cancelled_at_the_beginning(evidence: Evidence) -> Evidence:
         tenant=first.tenant,
         trace_id=first.trace_id,
         facility_ids=(),
-        reason="made up",
+        reason="invented",
     )
     return replace(evidence, entries=[LogEntry(0, "dr-event.cancelled.v1", cancelled), *evidence.entries])
 
 
-def provenance_of(fact: DomainEvent, at: datetime) -> dict[str, Any]:
-    """For a domain event that is made up beside `fact`."""
+def provenance_of(domain_event: DomainEvent, at: datetime) -> dict[str, Any]:
+    """The provenance of an invented domain event."""
     return {
         "originator_version": 999,
         "timestamp": at,
-        "correlation_id": fact.correlation_id,
-        "causation_id": fact.causation_id,
-        "actor": fact.actor,
-        "tenant": fact.tenant,
-        "trace_id": fact.trace_id,
+        "correlation_id": domain_event.correlation_id,
+        "causation_id": domain_event.causation_id,
+        "actor": domain_event.actor,
+        "tenant": domain_event.tenant,
+        "trace_id": domain_event.trace_id,
     }
 
 
-def served_without_a_commit(evidence: Evidence) -> Evidence:
-    def is_of_a_commit(fact: DomainEvent) -> bool:
-        if isinstance(fact, Dispatch.BmsCommandRequested):
-            return fact.command.phase == "commit"
-        return isinstance(fact, Dispatch.Prepared)
+def served_without_commit(evidence: Evidence) -> Evidence:
+    def is_of_a_commit(domain_event: DomainEvent) -> bool:
+        if isinstance(domain_event, Dispatch.BmsCommandRequested):
+            return domain_event.command.phase == "commit"
+        return isinstance(domain_event, Dispatch.Prepared)
 
     return replace(evidence, entries=[e for e in evidence.entries if not is_of_a_commit(e.domain_event)])
 
 
-def taken_while_bound(evidence: Evidence) -> Evidence:
-    """Right after it was curtailed, for a DR event that begins at once."""
+def preempted_too_early(evidence: Evidence) -> Evidence:
+    """A preemption right after the curtailment, for a DR event that begins at once."""
     span, accepted = next(iter(curtailments(evidence))), evidence.recorded(DREvent.Accepted)[0]
     moment = span.since + timedelta(seconds=1)
     facilities = tuple(
@@ -215,31 +215,31 @@ CHANGES: dict[str, Change] = {
     "every setpoint is back": left_warm,
     "nothing is sent after its time": with_call("commit", later=HOUR),
     "one call at a time per BMS": with_call("prepare", lasting=HOUR),
-    "a BMS that timed out five times in a row is left alone for a minute": never_left_alone,
-    "what the log says was done was done": lambda evidence: replace(evidence, journal=[]),
-    "limits are kept": beyond_its_headroom,
+    "a BMS that timed out five times in a row is not called for a minute": called_despite_breaker,
+    "what the log records as done was done": lambda evidence: replace(evidence, journal=[]),
+    "no agreed limit is exceeded": beyond_its_headroom,
     "a facility serves one DR event at a time": again(Facility.Reserved, dr_event_id=UUID(int=9)),
-    "only what curtailed a building counts against its limits": served_without_a_commit,
-    "who is taken by a stronger DR event can be let go by its start": taken_while_bound,
+    "only what curtailed a building counts against its limits": served_without_commit,
+    "a preempted facility can be released by the start of the DR event with priority": preempted_too_early,
     "no building is commanded for another DR event before it is restored": commanded_while_not_restored,
     "every facility ends in a final state": with_status(Dispatch, "restore_failed"),
-    "delivered, failed and opted out are those asked": with_event(
+    "delivered, failed and opted out are the requested facilities": with_event(
         DREvent.Completed, failed_facilities=("fac-001", "fac-404")
     ),
     "what follows from a domain event follows once": again(DREvent.CallbackRequested),
     "the log replays to the same state": with_status(DREvent, "active"),
     "read models replay to the same rows": without_a_row,
     "the utility's last callback equals the log": lambda evidence: replace(evidence, received=[]),
-    "everything comes to rest": lambda evidence: replace(evidence, came_to_rest=False),
-    "no worker meets what nobody foresaw": lambda evidence: replace(evidence, errors=["KeyError"]),
+    "the system becomes idle": lambda evidence: replace(evidence, became_idle=False),
+    "no worker ends with an unexpected error": lambda evidence: replace(evidence, errors=["KeyError"]),
 }
 
 
-def test_a_good_story_breaks_nothing() -> None:
+def test_a_sound_run_breaks_no_invariant() -> None:
     assert breaches(good()) == []
 
 
 @pytest.mark.parametrize("name", INVARIANTS)
-def test_an_invariant_notices_its_breach(name: str) -> None:
+def test_an_invariant_detects_its_breach(name: str) -> None:
     changed = CHANGES[name](good())
     assert [found.what for found in INVARIANTS[name](changed)] != []

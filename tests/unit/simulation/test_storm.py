@@ -1,4 +1,4 @@
-"""A seed is one story: the same in every process, told whole, judged."""
+"""A seed gives the same scenario in every process, a complete trace, and a result."""
 
 import os
 import subprocess
@@ -8,8 +8,8 @@ import pytest
 
 from tests.architecture.source_tree import ROOT
 from tests.simulation.invariants.table import breaches
-from tests.simulation.report import told
-from tests.simulation.runs import THE_SIMULATION_ITSELF, run_seed, run_seeds, storm_of
+from tests.simulation.report import trace_lines
+from tests.simulation.runs import SIMULATION_ERROR, run_seed, run_seeds, storm_of
 from tests.simulation.wiring import storm_setting
 
 SETTING = storm_setting()
@@ -42,35 +42,35 @@ def test_a_seed_gives_the_same_log_whatever_the_order_of_hashes() -> None:
 
 
 def test_what_ran_before_makes_no_difference() -> None:
-    alone = run_seed(25, SETTING)
-    assert [run_seed(24, SETTING), run_seed(25, SETTING)][1] == alone
+    single = run_seed(25, SETTING)
+    assert [run_seed(24, SETTING), run_seed(25, SETTING)][1] == single
 
 
 def test_several_processes_give_the_results_of_one_in_order() -> None:
     done: list[int] = []
-    results = run_seeds(SEEDS, SETTING, workers=2, tell=done.append)
+    results = run_seeds(SEEDS, SETTING, workers=2, progress=done.append)
     assert results == run_seeds(SEEDS, SETTING)
     assert done[-1] == len(SEEDS)
 
 
-def test_a_story_tells_of_the_log_the_buildings_and_the_faults() -> None:
+def test_the_trace_has_the_log_the_buildings_and_the_faults() -> None:
     outcome = storm_of(21, SETTING)
-    lines = list(told(outcome.evidence, outcome.story))
+    lines = list(trace_lines(outcome.evidence, outcome.trace))
     assert lines[0].startswith("seed 21")
     assert any("fac-001" in line for line in lines)
     assert sum("  log  " in line for line in lines) == len(outcome.evidence.entries)
 
 
-def test_an_error_of_the_simulation_itself_is_kept_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_simulation_is_reported_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("no world today")
 
     monkeypatch.setattr("tests.simulation.runs.run_storm", fails)
     [broke] = run_seed(7, SETTING).breaches
-    assert (broke.invariant, "no world today" in broke.what) == (THE_SIMULATION_ITSELF, True)
+    assert (broke.invariant, "no world today" in broke.what) == (SIMULATION_ERROR, True)
 
 
-def test_more_buildings_are_simulated_where_they_are_asked_for() -> None:
+def test_the_number_of_buildings_can_be_chosen() -> None:
     evidence = storm_of(3, storm_setting(facilities=12)).evidence
     assert len(evidence.plan.facilities) == 12
     assert breaches(evidence) == []

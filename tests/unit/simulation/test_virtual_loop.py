@@ -1,4 +1,4 @@
-"""Virtual time, a drawn order, and processes that are killed and stopped."""
+"""The virtual loop: time, the random order, and processes that are killed and stopped."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,7 +16,7 @@ def run(scenario: Coroutine[Any, Any, Any], seed: int = 1) -> Any:
     try:
         return loop.run_until_complete(scenario)
     finally:
-        loop.wind_up()
+        loop.close_down()
 
 
 def loop_now() -> VirtualLoop:
@@ -64,7 +64,7 @@ def test_a_call_in_a_thread_runs_inline_and_raises_to_its_caller() -> None:
     run(scenario())
 
 
-def test_others_go_on_inside_a_call_that_takes_its_time() -> None:
+def test_other_tasks_run_inside_a_slow_call() -> None:
     async def scenario() -> list[str]:
         happened: list[str] = []
 
@@ -83,7 +83,7 @@ def test_others_go_on_inside_a_call_that_takes_its_time() -> None:
     assert run(scenario()) == ["loaded", "another", "saved"]
 
 
-def test_of_a_killed_process_nothing_runs_any_more_not_even_what_cleans_up() -> None:
+def test_nothing_of_a_killed_process_runs_not_even_a_finally() -> None:
     async def scenario() -> list[str]:
         happened: list[str] = []
         process = Process("worker", 1)
@@ -118,14 +118,14 @@ def test_a_stopped_process_goes_on_where_it_was() -> None:
         process.stopped = True
         await asyncio.sleep(60)
         process.stopped = False
-        loop_now().let_go(process)
+        loop_now().resume(process)
         await asyncio.sleep(1)
         return woke
 
     assert run(scenario()) == [pytest.approx(65)]
 
 
-def test_a_call_that_dies_with_its_process_answers_nobody() -> None:
+def test_a_call_of_a_killed_process_never_returns() -> None:
     async def scenario() -> bool:
         def dies() -> None:
             raise Killed
@@ -137,9 +137,9 @@ def test_a_call_that_dies_with_its_process_answers_nobody() -> None:
     assert run(scenario()) is False
 
 
-def test_a_story_that_cannot_go_on_is_named() -> None:
+def test_a_loop_that_cannot_advance_raises_stuck() -> None:
     loop = VirtualLoop(1)
     waiting = asyncio.Event()
     with pytest.raises(Stuck):
         loop.run_until_complete(waiting.wait())
-    loop.wind_up()
+    loop.close_down()

@@ -143,8 +143,8 @@ class DREventLoadController(Controller):
             raise Problem("not-found", "it has no window (then): only its cancellation has arrived")
         parts = await asyncio.to_thread(lambda: list(all_rows(dispatches, dr_event_id=str(dr_event_id))))
         log = dependencies.story_log
-        asked = [part.facility_id for part in parts]
-        measured = await asyncio.to_thread(measured_loads, log, dr_event_id, asked, past)
+        facility_ids = [part.facility_id for part in parts]
+        measured = await asyncio.to_thread(measured_loads, log, dr_event_id, facility_ids, past)
         serving = measured.facility_ids or _serving(row, parts)
         until = dependencies.clock.now()
         if past is not None:

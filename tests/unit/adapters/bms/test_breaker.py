@@ -50,5 +50,5 @@ def test_it_opens_for_its_time_then_tries_one_call_and_closes_at_an_answer() -> 
     try:
         changes = loop.run_until_complete(a_day_with_a_silent_bms())
     finally:
-        loop.wind_up()
+        loop.close_down()
     assert changes == ["opened", "half-opened", "opened", "half-opened", "closed"]

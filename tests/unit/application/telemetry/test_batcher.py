@@ -199,7 +199,7 @@ def under_load(phases: list[tuple[float, float]]) -> list[float]:
     try:
         return loop.run_until_complete(scenario())
     finally:
-        loop.wind_up()
+        loop.close_down()
 
 
 def test_a_log_that_takes_everything_slowly_presses_though_nothing_is_refused_and_much_room_is_left() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.errors import NotAllowedNow
-from interfaces.cli.console.error_messages import told
+from interfaces.cli.console.error_messages import to_click_exception
 from interfaces.settings.settings import SettingsError
 
 
@@ -18,20 +18,20 @@ from interfaces.settings.settings import SettingsError
         (psycopg.OperationalError("connection refused"), 1),
     ],
 )
-def test_named_errors_are_told_in_their_own_words(error: Exception, exit_code: int) -> None:
-    failure = told(error)
+def test_errors_of_our_packages_become_messages(error: Exception, exit_code: int) -> None:
+    failure = to_click_exception(error)
 
     assert failure is not None
     assert failure.exit_code == exit_code
     assert str(error) in failure.message
 
 
-def test_a_store_without_its_schema_is_told_what_to_run() -> None:
-    failure = told(psycopg.errors.UndefinedTable('relation "gridproof.alerts" does not exist'))
+def test_a_missing_schema_names_the_command_to_run() -> None:
+    failure = to_click_exception(psycopg.errors.UndefinedTable('relation "gridproof.alerts" does not exist'))
 
     assert failure is not None
     assert "gridproof migrate" in failure.message
 
 
-def test_a_defect_is_not_told_nicely() -> None:
-    assert told(KeyError("x")) is None
+def test_a_defect_has_no_message() -> None:
+    assert to_click_exception(KeyError("x")) is None

@@ -81,7 +81,7 @@ class Live:
         self.feed.watchers.add(watcher)
         return watcher
 
-    async def told_until(self, position: int) -> None:
+    async def received_until(self, position: int) -> None:
         await until(lambda: self.feed.ring is not None and self.feed.ring.position >= position)
 
 

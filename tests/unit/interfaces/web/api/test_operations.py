@@ -18,7 +18,7 @@ DEPTH = QueueDepth(name="bms_commands", waiting=7, bytes=900, most_bytes=1_000, 
 PARTS = {"open_alerts", "breakers", "queues", "projections", "dead_letters", "ledger", "workers"}
 
 
-class Asked:
+class FakeSystemState:
     """SystemState and Queues as one test wants them."""
 
     def __init__(self, *, down: bool = False) -> None:
@@ -55,7 +55,7 @@ def ledger_status() -> Any:
 
 
 def edge(*, down: bool = False) -> Edge:
-    alerts, letters, asked = FakeAlertRegistry(), FakeDeadLetters(), Asked(down=down)
+    alerts, letters, asked = FakeAlertRegistry(), FakeDeadLetters(), FakeSystemState(down=down)
     alerts.raise_alert("bms_breaker_open", "fac-007", "timed out", at=NOW)
     alerts.raise_alert("bms_drift", "fac-008", "drifted", at=NOW)
     letters.park(

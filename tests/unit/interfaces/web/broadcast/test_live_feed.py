@@ -78,7 +78,7 @@ def test_what_happens_while_one_catches_up_comes_once_too() -> None:
     async def scenario() -> None:
         log = recorded([0] * 30)
         async with running(log, heartbeat_s=0.0) as live:
-            await live.told_until(30)
+            await live.received_until(30)
             watcher, parsed = live.watcher(after=0), Parsed()
             async for piece in watcher.pieces():
                 parsed.take(piece)
@@ -95,7 +95,7 @@ def test_what_happens_while_one_catches_up_comes_once_too() -> None:
 def test_without_a_position_it_begins_now_and_knows_where_that_is() -> None:
     async def scenario() -> None:
         async with running(recorded([0] * 5)) as live:
-            await live.told_until(5)
+            await live.received_until(5)
             watcher, parsed = live.watcher(), Parsed()
             pieces = watcher.pieces()
             for _ in range(2):
@@ -113,7 +113,7 @@ def test_a_happening_is_told_once_the_read_models_know_it() -> None:
         log = recorded([0] * 4)
         log.positions = dict.fromkeys(SERVING, 4) | {"dispatches": 2}
         async with running(log, heartbeat_s=0.0) as live:
-            await live.told_until(2)
+            await live.received_until(2)
             watcher = live.watcher(after=0)
             parsed = await taken(watcher, until=2)
             assert parsed.positions() == [1, 2]
@@ -131,7 +131,7 @@ def test_a_position_too_old_or_not_yet_there_is_said_so_and_the_stream_goes_on(
 
     async def scenario() -> None:
         async with running(recorded([0] * 10)) as live:
-            await live.told_until(10)
+            await live.received_until(10)
             watcher, parsed = live.watcher(after=after), Parsed()
             pieces = watcher.pieces()
             for _ in range(2):
@@ -150,7 +150,7 @@ def test_one_who_was_told_more_by_another_process_waits_and_hears_nothing_twice(
         log = recorded([0] * 6)
         log.positions = dict.fromkeys(SERVING, 3)
         async with running(log, heartbeat_s=0.0) as live:
-            await live.told_until(3)
+            await live.received_until(3)
             watcher = live.watcher(after=5)
             watching = asyncio.create_task(taken(watcher, until=6))
             await asyncio.sleep(0.02)
@@ -165,7 +165,7 @@ def test_one_who_was_told_more_by_another_process_waits_and_hears_nothing_twice(
 def test_a_log_that_is_shorter_than_it_was_resets_everybody() -> None:
     async def scenario() -> None:
         async with running(recorded([0] * 6), heartbeat_s=1_000) as live:
-            await live.told_until(6)
+            await live.received_until(6)
             watcher, parsed = live.watcher(), Parsed()
             pieces = watcher.pieces()
             for _ in range(2):
@@ -185,7 +185,7 @@ def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it
 
     async def scenario() -> None:
         async with running() as live:
-            await live.told_until(0)
+            await live.received_until(0)
             live.feed.ring = ring_buffer.RingBuffer(0, most=20)
             slow, parsed = live.watcher(), Parsed()
             pieces = slow.pieces()
@@ -193,7 +193,7 @@ def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it
                 parsed.take(await anext(pieces))
             for _ in range(30):
                 live.log.record()
-            await live.told_until(30)
+            await live.received_until(30)
             async for piece in pieces:
                 parsed.take(piece)
             assert slow.was_too_slow
@@ -209,7 +209,7 @@ def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.
 
     async def scenario() -> None:
         async with running() as live:
-            await live.told_until(0)
+            await live.received_until(0)
             assert live.feed.ring is not None
             live.feed.ring = ring_buffer.RingBuffer(0, most=50)
             slow = [live.watcher() for _ in range(5)]
@@ -219,7 +219,7 @@ def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.
                 await anext(pieces)
             for _ in range(500):
                 live.log.record()
-            await live.told_until(500)
+            await live.received_until(500)
             assert len(live.feed.ring._entries) == 50
             parsed = Parsed()
             for pieces in begun:
@@ -262,7 +262,7 @@ def test_a_database_that_is_away_is_told_and_nothing_is_lost(monkeypatch: pytest
 
     async def scenario() -> None:
         async with running(recorded([0])) as live:
-            await live.told_until(1)
+            await live.received_until(1)
             watcher, parsed = live.watcher(), Parsed()
             watching = asyncio.create_task(taken(watcher, until=3, parsed=parsed))
             await asyncio.sleep(0.01)
@@ -298,7 +298,7 @@ def test_a_connection_that_dies_alone_is_no_database_that_is_away() -> None:
         async with running(log) as live:
             live.feed.state.away = lambda: away.append(True)  # type: ignore[method-assign]
             log.is_broken = True
-            await live.told_until(log.record())
+            await live.received_until(log.record())
             assert not log.is_broken
         assert away == []
 
@@ -310,7 +310,7 @@ def test_read_models_that_are_behind_are_told_with_their_age() -> None:
         log = recorded([0, 0])
         log.positions = dict.fromkeys(SERVING, 2) | {"portfolio": 1}
         async with running(log) as live:
-            await live.told_until(1)
+            await live.received_until(1)
             live.clock.moment = NOW + timedelta(seconds=60)
             assert live.feed.current_state().reason == "projections"
             assert live.feed.current_state().age_s == 60.0
@@ -326,7 +326,7 @@ def test_alerts_and_readings_are_told_to_those_who_may_see_them(monkeypatch: pyt
 
     async def scenario() -> None:
         async with running() as live:
-            await live.told_until(0)
+            await live.received_until(0)
             live.alerts.raise_alert("bms_slow", "fac-001", "slow", at=NOW)
             no_names: dict[str, list[str]] = {"raised": [], "cleared": []}
             both = [live.watcher(), live.watcher(audience=Audience(sees_alerts=False))]
@@ -362,13 +362,13 @@ def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[
         opened: list[str] = []
         async with running(heartbeat_s=1_000) as live:
             live.feed._is_due = lambda *_: True  # type: ignore[method-assign]
-            await live.told_until(0)
+            await live.received_until(0)
             live.feed.ring = ring_buffer.RingBuffer(0, most=kept)
             live.watcher()  # the feed looks while somebody watches
             await until(lambda: _subjects(live) == set())
             for number, step in enumerate(steps):
                 if step == "log":
-                    await live.told_until(live.log.record())
+                    await live.received_until(live.log.record())
                 elif step == "raise":
                     opened.append(f"fac-{number}")
                     live.alerts.raise_alert("bms_slow", opened[-1], "slow", at=NOW)
@@ -407,7 +407,7 @@ def test_a_filter_gives_what_it_names_and_its_place_moves_with_the_log() -> None
         dr_event_id = uuid4()
         log = FakeLiveLog()
         async with running(log, heartbeat_s=0.0) as live:
-            await live.told_until(0)
+            await live.received_until(0)
             audience = Audience(only_dr_event_id=dr_event_id)
             watcher, parsed = live.watcher(audience=audience), Parsed()
             watching = asyncio.create_task(taken(watcher, until=9, parsed=parsed))
@@ -435,9 +435,9 @@ def test_a_defect_in_the_feed_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -
 
         monkeypatch.setattr(log, "read_update", breaking)
         async with running(log) as live:
-            await live.told_until(0)
+            await live.received_until(0)
             log.record()
-            await live.told_until(1)
+            await live.received_until(1)
             assert asked[0] > 2
 
     asyncio.run(scenario())

@@ -62,13 +62,13 @@ def test_a_database_that_hangs_is_away_until_it_goes_on(monkeypatch: pytest.Monk
     async def scenario() -> None:
         log = Stopped()
         async with running(log) as live:
-            await live.told_until(0)
+            await live.received_until(0)
             log.goes_on.clear()
             try:
                 await until(lambda: live.feed.state.is_away)
             finally:
                 log.goes_on.set()
-            await live.told_until(log.record())
+            await live.received_until(log.record())
             assert not live.feed.state.is_away
 
     asyncio.run(scenario())
@@ -93,7 +93,7 @@ def test_a_database_that_is_slow_is_not_away_and_what_it_says_is_told(
         async with running(log) as live:
             live.feed.state.away = lambda: away.append(True)  # type: ignore[method-assign]
             for _ in range(2):
-                await live.told_until(log.record())
+                await live.received_until(log.record())
         assert away == []
 
     asyncio.run(scenario())
@@ -105,17 +105,17 @@ def test_connections_that_died_close_no_door_while_a_new_one_is_answered() -> No
         async with running(log) as live:
             live.feed.state.away = lambda: away.append(True)  # type: ignore[method-assign]
             live.watcher()
-            await live.told_until(log.record())
+            await live.received_until(log.record())
             log.are_dead = True
             await until(lambda: log.checked >= 3)
             log.are_dead = False
-            await live.told_until(log.record())
+            await live.received_until(log.record())
         assert away == []
 
     asyncio.run(scenario())
 
 
-class HangsAlone(Stopped):
+class HangingConnection(Stopped):
     """The one connection that is asked, and who connects anew is answered."""
 
     def check(self) -> None: ...
@@ -142,7 +142,7 @@ def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects
         monkeypatch.setattr(feed, "CALL_TIMEOUT_S", 0.2)
 
     async def scenario() -> None:
-        hanging, unreadable = HangsAlone(), CannotBeRead()
+        hanging, unreadable = HangingConnection(), CannotBeRead()
         log: FakeLiveLog = hanging if how == "one hangs alone" else unreadable
 
         def break_it(*, broken: bool) -> None:
@@ -150,11 +150,11 @@ def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects
             (hanging.goes_on.clear if broken else hanging.goes_on.set)()
 
         async with running(log) as live:
-            await live.told_until(0)
+            await live.received_until(0)
             state, told = live.feed.state, live.feed.current_state
             seconds = [state.now().monotonic]
             state._monotonic = lambda: seconds[0]
-            await live.told_until(log.record())
+            await live.received_until(log.record())
             assert (told().stale, state.behind_s("portfolio")) == (False, 0.0)
             break_it(broken=True)
             seconds[0] += freshness.BEHIND_S + 1.0
@@ -168,7 +168,7 @@ def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects
             finally:
                 break_it(broken=False)
             seconds[0] += 1.0
-            await live.told_until(log.record())
+            await live.received_until(log.record())
             await until(lambda: not told().stale)
 
     with capture_logs() as logged:

@@ -48,7 +48,7 @@ def store() -> Store:
     return Store()
 
 
-async def known_at(store: Store, clock: Clock) -> LookupCache[str, str]:
+async def looked_up_at(store: Store, clock: Clock) -> LookupCache[str, str]:
     """The name was looked up at 0, and half of the time is over; the store answers slowly from here."""
     lookups = LookupCache[str, str](store.look_up, monotonic=clock)
     store.go_on.set()
@@ -80,7 +80,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: Store) -> None:
     async def scenario() -> None:
         clock = Clock()
-        lookups = await known_at(store, clock)
+        lookups = await looked_up_at(store, clock)
         store.word = "second"
         assert lookups.cached("key") == "first"
         assert [await lookups.find("key") for _ in range(3)] == ["first"] * 3
@@ -95,7 +95,7 @@ def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: St
 
 def test_one_that_the_store_knows_no_more_is_out_once_it_was_looked_up_beside(store: Store) -> None:
     async def scenario() -> None:
-        lookups = await known_at(store, Clock())
+        lookups = await looked_up_at(store, Clock())
         store.word = None
         lookups.cached("key")
         assert await is_out(lookups, store)
@@ -105,7 +105,7 @@ def test_one_that_the_store_knows_no_more_is_out_once_it_was_looked_up_beside(st
 
 def test_what_was_forgotten_is_not_remembered_by_a_look_up_that_began_before(store: Store) -> None:
     async def scenario() -> None:
-        lookups = await known_at(store, Clock())
+        lookups = await looked_up_at(store, Clock())
         lookups.cached("key")
         assert await asyncio.to_thread(store.begun.wait, WITHIN_S)
         store.word = None
@@ -120,7 +120,7 @@ def test_a_store_that_is_away_disturbs_nobody_who_is_still_known_and_lets_in_nob
 ) -> None:
     async def scenario() -> None:
         clock = Clock()
-        lookups = await known_at(store, clock)
+        lookups = await looked_up_at(store, clock)
         store.is_away = True
         store.go_on.set()
         assert lookups.cached("key") == "first"
@@ -156,7 +156,7 @@ def test_who_came_lately_is_looked_up_anew_before_coming_again_and_after_a_minut
 ) -> None:
     async def scenario() -> None:
         clock = Clock()
-        lookups = await known_at(store, clock)
+        lookups = await looked_up_at(store, clock)
         store.go_on.set()
         assert lookups.cached("key") == "first"
         for turn in range(2, 10):
