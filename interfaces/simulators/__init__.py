@@ -1,0 +1,1 @@
+"""The simulated outside world: buildings, meters, a weather service and a utility."""

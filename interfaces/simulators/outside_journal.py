@@ -1,6 +1,6 @@
-"""Journals of the weather service and of the meters: what they did and did not say, and when.
+"""Journals of the simulated weather service and meters: what they sent and did not send, and when.
 
-They are the witnesses of what was broken. Nothing of Gridproof's own log goes into them.
+Tests check Gridproof's log against them, so nothing of that log goes into them.
 """
 
 from datetime import datetime

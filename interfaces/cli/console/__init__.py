@@ -1,0 +1,1 @@
+"""What commands share: output, parameters, errors, sessions and files."""

@@ -1,0 +1,1 @@
+"""Simulated buildings and the SOAP servers of their BMSs."""

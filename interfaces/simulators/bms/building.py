@@ -1,4 +1,4 @@
-"""A simulated building and its BMS: a state machine without I/O. Time and the journal are given to it."""
+"""A simulated building and its BMS: a state machine without I/O. Time and the journal are parameters."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -53,7 +53,7 @@ class SetpointReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Building:
-    """Zones, holds and the memory of carried-out command ids.
+    """Zones, holds and the receipts of executed commands.
 
     In profile `two_phase` a repeated command id is answered with the first answer; in `two_phase_no_dedup` it
     is carried out again; in `single_phase` it is only read and written. Every action that is carried out goes to

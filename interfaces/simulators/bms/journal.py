@@ -1,6 +1,6 @@
-"""The journal of what the simulated buildings did: a line per action, written apart from any deduplication.
+"""The journal of the simulated buildings: one line per executed action, independent of any deduplication.
 
-It is the demo's witness. Nothing of Gridproof's own log goes into it.
+The demo checks Gridproof's log against it, so nothing of that log goes into it.
 """
 
 from collections import Counter
@@ -37,7 +37,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     curtailed: bool
     """Whether the zone is curtailed from now on."""
     violations: tuple[Violation, ...] = ()
-    """What the zone does not bear, and was done all the same."""
+    """Limits of the zone that the action violated."""
 
 
 class ActionKey(NamedTuple):

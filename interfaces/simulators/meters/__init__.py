@@ -1,0 +1,1 @@
+"""Simulated meters: load models, recorded load and MQTT publishing."""
