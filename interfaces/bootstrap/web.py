@@ -107,7 +107,7 @@ def web_collaborators(
     return WebDependencies(
         bus=stores.bus,
         read_models=stores.read_models(),
-        story_log=stores.stream_log(),
+        stream_log=stores.stream_log(),
         api_keys=stores.api_keys(),
         known_programs=stores.existing_programs,
         queues=None if settings.nats_url is None else NatsQueueDepths(settings.nats_url),

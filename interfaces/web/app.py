@@ -128,8 +128,8 @@ def _edge_over(dependencies: WebDependencies) -> Edge:
         rates=PerKeyRateLimiter(rates.others_per_s),
         histories=LoadHistories(sources, clock, cache),
         live=live,
-        historical_lists=HistoricalLists(dependencies.story_log, FoldLimits()),
-        audits=AuditDocumentCache(dependencies.story_log),
+        historical_lists=HistoricalLists(dependencies.stream_log, FoldLimits()),
+        audits=AuditDocumentCache(dependencies.stream_log),
     )
 
 

@@ -108,7 +108,7 @@ class WebDependencies:
 
     bus: Commands
     read_models: ReadModels
-    story_log: StreamLog
+    stream_log: StreamLog
     api_keys: ApiKeys
     sessions: Sessions
     rate_limiter: RateLimiter

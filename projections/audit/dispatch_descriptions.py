@@ -23,7 +23,7 @@ def _blocked(domain_event: Dispatch.Blocked, facility: str) -> str:
 
 
 def _overridden(domain_event: Dispatch.ForecastOverridden, facility: str) -> str:
-    return f"{facility} continues despite its degraded forecast"
+    return f"{facility} goes on in spite of its degraded forecast"
 
 
 def _amended(domain_event: Dispatch.Amended, facility: str) -> str:
@@ -35,7 +35,7 @@ def _amended(domain_event: Dispatch.Amended, facility: str) -> str:
 
 
 def _preparation_released(domain_event: Dispatch.PreparationReleased, facility: str) -> str:
-    return f"{facility} was prepared too early for the new start; it is released, and prepared again later"
+    return f"{facility} was prepared too early for the new start and is let go until its time"
 
 
 def _left_early(domain_event: Dispatch.LeftEarly, facility: str) -> str:
@@ -44,11 +44,11 @@ def _left_early(domain_event: Dispatch.LeftEarly, facility: str) -> str:
 
 
 def _recommitted(domain_event: Dispatch.Recommitted, facility: str) -> str:
-    return f"The new commit to {facility} is in force"
+    return f"What was commanded anew of {facility} is in force"
 
 
 def _recommit_failed(domain_event: Dispatch.RecommitFailed, facility: str) -> str:
-    return f"The new commit to {facility} is not in force; the building stays curtailed as before"
+    return f"What was commanded anew of {facility} is not in force; it stays curtailed as it was"
 
 
 def _restore_planned(domain_event: Dispatch.RestorePlanned, facility: str) -> str:
@@ -65,7 +65,7 @@ def _requested(domain_event: Dispatch.BmsCommandRequested, facility: str) -> str
 
 
 def _reissued(domain_event: Dispatch.BmsCommandReissued, facility: str) -> str:
-    return f"Command {domain_event.command_id} to {facility} issued again (issue {domain_event.issue})"
+    return f"Command {domain_event.command_id} to {facility} put to work again (issue {domain_event.issue})"
 
 
 def _attempted(domain_event: Dispatch.BmsCommandAttempted, facility: str) -> str:
@@ -75,12 +75,12 @@ def _attempted(domain_event: Dispatch.BmsCommandAttempted, facility: str) -> str
 
 
 def _succeeded(domain_event: Dispatch.BmsCommandSucceeded, facility: str) -> str:
-    setpoint = "previously at" if domain_event.phase == "prepare" else "now at"
-    source = "its answer" if domain_event.learned_by == "answer" else "a status query"
+    found = "found at" if domain_event.phase == "prepare" else "now at"
+    learned = "its answer" if domain_event.learned_by == "answer" else "asking for its status"
     return (
         f"{domain_event.phase.capitalize()} of {facility}/{domain_event.zone_id} done at "
-        f"{moment_text(domain_event.executed_at)}, {setpoint} {setpoint_text(domain_event.setpoint)} "
-        f"(reported by {source})"
+        f"{moment_text(domain_event.executed_at)}, "
+        f"{found} {setpoint_text(domain_event.setpoint)} (known by {learned})"
     )
 
 
@@ -89,7 +89,7 @@ def _refused(domain_event: Dispatch.BmsCommandRefused, facility: str) -> str:
 
 
 def _gave_up(domain_event: Dispatch.BmsCommandGaveUp, facility: str) -> str:
-    outcome = "its outcome is unknown" if domain_event.was_sent else "it was never sent"
+    outcome = "its outcome is not known" if domain_event.was_sent else "it was never sent"
     return (
         f"The {domain_event.phase} of {facility}/{domain_event.zone_id} was given up after {domain_event.attempts} "
         f"attempt(s): {outcome}"
@@ -110,13 +110,12 @@ def _verified_by_bms(domain_event: Dispatch.VerifiedByBms, facility: str) -> str
 
 def _drift_detected(domain_event: Dispatch.DriftDetected, facility: str) -> str:
     state = "curtailed" if domain_event.curtailed else "not curtailed"
-    setpoint = setpoint_text(domain_event.found)
-    return f"{facility}/{domain_event.zone_id} differs from its command: at {setpoint}, {state}"
+    return f"{facility}/{domain_event.zone_id} was found at {setpoint_text(domain_event.found)}, {state}"
 
 
 def _verified_by_meter(domain_event: Dispatch.VerifiedByMeter, facility: str) -> str:
     shed = kw_text(domain_event.delivered_kw)
-    return f"The meter of {facility} shows a reduction of {shed} at {moment_text(domain_event.measured_at)}"
+    return f"The meter of {facility} shows {shed} less, at {moment_text(domain_event.measured_at)}"
 
 
 def _restored(domain_event: Dispatch.Restored, facility: str) -> str:
@@ -124,13 +123,11 @@ def _restored(domain_event: Dispatch.Restored, facility: str) -> str:
 
 
 def _restored_by_hand(domain_event: Dispatch.RestoredByHand, facility: str) -> str:
-    return f"{facility} was restored by hand ({', '.join(domain_event.zone_ids)}); its BMS receives no further restore"
+    return f"{facility} was restored by hand ({', '.join(domain_event.zone_ids)}); its BMS is not asked for it any more"
 
 
 def _restore_failed(domain_event: Dispatch.RestoreFailed, facility: str) -> str:
-    return (
-        f"{facility} may still be curtailed; the restore is retried at {moment_text(domain_event.retry_at)}"
-    )
+    return f"{facility} may still be curtailed; tried again at {moment_text(domain_event.retry_at)}"
 
 
 def _failed(domain_event: Dispatch.Failed, facility: str) -> str:
@@ -138,7 +135,7 @@ def _failed(domain_event: Dispatch.Failed, facility: str) -> str:
 
 
 def _compensated(domain_event: Dispatch.Compensated, facility: str) -> str:
-    return f"The dispatch of {facility} is undone"
+    return f"What was begun at {facility} is undone"
 
 
 def _aborted(domain_event: Dispatch.Aborted, facility: str) -> str:
@@ -153,7 +150,7 @@ def _dispatch_measured(domain_event: Dispatch.Measured, facility: str) -> str:
 
 
 def _not_measurable(domain_event: Dispatch.NotMeasurable, facility: str) -> str:
-    return f"The delivery of {facility} cannot be measured"
+    return f"What {facility} delivered cannot be measured"
 
 
 def _remeasured(domain_event: Dispatch.Remeasured, facility: str) -> str:
@@ -166,7 +163,7 @@ def _remeasured(domain_event: Dispatch.Remeasured, facility: str) -> str:
 
 def _measurement_withdrawn(domain_event: Dispatch.MeasurementWithdrawn, facility: str) -> str:
     previous = kw_text(domain_event.previous_kw)
-    return f"Corrected readings no longer allow a measurement of {facility}; {previous} is void"
+    return f"Corrected readings no longer show what {facility} delivered; {previous} does not hold"
 
 
 DISPATCH_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any, str], str]] = {

@@ -12,7 +12,7 @@ from projections.audit.description_parts import count_text, kw_text, moment_text
 
 
 def _opened(domain_event: DREvent.Opened, facility: str) -> str:
-    return f"Utility {domain_event.utility_id} sent the first notification of its event {domain_event.utility_event_id}"
+    return f"Utility {domain_event.utility_id} first spoke of its event {domain_event.utility_event_id}"
 
 
 def _accepted(domain_event: DREvent.Accepted, facility: str) -> str:
@@ -55,7 +55,7 @@ def _modification_refused(domain_event: DREvent.ModificationRefused, facility: s
     notice = domain_event.notice
     return (
         f"Modification {notice.modification_number} refused with {len(domain_event.reasons)} reason(s); "
-        "the earlier request stays in force"
+        "what was asked before stands"
     )
 
 
@@ -63,17 +63,17 @@ def _replanned(domain_event: DREvent.Replanned, facility: str) -> str:
     planned_kw = sum(target.target_kw for target in domain_event.targets)
     missing = f", {kw_text(domain_event.missing_kw)} missing" if domain_event.missing_kw > 0 else ""
     return (
-        f"Replanned (revision {domain_event.plan_revision}, {domain_event.cause}): {kw_text(planned_kw)} over "
+        f"Planned anew (revision {domain_event.plan_revision}, {domain_event.cause}): {kw_text(planned_kw)} over "
         f"{len(domain_event.targets)} facilities{missing}"
     )
 
 
 def _preempted(domain_event: DREvent.Preempted, facility: str) -> str:
-    return f"Lost to a DR event of higher priority: {', '.join(domain_event.facility_ids)}"
+    return f"Lost to a stronger DR event: {', '.join(domain_event.facility_ids)}"
 
 
 def _batch_aborted(domain_event: DREvent.BatchAborted, facility: str) -> str:
-    return f"The batch was aborted; {count_text(domain_event.facility_ids)} to be released"
+    return f"The batch was aborted; {count_text(domain_event.facility_ids)} to be let go"
 
 
 def _cancelled_while_active(domain_event: DREvent.CancelledWhileActive, facility: str) -> str:
@@ -89,12 +89,16 @@ def _wound_up(domain_event: DREvent.WoundUp, facility: str) -> str:
 
 
 def _withdrawn(domain_event: DREvent.Withdrawn, facility: str) -> str:
-    number = "any number" if domain_event.whatever_number else f"number {domain_event.modification_number}"
+    number = (
+        "whatever its number"
+        if domain_event.whatever_number
+        else f"number {domain_event.modification_number}"
+    )
     return f"Cancelled before it was accepted ({number})"
 
 
 def _planning_refused(domain_event: DREvent.PlanningRefused, facility: str) -> str:
-    return f"No plan is possible; planning is retried at {moment_text(domain_event.retry_at)}"
+    return f"No plan could be made; tried again at {moment_text(domain_event.retry_at)}"
 
 
 def _preparation_started(domain_event: DREvent.PreparationStarted, facility: str) -> str:
@@ -129,10 +133,8 @@ def _cancelled(domain_event: DREvent.Cancelled, facility: str) -> str:
 def _measured(domain_event: DREvent.Measured, facility: str) -> str:
     unmeasured = domain_event.unmeasured_facilities
     without = f"; without {', '.join(unmeasured)}" if unmeasured else ""
-    return (
-        f"Measured: {kw_text(domain_event.delivered_kw)} delivered by "
-        f"{domain_event.measured_facilities} facilities{without}"
-    )
+    delivered = kw_text(domain_event.delivered_kw)
+    return f"Measured: {delivered} delivered by {domain_event.measured_facilities} facilities{without}"
 
 
 def _remeasured(domain_event: DREvent.Remeasured, facility: str) -> str:
@@ -140,18 +142,16 @@ def _remeasured(domain_event: DREvent.Remeasured, facility: str) -> str:
 
 
 def _callback_requested(domain_event: DREvent.CallbackRequested, facility: str) -> str:
-    return f"Callback requested: {domain_event.kind}"
+    return f"The utility is to be told: {domain_event.kind}"
 
 
 def _callback_delivered(domain_event: DREvent.CallbackDelivered, facility: str) -> str:
-    return (
-        f"Callback delivered: {domain_event.kind} "
-        f"(attempt {domain_event.attempts}, HTTP {domain_event.status_code})"
-    )
+    outcome = f"attempt {domain_event.attempts}, HTTP {domain_event.status_code}"
+    return f"The utility was told: {domain_event.kind} ({outcome})"
 
 
 def _callback_undeliverable(domain_event: DREvent.CallbackUndeliverable, facility: str) -> str:
-    return f"Callback undeliverable: {domain_event.kind}, after {domain_event.attempts} attempt(s)"
+    return f"The utility could not be told: {domain_event.kind}, after {domain_event.attempts} attempt(s)"
 
 
 def _reserved(domain_event: Facility.Reserved, facility: str) -> str:
@@ -164,11 +164,11 @@ def _released(domain_event: Facility.Released, facility: str) -> str:
 
 
 def _restore_awaited(domain_event: Facility.RestoreAwaited, facility: str) -> str:
-    return f"{facility} is blocked for other DR events until its building is restored"
+    return f"{facility} is kept from other DR events until its building is restored"
 
 
 def _restore_confirmed(domain_event: Facility.RestoreConfirmed, facility: str) -> str:
-    return f"The building of {facility} is restored; other DR events may use it again"
+    return f"The building of {facility} is restored; other DR events may have it again"
 
 
 DR_EVENT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any, str], str]] = {

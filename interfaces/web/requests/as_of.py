@@ -85,7 +85,7 @@ async def visible_dr_event(
         row = await edge_of(request).rows.get(models.dr_events, key)
     else:
         try:
-            log = dependencies_of(request).story_log
+            log = dependencies_of(request).stream_log
             past = await asyncio.to_thread(dr_event_as_of, log, dr_event_id, as_of)
         except DREventNotRecorded:
             raise _unknown(dr_event_id) from None

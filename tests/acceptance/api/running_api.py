@@ -195,7 +195,7 @@ def running_door(
         dependencies = WebDependencies(
             bus=bus,
             read_models=PostgresReadModels(pool),
-            story_log=PostgresStreamLog(pool),
+            stream_log=PostgresStreamLog(pool),
             api_keys=api_keys,
             sessions=PostgresSessions(pool),
             rate_limiter=CachedRateLimiter(rate_per_s, redis_url=redis_url, namespace=str(uuid4())),
@@ -233,7 +233,7 @@ def _ledger(pool: ConnectionPool[Any], data_dir: Path | None) -> StoredLedger:
         settings=Settings(data_dir=data_dir or Path("/nonexistent")),
         pool=pool,
         clock=CLOCK,
-        story_log=lambda: PostgresStreamLog(pool),
+        stream_log=lambda: PostgresStreamLog(pool),
         alerts=lambda: PostgresAlerts(pool),
     )
     return StoredLedger(cast("Stores", stores))

@@ -57,7 +57,7 @@ def dr_event_ledger(
         store_entries(database.admin_dsn, walk.entries)
         assert ledger.seal() is not None
         yield SimpleNamespace(
-            ledger=ledger, pool=pool, story_log=PostgresStreamLog(pool), dr_event_id=walk.dr_events[0].id
+            ledger=ledger, pool=pool, stream_log=PostgresStreamLog(pool), dr_event_id=walk.dr_events[0].id
         )
 
 
@@ -69,7 +69,7 @@ class Whole:
 
 
 def proof_of(dr_event_ledger: Any) -> bytes:
-    story = read_history(dr_event_ledger.story_log, dr_event_ledger.dr_event_id)
+    story = read_history(dr_event_ledger.stream_log, dr_event_ledger.dr_event_id)
     ledger = dr_event_ledger.ledger
     return prove(
         ledger.store,
@@ -89,7 +89,7 @@ def test_a_proof_holds_by_itself_and_by_the_published_key(dr_event_ledger: Any, 
     assert proven.dr_event_id == dr_event_ledger.dr_event_id
     assert (
         proven.domain_events
-        == len(read_history(dr_event_ledger.story_log, dr_event_ledger.dr_event_id).entries)
+        == len(read_history(dr_event_ledger.stream_log, dr_event_ledger.dr_event_id).entries)
         > 20
     )
     assert not proven.key_was_given
@@ -162,7 +162,7 @@ def stores(dr_event_ledger: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         settings=Settings(data_dir=dr_event_ledger.ledger.folder),
         pool=dr_event_ledger.pool,
         clock=StoppedClock(),
-        story_log=lambda: dr_event_ledger.story_log,
+        stream_log=lambda: dr_event_ledger.stream_log,
         alerts=FakeAlertRegistry,
     )
     registry = FakeAlertRegistry()

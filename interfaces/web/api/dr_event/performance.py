@@ -123,7 +123,7 @@ class PerformanceController(Controller):
         row = await asyncio.to_thread(visible.dispatches.get, key, tenant=request.user.utility_id)
         if row is None:
             raise Problem("not-found", f"{facility_id[:200]} has no part in that DR event (then)")
-        log = dependencies_of(request).story_log
+        log = dependencies_of(request).stream_log
         intervals = await asyncio.to_thread(measured_intervals, log, row.dispatch_id, past)
         fields = msgspec.structs.asdict(_facility(row))
         return FacilityPerformanceDocument(**fields, dr_event_id=dr_event_id, intervals=intervals)

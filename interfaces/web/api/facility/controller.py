@@ -95,7 +95,7 @@ async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None)
         return await visible_facility(request, facility_id)
     row = None
     if request.user.facility_id in (None, facility_id):
-        log = dependencies_of(request).story_log
+        log = dependencies_of(request).stream_log
         row = await asyncio.to_thread(facility_as_of, log, facility_id, past)
     if row is None:
         raise unknown_facility()

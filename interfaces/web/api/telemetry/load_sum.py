@@ -142,7 +142,7 @@ class DREventLoadController(Controller):
         if row.starts_at is None or row.ends_at is None:
             raise Problem("not-found", "it has no window (then): only its cancellation has arrived")
         parts = await asyncio.to_thread(lambda: list(all_rows(dispatches, dr_event_id=str(dr_event_id))))
-        log = dependencies.story_log
+        log = dependencies.stream_log
         facility_ids = [part.facility_id for part in parts]
         measured = await asyncio.to_thread(measured_loads, log, dr_event_id, facility_ids, past)
         serving = measured.facility_ids or _serving(row, parts)

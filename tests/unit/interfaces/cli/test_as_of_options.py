@@ -106,7 +106,7 @@ class System:
 
     @cached_property
     def _door(self) -> tuple[TestClient[Litestar], dict[str, str]]:
-        edge = Edge(others={"story_log": self.log})
+        edge = Edge(others={"stream_log": self.log})
         edge.read_models = self.models  # type: ignore[assignment]  # the real projections, in memory
         return self._open.enter_context(edge.client()), edge.key("admin")
 
@@ -118,7 +118,7 @@ class System:
         return Told(response.status_code == 200, response.json() if response.status_code == 200 else None)
 
     def on_the_command_line(self, *arguments: str) -> Told:
-        stores = SimpleNamespace(story_log=lambda: self.log, read_models=lambda: self.models)
+        stores = SimpleNamespace(stream_log=lambda: self.log, read_models=lambda: self.models)
 
         @contextmanager
         def opened() -> Iterator[Any]:

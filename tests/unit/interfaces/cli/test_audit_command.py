@@ -53,7 +53,7 @@ def walk() -> PortfolioWalk:
 def models(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> FakeReadModels:
     made = FakeReadModels(walk.entries)
     stores = SimpleNamespace(
-        story_log=lambda: FakeStreamLog(walk.entries),
+        stream_log=lambda: FakeStreamLog(walk.entries),
         read_models=lambda: made,
         events=walk.log,
         projection_maintenance=lambda: FakeMaintenance(walk, made),
@@ -75,7 +75,7 @@ def run(group: Any, *arguments: str) -> Result:
 def test_a_replay_tells_every_step_to_people(walk: PortfolioWalk, models: FakeReadModels) -> None:
     result = run(commands.audit_group, "replay", "UTIL-1")
     assert result.exit_code == 0, result.output
-    assert "Utility util-1 sent the first notification of its event UTIL-1" in result.output
+    assert "Utility util-1 first spoke of its event UTIL-1" in result.output
     assert "fac-003 is restored" in result.output
     assert "worker:dispatch" in result.output
     assert "dispatch.bms-command-attempted.v1" in result.output  # the cause of an outcome

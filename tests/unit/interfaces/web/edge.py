@@ -158,7 +158,7 @@ class Edge:
     def app(self) -> Litestar:
         unused = dict.fromkeys(
             (
-                "story_log",
+                "stream_log",
                 "dead_letters",
                 "telemetry",
                 "rollups",

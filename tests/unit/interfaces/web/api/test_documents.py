@@ -52,7 +52,7 @@ def house() -> House:
 
 def row_of(kind: type[Any], house: House) -> Any:
     if kind is AuditTrailRow:
-        return audit_document(house.edge.others["story_log"], house.dr_event.id).steps[0]
+        return audit_document(house.edge.others["stream_log"], house.dr_event.id).steps[0]
     if kind is Alert:
         at = datetime(2026, 7, 14, tzinfo=UTC)
         return Alert(

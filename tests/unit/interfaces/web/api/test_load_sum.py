@@ -38,7 +38,7 @@ class Watched:
             "meter_powers": FakeMeterPowers(store),
             "past_forecasts": past,
             "forecast_scores": FakeForecastScores(),
-            "story_log": FakeStreamLog(),
+            "stream_log": FakeStreamLog(),
         }
         store.write_readings(0, 1, [*_drawing("fac-001", 12.0, 60), *_drawing("fac-002", 20.0, 30)])
         for facility_id, kw in (("fac-001", 11.0), ("fac-002", 19.0)):

@@ -69,7 +69,7 @@ class House:
         store = FakeTelemetryStore()
         edge = self.edge = Edge()
         edge.others = {
-            "story_log": FakeStreamLog(self.walk.entries),
+            "stream_log": FakeStreamLog(self.walk.entries),
             "dead_letters": FakeDeadLetters(),
             "telemetry": store,
             "rollups": FakeTelemetryRollups(store, edge.clock),

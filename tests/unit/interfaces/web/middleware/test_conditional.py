@@ -25,7 +25,7 @@ def walk() -> PortfolioWalk:
 
 
 def shown(walk: PortfolioWalk) -> Edge:
-    edge = Edge(others={"story_log": FakeStreamLog(walk.entries)})
+    edge = Edge(others={"stream_log": FakeStreamLog(walk.entries)})
     edge.read_models = FakeReadModels(walk.entries)  # type: ignore[assignment]
     return edge
 
