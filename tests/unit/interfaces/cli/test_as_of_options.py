@@ -118,7 +118,7 @@ class System:
         return Told(response.status_code == 200, response.json() if response.status_code == 200 else None)
 
     def on_the_command_line(self, *arguments: str) -> Told:
-        stores = SimpleNamespace(story_log=lambda: self.log, read_models=lambda: self.models)
+        stores = SimpleNamespace(stream_log=lambda: self.log, read_models=lambda: self.models)
 
         @contextmanager
         def opened() -> Iterator[Any]:
