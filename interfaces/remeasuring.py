@@ -17,14 +17,14 @@ from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import DispatchState
 from domain.facility import Facility, FacilityState
 from domain.identifiers import facility_stream_id
-from projections.as_of.what_if import Remeasured
+from projections.as_of.what_if import RemeasuredResult
 from projections.audit.replay import AuditDocument
 from projections.audit.stream_log import StreamLog
 
 
 def remeasured_by(
     method: str, document: AuditDocument, log: StreamLog, telemetry: TelemetryStore
-) -> dict[str, Remeasured]:
+) -> dict[str, RemeasuredResult]:
     """Facility -> its result by `method`, for every facility that was curtailed.
 
     Raises StreamLogUnavailable or TelemetryStoreUnavailable.
@@ -35,17 +35,19 @@ def remeasured_by(
 
 def _remeasured(
     dispatch: DispatchState, method: str, document: AuditDocument, log: StreamLog, telemetry: TelemetryStore
-) -> Remeasured:
+) -> RemeasuredResult:
     window = measured_window(dispatch.starts_at, dispatch.ends_at)
     if window is None:
-        return Remeasured(delivered_kw=None, why="the window holds no whole quarter-hour")
+        return RemeasuredResult(delivered_kw=None, why="the window holds no whole quarter-hour")
     metered = telemetry.interval_series(dispatch.facility_id, readings_window(window))
     basis = basis_of(_facility(dispatch.facility_id, document, log), method, dispatch.dr_event_id)
     measured = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
     same = None if dispatch.data_hash is None else dispatch.data_hash == data_hash(metered)
     if measured is None or isinstance(measured, RecordNotMeasurable):
-        return Remeasured(delivered_kw=None, why=measured.reason if measured else None, same_readings=same)
-    return Remeasured(delivered_kw=measured.delivered_kw, same_readings=same)
+        return RemeasuredResult(
+            delivered_kw=None, why=measured.reason if measured else None, same_readings=same
+        )
+    return RemeasuredResult(delivered_kw=measured.delivered_kw, same_readings=same)
 
 
 def _facility(facility_id: str, document: AuditDocument, log: StreamLog) -> FacilityState:

@@ -39,12 +39,12 @@ class _Result(msgspec.Struct, frozen=True):
     partial: bool = False
 
 
-class _Response(msgspec.Struct, frozen=True):
+class _QueryResult(msgspec.Struct, frozen=True):
     results: tuple[_Result, ...] = ()
     error: str | None = None
 
 
-_decode = msgspec.json.Decoder(_Response).decode
+_decode = msgspec.json.Decoder(_QueryResult).decode
 
 
 def read_response(body: bytes) -> list[tuple[Series, ...]]:

@@ -27,20 +27,20 @@ from projections.as_of.what_if_document import (
     NothingPlanned,
     NotInThePlan,
     Part,
-    Remeasured,
+    RemeasuredResult,
     Totals,
     WhatIf,
 )
 from projections.audit.replay import AuditDocument
 
-__all__ = ["Change", "NotInThePlan", "NothingPlanned", "Remeasured", "WhatIf", "what_if"]
+__all__ = ["Change", "NotInThePlan", "NothingPlanned", "RemeasuredResult", "WhatIf", "what_if"]
 
 _LOST = frozenset({"failed", "compensated", "released"})
 Parts = dict[str, Part]
 
 
 def what_if(
-    document: AuditDocument, change: Change, *, remeasured: Mapping[str, Remeasured] | None = None
+    document: AuditDocument, change: Change, *, remeasured: Mapping[str, RemeasuredResult] | None = None
 ) -> WhatIf:
     """The recorded DR event beside the hypothetical one. `remeasured` holds the result of another baseline,
     by facility.
@@ -122,7 +122,7 @@ def _targets_kw(
 
 
 def _hypothetical(
-    recorded: Part, target_kw: float | None, *, batch_ends: bool, remeasured: Remeasured | None
+    recorded: Part, target_kw: float | None, *, batch_ends: bool, remeasured: RemeasuredResult | None
 ) -> Part:
     if recorded.outcome == "not_planned":
         return recorded
@@ -154,7 +154,7 @@ def _scaled(delivered_kw: float | None, was_kw: float, is_kw: float) -> float | 
     return delivered_kw * (is_kw / was_kw) if was_kw > 0 else None
 
 
-def _of(remeasured: Mapping[str, Remeasured] | None, facility_id: str) -> Remeasured | None:
+def _of(remeasured: Mapping[str, RemeasuredResult] | None, facility_id: str) -> RemeasuredResult | None:
     return None if remeasured is None else remeasured.get(facility_id)
 
 
@@ -180,7 +180,7 @@ def _document(
     change: Change,
     recorded: Parts,
     hypothetical: Parts,
-    remeasured: Mapping[str, Remeasured],
+    remeasured: Mapping[str, RemeasuredResult],
 ) -> WhatIf:
     headrooms = {target.facility_id: target.headroom_kw for target in document.dr_event.targets}
     requested_kw = document.dr_event.judged_notice.target_kw

@@ -34,7 +34,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.without) or self.target_kw is not None or self.allocation is not None
 
 
-class Remeasured(msgspec.Struct, frozen=True, kw_only=True):
+class RemeasuredResult(msgspec.Struct, frozen=True, kw_only=True):
     """The delivered power of a facility by another baseline; None with the reason if it cannot be computed."""
 
     delivered_kw: float | None
@@ -86,4 +86,4 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
     facilities: tuple[FacilityComparison, ...]
     recorded: Totals
     hypothetical: Totals
-    remeasured: dict[str, Remeasured]
+    remeasured: dict[str, RemeasuredResult]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from application.ports.event_store.event_log import LogEntry
 from domain.allocation.proportional_split import RULES, split
 from domain.dr_event import DREvent
-from projections.as_of.what_if import Change, NothingPlanned, NotInThePlan, Remeasured, what_if
+from projections.as_of.what_if import Change, NothingPlanned, NotInThePlan, RemeasuredResult, what_if
 from projections.as_of.what_if_document import Part
 from projections.audit.replay import AuditDocument, audit_document
 from tests.fakes.stream_log import FakeStreamLog
@@ -120,9 +120,9 @@ def test_without_a_facility_the_others_carry_its_share_as_far_as_they_can(served
 
 def test_another_baseline_takes_the_place_of_the_recorded_measurement(served: AuditDocument) -> None:
     again = {
-        "fac-001": Remeasured(delivered_kw=1.5, same_readings=True),
-        "fac-002": Remeasured(delivered_kw=None, why="too few days", same_readings=False),
-        "fac-003": Remeasured(delivered_kw=2.5),
+        "fac-001": RemeasuredResult(delivered_kw=1.5, same_readings=True),
+        "fac-002": RemeasuredResult(delivered_kw=None, why="too few days", same_readings=False),
+        "fac-003": RemeasuredResult(delivered_kw=2.5),
     }
     change = Change(baseline="high-4-of-5")
     found = what_if(served, change, remeasured=again)

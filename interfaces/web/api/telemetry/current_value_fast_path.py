@@ -43,7 +43,7 @@ MAX_TAGS = 10_000
 _encode = msgspec.json.Encoder().encode
 
 
-class _Response(NamedTuple):
+class _CachedResponse(NamedTuple):
     """A response that is not sent yet."""
 
     status: int
@@ -78,7 +78,7 @@ class CurrentValueFastPath:
         await send({"type": "http.response.body", "body": response.body, "more_body": False})
         return True
 
-    async def _response_to(self, scope: Scope, facility_id: str) -> _Response | None:
+    async def _response_to(self, scope: Scope, facility_id: str) -> _CachedResponse | None:
         """None if the route has to answer."""
         authorization = header_of(scope["headers"], b"authorization")
         api_key = await self._caller(authorization.decode("latin-1"))
@@ -96,9 +96,9 @@ class CurrentValueFastPath:
         if dependencies.replica is not None and not is_away(scope, self._edge.live.state):
             headers += source_header(dependencies.replica)
         if tag_matches(list_header_of(scope["headers"], b"if-none-match"), tag):
-            return _Response(304, headers, b"")
+            return _CachedResponse(304, headers, b"")
         body = _encode(document)
-        return _Response(200, [*headers, _JSON, (b"content-length", b"%d" % len(body))], body)
+        return _CachedResponse(200, [*headers, _JSON, (b"content-length", b"%d" % len(body))], body)
 
     async def _caller(self, authorization: str) -> ApiKey | None:
         """The key in the header, if it is valid. Session cookies are left to the route."""
