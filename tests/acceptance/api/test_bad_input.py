@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from interfaces.web.api.webhook.signature import sign
 from tests.acceptance.api.running_api import (
     ELSEWHERE,
     IN_MAINTENANCE,
@@ -23,6 +22,7 @@ from tests.acceptance.api.running_api import (
     utc_now,
 )
 from tests.servers import Database, PostgresServer, fresh_database
+from tests.webhook_signature import sign
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import pytest
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.forecasts import Forecasts
 from domain.forecast import cycle_start_of
-from interfaces.web.api.webhook.signature import sign
 from tests.acceptance.api.running_api import (
     SIGNING_SECRET,
     WEBHOOK,
@@ -22,6 +21,7 @@ from tests.acceptance.api.running_api import (
 )
 from tests.made_up import forecast
 from tests.servers import Database
+from tests.webhook_signature import sign
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import MeterReading, partition_of
-from interfaces.web.api.webhook.signature import sign
 from tests.acceptance.api.running_api import (
     IN_MAINTENANCE,
     SIGNING_SECRET,
@@ -25,6 +24,7 @@ from tests.acceptance.api.running_api import (
     utc_now,
 )
 from tests.servers import PostgresServer, fresh_database
+from tests.webhook_signature import sign
 
 
 @pytest.fixture(scope="module")

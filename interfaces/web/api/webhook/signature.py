@@ -5,7 +5,6 @@ A header may contain several `v1`, so that a utility can change its secret witho
 
 import hashlib
 import hmac
-from datetime import datetime
 
 from application.ports.clock import Clock
 from interfaces.web.problems import Problem
@@ -14,12 +13,6 @@ SIGNATURE_HEADER = "X-Signature"
 TOLERANCE_S = 300.0
 WALL_FLOOR_S = 5.0
 _MAX_HEADER = 1_024
-
-
-def sign(secret: bytes, body: bytes, *, at: datetime) -> str:
-    """The header's value for `body` signed at `at`."""
-    stamp = str(int(at.timestamp()))
-    return f"t={stamp},v1={_digest(secret, stamp, body)}"
 
 
 def check_signature(header: str | None, body: bytes, *, secret: bytes, clock: Clock) -> None:

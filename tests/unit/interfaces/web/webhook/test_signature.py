@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from interfaces.web.api.webhook.signature import sign
 from tests.unit.interfaces.web.edge import (
     NOW,
     WEBHOOK,
@@ -16,6 +15,7 @@ from tests.unit.interfaces.web.edge import (
     notification,
     problem_of,
 )
+from tests.webhook_signature import sign
 
 SECRET = b"a secret of the utility"
 
