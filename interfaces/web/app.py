@@ -15,6 +15,7 @@ from interfaces.web.api.audit.controller import AuditController
 from interfaces.web.api.dashboard import DashboardController
 from interfaces.web.api.dr_event.callbacks import CallbackController
 from interfaces.web.api.dr_event.controller import DREventController
+from interfaces.web.api.dr_event.load import DREventLoadController
 from interfaces.web.api.dr_event.performance import PerformanceController
 from interfaces.web.api.facility.commands import FacilityCommandController
 from interfaces.web.api.facility.controller import FacilityController
@@ -33,7 +34,7 @@ from interfaces.web.api.session import SessionController
 from interfaces.web.api.telemetry.current_value import CurrentController, CurrentOfAllController
 from interfaces.web.api.telemetry.current_value_fast_path import CurrentValueFastPath
 from interfaces.web.api.telemetry.load_history import LoadHistoryController
-from interfaces.web.api.telemetry.load_sum import DREventLoadController, PortfolioLoadController
+from interfaces.web.api.telemetry.load_sum import PortfolioLoadController
 from interfaces.web.api.webhook.controller import NotificationController
 from interfaces.web.asgi import EdgeApplication
 from interfaces.web.authentication.api_key import Authenticator

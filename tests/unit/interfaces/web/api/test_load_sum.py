@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from domain.telemetry.meter_reading import MeterReading
+from interfaces.web.api.dr_event import load
 from interfaces.web.api.telemetry import load_sum
 from projections.dr_event.projection import DREventRow
 from projections.dr_event.projection import key_of as dr_event_key
@@ -132,7 +133,7 @@ def test_what_is_too_many_for_one_sum_is_refused_with_what_to_do(monkeypatch: py
 
 
 def test_a_dr_event_of_many_facilities_is_told_by_quarter_hours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load_sum, "MOST_BY_MINUTES", 1)
+    monkeypatch.setattr(load, "MOST_BY_MINUTES", 1)
     document = Watched().get(f"/api/dr-events/{DR_EVENT}/load")
     assert (document["step_s"], document["facilities"]) == (900, 2)
     assert [step["kw"] for step in document["steps"]] == [32.0, 32.0]
