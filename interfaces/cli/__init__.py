@@ -1,4 +1,4 @@
-"""`gridproof`: the whole command line. Each command is imported only when it is asked for."""
+"""The `gridproof` command line. Each command's module is imported only when the command runs."""
 
 from pathlib import Path
 

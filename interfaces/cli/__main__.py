@@ -1,4 +1,4 @@
-"""`python -m interfaces.cli` is `gridproof`."""
+"""Entry point: `python -m interfaces.cli` runs `gridproof`."""
 
 from interfaces.cli import main
 

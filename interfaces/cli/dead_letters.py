@@ -1,4 +1,4 @@
-"""`gridproof dead-letters`: work that could not be done, for a person to replay or discard."""
+"""`gridproof dead-letters`: lists failed work and replays or discards it."""
 
 import asyncio
 from base64 import b64encode
@@ -124,7 +124,7 @@ def _document(letter: DeadLetter, *, with_body: bool = False) -> dict[str, objec
 
 
 def _body(letter: DeadLetter) -> dict[str, str]:
-    """As text; what is no text is there as it came, too."""
+    """The body as text. A body that is not text is also included unchanged."""
     try:
         letter.body.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""`gridproof demo`: one DR event on embedded servers, reported as it happens and checked at the end."""
+"""`gridproof demo`: runs one DR event on embedded servers, reports it live and checks the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gridproof doctor`: what is reachable, and what is wrong."""
+"""`gridproof doctor`: checks what is reachable and reports problems."""
 
 import click
 
@@ -38,7 +38,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 
 def _settings() -> Settings:
-    """Of the running system; where there is none, the checks say so."""
+    """The settings of the running system. If none runs, the checks report that."""
     from interfaces.bootstrap import NoRunningSystem
 
     try:

@@ -1,4 +1,4 @@
-"""`gridproof dr-events`: DR events as they stand, or stood, and what an operator may do with them."""
+"""`gridproof dr-events`: lists DR events, now or at an earlier time, and runs operator actions on them."""
 
 from typing import TYPE_CHECKING, get_args
 
@@ -138,7 +138,7 @@ def show(reference: str, past: "AsOf | None", as_json: bool) -> None:
 def _rows(
     stores: "Stores", reference: str, past: "AsOf | None"
 ) -> "tuple[DREventRow, tuple[DispatchRow, ...]]":
-    """The rows of the read models, live or as they stood."""
+    """The rows of the read models, current or as of an earlier time."""
     dr_event_id = _resolved(stores, reference)
     dr_events: View[DREventRow]
     dispatches: View[DispatchRow]
@@ -208,7 +208,7 @@ def restored(reference: str, facility_id: str, reason: str, as_json: bool) -> No
 def _answered_for(
     command_type: "type[OverrideForecast | RestoreByHand]", reference: str, facility_id: str, reason: str
 ) -> "UUID":
-    """What an operator answers for in one facility's dispatch, handled; the id of its DR event."""
+    """Handle an operator's command for one facility's dispatch; returns the id of its DR event."""
     with opened_stores() as stores:
         dr_event_id = _resolved(stores, reference)
         command = command_type(dr_event_id=dr_event_id, facility_id=facility_id, reason=reason)
@@ -244,7 +244,7 @@ def _resolved(stores: "Stores", reference: str) -> "UUID":
 
 
 def _context(stores: "Stores", dr_event_id: "UUID") -> "CommandContext":
-    """Part of the DR event's own story, on behalf of its utility. Raises UnknownDREvent."""
+    """A command context with the DR event's correlation id and its utility. Raises UnknownDREvent."""
     from application.ports.event_store.event_store import StreamNotFound
     from domain.dr_event import DREvent
     from domain.errors import UnknownDREvent

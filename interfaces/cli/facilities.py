@@ -1,4 +1,4 @@
-"""`gridproof facilities`: the portfolio of utilities, programs and facilities."""
+"""`gridproof facilities`: imports, lists and opts out facilities of the portfolio."""
 
 import secrets
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`gridproof migrate`: the database schema."""
+"""`gridproof migrate`: migrates the database schema."""
 
 import click
 
@@ -24,7 +24,7 @@ UP_TO_DATE = "nothing pending: the schema is this release's"
 
 
 def release(written: str) -> str:
-    """A release as migrations name it."""
+    """The type of an option that names a release."""
     from interfaces.bootstrap import read_release
 
     try:

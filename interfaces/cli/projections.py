@@ -1,4 +1,4 @@
-"""`gridproof projections`: how far the read models are, whether they are right, and making them anew."""
+"""`gridproof projections`: shows the read models' progress, verifies and rebuilds them."""
 
 from typing import TYPE_CHECKING, Any
 

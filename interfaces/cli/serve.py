@@ -1,4 +1,4 @@
-"""`gridproof serve`: the HTTP API alone."""
+"""`gridproof serve`: runs only the HTTP API."""
 
 import click
 

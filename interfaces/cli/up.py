@@ -1,4 +1,4 @@
-"""`gridproof up`: the whole system in the foreground, until Ctrl-C."""
+"""`gridproof up`: runs the whole system in the foreground until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def up() -> None:
 
 
 def _make_admin_key(settings: Settings) -> None:
-    """On the first start; the file is readable by its owner alone."""
+    """Create the admin key on the first start. Only the owner can read its file."""
     path = settings.data_dir / ADMIN_KEY
     if path.exists():
         return

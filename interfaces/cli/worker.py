@@ -1,4 +1,4 @@
-"""`gridproof worker NAME`: one worker process."""
+"""`gridproof worker NAME`: runs one worker process."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""RunningSystem: the embedded servers and a supervised process for each worker, on this machine."""
+"""RunningSystem: the embedded servers and one supervised process per worker, on this machine."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class NotReady(RuntimeError):
 
 
 class RunningSystem:
-    """Started in two steps, so that a caller can prepare the stores before the workers run."""
+    """Servers and workers. They start in two steps, so that a caller can prepare the stores in between."""
 
     def __init__(self, settings: Settings, *, program: Sequence[str] | None = None) -> None:
         check_time_limits(settings)
@@ -91,7 +91,7 @@ class RunningSystem:
         without: Collection[str] = (),
         environs: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        """Start the workers with `settings`; `environs` adds to the environment of single processes."""
+        """Start the workers with `settings`; `environs` has additional variables by process name."""
         self.settings = settings
         save_addresses(settings)
         self._supervisor = Supervisor(
@@ -102,10 +102,10 @@ class RunningSystem:
                 self.start_process(process, ["worker", worker], (environs or {}).get(process))
 
     def start_process(self, name: str, arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
-        """Start `gridproof ARGUMENTS` as a supervised child; its pid."""
+        """Start `gridproof ARGUMENTS` as a supervised child; returns its pid."""
         if self._supervisor is None:
             raise NotReady("start the workers first")
-        inherited = os.environ  # noqa: TID251 - handed on to a child process, ours left out
+        inherited = os.environ  # noqa: TID251 - passed on to a child process without our own settings
         whole = {
             k: v for k, v in inherited.items() if not k.startswith(PREFIX) or k.startswith(SECRET_PREFIX)
         }
@@ -123,7 +123,7 @@ class RunningSystem:
         log.error("an embedded server cannot be restarted", why=str(error))
 
     def _alert(self, name: str, detail: str) -> None:
-        """Called from a monitoring thread, which must not end while the database is away."""
+        """Called from a monitoring thread, which must survive an unavailable database."""
         log.warning("restarted", process=name, detail=detail)
         try:
             with closing(open_stores(self.settings, pool_size=1)) as stores:
@@ -134,7 +134,7 @@ class RunningSystem:
             )
 
     def restarts(self) -> dict[str, int]:
-        """Process -> how often it was restarted."""
+        """The number of restarts by process name."""
         if self._supervisor is None:
             return {}
         return {name: self._supervisor.restarts(name) for name in self._supervisor.names()}
@@ -158,7 +158,7 @@ class RunningSystem:
         )
 
     def stop(self) -> None:
-        """Workers first, then the servers; idempotent."""
+        """Stop the workers, then the servers. Idempotent."""
         if self._supervisor is not None:
             self._supervisor.stop()
             self._supervisor = None

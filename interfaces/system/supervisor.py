@@ -1,6 +1,6 @@
-"""Supervisor: starts worker processes, writes their logs to files, and restarts those that end by themselves.
+"""Supervisor: starts worker processes, writes their logs to files, and restarts processes that exit.
 
-All durations here are wall seconds: they are about operating-system processes, not about demand response.
+All durations here are wall-clock seconds, since they concern operating-system processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LARGEST_LOG_BYTES = 20_000_000
 
 
 class Spawn(Protocol):
-    """Starts a process that leads a process group of its own, and is killed when this process dies."""
+    """Starts a process in its own process group. It is killed when this process dies."""
 
     def __call__(
         self, argv: Sequence[str], *, output: IO[bytes], env: Mapping[str, str] | None = None
@@ -36,7 +36,7 @@ class Spawn(Protocol):
 class RestartPolicy:
     """The pause before a restart doubles from `first_s` to `longest_s`, and is reset after a run of `healthy_s`.
 
-    After `most_in_a_row` restarts without a run of `healthy_s` the child is given up.
+    After `most_in_a_row` restarts without a run of `healthy_s` the child is not restarted again.
     """
 
     first_s: float = 0.1
@@ -70,8 +70,8 @@ def _nothing(name: str, returncode: int) -> None:
 class Supervisor:
     """Child processes by name. Use as a context manager, or call `stop`; thread-safe.
 
-    `on_restart(name, returncode)` is called after a child that had ended with `returncode` (negative: the signal)
-    was restarted, `on_given_up` when it will not be; both from the supervisor's own thread.
+    `on_restart(name, returncode)` is called after a restart of a child that exited with `returncode` (negative: the
+    signal), `on_given_up` when it is not restarted again. Both are called from the supervisor's thread.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Supervisor:
         self._thread.start()
 
     def start(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> int:
-        """Start a child; its pid. `env` is its whole environment (None: ours). Its log is `<logs_dir>/<name>.log`."""
+        """Start a child; returns the pid. `env` is its whole environment (None: ours). Log: `<logs_dir>/<name>.log`."""
         with self._lock:
             if self._stopping.is_set():
                 raise RuntimeError(f"the supervisor is stopping and does not start {name}")
@@ -119,13 +119,13 @@ class Supervisor:
             return list(self._children)
 
     def pid_of(self, name: str) -> int | None:
-        """The pid of the running child; None while it is down. KeyError for a name that was never started."""
+        """The pid of the running child; None while it is down. Raises KeyError for a name that was never started."""
         with self._lock:
             process = self._children[name].process
             return process.pid if process is not None and not _has_ended(process) else None
 
     def restarts(self, name: str) -> int:
-        """How often it has been restarted. KeyError for a name that was never started."""
+        """The number of restarts. Raises KeyError for a name that was never started."""
         with self._lock:
             return self._children[name].restarts
 
@@ -151,7 +151,7 @@ class Supervisor:
         return []
 
     def _plan_restart(self, child: _Child) -> bool:
-        """Set when the child is restarted; False when it is given up."""
+        """Schedule the restart; returns False if the child is not restarted again."""
         if time.monotonic() - child.started_at >= self._policy.healthy_s:
             child.in_a_row = 0
         if child.in_a_row >= self._policy.most_in_a_row:
@@ -209,7 +209,7 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int:
-    """Kill what is left of its process group, and reap it; returns its return code."""
+    """Kill the rest of the process group and reap the child; returns its return code."""
     if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait(10.0)

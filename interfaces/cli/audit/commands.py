@@ -1,4 +1,4 @@
-"""`gridproof audit`: a DR event replayed from the log."""
+"""`gridproof audit`: replays a DR event from the log."""
 
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,7 @@ def replay(reference: str, past: "AsOf | None", as_json: bool) -> None:
 
 
 def print_document(document: "AuditDocument") -> None:
-    """The timeline, then the state that it adds up to."""
+    """Print the timeline, then the resulting state."""
     print_table(
         ["position", "recorded at", "who", "what", "why", "caused by"],
         [

@@ -1,4 +1,4 @@
-"""`gridproof audit export`: the steps of one DR event, or of all, as files."""
+"""`gridproof audit export`: writes the steps of one DR event, or of all, to files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +76,7 @@ def export(reference: str | None, formats: tuple[str, ...], folder: Path, as_jso
 def _steps(
     stores: "Stores", reference: str | None, head: int, progress: "Callable[[int], None]"
 ) -> "Iterator[AuditTrailRow]":
-    """Up to `head`, in the order of the log. Raises DREventNotRecorded."""
+    """The steps up to position `head`, in log order. Raises DREventNotRecorded."""
     from projections.audit.replay import DREventNotRecorded, resolve_dr_event
     from projections.queries.views import all_rows
 

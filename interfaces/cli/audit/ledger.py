@@ -1,4 +1,4 @@
-"""`gridproof audit verify|prove|check`: the ledger, and proofs that stand without it."""
+"""`gridproof audit verify|prove|check`: verifies the ledger, and makes and checks proofs offline."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def verify(
 
 @contextmanager
 def _progress() -> Iterator[Any]:
-    """A bar for each log, one after the other."""
+    """Shows a progress bar for each log in turn."""
     open_bar: list[Any] = []
 
     def close() -> None:

@@ -1,4 +1,4 @@
-"""Steps of DR events as files: JSON lines, CSV or Parquet, written as they are read, and there only once complete."""
+"""Writes the steps of DR events to JSON lines, CSV or Parquet files, streaming; files appear only when complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from interfaces.cli.console.atomic_files import UnfinishedFile, named_failures, publish
+from interfaces.cli.console.atomic_files import UnfinishedFile, converted_os_errors, publish
 from interfaces.cli.console.printing import json_line
 from projections.audit.steps import AuditTrailRow
 
@@ -31,11 +31,12 @@ Write = Callable[[Sequence[AuditTrailRow]], None]
 def export_steps(
     steps: Iterable[AuditTrailRow], formats: Iterable[str], folder: Path
 ) -> tuple[int, list[Path]]:
-    """How many steps, and the files with all of them, one of each format. Raises AlreadyThere or FileNotWritten.
+    """Write all steps to one file per format; returns their number and the files.
 
-    Where it does not come to the end, no file is left.
+    Raises FileAlreadyExists or FileNotWritten.
+    If the export fails, no file remains.
     """
-    with named_failures(folder):
+    with converted_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     count = 0
     paths = [folder / f"{STEM}.{name}" for name in dict.fromkeys(formats)]
@@ -55,20 +56,20 @@ def export_steps(
 @contextmanager
 def _formed(file: UnfinishedFile) -> Iterator[Write]:
     form = ExitStack()
-    with named_failures(file.path):
+    with converted_os_errors(file.path):
         write = form.enter_context(FORMATS[file.path.suffix.removeprefix(".")](file.file))
 
     def written(steps: Sequence[AuditTrailRow]) -> None:
-        with named_failures(file.path):
+        with converted_os_errors(file.path):
             write(steps)
 
     try:
         yield written
     except BaseException:
-        with suppress(OSError):  # of what is thrown away
+        with suppress(OSError):  # the file is discarded anyway
             form.close()
         raise
-    with named_failures(file.path):
+    with converted_os_errors(file.path):
         form.close()
 
 
@@ -130,7 +131,7 @@ def _plain(column: str, value: Any) -> Any:
 
 
 def _text(column: str, value: Any) -> str:
-    """As in JSON; nothing is an empty cell, and what would run as a formula gets an apostrophe."""
+    """The value as in JSON. None becomes an empty cell; text that looks like a formula gets an apostrophe."""
     if value is None:
         return ""
     if column == "recorded_at":

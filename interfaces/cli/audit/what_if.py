@@ -1,4 +1,4 @@
-"""`gridproof audit what-if`: a DR event folded once more with something changed, beside what was recorded."""
+"""`gridproof audit what-if`: folds a DR event again with changed inputs and compares the result with the record."""
 
 from typing import TYPE_CHECKING, get_args
 
@@ -88,7 +88,7 @@ def _answer(reference: str, change: Change, past: "AsOf | None") -> WhatIf:
 
 
 def print_comparison(found: WhatIf) -> None:
-    """Each facility, then the totals."""
+    """Print each facility, then the totals."""
     print_table(
         [
             "facility",

@@ -1,4 +1,4 @@
-"""`gridproof baseline compute`: a baseline from a readings file, explained, without a running system."""
+"""`gridproof baseline compute`: computes and explains a baseline from a readings file; needs no running system."""
 
 from datetime import date, datetime
 from pathlib import Path

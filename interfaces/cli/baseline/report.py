@@ -1,4 +1,4 @@
-"""A baseline for people and for programs."""
+"""Output of a baseline: a table for people, a JSON document for programs."""
 
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -43,7 +43,7 @@ def baseline_document(found: Baseline, *, facility: str, method: str, tz: ZoneIn
 
 
 def print_baseline(found: Baseline, *, facility: str, method: str, tz: ZoneInfo) -> None:
-    """A table of the intervals in local time, and under it how the numbers came about."""
+    """Print a table of the intervals in local time, followed by an explanation of the numbers."""
     console = Console(highlight=False, soft_wrap=True)
     table = Table(title=f"{facility}: {method}, times in {tz.key}")
     table.add_column("starts at")

@@ -1,1 +1,1 @@
-"""What commands share: output, parameters, errors, sessions and files."""
+"""Code that the commands share: output, parameters, errors, sessions and files."""

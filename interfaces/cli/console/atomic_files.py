@@ -1,4 +1,4 @@
-"""Files that are there only once whole: written under a name that nobody can foresee, then linked to their own."""
+"""Atomic file creation: written under an unpredictable temporary name, then linked to the final name."""
 
 from __future__ import annotations
 
@@ -12,99 +12,99 @@ from pathlib import Path
 from types import TracebackType
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-"""What file systems without hard links say: FAT of a stick, many shares."""
+"""Error numbers of file systems without hard links: FAT, many network shares."""
 _NOT_SYNCED = frozenset({errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
-class AlreadyThere(Exception):
-    """Something of that name is there already; it is never overwritten."""
+class FileAlreadyExists(Exception):
+    """A file of that name exists. It is never overwritten."""
 
 
 class FileNotWritten(Exception):
-    """The disk is full, or the folder is not ours to write to; the text has the path."""
+    """The file could not be written, for example on a full disk; the text has the path."""
 
 
 class UnfinishedFile:
-    """`file` is written to within the block; without `publish` nothing of it is left."""
+    """A temporary file, open within the block. Unless it is published, it is removed at the end of the block."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        self._temporary_path = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
 
     def __enter__(self) -> UnfinishedFile:
-        """Raises AlreadyThere or FileNotWritten."""
+        """Raises FileAlreadyExists or FileNotWritten."""
         if os.path.lexists(self.path):
-            raise _already_there(self.path)
-        with named_failures(self.path):
-            self.file = self._beside.open("xb")  # follows no link, and is nobody else's
+            raise _already_exists(self.path)
+        with converted_os_errors(self.path):
+            self.file = self._temporary_path.open("xb")  # mode x: follows no link and opens no existing file
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # of what is thrown away; `finish` has told what could not be written
+        with suppress(OSError):  # a discarded file; for a published one `finish` has raised already
             self.file.close()
-        self._beside.unlink(missing_ok=True)
+        self._temporary_path.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """All of it is on the disk. Raises FileNotWritten."""
-        with named_failures(self.path):
+        """Flush and sync the content to disk, then close the file. Raises FileNotWritten."""
+        with converted_os_errors(self.path):
             self.file.flush()
             os.fsync(self.file.fileno())
             self.file.close()
 
     def link(self) -> None:
-        """Raises AlreadyThere or FileNotWritten."""
+        """Give the file its final name. Raises FileAlreadyExists or FileNotWritten."""
         try:
-            os.link(self._beside, self.path)  # fails if another one was first
+            os.link(self._temporary_path, self.path)  # fails if the name exists
         except FileExistsError as error:
-            raise _already_there(self.path) from error
+            raise _already_exists(self.path) from error
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise _not_written(self.path, error) from error
             self._copy()
 
     def _copy(self) -> None:
-        """Nobody else's either, and gone if it fails; only kill -9 could leave a part of it."""
-        with named_failures(self.path), ExitStack() as undone:
+        """Copy instead of linking. Overwrites nothing and cleans up on failure; only kill -9 leaves a partial file."""
+        with converted_os_errors(self.path), ExitStack() as rollback:
             try:
-                file = undone.enter_context(self.path.open("xb"))
+                file = rollback.enter_context(self.path.open("xb"))
             except FileExistsError as error:
-                raise _already_there(self.path) from error
-            undone.callback(self.path.unlink, missing_ok=True)
-            with self._beside.open("rb") as whole:
-                shutil.copyfileobj(whole, file)
+                raise _already_exists(self.path) from error
+            rollback.callback(self.path.unlink, missing_ok=True)
+            with self._temporary_path.open("rb") as source:
+                shutil.copyfileobj(source, file)
             file.flush()
             os.fsync(file.fileno())
-            undone.pop_all()
+            rollback.pop_all()
             file.close()
 
 
 def publish(files: Sequence[UnfinishedFile]) -> None:
-    """All of them under their own names, or none. Raises AlreadyThere or FileNotWritten."""
+    """Publish all files under their final names, or none. Raises FileAlreadyExists or FileNotWritten."""
     for file in files:
         file.finish()
-    with ExitStack() as undone:
+    with ExitStack() as rollback:
         for file in files:
             file.link()
-            undone.callback(file.path.unlink, missing_ok=True)
+            rollback.callback(file.path.unlink, missing_ok=True)
         for folder in {file.path.parent for file in files}:
-            with named_failures(folder):
+            with converted_os_errors(folder):
                 _sync_folder(folder)
-        undone.pop_all()
+        rollback.pop_all()
 
 
 @contextmanager
-def named_failures(path: Path) -> Iterator[None]:
-    """Raises FileNotWritten for what the system says against it."""
+def converted_os_errors(path: Path) -> Iterator[None]:
+    """Converts OSError to FileNotWritten with the path."""
     try:
         yield
     except OSError as error:
         raise _not_written(path, error) from error
 
 
-def _already_there(path: Path) -> AlreadyThere:
-    return AlreadyThere(f"{path} is there already; name another folder with --out")
+def _already_exists(path: Path) -> FileAlreadyExists:
+    return FileAlreadyExists(f"{path} is there already; name another folder with --out")
 
 
 def _not_written(path: Path, error: OSError) -> FileNotWritten:
@@ -114,11 +114,11 @@ def _not_written(path: Path, error: OSError) -> FileNotWritten:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A folder that may not be read, or whose file system cannot do it, is left to the system."""
-    with ExitStack() as opened:
+    """Sync the folder's entries. Skipped where permissions or the file system do not allow it."""
+    with ExitStack() as cleanup:
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            opened.callback(os.close, descriptor)
+            cleanup.callback(os.close, descriptor)
             os.fsync(descriptor)
         except OSError as error:
             if error.errno not in _NOT_SYNCED:

@@ -1,4 +1,4 @@
-"""Turns errors into messages for the terminal: what happened and what to do next."""
+"""Converts exceptions to terminal messages that say what happened and what to do next."""
 
 import click
 
@@ -14,9 +14,9 @@ class WrongSettings(click.ClickException):
 
 
 def to_click_exception(error: Exception) -> click.ClickException | None:
-    """The message for `error`; None for a defect, which ends with its traceback.
+    """The click exception for `error`; None for a programming error, which then shows its traceback.
 
-    Errors of our own packages say in their text what to do next.
+    The texts of this project's own errors already say what to do next.
     """
     package = type(error).__module__.partition(".")[0]
     if package in OUR_PACKAGES:

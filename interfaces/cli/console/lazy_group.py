@@ -1,4 +1,4 @@
-"""A group whose commands are imported when they are run, and whose errors are told as people need them."""
+"""A click group that imports a command when it runs and converts errors to messages."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -25,7 +25,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """From the table: a list of commands imports none of them."""
+        """Uses the short help of the table, so that listing the commands imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, short_help) for name, (_, short_help) in self._lazy.items()])
 

@@ -1,4 +1,4 @@
-"""What a command-line option may hold: a moment, a day, a time zone, a region. Each refuses with wrong usage (2)."""
+"""Parsers of option values: time, day, time zone, region. A bad value is a usage error (exit code 2)."""
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,7 +26,7 @@ def moment(written: str) -> datetime:
 
 
 def as_of(written: str) -> AsOf:
-    """A moment as above, or a position of the log."""
+    """A time as for `moment`, or a log position."""
     try:
         return read_as_of(written)
     except NotAMomentOrPosition as error:
@@ -50,7 +50,7 @@ def time_zone(written: str) -> ZoneInfo:
 
 
 def country_or_region(written: str) -> str:
-    """A country and, after a hyphen, its region (ISO 3166), as in the portfolio."""
+    """A country code, optionally with a region after a hyphen (ISO 3166), as in the portfolio."""
     try:
         return msgspec.convert(written, Region)
     except msgspec.ValidationError:

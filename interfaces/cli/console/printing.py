@@ -53,7 +53,7 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 
 def written(value: object) -> str:
-    """A value for people: times to the second, floats to one decimal, missing values as a dash."""
+    """Format a value for people: times to the second, floats to one decimal, missing values as a dash."""
     match value:
         case None | "" | ():
             return "-"

@@ -1,4 +1,4 @@
-"""What a command works with: the settings, the running system's stores, and who is at the keyboard."""
+"""What a command works with: settings, the running system's stores, and the operator's identity."""
 
 import os
 import pwd
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 def adopt_env_file(env_file: Path) -> None:
-    """Make the file's settings part of the environment, for every reader and child. Raises SettingsError."""
-    environ = os.environ  # noqa: TID251 - handed on to the one reader, and to child processes
+    """Add the file's settings to the environment of this process and its children. Raises SettingsError."""
+    environ = os.environ  # noqa: TID251 - passed on to the settings reader and to child processes
     environ.update(read_settings(environ, env_file).to_environ())
 
 
 def current_settings() -> Settings:
     """Raises SettingsError."""
-    return read_settings(os.environ)  # noqa: TID251 - handed on to the one reader
+    return read_settings(os.environ)  # noqa: TID251 - passed on to the settings reader
 
 
 def running_settings() -> Settings:
-    """With the addresses of a running `gridproof up`, where the settings name none. Raises NoRunningSystem."""
+    """The settings, completed with the addresses of a running `gridproof up`. Raises NoRunningSystem."""
     from interfaces.bootstrap import resolve_addresses
 
     return resolve_addresses(current_settings())
@@ -49,7 +49,7 @@ def opened_stores() -> Iterator["Stores"]:
 
 
 def warn_if_behind(stores: "Stores", read_model: str) -> None:
-    """Say on stderr that the read model does not yet show everything that is recorded."""
+    """Warn on stderr if the read model lags behind the log."""
     for at in stores.read_models().positions():
         if at.name == read_model and at.lag:
             click.echo(
@@ -59,7 +59,7 @@ def warn_if_behind(stores: "Stores", read_model: str) -> None:
 
 
 def operator() -> str:
-    """The actor that commands from this keyboard are recorded of."""
+    """The actor that is recorded for commands issued from this terminal."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -68,7 +68,7 @@ def operator() -> str:
 
 
 def command_context(*, tenant: str | None = None, correlation_id: UUID | None = None) -> "CommandContext":
-    """A command from this keyboard; `correlation_id` continues a story, else it begins one."""
+    """The context of a command issued from this terminal; without `correlation_id` a new correlation begins."""
     from application.command_bus.decision_context import CommandContext
 
     return CommandContext(

@@ -1,4 +1,4 @@
-"""`gridproof forecast backtest`: how good forecasts would have been on a readings file."""
+"""`gridproof forecast backtest`: measures the accuracy of forecasts on a readings file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,7 +42,7 @@ def open_readings(path: Path) -> ReadingsFile:
 
 
 def rolling_forecasts() -> RollingForecasts:
-    """The engine that the forecast worker uses, rolled over a history."""
+    """Run the forecast worker's engine over a history, cycle by cycle."""
     from interfaces.bootstrap import rolling_forecasts as picked
 
     return picked()

@@ -1,4 +1,4 @@
-"""The picture of a backtest: one HTML file with inline SVG, without scripts and without anything to fetch."""
+"""The chart of a backtest: one self-contained HTML file with inline SVG and no scripts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ STYLE = (
 def picture(
     scores: Sequence[FacilityScore], runs: Mapping[str, FacilityRun], histories: Mapping[str, FacilityHistory]
 ) -> str:
-    """Each facility's error beside that of last week, and its last days: forecast, interval and meter."""
+    """The HTML chart: each facility's error beside the last-week baseline's, and its last days."""
     shown = [one for one in scores if "day_ahead" in one.spans][:MOST_FACILITIES]
     parts = [
         "<!doctype html><meta charset=utf-8><title>Backtest</title>",
@@ -62,7 +62,7 @@ def _bars(scores: Sequence[FacilityScore]) -> str:
 
 
 def _days(run: FacilityRun, history: FacilityHistory) -> str:
-    """The last SHOWN_DAYS day-ahead forecasts one after the other."""
+    """The last SHOWN_DAYS day-ahead forecasts in sequence."""
     step_s = history.mean_kw.step_s
     steps = 86_400 // step_s
     ahead = run.kw[:, -SHOWN_DAYS:, :steps]

@@ -1,4 +1,4 @@
-"""`gridproof forecast`: a cycle on the running system, or a prediction from a readings file alone."""
+"""`gridproof forecast`: runs a cycle on the running system, or predicts from a readings file."""
 
 import asyncio
 from collections.abc import Sequence

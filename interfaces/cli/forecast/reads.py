@@ -1,4 +1,4 @@
-"""`gridproof forecast show`, `portfolio` and `accuracy`: what was foreseen, as known now or then, and what came."""
+"""`gridproof forecast show`, `portfolio` and `accuracy`: forecasts, now or as of then, and accuracy."""
 
 from __future__ import annotations
 

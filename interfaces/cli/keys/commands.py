@@ -1,4 +1,4 @@
-"""`gridproof keys`: API keys, shown once and stored hashed; `keys meters` is about the broker's logins."""
+"""`gridproof keys`: manages API keys, which are shown once and stored hashed; `keys meters` manages broker logins."""
 
 import secrets
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ keys_group.add_command(meters_group)
 
 @contextmanager
 def opened_api_keys() -> Iterator[tuple[ApiKeys, Clock]]:
-    """The store of API keys that the settings name, and the clock. Its being down ends the command with 1."""
+    """The API key store that the settings name, and the clock. If the store is down, the command exits with 1."""
     from interfaces.bootstrap import open_api_keys
 
     try:

@@ -1,4 +1,4 @@
-"""`gridproof keys meters`: what the meters of a facility log in with at the embedded broker."""
+"""`gridproof keys meters`: manages the logins of a facility's meters at the embedded broker."""
 
 import click
 import msgspec

@@ -1,4 +1,4 @@
-"""`gridproof simulate`: the outside world, or one part of it, for trying things."""
+"""`gridproof simulate`: runs the simulated outside world, or one part of it."""
 
 import asyncio
 import signal
@@ -213,7 +213,7 @@ def _folder(directory: Path | None) -> Path:
 
 
 def _run(opened: AbstractAsyncContextManager[Part]) -> None:
-    """Run it until a signal; its addresses are printed once they answer."""
+    """Run the simulator until a signal; prints its addresses once they are served."""
 
     async def run() -> None:
         stopping = asyncio.Event()
@@ -233,7 +233,7 @@ def _run(opened: AbstractAsyncContextManager[Part]) -> None:
 
 
 def _clock(spec: "WorldSpec | None" = None) -> "Clock":
-    """The one that the specification names, else that of the settings."""
+    """The clock of the specification, else that of the settings."""
     from interfaces.bootstrap import accelerated_clock, clock_of
 
     if spec is None or spec.clock is None:

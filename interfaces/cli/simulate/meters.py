@@ -1,4 +1,4 @@
-"""`gridproof simulate meters`: the meters of a portfolio, or any number of them for load."""
+"""`gridproof simulate meters`: simulates the meters of a portfolio, or any number of meters as load."""
 
 import asyncio
 import signal
@@ -134,7 +134,7 @@ def _send(plan: "LoadPlan", broker: str, seconds: float, connections: int, *, qu
 
 
 def _audit(report: "LoadReport", within_s: float) -> "LoadAudit":
-    """Until nothing is missing, or so long; whatever comes twice comes soon after."""
+    """Audit until no reading is missing or the time is over. Duplicates arrive soon after the originals."""
     from interfaces.simulators.meters.load_plan import audit, missing
 
     with opened_stores() as stores:

@@ -189,7 +189,7 @@ def restore(
 
 @contextmanager
 def _progress(what: str) -> Iterator[OnProgress]:
-    """A bar from the moment on when it is known how much there is."""
+    """Shows a progress bar as soon as the total is available."""
     with ExitStack() as until_read:
         show: Callable[[int], None] | None = None
 

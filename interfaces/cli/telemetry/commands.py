@@ -1,4 +1,4 @@
-"""`gridproof telemetry import`: history from a file into the running system's telemetry store."""
+"""`gridproof telemetry import`: imports history from a file into the running system's telemetry store."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -89,7 +89,7 @@ def import_file(file: Path, facility_ids: tuple[str, ...], *, dry_run: bool, as_
 def _in_order(
     readings: ReadingsFile, facility_ids: tuple[str, ...], *, quiet: bool
 ) -> Iterator[OrderedReadings]:
-    """The file's rows, read once; the telling of how far that is ends when they are."""
+    """The file's rows, read once. The progress display ends with the last row."""
     with ExitStack() as until_closed:
         with _reading(quiet=quiet) as on_read:
             ordered = until_closed.enter_context(readings.ordered(facility_ids or None, on_read=on_read))
@@ -140,7 +140,7 @@ def _tell(report: HistoryReport, *, as_json: bool) -> None:
 
 @contextmanager
 def _reading(*, quiet: bool) -> Iterator[OnRead]:
-    """How many rows are read so far, on stderr; nobody knows how many there are."""
+    """Shows the number of rows read so far on stderr. The total is not available in advance."""
     if quiet:
         yield lambda _rows: None
     elif sys.stderr.isatty():
@@ -154,7 +154,7 @@ def _reading(*, quiet: bool) -> Iterator[OnRead]:
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[OnProgress]:
-    """A bar on a terminal, plain lines elsewhere, nothing for --json; on stderr, beside the answer."""
+    """Shows progress on stderr: a bar on a terminal, plain lines elsewhere, nothing with --json."""
     if quiet:
         yield lambda _done, _all: None
     elif sys.stderr.isatty():
@@ -190,7 +190,7 @@ def _print(report: HistoryReport) -> None:
 
 
 def _print_findings(inspected: Sequence[InspectedFacility]) -> None:
-    """What is odd, if anything is; nothing else."""
+    """Print the findings, if there are any."""
     found = [(one, finding) for one in inspected for finding in one.findings]
     if found:
         print_table(

@@ -1,4 +1,4 @@
-"""`gridproof telemetry history`: what a facility drew, step by step, out of the telemetry store."""
+"""`gridproof telemetry history`: prints a facility's load per step from the telemetry store."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 from interfaces.cli.audit import step_files
 from interfaces.cli.audit.step_files import COLUMNS, export_steps
-from interfaces.cli.console.atomic_files import AlreadyThere, FileNotWritten
+from interfaces.cli.console.atomic_files import FileAlreadyExists, FileNotWritten
 from projections.audit.steps import AuditTrailRow
 from projections.queries.views import all_rows
 from tests.fakes.read_models import FakeReadModels
@@ -67,7 +67,7 @@ def test_every_format_has_every_step(
 
 def test_a_file_that_is_there_is_not_overwritten(steps: list[AuditTrailRow], tmp_path: Path) -> None:
     (tmp_path / "audit-steps.csv").write_text("an earlier one")
-    with pytest.raises(AlreadyThere, match="another folder"):
+    with pytest.raises(FileAlreadyExists, match="another folder"):
         export_steps(steps, ["jsonl", "csv"], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["audit-steps.csv"]
     assert (tmp_path / "audit-steps.csv").read_text() == "an earlier one"
@@ -90,7 +90,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten_and_no_other_is_left(
         yield from steps
         (tmp_path / "audit-steps.parquet").write_text("another one's")
 
-    with pytest.raises(AlreadyThere, match="another folder"):
+    with pytest.raises(FileAlreadyExists, match="another folder"):
         export_steps(raced(), FORMATS, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["audit-steps.parquet"]
     assert (tmp_path / "audit-steps.parquet").read_text() == "another one's"
@@ -104,7 +104,7 @@ def test_a_link_that_somebody_planted_is_not_followed(steps: list[AuditTrailRow]
     export_steps(steps, ["csv"], folder)
     assert victim.read_text() == "precious"
     (folder / "audit-steps.jsonl").symlink_to(tmp_path / "nothing there yet")
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileAlreadyExists):
         export_steps(steps, ["jsonl"], folder)
     assert not (tmp_path / "nothing there yet").exists()
 
@@ -117,7 +117,7 @@ def test_two_exports_into_one_folder_share_nothing_but_the_name_that_one_of_them
         export_steps(steps, ["jsonl"], tmp_path)
         yield from steps[5:]
 
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileAlreadyExists):
         export_steps(second_meanwhile(), ["jsonl"], tmp_path)
     [left] = tmp_path.iterdir()
     assert len(left.read_bytes().splitlines()) == len(steps)
@@ -202,7 +202,7 @@ def test_where_there_are_no_hard_links_the_files_are_copied_whole(
     _, files = export_steps(steps, FORMATS, tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(files)
     assert len(files[0].read_bytes().splitlines()) == len(steps)
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileAlreadyExists):
         export_steps(steps, FORMATS, tmp_path)
     assert len(files[0].read_bytes().splitlines()) == len(steps)
 
