@@ -11,7 +11,7 @@ from domain.forecast import CYCLE
 from projections.facility import FacilityRow, key_of
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
-from tests.issued import CYCLE_START, issued_forecast, reissued
+from tests.issued_forecasts import CYCLE_START, issued_forecast, reissued
 from tests.unit.interfaces.web.edge import NOW, Edge, codes_of, problem_of
 
 AT = CYCLE_START + timedelta(minutes=10)
