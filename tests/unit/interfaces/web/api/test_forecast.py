@@ -215,7 +215,7 @@ def test_a_log_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPat
     def away(*_: object, **__: object) -> None:
         raise EventStoreUnavailable("away")
 
-    monkeypatch.setattr(foreseen.past, "standing", away)
+    monkeypatch.setattr(foreseen.past, "in_force", away)
     answer = foreseen.get()
     assert problem_of(answer)["status"] == 503
     assert answer.headers["retry-after"]
