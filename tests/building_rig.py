@@ -119,7 +119,7 @@ Scenario = Callable[[Rig], Awaitable[None]]
 RunScenario = Callable[..., None]
 
 
-def teller(rig_name: str, default: BmsProfile) -> RunScenario:
+def scenario_runner(rig_name: str, default: BmsProfile) -> RunScenario:
     """Runs a story on the implementation at hand."""
 
     def run_scenario(scenario: Scenario, profile: BmsProfile = default) -> None:

@@ -89,12 +89,12 @@ def run_demo_killing(*arguments: str, data_dir: Path, when: Mapping[str, str]) -
             os.kill(children_of(demo, server)[0], signal.SIGKILL)
             del waiting[server]
 
-    run = run_demo_heard(*arguments, data_dir=data_dir, heard=heard)
+    run = run_demo_with_listener(*arguments, data_dir=data_dir, heard=heard)
     assert not waiting, run.said
     return run
 
 
-def run_demo_heard(
+def run_demo_with_listener(
     *arguments: str,
     data_dir: Path,
     heard: Callable[[int, str], None],

@@ -25,8 +25,8 @@ from psycopg import sql
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres, create_database
 from adapters.postgres.schema.migrate import migrate
-from tests.hanging import hang
-from tests.used_databases import Template, empty, rename, template_of
+from tests.database_reset import Template, rename, reset_to_template, template_of
+from tests.frozen_process import freeze
 
 _TEMPLATE = "migrated_template"
 _numbers = itertools.count(1)
@@ -103,7 +103,7 @@ class PostgresServer:
             try:
                 rename(connection, name, spare)
                 with psycopg.connect(self.dsns(spare).admin_dsn) as used:
-                    good = empty(used, self._template)
+                    good = reset_to_template(used, self._template)
             except psycopg.Error:  # it is gone, or renamed, or somebody will not let go of it
                 good = False
             if good:
@@ -119,9 +119,9 @@ def suspended(server: EmbeddedPostgres) -> Iterator[None]:
     assert server.pid is not None
     found = [server.pid]  # first, so that it starts no other
     try:
-        hang(server.pid)
+        freeze(server.pid)
         for pid in _children(server.pid):
-            hang(pid)
+            freeze(pid)
             found.append(pid)
         yield
     finally:

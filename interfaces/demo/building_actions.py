@@ -1,4 +1,4 @@
-"""What the simulated buildings did, counted from their own journal and not from our log."""
+"""Counts what the simulated buildings did, from their own journal, independent of the event log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from interfaces.simulators.bms.journal import JournalEntry, curtailed_zones, dup
 
 
 class BuildingActions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the buildings did for one DR event."""
+    """The buildings' actions for one DR event."""
 
     committed: frozenset[str]
     """Facilities that carried out at least one commit."""
@@ -59,7 +59,7 @@ def _zones_left_curtailed(
 
 
 def actions_without_intent(entries: list[JournalEntry], attempts: dict[UUID, datetime]) -> list[str]:
-    """Commanded actions without an earlier attempt in our log. `attempts`: command id -> first attempt."""
+    """Commanded actions without an earlier attempt in the log. `attempts`: command id -> first attempt."""
     without_intent = []
     for entry in entries:
         if entry.command_id is None or entry.dr_event_id is None or entry.action == "expired":

@@ -22,7 +22,7 @@ CALLBACKS = frozenset({"accepted", "started", "completed", "measured"})
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What the checks read."""
+    """The inputs of the checks."""
 
     roles: FacilityRoles
     dr_event: DREvent
@@ -66,7 +66,7 @@ def first_attempts(log: Iterable[DomainEvent]) -> dict[UUID, datetime]:
 
 
 def failed_facilities(log: Iterable[DomainEvent]) -> dict[str, str]:
-    """Facility -> why it did not serve: its dispatch failed, or there never was a plan for it."""
+    """Facility -> why it did not take part: its dispatch failed, or no plan was ever made for it."""
     failed: dict[str, str] = {}
     unplanned: dict[str, str] = {}
     for domain_event in log:

@@ -60,7 +60,7 @@ FAILPOINT_FILE_PREFIX = "killed"
 
 @dataclass(frozen=True)
 class DemoSetup:
-    """What exists before the scenario begins."""
+    """The prepared facilities, keys and history that the scenario needs."""
 
     portfolio: Portfolio
     roles: FacilityRoles
@@ -91,7 +91,7 @@ class Demo:
         return self._folder
 
     def run(self, show: Callable[[DemoDocument], None]) -> DemoDocument:
-        """Run the demo. `show` gets the result while the system still runs.
+        """Run the demo. `show` is called with the result while the system still runs.
 
         Raises DemoFailed, or the error that kept the servers from starting.
         """

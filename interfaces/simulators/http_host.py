@@ -1,4 +1,4 @@
-"""Serving a Litestar application inside this process, on a loopback port."""
+"""Serves a Litestar application inside this process on a loopback port."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,11 @@ BACKLOG = 512
 
 
 class PortTaken(RuntimeError):
-    """The address cannot be listened on."""
+    """The server cannot listen on the address."""
 
 
 class _EmbeddedServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the process that hosts it decides when to end."""
+    """uvicorn without its signal handlers: the host process decides when to end."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -26,7 +26,7 @@ class _EmbeddedServer(uvicorn.Server):
 
 def _listening(bind: str) -> socket.socket:
     host, _, port = bind.rpartition(":")
-    # Named as TCP, or asyncio leaves Nagle's algorithm on: tens of milliseconds an answer.
+    # With the protocol TCP set explicitly; else asyncio leaves Nagle's algorithm on, which costs tens of ms per answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -41,13 +41,13 @@ def _listening(bind: str) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def hosted(app: Litestar, bind: str) -> AsyncIterator[str]:
-    """Serves `app` on `bind` (`HOST:PORT`, port 0: a free one); gives the URL once it answers."""
+    """Serves `app` on `bind` (`HOST:PORT`, port 0: a free one); yields the URL once the server answers."""
     listener = _listening(bind)
     host, port = listener.getsockname()
     server = _EmbeddedServer(
         uvicorn.Config(
             app,
-            log_level="critical",  # faults ordered of a simulator are not errors of the host
+            log_level="critical",  # injected faults of a simulator are not errors of the host
             access_log=False,
             lifespan="on",
             backlog=BACKLOG,

@@ -1,6 +1,6 @@
-"""Journals of the simulated weather service and meters: what they sent and did not send, and when.
+"""Journals of the simulated weather service and meters: what they sent or omitted, and when.
 
-Tests check Gridproof's log against them, so nothing of that log goes into them.
+Tests check Gridproof's log against them, so they take no input from that log.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ WEATHER_JOURNAL, METER_JOURNAL = "weather-calls.jsonl", "meter-turns.jsonl"
 
 
 class WeatherCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of the weather service, by the clock."""
+    """One call of the weather service, in clock time."""
 
     at: datetime
     cell: str
@@ -22,7 +22,7 @@ class WeatherCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeterTurn(msgspec.Struct, frozen=True, kw_only=True):
-    """A facility's meters fall silent, or speak (again)."""
+    """A facility's meters stop or resume publishing."""
 
     facility_id: str
     turn: Literal["silent", "speaks"]
@@ -31,7 +31,7 @@ class MeterTurn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutsideJournal:
-    """An append-only JSON Lines file; an entry is the operating system's before `append` returns."""
+    """An append-only JSON Lines file; an entry is passed to the operating system before `append` returns."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ Entry = TypeVar("Entry", WeatherCall, MeterTurn)
 
 
 def read_outside(path: Path, kind: type[Entry]) -> list[Entry]:
-    """Every entry in its order; [] if nothing was ever journaled."""
+    """All entries in order; [] if there is no journal."""
     if not path.exists():
         return []
     return [msgspec.json.decode(line, type=kind) for line in path.read_bytes().split(b"\n")[:-1]]

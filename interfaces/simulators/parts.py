@@ -1,4 +1,4 @@
-"""Each part of the simulated world by itself: the buildings' BMSs, a weather service, a utility."""
+"""Runs single parts of the simulated world: the buildings' BMSs, a weather service, a utility."""
 
 import asyncio
 import contextlib
@@ -42,9 +42,9 @@ async def opened_bms(
     faults: tuple[FaultOrder, ...] = (),
     shed_factor: float = 1.0,
 ) -> AsyncIterator[tuple[str, dict[str, Building], Tasks]]:
-    """The BMS servers' address, the buildings behind them, and what keeps those going while the block runs.
+    """Yields the BMS servers' address, the buildings and the tasks that advance them.
 
-    What is done to the buildings is journalled in `directory`.
+    Actions on the buildings are journalled in `directory`.
     """
     with contextlib.closing(Journal(directory / BMS_JOURNAL)) as journal:
         buildings = {
@@ -71,9 +71,9 @@ async def opened_weather(
     faults: WeatherFaults | None = None,
     directory: Path | None = None,
 ) -> AsyncIterator[str]:
-    """The weather service's address. A cell that `cells` does not name has the climate that its name draws.
+    """Yields the weather service's address. Cells that `cells` does not name get a climate seeded by their name.
 
-    In the shape of WeatherAPI.com it answers for `places` too. Calls by cell, not those, are journalled in `directory`.
+    It also serves `places` in the format of WeatherAPI.com. Only calls by cell are journalled in `directory`.
     """
     with contextlib.ExitStack() as stack:
         record = None
@@ -91,9 +91,9 @@ async def opened_weather(
 async def opened_utility(
     directory: Path, bind: str, *, clock: Clock, secret: bytes | None, faults: UtilityFaults | None = None
 ) -> AsyncIterator[str]:
-    """The utility's address; its callbacks go to `/callbacks` and are journalled in `directory`.
+    """Yields the utility's address. Callbacks go to `/callbacks` and are journalled in `directory`.
 
-    Without a secret, signatures are not asked for.
+    Without a secret, signatures are not checked.
     """
     with contextlib.closing(CallbackJournal(directory / CALLBACK_JOURNAL)) as journal:
         utility = SimulatedUtility(
@@ -105,7 +105,7 @@ async def opened_utility(
 
 @contextlib.asynccontextmanager
 async def running(work: Sequence[Coroutine[None, None, None]]) -> AsyncIterator[Tasks]:
-    """The work as tasks, which end with the block."""
+    """Run the coroutines as tasks until the end of the block."""
     tasks = [asyncio.create_task(coroutine) for coroutine in work]
     try:
         yield tasks

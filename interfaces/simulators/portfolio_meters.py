@@ -1,4 +1,4 @@
-"""The meters of a portfolio's buildings and nothing else of the world."""
+"""Runs only the meters of a portfolio's buildings, without the rest of the world."""
 
 import asyncio
 from pathlib import Path
@@ -43,4 +43,4 @@ async def run_meters(
 
 
 def _discard(_entry: object) -> None:
-    """Without a BMS there is nothing to journal."""
+    """Discards journal entries: there is no BMS."""

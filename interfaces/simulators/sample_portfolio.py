@@ -24,7 +24,7 @@ DEMO_CELL = "los-angeles"
 
 
 class SampleFacility(msgspec.Struct, frozen=True, kw_only=True):
-    """A facility to make up: its id, its time zone and the load its zones are sized for."""
+    """The input of a generated facility: its id, its time zone and the load that its zones are sized for."""
 
     facility_id: str
     tz: str
@@ -33,7 +33,7 @@ class SampleFacility(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def modelled_facilities(count: int, *, tz: str = DEMO_TZ) -> list[SampleFacility]:
-    """`fac-001` and on, each as its load model has it."""
+    """Facilities `fac-001`, `fac-002` and so on, with the mean load of their load models."""
     ids = [f"fac-{number:03}" for number in range(1, count + 1)]
     return [
         SampleFacility(
@@ -47,7 +47,7 @@ def modelled_facilities(count: int, *, tz: str = DEMO_TZ) -> list[SampleFacility
 
 
 def recorded_facilities(mean_kw: Mapping[str, float], zones: Mapping[str, str]) -> list[SampleFacility]:
-    """Facilities of a readings file: their mean load, and their time zone where it is known."""
+    """The facilities of a readings file with their mean load and, where available, their time zone."""
     return [
         SampleFacility(
             facility_id=facility_id,
@@ -74,7 +74,7 @@ def make_portfolio(
     """A portfolio whose BMSs are at `{bms_url}/buildings/{facility_id}/bms`.
 
     `without_dedup` names the facilities whose BMS carries out repeated commands again, `single_phase` those whose BMS
-    only reads and writes setpoints; the others know prepare and commit.
+    only reads and writes setpoints; the others support prepare and commit.
     """
     samples = modelled_facilities(facilities) if isinstance(facilities, int) else facilities
     program = program or ProgramEntry(

@@ -1,4 +1,4 @@
-"""The simulated utility: receives Gridproof's callbacks, checks their signature and journals each."""
+"""The simulated utility: receives Gridproof's callbacks, checks their signatures and journals them."""
 
 import asyncio
 import hashlib
@@ -28,7 +28,7 @@ class UtilityFaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ReceivedCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """One call as it arrived, whatever was answered."""
+    """One call as it arrived, with the status of its answer."""
 
     received_at: datetime
     kind: str | None
@@ -56,7 +56,7 @@ class CallbackJournal:
 
 
 def read_callbacks(path: Path) -> list[ReceivedCallback]:
-    """In the order of arrival; [] if none ever came."""
+    """All callbacks in the order of arrival; [] if there is no journal."""
     if not path.exists():
         return []
     return [msgspec.json.decode(line, type=ReceivedCallback) for line in path.read_bytes().split(b"\n")[:-1]]
@@ -73,7 +73,7 @@ def signature_time(header: str, body: bytes, secret: bytes) -> int | None:
 
 
 class SimulatedUtility:
-    """What the utility does with a callback. Without a secret, signatures are not asked for."""
+    """Handles callbacks. Without a secret, signatures are not checked."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class SimulatedUtility:
         self._calls = 0
 
     async def receive(self, body: bytes, signature: str) -> int:
-        """The HTTP status to answer with: 200, 401 (signature), 400 (no JSON) or an ordered 503."""
+        """The HTTP status to answer with: 200, 401 (signature), 400 (no JSON) or an injected 503."""
         self._calls += 1
         now = self._clock.now()
         signed_at = None if self._secret is None else signature_time(signature, body, self._secret)

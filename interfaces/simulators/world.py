@@ -54,7 +54,7 @@ def load_sources(
 
 
 async def run_world(spec: WorldSpec, stop: asyncio.Event, *, clock: Clock, secret: Secret) -> None:
-    """Run until `stop` is set, or a part of the world fails; then everything is closed."""
+    """Run until `stop` is set or a part of the world fails, then close everything."""
     async with contextlib.AsyncExitStack() as stack:
         addresses, tasks = await stack.enter_async_context(opened_world(spec, clock=clock, secret=secret))
         write_addresses(Path(spec.directory), addresses)
@@ -69,7 +69,7 @@ async def run_world(spec: WorldSpec, stop: asyncio.Event, *, clock: Clock, secre
 async def opened_world(
     spec: WorldSpec, *, clock: Clock, secret: Secret
 ) -> AsyncIterator[tuple[WorldAddresses, list[asyncio.Task[None]]]]:
-    """The world while the block runs, with its tasks, which never end by themselves."""
+    """Opens the world for the block; yields it with its tasks, which run until cancelled."""
     directory = Path(spec.directory)
     portfolio = read_portfolio(Path(spec.portfolio))
     sources = load_sources(portfolio, readings=spec.readings, readings_end_at=spec.readings_end_at)
@@ -166,7 +166,7 @@ def _metered(
 
 
 def cells_of(portfolio: Portfolio, sources: Mapping[str, LoadSource] | None = None) -> dict[str, Temperature]:
-    """The weather of a cell is what the first building in it feels; by its load model, where no sources are given."""
+    """The climate of each cell: that of its first building's load source, by default its load model."""
     loads = load_sources(portfolio) if sources is None else sources
     cells: dict[str, Temperature] = {}
     for entry in portfolio.facilities:
@@ -175,7 +175,7 @@ def cells_of(portfolio: Portfolio, sources: Mapping[str, LoadSource] | None = No
 
 
 def weather_places_of(portfolio: Portfolio) -> dict[str, WeatherPlace]:
-    """Where each cell lies: WeatherAPI.com knows no cells."""
+    """The coordinates of each cell, since WeatherAPI.com has no cells."""
     return places_of(
         (entry.weather_cell, WeatherPlace(latitude=entry.latitude, longitude=entry.longitude, tz=entry.tz))
         for entry in portfolio.facilities
@@ -183,6 +183,6 @@ def weather_places_of(portfolio: Portfolio) -> dict[str, WeatherPlace]:
 
 
 def callback_secret_ref(portfolio: Portfolio) -> str | None:
-    """Of its first utility that has one."""
+    """The callback secret of the first utility that has one."""
     refs = (utility.callback_secret_ref for utility in portfolio.utilities)
     return next((ref for ref in refs if ref is not None), None)

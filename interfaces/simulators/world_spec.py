@@ -1,4 +1,4 @@
-"""What simulated world to run, and where it says it is: the files read and written by `gridproof simulate world`."""
+"""The specification and the addresses of a simulated world: the files of `gridproof simulate world`."""
 
 import os
 from datetime import datetime
@@ -16,7 +16,7 @@ ADDRESSES_FILE = "world.json"
 
 
 class ClockSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The clock all processes share: it read `epoch` at the wall's `started_at` and runs `speed` times as fast."""
+    """The clock that all processes share: it reads `epoch` at the wall-clock time `started_at` and runs at `speed`."""
 
     epoch: datetime
     started_at: datetime
@@ -24,7 +24,7 @@ class ClockSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class WorldSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What world to run; a JSON file. Paths are taken from the working directory."""
+    """The world to run; a JSON file. Paths are relative to the working directory."""
 
     portfolio: str
     directory: str
@@ -57,7 +57,7 @@ class WorldSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class WorldAddresses(msgspec.Struct, frozen=True, kw_only=True):
-    """`world.json`: where everything is."""
+    """`world.json`: the addresses of all parts."""
 
     pid: int
     bms_url: str
@@ -89,13 +89,13 @@ def read_portfolio(path: Path) -> Portfolio:
 
 
 def write_addresses(directory: Path, addresses: WorldAddresses) -> None:
-    """`world.json`, complete or not there at all."""
+    """Write `world.json` atomically."""
     unfinished = directory / f".world.{os.getpid()}.json"
     unfinished.write_bytes(msgspec.json.encode(addresses))
     unfinished.replace(directory / ADDRESSES_FILE)
 
 
 def read_addresses(directory: Path) -> WorldAddresses | None:
-    """None until the world is ready."""
+    """Read `world.json`; None until the world is ready."""
     path = directory / ADDRESSES_FILE
     return msgspec.json.decode(path.read_bytes(), type=WorldAddresses) if path.exists() else None

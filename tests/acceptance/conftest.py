@@ -19,5 +19,5 @@ def bench_server() -> Iterator[FreshDatabase]:
 
 @pytest.fixture
 def benches_share_a_server(bench_server: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The benchmarks as in tests.acceptance.bench.benched; that it starts a server itself, test_bench.py shows."""
+    """The benchmarks as in tests.acceptance.bench.bench_runs; that it starts a server itself, test_bench.py shows."""
     monkeypatch.setattr("tests.bench.setup.bench_databases", lambda: nullcontext(bench_server))

@@ -7,7 +7,7 @@ import pytest
 from tests.acceptance.degradation.degradation_table import ALWAYS, COLUMNS, LIKE, NOT_OF_A_REPLICA, ROWS
 from tests.architecture.source_tree import ROOT
 from tests.architecture.test_failure_scenarios import TEST, functions_in, left_out_of_ci
-from tests.unit.interfaces.web.policies import POLICIES
+from tests.unit.interfaces.web.declared_policies import POLICIES
 
 PAGE = (ROOT / "docs/degradation.md").read_text()
 CODE = re.compile(r"`([^`]+)`")
@@ -68,27 +68,27 @@ def test_every_word_is_explained_and_no_other() -> None:
     assert explained == {word for cells in ROWS.values() for word in cells.values()}
 
 
-def routes_told(row: str, word: str) -> set[str]:
+def routes_answered_with(row: str, word: str) -> set[str]:
     """Of the columns where the row has that word."""
     columns = [column for column, said in ROWS[row].items() if said == word]
     return {route for column in columns for route in (*COLUMNS[column], *LIKE.get(column, ()))}
 
 
 def test_what_is_answered_again_is_what_the_middleware_remembers() -> None:
-    assert routes_told("PostgreSQL", "last_known") == {
+    assert routes_answered_with("PostgreSQL", "last_known") == {
         route for route, policy in POLICIES.items() if policy.cache != "now"
     }
 
 
 def test_what_a_replica_answers_is_what_is_read_there_and_the_page_names_what_is_not() -> None:
     of_replica = {route for route, policy in POLICIES.items() if policy.cache == "replica"}
-    assert routes_told("PostgreSQL, with a replica", "replica") == of_replica.union(NOT_OF_A_REPLICA)
+    assert routes_answered_with("PostgreSQL, with a replica", "replica") == of_replica.union(NOT_OF_A_REPLICA)
     assert of_replica.isdisjoint(NOT_OF_A_REPLICA)
     (told,) = (row[1] for row in table("word") if row[0] == "`replica`")
     assert set(CODE.findall(told)) >= {*NOT_OF_A_REPLICA, "last_known"}
 
 
 def test_what_is_labelled_while_projections_stand_still_is_what_comes_out_of_them() -> None:
-    assert routes_told("worker project", "read_models") == {
+    assert routes_answered_with("worker project", "read_models") == {
         route for route, policy in POLICIES.items() if policy.projections
     }

@@ -9,8 +9,8 @@ import pytest
 from tests.browser.static_page import blank_page, emptied
 from tests.chromium import Page
 
-DREventAndDispatches = Callable[[Page], Awaitable[None]]
-Told = Callable[[str, DREventAndDispatches], None]
+Scenario = Callable[[Page], Awaitable[None]]
+RunInPage = Callable[[str, Scenario], None]
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,13 @@ def browser(
 
 
 @pytest.fixture
-def told(browser: tuple[asyncio.Runner, Page]) -> Told:
+def run_in_page(browser: tuple[asyncio.Runner, Page]) -> RunInPage:
     """`told(script, story)` runs the script in an empty page, then the story."""
     runner, page = browser
 
-    async def whole(script: str, story: DREventAndDispatches) -> None:
+    async def whole(script: str, scenario: Scenario) -> None:
         await emptied(page)
         await page.value(script)
-        await story(page)
+        await scenario(page)
 
-    return lambda script, story: runner.run(whole(script, story))
+    return lambda script, scenario: runner.run(whole(script, scenario))

@@ -1,6 +1,6 @@
 """The audit view in a real browser: an address leads to a moment, a cause is a link, exports are files.
 
-The slider is in test_kept_demo.py.
+The slider is in test_running_demo.py.
 """
 
 import asyncio

@@ -1,13 +1,13 @@
 """Parts of the page in a real browser, each alone, with what a demo has not: very many, very bad, cut off."""
 
-from tests.browser.conftest import Told
+from tests.browser.conftest import RunInPage
 from tests.browser.page_scripts import ABOUT, ANSWERS, QUESTION, STEPS, TEN_THOUSAND, TILES
 from tests.chromium import Page
 
 TROUBLED = "document.querySelectorAll('main .tile[data-tone=bad]').length"
 
 
-def test_a_table_of_ten_thousand_rows_draws_the_first_and_filters_all(told: Told) -> None:
+def test_a_table_of_ten_thousand_rows_draws_the_first_and_filters_all(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         drawn = "document.querySelectorAll('main tbody tr').length"
         await page.until(f"{drawn} === 200")
@@ -17,49 +17,49 @@ def test_a_table_of_ten_thousand_rows_draws_the_first_and_filters_all(told: Told
         await page.until(f"{drawn} === 1")
         await page.shows("1 of 10,000", "main")
 
-    told(TEN_THOUSAND, scenario)
+    run_in_page(TEN_THOUSAND, scenario)
 
 
 def test_of_more_facilities_than_can_be_drawn_the_worst_are_and_only_those_in_order_are_called_so(
-    told: Told,
+    run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
         assert await page.value("document.querySelectorAll('main .tile').length") == 600
         assert await page.value(TROUBLED) == 5
         await page.shows("and 55 not shown, 45 in order", "main .others")
 
-    told(TILES, scenario)
+    run_in_page(TILES, scenario)
 
 
-def test_what_a_script_prints_holds_every_step(told: Told) -> None:
+def test_what_a_script_prints_holds_every_step(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         drawn = "document.querySelectorAll('main .audit-step').length"
         assert await page.value(drawn) == 40
         # A press on Print runs as this does: nothing is drawn between the call and the picture that is taken.
         assert await page.value(f"(print(), {drawn})") == 90
 
-    told(STEPS, scenario)
+    run_in_page(STEPS, scenario)
 
 
-def test_a_step_is_told_and_found_with_its_moments_as_people_read_them(told: Told) -> None:
+def test_a_step_is_told_and_found_with_its_moments_as_people_read_them(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.shows("step 89, at 14 Jul, 20:45:00", "main .audit-step")
         await page.type("main input", "step 5, at 14 jul")
         await page.until("document.querySelectorAll('main .audit-step').length === 1")
 
-    told(STEPS, scenario)
+    run_in_page(STEPS, scenario)
 
 
-def test_an_alert_links_only_what_there_is_a_view_of(told: Told) -> None:
+def test_an_alert_links_only_what_there_is_a_view_of(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         facility = "#/facilities/fac-001"
         assert await page.value(ABOUT) == [None, facility, facility, "#/dr-events/42", None]
 
-    told("0", scenario)
+    run_in_page("0", scenario)
 
 
 def test_after_a_dialog_the_focus_goes_to_the_head_only_from_what_is_gone_and_nothing_scrolls(
-    told: Told,
+    run_in_page: RunInPage,
 ) -> None:
     focused = "document.activeElement.tagName"
 
@@ -79,11 +79,11 @@ def test_after_a_dialog_the_focus_goes_to_the_head_only_from_what_is_gone_and_no
         await page.until(f"{focused} === 'H1'")
         assert await page.value("scrollY") > 1_000
 
-    told(QUESTION, scenario)
+    run_in_page(QUESTION, scenario)
 
 
 def test_what_was_asked_for_together_is_as_old_as_the_oldest_and_a_refusal_that_cannot_be_read_is_one(
-    told: Told,
+    run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
         paths = ["/api/facilities", "/api/portfolio", "/api/facilities", "/api/alerts"]
@@ -91,4 +91,4 @@ def test_what_was_asked_for_together_is_as_old_as_the_oldest_and_a_refusal_that_
         assert await page.value("asked('/api/broken')") == ["Problem", 503, "Away"]
         assert await page.value("asked('/api/nothing')") == ["Problem", 502, "Status 502"]
 
-    told(ANSWERS, scenario)
+    run_in_page(ANSWERS, scenario)

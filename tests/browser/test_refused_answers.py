@@ -1,11 +1,13 @@
 """What the page shows where an answer is refused, missing or not of now: what it knows, called what it is."""
 
 from tests.browser.answer_scripts import AUDIT, CLOCK, FACILITY, LIVE, PORTFOLIO, SENDING, WHOLE
-from tests.browser.conftest import Told
+from tests.browser.conftest import RunInPage
 from tests.chromium import Page
 
 
-def test_a_moment_that_cannot_be_read_leaves_what_is_shown_under_its_own_moment(told: Told) -> None:
+def test_a_moment_that_cannot_be_read_leaves_what_is_shown_under_its_own_moment(
+    run_in_page: RunInPage,
+) -> None:
     async def scenario(page: Page) -> None:
         await page.value("stands(1, 'opened'); refused(2); show('#/audit/1?as_of=1')")
         await page.shows("opened", "#state-then")
@@ -23,30 +25,32 @@ def test_a_moment_that_cannot_be_read_leaves_what_is_shown_under_its_own_moment(
         await page.shows("accepted", "#state-then")
         assert await page.value("document.querySelector('#past .problem')") is None
 
-    told(AUDIT, scenario)
+    run_in_page(AUDIT, scenario)
 
 
-def test_a_moment_that_cannot_be_read_is_not_called_now_where_nothing_is_shown_yet(told: Told) -> None:
+def test_a_moment_that_cannot_be_read_is_not_called_now_where_nothing_is_shown_yet(
+    run_in_page: RunInPage,
+) -> None:
     async def scenario(page: Page) -> None:
         await page.value("refused(2); show('#/audit/1?as_of=2')")
         await page.shows("A store is away", "main .problem")
         assert "trail, printed" in await page.value("document.querySelector('.printed').textContent")
 
-    told(AUDIT, scenario)
+    run_in_page(AUDIT, scenario)
 
 
-def test_a_meter_that_says_nothing_new_grows_older_on_the_page(told: Told) -> None:
+def test_a_meter_that_says_nothing_new_grows_older_on_the_page(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.shows("5 s old", "main .figures")
         await page.value("again('/api/facilities/fac-001/current')")
         await page.until("asked.filter(path => path.endsWith('/current')).length === 2")
         await page.shows("6 s old", "main .figures")
 
-    told(FACILITY, scenario)
+    run_in_page(FACILITY, scenario)
 
 
 def test_the_servers_clock_goes_on_when_it_says_the_same_moment_again_and_as_fast_as_it_did(
-    told: Told,
+    run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
         await page.value("noted(0, 1000); noted(10, 1010)")
@@ -56,10 +60,10 @@ def test_the_servers_clock_goes_on_when_it_says_the_same_moment_again_and_as_fas
         await page.value("noted(40, 1640); noted(50, 1840)")
         assert await page.value("then(60)") == 2040
 
-    told(CLOCK, scenario)
+    run_in_page(CLOCK, scenario)
 
 
-def test_what_was_read_while_it_was_stale_is_read_again_when_it_no_longer_is(told: Told) -> None:
+def test_what_was_read_while_it_was_stale_is_read_again_when_it_no_longer_is(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.shows("one", "main p")
         await page.value("said('state', { stale: true, age_s: 12, reason: 'database' })")
@@ -69,10 +73,10 @@ def test_what_was_read_while_it_was_stale_is_read_again_when_it_no_longer_is(tol
         await page.shows("two", "main p")
         await page.until("!document.querySelector('.banner')")
 
-    told(LIVE, scenario)
+    run_in_page(LIVE, scenario)
 
 
-def test_a_stream_that_says_nothing_more_is_opened_again_where_it_broke(told: Told) -> None:
+def test_a_stream_that_says_nothing_more_is_opened_again_where_it_broke(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.value("said('open'); said('alive', {}, '7')")
         await page.value("""(() => {
@@ -90,10 +94,10 @@ def test_a_stream_that_says_nothing_more_is_opened_again_where_it_broke(told: To
         await page.value("said('open'), 0")
         assert await page.value("looked(0)") == 2
 
-    told(LIVE, scenario)
+    run_in_page(LIVE, scenario)
 
 
-def test_a_refusal_that_may_pass_is_asked_again_by_itself_and_another_is_not(told: Told) -> None:
+def test_a_refusal_that_may_pass_is_asked_again_by_itself_and_another_is_not(run_in_page: RunInPage) -> None:
     unavailable = '{ type: "/problems/unavailable", title: "A store is away" }'
 
     async def scenario(page: Page) -> None:
@@ -111,10 +115,10 @@ def test_a_refusal_that_may_pass_is_asked_again_by_itself_and_another_is_not(tol
         await page.value("new Promise(done => setTimeout(done, 15000))")
         assert await page.value("many()") == refused
 
-    told(LIVE, scenario)
+    run_in_page(LIVE, scenario)
 
 
-def test_what_nothing_is_heard_of_is_not_called_as_usual(told: Told) -> None:
+def test_what_nothing_is_heard_of_is_not_called_as_usual(run_in_page: RunInPage) -> None:
     state = "td:nth-last-child(2)"
 
     async def scenario(page: Page) -> None:
@@ -128,10 +132,10 @@ def test_what_nothing_is_heard_of_is_not_called_as_usual(told: Told) -> None:
         await page.shows("as usual", state)
         assert await page.value("document.querySelector('[aria-labelledby=panel-zones] .problem')") is None
 
-    told(FACILITY, scenario)
+    run_in_page(FACILITY, scenario)
 
 
-def test_a_question_whose_command_is_on_its_way_waits_for_the_answer(told: Told) -> None:
+def test_a_question_whose_command_is_on_its_way_waits_for_the_answer(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.click("dialog button", "Cancel it")
         await page.shows("Sending", "dialog")
@@ -143,21 +147,21 @@ def test_a_question_whose_command_is_on_its_way_waits_for_the_answer(told: Told)
         await page.press("Escape")
         await page.until("!document.querySelector('dialog')")
 
-    told(SENDING, scenario)
+    run_in_page(SENDING, scenario)
 
 
-def test_a_failure_that_comes_after_its_view_has_gone_is_said_all_the_same(told: Told) -> None:
+def test_a_failure_that_comes_after_its_view_has_gone_is_said_all_the_same(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.click("dialog button", "Cancel it")
         await page.shows("Sending", "dialog")
         await page.value("show(false), fails('too late'), 0")
         await page.shows("Cancel?: too late", ".toasts")
 
-    told(SENDING, scenario)
+    run_in_page(SENDING, scenario)
 
 
 def test_a_page_opened_during_an_outage_at_an_address_that_cannot_be_decoded_says_why_it_waits(
-    told: Told,
+    run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
         await page.shows("Loading", "#app")
@@ -165,7 +169,7 @@ def test_a_page_opened_during_an_outage_at_an_address_that_cannot_be_decoded_say
         await page.value("answers['/api/session'] = [200, { role: 'dashboard' }]; 0")
         await page.until("document.title.startsWith('100% · DR events')")
 
-    told(WHOLE, scenario)
+    run_in_page(WHOLE, scenario)
 
 
 CHART = "[aria-labelledby=panel-load-against-forecast]"
@@ -180,7 +184,7 @@ async def _as_table(page: Page) -> str:
     return str(await page.value(f"document.querySelector('{CHART} table').innerText"))
 
 
-def test_without_a_forecast_the_load_is_drawn_as_the_sum_of_its_parts(told: Told) -> None:
+def test_without_a_forecast_the_load_is_drawn_as_the_sum_of_its_parts(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.value(LOAD.format("", "part(3, 'next')") + LOAD.format("&cursor=next", "part(4, null, 1)"))
         await page.value("show()")
@@ -190,14 +194,16 @@ def test_without_a_forecast_the_load_is_drawn_as_the_sum_of_its_parts(told: Told
         assert "21:00:00" not in table
         await page.shows("Not found", f"{CHART} .problem")
 
-    told(PORTFOLIO, scenario)
+    run_in_page(PORTFOLIO, scenario)
 
 
-def test_without_a_load_the_forecast_is_drawn_and_why_there_is_no_load_is_said(told: Told) -> None:
+def test_without_a_load_the_forecast_is_drawn_and_why_there_is_no_load_is_said(
+    run_in_page: RunInPage,
+) -> None:
     async def scenario(page: Page) -> None:
         await page.value(FORESEEN + "answers['/api/portfolio/load'] = [400, { title: 'Too many' }]; show()")
         assert "7.0" in await _as_table(page)
         await page.shows("Too many", f"{CHART} .problem")
         await page.shows("Not found", "[aria-labelledby=panel-facilities-by-state] .problem")
 
-    told(PORTFOLIO, scenario)
+    run_in_page(PORTFOLIO, scenario)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.views import MAIN, THEMES, draw, size, views_of
 from tests.chromium import opened_page
-from tests.kept_demo import KeptDemo, kept_demo
+from tests.running_demo import RunningDemo, running_demo
 
 MOST_BYTES = 150_000
 FACILITY = "fac-003"
@@ -18,7 +18,7 @@ FACILITY = "fac-003"
 def test_a_picture_of_every_view_in_both_themes_wide_and_narrow_is_small(
     tmp_path: Path, debian_command: Callable[[str], Path]
 ) -> None:
-    async def scenario(demo: KeptDemo) -> None:
+    async def scenario(demo: RunningDemo) -> None:
         async with opened_page(debian_command("chromium"), tmp_path / "browser", demo.url) as page:
             taken = []
             await size(page, "wide")
@@ -38,5 +38,5 @@ def test_a_picture_of_every_view_in_both_themes_wide_and_narrow_is_small(
             } == {}
 
     (tmp_path / "browser").mkdir()
-    with kept_demo(tmp_path) as demo:
+    with running_demo(tmp_path) as demo:
         asyncio.run(scenario(demo))

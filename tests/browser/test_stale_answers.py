@@ -1,7 +1,7 @@
 """What the page says of answers that are not of now, path by path, and how it comes by newer ones."""
 
 from tests.browser.answer_scripts import LIVE
-from tests.browser.conftest import Told
+from tests.browser.conftest import RunInPage
 from tests.chromium import Page
 
 BANNER = ".banner"
@@ -42,7 +42,7 @@ async def show(page: Page, *paths: str) -> None:
     await page.value(f"show({', '.join(map(repr, paths))})")
 
 
-def test_an_answer_of_now_leaves_the_label_of_another_that_is_not(told: Told) -> None:
+def test_an_answer_of_now_leaves_the_label_of_another_that_is_not(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await answer(page, OTHERS, stale("old", "last_known", 45))
         await answer(page, MORE, "[200, { told: 'new' }]")
@@ -55,10 +55,10 @@ def test_an_answer_of_now_leaves_the_label_of_another_that_is_not(told: Told) ->
         await page.shows("newest", "main p")
         await page.until(NO_BANNER)
 
-    told(LIVE, scenario)
+    run_in_page(LIVE, scenario)
 
 
-def test_the_label_of_what_is_no_longer_shown_goes_with_it(told: Told) -> None:
+def test_the_label_of_what_is_no_longer_shown_goes_with_it(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await answer(page, OTHERS, stale("old", "last_known", 45))
         await answer(page, MORE, stale("older", "replica", 7))
@@ -69,10 +69,10 @@ def test_the_label_of_what_is_no_longer_shown_goes_with_it(told: Told) -> None:
         await show(page, ROWS)
         await page.until(NO_BANNER)
 
-    told(LIVE, scenario)
+    run_in_page(LIVE, scenario)
 
 
-def test_why_figures_are_old_is_what_their_answer_says(told: Told) -> None:
+def test_why_figures_are_old_is_what_their_answer_says(run_in_page: RunInPage) -> None:
     reasons = {
         "last_known": "A store does not answer",
         "replica": "They are of a replica",
@@ -88,10 +88,10 @@ def test_why_figures_are_old_is_what_their_answer_says(told: Told) -> None:
         await page.value("said('state', { stale: true, age_s: 12, reason: 'database' })")
         await page.shows("The database does not answer", BANNER)
 
-    told(LIVE, scenario)
+    run_in_page(LIVE, scenario)
 
 
-def test_what_a_stream_said_of_staleness_ends_with_it(told: Told) -> None:
+def test_what_a_stream_said_of_staleness_ends_with_it(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.shows("one", "main p")
         await page.value("said('open'), said('state', { stale: true, age_s: 12, reason: 'projections' })")
@@ -99,10 +99,10 @@ def test_what_a_stream_said_of_staleness_ends_with_it(told: Told) -> None:
         await page.value("streams.at(-1).onerror(), 0")
         await page.until(NO_BANNER)
 
-    told(LIVE, scenario)
+    run_in_page(LIVE, scenario)
 
 
-def test_what_is_not_of_now_is_asked_for_again_until_it_is(told: Told) -> None:
+def test_what_is_not_of_now_is_asked_for_again_until_it_is(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.value("said('open')")
         await answer(page, OTHERS, stale("old", "last_known", 90))
@@ -114,10 +114,12 @@ def test_what_is_not_of_now_is_asked_for_again_until_it_is(told: Told) -> None:
         await page.value("new Promise(done => setTimeout(done, 15000))")
         assert await page.value(f"many('{OTHERS}')") == asked
 
-    told(LIVE, scenario)
+    run_in_page(LIVE, scenario)
 
 
-def test_what_a_replica_does_not_have_yet_when_it_is_told_of_is_read_again_once_it_has(told: Told) -> None:
+def test_what_a_replica_does_not_have_yet_when_it_is_told_of_is_read_again_once_it_has(
+    run_in_page: RunInPage,
+) -> None:
     async def scenario(page: Page) -> None:
         await page.value(f"{HASTE}, {REPLICA}, show('{ROWS}')")
         await page.shows("one", "main p")
@@ -127,10 +129,10 @@ def test_what_a_replica_does_not_have_yet_when_it_is_told_of_is_read_again_once_
         await page.value("new Promise(done => setTimeout(done, 40000))")
         assert await page.value("many()") <= asked + 1
 
-    told(LIVE, scenario)
+    run_in_page(LIVE, scenario)
 
 
-def test_what_is_looked_at_after_it_was_told_of_is_read_again_too(told: Told) -> None:
+def test_what_is_looked_at_after_it_was_told_of_is_read_again_too(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.value(f"{HASTE}, {REPLICA}, show('{ROWS}')")
         await page.shows("one", "main p")
@@ -140,4 +142,4 @@ def test_what_is_looked_at_after_it_was_told_of_is_read_again_too(told: Told) ->
         await page.shows("two", "main p")
         assert await page.value(f"many('{OTHERS}')") > 1
 
-    told(LIVE, scenario)
+    run_in_page(LIVE, scenario)

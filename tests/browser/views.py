@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from tests.chromium import Page
-from tests.kept_demo import KeptDemo
+from tests.running_demo import RunningDemo
 
 SIZES = {"narrow": (390, 844), "wide": (1440, 1100), "wall": (2560, 1440)}
 THEMES = ("light", "dark")
@@ -20,7 +20,7 @@ class View(NamedTuple):
     """What is read there once it is drawn."""
 
 
-def views_of(demo: KeptDemo, facility: str) -> tuple[View, ...]:
+def views_of(demo: RunningDemo, facility: str) -> tuple[View, ...]:
     steps = demo.get(f"/api/audit/dr-events/{demo.dr_event}")["steps"]
     ended = next(step["position"] for step in steps if step["topic"] == "dr-event.ended.v1")
     return (

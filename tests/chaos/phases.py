@@ -14,7 +14,7 @@ from pathlib import Path
 from adapters.clock import AcceleratedClock
 from interfaces.simulators.bms.journal import JournalEntry, read_journal
 from interfaces.simulators.world_spec import read_addresses, read_world_spec
-from tests.demo_runs import DemoRun, children_of, run_demo_heard
+from tests.demo_runs import DemoRun, children_of, run_demo_with_listener
 
 SERVERS = ("postgres", "nats-server", "valkey-server")
 WORKERS = (
@@ -109,7 +109,7 @@ def run_demo_killing_in_each_phase(*arguments: str, data_dir: Path, victims: Map
     Raises AssertionError where a phase did not come or its victim did not live.
     """
     killer = Killer(data_dir, victims)
-    run = run_demo_heard(*arguments, data_dir=data_dir, heard=killer.heard, longest_s=LONGEST_S)
+    run = run_demo_with_listener(*arguments, data_dir=data_dir, heard=killer.heard, longest_s=LONGEST_S)
     assert list(killer.killed) == [phase.name for phase in PHASES], run.said
     return run
 

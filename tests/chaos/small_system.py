@@ -41,8 +41,17 @@ from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
-from tests.made_up import CONTEXT, NOW, PROGRAM, UTILITY, facility_entry, forecast, notice, program_entry
 from tests.planted_faults import Fault
+from tests.sample_values import (
+    CONTEXT,
+    NOW,
+    PROGRAM,
+    UTILITY,
+    facility_entry,
+    forecast,
+    notice,
+    program_entry,
+)
 from tests.servers import Database
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""Somebody turns a curtailed building up again: found, recorded, corrected by a new round, and restored at the end."""
+"""Manual override of a curtailed building: detected, recorded, corrected by a new round, and restored at the end."""
 
 import json
 import urllib.request
@@ -12,7 +12,7 @@ from tests.servers import Database
 
 
 def turn_up(system: SmallSystem, facility_id: str) -> None:
-    """As a person at the building does."""
+    """Override a zone, as a person in the building does."""
     address = next(d.bms.address for d in system.dispatches() if d.facility_id == facility_id)
     request = urllib.request.Request(  # noqa: S310 - the simulator's own address
         address.removesuffix("/bms") + "/zones/hall/setpoint",
@@ -24,11 +24,11 @@ def turn_up(system: SmallSystem, facility_id: str) -> None:
 
 
 def commits_of(system: SmallSystem, facility_id: str) -> list[int]:
-    """The rounds in which the building was curtailed, by its own journal."""
+    """The rounds in which the building was curtailed, from its own journal."""
     return [e.round for e in system.journal if e.facility_id == facility_id and e.action == "commit"]
 
 
-def test_drift_is_corrected_by_a_new_round_while_the_other_building_is_left_alone(
+def test_drift_is_corrected_by_a_new_round_while_the_other_building_is_unaffected(
     database: Database, nats_url: str, tmp_path: Path
 ) -> None:
     with small_system(database, nats_url, tmp_path, "") as system:

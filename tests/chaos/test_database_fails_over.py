@@ -15,7 +15,7 @@ from domain.dr_event import Batch
 from interfaces.simulators.bms.journal import COMMANDED, curtailed_zones, duplicate_actions
 from tests.chaos.phases import keeps_its_promises
 from tests.chaos.small_system import small_system
-from tests.demo_runs import KILLED, run_demo_heard
+from tests.demo_runs import KILLED, run_demo_with_listener
 from tests.postgres_pair import PostgresPair, postgres_pair
 from tests.servers import Database
 
@@ -53,7 +53,7 @@ def test_a_standby_promoted_while_a_dr_event_is_active_changes_nothing_of_the_en
                 fallen.append(line)
                 pair.fail_over()
 
-        run = run_demo_heard(
+        run = run_demo_with_listener(
             *KILLED,
             "--database-of-settings",
             data_dir=tmp_path / "data",

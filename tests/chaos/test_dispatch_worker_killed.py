@@ -1,6 +1,6 @@
-"""SIGKILL of the dispatch worker and of the relay in mid-work, on real servers: the same end, and nothing done twice.
+"""SIGKILL of the dispatch worker and the relay during work, on real servers: same result, no duplicate commands.
 
-One of the two buildings forgets what it has done: it would carry out every repeat.
+One of the two buildings has no deduplication: it executes every repeated command.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def has_the_same_end(system: SmallSystem) -> None:
 
 
 def struck_in_mid_work(system: SmallSystem) -> None:
-    """The process was killed, once, with something in flight that the log knows."""
+    """The process was killed once, with recorded work in flight."""
     assert system.killed == [system.failpoint.partition(".")[0]]
     found = IN_FLIGHT.fullmatch(system.once_file.read_text().strip())
     assert found, system.once_file.read_text()
@@ -92,7 +92,7 @@ def test_a_process_killed_in_mid_work_changes_nothing_of_the_end(
 def test_a_command_that_is_sent_twice_would_be_seen(
     database: Database, nats_url: str, tmp_path: Path
 ) -> None:
-    """The witness is the buildings' journal: with a planted resend it names the building that repeats what it did."""
+    """Tests the check itself: with an injected resend the buildings' journal shows the repeated action."""
     with small_system(database, nats_url, tmp_path, "", planted_fault="resend") as system:
         system.until_scheduled()
         system.prepare()

@@ -1,4 +1,4 @@
-"""kill -9 of whoever started the servers or the workers leaves no orphan, and the next start works."""
+"""kill -9 of the process that started the servers or workers leaves no orphans, and the next start works."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ time.sleep(1000)
 
 @contextmanager
 def _launcher(data_dir: Path, code: str = _LAUNCH) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
-    """A process that started everything, and the pids of its children and their children."""
+    """A process that started everything, and the pids of all its descendants."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(data_dir)],
         stdout=subprocess.PIPE,
@@ -112,7 +112,7 @@ def test_kill_9_of_the_launcher_leaves_no_orphan(tmp_path: Path) -> None:
 def test_kill_9_of_the_launcher_ends_a_postgres_of_another_user_too() -> None:
     """A change of user clears the death signal, so it has to be set again after it."""
     with tempfile.TemporaryDirectory(prefix="gridproof-nobody-") as folder:
-        Path(folder).chmod(0o755)  # nobody has to reach the data
+        Path(folder).chmod(0o755)  # the user `nobody` must reach the data
         with _launcher(Path(folder) / "data", _LAUNCH_AS_NOBODY) as (process, pids):
             assert len(pids) > 4
             process.kill()
@@ -123,7 +123,7 @@ def test_kill_9_of_the_launcher_ends_a_postgres_of_another_user_too() -> None:
 def test_after_kill_9_the_next_start_finds_everything(tmp_path: Path) -> None:
     for round_ in (1, 2, 3):
         with _launcher(tmp_path) as (process, _):
-            process.kill()  # and at once, without waiting for the old servers, the next
+            process.kill()  # the next start follows at once, without waiting for the old servers
             process.wait()
             with (
                 EmbeddedServers(tmp_path) as servers,
@@ -135,8 +135,10 @@ def test_after_kill_9_the_next_start_finds_everything(tmp_path: Path) -> None:
 
 def test_kill_9_of_launcher_and_servers_at_once_is_recovered_from(tmp_path: Path) -> None:
     with _launcher(tmp_path) as (process, pids):
-        for pid in (*pids, process.pid):  # the launcher last: its death would end the servers in good order
-            with suppress(ProcessLookupError):  # a PostgreSQL process whose postmaster is gone goes by itself
+        for pid in (*pids, process.pid):  # the launcher last: its death would shut the servers down cleanly
+            with suppress(
+                ProcessLookupError
+            ):  # a PostgreSQL process whose postmaster is gone exits by itself
                 os.kill(pid, signal.SIGKILL)
         process.wait()
         assert (tmp_path / "postgres" / "pgdata" / "postmaster.pid").exists()
@@ -158,7 +160,7 @@ def test_a_postmaster_pid_that_now_belongs_to_somebody_else_does_not_stop_the_st
 
 
 def test_a_postmaster_that_was_killed_and_is_not_yet_reaped_does_not_stop_the_start(tmp_path: Path) -> None:
-    """PostgreSQL asks `kill -0`, which takes a zombie for a living process."""
+    """PostgreSQL checks with `kill -0`, which succeeds for a zombie."""
     with EmbeddedServers(tmp_path, nats=False, valkey=False) as servers:
         pid_file = servers.postgres.working_folder() / "postmaster.pid"
         lines = pid_file.read_text().splitlines()
@@ -184,7 +186,7 @@ def test_what_an_earlier_launcher_left_running_is_ended_first(tmp_path: Path) ->
 
 
 def test_the_end_of_the_starting_thread_ends_no_server(tmp_path: Path) -> None:
-    """The death signal of a child comes when the thread that started it ends: ours must not be the caller's."""
+    """A child gets its death signal when the thread that started it ends, so the caller's thread must not start it."""
     servers = EmbeddedServers(tmp_path, nats=False)
     thread = threading.Thread(target=servers.start)
     thread.start()
@@ -199,7 +201,7 @@ def test_the_end_of_the_starting_thread_ends_no_server(tmp_path: Path) -> None:
 
 
 def test_a_forked_process_can_start_children_of_its_own(tmp_path: Path) -> None:
-    """A fork takes no threads along, so the one that starts children has to be made anew."""
+    """A fork copies no threads, so the thread that starts children must be created again."""
     with (tmp_path / "log").open("ab") as log:
         spawn(["true"], output=log).wait(20)
     code = (

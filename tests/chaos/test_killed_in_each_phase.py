@@ -1,4 +1,4 @@
-"""kill -9 of every worker and every server in each phase of a DR event, on real servers: always the same end."""
+"""kill -9 of every worker and every server in each phase of a DR event, on real servers: always the same result."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_another_victim_in_each_phase_changes_nothing_of_the_end(tmp_path: Path)
 def long_runs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[DemoRun]]]:
-    """Those that were asked for, begun ahead of their tests: victim -> its run."""
-    asked = [
+    """The runs of the selected tests, started ahead of them: victim -> its run."""
+    selected = [
         str(item.callspec.params["victim"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
@@ -57,7 +57,7 @@ def long_runs(
             data_dir=tmp_path_factory.mktemp(victim) / "data",
             victims={phase.name: victim for phase in PHASES},
         )
-        for victim in asked
+        for victim in selected
     }
     pool.shutdown(cancel_futures=True)
 

@@ -1,4 +1,4 @@
-"""Workers killed with -9 at named failpoints, each in the middle of something: always the same end."""
+"""Workers killed with -9 at named failpoints during work: always the same result."""
 
 from __future__ import annotations
 

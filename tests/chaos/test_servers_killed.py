@@ -1,4 +1,4 @@
-"""Servers killed with -9 while a DR event runs: the same end, and the buildings never notice."""
+"""Servers killed with -9 while a DR event runs: the same result, without any effect on the buildings."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def test_servers_killed_while_commands_are_under_way_change_nothing_of_the_end(
 
 
 @pytest.mark.parametrize("server", ["postgres", "nats-server", "valkey-server"])
-def test_a_server_killed_alone_while_commands_are_under_way_changes_nothing_of_the_end(
+def test_a_single_server_killed_while_commands_are_under_way_changes_nothing_of_the_end(
     server: str, tmp_path: Path
 ) -> None:
     has_the_same_end({server: ACTIVE}, tmp_path)

@@ -20,7 +20,7 @@ from adapters.postgres.live_feed import PostgresLiveLog
 from application.ports.live_feed import SERVING, LiveEntry, LiveLog, LiveLogUnavailable
 from domain.identifiers import facility_stream_id
 from tests.fakes.live_feed import AT, FakeLiveLog, positions_of
-from tests.hanging import hang
+from tests.frozen_process import freeze
 from tests.servers import Database, PostgresServer
 
 DR_EVENT = uuid4()
@@ -197,7 +197,7 @@ def test_a_database_that_hangs_is_named_as_such_by_who_connects_anew(
         log, server = PostgresLiveLog(pool), postgres_server.embedded.pid
         log.check()
         assert server is not None
-        hang(server)
+        freeze(server)
         try:
             with pytest.raises(LiveLogUnavailable):
                 log.check()
@@ -235,15 +235,15 @@ def test_a_hanging_connection_is_given_up_and_replaced(
     try:
         assert log.read_update(0, limit=1).head == 0
         with log._pool.connection() as connection:
-            hanging = connection.info.backend_pid
-        hang(hanging)
+            frozen = connection.info.backend_pid
+        freeze(frozen)
         try:
             with pytest.raises(LiveLogUnavailable, match="no answer in 2 s"):
                 log.read_update(0, limit=1)
             log.check()
             assert read_again(log)
         finally:
-            os.kill(hanging, signal.SIGCONT)
+            os.kill(frozen, signal.SIGCONT)
     finally:
         log.close()
 

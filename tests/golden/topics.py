@@ -31,8 +31,8 @@ def example_of(topic: str) -> dict[str, Any]:
 
     from application.event_store.event_mapper import encode_state
     from domain.event_sourcing.snapshot import Snapshot
-    from tests.golden.made_up_values import made_up_struct
-    from tests.walks import dispatch_walk
+    from tests.golden.generated_values import generate_struct
+    from tests.state_walks import dispatch_walk
 
     kind = resolve_topic(topic)
     if kind is Snapshot:
@@ -41,7 +41,7 @@ def example_of(topic: str) -> dict[str, Any]:
             walk.take(step)
         stored = Snapshot.take(walk.aggregate)
     else:
-        stored = made_up_struct(kind, Random(topic))
+        stored = generate_struct(kind, Random(topic))
     return {
         "topic": get_topic(type(stored)),
         "originator_id": str(stored.originator_id),

@@ -138,7 +138,7 @@ def children_of(parent: int) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def kept_demo(checkout: Path, folder: Path) -> Iterator[Release]:
+def running_demo(checkout: Path, folder: Path) -> Iterator[Release]:
     """`gridproof demo --facilities 5 --keep`, once its DR event is completed."""
     data, messages = folder / "data", folder / "messages.txt"
     with messages.open("w") as errors:
@@ -344,7 +344,7 @@ def revision_of(checkout: Path) -> str:
 def make_dump(checkout: Path, folder: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     say("the demo runs ...")
-    with kept_demo(checkout, folder) as release:
+    with running_demo(checkout, folder) as release:
         keys = created_keys(release)
         release.run("telemetry", "import", str(imported_history(folder / "history.csv")))
         say("the forecasts degrade ...")

@@ -1,4 +1,4 @@
-"""A simulated building and its BMS: a state machine without I/O. Time and the journal are parameters."""
+"""A simulated building with its BMS: a state machine without I/O. Time and journal are parameters."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ MAX_RECEIPTS = 10_000
 
 
 class WriteCause(msgspec.Struct, frozen=True, kw_only=True):
-    """What a written setpoint was for, as its reference says; the BMS itself does not care."""
+    """The purpose of a written setpoint, taken from its reference. The BMS itself ignores it."""
 
     dr_event_id: UUID | None = None
     plan_revision: int = 0
@@ -44,7 +44,7 @@ class WriteCause(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SetpointReading(msgspec.Struct, frozen=True, kw_only=True):
-    """What a single-phase BMS says of a zone."""
+    """A single-phase BMS's reading of a zone."""
 
     zone_id: str
     setpoint: Setpoint
@@ -56,8 +56,8 @@ class Building:
     """Zones, holds and the receipts of executed commands.
 
     In profile `two_phase` a repeated command id is answered with the first answer; in `two_phase_no_dedup` it
-    is carried out again; in `single_phase` it is only read and written. Every action that is carried out goes to
-    `record`, whatever the profile.
+    is carried out again; `single_phase` only reads and writes setpoints. Every executed action is passed to
+    `record`, in every profile.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Building:
         )
 
     def execute(self, command: ZoneCommand, now: datetime) -> CommandReceipt:
-        """Carry the command out, or answer a repeat from memory. Raises Refusal."""
+        """Carry the command out, or return the receipt of a repeated one. Raises Refusal."""
         self.advance(now)
         zone = self._zone(command.zone_id)
         if self._deduplicates and command.command_id in self._executed:
@@ -110,7 +110,7 @@ class Building:
         return receipt
 
     def command_status(self, command_id: UUID, now: datetime) -> CommandStatus:
-        """What was carried out, in either profile."""
+        """What was carried out for a command, in both two-phase profiles."""
         self.advance(now)
         known = self._executed.get(command_id)
         if known is None:
@@ -140,7 +140,7 @@ class Building:
     def write_setpoint(
         self, zone_id: str, setpoint: Setpoint, until: datetime | None, cause: WriteCause, now: datetime
     ) -> None:
-        """A timed override with `until`, else for good. The same again changes nothing. Raises Refusal."""
+        """Write a timed override (`until`) or a permanent setpoint. Repeating it has no effect. Raises Refusal."""
         self.advance(now)
         zone = self._zone(zone_id)
         found = self.read_setpoint(zone_id, now)
@@ -151,9 +151,9 @@ class Building:
         self._journal(zone, "restore" if until is None else "commit", now, before_kw, since, command=cause)
 
     def override(self, zone_id: str, setpoint_value: float, now: datetime) -> None:
-        """Somebody turns the knob: a curtailment ends, but the DR event keeps its hold and may commit again.
+        """A manual override: the curtailment ends, but the DR event keeps its hold and may commit again.
 
-        Drift, from Gridproof's side. Raises UnknownZone.
+        Gridproof sees it as drift. Raises UnknownZone.
         """
         self.advance(now)
         zone = self._zone(zone_id)
@@ -163,9 +163,9 @@ class Building:
         self._journal(zone, "overridden", now, before_kw, since, hold=hold)
 
     def restart(self, now: datetime) -> set[UUID]:
-        """Start anew, as after a power cut: what was only prepared is forgotten; a curtailment stands.
+        """Restart as after a power failure: prepared holds are lost, curtailments stay.
 
-        The ids of the commands that it no longer knows.
+        Returns the ids of the commands whose receipts are lost.
         """
         self.advance(now)
         forgotten: set[UUID] = set()
@@ -178,7 +178,7 @@ class Building:
         return forgotten
 
     def advance(self, now: datetime) -> None:
-        """Let every hold whose expiry has passed end by itself, at the moment it expired."""
+        """End every hold that has expired, at its expiry time."""
         for zone in self._zones.values():
             hold = zone.hold
             if hold is None or hold.expires_at > now:
@@ -189,7 +189,7 @@ class Building:
                 self._journal(zone, "expired", hold.expires_at, before_kw, since, hold=hold)
 
     def shed_kw(self, now: datetime) -> float:
-        """By how much the building's load is lowered; negative while a rebound outweighs the shed."""
+        """The reduction of the building's load; negative while the rebound exceeds the shed load."""
         self.advance(now)
         return sum(zone.shed_kw - zone.rebound_kw(now) for zone in self._zones.values())
 
@@ -205,7 +205,7 @@ class Building:
         return msgspec.structs.replace(receipt, repeated=True)
 
     def _carry_out(self, zone: Zone, command: ZoneCommand, now: datetime) -> Setpoint:
-        """The setpoint to answer with. Raises Refusal before anything has changed."""
+        """Execute the command; returns the setpoint to answer with. Raises Refusal before any change."""
         refuse_if_held_by_another(zone, command)
         if command.phase == "prepare":
             return prepare(zone, command, now)

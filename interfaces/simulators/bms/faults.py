@@ -1,4 +1,4 @@
-"""Faults that can be ordered of a simulated BMS."""
+"""Faults that can be injected into a simulated BMS."""
 
 from typing import Literal
 
@@ -9,11 +9,11 @@ FaultKind = Literal["time_out", "refuse", "slow", "lost_answer", "lost_answer_on
 
 
 class FaultOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A fault of one building.
+    """An injected fault of one building.
 
     `time_out`: does nothing and never answers. `refuse`: RefusedFault `local_override`. `slow`: does the work
     and answers after `delay_s`. `lost_answer`: does the work, then drops the connection (`lost_answer_once`:
-    the first time only). `invalid_answer`: does the work, answers what the contract does not allow.
+    the first time only). `invalid_answer`: does the work, sends an answer that violates the contract.
     """
 
     facility_id: str
@@ -27,7 +27,7 @@ class FaultOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class FaultBook:
-    """The ordered faults, and how many of each are left."""
+    """The injected faults, with the remaining number of each."""
 
     def __init__(self, orders: tuple[FaultOrder, ...] = ()) -> None:
         self._open: list[tuple[FaultOrder, int | None]] = []
@@ -35,12 +35,12 @@ class FaultBook:
             self._open.append((order, _times(order)))
 
     def replace(self, facility_id: str, orders: tuple[FaultOrder, ...]) -> None:
-        """From now on only `orders` hold for that building."""
+        """Replace the building's faults by `orders`."""
         self._open = [(order, left) for order, left in self._open if order.facility_id != facility_id]
         self._open += [(order, _times(order)) for order in orders]
 
     def take(self, facility_id: str, operation: BmsOperation) -> FaultOrder | None:
-        """The first fault that applies to this call, used up by one."""
+        """The first fault that applies to this call; reduces its remaining number by one."""
         for index, (order, left) in enumerate(self._open):
             if order.facility_id == facility_id and order.phase in (None, operation) and left != 0:
                 self._open[index] = (order, None if left is None else left - 1)

@@ -1,6 +1,6 @@
 """The journal of the simulated buildings: one line per executed action, independent of any deduplication.
 
-The demo checks Gridproof's log against it, so nothing of that log goes into it.
+The demo checks Gridproof's log against it, so it takes no input from that log.
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActionKey(NamedTuple):
-    """What may happen once: one phase of one plan revision and round, on one zone, for one DR event."""
+    """The key of an action that may happen once only: phase of a plan revision and round, on a zone, for a DR event."""
 
     dr_event_id: UUID
     facility_id: str
@@ -52,7 +52,7 @@ class ActionKey(NamedTuple):
 
 
 class Journal:
-    """An append-only JSON Lines file; an entry is the operating system's before `append` returns."""
+    """An append-only JSON Lines file; an entry is passed to the operating system before `append` returns."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[JournalEntry]:
-    """Every entry in the order of the actions; [] if nothing was ever journaled.
+    """All entries in the order of the actions; [] if there is no journal.
 
     A last line without its newline is an append in progress and is left out.
     """

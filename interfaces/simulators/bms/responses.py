@@ -1,4 +1,4 @@
-"""How a simulated BMS ends an HTTP exchange: with XML, with silence, or by dropping the connection."""
+"""The ASGI responses of a simulated BMS: XML, no answer at all, or a dropped connection."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class SilentAnswer:
 
 
 class DroppedAnswer:
-    """Begins an answer and drops the connection: uvicorn closes it when an application ends in mid-answer."""
+    """Starts a response and drops the connection: uvicorn closes it if an application ends within a response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"text/xml"), (b"content-length", b"1000")]

@@ -1,4 +1,4 @@
-"""What a simulated BMS allows, and what follows for the zone; each refuses before anything has changed."""
+"""The rules of a simulated BMS: which commands it accepts, and their effect on a zone. A refusal changes nothing."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +12,7 @@ NOBODY = UUID(int=0)
 
 
 class Refusal(Exception):
-    """A definite no: nothing was done, and nothing of it is remembered."""
+    """The command was refused: nothing was done and nothing was stored."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
@@ -46,7 +46,7 @@ def _refuse_if_out_of_bounds(zone: Zone, command: ZoneCommand, now: datetime) ->
 def prepare(zone: Zone, command: ZoneCommand, now: datetime) -> Setpoint:
     _refuse_if_out_of_bounds(zone, command, now)
     if zone.hold is not None:
-        # Held by this DR event already: a curtailed setpoint must not become the one to return to.
+        # Already held by this DR event: a curtailed setpoint must not become the setpoint to restore.
         zone.hold = replace(zone.hold, expires_at=command.expires_at, command_id=command.command_id)
         return zone.hold.return_to
     zone.hold = Hold(
@@ -91,7 +91,7 @@ def write(
     dr_event_id: UUID | None,
     command_id: UUID | None,
 ) -> None:
-    """A setpoint for good, or a timed override. Raises Refusal."""
+    """Write a permanent setpoint or a timed override. Raises Refusal."""
     if setpoint.unit != zone.setpoint.unit:
         raise Refusal("wrong_unit", f"zone {zone.entry.zone_id} is set in {zone.setpoint.unit}")
     if until is None:

@@ -44,14 +44,14 @@ HttpRequest = litestar.Request[None, None, State]
 
 
 class UnknownBuilding(LookupError):
-    """This world has no such building."""
+    """The simulated world has no such building."""
 
 
 class BmsServer:
-    """The buildings, the faults ordered of them, and how a call is answered.
+    """Answers the calls to the buildings and applies the injected faults.
 
     `passwords` (facility id to password) switches HTTP Basic authentication on for those buildings; every call takes
-    `answer_delay_s` on the wall.
+    `answer_delay_s` of wall-clock time.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class BmsServer:
 
 
 def carried_out(building: Building, request: Request, now: datetime) -> bytes:
-    """The answer's XML. Raises Refusal."""
+    """Execute the operation; returns the answer's XML. Raises Refusal."""
     match request:
         case ZoneCommand():
             if request.facility_id != building.facility_id:
@@ -143,13 +143,13 @@ def _operation(request: Request) -> BmsOperation:
 
 
 class ZoneOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Somebody sets a zone by hand."""
+    """The body of a manual override of a zone."""
 
     setpoint: float
 
 
 def create_bms_app(server: BmsServer) -> Litestar:
-    """`POST /buildings/{id}/bms` is the contract; the two `PUT`s order faults and turn knobs."""
+    """`POST /buildings/{id}/bms` serves the contract; the two `PUT` routes inject faults and manual overrides."""
     return Litestar(
         [bms, faults, override, contract],
         state=State({"server": server}),

@@ -1,4 +1,4 @@
-"""The server's side of the single-phase contract: setpoints read and written."""
+"""The server side of the single-phase contract: messages that read and write setpoints."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,14 +80,14 @@ def invalid_request_fault(error: InvalidRequest) -> bytes:
 
 
 def invalid_answer() -> bytes:
-    """What no client may take for success: a reading without a setpoint."""
+    """An answer that a client must reject: a reading without a setpoint."""
     answer = _element("ReadSetpointResponse")
     _write(answer, "zoneId", "hall")
     return envelope(answer)
 
 
 def cause_of(reference: str) -> WriteCause:
-    """The journal's reading of a reference; one of another form says nothing."""
+    """The cause that a reference encodes; an empty one for references of another form."""
     parts = reference.split()
     try:
         return WriteCause(

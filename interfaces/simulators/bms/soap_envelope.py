@@ -1,4 +1,4 @@
-"""What the simulated BMSs share of SOAP: envelopes read with care and written, and the packaged contracts."""
+"""SOAP functions of the simulated BMSs: safe parsing and writing of envelopes, and the packaged contracts."""
 
 from functools import cache
 from importlib.resources import files
@@ -7,12 +7,12 @@ from typing import cast
 from lxml import etree
 
 _SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
-# Named as text: the simulators share the contracts' files with the adapter, and none of its code.
+# By name: the simulators share the contract files with the adapter, but none of its code.
 _CONTRACT_PACKAGE = "adapters.bms"
 
 
 class InvalidRequest(ValueError):
-    """A request that the contract does not allow; nothing was done."""
+    """The request violates the contract; nothing was done."""
 
 
 def contract_document(name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The server's side of the two-phase contract: requests read and answers written with lxml and the contract's XSD."""
+"""The server side of the two-phase contract: parses requests and writes answers with lxml and the contract's XSD."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -128,7 +128,7 @@ def invalid_request_fault(error: InvalidRequest) -> bytes:
 
 
 def invalid_answer() -> bytes:
-    """What no client may take for success: a receipt of a phase that does not exist."""
+    """An answer that a client must reject: a receipt of a phase that does not exist."""
     answer = _element("PrepareCommandResponse")
     _write(answer, phase="celebrate")
     return envelope(answer)

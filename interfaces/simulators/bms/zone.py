@@ -1,4 +1,4 @@
-"""One zone of a simulated building: its setpoint, who holds it, and what it sheds."""
+"""One zone of a simulated building: its setpoint, its hold and the load it sheds."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ REBOUND_SHARE = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:
-    """A DR event has the zone: prepared at `magnitude` 0, curtailed above."""
+    """The hold of a DR event on the zone: prepared at `magnitude` 0, curtailed above 0."""
 
     dr_event_id: UUID
     command_id: UUID
@@ -52,20 +52,20 @@ class Zone:
 
     @property
     def shed_kw(self) -> float:
-        """What the present hold sheds, linear in its magnitude."""
+        """The load that the current hold sheds, linear in its magnitude."""
         if self.hold is None:
             return 0.0
         return self.entry.curtailable_kw * self.hold.magnitude / self.entry.max_magnitude * self.shed_factor
 
     def rebound_kw(self, now: datetime) -> float:
-        """What is drawn in addition, after a restore."""
+        """The additional load after a restore."""
         if self.rebound_since is None or self.entry.rebound_ramp_s <= 0:
             return 0.0
         elapsed = (now - self.rebound_since).total_seconds() / self.entry.rebound_ramp_s
         return self.rebound_from_kw * REBOUND_SHARE * max(0.0, 1.0 - elapsed) if elapsed >= 0 else 0.0
 
     def violations(self, since: datetime | None, at: datetime) -> tuple[Violation, ...]:
-        """What the change at `at` did that this zone does not bear; it was curtailed `since` then."""
+        """The zone's limits that the change at `at` violates; the zone has been curtailed since `since`."""
         found: list[Violation] = []
         if (
             self.curtailed
@@ -82,7 +82,7 @@ class Zone:
         return tuple(found)
 
     def curtail(self, hold: Hold, now: datetime) -> None:
-        """Take or deepen the curtailment; the setpoint is counted from the one to return to."""
+        """Start or deepen the curtailment, relative to the setpoint to restore."""
         self.curtailed_since = self.curtailed_since or now
         self.changed_at = now
         self.hold = hold

@@ -1,4 +1,4 @@
-"""Meters for load: the messages of a plan, sent when they are due, each of them acknowledged or sent again."""
+"""Load meters: send the messages of a plan on schedule and resend those that are not acknowledged."""
 
 import asyncio
 from collections import deque
@@ -16,7 +16,7 @@ Message = tuple[bytes, bytes]
 
 
 class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was sent. With `plan` it says exactly which readings a store must hold."""
+    """What was sent. Together with `plan` it defines exactly which readings a store must hold."""
 
     plan: LoadPlan
     messages: int
@@ -62,7 +62,7 @@ class MeterLoad:
         drain_s: float = 60.0,
         on_progress: Callable[[int], object] | None = None,
     ) -> LoadReport:
-        """Send what is due within so many seconds, then wait at most `drain_s` for the acknowledgements."""
+        """Send the messages due within the duration, then wait at most `drain_s` for acknowledgements."""
         loop = asyncio.get_running_loop()
         total = int(seconds * self._plan.messages_per_s)
         keepers = [asyncio.create_task(self._keep_connected(n)) for n in range(self._wanted)]
@@ -85,7 +85,7 @@ class MeterLoad:
             await asyncio.gather(*keepers, return_exceptions=True)
 
     def _send(self, due: int, elapsed_s: float) -> None:
-        """What is to be sent again, then what is due, as far as the windows reach."""
+        """Resend first, then send due messages, within the limits of the in-flight windows."""
         live = [connection for connection in self._live if connection.room > 0]
         for number, connection in enumerate(live):
             share = -(-(len(self._again) + due - self.sent) // (len(live) - number))
@@ -107,7 +107,7 @@ class MeterLoad:
         return batch
 
     async def _keep_connected(self, number: int) -> None:
-        """A connection, and the next when it breaks; what was under way goes over another."""
+        """Keep one connection open, replacing it when it breaks; its unacknowledged messages go over another one."""
         while True:
             connection = MqttPublisher(window=self._window)
             try:
@@ -119,7 +119,7 @@ class MeterLoad:
                 self._live.append(connection)
                 await self._until_over(connection)
             except (OSError, TimeoutError):
-                pass  # it is tried again: the report says how often, and how far behind it fell
+                pass  # it retries; the report has the number of retries and the delay
             finally:
                 if connection in self._live:
                     self._live.remove(connection)

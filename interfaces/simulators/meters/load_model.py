@@ -1,4 +1,4 @@
-"""What a simulated building draws when nobody curtails it: a pure function of (facility, moment)."""
+"""The uncurtailed load of a simulated building: a pure function of facility and time."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -31,14 +31,14 @@ MEAN_SAMPLES = 6
 
 
 class LoadSource(Protocol):
-    """Where a building's uncurtailed load comes from."""
+    """A source of a building's uncurtailed load."""
 
     def load_kw(self, at: datetime) -> float | None:
-        """kW at that moment; None where nothing is known (a gap in a recording)."""
+        """kW at that time; None without data (a gap in a recording)."""
         ...
 
     def loads_kw(self, epoch_s: Floats) -> Floats:
-        """kW at each moment, given as seconds since 1970; NaN where nothing is known."""
+        """kW at each time, given as seconds since 1970; NaN without data."""
         ...
 
     def temperature_c(self, at: datetime) -> float:
@@ -46,7 +46,7 @@ class LoadSource(Protocol):
         ...
 
     def mean_load_kw(self, starts_at: datetime, step_s: int, steps: int) -> Floats:
-        """Mean kW of each of `steps` intervals from `starts_at`; NaN where nothing is known."""
+        """Mean kW of each of `steps` intervals from `starts_at`; NaN without data."""
         ...
 
     def temperatures_c(self, starts_at: datetime, step_s: int, steps: int) -> Floats:
@@ -55,7 +55,7 @@ class LoadSource(Protocol):
 
 
 class HistoryInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """One interval of a facility's history, as a readings file has it."""
+    """One interval of a facility's history, as in a readings file."""
 
     starts_at: datetime
     load_kwh: float | None
@@ -110,7 +110,7 @@ def interval_means(sampled: Callable[[Floats], Floats], starts_s: Floats, step_s
 def history(
     source: LoadSource, starts_at: datetime, ends_at: datetime, step_s: int
 ) -> Iterator[HistoryInterval]:
-    """The intervals of `[starts_at, ends_at)`, the same load that the meters publish when nothing is curtailed."""
+    """The intervals of `[starts_at, ends_at)`: the load that the meters publish without curtailment."""
     steps = int((ends_at - starts_at).total_seconds() // step_s)
     loads_kw = source.mean_load_kw(starts_at, step_s, steps).tolist()
     temperatures_c = source.temperatures_c(starts_at, step_s, steps).tolist()

@@ -1,4 +1,4 @@
-"""What many simulated meters send under load: all of it follows from a few numbers, and can be audited exactly."""
+"""The load plan of many simulated meters: a few numbers determine every message, so a store can be audited exactly."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -12,11 +12,11 @@ METERS_PER_FACILITY = 10
 
 
 class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """`meters` meters take turns in sending `rate_per_s` readings a second, a gateway for `gateway` of them at a time.
+    """`meters` meters together send `rate_per_s` readings a second; a gateway sends for `gateway` meters at a time.
 
-    Message `n` is the one of sender `n % senders` in its round `n // senders`, which is the seq of its readings; it is
-    due at `started_at` plus n / messages a second, and so is its `ts` (to the millisecond). `run` begins the id of each
-    facility: what belongs to a run can be told from everything else in a store.
+    Message `n` comes from sender `n % senders` in round `n // senders`, which is the seq of its readings; it is
+    due at `started_at` plus n / messages a second, and so is its `ts` (to the millisecond). `run` is the prefix of each
+    facility id, which separates the readings of a run from all others in a store.
     """
 
     run: str
@@ -27,7 +27,7 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def senders(self) -> int:
-        """Who sends messages: the meters themselves, or gateways."""
+        """The number of senders: the meters themselves, or gateways."""
         return -(-self.meters // self.gateway)
 
     @property
@@ -35,23 +35,23 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
         return self.rate_per_s * self.senders / self.meters
 
     def meters_of(self, sender: int) -> range:
-        """The numbers of the meters that `sender` speaks for."""
+        """The numbers of the meters that `sender` sends for."""
         return range(sender * self.gateway, min((sender + 1) * self.gateway, self.meters))
 
     def readings_in(self, messages: int) -> int:
-        """How many readings the first `messages` messages hold."""
+        """The number of readings in the first `messages` messages."""
         rounds, rest = divmod(messages, self.senders)
         return rounds * self.meters + min(rest * self.gateway, self.meters)
 
     def rounds_of(self, meter: int, messages: int) -> int:
-        """How many readings of `meter` the first `messages` messages hold: seqs 0 .. n-1."""
+        """The number of readings of `meter` in the first `messages` messages: seqs 0 .. n-1."""
         rounds, rest = divmod(messages, self.senders)
         return rounds + (meter // self.gateway < rest)
 
     def named(self, meter: int) -> tuple[str, str]:
         """The (facility id, meter id) of a meter's number."""
         if self.gateway == 1:
-            # Those of one facility speak at moments of their own, evenly spread over a round.
+            # The meters of one facility send at different times, evenly spread over a round.
             facilities = -(-self.meters // METERS_PER_FACILITY)
             ten, place = divmod(meter, METERS_PER_FACILITY)
             facility = (ten + place * facilities // METERS_PER_FACILITY) % facilities
@@ -60,7 +60,7 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.run}-{facility:06}", f"m{meter:07}"
 
     def numbered(self, facility_id: str, meter_id: str) -> int | None:
-        """The inverse of `named`; None for what is not of this run."""
+        """The inverse of `named`; None for names of other runs."""
         try:
             meter = int(meter_id.removeprefix("m"))
         except ValueError:
@@ -68,12 +68,12 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
         return meter if 0 <= meter < self.meters and self.named(meter) == (facility_id, meter_id) else None
 
     def ts_of(self, message: int) -> datetime:
-        """UTC, to the millisecond."""
+        """The `ts` of a message: UTC, to the millisecond."""
         at = self.started_at + timedelta(seconds=message / self.messages_per_s)
         return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
     def kw_of(self, meter: int) -> float:
-        """Each meter's load is constant: every mean is known beforehand."""
+        """The load of a meter. It is constant, so every mean can be computed in advance."""
         return 10.0 + meter % 50
 
     def message(self, number: int) -> tuple[bytes, bytes]:
@@ -95,7 +95,7 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoadAudit(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the readings of a run."""
+    """The result of auditing the readings of a run."""
 
     sent: int
     stored: int
@@ -116,13 +116,13 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def audit(plan: LoadPlan, messages: int, stored: StoredReadings) -> LoadAudit:
-    """The first `messages` messages of `plan` against a store. Raises TelemetryStoreUnavailable."""
+    """Compare the first `messages` messages of `plan` with a store. Raises TelemetryStoreUnavailable."""
     stored_range = _range(plan, messages)
     return audited(plan, messages, stored.seqs(*stored_range), stored.rolled_up(*stored_range))
 
 
 def missing(plan: LoadPlan, messages: int, stored: StoredReadings) -> int:
-    """How many of their readings the store does not hold: for those who wait for the last. Raises as `audit`."""
+    """The number of readings that the store does not hold yet; for polling. Raises as `audit`."""
     return audited(plan, messages, stored.seqs(*_range(plan, messages)), ()).lost
 
 
@@ -134,7 +134,7 @@ def _range(plan: LoadPlan, messages: int) -> tuple[str, datetime, datetime]:
 def audited(
     plan: LoadPlan, messages: int, found: Iterable[MeterSeqs], rolled_up: Iterable[QuarterHourCounts]
 ) -> LoadAudit:
-    """The first `messages` messages of `plan` against what a store holds, meter by meter, and counts."""
+    """Compare the first `messages` messages of `plan` with a store's readings and counts per meter."""
     sent = plan.readings_in(messages)
     stored = stored_twice = foreign = 0
     for seqs in found:
@@ -158,5 +158,5 @@ def audited(
 
 
 def new_run(now: datetime) -> str:
-    """A name for a run that began `now`: no other second has it."""
+    """A run name derived from `now`, unique per second."""
     return f"load{int(now.astimezone(UTC).timestamp()):x}"

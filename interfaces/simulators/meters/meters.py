@@ -24,7 +24,7 @@ BLOCK_TICKS = 128
 
 
 class Outbox(Protocol):
-    """Where readings go; `MqttOutbox` in the world."""
+    """The sink of readings; `MqttOutbox` in the simulated world."""
 
     def put(self, topic: str, payload: bytes) -> None: ...
 
@@ -40,7 +40,7 @@ class MeterMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A facility whose meters publish no reading of `during`."""
+    """A facility whose meters publish no readings in the window `during`."""
 
     facility_id: str
     during: TimeWindow
@@ -57,7 +57,7 @@ class MeteredBuilding:
     _block: tuple[int, float, list[float]] = (0, 0.0, [])
 
     def readings(self, tick: int, cadence_s: float) -> list[tuple[str, MeterMessage]]:
-        """(topic, message) of each meter at `tick` times `cadence_s`; none where the source knows nothing."""
+        """(topic, message) of each meter at `tick` times `cadence_s`; none where the source has no data."""
         at = datetime.fromtimestamp(tick * cadence_s, UTC)
         load_kw = self._load_kw(tick, cadence_s)
         if math.isnan(load_kw):
@@ -71,7 +71,7 @@ class MeteredBuilding:
         ]
 
     def _load_kw(self, tick: int, cadence_s: float) -> float:
-        """Worked out a block of ticks at a time: one array costs little more than one number."""
+        """Computed for a block of ticks at a time: an array costs little more than a single number."""
         first, block_cadence_s, loads_kw = self._block
         if block_cadence_s != cadence_s or not first <= tick < first + len(loads_kw):
             moments = np.arange(tick, tick + BLOCK_TICKS, dtype=np.float64) * cadence_s
@@ -81,7 +81,7 @@ class MeteredBuilding:
 
 
 class MeterFleet:
-    """All meters of the world, on one virtual cadence (clock seconds). `silent` facilities publish nothing."""
+    """All meters of the world, on one cadence in clock seconds. `silent` facilities publish nothing."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class MeterFleet:
         self.skipped_ticks = 0
 
     async def run(self) -> None:
-        """Publish until cancelled. A fleet that falls far behind its clock skips moments, and counts them."""
+        """Publish until cancelled. A fleet that falls far behind its clock skips ticks and counts them."""
         tick = int(self._clock.now().timestamp() // self._cadence_s) + 1
         hours = (tick * self._cadence_s - COUNTING_SINCE.timestamp()) / 3600.0
         for metered in self._buildings:
@@ -117,17 +117,17 @@ class MeterFleet:
             tick = self._next(tick)
 
     def publish(self, tick: int) -> None:
-        """Every meter's reading at `tick` times the cadence since 1970."""
+        """Publish every meter's reading at `tick` times the cadence since 1970."""
         at = datetime.fromtimestamp(tick * self._cadence_s, UTC)
         for metered in self._buildings:
-            # Its register goes on counting, whether it is heard or not.
+            # The register of a silent meter continues to count.
             readings = metered.readings(tick, self._cadence_s)
             if self._speaks(metered.building.facility_id, at):
                 for topic, message in readings:
                     self._outbox.put(topic, msgspec.json.encode(message))
 
     def _say_skipped(self, first: int) -> None:
-        """Those that speak were silent from `first` on."""
+        """Journal that the publishing meters were silent from `first` on."""
         at = datetime.fromtimestamp(first * self._cadence_s, UTC)
         for facility_id, speaks in self._speaking.items():
             if speaks:

@@ -1,7 +1,7 @@
-"""Publishing over MQTT without loss: every message stays here until the broker has acknowledged it.
+"""Lossless MQTT publishing: every message stays in the outbox until the broker has acknowledged it.
 
-gmqtt drops its queue when it reconnects without a session, and then may refuse to publish for ever. So it never
-reconnects here: a lost connection gets a new client, and what was not acknowledged is sent again (QoS 1: at least
+gmqtt drops its queue when it reconnects without a session, and may then refuse to publish forever. So its reconnect is
+disabled: after a lost connection a new client is made, and unacknowledged messages are sent again (QoS 1: at least
 once).
 """
 
@@ -20,7 +20,7 @@ from gmqtt.storage import PersistentStorage
 
 log = logging.getLogger(__name__)
 gmqtt_log = logging.getLogger(f"{__name__}.gmqtt")
-# That it does not reconnect is meant, and no error.
+# It logs the disabled reconnect as an error; this is intended.
 gmqtt_log.setLevel(logging.CRITICAL)
 
 Outgoing = tuple[str, bytes]
@@ -33,7 +33,7 @@ GOODBYE_DEADLINE_S = 1.0
 
 
 class _Unacknowledged(PersistentStorage):  # type: ignore[misc]  # gmqtt has no types
-    """gmqtt's store of packets in flight, with what each of them carries."""
+    """gmqtt's store of in-flight packets, extended by the message of each packet."""
 
     def __init__(self, changed: asyncio.Event) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class MqttOutbox:
         self.connections = 0
 
     def put(self, topic: str, payload: bytes) -> None:
-        """Queue one message; returns at once."""
+        """Queue one message without blocking."""
         if len(self._queue) >= self._capacity:
             self._queue.popleft()
             self.dropped += 1
@@ -77,7 +77,7 @@ class MqttOutbox:
 
     @property
     def waiting(self) -> int:
-        """How many messages the broker has not been sent yet."""
+        """The number of messages not yet sent to the broker."""
         return len(self._queue)
 
     async def run(self) -> None:
@@ -106,7 +106,7 @@ class MqttOutbox:
             await self._pump(client, storage, lost)
         finally:
             self._queue.extendleft(reversed(storage.in_flight.values()))
-            # A client that never connected, or was cut off, has nobody to say goodbye to.
+            # Without a connection there is nothing to disconnect from.
             with contextlib.suppress(OSError, AttributeError, TimeoutError):
                 async with asyncio.timeout(GOODBYE_DEADLINE_S):
                     await client.disconnect()

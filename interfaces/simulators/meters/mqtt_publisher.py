@@ -1,6 +1,6 @@
-"""Publishing over MQTT 3.1.1 at QoS 1 by hand: no client library, little more than the bytes themselves.
+"""A minimal MQTT 3.1.1 publisher at QoS 1, without a client library.
 
-It is also what the reader of the broker is tried against: the two share no code.
+It also serves as an independent test peer of the MQTT subscriber: the two share no code.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ KEEPALIVE_S = 30
 
 
 class ConnectionRefused(ConnectionError):
-    """The broker does not let this client in."""
+    """The broker refused the connection."""
 
 
 class MqttPublisher(asyncio.Protocol):
-    """One connection. `in_flight` holds what was sent and not acknowledged, by packet id."""
+    """One connection. `in_flight` holds the unacknowledged messages by packet id."""
 
     def __init__(self, *, window: int = 2_000) -> None:
         self._loop = asyncio.get_running_loop()
@@ -34,7 +34,7 @@ class MqttPublisher(asyncio.Protocol):
 
     @property
     def room(self) -> int:
-        """How many more messages may be sent now."""
+        """The number of messages that may be sent now."""
         return 0 if self.is_over else self._window - len(self.in_flight)
 
     async def connect(
@@ -83,7 +83,7 @@ class MqttPublisher(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
         at, end, in_flight = 0, len(data), self.in_flight
-        # Nothing that a broker sends to a publisher has more than 127 bytes.
+        # Every packet that a broker sends to a publisher has at most 127 bytes.
         while end - at >= 2 and end - at >= 2 + data[at + 1]:
             if data[at] == _PUBACK:
                 self.acknowledged += in_flight.pop(data[at + 2] << 8 | data[at + 3], None) is not None

@@ -1,4 +1,4 @@
-"""Real load from a readings file, moved in time by whole weeks so that its end meets the world's clock.
+"""Recorded load from a readings file, shifted by whole weeks so that it reaches the world's clock.
 
 The file's format is that of `gridproof telemetry import`: `facility,timestamp,load_kwh[,temp_c]`, start of interval.
 """
@@ -26,7 +26,7 @@ class UnreadableReadings(ValueError):
 
 
 class RecordedLoad:
-    """One facility's recording, as a LoadSource. Gaps stay gaps."""
+    """One facility's recording as a LoadSource. Gaps are not filled."""
 
     def __init__(self, facility_id: str, rows: list[Row]) -> None:
         if len(rows) < 2:
@@ -40,11 +40,11 @@ class RecordedLoad:
 
     @property
     def mean_kw(self) -> float:
-        """Over the whole recording."""
+        """The mean over the whole recording."""
         return float(np.nanmean(self._kwh)) * 3600.0 / self.step_s
 
     def move_to_cover(self, ends_at: datetime) -> int:
-        """Shift by the whole weeks (returned) after which the recording reaches `ends_at`; 0 if it already does."""
+        """Shift the recording by whole weeks until it reaches `ends_at`; returns their number."""
         end_s = ends_at.timestamp()
         last_s, first_s = self._starts_s[-1] + self.step_s, self._starts_s[0]
         if last_s >= end_s and first_s <= end_s - NEEDED_HISTORY_S:

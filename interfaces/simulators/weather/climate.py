@@ -1,4 +1,4 @@
-"""The simulated weather: one temperature for each (cell, moment), a pure function of both."""
+"""The simulated climate: the temperature as a pure function of cell and time."""
 
 from datetime import datetime
 from hashlib import sha256
@@ -21,7 +21,7 @@ def seed_of(*names: str) -> int:
 
 
 def smooth_noise(seed: int, epoch_s: Floats, step_s: float) -> Floats:
-    """Values in -1 .. 1, drawn by hash at every `step_s`, linear in between; any moment can be asked."""
+    """Values in -1 .. 1 for any times: a hash gives one every `step_s`, with linear interpolation in between."""
     position = epoch_s / step_s
     left = np.floor(position)
     share = position - left
@@ -45,7 +45,7 @@ class Climate:
         self._mean_c = MEAN_C + (self._seed % 5) - 2.0
 
     def temperatures_c(self, epoch_s: Floats) -> Floats:
-        """At each moment, given as seconds since 1970."""
+        """The temperature at each time, given as seconds since 1970."""
         hour = (epoch_s % DAY_S) / 3600.0
         daily = DAILY_SWING_C * np.cos((hour - WARMEST_HOUR_UTC) * np.pi / 12.0)
         weather = 3.0 * smooth_noise(self._seed, epoch_s, 2.0 * DAY_S)

@@ -52,7 +52,7 @@ class WeatherAnswer(msgspec.Struct, frozen=True):
 
 
 class SimulatedWeather:
-    """Past hours are what the buildings felt; future ones carry an error that grows over a day."""
+    """Past hours equal the buildings' weather; future hours have an error that grows over a day."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class SimulatedWeather:
         return None
 
     async def fault(self) -> Fault | None:
-        """What befalls the call that has just come, after the time that an answer takes."""
+        """Apply the injected delay, then return the fault of the current call, if any."""
         now = self._clock.now()
         await asyncio.sleep(self._clock.wall_seconds(self._faults.latency_s))
         self._calls += 1
@@ -104,7 +104,7 @@ class SimulatedWeather:
         return "over quota" if self._over_quota(now) else None
 
     def temperature_c(self, cell: str, at: datetime, issued_at: datetime) -> float:
-        """What a forecast issued at `issued_at` says of `at`: the truth, where that is over by then."""
+        """The temperature at `at` in a forecast issued at `issued_at`; the actual one for past times."""
         actual_c = self._cells[cell](at) if cell in self._cells else Climate(cell).temperature_c(at)
         ahead_h = (at - issued_at).total_seconds() / 3600.0
         if ahead_h <= 0:
@@ -123,7 +123,7 @@ class SimulatedWeather:
 
 
 def _discard(_: WeatherCall) -> None:
-    """A service by itself keeps no journal."""
+    """Discards journal entries."""
 
 
 def _hours(starts_at: datetime, ends_at: datetime) -> list[datetime]:
@@ -149,7 +149,7 @@ def _problem(status: int, detail: str, headers: dict[str, str] | None = None) ->
 def create_weather_app(
     weather: SimulatedWeather, *others: ControllerRouterHandler, **state: object
 ) -> Litestar:
-    """`GET /v1/forecast?cell=..&from=..&to=..`; and what else serves the same weather, with its `state`."""
+    """`GET /v1/forecast?cell=..&from=..&to=..`, and additional handlers for the same weather with their `state`."""
     return Litestar([forecast, *others], state=State({"weather": weather} | state), openapi_config=None)
 
 

@@ -1,6 +1,6 @@
-"""The simulated weather in the shape of WeatherAPI.com: `/v1/forecast.json` and `/v1/history.json`.
+"""The simulated weather in the format of WeatherAPI.com: `/v1/forecast.json` and `/v1/history.json`.
 
-Of its documentation so much is served as a caller for hourly temperatures meets: the fields of each hour are fewer.
+It serves the subset that a client of hourly temperatures needs; each hour has fewer fields than documented.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ STATUS = {1002: 401, 2006: 401, 2007: 403, 2009: 403}
 
 
 class SimulatedWeatherApi:
-    """`plan_days` are the forecast days that the contract covers, `key` the one that is let in."""
+    """`plan_days`: the forecast days that the contract covers. `key`: the accepted API key."""
 
     def __init__(
         self,

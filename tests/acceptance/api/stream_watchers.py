@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from tests.unit.interfaces.web.live import Parsed
+from tests.unit.interfaces.web.live_feed_setup import Parsed
 
 WITHIN_S = 120.0
 

@@ -19,7 +19,7 @@ from tests.acceptance.api.running_api import (
     running_door,
     utc_now,
 )
-from tests.made_up import forecast
+from tests.sample_values import forecast
 from tests.servers import Database
 from tests.webhook_signature import sign
 

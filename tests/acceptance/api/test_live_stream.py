@@ -18,7 +18,7 @@ from projections.registry import PROJECTIONS
 from tests.acceptance.api.running_api import CLOCK, Door, notification, running_door
 from tests.acceptance.api.stream_watchers import Screen, screens
 from tests.servers import Database, PostgresServer
-from tests.unit.interfaces.web.live import until
+from tests.unit.interfaces.web.live_feed_setup import until
 
 WATCHERS = 1_000
 

@@ -28,7 +28,7 @@ from interfaces.settings.settings import PREFIX, read_settings
 from tests.acceptance.api.running_api import CLOCK, Door, notification, running_door
 from tests.bench.webhook.setup import free_port, running_server
 from tests.servers import PostgresServer, fresh_database
-from tests.unit.interfaces.web.policies import POLICIES
+from tests.unit.interfaces.web.declared_policies import POLICIES
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 OF_THE_EXAMPLES = "UTIL-1"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.acceptance.bench.benched import figures_of
+from tests.acceptance.bench.bench_runs import figures_of
 from tests.bench.api.benchmark import CONNECTIONS, Case, Measuring
 from tests.bench.api.load import LoadPlan, LoadReport
 from tests.bench.api.load_process import load_process

@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from tests.acceptance.bench.benched import document_of
+from tests.acceptance.bench.bench_runs import document_of
 from tests.bench.figures import figure
 from tests.bench.run import bench
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.acceptance.bench.benched import figures_of
+from tests.acceptance.bench.bench_runs import figures_of
 
 pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 

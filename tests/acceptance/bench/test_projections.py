@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from projections.registry import PROJECTIONS
-from tests.acceptance.bench.benched import figures_of
+from tests.acceptance.bench.bench_runs import figures_of
 
 pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 

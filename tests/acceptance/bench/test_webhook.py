@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.acceptance.bench.benched import figures_of
+from tests.acceptance.bench.bench_runs import figures_of
 from tests.bench.figures import percentile
 from tests.bench.webhook.load import new_dr_events_of
 

@@ -133,25 +133,25 @@ def test_status_says_how_far_it_is(terminal: Terminal, pool: ConnectionPool[Any]
 def test_the_doctor_sees_a_silent_worker_and_one_that_is_behind(
     terminal: Terminal, pool: ConnectionPool[Any]
 ) -> None:
-    def found() -> tuple[str, str]:
+    def check_result() -> tuple[str, str]:
         document = json.loads(terminal.run("doctor", "--json").stdout)
         checks = document["checks"] if isinstance(document, dict) else document
         (one,) = (check for check in checks if check["check"] == "raw archive")
         return one["state"], one["detail"]
 
-    assert found() == ("ok", "nothing is archived yet")
+    assert check_result() == ("ok", "nothing is archived yet")
     reading = MeterReading("fac-001", "m1", START, 10.0, None)
     PostgresTelemetryStore(pool, SystemClock()).write_readings(partition_of("fac-001"), 7, [reading])
-    assert "no archive worker has ever run" in found()[1]
+    assert "no archive worker has ever run" in check_result()[1]
     tell_progress(pool, reported_at=datetime.now(UTC))
-    state, detail = found()
+    state, detail = check_result()
     assert state == "ok"
     assert "27 messages wait for their hour" in detail
     tell_progress(pool, reported_at=datetime.now(UTC) - timedelta(minutes=10))
-    state, detail = found()
+    state, detail = check_result()
     assert state == "wrong"
     assert "silent" in detail
     PostgresAlerts(pool).raise_alert(
         "raw_archive_behind", "telemetry log", "the bucket is away", at=datetime.now(UTC)
     )
-    assert found() == ("wrong", "the bucket is away")
+    assert check_result() == ("wrong", "the bucket is away")

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from tests.acceptance.degradation.answers import Answer, grows, word_of
-from tests.acceptance.degradation.asking import Asked, Callers
+from tests.acceptance.degradation.callers import Callers, RepeatedRequest
 from tests.acceptance.degradation.degradation_table import COLUMNS, FRESH, OF_READ_MODELS, ROWS
 from tests.acceptance.degradation.outages import System, shown
 
@@ -77,7 +77,7 @@ class Outage:
             after = _last_answer(one.since(self.started_at), column, FRESH[column])[-LEAST:]
             assert word_of(after) == FRESH[column], shown(one.answers)
 
-    def _grown_old(self, one: Asked, during: list[Answer]) -> list[Answer]:
+    def _grown_old(self, one: RepeatedRequest, during: list[Answer]) -> list[Answer]:
         """Forecasts that were old once it was back, before the first that was not."""
         if one.column != "forecasts" or self.row not in NO_NEW_FORECASTS:
             return []
@@ -96,15 +96,15 @@ class Outage:
 def outage(system: System, callers: Callers, row: str, *, observed_s: float = OBSERVED_S) -> Outage:
     """Kill it while everybody asks, look on, bring it back, and wait until everything is as ever."""
     _until(callers, FRESH, system, since=0.0)
-    update = callers.screen.parsed
+    update = callers.subscriber.parsed
     known, began = len(update.positions()), int(update.last_event_id)
-    connected = len(callers.screen.connections)
+    connected = len(callers.subscriber.connections)
     dependency = system.away = system.dependencies[row]
     killed_at = time.monotonic()
     dependency.kill()
     settled_at = _until(callers, ROWS[row], system)
     _observe(callers, row, settled_at, observed_s)
-    word_away = callers.screen.word
+    word_away = callers.subscriber.word
     started_at = time.monotonic()
     dependency.start()
     system.away = None
@@ -114,8 +114,8 @@ def outage(system: System, callers: Callers, row: str, *, observed_s: float = OB
     system.until(lambda: int(update.last_event_id) >= head, "who watches hears of everything")
     told = [position for position in update.positions()[known:] if began < position <= head]
     missed = sorted(set(expected) ^ set(told)) + [at for at in set(told) if told.count(at) > 1]
-    words = [word_away, callers.screen.word]
-    again = len(callers.screen.connections) - connected
+    words = [word_away, callers.subscriber.word]
+    again = len(callers.subscriber.connections) - connected
     return Outage(row, callers, killed_at, settled_at, started_at, missed, words, again)
 
 
@@ -136,7 +136,7 @@ def _until(callers: Callers, words: dict[str, str], system: System, *, since: fl
 
 def _says(callers: Callers, column: str, word: str, since: float) -> bool:
     if column == "stream":
-        return callers.screen.word == word
+        return callers.subscriber.word == word
     newest = [_last_answer(one.since(since), column, word)[-LEAST:] for one in callers.of(column)]
     return all(len(answers) == LEAST and word_of(answers) == word for answers in newest)
 
@@ -156,7 +156,9 @@ def _observe(callers: Callers, row: str, since: float, observed_s: float) -> Non
 
     while time.monotonic() < deadline:
         enough = time.monotonic() - since >= observed_s
-        update = (_last_answer(one.since(since), one.column, ROWS[row][one.column]) for one in callers.asked)
+        update = (
+            _last_answer(one.since(since), one.column, ROWS[row][one.column]) for one in callers.requests
+        )
         if enough and all(len(answers) >= LEAST for answers in update) and says_so():
             return
         time.sleep(0.1)

@@ -35,10 +35,10 @@ from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 from interfaces.web.authentication.session_cookie import COOKIE
 from tests.acceptance.cli.terminal import PORTFOLIO, Terminal
 from tests.acceptance.degradation.answers import Answer
-from tests.acceptance.degradation.asking import AGAIN_S, Asked, Callers, Screen
+from tests.acceptance.degradation.callers import AGAIN_S, Callers, RepeatedRequest, StreamSubscriber
 from tests.acceptance.degradation.degradation_table import COLUMNS
-from tests.acceptance.forked import Forked
-from tests.made_up import forecast
+from tests.acceptance.forked_commands import ForkedCommand
+from tests.sample_values import forecast
 from tests.servers import Database
 
 SPEED = 60.0
@@ -63,7 +63,7 @@ class System:
 
     database: Database
     urls: Sequence[str]
-    processes: Sequence[Forked]
+    processes: Sequence[ForkedCommand]
     """Those that ended are started again, as a supervisor does it."""
     dependencies: Mapping[str, Dependency]
     clock: AcceleratedClock
@@ -125,17 +125,19 @@ def portfolio() -> dict[str, Any]:
     return found
 
 
-def serving(stack: ExitStack, environ: Mapping[str, str], folder: Path, name: str) -> tuple[str, Forked]:
+def serving(
+    stack: ExitStack, environ: Mapping[str, str], folder: Path, name: str
+) -> tuple[str, ForkedCommand]:
     """`gridproof serve` at an address of its own. It may not answer yet."""
     bind = f"{HOST}:{free_port()}"
-    process = Forked(["serve"], {**environ, "GRIDPROOF_HTTP_BIND": bind}, folder / f"{name}.log")
+    process = ForkedCommand(["serve"], {**environ, "GRIDPROOF_HTTP_BIND": bind}, folder / f"{name}.log")
     stack.callback(process.kill)
     process.start()
     return f"http://{bind}", process
 
 
-def working(stack: ExitStack, environ: Mapping[str, str], folder: Path, name: str) -> Forked:
-    process = Forked(["worker", name], environ, folder / f"{name}.log")
+def working(stack: ExitStack, environ: Mapping[str, str], folder: Path, name: str) -> ForkedCommand:
+    process = ForkedCommand(["worker", name], environ, folder / f"{name}.log")
     stack.callback(process.kill)
     process.start()
     return process
@@ -273,19 +275,21 @@ def callers_of(system: System) -> Callers:
     ids = {"dr_event_id": posted.json()["dr_event_id"], "facility_id": FACILITIES[0]}
     first = system.clock.epoch.replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
     window = f"?from={first:%Y-%m-%dT%H:%M:%SZ}&to={first + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
-    asked = []
+    requests = []
     for column, routes in COLUMNS.items():
         for method, _, path in (route.partition(" ") for route in routes):
             if column == "stream":
                 continue
             if column == "posts":
-                asked.append(Asked(column, method, path, utility, again_s=3 * AGAIN_S, body=body))
+                requests.append(
+                    RepeatedRequest(column, method, path, utility, again_s=3 * AGAIN_S, body=body)
+                )
                 continue
             cookie = {"Cookie": f"{COOKIE}={signed_in.cookies[COOKIE]}"}
             headers = cookie if column == "signed in" else everything
             query = window if column == "history" else ""
-            asked.append(Asked(column, method, path.format(**ids) + query, headers))
-    return Callers(system.urls, asked, Screen(everything))
+            requests.append(RepeatedRequest(column, method, path.format(**ids) + query, headers))
+    return Callers(system.urls, requests, StreamSubscriber(everything))
 
 
 def shown(answers_: Sequence[Answer]) -> str:

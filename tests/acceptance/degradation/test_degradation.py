@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests import servers
-from tests.acceptance.degradation.asked_system import Asking, Starting, each_cell
+from tests.acceptance.degradation.degradation_setup import SystemBuilder, SystemUnderLoad, each_cell
 from tests.acceptance.degradation.outage import Outage
 from tests.acceptance.degradation.outages import Dependency, foreseeing, metering
 from tests.conftest import DebianCommand
@@ -30,9 +30,9 @@ WORKERS = ("ingest", "aggregate", "relay", "dispatch", "project")
 
 
 @pytest.fixture(scope="module")
-def asking(
+def system_under_load(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory, debian_command: DebianCommand
-) -> Iterator[Asking]:
+) -> Iterator[SystemUnderLoad]:
     """Two doors and the workers, on a PostgreSQL, a NATS, a cache and an MQTT broker that may be killed."""
     folder = tmp_path_factory.mktemp("degradation")
     with ExitStack() as stack:
@@ -41,25 +41,25 @@ def asking(
         broker.start()
         mqtt_url = f"mqtt://{LOCAL}:{broker.port}"
         database = stack.enter_context(servers.fresh_database(postgres_server))
-        starting = Starting(stack, database, folder, GRIDPROOF_MQTT_URL=mqtt_url)
-        doors = [starting.door(f"door-{number}") for number in (1, 2)]
-        workers = {f"worker {name}": starting.worker(name) for name in WORKERS}
-        stack.enter_context(metering(mqtt_url, starting.clock))
-        stack.enter_context(foreseeing(database, starting.clock))
+        builder = SystemBuilder(stack, database, folder, GRIDPROOF_MQTT_URL=mqtt_url)
+        doors = [builder.door(f"door-{number}") for number in (1, 2)]
+        workers = {f"worker {name}": builder.worker(name) for name in WORKERS}
+        stack.enter_context(metering(mqtt_url, builder.clock))
+        stack.enter_context(foreseeing(database, builder.clock))
         dependencies: dict[str, Dependency] = {
             "PostgreSQL": postgres_server,
-            "the cache": starting.cache.valkey,
-            "NATS": starting.nats.nats,
+            "the cache": builder.cache.valkey,
+            "NATS": builder.nats.nats,
             "the MQTT broker": broker,
             "a web process": doors[0],
             **workers,
         }
-        yield stack.enter_context(starting.asking(dependencies))
+        yield stack.enter_context(builder.under_load(dependencies))
 
 
 @pytest.fixture(scope="module", params=HERE)
-def away(asking: Asking, request: pytest.FixtureRequest) -> Outage:
-    return asking.without(request.param)
+def away(system_under_load: SystemUnderLoad, request: pytest.FixtureRequest) -> Outage:
+    return system_under_load.without(request.param)
 
 
 @each_cell

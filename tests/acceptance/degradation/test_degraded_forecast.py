@@ -21,9 +21,9 @@ from domain.forecast import cycle_start_of
 from domain.identifiers import dispatch_id
 from tests.acceptance.api.running_api import Door, notification, running_door, utc_now
 from tests.acceptance.cli.terminal import Terminal, until
-from tests.given import Scenario
-from tests.in_process import InProcess
-from tests.made_up import CONTEXT, facility_entry, forecast, zone_entry
+from tests.given_when_then import Scenario
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import CONTEXT, facility_entry, forecast, zone_entry
 from tests.servers import Database
 
 BOTH = ("fac-001", "fac-002")
@@ -31,7 +31,7 @@ REASON = "I know this building: the meter is being exchanged"
 
 
 class WallClock:
-    """The machine's; nothing here waits by `speed`, which InProcess sets."""
+    """The machine's; nothing here waits by `speed`, which InProcessSystem sets."""
 
     speed = 1.0
 
@@ -48,7 +48,7 @@ def door(database: Database) -> Iterator[Door]:
         yield running
 
 
-def asked_in_an_hour(door: Door) -> str:
+def notify_dr_event_in_one_hour(door: Door) -> str:
     """Preparation begins at once; the forecast of the first facility is degraded."""
     entry = ProgramEntry(
         program_id="summer-peak", utility_id="util-1", minimum_duration_s=1_800, prepare_lead_s=4 * 3_600
@@ -64,11 +64,11 @@ def asked_in_an_hour(door: Door) -> str:
     return str(response.json()["dr_event_id"])
 
 
-def behind(door: Door) -> InProcess:
+def behind(door: Door) -> InProcessSystem:
     """The saga and the buildings behind the door's own store and bus."""
     entries = tuple(facility_entry(i, zones=(zone_entry("zone-1"),)) for i in BOTH)
-    story = SimpleNamespace(store=door.store, bus=door.bus, clock=WallClock())
-    return InProcess(cast("Scenario", story), entries)
+    scenario = SimpleNamespace(store=door.store, bus=door.bus, clock=WallClock())
+    return InProcessSystem(cast("Scenario", scenario), entries)
 
 
 def statuses(door: Door, dr_event_id: str) -> list[str]:
@@ -82,7 +82,7 @@ def alerted(door: Door) -> list[str]:
 
 
 def test_it_is_alerted_blocks_and_is_overridden_with_a_reason(door: Door, tmp_path: Path) -> None:
-    dr_event_id = asked_in_an_hour(door)
+    dr_event_id = notify_dr_event_in_one_hour(door)
     there = behind(door).settle()
     assert statuses(door, dr_event_id) == ["blocked", "planned"]
     door.project()

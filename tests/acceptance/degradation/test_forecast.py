@@ -13,10 +13,10 @@ from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import ImportedIntervals
 from domain.forecast import CYCLE, cycle_start_of
 from tests import servers
-from tests.acceptance.degradation.asked_system import Asking, Starting, each_cell
+from tests.acceptance.degradation.degradation_setup import SystemBuilder, SystemUnderLoad, each_cell
 from tests.acceptance.degradation.outage import Outage
 from tests.acceptance.degradation.outages import FACILITIES, feeding
-from tests.acceptance.forked import Forked
+from tests.acceptance.forked_commands import ForkedCommand
 from tests.servers import PostgresServer
 
 HERE = {"the weather service": 13.0, "worker forecast": 2.0}
@@ -27,7 +27,7 @@ machine. There is none at all after 48, and within them it is killed, looked at,
 DAYS = 15
 
 
-def remember(store: PostgresTelemetryStore, clock: AcceleratedClock) -> None:
+def import_history(store: PostgresTelemetryStore, clock: AcceleratedClock) -> None:
     """Two weeks of a flat load."""
     quarter_s = int(CYCLE.total_seconds())
     until = cycle_start_of(clock.now())
@@ -46,31 +46,33 @@ def remember(store: PostgresTelemetryStore, clock: AcceleratedClock) -> None:
 
 
 @pytest.fixture(scope="module")
-def asking(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+def system_under_load(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SystemUnderLoad]:
     folder, weather_at = tmp_path_factory.mktemp("degradation"), f"{HOST}:{free_port()}"
     with ExitStack() as stack:
         database = stack.enter_context(servers.fresh_database(postgres_server))
         weather_url = f"http://{weather_at}"
-        starting = Starting(stack, database, folder, speed=SPEED, GRIDPROOF_WEATHER_URL=weather_url)
-        store = PostgresTelemetryStore(starting.pool(), starting.clock)
-        remember(store, starting.clock)
-        stack.enter_context(feeding(store, starting.clock))
+        builder = SystemBuilder(stack, database, folder, speed=SPEED, GRIDPROOF_WEATHER_URL=weather_url)
+        store = PostgresTelemetryStore(builder.pool(), builder.clock)
+        import_history(store, builder.clock)
+        stack.enter_context(feeding(store, builder.clock))
         arguments = ["simulate", "weather", "--bind", weather_at]
-        weather = Forked(arguments, starting.environ, folder / "weather.log")
+        weather = ForkedCommand(arguments, builder.environ, folder / "weather.log")
         stack.callback(weather.kill)
         weather.start()
-        starting.processes.append(weather)
-        starting.door()
-        starting.worker("project")
-        forecast = starting.worker("forecast")
+        builder.processes.append(weather)
+        builder.door()
+        builder.worker("project")
+        forecast = builder.worker("forecast")
         yield stack.enter_context(
-            starting.asking({"the weather service": weather, "worker forecast": forecast})
+            builder.under_load({"the weather service": weather, "worker forecast": forecast})
         )
 
 
 @pytest.fixture(scope="module", params=HERE)
-def away(asking: Asking, request: pytest.FixtureRequest) -> Outage:
-    return asking.without(request.param, observed_s=HERE[request.param])
+def away(system_under_load: SystemUnderLoad, request: pytest.FixtureRequest) -> Outage:
+    return system_under_load.without(request.param, observed_s=HERE[request.param])
 
 
 @each_cell

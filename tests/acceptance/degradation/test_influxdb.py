@@ -9,7 +9,7 @@ import pytest
 from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 from tests import servers
-from tests.acceptance.degradation.asked_system import Starting, each_cell
+from tests.acceptance.degradation.degradation_setup import SystemBuilder, each_cell
 from tests.acceptance.degradation.outage import Outage
 from tests.acceptance.degradation.outages import feeding, foreseeing
 from tests.influxdb_server import InfluxServer, Shim, influx_connection
@@ -44,21 +44,21 @@ def away(
     with ExitStack() as stack:
         database = stack.enter_context(servers.fresh_database(postgres_server))
         influx = stack.enter_context(influx_connection(influxd))
-        starting = Starting(
+        builder = SystemBuilder(
             stack,
             database,
             folder,
             GRIDPROOF_TELEMETRY_STORE="influx",
             GRIDPROOF_INFLUX_URL=f"{influxd.url}/{influx.database}",
         )
-        starting.door()
-        starting.worker("project")
-        clock = starting.clock
-        progress = PostgresTelemetryProgress(starting.pool(), clock)
+        builder.door()
+        builder.worker("project")
+        clock = builder.clock
+        progress = PostgresTelemetryProgress(builder.pool(), clock)
         stack.enter_context(feeding(InfluxTelemetryStore(influx, progress, clock, raw_days=3_650), clock))
         stack.enter_context(foreseeing(database, clock))
-        asking = stack.enter_context(starting.asking({ROW: WithItsShim(influxd)}))
-        yield asking.without(ROW)
+        system_under_load = stack.enter_context(builder.under_load({ROW: WithItsShim(influxd)}))
+        yield system_under_load.without(ROW)
 
 
 @each_cell

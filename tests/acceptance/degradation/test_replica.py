@@ -7,7 +7,7 @@ import pytest
 
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
-from tests.acceptance.degradation.asked_system import Asking, Starting, each_cell
+from tests.acceptance.degradation.degradation_setup import SystemBuilder, SystemUnderLoad, each_cell
 from tests.acceptance.degradation.outage import Outage
 from tests.acceptance.degradation.outages import feeding, foreseeing
 from tests.postgres_pair import postgres_pair
@@ -17,7 +17,7 @@ HERE = ("the replica", "PostgreSQL, with a replica")
 
 
 @pytest.fixture(scope="module")
-def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+def system_under_load(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemUnderLoad]:
     folder = tmp_path_factory.mktemp("degradation")
     with ExitStack() as stack:
         pair = stack.enter_context(postgres_pair())
@@ -27,21 +27,21 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
         url_of = pair.primary.url
         database = Database("gridproof", url_of(APP), url_of(OWNER), url_of(SUPERUSER))
         replica_url = pair.standby.url(APP)
-        starting = Starting(stack, database, folder, GRIDPROOF_DATABASE_REPLICA_URL=replica_url)
-        starting.door()
-        starting.worker("project")
-        store = PostgresTelemetryStore(starting.pool(), starting.clock)
-        stack.enter_context(feeding(store, starting.clock))
-        stack.enter_context(foreseeing(database, starting.clock))
+        builder = SystemBuilder(stack, database, folder, GRIDPROOF_DATABASE_REPLICA_URL=replica_url)
+        builder.door()
+        builder.worker("project")
+        store = PostgresTelemetryStore(builder.pool(), builder.clock)
+        stack.enter_context(feeding(store, builder.clock))
+        stack.enter_context(foreseeing(database, builder.clock))
         primary = PostgresServer(pair.primary)
         yield stack.enter_context(
-            starting.asking({"the replica": pair.standby, "PostgreSQL, with a replica": primary})
+            builder.under_load({"the replica": pair.standby, "PostgreSQL, with a replica": primary})
         )
 
 
 @pytest.fixture(scope="module", params=HERE)
-def away(asking: Asking, request: pytest.FixtureRequest) -> Outage:
-    return asking.without(request.param)
+def away(system_under_load: SystemUnderLoad, request: pytest.FixtureRequest) -> Outage:
+    return system_under_load.without(request.param)
 
 
 @each_cell

@@ -15,9 +15,16 @@ from domain.identifiers import facility_stream_id
 from tests.acceptance.api.running_api import Door, running_door
 from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.event_store.event_store import FakeEventStore
-from tests.given import Scenario
-from tests.in_process import FORECAST_CYCLES, InProcess
-from tests.made_up import DR_EVENT_ID, UTILITY_EVENT, facility_entry, forecast, judge, portfolio_commands
+from tests.given_when_then import Scenario
+from tests.in_process_system import FORECAST_CYCLES, InProcessSystem
+from tests.sample_values import (
+    DR_EVENT_ID,
+    UTILITY_EVENT,
+    facility_entry,
+    forecast,
+    judge,
+    portfolio_commands,
+)
 from tests.servers import Database
 
 BOTH = ("fac-001", "fac-002")
@@ -32,16 +39,16 @@ def door(database: Database) -> Iterator[Door]:
         yield running
 
 
-def curtailed(door: Door) -> InProcess:
+def curtailed(door: Door) -> InProcessSystem:
     entries = tuple(map(facility_entry, BOTH))
-    story = Scenario(store=cast("FakeEventStore", door.store)).after(*portfolio_commands(*entries))
+    scenario = Scenario(store=cast("FakeEventStore", door.store)).after(*portfolio_commands(*entries))
     for cycle in FORECAST_CYCLES:
-        story.with_forecasts(*(forecast(facility_id, at=cycle) for facility_id in BOTH))
-    story.after(judge(facility_ids=BOTH, target_kw=100.0))
-    return InProcess(story, entries).until("active")
+        scenario.with_forecasts(*(forecast(facility_id, at=cycle) for facility_id in BOTH))
+    scenario.after(judge(facility_ids=BOTH, target_kw=100.0))
+    return InProcessSystem(scenario, entries).until("active")
 
 
-def left_curtailed(door: Door) -> InProcess:
+def left_curtailed(door: Door) -> InProcessSystem:
     """The DR event is over, and both buildings refused to be restored."""
     there = curtailed(door)
     for facility_id in BOTH:
@@ -51,17 +58,17 @@ def left_curtailed(door: Door) -> InProcess:
     return there
 
 
-def statuses(there: InProcess) -> list[DispatchStatus]:
+def statuses(there: InProcessSystem) -> list[DispatchStatus]:
     return [there.dispatch(facility_id).status for facility_id in BOTH]
 
 
-def is_kept(door: Door, facility_id: str) -> bool:
+def is_reserved(door: Door, facility_id: str) -> bool:
     return bool(door.store.load(Facility, facility_stream_id(facility_id)).state.not_restored_from)
 
 
 def test_told_over_http_or_at_the_terminal_the_facility_may_serve_again(door: Door, tmp_path: Path) -> None:
     there = left_curtailed(door)
-    assert [is_kept(door, facility_id) for facility_id in BOTH] == [True, True]
+    assert [is_reserved(door, facility_id) for facility_id in BOTH] == [True, True]
 
     body = {"facility_id": "fac-001", "reason": REASON}
     assert door.order(URL, {**body, "reason": " "}).status_code == 400
@@ -78,7 +85,7 @@ def test_told_over_http_or_at_the_terminal_the_facility_may_serve_again(door: Do
     assert terminal.run(*ask).stdout == f"fac-002 counts as restored in {DR_EVENT_ID}\n"
     there.settle()
     assert statuses(there) == ["restored", "restored"]
-    assert [is_kept(door, facility_id) for facility_id in BOTH] == [False, False]
+    assert [is_reserved(door, facility_id) for facility_id in BOTH] == [False, False]
 
     door.project()
     steps = door.get(f"/api/audit/dr-events/{DR_EVENT_ID}", "auditor").json()["steps"]

@@ -1,4 +1,4 @@
-"""What befalls a simulated day, by its clock: the outages, who is killed when, and the DR event."""
+"""The plan of a simulated day in clock time: outages, kills and the DR event."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,11 +7,11 @@ from domain.time_series.windows import TimeWindow
 from interfaces.demo.options import EPOCH
 
 SILENT, APPROVED, NOT_APPROVED = "fac-004", "fac-002", "fac-003"
-"""The facility whose meter falls silent; and those of the DR event, of which a person approves one."""
+"""The facility whose meter stops sending; and the facilities of the DR event, of which an operator approves one."""
 
 
 def at(clock: str) -> datetime:
-    """The moment after the epoch at which it is so late (`HH:MM`, UTC)."""
+    """The first time after the epoch with this time of day (`HH:MM`, UTC)."""
     hour, minute = clock.split(":")
     moment = EPOCH.replace(hour=int(hour), minute=int(minute))
     return moment if moment >= EPOCH else moment + timedelta(days=1)
@@ -23,29 +23,29 @@ def window(starts: str, ends: str) -> TimeWindow:
 
 @dataclass(frozen=True, kw_only=True)
 class DayPlan:
-    """Windows and moments are the clock's. A worker that is killed is started again at once."""
+    """Windows and times are clock time. A killed worker is restarted at once."""
 
     facilities: int
     speed: float
     slower_when_busy: bool = False
-    """Whether a machine that is slow, or has other work, gets a slower clock."""
+    """Whether the clock is slowed down on a slow or busy machine."""
     head_start_s: float
-    """Wall seconds that the clock begins before the epoch, in which everything comes up and the first cycle is made."""
+    """Wall seconds before the epoch at which the clock starts, for startup and the first cycle."""
     ends_at: datetime
     weather_down: TimeWindow
     silent: TimeWindow
     cache_lost_at: datetime
-    """All forecast workers are killed, and what the cache remembers of the weather is lost."""
+    """All forecast workers are killed, and the cached weather is lost."""
     killed_at: tuple[datetime, datetime]
-    """From then on the next cycle's worker dies in mid cycle: before its forecasts are recorded, and just after.
+    """From each time on, the worker of the next cycle is killed within it: before and after it records its forecasts.
 
-    The first is alone; the others start after it died."""
+    At the first time one worker runs; the others start after its death."""
     several: TimeWindow
-    """Two more workers run: one waits for the lock, the other holds another one, and makes the same cycles."""
+    """Two more workers run: one waits for the lock, the other uses another lock and makes the same cycles."""
     nobody: TimeWindow | None = None
     """No forecast worker runs at all."""
     dr_event: TimeWindow | None = None
-    """Asked for 35 minutes before, in the outage."""
+    """Requested 35 minutes before its start, during the outage."""
 
 
 LONG = DayPlan(
@@ -73,4 +73,4 @@ SHORT = DayPlan(
     killed_at=(at("21:18"), at("21:47")),
     several=window("21:38", "22:20"),
 )
-"""The same without what takes hours: weather that grows stale, a DR event, scores."""
+"""Like LONG, without what takes hours: stale weather, a DR event, scores."""

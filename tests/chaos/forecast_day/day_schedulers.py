@@ -1,4 +1,4 @@
-"""The forecast workers of a simulated day: own processes, killed and started again."""
+"""The forecast workers of a simulated day: separate processes that are killed and restarted."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ forecast.LOCK = sys.argv[1]
 run_worker("forecast", read_settings(os.environ))
 """
 LOCKS = {"forecast-1": "forecast", "forecast-2": "forecast", "rival": "another lock"}
-"""What each takes: the rival is a scheduler that knows nothing of the others."""
+"""The lock of each worker. `rival` uses another lock, so it is not coordinated with the others."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """A worker's line in its log: it has made that cycle."""
+class CompletedCycle:
+    """A log line of a worker that completed a cycle."""
 
     process: str
     at: datetime
@@ -49,9 +49,9 @@ class Schedulers:
     clock: AcceleratedClock
     folder: Path
     deaths: list[tuple[datetime, str]] = field(default_factory=list)
-    """When who died by SIGKILL."""
+    """Time and name of each worker killed by SIGKILL."""
     last_deaths: list[datetime] = field(default_factory=list)
-    """When the last one living died."""
+    """The times at which the last running worker died."""
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _wanted: int = 0
     _armed: int = 0
@@ -80,7 +80,7 @@ class Schedulers:
         return environment
 
     def arm(self) -> None:
-        """Whoever makes the next cycle is killed in the middle of it; if one is armed already, the cycle after."""
+        """Arm the next failpoint: it kills the worker of the next cycle. If one is armed, it waits for that one."""
         self._wanted += 1
         self._arm_next()
 
@@ -90,69 +90,73 @@ class Schedulers:
             self._armed += 1
 
     def in_flight(self, number: int) -> str:
-        """What the worker had in hand that was killed there; empty while it is armed."""
+        """The work in progress of the worker that this failpoint killed; empty while it is armed."""
         file = self._once_file(number)
         return file.read_text().strip() if file.exists() else ""
 
     def supervise(self) -> None:
-        """Start again whoever was killed. Raises AssertionError for one that ended by itself."""
+        """Restart killed workers. Raises AssertionError for a worker that exited by itself."""
         for name, process in list(self._running.items()):
             status = process.poll()
             if status is None:
                 continue
             assert status == -signal.SIGKILL, f"{name} ended with {status}; read {self.folder}/{name}.log"
-            self._died(name)
+            self._record_death(name)
             if self._strikes < len(FAILPOINTS) and self.in_flight(self._strikes) not in {"", UNARMED}:
                 self._strikes += 1
             self.start(name)
             self._arm_next()
 
-    def _died(self, name: str) -> None:
+    def _record_death(self, name: str) -> None:
         del self._running[name]
         self.deaths.append((self.clock.now(), name))
         if not self._running:
             self.last_deaths.append(self.clock.now())
 
     def kill(self, *names: str) -> None:
-        """They stay away until they are started."""
+        """Kill the workers; they stay down until `start`."""
         for name in names:
             self._running[name].kill()
             self._running[name].wait(timeout=30)
-            self._died(name)
+            self._record_death(name)
 
     def running(self) -> tuple[str, ...]:
         return tuple(self._running)
 
-    def told(self) -> list[Told]:
-        return sorted((told for name in LOCKS for told in self._lines(name)), key=lambda told: told.at)
+    def completed_cycles(self) -> list[CompletedCycle]:
+        return sorted(
+            (cycle for name in LOCKS for cycle in self._cycles_in_log(name)), key=lambda cycle: cycle.at
+        )
 
-    def _lines(self, name: str) -> Iterator[Told]:
+    def _cycles_in_log(self, name: str) -> Iterator[CompletedCycle]:
         path = self.folder / f"{name}.log"
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         for line in lines:
             if '"event": "forecast cycle"' not in line:
                 continue
-            said = json.loads(line)
+            entry = json.loads(line)
             counts = {
-                key: said[key] for key in ("issued", "reissued", "unchanged", "kept", "conflicts", "refused")
+                key: entry[key] for key in ("issued", "reissued", "unchanged", "kept", "conflicts", "refused")
             }
-            wall = datetime.fromisoformat(said["timestamp"])
+            wall = datetime.fromisoformat(entry["timestamp"])
             elapsed = (wall - self.clock.started_at) * self.clock.speed
-            yield Told(name, self.clock.epoch + elapsed, datetime.fromisoformat(said["cycle_start"]), counts)
+            yield CompletedCycle(
+                name, self.clock.epoch + elapsed, datetime.fromisoformat(entry["cycle_start"]), counts
+            )
 
     def unmade(self) -> set[datetime]:
-        """The cycles that nobody could make: those over before the one that was begun ended, or its maker's successor
-        was at work."""
-        told, found = self.told(), set[datetime]()
-        for one in told:
-            found |= _cycles(one.cycle_start + CYCLE, one.at - CYCLE)
+        """The cycles that no worker could make: they ended while an earlier cycle was still running, or before the
+        successor of a killed worker was ready."""
+        completed, unmade = self.completed_cycles(), set[datetime]()
+        for one in completed:
+            unmade |= _cycles(one.cycle_start + CYCLE, one.at - CYCLE)
         for died_at in self.last_deaths:
-            back = next((one.cycle_start for one in told if one.at > died_at), None)
-            last = next((one.cycle_start for one in reversed(told) if one.at < died_at), None)
+            back = next((one.cycle_start for one in completed if one.at > died_at), None)
+            last = next((one.cycle_start for one in reversed(completed) if one.at < died_at), None)
             first = cycle_start_of(self.clock.epoch) if last is None else last + CYCLE
             if back is not None:
-                found |= _cycles(first, back - CYCLE)
-        return found
+                unmade |= _cycles(first, back - CYCLE)
+        return unmade
 
     def close(self) -> None:
         for process in self._running.values():
@@ -162,7 +166,7 @@ class Schedulers:
 
 
 def _cycles(first: datetime, last: datetime) -> set[datetime]:
-    """Those that start from `first` to `last`."""
+    """The starts of the cycles from `first` to `last`."""
     found = set[datetime]()
     while first <= last:
         found.add(first)

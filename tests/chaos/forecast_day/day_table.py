@@ -1,4 +1,4 @@
-"""A simulated day as a table: by cycle, how good the forecasts were, which alerts stood, and what was done."""
+"""A simulated day as a table with one row per cycle: forecast quality, open alerts and actions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 
 from domain.forecast import BEST_FIRST, CYCLE
-from tests.chaos.forecast_day.day_witness import places
+from tests.chaos.forecast_day.day_expectations import facts_by_place
 from tests.chaos.forecast_day.forecast_day import Day
 
 SHOWN = ("weather_unavailable", "degraded_forecast", "forecast_conflicts")
@@ -17,9 +17,9 @@ HEAD = (
 
 
 def table_of(day: Day) -> str:
-    """Markdown; cycles that are alike share a row."""
+    """A Markdown table; equal consecutive cycles share a row."""
     standing: dict[datetime, Counter[str]] = {}
-    for (_, cycle_start), facts in places(day.facts).items():
+    for (_, cycle_start), facts in facts_by_place(day.facts).items():
         standing.setdefault(cycle_start, Counter())[facts[-1].data_quality] += 1
     rows: list[tuple[list[datetime], tuple[str, ...], str]] = []
     cycle = min(standing)
@@ -41,7 +41,7 @@ def _row(cycles: list[datetime], cells: tuple[str, ...], done: str) -> str:
 
 
 def events(day: Day) -> list[tuple[datetime, str]]:
-    """What was done to the system, and who died of it."""
+    """The actions on the system and the deaths of workers."""
     return sorted([*day.notes, *((at, f"{name} dies") for at, name in day.schedulers.deaths)])
 
 

@@ -1,4 +1,4 @@
-"""How wide degraded forecasts are beside a full one of the same model for the same cycle, which is made here."""
+"""Compares the widths of degraded forecasts with a full forecast of the same model and cycle, computed here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from domain.time_series.quantiles import CompactSteps
 from domain.time_series.windows import FloatArray, IntervalSeries
 from interfaces.bootstrap import Stores
 from interfaces.bootstrap.forecast import forecast_sites
-from tests.chaos.forecast_day.day_witness import places
+from tests.chaos.forecast_day.day_expectations import facts_by_place
 from tests.chaos.forecast_day.forecast_day import Day
 
 HOUR = timedelta(hours=1)
@@ -32,14 +32,14 @@ LEAST_FREE = 0.25
 
 
 def wider_by(day: Day, stores: Stores) -> dict[DataQuality, tuple[float, float]]:
-    """Quality -> the least and the mean ratio of its forecasts' widths to those with full inputs.
+    """Quality -> minimum and mean ratio of its forecasts' widths to those with full inputs.
 
-    Widths do not hang on what load and temperature are, but on how old and how well they are known: where neither is
-    bounded by what the facility was ever seen to draw. Forecasts of another model than the day's first are left out.
+    Widths depend on the age and uncertainty of load and temperature, not on their values, except where a forecast is
+    limited by the facility's observed extremes. Forecasts of other models than the day's first are ignored.
     """
     sites = {site.facility_id: site for site in forecast_sites(stores)}
     found: dict[DataQuality, list[float]] = {}
-    for (facility_id, cycle_start), facts in places(day.facts).items():
+    for (facility_id, cycle_start), facts in facts_by_place(day.facts).items():
         standing, model = facts[-1], day.models[facility_id]
         if standing.data_quality == "full" or standing.model.trained_at != model.trained_at:
             continue
@@ -61,7 +61,7 @@ def _ratio(kw: FloatArray, full_kw: FloatArray, reach: tuple[float, float]) -> f
 
 
 def _reach(model: TrainedModel) -> tuple[float, float]:
-    """What no forecast goes beyond."""
+    """The limits of all forecasts."""
     lowest, highest = unpacked([model.parameters]).values["reach_kw"][0].tolist()
     room = (highest - lowest) / 5
     return (max(lowest - room, 0.0) if lowest >= 0 else lowest - room), highest + room

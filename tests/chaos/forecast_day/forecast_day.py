@@ -1,4 +1,4 @@
-"""A simulated day of forecasts on the real system, and all that is known of it at the end."""
+"""Runs a simulated day of forecasts on the real system and collects its results."""
 
 from __future__ import annotations
 
@@ -62,32 +62,32 @@ Fact = Forecast.Issued | Forecast.Reissued
 
 @dataclass(kw_only=True)
 class Day:
-    """What was lived through, with the words of all witnesses."""
+    """The results of a simulated day, from the log and all journals."""
 
     plan: DayPlan
     facility_ids: tuple[str, ...]
     schedulers: Schedulers
     notes: list[tuple[datetime, str]] = field(default_factory=list)
-    """What was done to the system, and when."""
+    """The actions on the system with their times."""
     facts: list[Fact] = field(default_factory=list)
-    """The whole log of forecasts."""
+    """All domain events of the forecast log."""
     alerts: list[Alert] = field(default_factory=list)
-    """Cleared ones, too."""
+    """Including cleared alerts."""
     weather_calls: list[WeatherCall] = field(default_factory=list)
     meter_turns: list[MeterTurn] = field(default_factory=list)
     bms_actions: list[JournalEntry] = field(default_factory=list)
     stalls: list[TimeWindow] = field(default_factory=list)
-    """By the clock: when nothing ran at all, since the machine stood still."""
+    """Clock-time windows in which the machine stalled and nothing ran."""
     cache_lost_at: datetime = EPOCH
     models: dict[str, TrainedModel] = field(default_factory=dict)
-    """By facility, those in use when the weather went away."""
+    """By facility, the models in use at the start of the weather outage."""
     planned: dict[str, Any] = field(default_factory=dict)
-    """The dispatches of the DR event by facility: when they were planned, and at the end of the day."""
+    """The dispatches of the DR event by facility, after planning; `ended` has them at the end of the day."""
     ended: dict[str, Any] = field(default_factory=dict)
 
 
-class Living:
-    """Starts the system, does to it what the plan says, and collects what came of it."""
+class DayRunner:
+    """Starts the system, executes the plan and collects the results."""
 
     def __init__(self, plan: DayPlan, folder: Path) -> None:
         self.plan, self.folder = plan, folder
@@ -101,8 +101,8 @@ class Living:
         )
 
     @contextlib.contextmanager
-    def lived(self) -> Iterator[tuple[Day, Stores, ApiClient]]:
-        """The day, over; its system still runs."""
+    def run(self) -> Iterator[tuple[Day, Stores, ApiClient]]:
+        """Yields the completed day while its system still runs."""
         settings = Settings(
             data_dir=self.folder,
             http_bind=f"127.0.0.1:{free_port()}",
@@ -120,7 +120,7 @@ class Living:
             day = Day(plan=self.plan, facility_ids=facility_ids, schedulers=schedulers)
             with contextlib.closing(schedulers), contextlib.closing(open_stores(system.settings)) as stores:
                 schedulers.start("forecast-1")
-                self._live(day, clock, stores, utility, operator)
+                self._execute_plan(day, clock, stores, utility, operator)
                 self._collect(day, stores, operator)
                 yield day, stores, operator
 
@@ -170,7 +170,7 @@ class Living:
             time.sleep(0.05)
         return AcceleratedClock(epoch=clock.epoch, started_at=clock.started_at, speed=clock.speed)
 
-    def _live(
+    def _execute_plan(
         self, day: Day, clock: AcceleratedClock, stores: Stores, utility: ApiClient, operator: ApiClient
     ) -> None:
         plan, schedulers = self.plan, day.schedulers
@@ -224,7 +224,7 @@ class Living:
         assert todo == []
 
     def _beat(self) -> None:
-        """As the system does: something is written, and waited for until it is on the disk."""
+        """Write and sync a heartbeat file: the system also waits for the disk, so a slow disk counts as a stall."""
         with (self.folder / "heartbeat").open("w") as file:
             file.write("alive")
             file.flush()
@@ -269,7 +269,7 @@ class Living:
         with contextlib.closing(PostgresEventStore(Forecasts, stores.database_url)) as log:
             position = 0
             while batch := log.read_after(position, 1000):
-                day.facts += [entry.domain_event for entry in batch]  # type: ignore[misc]  # it holds no others
+                day.facts += [entry.domain_event for entry in batch]  # type: ignore[misc]  # it holds no other types
                 position = batch[-1].position
         day.alerts = stores.alerts().listed(include_cleared=True, limit=1_000)
         world = self.folder / "world"
@@ -286,7 +286,7 @@ def _dispatches(operator: ApiClient, path: str) -> dict[str, Any]:
 
 
 def _slowness() -> float:
-    """How many times longer than on a free machine a worker needs for its imports; 1 at least, 6 at most."""
+    """How much longer a worker's imports take than on an idle machine, as a factor from 1 to 6."""
     began = time.monotonic()
     modules = (
         "interfaces.bootstrap",

@@ -1,8 +1,8 @@
 """A simulated day of forecasts on the real system: a weather outage, a stale meter, schedulers killed and doubled.
 
-What each forecast says of its inputs is held against the journals of the weather service and the meters, and how sure
-it is against a full one of the same model. The whole day takes 25 minutes (60 times speed), two hours at 120 times
-one or two. Both are `make chaos`: what they show hangs on no other work on the machine, but how long they take does.
+The inputs that each forecast reports are compared with the journals of the weather service and the meters, and its
+uncertainty with a full forecast of the same model. The whole day takes 25 minutes (60 times speed), the two hours at
+120 times speed one or two minutes. Both run in `make chaos`: other load on the machine changes only their duration.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from domain.forecast import CYCLE, Forecast, cycle_start_of, is_better
 from domain.time_series.windows import TimeWindow
 from interfaces.bootstrap import Stores
 from interfaces.demo.api import ApiClient
+from tests.chaos.forecast_day.day_expectations import (
+    coverage_pct,
+    expected_quality,
+    facts_by_place,
+    is_reading_of,
+    is_weather_of,
+    last_reading,
+    scores_due,
+    stood_still,
+    stood_still_pct,
+    weather_issue_times,
+)
 from tests.chaos.forecast_day.day_plan import APPROVED, LONG, NOT_APPROVED, SHORT, SILENT
 from tests.chaos.forecast_day.day_schedulers import FAILPOINTS
 from tests.chaos.forecast_day.day_table import table_of
 from tests.chaos.forecast_day.day_widths import wider_by
-from tests.chaos.forecast_day.day_witness import (
-    coverage_pct,
-    is_reading_of,
-    is_weather_of,
-    last_reading,
-    places,
-    quality_deserved,
-    scores_due,
-    stood_still,
-    stood_still_pct,
-    weather_told,
-)
-from tests.chaos.forecast_day.forecast_day import Day, Living
+from tests.chaos.forecast_day.forecast_day import Day, DayRunner
 
 pytestmark = pytest.mark.chaos
 ROUNDED = 0.9999
@@ -47,14 +47,14 @@ JUST_BEGUN = timedelta(minutes=4)
 
 
 def each_cycle_is_forecast_once(day: Day) -> None:
-    """Once for every facility, or for none of them: then nobody was there to make it."""
-    stories = places(day.facts)
-    for facts in stories.values():
+    """Each cycle has forecasts for all facilities, or for none if no scheduler was running."""
+    forecasts = facts_by_place(day.facts)
+    for facts in forecasts.values():
         assert [type(fact) for fact in facts] == [Forecast.Issued] + [Forecast.Reissued] * (len(facts) - 1)
         for before, after in pairwise(facts):
             assert is_better(after.data_quality, than=before.data_quality)
     of_facility = {
-        facility_id: {c for one, c in stories if one == facility_id} for facility_id in day.facility_ids
+        facility_id: {c for one, c in forecasts if one == facility_id} for facility_id in day.facility_ids
     }
     made = of_facility[SILENT]
     assert all(cycles == made for cycles in of_facility.values()), of_facility
@@ -69,40 +69,40 @@ def each_cycle_is_forecast_once(day: Day) -> None:
         assert {first, first + CYCLE} <= missing
 
 
-def each_forecast_says_what_was_broken(day: Day) -> None:
+def each_forecast_reports_its_faults(day: Day) -> None:
     checked = 0
-    for place, facts in places(day.facts).items():
+    for place, facts in facts_by_place(day.facts).items():
         facility_id, cycle_start = place
         if stood_still(day, cycle_start):
             continue
         for fact in facts:
-            told = fact.data_quality, fact.issued_at, fact.inputs
-            assert is_weather_of(fact, weather_told(day, fact.issued_at)), (place, told)
+            details = fact.data_quality, fact.issued_at, fact.inputs
+            assert is_weather_of(fact, weather_issue_times(day, fact.issued_at)), (place, details)
             last = last_reading(day, facility_id, cycle_start)
-            assert is_reading_of(fact, last, cycle_start), (place, told, last)
+            assert is_reading_of(fact, last, cycle_start), (place, details, last)
             covered_pct = coverage_pct(day, facility_id, cycle_start)
             off_pct = abs(fact.inputs.sensor_coverage_pct - covered_pct)
-            assert off_pct < 1.5 + stood_still_pct(day, cycle_start), (place, told, covered_pct)
-            assert fact.data_quality == quality_deserved(day, fact, place), (place, told)
+            assert off_pct < 1.5 + stood_still_pct(day, cycle_start), (place, details, covered_pct)
+            assert fact.data_quality == expected_quality(day, fact, place), (place, details)
             checked += 1
     assert checked > len(day.facts) / 2, f"the machine stood still too often: {day.stalls}"
 
 
 def killed_in_mid_cycle_and_several_at_once_change_nothing(day: Day) -> None:
-    stories = places(day.facts)
+    forecasts = facts_by_place(day.facts)
     for number, (failpoint, armed_at) in enumerate(zip(FAILPOINTS, day.plan.killed_at, strict=True)):
         where, count, _, _, cycle = day.schedulers.in_flight(number).split()
         assert where == failpoint
         assert 1 <= int(count) <= len(day.facility_ids)
         died_at = next(at for at, _ in day.schedulers.deaths if at > armed_at)
         cycle_start = datetime.fromisoformat(cycle)
-        issued = [facts[0].issued_at for (_, one), facts in stories.items() if one == cycle_start]
+        issued = [facts[0].issued_at for (_, one), facts in forecasts.items() if one == cycle_start]
         assert len(issued) == len(day.facility_ids) or cycle_start in day.schedulers.unmade()
         if failpoint == "forecast.after_issue":
             assert min(issued) < died_at
     makers: dict[datetime, set[str]] = {}
-    for told in day.schedulers.told():
-        makers.setdefault(told.cycle_start, set()).add(told.process)
+    for completed in day.schedulers.completed_cycles():
+        makers.setdefault(completed.cycle_start, set()).add(completed.process)
     doubled = sum("rival" in names and len(names) > 1 for names in makers.values())
     assert doubled >= day.plan.several.duration_s / CYCLE.total_seconds() / 3
 
@@ -114,23 +114,23 @@ def alerts_came_and_went(day: Day) -> None:
         assert alert.raised_at > down.starts_at
         assert alert.cleared_at is not None
         assert down.ends_at < alert.cleared_at < down.ends_at + 3 * CYCLE
-    for (_, cycle_start), facts in places(day.facts).items():
+    for (_, cycle_start), facts in facts_by_place(day.facts).items():
         if facts[0].data_quality in {"degraded_stale_weather", "degraded_no_weather"}:
             at = cycle_start + CYCLE
             assert any(
                 alert.raised_at < at < alert.cleared_at + 2 * CYCLE for alert in weather if alert.cleared_at
             )
-    # Two schedulers that run at once may see different readings; one that starts again has no quarrel with itself.
+    # Concurrent schedulers may see different readings; a restarted one must not conflict with its own forecasts.
     several = TimeWindow(day.plan.several.starts_at, day.plan.several.ends_at + CYCLE)
     quarrels = [alert.raised_at for alert in day.alerts if alert.name == "forecast_conflicts"]
     assert all(map(several.contains, quarrels)), quarrels
     degraded = [alert for alert in day.alerts if alert.name == "degraded_forecast"]
     assert [alert for alert in degraded if alert.cleared_at is None] == []
-    asked = {APPROVED, NOT_APPROVED} if day.plan.dr_event else set()
-    assert {alert.subject for alert in degraded} == asked
+    expected = {APPROVED, NOT_APPROVED} if day.plan.dr_event else set()
+    assert {alert.subject for alert in degraded} == expected
 
 
-def the_guardrail_blocked_what_nobody_approved(day: Day) -> None:
+def the_guardrail_blocked_unapproved_dispatches(day: Day) -> None:
     for facility_id in (APPROVED, NOT_APPROVED):
         assert day.planned[facility_id]["status"] == "blocked"
         assert day.planned[facility_id]["data_quality"] == "degraded_stale_weather"
@@ -142,7 +142,7 @@ def the_guardrail_blocked_what_nobody_approved(day: Day) -> None:
     assert {facility_id for facility_id, _ in done} == {APPROVED}
 
 
-def scores_are_of_every_hour_once(day: Day, stores: Stores, operator: ApiClient) -> None:
+def every_hour_is_scored_once(day: Day, stores: Stores, operator: ApiClient) -> None:
     through = stores.forecast_scores().scored_through()
     assert through is not None
     assert through > day.plan.ends_at - timedelta(hours=2, minutes=45)
@@ -164,8 +164,8 @@ def scores_are_of_every_hour_once(day: Day, stores: Stores, operator: ApiClient)
         assert quarters == {lead_h: number for lead_h, number in expected.items() if number}
 
 
-def the_api_tells_what_stood_in_each_cycle(day: Day, operator: ApiClient) -> None:
-    for (facility_id, cycle_start), facts in places(day.facts).items():
+def the_api_returns_the_forecast_of_each_cycle(day: Day, operator: ApiClient) -> None:
+    for (facility_id, cycle_start), facts in facts_by_place(day.facts).items():
         if facility_id not in {APPROVED, SILENT}:
             continue
         for fact in facts:
@@ -176,41 +176,41 @@ def the_api_tells_what_stood_in_each_cycle(day: Day, operator: ApiClient) -> Non
             assert answer.body["data_quality"] == fact.data_quality
 
 
-def who_knows_less_is_less_sure(day: Day, stores: Stores) -> None:
+def less_information_means_more_uncertainty(day: Day, stores: Stores) -> None:
     wider = wider_by(day, stores)
-    assert {facts[-1].data_quality for facts in places(day.facts).values()} == {"full", *wider}
+    assert {facts[-1].data_quality for facts in facts_by_place(day.facts).values()} == {"full", *wider}
     for quality, (least, mean) in wider.items():
         assert least > ROUNDED, (quality, wider)
-        # What yesterday's temperature costs, the buildings say: here it is next to nothing.
+        # The effect of yesterday's temperature depends on the buildings; here it is very small.
         assert mean > (ROUNDED if quality == "degraded_stale_weather" else 1.0), (quality, wider)
 
 
 def holds(day: Day, stores: Stores) -> None:
-    """What is true of every day, short or long."""
+    """The checks that apply to the short and the long day."""
     each_cycle_is_forecast_once(day)
-    each_forecast_says_what_was_broken(day)
+    each_forecast_reports_its_faults(day)
     killed_in_mid_cycle_and_several_at_once_change_nothing(day)
     alerts_came_and_went(day)
-    who_knows_less_is_less_sure(day, stores)
+    less_information_means_more_uncertainty(day, stores)
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
-    """What is put in is shown to whoever runs the test."""
+def report(capsys: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
+    """Lines that are printed at the end of the test, even with captured output."""
     lines: list[str] = []
     yield lines
     with capsys.disabled():
         print("\n".join(["", *lines]))  # noqa: T201
 
 
-def test_hours_with_an_outage_a_stale_meter_and_killed_schedulers_are_told_as_they_were(
-    tmp_path: Path, told: list[str]
+def test_hours_with_an_outage_a_stale_meter_and_killed_schedulers_are_reported_correctly(
+    tmp_path: Path, report: list[str]
 ) -> None:
-    with Living(SHORT, tmp_path / "day").lived() as (day, stores, operator):
-        told += [table_of(day), str(wider_by(day, stores)), f"stood still: {day.stalls}"]
+    with DayRunner(SHORT, tmp_path / "day").run() as (day, stores, operator):
+        report += [table_of(day), str(wider_by(day, stores)), f"stood still: {day.stalls}"]
         holds(day, stores)
-        the_api_tells_what_stood_in_each_cycle(day, operator)
-        seen = {facts[0].data_quality for facts in places(day.facts).values()}
+        the_api_returns_the_forecast_of_each_cycle(day, operator)
+        seen = {facts[0].data_quality for facts in facts_by_place(day.facts).values()}
         assert seen == {
             "full",
             "degraded_no_weather",
@@ -219,21 +219,21 @@ def test_hours_with_an_outage_a_stale_meter_and_killed_schedulers_are_told_as_th
         }
 
 
-def test_a_day_with_an_outage_a_stale_meter_and_killed_schedulers_is_told_as_it_was(
-    tmp_path: Path, told: list[str]
+def test_a_day_with_an_outage_a_stale_meter_and_killed_schedulers_is_reported_correctly(
+    tmp_path: Path, report: list[str]
 ) -> None:
-    faulthandler.cancel_dump_traceback_later()  # it is meant to take longer
-    with Living(LONG, tmp_path / "day").lived() as (day, stores, operator):
-        told += [
+    faulthandler.cancel_dump_traceback_later()  # this test takes longer than the limit
+    with DayRunner(LONG, tmp_path / "day").run() as (day, stores, operator):
+        report += [
             table_of(day),
             str(wider_by(day, stores)),
             f"{len(day.facts)} domain events; stood still: {day.stalls}",
         ]
         holds(day, stores)
-        the_guardrail_blocked_what_nobody_approved(day)
-        scores_are_of_every_hour_once(day, stores, operator)
-        the_api_tells_what_stood_in_each_cycle(day, operator)
-        assert {facts[0].data_quality for facts in places(day.facts).values()} == {
+        the_guardrail_blocked_unapproved_dispatches(day)
+        every_hour_is_scored_once(day, stores, operator)
+        the_api_returns_the_forecast_of_each_cycle(day, operator)
+        assert {facts[0].data_quality for facts in facts_by_place(day.facts).values()} == {
             "full",
             "degraded_stale_weather",
             "degraded_no_weather",

@@ -1,4 +1,4 @@
-"""Outages of what lies between meters and store, and how long readings took that were due about then."""
+"""Outages between meters and store, and the delay of the readings that were due around them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from tests.bench.ingest.commit_times import COMMITTED
 
 BEFORE_S = 2.0
-"""What was due so shortly before an outage may wait for its end."""
+"""Readings due this shortly before an outage may be delayed until its end."""
 SEEN_AFTER_S = 20.0
-"""What is late by more than that is counted when it has come."""
-# What came twice is stored twice until its quarter-hour is settled: it was readable from the first time on.
+"""Readings later than this are counted on arrival."""
+# Duplicates are stored until their quarter-hour is finalized; the reading is readable from the first copy on.
 _DELAY = f"""
 SELECT coalesce(max(extract(epoch FROM committed_at - ts)), 0)::float8, count(*) FROM ({COMMITTED}) AS readable
 WHERE ts < %(until)s
@@ -21,7 +21,7 @@ WHERE ts < %(until)s
 
 @dataclass(frozen=True)
 class Outage:
-    """From the kill until its successor was at work again."""
+    """From the kill until the successor was working."""
 
     victim: str
     began_at: datetime
@@ -34,17 +34,17 @@ class Outage:
 
 @dataclass(frozen=True)
 class Delay:
-    """Of what was due from a little before an outage until the next one, as it was stored when somebody looked."""
+    """The delay of the readings due from shortly before an outage until the next one, as measured once."""
 
     until: datetime
     longest_s: float
-    """From due to readable."""
+    """From due time to readable."""
     readings: int
 
 
 @dataclass
 class Delays:
-    """`rows` asks the store; facilities are those of that `prefix`."""
+    """Measures delays per outage. `rows` queries the store; `prefix` selects the facilities."""
 
     prefix: str
     rows: Callable[[str, dict[str, object]], list[tuple[object, ...]]]
@@ -52,10 +52,10 @@ class Delays:
     _seen: list[Delay] = field(default_factory=list)
 
     def look(self, *, to_the_end: bool = False, nothing_followed: bool = False) -> None:
-        """At those of outages that are long enough ago, or of all; at the last one, too, where nothing followed on it.
+        """Measure the delays of outages that are long enough ago, or of all; of the last one also if no other follows.
 
-        In good time: some minutes after the end of a quarter-hour what a meter said twice is made one word, and the
-        whole quarter-hour of its facility is written anew for that. By then it was readable for long.
+        This must happen soon: some minutes after the end of a quarter-hour duplicates are removed, and the facility's
+        whole quarter-hour is rewritten with later commit times.
         """
         while len(self._seen) < len(self.outages):
             after = self.outages[len(self._seen) + 1 :]
@@ -66,7 +66,7 @@ class Delays:
             elif not to_the_end and (not after or now < until + seen_after):
                 return
             self._seen.append(self._delay(self.outages[len(self._seen)], until))
-            print(f"{now:%H:%M:%S} {self.told()[-1]}", flush=True)  # noqa: T201 - for who runs it with -s
+            print(f"{now:%H:%M:%S} {self.summary()[-1]}", flush=True)  # noqa: T201 - progress output with -s
 
     def _delay(self, outage: Outage, until: datetime) -> Delay:
         since = outage.began_at - timedelta(seconds=BEFORE_S)
@@ -75,15 +75,15 @@ class Delays:
         return Delay(until, float(str(longest_s)), int(str(readings)))
 
     def longest(self) -> list[tuple[Outage, float]]:
-        """Each outage, with the longest that a reading took from then until the next one."""
-        found = []
+        """Each outage with the longest delay of a reading from then until the next outage."""
+        delays = []
         for outage, seen in zip(self.outages, self._seen, strict=True):
             by_now = self._delay(outage, seen.until)
-            # Had something come after somebody looked, that is the longest.
-            found.append((outage, (seen if by_now.readings == seen.readings else by_now).longest_s))
-        return found
+            # If readings arrived after the first measurement, the new result is used.
+            delays.append((outage, (seen if by_now.readings == seen.readings else by_now).longest_s))
+        return delays
 
-    def told(self) -> list[str]:
+    def summary(self) -> list[str]:
         return [
             f"{outage.victim}: away {outage.seconds:.1f} s, longest until readable {delay.longest_s:.1f} s"
             for outage, delay in zip(self.outages, self._seen, strict=False)

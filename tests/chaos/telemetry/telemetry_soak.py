@@ -1,4 +1,4 @@
-"""Meters that keep sending while whatever is between them and the store is killed, and an account of every reading."""
+"""The telemetry soak: meters send while each component on the way to the store is killed; every reading is audited."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ _SESSIONS = {"ingest": "turn ingest", "aggregate": "gridproof partitions"}
 _STORED = """
 SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.stored_chunks WHERE starts_with(facility_id, %s)
 """
-# The meters send alone, so that all that comes in time is kept there. What is asked so often must cost next to nothing.
+# Meters send single readings, so all readings in time are stored there. A query this frequent must be cheap.
 _NEWEST = "SELECT max(first_at) FROM measuring.added WHERE first_at > now() - interval '1 minute'"
 
 
 class TookTooLong(AssertionError):
-    """What was waited for did not come."""
+    """The awaited condition did not hold in time."""
 
 
 @dataclass
 class Soak:
-    """Everything between meters and store, and the meters of `run`, which do not stop before they are told."""
+    """All components between meters and store, and the meters of `run`, which send until stopped."""
 
     stage: IngestSetup
     stores: Stores
@@ -72,7 +72,7 @@ class Soak:
         return LoadPlan(run=name, meters=meters, rate_per_s=self.rate, started_at=datetime.now(UTC))
 
     def until_something_arrives(self) -> None:
-        """What is published before there is a subscription, the broker drops."""
+        """Wait for the first readings: the broker drops messages that arrive before there is a subscription."""
 
         def arrived() -> bool:
             self._send(f"{self.run}warm{uuid4().hex[:6]}", 0.5)
@@ -107,7 +107,7 @@ class Soak:
         assert self._failed == []
 
     def kill(self, victim: str) -> None:
-        """kill -9, and a successor at once; returns when a reading that was due after that is stored."""
+        """kill -9 and immediate restart; returns when a reading that was due after the kill is stored."""
         began_at = datetime.now(UTC)
         if victim in WORKERS:
             before = self._at_work(victim)
@@ -121,7 +121,7 @@ class Soak:
         self._over(victim, began_at)
 
     def stop_store(self, seconds: float) -> None:
-        """PostgreSQL is away for so long."""
+        """Stop PostgreSQL for this time."""
         began_at = datetime.now(UTC)
         self.stage.servers.postgres.stop()
         time.sleep(seconds)
@@ -131,7 +131,7 @@ class Soak:
     def _over(self, victim: str, began_at: datetime) -> None:
         outage = Outage(victim, began_at, datetime.now(UTC))
         self.delays.outages.append(outage)
-        # The next outage has no part in what this one delayed.
+        # Wait until the delay of this outage is over before the next one.
         until = outage.ended_at + timedelta(seconds=_APART_S)
         self.until(f"reading after {victim}", lambda: self._newest_at() > until)
 
@@ -142,7 +142,7 @@ class Soak:
                 if there():
                     return
             except psycopg.OperationalError:
-                time.sleep(0.2)  # the store is one of those that are killed
+                time.sleep(0.2)  # the store is itself killed at times
             for name, worker in self.stage.workers.items():
                 if worker.poll() is not None:
                     raise AssertionError(f"{name} ended by itself; {self._said()}")
@@ -170,7 +170,7 @@ class Soak:
         return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
 
     def audits(self) -> list[LoadAudit]:
-        """Of each plan, once nothing is missing any more or patience is at its end."""
+        """The audit of each plan, once nothing is missing or the time limit is reached."""
         found = []
         for report in self.reports:
             self.until("whole run", partial(self._is_whole, report))
@@ -184,7 +184,7 @@ class Soak:
         return audit(report.plan, report.messages, self.stores.stored_readings())
 
     def rolled_up(self, report: LoadReport, *, facilities: int) -> tuple[int, int]:
-        """(readings that the rollups count, readings that were sent), of some facilities of a plan."""
+        """(readings counted by the rollups, readings sent) for some facilities of a plan."""
         plan, rollups = report.plan, self.stores.rollups()
         ids = sorted({plan.named(meter)[0] for meter in range(plan.meters)})[:facilities]
         window = TimeWindow(interval_start(plan.started_at), interval_start(datetime.now(UTC)) + INTERVAL)
@@ -193,7 +193,7 @@ class Soak:
         return counted, sum(plan.rounds_of(meter, report.messages) for meter in mine)
 
     def note_memory(self) -> None:
-        """Of each process with its children: PostgreSQL is a process for each session."""
+        """Record the memory of each process including its children: PostgreSQL has one process per session."""
         self.held_mb.append(
             {name: sum(map(_held_mb, (pid, *_children(pid)))) for name, pid in self.stage.pids.items()}
         )
@@ -207,7 +207,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _held_mb(pid: int) -> float:
-    """What is shared counts once among those who share it. 0 for one that has just ended."""
+    """Proportional memory: shared pages are divided among their users. 0 for a process that has just ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,8 +1,8 @@
-"""Telemetry while ingest, aggregate, NATS, PostgreSQL and the cache are killed in turn: none lost, none twice.
+"""Telemetry while ingest, aggregate, NATS, PostgreSQL and the cache are killed in turn: no loss, no duplicates.
 
-The long one is set by the environment: SOAK_MINUTES (30), SOAK_RATE (6700 readings/s), SOAK_EVERY_S (30, from kill to
-kill), SOAK_STORE_STOP_S (600), and SOAK_CALM_MINUTES (10) in which nothing is killed, since a process that is killed
-all the time leaks nothing.
+The environment configures the long test: SOAK_MINUTES (30), SOAK_RATE (6700 readings/s), SOAK_EVERY_S (30, from kill
+to kill), SOAK_STORE_STOP_S (600), and SOAK_CALM_MINUTES (10) without kills, since a leak cannot show in a process that
+is restarted all the time.
 """
 
 import faulthandler
@@ -20,12 +20,12 @@ VICTIMS = (*WORKERS, *SERVERS)
 
 def assert_every_reading_is_there_once(running: Soak, *, facilities: int) -> None:
     audits = running.audits()
-    told = "\n".join(running.delays.told())
-    assert [(one.lost, one.duplicated, one.foreign) for one in audits] == [(0, 0, 0)] * len(audits), told
+    summary = "\n".join(running.delays.summary())
+    assert [(one.lost, one.duplicated, one.foreign) for one in audits] == [(0, 0, 0)] * len(audits), summary
     assert [report.unacknowledged_messages for report in running.reports] == [0] * len(audits)
     for report in running.reports:
         counted, sent = running.rolled_up(report, facilities=facilities)
-        assert counted == sent, told
+        assert counted == sent, summary
 
 
 def test_each_of_them_killed_once_and_the_store_stopped_lose_nothing_and_count_nothing_twice() -> None:
@@ -40,7 +40,7 @@ def test_each_of_them_killed_once_and_the_store_stopped_lose_nothing_and_count_n
 
 @pytest.mark.chaos
 def test_half_an_hour_of_kills_at_full_rate_and_a_long_stop_of_the_store() -> None:
-    faulthandler.cancel_dump_traceback_later()  # it is meant to take longer
+    faulthandler.cancel_dump_traceback_later()  # this test takes longer than the limit
     minutes = float(os.environ.get("SOAK_MINUTES", "30"))
     every_s = float(os.environ.get("SOAK_EVERY_S", "30"))
     stop_s = float(os.environ.get("SOAK_STORE_STOP_S", "600"))
@@ -57,7 +57,7 @@ def test_half_an_hour_of_kills_at_full_rate_and_a_long_stop_of_the_store() -> No
                 while time.monotonic() < next_at:
                     running.delays.look()
                     time.sleep(1.0)
-            # Before the stop: quarter-hours that end in it are settled after it, and what came twice is written anew.
+            # Measured before the stop: quarter-hours that end in it are finalized after it, which rewrites duplicates.
             time.sleep(SEEN_AFTER_S)
             running.delays.look(nothing_followed=True)
             running.stop_store(stop_s)
@@ -67,18 +67,18 @@ def test_half_an_hour_of_kills_at_full_rate_and_a_long_stop_of_the_store() -> No
                 time.sleep(2.0)
         assert_every_reading_is_there_once(running, facilities=20)
         memory = str(usual_mb(running))
-        print(memory)  # noqa: T201 - for who runs it with -s
-        told = "\n".join([*running.delays.told(), memory])
+        print(memory)  # noqa: T201 - output with -s
+        summary = "\n".join([*running.delays.summary(), memory])
         *kills, (stop, longest_after_stop_s) = running.delays.longest()
         late = [f"{outage.victim}: {s:.1f} s" for outage, s in kills if s > outage.seconds + 2.0]
-        assert late == [], told
-        assert longest_after_stop_s <= stop.seconds + 0.1 * stop_s + 5.0, told
+        assert late == [], summary
+        assert longest_after_stop_s <= stop.seconds + 0.1 * stop_s + 5.0, summary
         for name, (early_mb, late_mb) in usual_mb(running).items():
             assert late_mb <= 1.1 * early_mb + 5.0, (name, early_mb, late_mb)
 
 
 def usual_mb(running: Soak) -> dict[str, tuple[float, float]]:
-    """By process, the median in the second third of the calm and in the last: what is collected goes up and down."""
+    """Process -> median memory in the second and the last third of the calm time. Single values vary."""
     third = len(running.held_mb) // 3
     parts = running.held_mb[third : 2 * third], running.held_mb[2 * third :]
     names = sorted({name for noted in running.held_mb for name in noted})

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from application.ports.dispatch.building_control import BmsConnection, BmsRefused, BmsUnreachable, Setpoint
-from tests.building_rig import CLOCK, NORMAL, PROFILES, RIGS, Rig, RunScenario, order, teller
+from tests.building_rig import CLOCK, NORMAL, PROFILES, RIGS, Rig, RunScenario, order, scenario_runner
 
 
 @pytest.fixture(params=[(rig, profile) for rig in sorted(RIGS) for profile in PROFILES], ids=" ".join)
 def run_scenario(request: pytest.FixtureRequest) -> RunScenario:
-    return teller(*request.param)
+    return scenario_runner(*request.param)
 
 
 def test_prepare_reports_the_present_setpoint_and_changes_no_load(run_scenario: RunScenario) -> None:

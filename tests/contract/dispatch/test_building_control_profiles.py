@@ -8,17 +8,17 @@ import msgspec
 import pytest
 
 from application.ports.dispatch.building_control import BmsRefused
-from tests.building_rig import NORMAL, RIGS, Rig, RunScenario, order, teller
+from tests.building_rig import NORMAL, RIGS, Rig, RunScenario, order, scenario_runner
 
 
 @pytest.fixture(params=sorted(RIGS))
 def run_two_phase(request: pytest.FixtureRequest) -> RunScenario:
-    return teller(request.param, "two_phase")
+    return scenario_runner(request.param, "two_phase")
 
 
 @pytest.fixture(params=sorted(RIGS))
 def run_single_phase(request: pytest.FixtureRequest) -> RunScenario:
-    return teller(request.param, "single_phase")
+    return scenario_runner(request.param, "single_phase")
 
 
 def test_abort_lets_a_prepared_zone_go(run_two_phase: RunScenario) -> None:

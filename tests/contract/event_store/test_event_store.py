@@ -26,7 +26,7 @@ from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.fakes.event_store.event_store import FakeEventStore
-from tests.made_up import NOW, provenance
+from tests.sample_values import NOW, provenance
 from tests.simulation.doubles.event_store import MemoryEventStore
 
 HALL = facility_stream_id("fac-001")

@@ -13,7 +13,7 @@ from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.past_forecasts import ForecastKey, PastForecasts
 from domain.forecast import Forecast
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
-from tests.issued import CYCLE_START, issued_forecast, reissued
+from tests.issued_forecasts import CYCLE_START, issued_forecast, reissued
 from tests.servers import Database
 
 QUARTER = timedelta(minutes=15)

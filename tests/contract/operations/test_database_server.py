@@ -12,7 +12,7 @@ from adapters.postgres.operations.database_server import PostgresDatabaseServer
 from application.ports.operations.database_server import DatabaseServer, ServerIdentity
 from application.ports.operations.unavailable import OperationsUnavailable
 from tests.fakes.operations.database_server import FakeDatabaseServer
-from tests.integration.event_store.recorded import until
+from tests.integration.event_store.stored_events import until
 from tests.servers import PostgresServer, fresh_database, postgres_server
 
 

@@ -1,5 +1,5 @@
 """The contract of TelemetryRollups: PostgreSQL's and the fake's, compared with the simple code of
-tests/plain_rollups.py."""
+tests/reference_rollups.py."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,12 +25,12 @@ from domain.time_series.windows import NotAligned, TimeWindow
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.influxdb_server import influx_connection
-from tests.plain_rollups import PlainRollup, plain_rollup, winners
+from tests.reference_rollups import ReferenceRollup, reference_rollup, winners
 
 T0 = datetime(2026, 10, 24, 23, 0, tzinfo=UTC)
 """Two hours before Europe's clocks go back: the local hour from 1:00 UTC on is repeated, the UTC hours are
 not."""
-NAMES = PlainRollup.__dataclass_fields__
+NAMES = ReferenceRollup.__dataclass_fields__
 
 
 @dataclass
@@ -274,7 +274,7 @@ def _hold_against_plain_code(telemetry: Telemetry, readings: list[MeterReading])
             expected = {
                 start: plain
                 for n in range(26 * 3_600 // step_s)
-                if (plain := plain_rollup(readings, facility, start := after(seconds=n * step_s), step_s))
+                if (plain := reference_rollup(readings, facility, start := after(seconds=n * step_s), step_s))
             }
             assert list(found.starts_at) == sorted(expected)
             for k, start in enumerate(found.starts_at):

@@ -25,7 +25,7 @@ from domain.time_series.interval_block import (
     steps_in,
 )
 from domain.time_series.windows import IntervalSeries, TimeWindow
-from tests.quarter_points import points_of
+from tests.reading_columns import to_quarter_points
 
 NAN = float("nan")
 Quarter = tuple[RollupColumns, RollupColumns]
@@ -71,7 +71,7 @@ class FakeTelemetryStore:
             presence.add(facility_id, r.meter_id, quarter_number(r.ts))
         if not any(starts_at <= r.ts < starts_at + INTERVAL for r in mine):
             return None
-        points, meters = points_of(mine, starts_at)
+        points, meters = to_quarter_points(mine, starts_at)
         expected = np.array([presence.expected(facility_id, number)], dtype=np.int64)
         return quarter_rollups(points, np.zeros(len(meters), dtype=np.int64), expected)
 

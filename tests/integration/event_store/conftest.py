@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
-from tests.integration.event_store.recorded import TABLE, datastore
+from tests.integration.event_store.stored_events import TABLE, datastore
 from tests.servers import Database
 
 

@@ -9,7 +9,7 @@ from psycopg.errors import GeneratedAlways, InsufficientPrivilege
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 from domain.facility import Facility
-from tests.made_up import provenance
+from tests.sample_values import provenance
 from tests.servers import Database
 
 LOGS = ("demand_response_events", "forecasts_events")

@@ -18,7 +18,7 @@ from adapters.postgres.event_store.errors import StreamConflict
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from adapters.postgres.event_store.save_request import Save
 from tests.integration.event_store.breaking_link import BreakAt, BreakingLink, breaking_link
-from tests.integration.event_store.recorded import TABLE, datastore, key, log_of, stored, until
+from tests.integration.event_store.stored_events import TABLE, datastore, key, log_of, stored, until
 from tests.servers import Database, PostgresServer
 
 CALLERS = 64

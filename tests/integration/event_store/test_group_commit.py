@@ -19,7 +19,7 @@ from adapters.postgres.event_store.errors import KeyConflict, StreamConflict
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from adapters.postgres.event_store.save_request import Save
 from application.ports.event_store.event_store import ONE_DECISION, SaveTooLarge
-from tests.integration.event_store.recorded import TABLE, key, log_of, stored, until
+from tests.integration.event_store.stored_events import TABLE, key, log_of, stored, until
 from tests.servers import Database, PostgresServer
 
 ROOT = Path(__file__).parents[3]

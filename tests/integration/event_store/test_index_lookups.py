@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from adapters.postgres.event_store.loaders import StreamLoader
-from tests.integration.event_store.recorded import TABLE, datastore
+from tests.integration.event_store.stored_events import TABLE, datastore
 from tests.servers import Database
 
 PLANNED_FOR_GOOD_AFTER = 6

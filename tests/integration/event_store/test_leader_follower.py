@@ -21,7 +21,7 @@ from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_store import EventStoreUnavailable
-from tests.integration.event_store.recorded import TABLE, log_of, stored, until
+from tests.integration.event_store.stored_events import TABLE, log_of, stored, until
 from tests.servers import Database
 
 ROOT = Path(__file__).parents[3]

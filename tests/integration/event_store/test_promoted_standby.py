@@ -19,9 +19,9 @@ from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
-from tests.integration.event_store.recorded import until
-from tests.made_up import CONTEXT, NOW, facility_entry
+from tests.integration.event_store.stored_events import until
 from tests.postgres_pair import PostgresPair, postgres_pair
+from tests.sample_values import CONTEXT, NOW, facility_entry
 
 CALLERS = 16
 

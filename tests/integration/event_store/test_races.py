@@ -22,7 +22,7 @@ from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
-from tests.made_up import CONTEXT, ENDS_AT, STARTS_AT, facility_entry, judge, portfolio_commands
+from tests.sample_values import CONTEXT, ENDS_AT, STARTS_AT, facility_entry, judge, portfolio_commands
 from tests.servers import Database
 
 ROUNDS = 8

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from adapters.postgres.event_store.errors import KeyConflict, StreamConflict
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from adapters.postgres.event_store.save_request import Save
-from tests.integration.event_store.recorded import TABLE, key, log_of, stored
+from tests.integration.event_store.stored_events import TABLE, key, log_of, stored
 from tests.servers import Database
 
 ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=3)

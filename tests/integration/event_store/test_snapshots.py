@@ -10,7 +10,7 @@ from application.event_store.demand_response import DemandResponse
 from domain.event_sourcing.snapshot import Snapshot
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.made_up import provenance
+from tests.sample_values import provenance
 from tests.servers import Database
 
 SNAPSHOTS = "SELECT originator_version FROM gridproof.demand_response_snapshots ORDER BY 1"

@@ -11,7 +11,7 @@ from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_store import StreamNotFound
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.made_up import provenance
+from tests.sample_values import provenance
 from tests.servers import Database
 
 HALL = facility_stream_id("fac-001")

@@ -18,98 +18,110 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.forecast import forecast as forecast_worker
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.forecast.models import FakeForecastModels
-from tests.integration.forecast.house import ALL, CYCLE_START, NOW, House
+from tests.integration.forecast.forecast_setup import ALL, CYCLE_START, NOW, ForecastSetup
 
 
-def test_the_same_cycle_again_issues_nothing(house: House) -> None:
-    house.remember(ALL, 42)
-    house.run()
-    again = house.run()
+def test_the_same_cycle_again_issues_nothing(forecast_setup: ForecastSetup) -> None:
+    forecast_setup.import_history(ALL, 42)
+    forecast_setup.run()
+    again = forecast_setup.run()
     assert (again.issued, again.reissued, again.already_full) == ([], [], ALL)
-    assert len(house.events.read_after(0, 100)) == 3
+    assert len(forecast_setup.events.read_after(0, 100)) == 3
 
 
-def test_weather_that_comes_back_gives_a_better_forecast_for_the_same_cycle(house: House) -> None:
-    house.remember(ALL, 42)
-    house.weather.available = False
-    cycle = house.cycle()
-    first = house.run(cycle)
+def test_weather_that_comes_back_gives_a_better_forecast_for_the_same_cycle(
+    forecast_setup: ForecastSetup,
+) -> None:
+    forecast_setup.import_history(ALL, 42)
+    forecast_setup.weather.available = False
+    cycle = forecast_setup.cycle()
+    first = forecast_setup.run(cycle)
     assert set(first.degraded.values()) == {"degraded_no_weather"}
-    assert house.open_alerts() == {("weather_unavailable", "cell-1")}
-    unchanged = house.run(cycle)
+    assert forecast_setup.open_alerts() == {("weather_unavailable", "cell-1")}
+    unchanged = forecast_setup.run(cycle)
     assert (unchanged.unchanged, unchanged.conflicts) == (ALL, [])
-    house.weather.available = True
-    second = house.run(cycle)
+    forecast_setup.weather.available = True
+    second = forecast_setup.run(cycle)
     assert (second.reissued, second.degraded) == (ALL, {})
-    assert house.open_alerts() == set()
+    assert forecast_setup.open_alerts() == set()
 
 
-def test_other_inputs_of_no_better_quality_are_refused_counted_and_alerted(house: House) -> None:
-    house.remember(ALL, 42)
-    house.weather.available = False
-    cycle = house.cycle()
-    house.run(cycle)
-    house.remember(ALL[:1], 1, kw=140.0)
-    report = house.run(cycle)
+def test_other_inputs_of_no_better_quality_are_refused_counted_and_alerted(
+    forecast_setup: ForecastSetup,
+) -> None:
+    forecast_setup.import_history(ALL, 42)
+    forecast_setup.weather.available = False
+    cycle = forecast_setup.cycle()
+    forecast_setup.run(cycle)
+    forecast_setup.import_history(ALL[:1], 1, kw=140.0)
+    report = forecast_setup.run(cycle)
     assert report.conflicts == ["fac-001"]
     assert report.unchanged == ALL[1:]
-    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
+    assert ("forecast_conflicts", "forecasts") in forecast_setup.open_alerts()
 
 
-def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(house: House) -> None:
+def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(
+    forecast_setup: ForecastSetup,
+) -> None:
     """As by a scheduler that restarts after models were trained for the next cycle."""
-    house.remember(ALL, 8)
+    forecast_setup.import_history(ALL, 8)
     kept = FakeForecastModels()
-    house.weather.available = False
-    older = house.cycle(models=ModelRegistry(kept))
-    house.stopped.moment = NOW - timedelta(minutes=15)
-    house.run(older)
-    house.stopped.moment = NOW
-    assert house.run(older).issued == ALL
-    again = house.run(house.cycle())
+    forecast_setup.weather.available = False
+    older = forecast_setup.cycle(models=ModelRegistry(kept))
+    forecast_setup.stopped.moment = NOW - timedelta(minutes=15)
+    forecast_setup.run(older)
+    forecast_setup.stopped.moment = NOW
+    assert forecast_setup.run(older).issued == ALL
+    again = forecast_setup.run(forecast_setup.cycle())
     assert (again.kept, again.conflicts, set(again.degraded)) == (ALL, [], set(ALL))
-    assert house.open_alerts() == {("weather_unavailable", "cell-1")}
+    assert forecast_setup.open_alerts() == {("weather_unavailable", "cell-1")}
 
 
-def test_a_restart_in_mid_cycle_while_there_is_no_weather_is_no_conflict(house: House) -> None:
+def test_a_restart_in_mid_cycle_while_there_is_no_weather_is_no_conflict(
+    forecast_setup: ForecastSetup,
+) -> None:
     """It has lost the weather that its predecessor had cached, and readings have arrived since."""
-    house.remember(ALL, 8)
-    house.weather.issued_at = CYCLE_START - timedelta(hours=4)
-    assert set(house.run().degraded.values()) == {"degraded_stale_weather"}
-    house.weather.available = False
-    worse = house.cycle()
-    again = house.run(worse)
+    forecast_setup.import_history(ALL, 8)
+    forecast_setup.weather.issued_at = CYCLE_START - timedelta(hours=4)
+    assert set(forecast_setup.run().degraded.values()) == {"degraded_stale_weather"}
+    forecast_setup.weather.available = False
+    worse = forecast_setup.cycle()
+    again = forecast_setup.run(worse)
     assert (again.kept, again.conflicts) == (ALL, [])
     assert again.degraded == dict.fromkeys(ALL, "degraded_stale_weather")
-    house.remember(ALL[:1], 1, kw=140.0)
-    third = house.run(worse)
+    forecast_setup.import_history(ALL[:1], 1, kw=140.0)
+    third = forecast_setup.run(worse)
     assert (third.kept, third.conflicts) == (ALL, [])
-    house.weather.available = True
-    as_good = house.run(house.cycle())
+    forecast_setup.weather.available = True
+    as_good = forecast_setup.run(forecast_setup.cycle())
     assert (as_good.kept, as_good.unchanged, as_good.conflicts) == (ALL[:1], ALL[1:], [])
-    assert house.open_alerts() == {("weather_unavailable", "cell-1")}
-    assert len(house.events.read_after(0, 100)) == 3
+    assert forecast_setup.open_alerts() == {("weather_unavailable", "cell-1")}
+    assert len(forecast_setup.events.read_after(0, 100)) == 3
 
 
-def test_who_has_made_no_whole_cycle_of_its_own_neither_raises_nor_clears_conflicts(house: House) -> None:
+def test_who_has_made_no_whole_cycle_of_its_own_neither_raises_nor_clears_conflicts(
+    forecast_setup: ForecastSetup,
+) -> None:
     """As `gridproof forecast run`, and a rival that restarts repeatedly."""
-    house.remember(ALL, 2)
-    house.alerts.raise_alert("forecast_conflicts", "forecasts", "3 of 96 forecasts were refused", at=NOW)
-    cycle = house.cycle()
-    house.run(cycle)
-    house.stopped.moment += timedelta(minutes=15)
-    asyncio.run(cycle.run(at=house.stopped.moment, only=ALL[:1]))
-    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
-    cycle.take_over(house.stopped.moment.replace(second=0))
-    house.run(cycle)
-    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
-    house.stopped.moment += timedelta(minutes=15)
-    house.run(cycle)
-    assert house.open_alerts() == set()
+    forecast_setup.import_history(ALL, 2)
+    forecast_setup.alerts.raise_alert(
+        "forecast_conflicts", "forecasts", "3 of 96 forecasts were refused", at=NOW
+    )
+    cycle = forecast_setup.cycle()
+    forecast_setup.run(cycle)
+    forecast_setup.stopped.moment += timedelta(minutes=15)
+    asyncio.run(cycle.run(at=forecast_setup.stopped.moment, only=ALL[:1]))
+    assert ("forecast_conflicts", "forecasts") in forecast_setup.open_alerts()
+    cycle.take_over(forecast_setup.stopped.moment.replace(second=0))
+    forecast_setup.run(cycle)
+    assert ("forecast_conflicts", "forecasts") in forecast_setup.open_alerts()
+    forecast_setup.stopped.moment += timedelta(minutes=15)
+    forecast_setup.run(cycle)
+    assert forecast_setup.open_alerts() == set()
 
 
 def reports_of_the_worker(
-    house: House,
+    forecast_setup: ForecastSetup,
     monkeypatch: pytest.MonkeyPatch,
     models: ModelRegistry,
     *,
@@ -129,12 +141,12 @@ def reports_of_the_worker(
 
     monkeypatch.setattr(forecast_worker, "RETRY_WALL_S", 0.0)
     monkeypatch.setattr(forecast_worker, "log_report", note_report)
-    cycle = house.cycle(issuing, models)
+    cycle = forecast_setup.cycle(issuing, models)
 
     async def scenario() -> None:
-        locks = FakeLocks(house.locks)
+        locks = FakeLocks(forecast_setup.locks)
         await asyncio.wait_for(
-            forecast_worker.run(cycle=cycle, clock=house.clock, locks=locks, stop=stop), 60
+            forecast_worker.run(cycle=cycle, clock=forecast_setup.clock, locks=locks, stop=stop), 60
         )
 
     asyncio.run(scenario())
@@ -142,11 +154,11 @@ def reports_of_the_worker(
 
 
 def test_a_cycle_repeated_with_models_that_could_not_be_stored_is_no_conflict(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    forecast_setup: ForecastSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its forecasts are out and models are trained for the next one, when the operations' tables go away."""
-    house.remember(ALL, 2)
-    house.weather.available = False
+    forecast_setup.import_history(ALL, 2)
+    forecast_setup.weather.available = False
     cycles: list[list[str]] = []
 
     class AwayOnce(FakeForecastModels):
@@ -157,21 +169,21 @@ def test_a_cycle_repeated_with_models_that_could_not_be_stored_is_no_conflict(
             super().keep(models)
 
     models = ModelRegistry(AwayOnce())
-    house.stopped.moment = NOW - timedelta(hours=6)
-    house.run(house.cycle(models=models))
-    house.stopped.moment = NOW
+    forecast_setup.stopped.moment = NOW - timedelta(hours=6)
+    forecast_setup.run(forecast_setup.cycle(models=models))
+    forecast_setup.stopped.moment = NOW
     cycles.append(ALL)
-    (again,) = reports_of_the_worker(house, monkeypatch, models, count=1, disturbed=lambda: None)
+    (again,) = reports_of_the_worker(forecast_setup, monkeypatch, models, count=1, disturbed=lambda: None)
     assert len(cycles) == 2
     assert (again.kept, again.conflicts, again.cycle_start) == (ALL, [], CYCLE_START)
-    assert ("forecast_conflicts", "forecasts") not in house.open_alerts()
+    assert ("forecast_conflicts", "forecasts") not in forecast_setup.open_alerts()
 
 
 def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_conflicts(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    forecast_setup: ForecastSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.remember(ALL, 2)
-    house.weather.available = False
+    forecast_setup.import_history(ALL, 2)
+    forecast_setup.weather.available = False
 
     class AwayUntilTheNextCycle(ForecastIssuing):
         was_away = False
@@ -179,50 +191,50 @@ def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_confl
         def recorded(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
             if not self.was_away:
                 self.was_away = True
-                house.stopped.moment += timedelta(minutes=15)
-                assert house.run().issued == ALL  # the rival's
-                house.remember(ALL[:1], 1, kw=140.0)
+                forecast_setup.stopped.moment += timedelta(minutes=15)
+                assert forecast_setup.run().issued == ALL  # the rival's
+                forecast_setup.import_history(ALL[:1], 1, kw=140.0)
                 raise EventStoreUnavailable("away")
             return super().recorded(stream_ids)
 
     (report,) = reports_of_the_worker(
-        house,
+        forecast_setup,
         monkeypatch,
         ModelRegistry(),
         count=1,
         disturbed=lambda: None,
-        issuing=AwayUntilTheNextCycle(house.events, house.clock),
+        issuing=AwayUntilTheNextCycle(forecast_setup.events, forecast_setup.clock),
     )
     assert report.cycle_start == CYCLE_START + timedelta(minutes=15)
     assert (report.conflicts, report.unchanged, report.kept) == (ALL[:1], ALL[1:], [])
-    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
+    assert ("forecast_conflicts", "forecasts") in forecast_setup.open_alerts()
 
 
 def test_a_worker_that_takes_its_lock_again_in_the_same_quarter_hour_makes_no_conflict_of_it(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    forecast_setup: ForecastSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a failover of PostgreSQL: the same process continues, and readings have arrived since."""
-    house.remember(ALL, 2)
-    house.weather.available = False
+    forecast_setup.import_history(ALL, 2)
+    forecast_setup.weather.available = False
 
     def lose_the_lock() -> None:
-        house.remember(ALL[:1], 1, kw=140.0)
-        house.locks.free_all()
+        forecast_setup.import_history(ALL[:1], 1, kw=140.0)
+        forecast_setup.locks.free_all()
 
     first, again = reports_of_the_worker(
-        house, monkeypatch, ModelRegistry(), count=2, disturbed=lose_the_lock
+        forecast_setup, monkeypatch, ModelRegistry(), count=2, disturbed=lose_the_lock
     )
     assert (first.issued, first.cycle_start) == (ALL, again.cycle_start)
     assert (again.kept, again.unchanged, again.conflicts) == (ALL[:1], ALL[1:], [])
-    assert ("forecast_conflicts", "forecasts") not in house.open_alerts()
+    assert ("forecast_conflicts", "forecasts") not in forecast_setup.open_alerts()
 
 
-def test_two_schedulers_never_issue_the_same_cycle_twice(house: House) -> None:
-    house.sites = [
+def test_two_schedulers_never_issue_the_same_cycle_twice(forecast_setup: ForecastSetup) -> None:
+    forecast_setup.sites = [
         ForecastSite(facility_id=f"fac-{number:03}", tz="UTC", weather_cell="cell-1") for number in range(12)
     ]
-    ids = [site.facility_id for site in house.sites]
-    house.remember(ids, 2)
+    ids = [site.facility_id for site in forecast_setup.sites]
+    forecast_setup.import_history(ids, 2)
     reports: list[CycleReport] = []
     # Both have looked at what stands before either saves.
     both = threading.Barrier(2)
@@ -235,8 +247,8 @@ def test_two_schedulers_never_issue_the_same_cycle_twice(house: House) -> None:
             return found
 
     def schedule() -> None:
-        cycle = house.cycle(Waiting(house.events, house.clock))
-        reports.append(house.run(cycle))
+        cycle = forecast_setup.cycle(Waiting(forecast_setup.events, forecast_setup.clock))
+        reports.append(forecast_setup.run(cycle))
 
     threads = [threading.Thread(target=schedule) for _ in range(2)]
     for thread in threads:
@@ -245,4 +257,4 @@ def test_two_schedulers_never_issue_the_same_cycle_twice(house: House) -> None:
         thread.join(60)
     assert sorted(reports[0].issued + reports[1].issued) == ids
     assert sorted(reports[0].unchanged + reports[1].unchanged) == ids
-    assert len(house.events.read_after(0, 1_000)) == 12
+    assert len(forecast_setup.events.read_after(0, 1_000)) == 12

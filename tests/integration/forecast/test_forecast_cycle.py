@@ -8,15 +8,17 @@ import pytest
 
 from application.forecast.forecast_commands import ForecastSite
 from domain.forecast import Forecast
-from tests.integration.forecast.house import ALL, CYCLE_START, NOW, SITES, House
+from tests.integration.forecast.forecast_setup import ALL, CYCLE_START, NOW, SITES, ForecastSetup
 
 
-def test_every_facility_with_history_gets_a_full_forecast_of_the_day_ahead(house: House) -> None:
-    house.remember(ALL, 42)
-    report = house.run()
+def test_every_facility_with_history_gets_a_full_forecast_of_the_day_ahead(
+    forecast_setup: ForecastSetup,
+) -> None:
+    forecast_setup.import_history(ALL, 42)
+    report = forecast_setup.run()
     assert report.issued == ALL
     assert (report.degraded, report.refused, report.conflicts) == ({}, {}, [])
-    forecasts = house.book.newest_of(ALL, at=NOW)
+    forecasts = forecast_setup.book.newest_of(ALL, at=NOW)
     for facility_id in ALL:
         found = forecasts[facility_id]
         assert (found.data_quality, found.cycle_start) == ("full", CYCLE_START)
@@ -25,14 +27,14 @@ def test_every_facility_with_history_gets_a_full_forecast_of_the_day_ahead(house
         night = [step.p50_kw for step in found.steps if step.starts_at.hour < 14]
         assert np.mean(evening) == pytest.approx(200, abs=15)
         assert np.mean(night) == pytest.approx(100, abs=15)
-    assert house.open_alerts() == set()
+    assert forecast_setup.open_alerts() == set()
 
 
-def test_a_forecast_states_its_whole_origin(house: House) -> None:
-    house.remember(ALL[:1], 42)
-    house.sites = SITES[:1]
-    house.run()
-    (entry,) = house.events.read_after(0, 10)
+def test_a_forecast_states_its_whole_origin(forecast_setup: ForecastSetup) -> None:
+    forecast_setup.import_history(ALL[:1], 42)
+    forecast_setup.sites = SITES[:1]
+    forecast_setup.run()
+    (entry,) = forecast_setup.events.read_after(0, 10)
     fact = entry.domain_event
     assert isinstance(fact, Forecast.Issued)
     assert entry.topic == "forecast.issued.v2"
@@ -43,74 +45,79 @@ def test_a_forecast_states_its_whole_origin(house: House) -> None:
     assert len(fact.inputs.input_hash) == 64
 
 
-def test_without_any_telemetry_no_forecast_is_issued(house: House) -> None:
-    house.remember(ALL[:2], 42)
-    report = house.run()
+def test_without_any_telemetry_no_forecast_is_issued(forecast_setup: ForecastSetup) -> None:
+    forecast_setup.import_history(ALL[:2], 42)
+    report = forecast_setup.run()
     assert report.issued == ALL[:2]
     assert "nothing was ever metered at fac-003" in report.refused["fac-003"]
-    assert house.book.newest("fac-003", at=NOW) is None
-    assert house.open_alerts() == set()
+    assert forecast_setup.book.newest("fac-003", at=NOW) is None
+    assert forecast_setup.open_alerts() == set()
 
 
-def test_less_than_a_day_of_history_is_refused_with_what_there_is(house: House) -> None:
-    house.remember(ALL, 42)
-    house.sites = [ForecastSite(facility_id="new", tz="UTC", weather_cell="cell-1"), *SITES]
-    house.remember(["new"], 0.5)
-    report = house.run()
+def test_less_than_a_day_of_history_is_refused_with_what_there_is(forecast_setup: ForecastSetup) -> None:
+    forecast_setup.import_history(ALL, 42)
+    forecast_setup.sites = [ForecastSite(facility_id="new", tz="UTC", weather_cell="cell-1"), *SITES]
+    forecast_setup.import_history(["new"], 0.5)
+    report = forecast_setup.run()
     assert "12 hours of load are known of new" in report.refused["new"]
     assert report.issued == ALL
 
 
 def test_a_facility_that_cannot_be_trained_is_not_tried_in_every_cycle_and_the_reason_is_reported_in_each(
-    house: House,
+    forecast_setup: ForecastSetup,
 ) -> None:
-    house.remember(ALL[:1], 0.5)
-    cycle = house.cycle()
-    first = house.run(cycle)
+    forecast_setup.import_history(ALL[:1], 0.5)
+    cycle = forecast_setup.cycle()
+    first = forecast_setup.run(cycle)
     assert "12 hours of load are known of fac-001" in first.refused["fac-001"]
-    house.remember(ALL[:1], 2)
+    forecast_setup.import_history(ALL[:1], 2)
     for minutes in (15, 45):
-        house.stopped.moment = NOW + timedelta(minutes=minutes)
-        again = house.run(cycle)
+        forecast_setup.stopped.moment = NOW + timedelta(minutes=minutes)
+        again = forecast_setup.run(cycle)
         assert (set(again.refused), again.waiting) == (set(ALL), [])
         assert f"{first.refused['fac-001']} (as of {CYCLE_START.isoformat()}" in again.refused["fac-001"]
         assert again.refused["fac-003"] == first.refused["fac-003"]
-    house.stopped.moment = NOW + timedelta(hours=1)
-    assert house.run(cycle).issued == ALL[:1]
+    forecast_setup.stopped.moment = NOW + timedelta(hours=1)
+    assert forecast_setup.run(cycle).issued == ALL[:1]
 
 
-def test_one_facility_that_cannot_be_computed_keeps_nobody_from_a_forecast(house: House) -> None:
-    house.remember(ALL, 2)
-    house.sites = [ForecastSite(facility_id="fac-001", tz="Mars/Olympus", weather_cell="cell-1"), *SITES[1:]]
-    report = house.run()
+def test_one_facility_that_cannot_be_computed_keeps_nobody_from_a_forecast(
+    forecast_setup: ForecastSetup,
+) -> None:
+    forecast_setup.import_history(ALL, 2)
+    forecast_setup.sites = [
+        ForecastSite(facility_id="fac-001", tz="Mars/Olympus", weather_cell="cell-1"),
+        *SITES[1:],
+    ]
+    report = forecast_setup.run()
     assert report.issued == ALL[1:]
     assert "Mars/Olympus" in report.refused["fac-001"]
 
 
-def test_the_last_good_weather_serves_on_and_goes_stale(house: House) -> None:
-    house.remember(ALL, 42)
-    cycle = house.cycle()
-    house.run(cycle)
-    house.weather.available = False
-    house.stopped.moment = NOW + timedelta(hours=4)
-    house.remember(ALL, 1, until=CYCLE_START + timedelta(hours=4))
-    report = house.run(cycle)
+def test_the_last_good_weather_serves_on_and_goes_stale(forecast_setup: ForecastSetup) -> None:
+    forecast_setup.import_history(ALL, 42)
+    cycle = forecast_setup.cycle()
+    forecast_setup.run(cycle)
+    forecast_setup.weather.available = False
+    forecast_setup.stopped.moment = NOW + timedelta(hours=4)
+    forecast_setup.import_history(ALL, 1, until=CYCLE_START + timedelta(hours=4))
+    report = forecast_setup.run(cycle)
     assert set(report.degraded.values()) == {"degraded_stale_weather"}
-    assert ("weather_unavailable", "cell-1") in house.open_alerts()
+    assert ("weather_unavailable", "cell-1") in forecast_setup.open_alerts()
 
 
-def test_readings_that_stopped_give_a_forecast_on_stale_data(house: House) -> None:
-    house.remember(ALL, 42, until=CYCLE_START - timedelta(minutes=45))
-    assert set(house.run().degraded.values()) == {"degraded_stale_data"}
+def test_readings_that_stopped_give_a_forecast_on_stale_data(forecast_setup: ForecastSetup) -> None:
+    forecast_setup.import_history(ALL, 42, until=CYCLE_START - timedelta(minutes=45))
+    assert set(forecast_setup.run().degraded.values()) == {"degraded_stale_data"}
 
 
-def test_gaps_of_the_last_day_give_a_forecast_on_stale_data(house: House) -> None:
-    house.remember(ALL, 41, until=CYCLE_START - timedelta(days=1))
-    house.remember(ALL, 0.25)
-    assert set(house.run().degraded.values()) == {"degraded_stale_data"}
+def test_gaps_of_the_last_day_give_a_forecast_on_stale_data(forecast_setup: ForecastSetup) -> None:
+    forecast_setup.import_history(ALL, 41, until=CYCLE_START - timedelta(days=1))
+    forecast_setup.import_history(ALL, 0.25)
+    assert set(forecast_setup.run().degraded.values()) == {"degraded_stale_data"}
 
 
-def test_only_the_requested_facilities_are_forecast(house: House) -> None:
-    house.remember(ALL, 42)
-    report = asyncio.run(house.cycle().run(at=NOW, only={"fac-002"}))
+def test_only_the_requested_facilities_are_forecast(forecast_setup: ForecastSetup) -> None:
+    forecast_setup.import_history(ALL, 42)
+    report = asyncio.run(forecast_setup.cycle().run(at=NOW, only={"fac-002"}))
     assert report.issued == ["fac-002"]

@@ -16,52 +16,52 @@ from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.forecast import Forecast
 from interfaces.workers.forecast import forecast as forecast_worker
 from tests.fakes.forecast.models import FakeForecastModels
-from tests.integration.forecast.house import ALL, CYCLE_START, NOW, House
+from tests.integration.forecast.forecast_setup import ALL, CYCLE_START, NOW, ForecastSetup
 from tests.servers import Database, PostgresServer
 
 
-def test_a_restarted_scheduler_continues_with_the_stored_models(house: House) -> None:
-    house.remember(ALL, 42)
+def test_a_restarted_scheduler_continues_with_the_stored_models(forecast_setup: ForecastSetup) -> None:
+    forecast_setup.import_history(ALL, 42)
     kept = FakeForecastModels()
-    house.run(house.cycle(models=ModelRegistry(kept)))
-    house.stopped.moment = NOW + timedelta(minutes=15)
-    report = house.run(house.cycle(models=ModelRegistry(kept)))
+    forecast_setup.run(forecast_setup.cycle(models=ModelRegistry(kept)))
+    forecast_setup.stopped.moment = NOW + timedelta(minutes=15)
+    report = forecast_setup.run(forecast_setup.cycle(models=ModelRegistry(kept)))
     assert report.issued == ALL
-    newest = house.events.read_after(0, 100)[-1].domain_event
+    newest = forecast_setup.events.read_after(0, 100)[-1].domain_event
     assert isinstance(newest, Forecast.Issued)
     assert (newest.cycle_start, newest.model.trained_at) == (
-        house.stopped.moment.replace(second=0),
+        forecast_setup.stopped.moment.replace(second=0),
         CYCLE_START,
     )
 
 
 def test_who_waited_for_a_model_is_trained_in_what_is_left_of_the_quarter_hour(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    forecast_setup: ForecastSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for ten thousand facilities at the first start, and after an upgrade that cannot read older models."""
     monkeypatch.setattr(model_registry, "NEW_AT_ONCE", 1)
-    house.remember(ALL, 8)
-    cycle = house.cycle()
-    first = house.run(cycle)
+    forecast_setup.import_history(ALL, 8)
+    cycle = forecast_setup.cycle()
+    first = forecast_setup.run(cycle)
     assert (first.issued, first.waiting) == (ALL[:1], ALL[1:])
     asyncio.run(cycle.train_waiting(first, lambda: False))
-    house.stopped.moment += timedelta(minutes=15)
-    second = house.run(cycle)
+    forecast_setup.stopped.moment += timedelta(minutes=15)
+    second = forecast_setup.run(cycle)
     assert (second.issued, second.waiting) == (ALL[:2], ALL[2:])
     asyncio.run(cycle.train_waiting(second, lambda: True))
-    assert house.run(cycle).issued == ALL[2:]
+    assert forecast_setup.run(cycle).issued == ALL[2:]
 
 
 def test_the_worker_runs_a_cycle_at_once_and_one_in_every_quarter_hour(
-    house: House, database: Database
+    forecast_setup: ForecastSetup, database: Database
 ) -> None:
-    house.remember(ALL, 42)
+    forecast_setup.import_history(ALL, 42)
     # A quarter-hour of this clock is half a second.
-    house.clock = AcceleratedClock(epoch=NOW, started_at=datetime.now(UTC), speed=1_800)
+    forecast_setup.clock = AcceleratedClock(epoch=NOW, started_at=datetime.now(UTC), speed=1_800)
     stop = asyncio.Event()
 
     def cycles() -> list[datetime]:
-        facts = [entry.domain_event for entry in house.events.read_after(0, 1_000)]
+        facts = [entry.domain_event for entry in forecast_setup.events.read_after(0, 1_000)]
         return sorted({fact.cycle_start for fact in facts if isinstance(fact, Forecast.Issued)})
 
     async def watch() -> None:
@@ -70,7 +70,9 @@ def test_the_worker_runs_a_cycle_at_once_and_one_in_every_quarter_hour(
 
     async def scenario() -> None:
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
-            worker = forecast_worker.run(cycle=house.cycle(), clock=house.clock, locks=locks, stop=stop)
+            worker = forecast_worker.run(
+                cycle=forecast_setup.cycle(), clock=forecast_setup.clock, locks=locks, stop=stop
+            )
             await asyncio.wait_for(asyncio.gather(worker, watch()), 60)
 
     asyncio.run(scenario())
@@ -80,29 +82,31 @@ def test_the_worker_runs_a_cycle_at_once_and_one_in_every_quarter_hour(
 
 
 def test_the_worker_waits_for_a_database_that_is_away(
-    house: House, database: Database, postgres_server: PostgresServer
+    forecast_setup: ForecastSetup, database: Database, postgres_server: PostgresServer
 ) -> None:
-    house.remember(ALL, 42)
+    forecast_setup.import_history(ALL, 42)
     stop = asyncio.Event()
 
     async def trouble() -> None:
         await asyncio.to_thread(postgres_server.start)
-        await asyncio.to_thread(_wait_until, lambda: _head(house) > 0)
+        await asyncio.to_thread(_wait_until, lambda: _head(forecast_setup) > 0)
         stop.set()
 
     async def scenario() -> None:
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
-            worker = forecast_worker.run(cycle=house.cycle(), clock=house.clock, locks=locks, stop=stop)
+            worker = forecast_worker.run(
+                cycle=forecast_setup.cycle(), clock=forecast_setup.clock, locks=locks, stop=stop
+            )
             await asyncio.wait_for(asyncio.gather(worker, trouble()), 60)
 
     postgres_server.kill()
     asyncio.run(scenario())
-    assert set(house.book.newest_of(ALL, at=NOW)) == set(ALL)
+    assert set(forecast_setup.book.newest_of(ALL, at=NOW)) == set(ALL)
 
 
-def _head(house: House) -> int:
+def _head(forecast_setup: ForecastSetup) -> int:
     try:
-        return house.events.head()
+        return forecast_setup.events.head()
     except EventStoreUnavailable:
         return 0
 

@@ -28,7 +28,7 @@ from interfaces.workers.measure import measure
 from interfaces.workers.measure.measure import Measuring
 from projections.deadlines import DeadlineRow
 from tests.fakes.clock import FakeClock
-from tests.made_up import (
+from tests.sample_values import (
     BMS,
     CONTEXT,
     DR_EVENT_ID,
@@ -53,7 +53,7 @@ QUARTER_S = 900
 
 
 @dataclass
-class House:
+class MeasurementSetup:
     """Three facilities in a DR event: two committed, one that failed."""
 
     store: PostgresEventStore
@@ -111,7 +111,7 @@ DEADLINES = [deadline("end", ENDS_AT), deadline("measure", ENDS_AT + timedelta(m
 
 
 @pytest.fixture
-def house(database: Database) -> Iterator[House]:
+def measurement(database: Database) -> Iterator[MeasurementSetup]:
     clock = FakeClock(AFTER, speed=1_000)
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     with ConnectionPool(database.app_dsn, min_size=1, max_size=4, open=True) as pool:
@@ -127,7 +127,7 @@ def house(database: Database) -> Iterator[House]:
             bus=bus,
             clock=clock,
         )
-        yield House(store, telemetry, clock, measuring)
+        yield MeasurementSetup(store, telemetry, clock, measuring)
     store.close()
 
 
@@ -168,100 +168,105 @@ def plan(facility_id: str) -> Dispatch:
     )
 
 
-def test_every_committed_dispatch_is_measured_once_with_its_provenance(house: House) -> None:
-    house.meter(IDS, shed_kw=90.0)
-    assert house.measuring.pass_once() == 2
-    assert house.measuring.pass_once() == 0
+def test_every_committed_dispatch_is_measured_once_with_its_provenance(measurement: MeasurementSetup) -> None:
+    measurement.meter(IDS, shed_kw=90.0)
+    assert measurement.measuring.pass_once() == 2
+    assert measurement.measuring.pass_once() == 0
     for facility_id in IDS[:2]:
-        fact = house.last_fact(facility_id)
+        fact = measurement.last_fact(facility_id)
         assert isinstance(fact, Dispatch.Measured)
         assert fact.delivered_kw == pytest.approx(90.0)
         assert (fact.baseline_method, fact.coverage_pct) == ("caiso-10-in-10", 100.0)
         assert len(fact.days) == 10
         assert (fact.actor, fact.tenant, fact.trace_id) == ("worker:measure", UTILITY, TRACE)
         assert (fact.correlation_id, fact.causation_id) == (CONTEXT.correlation_id, CAUSE)
-    assert not house.dispatch("fac-003").measured
+    assert not measurement.dispatch("fac-003").measured
 
 
-def test_nothing_is_measured_before_it_is_due(house: House) -> None:
-    house.meter(IDS, shed_kw=0.0)
-    house.clock.moment = ENDS_AT + timedelta(seconds=30)
-    house.measuring.pass_once()
-    assert not house.dispatch("fac-001").measured
+def test_nothing_is_measured_before_it_is_due(measurement: MeasurementSetup) -> None:
+    measurement.meter(IDS, shed_kw=0.0)
+    measurement.clock.moment = ENDS_AT + timedelta(seconds=30)
+    measurement.measuring.pass_once()
+    assert not measurement.dispatch("fac-001").measured
 
 
-def test_the_readings_of_the_window_are_waited_for(house: House) -> None:
-    house.meter(IDS, shed_kw=90.0, until=ENDS_AT - timedelta(minutes=30))
-    house.meter(["fac-002"], shed_kw=90.0)
-    house.measuring.pass_once()
-    assert (house.dispatch("fac-001").measured, house.dispatch("fac-002").measured) == (False, True)
-    house.meter(["fac-001"], shed_kw=80.0)
-    house.measuring.pass_once()
-    assert house.dispatch("fac-001").delivered_kw == pytest.approx(80.0)
+def test_the_readings_of_the_window_are_waited_for(measurement: MeasurementSetup) -> None:
+    measurement.meter(IDS, shed_kw=90.0, until=ENDS_AT - timedelta(minutes=30))
+    measurement.meter(["fac-002"], shed_kw=90.0)
+    measurement.measuring.pass_once()
+    assert (measurement.dispatch("fac-001").measured, measurement.dispatch("fac-002").measured) == (
+        False,
+        True,
+    )
+    measurement.meter(["fac-001"], shed_kw=80.0)
+    measurement.measuring.pass_once()
+    assert measurement.dispatch("fac-001").delivered_kw == pytest.approx(80.0)
 
 
-def test_after_half_an_hour_what_is_there_is_measured_and_the_rest_named(house: House) -> None:
-    house.meter(["fac-001"], shed_kw=90.0, until=ENDS_AT - timedelta(minutes=30))
-    house.clock.moment = ENDS_AT + timedelta(minutes=30)
-    house.measuring.pass_once()
-    partial = house.last_fact("fac-001")
+def test_after_half_an_hour_what_is_there_is_measured_and_the_rest_named(
+    measurement: MeasurementSetup,
+) -> None:
+    measurement.meter(["fac-001"], shed_kw=90.0, until=ENDS_AT - timedelta(minutes=30))
+    measurement.clock.moment = ENDS_AT + timedelta(minutes=30)
+    measurement.measuring.pass_once()
+    partial = measurement.last_fact("fac-001")
     assert isinstance(partial, Dispatch.Measured)
     assert partial.coverage_pct == 75.0
     assert partial.delivered_kw == pytest.approx(90.0)
-    silent = house.last_fact("fac-002")
+    silent = measurement.last_fact("fac-002")
     assert isinstance(silent, Dispatch.NotMeasurable)
     assert "only 0 of 10 baseline days" in silent.reason
 
 
-def test_too_little_history_is_not_measurable_with_the_count(house: House) -> None:
-    house.meter(IDS, shed_kw=90.0, days=9)
-    house.measuring.pass_once()
-    fact = house.last_fact("fac-001")
+def test_too_little_history_is_not_measurable_with_the_count(measurement: MeasurementSetup) -> None:
+    measurement.meter(IDS, shed_kw=90.0, days=9)
+    measurement.measuring.pass_once()
+    fact = measurement.last_fact("fac-001")
     assert isinstance(fact, Dispatch.NotMeasurable)
     assert "of 10 baseline days" in fact.reason
 
 
-def test_while_the_window_runs_the_meter_confirms_the_curtailment(house: House) -> None:
+def test_while_the_window_runs_the_meter_confirms_the_curtailment(measurement: MeasurementSetup) -> None:
     until = STARTS_AT + timedelta(minutes=15)
-    house.meter(["fac-001"], shed_kw=90.0, until=until)
-    house.meter(["fac-002"], shed_kw=20.0, until=until)
-    house.clock.moment = until + timedelta(minutes=1)
-    assert house.measuring.pass_once() == 1
-    fact = house.last_fact("fac-001")
+    measurement.meter(["fac-001"], shed_kw=90.0, until=until)
+    measurement.meter(["fac-002"], shed_kw=20.0, until=until)
+    measurement.clock.moment = until + timedelta(minutes=1)
+    assert measurement.measuring.pass_once() == 1
+    fact = measurement.last_fact("fac-001")
     assert isinstance(fact, Dispatch.VerifiedByMeter)
     assert fact.delivered_kw == pytest.approx(90.0)
     assert fact.measured_at == until
-    assert house.dispatch("fac-002").status == "committed"
-    assert house.measuring.pass_once() == 0
+    assert measurement.dispatch("fac-002").status == "committed"
+    assert measurement.measuring.pass_once() == 0
 
 
-def test_the_worker_measures_on_its_own_until_stop(house: House, database: Database) -> None:
-    house.meter(IDS, shed_kw=90.0)
+def test_the_worker_measures_on_its_own_until_stop(measurement: MeasurementSetup, database: Database) -> None:
+    measurement.meter(IDS, shed_kw=90.0)
     stop = asyncio.Event()
 
     async def watch() -> None:
-        await asyncio.to_thread(_wait_until, lambda: house.dispatch("fac-002").measured)
+        await asyncio.to_thread(_wait_until, lambda: measurement.dispatch("fac-002").measured)
         stop.set()
 
     async def scenario() -> None:
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
-            worker = measure.run(measuring=house.measuring, locks=locks, stop=stop)
+            worker = measure.run(measuring=measurement.measuring, locks=locks, stop=stop)
             await asyncio.wait_for(asyncio.gather(worker, watch()), 30)
 
     asyncio.run(scenario())
-    assert house.dispatch("fac-001").delivered_kw == pytest.approx(90.0)
+    assert measurement.dispatch("fac-001").delivered_kw == pytest.approx(90.0)
 
 
-def test_two_workers_that_both_believe_to_be_the_leader_measure_once(house: House) -> None:
-    house.meter(IDS, shed_kw=90.0)
-    threads = [threading.Thread(target=house.measuring.pass_once) for _ in range(2)]
+def test_two_workers_that_both_believe_to_be_the_leader_measure_once(measurement: MeasurementSetup) -> None:
+    measurement.meter(IDS, shed_kw=90.0)
+    threads = [threading.Thread(target=measurement.measuring.pass_once) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     measured = [
         entry
-        for entry in house.store.read_after(0, 1_000)
+        for entry in measurement.store.read_after(0, 1_000)
         if isinstance(entry.domain_event, Dispatch.Measured)
     ]
     assert len(measured) == 2

@@ -34,7 +34,7 @@ from projections.deadlines import DeadlineRow
 from projections.dispatch.changes import planned_row
 from projections.dispatch.projection import DispatchRow
 from tests.fakes.clock import FakeClock
-from tests.made_up import (
+from tests.sample_values import (
     BMS,
     CONTEXT,
     DR_EVENT_ID,
@@ -72,7 +72,7 @@ class KilledBeforeItRemembers:
 
 
 @dataclass
-class House:
+class RemeasurementSetup:
     """One facility, curtailed from 800 to 700 kW in the window of a DR event, and measured."""
 
     store: PostgresEventStore
@@ -148,14 +148,14 @@ class House:
 
 
 @pytest.fixture
-def house(database: Database) -> Iterator[House]:
+def remeasurement(database: Database) -> Iterator[RemeasurementSetup]:
     clock = FakeClock(ENDS_AT + timedelta(minutes=3), speed=1_000)
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     with ConnectionPool(database.app_dsn, min_size=1, max_size=4, open=True) as pool:
         bus = CommandBus(store, clock, HANDLERS, forecasts=PostgresForecastBook(pool))
         for command in portfolio_commands(facility_entry(FACILITY)):
             bus.handle(command, CONTEXT)
-        made = House(
+        made = RemeasurementSetup(
             store=store,
             telemetry=PostgresTelemetryStore(pool, clock),
             rollups=PostgresTelemetryRollups(pool, clock),
@@ -216,28 +216,32 @@ def _history(telemetry: PostgresTelemetryStore) -> None:
     )
 
 
-def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_measured(house: House) -> None:
-    house.clock.moment = ENDS_AT + timedelta(minutes=40)
-    house.finalize()
-    assert house.measure() == 1
-    house.clock.moment += RIPE_AFTER  # what was settled hours after it was measured
-    house.measure_again()
-    assert len(house.facts()) == 1, "nothing was corrected, and the same figures record nothing"
+def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_measured(
+    remeasurement: RemeasurementSetup,
+) -> None:
+    remeasurement.clock.moment = ENDS_AT + timedelta(minutes=40)
+    remeasurement.finalize()
+    assert remeasurement.measure() == 1
+    remeasurement.clock.moment += RIPE_AFTER  # what was settled hours after it was measured
+    remeasurement.measure_again()
+    assert len(remeasurement.facts()) == 1, "nothing was corrected, and the same figures record nothing"
 
-    house.clock.moment = ENDS_AT + timedelta(days=1)
-    house.readings(LAST_QUARTER, ENDS_AT, 780.0)  # a gateway that was away tells the last quarter-hour
-    house.readings(STARTS_AT, STARTS_AT + timedelta(minutes=15), 740.0, revision=1)
-    house.finalize()
-    corrected_at = house.clock.moment
-    house.measure_again()
-    assert len(house.facts()) == 1, "more may come at once"
-    house.clock.moment += RIPE_AFTER
+    remeasurement.clock.moment = ENDS_AT + timedelta(days=1)
+    remeasurement.readings(
+        LAST_QUARTER, ENDS_AT, 780.0
+    )  # a gateway that was away tells the last quarter-hour
+    remeasurement.readings(STARTS_AT, STARTS_AT + timedelta(minutes=15), 740.0, revision=1)
+    remeasurement.finalize()
+    corrected_at = remeasurement.clock.moment
+    remeasurement.measure_again()
+    assert len(remeasurement.facts()) == 1, "more may come at once"
+    remeasurement.clock.moment += RIPE_AFTER
     with pytest.raises(KeyboardInterrupt):
-        house.measure_again(KilledBeforeItRemembers(house.positions))
-    house.measure_again()
-    assert house.measure_again() == 0
+        remeasurement.measure_again(KilledBeforeItRemembers(remeasurement.positions))
+    remeasurement.measure_again()
+    assert remeasurement.measure_again() == 0
 
-    first, second = house.facts()
+    first, second = remeasurement.facts()
     assert isinstance(first, Dispatch.Measured)
     assert isinstance(second, Dispatch.Remeasured)
     assert [first.delivered_kw, first.coverage_pct] == pytest.approx([100.0, 87.5])
@@ -245,62 +249,72 @@ def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_mea
     assert [second.delivered_kw, second.coverage_pct] == pytest.approx([85.0, 100.0])
     assert (second.revision, second.previous_kw) == (2, first.delivered_kw)
     assert second.corrected_at == corrected_at
-    corrections = house.rollups.corrections_after(0, limit=100)
+    corrections = remeasurement.rollups.corrections_after(0, limit=100)
     assert second.causation_id in {correction_cause_id(one.correction_id) for one in corrections}
     assert (second.correlation_id, second.tenant, second.trace_id) == (CONTEXT.correlation_id, UTILITY, TRACE)
-    assert house.positions.position(READER) == corrections[-1].correction_id
+    assert remeasurement.positions.position(READER) == corrections[-1].correction_id
 
 
-def test_a_corrected_day_of_the_baseline_is_measured_again_too(house: House) -> None:
-    house.clock.moment = ENDS_AT + timedelta(minutes=40)
-    house.readings(LAST_QUARTER, ENDS_AT, 700.0)
-    house.finalize()
-    house.measure()
-    house.clock.moment = ENDS_AT + timedelta(days=1)
+def test_a_corrected_day_of_the_baseline_is_measured_again_too(remeasurement: RemeasurementSetup) -> None:
+    remeasurement.clock.moment = ENDS_AT + timedelta(minutes=40)
+    remeasurement.readings(LAST_QUARTER, ENDS_AT, 700.0)
+    remeasurement.finalize()
+    remeasurement.measure()
+    remeasurement.clock.moment = ENDS_AT + timedelta(days=1)
     yesterday = STARTS_AT - timedelta(days=1)
-    house.readings(yesterday, yesterday + timedelta(hours=2), 900.0)
-    house.finalize()
-    house.clock.moment += RIPE_AFTER
-    assert house.measure_again() == 1
-    *_, second = house.facts()
+    remeasurement.readings(yesterday, yesterday + timedelta(hours=2), 900.0)
+    remeasurement.finalize()
+    remeasurement.clock.moment += RIPE_AFTER
+    assert remeasurement.measure_again() == 1
+    *_, second = remeasurement.facts()
     assert isinstance(second, Dispatch.Remeasured)
     # One of the ten days is 100 kW higher.
     assert second.delivered_kw == pytest.approx(110.0)
 
 
-def test_the_worker_measures_again_on_its_own(house: House, database: Database) -> None:
-    house.clock.moment = ENDS_AT + timedelta(minutes=40)
-    house.finalize()
-    house.measure()
-    house.readings(LAST_QUARTER, ENDS_AT, 780.0)
-    house.finalize()
-    house.clock.moment += RIPE_AFTER
+def test_the_worker_measures_again_on_its_own(remeasurement: RemeasurementSetup, database: Database) -> None:
+    remeasurement.clock.moment = ENDS_AT + timedelta(minutes=40)
+    remeasurement.finalize()
+    remeasurement.measure()
+    remeasurement.readings(LAST_QUARTER, ENDS_AT, 780.0)
+    remeasurement.finalize()
+    remeasurement.clock.moment += RIPE_AFTER
     stop = asyncio.Event()
 
     async def watch() -> None:
         async with asyncio.timeout(25):
-            while len(await asyncio.to_thread(house.facts)) < 2:  # noqa: ASYNC110 - a log sends no signal
+            while len(await asyncio.to_thread(remeasurement.facts)) < 2:  # noqa: ASYNC110 - a log sends no signal
                 await asyncio.sleep(0.05)
         stop.set()
 
     async def scenario() -> None:
-        measuring = Measuring(lambda now: [], house.store, house.telemetry, house.bus, house.clock)
+        measuring = Measuring(
+            lambda now: [],
+            remeasurement.store,
+            remeasurement.telemetry,
+            remeasurement.bus,
+            remeasurement.clock,
+        )
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
-            worker = measure.run(measuring=measuring, remeasuring=house.remeasuring(), locks=locks, stop=stop)
+            worker = measure.run(
+                measuring=measuring, remeasuring=remeasurement.remeasuring(), locks=locks, stop=stop
+            )
             await asyncio.wait_for(asyncio.gather(worker, watch()), 30)
 
     asyncio.run(scenario())
-    assert isinstance(house.facts()[-1], Dispatch.Remeasured)
+    assert isinstance(remeasurement.facts()[-1], Dispatch.Remeasured)
 
 
-def test_a_correction_that_comes_after_the_last_day_changes_nothing_and_is_passed(house: House) -> None:
-    house.clock.moment = ENDS_AT + timedelta(minutes=40)
-    house.finalize()
-    house.measure()
-    house.clock.moment = ENDS_AT + REMEASURED_FOR
-    house.readings(LAST_QUARTER, ENDS_AT, 700.0)
-    house.finalize()
-    house.clock.moment += RIPE_AFTER
-    assert house.measure_again() == 0
-    assert len(house.facts()) == 1
-    assert house.positions.position(READER) > 0
+def test_a_correction_that_comes_after_the_last_day_changes_nothing_and_is_passed(
+    remeasurement: RemeasurementSetup,
+) -> None:
+    remeasurement.clock.moment = ENDS_AT + timedelta(minutes=40)
+    remeasurement.finalize()
+    remeasurement.measure()
+    remeasurement.clock.moment = ENDS_AT + REMEASURED_FOR
+    remeasurement.readings(LAST_QUARTER, ENDS_AT, 700.0)
+    remeasurement.finalize()
+    remeasurement.clock.moment += RIPE_AFTER
+    assert remeasurement.measure_again() == 0
+    assert len(remeasurement.facts()) == 1
+    assert remeasurement.positions.position(READER) > 0

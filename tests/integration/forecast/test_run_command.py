@@ -31,7 +31,7 @@ def terminal(database: Database, tmp_path: Path) -> Terminal:
     return terminal
 
 
-def remember(terminal: Terminal, facility_ids: Sequence[str], days: int = 15) -> None:
+def import_history(terminal: Terminal, facility_ids: Sequence[str], days: int = 15) -> None:
     """A flat history that ends with the hour that began last, so that it holds whatever the time is."""
     clock = SystemClock()
     last_s = int((cycle_start_of(clock.now()) + timedelta(hours=1)).timestamp())
@@ -50,7 +50,7 @@ def remember(terminal: Terminal, facility_ids: Sequence[str], days: int = 15) ->
 
 
 def test_a_cycle_is_run_and_reported(terminal: Terminal) -> None:
-    remember(terminal, ["fac-001", "fac-002"])
+    import_history(terminal, ["fac-001", "fac-002"])
     report = terminal.document("forecast", "run")
     assert report["issued"] == ["fac-001", "fac-002"]
     assert report["degraded"] == {"fac-001": "degraded_no_weather", "fac-002": "degraded_no_weather"}
@@ -69,7 +69,7 @@ def test_a_run_leaves_no_connection_open(terminal: Terminal) -> None:
 
 
 def test_only_the_requested_facility_is_forecast(terminal: Terminal) -> None:
-    remember(terminal, ["fac-001", "fac-002"])
+    import_history(terminal, ["fac-001", "fac-002"])
     assert terminal.document("forecast", "run", "--facility", "fac-002")["issued"] == ["fac-002"]
 
 

@@ -21,7 +21,7 @@ from interfaces.workers.forecast.scoring import ForecastScoring
 from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
-from tests.issued import issued_forecast
+from tests.issued_forecasts import issued_forecast
 from tests.servers import Database
 
 HOUR = timedelta(hours=1)

@@ -10,7 +10,7 @@ from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.forecasts import Forecasts
 from domain.forecast import CYCLE, cycle_start_of
 from tests.acceptance.cli.terminal import Terminal
-from tests.issued import issued_forecast
+from tests.issued_forecasts import issued_forecast
 from tests.servers import Database
 
 

@@ -16,7 +16,7 @@ from application.event_store.forecasts import Forecasts
 from application.forecast.issue import ForecastIssuing
 from domain.forecast import Forecast
 from tests.fakes.clock import FakeClock
-from tests.issued import CYCLE_START, issued_forecast
+from tests.issued_forecasts import CYCLE_START, issued_forecast
 from tests.servers import Database
 
 IDS = [f"fac-{number:03}" for number in range(25)]

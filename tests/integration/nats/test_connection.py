@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from adapters.embedded import EmbeddedServers
 from adapters.nats import connection
 from adapters.nats.connection import connect
-from tests.hanging import hang
+from tests.frozen_process import freeze
 
 WITHIN_S = 60.0
 
@@ -33,7 +33,7 @@ def test_a_server_that_hangs_is_noticed_and_reconnected_to(
         pid = nats_server.nats.pid
         assert pid is not None
         try:
-            hang(pid)
+            freeze(pid)
             await eventually(lambda: not client.is_connected)
         finally:
             os.kill(pid, signal.SIGCONT)

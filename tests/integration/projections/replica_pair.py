@@ -23,8 +23,8 @@ from application.facility.portfolio_entries import BmsEntry, FacilityEntry, Mete
 from application.handlers import HANDLERS
 from projections.facility import FacilitiesProjection
 from projections.queries.views import ReadModelsUnavailable
-from tests.made_up import CONTEXT
 from tests.postgres_pair import PostgresPair
+from tests.sample_values import CONTEXT
 
 PATIENCE_S = 60.0
 

@@ -235,18 +235,18 @@ def test_the_weather_service_tells_what_the_buildings_feel_and_errs_about_the_fu
             cell = read_portfolio(tmp_path / "portfolio.json").facilities[0].weather_cell
             day = {"cell": cell, "from": "2026-07-13T20:00:00Z", "to": "2026-07-15T20:00:00Z"}
 
-            async def asked(query: dict[str, str]) -> tuple[int, Any]:
+            async def get_weather(query: dict[str, str]) -> tuple[int, Any]:
                 async with session.get("/v1/forecast", params=query) as answer:
                     return answer.status, await answer.json()
 
-            assert (await asked(day))[0] == 503
-            status, document = await asked(day)
+            assert (await get_weather(day))[0] == 503
+            status, document = await get_weather(day)
             assert status == 200
             check(document)
-            assert (await asked(day))[1]["hours"][30] == document["hours"][30]
-            assert (await asked({**day, "from": "2026-07-13T20:00:00"}))[0] == 400
-            assert (await asked({**day, "to": "2036-07-13T20:00:00Z"}))[0] == 400
-            assert [(await asked(day))[0] for _ in range(2)] == [200, 429]
+            assert (await get_weather(day))[1]["hours"][30] == document["hours"][30]
+            assert (await get_weather({**day, "from": "2026-07-13T20:00:00"}))[0] == 400
+            assert (await get_weather({**day, "to": "2036-07-13T20:00:00Z"}))[0] == 400
+            assert [(await get_weather(day))[0] for _ in range(2)] == [200, 429]
             calls = read_outside(tmp_path / WEATHER_JOURNAL, WeatherCall)
             assert [call.issued_at is not None for call in calls] == [False, True, True, False, True, False]
             assert calls[1].issued_at == datetime.fromisoformat(document["issued_at"])

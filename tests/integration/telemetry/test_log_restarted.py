@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from adapters.nats.telemetry_stream import NatsTelemetryStream
 from application.ports.telemetry.stream import StreamUnavailable
-from tests.hanging import hang
+from tests.frozen_process import freeze
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 
 NEVER_S = 600.0
@@ -30,7 +30,7 @@ def test_a_publish_that_died_with_its_server_is_tried_again_at_once(path: Teleme
         await stream.publish(0, b"first", message_id="first")
         pid = path.servers.nats.pid
         assert pid is not None
-        hang(pid)
+        freeze(pid)
         publishing = asyncio.create_task(stream.publish(0, b"x", message_id="x"))
         await asyncio.sleep(0.2)
         await restarted(path, client)

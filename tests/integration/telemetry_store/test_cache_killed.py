@@ -25,7 +25,7 @@ from application.telemetry.cached_reader import FRESH_S
 from application.telemetry.current_values import CurrentValues, WriteThrough
 from domain.telemetry.meter_reading import MeterReading
 from tests import servers
-from tests.hanging import hang
+from tests.frozen_process import freeze
 from tests.servers import Database, PostgresServer
 
 READERS = 1_000
@@ -193,7 +193,7 @@ def _stop(cache_server: EmbeddedServers, how: str) -> None:
     if how == "killed":
         cache_server.valkey.kill()
     else:
-        hang(_pid(cache_server))
+        freeze(_pid(cache_server))
 
 
 def _pid(cache_server: EmbeddedServers) -> int:

@@ -101,7 +101,7 @@ def stores(influxd: InfluxServer, database: Database, postgres_server: PostgresS
     influxd.shim.faults = Faults()
 
 
-def made_up(draw: random.Random) -> list[MeterReading]:
+def random_readings(draw: random.Random) -> list[MeterReading]:
     """Three hours of some meters, with gaps, register resets, estimates and repeated readings."""
     readings = []
     for facility_id in FACILITIES:
@@ -144,7 +144,7 @@ def _corrected(reading: MeterReading, draw: random.Random) -> MeterReading:
 @pytest.mark.parametrize("seed", range(2))
 def test_both_stores_say_the_same_of_the_same_readings(stores: Stores, seed: int) -> None:
     draw = random.Random(seed)
-    readings = sorted(made_up(draw), key=lambda r: r.ts)
+    readings = sorted(random_readings(draw), key=lambda r: r.ts)
     late = [r for r in readings if draw.random() < 0.05]
     for reading in late:
         readings.remove(reading)

@@ -25,7 +25,7 @@ from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.telemetry.meter_reading import TRUST, MeterReading, partition_of
 from domain.time_series.windows import TimeWindow
 from tests.fakes.clock import FakeClock
-from tests.plain_rollups import winners
+from tests.reference_rollups import winners
 from tests.servers import Database
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)

@@ -11,8 +11,8 @@ from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from tests.fakes.coordination.locks import FakeLocks
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID
 from tests.servers import nats_server
 
 PATIENCE_S = 60.0
@@ -33,7 +33,7 @@ def work_of(requested: Dispatch.BmsCommandRequested, **changes: object) -> BmsWo
 
 
 def test_poison_is_parked_and_the_building_is_served() -> None:
-    world = InProcess.accepted("fac-001").until("preparing")
+    world = InProcessSystem.accepted("fac-001").until("preparing")
     [requested] = world.recorded(Dispatch.BmsCommandRequested)
     assert isinstance(requested, Dispatch.BmsCommandRequested)
     bodies = [b"\xffno JSON at all", b'{"task": "dance"}', b'{"x":' * 100_000]

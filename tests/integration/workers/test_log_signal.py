@@ -13,7 +13,7 @@ from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.event_store.log_listener import LogListener
 from application.event_store.demand_response import DemandResponse
 from domain.facility import Facility
-from tests.made_up import provenance
+from tests.sample_values import provenance
 from tests.servers import Database
 
 CHANNEL = "demand_response_events"

@@ -26,7 +26,7 @@ from interfaces.workers.relay.relay import READER
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.operations.alerts import FakeAlertRegistry
-from tests.in_process import InProcess
+from tests.in_process_system import InProcessSystem
 from tests.integration.projections.stored_log import pool, store_entries
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import Database
@@ -91,7 +91,7 @@ def test_it_stops_at_the_exact_position_with_an_alert_and_goes_on_after_the_upgr
     database: Database, stored: tuple[PostgresEventStore, list[LogEntry], int]
 ) -> None:
     store, whole, unknown = stored
-    world = InProcess.accepted("fac-001")  # lends bus and queue; the log is the stored one
+    world = InProcessSystem.accepted("fac-001")  # lends bus and queue; the log is the stored one
     followed: list[int] = []
 
     with pool(database.app_dsn) as connections:

@@ -19,7 +19,7 @@ from domain.dispatch import DispatchStatus
 from domain.dr_event import DREventStatus
 from domain.errors import DomainError
 from tests.sizes import examples
-from tests.walks import DispatchWalk, DREventWalk, Walk, dispatch_walk, dr_event_walk
+from tests.state_walks import DispatchWalk, DREventWalk, Walk, dispatch_walk, dr_event_walk
 
 DR_EVENT_TABLE = """
 state         | accept   accept_newer reject   schedule  refuse_planning cancel        withdraw

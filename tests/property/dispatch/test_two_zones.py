@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from domain.dispatch import CommandRecord, DispatchState, Phase, Setpoint
 from domain.errors import DomainError
 from tests.sizes import examples
-from tests.walks import DispatchWalk, dispatch_walk
+from tests.state_walks import DispatchWalk, dispatch_walk
 
 ZONES = ("hall", "roof")
 REFUSABLE = st.sampled_from(

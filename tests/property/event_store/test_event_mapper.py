@@ -16,7 +16,7 @@ from domain.event_sourcing.aggregate import DomainEvent
 from domain.event_sourcing.snapshot import Snapshot, state_type
 from domain.facility import Facility
 from tests.architecture.topics import current_topics
-from tests.made_up import NOW
+from tests.sample_values import NOW
 from tests.sizes import examples
 from tests.strategies import MOMENTS, structs_of
 

@@ -16,10 +16,10 @@ from application.event_store.event_mapper import encode_state
 from domain.errors import DomainError
 from domain.event_sourcing.aggregate import Aggregate
 from tests.architecture.source_tree import ROOT
-from tests.given import given
-from tests.made_up import facility_entry, portfolio_commands
+from tests.given_when_then import given
 from tests.property.dispatch.test_state_machine import WALKS
-from tests.walks import Walk, dispatch_walk
+from tests.sample_values import facility_entry, portfolio_commands
+from tests.state_walks import Walk, dispatch_walk
 
 # Every source of time or randomness raises.
 REPLAY = """

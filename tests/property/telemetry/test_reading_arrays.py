@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.telemetry.meter_reading import TRUST, UNUSABLE, MeterReading
 from domain.telemetry.reading_arrays import ReadingColumns, usable, winning_indices
-from tests.plain_rollups import winners
+from tests.reference_rollups import winners
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 VALUES = st.none() | st.sampled_from([-5.0, 0.0, 10.0, 99.0])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from domain.telemetry.facility_rollups import RollupColumns, hour_of_quarters, quarter_rollups
 from domain.telemetry.meter_reading import MeterReading, Quality, conflict_rank
-from tests.plain_rollups import PlainRollup, plain_rollup, winners
-from tests.quarter_points import points_of
+from tests.reading_columns import to_quarter_points
+from tests.reference_rollups import ReferenceRollup, reference_rollup, winners
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 NAMES = RollupColumns.__struct_fields__
@@ -44,7 +44,7 @@ def readings_around(draw: st.DrawFn) -> list[MeterReading]:
 
 def rolled_up(readings: list[MeterReading]) -> tuple[RollupColumns, RollupColumns, int]:
     """Of one facility: its minutes and quarter-hour, and the number of expected meters."""
-    points, meters = points_of(readings, T0)
+    points, meters = to_quarter_points(readings, T0)
     present = {r.meter_id for r in readings if r.ts < T0 + timedelta(minutes=15)}
     minutes, quarter = quarter_rollups(
         points, np.zeros(len(meters), dtype=np.int64), np.array([len(present)], dtype=np.int64)
@@ -52,7 +52,7 @@ def rolled_up(readings: list[MeterReading]) -> tuple[RollupColumns, RollupColumn
     return minutes, quarter, len(present)
 
 
-def same(found: RollupColumns, k: int, plain: PlainRollup | None) -> None:
+def same(found: RollupColumns, k: int, plain: ReferenceRollup | None) -> None:
     if plain is None:
         assert (found.readings[0, k], found.coverage_pct[0, k]) == (0, 0)
         return
@@ -72,9 +72,9 @@ def test_minutes_and_quarters_are_what_plain_code_makes_of_any_readings(readings
     if not any(T0 <= r.ts < T0 + timedelta(minutes=15) for r in chosen):
         return
     minutes, quarter, _ = rolled_up(chosen)
-    same(quarter, 0, plain_rollup(chosen, "fac", T0, 900))
+    same(quarter, 0, reference_rollup(chosen, "fac", T0, 900))
     for k in range(15):
-        same(minutes, k, plain_rollup(chosen, "fac", T0 + timedelta(minutes=k), 60))
+        same(minutes, k, reference_rollup(chosen, "fac", T0 + timedelta(minutes=k), 60))
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 14), st.floats(0, 100))

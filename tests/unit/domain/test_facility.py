@@ -7,7 +7,7 @@ import pytest
 
 from domain.errors import FacilityNotAvailable, NotAllowedNow, ReasonRequired
 from domain.facility import Facility
-from tests.made_up import ENDS_AT, STARTS_AT, provenance
+from tests.sample_values import ENDS_AT, STARTS_AT, provenance
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 HOUR, INSTANT = timedelta(hours=1), timedelta(microseconds=1)

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from domain.identifiers import program_stream_id
 from domain.program import Program, Terms
-from tests.made_up import provenance
+from tests.sample_values import provenance
 
 TERMS = Terms(
     rank=1,

@@ -12,7 +12,7 @@ from domain.dispatch.state import RestoreStep
 from domain.identifiers import dispatch_id
 from projections.deadlines import DeadlinesProjection, key_of
 from projections.engine.memory_rows import MemoryRows
-from tests.made_up import DR_EVENT_ID, ENDS_AT, NOW, TRACE
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, NOW, TRACE
 
 STREAM = dispatch_id(DR_EVENT_ID, "fac-001")
 SHOP_AT = ENDS_AT + timedelta(seconds=90)

@@ -6,31 +6,31 @@ from application.commands.dispatch import RestoreByHand
 from application.commands.facility import OptInFacility, OptOutFacility
 from projections.portfolio.projection import KEY, PortfolioRow
 from tests.fakes.read_models import FakeReadModels
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID
 
 BOTH = ("fac-001", "fac-002")
 
 
-def portfolio(there: InProcess) -> PortfolioRow:
-    row = FakeReadModels(there.story.store.read_after(0, 10_000)).portfolio.get(KEY)
+def portfolio(there: InProcessSystem) -> PortfolioRow:
+    row = FakeReadModels(there.scenario.store.read_after(0, 10_000)).portfolio.get(KEY)
     assert isinstance(row, PortfolioRow)
     return row
 
 
-def sums(there: InProcess) -> tuple[float, float, float]:
+def sums(there: InProcessSystem) -> tuple[float, float, float]:
     """Available, reserved and withheld kW."""
     row = portfolio(there)
     return (row.available_kw, row.reserved_kw, row.withheld_kw)
 
 
 @pytest.fixture
-def there() -> InProcess:
+def there() -> InProcessSystem:
     """Two facilities of 100 kW, and one DR event over both."""
-    return InProcess.accepted(*BOTH)
+    return InProcessSystem.accepted(*BOTH)
 
 
-def test_a_facility_that_opted_out_of_all_is_withheld_until_it_opts_in(there: InProcess) -> None:
+def test_a_facility_that_opted_out_of_all_is_withheld_until_it_opts_in(there: InProcessSystem) -> None:
     there.until("completed")
     assert sums(there) == (200.0, 0.0, 0.0)
     there.do(OptOutFacility(facility_id="fac-001", dr_event_id=None, reason="a wedding in the hall"))
@@ -40,13 +40,13 @@ def test_a_facility_that_opted_out_of_all_is_withheld_until_it_opts_in(there: In
     assert sums(there) == (200.0, 0.0, 0.0)
 
 
-def test_a_facility_that_opted_out_of_one_dr_event_is_available_for_others(there: InProcess) -> None:
+def test_a_facility_that_opted_out_of_one_dr_event_is_available_for_others(there: InProcessSystem) -> None:
     there.do(OptOutFacility(facility_id="fac-001", dr_event_id=DR_EVENT_ID, reason="a wedding in the hall"))
     there.until("completed")
     assert sums(there) == (200.0, 0.0, 0.0)
 
 
-def test_a_facility_that_awaits_a_restore_is_withheld(there: InProcess) -> None:
+def test_a_facility_that_awaits_a_restore_is_withheld(there: InProcessSystem) -> None:
     there.until("active")
     there.control.fail_next("fac-002", "refuse")
     there.until("completed")
@@ -55,7 +55,7 @@ def test_a_facility_that_awaits_a_restore_is_withheld(there: InProcess) -> None:
     assert sums(there) == (200.0, 0.0, 0.0)
 
 
-def test_an_opt_out_does_not_change_the_reserved_power(there: InProcess) -> None:
+def test_an_opt_out_does_not_change_the_reserved_power(there: InProcessSystem) -> None:
     there.until("scheduled")
     there.do(OptOutFacility(facility_id="fac-001", dr_event_id=None, reason="a wedding in the hall"))
     row = portfolio(there)

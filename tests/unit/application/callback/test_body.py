@@ -9,13 +9,13 @@ from application.commands.dr_event import CancelDREvent, ModifyDREvent
 from application.commands.facility import OptOutFacility
 from application.handlers.callback import body as callback_body
 from domain.dr_event import DREvent
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, UTILITY, UTILITY_EVENT, judge, notice
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, UTILITY, UTILITY_EVENT, judge, notice
 
 THREE = ("fac-001", "fac-002", "fac-003")
 
 
-def bodies(world: InProcess, kind: str) -> list[dict[str, Any]]:
+def bodies(world: InProcessSystem, kind: str) -> list[dict[str, Any]]:
     requested = [
         e for e in world.recorded(DREvent.CallbackRequested) if isinstance(e, DREvent.CallbackRequested)
     ]
@@ -27,7 +27,7 @@ def results(body: dict[str, Any]) -> dict[str, str]:
 
 
 def test_before_the_end_the_body_has_no_results() -> None:
-    world = InProcess.accepted(*THREE).until("active")
+    world = InProcessSystem.accepted(*THREE).until("active")
     (accepted,), (started,) = bodies(world, "accepted"), bodies(world, "started")
     assert accepted["facilities"] is None
     assert "facility_results" not in accepted
@@ -35,7 +35,7 @@ def test_before_the_end_the_body_has_no_results() -> None:
 
 
 def test_at_the_end_the_body_has_every_facility_once_with_its_reason() -> None:
-    world = InProcess.accepted(*THREE).until("active")
+    world = InProcessSystem.accepted(*THREE).until("active")
     world.do(OptOutFacility(facility_id="fac-002", reason="a concert tonight"))
     world.until("completed")
 
@@ -51,14 +51,14 @@ def test_at_the_end_the_body_has_every_facility_once_with_its_reason() -> None:
 
 
 def test_a_cancelled_dr_event_is_reported_in_its_present_state() -> None:
-    world = InProcess.accepted(*THREE).until("scheduled")
+    world = InProcessSystem.accepted(*THREE).until("scheduled")
     world.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="storm over"))
     (told,) = bodies(world, "cancelled")
     assert told["status"] == world.dr_event.status == "cancelled"
 
 
 def test_a_modified_dr_event_is_reported_with_its_new_number_and_target() -> None:
-    world = InProcess.accepted(*THREE).until("scheduled")
+    world = InProcessSystem.accepted(*THREE).until("scheduled")
     changed = notice(notification_id="n-2", modification_number=1, target_kw=90.0, facility_ids=THREE)
     world.do(ModifyDREvent(utility_id=UTILITY, utility_event_id=UTILITY_EVENT, notice=changed))
     (told,) = bodies(world, "modified")
@@ -67,7 +67,7 @@ def test_a_modified_dr_event_is_reported_with_its_new_number_and_target() -> Non
 
 def test_a_long_list_is_cut_and_those_that_did_not_serve_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callback_body, "MAX_RESULTS", 1)
-    world = InProcess.accepted(*THREE)
+    world = InProcessSystem.accepted(*THREE)
     world.do(OptOutFacility(facility_id="fac-003", reason="closed")).until("completed")
     (told,) = bodies(world, "completed")
     assert results(told) == {"fac-003": "opted_out"}
@@ -75,7 +75,7 @@ def test_a_long_list_is_cut_and_those_that_did_not_serve_come_first(monkeypatch:
     assert told["results_url"] == f"/api/dr-events/{DR_EVENT_ID}/dispatches"
 
 
-def as_recorded(world: InProcess) -> dict[str, tuple[str, str | None, float | None]]:
+def as_recorded(world: InProcessSystem) -> dict[str, tuple[str, str | None, float | None]]:
     """Facility -> result, reason and delivery, as its own dispatch recorded them."""
     found: dict[str, tuple[str, str | None, float | None]] = {}
     for facility_id in THREE:
@@ -94,7 +94,7 @@ def body_of(body: dict[str, Any]) -> dict[str, tuple[str, str | None, float | No
 
 
 def test_one_cancelled_while_active_is_reported_at_once_and_again_with_its_results() -> None:
-    world = InProcess.accepted(*THREE).until("active")
+    world = InProcessSystem.accepted(*THREE).until("active")
     world.do(OptOutFacility(facility_id="fac-002", reason="a concert tonight"))
     world.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="storm over"))
     [cancelled], [told] = bodies(world, "cancelled"), bodies(world, "completed")
@@ -108,7 +108,7 @@ def test_one_cancelled_while_active_is_reported_at_once_and_again_with_its_resul
 
 
 def test_one_that_lost_a_facility_to_a_stronger_one_is_reported_with_the_result() -> None:
-    world = InProcess.accepted(*THREE).until("scheduled")
+    world = InProcessSystem.accepted(*THREE).until("scheduled")
     world.do(judge("UTIL-OTHER", priority=0, facility_ids=("fac-002",), target_kw=50.0))
     [preempted] = bodies(world, "preempted")
     assert (preempted["event_id"], preempted["status"]) == (UTILITY_EVENT, "scheduled")

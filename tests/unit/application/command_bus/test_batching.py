@@ -17,7 +17,7 @@ from domain.identifiers import facility_stream_id
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.forecast.forecast_book import FakeForecastBook
-from tests.made_up import CONTEXT, facility_entry
+from tests.sample_values import CONTEXT, facility_entry
 
 
 class CountingBus(CommandBus):

@@ -33,8 +33,8 @@ from domain.identifiers import facility_stream_id
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.forecast.forecast_book import FakeForecastBook
-from tests.given import fact, given
-from tests.made_up import CONTEXT, NOW, facility_entry, judge, portfolio_commands
+from tests.given_when_then import fact, given
+from tests.sample_values import CONTEXT, NOW, facility_entry, judge, portfolio_commands
 
 KEY = IdempotencyKey(scope="util-1 POST", key="k-1", body_hash="body-1")
 MAINTENANCE = StartMaintenance(facility_id="fac-001", reason="boiler")

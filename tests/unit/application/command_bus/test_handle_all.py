@@ -21,8 +21,8 @@ from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
-from tests.in_process import InProcess
-from tests.made_up import CONTEXT, DR_EVENT_ID, NOW, facility_entry
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import CONTEXT, DR_EVENT_ID, NOW, facility_entry
 from tests.unit.application.command_bus.test_command_bus import ContestedStore, bus_over, contested
 
 
@@ -111,18 +111,18 @@ def test_an_unavailable_store_is_the_outcome_of_each() -> None:
 
 def prepared(*, together: bool) -> list[tuple[UUID, int, type[DomainEvent]]]:
     """The domain events of the commands that follow from a preparation."""
-    world = InProcess.accepted(*(f"fac-{number:03}" for number in range(1, 8))).until("scheduled")
-    head = world.story.store.head()
-    world.story.at(world.dr_event.prepare_at or NOW).after(StartPreparation(dr_event_id=DR_EVENT_ID))
-    saga, bus = DispatchSaga(), world.story.bus
+    world = InProcessSystem.accepted(*(f"fac-{number:03}" for number in range(1, 8))).until("scheduled")
+    head = world.scenario.store.head()
+    world.scenario.at(world.dr_event.prepare_at or NOW).after(StartPreparation(dr_event_id=DR_EVENT_ID))
+    saga, bus = DispatchSaga(), world.scenario.bus
     followed = [
-        c for entry in world.story.store.read_after(head, 100) for c in saga.follow(entry.domain_event)
+        c for entry in world.scenario.store.read_after(head, 100) for c in saga.follow(entry.domain_event)
     ]
     assert len(followed) >= 7
     twice = [CommandRequest(command, CONTEXT) for command in [*followed, *followed]]
     outcomes = bus.handle_all(twice) if together else [bus.outcome_of(one) for one in twice]
     assert {outcome.error for outcome in outcomes} == {None}
-    entries = world.story.store.read_after(head, 1_000)
+    entries = world.scenario.store.read_after(head, 1_000)
     events = [entry.domain_event for entry in entries]
     return sorted((e.originator_id, e.originator_version, type(e)) for e in events)
 

@@ -10,8 +10,8 @@ from application.commands.dr_event import StartDREvent
 from application.ports.dispatch.work_queue import BmsWork
 from interfaces.simulators.bms.journal import duplicate_actions
 from interfaces.workers.relay.relay import READER
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, STARTS_AT, zone_entry
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, STARTS_AT, zone_entry
 
 PATIENCE_S = 20.0
 ZONES = ("hall", "lobby", "roof")
@@ -22,29 +22,29 @@ class WorkerKilled(BaseException):
 
 
 @pytest.fixture
-def world() -> InProcess:
+def world() -> InProcessSystem:
     """A prepared building with three zones. Its commits are requested, and no worker has taken the work."""
     zones = tuple(zone_entry(zone_id, 40.0) for zone_id in ZONES)
-    world = InProcess.accepted("fac-001", target_kw=90.0, zones=zones).until("preparing")
+    world = InProcessSystem.accepted("fac-001", target_kw=90.0, zones=zones).until("preparing")
     world.relay.positions.move(READER, world.position)
-    world.story.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID))
+    world.scenario.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID))
     asyncio.run(relayed(world))
     return world
 
 
-async def relayed(world: InProcess) -> None:
+async def relayed(world: InProcessSystem) -> None:
     """Run the relay as its process does, until its position is the head of the log."""
     stop = asyncio.Event()
     running = asyncio.create_task(world.relay.run(stop))
     async with asyncio.timeout(PATIENCE_S):
-        while world.relay.positions.position(READER) < world.story.store.head():  # noqa: ASYNC110 - set elsewhere
+        while world.relay.positions.position(READER) < world.scenario.store.head():  # noqa: ASYNC110 - set elsewhere
             await asyncio.sleep(0.002)
     stop.set()
     await running
-    world.position = world.story.store.head()
+    world.position = world.scenario.store.head()
 
 
-def taken(world: InProcess) -> list[BmsWork]:
+def taken(world: InProcessSystem) -> list[BmsWork]:
     """All work that waits for the building."""
 
     async def scenario() -> list[BmsWork]:
@@ -57,23 +57,23 @@ def taken(world: InProcess) -> list[BmsWork]:
     return asyncio.run(scenario())
 
 
-def committed(world: InProcess) -> list[str]:
+def committed(world: InProcessSystem) -> list[str]:
     return [entry.zone_id for entry in world.journal if entry.action == "commit"]
 
 
-def attempts(world: InProcess) -> dict[str, int]:
+def attempts(world: InProcessSystem) -> dict[str, int]:
     latest = world.dispatch().latest("commit")
     return {zone_id: record.attempts for zone_id, record in latest.items()}
 
 
-def test_the_commands_of_one_save_travel_as_one_message(world: InProcess) -> None:
+def test_the_commands_of_one_save_travel_as_one_message(world: InProcessSystem) -> None:
     [work] = taken(world)
     latest = world.dispatch().latest("commit")
     assert [work.command_id, *work.more] == [latest[zone].command.command_id for zone in ZONES]
 
 
 def test_their_attempts_are_recorded_before_the_first_call_and_each_zone_is_called_once(
-    world: InProcess,
+    world: InProcessSystem,
 ) -> None:
     [work] = taken(world)
     at_first_call: list[dict[str, int]] = []
@@ -89,7 +89,7 @@ def test_their_attempts_are_recorded_before_the_first_call_and_each_zone_is_call
     assert world.dispatch().status == "committed"
 
 
-def test_a_refusal_of_one_zone_leaves_the_others_their_own_outcomes(world: InProcess) -> None:
+def test_a_refusal_of_one_zone_leaves_the_others_their_own_outcomes(world: InProcessSystem) -> None:
     [work] = taken(world)
     world.control.fail_next("fac-001", "refuse")
     asyncio.run(world.calls.do(work))
@@ -100,7 +100,7 @@ def test_a_refusal_of_one_zone_leaves_the_others_their_own_outcomes(world: InPro
 @pytest.mark.parametrize("point", ["dispatch.before_call", "dispatch.after_call", "dispatch.after_record"])
 @pytest.mark.parametrize("strike", range(1, 4))
 def test_killed_anywhere_between_the_zones_each_is_curtailed_once(
-    world: InProcess, point: str, strike: int
+    world: InProcessSystem, point: str, strike: int
 ) -> None:
     """A successor queries the status of every recorded attempt, made or not."""
     [work] = taken(world)
@@ -120,7 +120,7 @@ def test_killed_anywhere_between_the_zones_each_is_curtailed_once(
     assert world.dispatch().status == "committed"
 
 
-def test_only_the_zone_that_is_given_up_is_parked(world: InProcess) -> None:
+def test_only_the_zone_that_is_given_up_is_parked(world: InProcessSystem) -> None:
     [work] = taken(world)
     world.control.fail_next("fac-001", "unreachable", "unreachable", "unreachable", "unreachable")
     asyncio.run(world.calls.do(work))

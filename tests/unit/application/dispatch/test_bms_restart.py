@@ -2,14 +2,14 @@
 
 from domain.dispatch import Dispatch
 from interfaces.simulators.bms.journal import duplicate_actions
-from tests.in_process import InProcess
+from tests.in_process_system import InProcessSystem
 
 BOTH = ("fac-001", "fac-002")
 
 
 def test_a_forgotten_preparation_is_refused_at_the_commit_and_the_facility_counts_as_failed() -> None:
-    there = InProcess.accepted(*BOTH).until("preparing")
-    there.buildings["fac-002"].restart(there.story.clock.now())
+    there = InProcessSystem.accepted(*BOTH).until("preparing")
+    there.buildings["fac-002"].restart(there.scenario.clock.now())
     there.until("active")
     [refused] = there.recorded(Dispatch.BmsCommandRefused)
     assert isinstance(refused, Dispatch.BmsCommandRefused)
@@ -24,9 +24,9 @@ def test_a_forgotten_preparation_is_refused_at_the_commit_and_the_facility_count
 
 
 def test_a_curtailment_outlives_the_restart_and_is_restored_at_the_end() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
-    there.buildings["fac-002"].restart(there.story.clock.now())
-    assert there.buildings["fac-002"].shed_kw(there.story.clock.now()) > 0
+    there = InProcessSystem.accepted(*BOTH).until("active")
+    there.buildings["fac-002"].restart(there.scenario.clock.now())
+    assert there.buildings["fac-002"].shed_kw(there.scenario.clock.now()) > 0
     there.until("completed")
     assert there.dr_event.outcome == "full"
     assert {there.dispatch(i).status for i in BOTH} == {"restored"}

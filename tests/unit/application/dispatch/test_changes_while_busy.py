@@ -18,33 +18,33 @@ from application.ports.forecast.forecast_book import IssuedForecast
 from domain.dispatch import Dispatch, Phase
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import fact
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT, judge, zone_entry
+from tests.given_when_then import fact
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT, judge, zone_entry
+from tests.state_walks import FOUND, dispatch_walk
 from tests.unit.application.dr_event.test_modification import BOTH, HOUR, changed
 from tests.unit.domain.dispatch.test_zone_dropped import report, status
-from tests.walks import FOUND, dispatch_walk
 
 OUT = OptOutFacility(facility_id="fac-002", dr_event_id=DR_EVENT_ID, reason="guests are in the house")
 BACK = OptInFacility(facility_id="fac-002", dr_event_id=DR_EVENT_ID, reason="they have gone")
 
 
-def being_released(**terms: str) -> InProcess:
+def being_released(**terms: str) -> InProcessSystem:
     """The start was moved away, and the aborts of prepared zones are in flight."""
-    there = InProcess.accepted(*BOTH, terms=terms).until("preparing")
-    there.story.after(changed(starts_at=STARTS_AT + 2 * HOUR, ends_at=ENDS_AT + 2 * HOUR))
+    there = InProcessSystem.accepted(*BOTH, terms=terms).until("preparing")
+    there.scenario.after(changed(starts_at=STARTS_AT + 2 * HOUR, ends_at=ENDS_AT + 2 * HOUR))
     there.relay_all()
     assert {there.dispatch(i).status for i in BOTH} == {"aborting"}
     return there
 
 
-def actions_of(there: InProcess, facility_id: str) -> list[str]:
+def actions_of(there: InProcessSystem, facility_id: str) -> list[str]:
     return [action for i, action in there.actions() if i == facility_id]
 
 
 def test_who_opts_out_meanwhile_is_not_prepared_again() -> None:
     there = being_released()
-    there.story.when(OUT).then(fact(Facility.OptedOut), fact(Dispatch.LeftEarly, cause="opted_out"))
+    there.scenario.when(OUT).then(fact(Facility.OptedOut), fact(Dispatch.LeftEarly, cause="opted_out"))
     there.settle()
     assert (there.dispatch("fac-002").status, there.dispatch("fac-002").left) == ("aborted", "opted_out")
     there.until("completed")
@@ -88,11 +88,11 @@ def test_where_it_is_cancelled_meanwhile_no_dispatch_waits_for_a_start() -> None
 
 def test_what_should_have_been_prepared_again_is_let_go_when_that_is_relayed_after_the_end() -> None:
     """The relay processed the change only after the window was over."""
-    there = InProcess.accepted(*BOTH).until("preparing")
-    there.story.after(changed(ends_at=ENDS_AT + HOUR))
-    there.story.after(ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="modified"))
-    there.story.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID))
-    there.story.at(ENDS_AT + HOUR).after(EndDREvent(dr_event_id=DR_EVENT_ID))
+    there = InProcessSystem.accepted(*BOTH).until("preparing")
+    there.scenario.after(changed(ends_at=ENDS_AT + HOUR))
+    there.scenario.after(ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="modified"))
+    there.scenario.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID))
+    there.scenario.at(ENDS_AT + HOUR).after(EndDREvent(dr_event_id=DR_EVENT_ID))
     there.settle()
     assert {there.dispatch(i).status for i in BOTH} == {"aborted"}
     assert (there.dr_event.status, there.dr_event.outcome) == ("completed", "failed")
@@ -103,20 +103,20 @@ def test_who_opts_out_while_the_plan_is_made_is_not_prepared(
     returns: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plan and the opt-out are on different streams, so both are saved."""
-    there = InProcess.accepted(*BOTH)
+    there = InProcessSystem.accepted(*BOTH)
     if returns:
         there.settle().do(OUT)
-        there.story.after(BACK)
-    book = there.story.forecasts
+        there.scenario.after(BACK)
+    book = there.scenario.forecasts
 
     def opting_out(facility_ids: Sequence[str], *, at: datetime) -> dict[str, IssuedForecast]:
         monkeypatch.undo()
-        there.story.after(OUT)
+        there.scenario.after(OUT)
         return book.newest_of(facility_ids, at=at)
 
     monkeypatch.setattr(book, "newest_of", opting_out)
     plan = PlanDREvent(dr_event_id=DR_EVENT_ID)
-    there.story.after(ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="rejoined") if returns else plan)
+    there.scenario.after(ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="rejoined") if returns else plan)
     assert there.dispatch("fac-002").status == "planned"
     there.until("completed")
     assert actions_of(there, "fac-002") == []
@@ -126,20 +126,20 @@ def test_who_opts_out_while_the_plan_is_made_is_not_prepared(
 
 
 def test_a_facility_without_a_part_that_is_dropped_while_active_is_given_back() -> None:
-    there = InProcess.accepted(*BOTH)
-    recorded = there.story.forecasts.recorded
+    there = InProcessSystem.accepted(*BOTH)
+    recorded = there.scenario.forecasts.recorded
     recorded[:] = [known for known in recorded if known.facility_id == "fac-001"]
     there.until("active")
     assert there.dr_event.dispatched == ("fac-001",)
     there.do(changed(facility_ids=("fac-001",), target_kw=50.0))
-    facility = there.story.store.load(Facility, facility_stream_id("fac-002")).state
+    facility = there.scenario.store.load(Facility, facility_stream_id("fac-002")).state
     assert facility.reservations == {}
 
 
 def test_a_zone_excluded_by_its_comfort_limit_is_not_taken_for_drift() -> None:
     zones = (zone_entry("hall"), zone_entry("roof", comfort_limit_c=22.0))
-    there = InProcess.accepted("fac-001", target_kw=100.0, zones=zones).until("preparing")
-    there.story.at(STARTS_AT)
+    there = InProcessSystem.accepted("fac-001", target_kw=100.0, zones=zones).until("preparing")
+    there.scenario.at(STARTS_AT)
     there.do(StartDREvent(dr_event_id=DR_EVENT_ID))
     assert set(there.dispatch().curtailed_at) == {"hall"}
     assert there.dispatch().status == "verified_by_bms"
@@ -163,10 +163,10 @@ def test_a_zone_that_was_not_looked_at_is_not_judged() -> None:
 
 def test_a_zone_that_could_not_be_let_go_by_the_end_is_not_added_late() -> None:
     zones = (zone_entry("hall"), zone_entry("roof", minimum_off_s=3600))
-    there = InProcess.known(*BOTH, zones=zones)
-    there.story.after(judge(facility_ids=("fac-001",), target_kw=160.0))
+    there = InProcessSystem.registered(*BOTH, zones=zones)
+    there.scenario.after(judge(facility_ids=("fac-001",), target_kw=160.0))
     there.until("active")
-    there.story.at(ENDS_AT - HOUR / 2)
+    there.scenario.at(ENDS_AT - HOUR / 2)
     there.do(changed(target_kw=260.0))
     assert set(there.dispatch("fac-001").zones) == {"hall", "roof"}, "curtailed for long enough"
     assert set(there.dispatch("fac-002").zones) == {"hall"}
@@ -176,7 +176,7 @@ def test_a_zone_that_could_not_be_let_go_by_the_end_is_not_added_late() -> None:
 
 def test_a_facility_released_because_it_cannot_serve_that_long_has_not_served() -> None:
     zones = (zone_entry("hall", longest_curtailment_s=7200), zone_entry("roof"))
-    there = InProcess.accepted(*BOTH, zones=zones, target_kw=200.0).until("active")
+    there = InProcessSystem.accepted(*BOTH, zones=zones, target_kw=200.0).until("active")
     there.do(changed(ends_at=ENDS_AT + HOUR, target_kw=100.0)).until("completed")
     assert {there.dispatch(i).left for i in BOTH} == {"left_out"}
     assert (there.dr_event.outcome, there.dr_event.failed_facilities) == ("failed", BOTH)

@@ -28,16 +28,16 @@ from domain.dr_event import DREventStatus
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownBmsCommand, UnknownDispatch
 from domain.identifiers import bms_command_id
 from tests.fakes.dispatch.building_control import PlannedFault
-from tests.given import fact
-from tests.in_process import PREPARE_AT, InProcess
-from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT
+from tests.given_when_then import fact
+from tests.in_process_system import PREPARE_AT, InProcessSystem
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT
 
 FOUND = Setpoint(value=22.0, unit="celsius")
 SILENT: list[PlannedFault] = ["time_out"] * TIME_LIMITS.max_tries
 
 
-def world(**details: Any) -> InProcess:
-    return InProcess.accepted("fac-001", target_kw=75.0, **details)
+def world(**details: Any) -> InProcessSystem:
+    return InProcessSystem.accepted("fac-001", target_kw=75.0, **details)
 
 
 def of(kind: type[DispatchCommand], **facts: Any) -> DispatchCommand:
@@ -51,11 +51,13 @@ def command_id(phase: str, round_number: int = 1) -> Any:
 @pytest.mark.parametrize("status", ["scheduled", "completed"])
 def test_nothing_is_prepared_before_the_lead_time_or_after_the_end(status: DREventStatus) -> None:
     there = world().until(status)
-    there.story.when(of(PrepareDispatch)).then()
+    there.scenario.when(of(PrepareDispatch)).then()
 
 
 def test_a_prepare_must_be_sent_before_the_start_and_expires_after_the_end() -> None:
-    there = world().until("scheduled").story.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
+    there = (
+        world().until("scheduled").scenario.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
+    )
     [requested] = there.when(of(PrepareDispatch)).recorded
     assert isinstance(requested, Dispatch.BmsCommandRequested)
     command = requested.command
@@ -66,33 +68,33 @@ def test_a_prepare_must_be_sent_before_the_start_and_expires_after_the_end() -> 
 
 
 def test_a_commit_is_bounded_by_the_sla_and_by_the_end() -> None:
-    there = world().until("preparing").story.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID))
+    there = world().until("preparing").scenario.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID))
     [requested] = there.when(of(CommitDispatch)).recorded
     assert isinstance(requested, Dispatch.BmsCommandRequested)
     assert requested.command.not_after == STARTS_AT + timedelta(seconds=900)
 
 
 def test_a_late_commit_is_never_sent_after_the_end() -> None:
-    there = world().until("preparing").story.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID))
+    there = world().until("preparing").scenario.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID))
     [requested] = there.at(ENDS_AT - timedelta(minutes=1)).when(of(CommitDispatch)).recorded
     assert isinstance(requested, Dispatch.BmsCommandRequested)
     assert requested.command.not_after == ENDS_AT
 
 
 def test_nothing_is_committed_before_the_start() -> None:
-    world().until("preparing").story.when(of(CommitDispatch)).then()
+    world().until("preparing").scenario.when(of(CommitDispatch)).then()
 
 
 def test_what_was_prepared_for_nothing_is_released() -> None:
     there = world().until("preparing")
-    there.story.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
-    [requested] = there.story.when(of(CommitDispatch)).recorded
+    there.scenario.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
+    [requested] = there.scenario.when(of(CommitDispatch)).recorded
     assert isinstance(requested, Dispatch.BmsCommandRequested)
     assert requested.command.phase == "abort"
 
 
 def test_nothing_is_restored_while_the_window_runs() -> None:
-    world().until("active").story.when(of(RestoreDispatch)).then()
+    world().until("active").scenario.when(of(RestoreDispatch)).then()
 
 
 def test_a_restore_sends_the_setpoint_that_prepare_reported() -> None:
@@ -108,11 +110,13 @@ def test_a_dispatch_that_failed_in_its_commit_is_undone_zone_by_zone() -> None:
     there.until("active")
     assert there.dispatch().status == "compensated"
     assert [action for _, action in there.actions()] == ["prepare", "abort"]
-    there.story.when(of(CompensateDispatch)).then()
+    there.scenario.when(of(CompensateDispatch)).then()
 
 
 def test_an_attempt_is_numbered_and_only_made_of_an_open_command() -> None:
-    there = world().until("scheduled").story.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
+    there = (
+        world().until("scheduled").scenario.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
+    )
     there.after(of(PrepareDispatch))
     attempt = of(AttemptBmsCommand, command_id=command_id("prepare"))
     assert there.when(attempt).reply == 1
@@ -132,7 +136,7 @@ def test_an_attempt_is_numbered_and_only_made_of_an_open_command() -> None:
 def test_an_outcome_of_a_command_that_was_never_requested_is_refused() -> None:
     there = world().until("preparing")
     stray = of(RecordBmsGivenUp, command_id=command_id("commit", 7), was_sent=True, reason="?")
-    there.story.when(stray).refused(UnknownBmsCommand, saying="never requested of fac-001")
+    there.scenario.when(stray).refused(UnknownBmsCommand, saying="never requested of fac-001")
 
 
 def test_a_person_may_replay_a_restore_that_was_given_up_but_not_a_prepare() -> None:
@@ -140,17 +144,17 @@ def test_a_person_may_replay_a_restore_that_was_given_up_but_not_a_prepare() -> 
     there.control.fail_next("fac-001", *SILENT)
     there.until("preparing")
     replay = of(ReissueBmsCommand, command_id=command_id("prepare"), reason="the network is back")
-    there.story.when(replay).refused(NotAllowedNow, saying="its dispatch has failed and was compensated")
+    there.scenario.when(replay).refused(NotAllowedNow, saying="its dispatch has failed and was compensated")
 
     there = world().until("active")
     there.control.fail_next("fac-001", *SILENT)
     there.until("completed")
     assert there.dispatch().status == "restore_failed"
     wordless = of(ReissueBmsCommand, command_id=command_id("restore"), reason="")
-    there.story.when(wordless).refused(ReasonRequired)
+    there.scenario.when(wordless).refused(ReasonRequired)
     replay = of(ReissueBmsCommand, command_id=command_id("restore"), reason="the network is back")
-    there.story.when(replay).then(fact(Dispatch.BmsCommandReissued, issue=2))
-    there.story.when(replay).refused(NotAllowedNow, saying="is requested")
+    there.scenario.when(replay).then(fact(Dispatch.BmsCommandReissued, issue=2))
+    there.scenario.when(replay).refused(NotAllowedNow, saying="is requested")
     there.settle()
     assert there.dispatch().status == "restored"
     assert [action for _, action in there.actions()].count("restore") == 1
@@ -168,29 +172,29 @@ def test_a_failed_restore_is_retried_until_it_succeeds() -> None:
         assert there.dispatch().status == "restore_failed"
     there.do(retry)
     assert there.dispatch().status == "restored"
-    there.story.when(retry).then()
+    there.scenario.when(retry).then()
 
 
 def test_a_dispatch_is_verified_by_its_bms_and_then_by_the_meter() -> None:
     there = world().until("active")
     assert there.dispatch().status == "verified_by_bms"  # the dispatch worker asked after the commit
     seen = of(RecordZoneStates, zones=(SeenZone(zone_id="hall", setpoint=FOUND, curtailed=True),))
-    there.story.when(seen).then()
+    there.scenario.when(seen).then()
     meter = of(RecordMeterVerification, delivered_kw=70.0, measured_at=STARTS_AT + timedelta(minutes=5))
-    there.story.when(meter).then(fact(Dispatch.VerifiedByMeter, delivered_kw=70.0))
-    there.story.when(meter).then()
+    there.scenario.when(meter).then(fact(Dispatch.VerifiedByMeter, delivered_kw=70.0))
+    there.scenario.when(meter).then()
 
 
 def test_an_override_needs_a_reason_and_a_blocked_dispatch() -> None:
     there = world(degraded=("fac-001",)).until("scheduled")
-    there.story.when(of(OverrideForecast, reason="")).refused(ReasonRequired)
-    there.story.when(of(OverrideForecast, reason="I looked")).then(
+    there.scenario.when(of(OverrideForecast, reason="")).refused(ReasonRequired)
+    there.scenario.when(of(OverrideForecast, reason="I looked")).then(
         fact(Dispatch.ForecastOverridden, reason="I looked")
     )
-    there.story.when(of(OverrideForecast, reason="I looked")).refused(NotAllowedNow)
+    there.scenario.when(of(OverrideForecast, reason="I looked")).refused(NotAllowedNow)
 
 
 def test_a_facility_without_a_dispatch_is_named() -> None:
     there = world().until("scheduled")
     stranger = PrepareDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-404")
-    there.story.when(stranger).refused(UnknownDispatch, saying="fac-404 has no dispatch")
+    there.scenario.when(stranger).refused(UnknownDispatch, saying="fac-404 has no dispatch")

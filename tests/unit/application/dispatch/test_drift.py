@@ -5,14 +5,14 @@ from datetime import timedelta
 from application.commands.dispatch import ReconcileDispatch, SeenZone
 from domain.dispatch import Dispatch, Setpoint
 from domain.dispatch.amendment import MAX_COMMIT_ROUNDS
-from tests.given import fact
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT
+from tests.given_when_then import fact
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT
 
 
-def seen(there: InProcess) -> ReconcileDispatch:
+def seen(there: InProcessSystem) -> ReconcileDispatch:
     """The zone state that the building of fac-001 reports."""
-    state = there.buildings["fac-001"].zone_state("hall", there.story.clock.now())
+    state = there.buildings["fac-001"].zone_state("hall", there.scenario.clock.now())
     return reconciliation(state.setpoint.value, curtailed=state.curtailed)
 
 
@@ -21,36 +21,36 @@ def reconciliation(value: float, *, curtailed: bool = True) -> ReconcileDispatch
     return ReconcileDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-001", zones=(zone,))
 
 
-def active() -> InProcess:
-    there = InProcess.accepted("fac-001", target_kw=50.0).until("active")
-    there.story.at(STARTS_AT + timedelta(minutes=5))
+def active() -> InProcessSystem:
+    there = InProcessSystem.accepted("fac-001", target_kw=50.0).until("active")
+    there.scenario.at(STARTS_AT + timedelta(minutes=5))
     return there
 
 
 def test_a_building_that_is_as_commanded_records_nothing() -> None:
     there = active()
-    outcome = there.story.when(seen(there))
+    outcome = there.scenario.when(seen(there))
     outcome.then()
     assert outcome.reply == ()
 
 
 def test_drift_is_recorded_and_corrected_by_a_new_round() -> None:
     there = active()
-    there.buildings["fac-001"].override("hall", 20.0, there.story.clock.now())
-    outcome = there.story.when(seen(there))
+    there.buildings["fac-001"].override("hall", 20.0, there.scenario.clock.now())
+    outcome = there.scenario.when(seen(there))
     outcome.then(fact(Dispatch.DriftDetected, zone_id="hall"), fact(Dispatch.BmsCommandRequested))
     assert outcome.reply == ("hall",)
-    there.story.when(seen(there)).then()
+    there.scenario.when(seen(there)).then()
     there.settle()
-    assert there.buildings["fac-001"].shed_kw(there.story.clock.now()) == 50.0
+    assert there.buildings["fac-001"].shed_kw(there.scenario.clock.now()) == 50.0
     assert len(there.recorded(Dispatch.Recommitted)) == 1
     assert there.dispatch().latest("commit")["hall"].command.round == 2
 
 
 def test_a_setpoint_that_was_moved_is_drift_too() -> None:
     there = active()
-    assert there.story.when(reconciliation(23.45)).reply == ()
-    assert there.story.when(reconciliation(23.0)).reply == ("hall",)
+    assert there.scenario.when(reconciliation(23.45)).reply == ()
+    assert there.scenario.when(reconciliation(23.0)).reply == ("hall",)
 
 
 def test_a_correction_that_is_refused_leaves_the_building_as_it_is_and_is_tried_again() -> None:
@@ -59,7 +59,7 @@ def test_a_correction_that_is_refused_leaves_the_building_as_it_is_and_is_tried_
     there.do(reconciliation(20.0, curtailed=False))
     assert len(there.recorded(Dispatch.RecommitFailed)) == 1
     assert there.dispatch().status in {"committed", "verified_by_bms"}
-    assert there.story.when(reconciliation(20.0, curtailed=False)).reply == ("hall",)
+    assert there.scenario.when(reconciliation(20.0, curtailed=False)).reply == ("hall",)
     there.settle().until("completed")
     assert there.dispatch().status == "restored"
 
@@ -69,17 +69,17 @@ def test_after_some_rounds_repeated_drift_is_no_longer_corrected() -> None:
     for _ in range(MAX_COMMIT_ROUNDS + 5):
         there.do(reconciliation(20.0, curtailed=False))
     assert there.dispatch().latest("commit")["hall"].command.round == MAX_COMMIT_ROUNDS + 1
-    there.story.when(reconciliation(20.0, curtailed=False)).then()
+    there.scenario.when(reconciliation(20.0, curtailed=False)).then()
 
 
 def test_outside_the_window_nothing_is_compared() -> None:
-    there = InProcess.accepted("fac-001", target_kw=50.0).until("completed")
-    there.story.at(ENDS_AT + timedelta(minutes=5))
-    there.story.when(reconciliation(20.0, curtailed=False)).then()
+    there = InProcessSystem.accepted("fac-001", target_kw=50.0).until("completed")
+    there.scenario.at(ENDS_AT + timedelta(minutes=5))
+    there.scenario.when(reconciliation(20.0, curtailed=False)).then()
 
 
 def test_a_window_that_ends_while_a_correction_is_under_way_restores_after_it() -> None:
     there = active()
-    there.story.after(reconciliation(20.0, curtailed=False))
+    there.scenario.after(reconciliation(20.0, curtailed=False))
     there.until("completed")
     assert [action for _, action in there.actions()] == ["prepare", "commit", "commit", "restore"]

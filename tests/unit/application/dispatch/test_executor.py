@@ -35,8 +35,8 @@ from interfaces.simulators.bms.journal import JournalEntry, duplicate_actions
 from tests.fakes.dispatch.building_control import FakeBuildingControl, PlannedFault
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
-from tests.given import Scenario, given
-from tests.made_up import (
+from tests.given_when_then import Scenario, given
+from tests.sample_values import (
     CONTEXT,
     DR_EVENT_ID,
     ENDS_AT,

@@ -8,9 +8,9 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent, DREventState
 from domain.facility import Facility, FacilityState
 from domain.identifiers import dispatch_id, dr_event_id, facility_stream_id
-from tests.given import fact
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, ENDS_AT, UTILITY, forecast, judge
+from tests.given_when_then import fact
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, UTILITY, forecast, judge
 
 BOTH = ("fac-001", "fac-002")
 NEXT = dr_event_id(UTILITY, "UTIL-NEXT")
@@ -18,16 +18,16 @@ FOLLOWS_AT = ENDS_AT + timedelta(hours=2)
 RETRY = RetryRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="its restore failed before")
 
 
-def facility(there: InProcess, facility_id: str = "fac-002") -> FacilityState:
-    return there.story.store.load(Facility, facility_stream_id(facility_id)).state
+def facility(there: InProcessSystem, facility_id: str = "fac-002") -> FacilityState:
+    return there.scenario.store.load(Facility, facility_stream_id(facility_id)).state
 
 
-def following(there: InProcess) -> DREventState:
-    return there.story.store.load(DREvent, NEXT).state
+def following(there: InProcessSystem) -> DREventState:
+    return there.scenario.store.load(DREvent, NEXT).state
 
 
-def its_dispatch(there: InProcess, facility_id: str = "fac-002") -> Dispatch:
-    return there.story.store.load(Dispatch, dispatch_id(NEXT, facility_id))
+def its_dispatch(there: InProcessSystem, facility_id: str = "fac-002") -> Dispatch:
+    return there.scenario.store.load(Dispatch, dispatch_id(NEXT, facility_id))
 
 
 def requested_next(*facility_ids: str) -> JudgeNotification:
@@ -40,17 +40,17 @@ def requested_next(*facility_ids: str) -> JudgeNotification:
     )
 
 
-def left_curtailed(*, accepted_before: bool = False) -> InProcess:
+def left_curtailed(*, accepted_before: bool = False) -> InProcessSystem:
     """The DR event is over, and the restore of fac-002 was refused."""
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     if accepted_before:
-        there.story.after(requested_next())
+        there.scenario.after(requested_next())
     there.control.fail_next("fac-002", "refuse")
     return there.until("completed")
 
 
-def with_fresh_forecasts(there: InProcess, at: datetime) -> InProcess:
-    there.story.with_forecasts(*(forecast(i, at=at) for i in BOTH))
+def with_fresh_forecasts(there: InProcessSystem, at: datetime) -> InProcessSystem:
+    there.scenario.with_forecasts(*(forecast(i, at=at) for i in BOTH))
     return there
 
 
@@ -59,7 +59,7 @@ def test_the_facility_is_excluded_before_the_dr_event_is_completed_and_releases_
     assert there.dispatch("fac-002").status == "restore_failed"
     awaited, *_ = there.recorded(Facility.RestoreAwaited)
     completed, *_ = there.recorded(DREvent.Completed)
-    order = there.story.store.domain_events
+    order = there.scenario.store.domain_events
     assert order.index(awaited) < order.index(completed)
     assert facility(there).reservations == {}
     assert facility(there).not_restored_from == {str(DR_EVENT_ID)}
@@ -68,28 +68,28 @@ def test_the_facility_is_excluded_before_the_dr_event_is_completed_and_releases_
 
 def test_it_cannot_be_booked_until_it_is_restored_and_then_again() -> None:
     there = left_curtailed()
-    refused = there.story.when(requested_next())
+    refused = there.scenario.when(requested_next())
     assert [(r.code, r.facility_id) for r in refused.reply.reasons] == [("not_restored", "fac-002")]
-    assert there.story.when(requested_next("fac-001")).reply.status == "accepted"
+    assert there.scenario.when(requested_next("fac-001")).reply.status == "accepted"
 
     there = left_curtailed()
     there.do(RETRY)
     assert there.dispatch("fac-002").status == "restored"
     assert facility(there).not_restored_from == frozenset()
-    assert there.story.when(requested_next()).reply.status == "accepted"
+    assert there.scenario.when(requested_next()).reply.status == "accepted"
 
 
 def test_one_that_was_booked_before_is_not_planned_until_it_is_restored() -> None:
     there = left_curtailed(accepted_before=True)
     # Planned while the first one ran, with both facilities: it waits at the preparation.
     with_fresh_forecasts(there, FOLLOWS_AT - timedelta(minutes=30))
-    there.story.at(FOLLOWS_AT - timedelta(minutes=10))
+    there.scenario.at(FOLLOWS_AT - timedelta(minutes=10))
     there.do(StartPreparation(dr_event_id=NEXT))
     assert its_dispatch(there).state.status == "planned"
     assert its_dispatch(there, "fac-001").state.status == "prepared"
     there.do(RETRY)
     assert its_dispatch(there).state.status == "prepared"
-    there.story.at(FOLLOWS_AT)
+    there.scenario.at(FOLLOWS_AT)
     there.do(StartDREvent(dr_event_id=NEXT))
     assert its_dispatch(there).state.was_committed
 
@@ -97,9 +97,9 @@ def test_one_that_was_booked_before_is_not_planned_until_it_is_restored() -> Non
 def test_not_restored_by_the_start_it_does_not_serve_and_says_why() -> None:
     there = left_curtailed(accepted_before=True)
     with_fresh_forecasts(there, FOLLOWS_AT - timedelta(minutes=30))
-    there.story.at(FOLLOWS_AT - timedelta(minutes=10))
+    there.scenario.at(FOLLOWS_AT - timedelta(minutes=10))
     there.do(StartPreparation(dr_event_id=NEXT))
-    there.story.at(FOLLOWS_AT)
+    there.scenario.at(FOLLOWS_AT)
     there.do(StartDREvent(dr_event_id=NEXT))
     assert its_dispatch(there).state.failure is not None
     assert "not restored from an earlier DR event" in str(its_dispatch(there).state.failure)
@@ -107,14 +107,14 @@ def test_not_restored_by_the_start_it_does_not_serve_and_says_why() -> None:
 
 
 def test_planned_meanwhile_the_plan_goes_without_it_and_takes_it_in_again() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     there.control.fail_next("fac-002", "refuse")
-    there.story.after(requested_next())  # its plan is made only afterwards
-    there.position = there.story.store.head()
+    there.scenario.after(requested_next())  # its plan is made only afterwards
+    there.position = there.scenario.store.head()
     there.until("completed")
     assert facility(there).not_restored_from == {str(DR_EVENT_ID)}
     with_fresh_forecasts(there, FOLLOWS_AT - timedelta(minutes=30))
-    there.story.at(FOLLOWS_AT - timedelta(minutes=20))
+    there.scenario.at(FOLLOWS_AT - timedelta(minutes=20))
     there.do(PlanDREvent(dr_event_id=NEXT))
     assert [target.facility_id for target in following(there).targets] == ["fac-001"]
     there.do(RETRY)
@@ -122,13 +122,13 @@ def test_planned_meanwhile_the_plan_goes_without_it_and_takes_it_in_again() -> N
 
 
 def test_a_dr_event_over_nobody_else_is_refused_a_plan_by_name() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     there.control.fail_next("fac-002", "refuse")
-    there.story.after(requested_next("fac-002"))
-    there.position = there.story.store.head()
+    there.scenario.after(requested_next("fac-002"))
+    there.position = there.scenario.store.head()
     there.until("completed")
-    there.story.at(FOLLOWS_AT - timedelta(minutes=20))
-    there.story.when(PlanDREvent(dr_event_id=NEXT)).then(fact(DREvent.PlanningRefused))
+    there.scenario.at(FOLLOWS_AT - timedelta(minutes=20))
+    there.scenario.when(PlanDREvent(dr_event_id=NEXT)).then(fact(DREvent.PlanningRefused))
     assert [reason.code for reason in following(there).reasons] == ["not_restored"]
 
 

@@ -9,19 +9,19 @@ from application.commands.dr_event import EndDREvent
 from application.commands.facility import OptOutFacility
 from domain.dispatch import Dispatch
 from domain.dispatch.restore import LONGEST_SPREAD_S
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT, judge, zone_entry
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT, judge, zone_entry
 
 BOTH = ("fac-001", "fac-002")
 
 
-def restored_at(there: InProcess) -> dict[str, timedelta]:
+def restored_at(there: InProcessSystem) -> dict[str, timedelta]:
     return {f"{e.facility_id}/{e.zone_id}": e.at - ENDS_AT for e in there.journal if e.action == "restore"}
 
 
 def test_the_zones_of_a_batch_are_spread_over_their_rebound_ramp() -> None:
     zones = tuple(zone_entry(zone_id, 50.0, rebound_ramp_s=600) for zone_id in ("hall", "roof"))
-    there = InProcess.accepted(*BOTH, zones=zones).until("completed")
+    there = InProcessSystem.accepted(*BOTH, zones=zones).until("completed")
     assert restored_at(there) == {
         "fac-001/hall": timedelta(0),
         "fac-001/roof": timedelta(seconds=150),
@@ -32,33 +32,35 @@ def test_the_zones_of_a_batch_are_spread_over_their_rebound_ramp() -> None:
 
 
 def test_however_slow_the_ramp_nothing_waits_for_longer_than_the_expiry_leaves() -> None:
-    there = InProcess.accepted(*BOTH, zones=(zone_entry("hall", rebound_ramp_s=86_400),)).until("completed")
+    there = InProcessSystem.accepted(*BOTH, zones=(zone_entry("hall", rebound_ramp_s=86_400),)).until(
+        "completed"
+    )
     assert restored_at(there)["fac-002/hall"] == timedelta(seconds=LONGEST_SPREAD_S / 2)
     assert there.dispatch("fac-002").expires_at > ENDS_AT + timedelta(seconds=LONGEST_SPREAD_S)
 
 
 def test_too_early_or_again_a_step_records_nothing() -> None:
-    there = InProcess.accepted(*BOTH, zones=(zone_entry("hall", rebound_ramp_s=600),)).until("active")
-    there.story.at(ENDS_AT)
+    there = InProcessSystem.accepted(*BOTH, zones=(zone_entry("hall", rebound_ramp_s=600),)).until("active")
+    there.scenario.at(ENDS_AT)
     there.do(EndDREvent(dr_event_id=DR_EVENT_ID))
     assert there.dispatch("fac-002").status == "restoring"
     step = RestoreDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-002")
-    there.story.when(step).then()
-    there.story.at(ENDS_AT + timedelta(seconds=300))
-    [requested] = there.story.when(step).recorded
+    there.scenario.when(step).then()
+    there.scenario.at(ENDS_AT + timedelta(seconds=300))
+    [requested] = there.scenario.when(step).recorded
     assert isinstance(requested, Dispatch.BmsCommandRequested)
-    there.story.when(step).then()
+    there.scenario.when(step).then()
 
 
 def test_who_opts_out_does_not_wait_for_the_others() -> None:
-    there = InProcess.accepted(*BOTH, zones=(zone_entry("hall", rebound_ramp_s=600),)).until("active")
+    there = InProcessSystem.accepted(*BOTH, zones=(zone_entry("hall", rebound_ramp_s=600),)).until("active")
     there.do(OptOutFacility(facility_id="fac-002", reason="guests"))
     assert there.dispatch("fac-002").status == "restored"
 
 
 def test_no_zone_is_let_go_before_its_minimum_off_time() -> None:
-    there = InProcess.accepted(*BOTH, zones=(zone_entry("hall", minimum_off_s=1800),)).until("active")
-    there.story.at(STARTS_AT + timedelta(minutes=10))
+    there = InProcessSystem.accepted(*BOTH, zones=(zone_entry("hall", minimum_off_s=1800),)).until("active")
+    there.scenario.at(STARTS_AT + timedelta(minutes=10))
     there.do(OptOutFacility(facility_id="fac-002", reason="guests"))
     assert there.dispatch("fac-002").status == "restoring"
     [step] = there.dispatch("fac-002").restore_steps
@@ -70,8 +72,8 @@ def test_no_zone_is_let_go_before_its_minimum_off_time() -> None:
 @pytest.mark.parametrize("limit", [{"minimum_off_s": 10_000}, {"longest_curtailment_s": 3_600}])
 def test_a_zone_that_does_not_fit_the_window_is_not_counted_on(limit: dict[str, int]) -> None:
     zones = (zone_entry("hall", 60.0), zone_entry("roof", 40.0, **limit))
-    there = InProcess.known("fac-001", zones=zones)
-    assert there.story.when(judge(facility_ids=("fac-001",), target_kw=60.0)).reply.capacity_kw == 60.0
+    there = InProcessSystem.registered("fac-001", zones=zones)
+    assert there.scenario.when(judge(facility_ids=("fac-001",), target_kw=60.0)).reply.capacity_kw == 60.0
     there.until("active")
     assert set(there.dispatch().zones) == {"hall"}
 
@@ -79,12 +81,12 @@ def test_a_zone_that_does_not_fit_the_window_is_not_counted_on(limit: dict[str, 
 def test_a_setpoint_is_never_raised_above_the_comfort_limit() -> None:
     """The plan asks for 3 kelvin. The zone was at 22 degrees and may not be warmer than 23.5."""
     zones = (zone_entry("hall", comfort_limit_c=23.5),)
-    there = InProcess.accepted("fac-001", target_kw=100.0, zones=zones).until("active")
+    there = InProcessSystem.accepted("fac-001", target_kw=100.0, zones=zones).until("active")
     assert there.dispatch().latest("commit")["hall"].command.magnitude == 1.5
 
 
 def test_where_no_comfort_is_left_the_facility_does_not_serve() -> None:
     zones = (zone_entry("hall", comfort_limit_c=22.0),)
-    there = InProcess.accepted("fac-001", target_kw=100.0, zones=zones).until("completed")
+    there = InProcessSystem.accepted("fac-001", target_kw=100.0, zones=zones).until("completed")
     assert there.dispatch().failure == "no zone can be curtailed within its comfort limit"
     assert [action for _, action in there.actions()] == ["prepare", "abort"]

@@ -24,9 +24,9 @@ from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.fakes.dispatch.building_control import PlannedFault
 from tests.fakes.read_models import FakeReadModels
-from tests.given import fact
-from tests.in_process import InProcess
-from tests.made_up import CONTEXT, DR_EVENT_ID, ENDS_AT, judge
+from tests.given_when_then import fact
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import CONTEXT, DR_EVENT_ID, ENDS_AT, judge
 
 BOTH = ("fac-001", "fac-002")
 NO_ANSWER: tuple[PlannedFault, ...] = ("time_out", "time_out", "time_out", "time_out")
@@ -37,17 +37,17 @@ BY_HAND = RestoreByHand(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason=R
 RETRY = RetryRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="its restore failed before")
 
 
-def left_curtailed(*faults: PlannedFault) -> InProcess:
+def left_curtailed(*faults: PlannedFault) -> InProcessSystem:
     """The DR event is over, and the restore of fac-002 has failed."""
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     there.control.fail_next("fac-002", *faults)
     there.until("completed")
     assert there.dispatch("fac-002").status == "restore_failed"
     return there
 
 
-def by_hand(there: InProcess) -> InProcess:
-    there.story.when(BY_HAND, context=OPERATOR).then(
+def by_hand(there: InProcessSystem) -> InProcessSystem:
+    there.scenario.when(BY_HAND, context=OPERATOR).then(
         fact(Dispatch.RestoredByHand, reason=REASON, actor="operator:key-1", facility_id="fac-002")
     )
     return there.settle()
@@ -60,7 +60,7 @@ def test_it_ends_the_dispatch_and_other_dr_events_may_have_the_facility(
     there = by_hand(left_curtailed(*faults))
     dispatch = there.dispatch("fac-002")
     assert (dispatch.status, dispatch.curtailed_at, dispatch.is_final) == ("restored", {}, True)
-    facility = there.story.store.load(Facility, facility_stream_id("fac-002")).state
+    facility = there.scenario.store.load(Facility, facility_stream_id("fac-002")).state
     assert facility.not_restored_from == frozenset()
     again = judge(
         "UTIL-NEXT",
@@ -69,7 +69,7 @@ def test_it_ends_the_dispatch_and_other_dr_events_may_have_the_facility(
         starts_at=ENDS_AT + timedelta(hours=2),
         ends_at=ENDS_AT + timedelta(hours=3),
     )
-    assert there.story.when(again).reply.status == "accepted"
+    assert there.scenario.when(again).reply.status == "accepted"
 
 
 def test_the_page_is_over_and_nothing_is_due_any_more() -> None:
@@ -77,7 +77,7 @@ def test_the_page_is_over_and_nothing_is_due_any_more() -> None:
     assert [alert.name for alert in there.alerts.listed()] == ["restore_failing"]
     by_hand(there)
     assert there.alerts.listed() == []
-    models = FakeReadModels(there.story.store.read_after(0, 10_000))
+    models = FakeReadModels(there.scenario.store.read_after(0, 10_000))
     due = models.deadlines.due(ENDS_AT + timedelta(days=1))
     assert [deadline.kind for deadline in due if deadline.facility_id is not None] == []
     [row] = models.dispatches.listed(filters={"facility_id": "fac-002"}, limit=10).rows
@@ -124,34 +124,34 @@ def test_neither_the_schedule_nor_a_look_at_the_building_nor_a_replay_does_anyth
     there = left_curtailed(*NO_ANSWER)
     command_id = there.dispatch("fac-002").latest("restore")["hall"].command.command_id
     by_hand(there)
-    there.story.when(RETRY).then()
+    there.scenario.when(RETRY).then()
     seen = SeenZone(zone_id="hall", setpoint=Setpoint(value=30.0, unit="celsius"), curtailed=True)
     look = ReconcileDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-002", zones=(seen,))
-    there.story.when(look).then()
+    there.scenario.when(look).then()
     replay = ReissueBmsCommand(
         dr_event_id=DR_EVENT_ID, facility_id="fac-002", command_id=command_id, reason="again"
     )
-    there.story.when(replay).refused(NotAllowedNow, saying="discard the dead letter")
+    there.scenario.when(replay).refused(NotAllowedNow, saying="discard the dead letter")
 
 
 def test_said_again_it_records_nothing() -> None:
     there = by_hand(left_curtailed("refuse"))
-    there.story.when(BY_HAND, context=OPERATOR).then()
+    there.scenario.when(BY_HAND, context=OPERATOR).then()
 
 
 def test_it_needs_a_reason_and_a_restore_that_failed() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
-    there.story.when(BY_HAND).refused(NotAllowedNow, saying="restored by hand")
+    there = InProcessSystem.accepted(*BOTH).until("active")
+    there.scenario.when(BY_HAND).refused(NotAllowedNow, saying="restored by hand")
     there.control.fail_next("fac-002", "refuse")
     there.until("completed")
-    there.story.when(msgspec.structs.replace(BY_HAND, reason=" ")).refused(ReasonRequired)
+    there.scenario.when(msgspec.structs.replace(BY_HAND, reason=" ")).refused(ReasonRequired)
     there.do(RETRY)
     assert there.dispatch("fac-002").status == "restored"
-    there.story.when(BY_HAND).refused(NotAllowedNow, saying="is restored")
+    there.scenario.when(BY_HAND).refused(NotAllowedNow, saying="is restored")
 
 
 def test_of_a_facility_that_did_not_serve_the_word_is_compensated() -> None:
-    there = InProcess.accepted(*BOTH).until("preparing")
+    there = InProcessSystem.accepted(*BOTH).until("preparing")
     # Its commit is never answered, and neither is its compensation.
     there.control.fail_next("fac-002", "lost_answer", *NO_ANSWER, "time_out", "time_out", "time_out")
     there.until("active")

@@ -36,7 +36,7 @@ from domain.facility import Facility
 from domain.forecast import Forecast
 from domain.program import Program
 from tests.architecture.source_tree import imported_modules, parsed, python_files
-from tests.made_up import DR_EVENT_ID, ENDS_AT, NOW, notice, target
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, NOW, notice, target
 
 BOTH = ("fac-001", "fac-002")
 BATCH = Batch(asked=2, prepared=2, committed=2, failed=0, restored=2)

@@ -4,21 +4,21 @@ import pytest
 
 from domain.dispatch import Dispatch
 from domain.dr_event import Batch, DREvent
-from tests.in_process import InProcess
-from tests.made_up import zone_entry
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import zone_entry
 
 THREE = ("fac-001", "fac-002", "fac-003")
 
 
-def world(policy: str, *, target_kw: float = 150.0) -> InProcess:
-    return InProcess.accepted(*THREE, target_kw=target_kw, terms={"shortfall_policy": policy})
+def world(policy: str, *, target_kw: float = 150.0) -> InProcessSystem:
+    return InProcessSystem.accepted(*THREE, target_kw=target_kw, terms={"shortfall_policy": policy})
 
 
-def targets(there: InProcess) -> dict[str, float]:
+def targets(there: InProcessSystem) -> dict[str, float]:
     return {i: round(there.dispatch(i).target_kw, 3) for i in THREE}
 
 
-def failing_at(there: InProcess, phase: str, facility_id: str = "fac-002") -> InProcess:
+def failing_at(there: InProcessSystem, phase: str, facility_id: str = "fac-002") -> InProcessSystem:
     there.until("scheduled" if phase == "prepare" else "preparing")
     there.control.fail_next(facility_id, "refuse")
     return there
@@ -35,7 +35,7 @@ def test_continue_goes_on_without_it() -> None:
 def test_reallocate_gives_its_share_to_the_others(phase: str) -> None:
     there = failing_at(world("reallocate"), phase).until("active")
     assert targets(there) == {"fac-001": 75.0, "fac-002": 50.0, "fac-003": 75.0}
-    now = there.story.clock.now()
+    now = there.scenario.clock.now()
     shed = {i: round(building.shed_kw(now), 3) for i, building in there.buildings.items()}
     assert shed == {"fac-001": 75.0, "fac-002": 0.0, "fac-003": 75.0}
     [replanned] = there.recorded(DREvent.Replanned)
@@ -58,7 +58,9 @@ def test_nothing_is_planned_anew_where_nobody_has_headroom_left() -> None:
 def test_reallocate_never_goes_beyond_the_comfort_limit() -> None:
     """At 22 degrees with a limit of 24, a zone of 3 kelvin may be raised by 2: two thirds of its 100 kW."""
     zones = (zone_entry("hall", comfort_limit_c=24.0),)
-    there = InProcess.accepted(*THREE, target_kw=150.0, terms={"shortfall_policy": "reallocate"}, zones=zones)
+    there = InProcessSystem.accepted(
+        *THREE, target_kw=150.0, terms={"shortfall_policy": "reallocate"}, zones=zones
+    )
     failing_at(there, "commit").until("active")
     assert targets(there)["fac-001"] == pytest.approx(66.667, abs=0.001)
     assert there.dispatch("fac-001").latest("commit")["hall"].command.magnitude == pytest.approx(2.0)

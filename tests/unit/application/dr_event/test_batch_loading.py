@@ -11,8 +11,8 @@ from application.ports.event_store.event_store import TAggregate
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from tests.fakes.event_store.event_store import FakeEventStore
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, zone_entry
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, zone_entry
 from tests.unit.application.dr_event.test_cancellation import measured
 
 FORTY = tuple(f"fac-{number:03}" for number in range(1, 41))
@@ -42,18 +42,18 @@ class DispatchLoadCounter(FakeEventStore):
             self.round_trips += number > 0
 
 
-def counting(there: InProcess) -> DispatchLoadCounter:
+def counting(there: InProcessSystem) -> DispatchLoadCounter:
     """Count from now on."""
-    store = DispatchLoadCounter(there.story.store)
-    there.story.store = store
-    there.story.bus._store = store
+    store = DispatchLoadCounter(there.scenario.store)
+    there.scenario.store = store
+    there.scenario.bus._store = store
     return store
 
 
-def ending_one_after_the_other() -> tuple[InProcess, DispatchLoadCounter]:
+def ending_one_after_the_other() -> tuple[InProcessSystem, DispatchLoadCounter]:
     """Recovering: the buildings are released in the order of the plan, with a completion check after each."""
     zones = (zone_entry("hall", rebound_ramp_s=600),)
-    there = InProcess.accepted(*FORTY, target_kw=2_000.0, zones=zones).until("recovering")
+    there = InProcessSystem.accepted(*FORTY, target_kw=2_000.0, zones=zones).until("recovering")
     return there, counting(there)
 
 
@@ -62,7 +62,7 @@ def test_completion_looks_at_few_dispatches_each_time_one_of_them_ends() -> None
     spent = []
     while there.dr_event.status == "recovering":
         before = store.dispatches
-        there.story.after(CompleteDREvent(dr_event_id=DR_EVENT_ID))
+        there.scenario.after(CompleteDREvent(dr_event_id=DR_EVENT_ID))
         spent.append(store.dispatches - before)
         if there.dr_event.status == "recovering":
             there.restore_next()
@@ -73,24 +73,26 @@ def test_completion_looks_at_few_dispatches_each_time_one_of_them_ends() -> None
 
 @pytest.mark.parametrize("policy", ["reallocate", "abort"])
 def test_a_facility_that_falls_out_costs_one_round_trip(policy: str) -> None:
-    there = InProcess.accepted(*FORTY, target_kw=2_000.0, terms={"shortfall_policy": policy}).until("active")
+    there = InProcessSystem.accepted(*FORTY, target_kw=2_000.0, terms={"shortfall_policy": policy}).until(
+        "active"
+    )
     store = counting(there)
-    there.story.after(ReallocateShortfall(dr_event_id=DR_EVENT_ID))
+    there.scenario.after(ReallocateShortfall(dr_event_id=DR_EVENT_ID))
     assert (store.round_trips, store.dispatches) == (1, len(FORTY))
 
 
 def test_measuring_looks_at_few_dispatches_each_time_one_of_them_is_measured() -> None:
-    there = InProcess.accepted(*FORTY, target_kw=2_000.0).until("completed")
+    there = InProcessSystem.accepted(*FORTY, target_kw=2_000.0).until("completed")
     store = counting(there)
     for facility_id in FORTY:
-        there.story.after(measured(facility_id, 40.0))
-        there.story.after(MeasureDREvent(dr_event_id=DR_EVENT_ID))
-    assert there.story.store.load(DREvent, DR_EVENT_ID).state.delivered_kw == 40.0 * len(FORTY)
+        there.scenario.after(measured(facility_id, 40.0))
+        there.scenario.after(MeasureDREvent(dr_event_id=DR_EVENT_ID))
+    assert there.scenario.store.load(DREvent, DR_EVENT_ID).state.delivered_kw == 40.0 * len(FORTY)
     own = len(FORTY)  # each is loaded to record its measurement
     assert store.dispatches <= own + 2 * len(FORTY) + len(FORTY)
 
 
 def test_noting_a_restore_loads_its_own_dispatch_only() -> None:
     there, store = ending_one_after_the_other()
-    there.story.after(NoteRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-001"))
+    there.scenario.after(NoteRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-001"))
     assert store.dispatches == 1

@@ -11,9 +11,9 @@ from application.commands.dr_event import CancelDREvent, CancelNotifiedDREvent, 
 from domain.dr_event import DREvent, DREventStatus
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import Outcome, Scenario, fact, given
-from tests.in_process import InProcess
-from tests.made_up import (
+from tests.given_when_then import Outcome, Scenario, fact, given
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import (
     DR_EVENT_ID,
     ENDS_AT,
     STARTS_AT,
@@ -46,45 +46,45 @@ def came(outcome: Outcome) -> tuple[str, str]:
 
 
 def test_one_that_was_not_notified_yet_is_recorded_as_cancelled() -> None:
-    story = portfolio()
-    outcome = story.when(by_utility(3))
+    scenario = portfolio()
+    outcome = scenario.when(by_utility(3))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Withdrawn, modification_number=3))
     assert came(outcome) == ("cancelled", "cancelled")
-    again = story.when(by_utility(3))
+    again = scenario.when(by_utility(3))
     again.then()
     assert came(again) == ("already_cancelled", "cancelled")
 
 
 @pytest.mark.parametrize("number", [0, 3])
 def test_its_notification_that_comes_late_is_answered_as_cancelled(number: int) -> None:
-    story = portfolio().after(by_utility(3))
-    late = story.when(judge(modification_number=number))
+    scenario = portfolio().after(by_utility(3))
+    late = scenario.when(judge(modification_number=number))
     late.then()
     assert late.reply.status == "cancelled"
     assert [reason.code for reason in late.reply.reasons] == ["cancelled"]
 
 
 def test_a_notification_with_a_higher_number_is_judged_afresh() -> None:
-    story = portfolio().after(by_utility(3))
-    assert story.when(judge(modification_number=4)).reply.status == "accepted"
-    story.when(by_utility(3)).then()
-    assert came(story.when(by_utility(4)))[0] == "cancelled"
+    scenario = portfolio().after(by_utility(3))
+    assert scenario.when(judge(modification_number=4)).reply.status == "accepted"
+    scenario.when(by_utility(3)).then()
+    assert came(scenario.when(by_utility(4)))[0] == "cancelled"
 
 
 @pytest.mark.parametrize("numbers", [*permutations((0, 1, 2))])
 def test_without_a_number_it_cancels_whatever_comes_late(numbers: tuple[int, ...]) -> None:
     """Utilities number their first notice freely, and earlier messages may arrive in any order."""
-    story = portfolio()
-    story.when(by_utility()).then(
+    scenario = portfolio()
+    scenario.when(by_utility()).then(
         fact(DREvent.Opened), fact(DREvent.Withdrawn, modification_number=0, whatever_number=True)
     )
     for number in numbers:
-        late = story.when(judge(modification_number=number))
+        late = scenario.when(judge(modification_number=number))
         late.then()
         assert late.reply.status == "cancelled"
         assert [reason.code for reason in late.reply.reasons] == ["cancelled"]
     for stated in (None, 0, 7):
-        again = story.when(by_utility(stated))
+        again = scenario.when(by_utility(stated))
         again.then()
         assert came(again) == ("already_cancelled", "cancelled")
 
@@ -95,32 +95,32 @@ def test_without_a_number_it_cancels_whatever_comes_late(numbers: tuple[int, ...
 def test_whichever_comes_first_it_ends_cancelled(
     first: int, cancelled_by: int | None, order: tuple[str, str]
 ) -> None:
-    story = portfolio()
+    scenario = portfolio()
     commands = {"post": judge(modification_number=first), "cancel": by_utility(cancelled_by)}
     for _ in range(2):  # and all of it once more
         for name in order:
-            story.when(commands[name])
-    state = story.store.load(DREvent, DR_EVENT_ID).state
+            scenario.when(commands[name])
+    state = scenario.store.load(DREvent, DR_EVENT_ID).state
     assert state.status == "cancelled"
     for facility_id in BOTH:
-        assert story.store.load(Facility, facility_stream_id(facility_id)).state.reservations == {}
+        assert scenario.store.load(Facility, facility_stream_id(facility_id)).state.reservations == {}
 
 
 def test_a_numbered_cancellation_before_the_notice_can_be_widened_to_every_number() -> None:
-    story = portfolio().after(by_utility(3))
-    story.when(by_utility()).then(fact(DREvent.Withdrawn, modification_number=3, whatever_number=True))
-    assert story.when(judge(modification_number=4)).reply.status == "cancelled"
+    scenario = portfolio().after(by_utility(3))
+    scenario.when(by_utility()).then(fact(DREvent.Withdrawn, modification_number=3, whatever_number=True))
+    assert scenario.when(judge(modification_number=4)).reply.status == "cancelled"
 
 
 def test_a_rejected_one_can_be_cancelled_too() -> None:
-    story = portfolio().after(judge(target_kw=9_000.0))
-    story.when(by_utility()).then(fact(DREvent.Withdrawn, modification_number=0))
-    assert story.when(judge()).reply.status == "cancelled"
+    scenario = portfolio().after(judge(target_kw=9_000.0))
+    scenario.when(by_utility()).then(fact(DREvent.Withdrawn, modification_number=0))
+    assert scenario.when(judge()).reply.status == "cancelled"
 
 
 def test_an_older_cancellation_than_what_stands_is_stale() -> None:
-    there = InProcess.accepted(*BOTH, modification_number=5)
-    outcome = there.story.when(by_utility(4))
+    there = InProcessSystem.accepted(*BOTH, modification_number=5)
+    outcome = there.scenario.when(by_utility(4))
     outcome.then()
     assert came(outcome) == ("stale", "accepted")
 
@@ -128,15 +128,15 @@ def test_an_older_cancellation_than_what_stands_is_stale() -> None:
 @pytest.mark.parametrize("status", ["recovering", "completed"])
 def test_when_the_window_is_over_nothing_is_left_to_cancel(status: DREventStatus) -> None:
     zones = (zone_entry("hall", rebound_ramp_s=600),)
-    there = InProcess.accepted(*BOTH, zones=zones).until(status)
-    outcome = there.story.when(by_utility())
+    there = InProcessSystem.accepted(*BOTH, zones=zones).until(status)
+    outcome = there.scenario.when(by_utility())
     outcome.then()
     assert came(outcome) == ("ended", status)
 
 
 def test_cancelled_while_active_every_building_is_let_go_and_the_facilities_given_back() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
-    there.story.at(STARTS_AT + timedelta(minutes=30))
+    there = InProcessSystem.accepted(*BOTH).until("active")
+    there.scenario.at(STARTS_AT + timedelta(minutes=30))
     there.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the heat wave is over"))
     assert there.dr_event.status == "cancelled_while_active"
     assert {there.dispatch(i).status for i in BOTH} == {"restored"}
@@ -145,19 +145,19 @@ def test_cancelled_while_active_every_building_is_let_go_and_the_facilities_give
     assert batch is not None
     assert (batch.asked, batch.committed, batch.restored, batch.failed) == (2, 2, 2, 0)
     for facility_id in BOTH:
-        state = there.story.store.load(Facility, facility_stream_id(facility_id)).state
+        state = there.scenario.store.load(Facility, facility_stream_id(facility_id)).state
         assert state.reservations == {}
         assert state.served, "it served"
     assert [w.kind for w in there.callbacks] == ["accepted", "started", "cancelled", "completed"]
-    again = there.story.when(by_utility())
+    again = there.scenario.when(by_utility())
     again.then()
     assert came(again) == ("already_cancelled", "cancelled_while_active")
 
 
 def test_what_was_delivered_until_the_cancellation_is_measured_and_credited() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     until = STARTS_AT + timedelta(minutes=30)
-    there.story.at(until)
+    there.scenario.at(until)
     there.do(by_utility())
     assert {there.dispatch(i).ends_at for i in BOTH} == {until}
     there.do(*(measured(i, 40.0) for i in BOTH))
@@ -166,22 +166,22 @@ def test_what_was_delivered_until_the_cancellation_is_measured_and_credited() ->
 
 
 def test_cancelled_while_commits_are_under_way_they_settle_and_are_undone() -> None:
-    there = InProcess.accepted(*BOTH).until("preparing")
+    there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.control.fail_next("fac-002", "lost_answer")
-    there.story.at(STARTS_AT)
-    there.story.after(StartDREvent(dr_event_id=DR_EVENT_ID))
+    there.scenario.at(STARTS_AT)
+    there.scenario.after(StartDREvent(dr_event_id=DR_EVENT_ID))
     there.relay_all()
-    there.story.after(by_utility())
+    there.scenario.after(by_utility())
     there.settle()
     assert {there.dispatch(i).status for i in BOTH} == {"restored"}
     assert there.dr_event.batch is not None
 
 
 def test_no_command_follows_a_release() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     there.do(by_utility())
     released = len(there.control.sent)
-    there.story.at(ENDS_AT)
+    there.scenario.at(ENDS_AT)
     there.settle()
     assert len(there.control.sent) == released
 

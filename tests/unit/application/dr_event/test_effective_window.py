@@ -12,9 +12,9 @@ from application.handlers import HANDLERS
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import Scenario
-from tests.in_process import InProcess
-from tests.made_up import (
+from tests.given_when_then import Scenario
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import (
     DR_EVENT_ID,
     ENDS_AT,
     STARTS_AT,
@@ -29,20 +29,24 @@ BOTH = ("fac-001", "fac-002")
 AT_ONCE: dict[str, Any] = {"terms": {"notification_lead_s": 0, "minimum_duration_s": 3600}}
 
 
-def drawing(there: InProcess, *drawn: int) -> Scenario:
+def drawing(there: InProcessSystem, *drawn: int) -> Scenario:
     """The scenario with a source of random numbers that returns these numbers, and then no more."""
     left = list(drawn)
-    story = there.story
-    story.bus = CommandBus(
-        story.store, story.clock, HANDLERS, forecasts=story.forecasts, draw_s=lambda most: left.pop(0)
+    scenario = there.scenario
+    scenario.bus = CommandBus(
+        scenario.store,
+        scenario.clock,
+        HANDLERS,
+        forecasts=scenario.forecasts,
+        draw_s=lambda most: left.pop(0),
     )
-    there.relay = type(there.relay)(**{**vars(there.relay), "commands": CommandBatcher(story.bus)})
-    return story
+    there.relay = type(there.relay)(**{**vars(there.relay), "commands": CommandBatcher(scenario.bus)})
+    return scenario
 
 
 def test_a_start_now_is_prepared_and_committed_at_once() -> None:
-    there = InProcess.known(*BOTH, **AT_ONCE)
-    there.story.at(STARTS_AT).after(judge(facility_ids=BOTH, target_kw=100.0))
+    there = InProcessSystem.registered(*BOTH, **AT_ONCE)
+    there.scenario.at(STARTS_AT).after(judge(facility_ids=BOTH, target_kw=100.0))
     there.settle()
     assert there.dr_event.status == "scheduled"
     there.until("completed")
@@ -50,19 +54,19 @@ def test_a_start_now_is_prepared_and_committed_at_once() -> None:
 
 
 def test_a_start_that_is_due_before_the_plan_is_made_is_planned_then() -> None:
-    there = InProcess.known(*BOTH, **AT_ONCE)
-    there.story.at(STARTS_AT).after(judge(facility_ids=BOTH, target_kw=100.0))
+    there = InProcessSystem.registered(*BOTH, **AT_ONCE)
+    there.scenario.at(STARTS_AT).after(judge(facility_ids=BOTH, target_kw=100.0))
     there.do(StartDREvent(dr_event_id=DR_EVENT_ID))
     assert there.dr_event.status == "active"
     assert {there.dispatch(i).status for i in BOTH} <= {"committed", "verified_by_bms"}
-    there.story.when(PlanDREvent(dr_event_id=DR_EVENT_ID)).then()
+    there.scenario.when(PlanDREvent(dr_event_id=DR_EVENT_ID)).then()
 
 
 @pytest.mark.parametrize(("late", "status"), [(3600, "accepted"), (3601, "rejected")])
 def test_a_notice_that_comes_late_is_taken_if_the_rest_is_long_enough(late: int, status: str) -> None:
-    there = InProcess.known(*BOTH, **AT_ONCE)
+    there = InProcessSystem.registered(*BOTH, **AT_ONCE)
     now = STARTS_AT + timedelta(seconds=late)
-    outcome = there.story.at(now).when(judge(facility_ids=BOTH, target_kw=100.0))
+    outcome = there.scenario.at(now).when(judge(facility_ids=BOTH, target_kw=100.0))
     assert outcome.reply.status == status
     if status == "rejected":
         assert [reason.code for reason in outcome.reply.reasons] == ["past_start"]
@@ -70,20 +74,22 @@ def test_a_notice_that_comes_late_is_taken_if_the_rest_is_long_enough(late: int,
     in_force = there.dr_event.judged_notice
     assert (in_force.starts_at, in_force.ends_at) == (now, ENDS_AT)
     assert in_force.notified_starts_at == STARTS_AT
-    held = there.story.store.load(Facility, facility_stream_id("fac-001")).state.reservations
+    held = there.scenario.store.load(Facility, facility_stream_id("fac-001")).state.reservations
     assert held[str(DR_EVENT_ID)].starts_at == now
 
 
 def test_a_program_that_asks_for_notice_takes_none_that_comes_late() -> None:
-    there = InProcess.known(*BOTH)
-    outcome = there.story.at(STARTS_AT + timedelta(minutes=1)).when(judge(facility_ids=BOTH, target_kw=100.0))
+    there = InProcessSystem.registered(*BOTH)
+    outcome = there.scenario.at(STARTS_AT + timedelta(minutes=1)).when(
+        judge(facility_ids=BOTH, target_kw=100.0)
+    )
     assert [reason.code for reason in outcome.reply.reasons] == ["past_start"]
 
 
 def test_a_random_start_is_drawn_once_and_recorded() -> None:
-    there = InProcess.known(*BOTH)
-    story = drawing(there, 240)
-    outcome = story.when(judge(facility_ids=BOTH, target_kw=100.0, randomize_start_s=600))
+    there = InProcessSystem.registered(*BOTH)
+    scenario = drawing(there, 240)
+    outcome = scenario.when(judge(facility_ids=BOTH, target_kw=100.0, randomize_start_s=600))
     moved = timedelta(seconds=240)
     assert (outcome.reply.starts_at, outcome.reply.ends_at) == (STARTS_AT + moved, ENDS_AT + moved)
     [accepted] = there.recorded(DREvent.Accepted)
@@ -95,14 +101,14 @@ def test_a_random_start_is_drawn_once_and_recorded() -> None:
 
 
 def test_a_modification_draws_nothing_anew() -> None:
-    there = InProcess.known(*BOTH)
-    story = drawing(there, 240)
-    story.after(judge(facility_ids=BOTH, target_kw=100.0, randomize_start_s=600))
+    there = InProcessSystem.registered(*BOTH)
+    scenario = drawing(there, 240)
+    scenario.after(judge(facility_ids=BOTH, target_kw=100.0, randomize_start_s=600))
     moved = timedelta(seconds=240)
     longer = changed(1, ends_at=ENDS_AT + timedelta(hours=1), randomize_start_s=600)
-    assert story.when(longer).reply.ends_at == ENDS_AT + timedelta(hours=1) + moved
+    assert scenario.when(longer).reply.ends_at == ENDS_AT + timedelta(hours=1) + moved
     later = changed(2, starts_at=STARTS_AT + timedelta(minutes=30), randomize_start_s=100)
-    reply = story.when(later).reply
+    reply = scenario.when(later).reply
     assert reply.starts_at == STARTS_AT + timedelta(minutes=30, seconds=100), "at most what is allowed now"
 
 
@@ -119,12 +125,14 @@ def changed(number: int, **changes: Any) -> ModifyDREvent:
     ],
 )
 def test_a_window_over_a_change_of_the_clocks_lasts_as_long_as_it_says(starts_at: datetime) -> None:
-    there = InProcess.known("fac-001")
+    there = InProcessSystem.registered("fac-001")
     ends_at = starts_at + timedelta(hours=2)
-    there.story.at(starts_at - timedelta(hours=2))
-    there.story.with_forecasts(*(forecast("fac-001", at=starts_at - timedelta(hours=h)) for h in (2, 0)))
-    there.story.with_forecasts(forecast("fac-001", at=starts_at - timedelta(minutes=15)))
-    there.story.after(judge(facility_ids=("fac-001",), target_kw=80.0, starts_at=starts_at, ends_at=ends_at))
+    there.scenario.at(starts_at - timedelta(hours=2))
+    there.scenario.with_forecasts(*(forecast("fac-001", at=starts_at - timedelta(hours=h)) for h in (2, 0)))
+    there.scenario.with_forecasts(forecast("fac-001", at=starts_at - timedelta(minutes=15)))
+    there.scenario.after(
+        judge(facility_ids=("fac-001",), target_kw=80.0, starts_at=starts_at, ends_at=ends_at)
+    )
     there.until("completed")
     assert there.dr_event.outcome == "full"
     by_action = {entry.action: entry.at for entry in there.journal}

@@ -4,16 +4,16 @@ from datetime import timedelta
 
 from application.commands.dispatch import OverrideForecast
 from domain.dispatch import Dispatch
-from tests.in_process import FORECAST_CYCLES, PREPARE_AT, InProcess
-from tests.made_up import DR_EVENT_ID, NOW
+from tests.in_process_system import FORECAST_CYCLES, PREPARE_AT, InProcessSystem
+from tests.sample_values import DR_EVENT_ID, NOW
 
 BOTH = ("fac-001", "fac-002")
 
 
-def stale_at_the_preparation(**terms: str) -> InProcess:
+def stale_at_the_preparation(**terms: str) -> InProcessSystem:
     """Good forecasts at the planning, and none since for fac-002."""
-    there = InProcess.accepted(*BOTH, terms=terms)
-    recorded = there.story.forecasts.recorded
+    there = InProcessSystem.accepted(*BOTH, terms=terms)
+    recorded = there.scenario.forecasts.recorded
     kept = [s for s in recorded if s.facility_id == "fac-001" or s.cycle_start == NOW]
     recorded[:] = kept
     return there
@@ -43,7 +43,7 @@ def test_a_program_that_only_warns_goes_on() -> None:
 
 
 def test_at_two_cycles_a_forecast_is_still_good() -> None:
-    there = InProcess.accepted(*BOTH)
+    there = InProcessSystem.accepted(*BOTH)
     newest = max(cycle for cycle in FORECAST_CYCLES if cycle <= PREPARE_AT)
     assert PREPARE_AT - newest <= timedelta(minutes=30)
     there.until("preparing")
@@ -51,7 +51,7 @@ def test_at_two_cycles_a_forecast_is_still_good() -> None:
 
 
 def test_the_capacity_by_degraded_forecasts_is_reported_separately() -> None:
-    there = InProcess.accepted(*BOTH, degraded=("fac-002",))
+    there = InProcessSystem.accepted(*BOTH, degraded=("fac-002",))
     assert (there.dr_event.capacity_kw, there.dr_event.capacity_degraded_kw) == (200.0, 100.0)
     there.settle()
     assert '"capacity_degraded_kw":100.0' in there.callbacks[0].body

@@ -22,16 +22,16 @@ from domain.dr_event import Batch, DREvent, DREventStatus
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownDREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import fact
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, NOW, STARTS_AT, TRACE
+from tests.given_when_then import fact
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, NOW, STARTS_AT, TRACE
 
 CANCEL = CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the heat wave is over")
 START = StartDREvent(dr_event_id=DR_EVENT_ID)
 
 
-def world(*facility_ids: str, **details: Any) -> InProcess:
-    return InProcess.accepted(*(facility_ids or ("fac-001", "fac-002")), **details)
+def world(*facility_ids: str, **details: Any) -> InProcessSystem:
+    return InProcessSystem.accepted(*(facility_ids or ("fac-001", "fac-002")), **details)
 
 
 def measurement(facility_id: str, delivered_kw: float) -> RecordMeasurement:
@@ -50,11 +50,11 @@ def measurement(facility_id: str, delivered_kw: float) -> RecordMeasurement:
     )
 
 
-def reservations(there: InProcess, facility_id: str) -> dict[str, Any]:
-    return dict(there.story.store.load(Facility, facility_stream_id(facility_id)).state.reservations)
+def reservations(there: InProcessSystem, facility_id: str) -> dict[str, Any]:
+    return dict(there.scenario.store.load(Facility, facility_stream_id(facility_id)).state.reservations)
 
 
-def callback_kinds(there: InProcess) -> list[str]:
+def callback_kinds(there: InProcessSystem) -> list[str]:
     return [work.kind for work in there.callbacks]
 
 
@@ -71,11 +71,13 @@ def test_every_domain_event_can_be_traced_to_its_cause() -> None:
     """From the webhook to the restore: one correlation, one trace, one tenant, and causes that are in the
     log."""
     there = world().until("completed")
-    story = [e for e in there.recorded() if isinstance(e, DREvent.Event | Dispatch.Event | Facility.Reserved)]
-    assert len(story) > 30
-    known: set[UUID] = {e.domain_event_id for e in story}
+    scenario = [
+        e for e in there.recorded() if isinstance(e, DREvent.Event | Dispatch.Event | Facility.Reserved)
+    ]
+    assert len(scenario) > 30
+    known: set[UUID] = {e.domain_event_id for e in scenario}
     known |= {UUID(str(key)) for i in ("fac-001", "fac-002") for key in there.dispatch(i).commands}
-    for domain_event in story:
+    for domain_event in scenario:
         assert domain_event.correlation_id == UUID(int=0xC0)
         assert domain_event.trace_id == TRACE
         assert domain_event.tenant == "util-1"
@@ -86,7 +88,7 @@ def test_every_domain_event_can_be_traced_to_its_cause() -> None:
             assert (
                 domain_event.actor == "utility:util-1"
             )  # the actor of the webhook and the schedule in this test
-    assert {e.actor for e in story} == {"utility:util-1", "saga:dispatch", "worker:dispatch"}
+    assert {e.actor for e in scenario} == {"utility:util-1", "saga:dispatch", "worker:dispatch"}
 
 
 def test_completion_counts_who_got_how_far() -> None:
@@ -122,7 +124,7 @@ def test_a_dr_event_in_which_nobody_served_has_failed() -> None:
 
 def test_it_is_not_completed_while_a_dispatch_is_open() -> None:
     there = world().until("active")
-    there.story.when(CompleteDREvent(dr_event_id=DR_EVENT_ID)).then()
+    there.scenario.when(CompleteDREvent(dr_event_id=DR_EVENT_ID)).then()
     assert there.dr_event.status == "active"
 
 
@@ -130,7 +132,7 @@ def test_the_facilities_are_released_with_the_completion_and_count_as_served() -
     there = world().until("completed")
     for facility_id in ("fac-001", "fac-002"):
         assert reservations(there, facility_id) == {}
-        state = there.story.store.load(Facility, facility_stream_id(facility_id)).state
+        state = there.scenario.store.load(Facility, facility_stream_id(facility_id)).state
         assert list(state.served) == [str(DR_EVENT_ID)]
 
 
@@ -153,7 +155,7 @@ def test_an_overridden_dispatch_takes_part(override_in: DREventStatus) -> None:
 def test_an_override_after_the_start_comes_too_late() -> None:
     there = world(degraded=("fac-002",)).until("active")
     late = OverrideForecast(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="I looked")
-    there.story.when(late).refused(NotAllowedNow, saying="is failed")
+    there.scenario.when(late).refused(NotAllowedNow, saying="is failed")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_cancelled_before_the_start_nothing_stays_held(
     there = world("fac-001", target_kw=50.0)
     if status != "accepted":
         there.until(status)
-    outcome = there.story.when(CANCEL)
+    outcome = there.scenario.when(CANCEL)
     outcome.then(
         fact(DREvent.Cancelled, reason="the heat wave is over"), fact(Facility.Released, served=False)
     )
@@ -182,13 +184,13 @@ def test_cancelled_before_the_start_nothing_stays_held(
     if dispatched is not None:
         assert there.dispatch().status == dispatched
     assert callback_kinds(there)[-1] == "cancelled"
-    assert there.story.store.load(Facility, facility_stream_id("fac-001")).state.served == {}
+    assert there.scenario.store.load(Facility, facility_stream_id("fac-001")).state.served == {}
 
 
 def test_cancelled_while_a_prepare_is_in_flight_it_is_undone_after_its_answer() -> None:
     there = world("fac-001", target_kw=50.0).until("scheduled")
-    there.story.at(STARTS_AT - timedelta(minutes=10))
-    there.story.after(StartPreparation(dr_event_id=DR_EVENT_ID))
+    there.scenario.at(STARTS_AT - timedelta(minutes=10))
+    there.scenario.after(StartPreparation(dr_event_id=DR_EVENT_ID))
     there.relay_all()
     assert there.dispatch().status == "preparing"
     there.do(CANCEL)
@@ -197,30 +199,30 @@ def test_cancelled_while_a_prepare_is_in_flight_it_is_undone_after_its_answer() 
 
 def test_after_the_end_it_cannot_be_cancelled() -> None:
     there = world().until("completed")
-    there.story.when(CANCEL).refused(NotAllowedNow, saying="is completed")
+    there.scenario.when(CANCEL).refused(NotAllowedNow, saying="is completed")
 
 
 def test_cancelling_again_changes_nothing_and_says_so() -> None:
     there = world()
-    there.story.after(CANCEL)
-    again = there.story.when(CANCEL)
+    there.scenario.after(CANCEL)
+    again = there.scenario.when(CANCEL)
     again.then()
     assert again.reply.status == "cancelled"
 
 
 def test_a_cancellation_needs_a_reason_and_a_dr_event() -> None:
     there = world()
-    there.story.when(CancelDREvent(dr_event_id=DR_EVENT_ID, reason=" ")).refused(ReasonRequired)
-    there.story.when(CancelDREvent(dr_event_id=UUID(int=9), reason="x")).refused(UnknownDREvent)
+    there.scenario.when(CancelDREvent(dr_event_id=DR_EVENT_ID, reason=" ")).refused(ReasonRequired)
+    there.scenario.when(CancelDREvent(dr_event_id=UUID(int=9), reason="x")).refused(UnknownDREvent)
 
 
 def test_a_window_that_begins_without_a_plan_ends_the_dr_event_as_failed() -> None:
     there = world()
-    there.story.forecasts.recorded.clear()
+    there.scenario.forecasts.recorded.clear()
     there.settle()
     assert there.dr_event.status == "accepted"
-    there.story.at(STARTS_AT)
-    there.story.when(START).then(
+    there.scenario.at(STARTS_AT)
+    there.scenario.when(START).then(
         fact(DREvent.PlanningRefused),
         fact(
             DREvent.Completed,
@@ -237,8 +239,8 @@ def test_a_window_that_begins_without_a_plan_ends_the_dr_event_as_failed() -> No
 
 def test_a_schedule_that_slept_over_the_preparation_still_starts_and_prepares_late() -> None:
     there = world().until("scheduled")
-    there.story.at(STARTS_AT)
-    there.story.when(START).then(fact(DREvent.PreparationStarted), fact(DREvent.Started))
+    there.scenario.at(STARTS_AT)
+    there.scenario.when(START).then(fact(DREvent.PreparationStarted), fact(DREvent.Started))
     there.settle()
     assert [action for _, action in there.actions()] == ["prepare", "prepare", "commit", "commit"]
     there.until("completed")
@@ -247,9 +249,9 @@ def test_a_schedule_that_slept_over_the_preparation_still_starts_and_prepares_la
 
 def test_proposals_that_come_too_early_or_twice_do_no_harm() -> None:
     there = world().until("scheduled")
-    there.story.when(START).then()
+    there.scenario.when(START).then()
     there.until("active")
-    there.story.when(START).then()
+    there.scenario.when(START).then()
 
 
 def test_the_measurement_adds_up_once_every_dispatch_that_ran_is_measured() -> None:
@@ -265,7 +267,7 @@ def test_the_measurement_adds_up_once_every_dispatch_that_ran_is_measured() -> N
     assert (measured.delivered_kw, measured.measured_facilities) == (90.5, 2)
     assert measured.unmeasured_facilities == ("fac-002",)
     assert callback_kinds(there)[-1] == "measured"
-    there.story.when(MeasureDREvent(dr_event_id=DR_EVENT_ID)).then()
+    there.scenario.when(MeasureDREvent(dr_event_id=DR_EVENT_ID)).then()
 
 
 def test_a_callback_is_recorded_before_it_is_sent() -> None:
@@ -287,17 +289,17 @@ def test_the_outcome_of_a_callback_is_recorded() -> None:
     lost = RecordCallbackUndeliverable(
         dr_event_id=DR_EVENT_ID, callback_id=callback_id, kind="accepted", attempts=9, reason="410"
     )
-    there.story.when(lost).then(fact(DREvent.CallbackUndeliverable, attempts=9))
+    there.scenario.when(lost).then(fact(DREvent.CallbackUndeliverable, attempts=9))
     arrived = RecordCallbackDelivered(
         dr_event_id=DR_EVENT_ID, callback_id=callback_id, kind="accepted", attempts=10, status_code=204
     )
-    there.story.when(arrived).then(fact(DREvent.CallbackDelivered, status_code=204))
-    there.story.when(arrived).then()
-    there.story.when(lost).then()
+    there.scenario.when(arrived).then(fact(DREvent.CallbackDelivered, status_code=204))
+    there.scenario.when(arrived).then()
+    there.scenario.when(lost).then()
 
 
 def test_the_outcome_of_a_callback_that_was_never_requested_is_refused() -> None:
     stray = RecordCallbackDelivered(
         dr_event_id=DR_EVENT_ID, callback_id=UUID(int=5), kind="started", attempts=1, status_code=200
     )
-    world().story.when(stray).refused(NotAllowedNow, saying="never requested")
+    world().scenario.when(stray).refused(NotAllowedNow, saying="never requested")

@@ -12,9 +12,9 @@ from domain.dr_event import DREvent, DREventStatus
 from domain.errors import UnknownDREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import Outcome, fact
-from tests.in_process import PREPARE_AT, InProcess
-from tests.made_up import (
+from tests.given_when_then import Outcome, fact
+from tests.in_process_system import PREPARE_AT, InProcessSystem
+from tests.sample_values import (
     DR_EVENT_ID,
     ENDS_AT,
     NOW,
@@ -35,8 +35,8 @@ def changed(**changes: Any) -> ModifyDREvent:
     return ModifyDREvent(utility_id=UTILITY, utility_event_id=UTILITY_EVENT, notice=notice(**values))
 
 
-def modify(there: InProcess, **changes: Any) -> Outcome:
-    return there.story.when(changed(**changes))
+def modify(there: InProcessSystem, **changes: Any) -> Outcome:
+    return there.scenario.when(changed(**changes))
 
 
 def came(outcome: Outcome) -> Modification:
@@ -48,18 +48,18 @@ def codes(outcome: Outcome) -> list[str]:
     return [reason.code for reason in came(outcome).reasons]
 
 
-def curtailed_kw(there: InProcess) -> dict[str, float]:
-    now = there.story.clock.now()
+def curtailed_kw(there: InProcessSystem) -> dict[str, float]:
+    now = there.scenario.clock.now()
     return {i: round(building.shed_kw(now), 3) for i, building in there.buildings.items()}
 
 
 def test_one_that_was_never_accepted_cannot_be_modified() -> None:
-    modify(InProcess.known(*BOTH)).refused(UnknownDREvent, saying="post it first")
+    modify(InProcessSystem.registered(*BOTH)).refused(UnknownDREvent, saying="post it first")
 
 
 @pytest.mark.parametrize("status", ["accepted", "scheduled", "preparing", "active"])
 def test_a_number_that_is_not_higher_changes_nothing_and_says_so(status: DREventStatus) -> None:
-    there = InProcess.accepted(*BOTH, modification_number=4)
+    there = InProcessSystem.accepted(*BOTH, modification_number=4)
     there = there if status == "accepted" else there.until(status)
     for number, said in ((3, "stale"), (4, "repeated")):
         outcome = modify(there, modification_number=number, target_kw=10.0)
@@ -68,11 +68,11 @@ def test_a_number_that_is_not_higher_changes_nothing_and_says_so(status: DREvent
 
 
 def test_after_the_end_it_is_named_that_nothing_can_be_changed() -> None:
-    there = InProcess.accepted(*BOTH).until("completed")
+    there = InProcessSystem.accepted(*BOTH).until("completed")
     outcome = modify(there, ends_at=ENDS_AT + HOUR)
     outcome.then()
     assert (came(outcome).status, came(outcome).dr_event_status) == ("ended", "completed")
-    cancelled = InProcess.accepted(*BOTH).do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
+    cancelled = InProcessSystem.accepted(*BOTH).do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
     assert came(modify(cancelled)).status == "ended"
 
 
@@ -90,7 +90,7 @@ def test_after_the_end_it_is_named_that_nothing_can_be_changed() -> None:
 def test_what_is_not_feasible_is_refused_by_name_and_the_old_stands(
     status: DREventStatus, changes: dict[str, Any], code: str
 ) -> None:
-    there = InProcess.accepted(*BOTH)
+    there = InProcessSystem.accepted(*BOTH)
     there = there if status == "accepted" else there.until(status)
     before = there.dr_event
     outcome = modify(there, **changes)
@@ -103,19 +103,19 @@ def test_what_is_not_feasible_is_refused_by_name_and_the_old_stands(
 
 
 def test_a_start_that_was_reached_cannot_be_moved() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     moved = modify(there, starts_at=STARTS_AT + HOUR / 2)
     assert "already_started" in codes(moved)
 
 
 def test_an_end_that_is_past_already_is_refused() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
-    there.story.at(STARTS_AT + HOUR)
+    there = InProcessSystem.accepted(*BOTH).until("active")
+    there.scenario.at(STARTS_AT + HOUR)
     assert codes(modify(there, ends_at=STARTS_AT + HOUR / 2)) == ["past_end"]
 
 
 def test_before_planning_the_last_modification_is_planned() -> None:
-    there = InProcess.accepted(*BOTH)
+    there = InProcessSystem.accepted(*BOTH)
     modify(there, target_kw=60.0, ends_at=ENDS_AT + HOUR)
     there.settle()
     assert (there.dr_event.status, there.dr_event.plan_revision) == ("scheduled", 1)
@@ -124,7 +124,7 @@ def test_before_planning_the_last_modification_is_planned() -> None:
 
 
 def test_deepened_before_the_preparation_the_plan_is_revised() -> None:
-    there = InProcess.accepted(*BOTH).until("scheduled")
+    there = InProcessSystem.accepted(*BOTH).until("scheduled")
     there.do(changed(target_kw=160.0))
     assert (there.dr_event.plan_revision, there.dispatch().target_kw) == (2, 80.0)
     there.until("active")
@@ -132,18 +132,18 @@ def test_deepened_before_the_preparation_the_plan_is_revised() -> None:
 
 
 def test_moved_while_preparing_it_is_let_go_and_prepared_again_in_its_time() -> None:
-    there = InProcess.accepted(*BOTH).until("preparing")
+    there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.do(changed(starts_at=STARTS_AT + 2 * HOUR, ends_at=ENDS_AT + 2 * HOUR))
     assert there.dr_event.status == "scheduled"
     assert there.dr_event.prepare_at == PREPARE_AT + 2 * HOUR
     assert [action for _, action in there.actions()] == ["prepare"] * 2 + ["abort"] * 2
     assert {there.dispatch(i).status for i in BOTH} == {"planned"}
-    held = there.story.store.load(Facility, facility_stream_id("fac-001")).state.reservations
+    held = there.scenario.store.load(Facility, facility_stream_id("fac-001")).state.reservations
     assert held[str(DR_EVENT_ID)].starts_at == STARTS_AT + 2 * HOUR
 
 
 def test_extended_while_preparing_what_was_prepared_learns_the_later_expiry() -> None:
-    there = InProcess.accepted(*BOTH).until("preparing")
+    there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.do(changed(ends_at=ENDS_AT + HOUR))
     assert there.dr_event.status == "preparing"
     assert {there.dispatch(i).status for i in BOTH} == {"prepared"}
@@ -152,7 +152,7 @@ def test_extended_while_preparing_what_was_prepared_learns_the_later_expiry() ->
 
 
 def test_deepened_while_active_the_buildings_follow_without_a_gap() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     assert curtailed_kw(there) == {"fac-001": 50.0, "fac-002": 50.0}
     there.do(changed(target_kw=160.0))
     assert curtailed_kw(there) == {"fac-001": 80.0, "fac-002": 80.0}
@@ -167,25 +167,25 @@ def test_deepened_while_active_the_buildings_follow_without_a_gap() -> None:
 
 
 def test_an_extension_renews_the_expiry_before_it_is_reached() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
-    there.story.at(ENDS_AT - timedelta(minutes=5))
+    there = InProcessSystem.accepted(*BOTH).until("active")
+    there.scenario.at(ENDS_AT - timedelta(minutes=5))
     there.do(changed(ends_at=ENDS_AT + HOUR))
-    there.story.at(ENDS_AT + timedelta(minutes=31))
+    there.scenario.at(ENDS_AT + timedelta(minutes=31))
     assert curtailed_kw(there) == {"fac-001": 50.0, "fac-002": 50.0}, "the old expiry is past"
     there.until("completed")
     assert there.dr_event.outcome == "full"
 
 
 def test_shortened_while_active_it_ends_at_the_new_end() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     there.do(changed(ends_at=STARTS_AT + HOUR))
     assert {there.dispatch(i).ends_at for i in BOTH} == {STARTS_AT + HOUR}
     assert {there.dispatch(i).expires_at for i in BOTH} == {STARTS_AT + HOUR * 1.5}
 
 
 def test_a_facility_added_while_active_is_prepared_and_committed_late() -> None:
-    there = InProcess.known(*BOTH)
-    there.story.after(judge(facility_ids=("fac-001",), target_kw=80.0))
+    there = InProcessSystem.registered(*BOTH)
+    there.scenario.after(judge(facility_ids=("fac-001",), target_kw=80.0))
     there.until("active")
     assert curtailed_kw(there) == {"fac-001": 80.0, "fac-002": 0.0}
     there.do(changed(target_kw=160.0))
@@ -195,7 +195,7 @@ def test_a_facility_added_while_active_is_prepared_and_committed_late() -> None:
 
 
 def test_a_facility_removed_while_active_is_restored_and_given_back_at_the_end() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     there.do(changed(facility_ids=("fac-001",), target_kw=50.0))
     assert curtailed_kw(there) == {"fac-001": 50.0, "fac-002": 0.0}
     assert (there.dispatch("fac-002").status, there.dispatch("fac-002").left) == ("restored", "left_out")
@@ -203,44 +203,44 @@ def test_a_facility_removed_while_active_is_restored_and_given_back_at_the_end()
     assert there.dr_event.batch is not None
     assert (there.dr_event.batch.asked, there.dr_event.outcome) == (1, "full")
     for facility_id in BOTH:
-        assert there.story.store.load(Facility, facility_stream_id(facility_id)).state.reservations == {}
+        assert there.scenario.store.load(Facility, facility_stream_id(facility_id)).state.reservations == {}
 
 
 def test_a_facility_removed_before_the_start_is_released_at_once() -> None:
-    there = InProcess.accepted(*BOTH).until("preparing")
+    there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.do(changed(facility_ids=("fac-001",), target_kw=50.0))
     assert [a for i, a in there.actions() if i == "fac-002"] == ["prepare", "abort"]
-    assert there.story.store.load(Facility, facility_stream_id("fac-002")).state.reservations == {}
+    assert there.scenario.store.load(Facility, facility_stream_id("fac-002")).state.reservations == {}
 
 
 def test_one_removed_as_the_window_begins_is_not_curtailed_while_its_plan_is_on_its_way() -> None:
     """From the fault storms of seed 102907: it was released as if it had never served, and then committed."""
-    there = InProcess.accepted(*BOTH).until("preparing")
+    there = InProcessSystem.accepted(*BOTH).until("preparing")
     modify(there, facility_ids=("fac-001",), target_kw=50.0)
-    there.story.at(STARTS_AT)
-    there.story.when(StartDREvent(dr_event_id=DR_EVENT_ID))
-    there.story.when(CommitDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-002")).then()
+    there.scenario.at(STARTS_AT)
+    there.scenario.when(StartDREvent(dr_event_id=DR_EVENT_ID))
+    there.scenario.when(CommitDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-002")).then()
     there.until("completed")
     assert [a for i, a in there.actions() if i == "fac-002"] == ["prepare", "abort"]
     assert there.dr_event.outcome == "full"
 
 
 def test_the_utility_gets_a_callback_for_each_change() -> None:
-    there = InProcess.accepted(*BOTH).until("scheduled")
+    there = InProcessSystem.accepted(*BOTH).until("scheduled")
     there.do(changed(target_kw=160.0), changed(modification_number=2, target_kw=120.0))
     assert [work.kind for work in there.callbacks] == ["accepted", "modified", "modified"]
 
 
 def test_a_zone_that_may_not_be_curtailed_that_long_takes_its_facility_out() -> None:
     zones = (zone_entry("hall", longest_curtailment_s=7200), zone_entry("roof"))
-    there = InProcess.accepted(*BOTH, zones=zones, target_kw=200.0).until("active")
+    there = InProcessSystem.accepted(*BOTH, zones=zones, target_kw=200.0).until("active")
     there.do(changed(ends_at=ENDS_AT + HOUR, target_kw=100.0))
     assert {there.dispatch(i).left for i in BOTH} == {"left_out"}
     assert curtailed_kw(there) == {"fac-001": 0.0, "fac-002": 0.0}
 
 
 def test_replaying_a_modified_dr_event_gives_the_same_states() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
+    there = InProcessSystem.accepted(*BOTH).until("active")
     there.do(changed(target_kw=160.0)).until("completed")
     for facility_id in BOTH:
         assert isinstance(there.dispatch(facility_id).committed_at, type(NOW))
@@ -249,7 +249,7 @@ def test_replaying_a_modified_dr_event_gives_the_same_states() -> None:
 
 def test_a_zone_that_leaves_the_plan_while_it_is_prepared_is_let_go_by_its_building() -> None:
     zones = (zone_entry("hall", longest_curtailment_s=7200), zone_entry("roof"))
-    there = InProcess.accepted(*BOTH, zones=zones, target_kw=300.0).until("preparing")
+    there = InProcessSystem.accepted(*BOTH, zones=zones, target_kw=300.0).until("preparing")
     there.do(changed(ends_at=ENDS_AT + HOUR, target_kw=150.0))
     done = [(entry.zone_id, entry.action) for entry in there.journal if entry.facility_id == "fac-001"]
     assert done[:2] == [("hall", "prepare"), ("roof", "prepare")]

@@ -10,8 +10,8 @@ from application.commands.facility import StartMaintenance
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from tests.given import Scenario, fact, given
-from tests.made_up import (
+from tests.given_when_then import Scenario, fact, given
+from tests.sample_values import (
     DR_EVENT_ID,
     ENDS_AT,
     NOW,

@@ -11,9 +11,9 @@ from domain.dispatch import Dispatch
 from domain.dr_event import Batch, DREvent, DREventStatus
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownFacility
 from domain.facility import Facility
-from tests.given import fact
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, STARTS_AT, judge
+from tests.given_when_then import fact
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, STARTS_AT, judge
 
 BOTH = ("fac-001", "fac-002")
 REALLOCATE = {"shortfall_policy": "reallocate"}
@@ -28,15 +28,15 @@ def back(facility_id: str = "fac-002", dr_event_id: UUID | None = DR_EVENT_ID) -
 
 
 def test_an_opt_out_needs_a_reason_a_facility_and_a_reservation() -> None:
-    story = InProcess.accepted(*BOTH).story
-    story.when(OptOutFacility(facility_id="fac-002", reason=" ")).refused(ReasonRequired)
-    story.when(out("fac-009")).refused(UnknownFacility)
-    story.when(out(dr_event_id=UUID(int=5))).refused(NotAllowedNow, saying="not reserved")
+    scenario = InProcessSystem.accepted(*BOTH).scenario
+    scenario.when(OptOutFacility(facility_id="fac-002", reason=" ")).refused(ReasonRequired)
+    scenario.when(out("fac-009")).refused(UnknownFacility)
+    scenario.when(out(dr_event_id=UUID(int=5))).refused(NotAllowedNow, saying="not reserved")
 
 
 def test_before_the_plan_is_made_the_plan_goes_without_it() -> None:
-    there = InProcess.accepted(*BOTH)
-    there.story.when(out()).then(fact(Facility.OptedOut, dr_event_ids=(DR_EVENT_ID,)))
+    there = InProcessSystem.accepted(*BOTH)
+    there.scenario.when(out()).then(fact(Facility.OptedOut, dr_event_ids=(DR_EVENT_ID,)))
     there.until("completed")
     assert there.dr_event.dispatched == ("fac-001",)
     assert there.dr_event.batch == Batch(asked=2, prepared=1, committed=1, failed=0, restored=1, opted_out=1)
@@ -55,8 +55,8 @@ def test_before_the_plan_is_made_the_plan_goes_without_it() -> None:
     ],
 )
 def test_it_is_let_go_at_once_and_counted_as_opted_out(status: DREventStatus, actions: list[str]) -> None:
-    there = InProcess.accepted(*BOTH).until(status)
-    outcome = there.story.when(out())
+    there = InProcessSystem.accepted(*BOTH).until(status)
+    outcome = there.scenario.when(out())
     assert [type(e) for e in outcome.recorded[:2]] == [Facility.OptedOut, Dispatch.LeftEarly]
     there.settle()
     assert [action for i, action in there.actions() if i == "fac-002"] == actions
@@ -67,23 +67,23 @@ def test_it_is_let_go_at_once_and_counted_as_opted_out(status: DREventStatus, ac
 
 
 def test_opting_out_again_changes_nothing() -> None:
-    there = InProcess.accepted(*BOTH).until("active").do(out())
-    again = there.story.when(out())
+    there = InProcessSystem.accepted(*BOTH).until("active").do(out())
+    again = there.scenario.when(out())
     again.then()
     assert again.reply.opted_out is True
 
 
 def test_its_share_goes_to_the_others_within_their_headroom_where_the_program_says_so() -> None:
-    there = InProcess.accepted(*BOTH, target_kw=160.0, terms=REALLOCATE).until("active").do(out())
+    there = InProcessSystem.accepted(*BOTH, target_kw=160.0, terms=REALLOCATE).until("active").do(out())
     assert there.dispatch("fac-001").target_kw == 100.0, "its headroom, and no more"
     assert round(there.dr_event.missing_kw, 3) == 60.0
-    now = there.story.clock.now()
+    now = there.scenario.clock.now()
     assert there.buildings["fac-001"].shed_kw(now) == pytest.approx(100.0)
 
 
 def test_what_it_delivered_until_it_left_counts_for_that_part_of_the_window() -> None:
-    there = InProcess.accepted(*BOTH).until("active")
-    there.story.at(STARTS_AT + timedelta(minutes=30))
+    there = InProcessSystem.accepted(*BOTH).until("active")
+    there.scenario.at(STARTS_AT + timedelta(minutes=30))
     there.do(out())
     assert there.dispatch("fac-002").ends_at == STARTS_AT + timedelta(minutes=30)
     there.until("completed")
@@ -93,7 +93,7 @@ def test_what_it_delivered_until_it_left_counts_for_that_part_of_the_window() ->
 
 @pytest.mark.parametrize("status", ["scheduled", "preparing"])
 def test_it_comes_back_as_long_as_nothing_was_curtailed_there(status: DREventStatus) -> None:
-    there = InProcess.accepted(*BOTH, terms=REALLOCATE).until(status).do(out())
+    there = InProcessSystem.accepted(*BOTH, terms=REALLOCATE).until(status).do(out())
     assert there.dispatch("fac-002").status == "aborted"
     there.do(back()).until("completed")
     assert there.dr_event.batch is not None
@@ -102,32 +102,32 @@ def test_it_comes_back_as_long_as_nothing_was_curtailed_there(status: DREventSta
 
 
 def test_a_building_is_not_curtailed_twice_in_one_dr_event() -> None:
-    there = InProcess.accepted(*BOTH).until("active").do(out(), back())
+    there = InProcessSystem.accepted(*BOTH).until("active").do(out(), back())
     assert there.dispatch("fac-002").status == "restored"
     there.until("completed")
     assert [action for i, action in there.actions() if i == "fac-002"] == ["prepare", "commit", "restore"]
 
 
 def test_before_the_plan_it_may_change_its_mind() -> None:
-    there = InProcess.accepted(*BOTH)
-    there.story.after(out(), back())
+    there = InProcessSystem.accepted(*BOTH)
+    there.scenario.after(out(), back())
     there.until("completed")
     assert there.dr_event.outcome == "full"
 
 
 def test_opted_out_of_everything_it_serves_nothing_until_it_opts_in() -> None:
-    there = InProcess.known(*BOTH)
-    there.story.after(out(dr_event_id=None))
-    refused = there.story.when(judge(facility_ids=BOTH, target_kw=100.0))
+    there = InProcessSystem.registered(*BOTH)
+    there.scenario.after(out(dr_event_id=None))
+    refused = there.scenario.when(judge(facility_ids=BOTH, target_kw=100.0))
     assert [(r.code, r.facility_id) for r in refused.reply.reasons] == [("opted_out", "fac-002")]
-    there.story.after(back(dr_event_id=None))
-    assert there.story.when(judge(facility_ids=BOTH)).reply.status == "accepted"
+    there.scenario.after(back(dr_event_id=None))
+    assert there.scenario.when(judge(facility_ids=BOTH)).reply.status == "accepted"
 
 
 def test_opting_in_to_one_does_not_undo_an_opt_out_of_all() -> None:
-    there = InProcess.accepted(*BOTH)
-    there.story.after(out(dr_event_id=None))
-    there.story.when(back()).refused(NotAllowedNow, saying="opt in to all")
+    there = InProcessSystem.accepted(*BOTH)
+    there.scenario.after(out(dr_event_id=None))
+    there.scenario.when(back()).refused(NotAllowedNow, saying="opt in to all")
 
 
 def measured(facility_id: str, kw: float) -> RecordMeasurement:

@@ -10,8 +10,8 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import UnknownDREvent
 from domain.identifiers import dispatch_id, dr_event_id
-from tests.given import Scenario, fact, given
-from tests.made_up import (
+from tests.given_when_then import Scenario, fact, given
+from tests.sample_values import (
     DR_EVENT_ID,
     ENDS_AT,
     NOW,

@@ -15,9 +15,9 @@ from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, dr_event_id, facility_stream_id
-from tests.given import fact
-from tests.in_process import InProcess
-from tests.made_up import (
+from tests.given_when_then import fact
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import (
     DR_EVENT_ID,
     PROGRAM,
     STARTS_AT,
@@ -38,17 +38,17 @@ def stronger(utility_event_id: str = "UTIL-OTHER", **changes: Any) -> JudgeNotif
     return judge(utility_event_id, **values)
 
 
-def reserved_for(there: InProcess, facility_id: str) -> list[str]:
-    return list(there.story.store.load(Facility, facility_stream_id(facility_id)).state.reservations)
+def reserved_for(there: InProcessSystem, facility_id: str) -> list[str]:
+    return list(there.scenario.store.load(Facility, facility_stream_id(facility_id)).state.reservations)
 
 
-def dispatch_of(there: InProcess, dr_event: UUID, facility_id: str) -> DispatchState:
-    return there.story.store.load(Dispatch, dispatch_id(dr_event, facility_id)).state
+def dispatch_of(there: InProcessSystem, dr_event: UUID, facility_id: str) -> DispatchState:
+    return there.scenario.store.load(Dispatch, dispatch_id(dr_event, facility_id)).state
 
 
 def test_a_lower_priority_number_takes_the_facility_in_one_transaction() -> None:
-    there = InProcess.accepted(*BOTH).settle()
-    there.story.when(stronger()).then(
+    there = InProcessSystem.accepted(*BOTH).settle()
+    there.scenario.when(stronger()).then(
         fact(DREvent.Preempted, facility_ids=("fac-002",), by_dr_event_id=OTHER),
         fact(DREvent.Opened),
         fact(DREvent.Accepted),
@@ -60,14 +60,14 @@ def test_a_lower_priority_number_takes_the_facility_in_one_transaction() -> None
 
 @pytest.mark.parametrize("priority", [1, 2])
 def test_of_equals_the_first_accepted_keeps_it(priority: int) -> None:
-    there = InProcess.accepted(*BOTH).settle()
-    outcome = there.story.when(stronger(priority=priority))
+    there = InProcessSystem.accepted(*BOTH).settle()
+    outcome = there.scenario.when(stronger(priority=priority))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Rejected))
     assert [(r.code, r.facility_id) for r in outcome.reply.reasons] == [("overlap", "fac-002")]
 
 
 def test_where_the_targets_overlap_in_part_the_rest_goes_on() -> None:
-    there = InProcess.accepted(*BOTH, target_kw=100.0).settle()
+    there = InProcessSystem.accepted(*BOTH, target_kw=100.0).settle()
     there.do(stronger())
     assert (there.dispatch("fac-002").status, there.dispatch("fac-002").left) == ("aborted", "preempted")
     there.until("completed")
@@ -79,24 +79,26 @@ def test_where_the_targets_overlap_in_part_the_rest_goes_on() -> None:
 
 
 def test_before_the_weaker_one_is_planned_its_plan_goes_without_the_facility() -> None:
-    there = InProcess.accepted(*BOTH)
-    there.story.after(stronger())
+    there = InProcessSystem.accepted(*BOTH)
+    there.scenario.after(stronger())
     there.settle()
     assert [target.facility_id for target in there.dr_event.targets] == ["fac-001"]
 
 
 def test_its_share_is_given_to_those_that_stay_where_the_program_says_so() -> None:
-    there = InProcess.accepted(*BOTH, target_kw=100.0, terms={"shortfall_policy": "reallocate"}).settle()
+    there = InProcessSystem.accepted(
+        *BOTH, target_kw=100.0, terms={"shortfall_policy": "reallocate"}
+    ).settle()
     assert there.dispatch().target_kw == 50.0
     there.do(stronger())
     assert (there.dispatch().target_kw, there.dr_event.plan_revision) == (100.0, 2)
 
 
 def test_a_curtailed_building_is_let_go_before_the_stronger_one_reaches_for_it() -> None:
-    there = InProcess.accepted(*BOTH, terms={"notification_lead_s": 0}).until("active")
-    there.do(stronger(starts_at=there.story.clock.now()))
+    there = InProcessSystem.accepted(*BOTH, terms={"notification_lead_s": 0}).until("active")
+    there.do(stronger(starts_at=there.scenario.clock.now()))
     assert there.dispatch("fac-002").status == "restored"
-    there.story.after(*start_of(OTHER))
+    there.scenario.after(*start_of(OTHER))
     there.settle()
     assert [a for i, a in there.actions() if i == "fac-002"] == [
         *("prepare", "commit", "restore"),
@@ -111,25 +113,27 @@ def start_of(dr_event: UUID) -> list[msgspec.Struct]:
 
 @pytest.mark.parametrize(("rank", "taken"), [(0, True), (1, False), (2, False)])
 def test_between_utilities_the_operators_rank_decides(rank: int, taken: bool) -> None:
-    there = InProcess.accepted("fac-001", target_kw=50.0).settle()
+    there = InProcessSystem.accepted("fac-001", target_kw=50.0).settle()
     entry: FacilityEntry = facility_entry("fac-001", programs=(PROGRAM, "grid-relief"))
     other = program_entry(program_id="grid-relief", utility_id="util-2", rank=rank)
-    there.story.after(AgreeProgram(entry=other), RegisterFacility(entry=entry))
+    there.scenario.after(AgreeProgram(entry=other), RegisterFacility(entry=entry))
     asked = notice(program_id="grid-relief", facility_ids=("fac-001",), target_kw=50.0, priority=9)
-    outcome = there.story.when(JudgeNotification(utility_id="util-2", utility_event_id="G-1", notice=asked))
+    outcome = there.scenario.when(
+        JudgeNotification(utility_id="util-2", utility_event_id="G-1", notice=asked)
+    )
     assert outcome.reply.status == ("accepted" if taken else "rejected")
 
 
-def active_with_minimum_off(minimum_off_s: int = 1800, *ids: str) -> InProcess:
+def active_with_minimum_off(minimum_off_s: int = 1800, *ids: str) -> InProcessSystem:
     zones = (zone_entry("hall", minimum_off_s=minimum_off_s),)
     terms = {"notification_lead_s": 0, "minimum_duration_s": 300}
-    return InProcess.accepted(*(ids or BOTH), zones=zones, terms=terms).until("active")
+    return InProcessSystem.accepted(*(ids or BOTH), zones=zones, terms=terms).until("active")
 
 
 def test_a_building_inside_its_minimum_off_time_does_not_yield() -> None:
     there = active_with_minimum_off()
-    there.story.at(STARTS_AT + timedelta(minutes=10))
-    outcome = there.story.when(stronger(starts_at=there.story.clock.now()))
+    there.scenario.at(STARTS_AT + timedelta(minutes=10))
+    outcome = there.scenario.when(stronger(starts_at=there.scenario.clock.now()))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Rejected))
     [reason] = outcome.reply.reasons
     assert (reason.code, reason.facility_id) == ("minimum_off_time", "fac-002")
@@ -139,24 +143,24 @@ def test_a_building_inside_its_minimum_off_time_does_not_yield() -> None:
 
 def test_it_yields_where_it_can_be_let_go_by_the_start_of_the_stronger_one() -> None:
     there = active_with_minimum_off()
-    there.story.at(STARTS_AT + timedelta(minutes=10))
+    there.scenario.at(STARTS_AT + timedelta(minutes=10))
     there.do(stronger(starts_at=STARTS_AT + timedelta(minutes=30)))
     assert reserved_for(there, "fac-002") == [str(OTHER)]
     assert there.dispatch("fac-002").status == "restoring"
     there.restore_next()
-    assert there.story.clock.now() == STARTS_AT + timedelta(minutes=30)
+    assert there.scenario.clock.now() == STARTS_AT + timedelta(minutes=30)
     assert there.dispatch("fac-002").status == "restored"
 
 
 def test_a_commit_that_is_under_way_counts_as_curtailed() -> None:
     zones = (zone_entry("hall", minimum_off_s=1800),)
     terms = {"notification_lead_s": 0, "minimum_duration_s": 300}
-    there = InProcess.accepted(*BOTH, zones=zones, terms=terms).until("preparing")
-    there.story.at(STARTS_AT).after(*start_of(DR_EVENT_ID))
+    there = InProcessSystem.accepted(*BOTH, zones=zones, terms=terms).until("preparing")
+    there.scenario.at(STARTS_AT).after(*start_of(DR_EVENT_ID))
     starts_at = STARTS_AT + timedelta(minutes=20)
     for status in ("prepared", "committing"):
         assert there.dispatch("fac-002").status == status
-        outcome = there.story.when(stronger(f"UTIL-{status}", starts_at=starts_at))
+        outcome = there.scenario.when(stronger(f"UTIL-{status}", starts_at=starts_at))
         assert [reason.code for reason in outcome.reply.reasons] == ["minimum_off_time"]
         there.relay_all()
 
@@ -164,24 +168,26 @@ def test_a_commit_that_is_under_way_counts_as_curtailed() -> None:
 def test_a_modification_takes_nothing_that_must_stay_curtailed() -> None:
     there = active_with_minimum_off(3600, *BOTH, "fac-003")
     soon: dict[str, Any] = {"starts_at": STARTS_AT + timedelta(minutes=30), "target_kw": 60.0}
-    there.story.at(STARTS_AT + timedelta(minutes=1)).after(
+    there.scenario.at(STARTS_AT + timedelta(minutes=1)).after(
         RegisterFacility(entry=facility_entry("fac-004")), stronger(facility_ids=("fac-004",), **soon)
     )
     asked = notice(modification_number=1, priority=0, facility_ids=("fac-004", "fac-003"), **soon)
-    outcome = there.story.when(ModifyDREvent(utility_id=UTILITY, utility_event_id="UTIL-OTHER", notice=asked))
+    outcome = there.scenario.when(
+        ModifyDREvent(utility_id=UTILITY, utility_event_id="UTIL-OTHER", notice=asked)
+    )
     assert outcome.reply.status == "refused"
     assert ("minimum_off_time", "fac-003") in [(r.code, r.facility_id) for r in outcome.reply.reasons]
 
 
 def test_what_was_taken_before_it_was_curtailed_does_not_count_against_its_limits() -> None:
-    there = InProcess.accepted(*BOTH).settle()
+    there = InProcessSystem.accepted(*BOTH).settle()
     there.do(stronger())
-    state = there.story.store.load(Facility, facility_stream_id("fac-002")).state
+    state = there.scenario.store.load(Facility, facility_stream_id("fac-002")).state
     assert set(state.served) == {str(OTHER)}
 
 
 def test_what_was_taken_while_curtailed_counts() -> None:
     there = active_with_minimum_off(0)
     there.do(stronger(starts_at=STARTS_AT + timedelta(minutes=30)))
-    state = there.story.store.load(Facility, facility_stream_id("fac-002")).state
+    state = there.scenario.store.load(Facility, facility_stream_id("fac-002")).state
     assert set(state.served) == {str(OTHER), str(DR_EVENT_ID)}

@@ -8,8 +8,8 @@ from application.facility.portfolio_entries import BmsEntry, MeterEntry
 from domain.errors import ReasonRequired, UnknownFacility
 from domain.facility import Facility
 from domain.program import Program
-from tests.given import fact, given
-from tests.made_up import PROGRAM, UTILITY, facility_entry, program_entry, zone_entry
+from tests.given_when_then import fact, given
+from tests.sample_values import PROGRAM, UTILITY, facility_entry, program_entry, zone_entry
 
 HALL = facility_entry()
 

@@ -13,7 +13,7 @@ from application.ports.forecast.past_forecasts import ForecastKey
 from application.ports.forecast.scores import ForecastScore
 from domain.time_series.windows import FloatArray
 from tests.fakes.forecast.scores import FakeForecastScores
-from tests.issued import issued_forecast
+from tests.issued_forecasts import issued_forecast
 
 HOUR = datetime(2026, 7, 14, 20, tzinfo=UTC)
 DAY = date(2026, 7, 14)

@@ -19,7 +19,7 @@ from application.forecast.portfolio_forecast import (
 from application.forecast.scoring import LEADS_H, CorrelationTally
 from domain.forecast import CYCLE, ForecastState
 from tests.fakes.forecast.scores import FakeForecastScores
-from tests.issued import CYCLE_START, issued_forecast
+from tests.issued_forecasts import CYCLE_START, issued_forecast
 
 NOW = CYCLE_START + timedelta(minutes=5)
 DAY = date(2026, 7, 14)

@@ -17,10 +17,10 @@ from domain.dispatch import REMEASURED_FOR, Dispatch
 from domain.dr_event import DREvent
 from domain.errors import MeasurementClosed, NotAllowedNow
 from domain.event_sourcing.aggregate import DomainEvent
-from tests.given import Scenario, fact, given
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, ENDS_AT
-from tests.walks import dispatch_walk
+from tests.given_when_then import Scenario, fact, given
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, ENDS_AT
+from tests.state_walks import dispatch_walk
 
 CORRECTED_AT = ENDS_AT + timedelta(days=3)
 FIGURES: dict[str, Any] = {
@@ -95,10 +95,10 @@ def test_readings_that_came_too_late_for_the_first_measurement_make_it_measurabl
 
 
 def test_what_corrected_readings_show_no_longer_is_withdrawn_once_and_may_be_measured_again() -> None:
-    story = measured()
-    story.when(withdrawal()).then(fact(Dispatch.MeasurementWithdrawn, revision=2, previous_kw=70.0))
-    story.when(withdrawal()).then()
-    story.when(again(70.0, "a", "A")).then(fact(Dispatch.Remeasured, revision=3, previous_kw=None))
+    scenario = measured()
+    scenario.when(withdrawal()).then(fact(Dispatch.MeasurementWithdrawn, revision=2, previous_kw=70.0))
+    scenario.when(withdrawal()).then()
+    scenario.when(again(70.0, "a", "A")).then(fact(Dispatch.Remeasured, revision=3, previous_kw=None))
 
 
 def test_until_its_last_day_a_measurement_may_be_corrected_and_then_it_is_final() -> None:
@@ -117,7 +117,7 @@ def test_nothing_is_corrected_before_it_is_measured() -> None:
 
 
 def test_the_dr_event_is_summed_again_with_one_callback_for_each_sum() -> None:
-    there = InProcess.accepted("fac-001", "fac-002").until("completed")
+    there = InProcessSystem.accepted("fac-001", "fac-002").until("completed")
     there.do(
         MEASURED, RecordNotMeasurable(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="no readings")
     )
@@ -137,4 +137,4 @@ def test_the_dr_event_is_summed_again_with_one_callback_for_each_sum() -> None:
         (0.0, 3),
     ]
     assert there.dr_event.settlement_status == "measured"
-    there.story.when(MeasureDREvent(dr_event_id=DR_EVENT_ID)).then()
+    there.scenario.when(MeasureDREvent(dr_event_id=DR_EVENT_ID)).then()

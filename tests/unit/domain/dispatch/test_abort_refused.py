@@ -1,7 +1,7 @@
 """An abort that the BMS refuses because the zone is curtailed; detected by fault storm seeds 16 and 336."""
 
 from domain.dispatch import Dispatch
-from tests.walks import DispatchWalk, dispatch_walk
+from tests.state_walks import DispatchWalk, dispatch_walk
 
 
 def failed_at_its_commit() -> DispatchWalk:

@@ -10,8 +10,8 @@ import pytest
 from domain.dispatch import RESTORE_RETRY, Dispatch, Setpoint
 from domain.errors import UnknownBmsCommand
 from domain.identifiers import bms_command_id, dispatch_id
-from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT, provenance
-from tests.walks import DispatchWalk, dispatch_walk
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT, provenance
+from tests.state_walks import DispatchWalk, dispatch_walk
 
 
 def walked(*steps: str, zones: tuple[str, ...] = ("hall",)) -> DispatchWalk:

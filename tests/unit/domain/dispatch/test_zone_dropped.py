@@ -6,8 +6,8 @@ import pytest
 
 from domain.dispatch import DispatchStatus, Phase
 from domain.dispatch.amendment import MIN_PREPARE_TIME, dropped_zones
-from tests.made_up import ENDS_AT, NOW, STARTS_AT
-from tests.walks import DispatchWalk, dispatch_walk
+from tests.sample_values import ENDS_AT, NOW, STARTS_AT
+from tests.state_walks import DispatchWalk, dispatch_walk
 
 ZONES = ("hall", "roof")
 HOUR = timedelta(hours=1)

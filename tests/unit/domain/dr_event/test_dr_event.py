@@ -8,8 +8,8 @@ import pytest
 from domain.dr_event import Batch, DREvent
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.identifiers import callback_id, dr_event_id
-from tests.made_up import UTILITY, UTILITY_EVENT, notice, provenance
-from tests.walks import DREventWalk, dr_event_walk
+from tests.sample_values import UTILITY, UTILITY_EVENT, notice, provenance
+from tests.state_walks import DREventWalk, dr_event_walk
 
 
 def walked(*steps: str) -> DREventWalk:

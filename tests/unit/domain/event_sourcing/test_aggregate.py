@@ -8,7 +8,7 @@ import pytest
 from domain.errors import DomainError
 from domain.event_sourcing.aggregate import domain_event_id
 from domain.facility import Facility
-from tests.made_up import NOW, provenance
+from tests.sample_values import NOW, provenance
 
 
 def registered() -> Facility:

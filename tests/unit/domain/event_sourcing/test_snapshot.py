@@ -10,8 +10,8 @@ from domain.dispatch import Dispatch, DispatchState
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot, state_type
 from domain.facility import FacilityState
-from tests.made_up import NOW, provenance
-from tests.walks import dispatch_walk
+from tests.sample_values import NOW, provenance
+from tests.state_walks import dispatch_walk
 
 
 def test_an_aggregate_goes_on_from_its_snapshot() -> None:

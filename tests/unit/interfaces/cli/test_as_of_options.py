@@ -25,8 +25,8 @@ from interfaces.cli.audit import commands
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
+from tests.unit.interfaces.web.declared_policies import POLICIES
 from tests.unit.interfaces.web.edge import Edge
-from tests.unit.interfaces.web.policies import POLICIES
 
 HTTP_READS = (
     "/api/dr-events",
@@ -90,7 +90,7 @@ def test_every_read_on_the_command_line_takes_as_of() -> None:
 # ---------------------------------------------------------------------------------------- each says the truth
 
 
-class Told(NamedTuple):
+class ReadResult(NamedTuple):
     """The answer of one read: whether there is one, and its document."""
 
     known: bool
@@ -110,14 +110,16 @@ class System:
         edge.read_models = self.models  # type: ignore[assignment]  # the real projections, in memory
         return self._open.enter_context(edge.client()), edge.key("admin")
 
-    def over_http(self, path: str) -> Told:
+    def over_http(self, path: str) -> ReadResult:
         client, key = self._door
         response = client.get(path, headers=key)
         assert response.status_code < 500
         assert response.status_code in (200, 404), f"as_of: {response.text}"
-        return Told(response.status_code == 200, response.json() if response.status_code == 200 else None)
+        return ReadResult(
+            response.status_code == 200, response.json() if response.status_code == 200 else None
+        )
 
-    def on_the_command_line(self, *arguments: str) -> Told:
+    def on_the_command_line(self, *arguments: str) -> ReadResult:
         stores = SimpleNamespace(stream_log=lambda: self.log, read_models=lambda: self.models)
 
         @contextmanager
@@ -129,18 +131,18 @@ class System:
                 patch.setattr(module, "opened_stores", opened)
             result = CliRunner().invoke(main, [*arguments, "--json"])
         assert result.exit_code in (0, 1), result.output
-        return Told(result.exit_code == 0, json.loads(result.stdout) if result.exit_code == 0 else None)
+        return ReadResult(result.exit_code == 0, json.loads(result.stdout) if result.exit_code == 0 else None)
 
 
-def http_read(path: str) -> Callable[[System, str | None], Told]:
-    def ask(system: System, as_of: str | None) -> Told:
+def http_read(path: str) -> Callable[[System, str | None], ReadResult]:
+    def ask(system: System, as_of: str | None) -> ReadResult:
         return system.over_http(path + ("" if as_of is None else f"?as_of={as_of}"))
 
     return ask
 
 
-def cli_read(*arguments: str) -> Callable[[System, str | None], Told]:
-    def ask(system: System, as_of: str | None) -> Told:
+def cli_read(*arguments: str) -> Callable[[System, str | None], ReadResult]:
+    def ask(system: System, as_of: str | None) -> ReadResult:
         return system.on_the_command_line(*arguments, *(() if as_of is None else ("--as-of", as_of)))
 
     return ask
@@ -159,7 +161,7 @@ def walk() -> PortfolioWalk:
     return made
 
 
-READS: dict[str, Callable[[str], Callable[[System, str | None], Told]]] = {
+READS: dict[str, Callable[[str], Callable[[System, str | None], ReadResult]]] = {
     **{
         f"GET {path}": lambda dr_event_id, path=path: http_read(
             path.format(dr_event_id=dr_event_id, facility_id=SERVED)
@@ -174,12 +176,14 @@ READS: dict[str, Callable[[str], Callable[[System, str | None], Told]]] = {
 """`audit what-if` also asks for readings: tests/acceptance/cli/test_what_if.py."""
 
 
-def _said(told: Told) -> Told:
+def _said(result: ReadResult) -> ReadResult:
     """Without what the audit says of the question itself."""
-    if isinstance(told.document, dict):
+    if isinstance(result.document, dict):
         asked = {"as_of", "position"}
-        return Told(told.known, {name: value for name, value in told.document.items() if name not in asked})
-    return told
+        return ReadResult(
+            result.known, {name: value for name, value in result.document.items() if name not in asked}
+        )
+    return result
 
 
 ASKED_ABOUT = (

@@ -7,7 +7,7 @@ import pytest
 
 from interfaces.demo.building_actions import building_actions
 from interfaces.simulators.bms.journal import Action, JournalEntry
-from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT
 
 OVER_AT = ENDS_AT + timedelta(minutes=20)
 CHECKED_AT = OVER_AT + timedelta(minutes=25)

@@ -14,8 +14,8 @@ from interfaces.demo.facility_roles import assign_roles
 from interfaces.demo.ledger import LedgerCheck
 from interfaces.demo.scenario import COMPLETED_WITHIN, POLL_S, Scenario
 from tests.fakes.clock import FakeClock
-from tests.given import given
-from tests.made_up import DR_EVENT_ID, ENDS_AT, facility_entry, judge, portfolio_commands
+from tests.given_when_then import given
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, facility_entry, judge, portfolio_commands
 
 
 class Operator:

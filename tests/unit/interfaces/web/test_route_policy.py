@@ -14,9 +14,9 @@ from application.ports.live_feed import SERVING
 from interfaces.web.guard.access import admit
 from interfaces.web.middleware.error_responses import EXCEPTION_HANDLERS
 from interfaces.web.route_policy import CLOSED, OPERATOR, RoutePolicy, route_policies
+from tests.unit.interfaces.web.declared_policies import POLICIES
 from tests.unit.interfaces.web.edge import Edge
 from tests.unit.interfaces.web.guard.test_access_matrix import ROLES
-from tests.unit.interfaces.web.policies import POLICIES
 
 HANDLERS = sorted(
     (

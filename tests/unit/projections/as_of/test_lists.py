@@ -13,7 +13,7 @@ from projections.as_of.lists import NO_LIMITS, PrefixCache
 from projections.audit.stream_log import StreamEntry
 from projections.engine.projection import FilterKind, Rows
 from tests.fakes.stream_log import FakeStreamLog
-from tests.made_up import provenance
+from tests.sample_values import provenance
 
 TERMS = Terms(
     rank=1,

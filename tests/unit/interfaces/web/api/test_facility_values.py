@@ -53,7 +53,7 @@ class Watched:
         ]
         self.store.write_readings(0, 1, readings)
 
-    def asked(self, client: Any, what: str) -> dict[str, Any]:
+    def get_document(self, client: Any, what: str) -> dict[str, Any]:
         answer = client.get(f"/api/facilities/fac-001/{what}", headers=self.key)
         assert answer.status_code == 200, answer.text
         document: dict[str, Any] = answer.json()
@@ -68,7 +68,7 @@ def test_a_value_comes_from_the_store_then_from_memory_then_as_last_known() -> N
         for later_s in (0, 5, 60):
             watched.edge.clock.moment = NOW + timedelta(seconds=later_s)
             watched.store.available = later_s < 60
-            document = watched.asked(client, "current")
+            document = watched.get_document(client, "current")
             seen.append((document["source"], document["age_s"], document["stale"], document["kw"]))
     assert seen == [
         ("store", 15.0, False, 118.2),
@@ -82,14 +82,14 @@ def test_a_value_of_a_time_that_has_not_come_is_not_of_now() -> None:
     watched.reading()
     watched.edge.clock.moment = NOW - timedelta(hours=1)
     with watched.edge.client() as client:
-        document = watched.asked(client, "current")
+        document = watched.get_document(client, "current")
     assert (document["stale"], document["age_s"]) == (True, 15.0 - 3_600.0)
 
 
 def test_a_facility_that_never_said_anything_has_no_source() -> None:
     watched = Watched()
     with watched.edge.client() as client:
-        document = watched.asked(client, "current")
+        document = watched.get_document(client, "current")
     assert (document["source"], document["kw"], document["stale"], document["age_s"]) == (
         "none",
         None,
@@ -106,10 +106,10 @@ def test_a_history_says_how_old_it_is(resolution: str) -> None:
     watched = Watched()
     watched.an_hour_of_readings()
     with watched.edge.client() as client:
-        first = watched.asked(client, f"history?{HOUR}&resolution={resolution}")
+        first = watched.get_document(client, f"history?{HOUR}&resolution={resolution}")
         watched.edge.clock.moment = NOW + timedelta(seconds=60)
         watched.store.available = False
-        later = watched.asked(client, f"history?{HOUR}&resolution={resolution}")
+        later = watched.get_document(client, f"history?{HOUR}&resolution={resolution}")
     assert [(d["source"], d["age_s"], d["stale"]) for d in (first, later)] == [
         ("store", 0.0, False),
         ("last_known", 60.0, True),
@@ -156,7 +156,7 @@ def test_a_step_tells_mean_energy_extremes_and_coverage(resolution: str, count: 
     watched = Watched()
     watched.an_hour_of_readings()
     with watched.edge.client() as client:
-        document = watched.asked(client, f"history?{HOUR}&resolution={resolution}")
+        document = watched.get_document(client, f"history?{HOUR}&resolution={resolution}")
     assert (len(document["steps"]), document["next_cursor"]) == (count, None)
     assert document["steps"][0] == {
         "starts_at": "2026-07-14T11:00:00Z",
@@ -171,7 +171,9 @@ def test_a_step_tells_mean_energy_extremes_and_coverage(resolution: str, count: 
 def test_what_is_not_known_is_null_and_not_covered() -> None:
     watched = Watched()
     with watched.edge.client() as client:
-        steps = [watched.asked(client, f"history?{HOUR}&resolution={r}")["steps"][0] for r in RESOLUTIONS]
+        steps = [
+            watched.get_document(client, f"history?{HOUR}&resolution={r}")["steps"][0] for r in RESOLUTIONS
+        ]
     for step in steps:
         assert {step[name] for name in ("kw", "kwh", "min_kw", "max_kw")} == {None}
         assert step["coverage_pct"] == 0.0
@@ -183,11 +185,11 @@ def test_a_history_in_pages_is_the_history(resolution: str) -> None:
     watched.an_hour_of_readings()
     asking = f"history?{HOUR}&resolution={resolution}"
     with watched.edge.client() as client:
-        whole = watched.asked(client, asking)["steps"]
+        whole = watched.get_document(client, asking)["steps"]
         pages: list[Any] = []
         following: str | None = ""
         while following is not None:
-            page = watched.asked(client, f"{asking}&limit=37{following}")
+            page = watched.get_document(client, f"{asking}&limit=37{following}")
             pages.append(page["steps"])
             following = page["next_cursor"] and f"&cursor={page['next_cursor']}"
     assert [step for page in pages for step in page] == whole
@@ -239,10 +241,10 @@ def test_a_history_longer_than_its_steps_allow_is_refused_by_name(
 def test_a_whole_day_of_15_seconds_and_31_days_of_minutes_fit() -> None:
     watched = Watched()
     with watched.edge.client() as client:
-        day = watched.asked(
+        day = watched.get_document(
             client, "history?from=2026-07-13T12:00:00Z&to=2026-07-14T12:00:00Z&resolution=15s"
         )
-        month = watched.asked(
+        month = watched.get_document(
             client, "history?from=2026-06-13T12:00:00Z&to=2026-07-14T12:00:00Z&resolution=1m"
         )
     assert (len(day["steps"]), day["next_cursor"]) == (5_760, None)

@@ -11,7 +11,7 @@ from domain.forecast import CYCLE
 from projections.facility import FacilityRow, key_of
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
-from tests.issued import CYCLE_START, issued_forecast, reissued
+from tests.issued_forecasts import CYCLE_START, issued_forecast, reissued
 from tests.unit.interfaces.web.edge import NOW, Edge, codes_of, problem_of
 
 AT = CYCLE_START + timedelta(minutes=10)
@@ -215,7 +215,7 @@ def test_a_log_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPat
     def away(*_: object, **__: object) -> None:
         raise EventStoreUnavailable("away")
 
-    monkeypatch.setattr(foreseen.past, "standing", away)
+    monkeypatch.setattr(foreseen.past, "in_force", away)
     answer = foreseen.get()
     assert problem_of(answer)["status"] == 503
     assert answer.headers["retry-after"]

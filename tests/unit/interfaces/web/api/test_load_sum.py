@@ -18,7 +18,7 @@ from tests.fakes.stream_log import FakeStreamLog
 from tests.fakes.telemetry.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
-from tests.issued import CYCLE_START, issued_forecast
+from tests.issued_forecasts import CYCLE_START, issued_forecast
 from tests.unit.interfaces.web.api.test_reads import facility
 from tests.unit.interfaces.web.edge import Edge, codes_of, problem_of
 

@@ -55,7 +55,7 @@ def ledger_status() -> Any:
 
 
 def edge(*, down: bool = False) -> Edge:
-    alerts, letters, asked = FakeAlertRegistry(), FakeDeadLetters(), FakeSystemState(down=down)
+    alerts, letters, operations = FakeAlertRegistry(), FakeDeadLetters(), FakeSystemState(down=down)
     alerts.raise_alert("bms_breaker_open", "fac-007", "timed out", at=NOW)
     alerts.raise_alert("bms_drift", "fac-008", "drifted", at=NOW)
     letters.park(
@@ -67,8 +67,8 @@ def edge(*, down: bool = False) -> Edge:
         alerts=alerts,
         others={
             "dead_letters": letters,
-            "queues": asked,
-            "system_state": asked,
+            "queues": operations,
+            "system_state": operations,
             "ledger": SimpleNamespace(status=ledger_status),
         },
     )

@@ -16,7 +16,7 @@ from interfaces.web.broadcast.subscriber import Subscriber
 from tests.fakes.live_feed import FakeLiveLog, positions_of
 from tests.sizes import examples
 from tests.unit.interfaces.web.edge import NOW
-from tests.unit.interfaces.web.live import Live, Parsed, running, taken, until
+from tests.unit.interfaces.web.live_feed_setup import Parsed, RunningFeed, running, taken, until
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def recorded(gaps: list[int]) -> FakeLiveLog:
     return log
 
 
-async def resumed(live: Live, after: int, until: int) -> Parsed:
+async def resumed(live: RunningFeed, after: int, until: int) -> Parsed:
     """As a browser does it: one that is sent away comes back with the id of the last message."""
     parsed = Parsed(last_event_id=str(after))
     while not parsed.last_event_id or int(parsed.last_event_id) < until:
@@ -230,14 +230,14 @@ def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.
     asyncio.run(scenario())
 
 
-Ending = Callable[[Live, Subscriber], Awaitable[None]]
+Ending = Callable[[RunningFeed, Subscriber], Awaitable[None]]
 
 
-async def the_server_ends(live: Live, _: Subscriber) -> None:
+async def the_server_ends(live: RunningFeed, _: Subscriber) -> None:
     live.feed.end()
 
 
-async def the_key_is_revoked(live: Live, watcher: Subscriber) -> None:
+async def the_key_is_revoked(live: RunningFeed, watcher: Subscriber) -> None:
     watcher._check_at = 0.0
     live.log.record()
 
@@ -386,13 +386,13 @@ def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[
         asyncio.run(scenario())
 
 
-def _subjects(live: Live) -> set[str] | None:
+def _subjects(live: RunningFeed) -> set[str] | None:
     """Of the open alerts, as the feed has told them."""
     known = live.feed.unlogged._open
     return None if known is None else {alert.subject for alert in known}
 
 
-async def caught_up(live: Live, after: int | None) -> Parsed:
+async def caught_up(live: RunningFeed, after: int | None) -> Parsed:
     """What one is told until it has all that everybody has."""
     watcher, ring = live.watcher(after=after), live.feed.ring
     watching = asyncio.create_task(taken(watcher))

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from application.ports.live_feed import LiveLogUnavailable, LiveUpdate
 from interfaces.web.broadcast import feed, freshness
 from tests.fakes.live_feed import FakeLiveLog
-from tests.unit.interfaces.web.live import running, until
+from tests.unit.interfaces.web.live_feed_setup import running, until
 
 
 class Stopped(FakeLiveLog):

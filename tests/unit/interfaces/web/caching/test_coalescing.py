@@ -46,7 +46,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def told(scenario: Scenario) -> None:
+def run_scenario(scenario: Scenario) -> None:
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
@@ -65,7 +65,7 @@ def test_all_who_ask_while_a_read_is_under_way_share_the_next_one() -> None:
         assert await shared.read("page", gate.read) == 2
         assert (shared._running, shared._next) == ({}, {})
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_another_name_waits_for_nobody() -> None:
@@ -78,7 +78,7 @@ def test_another_name_waits_for_nobody() -> None:
         gate.open.release()
         assert await first == 0
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_a_read_that_fails_is_told_to_those_who_share_it_and_to_nobody_else() -> None:
@@ -94,7 +94,7 @@ def test_a_read_that_fails_is_told_to_those_who_share_it_and_to_nobody_else() ->
         assert [type(result) for result in results] == [ReadModelsUnavailable] * 3
         assert await shared.read("page", gate.read) == 2
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_who_stops_waiting_takes_the_read_away_from_nobody() -> None:
@@ -109,7 +109,7 @@ def test_who_stops_waiting_takes_the_read_away_from_nobody() -> None:
         gate.open.release()
         assert await patient == 0
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_single_things_that_are_asked_for_meanwhile_go_together_and_each_once() -> None:
@@ -137,7 +137,7 @@ def test_single_things_that_are_asked_for_meanwhile_go_together_and_each_once() 
         ]
         assert gate.begun == [["a"], ["a", "b", "none"], ["z"]]
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
@@ -154,7 +154,7 @@ def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
         assert [type(result) for result in results] == [ReadModelsUnavailable, ReadModelsUnavailable]
         assert await joined.get("a") == 1
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
         gate.open.release()
         assert await shared.read("page", gate.read) == 1
 
-    async def story_of_many() -> None:
+    async def scenario_of_many() -> None:
         gate = Gate()
         gate.failing = {0}
         joined: BatchLoader[str, int] = BatchLoader(lambda keys: dict.fromkeys(keys, gate.read()))
@@ -188,8 +188,8 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
         gate.open.release()
         assert await joined.get("b") == 1
 
-    told(scenario)
-    told(story_of_many)
+    run_scenario(scenario)
+    run_scenario(scenario_of_many)
 
 
 def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
@@ -209,7 +209,7 @@ def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
             await first
         assert await later == 1
 
-    async def story_of_many() -> None:
+    async def scenario_of_many() -> None:
         gate = Gate()
         gate.failing, gate.error = {0}, DREventNotRecorded
         joined: BatchLoader[str, int] = BatchLoader(lambda keys: dict.fromkeys(keys, gate.read()))
@@ -222,8 +222,8 @@ def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
             await first
         assert await later == 1
 
-    told(scenario)
-    told(story_of_many)
+    run_scenario(scenario)
+    run_scenario(scenario_of_many)
 
 
 def test_one_that_cannot_be_read_fails_nobody_who_asked_for_another() -> None:
@@ -243,7 +243,7 @@ def test_one_that_cannot_be_read_fails_nobody_who_asked_for_another() -> None:
         assert isinstance(results.pop(70), msgspec.ValidationError)
         assert results == [name.upper() for name in names if name != "undecodable"]
 
-    told(scenario)
+    run_scenario(scenario)
     assert len(read) <= 17
 
 
@@ -277,7 +277,7 @@ def test_however_many_cannot_be_read_nobody_else_fails(undecodable: set[int], mo
             else:
                 assert result == f"row {key}"
 
-    told(scenario)
+    run_scenario(scenario)
     assert read[0] == 200
     assert len(read) <= most_reads
 
@@ -296,7 +296,7 @@ def test_where_nothing_can_be_read_each_is_told_and_few_reads_are_made_of_it() -
         results = await asyncio.gather(*map(joined.get, names), return_exceptions=True)
         assert {type(result) for result in results} == {msgspec.ValidationError}
 
-    told(scenario)
+    run_scenario(scenario)
     assert read[0] == 200
     assert len(read) <= 17
 
@@ -313,7 +313,7 @@ def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pyte
         gate.open.release(2)
         assert (await first, await second) == (0, 1)
 
-    told(scenario)
+    run_scenario(scenario)
 
 
 def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> None:
@@ -332,7 +332,7 @@ def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> No
         await asyncio.sleep(0.35)
         assert shared._pauses == {}
 
-    async def story_of_many() -> None:
+    async def scenario_of_many() -> None:
         gate = Gate()
 
         def among(keys: Collection[str]) -> dict[str, int]:
@@ -348,8 +348,8 @@ def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> No
         assert await asyncio.gather(*later) == [1] * 3
         assert gate.begun == [["a"], ["a", "b", "c"]]
 
-    told(scenario)
-    told(story_of_many)
+    run_scenario(scenario)
+    run_scenario(scenario_of_many)
 
 
 class OneRow:
@@ -377,4 +377,4 @@ def test_a_view_is_forgotten_with_the_last_who_waits_for_a_row_of_it() -> None:
         gc.collect()
         assert [view() for view in gone] == [None] * 20
 
-    told(scenario)
+    run_scenario(scenario)

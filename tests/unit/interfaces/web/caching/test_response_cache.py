@@ -8,7 +8,7 @@ from interfaces.web.caching.response_cache import MAX_ENTRIES, UNSIGNED_S, Idemp
 from tests.unit.interfaces.web.edge import WEBHOOK, Edge, RecordedCommands, accepting, notification
 
 
-def kept(now: list[float]) -> IdempotentResponseCache:
+def cache_with_response(now: list[float]) -> IdempotentResponseCache:
     answers = IdempotentResponseCache(monotonic=lambda: now[0])
     answers.note_unsigned("util-1")
     answers.store("util-1", None, b"{}", b"answer", "/there")
@@ -16,7 +16,7 @@ def kept(now: list[float]) -> IdempotentResponseCache:
 
 
 def test_the_same_bytes_of_the_same_utility_under_the_same_key_get_the_same_answer() -> None:
-    answers = kept([0.0])
+    answers = cache_with_response([0.0])
     answers.note_unsigned("util-2")
     assert answers.find("util-1", None, b"{}") == (b"answer", "/there")
     assert answers.find("util-1", None, b"{ }") is None
@@ -26,7 +26,7 @@ def test_the_same_bytes_of_the_same_utility_under_the_same_key_get_the_same_answ
 
 def test_whether_a_utility_signs_is_asked_again_after_a_while() -> None:
     now = [0.0]
-    answers = kept(now)
+    answers = cache_with_response(now)
     now[0] = UNSIGNED_S
     assert answers.find("util-1", None, b"{}") is None
     answers.note_unsigned("util-1")
@@ -34,7 +34,7 @@ def test_whether_a_utility_signs_is_asked_again_after_a_while() -> None:
 
 
 def test_only_so_many_are_kept() -> None:
-    answers = kept([0.0])
+    answers = cache_with_response([0.0])
     for number in range(MAX_ENTRIES):
         answers.store("util-1", str(number), b"{}", b"answer", "/there")
     assert answers.find("util-1", None, b"{}") is None
@@ -52,10 +52,10 @@ def test_a_repeat_byte_for_byte_does_not_reach_the_bus_again() -> None:
 
 
 def test_what_is_not_on_record_is_judged_again() -> None:
-    def known(command: Any) -> Judgement:
+    def already_recorded(command: Any) -> Judgement:
         return Judgement(dr_event_id=dr_event_id("util-1", "UTIL-1"), status="already_known")
 
-    edge = Edge(commands=RecordedCommands(known))
+    edge = Edge(commands=RecordedCommands(already_recorded))
     key = edge.key("utility", utility="util-1")
     with edge.client() as client:
         for _ in range(2):

@@ -25,8 +25,8 @@ from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 from tests.unit.interfaces.web.api.test_facility_registration import ENTRY
+from tests.unit.interfaces.web.declared_policies import POLICIES
 from tests.unit.interfaces.web.edge import NOW, Edge, accepting, notification, problem_of
-from tests.unit.interfaces.web.policies import POLICIES
 
 ROLES: tuple[Role, ...] = get_args(Role)
 LETTER = "00000000-0000-0000-0000-000000000001"

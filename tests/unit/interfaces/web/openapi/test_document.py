@@ -6,9 +6,9 @@ import jsonschema_rs
 import pytest
 
 from interfaces.web.openapi.examples import examples
+from tests.unit.interfaces.web.declared_policies import POLICIES
 from tests.unit.interfaces.web.edge import Edge
 from tests.unit.interfaces.web.guard.test_access_matrix import House
-from tests.unit.interfaces.web.policies import POLICIES
 
 PARAMETERS, ROUTES = examples()
 BODIES = sorted(route for route, example in ROUTES.items() if "body" in example)

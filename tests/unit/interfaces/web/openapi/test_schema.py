@@ -15,9 +15,9 @@ from application.commands.dr_event import Modification, ModifyDREvent
 from application.commands.facility import OptInFacility, OptingOut, OptOutFacility, RegisterFacility
 from application.ports.operations.dead_letters import DeadLetterNotFound
 from domain.identifiers import dr_event_id
+from tests.unit.interfaces.web.declared_policies import POLICIES
 from tests.unit.interfaces.web.edge import accepting
 from tests.unit.interfaces.web.guard.test_access_matrix import House
-from tests.unit.interfaces.web.policies import POLICIES
 
 EXAMPLES_EACH = 5
 """More are drawn against the running door, in tests/acceptance/api/test_schema.py."""

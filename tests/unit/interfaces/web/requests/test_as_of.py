@@ -10,11 +10,11 @@ from application.ports.live_feed import SERVING
 from interfaces.web import app
 from projections.as_of.lists import FoldLimits
 from tests.unit.interfaces.web.api.test_forecast import Foreseen
+from tests.unit.interfaces.web.declared_policies import POLICIES
 from tests.unit.interfaces.web.edge import NOW, problem_of
 from tests.unit.interfaces.web.guard.test_access_matrix import QUERIES, House
 from tests.unit.interfaces.web.guard.test_store_outage import away
 from tests.unit.interfaces.web.middleware.test_stale_responses import followed
-from tests.unit.interfaces.web.policies import POLICIES
 
 WITH_A_PAST = {
     "GET /api/dr-events",

@@ -18,10 +18,10 @@ URL = f"/api/dr-events/{ID}"
 @dataclass
 class Waits:
     error: Exception | None = None
-    asked: list[tuple[str, int, float]] = field(default_factory=list)
+    requested: list[tuple[str, int, float]] = field(default_factory=list)
 
     def wait_for(self, projection: str, position: int, *, timeout_s: float) -> int:
-        self.asked.append((projection, position, timeout_s))
+        self.requested.append((projection, position, timeout_s))
         if self.error is not None:
             raise self.error
         return position
@@ -47,7 +47,7 @@ def position(name: str, at: int) -> ProjectionPosition:
     )
 
 
-def asked(waits: Waits, prefer: str | None, path: str = URL) -> tuple[int, str | None]:
+def status_and_preference(waits: Waits, prefer: str | None, path: str = URL) -> tuple[int, str | None]:
     """The status, and whether the wish was fulfilled."""
     edge = Edge(others={"waits": waits})
     edge.read_models.dr_events.rows = {str(ID): row()}
@@ -61,31 +61,31 @@ def asked(waits: Waits, prefer: str | None, path: str = URL) -> tuple[int, str |
 
 def test_it_waits_for_what_its_answer_is_made_of_and_is_behind() -> None:
     waits = Waits()
-    assert asked(waits, "wait=5") == (200, "wait=5")
-    assert asked(waits, "respond-async, wait=3", f"{URL}/dispatches") == (200, "wait=3")
-    assert waits.asked == [("dr_events", 10, 5), ("dr_events", 10, 3)]
+    assert status_and_preference(waits, "wait=5") == (200, "wait=5")
+    assert status_and_preference(waits, "respond-async, wait=3", f"{URL}/dispatches") == (200, "wait=3")
+    assert waits.requested == [("dr_events", 10, 5), ("dr_events", 10, 3)]
 
 
 def test_nobody_waits_longer_than_ten_seconds() -> None:
     waits = Waits()
-    assert asked(waits, "wait=9999") == (200, "wait=10")
-    assert waits.asked == [("dr_events", 10, 10)]
+    assert status_and_preference(waits, "wait=9999") == (200, "wait=10")
+    assert waits.requested == [("dr_events", 10, 10)]
 
 
 @pytest.mark.parametrize("prefer", [None, "", "respond-async", "wait=", "wait=-1", "wait=99999", "await=5"])
 def test_who_does_not_ask_to_wait_does_not(prefer: str | None) -> None:
     waits = Waits()
-    assert asked(waits, prefer) == (200, None)
-    assert waits.asked == []
+    assert status_and_preference(waits, prefer) == (200, None)
+    assert waits.requested == []
 
 
 @pytest.mark.parametrize("error", [ReadModelBehind("too late"), ReadModelsUnavailable("no answer")])
 def test_what_did_not_come_in_time_is_not_said_to_be_there(error: Exception) -> None:
-    assert asked(Waits(error), "wait=1") == (200, None)
+    assert status_and_preference(Waits(error), "wait=1") == (200, None)
 
 
 def test_where_too_many_wait_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dependencies, "CONCURRENT_WAITS", 0)
     waits = Waits()
-    assert asked(waits, "wait=5") == (200, None)
-    assert waits.asked == []
+    assert status_and_preference(waits, "wait=5") == (200, None)
+    assert waits.requested == []

@@ -8,7 +8,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.dispatch.breaker_alerts import BreakerAlerts
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
-from tests.made_up import NOW
+from tests.sample_values import NOW
 
 SECOND = timedelta(seconds=1)
 

@@ -11,7 +11,7 @@ import pytest
 from interfaces.workers.dispatch.metrics import LEAST_CALLS, WINDOW, BmsHealth, serve_metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
-from tests.made_up import NOW
+from tests.sample_values import NOW
 
 
 @pytest.fixture

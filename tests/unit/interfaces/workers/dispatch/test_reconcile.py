@@ -16,8 +16,8 @@ from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, NOW, STARTS_AT
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, NOW, STARTS_AT
 from tests.simulation.doubles.locks import LockBoard
 
 PATIENCE_S = 20.0
@@ -133,9 +133,9 @@ def test_a_round_that_the_stores_refuse_is_made_up_for() -> None:
     asyncio.run(scenario())
 
 
-def poll(world: InProcess, *, stale: bool = False) -> None:
+def poll(world: InProcessSystem, *, stale: bool = False) -> None:
     """Carry out a poll as the reconciler publishes it."""
-    now = world.story.clock.now()
+    now = world.scenario.clock.now()
     work = BmsWork(
         task="reconcile",
         dr_event_id=DR_EVENT_ID,
@@ -151,20 +151,20 @@ def poll(world: InProcess, *, stale: bool = False) -> None:
 
 
 @pytest.fixture
-def active() -> InProcess:
+def active() -> InProcessSystem:
     """One building, curtailed in a running DR event."""
-    return InProcess.accepted("fac-001").until("active")
+    return InProcessSystem.accepted("fac-001").until("active")
 
 
-def drift_alerts(world: InProcess) -> list[str]:
+def drift_alerts(world: InProcessSystem) -> list[str]:
     return [alert.subject for alert in world.alerts.listed() if alert.name == "bms_drift"]
 
 
-def turn_up(world: InProcess) -> None:
-    world.buildings["fac-001"].override("hall", 21.0, world.story.clock.now())
+def turn_up(world: InProcessSystem) -> None:
+    world.buildings["fac-001"].override("hall", 21.0, world.scenario.clock.now())
 
 
-def test_drift_is_recorded_alerted_and_corrected_by_a_new_round(active: InProcess) -> None:
+def test_drift_is_recorded_alerted_and_corrected_by_a_new_round(active: InProcessSystem) -> None:
     first = active.dispatch().latest("commit")["hall"].command
     turn_up(active)
     poll(active)
@@ -177,7 +177,7 @@ def test_drift_is_recorded_alerted_and_corrected_by_a_new_round(active: InProces
     assert active.buildings["fac-001"].zone_state("hall", STARTS_AT).curtailed
 
 
-def test_once_corrected_the_alert_is_cleared_by_the_next_poll(active: InProcess) -> None:
+def test_once_corrected_the_alert_is_cleared_by_the_next_poll(active: InProcessSystem) -> None:
     turn_up(active)
     poll(active)
     active.settle()
@@ -186,20 +186,22 @@ def test_once_corrected_the_alert_is_cleared_by_the_next_poll(active: InProcess)
     assert len(active.recorded(Dispatch.DriftDetected)) == 1
 
 
-def test_a_building_as_commanded_gets_no_command(active: InProcess) -> None:
-    head, done = active.story.store.head(), len(active.journal)
+def test_a_building_as_commanded_gets_no_command(active: InProcessSystem) -> None:
+    head, done = active.scenario.store.head(), len(active.journal)
     poll(active)
-    assert (active.story.store.head(), len(active.journal)) == (head, done)
+    assert (active.scenario.store.head(), len(active.journal)) == (head, done)
     assert drift_alerts(active) == []
 
 
-def test_a_poll_that_comes_too_late_is_dropped(active: InProcess) -> None:
+def test_a_poll_that_comes_too_late_is_dropped(active: InProcessSystem) -> None:
     turn_up(active)
     poll(active, stale=True)
     assert active.recorded(Dispatch.DriftDetected) == []
 
 
-def test_a_building_that_does_not_answer_is_polled_again_only_in_the_next_round(active: InProcess) -> None:
+def test_a_building_that_does_not_answer_is_polled_again_only_in_the_next_round(
+    active: InProcessSystem,
+) -> None:
     turn_up(active)
     active.control.fail_next("fac-001", "time_out")
     poll(active)
@@ -208,8 +210,8 @@ def test_a_building_that_does_not_answer_is_polled_again_only_in_the_next_round(
     assert len(active.recorded(Dispatch.DriftDetected)) == 1
 
 
-def test_after_the_window_nothing_is_compared(active: InProcess) -> None:
+def test_after_the_window_nothing_is_compared(active: InProcessSystem) -> None:
     active.until("completed")
-    head = active.story.store.head()
+    head = active.scenario.store.head()
     poll(active)
-    assert active.story.store.head() == head
+    assert active.scenario.store.head() == head

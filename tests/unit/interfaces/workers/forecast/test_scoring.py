@@ -19,7 +19,7 @@ from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.store import FakeTelemetryStore
-from tests.issued import issued_forecast
+from tests.issued_forecasts import issued_forecast
 
 NOW = datetime(2026, 7, 14, 20, 35, tzinfo=UTC)
 HOUR = timedelta(hours=1)

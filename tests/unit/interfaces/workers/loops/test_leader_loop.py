@@ -17,7 +17,7 @@ from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
-from tests.made_up import NOW
+from tests.sample_values import NOW
 
 PATIENCE_S = 5.0
 """Shorter than the pauses of these loops, so that only the stop can end them."""

@@ -12,7 +12,7 @@ from interfaces.workers.measure import measure
 from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
-from tests.made_up import NOW
+from tests.sample_values import NOW
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.relay.relay import READER, Relay
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
-from tests.in_process import InProcess
+from tests.in_process_system import InProcessSystem
 
 PATIENCE_S = 20.0
 
@@ -41,14 +41,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "DEFAULT_PAUSES", retry.Pauses(0.01, 0.01))
 
 
-def relay_of(world: InProcess, **changes: Any) -> Relay:
+def relay_of(world: InProcessSystem, **changes: Any) -> Relay:
     values: dict[str, Any] = {name: getattr(world.relay, name) for name in Relay.__dataclass_fields__}
     return Relay(**(values | {"positions": FakeReaderPositions()} | changes))
 
 
 @pytest.mark.parametrize("method", ["position", "move", "read_after"])
 def test_while_the_store_is_away_it_stops_on_stop(method: str) -> None:
-    world = InProcess.accepted("fac-001")
+    world = InProcessSystem.accepted("fac-001")
 
     async def scenario() -> None:
         port = "event_log" if method == "read_after" else "positions"
@@ -72,7 +72,7 @@ def test_while_the_store_is_away_it_stops_on_stop(method: str) -> None:
     ],
 )
 def test_what_passes_is_waited_out_and_nothing_is_skipped(port: str, method: str, error: Exception) -> None:
-    world = InProcess.accepted("fac-001", "fac-002")
+    world = InProcessSystem.accepted("fac-001", "fac-002")
     world.control.fail_next("fac-002", "refuse")
     world.until("completed")
     [told] = [alert for alert in world.alerts.listed() if alert.name == "batch_below_80_percent"]
@@ -84,7 +84,7 @@ def test_what_passes_is_waited_out_and_nothing_is_skipped(port: str, method: str
         relay = relay_of(world, **{port: away})
         running = asyncio.create_task(relay.run(stop))
         async with asyncio.timeout(PATIENCE_S):
-            while relay.positions.position(READER) < world.story.store.head() and not running.done():  # noqa: ASYNC110 - it is set elsewhere
+            while relay.positions.position(READER) < world.scenario.store.head() and not running.done():  # noqa: ASYNC110 - it is set elsewhere
                 await asyncio.sleep(0.002)
         stop.set()
         await running

@@ -16,7 +16,7 @@ from interfaces.workers.relay import relay as relay_module
 from interfaces.workers.relay.relay import READER, Relay
 from tests.fakes.event_store.event_log import FakeEventLog
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
-from tests.in_process import InProcess
+from tests.in_process_system import InProcessSystem
 
 PATIENCE_S = 20.0
 
@@ -38,7 +38,7 @@ class Publisher:
         self.callbacks.append(work)
 
 
-def facts(world: InProcess, kind: type[Any]) -> Any:
+def facts(world: InProcessSystem, kind: type[Any]) -> Any:
     return next(iter(world.recorded(kind)))
 
 
@@ -47,7 +47,7 @@ def renumbered(intent: DREvent.CallbackRequested, number: int) -> DREvent.Callba
     return msgspec.structs.replace(intent, originator_id=UUID(int=number), callback_id=UUID(int=number))
 
 
-def relay_over(world: InProcess, publisher: Publisher, log: list[Any]) -> Relay:
+def relay_over(world: InProcessSystem, publisher: Publisher, log: list[Any]) -> Relay:
     entries = [LogEntry(place, type(fact).TOPIC, fact) for place, fact in enumerate(log, start=1)]
     values = {name: getattr(world.relay, name) for name in Relay.__dataclass_fields__}
     changes = {
@@ -59,16 +59,16 @@ def relay_over(world: InProcess, publisher: Publisher, log: list[Any]) -> Relay:
 
 
 @pytest.fixture
-def log() -> tuple[InProcess, list[Any]]:
+def log() -> tuple[InProcessSystem, list[Any]]:
     """More callbacks of different DR events than may run at once, then work for a building."""
-    world = InProcess.accepted("fac-001").until("preparing")
+    world = InProcessSystem.accepted("fac-001").until("preparing")
     callback = facts(world, DREvent.CallbackRequested)
     callbacks = [renumbered(callback, number) for number in range(1, 3 * relay_module.CALLBACKS_AT_ONCE)]
     return world, [*callbacks, facts(world, Dispatch.BmsCommandRequested)]
 
 
 def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
-    log: tuple[InProcess, list[Any]], monkeypatch: pytest.MonkeyPatch
+    log: tuple[InProcessSystem, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "DEFAULT_PAUSES", retry.Pauses(0.01, 0.01))
     monkeypatch.setattr(relay_module, "BATCH", 2)
@@ -95,7 +95,7 @@ def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
 
 
 def test_what_fails_ends_the_relay_also_behind_what_is_not_done(
-    log: tuple[InProcess, list[Any]], monkeypatch: pytest.MonkeyPatch
+    log: tuple[InProcessSystem, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "DEFAULT_PAUSES", retry.Pauses(0.01, 0.01))
     world, entries = log

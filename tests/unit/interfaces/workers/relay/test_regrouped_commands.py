@@ -13,8 +13,8 @@ from domain.identifiers import dispatch_id
 from interfaces.workers.relay.relay import READER, Relay
 from tests.fakes.event_store.event_log import FakeEventLog
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID
 
 STREAM = dispatch_id(DR_EVENT_ID, "fac-001")
 PATIENCE_S = 20.0
@@ -22,7 +22,7 @@ PATIENCE_S = 20.0
 
 def requested_by_itself() -> Dispatch.BmsCommandRequested:
     """A command that was requested by itself."""
-    world = InProcess.accepted("fac-001").until("preparing")
+    world = InProcessSystem.accepted("fac-001").until("preparing")
     [requested] = world.recorded(Dispatch.BmsCommandRequested)
     assert isinstance(requested, Dispatch.BmsCommandRequested)
     return requested
@@ -37,7 +37,7 @@ def another(requested: Dispatch.BmsCommandRequested, zone_id: str) -> Dispatch.B
 
 
 def test_a_command_published_by_itself_is_read_again_together_with_the_next_and_neither_is_lost() -> None:
-    world = InProcess.accepted("fac-001")
+    world = InProcessSystem.accepted("fac-001")
     first = requested_by_itself()
     second = another(first, "shop")
 

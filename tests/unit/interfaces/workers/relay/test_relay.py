@@ -1,10 +1,10 @@
 """The relay, apart from running the saga."""
 
-from tests.in_process import InProcess
+from tests.in_process_system import InProcessSystem
 
 
 def test_a_batch_in_which_too_few_serve_raises_an_alert() -> None:
-    world = InProcess.accepted("fac-001", "fac-002")
+    world = InProcessSystem.accepted("fac-001", "fac-002")
     world.control.fail_next("fac-002", "refuse")
     world.until("completed")
     (alert,) = [alert for alert in world.alerts.listed() if alert.name == "batch_below_80_percent"]
@@ -13,7 +13,7 @@ def test_a_batch_in_which_too_few_serve_raises_an_alert() -> None:
 
 
 def test_a_batch_in_which_all_serve_raises_none() -> None:
-    world = InProcess.accepted("fac-001", "fac-002")
+    world = InProcessSystem.accepted("fac-001", "fac-002")
     world.until("completed")
     assert world.dr_event.status == "completed"
     assert "batch_below_80_percent" not in {alert.name for alert in world.alerts.listed()}

@@ -13,8 +13,8 @@ from domain.dr_event import DREvent
 from domain.errors import DomainError
 from interfaces.workers.relay.relay import READER, Relay
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
-from tests.in_process import PREPARE_AT, InProcess
-from tests.made_up import DR_EVENT_ID
+from tests.in_process_system import PREPARE_AT, InProcessSystem
+from tests.sample_values import DR_EVENT_ID
 
 PATIENCE_S = 20.0
 
@@ -23,36 +23,36 @@ class Killed(BaseException):
     """Stands for a SIGKILL."""
 
 
-def relay_of(world: InProcess, **changes: Any) -> Relay:
+def relay_of(world: InProcessSystem, **changes: Any) -> Relay:
     values: dict[str, Any] = {name: getattr(world.relay, name) for name in Relay.__dataclass_fields__}
     return Relay(**(values | changes))
 
 
-async def run_until(relay: Relay, world: InProcess) -> None:
+async def run_until(relay: Relay, world: InProcessSystem) -> None:
     """Run it until its position is the head of the log."""
     stop = asyncio.Event()
     running = asyncio.create_task(relay.run(stop))
     async with asyncio.timeout(PATIENCE_S):
-        while relay.positions.position(READER) < world.story.store.head() and not running.done():  # noqa: ASYNC110 - it is set elsewhere
+        while relay.positions.position(READER) < world.scenario.store.head() and not running.done():  # noqa: ASYNC110 - it is set elsewhere
             await asyncio.sleep(0.002)
     stop.set()
     await running
 
 
 def test_relaying_everything_once_more_changes_nothing() -> None:
-    world = InProcess.accepted("fac-001", "fac-002").until("completed")
-    head, actions, told = world.story.store.head(), world.actions(), len(world.callbacks)
+    world = InProcessSystem.accepted("fac-001", "fac-002").until("completed")
+    head, actions, told = world.scenario.store.head(), world.actions(), len(world.callbacks)
     world.position = 0
     world.settle()
-    assert (world.story.store.head(), world.actions(), len(world.callbacks)) == (head, actions, told)
+    assert (world.scenario.store.head(), world.actions(), len(world.callbacks)) == (head, actions, told)
 
 
 @pytest.mark.parametrize("strike", range(1, 7))
 def test_killed_at_any_of_its_failpoints_it_comes_to_the_same_end(strike: int) -> None:
     """After each kill a new relay starts at the stored position."""
-    undisturbed = InProcess.accepted("fac-001")
+    undisturbed = InProcessSystem.accepted("fac-001")
     asyncio.run(run_until(undisturbed.relay, undisturbed))
-    world = InProcess.accepted("fac-001")
+    world = InProcessSystem.accepted("fac-001")
     reached: list[str] = []
 
     def strikes(name: str, in_flight: str) -> None:
@@ -66,12 +66,12 @@ def test_killed_at_any_of_its_failpoints_it_comes_to_the_same_end(strike: int) -
     assert _kinds(world) == _kinds(undisturbed)
 
 
-def _kinds(world: InProcess) -> list[type]:
+def _kinds(world: InProcessSystem) -> list[type]:
     return [type(domain_event) for domain_event in world.recorded()]
 
 
 def test_while_the_queue_is_down_its_position_does_not_move_past_an_intent() -> None:
-    world = InProcess.accepted("fac-001")
+    world = InProcessSystem.accepted("fac-001")
     positions = FakeReaderPositions()
     relay = relay_of(world, positions=positions)
 
@@ -86,7 +86,7 @@ def test_while_the_queue_is_down_its_position_does_not_move_past_an_intent() -> 
             [intent] = world.recorded(DREvent.CallbackRequested)
             assert positions.position(READER) < _position_of(world, intent)
             world.queue.is_down = False
-            while positions.position(READER) < world.story.store.head():  # noqa: ASYNC110 - it is set elsewhere
+            while positions.position(READER) < world.scenario.store.head():  # noqa: ASYNC110 - it is set elsewhere
                 await asyncio.sleep(0.005)
         stop.set()
         await running
@@ -95,13 +95,13 @@ def test_while_the_queue_is_down_its_position_does_not_move_past_an_intent() -> 
     asyncio.run(scenario())
 
 
-def _position_of(world: InProcess, domain_event: Any) -> int:
-    entries = world.story.store.read_after(0, 1_000)
+def _position_of(world: InProcessSystem, domain_event: Any) -> int:
+    entries = world.scenario.store.read_after(0, 1_000)
     return next(entry.position for entry in entries if entry.domain_event == domain_event)
 
 
 def test_a_refusal_of_the_domain_is_an_answer_and_the_relay_goes_on() -> None:
-    world = InProcess.accepted("fac-001")
+    world = InProcessSystem.accepted("fac-001")
 
     class RefusingCommands:
         async def handle(self, *_: Any, **__: Any) -> None:
@@ -109,12 +109,12 @@ def test_a_refusal_of_the_domain_is_an_answer_and_the_relay_goes_on() -> None:
 
     refused = relay_of(world, commands=RefusingCommands(), positions=FakeReaderPositions())
     asyncio.run(run_until(refused, world))
-    assert refused.positions.position(READER) == world.story.store.head()
+    assert refused.positions.position(READER) == world.scenario.store.head()
 
 
 def test_any_other_error_stops_it_before_the_position_moves() -> None:
     """Its supervisor starts a new one; nothing was skipped."""
-    world = InProcess.accepted("fac-001")
+    world = InProcessSystem.accepted("fac-001")
 
     class BrokenCommands:
         async def handle(self, *_: Any, **__: Any) -> None:
@@ -128,7 +128,7 @@ def test_any_other_error_stops_it_before_the_position_moves() -> None:
 
 
 def test_of_two_relays_one_works_and_the_other_waits() -> None:
-    world = InProcess.accepted("fac-001")
+    world = InProcessSystem.accepted("fac-001")
     reached: list[str] = []
     second = relay_of(world, reached=lambda name, _: reached.append(name), positions=FakeReaderPositions())
 
@@ -146,8 +146,8 @@ def test_of_two_relays_one_works_and_the_other_waits() -> None:
 
 
 def test_an_intent_on_the_queue_carries_where_it_came_from() -> None:
-    world = InProcess.accepted("fac-001").until("scheduled")
-    world.story.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
+    world = InProcessSystem.accepted("fac-001").until("scheduled")
+    world.scenario.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
     world.relay_all()
 
     async def taken() -> BmsWork:

@@ -14,13 +14,13 @@ from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.database_server import FakeDatabaseServer
 from tests.fakes.read_models import FakeReadModels
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, UTILITY_EVENT
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, UTILITY_EVENT
 
 
 @dataclass
 class Watched:
-    there: InProcess
+    there: InProcessSystem
     server: FakeDatabaseServer = field(default_factory=FakeDatabaseServer)
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
 
@@ -32,7 +32,7 @@ class Watched:
             server=self.server,
             dr_events=self._models().dr_events,
             alerts=self.alerts,
-            clock=self.there.story.clock,
+            clock=self.there.scenario.clock,
             locks=FakeLocks(),
         )
 
@@ -43,11 +43,11 @@ class Watched:
         return [alert.detail for alert in self.alerts.listed() if alert.name == ALERT]
 
     def _models(self) -> FakeReadModels:
-        return FakeReadModels(self.there.story.store.read_after(0, 10_000))
+        return FakeReadModels(self.there.scenario.store.read_after(0, 10_000))
 
 
 def during(status: DREventStatus) -> Watched:
-    watched = Watched(InProcess.accepted("fac-001").until(status))
+    watched = Watched(InProcessSystem.accepted("fac-001").until(status))
     assert watched.check() == []
     return watched
 

@@ -12,8 +12,8 @@ from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
-from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT, UTILITY_EVENT, forecast, judge
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT, UTILITY_EVENT, forecast, judge
 
 BOTH = ("fac-001", "fac-002")
 SECOND = timedelta(seconds=1)
@@ -25,23 +25,23 @@ FAR = STARTS_AT - AHEAD - timedelta(minutes=15)
 class Watched:
     """A DR event with both facilities, whose forecasts the test issues."""
 
-    there: InProcess
+    there: InProcessSystem
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
 
     def issue(self, facility_id: str, at: datetime, *, degraded: bool = False) -> None:
-        self.there.story.with_forecasts(forecast(facility_id, at=at, degraded=degraded))
+        self.there.scenario.with_forecasts(forecast(facility_id, at=at, degraded=degraded))
 
     def check(self, at: datetime | None = None) -> list[str]:
         """The facilities with an open alert after a check, at that time or now; each check uses a new monitor."""
         if at is not None:
-            self.there.story.at(at)
-        read_models = FakeReadModels(self.there.story.store.read_after(0, 10_000))
+            self.there.scenario.at(at)
+        read_models = FakeReadModels(self.there.scenario.store.read_after(0, 10_000))
         watch = ForecastMonitor(
             dr_events=read_models.dr_events,
             facilities=read_models.facilities,
-            book=self.there.story.forecasts,
+            book=self.there.scenario.forecasts,
             alerts=self.alerts,
-            clock=self.there.story.clock,
+            clock=self.there.scenario.clock,
             locks=FakeLocks(),
         )
         watch.check()
@@ -55,13 +55,13 @@ class Watched:
 @pytest.fixture
 def watched() -> Watched:
     """Accepted some time ago, not planned yet."""
-    there = InProcess.known(*BOTH)
-    there.story.forecasts.recorded.clear()
+    there = InProcessSystem.registered(*BOTH)
+    there.scenario.forecasts.recorded.clear()
     watched = Watched(there)
-    there.story.at(FAR)
+    there.scenario.at(FAR)
     for facility_id in BOTH:
         watched.issue(facility_id, FAR)
-    there.story.after(judge(facility_ids=BOTH, target_kw=100.0))
+    there.scenario.after(judge(facility_ids=BOTH, target_kw=100.0))
     return watched
 
 
@@ -104,14 +104,14 @@ def test_a_better_forecast_clears_it_and_a_worse_one_raises_it_again(watched: Wa
 
 
 def test_without_a_dr_event_nothing_is_alerted() -> None:
-    there = InProcess.known(*BOTH, degraded=BOTH)
+    there = InProcessSystem.registered(*BOTH, degraded=BOTH)
     assert Watched(there).check(STARTS_AT) == []
 
 
 def test_a_cancelled_dr_event_clears_it(watched: Watched) -> None:
     watched.issue("fac-001", FAR, degraded=True)
     assert watched.check(STARTS_AT - AHEAD) == ["fac-001"]
-    watched.there.story.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
+    watched.there.scenario.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
     assert watched.check() == []
 
 
@@ -123,21 +123,21 @@ def test_a_facility_that_is_taken_out_is_not_waited_for_any_more(watched: Watche
 
 
 def test_a_preparation_that_begins_sooner_is_watched_from_then_on() -> None:
-    there = InProcess.accepted(*BOTH, degraded=("fac-002",), terms={"prepare_lead_s": 6 * 3_600})
+    there = InProcessSystem.accepted(*BOTH, degraded=("fac-002",), terms={"prepare_lead_s": 6 * 3_600})
     watched = Watched(there)
     there.until("scheduled")
     assert watched.check() == []
-    there.story.at(STARTS_AT - timedelta(hours=6)).with_forecasts(
+    there.scenario.at(STARTS_AT - timedelta(hours=6)).with_forecasts(
         forecast("fac-001", at=STARTS_AT - timedelta(hours=6)),
         forecast("fac-002", at=STARTS_AT - timedelta(hours=6), degraded=True),
     )
     there.until("preparing")
     assert watched.check() == ["fac-002"]
-    assert there.story.clock.now() < STARTS_AT - AHEAD
+    assert there.scenario.clock.now() < STARTS_AT - AHEAD
 
 
 def test_it_stays_through_the_window_and_goes_when_the_dr_event_is_over() -> None:
-    there = InProcess.accepted(*BOTH, degraded=("fac-002",), terms={"forecast_guardrail": "warn"})
+    there = InProcessSystem.accepted(*BOTH, degraded=("fac-002",), terms={"forecast_guardrail": "warn"})
     watched = Watched(there)
     there.until("preparing")
     assert watched.check() == ["fac-002"]
@@ -145,10 +145,10 @@ def test_it_stays_through_the_window_and_goes_when_the_dr_event_is_over() -> Non
     assert watched.check() == ["fac-002"]
     there.until("completed")
     assert watched.check() == []
-    assert there.story.clock.now() >= ENDS_AT
+    assert there.scenario.clock.now() >= ENDS_AT
 
 
 def test_once_it_runs_none_is_raised_any_more() -> None:
-    there = InProcess.accepted(*BOTH, degraded=("fac-002",), terms={"forecast_guardrail": "warn"})
+    there = InProcessSystem.accepted(*BOTH, degraded=("fac-002",), terms={"forecast_guardrail": "warn"})
     there.until("active")
     assert Watched(there).check() == []

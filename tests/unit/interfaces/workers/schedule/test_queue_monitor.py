@@ -21,8 +21,8 @@ from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
-from tests.in_process import InProcess
-from tests.made_up import UTILITY, judge
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import UTILITY, judge
 
 ALL_SIX = tuple(f"fac-00{number}" for number in range(1, 7))
 
@@ -31,23 +31,23 @@ class Door:
     """A number of DR events that wait to be planned, each with a facility of its own."""
 
     def __init__(self, depth: int = 3) -> None:
-        self.there, self.alerts, self.depth = InProcess.known(*ALL_SIX), FakeAlertRegistry(), depth
-        self.switch = AlertSwitch(self.alerts, self.there.story.clock, ALERT, WEBHOOK)
+        self.there, self.alerts, self.depth = InProcessSystem.registered(*ALL_SIX), FakeAlertRegistry(), depth
+        self.switch = AlertSwitch(self.alerts, self.there.scenario.clock, ALERT, WEBHOOK)
 
     def ask(self, *numbers: int) -> None:
         for number in numbers:
             asked = judge(f"U-{number}", facility_ids=(f"fac-00{number}",), target_kw=50.0)
-            self.there.story.after(asked)
+            self.there.scenario.after(asked)
 
     def plan(self, number: int) -> None:
-        self.there.story.after(PlanDREvent(dr_event_id=dr_event_id(UTILITY, f"U-{number}")))
+        self.there.scenario.after(PlanDREvent(dr_event_id=dr_event_id(UTILITY, f"U-{number}")))
 
     def check(self) -> list[str]:
         watch = WebhookQueueMonitor(
-            dr_events=FakeReadModels(self.there.story.store.read_after(0, 10_000)).dr_events,
+            dr_events=FakeReadModels(self.there.scenario.store.read_after(0, 10_000)).dr_events,
             depth=self.depth,
             alerts=self.alerts,
-            clock=self.there.story.clock,
+            clock=self.there.scenario.clock,
             locks=FakeLocks(),
         )
         asyncio.run(watch.check(self.switch))
@@ -74,7 +74,7 @@ def test_a_watch_that_begins_anew_clears_what_is_over() -> None:
     door.ask(1, 2, 3)
     assert door.check() != []
     door.plan(1)
-    door.switch = AlertSwitch(door.alerts, door.there.story.clock, ALERT, WEBHOOK)
+    door.switch = AlertSwitch(door.alerts, door.there.scenario.clock, ALERT, WEBHOOK)
     assert door.check() == []
 
 
@@ -115,7 +115,7 @@ CALLBACK = CallbackWork(
 def test_a_full_work_queue_is_alerted_until_it_takes_something_again() -> None:
     door = Door()
     queue = Full()
-    publisher = AlertingPublisher.of(queue, door.alerts, door.there.story.clock)
+    publisher = AlertingPublisher.of(queue, door.alerts, door.there.scenario.clock)
 
     def open_alerts() -> set[str]:
         return {alert.subject for alert in door.alerts.listed() if alert.name == ALERT}

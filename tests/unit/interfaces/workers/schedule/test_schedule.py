@@ -18,7 +18,7 @@ from interfaces.workers.schedule.schedule import Schedule, proposal
 from projections.deadlines import DeadlineKind, DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
-from tests.made_up import DR_EVENT_ID, NOW, TRACE
+from tests.sample_values import DR_EVENT_ID, NOW, TRACE
 
 
 def deadline(kind: DeadlineKind, facility_id: str | None = None, *, due_at: datetime = NOW) -> DeadlineRow:

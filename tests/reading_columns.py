@@ -11,7 +11,7 @@ from domain.telemetry.meter_reading import REPLACED_VALUES, UNUSABLE, MeterReadi
 from domain.telemetry.meter_rollups import QuarterPoints
 
 
-def points_of(
+def to_quarter_points(
     readings: Iterable[MeterReading], starts_at: datetime
 ) -> tuple[QuarterPoints, list[tuple[str, str]]]:
     """The usable `readings` (one per meter and moment) around the quarter-hour, and the meter of each."""

@@ -15,7 +15,7 @@ MINUTE, QUARTER, HOUR, DAY = 60, 900, 3600, 86_400
 
 
 @dataclass(frozen=True)
-class PlainRollup:
+class ReferenceRollup:
     mean_kw: float | None
     kwh: float | None
     min_kw: float | None
@@ -49,15 +49,15 @@ def winners(readings: Iterable[MeterReading]) -> list[MeterReading]:
     return sorted(best.values(), key=lambda r: (r.meter_id, r.ts))
 
 
-def plain_rollup(
+def reference_rollup(
     readings: list[MeterReading], facility_id: str, starts_at: datetime, step_s: int
-) -> PlainRollup | None:
+) -> ReferenceRollup | None:
     """`readings` are winners. None: no meter of the facility has a reading for the step."""
     mine = [r for r in readings if r.facility_id == facility_id]
     if step_s == HOUR:
         return _hour(
             [
-                plain_rollup(mine, facility_id, starts_at + timedelta(seconds=s), QUARTER)
+                reference_rollup(mine, facility_id, starts_at + timedelta(seconds=s), QUARTER)
                 for s in range(0, HOUR, QUARTER)
             ]
         )
@@ -73,7 +73,7 @@ def plain_rollup(
         for m in sorted(expected)
     ]
     whole = all(m.mean_kw is not None for m in meters)
-    found = PlainRollup(
+    found = ReferenceRollup(
         sum(m.mean_kw or 0.0 for m in meters) if whole else None,
         sum(m.kwh or 0.0 for m in meters) if whole and all(m.kwh is not None for m in meters) else None,
         sum(m.min_kw or 0.0 for m in meters) if whole else None,
@@ -85,7 +85,7 @@ def plain_rollup(
     return found if found.readings or found.coverage_pct > 0 else None
 
 
-def _hour(quarters: list[PlainRollup | None]) -> PlainRollup | None:
+def _hour(quarters: list[ReferenceRollup | None]) -> ReferenceRollup | None:
     there = [q for q in quarters if q is not None]
     if not there:
         return None
@@ -95,7 +95,7 @@ def _hour(quarters: list[PlainRollup | None]) -> PlainRollup | None:
         return values if len(values) == 4 and None not in values else None
 
     means, kwhs, lows, highs = (all_of(name) for name in ("mean_kw", "kwh", "min_kw", "max_kw"))
-    return PlainRollup(
+    return ReferenceRollup(
         None if means is None else sum(means) / 4,
         None if kwhs is None else sum(kwhs),
         None if lows is None else min(lows),
@@ -140,7 +140,7 @@ class _Meter:
                 jumped = True
         return pairs, jumped
 
-    def step(self, start: float, step_s: int) -> PlainRollup:
+    def step(self, start: float, step_s: int) -> ReferenceRollup:
         end = start + step_s
         inside = [r for at, r in self.points if start <= at < end]
         powers = [r.kw for r in inside if r.kw is not None]
@@ -159,7 +159,7 @@ class _Meter:
         if mean is not None:
             missing_s = max(step_s - counted_s, 0.0)
             kwh = mean * step_s / 3600 if self.jumped and by_power else counted + mean * missing_s / 3600
-        return PlainRollup(
+        return ReferenceRollup(
             mean,
             kwh,
             min(powers) if powers else mean,

@@ -23,17 +23,17 @@ def server() -> Iterator[PostgresServer]:
 
 
 def oid(database: Database) -> object:
-    return asked(database, "SELECT oid FROM pg_database WHERE datname = current_database()")
+    return query_value(database, "SELECT oid FROM pg_database WHERE datname = current_database()")
 
 
-def asked(database: Database, query: str) -> object:
+def query_value(database: Database, query: str) -> object:
     with psycopg.connect(database.admin_dsn) as connection:
         row = connection.execute(query.encode()).fetchone()
         assert row is not None
         return row[0]
 
 
-def done(database: Database, *statements: str) -> None:
+def execute(database: Database, *statements: str) -> None:
     with psycopg.connect(database.admin_dsn) as connection:
         for statement in statements:
             connection.execute(statement.encode())
@@ -41,10 +41,10 @@ def done(database: Database, *statements: str) -> None:
 
 def test_rows_partitions_and_numbers_of_one_test_are_gone_for_the_next(server: PostgresServer) -> None:
     with servers.fresh_database(server) as first:
-        place, seeds = oid(first), asked(first, SEEDS)
-        assert asked(first, RECORD) == 1
-        assert asked(first, RECORD) == 2
-        done(
+        place, seeds = oid(first), query_value(first, SEEDS)
+        assert query_value(first, RECORD) == 1
+        assert query_value(first, RECORD) == 2
+        execute(
             first,
             "SELECT gridproof.prepare_readings_day('2001-01-01')",
             "UPDATE gridproof.ledger_heads SET size = 7",
@@ -52,10 +52,10 @@ def test_rows_partitions_and_numbers_of_one_test_are_gone_for_the_next(server: P
     with servers.fresh_database(server) as second:
         assert oid(second) == place
         assert second.name != first.name
-        assert asked(second, f"SELECT count(*) FROM {EVENTS}") == 0
-        assert asked(second, RECORD) == 1
-        assert asked(second, SEEDS) == seeds
-        assert asked(second, "SELECT count(*) FROM pg_class WHERE relname LIKE '%2001%'") == 0
+        assert query_value(second, f"SELECT count(*) FROM {EVENTS}") == 0
+        assert query_value(second, RECORD) == 1
+        assert query_value(second, SEEDS) == seeds
+        assert query_value(second, "SELECT count(*) FROM pg_class WHERE relname LIKE '%2001%'") == 0
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_rows_partitions_and_numbers_of_one_test_are_gone_for_the_next(server: P
 def test_what_a_test_has_altered_for_good_is_given_to_nobody(server: PostgresServer, alteration: str) -> None:
     with servers.fresh_database(server) as altered:
         place = oid(altered)
-        done(altered, alteration)
+        execute(altered, alteration)
     with servers.fresh_database(server) as other:
         assert oid(other) != place
 
@@ -94,4 +94,4 @@ def test_whoever_is_still_connected_is_cut_off(server: PostgresServer) -> None:
                 connection.execute("SELECT 1")
             with pytest.raises(psycopg.OperationalError, match="does not exist"):
                 psycopg.connect(first.app_dsn)
-            assert asked(second, f"SELECT count(*) FROM {EVENTS}") == 0
+            assert query_value(second, f"SELECT count(*) FROM {EVENTS}") == 0

@@ -11,7 +11,7 @@ import runpy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_PROCESS = Path(__file__).with_name("forked_process.py")
+_PROCESS = Path(__file__).with_name("forked_command_main.py")
 """By its path: a package on this machine may be called `tests` too."""
 _READ_BEFORE = [
     "adapters.redis.shared_cache",
@@ -32,7 +32,7 @@ _READ_BEFORE = [
 ]
 
 
-class Forked:
+class ForkedCommand:
     """One process, with `environ` over the test's own environment; what it says goes to `log`."""
 
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], log: Path) -> None:

@@ -87,7 +87,7 @@ def template_of(connection: Connection) -> Template:
     return Template(frozenset(table for table, _ in tables), _schema(connection), rows)
 
 
-def empty(connection: Connection, template: Template) -> bool:
+def reset_to_template(connection: Connection, template: Template) -> bool:
     """Whether it is as good as new now; if not, it is to be dropped."""
     connection.execute("SET session_replication_role = replica")  # also where a trigger refuses it
     made = [table for table, _ in connection.execute(_TABLES).fetchall() if table not in template.tables]

@@ -65,7 +65,7 @@ class Parsed:
 
 
 @dataclass
-class Live:
+class RunningFeed:
     feed: LiveFeed
     log: FakeLiveLog
     alerts: FakeAlertRegistry
@@ -92,12 +92,12 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(log: FakeLiveLog | None = None, **options: Any) -> AsyncIterator[Live]:
+async def running(log: FakeLiveLog | None = None, **options: Any) -> AsyncIterator[RunningFeed]:
     log, alerts, clock = log or FakeLiveLog(), FakeAlertRegistry(), SettableClock()
     feed = LiveFeed(log, FakeLogSignal(0.001), alerts, clock, max_watchers=10, **options)
     feeding = asyncio.create_task(feed.run())
     try:
-        yield Live(feed, log, alerts, clock)
+        yield RunningFeed(feed, log, alerts, clock)
     finally:
         feeding.cancel()
         await asyncio.wait({feeding})

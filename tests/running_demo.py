@@ -27,7 +27,7 @@ from interfaces.bootstrap import Stores, open_stores, resolve_addresses
 from interfaces.settings.settings import read_settings
 from interfaces.simulators.sample_portfolio import PROGRAM_ID, UTILITY_ID
 from tests.demo_runs import LONGEST_S, ROOT, children_of
-from tests.hanging import hang
+from tests.frozen_process import freeze
 
 WITHIN_S = 60.0
 WEBHOOK = "/webhooks/utility/dr-notification"
@@ -35,7 +35,7 @@ AT = re.compile(r"running at (http://\S+),")
 
 
 @dataclass(frozen=True)
-class KeptDemo:
+class RunningDemo:
     """`document` is what the demo printed at the end of its story."""
 
     url: str
@@ -80,7 +80,7 @@ class KeptDemo:
         """That worker does nothing in the block; it lives."""
         found = children_of(self.process, worker)
         for process in found:
-            hang(process)
+            freeze(process)
         try:
             yield
         finally:
@@ -116,7 +116,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 @contextmanager
-def kept_demo(folder: Path, *arguments: str) -> Iterator[KeptDemo]:
+def running_demo(folder: Path, *arguments: str) -> Iterator[RunningDemo]:
     """Told to its end, and ended in good order after the block."""
     data, said = folder / "data", folder / "said.txt"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
@@ -145,7 +145,7 @@ def kept_demo(folder: Path, *arguments: str) -> Iterator[KeptDemo]:
         settings = resolve_addresses(read_settings({"GRIDPROOF_DATA_DIR": str(data)}))
         with closing(open_stores(settings, pool_size=1)) as stores:
             keys, clock = issued_keys(stores), stores.clock
-        yield KeptDemo(found[1], data, demo.pid, document, keys, clock)
+        yield RunningDemo(found[1], data, demo.pid, document, keys, clock)
     finally:
         patience.cancel()
         demo.terminate()

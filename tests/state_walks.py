@@ -9,7 +9,7 @@ from uuid import UUID
 from domain.dispatch import Dispatch, Setpoint, ZonePlan
 from domain.dr_event import Batch, DREvent, Reason
 from domain.event_sourcing.aggregate import DomainEvent, Provenance
-from tests.made_up import (
+from tests.sample_values import (
     BMS,
     DR_EVENT_ID,
     ENDS_AT,

@@ -24,7 +24,7 @@ from domain.forecast import Forecast
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.forecast.forecast_book import FakeForecastBook
-from tests.made_up import CONTEXT
+from tests.sample_values import CONTEXT
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a process of forked.py does: `gridproof` with ARGUMENTS, over ENVIRON; what it says goes into LOG."""
+"""What a process of forked_commands.py does: `gridproof` with ARGUMENTS, over ENVIRON; what it says goes into LOG."""
 
 import os
 import select

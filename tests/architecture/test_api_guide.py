@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.architecture.source_tree import ROOT
-from tests.unit.interfaces.web.policies import POLICIES
+from tests.unit.interfaces.web.declared_policies import POLICIES
 
 PAGE = (ROOT / "docs/guides/api.md").read_text()
 NAMED = {re.sub(r"\{\w+\}", "{}", path) for path in re.findall(r"`(?:GET )?(/api/[^`?]*)", PAGE)}

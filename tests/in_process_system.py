@@ -1,6 +1,6 @@
 """The write side, the saga, the relay and the dispatch worker in one process over fakes; time stands still.
 
-world = InProcess.accepted("fac-001", "fac-002")
+world = InProcessSystem.accepted("fac-001", "fac-002")
 world.until("active")
 """
 
@@ -33,8 +33,8 @@ from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
-from tests.given import Scenario, given
-from tests.made_up import (
+from tests.given_when_then import Scenario, given
+from tests.sample_values import (
     DR_EVENT_ID,
     NOW,
     STARTS_AT,
@@ -62,25 +62,25 @@ class NoSignal:
 
 
 @dataclass
-class InProcess:
-    story: Scenario
+class InProcessSystem:
+    scenario: Scenario
     entries: tuple[FacilityEntry, ...]
     journal: list[JournalEntry] = field(default_factory=list)
     callbacks: list[CallbackWork] = field(default_factory=list)
     position: int = 0
 
     def __post_init__(self) -> None:
-        self.story.clock.speed = 1e6  # back-off costs no wall time
+        self.scenario.clock.speed = 1e6  # back-off costs no wall time
         self.dead_letters, self.alerts = FakeDeadLetters(), FakeAlertRegistry()
         self.queue = FakeWorkQueue()
         self.buildings = {
             entry.facility_id: Building.of(entry, record=self.journal.append) for entry in self.entries
         }
-        self.control = FakeBuildingControl(self.buildings.values(), clock=self.story.clock)
+        self.control = FakeBuildingControl(self.buildings.values(), clock=self.scenario.clock)
         self.relay = Relay(
-            event_log=self.story.store,
+            event_log=self.scenario.store,
             positions=FakeReaderPositions(),
-            commands=CommandBatcher(self.story.bus),
+            commands=CommandBatcher(self.scenario.bus),
             publisher=self.queue,
             locks=FakeLocks(),
             signal=NoSignal(),
@@ -89,10 +89,10 @@ class InProcess:
             dead_letters=self.dead_letters,
         )
         self.calls = DispatchExecutor(
-            store=self.story.store,
-            commands=CommandBatcher(self.story.bus),
+            store=self.scenario.store,
+            commands=CommandBatcher(self.scenario.bus),
             control=self.control,
-            clock=self.story.clock,
+            clock=self.scenario.clock,
             dead_letters=self.dead_letters,
             alerts=self.alerts,
             reached=no_failpoint,
@@ -109,12 +109,12 @@ class InProcess:
         **notice: Any,
     ) -> Self:
         """A DR event over those facilities was just accepted, and nothing followed yet."""
-        there = cls.known(*facility_ids, degraded=degraded, terms=terms, zones=zones)
-        there.story.after(judge(facility_ids=facility_ids, target_kw=target_kw, **notice))
+        there = cls.registered(*facility_ids, degraded=degraded, terms=terms, zones=zones)
+        there.scenario.after(judge(facility_ids=facility_ids, target_kw=target_kw, **notice))
         return there
 
     @classmethod
-    def known(
+    def registered(
         cls,
         *facility_ids: str,
         degraded: tuple[str, ...] = (),
@@ -124,20 +124,20 @@ class InProcess:
         """Those facilities are known and forecast, and nothing was asked of them."""
         changes = {"zones": zones} if zones else {}
         entries = tuple(facility_entry(facility_id, **changes) for facility_id in facility_ids)
-        story = given().after(*portfolio_commands(*entries, **(terms or {})))
+        scenario = given().after(*portfolio_commands(*entries, **(terms or {})))
         for cycle in FORECAST_CYCLES:
-            story.with_forecasts(*(forecast(i, at=cycle, degraded=i in degraded) for i in facility_ids))
-        return cls(story, entries)
+            scenario.with_forecasts(*(forecast(i, at=cycle, degraded=i in degraded) for i in facility_ids))
+        return cls(scenario, entries)
 
     @property
     def dr_event(self) -> DREventState:
-        return self.story.store.load(DREvent, DR_EVENT_ID).state
+        return self.scenario.store.load(DREvent, DR_EVENT_ID).state
 
     def dispatch(self, facility_id: str = "fac-001") -> DispatchState:
-        return self.story.store.load(Dispatch, dispatch_id(DR_EVENT_ID, facility_id)).state
+        return self.scenario.store.load(Dispatch, dispatch_id(DR_EVENT_ID, facility_id)).state
 
     def recorded(self, kind: type[DomainEvent] = DomainEvent) -> list[DomainEvent]:
-        return [e for e in self.story.store.domain_events if isinstance(e, kind)]
+        return [e for e in self.scenario.store.domain_events if isinstance(e, kind)]
 
     def actions(self) -> list[tuple[str, str]]:
         """(facility, action) in the order in which the buildings did them."""
@@ -151,7 +151,7 @@ class InProcess:
                 self.restore_next()
                 continue
             proposal = PROPOSALS[self.dr_event.status]
-            self.story.at(max(self._due_at(), self.story.clock.now()))
+            self.scenario.at(max(self._due_at(), self.scenario.clock.now()))
             self.do(proposal(dr_event_id=DR_EVENT_ID))
         return self
 
@@ -169,11 +169,11 @@ class InProcess:
             if self.dispatch(i).restore_steps
         }
         facility_id, moment = min(waiting.items(), key=lambda item: item[1])
-        self.story.at(moment)
+        self.scenario.at(moment)
         return self.do(RestoreDispatch(dr_event_id=DR_EVENT_ID, facility_id=facility_id))
 
     def do(self, *commands: msgspec.Struct) -> Self:
-        self.story.after(*commands)
+        self.scenario.after(*commands)
         return self.settle()
 
     def settle(self) -> Self:
@@ -188,13 +188,13 @@ class InProcess:
 
     async def _settle(self) -> None:
         head = -1
-        while head != self.story.store.head():
-            head = self.story.store.head()
+        while head != self.scenario.store.head():
+            head = self.scenario.store.head()
             await self._relay()
             await self._work()
 
     async def _relay(self) -> None:
-        while entries := self.story.store.read_after(self.position, 100):
+        while entries := self.scenario.store.read_after(self.position, 100):
             for entry in entries:
                 await self.relay.relay(entry)
                 self.position = entry.position

@@ -15,7 +15,7 @@ from tests.browser.page_scripts import HALF_MINUTES, KEYBOARD
 from tests.browser.views import MAIN, THEMES, draw, size, views_of
 from tests.chromium import Page, opened_page
 from tests.demo_runs import SMALL
-from tests.kept_demo import KeptDemo, kept_demo, until
+from tests.running_demo import RunningDemo, running_demo, until
 
 FACILITY = "fac-003"
 """It serves; of the others one times out, one refuses and one is in maintenance."""
@@ -25,22 +25,22 @@ Opened = Callable[[str], AbstractAsyncContextManager[Page]]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptDemo]:
-    with kept_demo(tmp_path_factory.mktemp("demo"), *SMALL) as kept:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
+    with running_demo(tmp_path_factory.mktemp("demo"), *SMALL) as kept:
         yield kept
 
 
 @pytest.fixture
-def opened(demo: KeptDemo, tmp_path: Path, debian_command: Callable[[str], Path]) -> Opened:
+def opened(demo: RunningDemo, tmp_path: Path, debian_command: Callable[[str], Path]) -> Opened:
     return lambda address: opened_page(debian_command("chromium"), tmp_path, f"{demo.url}/{address}")
 
 
-def told(scenario: Coroutine[Any, Any, None]) -> None:
+def run_scenario(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scenario)
 
 
 def test_every_view_is_drawn_in_both_themes_and_axe_finds_nothing_serious(
-    demo: KeptDemo, opened: Opened
+    demo: RunningDemo, opened: Opened
 ) -> None:
     async def scenario() -> None:
         async with opened("") as page:
@@ -63,7 +63,7 @@ def test_every_view_is_drawn_in_both_themes_and_axe_finds_nothing_serious(
             refused = [one for one in page.complaints if "Content Security" in one or "exception" in one]
             assert refused == []
 
-    told(scenario())
+    run_scenario(scenario())
 
 
 async def shown_then(page: Page) -> tuple[str, dict[str, str], int]:
@@ -78,7 +78,7 @@ async def shown_then(page: Page) -> tuple[str, dict[str, str], int]:
 
 
 def recorded_then(
-    demo: KeptDemo, position: int, steps: list[dict[str, Any]]
+    demo: RunningDemo, position: int, steps: list[dict[str, Any]]
 ) -> tuple[str, dict[str, str], int]:
     """The same by the API."""
     at = f"as_of={position}"
@@ -94,7 +94,7 @@ def spoken(status: str) -> str:
     return status.replace("_", " ").replace("bms", "BMS")
 
 
-def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: KeptDemo, opened: Opened) -> None:
+def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: RunningDemo, opened: Opened) -> None:
     async def scenario() -> None:
         async with opened(f"#/audit/{demo.dr_event}") as page:
             await page.sign_in(demo.keys["auditor"])
@@ -121,10 +121,10 @@ def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: KeptDemo,
     steps = demo.get(f"/api/audit/dr-events/{demo.dr_event}")["steps"]
     topics = ("dr-event.accepted.v1", "dispatch.committed.v1", "dr-event.ended.v1")
     moments = [next(step["position"] for step in steps if step["topic"] == topic) for topic in topics]
-    told(scenario())
+    run_scenario(scenario())
 
 
-def test_printed_the_audit_view_holds_every_step_and_no_button(demo: KeptDemo, opened: Opened) -> None:
+def test_printed_the_audit_view_holds_every_step_and_no_button(demo: RunningDemo, opened: Opened) -> None:
     steps = demo.get(f"/api/audit/dr-events/{demo.dr_event}")["steps"]
     assert len(steps) > 40
 
@@ -141,7 +141,7 @@ def test_printed_the_audit_view_holds_every_step_and_no_button(demo: KeptDemo, o
             )
             assert await page.value(f"{seen}.length") == 0
 
-    told(scenario())
+    run_scenario(scenario())
 
 
 async def confirmed(page: Page, button: str, reason: str, confirm: str) -> None:
@@ -154,7 +154,7 @@ async def confirmed(page: Page, button: str, reason: str, confirm: str) -> None:
     await page.until("!document.querySelector('dialog')")
 
 
-async def asked_live(page: Page, demo: KeptDemo, event_id: str, *, in_hours: float) -> str:
+async def open_announced_dr_event(page: Page, demo: RunningDemo, event_id: str, *, in_hours: float) -> str:
     """An operator who looks at the list sees a DR event come, and opens it; its id."""
     await page.sign_in(demo.keys["operator"])
     await page.shows("Live", ".bar")
@@ -165,7 +165,7 @@ async def asked_live(page: Page, demo: KeptDemo, event_id: str, *, in_hours: flo
     return dr_event
 
 
-def given_by_operator(demo: KeptDemo, dr_event: str) -> dict[str, str]:
+def given_by_operator(demo: RunningDemo, dr_event: str) -> dict[str, str]:
     """The reasons that the log keeps of the demo's operator, by topic."""
     operator = f"operator:{demo.keys['operator'].split('_')[1]}"
     steps = demo.get(f"/api/audit/dr-events/{dr_event}")["steps"]
@@ -173,11 +173,11 @@ def given_by_operator(demo: KeptDemo, dr_event: str) -> dict[str, str]:
 
 
 def test_an_operator_sees_a_dr_event_come_and_approves_a_blocked_facility_with_a_reason(
-    demo: KeptDemo, opened: Opened
+    demo: RunningDemo, opened: Opened
 ) -> None:
     async def scenario() -> str:
         async with opened("#/dr-events") as page:
-            dr_event = await asked_live(page, demo, "UTIL-2026-0050", in_hours=10)
+            dr_event = await open_announced_dr_event(page, demo, "UTIL-2026-0050", in_hours=10)
             await page.shows("blocked", "main table")
             await page.keep_picture("dr-event-blocked")
             await confirmed(page, "Approve", "the meter is back", "Approve it")
@@ -195,11 +195,11 @@ def test_an_operator_sees_a_dr_event_come_and_approves_a_blocked_facility_with_a
 
 
 def test_an_operator_cancels_a_dr_event_with_a_reason_and_escape_takes_nothing_back(
-    demo: KeptDemo, opened: Opened
+    demo: RunningDemo, opened: Opened
 ) -> None:
     async def scenario() -> str:
         async with opened("#/dr-events") as page:
-            dr_event = await asked_live(page, demo, "UTIL-2026-0052", in_hours=12)
+            dr_event = await open_announced_dr_event(page, demo, "UTIL-2026-0052", in_hours=12)
             cancel = "[...document.querySelectorAll('main button')].find(b => b.innerText === 'Cancel…')"
             await page.until(f"Boolean({cancel})")
             await page.value(f"{cancel}.focus()")
@@ -220,7 +220,7 @@ def test_an_operator_cancels_a_dr_event_with_a_reason_and_escape_takes_nothing_b
 
 
 def test_that_the_server_is_away_is_said_at_once_and_so_is_that_it_is_back(
-    demo: KeptDemo, opened: Opened
+    demo: RunningDemo, opened: Opened
 ) -> None:
     async def scenario() -> None:
         async with opened("") as page:
@@ -234,11 +234,11 @@ def test_that_the_server_is_away_is_said_at_once_and_so_is_that_it_is_back(
             await page.until("!document.querySelector('.banner')")
             await page.shows("Live", ".bar")
 
-    told(scenario())
+    run_scenario(scenario())
 
 
 def test_without_the_stream_it_asks_again_every_half_minute_and_says_so(
-    demo: KeptDemo, opened: Opened
+    demo: RunningDemo, opened: Opened
 ) -> None:
     async def scenario() -> None:
         async with opened("#/dr-events") as page:
@@ -252,11 +252,11 @@ def test_without_the_stream_it_asks_again_every_half_minute_and_says_so(
             await page.shows("UTIL-2026-0051", "main table")
             assert await page.value("document.querySelectorAll('.banner').length") == 0
 
-    told(scenario())
+    run_scenario(scenario())
 
 
 def test_a_keyboard_alone_reaches_everything_and_the_focus_is_always_seen(
-    demo: KeptDemo, opened: Opened
+    demo: RunningDemo, opened: Opened
 ) -> None:
     async def scenario() -> None:
         async with opened("") as page:
@@ -272,4 +272,4 @@ def test_a_keyboard_alone_reaches_everything_and_the_focus_is_always_seen(
                 assert await page.value("unreached()") == [], view.name
                 assert await page.value("unseen") == [], view.name
 
-    told(scenario())
+    run_scenario(scenario())

@@ -12,7 +12,7 @@ import pytest
 from adapters.postgres.connection.pool import FastReconnectPool
 from tests import servers
 from tests.acceptance.cli.terminal import Terminal
-from tests.acceptance.degradation.asking import Callers
+from tests.acceptance.degradation.callers import Callers
 from tests.acceptance.degradation.degradation_table import COLUMNS
 from tests.acceptance.degradation.outage import OBSERVED_S, Outage, outage
 from tests.acceptance.degradation.outages import (
@@ -27,14 +27,14 @@ from tests.acceptance.degradation.outages import (
     serving,
     working,
 )
-from tests.acceptance.forked import Forked
+from tests.acceptance.forked_commands import ForkedCommand
 from tests.servers import Database
 
 each_cell = pytest.mark.parametrize("column", COLUMNS)
 
 
 @dataclass
-class Asking:
+class SystemUnderLoad:
     system: System
     callers: Callers
 
@@ -42,7 +42,7 @@ class Asking:
         return outage(self.system, self.callers, row, observed_s=observed_s)
 
 
-class Starting:
+class SystemBuilder:
     """A system that is being put together in `folder`; it ends with `stack`.
 
     Its NATS and its cache are its own: every such system has a fast clock of its own and facilities of the same names,
@@ -66,15 +66,15 @@ class Starting:
             **settings,
         )
         self.urls: list[str] = []
-        self.processes: list[Forked] = []
+        self.processes: list[ForkedCommand] = []
 
-    def door(self, name: str = "door") -> Forked:
+    def door(self, name: str = "door") -> ForkedCommand:
         url, process = serving(self.stack, self.environ, self.folder, name)
         self.urls.append(url)
         self.processes.append(process)
         return process
 
-    def worker(self, name: str) -> Forked:
+    def worker(self, name: str) -> ForkedCommand:
         process = working(self.stack, self.environ, self.folder, name)
         self.processes.append(process)
         return process
@@ -86,10 +86,10 @@ class Starting:
         return pool
 
     @contextmanager
-    def asking(self, dependencies: Mapping[str, Dependency]) -> Iterator[Asking]:
+    def under_load(self, dependencies: Mapping[str, Dependency]) -> Iterator[SystemUnderLoad]:
         """While callers ask. `dependencies` by the names of the rows."""
         system = System(self.database, self.urls, self.processes, dependencies, self.clock)
         system.until(lambda: all(answers(f"{url}/health") for url in system.urls), "the doors answer")
         callers = callers_of(system)
-        with callers.asking():
-            yield Asking(system, callers)
+        with callers.sending():
+            yield SystemUnderLoad(system, callers)

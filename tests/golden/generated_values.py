@@ -10,27 +10,30 @@ from uuid import UUID
 import msgspec
 
 
-def made_up_struct(kind: type[msgspec.Struct], random: Random) -> Any:
+def generate_struct(kind: type[msgspec.Struct], random: Random) -> Any:
     return kind(
-        **{field.name: made_up(field.type, field.name, random) for field in msgspec.structs.fields(kind)}
+        **{
+            field.name: generate_value(field.type, field.name, random)
+            for field in msgspec.structs.fields(kind)
+        }
     )
 
 
-def made_up(kind: Any, name: str, random: Random) -> Any:
+def generate_value(kind: Any, name: str, random: Random) -> Any:
     """A value of that type, which contains the name of its field if possible."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return made_up(arguments[0], name, random)
+        return generate_value(arguments[0], name, random)
     if origin is typing.Literal:
         return arguments[0]
     if origin in (typing.Union, types.UnionType):
-        return made_up(next(choice for choice in arguments if choice is not type(None)), name, random)
+        return generate_value(next(choice for choice in arguments if choice is not type(None)), name, random)
     if origin in (tuple, frozenset):
-        return origin([made_up(arguments[0], name, random)])
+        return origin([generate_value(arguments[0], name, random)])
     if origin is dict:
-        return {made_up(arguments[0], name, random): made_up(arguments[1], name, random)}
+        return {generate_value(arguments[0], name, random): generate_value(arguments[1], name, random)}
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return made_up_struct(kind, random)
+        return generate_struct(kind, random)
     return _plain(kind, name, random)
 
 

@@ -33,7 +33,7 @@ SITES = [
 
 
 @dataclass
-class House:
+class ForecastSetup:
     """A cycle with real stores, and a weather source and a register of alerts in memory."""
 
     telemetry: PostgresTelemetryStore
@@ -65,7 +65,7 @@ class House:
     def run(self, cycle: ForecastCycle | None = None) -> CycleReport:
         return asyncio.run((cycle or self.cycle()).run(at=self.clock.now()))
 
-    def remember(
+    def import_history(
         self,
         facility_ids: Sequence[str],
         days: float,

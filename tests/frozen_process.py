@@ -8,17 +8,17 @@ from pathlib import Path
 WITHIN_S = 30.0
 
 
-def hang(pid: int) -> None:
+def freeze(pid: int) -> None:
     """Until SIGCONT. On a busy machine its threads go on for a while after the signal: they are waited for."""
     os.kill(pid, signal.SIGSTOP)
     deadline = time.monotonic() + WITHIN_S
-    while _goes_on(pid):
+    while _is_running(pid):
         if time.monotonic() > deadline:
             raise TimeoutError(f"process {pid} goes on {WITHIN_S:g} s after SIGSTOP")
         time.sleep(0.001)
 
 
-def _goes_on(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     """Whether a thread of it may still do something."""
     for task in Path(f"/proc/{pid}/task").glob("*/stat"):
         try:

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from tests.acceptance.degradation.answers import Answer
-from tests.unit.interfaces.web.live import Parsed
+from tests.unit.interfaces.web.live_feed_setup import Parsed
 
 WITHIN_S = 200.0
 """Longer than any time-out of the server: who is not answered by then hangs."""
@@ -22,7 +22,7 @@ AGAIN_S = 0.25
 
 
 @dataclass
-class Asked:
+class RepeatedRequest:
     """One question. `body` gives the next body for a post; it is posted again until it is taken."""
 
     column: str
@@ -39,7 +39,7 @@ class Asked:
 
 
 @dataclass
-class Screen:
+class StreamSubscriber:
     """One who watches: it comes back by itself, and goes on from where it was."""
 
     headers: Mapping[str, str]
@@ -58,17 +58,19 @@ class Screen:
 class Callers:
     """In a thread of their own. All begin at the first of `urls`; who is not let in there goes to the next."""
 
-    def __init__(self, urls: Sequence[str], asked: Sequence[Asked], screen: Screen) -> None:
+    def __init__(
+        self, urls: Sequence[str], requests: Sequence[RepeatedRequest], subscriber: StreamSubscriber
+    ) -> None:
         self._urls = itertools.cycle(urls)
         self.url = next(self._urls)
-        self.asked = list(asked)
-        self.screen = screen
+        self.requests = list(requests)
+        self.subscriber = subscriber
 
-    def of(self, column: str) -> list[Asked]:
-        return [one for one in self.asked if one.column == column]
+    def of(self, column: str) -> list[RepeatedRequest]:
+        return [one for one in self.requests if one.column == column]
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def sending(self) -> Iterator[None]:
         loop = asyncio.new_event_loop()
         running = loop.create_task(self._run())
         thread = threading.Thread(
@@ -93,10 +95,10 @@ class Callers:
             asyncio.TaskGroup() as together,
         ):
             together.create_task(self._watch(session))
-            for one in self.asked:
+            for one in self.requests:
                 together.create_task(self._ask_again(session, one))
 
-    async def _ask_again(self, session: aiohttp.ClientSession, one: Asked) -> None:
+    async def _ask_again(self, session: aiohttp.ClientSession, one: RepeatedRequest) -> None:
         body = None if one.body is None else one.body()
         while True:
             answer = await self._ask(session, one, body)
@@ -105,7 +107,7 @@ class Callers:
                 body = one.body()
             await asyncio.sleep(one.again_s)
 
-    async def _ask(self, session: aiohttp.ClientSession, one: Asked, body: Any) -> Answer:
+    async def _ask(self, session: aiohttp.ClientSession, one: RepeatedRequest, body: Any) -> Answer:
         sent_at, url = time.monotonic(), self.url
         try:
             async with session.request(one.method, url + one.path, headers=one.headers, json=body) as got:
@@ -123,16 +125,16 @@ class Callers:
 
     async def _watch(self, session: aiohttp.ClientSession) -> None:
         while True:
-            url, resumed = self.url, self.screen.parsed.last_event_id
-            headers = {**self.screen.headers, **({"Last-Event-ID": resumed} if resumed else {})}
+            url, resumed = self.url, self.subscriber.parsed.last_event_id
+            headers = {**self.subscriber.headers, **({"Last-Event-ID": resumed} if resumed else {})}
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=WITHIN_S)
             try:
                 async with session.get(f"{url}/api/stream", headers=headers, timeout=timeout) as got:
                     if got.status == 200:
-                        self.screen.connections.append(url)
+                        self.subscriber.connections.append(url)
                     while piece := await got.content.readany():
-                        self.screen.parsed.take(piece)
+                        self.subscriber.parsed.take(piece)
             except (aiohttp.ClientError, ConnectionError):
                 self._go_on(url)
-            self.screen.parsed.broken_off()
+            self.subscriber.parsed.broken_off()
             await asyncio.sleep(AGAIN_S)
