@@ -174,7 +174,7 @@ class SmallSystem:
         while not there():
             self._supervise()
             if time.monotonic() > deadline:
-                raise TookTooLong(f"no {what} after {PATIENCE_S} s; {self._told()}")
+                raise TookTooLong(f"no {what} after {PATIENCE_S} s; {self._log_excerpts()}")
             time.sleep(0.02)
         self._supervise()
 
@@ -189,7 +189,7 @@ class SmallSystem:
                 self.killed.append(name)
                 self._start(name)
             elif status is not None:
-                raise AssertionError(f"{name} ended with {status}; {self._told()}")
+                raise AssertionError(f"{name} ended with {status}; {self._log_excerpts()}")
 
     def _start(self, name: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -224,7 +224,7 @@ class SmallSystem:
             environment["GRIDPROOF_FAILPOINT_ONCE_FILE"] = str(self.once_file)
         return environment
 
-    def _told(self) -> str:
+    def _log_excerpts(self) -> str:
         logs = {path.stem: path.read_text()[-2_000:] for path in self.folder.glob("*.log")}
         states = [(d.facility_id, d.status) for d in self.dispatches()] if self.dr_event.targets else []
         return f"the DR event is {self.dr_event.status}, its dispatches {states}; {logs}"

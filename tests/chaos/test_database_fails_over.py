@@ -67,10 +67,10 @@ def test_a_standby_promoted_while_a_dr_event_is_active_changes_nothing_of_the_en
         keeps_its_promises(run)
         assert run.document["facilities"] == {"asked": 4, "committed": 2, "failed": 2, "restored": 2}
         was, now = (f"127.0.0.1:{server.ports['postgres']}" for server in (pair.primary, pair.standby))
-        assert told_of_the_failover(pair) == [f"{was} on timeline 1 is now {now} on timeline 2"]
+        assert failover_alerts(pair) == [f"{was} on timeline 1 is now {now} on timeline 2"]
 
 
-def told_of_the_failover(pair: PostgresPair) -> list[str]:
+def failover_alerts(pair: PostgresPair) -> list[str]:
     """Between which servers, as the alert says; it is over by now."""
     with closing(ConnectionPool(for_failover(pair.app_dsn), min_size=1, open=True)) as pool:
         alerts = PostgresAlerts(pool).listed(include_cleared=True)

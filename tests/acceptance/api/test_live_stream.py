@@ -195,13 +195,13 @@ def long_history(door: Door) -> None:
 async def until_metric(door: Door, name: str, value: float) -> None:
     async with aiohttp.ClientSession() as session:
 
-        async def found() -> float:
+        async def rate() -> float:
             async with session.get(f"{door.url}/metrics") as answer:
                 lines = (await answer.text()).splitlines()
             return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
         async with asyncio.timeout(120):
-            while await found() != value:  # noqa: ASYNC110 - it is asked
+            while await rate() != value:  # noqa: ASYNC110 - a metric is polled
                 await asyncio.sleep(0.1)
 
 

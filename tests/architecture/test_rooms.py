@@ -1,0 +1,151 @@
+"""Folders of a size that one can survey, files that hold an idea, and names in the field's usual words."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source_tree import PACKAGES, ROOT, imported_modules, parsed, python_files
+
+MOST_ENTRIES = 24
+NOT_COUNTED = {"adapters/postgres/migrations", "interfaces/web/static"}
+SMALL_LINES = 60
+
+IDIOM = {
+    *("known", "told", "found", "remembered", "kept", "asked", "news", "road", "lane", "desk", "shelf"),
+    *("fate", "wish", "story", "alone", "aside"),
+}
+IDIOM_IN_CODE = IDIOM | {f"{word}s" for word in IDIOM} | {"stories", "wishes"}
+USUAL = re.compile(r"NotFound(Error)?$")
+
+WHOLE_IDEAS = {
+    "adapters/bms/setpoints.py": "the setpoint contract over SOAP",
+    "adapters/postgres/event_store/library_factory.py": "the library's factory with our DSN and pool",
+    "adapters/postgres/read_model/rebuild/plan_barrier.py": "wait for query plans older than a partition",
+    "adapters/postgres/read_model/rebuild/verify.py": "compare live rows with a fresh fold",
+    "adapters/postgres/telemetry/rollups/finalize.py": "finalize dirty quarter-hours",
+    "adapters/weather/http_source.py": "the plain weather service",
+    "application/command_bus/prefetch.py": "load what a batch of commands needs at once",
+    "application/dispatch/execution/command_priority.py": "commands before status checks",
+    "application/dispatch/execution/reported_failures.py": "one dead letter per failing restore",
+    "application/event_store/snapshots.py": "skip snapshots that cannot be read",
+    "application/handlers/measurement.py": "handlers of one capability",
+    "application/handlers/program.py": "handlers of one capability",
+    "application/history_import/dst_hours.py": "energy around a clock change",
+    "application/telemetry/ingest/slow_period.py": "detect a slow period",
+    "domain/dispatch/verification.py": "what the BMS and the meter confirm",
+    "interfaces/bootstrap/doctor/raw_archive.py": "one check of the doctor",
+    "interfaces/cli/console/error_messages.py": "errors as messages for the terminal",
+    "interfaces/settings/env_file.py": "the parser of --env-file",
+    "interfaces/simulators/bms/responses.py": "how a simulated BMS ends an exchange",
+    "interfaces/web/api/webhook/signature.py": "the check of a webhook's signature",
+    "interfaces/web/api/webhook/openapi.py": "the schema of a body that is read raw",
+    "interfaces/web/asgi.py": "the ASGI entry point",
+    "interfaces/web/broadcast/unlogged_state.py": "state of the live feed outside the log",
+    "interfaces/web/openapi/examples.py": "examples of the OpenAPI document",
+    "interfaces/workers/aggregate/batch_lease.py": "the lease of delivered batches",
+    "interfaces/workers/aggregate/maintenance.py": "partitions of the coming days",
+    "projections/audit/descriptions.py": "one sentence for each domain event",
+}
+"""Small modules with one importer beside them that stay, each with the idea that it holds."""
+
+
+def entries(folder: Path) -> int:
+    """Python files and sub-packages, `__init__.py` not counted."""
+    files = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
+    return len(files) + len([below for below in folder.iterdir() if (below / "__init__.py").exists()])
+
+
+def test_no_folder_of_the_packages_has_too_many_entries() -> None:
+    folders = {file.parent for file in python_files(*PACKAGES)}
+    names = {str(folder.relative_to(ROOT)): entries(folder) for folder in folders}
+    assert {name: n for name, n in names.items() if n > MOST_ENTRIES and name not in NOT_COUNTED} == {}
+
+
+def words_of(name: str) -> set[str]:
+    """`_SharedReads` -> {"shared", "reads"}, `is_told_of` -> {"is", "told", "of"}."""
+    return {part.lower() for part in re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+", name)}
+
+
+def is_idiom(name: str) -> bool:
+    return bool(words_of(name) & IDIOM_IN_CODE) and not USUAL.search(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["known_pages", "_Told", "is_told_of", "Roads", "lane_of", "StoryLog", "remembered", "_news"]
+)
+def test_a_name_of_private_idiom_would_be_refused(name: str) -> None:
+    assert is_idiom(name)
+
+
+@pytest.mark.parametrize("name", ["StreamNotFound", "founder", "planes", "newsletter", "unknown_topic"])
+def test_a_usual_name_is_taken(name: str) -> None:
+    assert not is_idiom(name)
+
+
+def definitions(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+
+
+def test_files_classes_and_functions_have_no_name_of_private_idiom() -> None:
+    """Of tests their files, classes and helpers: what a test function is called is a sentence."""
+    refused: dict[str, list[str]] = defaultdict(list)
+    for file in python_files(*PACKAGES, "tests"):
+        place = file.relative_to(ROOT)
+        refused[str(place)] += [part for part in place.with_suffix("").parts if is_idiom(part)]
+        refused[str(place)] += [
+            name
+            for name in definitions(parsed(file))
+            if is_idiom(name) and not name.startswith(("test_", "Test"))
+        ]
+    assert {place: names for place, names in refused.items() if names} == {}
+
+
+def test_no_class_name_stands_in_more_than_two_files() -> None:
+    """Domain events and each aggregate's base `Event` apart."""
+    files = defaultdict(set)
+    for file in python_files(*PACKAGES):
+        for node in parsed(file).body:
+            if isinstance(node, ast.ClassDef) and node.name != "Event":
+                files[node.name].add(str(file.relative_to(ROOT)))
+    assert {name: sorted(places) for name, places in files.items() if len(places) > 2} == {}
+
+
+def importers() -> dict[Path, set[Path]]:
+    """Each module of the packages -> the files that import it."""
+    modules = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts): file
+        for file in python_files(*PACKAGES)
+        if file.name != "__init__.py"
+    }
+    found: dict[Path, set[Path]] = {file: set() for file in modules.values()}
+    for file in python_files(*PACKAGES):
+        for _, module in imported_modules(parsed(file)):
+            if module in modules:
+                found[modules[module]].add(file)
+    return found
+
+
+def small_modules() -> Iterator[str]:
+    """Under 60 lines, with one importer, which stands in the same folder."""
+    for module, by in importers().items():
+        lines = len(module.read_text().splitlines())
+        if lines < SMALL_LINES and len(by) == 1 and next(iter(by)).parent == module.parent:
+            yield str(module.relative_to(ROOT))
+
+
+def test_a_small_module_with_one_importer_beside_it_holds_a_whole_idea() -> None:
+    """Otherwise merge it into its importer; a file is cut only where both parts have a noun of their own."""
+    assert sorted(small_modules()) == sorted(WHOLE_IDEAS)
+
+
+def test_the_entries_of_a_folder_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    for name in ("__init__.py", "a.py", "b.py", "room/__init__.py", "notes.md"):
+        (tmp_path / name).touch()
+    assert entries(tmp_path) == 3
