@@ -1,7 +1,7 @@
-"""Callers spread over processes that stay up between rounds, so that contenders can take turns in one run.
+"""Concurrent callers in several processes that persist between rounds, so that contenders can take turns.
 
-A `Making` is a function of a module, since it is sent to fresh processes: given a URL, the number of the process and
-how many callers it has, it yields `call(caller)`.
+A `Making` must be a module-level function, since it is pickled for new processes. Given a URL, the number of the
+process and its number of callers, it yields `call(caller)`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Making = Callable[[str, int, int], AbstractContextManager[Call]]
 
 
 class Crowd:
-    """`callers` over `processes`."""
+    """`callers` callers in `processes` processes."""
 
     def __init__(self, pipes: list[Connection], callers_each: int) -> None:
         self._pipes = pipes
         self._callers_each = callers_each
 
     def calls_per_s(self, calls_each: int) -> float:
-        """Of all together, from the go until the last is done."""
+        """The total rate, from the start signal until the last caller is done."""
         started = time.perf_counter()
         for pipe in self._pipes:
             pipe.send(calls_each)
@@ -40,7 +40,7 @@ class Crowd:
 
 @contextmanager
 def start_callers(making: Making, url: str, *, callers: int, processes: int) -> Iterator[Crowd]:
-    """Fresh processes: nothing of this one is inherited."""
+    """Start the callers in new processes that inherit nothing from this one."""
     context = multiprocessing.get_context("spawn")
     pipes: list[Connection] = []
     children: list[Any] = []
@@ -68,12 +68,12 @@ def _expect_all(pipes: list[Connection]) -> None:
     for pipe in pipes:
         if not pipe.poll(GO_WITHIN_S):
             raise TimeoutError(f"a process of the benchmark did not answer in {GO_WITHIN_S:.0f} s")
-        pipe.recv()  # EOFError where it ended
+        pipe.recv()  # EOFError if the process has ended
 
 
 def _serve(making: Making, url: str, number: int, callers: int, pipe: Connection) -> None:
     with making(url, number, callers) as call:
-        calls_per_s(callers, 1, call)  # connected, prepared, imported
+        calls_per_s(callers, 1, call)  # warm-up: connections, prepared statements, imports
         pipe.send("ready")
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Many callers at once, each in a thread of its own, and how many calls a second they had answered."""
+"""Measures calls per second of concurrent callers, each in its own thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 def calls_per_s(callers: int, calls_each: int, call: Callable[[int], object]) -> float:
-    """`call(caller)`, begun together. Raises what a call raised."""
+    """The rate of `call(caller)`, started together. Raises the error of a failed call."""
     barrier = threading.Barrier(callers)
     failures: list[BaseException] = []
     spans: list[tuple[float, float]] = []
@@ -17,11 +17,11 @@ def calls_per_s(callers: int, calls_each: int, call: Callable[[int], object]) ->
         barrier.wait()
         begun_s = (
             time.perf_counter()
-        )  # by the callers: whoever only watches may be woken long after the first
+        )  # measured by the callers: the main thread may wake long after the first call
         try:
             for _ in range(calls_each):
                 call(caller)
-        except BaseException as failure:  # noqa: BLE001 - raised again by the thread that measures
+        except BaseException as failure:  # noqa: BLE001 - raised again by the measuring thread
             failures.append(failure)
         spans.append((begun_s, time.perf_counter()))
 

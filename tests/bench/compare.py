@@ -1,6 +1,6 @@
-"""`make bench-compare BASE=FOLDER`: every benchmark of this checkout beside those of another, run in turn.
+"""`make bench-compare BASE=FOLDER`: runs every benchmark of this checkout and another one in turn, and compares them.
 
-Each run is kept as a file of its own as soon as it ends, and is not repeated when the command is started again.
+Each run is written to its own file when it ends, and is not repeated if the command is started again.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def table(folder: Path, names: Sequence[str]) -> Iterator[str]:
 
 
 def row(base: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> str:
-    """One figure. It is worse if its ratio to the floor fell by more than a tenth and below all ratios of the base."""
+    """The row of one figure. It is worse if its ratio fell by over a tenth and below all ratios of the base."""
     ratios = [[float(figure["ratio"]) for figure in side] for side in (base, now)]
     fell = 1 - median(ratios[1]) / median(ratios[0])
     worse = fell > TOLERATED and median(ratios[1]) < min(ratios[0])

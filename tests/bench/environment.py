@@ -29,7 +29,7 @@ class BenchEnvironment:
         self.report = report
 
     def sized(self, full: int, *, least: int = 1) -> int:
-        """`full` by the scale of this run, but at least `least`."""
+        """`full` times the scale of this run, but at least `least`."""
         return max(least, round(full * self.scale))
 
     @property

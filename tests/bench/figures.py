@@ -6,7 +6,7 @@ import msgspec
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One measurement. `ratio` is ours to the floor, 1.0 as good as the floor, more is better for every unit."""
+    """One measurement. `ratio` compares ours with the floor: 1.0 equals the floor, higher is better for any unit."""
 
     name: str
     unit: str
@@ -43,7 +43,7 @@ def figure(
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile; 0 of nothing."""
+    """The nearest-rank percentile; 0 without values."""
     if not values:
         return 0.0
     ranked = sorted(values)

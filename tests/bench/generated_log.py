@@ -1,7 +1,7 @@
-"""A log of any length for benches: one DR event's whole story, told again under other ids.
+"""Generates a log of any length: the complete domain events of one DR event, repeated with other ids.
 
-The story is made once by the real aggregates; each repetition replaces the ids of its streams, and the causations
-that point to them, in the stored JSON. So a million domain events take seconds, and read models find whole stories.
+The real aggregates produce the domain events once. Each repetition replaces the stream ids, and the causation ids that
+refer to them, in the stored JSON. So a million domain events take seconds, and every DR event is complete.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BMS = BmsLink(address="http://127.0.0.1:9/bms", profile="two_phase", credential
 
 
 class StoredRow(msgspec.Struct, frozen=True):
-    """One row of the log, without its position."""
+    """One row of the log without its position."""
 
     originator_id: UUID
     originator_version: int
@@ -40,7 +40,7 @@ class StoredRow(msgspec.Struct, frozen=True):
 
 
 def generated_log(domain_events: int) -> Iterator[StoredRow]:
-    """At least that many rows: the facilities' agreements, then whole stories one after the other."""
+    """Yields at least that many rows: the facilities' registrations, then complete DR events in sequence."""
     dr_event_template = _DREventTemplate()
     dr_event_template.facilities_agree()
     written = 0
@@ -69,7 +69,7 @@ def _stored(domain_event: DomainEvent) -> StoredRow:
 
 
 class _Repeated:
-    """The recorded story as templates: constant bytes between ids."""
+    """The recorded rows as templates: constant bytes between ids."""
 
     def __init__(self, recorded: Sequence[DomainEvent], facilities: dict[UUID, int]) -> None:
         self._per_repetition = {
@@ -103,7 +103,7 @@ def _split(state: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 class _DREventTemplate:
-    """One DR event of three facilities with one zone each, from the first word to the measurement."""
+    """One DR event of three facilities with one zone each, from the notification to the measurement."""
 
     def __init__(self) -> None:
         self._recorded: list[DomainEvent] = []

@@ -1,7 +1,7 @@
-"""What INSERT + COMMIT of the same rows costs without an event store, by the fastest client that there is.
+"""The floor of saves: INSERT + COMMIT of the same rows without an event store, by the fastest client.
 
-psycopg in one process, psycopg over two, and pgbench where PostgreSQL brings it; with and without an explicit BEGIN.
-The strictest of them is the floor.
+Clients: psycopg in one process, psycopg in two, and pgbench where available; with and without an explicit BEGIN.
+The fastest is the floor.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _INSERT = (
 )
 Row = tuple[UUID, int, str, bytes]
 Rate = Callable[[int], float]
-"""Saves a second, given how many each caller makes."""
+"""Saves per second, given the number of saves per caller."""
 
 
 def rows_of(events: int) -> list[Row]:
@@ -92,7 +92,7 @@ def _by_threads(call: Call, callers: int, each: int) -> float:
 
 
 def _statement(events: int) -> str:
-    """The stream's id is made by the server; topic and state are sent as parameters, as by the others."""
+    """The server generates the stream id; topic and state are sent as parameters, as by the other clients."""
     if events == 1:
         return _INSERT + "(gen_random_uuid(), 1, :topic, :state)"
     rows = [_place(version) for version in range(1, events + 1)]

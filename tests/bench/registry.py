@@ -1,4 +1,4 @@
-"""The benchmarks: name -> where the function is. A benchmark is imported when it runs."""
+"""The registry of benchmarks: name -> location of the function. A benchmark is imported when it runs."""
 
 from collections.abc import Callable, Iterator
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Contenders that take turns, so that other load on the machine affects all of them."""
+"""Runs contenders in turn, so that other load on the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 
 def best_of(contenders: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, float]:
-    """The best rate of each, over as many rounds; each begins with another one."""
+    """The best rate of each contender over the rounds. Each round starts with a different contender."""
     names = list(contenders)
     best = dict.fromkeys(names, 0.0)
     for number in range(rounds):

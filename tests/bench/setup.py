@@ -29,12 +29,12 @@ class BenchDatabase:
     """A fresh, migrated database. URLs hold passwords: not for logs."""
 
     app_url: str
-    """The role of the application, with its least privileges."""
+    """The application's role with least privileges."""
     owner_url: str
     admin_url: str
-    """The superuser, for what the stock library wants to create."""
+    """The superuser, for tables that the stock library creates."""
     pgbench: Path | None = None
-    """The pgbench of that PostgreSQL."""
+    """The pgbench program of that PostgreSQL."""
 
 
 class NotDurable(RuntimeError):
@@ -99,7 +99,7 @@ def _fresh_database(server: EmbeddedPostgres, name: str) -> Iterator[BenchDataba
 
 @contextmanager
 def opened_recorder(url: str, *, is_stock: bool = False) -> Iterator[Any]:
-    """A recorder of the demand response log: ours, or the library's unchanged one."""
+    """Yields a recorder of the demand response log: ours, or the library's unchanged one."""
     from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
     from psycopg.conninfo import conninfo_to_dict
 

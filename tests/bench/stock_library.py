@@ -1,4 +1,4 @@
-"""The eventsourcing library as it comes, behind our port: what the benchmarks stand beside."""
+"""The unchanged eventsourcing library behind our event store port, for comparison in benchmarks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FIND_KEY = (
 
 
 class StockRecorder(PostgresApplicationRecorder):
-    """Unchanged but for the key, where the library leaves room for such things."""
+    """The library's recorder, extended only by the idempotency key through the library's hook."""
 
     def _insert_events(
         self,
@@ -49,7 +49,7 @@ class StockRecorder(PostgresApplicationRecorder):
 
 
 class StockStore:
-    """EventStore by the library's repository and recorder."""
+    """An EventStore on the library's repository and recorder."""
 
     RECORDER: ClassVar[str] = "tests.bench.stock_library:StockRecorder"
 

@@ -1,4 +1,4 @@
-"""The log of a bench's database, filled by COPY, and read by COPY: the floor of whatever folds it."""
+"""Fills a benchmark's log by COPY, and reads it by COPY as the floor of projections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COPY_OUT = "COPY gridproof.demand_response_events TO STDOUT (FORMAT BINARY)"
 
 
 def filled(env: BenchEnvironment, url: str, wanted: int) -> int:
-    """Store at least `wanted` domain events; how many there are then."""
+    """Store at least `wanted` domain events; returns the total."""
     env.report(f"storing {wanted:,} domain events")
     rows = (
         (row.originator_id, row.originator_version, row.topic, row.state) for row in generated_log(wanted)
@@ -32,7 +32,7 @@ def filled(env: BenchEnvironment, url: str, wanted: int) -> int:
 
 
 def insert(connection: psycopg.Connection[Any], rows: Iterable[StoredRow]) -> None:
-    """In the caller's transaction."""
+    """Insert rows in the caller's transaction."""
     with connection.cursor().copy(_COPY_IN) as copy:
         copy.set_types(("uuid", "int8", "text", "bytea"))
         for row in rows:
@@ -40,7 +40,7 @@ def insert(connection: psycopg.Connection[Any], rows: Iterable[StoredRow]) -> No
 
 
 def copy_out_s(url: str) -> float:
-    """The whole log to one client that throws it away, s; the best of three."""
+    """Seconds to copy the whole log to one client that discards it; the best of three."""
     taken: list[float] = []
     with psycopg.connect(url) as connection:
         for _ in range(3):

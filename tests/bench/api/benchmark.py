@@ -1,9 +1,9 @@
-"""The reading API under load: `gridproof serve` as it is started, beside a plain ASGI function and a FastAPI twin.
+"""The read API under load: `gridproof serve` compared with a plain ASGI function and a FastAPI twin.
 
-All three run on the same server software, database and cache in one run, and check keys and rates alike: 1,000 keys,
-looked up in PostgreSQL and remembered 5 s; a key's turns at current values counted in the cache. Load comes from a
-process of its own over keep-alive connections. Contenders take turns; each rate is the best of its rounds,
-each latency at half of it that of the middle round.
+All three run on the same server software, database and cache in one run, with equal checks of keys and rates: 1,000
+keys, looked up in PostgreSQL and cached for 5 s; rate limits of current values are counted in the cache. A separate
+process makes the load over keep-alive connections. Contenders take turns. Each rate is the best of the rounds; each
+latency, at half that rate, is the median of the rounds.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tests.bench.api.load_process import load_process
 from tests.bench.api.setup import ApiSetup, Server, open_api_setup
 from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
-from tests.bench.generated_log import FACILITIES as STORIED
+from tests.bench.generated_log import FACILITIES as IN_LOG
 
 KEYS, FACILITIES, DR_EVENTS = 1_000, 100, 150
 CONNECTIONS = 64
 SECONDS, WARM_S, ROUNDS = 2.0, 0.4, 3
 MIN_FULL_SCALE = 0.1
-"""Below it somebody only tries whether it runs: fewer keys, few endpoints, a moment each. A key may ask for a facility
-once a second: keys times facilities must be more than is asked in that time, by all contenders together."""
+"""Below this scale the run is only a trial: fewer keys, few endpoints, short rounds. A key may read a facility once a
+second, so keys times facilities must exceed the requests of all contenders in that time."""
 TRIED = ("current, cached", "dr-event", "dr-events, not changed (304)", "audit of a DR event")
 TWIN = "tests.bench.api.fastapi_twin"
 GATHERING = "tests.bench.api.coalesced_floor"
@@ -47,14 +47,16 @@ class Case(NamedTuple):
 
 
 def api(env: BenchEnvironment) -> Iterator[Figure]:
-    """Requests a second at saturation, of the door and both others; and the 99th percentile at half of that."""
+    """Requests per second at saturation of the API and both others, and the 99th percentile at half that rate."""
     is_whole = env.scale >= MIN_FULL_SCALE
     keys, facilities, dr_events = (KEYS, FACILITIES, DR_EVENTS) if is_whole else (500, 40, 3)
     env.report(f"api: {keys} keys, {facilities} facilities, {dr_events} DR events")
     with env.database() as database, ExitStack() as stack:
         stored = store_dr_events(database.app_url, dr_events)
         setup = stack.enter_context(
-            open_api_setup(database, keys=keys, facilities=facilities, stored=stored, known=STORIED)
+            open_api_setup(
+                database, keys=keys, facilities=facilities, stored=stored, logged_facilities=IN_LOG
+            )
         )
         ask = stack.enter_context(load_process())
         measuring, groups = Measuring(env, setup, ask), _cases(setup)
@@ -65,7 +67,7 @@ def api(env: BenchEnvironment) -> Iterator[Figure]:
 
 
 def _cases(setup: ApiSetup) -> list[list[Case]]:
-    """Those of one list are asked of the same servers."""
+    """The cases by group; each group runs on the same servers."""
     current = tuple(f"/api/facilities/{name}/current" for name in setup.facility_ids)
     dr_events = tuple(f"/api/dr-events/{dr_event_id}" for dr_event_id in setup.dr_event_ids)
     audits = tuple(f"/api/audit/dr-events/{dr_event_id}" for dr_event_id in setup.dr_event_ids[:20])
@@ -96,7 +98,7 @@ def _cases(setup: ApiSetup) -> list[list[Case]]:
 
 
 class Measuring:
-    """`ask` has a plan carried out."""
+    """Measures rates and latencies; `ask` executes a load plan."""
 
     def __init__(self, env: BenchEnvironment, setup: ApiSetup, ask: Callable[[LoadPlan], LoadReport]) -> None:
         self._bed = env
@@ -116,7 +118,7 @@ class Measuring:
 
     @contextmanager
     def _servers(self, workers: int, *, is_never_fresh: bool) -> Iterator[Mapping[str, Server]]:
-        """Contenders by name; started side by side."""
+        """Start the contenders; yields them by name."""
         setup = self._stage
         contenders = {
             "ours": setup.door(workers=workers, is_never_fresh=is_never_fresh),
@@ -131,7 +133,7 @@ class Measuring:
             yield dict(zip(contenders, started, strict=True))
 
     def figure_of(self, case: Case, servers: Mapping[str, Server]) -> Figure:
-        """The best round of each contender, and what any round refused."""
+        """The best round of each contender, and the refused requests of all rounds."""
         best: dict[str, LoadReport] = {}
         cpu_us: dict[str, float] = {}
         refused, statuses = Counter[str](), Counter[str]()
@@ -227,7 +229,7 @@ def _figure(
 
 
 def _middle(reports: list[LoadReport]) -> LoadReport:
-    """By its p99, which one standstill of the machine is enough to ruin for a round of 2 s."""
+    """The median round by p99: a single stall of the machine can spoil a round of 2 s."""
     return sorted(reports, key=lambda report: report.p99_ms)[len(reports) // 2]
 
 

@@ -1,5 +1,5 @@
-"""The floor of current values once more, over what the door itself gathers turns and values with: all that is left is
-the way from the server to there, and the answer.
+"""A second floor for current values, on the API's own batching reader: what remains is the path from the server to the
+reader, and the response.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class GatheringApp(PlainApp):
-    """Of current values."""
+    """An ASGI application that serves only current values."""
 
     def __init__(self, stores: PlainStores, plan: PlainPlan) -> None:
         super().__init__(stores)

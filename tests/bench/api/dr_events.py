@@ -1,4 +1,4 @@
-"""Finished DR events in the log of `bench api`, and which streams each is told in."""
+"""Stores finished DR events in the log of `bench api`, and lists the streams of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OF_FACILITY = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, F
 
 
 def store_dr_events(database_url: str, count: int) -> tuple[DREventStreams, ...]:
-    """Stores so many."""
+    """Store this many DR events; returns their streams."""
     opened = get_topic(DREvent.Opened)
     rows, ids = list[tuple[UUID, int, str, bytes]](), list[UUID]()
     for row in generated_log(sys.maxsize):

@@ -1,7 +1,7 @@
-"""The same endpoints as one writes them with FastAPI, on the same server and over the same plain stores.
+"""The same endpoints written in idiomatic FastAPI, on the same server and plain stores.
 
-A document that has a model is answered through it; rows that PostgreSQL gives as JSON are parsed and encoded again, as
-a page of a list is anywhere.
+Documents with a model are returned through it. Rows that PostgreSQL returns as JSON are parsed and encoded again, as
+usual for a page of a list.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from application.ports.access.api_keys import ApiKey
 from tests.bench.api.floor import served
 from tests.bench.api.plain_stores import PlainStores, Refused, Rows, is_stale
 
-# By name: they are in the extra `bench`, and need not be there.
+# Imported by name: they belong to the extra `bench`, which may not be installed.
 fastapi = importlib.import_module("fastapi")
 pydantic = importlib.import_module("pydantic")
 responses = importlib.import_module("fastapi.responses")
@@ -33,7 +33,7 @@ CURRENT = pydantic.create_model(
 
 
 class _Rows:
-    """The endpoints whose answers PostgreSQL has."""
+    """The endpoints that read from PostgreSQL."""
 
     def __init__(self, stores: PlainStores) -> None:
         self._stores = stores
@@ -73,7 +73,7 @@ def twin(stores: PlainStores) -> Any:
     async def caller(authorization: str = fastapi.Header("")) -> ApiKey:
         return await stores.caller(authorization)
 
-    async def current(facility_id: str, key: Any = fastapi.Depends(watched)) -> Any:  # noqa: B008 - FastAPI's way
+    async def current(facility_id: str, key: Any = fastapi.Depends(watched)) -> Any:  # noqa: B008 - required by FastAPI
         value, is_cached = await stores.current(key, facility_id)
         age_s = (datetime.now(UTC) - value.measured_at).total_seconds()
         return CURRENT(

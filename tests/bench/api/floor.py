@@ -1,4 +1,4 @@
-"""The floor of `bench api`: an ASGI function on the door's own server, without any framework, over plain stores."""
+"""The floor of `bench api`: an ASGI function without a framework, on the API's server and plain stores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class PlainApp:
-    """Six routes."""
+    """An ASGI application with six routes."""
 
     def __init__(self, stores: PlainStores) -> None:
         self._stores = stores
@@ -90,7 +90,7 @@ async def _live(stores: PlainStores, receive: Any, send: Any) -> None:
 
 
 def served(made: Callable[[PlainStores, PlainPlan], Any]) -> None:
-    """Serve an application on the door's server until SIGTERM; its plan stands in the first line of stdin."""
+    """Serve an application on the API's server until SIGTERM; the first line of stdin is its plan."""
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=PlainPlan)
 
     async def serve() -> None:

@@ -1,8 +1,8 @@
-"""The load on the reading API: keep-alive connections in a process of its own, over bare sockets.
+"""The load generator of the API benchmark: keep-alive connections over bare sockets, in a separate process.
 
 Reads a LoadPlan from each line of stdin, writes a LoadReport to a line of stdout. A plan with a rate is an open loop:
-request i is due at `i / rate` seconds, and who had to wait for its turn counts the wait. Without one it is a closed
-loop: each connection asks again as soon as it is answered.
+request i is due at `i / rate` seconds, and time spent waiting for a connection counts. Without a rate it is a closed
+loop: each connection sends the next request on each response.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import uvloop
 from tests.bench.figures import percentile
 
 ANSWERED_WITHIN_S = 10.0
-"""Who is not answered by then, after the last was sent, counts as unanswered."""
+"""Requests without an answer this long after the last one was sent count as unanswered."""
 TICK_S = 0.001
 _LENGTH = b"\r\ncontent-length: "
 _TAG = b"\r\netag: "
@@ -27,33 +27,33 @@ _TAG = b"\r\netag: "
 
 class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...]
-    """Of loopback; connections are spread over them."""
+    """Ports on loopback; connections are spread over them."""
     tokens: tuple[str, ...]
     paths: tuple[str, ...]
     first: int
-    """Request i is of token `i mod tokens`, and of the next path with each round of the tokens."""
+    """Request i uses token `i mod tokens`, and each round of the tokens uses the next path."""
     seconds: float
     connections: int
     rate_per_s: float | None = None
-    """None: a closed loop."""
+    """Requests per second; None: a closed loop."""
     sends_tags: bool = False
-    """Each path is asked for with the tag of its last answer (If-None-Match)."""
+    """Send each request with the ETag of the path's last response (If-None-Match)."""
 
 
 class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     answered: int
-    """With 200, or 304 where tags are sent."""
+    """Responses with 200, or with 304 where tags are sent."""
     elapsed_s: float
-    """What was planned, or until the last answer where that came later; not how long others were waited for in vain."""
+    """The planned duration, or the time until the last answer if that came later; excludes waiting for lost answers."""
     statuses: dict[str, int]
-    """How many of each, with those whose connection was lost and those that nothing came for."""
+    """The number by reason, including lost connections and missing answers."""
     p50_ms: float
     p99_ms: float
-    """From when a request was sent, or due, to the last byte of its answer."""
+    """From the time a request was sent (closed loop) or due (open loop) to the last byte of its answer."""
     sent_late_p99_ms: float
-    """How late the load itself was with what was due, though a connection was free: it is in the latencies too."""
+    """How late the generator itself sent due requests although a connection was free; included in the latencies."""
     cpu_share: float
-    """Of one processor, of this load itself: near 1 it measures itself."""
+    """The generator's share of one processor; near 1 the generator is the bottleneck."""
     bytes_each: float
 
 
@@ -100,7 +100,7 @@ class _Run:
             self.free.append(connection)
 
     def lost(self, connection: _Connection, *, is_asked: bool) -> None:
-        """Whoever was asked on it is not waited for; what is due goes to the others."""
+        """The connection was lost: its request is given up, and due requests use the others."""
         self.connected -= 1
         self.statuses["connection lost"] += 1
         if is_asked:
@@ -114,7 +114,7 @@ class _Run:
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time."""
+    """A connection with one request at a time."""
 
     def __init__(self, run: _Run) -> None:
         self._run = run
@@ -225,7 +225,7 @@ async def _paced(run: _Run, began: float, rate_per_s: float) -> None:
 
 async def _until_answered(run: _Run) -> None:
     until = time.perf_counter() + ANSWERED_WITHIN_S
-    while run.waits and time.perf_counter() < until:  # noqa: ASYNC110 - nobody is woken by a clock
+    while run.waits and time.perf_counter() < until:  # noqa: ASYNC110 - polls on purpose
         await asyncio.sleep(TICK_S)
 
 

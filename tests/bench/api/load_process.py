@@ -1,4 +1,4 @@
-"""The process of api_load, as the benchmark asks it."""
+"""Runs the load generator as a separate process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import msgspec
 from tests.bench.api.load import LoadPlan, LoadReport
 
 REPORTED_WITHIN_S = 120.0
-"""After that the load hangs: the longest plan is over in a few seconds, and waits ten for what is missing."""
+"""After this time the load has hung: the longest plan takes a few seconds and waits ten for missing answers."""
 
 
 @contextmanager
 def load_process() -> Iterator[Callable[[LoadPlan], LoadReport]]:
-    """The process that asks, for as long as the benchmark takes."""
+    """Start the load process; it runs for the whole benchmark."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.api.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -1,8 +1,8 @@
-"""What the floor of `bench api` and its FastAPI twin have in common: the same stores, asked the plain way.
+"""The plain stores that the floor of `bench api` and its FastAPI twin share.
 
-Keys are looked up in PostgreSQL and remembered for as long as the door remembers them, and compared in constant time.
-A key has one turn a second at a facility's current value, over all processes, in the same round trip as the value; all
-else is limited amply in each process. Lists are one statement, with rows as the JSON that PostgreSQL gives.
+Keys are looked up in PostgreSQL, cached as long as in the API, and compared in constant time. A key may read a
+facility's current value once a second over all processes, checked in the same round trip as the value; other limits
+are high and per process. A list is one statement, with rows as JSON made by PostgreSQL.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Rows = list[tuple[Any, ...]]
 
 
 class Refused(Exception):
-    """With an HTTP status."""
+    """The request is refused with an HTTP status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -67,7 +67,7 @@ class Refused(Exception):
 
 
 class CachedValue(msgspec.Struct, frozen=True, array_like=True):
-    """As it lies in the cache."""
+    """A current value as it is stored in the cache."""
 
     kw: float | None
     measured_at: datetime
@@ -75,7 +75,7 @@ class CachedValue(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PlainStores:
-    """Of one event loop; opened by its first use."""
+    """The stores of one event loop, opened on first use."""
 
     def __init__(self, plan: PlainPlan) -> None:
         self._redis = Redis.from_url(plan.redis_url)
@@ -126,7 +126,7 @@ class PlainStores:
         return stored
 
     async def current(self, api_key: ApiKey, facility_id: str) -> tuple[CachedValue, bool]:
-        """The value, and whether it came out of the cache. Raises Refused."""
+        """The value, and whether it came from the cache. Raises Refused."""
         key = f"{_NAMESPACE}current:{facility_id}"
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.set(
@@ -166,7 +166,7 @@ class PlainStores:
         return str(found[0][2])
 
     async def dr_event_rows(self, dr_event_id: UUID) -> tuple[int, Rows]:
-        """The head of the log, and what is recorded of a DR event: (position, topic, JSON)."""
+        """The head of the log, and the domain events of a DR event: (position, topic, JSON)."""
         streams = self._stories[dr_event_id]
         async with self._pool.connection() as connection, connection.pipeline():
             head = await connection.execute(_HEAD)

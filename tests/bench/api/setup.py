@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 FILLING_THREADS = 32
 NEVER_FRESH_SPEED = 100_000.0
-"""Of a clock by which whatever the cache has is at once too old."""
+"""The speed of a clock that makes all cached values too old at once."""
 
 
 class DREventStreams(msgspec.Struct, frozen=True, kw_only=True):
-    """The streams of one DR event, known beforehand; the door finds them out."""
+    """The streams of one DR event. The API has to look them up; here they are given."""
 
     dr_event_id: UUID
     dispatches: tuple[UUID, ...]
@@ -42,7 +42,7 @@ class DREventStreams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlainPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a plain server is started with."""
+    """The start parameters of a plain server."""
 
     port: int
     database_url: str
@@ -50,12 +50,12 @@ class PlainPlan(msgspec.Struct, frozen=True, kw_only=True):
     readings_since: datetime
     dr_events: tuple[DREventStreams, ...]
     is_never_fresh: bool = False
-    """What the cache has is always too old."""
+    """Whether cached values always count as too old."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """One or two processes that answer the same."""
+    """A contender: one or two equal processes."""
 
     ports: tuple[int, ...]
     pids: tuple[int, ...]
@@ -67,19 +67,19 @@ class Server:
 
 @dataclass(frozen=True)
 class ApiSetup:
-    """What the servers are started on."""
+    """The database and the cache that the servers use."""
 
     tokens: tuple[str, ...]
     facility_ids: tuple[str, ...]
     dr_event_ids: tuple[UUID, ...]
     cache: str
-    """The program."""
+    """The module to run."""
     _environ: dict[str, str]
     _plain: PlainPlan
 
     @contextmanager
     def door(self, *, workers: int = 1, is_never_fresh: bool = False) -> Iterator[Server]:
-        """`gridproof serve`, so many times."""
+        """Start this number of `gridproof serve` processes."""
         clock = {}
         if is_never_fresh:
             now = self._plain.readings_since.isoformat()
@@ -101,7 +101,7 @@ class ApiSetup:
 
     @contextmanager
     def plain(self, module: str, *, workers: int = 1, is_never_fresh: bool = False) -> Iterator[Server]:
-        """The floor or the twin, by its module."""
+        """Start the floor or the twin, given by its module."""
         ports, pids = [], []
         with ExitStack() as stack:
             for _ in range(workers):
@@ -114,7 +114,7 @@ class ApiSetup:
 
 
 def gathered_reads(plan: PlainPlan) -> tuple[RateLimitedCurrentValues, Clock]:
-    """What the door reads current values with, for the running event loop; it ends with the process."""
+    """The API's reader of current values, for the running event loop. It is not closed before the process ends."""
     from adapters.redis.shared_cache import RedisSharedCache
     from application.telemetry.current_values import CurrentValues
     from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
@@ -132,9 +132,9 @@ def open_api_setup(
     keys: int,
     facilities: int,
     stored: tuple[DREventStreams, ...],
-    known: Sequence[str],
+    logged_facilities: Sequence[str],
 ) -> Iterator[ApiSetup]:
-    """Over a log that has the stories `told`, of the facilities `known`; with so many facilities and keys in all."""
+    """Set up a log with the DR events `stored` of `logged_facilities`; `facilities` and `keys` are totals."""
     from adapters.embedded import EmbeddedServers
 
     program = shutil.which("redis-server")
@@ -144,8 +144,8 @@ def open_api_setup(
             Path(folder), postgres=False, nats=False, valkey_program=Path(program) if program else None
         ) as servers,
     ):
-        others = tuple(f"other-{number:03}" for number in range(facilities - len(known)))
-        facility_ids = (*known, *others)
+        others = tuple(f"other-{number:03}" for number in range(facilities - len(logged_facilities)))
+        facility_ids = (*logged_facilities, *others)
         with closing(open_bench_stores(database.app_url)) as stores:
             tokens = _fill(stores, others, keys)
             now = stores.clock.now().replace(microsecond=0)
@@ -169,7 +169,7 @@ def open_api_setup(
 
 
 def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, ...]:
-    """Facilities, and keys that may read all of them."""
+    """Register facilities, and keys that may read all of them."""
     from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
     from application.command_bus.decision_context import CommandContext
     from application.commands.facility import RegisterFacility
@@ -192,8 +192,8 @@ def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, 
 
 
 def _read_meters(database: BenchDatabase, facility_ids: Sequence[str], at: datetime) -> None:
-    """A minute's readings of each, which come together: the twin knows chunks alone."""
-    # Before anything is asked: a connection knows what was registered with psycopg by its first use.
+    """Store one chunk with a minute's readings of each facility: the twin reads only chunks."""
+    # Must come first: a connection has only the psycopg types that were registered before its first use.
     from adapters.postgres.telemetry import store  # noqa: F401
     from domain.telemetry.meter_reading import MeterReading
 

@@ -1,8 +1,8 @@
-"""The commit phase of many buildings: from the start of their DR events until every commit is on record.
+"""Benchmark dispatch: the commit phase of many buildings, from the start of DR events to the last recorded commit.
 
-Real processes (relay, two dispatch workers), real store, real queue, SOAP buildings in processes of their own that take
-200 ms for an answer. Read models are not part of it: nothing of the commit phase rests on them. Theory: as many rounds
-of answers as calls at once allow. Floor: bare aiohttp with the same calls.
+Real processes (relay, two dispatch workers), real store, real queue, and SOAP buildings in separate processes that take
+200 ms per answer. Read models are excluded: the commit phase does not depend on them. Theory: the number of sequential
+answers at the given concurrency. Floor: bare aiohttp with the same calls.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PATIENCE_S = 180.0
 
 
 def dispatch(env: BenchEnvironment) -> Iterator[Figure]:
-    """Seconds of the commit phase, against bare aiohttp and beside the theory."""
+    """Seconds of the commit phase, compared with bare aiohttp and the theory."""
     count = env.sized(FACILITIES, least=2)
     at_once = min(CALLS_AT_ONCE, count)
     calls = count * ZONES
@@ -98,7 +98,7 @@ def _until(workers: Sequence[BaseProcess], there: Callable[[], bool]) -> None:
 
 
 def _until_quiet(workers: Sequence[BaseProcess]) -> None:
-    """Until the workers have nothing left to do of what came before."""
+    """Wait until the workers have finished all earlier work."""
     idle = 0
     while idle < 3:
         before = sum(_cpu_s(workers).values())
@@ -107,7 +107,7 @@ def _until_quiet(workers: Sequence[BaseProcess]) -> None:
 
 
 class Recorded:
-    """How many domain events of each topic there are; reads each once, since it is asked fifty times a second."""
+    """Counts domain events by topic. It reads each event only once, since it is polled fifty times a second."""
 
     def __init__(self, log: psycopg.Connection[tuple[object, ...]]) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""The floor of the dispatch benchmark: the same commit calls by bare aiohttp, nothing decided, nothing recorded."""
+"""The floor of the dispatch benchmark: the same commit calls by bare aiohttp, without decisions or records."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESTORE = "<b:restoreTo><b:value>22.0</b:value><b:unit>celsius</b:unit></b:resto
 
 
 def bare_seconds(entries: Sequence[FacilityEntry], *, at_once: int) -> float:
-    """Wall seconds of all commits, `at_once` buildings together, their zones in turn. The zones are free again."""
+    """Wall seconds of all commits: `at_once` buildings concurrently, zones in turn. Frees the zones afterwards."""
     return uvloop.run(_bare(entries, at_once))
 
 
@@ -45,7 +45,7 @@ async def _bare(entries: Sequence[FacilityEntry], at_once: int) -> float:
 async def _all(
     session: aiohttp.ClientSession, entries: Sequence[FacilityEntry], operation: str, rest: str, at_once: int
 ) -> None:
-    """Building by building, the zones of each over one connection."""
+    """Send all calls, building by building, with one connection per building."""
     expires_at = (datetime.now(UTC) + timedelta(hours=5)).isoformat()
     bodies = [
         [

@@ -1,7 +1,7 @@
-"""The simulated BMSs in a process of their own, as the dispatch benchmark calls them: each has a port of its own.
+"""Hosts the simulated BMSs of the dispatch benchmark in a separate process, with one port per BMS.
 
-Buildings, contract and answers are those of `interfaces.simulators`; the HTTP server reads just what the benchmark
-sends: on two cores a server that costs more than what is measured would be measured instead.
+Buildings, contract and answers are those of `interfaces.simulators`. The HTTP server is minimal: on two cores a more
+expensive server would dominate the measurement.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def host(entries: tuple[FacilityEntry, ...], answer_delay_s: float, pipe: Connec
 
 
 class Exchanges(asyncio.Protocol):
-    """One POST after the other on a connection that stays open."""
+    """Handles sequential POST requests on a keep-alive connection."""
 
     def __init__(self, server: BmsServer, building: Building) -> None:
         self._server = server
@@ -58,7 +58,7 @@ class Exchanges(asyncio.Protocol):
 
 
 def _length(head: bytearray) -> int:
-    """Of the body that follows."""
+    """The Content-Length of a request."""
     _, _, after = head.lower().partition(_LENGTH)
     return int(after.partition(b"\r\n")[0])
 

@@ -1,4 +1,4 @@
-"""What the dispatch benchmark runs on: buildings in other processes, workers in others, DR events over all of them."""
+"""Runs the dispatch benchmark's buildings and workers as processes, and makes DR events over all buildings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CONTEXT = CommandContext(
 
 @contextmanager
 def served(count: int) -> Iterator[list[FacilityEntry]]:
-    """The facilities, their BMSs answering in other processes."""
+    """Yields the facilities, with BMSs served by other processes."""
     context = multiprocessing.get_context("spawn")
     ids = [f"fac-{number:03}" for number in range(count)]
     with ExitStack() as stack:
@@ -100,7 +100,7 @@ def _facility(facility_id: str, port: int) -> FacilityEntry:
 
 
 def accepted(settings: Settings, entries: Sequence[FacilityEntry], now: datetime) -> list[UUID]:
-    """DR events over all facilities, accepted; they start in an hour."""
+    """Accept DR events over all facilities; they start in an hour."""
     save_forecasts(str(settings.database_url), [_forecast(entry.facility_id, now) for entry in entries])
     with closing(stores_at(settings, now)) as stores:
         program = ProgramEntry(program_id="bench", utility_id="bench", forecast_guardrail="warn")

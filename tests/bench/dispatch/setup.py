@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def bench_queue() -> Iterator[str]:
-    """The address of a NATS of its own, JetStream on file; gone afterwards. It holds a password: not for logs."""
+    """Yields the URL of a temporary NATS with file-based JetStream. It contains a password: not for logs."""
     from adapters.embedded import EmbeddedServers
 
     with (
@@ -38,14 +38,14 @@ def bench_settings(database_url: str, nats_url: str, *, calls_at_once: int) -> S
 
 
 def run_bench_worker(name: str, settings: Settings) -> None:
-    """In a process of its own, until SIGTERM."""
+    """Run a worker in a separate process until SIGTERM."""
     from interfaces.bootstrap.processes import run_worker
 
     run_worker(name, settings)
 
 
 def run_bench_dispatch(settings: Settings, facility_ids: list[str]) -> None:
-    """Likewise, for those facilities, whatever the read models say."""
+    """Run a dispatch worker for the given facilities, without read models."""
     from interfaces.bootstrap.dispatch import run_dispatch
     from interfaces.bootstrap.processes import run_until_stopped
 

@@ -1,4 +1,4 @@
-"""Durable saves: ours, the library's, and plain INSERT + COMMIT of the same rows with as many clients."""
+"""Benchmark append: durable saves by our store, the stock library, and plain INSERT + COMMIT with as many clients."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whole commands through the bus, from two processes: load, decide, idempotency key, save.
+"""Benchmark command: whole commands through the bus, from two processes: load, decide, idempotency key, save.
 
-The floor is that of `append`: INSERT and COMMIT of one row by as many clients, by the fastest there is. Each command
-begins maintenance of a facility of its own caller or ends it: one domain event and one key.
+The floor is that of `append`: INSERT and COMMIT of one row by as many of the fastest clients. Each command
+starts or ends maintenance of the caller's own facility: one domain event and one key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CALLERS = 64
 
 
 def command(env: BenchEnvironment) -> Iterator[Figure]:
-    """Commands a second by 64 callers over 2 processes, against INSERT + COMMIT in the same way."""
+    """Commands per second by 64 callers in 2 processes, compared with INSERT + COMMIT by the same callers."""
     each, callers = env.sized(20), env.callers(CALLERS)
     env.report(f"command: {callers} callers over {PROCESSES} processes, {each * callers} commands a round")
     with env.database() as database, ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Loading an aggregate: by our store and the library's, against the SELECT of its rows alone."""
+"""Benchmark load_aggregate: loads by our store and the stock library, compared with a bare SELECT of the rows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SELECT = (
     b"SELECT * FROM gridproof.demand_response_events WHERE originator_id = %s ORDER BY originator_version"
 )
 LENGTHS = (10, 49, 120)
-"""Short, the longest that surely has no snapshot, and one with 20 domain events since its newest snapshot."""
+"""A short stream, the longest one without a snapshot, and one with 20 domain events after its newest snapshot."""
 
 
 def load_aggregate(env: BenchEnvironment) -> Iterator[Figure]:
-    """Loads a second by one caller, of streams of 10, 49 and 120 domain events; the first in a process, and again."""
+    """Loads per second by one caller, of streams of 10, 49 and 120 domain events: first and repeated loads."""
     with env.database() as database:
         for length in LENGTHS:
             yield from _figures(env, database, length)
@@ -43,13 +43,13 @@ def _figures(env: BenchEnvironment, database: BenchDatabase, length: int) -> lis
         ours = stack.enter_context(_opened(database))
         stock = stack.enter_context(opened_stock_store(database.app_url))
         select = stack.enter_context(_selecting(database))
-        known, *streams = _saved_streams(database, 1 + each * env.rounds, length)
+        warm_up, *streams = _saved_streams(database, 1 + each * env.rounds, length)
         for load in (partial(ours.load, Facility), partial(stock.load, Facility), select):
-            load(known)  # connected and prepared
+            load(warm_up)  # warm-up: connections and prepared statements
         best = best_of(
             {
                 "first": _in_turn(partial(ours.load, Facility), streams, each),
-                "again": lambda: calls_per_s(1, each, lambda _: ours.load(Facility, known)),
+                "again": lambda: calls_per_s(1, each, lambda _: ours.load(Facility, warm_up)),
                 "stock": _in_turn(partial(stock.load, Facility), streams, each),
                 "floor": _in_turn(select, streams, each),
             },
@@ -74,7 +74,7 @@ def _figures(env: BenchEnvironment, database: BenchDatabase, length: int) -> lis
 
 
 def _in_turn(load: Callable[[UUID], object], streams: Sequence[UUID], each: int) -> Callable[[], float]:
-    """Every stream once, over all rounds."""
+    """Load every stream once, spread over all rounds."""
     remaining = iter(streams)
     return lambda: calls_per_s(1, each, lambda _: load(next(remaining)))
 
@@ -97,7 +97,7 @@ def _opened(database: BenchDatabase) -> Iterator[Any]:
 
 
 def _saved_streams(database: BenchDatabase, count: int, length: int) -> list[UUID]:
-    """By another store: the one that loads remembers none of them."""
+    """Saved by another store, so that the measured store has none of them cached."""
     interval = DemandResponse.snapshotting_intervals[Facility]
     saved: list[UUID] = []
     numbers = itertools.count()
@@ -105,7 +105,7 @@ def _saved_streams(database: BenchDatabase, count: int, length: int) -> list[UUI
         while len(saved) < count:
             facility = _registered(f"bench-{length}-{next(numbers)}")
             if length > interval:
-                store.save([_grown(facility, length - length % interval)])  # long enough to leave a snapshot
+                store.save([_grown(facility, length - length % interval)])  # long enough for a snapshot
                 if 0 < facility.id.int % interval <= length % interval:
                     continue  # its turn for the next one comes before its end
             store.save([_grown(facility, length)])

@@ -1,6 +1,6 @@
 """Benchmark forecast: one cycle of forecasts, the daily update and training, for up to 10,000 facilities.
 
-Beside them, in the same run, what a facility costs one at a time: statsmodels' WLS, and LightGBM where it is installed.
+For comparison the same run fits facilities one at a time: statsmodels' WLS, and LightGBM where it is installed.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ BLOCK = 250
 
 
 class NotAllForecast(RuntimeError):
-    """A benchmark's cycle left facilities out: its figures would mean nothing."""
+    """The benchmark's cycle did not forecast all facilities, so its figures would be meaningless."""
 
 
 def forecast(env: BenchEnvironment) -> Iterator[Figure]:
-    """Seconds of the wall; the details say the processor's too, which other work on the machine does not lengthen."""
+    """Wall seconds. The details also have processor seconds, which other load on the machine affects less."""
     from tests.bench.forecast.setup import cycle_start, daily_update, forecaster, histories
 
     at = cycle_start()
     env.report(f"training {TRAINED} facilities")
     days = env.sized(TRAINED_DAYS, least=60)
-    known = histories(env.sized(TRAINED, least=2), at - timedelta(hours=12), days)
+    training = histories(env.sized(TRAINED, least=2), at - timedelta(hours=12), days)
     started = time.process_time()
     trainer = forecaster()
-    models: list[Any] = trainer.train_many(known, at=at)
-    trained_ms = 1000 * (time.process_time() - started) / len(known)
+    models: list[Any] = trainer.train_many(training, at=at)
+    trained_ms = 1000 * (time.process_time() - started) / len(training)
     for hours in (1, 6, 18):
-        # Facilities are trained at all hours, and what came since is of another length for each.
+        # Facilities are trained at different hours, so the data since the training differs in length.
         models += trainer.train_many(histories(2, at - timedelta(hours=hours), days), at=at)
-    one_by_one = statsmodels_ms(known[0])
-    lightgbm = lightgbm_ms(known[0])
+    one_by_one = statsmodels_ms(training[0])
+    lightgbm = lightgbm_ms(training[0])
     if lightgbm is None:
         env.report('LightGBM is not installed, and left out: pip install "gridproof[bench]"')
     update = daily_update(min(BLOCK, env.sized(BLOCK, least=10)))
@@ -65,7 +65,7 @@ def forecast(env: BenchEnvironment) -> Iterator[Figure]:
             "floor": "statsmodels' WLS of the same history once, without correction, guard or intervals",
             "lightgbm_ms": "not installed" if lightgbm is None else round(lightgbm, 2),
             "daily_update_ms_cpu": round(updated_ms, 3),
-            "history_days": len(known[0].mean_kw.values) // 96,
+            "history_days": len(training[0].mean_kw.values) // 96,
         },
     )
     for size in SIZES:
@@ -108,7 +108,7 @@ def _cycle(env: BenchEnvironment, count: int, at: datetime, models: Sequence[Tra
 
 
 class _Timed:
-    """Whatever it is put before, with the time that its calls take counted under one name."""
+    """A proxy that adds up the time of all calls to its target under one name."""
 
     def __init__(self, name: str, inner: Any, wall_s: Counter[str], cpu_s: Counter[str]) -> None:
         self._name, self._inner = name, inner

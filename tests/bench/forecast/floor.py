@@ -1,4 +1,4 @@
-"""What `bench forecast` measures itself against: one facility at a time, and the same bytes by plain statements."""
+"""The floors of `bench forecast`: fitting one facility at a time, and the same bytes by plain SQL."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def statsmodels_ms(history: FacilityHistory) -> float:
 
 
 def lightgbm_ms(history: FacilityHistory) -> float | None:
-    """Fitting one facility by LightGBM, as it comes, on one thread; None where it is not installed."""
+    """Fitting one facility by LightGBM with default settings on one thread; None where it is not installed."""
     if importlib.util.find_spec("lightgbm") is None:
         return None
-    # By name: it is in the extra `bench`, and need not be there.
+    # Imported by name: it belongs to the extra `bench`, which may not be installed.
     lightgbm = importlib.import_module("lightgbm")
     columns, load = _columns(history)
     lags = np.stack([np.roll(load, lag) for lag in (24, 48, 168)], axis=1)
@@ -57,7 +57,7 @@ def lightgbm_ms(history: FacilityHistory) -> float | None:
 
 
 def plain_cycle_s(database: BenchDatabase, count: int, at: datetime) -> float:
-    """A day of everybody's intervals read, and `count` rows as long as forecasts written, without any thought."""
+    """Seconds to read a day of all intervals and write `count` rows of a forecast's size, without computation."""
     import uuid
 
     ids = [uuid.uuid4() for _ in range(count)]

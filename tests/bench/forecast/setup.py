@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 QUARTER_S = 900
 KINDS = 64
-"""So many different histories; facilities beyond share their models, which cost the same to use."""
+"""The number of different histories. Further facilities share their models, which cost the same to use."""
 TZ = "America/Los_Angeles"
 
 
 def load_kw(kind: int, starts_s: FloatArray) -> FloatArray:
-    """A building of that kind at those moments: a working day, warmth, and noise."""
+    """The load of a building of this kind: daily profile, temperature effect and noise."""
     hour = starts_s / 3600 % 24
     drawn = np.random.default_rng(kind).normal(0, 3, len(starts_s))
     warm = np.clip(temp_c(starts_s) - 18, 0, None)
@@ -59,7 +59,7 @@ def histories(count: int, ends_at: datetime, days: int) -> list[FacilityHistory]
 
 
 def cycle_start() -> datetime:
-    """Of the cycle that it is time for."""
+    """The start of the current cycle."""
     from adapters.clock import SystemClock
     from domain.forecast import cycle_start_of
 
@@ -102,19 +102,19 @@ def cycle_of(
     clock = SystemClock()
     with ConnectionPool(database_url, min_size=1, max_size=4, open=True) as pool:
         telemetry = PostgresTelemetryStore(pool, clock)
-        known = sites(count)
-        _remember(telemetry, [site.facility_id for site in known], at)
+        all_sites = sites(count)
+        _remember(telemetry, [site.facility_id for site in all_sites], at)
         shelf = ModelRegistry()
-        for number, site in enumerate(known):
+        for number, site in enumerate(all_sites):
             model = models[number % len(models)]
-            # Parameters of its own, as in life: they are most of the memory.
+            # Separate parameters for each facility, as in production: they are most of the memory.
             own = bytes(bytearray(model.parameters))
             shelf.put({site.facility_id: msgspec.structs.replace(model, parameters=own)})
         reading: TelemetryStore = timed("read", telemetry)
         writing: ForecastIssuing = timed("write", ForecastIssuing(store, clock))
         computing: LoadForecaster = timed("compute", forecaster())
         yield ForecastCycle(
-            facilities=lambda: known,
+            facilities=lambda: all_sites,
             telemetry=reading,
             weather=_Warm(at),
             forecaster=computing,
@@ -127,7 +127,7 @@ def cycle_of(
 
 
 class _Warm:
-    """A weather source that always answers."""
+    """A weather source that is always available."""
 
     def __init__(self, at: datetime) -> None:
         self._at = at

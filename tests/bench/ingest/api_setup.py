@@ -1,4 +1,4 @@
-"""Setup of the API reads of the ingest benchmark: facilities that it knows, a key, and `gridproof serve`."""
+"""Setup of the API reads of the ingest benchmark: registered facilities, a key, and `gridproof serve`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _THREADS = 8
 
 
 class ReadingApi(NamedTuple):
-    """Where it is asked, on loopback. The token is not for logs."""
+    """The address of the API on loopback and a token, which must not be logged."""
 
     port: int
     token: str
@@ -30,7 +30,7 @@ class ReadingApi(NamedTuple):
 
 @contextmanager
 def reading_api(setup: IngestSetup, stores: Stores, facility_ids: Iterable[str]) -> Iterator[ReadingApi]:
-    """On the database of `stage`, which is `stores`', without a cache: a process that answers for these facilities."""
+    """Start an API process without a cache on the database of `stage` and `stores`, for these facilities."""
     from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
     from application.command_bus.decision_context import CommandContext
     from application.commands.facility import RegisterFacility

@@ -1,15 +1,15 @@
-"""Telemetry from the meter to the API: generator, broker, ingest, log, aggregate with rollups, commit, answer.
+"""Benchmark ingest: telemetry from meter to API (generator, broker, ingest, log, aggregate with rollups, response).
 
-Real servers and real worker processes, each of them with a processor time of its own: the broker is another server than
-that of the log, a nats-server (which has on the disk what it acknowledged) or Mosquitto (which has it in memory). While
-a run's readings come, as many readings of an earlier quarter-hour, stored beforehand, are settled into rollups, and
-each facility has said something in this quarter-hour before: a reading costs then what it costs in steady state. The
-floor is the same broker with the same generator and a subscriber that does nothing.
+Real servers and worker processes, with processor time measured per process. The broker is a separate server from the
+log's: a nats-server (acknowledged messages are on disk) or Mosquitto (in memory). During a run as many readings of an
+earlier, stored quarter-hour are finalized into rollups, and each facility has sent a reading in the current
+quarter-hour before, so that a reading has its steady-state cost. The floor is the same broker and generator with a
+subscriber that does nothing.
 
-Latency is from when a reading was due (a late generator is counted in) to its commit, of every reading, by
-PostgreSQL's commit timestamps. Whether people can read it then is asked of the API, twenty times a second
-(ingest_readable.py); what that costs PostgreSQL is in the figures, the process that answers is not. Lost readings are
-counted by their sequence numbers, doubled ones in the chunks of settled quarter-hours and in the rollups.
+Latency is measured for every reading, from its due time (so a late generator counts) to its commit, by PostgreSQL's
+commit timestamps. The API is queried twenty times a second to measure when readings become visible (readable.py); the
+figures include PostgreSQL's cost of that, but not the API process. Lost readings are counted by sequence numbers,
+duplicates in the chunks of finalized quarter-hours and in the rollups.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ WHERE facility_id >= %s AND facility_id < %s AND (number >= 0) = %s
 
 
 def ingest(env: BenchEnvironment) -> Iterator[Figure]:
-    """Processor time of a reading by hop, and its way into the store, at three shapes of load."""
+    """Processor time per reading by hop, and latency to the store, at three shapes of load."""
     yield from _measured(env, nats_broker)
 
 
 def ingest_mosquitto(env: BenchEnvironment) -> Iterator[Figure]:
-    """The same with Mosquitto; nothing where there is none."""
+    """The same with Mosquitto; no figures where it is not installed."""
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
         env.report("ingest: there is no mosquitto on this machine")
@@ -106,7 +106,7 @@ def _measured(env: BenchEnvironment, new_broker: NewBroker) -> Iterator[Figure]:
 
 
 class _Path:
-    """The whole way; its workers have to be started."""
+    """The whole pipeline; `start` starts its workers."""
 
     def __init__(self, setup: IngestSetup, stores: Stores, api: ReadingApi) -> None:
         self._stage = setup
@@ -114,7 +114,7 @@ class _Path:
         self._stores = stores
         self._broker = setup.broker.name if setup.broker is not None else "the log's server"
         self._log = psycopg.connect(setup.admin_url, autocommit=True)
-        # What the benchmark itself asks is not part of the figures.
+        # The benchmark's own queries are excluded from the figures.
         self._log.execute("SET max_parallel_workers_per_gather = 0")
         self._rollups_us = 0.0
 
@@ -122,8 +122,8 @@ class _Path:
         self._log.close()
 
     def start(self) -> None:
-        """Until readings arrive: what is published before there is a subscription, the broker drops."""
-        # What was written beforehand is cleaned up here, and not at the cost of the first load.
+        """Start the workers and wait for readings: the broker drops messages published before a subscription."""
+        # Vacuum the prepared rows here, so that the first load does not pay for it.
         self._log.execute("VACUUM ANALYZE")
         keep_commit_times(self._log)
         for name in ("ingest", "aggregate"):
@@ -134,7 +134,7 @@ class _Path:
                 raise TimeoutError("no reading reached the store")
 
     def finalize_only(self, history: History) -> None:
-        """What the rollups cost of it all, while no meter says anything."""
+        """The cost of finalizing rollups while no meter sends."""
         before = self._cpu_s()
         history.start_finalizing(self._log)
         deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
@@ -187,7 +187,7 @@ class _Path:
             time.sleep(_LOOK_EVERY_S)
 
     def _until_stored(self, load: Sent, history: History) -> None:
-        """Until all is there and settled, or nothing more comes: what is lost then, the audit says."""
+        """Wait until all readings are stored and finalized, or no more arrive; the audit then counts the lost ones."""
         most, last_news = -1, time.monotonic()
         while time.monotonic() < last_news + CAUGHT_UP_WITHIN_S / 4:
             count = self._count(load.report.plan.run)

@@ -1,7 +1,7 @@
-"""When readings were committed, whatever was done with their rows since: what waits is filed in rows of another time.
+"""Commit times of readings. Rows are rewritten later, so their own commit times would be wrong.
 
-A trigger keeps what is added to recent_readings, in the same transaction; PostgreSQL has the commit times
-(`track_commit_timestamp`). What it costs, some tenths of a microsecond a reading, is in the figures.
+A trigger copies inserts into recent_readings in the same transaction; PostgreSQL has the commit times
+(`track_commit_timestamp`). The cost, some tenths of a microsecond per reading, is included in the figures.
 """
 
 import psycopg
@@ -36,10 +36,10 @@ COMMITTED = """
     AND ts >= %(since)s AND ts <= %(until)s AND seq >= 0
 GROUP BY facility_id, meter_id, ts
 """
-"""Of the readings measured in a time, of facilities from `first` up to `last`: when each was first there to be read."""
+"""The first commit of each reading measured in a time range, of the facilities from `first` to `last`."""
 
 
 def keep_commit_times(connection: psycopg.Connection) -> None:
-    """By a superuser, before there are readings."""
+    """Install the trigger. Needs a superuser, and must run before there are readings."""
     connection.execute(_KEEP.encode())
     connection.commit()

@@ -1,4 +1,4 @@
-"""The floor of ingest: the broker alone with the same meters, and a subscriber that does nothing."""
+"""The floor of ingest: the broker and the same meters with a subscriber that does nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Bare(msgspec.Struct, frozen=True):
 def floors_of(
     env: BenchEnvironment, new_broker: NewBroker, shapes: list[Shape], seconds: float
 ) -> list[Bare]:
-    """Of each shape."""
+    """Measure the floor of each shape."""
     floors = []
     with new_broker() as broker, bare_subscriber(broker.mqtt_url) as subscriber:
         for shape in shapes:
@@ -54,5 +54,5 @@ def floors_of(
 
 
 def us(seconds: float, readings: int) -> float:
-    """Of a reading."""
+    """Microseconds per reading."""
     return round(seconds / readings * 1e6, 2)

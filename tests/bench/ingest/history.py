@@ -1,4 +1,4 @@
-"""Readings of an earlier quarter-hour, stored beforehand, whose settling a benchmark lets begin."""
+"""Stores readings of an earlier quarter-hour, which a benchmark can then have finalized."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from interfaces.simulators.meters.load_plan import LoadPlan
 from tests.bench.environment import BenchEnvironment
 
 METERS, CADENCE_S = 10, 15
-"""Of a facility."""
+"""Per facility."""
 PER_FACILITY = METERS * INTERVAL_S // CADENCE_S
 _FACILITIES_AT_ONCE = 8
 
@@ -30,7 +30,7 @@ _UNSETTLED = (
 
 
 class History(msgspec.Struct, frozen=True):
-    """A quarter-hour of facilities, over and not settled."""
+    """A past quarter-hour that is not finalized."""
 
     run: str
     starts_at: datetime
@@ -41,7 +41,7 @@ class History(msgspec.Struct, frozen=True):
         return len(self.facility_ids) * PER_FACILITY
 
     def start_finalizing(self, connection: psycopg.Connection) -> None:
-        """Whoever settles quarter-hours finds these from now on."""
+        """Make the quarter-hours visible to the finalizer."""
         partitions = [partition_of(facility_id) for facility_id in self.facility_ids]
         connection.execute(_NOTE, (self.starts_at, list(self.facility_ids), partitions))
 
@@ -51,7 +51,7 @@ class History(msgspec.Struct, frozen=True):
 
 
 def stored_history(env: BenchEnvironment, stores: Stores, run: str, readings: int) -> History:
-    """About so many readings through the store; nobody may be settling yet."""
+    """Store about this many readings. No finalizer may be running yet."""
     history = History(
         run=run,
         starts_at=interval_start(stores.clock.now()) - 3 * INTERVAL,
@@ -67,8 +67,8 @@ def stored_history(env: BenchEnvironment, stores: Stores, run: str, readings: in
 
 
 def first_words(plan: LoadPlan) -> list[MeterReading]:
-    """One reading of each facility, without a number: the audit passes it by, and `aggregate` knows from then on, as it
-    does for all but the first seconds of a quarter-hour, that it is noted what there is news of."""
+    """One reading per facility without a sequence number, which the audit ignores. After it `aggregate` has marked the
+    facility's quarter-hour as changed, as in all but the first seconds of a quarter-hour."""
     firsts: dict[str, str] = {}
     for number in range(0, plan.meters, plan.gateway):
         firsts.setdefault(*plan.named(number))
@@ -83,7 +83,7 @@ def _by_partition(facility_ids: tuple[str, ...]) -> Iterator[tuple[int, list[str
 
 
 def quarter_of(facility_id: str, starts_at: datetime) -> list[MeterReading]:
-    """A whole quarter-hour of its meters."""
+    """A quarter-hour of readings of a facility's meters."""
     return [
         MeterReading(
             facility_id,

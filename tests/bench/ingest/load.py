@@ -1,4 +1,4 @@
-"""Processes beside the benchmark of ingest: the meters, and what the processor was busy with."""
+"""Helper processes of the ingest benchmark: the meters, a bare subscriber, and processor times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANSWERED_WITHIN_S = 300.0
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """How readings come: so many a second, so many in a message, from meters at a cadence of 15 s."""
+    """The shape of a load: readings per second and per message, from meters at a cadence of 15 s."""
 
     name: str
     readings_per_s: float
@@ -45,11 +45,11 @@ class Shape(msgspec.Struct, frozen=True):
 class Sent(msgspec.Struct, frozen=True):
     report: LoadReport
     cpu_s: float
-    """Of the generator."""
+    """Processor time of the generator."""
 
 
 def new_name() -> str:
-    """For a run: the beginning of its facilities' ids."""
+    """A new run name: the prefix of its facility ids."""
     return f"load{uuid4().hex[:8]}"
 
 
@@ -61,7 +61,7 @@ def sent(
     run: str | None = None,
     beside: Callable[[LoadPlan], AbstractContextManager[object]] = nullcontext,
 ) -> Sent:
-    """Have the meters send from a process of their own for so long; within the block of `beside`."""
+    """Send the load from a separate process for the duration, within the context of `beside`."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_send, args=(shape, url, seconds, run or new_name(), there), daemon=True)
@@ -85,14 +85,14 @@ def _send(shape: Shape, url: str, seconds: float, run: str, channel: Connection)
 
 
 class BareSubscriber:
-    """Another process that reads the meters' topics and does nothing with what it reads."""
+    """A separate process that subscribes to the meters' topics and discards the readings."""
 
     def __init__(self, pid: int, channel: Connection) -> None:
         self.pid = pid
         self._channel = channel
 
     def answer(self, messages: int) -> BareAnswer:
-        """Once so many have come."""
+        """Wait until this many messages have arrived."""
         self._channel.send(messages)
         found: BareAnswer = _received(self._channel, ANSWERED_WITHIN_S)
         return found
@@ -120,13 +120,13 @@ def _received(channel: Connection, within_s: float) -> Any:
 
 
 def cpu_s(pid: int, *, without: Collection[int] = ()) -> float:
-    """User and system time so far of a process and its children, the ended ones included, but for some."""
+    """User and system time of a process and its children, including ended ones, with exceptions."""
     total = 0.0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it has just ended, and is in its parent's sum
+            continue  # it has just ended and is included in its parent's sum
         one, parent = int(stat.parent.name), int(fields[1])
         if one == pid:
             total += sum(map(int, fields[11:15]))

@@ -1,4 +1,4 @@
-"""What one load came to, as figures."""
+"""Converts the measurements of a load to figures."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from tests.bench.ingest.readable import Readable
 
 
 class Measured(NamedTuple):
-    """One load, and what was seen of it."""
+    """The measurements of one load."""
 
     load: Sent
     took_s: float
-    """Until all of it was stored."""
+    """Seconds until all readings were stored."""
     hops_s: dict[str, float]
     """Processor time by hop."""
     latencies_ms: tuple[float, float, float]
-    """From due until committed: p50, p99 and the longest."""
+    """From due to committed: p50, p99 and maximum."""
     found: LoadAudit
     shown: Readable
     settled: int
-    """Readings of an earlier quarter-hour that were settled beside it."""
+    """Readings of an earlier quarter-hour that were finalized during the load."""
     rows_before: int
     rollups_us: float
 
 
 def figures_of(name: str, measured: Measured, floor: Bare) -> list[Figure]:
-    """Processor time of a reading, and its way into the store."""
+    """Processor time per reading, and latency to the store."""
     p50, _, longest = (round(one, 1) for one in measured.latencies_ms)
     return [
         figure(

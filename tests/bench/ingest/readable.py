@@ -1,8 +1,8 @@
-"""Whether the API says a reading that was due a moment ago, asked while a load comes in.
+"""Measures how soon the API shows a reading after it was due, during a load.
 
-Facilities are asked in turn, each at some moment of the second after its reading was due, so that the answers tell how
-long a reading takes from when it was due until people can read it. None is asked twice within the time for which an
-answer is remembered: what is shown is what the store says.
+Facilities are queried in turn, each at a different offset within the second after its reading was due; the responses
+give the time from due to visible. No facility is queried twice within the cache time of a response, so every response
+comes from the store.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from tests.bench.ingest.api_setup import ReadingApi
 FACILITIES = 600
 EVERY_S = 0.05
 WITHIN_S = 1.0
-"""A reading is asked for within that time after it was due."""
+"""A reading is queried within this time after it was due."""
 REMEMBERED_S = 11.0
 _GOLDEN = 0.618034
-"""Its multiples, without their whole parts, are spread evenly, however many there are."""
+"""The fractional parts of its multiples are evenly distributed for any number of them."""
 
 
 class Current(msgspec.Struct):
-    """What the API says of a facility."""
+    """The API's current value of a facility."""
 
     kw: float | None
     measured_at: datetime | None
-    """Of the oldest value in the sum."""
+    """Time of the oldest value in the sum."""
 
 
 class Question(NamedTuple):
     after_s: float
-    """From when the reading was due to the answer."""
+    """From the reading's due time to the response."""
     is_shown: bool
 
 
 class Readable(msgspec.Struct, frozen=True):
-    """What the answers come to."""
+    """The summary of the responses."""
 
     queried: int
     p50_ms: float
-    """Half of the readings are shown so soon."""
+    """Half of the readings are shown within this time."""
     longest_ms: float
-    """The latest answer in which the reading was not there yet; 0 where there was no such answer."""
+    """The latest response without the reading; 0 if there was none."""
 
 
 def queried_senders(plan: LoadPlan) -> list[int]:
@@ -66,7 +66,7 @@ def facility_of(plan: LoadPlan, sender: int) -> str:
 
 
 def kw_by_then(plan: LoadPlan, senders: Sequence[int]) -> dict[int, float]:
-    """By sender, what its facility's meters draw that have spoken in the first round once it has."""
+    """Sender -> total kW of its facility's meters that have sent in the first round up to and including it."""
     wanted, found, so_far = set(senders), dict[int, float](), dict[str, float]()
     for meter in range(plan.meters):
         facility_id, sender = plan.named(meter)[0], meter // plan.gateway
@@ -77,8 +77,8 @@ def kw_by_then(plan: LoadPlan, senders: Sequence[int]) -> dict[int, float]:
 
 
 def is_shown(plan: LoadPlan, message: int, by_then_kw: float, current: Current) -> bool:
-    """Whether the message is in what the API says: in the first round by the sum, then since the oldest value of the
-    sum is not its sender's one of the round before."""
+    """Whether the API's value includes the message: in the first round judged by the sum, later by the oldest value in
+    the sum, which must be newer than the sender's previous one."""
     if message < plan.senders:
         return current.kw is not None and current.kw > by_then_kw - 0.05
     return current.measured_at is not None and current.measured_at > plan.ts_of(message - plan.senders)
@@ -88,13 +88,13 @@ def is_shown(plan: LoadPlan, message: int, by_then_kw: float, current: Current) 
 def query_while_loading(
     api: ReadingApi, plan: LoadPlan, seconds: float, questions: list[Question]
 ) -> Iterator[None]:
-    """Ask until the block ends, about what is due in the first `seconds` of the plan. Raises what it failed of."""
+    """Query during the block for readings due in the first `seconds` of the plan. Raises a failed query's error."""
     stop, failed = threading.Event(), list[BaseException]()
 
     def ask() -> None:
         try:
             _Asking(api, plan, seconds).run(stop, questions)
-        except BaseException as failure:  # noqa: BLE001 - raised where the block ends
+        except BaseException as failure:  # noqa: BLE001 - raised at the end of the block
             failed.append(failure)
 
     thread = threading.Thread(target=ask, daemon=True)
@@ -128,7 +128,7 @@ class _Asking:
                     questions.append(self._query(connection, message))
 
     def _message_due(self, at: float) -> int | None:
-        """The last before that moment of a facility that was not asked lately; None where there is none."""
+        """The last message before that time of a facility that was not queried recently; None without one."""
         plan = self._plan
         last = int((at - self._began_at) * plan.messages_per_s)
         if not 0 <= last < self._messages:
@@ -154,7 +154,7 @@ class _Asking:
 
 
 def readable(questions: Sequence[Question]) -> Readable:
-    """The middle is where as many readings were shown sooner as were not shown later."""
+    """The median is the time at which as many readings were shown earlier as were missing later."""
     ordered = sorted(questions)
     later, sooner = sum(not one.is_shown for one in ordered), 0
     p50_s: float | None = None

@@ -1,4 +1,4 @@
-"""Setup of the ingest benchmark: servers of its own, and the worker processes as they are in production."""
+"""Setup of the ingest benchmark: separate servers, and the worker processes as in production."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CAUGHT_UP_WITHIN_S = 120.0
 _TS = b'"ts":"'
 _MOSQUITTO_READY_S = 20.0
 _PACK = 640
-"""Readings in a message of the log, as ingest packs them."""
+"""Readings per log message, as packed by ingest."""
 _MOSQUITTO = """
 listener {port} {host}
 allow_anonymous true
@@ -45,7 +45,7 @@ max_inflight_messages 0
 
 @dataclass(frozen=True)
 class Broker:
-    """An MQTT broker with a process of its own. The URLs may hold passwords: not for logs."""
+    """An MQTT broker in its own process. The URLs may contain passwords: not for logs."""
 
     name: str
     mqtt_url: str
@@ -66,7 +66,7 @@ class IngestSetup:
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start_worker(self, name: str) -> None:
-        """`gridproof worker NAME`, with its log in the folder; it dies with this process."""
+        """Start `gridproof worker NAME`, with its log in the folder. It ends with this process."""
         from adapters.embedded.child_process import spawn
 
         inherited = os.environ
@@ -82,21 +82,21 @@ class IngestSetup:
         self.workers[name].wait()
 
     def put_into_log(self, readings: Sequence[MeterReading]) -> None:
-        """As ingest does."""
+        """Write messages to the log as ingest does."""
         import uvloop
 
         uvloop.run(_put_into_log(self.servers.nats_url, readings))
 
     @property
     def admin_url(self) -> str:
-        """The superuser's, on the database of the application: not for logs."""
+        """The superuser's URL of the application database: not for logs."""
         from adapters.embedded.postgres import SUPERUSER
 
         return self.servers.postgres.url(SUPERUSER)
 
     @property
     def pids(self) -> dict[str, int]:
-        """By hop, of those that run."""
+        """The pids of the running processes by hop."""
         found = {server.name: server.pid for server in self.servers.running}
         found |= {} if self.broker is None else {"broker": self.broker.pid}
         found |= {name: worker.pid for name, worker in self.workers.items() if worker.poll() is None}
@@ -105,10 +105,10 @@ class IngestSetup:
 
 @contextmanager
 def open_ingest_setup(broker: Broker | None = None) -> Iterator[IngestSetup]:
-    """Servers in a temporary folder, migrated; no worker runs yet."""
+    """Start and migrate servers in a temporary folder; starts no worker."""
     from adapters.embedded import EmbeddedServers
 
-    # With it PostgreSQL remembers when each reading was committed.
+    # PostgreSQL then stores the commit time of each reading.
     remembering = {"track_commit_timestamp": "on"}
     with (
         tempfile.TemporaryDirectory(prefix="gridproof-bench-") as name,
@@ -132,7 +132,7 @@ def open_ingest_setup(broker: Broker | None = None) -> Iterator[IngestSetup]:
 
 @contextmanager
 def nats_broker() -> Iterator[Broker]:
-    """A nats-server with its MQTT listener; what it has acknowledged is on the disk."""
+    """A nats-server with its MQTT listener; acknowledged messages are on disk."""
     from adapters.embedded import EmbeddedServers
 
     with (
@@ -188,11 +188,11 @@ async def _put_into_log(nats_url: str, readings: Sequence[MeterReading]) -> None
 
 
 class BareAnswer(msgspec.Struct, frozen=True):
-    """What a subscriber that does nothing saw."""
+    """The measurements of a subscriber that does nothing."""
 
     messages: int
     latencies_s: list[float]
-    """From when a message was due to its being here, of one in twenty."""
+    """From due time to arrival, for one message in twenty."""
     cpu_s: float
 
 
@@ -216,8 +216,8 @@ class _Bare:
 
 
 def run_bare_subscriber(mqtt_url: str, channel: Connection) -> None:
-    """The reader that ingest has, without anything behind it. For each number of messages sent through `channel` it
-    answers with a BareAnswer once so many more have come, or no more come."""
+    """Run ingest's MQTT reader without further processing. For each number received on `channel` it sends a BareAnswer
+    when that many more messages have arrived, or when no more arrive."""
     import uvloop
 
     from interfaces.logs import configure_logs
@@ -236,7 +236,7 @@ async def _subscribe(mqtt_url: str, channel: Connection) -> None:
     channel.send("subscribed")
     while (expected := await asyncio.to_thread(channel.recv)) is not None:
         deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
-        while bare.messages < expected and time.monotonic() < deadline:  # noqa: ASYNC110 - it says nothing, to stay bare
+        while bare.messages < expected and time.monotonic() < deadline:  # noqa: ASYNC110 - polls, to keep the subscriber minimal
             await asyncio.sleep(0.05)
         channel.send(BareAnswer(bare.messages, bare.latencies_s, time.process_time()))
         bare.messages, bare.latencies_s = 0, []

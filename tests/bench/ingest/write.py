@@ -1,11 +1,11 @@
-"""The idempotent write of readings against a bare COPY of the same readings, a row each, at growing sizes of the table.
+"""Benchmark ingest_write: idempotent writes compared with a bare COPY of the same readings, at growing table sizes.
 
-Each batch is written through the store, in columns as `aggregate` has it (quarter-hours are noted, the position moves),
-read back reading by reading in COPY's own binary format, and copied by the same server into a table without any index.
-Both commit each batch. What is written is of the present quarter-hour, what fills the table lies before it. Meters that
-send alone are as many as make a partition's share of 260,000 at a cadence of 15 s: by the time that so many readings of
-it wait as are filed at once, each of a facility's ten has spoken. The filing is in the figures; each facility's
-first reading of the quarter-hour, which is noted, comes before. `--scale 10` goes up to a hundred million readings.
+Each batch is written through the store in columns, as `aggregate` does (it marks quarter-hours and moves the position),
+read back as rows in COPY's binary format, and copied by the same server into a table without an index. Both commit each
+batch. The written readings belong to the current quarter-hour, the readings that fill the table are older. The number
+of single meters is one partition's share of 260,000 at a cadence of 15 s: when enough readings wait to be filed, each
+of a facility's ten meters has sent one. The filing is included in the figures. Each facility's first reading of the
+quarter-hour, which marks it, is written before. `--scale 10` goes up to a hundred million readings.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ FROM generate_series(%(first)s::int, %(last)s::int) round,
 
 
 def ingest_write(env: BenchEnvironment) -> Iterator[Figure]:
-    """Readings a second by one connection, against COPY."""
+    """Readings per second over one connection, compared with COPY."""
     with (
         env.database() as database,
         closing(open_bench_stores(database.app_url)) as stores,
@@ -71,12 +71,12 @@ def ingest_write(env: BenchEnvironment) -> Iterator[Figure]:
             env.report(f"ingest-write: filling the table up to {rows} readings")
             writing.fill(rows)
             yield writing.measured(batches=3 * env.rounds, gateway=PER_FACILITY)
-            # Twice what is filed at once.
+            # Twice the number of readings that are filed at once.
             yield writing.measured(batches=round(4.4 * env.rounds), gateway=1)
 
 
 class _Writing:
-    """Meters that say something every 15 s."""
+    """Meters that send every 15 s, and the measured writes."""
 
     def __init__(self, stores: Stores, owner: psycopg.Connection, *, meters: int) -> None:
         self._stores = stores
@@ -92,7 +92,7 @@ class _Writing:
         self._moments = count(1)
 
     def fill(self, rows: int) -> None:
-        """Whole rounds of all meters, ever earlier, until there are so many readings."""
+        """Fill the table with whole rounds of all meters, going back in time, up to this number of readings."""
         last = -(-rows // self._meters)
         if last > self._rounds:
             first_at = self._now - timedelta(seconds=CADENCE_S * last)
@@ -103,7 +103,7 @@ class _Writing:
             self._owner.execute("VACUUM ANALYZE gridproof.reading_chunks")
 
     def measured(self, *, batches: int, gateway: int) -> Figure:
-        """`gateway`: how many readings of a facility come together."""
+        """Measure writes. `gateway`: readings of a facility per message."""
         rows = self._rounds * self._meters
         ours_s, bare_s, indexed_s = [], [], []
         cpu_s = 0.0
@@ -139,7 +139,7 @@ class _Writing:
         )
 
     def _batches(self, facility_ids: Sequence[str], number: int, gateway: int) -> Iterator[ReadingBlock]:
-        """Facility by facility; of `gateway` 1 each reading is another facility's."""
+        """Batches by facility; with `gateway` 1 consecutive readings belong to different facilities."""
         for batch in range(number):
             ts = self._now + timedelta(milliseconds=next(self._moments))
             numbers = range(batch * BATCH, (batch + 1) * BATCH)

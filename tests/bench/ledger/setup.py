@@ -11,7 +11,7 @@ import psycopg
 
 @contextmanager
 def bench_ledger(app_url: str, folder: Path) -> Iterator[tuple[Callable[[], int], Callable[[], bool]]]:
-    """(seals all that is recorded, and gives how much; verifies it, and gives whether it holds)."""
+    """Yields two functions: seal everything recorded (returns the count), and verify it (returns whether it holds)."""
     from adapters.archive import ObjectArchive
     from adapters.clock import SystemClock
     from adapters.postgres.ledger.store import PostgresLedgerStore
@@ -39,5 +39,5 @@ def bench_ledger(app_url: str, folder: Path) -> Iterator[tuple[Callable[[], int]
 
 @contextmanager
 def _borrowed(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """Left open."""
+    """Lend the connection without closing it."""
     yield connection

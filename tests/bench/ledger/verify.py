@@ -1,4 +1,4 @@
-"""Benchmark verify: the whole ledger recomputed, against COPY out of the same rows without hashing."""
+"""Benchmark verify: recomputing the whole ledger, compared with COPY out of the same rows without hashing."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _COPY = (
 
 
 class DoesNotHold(RuntimeError):
-    """The benchmark's own ledger does not verify: its figures would mean nothing."""
+    """The benchmark's ledger does not verify, so its figures would be meaningless."""
 
 
 def verify(env: BenchEnvironment) -> Iterator[Figure]:
-    """Leaf hashes of every row, every checkpoint's root, the archive's tiles and the ledger's table, one process."""
+    """Verify all leaf hashes, checkpoint roots, archive tiles and the ledger table, in one process."""
     from tests.bench.ledger.setup import bench_ledger
 
     count = env.sized(DOMAIN_EVENTS, least=1_000)

@@ -11,7 +11,7 @@ from tests.bench.stored_log import copy_out_s, filled
 
 
 def project(env: BenchEnvironment) -> Iterator[Figure]:
-    """Exactly-once catch-up of the runner, batch by batch, of a log that is all there."""
+    """Exactly-once catch-up of the runner over a complete log, batch by batch."""
     from projections.registry import projection_named
     from tests.bench.projections.setup import read_side
 

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _PER_SECOND, _SAVE = 2_000, 20
 _HEARD_WITHIN_S = 30.0
 Moments = list[tuple[int, float]]
-"""(position, when)."""
+"""(position, time)."""
 
 
 def lag(env: BenchEnvironment) -> Iterator[Figure]:
-    """From the commit of a save of 20 to its being visible, at 2,000 domain events/s: one alone, then all at once."""
+    """From the commit of a save of 20 to its being visible, at 2,000 domain events/s: one read model, then all."""
     from projections.registry import PROJECTIONS
 
     saves = env.sized(1_000, least=20)
@@ -74,7 +74,7 @@ def _measured(
 def _followed(
     side: ReadSide, rows: Sequence[StoredRow], names: Sequence[str]
 ) -> tuple[Moments, dict[str, Moments], list[float]]:
-    """When each save was committed, when each read model had it, and what each save cost in s."""
+    """The commit time of each save, the time each read model had it, and the seconds each save took."""
     from projections.registry import projection_named
 
     stop, committed = threading.Event(), Moments()
@@ -98,7 +98,7 @@ def _followed(
 
 
 def _save_steadily(url: str, rows: Sequence[StoredRow], committed: Moments) -> list[float]:
-    """Commits 20 rows each hundredth of a second, and announces them as the event store does; cost of each."""
+    """Commit 20 rows every 10 ms and announce them as the event store does; returns the duration of each."""
     costs_s: list[float] = []
     with psycopg.connect(url, autocommit=True) as connection:
         due = time.perf_counter()
@@ -125,7 +125,7 @@ def _watch(url: str, stop: threading.Event, seen: dict[str, Moments]) -> None:
 
 
 def _until_heard(seen: dict[str, Moments], position: int) -> None:
-    """The watcher hears the same announcements, perhaps a little later; what it did not hear has no lag."""
+    """Wait for the watcher, which may receive announcements a little later; a missed one has no lag."""
     deadline = time.monotonic() + _HEARD_WITHIN_S
     while not all(moments and moments[-1][0] >= position for moments in seen.values()):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Readers in a process of their own: what they wait for is the database, not this process's rebuild."""
+"""Readers in a separate process, so that they wait only for the database and not for this process's rebuild."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STARTED, _STOP = "started", "stop"
 
 
 class Reads(msgspec.Struct):
-    """Filled in when the reader was stopped."""
+    """The result, filled in when the reader is stopped."""
 
     reads: int = 0
     failed: int = 0
@@ -75,7 +75,7 @@ def _read(url: str, name: str, table: str, pipe: Pipe) -> None:
 
 
 def _read_on(url: str, query: bytes, ready: threading.Barrier, stop: threading.Event) -> Reads:
-    """One reader of several: where the processors are busy, a single one waits most of its time for its turn."""
+    """One of several readers: on busy processors a single reader would mostly wait to be scheduled."""
     reads = Reads()
     with psycopg.connect(url, autocommit=True) as connection:
         ready.wait()
@@ -83,7 +83,7 @@ def _read_on(url: str, query: bytes, ready: threading.Barrier, stop: threading.E
         while not stop.is_set():
             due = max(
                 due + _READERS / _READS_PER_SECOND, time.perf_counter() - 1
-            )  # a long read is made up for
+            )  # catches up after a long read
             time.sleep(max(due - time.perf_counter(), 0))
             began_at = time.perf_counter()
             try:

@@ -1,4 +1,4 @@
-"""Benchmark of rebuilds, and what readers notice of them. Its floor: COPY out by the same client, in the same run."""
+"""Benchmark of rebuilds and their effect on readers. Its floor: COPY out by the same client, in the same run."""
 
 from __future__ import annotations
 

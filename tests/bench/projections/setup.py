@@ -1,4 +1,4 @@
-"""What the benchmarks of the read side work on."""
+"""Setup of the read-side benchmarks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _NoAlerts:
-    """Nobody watches a benchmark."""
+    """Discards alerts."""
 
     def raise_alert(self, name: str, subject: str, detail: str, *, at: Any) -> None: ...
 

@@ -1,8 +1,8 @@
-"""The live stream: from the commit of a domain event to a thousand screens that have it, in wall time.
+"""Benchmark stream: wall time from the commit of a domain event to its arrival at a thousand clients.
 
-Everything between runs as it does in production: the event store's commit, the projections that read models are served
-from, their announcement, the live feed of `gridproof serve`, a socket for each screen. The floor is one event loop that
-writes the same bytes to as many sockets when it is told to.
+Everything in between runs as in production: the event store's commit, the projections, their notification, the live
+feed of `gridproof serve`, and one socket per client. The floor is one event loop that writes the same bytes to as many
+sockets on a trigger.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tests.bench.stream.setup import StreamSetup, open_stream_setup, stream_floo
 
 WATCHERS, COMMITS, PER_S = 1_000, 150, 10.0
 SETTLE_S = 1.0
-"""After the last of them, for those who have it late."""
+"""Wait after the last message, for late arrivals."""
 
 
 def stream(env: BenchEnvironment) -> Iterator[Figure]:
-    """The 50th and 99th percentile over every message on every screen."""
+    """The 50th and 99th percentile over all messages and clients."""
     watchers, commits = env.sized(WATCHERS, least=5), env.sized(COMMITS, least=5)
     env.report(f"stream: {commits} commits, {PER_S:g} a second, {watchers} screens")
     with stream_floor() as (url, floor_cpu_s), _receiving(url, "", watchers) as received:
@@ -74,7 +74,7 @@ def stream(env: BenchEnvironment) -> Iterator[Figure]:
 
 
 def _paced(count: int, commit: Callable[[int], tuple[int, float]]) -> dict[str, float]:
-    """By id: when it was done. `commit` gives the two."""
+    """Commit at a fixed pace; returns the commit time by id. `commit` returns both."""
     begun: dict[str, float] = {}
     due = time.perf_counter()
     for number in range(1, count + 1):
@@ -93,7 +93,7 @@ def _triggered(trigger: socket.socket, number: int) -> tuple[int, float]:
 
 
 def _lags_ms(begun: dict[str, float], received: Received, watchers: int) -> list[float]:
-    """Of every message on every screen. Raises RuntimeError where one is missing."""
+    """The lag of every message at every client. Raises RuntimeError if one is missing."""
     found = []
     for number, at in begun.items():
         moments = received.moments.get(number, [])
@@ -128,7 +128,7 @@ def _receiving(url: str, token: str, watchers: int) -> Iterator[Callable[[], Rec
 
 @contextmanager
 def _projecting(setup: StreamSetup) -> Iterator[None]:
-    """The projections that screens read from follow the log, as `worker project` does it."""
+    """Run the projections that the stream depends on, as `worker project` does."""
     stop = threading.Event()
     threads = [threading.Thread(target=runner.run, args=(stop,)) for runner in setup.runners]
     for thread in threads:

@@ -1,6 +1,6 @@
-"""The floor of `bench stream`: the same bytes to a thousand sockets from one event loop, and nothing else.
+"""The floor of `bench stream`: one event loop that writes the same bytes to a thousand sockets.
 
-The first connection says when, a line each; the others are sent `id: N` and some bytes of the size of a message.
+The first connection triggers each message by a line; the others receive `id: N` and padding of a message's size.
 """
 
 from __future__ import annotations

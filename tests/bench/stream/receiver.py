@@ -1,6 +1,6 @@
-"""A thousand sockets that note when each message came. A process of its own: the server has its core to itself.
+"""A thousand sockets that record arrival times of messages, in a separate process so that the server has its own core.
 
-Reads a plan from the first line of stdin, writes a line once everybody is connected, and at the next line what came.
+Reads a plan from the first line of stdin, writes a line when all are connected, and the result after the next line.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class ReceiverPlan(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     request: str
-    """What each sends first; a message is told by its `id:` line."""
+    """The request that each socket sends first. A message is identified by its `id:` line."""
     watchers: int
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """By id: when it came to each, on the clock that all processes of a machine share (s)."""
+    """Message id -> arrival time at each client, in s of the machine's monotonic clock."""
 
     moments: dict[str, list[float]]
 
@@ -72,7 +72,7 @@ async def _main() -> None:
             await watcher.answered
 
     await asyncio.gather(*(connected() for _ in range(plan.watchers)))
-    print("connected", flush=True)  # noqa: T201 - what the parent waits for
+    print("connected", flush=True)  # noqa: T201 - the parent waits for this line
     await asyncio.to_thread(sys.stdin.buffer.readline)
     sys.stdout.buffer.write(msgspec.json.encode(Received(moments=moments)))
 

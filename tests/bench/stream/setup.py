@@ -21,14 +21,14 @@ from tests.bench.webhook.setup import cpu_s_of, free_port, running_server
 
 @dataclass(frozen=True)
 class StreamSetup:
-    """A running server, and how something happens that it tells."""
+    """A running server, and a function that commits a domain event for it to publish."""
 
     url: str
     token: str
     commit: Callable[[int], tuple[int, float]]
-    """Commits one domain event: its position, and when the commit was answered (s, of the machine's own clock)."""
+    """Commits one domain event; returns its position and the commit time (s, machine clock)."""
     runners: tuple[Any, ...]
-    """Of the projections that people read."""
+    """The projections that clients read."""
     pid: int
 
     def cpu_s(self) -> float:
@@ -93,7 +93,7 @@ def open_stream_setup(database: BenchDatabase) -> Iterator[StreamSetup]:
 
 @contextmanager
 def stream_floor() -> Iterator[tuple[str, Callable[[], float]]]:
-    """Where the bare fan-out listens, and its CPU time so far."""
+    """Start the bare fan-out; yields its address and a function for its CPU time."""
     import socket
 
     port = free_port()

@@ -1,6 +1,6 @@
-"""The load on the door: an open loop, so that a post which had to wait for its turn counts the wait.
+"""The load generator of the webhook benchmark: an open loop, so that waiting time of a post counts.
 
-Post i of the run is due at `i / rate` seconds, whatever became of those before it. Run as a process of its own:
+Post i of the run is due at `i / rate` seconds, independent of earlier posts. Runs as a separate process:
 reads a LoadPlan from stdin, writes a LoadReport to stdout, both JSON.
 """
 
@@ -23,7 +23,7 @@ MOST_REMEMBERED = 16
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
-    """A utility's key and the DR events it will ask for, as bodies, in order; the first is posted before the run."""
+    """A utility's key and its DR event requests as bodies, in order; the first is posted before the run."""
 
     token: str
     bodies: tuple[str, ...]
@@ -45,7 +45,7 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     new_ms: tuple[float, ...]
     statuses: dict[str, int]
     sent_late_p99_ms: float
-    """How late the load itself was: it is in every latency, and no fault of the door."""
+    """How late the generator itself was. Latencies include it, although the API is not the cause."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class _Run:
     plan: LoadPlan
     session: aiohttp.ClientSession
     answered: list[list[int]] = field(default_factory=list)
-    """Of each sender, the DR events that may be repeated."""
+    """By sender, the DR events that may be repeated."""
     all_ms: list[float] = field(default_factory=list)
     new_ms: list[float] = field(default_factory=list)
     late_ms: list[float] = field(default_factory=list)
@@ -119,7 +119,7 @@ class _Run:
 
 
 def new_dr_events_of(sender: int, plan_posts: int, senders: int, new_one_in: int) -> int:
-    """How many DR events that sender asks for in the run."""
+    """The number of new DR events of that sender in the run."""
     return sum(
         (sender + number // senders) % new_one_in == 0 for number in range(sender, plan_posts, senders)
     )

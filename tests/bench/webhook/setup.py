@@ -38,12 +38,12 @@ LEAD = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class WebhookSetup:
-    """A running door, and who may post what to it."""
+    """A running API with its senders and their requests."""
 
     url: str
     tokens: tuple[str, ...]
     facility_ids: tuple[tuple[str, ...], ...]
-    """Of each utility."""
+    """By utility."""
     first_window_at: datetime
     pid: int
 
@@ -60,7 +60,7 @@ def cpu_s_of(pid: int) -> float:
 
 @contextmanager
 def webhook_setup(database: BenchDatabase, *, utilities: int, facilities: int) -> Iterator[WebhookSetup]:
-    """`utilities`, each with a program and so many facilities of its own, all of them with forecasts."""
+    """Set up `utilities`, each with a program and its own facilities, all with forecasts."""
     from adapters.embedded import EmbeddedServers
 
     with (
@@ -101,7 +101,7 @@ def floor_server() -> Iterator[str]:
 
 
 def _first_window(stores: Stores) -> datetime:
-    """The first quarter-hour past the lead."""
+    """The start of the first quarter-hour after the lead time."""
     from domain.forecast import CYCLE, cycle_start_of
 
     return cycle_start_of(stores.clock.now() + LEAD) + CYCLE
@@ -158,7 +158,7 @@ def facility_entry(facility_id: str, programs: tuple[str, ...]) -> FacilityEntry
 
 
 def _forecast(stores: Stores, facility_ids: Sequence[str]) -> None:
-    """What two hours of forecast cycles leave behind."""
+    """Store the forecasts of two hours of cycles."""
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from application.event_store.forecasts import Forecasts
     from domain.event_sourcing.aggregate import Provenance
@@ -218,9 +218,9 @@ def _forecast(stores: Stores, facility_ids: Sequence[str]) -> None:
 def running_server(
     argv: Sequence[str], url: str | None, settings: Settings | None, *, stdin: bytes = b""
 ) -> Iterator[int]:
-    """A server process from its first answer (None: from its start) to the end of the block; its pid.
+    """Run a server process until the end of the block; yields its pid after its first answer (None: at once).
 
-    `told`: what stands in its stdin.
+    `stdin`: the content of its standard input.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     process = subprocess.Popen(
@@ -251,7 +251,7 @@ def _await_answer(process: subprocess.Popen[bytes], url: str) -> None:
             with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - a loopback address of ours
                 return
         except urllib.error.HTTPError:
-            return  # an answer all the same
+            return  # an error status is an answer, too
         except OSError:
             time.sleep(0.05)
     raise TimeoutError(f"no answer at {url} in {READY_WITHIN_S:g} s")
