@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("interfaces.cli.simulate.commands:simulate_group", "The outside world, for trying things."),
     "doctor": ("interfaces.cli.doctor:doctor", "What is reachable, and what is wrong."),
 }
-"""Name -> where the command is, and what the list of commands says of it."""
+"""Name -> location of the command and its short help."""
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -33,7 +33,7 @@ WORKERS = (
 PATIENCE_S = 60.0
 LONGEST_S = 600.0
 COMMITS_ARE_OVER = timedelta(minutes=10)
-"""Clock time after the first commit: the late answer and all repeats are through, the window is not."""
+"""Clock time after the first commit: the late answer and all repeats are done, the window is still open."""
 
 
 def _at_once(_: Path) -> bool:
@@ -59,7 +59,7 @@ def _commits(data_dir: Path) -> list[JournalEntry]:
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase begins after the demo has `said` so, and as soon as it is `there`."""
+    """A phase begins after the demo has printed `said` and `there` holds."""
 
     name: str
     said: str
@@ -77,13 +77,13 @@ PHASES = (
 
 @dataclass
 class Killer:
-    """Listens to one demo; in each phase it ends all processes of that phase's victim, once."""
+    """Follows a demo's output and kills all processes of each phase's victim, once per phase."""
 
     data_dir: Path
     victims: Mapping[str, str]
     """Phase -> worker or server."""
     killed: dict[str, int] = field(default_factory=dict)
-    """Phase -> how many processes were ended in it."""
+    """Phase -> number of processes killed in it."""
 
     def __post_init__(self) -> None:
         self._coming = deque(PHASES)
@@ -104,9 +104,9 @@ class Killer:
 
 
 def run_demo_killing_in_each_phase(*arguments: str, data_dir: Path, victims: Mapping[str, str]) -> DemoRun:
-    """The demo, in which the victim of each phase (phase -> worker or server) is killed in that phase.
+    """Run the demo and kill the victim of each phase (phase -> worker or server) in that phase.
 
-    Raises AssertionError where a phase did not come or its victim did not live.
+    Raises AssertionError if a phase is missing or its victim did not run.
     """
     killer = Killer(data_dir, victims)
     run = run_demo_with_listener(*arguments, data_dir=data_dir, heard=killer.heard, longest_s=LONGEST_S)
@@ -115,7 +115,7 @@ def run_demo_killing_in_each_phase(*arguments: str, data_dir: Path, victims: Map
 
 
 def keeps_its_promises(run: DemoRun) -> None:
-    """The invariants: whoever was killed, whenever."""
+    """Check the invariants that hold for any kill at any time."""
     assert run.faults == [], run.said
     assert run.status == 0, run.said
     document, counts = run.document, run.document["facilities"]

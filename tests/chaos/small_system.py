@@ -1,7 +1,7 @@
-"""A small real system: PostgreSQL, NATS, two buildings over SOAP, and relay, dispatch and project as own processes.
+"""A small real system: PostgreSQL, NATS, two buildings over SOAP, and the processes relay, dispatch and project.
 
-The test plays web and schedule: it judges a DR event and says when its times have come. Whoever is killed is started
-again, as a supervisor does.
+The test replaces web and schedule: it submits a DR event and triggers its times. Killed processes are restarted, as a
+supervisor does.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ from tests.servers import Database
 
 ROOT = Path(__file__).parents[2]
 SPEED = 30.0
-"""A silent worker's 30 s are then the least there are on the wall, 1.5 s; the two hours of lead time are minutes."""
+"""At this speed the 30 s time-out of a silent worker is 1.5 s of wall time, and two hours of lead time are minutes."""
 PATIENCE_S = 90.0
 PROFILES: tuple[BmsProfile, ...] = ("two_phase", "two_phase_no_dedup")
 
 
 class TookTooLong(AssertionError):
-    """What was waited for did not come."""
+    """The awaited condition did not hold in time."""
 
 
 @dataclass
@@ -71,15 +71,15 @@ class SmallSystem:
     nats_url: str
     folder: Path
     failpoint: str
-    """`dispatch.before_call`: the process of that name is killed there, once. Empty: nobody is."""
+    """A failpoint such as `dispatch.before_call`: that process is killed there once. Empty: no kill."""
     planted_fault: Fault | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     journal: list[JournalEntry] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
-    """The processes that ended by SIGKILL, and were started again."""
+    """The processes that were killed by SIGKILL and restarted."""
 
     def __post_init__(self) -> None:
-        # Queues outlive a test: facilities and DR events of this run have names of their own.
+        # Queues outlive a test, so the facilities and DR events of each run have unique names.
         self.run = uuid4().hex[:8]
         self.facility_ids = tuple(f"fac-{self.run}-{number}" for number in (1, 2))
         self.clock = AcceleratedClock(epoch=NOW, started_at=self.started_at, speed=SPEED)
@@ -104,7 +104,7 @@ class SmallSystem:
         ]
 
     def accept(self, bms_url: str) -> None:
-        """Both facilities become known, are forecast, and asked for."""
+        """Register both facilities, store their forecasts and submit the DR event."""
         self.bus.handle(
             AgreeProgram(entry=program_entry(prepare_lead_s=7200, forecast_guardrail="warn")), CONTEXT
         )
@@ -132,7 +132,7 @@ class SmallSystem:
         self.until("scheduled", lambda: self.dr_event.status == "scheduled")
 
     def prepare(self) -> None:
-        """The time to prepare has come; returns once both are prepared."""
+        """Trigger the preparation; returns when both are prepared."""
         self._propose(timedelta(hours=2), StartPreparation(dr_event_id=self.dr_event_id))
         self.until("prepared", lambda: all(d.was_prepared for d in self.dispatches()))
 
@@ -141,7 +141,7 @@ class SmallSystem:
         self.until_committed()
 
     def propose_start(self) -> None:
-        """Commits are under way when this returns."""
+        """Trigger the start; returns while commits are in progress."""
         self._propose(timedelta(0), StartDREvent(dr_event_id=self.dr_event_id))
 
     def until_committed(self) -> None:
@@ -152,7 +152,7 @@ class SmallSystem:
         self.until("completed", self._restored_step_by_step)
 
     def _restored_step_by_step(self) -> bool:
-        """Whether all is over; zones whose restore is put off are restored as soon as that is asked."""
+        """Whether everything is restored; triggers the deferred restores of zones."""
         for dispatch in self.dispatches():
             if dispatch.restore_steps:
                 due = max(step.not_before for step in dispatch.restore_steps)
@@ -162,7 +162,7 @@ class SmallSystem:
         return self.dr_event.status == "completed"
 
     def until_struck(self) -> None:
-        """Until the failpoint has struck, and whoever it hit is at work again."""
+        """Wait until the failpoint was hit and the killed process is working again."""
         self.until("a kill", lambda: bool(self.killed))
 
     def _propose(self, before_start: timedelta, command: object) -> None:
@@ -239,7 +239,7 @@ class SmallSystem:
 
 @contextlib.contextmanager
 def served_buildings(system: SmallSystem) -> Iterator[str]:
-    """Both buildings behind HTTP, in a thread of this process; gives their server's URL."""
+    """Serve both buildings over HTTP from a thread; yields the server's URL."""
     buildings = {
         entry.facility_id: Building.of(entry, record=system.journal.append)
         for entry in system.entries("http://unused")

@@ -1,6 +1,6 @@
-"""The database dies for good while a DR event runs, and its standby on another port is promoted: the same end.
+"""The database is lost during a DR event and its standby on another port is promoted: same result.
 
-Every process knows the pair by one address that names both hosts, as in production. The standby stands first in it.
+Every process uses one connection string with both hosts, as in production. The standby is listed first.
 """
 
 from contextlib import closing
@@ -23,7 +23,7 @@ from tests.servers import Database
 def test_commits_that_are_under_way_while_a_standby_is_promoted_are_carried_out_once(
     nats_url: str, tmp_path: Path
 ) -> None:
-    """Three processes, which are not started again: they go on by themselves."""
+    """The three processes are not restarted: they continue by themselves."""
     with postgres_pair() as pair:
         database = Database("gridproof", pair.app_dsn, pair.owner_dsn, pair.app_dsn)
         with small_system(database, nats_url, tmp_path, "") as system:
@@ -71,7 +71,7 @@ def test_a_standby_promoted_while_a_dr_event_is_active_changes_nothing_of_the_en
 
 
 def failover_alerts(pair: PostgresPair) -> list[str]:
-    """Between which servers, as the alert says; it is over by now."""
+    """The details of the failover alerts, including cleared ones."""
     with closing(ConnectionPool(for_failover(pair.app_dsn), min_size=1, open=True)) as pool:
         alerts = PostgresAlerts(pool).listed(include_cleared=True)
     return [alert.detail.partition(";")[0] for alert in alerts if alert.name == "database_failover"]

@@ -19,7 +19,7 @@ from tests.chaos.phases import (
 from tests.demo_runs import DemoRun
 
 SHORT = ("--facilities", "8", "--speed", "60", "--failpoint", "notify.after_call")
-"""The demo's own kill is moved out of the commits, which have to be in time."""
+"""The demo's own kill is moved out of the commit phase, which has a deadline."""
 LONG = ("--facilities", "50", "--speed", "30")
 """50 buildings need a slower clock: a call has 30 clock seconds, also on a machine with two cores that is busy."""
 ANOTHER_IN_EACH = {
@@ -29,7 +29,7 @@ ANOTHER_IN_EACH = {
     "active": "postgres",
     "recovering": "dispatch",
 }
-"""Both dispatch workers where nothing is too late: on a busy machine they take longer to return than a commit may."""
+"""Kills both dispatch workers only in phases without a deadline: on a busy machine their restart exceeds a commit's."""
 LONG_SIDE_BY_SIDE = max(1, (os.cpu_count() or 2) // 2)
 
 

@@ -31,7 +31,7 @@ ALL = {
     "notify.before_call": r"\w+ [0-9a-f-]{36}",
     "notify.after_record": r"\w+ [0-9a-f-]{36}",
 }
-"""Failpoint -> what is in flight."""
+"""Failpoint -> the work in flight."""
 
 
 TOGETHER = (
@@ -39,7 +39,7 @@ TOGETHER = (
     ("dispatch.after_call_restore", "relay.after_publish"),
     ("dispatch.after_record_prepare", "notify.after_call"),
 )
-"""Two that die in one run: a run of its own for each is what `make chaos` takes its time for."""
+"""Two kills in one run; `make chaos` has a separate run for each."""
 
 
 def arguments(*failpoints: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ behind the log, it waits until it is not, and writes nothing where that takes to
 is not overwritten.
 """
 CAUGHT_UP_WITHIN_S = 30.0
-"""An audit trail that is behind for longer has no projector, or one that stands still."""
+"""If the audit trail lags for longer, its projector is not running or stuck."""
 
 KNOWN_FORMATS = ("jsonl", "csv", "parquet")
 

@@ -24,7 +24,7 @@ COLUMNS = (
 """Of CSV and Parquet; JSON lines have the cause as an object of its own."""
 _NUMBERS = frozenset({"position", "cause_position"})
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet would take a cell for that begins so."""
+"""A cell that starts with one of these could be run as a formula by a spreadsheet."""
 Write = Callable[[Sequence[AuditTrailRow]], None]
 
 

@@ -30,7 +30,7 @@ class CreatedLogin(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     password: str
     port: int | None
-    """Of the broker on this machine; None before it ever ran."""
+    """The logins of the broker on this machine; None before its first start."""
 
 
 @click.group("meters")

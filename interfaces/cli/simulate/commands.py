@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from interfaces.simulators.world_spec import WorldSpec
 
 Part = tuple[Mapping[str, str], Sequence[asyncio.Task[None]]]
-"""What runs: its addresses by name, and its tasks, which never end by themselves."""
+"""A running simulator: its addresses by name, and its tasks, which run until cancelled."""
 
 WORLD_EXAMPLE = """
 \b

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from litestar.types import Receive, Scope, Send
 
 LONGEST_SILENCE_S = 600.0
-"""Wall seconds after which a `time_out` call is let go, should the client never give up."""
+"""Wall seconds after which a `time_out` call ends if the client does not disconnect."""
 
 
 @dataclass(frozen=True)

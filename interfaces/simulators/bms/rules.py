@@ -8,7 +8,7 @@ from application.ports.dispatch.building_control import Setpoint, ZoneCommand
 from interfaces.simulators.bms.zone import Hold, Zone
 
 NOBODY = UUID(int=0)
-"""Who holds a zone that was written without saying for what."""
+"""The holder of a zone whose setpoint was written without a reference."""
 
 
 class Refusal(Exception):

@@ -24,11 +24,11 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     readings: int
     acknowledged_messages: int
     unacknowledged_messages: int
-    """Of these it is not known whether the broker has them."""
+    """Unacknowledged messages, which the broker may or may not have."""
     resent_messages: int
     """A broker may have had them already: a store must not count them twice."""
     connections: int
-    """Made in all; more than asked for, where some broke."""
+    """The number of connections made, including replacements of broken ones."""
     seconds: float
     """From the first message to the last acknowledgement."""
     readings_per_s: float

@@ -8,7 +8,7 @@ import msgspec
 from application.ports.telemetry.reading_counts import MeterSeqs, QuarterHourCounts, StoredReadings
 
 METERS_PER_FACILITY = 10
-"""Of meters that send alone; of gateways as many whole ones as hold them."""
+"""For single meters; with gateways the number is rounded to whole gateways."""
 
 
 class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,11 +104,11 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True):
     duplicated: int
     """Stored twice or counted twice."""
     stored_twice: int
-    """Rows beyond the first for one reading; in a quarter-hour that is not settled a repeat is none yet."""
+    """Rows beyond the first for one reading; duplicates in a quarter-hour that is not finalized do not count."""
     counted_twice: int
     """Readings that rollups count beyond one for each moment of a meter."""
     foreign: int
-    """Rows that nobody sent: of another meter, or with a seq that was never reached."""
+    """Unexpected rows: of another meter, or with a seq that was not sent."""
 
     @property
     def is_exact(self) -> bool:

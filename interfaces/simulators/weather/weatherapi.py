@@ -18,7 +18,7 @@ from interfaces.simulators.weather.service import Answer, SimulatedWeather, json
 FORECAST_DAYS = 14
 LONGEST_HISTORY = timedelta(days=30)
 FARTHEST_DEG = 0.5
-"""From a known place; beyond it nothing is known."""
+"""The maximum distance from a place; beyond it there is no data."""
 STATUS = {1002: 401, 2006: 401, 2007: 403, 2009: 403}
 """Of each code; 400 otherwise."""
 

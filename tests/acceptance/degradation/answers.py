@@ -1,4 +1,4 @@
-"""What callers were answered while something was away, and the word of docs/degradation.md for it."""
+"""The responses of callers during an outage, and their classification as in docs/degradation.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LABELS = ("last_known", "read_models", "replica")
 
 @dataclass(frozen=True)
 class Answer:
-    """`status` 0: none came, for the reason in `error`."""
+    """A response. `status` 0: there was none, for the reason in `error`."""
 
     sent_at: float
     """On the test's monotonic clock, as `got_at`."""
@@ -36,7 +36,7 @@ class Answer:
 
     @cached_property
     def word(self) -> str:
-        """As the page has it; what it has no word for is told in other ones."""
+        """The word of the page for this response, or a description if the page has none."""
         if self.status == 0:
             return f"no answer: {self.error}"
         if self.status == 503:
@@ -60,15 +60,15 @@ class Answer:
         return "503" if honest else f"503 that does not say when again: {self.body[:200]!r}"
 
     def _word_of_label(self) -> str:
-        """The header goes with what the document says: of itself, or of the values in it."""
+        """The headers must match the labels in the document or its items."""
         if self.headers["x-stale"] != "true" or not self.headers.get("age", "").isdigit():
             return f"headers that say nothing: {self.headers}"
-        told = self.document
+        document = self.document
         if self.status == 304:
             return "304 with a label"
-        if told.get("stale") is True and told.get("source") in LABELS and told["age_s"] >= 0:
-            return str(told["source"])
-        of_items = {item.get("source") for item in told.get("items", ())}
+        if document.get("stale") is True and document.get("source") in LABELS and document["age_s"] >= 0:
+            return str(document["source"])
+        of_items = {item.get("source") for item in document.get("items", ())}
         return "last_known" if "last_known" in of_items else f"no label in the document: {self.body[:200]!r}"
 
     @property
@@ -83,14 +83,14 @@ class Answer:
 
     @property
     def measured_at(self) -> datetime | None:
-        """Of a current value, or the newest of many."""
+        """The time of a current value, or of the newest of many."""
         rows = [self.document, *self.document.get("items", ())]
         found = [datetime.fromisoformat(row["measured_at"]) for row in rows if row.get("measured_at")]
         return max(found, default=None)
 
 
 def word_of(answers: Sequence[Answer]) -> str:
-    """Of some in a row: all the same, else what they were. `ages`: the newest reading stands still."""
+    """The common word of consecutive responses, or all of them. `ages`: the newest reading does not change."""
     words = list(dict.fromkeys(answer.word for answer in answers))
     if words != ["fresh"]:
         return " then ".join(words) or "nothing was asked"
@@ -105,7 +105,7 @@ def _is_old(answer: Answer) -> bool:
 
 
 def grows(answers: Sequence[Answer]) -> bool:
-    """The age that is told goes up from answer to answer, where one is told."""
+    """Whether the reported age, if any, increases from response to response."""
     ages = [answer.age_s for answer in answers if answer.age_s is not None]
     return all(before <= after for before, after in itertools.pairwise(ages)) and (
         len(ages) < 2 or ages[0] < ages[-1]

@@ -1,4 +1,4 @@
-"""Callers who keep asking a door, each the same again and again, and note every answer."""
+"""Callers that repeat their requests to the API and record every response."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.acceptance.degradation.answers import Answer
 from tests.unit.interfaces.web.live_feed_setup import Parsed
 
 WITHIN_S = 200.0
-"""Longer than any time-out of the server: who is not answered by then hangs."""
+"""Longer than any server time-out: a request without a response by then hangs."""
 AGAIN_S = 0.25
 
 
 @dataclass
 class RepeatedRequest:
-    """One question. `body` gives the next body for a post; it is posted again until it is taken."""
+    """A request that is repeated. `body` returns the next body of a post, which is repeated until it is accepted."""
 
     column: str
     method: str
@@ -34,18 +34,18 @@ class RepeatedRequest:
     answers: list[Answer] = field(default_factory=list)
 
     def since(self, moment: float) -> list[Answer]:
-        """Those to what was asked after it."""
+        """The responses to requests sent after that time."""
         return [answer for answer in self.answers if answer.sent_at >= moment]
 
 
 @dataclass
 class StreamSubscriber:
-    """One who watches: it comes back by itself, and goes on from where it was."""
+    """A client of the live stream that reconnects and resumes by itself."""
 
     headers: Mapping[str, str]
     parsed: Parsed = field(default_factory=Parsed)
     connections: list[str] = field(default_factory=list)
-    """Where it was let in."""
+    """The URLs it connected to."""
 
     @property
     def word(self) -> str:
@@ -56,7 +56,7 @@ class StreamSubscriber:
 
 
 class Callers:
-    """In a thread of their own. All begin at the first of `urls`; who is not let in there goes to the next."""
+    """Sends requests from a separate thread. Starts with the first of `urls`, uses the next on connection errors."""
 
     def __init__(
         self, urls: Sequence[str], requests: Sequence[RepeatedRequest], subscriber: StreamSubscriber
@@ -119,7 +119,7 @@ class Callers:
             return Answer(sent_at, time.monotonic(), 0, {}, b"", f"{type(error).__name__}: {error}")
 
     def _go_on(self, url: str) -> None:
-        """Once for all who found nobody there."""
+        """Switch to the next URL, once for all callers that failed on the same URL."""
         if url == self.url:
             self.url = next(self._urls)
 

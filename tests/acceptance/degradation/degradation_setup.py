@@ -1,4 +1,4 @@
-"""A small system with callers who keep asking it: how each test_degradation*.py beside this begins, what it checks."""
+"""Setup of the degradation tests: a small system under load by callers."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class SystemUnderLoad:
 
 
 class SystemBuilder:
-    """A system that is being put together in `folder`; it ends with `stack`.
+    """Builds a system in `folder`; it is closed with `stack`.
 
-    Its NATS and its cache are its own: every such system has a fast clock of its own and facilities of the same names,
-    so in a cache of theirs another one would find values of its future.
+    It has its own NATS and cache: all these systems have their own fast clock and the same facility names, so a shared
+    cache would contain values from the future of another system.
     """
 
     def __init__(
@@ -80,14 +80,14 @@ class SystemBuilder:
         return process
 
     def pool(self) -> FastReconnectPool:
-        """For what writes telemetry in the place of workers: it gives up soon, and tries again."""
+        """A pool for test code that writes telemetry instead of workers: short time-outs, with retries."""
         pool = FastReconnectPool(self.database.app_dsn, min_size=1, max_size=2, timeout=1)
         self.stack.enter_context(pool)
         return pool
 
     @contextmanager
     def under_load(self, dependencies: Mapping[str, Dependency]) -> Iterator[SystemUnderLoad]:
-        """While callers ask. `dependencies` by the names of the rows."""
+        """Run the callers during the block. `dependencies` by the names of the rows."""
         system = System(self.database, self.urls, self.processes, dependencies, self.clock)
         system.until(lambda: all(answers(f"{url}/health") for url in system.urls), "the doors answer")
         callers = callers_of(system)

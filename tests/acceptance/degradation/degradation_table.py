@@ -1,6 +1,6 @@
-"""The table of docs/degradation.md as the tests have it: what answers what while something is away.
+"""The table of docs/degradation.md as test data: the expected responses during each outage.
 
-tests/architecture/test_degradation_page.py compares the two; test_degradation*.py beside this file kill each of these.
+tests/architecture/test_degradation_page.py compares the two; the tests in this folder kill each dependency.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "sign-in": ("POST /api/session",),
     "signed in": ("GET /api/session",),
 }
-"""What stands for the column: it is asked all the time."""
+"""The routes that represent a column; they are requested all the time."""
 
 LIKE: dict[str, tuple[str, ...]] = {
     "posts": (
@@ -62,7 +62,7 @@ LIKE: dict[str, tuple[str, ...]] = {
     "forecasts": ("GET /api/facilities/{facility_id}/forecast/accuracy",),
     "sign-in": ("DELETE /api/session",),
 }
-"""What goes the same way and is not asked here."""
+"""Routes that behave like the column and are not requested here."""
 
 NOT_OF_A_REPLICA = (
     "GET /api/dr-events/{dr_event_id}/performance/{facility_id}",

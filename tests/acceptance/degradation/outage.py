@@ -1,4 +1,4 @@
-"""One dependency away: what callers heard before, meanwhile and after, held against the table."""
+"""Runs one outage and compares the responses before, during and after it with the table."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from tests.acceptance.degradation.outages import System, shown
 WITHIN_S = 240.0
 OBSERVED_S = 1.0
 LEAST = 3
-"""Answers to each question, once what is said is what the table says."""
+"""The minimum number of responses per request after they match the table."""
 SAID_WHEN_BUSY = {
     **{key: {"last_known"} for key in ("current", "history", "loads")},
     "operations": {"parts"},
     "ready": {"degraded", "not_ready"},
 }
-"""By who waits 2 s for the store and then gives an old answer, labelled; 3 s for a part, or 2 s for a probe."""
+"""Responses after a time-out on a busy host: 2 s for the store (then a labelled old value) or a probe, 3 s a part."""
 NO_NEW_FORECASTS = ("PostgreSQL", "PostgreSQL, with a replica")
-"""The newest forecast may have grown old by the time that it is back, until there is one of now."""
+"""After the recovery the newest forecast may be old until the next one."""
 CATCHES_UP = "the replica"
-"""Once it is back it lacks what was written meanwhile, for a moment, and says so where that is more than 5 s."""
+"""After the recovery it lags for a moment, and reports a lag above 5 s."""
 MAY_BREAK_OFF = "a web process"
-"""Its callers find nobody there for a moment, and ask the next one."""
+"""Its callers get connection errors for a moment and use the next URL."""
 
 
 @dataclass
 class Outage:
-    """Of the row of that name. Moments are on the test's monotonic clock."""
+    """The result of one row's outage. Times are on the test's monotonic clock."""
 
     row: str
     callers: Callers
     killed_at: float
     settled_at: float
-    """From then on everybody hears what the table says."""
+    """From then on all responses match the table."""
     started_at: float
-    """From then on it is back; in the end everything is as ever."""
+    """The time of the restart."""
     missed: list[int]
-    """Positions of the log that who watched did not hear of, or more than once."""
+    """Log positions that the stream client missed or received more than once."""
     screen_words: list[str]
     reconnections: int
-    """Of the one who watched."""
+    """The number of reconnections of the stream client."""
 
     def check(self, column: str) -> None:
-        """Raises AssertionError where the cell is not as the table says."""
+        """Raises AssertionError if the responses differ from the table's cell."""
         word = ROWS[self.row][column]
         if column == "stream":
             assert self.screen_words == [word, "fresh"], "while it was away, and after that"
@@ -58,7 +58,7 @@ class Outage:
             during = one.since(self.killed_at)
             settled = _last_answer(one.since(self.settled_at), column, word)
             settled = [answer for answer in settled if answer.got_at <= self.started_at]
-            if word == "ages":  # what was on its way when it went away may come late
+            if word == "ages":  # readings in flight at the kill may arrive late
                 settled = [answer for answer in settled if answer.measured_at == settled[-1].measured_at]
             allowed = {"fresh" if word == "ages" else word, FRESH[column]}
             old = self._grown_old(one, during)
@@ -78,7 +78,7 @@ class Outage:
             assert word_of(after) == FRESH[column], shown(one.answers)
 
     def _grown_old(self, one: RepeatedRequest, during: list[Answer]) -> list[Answer]:
-        """Forecasts that were old once it was back, before the first that was not."""
+        """Old forecasts after the recovery, before the first new one."""
         if one.column != "forecasts" or self.row not in NO_NEW_FORECASTS:
             return []
         back = (answer for answer in during if answer.got_at > self.started_at)
@@ -94,7 +94,7 @@ class Outage:
 
 
 def outage(system: System, callers: Callers, row: str, *, observed_s: float = OBSERVED_S) -> Outage:
-    """Kill it while everybody asks, look on, bring it back, and wait until everything is as ever."""
+    """Kill the dependency under load, observe, restart it, and wait for normal responses."""
     _until(callers, FRESH, system, since=0.0)
     update = callers.subscriber.parsed
     known, began = len(update.positions()), int(update.last_event_id)
@@ -112,17 +112,17 @@ def outage(system: System, callers: Callers, row: str, *, observed_s: float = OB
     expected = system.positions_after(began)
     head = max(expected, default=began)
     system.until(lambda: int(update.last_event_id) >= head, "who watches hears of everything")
-    told = [position for position in update.positions()[known:] if began < position <= head]
-    missed = sorted(set(expected) ^ set(told)) + [at for at in set(told) if told.count(at) > 1]
+    received = [position for position in update.positions()[known:] if began < position <= head]
+    missed = sorted(set(expected) ^ set(received)) + [at for at in set(received) if received.count(at) > 1]
     words = [word_away, callers.subscriber.word]
     again = len(callers.subscriber.connections) - connected
     return Outage(row, callers, killed_at, settled_at, started_at, missed, words, again)
 
 
 def _until(callers: Callers, words: dict[str, str], system: System, *, since: float | None = None) -> float:
-    """Until the newest answers are these, or it takes too long: then the cells say what is not. Gives the moment.
+    """Wait until the newest responses are these; returns the time. On a time-out the cell checks report the difference.
 
-    Of those to what was asked from now on, or `since` then.
+    Counts responses to requests sent from now on, or from `since`.
     """
     began = time.monotonic()
     since = began if since is None else since
@@ -142,13 +142,13 @@ def _says(callers: Callers, column: str, word: str, since: float) -> bool:
 
 
 def _last_answer(answers: list[Answer], column: str, word: str) -> list[Answer]:
-    """Without what says only that this machine is busy, where that is not what is looked for."""
+    """The responses without those that only show a busy machine, unless `word` is one of these."""
     busy = SAID_WHEN_BUSY.get(column, set()) - {word}
     return [answer for answer in answers if answer.word not in busy]
 
 
 def _observe(callers: Callers, row: str, since: float, observed_s: float) -> None:
-    """For a while, and until everybody was answered often enough, and hears at the end what the table says."""
+    """Observe for a time, and until every caller has enough responses and the last ones match the table."""
     deadline = time.monotonic() + WITHIN_S
 
     def says_so() -> bool:

@@ -1,4 +1,4 @@
-"""A small system of real servers and processes of which each is killed in turn, while callers keep asking its doors."""
+"""A small system of real servers and processes that are killed in turn while callers send requests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ METERS_EVERY_S = 0.2
 
 
 class Dependency(Protocol):
-    """What is killed with -9, and comes back as it was."""
+    """A process that can be killed with -9 and started again."""
 
     def kill(self) -> None: ...
 
@@ -59,19 +59,19 @@ class Dependency(Protocol):
 
 @dataclass
 class System:
-    """`dependencies` by the names of the rows."""
+    """A running system. `dependencies` by the names of the rows."""
 
     database: Database
     urls: Sequence[str]
     processes: Sequence[ForkedCommand]
-    """Those that ended are started again, as a supervisor does it."""
+    """Ended processes are restarted, as a supervisor does."""
     dependencies: Mapping[str, Dependency]
     clock: AcceleratedClock
     away: Dependency | None = None
     _looked_at: float = 0.0
 
     def revive(self) -> None:
-        """Once a second."""
+        """Restart ended processes, at most once a second."""
         if time.monotonic() - self._looked_at < 1.0:
             return
         self._looked_at = time.monotonic()
@@ -86,7 +86,7 @@ class System:
             time.sleep(0.1)
 
     def positions_after(self, position: int) -> list[int]:
-        """Of the log."""
+        """The positions of the log after `position`."""
         with psycopg.connect(self.database.admin_dsn) as connection:
             rows = connection.execute(
                 "SELECT notification_id FROM gridproof.demand_response_events WHERE notification_id > %s "
@@ -97,13 +97,13 @@ class System:
 
 
 def fast_clock(speed: float = SPEED) -> AcceleratedClock:
-    """It begins now."""
+    """A fast clock that starts now."""
     now = datetime.now(UTC)
     return AcceleratedClock(now, now, speed)
 
 
 def environ_of(terminal: Terminal, clock: AcceleratedClock, **settings: str) -> dict[str, str]:
-    """Of every process; callers may ask as often as they like."""
+    """The environment of every process, with high rate limits."""
     return {
         **terminal.environ,
         "GRIDPROOF_CLOCK_EPOCH": clock.epoch.isoformat(),
@@ -118,7 +118,7 @@ def environ_of(terminal: Terminal, clock: AcceleratedClock, **settings: str) -> 
 
 
 def portfolio() -> dict[str, Any]:
-    """Its facilities may be asked for as often as callers post."""
+    """A portfolio whose facilities accept any number of DR events."""
     found = deepcopy(PORTFOLIO)
     for facility in found["facilities"]:
         facility["dr_events_per_season"] = 10_000
@@ -128,7 +128,7 @@ def portfolio() -> dict[str, Any]:
 def serving(
     stack: ExitStack, environ: Mapping[str, str], folder: Path, name: str
 ) -> tuple[str, ForkedCommand]:
-    """`gridproof serve` at an address of its own. It may not answer yet."""
+    """Start `gridproof serve` on its own address. It may not be ready yet."""
     bind = f"{HOST}:{free_port()}"
     process = ForkedCommand(["serve"], {**environ, "GRIDPROOF_HTTP_BIND": bind}, folder / f"{name}.log")
     stack.callback(process.kill)
@@ -152,7 +152,7 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def foreseeing(database: Database, clock: AcceleratedClock) -> Iterator[None]:
-    """In the place of `worker forecast`, which needs a history: forecasts by the quarter-hour."""
+    """Replaces `worker forecast`, which needs a history: issues forecasts every quarter-hour."""
     events = PostgresEventStore(Forecasts, database.app_dsn)
     ended, foreseen = threading.Event(), set[datetime]()
 
@@ -181,7 +181,7 @@ def foreseeing(database: Database, clock: AcceleratedClock) -> Iterator[None]:
 
 @contextmanager
 def metering(mqtt_url: str, clock: AcceleratedClock) -> Iterator[None]:
-    """A meter in each facility, which says something all the time; kept while the broker is away."""
+    """Simulates a meter per facility that sends constantly and queues while the broker is down."""
     ended = threading.Event()
 
     async def send() -> None:
@@ -208,7 +208,7 @@ def metering(mqtt_url: str, clock: AcceleratedClock) -> Iterator[None]:
 
 @contextmanager
 def feeding(store: TelemetryStore, clock: AcceleratedClock) -> Iterator[None]:
-    """In the place of meters, ingest and aggregate: readings that go into the store all the time."""
+    """Replaces meters, ingest and aggregate: writes readings to the store constantly."""
     ended, seq = threading.Event(), itertools.count(1)
 
     def write() -> None:
@@ -243,7 +243,7 @@ def header(database: Database, role: Any, utility_id: str | None = None) -> dict
 
 
 def notifications(run: str = "") -> Callable[[], dict[str, Any]]:
-    """The next one, each for a day and a facility that no other is for."""
+    """A function that returns the next notification, each for a new pair of day and facility."""
     numbers = itertools.count()
     first = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=2)
 
@@ -264,7 +264,7 @@ def notifications(run: str = "") -> Callable[[], dict[str, Any]]:
 
 
 def callers_of(system: System) -> Callers:
-    """Every question of the table, by one who may ask all of them; signed in, and with a DR event to look at."""
+    """Callers of every route of the table, with all permissions, a session and an existing DR event."""
     url, everything = system.urls[0], header(system.database, "admin")
     utility = header(system.database, "utility", "city-power")
     body = notifications()
@@ -293,5 +293,5 @@ def callers_of(system: System) -> Callers:
 
 
 def shown(answers_: Sequence[Answer]) -> str:
-    """The last of them, for whoever looks for what is wrong."""
+    """The last responses as text, for failure messages."""
     return "\n".join(f"{one.got_at - one.sent_at:.2f} s {one.word}" for one in answers_[-8:])

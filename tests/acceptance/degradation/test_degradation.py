@@ -1,4 +1,4 @@
-"""Each dependency of the doors killed in turn while callers keep asking: docs/degradation.md, cell by cell."""
+"""Kills each dependency of the API in turn under load and checks docs/degradation.md cell by cell."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -33,7 +33,7 @@ WORKERS = ("ingest", "aggregate", "relay", "dispatch", "project")
 def system_under_load(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory, debian_command: DebianCommand
 ) -> Iterator[SystemUnderLoad]:
-    """Two doors and the workers, on a PostgreSQL, a NATS, a cache and an MQTT broker that may be killed."""
+    """Two web processes and the workers, on a PostgreSQL, a NATS, a cache and an MQTT broker that can be killed."""
     folder = tmp_path_factory.mktemp("degradation")
     with ExitStack() as stack:
         broker = Mosquitto(debian_command("mosquitto"), folder)

@@ -1,6 +1,6 @@
-"""A degraded forecast shortly before a DR event: an alert, a blocked dispatch, and an operator who answers for it.
+"""A degraded forecast shortly before a DR event: an alert, a blocked dispatch, and an operator's override.
 
-The door, the database and the schedule worker run as they do in service; the relay and the BMS are in this process.
+The API, the database and the schedule worker run as in production; relay and BMS run in this process.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def door(database: Database) -> Iterator[Door]:
 
 
 def notify_dr_event_in_one_hour(door: Door) -> str:
-    """Preparation begins at once; the forecast of the first facility is degraded."""
+    """Request a DR event whose preparation begins at once. The forecast of the first facility is degraded."""
     entry = ProgramEntry(
         program_id="summer-peak", utility_id="util-1", minimum_duration_s=1_800, prepare_lead_s=4 * 3_600
     )
@@ -65,7 +65,7 @@ def notify_dr_event_in_one_hour(door: Door) -> str:
 
 
 def behind(door: Door) -> InProcessSystem:
-    """The saga and the buildings behind the door's own store and bus."""
+    """The saga and the buildings on the API's store and bus."""
     entries = tuple(facility_entry(i, zones=(zone_entry("zone-1"),)) for i in BOTH)
     scenario = SimpleNamespace(store=door.store, bus=door.bus, clock=WallClock())
     return InProcessSystem(cast("Scenario", scenario), entries)

@@ -1,4 +1,4 @@
-"""The forecast worker and the weather service, killed in turn while callers keep asking: their rows, cell by cell."""
+"""Kills the forecast worker and the weather service in turn under load and checks their rows of the table."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

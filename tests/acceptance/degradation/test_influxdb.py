@@ -1,4 +1,4 @@
-"""Telemetry in InfluxDB, killed while callers keep asking: its row of docs/degradation.md, cell by cell."""
+"""Kills InfluxDB as telemetry store under load and checks its row of docs/degradation.md."""
 
 import threading
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from tests.servers import PostgresServer
 ROW = "InfluxDB, where it keeps telemetry"
 
 
-class WithItsShim:
-    """An InfluxDB of which nothing listens any more once it is killed."""
+class InfluxWithShim:
+    """An InfluxDB whose shim is closed when it is killed."""
 
     def __init__(self, server: InfluxServer) -> None:
         self._server = server
@@ -57,7 +57,7 @@ def away(
         progress = PostgresTelemetryProgress(builder.pool(), clock)
         stack.enter_context(feeding(InfluxTelemetryStore(influx, progress, clock, raw_days=3_650), clock))
         stack.enter_context(foreseeing(database, clock))
-        system_under_load = stack.enter_context(builder.under_load({ROW: WithItsShim(influxd)}))
+        system_under_load = stack.enter_context(builder.under_load({ROW: InfluxWithShim(influxd)}))
         yield system_under_load.without(ROW)
 
 

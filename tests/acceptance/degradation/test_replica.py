@@ -1,4 +1,4 @@
-"""A primary and its replica, killed in turn while callers keep asking: their rows of docs/degradation.md."""
+"""Kills a primary and its replica in turn under load and checks their rows of docs/degradation.md."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ def system_under_load(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Syst
     folder = tmp_path_factory.mktemp("degradation")
     with ExitStack() as stack:
         pair = stack.enter_context(postgres_pair())
-        with pair.primary.connect() as connection:  # else no post ends without its standby
+        with pair.primary.connect() as connection:  # else commits wait for the killed standby
             connection.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
             connection.execute("SELECT pg_reload_conf()")
         url_of = pair.primary.url

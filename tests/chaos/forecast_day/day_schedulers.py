@@ -18,7 +18,7 @@ from interfaces.bootstrap import spawn_child
 from interfaces.settings.settings import PREFIX, Settings
 
 FAILPOINTS = ("forecast.before_issue", "forecast.after_issue")
-"""Where the first is killed, and the second."""
+"""The failpoints of the first and the second kill."""
 UNARMED = "not armed yet"
 WORKER = """
 import os, sys

@@ -28,7 +28,7 @@ READ_DAYS = 2
 A_WATT = 0.002
 """In kW: steps are recorded in whole watts."""
 LEAST_FREE = 0.25
-"""The share of steps that must be left to look at."""
+"""The minimum share of steps to compare."""
 
 
 def wider_by(day: Day, stores: Stores) -> dict[DataQuality, tuple[float, float]]:

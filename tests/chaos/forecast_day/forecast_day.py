@@ -53,7 +53,7 @@ METER_CADENCE_S = 60.0
 PATIENCE_S = 60.0
 USUAL_IMPORTS_S = 1.5
 STOOD_STILL = timedelta(seconds=3)
-"""Of the wall, in which a loop did not come round that sleeps for a tenth of a second and writes a word to the disk."""
+"""Wall time in which a loop that sleeps for 0.1 s and syncs a short write to disk made no progress."""
 NOT_NEEDED = ("notify", "archive", "measure")
 ONLY_FOR_DR_EVENTS = ("relay", "schedule", "dispatch-1", "dispatch-2")
 

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.chaos
 ROUNDED = 0.9999
 """Forecasts are recorded in whole watts."""
 JUST_BEGUN = timedelta(minutes=4)
-"""The last cycle counts only if it had so much time."""
+"""The last cycle counts only if it had at least this time."""
 
 
 def each_cycle_is_forecast_once(day: Day) -> None:

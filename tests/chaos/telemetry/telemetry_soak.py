@@ -28,7 +28,7 @@ WORKERS = ("ingest", "aggregate")
 SERVERS = ("nats", "postgres", "valkey")
 
 _APART_S = 4.0
-"""What is due after that was not delayed by the outage."""
+"""Readings due after this time were not delayed by the outage."""
 
 _AT_WORK = """
 SELECT DISTINCT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
@@ -56,7 +56,7 @@ class Soak:
     run: str
     rate: float
     chunk_s: float
-    """Meters are others after so many seconds; what they sent until then is a plan of its own."""
+    """After this many seconds new meters are used; each set of meters has its own plan."""
     patience_s: float
     reports: list[LoadReport] = field(default_factory=list)
     held_mb: list[dict[str, float]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The world's MQTT publisher against a broker that takes messages and dies before it has acknowledged them."""
+"""Tests the MQTT outbox with a broker that dies before it acknowledges received messages."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,8 @@ CONNACK = b"\x20\x02\x00\x00"
 
 
 class MomentaryBroker:
-    """MQTT 3.1.1, as little as a publisher needs. The first `silent` connections are dropped, unacknowledged,
-    once `drop_after` messages have come."""
+    """A minimal MQTT 3.1.1 broker for a publisher. It drops the first `silent` connections without acknowledgement
+    after `drop_after` messages."""
 
     def __init__(self, *, silent: int, drop_after: int) -> None:
         self.taken: list[list[bytes]] = []

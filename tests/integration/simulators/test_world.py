@@ -1,4 +1,4 @@
-"""The simulated world as a whole: one process, real servers, and loads that follow commands."""
+"""Tests the whole simulated world: one process, real servers, and loads that follow commands."""
 
 import asyncio
 import contextlib
@@ -72,7 +72,7 @@ async def world(folder: Path, *, facilities: int = 2, **spec: Any) -> AsyncItera
 
 async def until(reached: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not reached():  # noqa: ASYNC110  # a file of the world, which sends no signal
+        while not reached():  # noqa: ASYNC110  # polls a file
             await asyncio.sleep(0.02)
 
 
@@ -105,7 +105,7 @@ def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
             readings.setdefault(facility, []).append(json.loads(message.data))
             heard.set()
 
-        async def heard_of(count: int) -> None:
+        async def received(count: int) -> None:
             while len(readings.get("fac-001", [])) < count:
                 heard.clear()
                 await heard.wait()
@@ -117,7 +117,7 @@ def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
         async with world(
             tmp_path, mqtt_url=mqtt_url, meter_cadence_s=60, silent_meters=("fac-002",)
         ) as found:
-            await heard_of(5)
+            await received(5)
             entry = read_portfolio(tmp_path / "portfolio.json").facilities[0]
             connection = BmsConnection(
                 facility_id="fac-001", address=f"{found.bms_url}/buildings/fac-001/bms"
@@ -125,7 +125,7 @@ def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
             control = SoapBuildingControl(clock=clock(), secret=lambda _: b"")
             await control.execute(connection, command(entry, "prepare"))
             await control.execute(connection, command(entry, "commit"))
-            await heard_of(len(readings["fac-001"]) + 12)
+            await received(len(readings["fac-001"]) + 12)
             await control.aclose()
         await watcher.close()
         assert set(readings) == {"fac-001"}

@@ -150,7 +150,7 @@ def no_room_above(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("size", [0, 20_000])
-def test_that_there_is_no_room_is_told_with_the_name_and_nothing_is_left(
+def test_a_full_disk_is_reported_with_the_path_and_leaves_no_file(
     steps: list[AuditTrailRow], tmp_path: Path, form: str, size: int
 ) -> None:
     many = (step for _ in range(200) for step in steps)
@@ -236,7 +236,7 @@ def test_files_are_there_or_not_also_where_their_folder_cannot_be_synced(
     assert len(list(tmp_path.iterdir())) == (len(FORMATS) if is_kept else 0)
 
 
-def test_a_folder_that_cannot_be_made_is_told_by_name(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileNotWritten, match=r"file/export was not written: Not a directory"):
         export_steps([], FORMATS, tmp_path / "file/export")

@@ -41,7 +41,7 @@ def run(*arguments: str, last: str = "2026-07-14T12:00:00Z") -> Result:
 @pytest.mark.parametrize(
     ("resolution", "count", "known"), [("15s", 240, 120), ("1m", 60, 30), ("15m", 4, 2), ("1h", 1, 0)]
 )
-def test_each_resolution_is_told_as_json(
+def test_each_resolution_is_printed_as_json(
     store: FakeTelemetryStore, resolution: str, count: int, known: int
 ) -> None:
     result = run("--resolution", resolution, "--json")
