@@ -50,7 +50,7 @@ def test_a_quarter_hour_that_is_not_finalized_is_reported_until_it_is(watched: W
     watched.write(NOW - timedelta(hours=2))
     watched.noted_ago(timedelta(minutes=100))
     [detail] = watched.check()
-    assert "quarter-hours wait to be settled, that of fac-001 from 2026-07-14" in detail
+    assert "quarter-hours wait to be finalized, that of fac-001 from 2026-07-14" in detail
     assert detail.endswith("for 100 minutes")
     watched.rollups.finalize(partition_of("fac-001"), limit=10)
     assert watched.check() == []

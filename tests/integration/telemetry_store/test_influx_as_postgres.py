@@ -214,6 +214,6 @@ def test_readings_older_than_the_retention_are_skipped(stores: Stores) -> None:
     readings = [MeterReading("a", "m", at, 10.0, None) for at in (before, after)]
     with capture_logs() as logs:
         assert short.write_readings(0, 1, readings) == 1
-    assert [one["readings"] for one in logs if "passed over" in one["event"]] == [1]
+    assert [one["readings"] for one in logs if "are skipped" in one["event"]] == [1]
     assert short.position(0) == 1
     assert short.newest_reading_at("a") == after
