@@ -77,8 +77,16 @@ def done_twice(evidence: Evidence) -> Evidence:
 
 
 def left_curtailed(evidence: Evidence) -> Evidence:
-    last = max(n for n, entry in enumerate(evidence.journal) if entry.action == "restore")
-    return replace(evidence, journal=[e for n, e in enumerate(evidence.journal) if n != last])
+    """Without what ended the curtailment that ended last, whatever the building did then."""
+    ended = [curtailment for curtailment in curtailments(evidence) if curtailment.until is not None]
+    last = max(ended, key=lambda curtailment: (curtailment.until, curtailment.since))
+    zone, until = (last.facility_id, last.zone_id), last.until
+    journal = [
+        entry
+        for entry in evidence.journal
+        if (entry.facility_id, entry.zone_id) != zone or until is None or entry.at < until
+    ]
+    return replace(evidence, journal=journal)
 
 
 def left_warm(evidence: Evidence) -> Evidence:
