@@ -18,7 +18,8 @@ class ArchiveProgress(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     """Messages that are not archived yet."""
     objects: int
-    reported_at: datetime
+    reported_at: datetime = msgspec.field(name="told_at")
+    """`gridproof telemetry archive status --json` publishes it as `told_at`."""
 
 
 class RawArchiveProgress(Protocol):

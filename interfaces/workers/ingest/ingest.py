@@ -174,7 +174,7 @@ class MeterIngest:
         INGEST_LAG_S.labels("ingest").set(pressed_s)
         await self._backpressure.turn(
             on=pressed_s >= self._backpressure_after_s,
-            detail=f"JetStream has not confirm up for {pressed_s:.0f} s; meters are not acknowledged",
+            detail=f"JetStream has not kept up for {pressed_s:.0f} s; meters are not acknowledged",
         )
         for facility_id, switch in list(self._suspects.items()):
             share = self._rate.share(facility_id, at=self._clock.now())

@@ -128,6 +128,9 @@ def test_status_says_how_far_it_is(terminal: Terminal, pool: ConnectionPool[Any]
     assert "BEHIND: the bucket is away" in shown
     document = json.loads(terminal.run("telemetry", "archive", "status", "--json").stdout)
     assert (document["archiving"], len(document["partitions"])) == (True, len(ALL_PARTITIONS))
+    assert set(document["partitions"][0]) == {
+        *("partition", "log_id", "stream_seq", "archived_through", "waiting", "objects", "told_at"),
+    }
 
 
 def test_the_doctor_sees_a_silent_worker_and_one_that_is_behind(
