@@ -60,10 +60,10 @@ class CircuitBreaker:
     def record_failure(self) -> None:
         """Counts a failure. One of a call that began before the breaker opened does not prolong the open period."""
         with self._lock:
-            if self.is_open:
+            if self._state == "opened":
                 return
             self._failures += 1
-            if self._state != "closed" or self._failures >= self._threshold:
+            if self._state == "half-opened" or self._failures >= self._threshold:
                 self._open()
 
     def trip(self) -> None:

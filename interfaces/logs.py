@@ -13,6 +13,9 @@ from stamina.instrumentation import PrometheusOnRetryHook
 
 from interfaces.settings.settings import Settings
 
+OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_SERIALIZE_NUMPY
+"""A dataclass is logged by its repr, which leaves out what it hides."""
+
 
 def configure_logs(settings: Settings, *, process: str) -> None:
     """Call it once per process, before anything is logged."""
@@ -45,6 +48,6 @@ def configure_logs(settings: Settings, *, process: str) -> None:
 def as_json(line: Any, *, default: Callable[[Any], Any]) -> bytes:
     """One log line. The standard encoder takes what orjson refuses: lone surrogates and integers beyond 64 bits."""
     try:
-        return orjson.dumps(line, default=default, option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(line, default=default, option=OPTIONS)
     except TypeError:
         return json.dumps(line, default=default).encode()

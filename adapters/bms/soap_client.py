@@ -28,7 +28,7 @@ NON_URGENT_WAIT_S = 2.0
 CONSECUTIVE_S = 0.1
 """Wall seconds. A call that follows the last response of its BMS within this time belongs to the same command."""
 CallListener = Callable[[str, str, str, float], None]
-"""`(facility_id, operation, outcome, seconds)`: `returned`, `refused`, or the name of the BmsError; clock seconds."""
+"""`(facility_id, operation, outcome, seconds)`: `answered`, `refused`, or the name of the BmsError; clock seconds."""
 
 
 class SoapLimits(msgspec.Struct, frozen=True, kw_only=True):

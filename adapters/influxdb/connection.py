@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 
 import msgspec
 import stamina
+import structlog
 import urllib3
 from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -43,6 +44,7 @@ _ACCESS_STATUSES = frozenset({401, 403, 404})
 _MICROSECONDS = cast("WritePrecision", WritePrecision.US)
 
 TAnswer = TypeVar("TAnswer")
+_log = structlog.get_logger(__name__)
 
 
 class _Transient(Exception):
@@ -148,6 +150,8 @@ class InfluxConnection:
         )
         try:
             for attempt in waits:
+                if attempt.num > 1:
+                    _log.warning("trying InfluxDB again", attempt=attempt.num)
                 with attempt:
                     return self._guarded(call)
         except _Transient as error:

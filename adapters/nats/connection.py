@@ -18,7 +18,9 @@ MAX_OUTSTANDING_PINGS = 2
 """A server that hangs is noticed at the third interval: after 10 to 15 s."""
 
 
-async def connect(urls: str, *, name: str, keep_trying: bool = True) -> Client:
+async def connect(
+    urls: str, *, name: str, keep_trying: bool = True, timeout_s: float = CONNECT_TIMEOUT_S
+) -> Client:
     """Connect to one of the servers in `urls`, a list separated by commas; `name` is shown by the server.
 
     With `keep_trying` this waits until a server answers, and the client reconnects for as long as it lives. Without,
@@ -28,7 +30,7 @@ async def connect(urls: str, *, name: str, keep_trying: bool = True) -> Client:
     events = _ConnectionLog(client, name, failures_logged=keep_trying)
     options: dict[str, Any] = {
         "name": name,
-        "connect_timeout": CONNECT_TIMEOUT_S,
+        "connect_timeout": timeout_s,
         "reconnect_time_wait": RECONNECT_WAIT_S,
         "max_reconnect_attempts": -1 if keep_trying else 1,
         "ping_interval": PING_INTERVAL_S,

@@ -16,6 +16,8 @@ from adapters.nats.work_queue import BMS_STREAM, CALLBACK_STREAM
 from application.ports.operations.system_state import QueueDepth, QueueName, QueuesUnavailable
 
 ANSWER_WITHIN_S = 1.5
+CONNECT_TIMEOUT_S = 1.0
+"""For one server: a second one is still asked in time where the first hangs."""
 MAX_PAGES = 16
 NO_STREAM = 10059
 """JetStream's error code for a stream that does not exist: nothing was published yet."""
@@ -54,7 +56,9 @@ class NatsQueueDepths:
         async with self._connecting:
             if self._client is None or not self._client.is_connected:
                 await self.aclose()
-                self._client = await connect(self._nats_url, name="operations", keep_trying=False)
+                self._client = await connect(
+                    self._nats_url, name="operations", keep_trying=False, timeout_s=CONNECT_TIMEOUT_S
+                )
             return self._client
 
     async def _depth(self, client: Client, name: QueueName, stream: str) -> QueueDepth | None:

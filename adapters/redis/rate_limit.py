@@ -58,11 +58,14 @@ class CachedRateLimiter:
         return self._shared is not None and self._breaker.is_open
 
     async def hit(self, key: str) -> RateDecision:
-        if self._shared is not None and not self.is_degraded:
+        if self._shared is not None and self._breaker.allows_call():
             try:
-                return await self._decide(self._shared, key)
+                decision = await self._decide(self._shared, key)
             except StorageError as error:
                 self._shared_failed(error)
+            else:
+                self._breaker.record_success()
+                return decision
         return await self._decide(self._local, key)
 
     def _shared_failed(self, error: StorageError) -> None:

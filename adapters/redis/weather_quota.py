@@ -82,12 +82,15 @@ class CachedWeatherQuota:
             return await self._count(calls)
 
     async def _count(self, calls: int) -> QuotaUse:
-        if self._script is not None and not self._breaker.is_open:
+        if self._script is not None and self._breaker.allows_call():
             try:
-                return await self._count_shared(calls)
+                usage = await self._count_shared(calls)
             except (RedisError, OSError, TimeoutError) as error:
                 self._breaker.record_failure()
                 log.warning("the weather quota is counted in this process", why=type(error).__name__)
+            else:
+                self._breaker.record_success()
+                return usage
         return self._count_locally(calls)
 
     async def aclose(self) -> None:

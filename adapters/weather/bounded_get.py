@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import aiohttp
 import stamina
+import structlog
 
 from adapters.resilience import BreakerOpen, guarded, loop_time
 from application.circuit_breaker import CircuitBreaker
@@ -21,6 +22,9 @@ MAX_RESPONSE_BYTES = 1 << 21
 class HttpResponse(NamedTuple):
     status: int
     body: bytes
+
+
+_log = structlog.get_logger(__name__)
 
 
 class TransientFailure(WeatherUnavailable):
@@ -68,6 +72,9 @@ class BoundedGet:
             with guarded(self._breaker, failures=(TransientFailure,)):
                 await self._before_attempt()
                 return await self._get(url, query)
+        except TransientFailure as error:
+            _log.warning("weather request failed", why=str(error))
+            raise
         except BreakerOpen as error:
             raise WeatherUnavailable("breaker open: the weather source failed too often") from error
 

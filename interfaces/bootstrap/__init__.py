@@ -13,7 +13,6 @@ from interfaces.bootstrap.ledger import (
     wait_until_sealed,
 )
 from interfaces.bootstrap.offline import load_forecaster, open_readings_file, rolling_forecasts
-from interfaces.bootstrap.operations import check_time_limits
 from interfaces.bootstrap.processes import WORKERS, run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.servers import (
@@ -44,7 +43,6 @@ __all__ = [
     "Stores",
     "accelerated_clock",
     "check_schema",
-    "check_time_limits",
     "clock_of",
     "embedded_servers",
     "forecast_cycle",

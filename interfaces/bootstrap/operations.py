@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from application.dispatch.time_limits import TIME_LIMITS
 from interfaces.bootstrap.servers import NoRunningSystem
 from interfaces.bootstrap.stores import Stores
 from interfaces.bootstrap.telemetry_stream import telemetry_log
-from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from application.operations.dead_letter_replay import DeadLetterReplay
@@ -22,21 +20,6 @@ if TYPE_CHECKING:
 CONNECT_WITHIN_S = 10.0
 """A worker waits for NATS without a limit; a command fails after this time."""
 NO_NATS = "NATS does not answer: check GRIDPROOF_NATS_URL, see `gridproof doctor`; the letter stays open"
-
-
-def check_time_limits(settings: Settings) -> None:
-    """Raises TimeLimitsConflict for settings that do not fit the other time limits of a BMS command.
-
-    Not on an accelerated clock: demos and tests allow single calls many clock seconds there, since a call that takes
-    0.1 s on the wall may take minutes of the clock.
-    """
-    if settings.clock_speed is None:
-        replace(
-            TIME_LIMITS,
-            connect_s=settings.bms_connect_timeout_s,
-            call_s=settings.bms_total_timeout_s,
-            command_sla_s=settings.command_sla_s,
-        ).check()
 
 
 def redelivery_s(stores: Stores) -> float:

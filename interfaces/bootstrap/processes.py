@@ -12,7 +12,7 @@ import uvloop
 
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
-from interfaces.bootstrap.operations import check_time_limits, redelivery_s
+from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
 from interfaces.bootstrap.telemetry import (
@@ -37,13 +37,11 @@ Run = Callable[[Stores, asyncio.Event], Awaitable[None]]
 def run_worker(name: str, settings: Settings) -> None:
     """Run the worker until SIGTERM or SIGINT.
 
-    Raises TimeLimitsConflict for settings that do not fit, and any error that ends the worker; a supervisor restarts
-    it.
+    Raises any error that ends the worker; a supervisor restarts it.
     """
     from interfaces.logs import configure_logs
 
     configure_logs(settings, process=name)
-    check_time_limits(settings)
     if name == "web":
         from interfaces.bootstrap.web import run_web
 

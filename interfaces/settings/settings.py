@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from application.dispatch.time_limits import TIME_LIMITS
+from application.dispatch.time_limits import TIME_LIMITS, BmsTimeLimits, TimeLimitsConflict
 from interfaces.settings import parsers as parse
 from interfaces.settings.env_file import read_env_file
 
@@ -256,6 +256,25 @@ def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
     if settings.mqtt_sessions > 1 and settings.mqtt_url is None and "GRIDPROOF_MQTT_URL" not in refused:
         yield "GRIDPROOF_MQTT_SESSIONS: the embedded broker has no shared subscriptions; name a broker, or leave it 1"
     yield from _failpoint_contradictions(settings, refused)
+    yield from _time_limit_contradictions(settings, refused)
+
+
+def _time_limit_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:
+    """Not on an accelerated clock: a call of 0.1 s on the wall may take minutes of such a clock."""
+    names = {"GRIDPROOF_BMS_CONNECT_TIMEOUT_S", "GRIDPROOF_BMS_TOTAL_TIMEOUT_S", "GRIDPROOF_COMMAND_SLA_S"}
+    if settings.clock_speed is not None or refused & names or "GRIDPROOF_CLOCK_SPEED" in refused:
+        return
+    if settings.bms_connect_timeout_s > settings.bms_total_timeout_s:
+        return  # reported already
+    limits = BmsTimeLimits(
+        connect_s=settings.bms_connect_timeout_s,
+        call_s=settings.bms_total_timeout_s,
+        command_sla_s=settings.command_sla_s,
+    )
+    try:
+        limits.check()
+    except TimeLimitsConflict as conflict:
+        yield str(conflict)
 
 
 def _failpoint_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:

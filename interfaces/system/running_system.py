@@ -18,7 +18,6 @@ import structlog
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap import (
-    check_time_limits,
     embedded_servers,
     migrate_database,
     open_stores,
@@ -62,7 +61,6 @@ class RunningSystem:
     """Servers and workers. They start in two steps, so that a caller can prepare the stores in between."""
 
     def __init__(self, settings: Settings, *, program: Sequence[str] | None = None) -> None:
-        check_time_limits(settings)
         self.settings = settings
         self._program = program or GRIDPROOF
         self._servers = embedded_servers(settings)

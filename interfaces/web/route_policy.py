@@ -62,7 +62,12 @@ CLOSED = RoutePolicy(roles=frozenset())
 
 
 def policy_of(handler: BaseRouteHandler) -> RoutePolicy:
-    """The policy that a resolved handler declares; CLOSED without one."""
+    """The policy that a resolved handler declares; CLOSED without one.
+
+    Litestar's own OPTIONS handlers declare none and would inherit that of a router: they are closed.
+    """
+    if getattr(handler, "http_methods", None) == {"OPTIONS"}:
+        return CLOSED
     return cast("RoutePolicy", handler.opt.get("policy", CLOSED))
 
 

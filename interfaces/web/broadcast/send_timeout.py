@@ -32,7 +32,7 @@ class SendTimeout:
     def begin(self) -> None:
         self._since = self._loop.time()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._within_s, self._publish_new)
+            self._timer = self._loop.call_later(self._within_s, self._check)
 
     def end(self) -> None:
         self._since = None
@@ -41,13 +41,13 @@ class SendTimeout:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _publish_new(self) -> None:
+    def _check(self) -> None:
         self._timer = None
         if self._since is None:
             return
         left_s = self._since + self._within_s - self._loop.time()
         if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._publish_new)
+            self._timer = self._loop.call_later(left_s, self._check)
             return
         self.is_over = True
         self.task.cancel()

@@ -48,6 +48,8 @@ _PULL_FOR_S = 1.0
 _THREADS = 2 * len(ALL_PARTITIONS)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 0.5
 
+MAX_DOUBLINGS = 10
+"""Of a pause: a poison batch that cannot be parked is tried without end, and 2**1024 is no float."""
 TAnswer = TypeVar("TAnswer")
 Handling = Callable[[StreamedBatch], Coroutine[Any, Any, None]]
 
@@ -173,7 +175,9 @@ class Aggregator:
                     return
             else:
                 return
-            await sleep_or_stop(stop, min(self._pauses.first_s * 2**tries, self._pauses.longest_s))
+            await sleep_or_stop(
+                stop, min(self._pauses.first_s * 2 ** min(tries, MAX_DOUBLINGS), self._pauses.longest_s)
+            )
             if stop.is_set():
                 raise Stopped
 

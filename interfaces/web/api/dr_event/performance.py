@@ -132,22 +132,27 @@ class PerformanceController(Controller):
 def _document(
     row: DREventRow, dispatches: tuple[DispatchRow, ...], next_cursor: str | None
 ) -> PerformanceDocument:
-    computed = {"delivered_share", "items", "next_cursor"}
+    computed = {"delivered_share", "batch", "items", "next_cursor"}
     fields = {
         name: getattr(row, name) for name in PerformanceDocument.__struct_fields__ if name not in computed
     }
     return PerformanceDocument(
         **fields,
         delivered_share=_share(row.delivered_kw, row.target_kw),
+        batch=msgspec.convert(row.batch, BatchDocument | None, from_attributes=True),
         items=tuple(map(_facility, dispatches)),
         next_cursor=next_cursor,
     )
 
 
 def _facility(row: DispatchRow) -> FacilityPerformance:
-    names = (name for name in FacilityPerformance.__struct_fields__ if name != "delivered_share")
-    fields = {name: getattr(row, name) for name in names}
-    return FacilityPerformance(**fields, delivered_share=_share(row.delivered_kw, row.target_kw))
+    computed = {"delivered_share", "measurement"}
+    names = (name for name in FacilityPerformance.__struct_fields__ if name not in computed)
+    return FacilityPerformance(
+        **{name: getattr(row, name) for name in names},
+        delivered_share=_share(row.delivered_kw, row.target_kw),
+        measurement=msgspec.convert(row.measurement, MeasurementDocument | None, from_attributes=True),
+    )
 
 
 def _share(delivered_kw: float | None, target_kw: float) -> float | None:

@@ -13,7 +13,7 @@ from application.ports.access.api_keys import Role
 from application.ports.live_feed import SERVING
 from interfaces.web.guard.access import admit
 from interfaces.web.middleware.error_responses import EXCEPTION_HANDLERS
-from interfaces.web.route_policy import CLOSED, OPERATOR, RoutePolicy, route_policies
+from interfaces.web.route_policy import CLOSED, OPERATOR, RoutePolicy, policy_of, route_policies
 from tests.unit.interfaces.web.declared_policies import POLICIES
 from tests.unit.interfaces.web.edge import Edge
 from tests.unit.interfaces.web.guard.test_access_matrix import ROLES
@@ -52,6 +52,25 @@ def test_who_is_of_now_names_no_projection(route: str) -> None:
 def test_what_the_replica_serves_or_the_primary_alone_comes_out_of_read_models() -> None:
     of_rows = {route for route, policy in POLICIES.items() if policy.cache in {"replica", "primary"}}
     assert all(POLICIES[route].projections for route in of_rows)
+
+
+def test_every_options_handler_is_closed_also_below_a_router_with_a_policy() -> None:
+    """Litestar adds them, and merges the options of all layers into a handler's own."""
+    app = Edge().app()
+    of_options = [
+        handler
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if handler.http_methods == {"OPTIONS"}
+    ]
+    assert any(isinstance(handler.opt.get("policy"), RoutePolicy) for handler in of_options), (
+        "those of /schema"
+    )
+    assert {policy_of(handler) for handler in of_options} == {CLOSED}
+    with TestClient(app) as client:
+        assert client.options("/schema/openapi.json").status_code == 401
+        assert client.get("/schema/openapi.json").status_code == 200
 
 
 @get("/undeclared")

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from interfaces.web.api.dr_event.performance import FacilityPerformanceDocument, PerformanceDocument
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
@@ -46,6 +48,15 @@ def test_a_performance_has_what_was_asked_and_delivered_in_sum_and_by_facility(m
     for item in document["items"]:
         assert item["delivered_share"] == pytest.approx(item["delivered_kw"] / item["target_kw"])
         assert item["measurement"]["baseline_method"]
+
+
+def test_what_is_published_is_what_the_schema_says(measured: Measured) -> None:
+    """A constructor of msgspec takes anything: a row in place of its document would lack what is computed."""
+    whole = msgspec.convert(measured.read("performance").json(), PerformanceDocument)
+    assert whole.batch is not None
+    assert whole.batch.partial_success is False
+    one = measured.read(f"performance/{whole.items[0].facility_id}").json()
+    assert msgspec.convert(one, FacilityPerformanceDocument).measurement == whole.items[0].measurement
 
 
 def test_a_facilitys_performance_has_the_intervals_of_its_measurement(measured: Measured) -> None:
