@@ -199,7 +199,9 @@ class EmbeddedServer(ABC):
         if "permission denied" in log_text or "read-only file system" in log_text:
             return self._failure(DiskUnusable, f"its files under {self.data.path} cannot be used")
         if "pre-existing shared memory block" in log_text:
-            return self._failure(PredecessorStillRunning, "a killed process of it has not ended yet")
+            return self._failure(
+                PredecessorStillRunning, "a process of an earlier start, killed, has not ended yet"
+            )
         return self._failure(ServerExited, f"it ended with status {returncode}")
 
     def _failure(self, kind: type[EmbeddedServerError], text: str) -> EmbeddedServerError:

@@ -145,12 +145,6 @@ def local_day(day: date, tz: ZoneInfo) -> TimeWindow:
     )
 
 
-def local_hours(day: date, tz: ZoneInfo) -> list[datetime]:
-    """The UTC starts of the hours of a local day, in order: 23, 24 or 25 of them."""
-    window = local_day(day, tz)
-    return [window.starts_at + timedelta(hours=h) for h in range(round(window.duration_s / 3600))]
-
-
 def same_local_time(moment: datetime, *, days: int, tz: ZoneInfo) -> datetime | None:
     """The UTC moment with the local time of `moment`, `days` local days away; None if a clock change skips
     it.

@@ -70,7 +70,7 @@ _as_of_option = click.option(
 
 @click.group("dr-events", epilog=LIST_EXAMPLE)
 def dr_events_group() -> None:
-    """DR events: list, show, override a blocked dispatch, tell of a restore by hand, cancel."""
+    """DR events: list, show, override a blocked dispatch, report a restore by hand, cancel."""
 
 
 @dr_events_group.command("list", epilog=LIST_EXAMPLE)

@@ -5,7 +5,7 @@ class or a module must not rename any of them. After adding a name, write the fi
 
     python tests/architecture/stored_names.py --write
 
-`python tests/architecture/stored_names.py --print ROOT` prints the names of another checkout.
+`python tests/architecture/stored_names.py --print ROOT` prints the names of another checkout with the same files.
 """
 
 import ast
@@ -20,25 +20,77 @@ ROOT = Path(__file__).parents[2]
 STORED = Path(__file__).with_name("stored_names.json")
 PACKAGES = ("domain", "application", "projections", "adapters", "interfaces")
 
-LITERALS = {
-    "lock_names": [
-        "archive", "bms:", "dead-letter-sla", "door-watch", "failover-watch", "forecast", "forecast-scoring",
-        "forecast-watch", "ingest", "ingest ", "lag-watch", "ledger", "measure", "measure-again", "projection ",
-        "raw-archive", "reconcile", "relay", "schedule", "settling-watch", "telemetry-retention",
-        "rebuild of ", "parts of the rebuild of ",
-    ],
-    "application_names": [
-        "gridproof ", "gridproof call slots", "gridproof locks", "gridproof partitions", "projection ", "rebuild ",
-        "turn ", "snapshots", "log", "keys", "group commit", "streams",
-    ],
-    "jetstream": [
-        "TELEMETRY", "telemetry.", "malformed", "aggregate-", "BMS_WORK", "bms.work", "bms-", "CALLBACK_WORK",
-        "callback.work", "notify", "Nats-Msg-Id", "traceparent",
-    ],
-    "cache_keys": ["gridproof:answers:", "gridproof:turns:", ":weather-quota", "gridproof", "weather:", "current"],
-    "notify_channels": ["demand_response_events", "projection_positions"],
+SCHEDULE = "interfaces/workers/schedule/"
+READ_MODEL = "adapters/postgres/read_model/"
+EVENT_STORE = "adapters/postgres/event_store/"
+COORDINATION = "adapters/postgres/coordination/"
+DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
+    "lock_names": {
+        "domain/identifiers.py": ("bms:",),
+        SCHEDULE + "schedule.py": ("schedule",),
+        SCHEDULE + "dead_letter_monitor.py": ("dead-letter-sla",),
+        SCHEDULE + "queue_monitor.py": ("door-watch",),
+        SCHEDULE + "failover_monitor.py": ("failover-watch",),
+        SCHEDULE + "forecast_monitor.py": ("forecast-watch",),
+        SCHEDULE + "telemetry_lag_monitor.py": ("lag-watch",),
+        SCHEDULE + "rollup_monitor.py": ("settling-watch",),
+        SCHEDULE + "retention.py": ("telemetry-retention",),
+        "interfaces/workers/forecast/forecast.py": ("forecast",),
+        "interfaces/workers/forecast/scoring.py": ("forecast-scoring",),
+        "interfaces/workers/archive.py": ("raw-archive",),
+        "interfaces/workers/measure/measure.py": ("measure",),
+        "interfaces/workers/measure/remeasure.py": ("measure-again",),
+        "interfaces/workers/relay/relay.py": ("relay",),
+        "interfaces/workers/dispatch/reconcile.py": ("reconcile",),
+        "interfaces/bootstrap/telemetry.py": ("ingest", "ingest "),
+        "adapters/postgres/ledger/follower.py": ("ledger",),
+        READ_MODEL + "runner.py": ("projection ",),
+        READ_MODEL + "rebuild/lock.py": ("rebuild of ", "parts of the rebuild of "),
+    },
+    "lock_classes": {
+        "adapters/postgres/telemetry/transaction.py": (0x7E1E,),
+        "adapters/postgres/telemetry/dirty_intervals.py": (0x7E1F,),
+        COORDINATION + "partition_assignment.py": (0x7E20,),
+        "adapters/postgres/schema/migrate.py": (7_214_001,),
+    },
+    "application_names": {
+        "interfaces/bootstrap/stores.py": ("gridproof ",),
+        "adapters/postgres/connection/dedicated_connection.py": ("gridproof ",),
+        COORDINATION + "call_slots.py": ("gridproof call slots",),
+        COORDINATION + "session_locks.py": ("gridproof locks",),
+        COORDINATION + "partition_assignment.py": ("gridproof partitions",),
+        COORDINATION + "exclusive_lock.py": ("turn ",),
+        READ_MODEL + "runner.py": ("projection ",),
+        READ_MODEL + "rebuild/rebuild.py": ("rebuild ",),
+        EVENT_STORE + "snapshot_writer.py": ("snapshots",),
+        EVENT_STORE + "log_reader.py": ("log",),
+        EVENT_STORE + "loaders.py": ("keys", "streams"),
+        EVENT_STORE + "batch_writer.py": ("group commit",),
+    },
+    "jetstream": {
+        "adapters/nats/telemetry_stream.py": ("TELEMETRY", "telemetry.", "malformed", "aggregate-", "traceparent"),
+        "adapters/nats/raw_log.py": ("traceparent",),
+        "adapters/nats/work_queue.py": (
+            "BMS_WORK", "bms.work", "bms-", "CALLBACK_WORK", "callback.work", "notify", "Nats-Msg-Id",
+        ),
+    },
+    "cache_keys": {
+        "adapters/redis/shared_cache.py": ("gridproof:answers:", "gridproof:turns:"),
+        "adapters/redis/rate_limit.py": ("gridproof",),
+        "adapters/redis/weather_quota.py": ("gridproof", ":weather-quota"),
+        "application/weather/cached_source.py": ("weather:",),
+        "application/telemetry/current_values.py": ("current",),
+    },
+    "notify_channels": {
+        "adapters/postgres/ledger/store.py": ("demand_response_events",),
+        READ_MODEL + "runner.py": ("demand_response_events",),
+        "interfaces/bootstrap/processes.py": ("demand_response_events",),
+        "adapters/postgres/live_feed.py": ("projection_positions",),
+        READ_MODEL + "waits.py": ("projection_positions",),
+    },
 }  # fmt: skip
-NUMBERS = {"lock_classes": [0x7E1E, 0x7E1F, 0x7E20, 7_214_001]}
+"""Kind of name -> file that defines it -> the names. A name counts only in that file: the same word may mean another
+thing elsewhere."""
 METRIC = re.compile(r"gridproof_[a-z0-9_]+")
 
 
@@ -57,6 +109,27 @@ def _constants(tree: ast.Module) -> Iterator[object]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and id(node) not in texts:
             yield node.value
+
+
+def missing_definitions(root: Path) -> list[str]:
+    """`file: name` for each name that the file which defines it does not hold; a file that is gone holds none."""
+    return [
+        f"{file}: {name}"
+        for files in DEFINED_IN.values()
+        for file, names in files.items()
+        for name in names
+        if name not in _constants_of(root / file)
+    ]
+
+
+def _constants_of(file: Path) -> set[object]:
+    return set(_constants(ast.parse(file.read_text()))) if file.exists() else set()
+
+
+def _defined(root: Path, files: dict[str, tuple[str | int, ...]]) -> list[object]:
+    """The names that the files which define them hold, sorted."""
+    held = {name for file, names in files.items() for name in _constants_of(root / file).intersection(names)}
+    return sorted(held, key=str)
 
 
 def _tags(tree: ast.Module) -> Iterator[str]:
@@ -104,14 +177,10 @@ def _settings(tree: ast.Module) -> Iterator[str]:
 def names_of(root: Path) -> dict[str, object]:
     """Each kind of name -> the names, sorted, as they stand in the checkout at `root`."""
     modules = list(_modules(root))
-    constants = {constant for tree in modules for constant in _constants(tree)}
-    texts = [constant for constant in constants if isinstance(constant, str)]
-    literals = {kind: sorted(name for name in names if name in constants) for kind, names in LITERALS.items()}
-    numbers = {kind: sorted(n for n in wanted if n in constants) for kind, wanted in NUMBERS.items()}
+    texts = {text for tree in modules for text in _constants(tree) if isinstance(text, str)}
     migrations = sorted((root / "adapters/postgres/migrations").glob("*.sql"))
     return {
-        **literals,
-        **numbers,
+        **{kind: _defined(root, files) for kind, files in DEFINED_IN.items()},
         "alerts": sorted({name for tree in modules for name in _alerts(tree)}),
         "metrics": sorted({name for text in texts for name in METRIC.findall(text) if "_" in name[10:]}),
         "migrations": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in migrations},

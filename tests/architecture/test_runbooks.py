@@ -32,3 +32,19 @@ def test_an_alert_is_raised_only_by_a_name_that_exists() -> None:
         if name not in ALERTS
     }
     assert unknown == set()
+
+
+ABOUT_THE_LOG = re.compile(r"^.*\blog(?: of the process)?(?:: | says ).*$", re.MULTILINE)
+LOG_LINE = re.compile(r"`([a-z]+(?: [a-z]+)+)`")
+
+
+def test_a_log_line_that_a_runbook_quotes_is_written_by_the_product() -> None:
+    quoted = {
+        line
+        for page in RUNBOOKS.glob("*.md")
+        for text in ABOUT_THE_LOG.findall(page.read_text())
+        for line in LOG_LINE.findall(text)
+    }
+    assert quoted >= {"finalizing failed", "finalizing put off", "trying again", "batch failed"}
+    product = "\n".join(file.read_text() for file in python_files(*PACKAGES))
+    assert {line for line in quoted if f'"{line}"' not in product} == set()

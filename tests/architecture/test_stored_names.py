@@ -1,8 +1,9 @@
 """What is stored, on the wire or scraped keeps its name, whatever the code calls it."""
 
 import json
+from pathlib import Path
 
-from tests.architecture.stored_names import LITERALS, ROOT, STORED, names_of
+from tests.architecture.stored_names import ROOT, STORED, missing_definitions, names_of
 
 HOW = "python tests/architecture/stored_names.py --write, after reading what changed"
 
@@ -11,8 +12,14 @@ def test_no_stored_name_has_changed_or_is_missing_from_the_list() -> None:
     assert names_of(ROOT) == json.loads(STORED.read_text()), HOW
 
 
-def test_every_literal_that_is_looked_for_exists() -> None:
-    stored = json.loads(STORED.read_text())
-    assert {kind: sorted(names) for kind, names in LITERALS.items()} == {
-        kind: stored[kind] for kind in LITERALS
-    }
+def test_every_name_stands_in_the_file_that_defines_it() -> None:
+    assert missing_definitions(ROOT) == []
+
+
+def test_a_name_that_stands_elsewhere_only_is_missing(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "application/operations/report.py"
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_text('KINDS = ("relay", "schedule")\n')
+    missing = missing_definitions(tmp_path)
+    assert "interfaces/workers/relay/relay.py: relay" in missing
+    assert names_of(tmp_path)["lock_names"] == []

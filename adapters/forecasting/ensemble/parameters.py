@@ -142,7 +142,7 @@ def _fits(stored: StoredParameters) -> bool:
 
 
 def unpacked(parameters: list[bytes]) -> Block:
-    """Raises OtherLayout."""
+    """Raises UnsupportedLayout."""
     stored = [_DECODER.decode(one) for one in parameters]
     if not all(map(_fits, stored)):
         raise UnsupportedLayout("the parameters of a model are of another release; train it anew")

@@ -29,8 +29,8 @@ A specification:
   {"portfolio": "portfolio.yaml", "directory": "world", "mqtt_url": "mqtt://127.0.0.1:1883",
    "faults": [{"facility_id": "fac-007", "kind": "time_out"}]}
 
-Journals of what the buildings did and what the utility was told stand in `directory`, and `world.json`, which says
-where everything is, once all of it answers.
+`directory` gets the journals of what the buildings did and of what was reported to the utility, and, once everything
+answers, `world.json` with the addresses.
 """
 BMS_EXAMPLE = """
 \b

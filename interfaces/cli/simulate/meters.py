@@ -27,7 +27,7 @@ Examples:
 The first are the meters of a portfolio's buildings, until Ctrl-C (they answer no BMS call; `simulate world` has
 both in one). The others send load at a rate, and say exactly what was sent; --audit then counts what PostgreSQL of the
 running system holds of it: lost, duplicated (stored twice, or counted twice in rollups) and foreign readings, and exit
-status 3 unless all three are 0. What comes twice is made one when its quarter-hour is settled.
+status 3 unless all three are 0. Duplicates are removed when their quarter-hour is finalized.
 """
 ASK_AGAIN_S = 0.5
 LATE_UNTIL_S = 1.0

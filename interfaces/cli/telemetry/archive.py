@@ -93,7 +93,7 @@ def status(as_json: bool) -> None:
     for detail in behind:
         click.echo(f"BEHIND: {detail}; see docs/runbooks/raw_archive_behind.md")
     if not partitions:
-        click.echo("no archive worker has told anything yet; does `gridproof worker archive` run?")
+        click.echo("no archive worker has reported yet; does `gridproof worker archive` run?")
 
 
 @archive_group.command("verify", epilog=VERIFY_EXAMPLE)

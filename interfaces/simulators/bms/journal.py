@@ -100,14 +100,3 @@ def curtailed_zones(entries: Iterable[JournalEntry], at: datetime) -> set[tuple[
         if entry.at <= at:
             curtailed[entry.facility_id, entry.zone_id] = entry.curtailed
     return {zone for zone, is_curtailed in curtailed.items() if is_curtailed}
-
-
-def facilities_with(
-    entries: Iterable[JournalEntry], action: Action, dr_event_id: UUID | None = None
-) -> set[str]:
-    """The facilities that carried out `action` (for that DR event) on at least one zone."""
-    return {
-        entry.facility_id
-        for entry in entries
-        if entry.action == action and (dr_event_id is None or entry.dr_event_id == dr_event_id)
-    }

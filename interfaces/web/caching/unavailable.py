@@ -1,23 +1,12 @@
 """The errors with which stores say that they do not answer; a later attempt may succeed."""
 
-from application.ports.access.api_keys import ApiKeysUnavailable
-from application.ports.dispatch.work_queue import WorkQueueUnavailable
-from application.ports.event_store.event_store import EventStoreUnavailable
-from application.ports.ledger.store import LedgerUnavailable
-from application.ports.operations.unavailable import OperationsUnavailable
-from application.ports.telemetry.store import TelemetryStoreUnavailable
-from application.ports.telemetry.stream import StreamUnavailable
+from application.ports import unavailable
 from projections.audit.stream_log import StreamLogUnavailable
 from projections.queries.views import ReadModelsUnavailable
 
-UNAVAILABLE = (
-    ApiKeysUnavailable,
-    EventStoreUnavailable,
-    LedgerUnavailable,
-    OperationsUnavailable,
+UNAVAILABLE: tuple[type[Exception], ...] = (
+    *unavailable.UNAVAILABLE,
     ReadModelsUnavailable,
     StreamLogUnavailable,
-    StreamUnavailable,
-    TelemetryStoreUnavailable,
-    WorkQueueUnavailable,
 )
+"""Those of the ports, and of the read models and the audit trail, which belong to the projections."""

@@ -88,8 +88,8 @@ def _check_has_history(connection: AnyConnection, handler: BaseRouteHandler) -> 
     if AS_OF in handler.parsed_fn_signature.parameters:
         return
     detail = (
-        "no history is kept of that: without `as_of` it tells what is so now. DR events, facilities, the portfolio, "
-        "forecasts and the audit trail have a past; what was drawn is at `/history`"
+        "this resource has no history: without `as_of` it shows the present state. DR events, facilities, the "
+        "portfolio, forecasts and the audit trail have one; past load is at `/history`"
     )
     raise Problem("invalid-request", detail, (ProblemReason(code="no_history", detail=detail, field=AS_OF),))
 

@@ -24,27 +24,20 @@ from application.operations.report import (
     rebuild_state,
     worker_states,
 )
-from application.ports.ledger.store import LedgerUnavailable
 from application.ports.operations.dead_letters import DeadLetterQueue
 from application.ports.operations.system_state import QueueName, QueuesUnavailable, SystemState
 from application.ports.operations.unavailable import OperationsUnavailable
+from interfaces.web.caching.unavailable import UNAVAILABLE
 from interfaces.web.edge import Edge, WebDependencies, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.route_policy import OPERATOR, RoutePolicy
-from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
+from projections.queries.views import ProjectionPosition
 
 PART_TIMEOUT_S = 3.0
 """Wall seconds; all parts are read concurrently."""
 MAX_BREAKERS = 1_000
 TPart = TypeVar("TPart")
-_AWAY = (
-    TimeoutError,
-    LedgerUnavailable,
-    NotProvable,
-    OperationsUnavailable,
-    QueuesUnavailable,
-    ReadModelsUnavailable,
-)
+_AWAY: tuple[type[Exception], ...] = (TimeoutError, NotProvable, *UNAVAILABLE)
 
 
 class ProjectionState(msgspec.Struct, frozen=True, kw_only=True):

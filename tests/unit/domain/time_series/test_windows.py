@@ -12,7 +12,6 @@ from domain.time_series.windows import (
     TimeWindow,
     local_date,
     local_day,
-    local_hours,
     same_local_time,
 )
 
@@ -103,10 +102,10 @@ def test_quarter_hour_energy_becomes_mean_power() -> None:
 
 @pytest.mark.parametrize(("day", "hours"), [((2026, 3, 29), 23), ((2026, 10, 25), 25), ((2026, 7, 14), 24)])
 def test_local_days_have_23_24_or_25_hours(day: tuple[int, int, int], hours: int) -> None:
-    found = local_hours(date(*day), LONDON)
-    assert len(found) == hours
-    assert found[0] == local_day(date(*day), LONDON).starts_at
-    assert all(local_date(hour, LONDON) == date(*day) for hour in found)
+    window = local_day(date(*day), LONDON)
+    assert window.duration_s == hours * 3600
+    assert local_date(window.starts_at, LONDON) == date(*day)
+    assert local_date(window.ends_at - timedelta(seconds=1), LONDON) == date(*day)
 
 
 def test_the_same_wall_clock_time_follows_the_clocks() -> None:

@@ -15,7 +15,6 @@ from interfaces.simulators.bms.journal import (
     JournalEntry,
     curtailed_zones,
     duplicate_actions,
-    facilities_with,
     read_journal,
 )
 
@@ -177,5 +176,3 @@ def test_curtailed_zones_are_read_from_the_journal_for_any_moment() -> None:
     assert curtailed_zones(journal, NOON - timedelta(minutes=1)) == set()
     assert curtailed_zones(journal, NOON + timedelta(minutes=1)) == {("fac-001", "hall")}
     assert curtailed_zones(journal, NOON + timedelta(minutes=31)) == set()
-    assert facilities_with(journal, "commit", DR_EVENT) == {"fac-001"}
-    assert facilities_with(journal, "commit", UUID(int=9)) == set()
