@@ -52,6 +52,6 @@ def test_the_count_above_a_walk_is_the_number_of_its_steps() -> None:
         assert int(counted.group(1)) == len(STEP.findall(text)) > 0, heading
 
 
-def test_a_nested_function_and_a_method_are_found() -> None:
+def test_nested_functions_and_methods_are_listed() -> None:
     tree = ast.parse("class A:\n    def b(self):\n        def c(): ...\n")
     assert list(qualified_names(tree)) == ["A", "A.b", "A.b.c"]

@@ -9,7 +9,7 @@ from tests.architecture.source_tree import ROOT, python_files
 from tests.debian_packages import REQUIRE, debian_command_path
 
 
-def test_a_command_that_is_there_is_found(tmp_path: Path) -> None:
+def test_the_path_of_an_installed_command_is_returned(tmp_path: Path) -> None:
     command = tmp_path / "influxd"
     command.touch(mode=0o755)
     assert debian_command_path("influxd", {"PATH": str(tmp_path), REQUIRE: "1"}) == command

@@ -81,7 +81,7 @@ def test_the_domain_is_pure() -> None:
         "open('/etc/passwd')",
     ],
 )
-def test_an_impurity_would_be_found(impure: str) -> None:
+def test_an_impurity_would_be_detected(impure: str) -> None:
     assert list(impurities(ast.parse(impure)))
 
 

@@ -103,7 +103,7 @@ def test_every_test_that_is_named_exists() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
-def test_no_scenario_is_shown_by_marked_tests_alone(row: list[str]) -> None:
+def test_no_scenario_is_shown_only_by_marked_tests(row: list[str]) -> None:
     """`make test` and CI leave those out."""
     named = TEST.findall(row[3])
     assert not named or any(name not in left_out_of_ci(path) for path, name in named)
@@ -124,6 +124,6 @@ def test_every_alert_that_is_named_exists_and_leads_to_its_runbook() -> None:
     assert [stem for _, stem in named if not (ROOT / f"docs/runbooks/{stem}.md").is_file()] == []
 
 
-def test_the_page_is_found_from_the_readme_and_by_the_operator() -> None:
+def test_the_readme_and_the_operator_guide_link_to_the_page() -> None:
     assert "docs/failure-scenarios.md" in (ROOT / "README.md").read_text()
     assert "../failure-scenarios.md" in (ROOT / "docs/guides/operator.md").read_text()

@@ -48,7 +48,7 @@ def test_no_variable_is_called_event() -> None:
         "a if event else b",
     ],
 )
-def test_a_variable_called_event_would_be_found(code: str) -> None:
+def test_a_variable_called_event_would_be_detected(code: str) -> None:
     assert list(bare_events(code))
 
 
@@ -71,7 +71,7 @@ def test_no_class_is_a_manager() -> None:
     assert found == []
 
 
-def test_a_manager_would_be_found() -> None:
+def test_a_manager_would_be_detected() -> None:
     assert FORBIDDEN_CLASS.findall("if x:\n    class _LockManager(Base):\n") == ["_LockManager"]
     assert not FORBIDDEN_CLASS.findall("class Managers: ...\n# a class of Manager\n")
 

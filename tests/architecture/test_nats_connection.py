@@ -25,7 +25,7 @@ def test_no_other_file_connects_to_nats() -> None:
     assert [place(file, node) for file in files for node in connections(parsed(file))] == []
 
 
-def test_the_one_place_is_found() -> None:
+def test_the_one_place_that_connects_is_detected() -> None:
     assert list(connections(parsed(CONNECTION)))
 
 
@@ -37,5 +37,5 @@ def test_the_one_place_is_found() -> None:
         "from nats.aio.client import Client\nclient = Client()",
     ],
 )
-def test_another_connection_would_be_found(code: str) -> None:
+def test_another_connection_would_be_detected(code: str) -> None:
     assert list(connections(ast.parse(code)))

@@ -93,16 +93,11 @@ def definitions(tree: ast.Module) -> Iterator[str]:
 
 
 def test_files_classes_and_functions_have_no_name_of_private_idiom() -> None:
-    """Of tests their files, classes and helpers: what a test function is called is a sentence."""
     refused: dict[str, list[str]] = defaultdict(list)
     for file in python_files(*PACKAGES, "tests"):
         place = file.relative_to(ROOT)
         refused[str(place)] += [part for part in place.with_suffix("").parts if is_idiom(part)]
-        refused[str(place)] += [
-            name
-            for name in definitions(parsed(file))
-            if is_idiom(name) and not name.startswith(("test_", "Test"))
-        ]
+        refused[str(place)] += [name for name in definitions(parsed(file)) if is_idiom(name)]
     assert {place: names for place, names in refused.items() if names} == {}
 
 

@@ -34,6 +34,6 @@ def test_ports_of_stores_are_synchronous(port: str) -> None:
     assert asynchronous(parsed(ROOT / f"application/ports/{port}.py")) == []
 
 
-def test_something_asynchronous_would_be_found() -> None:
+def test_asynchronous_code_would_be_detected() -> None:
     assert asynchronous(ast.parse("async def call(): ..."))
     assert asynchronous(ast.parse("import asyncio"))

@@ -41,7 +41,7 @@ def test_what_a_script_prints_holds_every_step(run_in_page: RunInPage) -> None:
     run_in_page(STEPS, scenario)
 
 
-def test_a_step_is_told_and_found_with_its_moments_as_people_read_them(run_in_page: RunInPage) -> None:
+def test_a_step_is_shown_and_searched_with_its_moments_as_people_read_them(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.shows("step 89, at 14 Jul, 20:45:00", "main .audit-step")
         await page.type("main input", "step 5, at 14 jul")
@@ -82,7 +82,7 @@ def test_after_a_dialog_the_focus_goes_to_the_head_only_from_what_is_gone_and_no
     run_in_page(QUESTION, scenario)
 
 
-def test_what_was_asked_for_together_is_as_old_as_the_oldest_and_a_refusal_that_cannot_be_read_is_one(
+def test_answers_requested_together_have_the_age_of_the_oldest_and_an_unreadable_refusal_is_a_problem(
     run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:

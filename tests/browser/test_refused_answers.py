@@ -97,7 +97,9 @@ def test_a_stream_that_says_nothing_more_is_opened_again_where_it_broke(run_in_p
     run_in_page(LIVE, scenario)
 
 
-def test_a_refusal_that_may_pass_is_asked_again_by_itself_and_another_is_not(run_in_page: RunInPage) -> None:
+def test_a_temporary_refusal_is_retried_automatically_and_a_permanent_one_is_not(
+    run_in_page: RunInPage,
+) -> None:
     unavailable = '{ type: "/problems/unavailable", title: "A store is away" }'
 
     async def scenario(page: Page) -> None:

@@ -255,7 +255,7 @@ def test_without_the_stream_it_asks_again_every_half_minute_and_says_so(
     run_scenario(scenario())
 
 
-def test_a_keyboard_alone_reaches_everything_and_the_focus_is_always_seen(
+def test_everything_is_reachable_by_keyboard_and_the_focus_is_always_visible(
     demo: RunningDemo, opened: Opened
 ) -> None:
     async def scenario() -> None:

@@ -102,7 +102,7 @@ def test_what_a_stream_said_of_staleness_ends_with_it(run_in_page: RunInPage) ->
     run_in_page(LIVE, scenario)
 
 
-def test_what_is_not_of_now_is_asked_for_again_until_it_is(run_in_page: RunInPage) -> None:
+def test_a_stale_answer_is_requested_again_until_it_is_current(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.value("said('open')")
         await answer(page, OTHERS, stale("old", "last_known", 90))
@@ -117,7 +117,7 @@ def test_what_is_not_of_now_is_asked_for_again_until_it_is(run_in_page: RunInPag
     run_in_page(LIVE, scenario)
 
 
-def test_what_a_replica_does_not_have_yet_when_it_is_told_of_is_read_again_once_it_has(
+def test_a_published_change_that_a_replica_lacks_is_read_again_once_the_replica_has_it(
     run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
@@ -132,7 +132,7 @@ def test_what_a_replica_does_not_have_yet_when_it_is_told_of_is_read_again_once_
     run_in_page(LIVE, scenario)
 
 
-def test_what_is_looked_at_after_it_was_told_of_is_read_again_too(run_in_page: RunInPage) -> None:
+def test_a_page_opened_after_a_change_was_published_is_read_again_too(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.value(f"{HASTE}, {REPLICA}, show('{ROWS}')")
         await page.shows("one", "main p")

@@ -100,7 +100,7 @@ def test_the_same_key_with_another_modification_is_a_409(door: Door) -> None:
     assert (mismatch.status_code, mismatch.json()["type"]) == (409, "/problems/idempotency-mismatch")
 
 
-def test_what_was_never_asked_for_cannot_be_modified(door: Door) -> None:
+def test_an_unknown_dr_event_cannot_be_modified(door: Door) -> None:
     response = door.change("PATCH", "E-nobody", changed(notification(), 1))
     assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
 
@@ -195,7 +195,7 @@ def test_an_operator_cancels_twice_as_once(door: Door) -> None:
         assert (response.status_code, response.json()["outcome"]) == (200, outcome)
 
 
-def test_the_capacity_on_degraded_forecasts_is_told_apart(door: Door) -> None:
+def test_the_capacity_on_degraded_forecasts_is_reported_separately(door: Door) -> None:
     cycle = cycle_start_of(utc_now())
     forecasts = PostgresEventStore(Forecasts, door.database.app_dsn)
     try:

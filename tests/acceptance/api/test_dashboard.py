@@ -41,7 +41,7 @@ def test_a_person_with_a_key_sees_the_dr_events_as_text(
         asyncio.run(scenario(door.url, key))
 
 
-def test_a_wrong_key_is_refused_with_the_next_step_and_not_kept(
+def test_a_wrong_key_is_refused_with_the_next_step_and_not_stored(
     database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
 ) -> None:
     async def scenario(url: str) -> None:

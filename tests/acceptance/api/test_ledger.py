@@ -174,9 +174,7 @@ def test_before_anything_is_sealed_there_is_no_proof_and_the_status_says_so(
         assert status["logs"][0]["oldest_unsealed_at"] is not None
 
 
-def test_what_a_verification_found_wrong_is_told_until_it_is_right_again(
-    door: Door, database: Database
-) -> None:
+def test_a_ledger_mismatch_is_reported_until_it_is_cleared(door: Door, database: Database) -> None:
     alerts = PostgresAlerts(door.pool)
     alerts.raise_alert("ledger_mismatch", "verification", "changed at position 9", at=CLOCK.now())
     (mismatch,) = door.get("/api/audit/ledger", "operator").json()["mismatches"]

@@ -205,7 +205,7 @@ async def until_metric(door: Door, name: str, value: float) -> None:
                 await asyncio.sleep(0.1)
 
 
-def test_who_asks_for_one_facility_hears_of_that_one_alone_and_utilities_may_not_listen(
+def test_a_stream_of_one_facility_carries_only_that_facility_and_utilities_are_refused(
     database: Database,
 ) -> None:
     with running_door(database) as door:

@@ -120,7 +120,7 @@ def test_a_cursor_that_was_not_given_out_is_refused(door: Door) -> None:
     assert (response.status_code, response.json()["type"]) == (400, "/problems/invalid-request")
 
 
-def test_the_audit_trail_tells_who_asked_and_the_state_as_of_then(door: Door) -> None:
+def test_the_audit_trail_names_the_requester_and_shows_the_state_as_of_a_moment(door: Door) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
     dr_event_id = accepted(door, starts_at=day(8))
     document = door.get(f"/api/audit/dr-events/{dr_event_id}", "auditor").json()

@@ -33,7 +33,7 @@ def test_every_endpoint_is_answered_by_the_door_the_floor_and_the_twin() -> None
     assert tagged["bytes an answer"] < tagged["floor bytes an answer"]
 
 
-def test_what_is_refused_in_any_round_is_told_also_where_another_round_was_the_best() -> None:
+def test_refused_requests_of_every_round_are_counted_even_where_another_round_was_the_best() -> None:
     answers_of = {
         1: iter([10, 5, 20, 9, 15]),
         2: iter([10, 20, 20, 20, 20]),

@@ -31,6 +31,6 @@ def test_catching_up_is_measured_by_read_model() -> None:
     assert set(_figures("project")) == {"project dr_events", "project dispatches", "project audit_trail"}
 
 
-def test_lag_is_measured_for_one_alone_and_for_each_beside_all_others() -> None:
+def test_lag_is_measured_for_a_single_read_model_and_for_each_beside_all_others() -> None:
     beside = {f"lag beside all others, {projection.name}, p99" for projection in PROJECTIONS}
     assert set(_figures("lag")) == {"lag, p50", "lag, p99"} | beside

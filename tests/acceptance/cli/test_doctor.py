@@ -100,14 +100,16 @@ def test_settings_come_from_a_file_in_a_process_of_its_own(terminal: Terminal) -
     assert "production.envx" in absent.stderr
 
 
-def test_a_store_without_its_schema_is_told_with_what_to_do(empty_database: Database, tmp_path: Path) -> None:
+def test_a_store_without_its_schema_is_reported_with_the_command_to_run(
+    empty_database: Database, tmp_path: Path
+) -> None:
     result = Terminal(empty_database, tmp_path).run("dead-letters", "list")
 
     assert result.exit_code == 1
     assert "gridproof migrate" in result.stderr
 
 
-def test_a_database_that_is_away_is_told_with_what_to_look_at(terminal: Terminal) -> None:
+def test_an_unreachable_database_is_reported_with_the_command_to_diagnose_it(terminal: Terminal) -> None:
     away = {"GRIDPROOF_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
 
     result = terminal.run("facilities", "list", environ=away)

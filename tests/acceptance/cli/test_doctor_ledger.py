@@ -78,7 +78,7 @@ def test_a_new_system_has_nothing_to_seal(terminal: Terminal) -> None:
     assert (found["state"], found["detail"]) == ("ok", "nothing is recorded yet")
 
 
-def test_the_newest_checkpoint_is_told_with_its_age_position_and_tail(
+def test_the_newest_checkpoint_is_reported_with_its_age_position_and_tail(
     terminal: Terminal, pool: ConnectionPool[Any]
 ) -> None:
     record(terminal, ago(hours=3))
@@ -120,7 +120,7 @@ def test_imported_history_does_not_look_as_if_it_had_waited_for_years(
     assert ledger_check(terminal)["state"] == "ok"
 
 
-def test_a_ledger_that_was_found_not_to_hold_is_wrong(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
+def test_a_ledger_with_a_detected_mismatch_is_wrong(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
     record(terminal, ago(seconds=2))
     seal(terminal, pool, ago(seconds=1))
     PostgresAlerts(pool).raise_alert("ledger_mismatch", "verification", "changed at position 1", at=ago())
@@ -139,7 +139,9 @@ def test_a_forged_checkpoint_is_wrong(terminal: Terminal, pool: ConnectionPool[A
     assert "checkpoint 1: it is no checkpoint" in found["detail"]
 
 
-def test_where_the_key_is_not_known_nothing_is_claimed(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
+def test_without_the_public_key_the_check_claims_nothing(
+    terminal: Terminal, pool: ConnectionPool[Any]
+) -> None:
     record(terminal, ago(seconds=2))
     seal(terminal, pool, ago(seconds=1))
     (terminal.folder / "data" / "ledger.pub").unlink()

@@ -22,7 +22,7 @@ def events(terminal: Terminal) -> int:
     return int(row[0])
 
 
-def test_an_import_makes_everything_known(terminal: Terminal) -> None:
+def test_an_import_registers_everything_in_the_portfolio(terminal: Terminal) -> None:
     report = terminal.document("facilities", "import", terminal.file(PORTFOLIO))
 
     assert (report["utilities"], report["programs"], report["facilities"]) == (1, 1, 3)
@@ -43,7 +43,7 @@ def test_importing_again_records_nothing_new(terminal: Terminal) -> None:
     assert events(terminal) == before
 
 
-def test_an_import_of_a_change_records_the_change_alone(terminal: Terminal) -> None:
+def test_an_import_of_a_change_records_only_the_change(terminal: Terminal) -> None:
     terminal.import_portfolio()
     larger = changed(PORTFOLIO, ["facilities", 1, "zones", 0, "curtailable_kw"], 55.0)
 

@@ -96,7 +96,7 @@ def test_another_baseline_without_the_readings_is_said_to_be_unknown(terminal: T
         (["--policy", "abort", "--as-of", "2"], 1, "has no DR event"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_with_what_to_do(
+def test_an_invalid_what_if_is_refused_with_the_reason(
     terminal: Terminal, arguments: list[str], exit_code: int, text: str
 ) -> None:
     result = terminal.run("audit", "what-if", "UTIL-1", *arguments)

@@ -100,7 +100,7 @@ def test_planted_faults_fail_the_demo_and_each_is_named_and_no_other(
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("fault", PLANTED)
-def test_a_planted_fault_alone_fails_the_demo_and_is_named_and_no_other(fault: str) -> None:
+def test_each_single_planted_fault_fails_the_demo_and_only_that_fault_is_named(fault: str) -> None:
     fails_and_is_named(run_planted_demo(*planted((fault,))), (fault,))
 
 

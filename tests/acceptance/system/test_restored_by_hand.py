@@ -66,7 +66,9 @@ def is_reserved(door: Door, facility_id: str) -> bool:
     return bool(door.store.load(Facility, facility_stream_id(facility_id)).state.not_restored_from)
 
 
-def test_told_over_http_or_at_the_terminal_the_facility_may_serve_again(door: Door, tmp_path: Path) -> None:
+def test_once_reported_restored_over_http_or_at_the_terminal_a_facility_may_serve_again(
+    door: Door, tmp_path: Path
+) -> None:
     there = left_curtailed(door)
     assert [is_reserved(door, facility_id) for facility_id in BOTH] == [True, True]
 

@@ -34,11 +34,11 @@ def test_where_every_answer_had_the_reading_none_was_late() -> None:
     assert (found.p50_ms, found.longest_ms) == (0.0, 0.0)
 
 
-def test_nothing_asked_comes_to_nothing() -> None:
+def test_no_queries_yield_an_empty_result() -> None:
     assert readable([]).queried == 0
 
 
-def test_those_who_are_asked_about_are_spread_over_the_cadence_each_a_facility_of_its_own() -> None:
+def test_queried_senders_are_spread_over_the_cadence_and_each_has_its_own_facility() -> None:
     for meters, gateway in ((100_000, 1), (1_000_000, 10), (1_200, 1)):
         plan = LoadPlan(run="r", meters=meters, rate_per_s=meters / 15, gateway=gateway, started_at=T0)
         senders = queried_senders(plan)

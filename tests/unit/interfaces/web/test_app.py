@@ -94,7 +94,7 @@ def test_keys_that_cannot_be_looked_up_close_the_door() -> None:
         assert problem_of(client.post(WEBHOOK, json=notification(), headers=key))["status"] == 503
 
 
-def test_a_known_key_is_looked_up_once_in_a_few_seconds_and_a_revoked_one_then_refused() -> None:
+def test_a_valid_key_is_looked_up_once_in_a_few_seconds_and_refused_once_revoked() -> None:
     edge = Edge()
     key = edge.key("operator")
     with edge.client() as client:
@@ -106,7 +106,7 @@ def test_a_known_key_is_looked_up_once_in_a_few_seconds_and_a_revoked_one_then_r
         assert client.get("/api/dr-events", headers=key).status_code == 401
 
 
-def test_a_known_id_with_another_secret_is_refused() -> None:
+def test_an_existing_key_id_with_another_secret_is_refused() -> None:
     edge = Edge()
     key = edge.key("operator")
     with edge.client() as client:

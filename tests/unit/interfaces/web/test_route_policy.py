@@ -49,7 +49,7 @@ def test_who_is_of_now_names_no_projection(route: str) -> None:
     assert POLICIES[route].projections == ()
 
 
-def test_what_the_replica_serves_or_the_primary_alone_comes_out_of_read_models() -> None:
+def test_routes_cached_as_replica_or_primary_declare_their_projections() -> None:
     of_rows = {route for route, policy in POLICIES.items() if policy.cache in {"replica", "primary"}}
     assert all(POLICIES[route].projections for route in of_rows)
 

@@ -26,7 +26,7 @@ def ordering() -> Edge:
     return edge
 
 
-def test_a_facility_is_made_known_by_the_entry_of_a_portfolio() -> None:
+def test_a_facility_is_registered_from_a_portfolio_entry() -> None:
     edge = ordering()
     key = edge.key("operator")
     with edge.client() as client:

@@ -60,7 +60,7 @@ class Watched:
         return document
 
 
-def test_a_value_comes_from_the_store_then_from_memory_then_as_last_known() -> None:
+def test_a_value_comes_from_the_store_then_from_the_cache_then_as_a_stale_last_value() -> None:
     watched = Watched()
     watched.reading()
     seen = []
@@ -117,7 +117,9 @@ def test_a_history_says_how_old_it_is(resolution: str) -> None:
     assert first["steps"] == later["steps"]
 
 
-def test_a_defect_on_the_short_way_is_told_and_logged_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_on_the_fast_path_is_answered_and_logged_like_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     watched = Watched()
     watched.reading()
     path = "/api/facilities/fac-001/current"
@@ -140,7 +142,7 @@ def test_a_defect_on_the_short_way_is_told_and_logged_as_everywhere(monkeypatch:
     assert isinstance(said["exc_info"], ZeroDivisionError)
 
 
-def test_what_is_known_nowhere_is_unavailable_not_empty() -> None:
+def test_a_value_that_no_source_has_is_unavailable_not_empty() -> None:
     watched = Watched()
     watched.store.available = False
     with watched.edge.client() as client:
@@ -168,7 +170,7 @@ def test_a_step_tells_mean_energy_extremes_and_coverage(resolution: str, count: 
     }
 
 
-def test_what_is_not_known_is_null_and_not_covered() -> None:
+def test_steps_without_readings_are_null_and_not_covered() -> None:
     watched = Watched()
     with watched.edge.client() as client:
         steps = [

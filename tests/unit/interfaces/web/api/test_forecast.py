@@ -115,7 +115,7 @@ def test_a_forecast_older_than_two_cycles_says_what_it_counts_as() -> None:
 @pytest.mark.parametrize(
     ("as_of", "kw"), [("19:59:00Z", 90.0), ("20:01:00Z", 100.0), ("22:05:00%2B02:00", 110.0)]
 )
-def test_as_of_a_moment_it_is_what_was_known_then(as_of: str, kw: float) -> None:
+def test_as_of_a_moment_it_is_the_forecast_issued_by_then(as_of: str, kw: float) -> None:
     foreseen = Foreseen()
     foreseen.issue(1, 90.0)
     newest = issued_forecast("fac-001", CYCLE_START, 100.0, full=False)
@@ -125,7 +125,7 @@ def test_as_of_a_moment_it_is_what_was_known_then(as_of: str, kw: float) -> None
     assert foreseen.document(f"?as_of=2026-07-14T{as_of}")["steps"][0]["kw"]["p50"] == kw
 
 
-def test_of_the_future_no_more_is_known_than_now() -> None:
+def test_a_future_as_of_is_answered_as_of_now() -> None:
     foreseen = Foreseen()
     foreseen.issue(0, 100.0)
     assert foreseen.document("?as_of=2030-01-01T00:00:00Z")["as_of"] == "2026-07-14T20:10:00Z"
@@ -176,7 +176,7 @@ def test_by_lead_time_nothing_counts_that_was_issued_when_the_quarter_hour_had_b
         "?lead_time_h=4&from=2026-07-14T20:00:00Z&to=2026-07-14T20:00:00Z",
     ],
 )
-def test_what_cannot_be_asked_is_refused_and_nothing_is_read(query: str) -> None:
+def test_an_invalid_query_is_refused_and_nothing_is_read(query: str) -> None:
     foreseen = Foreseen()
     assert problem_of(foreseen.get(query))["status"] == 400
     assert foreseen.past.asked == []

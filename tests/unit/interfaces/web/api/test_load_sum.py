@@ -80,7 +80,7 @@ def _dr_event() -> DREventRow:
     )
 
 
-def test_a_sum_says_of_how_many_facilities_nothing_is_known() -> None:
+def test_a_sum_reports_how_many_facilities_have_no_reading() -> None:
     document = Watched().get("/api/portfolio/load?hours=1")
     assert document["facilities"] == 2
     assert [(step["kw"], step["missing"]) for step in document["steps"]] == [
@@ -91,7 +91,7 @@ def test_a_sum_says_of_how_many_facilities_nothing_is_known() -> None:
     ]
 
 
-def test_a_dr_event_is_told_by_minutes_with_what_was_foreseen_for_its_facilities() -> None:
+def test_the_load_of_a_dr_event_has_steps_of_a_minute_and_the_forecast_of_its_facilities() -> None:
     document = Watched().get(f"/api/dr-events/{DR_EVENT}/load")
     assert (document["step_s"], document["facilities"], document["measured"]) == (60, 2, [])
     assert document["starts_at"] == "2026-07-14T19:30:00Z"
@@ -104,7 +104,7 @@ def test_a_dr_event_is_told_by_minutes_with_what_was_foreseen_for_its_facilities
     assert document["forecast"][-1]["ends_at"] <= document["ends_at"]
 
 
-def test_nothing_is_told_of_steps_that_are_not_over() -> None:
+def test_steps_that_are_not_over_are_left_out() -> None:
     watched = Watched()
     last = watched.get(f"/api/dr-events/{DR_EVENT}/load")["steps"][-1]
     assert datetime.fromisoformat(last["starts_at"]) == AT - timedelta(minutes=1)
@@ -132,7 +132,9 @@ def test_what_is_too_many_for_one_sum_is_refused_with_what_to_do(monkeypatch: py
     assert "`?limit=1000`" in refused.json()["detail"]
 
 
-def test_a_dr_event_of_many_facilities_is_told_by_quarter_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_load_of_a_dr_event_of_many_facilities_has_steps_of_a_quarter_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(load, "MOST_BY_MINUTES", 1)
     document = Watched().get(f"/api/dr-events/{DR_EVENT}/load")
     assert (document["step_s"], document["facilities"]) == (900, 2)

@@ -35,7 +35,9 @@ def measured() -> Measured:
     return Measured()
 
 
-def test_a_performance_has_what_was_asked_and_delivered_in_sum_and_by_facility(measured: Measured) -> None:
+def test_a_performance_has_the_requested_and_the_delivered_power_in_total_and_by_facility(
+    measured: Measured,
+) -> None:
     document = measured.read("performance").json()
     row = measured.models.dr_events.get(measured.dr_event.id.hex) or measured.models.dr_events.get(
         str(measured.dr_event.id)
@@ -69,7 +71,7 @@ def test_a_facilitys_performance_has_the_intervals_of_its_measurement(measured: 
     )
 
 
-def test_a_facility_without_a_part_in_it_is_not_found(measured: Measured) -> None:
+def test_the_performance_of_a_facility_that_takes_no_part_is_answered_404(measured: Measured) -> None:
     assert problem_of(measured.read("performance/fac-nowhere"))["status"] == 404
 
 

@@ -63,7 +63,7 @@ def test_a_current_value_says_how_old_it_is(
     assert datetime.fromisoformat(document["measured_at"]) == value.measured_at
 
 
-def test_a_key_of_one_facility_sees_that_one_alone() -> None:
+def test_a_key_of_one_facility_sees_only_that_facility() -> None:
     edge = Edge()
     edge.read_models.facilities.rows = {key_of(name): facility(name) for name in ("fac-001", "fac-002")}
     key = edge.key("dashboard", facility="fac-001")
@@ -160,7 +160,7 @@ def replace_status(letter: DeadLetter) -> DeadLetter:
     )
 
 
-def test_a_replay_is_asked_for_in_the_operators_name() -> None:
+def test_a_replay_is_requested_in_the_operators_name() -> None:
     replays = Replays()
     edge = Edge(others={"dead_letters": letters(), "dead_letter_replay": replays})
     key = edge.key("operator")

@@ -53,7 +53,7 @@ def test_one_that_is_refused_gives_its_turn_back() -> None:
     asyncio.run(scenario())
 
 
-def test_who_gets_no_turn_in_time_is_told_when_to_come_back() -> None:
+def test_a_caller_that_gets_no_slot_in_time_receives_retry_after() -> None:
     async def scenario() -> None:
         turns, go_on = ConcurrencyLimit(1, within_s=0.0), Event()
         first = asyncio.create_task(turns.run(go_on.wait, PATIENCE_S))

@@ -26,7 +26,7 @@ def watched(*, cache: FakeSharedCache | None = None, current_per_s: float = 0.05
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_a_key_reads_a_facility_once_and_then_is_told_when_again(cached: bool) -> None:
+def test_a_key_reads_a_facility_once_and_then_receives_retry_after(cached: bool) -> None:
     made = watched(cache=FakeSharedCache() if cached else None)
     other = made.edge.key("dashboard")
     with made.edge.client() as client:

@@ -45,7 +45,7 @@ def test_the_cookie_opens_what_its_key_opens_and_says_until_when() -> None:
         assert client.get("/api/dr-events").status_code == 403
 
 
-def test_a_bearer_key_is_told_its_role_and_counts_before_the_cookie() -> None:
+def test_a_bearer_key_is_answered_with_its_role_and_takes_precedence_over_the_cookie() -> None:
     edge = Edge()
     with edge.client() as client:
         signed_in(edge, client)
@@ -56,7 +56,7 @@ def test_a_bearer_key_is_told_its_role_and_counts_before_the_cookie() -> None:
 
 
 @pytest.mark.parametrize(("scheme", "secure"), [("http", False), ("https", True)])
-def test_the_cookie_is_for_this_origin_alone_and_out_of_reach_of_scripts(scheme: str, secure: bool) -> None:
+def test_the_cookie_is_only_for_this_origin_and_inaccessible_to_scripts(scheme: str, secure: bool) -> None:
     edge = Edge()
     with TestClient(edge.app(), base_url=f"{scheme}://testserver.local") as client:
         response = client.post("/api/session", headers=edge.key("auditor"))
@@ -96,7 +96,7 @@ def test_a_session_ends_by_its_time_and_with_its_key(ending: str) -> None:
         assert problem_of(client.get("/api/dr-events", headers=cookie))["status"] == 401
 
 
-def test_a_cookie_alone_does_not_sign_in_again() -> None:
+def test_a_cookie_without_a_key_does_not_sign_in_again() -> None:
     edge = Edge()
     with edge.client() as client:
         signed_in(edge, client)

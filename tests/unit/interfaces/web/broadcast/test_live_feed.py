@@ -108,7 +108,7 @@ def test_without_a_position_it_begins_now_and_knows_where_that_is() -> None:
     asyncio.run(scenario())
 
 
-def test_a_happening_is_told_once_the_read_models_know_it() -> None:
+def test_a_domain_event_is_published_once_the_read_models_include_it() -> None:
     async def scenario() -> None:
         log = recorded([0] * 4)
         log.positions = dict.fromkeys(SERVING, 4) | {"dispatches": 2}
@@ -145,7 +145,7 @@ def test_a_position_too_old_or_not_yet_there_is_said_so_and_the_stream_goes_on(
     asyncio.run(scenario())
 
 
-def test_one_who_was_told_more_by_another_process_waits_and_hears_nothing_twice() -> None:
+def test_a_client_ahead_of_this_process_waits_and_receives_nothing_twice() -> None:
     async def scenario() -> None:
         log = recorded([0] * 6)
         log.positions = dict.fromkeys(SERVING, 3)
@@ -204,7 +204,7 @@ def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it
     asyncio.run(scenario())
 
 
-def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ring_buffer_does_not_grow_with_slow_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "CATCH_UP_S", 0.0)
 
     async def scenario() -> None:
@@ -257,7 +257,9 @@ def test_it_is_said_why_a_stream_ends(ending: Ending, said: str) -> None:
     asyncio.run(scenario())
 
 
-def test_a_database_that_is_away_is_told_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database_is_published_as_stale_and_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(feed, "STATE_EVERY_S", 0.0)
 
     async def scenario() -> None:
@@ -292,7 +294,7 @@ class OneConnectionDies(FakeLiveLog):
         return super().read_update(after, limit=limit)
 
 
-def test_a_connection_that_dies_alone_is_no_database_that_is_away() -> None:
+def test_the_loss_of_a_single_connection_is_no_database_outage() -> None:
     async def scenario() -> None:
         log, away = OneConnectionDies(), list[bool]()
         async with running(log) as live:
@@ -305,7 +307,7 @@ def test_a_connection_that_dies_alone_is_no_database_that_is_away() -> None:
     asyncio.run(scenario())
 
 
-def test_read_models_that_are_behind_are_told_with_their_age() -> None:
+def test_read_models_that_are_behind_are_reported_with_their_age() -> None:
     async def scenario() -> None:
         log = recorded([0, 0])
         log.positions = dict.fromkeys(SERVING, 2) | {"portfolio": 1}
@@ -320,7 +322,7 @@ def test_read_models_that_are_behind_are_told_with_their_age() -> None:
     asyncio.run(scenario())
 
 
-def test_alerts_and_readings_are_told_to_those_who_may_see_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alerts_and_readings_are_published_to_those_who_may_see_them(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ALERTS_EVERY_S", "TELEMETRY_EVERY_S"):
         monkeypatch.setattr(feed, name, 0.0)
 

@@ -82,7 +82,7 @@ class Slow(FakeLiveLog):
         return super().read_update(after, limit=limit)
 
 
-def test_a_database_that_is_slow_is_not_away_and_what_it_says_is_told(
+def test_a_slow_database_is_not_away_and_its_updates_are_received(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whoever_connects_is_answered(monkeypatch)
@@ -133,7 +133,7 @@ class CannotBeRead(FakeLiveLog):
 
 
 @pytest.mark.parametrize("how", ["one hangs alone", "the log cannot be read"])
-def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects_is_answered(
+def test_a_log_that_cannot_be_read_makes_the_state_stale_though_new_connections_are_answered(
     monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """The monotonic clock is moved by hand, so that a slow machine makes nothing stale."""

@@ -57,19 +57,19 @@ def test_one_who_knows_the_log_up_to_a_position_goes_on_right_after_it() -> None
     assert [ring.cursor_at(position) for position in (0, 1, 2, 3, 5, 6, 7)] == [0, 0, 1, 1, 2, 3, 3]
 
 
-def test_what_is_no_longer_kept_cannot_be_gone_on_from() -> None:
+def test_a_position_that_is_no_longer_retained_cannot_be_resumed_from() -> None:
     ring = filled(1, 2, 3, 4, most=2)
     assert [ring.cursor_at(position) for position in (0, 1, 2, 3)] == [None, None, 2, 3]
     assert [ring.has(cursor) for cursor in (0, 1, 2, 4)] == [False, False, True, True]
 
 
-def test_positions_without_messages_count_as_told() -> None:
+def test_positions_without_messages_count_as_published() -> None:
     ring = RingBuffer(0)
     ring.publish([], 7)
     assert (ring.position, ring.last, ring.cursor_at(7)) == (7, 0, 0)
 
 
-def test_pieces_kept_for_others_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_cached_chunks_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ring_buffer, "MAX_CACHED_CHUNKS", 3)
     ring = filled(*range(1, 50))
     for cursor in range(49):

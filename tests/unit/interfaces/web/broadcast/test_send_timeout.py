@@ -33,7 +33,7 @@ def test_pieces_that_are_taken_never_end_it_and_one_that_is_not_does() -> None:
     asyncio.run(scenario())
 
 
-def test_who_is_cancelled_from_outside_is_told_apart() -> None:
+def test_a_cancellation_from_outside_is_not_taken_for_a_timeout() -> None:
     async def scenario() -> None:
         begun, limits = asyncio.Event(), list[SendTimeout]()
 

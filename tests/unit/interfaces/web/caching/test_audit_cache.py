@@ -38,7 +38,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counted
 
 
-def test_the_same_log_is_folded_once_and_what_was_added_is_told(
+def test_an_unchanged_log_is_folded_once_and_an_added_entry_is_included(
     walk: PortfolioWalk, folds: list[int]
 ) -> None:
     log = FakeStreamLog(walk.entries)
@@ -57,7 +57,7 @@ def test_the_same_log_is_folded_once_and_what_was_added_is_told(
     assert answers.read(dr_event.id, as_of=None) == expected(log, dr_event)
 
 
-def test_an_entry_that_was_tampered_with_is_told_as_it_stands_in_the_log(
+def test_an_entry_that_was_tampered_with_is_shown_as_it_stands_in_the_log(
     walk: PortfolioWalk, folds: list[int]
 ) -> None:
     log = FakeStreamLog(walk.entries)
@@ -73,7 +73,9 @@ def test_an_entry_that_was_tampered_with_is_told_as_it_stands_in_the_log(
     assert len(folds) == 2
 
 
-def test_moments_are_remembered_apart_and_within_bounds(walk: PortfolioWalk, folds: list[int]) -> None:
+def test_each_as_of_position_is_cached_separately_and_within_bounds(
+    walk: PortfolioWalk, folds: list[int]
+) -> None:
     log = FakeStreamLog(walk.entries)
     positions = [
         entry.position for entry in log.entries if entry.domain_event.originator_id == walk.dr_events[0].id
@@ -87,7 +89,7 @@ def test_moments_are_remembered_apart_and_within_bounds(walk: PortfolioWalk, fol
     assert len(positions) < len(folds) <= 2 * len(positions)
 
 
-def test_what_is_asked_for_again_and_again_outlives_what_is_asked_for_once(
+def test_an_audit_requested_repeatedly_outlives_those_requested_once(
     walk: PortfolioWalk, folds: list[int]
 ) -> None:
     log, dr_event = FakeStreamLog(walk.entries), walk.dr_events[0].id
@@ -107,7 +109,7 @@ def test_what_is_asked_for_again_and_again_outlives_what_is_asked_for_once(
     assert answers._entries == sum(told.size for told in answers._audits.values())
 
 
-def test_one_too_large_to_be_remembered_drives_nothing_out(walk: PortfolioWalk, folds: list[int]) -> None:
+def test_an_audit_too_large_to_be_cached_evicts_nothing(walk: PortfolioWalk, folds: list[int]) -> None:
     log, dr_event = FakeStreamLog(walk.entries), walk.dr_events[0].id
     positions = [e.position for e in log.entries if e.domain_event.originator_id == dr_event]
     answers = AuditDocumentCache(log, max_entries=1 + len(walk.facilities))
@@ -116,7 +118,9 @@ def test_one_too_large_to_be_remembered_drives_nothing_out(walk: PortfolioWalk, 
     assert len(folds) == 2
 
 
-def test_a_story_is_read_at_once_while_it_is_told_where_it_was_before(walk: PortfolioWalk) -> None:
+def test_an_audit_takes_one_read_while_its_entries_are_in_the_same_streams_as_before(
+    walk: PortfolioWalk,
+) -> None:
     log, dr_event = CountedLog(walk.entries), walk.dr_events[0]
     whole, answers = log.entries, AuditDocumentCache(log)
 
@@ -145,7 +149,7 @@ class CountedLog(FakeStreamLog):
         return super().read_streams(*args, **named)
 
 
-def test_without_the_log_nothing_is_told(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_log_no_audit_is_answered(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> None:
     log = FakeStreamLog(walk.entries)
     answers = AuditDocumentCache(log)
     answers.read(walk.dr_events[0].id, as_of=None)

@@ -81,7 +81,7 @@ def test_another_name_waits_for_nobody() -> None:
     run_scenario(scenario)
 
 
-def test_a_read_that_fails_is_told_to_those_who_share_it_and_to_nobody_else() -> None:
+def test_a_failed_read_raises_for_those_who_share_it_and_for_nobody_else() -> None:
     async def scenario() -> None:
         gate, shared = Gate(), ReadCoalescer()
         gate.failing = {1}
@@ -112,7 +112,7 @@ def test_who_stops_waiting_takes_the_read_away_from_nobody() -> None:
     run_scenario(scenario)
 
 
-def test_single_things_that_are_asked_for_meanwhile_go_together_and_each_once() -> None:
+def test_keys_requested_during_a_read_are_loaded_together_and_each_once() -> None:
     async def scenario() -> None:
         gate = Gate()
 
@@ -140,7 +140,7 @@ def test_single_things_that_are_asked_for_meanwhile_go_together_and_each_once() 
     run_scenario(scenario)
 
 
-def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
+def test_a_failed_batch_read_raises_for_each_caller_and_the_next_read_succeeds() -> None:
     async def scenario() -> None:
         gate = Gate()
         gate.failing = {0}
@@ -192,7 +192,7 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
     run_scenario(scenario_of_many)
 
 
-def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
+def test_a_slow_answer_that_nothing_is_recorded_is_not_shared_with_later_requests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(coalescing, "LONG_WAIT_S", 0.05)
@@ -226,7 +226,7 @@ def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
     run_scenario(scenario_of_many)
 
 
-def test_one_that_cannot_be_read_fails_nobody_who_asked_for_another() -> None:
+def test_a_key_that_cannot_be_read_fails_no_request_for_another_key() -> None:
     read: list[list[str]] = []
 
     def among(keys: Collection[str]) -> dict[str, str]:
@@ -282,7 +282,7 @@ def test_however_many_cannot_be_read_nobody_else_fails(undecodable: set[int], mo
     assert len(read) <= most_reads
 
 
-def test_where_nothing_can_be_read_each_is_told_and_few_reads_are_made_of_it() -> None:
+def test_where_no_key_can_be_read_each_caller_gets_the_error_after_few_reads() -> None:
     """As of rows that another release wrote."""
     read: list[int] = []
 

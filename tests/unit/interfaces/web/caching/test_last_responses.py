@@ -31,7 +31,7 @@ class Seconds:
         return self.now
 
 
-def test_what_is_remembered_is_bounded_and_ends() -> None:
+def test_cached_answers_are_bounded_in_size_and_expire() -> None:
     seconds = Seconds()
     answers = StaleIfErrorCache(max_bytes=5_000, monotonic=seconds)
     asked = [RequestKey("key", f"/{number}", b"") for number in range(10)]
@@ -62,10 +62,10 @@ def test_a_body_that_many_were_given_counts_once_and_each_of_them_finds_it() -> 
     said=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4), st.booleans()), max_size=60),
     most=st.integers(0, 6_000),
 )
-def test_what_is_kept_is_what_was_asked_for_last_as_far_as_it_fits(
+def test_the_answers_used_last_are_retained_as_far_as_they_fit(
     said: list[tuple[int, int, bool]], most: int
 ) -> None:
-    """Beside a list of all that is kept, each time summed up anew. An answer is kept, or only looked for."""
+    """Compared with a model that sums up all stored answers anew each time. An answer is stored, or only looked up."""
     answers = StaleIfErrorCache(max_bytes=most)
     kept: OrderedDict[RequestKey, bytes] = OrderedDict()
     for key, size, is_new in said:
@@ -88,7 +88,7 @@ def _bytes_of(kept: OrderedDict[RequestKey, bytes]) -> int:
     return sum(map(len, set(kept.values()))) + len(kept) * (len("/") + ENTRY_OVERHEAD_BYTES)
 
 
-def test_a_page_of_five_hundred_facilities_is_known_to_all_who_saw_it_and_kept_once(
+def test_a_page_of_five_hundred_facilities_is_stored_once_and_available_to_every_key_that_read_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers = StaleIfErrorCache()

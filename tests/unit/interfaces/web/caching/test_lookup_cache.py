@@ -104,7 +104,7 @@ def test_one_that_the_store_knows_no_more_is_out_once_it_was_looked_up_beside(st
     asyncio.run(scenario())
 
 
-def test_what_was_forgotten_is_not_remembered_by_a_look_up_that_began_before(store: Store) -> None:
+def test_an_invalidated_key_is_not_cached_again_by_a_look_up_that_began_before(store: Store) -> None:
     async def scenario() -> None:
         lookups = await looked_up_at(store, Clock())
         lookups.cached("key")
@@ -116,7 +116,7 @@ def test_what_was_forgotten_is_not_remembered_by_a_look_up_that_began_before(sto
     asyncio.run(scenario())
 
 
-def test_a_store_that_is_away_disturbs_nobody_who_is_still_known_and_lets_in_nobody_after_that(
+def test_an_unreachable_store_affects_no_cached_key_and_admits_none_once_its_entry_expires(
     store: Store,
 ) -> None:
     async def scenario() -> None:

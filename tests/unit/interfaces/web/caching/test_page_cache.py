@@ -23,7 +23,7 @@ VERSION = RowsVersion(1, 10, AT)
 VIEW = object()
 
 
-def test_another_version_or_none_is_not_known() -> None:
+def test_a_page_of_another_version_or_none_is_not_returned() -> None:
     pages = PageCache()
     pages.store("page", VIEW, VERSION, b"[]")
     assert pages.find("page", VIEW, RowsVersion(1, 10, AT)) == b"[]"
@@ -40,7 +40,7 @@ def test_another_version_or_none_is_not_known() -> None:
     assert pages.find("page", VIEW, None) is None
 
 
-def test_what_is_kept_has_an_upper_bound() -> None:
+def test_the_page_cache_is_bounded_in_size() -> None:
     pages = PageCache(max_bytes=3 * (100 + getsizeof(9) + ENTRY_OVERHEAD_BYTES))
     for number in range(10):
         pages.store(number, VIEW, VERSION, b"x" * 100)

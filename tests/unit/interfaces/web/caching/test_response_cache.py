@@ -24,7 +24,7 @@ def test_the_same_bytes_of_the_same_utility_under_the_same_key_get_the_same_answ
     assert answers.find("util-2", None, b"{}") is None
 
 
-def test_whether_a_utility_signs_is_asked_again_after_a_while() -> None:
+def test_whether_a_utility_signs_is_checked_again_after_a_while() -> None:
     now = [0.0]
     answers = cache_with_response(now)
     now[0] = UNSIGNED_S
@@ -33,7 +33,7 @@ def test_whether_a_utility_signs_is_asked_again_after_a_while() -> None:
     assert answers.find("util-1", None, b"{}") is not None
 
 
-def test_only_so_many_are_kept() -> None:
+def test_the_number_of_cached_responses_is_bounded() -> None:
     answers = cache_with_response([0.0])
     for number in range(MAX_ENTRIES):
         answers.store("util-1", str(number), b"{}", b"answer", "/there")

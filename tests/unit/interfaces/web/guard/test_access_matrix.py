@@ -173,7 +173,7 @@ def test_a_list_has_nothing_of_another_tenant(house: House, client: Any) -> None
 
 
 @pytest.mark.parametrize("route", [route for route in BODIES if "/webhooks/" in route])
-def test_what_a_utility_asks_for_is_asked_in_its_own_name(house: House, client: Any, route: str) -> None:
+def test_a_command_of_a_utility_is_given_in_its_own_name(house: House, client: Any, route: str) -> None:
     house.edge.commands.given.clear()
     house.ask(client, route, house.foreign)
     assert {command.utility_id for command, _, _ in house.edge.commands.given} == {"somebody-else"}
@@ -181,7 +181,7 @@ def test_what_a_utility_asks_for_is_asked_in_its_own_name(house: House, client: 
 
 
 @pytest.mark.parametrize("route", CLOSED)
-def test_a_key_of_one_facility_reads_that_one_alone(house: House, client: Any, route: str) -> None:
+def test_a_key_of_one_facility_reads_only_that_facility(house: House, client: Any, route: str) -> None:
     own = house.ask(client, route, house.of_facility)
     if not POLICIES[route].one_facility:
         assert problem_of(own)["status"] == 403

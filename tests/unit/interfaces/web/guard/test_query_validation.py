@@ -99,7 +99,7 @@ def test_a_text_may_be_null_and_what_no_operation_takes_is_passed_over(house: Ho
         assert client.get(url, headers=house.keys["admin"]).status_code == 200
 
 
-def test_however_often_a_parameter_is_wrong_it_is_told_a_bounded_number_of_times(house: House) -> None:
+def test_a_parameter_that_is_wrong_many_times_is_reported_a_bounded_number_of_times(house: House) -> None:
     with house.edge.client() as client:
         answer = client.get(
             "/api/dr-events?" + "&".join(["limit=null"] * MAX_PARAMETERS), headers=house.keys["admin"]

@@ -32,7 +32,7 @@ def away(edge: Edge, client: TestClient[Any]) -> None:
         client.get("/health")
 
 
-def test_a_post_is_refused_before_anything_is_asked_of_the_store() -> None:
+def test_a_post_is_refused_before_its_command_is_given_while_the_store_is_away() -> None:
     edge = Edge()
     edge.commands.answer = accepting
     key = edge.key("utility", utility="util-1")
@@ -64,7 +64,7 @@ def test_a_key_that_nobody_has_seen_is_not_looked_for() -> None:
     assert len(asked) == 1
 
 
-def test_operations_say_which_parts_are_not_known() -> None:
+def test_operations_list_the_parts_that_are_unknown() -> None:
     edge = Edge()
     key = edge.key("operator")
     with edge.client() as client:
@@ -226,7 +226,7 @@ def test_what_a_replica_has_is_as_old_as_the_older_of_what_it_knows_and_what_was
     assert answer.json()["age_s"] >= max(known_s, silence_s)
 
 
-def test_a_replica_of_which_nothing_is_known_is_looked_at_while_the_primary_is_away() -> None:
+def test_a_replica_of_unknown_state_is_checked_while_the_primary_is_away() -> None:
     edge = Edge()
     replica = edge.add_replica(answers=False)
     key = edge.key("operator")
@@ -243,8 +243,8 @@ def test_a_replica_of_which_nothing_is_known_is_looked_at_while_the_primary_is_a
         assert client.get("/api/facilities", headers=key).json()["source"] == "replica"
 
 
-def test_a_request_goes_by_what_was_known_of_the_store_when_it_was_let_in() -> None:
-    """What was read of the replica alone is labelled, also where the primary is back by then."""
+def test_a_request_uses_the_store_state_of_the_moment_it_was_admitted() -> None:
+    """What was read only from the replica is labelled, also where the primary is back by then."""
     edge = Edge()
     replica = edge.add_replica()
     key = edge.key("operator")

@@ -31,7 +31,7 @@ def shown(walk: PortfolioWalk) -> Edge:
 
 
 @pytest.mark.parametrize("path", ["/api/dr-events", "/api/facilities", "/api/portfolio", "/schema"])
-def test_who_has_the_answer_is_told_that_it_still_holds_without_a_body(
+def test_a_client_that_has_the_current_answer_receives_304_without_a_body(
     walk: PortfolioWalk, path: str
 ) -> None:
     edge = shown(walk)
@@ -49,7 +49,7 @@ def test_who_has_the_answer_is_told_that_it_still_holds_without_a_body(
     assert "no-cache" in first.headers["cache-control"]
 
 
-def test_a_list_that_is_told_in_several_lines_is_one_list() -> None:
+def test_a_list_header_sent_in_several_lines_is_one_list() -> None:
     edge = Edge()
     edge.read_models.facilities.rows = {key_of("fac-001"): facility("fac-001")}
     key = list(edge.key("operator").items())

@@ -63,7 +63,7 @@ class TakesTurns(ListedRows[Any]):
         return self.read_consistently(lambda view: view.listed(**asked))
 
 
-def test_a_page_and_the_version_it_is_known_by_are_of_one_server() -> None:
+def test_a_page_and_its_version_come_from_one_server() -> None:
     edge = replicated()
     replica: Any = edge.others["replica"]
     view = replica.facilities = TakesTurns(replica.there.facilities)

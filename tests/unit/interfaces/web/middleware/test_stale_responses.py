@@ -108,7 +108,7 @@ def test_so_do_the_items_that_have_one() -> None:
     }
 
 
-def test_what_was_behind_when_it_was_said_is_as_much_older_as_last_known() -> None:
+def test_the_age_of_a_last_answer_includes_how_far_behind_its_read_models_were() -> None:
     edge = Edge()
     key = edge.key("operator")
     edge.live_log.record()

@@ -77,7 +77,7 @@ def test_a_list_of_the_past_goes_by_filters_and_cursors_as_one_of_now(house: Hou
     assert none["items"] == []
 
 
-def test_a_key_of_one_facility_sees_that_one_alone_of_the_past(house: House, client: Any) -> None:
+def test_a_key_of_one_facility_sees_only_that_facility_in_the_past(house: House, client: Any) -> None:
     head = house.walk.entries[-1].position
     listed = client.get(f"/api/facilities?as_of={head}", headers=house.of_facility).json()["items"]
     assert [row["facility_id"] for row in listed] == ["fac-001"]
@@ -99,7 +99,7 @@ def test_a_long_past_is_folded_part_by_part_and_says_so(monkeypatch: pytest.Monk
     assert len(told) > 2
 
 
-def test_more_rows_than_are_kept_of_the_past_are_refused_with_what_to_do(
+def test_more_rows_of_the_past_than_the_limit_are_refused_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(app, "FoldLimits", lambda: FoldLimits(domain_events=1_000, rows=2))
@@ -112,9 +112,7 @@ def test_more_rows_than_are_kept_of_the_past_are_refused_with_what_to_do(
 
 @pytest.mark.parametrize("name", ["as%5Fof", "%61s_of", "%61%73%5f%6f%66"])
 @pytest.mark.parametrize("path", ["/api/dead-letters", "/api/facilities/fac-001/current"])
-def test_a_past_that_is_asked_for_in_other_letters_is_refused_likewise(
-    house: House, client: Any, path: str, name: str
-) -> None:
+def test_a_percent_encoded_as_of_is_refused_likewise(house: House, client: Any, path: str, name: str) -> None:
     for _ in range(2):  # the second time the short way to a current value is open
         answer = client.get(f"{path}?{name}=2026-07-14T11:00:00Z", headers=house.keys["admin"])
         assert [reason["code"] for reason in problem_of(answer)["reasons"]] == ["no_history"]
@@ -122,8 +120,8 @@ def test_a_past_that_is_asked_for_in_other_letters_is_refused_likewise(
 
 
 @pytest.mark.parametrize("route", READ)
-def test_each_read_has_a_past_or_says_that_none_is_kept(house: House, client: Any, route: str) -> None:
-    """Never is what is so now given for what was so then."""
+def test_each_read_has_a_past_or_reports_that_it_has_none(house: House, client: Any, route: str) -> None:
+    """The present state is never returned for a past moment."""
     path = route.removeprefix("GET ").format(
         dr_event_id=house.dr_event.id, facility_id="fac-001", dead_letter_id="0" * 32
     )
@@ -167,7 +165,7 @@ def test_a_past_is_as_it_was_and_so_is_its_tag_whoever_is_behind_the_log(
     assert again.status_code == 304
 
 
-def test_what_is_always_of_now_is_labelled_also_where_a_past_is_asked_for() -> None:
+def test_an_answer_that_is_always_current_is_labelled_as_stale_also_with_as_of() -> None:
     foreseen = Foreseen()
     foreseen.issue(0, 100.0)
     foreseen.edge.live_log.record()

@@ -63,7 +63,7 @@ def test_a_modification_is_handed_on_whole_under_a_key_of_its_event() -> None:
 
 
 @pytest.mark.parametrize("status", ["stale", "repeated"])
-def test_what_changed_nothing_is_told_so_with_the_number_in_force(status: str) -> None:
+def test_a_modification_that_changed_nothing_is_answered_with_the_number_in_force(status: str) -> None:
     response = patched(modifying(status=status, modification_number=7))
     assert response.status_code == 200
     assert (response.json()["status"], response.json()["modification_number"]) == (status, 7)
@@ -85,7 +85,7 @@ def test_after_the_end_nothing_is_modified_any_more() -> None:
     assert "is completed" in document["detail"]
 
 
-def test_a_modification_of_an_event_nobody_asked_for_is_not_found() -> None:
+def test_a_modification_of_an_unknown_dr_event_is_answered_404() -> None:
     def unknown(command: Any) -> Any:
         raise UnknownDREvent("no DR event x")
 

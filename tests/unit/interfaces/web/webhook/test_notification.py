@@ -57,7 +57,7 @@ def test_an_accepted_notification_is_answered_with_its_status_url(edge: Edge) ->
     }
 
 
-def test_the_command_says_who_asked_and_under_which_trace(edge: Edge) -> None:
+def test_the_command_carries_its_actor_and_trace_id(edge: Edge) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {
         **edge.key("utility", utility="util-1"),
@@ -126,7 +126,7 @@ def test_only_utilities_post_notifications(edge: Edge, role: Any) -> None:
     assert (document["status"], document["type"]) == (403, "/problems/forbidden")
 
 
-def test_over_the_rate_the_caller_is_told_when_to_come_back() -> None:
+def test_a_caller_over_the_rate_limit_receives_retry_after() -> None:
     edge = Edge(commands=RecordedCommands(accepting), rate_per_s=1)
     key, other = edge.key("utility", utility="util-1"), edge.key("utility", utility="util-2")
     with edge.client() as client:
@@ -196,7 +196,7 @@ def test_failures_of_the_bus_are_problems_that_leak_nothing(
     assert "internal detail" not in response.text
 
 
-def test_another_notification_of_a_known_dr_event_is_told_so() -> None:
+def test_another_notification_of_a_recorded_dr_event_is_reported_as_such() -> None:
     known = Judgement(dr_event_id=dr_event_id("util-1", "UTIL-1"), status="already_known")
     edge = Edge(commands=RecordedCommands(lambda command: known))
     key = edge.key("utility", utility="util-1")

@@ -23,7 +23,7 @@ def test_a_utility_that_is_not_in_the_portfolio_does_not_sign() -> None:
     assert WebhookSecrets(FakeUtilities(), resolve_secret).of("util-9") is None
 
 
-def test_the_secret_is_had_by_its_reference_and_asked_again_after_a_while() -> None:
+def test_the_secret_is_resolved_by_its_reference_and_again_after_a_while() -> None:
     now, asked = [0.0], list[str]()
 
     def resolve(reference: str) -> bytes:
@@ -37,7 +37,7 @@ def test_the_secret_is_had_by_its_reference_and_asked_again_after_a_while() -> N
     assert asked == ["env:UTIL_1"] * 2
 
 
-def test_a_secret_that_cannot_be_had_is_an_error_and_not_remembered() -> None:
+def test_a_secret_that_cannot_be_resolved_is_an_error_and_not_cached() -> None:
     secrets = WebhookSecrets(utilities("file:/no/such/file"), resolve_secret)
     for _ in range(2):
         with pytest.raises(SecretError):

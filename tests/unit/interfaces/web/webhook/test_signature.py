@@ -58,7 +58,7 @@ def test_a_utility_that_signs_is_held_to_it(signature: str | None, status: int, 
         assert edge.commands.given == []
 
 
-def test_a_utility_that_does_not_sign_is_not_asked_to() -> None:
+def test_a_utility_without_a_secret_needs_no_signature() -> None:
     edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": SECRET})
     assert signed(edge, edge.key("utility", utility="util-2"), None, BODY).status_code == 202
 
