@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from adapters.mqtt import packets
 from adapters.mqtt.connection import KEEPALIVE_S, Connection
-from adapters.mqtt.packets import Granted, Version
+from adapters.mqtt.packets import BrokerResponse, Version
 from adapters.mqtt.tls import tls_context
 
 SESSION_EXPIRY_S = 7 * 86_400
@@ -67,7 +67,7 @@ class Broker:
             raise MqttRefused(f"the broker refuses the connection: {answer.refusal}")
 
 
-async def answered(connection: Connection, answer: "asyncio.Future[Granted]") -> Granted:
+async def answered(connection: Connection, answer: "asyncio.Future[BrokerResponse]") -> BrokerResponse:
     """The broker's response. Raises OSError where it closed the connection instead."""
     either: list[asyncio.Future[Any]] = [answer, connection.over]
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -82,7 +82,7 @@ async def answered(connection: Connection, answer: "asyncio.Future[Granted]") ->
 async def check_login(url: str, *, version: Version, tls: ssl.SSLContext | None, client_id: str) -> str:
     """Log in and out again, for `gridproof doctor`. Raises OSError, TimeoutError, MqttTlsError."""
     broker = Broker(url, version=version, tls=tls)
-    connection = Connection(_NoTaker(), version)
+    connection = Connection(_NoConsumer(), version)
     try:
         async with asyncio.timeout(broker.within_s):
             await broker.log_in(connection, client_id, clean_session=True)
@@ -91,7 +91,7 @@ async def check_login(url: str, *, version: Version, tls: ssl.SSLContext | None,
     return f"takes connections on port {broker.port}, MQTT {version}"
 
 
-class _NoTaker:
+class _NoConsumer:
     """Accepts no messages: nothing is subscribed to."""
 
     def has_room(self) -> bool:

@@ -8,8 +8,8 @@ import structlog
 
 from adapters.mqtt import packets
 from adapters.mqtt.incoming import Incoming
-from adapters.mqtt.packets import Granted, MqttProtocolError, Version
-from application.ports.telemetry.meter_feed import MessageTaker, MeterMessage
+from adapters.mqtt.packets import BrokerResponse, MqttProtocolError, Version
+from application.ports.telemetry.meter_feed import MessageConsumer, MeterMessage
 
 _log = structlog.get_logger(__name__)
 
@@ -41,10 +41,10 @@ class Connection(asyncio.Protocol):
     """One connection. It has ended when `over` is done, with the error if there is one. A receipt that is called later
     acknowledges nothing: on another connection its packet id may be that of another message."""
 
-    def __init__(self, taker: MessageTaker, version: Version) -> None:
+    def __init__(self, consumer: MessageConsumer, version: Version) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop
-        self._taker = taker
+        self._consumer = consumer
         self._version: Version = version
         self._incoming = Incoming(version)
         self._transport: asyncio.Transport | None = None
@@ -56,8 +56,8 @@ class Connection(asyncio.Protocol):
         self._ping: asyncio.TimerHandle | None = None
         self._received_anything = True
         self._all_acknowledged = asyncio.Event()
-        self.connack: asyncio.Future[Granted] = loop.create_future()
-        self.suback: asyncio.Future[Granted] = loop.create_future()
+        self.connack: asyncio.Future[BrokerResponse] = loop.create_future()
+        self.suback: asyncio.Future[BrokerResponse] = loop.create_future()
         self.over: asyncio.Future[BaseException | None] = loop.create_future()
 
     @property
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_paused(self) -> bool:
-        """Whether reading is paused because the taker has no room."""
+        """Whether reading is paused because the consumer has no room."""
         return self._paused
 
     @property
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
 
     def _deliver(self) -> None:
         """Pass on all received messages, or up to the first one without room. The broker's responses need no room."""
-        has_room, incoming = self._taker.has_room, self._incoming
+        has_room, incoming = self._consumer.has_room, self._incoming
         try:
             if has_room() or not incoming.next_is_message:
                 for kind, body, message in incoming.packets():
@@ -149,11 +149,11 @@ class Connection(asyncio.Protocol):
 
     def _deliver_message(self, message: MeterMessage, packet_id: bytes) -> None:
         if not packet_id:
-            self._taker.take(message, _no_acknowledgement)
+            self._consumer.take(message, _no_acknowledgement)
             return
         receipt = _Receipt(self, packet_id)
         self._unacknowledged.append(receipt)
-        self._taker.take(message, receipt)
+        self._consumer.take(message, receipt)
 
     def _handle_response(self, kind: int, body: bytes) -> None:
         if kind == packets.CONNACK and not self.connack.done():
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
     def _check_room(self) -> None:
         if self._transport is None or self._stopping:
             return
-        if self._incoming.next_is_message and not self._taker.has_room():
+        if self._incoming.next_is_message and not self._consumer.has_room():
             self._loop.call_later(_CHECK_ROOM_EVERY_S, self._check_room)
             return
         self._paused = False

@@ -12,7 +12,7 @@ from adapters.mqtt.broker import Broker, answered
 from adapters.mqtt.connection import Connection
 from adapters.mqtt.packets import Version
 from adapters.mqtt.tls import connection_problem
-from application.ports.telemetry.meter_feed import MessageTaker
+from application.ports.telemetry.meter_feed import MessageConsumer
 
 _log = structlog.get_logger(__name__)
 
@@ -60,13 +60,13 @@ class MqttMeterFeed:
         """Set while connected and subscribed. The session persists afterwards, but must have been created once: before
         there is any subscriber, the broker acknowledges messages and drops them."""
 
-    async def run(self, taker: MessageTaker, stop: asyncio.Event) -> None:
+    async def run(self, consumer: MessageConsumer, stop: asyncio.Event) -> None:
         """See the port. Raises MqttSubscriptionRefused; connection failures are retried until `stop`."""
         pause_s = _FIRST_PAUSE_S
         stopped = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
-                connection = Connection(taker, self._broker.version)
+                connection = Connection(consumer, self._broker.version)
                 try:
                     await self._connect(connection, stopped)
                     pause_s = _FIRST_PAUSE_S
@@ -131,7 +131,7 @@ class MqttMeterFeed:
             )
         _log.info("MQTT connected", version=self._broker.version, granted_qos=response.code)
 
-    async def _granted(self, connection: Connection) -> packets.Granted:
+    async def _granted(self, connection: Connection) -> packets.BrokerResponse:
         """The response may be behind messages for which there is no room; then it waits for those."""
         while True:
             try:

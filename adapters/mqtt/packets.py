@@ -43,7 +43,7 @@ class MqttProtocolError(ConnectionError):
     """The broker sent an invalid or unexpected packet."""
 
 
-class Granted(msgspec.Struct, frozen=True):
+class BrokerResponse(msgspec.Struct, frozen=True):
     """The broker's response to CONNECT or SUBSCRIBE; `refusal` is None where it agreed."""
 
     code: int
@@ -85,24 +85,26 @@ def puback(packet_id: bytes) -> bytes:
     return b"\x40\x02" + packet_id
 
 
-def connack(version: Version, body: bytes) -> Granted:
+def connack(version: Version, body: bytes) -> BrokerResponse:
     """Raises MqttProtocolError."""
     if len(body) < 2:
         raise MqttProtocolError("the broker answered CONNECT with nothing")
     code = body[1]
     if code == 0:
-        return Granted(0)
+        return BrokerResponse(0)
     known = _REFUSALS[version].get(code) or f"its reason code is 0x{code:02x}"
-    return Granted(code, known + (_reason(body[2:]) if version == "5" else ""))
+    return BrokerResponse(code, known + (_reason(body[2:]) if version == "5" else ""))
 
 
-def suback(version: Version, body: bytes) -> Granted:
+def suback(version: Version, body: bytes) -> BrokerResponse:
     """Raises MqttProtocolError."""
     if len(body) < 3:
         raise MqttProtocolError("the broker answered SUBSCRIBE with nothing")
     if body[-1] < REFUSED_FROM:
-        return Granted(body[-1])
-    return Granted(body[-1], f"reason code 0x{body[-1]:02x}" + (_reason(body[2:]) if version == "5" else ""))
+        return BrokerResponse(body[-1])
+    return BrokerResponse(
+        body[-1], f"reason code 0x{body[-1]:02x}" + (_reason(body[2:]) if version == "5" else "")
+    )
 
 
 def traceparent_of(properties: bytes) -> str | None:

@@ -102,7 +102,7 @@ class RecordBmsGivenUp(DispatchCommand, frozen=True, kw_only=True):
     reason: str
 
 
-class SeenZone(msgspec.Struct, frozen=True, kw_only=True):
+class ZoneObservation(msgspec.Struct, frozen=True, kw_only=True):
     zone_id: str
     setpoint: Setpoint
     curtailed: bool
@@ -111,7 +111,7 @@ class SeenZone(msgspec.Struct, frozen=True, kw_only=True):
 class RecordZoneStates(DispatchCommand, frozen=True, kw_only=True):
     """The states of the zones that the BMS reported after the commit."""
 
-    zones: tuple[SeenZone, ...]
+    zones: tuple[ZoneObservation, ...]
 
 
 class ReconcileDispatch(DispatchCommand, frozen=True, kw_only=True):
@@ -121,7 +121,7 @@ class ReconcileDispatch(DispatchCommand, frozen=True, kw_only=True):
     Reply: the ids of the zones that drifted.
     """
 
-    zones: tuple[SeenZone, ...]
+    zones: tuple[ZoneObservation, ...]
 
 
 class RecordMeterVerification(DispatchCommand, frozen=True, kw_only=True):

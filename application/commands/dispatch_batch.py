@@ -12,12 +12,12 @@ from domain.dispatch import DispatchState, Setpoint
 
 class AttemptBmsCommands(DispatchCommand, frozen=True, kw_only=True):
     """Record that calls are about to be made, one after the other. Applies to commands without an outcome
-    that were never attempted and are not too late. Reply: Attempted."""
+    that were never attempted and are not too late. Reply: RecordedAttempts."""
 
     command_ids: tuple[UUID, ...]
 
 
-class Attempted(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedAttempts(msgspec.Struct, frozen=True, kw_only=True):
     """The recorded attempts, and the state before them."""
 
     before: DispatchState

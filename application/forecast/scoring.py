@@ -28,7 +28,7 @@ def forecasts_to_score(facility_ids: Sequence[str], hour: datetime, lead_h: int)
     return [ForecastKey(facility_id, hour - HOUR * lead_h) for facility_id in facility_ids]
 
 
-class Metered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class MeteredLoad(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Mean kW in the hour's quarters and a week before: arrays of shape (facilities, 4), NaN where missing."""
 
     facility_ids: tuple[str, ...]
@@ -46,7 +46,7 @@ class _MeteredQuarters(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 def score_hour(
     foreseen: Mapping[ForecastKey, ForecastState],
-    metered: Metered,
+    metered: MeteredLoad,
     hour: datetime,
     lead_h: int,
     tally: CorrelationTally,

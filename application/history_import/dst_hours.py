@@ -12,7 +12,7 @@ from application.ports.history_import import ClockChange, ReadingsBatch, TimeArr
 _HOUR = timedelta(hours=1)
 
 
-class HourBeside(NamedTuple):
+class AdjacentHour(NamedTuple):
     """An hour next to a clock change; NaN where it is incomplete."""
 
     starts_at: np.datetime64
@@ -45,7 +45,7 @@ class HourEnergies:
         np.add.at(self._kwh, hour[inside], rows.load_kwh[inside])
         np.add.at(self._rows, hour[inside], 1)
 
-    def energies(self, step_us: int) -> Iterator[HourBeside]:
+    def energies(self, step_us: int) -> Iterator[AdjacentHour]:
         whole: NDArray[np.bool_] = (self._rows > 0) & (
             self._rows * step_us == _HOUR // timedelta(microseconds=1)
         )
@@ -53,4 +53,4 @@ class HourEnergies:
         for at in self._beside:
             starts = [moment64(at + timedelta(days=days)) for days in (-1, 0, 1)]
             before, its_own, after = kwh[np.searchsorted(self._starts, starts)].tolist()
-            yield HourBeside(starts[1], its_own, (before + after) / 2)
+            yield AdjacentHour(starts[1], its_own, (before + after) / 2)

@@ -79,7 +79,7 @@ class ProofDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
 
-class Proven(msgspec.Struct, frozen=True, kw_only=True):
+class VerifiedProof(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a valid proof."""
 
     dr_event_id: UUID
@@ -162,7 +162,7 @@ def _as_text(state: bytes) -> str:
         return _BASE64 + base64.b64encode(state).decode()
 
 
-def check_proof(written: bytes, public_key: bytes | None = None) -> Proven:
+def check_proof(written: bytes, public_key: bytes | None = None) -> VerifiedProof:
     """Check a document byte for byte. Raises ProofBroken."""
     try:
         document = json_decoder(ProofDocument).decode(written)
@@ -173,7 +173,7 @@ def check_proof(written: bytes, public_key: bytes | None = None) -> Proven:
     return check_document(document, public_key)
 
 
-def check_document(document: ProofDocument, public_key: bytes | None = None) -> Proven:
+def check_document(document: ProofDocument, public_key: bytes | None = None) -> VerifiedProof:
     """Raises ProofBroken."""
     signed = document.signed_checkpoint
     try:
@@ -191,7 +191,7 @@ def check_document(document: ProofDocument, public_key: bytes | None = None) -> 
                 f"the domain event at position {proven.position} ({proven.topic}) is not what was sealed: {error}"
             ) from error
     _check_whole(document.dr_event_id, document.domain_events)
-    return Proven(
+    return VerifiedProof(
         dr_event_id=document.dr_event_id,
         domain_events=len(document.domain_events),
         checkpoint=signed.checkpoint.number,

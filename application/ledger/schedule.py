@@ -8,7 +8,7 @@ EARLY_SHARE = 0.1
 """The share of the interval by which a checkpoint begins early, for following, signing and archiving."""
 
 
-class LedgerKeeper:
+class LedgerScheduler:
     """Decides the next step, and never waits itself.
 
     `follow` appends the next domain events to the ledger's tables and returns their number. `seal` makes a

@@ -59,7 +59,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     readings_through: datetime | None
 
 
-class Counting:
+class MessageCounter:
     """Counts messages in the order of their sequence. Raises BrokenObject for another order."""
 
     def __init__(self, partition: int) -> None:
@@ -117,26 +117,26 @@ class ObjectWriter:
         self._encode = msgspec.msgpack.Encoder().encode
         self._deflate = zlib.compressobj(1, wbits=_GZIP)
         self._pieces = [self._deflate.compress(_framed(self._encode(header)))]
-        self._counting = Counting(header.partition)
+        self._counter = MessageCounter(header.partition)
 
     @property
     def full(self) -> bool:
-        counting = self._counting
-        return counting.raw_bytes >= MAX_RAW_BYTES or counting.messages >= MAX_MESSAGES
+        counter = self._counter
+        return counter.raw_bytes >= MAX_RAW_BYTES or counter.messages >= MAX_MESSAGES
 
     @property
     def empty(self) -> bool:
-        return self._counting.messages == 0
+        return self._counter.messages == 0
 
     def add(self, message: RawMessage) -> None:
-        self._counting.add(message)
+        self._counter.add(message)
         if piece := self._deflate.compress(_framed(self._encode(message))):
             self._pieces.append(piece)
 
     def finished(self) -> tuple[bytes, Contents]:
         """The object's bytes and content. Nothing can be added afterwards."""
         self._pieces.append(self._deflate.flush())
-        return b"".join(self._pieces), self._counting.contents()
+        return b"".join(self._pieces), self._counter.contents()
 
 
 def messages_of(content: bytes) -> tuple[ObjectHeader, Iterator[RawMessage]]:
@@ -152,10 +152,10 @@ def messages_of(content: bytes) -> tuple[ObjectHeader, Iterator[RawMessage]]:
 def contents_of(content: bytes) -> tuple[ObjectHeader, Contents]:
     """The content, counted again. Raises BrokenObject."""
     header, messages = messages_of(content)
-    counting = Counting(header.partition)
+    counter = MessageCounter(header.partition)
     for message in messages:
-        counting.add(message)
-    return header, counting.contents()
+        counter.add(message)
+    return header, counter.contents()
 
 
 _decode_header = msgspec.msgpack.Decoder(ObjectHeader).decode

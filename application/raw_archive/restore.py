@@ -92,7 +92,7 @@ class RestoreSelection(msgspec.Struct, frozen=True, kw_only=True):
         return oldest < self.ends_at and newest >= self.starts_at
 
 
-class _Restoring:
+class _RestoreWriter:
     """Collects the readings of several messages for one write."""
 
     def __init__(self, store: TelemetryStore | None) -> None:
@@ -154,7 +154,7 @@ def restore(
     """
     chosen = [entry for entry in _all_entries(archive) if selection.may_be_in(entry)]
     of, done, readings, undecodable, malformed = sum(entry.stored_bytes for entry in chosen), 0, 0, 0, 0
-    restoring = _Restoring(None if dry_run else store)
+    writer = _RestoreWriter(None if dry_run else store)
     for entry in chosen:
         for found in _packs(archive, entry):
             if found is None:
@@ -163,17 +163,17 @@ def restore(
                 malformed += _park(selection.malformed_of(found), None if dry_run else dead_letters)
             elif in_range := selection.of(found.readings):
                 readings += len(in_range)
-                restoring.take(in_range)
+                writer.take(in_range)
         done += entry.stored_bytes
         on_progress(done, of)
-    restoring.finish()
+    writer.finish()
     if rollups is not None:
-        _finalize(rollups, restoring.written_to)
+        _finalize(rollups, writer.written_to)
     return RestoreReport(
         objects=len(chosen),
         readings=readings,
-        added=restoring.added,
-        refused_messages=restoring.refused,
+        added=writer.added,
+        refused_messages=writer.refused,
         undecodable_messages=undecodable,
         malformed=malformed,
         dry_run=dry_run,

@@ -82,7 +82,7 @@ def _ignore(facility_ids: Collection[str]) -> None:
     """The default listener: does nothing."""
 
 
-class WatchedTelemetryStore:
+class MonitoredTelemetryStore:
     """A telemetry store whose calls are observed in `health`. After a write, `stored` is called with the
     facilities, in the writing thread."""
 
@@ -150,7 +150,7 @@ class WatchedTelemetryStore:
             self._health.observe_write(well=well)
 
 
-class WatchedRollups:
+class MonitoredRollups:
     """Rollups whose reads are observed in `health`."""
 
     def __init__(self, rollups: TelemetryRollups, health: TelemetryHealth) -> None:
@@ -169,7 +169,7 @@ class WatchedRollups:
             return self._rollups.corrections_after(correction_id, limit=limit)
 
 
-class WatchedMeterPowers:
+class MonitoredMeterPowers:
     """Meter powers whose reads are observed in `health`."""
 
     def __init__(self, powers: MeterPowersView, health: TelemetryHealth) -> None:

@@ -16,7 +16,7 @@ REFRESH_SHARE = 0.02
 """The open alert is refreshed each time so much more of the quota is used."""
 
 
-class WatchedQuota:
+class AlertingQuota:
     """Implements WeatherQuota. If the register of alerts is unavailable, the alert is retried at the next
     call."""
 

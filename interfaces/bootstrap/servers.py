@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from adapters.embedded import EmbeddedServers
     from adapters.embedded.meter_logins import MeterLogins
     from adapters.postgres.schema.compatibility_check import SchemaCheck
-    from adapters.postgres.schema.migrate import Migrated
+    from adapters.postgres.schema.migrate import MigrationResult
 
 ADDRESSES = "addresses.json"
 _SAVED = frozenset(
@@ -120,7 +120,7 @@ def spawn_child(
 
 def migrate_database(
     settings: Settings, *, oldest_release: str | None = None, alone: bool = False
-) -> Migrated:
+) -> MigrationResult:
     """Migrate the database to the schema of this release, and set up the telemetry store. Raises MigrationError."""
     from adapters.postgres.schema.migrate import migrate
 

@@ -32,7 +32,7 @@ async def watched_telemetry(
 ) -> AsyncIterator[TelemetryStore]:
     """The store, with alerts and metrics of the calls that `process` makes."""
     from application.telemetry.current_values import WriteThrough
-    from application.telemetry.store_health import TelemetryHealth, WatchedTelemetryStore
+    from application.telemetry.store_health import MonitoredTelemetryStore, TelemetryHealth
     from interfaces.workers.loops.telemetry_metrics import show_health
     from interfaces.workers.loops.telemetry_monitor import TelemetryMonitor
 
@@ -46,9 +46,9 @@ async def watched_telemetry(
         beside.append(asyncio.create_task(through.run(stop), name="warm cache"))
     try:
         if through is None:
-            yield WatchedTelemetryStore(store, health)
+            yield MonitoredTelemetryStore(store, health)
         else:
-            yield WatchedTelemetryStore(store, health, through.note)
+            yield MonitoredTelemetryStore(store, health, through.note)
     finally:
         stop.set()
         await asyncio.gather(*beside)

@@ -59,7 +59,7 @@ def _quota(settings: Settings, clock: Clock) -> CachedWeatherQuota:
 
 def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
     from adapters.weather import WeatherApiPlan, WeatherApiSource
-    from application.weather.quota_alert import WatchedQuota
+    from application.weather.quota_alert import AlertingQuota
     from interfaces.settings.secrets import resolve_secret
 
     settings, clock = stores.settings, stores.clock
@@ -68,7 +68,7 @@ def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
         resolve_secret(key_ref).decode(),
         clock,
         places=lambda: weather_places(stores),
-        quota=WatchedQuota(_quota(settings, clock), stores.alerts(), clock),
+        quota=AlertingQuota(_quota(settings, clock), stores.alerts(), clock),
         plan=WeatherApiPlan(
             forecast_days=settings.weather_forecast_days, history_days=settings.weather_history_days
         ),

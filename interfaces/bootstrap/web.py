@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from application.telemetry.store_health import TelemetryHealth, WatchedMeterPowers, WatchedRollups
+from application.telemetry.store_health import MonitoredMeterPowers, MonitoredRollups, TelemetryHealth
 from interfaces.bootstrap.cache import current_cache
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
@@ -118,8 +118,8 @@ def web_collaborators(
         alerts=stores.alerts(),
         dead_letters=stores.dead_letters(),
         telemetry=telemetry,
-        rollups=WatchedRollups(stores.rollups(), health),
-        meter_powers=WatchedMeterPowers(stores.meter_powers(), health),
+        rollups=MonitoredRollups(stores.rollups(), health),
+        meter_powers=MonitoredMeterPowers(stores.meter_powers(), health),
         past_forecasts=stores.past_forecasts(),
         forecast_scores=stores.forecast_scores(),
         ledger=StoredLedger(stores),

@@ -16,7 +16,7 @@ import psycopg
 import structlog
 
 from adapters.postgres.ledger.store import TABLES, PostgresLedgerStore
-from application.ledger.schedule import LedgerKeeper
+from application.ledger.schedule import LedgerScheduler
 from application.ledger.sealing import FOLLOW_ENTRIES, LedgerContradicted, Sealer, follow
 from application.ports.archive import Archive, ArchiveUnavailable
 from application.ports.clock import Clock
@@ -71,7 +71,7 @@ class LedgerFollower:
         self._signer = signer
         self._alerts = alerts
         self._clock = clock
-        self._keeper = LedgerKeeper(seal_every_s, time.monotonic)
+        self._scheduler = LedgerScheduler(seal_every_s, time.monotonic)
         self._heartbeat_s = heartbeat_s
         self._batch = batch
         self._reached = reached
@@ -97,13 +97,13 @@ class LedgerFollower:
             sealer = Sealer(store, self._archive, self._signer, self._clock)
             _log.info("ledger active")
             while not stop.is_set():
-                may_wait_s = self._keeper.step(lambda: self._follow(store), lambda: self._seal(sealer))
+                may_wait_s = self._scheduler.step(lambda: self._follow(store), lambda: self._seal(sealer))
                 if may_wait_s > 0:
                     for _ in connection.notifies(timeout=min(self._heartbeat_s, may_wait_s), stop_after=1):
                         pass
             while self._follow(store):
                 pass
-            self._keeper.seal(lambda: self._seal(sealer))
+            self._scheduler.seal(lambda: self._seal(sealer))
 
     def _follow(self, store: PostgresLedgerStore) -> int:
         appended = sum(follow(store, log, self._batch) for log in LOGS)
@@ -135,7 +135,7 @@ class LedgerFollower:
 
     def _raise_unsealed(self, error: ArchiveUnavailable) -> None:
         _log.warning("the ledger waits for the archive", error=str(error))
-        if self._keeper.since_sealed_s > UNSEALED_ALERT_S:
+        if self._scheduler.since_sealed_s > UNSEALED_ALERT_S:
             self._alerts.raise_alert("ledger_unsealed", SUBJECT, str(error)[:1_000], at=self._clock.now())
             self._has_unsealed_alert = True
         time.sleep(_RECONNECT_S)

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from adapters.postgres.connection.errors import RETRY_ADVICE, translate_errors
 from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
-from application.ports.ledger.store import Appended, LedgerMoved, LedgerUnavailable
+from application.ports.ledger.store import LedgerHead, LedgerMoved, LedgerUnavailable
 from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LogRow, last_position_of
 
 Connection = psycopg.Connection[Any]
@@ -86,15 +86,15 @@ class PostgresLedgerStore:
         query = sql.SQL("SELECT count(*) FROM gridproof.{} WHERE notification_id > %s").format(table)
         return self._number(query, (position,))
 
-    def appended(self, log: str) -> Appended:
+    def appended(self, log: str) -> LedgerHead:
         with self._connection() as connection:
             row = connection.execute(
                 "SELECT size, position FROM gridproof.ledger_heads WHERE log = %s", (log,)
             ).fetchone()
-        return Appended(*row) if row else Appended(0, 0)
+        return LedgerHead(*row) if row else LedgerHead(0, 0)
 
-    def append(self, log: str, size: int, entries: bytes) -> Appended:
-        moved = Appended(size + len(entries) // ENTRY_BYTES, last_position_of(entries))
+    def append(self, log: str, size: int, entries: bytes) -> LedgerHead:
+        moved = LedgerHead(size + len(entries) // ENTRY_BYTES, last_position_of(entries))
         with self._connection() as connection, connection.transaction():
             if connection.execute(_MOVE, (moved.size, moved.position, log, size)).rowcount != 1:
                 raise LedgerMoved(f"the ledger of {log} no longer has {size} entries")

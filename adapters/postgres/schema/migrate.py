@@ -36,7 +36,7 @@ class ContractingMigrationDue(MigrationError):
     """This release needs a migration that comes after a contracting one, which may not be applied yet."""
 
 
-class Migrated(msgspec.Struct, frozen=True, kw_only=True):
+class MigrationResult(msgspec.Struct, frozen=True, kw_only=True):
     """Result of one run."""
 
     applied: list[str]
@@ -67,7 +67,7 @@ def applied_digests(owner_dsn: str) -> dict[str, str]:
 
 def migrate(
     owner_dsn: str, *, app_role: str = APP_ROLE, oldest_release: str | None = None, alone: bool = False
-) -> Migrated:
+) -> MigrationResult:
     """Apply the pending migrations. Concurrent callers wait for each other. Raises MigrationError.
 
     `app_role` is the role that the application connects as; it gets the grants of the files. `oldest_release`
@@ -84,7 +84,7 @@ def migrate(
         due = _before(due, held_back)
         for name, sql in due:
             _apply(connection, name, sql, app_role)
-        return Migrated(applied=[name for name, _ in due], held_back=held_back)
+        return MigrationResult(applied=[name for name, _ in due], held_back=held_back)
 
 
 def _held_back(due: Iterable[tuple[str, str]], oldest_release: str | None) -> dict[str, str]:

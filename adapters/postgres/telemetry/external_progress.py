@@ -42,12 +42,12 @@ class PostgresTelemetryProgress:
         return int(row[0]) if row else 0
 
     @contextmanager
-    def moving(self, partition: int) -> Iterator[_Moving]:
+    def moving(self, partition: int) -> Iterator[_PartitionProgress]:
         """One transaction: if the process dies in it, the partition is released at once and nothing is
         recorded."""
         with telemetry_transaction(self._pool, partitions=[partition]) as conn:
             conn.execute(_TIMEOUTS)
-            yield _Moving(conn, partition, self._clock)
+            yield _PartitionProgress(conn, partition, self._clock)
 
     def dirty_quarters(
         self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
@@ -59,7 +59,7 @@ class PostgresTelemetryProgress:
         return PostgresTelemetryRollups(self._pool, self._clock).corrections_after(correction_id, limit=limit)
 
 
-class _Moving:
+class _PartitionProgress:
     def __init__(self, conn: psycopg.Connection[Any], partition: int, clock: Clock) -> None:
         self._conn = conn
         self._partition = partition

@@ -12,8 +12,13 @@ import structlog
 
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext
-from application.commands.dispatch import DispatchCommand, ReconcileDispatch, RecordZoneStates, SeenZone
-from application.commands.dispatch_batch import AttemptBmsCommands, Attempted
+from application.commands.dispatch import (
+    DispatchCommand,
+    ReconcileDispatch,
+    RecordZoneStates,
+    ZoneObservation,
+)
+from application.commands.dispatch_batch import AttemptBmsCommands, RecordedAttempts
 from application.dispatch.execution.command_execution import CommandExecution
 from application.dispatch.execution.command_priority import CommandPriority
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
@@ -29,7 +34,7 @@ from application.ports.operations.dead_letters import DeadLetter, DeadLetters
 from domain.dispatch import CURTAILED, Dispatch, DispatchState
 from domain.identifiers import dispatch_id
 
-COMPANY_S = 0.5
+OUTCOME_WINDOW_S = 0.5
 """Clock seconds that a learned outcome waits for those of the building's other zones."""
 GIVE_WAY_S = 20.0
 """Clock seconds that a check waits for commands of other buildings, at most."""
@@ -81,7 +86,7 @@ class DispatchExecutor:
             work,
             lambda command: self.record(work, command),
             self.reached,
-            window_s=self.clock.wall_seconds(COMPANY_S),
+            window_s=self.clock.wall_seconds(OUTCOME_WINDOW_S),
         )
         executions = await self._open_executions(work, successes)
         try:
@@ -97,7 +102,7 @@ class DispatchExecutor:
         attempt = AttemptBmsCommands(
             dr_event_id=work.dr_event_id, facility_id=work.facility_id, command_ids=ids
         )
-        attempted: Attempted = await self.record(work, attempt)
+        attempted: RecordedAttempts = await self.record(work, attempt)
         dispatch, wanted = attempted.before, list(map(str, ids))
         unknown = [command_id for command_id in wanted if command_id not in dispatch.commands]
         if unknown:
@@ -147,7 +152,9 @@ class DispatchExecutor:
             at = self.clock.now()
             await asyncio.to_thread(self.alerts.clear, "bms_drift", work.facility_id, at=at)
 
-    async def _seen(self, work: BmsWork, dispatch: DispatchState, tries: int) -> tuple[SeenZone, ...] | None:
+    async def _seen(
+        self, work: BmsWork, dispatch: DispatchState, tries: int
+    ) -> tuple[ZoneObservation, ...] | None:
         """The states of the zones as the BMS reports them; None if it does not answer in `tries` tries."""
         connection = connection_of(dispatch)
         for number in range(tries):
@@ -161,7 +168,7 @@ class DispatchExecutor:
                     await self.pause(number)
                 continue
             return tuple(
-                SeenZone(zone_id=s.zone_id, setpoint=from_bms(s.setpoint), curtailed=s.curtailed)
+                ZoneObservation(zone_id=s.zone_id, setpoint=from_bms(s.setpoint), curtailed=s.curtailed)
                 for s in states
             )
         return None

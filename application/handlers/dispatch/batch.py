@@ -1,7 +1,7 @@
 """Handlers for commands that report several BMS commands at once."""
 
 from application.command_bus.decision_context import Decision, DecisionContext
-from application.commands.dispatch_batch import AttemptBmsCommands, Attempted, RecordBmsSuccesses
+from application.commands.dispatch_batch import AttemptBmsCommands, RecordBmsSuccesses, RecordedAttempts
 from domain.dispatch import CommandRecord
 
 
@@ -18,7 +18,7 @@ def attempt_bms_commands(command: AttemptBmsCommands, context: DecisionContext) 
     )
     for command_id in fresh:
         dispatch.attempt(context.provenance, command_id=command_id)
-    return Decision(dispatch, reply=Attempted(before=before, command_ids=fresh))
+    return Decision(dispatch, reply=RecordedAttempts(before=before, command_ids=fresh))
 
 
 def _is_too_late(record: CommandRecord, context: DecisionContext) -> bool:

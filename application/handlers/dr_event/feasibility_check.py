@@ -24,7 +24,7 @@ from domain.facility import Facility
 from domain.program import Terms
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
+class FeasibilityResult(msgspec.Struct, frozen=True, kw_only=True):
     """A notice with its window in force, and its judgement."""
 
     notice: Notice
@@ -58,7 +58,7 @@ def judge_new(
     terms: Terms,
     facilities: Mapping[str, Facility],
     context: DecisionContext,
-) -> Judged:
+) -> FeasibilityResult:
     """Judge a notice whose start is not fixed yet. A random start is drawn here, once."""
     offset_s = dr_event.state.start_offset_s
     if offset_s is None and notice.randomize_start_s > 0:
@@ -75,7 +75,7 @@ def judge_changed(
     terms: Terms,
     facilities: Mapping[str, Facility],
     context: DecisionContext,
-) -> Judged:
+) -> FeasibilityResult:
     """Judge a changed notice of an accepted DR event. An unchanged start stays in force, however near it is."""
     state = dr_event.state
     if notice.notified_starts_at == state.judged_notice.notified_starts_at:
@@ -106,10 +106,10 @@ def _judged(  # noqa: PLR0917 - the subject, then the facts
     context: DecisionContext,
     *,
     start_stands: bool,
-) -> Judged:
+) -> FeasibilityResult:
     known = facts_of(dr_event.id, notice, facilities, context)
     facts = with_yielding(known, dr_event, notice, terms, context)
-    return Judged(
+    return FeasibilityResult(
         notice=notice,
         start_offset_s=offset_s,
         feasibility=assess_feasibility(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import Modification, ModifyDREvent
-from application.handlers.dr_event.feasibility_check import Judged, judge_changed, terms_of
+from application.handlers.dr_event.feasibility_check import FeasibilityResult, judge_changed, terms_of
 from application.handlers.dr_event.preemption import hand_over_facilities
 from domain.dr_event import RUNNING, DREvent, Reason
 from domain.errors import UnknownDREvent
@@ -57,7 +57,7 @@ def _unchanged(dr_event: DREvent, command: ModifyDREvent) -> Modification | None
 
 
 def _take_over(
-    dr_event: DREvent, judged: Judged, facilities: Mapping[str, Facility], context: DecisionContext
+    dr_event: DREvent, judged: FeasibilityResult, facilities: Mapping[str, Facility], context: DecisionContext
 ) -> None:
     notice, feasibility = judged.notice, judged.feasibility
     dr_event.modify(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import Judgement, JudgeNotification
-from application.handlers.dr_event.feasibility_check import Judged, judge_new
+from application.handlers.dr_event.feasibility_check import FeasibilityResult, judge_new
 from application.handlers.dr_event.preemption import hand_over_facilities
 from domain.dr_event import DREvent, Notice, Reason
 from domain.facility import Facility
@@ -40,7 +40,7 @@ def judge_notification(command: JudgeNotification, context: DecisionContext) -> 
 
 def _accept(
     dr_event: DREvent,
-    judged: Judged,
+    judged: FeasibilityResult,
     program_version: int,
     facilities: Mapping[str, Facility],
     context: DecisionContext,

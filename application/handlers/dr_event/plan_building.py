@@ -24,7 +24,7 @@ MIN_SHARE_KW = 1e-3
 """Smaller shares, and smaller changes of a share, are not worth a command."""
 
 
-class Basis(msgspec.Struct, frozen=True, kw_only=True):
+class ShareBasis(msgspec.Struct, frozen=True, kw_only=True):
     """The basis of a facility's share: a forecast, or the record of an earlier plan."""
 
     headroom_kw: float
@@ -35,12 +35,12 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
 
 def basis_of_forecast(
     forecast: IssuedForecast | None, starts_at: datetime, ends_at: datetime, *, now: datetime
-) -> Basis | None:
+) -> ShareBasis | None:
     """The basis by a forecast; None where no forecast covers the time."""
     load_kw = lowest_load_kw(forecast, starts_at, ends_at)
     if forecast is None or load_kw is None:
         return None
-    return Basis(
+    return ShareBasis(
         headroom_kw=load_kw,
         forecast_id=forecast.forecast_id,
         forecast_position=forecast.position,
@@ -48,9 +48,9 @@ def basis_of_forecast(
     )
 
 
-def basis_of_plan(target: FacilityTarget) -> Basis:
+def basis_of_plan(target: FacilityTarget) -> ShareBasis:
     """The recorded headroom: a reallocation never exceeds it."""
-    return Basis(
+    return ShareBasis(
         headroom_kw=target.headroom_kw,
         forecast_id=target.forecast_id,
         forecast_position=target.forecast_position,
@@ -71,7 +71,7 @@ def usable_zones(
 
 
 def offer_of(
-    facility: Facility, zones: list[Zone], basis: Basis, terms: Terms, dispatch: DispatchState | None
+    facility: Facility, zones: list[Zone], basis: ShareBasis, terms: Terms, dispatch: DispatchState | None
 ) -> FacilityOffer:
     blocked = basis.data_quality != "full" and terms.forecast_guardrail == "block"
     if dispatch is not None:
@@ -84,7 +84,7 @@ def offer_of(
     )
 
 
-def target_of(share: FacilityShare, basis: Basis) -> FacilityTarget:
+def target_of(share: FacilityShare, basis: ShareBasis) -> FacilityTarget:
     return FacilityTarget(
         facility_id=share.facility_id,
         target_kw=share.target_kw,
@@ -116,7 +116,7 @@ def new_dispatch(
     dr_event: DREvent,
     facility: Facility,
     share: FacilityShare,
-    basis: Basis,
+    basis: ShareBasis,
     context: DecisionContext,
     *,
     starts_at: datetime,

@@ -11,7 +11,7 @@ from application.handlers.dr_event.feasibility_check import terms_of
 from application.handlers.dr_event.plan_building import (
     COMMAND_EXPIRY,
     MIN_SHARE_KW,
-    Basis,
+    ShareBasis,
     basis_of_forecast,
     basis_of_plan,
     new_dispatch,
@@ -34,7 +34,7 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True):
 
     facility: Facility
     dispatch: Dispatch | None
-    basis: Basis
+    basis: ShareBasis
     offer: FacilityOffer
 
 

@@ -16,7 +16,7 @@ class LedgerMoved(Exception):
     """Another process appended to the ledger. Nothing was appended. Read its size again."""
 
 
-class Appended(msgspec.Struct, frozen=True):
+class LedgerHead(msgspec.Struct, frozen=True):
     """How far the ledger's table covers one log."""
 
     size: int
@@ -48,9 +48,9 @@ class LedgerStore(Protocol):
         """The number of rows of the log after that position."""
         ...
 
-    def appended(self, log: str) -> Appended: ...
+    def appended(self, log: str) -> LedgerHead: ...
 
-    def append(self, log: str, size: int, entries: bytes) -> Appended:
+    def append(self, log: str, size: int, entries: bytes) -> LedgerHead:
         """Append entries to the table that has `size` entries, with the position, in one transaction. Raises
         LedgerMoved."""
         ...

@@ -25,7 +25,7 @@ class MeterMessage(msgspec.Struct, frozen=True, gc=False):
     """As the transport carried it, beside the payload."""
 
 
-class MessageTaker(Protocol):
+class MessageConsumer(Protocol):
     """The consumer of a feed's messages."""
 
     def has_room(self) -> bool:
@@ -40,10 +40,10 @@ class MessageTaker(Protocol):
 class MeterFeed(Protocol):
     """Acknowledges a message to its sender only after its consumer confirmed it."""
 
-    async def run(self, taker: MessageTaker, stop: asyncio.Event) -> None:
-        """Hand every message to `taker` until `stop` is set; reconnects by itself.
+    async def run(self, consumer: MessageConsumer, stop: asyncio.Event) -> None:
+        """Hand every message to `consumer` until `stop` is set; reconnects by itself.
 
-        While `taker` has no room nothing is read, so that messages wait in the broker. The broker sends an
+        While `consumer` has no room nothing is read, so that messages wait in the broker. The broker sends an
         unconfirmed message again later; it may repeat a confirmed one too.
         """
         ...

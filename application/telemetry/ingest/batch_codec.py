@@ -65,7 +65,7 @@ class _Columns(msgspec.Struct, frozen=True, array_like=True):
     rare: _Rare | None = None
 
 
-class _Packed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _PackedBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Exactly one of `columns` and `readings` is set."""
 
     received_at: datetime
@@ -73,7 +73,7 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     readings: list[MeterReading] | None = None
 
 
-_decode = msgspec.msgpack.Decoder(_Packed).decode
+_decode = msgspec.msgpack.Decoder(_PackedBatch).decode
 _decode_malformed = msgspec.msgpack.Decoder(MalformedMessages).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -85,8 +85,8 @@ def pack(batch: ReadingBatch | MalformedMessages) -> bytes:
     try:
         columns = _columns(ReadingBlock.of(batch.readings))
     except (UnjoinableId, OverflowError):  # the store reports why it refuses them
-        return _encode(_Packed(received_at=batch.received_at, readings=list(batch.readings)))
-    return _encode(_Packed(received_at=batch.received_at, columns=columns))
+        return _encode(_PackedBatch(received_at=batch.received_at, readings=list(batch.readings)))
+    return _encode(_PackedBatch(received_at=batch.received_at, columns=columns))
 
 
 def unpack(body: bytes) -> ReadingBatch:

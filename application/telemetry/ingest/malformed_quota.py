@@ -43,7 +43,7 @@ class _Left(msgspec.Struct):
         return self.size
 
 
-class _Omitted(msgspec.Struct):
+class _OmittedMessages(msgspec.Struct):
     """Unreported omitted messages of one facility."""
 
     topic: str
@@ -59,7 +59,7 @@ class MalformedBudget:
         self._of_a_facility, self._of_all = of_a_facility, of_all
         self._all: _Left | None = None
         self._facilities: OrderedDict[str, _Left] = OrderedDict()
-        self._omitted: dict[str, _Omitted] = {}
+        self._omitted: dict[str, _OmittedMessages] = {}
 
     def keeps(self, facility_id: str, malformed: Sequence[MalformedReading], *, now_s: float) -> bool:
         """Whether the malformed parts of one message are stored. The others are counted, and reported by
@@ -86,7 +86,7 @@ class MalformedBudget:
     def _omit(self, facility_id: str, topic: str, messages: int, size: int) -> None:
         if facility_id not in self._omitted and len(self._omitted) >= MAX_FACILITIES:
             facility_id = next(iter(self._omitted))  # still counted, under another facility
-        omitted = self._omitted.setdefault(facility_id, _Omitted(topic))
+        omitted = self._omitted.setdefault(facility_id, _OmittedMessages(topic))
         omitted.topic = topic
         omitted.messages += messages
         omitted.size += size

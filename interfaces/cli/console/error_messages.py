@@ -5,7 +5,7 @@ import click
 OUR_PACKAGES = frozenset({"domain", "application", "projections", "adapters", "interfaces"})
 
 
-class Failed(click.ClickException):
+class CliError(click.ClickException):
     exit_code = 1
 
 
@@ -20,9 +20,9 @@ def to_click_exception(error: Exception) -> click.ClickException | None:
     """
     package = type(error).__module__.partition(".")[0]
     if package in OUR_PACKAGES:
-        return WrongSettings(str(error)) if type(error).__name__ == "SettingsError" else Failed(str(error))
+        return WrongSettings(str(error)) if type(error).__name__ == "SettingsError" else CliError(str(error))
     if package in {"psycopg", "psycopg_pool"} or type(error).__module__ == "eventsourcing.persistence":
-        return Failed(
+        return CliError(
             f"PostgreSQL: {str(error).strip()}\nSee what is reachable with `gridproof doctor`, and whether the "
             "schema is this release's with `gridproof migrate --check`."
         )

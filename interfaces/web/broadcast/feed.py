@@ -36,7 +36,7 @@ _log = structlog.get_logger("live")
 POLL_EVERY_S = 1.0
 CALL_TIMEOUT_S = 3.0
 """A database that hangs neither answers nor closes the connection."""
-GATHER_S = 0.005
+COALESCE_WINDOW_S = 0.005
 """Several projections announce the same save at about the same time: one read serves all."""
 BATCH = 500
 CATCH_UP_S = 1.0
@@ -164,7 +164,7 @@ class LiveFeed:
                 await self._poll_unlogged()
             self._publish_state()
             await self._signal.wait(POLL_EVERY_S)
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(COALESCE_WINDOW_S)
 
     async def _follow_or_check(self) -> None:
         """Raises LiveLogUnavailable, after which the edge refuses requests, only if a new connection fails too.
@@ -266,7 +266,7 @@ class LiveFeed:
         while self.ring is not None and time.monotonic() < deadline:
             if all(watcher.cursor >= self.ring.last for watcher in self.watchers):
                 return
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(COALESCE_WINDOW_S)
 
 
 async def _call_with_timeout(call: Callable[[], TResult]) -> TResult:

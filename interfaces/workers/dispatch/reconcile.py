@@ -27,7 +27,7 @@ RETRY_S = 0.5
 """Wall seconds until the next try after a round that could not read or publish."""
 
 
-class Curtailed(Protocol):
+class CurtailedDispatch(Protocol):
     """The fields of a dispatch whose building is curtailed now."""
 
     @property
@@ -48,7 +48,7 @@ class Curtailed(Protocol):
 class Reconciler:
     """One is active per system: the process that holds the lock. `every_s` is clock time."""
 
-    curtailed: Callable[[], Iterable[Curtailed]]
+    curtailed: Callable[[], Iterable[CurtailedDispatch]]
     publisher: WorkPublisher
     clock: Clock
     locks: Locks
@@ -78,7 +78,7 @@ class Reconciler:
             await self.publisher.publish_bms(self._poll(dispatch, message_id, now), message_id=message_id)
         return len(curtailed)
 
-    def _poll(self, dispatch: Curtailed, message_id: str, now: datetime) -> BmsWork:
+    def _poll(self, dispatch: CurtailedDispatch, message_id: str, now: datetime) -> BmsWork:
         return BmsWork(
             task="reconcile",
             dr_event_id=dispatch.dr_event_id,

@@ -19,7 +19,7 @@ from application.forecast.scoring import (
     HOUR,
     LEADS_H,
     CorrelationTally,
-    Metered,
+    MeteredLoad,
     forecasts_to_score,
     score_hour,
 )
@@ -111,11 +111,13 @@ class ForecastScoring:
             _log.info("forecasts scored", hour=hour.isoformat(), scores=len(scores), facilities=len(ids))
         return recorded
 
-    def _metered(self, facility_ids: Sequence[str], hour: datetime) -> Metered:
+    def _metered(self, facility_ids: Sequence[str], hour: datetime) -> MeteredLoad:
         window = TimeWindow(hour, hour + HOUR)
         load = self.telemetry.interval_series_of(facility_ids, window)
         before = self.telemetry.interval_series_of(facility_ids, window.shifted(-WEEK))
-        return Metered(facility_ids=load.facility_ids, load_kw=load.mean_kw, week_before_kw=before.mean_kw)
+        return MeteredLoad(
+            facility_ids=load.facility_ids, load_kw=load.mean_kw, week_before_kw=before.mean_kw
+        )
 
     def _update_alerts(self, day: date) -> None:
         """Raise the alert of each facility that has drifted by the end of `day`, and clear the others."""

@@ -11,7 +11,7 @@ import structlog
 from application.command_bus.retry import sleep_or_stop
 from application.ports.coordination.exclusive_lock import ExclusiveLock
 from application.ports.coordination.lock_holders import LockHolders
-from application.ports.telemetry.meter_feed import MessageTaker, MeterFeed
+from application.ports.telemetry.meter_feed import MessageConsumer, MeterFeed
 from interfaces.workers.loops.periodic import run_periodically
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ class IngestSession:
 
 async def read_when_held(
     session: IngestSession,
-    taker: MessageTaker,
+    consumer: MessageConsumer,
     sessions: Sequence[IngestSession],
     reading: asyncio.Event,
     stop: asyncio.Event,
@@ -54,7 +54,7 @@ async def read_when_held(
             reading.set()
             _log.info("ingest reads the meters", session=session.name)
             try:
-                await _read(session, taker, lost, stop)
+                await _read(session, consumer, lost, stop)
             finally:
                 session.is_held = False
                 if not any(other.is_held for other in sessions):
@@ -88,11 +88,11 @@ async def balance(
 
 
 async def _read(
-    session: IngestSession, taker: MessageTaker, lost: asyncio.Event, stop: asyncio.Event
+    session: IngestSession, consumer: MessageConsumer, lost: asyncio.Event, stop: asyncio.Event
 ) -> None:
     ending = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(session.feed.run(taker, ending))
+        tasks.create_task(session.feed.run(consumer, ending))
         tasks.create_task(_end_at_first(ending, stop, lost, session.give_up))
 
 

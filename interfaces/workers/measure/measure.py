@@ -172,21 +172,21 @@ def _window_of(states: Sequence[DispatchState], until: datetime | None) -> TimeW
     return TimeWindow(starts_at, max(last, starts_at + timedelta(minutes=15)))
 
 
-class Pass(Protocol):
+class MeasurementPass(Protocol):
     """Work that is repeated; `pass_once` returns the number of commands."""
 
     def pass_once(self) -> int: ...
 
 
 async def run(
-    *, measuring: Measuring, locks: Locks, stop: asyncio.Event, remeasuring: Pass | None = None
+    *, measuring: Measuring, locks: Locks, stop: asyncio.Event, remeasuring: MeasurementPass | None = None
 ) -> None:
     """Run until `stop`. Of several workers one is active."""
     passes = [measuring] if remeasuring is None else [measuring, remeasuring]
     await run_as_leader(locks, LOCK, lambda: _measure(measuring.clock, passes, stop), stop=stop)
 
 
-async def _measure(clock: Clock, passes: Sequence[Pass], stop: asyncio.Event) -> None:
+async def _measure(clock: Clock, passes: Sequence[MeasurementPass], stop: asyncio.Event) -> None:
     """Run the passes concurrently: thousands of corrections do not delay the measurements that are due."""
     every_s = max(clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
     async with asyncio.TaskGroup() as tasks:
@@ -197,7 +197,7 @@ async def _measure(clock: Clock, passes: Sequence[Pass], stop: asyncio.Event) ->
             )
 
 
-async def _logged_pass(one: Pass) -> None:
+async def _logged_pass(one: MeasurementPass) -> None:
     given = await asyncio.to_thread(one.pass_once)
     if given:
         _log.info("measured", commands=given, by=type(one).__name__)

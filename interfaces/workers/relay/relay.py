@@ -38,7 +38,7 @@ from interfaces.workers.loops.ordered_executor import KeyedExecutor
 READER = "relay"
 BATCH = 500
 HEARTBEAT_S, BUSY_S = 0.5, 0.02
-GATHER_S = 0.01
+COALESCE_WINDOW_S = 0.01
 """Pause before the next read, so that entries recorded in quick succession are read together."""
 MOVE_POSITION_EVERY_S = 0.1
 """A relay that starts over repeats at most the work of this time."""
@@ -145,7 +145,7 @@ class Relay:
                 if not entries:
                     await self.signal.wait(HEARTBEAT_S if moved == read else BUSY_S)
                 elif len(entries) < BATCH:
-                    await asyncio.sleep(GATHER_S)
+                    await asyncio.sleep(COALESCE_WINDOW_S)
         finally:
             await queues.aclose()
 

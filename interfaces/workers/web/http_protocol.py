@@ -37,7 +37,7 @@ _HEAD = b"HTTP/1.1 "
 log = structlog.get_logger("web")
 
 
-class Awaited(NamedTuple):
+class AwaitedPart(NamedTuple):
     """What the client has still to send, and how many requests came before it."""
 
     part: Literal["first byte", "head", "body"]
@@ -105,7 +105,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _part: Literal["head", "body"] | None = None
     """The part of a request that is being received; None between two requests."""
     _requests = 0
-    _timed: Awaited | None = None
+    _timed: AwaitedPart | None = None
     _timer: asyncio.TimerHandle | None = None
     _answered: RequestResponseCycle | None = None
     """The request that is being answered, or was answered last."""
@@ -114,7 +114,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.transport = cast("asyncio.Transport", HeadWithBody(transport, self.loop))
         self.flow = ObservedFlowControl(transport, self._reading_resumed)
-        self._await(Awaited("first byte", 0))
+        self._await(AwaitedPart("first byte", 0))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the handler of the current request, also when further requests wait behind it."""
@@ -135,7 +135,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._part is None and self._is_answering:
             self._await(None)
         else:  # uvicorn stops its own idle timer at any bytes, such as the end of a body after the response
-            self._await(Awaited(self._part or "first byte", self._requests))
+            self._await(AwaitedPart(self._part or "first byte", self._requests))
 
     def on_message_begin(self) -> None:
         self._part = "head"
@@ -178,7 +178,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._answered = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _await(self, awaited: Awaited | None) -> None:
+    def _await(self, awaited: AwaitedPart | None) -> None:
         """Start the timer of `awaited`, unless it runs already; None stops the timer."""
         if awaited == self._timed:
             return

@@ -13,7 +13,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.ledger.store import TABLES, TILE, PostgresLedgerStore
-from application.ports.ledger.store import Appended, LedgerMoved, LedgerStore, LedgerUnavailable
+from application.ports.ledger.store import LedgerHead, LedgerMoved, LedgerStore, LedgerUnavailable
 from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, MAX_POSITION, MIN_POSITION, LogRow
 from tests.fakes.ledger.store import FakeLedgerStore
 from tests.servers import Database
@@ -70,7 +70,7 @@ def test_an_empty_store_says_so(rig: LedgerRig) -> None:
     for log in (DEMAND_RESPONSE, FORECASTS):
         assert store.entries_of_log(log, after=MIN_POSITION, up_to=MAX_POSITION) == b""
         assert (store.head(log), store.count_after(log, MIN_POSITION)) == (0, 0)
-        assert store.appended(log) == Appended(0, 0)
+        assert store.appended(log) == LedgerHead(0, 0)
         assert store.entries(log, 0, 10) == b""
         assert (store.row(log, 1), store.rows(log, [1, 2])) == (None, [])
     assert (store.last_checkpoint_number(), store.checkpoint(0), store.checkpoint(1)) == (0, None, None)
@@ -106,10 +106,10 @@ def test_the_head_and_what_is_after_a_position(rig: LedgerRig) -> None:
 
 
 def test_what_is_appended_is_there_and_moves_the_log_it_is_of(rig: LedgerRig) -> None:
-    assert rig.store.append(DEMAND_RESPONSE, 0, ENTRIES[: 2 * ENTRY_BYTES]) == Appended(2, 1)
-    assert rig.store.append(DEMAND_RESPONSE, 2, ENTRIES[2 * ENTRY_BYTES :]) == Appended(5, 9)
-    assert rig.store.appended(DEMAND_RESPONSE) == Appended(5, 9)
-    assert rig.store.appended(FORECASTS) == Appended(0, 0)
+    assert rig.store.append(DEMAND_RESPONSE, 0, ENTRIES[: 2 * ENTRY_BYTES]) == LedgerHead(2, 1)
+    assert rig.store.append(DEMAND_RESPONSE, 2, ENTRIES[2 * ENTRY_BYTES :]) == LedgerHead(5, 9)
+    assert rig.store.appended(DEMAND_RESPONSE) == LedgerHead(5, 9)
+    assert rig.store.appended(FORECASTS) == LedgerHead(0, 0)
     for first in range(7):
         for count in (1, 2, 100):
             wanted = ENTRIES[first * ENTRY_BYTES : (first + count) * ENTRY_BYTES]
@@ -133,7 +133,7 @@ def test_whoever_has_another_size_in_mind_appends_nothing(rig: LedgerRig, size: 
     rig.store.append(DEMAND_RESPONSE, 0, ENTRIES)
     with pytest.raises(LedgerMoved, match=DEMAND_RESPONSE):
         rig.store.append(DEMAND_RESPONSE, size, row(20).entry())
-    assert rig.store.appended(DEMAND_RESPONSE) == Appended(5, 9)
+    assert rig.store.appended(DEMAND_RESPONSE) == LedgerHead(5, 9)
     assert rig.store.entries(DEMAND_RESPONSE, 0, 100) == ENTRIES
 
 

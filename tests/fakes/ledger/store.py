@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from application.ports.ledger.store import Appended, LedgerMoved
+from application.ports.ledger.store import LedgerHead, LedgerMoved
 from domain.ledger.entries import ENTRY_BYTES, LOGS, LogRow, last_position_of
 
 
@@ -34,10 +34,10 @@ class FakeLedgerStore:
     def count_after(self, log: str, position: int) -> int:
         return sum(1 for found in self.logs[log] if found > position)
 
-    def appended(self, log: str) -> Appended:
-        return Appended(len(self.table[log]) // ENTRY_BYTES, last_position_of(self.table[log]))
+    def appended(self, log: str) -> LedgerHead:
+        return LedgerHead(len(self.table[log]) // ENTRY_BYTES, last_position_of(self.table[log]))
 
-    def append(self, log: str, size: int, entries: bytes) -> Appended:
+    def append(self, log: str, size: int, entries: bytes) -> LedgerHead:
         if self.appended(log).size != size:
             raise LedgerMoved(f"the ledger of {log} no longer has {size} entries")
         self.table[log] += entries

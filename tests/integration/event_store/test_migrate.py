@@ -9,8 +9,8 @@ from adapters.postgres.schema import migrate as migrations
 from adapters.postgres.schema.compatibility_check import check_schema
 from adapters.postgres.schema.migrate import (
     ContractingMigrationDue,
-    Migrated,
     MigrationError,
+    MigrationResult,
     migrate,
     migration_files,
     release_of,
@@ -98,7 +98,7 @@ def test_what_an_older_release_still_needs_is_held_back(
     shipped(monkeypatch, EXPANDING, CONTRACTING)
     for applied in ([EXPANDING[0]], []):
         done = migrate(database.owner_dsn)
-        assert done == Migrated(applied=applied, held_back={CONTRACTING[0]: "1.2"})
+        assert done == MigrationResult(applied=applied, held_back={CONTRACTING[0]: "1.2"})
         assert tables(database) == {"more"}
     found = check_schema(database.owner_dsn)
     assert (found.pending, found.kinds) == ([CONTRACTING[0]], {CONTRACTING[0]: "contract"})
@@ -142,7 +142,7 @@ def test_an_empty_database_and_one_that_nothing_runs_on_are_brought_to_the_end_a
     assert not check_schema(empty_database.owner_dsn).only_contracting
     added = [EXPANDING[0], CONTRACTING[0], NEXT[0], LATER[0]]
     assert migrate(empty_database.owner_dsn).applied == [*names, *added]
-    assert migrate(database.owner_dsn, alone=True) == Migrated(applied=added, held_back={})
+    assert migrate(database.owner_dsn, alone=True) == MigrationResult(applied=added, held_back={})
 
 
 @pytest.mark.parametrize("written", ["1", "1.", "1.2.3.4", "v1.2", "1.2-rc1", "soon", ""])

@@ -28,7 +28,7 @@ SESSIONS = 4
 class NoFeed:
     """A feed without messages."""
 
-    async def run(self, taker: object, stop: asyncio.Event) -> None:
+    async def run(self, consumer: object, stop: asyncio.Event) -> None:
         await stop.wait()
 
 

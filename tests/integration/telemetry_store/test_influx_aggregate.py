@@ -15,7 +15,7 @@ from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 from application.telemetry import store_health
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack
-from application.telemetry.store_health import TelemetryHealth, WatchedTelemetryStore
+from application.telemetry.store_health import MonitoredTelemetryStore, TelemetryHealth
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.aggregate.aggregate import MAX_TRIES, Aggregator
@@ -53,7 +53,7 @@ class Path:
         aggregator = Aggregator(
             partition=0,
             stream=self.stream,
-            store=WatchedTelemetryStore(self.influx, self.health),
+            store=MonitoredTelemetryStore(self.influx, self.health),
             dead_letters=self.dead_letters,
             alerts=self.alerts,
             clock=self.clock,

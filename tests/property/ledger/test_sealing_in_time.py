@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application.ledger.checkpoints import SignedCheckpoint
-from application.ledger.schedule import LedgerKeeper
+from application.ledger.schedule import LedgerScheduler
 from application.ledger.sealing import Sealer, follow
 from application.ledger.verification import verify_ledger
 from application.ports.archive import ArchiveUnavailable
@@ -63,14 +63,14 @@ class Simulation:
 
     def run(self, arrivals: list[float], until_s: float) -> None:
         sealer = Sealer(self.store, self.archive, SIGNER, self)
-        keeper = LedgerKeeper(SEAL_WITHIN_S, lambda: self.now_s)
+        scheduler = LedgerScheduler(SEAL_WITHIN_S, lambda: self.now_s)
         coming = sorted(arrivals)
         while self.now_s < until_s:
             while coming and coming[0] <= self.now_s:
                 position = len(self.recorded_at_s) + 1
                 self.recorded_at_s[position] = coming.pop(0)
                 self.store.record(DEMAND_RESPONSE, row(position))
-            may_wait_s = keeper.step(self._follow, lambda: self._seal(sealer))
+            may_wait_s = scheduler.step(self._follow, lambda: self._seal(sealer))
             next_s = coming[0] - self.now_s if coming else HEARTBEAT_S
             self.now_s += max(0.0, min(may_wait_s, next_s, HEARTBEAT_S))
 

@@ -77,7 +77,7 @@ class ComputedQuarters(msgspec.Struct, frozen=True, eq=False):
     """Shape (quarters, 1)."""
 
 
-class _Loaded(msgspec.Struct, frozen=True, eq=False):
+class _LoadedQuarters(msgspec.Struct, frozen=True, eq=False):
     points: QuarterPoints
     quarter_of: NDArray[np.int64]
     rows_seen: NDArray[np.int64]
@@ -112,7 +112,7 @@ def chosen(columns: RollupColumns, which: Any) -> RollupColumns:
     return RollupColumns(*(getattr(columns, name)[which] for name in columns.__struct_fields__))
 
 
-def _load(conn: Connection, quarters: Sequence[Quarter]) -> _Loaded:
+def _load(conn: Connection, quarters: Sequence[Quarter]) -> _LoadedQuarters:
     stored = readings_in(conn, _around(quarters))
     quarter_of = np.array([owner for owner, _ in stored.meters], dtype=np.int64)
     start_us = timestamps(np.array([start.timestamp() for _, start in quarters]))
@@ -128,7 +128,7 @@ def _load(conn: Connection, quarters: Sequence[Quarter]) -> _Loaded:
     for n in np.flatnonzero(inside_of).tolist():
         owner, meter_id = stored.meters[n]
         present.setdefault(quarters[owner], []).append(meter_id)
-    return _Loaded(
+    return _LoadedQuarters(
         points,
         quarter_of,
         np.bincount(quarter_of, weights=inside_of, minlength=len(quarters)).astype(np.int64),

@@ -33,7 +33,7 @@ class Transport(asyncio.Transport):
         self.told.append("over")
 
 
-class Taker:
+class Consumer:
     """Accepts messages while there is room."""
 
     def __init__(self) -> None:
@@ -59,13 +59,13 @@ def publish(payload: bytes) -> bytes:
     return bytes((0x30, len(body))) + body
 
 
-def tell(scenario: Callable[[Connection, Taker, Transport], Awaitable[None]]) -> None:
+def tell(scenario: Callable[[Connection, Consumer, Transport], Awaitable[None]]) -> None:
     async def run() -> None:
-        taker, transport = Taker(), Transport()
-        connection = Connection(taker, "3.1.1")
+        consumer, transport = Consumer(), Transport()
+        connection = Connection(consumer, "3.1.1")
         connection.connection_made(transport)
         try:
-            await scenario(connection, taker, transport)
+            await scenario(connection, consumer, transport)
         finally:
             connection.close()
 
@@ -73,31 +73,31 @@ def tell(scenario: Callable[[Connection, Taker, Transport], Awaitable[None]]) ->
 
 
 def test_after_a_large_read_it_goes_on_at_once() -> None:
-    async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
+    async def scenario(connection: Connection, consumer: Consumer, transport: Transport) -> None:
         one = publish(b"a" * 96)
         many = connections.LARGE_READ_BYTES // len(one)
         connection.data_received(one * (many + 1))
-        assert (len(taker.taken), transport.told) == (many + 1, [])
+        assert (len(consumer.taken), transport.told) == (many + 1, [])
         connection.data_received(one * many)
-        assert (len(taker.taken), transport.told) == (2 * many + 1, ["pause"])
+        assert (len(consumer.taken), transport.told) == (2 * many + 1, ["pause"])
 
     tell(scenario)
 
 
 def test_after_a_large_read_for_which_there_was_no_room_it_waits_for_room() -> None:
-    async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
-        taker.room = False
+    async def scenario(connection: Connection, consumer: Consumer, transport: Transport) -> None:
+        consumer.room = False
         connection.data_received(publish(b"a" * 96) * connections.LARGE_READ_BYTES)
-        assert (taker.taken, transport.told, connection.is_paused) == ([], ["pause"], True)
+        assert (consumer.taken, transport.told, connection.is_paused) == ([], ["pause"], True)
 
     tell(scenario)
 
 
 def test_after_each_small_read_it_pauses_briefly() -> None:
-    async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
+    async def scenario(connection: Connection, consumer: Consumer, transport: Transport) -> None:
         for n in (1, 2):
             connection.data_received(publish(b"a") + publish(b"b"))
-            assert (taker.taken, transport.told[-1]) == ([b"a", b"b"] * n, "pause")
+            assert (consumer.taken, transport.told[-1]) == ([b"a", b"b"] * n, "pause")
             told = ["pause", "resume"] * n
             await eventually(lambda told=told: transport.told == told)  # type: ignore[misc]
 
@@ -105,20 +105,20 @@ def test_after_each_small_read_it_pauses_briefly() -> None:
 
 
 def test_without_room_it_reads_nothing_until_there_is_some() -> None:
-    async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
-        taker.room = False
+    async def scenario(connection: Connection, consumer: Consumer, transport: Transport) -> None:
+        consumer.room = False
         connection.data_received(publish(b"a"))
         await asyncio.sleep(3 * connections.READ_PAUSE_S)
-        assert (taker.taken, transport.told, connection.is_paused) == ([], ["pause"], True)
-        taker.room = True
+        assert (consumer.taken, transport.told, connection.is_paused) == ([], ["pause"], True)
+        consumer.room = True
         await eventually(lambda: transport.told == ["pause", "resume"])
-        assert taker.taken == [b"a"]
+        assert consumer.taken == [b"a"]
 
     tell(scenario)
 
 
 def test_one_that_finishes_during_the_pause_reads_no_more() -> None:
-    async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
+    async def scenario(connection: Connection, consumer: Consumer, transport: Transport) -> None:
         connection.data_received(PINGRESP)
         await connection.finish(1.0)
         await asyncio.sleep(3 * connections.READ_PAUSE_S)

@@ -19,7 +19,7 @@ from application.commands.dispatch import (
     ReissueBmsCommand,
     RestoreDispatch,
     RetryRestore,
-    SeenZone,
+    ZoneObservation,
 )
 from application.commands.dr_event import CancelDREvent, StartDREvent, StartPreparation
 from application.dispatch.time_limits import TIME_LIMITS
@@ -178,7 +178,7 @@ def test_a_failed_restore_is_retried_until_it_succeeds() -> None:
 def test_a_dispatch_is_verified_by_its_bms_and_then_by_the_meter() -> None:
     there = world().until("active")
     assert there.dispatch().status == "verified_by_bms"  # the dispatch worker asked after the commit
-    seen = of(RecordZoneStates, zones=(SeenZone(zone_id="hall", setpoint=FOUND, curtailed=True),))
+    seen = of(RecordZoneStates, zones=(ZoneObservation(zone_id="hall", setpoint=FOUND, curtailed=True),))
     there.scenario.when(seen).then()
     meter = of(RecordMeterVerification, delivered_kw=70.0, measured_at=STARTS_AT + timedelta(minutes=5))
     there.scenario.when(meter).then(fact(Dispatch.VerifiedByMeter, delivered_kw=70.0))

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from application.commands.dispatch import ReconcileDispatch, SeenZone
+from application.commands.dispatch import ReconcileDispatch, ZoneObservation
 from domain.dispatch import Dispatch, Setpoint
 from domain.dispatch.amendment import MAX_COMMIT_ROUNDS
 from tests.given_when_then import fact
@@ -17,7 +17,9 @@ def seen(there: InProcessSystem) -> ReconcileDispatch:
 
 
 def reconciliation(value: float, *, curtailed: bool = True) -> ReconcileDispatch:
-    zone = SeenZone(zone_id="hall", setpoint=Setpoint(value=value, unit="celsius"), curtailed=curtailed)
+    zone = ZoneObservation(
+        zone_id="hall", setpoint=Setpoint(value=value, unit="celsius"), curtailed=curtailed
+    )
     return ReconcileDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-001", zones=(zone,))
 
 

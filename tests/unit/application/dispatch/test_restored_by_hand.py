@@ -14,7 +14,7 @@ from application.commands.dispatch import (
     ReissueBmsCommand,
     RestoreByHand,
     RetryRestore,
-    SeenZone,
+    ZoneObservation,
 )
 from application.operations.dead_letter_sla import OVERDUE, overdue_subject
 from application.ports.dispatch.work_queue import BmsWork
@@ -125,7 +125,7 @@ def test_neither_the_schedule_nor_a_look_at_the_building_nor_a_replay_does_anyth
     command_id = there.dispatch("fac-002").latest("restore")["hall"].command.command_id
     by_hand(there)
     there.scenario.when(RETRY).then()
-    seen = SeenZone(zone_id="hall", setpoint=Setpoint(value=30.0, unit="celsius"), curtailed=True)
+    seen = ZoneObservation(zone_id="hall", setpoint=Setpoint(value=30.0, unit="celsius"), curtailed=True)
     look = ReconcileDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-002", zones=(seen,))
     there.scenario.when(look).then()
     replay = ReissueBmsCommand(

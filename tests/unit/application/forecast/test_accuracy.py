@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from application.forecast.accuracy import accuracies_of, drifted, facility_accuracies
-from application.forecast.scoring import CorrelationTally, Metered, score_hour
+from application.forecast.scoring import CorrelationTally, MeteredLoad, score_hour
 from application.ports.forecast.past_forecasts import ForecastKey
 from application.ports.forecast.scores import ForecastScore
 from domain.time_series.windows import FloatArray
@@ -24,7 +24,7 @@ def scored(load_kw: list[float], week_before_kw: list[float], *, full: bool = Tr
     """Scored against a forecast of 100 kW, 90 to 110, made 4 hours ahead."""
     issued_at = HOUR - timedelta(hours=4)
     state = issued_forecast("fac-001", issued_at, 100.0, full=full, spread_kw=10.0).state
-    metered = Metered(
+    metered = MeteredLoad(
         facility_ids=("fac-001",), load_kw=np.array([load_kw]), week_before_kw=np.array([week_before_kw])
     )
     place = ForecastKey("fac-001", issued_at)
@@ -55,7 +55,7 @@ def test_an_hour_is_scored_quarter_by_quarter() -> None:
 
 def test_what_was_not_metered_or_not_foreseen_is_not_scored() -> None:
     assert scored([NAN] * 4, [100.0] * 4) == []
-    metered = Metered(
+    metered = MeteredLoad(
         facility_ids=("fac-001",), load_kw=np.full((1, 4), 1.0), week_before_kw=np.full((1, 4), 1.0)
     )
     assert list(score_hour({}, metered, HOUR, 4, CorrelationTally())) == []

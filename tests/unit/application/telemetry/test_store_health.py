@@ -11,10 +11,10 @@ from application.telemetry import store_health
 from application.telemetry.store_health import (
     LEAST,
     WINDOW_S,
+    MonitoredMeterPowers,
+    MonitoredRollups,
+    MonitoredTelemetryStore,
     TelemetryHealth,
-    WatchedMeterPowers,
-    WatchedRollups,
-    WatchedTelemetryStore,
 )
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
@@ -90,7 +90,7 @@ def test_every_call_is_counted_and_failed_ones_as_such(monkeypatch: pytest.Monke
     monkeypatch.setattr(store_health, "LEAST", 1)
     store, health = FakeTelemetryStore(), TelemetryHealth()
     heard: list[set[str]] = []
-    watched = WatchedTelemetryStore(store, health, lambda ids: heard.append(set(ids)))
+    watched = MonitoredTelemetryStore(store, health, lambda ids: heard.append(set(ids)))
     readings = [MeterReading(name, "m", NOON, 1.0, None) for name in ("a", "b", "a")]
     assert watched.write_readings(3, 7, readings) == 2
     assert (watched.position(3), heard) == (7, [{"a", "b"}])
@@ -108,8 +108,8 @@ def test_every_call_is_counted_and_failed_ones_as_such(monkeypatch: pytest.Monke
 def test_what_histories_ask_counts_whether_it_succeeds_or_not() -> None:
     health, store = TelemetryHealth(), FakeTelemetryStore()
     window = TimeWindow(NOON, NOON + timedelta(hours=1))
-    rollups = WatchedRollups(FakeTelemetryRollups(store, FakeClock(NOON)), health)
-    powers = WatchedMeterPowers(FakeMeterPowers(store), health)
+    rollups = MonitoredRollups(FakeTelemetryRollups(store, FakeClock(NOON)), health)
+    powers = MonitoredMeterPowers(FakeMeterPowers(store), health)
     for _ in range(LEAST // 2 - 1):
         rollups.rollups("a", window, 60)
         powers.meter_powers("a", window)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.weather.quota import QuotaUse
-from application.weather.quota_alert import WatchedQuota
+from application.weather.quota_alert import AlertingQuota
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 
@@ -33,7 +33,9 @@ class Away(FakeAlertRegistry):
         super().raise_alert(name, subject, detail, at=at)
 
 
-def open_alerts(quota: WatchedQuota, quota_use: FakeQuota, alerts: FakeAlertRegistry, used: int) -> list[str]:
+def open_alerts(
+    quota: AlertingQuota, quota_use: FakeQuota, alerts: FakeAlertRegistry, used: int
+) -> list[str]:
     quota_use.used = used
     asyncio.run(quota.take())
     return [alert.detail for alert in alerts.listed()]
@@ -41,7 +43,7 @@ def open_alerts(quota: WatchedQuota, quota_use: FakeQuota, alerts: FakeAlertRegi
 
 def test_it_is_raised_from_80_percent_on_and_cleared_in_the_next_month() -> None:
     quota_use, alerts = FakeQuota(), FakeAlertRegistry()
-    quota = WatchedQuota(quota_use, alerts, FakeClock(NOW))
+    quota = AlertingQuota(quota_use, alerts, FakeClock(NOW))
     assert open_alerts(quota, quota_use, alerts, 799) == []
     assert open_alerts(quota, quota_use, alerts, 800) == ["800 of 1000 weather calls of July are used"]
     assert open_alerts(quota, quota_use, alerts, 801) == ["800 of 1000 weather calls of July are used"]
@@ -51,7 +53,7 @@ def test_it_is_raised_from_80_percent_on_and_cleared_in_the_next_month() -> None
 
 def test_an_unavailable_register_is_retried_at_the_next_call() -> None:
     quota_use, alerts = FakeQuota(), Away()
-    quota = WatchedQuota(quota_use, alerts, FakeClock(NOW))
+    quota = AlertingQuota(quota_use, alerts, FakeClock(NOW))
     assert open_alerts(quota, quota_use, alerts, 900) == []
     alerts.away = False
     assert open_alerts(quota, quota_use, alerts, 901) == ["901 of 1000 weather calls of July are used"]
@@ -60,4 +62,4 @@ def test_an_unavailable_register_is_retried_at_the_next_call() -> None:
 def test_a_process_that_starts_in_a_new_month_clears_what_another_left_open() -> None:
     quota_use, alerts = FakeQuota(), FakeAlertRegistry()
     alerts.raise_alert("weather_quota", "weather", "of June", at=NOW)
-    assert open_alerts(WatchedQuota(quota_use, alerts, FakeClock(NOW)), quota_use, alerts, 1) == []
+    assert open_alerts(AlertingQuota(quota_use, alerts, FakeClock(NOW)), quota_use, alerts, 1) == []

@@ -26,7 +26,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         (feed, "BATCH", 4),
         (subscriber, "BATCH", 4),
         (ring_buffer, "MAX_CHUNK", 3),
-        (feed, "GATHER_S", 0.0),
+        (feed, "COALESCE_WINDOW_S", 0.0),
     ):
         monkeypatch.setattr(module, name, value)
 

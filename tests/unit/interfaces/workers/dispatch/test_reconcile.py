@@ -23,7 +23,7 @@ from tests.simulation.doubles.locks import LockBoard
 PATIENCE_S = 20.0
 
 
-class Curtailed(msgspec.Struct, frozen=True, kw_only=True):
+class CurtailedDispatch(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a dispatch's row that the reconciler reads."""
 
     facility_id: str
@@ -38,7 +38,7 @@ class Curtailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reconciler(*facility_ids: str, clock: FakeClock, queue: FakeWorkQueue) -> Reconciler:
-    rows = [Curtailed(facility_id=facility_id) for facility_id in facility_ids]
+    rows = [CurtailedDispatch(facility_id=facility_id) for facility_id in facility_ids]
     return Reconciler(curtailed=lambda: rows, publisher=queue, clock=clock, locks=FakeLocks())
 
 
@@ -82,7 +82,7 @@ def test_of_two_reconcilers_one_works_and_the_next_takes_over() -> None:
         rounds: list[str] = []
 
         def made(name: str) -> tuple[Reconciler, FakeLocks]:
-            def curtailed() -> list[Curtailed]:
+            def curtailed() -> list[CurtailedDispatch]:
                 rounds.append(name)
                 return []
 
@@ -111,9 +111,9 @@ def test_of_two_reconcilers_one_works_and_the_next_takes_over() -> None:
 
 def test_a_round_that_the_stores_refuse_is_made_up_for() -> None:
     async def scenario() -> None:
-        answers: list[object] = [ReadModelsUnavailable("away"), [Curtailed(facility_id="fac-001")]]
+        answers: list[object] = [ReadModelsUnavailable("away"), [CurtailedDispatch(facility_id="fac-001")]]
 
-        def curtailed() -> list[Curtailed]:
+        def curtailed() -> list[CurtailedDispatch]:
             answer = answers.pop(0) if answers else []
             if isinstance(answer, Exception):
                 raise answer

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MessageTaker, MeterMessage
+from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MessageConsumer, MeterMessage
 from application.telemetry.ingest.batch_codec import unpack_malformed
 from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.malformed_quota import Allowance, MalformedBudget
@@ -186,12 +186,12 @@ class Garbage:
         self._end = end
         self._kept = 0
 
-    async def run(self, taker: MessageTaker, stop: asyncio.Event) -> None:
+    async def run(self, consumer: MessageConsumer, stop: asyncio.Event) -> None:
         for number in range(300):
-            while not taker.has_room():  # noqa: ASYNC110 - nor is this
+            while not consumer.has_room():  # noqa: ASYNC110 - nor is this
                 await asyncio.sleep(0.001)
             body = b"?%05d" % number + b"x" * (MAX_PAYLOAD_BYTES - 6)
-            taker.take(MeterMessage(TOPIC, body, len(body)), self._note)
+            consumer.take(MeterMessage(TOPIC, body, len(body)), self._note)
         while self._kept < 300:  # noqa: ASYNC110 - a number is no signal
             await asyncio.sleep(0.001)
         self._end.set()

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from application.ports.telemetry.meter_feed import MessageTaker
+from application.ports.telemetry.meter_feed import MessageConsumer
 from interfaces.workers.ingest import sessions as ingest_sessions
 from interfaces.workers.ingest.sessions import IngestSession, balance
 
 
 class NoFeed:
-    async def run(self, taker: MessageTaker, stop: asyncio.Event) -> None:
+    async def run(self, consumer: MessageConsumer, stop: asyncio.Event) -> None:
         await stop.wait()
 
 
