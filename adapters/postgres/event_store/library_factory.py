@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from eventsourcing.persistence import ApplicationRecorder
 from eventsourcing.postgres import ConnectionPool, PostgresFactory
 from eventsourcing.utils import Environment, EnvType
 from psycopg.conninfo import conninfo_to_dict
@@ -34,3 +35,12 @@ class StoreFactory(PostgresFactory):
         pool.__class__ = _FastReconnectLibraryPool
         pool._check = None
         pool.kwargs |= conninfo_to_dict(self.env.get(self.ADDRESS) or "")
+
+    def application_recorder(self) -> ApplicationRecorder:
+        """Closes the pool if the database cannot be reached: the garbage collector would close it in any thread, also
+        in one of the pool's own."""
+        try:
+            return super().application_recorder()
+        except Exception:
+            self.close()
+            raise

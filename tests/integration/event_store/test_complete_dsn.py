@@ -1,6 +1,7 @@
 """The complete DSN applies to every connection of the event store, including parameters that the library
 drops."""
 
+import threading
 from contextlib import closing
 from uuid import uuid4
 
@@ -15,10 +16,13 @@ from domain.facility import Facility
 from tests.servers import Database
 
 
-def test_who_asks_for_tls_is_not_connected_without(database: Database) -> None:
+def test_without_the_tls_that_is_required_no_store_opens_and_no_pool_is_left(database: Database) -> None:
     """The test server has no TLS."""
-    with pytest.raises(OperationalError, match="couldn't get a connection"):
+    before = set(threading.enumerate())
+    with pytest.raises(OperationalError, match="couldn't get a connection") as refused:
         PostgresEventStore(DemandResponse, f"{database.app_dsn}&sslmode=require")
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    assert left == [], refused  # which holds the half-made application, so that nothing was collected
 
 
 def test_of_several_hosts_the_first_that_is_there_is_taken(database: Database) -> None:
