@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import cast
 
+from litestar import Litestar
 from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
@@ -50,7 +52,7 @@ from interfaces.web.middleware.conditional import ConditionalMiddleware
 from interfaces.web.middleware.error_responses import EXCEPTION_HANDLERS
 from interfaces.web.middleware.metrics import MetricsMiddleware, WebMetrics
 from interfaces.web.middleware.response_headers import complete_headers
-from interfaces.web.middleware.stale_responses import StaleResponseMiddleware
+from interfaces.web.middleware.stale_responses import StaleResponseMiddleware, StaleResponses
 from interfaces.web.openapi.document import openapi_config
 from projections.as_of.lists import FoldLimits, HistoricalLists
 
@@ -85,29 +87,38 @@ CONTROLLERS: list[ControllerRouterHandler] = [
 
 def create_app(dependencies: WebDependencies) -> EdgeApplication:
     """The application over `dependencies`. Building it opens no connection, so `/health` depends on nothing."""
-    edge, metrics = _edge_over(dependencies), WebMetrics()
-    live = edge.live
-    app = EdgeApplication(
+    app = unconnected_app()
+    connect(app, dependencies)
+    return app
+
+
+def unconnected_app() -> EdgeApplication:
+    """The routes, guard and middlewares; they find what they depend on in the state of the application."""
+    return EdgeApplication(
         CONTROLLERS,
         guards=[admit],
         exception_handlers=EXCEPTION_HANDLERS,
-        middleware=[
-            MetricsMiddleware(metrics),
-            ConditionalMiddleware(),
-            StaleResponseMiddleware(
-                live.state, StaleIfErrorCache(), dependencies.clock, dependencies.replica
-            ),
-        ],
+        middleware=[MetricsMiddleware(), ConditionalMiddleware(), StaleResponseMiddleware()],
         before_send=[complete_headers],
-        lifespan=[lambda _: _running_live_feed(live)],
-        state=State({"edge": edge, "metrics": metrics, "end_streams": live.end}),
+        lifespan=[_running_live_feed],
         openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
         debug=False,
     )
+
+
+def connect(app: EdgeApplication, dependencies: WebDependencies) -> None:
+    """Serve `dependencies` from now on, with new caches and metrics. Not while `app` runs."""
+    edge, metrics = _edge_over(dependencies), WebMetrics()
+    live = edge.live
+    stale_responses = StaleResponses(
+        live.state, StaleIfErrorCache(), dependencies.clock, dependencies.replica
+    )
+    app.state = State(
+        {"edge": edge, "metrics": metrics, "stale_responses": stale_responses, "end_streams": live.end}
+    )
     app.fast_path = CurrentValueFastPath(edge, metrics)
-    return app
 
 
 def _edge_over(dependencies: WebDependencies) -> Edge:
@@ -149,9 +160,9 @@ def _live_feed(dependencies: WebDependencies) -> LiveFeed:
 
 
 @asynccontextmanager
-async def _running_live_feed(live: LiveFeed) -> AsyncIterator[None]:
+async def _running_live_feed(app: Litestar) -> AsyncIterator[None]:
     """Run the live feed while the application runs."""
-    feeding = asyncio.create_task(live.run(), name="live feed")
+    feeding = asyncio.create_task(cast("Edge", app.state["edge"]).live.run(), name="live feed")
     try:
         yield
     finally:

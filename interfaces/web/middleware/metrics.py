@@ -106,17 +106,14 @@ def metrics_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebMetrics:
 class MetricsMiddleware(ASGIMiddleware):
     """Measures every routed request; labels are path templates, so their number is bounded."""
 
-    def __init__(self, metrics: WebMetrics) -> None:
-        self._metrics = metrics
-
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        began = time.perf_counter()
+        began, metrics = time.perf_counter(), cast("WebMetrics", scope["app"].state["metrics"])
 
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = str(scope.get("path_template", "?"))
                 method = str(scope.get("method", "?"))
-                self._metrics.count(method, route, message["status"], time.perf_counter() - began)
+                metrics.count(method, route, message["status"], time.perf_counter() - began)
             await send(message)
 
         await next_app(scope, receive, counting)

@@ -7,7 +7,7 @@ The document then contains `stale`, `age_s` (clock seconds) and `source`: `read_
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from litestar.middleware import ASGIMiddleware
@@ -43,8 +43,8 @@ class _Lag(NamedTuple):
     """Wall seconds that the replica, if it was read, is behind the primary."""
 
 
-class StaleResponseMiddleware(ASGIMiddleware):
-    """The innermost middleware, so that it sees responses as handlers write them. Skips routes of `cache="now"`."""
+class StaleResponses:
+    """Labels stale responses, and stores the last ones for outages. Skips routes of `cache="now"`."""
 
     def __init__(
         self,
@@ -143,6 +143,14 @@ class StaleResponseMiddleware(ASGIMiddleware):
         return (
             (int(stated) if stated.isdigit() else 0) + self._clock.wall_seconds(lag.behind_s) + lag.replica_s
         )
+
+
+class StaleResponseMiddleware(ASGIMiddleware):
+    """The innermost middleware, so that it sees responses as handlers write them."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        responses = cast("StaleResponses", scope["app"].state["stale_responses"])
+        await responses.handle(scope, receive, send, next_app)
 
 
 def with_staleness(body: bytes, age_s: float, source: str) -> bytes:

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import click
 import pytest
 from click.testing import CliRunner
-from litestar import Litestar
 from litestar.testing import TestClient
 
 from application.ports.event_store.event_log import LogEntry
 from interfaces.cli import dr_events, facilities, main
 from interfaces.cli.audit import commands
+from interfaces.web.asgi import EdgeApplication
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
@@ -105,7 +105,7 @@ class System:
         self.models, self.log = FakeReadModels(entries), FakeStreamLog(entries)
 
     @cached_property
-    def _door(self) -> tuple[TestClient[Litestar], dict[str, str]]:
+    def _door(self) -> tuple[TestClient[EdgeApplication], dict[str, str]]:
         edge = Edge(others={"stream_log": self.log})
         edge.read_models = self.models  # type: ignore[assignment]  # the real projections, in memory
         return self._open.enter_context(edge.client()), edge.key("admin")

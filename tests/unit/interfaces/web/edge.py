@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar, cast
 
 import httpx
 import msgspec
-from litestar import Litestar
 from litestar.testing import TestClient
 
 from application.access.api_keys import issue
@@ -24,7 +23,8 @@ from application.commands.dr_event import (
 )
 from application.ports.access.api_keys import Role
 from domain.identifiers import dr_event_id
-from interfaces.web.app import create_app
+from interfaces.web.app import connect, create_app, unconnected_app
+from interfaces.web.asgi import EdgeApplication
 from interfaces.web.edge import ReadinessProbe, ReadRates, WebDependencies
 from projections.dr_event.projection import DREventRow
 from projections.queries.views import Page, RowsVersion
@@ -38,6 +38,7 @@ from tests.fakes.replicated_read_models import FakeReplicatedReadModels
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 WEBHOOK = "/webhooks/utility/dr-notification"
 Row = TypeVar("Row", bound=msgspec.Struct)
+_idle_apps: list[EdgeApplication] = []
 
 
 @dataclass
@@ -155,7 +156,10 @@ class Edge:
         self.others["replica"] = replica
         return replica
 
-    def app(self) -> Litestar:
+    def app(self) -> EdgeApplication:
+        return create_app(self._dependencies())
+
+    def _dependencies(self) -> WebDependencies:
         unused = dict.fromkeys(
             (
                 "stream_log",
@@ -169,29 +173,31 @@ class Edge:
             ),
             cast("Any", None),
         )
-        return create_app(
-            WebDependencies(
-                bus=self.commands,
-                read_models=cast("Any", self.read_models),
-                api_keys=self.api_keys,
-                sessions=self.sessions,
-                live_log=self.live_log,
-                live_signal=FakeLogSignal(),
-                rate_limiter=FakeRateLimiter(self.rate_per_s),
-                clock=self.clock,
-                webhook_secret=self.webhook_secret or self.secrets.get,
-                read_rates=self.read_rates,
-                probes=self.probes,
-                queue_depth=self.queue_depth,
-                allow_private_callbacks=self.allow_private_callbacks,
-                **{**unused, "alerts": self.alerts, **self.others},
-            )
+        return WebDependencies(
+            bus=self.commands,
+            read_models=cast("Any", self.read_models),
+            api_keys=self.api_keys,
+            sessions=self.sessions,
+            live_log=self.live_log,
+            live_signal=FakeLogSignal(),
+            rate_limiter=FakeRateLimiter(self.rate_per_s),
+            clock=self.clock,
+            webhook_secret=self.webhook_secret or self.secrets.get,
+            read_rates=self.read_rates,
+            probes=self.probes,
+            queue_depth=self.queue_depth,
+            allow_private_callbacks=self.allow_private_callbacks,
+            **{**unused, "alerts": self.alerts, **self.others},
         )
 
     @contextmanager
-    def client(self) -> Iterator[TestClient[Litestar]]:
-        with TestClient(self.app(), raise_server_exceptions=False) as client:
+    def client(self) -> Iterator[TestClient[EdgeApplication]]:
+        """A client of this edge alone; the routes, which take long to build, serve one edge after another."""
+        app = _idle_apps.pop() if _idle_apps else unconnected_app()
+        connect(app, self._dependencies())
+        with TestClient(app, raise_server_exceptions=False) as client:
             yield client
+        _idle_apps.append(app)
 
     def key(self, role: Role, *, utility: str | None = None, facility: str | None = None) -> dict[str, str]:
         """The header that a new key of that role is sent in."""
