@@ -53,11 +53,13 @@ demo: $(VENV)/.runs
 up: $(VENV)/.runs
 	$(BIN)/gridproof up
 
+# Tests run side by side: threads of numpy would only wait for each other.
+test quick chaos: export OPENBLAS_NUM_THREADS := 1
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile -m "not chaos and not slow" $(TESTS)
 
 quick: $(VENV)/.tests
-	IN_SMALL=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not chaos and not slow" \
+	IN_SMALL=1 $(BIN)/python -m pytest -n $(BESIDE) --dist worksteal -m "not chaos and not slow" \
 		tests/unit tests/property tests/architecture
 
 bench: $(VENV)/.tests

@@ -14,6 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -94,13 +95,18 @@ thing elsewhere."""
 METRIC = re.compile(r"gridproof_[a-z0-9_]+")
 
 
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
 def _modules(root: Path, packages: tuple[str, ...] = PACKAGES) -> Iterator[ast.Module]:
     for package in packages:
         for file in sorted((root / package).rglob("*.py")):
             # What benchmarks and simulations of an older tree say was never stored.
             if {"bench", "simulation"} & set(file.relative_to(root).parts) or file.stem.startswith("bench_"):
                 continue
-            yield ast.parse(file.read_text())
+            yield _parsed(file)
 
 
 def _constants(tree: ast.Module) -> Iterator[object]:
@@ -123,7 +129,7 @@ def missing_definitions(root: Path) -> list[str]:
 
 
 def _constants_of(file: Path) -> set[object]:
-    return set(_constants(ast.parse(file.read_text()))) if file.exists() else set()
+    return set(_constants(_parsed(file))) if file.exists() else set()
 
 
 def _defined(root: Path, files: dict[str, tuple[str | int, ...]]) -> list[object]:

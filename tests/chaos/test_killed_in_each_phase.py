@@ -16,10 +16,12 @@ from tests.chaos.phases import (
     keeps_its_promises,
     run_demo_killing_in_each_phase,
 )
+from tests.chaos.test_killed_workers import were_reached
 from tests.demo_runs import DemoRun
 
-SHORT = ("--facilities", "8", "--speed", "60", "--failpoint", "notify.after_call")
-"""The demo's own kill is moved out of the commit phase, which has a deadline."""
+FAILPOINTS = ("notify.after_call", "dispatch.after_record_prepare")
+"""None in the commit phase, which has a deadline."""
+SHORT = ("--facilities", "8", "--speed", "60", *(word for one in FAILPOINTS for word in ("--failpoint", one)))
 LONG = ("--facilities", "50", "--speed", "30")
 """50 buildings need a slower clock: a call has 30 clock seconds, also on a machine with two cores that is busy."""
 ANOTHER_IN_EACH = {
@@ -37,6 +39,7 @@ def test_another_victim_in_each_phase_changes_nothing_of_the_end(tmp_path: Path)
     run = run_demo_killing_in_each_phase(*SHORT, data_dir=tmp_path / "data", victims=ANOTHER_IN_EACH)
     keeps_its_promises(run)
     assert run.document["facilities"] == {"asked": 7, "committed": 5, "failed": 2, "restored": 5}
+    were_reached(run, FAILPOINTS)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.property.simulation.planted_bug_table import Caught, table
+from tests.property.simulation.test_fault_storm import SEEDS
 from tests.simulation.planted.bugs import PLANTED
 from tests.simulation.runs import run_seed
 from tests.simulation.wiring import storm_setting
@@ -20,6 +21,6 @@ def test_the_simulation_finds_a_planted_bug(caught: Caught) -> None:
     assert caught.broke in found or any(run_seed(seed, setting).breaches for seed in range(300))
 
 
-def test_a_seed_without_its_bug_breaks_no_invariant() -> None:
-    for seed in sorted({caught.seed for caught in table()}):
-        assert run_seed(seed, storm_setting()).breaches == ()
+def test_every_seed_of_the_table_runs_without_its_bug_too() -> None:
+    """In test_fault_storm, where no invariant is broken."""
+    assert {caught.seed for caught in table()} <= set(range(SEEDS))

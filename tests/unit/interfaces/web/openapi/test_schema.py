@@ -15,11 +15,12 @@ from application.commands.dr_event import Modification, ModifyDREvent
 from application.commands.facility import OptInFacility, OptingOut, OptOutFacility, RegisterFacility
 from application.ports.operations.dead_letters import DeadLetterNotFound
 from domain.identifiers import dr_event_id
+from tests.sizes import examples
 from tests.unit.interfaces.web.declared_policies import POLICIES
 from tests.unit.interfaces.web.edge import accepting
 from tests.unit.interfaces.web.guard.test_access_matrix import House
 
-EXAMPLES_EACH = 5
+EXAMPLES_EACH = max(2, examples(5))
 """More are drawn against the running door, in tests/acceptance/api/test_schema.py."""
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 NOT_DESCRIBED = ("GET /static", "GET /schema")
