@@ -27,7 +27,7 @@ OUTPUT  ?= build/figures.jsonl
 BASE    ?=
 ROUNDS  ?= 3
 # Tests run side by side, the tests of one file in one process; every process has servers of its own.
-BESIDE  ?= 3
+BESIDE  ?= 4
 
 MINOR   := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 DEFAULT := $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -59,7 +59,7 @@ test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile -m "not chaos and not slow" $(TESTS)
 
 quick: $(VENV)/.tests
-	IN_SMALL=1 $(BIN)/python -m pytest -n $(BESIDE) --dist worksteal -m "not chaos and not slow" \
+	IN_SMALL=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not chaos and not slow" \
 		tests/unit tests/property tests/architecture
 
 bench: $(VENV)/.tests
