@@ -18,10 +18,10 @@ from interfaces.system.running_system import PROCESSES
 from interfaces.workers.web import server
 
 RESERVED = 3
-"""For superusers, by PostgreSQL's default."""
+"""PostgreSQL's default number of connections reserved for superusers."""
 
 
-def test_every_process_of_the_system_has_a_budget() -> None:
+def test_each_process_has_a_connection_budget() -> None:
     assert DEFAULT_PROCESSES.keys() == {*WORKERS, "web", "cli"}
     started = list(PROCESSES.values())
     assert {name: started.count(name) for name in started} | {"cli": 1} == dict(DEFAULT_PROCESSES)
@@ -29,16 +29,16 @@ def test_every_process_of_the_system_has_a_budget() -> None:
         assert connection_budget(name, Settings()).keys() <= KINDS.keys()
 
 
-def test_the_embedded_server_allows_the_whole_system() -> None:
+def test_the_embedded_server_allows_the_total_budget() -> None:
     assert total_budget(Settings()) <= int(EMBEDDED["max_connections"]) - RESERVED
 
 
-def test_each_further_ingest_session_takes_a_lock_session() -> None:
+def test_each_ingest_session_adds_one_lock_connection() -> None:
     assert connection_budget("ingest", Settings())["ingest_locks"] == 1
     assert connection_budget("ingest", Settings(mqtt_sessions=4))["ingest_locks"] == 5
 
 
-def test_requests_that_wait_for_a_projection_are_bounded_by_the_threads_of_the_web_process() -> None:
+def test_the_budget_for_projection_waits_equals_the_web_thread_count() -> None:
     assert connection_budget("web", Settings())["waits"] == server.THREADS
 
 
@@ -53,7 +53,7 @@ def test_requests_that_wait_for_a_projection_are_bounded_by_the_threads_of_the_w
         ("", None),
     ],
 )
-def test_a_session_shows_its_kind_by_its_name(name: str, kind: str | None) -> None:
+def test_a_session_name_states_its_kind(name: str, kind: str | None) -> None:
     assert kind_of(name) == kind
 
 

@@ -1,4 +1,4 @@
-"""Startup objects are excluded from garbage collections; tested in a separate process, which it affects as a whole."""
+"""Startup objects are excluded from garbage collection. The test uses a process of its own: the setting is global."""
 
 import subprocess
 import sys
@@ -15,6 +15,6 @@ assert gc.get_threshold()[2] == FULL_COLLECTION_ONE_IN
 """
 
 
-def test_what_is_there_at_the_start_is_not_walked_by_a_full_collection() -> None:
+def test_a_full_collection_does_not_traverse_startup_objects() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,6 @@
-"""Every read of a DR event, of facilities and of the portfolio answers for the past, over HTTP and on the command line.
+"""Reads of DR events, facilities and the portfolio accept `as_of`, over HTTP and on the command line.
 
-By moment and by position. What it answers then is what the same read would have answered then: it is asked of a system
-that knows only the part of the log up to there.
+`as_of` is a time or a log position. The result must equal the result of the same read in a system whose log ends there.
 """
 
 from __future__ import annotations
@@ -57,11 +56,11 @@ CLI_OTHERWISE = {
 }
 
 
-# ------------------------------------------------------------------------------------------ none is forgotten
+# ------------------------------------------------------------------------------------------ every read is listed
 
 
 def test_every_read_over_http_takes_as_of() -> None:
-    """Red? A new read of a DR event takes `as_of: AsOfQuery` (interfaces/web/requests/as_of.py), and a line above."""
+    """A new read of a DR event needs `as_of: AsOfQuery` (interfaces/web/requests/as_of.py) and an entry above."""
     reads = {
         route.partition(" ")[2]
         for route in POLICIES
@@ -76,7 +75,7 @@ def test_every_read_over_http_takes_as_of() -> None:
 
 
 def test_every_read_on_the_command_line_takes_as_of() -> None:
-    """Red? A new command that reads a DR event takes `--as-of`, and a line above."""
+    """A new command that reads a DR event needs `--as-of` and an entry above."""
     found: dict[tuple[str, str], set[str]] = {}
     for group_name in ("dr-events", "audit"):
         group = main.get_command(click.Context(main), group_name)
@@ -87,18 +86,18 @@ def test_every_read_on_the_command_line_takes_as_of() -> None:
     assert [path for path in CLI_READS if "--as-of" not in found[path]] == []
 
 
-# ---------------------------------------------------------------------------------------- each says the truth
+# ---------------------------------------------------------------------------------------- every read is correct
 
 
 class ReadResult(NamedTuple):
-    """The answer of one read: whether there is one, and its document."""
+    """The result of one read: whether it exists, and its document."""
 
     known: bool
     document: Any
 
 
 class System:
-    """What a release sees of a log."""
+    """A system over the given log entries."""
 
     def __init__(self, entries: list[LogEntry], still_open: ExitStack) -> None:
         self._open = still_open
@@ -150,7 +149,7 @@ def cli_read(*arguments: str) -> Callable[[System, str | None], ReadResult]:
 
 @pytest.fixture(scope="module")
 def walk() -> PortfolioWalk:
-    """A DR event that served to its measurement and of which the utility was told, beside one that was cancelled."""
+    """One DR event that was measured and reported to the utility, and one that was cancelled."""
     made = PortfolioWalk()
     served = made.happy()
     made._tell(served, 0)
@@ -177,7 +176,7 @@ READS: dict[str, Callable[[str], Callable[[System, str | None], ReadResult]]] = 
 
 
 def _said(result: ReadResult) -> ReadResult:
-    """Without what the audit says of the question itself."""
+    """The result without the fields that repeat the query."""
     if isinstance(result.document, dict):
         asked = {"as_of", "position"}
         return ReadResult(
@@ -195,7 +194,7 @@ ASKED_ABOUT = (
 
 
 def positions(walk: PortfolioWalk) -> list[int]:
-    """The ends of the log, and where each of those topics appears first, and just before."""
+    """Both ends of the log, the first position of each topic, and the position before the first of them."""
     first: dict[str, int] = {}
     for entry in walk.entries:
         first.setdefault(entry.topic, entry.position)
@@ -213,7 +212,7 @@ def prefixes(walk: PortfolioWalk) -> Iterator[dict[int, System]]:
 
 
 @pytest.mark.parametrize("read", READS)
-def test_as_of_a_position_it_says_what_it_would_have_said_there(
+def test_a_read_as_of_a_position_equals_the_same_read_of_the_log_up_to_there(
     walk: PortfolioWalk, prefixes: dict[int, System], read: str
 ) -> None:
     head = walk.entries[-1].position
@@ -224,18 +223,18 @@ def test_as_of_a_position_it_says_what_it_would_have_said_there(
         for position, then in prefixes.items():
             answers.append(_said(ask(now, str(position))))
             assert answers[-1] == _said(ask(then, None)), position
-        assert answers[-1] == _said(ask(now, None)), "as of now is now"
+        assert answers[-1] == _said(ask(now, None)), "as of the head equals no as_of"
     assert len({json.dumps(answer) for answer in answers}) > 2, "the past differs from the present"
 
 
 @pytest.mark.parametrize("read", READS)
-def test_as_of_a_moment_it_says_what_it_says_as_of_the_position_that_the_log_had_then(
+def test_a_read_as_of_a_time_equals_the_read_as_of_the_log_position_at_that_time(
     walk: PortfolioWalk, prefixes: dict[int, System], read: str
 ) -> None:
     now = prefixes[walk.entries[-1].position]
     ask = READS[read](str(walk.dr_events[0].id))
     for position in positions(walk)[1:]:
-        entry = next(found for found in walk.entries if found.position >= position)  # there may be a gap
+        entry = next(found for found in walk.entries if found.position >= position)  # positions may have gaps
         moment = entry.domain_event.recorded_at
         by_moment = ask(now, moment.isoformat().replace("+00:00", "Z"))
         assert _said(by_moment) == _said(ask(now, str(now.log.prefix_end(moment)))), moment
@@ -245,7 +244,7 @@ def test_as_of_a_moment_it_says_what_it_says_as_of_the_position_that_the_log_had
 @pytest.mark.parametrize(
     "as_of", ["yesterday", "2026-07-14T21:00:00", "-1", "1.5", "9999-12-31T23:00:00-05:00"]
 )
-def test_what_is_neither_a_moment_nor_a_position_is_refused(
+def test_an_as_of_that_is_neither_a_time_nor_a_position_is_refused(
     walk: PortfolioWalk, prefixes: dict[int, System], read: str, as_of: str
 ) -> None:
     with pytest.raises(AssertionError, match=r"as_of|--as-of"):
@@ -253,7 +252,7 @@ def test_what_is_neither_a_moment_nor_a_position_is_refused(
 
 
 @pytest.mark.parametrize("read", READS)
-def test_a_position_that_the_log_has_not_come_to_is_said_to_be_ahead(
+def test_a_position_beyond_the_end_of_the_log_is_reported_as_an_error(
     walk: PortfolioWalk, prefixes: dict[int, System], read: str
 ) -> None:
     head = walk.entries[-1].position

@@ -1,4 +1,4 @@
-"""`gridproof audit replay` and `gridproof projections`, as a person and as a program use them."""
+"""`gridproof audit replay` and `gridproof projections`: text output and JSON output."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run(group: Any, *arguments: str) -> Result:
     return CliRunner().invoke(group, arguments)
 
 
-def test_a_replay_tells_every_step_to_people(walk: PortfolioWalk, models: FakeReadModels) -> None:
+def test_a_replay_prints_every_step_as_text(walk: PortfolioWalk, models: FakeReadModels) -> None:
     result = run(commands.audit_group, "replay", "UTIL-1")
     assert result.exit_code == 0, result.output
     assert "Utility util-1 first spoke of its event UTIL-1" in result.output
@@ -82,7 +82,7 @@ def test_a_replay_tells_every_step_to_people(walk: PortfolioWalk, models: FakeRe
     assert "settlement      measured" in result.output
 
 
-def test_a_replay_gives_one_json_document_to_programs(walk: PortfolioWalk, models: FakeReadModels) -> None:
+def test_a_replay_with_json_prints_one_document(walk: PortfolioWalk, models: FakeReadModels) -> None:
     result = run(commands.audit_group, "replay", str(walk.dr_events[0].id), "--json")
     document = json.loads(result.stdout)
     assert document["utility_event_id"] == "UTIL-1"
@@ -93,7 +93,9 @@ def test_a_replay_gives_one_json_document_to_programs(walk: PortfolioWalk, model
     assert step["caused_by"]["what"]
 
 
-def test_as_of_a_moment_the_state_is_that_of_the_moment(walk: PortfolioWalk, models: FakeReadModels) -> None:
+def test_a_replay_as_of_a_time_shows_the_state_at_that_time(
+    walk: PortfolioWalk, models: FakeReadModels
+) -> None:
     accepted = next(entry for entry in walk.entries if entry.topic == "dr-event.accepted.v1")
     as_of = accepted.domain_event.recorded_at.isoformat()
     document = json.loads(run(commands.audit_group, "replay", "UTIL-1", "--as-of", as_of, "--json").stdout)
@@ -102,14 +104,14 @@ def test_as_of_a_moment_the_state_is_that_of_the_moment(walk: PortfolioWalk, mod
     assert document["reserved_facilities"] == ["fac-001", "fac-002", "fac-003"]
 
 
-def test_a_replay_of_an_unknown_dr_event_says_what_to_do(models: FakeReadModels) -> None:
+def test_a_replay_of_an_unknown_dr_event_suggests_a_command(models: FakeReadModels) -> None:
     result = run(commands.audit_group, "replay", "UTIL-404")
     assert isinstance(result.exception, DREventNotRecorded)
     assert "gridproof dr-events list" in str(result.exception)
 
 
 @pytest.mark.parametrize("moment", ["yesterday", "2026-07-14T21:00:00"])
-def test_a_moment_that_is_none_is_wrong_usage(models: FakeReadModels, moment: str) -> None:
+def test_an_invalid_as_of_is_a_usage_error(models: FakeReadModels, moment: str) -> None:
     assert run(commands.audit_group, "replay", "UTIL-1", "--as-of", moment).exit_code == 2
 
 
@@ -120,7 +122,7 @@ def test_the_list_shows_every_projection(walk: PortfolioWalk, models: FakeReadMo
     assert {found["position"] for found in document["projections"]} == {walk.log.head()}
 
 
-def test_a_verification_ends_with_3_and_names_the_difference(models: FakeReadModels) -> None:
+def test_a_verification_that_finds_a_difference_exits_with_3_and_names_it(models: FakeReadModels) -> None:
     assert run(projections.projections_group, "verify", "--all").exit_code == 0
     models.dr_events._rows.by_key.clear()
     result = run(projections.projections_group, "verify", "dr_events")
@@ -130,7 +132,7 @@ def test_a_verification_ends_with_3_and_names_the_difference(models: FakeReadMod
     assert [found["name"] for found in document["verified"] if not found["equal"]] == ["dr_events"]
 
 
-def test_a_rebuild_says_how_far_it_went(walk: PortfolioWalk, models: FakeReadModels) -> None:
+def test_a_rebuild_reports_its_last_position(walk: PortfolioWalk, models: FakeReadModels) -> None:
     result = run(projections.projections_group, "rebuild", "dr_events", "--json")
     (report,) = json.loads(result.stdout)["rebuilt"]
     assert (report["name"], report["position"]) == ("dr_events", walk.log.head())
@@ -140,7 +142,9 @@ def test_a_rebuild_says_how_far_it_went(walk: PortfolioWalk, models: FakeReadMod
 
 @pytest.mark.parametrize("arguments", [[], ["dr_events", "--all"], ["dr-events"]])
 @pytest.mark.parametrize("command", ["rebuild", "verify"])
-def test_one_projection_or_all_of_them(models: FakeReadModels, command: str, arguments: list[str]) -> None:
+def test_a_missing_or_unknown_projection_name_is_a_usage_error(
+    models: FakeReadModels, command: str, arguments: list[str]
+) -> None:
     result = run(projections.projections_group, command, *arguments)
     assert result.exit_code == 2
     assert "projections list" in result.output or "there are dr_events" in result.output

@@ -1,4 +1,4 @@
-"""`gridproof baseline compute` from the outside: its document, its exit status, its refusals."""
+"""`gridproof baseline compute`: its output, exit status and errors."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ REAL_LOAD = Path(__file__).parents[5] / "shared" / "data" / "load"
 
 @pytest.fixture(autouse=True)
 def _readings_from_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command without the composition root, which would bring in every adapter there is."""
+    """Replaces the composition root, which would import every adapter."""
     monkeypatch.setattr("interfaces.cli.baseline.commands.open_readings", open_readings_file)
 
 
@@ -52,7 +52,7 @@ def run(readings: Path, *options: str, facility: str = "fac-001", method: str = 
     return CliRunner().invoke(baseline_group, ["compute", *given, *options])
 
 
-def test_the_json_document_is_the_one_that_was_promised(readings: Path) -> None:
+def test_the_json_document_has_the_documented_fields(readings: Path) -> None:
     ran = run(readings, "--json", "--event-day", "2026-07-13", "--holiday", "2026-07-03")
     assert ran.exit_code == 0, ran.stderr
     document = json.loads(ran.stdout)
@@ -77,14 +77,14 @@ def test_the_json_document_is_the_one_that_was_promised(readings: Path) -> None:
     assert document["missing"] == ["2026-07-14T14:00:00Z"]
 
 
-def test_without_json_it_is_explained_in_words(readings: Path) -> None:
+def test_without_json_the_result_is_explained_as_text(readings: Path) -> None:
     ran = run(readings, "--holiday", "2026-07-03")
     assert ran.exit_code == 0, ran.stderr
     for said in ("80.000", "missing", "multiplicative 1.1000", "2026-07-03 holiday", "30.000 kWh"):
         assert said in ran.stdout
 
 
-def test_the_zone_beside_the_file_goes_before_the_option(readings: Path) -> None:
+def test_the_time_zone_in_facilities_csv_overrides_the_option(readings: Path) -> None:
     assert json.loads(run(readings, "--json").stdout)["tz"] == "UTC"
     assert json.loads(run(readings, "--json", "--tz", "Asia/Tokyo").stdout)["tz"] == "Asia/Tokyo"
     readings.with_name("facilities.csv").write_text("facility,tz\nfac-001,Europe/London\n")
@@ -105,7 +105,7 @@ def test_the_zone_beside_the_file_goes_before_the_option(readings: Path) -> None
         (("--method", "x-of-y", "--x", "11"), "1 <= x <= y"),
     ],
 )
-def test_wrong_usage_is_status_2_and_says_what_would_be_right(
+def test_a_usage_error_exits_with_2_and_states_the_valid_usage(
     readings: Path, options: tuple[str, ...], said: str
 ) -> None:
     ran = run(readings, *options)
@@ -113,7 +113,9 @@ def test_wrong_usage_is_status_2_and_says_what_would_be_right(
     assert said in ran.stderr
 
 
-def test_what_cannot_be_computed_is_status_1_on_stderr(readings: Path, tmp_path: Path) -> None:
+def test_a_baseline_that_cannot_be_computed_exits_with_1_and_an_error_on_stderr(
+    readings: Path, tmp_path: Path
+) -> None:
     cases = {
         "no row of facility 'nope'": run(readings, "--json", facility="nope"),
         "not on a boundary": run(readings, "--json", "--start", "2026-07-14T13:10:00Z"),

@@ -1,4 +1,4 @@
-"""Every command of the whole tree: it can be imported, explains itself with an example, and costs nothing unasked."""
+"""Every command can be imported, has a help text with an example, and imports only the modules it needs."""
 
 import json
 import subprocess
@@ -25,12 +25,12 @@ def commands_below(
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself_with_an_example(name: str) -> None:
+def test_every_command_has_a_help_text_with_an_example(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     for path, found in commands_below(command, (name,)):
         if isinstance(found, click.Group):
-            continue  # its commands have the examples
+            continue  # the subcommands have the examples
         result = CliRunner().invoke(main, [*path, "--help"], catch_exceptions=False)
         assert result.exit_code == 0
         assert f"gridproof {' '.join(path)}" in result.output.partition("Options:")[2], path
@@ -38,7 +38,7 @@ def test_every_command_explains_itself_with_an_example(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_says_what_it_does(name: str) -> None:
+def test_every_option_has_a_help_text(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     for path, found in commands_below(command, (name,)):
@@ -48,14 +48,14 @@ def test_every_option_says_what_it_does(name: str) -> None:
                 assert parameter.help, (path, parameter.name)
 
 
-def test_the_table_calls_commands_as_they_call_themselves() -> None:
+def test_the_names_in_the_command_table_equal_the_names_of_the_commands() -> None:
     for name in COMMANDS:
         command = main.get_command(click.Context(main), name)
         assert command is not None
         assert command.name == name
 
 
-def test_the_help_lists_every_command_with_what_it_is_for() -> None:
+def test_the_help_lists_every_command_with_its_purpose() -> None:
     output = CliRunner().invoke(main, ["--help"]).output
 
     for name, (_, short_help) in COMMANDS.items():
@@ -63,7 +63,7 @@ def test_the_help_lists_every_command_with_what_it_is_for() -> None:
 
 
 def loaded_after(*arguments: str) -> set[str]:
-    """The modules that a process has loaded at the end of a command."""
+    """The modules that a process has imported when the command ends."""
     script = (
         "import json, sys\n"
         "from interfaces.cli import main\n"
@@ -76,7 +76,7 @@ def loaded_after(*arguments: str) -> set[str]:
     return set(json.loads(done.stderr))
 
 
-def test_help_loads_nothing_of_the_system() -> None:
+def test_help_imports_no_domain_application_or_adapter_module() -> None:
     loaded = loaded_after("--help")
 
     ours = {name for name in loaded if name.partition(".")[0] in {"domain", "application", "adapters"}}
@@ -84,7 +84,7 @@ def test_help_loads_nothing_of_the_system() -> None:
     assert not loaded & {"eventsourcing", "msgspec", "psycopg", "litestar", "numpy", "rich", "nats"}
 
 
-def test_a_worker_loads_no_other_command() -> None:
+def test_the_worker_command_imports_no_module_of_other_commands() -> None:
     loaded = loaded_after("worker", "--help")
 
     assert not loaded & {
@@ -97,13 +97,13 @@ def test_a_worker_loads_no_other_command() -> None:
     }
 
 
-def test_an_unknown_command_is_wrong_usage() -> None:
+def test_an_unknown_command_is_a_usage_error() -> None:
     result = CliRunner().invoke(main, ["demo2"])
 
     assert result.exit_code == 2
 
 
-def test_a_worker_that_does_not_exist_is_wrong_usage() -> None:
+def test_an_unknown_worker_is_a_usage_error() -> None:
     result = CliRunner().invoke(main, ["worker", "barista"])
 
     assert result.exit_code == 2

@@ -1,4 +1,4 @@
-"""How `gridproof dead-letters show` shows what a meter sent."""
+"""How `gridproof dead-letters show` displays the body of a meter message."""
 
 from base64 import b64decode
 from datetime import UTC, datetime
@@ -20,12 +20,12 @@ def shown(body: bytes) -> dict[str, object]:
     return _document(letter, with_body=True)
 
 
-def test_a_body_that_is_text_is_shown_as_such() -> None:
+def test_a_text_body_is_shown_as_text() -> None:
     assert shown("{°}".encode())["body"] == "{°}"
     assert "body_base64" not in shown(b"{}")
 
 
-def test_a_body_that_is_no_text_is_also_shown_byte_by_byte() -> None:
+def test_a_binary_body_is_also_shown_in_base64() -> None:
     document = shown(b"\xff\xfe7")
     assert document["body"] == "\ufffd\ufffd7"
     assert b64decode(str(document["body_base64"])) == b"\xff\xfe7"

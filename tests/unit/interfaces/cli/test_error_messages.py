@@ -1,4 +1,4 @@
-"""Errors as a person is told them."""
+"""Error messages of the command line."""
 
 import psycopg
 import pytest
@@ -33,5 +33,5 @@ def test_a_missing_schema_names_the_command_to_run() -> None:
     assert "gridproof migrate" in failure.message
 
 
-def test_a_defect_has_no_message() -> None:
+def test_an_unexpected_error_has_no_message() -> None:
     assert to_click_exception(KeyError("x")) is None

@@ -1,4 +1,4 @@
-"""`gridproof keys`: what it prints, and with which status it ends."""
+"""`gridproof keys`: output and exit status."""
 
 import json
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def test_json_is_one_document(api_keys: FakeApiKeys) -> None:
     assert revoked["revoked_at"] == "2026-07-14T12:00:00Z"
 
 
-def test_two_keys_are_never_the_same(api_keys: FakeApiKeys) -> None:
+def test_each_created_key_is_unique(api_keys: FakeApiKeys) -> None:
     tokens = {run("create", "--role", "auditor").stdout for _ in range(5)}
     assert len(tokens) == 5
 
@@ -78,12 +78,14 @@ def test_two_keys_are_never_the_same(api_keys: FakeApiKeys) -> None:
         ("create", "--role", "admin", "--facility", "fac-001"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_makes_no_key(api_keys: FakeApiKeys, arguments: tuple[str, ...]) -> None:
+def test_a_usage_error_exits_with_2_and_creates_no_key(
+    api_keys: FakeApiKeys, arguments: tuple[str, ...]
+) -> None:
     assert run(*arguments).exit_code == 2
     assert api_keys.listed() == []
 
 
-def test_revoking_an_unknown_key_ends_with_1_and_says_what_to_do(api_keys: FakeApiKeys) -> None:
+def test_revoking_an_unknown_key_exits_with_1_and_suggests_a_command(api_keys: FakeApiKeys) -> None:
     result = run("revoke", "000000000000")
     assert result.exit_code == 1
     assert "gridproof keys list" in result.output

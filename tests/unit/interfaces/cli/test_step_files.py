@@ -1,4 +1,4 @@
-"""Exported steps: every format says the same, and there is a file only once it has all of them."""
+"""Export of audit steps: every format has the same content, and only complete files appear."""
 
 import csv
 import errno
@@ -65,7 +65,7 @@ def test_every_format_has_every_step(
     ]
 
 
-def test_a_file_that_is_there_is_not_overwritten(steps: list[AuditTrailRow], tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(steps: list[AuditTrailRow], tmp_path: Path) -> None:
     (tmp_path / "audit-steps.csv").write_text("an earlier one")
     with pytest.raises(FileAlreadyExists, match="another folder"):
         export_steps(steps, ["jsonl", "csv"], tmp_path)
@@ -73,7 +73,7 @@ def test_a_file_that_is_there_is_not_overwritten(steps: list[AuditTrailRow], tmp
     assert (tmp_path / "audit-steps.csv").read_text() == "an earlier one"
 
 
-def test_what_does_not_come_to_its_end_leaves_no_file(steps: list[AuditTrailRow], tmp_path: Path) -> None:
+def test_an_interrupted_export_leaves_no_file(steps: list[AuditTrailRow], tmp_path: Path) -> None:
     def interrupted() -> Iterator[AuditTrailRow]:
         yield steps[0]
         raise ConnectionError("gone")
@@ -83,7 +83,7 @@ def test_what_does_not_come_to_its_end_leaves_no_file(steps: list[AuditTrailRow]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_appears_meanwhile_is_not_overwritten_and_no_other_is_left(
+def test_a_file_created_during_the_export_is_not_overwritten_and_no_other_file_is_left(
     steps: list[AuditTrailRow], tmp_path: Path
 ) -> None:
     def raced() -> Iterator[AuditTrailRow]:
@@ -96,7 +96,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten_and_no_other_is_left(
     assert (tmp_path / "audit-steps.parquet").read_text() == "another one's"
 
 
-def test_a_link_that_somebody_planted_is_not_followed(steps: list[AuditTrailRow], tmp_path: Path) -> None:
+def test_an_existing_symbolic_link_is_not_followed(steps: list[AuditTrailRow], tmp_path: Path) -> None:
     victim, folder = tmp_path / "victim", tmp_path / "export"
     victim.write_text("precious")
     folder.mkdir()
@@ -109,7 +109,7 @@ def test_a_link_that_somebody_planted_is_not_followed(steps: list[AuditTrailRow]
     assert not (tmp_path / "nothing there yet").exists()
 
 
-def test_two_exports_into_one_folder_share_nothing_but_the_name_that_one_of_them_gets(
+def test_of_two_concurrent_exports_into_one_folder_one_succeeds_and_the_other_fails(
     steps: list[AuditTrailRow], tmp_path: Path
 ) -> None:
     def second_meanwhile() -> Iterator[AuditTrailRow]:
@@ -123,7 +123,7 @@ def test_two_exports_into_one_folder_share_nothing_but_the_name_that_one_of_them
     assert len(left.read_bytes().splitlines()) == len(steps)
 
 
-def test_a_failure_in_the_last_format_leaves_nothing(
+def test_a_failure_in_the_last_format_leaves_no_file(
     steps: list[AuditTrailRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
@@ -139,7 +139,7 @@ def test_a_failure_in_the_last_format_leaves_nothing(
 
 @contextmanager
 def no_room_above(size: int) -> Iterator[None]:
-    """What is written beyond so many bytes of a file is refused by the system."""
+    """The operating system refuses writes beyond `size` bytes of a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -162,7 +162,7 @@ def test_a_full_disk_is_reported_with_the_path_and_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_all_is_on_the_disk_before_the_first_has_its_name(
+def test_all_files_are_synced_before_the_first_gets_its_final_name(
     steps: list[AuditTrailRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
@@ -191,12 +191,12 @@ def refusing(code: int) -> Callable[..., None]:
 
 @pytest.fixture
 def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a stick with FAT."""
+    """The file system has no hard links, like FAT."""
     monkeypatch.setattr(os, "link", refusing(errno.EPERM))
 
 
 @pytest.mark.usefixtures("without_links")
-def test_where_there_are_no_hard_links_the_files_are_copied_whole(
+def test_without_hard_links_the_files_are_copied_completely(
     steps: list[AuditTrailRow], tmp_path: Path
 ) -> None:
     _, files = export_steps(steps, FORMATS, tmp_path)
@@ -208,7 +208,7 @@ def test_where_there_are_no_hard_links_the_files_are_copied_whole(
 
 
 @pytest.mark.usefixtures("without_links")
-def test_what_cannot_be_copied_whole_leaves_nothing(
+def test_a_copy_that_fails_leaves_no_file(
     steps: list[AuditTrailRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "copyfileobj", refusing(errno.ENOSPC))
@@ -220,7 +220,7 @@ def test_what_cannot_be_copied_whole_leaves_nothing(
 @pytest.mark.parametrize(
     ("code", "is_kept"), [(errno.EINVAL, True), (errno.EACCES, True), (errno.EIO, False)]
 )
-def test_files_are_there_or_not_also_where_their_folder_cannot_be_synced(
+def test_an_export_is_complete_or_absent_if_the_folder_cannot_be_synced(
     steps: list[AuditTrailRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, is_kept: bool
 ) -> None:
     real = os.fsync
@@ -242,7 +242,7 @@ def test_a_folder_that_cannot_be_created_is_reported_by_name(tmp_path: Path) -> 
         export_steps([], FORMATS, tmp_path / "file/export")
 
 
-def test_a_text_that_a_spreadsheet_would_run_is_a_text_in_csv(
+def test_a_text_that_a_spreadsheet_would_evaluate_is_escaped_in_csv(
     steps: list[AuditTrailRow], tmp_path: Path
 ) -> None:
     texts = ['=HYPERLINK("x")', "+1", "-1", "@SUM(1)", "\tx", "calm"]
@@ -256,7 +256,7 @@ def test_a_text_that_a_spreadsheet_would_run_is_a_text_in_csv(
     assert [step.why for step in told] == texts
 
 
-def test_no_steps_are_an_empty_file_of_each_format(tmp_path: Path) -> None:
+def test_an_export_without_steps_writes_an_empty_file_of_each_format(tmp_path: Path) -> None:
     count, files = export_steps([], ["jsonl", "csv", "parquet"], tmp_path)
     assert count == 0
     assert files[0].read_bytes() == b""

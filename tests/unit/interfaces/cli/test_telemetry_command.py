@@ -1,4 +1,4 @@
-"""`gridproof telemetry import` from the outside, on the fake store."""
+"""`gridproof telemetry import` on the fake store."""
 
 import json
 from collections.abc import Iterator
@@ -51,7 +51,9 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(telemetry_group, ["import", *map(str, arguments)])
 
 
-def test_it_stores_what_the_file_says_and_reports_the_gaps(store: FakeTelemetryStore, load: Path) -> None:
+def test_an_import_stores_the_rows_of_the_file_and_reports_gaps(
+    store: FakeTelemetryStore, load: Path
+) -> None:
     result = run(load)
     assert result.exit_code == 0, result.output
     assert (
@@ -68,7 +70,7 @@ def test_it_stores_what_the_file_says_and_reports_the_gaps(store: FakeTelemetryS
     assert block.temp_c[1, :3].tolist() == [20.5] * 3
 
 
-def test_the_same_file_again_changes_nothing_and_says_so_as_json(
+def test_a_second_import_of_the_same_file_changes_nothing_and_reports_it_as_json(
     store: FakeTelemetryStore, load: Path
 ) -> None:
     run(load)
@@ -83,7 +85,7 @@ def test_only_the_named_facility_is_imported(store: FakeTelemetryStore, load: Pa
     assert store.newest_reading_at("a") is None
 
 
-def test_a_wrong_line_stores_nothing_and_is_named(store: FakeTelemetryStore, load: Path) -> None:
+def test_an_invalid_line_is_reported_and_nothing_is_stored(store: FakeTelemetryStore, load: Path) -> None:
     load.write_text(CSV + "b,noon,1,\n")
     result = run(load)
     assert result.exit_code == 1
@@ -91,15 +93,17 @@ def test_a_wrong_line_stores_nothing_and_is_named(store: FakeTelemetryStore, loa
     assert store.imported == {}
 
 
-def test_an_absent_store_says_what_to_do(store: FakeTelemetryStore, load: Path) -> None:
+def test_an_unreachable_store_is_reported_with_instructions(store: FakeTelemetryStore, load: Path) -> None:
     store.available = False
     result = run(load)
     assert result.exit_code == 1
     assert "gridproof up" in result.stderr
 
 
-def test_a_dry_run_says_what_is_there_and_stores_nothing(store: FakeTelemetryStore, load: Path) -> None:
-    store.available = False  # it is not even asked
+def test_a_dry_run_reports_the_content_of_the_file_and_stores_nothing(
+    store: FakeTelemetryStore, load: Path
+) -> None:
+    store.available = False  # a dry run does not use the store
     result = run(load, "--dry-run")
     assert result.exit_code == 0, result.output
     assert "6 rows; dry run: nothing was stored" in result.stdout
@@ -110,9 +114,7 @@ def test_a_dry_run_says_what_is_there_and_stores_nothing(store: FakeTelemetrySto
     assert store.imported == {}
 
 
-def test_a_dry_run_of_what_would_be_refused_lists_all_that_is_odd(
-    store: FakeTelemetryStore, load: Path
-) -> None:
+def test_a_dry_run_of_an_invalid_file_lists_every_finding(store: FakeTelemetryStore, load: Path) -> None:
     load.write_text(CSV + "b,2026-07-14T00:00:00Z,41,\nb,2026-07-14T01:00:00Z,41,\n")
     result = run(load, "--dry-run")
     assert result.exit_code == 3
@@ -127,7 +129,7 @@ def test_a_dry_run_of_what_would_be_refused_lists_all_that_is_odd(
     assert store.imported == {}
 
 
-def test_green_button_xml_is_imported_for_the_facility_that_is_named(
+def test_green_button_xml_is_imported_for_the_given_facility(
     store: FakeTelemetryStore, tmp_path: Path
 ) -> None:
     start = int(T0.timestamp())

@@ -1,4 +1,4 @@
-"""`gridproof telemetry history` from the outside, on fakes."""
+"""`gridproof telemetry history` on fakes."""
 
 import json
 from collections.abc import Iterator
@@ -48,24 +48,24 @@ def test_each_resolution_is_printed_as_json(
     assert result.exit_code == 0, result.output
     steps = json.loads(result.stdout)["steps"]
     assert len(steps) == count
-    # A reading speaks for four steps of 15 s.
+    # A reading is valid for four steps of 15 s.
     spoken_for = known + 3 if resolution == "15s" else known
     assert [step["mean_kw"] for step in steps] == [12.0] * spoken_for + [None] * (count - spoken_for)
 
 
-def test_people_see_a_table(store: FakeTelemetryStore) -> None:
+def test_without_json_the_history_is_a_table(store: FakeTelemetryStore) -> None:
     result = run()
     assert "2026-07-14T11:15:00Z" in result.stdout
     assert "12.000" in result.stdout
 
 
-def test_a_window_that_is_too_long_or_empty_is_wrong_usage(store: FakeTelemetryStore) -> None:
+def test_a_window_that_is_too_long_or_empty_is_a_usage_error(store: FakeTelemetryStore) -> None:
     too_long = run("--resolution", "15s", last="2026-07-16T11:00:00Z")
     assert (too_long.exit_code, "at most 24 h" in too_long.output) == (2, True)
     assert run(last="2026-07-14T11:00:00Z").exit_code == 2
 
 
-def test_a_store_that_is_away_is_said(store: FakeTelemetryStore) -> None:
+def test_an_unreachable_store_is_reported(store: FakeTelemetryStore) -> None:
     store.available = False
     result = run()
     assert (result.exit_code, "ask again" in result.output) == (1, True)

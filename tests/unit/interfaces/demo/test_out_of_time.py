@@ -1,4 +1,4 @@
-"""A DR event that is not completed in time is named as a fault of the demo."""
+"""A DR event that is not completed in time is reported as a fault of the demo."""
 
 from datetime import timedelta
 from typing import cast
@@ -40,7 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interfaces.demo.scenario.POLL_S", POLL_S / 100)
 
 
-def test_follow_gives_up_after_the_deadline() -> None:
+def test_follow_stops_after_the_deadline() -> None:
     operator = Operator(FakeClock(ENDS_AT), status="recovering", settlement_status="none", callbacks={})
     assert not followed(operator)
     assert operator.calls == COMPLETED_WITHIN / timedelta(minutes=1)
@@ -56,7 +56,7 @@ def test_follow_ends_once_the_event_is_completed_measured_and_reported() -> None
 
 
 @pytest.mark.parametrize("in_time", [True, False])
-def test_only_a_demo_past_its_deadline_has_that_fault(in_time: bool) -> None:
+def test_only_a_demo_past_its_deadline_has_the_timeout_fault(in_time: bool) -> None:
     log = given().after(*portfolio_commands(facility_entry("fac-001")))
     log.after(judge(facility_ids=("fac-001",), target_kw=80.0))
     nothing: frozenset[str] = frozenset()

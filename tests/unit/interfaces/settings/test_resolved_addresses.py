@@ -7,7 +7,7 @@ from interfaces.bootstrap import resolve_addresses, save_addresses
 from interfaces.settings.settings import Settings
 
 
-def test_the_settings_of_the_running_system_are_not_hidden_by_defaults(tmp_path: Path) -> None:
+def test_defaults_do_not_override_the_settings_of_the_running_system(tmp_path: Path) -> None:
     running = Settings(
         data_dir=tmp_path,
         database_url="postgresql://app@a/gridproof",
@@ -20,7 +20,7 @@ def test_the_settings_of_the_running_system_are_not_hidden_by_defaults(tmp_path:
     assert resolve_addresses(mine) == replace(running, weather_quota_per_month=5_000_000)
 
 
-def test_a_system_that_is_named_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_explicit_settings_of_another_system_are_not_completed(tmp_path: Path) -> None:
     save_addresses(Settings(data_dir=tmp_path, database_url="postgresql://app@a/gridproof", log_json=True))
     named = Settings(data_dir=tmp_path, database_url="postgresql://app@b/gridproof")
     assert resolve_addresses(named) == named

@@ -33,24 +33,24 @@ def test_a_secret_comes_from_a_file_without_its_line_end(tmp_path: Path, ending:
 
 
 @pytest.mark.parametrize("ref", ["hunter2", "env:", "env:NO-NAME", "file:relative", "vault:x", ""])
-def test_a_reference_of_another_kind_is_refused_without_repeating_it(ref: str) -> None:
+def test_an_unsupported_reference_is_refused_without_repeating_it_in_the_error(ref: str) -> None:
     with pytest.raises(SecretReferenceInvalid) as refusal:
         resolve_secret(ref, {})
     assert "hunter2" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("ref", ["env:ABSENT", "file:/absent/secret"])
-def test_a_secret_that_is_not_there_is_named(ref: str) -> None:
+def test_the_error_for_a_missing_secret_names_its_reference(ref: str) -> None:
     with pytest.raises(SecretNotFound, match=ref):
         resolve_secret(ref, {})
 
 
-def test_a_folder_is_no_secret(tmp_path: Path) -> None:
+def test_a_folder_is_refused_as_a_secret(tmp_path: Path) -> None:
     with pytest.raises(SecretUnreadable):
         resolve_secret(f"file:{tmp_path}")
 
 
-def test_an_empty_secret_protects_nothing(tmp_path: Path) -> None:
+def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(b"\n")
     for ref in (f"file:{file}", "env:EMPTY"):
@@ -58,7 +58,7 @@ def test_an_empty_secret_protects_nothing(tmp_path: Path) -> None:
             resolve_secret(ref, {"EMPTY": ""})
 
 
-def test_a_large_file_is_not_read_whole_and_refused(tmp_path: Path) -> None:
+def test_a_large_file_is_refused_without_reading_it_completely(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(b"x" * (MAX_SECRET_BYTES + 1))
     with pytest.raises(SecretTooLarge):
@@ -67,7 +67,7 @@ def test_a_large_file_is_not_read_whole_and_refused(tmp_path: Path) -> None:
     assert len(resolve_secret(f"file:{file}")) == MAX_SECRET_BYTES
 
 
-def test_an_error_never_holds_the_secret() -> None:
+def test_an_error_never_contains_the_secret() -> None:
     with pytest.raises(SecretError) as refusal:
         resolve_secret("env:LONG", {"LONG": "hunter2" * MAX_SECRET_BYTES})
     assert "hunter2" not in str(refusal.value)

@@ -108,7 +108,7 @@ def test_a_child_process_reads_the_same_settings(environ: dict[str, str]) -> Non
 
 
 @given(speed=st.floats(0.001, 100_000), epoch=st.datetimes(timezones=st.just(UTC)))
-def test_a_childs_clock_is_exactly_its_parents(speed: float, epoch: datetime) -> None:
+def test_a_child_process_has_exactly_the_clock_settings_of_its_parent(speed: float, epoch: datetime) -> None:
     settings = Settings(clock_epoch=epoch, clock_started_at=epoch, clock_speed=speed)
     assert read_settings(settings.to_environ()) == settings
 
@@ -126,7 +126,7 @@ def test_a_database_may_have_several_hosts_or_none(address: str) -> None:
     assert read_settings({"GRIDPROOF_DATABASE_URL": address}).database_url == address
 
 
-def test_an_empty_setting_counts_as_not_given() -> None:
+def test_an_empty_setting_counts_as_unset() -> None:
     assert read_settings({"GRIDPROOF_NATS_URL": "", "GRIDPROOF_QUEUE_DEPTH": "  "}) == Settings()
 
 
@@ -134,14 +134,14 @@ def test_variables_of_other_programs_are_ignored() -> None:
     assert read_settings({"PATH": "/bin", "PGPASSWORD": "x"}) == Settings()
 
 
-def test_a_weather_key_does_not_travel_in_clear() -> None:
+def test_a_weather_key_over_plain_http_is_refused() -> None:
     key = {"GRIDPROOF_WEATHER_KEY": "env:WEATHER_KEY"}
     assert read_settings(key | {"GRIDPROOF_WEATHER_URL": "http://127.0.0.1:9"}).weather_key
     (problem,) = problems_of(key | {"GRIDPROOF_WEATHER_URL": "http://weather.example"})
     assert problem.startswith("GRIDPROOF_WEATHER_URL: the key would travel in clear")
 
 
-def test_every_wrong_setting_is_named_at_once() -> None:
+def test_all_invalid_settings_are_reported_together() -> None:
     wrong = {
         "GRIDPROOF_HTTP_BIND": "8080",
         "GRIDPROOF_DATABASE_URL": "mysql://app:hunter2@db/gridproof",
@@ -182,17 +182,17 @@ def test_every_wrong_setting_is_named_at_once() -> None:
         ("TESTING", "perhaps"),
     ],
 )
-def test_a_wrong_value_is_refused_with_what_to_do(name: str, value: str) -> None:
+def test_an_invalid_value_is_refused_with_instructions(name: str, value: str) -> None:
     (problem,) = problems_of({PREFIX + name: value})
     assert problem.startswith(f"{PREFIX}{name}: use ")
 
 
-def test_a_misspelt_name_suggests_the_closest() -> None:
+def test_the_error_for_a_misspelt_name_suggests_the_closest_one() -> None:
     (problem,) = problems_of({"GRIDPROOF_DATABSE_URL": "postgresql://db/gridproof"})
     assert "did you mean GRIDPROOF_DATABASE_URL?" in problem
 
 
-def test_names_of_secrets_are_free() -> None:
+def test_variables_of_secrets_may_have_any_name() -> None:
     assert read_settings({"GRIDPROOF_SECRET_PACIFIC": "s3cret"}) == Settings()
 
 
@@ -217,7 +217,7 @@ def test_settings_that_contradict_each_other_are_refused(environ: dict[str, str]
     assert named in problem
 
 
-def test_a_refused_setting_is_not_complained_about_twice() -> None:
+def test_an_invalid_setting_is_reported_once() -> None:
     assert len(problems_of({**A_FULL_SYSTEM, "GRIDPROOF_CLOCK_SPEED": "fast"})) == 1
     assert len(problems_of({**A_FULL_SYSTEM, "GRIDPROOF_INFLUX_URL": "influx"})) == 1
 
@@ -232,7 +232,7 @@ def test_no_secret_is_shown() -> None:
 
 
 @pytest.mark.parametrize("password", ["pa,ss", "p@ss", "pa:ss", "pa/ss"])
-def test_a_password_with_separators_in_it_is_hidden_too(password: str) -> None:
+def test_a_password_that_contains_separators_is_hidden(password: str) -> None:
     settings = Settings(database_url=f"postgresql://app:{password}@db/gridproof")
     assert settings.described()["GRIDPROOF_DATABASE_URL"] == "postgresql://***@db/gridproof"
 
@@ -246,7 +246,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (settings.queue_depth, settings.log_level, settings.nats_url) == (6, "debug", None)
 
 
-def test_what_is_wrong_with_a_file_is_named_by_line_and_beside_the_rest(tmp_path: Path) -> None:
+def test_errors_of_a_file_are_reported_by_line_together_with_all_others(tmp_path: Path) -> None:
     file = tmp_path / "gridproof.env"
     file.write_text("GRIDPROOF_LOG_LEVEL=debug\nnonsense\nPASSWORD=hunter2\nGRIDPROOF_LOG_LEVEL=info\n")
     problems = problems_of({"GRIDPROOF_QUEUE_DEPTH": "0"}, file)
@@ -262,13 +262,13 @@ def test_what_is_wrong_with_a_file_is_named_by_line_and_beside_the_rest(tmp_path
 @pytest.mark.parametrize(
     "content", [b"GRIDPROOF_LOG_LEVEL=\xff", b"#" * 70_000], ids=["not text", "too large"]
 )
-def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_settings_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "gridproof.env"
     file.write_bytes(content)
     (problem,) = problems_of({}, file)
     assert problem.startswith(f"{file}: ")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_names_it(tmp_path: Path) -> None:
     (problem,) = problems_of({}, tmp_path / "absent.env")
     assert "absent.env: cannot be read (No such file or directory)" in problem

@@ -1,4 +1,4 @@
-"""Settings that do not fit the time limits of a BMS command are refused with all other wrong ones."""
+"""Settings that contradict the time limits of a BMS command are refused, together with all other invalid settings."""
 
 import pytest
 
@@ -22,12 +22,12 @@ CLOCK = {
         ),
     ],
 )
-def test_limits_that_do_not_fit_are_refused_by_name(environ: dict[str, str], named: str) -> None:
+def test_inconsistent_time_limits_are_refused_by_name(environ: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         read_settings(environ)
 
 
-def test_the_default_settings_fit() -> None:
+def test_the_default_time_limits_are_consistent() -> None:
     read_settings({})
 
 

@@ -1,4 +1,4 @@
-"""The simulated building: what its zones do to its load, what it remembers and what it journals."""
+"""The simulated building: the effect of zones on its load, its state and its journal."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,7 +55,7 @@ def curtailed(**options: Any) -> Building:
     return made
 
 
-def test_the_load_falls_by_what_the_committed_zones_shed() -> None:
+def test_the_load_falls_by_the_shed_of_the_committed_zones() -> None:
     made = curtailed()
     assert made.shed_kw(NOON) == pytest.approx(90.0)
     made.execute(order("prepare", zone_id="atrium"), NOON)
@@ -88,7 +88,7 @@ def test_a_curtailed_zone_restores_itself_at_its_expiry_and_journals_it() -> Non
     assert expired.shed_change_kw == pytest.approx(-90.0)
 
 
-def test_a_preparation_that_expires_changes_nothing_and_lets_the_zone_go() -> None:
+def test_an_expired_preparation_changes_no_load_and_releases_the_zone() -> None:
     journal: list[JournalEntry] = []
     made = building(journal)
     made.execute(order("prepare"), NOON)
@@ -106,7 +106,7 @@ def test_a_commit_renews_the_expiry() -> None:
     assert made.zone_state("hall", NOON + timedelta(hours=3)).curtailed
 
 
-def test_an_override_ends_the_curtailment_but_a_new_round_may_commit_again() -> None:
+def test_an_override_ends_the_curtailment_and_a_later_round_may_commit_again() -> None:
     journal: list[JournalEntry] = []
     made = curtailed(journal=journal)
     made.override("hall", 20.0, NOON)
@@ -124,13 +124,13 @@ def test_a_zone_of_one_dr_event_is_not_restored_by_another() -> None:
         made.execute(order("restore", dr_event_id=UUID(int=2)), NOON)
 
 
-def test_an_expired_command_still_restores() -> None:
+def test_an_expired_restore_command_is_executed() -> None:
     made = curtailed()
     made.execute(order("restore", expires_at=NOON - timedelta(hours=1)), NOON)
     assert not made.zone_state("hall", NOON).curtailed
 
 
-def test_a_second_execution_is_journaled_twice_without_deduplication_and_once_with() -> None:
+def test_a_repeated_command_is_journaled_once_only_with_deduplication() -> None:
     counts: dict[str, int] = {}
     for profile in ("two_phase", "two_phase_no_dedup"):
         journal: list[JournalEntry] = []
@@ -143,7 +143,7 @@ def test_a_second_execution_is_journaled_twice_without_deduplication_and_once_wi
     assert counts == {"two_phase": 0, "two_phase_no_dedup": 2}
 
 
-def test_the_same_action_under_another_command_id_is_a_duplicate_too() -> None:
+def test_the_same_action_with_another_command_id_counts_as_a_duplicate() -> None:
     journal: list[JournalEntry] = []
     made = building(journal)
     for _ in range(2):
@@ -153,7 +153,7 @@ def test_the_same_action_under_another_command_id_is_a_duplicate_too() -> None:
     assert len(duplicate_actions(journal)) == 1
 
 
-def test_the_journal_file_gives_back_what_was_written(tmp_path: Path) -> None:
+def test_the_journal_file_returns_the_entries_that_were_written(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "journal.jsonl"
     assert read_journal(path) == []
     entries: list[JournalEntry] = []
@@ -169,7 +169,7 @@ def test_the_journal_file_gives_back_what_was_written(tmp_path: Path) -> None:
     assert made.facility_id == entries[0].facility_id
 
 
-def test_curtailed_zones_are_read_from_the_journal_for_any_moment() -> None:
+def test_curtailed_zones_at_any_time_are_read_from_the_journal() -> None:
     journal: list[JournalEntry] = []
     made = curtailed(journal=journal)
     made.execute(order("restore"), NOON + timedelta(minutes=30))

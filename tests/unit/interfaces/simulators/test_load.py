@@ -48,7 +48,7 @@ def test_the_load_is_the_same_in_another_process_whatever_its_hash_seed() -> Non
     assert float(done.stdout) == LoadModel("fac-001", tz=LA).load_kw(TUESDAY_2PM)
 
 
-def test_the_history_is_the_mean_of_what_the_meters_would_have_said() -> None:
+def test_the_history_is_the_mean_of_the_simulated_meter_readings() -> None:
     model = LoadModel("fac-002", tz=LA)
     (interval,) = history(model, TUESDAY_2PM, TUESDAY_2PM + timedelta(minutes=15), 900)
     live = [model.load_kw(TUESDAY_2PM + timedelta(seconds=second)) for second in range(0, 900, 15)]
@@ -57,7 +57,7 @@ def test_the_history_is_the_mean_of_what_the_meters_would_have_said() -> None:
     assert interval.temp_c == model.temperature_c(TUESDAY_2PM)
 
 
-def test_cells_have_weather_of_their_own_within_what_a_summer_brings() -> None:
+def test_each_weather_cell_has_its_own_temperatures_in_a_plausible_summer_range() -> None:
     hours = [TUESDAY_2PM + timedelta(hours=hour) for hour in range(24 * 30)]
     here, there = ([Climate(cell).temperature_c(at) for at in hours] for cell in ("a", "b"))
     assert here != there
@@ -67,7 +67,7 @@ def test_cells_have_weather_of_their_own_within_what_a_summer_brings() -> None:
     assert coldest.hour in (10, 11, 12)
 
 
-def test_the_sample_portfolio_sheds_a_plausible_share_of_each_buildings_load() -> None:
+def test_the_sample_portfolio_can_shed_a_plausible_share_of_each_building_load() -> None:
     portfolio = make_portfolio(50, bms_url="http://127.0.0.1:9000")
     assert [entry.facility_id for entry in portfolio.facilities][::49] == ["fac-001", "fac-050"]
     for entry in portfolio.facilities:
@@ -88,7 +88,7 @@ def readings_file(path: Path, first: datetime, hours: int, facility: str = "scho
     return path
 
 
-def test_a_recording_is_moved_by_whole_weeks_to_reach_the_worlds_clock(tmp_path: Path) -> None:
+def test_a_recording_is_shifted_by_whole_weeks_to_cover_the_current_time(tmp_path: Path) -> None:
     first = datetime(2019, 1, 7, tzinfo=UTC)
     path = readings_file(tmp_path / "r.csv", first, 24 * 7 * 10)
     recording = read_recordings(path)["school"]
@@ -99,7 +99,7 @@ def test_a_recording_is_moved_by_whole_weeks_to_reach_the_worlds_clock(tmp_path:
     assert recording.temperature_c(TUESDAY_2PM - timedelta(minutes=1)) == 30.0
 
 
-def test_a_recording_that_covers_the_moment_stays_where_it_is(tmp_path: Path) -> None:
+def test_a_recording_that_covers_the_time_is_not_shifted(tmp_path: Path) -> None:
     path = readings_file(tmp_path / "r.csv", TUESDAY_2PM - timedelta(weeks=9), 24 * 7 * 10)
     assert read_recordings(path)["school"].move_to_cover(TUESDAY_2PM) == 0
 
@@ -122,20 +122,20 @@ def test_a_gap_in_a_recording_stays_a_gap(tmp_path: Path) -> None:
         ("facility,timestamp,load_kwh\nschool,2026-01-01T00:00:00Z,1\n", "fewer than two"),
     ],
 )
-def test_an_unreadable_file_says_where_it_is_wrong(tmp_path: Path, text: str, reason: str) -> None:
+def test_the_error_for_an_unreadable_file_states_the_place(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "r.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UnreadableReadings, match=reason):
         read_recordings(path)
 
 
-def test_a_facility_without_readings_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_facility_without_readings_names_it(tmp_path: Path) -> None:
     path = readings_file(tmp_path / "r.csv", TUESDAY_2PM, 3)
     with pytest.raises(UnreadableReadings, match="church"):
         read_recordings(path, {"school", "church"})
 
 
-def test_parquet_reads_as_csv_does(tmp_path: Path) -> None:
+def test_parquet_and_csv_give_the_same_readings(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="the parquet extra is not installed")
     csv_module, parquet = pytest.importorskip("pyarrow.csv"), pytest.importorskip("pyarrow.parquet")
     path = readings_file(tmp_path / "r.csv", TUESDAY_2PM, 30)

@@ -1,4 +1,4 @@
-"""Load whose every reading is known beforehand, and its audit."""
+"""The load plan, which determines every reading in advance, and the audit of the stored readings."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ def plan(meters: int = 25, gateway: int = 1, rate: float = 100.0) -> LoadPlan:
 
 
 def stored(planned: LoadPlan, messages: int) -> list[MeterSeqs]:
-    """What a store that lost nothing holds."""
+    """The contents of a store without losses."""
     found = []
     for meter in range(planned.meters):
         if count := planned.rounds_of(meter, messages):
@@ -38,9 +38,7 @@ def stored(planned: LoadPlan, messages: int) -> list[MeterSeqs]:
 
 
 @given(meters=st.integers(1, 40), gateway=st.integers(1, 12), messages=st.integers(0, 90))
-def test_the_messages_hold_exactly_the_readings_that_the_plan_says(
-    meters: int, gateway: int, messages: int
-) -> None:
+def test_the_messages_contain_exactly_the_planned_readings(meters: int, gateway: int, messages: int) -> None:
     planned = plan(meters, gateway)
     sent: dict[tuple[str, str], list[int]] = {}
     moments = set()
@@ -59,13 +57,13 @@ def test_the_messages_hold_exactly_the_readings_that_the_plan_says(
     assert sum(expected.values()) == planned.readings_in(messages) == len(moments)
 
 
-def test_a_meters_counter_counts_what_its_load_says() -> None:
+def test_a_meter_counter_is_the_integral_of_its_load() -> None:
     planned = plan(meters=10, rate=10.0)
     first, second = (json.loads(planned.message(number)[1]) for number in (3, 13))
     assert (second["kwh_total"] - first["kwh_total"]) == pytest.approx(first["kw"] / 3600, abs=1e-4)
 
 
-def test_a_store_that_holds_all_of_it_is_exact() -> None:
+def test_the_audit_of_a_complete_store_is_exact() -> None:
     for gateway in (1, 10):
         planned = plan(gateway=gateway)
         whole = QuarterHourCounts(facility_id="loadx-000000", starts_at=NOW, moments=37, counted=37)
@@ -77,7 +75,7 @@ def test_a_store_that_holds_all_of_it_is_exact() -> None:
         assert found.is_exact
 
 
-def test_what_is_missing_doubled_or_nobodys_is_counted() -> None:
+def test_the_audit_counts_lost_duplicate_and_foreign_readings() -> None:
     planned = plan(meters=4)
     of_zero, of_one, of_two, _ = stored(planned, 8)
     found = audited(
@@ -102,7 +100,7 @@ def test_what_is_missing_doubled_or_nobodys_is_counted() -> None:
     assert not found.is_exact
 
 
-def test_a_seq_that_was_never_reached_is_foreign() -> None:
+def test_a_sequence_number_beyond_the_plan_is_foreign() -> None:
     planned = plan(meters=1)
     beyond = MeterSeqs(
         facility_id="loadx-000000", meter_id="m0000000", rows=3, distinct_seqs=3, lowest_seq=0, highest_seq=2
@@ -111,7 +109,7 @@ def test_a_seq_that_was_never_reached_is_foreign() -> None:
     assert (found.sent, found.stored, found.lost, found.duplicated, found.foreign) == (2, 0, 2, 0, 3)
 
 
-def test_what_the_rollups_count_beyond_one_a_moment_is_counted_twice_whatever_others_lack() -> None:
+def test_surplus_readings_in_one_rollup_are_not_offset_by_gaps_in_another() -> None:
     planned = plan(meters=4)
     quarters = [
         QuarterHourCounts(
@@ -124,7 +122,7 @@ def test_what_the_rollups_count_beyond_one_a_moment_is_counted_twice_whatever_ot
     assert not found.is_exact
 
 
-def test_runs_of_different_seconds_have_different_names() -> None:
+def test_runs_started_in_different_seconds_have_different_names() -> None:
     assert new_run(NOW) != new_run(NOW.replace(second=1))
     assert (
         parse_message(f"meters/{new_run(NOW)}-000001/m1/readings", b"{}", now=NOW).malformed[0].reason != ""

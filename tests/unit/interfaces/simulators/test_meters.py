@@ -1,4 +1,4 @@
-"""The simulated meters on their clock, and the faults that can be ordered of a building."""
+"""The simulated meters, and the faults that can be ordered for a building."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ NOON = datetime(2026, 7, 14, 12, tzinfo=UTC)
 
 
 class Sent:
-    """An outbox that keeps what it is given."""
+    """An outbox that records all messages."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, dict[str, object]]] = []
@@ -33,7 +33,7 @@ class Sent:
 
 
 class SteppedClock:
-    """Jumps by `step_s` each time it is read; nothing on it takes wall time."""
+    """Advances by `step_s` each time it is read. Waits take no wall time."""
 
     def __init__(self, step_s: float) -> None:
         self._at = NOON
@@ -62,7 +62,7 @@ async def run_for(moments: int, meters: MeterFleet) -> None:
         await running
 
 
-def test_a_fleet_in_time_publishes_every_tick_once() -> None:
+def test_a_fleet_without_delay_publishes_every_tick_once() -> None:
     outbox = Sent()
     asyncio.run(run_for(50, fleet(SteppedClock(20.0), outbox)))
     sequence = [int(str(message["seq"])) for _, message in outbox.messages]
@@ -70,7 +70,7 @@ def test_a_fleet_in_time_publishes_every_tick_once() -> None:
     assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
 
 
-def test_a_fleet_far_behind_its_clock_skips_and_says_how_much() -> None:
+def test_a_fleet_far_behind_its_clock_skips_ticks_and_counts_them() -> None:
     outbox = Sent()
     meters = fleet(SteppedClock(60.0 * 1000), outbox)
     asyncio.run(run_for(20, meters))
@@ -94,7 +94,7 @@ def test_meters_of_one_building_share_its_load() -> None:
     assert {message["ts"] for _, message in outbox.messages} == {"2026-07-14T12:00:00Z"}
 
 
-def test_a_fault_applies_to_its_building_and_phase_as_often_as_ordered() -> None:
+def test_a_fault_applies_to_its_building_and_phase_for_the_ordered_number_of_times() -> None:
     book = FaultBook(
         (
             FaultOrder(facility_id="a", kind="refuse", phase="commit", times=2),
@@ -114,7 +114,7 @@ def test_a_fault_applies_to_its_building_and_phase_as_often_as_ordered() -> None
     assert taken("b", "prepare") is None
 
 
-def test_readings_need_the_moment_they_must_reach_and_all_facilities(tmp_path: Path) -> None:
+def test_recorded_readings_require_an_end_time_and_all_facilities(tmp_path: Path) -> None:
     portfolio = make_portfolio(2, bms_url="http://127.0.0.1:9000")
     path = tmp_path / "r.csv"
     path.write_text(
@@ -126,12 +126,12 @@ def test_readings_need_the_moment_they_must_reach_and_all_facilities(tmp_path: P
         load_sources(portfolio, readings=str(path), readings_end_at=NOON)
     one = msgspec.structs.replace(portfolio, facilities=portfolio.facilities[:1])
     source = load_sources(one, readings=str(path), readings_end_at=NOON)["fac-001"]
-    # 2019-01-01 was a Tuesday; so is NOON, and the recording ends at 02:00 of one of its days.
+    # 2019-01-01 and NOON are both Tuesdays. The shifted recording ends at 02:00 of a Tuesday.
     loads = [source.load_kw(NOON + timedelta(days=day, hours=-11, minutes=5)) for day in range(-7, 8)]
     assert [load for load in loads if load is not None] == [6.0]
 
 
-def test_a_silent_facility_says_when_it_falls_silent_and_speaks_again() -> None:
+def test_the_start_and_end_of_a_silence_are_recorded() -> None:
     outbox, turns = Sent(), list[MeterTurn]()
     buildings = [
         MeteredBuilding(Building(name, (), record=lambda _: None), LoadModel(name), ("main",))
@@ -158,10 +158,12 @@ def test_a_silent_facility_says_when_it_falls_silent_and_speaks_again() -> None:
         ("speaks", during.ends_at),
     ]
     counted = [float(str(m["kwh_total"])) for topic, m in outbox.messages if "fac-002" in topic]
-    assert counted[2] - counted[1] > 2 * (counted[1] - counted[0]), "its register counts while it is silent"
+    assert counted[2] - counted[1] > 2 * (counted[1] - counted[0]), (
+        "the energy register advances during the silence"
+    )
 
 
-def test_a_fleet_that_skips_moments_journals_that_its_meters_were_silent() -> None:
+def test_skipped_ticks_are_recorded_as_silence_of_the_meters() -> None:
     outbox, turns = Sent(), list[MeterTurn]()
     building = Building("fac-001", (), record=lambda _: None)
     metered = MeteredBuilding(building, LoadModel("fac-001"), ("main",))

@@ -1,4 +1,4 @@
-"""An outage of the simulated weather service by the clock, and the journal of its calls."""
+"""A scheduled outage of the simulated weather service, and the journal of its calls."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ NOON = datetime(2026, 7, 14, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def test_in_an_outage_every_call_fails_and_the_journal_says_which(tmp_path: Path) -> None:
+def test_every_call_during_an_outage_fails_and_is_journaled_as_failed(tmp_path: Path) -> None:
     clock, path = FakeClock(NOON), tmp_path / "calls.jsonl"
     outage = TimeWindow(NOON + HOUR, NOON + 2 * HOUR)
     with contextlib.closing(OutsideJournal(path)) as journal:

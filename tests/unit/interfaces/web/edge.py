@@ -1,4 +1,4 @@
-"""The HTTP edge over stand-ins, for tests of the edge alone."""
+"""The HTTP edge over fakes, for tests of the edge only."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -55,7 +55,7 @@ class SettableClock:
 
 @dataclass
 class RecordedCommands:
-    """A command bus that keeps what it is given and answers as ordered."""
+    """A command bus that records the commands and returns the given answer."""
 
     answer: Callable[[Any], Any] = lambda command: None
     given: list[tuple[Any, CommandContext, IdempotencyKey | None]] = field(default_factory=list)
@@ -127,7 +127,7 @@ class ReadModelsInMemory:
 
 @dataclass
 class Edge:
-    """An edge and everything behind it."""
+    """An edge and its dependencies."""
 
     commands: RecordedCommands = field(default_factory=RecordedCommands)
     read_models: ReadModelsInMemory = field(default_factory=ReadModelsInMemory)
@@ -139,17 +139,17 @@ class Edge:
     read_rates: ReadRates = field(default_factory=lambda: ReadRates(current_per_s=1e9, others_per_s=1e9))
     secrets: dict[str, bytes] = field(default_factory=dict)
     webhook_secret: Callable[[str], bytes | None] | None = None
-    """Instead of `secrets`."""
+    """Replaces `secrets`."""
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
     allow_private_callbacks: bool = False
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
     others: dict[str, Any] = field(default_factory=dict)
-    """Collaborators that this test needs besides."""
+    """Further dependencies of the test."""
     issued: int = 0
 
     def add_replica(self, *, lag_s: float = 0.0, answers: bool = True) -> FakeReplicatedReadModels:
-        """One that was looked at; it has nothing yet."""
+        """A replica that has been checked and has no rows."""
         replica = FakeReplicatedReadModels(ReadModelsInMemory(), self.read_models, lag_s=lag_s)
         replica.answers = answers
         replica.check_replica()
@@ -192,7 +192,7 @@ class Edge:
 
     @contextmanager
     def client(self) -> Iterator[TestClient[EdgeApplication]]:
-        """A client of this edge alone; the routes, which take long to build, serve one edge after another."""
+        """A client of this edge. Routes take long to build, so one application serves one edge after another."""
         app = _idle_apps.pop() if _idle_apps else unconnected_app()
         connect(app, self._dependencies())
         with TestClient(app, raise_server_exceptions=False) as client:
@@ -200,7 +200,7 @@ class Edge:
         _idle_apps.append(app)
 
     def key(self, role: Role, *, utility: str | None = None, facility: str | None = None) -> dict[str, str]:
-        """The header that a new key of that role is sent in."""
+        """The header with a new key of that role."""
         self.issued += 1
         entropy = b"".join(sha256(bytes([self.issued, part])).digest() for part in range(2))[:38]
         issued = issue(
@@ -210,7 +210,7 @@ class Edge:
 
 
 def notification(**changes: Any) -> dict[str, Any]:
-    """A good notification with some fields changed; None leaves the field out."""
+    """A valid notification with some fields changed; None omits the field."""
     body = {
         "notification_id": "n-1",
         "event_id": "UTIL-1",
@@ -241,7 +241,7 @@ def accepting(command: Any) -> Any:
 
 
 def problem_of(response: httpx.Response) -> dict[str, Any]:
-    """The problem document, checked for what every one has."""
+    """The problem document, checked for the mandatory fields."""
     assert response.headers["content-type"] == "application/problem+json"
     document: dict[str, Any] = response.json()
     assert document["status"] == response.status_code

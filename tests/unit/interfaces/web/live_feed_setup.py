@@ -1,4 +1,4 @@
-"""The live feed over a log in memory, and somebody who watches it; what is sent is parsed as a browser does."""
+"""The live feed over a log in memory, and a subscriber. The stream is parsed as in a browser."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +20,7 @@ WITHIN_S = 60.0
 
 @dataclass
 class Parsed:
-    """A stream as `EventSource` takes it."""
+    """A stream as parsed by `EventSource`."""
 
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     last_event_id: str = ""
@@ -48,11 +48,11 @@ class Parsed:
             self.events.append((name, msgspec.json.decode(data)))
 
     def broken_off(self) -> None:
-        """The connection ended; what was in the middle of coming is lost."""
+        """The connection ended; an incomplete message is lost."""
         self._rest = b""
 
     def positions(self) -> list[int]:
-        """Of the messages of the log, in the order in which they came."""
+        """The positions of the log messages, in the order of arrival."""
         found = [
             data
             for name, data in self.events
@@ -87,7 +87,7 @@ class RunningFeed:
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(WITHIN_S):
-        while not holds():  # noqa: ASYNC110 - it comes about in other tasks
+        while not holds():  # noqa: ASYNC110 - other tasks change the condition
             await asyncio.sleep(0.001)
 
 
@@ -104,7 +104,7 @@ async def running(log: FakeLiveLog | None = None, **options: Any) -> AsyncIterat
 
 
 async def taken(watcher: Subscriber, *, until: int | None = None, parsed: Parsed | None = None) -> Parsed:
-    """What comes, up to that position (a heartbeat counts); without one, to the end of the stream."""
+    """The messages up to that position (a heartbeat counts), or up to the end of the stream."""
     parsed = parsed or Parsed()
     async with asyncio.timeout(WITHIN_S):
         async for piece in watcher.pieces():

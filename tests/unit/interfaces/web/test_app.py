@@ -1,4 +1,4 @@
-"""What surrounds every route: access, problems, readiness, metrics, the schema."""
+"""Behaviour common to all routes: access, problems, readiness, metrics, the schema."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ ID = "00000000-0000-0000-0000-000000000001"
 
 @pytest.fixture(scope="module")
 def plain() -> Iterator[Any]:
-    """A client of an edge of which no test changes anything."""
+    """A client of an edge that no test changes."""
     with Edge().client() as client:
         yield client
 
@@ -33,14 +33,14 @@ def test_an_unknown_path_is_a_problem(plain: Any, path: str) -> None:
     assert (document["status"], document["type"]) == (404, "/problems/not-found")
 
 
-def test_a_method_that_does_nothing_is_a_problem(plain: Any) -> None:
+def test_an_unsupported_method_is_a_problem(plain: Any) -> None:
     response = plain.put(WEBHOOK, json={})
     document = problem_of(response)
     assert (document["status"], document["type"]) == (405, "/problems/method-not-allowed")
     assert "POST" in response.headers["allow"]
 
 
-def test_a_wrong_query_parameter_is_named() -> None:
+def test_an_invalid_query_parameter_is_reported_by_name() -> None:
     edge = Edge()
     key = edge.key("operator")
     with edge.client() as client:
@@ -49,7 +49,7 @@ def test_a_wrong_query_parameter_is_named() -> None:
     assert [reason["field"] for reason in document["reasons"]] == ["limit"]
 
 
-def test_a_wrong_body_of_an_operator_is_named() -> None:
+def test_an_invalid_operator_body_is_refused() -> None:
     edge = Edge()
     key = edge.key("operator")
     with edge.client() as client:
@@ -61,7 +61,7 @@ def test_a_wrong_body_of_an_operator_is_named() -> None:
     assert edge.commands.given == []
 
 
-def test_an_operators_body_is_declared_as_json() -> None:
+def test_an_operator_body_must_be_declared_as_json() -> None:
     edge = Edge()
     headers = {**edge.key("operator"), "Content-Type": "text/plain"}
     with edge.client() as client:
@@ -71,7 +71,7 @@ def test_an_operators_body_is_declared_as_json() -> None:
     assert problem_of(response)["status"] == 415
 
 
-def test_a_read_model_that_is_down_is_a_503_without_its_address() -> None:
+def test_an_unreachable_read_model_gives_503_without_its_address() -> None:
     edge = Edge()
 
     def unavailable(*_: Any, **__: Any) -> Any:
@@ -86,7 +86,7 @@ def test_a_read_model_that_is_down_is_a_503_without_its_address() -> None:
     assert "10.0.0.1" not in response.text
 
 
-def test_keys_that_cannot_be_looked_up_close_the_door() -> None:
+def test_a_key_that_cannot_be_looked_up_gives_503() -> None:
     edge = Edge()
     key = edge.key("utility", utility="util-1")
     edge.api_keys.is_down = True
@@ -94,7 +94,7 @@ def test_keys_that_cannot_be_looked_up_close_the_door() -> None:
         assert problem_of(client.post(WEBHOOK, json=notification(), headers=key))["status"] == 503
 
 
-def test_a_valid_key_is_looked_up_once_in_a_few_seconds_and_refused_once_revoked() -> None:
+def test_a_valid_key_is_cached_for_a_few_seconds_and_refused_once_revoked() -> None:
     edge = Edge()
     key = edge.key("operator")
     with edge.client() as client:
@@ -172,7 +172,7 @@ def test_metrics_count_requests_by_route_and_status() -> None:
     assert 'gridproof_http_request_seconds_count{method="GET",route="/api/dr-events"} 2.0' in text
 
 
-def test_metrics_tell_how_far_each_projection_is_behind_and_nothing_old(
+def test_metrics_show_the_lag_of_each_projection_and_no_outdated_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     edge = Edge()
@@ -196,7 +196,9 @@ def test_metrics_tell_how_far_each_projection_is_behind_and_nothing_old(
         assert "gridproof_projection_lag_seconds{" not in client.get("/metrics").text
 
 
-def test_metrics_count_the_open_alerts_of_every_name_and_nothing_old(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_count_open_alerts_by_name_and_show_no_outdated_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     edge = Edge()
     edge.alerts.raise_alert("bms_drift", "fac-001", "x", at=NOW)
     edge.alerts.raise_alert("bms_drift", "fac-002", "x", at=NOW)
@@ -213,7 +215,7 @@ def test_metrics_count_the_open_alerts_of_every_name_and_nothing_old(monkeypatch
         assert "gridproof_alerts_open{" not in client.get("/metrics").text
 
 
-def test_the_schema_describes_the_webhook_and_loads_nothing_from_elsewhere() -> None:
+def test_the_schema_describes_the_webhook_body() -> None:
     with Edge().client() as client:
         response = client.get("/schema")
         assert client.get("/schema/openapi.json").json() == response.json()
@@ -225,7 +227,7 @@ def test_the_schema_describes_the_webhook_and_loads_nothing_from_elsewhere() -> 
 
 
 @pytest.mark.parametrize("name", sorted(PROBLEM_TYPES))
-def test_every_problem_type_has_a_page_of_its_own(plain: Any, name: str) -> None:
+def test_every_problem_type_has_its_own_page(plain: Any, name: str) -> None:
     document = plain.get(f"/problems/{name}").json()
     assert document["type"] == f"/problems/{name}"
     assert document["what_to_do"]
@@ -241,7 +243,7 @@ def test_every_problem_type_has_a_page_of_its_own(plain: Any, name: str) -> None
         "00-ABC-1-01",
     ],
 )
-def test_a_malformed_trace_is_replaced_by_a_new_one(plain: Any, traceparent: str) -> None:
+def test_a_malformed_traceparent_is_replaced_by_a_new_trace_id(plain: Any, traceparent: str) -> None:
     seen = {
         plain.get("/health", headers={"traceparent": traceparent}).headers["x-trace-id"] for _ in range(2)
     }
@@ -249,7 +251,7 @@ def test_a_malformed_trace_is_replaced_by_a_new_one(plain: Any, traceparent: str
     assert all(len(trace_id) == 32 and int(trace_id, 16) for trace_id in seen)
 
 
-def test_every_answer_forbids_sniffing_framing_and_keeping(plain: Any) -> None:
+def test_every_answer_forbids_sniffing_framing_and_caching(plain: Any) -> None:
     for path in ("/health", "/nothing", "/"):
         headers = plain.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"

@@ -1,4 +1,4 @@
-"""Each handler declares a policy, which is sound; a handler without one is closed to everybody."""
+"""Each handler declares a consistent policy; a handler without one is closed to every caller."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ HANDLERS = sorted(
 
 @pytest.mark.parametrize(("route", "handler"), HANDLERS, ids=[route for route, _ in HANDLERS])
 def test_every_handler_of_the_application_declares_a_policy(route: str, handler: HTTPRouteHandler) -> None:
-    """Red? Declare one beside the new handler: `@get("/", policy=RoutePolicy(...))`."""
+    """If this fails, declare a policy in the new handler: `@get("/", policy=RoutePolicy(...))`."""
     assert isinstance(handler.opt.get("policy"), RoutePolicy)
     assert POLICIES[route] is not CLOSED
 
@@ -45,7 +45,7 @@ def test_only_reads_are_cached_and_their_projections_are_watched(route: str) -> 
 
 
 @pytest.mark.parametrize("route", [route for route, policy in POLICIES.items() if policy.cache == "now"])
-def test_who_is_of_now_names_no_projection(route: str) -> None:
+def test_routes_that_are_always_current_declare_no_projections(route: str) -> None:
     assert POLICIES[route].projections == ()
 
 
@@ -54,8 +54,8 @@ def test_routes_cached_as_replica_or_primary_declare_their_projections() -> None
     assert all(POLICIES[route].projections for route in of_rows)
 
 
-def test_every_options_handler_is_closed_also_below_a_router_with_a_policy() -> None:
-    """Litestar adds them, and merges the options of all layers into a handler's own."""
+def test_every_options_handler_is_closed_even_under_a_router_with_a_policy() -> None:
+    """Litestar adds these handlers, and merges the options of all layers into those of a handler."""
     app = Edge().app()
     of_options = [
         handler
@@ -65,7 +65,7 @@ def test_every_options_handler_is_closed_also_below_a_router_with_a_policy() -> 
         if handler.http_methods == {"OPTIONS"}
     ]
     assert any(isinstance(handler.opt.get("policy"), RoutePolicy) for handler in of_options), (
-        "those of /schema"
+        "the handlers of /schema inherit a policy"
     )
     assert {policy_of(handler) for handler in of_options} == {CLOSED}
     with TestClient(app) as client:

@@ -24,7 +24,7 @@ T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 
 
 class AbsentArchive(FakeArchive):
-    """`available = False` makes it refuse."""
+    """Raises ArchiveUnavailable while `available` is False."""
 
     available = True
 
@@ -42,7 +42,7 @@ class AbsentArchive(FakeArchive):
 
 
 class FilledStream(FakeTelemetryStream):
-    """As full as the test says."""
+    """A stream whose fill level the test sets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Bench:
         asyncio.run(self.worker.round())
 
     def archived(self) -> list[int]:
-        """Sequences that the entries end with."""
+        """The last sequence number of each archived entry."""
         found = [e for names in chains(self.archive).values() for e, _ in entries(self.archive, names)]
         return sorted(entry.contents.last_seq for entry in found)
 
@@ -107,7 +107,9 @@ def test_an_hour_is_archived_once_it_is_over(bench: Bench) -> None:
     assert bench.archived() == [2]
 
 
-def test_so_much_as_an_object_holds_is_archived_before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_that_fill_an_object_are_archived_before_the_hour_is_over(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker_module, "MAX_MESSAGES", 3)
     for _ in range(3):
         bench.log_one()
@@ -124,7 +126,7 @@ def test_a_log_that_fills_up_is_archived_at_once_and_trimmed(bench: Bench) -> No
     assert bench.stream.trims == [{3: 1, MALFORMED: 2}]
 
 
-def test_a_week_after_it_was_archived_the_log_lets_go_of_it(bench: Bench) -> None:
+def test_the_log_is_trimmed_a_week_after_archiving(bench: Bench) -> None:
     bench.log_one()
     bench.round(minutes=60)
     bench.log_one()
@@ -149,7 +151,7 @@ def test_progress_is_reported_by_partition(bench: Bench) -> None:
     assert bench.clock.now() - timedelta(minutes=1) < told[3].archived_through <= bench.clock.now()
 
 
-def test_an_archive_that_is_away_is_alerted_after_a_while_and_caught_up_with(bench: Bench) -> None:
+def test_an_unreachable_archive_is_alerted_after_a_while_and_filled_afterwards(bench: Bench) -> None:
     bench.round()
     bench.log_one()
     bench.archive.available = False
@@ -169,7 +171,7 @@ def test_an_archive_that_is_away_is_alerted_after_a_while_and_caught_up_with(ben
     assert bench.archived() == [1, 2]
 
 
-def test_an_archive_that_contradicts_itself_is_alerted_at_once_and_nothing_is_written(bench: Bench) -> None:
+def test_an_inconsistent_archive_is_alerted_at_once_and_nothing_is_written(bench: Bench) -> None:
     bench.log_one()
     bench.round(minutes=60)
     bench.log_one()
@@ -183,7 +185,7 @@ def test_an_archive_that_contradicts_itself_is_alerted_at_once_and_nothing_is_wr
     assert bench.archive.files == files
 
 
-def test_a_log_made_anew_is_archived_from_its_beginning(bench: Bench) -> None:
+def test_a_new_log_is_archived_from_its_beginning(bench: Bench) -> None:
     bench.log_one()
     bench.round(minutes=60)
     bench.log.id, bench.log.messages = "log-2", []

@@ -1,4 +1,4 @@
-"""The page's files: served as they stand and nothing beside them, what is not ours as published, small in all."""
+"""The files of the page: which files are served, third-party files as published, and size limits."""
 
 import re
 from hashlib import sha256
@@ -24,12 +24,12 @@ OWN = sorted(
 
 
 def vendored() -> dict[str, list[str]]:
-    """File -> package, version, licence, path in the package, hash, and the hash of the original if it was changed."""
+    """File -> package, version, licence, path in the package, hash, and hash of the original of a changed file."""
     lines = (VENDOR / "VENDORED").read_text().splitlines()
     return {name: rest for name, *rest in (line.split() for line in lines if not line.startswith("#"))}
 
 
-def test_everything_in_the_vendor_folder_is_accounted_for() -> None:
+def test_every_file_of_the_vendor_folder_is_listed_with_its_licence() -> None:
     present = {file.name for file in VENDOR.iterdir()} - {"VENDORED", "LICENSES.txt"}
     assert present == set(vendored())
     licences = (VENDOR / "LICENSES.txt").read_text()
@@ -37,13 +37,13 @@ def test_everything_in_the_vendor_folder_is_accounted_for() -> None:
 
 
 @pytest.mark.parametrize("name", vendored())
-def test_a_vendored_file_is_the_published_one(name: str) -> None:
+def test_a_vendored_file_equals_the_published_one(name: str) -> None:
     content, (_, _, _, _, digest, *original) = (VENDOR / name).read_bytes(), vendored()[name]
     assert sha256(content).hexdigest() == digest
     assert [sha256(content.replace(*REPLACED)).hexdigest()] == (original or [digest])
 
 
-def test_the_whole_page_loads_in_less_than_200_kb_as_a_browser_asks_for_it() -> None:
+def test_all_files_of_the_page_take_less_than_200_kb_compressed() -> None:
     loaded = {}
     with Edge().client() as client:
         for name, file in static_files().items():
@@ -55,7 +55,7 @@ def test_the_whole_page_loads_in_less_than_200_kb_as_a_browser_asks_for_it() -> 
 
 
 def loaded_with(name: str) -> set[str]:
-    """The file and all that it imports, not only when it is needed, and what those import."""
+    """The file and its static imports, recursively."""
     found: set[str] = set()
     waiting = [(STATIC / name).resolve()]
     while waiting:
@@ -69,18 +69,18 @@ def loaded_with(name: str) -> set[str]:
 
 
 def loaded_at_first() -> set[str]:
-    """What the browser asks for before the first view is shown."""
+    """The files that the browser loads before it shows the first view."""
     named = re.findall(r'(?:src|href)="/static/([^"]+)"', (STATIC / "index.html").read_text())
     return {"index.html"}.union(*map(loaded_with, named))
 
 
-def test_the_page_is_less_than_200_kb_without_any_compression() -> None:
+def test_the_first_view_takes_less_than_200_kb_without_compression() -> None:
     sizes = {name: len(static_files()[name].content) for name in loaded_at_first()}
     assert {"app.js", "views/portfolio.js", "vendor/uPlot.iife.min.js"} <= set(sizes)
     assert sum(sizes.values()) < MOST_BYTES, sizes
 
 
-def test_a_view_that_is_looked_at_later_costs_little_more() -> None:
+def test_each_view_loaded_later_adds_less_than_its_size_limit() -> None:
     at_first = loaded_at_first()
     later = re.findall(r'import\("\./(\w+\.js)"\)', (STATIC / "views/registry.js").read_text())
     assert len(later) == 4
@@ -90,7 +90,7 @@ def test_a_view_that_is_looked_at_later_costs_little_more() -> None:
         assert sum(len(static_files()[name].content) for name in more) < MOST_BYTES_OF_A_VIEW, view
 
 
-def test_every_file_that_the_page_names_is_there() -> None:
+def test_every_file_that_the_page_references_exists() -> None:
     for file in OWN:
         named = re.findall(r"""(?:from|import) ["'](\.{1,2}/[^"']+)["']""", file.read_text())
         missing = [name for name in named if not (file.parent / name).resolve().is_file()]
@@ -101,19 +101,19 @@ def test_every_file_that_the_page_names_is_there() -> None:
 
 
 @pytest.mark.parametrize("file", OWN, ids=lambda file: str(file.relative_to(STATIC)))
-def test_a_file_of_the_page_is_short_and_asks_nobody_else(file: Path) -> None:
+def test_a_file_of_the_page_is_short_and_references_no_other_host(file: Path) -> None:
     text = file.read_text()
     assert len(text.splitlines()) <= MOST_LINES
     assert re.findall(r"""["'(]https?://[^"')]*""", text.replace("http://www.w3.org/2000/svg", "")) == []
 
 
-def test_the_page_has_no_script_or_style_in_line() -> None:
+def test_the_page_has_no_inline_script_or_style() -> None:
     page = (STATIC / "index.html").read_text()
     assert re.findall(r"<script(?![^>]*\bsrc=)", page) == []
     assert re.findall(r"<style|\son\w+=|\sstyle=", page) == []
 
 
-def test_a_file_is_answered_with_the_policy_and_not_sent_again_while_it_is_the_same() -> None:
+def test_a_file_has_a_content_security_policy_and_an_unchanged_file_gives_304() -> None:
     with Edge().client() as client:
         first = client.get("/static/app.js")
         assert first.status_code == 200
@@ -131,7 +131,7 @@ def test_a_file_is_answered_with_the_policy_and_not_sent_again_while_it_is_the_s
 @pytest.mark.parametrize(
     ("accepted", "is_packed"), [("gzip", True), ("*", True), ("gzip;q=0", False), ("identity", False)]
 )
-def test_a_file_goes_out_packed_to_who_takes_that(accepted: str, is_packed: bool) -> None:
+def test_a_file_is_compressed_if_the_client_accepts_gzip(accepted: str, is_packed: bool) -> None:
     with Edge().client() as client:
         answer = client.get("/static/app.js", headers={"Accept-Encoding": accepted})
         assert (answer.headers.get("content-encoding") == "gzip") == is_packed
@@ -149,6 +149,6 @@ def test_a_file_goes_out_packed_to_who_takes_that(accepted: str, is_packed: bool
         "/static/x.js",
     ],
 )
-def test_nothing_else_is_served(path: str) -> None:
+def test_other_paths_below_static_give_404(path: str) -> None:
     with Edge().client() as client:
         assert client.get(path).status_code == 404

@@ -1,4 +1,4 @@
-"""Documents list their fields: what a row gains is not published by itself."""
+"""Documents list their fields explicitly: a new field of a row is not published automatically."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def with_a_new_field(row: Any) -> Any:
 @pytest.mark.parametrize(
     ("kind", "as_document", "document_kind"), ROWS, ids=[kind.__name__ for kind, _, _ in ROWS]
 )
-def test_a_field_added_to_a_row_is_not_published_by_itself(
+def test_a_field_added_to_a_row_is_not_published_automatically(
     house: House, kind: type[Any], as_document: Callable[[Any], Any], document_kind: type[Any]
 ) -> None:
     row = row_of(kind, house)
@@ -110,13 +110,13 @@ def test_a_field_added_to_a_row_is_not_published_by_itself(
         (Batch, BatchDocument),
     ],
 )
-def test_every_field_of_a_document_is_one_of_its_row(row: type[Any], document: type[Any]) -> None:
-    """A default of the document would hide that the row has lost it."""
+def test_every_field_of_a_document_exists_in_its_row(row: type[Any], document: type[Any]) -> None:
+    """A default in the document would hide that the row no longer has the field."""
     assert [name for name in document.__struct_fields__ if not hasattr(row, name)] == []
 
 
 def structs_in(annotation: Any, seen: set[Any]) -> Iterator[type[msgspec.Struct]]:
-    """All that a response of that type may be made of."""
+    """All structs that a response of that type may contain."""
     if annotation in seen:
         return
     seen.add(annotation)
@@ -130,7 +130,7 @@ def structs_in(annotation: Any, seen: set[Any]) -> Iterator[type[msgspec.Struct]
 
 
 def test_no_route_returns_a_row_of_a_read_model_or_a_record_of_a_port() -> None:
-    """Red? Build a document of it, with a list of its fields: docs/adr/0056."""
+    """If this fails, build a document with an explicit list of fields: docs/adr/0056."""
     handlers = [
         handler
         for route in Edge().app().routes
@@ -157,7 +157,7 @@ def test_no_route_returns_a_row_of_a_read_model_or_a_record_of_a_port() -> None:
         (3, 0, False, True),
     ],
 )
-def test_a_batch_says_whether_some_or_none_of_its_facilities_served(
+def test_a_batch_states_partial_success_and_total_failure(
     house: House, failed: int, opted_out: int, partial: bool, total: bool
 ) -> None:
     batch = Batch(asked=3, prepared=3, committed=3, failed=failed, restored=3, opted_out=opted_out)
@@ -167,7 +167,7 @@ def test_a_batch_says_whether_some_or_none_of_its_facilities_served(
     assert (document.batch.partial_success, document.batch.total_failure) == (partial, total)
 
 
-def test_the_callbacks_of_a_dr_event_list_their_fields(house: House) -> None:
+def test_a_field_added_to_a_callback_row_is_not_published_automatically(house: House) -> None:
     at = datetime(2026, 7, 14, tzinfo=UTC)
     callback = CallbackRow(kind="accepted", state="requested", requested_at=at)
     key = str(UUID(int=1))

@@ -1,4 +1,4 @@
-"""Making a facility known over HTTP, and how one does."""
+"""Registration of a facility over HTTP, and the health of a facility."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_a_facility_is_registered_from_a_portfolio_entry() -> None:
     assert context.actor.startswith("operator:")
 
 
-def test_every_wrong_reference_of_an_entry_is_named_by_its_field() -> None:
+def test_every_invalid_reference_of_an_entry_is_reported_by_field() -> None:
     edge = ordering()
     wrong = ENTRY | {
         "programs": ["winter-peak"],
@@ -58,7 +58,7 @@ def test_every_wrong_reference_of_an_entry_is_named_by_its_field() -> None:
 @pytest.mark.parametrize(
     "change", [{"zones": 1}, {"unknown": True}, {"facility_id": "FAC 1"}, {"facility_id": "fac-100\n"}]
 )
-def test_an_entry_of_another_shape_is_refused(change: dict[str, Any]) -> None:
+def test_an_entry_that_does_not_match_the_schema_is_refused(change: dict[str, Any]) -> None:
     edge = ordering()
     key = edge.key("operator")
     with edge.client() as client:
@@ -76,7 +76,7 @@ def test_an_entry_of_another_shape_is_refused(change: dict[str, Any]) -> None:
         ("forecast_drift", "fac-001", "no_trouble_known"),
     ],
 )
-def test_the_health_of_a_facility_is_that_of_its_bms_and_what_is_open_about_it(
+def test_the_health_of_a_facility_shows_its_bms_and_its_open_alerts(
     alert: str, subject: str, bms: str
 ) -> None:
     walk = PortfolioWalk()

@@ -1,4 +1,4 @@
-"""What people see of a facility's load: how old it is and where it came from, also when the store is away."""
+"""The load of a facility over HTTP: age and source of a value, also while the store is unreachable."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ HOUR = "from=2026-07-14T11:00:00Z&to=2026-07-14T12:00:00Z"
 
 
 class Watched:
-    """One facility behind an edge, and a store that can be taken away."""
+    """One facility behind an edge, and a store that can become unavailable."""
 
     def __init__(self) -> None:
         self.store = FakeTelemetryStore()
@@ -77,7 +77,7 @@ def test_a_value_comes_from_the_store_then_from_the_cache_then_as_a_stale_last_v
     ]
 
 
-def test_a_value_of_a_time_that_has_not_come_is_not_of_now() -> None:
+def test_a_value_measured_in_the_future_is_stale() -> None:
     watched = Watched()
     watched.reading()
     watched.edge.clock.moment = NOW - timedelta(hours=1)
@@ -86,7 +86,7 @@ def test_a_value_of_a_time_that_has_not_come_is_not_of_now() -> None:
     assert (document["stale"], document["age_s"]) == (True, 15.0 - 3_600.0)
 
 
-def test_a_facility_that_never_said_anything_has_no_source() -> None:
+def test_a_facility_without_readings_has_no_source() -> None:
     watched = Watched()
     with watched.edge.client() as client:
         document = watched.get_document(client, "current")
@@ -102,7 +102,7 @@ RESOLUTIONS = {"15s": 240, "1m": 60, "15m": 4, "1h": 1}
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
-def test_a_history_says_how_old_it_is(resolution: str) -> None:
+def test_a_history_states_its_age(resolution: str) -> None:
     watched = Watched()
     watched.an_hour_of_readings()
     with watched.edge.client() as client:
@@ -117,7 +117,7 @@ def test_a_history_says_how_old_it_is(resolution: str) -> None:
     assert first["steps"] == later["steps"]
 
 
-def test_a_defect_on_the_fast_path_is_answered_and_logged_like_any_other(
+def test_an_unexpected_error_on_the_fast_path_is_answered_and_logged_as_usual(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     watched = Watched()
@@ -142,7 +142,7 @@ def test_a_defect_on_the_fast_path_is_answered_and_logged_like_any_other(
     assert isinstance(said["exc_info"], ZeroDivisionError)
 
 
-def test_a_value_that_no_source_has_is_unavailable_not_empty() -> None:
+def test_a_value_without_any_available_source_gives_503() -> None:
     watched = Watched()
     watched.store.available = False
     with watched.edge.client() as client:
@@ -154,7 +154,7 @@ def test_a_value_that_no_source_has_is_unavailable_not_empty() -> None:
 
 
 @pytest.mark.parametrize(("resolution", "count"), RESOLUTIONS.items())
-def test_a_step_tells_mean_energy_extremes_and_coverage(resolution: str, count: int) -> None:
+def test_a_step_has_mean_energy_minimum_maximum_and_coverage(resolution: str, count: int) -> None:
     watched = Watched()
     watched.an_hour_of_readings()
     with watched.edge.client() as client:
@@ -170,7 +170,7 @@ def test_a_step_tells_mean_energy_extremes_and_coverage(resolution: str, count: 
     }
 
 
-def test_steps_without_readings_are_null_and_not_covered() -> None:
+def test_steps_without_readings_have_null_values_and_zero_coverage() -> None:
     watched = Watched()
     with watched.edge.client() as client:
         steps = [
@@ -182,7 +182,7 @@ def test_steps_without_readings_are_null_and_not_covered() -> None:
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
-def test_a_history_in_pages_is_the_history(resolution: str) -> None:
+def test_the_pages_of_a_history_add_up_to_the_whole(resolution: str) -> None:
     watched = Watched()
     watched.an_hour_of_readings()
     asking = f"history?{HOUR}&resolution={resolution}"
@@ -210,7 +210,7 @@ def test_a_history_in_pages_is_the_history(resolution: str) -> None:
         "cursor=2026-07-14T10:59:00Z",
     ],
 )
-def test_a_page_of_no_history_is_refused(wrong: str) -> None:
+def test_an_invalid_limit_or_cursor_of_a_history_is_refused(wrong: str) -> None:
     watched = Watched()
     with watched.edge.client() as client:
         answer = client.get(
@@ -227,7 +227,7 @@ def test_a_page_of_no_history_is_refused(wrong: str) -> None:
         ("15m", "2026-04-13T11:45:00Z", "invalid_request"),
     ],
 )
-def test_a_history_longer_than_its_steps_allow_is_refused_by_name(
+def test_a_history_too_long_for_its_resolution_is_refused_with_a_code(
     resolution: str, first: str, code: str
 ) -> None:
     watched = Watched()
@@ -240,7 +240,7 @@ def test_a_history_longer_than_its_steps_allow_is_refused_by_name(
     assert (document["status"], codes_of(document)) == (400, [code])
 
 
-def test_a_whole_day_of_15_seconds_and_31_days_of_minutes_fit() -> None:
+def test_one_day_at_15_s_and_31_days_at_one_minute_are_allowed() -> None:
     watched = Watched()
     with watched.edge.client() as client:
         day = watched.get_document(

@@ -1,4 +1,4 @@
-"""What people see of a facility's forecast: how good it was, what was known when, what was foreseen by lead time."""
+"""Forecasts over HTTP: the newest one, past ones by `as_of` and by lead time, and their accuracy."""
 
 from datetime import timedelta
 from typing import Any
@@ -36,7 +36,7 @@ SCORE = ForecastScore(
 
 
 class Foreseen:
-    """One facility behind an edge, and the forecasts that the test notes."""
+    """One facility behind an edge, and the forecasts that the test issues."""
 
     def __init__(self) -> None:
         self.past = FakePastForecasts()
@@ -71,7 +71,7 @@ class Foreseen:
         return document
 
 
-def test_the_newest_comes_with_its_steps_and_the_quality_of_its_inputs() -> None:
+def test_the_newest_forecast_has_its_steps_and_the_quality_of_its_inputs() -> None:
     foreseen = Foreseen()
     foreseen.issue(1, 90.0)
     foreseen.issue(0, 100.0)
@@ -104,7 +104,7 @@ def test_the_newest_comes_with_its_steps_and_the_quality_of_its_inputs() -> None
     }
 
 
-def test_a_forecast_older_than_two_cycles_says_what_it_counts_as() -> None:
+def test_a_forecast_older_than_two_cycles_counts_as_degraded() -> None:
     foreseen = Foreseen()
     foreseen.issue(3, 90.0)
     document = foreseen.document()
@@ -115,7 +115,7 @@ def test_a_forecast_older_than_two_cycles_says_what_it_counts_as() -> None:
 @pytest.mark.parametrize(
     ("as_of", "kw"), [("19:59:00Z", 90.0), ("20:01:00Z", 100.0), ("22:05:00%2B02:00", 110.0)]
 )
-def test_as_of_a_moment_it_is_the_forecast_issued_by_then(as_of: str, kw: float) -> None:
+def test_as_of_a_time_the_forecast_is_the_newest_issued_by_then(as_of: str, kw: float) -> None:
     foreseen = Foreseen()
     foreseen.issue(1, 90.0)
     newest = issued_forecast("fac-001", CYCLE_START, 100.0, full=False)
@@ -125,13 +125,13 @@ def test_as_of_a_moment_it_is_the_forecast_issued_by_then(as_of: str, kw: float)
     assert foreseen.document(f"?as_of=2026-07-14T{as_of}")["steps"][0]["kw"]["p50"] == kw
 
 
-def test_a_future_as_of_is_answered_as_of_now() -> None:
+def test_a_future_as_of_is_treated_as_now() -> None:
     foreseen = Foreseen()
     foreseen.issue(0, 100.0)
     assert foreseen.document("?as_of=2030-01-01T00:00:00Z")["as_of"] == "2026-07-14T20:10:00Z"
 
 
-def test_by_lead_time_each_quarter_hour_is_as_the_cycle_so_long_before_foresaw_it() -> None:
+def test_by_lead_time_each_quarter_hour_comes_from_the_cycle_issued_that_long_before() -> None:
     foreseen = Foreseen()
     for cycles_ago in (4, 3, 1):
         foreseen.issue(cycles_ago, 100.0 - cycles_ago)
@@ -148,8 +148,8 @@ def test_by_lead_time_each_quarter_hour_is_as_the_cycle_so_long_before_foresaw_i
     assert {step["kw"] is None for step in beyond["steps"]} == {True}
 
 
-def test_by_lead_time_nothing_counts_that_was_issued_when_the_quarter_hour_had_begun() -> None:
-    """As by `forecast run --at` of a cycle that had been missed."""
+def test_by_lead_time_a_forecast_issued_after_the_quarter_hour_began_is_ignored() -> None:
+    """`forecast run --at` issues such a forecast for a missed cycle."""
     foreseen = Foreseen()
     late = issued_forecast("fac-001", CYCLE_START - CYCLE * 4, 100.0, full=False)
     reissued(late, 120.0, at=CYCLE_START + timedelta(minutes=1))
@@ -182,7 +182,7 @@ def test_an_invalid_query_is_refused_and_nothing_is_read(query: str) -> None:
     assert foreseen.past.asked == []
 
 
-def test_without_a_forecast_the_next_step_is_named() -> None:
+def test_a_missing_forecast_gives_404_with_instructions() -> None:
     foreseen = Foreseen()
     foreseen.issue(9, 100.0)
     document = problem_of(foreseen.get())
@@ -190,7 +190,7 @@ def test_without_a_forecast_the_next_step_is_named() -> None:
     assert "forecast worker" in document["detail"]
 
 
-def test_before_the_first_forecast_of_all_times_there_is_none() -> None:
+def test_an_as_of_before_the_first_forecast_gives_404() -> None:
     foreseen = Foreseen()
     assert problem_of(foreseen.get("?as_of=0001-01-01T00:00:00Z"))["status"] == 404
     assert (
@@ -199,7 +199,7 @@ def test_before_the_first_forecast_of_all_times_there_is_none() -> None:
     )
 
 
-def test_a_facility_that_is_unknown_or_another_keys_is_not_there() -> None:
+def test_a_facility_that_is_unknown_or_of_another_key_gives_404() -> None:
     foreseen = Foreseen()
     foreseen.issue(0, 100.0)
     assert problem_of(foreseen.get(path="/api/facilities/fac-002/forecast"))["status"] == 404
@@ -209,7 +209,7 @@ def test_a_facility_that_is_unknown_or_another_keys_is_not_there() -> None:
     assert foreseen.get().status_code == 200
 
 
-def test_a_log_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_event_store_gives_503(monkeypatch: pytest.MonkeyPatch) -> None:
     foreseen = Foreseen()
 
     def away(*_: object, **__: object) -> None:
@@ -221,7 +221,7 @@ def test_a_log_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPat
     assert answer.headers["retry-after"]
 
 
-def test_accuracy_comes_by_lead_time_and_is_empty_before_the_first_score() -> None:
+def test_accuracy_is_listed_by_lead_time_and_is_empty_before_the_first_score() -> None:
     foreseen = Foreseen()
     path = f"{FORECAST}/accuracy"
     assert foreseen.get(path=path).json() == {
@@ -238,7 +238,7 @@ def test_accuracy_comes_by_lead_time_and_is_empty_before_the_first_score() -> No
     assert problem_of(foreseen.get(path="/api/facilities/fac-002/forecast/accuracy"))["status"] == 404
 
 
-def test_the_portfolio_is_foreseen_together_with_what_is_missing() -> None:
+def test_the_portfolio_forecast_counts_facilities_without_a_forecast() -> None:
     foreseen = Foreseen()
     path = "/api/portfolio/forecast"
     assert problem_of(foreseen.get(path=path))["status"] == 404

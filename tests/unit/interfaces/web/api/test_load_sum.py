@@ -1,4 +1,4 @@
-"""What facilities drew together: sums that say of how many nothing is known, and a DR event's load as of a moment."""
+"""Sums of facility loads: the number of facilities without readings, and the load of a DR event as of a time."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +27,7 @@ DR_EVENT = UUID(int=7)
 
 
 class Watched:
-    """Two facilities: one draws 12 kW in the hour before, the other 20 kW in its second half only."""
+    """Two facilities: one draws 12 kW in the last hour, the other 20 kW in the second half of it."""
 
     def __init__(self) -> None:
         store, past = FakeTelemetryStore(), FakePastForecasts()
@@ -104,7 +104,7 @@ def test_the_load_of_a_dr_event_has_steps_of_a_minute_and_the_forecast_of_its_fa
     assert document["forecast"][-1]["ends_at"] <= document["ends_at"]
 
 
-def test_steps_that_are_not_over_are_left_out() -> None:
+def test_steps_that_have_not_ended_are_omitted() -> None:
     watched = Watched()
     last = watched.get(f"/api/dr-events/{DR_EVENT}/load")["steps"][-1]
     assert datetime.fromisoformat(last["starts_at"]) == AT - timedelta(minutes=1)
@@ -112,7 +112,7 @@ def test_steps_that_are_not_over_are_left_out() -> None:
     assert watched.get(f"/api/dr-events/{DR_EVENT}/load")["steps"] == []
 
 
-def test_the_parts_of_a_portfolio_add_up() -> None:
+def test_each_page_of_the_portfolio_load_sums_its_own_facilities() -> None:
     watched = Watched()
     first = watched.get("/api/portfolio/load?hours=1&limit=1")
     second = watched.get(f"/api/portfolio/load?hours=1&limit=1&cursor={first['next_cursor']}")
@@ -121,7 +121,7 @@ def test_the_parts_of_a_portfolio_add_up() -> None:
     assert [step["kw"] for step in second["steps"]] == [None, None, 20.0, 20.0]
 
 
-def test_what_is_too_many_for_one_sum_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sum_over_too_many_facilities_is_refused_with_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_sum, "MOST_FACILITIES", 1)
     watched = Watched()
     with watched.edge.client() as client:

@@ -1,4 +1,4 @@
-"""Operations at a glance, over fakes of the ports: each part, and what is said of a part that does not answer."""
+"""The overview of operations, over fakes of the ports: each part, and a part that is unavailable."""
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
@@ -19,7 +19,7 @@ PARTS = {"open_alerts", "breakers", "queues", "projections", "dead_letters", "le
 
 
 class FakeSystemState:
-    """SystemState and Queues as one test wants them."""
+    """Stands for SystemState and Queues."""
 
     def __init__(self, *, down: bool = False) -> None:
         self._down = down
@@ -87,7 +87,7 @@ def read(of: Edge) -> dict[str, Any]:
     return document
 
 
-def test_each_part_says_what_it_knows() -> None:
+def test_each_part_shows_its_state() -> None:
     document = read(edge())
     assert document["unknown"] == {}
     assert document["open_alerts"] == {"bms_breaker_open": 1, "bms_drift": 1}
@@ -100,7 +100,7 @@ def test_each_part_says_what_it_knows() -> None:
     assert (projection["rebuild"]["share"], projection["rebuild"]["rows"]) == (0.25, 3)
 
 
-def test_a_worker_runs_stands_still_or_is_not_seen_from_here() -> None:
+def test_a_worker_is_running_stopped_or_of_unknown_state() -> None:
     running = {worker["name"]: worker["running"] for worker in read(edge())["workers"]}
     assert running == {
         "aggregate": False,
@@ -116,7 +116,7 @@ def test_a_worker_runs_stands_still_or_is_not_seen_from_here() -> None:
     }
 
 
-def test_a_part_that_does_not_answer_is_null_and_named_and_the_others_are_there() -> None:
+def test_an_unavailable_part_is_null_and_listed_as_unknown_beside_the_others() -> None:
     document = read(edge(down=True))
     assert document["unknown"] == {
         "queues": "QueuesUnavailable",

@@ -1,4 +1,4 @@
-"""How a DR event performed, and what the utility was told of it: over the real projections of a walked log."""
+"""The performance and the callbacks of a DR event, over the real projections of a generated log."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.unit.interfaces.web.edge import Edge, problem_of
 
 
 class Measured:
-    """A DR event that served to its measurement, and an edge that shows it."""
+    """A measured DR event, and an edge that shows it."""
 
     def __init__(self) -> None:
         walk = PortfolioWalk()
@@ -52,8 +52,8 @@ def test_a_performance_has_the_requested_and_the_delivered_power_in_total_and_by
         assert item["measurement"]["baseline_method"]
 
 
-def test_what_is_published_is_what_the_schema_says(measured: Measured) -> None:
-    """A constructor of msgspec takes anything: a row in place of its document would lack what is computed."""
+def test_a_performance_document_matches_its_schema(measured: Measured) -> None:
+    """Constructors of msgspec do not check types: a row in place of its document would lack the computed fields."""
     whole = msgspec.convert(measured.read("performance").json(), PerformanceDocument)
     assert whole.batch is not None
     assert whole.batch.partial_success is False
@@ -75,14 +75,14 @@ def test_the_performance_of_a_facility_that_takes_no_part_is_answered_404(measur
     assert problem_of(measured.read("performance/fac-nowhere"))["status"] == 404
 
 
-def test_callbacks_tell_how_each_ended(measured: Measured) -> None:
+def test_callbacks_show_their_final_state(measured: Measured) -> None:
     (told,) = measured.read("callbacks").json()["items"]
     assert (told["kind"], told["state"], told["attempts"]) == ("started", "delivered", 2)
     assert told["requested_at"] <= told["concluded_at"]
 
 
 @pytest.mark.parametrize("path", ["performance", "performance/fac-001", "callbacks"])
-def test_a_utility_sees_its_own_and_nobody_elses(measured: Measured, path: str) -> None:
+def test_a_utility_sees_only_its_own_dr_events(measured: Measured, path: str) -> None:
     own = measured.dr_event.state.utility_id
     assert measured.read(path, measured.edge.key("utility", utility=own)).status_code == 200
     other = measured.read(path, measured.edge.key("utility", utility="somebody-else"))

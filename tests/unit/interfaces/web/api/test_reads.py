@@ -1,4 +1,4 @@
-"""Reads and decisions of people, over fakes of the ports."""
+"""Reads and decisions by operators, over fakes of the ports."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,9 +50,7 @@ def measured(kw: float | None, at: datetime) -> CurrentValue:
         (measured(None, NOW), None, 0.0, True),
     ],
 )
-def test_a_current_value_says_how_old_it_is(
-    value: CurrentValue, kw: float, age_s: float, stale: bool
-) -> None:
+def test_a_current_value_states_its_age(value: CurrentValue, kw: float, age_s: float, stale: bool) -> None:
     edge = Edge(others={"telemetry": Meters(value)})
     edge.read_models.facilities.rows = {key_of("fac-001"): facility("fac-001")}
     key = edge.key("dashboard")
@@ -86,7 +84,7 @@ def test_a_key_of_one_facility_sees_only_that_facility() -> None:
         "from=9999-12-31T22:00:00-05:00&to=9999-12-31T23:00:00-05:00",
     ],
 )
-def test_a_history_of_no_sensible_window_is_refused(query: str) -> None:
+def test_a_history_with_an_invalid_window_is_refused(query: str) -> None:
     edge = Edge()
     edge.read_models.facilities.rows = {key_of("fac-001"): facility("fac-001")}
     key = edge.key("dashboard")
@@ -111,7 +109,7 @@ def letters() -> FakeDeadLetters:
     return fake
 
 
-def test_a_dead_letter_is_listed_without_and_shown_with_its_body() -> None:
+def test_a_dead_letter_is_listed_without_its_body_and_shown_with_it() -> None:
     edge = Edge(others={"dead_letters": letters()})
     key = edge.key("operator")
     with edge.client() as client:
@@ -125,7 +123,7 @@ def test_a_dead_letter_is_listed_without_and_shown_with_its_body() -> None:
         )
 
 
-def test_discarding_needs_a_reason_and_is_recorded_with_who_and_when() -> None:
+def test_discarding_needs_a_reason_and_is_recorded_with_actor_and_time() -> None:
     alerts = FakeAlertRegistry()
     alerts.raise_alert("callback_undeliverable", letters().get(LETTER).subject, "HTTP 500", at=NOW)
     edge = Edge(others={"dead_letters": letters(), "alerts": alerts})
@@ -139,7 +137,7 @@ def test_discarding_needs_a_reason_and_is_recorded_with_who_and_when() -> None:
         assert document["decided_by"].startswith("operator:")
         again = problem_of(client.post(url, json={"reason": "again"}, headers=key))
     assert (again["status"], again["type"]) == (409, "/problems/not-allowed-now")
-    assert alerts.listed() == [], "the alert of a callback is over once its letter is decided"
+    assert alerts.listed() == [], "the alert of a callback is cleared once its dead letter is decided"
 
 
 class Replays:
@@ -160,7 +158,7 @@ def replace_status(letter: DeadLetter) -> DeadLetter:
     )
 
 
-def test_a_replay_is_requested_in_the_operators_name() -> None:
+def test_a_replay_is_requested_with_the_operator_as_actor() -> None:
     replays = Replays()
     edge = Edge(others={"dead_letters": letters(), "dead_letter_replay": replays})
     key = edge.key("operator")
@@ -171,7 +169,7 @@ def test_a_replay_is_requested_in_the_operators_name() -> None:
     assert (asked, by.partition(":")[0], reason) == (LETTER, "operator", "mended")
 
 
-def test_what_cannot_be_replayed_says_so() -> None:
+def test_a_letter_that_cannot_be_replayed_gives_409_with_the_reason() -> None:
     edge = Edge(others={"dead_letter_replay": Replays(NotReplayable("it is still malformed; discard it"))})
     key = edge.key("operator")
     with edge.client() as client:

@@ -1,4 +1,4 @@
-"""The runbook of each alert, served where the alert is read."""
+"""The runbook of each alert, served over HTTP."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_every_alert_has_its_runbook_without_a_key() -> None:
 
 
 @pytest.mark.parametrize("name", ["unheard_of", "README", "..%2Fglossary", "%2E%2E"])
-def test_nothing_but_the_runbooks_of_alerts_is_served(name: str) -> None:
+def test_only_runbooks_of_alerts_are_served(name: str) -> None:
     with Edge().client() as client:
         answer = client.get(f"/runbooks/{name}")
         assert answer.status_code == 404

@@ -1,4 +1,4 @@
-"""The utilities' guide names every problem and every reason there is, and no other."""
+"""The guide for utilities explains exactly the existing problem types and reasons."""
 
 import re
 from pathlib import Path

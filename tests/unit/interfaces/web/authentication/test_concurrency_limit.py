@@ -1,4 +1,4 @@
-"""A few posts are judged at a time, in the order of asking, and nobody waits for ever."""
+"""A limited number of posts run at a time, in the order of arrival, and waits are bounded."""
 
 import asyncio
 from threading import Barrier, Event, Lock
@@ -11,7 +11,7 @@ from interfaces.web.problems import Problem
 PATIENCE_S = 30.0
 
 
-def test_as_many_are_judged_at_once_as_may_and_no_more() -> None:
+def test_the_number_of_concurrent_calls_equals_the_limit() -> None:
     counting, together, inside, most = Lock(), Barrier(3), 0, 0
 
     def judge() -> None:
@@ -31,7 +31,7 @@ def test_as_many_are_judged_at_once_as_may_and_no_more() -> None:
     assert most == 3
 
 
-def test_turns_are_taken_in_the_order_of_asking() -> None:
+def test_calls_run_in_the_order_of_arrival() -> None:
     async def scenario() -> list[int]:
         turns, order = ConcurrencyLimit(1), list[int]()
         await asyncio.gather(*(turns.run(order.append, number) for number in range(20)))
@@ -40,7 +40,7 @@ def test_turns_are_taken_in_the_order_of_asking() -> None:
     assert asyncio.run(scenario()) == list(range(20))
 
 
-def test_one_that_is_refused_gives_its_turn_back() -> None:
+def test_a_call_that_fails_releases_its_slot() -> None:
     def refuse() -> None:
         raise RuntimeError("refused")
 
@@ -68,7 +68,7 @@ def test_a_caller_that_gets_no_slot_in_time_receives_retry_after() -> None:
     asyncio.run(scenario())
 
 
-def test_a_caller_that_goes_away_keeps_its_turn_until_its_thread_has_ended() -> None:
+def test_a_cancelled_call_releases_its_slot_only_when_its_thread_ends() -> None:
     async def scenario() -> None:
         turns, begun, go_on = ConcurrencyLimit(1), Event(), Event()
 
@@ -84,7 +84,7 @@ def test_a_caller_that_goes_away_keeps_its_turn_until_its_thread_has_ended() -> 
         following = asyncio.create_task(turns.run(go_on.is_set))
         for _ in range(20):
             await asyncio.sleep(0)
-        assert not following.done(), "its thread still judges"
+        assert not following.done(), "the thread of the cancelled call still runs"
         go_on.set()
         assert await following
 

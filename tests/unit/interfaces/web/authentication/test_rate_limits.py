@@ -1,4 +1,4 @@
-"""How often a key may read: one current value a second and facility, all else amply; and many values in one answer."""
+"""Rate limits of reads per key: current values per facility, other reads, and many values in one request."""
 
 import time
 from typing import Any
@@ -35,12 +35,12 @@ def test_a_key_reads_a_facility_once_and_then_receives_retry_after(cached: bool)
         document = problem_of(refused)
         assert (document["status"], document["type"]) == (429, "/problems/rate-exceeded")
         assert 15 <= int(refused.headers["retry-after"]) <= 20
-        # Another facility, and another key, have turns of their own.
+        # Another facility or another key has its own limit.
         assert client.get("/api/facilities/fac-002/current", headers=made.key).status_code == 200
         assert client.get(CURRENT, headers=other).status_code == 200
 
 
-def test_the_turns_are_shared_by_all_processes_of_a_cache() -> None:
+def test_processes_with_a_common_cache_share_the_rate_limit() -> None:
     cache = FakeSharedCache()
     made = watched(cache=cache)
     with made.edge.client() as first, made.edge.client() as second:
@@ -48,7 +48,7 @@ def test_the_turns_are_shared_by_all_processes_of_a_cache() -> None:
         assert second.get(CURRENT, headers=made.key).status_code == 429
 
 
-def test_while_the_cache_is_away_each_process_counts_for_itself() -> None:
+def test_each_process_counts_separately_while_the_cache_is_unreachable() -> None:
     cache = FakeSharedCache()
     cache.available = False
     made = watched(cache=cache)
@@ -57,7 +57,7 @@ def test_while_the_cache_is_away_each_process_counts_for_itself() -> None:
         assert client.get(CURRENT, headers=made.key).status_code == 429
 
 
-def test_a_turn_comes_again() -> None:
+def test_a_key_may_read_again_after_a_while() -> None:
     made = watched(cache=FakeSharedCache(), current_per_s=20.0)
     deadline = time.monotonic() + 20
     with made.edge.client() as client:
@@ -66,7 +66,7 @@ def test_a_turn_comes_again() -> None:
             assert time.monotonic() < deadline
 
 
-def test_a_cached_value_is_answered_the_short_way_as_the_long_way() -> None:
+def test_the_fast_path_gives_the_same_answer_as_the_route() -> None:
     made = watched(cache=FakeSharedCache(), current_per_s=1e9)
     with made.edge.client() as client:
         answers = [client.get(CURRENT, headers=made.key) for _ in range(3)]
@@ -81,7 +81,7 @@ def test_a_cached_value_is_answered_the_short_way_as_the_long_way() -> None:
     assert len({answer.headers["x-trace-id"] for answer in answers}) == 3
 
 
-def test_the_short_way_is_counted_as_the_long_way() -> None:
+def test_the_fast_path_is_counted_in_the_same_metrics_as_the_route() -> None:
     made = watched(cache=FakeSharedCache(), current_per_s=1e9)
     with made.edge.client() as client:
         for _ in range(3):
@@ -94,7 +94,7 @@ def test_the_short_way_is_counted_as_the_long_way() -> None:
 
 
 @pytest.mark.parametrize("kind", ["none", "wrong", "utility", "another facility"])
-def test_the_short_way_lets_in_nobody_whom_the_long_way_does_not(kind: str) -> None:
+def test_the_fast_path_refuses_every_key_that_the_route_refuses(kind: str) -> None:
     made = watched(cache=FakeSharedCache(), current_per_s=1e9)
     wrong = made.key["Authorization"][:-3] + "abc"
     keys: dict[str, tuple[dict[str, str], int]] = {
@@ -107,11 +107,11 @@ def test_the_short_way_lets_in_nobody_whom_the_long_way_does_not(kind: str) -> N
     with made.edge.client() as client:
         for _ in range(2):
             assert client.get(CURRENT, headers=made.key).status_code == 200
-        for _ in range(3):  # remembered from the second on
+        for _ in range(3):  # cached from the second request on
             assert problem_of(client.get(CURRENT, headers=headers))["status"] == status
 
 
-def test_all_else_is_limited_amply_by_key() -> None:
+def test_other_reads_have_a_higher_rate_limit_per_key() -> None:
     made = watched()
     made.edge.read_rates = ReadRates(current_per_s=1e9, others_per_s=1.0)
     other = made.edge.key("dashboard")
@@ -123,7 +123,7 @@ def test_all_else_is_limited_amply_by_key() -> None:
         assert client.get("/api/facilities", headers=other).status_code == 200
 
 
-def test_a_bucket_fills_again_and_holds_no_more_than_two_seconds() -> None:
+def test_a_bucket_refills_and_holds_at_most_two_seconds_of_requests() -> None:
     now = [100.0]
     rates = PerKeyRateLimiter(10.0, monotonic=lambda: now[0])
     assert [rates.wait_s("k") for _ in range(20)] == [0.0] * 20
@@ -141,7 +141,7 @@ def many(client: Any, made: Watched, query: str) -> dict[str, Any]:
     return document
 
 
-def test_many_values_come_in_one_answer_and_one_round_trip() -> None:
+def test_values_of_many_facilities_take_one_request_and_one_cache_call() -> None:
     cache = FakeSharedCache()
     made = watched(cache=cache)
     with made.edge.client() as client:
@@ -157,7 +157,7 @@ def test_many_values_come_in_one_answer_and_one_round_trip() -> None:
     assert len(cache.asked) == 1
 
 
-def test_without_names_it_is_all_of_them_page_by_page() -> None:
+def test_without_ids_all_facilities_are_listed_in_pages() -> None:
     made = watched()
     with made.edge.client() as client:
         first = many(client, made, "?limit=1")
@@ -167,7 +167,7 @@ def test_without_names_it_is_all_of_them_page_by_page() -> None:
 
 
 @pytest.mark.parametrize("ids", ["", ",".join(f"f{number}" for number in range(1_001))])
-def test_no_names_or_too_many_are_refused(ids: str) -> None:
+def test_an_empty_or_too_long_list_of_ids_is_refused(ids: str) -> None:
     made = watched()
     with made.edge.client() as client:
         answer = client.get(f"/api/portfolio/current?ids={ids}", headers=made.key)

@@ -1,4 +1,4 @@
-"""Signing in and out, what the cookie opens, and what keeps other sites from using it."""
+"""Signing in and out, the rights of the session cookie, and the protection against other origins."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ OWN = {"Origin": "http://testserver.local"}
 
 
 def signed_in(edge: Edge, client: TestClient[Any], key: dict[str, str] | None = None) -> dict[str, Any]:
-    """The answer; the client keeps the cookie from then on."""
+    """The response to signing in. The client stores the cookie."""
     response = client.post("/api/session", headers=key or edge.key("operator"))
     assert response.status_code == 201, response.text
     document: dict[str, Any] = response.json()
     return document
 
 
-def test_the_cookie_opens_what_its_key_opens_and_says_until_when() -> None:
+def test_a_session_has_the_rights_of_its_key_and_states_its_expiry() -> None:
     edge = Edge()
     with edge.client() as client:
         told = signed_in(edge, client, edge.key("dashboard", facility="fac-001"))
@@ -68,7 +68,7 @@ def test_the_cookie_is_only_for_this_origin_and_inaccessible_to_scripts(scheme: 
     assert cookie.value not in response.text
 
 
-def test_signing_out_ends_it_on_the_server() -> None:
+def test_signing_out_ends_the_session_on_the_server() -> None:
     edge = Edge()
     with edge.client() as client:
         signed_in(edge, client)
@@ -81,7 +81,7 @@ def test_signing_out_ends_it_on_the_server() -> None:
 
 
 @pytest.mark.parametrize("ending", ["its time", "its key"])
-def test_a_session_ends_by_its_time_and_with_its_key(ending: str) -> None:
+def test_a_session_ends_at_its_expiry_or_when_its_key_is_revoked(ending: str) -> None:
     edge = Edge()
     with edge.client() as client:
         signed_in(edge, client)
@@ -103,7 +103,7 @@ def test_a_cookie_without_a_key_does_not_sign_in_again() -> None:
         assert problem_of(client.post("/api/session", headers=OWN))["status"] == 401
 
 
-def test_tries_to_sign_in_are_counted_by_address_whether_they_succeed_or_not() -> None:
+def test_sign_in_attempts_are_rate_limited_by_address() -> None:
     edge = Edge(rate_per_s=2)
     wrong = {"Authorization": "Bearer gpk_000000000000_wrong"}
     with edge.client() as client:
@@ -135,7 +135,7 @@ class Sent:
     ],
     ids=str,
 )
-def test_with_the_cookie_only_a_page_of_this_origin_changes_something(sent: Sent) -> None:
+def test_a_write_with_the_cookie_requires_the_same_origin(sent: Sent) -> None:
     edge = Edge()
     edge.commands.answer = accepting
     with edge.client() as client:
@@ -145,7 +145,7 @@ def test_with_the_cookie_only_a_page_of_this_origin_changes_something(sent: Sent
     assert len(edge.commands.given) == (sent.status == 200)
 
 
-def test_a_key_needs_no_origin() -> None:
+def test_a_write_with_a_key_requires_no_origin() -> None:
     edge = Edge()
     edge.commands.answer = accepting
     with edge.client() as client:
@@ -161,7 +161,7 @@ class Seconds:
         return self.now
 
 
-def test_while_the_store_is_away_who_was_let_in_lately_may_go_on_reading() -> None:
+def test_a_recently_authenticated_caller_may_read_while_the_store_is_unreachable() -> None:
     asyncio.run(reading_on())
 
 
@@ -186,7 +186,7 @@ async def reading_on() -> None:
         await authenticator.principal(header, only_reads=True)
 
 
-def test_a_thousand_people_who_come_at_once_are_looked_up_in_few_looks() -> None:
+def test_a_thousand_concurrent_sessions_are_looked_up_in_few_reads() -> None:
     async def scenario() -> int:
         edge = Edge()
         edge.key("operator")
@@ -202,7 +202,7 @@ def test_a_thousand_people_who_come_at_once_are_looked_up_in_few_looks() -> None
     assert asyncio.run(scenario()) <= 10
 
 
-def test_a_revoked_key_does_not_read_on_while_the_store_is_away() -> None:
+def test_a_revoked_key_may_not_read_while_the_store_is_unreachable() -> None:
     asyncio.run(reading_on_with_a_revoked_key())
 
 
@@ -219,7 +219,7 @@ async def reading_on_with_a_revoked_key() -> None:
         await authenticator.principal(header, only_reads=True)
 
 
-def test_the_schema_names_the_cookie() -> None:
+def test_the_schema_declares_the_session_cookie() -> None:
     with TestClient(Edge().app()) as client:
         schemes = client.get("/schema/openapi.json").json()["components"]["securitySchemes"]
     assert schemes["session"] == {"type": "apiKey", "name": COOKIE, "in": "cookie"}

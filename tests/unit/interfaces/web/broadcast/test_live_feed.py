@@ -1,4 +1,4 @@
-"""The live stream: each happening once and in order, whoever comes when, and nobody held up by anybody."""
+"""The live stream delivers each message once and in order, and no client delays another."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from tests.unit.interfaces.web.live_feed_setup import Parsed, RunningFeed, runni
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches, pieces and what is kept are so small that a short log has many of each."""
+    """Batches and chunks are so small that a short log has many of each."""
     for module, name, value in (
         (feed, "BATCH", 4),
         (subscriber, "BATCH", 4),
@@ -39,7 +39,7 @@ def recorded(gaps: list[int]) -> FakeLiveLog:
 
 
 async def resumed(live: RunningFeed, after: int, until: int) -> Parsed:
-    """As a browser does it: one that is sent away comes back with the id of the last message."""
+    """Reconnects with the id of the last message, as a browser does."""
     parsed = Parsed(last_event_id=str(after))
     while not parsed.last_event_id or int(parsed.last_event_id) < until:
         watcher = live.watcher(after=int(parsed.last_event_id))
@@ -54,10 +54,10 @@ async def resumed(live: RunningFeed, after: int, until: int) -> Parsed:
     later=st.lists(st.integers(0, 2), max_size=25),
     kept=st.integers(3, 12),
 )
-def test_resumed_at_every_position_each_happening_comes_once(
+def test_a_stream_resumed_at_any_position_delivers_each_message_once(
     before: list[int], later: list[int], kept: int
 ) -> None:
-    """Out of the log where it is old, out of memory where it is new, and over the seam between them."""
+    """Old messages come from the log, new ones from memory, and a stream may cross from one to the other."""
 
     async def scenario() -> None:
         log = recorded(before)
@@ -74,7 +74,7 @@ def test_resumed_at_every_position_each_happening_comes_once(
     asyncio.run(scenario())
 
 
-def test_what_happens_while_one_catches_up_comes_once_too() -> None:
+def test_messages_recorded_during_a_catch_up_are_delivered_once() -> None:
     async def scenario() -> None:
         log = recorded([0] * 30)
         async with running(log, heartbeat_s=0.0) as live:
@@ -92,7 +92,7 @@ def test_what_happens_while_one_catches_up_comes_once_too() -> None:
     asyncio.run(scenario())
 
 
-def test_without_a_position_it_begins_now_and_knows_where_that_is() -> None:
+def test_a_stream_without_a_position_starts_at_the_current_one() -> None:
     async def scenario() -> None:
         async with running(recorded([0] * 5)) as live:
             await live.received_until(5)
@@ -124,7 +124,7 @@ def test_a_domain_event_is_published_once_the_read_models_include_it() -> None:
 
 
 @pytest.mark.parametrize(("after", "reason"), [(0, "too_old"), (99, "ahead")])
-def test_a_position_too_old_or_not_yet_there_is_said_so_and_the_stream_goes_on(
+def test_a_position_too_old_or_ahead_is_reported_and_the_stream_continues(
     monkeypatch: pytest.MonkeyPatch, after: int, reason: str
 ) -> None:
     monkeypatch.setattr(subscriber, "MAX_RESUMED", 5)
@@ -162,7 +162,7 @@ def test_a_client_ahead_of_this_process_waits_and_receives_nothing_twice() -> No
     asyncio.run(scenario())
 
 
-def test_a_log_that_is_shorter_than_it_was_resets_everybody() -> None:
+def test_a_log_that_became_shorter_resets_every_client() -> None:
     async def scenario() -> None:
         async with running(recorded([0] * 6), heartbeat_s=1_000) as live:
             await live.received_until(6)
@@ -178,7 +178,7 @@ def test_a_log_that_is_shorter_than_it_was_resets_everybody() -> None:
     asyncio.run(scenario())
 
 
-def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it_was(
+def test_a_slow_client_is_disconnected_and_can_resume_at_its_position(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(feed, "CATCH_UP_S", 0.0)
@@ -245,7 +245,7 @@ async def the_key_is_revoked(live: RunningFeed, watcher: Subscriber) -> None:
 @pytest.mark.parametrize(
     ("ending", "said"), [(the_server_ends, "the server ends"), (the_key_is_revoked, "signed out")]
 )
-def test_it_is_said_why_a_stream_ends(ending: Ending, said: str) -> None:
+def test_a_stream_states_why_it_ends(ending: Ending, said: str) -> None:
     async def scenario() -> None:
         async with running() as live:
             watcher = live.watcher(may_stay=False)
@@ -283,7 +283,7 @@ def test_an_unreachable_database_is_published_as_stale_and_nothing_is_lost(
 
 
 class OneConnectionDies(FakeLiveLog):
-    """The next look over it fails, and no other."""
+    """The next read of the log fails, and no other."""
 
     is_broken = False
 
@@ -357,8 +357,10 @@ def test_alerts_and_readings_are_published_to_those_who_may_see_them(monkeypatch
 
 @settings(max_examples=examples(20))
 @given(steps=st.lists(st.sampled_from(["log", "raise", "clear"]), max_size=12), kept=st.integers(1, 8))
-def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[str], kept: int) -> None:
-    """At whatever position, also where what changed was told right after it, or is not kept any more."""
+def test_a_client_knows_the_number_of_open_alerts_after_connecting_at_any_position(
+    steps: list[str], kept: int
+) -> None:
+    """Also if the change was sent right after that position, or is no longer retained."""
 
     async def scenario() -> None:
         opened: list[str] = []
@@ -366,7 +368,7 @@ def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[
             live.feed._is_due = lambda *_: True  # type: ignore[method-assign]
             await live.received_until(0)
             live.feed.ring = ring_buffer.RingBuffer(0, most=kept)
-            live.watcher()  # the feed looks while somebody watches
+            live.watcher()  # the feed checks the alerts only while it has subscribers
             await until(lambda: _subjects(live) == set())
             for number, step in enumerate(steps):
                 if step == "log":
@@ -389,13 +391,13 @@ def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[
 
 
 def _subjects(live: RunningFeed) -> set[str] | None:
-    """Of the open alerts, as the feed has told them."""
+    """The subjects of the open alerts as last published by the feed."""
     known = live.feed.unlogged._open
     return None if known is None else {alert.subject for alert in known}
 
 
 async def caught_up(live: RunningFeed, after: int | None) -> Parsed:
-    """What one is told until it has all that everybody has."""
+    """The messages for a client until it has caught up."""
     watcher, ring = live.watcher(after=after), live.feed.ring
     watching = asyncio.create_task(taken(watcher))
     await until(lambda: ring is not None and watcher.cursor == ring.last)
@@ -404,7 +406,7 @@ async def caught_up(live: RunningFeed, after: int | None) -> Parsed:
     return await watching
 
 
-def test_a_filter_gives_what_it_names_and_its_place_moves_with_the_log() -> None:
+def test_a_filtered_stream_has_only_its_messages_and_its_position_follows_the_log() -> None:
     async def scenario() -> None:
         dr_event_id = uuid4()
         log = FakeLiveLog()
@@ -422,7 +424,7 @@ def test_a_filter_gives_what_it_names_and_its_place_moves_with_the_log() -> None
     asyncio.run(scenario())
 
 
-def test_a_defect_in_the_feed_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_does_not_end_the_feed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "RESTART_AFTER_S", 0.0)
 
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""When the live feed says that the database is away: where a new connection is not answered, whatever else fails."""
+"""The live feed reports the database as unreachable only if a new connection fails."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from tests.unit.interfaces.web.live_feed_setup import running, until
 
 
 class Stopped(FakeLiveLog):
-    """As a server after SIGSTOP: it closes nothing, and answers nothing until it goes on."""
+    """Like a server after SIGSTOP: it closes no connection and answers nothing until it continues."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Stopped(FakeLiveLog):
 
 
 class DeadConnections(FakeLiveLog):
-    """The server is there, and all connections of before are not."""
+    """The server is reachable, but all earlier connections are dead."""
 
     are_dead = False
     checked = 0
@@ -52,11 +52,13 @@ class DeadConnections(FakeLiveLog):
 
 
 def whoever_connects_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In time, however long a slow machine takes to give it a thread. Looks at the log keep their bound."""
+    """Removes the time limit of new connections, which a slow machine may exceed. Reads of the log have one."""
     monkeypatch.setattr(feed, "_call_with_timeout", asyncio.to_thread)
 
 
-def test_a_database_that_hangs_is_away_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_hangs_counts_as_unreachable_until_it_continues(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(feed, "CALL_TIMEOUT_S", 0.05)
 
     async def scenario() -> None:
@@ -75,14 +77,14 @@ def test_a_database_that_hangs_is_away_until_it_goes_on(monkeypatch: pytest.Monk
 
 
 class Slow(FakeLiveLog):
-    """It takes longer for each look than the feed waits, and answers who connects anew."""
+    """Each read takes longer than the time limit of the feed, but new connections are answered."""
 
     def read_update(self, after: int | None, *, limit: int) -> LiveUpdate:
         time.sleep(0.2)
         return super().read_update(after, limit=limit)
 
 
-def test_a_slow_database_is_not_away_and_its_updates_are_received(
+def test_a_slow_database_counts_as_reachable_and_its_updates_are_received(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whoever_connects_is_answered(monkeypatch)
@@ -99,7 +101,7 @@ def test_a_slow_database_is_not_away_and_its_updates_are_received(
     asyncio.run(scenario())
 
 
-def test_connections_that_died_close_no_door_while_a_new_one_is_answered() -> None:
+def test_a_database_with_dead_connections_counts_as_reachable_if_new_ones_work() -> None:
     async def scenario() -> None:
         log, away = DeadConnections(), list[bool]()
         async with running(log) as live:
@@ -116,13 +118,13 @@ def test_connections_that_died_close_no_door_while_a_new_one_is_answered() -> No
 
 
 class HangingConnection(Stopped):
-    """The one connection that is asked, and who connects anew is answered."""
+    """The existing connection hangs, but new connections are answered."""
 
     def check(self) -> None: ...
 
 
 class CannotBeRead(FakeLiveLog):
-    """A lock on the table of the log, or a disk that has lost a part of it: who connects is answered."""
+    """The log cannot be read, because of a lock or a damaged disk, but new connections are answered."""
 
     is_unreadable = False
 
@@ -133,10 +135,10 @@ class CannotBeRead(FakeLiveLog):
 
 
 @pytest.mark.parametrize("how", ["one hangs alone", "the log cannot be read"])
-def test_a_log_that_cannot_be_read_makes_the_state_stale_though_new_connections_are_answered(
+def test_a_log_that_cannot_be_read_makes_the_state_stale_even_if_new_connections_work(
     monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """The monotonic clock is moved by hand, so that a slow machine makes nothing stale."""
+    """The test sets the monotonic clock, so that a slow machine makes nothing stale."""
     whoever_connects_is_answered(monkeypatch)
     if how == "one hangs alone":
         monkeypatch.setattr(feed, "CALL_TIMEOUT_S", 0.2)
@@ -164,7 +166,7 @@ def test_a_log_that_cannot_be_read_makes_the_state_stale_though_new_connections_
                 )
                 assert (told().reason, state.is_away) == ("database", False)
                 assert state.behind_s("portfolio") >= freshness.BEHIND_S
-                assert state.behind_s() == 0.0, "what is of no read model is not behind one"
+                assert state.behind_s() == 0.0, "without a read model there is no lag"
             finally:
                 break_it(broken=False)
             seconds[0] += 1.0
@@ -174,4 +176,4 @@ def test_a_log_that_cannot_be_read_makes_the_state_stale_though_new_connections_
     with capture_logs() as logged:
         asyncio.run(scenario())
     warned = [entry for entry in logged if entry["log_level"] == "warning"]
-    assert [entry["is_away"] for entry in warned] == [False], "once"
+    assert [entry["is_away"] for entry in warned] == [False], "logged once"

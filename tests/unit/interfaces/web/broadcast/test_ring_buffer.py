@@ -1,4 +1,4 @@
-"""What is kept of the newest messages, and who finds its place in them."""
+"""The ring buffer of the newest messages, and cursors in it."""
 
 from uuid import uuid4
 
@@ -25,21 +25,21 @@ def filled(*positions: int, most: int = 100) -> RingBuffer:
     return ring
 
 
-def test_those_at_the_same_place_are_given_the_very_same_bytes() -> None:
+def test_clients_at_the_same_cursor_share_the_same_bytes_object() -> None:
     ring = filled(1, 2, 3)
     first, other = ring.after(1, Audience()), ring.after(1, Audience())
     assert first == (of_log(2).data + of_log(3).data, 3)
     assert first[0] is other[0]
 
 
-def test_a_piece_is_bounded_and_the_next_goes_on_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chunk_is_bounded_and_the_next_one_continues_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ring_buffer, "MAX_CHUNK", 2)
     ring = filled(1, 2, 3)
     assert ring.after(0, EVERYTHING) == (of_log(1).data + of_log(2).data, 2)
     assert ring.after(2, EVERYTHING) == (of_log(3).data, 3)
 
 
-def test_what_does_not_concern_somebody_is_passed_over() -> None:
+def test_messages_outside_the_audience_of_a_client_are_skipped() -> None:
     ring, dr_event_id = RingBuffer(0), uuid4()
     mine = of_log(2, "fac-001")
     ring.publish([of_log(1, "fac-002"), mine, of_log(3), alert_message(1, [], []), heartbeat(3)], 3)
@@ -52,7 +52,7 @@ def test_what_does_not_concern_somebody_is_passed_over() -> None:
     assert ring.after(0, both)[0] == heartbeat(3).data
 
 
-def test_one_who_knows_the_log_up_to_a_position_goes_on_right_after_it() -> None:
+def test_the_cursor_at_a_position_is_right_after_its_messages() -> None:
     ring = filled(2, 5, 6)
     assert [ring.cursor_at(position) for position in (0, 1, 2, 3, 5, 6, 7)] == [0, 0, 1, 1, 2, 3, 3]
 

@@ -1,11 +1,11 @@
-"""A stream whose connection takes nothing for too long is ended, however long it went well before."""
+"""A stream ends if its connection accepts no data for too long, no matter how long it has run."""
 
 import asyncio
 
 from interfaces.web.broadcast.send_timeout import SendTimeout
 
 
-def test_pieces_that_are_taken_never_end_it_and_one_that_is_not_does() -> None:
+def test_a_stream_ends_only_if_a_chunk_is_not_taken_within_the_limit() -> None:
     async def streaming(stuck: asyncio.Event) -> bool:
         limit = SendTimeout(0.2)
         try:
@@ -13,7 +13,7 @@ def test_pieces_that_are_taken_never_end_it_and_one_that_is_not_does() -> None:
                 limit.begin()
                 await asyncio.sleep(0.01)
                 limit.end()
-            await asyncio.sleep(0.5)  # nothing to send: nobody is late
+            await asyncio.sleep(0.5)  # nothing to send, so the limit does not apply
             limit.begin()
             stuck.set()
             await asyncio.sleep(60)
@@ -33,7 +33,7 @@ def test_pieces_that_are_taken_never_end_it_and_one_that_is_not_does() -> None:
     asyncio.run(scenario())
 
 
-def test_a_cancellation_from_outside_is_not_taken_for_a_timeout() -> None:
+def test_an_external_cancellation_is_not_treated_as_a_timeout() -> None:
     async def scenario() -> None:
         begun, limits = asyncio.Event(), list[SendTimeout]()
 

@@ -1,4 +1,4 @@
-"""Audits are folded again only where the log says something else than before, and never told from memory alone."""
+"""Audits are folded again only if the log changed, and never answered without reading the log."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def walk() -> PortfolioWalk:
 
 @pytest.fixture
 def folds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many entries each fold was of."""
+    """The number of entries of each fold."""
     counted: list[int] = []
     replay: Callable[..., Any] = audit_replay.replay
 
@@ -50,16 +50,14 @@ def test_an_unchanged_log_is_folded_once_and_an_added_entry_is_included(
     assert len(folds) == 1
     log.entries = whole
     assert answers.read(dr_event.id, as_of=None) == expected(log, dr_event)
-    walk.open_dr_event()  # of another one: the position that it was taken at moves all the same
+    walk.open_dr_event()  # another DR event, which still moves the position of the audit
     log.entries = FakeStreamLog(walk.entries).entries
     read = answers.read(dr_event.id, as_of=None)
     assert read.position == log.head() > whole[-1].position
     assert answers.read(dr_event.id, as_of=None) == expected(log, dr_event)
 
 
-def test_an_entry_that_was_tampered_with_is_shown_as_it_stands_in_the_log(
-    walk: PortfolioWalk, folds: list[int]
-) -> None:
+def test_an_entry_changed_in_the_log_is_shown_as_changed(walk: PortfolioWalk, folds: list[int]) -> None:
     log = FakeStreamLog(walk.entries)
     answers, dr_event = AuditDocumentCache(log), walk.dr_events[0]
     assert b"mallory" not in msgspec.json.encode(answers.read(dr_event.id, as_of=None))
@@ -89,7 +87,7 @@ def test_each_as_of_position_is_cached_separately_and_within_bounds(
     assert len(positions) < len(folds) <= 2 * len(positions)
 
 
-def test_an_audit_requested_repeatedly_outlives_those_requested_once(
+def test_an_audit_requested_repeatedly_stays_cached_longer_than_those_requested_once(
     walk: PortfolioWalk, folds: list[int]
 ) -> None:
     log, dr_event = FakeStreamLog(walk.entries), walk.dr_events[0].id
@@ -118,7 +116,7 @@ def test_an_audit_too_large_to_be_cached_evicts_nothing(walk: PortfolioWalk, fol
     assert len(folds) == 2
 
 
-def test_an_audit_takes_one_read_while_its_entries_are_in_the_same_streams_as_before(
+def test_an_audit_takes_one_read_while_its_set_of_streams_is_unchanged(
     walk: PortfolioWalk,
 ) -> None:
     log, dr_event = CountedLog(walk.entries), walk.dr_events[0]
@@ -134,10 +132,10 @@ def test_an_audit_takes_one_read_while_its_entries_are_in_the_same_streams_as_be
     opened = next(n for n, e in enumerate(whole) if isinstance(e.domain_event, DREvent.Opened))
     log.entries = whole[: opened + 1]
     assert [reads(None), reads(None)] == [1, 1]
-    log.entries = whole  # now it names facilities
+    log.entries = whole  # the DR event now has facilities
     assert [reads(None), reads(None)] == [2, 1]
-    assert reads(whole[opened].position) == 1  # what was told of now says where to look for before
-    log.entries = whole[: opened + 1]  # as no log does: what it named is not there any more
+    assert reads(whole[opened].position) == 1  # the streams of the current audit are reused for the past
+    log.entries = whole[: opened + 1]  # cannot happen to a real log: the streams no longer exist
     assert [reads(None), reads(None)] == [2, 1]
 
 
@@ -149,7 +147,9 @@ class CountedLog(FakeStreamLog):
         return super().read_streams(*args, **named)
 
 
-def test_without_the_log_no_audit_is_answered(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_audit_is_answered_while_the_log_is_unreachable(
+    walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = FakeStreamLog(walk.entries)
     answers = AuditDocumentCache(log)
     answers.read(walk.dr_events[0].id, as_of=None)

@@ -1,4 +1,4 @@
-"""Reads that many ask for at once: done once, after everybody asked, and whoever fails or leaves disturbs nobody."""
+"""Concurrent reads are coalesced into one. A failed or cancelled read does not affect other callers."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ Scenario = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Gate:
-    """A read that begins when it is asked, and ends when it is let go."""
+    """A read that blocks until the test releases it."""
 
     def __init__(self) -> None:
         self.begun: list[Any] = []
@@ -37,7 +37,7 @@ class Gate:
 
     async def has_begun(self, count: int) -> None:
         async with asyncio.timeout(20):
-            while len(self.begun) < count:  # noqa: ASYNC110 - it begins in a thread
+            while len(self.begun) < count:  # noqa: ASYNC110 - the read begins in a thread
                 await asyncio.sleep(0.001)
 
 
@@ -50,7 +50,7 @@ def run_scenario(scenario: Scenario) -> None:
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
-def test_all_who_ask_while_a_read_is_under_way_share_the_next_one() -> None:
+def test_requests_during_a_read_share_the_next_read() -> None:
     async def scenario() -> None:
         gate, shared = Gate(), ReadCoalescer()
         first = asyncio.create_task(shared.read("page", gate.read))
@@ -68,7 +68,7 @@ def test_all_who_ask_while_a_read_is_under_way_share_the_next_one() -> None:
     run_scenario(scenario)
 
 
-def test_another_name_waits_for_nobody() -> None:
+def test_a_read_with_another_key_does_not_wait() -> None:
     async def scenario() -> None:
         gate, other, shared = Gate(), Gate(), ReadCoalescer()
         first = asyncio.create_task(shared.read(("page", "utility-1"), gate.read))
@@ -81,7 +81,7 @@ def test_another_name_waits_for_nobody() -> None:
     run_scenario(scenario)
 
 
-def test_a_failed_read_raises_for_those_who_share_it_and_for_nobody_else() -> None:
+def test_a_failed_read_raises_only_for_the_callers_that_share_it() -> None:
     async def scenario() -> None:
         gate, shared = Gate(), ReadCoalescer()
         gate.failing = {1}
@@ -97,7 +97,7 @@ def test_a_failed_read_raises_for_those_who_share_it_and_for_nobody_else() -> No
     run_scenario(scenario)
 
 
-def test_who_stops_waiting_takes_the_read_away_from_nobody() -> None:
+def test_a_cancelled_caller_does_not_cancel_the_read_of_the_others() -> None:
     async def scenario() -> None:
         gate, shared = Gate(), ReadCoalescer()
         impatient = asyncio.create_task(shared.read("page", gate.read))
@@ -123,7 +123,7 @@ def test_keys_requested_during_a_read_are_loaded_together_and_each_once() -> Non
         joined = BatchLoader(read, most=3)
         first = asyncio.create_task(joined.get("a"))
         await gate.has_begun(1)
-        # "a" again as well: it was asked for after that read had begun.
+        # "a" is read again, because it was requested after the first read had begun.
         later = [asyncio.create_task(joined.get(key)) for key in ("a", "b", "a", "none", "z")]
         await settled()
         gate.open.release(3)
@@ -157,7 +157,9 @@ def test_a_failed_batch_read_raises_for_each_caller_and_the_next_read_succeeds()
     run_scenario(scenario)
 
 
-def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_that_fails_after_a_long_wait_also_fails_for_waiting_callers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(coalescing, "LONG_WAIT_S", 0.05)
 
     async def scenario() -> None:
@@ -192,7 +194,7 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
     run_scenario(scenario_of_many)
 
 
-def test_a_slow_answer_that_nothing_is_recorded_is_not_shared_with_later_requests(
+def test_a_slow_not_recorded_error_is_not_shared_with_later_requests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(coalescing, "LONG_WAIT_S", 0.05)
@@ -258,7 +260,7 @@ def test_a_key_that_cannot_be_read_fails_no_request_for_another_key() -> None:
     ],
     ids=["three", "neighbours", "one of each 25", "a quarter", "all but one"],
 )
-def test_however_many_cannot_be_read_nobody_else_fails(undecodable: set[int], most_reads: int) -> None:
+def test_any_number_of_undecodable_keys_fails_no_other_key(undecodable: set[int], most_reads: int) -> None:
     read: list[int] = []
 
     def among(keys: Collection[int]) -> dict[int, str]:
@@ -282,8 +284,8 @@ def test_however_many_cannot_be_read_nobody_else_fails(undecodable: set[int], mo
     assert len(read) <= most_reads
 
 
-def test_where_no_key_can_be_read_each_caller_gets_the_error_after_few_reads() -> None:
-    """As of rows that another release wrote."""
+def test_if_no_key_can_be_read_each_caller_gets_the_error_after_few_reads() -> None:
+    """For example, rows that another release wrote."""
     read: list[int] = []
 
     def among(keys: Collection[str]) -> dict[str, str]:
@@ -301,7 +303,7 @@ def test_where_no_key_can_be_read_each_caller_gets_the_error_after_few_reads() -
     assert len(read) <= 17
 
 
-def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_successful_read_is_not_shared_with_later_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coalescing, "LONG_WAIT_S", 0.05)
 
     async def scenario() -> None:
@@ -316,8 +318,8 @@ def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pyte
     run_scenario(scenario)
 
 
-def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> None:
-    """What is asked for a moment after a short read makes up one more with what comes soon after it, not one each."""
+def test_reads_of_one_key_keep_the_minimum_interval() -> None:
+    """Requests shortly after a read are combined into one further read."""
 
     async def scenario() -> None:
         gate, shared = Gate(), ReadCoalescer(min_interval_s=0.3)
@@ -327,7 +329,7 @@ def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> No
         for _ in range(5):
             later.append(asyncio.create_task(shared.read("page", gate.read)))
             await asyncio.sleep(0.005)
-        assert await shared.read("another", gate.read) == 1, "which waits for nobody"
+        assert await shared.read("another", gate.read) == 1, "another key does not wait"
         assert await asyncio.gather(*later) == [2] * 5
         await asyncio.sleep(0.35)
         assert shared._pauses == {}
@@ -353,13 +355,13 @@ def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> No
 
 
 class OneRow:
-    """A view of the past, as it is made for one request."""
+    """A view of the past, created for one request."""
 
     def by_key(self, keys: Collection[str]) -> dict[str, str]:
         return {key: f"row {key}" for key in keys}
 
 
-def test_a_view_is_forgotten_with_the_last_who_waits_for_a_row_of_it() -> None:
+def test_a_view_is_released_with_its_last_waiting_caller() -> None:
     async def scenario() -> None:
         rows: Any = RowLoader()
         views = [OneRow() for _ in range(20)]
@@ -371,7 +373,7 @@ def test_a_view_is_forgotten_with_the_last_who_waits_for_a_row_of_it() -> None:
         with pytest.raises(asyncio.CancelledError):
             await impatient
         async with asyncio.timeout(20):
-            while rows._reads:  # noqa: ASYNC110 - its read ends in a thread
+            while rows._reads:  # noqa: ASYNC110 - the read ends in a thread
                 await asyncio.sleep(0.001)
         views.clear()
         gc.collect()

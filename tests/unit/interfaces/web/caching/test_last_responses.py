@@ -1,4 +1,4 @@
-"""What is remembered of answers: bounded, and a body that many were given is kept and counted once."""
+"""The cache of last answers: bounded in size, with equal bodies stored and counted once."""
 
 from collections import OrderedDict
 
@@ -45,7 +45,7 @@ def test_cached_answers_are_bounded_in_size_and_expire() -> None:
     assert answers._bytes == 1_000 + len("/7") + ENTRY_OVERHEAD_BYTES
 
 
-def test_a_body_that_many_were_given_counts_once_and_each_of_them_finds_it() -> None:
+def test_a_body_shared_by_many_keys_is_stored_once_and_returned_to_each() -> None:
     answers = StaleIfErrorCache(max_bytes=1_000_000)
     asked = [RequestKey(f"key-{number}", "/api/facilities", b"limit=500") for number in range(1_000)]
     for one in asked:
@@ -62,10 +62,10 @@ def test_a_body_that_many_were_given_counts_once_and_each_of_them_finds_it() -> 
     said=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4), st.booleans()), max_size=60),
     most=st.integers(0, 6_000),
 )
-def test_the_answers_used_last_are_retained_as_far_as_they_fit(
+def test_the_most_recently_used_answers_are_retained_within_the_size_limit(
     said: list[tuple[int, int, bool]], most: int
 ) -> None:
-    """Compared with a model that sums up all stored answers anew each time. An answer is stored, or only looked up."""
+    """Compared with a model that recalculates its size in each step. A step stores or looks up an answer."""
     answers = StaleIfErrorCache(max_bytes=most)
     kept: OrderedDict[RequestKey, bytes] = OrderedDict()
     for key, size, is_new in said:

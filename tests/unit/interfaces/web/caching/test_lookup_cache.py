@@ -1,4 +1,4 @@
-"""Names looked up in a store: who is known waits for nobody, and who is shut out is out within seconds."""
+"""The lookup cache: cached names need no wait, and removed names are evicted within seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WITHIN_S = 20.0
 
 @dataclass
 class Store:
-    """Says one word of every name; may be slow, or away."""
+    """Returns the same value for every name. It may be slow or unreachable."""
 
     word: str | None = "first"
     is_away: bool = False
@@ -50,7 +50,7 @@ def store() -> Store:
 
 
 async def looked_up_at(store: Store, clock: Clock) -> LookupCache[str, str]:
-    """The name was looked up at 0, and half of the time is over; the store answers slowly from here."""
+    """A cache that looked the name up at 0 and is due to refresh it. The store blocks from now on."""
     lookups = LookupCache[str, str](store.look_up, monotonic=clock)
     store.go_on.set()
     assert await lookups.find("key") == "first"
@@ -61,7 +61,7 @@ async def looked_up_at(store: Store, clock: Clock) -> LookupCache[str, str]:
 
 
 async def is_out(lookups: LookupCache[str, str], store: Store) -> bool:
-    """Once the store goes on, and says that it knows nobody of the name."""
+    """Whether the name is evicted once the store continues and does not return it."""
     store.go_on.set()
     await until(lambda: lookups.cached("key") is None)
     return await lookups.find("key") is None
@@ -69,7 +69,7 @@ async def is_out(lookups: LookupCache[str, str], store: Store) -> bool:
 
 async def until(so: Callable[[], bool]) -> None:
     async with asyncio.timeout(WITHIN_S):
-        while not so():  # noqa: ASYNC110 - it is looked up in a thread
+        while not so():  # noqa: ASYNC110 - the lookup runs in a thread
             await asyncio.sleep(0.005)
 
 
@@ -78,7 +78,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup_cache, "REFRESH_EVERY_S", 0.01)
 
 
-def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: Store) -> None:
+def test_a_frequent_caller_is_looked_up_in_the_background_without_waiting(store: Store) -> None:
     async def scenario() -> None:
         clock = Clock()
         lookups = await looked_up_at(store, clock)
@@ -87,14 +87,14 @@ def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: St
         assert [await lookups.find("key") for _ in range(3)] == ["first"] * 3
         store.go_on.set()
         await until(lambda: lookups.cached("key") == "second")
-        assert store.asked == 2, "once, however often it came meanwhile"
+        assert store.asked == 2, "one lookup, however often the name was used"
         clock.now = REFRESH_AFTER_S + LOOKUP_FRESH_S - 0.1
         await until(lambda: store.asked == 3)
 
     asyncio.run(scenario())
 
 
-def test_one_that_the_store_knows_no_more_is_out_once_it_was_looked_up_beside(store: Store) -> None:
+def test_a_name_removed_from_the_store_is_evicted_by_the_next_refresh(store: Store) -> None:
     async def scenario() -> None:
         lookups = await looked_up_at(store, Clock())
         store.word = None
@@ -104,7 +104,7 @@ def test_one_that_the_store_knows_no_more_is_out_once_it_was_looked_up_beside(st
     asyncio.run(scenario())
 
 
-def test_an_invalidated_key_is_not_cached_again_by_a_look_up_that_began_before(store: Store) -> None:
+def test_an_invalidated_key_is_not_cached_again_by_an_earlier_lookup(store: Store) -> None:
     async def scenario() -> None:
         lookups = await looked_up_at(store, Clock())
         lookups.cached("key")
@@ -127,7 +127,7 @@ def test_an_unreachable_store_affects_no_cached_key_and_admits_none_once_its_ent
         assert lookups.cached("key") == "first"
         await until(lambda: store.asked == 2)
         await asyncio.sleep(0.1)
-        assert (lookups.cached("key"), store.asked) == ("first", 2), "it is left alone for a while"
+        assert (lookups.cached("key"), store.asked) == ("first", 2), "no retry for a while"
         clock.now = LOOKUP_FRESH_S
         assert lookups.cached("key") is None
         with pytest.raises(ApiKeysUnavailable):
@@ -136,7 +136,7 @@ def test_an_unreachable_store_affects_no_cached_key_and_admits_none_once_its_ent
     asyncio.run(scenario())
 
 
-def test_many_who_are_due_are_looked_up_in_one_read(store: Store) -> None:
+def test_many_names_due_for_refresh_are_looked_up_in_one_read(store: Store) -> None:
     async def scenario() -> None:
         clock = Clock()
         lookups = LookupCache[str, str](store.look_up, monotonic=clock)
@@ -152,7 +152,7 @@ def test_many_who_are_due_are_looked_up_in_one_read(store: Store) -> None:
     asyncio.run(scenario())
 
 
-def test_who_came_lately_is_looked_up_anew_before_coming_again_and_after_a_minute_is_left(
+def test_a_recently_used_name_is_refreshed_until_it_is_unused_for_a_minute(
     store: Store,
 ) -> None:
     async def scenario() -> None:
@@ -173,7 +173,7 @@ def test_who_came_lately_is_looked_up_anew_before_coming_again_and_after_a_minut
     asyncio.run(scenario())
 
 
-def test_a_name_that_the_store_does_not_know_is_not_looked_up_beside(store: Store) -> None:
+def test_a_name_absent_from_the_store_is_not_refreshed(store: Store) -> None:
     async def scenario() -> None:
         clock, store.word = Clock(), None
         lookups = LookupCache[str, str](store.look_up, monotonic=clock)
@@ -186,7 +186,7 @@ def test_a_name_that_the_store_does_not_know_is_not_looked_up_beside(store: Stor
     asyncio.run(scenario())
 
 
-def test_after_a_look_up_that_failed_the_others_are_looked_up_all_the_same() -> None:
+def test_a_failed_lookup_of_one_name_does_not_stop_the_refresh_of_others() -> None:
     failing = {"key-1"}
 
     def look_up(names: Collection[str]) -> dict[str, str]:
@@ -208,4 +208,4 @@ def test_after_a_look_up_that_failed_the_others_are_looked_up_all_the_same() -> 
 
     with capture_logs() as logs:
         asyncio.run(scenario())
-    assert ["undecodable" in str(line) for line in logs].count(True) == 1, "logged once, not all the time"
+    assert ["undecodable" in str(line) for line in logs].count(True) == 1, "logged once"

@@ -1,4 +1,4 @@
-"""A page is answered as it was only while no row can have changed, and to nobody else than before."""
+"""A cached page is returned only while no row can have changed, and only to the same tenant."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,7 +23,7 @@ VERSION = RowsVersion(1, 10, AT)
 VIEW = object()
 
 
-def test_a_page_of_another_version_or_none_is_not_returned() -> None:
+def test_a_page_of_another_version_or_without_one_is_not_returned() -> None:
     pages = PageCache()
     pages.store("page", VIEW, VERSION, b"[]")
     assert pages.find("page", VIEW, RowsVersion(1, 10, AT)) == b"[]"
@@ -48,17 +48,17 @@ def test_the_page_cache_is_bounded_in_size() -> None:
     assert [number for number in range(10) if pages.find(number, VIEW, VERSION)] == [0, 8, 9]
     pages.store("large", VIEW, VERSION, b"x" * 10_000)
     assert pages.find("large", VIEW, VERSION) is None
-    assert pages.find(0, VIEW, VERSION)  # nothing had to go for it
+    assert pages.find(0, VIEW, VERSION)  # it evicted nothing
 
 
-def test_what_callers_write_into_a_name_counts_too() -> None:
+def test_the_size_of_a_page_key_counts_towards_the_limit() -> None:
     pages = PageCache(max_bytes=20_000)
     for number in range(10):
         pages.store((1, (("status", "x" * 4_000),), f"{number}"), VIEW, VERSION, b"[]")
     assert len(pages._pages) == 4
 
 
-def test_the_same_rows_in_another_form_are_another_page() -> None:
+def test_the_same_rows_in_another_form_are_cached_separately() -> None:
     view: ListedRows[FacilityRow] = ListedRows({"fac-001": facility("fac-001")}, rows_version=VERSION)
 
     class Pages:
@@ -109,7 +109,7 @@ def test_a_list_is_read_again_once_its_rows_may_have_changed() -> None:
         ]
 
 
-def test_a_utility_is_never_answered_what_another_was() -> None:
+def test_a_page_of_one_utility_is_never_returned_to_another() -> None:
     edge = Edge()
     edge.read_models.dr_events.rows_version = VERSION
     for utility in ("util-1", "util-2"):

@@ -1,4 +1,4 @@
-"""Repeats are answered from what is at hand only where the record would say the same."""
+"""A repeated request is answered from the cache only if the stored record would give the same answer."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def cache_with_response(now: list[float]) -> IdempotentResponseCache:
     return answers
 
 
-def test_the_same_bytes_of_the_same_utility_under_the_same_key_get_the_same_answer() -> None:
+def test_a_response_is_returned_only_for_the_same_utility_key_and_body() -> None:
     answers = cache_with_response([0.0])
     answers.note_unsigned("util-2")
     assert answers.find("util-1", None, b"{}") == (b"answer", "/there")
@@ -41,7 +41,7 @@ def test_the_number_of_cached_responses_is_bounded() -> None:
     assert answers.find("util-1", "0", b"{}") is not None
 
 
-def test_a_repeat_byte_for_byte_does_not_reach_the_bus_again() -> None:
+def test_an_identical_repeated_request_does_not_reach_the_command_bus() -> None:
     edge = Edge(commands=RecordedCommands(accepting))
     key = edge.key("utility", utility="util-1")
     with edge.client() as client:
@@ -51,7 +51,7 @@ def test_a_repeat_byte_for_byte_does_not_reach_the_bus_again() -> None:
     assert len(edge.commands.given) == 1
 
 
-def test_what_is_not_on_record_is_judged_again() -> None:
+def test_a_response_that_recorded_nothing_is_not_cached() -> None:
     def already_recorded(command: Any) -> Judgement:
         return Judgement(dr_event_id=dr_event_id("util-1", "UTIL-1"), status="already_known")
 
@@ -63,7 +63,7 @@ def test_what_is_not_on_record_is_judged_again() -> None:
     assert len(edge.commands.given) == 2
 
 
-def test_a_utility_that_signs_is_never_answered_unchecked() -> None:
+def test_the_cache_never_skips_the_signature_check() -> None:
     edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": b"secret"})
     key = edge.key("utility", utility="util-1")
     with edge.client() as client:

@@ -1,7 +1,7 @@
 """Every route by every caller: each role, another tenant, a key of one facility, no key, a revoked key.
 
-The routes are those of the application, so a new one is in the matrix. What a caller may do is read from the route's
-policy; what it then sees is compared with the log that is shown.
+The routes are those of the application, so a new route is included. The expected access is read from the policy of the
+route. The visible data is compared with the log behind the edge.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ BODIES: dict[str, Any] = {
 }
 QUERIES = {
     "GET /api/facilities/{facility_id}/history": "?from=2026-07-14T11:00:00Z&to=2026-07-14T12:00:00Z",
-    # Who is let in is told that this is no id, instead of a stream without an end.
+    # An admitted caller gets an error for this invalid id instead of an endless stream.
     "GET /api/stream": "?dr_event_id=everything",
 }
 OF_ONE_DR_EVENT = sorted(route for route in POLICIES if route.startswith("GET /api/dr-events/{dr_event_id}"))
@@ -61,7 +61,7 @@ def not_sealed(*_: Any) -> Any:
 
 
 class House:
-    """An edge over a log in which a DR event of one utility has served, and a key of every kind."""
+    """An edge over a log with a completed DR event of one utility, and a key of every kind."""
 
     def __init__(self) -> None:
         self.walk = PortfolioWalk()
@@ -132,14 +132,14 @@ def client(house: House) -> Iterator[Any]:
         yield opened
 
 
-def test_the_matrix_has_a_body_for_each_route_that_takes_one() -> None:
-    """Red? Enter above what the new route is called with."""
+def test_the_matrix_has_a_body_for_each_route_that_changes_state() -> None:
+    """If this fails, add a body for the new route to BODIES."""
     assert set(BODIES) == {route for route in CLOSED if not route.startswith("GET ")}
 
 
 @pytest.mark.parametrize("route", CLOSED)
 @pytest.mark.parametrize("who", ["nobody", "revoked", "made up"])
-def test_who_has_no_key_that_holds_is_not_let_in(house: House, client: Any, route: str, who: str) -> None:
+def test_a_caller_without_a_valid_key_is_refused(house: House, client: Any, route: str, who: str) -> None:
     made_up = {"Authorization": "Bearer gpk_00000000000a_" + "A" * 43}
     key = {"nobody": {}, "revoked": house.revoked, "made up": made_up}[who]
     assert problem_of(house.ask(client, route, key))["status"] == 401
@@ -147,33 +147,33 @@ def test_who_has_no_key_that_holds_is_not_let_in(house: House, client: Any, rout
 
 @pytest.mark.parametrize("route", CLOSED)
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_is_let_in_exactly_where_the_policy_says(
+def test_a_role_is_admitted_exactly_where_the_policy_allows_it(
     house: House, client: Any, route: str, role: Role
 ) -> None:
     before = len(house.edge.commands.given)
     response = house.ask(client, route, house.keys[role])
     if role not in (POLICIES[route].roles or ()):
         assert problem_of(response)["status"] == 403
-        assert len(house.edge.commands.given) == before, "nothing was ordered"
+        assert len(house.edge.commands.given) == before, "no command was given"
     else:
         assert response.status_code not in (401, 403), response.text
 
 
 @pytest.mark.parametrize("route", OF_ONE_DR_EVENT)
-def test_a_utility_sees_its_own_dr_event_and_another_does_not_learn_of_it(
+def test_a_dr_event_is_visible_to_its_utility_and_404_for_another(
     house: House, client: Any, route: str
 ) -> None:
     assert house.ask(client, route, house.own).status_code == 200
     assert problem_of(house.ask(client, route, house.foreign))["status"] == 404
 
 
-def test_a_list_has_nothing_of_another_tenant(house: House, client: Any) -> None:
+def test_a_list_has_no_rows_of_another_tenant(house: House, client: Any) -> None:
     assert house.ask(client, "GET /api/dr-events", house.own).json()["items"]
     assert house.ask(client, "GET /api/dr-events", house.foreign).json()["items"] == []
 
 
 @pytest.mark.parametrize("route", [route for route in BODIES if "/webhooks/" in route])
-def test_a_command_of_a_utility_is_given_in_its_own_name(house: House, client: Any, route: str) -> None:
+def test_a_command_of_a_utility_has_that_utility_as_tenant(house: House, client: Any, route: str) -> None:
     house.edge.commands.given.clear()
     house.ask(client, route, house.foreign)
     assert {command.utility_id for command, _, _ in house.edge.commands.given} == {"somebody-else"}
@@ -198,9 +198,7 @@ def test_a_key_of_one_facility_reads_only_that_facility(house: House, client: An
 
 
 @pytest.mark.parametrize("route", PUBLIC)
-def test_a_public_route_asks_for_no_key_and_tells_nothing_of_a_tenant(
-    house: House, client: Any, route: str
-) -> None:
+def test_a_public_route_needs_no_key_and_reveals_no_tenant(house: House, client: Any, route: str) -> None:
     response = house.ask(client, route, {})
     assert response.status_code == 200
     assert str(house.dr_event.id) not in response.text

@@ -1,4 +1,4 @@
-"""What a query says: each name once, no `null`, and a time as a time."""
+"""Validation of queries: each name once, no `null`, and times in ISO format."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def in_queries(document: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_a_parameter_that_is_given_twice_is_refused_wherever_there_is_one(house: House) -> None:
+def test_every_query_parameter_given_twice_is_refused(house: House) -> None:
     with house.edge.client() as client:
         parameters = in_queries(client.get("/schema/openapi.json").json())
         assert len(parameters) > 40
@@ -67,7 +67,7 @@ def test_a_parameter_that_is_given_twice_is_refused_wherever_there_is_one(house:
         (f"{HISTORY}?{HOUR}&limit=null", "limit"),
     ],
 )
-def test_neither_null_is_nothing_nor_a_number_a_time(house: House, url: str, field: str) -> None:
+def test_null_is_not_an_absent_value_and_a_number_is_not_a_time(house: House, url: str, field: str) -> None:
     with house.edge.client() as client:
         answer = client.get(url, headers=house.keys["admin"])
     document = problem_of(answer)
@@ -75,7 +75,7 @@ def test_neither_null_is_nothing_nor_a_number_a_time(house: House, url: str, fie
     assert document["reasons"][0]["field"] == field
 
 
-def test_a_cancellation_with_a_number_that_is_none_cancels_nothing(house: House) -> None:
+def test_a_cancellation_with_a_null_modification_number_is_refused(house: House) -> None:
     house.edge.commands.given.clear()
     url = "/webhooks/utility/dr-notification/UTIL-1?modification_number=null"
     with house.edge.client() as client:
@@ -94,12 +94,12 @@ def test_a_cancellation_with_a_number_that_is_none_cancels_nothing(house: House)
         "/api/facilities?request=null&request=2",
     ],
 )
-def test_a_text_may_be_null_and_what_no_operation_takes_is_passed_over(house: House, url: str) -> None:
+def test_a_text_parameter_may_be_null_and_unknown_parameters_are_ignored(house: House, url: str) -> None:
     with house.edge.client() as client:
         assert client.get(url, headers=house.keys["admin"]).status_code == 200
 
 
-def test_a_parameter_that_is_wrong_many_times_is_reported_a_bounded_number_of_times(house: House) -> None:
+def test_a_parameter_that_is_invalid_many_times_is_reported_at_most_twice(house: House) -> None:
     with house.edge.client() as client:
         answer = client.get(
             "/api/dr-events?" + "&".join(["limit=null"] * MAX_PARAMETERS), headers=house.keys["admin"]
@@ -108,9 +108,7 @@ def test_a_parameter_that_is_wrong_many_times_is_reported_a_bounded_number_of_ti
 
 
 @pytest.mark.parametrize(("count", "status"), [(MAX_PARAMETERS - 1, 200), (MAX_PARAMETERS + 1, 400)])
-def test_a_query_of_ever_so_many_parameters_is_not_gone_through(
-    house: House, count: int, status: int
-) -> None:
+def test_a_query_with_too_many_parameters_is_refused(house: House, count: int, status: int) -> None:
     with house.edge.client() as client:
         answer = client.get("/api/dr-events?" + "&".join(["other=1"] * count), headers=house.keys["admin"])
     assert answer.status_code == status
@@ -118,8 +116,10 @@ def test_a_query_of_ever_so_many_parameters_is_not_gone_through(
         assert f"more than {MAX_PARAMETERS} parameters" in problem_of(answer)["detail"]
 
 
-def test_a_position_in_the_query_is_looked_at_beside_that_of_the_header() -> None:
-    edge = Edge(others={"stream_clients": 0})  # whoever asked well is told that it is full, and none waits
+def test_the_position_in_the_query_is_validated_also_if_the_header_has_one() -> None:
+    edge = Edge(
+        others={"stream_clients": 0}
+    )  # a valid request gets 503 because the stream is full, so the test does not wait
     headers = edge.key("operator") | {"Last-Event-ID": "1234"}
     with edge.client() as client:
         statuses = [

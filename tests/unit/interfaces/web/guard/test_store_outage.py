@@ -1,4 +1,4 @@
-"""While PostgreSQL is known not to answer nobody waits for it: what needs it is refused, what does not goes on."""
+"""While PostgreSQL is unreachable, requests that need it are refused at once, and others are answered."""
 
 import time
 from collections.abc import Collection
@@ -25,14 +25,14 @@ from tests.unit.interfaces.web.edge import (
 
 
 def away(edge: Edge, client: TestClient[Any]) -> None:
-    """Until the live feed has noticed it."""
+    """Stops the database and waits until the live feed has noticed it."""
     edge.live_log.is_down = True
     live = client.app.state["edge"].live
     while not live.state.is_away:
         client.get("/health")
 
 
-def test_a_post_is_refused_before_its_command_is_given_while_the_store_is_away() -> None:
+def test_a_post_is_refused_without_giving_its_command_while_the_store_is_unreachable() -> None:
     edge = Edge()
     edge.commands.answer = accepting
     key = edge.key("utility", utility="util-1")
@@ -45,7 +45,7 @@ def test_a_post_is_refused_before_its_command_is_given_while_the_store_is_away()
     assert len(edge.commands.given) == 1
 
 
-def test_a_key_that_nobody_has_seen_is_not_looked_for() -> None:
+def test_an_uncached_key_is_not_looked_up_while_the_store_is_unreachable() -> None:
     edge = Edge()
     asked: list[str] = []
     among = edge.api_keys.among
@@ -84,7 +84,7 @@ def test_operations_list_the_parts_that_are_unknown() -> None:
     }
 
 
-def test_a_look_that_failed_counts_until_one_succeeds_or_none_is_taken_any_more() -> None:
+def test_the_unreachable_state_expires_if_the_feed_stops_checking() -> None:
     seconds = [0.0]
     state = LiveState(SettableClock(), monotonic=lambda: seconds[0])
     said = [state.is_away]
@@ -92,17 +92,17 @@ def test_a_look_that_failed_counts_until_one_succeeds_or_none_is_taken_any_more(
     for moment in (AWAY_FOR_S - 0.1, AWAY_FOR_S):
         seconds[0] = moment
         said.append(state.is_away)
-    assert said == [False, True, False], "a feed that itself has failed keeps no door closed"
+    assert said == [False, True, False], "a feed that has stopped does not block requests"
 
 
 def behind(position: int, *, since: datetime = NOW - timedelta(seconds=30), head: int = 9) -> LiveUpdate:
-    """All read models are."""
+    """An update in which all read models are behind."""
     states = [ReadModelState(name=name, position=position, behind_since=since) for name in SERVING]
     return LiveUpdate(head=head, read_models=tuple(states))
 
 
 def set_back() -> tuple[LiveState, SettableClock]:
-    """By an hour, while all read models were behind; they were seen to be so for 30 s, and 20 s more have passed."""
+    """The clock was set back by an hour. Before, all read models were 30 s behind; since then 20 s have passed."""
     seconds, clock = [0.0], SettableClock()
     state = LiveState(clock, monotonic=lambda: seconds[0])
     state.update(behind(position=3), state.now())
@@ -111,19 +111,21 @@ def set_back() -> tuple[LiveState, SettableClock]:
     return state, clock
 
 
-def test_a_clock_that_goes_back_makes_nothing_younger() -> None:
+def test_a_clock_set_back_does_not_reduce_the_lag_of_a_read_model() -> None:
     state, clock = set_back()
     state.away()
     assert (state.silence_s(), state.data(9).reason) == (20.0, "database")
     state.update(behind(position=3), state.now())
     assert (state.behind_s(*SERVING), state.data(9).reason) == (50.0, "projections")
     state.update(behind(position=4, since=NOW - timedelta(seconds=25)), state.now())
-    assert state.behind_s(*SERVING) == 50.0, "it moves, and is behind all the same"
+    assert state.behind_s(*SERVING) == 50.0, "it advanced but is still behind"
     state.update(behind(position=5, since=clock.moment - timedelta(seconds=7)), state.now())
-    assert state.behind_s(*SERVING) == 50.0, "a time that may be of before the clock went back says nothing"
+    assert state.behind_s(*SERVING) == 50.0, (
+        "a time that may be from before the clock was set back is ignored"
+    )
 
 
-def test_who_is_past_what_was_recorded_before_a_clock_went_back_goes_by_the_clock_again() -> None:
+def test_the_lag_follows_the_clock_again_past_the_entries_from_before_it_was_set_back() -> None:
     state, clock = set_back()
     state.update(behind(position=4), state.now())
     state.update(behind(position=9, since=clock.moment - timedelta(seconds=7), head=12), state.now())
@@ -135,7 +137,7 @@ def test_who_is_past_what_was_recorded_before_a_clock_went_back_goes_by_the_cloc
     assert (state.behind_s(*SERVING), state.data(12).stale) == (0.0, False)
 
 
-def test_a_read_model_that_moves_is_as_far_behind_as_what_it_has_not_folded_is_old() -> None:
+def test_the_lag_of_a_moving_read_model_is_the_age_of_its_next_entry() -> None:
     seconds, clock = [0.0], SettableClock()
     state = LiveState(clock, monotonic=lambda: seconds[0])
     state.update(behind(position=3), state.now())
@@ -145,8 +147,10 @@ def test_a_read_model_that_moves_is_as_far_behind_as_what_it_has_not_folded_is_o
 
 
 @pytest.mark.parametrize(("ahead_s", "late_s"), [(3.0, 0.02), (5.0, 2.0)])
-def test_who_records_with_a_clock_that_is_ahead_makes_nothing_stale(ahead_s: float, late_s: float) -> None:
-    """Ten domain events a second; the read models fold each so much later, and a look each second."""
+def test_entries_recorded_with_a_clock_that_is_ahead_make_nothing_stale(
+    ahead_s: float, late_s: float
+) -> None:
+    """Ten domain events a second are recorded and folded `late_s` later. The feed checks once a second."""
     seconds, clock = [0.0], SettableClock()
     state = LiveState(clock, monotonic=lambda: seconds[0])
     for moment in range(1, 200):
@@ -157,7 +161,7 @@ def test_who_records_with_a_clock_that_is_ahead_makes_nothing_stale(ahead_s: flo
         assert (state.behind_s(*SERVING), state.data(head).stale) == (0.0, False), moment
 
 
-def test_a_read_model_that_stands_still_is_stale_also_where_what_it_lacks_was_recorded_ahead() -> None:
+def test_a_stopped_read_model_is_stale_even_if_its_next_entry_is_from_the_future() -> None:
     seconds, clock = [0.0], SettableClock()
     state = LiveState(clock, monotonic=lambda: seconds[0])
     for moment in range(21):
@@ -166,8 +170,8 @@ def test_a_read_model_that_stands_still_is_stale_also_where_what_it_lacks_was_re
     assert state.behind_s(*SERVING) == 20.0
 
 
-def test_who_is_ever_later_after_a_clock_went_back_is_behind_since_what_it_lacks_was_seen() -> None:
-    """A hundred positions a second are recorded, by a clock that is an hour ahead, and ten of them folded."""
+def test_the_lag_of_a_slow_read_model_is_measured_from_when_its_next_entry_was_first_seen() -> None:
+    """A hundred positions a second are recorded, by a clock that is an hour ahead, and ten a second are folded."""
     seconds, clock = [0.0], SettableClock()
     state = LiveState(clock, monotonic=lambda: seconds[0])
     for moment in range(1, 300):
@@ -178,11 +182,11 @@ def test_who_is_ever_later_after_a_clock_went_back_is_behind_since_what_it_lacks
         late_s = moment - recorded_s
         told_s = state.behind_s(*SERVING)
         assert (told_s > 0.0) == (int(late_s) > BEHIND_S), moment
-        assert told_s == 0.0 or int(late_s) <= told_s, "no younger than it is"
+        assert told_s == 0.0 or int(late_s) <= told_s, "the lag is not underestimated"
     assert len(state._read_models["portfolio"].ranges) <= MAX_RANGES
 
 
-def test_what_was_heard_is_as_old_as_the_question() -> None:
+def test_the_age_of_an_update_is_measured_from_its_request() -> None:
     seconds = [0.0]
     state = LiveState(SettableClock(), monotonic=lambda: seconds[0])
     asked, seconds[0] = state.now(), 2.5
@@ -190,7 +194,7 @@ def test_what_was_heard_is_as_old_as_the_question() -> None:
     assert state.silence_s() == 2.5
 
 
-def test_with_a_replica_what_it_has_is_read_with_its_age_and_all_else_is_not() -> None:
+def test_reads_of_the_replica_are_labelled_with_their_age_and_other_requests_give_503() -> None:
     edge = Edge()
     edge.add_replica(lag_s=60.5).there.facilities.rows = {key_of("fac-001"): facility("fac-001")}
     key = edge.key("operator")
@@ -210,10 +214,10 @@ def test_with_a_replica_what_it_has_is_read_with_its_age_and_all_else_is_not() -
 
 
 @pytest.mark.parametrize(("known_s", "silence_s"), [(0.0, 60), (0.5, 60), (300.0, 60), (0.0, 0)])
-def test_what_a_replica_has_is_as_old_as_the_older_of_what_it_knows_and_what_was_heard(
+def test_the_age_of_a_replica_read_is_at_least_its_lag_and_the_length_of_the_outage(
     known_s: float, silence_s: int
 ) -> None:
-    """A primary that hangs leaves its replica without a lag, and one that was looked at long ago tells of then."""
+    """A replica shows no lag while its primary hangs, and the lag of the last check may be outdated."""
     edge = Edge()
     edge.add_replica(lag_s=known_s)
     key = edge.key("operator")
@@ -226,7 +230,7 @@ def test_what_a_replica_has_is_as_old_as_the_older_of_what_it_knows_and_what_was
     assert answer.json()["age_s"] >= max(known_s, silence_s)
 
 
-def test_a_replica_of_unknown_state_is_checked_while_the_primary_is_away() -> None:
+def test_a_replica_of_unknown_state_is_checked_while_the_primary_is_unreachable() -> None:
     edge = Edge()
     replica = edge.add_replica(answers=False)
     key = edge.key("operator")
@@ -244,7 +248,7 @@ def test_a_replica_of_unknown_state_is_checked_while_the_primary_is_away() -> No
 
 
 def test_a_request_uses_the_store_state_of_the_moment_it_was_admitted() -> None:
-    """What was read only from the replica is labelled, also where the primary is back by then."""
+    """A read of the replica is labelled, even if the primary returns during the request."""
     edge = Edge()
     replica = edge.add_replica()
     key = edge.key("operator")

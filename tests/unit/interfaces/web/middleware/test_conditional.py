@@ -1,4 +1,4 @@
-"""What a caller has already is not sent again, and what is long is sent compressed."""
+"""Conditional requests give 304 for an unchanged answer, and long answers are compressed."""
 
 import gzip
 from datetime import timedelta
@@ -49,7 +49,7 @@ def test_a_client_that_has_the_current_answer_receives_304_without_a_body(
     assert "no-cache" in first.headers["cache-control"]
 
 
-def test_a_list_header_sent_in_several_lines_is_one_list() -> None:
+def test_a_list_header_in_several_lines_is_treated_as_one_list() -> None:
     edge = Edge()
     edge.read_models.facilities.rows = {key_of("fac-001"): facility("fac-001")}
     key = list(edge.key("operator").items())
@@ -62,7 +62,7 @@ def test_a_list_header_sent_in_several_lines_is_one_list() -> None:
             assert client.get(path, headers=plain_refused).headers["content-encoding"] == "gzip"
 
 
-def test_another_past_another_tag_and_the_same_past_the_same(walk: PortfolioWalk) -> None:
+def test_the_tag_depends_on_as_of(walk: PortfolioWalk) -> None:
     edge = shown(walk)
     key, path = edge.key("operator"), f"/api/dr-events/{walk.dr_events[0].id}"
     head = walk.entries[-1].position
@@ -74,7 +74,7 @@ def test_another_past_another_tag_and_the_same_past_the_same(walk: PortfolioWalk
         assert client.get(f"{path}?as_of={head}", headers=asked).status_code == 200
 
 
-def test_a_tag_opens_nothing_to_another_tenant(walk: PortfolioWalk) -> None:
+def test_a_tag_gives_no_access_to_another_tenant(walk: PortfolioWalk) -> None:
     edge = shown(walk)
     path = f"/api/dr-events/{walk.dr_events[0].id}"
     own = edge.key("utility", utility=walk.dr_events[0].state.utility_id)
@@ -124,7 +124,7 @@ def test_a_change_changes_the_tag() -> None:
     ],
 )
 @pytest.mark.parametrize("count", [20, 400])
-def test_a_long_answer_is_compressed_for_who_takes_that(
+def test_a_long_answer_is_compressed_if_the_client_accepts_gzip(
     accepted: str, is_compressed: bool, count: int
 ) -> None:
     edge = Edge()
@@ -142,7 +142,7 @@ def test_a_long_answer_is_compressed_for_who_takes_that(
     assert plain.count(b'"facility_id"') == count
 
 
-def test_the_tag_of_a_very_long_answer_is_the_same_but_keeps_no_answer(
+def test_the_tag_of_a_very_long_answer_is_the_same_but_not_cached(
     walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge = shown(walk)
@@ -161,7 +161,9 @@ def test_the_tag_of_a_very_long_answer_is_the_same_but_keeps_no_answer(
     ("accepted", "is_compressed"),
     [("gzip", False), ("gzip, identity;q=0", True), ("gzip, *;q=0", True), ("identity;q=0", False)],
 )
-def test_a_short_answer_stays_as_it_is_but_for_who_refuses_that(accepted: str, is_compressed: bool) -> None:
+def test_a_short_answer_is_compressed_only_if_the_client_refuses_identity(
+    accepted: str, is_compressed: bool
+) -> None:
     edge = Edge()
     key = edge.key("operator")
     with edge.client() as client:
@@ -170,7 +172,7 @@ def test_a_short_answer_stays_as_it_is_but_for_who_refuses_that(accepted: str, i
     assert answer.json()["items"] == []
 
 
-def test_the_tag_is_that_of_both_forms_and_therefore_weak() -> None:
+def test_the_compressed_and_the_plain_answer_share_one_weak_tag() -> None:
     edge = Edge()
     edge.read_models.facilities.rows = {
         key_of(row.facility_id): row for row in (facility(f"fac-{number:03}") for number in range(20))
@@ -191,7 +193,7 @@ def test_the_tag_is_that_of_both_forms_and_therefore_weak() -> None:
     assert (again.status_code, again.content, again.headers["vary"]) == (304, b"", packed.headers["vary"])
 
 
-def test_a_current_value_holds_until_it_is_another_or_grows_old() -> None:
+def test_a_current_value_gives_304_until_it_becomes_stale() -> None:
     watched = Watched()
     watched.reading()
     said: list[Any] = []
@@ -206,7 +208,7 @@ def test_a_current_value_holds_until_it_is_another_or_grows_old() -> None:
 
 
 @pytest.mark.parametrize("key_is_remembered", [True, False], ids=["the short way", "the route"])
-def test_a_304_hides_no_label(key_is_remembered: bool) -> None:
+def test_a_304_has_the_staleness_headers(key_is_remembered: bool) -> None:
     watched = Watched()
     watched.reading()
     path = "/api/facilities/fac-001/current"

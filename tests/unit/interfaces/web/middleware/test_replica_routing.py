@@ -1,4 +1,4 @@
-"""Which reads go to the replica, and what their answers say of it."""
+"""Routing of reads to the replica, and the header that states it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,14 +11,14 @@ from tests.unit.interfaces.web.edge import Edge, ListedRows
 
 
 def replicated() -> Edge:
-    """The primary knows two facilities, the replica one of them so far."""
+    """The primary has two facilities, the replica only one of them so far."""
     edge = Edge()
     edge.add_replica(lag_s=1.25).there.facilities.rows = {key_of("fac-001"): facility("fac-001")}
     edge.read_models.facilities.rows = {key_of(name): facility(name) for name in ("fac-001", "fac-002")}
     return edge
 
 
-def test_a_read_is_of_the_replica_and_says_how_far_that_is_behind() -> None:
+def test_a_read_goes_to_the_replica_and_states_its_lag() -> None:
     edge = replicated()
     key = edge.key("operator")
     with edge.client() as client:
@@ -29,7 +29,7 @@ def test_a_read_is_of_the_replica_and_says_how_far_that_is_behind() -> None:
     assert (unchanged.status_code, unchanged.headers["x-read-models"]) == (304, "replica; lag_s=1.250")
 
 
-def test_who_prefers_to_wait_for_what_was_just_written_reads_the_primary() -> None:
+def test_a_request_with_prefer_wait_reads_the_primary() -> None:
     edge = replicated()
     headers = edge.key("operator") | {"Prefer": "wait=5"}
     with edge.client() as client:
@@ -37,7 +37,7 @@ def test_who_prefers_to_wait_for_what_was_just_written_reads_the_primary() -> No
     assert len(answer.json()["items"]) == 2
 
 
-def test_without_a_replica_nothing_is_said_of_one() -> None:
+def test_without_a_replica_answers_have_no_replica_header() -> None:
     edge = Edge()
     with edge.client() as client:
         assert "x-read-models" not in client.get("/api/facilities", headers=edge.key("operator")).headers
@@ -45,7 +45,7 @@ def test_without_a_replica_nothing_is_said_of_one() -> None:
 
 
 class TakesTurns(ListedRows[Any]):
-    """Every question goes to the other server than the last one: the first to the primary, whose rows are its own."""
+    """Calls alternate between the primary, which is first, and the replica. Its own rows are the primary's."""
 
     def __init__(self, replica: ListedRows[Any]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What cannot be read anew is answered as it was known last, to the same key, and says so."""
+"""During an outage a key gets its last answer, labelled as stale and with its age."""
 
 import json
 from datetime import timedelta
@@ -20,7 +20,7 @@ def unavailable(*_: Any, **__: Any) -> Any:
     raise ReadModelsUnavailable("away")
 
 
-def test_while_the_store_is_away_the_same_key_gets_its_last_answer_with_its_age() -> None:
+def test_a_key_gets_its_last_answer_with_its_age_while_the_store_is_unreachable() -> None:
     edge = Edge()
     mine, other = edge.key("operator"), edge.key("operator")
     edge.read_models.portfolio.rows = {"portfolio": PortfolioRow(available_kw=12.5)}
@@ -41,7 +41,7 @@ def test_while_the_store_is_away_the_same_key_gets_its_last_answer_with_its_age(
     assert int(nothing.headers["retry-after"]) >= 1
 
 
-def test_another_query_is_another_question() -> None:
+def test_another_query_has_its_own_last_answer() -> None:
     edge = Edge()
     key = edge.key("operator")
     with edge.client() as client:
@@ -52,7 +52,7 @@ def test_another_query_is_another_question() -> None:
 
 
 @pytest.mark.parametrize("behind", ["dr_events", "portfolio"])
-def test_read_models_behind_the_log_are_labelled_where_they_are_read(behind: str) -> None:
+def test_only_answers_of_read_models_behind_the_log_are_labelled(behind: str) -> None:
     edge = Edge()
     key = edge.key("operator")
     edge.live_log.record()
@@ -69,14 +69,14 @@ def test_read_models_behind_the_log_are_labelled_where_they_are_read(behind: str
 
 
 def followed(client: TestClient[Any]) -> None:
-    """The live feed has looked at the log. From then on only the clock goes on: an age is what passed on either."""
+    """Stops the monotonic clock of the feed, and waits until the feed has read the log. Ages then depend on `clock`."""
     live = client.app.state["edge"].live
     live.state._monotonic = lambda: 0.0
     while live.ring is None:
         client.get("/health")
 
 
-def test_an_answer_with_an_age_of_its_own_grows_older() -> None:
+def test_the_age_within_a_last_answer_is_increased() -> None:
     body = b'{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"}'
     told = with_age(body, 30.0, content_age_s=30.0)
     assert told == b'{"kw":1.5,"age_s":37.5,"stale":true,"source":"last_known"}'
@@ -84,8 +84,8 @@ def test_an_answer_with_an_age_of_its_own_grows_older() -> None:
     assert with_staleness(b"[1]", 30.0, "replica") == b"[1]"
 
 
-def test_rows_of_a_labelled_answer_stay_as_they_are_written() -> None:
-    """A page may have some MB: none of it is read but what is labelled."""
+def test_labelling_an_answer_does_not_change_the_bytes_of_its_rows() -> None:
+    """A page may have some MB: only the labelled fields are parsed."""
     rows = b'[{"kw":1.50,"age":7e0},null]'
     for told in (
         with_staleness(b'{"items":%s}' % rows, 7.0, "replica"),
@@ -94,7 +94,7 @@ def test_rows_of_a_labelled_answer_stay_as_they_are_written() -> None:
         assert told.startswith(b'{"items":%s,"stale":true,"age_s":7.0,"source":"' % rows)
 
 
-def test_so_do_the_items_that_have_one() -> None:
+def test_the_age_of_items_within_a_last_answer_is_increased() -> None:
     body = b'{"items":[{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"},{"kw":null,"age_s":null},4]}'
     assert json.loads(with_age(body, 30.0, content_age_s=31.0)) == {
         "items": [
@@ -108,7 +108,7 @@ def test_so_do_the_items_that_have_one() -> None:
     }
 
 
-def test_the_age_of_a_last_answer_includes_how_far_behind_its_read_models_were() -> None:
+def test_the_age_of_a_last_answer_includes_the_lag_of_its_read_models() -> None:
     edge = Edge()
     key = edge.key("operator")
     edge.live_log.record()
@@ -125,7 +125,7 @@ def test_the_age_of_a_last_answer_includes_how_far_behind_its_read_models_were()
 
 
 @pytest.mark.parametrize("lag_s", [0.5, 4.9, 25.0])
-def test_what_was_read_of_a_replica_is_older_by_its_lag(lag_s: float) -> None:
+def test_the_age_of_a_last_answer_includes_the_lag_of_the_replica(lag_s: float) -> None:
     edge = Edge()
     replica = edge.add_replica(lag_s=lag_s)
     key = edge.key("operator")
@@ -139,8 +139,8 @@ def test_what_was_read_of_a_replica_is_older_by_its_lag(lag_s: float) -> None:
 
 
 @pytest.mark.parametrize(("lag_s", "is_stale"), [(BEHIND_S, False), (BEHIND_S + 0.1, True), (25.0, True)])
-def test_an_answer_of_a_replica_says_so_where_that_is_later_than_usual(lag_s: float, is_stale: bool) -> None:
-    """As late as read models have to be; the lag is one of the wall, the age one of the clock."""
+def test_an_answer_of_a_replica_with_an_unusual_lag_is_labelled(lag_s: float, is_stale: bool) -> None:
+    """The limit is that of read models. The lag is in wall time, the age in time of the clock."""
     edge = Edge()
     edge.clock.speed = 60.0
     edge.add_replica(lag_s=lag_s)
@@ -152,10 +152,10 @@ def test_an_answer_of_a_replica_says_so_where_that_is_later_than_usual(lag_s: fl
     assert labels == ({"stale": True, "age_s": 60.0 * lag_s, "source": "replica"} if is_stale else {})
     assert answer.headers.get("age") == (str(int(lag_s)) if is_stale else None)
     assert answer.headers["x-read-models"] == f"replica; lag_s={lag_s:.3f}"
-    assert "stale" not in newest.json(), "it is the primary's"
+    assert "stale" not in newest.json(), "the answer is from the primary"
 
 
-def test_what_a_late_replica_has_of_read_models_that_are_behind_is_older_by_both() -> None:
+def test_the_age_is_the_sum_of_the_replica_lag_and_the_read_model_lag() -> None:
     edge = Edge()
     edge.add_replica(lag_s=3.0)
     key = edge.key("operator")
@@ -169,7 +169,7 @@ def test_what_a_late_replica_has_of_read_models_that_are_behind_is_older_by_both
 
 
 @pytest.mark.parametrize("path", ["/api/portfolio/forecast", "/api/facilities/fac-001/forecast"])
-def test_what_does_not_come_out_of_a_replica_is_not_as_late_as_that(path: str) -> None:
+def test_an_answer_not_read_from_the_replica_is_not_labelled_with_its_lag(path: str) -> None:
     foreseen = Foreseen()
     foreseen.issue(0, 100.0)
     foreseen.edge.add_replica(lag_s=25.0)

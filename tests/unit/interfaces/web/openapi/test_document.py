@@ -1,4 +1,4 @@
-"""The OpenAPI document: who may call what, problems, and examples that hold."""
+"""The OpenAPI document: roles, problems and valid examples."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_each_operation_says_who_may_and_that_errors_are_problems(document: dict[str, Any]) -> None:
+def test_each_operation_lists_its_roles_and_the_problem_response(document: dict[str, Any]) -> None:
     for route, operation in operations(document).items():
         roles = POLICIES[route].roles
         assert operation.get("x-roles") == (None if roles is None else sorted(roles)), route
@@ -37,13 +37,13 @@ def test_each_operation_says_who_may_and_that_errors_are_problems(document: dict
         assert ("401" in operation["responses"]) == (roles is not None), route
 
 
-def test_what_a_tag_may_still_hold_for_is_a_read_that_ends(document: dict[str, Any]) -> None:
+def test_every_read_except_the_stream_has_a_304_response(document: dict[str, Any]) -> None:
     unchanged = {route for route, told in operations(document).items() if "304" in told["responses"]}
     reads = {route for route in POLICIES if route.startswith("GET /api/")}
     assert unchanged == reads - {"GET /api/stream"}
 
 
-def test_every_example_is_of_a_route_and_a_parameter_that_there_are(document: dict[str, Any]) -> None:
+def test_every_example_belongs_to_an_existing_route_and_parameter(document: dict[str, Any]) -> None:
     found = operations(document)
     named = {parameter["name"] for one in found.values() for parameter in one.get("parameters", ())}
     assert set(PARAMETERS) == named
@@ -54,10 +54,10 @@ def test_every_example_is_of_a_route_and_a_parameter_that_there_are(document: di
         assert set(example.get("answers", {})) <= set(found[route]["responses"]), route
 
 
-def test_each_parameter_body_and_answer_has_an_example_that_holds_against_its_schema(
+def test_each_parameter_body_and_answer_has_an_example_valid_against_its_schema(
     document: dict[str, Any],
 ) -> None:
-    """Red? Enter one in openapi_examples.json; an answer of the running route, shortened, is best."""
+    """If this fails, add an example to openapi_examples.json, preferably a shortened answer of the running route."""
     wrong = []
     for route, operation in operations(document).items():
         for where, schema, example in _shown(operation):
@@ -71,7 +71,7 @@ def test_each_parameter_body_and_answer_has_an_example_that_holds_against_its_sc
 
 
 def _shown(operation: dict[str, Any]) -> list[tuple[str, dict[str, Any], Any]]:
-    """(where, schema, example) of all that goes in and comes out."""
+    """(location, schema, example) of each parameter, body and answer."""
     shown = [(one["name"], one["schema"], one.get("example")) for one in operation.get("parameters", ())]
     contents = {"body": operation.get("requestBody", {})} | operation["responses"]
     for where, described in contents.items():
@@ -92,7 +92,7 @@ def house() -> House:
 
 
 @pytest.mark.parametrize("route", BODIES)
-def test_a_body_that_is_shown_is_taken(house: House, route: str) -> None:
+def test_each_example_body_is_accepted_by_its_route(house: House, route: str) -> None:
     method, _, path = route.partition(" ")
     url = path.format(
         dr_event_id=house.dr_event.id,
@@ -105,10 +105,10 @@ def test_a_body_that_is_shown_is_taken(house: House, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", BODIES)
-def test_the_document_says_of_a_body_what_decodes_it(
+def test_the_schema_of_a_body_is_as_strict_as_its_decoder(
     house: House, document: dict[str, Any], route: str
 ) -> None:
-    """That it may have no field of another name; that the ids in a list are ids; when a reason is needed."""
+    """Unknown fields are invalid, ids in a list are checked, and some actions require a reason."""
     schema = operations(document)[route]["requestBody"]["content"]["application/json"]["schema"]
     holds = jsonschema_rs.validator_for({"components": document["components"], **schema})
     body = ROUTES[route]["body"]

@@ -1,4 +1,4 @@
-"""The API by its own OpenAPI document: schemathesis calls every operation, with what fits it and what does not."""
+"""schemathesis calls every operation of the OpenAPI document with valid and invalid data."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tests.unit.interfaces.web.edge import accepting
 from tests.unit.interfaces.web.guard.test_access_matrix import House
 
 EXAMPLES_EACH = max(2, examples(5))
-"""More are drawn against the running door, in tests/acceptance/api/test_schema.py."""
+"""tests/acceptance/api/test_schema.py runs more examples against the running API."""
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 NOT_DESCRIBED = ("GET /static", "GET /schema")
 ROUTES = sorted(route for route in POLICIES if route != "GET /" and not route.startswith(NOT_DESCRIBED))
 BEYOND_A_SCHEMA = ("positive_data_acceptance",)
-"""A window may be too long, a reason blank, a moment none: that is said by a problem, and no schema says it."""
+"""Valid data may be refused by rules that no schema expresses, such as the maximum length of a window."""
 UNKNOWN_QUERY = {"DELETE /webhooks/utility/dr-notification/{utility_event_id}": "negative_data_rejection"}
-"""An unknown parameter of a query is passed over, as everywhere; there schemathesis tries hardly anything else."""
+"""Unknown query parameters are ignored everywhere. For this route schemathesis tries little else."""
 TAKES_NOTHING = {"GET /health", "GET /ready", "GET /metrics", "GET /problems/{name}", "GET /runbooks/{alert}"}
-"""Nothing can be wrong with what is sent there."""
+"""Routes without parameters that could be invalid."""
 
 
 def answer(command: Any) -> Any:
@@ -84,7 +84,7 @@ CALLED = [(route, mode) for route in ROUTES if route != WITHOUT_AN_END for mode 
     [called for called in CALLED if called[1] == POSITIVE or called[0] not in TAKES_NOTHING],
     ids=lambda value: value if isinstance(value, str) else value.value,
 )
-def test_it_does_what_its_document_says(house: House, api: Any, route: str, mode: Any) -> None:
+def test_each_operation_conforms_to_its_document(house: House, api: Any, route: str, mode: Any) -> None:
     method, _, path = route.partition(" ")
     key = house.own if path.startswith("/webhooks") else house.keys["admin"]
     ours = {"dr_event_id": str(house.dr_event.id), "facility_id": "fac-001"}
@@ -102,7 +102,9 @@ def test_it_does_what_its_document_says(house: House, api: Any, route: str, mode
     )
     @given(case=api[path][method].as_strategy(generation_mode=mode))
     def called(case: Any) -> None:
-        if next(numbers) % 2 and mode == POSITIVE:  # no id that is made up is one of ours
+        if (
+            next(numbers) % 2 and mode == POSITIVE
+        ):  # a generated id never exists, so half of the calls use existing ones
             case.path_parameters.update({name: ours[name] for name in case.path_parameters if name in ours})
         case.call_and_validate(headers=key, excluded_checks=left_out)
 

@@ -1,4 +1,4 @@
-"""Schemas of the OpenAPI document keep the names under which they were published first."""
+"""Schemas of the OpenAPI document keep the names under which they were first published."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def document() -> Any:
         return client.get("/schema/openapi.json").json()
 
 
-def test_each_name_that_was_published_is_still_there_and_no_class_of_ours_is(document: Any) -> None:
+def test_published_schema_names_exist_and_internal_class_names_do_not(document: Any) -> None:
     schemas = set(document["components"]["schemas"])
     assert set(PUBLISHED.values()) <= schemas
     assert schemas.isdisjoint(PUBLISHED)
@@ -27,12 +27,12 @@ def references_in(part: Any) -> set[str]:
     return set().union(*map(references_in, part)) if isinstance(part, list) else set()
 
 
-def test_every_reference_leads_to_a_schema(document: Any) -> None:
+def test_every_reference_resolves_to_a_schema(document: Any) -> None:
     names = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert references_in(document) <= names
 
 
-def test_the_name_of_a_list_does_not_depend_on_where_its_class_stands() -> None:
+def test_the_schema_name_of_a_list_does_not_depend_on_the_module_of_its_class() -> None:
     listing = {"type": "object", "title": "Listing[ZoneDocument]"}
     content = {"schema": {"$ref": "#/components/schemas/Listing_interfaces.web.api.zone.ZoneDocument_"}}
     document = {
@@ -44,7 +44,7 @@ def test_the_name_of_a_list_does_not_depend_on_where_its_class_stands() -> None:
     assert content["schema"]["$ref"] == "#/components/schemas/Listing_ZoneDocument_"
 
 
-def test_two_schemas_of_one_published_name_are_refused() -> None:
+def test_two_schemas_with_the_same_published_name_are_refused() -> None:
     schemas: dict[str, Any] = {"DREventDocument": {}, "DREventRow": {}}
     with pytest.raises(ValueError, match="same published name"):
         publish_schema_names({"components": {"schemas": schemas}})

@@ -1,4 +1,4 @@
-"""`as_of=` over a log in memory: lists and sums of the past, and what has none."""
+"""`as_of=` over a log in memory: lists and sums of the past, and reads that do not support it."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -45,7 +45,7 @@ def client(house: House) -> Iterator[Any]:
         yield opened
 
 
-def test_the_portfolio_and_its_facilities_are_read_as_they_stood(house: House, client: Any) -> None:
+def test_the_portfolio_and_its_facilities_are_read_as_of_a_position(house: House, client: Any) -> None:
     operator, head = house.keys["operator"], house.walk.entries[-1].position
 
     def read(path: str) -> Any:
@@ -63,7 +63,7 @@ def test_the_portfolio_and_its_facilities_are_read_as_they_stood(house: House, c
     assert any(row["latest_dispatch"] for row in read("/api/facilities")["items"])
 
 
-def test_a_list_of_the_past_goes_by_filters_and_cursors_as_one_of_now(house: House, client: Any) -> None:
+def test_a_list_of_the_past_supports_filters_and_cursors(house: House, client: Any) -> None:
     operator, head = house.keys["operator"], house.walk.entries[-1].position
     seen, cursor = [], ""
     while True:
@@ -83,7 +83,7 @@ def test_a_key_of_one_facility_sees_only_that_facility_in_the_past(house: House,
     assert [row["facility_id"] for row in listed] == ["fac-001"]
 
 
-def test_a_long_past_is_folded_part_by_part_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_past_is_folded_in_parts_and_the_progress_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "FoldLimits", lambda: FoldLimits(domain_events=10, rows=1_000))
     house = House()
     told = set()
@@ -99,7 +99,7 @@ def test_a_long_past_is_folded_part_by_part_and_says_so(monkeypatch: pytest.Monk
     assert len(told) > 2
 
 
-def test_more_rows_of_the_past_than_the_limit_are_refused_with_what_to_do(
+def test_a_past_with_more_rows_than_the_limit_is_refused_with_instructions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(app, "FoldLimits", lambda: FoldLimits(domain_events=1_000, rows=2))
@@ -112,15 +112,17 @@ def test_more_rows_of_the_past_than_the_limit_are_refused_with_what_to_do(
 
 @pytest.mark.parametrize("name", ["as%5Fof", "%61s_of", "%61%73%5f%6f%66"])
 @pytest.mark.parametrize("path", ["/api/dead-letters", "/api/facilities/fac-001/current"])
-def test_a_percent_encoded_as_of_is_refused_likewise(house: House, client: Any, path: str, name: str) -> None:
-    for _ in range(2):  # the second time the short way to a current value is open
+def test_a_percent_encoded_as_of_is_refused_where_as_of_is_unsupported(
+    house: House, client: Any, path: str, name: str
+) -> None:
+    for _ in range(2):  # the second request may use the fast path for current values
         answer = client.get(f"{path}?{name}=2026-07-14T11:00:00Z", headers=house.keys["admin"])
         assert [reason["code"] for reason in problem_of(answer)["reasons"]] == ["no_history"]
         client.get(path, headers=house.keys["admin"])
 
 
 @pytest.mark.parametrize("route", READ)
-def test_each_read_has_a_past_or_reports_that_it_has_none(house: House, client: Any, route: str) -> None:
+def test_each_read_supports_as_of_or_refuses_it(house: House, client: Any, route: str) -> None:
     """The present state is never returned for a past moment."""
     path = route.removeprefix("GET ").format(
         dr_event_id=house.dr_event.id, facility_id="fac-001", dead_letter_id="0" * 32
@@ -140,7 +142,7 @@ FOLDED = sorted(
 
 @pytest.fixture(scope="module")
 def behind() -> Iterator[tuple[House, Any]]:
-    """Every read model, by ten minutes."""
+    """An edge whose read models are all ten minutes behind."""
     house = House()
     house.edge.live_log.record()
     house.edge.live_log.positions = dict.fromkeys(SERVING, 0)
@@ -151,7 +153,7 @@ def behind() -> Iterator[tuple[House, Any]]:
 
 
 @pytest.mark.parametrize("route", FOLDED)
-def test_a_past_is_as_it_was_and_so_is_its_tag_whoever_is_behind_the_log(
+def test_an_answer_as_of_the_past_and_its_tag_do_not_depend_on_read_model_lag(
     behind: tuple[House, Any], route: str
 ) -> None:
     house, client = behind
@@ -165,7 +167,7 @@ def test_a_past_is_as_it_was_and_so_is_its_tag_whoever_is_behind_the_log(
     assert again.status_code == 304
 
 
-def test_an_answer_that_is_always_current_is_labelled_as_stale_also_with_as_of() -> None:
+def test_an_answer_that_ignores_as_of_is_labelled_as_stale() -> None:
     foreseen = Foreseen()
     foreseen.issue(0, 100.0)
     foreseen.edge.live_log.record()
@@ -177,8 +179,8 @@ def test_an_answer_that_is_always_current_is_labelled_as_stale_also_with_as_of()
     assert answer.json()["source"] == "read_models"
 
 
-def test_the_last_answer_of_a_past_is_no_older_than_since_it_was_said() -> None:
-    """Though the read models were ten minutes behind then."""
+def test_the_age_of_a_last_answer_of_the_past_excludes_read_model_lag() -> None:
+    """The read models were ten minutes behind at the time of the answer."""
     house = House()
     house.edge.live_log.record()
     house.edge.live_log.positions = dict.fromkeys(SERVING, 0)

@@ -1,4 +1,4 @@
-"""Who asks to wait reads what was written before, or is told that it may not be there yet."""
+"""A request with `Prefer: wait` reads earlier writes, or its answer does not confirm the preference."""
 
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -48,7 +48,7 @@ def position(name: str, at: int) -> ProjectionPosition:
 
 
 def status_and_preference(waits: Waits, prefer: str | None, path: str = URL) -> tuple[int, str | None]:
-    """The status, and whether the wish was fulfilled."""
+    """The status, and the preference that was applied."""
     edge = Edge(others={"waits": waits})
     edge.read_models.dr_events.rows = {str(ID): row()}
     positions = [position("dr_events", 7), position("dispatches", 10), position("portfolio", 1)]
@@ -59,32 +59,32 @@ def status_and_preference(waits: Waits, prefer: str | None, path: str = URL) -> 
     return answer.status_code, answer.headers.get("preference-applied")
 
 
-def test_it_waits_for_what_its_answer_is_made_of_and_is_behind() -> None:
+def test_a_request_waits_only_for_projections_of_its_answer_that_are_behind() -> None:
     waits = Waits()
     assert status_and_preference(waits, "wait=5") == (200, "wait=5")
     assert status_and_preference(waits, "respond-async, wait=3", f"{URL}/dispatches") == (200, "wait=3")
     assert waits.requested == [("dr_events", 10, 5), ("dr_events", 10, 3)]
 
 
-def test_nobody_waits_longer_than_ten_seconds() -> None:
+def test_a_wait_is_limited_to_ten_seconds() -> None:
     waits = Waits()
     assert status_and_preference(waits, "wait=9999") == (200, "wait=10")
     assert waits.requested == [("dr_events", 10, 10)]
 
 
 @pytest.mark.parametrize("prefer", [None, "", "respond-async", "wait=", "wait=-1", "wait=99999", "await=5"])
-def test_who_does_not_ask_to_wait_does_not(prefer: str | None) -> None:
+def test_a_request_without_a_valid_wait_preference_does_not_wait(prefer: str | None) -> None:
     waits = Waits()
     assert status_and_preference(waits, prefer) == (200, None)
     assert waits.requested == []
 
 
 @pytest.mark.parametrize("error", [ReadModelBehind("too late"), ReadModelsUnavailable("no answer")])
-def test_what_did_not_come_in_time_is_not_said_to_be_there(error: Exception) -> None:
+def test_a_wait_that_fails_is_not_confirmed_in_the_answer(error: Exception) -> None:
     assert status_and_preference(Waits(error), "wait=1") == (200, None)
 
 
-def test_where_too_many_wait_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_does_not_wait_if_too_many_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dependencies, "CONCURRENT_WAITS", 0)
     waits = Waits()
     assert status_and_preference(waits, "wait=5") == (200, None)

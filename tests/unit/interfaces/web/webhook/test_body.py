@@ -1,4 +1,4 @@
-"""The body of a notification: strict, bounded, every wrong field named."""
+"""The body of a notification: strictly validated, bounded, every invalid field reported."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def edge() -> Edge:
     return Edge(commands=RecordedCommands(accepting))
 
 
-def test_the_same_content_has_one_hash_however_it_is_written(edge: Edge) -> None:
+def test_the_body_hash_does_not_depend_on_formatting(edge: Edge) -> None:
     headers = {**edge.key("utility", utility="util-1"), "Content-Type": "application/json"}
     body = notification()
     with edge.client() as client:
@@ -33,7 +33,7 @@ def test_the_same_content_has_one_hash_however_it_is_written(edge: Edge) -> None
     assert first == second != third == fourth
 
 
-def test_a_whole_number_is_one_however_it_is_written(edge: Edge) -> None:
+def test_a_whole_number_may_be_written_with_a_decimal_point_or_exponent(edge: Edge) -> None:
     key = edge.key("utility", utility="util-1")
     numbers = {
         "priority": 2.0,
@@ -50,7 +50,7 @@ def test_a_whole_number_is_one_however_it_is_written(edge: Edge) -> None:
     assert problem_of(half)["reasons"][0]["field"] == "priority"
 
 
-def test_every_wrong_field_is_named_at_once(edge: Edge) -> None:
+def test_all_invalid_fields_are_reported_together(edge: Edge) -> None:
     key = edge.key("utility", utility="util-1")
     body = notification(
         event_id=None,
@@ -96,7 +96,7 @@ def test_every_wrong_field_is_named_at_once(edge: Edge) -> None:
     ],
     ids=["empty", "cut", "list", "text", "no utf-8", "deep list", "deep object", "half a surrogate", "many"],
 )
-def test_what_is_no_json_object_is_malformed(edge: Edge, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_malformed(edge: Edge, body: bytes) -> None:
     headers = {**edge.key("utility", utility="util-1"), "Content-Type": "application/json"}
     with edge.client() as client:
         document = problem_of(client.post(WEBHOOK, content=body, headers=headers))
@@ -118,7 +118,7 @@ def test_what_is_no_json_object_is_malformed(edge: Edge, body: bytes) -> None:
         ("target_reduction_kw", 1e300),
     ],
 )
-def test_values_that_no_store_should_see_are_refused(edge: Edge, field: str, value: Any) -> None:
+def test_values_that_cannot_be_stored_are_refused(edge: Edge, field: str, value: Any) -> None:
     key = edge.key("utility", utility="util-1")
     with edge.client() as client:
         document = problem_of(client.post(WEBHOOK, json=notification(**{field: value}), headers=key))
@@ -132,14 +132,14 @@ def test_unknown_fields_are_ignored(edge: Edge) -> None:
         assert client.post(WEBHOOK, json=notification(season="summer"), headers=key).status_code == 202
 
 
-def test_a_body_over_the_limit_is_refused_before_the_key_is_looked_at(edge: Edge) -> None:
+def test_a_body_over_the_limit_is_refused_before_the_key_is_looked_up(edge: Edge) -> None:
     with edge.client() as client:
         document = problem_of(client.post(WEBHOOK, content=b"x" * 300_000))
     assert (document["status"], document["type"]) == (413, "/problems/body-too-large")
     assert edge.api_keys.asked == 0
 
 
-def test_a_body_that_hides_its_length_is_cut_off_at_the_limit(edge: Edge) -> None:
+def test_a_body_of_undeclared_length_over_the_limit_is_refused(edge: Edge) -> None:
     headers = {**edge.key("utility", utility="util-1"), "Content-Type": "application/json"}
     taken = 0
 

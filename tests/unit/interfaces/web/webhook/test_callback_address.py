@@ -1,4 +1,4 @@
-"""Callback addresses: public ones are taken, what leads inside is refused."""
+"""Callback addresses: public ones are accepted, private ones are refused."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -69,7 +69,7 @@ def key(edge: Edge) -> dict[str, str]:
         "",
     ],
 )
-def test_callback_addresses_inside_or_odd_are_refused(
+def test_private_or_invalid_callback_addresses_are_refused(
     edge: Edge, client: Any, key: dict[str, str], url: str
 ) -> None:
     edge.commands.given.clear()
@@ -82,9 +82,11 @@ def test_callback_addresses_inside_or_odd_are_refused(
 @pytest.mark.parametrize(
     "url", ["https://utility.example/cb", "http://8.8.8.8:8080/", "https://[2606:4700::1111]/x"]
 )
-def test_public_callback_addresses_are_taken(edge: Edge, client: Any, key: dict[str, str], url: str) -> None:
+def test_public_callback_addresses_are_accepted(
+    edge: Edge, client: Any, key: dict[str, str], url: str
+) -> None:
     edge.commands.given.clear()
-    body = notification(callback_url=url, notification_id=url)  # else it is the same one again
+    body = notification(callback_url=url, notification_id=url)  # otherwise it would be a repeat
     response = client.post(WEBHOOK, json=body, headers=key)
     assert response.status_code == 202
     assert edge.commands.given[0][0].notice.callback_url == url

@@ -1,4 +1,4 @@
-"""A utility changes its mind: what is handed to the bus, and how each outcome is told."""
+"""Modification and cancellation by a utility: the command on the bus, and the response to each outcome."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def deleted(edge: Edge, query: str = "") -> Any:
         return client.delete(ADDRESS + query, headers=key)
 
 
-def test_a_modification_is_handed_on_whole_under_a_key_of_its_event() -> None:
+def test_a_modification_command_is_complete_and_its_idempotency_scope_names_the_event() -> None:
     edge = modifying(capacity_degraded_kw=40.0)
     response = patched(edge, target_reduction_kw=900)
     command, context, key = edge.commands.given[0]
@@ -63,7 +63,7 @@ def test_a_modification_is_handed_on_whole_under_a_key_of_its_event() -> None:
 
 
 @pytest.mark.parametrize("status", ["stale", "repeated"])
-def test_a_modification_that_changed_nothing_is_answered_with_the_number_in_force(status: str) -> None:
+def test_a_modification_without_effect_returns_the_current_modification_number(status: str) -> None:
     response = patched(modifying(status=status, modification_number=7))
     assert response.status_code == 200
     assert (response.json()["status"], response.json()["modification_number"]) == (status, 7)
@@ -79,7 +79,7 @@ def test_a_refused_modification_names_every_reason() -> None:
     assert codes_of(document) == ["too_long", "overlap"]
 
 
-def test_after_the_end_nothing_is_modified_any_more() -> None:
+def test_a_modification_after_the_end_gives_409() -> None:
     document = problem_of(patched(modifying(status="ended", dr_event_status="completed")))
     assert (document["status"], document["type"]) == (409, "/problems/not-allowed-now")
     assert "is completed" in document["detail"]
@@ -93,7 +93,7 @@ def test_a_modification_of_an_unknown_dr_event_is_answered_404() -> None:
     assert (document["status"], document["type"]) == (404, "/problems/not-found")
 
 
-def test_a_modification_needs_its_number_and_no_other_event() -> None:
+def test_a_modification_requires_a_number_and_the_event_id_of_its_address() -> None:
     edge = modifying()
     document = problem_of(patched(edge, modification_number=None, event_id="UTIL-2"))
     assert document["status"] == 400
@@ -104,7 +104,7 @@ def test_a_modification_needs_its_number_and_no_other_event() -> None:
     assert edge.commands.given == []
 
 
-def test_a_cancellation_names_the_utilitys_own_event_so_that_it_may_come_first() -> None:
+def test_a_cancellation_names_the_utility_event_and_may_precede_the_notification() -> None:
     edge = cancelling()
     response = deleted(edge, "?modification_number=3&reason=storm%20over")
     command = edge.commands.given[0][0]
@@ -120,26 +120,26 @@ def test_a_cancellation_names_the_utilitys_own_event_so_that_it_may_come_first()
     }
 
 
-def test_without_a_number_any_modification_is_cancelled() -> None:
+def test_a_cancellation_without_a_number_applies_to_any_modification() -> None:
     edge = cancelling()
     deleted(edge)
     assert edge.commands.given[0][0].modification_number is None
 
 
 @pytest.mark.parametrize("outcome", ["already_cancelled", "stale"])
-def test_a_cancellation_that_changed_nothing_says_so(outcome: str) -> None:
+def test_a_cancellation_without_effect_returns_its_outcome(outcome: str) -> None:
     response = deleted(cancelling(outcome=outcome))
     assert (response.status_code, response.json()["outcome"]) == (200, outcome)
 
 
-def test_after_the_window_a_cancellation_is_too_late() -> None:
+def test_a_cancellation_after_the_window_gives_409() -> None:
     document = problem_of(deleted(cancelling(outcome="ended", status="recovering")))
     assert (document["status"], document["type"]) == (409, "/problems/not-allowed-now")
     assert "is recovering" in document["detail"]
 
 
 @pytest.mark.parametrize("event_id", ["a%00b", "a%0Ab", "x" * 201])
-def test_an_event_id_that_no_body_may_hold_is_refused_in_an_address_too(event_id: str) -> None:
+def test_an_event_id_invalid_in_a_body_is_also_refused_in_an_address(event_id: str) -> None:
     edge = cancelling()
     key = edge.key("utility", utility="util-1")
     with edge.client() as client:
@@ -149,7 +149,7 @@ def test_an_event_id_that_no_body_may_hold_is_refused_in_an_address_too(event_id
 
 
 @pytest.mark.parametrize("query", ["?modification_number=-1", "?modification_number=x", "?reason="])
-def test_a_wrong_query_is_named(query: str) -> None:
+def test_an_invalid_query_of_a_cancellation_is_refused(query: str) -> None:
     edge = cancelling()
     assert problem_of(deleted(edge, query))["type"] == "/problems/invalid-request"
     assert edge.commands.given == []

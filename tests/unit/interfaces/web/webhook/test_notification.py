@@ -1,4 +1,4 @@
-"""The webhook: who may post, what is handed to the bus, and how its answers are told."""
+"""The webhook: authorization, the command on the bus, and the responses."""
 
 from datetime import timedelta
 from typing import Any
@@ -77,7 +77,7 @@ def test_the_command_carries_its_actor_and_trace_id(edge: Edge) -> None:
     assert response.headers["x-trace-id"] == trace_id
 
 
-def test_the_header_is_the_idempotency_key_before_the_notification_id(edge: Edge) -> None:
+def test_the_idempotency_key_header_takes_precedence_over_the_notification_id(edge: Edge) -> None:
     headers = {**edge.key("utility", utility="util-1"), "Idempotency-Key": "k-9"}
     with edge.client() as client:
         client.post(WEBHOOK, json=notification(notification_id=None), headers=headers)
@@ -109,7 +109,7 @@ def test_an_infeasible_notification_names_every_reason_and_facility() -> None:
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Bearer x", "Basic dTpw", "Bearer gpk_abcdef012345_x"]
 )
-def test_without_a_valid_key_nothing_is_read(edge: Edge, authorization: str | None) -> None:
+def test_without_a_valid_key_the_body_is_not_parsed(edge: Edge, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     with edge.client() as client:
         response = client.post(WEBHOOK, content=b"not even json", headers=headers)
@@ -119,7 +119,7 @@ def test_without_a_valid_key_nothing_is_read(edge: Edge, authorization: str | No
 
 
 @pytest.mark.parametrize("role", ["operator", "auditor", "dashboard", "admin"])
-def test_only_utilities_post_notifications(edge: Edge, role: Any) -> None:
+def test_only_utilities_may_post_notifications(edge: Edge, role: Any) -> None:
     key = edge.key(role)
     with edge.client() as client:
         document = problem_of(client.post(WEBHOOK, json=notification(), headers=key))
@@ -158,7 +158,9 @@ def waiting(count: int, status: Any = "accepted") -> dict[str, DREventRow]:
 @pytest.mark.parametrize(
     ("count", "status", "answer"), [(3, "accepted", 503), (2, "accepted", 202), (3, "scheduled", 202)]
 )
-def test_a_full_queue_closes_the_door(edge: Edge, count: int, status: str, answer: int) -> None:
+def test_a_notification_gives_503_while_the_queue_is_full(
+    edge: Edge, count: int, status: str, answer: int
+) -> None:
     edge.queue_depth = 3
     edge.read_models.dr_events.rows = waiting(count, status)
     key = edge.key("utility", utility="util-1")
@@ -182,7 +184,7 @@ def test_a_full_queue_closes_the_door(edge: Edge, count: int, status: str, answe
         (ZeroDivisionError("internal detail"), 500, "internal-error"),
     ],
 )
-def test_failures_of_the_bus_are_problems_that_leak_nothing(
+def test_errors_of_the_command_bus_become_problems_without_internal_details(
     error: Exception, status: int, problem: str
 ) -> None:
     edge = Edge(commands=raising(error))
@@ -196,7 +198,7 @@ def test_failures_of_the_bus_are_problems_that_leak_nothing(
     assert "internal detail" not in response.text
 
 
-def test_another_notification_of_a_recorded_dr_event_is_reported_as_such() -> None:
+def test_a_second_notification_of_a_recorded_dr_event_is_reported_as_a_repeat() -> None:
     known = Judgement(dr_event_id=dr_event_id("util-1", "UTIL-1"), status="already_known")
     edge = Edge(commands=RecordedCommands(lambda command: known))
     key = edge.key("utility", utility="util-1")
@@ -212,7 +214,7 @@ def test_another_notification_of_a_recorded_dr_event_is_reported_as_such() -> No
         (UnknownDREvent("no DR event x"), 404, "not-found"),
     ],
 )
-def test_a_cancellation_that_is_refused_says_why(error: Exception, status: int, problem: str) -> None:
+def test_a_refused_cancellation_states_the_reason(error: Exception, status: int, problem: str) -> None:
     edge = Edge(commands=raising(error))
     key = edge.key("utility", utility="util-1")
     with edge.client() as client:

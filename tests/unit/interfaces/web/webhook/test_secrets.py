@@ -1,4 +1,4 @@
-"""The HMAC secrets of utilities: by reference, remembered for a moment, never guessed."""
+"""The HMAC secrets of utilities: resolved by reference and cached briefly."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_a_utility_that_is_not_in_the_portfolio_does_not_sign() -> None:
     assert WebhookSecrets(FakeUtilities(), resolve_secret).of("util-9") is None
 
 
-def test_the_secret_is_resolved_by_its_reference_and_again_after_a_while() -> None:
+def test_a_secret_is_resolved_by_its_reference_and_refreshed_after_a_while() -> None:
     now, asked = [0.0], list[str]()
 
     def resolve(reference: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Signatures of webhook calls: asked for where agreed, checked against the very bytes, and fresh."""
+"""Signatures of webhook calls: required if the utility has a secret, checked against the raw body, and recent."""
 
 from datetime import timedelta
 from typing import Any
@@ -49,7 +49,9 @@ BODY = msgspec.json.encode(notification())
         (sign(SECRET, BODY, at=NOW + timedelta(seconds=301)), 401, "stale-signature"),
     ],
 )
-def test_a_utility_that_signs_is_held_to_it(signature: str | None, status: int, problem: str | None) -> None:
+def test_a_utility_with_a_secret_must_send_a_valid_signature(
+    signature: str | None, status: int, problem: str | None
+) -> None:
     edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": SECRET})
     response = signed(edge, edge.key("utility", utility="util-1"), signature, BODY)
     assert response.status_code == status
@@ -63,14 +65,14 @@ def test_a_utility_without_a_secret_needs_no_signature() -> None:
     assert signed(edge, edge.key("utility", utility="util-2"), None, BODY).status_code == 202
 
 
-def test_on_a_fast_clock_a_signature_still_has_time_to_arrive() -> None:
+def test_the_age_limit_of_a_signature_scales_with_the_clock_speed() -> None:
     edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": SECRET})
     edge.clock.speed = 3_600.0
     signature = sign(SECRET, BODY, at=NOW - timedelta(hours=2))
     assert signed(edge, edge.key("utility", utility="util-1"), signature, BODY).status_code == 202
 
 
-def test_a_secret_that_cannot_be_had_closes_the_door() -> None:
+def test_a_secret_that_cannot_be_resolved_gives_503() -> None:
     edge = Edge(commands=RecordedCommands(accepting))
 
     def missing(utility_id: str) -> bytes | None:
@@ -83,7 +85,7 @@ def test_a_secret_that_cannot_be_had_closes_the_door() -> None:
     assert "NAME" not in response.text
 
 
-def test_a_cancellation_is_signed_too() -> None:
+def test_a_cancellation_also_requires_a_signature() -> None:
     edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": SECRET})
     key = edge.key("utility", utility="util-1")
     with edge.client() as client:

@@ -93,7 +93,7 @@ class Aggregating:
 
 
 @pytest.mark.parametrize("refusals", [0, 3])
-def test_what_was_pulled_together_is_stored_in_one_transaction_after_an_outage_too(refusals: int) -> None:
+def test_batches_pulled_together_are_stored_in_one_transaction_even_after_an_outage(refusals: int) -> None:
     async def scenario() -> None:
         outage = [TelemetryStoreUnavailable("away") for _ in range(refusals)]
         told = Aggregating(store := FailingStore(*outage))
@@ -105,7 +105,7 @@ def test_what_was_pulled_together_is_stored_in_one_transaction_after_an_outage_t
     asyncio.run(scenario())
 
 
-def test_an_absent_store_is_waited_for_however_often_it_refuses() -> None:
+def test_an_unreachable_store_is_retried_without_limit() -> None:
     async def scenario() -> None:
         outage = [TelemetryStoreUnavailable("away") for _ in range(MAX_TRIES + 3)]
         told = Aggregating(store := FailingStore(*outage))
@@ -118,7 +118,7 @@ def test_an_absent_store_is_waited_for_however_often_it_refuses() -> None:
     asyncio.run(scenario())
 
 
-def test_a_batch_that_keeps_failing_is_parked_after_its_tries_and_the_next_goes_in() -> None:
+def test_a_batch_that_keeps_failing_is_parked_after_its_tries_and_the_next_is_stored() -> None:
     async def scenario() -> None:
         together, alone = 1, MAX_TRIES
         told = Aggregating(
@@ -146,7 +146,7 @@ def test_a_replayed_batch_that_fails_again_is_a_new_dead_letter() -> None:
     asyncio.run(scenario())
 
 
-def test_a_failure_that_passes_parks_nothing() -> None:
+def test_a_temporary_failure_parks_nothing() -> None:
     async def scenario() -> None:
         told = Aggregating(store := FailingStore(*[ValueError("for now")] * MAX_TRIES))
         await told.publish(1)
@@ -157,7 +157,7 @@ def test_a_failure_that_passes_parks_nothing() -> None:
 
 
 class HeldStore(FakeTelemetryStore):
-    """A write takes until `go_on` is set."""
+    """A store whose writes block until `go_on` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class HeldStore(FakeTelemetryStore):
 
 
 @pytest.mark.parametrize("deliveries", [1, MAX_TRIES + 1], ids=["together", "one by one"])
-def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
+def test_batches_are_not_delivered_again_while_they_are_being_written(
     monkeypatch: pytest.MonkeyPatch, deliveries: int
 ) -> None:
     monkeypatch.setattr(batch_lease, "RENEW_EVERY_S", 0.02)
@@ -191,7 +191,7 @@ def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
     asyncio.run(scenario())
 
 
-def test_of_a_write_that_hangs_when_its_partition_is_given_up_others_are_handed_the_batches(
+def test_batches_of_a_hanging_write_are_redelivered_after_the_partition_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batch_lease, "RENEW_EVERY_S", 0.02)
@@ -210,7 +210,7 @@ def test_of_a_write_that_hangs_when_its_partition_is_given_up_others_are_handed_
     asyncio.run(scenario())
 
 
-def test_a_write_ends_though_the_log_is_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_is_completed_although_the_log_becomes_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_lease, "RENEW_EVERY_S", 0.01)
 
     async def scenario() -> None:
@@ -222,14 +222,14 @@ def test_a_write_ends_though_the_log_is_away_meanwhile(monkeypatch: pytest.Monke
         told.stream.available = False
         await asyncio.sleep(0.1)
         store.go_on.set()
-        with pytest.raises(StreamUnavailable):  # of the acknowledgement
+        with pytest.raises(StreamUnavailable):  # raised by the acknowledgement
             await storing
         assert len(store.readings) == 1
 
     asyncio.run(scenario())
 
 
-def test_a_stop_in_the_middle_of_an_outage_hands_the_batches_back_for_others_to_take_at_once() -> None:
+def test_a_stop_during_an_outage_returns_the_batches_for_immediate_redelivery() -> None:
     async def scenario() -> None:
         store = FailingStore()
         store.available = False
@@ -247,7 +247,7 @@ def test_a_stop_in_the_middle_of_an_outage_hands_the_batches_back_for_others_to_
     asyncio.run(scenario())
 
 
-def test_malformed_messages_become_dead_letters_once_an_hour_however_often_they_come() -> None:
+def test_a_repeated_malformed_message_becomes_one_dead_letter_per_hour() -> None:
     async def scenario() -> None:
         told = Aggregating(FakeTelemetryStore(), partition=MALFORMED)
         one = MalformedReading("meters/a/b/readings", "not JSON", b"\xff\0")
@@ -265,7 +265,7 @@ def test_malformed_messages_become_dead_letters_once_an_hour_however_often_they_
     asyncio.run(scenario())
 
 
-def test_what_is_over_is_settled_beside_the_writing() -> None:
+def test_ended_quarter_hours_are_finalized_while_the_worker_writes() -> None:
     async def scenario() -> None:
         store = FailingStore()
         told = Aggregating(store, partition=partition_of("fac-001"))
@@ -284,14 +284,14 @@ def test_what_is_over_is_settled_beside_the_writing() -> None:
     asyncio.run(scenario())
 
 
-def test_so_many_quarter_hours_are_settled_at_once_as_hold_up_no_reading_for_long() -> None:
+def test_the_finalization_limit_adapts_to_the_duration_of_the_last_run() -> None:
     limits = [FIRST_FINALIZED]
     for took_s in (0.01, 0.01, 0.01, 0.01, 0.07, 0.5, 0.5, 9.0, 9.0, 9.0, 9.0):
         limits.append(next_limit(limits[-1], took_s))
     assert limits == [25, 50, 100, 200, MOST_FINALIZED, 200, 100, 50, 25, 12, 6, FEWEST_FINALIZED]
 
 
-def test_what_was_left_for_its_many_readings_is_settled_at_once() -> None:
+def test_remaining_quarter_hours_are_finalized_without_a_pause() -> None:
     class Large(FakeTelemetryRollups):
         left = 3
 
@@ -310,7 +310,7 @@ def test_what_was_left_for_its_many_readings_is_settled_at_once() -> None:
     asyncio.run(scenario())
 
 
-def test_no_more_are_looked_at_than_their_readings_let_be_settled() -> None:
+def test_the_finalization_limit_follows_the_number_that_was_finalized() -> None:
     class Large(FakeTelemetryRollups):
         limits: ClassVar[list[int]] = []
 
@@ -328,12 +328,12 @@ def test_no_more_are_looked_at_than_their_readings_let_be_settled() -> None:
     asyncio.run(scenario())
     first, second, third, fourth = Large.limits
     assert first == FIRST_FINALIZED
-    assert FEWEST_FINALIZED <= second <= 12, "half as many where it took long"
+    assert FEWEST_FINALIZED <= second <= 12, "at most half as many after a slow run"
     assert third <= second
     assert fourth == FEWEST_FINALIZED
 
 
-def test_nothing_is_settled_while_readings_are_caught_up_with_unless_that_has_no_end() -> None:
+def test_finalization_is_postponed_during_a_catch_up_but_not_beyond_a_limit() -> None:
     class Counted(FakeTelemetryRollups):
         calls = 0
 
@@ -364,7 +364,7 @@ def test_nothing_is_settled_while_readings_are_caught_up_with_unless_that_has_no
     asyncio.run(scenario())
 
 
-def test_a_partition_of_which_more_is_left_than_is_pulled_at_once_is_behind() -> None:
+def test_a_partition_with_more_batches_than_one_pull_is_behind() -> None:
     class Noting(PartitionFinalizing):
         noted: ClassVar[list[bool]] = []
 
@@ -389,7 +389,7 @@ def test_a_partition_of_which_more_is_left_than_is_pulled_at_once_is_behind() ->
     asyncio.run(scenario())
 
 
-def test_an_error_while_settling_holds_up_no_reading() -> None:
+def test_an_error_during_finalization_does_not_delay_readings() -> None:
     class Failing(FakeTelemetryRollups):
         calls = 0
 
@@ -413,12 +413,12 @@ def test_an_error_while_settling_holds_up_no_reading() -> None:
         now_s = asyncio.get_running_loop().time()
         for after_s, calls in ((0.0, 2), (FINALIZE_AGAIN_AFTER_S - 1.0, 2), (FINALIZE_AGAIN_AFTER_S, 3)):
             await again.finalize_if_due(now_s + after_s)
-            assert rollups.calls == calls, "it waits before it tries again"
+            assert rollups.calls == calls, "a retry follows only after the pause"
 
     asyncio.run(scenario())
 
 
-def test_one_partition_settles_at_a_time_and_what_is_being_written_goes_first() -> None:
+def test_partitions_are_finalized_one_at_a_time_and_after_pending_writes() -> None:
     class Slow(FakeTelemetryRollups):
         at_once = most_at_once = calls = 0
 
@@ -444,7 +444,7 @@ def test_one_partition_settles_at_a_time_and_what_is_being_written_goes_first() 
     asyncio.run(scenario())
 
 
-def test_a_worker_that_always_writes_settles_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_always_writes_still_finalizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settling, "WAITS_FOR_WRITES_S", 0.01)
 
     async def scenario() -> None:
@@ -458,7 +458,7 @@ def test_a_worker_that_always_writes_settles_as_well(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("body_bytes", "left"), [(700, 1), (1_100, 0)])
-def test_a_log_that_fills_up_is_trimmed_of_what_is_stored(body_bytes: int, left: int) -> None:
+def test_a_log_that_fills_up_is_trimmed_of_stored_messages(body_bytes: int, left: int) -> None:
     async def scenario() -> None:
         stream, stop = FakeTelemetryStream(max_bytes=1_250), asyncio.Event()
         await stream.publish(0, b"x" * body_bytes, message_id="1")

@@ -52,17 +52,17 @@ def test_an_open_breaker_is_alerted_until_the_bms_answers_again(two: Two) -> Non
 
 
 @pytest.mark.parametrize("outcome", ["answered", "refused", "BmsAnswerInvalid"])
-def test_an_answer_to_another_process_ends_it_too(two: Two, outcome: str) -> None:
+def test_an_answer_to_another_process_clears_the_alert(two: Two, outcome: str) -> None:
     two.other.call_ended("fac-001", "answered")
     opened(two)
-    two.one = BreakerAlerts(two.clock, two.alerts)  # it was killed, and its breakers with it
-    assert two.open_alerts() == ["fac-001"], "that answer was before"
+    two.one = BreakerAlerts(two.clock, two.alerts)  # the process was killed and lost its breakers
+    assert two.open_alerts() == ["fac-001"], "that answer preceded the alert"
     two.other.call_ended("fac-001", outcome)
     assert two.open_alerts() == []
 
 
 @pytest.mark.parametrize("outcome", ["BmsTimedOut", "ConnectTimedOut", "BmsUnreachable"])
-def test_no_answer_ends_nothing(two: Two, outcome: str) -> None:
+def test_a_call_without_an_answer_does_not_clear_the_alert(two: Two, outcome: str) -> None:
     opened(two)
     two.other.call_ended("fac-001", outcome)
     assert two.open_alerts() == ["fac-001"]

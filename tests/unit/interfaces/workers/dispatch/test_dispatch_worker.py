@@ -1,4 +1,4 @@
-"""The dispatch worker: one task and one lock per facility; an unexpected error ends it, and nothing is lost."""
+"""The dispatch worker has one task and one lock per facility. An unexpected error ends it without loss of work."""
 
 import asyncio
 from collections import Counter
@@ -76,7 +76,7 @@ async def publish(queue: FakeWorkQueue, *works: BmsWork) -> None:
 
 async def until(there: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not there():  # noqa: ASYNC110 - it is set elsewhere
+        while not there():  # noqa: ASYNC110 - another task changes the condition
             await asyncio.sleep(0.002)
 
 
@@ -89,7 +89,7 @@ def worker(queue: FakeWorkQueue, calls: Calls, facilities: list[str], locks: Any
     )
 
 
-def test_commands_and_verifications_are_done_in_the_order_of_each_facility() -> None:
+def test_commands_and_verifications_of_a_facility_run_in_order() -> None:
     async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(), Calls(), asyncio.Event()
         await publish(queue, work("fac-1", 1), work("fac-1", 2, "verify"), work("fac-2", 3))
@@ -106,7 +106,7 @@ def test_commands_and_verifications_are_done_in_the_order_of_each_facility() -> 
     asyncio.run(scenario())
 
 
-def test_a_facility_that_is_registered_later_is_served_too() -> None:
+def test_a_facility_registered_after_the_start_is_served() -> None:
     async def scenario() -> None:
         queue, calls, stop, known = FakeWorkQueue(), Calls(), asyncio.Event(), ["fac-1"]
         running = asyncio.create_task(worker(queue, calls, known).run(stop))
@@ -122,7 +122,7 @@ def test_a_facility_that_is_registered_later_is_served_too() -> None:
 
 
 def test_two_workers_never_call_one_bms_at_the_same_time() -> None:
-    """Also when the queue delivers work a second time because the first worker was too slow."""
+    """Also if the queue delivers work a second time because the first worker was too slow."""
 
     async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(redelivery_s=0.01), Calls(takes_s=0.05), asyncio.Event()
@@ -139,7 +139,7 @@ def test_two_workers_never_call_one_bms_at_the_same_time() -> None:
     asyncio.run(scenario())
 
 
-def test_long_work_keeps_its_lease_and_is_not_given_to_another() -> None:
+def test_the_lease_of_long_work_is_renewed_and_it_is_not_delivered_again() -> None:
     async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(redelivery_s=0.1), Calls(takes_s=0.5), asyncio.Event()
         await publish(queue, work("fac-1", 1))
@@ -153,7 +153,7 @@ def test_long_work_keeps_its_lease_and_is_not_given_to_another() -> None:
     asyncio.run(scenario())
 
 
-def test_while_the_queue_is_down_it_waits_and_then_goes_on() -> None:
+def test_a_worker_waits_while_the_queue_is_down_and_then_continues() -> None:
     async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(), Calls(), asyncio.Event()
         await publish(queue, work("fac-1", 1))
@@ -169,8 +169,8 @@ def test_while_the_queue_is_down_it_waits_and_then_goes_on() -> None:
     asyncio.run(scenario())
 
 
-def test_an_error_of_one_facility_ends_the_worker_and_its_work_comes_again() -> None:
-    """Its supervisor starts a new one; an unnoticed error would stop that facility forever."""
+def test_an_error_of_one_facility_ends_the_worker_and_its_work_is_redelivered() -> None:
+    """The supervisor starts a new worker. An ignored error would stop that facility forever."""
 
     async def scenario() -> None:
         queue, calls = FakeWorkQueue(redelivery_s=0.05), Calls()
@@ -198,8 +198,8 @@ def test_an_error_of_one_facility_ends_the_worker_and_its_work_comes_again() -> 
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_may_be_otherwise_the_next_time_is_not_parked_but_comes_again(error: Exception) -> None:
-    """A worker of the previous release beside a newer one; or an outcome that another worker recorded late."""
+def test_work_with_a_temporary_error_is_redelivered_and_not_parked(error: Exception) -> None:
+    """For example, workers of two releases run, or another worker recorded an outcome late."""
 
     async def scenario() -> None:
         queue, calls, stop = FakeWorkQueue(redelivery_s=0.05), Calls(), asyncio.Event()
@@ -214,7 +214,7 @@ def test_what_may_be_otherwise_the_next_time_is_not_parked_but_comes_again(error
     asyncio.run(scenario())
 
 
-def test_workers_share_what_a_start_brings_whoever_waited_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_share_a_burst_of_work_even_if_one_waited_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "GIVE_BACK_FROM", 2)
     queue, facilities = FakeWorkQueue(), [f"fac-{number}" for number in range(20)]
     first, second = Calls(takes_s=0.05), Calls(takes_s=0.05)
@@ -232,11 +232,13 @@ def test_workers_share_what_a_start_brings_whoever_waited_first(monkeypatch: pyt
     asyncio.run(scenario())
     done = [facility_id for _, facility_id, _ in first.done + second.done]
     assert sorted(done) == sorted(facilities)
-    assert sorted(first.begun + second.begun) == sorted(facilities), "what was given back is not also done"
+    assert sorted(first.begun + second.begun) == sorted(facilities), (
+        "work that was returned to the queue is done once"
+    )
     assert min(len(first.done), len(second.done)) >= len(facilities) // 5
 
 
-def test_a_single_worker_does_all_of_it_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_worker_does_all_work_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "GIVE_BACK_FROM", 0)
     queue, calls = FakeWorkQueue(), Calls()
 

@@ -38,19 +38,19 @@ def test_a_99th_percentile_above_five_seconds_is_alerted(health: BmsHealth) -> N
     )
 
 
-def test_one_slow_call_among_many_is_none_of_the_slowest_hundredth(health: BmsHealth) -> None:
+def test_one_slow_call_among_many_does_not_raise_the_99th_percentile(health: BmsHealth) -> None:
     calls(health, *[0.2] * 199, 30.0)
     health.check()
     assert open_alerts(health) == []
 
 
-def test_a_few_calls_say_nothing(health: BmsHealth) -> None:
+def test_too_few_calls_give_no_percentile_and_no_alert(health: BmsHealth) -> None:
     calls(health, *[30.0] * (LEAST_CALLS - 1))
     health.check()
     assert (health.p99_s(), open_alerts(health)) == (None, [])
 
 
-def test_it_is_over_once_the_window_holds_fast_calls_or_none(health: BmsHealth) -> None:
+def test_the_alert_clears_once_the_window_has_only_fast_calls_or_none(health: BmsHealth) -> None:
     clock = health.clock
     assert isinstance(clock, FakeClock)
     for then in ([0.2] * LEAST_CALLS, []):
@@ -63,14 +63,14 @@ def test_it_is_over_once_the_window_holds_fast_calls_or_none(health: BmsHealth) 
         assert open_alerts(health) == []
 
 
-def test_what_another_process_left_open_is_closed_by_the_first_good_look(health: BmsHealth) -> None:
+def test_an_alert_of_an_earlier_process_is_cleared_by_the_first_good_check(health: BmsHealth) -> None:
     health.alerts.raise_alert("bms_slow", "all", "by one that is dead now", at=NOW)
     calls(health, *[0.2] * LEAST_CALLS)
     health.check()
     assert open_alerts(health) == []
 
 
-def test_calls_may_end_while_others_are_looked_through(health: BmsHealth) -> None:
+def test_calls_may_be_recorded_while_the_percentile_is_computed(health: BmsHealth) -> None:
     calls(health, *[0.2] * 5_000)
     done = threading.Event()
 

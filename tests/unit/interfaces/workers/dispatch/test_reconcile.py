@@ -72,11 +72,11 @@ def test_each_curtailed_building_is_polled_once_a_minute() -> None:
 
 async def eventually(there: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not await there():  # noqa: ASYNC110 - it is set elsewhere
+        while not await there():  # noqa: ASYNC110 - another task changes the condition
             await asyncio.sleep(0.005)
 
 
-def test_of_two_reconcilers_one_works_and_the_next_takes_over() -> None:
+def test_one_of_two_reconcilers_works_and_the_other_takes_over_after_it() -> None:
     async def scenario() -> None:
         board = LockBoard()
         rounds: list[str] = []
@@ -109,7 +109,7 @@ def test_of_two_reconcilers_one_works_and_the_next_takes_over() -> None:
     asyncio.run(scenario())
 
 
-def test_a_round_that_the_stores_refuse_is_made_up_for() -> None:
+def test_a_round_that_fails_for_an_unreachable_store_is_repeated() -> None:
     async def scenario() -> None:
         answers: list[object] = [ReadModelsUnavailable("away"), [CurtailedDispatch(facility_id="fac-001")]]
 
@@ -177,7 +177,7 @@ def test_drift_is_recorded_alerted_and_corrected_by_a_new_round(active: InProces
     assert active.buildings["fac-001"].zone_state("hall", STARTS_AT).curtailed
 
 
-def test_once_corrected_the_alert_is_cleared_by_the_next_poll(active: InProcessSystem) -> None:
+def test_the_drift_alert_is_cleared_by_the_next_poll_after_the_correction(active: InProcessSystem) -> None:
     turn_up(active)
     poll(active)
     active.settle()
@@ -186,14 +186,14 @@ def test_once_corrected_the_alert_is_cleared_by_the_next_poll(active: InProcessS
     assert len(active.recorded(Dispatch.DriftDetected)) == 1
 
 
-def test_a_building_as_commanded_gets_no_command(active: InProcessSystem) -> None:
+def test_a_building_in_the_commanded_state_gets_no_command(active: InProcessSystem) -> None:
     head, done = active.scenario.store.head(), len(active.journal)
     poll(active)
     assert (active.scenario.store.head(), len(active.journal)) == (head, done)
     assert drift_alerts(active) == []
 
 
-def test_a_poll_that_comes_too_late_is_dropped(active: InProcessSystem) -> None:
+def test_an_outdated_poll_is_dropped(active: InProcessSystem) -> None:
     turn_up(active)
     poll(active, stale=True)
     assert active.recorded(Dispatch.DriftDetected) == []
@@ -210,7 +210,7 @@ def test_a_building_that_does_not_answer_is_polled_again_only_in_the_next_round(
     assert len(active.recorded(Dispatch.DriftDetected)) == 1
 
 
-def test_after_the_window_nothing_is_compared(active: InProcessSystem) -> None:
+def test_a_poll_after_the_window_has_no_effect(active: InProcessSystem) -> None:
     active.until("completed")
     head = active.scenario.store.head()
     poll(active)

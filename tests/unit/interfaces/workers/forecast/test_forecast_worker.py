@@ -18,7 +18,7 @@ NOW = datetime(2026, 7, 14, 20, 0, 30, tzinfo=UTC)
 
 
 class JumpingClock:
-    """A sleep ends at once, at its due time."""
+    """A sleep returns at once and advances the clock to its end."""
 
     def __init__(self) -> None:
         self.at = NOW
@@ -32,7 +32,7 @@ class JumpingClock:
 
 
 class SlowCycle:
-    """The second one takes 40 minutes."""
+    """A forecast cycle whose second run takes 40 minutes."""
 
     def __init__(self, clock: JumpingClock, stop: asyncio.Event) -> None:
         self.clock, self.stop = clock, stop
@@ -68,20 +68,20 @@ async def lived() -> tuple[list[datetime], int]:
     return cycle.starts, cycle.trained
 
 
-def test_cycles_that_were_missed_are_skipped_and_not_made_up_for() -> None:
+def test_missed_cycles_are_skipped() -> None:
     starts, _ = asyncio.run(lived())
     minutes = [(start - NOW.replace(second=0)) // timedelta(minutes=1) for start in starts]
     assert minutes == [0, 15, 45, 60]
 
 
-def test_models_are_trained_in_what_is_left_of_a_quarter_hour_and_no_longer() -> None:
+def test_models_are_trained_only_in_the_remaining_time_of_a_quarter_hour() -> None:
     _, trained = asyncio.run(lived())
     in_the_first, after_the_second, in_the_third, when_told_to_stop = 8, 0, 2, 0
     assert trained == in_the_first + after_the_second + in_the_third + when_told_to_stop
 
 
 class BrokenOffCycle(SlowCycle):
-    """Twice, and the second time in the next quarter-hour."""
+    """A cycle that fails twice, the second time in the next quarter-hour."""
 
     def __init__(self, clock: JumpingClock, stop: asyncio.Event) -> None:
         super().__init__(clock, stop)
@@ -99,7 +99,7 @@ class BrokenOffCycle(SlowCycle):
         return CycleReport(cycle_start=cycle_start_of(at))
 
 
-def test_taken_over_are_the_cycle_of_the_lock_and_those_that_were_broken_off(
+def test_a_worker_takes_over_the_cycle_at_its_start_and_each_interrupted_cycle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(forecast_worker, "RETRY_WALL_S", 0.0)

@@ -1,4 +1,4 @@
-"""The scoring of forecasts: each hour once, through outages; and the alerts for drift."""
+"""The scoring of forecasts: each hour once, also after outages, and the alerts for drift."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -104,36 +104,36 @@ def test_each_hour_is_scored_once_at_each_lead_time_half_an_hour_after_its_end()
     assert there.all_due() == 1
 
 
-def test_a_new_system_begins_with_the_hour_that_has_just_ended() -> None:
+def test_a_new_system_starts_with_the_last_complete_hour() -> None:
     there = Scored()
     there.scores.through = None
     assert there.all_due() == 1
     assert {score.quarters for _, score in there.scores.kept} == {4}
 
 
-def test_errors_that_cancel_out_count_as_negative_correlation() -> None:
+def test_errors_that_cancel_out_give_a_negative_correlation() -> None:
     there = Scored()
     there.all_due()
     one = there.scores.correlations(LATEST.date(), LATEST.date())[0]
-    # 4 and -4 in each of 80 quarter-hours.
+    # Errors of 4 and -4 kW in each of 80 quarter-hours.
     assert (one.lead_h, one.quarters, one.own_kw2, one.pairs_kw2) == (1, 80, 80 * 32.0, -80 * 32.0)
 
 
-def test_after_a_long_stop_only_two_days_are_made_up_for() -> None:
+def test_after_a_long_stop_only_the_last_two_days_are_scored() -> None:
     there = Scored()
     there.scores.through = LATEST - timedelta(days=20)
     there.scoring.step()
     assert there.scores.through == LATEST - LONGEST_BACK + HOUR
 
 
-def test_hours_without_forecasts_are_passed_over() -> None:
+def test_hours_without_forecasts_are_skipped() -> None:
     there = Scored()
     there.past.recorded.clear()
     assert there.all_due() == 24
     assert there.scores.kept == []
 
 
-def test_what_another_process_scored_is_not_added_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_hour_scored_by_another_process_is_not_added_again(monkeypatch: pytest.MonkeyPatch) -> None:
     there = Scored()
     record = there.scores.record
 
@@ -146,7 +146,7 @@ def test_what_another_process_scored_is_not_added_again(monkeypatch: pytest.Monk
     assert there.scores.kept == []
 
 
-def test_a_store_that_is_away_leaves_the_hour_for_later() -> None:
+def test_an_hour_is_scored_later_if_the_store_is_unreachable() -> None:
     there = Scored()
     there.scores.available = False
     with pytest.raises(OperationsUnavailable):
@@ -167,7 +167,7 @@ def test_a_facility_that_drifts_is_alerted_once_a_day_and_cleared_afterwards(
         raise_alert(name, subject, detail, at=at)
 
     monkeypatch.setattr(there.alerts, "raise_alert", counted)
-    # One quarter-hour in five is beyond its interval, as it should be.
+    # One quarter-hour in five is outside its 80 % interval, as expected.
     there.draw(100.0, LATEST - timedelta(days=1), 24 * 4, every_fifth_kw=150.0)
     there.all_due()
     assert told == []
@@ -183,7 +183,9 @@ def test_a_facility_that_drifts_is_alerted_once_a_day_and_cleared_afterwards(
     assert there.alerts.listed() == []
 
 
-def test_beyond_the_most_alerts_all_others_that_drift_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_maximum_number_of_alerts_further_facilities_share_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(scoring, "MOST_ALERTS", 1)
     there = Scored()
     there.scores.kept = [
@@ -198,7 +200,7 @@ def test_beyond_the_most_alerts_all_others_that_drift_share_one(monkeypatch: pyt
     }
 
 
-def test_an_error_nobody_foresaw_does_not_end_the_forecasts_it_runs_beside(
+def test_an_unexpected_error_does_not_end_the_scoring_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     there, stop, tries = Scored(), asyncio.Event(), list[int]()

@@ -53,14 +53,14 @@ class Ingesting:
 
     async def until_confirmed(self, count: int) -> None:
         async with asyncio.timeout(20):
-            while len(self.kept) < count:  # noqa: ASYNC110 - the list is the story's, not a signal
+            while len(self.kept) < count:  # noqa: ASYNC110 - a list has no event to wait for
                 await asyncio.sleep(0.005)
 
     def open(self) -> list[tuple[str, str]]:
         return [(alert.name, alert.subject) for alert in self.alerts.listed()]
 
 
-def test_a_facility_with_malformed_messages_is_alerted_and_cleared_when_they_are_over() -> None:
+def test_a_facility_with_malformed_messages_is_alerted_until_they_stop() -> None:
     told = Ingesting()
 
     async def scenario(ingest: MeterIngest) -> None:
@@ -76,7 +76,7 @@ def test_a_facility_with_malformed_messages_is_alerted_and_cleared_when_they_are
     told.tell(scenario)
 
 
-def test_one_malformed_message_in_two_hundred_is_no_alert() -> None:
+def test_one_malformed_message_in_two_hundred_raises_no_alert() -> None:
     told = Ingesting()
 
     async def scenario(ingest: MeterIngest) -> None:
@@ -103,7 +103,7 @@ def test_an_alert_that_another_worker_cleared_is_raised_again(monkeypatch: pytes
     told.tell(scenario)
 
 
-def test_of_more_suspects_than_are_watched_the_longest_suspected_is_cleared(
+def test_beyond_the_limit_of_watched_facilities_the_oldest_alert_is_cleared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("interfaces.workers.ingest.ingest.MAX_FACILITIES", 2)
@@ -118,7 +118,7 @@ def test_of_more_suspects_than_are_watched_the_longest_suspected_is_cleared(
     told.tell(scenario)
 
 
-def test_a_suspect_evicted_while_its_alert_is_written_ends_nothing(
+def test_a_facility_evicted_while_its_alert_is_written_causes_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("interfaces.workers.ingest.ingest.MAX_FACILITIES", 1)
@@ -152,7 +152,7 @@ def test_a_suspect_evicted_while_its_alert_is_written_ends_nothing(
     told.tell(scenario)
 
 
-def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others() -> None:
+def test_malformed_messages_of_one_facility_leave_room_for_readings_of_others() -> None:
     told = Ingesting(
         stream=FakeTelemetryStream(max_bytes=100_000),
         budget=MalformedBudget(Allowance(50_000, 0.0), Allowance(90_000, 0.0)),
@@ -163,12 +163,12 @@ def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others(
         for payload in flood:
             told.send(ingest, payload)
         told.send(ingest, GOOD, "meters/fac-002/m1/readings")
-        await told.until_confirmed(len(flood) + 1)  # what is not kept whole is acknowledged all the same
+        await told.until_confirmed(len(flood) + 1)  # omitted messages are acknowledged as well
         assert GOOD in told.kept
         assert ingest.counts == IngestCounts(messages=101, readings=1, malformed=100, omitted=96)
         ingest.report_omitted()
         async with asyncio.timeout(20):
-            while (letters := parked(told.stream))[-1][1] == flood[3]:  # noqa: ASYNC110 - the log is no signal
+            while (letters := parked(told.stream))[-1][1] == flood[3]:  # noqa: ASYNC110 - the log has no event
                 await asyncio.sleep(0.005)
         *whole, (reason, counted) = letters
         assert [body for _, body in whole] == flood[:4]
@@ -179,8 +179,8 @@ def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others(
 
 
 class Garbage:
-    """A feed of more than is stored of one facility; then its worker is stopped. Like a real feed it waits until the
-    messages it handed over are confirmed."""
+    """A feed with more malformed messages of one facility than are stored. It waits for their confirmation like a real
+    feed, and then stops its worker."""
 
     def __init__(self, end: asyncio.Event) -> None:
         self._end = end
@@ -188,11 +188,11 @@ class Garbage:
 
     async def run(self, consumer: MessageConsumer, stop: asyncio.Event) -> None:
         for number in range(300):
-            while not consumer.has_room():  # noqa: ASYNC110 - nor is this
+            while not consumer.has_room():  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.001)
             body = b"?%05d" % number + b"x" * (MAX_PAYLOAD_BYTES - 6)
             consumer.take(MeterMessage(TOPIC, body, len(body)), self._note)
-        while self._kept < 300:  # noqa: ASYNC110 - a number is no signal
+        while self._kept < 300:  # noqa: ASYNC110 - a number has no event
             await asyncio.sleep(0.001)
         self._end.set()
         await stop.wait()
@@ -207,7 +207,7 @@ class OurTurn:
         yield asyncio.Event()
 
 
-def test_messages_that_were_not_stored_are_counted_before_a_worker_ends() -> None:
+def test_omitted_messages_are_reported_before_a_worker_ends() -> None:
     stream = FakeTelemetryStream(max_bytes=100_000_000)
 
     async def scenario() -> None:
@@ -240,7 +240,7 @@ def test_the_readings_of_a_list_beyond_the_quota_are_stored() -> None:
     told.tell(scenario)
 
 
-def test_every_message_is_counted_by_what_became_of_it() -> None:
+def test_every_message_is_counted_by_its_outcome() -> None:
     told = Ingesting()
     gateway = b"[" + GOOD + b',{"kw": 1},' + GOOD + b"]"
 
@@ -264,7 +264,7 @@ def test_every_message_is_counted_by_what_became_of_it() -> None:
         (None, None, None),
     ],
 )
-def test_a_trace_is_carried_on_only_as_w3c_writes_it_and_the_body_goes_before_the_transport(
+def test_only_a_valid_w3c_traceparent_is_forwarded_and_the_body_takes_precedence(
     body: str | None, transport: str | None, carried: str | None
 ) -> None:
     payload = json.dumps({**json.loads(GOOD), "traceparent": body}).encode()
@@ -287,7 +287,7 @@ def test_a_trace_is_carried_on_only_as_w3c_writes_it_and_the_body_goes_before_th
     assert traces == [carried]
 
 
-def test_a_new_worker_clears_what_an_earlier_one_raised() -> None:
+def test_a_new_worker_clears_the_alerts_of_an_earlier_one() -> None:
     told = Ingesting()
     told.alerts.raise_alert("malformed_readings", "fac-001", "earlier", at=T0 - timedelta(hours=1))
     told.alerts.raise_alert("telemetry_backpressure", "ingest", "earlier", at=T0 - timedelta(hours=1))
@@ -300,7 +300,7 @@ def test_a_new_worker_clears_what_an_earlier_one_raised() -> None:
     told.tell(scenario)
 
 
-def test_a_worker_that_stands_by_leaves_the_alerts_of_the_one_that_reads() -> None:
+def test_a_standby_worker_does_not_clear_the_alerts_of_the_active_one() -> None:
     told = Ingesting()
     told.alerts.raise_alert("telemetry_backpressure", "ingest", "of the other", at=T0)
 
@@ -315,7 +315,7 @@ def test_a_worker_that_stands_by_leaves_the_alerts_of_the_one_that_reads() -> No
     told.tell(scenario)
 
 
-def test_a_log_that_takes_nothing_is_alerted_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_accepts_nothing_is_alerted_until_it_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interfaces.workers.ingest.ingest._SHORTEST_BACKPRESSURE_S", 0.3)
     told = Ingesting()
     told.stream.available = False
@@ -339,7 +339,7 @@ def test_a_log_that_takes_nothing_is_alerted_until_it_does(monkeypatch: pytest.M
     told.tell(scenario)
 
 
-def test_an_absent_alert_register_does_not_stop_the_readings() -> None:
+def test_an_unreachable_alert_register_does_not_stop_the_readings() -> None:
     class Absent(FakeAlertRegistry):
         def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
             raise ConnectionError("away")

@@ -1,4 +1,4 @@
-"""Which session a worker gives up, and when; the test sets the locks and the holders."""
+"""Which session a worker gives up, and when. The test sets the locks and the holders."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -60,10 +60,10 @@ def given_up(held: int, shares: SaidShares, rounds: int, monkeypatch: pytest.Mon
     return names
 
 
-def test_a_worker_with_two_more_than_another_gives_up_one_after_the_other(
+def test_a_worker_with_two_more_sessions_than_another_gives_up_each_in_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The other holder may be a dead worker that still waits for one session: the others must not alternate forever."""
+    """The other holder may be dead and still wait for one session, so a different session is given up each time."""
     names = given_up(3, SaidShares({"us": 3, "gone": 0}), 7, monkeypatch)
     assert names[:6] == ["s0", "s1", "s2", "s0", "s1", "s2"]
 
@@ -77,5 +77,5 @@ def test_a_fair_share_is_not_given_up(
     assert given_up(2, SaidShares(count_by_holder), 4, monkeypatch) == []
 
 
-def test_while_nobody_can_say_who_holds_what_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_session_is_given_up_while_the_holders_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given_up(2, SaidShares({"us": 2, "other": 0}, failures=9), 5, monkeypatch) == []

@@ -1,4 +1,4 @@
-"""A periodic loop under a lock ends at the stop and not only at its next check."""
+"""A periodic loop under a lock ends at once when stopped, not only at its next check."""
 
 import asyncio
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def settling_watch() -> RollupMonitor:
 
 
 @pytest.mark.parametrize("watcher", [overdue_letters, forecast_watch, settling_watch])
-def test_a_watcher_between_two_looks_is_stopped_at_once(watcher: Callable[[], Any]) -> None:
+def test_a_monitor_between_two_checks_stops_at_once(watcher: Callable[[], Any]) -> None:
     async def scenario() -> None:
         looked, stop = asyncio.Event(), asyncio.Event()
         watching = cast("DeadLetterMonitor | ForecastMonitor | RollupMonitor", watcher())

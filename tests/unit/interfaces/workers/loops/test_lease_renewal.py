@@ -29,7 +29,7 @@ class SlowToLetGo:
             raise
 
 
-def test_a_cancellation_that_comes_while_the_delivery_is_let_go_is_not_lost() -> None:
+def test_a_cancellation_during_the_release_of_a_delivery_is_not_lost() -> None:
     async def scenario() -> None:
         item = SlowToLetGo()
 

@@ -18,7 +18,7 @@ PATIENCE_S = 20.0
     at_once=st.integers(1, 4),
 )
 @settings(max_examples=examples(50), deadline=None)
-def test_jobs_of_a_key_run_in_order_and_no_more_run_than_allowed(
+def test_jobs_of_a_key_run_in_order_and_concurrency_is_limited(
     jobs: list[tuple[str, int]], at_once: int
 ) -> None:
     async def scenario() -> None:
@@ -46,7 +46,7 @@ def test_jobs_of_a_key_run_in_order_and_no_more_run_than_allowed(
     asyncio.run(scenario())
 
 
-def test_a_job_that_fails_ends_the_jobs_of_its_key_and_no_others() -> None:
+def test_a_failed_job_ends_only_the_jobs_of_its_key() -> None:
     async def scenario() -> None:
         lanes, done = KeyedExecutor(2), list[str]()
 
@@ -67,7 +67,7 @@ def test_a_job_that_fails_ends_the_jobs_of_its_key_and_no_others() -> None:
     asyncio.run(scenario())
 
 
-def test_once_closed_nothing_that_waits_is_begun() -> None:
+def test_waiting_jobs_are_not_started_after_a_close() -> None:
     async def scenario() -> None:
         lanes, begun, forever = KeyedExecutor(1), list[str](), asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""A round that meets a server that is away delays the next one; another error ends the loop."""
+"""An unreachable server delays the next round; another error ends the loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def pauses_of(
     monkeypatch: pytest.MonkeyPatch,
     **options: float | tuple[type, ...],
 ) -> list[float]:
-    """The pauses after rounds that return or raise those one after the other, until there are no more."""
+    """The pauses after each of the given results or errors of rounds."""
     slept: list[float] = []
     run: Callable[..., asyncio.Future[None]] = run_periodically  # type: ignore[assignment]  # options of any type
 
@@ -41,11 +41,11 @@ def pauses_of(
     return slept
 
 
-def test_the_pause_is_that_of_the_round_or_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_is_the_value_of_the_round_or_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pauses_of([None, 7.0, 0.0, None], monkeypatch) == [3.0, 7.0, 3.0]
 
 
-def test_a_server_that_is_away_delays_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_delays_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
     rounds: list[float | Exception | None] = [
         OperationsUnavailable("away"),
         ReadModelsUnavailable("away"),
@@ -55,7 +55,7 @@ def test_a_server_that_is_away_delays_the_next_round(monkeypatch: pytest.MonkeyP
     assert pauses_of(rounds, monkeypatch, retry_s=0.5) == [0.5, 0.5, 3.0]
 
 
-def test_another_error_is_raised_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_is_raised_unless_it_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyError):
         pauses_of([KeyError("x")], monkeypatch)
     assert pauses_of([KeyError("x"), None], monkeypatch, also=(KeyError,)) == [3.0, 3.0]

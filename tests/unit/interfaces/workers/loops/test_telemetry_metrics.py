@@ -23,7 +23,7 @@ def served(name: str, **labels: str) -> float | None:
     return REGISTRY.get_sample_value(f"gridproof_telemetry_{name}", labels)
 
 
-def test_writes_and_queries_are_shown_as_they_are_when_somebody_looks() -> None:
+def test_write_and_query_metrics_are_computed_when_they_are_read() -> None:
     health = TelemetryHealth()
     show_health(health, "some worker")
     for name in ("write_error_pct", "query_p99_seconds"):
@@ -37,7 +37,7 @@ def test_writes_and_queries_are_shown_as_they_are_when_somebody_looks() -> None:
     assert served("query_p99_seconds", process="some worker") == 0.25
 
 
-def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
+def test_the_lag_is_that_of_the_log_and_absent_while_the_log_is_unreachable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(telemetry_lag_monitor, "CHECK_EVERY_S", 0.01)
@@ -46,7 +46,7 @@ def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
 
     async def until(*lags: float | None) -> None:
         async with asyncio.timeout(20):
-            while tuple(served("lag_seconds", partition=p) for p in ("3", "4")) != lags:  # noqa: ASYNC110 - nobody tells
+            while tuple(served("lag_seconds", partition=p) for p in ("3", "4")) != lags:  # noqa: ASYNC110 - a metric has no event
                 await asyncio.sleep(0.01)
 
     async def scenario() -> None:
@@ -65,7 +65,7 @@ def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
     asyncio.run(scenario())
 
 
-def test_a_worker_serves_them_where_the_settings_say() -> None:
+def test_a_worker_serves_telemetry_metrics_at_the_configured_address() -> None:
     assert serve_telemetry_metrics(read_settings({}), "ingest") is None
     show_health(TelemetryHealth(), "aggregate")
     with socket.socket() as taken:
@@ -78,7 +78,7 @@ def test_a_worker_serves_them_where_the_settings_say() -> None:
     assert 'gridproof_telemetry_write_error_pct{process="aggregate"}' in text
 
 
-def test_the_web_process_shows_them_at_its_metrics() -> None:
+def test_the_web_process_shows_telemetry_metrics_at_its_metrics_route() -> None:
     show_health(TelemetryHealth(), "web")
     with Edge().client() as client:
         text = client.get("/metrics").text

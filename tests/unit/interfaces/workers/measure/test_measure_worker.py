@@ -1,4 +1,4 @@
-"""Errors that delay the measure worker and do not end it."""
+"""Errors that delay the measure worker without ending it."""
 
 import asyncio
 from typing import Any, cast
@@ -25,7 +25,7 @@ from tests.sample_values import NOW
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_passes_puts_it_off_until_the_next_pass(error: Exception) -> None:
+def test_a_temporary_error_delays_the_work_until_the_next_pass(error: Exception) -> None:
     stop = asyncio.Event()
 
     class Measuring:

@@ -1,4 +1,4 @@
-"""While a server is away the relay waits, continues where it was, and can be stopped."""
+"""While a server is unreachable the relay waits, then continues at its position, and can be stopped."""
 
 import asyncio
 from typing import Any
@@ -47,7 +47,7 @@ def relay_of(world: InProcessSystem, **changes: Any) -> Relay:
 
 
 @pytest.mark.parametrize("method", ["position", "move", "read_after"])
-def test_while_the_store_is_away_it_stops_on_stop(method: str) -> None:
+def test_the_relay_can_be_stopped_while_the_store_is_unreachable(method: str) -> None:
     world = InProcessSystem.accepted("fac-001")
 
     async def scenario() -> None:
@@ -71,7 +71,9 @@ def test_while_the_store_is_away_it_stops_on_stop(method: str) -> None:
         ("commands", "handle", TooManyConflicts("CompleteDREvent lost 12 races")),
     ],
 )
-def test_what_passes_is_waited_out_and_nothing_is_skipped(port: str, method: str, error: Exception) -> None:
+def test_a_temporary_error_is_retried_and_nothing_is_skipped(
+    port: str, method: str, error: Exception
+) -> None:
     world = InProcessSystem.accepted("fac-001", "fac-002")
     world.control.fail_next("fac-002", "refuse")
     world.until("completed")
@@ -84,7 +86,7 @@ def test_what_passes_is_waited_out_and_nothing_is_skipped(port: str, method: str
         relay = relay_of(world, **{port: away})
         running = asyncio.create_task(relay.run(stop))
         async with asyncio.timeout(PATIENCE_S):
-            while relay.positions.position(READER) < world.scenario.store.head() and not running.done():  # noqa: ASYNC110 - it is set elsewhere
+            while relay.positions.position(READER) < world.scenario.store.head() and not running.done():  # noqa: ASYNC110 - another task changes the condition
                 await asyncio.sleep(0.002)
         stop.set()
         await running

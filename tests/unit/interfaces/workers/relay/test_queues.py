@@ -1,4 +1,4 @@
-"""Commands, BMS work and callbacks of the relay have separate limits: none of them blocks the others."""
+"""Commands, BMS work and callbacks of the relay have separate limits; none blocks the others."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,7 @@ PATIENCE_S = 20.0
 
 
 class Publisher:
-    """Takes BMS work at once, and callbacks only once it has room."""
+    """Accepts BMS work at once, and callbacks only if `has_room` is set."""
 
     def __init__(self) -> None:
         self.works: list[BmsWork] = []
@@ -67,7 +67,7 @@ def log() -> tuple[InProcessSystem, list[Any]]:
     return world, [*callbacks, facts(world, Dispatch.BmsCommandRequested)]
 
 
-def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
+def test_a_full_callback_queue_does_not_delay_bms_work(
     log: tuple[InProcessSystem, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "DEFAULT_PAUSES", retry.Pauses(0.01, 0.01))
@@ -82,9 +82,9 @@ def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
         async with asyncio.timeout(PATIENCE_S):
             while not publisher.works:  # noqa: ASYNC110 - published by the relay
                 await asyncio.sleep(0.002)
-            assert relay.positions.position(READER) == 0  # not past what is not on its way
+            assert relay.positions.position(READER) == 0  # not past callbacks that are not yet published
             publisher.has_room = True
-            while relay.positions.position(READER) < len(entries):  # noqa: ASYNC110 - it is set elsewhere
+            while relay.positions.position(READER) < len(entries):  # noqa: ASYNC110 - another task changes the condition
                 await asyncio.sleep(0.002)
         stop.set()
         await running
@@ -94,7 +94,7 @@ def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
     asyncio.run(scenario())
 
 
-def test_what_fails_ends_the_relay_also_behind_what_is_not_done(
+def test_an_error_ends_the_relay_even_while_earlier_work_is_pending(
     log: tuple[InProcessSystem, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "DEFAULT_PAUSES", retry.Pauses(0.01, 0.01))

@@ -1,4 +1,4 @@
-"""Commands that the relay reads in other groups after a crash (a regression of fault storm seed 100)."""
+"""After a crash the relay may read commands in other groups (a regression of fault storm seed 100)."""
 
 import asyncio
 from typing import Any
@@ -21,7 +21,7 @@ PATIENCE_S = 20.0
 
 
 def requested_by_itself() -> Dispatch.BmsCommandRequested:
-    """A command that was requested by itself."""
+    """A single requested command."""
     world = InProcessSystem.accepted("fac-001").until("preparing")
     [requested] = world.recorded(Dispatch.BmsCommandRequested)
     assert isinstance(requested, Dispatch.BmsCommandRequested)
@@ -36,13 +36,13 @@ def another(requested: Dispatch.BmsCommandRequested, zone_id: str) -> Dispatch.B
     )
 
 
-def test_a_command_published_by_itself_is_read_again_together_with_the_next_and_neither_is_lost() -> None:
+def test_a_command_published_singly_and_read_again_with_the_next_is_not_lost() -> None:
     world = InProcessSystem.accepted("fac-001")
     first = requested_by_itself()
     second = another(first, "shop")
 
     async def relayed(*facts: Any) -> None:
-        """By a relay that starts at the beginning: the earlier one died before it moved its position."""
+        """Runs a relay from the beginning, because the earlier one died before it moved its position."""
         log = FakeEventLog(
             LogEntry(place, "dispatch.bms-command-requested.v1", fact)
             for place, fact in enumerate(facts, start=1)
@@ -52,7 +52,7 @@ def test_a_command_published_by_itself_is_read_again_together_with_the_next_and_
         relay = Relay(**(values | {"event_log": log, "positions": positions}))
         running = asyncio.create_task(relay.run(stop))
         async with asyncio.timeout(PATIENCE_S):
-            while positions.position(READER) < len(facts):  # noqa: ASYNC110 - it is set elsewhere
+            while positions.position(READER) < len(facts):  # noqa: ASYNC110 - another task changes the condition
                 await asyncio.sleep(0.002)
         stop.set()
         await running

@@ -3,7 +3,7 @@
 from tests.in_process_system import InProcessSystem
 
 
-def test_a_batch_in_which_too_few_serve_raises_an_alert() -> None:
+def test_a_batch_in_which_too_few_facilities_serve_raises_an_alert() -> None:
     world = InProcessSystem.accepted("fac-001", "fac-002")
     world.control.fail_next("fac-002", "refuse")
     world.until("completed")
@@ -12,7 +12,7 @@ def test_a_batch_in_which_too_few_serve_raises_an_alert() -> None:
     assert alert.detail == "1 of 2 facilities served"
 
 
-def test_a_batch_in_which_all_serve_raises_none() -> None:
+def test_a_batch_in_which_all_facilities_serve_raises_no_alert() -> None:
     world = InProcessSystem.accepted("fac-001", "fac-002")
     world.until("completed")
     assert world.dr_event.status == "completed"

@@ -29,7 +29,7 @@ def relay_of(world: InProcessSystem, **changes: Any) -> Relay:
 
 
 async def run_until(relay: Relay, world: InProcessSystem) -> None:
-    """Run it until its position is the head of the log."""
+    """Run the relay until its position is the head of the log."""
     stop = asyncio.Event()
     running = asyncio.create_task(relay.run(stop))
     async with asyncio.timeout(PATIENCE_S):
@@ -39,7 +39,7 @@ async def run_until(relay: Relay, world: InProcessSystem) -> None:
     await running
 
 
-def test_relaying_everything_once_more_changes_nothing() -> None:
+def test_relaying_the_whole_log_again_changes_nothing() -> None:
     world = InProcessSystem.accepted("fac-001", "fac-002").until("completed")
     head, actions, told = world.scenario.store.head(), world.actions(), len(world.callbacks)
     world.position = 0
@@ -48,7 +48,7 @@ def test_relaying_everything_once_more_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("strike", range(1, 7))
-def test_killed_at_any_of_its_failpoints_it_comes_to_the_same_end(strike: int) -> None:
+def test_a_relay_killed_at_any_failpoint_reaches_the_same_result(strike: int) -> None:
     """After each kill a new relay starts at the stored position."""
     undisturbed = InProcessSystem.accepted("fac-001")
     asyncio.run(run_until(undisturbed.relay, undisturbed))
@@ -70,7 +70,7 @@ def _kinds(world: InProcessSystem) -> list[type]:
     return [type(domain_event) for domain_event in world.recorded()]
 
 
-def test_while_the_queue_is_down_its_position_does_not_move_past_an_intent() -> None:
+def test_the_position_does_not_move_past_an_intent_while_the_queue_is_down() -> None:
     world = InProcessSystem.accepted("fac-001")
     positions = FakeReaderPositions()
     relay = relay_of(world, positions=positions)
@@ -100,7 +100,7 @@ def _position_of(world: InProcessSystem, domain_event: Any) -> int:
     return next(entry.position for entry in entries if entry.domain_event == domain_event)
 
 
-def test_a_refusal_of_the_domain_is_an_answer_and_the_relay_goes_on() -> None:
+def test_the_relay_continues_after_a_domain_error() -> None:
     world = InProcessSystem.accepted("fac-001")
 
     class RefusingCommands:
@@ -112,8 +112,8 @@ def test_a_refusal_of_the_domain_is_an_answer_and_the_relay_goes_on() -> None:
     assert refused.positions.position(READER) == world.scenario.store.head()
 
 
-def test_any_other_error_stops_it_before_the_position_moves() -> None:
-    """Its supervisor starts a new one; nothing was skipped."""
+def test_any_other_error_stops_the_relay_before_its_position_moves() -> None:
+    """The supervisor starts a new relay, and nothing was skipped."""
     world = InProcessSystem.accepted("fac-001")
 
     class BrokenCommands:
@@ -127,7 +127,7 @@ def test_any_other_error_stops_it_before_the_position_moves() -> None:
     assert broken.positions.position(READER) < _position_of(world, accepted)
 
 
-def test_of_two_relays_one_works_and_the_other_waits() -> None:
+def test_one_of_two_relays_works_and_the_other_waits() -> None:
     world = InProcessSystem.accepted("fac-001")
     reached: list[str] = []
     second = relay_of(world, reached=lambda name, _: reached.append(name), positions=FakeReaderPositions())
@@ -145,7 +145,7 @@ def test_of_two_relays_one_works_and_the_other_waits() -> None:
     asyncio.run(scenario())
 
 
-def test_an_intent_on_the_queue_carries_where_it_came_from() -> None:
+def test_work_on_the_queue_has_the_causation_and_trace_of_its_intent() -> None:
     world = InProcessSystem.accepted("fac-001").until("scheduled")
     world.scenario.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
     world.relay_all()

@@ -60,10 +60,10 @@ def test_a_failover_during_a_dr_event_is_alerted_with_both_servers(status: DREve
     assert detail == (
         f"10.0.0.1:5432 on timeline 1 is now 10.0.0.2:5432 on timeline 2; under way: {UTILITY_EVENT}"
     )
-    assert watched.check() == [detail], "as long as it is under way"
+    assert watched.check() == [detail], "alerted as long as the DR event is under way"
 
 
-def test_of_many_dr_events_some_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_alert_names_only_some_of_many_dr_events(monkeypatch: pytest.MonkeyPatch) -> None:
     watched = during("active")
     watched.server.fail_over()
     read = 0
@@ -80,7 +80,7 @@ def test_of_many_dr_events_some_are_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert (len(detail) < 300, read) == (True, 11)
 
 
-def test_it_clears_once_no_dr_event_is_under_way() -> None:
+def test_the_alert_clears_once_no_dr_event_is_under_way() -> None:
     watched = during("active")
     watched.server.fail_over()
     assert watched.check() != []
@@ -89,13 +89,13 @@ def test_it_clears_once_no_dr_event_is_under_way() -> None:
 
 
 @pytest.mark.parametrize("status", ["scheduled", "completed"])
-def test_while_no_dr_event_is_under_way_nobody_is_woken(status: DREventStatus) -> None:
+def test_a_failover_without_a_dr_event_under_way_is_not_alerted(status: DREventStatus) -> None:
     watched = during(status)
     watched.server.fail_over()
     assert watched.check() == []
 
 
-def test_a_database_that_comes_back_where_it_was_did_not_fail_over() -> None:
+def test_a_database_that_returns_on_the_same_server_is_not_a_failover() -> None:
     watched = during("active")
     watched.server.is_away = True
     with pytest.raises(OperationsUnavailable):
@@ -120,7 +120,7 @@ def test_an_alert_that_could_not_be_written_is_written_at_the_next_check(
     assert len(watched.check()) == 1
 
 
-def test_a_watch_that_begins_anew_clears_what_is_over() -> None:
+def test_a_new_monitor_clears_an_alert_that_no_longer_applies() -> None:
     watched = during("active")
     watched.server.fail_over()
     assert watched.check() != []

@@ -18,7 +18,7 @@ from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT, UTILITY_EVENT, 
 BOTH = ("fac-001", "fac-002")
 SECOND = timedelta(seconds=1)
 FAR = STARTS_AT - AHEAD - timedelta(minutes=15)
-"""Before the DR event is near."""
+"""A time before the monitor considers the DR event."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Watched:
 
 @pytest.fixture
 def watched() -> Watched:
-    """Accepted some time ago, not planned yet."""
+    """An accepted DR event that is not planned yet."""
     there = InProcessSystem.registered(*BOTH)
     there.scenario.forecasts.recorded.clear()
     watched = Watched(there)
@@ -65,7 +65,7 @@ def watched() -> Watched:
     return watched
 
 
-def test_only_from_four_hours_before_the_start_on(watched: Watched) -> None:
+def test_a_degraded_forecast_is_alerted_from_four_hours_before_the_start(watched: Watched) -> None:
     watched.issue("fac-001", FAR, degraded=True)
     assert watched.check(FAR) == []
     assert watched.check(STARTS_AT - AHEAD - SECOND) == []
@@ -75,7 +75,7 @@ def test_only_from_four_hours_before_the_start_on(watched: Watched) -> None:
     ]
 
 
-def test_it_is_raised_once_however_often_is_looked(watched: Watched) -> None:
+def test_repeated_checks_raise_the_alert_once(watched: Watched) -> None:
     watched.issue("fac-001", FAR, degraded=True)
     for minute in range(10):
         assert watched.check(STARTS_AT - AHEAD + timedelta(minutes=minute)) == ["fac-001"]
@@ -83,7 +83,7 @@ def test_it_is_raised_once_however_often_is_looked(watched: Watched) -> None:
     assert alert.raised_at == alert.last_seen_at == STARTS_AT - AHEAD
 
 
-def test_no_forecast_since_two_cycles_and_none_at_all_are_degraded_too(watched: Watched) -> None:
+def test_an_outdated_or_missing_forecast_counts_as_degraded(watched: Watched) -> None:
     assert watched.check(FAR + timedelta(minutes=30)) == []
     assert watched.check(FAR + timedelta(minutes=30) + SECOND) == list(BOTH)
     assert watched.details[0].startswith("degraded_stale_data; ")
@@ -92,7 +92,7 @@ def test_no_forecast_since_two_cycles_and_none_at_all_are_degraded_too(watched: 
     assert len(watched.alerts.listed(include_cleared=True)) == 2
 
 
-def test_a_better_forecast_clears_it_and_a_worse_one_raises_it_again(watched: Watched) -> None:
+def test_a_better_forecast_clears_the_alert_and_a_worse_one_raises_it_again(watched: Watched) -> None:
     near = STARTS_AT - AHEAD
     watched.issue("fac-001", FAR, degraded=True)
     assert watched.check(near) == ["fac-001"]
@@ -108,21 +108,21 @@ def test_without_a_dr_event_nothing_is_alerted() -> None:
     assert Watched(there).check(STARTS_AT) == []
 
 
-def test_a_cancelled_dr_event_clears_it(watched: Watched) -> None:
+def test_a_cancelled_dr_event_clears_the_alert(watched: Watched) -> None:
     watched.issue("fac-001", FAR, degraded=True)
     assert watched.check(STARTS_AT - AHEAD) == ["fac-001"]
     watched.there.scenario.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
     assert watched.check() == []
 
 
-def test_a_facility_that_is_taken_out_is_not_waited_for_any_more(watched: Watched) -> None:
+def test_a_facility_that_opts_out_is_no_longer_alerted(watched: Watched) -> None:
     watched.issue("fac-001", FAR, degraded=True)
     assert watched.check(STARTS_AT - AHEAD) == ["fac-001"]
     watched.there.do(OptOutFacility(facility_id="fac-001", dr_event_id=DR_EVENT_ID, reason="a wedding"))
     assert watched.check() == []
 
 
-def test_a_preparation_that_begins_sooner_is_watched_from_then_on() -> None:
+def test_an_early_preparation_is_watched_from_its_beginning() -> None:
     there = InProcessSystem.accepted(*BOTH, degraded=("fac-002",), terms={"prepare_lead_s": 6 * 3_600})
     watched = Watched(there)
     there.until("scheduled")
@@ -136,7 +136,7 @@ def test_a_preparation_that_begins_sooner_is_watched_from_then_on() -> None:
     assert there.scenario.clock.now() < STARTS_AT - AHEAD
 
 
-def test_it_stays_through_the_window_and_goes_when_the_dr_event_is_over() -> None:
+def test_the_alert_stays_open_until_the_dr_event_is_over() -> None:
     there = InProcessSystem.accepted(*BOTH, degraded=("fac-002",), terms={"forecast_guardrail": "warn"})
     watched = Watched(there)
     there.until("preparing")
@@ -148,7 +148,7 @@ def test_it_stays_through_the_window_and_goes_when_the_dr_event_is_over() -> Non
     assert there.scenario.clock.now() >= ENDS_AT
 
 
-def test_once_it_runs_none_is_raised_any_more() -> None:
+def test_no_alert_is_raised_for_an_active_dr_event() -> None:
     there = InProcessSystem.accepted(*BOTH, degraded=("fac-002",), terms={"forecast_guardrail": "warn"})
     there.until("active")
     assert Watched(there).check() == []

@@ -1,4 +1,4 @@
-"""A full queue is alerted while it is full: that of the webhook, and the work queues."""
+"""The webhook queue and the work queues are alerted while they are full."""
 
 import asyncio
 from uuid import UUID
@@ -28,7 +28,7 @@ ALL_SIX = tuple(f"fac-00{number}" for number in range(1, 7))
 
 
 class Door:
-    """A number of DR events that wait to be planned, each with a facility of its own."""
+    """DR events that wait to be planned, each with its own facility."""
 
     def __init__(self, depth: int = 3) -> None:
         self.there, self.alerts, self.depth = InProcessSystem.registered(*ALL_SIX), FakeAlertRegistry(), depth
@@ -56,20 +56,20 @@ class Door:
         ]
 
 
-def test_at_the_depth_the_webhook_is_alerted_as_full_until_a_dr_event_is_planned() -> None:
+def test_the_webhook_is_alerted_as_full_at_the_depth_until_a_dr_event_is_planned() -> None:
     door = Door()
     door.ask(1, 2)
     assert door.check() == []
     door.ask(3)
     assert door.check() == ["3 DR events wait to be planned, and new ones are turned away"]
     door.ask(4)
-    assert len(door.check()) == 1, "once"
+    assert len(door.check()) == 1, "one alert"
     door.plan(1)
     door.plan(2)
     assert door.check() == []
 
 
-def test_a_watch_that_begins_anew_clears_what_is_over() -> None:
+def test_a_new_monitor_clears_an_alert_that_no_longer_applies() -> None:
     door = Door()
     door.ask(1, 2, 3)
     assert door.check() != []
@@ -112,7 +112,7 @@ CALLBACK = CallbackWork(
 )
 
 
-def test_a_full_work_queue_is_alerted_until_it_takes_something_again() -> None:
+def test_a_full_work_queue_is_alerted_until_it_accepts_work_again() -> None:
     door = Door()
     queue = Full()
     publisher = AlertingPublisher.of(queue, door.alerts, door.there.scenario.clock)

@@ -95,7 +95,7 @@ async def proposals(rows: list[DeadlineRow], *, enough: int) -> tuple[RefusingBu
     return bus, asked, reached
 
 
-def test_what_is_due_is_proposed_with_its_cause_and_a_refusal_does_no_harm() -> None:
+def test_due_commands_are_proposed_with_their_cause_and_a_refusal_is_ignored() -> None:
     rows = [deadline("start"), deadline("measure"), deadline("end", due_at=NOW + timedelta(seconds=1))]
     bus, asked, reached = asyncio.run(proposals(rows, enough=3))
     assert {type(command) for command, _ in bus.proposed} == {StartDREvent}
@@ -115,8 +115,8 @@ def test_what_is_due_is_proposed_with_its_cause_and_a_refusal_does_no_harm() -> 
     ]
 
 
-def test_lost_races_are_run_again_and_do_not_end_it() -> None:
-    """2,000 facilities may decide over the same DR event at that moment."""
+def test_conflicts_are_retried_and_do_not_end_the_schedule() -> None:
+    """Commands of 2,000 facilities may conflict on the same DR event at that time."""
     stop = asyncio.Event()
 
     class LosingBus:

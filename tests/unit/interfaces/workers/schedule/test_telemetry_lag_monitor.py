@@ -1,4 +1,4 @@
-"""Lag raises alerts by degrees. They come from the log, also when no aggregate worker runs."""
+"""Lag raises alerts of rising severity. It is read from the log, so no aggregate worker needs to run."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -33,7 +33,7 @@ class Watched:
 
     async def until(self, *there: tuple[str, str]) -> None:
         async with asyncio.timeout(20):
-            while self.open() != sorted(there):  # noqa: ASYNC110 - nobody tells
+            while self.open() != sorted(there):  # noqa: ASYNC110 - the alerts have no event
                 await asyncio.sleep(0.01)
 
 
@@ -41,7 +41,7 @@ def alerts_of(watched: Watched) -> dict[int, LagAlerts]:
     return {p: LagAlerts(watched.alerts, watched.clock, f"partition {p}") for p in ALL_PARTITIONS}
 
 
-def test_messages_that_nobody_takes_are_alerted_by_degrees_until_they_are_stored() -> None:
+def test_unprocessed_messages_raise_alerts_of_rising_severity_until_they_are_stored() -> None:
     async def scenario() -> None:
         there = Watched()
         watch, told = there.watch(), alerts_of(there)
@@ -66,7 +66,7 @@ def test_messages_that_nobody_takes_are_alerted_by_degrees_until_they_are_stored
     asyncio.run(scenario())
 
 
-def test_an_accelerated_clock_is_measured_on_the_wall() -> None:
+def test_the_lag_on_an_accelerated_clock_is_measured_in_wall_time() -> None:
     async def scenario() -> None:
         there = Watched(speed=60.0)
         there.log.append(2, b"", at=T0 - timedelta(minutes=14))
@@ -88,7 +88,7 @@ def watching(there: Watched, scenario: Callable[[], Awaitable[None]], *, watches
     asyncio.run(run())
 
 
-def test_who_takes_the_watch_over_clears_what_a_dead_one_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_monitor_that_takes_over_clears_the_alerts_of_a_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry_lag_monitor, "CHECK_EVERY_S", 0.01)
     there = Watched()
     there.alerts.raise_alert(LAG, "partition 4", "raised by one who died", at=T0)
@@ -100,7 +100,7 @@ def test_who_takes_the_watch_over_clears_what_a_dead_one_raised(monkeypatch: pyt
     watching(there, scenario, watches=2)
 
 
-def test_it_is_stopped_between_two_looks() -> None:
+def test_a_monitor_can_be_stopped_between_two_checks() -> None:
     there = Watched()
     there.log.append(6, b"", at=T0 - timedelta(seconds=20))
 

@@ -33,11 +33,11 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         return
     if scope["path"] == "/held":
         await asyncio.to_thread(MAY_END[scope["query_string"]].wait, 20)
-    if scope["path"] == "/refused":  # before its body comes
+    if scope["path"] == "/refused":  # before the body arrives
         await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
         return
-    if scope["path"] == "/long":  # and begins as a head does
+    if scope["path"] == "/long":  # the body begins like a response head
         length = int(next(value for name, value in scope["headers"] if name == b"x-long"))
         headers = [(b"content-length", b"%d" % length)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -89,11 +89,11 @@ def until_closed(address: tuple[str, int], *pieces: bytes, endless: bytes = b"")
                 connection.sendall(endless)
                 taken += len(endless)
         except ConnectionError:
-            pass  # it hung up
+            pass  # the server closed the connection
         answer = b""
         try:
             while received := connection.recv(65_536):
                 answer += received
         except ConnectionResetError:
-            pass  # with bytes of ours unread
+            pass  # the server closed with unread data
     return answer, taken

@@ -36,19 +36,19 @@ IN_CHUNKS = BEGINNING + b"Transfer-Encoding: chunked\r\n\r\n"
     ],
     ids=["header", "name", "headers", "path", "trailer", "chunk extension"],
 )
-def test_what_does_not_come_to_an_end_is_hung_up_on(
+def test_the_connection_of_an_endless_request_is_closed(
     address: tuple[str, int], begun: bytes, endless: bytes
 ) -> None:
     _, taken = until_closed(address, begun, endless=endless)
-    # What lies in the sockets' buffers counts as taken here.
+    # Data in the socket buffers counts as taken.
     assert taken < 16_000_000 - len(endless)
     assert taken < 1_000 * len(endless)
 
 
-def test_a_head_too_large_is_answered_with_the_reason(address: tuple[str, int]) -> None:
+def test_a_head_that_is_too_large_is_answered_with_400(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(BEGINNING + b"X-Long: " + b"x" * (2 * MOST_HEAD_BYTES))
-        for _ in range(1_000):  # a little more each time, so that nothing is left unread when it hangs up
+        for _ in range(1_000):  # byte by byte, so that no data is unread when the server closes
             connection.sendall(b"x")
             if select.select([connection], [], [], 0.05)[0]:
                 break
@@ -58,7 +58,7 @@ def test_a_head_too_large_is_answered_with_the_reason(address: tuple[str, int]) 
 @pytest.mark.parametrize(
     "request_line", [b"GET /" + b"x" * 65_536 + b" HTTP/1.1\r\nHost: h\r\n\r\n", b"no HTTP\r\n\r\n"]
 )
-def test_what_never_reaches_the_application_is_answered_by_a_problem_document(
+def test_a_request_refused_before_the_application_gets_a_problem_document(
     address: tuple[str, int], request_line: bytes
 ) -> None:
     answer, _ = until_closed(address, request_line)
@@ -71,7 +71,7 @@ def test_what_never_reaches_the_application_is_answered_by_a_problem_document(
     assert (document.type, document.status) == ("/problems/malformed-request", 400)
 
 
-def test_in_the_middle_of_a_response_nothing_else_is_sent(address: tuple[str, int]) -> None:
+def test_no_error_response_is_sent_during_another_response(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(b"GET /late?interrupted HTTP/1.1\r\nHost: h\r\n\r\n")
         told = connection.recv(65_536)
@@ -82,7 +82,7 @@ def test_in_the_middle_of_a_response_nothing_else_is_sent(address: tuple[str, in
     assert GONE[b"interrupted"].wait(20)
 
 
-def test_a_long_body_in_the_smallest_chunks_is_taken(address: tuple[str, int]) -> None:
+def test_a_long_body_in_one_byte_chunks_is_accepted(address: tuple[str, int]) -> None:
     ending = b"0\r\nX-Trailer: short\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
     answer, _ = until_closed(address, IN_CHUNKS, b"1\r\nx\r\n" * 100_000, ending)
     assert answer.count(b"HTTP/1.1 200 ") == 2
@@ -90,7 +90,7 @@ def test_a_long_body_in_the_smallest_chunks_is_taken(address: tuple[str, int]) -
     assert answer.endswith(b"0 bytes;")
 
 
-def test_requests_in_one_piece_are_answered_in_order_but_not_any_number_of_them(
+def test_pipelined_requests_are_answered_in_order_up_to_a_limit(
     address: tuple[str, int],
 ) -> None:
     one = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n%s\r\n%s"
@@ -105,14 +105,14 @@ def test_requests_in_one_piece_are_answered_in_order_but_not_any_number_of_them(
     assert b"HTTP/1.1 400 " in many
 
 
-def test_a_head_without_a_body_yet_is_sent_at_once(address: tuple[str, int]) -> None:
+def test_a_response_head_is_sent_before_its_body_is_available(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(b"GET /late HTTP/1.1\r\nHost: h\r\n\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @pytest.mark.parametrize("length", [0, 10, MOST_COPIED, 1_000_000])
-def test_a_head_and_its_body_arrive_in_order_and_whole(address: tuple[str, int], length: int) -> None:
+def test_a_response_head_and_body_arrive_complete_and_in_order(address: tuple[str, int], length: int) -> None:
     request = b"GET /long HTTP/1.1\r\nHost: h\r\nX-Long: %d\r\nConnection: close\r\n\r\n" % length
     answer, _ = until_closed(address, request)
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -144,7 +144,7 @@ def test_a_head_and_its_body_arrive_in_order_and_whole(address: tuple[str, int],
         "line ends behind an answer",
     ],
 )
-def test_who_does_not_end_what_he_begun_is_hung_up_on_however_often_he_says_a_little(
+def test_a_slow_request_is_closed_at_its_time_limit_even_if_it_keeps_sending_data(
     address: tuple[str, int],
     monkeypatch: pytest.MonkeyPatch,
     *,
@@ -167,17 +167,17 @@ def test_who_does_not_end_what_he_begun_is_hung_up_on_however_often_he_says_a_li
                         break
                 connection.sendall(little)
             else:
-                pytest.fail("nobody hung up")
+                pytest.fail("the connection was not closed")
         except ConnectionError:
-            pass  # it hung up with bytes of ours unread
+            pass  # the server closed with unread data
     assert answer.startswith(said)
     assert bool(answer) == bool(said)
 
 
-def test_behind_a_body_that_came_after_its_answer_a_connection_is_as_idle_as_any(
+def test_a_connection_counts_as_idle_after_a_late_request_body(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exactly the time limit, and the next head has its own."""
+    """The idle limit applies from then on, and the next head has its own limit."""
     for bound, within_s in (("HEAD_WITHIN_S", 0.3), ("BODY_WITHIN_S", 30.0), ("IDLE_S", 20.0)):
         monkeypatch.setattr(http_protocol, bound, within_s)
     with socket.create_connection(address, timeout=20) as connection:
@@ -198,7 +198,7 @@ def test_behind_a_body_that_came_after_its_answer_a_connection_is_as_idle_as_any
         assert connection.recv(65_536) == b""
 
 
-def test_a_request_may_take_its_time_to_be_answered(
+def test_a_slow_response_does_not_close_the_connection(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for bound in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
@@ -211,7 +211,7 @@ def test_a_request_may_take_its_time_to_be_answered(
     assert GONE[b"patient"].wait(20)
 
 
-def test_nobody_is_hung_up_on_while_it_is_the_server_that_does_not_read(
+def test_a_connection_is_not_closed_while_the_server_itself_pauses_reading(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 0.3)
@@ -231,17 +231,17 @@ def test_nobody_is_hung_up_on_while_it_is_the_server_that_does_not_read(
     assert answer.count(b"HTTP/1.1 200 ") == 4
 
 
-def test_who_is_gone_is_gone_also_where_another_request_waits_behind(address: tuple[str, int]) -> None:
+def test_a_disconnect_is_noticed_while_another_request_is_pipelined(address: tuple[str, int]) -> None:
     one = b"GET /late?%s HTTP/1.1\r\nHost: h\r\n\r\n"
     with socket.create_connection(address, timeout=20) as connection:
         connection.sendall(one % b"answered")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
         connection.sendall(one % b"waiting")
     assert GONE[b"answered"].wait(20)
-    assert not GONE[b"waiting"].wait(0.2)  # nobody answers that one any more
+    assert not GONE[b"waiting"].wait(0.2)  # the pipelined request is never answered
 
 
-def test_what_comes_behind_a_body_is_no_header(address: tuple[str, int]) -> None:
+def test_trailers_do_not_become_headers(address: tuple[str, int]) -> None:
     request = (
         BEGINNING.replace(b"/", b"/headers", 1) + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     )
@@ -251,7 +251,7 @@ def test_what_comes_behind_a_body_is_no_header(address: tuple[str, int]) -> None
 
 
 @pytest.mark.parametrize(("headers", "status"), [(MOST_HEADERS, 200), (MOST_HEADERS + 1, 400)])
-def test_a_head_has_so_many_headers_at_most(address: tuple[str, int], headers: int, status: int) -> None:
+def test_a_head_with_too_many_headers_is_refused(address: tuple[str, int], headers: int, status: int) -> None:
     head = b"GET /headers HTTP/1.1\r\nHost: h\r\nConnection: close\r\n" + b"A:\r\n" * (headers - 2)
     answer, _ = until_closed(address, head + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 %d " % status)

@@ -47,7 +47,7 @@ def test_an_overridden_method_has_the_parameters_of_uvicorns(name: str) -> None:
     assert parameters(ours) == parameters(theirs)
 
 
-def test_uvicorn_starts_every_request_by_the_private_method() -> None:
+def test_uvicorn_starts_every_request_in_the_overridden_method() -> None:
     starts = [
         name
         for name, method in methods(HttpToolsProtocol).items()
@@ -86,7 +86,7 @@ def test_flow_control_pauses_and_resumes_as_we_expect() -> None:
     assert transport.calls == ["pause_reading", "resume_reading"]
 
 
-def test_an_answer_begins_with_the_status_line_that_we_write() -> None:
+def test_uvicorn_writes_the_expected_status_line() -> None:
     assert STATUS_LINE[400] == b"HTTP/1.1 400 Bad Request\r\n"
     assert "STATUS_LINE" in inspect.getsource(RequestResponseCycle)
 
@@ -111,4 +111,4 @@ class _Transport:
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
-    """An application that answers nothing."""
+    """An application that sends no response."""
