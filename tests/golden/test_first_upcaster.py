@@ -1,7 +1,6 @@
-"""The first upcaster in a rehearsal: a class becomes v2, and the stored example of v1 is read through the
-upcaster.
+"""The first upcaster in a trial: a class becomes v2, and the stored example of v1 is read through the upcaster.
 
-The golden file is the real one of the released version; only the class and the upcaster are invented.
+The golden file is the one of the released version. Only the class and the upcaster are invented.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def split_reason(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def lossy_upcaster(stored: dict[str, Any]) -> dict[str, Any]:
-    """A faulty upcaster: its result differs from what the decoder keeps."""
+    """A faulty upcaster: its result has a field that the decoder ignores."""
     return {**split_reason(stored), "expected_til": stored["recorded_at"]}
 
 

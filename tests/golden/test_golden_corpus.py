@@ -71,19 +71,19 @@ def _of(written: Any, present: Any) -> Any:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_stored_example_is_still_read_whole(path: Path) -> None:
+def test_this_release_reads_every_field_of_a_stored_example(path: Path) -> None:
     document = golden(path)
     assert document["topic"] == path.stem
     assert_read_whole(document)
 
 
-def test_every_older_version_has_its_example() -> None:
-    """It was written while that version was current; without it the upcaster was never tried."""
+def test_every_older_version_has_a_stored_example() -> None:
+    """The example was written while that version was current. Without it the upcaster is untested."""
     assert [topic for topic in UPCASTERS if not golden_file(topic).exists()] == []
 
 
-def test_every_topic_has_its_example() -> None:
-    """Red? `python tests/golden/topics.py --write` writes new examples, and never changes an old one."""
+def test_every_topic_has_a_stored_example() -> None:
+    """On failure run `python tests/golden/topics.py --write`. It writes new examples and never changes an old one."""
     assert [topic for topic in stored_topics() if not golden_file(topic).exists()] == []
 
 
@@ -92,7 +92,7 @@ def test_every_aggregate_has_examples() -> None:
     assert streams == {kind.TOPIC for kind in AGGREGATES} | {"snapshot"}
 
 
-def test_the_example_of_a_snapshot_is_an_aggregate_again() -> None:
+def test_the_stored_snapshot_restores_an_aggregate() -> None:
     aggregate: Aggregate[Any] = decoded(golden(golden_file(Snapshot.TOPIC))).mutate(None)
     assert aggregate.state.status == "preparing"
     assert set(aggregate.state.zones) == {"hall", "roof"}
@@ -122,7 +122,7 @@ print("resolved", len(sys.argv) - 1)
     assert len(topics) > 50
 
 
-def test_writing_again_changes_no_example() -> None:
+def test_writing_the_corpus_again_changes_no_example() -> None:
     before = {path: path.read_bytes() for path in FILES}
     outcome = subprocess.run(
         [sys.executable, str(HERE / "topics.py"), "--write"],
@@ -145,12 +145,14 @@ def test_writing_again_changes_no_example() -> None:
         ("os:remove", b"{}"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_its_place(topic: str, state: bytes) -> None:
+def test_an_unreadable_domain_event_is_reported_with_its_topic_stream_and_version(
+    topic: str, state: bytes
+) -> None:
     with pytest.raises(UnreadableDomainEvent, match=f"{topic}, version 4 of stream"):
         decode_stored(topic, "00000000-0000-0000-0000-000000000001", 4, state)
 
 
-def test_a_snapshot_is_no_domain_event() -> None:
+def test_a_snapshot_is_not_decoded_as_a_domain_event() -> None:
     document = golden(golden_file(Snapshot.TOPIC))
     with pytest.raises(UnreadableDomainEvent, match="no domain event"):
         decode_domain_event(

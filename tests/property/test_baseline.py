@@ -64,7 +64,7 @@ def reference(
     missing_share=st.sampled_from([0.0, 0.02, 0.2]),
     event_days_back=st.sets(st.integers(1, 45), max_size=15),
 )
-def test_it_agrees_with_a_table_of_local_days_and_hours(
+def test_the_baseline_agrees_with_a_table_of_local_days_and_hours(
     *, zone: str, day: date, hour: int, hours: int, seed: int, missing_share: float, event_days_back: set[int]
 ) -> None:
     tz = ZoneInfo(zone)
@@ -117,7 +117,7 @@ def test_a_meter_in_other_units_gives_the_same_days_and_a_scaled_baseline(
 
 @settings(max_examples=examples(30), deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_what_happens_after_the_window_or_in_it_does_not_move_the_baseline(seed: int) -> None:
+def test_load_in_or_after_the_window_does_not_change_the_baseline(seed: int) -> None:
     uniform = np.random.default_rng(seed).uniform
     starts_at, begin = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 24, 14, tzinfo=UTC)
     window = TimeWindow(begin, begin + timedelta(hours=3))

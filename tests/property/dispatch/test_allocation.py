@@ -32,7 +32,7 @@ def test_no_share_is_negative_or_above_its_limit(target_kw: float, offered: list
 
 
 @given(kilowatts, offers())
-def test_shares_sum_to_the_target_or_say_how_much_is_missing(
+def test_shares_and_the_missing_power_sum_to_the_target(
     target_kw: float, offered: list[FacilityOffer]
 ) -> None:
     plan = allocate(target_kw, offered)
@@ -44,7 +44,7 @@ def test_shares_sum_to_the_target_or_say_how_much_is_missing(
 
 
 @given(kilowatts, offers(), st.randoms(use_true_random=False))
-def test_the_order_of_offers_changes_nothing(
+def test_the_allocation_does_not_depend_on_the_order_of_offers(
     target_kw: float, offered: list[FacilityOffer], random: object
 ) -> None:
     shuffled = [FacilityOffer(o.facility_id, o.zones[::-1], o.forecast_kw, o.blocked) for o in offered]
@@ -53,7 +53,7 @@ def test_the_order_of_offers_changes_nothing(
 
 
 @given(kilowatts, offers(min_size=1), kilowatts)
-def test_more_headroom_never_gives_less_in_all(
+def test_more_headroom_never_reduces_the_total_allocation(
     target_kw: float, offered: list[FacilityOffer], more_kw: float
 ) -> None:
     first = offered[0]
@@ -64,7 +64,7 @@ def test_more_headroom_never_gives_less_in_all(
 
 
 @given(kilowatts, offers(min_size=1), st.data())
-def test_reallocation_keeps_limits_and_the_books(
+def test_reallocation_respects_the_limits_and_sums_to_the_target(
     target_kw: float, offered: list[FacilityOffer], data: st.DataObject
 ) -> None:
     plan = allocate(target_kw, offered)

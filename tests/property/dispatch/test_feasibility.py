@@ -56,7 +56,9 @@ def worlds(draw: st.DrawFn) -> dict[str, FacilityFacts]:
 
 
 @given(requests(), worlds())
-def test_what_is_feasible_breaks_no_rule(request: DREventRequest, world: dict[str, FacilityFacts]) -> None:
+def test_a_feasible_request_violates_no_rule(
+    request: DREventRequest, world: dict[str, FacilityFacts]
+) -> None:
     found = assess_feasibility(request, now=NOW, program=TERMS, facilities=world)
     if not found.feasible:
         return
@@ -75,7 +77,7 @@ def test_what_is_feasible_breaks_no_rule(request: DREventRequest, world: dict[st
 
 
 @given(requests(), worlds())
-def test_what_is_refused_names_its_reasons_without_repeating_one(
+def test_the_reasons_of_a_refusal_are_listed_without_duplicates(
     request: DREventRequest, world: dict[str, FacilityFacts]
 ) -> None:
     found = assess_feasibility(request, now=NOW, program=TERMS, facilities=world)

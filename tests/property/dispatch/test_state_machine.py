@@ -366,13 +366,13 @@ class Follower:
         assert self.walk.aggregate.state.status == self.table.status(self.state), step
 
 
-def test_the_tables_know_every_status() -> None:
+def test_the_tables_cover_every_status() -> None:
     dr_event = {DR_EVENT.status(state) for state in DR_EVENT.states}
     assert dr_event == set(get_args(DREventStatus))
     assert {DISPATCH.status(state) for state in DISPATCH.states} == set(get_args(DispatchStatus))
 
 
-def test_the_tables_know_every_step() -> None:
+def test_the_tables_cover_every_step() -> None:
     """A command that is added to an aggregate and its walk needs a column."""
     for table, kind in ((DR_EVENT, DREventWalk), (DISPATCH, DispatchWalk)):
         steps = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
@@ -380,7 +380,7 @@ def test_the_tables_know_every_step() -> None:
 
 
 @pytest.mark.parametrize("name", WALKS)
-def test_every_cell_of_the_table_holds(name: str) -> None:
+def test_the_aggregate_behaves_as_every_cell_of_the_table_states(name: str) -> None:
     table, begin = WALKS[name]
     hit: set[tuple[str, str]] = set()
     for state in table.states:
@@ -394,7 +394,7 @@ def test_every_cell_of_the_table_holds(name: str) -> None:
 
 
 class RandomWalk(RuleBasedStateMachine):
-    """Every step matches the table, whatever the order of the commands."""
+    """Every step matches the table for any order of commands."""
 
     name: ClassVar[str]
     hit: ClassVar[set[tuple[str, str]]] = set()

@@ -83,7 +83,7 @@ class TwoZones(RuleBasedStateMachine):
                 assert restored_to is None
 
     def teardown(self) -> None:
-        """It always becomes final once the BMS answers and the remaining commands are sent."""
+        """The dispatch always becomes final once the BMS answers and the remaining commands are sent."""
         for _ in range(12):
             for record in self._records():
                 if record.state == "requested":

@@ -105,7 +105,7 @@ def portfolio_streams() -> list[tuple[list[Any], Any]]:
 
 
 @pytest.mark.parametrize("environment", ELSEWHERE, ids=lambda environment: environment["TZ"])
-def test_another_process_comes_to_the_state_recorded_live(
+def test_a_replay_in_another_process_gives_the_recorded_state(
     recorded_live: Path, environment: dict[str, str]
 ) -> None:
     outcome = subprocess.run(
@@ -120,10 +120,10 @@ def test_another_process_comes_to_the_state_recorded_live(
     assert outcome.returncode == 0, outcome.stderr
     lines = outcome.stdout.splitlines()
     assert len(lines) == len(recorded_live.read_bytes().splitlines())
-    assert max(int(line.split()[0]) for line in lines) > 8, "the walks went nowhere"
+    assert max(int(line.split()[0]) for line in lines) > 8, "the walks recorded too few domain events"
 
 
-def test_a_replay_that_differs_is_seen(recorded_live: Path, tmp_path: Path) -> None:
+def test_a_replay_without_one_domain_event_is_detected(recorded_live: Path, tmp_path: Path) -> None:
     """The comparison above can fail: it does if one domain event is missing."""
     walk = msgspec.json.decode(recorded_live.read_bytes().splitlines()[0])
     walk["recorded"].pop()

@@ -35,7 +35,7 @@ def mth(hashes: list[bytes]) -> bytes:
 
 
 @given(st.lists(st.integers(0, 70), max_size=12))
-def test_a_frontier_has_the_root_of_the_definition_however_it_was_appended_to(batches: list[int]) -> None:
+def test_a_frontier_has_the_root_of_the_rfc_for_any_batches(batches: list[int]) -> None:
     size = sum(batches)
     leaves = packed(size)
     frontier, at = Frontier(), 0
@@ -49,7 +49,7 @@ def test_a_frontier_has_the_root_of_the_definition_however_it_was_appended_to(ba
 
 
 @given(sizes, st.data())
-def test_an_inclusion_proof_holds_for_its_leaf_and_place_only(size: int, data: st.DataObject) -> None:
+def test_an_inclusion_proof_verifies_only_for_its_leaf_and_position(size: int, data: st.DataObject) -> None:
     tree = HashTree(packed(300))
     index = data.draw(st.integers(0, size - 1))
     other = data.draw(
@@ -64,7 +64,7 @@ def test_an_inclusion_proof_holds_for_its_leaf_and_place_only(size: int, data: s
 
 
 @given(sizes, sizes, st.integers(0, 255), st.data())
-def test_a_consistency_proof_holds_for_its_trees_only(
+def test_a_consistency_proof_verifies_only_for_its_two_trees(
     one: int, two: int, bit: int, data: st.DataObject
 ) -> None:
     tree = HashTree(packed(300))

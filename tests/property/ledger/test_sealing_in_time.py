@@ -24,7 +24,7 @@ from tests.sizes import examples
 SEAL_WITHIN_S = 10.0
 HEARTBEAT_S = 1.0
 MOST_SLOW_S = 0.1
-"""The longest duration of following or sealing here; the first tenth of the interval allows for several."""
+"""The longest duration of one follow or seal step. The first tenth of the interval allows for several."""
 EPOCH = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 
 
@@ -102,7 +102,7 @@ class Simulation:
     batch=st.sampled_from([1, 7, 5_000]),
 )
 @settings(max_examples=examples(200), deadline=None)
-def test_whatever_is_recorded_is_sealed_within_ten_seconds(
+def test_every_domain_event_is_sealed_within_ten_seconds(
     arrivals: list[float], slow_s: float, batch: int
 ) -> None:
     # A backlog of single rows needs one step each, which the bound does not cover.
@@ -120,7 +120,7 @@ def test_whatever_is_recorded_is_sealed_within_ten_seconds(
 
 @given(slow_s=st.floats(0.001, MOST_SLOW_S))
 @settings(max_examples=examples(50), deadline=None)
-def test_while_something_is_recorded_checkpoints_are_at_most_ten_seconds_apart(slow_s: float) -> None:
+def test_checkpoints_are_at_most_ten_seconds_apart_while_domain_events_are_recorded(slow_s: float) -> None:
     simulation = Simulation(slow_s, 5_000)
     simulation.run([number * 0.25 for number in range(400)], until_s=100.0)
     times = [signed.checkpoint.at for signed in simulation.checkpoints]
@@ -131,7 +131,7 @@ def test_while_something_is_recorded_checkpoints_are_at_most_ten_seconds_apart(s
     assert report.findings == ()
 
 
-def test_where_nothing_is_recorded_nothing_is_signed() -> None:
+def test_no_checkpoint_is_signed_while_nothing_is_recorded() -> None:
     simulation = Simulation(0.01, 5_000)
     simulation.run([1.0], until_s=3_600.0)
     assert len(simulation.checkpoints) == 1
@@ -139,7 +139,7 @@ def test_where_nothing_is_recorded_nothing_is_signed() -> None:
 
 @given(away=st.tuples(st.floats(0.0, 60.0), st.floats(1.0, 60.0)), arrivals=st.lists(st.floats(0.0, 120.0)))
 @settings(max_examples=examples(50), deadline=None)
-def test_an_archive_that_was_away_is_made_up_for_at_once(
+def test_the_backlog_is_sealed_at_once_after_an_archive_outage(
     away: tuple[float, float], arrivals: list[float]
 ) -> None:
     back_at_s = sum(away)

@@ -120,7 +120,7 @@ def of_domain_events(report: LedgerReport) -> list[Finding]:
 
 @given(st.data())
 @settings(max_examples=examples(300), deadline=None)
-def test_every_change_is_reported_at_its_position_and_nothing_else_is(data: st.DataObject) -> None:
+def test_exactly_the_changed_positions_are_reported(data: st.DataObject) -> None:
     ledger = data.draw(sealed_logs())
     assert ledger.verify().findings == ()
     wanted: dict[str, set[tuple[str, int]]] = {}
@@ -135,10 +135,10 @@ def test_every_change_is_reported_at_its_position_and_nothing_else_is(data: st.D
     report = ledger.verify()
     for log in LOGS:
         assert differences_in(report, log) == wanted[log]
-    assert len(of_domain_events(report)) == sum(map(len, wanted.values())), "each is named once"
+    assert len(of_domain_events(report)) == sum(map(len, wanted.values())), "each difference is reported once"
     for told in report.logs:
         after = [position for position in ledger.rows(told.log) if position > told.sealed_to]
-        assert told.unsealed == len(after), "what nothing signed speaks of is counted"
+        assert told.unsealed == len(after), "rows after the last checkpoint are counted as unsealed"
 
 
 @given(st.data())
@@ -165,7 +165,7 @@ def test_two_swapped_rows_are_reported_at_both_positions(data: st.DataObject) ->
 
 @given(st.data())
 @settings(max_examples=examples(150), deadline=None)
-def test_without_tiles_the_interval_is_reported(data: st.DataObject) -> None:
+def test_without_tiles_a_change_is_reported_by_its_interval(data: st.DataObject) -> None:
     ledger = data.draw(sealed_logs())
     log = data.draw(st.sampled_from(LOGS))
     tiles = [name for name in ledger.archive.files if name.startswith(f"ledger/tiles/{log}/")]
@@ -173,7 +173,7 @@ def test_without_tiles_the_interval_is_reported(data: st.DataObject) -> None:
         del ledger.archive.files[name]
     report = ledger.verify()
     assert not report.verified
-    assert of_domain_events(report) == [], "nothing else is wrong: what is left leads to the signed roots"
+    assert of_domain_events(report) == [], "no difference is reported: the rows give the signed roots"
     assert {found.kind for found in report.findings} == {"tile"}
 
     sealed = [position for position in ledger.rows(log) if position <= ledger.sealed_to[log]]
@@ -181,7 +181,7 @@ def test_without_tiles_the_interval_is_reported(data: st.DataObject) -> None:
     ledger.rows(log)[position] = row(position, '{"forged":1}')
     ledger.make_the_table_anew(log)
     intervals = [found for found in ledger.verify().findings if found.kind == "interval"]
-    assert len(intervals) == 1, "the other checkpoints' intervals still lead to their roots"
+    assert len(intervals) == 1, "the intervals of the other checkpoints give their roots"
     (found,) = intervals
     assert found.log == log
     assert found.position is not None

@@ -1,4 +1,4 @@
-"""As of any position or moment, a row is the fold of that prefix; as of now, it is the live row."""
+"""A row as of a position or moment is the fold of the log up to it. A row as of now is the live row."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -55,7 +55,7 @@ def _agree(log: FakeStreamLog, prefix: list[LogEntry], as_of: AsOf) -> None:
 
 
 @given(entries=logs(), part=st.floats(0, 1))
-def test_as_of_a_position_is_the_fold_of_the_prefix_that_ends_there(
+def test_a_read_as_of_a_position_is_the_fold_of_the_log_up_to_it(
     entries: list[LogEntry], part: float
 ) -> None:
     position = round(part * entries[-1].position)
@@ -63,7 +63,7 @@ def test_as_of_a_position_is_the_fold_of_the_prefix_that_ends_there(
 
 
 @given(entries=logs(), moment=st.integers(0, 12 * 3600 * 10))
-def test_as_of_a_moment_is_the_fold_of_the_longest_prefix_recorded_until_then(
+def test_a_read_as_of_a_moment_is_the_fold_of_the_log_recorded_until_then(
     entries: list[LogEntry], moment: int
 ) -> None:
     as_of = EPOCH + timedelta(milliseconds=moment)
@@ -76,7 +76,7 @@ def test_as_of_a_moment_is_the_fold_of_the_longest_prefix_recorded_until_then(
 
 
 @given(entries=logs())
-def test_as_of_now_is_the_live_row(entries: list[LogEntry]) -> None:
+def test_a_read_as_of_now_is_the_live_row(entries: list[LogEntry]) -> None:
     log, latest = FakeStreamLog(entries), max(entry.domain_event.recorded_at for entry in entries)
     for now in (log.head(), latest):
         _agree(log, entries, now)
@@ -146,7 +146,7 @@ def long() -> CountedLog:
     return CountedLog(walk.entries)
 
 
-def test_a_fold_continues_whatever_other_positions_are_read_between(long: CountedLog) -> None:
+def test_a_fold_continues_after_reads_of_other_positions(long: CountedLog) -> None:
     head, most = long.head(), 10
     lists = HistoricalLists(long, FoldLimits(domain_events=most, rows=10_000))
     HistoricalLists(long).dr_events(head)
@@ -173,7 +173,7 @@ def test_a_fold_continues_after_the_log_was_unavailable(long: CountedLog) -> Non
     assert long.read == 2 * needed
 
 
-def test_the_end_of_a_past_moment_is_cached_and_that_of_the_present_is_not(long: CountedLog) -> None:
+def test_the_log_position_of_a_past_moment_is_cached_and_that_of_the_present_is_not(long: CountedLog) -> None:
     lists, latest = HistoricalLists(long), max(entry.domain_event.recorded_at for entry in long.entries)
     earlier = long.entries[20].domain_event.recorded_at
     for _ in range(3):
@@ -206,7 +206,7 @@ def test_historical_rows_are_sorted_once_for_all_pages(
     assert len(sorts) == 1
 
 
-def test_the_bytes_of_one_and_of_all_cached_states_are_bounded(
+def test_each_cached_state_and_the_whole_cache_have_a_size_limit(
     long: CountedLog,
 ) -> None:
     def bounded_lists(row_bytes: int) -> HistoricalLists:

@@ -33,7 +33,7 @@ def test_the_steps_of_a_replay_are_the_rows_of_the_audit_trail(entries: list[Log
 
 
 @given(entries=logs(), moment=st.integers(0, 12 * 3600 * 10))
-def test_as_of_is_the_fold_of_the_longest_prefix_recorded_until_then(
+def test_a_replay_as_of_a_moment_is_the_fold_of_the_log_recorded_until_then(
     entries: list[LogEntry], moment: int
 ) -> None:
     as_of = EPOCH + timedelta(milliseconds=moment)
@@ -76,7 +76,7 @@ def test_a_replay_at_the_end_and_at_the_last_moment_are_the_same(entries: list[L
         assert now.position == then.position == log.head()
 
 
-def test_every_step_says_who_what_why_and_caused_by_which() -> None:
+def test_every_step_has_its_actor_description_reason_and_cause() -> None:
     walk = PortfolioWalk()
     dr_event = walk.happy()
     walk.do(dr_event.request_callback, kind="completed", body="{}")
@@ -99,7 +99,7 @@ def test_every_step_says_who_what_why_and_caused_by_which() -> None:
     assert document.reserved_facilities == ()
 
 
-def test_a_dr_event_is_resolved_by_our_id_and_by_the_utilitys() -> None:
+def test_a_dr_event_is_resolved_by_our_id_and_by_the_id_of_the_utility() -> None:
     walk = PortfolioWalk()
     dr_event = walk.open_dr_event()
     log = FakeStreamLog(walk.entries)
@@ -109,7 +109,7 @@ def test_a_dr_event_is_resolved_by_our_id_and_by_the_utilitys() -> None:
         resolve_dr_event(log, "UTIL-2")
 
 
-def test_the_id_of_another_kind_of_stream_is_no_dr_event() -> None:
+def test_the_id_of_another_kind_of_stream_is_not_resolved() -> None:
     walk = PortfolioWalk()
     dr_event = walk.happy()
     log = FakeStreamLog(walk.entries)
@@ -120,7 +120,7 @@ def test_the_id_of_another_kind_of_stream_is_no_dr_event() -> None:
             audit_document(log, stream)
 
 
-def test_an_id_that_two_utilities_use_must_be_ours() -> None:
+def test_an_id_that_two_utilities_use_is_ambiguous() -> None:
     walk = PortfolioWalk()
     first = walk.open_dr_event()
     provenance = walk.provenance(tenant="util-2")

@@ -1,4 +1,4 @@
-"""A client that follows the cursors of a list reads each existing row once, whatever is added meanwhile."""
+"""A client that follows the cursors of a list reads each existing row once while others are added."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SECONDS = st.lists(st.integers(0, 5), max_size=12)
 
 
 @pytest.mark.parametrize(("path", "add"), [("/api/alerts", raised), ("/api/dead-letters", parked)])
-def test_each_row_that_was_there_is_given_once_while_others_are_added(path: str, add: Add) -> None:
+def test_each_existing_row_is_returned_once_while_others_are_added(path: str, add: Add) -> None:
     edge = Edge()
     key = edge.key("operator")
     with edge.client() as client:
@@ -77,7 +77,7 @@ def test_each_row_that_was_there_is_given_once_while_others_are_added(path: str,
 
 
 def _emptied(edge: Edge, app: Any) -> None:
-    """The same edge with empty registries, because creating one per example is slow."""
+    """The same `Edge` with empty registries, because creating one per example is slow."""
     dependencies = app.state["edge"].dependencies
     for name, empty in (("alerts", FakeAlertRegistry()), ("dead_letters", FakeDeadLetters())):
         object.__setattr__(dependencies, name, empty)
@@ -130,6 +130,6 @@ def test_a_cursor_is_accepted_only_by_its_own_list(listed: str, at: datetime, ke
 
 
 @given(cursor=st.text(max_size=60))
-def test_no_text_makes_a_cursor_fail_otherwise(cursor: str) -> None:
+def test_any_malformed_text_is_an_invalid_cursor(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
         place_of("alerts", cursor)

@@ -19,7 +19,7 @@ WITH_FACTS = [projection for projection in PROJECTIONS if projection.facts is no
 
 @pytest.mark.parametrize("projection", WITH_FACTS, ids=lambda item: item.name)
 @given(entries=logs())
-def test_facts_give_the_rows_that_domain_events_give(
+def test_facts_give_the_same_rows_as_domain_events(
     projection: AnyProjection, entries: list[LogEntry]
 ) -> None:
     log = ProjectedLog(projection)
@@ -36,7 +36,7 @@ def test_facts_give_the_rows_that_domain_events_give(
     assert of_facts.by_key == of_domain_events.by_key
 
 
-def test_ids_of_steps_are_those_of_their_domain_events() -> None:
+def test_step_ids_equal_the_ids_of_their_domain_events() -> None:
     """Without this, the property above could hold with both wrong."""
     walk = PortfolioWalk()
     walk.happy()

@@ -1,4 +1,4 @@
-"""A fold gives the same rows however the log is cut into batches, and whatever else it contains."""
+"""A fold gives the same rows for any batches of the log and any irrelevant domain events in it."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -58,7 +58,9 @@ def restarted(rows: MemoryRows[Any]) -> MemoryRows[Any]:
 
 # Generating a log takes longer than folding it, so each log is used for all projections.
 @given(entries=logs(), cuts=st.lists(st.integers(0, 400)))
-def test_batches_and_restarts_give_the_rows_of_one_fold(entries: list[LogEntry], cuts: list[int]) -> None:
+def test_batches_and_restarts_give_the_same_rows_as_a_single_fold(
+    entries: list[LogEntry], cuts: list[int]
+) -> None:
     for projection in PROJECTIONS:
         rows: MemoryRows[Any] = MemoryRows(projection)
         for start, end in _parts(cuts, len(entries)):
@@ -74,7 +76,7 @@ def _parts(cuts: list[int], length: int) -> Iterator[tuple[int, int]]:
 
 
 @given(entries=logs(60), places=st.sets(st.integers(0, 200)))
-def test_domain_events_of_no_concern_change_nothing_and_advance_the_position(
+def test_irrelevant_domain_events_only_advance_the_position(
     entries: list[LogEntry], places: set[int]
 ) -> None:
     strange = _foreign(entries[0].domain_event)
@@ -252,12 +254,12 @@ def test_the_portfolio_is_the_sum_of_its_facilities(entries: list[LogEntry]) -> 
 
 
 @given(entries=logs())
-def test_exactly_what_is_open_has_a_deadline(entries: list[LogEntry]) -> None:
+def test_a_deadline_exists_exactly_for_every_open_obligation(entries: list[LogEntry]) -> None:
     _check_deadlines(entries)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_after_a_long_log_no_internal_row_is_left(seed: int) -> None:
+def test_a_long_log_leaves_no_internal_row_of_a_finished_dispatch(seed: int) -> None:
     entries = list(long_life(seed))
     _check_deadlines(entries)
     shares = FakeReadModels(entries).rows["portfolio"].by_key.values()
@@ -347,7 +349,7 @@ def test_a_facility_has_one_dispatch_state_row(entries: list[LogEntry]) -> None:
     assert len({memory.state.facility_id for memory in memories}) == len(memories)
 
 
-def test_the_walk_reaches_every_domain_event() -> None:
+def test_the_walks_record_every_kind_of_domain_event() -> None:
     """Otherwise the properties above would show little."""
     unseen = _domain_events(DREvent) | _domain_events(Dispatch) | _domain_events(Facility)
     for seed in range(200):
@@ -364,7 +366,7 @@ def _domain_events(aggregate: type) -> set[type]:
     }
 
 
-def test_a_log_with_a_hole_is_refused_with_its_position() -> None:
+def test_a_log_with_a_gap_is_refused_with_its_position() -> None:
     walk = PortfolioWalk()
     walk.happy()
     holed = [entry for entry in walk.entries if not isinstance(entry.domain_event, DREvent.Accepted)]

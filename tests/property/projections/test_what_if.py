@@ -36,7 +36,7 @@ changes = st.builds(
 
 
 @given(entries=logs())
-def test_where_nothing_is_changed_both_sides_are_the_recorded_one(entries: list[LogEntry]) -> None:
+def test_without_a_change_the_hypothetical_result_equals_the_recorded_one(entries: list[LogEntry]) -> None:
     for document in _planned(entries):
         found = what_if(document, Change())
         assert found.recorded == found.hypothetical
@@ -71,7 +71,7 @@ def test_no_share_is_above_its_headroom_and_an_excluded_facility_has_none(
     total_kw=st.floats(0, 1_000),
     limits_kw=st.dictionaries(st.text(max_size=3), st.floats(0, 200), max_size=8),
 )
-def test_every_rule_gives_all_that_the_limits_allow_and_none_above_its_own(
+def test_every_rule_allocates_as_much_as_the_limits_allow(
     rule: Any, total_kw: float, limits_kw: dict[str, float]
 ) -> None:
     shares = split(rule, total_kw, limits_kw)
@@ -110,7 +110,7 @@ def test_a_served_facility_delivers_the_recorded_share_of_another_target(served:
     assert half.delivered_kw == pytest.approx(recorded.delivered_kw / 2)
 
 
-def test_without_a_facility_the_others_carry_its_share_as_far_as_they_can(served: AuditDocument) -> None:
+def test_without_a_facility_the_others_take_its_share_within_their_headroom(served: AuditDocument) -> None:
     found = what_if(served, Change(without=("fac-002",), target_kw=22.0))
     targets = {item.facility_id: item.hypothetical.target_kw for item in found.facilities}
     assert targets == {"fac-001": pytest.approx(11.0), "fac-002": 0.0, "fac-003": pytest.approx(11.0)}
@@ -118,7 +118,7 @@ def test_without_a_facility_the_others_carry_its_share_as_far_as_they_can(served
     assert (short.hypothetical.planned_kw, short.hypothetical.missing_kw) == (12.0, 10.0)
 
 
-def test_another_baseline_takes_the_place_of_the_recorded_measurement(served: AuditDocument) -> None:
+def test_another_baseline_replaces_the_recorded_measurement(served: AuditDocument) -> None:
     again = {
         "fac-001": RemeasuredResult(delivered_kw=1.5, same_readings=True),
         "fac-002": RemeasuredResult(delivered_kw=None, why="too few days", same_readings=False),
@@ -163,7 +163,7 @@ def test_reallocate_gives_the_failed_share_to_the_remaining_headroom(one_failed:
     assert found.hypothetical.delivered_kw > found.recorded.delivered_kw
 
 
-def test_abort_undoes_the_whole_batch_where_one_failed(
+def test_abort_undoes_the_whole_batch_if_one_facility_failed(
     one_failed: AuditDocument, served: AuditDocument
 ) -> None:
     found = what_if(one_failed, Change(policy="abort"))

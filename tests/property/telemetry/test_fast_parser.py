@@ -53,7 +53,7 @@ def field_by_field(facility_id: str, body: Any) -> ParsedMessage:
 
 
 @given(MESSAGES)
-def test_a_message_says_the_same_in_one_step_and_field_by_field(message: tuple[str, Any]) -> None:
+def test_the_fast_parser_gives_the_readings_of_field_by_field_parsing(message: tuple[str, Any]) -> None:
     quick, slow = quickly(*message), field_by_field(*message)
     assert list(quick.readings) == list(slow.readings)
     assert list(quick.malformed) == list(slow.malformed)
@@ -64,7 +64,7 @@ def test_a_message_says_the_same_in_one_step_and_field_by_field(message: tuple[s
 
 
 @given(st.lists(MESSAGES, max_size=6))
-def test_what_came_in_several_messages_is_in_columns_what_it_is_one_by_one(
+def test_the_columns_of_several_messages_equal_their_single_readings(
     messages: list[tuple[str, Any]],
 ) -> None:
     parts = [quickly(*message).readings for message in messages]

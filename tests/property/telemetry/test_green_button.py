@@ -53,7 +53,7 @@ values = st.integers(-(10**9), 10**9) | st.none()
     own_times=st.booleans(),
     data=st.data(),
 )
-def test_every_interval_that_was_written_is_read_as_it_was_meant(
+def test_every_written_interval_is_read_with_its_time_and_energy(
     *,
     days: list[list[int | None]],
     step_s: int,
@@ -92,7 +92,7 @@ WHOLE = one_meter(*(Interval(T0 + 900 * n, 100 + n) for n in range(4))).xml().en
     instead=st.binary(max_size=8)
     | st.sampled_from([b"-", b"9" * 25, b"1e5", b"<", b"&x;", b"<!--", b"", b"]]>"]),
 )
-def test_a_damaged_file_is_read_or_its_fault_is_named(at: int, length: int, instead: bytes) -> None:
+def test_a_damaged_file_is_read_or_its_fault_is_reported(at: int, length: int, instead: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         damaged = Path(folder) / "usage.xml"
         damaged.write_bytes(WHOLE[:at] + instead + WHOLE[at + length :])
@@ -106,7 +106,7 @@ def test_a_damaged_file_is_read_or_its_fault_is_named(at: int, length: int, inst
 
 
 @given(st.binary(max_size=200))
-def test_what_is_no_feed_at_all_is_named_too(garbage: bytes) -> None:
+def test_arbitrary_bytes_are_reported_as_an_unreadable_file(garbage: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "usage.xml"
         path.write_bytes(garbage)
@@ -132,12 +132,12 @@ def test_a_document_type_is_refused_with_all_its_entities(path: Path, declared: 
         read(feed, path)
 
 
-def test_an_entity_that_nobody_declared_is_refused(path: Path) -> None:
+def test_an_undeclared_entity_is_refused(path: Path) -> None:
     with pytest.raises(UnreadableFile, match="undefined entity"):
         read(WHOLE.decode().replace("Green Button", "&other;"), path)
 
 
-def test_a_file_nested_too_deep_and_one_of_endless_tags_are_refused(
+def test_a_file_with_too_deep_nesting_or_endless_tags_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UnreadableFile, match="nested deeper than 64"):
@@ -148,19 +148,19 @@ def test_a_file_nested_too_deep_and_one_of_endless_tags_are_refused(
             read(endless, path)
 
 
-def test_a_long_text_is_cut_off_while_it_is_read(path: Path) -> None:
+def test_a_long_text_is_truncated_while_it_is_read(path: Path) -> None:
     feed = WHOLE.decode().replace("Green Button", "x" * 1_000_000)
     assert len(read(feed, path).load_kwh) == 4
 
 
-def test_intervals_say_nothing_and_the_block_and_the_reading_type_do(path: Path) -> None:
+def test_intervals_without_times_take_them_from_the_block_and_the_reading_type(path: Path) -> None:
     feed = one_meter(*(Interval(None, n, None) for n in range(3)), interval_s=1_800, block_start_s=T0 + 3_600)
     found = read(feed, path)
     assert (found.step_s, found.load_kwh.tolist()) == (1_800, [0.0, 0.001, 0.002])
     assert found.starts_at[0] == np.datetime64(T0 + 3_600, "s")
 
 
-def test_a_single_interval_gives_its_own_step(path: Path) -> None:
+def test_the_step_of_a_single_interval_is_its_duration(path: Path) -> None:
     assert read(one_meter(Interval(T0, 5, 3_600)), path).step_s == 3_600
 
 
@@ -172,7 +172,7 @@ def test_mean_power_becomes_the_energy_of_its_interval(path: Path) -> None:
     assert found.load_kw().values.tolist() == [10.0, 20.0]
 
 
-def test_what_is_fed_in_is_taken_off_and_what_has_no_row_there_is_nothing(path: Path) -> None:
+def test_energy_fed_in_is_subtracted_and_its_missing_intervals_count_as_zero(path: Path) -> None:
     delivered = Meter([[Interval(T0 + 900 * n, 1_000 * n) for n in range(3)]])
     fed_in = Meter([[Interval(T0 + 900, 3_000)]], direction=19)
     feed = Feed([Point([delivered, fed_in])])
@@ -185,7 +185,7 @@ def test_a_net_reading_overrides_the_others(path: Path) -> None:
     assert read(Feed([Point(meters)]), path).load_kwh.tolist() == [-1.0]
 
 
-def test_energy_counts_before_power_and_other_things_are_left_out(path: Path) -> None:
+def test_energy_has_precedence_over_power_and_other_units_are_ignored(path: Path) -> None:
     meters = [
         Meter([[Interval(T0, 5_000)]], uom=38, accumulation=12),
         Meter([[Interval(T0, 7_000)]]),
@@ -196,14 +196,14 @@ def test_energy_counts_before_power_and_other_things_are_left_out(path: Path) ->
     assert read(Feed([Point(meters), gas]), path).load_kwh.tolist() == [7.0]
 
 
-def test_several_usage_points_of_one_facility_add_up_and_a_gap_of_one_is_a_gap(path: Path) -> None:
+def test_usage_points_of_a_facility_are_summed_and_a_gap_in_one_is_a_gap(path: Path) -> None:
     points = [Point([Meter([[Interval(T0 + 900 * n, 1_000) for n in rows]])]) for rows in ((0, 1, 2), (0, 2))]
     found = read(Feed(points), path, "fac-009")
     assert found.facility_id == "fac-009"
     np.testing.assert_array_equal(found.load_kwh, [2.0, np.nan, 2.0])
 
 
-def test_a_usage_point_is_a_facility_by_its_title(path: Path) -> None:
+def test_the_title_of_a_usage_point_names_the_facility(path: Path) -> None:
     points = [Point([Meter([[Interval(T0, 1)]])], title=title) for title in ("fac-001", "fac-002")]
     Feed(points).write(path)
     assert list(GreenButtonFile(path).read()) == ["fac-001", "fac-002"]
@@ -255,7 +255,7 @@ def test_a_fault_is_reported(
         read(feed, path)
 
 
-def test_a_fault_has_its_line(path: Path) -> None:
+def test_a_fault_is_reported_with_its_line(path: Path) -> None:
     feed = (
         one_meter(Interval(T0, 1), Interval(T0 + 900, "x"))
         .xml()
@@ -276,7 +276,7 @@ def test_a_fault_has_its_line(path: Path) -> None:
         ("Europe/Berlin", 3_600, "3E0E2000", "AE0E3000"),
     ],
 )
-def test_daylight_saving_rules_name_the_moments_that_the_time_zone_has(
+def test_daylight_saving_rules_give_the_clock_changes_of_the_time_zone(
     zone: str, offset_s: int, starts: str, ends: str, year: int
 ) -> None:
     changes = LocalTime(offset_s, 3_600, starts, ends).clock_changes(year, year)
@@ -290,7 +290,7 @@ def test_daylight_saving_rules_name_the_moments_that_the_time_zone_has(
         assert (after - before).total_seconds() == shift_s
 
 
-def test_rules_of_each_operator() -> None:
+def test_daylight_saving_rules_of_each_operator_are_evaluated() -> None:
     def day(rule: str) -> datetime:
         return LocalTime(0, 3_600, rule, NOVEMBER_RULE).clock_changes(2026, 2026)[0].at
 
@@ -310,7 +310,7 @@ def test_rules_of_each_operator() -> None:
             LocalTime(0, 3_600, wrong, NOVEMBER_RULE)
 
 
-def test_the_feed_says_when_clocks_change(path: Path) -> None:
+def test_clock_changes_are_read_from_the_feed(path: Path) -> None:
     one_meter(Interval(T0, 1)).write(path)
     (changes,) = GreenButtonFile(path).clock_changes(2026, 2026).values()
     assert [change.at for change in changes] == [
@@ -324,6 +324,6 @@ def test_the_feed_says_when_clocks_change(path: Path) -> None:
         GreenButtonFile(path).clock_changes(2026, 2026)
 
 
-def test_rows_come_in_batches_of_one_series(path: Path) -> None:
+def test_rows_of_one_series_are_read_in_batches(path: Path) -> None:
     one_meter(*(Interval(T0 + 900 * n, n) for n in range(7))).write(path)
     assert [len(batch.lines) for batch in GreenButtonFile(path, batch_rows=3).batches()] == [3, 3, 1]

@@ -1,4 +1,4 @@
-"""An imported readings file gives the same result, messages and stored values however it is split."""
+"""An imported readings file gives the same result, messages and stored values for any split into pieces."""
 
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -57,7 +57,7 @@ def tables(draw: st.DrawFn) -> list[str]:
 
 
 def outcome(file: ReadingsFile, path: Path, chunk_rows: int) -> tuple[Any, ...]:
-    """What is detected, reported or refused, and stored."""
+    """The findings, the messages or the refusal, and the stored values."""
     store = FakeTelemetryStore()
     with sort_file(path, file.batches(), lambda _rows: None, chunk_rows=chunk_rows) as ordered:
         inspected = inspect_readings(file, ordered)
@@ -70,7 +70,7 @@ def outcome(file: ReadingsFile, path: Path, chunk_rows: int) -> tuple[Any, ...]:
 
 @settings(max_examples=examples(60), deadline=None)
 @given(rows=tables(), batch_rows=st.integers(1, 9), chunk_rows=st.integers(1, 9), at_once=st.integers(1, 9))
-def test_pieces_of_any_size_come_to_the_same_as_the_whole(
+def test_the_result_does_not_depend_on_the_chunk_size(
     rows: list[str], batch_rows: int, chunk_rows: int, at_once: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
@@ -87,7 +87,7 @@ numbers = st.lists(st.integers(0, 60), max_size=60, unique=True)
 
 @settings(max_examples=examples(30), deadline=None)
 @given(delivered=numbers, fed_in=numbers, again=st.booleans(), pieces=st.integers(1, 9))
-def test_separate_flows_are_netted_the_same_in_pieces_of_any_size(
+def test_netting_of_separate_flows_does_not_depend_on_the_chunk_size(
     delivered: list[int], fed_in: list[int], again: bool, pieces: int
 ) -> None:
     start = seconds(2026, 7, 14)
@@ -111,7 +111,7 @@ def test_separate_flows_are_netted_the_same_in_pieces_of_any_size(
     fan_in=st.integers(2, 5),
     buffer_rows=st.integers(1, 9),
 )
-def test_runs_are_merged_into_the_order_that_sorting_all_at_once_gives(
+def test_merged_runs_have_the_order_of_a_single_sort(
     *, keys: list[tuple[int, int]], at_once: int, run_rows: int, fan_in: int, buffer_rows: int
 ) -> None:
     rows = np.zeros(len(keys), dtype=ROW)
@@ -131,9 +131,7 @@ def test_runs_are_merged_into_the_order_that_sorting_all_at_once_gives(
     values=st.lists(st.floats(0, 1e9, allow_subnormal=False), min_size=1, max_size=60),
     pieces=st.integers(1, 9),
 )
-def test_the_median_of_many_values_is_close_and_does_not_depend_on_pieces(
-    values: list[float], pieces: int
-) -> None:
+def test_the_approximate_median_does_not_depend_on_the_chunk_size(values: list[float], pieces: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spike_detection.Median, "EXACT", 0)
         whole, of_pieces = Median(), Median()

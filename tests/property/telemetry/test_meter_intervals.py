@@ -40,7 +40,7 @@ def stored(rows: list[tuple[int, int, int, float, float, bool]]) -> StoredInterv
         ]
     )
 )
-def test_which_interval_counts_does_not_depend_on_their_order(
+def test_the_interval_that_counts_does_not_depend_on_their_order(
     rows: list[tuple[int, int, int, float, float, bool]],
 ) -> None:
     block = block_of(["f"], TimeWindow(T0, T0 + timedelta(hours=1)), 900, stored(rows))
@@ -50,7 +50,7 @@ def test_which_interval_counts_does_not_depend_on_their_order(
 
 
 @given(st.integers(-96, 96), st.sampled_from([900, 1800, 3600]))
-def test_an_interval_outside_the_window_leaves_no_trace(number: int, step_s: int) -> None:
+def test_an_interval_outside_the_window_changes_nothing(number: int, step_s: int) -> None:
     offset = number * step_s
     block = block_of(
         ["f"], TimeWindow(T0, T0 + timedelta(hours=1)), 900, stored([(0, offset, step_s, 3.0, 100.0, False)])
@@ -59,7 +59,7 @@ def test_an_interval_outside_the_window_leaves_no_trace(number: int, step_s: int
     assert np.isfinite(block.mean_kw).sum() == overlap_s // 900
 
 
-def test_nothing_stored_is_a_grid_of_nothing() -> None:
+def test_without_stored_intervals_every_value_of_the_grid_is_missing() -> None:
     empty = StoredIntervals(*(np.array([], dtype=k) for k in (int, int, int, float, float, float, bool)))
     block = block_of(["f", "g"], TimeWindow(T0, T0 + timedelta(hours=1)), 900, empty)
     assert np.isnan(block.mean_kw).all()

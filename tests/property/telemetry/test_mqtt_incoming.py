@@ -1,4 +1,4 @@
-"""The broker's byte stream gives the same packets however it is split; oversized ones are skipped."""
+"""The broker's byte stream gives the same packets for any split; oversized ones are skipped."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +41,7 @@ def received(stream: bytes, cuts: list[int], version: Version = "3.1.1") -> list
     payloads=st.lists(st.binary(max_size=300), max_size=8),
     cuts=st.lists(st.integers(0, 3_000), max_size=12),
 )
-def test_where_the_stream_is_cut_makes_no_difference(payloads: list[bytes], cuts: list[int]) -> None:
+def test_the_packets_do_not_depend_on_how_the_stream_is_split(payloads: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(publish(payload, packet_id=n + 1) + PINGRESP for n, payload in enumerate(payloads))
     assert received(stream, cuts) == [
         ((n + 1).to_bytes(2, "big"), MeterMessage(TOPIC, payload, len(payload)))
@@ -53,7 +53,7 @@ def test_where_the_stream_is_cut_makes_no_difference(payloads: list[bytes], cuts
     size=st.integers(_MAX_PACKET_BYTES - 100, 2 * _MAX_PACKET_BYTES),
     cuts=st.lists(st.integers(0), max_size=8),
 )
-def test_an_oversized_message_gives_its_beginning_and_its_size(size: int, cuts: list[int]) -> None:
+def test_an_oversized_message_is_returned_as_its_beginning_and_its_size(size: int, cuts: list[int]) -> None:
     stream = publish(b"x" * size, packet_id=7) + publish(b"after", packet_id=8)
     long, after = received(stream, cuts)
     assert (long[0], long[1].size, long[1].topic) == (b"\0\7", size, TOPIC)
@@ -61,7 +61,7 @@ def test_an_oversized_message_gives_its_beginning_and_its_size(size: int, cuts: 
     assert after == (b"\0\b", MeterMessage(TOPIC, b"after", 5))
 
 
-def test_ten_megabytes_are_never_held() -> None:
+def test_a_message_of_ten_megabytes_is_not_buffered() -> None:
     incoming = Incoming("3.1.1")
     stream = publish(b"x" * 10_000_000, packet_id=7) + publish(b"after", packet_id=8)
     found: list[Packet] = []

@@ -96,7 +96,9 @@ steps = st.lists(
 
 @settings(max_examples=examples(200))
 @given(steps=steps, most=st.integers(1, 6))
-def test_killed_anywhere_every_message_is_archived_exactly_once(steps: list[Step], most: int) -> None:
+def test_every_message_is_archived_exactly_once_after_a_kill_at_any_point(
+    steps: list[Step], most: int
+) -> None:
     log, archive, now = FakeRawLog(), DyingArchive(), T0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(raw_archive_object, "MAX_MESSAGES", most)
@@ -145,7 +147,7 @@ def test_an_object_holds_one_hour_and_is_named_by_it_and_its_first_sequence() ->
     assert (second.number, second.contents.first_seq, second.contents.last_seq) == (2, 13, 24)
 
 
-def test_two_that_archive_at_once_leave_one_object_though_one_saw_more() -> None:
+def test_two_concurrent_archivers_write_one_object_if_one_of_them_read_more() -> None:
     log, archive = two_hours()
 
     async def scenario() -> None:
@@ -166,7 +168,7 @@ def test_two_that_archive_at_once_leave_one_object_though_one_saw_more() -> None
     assert [seq for seq, _ in archived_messages(archive)] == list(range(1, 26))
 
 
-def test_an_object_of_another_period_is_taken_as_it_is_and_not_written_again() -> None:
+def test_an_existing_object_of_another_period_is_used_and_not_rewritten() -> None:
     log, archive = two_hours()
 
     async def scenario() -> None:
@@ -190,7 +192,7 @@ def _die_after_object(name: str, _in_flight: str) -> None:
 
 @settings(max_examples=examples(200))
 @given(at=st.integers(0, 400), length=st.integers(0, 30), instead=st.binary(max_size=10))
-def test_a_damaged_object_is_named_as_such(at: int, length: int, instead: bytes) -> None:
+def test_a_damaged_object_is_reported_as_damaged(at: int, length: int, instead: bytes) -> None:
     log, archive = two_hours()
     asyncio.run(archived(log, archive))
     whole = archive.get(archive.listed("telemetry/raw")[0])
@@ -244,7 +246,7 @@ def test_changes_and_removals_are_reported(damage: Damage) -> None:
     assert report.findings
 
 
-def test_an_object_whose_writer_died_waits_for_its_entry_and_is_no_finding() -> None:
+def test_an_object_without_a_manifest_entry_is_entered_later_and_is_not_a_finding() -> None:
     log, archive = two_hours()
     asyncio.run(archived(log, archive))
     newest = archive.listed("telemetry/manifest")[-1]

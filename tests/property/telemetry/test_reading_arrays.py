@@ -48,7 +48,7 @@ def columns_of(readings: list[MeterReading]) -> ReadingColumns:
 
 
 @given(READINGS)
-def test_the_winning_reading_is_that_of_the_reference_code(readings: list[MeterReading]) -> None:
+def test_the_winning_reading_is_the_one_of_the_reference_code(readings: list[MeterReading]) -> None:
     kept = [readings[n] for n in winning_indices(columns_of(readings)).tolist()]
     assert kept == winners(readings)
 

@@ -45,7 +45,7 @@ READINGS = st.lists(USUAL, max_size=12) | st.lists(USUAL | ANY, max_size=12)
 
 
 @given(READINGS)
-def test_a_block_is_the_readings_that_went_in(readings: list[MeterReading]) -> None:
+def test_a_block_contains_the_original_readings(readings: list[MeterReading]) -> None:
     block = ReadingBlock.of(readings)
     assert list(block) == readings
     assert len(block) == len(readings)
@@ -67,7 +67,7 @@ def test_the_facilities_of_a_block_are_listed_without_creating_readings(readings
 
 
 @given(READINGS, st.data())
-def test_some_of_a_block_are_in_columns_what_they_are_one_by_one(
+def test_a_part_of_a_block_equals_the_single_readings(
     readings: list[MeterReading], data: st.DataObject
 ) -> None:
     which = data.draw(st.lists(st.booleans(), min_size=len(readings), max_size=len(readings)))
@@ -93,14 +93,14 @@ def test_blocks_are_joined_in_their_order(parts: list[list[MeterReading]]) -> No
 
 
 @given(READINGS)
-def test_a_pack_is_unpacked_as_it_was(readings: list[MeterReading]) -> None:
+def test_an_unpacked_batch_equals_the_packed_one(readings: list[MeterReading]) -> None:
     body = pack(ReadingBatch(received_at=T0, readings=readings))
     assert unpack(body) == ReadingBatch(received_at=T0, readings=readings)
     assert pack(unpack(body)) == body
 
 
 @given(READINGS)
-def test_a_pack_of_a_release_before_is_still_read(readings: list[MeterReading]) -> None:
+def test_a_batch_packed_by_an_earlier_release_is_read(readings: list[MeterReading]) -> None:
     body = msgspec.msgpack.encode({"received_at": T0, "readings": readings})
     assert unpack(body).readings == readings
 
@@ -113,7 +113,7 @@ def test_readings_with_an_unjoinable_id_are_transferred_singly() -> None:
 
 
 @pytest.mark.parametrize("column", range(8))
-def test_a_pack_whose_columns_do_not_agree_is_malformed(column: int) -> None:
+def test_a_packed_batch_with_inconsistent_columns_is_malformed(column: int) -> None:
     rare = MeterReading("fac", "m2", T0, 1.0, 2.0, revision=1)
     body = pack(ReadingBatch(received_at=T0, readings=[MeterReading("fac", "m1", T0, 1.0, 2.0), rare]))
     packed = msgspec.msgpack.decode(body)
@@ -123,7 +123,7 @@ def test_a_pack_whose_columns_do_not_agree_is_malformed(column: int) -> None:
         unpack(msgspec.msgpack.encode(packed))
 
 
-def test_a_pack_that_knows_another_quality_is_malformed() -> None:
+def test_a_packed_batch_with_an_unknown_quality_is_malformed() -> None:
     readings = [MeterReading("fac", "m1", T0, 1.0, 2.0, quality="bad")]
     packed = msgspec.msgpack.decode(pack(ReadingBatch(received_at=T0, readings=readings)))
     packed["columns"][7][0] = bytes([len(TRUST)])
@@ -134,7 +134,7 @@ def test_a_pack_that_knows_another_quality_is_malformed() -> None:
 
 
 @pytest.mark.parametrize("us", [-(2**63), 2**63 - 1, -62_135_596_800_000_001, 253_402_300_800_000_000])
-def test_a_pack_with_a_time_that_no_calendar_has_is_malformed(us: int) -> None:
+def test_a_packed_batch_with_a_time_outside_the_calendar_is_malformed(us: int) -> None:
     """A damaged object of the raw archive once ended its reader with OverflowError."""
     body = pack(ReadingBatch(received_at=T0, readings=[MeterReading("fac", "m1", T0, 1.0, 2.0)]))
     packed = msgspec.msgpack.decode(body)
@@ -143,7 +143,7 @@ def test_a_pack_with_a_time_that_no_calendar_has_is_malformed(us: int) -> None:
         unpack(msgspec.msgpack.encode(packed))
 
 
-def test_columns_of_another_length_are_no_block() -> None:
+def test_columns_of_inconsistent_length_are_refused() -> None:
     none, one = np.zeros(0), np.zeros(1)
     for counts in ([2], [0], [1, 1]):
         with pytest.raises(ValueError, match="do not add up"):

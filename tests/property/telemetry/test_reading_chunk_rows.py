@@ -43,7 +43,7 @@ def rows_in(copied: bytes) -> list[bytes]:
 
 
 @given(st.lists(READINGS, min_size=1, max_size=80) | st.lists(READINGS | RARE, min_size=1, max_size=80))
-def test_what_is_written_of_many_facilities_is_what_is_written_of_each(readings: list[MeterReading]) -> None:
+def test_chunks_encoded_together_equal_chunks_encoded_separately(readings: list[MeterReading]) -> None:
     def place(reading: MeterReading) -> tuple[str, datetime]:
         return reading.facility_id, reading.ts.replace(second=0)
 
@@ -68,4 +68,4 @@ def test_only_the_chunk_of_an_unusual_reading_is_encoded_separately(monkeypatch:
     readings[50] = msgspec.structs.replace(readings[50], revision=1)
     chunks = chunks_of(ReadingBlock.of(readings))
     assert len(rows_in(chunks.rows)) == 100
-    assert made == [0, 50], "the first of those that are alike, and the odd one"
+    assert made == [0, 50], "the first of the usual readings, and the unusual one"

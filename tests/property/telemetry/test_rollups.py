@@ -67,7 +67,9 @@ def same(found: RollupColumns, k: int, plain: ReferenceRollup | None) -> None:
 
 
 @given(readings_around())
-def test_minutes_and_quarters_are_what_plain_code_makes_of_any_readings(readings: list[MeterReading]) -> None:
+def test_minute_and_quarter_hour_rollups_equal_the_reference_implementation(
+    readings: list[MeterReading],
+) -> None:
     chosen = winners(readings)
     if not any(T0 <= r.ts < T0 + timedelta(minutes=15) for r in chosen):
         return
@@ -78,7 +80,7 @@ def test_minutes_and_quarters_are_what_plain_code_makes_of_any_readings(readings
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 14), st.floats(0, 100))
-def test_what_a_register_counts_in_whole_is_what_its_steps_add_up_to(
+def test_the_energy_of_the_steps_sums_to_the_difference_of_the_register(
     random: "np.random.Generator", phase: int, start: float
 ) -> None:
     """With or without kW, no energy is lost or counted twice at a boundary."""
@@ -101,7 +103,7 @@ def test_what_a_register_counts_in_whole_is_what_its_steps_add_up_to(
 )
 @example(values=[1_000.0, 0.0, 1.0], kw=100.0, knows_power=True)
 @example(values=[1_000.0, 900_000.0, 900_001.0], kw=100.0, knows_power=True)
-def test_energy_is_never_negative_or_huge_whatever_the_register_does(
+def test_energy_is_never_negative_or_implausible_for_any_register(
     values: list[float], kw: float, knows_power: bool
 ) -> None:
     step = 900 // len(values)
@@ -129,8 +131,7 @@ CONTRADICTIONS: list[Word] = [
     (9.0, 1.0, 4, "measured", False, None, 0),
     (9.0, None, None, "unknown", True, None, 1),
 ]
-"""Of one meter and moment: kW, kWh, seq, quality, incomplete, extra, revision; each has a higher rank than
-the one before."""
+"""Readings of one meter and moment in ascending rank: kW, kWh, seq, quality, incomplete, extra, revision."""
 
 
 @given(st.permutations(CONTRADICTIONS))
@@ -143,7 +144,7 @@ def test_the_winning_reading_does_not_depend_on_the_order(words: list[Word]) -> 
     ]
 
 
-def test_a_register_that_runs_over_counts_on() -> None:
+def test_energy_is_continuous_over_a_register_overflow() -> None:
     for end in (100_000.0, 2.0**32 / 1_000):
         readings = [
             MeterReading("fac", "m1", T0 + timedelta(seconds=s), None, (end - 1 + s * 40 / 3_600) % end)
@@ -154,7 +155,7 @@ def test_a_register_that_runs_over_counts_on() -> None:
         assert quarter.mean_kw[0, 0] == pytest.approx(40.0)
 
 
-def test_around_a_reset_the_power_counts() -> None:
+def test_energy_around_a_register_reset_comes_from_the_power() -> None:
     readings = [
         MeterReading("fac", "m1", T0 + timedelta(seconds=s), 40.0, 777.0 + s * 40 / 3_600 if s < 300 else 3.0)
         for s in range(-60, 1_000, 15)
@@ -163,7 +164,7 @@ def test_around_a_reset_the_power_counts() -> None:
     assert quarter.kwh[0, 0] == pytest.approx(10.0)
 
 
-def test_a_minute_between_the_readings_of_a_slow_meter_keeps_its_power() -> None:
+def test_a_minute_between_two_readings_of_a_slow_meter_has_a_power() -> None:
     readings = [
         MeterReading("fac", "m1", T0 + timedelta(seconds=s), 12.0, None) for s in range(-900, 900, 300)
     ]
@@ -184,7 +185,9 @@ def test_an_hour_without_one_of_its_quarters_has_no_energy() -> None:
 
 
 @given(st.lists(st.integers(-900, 899), min_size=1, max_size=60, unique=True), st.floats(-1e6, 1e6))
-def test_a_constant_load_is_its_own_mean_and_coverage_is_a_percentage(at: list[int], kw: float) -> None:
+def test_the_mean_of_a_constant_load_is_the_load_and_coverage_is_a_percentage(
+    at: list[int], kw: float
+) -> None:
     minutes, quarter, _ = rolled_up(
         [MeterReading("fac", "m1", T0 + timedelta(seconds=s), kw, None) for s in at]
     )
@@ -197,13 +200,13 @@ def test_a_constant_load_is_its_own_mean_and_coverage_is_a_percentage(at: list[i
 
 
 @given(st.integers(-900, 899))
-def test_one_more_reading_never_uncovers_what_a_regular_meter_covered(extra: int) -> None:
+def test_an_extra_reading_never_reduces_the_coverage_of_a_regular_meter(extra: int) -> None:
     at = sorted({*range(-900, 900, 15), extra})
     _, quarter, _ = rolled_up([MeterReading("fac", "m1", T0 + timedelta(seconds=s), 1.0, None) for s in at])
     assert quarter.coverage_pct.tolist() == [[100.0]]
 
 
-def test_a_gap_counts_as_far_as_four_cadences() -> None:
+def test_a_reading_before_a_gap_covers_four_cadences() -> None:
     at = [s for s in range(-900, 900, 15) if not 300 <= s < 600]
     _, quarter, _ = rolled_up([MeterReading("fac", "m1", T0 + timedelta(seconds=s), 1.0, None) for s in at])
     # The reading at 285 s covers the time until 345 s, so that 255 of 900 seconds are not covered.

@@ -1,4 +1,4 @@
-"""What the guard of a circuit breaker counts as failure and as success, and breakers by name."""
+"""The guard of a circuit breaker: calls that count as failure or success, and breakers by name."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ def call(breaker: CircuitBreaker, error: BaseException | None = None) -> None:
             raise error
 
 
-def test_failures_in_a_row_open_it_and_then_no_block_runs() -> None:
+def test_consecutive_failures_open_the_breaker_and_no_block_runs() -> None:
     breaker = CircuitBreaker(threshold=2, open_s=60.0)
     for _ in range(2):
         with pytest.raises(Failed):
@@ -32,7 +32,7 @@ def test_failures_in_a_row_open_it_and_then_no_block_runs() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, Refused()])
-def test_an_answer_ends_the_row_of_failures(answer: Exception | None) -> None:
+def test_an_answer_resets_the_count_of_failures(answer: Exception | None) -> None:
     breaker = CircuitBreaker(threshold=2, open_s=60.0)
     for outcome in (Failed(), answer, Failed()):
         try:
@@ -43,7 +43,7 @@ def test_an_answer_ends_the_row_of_failures(answer: Exception | None) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError(), asyncio.CancelledError()])
-def test_other_errors_and_cancelled_calls_count_as_neither(error: BaseException) -> None:
+def test_other_errors_and_cancelled_calls_are_neither_failures_nor_successes(error: BaseException) -> None:
     breaker = CircuitBreaker(threshold=2, open_s=60.0)
     for outcome in (Failed(), error, Failed()):
         with pytest.raises(type(outcome)):
@@ -51,7 +51,7 @@ def test_other_errors_and_cancelled_calls_count_as_neither(error: BaseException)
     assert breaker.is_open
 
 
-def test_every_name_has_a_breaker_of_its_own() -> None:
+def test_every_name_has_its_own_breaker() -> None:
     changes: list[tuple[str, str]] = []
     breakers = NamedBreakers(
         threshold=1, open_s=60.0, monotonic=lambda: 0.0, on_change=lambda *change: changes.append(change)

@@ -8,7 +8,7 @@ OPEN_S = 10.0
 
 
 class Breaker(CircuitBreaker):
-    """Of three failures in a row; `now` is its clock, `changes` what its listener got."""
+    """Opens after three consecutive failures. `now` is its clock; `changes` are those reported to its listener."""
 
     def __init__(self, *, threshold: int = 3) -> None:
         self.now = 100.0
@@ -27,7 +27,7 @@ def breaker() -> Breaker:
     return Breaker()
 
 
-def test_it_opens_at_failures_in_a_row(breaker: Breaker) -> None:
+def test_the_breaker_opens_after_consecutive_failures(breaker: Breaker) -> None:
     breaker.fail(2)
     breaker.record_success()
     breaker.fail(2)
@@ -38,7 +38,7 @@ def test_it_opens_at_failures_in_a_row(breaker: Breaker) -> None:
     assert breaker.changes == ["opened"]
 
 
-def test_it_is_open_until_its_period_is_over(breaker: Breaker) -> None:
+def test_the_breaker_is_open_until_its_period_is_over(breaker: Breaker) -> None:
     breaker.fail(3)
     breaker.now += OPEN_S - 0.001
     assert not breaker.allows_call()
@@ -49,7 +49,7 @@ def test_it_is_open_until_its_period_is_over(breaker: Breaker) -> None:
 
 
 def test_a_late_failure_does_not_prolong_the_open_period_even_after_its_end(breaker: Breaker) -> None:
-    """Nobody has asked since: a call that began before the breaker opened says nothing about the service now."""
+    """A call that began before the breaker opened does not show the present state of the service."""
     breaker.fail(3)
     breaker.now += OPEN_S
     breaker.fail(3)
@@ -58,7 +58,7 @@ def test_a_late_failure_does_not_prolong_the_open_period_even_after_its_end(brea
     assert breaker.changes == ["opened", "half-opened"]
 
 
-def test_half_open_one_success_closes_it_and_the_count_starts_again(breaker: Breaker) -> None:
+def test_one_success_while_half_open_closes_the_breaker_and_resets_the_count(breaker: Breaker) -> None:
     breaker.fail(3)
     breaker.now += OPEN_S
     assert breaker.allows_call()
@@ -68,7 +68,7 @@ def test_half_open_one_success_closes_it_and_the_count_starts_again(breaker: Bre
     assert breaker.changes == ["opened", "half-opened", "closed"]
 
 
-def test_half_open_one_failure_opens_it_again_for_a_whole_period(breaker: Breaker) -> None:
+def test_one_failure_while_half_open_opens_the_breaker_for_a_whole_period(breaker: Breaker) -> None:
     breaker.fail(3)
     breaker.now += OPEN_S
     assert breaker.allows_call()
@@ -78,7 +78,9 @@ def test_half_open_one_failure_opens_it_again_for_a_whole_period(breaker: Breake
     assert breaker.changes == ["opened", "half-opened", "opened"]
 
 
-def test_the_end_of_an_earlier_call_neither_closes_it_nor_prolongs_its_period(breaker: Breaker) -> None:
+def test_the_end_of_an_earlier_call_neither_closes_the_breaker_nor_prolongs_its_period(
+    breaker: Breaker,
+) -> None:
     breaker.fail(3)
     breaker.now += OPEN_S / 2
     breaker.fail(3)
@@ -88,7 +90,7 @@ def test_the_end_of_an_earlier_call_neither_closes_it_nor_prolongs_its_period(br
     assert breaker.allows_call()
 
 
-def test_a_trip_opens_it_at_once_and_starts_the_period_again(breaker: Breaker) -> None:
+def test_a_trip_opens_the_breaker_at_once_and_restarts_the_period(breaker: Breaker) -> None:
     breaker.trip()
     breaker.now += OPEN_S - 1
     breaker.trip()

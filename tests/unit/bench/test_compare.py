@@ -1,4 +1,4 @@
-"""The comparison of two checkouts: what counts as worse."""
+"""The comparison of two checkouts: the figures that count as worse."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How long a reading takes until the API says it, from answers that say only whether it was there."""
+"""The delay until the API shows a reading, from answers that only state whether it was present."""
 
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -19,17 +19,17 @@ T0 = datetime(2026, 7, 14, tzinfo=UTC)
 
 
 def answers(*, shown_after_s: list[float]) -> list[Question]:
-    """Readings that take so long, each asked for at every tenth of a second."""
+    """Answers for readings with these delays. Each reading is queried every tenth of a second."""
     return [Question(tenth / 10, tenth / 10 >= took_s) for took_s in shown_after_s for tenth in range(10)]
 
 
-def test_the_middle_is_where_half_of_the_readings_are_shown_and_the_longest_where_the_last_was_not() -> None:
+def test_the_median_and_the_longest_delay_are_estimated_from_the_answers() -> None:
     found = readable(answers(shown_after_s=[0.15, 0.25, 0.35, 0.45, 0.75]))
     assert (found.queried, found.longest_ms) == (50, 700.0)
     assert 300.0 <= found.p50_ms <= 400.0
 
 
-def test_where_every_answer_had_the_reading_none_was_late() -> None:
+def test_no_reading_is_late_if_every_answer_contained_it() -> None:
     found = readable(answers(shown_after_s=[0.0, 0.0]))
     assert (found.p50_ms, found.longest_ms) == (0.0, 0.0)
 
@@ -48,7 +48,7 @@ def test_queried_senders_are_spread_over_the_cadence_and_each_has_its_own_facili
         assert max(gaps) <= 2 * min(gaps)
 
 
-def test_a_message_is_shown_by_the_sum_at_first_and_then_by_the_oldest_value_in_it() -> None:
+def test_a_message_is_detected_by_the_sum_at_first_and_then_by_the_oldest_value() -> None:
     for meters, gateway in ((40, 1), (400, 10)):
         plan = LoadPlan(run="r", meters=meters, rate_per_s=meters / 15, gateway=gateway, started_at=T0)
         senders = queried_senders(plan)

@@ -22,7 +22,7 @@ def test_the_target_is_split_in_proportion_to_headroom() -> None:
     assert (plan.target_kw, plan.allocated_kw, plan.missing_kw) == (50, 50, 0)
 
 
-def test_inside_a_facility_the_zones_share_by_what_they_can_shed_linearly() -> None:
+def test_the_share_of_a_facility_is_split_over_zones_by_their_capacity() -> None:
     (share,) = allocate(30, [offer("a", 30, 10, 0)]).shares
     assert share.zones == (
         ZoneShare("z0", 22.5, "setpoint_offset", 3.0),
@@ -37,7 +37,7 @@ def test_a_building_sheds_no_more_than_it_is_forecast_to_use() -> None:
     assert (plan.allocated_kw, plan.missing_kw) == (75, 25)
 
 
-def test_a_contract_limit_is_a_ceiling() -> None:
+def test_a_contract_limit_caps_the_share() -> None:
     limited = FacilityOffer("a", offer("a", 60).zones, contract_limit_kw=10)
     assert allocate(100, [limited]).missing_kw == 90
 
@@ -47,11 +47,11 @@ def test_a_blocked_facility_keeps_its_share_and_its_flag() -> None:
     assert [(s.target_kw, s.blocked) for s in plan.shares] == [(30, True), (30, False)]
 
 
-def test_without_offers_all_is_missing() -> None:
+def test_without_offers_the_whole_target_is_missing() -> None:
     assert allocate(60, []).missing_kw == 60
 
 
-def test_a_failed_facility_gives_its_share_to_the_room_of_the_others() -> None:
+def test_the_share_of_a_failed_facility_is_reallocated_by_headroom() -> None:
     offers = [offer("a", 40), offer("b", 40), offer("c", 80)]
     plan = allocate(80, offers)
     assert targets(*plan.shares) == {"a": 20, "b": 20, "c": 40}
@@ -71,7 +71,7 @@ def test_a_share_shrinks_only_with_its_headroom() -> None:
 
 
 @pytest.mark.parametrize("target_kw", [-1.0, float("nan"), float("inf")])
-def test_a_target_that_is_no_power_is_refused(target_kw: float) -> None:
+def test_an_invalid_target_is_refused(target_kw: float) -> None:
     with pytest.raises(InvalidQuantity, match="target_kw"):
         allocate(target_kw, [offer("a", 40)])
 

@@ -89,7 +89,9 @@ def test_ten_days_of_1800_and_a_window_of_600_against_630_give_1890() -> None:
 
 
 @pytest.mark.parametrize(("before", "today", "factor"), [(1_000, 5_000, 1.2), (1_000, 1, 0.8)])
-def test_the_factor_is_clipped_to_a_fifth_either_way(before: float, today: float, factor: float) -> None:
+def test_the_adjustment_factor_is_clipped_to_20_percent_in_both_directions(
+    before: float, today: float, factor: float
+) -> None:
     found = baseline(usual_and_today(1_800, before, today))
     assert found.adjustment.value == pytest.approx(factor)
     assert found.adjustment.raw == pytest.approx(today / before)
@@ -105,7 +107,7 @@ def test_a_zero_base_gives_no_adjustment() -> None:
 
 
 @pytest.mark.parametrize(("today", "difference", "clipped"), [(600, 100, False), (400, 0, True)])
-def test_an_additive_adjustment_upward_only_never_lowers(
+def test_an_upward_only_additive_adjustment_never_lowers_the_baseline(
     today: float, difference: float, clipped: bool
 ) -> None:
     rule = BaselineParameters(x=10, y=10, adjustment="additive", cap=None, upward_only=True)
@@ -146,12 +148,12 @@ def test_a_weekend_dr_event_takes_the_four_most_recent_weekend_days() -> None:
     assert list(found.days) == days_before(saturday, 6, 7, 13, 14)
 
 
-def test_a_holiday_is_judged_as_a_weekend_day() -> None:
+def test_a_dr_event_on_a_holiday_is_treated_as_on_a_weekend() -> None:
     found = baseline(lambda at: 100.0, holidays={EVENT_DAY})
     assert list(found.days) == days_before(EVENT_DAY, 2, 3, 9, 10)
 
 
-def test_dr_event_days_holidays_and_gaps_are_skipped_and_said_why() -> None:
+def test_dr_event_days_holidays_and_days_with_gaps_are_skipped_with_their_reason() -> None:
     gap, unrelated_gap = date(2026, 7, 9), date(2026, 7, 8)
 
     def load(at: datetime) -> float | None:
@@ -203,7 +205,7 @@ def test_the_look_back_ends_45_days_before(last_resort: int, enough: bool) -> No
             baseline(lambda at: 100.0, day=friday, holidays=holidays)
 
 
-def test_a_missing_reading_of_the_window_is_named_and_never_zero() -> None:
+def test_a_missing_reading_of_the_window_is_reported_and_not_zero() -> None:
     noon = local_window(EVENT_DAY, 15, 16, NEW_YORK).starts_at
     found = baseline(lambda at: None if at.astimezone(UTC) == noon else 100.0)
     assert found.missing == (noon,)
@@ -211,7 +213,7 @@ def test_a_missing_reading_of_the_window_is_named_and_never_zero() -> None:
     assert (found.coverage, found.delivered_kw, found.delivered_kwh) == (0.5, 0.0, 0.0)
 
 
-def test_a_gap_in_the_days_own_morning_leaves_that_hour_out_of_both_means() -> None:
+def test_an_hour_with_a_gap_on_the_day_is_excluded_from_both_means_of_the_adjustment() -> None:
     def load(at: datetime) -> float | None:
         if at.date() == EVENT_DAY:
             return {10: None, 11: 330.0, 12: 440.0}.get(at.hour, 100.0)
@@ -222,7 +224,7 @@ def test_a_gap_in_the_days_own_morning_leaves_that_hour_out_of_both_means() -> N
     assert found.adjustment.missing == (local_window(EVENT_DAY, 10, 11, NEW_YORK).starts_at,)
 
 
-def test_without_any_reading_of_the_morning_there_is_no_adjustment() -> None:
+def test_without_readings_in_the_adjustment_window_there_is_no_adjustment() -> None:
     found = baseline(lambda at: None if at.date() == EVENT_DAY and at.hour < 13 else 100.0)
     assert found.adjustment.value == 1.0
     assert "metered" in found.adjustment.note
@@ -235,7 +237,7 @@ def test_delivery_is_not_clipped_at_zero() -> None:
 
 
 @pytest.mark.parametrize("step_s", [300, 900, 3600])
-def test_every_step_gives_the_same_energy(step_s: int) -> None:
+def test_the_energy_does_not_depend_on_the_step_length(step_s: int) -> None:
     found = baseline(usual_and_today(1_800, 600, 630), step_s=step_s)
     assert len(found.intervals) == 7200 // step_s
     assert found.delivered_kwh == pytest.approx(2 * 890)
@@ -254,14 +256,14 @@ def test_a_window_longer_than_a_day_is_refused() -> None:
 
 
 @pytest.mark.parametrize("clocks_changed", [date(2026, 3, 8), date(2026, 11, 1)])
-def test_days_before_a_clock_change_are_compared_by_the_wall_clock(clocks_changed: date) -> None:
+def test_days_before_a_clock_change_are_compared_by_local_time(clocks_changed: date) -> None:
     day = clocks_changed + timedelta(days=2)
     found = baseline(lambda at: 100.0 + at.hour, day=day)
     assert [i.baseline_kw for i in found.intervals] == [114, 115]
     assert [i.delivered_kw for i in found.intervals] == pytest.approx([0, 0])
 
 
-def test_a_dr_event_on_a_day_of_23_hours_works_and_a_skipped_hour_is_no_candidate() -> None:
+def test_a_dr_event_on_a_day_of_23_hours_has_a_baseline_and_a_skipped_hour_is_not_a_candidate() -> None:
     sunday = date(2026, 3, 8)  # in New York 02:00 does not exist
     found = baseline(lambda at: 100.0 + at.hour, day=sunday)
     assert [i.baseline_kw for i in found.intervals] == [114, 115]
@@ -285,7 +287,7 @@ def test_a_window_over_midnight_belongs_to_the_day_it_starts_on() -> None:
     assert found.days[0] == EVENT_DAY - timedelta(days=1)
 
 
-def test_high_4_of_5_drops_the_lowest_and_adds_the_mornings_difference() -> None:
+def test_high_4_of_5_drops_the_lowest_day_and_adds_the_difference_of_the_morning() -> None:
     loads = dict(zip(days_before(EVENT_DAY, 1, 4, 5, 6, 7), (400, 100, 200, 300, 500), strict=True))
 
     def load(at: datetime) -> float:
@@ -301,7 +303,7 @@ def test_high_4_of_5_drops_the_lowest_and_adds_the_mornings_difference() -> None
     assert found.intervals[0].adjusted_kw == 350 + 30
 
 
-def test_high_4_of_5_looks_past_days_far_below_the_average() -> None:
+def test_high_4_of_5_skips_days_far_below_the_average() -> None:
     closed = EVENT_DAY - timedelta(days=1)
     found = baseline(lambda at: 10.0 if at.date() == closed else 100.0, "high-4-of-5")
     assert [(s.day, s.why) for s in found.skipped] == [(closed, "low_load")]
@@ -327,13 +329,13 @@ def test_high_5_and_mid_8_of_10_rank_days_by_the_dr_events_hours_only() -> None:
     assert set(mid.days) == set(order[3:7])
 
 
-def test_rules_for_weekdays_refuse_a_weekend() -> None:
+def test_weekday_rules_refuse_a_dr_event_on_a_weekend() -> None:
     for method in ("high-4-of-5", "high-5-of-10", "mid-8-of-10"):
         with pytest.raises(BaselineImpossible, match="weekdays only"):
             baseline(lambda at: 100.0, method, day=date(2026, 7, 18))
 
 
-def test_the_meter_just_before_the_start_is_a_flat_baseline() -> None:
+def test_the_meter_before_method_gives_a_flat_baseline() -> None:
     found = baseline(lambda at: float(at.hour * 4 + at.minute // 15), "meter-before-meter-after", step_s=900)
     assert {i.baseline_kw for i in found.intervals} == {np.mean([52, 53, 54, 55])}
     assert (found.adjustment.kind, found.adjustment.value, found.days) == ("none", None, ())
@@ -341,7 +343,7 @@ def test_the_meter_just_before_the_start_is_a_flat_baseline() -> None:
         baseline(lambda at: None if at.hour == 13 else 1.0, "meter-before-meter-after")
 
 
-def test_a_firm_service_level_needs_its_level() -> None:
+def test_a_firm_service_level_baseline_needs_its_level() -> None:
     found = baseline(lambda at: 70.0, "firm-service-level", parameters=BaselineParameters(level_kw=60))
     assert found.delivered_kw == -10
     with pytest.raises(InvalidBaselineRule, match="needs the contracted level"):
@@ -358,17 +360,17 @@ def test_a_difference_is_capped_as_a_share_of_the_baseline() -> None:
     "wrong",
     [{"x": 0}, {"x": 11}, {"y": 60}, {"x": 5, "y": 10, "pick": "mid"}, {"cap": 1.5}, {"cap": float("nan")}],
 )
-def test_parameters_that_make_no_rule_are_refused(wrong: dict[str, object]) -> None:
+def test_inconsistent_parameters_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidBaselineRule):
         rule_named("x-of-y", msgspec.structs.replace(BaselineParameters(), **wrong))
 
 
-def test_an_unknown_method_is_answered_with_those_there_are() -> None:
+def test_the_refusal_of_an_unknown_method_lists_the_existing_ones() -> None:
     with pytest.raises(UnknownBaselineMethod, match="caiso-10-in-10, high-4-of-5"):
         rule_named("best-guess")
 
 
-def test_a_baseline_can_be_recorded_and_read_back() -> None:
+def test_a_recorded_baseline_is_read_back_unchanged() -> None:
     found = baseline(usual_and_today(1_800, 600, 630))
     assert msgspec.json.decode(msgspec.json.encode(found), type=Baseline) == found
     assert set(METHODS) >= {"caiso-10-in-10", "x-of-y", "firm-service-level"}

@@ -43,7 +43,7 @@ def test_an_overlapping_reservation_is_refused(
     assert set(facility.state.reservations) == {str(ONE)}
 
 
-def test_windows_are_half_open_so_that_they_may_touch(facility: Facility) -> None:
+def test_adjacent_reservations_do_not_overlap(facility: Facility) -> None:
     reserve(facility, ONE, STARTS_AT, ENDS_AT)
     reserve(facility, TWO, ENDS_AT, ENDS_AT + HOUR)
     reserve(facility, UUID(int=3), STARTS_AT - HOUR, STARTS_AT)
@@ -61,14 +61,14 @@ def test_a_facility_that_is_not_active_cannot_be_reserved(facility: Facility, st
 
 
 @pytest.mark.parametrize("served", [True, False])
-def test_only_what_was_served_counts_against_the_limits(facility: Facility, served: bool) -> None:
+def test_only_served_dr_events_count_against_the_limits(facility: Facility, served: bool) -> None:
     reserve(facility, ONE, STARTS_AT, ENDS_AT)
     facility.release(provenance(), dr_event_id=ONE, served=served)
     assert facility.state.reservations == {}
     assert facility.state.served == ({str(ONE): STARTS_AT} if served else {})
 
 
-def test_releasing_twice_or_what_was_never_reserved_records_nothing(facility: Facility) -> None:
+def test_a_repeated_release_or_one_without_a_reservation_records_nothing(facility: Facility) -> None:
     reserve(facility, ONE, STARTS_AT, ENDS_AT)
     facility.release(provenance(), dr_event_id=ONE, served=True)
     version = facility.version
@@ -78,7 +78,7 @@ def test_releasing_twice_or_what_was_never_reserved_records_nothing(facility: Fa
     assert facility.state.served == {str(ONE): STARTS_AT}
 
 
-def test_a_release_says_which_window_it_gives_back(facility: Facility) -> None:
+def test_a_release_records_the_window_of_the_reservation(facility: Facility) -> None:
     reserve(facility, ONE, STARTS_AT, ENDS_AT)
     facility.release(provenance(), dr_event_id=ONE, served=True)
     released = list(facility.collect_events())[-1]

@@ -122,7 +122,7 @@ def test_better_inputs_never_give_a_worse_quality(
     assert rank(weather_available=True, weather_age_s=0.0) <= rank()
 
 
-def test_a_forecast_older_than_two_cycles_is_stale_whatever_it_said() -> None:
+def test_a_forecast_older_than_two_cycles_is_stale_at_any_quality() -> None:
     assert quality_at("full", CYCLE_START, CYCLE_START + timedelta(minutes=30)) == "full"
     late = CYCLE_START + timedelta(minutes=30, seconds=1)
     assert {quality_at(quality, CYCLE_START, late) for quality in BEST_FIRST} == {"degraded_stale_data"}
@@ -152,7 +152,7 @@ def test_an_issued_forecast_states_its_quality_and_its_inputs() -> None:
     assert forecast.state.steps.ends_at == CYCLE_START + timedelta(hours=24)
 
 
-def test_the_same_inputs_again_record_nothing() -> None:
+def test_unchanged_inputs_record_nothing() -> None:
     forecast = issued()
     forecast.reissue(PROVENANCE, inputs=inputs(), model=MODEL, steps=steps(kw=50.0))
     assert not forecast.collect_events()
@@ -170,7 +170,7 @@ WITH_QUALITY = {
 
 
 @pytest.mark.parametrize(("known", "offered"), list(product(BEST_FIRST, BEST_FIRST)))
-def test_other_inputs_replace_a_forecast_only_where_the_quality_is_better(known: str, offered: str) -> None:
+def test_other_inputs_replace_a_forecast_only_if_the_quality_is_better(known: str, offered: str) -> None:
     forecast = issued(replace(WITH_QUALITY[known], input_hash="a"))
     first_id = forecast.state.forecast_id
 
@@ -202,7 +202,7 @@ def test_other_inputs_replace_a_forecast_only_where_the_quality_is_better(known:
     ],
     ids=["short", "hourly", "late", "crossed", "nan", "uneven"],
 )
-def test_steps_that_are_no_forecast_are_refused(wrong: QuantileSteps) -> None:
+def test_invalid_forecast_steps_are_refused(wrong: QuantileSteps) -> None:
     with pytest.raises(InvalidForecast):
         Forecast.issue(
             PROVENANCE,

@@ -37,7 +37,7 @@ def test_ids_are_the_same_in_every_release() -> None:
     } == PUBLISHED
 
 
-def test_everything_that_distinguishes_a_command_is_in_its_id() -> None:
+def test_every_distinguishing_field_of_a_command_changes_its_id() -> None:
     """If two commands shared an id, a building would treat the second as a repeat of the first."""
     found = {
         ids.bms_command_id(dr_event, facility, zone, phase, plan_revision=revision, round_number=number)
@@ -53,6 +53,6 @@ def test_everything_that_distinguishes_a_command_is_in_its_id() -> None:
     assert len(found) == 2 * 2 * 2 * 4 * 3 * 3
 
 
-def test_the_same_event_id_of_two_utilities_is_two_dr_events() -> None:
+def test_the_same_event_id_of_two_utilities_gives_two_dr_events() -> None:
     assert ids.dr_event_id("util-1", "E") != ids.dr_event_id("util-2", "E")
     assert ids.callback_id(DR_EVENT, "accepted", 1) != ids.callback_id(DR_EVENT, "accepted", 2)

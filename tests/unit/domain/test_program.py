@@ -22,7 +22,7 @@ TERMS = Terms(
 )
 
 
-def test_each_change_of_the_terms_is_a_version() -> None:
+def test_each_change_of_the_terms_is_a_new_version() -> None:
     program = Program.open(provenance(), program_id="summer-peak", utility_id="util-1")
     assert (program.id, program.state.version, program.state.terms) == (
         program_stream_id("summer-peak"),

@@ -11,13 +11,13 @@ def test_an_implausible_power_is_refused_with_the_name_of_its_field(value: objec
         kilowatts(value, name="target_kw")
 
 
-def test_a_checked_quantity_comes_back_as_a_float() -> None:
+def test_a_checked_quantity_is_returned_as_a_float() -> None:
     assert kilowatts(12, name="target_kw") == 12.0
     assert isinstance(kilowatts(12, name="target_kw"), float)
     assert kilowatts(0, name="kw") == 0.0
 
 
-def test_an_outdoor_temperature_has_bounds() -> None:
+def test_an_outdoor_temperature_outside_its_bounds_is_refused() -> None:
     assert outdoor_celsius(-40, name="temp_c") == -40.0
     with pytest.raises(InvalidQuantity, match="temp_c must be at most 60"):
         outdoor_celsius(295.0, name="temp_c")

@@ -1,4 +1,4 @@
-"""What is due when, in the course of several DR events."""
+"""The deadlines in the course of several DR events."""
 
 from datetime import timedelta
 
@@ -59,7 +59,7 @@ def test_the_deadlines_follow_a_dr_event_from_its_acceptance_to_its_measurement(
     assert seen == [[], ["start"], ["prepare", "start"], ["start"], ["end"], ["measure"], []]
 
 
-def test_a_deadline_is_due_at_its_moment_and_names_what_set_it() -> None:
+def test_a_deadline_is_due_at_its_moment_and_names_its_domain_event() -> None:
     walk = PortfolioWalk()
     dr_event = walk.open_dr_event()
     walk.accept(dr_event, 2)
@@ -75,7 +75,7 @@ def test_a_deadline_is_due_at_its_moment_and_names_what_set_it() -> None:
     assert (due.correlation_id, due.tenant) == (scheduled.correlation_id, scheduled.tenant)
 
 
-def test_the_longest_overdue_comes_first() -> None:
+def test_the_longest_overdue_deadline_comes_first() -> None:
     walk = PortfolioWalk()
     for _ in range(3):
         dr_event = walk.open_dr_event()
@@ -117,7 +117,7 @@ def test_a_cancelled_dr_event_has_no_deadline() -> None:
     assert _kinds(walk) == []
 
 
-def test_a_building_restored_by_hand_is_not_due_any_more() -> None:
+def test_a_manually_restored_building_has_no_deadline() -> None:
     walk, dispatch = _with_failing_restore()
     _give_up(walk, dispatch)
     assert "restore_retry" in _kinds(walk)

@@ -1,5 +1,6 @@
-"""A zone that waits for its restore stays due, whatever happens to another; detected by fault storm seed
-1634.
+"""The deadline of a zone that waits for its restore does not depend on other zones.
+
+Detected by fault storm seed 1634.
 """
 
 from datetime import timedelta

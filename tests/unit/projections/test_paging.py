@@ -1,4 +1,4 @@
-"""Every row of a read model is read, however many pages it has."""
+"""All rows of a read model are read over any number of pages."""
 
 import pytest
 

@@ -77,7 +77,7 @@ def done_twice(evidence: Evidence) -> Evidence:
 
 
 def left_curtailed(evidence: Evidence) -> Evidence:
-    """Without what ended the curtailment that ended last, whatever the building did then."""
+    """The evidence without the action that ended the last curtailment, and without all later ones of its zone."""
     ended = [curtailment for curtailment in curtailments(evidence) if curtailment.until is not None]
     last = max(ended, key=lambda curtailment: (curtailment.until, curtailment.since))
     zone, until = (last.facility_id, last.zone_id), last.until

@@ -1,4 +1,4 @@
-"""`make fault-storm`: what it prints, and with which status it ends."""
+"""`make fault-storm`: its output and its exit status."""
 
 import json
 
@@ -19,7 +19,7 @@ def test_seeds_without_a_breach_are_counted_in_one_line() -> None:
     assert "0 broke an invariant" in outcome.stdout
 
 
-def test_broken_seeds_are_listed_with_the_command_that_shows_them() -> None:
+def test_broken_seeds_are_listed_with_the_command_that_reproduces_them() -> None:
     outcome = run("--seeds", "3", "--planted", "sends-twice", "--workers", "1")
     assert outcome.exit_code == 3
     assert "seed 0 broke: " in outcome.stderr
@@ -28,7 +28,7 @@ def test_broken_seeds_are_listed_with_the_command_that_shows_them() -> None:
     assert "--planted sends-twice --story" in outcome.stdout
 
 
-def test_json_is_one_document() -> None:
+def test_the_json_output_is_one_document() -> None:
     outcome = run("--seeds", "2", "--planted", "sends-twice", "--workers", "1", "--json")
     document = json.loads(outcome.stdout)
     assert (document["seeds"], document["from"], document["facilities"]) == (2, 0, 3)
@@ -52,7 +52,7 @@ def test_a_seed_is_printed_with_its_trace() -> None:
         (("--seeds", "0"), "--seeds"),
     ],
 )
-def test_a_usage_error_says_what_is_right(arguments: tuple[str, ...], expected: str) -> None:
+def test_a_usage_error_names_the_valid_arguments(arguments: tuple[str, ...], expected: str) -> None:
     outcome = run(*arguments)
     assert outcome.exit_code == 2
     assert expected in outcome.stderr

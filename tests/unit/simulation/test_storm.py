@@ -41,13 +41,13 @@ def results() -> list[SeedResult]:
     return run_seeds(SEEDS, SETTING)
 
 
-def test_a_seed_gives_the_same_log_whatever_the_order_of_hashes(results: list[SeedResult]) -> None:
+def test_a_seed_gives_the_same_log_for_any_hash_seed(results: list[SeedResult]) -> None:
     here = [result.digest for result in results]
     assert len(set(here)) == len(SEEDS)
     assert [digests_of_another_process(hash_seed) for hash_seed in ("1", "77")] == [here, here]
 
 
-def test_what_ran_before_makes_no_difference() -> None:
+def test_earlier_runs_do_not_change_the_result() -> None:
     single = run_seed(25, SETTING)
     assert [run_seed(24, SETTING), run_seed(25, SETTING)][1] == single
 

@@ -30,7 +30,7 @@ def started(process: Process, work: Coroutine[Any, Any, None]) -> asyncio.Task[N
     return asyncio.get_running_loop().create_task(work, context=inside)
 
 
-def test_time_jumps_to_what_happens_next() -> None:
+def test_time_jumps_to_the_next_scheduled_callback() -> None:
     async def scenario() -> float:
         await asyncio.sleep(86_400)
         return loop_now().time()
@@ -38,7 +38,7 @@ def test_time_jumps_to_what_happens_next() -> None:
     assert run(scenario()) == pytest.approx(86_400)
 
 
-def test_the_order_of_what_is_ready_is_the_seeds() -> None:
+def test_the_seed_determines_the_order_of_ready_tasks() -> None:
     async def scenario() -> list[int]:
         done: list[int] = []
 
@@ -83,7 +83,7 @@ def test_other_tasks_run_inside_a_slow_call() -> None:
     assert run(scenario()) == ["loaded", "another", "saved"]
 
 
-def test_nothing_of_a_killed_process_runs_not_even_a_finally() -> None:
+def test_a_killed_process_runs_nothing_not_even_finally_blocks() -> None:
     async def scenario() -> list[str]:
         happened: list[str] = []
         process = Process("worker", 1)
@@ -104,7 +104,7 @@ def test_nothing_of_a_killed_process_runs_not_even_a_finally() -> None:
     assert run(scenario()) == []
 
 
-def test_a_stopped_process_goes_on_where_it_was() -> None:
+def test_a_stopped_process_resumes_where_it_was() -> None:
     async def scenario() -> list[float]:
         woke: list[float] = []
         process = Process("worker", 1)

@@ -45,7 +45,7 @@ async def a_day_with_a_silent_bms() -> list[str]:
     return changes
 
 
-def test_it_opens_for_its_time_then_tries_one_call_and_closes_at_an_answer() -> None:
+def test_the_breaker_opens_for_its_period_then_tries_one_call_and_closes_after_an_answer() -> None:
     loop = VirtualLoop(1)
     try:
         changes = loop.run_until_complete(a_day_with_a_silent_bms())

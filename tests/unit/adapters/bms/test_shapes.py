@@ -77,7 +77,7 @@ def binding(contract: Contract) -> Any:
 
 
 @pytest.mark.parametrize(("contract", "operation", "values"), REQUESTS)
-def test_a_request_is_the_one_that_zeep_writes(
+def test_a_request_equals_the_one_that_zeep_writes(
     contract: Contract, operation: str, values: dict[str, Any]
 ) -> None:
     ours, headers = SoapCodec(contract).encode(operation, values)
@@ -90,7 +90,9 @@ def test_a_request_is_the_one_that_zeep_writes(
 
 
 @pytest.mark.parametrize(("contract", "operation", "answer"), ANSWERS)
-def test_an_answer_says_what_zeep_reads_in_it(contract: Contract, operation: str, answer: bytes) -> None:
+def test_a_decoded_answer_equals_the_one_that_zeep_decodes(
+    contract: Contract, operation: str, answer: bytes
+) -> None:
     read = SoapCodec(contract).decode(operation, answer)
     spoken, _ = binding(contract)
     assert plain(read) == plain(spoken.get(operation).process_reply(parse_envelope(answer)))
@@ -114,13 +116,13 @@ def plain(value: Any) -> Any:
     ],
     ids=str,
 )
-def test_what_the_contract_does_not_allow_is_not_written(wrong: dict[str, Any]) -> None:
+def test_a_request_that_violates_the_contract_is_not_encoded(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         SoapCodec(TWO_PHASE).encode("CommitCommand", CURTAILMENT | wrong)
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_a_moment_that_the_calendar_does_not_have_is_no_answer(moment: str) -> None:
+def test_an_answer_with_an_impossible_time_is_refused(moment: str) -> None:
     answer = two_phase_messages.receipt_answer(RECEIPT).replace(MOMENT.isoformat().encode(), moment.encode())
     with pytest.raises(ValueError, match="no moment of the calendar"):
         SoapCodec(TWO_PHASE).decode("CommitCommand", answer)

@@ -1,4 +1,4 @@
-"""Edge cases of a BMS without commands; found by fault storms."""
+"""Edge cases of a BMS without commands; detected by fault storms."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -78,20 +78,20 @@ def test_a_write_that_cannot_be_read_back_has_an_unknown_outcome() -> None:
         asyncio.run(control.execute(CONNECTION, COMMIT))
 
 
-def test_a_write_whose_reading_is_refused_is_no_refused_write() -> None:
+def test_a_write_whose_read_back_is_refused_has_an_unknown_outcome() -> None:
     refused = BmsRefused("unauthorized", "HTTP 401: check the facility's BMS credentials")
     control = SinglePhase(TakesWritesOnly(takes_writes=True, then=refused), FakeClock())
     with pytest.raises(BmsTimedOut, match=r"not read back: HTTP 401"):
         asyncio.run(control.execute(CONNECTION, COMMIT))
 
 
-def test_a_write_that_never_left_did_nothing() -> None:
+def test_a_write_that_was_not_sent_is_reported_as_unreachable() -> None:
     control = SinglePhase(TakesWritesOnly(takes_writes=False), FakeClock())
     with pytest.raises(BmsUnreachable):
         asyncio.run(control.execute(CONNECTION, COMMIT))
 
 
-def test_the_setpoint_of_a_running_curtailment_does_not_become_the_one_to_return_to() -> None:
+def test_a_zone_under_a_curtailment_cannot_be_prepared() -> None:
     prepare = replace(COMMIT, phase="prepare", previous=None)
     with pytest.raises(BmsRefused) as refused:
         asyncio.run(SinglePhase(Curtailed(), FakeClock()).execute(CONNECTION, prepare))

@@ -44,7 +44,7 @@ def day_ahead(known: FacilityHistory, at: datetime | None = None, steps: int = D
     return forecaster.forecast(model, known, starts_at=at or ends_at, steps=steps, temperatures=None)
 
 
-def test_less_than_five_weeks_is_naive_and_says_so() -> None:
+def test_less_than_five_weeks_of_history_gives_the_naive_model() -> None:
     forecaster = BatchedLoadForecaster()
     names = [forecaster.train(history(usual(days)), at=START).name for days in (34, 35)]
     assert names == ["naive", "time-of-week-and-temperature"]
@@ -73,13 +73,13 @@ def test_a_new_level_is_followed_within_weeks() -> None:
     assert found.p50_kw[10:17] == pytest.approx(600, rel=0.12)
 
 
-def test_a_closure_is_not_forecast_for_ever() -> None:
+def test_a_temporary_closure_is_not_forecast_permanently() -> None:
     load = usual(112)
     load[77 * DAY : 91 * DAY] = 20.0 + np.random.default_rng(2).normal(0, 1, 14 * DAY)
     assert day_ahead(history(load)).p50_kw[10:17] == pytest.approx(300, rel=0.15)
 
 
-def test_a_stuck_meter_is_named_and_left_out() -> None:
+def test_a_stuck_meter_is_reported_and_excluded() -> None:
     load = usual(112)
     load[100 * DAY : 105 * DAY] = 777.0
     forecaster, known = BatchedLoadForecaster(), history(load)
@@ -90,7 +90,7 @@ def test_a_stuck_meter_is_named_and_left_out() -> None:
     assert found.p50_kw.max() < 350
 
 
-def test_a_spike_is_reported_and_left_out_of_the_history_and_of_recent_readings() -> None:
+def test_a_spike_is_reported_and_excluded_from_the_history_and_recent_readings() -> None:
     quarters = np.repeat(usual(70), 4) + np.random.default_rng(9).normal(0, 2, 70 * 96)
     quarters[50 * 96] = 60_000.0
     forecaster = BatchedLoadForecaster()
@@ -127,7 +127,7 @@ def test_a_spike_is_accepted_once_it_has_occurred_on_several_days() -> None:
     assert (found.left_out, found.unheard) == (0, 0)
 
 
-def test_a_meter_that_is_stuck_now_counts_as_silent() -> None:
+def test_a_currently_stuck_meter_counts_as_silent() -> None:
     load = usual(112)
     load[110 * DAY :] = 250.0
     found = day_ahead(history(load))
@@ -144,7 +144,7 @@ def test_a_facility_that_exports_is_forecast_below_zero() -> None:
     assert (found.p10_kw <= found.p50_kw).all()
 
 
-def test_gaps_are_no_zeros() -> None:
+def test_gaps_do_not_count_as_zero() -> None:
     load = usual(84)
     load[np.random.default_rng(4).random(len(load)) < 0.3] = np.nan
     assert day_ahead(history(load)).p50_kw[10:17] == pytest.approx(300, rel=0.1)
@@ -159,7 +159,7 @@ def test_the_interval_widens_with_the_age_of_the_data() -> None:
     assert (old.p90_kw - old.p10_kw).mean() > 1.2 * (fresh.p90_kw - fresh.p10_kw).mean()
 
 
-def test_local_clocks_are_followed_over_their_change() -> None:
+def test_the_forecast_follows_local_time_over_a_clock_change() -> None:
     """Work begins at 8 by the wall clock, an hour earlier in UTC from 29 March on."""
     start = START - timedelta(days=56)
     london = ZoneInfo("Europe/London")
@@ -178,7 +178,7 @@ def test_local_clocks_are_followed_over_their_change() -> None:
     assert found.p50_kw[DAY + 17] == pytest.approx(100, rel=0.3)
 
 
-def test_quarters_keep_their_shape_and_origins_between_hours_are_served() -> None:
+def test_quarter_hours_keep_their_shape_if_the_origin_is_within_an_hour() -> None:
     hourly = usual(63)
     quarters = np.repeat(hourly, 4) + np.tile([-15.0, -5.0, 5.0, 15.0], len(hourly))
     known = history(quarters, step_s=900)
@@ -188,7 +188,7 @@ def test_quarters_keep_their_shape_and_origins_between_hours_are_served() -> Non
     assert (shape[:, 3] - shape[:, 0]).mean() == pytest.approx(30, abs=8)
 
 
-def test_an_origin_in_mid_hour_looks_at_nothing_after_it() -> None:
+def test_an_origin_within_an_hour_uses_no_later_readings() -> None:
     quarters = np.repeat(usual(63), 4)
     known = history(quarters, step_s=900)
     at = known.mean_kw.ends_at - timedelta(hours=10, minutes=15)
@@ -215,7 +215,7 @@ def with_weather(load: FloatArray, temp_c: FloatArray, step_s: int = 3600) -> Fa
     return msgspec.structs.replace(history(load, step_s=step_s), temp_c=IntervalSeries(START, step_s, temp_c))
 
 
-def test_weather_is_used_within_a_week_of_five_weeks_of_it_and_that_changes_nothing_for_others() -> None:
+def test_weather_is_used_within_a_week_of_five_weeks_of_it_without_effect_on_other_models() -> None:
     load, temp_c = usual(150), warm(150)
     load += 5 * np.clip(temp_c - 18, 0, None)
     late = np.where(np.arange(150 * DAY) < 108 * DAY, np.nan, temp_c)
@@ -227,7 +227,7 @@ def test_weather_is_used_within_a_week_of_five_weeks_of_it_and_that_changes_noth
     assert models[1] == forecaster.train(mate, at=START)
 
 
-def test_a_temperature_that_is_unknown_at_the_origin_leaves_no_quarter_without_a_forecast() -> None:
+def test_every_quarter_hour_has_a_forecast_if_the_temperature_at_the_origin_is_unknown() -> None:
     load = usual(63)
     known = with_weather(np.repeat(load, 4), np.repeat(warm(63), 4), step_s=900)
     forecaster = BatchedLoadForecaster()
@@ -241,7 +241,7 @@ def test_a_temperature_that_is_unknown_at_the_origin_leaves_no_quarter_without_a
 
 
 def test_repeated_values_of_a_stuck_meter_are_not_used_by_a_forecast() -> None:
-    """The meter was stuck for five days and has moved since yesterday; more than that is read again."""
+    """The meter was stuck for five days until yesterday. The forecast reads a longer history than one day."""
     stood = usual(112)
     stood[106 * DAY : 111 * DAY] = 777.0
     forecaster = BatchedLoadForecaster()
@@ -257,7 +257,7 @@ def test_repeated_values_of_a_stuck_meter_are_not_used_by_a_forecast() -> None:
     assert (raw.age_h, clean.age_h) == (0, 0)
 
 
-def test_a_facility_is_forecast_the_same_beside_one_whose_model_is_older() -> None:
+def test_a_forecast_does_not_depend_on_an_older_model_in_the_same_batch() -> None:
     load, temp_c = usual(70), warm(70)
     load += 5 * np.clip(temp_c - 18, 0, None)
     quarters = with_weather(np.repeat(load, 4), np.repeat(temp_c, 4), step_s=900)

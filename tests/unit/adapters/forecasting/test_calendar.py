@@ -14,7 +14,7 @@ def hour(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp()) // HOUR_S
 
 
-def test_every_hour_is_that_of_the_wall_clock() -> None:
+def test_hours_of_the_week_follow_local_time() -> None:
     for tz in ("Europe/London", "America/Los_Angeles", "Asia/Kolkata", "Asia/Seoul"):
         first = hour("2026-01-01T00:00:00+00:00")
         found = hours_of_week(first, 366 * 24, tz, "")
@@ -23,14 +23,14 @@ def test_every_hour_is_that_of_the_wall_clock() -> None:
         assert found.tolist() == [at.weekday() * 24 + at.hour for at in local]
 
 
-def test_the_hour_that_clocks_repeat_comes_twice_and_the_skipped_one_never() -> None:
+def test_the_repeated_hour_occurs_twice_and_the_skipped_hour_never() -> None:
     spring = hours_of_week(hour("2026-03-29T00:00:00+00:00"), 3, "Europe/London", "")
     autumn = hours_of_week(hour("2026-10-24T23:00:00+00:00"), 4, "Europe/London", "")
     assert [one % 24 for one in spring.tolist()] == [0, 2, 3]
     assert [one % 24 for one in autumn.tolist()] == [0, 1, 1, 2]
 
 
-def test_a_holiday_is_a_sunday() -> None:
+def test_a_holiday_counts_as_a_sunday() -> None:
     first = hour("2026-12-25T00:00:00+00:00")  # a Friday
     assert hours_of_week(first, 24, "Europe/London", "GB-ENG").tolist() == list(range(144, 168))
     assert hours_of_week(first, 24, "Europe/London", "").tolist() == list(range(96, 120))
@@ -50,12 +50,12 @@ def test_the_region_is_given_or_derived_from_the_zone(tz: str, said: str | None,
     assert region_of(tz, said) == region
 
 
-def test_an_unknown_region_has_its_countrys_days_and_an_unknown_country_none() -> None:
+def test_an_unknown_region_has_the_holidays_of_its_country_and_an_unknown_country_has_none() -> None:
     assert date(2026, 7, 4) in public_holidays("US-XX", 2026, 2026)
     assert public_holidays("XX", 2026, 2026) == public_holidays("", 2026, 2026) == frozenset()
 
 
-def test_local_midnights_are_a_day_apart_but_where_clocks_change() -> None:
+def test_local_midnights_are_24_hours_apart_except_at_clock_changes() -> None:
     first = hour("2026-03-27T00:00:00+00:00")
     found = local_midnights(first, first + 96, "America/New_York")
     assert [datetime.fromtimestamp(one * HOUR_S, UTC).hour for one in found] == [4, 4, 4, 4]

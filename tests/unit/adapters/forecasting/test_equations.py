@@ -50,7 +50,7 @@ def test_the_batched_solver_agrees_with_statsmodels_to_1e_8() -> None:
         assert found.fitted(week, dense)[row, known] == pytest.approx(columns @ fitted.params, rel=1e-8)
 
 
-def test_days_added_one_by_one_come_to_the_same_as_all_at_once() -> None:
+def test_adding_days_one_by_one_gives_the_solution_of_all_at_once() -> None:
     week, dense, load, weights = made()
     whole, daily = NormalEquations(FACILITIES, DENSE), NormalEquations(FACILITIES, DENSE)
     whole.add(week, dense, load, weights)
@@ -62,7 +62,7 @@ def test_days_added_one_by_one_come_to_the_same_as_all_at_once() -> None:
     assert both[1].dense == pytest.approx(both[0].dense, rel=1e-9)
 
 
-def test_the_autoregression_is_that_of_statsmodels() -> None:
+def test_the_autoregression_agrees_with_statsmodels() -> None:
     week, dense, load, _ = made()
     load = np.where(np.isfinite(load), load, 100.0)
     count, ahead = HOURS - 48, slice(HOURS - 48, HOURS)

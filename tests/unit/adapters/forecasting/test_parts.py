@@ -25,7 +25,7 @@ from adapters.forecasting.models.weather_ahead import forecast_error_k
 from domain.time_series.windows import FloatArray, IntervalSeries
 
 
-def test_a_feature_looks_at_nothing_from_the_origin_on() -> None:
+def test_features_use_no_value_from_the_origin_on() -> None:
     residual = np.random.default_rng(1).normal(size=(2, WINDOW_H + 60))
     poisoned = residual.copy()
     poisoned[:, WINDOW_H:] = 1e9
@@ -52,7 +52,7 @@ def test_a_persistent_residual_is_fitted_and_predicted() -> None:
     assert np.abs(found[23:]).max() < 3.0
 
 
-def test_old_data_is_corrected_as_from_so_many_hours_further_ahead() -> None:
+def test_the_correction_for_old_data_is_that_of_a_longer_lead_time() -> None:
     drawn = np.random.default_rng(3)
     weights = drawn.normal(size=(1, 8, 8))
     residual = drawn.normal(size=(1, WINDOW_H))
@@ -78,7 +78,7 @@ def test_an_excluded_candidate_has_no_weight() -> None:
     assert untried[:, 0, 0].tolist() == [0.0, 1.0, 0.0]
 
 
-def test_new_errors_lie_in_the_interval_as_often_as_it_says() -> None:
+def test_the_interval_covers_new_errors_at_its_nominal_rate() -> None:
     """Errors twice as large by day as by night, and asymmetric."""
     drawn = np.random.default_rng(4)
     hour = np.arange(48) % 24
@@ -98,7 +98,7 @@ def test_new_errors_lie_in_the_interval_as_often_as_it_says() -> None:
     assert older[1].mean() > high[:, 36:].mean()
 
 
-def test_with_old_data_no_hour_is_surer_though_hours_further_ahead_erred_less() -> None:
+def test_the_interval_is_never_narrower_with_older_data() -> None:
     errors = np.random.default_rng(5).normal(size=(60, 3, 48)) * np.where(np.arange(48) < 8, 3.0, 1.0)
     hour = np.arange(48) % 24
     spread = fit_spread(errors, np.broadcast_to(hour, errors.shape), np.ones(3))
@@ -110,7 +110,7 @@ def test_with_old_data_no_hour_is_surer_though_hours_further_ahead_erred_less() 
         assert (older_high >= high).all()
 
 
-def test_without_any_errors_the_interval_is_the_normal_ones() -> None:
+def test_without_any_errors_the_interval_is_that_of_a_normal_distribution() -> None:
     nothing = np.full((1, 2, 48), np.nan)
     spread = fit_spread(nothing, np.zeros((1, 2, 48), dtype=np.int64), np.array([1.0, 10.0]))
     low, high = spread.error_interval(np.zeros((2, 48), dtype=np.int64))
@@ -118,7 +118,7 @@ def test_without_any_errors_the_interval_is_the_normal_ones() -> None:
     assert high[:, 0].tolist() == pytest.approx([1.2816, 12.816])
 
 
-def test_a_meter_that_repeats_a_value_for_a_day_stands_still_until_it_moves() -> None:
+def test_a_meter_that_repeats_a_value_for_a_day_is_stuck_until_the_value_changes() -> None:
     values = np.random.default_rng(5).normal(size=240)
     values[100:160] = 7.0
     assert np.flatnonzero(stuck(values, 3600)).tolist() == list(range(124, 160))
@@ -162,7 +162,7 @@ def test_later_readings_do_not_change_the_classification() -> None:
         assert (spikes_of_history(in_quarters(values[:end])) == whole[:end]).all()
 
 
-def test_of_less_than_a_week_nothing_is_left_out() -> None:
+def test_no_spike_is_excluded_from_a_history_shorter_than_a_week() -> None:
     values, _ = with_spikes()
     values[5 * 96] = 9_999.0
     assert not spikes_of_history(in_quarters(values[: 7 * 96])).any()
@@ -175,7 +175,7 @@ def test_a_facility_with_constant_load_has_a_minimum_range() -> None:
     assert np.flatnonzero(spikes_of_history(in_quarters(values))).tolist() == [16 * 96]
 
 
-def test_a_load_of_minutes_a_week_is_no_spike_from_the_third_time_on() -> None:
+def test_a_load_of_minutes_a_week_is_not_a_spike_from_the_third_time_on() -> None:
     """A charger of 11 kW in a house of 0.3 kW: three quarter-hours a week, below the trimmed share."""
     values = 0.3 + np.random.default_rng(3).uniform(0, 0.2, 56 * 96)
     for week in range(8):
@@ -195,7 +195,7 @@ def test_a_recurring_load_is_accepted_within_days() -> None:
     assert high > 90.0
 
 
-def test_a_spike_on_two_days_is_a_spike_on_the_third() -> None:
+def test_a_spike_on_two_days_is_still_a_spike_on_the_third() -> None:
     values, _ = with_spikes()
     values[33 * 96] = 9_999.0
     assert spikes_of_history(in_quarters(values))[33 * 96]
@@ -207,7 +207,7 @@ def test_every_reading_of_a_facility_without_load_is_accepted() -> None:
     assert not spikes_of_history(in_quarters(values)).any()
 
 
-def test_naive_methods_use_older_days_where_hours_are_missing() -> None:
+def test_naive_methods_use_older_days_for_missing_hours() -> None:
     load = np.arange(672.0)[None]
     fresh, old = naive(load, 48), naive(load, 48, 30)
     assert fresh[:, 0, 0].tolist() == [504, np.mean([648 - 24 * i for i in range(7)]), 648, 252]
@@ -216,7 +216,7 @@ def test_naive_methods_use_older_days_where_hours_are_missing() -> None:
     assert old[0, 0, 0] == 504
 
 
-def test_gaps_are_filled_from_the_week_before() -> None:
+def test_gaps_are_filled_from_the_previous_week() -> None:
     load = np.tile(np.arange(168.0), 4)[None].copy()
     load[0, 400:500] = np.nan
     load[0, :10] = np.nan
@@ -230,7 +230,7 @@ def test_finer_steps_are_averaged_and_longer_ones_copied() -> None:
     assert on_grid(np.array([1.0, 3.0]), 0, 3600, 1800, 900, 6).tolist()[:4] == [1.0, 1.0, 3.0, 3.0]
 
 
-def test_parameters_survive_storage() -> None:
+def test_stored_parameters_are_read_back_unchanged() -> None:
     drawn = np.random.default_rng(6)
     values = {name: drawn.normal(size=(2, *shape)) for name, shape in LAYOUT.items()}
     past = drawn.normal(size=(2, *PAST))
@@ -254,7 +254,7 @@ def test_the_simulated_weather_error_is_deterministic_and_of_the_given_size() ->
     assert np.corrcoef(paths[:, 10], paths[:, 11])[0, 1] == pytest.approx(0.95, abs=0.03)
 
 
-def test_an_hourly_history_in_quarters_can_be_stuck() -> None:
+def test_a_stuck_meter_is_detected_in_an_hourly_history_repeated_per_quarter_hour() -> None:
     values = np.random.default_rng(5).normal(size=240)
     values[100:160] = 7.0
     series = IntervalSeries(datetime(2026, 3, 2, tzinfo=UTC), 900, np.repeat(values, 4))

@@ -9,12 +9,12 @@ from adapters.influxdb.line_protocol import FieldValue, Unstorable, line, micros
 
 
 @pytest.mark.parametrize("bad", ["", "a\nb", "a\0", "a\\", "\r"])
-def test_a_text_that_no_tag_can_hold_is_named(bad: str) -> None:
+def test_a_text_that_is_not_a_valid_tag_is_refused(bad: str) -> None:
     with pytest.raises(Unstorable):
         tag(bad)
 
 
-def test_values_have_their_types_and_what_is_none_is_left_out() -> None:
+def test_values_have_their_types_and_none_is_omitted() -> None:
     fields: dict[str, FieldValue] = {
         "f": 1.0,
         "i": 3,
@@ -33,7 +33,7 @@ def test_moments_are_exact_to_the_microsecond() -> None:
     assert microseconds(at + timedelta(microseconds=1)) - microseconds(at) == 1
 
 
-def test_a_text_in_a_condition_stays_a_text() -> None:
+def test_text_in_a_condition_is_quoted() -> None:
     evil = "a' OR 1=1; DROP DATABASE x --\\"
     assert text(evil) == "'a\\' OR 1=1; DROP DATABASE x --\\\\'"
     assert name('a"b') == '"a\\"b"'
@@ -57,6 +57,6 @@ def test_long_lists_are_split_into_chunks_without_duplicates() -> None:
         b'{"results": [{"series": [], "partial": true}]}',
     ],
 )
-def test_an_error_anywhere_in_an_answer_is_an_error(body: bytes) -> None:
+def test_an_error_anywhere_in_a_response_is_raised(body: bytes) -> None:
     with pytest.raises(QueryRefused):
         read_response(body)

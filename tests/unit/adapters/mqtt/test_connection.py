@@ -50,7 +50,7 @@ class Consumer:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - whatever it is that the story waits for
+        while not condition():  # noqa: ASYNC110 - any condition of the test
             await asyncio.sleep(0.002)
 
 
@@ -72,7 +72,7 @@ def tell(scenario: Callable[[Connection, Consumer, Transport], Awaitable[None]])
     asyncio.run(run())
 
 
-def test_after_a_large_read_it_goes_on_at_once() -> None:
+def test_reading_continues_at_once_after_a_large_read() -> None:
     async def scenario(connection: Connection, consumer: Consumer, transport: Transport) -> None:
         one = publish(b"a" * 96)
         many = connections.LARGE_READ_BYTES // len(one)
@@ -84,7 +84,7 @@ def test_after_a_large_read_it_goes_on_at_once() -> None:
     tell(scenario)
 
 
-def test_after_a_large_read_for_which_there_was_no_room_it_waits_for_room() -> None:
+def test_reading_pauses_after_a_large_read_if_the_consumer_has_no_room() -> None:
     async def scenario(connection: Connection, consumer: Consumer, transport: Transport) -> None:
         consumer.room = False
         connection.data_received(publish(b"a" * 96) * connections.LARGE_READ_BYTES)
@@ -93,7 +93,7 @@ def test_after_a_large_read_for_which_there_was_no_room_it_waits_for_room() -> N
     tell(scenario)
 
 
-def test_after_each_small_read_it_pauses_briefly() -> None:
+def test_reading_pauses_briefly_after_each_small_read() -> None:
     async def scenario(connection: Connection, consumer: Consumer, transport: Transport) -> None:
         for n in (1, 2):
             connection.data_received(publish(b"a") + publish(b"b"))
@@ -104,7 +104,7 @@ def test_after_each_small_read_it_pauses_briefly() -> None:
     tell(scenario)
 
 
-def test_without_room_it_reads_nothing_until_there_is_some() -> None:
+def test_nothing_is_read_while_the_consumer_has_no_room() -> None:
     async def scenario(connection: Connection, consumer: Consumer, transport: Transport) -> None:
         consumer.room = False
         connection.data_received(publish(b"a"))
@@ -117,7 +117,7 @@ def test_without_room_it_reads_nothing_until_there_is_some() -> None:
     tell(scenario)
 
 
-def test_one_that_finishes_during_the_pause_reads_no_more() -> None:
+def test_a_connection_that_finishes_during_the_pause_reads_no_more() -> None:
     async def scenario(connection: Connection, consumer: Consumer, transport: Transport) -> None:
         connection.data_received(PINGRESP)
         await connection.finish(1.0)

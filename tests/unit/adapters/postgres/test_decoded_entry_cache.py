@@ -24,7 +24,7 @@ def rows() -> list[Row]:
     ]
 
 
-def test_the_same_rows_give_the_same_objects_and_a_changed_row_what_it_says() -> None:
+def test_cached_rows_give_the_same_objects_and_a_changed_row_is_decoded_again() -> None:
     stored, decoded = rows(), DecodedEntryCache()
     first, again = decoded.of(stored), decoded.of(list(stored))
     assert all(one is other for one, other in zip(first, again, strict=True))

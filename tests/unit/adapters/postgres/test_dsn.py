@@ -8,7 +8,7 @@ from adapters.postgres.connection.dsn import UnreadableAddress, for_failover
 PAIR = "postgresql://app:p%40ss@db-1:5432,db-2:5433/gridproof?options=-csearch_path%3Dgridproof"
 
 
-def test_the_complete_address_is_passed_on() -> None:
+def test_all_parameters_of_the_dsn_are_passed_on() -> None:
     assert conninfo_to_dict(PAIR).items() <= conninfo_to_dict(for_failover(PAIR)).items()
 
 
@@ -18,20 +18,20 @@ def test_a_writable_server_is_required_and_keepalives_are_set() -> None:
     assert {"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"} <= asked.keys()
 
 
-def test_what_an_address_says_itself_stands() -> None:
+def test_parameters_of_the_dsn_override_the_defaults() -> None:
     said = for_failover(f"{PAIR}&target_session_attrs=any&tcp_user_timeout=1000")
     found = conninfo_to_dict(said)
     assert (found["target_session_attrs"], found["tcp_user_timeout"]) == ("any", "1000")
 
 
-def test_it_is_an_address_like_any_other() -> None:
+def test_adding_the_defaults_twice_changes_nothing() -> None:
     assert for_failover(for_failover(PAIR)) == for_failover(PAIR)
 
 
 @pytest.mark.parametrize(
     "address", ["postgresql://app:hunter2%zz@db/g", "postgresql://app:hunter2@db/g?bogus=1"]
 )
-def test_one_that_cannot_be_read_is_refused_without_its_password(address: str) -> None:
+def test_the_refusal_of_an_unreadable_dsn_does_not_contain_the_password(address: str) -> None:
     with pytest.raises(UnreadableAddress) as refusal:
         for_failover(address)
     assert "hunter2" not in str(refusal.value)

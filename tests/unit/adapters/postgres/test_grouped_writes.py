@@ -46,14 +46,14 @@ def behind_a_first(store: Store, *asked: str) -> tuple[Future[str], list[Future[
     return first, others
 
 
-def test_what_comes_while_one_is_written_goes_in_together() -> None:
+def test_writes_that_arrive_during_a_write_are_grouped() -> None:
     store = Store()
     first, others = behind_a_first(store, "a", "b", "c")
     assert [one.result() for one in (first, *others)] == ["FIRST", "A", "B", "C"]
     assert store.groups == [["first"], ["a", "b", "c"]]
 
 
-def test_what_is_refused_together_is_tried_one_by_one() -> None:
+def test_a_refused_group_is_retried_one_by_one() -> None:
     store = Store()
     _, (a, poison, b) = behind_a_first(store, "a", "poison", "b")
     assert (a.result(), b.result()) == ("A", "B")
@@ -70,7 +70,7 @@ def test_an_unexpected_error_reaches_only_its_own_caller() -> None:
         broken.result()
 
 
-def test_a_store_that_is_away_is_away_for_each() -> None:
+def test_an_unavailable_store_is_the_outcome_of_each_write() -> None:
     store = Store()
     store.is_away = True
     first, others = behind_a_first(store, "a", "b")

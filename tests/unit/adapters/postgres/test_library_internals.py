@@ -44,7 +44,7 @@ def test_the_pool_connects_by_the_method_that_we_override() -> None:
     assert parameters(psycopg_pool.ConnectionPool._add_connection) == ["self", "attempt", "growing"]
     assert parameters(FastReconnectPool._add_connection) == ["self", "attempt", "growing"]
     source = inspect.getsource(psycopg_pool.ConnectionPool._add_connection)
-    assert "AttemptWithBackoff" in source, "the pool retries by the class that ours derives from"
+    assert "AttemptWithBackoff" in source, "the pool retries with the base class of ours"
     assert "attempt.update_delay" in source
 
 
@@ -93,10 +93,12 @@ def test_the_datastore_has_the_attributes_that_we_use() -> None:
         datastore.pool.close()
 
 
-def test_our_pool_keeps_the_librarys_way_to_connect() -> None:
+def test_our_pool_uses_the_connect_method_of_the_library() -> None:
     order = [one.__name__ for one in _FastReconnectLibraryPool.__mro__[:4]]
     assert order == ["_FastReconnectLibraryPool", "FastReconnectPool", "ConnectionPool", "ConnectionPool"]
-    assert _FastReconnectLibraryPool._connect is LibraryPool._connect, "it sets the password"
+    assert _FastReconnectLibraryPool._connect is LibraryPool._connect, (
+        "the method of the library sets the password"
+    )
 
 
 def test_the_recorder_inserts_by_the_method_that_we_override() -> None:

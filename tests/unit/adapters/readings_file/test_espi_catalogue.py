@@ -37,7 +37,7 @@ def first(found: list[Entry], everything: list[Entry]) -> Entry | None:
 
 
 @given(types=entries, points=entries, readings=entries, asked=links)
-def test_every_link_is_followed_as_if_all_entries_were_looked_through(
+def test_the_index_resolves_every_link_as_a_linear_search_does(
     types: list[Entry], points: list[Entry], readings: list[Entry], asked: str
 ) -> None:
     catalogue = Catalogue({"ReadingType": types, "UsagePoint": points, "MeterReading": readings}, [])
@@ -50,7 +50,7 @@ def test_every_link_is_followed_as_if_all_entries_were_looked_through(
     assert catalogue.meter_reading_of(asked) is first(found, readings)
 
 
-def test_a_feed_of_many_meter_readings_costs_no_more_than_its_size() -> None:
+def test_a_feed_of_many_meter_readings_is_resolved_in_linear_time() -> None:
     """Each with its own usage point, type and blocks: a linear search for each would take many minutes."""
     many = range(30_000)
     catalogue = Catalogue(
@@ -65,7 +65,7 @@ def test_a_feed_of_many_meter_readings_costs_no_more_than_its_size() -> None:
     assert [one.facility_id for one in found if one is not None] == [f"fac-{n}" for n in many]
 
 
-def test_a_link_without_end_is_refused(tmp_path: Path) -> None:
+def test_a_link_of_excessive_length_is_refused(tmp_path: Path) -> None:
     feed = tmp_path / "feed.xml"
     link = "a/" * MAX_LINK
     feed.write_text(

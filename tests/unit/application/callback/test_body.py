@@ -26,7 +26,7 @@ def results(body: dict[str, Any]) -> dict[str, str]:
     return {found["facility_id"]: found["result"] for found in body["facility_results"]}
 
 
-def test_before_the_end_the_body_has_no_results() -> None:
+def test_the_body_has_no_results_before_the_end() -> None:
     world = InProcessSystem.accepted(*THREE).until("active")
     (accepted,), (started,) = bodies(world, "accepted"), bodies(world, "started")
     assert accepted["facilities"] is None
@@ -34,7 +34,7 @@ def test_before_the_end_the_body_has_no_results() -> None:
     assert (started["status"], started["event_id"]) == ("active", UTILITY_EVENT)
 
 
-def test_at_the_end_the_body_has_every_facility_once_with_its_reason() -> None:
+def test_the_final_body_has_every_facility_once_with_its_reason() -> None:
     world = InProcessSystem.accepted(*THREE).until("active")
     world.do(OptOutFacility(facility_id="fac-002", reason="a concert tonight"))
     world.until("completed")
@@ -50,7 +50,7 @@ def test_at_the_end_the_body_has_every_facility_once_with_its_reason() -> None:
     assert told["results_complete"] is True
 
 
-def test_a_cancelled_dr_event_is_reported_in_its_present_state() -> None:
+def test_a_cancelled_dr_event_is_reported_with_its_current_status() -> None:
     world = InProcessSystem.accepted(*THREE).until("scheduled")
     world.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="storm over"))
     (told,) = bodies(world, "cancelled")
@@ -65,7 +65,9 @@ def test_a_modified_dr_event_is_reported_with_its_new_number_and_target() -> Non
     assert (told["modification_number"], told["target_kw"]) == (1, 90.0)
 
 
-def test_a_long_list_is_cut_and_those_that_did_not_serve_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_list_is_truncated_and_facilities_that_did_not_serve_come_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(callback_body, "MAX_RESULTS", 1)
     world = InProcessSystem.accepted(*THREE)
     world.do(OptOutFacility(facility_id="fac-003", reason="closed")).until("completed")
@@ -93,21 +95,21 @@ def body_of(body: dict[str, Any]) -> dict[str, tuple[str, str | None, float | No
     }
 
 
-def test_one_cancelled_while_active_is_reported_at_once_and_again_with_its_results() -> None:
+def test_a_dr_event_cancelled_while_active_is_reported_at_once_and_again_with_its_results() -> None:
     world = InProcessSystem.accepted(*THREE).until("active")
     world.do(OptOutFacility(facility_id="fac-002", reason="a concert tonight"))
     world.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="storm over"))
     [cancelled], [told] = bodies(world, "cancelled"), bodies(world, "completed")
     state = world.dr_event
     assert cancelled["status"] == told["status"] == state.status == "cancelled_while_active"
-    assert "facility_results" not in cancelled, "the buildings were only being let go"
+    assert "facility_results" not in cancelled, "the buildings were not restored yet"
     assert told["outcome"] == state.outcome
     assert body_of(told) == as_recorded(world)
     assert results(told) == {"fac-001": "committed", "fac-002": "opted_out", "fac-003": "committed"}
     assert {world.dispatch(i).status for i in THREE} == {"restored"}
 
 
-def test_one_that_lost_a_facility_to_a_stronger_one_is_reported_with_the_result() -> None:
+def test_the_final_body_names_a_facility_that_was_preempted() -> None:
     world = InProcessSystem.accepted(*THREE).until("scheduled")
     world.do(judge("UTIL-OTHER", priority=0, facility_ids=("fac-002",), target_kw=50.0))
     [preempted] = bodies(world, "preempted")

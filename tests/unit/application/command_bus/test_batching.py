@@ -56,7 +56,7 @@ def maintenance(facility_id: str) -> StartMaintenance:
     return StartMaintenance(facility_id=facility_id, reason="boiler")
 
 
-def test_what_is_given_at_the_same_moment_is_one_call_and_each_has_its_answer(bus: CountingBus) -> None:
+def test_concurrent_commands_share_one_call_and_each_gets_its_reply(bus: CountingBus) -> None:
     first, unknown, second = given_together(
         bus, maintenance("fac-0"), maintenance("fac-9"), maintenance("fac-1")
     )
@@ -66,13 +66,13 @@ def test_what_is_given_at_the_same_moment_is_one_call_and_each_has_its_answer(bu
     assert bus.batches == [3]
 
 
-def test_commands_on_the_same_stream_are_both_carried_out(bus: CountingBus) -> None:
+def test_two_commands_on_the_same_stream_are_both_executed(bus: CountingBus) -> None:
     given_together(bus, maintenance("fac-0"), OptOutFacility(facility_id="fac-0", reason="a fair"))
     state = bus._store.load(Facility, facility_stream_id("fac-0")).state
     assert (state.status, state.opted_out) == ("maintenance", True)
 
 
-def test_what_ends_the_call_ends_every_command_of_it_and_the_next_one_is_carried_out(
+def test_a_failed_call_fails_all_its_commands_and_the_next_call_succeeds(
     bus: CountingBus,
 ) -> None:
     async def scenario() -> None:
@@ -90,7 +90,7 @@ def test_what_ends_the_call_ends_every_command_of_it_and_the_next_one_is_carried
     assert bus._store.load(Facility, facility_stream_id("fac-0")).state.status == "maintenance"
 
 
-def test_a_caller_that_is_gone_keeps_no_other_from_its_answer(bus: CountingBus) -> None:
+def test_a_cancelled_caller_does_not_affect_other_callers(bus: CountingBus) -> None:
     async def scenario() -> None:
         gathered = CommandBatcher(bus)
         gone = asyncio.create_task(gathered.handle(maintenance("fac-0"), CONTEXT))

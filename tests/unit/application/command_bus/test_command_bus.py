@@ -76,7 +76,7 @@ def contested() -> tuple[ContestedStore, CommandBus]:
     return store, bus
 
 
-def test_the_same_key_again_gives_the_first_answer_and_changes_nothing() -> None:
+def test_a_repeated_key_gives_the_first_reply_and_changes_nothing() -> None:
     story = given().after(*portfolio_commands(facility_entry("fac-001"), facility_entry("fac-002")))
     first = story.when(judge(), key=KEY, reply_type=Judgement)
     assert first.reply.status == "accepted"
@@ -86,7 +86,7 @@ def test_the_same_key_again_gives_the_first_answer_and_changes_nothing() -> None
     assert again.reply == first.reply
 
 
-def test_the_same_key_with_another_body_is_refused_and_changes_nothing() -> None:
+def test_a_repeated_key_with_another_body_is_refused_and_changes_nothing() -> None:
     story = given().after(*portfolio_commands(facility_entry("fac-001"), facility_entry("fac-002")))
     story.when(judge(), key=KEY)
     head = story.store.head()
@@ -120,7 +120,7 @@ def test_the_key_of_a_decision_without_domain_events_is_not_stored() -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 2, MAX_ATTEMPTS - 1])
-def test_a_lost_race_is_decided_again(lost: int) -> None:
+def test_a_command_that_lost_a_race_is_decided_again(lost: int) -> None:
     store, bus = contested()
     store.lose_next = lost
     bus.handle(MAINTENANCE, CONTEXT, key=KEY)
@@ -130,7 +130,7 @@ def test_a_lost_race_is_decided_again(lost: int) -> None:
     assert store.find_reply(KEY.scope, KEY.key) is not None
 
 
-def test_losing_for_ever_ends_with_a_named_error_and_nothing_saved() -> None:
+def test_too_many_lost_races_raise_an_error_and_save_nothing() -> None:
     store, bus = contested()
     head = store.head()
     store.lose_next = 1_000
@@ -140,7 +140,7 @@ def test_losing_for_ever_ends_with_a_named_error_and_nothing_saved() -> None:
     assert store.find_reply(KEY.scope, KEY.key) is None
 
 
-def test_after_a_lost_race_the_decision_is_made_on_what_won() -> None:
+def test_after_a_lost_race_the_decision_uses_the_saved_state() -> None:
     """The other command made this one superfluous: nothing more is recorded."""
     store, bus = contested()
 
@@ -157,7 +157,7 @@ def test_after_a_lost_race_the_decision_is_made_on_what_won() -> None:
     assert kinds.count(Facility.MaintenanceStarted) == 1
 
 
-def test_who_loses_a_race_for_the_key_gets_the_winners_answer() -> None:
+def test_the_loser_of_a_race_for_a_key_gets_the_reply_of_the_winner() -> None:
     store, _ = contested()
 
     def overtaken(command: StartMaintenance, context: DecisionContext) -> Decision:
@@ -181,7 +181,7 @@ def _won(command: StartMaintenance, context: DecisionContext) -> Decision:
     return Decision(other, reply="winner")
 
 
-def test_a_refusal_of_the_domain_reaches_the_caller_and_saves_nothing() -> None:
+def test_a_domain_error_is_raised_to_the_caller_and_saves_nothing() -> None:
     store, bus = contested()
     with pytest.raises(ReasonRequired):
         bus.handle(StartMaintenance(facility_id="fac-001", reason=" "), CONTEXT)
@@ -196,7 +196,7 @@ def _refuse(command: StartMaintenance, context: DecisionContext) -> Decision:
     raise FacilityNotAvailable("no")
 
 
-def test_a_command_without_a_handler_is_named() -> None:
+def test_a_command_without_a_handler_is_refused_by_name() -> None:
     class Dance(msgspec.Struct):
         pass
 
@@ -204,7 +204,7 @@ def test_a_command_without_a_handler_is_named() -> None:
         bus_over(FakeEventStore()).handle(Dance(), CONTEXT)
 
 
-def test_every_domain_event_of_a_command_carries_where_it_came_from() -> None:
+def test_every_domain_event_of_a_command_has_its_provenance() -> None:
     context = CommandContext(
         correlation_id=UUID(int=1),
         causation_id=UUID(int=2),
@@ -237,7 +237,7 @@ class TwinStore(FakeEventStore):
         return found
 
 
-def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer() -> None:
+def test_a_command_made_redundant_by_a_request_with_the_same_key_gets_its_reply() -> None:
     store = TwinStore()
     store.twin = IdempotencyRecord(KEY.scope, KEY.key, KEY.body_hash, b'"the first answer"')
     handlers: dict[type, Handler] = {StartMaintenance: lambda command, context: Decision(reply="known")}
@@ -270,7 +270,7 @@ def test_a_key_is_looked_up_once_for_each_command() -> None:
     assert (store.lookups, admitted) == (2, [1])
 
 
-def test_what_is_not_admitted_saves_nothing_and_a_repeat_is_answered_all_the_same() -> None:
+def test_a_rejected_command_saves_nothing_and_a_repeated_key_is_answered_without_admission() -> None:
     store, bus = contested()
 
     def refuse() -> None:

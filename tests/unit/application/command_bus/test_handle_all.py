@@ -42,10 +42,10 @@ def over_facilities(count: int) -> tuple[ContestedStore, CommandBus]:
     return store, bus
 
 
-def test_each_has_its_own_outcome_and_none_keeps_another_from_it() -> None:
+def test_each_command_has_its_own_outcome_independent_of_the_others() -> None:
     store, bus = over_facilities(2)
     head = store.head()
-    unhandled = CommandRequest(Outcome, CONTEXT)  # type: ignore[arg-type] # no command at all
+    unhandled = CommandRequest(Outcome, CONTEXT)  # type: ignore[arg-type] # not a command
     outcomes = bus.handle_all([maintenance("fac-0"), maintenance("fac-9"), unhandled, maintenance("fac-1")])
     assert [type(outcome.error) for outcome in outcomes] == [
         type(None),
@@ -56,7 +56,7 @@ def test_each_has_its_own_outcome_and_none_keeps_another_from_it() -> None:
     assert store.head() == head + 2
 
 
-def test_a_key_that_was_used_has_its_first_answer_also_within_one_call() -> None:
+def test_a_repeated_key_gives_the_first_reply_also_within_one_call() -> None:
     store, bus = over_facilities(1)
     first, twin = bus.handle_all([maintenance("fac-0", key(1)), maintenance("fac-0", key(1))])
     assert (first.error, twin.error) == (None, None)
@@ -67,7 +67,7 @@ def test_a_key_that_was_used_has_its_first_answer_also_within_one_call() -> None
     assert store.head() == head
 
 
-def test_who_loses_a_race_is_decided_again() -> None:
+def test_a_command_that_lost_a_race_is_decided_again() -> None:
     store, bus = contested()
     store.lose_next = 2
     [outcome] = bus.handle_all([maintenance("fac-001", key(1))])
@@ -76,7 +76,7 @@ def test_who_loses_a_race_is_decided_again() -> None:
     assert store.find_reply("saga", "k-1") is not None
 
 
-def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer() -> None:
+def test_a_command_made_redundant_by_a_request_with_the_same_key_gets_its_reply() -> None:
     store, bus = over_facilities(1)
     bus.handle(StartMaintenance(facility_id="fac-0", reason="boiler"), CONTEXT)
     end = EndMaintenance(facility_id="fac-0")
@@ -98,7 +98,7 @@ def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer(
     assert store.head() == head
 
 
-def test_an_unavailable_store_is_the_outcome_of_each() -> None:
+def test_an_unavailable_store_is_the_outcome_of_each_command() -> None:
     store, bus = over_facilities(1)
 
     def away(*_: Any, **__: Any) -> Any:
@@ -127,6 +127,6 @@ def prepared(*, together: bool) -> list[tuple[UUID, int, type[DomainEvent]]]:
     return sorted((e.originator_id, e.originator_version, type(e)) for e in events)
 
 
-def test_the_same_is_recorded_whether_commands_are_given_together_or_one_by_one() -> None:
-    """Also where two of them are on one stream."""
+def test_commands_record_the_same_domain_events_together_and_one_by_one() -> None:
+    """Also if two of them are on one stream."""
     assert prepared(together=True) == prepared(together=False)

@@ -1,4 +1,4 @@
-"""A call is repeated while a server is away, and for no other reason."""
+"""A call is repeated while a server is unavailable, and for no other reason."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ def failing(*errors: Exception) -> Callable[[], Awaitable[int]]:
     return call
 
 
-def test_it_is_repeated_until_there_is_an_answer() -> None:
+def test_a_call_is_repeated_until_there_is_an_answer() -> None:
     errors = [EventStoreUnavailable("away"), TooManyConflicts("lost"), StreamUnavailable("away")]
     seen: list[Exception] = []
     call = failing(*errors)
@@ -41,7 +41,7 @@ def test_another_error_is_raised_at_once() -> None:
         asyncio.run(retry_while_unavailable(call, pauses=SHORT))
 
 
-def test_once_stop_is_set_there_is_no_further_try() -> None:
+def test_no_further_attempt_is_made_once_stop_is_set() -> None:
     async def stopped() -> None:
         stop = asyncio.Event()
         call = failing(EventStoreUnavailable("away"))
@@ -51,7 +51,7 @@ def test_once_stop_is_set_there_is_no_further_try() -> None:
         asyncio.run(stopped())
 
 
-def test_the_first_try_is_made_even_when_stop_is_set() -> None:
+def test_the_first_attempt_is_made_even_if_stop_is_set() -> None:
     async def answered() -> int:
         stop = asyncio.Event()
         stop.set()
@@ -60,7 +60,7 @@ def test_the_first_try_is_made_even_when_stop_is_set() -> None:
     assert asyncio.run(answered()) == 1
 
 
-def test_pauses_double_up_to_the_longest_however_long_the_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_double_up_to_a_maximum_during_a_long_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:

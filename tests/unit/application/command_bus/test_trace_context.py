@@ -1,4 +1,4 @@
-"""A trace is continued only if it is valid W3C trace context: it becomes a header elsewhere."""
+"""A trace is continued only if it is valid W3C trace context: it is sent on as a header."""
 
 import pytest
 
@@ -10,7 +10,7 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 @pytest.mark.parametrize(
     "said", [f"00-{TRACE}-{PARENT}-01", f"cc-{TRACE}-{PARENT}-00", f"01-{TRACE}-{PARENT}-01-more"]
 )
-def test_what_is_well_formed_has_its_trace_id_also_of_a_later_version(said: str) -> None:
+def test_a_well_formed_traceparent_has_a_trace_id_also_in_a_later_version(said: str) -> None:
     assert trace_id_in(said) == TRACE
 
 
@@ -28,5 +28,5 @@ def test_what_is_well_formed_has_its_trace_id_also_of_a_later_version(said: str)
         f"00-{TRACE}-{PARENT}-01-{'x' * 1_000}",
     ],
 )
-def test_anything_else_has_none(said: str) -> None:
+def test_a_malformed_traceparent_has_no_trace_id(said: str) -> None:
     assert trace_id_in(said) is None

@@ -66,13 +66,13 @@ def attempts(world: InProcessSystem) -> dict[str, int]:
     return {zone_id: record.attempts for zone_id, record in latest.items()}
 
 
-def test_the_commands_of_one_save_travel_as_one_message(world: InProcessSystem) -> None:
+def test_the_commands_of_one_save_are_published_as_one_message(world: InProcessSystem) -> None:
     [work] = taken(world)
     latest = world.dispatch().latest("commit")
     assert [work.command_id, *work.more] == [latest[zone].command.command_id for zone in ZONES]
 
 
-def test_their_attempts_are_recorded_before_the_first_call_and_each_zone_is_called_once(
+def test_all_attempts_are_recorded_before_the_first_call_and_each_zone_is_called_once(
     world: InProcessSystem,
 ) -> None:
     [work] = taken(world)
@@ -89,7 +89,7 @@ def test_their_attempts_are_recorded_before_the_first_call_and_each_zone_is_call
     assert world.dispatch().status == "committed"
 
 
-def test_a_refusal_of_one_zone_leaves_the_others_their_own_outcomes(world: InProcessSystem) -> None:
+def test_a_refusal_of_one_zone_does_not_affect_the_outcomes_of_others(world: InProcessSystem) -> None:
     [work] = taken(world)
     world.control.fail_next("fac-001", "refuse")
     asyncio.run(world.calls.do(work))
@@ -99,7 +99,7 @@ def test_a_refusal_of_one_zone_leaves_the_others_their_own_outcomes(world: InPro
 
 @pytest.mark.parametrize("point", ["dispatch.before_call", "dispatch.after_call", "dispatch.after_record"])
 @pytest.mark.parametrize("strike", range(1, 4))
-def test_killed_anywhere_between_the_zones_each_is_curtailed_once(
+def test_each_zone_is_curtailed_once_if_the_worker_is_killed_between_zones(
     world: InProcessSystem, point: str, strike: int
 ) -> None:
     """A successor queries the status of every recorded attempt, made or not."""
@@ -120,7 +120,7 @@ def test_killed_anywhere_between_the_zones_each_is_curtailed_once(
     assert world.dispatch().status == "committed"
 
 
-def test_only_the_zone_that_is_given_up_is_parked(world: InProcessSystem) -> None:
+def test_only_the_command_of_the_failed_zone_is_parked(world: InProcessSystem) -> None:
     [work] = taken(world)
     world.control.fail_next("fac-001", "unreachable", "unreachable", "unreachable", "unreachable")
     asyncio.run(world.calls.do(work))

@@ -7,7 +7,7 @@ from tests.in_process_system import InProcessSystem
 BOTH = ("fac-001", "fac-002")
 
 
-def test_a_forgotten_preparation_is_refused_at_the_commit_and_the_facility_counts_as_failed() -> None:
+def test_a_commit_is_refused_and_the_facility_fails_if_the_bms_lost_its_preparation() -> None:
     there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.buildings["fac-002"].restart(there.scenario.clock.now())
     there.until("active")
@@ -23,7 +23,7 @@ def test_a_forgotten_preparation_is_refused_at_the_commit_and_the_facility_count
     assert (alert.name, alert.detail) == ("batch_below_80_percent", "1 of 2 facilities served")
 
 
-def test_a_curtailment_outlives_the_restart_and_is_restored_at_the_end() -> None:
+def test_a_curtailment_persists_over_the_restart_and_is_restored_at_the_end() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     there.buildings["fac-002"].restart(there.scenario.clock.now())
     assert there.buildings["fac-002"].shed_kw(there.scenario.clock.now()) > 0

@@ -30,7 +30,7 @@ BACK = OptInFacility(facility_id="fac-002", dr_event_id=DR_EVENT_ID, reason="the
 
 
 def being_released(**terms: str) -> InProcessSystem:
-    """The start was moved away, and the aborts of prepared zones are in flight."""
+    """The start was postponed, and the aborts of prepared zones are in flight."""
     there = InProcessSystem.accepted(*BOTH, terms=terms).until("preparing")
     there.scenario.after(changed(starts_at=STARTS_AT + 2 * HOUR, ends_at=ENDS_AT + 2 * HOUR))
     there.relay_all()
@@ -42,7 +42,7 @@ def actions_of(there: InProcessSystem, facility_id: str) -> list[str]:
     return [action for i, action in there.actions() if i == facility_id]
 
 
-def test_who_opts_out_meanwhile_is_not_prepared_again() -> None:
+def test_a_facility_that_opts_out_during_a_release_is_not_prepared_again() -> None:
     there = being_released()
     there.scenario.when(OUT).then(fact(Facility.OptedOut), fact(Dispatch.LeftEarly, cause="opted_out"))
     there.settle()
@@ -53,7 +53,7 @@ def test_who_opts_out_meanwhile_is_not_prepared_again() -> None:
     assert (there.dr_event.batch.served, there.dr_event.batch.opted_out) == (1, 1)
 
 
-def test_another_change_meanwhile_is_taken_over() -> None:
+def test_a_second_modification_during_a_release_is_applied() -> None:
     there = being_released()
     moved = {"starts_at": STARTS_AT + HOUR, "ends_at": ENDS_AT + HOUR, "target_kw": 160.0}
     there.do(changed(modification_number=2, **moved))
@@ -65,7 +65,7 @@ def test_another_change_meanwhile_is_taken_over() -> None:
     assert [target.facility_id for target in there.dr_event.targets] == list(BOTH)
 
 
-def test_who_is_left_out_meanwhile_is_not_prepared_again() -> None:
+def test_a_facility_that_is_removed_during_a_release_is_not_prepared_again() -> None:
     there = being_released()
     moved = {"starts_at": STARTS_AT + HOUR, "ends_at": ENDS_AT + HOUR, "target_kw": 50.0}
     there.do(changed(modification_number=2, facility_ids=("fac-001",), **moved)).until("completed")
@@ -73,20 +73,20 @@ def test_who_is_left_out_meanwhile_is_not_prepared_again() -> None:
     assert there.dispatch("fac-002").left == "left_out"
 
 
-def test_where_the_batch_is_aborted_meanwhile_the_dr_event_is_completed() -> None:
+def test_the_dr_event_is_completed_if_the_batch_is_aborted_during_a_release() -> None:
     there = being_released(shortfall_policy="abort")
     there.do(ReallocateShortfall(dr_event_id=DR_EVENT_ID))
     assert {there.dispatch(i).status for i in BOTH} == {"aborted"}
     assert there.dr_event.status == "completed"
 
 
-def test_where_it_is_cancelled_meanwhile_no_dispatch_waits_for_a_start() -> None:
+def test_all_dispatches_are_aborted_if_the_dr_event_is_cancelled_during_a_release() -> None:
     there = being_released()
     there.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
     assert {there.dispatch(i).status for i in BOTH} == {"aborted"}
 
 
-def test_what_should_have_been_prepared_again_is_let_go_when_that_is_relayed_after_the_end() -> None:
+def test_dispatches_to_prepare_again_are_aborted_if_the_change_is_relayed_after_the_end() -> None:
     """The relay processed the change only after the window was over."""
     there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.scenario.after(changed(ends_at=ENDS_AT + HOUR))
@@ -99,7 +99,7 @@ def test_what_should_have_been_prepared_again_is_let_go_when_that_is_relayed_aft
 
 
 @pytest.mark.parametrize("returns", [False, True])
-def test_who_opts_out_while_the_plan_is_made_is_not_prepared(
+def test_a_facility_that_opts_out_during_planning_is_not_prepared(
     returns: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plan and the opt-out are on different streams, so both are saved."""
@@ -125,7 +125,7 @@ def test_who_opts_out_while_the_plan_is_made_is_not_prepared(
     assert (there.dr_event.batch.served, there.dr_event.batch.opted_out) == (1, 1)
 
 
-def test_a_facility_without_a_part_that_is_dropped_while_active_is_given_back() -> None:
+def test_a_facility_without_a_dispatch_is_released_if_it_is_removed_while_active() -> None:
     there = InProcessSystem.accepted(*BOTH)
     recorded = there.scenario.forecasts.recorded
     recorded[:] = [known for known in recorded if known.facility_id == "fac-001"]
@@ -136,7 +136,7 @@ def test_a_facility_without_a_part_that_is_dropped_while_active_is_given_back() 
     assert facility.reservations == {}
 
 
-def test_a_zone_excluded_by_its_comfort_limit_is_not_taken_for_drift() -> None:
+def test_a_zone_excluded_by_its_comfort_limit_is_not_reported_as_drift() -> None:
     zones = (zone_entry("hall"), zone_entry("roof", comfort_limit_c=22.0))
     there = InProcessSystem.accepted("fac-001", target_kw=100.0, zones=zones).until("preparing")
     there.scenario.at(STARTS_AT)
@@ -146,7 +146,7 @@ def test_a_zone_excluded_by_its_comfort_limit_is_not_taken_for_drift() -> None:
     assert there.recorded(Dispatch.DriftDetected) == []
 
 
-def test_a_zone_that_was_not_looked_at_is_not_judged() -> None:
+def test_a_zone_without_an_observation_is_not_verified() -> None:
     walk = dispatch_walk(("hall", "roof"))
     phases: tuple[Phase, ...] = ("prepare", "commit")
     for phase in phases:
@@ -161,20 +161,22 @@ def test_a_zone_that_was_not_looked_at_is_not_judged() -> None:
     assert isinstance(drift, Dispatch.DriftDetected)
 
 
-def test_a_zone_that_could_not_be_let_go_by_the_end_is_not_added_late() -> None:
+def test_a_zone_whose_minimum_off_time_exceeds_the_rest_of_the_window_is_not_added() -> None:
     zones = (zone_entry("hall"), zone_entry("roof", minimum_off_s=3600))
     there = InProcessSystem.registered(*BOTH, zones=zones)
     there.scenario.after(judge(facility_ids=("fac-001",), target_kw=160.0))
     there.until("active")
     there.scenario.at(ENDS_AT - HOUR / 2)
     there.do(changed(target_kw=260.0))
-    assert set(there.dispatch("fac-001").zones) == {"hall", "roof"}, "curtailed for long enough"
+    assert set(there.dispatch("fac-001").zones) == {"hall", "roof"}, (
+        "the roof has been curtailed since the start"
+    )
     assert set(there.dispatch("fac-002").zones) == {"hall"}
     there.until("completed")
     assert there.dr_event.outcome == "full"
 
 
-def test_a_facility_released_because_it_cannot_serve_that_long_has_not_served() -> None:
+def test_a_facility_released_for_its_maximum_curtailment_counts_as_failed() -> None:
     zones = (zone_entry("hall", longest_curtailment_s=7200), zone_entry("roof"))
     there = InProcessSystem.accepted(*BOTH, zones=zones, target_kw=200.0).until("active")
     there.do(changed(ends_at=ENDS_AT + HOUR, target_kw=100.0)).until("completed")

@@ -5,7 +5,7 @@ import asyncio
 from application.dispatch.execution.command_priority import CommandPriority
 
 
-def test_a_check_waits_until_the_last_command_is_carried_out() -> None:
+def test_a_check_waits_until_the_last_command_is_executed() -> None:
     async def run() -> list[str]:
         precedence, order = CommandPriority(), []
         first, second = asyncio.Event(), asyncio.Event()
@@ -33,7 +33,7 @@ def test_a_check_waits_until_the_last_command_is_carried_out() -> None:
     assert asyncio.run(run()) == ["first", "second", "check"]
 
 
-def test_a_check_waits_for_no_command_that_hangs() -> None:
+def test_a_check_does_not_wait_for_a_hanging_command() -> None:
     async def run() -> str:
         precedence = CommandPriority()
         with precedence.command():
@@ -43,7 +43,7 @@ def test_a_check_waits_for_no_command_that_hangs() -> None:
     assert asyncio.run(run()) == "checked"
 
 
-def test_with_no_command_a_check_begins_at_once() -> None:
+def test_a_check_begins_at_once_without_a_command() -> None:
     async def run() -> bool:
         precedence = CommandPriority()
         try:

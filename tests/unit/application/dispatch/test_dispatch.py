@@ -85,7 +85,7 @@ def test_nothing_is_committed_before_the_start() -> None:
     world().until("preparing").scenario.when(of(CommitDispatch)).then()
 
 
-def test_what_was_prepared_for_nothing_is_released() -> None:
+def test_a_prepared_dispatch_of_a_cancelled_dr_event_is_aborted() -> None:
     there = world().until("preparing")
     there.scenario.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
     [requested] = there.scenario.when(of(CommitDispatch)).recorded
@@ -93,7 +93,7 @@ def test_what_was_prepared_for_nothing_is_released() -> None:
     assert requested.command.phase == "abort"
 
 
-def test_nothing_is_restored_while_the_window_runs() -> None:
+def test_nothing_is_restored_during_the_window() -> None:
     world().until("active").scenario.when(of(RestoreDispatch)).then()
 
 
@@ -104,7 +104,7 @@ def test_a_restore_sends_the_setpoint_that_prepare_reported() -> None:
     assert (command.magnitude, command.not_after) == (0.0, None)
 
 
-def test_a_dispatch_that_failed_in_its_commit_is_undone_zone_by_zone() -> None:
+def test_a_dispatch_whose_commit_failed_is_compensated() -> None:
     there = world().until("preparing")
     there.control.fail_next("fac-001", "refuse")
     there.until("active")
@@ -113,7 +113,7 @@ def test_a_dispatch_that_failed_in_its_commit_is_undone_zone_by_zone() -> None:
     there.scenario.when(of(CompensateDispatch)).then()
 
 
-def test_an_attempt_is_numbered_and_only_made_of_an_open_command() -> None:
+def test_attempts_are_numbered_and_allowed_only_for_an_open_command() -> None:
     there = (
         world().until("scheduled").scenario.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
     )
@@ -139,7 +139,7 @@ def test_an_outcome_of_a_command_that_was_never_requested_is_refused() -> None:
     there.scenario.when(stray).refused(UnknownBmsCommand, saying="never requested of fac-001")
 
 
-def test_a_person_may_replay_a_restore_that_was_given_up_but_not_a_prepare() -> None:
+def test_an_operator_may_replay_a_failed_restore_but_not_a_failed_prepare() -> None:
     there = world().until("scheduled")
     there.control.fail_next("fac-001", *SILENT)
     there.until("preparing")
@@ -177,7 +177,9 @@ def test_a_failed_restore_is_retried_until_it_succeeds() -> None:
 
 def test_a_dispatch_is_verified_by_its_bms_and_then_by_the_meter() -> None:
     there = world().until("active")
-    assert there.dispatch().status == "verified_by_bms"  # the dispatch worker asked after the commit
+    assert (
+        there.dispatch().status == "verified_by_bms"
+    )  # the dispatch worker queried the BMS after the commit
     seen = of(RecordZoneStates, zones=(ZoneObservation(zone_id="hall", setpoint=FOUND, curtailed=True),))
     there.scenario.when(seen).then()
     meter = of(RecordMeterVerification, delivered_kw=70.0, measured_at=STARTS_AT + timedelta(minutes=5))
@@ -194,7 +196,7 @@ def test_an_override_needs_a_reason_and_a_blocked_dispatch() -> None:
     there.scenario.when(of(OverrideForecast, reason="I looked")).refused(NotAllowedNow)
 
 
-def test_a_facility_without_a_dispatch_is_named() -> None:
+def test_a_command_to_a_facility_without_a_dispatch_is_refused_by_name() -> None:
     there = world().until("scheduled")
     stranger = PrepareDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-404")
     there.scenario.when(stranger).refused(UnknownDispatch, saying="fac-404 has no dispatch")

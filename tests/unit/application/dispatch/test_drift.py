@@ -29,7 +29,7 @@ def active() -> InProcessSystem:
     return there
 
 
-def test_a_building_that_is_as_commanded_records_nothing() -> None:
+def test_a_building_in_its_commanded_state_records_nothing() -> None:
     there = active()
     outcome = there.scenario.when(seen(there))
     outcome.then()
@@ -49,13 +49,13 @@ def test_drift_is_recorded_and_corrected_by_a_new_round() -> None:
     assert there.dispatch().latest("commit")["hall"].command.round == 2
 
 
-def test_a_setpoint_that_was_moved_is_drift_too() -> None:
+def test_a_changed_setpoint_is_drift() -> None:
     there = active()
     assert there.scenario.when(reconciliation(23.45)).reply == ()
     assert there.scenario.when(reconciliation(23.0)).reply == ("hall",)
 
 
-def test_a_correction_that_is_refused_leaves_the_building_as_it_is_and_is_tried_again() -> None:
+def test_a_refused_correction_leaves_the_building_unchanged_and_is_retried() -> None:
     there = active()
     there.control.fail_next("fac-001", "refuse")
     there.do(reconciliation(20.0, curtailed=False))
@@ -74,13 +74,13 @@ def test_after_some_rounds_repeated_drift_is_no_longer_corrected() -> None:
     there.scenario.when(reconciliation(20.0, curtailed=False)).then()
 
 
-def test_outside_the_window_nothing_is_compared() -> None:
+def test_no_drift_is_recorded_outside_the_window() -> None:
     there = InProcessSystem.accepted("fac-001", target_kw=50.0).until("completed")
     there.scenario.at(ENDS_AT + timedelta(minutes=5))
     there.scenario.when(reconciliation(20.0, curtailed=False)).then()
 
 
-def test_a_window_that_ends_while_a_correction_is_under_way_restores_after_it() -> None:
+def test_the_restore_follows_a_correction_in_progress_at_the_end_of_the_window() -> None:
     there = active()
     there.scenario.after(reconciliation(20.0, curtailed=False))
     there.until("completed")

@@ -1,4 +1,4 @@
-"""A recorded BMS command gets a recorded outcome: never twice, never guessed, never too late."""
+"""A recorded BMS command gets a recorded outcome. It is never sent twice, guessed about or sent too late."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -182,7 +182,7 @@ def test_the_attempt_is_recorded_before_the_call_and_the_outcome_after_it(rig: E
     assert (rig.newest("prepare").state, len(rig.control.sent)) == ("requested", 1)
 
 
-def test_a_whole_life_is_one_action_a_phase(rig: ExecutorRig) -> None:
+def test_a_complete_dispatch_performs_one_action_in_each_phase(rig: ExecutorRig) -> None:
     rig.at_restore().carry_out("restore")
     assert [entry.action for entry in rig.journal] == ["prepare", "commit", "restore"]
     assert (rig.dispatch.status, rig.journal[-1].curtailed, rig.journal[-1].setpoint) == (
@@ -193,7 +193,7 @@ def test_a_whole_life_is_one_action_a_phase(rig: ExecutorRig) -> None:
     assert rig.alerts.listed() == []
 
 
-def test_a_refused_question_is_no_refused_command(rig: ExecutorRig) -> None:
+def test_a_refused_status_query_is_not_a_refused_command(rig: ExecutorRig) -> None:
     """The commit was executed and its answer lost. A refused status query does not undo it."""
     rig.at_commit().fail_next("lost_answer", "refuse")
     rig.carry_out("commit")
@@ -203,7 +203,7 @@ def test_a_refused_question_is_no_refused_command(rig: ExecutorRig) -> None:
     assert (committed.learned_by, rig.dispatch.status) == ("status_query", "committed")
 
 
-def test_a_command_whose_status_nobody_tells_is_given_up_as_one_that_was_sent(rig: ExecutorRig) -> None:
+def test_a_failed_command_of_unknown_status_counts_as_sent(rig: ExecutorRig) -> None:
     rig.at_commit().fail_next("lost_answer", *["refuse"] * TIME_LIMITS.max_tries)
     rig.carry_out("commit")
     [gave_up] = rig.recorded(Dispatch.BmsCommandGaveUp)
@@ -224,7 +224,7 @@ def test_a_refusal_is_recorded_and_not_repeated(rig: ExecutorRig) -> None:
 
 
 @pytest.mark.parametrize("fault", ["lost_answer", "invalid_answer"])
-def test_what_the_bms_says_it_has_done_is_not_done_again(rig: ExecutorRig, fault: str) -> None:
+def test_a_command_that_the_bms_reports_as_executed_is_not_sent_again(rig: ExecutorRig, fault: str) -> None:
     rig.at_commit()
     rig.fail_next(fault)
     rig.carry_out("commit")
@@ -236,7 +236,7 @@ def test_what_the_bms_says_it_has_done_is_not_done_again(rig: ExecutorRig, fault
     assert rig.newest("commit").attempts == 1
 
 
-def test_what_the_bms_does_not_know_is_sent_again_under_the_same_id(rig: ExecutorRig) -> None:
+def test_a_command_unknown_to_the_bms_is_sent_again_with_the_same_id(rig: ExecutorRig) -> None:
     rig.at_commit()
     rig.fail_next("time_out")
     rig.carry_out("commit")
@@ -247,9 +247,8 @@ def test_what_the_bms_does_not_know_is_sent_again_under_the_same_id(rig: Executo
     assert rig.dispatch.status == "committed"
 
 
-def test_while_the_bms_does_not_say_nothing_is_sent_again(rig: ExecutorRig) -> None:
-    """The answer is lost, and so are the answers to status queries: it is queried until it is given up, and
-    called once."""
+def test_a_command_is_not_sent_again_while_its_status_is_unavailable(rig: ExecutorRig) -> None:
+    """The command is sent once, and all answers are lost. Its status is queried until the command is given up."""
     rig.at_commit()
     rig.fail_next("lost_answer", *["time_out"] * (TIME_LIMITS.max_tries - 1))
     rig.carry_out("commit")
@@ -261,7 +260,7 @@ def test_while_the_bms_does_not_say_nothing_is_sent_again(rig: ExecutorRig) -> N
     assert rig.dispatch.to_undo() == [("hall", "restore")]
 
 
-def test_what_the_bms_has_no_words_for_is_parked_at_once_and_was_not_sent(
+def test_a_command_that_cannot_be_encoded_is_parked_at_once_as_not_sent(
     rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -280,10 +279,10 @@ def test_what_the_bms_has_no_words_for_is_parked_at_once_and_was_not_sent(
     assert [alert.name for alert in rig.alerts.listed()] == ["command_dead_lettered"]
 
 
-def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
+def test_a_stream_written_by_a_newer_release_does_not_fail_the_command(
     rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is given up: the work is delivered again, to a worker that can read it."""
+    """The command is not given up: its work is delivered again, to a worker that can read the stream."""
     rig.fail_next("unreachable")
     handle = CommandBatcher.handle
 
@@ -302,7 +301,7 @@ def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
 @pytest.mark.parametrize(
     ("asked_s", "least_s"), [(60.0, 60.0), (86_400.0, TIME_LIMITS.longest_busy_wait_s), (0.0, 0.0)]
 )
-def test_a_busy_bms_gets_the_pause_that_it_asks_for_within_limits(
+def test_a_busy_bms_is_retried_after_its_requested_pause_within_limits(
     rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch, asked_s: float, least_s: float
 ) -> None:
     executed, waits = rig.control.execute, list[float]()
@@ -322,7 +321,7 @@ def test_a_busy_bms_gets_the_pause_that_it_asks_for_within_limits(
     assert rig.dispatch.status == "prepared"
 
 
-def test_pauses_between_tries_grow_are_drawn_and_have_a_bound(
+def test_pauses_between_attempts_grow_with_jitter_up_to_a_maximum(
     rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """BMSs that failed together are not called again at the same moment."""
@@ -343,7 +342,7 @@ def test_pauses_between_tries_grow_are_drawn_and_have_a_bound(
         assert longest_s * 0.499 < min(drawn) < max(drawn) < longest_s * 1.001
 
 
-def test_an_unreachable_bms_was_sent_nothing(rig: ExecutorRig) -> None:
+def test_a_command_to_an_unreachable_bms_counts_as_not_sent(rig: ExecutorRig) -> None:
     rig.fail_next(*["unreachable"] * TIME_LIMITS.max_tries)
     rig.carry_out("prepare")
 
@@ -354,7 +353,7 @@ def test_an_unreachable_bms_was_sent_nothing(rig: ExecutorRig) -> None:
     assert rig.control.sent == []
 
 
-def test_one_that_was_sent_once_stays_sent_whatever_happens_later(rig: ExecutorRig) -> None:
+def test_a_command_that_was_sent_once_counts_as_sent_after_later_failures(rig: ExecutorRig) -> None:
     rig.at_commit()
     faults = ["time_out", *["unreachable"] * (2 * TIME_LIMITS.max_tries)]
     rig.fail_next(*faults)
@@ -400,7 +399,7 @@ def test_after_the_deadline_the_status_of_the_call_is_still_queried(rig: Executo
     assert rig.dead_letters.listed() == []
 
 
-def test_after_the_deadline_one_that_the_bms_never_got_is_given_up(rig: ExecutorRig) -> None:
+def test_after_the_deadline_a_command_that_was_never_received_fails(rig: ExecutorRig) -> None:
     rig.kill_at = "dispatch.before_call"
     with pytest.raises(WorkerKilled):
         rig.carry_out("prepare")
@@ -439,7 +438,7 @@ def test_the_status_of_an_attempted_command_is_queried_before_it_is_sent(rig: Ex
 @pytest.mark.parametrize("profile", ["two_phase", "two_phase_no_dedup"])
 @pytest.mark.parametrize("phase", ["prepare", "commit", "restore"])
 @pytest.mark.parametrize("point", ["before_call", "after_call", "after_record"])
-def test_a_worker_killed_anywhere_leaves_one_action(
+def test_a_worker_killed_at_any_point_leaves_exactly_one_action(
     rig: ExecutorRig, phase: Phase, point: str, profile: BmsProfile
 ) -> None:
     rig.build(profile)
@@ -457,7 +456,7 @@ def test_a_worker_killed_anywhere_leaves_one_action(
     assert duplicate_actions(rig.journal) == {}
 
 
-def test_a_restore_knows_no_deadline(rig: ExecutorRig) -> None:
+def test_a_restore_has_no_deadline(rig: ExecutorRig) -> None:
     rig.at_restore()
     assert rig.newest("restore").command.not_after is None
     rig.story.at(ENDS_AT + timedelta(days=3))
@@ -465,7 +464,7 @@ def test_a_restore_knows_no_deadline(rig: ExecutorRig) -> None:
     assert rig.dispatch.status == "restored"
 
 
-def test_a_failed_restore_pages_somebody_and_is_tried_again(rig: ExecutorRig) -> None:
+def test_a_failed_restore_raises_a_page_and_is_retried(rig: ExecutorRig) -> None:
     rig.at_restore()
     rig.fail_next(*["time_out"] * TIME_LIMITS.max_tries)
     rig.carry_out("restore")
@@ -482,12 +481,12 @@ def test_a_failed_restore_pages_somebody_and_is_tried_again(rig: ExecutorRig) ->
         RetryRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-001", reason="its restore failed before")
     )
     rig.carry_out("restore")
-    assert rig.newest("restore").command == first, "of unknown outcome: the same id"
+    assert rig.newest("restore").command == first, "the outcome is unknown, so the command is unchanged"
     assert (rig.dispatch.status, rig.alerts.listed()) == ("restored", [])
     assert duplicate_actions(rig.journal) == {}
 
 
-def test_a_refused_restore_is_tried_again_in_a_new_round(rig: ExecutorRig) -> None:
+def test_a_refused_restore_is_retried_with_a_new_command(rig: ExecutorRig) -> None:
     rig.at_restore()
     rig.fail_next("refuse")
     rig.carry_out("restore")
@@ -500,7 +499,7 @@ def test_a_refused_restore_is_tried_again_in_a_new_round(rig: ExecutorRig) -> No
     assert (rig.dispatch.status, rig.alerts.listed()) == ("restored", [])
 
 
-def test_what_is_refused_for_ever_is_one_page_and_no_letter(rig: ExecutorRig) -> None:
+def test_a_permanently_refused_restore_raises_one_page_and_no_dead_letter(rig: ExecutorRig) -> None:
     rig.at_restore()
     for _ in range(6):
         rig.fail_next("refuse")
@@ -511,7 +510,7 @@ def test_what_is_refused_for_ever_is_one_page_and_no_letter(rig: ExecutorRig) ->
 
 
 @pytest.mark.parametrize("fault", ["unspeakable", "unreachable", "time_out"])
-def test_what_goes_on_failing_is_one_letter_until_somebody_decides_on_it(
+def test_a_repeatedly_failing_restore_has_one_open_dead_letter(
     rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     async def execute(_: object, command: ZoneCommand) -> CommandReceipt:
@@ -539,7 +538,7 @@ def test_what_goes_on_failing_is_one_letter_until_somebody_decides_on_it(
     assert len(rig.dead_letters.listed()) == 1
 
 
-def test_the_letter_of_another_dr_event_or_message_hides_no_failure(rig: ExecutorRig) -> None:
+def test_a_dead_letter_of_another_dr_event_or_message_does_not_suppress_a_new_one(rig: ExecutorRig) -> None:
     rig.at_restore()
     asyncio.run(rig.calls.park_poison("fac-001", b"no work of ours", "unreadable"))
     work = replace(rig.work("restore"), command_id=UUID(int=77))

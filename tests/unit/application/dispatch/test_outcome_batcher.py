@@ -66,7 +66,7 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(in_time())
 
 
-def test_zones_that_answer_one_after_the_other_share_a_save() -> None:
+def test_zones_that_answer_in_close_succession_share_a_save() -> None:
     async def scenario() -> None:
         log = Log()
         successes = log.successes(window_s=3_600.0)
@@ -80,7 +80,7 @@ def test_zones_that_answer_one_after_the_other_share_a_save() -> None:
     run(scenario)
 
 
-def test_an_outcome_does_not_wait_for_a_zone_that_takes_its_time() -> None:
+def test_an_outcome_does_not_wait_for_a_slow_zone() -> None:
     async def scenario() -> None:
         log = Log()
         successes = log.successes(window_s=0.01)
@@ -107,7 +107,7 @@ def test_the_error_of_a_failed_record_is_raised() -> None:
     run(scenario)
 
 
-def test_without_any_outcome_nothing_is_recorded() -> None:
+def test_nothing_is_recorded_without_an_outcome() -> None:
     async def scenario() -> None:
         log = Log()
         await log.successes(window_s=3_600.0).recorded()

@@ -54,7 +54,7 @@ def with_fresh_forecasts(there: InProcessSystem, at: datetime) -> InProcessSyste
     return there
 
 
-def test_the_facility_is_excluded_before_the_dr_event_is_completed_and_releases_it() -> None:
+def test_a_failed_restore_excludes_the_facility_before_the_completion_releases_it() -> None:
     there = left_curtailed()
     assert there.dispatch("fac-002").status == "restore_failed"
     awaited, *_ = there.recorded(Facility.RestoreAwaited)
@@ -66,7 +66,7 @@ def test_the_facility_is_excluded_before_the_dr_event_is_completed_and_releases_
     assert facility(there, "fac-001").not_restored_from == frozenset()
 
 
-def test_it_cannot_be_booked_until_it_is_restored_and_then_again() -> None:
+def test_the_facility_can_be_reserved_again_only_after_its_restore() -> None:
     there = left_curtailed()
     refused = there.scenario.when(requested_next())
     assert [(r.code, r.facility_id) for r in refused.reply.reasons] == [("not_restored", "fac-002")]
@@ -79,9 +79,9 @@ def test_it_cannot_be_booked_until_it_is_restored_and_then_again() -> None:
     assert there.scenario.when(requested_next()).reply.status == "accepted"
 
 
-def test_one_that_was_booked_before_is_not_planned_until_it_is_restored() -> None:
+def test_a_facility_reserved_before_the_failure_is_prepared_only_after_its_restore() -> None:
     there = left_curtailed(accepted_before=True)
-    # Planned while the first one ran, with both facilities: it waits at the preparation.
+    # It was planned with both facilities while the first one ran. Its dispatch waits at the preparation.
     with_fresh_forecasts(there, FOLLOWS_AT - timedelta(minutes=30))
     there.scenario.at(FOLLOWS_AT - timedelta(minutes=10))
     there.do(StartPreparation(dr_event_id=NEXT))
@@ -94,7 +94,7 @@ def test_one_that_was_booked_before_is_not_planned_until_it_is_restored() -> Non
     assert its_dispatch(there).state.was_committed
 
 
-def test_not_restored_by_the_start_it_does_not_serve_and_says_why() -> None:
+def test_a_facility_not_restored_by_the_start_fails_with_its_reason() -> None:
     there = left_curtailed(accepted_before=True)
     with_fresh_forecasts(there, FOLLOWS_AT - timedelta(minutes=30))
     there.scenario.at(FOLLOWS_AT - timedelta(minutes=10))
@@ -106,10 +106,10 @@ def test_not_restored_by_the_start_it_does_not_serve_and_says_why() -> None:
     assert ("fac-002", "prepare") not in there.actions()[-3:]
 
 
-def test_planned_meanwhile_the_plan_goes_without_it_and_takes_it_in_again() -> None:
+def test_a_plan_excludes_the_facility_and_includes_it_again_after_its_restore() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     there.control.fail_next("fac-002", "refuse")
-    there.scenario.after(requested_next())  # its plan is made only afterwards
+    there.scenario.after(requested_next())  # it is planned later
     there.position = there.scenario.store.head()
     there.until("completed")
     assert facility(there).not_restored_from == {str(DR_EVENT_ID)}
@@ -121,7 +121,7 @@ def test_planned_meanwhile_the_plan_goes_without_it_and_takes_it_in_again() -> N
     assert [target.facility_id for target in following(there).targets] == ["fac-001", "fac-002"]
 
 
-def test_a_dr_event_over_nobody_else_is_refused_a_plan_by_name() -> None:
+def test_planning_is_refused_if_the_unrestored_facility_is_the_only_one() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     there.control.fail_next("fac-002", "refuse")
     there.scenario.after(requested_next("fac-002"))
@@ -132,7 +132,7 @@ def test_a_dr_event_over_nobody_else_is_refused_a_plan_by_name() -> None:
     assert [reason.code for reason in following(there).reasons] == ["not_restored"]
 
 
-def test_what_failed_again_is_recorded_once_and_completes_the_dr_event_all_the_same() -> None:
+def test_a_repeated_restore_failure_is_recorded_once_and_a_later_restore_is_confirmed() -> None:
     there = left_curtailed()
     there.control.fail_next("fac-002", "refuse")
     there.do(RETRY)

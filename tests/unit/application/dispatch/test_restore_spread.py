@@ -31,7 +31,7 @@ def test_the_zones_of_a_batch_are_spread_over_their_rebound_ramp() -> None:
     assert there.dr_event.outcome == "full"
 
 
-def test_however_slow_the_ramp_nothing_waits_for_longer_than_the_expiry_leaves() -> None:
+def test_a_slow_ramp_delays_no_restore_beyond_the_expiry() -> None:
     there = InProcessSystem.accepted(*BOTH, zones=(zone_entry("hall", rebound_ramp_s=86_400),)).until(
         "completed"
     )
@@ -39,7 +39,7 @@ def test_however_slow_the_ramp_nothing_waits_for_longer_than_the_expiry_leaves()
     assert there.dispatch("fac-002").expires_at > ENDS_AT + timedelta(seconds=LONGEST_SPREAD_S)
 
 
-def test_too_early_or_again_a_step_records_nothing() -> None:
+def test_an_early_or_repeated_restore_step_records_nothing() -> None:
     there = InProcessSystem.accepted(*BOTH, zones=(zone_entry("hall", rebound_ramp_s=600),)).until("active")
     there.scenario.at(ENDS_AT)
     there.do(EndDREvent(dr_event_id=DR_EVENT_ID))
@@ -52,13 +52,13 @@ def test_too_early_or_again_a_step_records_nothing() -> None:
     there.scenario.when(step).then()
 
 
-def test_who_opts_out_does_not_wait_for_the_others() -> None:
+def test_a_facility_that_opts_out_is_restored_without_waiting_for_the_others() -> None:
     there = InProcessSystem.accepted(*BOTH, zones=(zone_entry("hall", rebound_ramp_s=600),)).until("active")
     there.do(OptOutFacility(facility_id="fac-002", reason="guests"))
     assert there.dispatch("fac-002").status == "restored"
 
 
-def test_no_zone_is_let_go_before_its_minimum_off_time() -> None:
+def test_no_zone_is_restored_before_its_minimum_off_time() -> None:
     there = InProcessSystem.accepted(*BOTH, zones=(zone_entry("hall", minimum_off_s=1800),)).until("active")
     there.scenario.at(STARTS_AT + timedelta(minutes=10))
     there.do(OptOutFacility(facility_id="fac-002", reason="guests"))
@@ -70,7 +70,7 @@ def test_no_zone_is_let_go_before_its_minimum_off_time() -> None:
 
 
 @pytest.mark.parametrize("limit", [{"minimum_off_s": 10_000}, {"longest_curtailment_s": 3_600}])
-def test_a_zone_that_does_not_fit_the_window_is_not_counted_on(limit: dict[str, int]) -> None:
+def test_a_zone_whose_limits_exclude_the_window_has_no_capacity(limit: dict[str, int]) -> None:
     zones = (zone_entry("hall", 60.0), zone_entry("roof", 40.0, **limit))
     there = InProcessSystem.registered("fac-001", zones=zones)
     assert there.scenario.when(judge(facility_ids=("fac-001",), target_kw=60.0)).reply.capacity_kw == 60.0
@@ -85,7 +85,7 @@ def test_a_setpoint_is_never_raised_above_the_comfort_limit() -> None:
     assert there.dispatch().latest("commit")["hall"].command.magnitude == 1.5
 
 
-def test_where_no_comfort_is_left_the_facility_does_not_serve() -> None:
+def test_a_facility_at_its_comfort_limit_does_not_serve() -> None:
     zones = (zone_entry("hall", comfort_limit_c=22.0),)
     there = InProcessSystem.accepted("fac-001", target_kw=100.0, zones=zones).until("completed")
     assert there.dispatch().failure == "no zone can be curtailed within its comfort limit"

@@ -54,7 +54,7 @@ def by_hand(there: InProcessSystem) -> InProcessSystem:
 
 
 @pytest.mark.parametrize("faults", [("refuse",), NO_ANSWER], ids=["refused", "given up"])
-def test_it_ends_the_dispatch_and_other_dr_events_may_have_the_facility(
+def test_a_manual_restore_ends_the_dispatch_and_the_facility_can_be_reserved(
     faults: tuple[PlannedFault, ...],
 ) -> None:
     there = by_hand(left_curtailed(*faults))
@@ -72,7 +72,7 @@ def test_it_ends_the_dispatch_and_other_dr_events_may_have_the_facility(
     assert there.scenario.when(again).reply.status == "accepted"
 
 
-def test_the_page_is_over_and_nothing_is_due_any_more() -> None:
+def test_a_manual_restore_clears_the_page_and_the_deadlines() -> None:
     there = left_curtailed("refuse")
     assert [alert.name for alert in there.alerts.listed()] == ["restore_failing"]
     by_hand(there)
@@ -86,7 +86,7 @@ def test_the_page_is_over_and_nothing_is_due_any_more() -> None:
     assert row.restored_at == row.concluded_at == there.recorded(Dispatch.RestoredByHand)[0].recorded_at
 
 
-def test_its_dead_letters_are_decided_with_it_by_who_said_so_and_why() -> None:
+def test_a_manual_restore_discards_the_dead_letters_with_its_actor_and_reason() -> None:
     there = left_curtailed(*NO_ANSWER)
     [letter] = there.dead_letters.listed()
     others = [
@@ -111,7 +111,7 @@ def test_its_dead_letters_are_decided_with_it_by_who_said_so_and_why() -> None:
     assert OVERDUE not in {alert.name for alert in there.alerts.listed()}
 
 
-def test_a_letter_that_somebody_decided_before_stays_as_it_was_decided() -> None:
+def test_a_manual_restore_does_not_change_a_dead_letter_decided_earlier() -> None:
     there = left_curtailed(*NO_ANSWER)
     [letter] = there.dead_letters.listed()
     at = letter.parked_at + timedelta(minutes=1)
@@ -120,7 +120,7 @@ def test_a_letter_that_somebody_decided_before_stays_as_it_was_decided() -> None
     assert there.dead_letters.get(letter.dead_letter_id).decided_by == "somebody"
 
 
-def test_neither_the_schedule_nor_a_look_at_the_building_nor_a_replay_does_anything_to_it() -> None:
+def test_a_retry_a_reconciliation_and_a_replay_change_nothing_after_a_manual_restore() -> None:
     there = left_curtailed(*NO_ANSWER)
     command_id = there.dispatch("fac-002").latest("restore")["hall"].command.command_id
     by_hand(there)
@@ -134,12 +134,12 @@ def test_neither_the_schedule_nor_a_look_at_the_building_nor_a_replay_does_anyth
     there.scenario.when(replay).refused(NotAllowedNow, saying="discard the dead letter")
 
 
-def test_said_again_it_records_nothing() -> None:
+def test_a_repeated_manual_restore_records_nothing() -> None:
     there = by_hand(left_curtailed("refuse"))
     there.scenario.when(BY_HAND, context=OPERATOR).then()
 
 
-def test_it_needs_a_reason_and_a_restore_that_failed() -> None:
+def test_a_manual_restore_needs_a_reason_and_a_failed_restore() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     there.scenario.when(BY_HAND).refused(NotAllowedNow, saying="restored by hand")
     there.control.fail_next("fac-002", "refuse")
@@ -150,7 +150,7 @@ def test_it_needs_a_reason_and_a_restore_that_failed() -> None:
     there.scenario.when(BY_HAND).refused(NotAllowedNow, saying="is restored")
 
 
-def test_of_a_facility_that_did_not_serve_the_word_is_compensated() -> None:
+def test_a_manual_restore_of_a_failed_facility_gives_the_status_compensated() -> None:
     there = InProcessSystem.accepted(*BOTH).until("preparing")
     # Its commit is never answered, and neither is its compensation.
     there.control.fail_next("fac-002", "lost_answer", *NO_ANSWER, "time_out", "time_out", "time_out")

@@ -289,9 +289,11 @@ def kinds_of(aggregate: type) -> set[type[DomainEvent]]:
 @pytest.mark.parametrize(
     ("domain_event", "commands"), WHAT_FOLLOWS, ids=[type(e).__qualname__ for e, _ in WHAT_FOLLOWS]
 )
-def test_what_follows_from_a_domain_event(domain_event: DomainEvent, commands: list[msgspec.Struct]) -> None:
+def test_a_domain_event_gives_the_commands_of_the_table(
+    domain_event: DomainEvent, commands: list[msgspec.Struct]
+) -> None:
     assert DispatchSaga().follow(domain_event) == commands
-    assert DispatchSaga().follow(domain_event) == commands, "the same again: it remembers nothing"
+    assert DispatchSaga().follow(domain_event) == commands, "the saga has no state"
 
 
 def test_every_rule_is_in_the_table_above() -> None:
@@ -307,14 +309,14 @@ def test_every_domain_event_has_a_rule_or_a_reason_to_have_none() -> None:
 
 
 @pytest.mark.parametrize("aggregate", [Facility, Program, Forecast], ids=lambda kind: kind.__name__)
-def test_nothing_follows_from_other_aggregates(aggregate: type) -> None:
+def test_no_command_follows_from_other_aggregates(aggregate: type) -> None:
     assert aggregate in {*DEMAND_RESPONSE_AGGREGATES, *forecasts.AGGREGATES}
     assert kinds_of(aggregate) & set(RULES) <= {
         *(Facility.OptedIn, Facility.RestoreAwaited, Facility.RestoreConfirmed)
     }
 
 
-def test_from_a_domain_event_it_does_not_know_nothing_follows() -> None:
+def test_no_command_follows_from_an_unknown_domain_event() -> None:
     class Surprise(DomainEvent, frozen=True, kw_only=True):
         pass
 
@@ -322,15 +324,15 @@ def test_from_a_domain_event_it_does_not_know_nothing_follows() -> None:
     assert DispatchSaga().follow(recorded(Facility.MaintenanceStarted, reason="boiler")) == []
 
 
-def test_of_a_dr_event_without_planned_facilities_only_itself_goes_on() -> None:
+def test_the_end_of_a_dr_event_without_dispatches_only_completes_it() -> None:
     assert DispatchSaga().follow(recorded(DREvent.Ended, facility_ids=())) == [CLOSE]
 
 
-def test_it_never_calls_the_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_saga_opens_no_file_and_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A replay would otherwise command a real building."""
 
     def refused(*_: object, **__: object) -> None:
-        raise AssertionError("a policy reached for the outside")
+        raise AssertionError("the saga opened a file or a connection")
 
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr(builtins, "open", refused)
@@ -338,7 +340,7 @@ def test_it_never_calls_the_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         DispatchSaga().follow(domain_event)
 
 
-def test_it_has_nothing_to_call_the_outside_with() -> None:
+def test_the_saga_imports_only_commands() -> None:
     """It depends on no port, only on domain events and commands."""
     modules = {
         module

@@ -24,7 +24,7 @@ def failing_at(there: InProcessSystem, phase: str, facility_id: str = "fac-002")
     return there
 
 
-def test_continue_goes_on_without_it() -> None:
+def test_continue_proceeds_without_the_failed_facility() -> None:
     there = failing_at(world("continue"), "prepare").until("completed")
     assert targets(there) == {"fac-001": 50.0, "fac-002": 50.0, "fac-003": 50.0}
     assert there.dr_event.plan_revision == 1
@@ -32,7 +32,7 @@ def test_continue_goes_on_without_it() -> None:
 
 
 @pytest.mark.parametrize("phase", ["prepare", "commit"])
-def test_reallocate_gives_its_share_to_the_others(phase: str) -> None:
+def test_reallocate_gives_the_failed_share_to_the_others(phase: str) -> None:
     there = failing_at(world("reallocate"), phase).until("active")
     assert targets(there) == {"fac-001": 75.0, "fac-002": 50.0, "fac-003": 75.0}
     now = there.scenario.clock.now()
@@ -50,7 +50,7 @@ def test_reallocate_stays_within_the_recorded_headroom() -> None:
     assert round(there.dr_event.missing_kw, 3) == 70.0
 
 
-def test_nothing_is_planned_anew_where_nobody_has_headroom_left() -> None:
+def test_the_plan_is_not_revised_if_no_facility_has_headroom() -> None:
     there = failing_at(world("reallocate", target_kw=300.0), "prepare").until("active")
     assert there.dr_event.plan_revision == 1
 
@@ -66,7 +66,7 @@ def test_reallocate_never_goes_beyond_the_comfort_limit() -> None:
     assert there.dispatch("fac-001").latest("commit")["hall"].command.magnitude == pytest.approx(2.0)
 
 
-def test_abort_undoes_the_whole_batch_the_last_committed_first() -> None:
+def test_abort_undoes_the_whole_batch_in_reverse_order_of_commits() -> None:
     there = failing_at(world("abort"), "commit", "fac-003").until("completed")
     committed = [e.facility_id for e in there.recorded(Dispatch.Committed) if isinstance(e, Dispatch.Event)]
     restored = [i for i, action in there.actions() if action == "restore"]
@@ -81,7 +81,7 @@ def test_abort_undoes_the_whole_batch_the_last_committed_first() -> None:
     assert there.dr_event.batch.total_failure
 
 
-def test_abort_before_the_start_releases_everybody() -> None:
+def test_abort_before_the_start_releases_all_facilities() -> None:
     there = failing_at(world("abort"), "prepare")
     there.until("completed")
     assert {there.dispatch(i).status for i in THREE} <= {"aborted", "failed", "compensated"}
@@ -97,12 +97,14 @@ def test_abort_before_the_start_releases_everybody() -> None:
         (Batch(asked=3, prepared=0, committed=0, failed=2, restored=0, opted_out=1), False, True),
     ],
 )
-def test_the_batch_says_how_it_went(batch: Batch, partial: bool, total: bool) -> None:
+def test_the_batch_reports_partial_success_and_total_failure(
+    batch: Batch, partial: bool, total: bool
+) -> None:
     assert (batch.partial_success, batch.total_failure) == (partial, total)
     assert batch.served + batch.failed + batch.opted_out == batch.asked
 
 
-def test_fewer_than_eighty_percent_raise_an_alert() -> None:
+def test_success_below_eighty_percent_raises_an_alert() -> None:
     there = failing_at(world("continue"), "prepare").until("completed")
     [alert] = there.alerts.listed()
     assert (alert.name, alert.detail) == ("batch_below_80_percent", "2 of 3 facilities served")

@@ -1,4 +1,4 @@
-"""The time limits of BMS commands fit each other, and a pair that does not is named."""
+"""The time limits of BMS commands are consistent, and an inconsistent pair is named."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 from application.dispatch.time_limits import TIME_LIMITS, TimeLimitsConflict
 
 
-def test_the_defaults_fit() -> None:
+def test_the_default_time_limits_are_consistent() -> None:
     TIME_LIMITS.check()
     assert TIME_LIMITS.longest_delivery_s == 4 * (30.0 + 30.0) + 120.0
 
@@ -26,6 +26,6 @@ def test_the_defaults_fit() -> None:
         ({"max_tries": 30}, "longest_delivery_s", "expiry_after_end_s"),
     ],
 )
-def test_two_limits_that_do_not_fit_are_named(changes: dict[str, float], shorter: str, longer: str) -> None:
+def test_inconsistent_time_limits_are_named(changes: dict[str, float], shorter: str, longer: str) -> None:
     with pytest.raises(TimeLimitsConflict, match=f"{shorter} is .* {longer} is .* Make {shorter} at most"):
-        replace(TIME_LIMITS, **changes).check()  # type: ignore[arg-type]  # numbers all of them
+        replace(TIME_LIMITS, **changes).check()  # type: ignore[arg-type]  # all are numbers

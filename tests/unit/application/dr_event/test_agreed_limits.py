@@ -89,7 +89,9 @@ def served_to_the_end() -> InProcessSystem:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_only_a_curtailment_counts(course: Callable[[], InProcessSystem], counts: list[str]) -> None:
+def test_only_a_curtailment_counts_against_the_limits(
+    course: Callable[[], InProcessSystem], counts: list[str]
+) -> None:
     assert counted(course()) == counts
 
 

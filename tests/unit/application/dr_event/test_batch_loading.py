@@ -57,7 +57,7 @@ def ending_one_after_the_other() -> tuple[InProcessSystem, DispatchLoadCounter]:
     return there, counting(there)
 
 
-def test_completion_looks_at_few_dispatches_each_time_one_of_them_ends() -> None:
+def test_completion_checks_load_few_dispatches_in_total() -> None:
     there, store = ending_one_after_the_other()
     spent = []
     while there.dr_event.status == "recovering":
@@ -72,7 +72,7 @@ def test_completion_looks_at_few_dispatches_each_time_one_of_them_ends() -> None
 
 
 @pytest.mark.parametrize("policy", ["reallocate", "abort"])
-def test_a_facility_that_falls_out_costs_one_round_trip(policy: str) -> None:
+def test_a_failed_facility_needs_one_round_trip(policy: str) -> None:
     there = InProcessSystem.accepted(*FORTY, target_kw=2_000.0, terms={"shortfall_policy": policy}).until(
         "active"
     )
@@ -81,7 +81,7 @@ def test_a_facility_that_falls_out_costs_one_round_trip(policy: str) -> None:
     assert (store.round_trips, store.dispatches) == (1, len(FORTY))
 
 
-def test_measuring_looks_at_few_dispatches_each_time_one_of_them_is_measured() -> None:
+def test_measuring_loads_few_dispatches_in_total() -> None:
     there = InProcessSystem.accepted(*FORTY, target_kw=2_000.0).until("completed")
     store = counting(there)
     for facility_id in FORTY:
@@ -92,7 +92,7 @@ def test_measuring_looks_at_few_dispatches_each_time_one_of_them_is_measured() -
     assert store.dispatches <= own + 2 * len(FORTY) + len(FORTY)
 
 
-def test_noting_a_restore_loads_its_own_dispatch_only() -> None:
+def test_noting_a_restore_loads_only_its_own_dispatch() -> None:
     there, store = ending_one_after_the_other()
     there.scenario.after(NoteRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-001"))
     assert store.dispatches == 1

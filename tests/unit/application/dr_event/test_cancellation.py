@@ -45,7 +45,7 @@ def came(outcome: Outcome) -> tuple[str, str]:
     return (outcome.reply.outcome, outcome.reply.status)
 
 
-def test_one_that_was_not_notified_yet_is_recorded_as_cancelled() -> None:
+def test_a_cancellation_before_the_notification_is_recorded() -> None:
     scenario = portfolio()
     outcome = scenario.when(by_utility(3))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Withdrawn, modification_number=3))
@@ -56,7 +56,7 @@ def test_one_that_was_not_notified_yet_is_recorded_as_cancelled() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 3])
-def test_its_notification_that_comes_late_is_answered_as_cancelled(number: int) -> None:
+def test_a_notification_after_its_cancellation_is_answered_as_cancelled(number: int) -> None:
     scenario = portfolio().after(by_utility(3))
     late = scenario.when(judge(modification_number=number))
     late.then()
@@ -64,7 +64,7 @@ def test_its_notification_that_comes_late_is_answered_as_cancelled(number: int) 
     assert [reason.code for reason in late.reply.reasons] == ["cancelled"]
 
 
-def test_a_notification_with_a_higher_number_is_judged_afresh() -> None:
+def test_a_notification_with_a_higher_number_is_judged_again() -> None:
     scenario = portfolio().after(by_utility(3))
     assert scenario.when(judge(modification_number=4)).reply.status == "accepted"
     scenario.when(by_utility(3)).then()
@@ -72,7 +72,7 @@ def test_a_notification_with_a_higher_number_is_judged_afresh() -> None:
 
 
 @pytest.mark.parametrize("numbers", [*permutations((0, 1, 2))])
-def test_without_a_number_it_cancels_whatever_comes_late(numbers: tuple[int, ...]) -> None:
+def test_a_cancellation_without_a_number_cancels_every_later_notification(numbers: tuple[int, ...]) -> None:
     """Utilities number their first notice freely, and earlier messages may arrive in any order."""
     scenario = portfolio()
     scenario.when(by_utility()).then(
@@ -92,12 +92,12 @@ def test_without_a_number_it_cancels_whatever_comes_late(numbers: tuple[int, ...
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("cancelled_by", [None, 1])
 @pytest.mark.parametrize("order", [("post", "cancel"), ("cancel", "post")])
-def test_whichever_comes_first_it_ends_cancelled(
+def test_a_dr_event_ends_cancelled_in_either_order_of_messages(
     first: int, cancelled_by: int | None, order: tuple[str, str]
 ) -> None:
     scenario = portfolio()
     commands = {"post": judge(modification_number=first), "cancel": by_utility(cancelled_by)}
-    for _ in range(2):  # and all of it once more
+    for _ in range(2):  # each message is sent twice
         for name in order:
             scenario.when(commands[name])
     state = scenario.store.load(DREvent, DR_EVENT_ID).state
@@ -106,19 +106,19 @@ def test_whichever_comes_first_it_ends_cancelled(
         assert scenario.store.load(Facility, facility_stream_id(facility_id)).state.reservations == {}
 
 
-def test_a_numbered_cancellation_before_the_notice_can_be_widened_to_every_number() -> None:
+def test_a_numbered_cancellation_before_the_notice_can_be_extended_to_every_number() -> None:
     scenario = portfolio().after(by_utility(3))
     scenario.when(by_utility()).then(fact(DREvent.Withdrawn, modification_number=3, whatever_number=True))
     assert scenario.when(judge(modification_number=4)).reply.status == "cancelled"
 
 
-def test_a_rejected_one_can_be_cancelled_too() -> None:
+def test_a_rejected_dr_event_can_be_cancelled() -> None:
     scenario = portfolio().after(judge(target_kw=9_000.0))
     scenario.when(by_utility()).then(fact(DREvent.Withdrawn, modification_number=0))
     assert scenario.when(judge()).reply.status == "cancelled"
 
 
-def test_an_older_cancellation_than_what_stands_is_stale() -> None:
+def test_a_cancellation_with_a_lower_number_than_the_current_one_is_stale() -> None:
     there = InProcessSystem.accepted(*BOTH, modification_number=5)
     outcome = there.scenario.when(by_utility(4))
     outcome.then()
@@ -126,7 +126,7 @@ def test_an_older_cancellation_than_what_stands_is_stale() -> None:
 
 
 @pytest.mark.parametrize("status", ["recovering", "completed"])
-def test_when_the_window_is_over_nothing_is_left_to_cancel(status: DREventStatus) -> None:
+def test_a_cancellation_after_the_window_changes_nothing(status: DREventStatus) -> None:
     zones = (zone_entry("hall", rebound_ramp_s=600),)
     there = InProcessSystem.accepted(*BOTH, zones=zones).until(status)
     outcome = there.scenario.when(by_utility())
@@ -134,7 +134,7 @@ def test_when_the_window_is_over_nothing_is_left_to_cancel(status: DREventStatus
     assert came(outcome) == ("ended", status)
 
 
-def test_cancelled_while_active_every_building_is_let_go_and_the_facilities_given_back() -> None:
+def test_a_cancellation_while_active_restores_all_buildings_and_releases_the_facilities() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     there.scenario.at(STARTS_AT + timedelta(minutes=30))
     there.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the heat wave is over"))
@@ -147,14 +147,14 @@ def test_cancelled_while_active_every_building_is_let_go_and_the_facilities_give
     for facility_id in BOTH:
         state = there.scenario.store.load(Facility, facility_stream_id(facility_id)).state
         assert state.reservations == {}
-        assert state.served, "it served"
+        assert state.served, "the facility served"
     assert [w.kind for w in there.callbacks] == ["accepted", "started", "cancelled", "completed"]
     again = there.scenario.when(by_utility())
     again.then()
     assert came(again) == ("already_cancelled", "cancelled_while_active")
 
 
-def test_what_was_delivered_until_the_cancellation_is_measured_and_credited() -> None:
+def test_the_delivery_until_the_cancellation_is_measured_and_credited() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     until = STARTS_AT + timedelta(minutes=30)
     there.scenario.at(until)
@@ -165,7 +165,7 @@ def test_what_was_delivered_until_the_cancellation_is_measured_and_credited() ->
     assert there.callbacks[-1].kind == "measured"
 
 
-def test_cancelled_while_commits_are_under_way_they_settle_and_are_undone() -> None:
+def test_commits_in_progress_at_a_cancellation_finish_and_are_undone() -> None:
     there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.control.fail_next("fac-002", "lost_answer")
     there.scenario.at(STARTS_AT)

@@ -30,7 +30,7 @@ AT_ONCE: dict[str, Any] = {"terms": {"notification_lead_s": 0, "minimum_duration
 
 
 def drawing(there: InProcessSystem, *drawn: int) -> Scenario:
-    """The scenario with a source of random numbers that returns these numbers, and then no more."""
+    """The scenario with a random source that returns exactly these numbers, each once."""
     left = list(drawn)
     scenario = there.scenario
     scenario.bus = CommandBus(
@@ -44,7 +44,7 @@ def drawing(there: InProcessSystem, *drawn: int) -> Scenario:
     return scenario
 
 
-def test_a_start_now_is_prepared_and_committed_at_once() -> None:
+def test_an_immediate_start_is_prepared_and_committed_at_once() -> None:
     there = InProcessSystem.registered(*BOTH, **AT_ONCE)
     there.scenario.at(STARTS_AT).after(judge(facility_ids=BOTH, target_kw=100.0))
     there.settle()
@@ -53,7 +53,7 @@ def test_a_start_now_is_prepared_and_committed_at_once() -> None:
     assert there.dr_event.outcome == "full"
 
 
-def test_a_start_that_is_due_before_the_plan_is_made_is_planned_then() -> None:
+def test_a_start_that_is_due_before_planning_makes_the_plan() -> None:
     there = InProcessSystem.registered(*BOTH, **AT_ONCE)
     there.scenario.at(STARTS_AT).after(judge(facility_ids=BOTH, target_kw=100.0))
     there.do(StartDREvent(dr_event_id=DR_EVENT_ID))
@@ -63,7 +63,7 @@ def test_a_start_that_is_due_before_the_plan_is_made_is_planned_then() -> None:
 
 
 @pytest.mark.parametrize(("late", "status"), [(3600, "accepted"), (3601, "rejected")])
-def test_a_notice_that_comes_late_is_taken_if_the_rest_is_long_enough(late: int, status: str) -> None:
+def test_a_late_notice_is_accepted_if_the_rest_of_the_window_is_long_enough(late: int, status: str) -> None:
     there = InProcessSystem.registered(*BOTH, **AT_ONCE)
     now = STARTS_AT + timedelta(seconds=late)
     outcome = there.scenario.at(now).when(judge(facility_ids=BOTH, target_kw=100.0))
@@ -78,7 +78,7 @@ def test_a_notice_that_comes_late_is_taken_if_the_rest_is_long_enough(late: int,
     assert held[str(DR_EVENT_ID)].starts_at == now
 
 
-def test_a_program_that_asks_for_notice_takes_none_that_comes_late() -> None:
+def test_a_program_with_a_lead_time_rejects_a_late_notice() -> None:
     there = InProcessSystem.registered(*BOTH)
     outcome = there.scenario.at(STARTS_AT + timedelta(minutes=1)).when(
         judge(facility_ids=BOTH, target_kw=100.0)
@@ -100,7 +100,7 @@ def test_a_random_start_is_drawn_once_and_recorded() -> None:
     assert there.dr_event.prepare_at == STARTS_AT + moved - timedelta(minutes=10)
 
 
-def test_a_modification_draws_nothing_anew() -> None:
+def test_a_modification_uses_the_random_start_drawn_before() -> None:
     there = InProcessSystem.registered(*BOTH)
     scenario = drawing(there, 240)
     scenario.after(judge(facility_ids=BOTH, target_kw=100.0, randomize_start_s=600))
@@ -109,7 +109,9 @@ def test_a_modification_draws_nothing_anew() -> None:
     assert scenario.when(longer).reply.ends_at == ENDS_AT + timedelta(hours=1) + moved
     later = changed(2, starts_at=STARTS_AT + timedelta(minutes=30), randomize_start_s=100)
     reply = scenario.when(later).reply
-    assert reply.starts_at == STARTS_AT + timedelta(minutes=30, seconds=100), "at most what is allowed now"
+    assert reply.starts_at == STARTS_AT + timedelta(minutes=30, seconds=100), (
+        "limited to the maximum of the new notice"
+    )
 
 
 def changed(number: int, **changes: Any) -> ModifyDREvent:
@@ -124,7 +126,7 @@ def changed(number: int, **changes: Any) -> ModifyDREvent:
         datetime(2026, 11, 1, 5, 30, tzinfo=UTC),  # and repeats 01:00 to 02:00 at 06:00 UTC: 25 hours
     ],
 )
-def test_a_window_over_a_change_of_the_clocks_lasts_as_long_as_it_says(starts_at: datetime) -> None:
+def test_a_window_over_a_clock_change_has_its_stated_duration(starts_at: datetime) -> None:
     there = InProcessSystem.registered("fac-001")
     ends_at = starts_at + timedelta(hours=2)
     there.scenario.at(starts_at - timedelta(hours=2))

@@ -19,7 +19,7 @@ def stale_at_the_preparation(**terms: str) -> InProcessSystem:
     return there
 
 
-def test_a_forecast_that_went_stale_by_the_preparation_blocks() -> None:
+def test_a_forecast_that_is_stale_at_the_preparation_blocks_its_dispatch() -> None:
     there = stale_at_the_preparation().until("preparing")
     assert (there.dispatch("fac-001").status, there.dispatch("fac-002").status) == ("prepared", "blocked")
     [blocked] = there.recorded(Dispatch.Blocked)
@@ -27,7 +27,7 @@ def test_a_forecast_that_went_stale_by_the_preparation_blocks() -> None:
     assert blocked.data_quality == "degraded_stale_data"
 
 
-def test_an_operator_answers_for_it_and_it_is_not_blocked_again() -> None:
+def test_a_dispatch_overridden_by_an_operator_is_not_blocked_again() -> None:
     there = stale_at_the_preparation().until("preparing")
     override = OverrideForecast(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="I looked")
     there.do(override).until("completed")
@@ -37,12 +37,12 @@ def test_an_operator_answers_for_it_and_it_is_not_blocked_again() -> None:
     assert overridden.reason == "I looked"
 
 
-def test_a_program_that_only_warns_goes_on() -> None:
+def test_a_program_whose_guardrail_only_warns_blocks_nothing() -> None:
     there = stale_at_the_preparation(forecast_guardrail="warn").until("completed")
     assert there.dr_event.outcome == "full"
 
 
-def test_at_two_cycles_a_forecast_is_still_good() -> None:
+def test_a_forecast_of_at_most_two_cycles_is_not_stale() -> None:
     there = InProcessSystem.accepted(*BOTH)
     newest = max(cycle for cycle in FORECAST_CYCLES if cycle <= PREPARE_AT)
     assert PREPARE_AT - newest <= timedelta(minutes=30)
@@ -50,7 +50,7 @@ def test_at_two_cycles_a_forecast_is_still_good() -> None:
     assert {there.dispatch(i).status for i in BOTH} == {"prepared"}
 
 
-def test_the_capacity_by_degraded_forecasts_is_reported_separately() -> None:
+def test_the_capacity_from_degraded_forecasts_is_reported_separately() -> None:
     there = InProcessSystem.accepted(*BOTH, degraded=("fac-002",))
     assert (there.dr_event.capacity_kw, there.dr_event.capacity_degraded_kw) == (200.0, 100.0)
     there.settle()

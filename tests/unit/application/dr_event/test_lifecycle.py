@@ -91,8 +91,8 @@ def test_every_domain_event_can_be_traced_to_its_cause() -> None:
     assert {e.actor for e in scenario} == {"utility:util-1", "saga:dispatch", "worker:dispatch"}
 
 
-def test_completion_counts_who_got_how_far() -> None:
-    """One refuses its prepare, one its commit, one cannot be restored, one completes everything."""
+def test_completion_counts_facilities_by_their_last_phase() -> None:
+    """One facility refuses its prepare, one its commit, one cannot be restored, and one completes everything."""
     there = world("fac-001", "fac-002", "fac-003", "fac-004", target_kw=200.0).until("scheduled")
     there.control.fail_next("fac-002", "refuse")
     there.until("preparing")
@@ -114,7 +114,7 @@ def test_completion_counts_who_got_how_far() -> None:
     ]
 
 
-def test_a_dr_event_in_which_nobody_served_has_failed() -> None:
+def test_a_dr_event_in_which_no_facility_served_has_failed() -> None:
     there = world("fac-001").until("scheduled")
     there.control.fail_next("fac-001", "refuse")
     there.until("completed")
@@ -122,13 +122,13 @@ def test_a_dr_event_in_which_nobody_served_has_failed() -> None:
     assert callback_kinds(there)[-2:] == ["completed", "measured"]
 
 
-def test_it_is_not_completed_while_a_dispatch_is_open() -> None:
+def test_a_dr_event_is_not_completed_while_a_dispatch_is_open() -> None:
     there = world().until("active")
     there.scenario.when(CompleteDREvent(dr_event_id=DR_EVENT_ID)).then()
     assert there.dr_event.status == "active"
 
 
-def test_the_facilities_are_released_with_the_completion_and_count_as_served() -> None:
+def test_the_facilities_are_released_at_the_completion_and_count_as_served() -> None:
     there = world().until("completed")
     for facility_id in ("fac-001", "fac-002"):
         assert reservations(there, facility_id) == {}
@@ -136,7 +136,7 @@ def test_the_facilities_are_released_with_the_completion_and_count_as_served() -
         assert list(state.served) == [str(DR_EVENT_ID)]
 
 
-def test_a_blocked_dispatch_stays_out_unless_an_operator_answers_for_it() -> None:
+def test_a_blocked_dispatch_without_an_override_does_not_take_part() -> None:
     there = world(degraded=("fac-002",)).until("active")
     assert (there.dispatch("fac-001").was_committed, there.dispatch("fac-002").status) == (True, "failed")
     assert "fac-002" not in {facility_id for facility_id, _ in there.actions()}
@@ -152,7 +152,7 @@ def test_an_overridden_dispatch_takes_part(override_in: DREventStatus) -> None:
     assert there.dr_event.outcome == "full"
 
 
-def test_an_override_after_the_start_comes_too_late() -> None:
+def test_an_override_after_the_start_is_refused() -> None:
     there = world(degraded=("fac-002",)).until("active")
     late = OverrideForecast(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="I looked")
     there.scenario.when(late).refused(NotAllowedNow, saying="is failed")
@@ -166,7 +166,7 @@ def test_an_override_after_the_start_comes_too_late() -> None:
         ("preparing", "aborted", ["prepare", "abort"]),
     ],
 )
-def test_cancelled_before_the_start_nothing_stays_held(
+def test_a_cancellation_before_the_start_releases_the_facilities_and_zones(
     status: DREventStatus, dispatched: str | None, actions: list[str]
 ) -> None:
     there = world("fac-001", target_kw=50.0)
@@ -187,7 +187,7 @@ def test_cancelled_before_the_start_nothing_stays_held(
     assert there.scenario.store.load(Facility, facility_stream_id("fac-001")).state.served == {}
 
 
-def test_cancelled_while_a_prepare_is_in_flight_it_is_undone_after_its_answer() -> None:
+def test_a_prepare_in_flight_at_a_cancellation_is_undone_after_its_answer() -> None:
     there = world("fac-001", target_kw=50.0).until("scheduled")
     there.scenario.at(STARTS_AT - timedelta(minutes=10))
     there.scenario.after(StartPreparation(dr_event_id=DR_EVENT_ID))
@@ -197,12 +197,12 @@ def test_cancelled_while_a_prepare_is_in_flight_it_is_undone_after_its_answer() 
     assert (there.dispatch().status, [a for _, a in there.actions()]) == ("aborted", ["prepare", "abort"])
 
 
-def test_after_the_end_it_cannot_be_cancelled() -> None:
+def test_a_dr_event_cannot_be_cancelled_after_its_end() -> None:
     there = world().until("completed")
     there.scenario.when(CANCEL).refused(NotAllowedNow, saying="is completed")
 
 
-def test_cancelling_again_changes_nothing_and_says_so() -> None:
+def test_a_repeated_cancellation_changes_nothing_and_is_reported_as_repeated() -> None:
     there = world()
     there.scenario.after(CANCEL)
     again = there.scenario.when(CANCEL)
@@ -237,7 +237,7 @@ def test_a_window_that_begins_without_a_plan_ends_the_dr_event_as_failed() -> No
     assert callback_kinds(there) == ["accepted", "completed", "measured"]
 
 
-def test_a_schedule_that_slept_over_the_preparation_still_starts_and_prepares_late() -> None:
+def test_a_start_without_a_preparation_prepares_late() -> None:
     there = world().until("scheduled")
     there.scenario.at(STARTS_AT)
     there.scenario.when(START).then(fact(DREvent.PreparationStarted), fact(DREvent.Started))
@@ -247,14 +247,14 @@ def test_a_schedule_that_slept_over_the_preparation_still_starts_and_prepares_la
     assert there.dr_event.outcome == "full"
 
 
-def test_proposals_that_come_too_early_or_twice_do_no_harm() -> None:
+def test_an_early_or_repeated_start_command_records_nothing() -> None:
     there = world().until("scheduled")
     there.scenario.when(START).then()
     there.until("active")
     there.scenario.when(START).then()
 
 
-def test_the_measurement_adds_up_once_every_dispatch_that_ran_is_measured() -> None:
+def test_the_measurement_is_summed_once_every_served_dispatch_is_measured() -> None:
     there = world("fac-001", "fac-002", "fac-003", target_kw=150.0).until("completed")
     there.do(measurement("fac-001", 40.0))
     assert there.dr_event.settlement_status == "none"

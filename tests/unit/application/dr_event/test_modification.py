@@ -1,4 +1,4 @@
-"""Modifications in every state: what is refused, and how the plan and the buildings follow."""
+"""Modifications in every state: refusals, and the effects on the plan and the buildings."""
 
 from datetime import timedelta
 from typing import Any
@@ -53,12 +53,14 @@ def curtailed_kw(there: InProcessSystem) -> dict[str, float]:
     return {i: round(building.shed_kw(now), 3) for i, building in there.buildings.items()}
 
 
-def test_one_that_was_never_accepted_cannot_be_modified() -> None:
+def test_a_dr_event_that_was_not_accepted_cannot_be_modified() -> None:
     modify(InProcessSystem.registered(*BOTH)).refused(UnknownDREvent, saying="post it first")
 
 
 @pytest.mark.parametrize("status", ["accepted", "scheduled", "preparing", "active"])
-def test_a_number_that_is_not_higher_changes_nothing_and_says_so(status: DREventStatus) -> None:
+def test_a_modification_without_a_higher_number_is_stale_or_repeated_and_changes_nothing(
+    status: DREventStatus,
+) -> None:
     there = InProcessSystem.accepted(*BOTH, modification_number=4)
     there = there if status == "accepted" else there.until(status)
     for number, said in ((3, "stale"), (4, "repeated")):
@@ -67,7 +69,7 @@ def test_a_number_that_is_not_higher_changes_nothing_and_says_so(status: DREvent
         assert (came(outcome).status, came(outcome).modification_number) == (said, 4)
 
 
-def test_after_the_end_it_is_named_that_nothing_can_be_changed() -> None:
+def test_a_modification_after_the_end_is_answered_with_ended() -> None:
     there = InProcessSystem.accepted(*BOTH).until("completed")
     outcome = modify(there, ends_at=ENDS_AT + HOUR)
     outcome.then()
@@ -87,7 +89,7 @@ def test_after_the_end_it_is_named_that_nothing_can_be_changed() -> None:
         ({"program_id": "winter-peak"}, "program_changed"),
     ],
 )
-def test_what_is_not_feasible_is_refused_by_name_and_the_old_stands(
+def test_an_infeasible_modification_is_refused_by_name_and_the_notice_is_unchanged(
     status: DREventStatus, changes: dict[str, Any], code: str
 ) -> None:
     there = InProcessSystem.accepted(*BOTH)
@@ -102,19 +104,19 @@ def test_what_is_not_feasible_is_refused_by_name_and_the_old_stands(
     assert there.dr_event.outcome == "full"
 
 
-def test_a_start_that_was_reached_cannot_be_moved() -> None:
+def test_a_start_in_the_past_cannot_be_moved() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     moved = modify(there, starts_at=STARTS_AT + HOUR / 2)
     assert "already_started" in codes(moved)
 
 
-def test_an_end_that_is_past_already_is_refused() -> None:
+def test_an_end_in_the_past_is_refused() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     there.scenario.at(STARTS_AT + HOUR)
     assert codes(modify(there, ends_at=STARTS_AT + HOUR / 2)) == ["past_end"]
 
 
-def test_before_planning_the_last_modification_is_planned() -> None:
+def test_the_plan_uses_the_last_modification_before_planning() -> None:
     there = InProcessSystem.accepted(*BOTH)
     modify(there, target_kw=60.0, ends_at=ENDS_AT + HOUR)
     there.settle()
@@ -123,7 +125,7 @@ def test_before_planning_the_last_modification_is_planned() -> None:
     assert there.dispatch().ends_at == ENDS_AT + HOUR
 
 
-def test_deepened_before_the_preparation_the_plan_is_revised() -> None:
+def test_a_higher_target_before_the_preparation_revises_the_plan() -> None:
     there = InProcessSystem.accepted(*BOTH).until("scheduled")
     there.do(changed(target_kw=160.0))
     assert (there.dr_event.plan_revision, there.dispatch().target_kw) == (2, 80.0)
@@ -131,7 +133,7 @@ def test_deepened_before_the_preparation_the_plan_is_revised() -> None:
     assert curtailed_kw(there) == {"fac-001": 80.0, "fac-002": 80.0}
 
 
-def test_moved_while_preparing_it_is_let_go_and_prepared_again_in_its_time() -> None:
+def test_a_move_while_preparing_releases_the_zones_and_prepares_them_later() -> None:
     there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.do(changed(starts_at=STARTS_AT + 2 * HOUR, ends_at=ENDS_AT + 2 * HOUR))
     assert there.dr_event.status == "scheduled"
@@ -142,7 +144,7 @@ def test_moved_while_preparing_it_is_let_go_and_prepared_again_in_its_time() -> 
     assert held[str(DR_EVENT_ID)].starts_at == STARTS_AT + 2 * HOUR
 
 
-def test_extended_while_preparing_what_was_prepared_learns_the_later_expiry() -> None:
+def test_an_extension_while_preparing_sends_the_later_expiry_to_prepared_zones() -> None:
     there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.do(changed(ends_at=ENDS_AT + HOUR))
     assert there.dr_event.status == "preparing"
@@ -151,7 +153,7 @@ def test_extended_while_preparing_what_was_prepared_learns_the_later_expiry() ->
     assert (newest.plan_revision, newest.expires_at) == (2, ENDS_AT + HOUR + timedelta(minutes=30))
 
 
-def test_deepened_while_active_the_buildings_follow_without_a_gap() -> None:
+def test_a_higher_target_while_active_curtails_further_without_a_gap() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     assert curtailed_kw(there) == {"fac-001": 50.0, "fac-002": 50.0}
     there.do(changed(target_kw=160.0))
@@ -176,7 +178,7 @@ def test_an_extension_renews_the_expiry_before_it_is_reached() -> None:
     assert there.dr_event.outcome == "full"
 
 
-def test_shortened_while_active_it_ends_at_the_new_end() -> None:
+def test_a_dr_event_shortened_while_active_ends_at_the_new_end() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     there.do(changed(ends_at=STARTS_AT + HOUR))
     assert {there.dispatch(i).ends_at for i in BOTH} == {STARTS_AT + HOUR}
@@ -194,7 +196,7 @@ def test_a_facility_added_while_active_is_prepared_and_committed_late() -> None:
     assert there.dr_event.outcome == "full"
 
 
-def test_a_facility_removed_while_active_is_restored_and_given_back_at_the_end() -> None:
+def test_a_facility_removed_while_active_is_restored_and_released_at_the_end() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     there.do(changed(facility_ids=("fac-001",), target_kw=50.0))
     assert curtailed_kw(there) == {"fac-001": 50.0, "fac-002": 0.0}
@@ -213,8 +215,8 @@ def test_a_facility_removed_before_the_start_is_released_at_once() -> None:
     assert there.scenario.store.load(Facility, facility_stream_id("fac-002")).state.reservations == {}
 
 
-def test_one_removed_as_the_window_begins_is_not_curtailed_while_its_plan_is_on_its_way() -> None:
-    """From the fault storms of seed 102907: it was released as if it had never served, and then committed."""
+def test_a_facility_removed_at_the_start_is_not_curtailed_while_its_new_plan_is_pending() -> None:
+    """Detected by fault storm seed 102907: it was released as if it had never served, and then committed."""
     there = InProcessSystem.accepted(*BOTH).until("preparing")
     modify(there, facility_ids=("fac-001",), target_kw=50.0)
     there.scenario.at(STARTS_AT)
@@ -231,7 +233,7 @@ def test_the_utility_gets_a_callback_for_each_change() -> None:
     assert [work.kind for work in there.callbacks] == ["accepted", "modified", "modified"]
 
 
-def test_a_zone_that_may_not_be_curtailed_that_long_takes_its_facility_out() -> None:
+def test_a_facility_is_removed_if_a_zone_cannot_be_curtailed_for_the_extended_window() -> None:
     zones = (zone_entry("hall", longest_curtailment_s=7200), zone_entry("roof"))
     there = InProcessSystem.accepted(*BOTH, zones=zones, target_kw=200.0).until("active")
     there.do(changed(ends_at=ENDS_AT + HOUR, target_kw=100.0))
@@ -247,7 +249,7 @@ def test_replaying_a_modified_dr_event_gives_the_same_states() -> None:
     assert len(there.recorded(Dispatch.Amended)) == 2
 
 
-def test_a_zone_that_leaves_the_plan_while_it_is_prepared_is_let_go_by_its_building() -> None:
+def test_a_zone_that_leaves_the_plan_while_preparing_is_aborted() -> None:
     zones = (zone_entry("hall", longest_curtailment_s=7200), zone_entry("roof"))
     there = InProcessSystem.accepted(*BOTH, zones=zones, target_kw=300.0).until("preparing")
     there.do(changed(ends_at=ENDS_AT + HOUR, target_kw=150.0))

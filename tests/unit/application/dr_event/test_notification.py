@@ -55,13 +55,15 @@ def test_a_feasible_notice_is_accepted_and_its_facilities_reserved_at_once(scena
     assert (outcome.reply.status, outcome.reply.dr_event_id) == ("accepted", DR_EVENT_ID)
 
 
-def test_capacity_comes_from_the_forecasts_where_they_reach(scenario: Scenario) -> None:
+def test_capacity_comes_from_the_forecasts_if_they_cover_the_window(scenario: Scenario) -> None:
     scenario.with_forecasts(forecast("fac-001", 60.0), forecast("fac-002", 5_000.0))
     outcome = scenario.when(judge())
     assert (outcome.reply.capacity_kw, outcome.reply.capacity_source) == (160.0, "forecast")
 
 
-def test_between_the_acceptable_share_and_the_target_the_shortfall_is_stated(scenario: Scenario) -> None:
+def test_capacity_between_the_acceptable_share_and_the_target_is_accepted_with_its_shortfall(
+    scenario: Scenario,
+) -> None:
     outcome = scenario.when(judge(target_kw=240.0))
     assert (outcome.reply.status, outcome.reply.shortfall_kw) == ("accepted", 40.0)
 
@@ -93,7 +95,7 @@ def test_an_infeasible_notice_is_rejected_with_every_reason_and_reserves_nothing
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_each_infeasibility_has_its_own_name(scenario: Scenario, changes: dict[str, Any], code: str) -> None:
+def test_each_infeasibility_has_its_own_code(scenario: Scenario, changes: dict[str, Any], code: str) -> None:
     outcome = scenario.when(judge(**changes))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Rejected))
     assert code in {name for name, _ in codes(outcome.reply)}
@@ -121,12 +123,12 @@ def test_a_facility_serves_one_dr_event_at_a_time(scenario: Scenario) -> None:
     assert half_open.reply.status == "accepted"
 
 
-def test_a_cancelled_dr_event_gives_its_facilities_to_the_next(scenario: Scenario) -> None:
+def test_the_facilities_of_a_cancelled_dr_event_can_be_reserved_again(scenario: Scenario) -> None:
     scenario.after(judge(), CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
     assert scenario.when(judge("second")).reply.status == "accepted"
 
 
-def test_the_limit_of_a_day_is_counted_on_the_facilitys_own_days() -> None:
+def test_the_daily_limit_is_counted_by_local_days_of_the_facility() -> None:
     """21:00 UTC is 17:00 in New York; 03:00 UTC of the next day is still that day there."""
     scenario = given().after(*portfolio_commands(facility_entry("fac-001", dr_events_per_day=1)))
     one: dict[str, Any] = {"facility_ids": ("fac-001",), "target_kw": 50.0}
@@ -156,7 +158,7 @@ def test_the_limit_of_a_day_is_counted_on_the_facilitys_own_days() -> None:
         ),
     ],
 )
-def test_the_limit_of_a_day_is_counted_on_days_of_23_and_25_hours(
+def test_the_daily_limit_is_counted_by_local_days_of_23_and_25_hours(
     first: datetime, second: datetime, refused: list[tuple[str, str]]
 ) -> None:
     scenario = given().at(first - timedelta(days=1))
@@ -172,14 +174,14 @@ def test_the_limit_of_a_day_is_counted_on_days_of_23_and_25_hours(
     assert codes(requested("second", second)) == refused
 
 
-def test_a_repeated_notification_changes_nothing_and_says_so(scenario: Scenario) -> None:
+def test_a_repeated_notification_changes_nothing_and_is_reported_as_repeated(scenario: Scenario) -> None:
     scenario.after(judge())
     again = scenario.when(judge(target_kw=1.0))
     again.then()
     assert (again.reply.status, again.reply.capacity_kw) == ("already_known", 200.0)
 
 
-def test_a_rejected_dr_event_is_judged_afresh(scenario: Scenario) -> None:
+def test_a_rejected_dr_event_is_judged_again(scenario: Scenario) -> None:
     scenario.after(StartMaintenance(facility_id="fac-002", reason="boiler"))
     assert scenario.when(judge()).reply.status == "rejected"
 
@@ -191,7 +193,7 @@ def test_a_rejected_dr_event_is_judged_afresh(scenario: Scenario) -> None:
     assert (state.status, state.reasons) == ("accepted", ())
 
 
-def test_rejected_twice_is_recorded_twice_each_with_its_reasons(scenario: Scenario) -> None:
+def test_two_rejections_are_recorded_separately_with_their_reasons(scenario: Scenario) -> None:
     scenario.when(judge(facility_ids=("fac-404",)))
     outcome = scenario.when(judge(target_kw=9_999.0))
     outcome.then(fact(DREvent.Rejected, originator_version=3))

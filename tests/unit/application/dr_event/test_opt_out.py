@@ -34,7 +34,7 @@ def test_an_opt_out_needs_a_reason_a_facility_and_a_reservation() -> None:
     scenario.when(out(dr_event_id=UUID(int=5))).refused(NotAllowedNow, saying="not reserved")
 
 
-def test_before_the_plan_is_made_the_plan_goes_without_it() -> None:
+def test_a_facility_that_opts_out_before_planning_is_not_planned() -> None:
     there = InProcessSystem.accepted(*BOTH)
     there.scenario.when(out()).then(fact(Facility.OptedOut, dr_event_ids=(DR_EVENT_ID,)))
     there.until("completed")
@@ -54,7 +54,9 @@ def test_before_the_plan_is_made_the_plan_goes_without_it() -> None:
         ("active", ["prepare", "commit", "restore"]),
     ],
 )
-def test_it_is_let_go_at_once_and_counted_as_opted_out(status: DREventStatus, actions: list[str]) -> None:
+def test_an_opt_out_releases_the_building_at_once_and_counts_as_opted_out(
+    status: DREventStatus, actions: list[str]
+) -> None:
     there = InProcessSystem.accepted(*BOTH).until(status)
     outcome = there.scenario.when(out())
     assert [type(e) for e in outcome.recorded[:2]] == [Facility.OptedOut, Dispatch.LeftEarly]
@@ -66,22 +68,22 @@ def test_it_is_let_go_at_once_and_counted_as_opted_out(status: DREventStatus, ac
     assert (batch.served, batch.failed, batch.opted_out) == (1, 0, 1)
 
 
-def test_opting_out_again_changes_nothing() -> None:
+def test_a_repeated_opt_out_changes_nothing() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active").do(out())
     again = there.scenario.when(out())
     again.then()
     assert again.reply.opted_out is True
 
 
-def test_its_share_goes_to_the_others_within_their_headroom_where_the_program_says_so() -> None:
+def test_a_program_that_reallocates_gives_the_share_to_others_within_their_headroom() -> None:
     there = InProcessSystem.accepted(*BOTH, target_kw=160.0, terms=REALLOCATE).until("active").do(out())
-    assert there.dispatch("fac-001").target_kw == 100.0, "its headroom, and no more"
+    assert there.dispatch("fac-001").target_kw == 100.0, "limited by its headroom"
     assert round(there.dr_event.missing_kw, 3) == 60.0
     now = there.scenario.clock.now()
     assert there.buildings["fac-001"].shed_kw(now) == pytest.approx(100.0)
 
 
-def test_what_it_delivered_until_it_left_counts_for_that_part_of_the_window() -> None:
+def test_the_delivery_until_an_opt_out_counts_for_that_part_of_the_window() -> None:
     there = InProcessSystem.accepted(*BOTH).until("active")
     there.scenario.at(STARTS_AT + timedelta(minutes=30))
     there.do(out())
@@ -92,7 +94,7 @@ def test_what_it_delivered_until_it_left_counts_for_that_part_of_the_window() ->
 
 
 @pytest.mark.parametrize("status", ["scheduled", "preparing"])
-def test_it_comes_back_as_long_as_nothing_was_curtailed_there(status: DREventStatus) -> None:
+def test_a_facility_may_opt_in_again_if_nothing_was_curtailed(status: DREventStatus) -> None:
     there = InProcessSystem.accepted(*BOTH, terms=REALLOCATE).until(status).do(out())
     assert there.dispatch("fac-002").status == "aborted"
     there.do(back()).until("completed")
@@ -108,14 +110,14 @@ def test_a_building_is_not_curtailed_twice_in_one_dr_event() -> None:
     assert [action for i, action in there.actions() if i == "fac-002"] == ["prepare", "commit", "restore"]
 
 
-def test_before_the_plan_it_may_change_its_mind() -> None:
+def test_a_facility_may_opt_in_again_before_planning() -> None:
     there = InProcessSystem.accepted(*BOTH)
     there.scenario.after(out(), back())
     there.until("completed")
     assert there.dr_event.outcome == "full"
 
 
-def test_opted_out_of_everything_it_serves_nothing_until_it_opts_in() -> None:
+def test_a_facility_that_opted_out_of_all_dr_events_serves_none_until_it_opts_in() -> None:
     there = InProcessSystem.registered(*BOTH)
     there.scenario.after(out(dr_event_id=None))
     refused = there.scenario.when(judge(facility_ids=BOTH, target_kw=100.0))
@@ -124,7 +126,7 @@ def test_opted_out_of_everything_it_serves_nothing_until_it_opts_in() -> None:
     assert there.scenario.when(judge(facility_ids=BOTH)).reply.status == "accepted"
 
 
-def test_opting_in_to_one_does_not_undo_an_opt_out_of_all() -> None:
+def test_an_opt_in_to_one_dr_event_does_not_undo_an_opt_out_of_all() -> None:
     there = InProcessSystem.accepted(*BOTH)
     there.scenario.after(out(dr_event_id=None))
     there.scenario.when(back()).refused(NotAllowedNow, saying="opt in to all")

@@ -1,4 +1,4 @@
-"""Planning: with forecasts, or not at all."""
+"""Planning of a DR event, which needs forecasts."""
 
 from datetime import timedelta
 
@@ -61,7 +61,7 @@ def test_the_plan_has_a_target_and_a_dispatch_for_every_facility(accepted: Scena
     assert [target.forecast_position for target in scheduled.targets] == [1, 2]
 
 
-def test_the_command_to_a_zone_is_what_gives_its_share() -> None:
+def test_the_magnitude_of_a_zone_command_follows_from_its_share() -> None:
     entry = facility_entry("fac-001", zones=(zone_entry("hall", 100.0, max_magnitude=4.0),))
     story = given().after(*portfolio_commands(entry)).with_forecasts(forecast("fac-001"))
     story.after(judge(facility_ids=("fac-001",), target_kw=50.0))
@@ -72,7 +72,7 @@ def test_the_command_to_a_zone_is_what_gives_its_share() -> None:
     assert zone.magnitude == pytest.approx(2.0)
 
 
-def test_without_any_forecast_planning_is_refused_and_nothing_is_guessed(accepted: Scenario) -> None:
+def test_planning_is_refused_without_any_forecast(accepted: Scenario) -> None:
     outcome = accepted.when(PLAN)
     outcome.then(fact(DREvent.PlanningRefused, retry_at=NOW + timedelta(seconds=60)))
     refused = outcome.recorded[0]
@@ -84,7 +84,7 @@ def test_without_any_forecast_planning_is_refused_and_nothing_is_guessed(accepte
     assert accepted.store.load(DREvent, DR_EVENT_ID).state.status == "accepted"
 
 
-def test_a_forecast_that_does_not_reach_over_the_window_is_none() -> None:
+def test_a_forecast_that_does_not_cover_the_window_is_not_used() -> None:
     story = given().after(*portfolio_commands(facility_entry("fac-001")))
     story.with_forecasts(forecast("fac-001"))  # 36 hours
     starts_at = NOW + timedelta(hours=35, minutes=30)
@@ -99,20 +99,22 @@ def test_a_forecast_that_does_not_reach_over_the_window_is_none() -> None:
     story.when(PLAN).then(fact(DREvent.PlanningRefused))
 
 
-def test_after_a_refused_plan_a_forecast_makes_it_possible(accepted: Scenario) -> None:
+def test_planning_succeeds_once_a_forecast_exists_after_a_refusal(accepted: Scenario) -> None:
     accepted.when(PLAN)
     accepted.with_forecasts(forecast("fac-001"), forecast("fac-002"))
     accepted.at(NOW + timedelta(seconds=60))
     accepted.when(PLAN).then(fact(DREvent.Scheduled), fact(Dispatch.Planned), fact(Dispatch.Planned))
 
 
-def test_a_refused_plan_is_not_tried_again_before_its_time(accepted: Scenario) -> None:
+def test_refused_planning_is_not_retried_before_its_time(accepted: Scenario) -> None:
     accepted.when(PLAN)
     accepted.at(NOW + timedelta(seconds=59)).when(PLAN).then()
     accepted.at(NOW + timedelta(seconds=60)).when(PLAN).then(fact(DREvent.PlanningRefused))
 
 
-def test_a_facility_without_a_forecast_stays_out_and_what_is_missing_is_said(accepted: Scenario) -> None:
+def test_a_facility_without_a_forecast_is_excluded_and_the_missing_power_is_stated(
+    accepted: Scenario,
+) -> None:
     accepted.with_forecasts(forecast("fac-001"))
     accepted.when(PLAN).then(
         fact(DREvent.Scheduled, missing_kw=50.0), fact(Dispatch.Planned, facility_id="fac-001")
@@ -133,7 +135,7 @@ def test_a_degraded_forecast_blocks_its_dispatch_under_the_guardrail(accepted: S
     assert {t.facility_id: t.blocked for t in scheduled.targets} == {"fac-001": False, "fac-002": True}
 
 
-def test_where_the_guardrail_only_warns_nothing_is_blocked() -> None:
+def test_a_guardrail_that_only_warns_blocks_nothing() -> None:
     story = given().after(*portfolio_commands(facility_entry("fac-001")))
     story.after(AgreeProgram(entry=program_entry(forecast_guardrail="warn")))
     story.after(judge(facility_ids=("fac-001",), target_kw=80.0))
@@ -141,7 +143,7 @@ def test_where_the_guardrail_only_warns_nothing_is_blocked() -> None:
     story.when(PLAN).then(fact(DREvent.Scheduled), fact(Dispatch.Planned))
 
 
-def test_terms_that_change_after_the_acceptance_are_not_those_of_the_plan(accepted: Scenario) -> None:
+def test_the_plan_uses_the_terms_at_the_acceptance(accepted: Scenario) -> None:
     accepted.after(AgreeProgram(entry=program_entry(forecast_guardrail="warn", prepare_lead_s=60)))
     accepted.with_forecasts(forecast("fac-001"), forecast("fac-002", degraded=True))
     accepted.when(PLAN).then(
@@ -159,7 +161,7 @@ def test_a_forecast_older_than_two_cycles_counts_as_stale(accepted: Scenario) ->
     assert kinds.count(Dispatch.Blocked) == 2
 
 
-def test_a_plan_made_inside_the_lead_time_prepares_at_once(accepted: Scenario) -> None:
+def test_a_plan_made_within_the_lead_time_prepares_at_once(accepted: Scenario) -> None:
     late = STARTS_AT - timedelta(minutes=4)
     cycle = STARTS_AT - timedelta(minutes=15)
     accepted.with_forecasts(forecast("fac-001", at=cycle), forecast("fac-002", at=cycle)).at(late)
@@ -168,7 +170,7 @@ def test_a_plan_made_inside_the_lead_time_prepares_at_once(accepted: Scenario) -
     assert scheduled.prepare_at == late
 
 
-def test_planning_again_or_after_a_cancellation_changes_nothing(accepted: Scenario) -> None:
+def test_repeated_planning_and_planning_after_a_cancellation_change_nothing(accepted: Scenario) -> None:
     accepted.with_forecasts(forecast("fac-001"), forecast("fac-002"))
     accepted.after(PLAN)
     accepted.when(PLAN).then()
@@ -177,6 +179,6 @@ def test_planning_again_or_after_a_cancellation_changes_nothing(accepted: Scenar
     accepted.when(PLAN).then()
 
 
-def test_an_unknown_dr_event_is_named(accepted: Scenario) -> None:
+def test_planning_an_unknown_dr_event_is_refused_by_name(accepted: Scenario) -> None:
     unknown = PlanDREvent(dr_event_id=dr_event_id("util-1", "never"))
     accepted.when(unknown).refused(UnknownDREvent, saying="dr-events list")

@@ -59,14 +59,14 @@ def test_a_lower_priority_number_takes_the_facility_in_one_transaction() -> None
 
 
 @pytest.mark.parametrize("priority", [1, 2])
-def test_of_equals_the_first_accepted_keeps_it(priority: int) -> None:
+def test_a_dr_event_of_equal_priority_does_not_preempt(priority: int) -> None:
     there = InProcessSystem.accepted(*BOTH).settle()
     outcome = there.scenario.when(stronger(priority=priority))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Rejected))
     assert [(r.code, r.facility_id) for r in outcome.reply.reasons] == [("overlap", "fac-002")]
 
 
-def test_where_the_targets_overlap_in_part_the_rest_goes_on() -> None:
+def test_a_partly_preempted_dr_event_continues_with_its_other_facilities() -> None:
     there = InProcessSystem.accepted(*BOTH, target_kw=100.0).settle()
     there.do(stronger())
     assert (there.dispatch("fac-002").status, there.dispatch("fac-002").left) == ("aborted", "preempted")
@@ -78,14 +78,14 @@ def test_where_the_targets_overlap_in_part_the_rest_goes_on() -> None:
     assert "preempted" in [work.kind for work in there.callbacks]
 
 
-def test_before_the_weaker_one_is_planned_its_plan_goes_without_the_facility() -> None:
+def test_a_facility_preempted_before_planning_is_not_planned() -> None:
     there = InProcessSystem.accepted(*BOTH)
     there.scenario.after(stronger())
     there.settle()
     assert [target.facility_id for target in there.dr_event.targets] == ["fac-001"]
 
 
-def test_its_share_is_given_to_those_that_stay_where_the_program_says_so() -> None:
+def test_a_program_that_reallocates_gives_the_preempted_share_to_the_others() -> None:
     there = InProcessSystem.accepted(
         *BOTH, target_kw=100.0, terms={"shortfall_policy": "reallocate"}
     ).settle()
@@ -94,7 +94,7 @@ def test_its_share_is_given_to_those_that_stay_where_the_program_says_so() -> No
     assert (there.dispatch().target_kw, there.dr_event.plan_revision) == (100.0, 2)
 
 
-def test_a_curtailed_building_is_let_go_before_the_stronger_one_reaches_for_it() -> None:
+def test_a_curtailed_building_is_restored_before_the_stronger_dr_event_prepares_it() -> None:
     there = InProcessSystem.accepted(*BOTH, terms={"notification_lead_s": 0}).until("active")
     there.do(stronger(starts_at=there.scenario.clock.now()))
     assert there.dispatch("fac-002").status == "restored"
@@ -112,7 +112,7 @@ def start_of(dr_event: UUID) -> list[msgspec.Struct]:
 
 
 @pytest.mark.parametrize(("rank", "taken"), [(0, True), (1, False), (2, False)])
-def test_between_utilities_the_operators_rank_decides(rank: int, taken: bool) -> None:
+def test_the_rank_set_by_the_operator_decides_between_utilities(rank: int, taken: bool) -> None:
     there = InProcessSystem.accepted("fac-001", target_kw=50.0).settle()
     entry: FacilityEntry = facility_entry("fac-001", programs=(PROGRAM, "grid-relief"))
     other = program_entry(program_id="grid-relief", utility_id="util-2", rank=rank)
@@ -130,7 +130,7 @@ def active_with_minimum_off(minimum_off_s: int = 1800, *ids: str) -> InProcessSy
     return InProcessSystem.accepted(*(ids or BOTH), zones=zones, terms=terms).until("active")
 
 
-def test_a_building_inside_its_minimum_off_time_does_not_yield() -> None:
+def test_a_building_within_its_minimum_off_time_is_not_preempted() -> None:
     there = active_with_minimum_off()
     there.scenario.at(STARTS_AT + timedelta(minutes=10))
     outcome = there.scenario.when(stronger(starts_at=there.scenario.clock.now()))
@@ -141,7 +141,7 @@ def test_a_building_inside_its_minimum_off_time_does_not_yield() -> None:
     assert there.dispatch("fac-002").left is None
 
 
-def test_it_yields_where_it_can_be_let_go_by_the_start_of_the_stronger_one() -> None:
+def test_a_building_is_preempted_if_its_minimum_off_time_ends_by_the_new_start() -> None:
     there = active_with_minimum_off()
     there.scenario.at(STARTS_AT + timedelta(minutes=10))
     there.do(stronger(starts_at=STARTS_AT + timedelta(minutes=30)))
@@ -152,7 +152,7 @@ def test_it_yields_where_it_can_be_let_go_by_the_start_of_the_stronger_one() -> 
     assert there.dispatch("fac-002").status == "restored"
 
 
-def test_a_commit_that_is_under_way_counts_as_curtailed() -> None:
+def test_a_commit_in_progress_counts_as_curtailed() -> None:
     zones = (zone_entry("hall", minimum_off_s=1800),)
     terms = {"notification_lead_s": 0, "minimum_duration_s": 300}
     there = InProcessSystem.accepted(*BOTH, zones=zones, terms=terms).until("preparing")
@@ -165,7 +165,7 @@ def test_a_commit_that_is_under_way_counts_as_curtailed() -> None:
         there.relay_all()
 
 
-def test_a_modification_takes_nothing_that_must_stay_curtailed() -> None:
+def test_a_modification_does_not_preempt_a_building_within_its_minimum_off_time() -> None:
     there = active_with_minimum_off(3600, *BOTH, "fac-003")
     soon: dict[str, Any] = {"starts_at": STARTS_AT + timedelta(minutes=30), "target_kw": 60.0}
     there.scenario.at(STARTS_AT + timedelta(minutes=1)).after(
@@ -179,14 +179,14 @@ def test_a_modification_takes_nothing_that_must_stay_curtailed() -> None:
     assert ("minimum_off_time", "fac-003") in [(r.code, r.facility_id) for r in outcome.reply.reasons]
 
 
-def test_what_was_taken_before_it_was_curtailed_does_not_count_against_its_limits() -> None:
+def test_a_preemption_before_the_curtailment_does_not_count_against_the_limits() -> None:
     there = InProcessSystem.accepted(*BOTH).settle()
     there.do(stronger())
     state = there.scenario.store.load(Facility, facility_stream_id("fac-002")).state
     assert set(state.served) == {str(OTHER)}
 
 
-def test_what_was_taken_while_curtailed_counts() -> None:
+def test_a_preemption_while_curtailed_counts_against_the_limits() -> None:
     there = active_with_minimum_off(0)
     there.do(stronger(starts_at=STARTS_AT + timedelta(minutes=30)))
     state = there.scenario.store.load(Facility, facility_stream_id("fac-002")).state

@@ -14,7 +14,7 @@ from tests.sample_values import PROGRAM, UTILITY, facility_entry, program_entry,
 HALL = facility_entry()
 
 
-def test_a_new_facility_is_recorded_with_everything_that_was_agreed() -> None:
+def test_a_new_facility_is_recorded_with_all_agreed_terms() -> None:
     outcome = given().when(RegisterFacility(entry=HALL))
     outcome.then(
         fact(Facility.Registered, facility_id="fac-001", tz="America/New_York"),
@@ -27,13 +27,13 @@ def test_a_new_facility_is_recorded_with_everything_that_was_agreed() -> None:
     assert outcome.reply == 6
 
 
-def test_the_same_portfolio_again_records_nothing() -> None:
+def test_an_unchanged_portfolio_records_nothing() -> None:
     outcome = given().after(RegisterFacility(entry=HALL)).when(RegisterFacility(entry=HALL))
     outcome.then()
     assert outcome.reply == 0
 
 
-def test_of_a_changed_portfolio_only_the_differences_are_recorded() -> None:
+def test_only_the_differences_of_a_changed_portfolio_are_recorded() -> None:
     changed = replace(
         HALL,
         meters=(MeterEntry(meter_id="main"), MeterEntry(meter_id="roof")),
@@ -63,7 +63,7 @@ def test_of_a_changed_portfolio_only_the_differences_are_recorded() -> None:
     )
 
 
-def test_the_region_whose_holidays_it_keeps_may_be_agreed_later() -> None:
+def test_the_holiday_region_of_a_facility_may_be_agreed_later() -> None:
     story = given().after(RegisterFacility(entry=HALL))
     in_scotland = RegisterFacility(entry=replace(HALL, region="GB-SCT"))
     story.when(in_scotland).then(fact(Facility.RegionAgreed, region="GB-SCT"))
@@ -96,7 +96,7 @@ def test_a_program_is_opened_with_version_1_of_its_terms() -> None:
     assert outcome.reply == 1
 
 
-def test_changed_terms_are_a_new_version_and_the_same_terms_are_not() -> None:
+def test_changed_terms_are_a_new_version_and_unchanged_terms_are_not() -> None:
     story = given().after(AgreeProgram(entry=program_entry()))
     story.when(AgreeProgram(entry=program_entry())).then()
     outcome = story.when(AgreeProgram(entry=program_entry(acceptable_share=0.5)))

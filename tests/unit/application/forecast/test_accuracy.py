@@ -31,7 +31,7 @@ def scored(load_kw: list[float], week_before_kw: list[float], *, full: bool = Tr
     return list(score_hour({place: state}, metered, HOUR, 4, CorrelationTally()))
 
 
-def test_an_hour_is_scored_quarter_by_quarter() -> None:
+def test_an_hour_is_scored_by_quarter_hours() -> None:
     (score,) = scored([104.0, 85.0, 112.0, NAN], [100.0, NAN, 100.0, 100.0], full=False)
     # Errors -4, 15, -12; losses at 10, 50 and 90 %: 1.4, 2, .6; 4.5, 7.5, 2.5; 2.2, 6, 1.8.
     losses_kw = (1.4 + 2.0 + 0.6 + 4.5 + 7.5 + 2.5 + 2.2 + 6.0 + 1.8) / 3
@@ -53,7 +53,7 @@ def test_an_hour_is_scored_quarter_by_quarter() -> None:
     )
 
 
-def test_what_was_not_metered_or_not_foreseen_is_not_scored() -> None:
+def test_an_hour_without_a_meter_value_or_a_forecast_is_not_scored() -> None:
     assert scored([NAN] * 4, [100.0] * 4) == []
     metered = MeteredLoad(
         facility_ids=("fac-001",), load_kw=np.full((1, 4), 1.0), week_before_kw=np.full((1, 4), 1.0)
@@ -64,7 +64,7 @@ def test_what_was_not_metered_or_not_foreseen_is_not_scored() -> None:
     assert list(score_hour(beyond, metered, HOUR, 24, CorrelationTally())) == []
 
 
-def test_sums_give_errors_coverage_and_skill_by_quality_and_over_all() -> None:
+def test_sums_give_errors_coverage_and_skill_by_quality_and_overall() -> None:
     (full,) = scored([104.0] * 4, [102.0] * 4)
     (poor,) = scored([120.0] * 4, [NAN] * 4, full=False)
     found = accuracies_of([full, poor])
@@ -85,7 +85,7 @@ def test_sums_give_errors_coverage_and_skill_by_quality_and_over_all() -> None:
 def noted(
     scores: FakeForecastScores, days: range, rng: np.random.Generator, *, rmse_kw: float, inside: float = 0.8
 ) -> None:
-    """Recorded for so many days before DAY, all their hours."""
+    """Record the scores of whole days, counted back from DAY."""
     for days_ago in days:
         errors: FloatArray = rng.normal(0.0, rmse_kw, 96)
         outside = int(96 * (1 - inside))
@@ -104,7 +104,7 @@ def noted(
         (10.0, 0.99, "covered 100 %"),
     ],
 )
-def test_an_error_half_as_large_again_as_usual_is_drift(
+def test_an_error_of_one_and_a_half_times_the_usual_one_is_drift(
     recent_kw: float, inside: float, says: str | None
 ) -> None:
     scores, rng = FakeForecastScores(), np.random.default_rng(1)

@@ -45,7 +45,7 @@ def rising() -> FloatArray:
     return found
 
 
-def test_each_method_is_off_by_what_the_days_between_added() -> None:
+def test_the_error_of_each_method_is_the_growth_of_the_days_between() -> None:
     span = score(rising(), 5.0, 6.0).spans["day_ahead"]
     found = {name: one.rmse_kw for name, one in span.methods.items()}
     assert found == pytest.approx(
@@ -64,7 +64,7 @@ def test_pinball_weighs_both_sides_of_each_quantile() -> None:
     assert one_value.pinball_kw == pytest.approx((0.1 + 0.5 + 0.9) * 10 / 3)
 
 
-def test_a_step_that_was_not_metered_counts_for_nobody() -> None:
+def test_an_unmetered_step_counts_for_no_method() -> None:
     load = rising()
     load[34 * 24 : 34 * 24 + 6] = np.nan
     span = score(load, 5.0, 4.0).spans["day_ahead"]
@@ -74,7 +74,7 @@ def test_a_step_that_was_not_metered_counts_for_nobody() -> None:
     assert span.methods["forecast"].rmse_kw == pytest.approx(5.0)
 
 
-def test_a_summary_is_a_geometric_mean_and_lists_who_is_worse_off() -> None:
+def test_a_summary_is_a_geometric_mean_and_lists_facilities_worse_than_naive() -> None:
     scores = [score(rising(), 5.0, 6.0, "good"), score(rising(), 20.0, 6.0, "bad")]
     found = summary(scores, "day_ahead")
     assert found.rmse_to["yesterday"] == pytest.approx(1.0)
@@ -82,7 +82,7 @@ def test_a_summary_is_a_geometric_mean_and_lists_who_is_worse_off() -> None:
     assert found.coverage_80 == 0.5
 
 
-def test_a_load_that_comes_to_nothing_has_no_cvrmse() -> None:
+def test_a_load_of_mean_zero_has_no_cvrmse() -> None:
     found = score(np.zeros(HOURS), 1.0, 2.0)
     span = found.spans["day_ahead"]
     assert span.methods["forecast"].cvrmse is None

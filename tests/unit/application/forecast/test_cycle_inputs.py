@@ -16,7 +16,7 @@ from tests.fakes.telemetry.store import FakeTelemetryStore
 @pytest.mark.parametrize(
     ("hours", "days"), [([], 2), ([0], 2), ([30, 0], 2), ([50], 3), ([24 * 30], RECENT_DAYS)]
 )
-def test_all_is_read_since_the_models_histories_ended_and_two_days_at_least(
+def test_a_cycle_reads_from_the_end_of_the_model_histories_and_at_least_two_days(
     hours: list[int], days: int
 ) -> None:
     """Two days, so that 24 whole hours precede every quarter-hour."""
@@ -35,9 +35,7 @@ def test_all_is_read_since_the_models_histories_ended_and_two_days_at_least(
 
 
 @pytest.mark.parametrize(("silent_h", "told_until_h"), [(0, 0), (3, 3), (100, 48)])
-def test_a_cycle_of_the_past_does_not_take_a_later_reading_for_its_newest(
-    silent_h: int, told_until_h: int
-) -> None:
+def test_a_cycle_of_the_past_ignores_later_readings(silent_h: int, told_until_h: int) -> None:
     """Metered until `silent_h` before noon, and again from noon on."""
     telemetry, noon_s = FakeTelemetryStore(), int(NOON.timestamp())
     starts_s = noon_s + 900 * np.arange(-120 * 4, 24 * 4)

@@ -60,13 +60,13 @@ def command(known: SiteInputs, model: TrainedModel) -> IssueForecast:
     return found
 
 
-def test_a_cycle_is_repeated_from_its_inputs_to_the_last_byte(model: TrainedModel) -> None:
+def test_equal_inputs_give_a_byte_identical_forecast(model: TrainedModel) -> None:
     first, again = (command(inputs(load_kw(), last_days=2), model) for _ in range(2))
     assert first == again
     assert (first.inputs.weather_available, first.steps.starts_at) == (True, AT)
 
 
-def test_another_reading_or_model_is_another_hash(model: TrainedModel) -> None:
+def test_a_different_reading_or_model_gives_another_hash(model: TrainedModel) -> None:
     changed = load_kw()
     changed[-8] += 1.0
     other_model = BatchedLoadForecaster().train(inputs(changed).history, at=AT)
@@ -77,7 +77,7 @@ def test_another_reading_or_model_is_another_hash(model: TrainedModel) -> None:
     assert len(hashes) == 3
 
 
-def test_another_region_staleness_or_coverage_is_another_hash(model: TrainedModel) -> None:
+def test_a_different_region_staleness_or_coverage_gives_another_hash(model: TrainedModel) -> None:
     known = inputs(load_kw(), last_days=2)
     replace = msgspec.structs.replace
     others = [
@@ -102,7 +102,7 @@ def test_the_interval_is_wider_by_the_missing_share_of_the_last_day(model: Train
     assert 1.3 < widths[1].mean() / widths[0].mean() < 1.6
 
 
-def test_a_meter_that_stands_still_counts_as_silent_since_then(model: TrainedModel) -> None:
+def test_a_stuck_meter_counts_as_silent_since_its_last_change(model: TrainedModel) -> None:
     stuck = load_kw()
     stuck[-30 * 4 :] = 77.0
     found = command(inputs(stuck, last_days=2), model)
@@ -110,7 +110,7 @@ def test_a_meter_that_stands_still_counts_as_silent_since_then(model: TrainedMod
     assert command(inputs(load_kw(), last_days=2), model).inputs.newest_reading_at == AT
 
 
-def test_old_weather_widens_the_interval_where_weather_matters(model: TrainedModel) -> None:
+def test_old_weather_widens_the_interval_of_a_weather_dependent_load(model: TrainedModel) -> None:
     fresh = inputs(load_kw(), last_days=2)
     old = msgspec.structs.replace(fresh, weather_age_s=4 * 3600.0)
     spreads = []
@@ -123,7 +123,7 @@ def test_old_weather_widens_the_interval_where_weather_matters(model: TrainedMod
     assert spreads[1].mean() > spreads[0].mean()
 
 
-def test_little_history_makes_no_input_worse() -> None:
+def test_a_short_history_does_not_change_the_input_quality() -> None:
     short = inputs(load_kw(20), last_days=20)
     model = BatchedLoadForecaster().train(short.history, at=AT)
     found = command(short, model)
@@ -132,7 +132,7 @@ def test_little_history_makes_no_input_worse() -> None:
     assert not command(msgspec.structs.replace(short, weather=None), model).inputs.weather_available
 
 
-def test_a_forecast_that_could_not_use_the_weather_does_not_call_itself_full() -> None:
+def test_a_forecast_that_could_not_use_the_weather_states_it_as_unavailable() -> None:
     known = inputs(load_kw())
     unknown = IntervalSeries(known.history.temp_c.starts_at, 900, np.full(DAYS * 96, np.nan))
     history = msgspec.structs.replace(known.history, temp_c=unknown)
@@ -141,7 +141,7 @@ def test_a_forecast_that_could_not_use_the_weather_does_not_call_itself_full() -
     assert (found.inputs.weather_available, found.inputs.weather_age_s) == (False, None)
 
 
-def test_readings_that_leap_are_counted_and_not_covered(model: TrainedModel) -> None:
+def test_implausible_readings_are_counted_and_not_covered(model: TrainedModel) -> None:
     leapt = load_kw()
     leapt[[-200, -50, -10]] = 60_000.0
     found = command(inputs(leapt, last_days=3), model)
@@ -153,7 +153,7 @@ def test_readings_that_leap_are_counted_and_not_covered(model: TrainedModel) -> 
     assert (worse.inputs.readings_left_out, quality_of(worse.inputs, AT)) == (14, "degraded_stale_data")
 
 
-def test_data_whose_newest_readings_were_left_out_is_as_old_as_the_last_that_was_used(
+def test_the_age_of_data_is_that_of_the_newest_reading_not_excluded(
     model: TrainedModel,
 ) -> None:
     leapt = load_kw()

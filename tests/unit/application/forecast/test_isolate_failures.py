@@ -13,7 +13,7 @@ from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.weather.source import FakeWeatherSource
 
 
-def test_a_failing_item_gets_its_error_and_the_others_their_results() -> None:
+def test_a_failing_item_gets_its_error_and_the_others_get_their_results() -> None:
     def halves(numbers: Sequence[int]) -> list[float]:
         return [1 / number for number in numbers]
 

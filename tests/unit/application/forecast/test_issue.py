@@ -53,7 +53,7 @@ def test_forecasts_of_large_and_irregular_loads_fit_into_their_saves() -> None:
     assert named(issue(FakeEventStore(), [command(one) for one in IDS])) == ["issued"] * 250
 
 
-def test_what_is_too_large_for_one_save_goes_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_too_large_for_one_save_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(issuing, "OF_A_CYCLE", SaveBounds(100, 6_000))
     store = FakeEventStore()
     assert named(issue(store, [command(one) for one in IDS[:7]])) == ["issued"] * 7
@@ -69,7 +69,7 @@ def test_a_single_forecast_that_is_too_large_is_an_error(monkeypatch: pytest.Mon
         issue(FakeEventStore(), [command(one) for one in IDS[:2]])
 
 
-def test_a_batch_that_loses_every_race_fails_and_the_others_stay(
+def test_a_batch_that_loses_every_race_fails_and_the_others_are_saved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Contested(FakeEventStore):
@@ -82,7 +82,7 @@ def test_a_batch_that_loses_every_race_fails_and_the_others_stay(
     assert named(found) == [TooManyRaces.__name__] * 100 + ["issued"]
 
 
-def test_a_recorded_forecast_stays_beside_worse_ones_and_conflicts_only_with_equals() -> None:
+def test_a_recorded_forecast_is_retained_over_worse_ones_and_conflicts_only_with_equal_ones() -> None:
     store = FakeEventStore()
     issue(store, [command("fac-001", quality="full"), command("fac-002")])
     offers = [command("fac-001", seed=1), command("fac-002", seed=1)]

@@ -1,4 +1,4 @@
-"""Selection for training: new facilities at once, the others once a day, spread over it."""
+"""Selection for training: new facilities at once, the others once a day, spread over the day."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ def model(at: datetime, *, uses_weather: bool = True) -> TrainedModel:
     return TrainedModel(name="made up", version="1", trained_at=at, uses_weather=uses_weather, parameters=b"")
 
 
-def test_who_has_no_model_is_trained_at_once_and_then_once_a_day() -> None:
+def test_a_facility_without_a_model_is_trained_at_once_and_then_once_a_day() -> None:
     shelf, ids = ModelRegistry(), ["a", "b", "c"]
     assert shelf.new(ids, START) == ids
     assert shelf.due(ids, START) == []
@@ -27,14 +27,14 @@ def test_who_has_no_model_is_trained_at_once_and_then_once_a_day() -> None:
     assert shelf.due(ids, START + timedelta(hours=24)) == ids
 
 
-def test_a_model_without_weather_is_tried_again_sooner() -> None:
+def test_a_model_without_weather_is_trained_again_sooner() -> None:
     shelf = ModelRegistry()
     shelf.put({"a": model(START, uses_weather=False)})
     assert shelf.due(["a"], START + timedelta(hours=5)) == []
     assert shelf.due(["a"], START + timedelta(hours=6)) == ["a"]
 
 
-def test_thousands_that_were_trained_at_one_start_are_spread_over_the_days_after_it() -> None:
+def test_models_trained_at_one_start_are_retrained_spread_over_the_following_days() -> None:
     shelf, ids = ModelRegistry(), [f"fac-{number:04}" for number in range(2_000)]
     trained: Counter[int] = Counter()
     latest: dict[str, datetime] = {}
@@ -58,7 +58,7 @@ def test_new_facilities_do_not_wait_for_old_ones() -> None:
     assert shelf.new([*ids, "new"], START) == ["new"]
 
 
-def test_another_process_goes_on_with_the_models_of_this_one() -> None:
+def test_another_process_uses_the_stored_models() -> None:
     kept = FakeForecastModels()
     ModelRegistry(kept).put({"a": model(START), "b": model(START)})
     kept.keep({"c": msgspec.structs.replace(model(START), version="0")})
@@ -68,7 +68,7 @@ def test_another_process_goes_on_with_the_models_of_this_one() -> None:
     assert other.get("a") == model(START)
 
 
-def test_a_cycle_of_the_past_knows_no_model_that_was_trained_later() -> None:
+def test_a_cycle_of_the_past_ignores_models_trained_later() -> None:
     kept = FakeForecastModels()
     kept.keep({"a": model(START), "b": model(START + CYCLE)})
     shelf = ModelRegistry(kept)
@@ -76,7 +76,7 @@ def test_a_cycle_of_the_past_knows_no_model_that_was_trained_later() -> None:
     assert shelf.new(["a", "b"], START) == ["b"]
 
 
-def test_facilities_that_cannot_be_trained_keep_nobody_waiting() -> None:
+def test_facilities_that_cannot_be_trained_do_not_delay_others() -> None:
     shelf = ModelRegistry()
     ids = [f"fac-{number:04}" for number in range(NEW_AT_ONCE + 10)]
     first = shelf.new(ids, START)
@@ -108,8 +108,8 @@ def test_after_a_clock_was_set_back_failed_trainings_are_repeated_at_once() -> N
     assert shelf.due(["b", "c"], back + CYCLE) == []
 
 
-def test_models_that_cannot_be_trained_again_keep_nobody_elses_from_it() -> None:
-    """Their histories are gone; they stay the oldest ones."""
+def test_models_that_cannot_be_retrained_do_not_delay_others() -> None:
+    """Their histories no longer exist, so these models stay the oldest ones."""
     shelf = ModelRegistry()
     gone = [f"gone-{number}" for number in range(20)]
     shelf.put({one: model(START) for one in [*gone, "new", "newer"]})

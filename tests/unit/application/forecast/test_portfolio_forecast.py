@@ -33,7 +33,7 @@ def estimates_of(correlation: float) -> list[CorrelationEstimate]:
 
 
 def four(*, cycles_ago: int = 0) -> list[ForecastState]:
-    """100 kW each, 10 kW to both sides."""
+    """Forecasts of 100 kW each, plus and minus 10 kW."""
     return [
         issued_forecast(f"fac-{n}", CYCLE_START - CYCLE * cycles_ago, 100.0, spread_kw=10.0).state
         for n in range(4)
@@ -41,7 +41,7 @@ def four(*, cycles_ago: int = 0) -> list[ForecastState]:
 
 
 @pytest.mark.parametrize(("correlation", "half_width_kw"), [(0.0, 20.0), (0.25, 26.457513), (1.0, 40.0)])
-def test_independent_errors_add_as_squares_and_equal_ones_as_sums(
+def test_independent_errors_add_in_quadrature_and_equal_errors_add_linearly(
     correlation: float, half_width_kw: float
 ) -> None:
     states = four()
@@ -59,7 +59,7 @@ def test_independent_errors_add_as_squares_and_equal_ones_as_sums(
     st.lists(st.tuples(st.floats(-500, 500), st.floats(0, 100), st.floats(0, 100)), min_size=1, max_size=8),
     st.floats(0, 1),
 )
-def test_the_interval_lies_between_both_limits(
+def test_the_interval_lies_between_the_independent_and_the_fully_correlated_one(
     rows: list[tuple[float, float, float]], correlation: float
 ) -> None:
     p50, down, up = np.array(rows).T[:, :, None]
@@ -90,7 +90,7 @@ def test_the_correlation_of_errors_is_estimated_from_their_scores(
     assert estimate.correlation == pytest.approx(correlation, abs=0.06)
 
 
-def test_the_interval_holds_what_it_says_for_errors_with_a_common_factor() -> None:
+def test_the_interval_has_its_nominal_coverage_for_errors_with_a_common_factor() -> None:
     """Four in five of 20,000 sums of errors fall between the portfolio's quantiles."""
     rng, correlation = np.random.default_rng(3), 0.3
     spreads = rng.uniform(2.0, 50.0, 40)
@@ -112,7 +112,7 @@ def test_without_a_week_of_scores_the_widest_interval_is_assumed() -> None:
     ]
 
 
-def test_errors_that_cancel_out_are_not_relied_on() -> None:
+def test_a_negative_correlation_of_errors_counts_as_zero() -> None:
     scores = FakeForecastScores()
     for n in range(MIN_QUARTERS // 4):
         tally = CorrelationTally()
@@ -122,7 +122,7 @@ def test_errors_that_cancel_out_are_not_relied_on() -> None:
     assert measured_correlations(scores, DAY + timedelta(days=1))[0].correlation == 0.0
 
 
-def test_between_lead_times_the_correlation_changes_evenly() -> None:
+def test_the_correlation_is_interpolated_between_lead_times() -> None:
     estimates = [
         CorrelationEstimate(lead_h=lead_h, correlation=correlation, measured=True, quarters=1_000)
         for lead_h, correlation in zip(LEADS_H, (0.0, 1.0, 1.0, 1.0), strict=True)
@@ -134,7 +134,7 @@ def test_between_lead_times_the_correlation_changes_evenly() -> None:
     assert half_widths[10] == pytest.approx((0.5 * 400 + 0.5 * 1600) ** 0.5, abs=1e-3)
 
 
-def test_it_says_who_is_missing_and_how_good_the_rest_is() -> None:
+def test_the_portfolio_forecast_lists_missing_facilities_and_the_quality_of_the_others() -> None:
     states = [*four(), issued_forecast("old", CYCLE_START - CYCLE * 4, 50.0, full=False).state]
     found = portfolio_forecast(states, ["fac-0", "old", "gone-2", "gone-1"], estimates_of(0.0), NOW)
     assert (found.facilities, found.without_forecast, found.without_forecast_ids) == (
@@ -148,17 +148,17 @@ def test_it_says_who_is_missing_and_how_good_the_rest_is() -> None:
         CYCLE_START - CYCLE * 4 + timedelta(seconds=30),
         ("towt 1",),
     )
-    # The oldest forecast ends first, and so does the sum.
+    # The sum ends where the oldest forecast ends.
     assert len(found.steps) == 92
     assert found.steps[0].kw.p50 == 450.0
 
 
-def test_without_any_forecast_nothing_is_summed() -> None:
+def test_without_any_forecast_there_is_no_sum() -> None:
     with pytest.raises(NoPortfolioForecast, match="none of 1 facilities"):
         portfolio_forecast([], ["fac-1"], estimates_of(0.0), datetime(2026, 7, 14, tzinfo=UTC))
 
 
-def test_as_of_a_day_only_what_was_scored_before_it_counts() -> None:
+def test_only_scores_before_the_day_are_used() -> None:
     scores = FakeForecastScores()
     tally = CorrelationTally()
     for _ in range(2):

@@ -37,7 +37,7 @@ def write(tmp_path: Path) -> Write:
 
 
 class StopsAfter(FakeTelemetryStore):
-    """Accepts so many imports and is unavailable then."""
+    """Accepts the given number of imports and is then unavailable."""
 
     imports = 3
 
@@ -51,7 +51,7 @@ def in_pieces(path: Path, rows: int = 2) -> CsvReadingsFile:
     return CsvReadingsFile(path, batch_rows=rows)
 
 
-def test_an_import_that_broke_off_is_taken_up_by_the_same_again_which_says_what_was_stored(
+def test_repeating_an_interrupted_import_completes_it_and_reports_the_rows_stored_before(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, whole, store = write(ROWS), FakeTelemetryStore(), StopsAfter()
@@ -71,7 +71,7 @@ def test_an_import_that_broke_off_is_taken_up_by_the_same_again_which_says_what_
 
 
 @pytest.mark.parametrize("chunk_rows", range(1, 7))
-def test_a_duplicate_is_refused_wherever_the_pieces_end(write: Write, chunk_rows: int) -> None:
+def test_a_duplicate_is_refused_at_any_chunk_boundary(write: Write, chunk_rows: int) -> None:
     path, store = write([*ROWS, "a,2026-07-14T03:00:00Z,9"]), FakeTelemetryStore()
     pieces = sort_file(path, in_pieces(path, chunk_rows).batches(), lambda _rows: None, chunk_rows=chunk_rows)
     with (
@@ -85,9 +85,7 @@ def test_a_duplicate_is_refused_wherever_the_pieces_end(write: Write, chunk_rows
     assert store.imported == {}
 
 
-def test_of_what_is_refused_nothing_is_stored_however_much_came_before(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_of_a_refused_file_is_stored(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path, store = write([*ROWS, "b,2026-07-14T12:20:00Z,9"]), FakeTelemetryStore()
     monkeypatch.setattr(importer, "ROWS_AT_ONCE", 2)
     with (
@@ -98,7 +96,7 @@ def test_of_what_is_refused_nothing_is_stored_however_much_came_before(
     assert store.imported == {}
 
 
-def test_a_file_that_changes_before_it_is_stored_is_refused_and_a_rehearsal_is_not(write: Write) -> None:
+def test_a_file_that_changes_before_it_is_stored_is_refused_except_in_a_dry_run(write: Write) -> None:
     path, store = write(ROWS), FakeTelemetryStore()
     with in_pieces(path).ordered() as ordered:
         write([*ROWS, "a,2026-07-14T11:00:00Z,9"])
@@ -122,7 +120,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(write: Write) -> None:
         pass
 
 
-def test_a_file_that_another_takes_the_place_of_is_refused(write: Write, tmp_path: Path) -> None:
+def test_a_replaced_file_is_refused(write: Write, tmp_path: Path) -> None:
     path = write(ROWS)
     with in_pieces(path).ordered() as ordered:
         (tmp_path / "other.csv").write_bytes(path.read_bytes())
@@ -131,7 +129,7 @@ def test_a_file_that_another_takes_the_place_of_is_refused(write: Write, tmp_pat
             ordered.refuse_if_changed()
 
 
-def test_rows_may_be_gone_through_again_and_again(write: Write) -> None:
+def test_rows_can_be_iterated_repeatedly(write: Write) -> None:
     path = write(ROWS)
     with in_pieces(path).ordered(["b"]) as ordered:
         assert ordered.facility_ids == ("b",)
@@ -139,10 +137,10 @@ def test_rows_may_be_gone_through_again_and_again(write: Write) -> None:
     assert times[0] == times[1] == [[n + 0.5 for n in range(10)]]
 
 
-def test_where_there_is_no_room_to_sort_the_file_is_refused_by_name(write: Write) -> None:
+def test_a_full_disk_during_sorting_refuses_the_file_by_name(write: Write) -> None:
     path = write([f"a,{T0 + timedelta(minutes=n):%Y-%m-%dT%H:%MZ},1" for n in range(25_000)])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))  # as a full disk, for files of this process
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))  # like a full disk
     try:
         with (
             pytest.raises(NoRoomToSort, match=r"load.csv: cannot be put in order in /"),

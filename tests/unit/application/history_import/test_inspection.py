@@ -1,4 +1,4 @@
-"""Inspection of a readings file: anomalies are found, described and counted; ordinary rows are not."""
+"""Inspection of a readings file: anomalies are detected, described and counted; ordinary rows are not."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ Row = tuple[datetime, float | None]
 Inspect = Callable[..., InspectedFacility]
 MIDSUMMER = datetime(2026, 7, 14, tzinfo=UTC)
 CLOCKS_BACK = datetime(2026, 10, 25, tzinfo=UTC)
-"""In London at 01:00 UTC."""
+"""Clocks in London change at 01:00 UTC."""
 CLOCKS_FORWARD = datetime(2026, 3, 29, tzinfo=UTC)
 
 
@@ -56,14 +56,14 @@ def of(found: InspectedFacility, kind: str) -> list[Finding]:
     return [one for one in found.findings if one.kind == kind]
 
 
-def test_an_ordinary_load_has_nothing_odd(inspect: Inspect) -> None:
+def test_an_ordinary_load_has_no_anomaly(inspect: Inspect) -> None:
     found = inspect(ordinary())
     assert (found.findings, found.counts, found.qualities) == ((), {}, {})
     assert (found.rows, found.step_s, found.empty) == (288, 900, 0)
     assert (found.starts_at, found.ends_at) == (MIDSUMMER, MIDSUMMER + timedelta(days=3))
 
 
-def test_a_gap_is_named_from_its_beginning_to_its_end(inspect: Inspect) -> None:
+def test_a_gap_is_reported_with_its_start_and_end(inspect: Inspect) -> None:
     rows = ordinary()
     found = inspect([*rows[:100], *rows[104:]])
     (gap,) = of(found, "gap")
@@ -71,7 +71,7 @@ def test_a_gap_is_named_from_its_beginning_to_its_end(inspect: Inspect) -> None:
     assert found.counts == {"gap": 1}
 
 
-def test_duplicates_are_named_with_their_line_and_whether_they_agree(inspect: Inspect) -> None:
+def test_duplicates_are_reported_with_their_line_and_whether_the_values_agree(inspect: Inspect) -> None:
     rows = ordinary()
     found = inspect([*rows, rows[5], (rows[9][0], 99.0)])
     same, other = of(found, "duplicate")
@@ -108,7 +108,7 @@ def test_two_hours_in_one_when_clocks_go_back_are_reported(inspect: Inspect) -> 
     assert doubled.starts_at == CLOCKS_BACK + timedelta(hours=1)
 
 
-def test_a_spike_is_named_and_a_step_is_none(inspect: Inspect) -> None:
+def test_a_spike_is_reported_and_a_step_is_not(inspect: Inspect) -> None:
     rows = ordinary()
     rows[120] = (rows[120][0], 250.0)
     (spike,) = of(inspect(rows), "spike")
@@ -117,7 +117,7 @@ def test_a_spike_is_named_and_a_step_is_none(inspect: Inspect) -> None:
     assert inspect(stepped).counts == {}
 
 
-def test_flat_lines_and_a_day_of_nothing_are_named_and_a_short_one_is_not(inspect: Inspect) -> None:
+def test_long_flat_lines_and_days_of_zero_are_reported_and_short_ones_are_not(inspect: Inspect) -> None:
     rows = ordinary(days=5)
     for n in range(50, 80):
         rows[n] = (rows[n][0], 7.0)
@@ -131,7 +131,9 @@ def test_flat_lines_and_a_day_of_nothing_are_named_and_a_short_one_is_not(inspec
     assert (zero.starts_at, zero.ends_at, zero.rows) == (rows[150][0], rows[250][0], 100)
 
 
-def test_below_zero_is_odd_unless_the_file_has_what_is_fed_in(inspect: Inspect, tmp_path: Path) -> None:
+def test_a_negative_value_is_reported_unless_the_file_contains_fed_in_energy(
+    inspect: Inspect, tmp_path: Path
+) -> None:
     rows = ordinary()
     rows[30:33] = [(at, -2.5) for at, _ in rows[30:33]]
     (negative,) = of(inspect(rows), "negative")
@@ -144,7 +146,7 @@ def test_below_zero_is_odd_unless_the_file_has_what_is_fed_in(inspect: Inspect, 
     assert found.counts == {}
 
 
-def test_what_a_feed_says_of_quality_is_counted(tmp_path: Path) -> None:
+def test_quality_flags_of_a_feed_are_counted(tmp_path: Path) -> None:
     start = seconds(2026, 7, 14)
     intervals = [Interval(start + 900 * n, 1_000 + n, quality="8" if n < 3 else "12") for n in range(5)]
     feed = Feed([Point([Meter([intervals])])]).write(tmp_path / "usage.xml")
@@ -152,13 +154,13 @@ def test_what_a_feed_says_of_quality_is_counted(tmp_path: Path) -> None:
     assert (found.qualities, found.empty, found.step_s) == ({"estimated": 3, "projected": 2}, 2, 900)
 
 
-def test_only_the_first_of_many_are_named_and_all_are_counted(inspect: Inspect) -> None:
+def test_the_list_of_findings_is_limited_and_all_are_counted(inspect: Inspect) -> None:
     found = inspect([row for n, row in enumerate(ordinary(days=6)) if n % 5])
     assert found.counts == {"gap": 114}
     assert len(found.findings) == MAX_LISTED
 
 
-def test_a_single_row_and_no_row_are_no_trouble(inspect: Inspect, tmp_path: Path) -> None:
+def test_a_file_with_one_row_or_no_row_is_inspected(inspect: Inspect, tmp_path: Path) -> None:
     assert inspect(ordinary()[:1]).findings == ()
     assert inspect_file(open_readings_file(tmp_path / "load.csv"), facility_ids=["nobody"]) == ()
 

@@ -50,7 +50,7 @@ LATE = ENDS_AT + timedelta(minutes=30)
 
 
 def usual_kw(local: datetime) -> float:
-    """1,800 kW during the DR event's hours and 600 before, on every day but the event's own."""
+    """1,800 kW in the hours of the DR event and 600 before, on every day except that of the event."""
     on_the_day = local.date() == date(2026, 7, 14)
     if 14 <= local.hour < 16:
         return 1_500.0 if on_the_day else 1_800.0
@@ -77,7 +77,7 @@ def measured(series: IntervalSeries, now: datetime = AFTER, **changed: object) -
     return found
 
 
-def test_delivered_is_the_adjusted_baseline_less_the_meter() -> None:
+def test_the_delivery_is_the_adjusted_baseline_minus_the_meter() -> None:
     found = measured(metered())
     assert found.adjustment_value == pytest.approx(1.05)
     assert (found.adjustment_kind, found.adjustment_clipped) == ("multiplicative", False)
@@ -108,12 +108,12 @@ def test_the_adjustment_is_clipped_and_flagged() -> None:
     assert found.delivered_kw == pytest.approx(1_800 * 1.2 - 1_500)
 
 
-def test_halving_the_shed_halves_what_was_delivered() -> None:
+def test_halving_the_shed_halves_the_delivery() -> None:
     half = measured(metered(lambda local: 1_695.0 if usual_kw(local) == 1_500.0 else usual_kw(local)))
     assert half.delivered_kw == pytest.approx(measured(metered()).delivered_kw / 2)
 
 
-def test_days_of_other_dr_events_are_no_candidates() -> None:
+def test_days_of_other_dr_events_are_not_candidates() -> None:
     facility = FacilityState(
         facility_id="fac-001",
         tz="America/Los_Angeles",
@@ -133,7 +133,7 @@ def test_days_of_other_dr_events_are_no_candidates() -> None:
     assert "2026-06-29" in found.days
 
 
-def test_missing_readings_are_waited_for_and_then_stated() -> None:
+def test_missing_readings_delay_the_measurement_and_are_then_stated() -> None:
     gap = without(metered(), STARTS_AT + QUARTER, STARTS_AT + QUARTER * 2)
     assert measurement_of(DISPATCH, gap, BASIS, now=LATE - timedelta(seconds=1)) is None
     found = measured(gap, now=LATE)
@@ -164,7 +164,7 @@ def test_an_unknown_method_is_not_measurable_with_the_reason() -> None:
     assert "magic" in found.reason
 
 
-def test_a_window_off_the_quarter_hours_is_measured_inside_and_says_how_much_of_it() -> None:
+def test_a_window_off_the_quarter_hours_is_measured_inside_with_its_measured_share() -> None:
     starts_at, ends_at = STARTS_AT + timedelta(minutes=5), ENDS_AT - timedelta(minutes=5)
     found = measured(metered(), starts_at=starts_at, ends_at=ends_at)
     assert len(found.intervals) == 6
@@ -194,14 +194,14 @@ def test_the_measured_window_is_the_largest_on_quarter_hours_inside(start: datet
         assert found.duration_s % 900 == 0
 
 
-def test_it_is_ready_once_the_meters_reported_past_the_end_or_were_waited_for() -> None:
+def test_a_measurement_is_ready_after_readings_past_the_end_or_after_the_wait() -> None:
     assert not is_ready(AFTER, ENDS_AT, None)
     assert not is_ready(AFTER, ENDS_AT, ENDS_AT - timedelta(seconds=1))
     assert is_ready(AFTER, ENDS_AT, ENDS_AT)
     assert is_ready(LATE, ENDS_AT, None)
 
 
-def test_the_hash_tells_the_data_apart() -> None:
+def test_different_readings_give_different_hashes() -> None:
     same = metered()
     assert data_hash(same) == data_hash(metered())
     assert data_hash(same) != data_hash(without(same, STARTS_AT))
@@ -218,7 +218,7 @@ def test_the_meter_confirms_a_curtailment_of_at_least_half_the_target() -> None:
     assert verification_of(asked_more, metered(until=until), BASIS, until=until) is None
 
 
-def test_the_meter_says_nothing_before_a_whole_quarter_hour_or_with_gaps() -> None:
+def test_the_meter_verifies_nothing_before_a_whole_quarter_hour_or_with_gaps() -> None:
     early = STARTS_AT + timedelta(minutes=14)
     assert verification_of(DISPATCH, metered(), BASIS, until=early) is None
     until = STARTS_AT + QUARTER

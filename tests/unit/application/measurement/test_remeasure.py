@@ -64,13 +64,13 @@ def measured(at: datetime = CORRECTED_AT) -> Scenario:
     return given(committed()).after(MEASURED).at(at)
 
 
-def test_corrected_readings_are_measured_beside_what_was_measured() -> None:
+def test_a_remeasurement_is_recorded_as_a_revision_with_the_previous_value() -> None:
     measured().when(again(66.0, "b", "B")).then(
         fact(Dispatch.Remeasured, revision=2, previous_kw=70.0, delivered_kw=66.0, corrected_at=CORRECTED_AT)
     )
 
 
-def test_every_further_correction_is_a_revision_of_its_own() -> None:
+def test_every_further_correction_is_a_new_revision() -> None:
     measured().after(again(66.0, "b", "B")).when(again(68.0, "c", "C")).then(
         fact(Dispatch.Remeasured, revision=3, previous_kw=66.0, delivered_kw=68.0)
     )
@@ -81,7 +81,7 @@ def test_every_further_correction_is_a_revision_of_its_own() -> None:
     [("a", "A"), ("b", "A"), ("a", "B")],
     ids=["nothing new", "no figure changed", "the same readings"],
 )
-def test_the_same_readings_or_the_same_figures_record_nothing(data_hash: str, figures_hash: str) -> None:
+def test_unchanged_readings_or_unchanged_figures_record_nothing(data_hash: str, figures_hash: str) -> None:
     measured().when(again(70.0, data_hash, figures_hash)).then()
 
 
@@ -94,14 +94,14 @@ def test_readings_that_came_too_late_for_the_first_measurement_make_it_measurabl
     )
 
 
-def test_what_corrected_readings_show_no_longer_is_withdrawn_once_and_may_be_measured_again() -> None:
+def test_a_measurement_is_withdrawn_once_and_may_be_measured_again() -> None:
     scenario = measured()
     scenario.when(withdrawal()).then(fact(Dispatch.MeasurementWithdrawn, revision=2, previous_kw=70.0))
     scenario.when(withdrawal()).then()
     scenario.when(again(70.0, "a", "A")).then(fact(Dispatch.Remeasured, revision=3, previous_kw=None))
 
 
-def test_until_its_last_day_a_measurement_may_be_corrected_and_then_it_is_final() -> None:
+def test_a_measurement_may_be_corrected_until_its_last_day_and_is_then_final() -> None:
     last = ENDS_AT + REMEASURED_FOR
     measured(last).when(again(66.0, "b", "B")).then(fact(Dispatch.Remeasured))
     late = measured(last + timedelta(seconds=1))

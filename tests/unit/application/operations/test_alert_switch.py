@@ -44,7 +44,9 @@ def run_scenario(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
-def test_what_one_that_starts_has_cleared_is_raised_again_by_the_one_it_is_true_for(workers: Workers) -> None:
+def test_an_alert_cleared_by_a_starting_worker_is_raised_again_by_the_affected_worker(
+    workers: Workers,
+) -> None:
     async def scenario() -> None:
         cut_off, fresh = workers.new(), workers.new()
         await workers.turn(cut_off, on=True)
@@ -68,20 +70,20 @@ def test_an_alert_that_is_raised_again_is_not_cleared_by_other_workers(workers: 
     run_scenario(scenario)
 
 
-def test_an_alert_of_a_worker_that_is_gone_for_good_is_cleared_by_another(workers: Workers) -> None:
+def test_an_alert_of_a_stopped_worker_is_cleared_by_another(workers: Workers) -> None:
     async def scenario() -> None:
         healthy, gone = workers.new(), workers.new()
         await workers.turn(healthy, on=False)
         await workers.turn(gone, on=True)
         await workers.turn(healthy, on=False)
-        assert workers.is_open, "the other may only have been silent for a while"
+        assert workers.is_open, "the other worker may still be running"
         await workers.turn(healthy, on=False)
         assert not workers.is_open
 
     run_scenario(scenario)
 
 
-def test_between_two_raises_the_register_is_not_called() -> None:
+def test_the_register_is_not_called_between_two_raises() -> None:
     workers = Workers()
 
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""An undecided dead letter: one alert at the SLA, whatever restarts, cleared after the decision."""
+"""An undecided dead letter: one alert at the SLA over any restarts, cleared after the decision."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,7 +48,7 @@ def subject(number: int, queue: str = "callback") -> str:
     return f"{queue}/{UUID(int=number)}"
 
 
-def test_before_the_time_allowed_nobody_is_woken_and_at_it_somebody_is() -> None:
+def test_the_page_is_raised_at_the_sla_and_not_before() -> None:
     setting = SlaSetting()
     setting.park()
     assert setting.look(SLA_S - 1) == []
@@ -58,7 +58,7 @@ def test_before_the_time_allowed_nobody_is_woken_and_at_it_somebody_is() -> None
     assert "nobody has acted since 2026-07-14T21:00:00+00:00 (15 min allowed); HTTP 500" in alert.detail
 
 
-def test_it_is_raised_once_however_often_and_by_whomever_is_looked() -> None:
+def test_the_alert_is_raised_once_by_many_runs_and_workers() -> None:
     setting = SlaSetting()
     setting.park()
     first = setting.look(SLA_S)
@@ -67,7 +67,7 @@ def test_it_is_raised_once_however_often_and_by_whomever_is_looked() -> None:
     assert len(setting.alerts.listed(include_cleared=True)) == 1
 
 
-def test_each_letter_has_a_time_and_an_alert_of_its_own() -> None:
+def test_each_dead_letter_has_its_own_time_and_alert() -> None:
     setting = SlaSetting()
     setting.park(1)
     setting.park(2, queue="bms_command", subject="fac-001", parked_at=T0 + timedelta(seconds=60))
@@ -82,14 +82,14 @@ def test_only_commands_and_callbacks_are_watched(queue: DeadLetterQueue) -> None
     assert setting.look(10 * SLA_S) == []
 
 
-def test_acting_in_time_means_no_alert() -> None:
+def test_a_decision_within_the_sla_raises_no_alert() -> None:
     setting = SlaSetting()
     setting.park()
     setting.discard(1, SLA_S - 1)
     assert setting.look(SLA_S) == []
 
 
-def test_acting_late_ends_the_alert_at_once() -> None:
+def test_a_late_decision_clears_the_alert_at_once() -> None:
     setting = SlaSetting()
     setting.park()
     setting.look(SLA_S)
@@ -98,7 +98,7 @@ def test_acting_late_ends_the_alert_at_once() -> None:
     assert setting.look(2 * SLA_S) == []
 
 
-def test_a_decision_made_elsewhere_ends_the_alert_at_the_next_run() -> None:
+def test_a_decision_by_another_process_clears_the_alert_at_the_next_run() -> None:
     setting = SlaSetting()
     setting.park()
     setting.look(SLA_S)
@@ -106,7 +106,7 @@ def test_a_decision_made_elsewhere_ends_the_alert_at_the_next_run() -> None:
     assert setting.look(SLA_S + 10) == []
 
 
-def test_a_decided_callback_and_command_leave_no_alert_of_theirs_behind() -> None:
+def test_a_decided_callback_and_a_decided_command_leave_no_alert() -> None:
     setting = SlaSetting()
     setting.park(1, subject="util-1/c-7")
     setting.park(2, queue="bms_command", subject="fac-001")
@@ -123,7 +123,7 @@ def test_a_decided_callback_and_command_leave_no_alert_of_theirs_behind() -> Non
     assert [alert.subject for alert in setting.alerts.listed()] == ["fac-0011/zone-1"]
 
 
-def test_a_callback_whose_replay_failed_too_keeps_its_alert_until_both_letters_are_decided() -> None:
+def test_the_alert_of_a_callback_with_a_failed_replay_remains_until_both_dead_letters_are_decided() -> None:
     setting = SlaSetting()
     setting.park(1)
     setting.park(2)
@@ -134,7 +134,7 @@ def test_a_callback_whose_replay_failed_too_keeps_its_alert_until_both_letters_a
     assert setting.alerts.listed() == []
 
 
-def test_a_decision_that_could_not_be_recorded_ends_no_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decision_that_could_not_be_recorded_clears_no_alert(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = SlaSetting()
     setting.park()
     setting.alerts.raise_alert("callback_undeliverable", "util-1/c-7", "HTTP 500", at=T0)
@@ -152,7 +152,7 @@ def test_a_decision_that_could_not_be_recorded_ends_no_alert(monkeypatch: pytest
     assert setting.letters.get(UUID(int=1)).status == "open"
 
 
-def test_however_many_are_open_each_has_its_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_of_many_open_dead_letters_has_its_alert(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_items, "PAGE", 10)
     setting = SlaSetting()
     for number in range(1, 36):
@@ -161,13 +161,13 @@ def test_however_many_are_open_each_has_its_alert(monkeypatch: pytest.MonkeyPatc
     setting.letters.decide(UUID(int=34), status="replayed", by="operator:1", reason="back", at=T0)
     assert len(setting.look(SLA_S + 10)) == 34
     setting.alerts.raise_alert("callback_undeliverable", "util-1/c-5", "HTTP 500", at=T0)
-    setting.discard(5, SLA_S + 20)  # the other of that subject is on the last page
+    setting.discard(5, SLA_S + 20)  # the other dead letter of that subject is on the last page
     assert "callback_undeliverable" in {alert.name for alert in setting.alerts.listed()}
     setting.discard(35, SLA_S + 30)
     assert "callback_undeliverable" not in {alert.name for alert in setting.alerts.listed()}
 
 
-def test_clearing_twice_does_no_harm() -> None:
+def test_clearing_twice_changes_nothing() -> None:
     setting = SlaSetting()
     setting.park()
     setting.look(SLA_S)

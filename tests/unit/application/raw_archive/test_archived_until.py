@@ -63,7 +63,7 @@ def test_the_manifest_is_listed_once_and_later_entries_are_added() -> None:
     assert archive.listings == 0
 
 
-def test_an_archive_that_is_away_costs_no_entry() -> None:
+def test_no_entry_is_lost_after_an_archive_outage() -> None:
     log, archive = FakeRawLog(), CountedArchive()
     archive_hours(log, archive, range(3))
     ages = ArchivedAges(archive, log.id, 3)

@@ -60,7 +60,7 @@ def run_with_packer(
     asyncio.run(run())
 
 
-def test_readings_of_one_moment_travel_packed_per_partition() -> None:
+def test_readings_of_one_moment_are_packed_per_partition() -> None:
     stream = FakeTelemetryStream()
 
     async def scenario(told: Confirmations) -> None:
@@ -76,7 +76,7 @@ def test_readings_of_one_moment_travel_packed_per_partition() -> None:
     assert {unpack(k.body).received_at for k in stream.kept} == {NOW}
 
 
-def test_a_message_is_confirmed_only_when_the_log_holds_it() -> None:
+def test_a_message_is_confirmed_only_after_it_is_stored_in_the_log() -> None:
     stream = FakeTelemetryStream()
     stream.available = False
 
@@ -93,7 +93,7 @@ def test_a_message_is_confirmed_only_when_the_log_holds_it() -> None:
     run_with_packer(stream, scenario)
 
 
-def test_what_waits_packed_for_the_log_is_not_held_as_it_came_as_well() -> None:
+def test_the_original_message_is_released_while_its_packed_form_waits() -> None:
     class Message(list[MeterReading]):
         """An object whose garbage collection is observable."""
 
@@ -115,7 +115,7 @@ def test_what_waits_packed_for_the_log_is_not_held_as_it_came_as_well() -> None:
     assert [len(unpack(k.body).readings) for k in stream.kept] == [3]
 
 
-def test_a_lost_answer_is_repeated_under_the_same_id() -> None:
+def test_a_publish_whose_answer_was_lost_is_repeated_with_the_same_id() -> None:
     stream = FakeTelemetryStream()
     stream.answers_to_lose = 1
 
@@ -127,7 +127,7 @@ def test_a_lost_answer_is_repeated_under_the_same_id() -> None:
     assert len(stream.kept) == 1
 
 
-def test_malformed_messages_go_beside_the_readings_and_both_must_be_stored() -> None:
+def test_a_message_is_confirmed_after_its_readings_and_its_malformed_parts_are_stored() -> None:
     stream = FakeTelemetryStream()
     bad, worse = MalformedReading("topic", "reason", b"\xff"), MalformedReading("topic", "reason", b"\0")
 
@@ -145,7 +145,7 @@ def test_malformed_messages_go_beside_the_readings_and_both_must_be_stored() -> 
     assert sorted(parked, key=lambda one: one.body) == [worse, bad]
 
 
-def test_there_is_no_room_beyond_its_bound_until_the_log_takes_something() -> None:
+def test_a_full_buffer_accepts_nothing_until_the_log_accepts_a_batch() -> None:
     stream = FakeTelemetryStream()
     stream.available = False
 
@@ -202,23 +202,23 @@ def under_load(phases: list[tuple[float, float]]) -> list[float]:
         loop.close_down()
 
 
-def test_a_log_that_takes_everything_slowly_presses_though_nothing_is_refused_and_much_room_is_left() -> None:
+def test_a_slow_log_counts_as_under_pressure_without_refusals_and_with_a_nearly_empty_buffer() -> None:
     (pressed_s,) = under_load([(1.2, 120.0)])
     assert pressed_s > 100
 
 
-def test_a_quick_moment_between_does_not_end_it_and_some_quick_seconds_do() -> None:
+def test_pressure_ends_after_some_seconds_of_quick_answers_and_not_earlier() -> None:
     _, still, quick, slow_again = under_load([(1.2, 60.0), (0.01, 2.0), (0.01, 8.0), (1.2, 10.0)])
     assert still > 50
     assert quick == 0
     assert 0 < slow_again < 10
 
 
-def test_answers_of_a_tenth_of_a_second_press_nobody() -> None:
+def test_a_log_that_answers_within_half_a_second_is_not_under_pressure() -> None:
     assert under_load([(0.1, 60.0), (0.5, 60.0)]) == [0, 0]
 
 
-def test_an_outage_makes_few_large_packs_of_many_small_messages() -> None:
+def test_small_messages_are_packed_into_few_large_batches_during_an_outage() -> None:
     stream = FakeTelemetryStream()
     stream.available = False
 
@@ -235,7 +235,7 @@ def test_an_outage_makes_few_large_packs_of_many_small_messages() -> None:
     assert len(sizes) <= 40
 
 
-def test_a_large_batch_does_not_wait_for_its_time() -> None:
+def test_a_large_batch_is_published_before_the_time_limit() -> None:
     async def scenario(told: Confirmations) -> None:
         told.put("a", readings("fac-001", 100))
         await told.until(lambda: told.kept == ["a"])
@@ -243,7 +243,7 @@ def test_a_large_batch_does_not_wait_for_its_time() -> None:
     run_with_packer(FakeTelemetryStream(), scenario, flush_after_s=3_600, batch_bytes=5_000)
 
 
-def test_messages_that_wait_when_it_stops_are_not_confirmed() -> None:
+def test_messages_pending_at_the_stop_are_not_confirmed() -> None:
     async def run() -> None:
         stream = FakeTelemetryStream()
         stream.available = False
@@ -264,7 +264,7 @@ def test_messages_that_wait_when_it_stops_are_not_confirmed() -> None:
     asyncio.run(run())
 
 
-def test_a_publish_that_fails_for_another_reason_ends_the_packer() -> None:
+def test_an_unexpected_publish_error_stops_the_packer() -> None:
     class Broken(FakeTelemetryStream):
         async def publish(
             self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
@@ -283,7 +283,7 @@ def test_a_publish_that_fails_for_another_reason_ends_the_packer() -> None:
         asyncio.run(run())
 
 
-def test_one_partition_that_is_refused_does_not_hold_up_the_others() -> None:
+def test_a_refused_partition_does_not_delay_the_others() -> None:
     stream = FakeTelemetryStream()
     stream.refused = {partition_of("fac-001")}
     other = next(f"fac-{n}" for n in range(99) if partition_of(f"fac-{n}") != partition_of("fac-001"))
@@ -296,7 +296,7 @@ def test_one_partition_that_is_refused_does_not_hold_up_the_others() -> None:
     run_with_packer(stream, scenario)
 
 
-def test_a_refusal_is_the_ports_own_error() -> None:
+def test_a_refused_publish_raises_the_error_of_the_port() -> None:
     stream = FakeTelemetryStream()
     stream.refused = {0}
     with pytest.raises(StreamUnavailable):

@@ -1,4 +1,4 @@
-"""The memory of answers in a process is bounded, whatever they contain."""
+"""The memory of answers in a process is bounded for any content."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ class Text(msgspec.Struct, frozen=True):
 
 
 class ReaderProcess:
-    """A reader without a cache. The store answers "key:size" with so many bytes."""
+    """A reader without a cache. The store answers the key "name:size" with that many bytes."""
 
     def __init__(self, max_bytes: int) -> None:
         self.asked: list[str] = []
@@ -46,7 +46,7 @@ class ReaderProcess:
         return self.asked
 
 
-def test_large_answers_are_forgotten_before_their_number_is_reached() -> None:
+def test_large_answers_are_evicted_before_the_limit_of_entries() -> None:
     house = ReaderProcess(10_000)
     assert house.ask("a:4000", "b:4000", "a:4000") == ["a:4000", "b:4000"]
     assert house.ask("c:4000") == ["c:4000"]
@@ -54,13 +54,13 @@ def test_large_answers_are_forgotten_before_their_number_is_reached() -> None:
     assert house.ask("c:4000", "b:4000", "a:4000") == ["a:4000"]
 
 
-def test_an_answer_larger_than_the_cache_is_returned_and_not_held() -> None:
+def test_an_answer_larger_than_the_cache_is_returned_and_not_cached() -> None:
     house = ReaderProcess(1_000)
     assert house.ask("a:2000", "a:2000") == ["a:2000", "a:2000"]
     assert house.ask("b:500", "b:500") == ["b:500"]
 
 
-def test_small_and_unknown_answers_count_too() -> None:
+def test_small_and_unknown_answers_count_with_a_minimum_size() -> None:
     house = ReaderProcess(3 * MIN_ENTRY_BYTES)
     many = [f"unknown-{n}:0" for n in range(4)]
     house.ask(*many)

@@ -18,7 +18,7 @@ def said(**fields: object) -> MeterReading:
     return reading
 
 
-def test_a_reading_that_is_called_missing_needs_no_value() -> None:
+def test_a_reading_of_quality_missing_needs_no_value() -> None:
     assert said(quality="MISSING").kw is None
     refused = parse_message("meters/fac-001/m1/readings", b'{"ts": "2026-07-14T00:00:00Z"}', now=NOW)
     assert (len(refused.readings), len(refused.malformed)) == (0, 1)
@@ -29,7 +29,7 @@ def test_a_valid_revision_is_stored(given: object, kept: int) -> None:
     assert said(kw=1.0, kwh_total=2.0, revision=given).revision == kept
 
 
-def test_a_packed_reading_of_the_release_before_has_revision_0() -> None:
+def test_a_reading_packed_by_the_previous_release_has_revision_0() -> None:
     old = msgspec.msgpack.encode(
         {"received_at": NOW, "readings": [["f", "m", NOW, 1.0, None, 1, "measured", False, None]]}
     )

@@ -63,7 +63,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scenario)
 
 
-def test_the_store_is_read_once_in_ten_seconds_by_all_processes_together() -> None:
+def test_all_processes_together_read_the_store_once_in_ten_seconds() -> None:
     async def scenario() -> None:
         one = CurrentValuesProcess()
         other = CurrentValuesProcess(one)
@@ -80,7 +80,7 @@ def test_the_store_is_read_once_in_ten_seconds_by_all_processes_together() -> No
     run(scenario())
 
 
-def test_many_facilities_are_one_round_trip_to_the_cache_and_one_to_the_store() -> None:
+def test_many_facilities_need_one_round_trip_to_the_cache_and_one_to_the_store() -> None:
     async def scenario() -> None:
         process = CurrentValuesProcess()
         names = [f"f{n}" for n in range(200)]
@@ -93,7 +93,7 @@ def test_many_facilities_are_one_round_trip_to_the_cache_and_one_to_the_store() 
     run(scenario())
 
 
-def test_a_thousand_readers_of_one_facility_are_one_query() -> None:
+def test_a_thousand_readers_of_one_facility_share_one_query() -> None:
     async def scenario() -> None:
         process = CurrentValuesProcess(has_cache=False)
         process.reading()
@@ -111,7 +111,7 @@ def test_an_unknown_facility_is_not_loaded_repeatedly() -> None:
     run(scenario())
 
 
-def test_without_the_cache_answers_are_held_in_the_process_as_long() -> None:
+def test_without_the_cache_answers_are_cached_in_the_process_for_the_same_time() -> None:
     async def scenario() -> None:
         process = CurrentValuesProcess()
         process.cache.available = False
@@ -123,7 +123,7 @@ def test_without_the_cache_answers_are_held_in_the_process_as_long() -> None:
     run(scenario())
 
 
-def test_cached_answers_are_still_served_when_cache_and_store_are_away() -> None:
+def test_answers_in_memory_are_served_while_cache_and_store_are_unavailable() -> None:
     async def scenario() -> None:
         one = CurrentValuesProcess()
         other = CurrentValuesProcess(one)
@@ -138,7 +138,7 @@ def test_cached_answers_are_still_served_when_cache_and_store_are_away() -> None
     run(scenario())
 
 
-def test_a_value_without_any_source_is_an_error_not_a_guess() -> None:
+def test_a_value_without_any_source_is_an_error() -> None:
     async def scenario() -> None:
         process = CurrentValuesProcess()
         process.store.available = False
@@ -148,7 +148,7 @@ def test_a_value_without_any_source_is_an_error_not_a_guess() -> None:
     run(scenario())
 
 
-def test_a_failed_store_is_skipped_where_there_is_a_stale_answer() -> None:
+def test_a_failed_store_is_skipped_if_there_is_a_stale_answer() -> None:
     async def scenario() -> None:
         process = CurrentValuesProcess()
         process.reading()
@@ -162,7 +162,7 @@ def test_a_failed_store_is_skipped_where_there_is_a_stale_answer() -> None:
     run(scenario())
 
 
-def test_a_store_that_hangs_holds_up_nobody_who_has_an_old_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_store_does_not_delay_a_stale_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cached_reader, "STORE_TIMEOUT_S", 0.05)
 
     async def scenario() -> None:
@@ -179,7 +179,7 @@ def test_a_store_that_hangs_holds_up_nobody_who_has_an_old_answer(monkeypatch: p
     run(scenario())
 
 
-def test_an_answer_of_another_shape_in_the_cache_is_passed_by() -> None:
+def test_an_unreadable_cache_entry_is_ignored() -> None:
     async def scenario() -> None:
         process = CurrentValuesProcess()
         process.reading()
@@ -189,7 +189,7 @@ def test_an_answer_of_another_shape_in_the_cache_is_passed_by() -> None:
     run(scenario())
 
 
-def test_what_was_stored_is_in_the_cache_before_anybody_asks() -> None:
+def test_stored_values_are_written_to_the_cache_before_the_first_request() -> None:
     async def scenario() -> None:
         process = CurrentValuesProcess()
         through = WriteThrough(process.store, process.clock, process.cache)
@@ -206,7 +206,7 @@ def test_what_was_stored_is_in_the_cache_before_anybody_asks() -> None:
     run(scenario())
 
 
-def test_keeping_the_cache_warm_has_its_bounds_and_its_failures_hurt_nobody() -> None:
+def test_cache_warming_is_bounded_and_its_failures_are_ignored() -> None:
     async def scenario() -> None:
         process = CurrentValuesProcess()
         through = WriteThrough(process.store, process.clock, process.cache)

@@ -61,7 +61,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scenario)
 
 
-def test_histories_of_one_window_are_one_query_and_come_from_the_cache_then() -> None:
+def test_histories_of_one_window_share_one_query_and_are_then_cached() -> None:
     async def scenario() -> None:
         process = LoadHistoryProcess()
         process.every_15_s(0, 900, 8.0)
@@ -80,7 +80,7 @@ def test_histories_of_one_window_are_one_query_and_come_from_the_cache_then() ->
 
 
 @pytest.mark.parametrize("step_s", [15, 60, 900, 3_600])
-def test_a_stale_history_is_returned_when_the_store_is_away(step_s: int) -> None:
+def test_a_stale_history_is_returned_while_the_store_is_unavailable(step_s: int) -> None:
     async def scenario() -> None:
         process = LoadHistoryProcess()
         await process.histories.history("a", HOUR, step_s)
@@ -93,7 +93,7 @@ def test_a_stale_history_is_returned_when_the_store_is_away(step_s: int) -> None
     run(scenario())
 
 
-def test_only_the_window_without_whole_steps_is_refused() -> None:
+def test_a_window_without_whole_steps_is_refused_without_effect_on_others() -> None:
     async def scenario() -> None:
         process = LoadHistoryProcess()
         odd = TimeWindow(HOUR.starts_at, HOUR.ends_at + timedelta(minutes=7))
@@ -108,7 +108,7 @@ def test_only_the_window_without_whole_steps_is_refused() -> None:
     run(scenario())
 
 
-def test_every_resolution_tells_of_the_same_load() -> None:
+def test_every_resolution_gives_the_same_load() -> None:
     process = LoadHistoryProcess()
     process.every_15_s(0, 3_600, 8.0)
     process.every_15_s(0, 3_600, 4.0, meter="m2")
@@ -121,7 +121,7 @@ def test_every_resolution_tells_of_the_same_load() -> None:
         assert found.coverage_pct == pytest.approx(100.0)
 
 
-def test_what_a_file_said_stands_where_the_meters_said_little() -> None:
+def test_imported_values_are_used_where_the_meters_cover_too_little() -> None:
     process = LoadHistoryProcess()
     process.every_15_s(0, 900, 8.0)
     process.every_15_s(900, 1_050, 8.0)
@@ -140,7 +140,7 @@ def test_what_a_file_said_stands_where_the_meters_said_little() -> None:
     assert found.coverage_pct.tolist() == [100.0, 100.0, 100.0, 0.0]
 
 
-def test_hours_that_are_none_of_utc_have_their_mean_still() -> None:
+def test_hours_off_the_utc_hour_have_a_mean() -> None:
     process = LoadHistoryProcess()
     process.every_15_s(0, 3_600, 8.0)
     window = TimeWindow(HOUR.starts_at - timedelta(minutes=30), HOUR.ends_at - timedelta(minutes=30))
@@ -157,7 +157,7 @@ def test_a_window_longer_than_its_steps_allow_is_refused_by_name(step_s: int, da
         load_histories(LoadHistoryProcess().sources, ["a"], too_long, step_s)
 
 
-def test_other_steps_and_half_minutes_are_refused() -> None:
+def test_other_step_lengths_and_windows_off_the_minute_are_refused() -> None:
     process = LoadHistoryProcess()
     half = TimeWindow(HOUR.starts_at + timedelta(seconds=30), HOUR.ends_at - timedelta(seconds=30))
     for window, step_s in ((HOUR, 300), (half, 60)):

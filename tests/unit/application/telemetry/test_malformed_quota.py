@@ -19,26 +19,26 @@ def accepted(budget: MalformedBudget, facility: str, count: int, *, now_s: float
     return sum(budget.keeps(facility, one(facility), now_s=now_s) for _ in range(count))
 
 
-def test_one_facility_has_so_much_at_once_and_then_so_much_a_second() -> None:
+def test_a_facility_has_a_burst_and_a_rate_limit() -> None:
     budget = MalformedBudget(Allowance(5_000, 100), NO_BOUND)
     assert accepted(budget, "fac-001", 9) == 5
     assert accepted(budget, "fac-001", 9, now_s=9.0) == 0
     assert accepted(budget, "fac-001", 9, now_s=25.0) == 2
-    assert accepted(budget, "fac-001", 9, now_s=1e6) == 5, "no more is saved up than may come at once"
+    assert accepted(budget, "fac-001", 9, now_s=1e6) == 5, "unused quota is limited to the burst size"
 
 
-def test_what_one_facility_sends_takes_nothing_from_another() -> None:
+def test_the_quota_of_a_facility_is_independent_of_others() -> None:
     budget = MalformedBudget(Allowance(3_000, 0.0), NO_BOUND)
     assert accepted(budget, "fac-001", 99) == 3
     assert accepted(budget, "fac-002", 99) == 3
 
 
-def test_all_together_have_a_bound_that_no_number_of_made_up_ids_gets_round() -> None:
+def test_the_total_quota_also_limits_many_invented_ids() -> None:
     budget = MalformedBudget(Allowance(3_000, 0.0), Allowance(10_000, 0.0))
     assert sum(accepted(budget, f"fac-{n}", 1) for n in range(MAX_FACILITIES + 100)) == 10
 
 
-def test_a_clock_that_goes_back_gives_nothing() -> None:
+def test_a_clock_that_is_set_back_adds_no_quota() -> None:
     budget = MalformedBudget(Allowance(1_000, 100), NO_BOUND)
     assert accepted(budget, "fac-001", 2, now_s=100.0) == 1
     assert accepted(budget, "fac-001", 2, now_s=50.0) == 0

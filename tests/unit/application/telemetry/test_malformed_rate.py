@@ -5,7 +5,7 @@ from application.telemetry.ingest.malformed_rate import ALERT_SHARE, MAX_FACILIT
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 
 
-def test_the_share_is_each_facilitys_own() -> None:
+def test_the_share_is_counted_per_facility() -> None:
     rate = MalformedRate()
     for n in range(199):
         rate.note("fac-001", malformed=n < 1, at=T0)
@@ -14,7 +14,7 @@ def test_the_share_is_each_facilitys_own() -> None:
     assert rate.note("fac-002", malformed=True, at=T0) == 1.0
 
 
-def test_old_messages_leave_the_share() -> None:
+def test_old_messages_no_longer_count_in_the_share() -> None:
     rate = MalformedRate()
     rate.note("fac-001", malformed=True, at=T0)
     rate.note("fac-001", malformed=False, at=T0 + WINDOW)
@@ -23,20 +23,20 @@ def test_old_messages_leave_the_share() -> None:
     assert rate.share("fac-001", at=T0 + 3 * WINDOW + timedelta(seconds=1)) == 0.0
 
 
-def test_a_facility_silent_for_long_starts_anew() -> None:
+def test_the_share_of_a_facility_is_reset_after_a_long_silence() -> None:
     rate = MalformedRate()
     rate.note("fac-001", malformed=True, at=T0)
     assert rate.note("fac-001", malformed=False, at=T0 + 10 * WINDOW) == 0.0
 
 
-def test_a_clock_that_goes_back_does_not_keep_old_messages_in_the_share() -> None:
+def test_a_clock_that_is_set_back_does_not_retain_old_messages() -> None:
     rate = MalformedRate()
     rate.note("fac-001", malformed=True, at=T0 + 100 * WINDOW)
     assert rate.note("fac-001", malformed=False, at=T0) == 0.5
     assert rate.share("fac-001", at=T0 + 2 * WINDOW) == 0.0
 
 
-def test_memory_is_bounded_by_forgetting_the_longest_silent() -> None:
+def test_memory_is_bounded_by_evicting_the_longest_silent_facility() -> None:
     rate = MalformedRate()
     for n in range(MAX_FACILITIES + 5):
         rate.note(f"fac-{n}", malformed=True, at=T0)

@@ -35,21 +35,21 @@ def parsed(body: object, topic: str = TOPIC) -> tuple[list[MeterReading], list[s
     return list(found.readings), [m.reason for m in found.malformed]
 
 
-def test_a_complete_reading_is_taken_and_the_topic_says_whose_it_is() -> None:
+def test_a_complete_reading_takes_its_facility_and_meter_from_the_topic() -> None:
     readings, reasons = parsed(message())
     at = datetime(2026, 7, 14, 21, 0, 15, tzinfo=UTC)
     assert readings == [MeterReading("fac-001", "m1", at, 118.2, 991823.4, 1234)]
     assert reasons == []
 
 
-def test_a_gateway_sends_a_list() -> None:
+def test_a_list_of_readings_from_a_gateway_is_parsed() -> None:
     readings, reasons = parsed([message(), message(ts="2026-07-14T23:00:00+02:00")])
     assert [r.ts for r in readings] == [NOW - timedelta(seconds=5), NOW - timedelta(seconds=20)]
     assert all(r.ts.tzinfo is UTC for r in readings)
     assert reasons == []
 
 
-def test_only_a_traceparent_of_usual_length_is_held_with_the_readings_it_came_with() -> None:
+def test_only_a_traceparent_of_normal_length_is_stored_with_its_readings() -> None:
     usual = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     for traceparent, is_held in ((usual, True), (usual + "-", False), ("0" * 64_000, False)):
         body = [message(), message(traceparent=traceparent)]
@@ -59,7 +59,7 @@ def test_only_a_traceparent_of_usual_length_is_held_with_the_readings_it_came_wi
         assert not found.malformed
 
 
-def test_a_message_is_of_its_topics_facility_whatever_becomes_of_it() -> None:
+def test_the_facility_of_any_message_comes_from_its_topic() -> None:
     bodies = (json.dumps(message()), json.dumps([message(), message(ts="noon")]), "no JSON", "[" * 100_000)
     for payload in (*bodies, " " * (MAX_MESSAGE_BYTES + 1)):
         assert parse_message(TOPIC, payload.encode(), now=NOW).facility_id == TOPIC.split("/")[1]
@@ -67,7 +67,7 @@ def test_a_message_is_of_its_topics_facility_whatever_becomes_of_it() -> None:
             assert parse_message(nowhere, payload.encode(), now=NOW).facility_id is None
 
 
-def test_of_a_list_with_one_bad_reading_the_others_are_used() -> None:
+def test_the_valid_readings_of_a_list_with_a_bad_one_are_used() -> None:
     found = parse_message(TOPIC, json.dumps([message(), message(ts="noon"), message(kw=1)]).encode(), now=NOW)
     assert [r.kw for r in found.readings] == [118.2, 1.0]
     (bad,) = found.malformed
@@ -98,7 +98,7 @@ def test_a_bad_reading_of_a_list_is_stored_byte_for_byte() -> None:
         ({"kwh_total": ...}, 118.2, None),
     ],
 )
-def test_a_partial_reading_keeps_what_is_valid_and_is_flagged(
+def test_the_valid_fields_of_a_partial_reading_are_used_and_it_is_flagged(
     changes: dict[str, object], kw: float | None, kwh_total: float | None
 ) -> None:
     readings, reasons = parsed(message(**changes))
@@ -117,7 +117,7 @@ def test_a_partial_reading_keeps_what_is_valid_and_is_flagged(
         ({"quality": None}, 1234, "unknown"),
     ],
 )
-def test_a_number_or_a_quality_that_cannot_be_used_is_left_out_and_flagged(
+def test_an_unusable_number_or_quality_is_omitted_and_flagged(
     changes: dict[str, object], seq: int | None, quality: str
 ) -> None:
     readings, reasons = parsed(message(**changes))
@@ -131,12 +131,12 @@ def test_a_number_or_a_quality_that_cannot_be_used_is_left_out_and_flagged(
     "changes",
     [{"seq": None}, {"revision": None}, {"quality": "odd"}, {"seq": 5.0, "revision": 1.0}, {"seq": ...}],
 )
-def test_what_says_nothing_or_says_it_otherwise_is_no_reason_for_the_flag(changes: dict[str, object]) -> None:
+def test_absent_fields_and_equivalent_spellings_are_not_flagged(changes: dict[str, object]) -> None:
     readings, reasons = parsed(message(**changes))
     assert ([r.incomplete for r in readings], reasons) == ([False], [])
 
 
-def test_a_revision_beyond_the_highest_counts_as_that_and_is_flagged() -> None:
+def test_a_revision_above_the_maximum_is_clipped_and_flagged() -> None:
     readings, reasons = parsed(
         [message(revision=2**31 - 1), message(revision=2**31), message(revision=2**70)]
     )
@@ -144,7 +144,7 @@ def test_a_revision_beyond_the_highest_counts_as_that_and_is_flagged() -> None:
     assert reasons == []
 
 
-def test_a_correction_whose_revision_cannot_be_used_is_not_taken_for_a_contradiction() -> None:
+def test_a_correction_with_an_unusable_revision_is_not_a_contradiction() -> None:
     first, corrected = message(kw=100.0, seq=5), message(kw=140.0, seq=5)
     readings, reasons = parsed([first, {**corrected, "revision": "1"}])
     assert ([r.kw for r in readings], reasons) == (
@@ -163,13 +163,13 @@ def test_unknown_fields_of_a_newer_minor_schema_are_stored() -> None:
     assert parsed(message(schema="1.10"))[1] == []
 
 
-def test_unknown_fields_beyond_reason_do_not_cost_the_reading() -> None:
+def test_oversized_or_unstorable_unknown_fields_are_dropped_without_the_reading() -> None:
     for odd in ({"note": "x" * 5_000}, {"note": "a\0b"}):
         readings, reasons = parsed(message(**odd))
         assert ([r.extra for r in readings], reasons) == ([None], [])
 
 
-def test_a_gateway_speaks_for_the_meters_of_its_facility() -> None:
+def test_a_gateway_may_report_all_meters_of_its_facility() -> None:
     own, other = message(facility_id="fac-001"), message(meter_id="m2")
     for plain in (True, False):  # decoded in one step, and field by field
         bodies = [own, other] if plain else [{**own, "more": 1}, {**other, "more": 1}]
@@ -179,20 +179,20 @@ def test_a_gateway_speaks_for_the_meters_of_its_facility() -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"more": 1}])
-def test_no_meter_speaks_for_another_facility(more: dict[str, int]) -> None:
+def test_a_reading_of_another_facility_is_malformed(more: dict[str, int]) -> None:
     readings, reasons = parsed([message(**more), message(facility_id="fac-002", **more)])
     assert [r.facility_id for r in readings] == ["fac-001"]
     assert reasons == ["the message names facility 'fac-002', its topic 'fac-001'"]
 
 
 @pytest.mark.parametrize("meter_id", ["M2", "", "a/b", 7, "m" * 64])
-def test_a_gateway_names_meters_as_a_topic_would(meter_id: object) -> None:
+def test_an_invalid_meter_id_of_a_gateway_is_malformed(meter_id: object) -> None:
     readings, reasons = parsed(message(meter_id=meter_id))
     assert readings == []
     assert reasons[0].startswith("meter_id is no valid meter id")
 
 
-def test_a_message_of_which_only_the_beginning_came_is_malformed_and_says_its_size() -> None:
+def test_a_truncated_message_is_malformed_and_reported_with_its_size() -> None:
     found = parse_message(TOPIC, b'{"ts":', now=NOW, size=10_485_760)
     assert found.readings == ()
     assert found.malformed == (
@@ -200,7 +200,7 @@ def test_a_message_of_which_only_the_beginning_came_is_malformed_and_says_its_si
     )
 
 
-def test_a_message_made_to_break_its_reader_is_malformed_like_another() -> None:
+def test_a_hostile_message_is_malformed() -> None:
     deep = b"[" * 30_000
     huge = b'{"ts":"2026-07-14T21:00:15Z","kw":1' + b"0" * 5_000 + b"}"
     early = message(ts="0001-01-01T00:00:00+23:59")
@@ -211,7 +211,7 @@ def test_a_message_made_to_break_its_reader_is_malformed_like_another() -> None:
         assert len(reasons) == 1
 
 
-def test_the_trace_is_carried_on() -> None:
+def test_the_traceparent_is_passed_on() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     for body in (message(traceparent=trace), [message(traceparent=trace, more=1)]):
         assert parse_message(TOPIC, json.dumps(body).encode(), now=NOW).traceparent == trace
@@ -244,7 +244,7 @@ def test_the_trace_is_carried_on() -> None:
         (message(revision="3"), "revision is no whole number"),
     ],
 )
-def test_what_no_meter_can_mean_is_malformed_with_its_reason(body: object, reason: str) -> None:
+def test_an_invalid_message_is_malformed_with_its_reason(body: object, reason: str) -> None:
     readings, reasons = parsed(body)
     assert readings == []
     assert len(reasons) == 1
@@ -255,7 +255,7 @@ def test_what_no_meter_can_mean_is_malformed_with_its_reason(body: object, reaso
     "topic",
     ["meters/fac-001/readings", "meters/FAC/m1/readings", "meters/f/m 1/readings", "x/f/m/readings", ""],
 )
-def test_a_topic_that_names_no_meter_is_malformed(topic: str) -> None:
+def test_a_topic_without_a_meter_is_malformed(topic: str) -> None:
     readings, reasons = parsed(message(), topic)
     assert readings == []
     assert reasons[0].startswith("topic ")
@@ -271,12 +271,12 @@ def test_a_topic_that_names_no_meter_is_malformed(topic: str) -> None:
         max_leaves=8,
     ).map(lambda value: json.dumps(value).encode())
 )
-def test_no_payload_raises_or_vanishes(payload: bytes) -> None:
+def test_any_payload_gives_readings_or_is_malformed(payload: bytes) -> None:
     found = parse_message(TOPIC, payload, now=NOW)
     assert found.readings or found.malformed
 
 
-def test_packed_batches_are_unpacked_as_they_were() -> None:
+def test_unpacked_batches_equal_the_packed_ones() -> None:
     readings = [MeterReading("fac-001", "m1", NOW, None, 5.0, 7, "estimated", True, '{"a":1}')]
     batch = ReadingBatch(received_at=NOW, readings=readings)
     assert unpack(pack(batch)) == batch
@@ -287,12 +287,12 @@ def test_packed_batches_are_unpacked_as_they_were() -> None:
             undo(b"\xc1")
 
 
-def test_an_older_log_without_the_newest_fields_is_still_read() -> None:
+def test_a_batch_without_the_newest_fields_is_read() -> None:
     old = {"received_at": NOW, "readings": [["fac-001", "m1", NOW, 1.0, 2.0]]}
     assert unpack(msgspec.msgpack.encode(old)).readings == [MeterReading("fac-001", "m1", NOW, 1.0, 2.0)]
 
 
-def test_the_words_of_a_utility_for_a_quality_are_understood_in_either_way_of_reading() -> None:
+def test_quality_codes_of_utilities_are_mapped_by_both_parsers() -> None:
     for more in ({}, {"more": 1}):
         for word, quality in (
             ("OK", "measured"),

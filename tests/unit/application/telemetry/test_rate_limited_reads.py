@@ -26,7 +26,7 @@ async def source_of(reads: RateLimitedCurrentValues, facility_id: str = "a") -> 
     return read.answer.source, None if read.answer.value is None else read.answer.value.kw
 
 
-def test_whatever_is_in_the_cache_it_is_called_once_per_read() -> None:
+def test_the_cache_is_called_once_per_read() -> None:
     async def scenario() -> None:
         process = CurrentValuesProcess()
         process.reading()
@@ -34,14 +34,14 @@ def test_whatever_is_in_the_cache_it_is_called_once_per_read() -> None:
         assert [await source_of(reads) for _ in range(2)] == [("store", 10.0), ("cache", 10.0)]
         process.clock.advance(seconds=FRESH_S)
         assert await source_of(reads) == ("store", 10.0)
-        assert process.cache.asked == []  # beside the turns
+        assert process.cache.asked == []  # apart from the rate-limited calls
         process.cache.available = False
         assert await source_of(reads) == ("cache", 10.0)
 
     asyncio.run(scenario())
 
 
-def test_a_process_that_only_saw_it_in_the_cache_still_has_it_when_the_store_is_away() -> None:
+def test_an_answer_read_from_the_cache_is_served_while_the_store_is_unavailable() -> None:
     async def scenario() -> None:
         process = CurrentValuesProcess()
         for name in ("a", "b", "c"):

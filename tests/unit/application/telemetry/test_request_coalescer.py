@@ -28,7 +28,7 @@ class Slow:
         return {key: key.upper() for key in keys if key != "unknown"}
 
 
-def test_a_thousand_who_ask_for_one_key_are_one_question() -> None:
+def test_a_thousand_requests_for_one_key_make_one_call() -> None:
     async def scenario() -> None:
         slow = Slow()
         asks = RequestCoalescer(slow)
@@ -73,7 +73,7 @@ def test_consecutive_calls_may_have_a_minimum_interval() -> None:
     asyncio.run(scenario())
 
 
-def test_at_most_so_many_questions_are_under_way() -> None:
+def test_the_number_of_concurrent_calls_is_limited() -> None:
     async def scenario() -> None:
         slow = Slow()
         asks = RequestCoalescer(slow, most=1, at_once=2)
@@ -88,7 +88,7 @@ def test_at_most_so_many_questions_are_under_way() -> None:
     asyncio.run(scenario())
 
 
-def test_a_question_starts_in_the_very_step_in_which_the_one_before_ended() -> None:
+def test_a_call_can_start_in_the_loop_step_in_which_the_previous_one_ended() -> None:
     async def scenario() -> None:
         slow = Slow()
         slow.let.set()
@@ -100,7 +100,7 @@ def test_a_question_starts_in_the_very_step_in_which_the_one_before_ended() -> N
     asyncio.run(scenario())
 
 
-def test_a_failure_reaches_everyone_who_waits_and_nobody_later() -> None:
+def test_a_failure_is_raised_to_every_waiting_caller_and_to_no_later_one() -> None:
     async def scenario() -> None:
         slow = Slow()
         slow.failing = True
@@ -114,7 +114,7 @@ def test_a_failure_reaches_everyone_who_waits_and_nobody_later() -> None:
     asyncio.run(scenario())
 
 
-def test_who_stops_waiting_disturbs_nobody() -> None:
+def test_a_cancelled_caller_does_not_affect_the_others() -> None:
     async def scenario() -> None:
         slow = Slow()
         asks = RequestCoalescer(slow)
@@ -129,7 +129,7 @@ def test_who_stops_waiting_disturbs_nobody() -> None:
     asyncio.run(scenario())
 
 
-def test_absent_keys_are_left_out_and_no_keys_make_no_call() -> None:
+def test_absent_keys_are_omitted_and_no_keys_make_no_call() -> None:
     async def scenario() -> None:
         slow = Slow()
         slow.let.set()

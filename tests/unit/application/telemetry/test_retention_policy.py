@@ -1,4 +1,4 @@
-"""Retention: what is deleted and what stays, by age, by the archive, and by two clocks."""
+"""Retention: deletion by age, limited by the archive and by two clocks."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -23,7 +23,7 @@ def store_of(*ages_days: int, made_ago_s: float = WEEK_S) -> FakeTelemetryRetent
     return store
 
 
-def test_a_day_goes_once_all_of_it_is_older_than_its_time() -> None:
+def test_a_day_is_deleted_once_all_of_it_exceeds_its_retention() -> None:
     store = store_of(92, 91, 90, 89, 0)
     outcome = enforce(store, POLICY, FakeClock(NOW))
     assert outcome.dropped == (days_ago(92).date(), days_ago(91).date())
@@ -31,7 +31,7 @@ def test_a_day_goes_once_all_of_it_is_older_than_its_time() -> None:
 
 
 @pytest.mark.parametrize(("second", "goes"), [(-1, False), (0, True)])
-def test_the_bound_is_the_end_of_the_day_to_the_second(second: int, goes: bool) -> None:
+def test_the_retention_is_counted_from_the_end_of_the_day_to_the_second(second: int, goes: bool) -> None:
     day = date(2026, 4, 1)
     store = FakeTelemetryRetention()
     store.days = {day: WEEK_S}
@@ -39,7 +39,7 @@ def test_the_bound_is_the_end_of_the_day_to_the_second(second: int, goes: bool) 
     assert enforce(store, POLICY, FakeClock(at)).dropped == ((day,) if goes else ())
 
 
-def test_a_day_that_the_archive_does_not_hold_is_not_deleted() -> None:
+def test_a_day_that_is_not_archived_is_not_deleted() -> None:
     store = store_of(95, 94, 93)
     held_until = datetime.combine(days_ago(94).date(), datetime.min.time(), UTC)
     outcome = enforce(store, POLICY, FakeClock(NOW), archived_through=lambda: held_until)
@@ -48,33 +48,33 @@ def test_a_day_that_the_archive_does_not_hold_is_not_deleted() -> None:
     assert store.raw_days() == list(outcome.held_back)
 
 
-def test_an_archive_that_holds_nothing_yet_keeps_every_day() -> None:
+def test_an_empty_archive_prevents_every_deletion() -> None:
     store = store_of(400, 95)
     outcome = enforce(store, POLICY, FakeClock(NOW), archived_through=lambda: None)
     assert (outcome.dropped, len(outcome.held_back)) == ((), 2)
 
 
-def test_a_day_brought_back_from_the_archive_stays_a_while() -> None:
+def test_a_day_restored_from_the_archive_is_retained_for_a_week() -> None:
     store = store_of(200, made_ago_s=WEEK_S - 1)
     assert enforce(store, POLICY, FakeClock(NOW)).busy == (days_ago(200).date(),)
     store.days = {days_ago(200).date(): WEEK_S}
     assert enforce(store, POLICY, FakeClock(NOW)).dropped == (days_ago(200).date(),)
 
 
-def test_one_clock_that_jumped_ahead_deletes_nothing() -> None:
+def test_a_single_clock_that_jumped_ahead_deletes_nothing() -> None:
     store = store_of(30, 91)
     store.store_now = NOW
     outcome = enforce(store, POLICY, FakeClock(NOW + timedelta(days=3_650)))
     assert outcome.dropped == (days_ago(91).date(),)
 
 
-def test_an_accelerated_clock_is_not_held_to_the_stores() -> None:
+def test_an_accelerated_clock_is_not_limited_by_the_clock_of_the_store() -> None:
     store = store_of(30)
     store.store_now = NOW
     assert enforce(store, POLICY, FakeClock(NOW + timedelta(days=365), speed=600.0)).dropped != ()
 
 
-def test_rollups_go_after_two_years_in_small_bites() -> None:
+def test_rollups_are_deleted_after_two_years_in_small_batches() -> None:
     store = store_of()
     store.rollups = [days_ago(730) - timedelta(seconds=n) for n in range(-3, ROLLUPS_AT_ONCE + 3)]
     assert enforce(store, POLICY, FakeClock(NOW)).rollups == ROLLUPS_AT_ONCE + 2

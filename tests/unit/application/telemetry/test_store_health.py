@@ -46,21 +46,21 @@ def health_of(
     return health
 
 
-def test_the_share_of_failed_writes() -> None:
+def test_the_share_of_failed_writes_is_reported() -> None:
     assert health_of([True] * 99 + [False]).write_error_pct() == pytest.approx(1.0)
 
 
-def test_few_calls_say_nothing() -> None:
+def test_too_few_calls_give_no_value() -> None:
     health = health_of([False] * (LEAST - 1), [9.0] * (LEAST - 1))
     assert (health.write_error_pct(), health.query_p99_s()) == (None, None)
 
 
-def test_the_slowest_hundredth_counts() -> None:
+def test_the_99th_percentile_of_query_times_is_reported() -> None:
     assert health_of(queries=[0.1] * 98 + [2.0] * 2).query_p99_s() == 2.0
     assert health_of(queries=[0.1] * 99 + [2.0]).query_p99_s() == 0.1
 
 
-def test_what_is_long_ago_counts_no_more() -> None:
+def test_old_calls_are_not_counted() -> None:
     hand = Hand()
     health = health_of([False] * 50, hand=hand)
     hand.seconds += WINDOW_S + 1
@@ -86,7 +86,7 @@ def test_alerts_are_raised_and_cleared_by_process() -> None:
     assert alerts.listed() == []
 
 
-def test_every_call_is_counted_and_failed_ones_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_call_is_counted_as_success_or_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_health, "LEAST", 1)
     store, health = FakeTelemetryStore(), TelemetryHealth()
     heard: list[set[str]] = []
@@ -105,7 +105,7 @@ def test_every_call_is_counted_and_failed_ones_as_such(monkeypatch: pytest.Monke
     assert len(heard) == 1
 
 
-def test_what_histories_ask_counts_whether_it_succeeds_or_not() -> None:
+def test_queries_of_load_histories_are_counted_with_either_result() -> None:
     health, store = TelemetryHealth(), FakeTelemetryStore()
     window = TimeWindow(NOON, NOON + timedelta(hours=1))
     rollups = MonitoredRollups(FakeTelemetryRollups(store, FakeClock(NOON)), health)

@@ -57,7 +57,7 @@ async def report_at(
     return await weather.hourly("cell-1", hour - back, hour + HORIZON + HOUR)
 
 
-def test_four_cycles_of_an_hour_cost_one_call(clock: FakeClock, service: FakeSource) -> None:
+def test_four_cycles_of_an_hour_make_one_call(clock: FakeClock, service: FakeSource) -> None:
     async def scenario() -> None:
         weather = CachedWeatherSource(service, clock)
         for _ in range(4):
@@ -88,7 +88,7 @@ def test_the_past_is_requested_once_and_then_once_a_day(clock: FakeClock, servic
     asyncio.run(scenario())
 
 
-def test_a_longer_past_than_cached_is_requested(clock: FakeClock, service: FakeSource) -> None:
+def test_a_past_longer_than_the_cached_one_is_requested(clock: FakeClock, service: FakeSource) -> None:
     async def scenario() -> None:
         weather = CachedWeatherSource(service, clock)
         await report_at(weather, clock)
@@ -112,7 +112,7 @@ def test_processes_share_reports(clock: FakeClock, service: FakeSource) -> None:
     asyncio.run(scenario())
 
 
-def test_without_the_cache_each_process_remembers_for_itself(clock: FakeClock, service: FakeSource) -> None:
+def test_without_the_cache_each_process_stores_its_own_reports(clock: FakeClock, service: FakeSource) -> None:
     async def scenario() -> None:
         cache = FakeSharedCache()
         cache.available = False
@@ -124,7 +124,9 @@ def test_without_the_cache_each_process_remembers_for_itself(clock: FakeClock, s
     asyncio.run(scenario())
 
 
-def test_what_another_release_left_in_the_cache_is_passed_over(clock: FakeClock, service: FakeSource) -> None:
+def test_an_unreadable_cache_entry_of_another_release_is_ignored(
+    clock: FakeClock, service: FakeSource
+) -> None:
     async def scenario() -> None:
         cache = FakeSharedCache()
         await cache.put_many({"weather:cell-1": b"[1, 2]"}, ttl_wall_s=60.0)
@@ -133,7 +135,7 @@ def test_what_another_release_left_in_the_cache_is_passed_over(clock: FakeClock,
     asyncio.run(scenario())
 
 
-def test_while_the_service_is_away_the_old_report_is_given_out_with_its_age(
+def test_the_old_report_is_served_with_its_age_while_the_service_is_unavailable(
     clock: FakeClock, service: FakeSource
 ) -> None:
     async def scenario() -> None:
@@ -141,14 +143,14 @@ def test_while_the_service_is_away_the_old_report_is_given_out_with_its_age(
         await report_at(CachedWeatherSource(service, clock, cache), clock)
         service.away = True
         clock.moment += 5 * HOUR
-        # A new process, which knows the report only from the cache.
+        # A new process, which has the report only in the cache.
         report = await report_at(CachedWeatherSource(service, clock, cache), clock)
         assert clock.moment - report.issued_at == 5 * HOUR
 
     asyncio.run(scenario())
 
 
-def test_without_a_cached_report_an_unavailable_service_is_named(
+def test_an_unavailable_service_without_a_cached_report_is_reported(
     clock: FakeClock, service: FakeSource
 ) -> None:
     async def scenario() -> None:
@@ -159,7 +161,7 @@ def test_without_a_cached_report_an_unavailable_service_is_named(
     asyncio.run(scenario())
 
 
-def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
+def test_during_an_outage_quality_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
     clock: FakeClock, service: FakeSource
 ) -> None:
     """Each state by the data quality of a forecast in it."""
@@ -209,8 +211,7 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
 def test_a_fresh_report_that_ends_too_early_is_reported_and_not_filled(
     clock: FakeClock, service: FakeSource
 ) -> None:
-    """As with a contract that covers one day only: yesterday's temperature must not pass as a full-quality
-    forecast."""
+    """A contract may cover one day only. Yesterday's temperature must not count as a full-quality forecast."""
 
     async def scenario() -> None:
         service.ahead = timedelta(hours=8)

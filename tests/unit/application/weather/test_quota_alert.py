@@ -41,7 +41,7 @@ def open_alerts(
     return [alert.detail for alert in alerts.listed()]
 
 
-def test_it_is_raised_from_80_percent_on_and_cleared_in_the_next_month() -> None:
+def test_the_alert_is_raised_from_80_percent_on_and_cleared_in_the_next_month() -> None:
     quota_use, alerts = FakeQuota(), FakeAlertRegistry()
     quota = AlertingQuota(quota_use, alerts, FakeClock(NOW))
     assert open_alerts(quota, quota_use, alerts, 799) == []
@@ -59,7 +59,7 @@ def test_an_unavailable_register_is_retried_at_the_next_call() -> None:
     assert open_alerts(quota, quota_use, alerts, 901) == ["901 of 1000 weather calls of July are used"]
 
 
-def test_a_process_that_starts_in_a_new_month_clears_what_another_left_open() -> None:
+def test_a_process_that_starts_in_a_new_month_clears_an_open_alert_of_another() -> None:
     quota_use, alerts = FakeQuota(), FakeAlertRegistry()
     alerts.raise_alert("weather_quota", "weather", "of June", at=NOW)
     assert open_alerts(AlertingQuota(quota_use, alerts, FakeClock(NOW)), quota_use, alerts, 1) == []

@@ -19,7 +19,7 @@ def refuse(walk: DispatchWalk, code: str) -> list[type]:
     return [type(domain_event) for domain_event in walk.aggregate.pending_events[before:]]
 
 
-def test_a_zone_that_is_curtailed_after_all_is_restored() -> None:
+def test_a_zone_that_turns_out_to_be_curtailed_is_restored() -> None:
     walk = failed_at_its_commit()
     assert refuse(walk, "curtailed") == [Dispatch.BmsCommandRefused, Dispatch.BmsCommandRequested]
     assert not walk.aggregate.state.is_final
@@ -27,7 +27,7 @@ def test_a_zone_that_is_curtailed_after_all_is_restored() -> None:
     assert walk.aggregate.state.status == "compensated"
 
 
-def test_a_commit_refused_after_an_attempt_whose_answer_was_lost_is_undone_as_if_it_had_been_done() -> None:
+def test_a_commit_refused_after_a_lost_answer_is_undone_by_a_restore() -> None:
     """Detected by fault storm seed 119354: the BMS executed it, reported a failure, and refused the repeat."""
     walk = dispatch_walk()
     for step in ("prepare", "success", "commit", "attempt", "attempt", "refusal", "compensate"):

@@ -70,7 +70,7 @@ def test_a_failure_names_the_outcome_of_each_zone() -> None:
     assert walk.aggregate.state.failure == "prepare did not succeed: hall gave up, roof refused"
 
 
-def test_a_half_committed_facility_is_undone_each_zone_in_its_way() -> None:
+def test_each_zone_of_a_partly_committed_facility_is_undone_according_to_its_outcome() -> None:
     walk = walked("prepare", zones=("attic", "hall", "roof"))
     for zone in ("attic", "hall", "roof"):
         outcome(walk, zone, "prepare", "success")
@@ -110,7 +110,7 @@ def test_each_zone_is_restored_to_its_own_setpoint() -> None:
     }
 
 
-def test_of_a_failed_restore_only_what_is_not_restored_is_tried_again() -> None:
+def test_only_the_unrestored_zones_of_a_failed_restore_are_retried() -> None:
     walk = walked("prepare", zones=("attic", "hall", "roof"))
     for phase in ("prepare", "commit", "restore"):
         for zone in ("attic", "hall"):
@@ -126,7 +126,7 @@ def test_of_a_failed_restore_only_what_is_not_restored_is_tried_again() -> None:
     }
 
 
-def test_a_failed_restore_says_when_it_is_tried_again() -> None:
+def test_a_failed_restore_has_the_time_of_its_retry() -> None:
     walk = walked("prepare", "success", "commit", "success", "restore", "refusal")
     failed = walk.recorded[-1]
     assert isinstance(failed, Dispatch.RestoreFailed)
@@ -165,7 +165,7 @@ def test_the_pause_between_retries_of_a_restore_grows(fault: str) -> None:
     assert pauses_s == [60, 120, 240, 480, *[900] * 8]
 
 
-def test_restored_by_hand_nothing_counts_as_curtailed_and_only_what_was_not_done_is_named() -> None:
+def test_after_a_manual_restore_no_zone_is_curtailed_and_only_the_unrestored_zones_are_named() -> None:
     walk = walked("prepare", zones=("hall", "roof"))
     for zone in ("hall", "roof"):
         outcome(walk, zone, "prepare", "success")

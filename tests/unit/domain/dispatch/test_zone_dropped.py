@@ -67,7 +67,7 @@ def aborts(walk: DispatchWalk) -> list[str]:
     return [r.command.zone_id for r in records if r.command.phase == "abort"]
 
 
-def test_it_is_aborted_and_the_others_stay_prepared() -> None:
+def test_a_dropped_zone_is_aborted_and_the_others_stay_prepared() -> None:
     walk = prepared()
     amend(walk, "hall")
     assert opened(walk) == [("abort", "roof")]
@@ -80,7 +80,7 @@ def test_it_is_aborted_and_the_others_stay_prepared() -> None:
 
 
 @pytest.mark.parametrize("outcome", ["success", "refusal", "gave_up", "never_sent"])
-def test_a_commit_waits_for_the_outcome_of_that_abort_whatever_it_is(outcome: str) -> None:
+def test_a_commit_waits_for_any_outcome_of_the_abort(outcome: str) -> None:
     walk = prepared()
     amend(walk, "hall")
     walk.take("commit")
@@ -100,7 +100,7 @@ def test_a_zone_with_an_open_prepare_is_aborted_after_its_outcome() -> None:
     assert (status(walk), aborts(walk)) == ("prepared", ["roof"])
 
 
-def test_one_that_could_not_be_prepared_is_not_aborted_and_fails_nobody() -> None:
+def test_a_dropped_zone_that_could_not_be_prepared_is_not_aborted_and_does_not_fail_the_dispatch() -> None:
     walk = dispatch_walk(ZONES)
     walk.take("prepare")
     amend(walk, "hall")
@@ -131,7 +131,7 @@ def test_a_release_of_the_preparation_includes_the_dropped_zone() -> None:
     assert status(walk) == "planned"
 
 
-def test_a_facility_that_left_meanwhile_aborts_each_zone_once() -> None:
+def test_a_facility_that_leaves_during_the_abort_aborts_each_zone_once() -> None:
     walk = prepared()
     amend(walk, "hall")
     walk.take("leave")
@@ -140,7 +140,7 @@ def test_a_facility_that_left_meanwhile_aborts_each_zone_once() -> None:
     assert status(walk) == "aborted"
 
 
-def test_an_abort_that_was_given_up_can_be_replayed_when_all_is_over() -> None:
+def test_a_failed_abort_can_be_replayed_after_the_end() -> None:
     walk = prepared()
     amend(walk, "hall")
     report(walk, "roof", "abort", "gave_up")

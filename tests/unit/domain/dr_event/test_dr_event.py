@@ -22,7 +22,7 @@ def walked(*steps: str) -> DREventWalk:
 TO_RECOVERING = ("accept", "schedule", "prepare_due", "start_due", "end_due")
 
 
-def test_a_repeated_notification_finds_the_same_stream() -> None:
+def test_a_repeated_notification_has_the_same_stream() -> None:
     assert walked().aggregate.id == dr_event_id(UTILITY, UTILITY_EVENT)
 
 
@@ -30,7 +30,9 @@ def test_a_repeated_notification_finds_the_same_stream() -> None:
     ("committed", "failed", "outcome"),
     [(3, 0, "full"), (2, 1, "partial"), (1, 2, "partial"), (0, 3, "failed")],
 )
-def test_the_outcome_follows_from_who_served(committed: int, failed: int, outcome: str) -> None:
+def test_the_outcome_follows_from_the_facilities_that_served(
+    committed: int, failed: int, outcome: str
+) -> None:
     dr_event = walked(*TO_RECOVERING).aggregate
     batch = Batch(asked=3, prepared=3, committed=committed, failed=failed, restored=committed)
     dr_event.complete(provenance(), batch=batch, failed_facilities=())
@@ -43,7 +45,7 @@ def test_later_domain_events_name_the_facilities_of_the_plan() -> None:
     assert named == [("fac-001", "fac-002")] * 3
 
 
-def test_a_refusal_says_in_which_states_it_would_be_allowed() -> None:
+def test_a_refusal_names_the_allowed_states() -> None:
     with pytest.raises(
         NotAllowedNow, match="is accepted and cannot be judged; allowed when opened, rejected"
     ):
@@ -55,7 +57,7 @@ def test_a_rejection_names_its_reasons() -> None:
         walked().aggregate.reject(provenance(), notice=notice(), reasons=())
 
 
-def test_before_it_was_judged_it_has_no_notice() -> None:
+def test_a_dr_event_that_was_not_judged_has_no_notice() -> None:
     with pytest.raises(NotAllowedNow, match="was not judged yet"):
         _ = walked().aggregate.state.judged_notice
 

@@ -70,7 +70,7 @@ def test_a_request_that_meets_every_term_is_feasible() -> None:
         ({"facility_ids": ()}, "no_facility"),
     ],
 )
-def test_each_fault_of_the_request_is_its_own_reason(change: dict[str, object], code: str) -> None:
+def test_each_fault_of_the_request_has_its_own_code(change: dict[str, object], code: str) -> None:
     assert codes(judged(replace(REQUEST, **change))) == [(code, None)]
 
 
@@ -86,8 +86,8 @@ def test_each_fault_of_the_request_is_its_own_reason(change: dict[str, object], 
         ({"dr_events_that_season": 40, "dr_events_per_season": 40}, "season_limit"),
     ],
 )
-def test_each_fault_of_a_facility_is_its_own_reason(change: dict[str, object], code: str) -> None:
-    # The other facility alone gives 60 of 100 kW, so that the missing capacity is a second reason.
+def test_each_fault_of_a_facility_has_its_own_code(change: dict[str, object], code: str) -> None:
+    # The other facility gives only 60 of 100 kW, so that the missing capacity is a second reason.
     found = judged(REQUEST, facts("fac-002", **change))
     assert codes(found) == [(code, "fac-002"), ("insufficient_capacity", None)]
     assert (found.capacity_kw, found.shortfall_kw) == (60, 40)
@@ -98,7 +98,7 @@ def test_each_fault_of_a_facility_is_its_own_reason(change: dict[str, object], c
     [(600, 3600), (7200, 900), (7200, 14_400)],
     ids=["notice", "shortest", "longest"],
 )
-def test_exactly_at_a_limit_is_allowed(notice_s: int, duration_s: int) -> None:
+def test_a_request_exactly_at_a_limit_is_allowed(notice_s: int, duration_s: int) -> None:
     starts_at = NOW + timedelta(seconds=notice_s)
     ends_at = starts_at + timedelta(seconds=duration_s)
     assert judged(replace(REQUEST, starts_at=starts_at, ends_at=ends_at)).reasons == ()
@@ -160,7 +160,7 @@ def test_every_reason_is_reported_at_once() -> None:
     ("target_kw", "feasible", "shortfall_kw"),
     [(120.0, True, 0.0), (130.0, True, 10.0), (150.0, True, 30.0), (150.01, False, 30.01)],
 )
-def test_between_the_acceptable_share_and_the_target_the_shortfall_is_stated(
+def test_the_shortfall_of_the_capacity_against_the_target_is_stated(
     target_kw: float, feasible: bool, shortfall_kw: float
 ) -> None:
     found = judged(replace(REQUEST, target_kw=target_kw))
@@ -170,18 +170,18 @@ def test_between_the_acceptable_share_and_the_target_the_shortfall_is_stated(
         assert codes(found) == [("insufficient_capacity", None)]
 
 
-def test_when_no_facility_is_left_only_their_own_reasons_are_given() -> None:
+def test_if_every_facility_is_refused_only_the_reasons_of_facilities_are_given() -> None:
     found = judged(replace(REQUEST, facility_ids=("fac-001",)), facts("fac-001", status="maintenance"))
     assert codes(found) == [("facility_in_maintenance", "fac-001")]
 
 
-def test_a_degraded_forecast_is_named_and_refuses_nothing() -> None:
+def test_a_degraded_forecast_is_reported_and_the_request_stays_feasible() -> None:
     stale = facts("fac-002", capacity_source="forecast", data_quality="degraded_stale_data")
     found = judged(REQUEST, stale, facts("fac-001", capacity_source="forecast", data_quality="full"))
     assert found.feasible
     assert found.degraded == ("fac-002",)
 
 
-def test_a_naive_time_is_a_malformed_request_not_a_reason() -> None:
+def test_a_naive_time_is_a_malformed_request() -> None:
     with pytest.raises(InvalidWindow):
         judged(replace(REQUEST, starts_at=START.replace(tzinfo=None)))

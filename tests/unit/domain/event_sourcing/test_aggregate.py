@@ -17,14 +17,14 @@ def registered() -> Facility:
     )
 
 
-def test_the_id_of_a_domain_event_follows_from_its_place() -> None:
+def test_the_id_of_a_domain_event_follows_from_its_stream_and_version() -> None:
     stream = UUID(int=5)
     assert domain_event_id(stream, 3) == uuid5(stream, "3")
     [creation] = registered().collect_events()
     assert creation.domain_event_id == domain_event_id(creation.originator_id, 1)  # type: ignore[attr-defined]
 
 
-def test_every_domain_event_carries_the_whole_provenance_it_was_given() -> None:
+def test_every_domain_event_has_its_complete_provenance() -> None:
     facility = registered()
     later = provenance(NOW + timedelta(minutes=3))
     facility.start_maintenance(later, reason="boiler")
@@ -34,14 +34,14 @@ def test_every_domain_event_carries_the_whole_provenance_it_was_given() -> None:
             assert getattr(recorded, name) == getattr(given, name)
 
 
-def test_the_moment_comes_from_the_provenance_and_not_from_a_clock() -> None:
+def test_the_timestamp_comes_from_the_provenance_and_not_from_a_clock() -> None:
     facility = registered()
     assert (facility.created_on, facility.modified_on) == (NOW, NOW)
     facility.start_maintenance(provenance(NOW - timedelta(days=900)), reason="boiler")
     assert facility.modified_on == NOW - timedelta(days=900)
 
 
-def test_the_state_is_a_value_that_later_domain_events_do_not_touch() -> None:
+def test_the_state_is_an_immutable_value() -> None:
     facility = registered()
     before = facility.state
     facility.start_maintenance(provenance(), reason="boiler")
@@ -50,7 +50,7 @@ def test_the_state_is_a_value_that_later_domain_events_do_not_touch() -> None:
         before.status = "deactivated"  # type: ignore[misc]
 
 
-def test_every_refusal_of_the_domain_has_a_code_of_its_own() -> None:
+def test_every_domain_error_has_its_own_code() -> None:
     kinds = DomainError.__subclasses__()
     codes = [kind.code for kind in kinds]
     assert len(kinds) > 6

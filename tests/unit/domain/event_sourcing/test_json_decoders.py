@@ -35,5 +35,5 @@ def race(made: str, rounds: int) -> int:
     return subprocess.run([sys.executable, "-c", RACE, made, str(rounds)], cwd=ROOT, check=False).returncode
 
 
-def test_threads_that_ask_for_the_same_struct_at_once_all_decode() -> None:
+def test_threads_that_create_the_same_decoder_at_once_all_decode() -> None:
     assert race("ours", 150) == 0

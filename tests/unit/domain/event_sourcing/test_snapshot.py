@@ -14,7 +14,7 @@ from tests.sample_values import NOW, provenance
 from tests.state_walks import dispatch_walk
 
 
-def test_an_aggregate_goes_on_from_its_snapshot() -> None:
+def test_an_aggregate_restored_from_a_snapshot_continues() -> None:
     walk = dispatch_walk()
     for step in ("prepare", "attempt", "success", "commit", "gave_up"):
         walk.take(step)

@@ -94,33 +94,33 @@ def test_each_size_has_the_root_of_the_reference(size: int) -> None:
 
 
 @pytest.mark.parametrize(("place", "path"), PATHS.items())
-def test_a_path_is_that_of_the_reference(place: tuple[int, int], path: list[str]) -> None:
+def test_an_inclusion_path_equals_the_reference(place: tuple[int, int], path: list[str]) -> None:
     assert hexed(HashTree(PACKED).inclusion_proof(*place)) == path
 
 
 @pytest.mark.parametrize(("sizes", "proof"), PROOFS.items())
-def test_a_consistency_proof_is_that_of_the_reference(sizes: tuple[int, int], proof: list[str]) -> None:
+def test_a_consistency_proof_equals_the_reference(sizes: tuple[int, int], proof: list[str]) -> None:
     assert hexed(HashTree(PACKED).consistency_proof(*sizes)) == proof
 
 
-def test_a_leaf_cannot_pass_for_a_node() -> None:
+def test_a_leaf_hash_differs_from_a_node_hash() -> None:
     left, right = leaf_hash(b"a"), leaf_hash(b"b")
     assert leaf_hash(left + right) != node_hash(left, right)
 
 
 @pytest.mark.parametrize(("size", "peaks"), [(1, []), (3, [b"x" * 32]), (1, [b"short"]), (-1, [])])
-def test_a_frontier_has_one_peak_for_each_bit_of_its_size(size: int, peaks: list[bytes]) -> None:
+def test_a_frontier_needs_one_peak_for_each_bit_of_its_size(size: int, peaks: list[bytes]) -> None:
     with pytest.raises(ValueError, match="peaks"):
         Frontier(size, peaks)
 
 
-def test_half_a_hash_is_not_appended() -> None:
+def test_a_partial_hash_is_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         Frontier().extend(b"x" * 33)
 
 
 @pytest.mark.parametrize("place", [(-1, 8), (8, 8), (0, 9), (0, 0)])
-def test_there_is_no_proof_of_a_leaf_that_is_not_there(place: tuple[int, int]) -> None:
+def test_a_proof_of_an_absent_leaf_is_refused(place: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="no leaf"):
         HashTree(PACKED).inclusion_proof(*place)
     with pytest.raises(ProofRefused):
@@ -128,7 +128,7 @@ def test_there_is_no_proof_of_a_leaf_that_is_not_there(place: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("sizes", [(0, 8), (5, 4), (1, 9)])
-def test_there_is_no_proof_between_trees_that_are_not_there(sizes: tuple[int, int]) -> None:
+def test_a_proof_between_absent_trees_is_refused(sizes: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="no proof"):
         HashTree(PACKED).consistency_proof(*sizes)
 

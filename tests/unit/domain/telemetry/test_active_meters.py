@@ -5,14 +5,14 @@ from domain.telemetry.active_meters import MeterPresence, day_number, day_of, da
 NOON = quarter_number(datetime(2026, 7, 14, 12, tzinfo=UTC))
 
 
-def test_a_meter_belongs_from_its_first_quarter_until_a_day_after_its_last() -> None:
+def test_a_meter_is_expected_from_its_first_quarter_hour_until_a_day_after_its_last() -> None:
     presence = MeterPresence(NOON - 200)
     presence.add("fac", "m1", NOON)
     assert [presence.expected("fac", NOON + n) for n in (-1, 0, 95, 96)] == [0, 1, 1, 0]
     assert presence.expected("other", NOON) == 0
 
 
-def test_presence_is_the_same_in_any_order_and_by_the_day() -> None:
+def test_presence_does_not_depend_on_the_order_or_on_grouping_by_day() -> None:
     one, other = MeterPresence(NOON - 200), MeterPresence(NOON - 200)
     for n in (0, 3, 1):
         one.add("fac", "m1", NOON + n)
@@ -22,13 +22,13 @@ def test_presence_is_the_same_in_any_order_and_by_the_day() -> None:
     ]
 
 
-def test_what_lies_before_the_base_is_dropped() -> None:
+def test_quarter_hours_before_the_base_are_dropped() -> None:
     presence = MeterPresence(NOON)
     presence.add("fac", "m1", NOON - 2, bits=0b111)
     assert [presence.expected("fac", NOON + n) for n in (0, 95, 96)] == [1, 1, 0]
 
 
-def test_days_and_quarters_are_of_utc() -> None:
+def test_days_and_quarter_hours_are_in_utc() -> None:
     assert day_of(NOON) == date(2026, 7, 14)
     assert day_number(date(2026, 7, 14)) == NOON - 48
     assert days_before([NOON]) == (date(2026, 7, 13), date(2026, 7, 14))

@@ -60,7 +60,7 @@ def test_a_reading_before_the_window_covers_its_beginning() -> None:
     assert shown(steps(meter({-20: 3.0, -5: 4.0})).mean_kw)[:5] == [4.0] * 4 + [None]
 
 
-def test_without_one_of_its_meters_a_facilitys_step_is_missing() -> None:
+def test_a_step_without_one_of_the_meters_is_missing() -> None:
     """A sum over fewer meters would look like a curtailment."""
     found = steps(meter(dict.fromkeys(range(0, 120, 15), 8.0)), meter({}, name="silent"))
     assert shown(found.mean_kw) == [None] * 8
@@ -76,7 +76,7 @@ def test_a_meter_counts_from_its_first_quarter_hour_to_a_day_after_its_last() ->
     assert found == [None] * 420 + [8.0] * 60 + [9.0] * 5_280
 
 
-def test_steps_without_readings_are_missing_not_zero() -> None:
+def test_steps_without_readings_are_missing_and_not_zero() -> None:
     for found in (steps(), steps(meter({}))):
         assert (shown(found.mean_kw), found.coverage_pct.tolist()) == ([None] * 8, [0.0] * 8)
 

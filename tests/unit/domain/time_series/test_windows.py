@@ -33,14 +33,14 @@ def test_a_window_without_length_is_refused() -> None:
         TimeWindow(NOON, NOON)
 
 
-def test_another_offset_is_stored_as_utc() -> None:
+def test_a_time_with_another_offset_is_stored_as_utc() -> None:
     cest = timezone(timedelta(hours=2))
     made = TimeWindow(NOON.astimezone(cest), NOON + timedelta(hours=1))
     assert made == window(0, 1)
     assert made.starts_at.tzinfo is UTC
 
 
-def test_a_window_survives_the_wire() -> None:
+def test_an_encoded_window_is_decoded_unchanged() -> None:
     wire = msgspec.json.encode(window(0, 1))
     assert msgspec.json.decode(wire, type=TimeWindow) == window(0, 1)
     with pytest.raises(msgspec.ValidationError, match="not after"):
@@ -49,7 +49,7 @@ def test_a_window_survives_the_wire() -> None:
         )
 
 
-def test_windows_that_only_touch_do_not_overlap() -> None:
+def test_adjacent_windows_do_not_overlap() -> None:
     assert window(0, 2).overlaps(window(1, 3))
     assert not window(0, 1).overlaps(window(1, 2))
     assert not window(1, 2).overlaps(window(0, 1))
@@ -57,13 +57,13 @@ def test_windows_that_only_touch_do_not_overlap() -> None:
     assert not window(0, 3).covers(window(1, 4))
 
 
-def test_a_window_holds_its_start_and_not_its_end() -> None:
+def test_a_window_contains_its_start_and_not_its_end() -> None:
     assert window(0, 1).contains(NOON)
     assert not window(0, 1).contains(NOON + timedelta(hours=1))
     assert window(0, 1.5).duration_s == 5400
 
 
-def test_values_outside_a_series_are_missing_and_never_zero() -> None:
+def test_values_outside_a_series_are_missing_and_not_zero() -> None:
     series = IntervalSeries.of(NOON, 3600, [1.0, None, 3.0])
     found = series.slice(window(-1, 5))
     assert np.isnan(found).tolist() == [True, False, True, False, True, True]
@@ -108,16 +108,16 @@ def test_local_days_have_23_24_or_25_hours(day: tuple[int, int, int], hours: int
     assert local_date(window.ends_at - timedelta(seconds=1), LONDON) == date(*day)
 
 
-def test_the_same_wall_clock_time_follows_the_clocks() -> None:
+def test_the_same_local_time_is_computed_over_a_clock_change() -> None:
     summer = datetime(2026, 10, 26, 14, tzinfo=UTC)  # 14:00 GMT, the day after the clocks went back
     assert same_local_time(summer, days=-2, tz=LONDON) == datetime(2026, 10, 24, 13, tzinfo=UTC)
 
 
-def test_a_wall_clock_time_that_was_skipped_does_not_exist() -> None:
+def test_a_local_time_skipped_by_a_clock_change_does_not_exist() -> None:
     half_past_one = datetime(2026, 3, 30, 0, 30, tzinfo=UTC)  # 01:30 BST
     assert same_local_time(half_past_one, days=-1, tz=LONDON) is None
 
 
-def test_of_a_repeated_wall_clock_time_the_first_is_meant() -> None:
+def test_a_repeated_local_time_means_the_first() -> None:
     half_past_one = datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
     assert same_local_time(half_past_one, days=-1, tz=LONDON) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)

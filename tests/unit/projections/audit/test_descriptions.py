@@ -33,7 +33,7 @@ _examples: dict[type, DomainEvent] = {}
 
 
 def example(kind: type) -> DomainEvent:
-    """One that a walk of the portfolio records. Raises StopIteration if none of 200 walks does."""
+    """A domain event of that kind from a walk of the portfolio. Raises StopIteration if none of 200 walks has one."""
     while kind not in _examples:
         for entry in long_life(next(_seeds)):
             _examples.setdefault(type(entry.domain_event), entry.domain_event)
@@ -60,7 +60,7 @@ def test_a_description_is_readable_and_names_the_facility(kind: type[DomainEvent
     sorted((kind for kind in STORY if "reason" in kind.__struct_fields__), key=_name),
     ids=_name,
 )
-def test_a_reason_that_was_given_is_the_why(kind: type[DomainEvent]) -> None:
+def test_the_stated_reason_of_a_domain_event_is_in_its_explanation(kind: type[DomainEvent]) -> None:
     given = example(kind)
     why = reason_of(given)
     assert why is not None
