@@ -1,10 +1,10 @@
-"""What a reading costs in `aggregate` and in PostgreSQL: CPU microseconds, beside a bare COPY of the same rows.
+"""CPU microseconds of a reading in `aggregate` and in PostgreSQL, compared with a bare COPY of the same rows.
 
     python tests/aggregate_cost.py [--shape single|gateway] [--seconds 20]
 
-Real servers and a real worker; packs go straight into JetStream at the pace that ingest makes of 6,700 readings/s, one
-a message, or of 67,000 readings/s from gateways of ten. Settling is measured on a whole quarter-hour of as many meters
-as go into memory, and added. Not a test: nothing here asserts.
+Real servers and a real worker. Packs are written to JetStream at ingest's pace for 6,700 readings/s, one a message,
+or for 67,000 readings/s from gateways of ten. Finalizing is measured on a whole quarter-hour of as many meters as fit
+into memory, and added. This is not a test: it asserts nothing.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def postgres_pids(database: Database) -> list[int]:
 def packs_of_one_second(
     rate: int, meters: int, second: int, at: datetime
 ) -> Iterator[tuple[int, bytes, int]]:
-    """(partition, pack, readings) as ingest flushes them; each meter says something every 15 s."""
+    """(partition, pack, readings) as ingest flushes them; each meter sends every 15 s."""
     facilities = [f"fac-{n:06}" for n in range(rate * CADENCE_S // meters)]
     speaking = facilities[second % CADENCE_S :: CADENCE_S]
     flushes = round(1 / FLUSH_S)
@@ -141,7 +141,7 @@ def bare_copy_us(database: Database, rate: int, meters: int, rows: int = 100_000
 
 
 def settle_us(database: Database, meters: int, facilities: int) -> tuple[float, float]:
-    """(worker, PostgreSQL) for settling a quarter-hour that is over, per reading."""
+    """(worker, PostgreSQL): the cost per reading of finalizing a past quarter-hour."""
     start = datetime(2026, 7, 14, 10, tzinfo=UTC)
     clock = SetClock(start + timedelta(minutes=21))
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=1) as pool:
@@ -157,7 +157,7 @@ def settle_us(database: Database, meters: int, facilities: int) -> tuple[float, 
                     for m in range(meters)
                 ],
             )
-        clock.at = start + timedelta(minutes=6)  # what came before the quarter-hour is none of it
+        clock.at = start + timedelta(minutes=6)  # finalize everything before the measured quarter-hour
         while rollups.finalize(0, limit=200).quarters:
             pass
         clock.at = start + timedelta(minutes=21)

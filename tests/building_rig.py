@@ -1,6 +1,6 @@
 """Rigs for the contract of BuildingControl: the fake, the simulation's network, and SOAP against a served building.
 
-`teller` runs a story on one of them; both suites of tests/contract/test_building_control*.py use it.
+`scenario_runner` runs a scenario on one of them, for both suites of tests/contract/test_building_control*.py.
 """
 
 import asyncio
@@ -98,7 +98,7 @@ async def soap_rig(profile: BmsProfile) -> AsyncIterator[Rig]:
 
 @contextlib.asynccontextmanager
 async def simulated_rig(profile: BmsProfile) -> AsyncIterator[Rig]:
-    """What fault storms put in the place of SOAP, where nothing strikes."""
+    """The replacement for SOAP in fault storms, without faults."""
     journal: list[JournalEntry] = []
     building = Building("fac-001", ZONES, record=journal.append, profile=profile)
     network = BmsNetwork(
@@ -120,7 +120,7 @@ RunScenario = Callable[..., None]
 
 
 def scenario_runner(rig_name: str, default: BmsProfile) -> RunScenario:
-    """Runs a story on the implementation at hand."""
+    """A function that runs a scenario on one of the rigs."""
 
     def run_scenario(scenario: Scenario, profile: BmsProfile = default) -> None:
         async def run() -> None:

@@ -1,4 +1,4 @@
-"""A real browser over its DevTools protocol: Debian's chromium, without a driver in between."""
+"""A real browser over its DevTools protocol: Debian's chromium, without a driver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import aiohttp
 DEADLINE_S = 60.0
 ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / os.environ.get("SCREENSHOTS", "build/screenshots")
-"""Where tests keep what they saw; an absolute path stands as it is."""
+"""The folder for screenshots; an absolute path is used as it is."""
 AXE = ROOT / "tests/browser/axe/axe.min.js"
 SERIOUS = {"serious", "critical"}
 KEYS = {
@@ -43,15 +43,15 @@ ARGUMENTS = (
 
 
 class Page:
-    """One tab."""
+    """A browser tab."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._number = 0
         self.complaints: list[str] = []
-        """What the browser said against the page: errors, refusals of its policy."""
+        """Errors of the page and violations of its policy, as reported by the browser."""
         self.requested: list[str] = []
-        """The address of everything that the page asked for."""
+        """The URL of every request of the page."""
         self.received: dict[str, int] = {}
         """Request id -> bytes of its body, before any compression."""
 
@@ -76,7 +76,7 @@ class Page:
             self.received[request_id] = self.received.get(request_id, 0) + int(parameters["dataLength"])
 
     async def value(self, expression: str) -> Any:
-        """What JavaScript says; a promise is waited for."""
+        """The value of a JavaScript expression; a promise is awaited."""
         result = await self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -86,7 +86,7 @@ class Page:
     async def until(self, expression: str) -> None:
         try:
             async with asyncio.timeout(DEADLINE_S):
-                while not await self.value(expression):  # noqa: ASYNC110 - the browser is asked, it does not tell
+                while not await self.value(expression):  # noqa: ASYNC110 - the browser is polled
                     await asyncio.sleep(0.05)
         except TimeoutError:
             shown = await self.value(
@@ -97,23 +97,23 @@ class Page:
             ) from None
 
     async def shows(self, text: str, where: str = "body") -> None:
-        """Waits until `text` is read there."""
+        """Wait until `text` is visible there."""
         selector, wanted = json.dumps(where), json.dumps(text)
         await self.until(f"document.querySelector({selector})?.innerText.includes({wanted}) ?? false")
 
     async def go(self, address: str) -> None:
-        """To another view of the page by its hash."""
+        """Open another view of the page by its hash."""
         await self.value(f"location.hash = {json.dumps(address)}")
 
     async def click(self, selector: str, text: str = "") -> None:
-        """The first element of `selector` that has `text`."""
+        """Click the first element of `selector` that contains `text`."""
         all_of = f"[...document.querySelectorAll({json.dumps(selector)})]"
         found = f"{all_of}.find(element => element.textContent.includes({json.dumps(text)}))"
         await self.until(f"Boolean({found})")
         await self.value(f"{found}.click()")
 
     async def type(self, selector: str, text: str) -> None:
-        """As from a keyboard, into a field."""
+        """Type into a field."""
         await self.until(f"Boolean(document.querySelector({json.dumps(selector)}))")
         await self.value(f"document.querySelector({json.dumps(selector)}).focus()")
         await self.call("Input.insertText", text=text)
@@ -151,7 +151,7 @@ class Page:
         await self.until(f"(document.documentElement.dataset.theme ?? '{theme}') === '{theme}'")
 
     async def axe_findings(self) -> list[str]:
-        """What axe calls serious or critical, with where it is."""
+        """The serious and critical findings of axe, with their elements."""
         if not await self.value("Boolean(window.axe)"):
             await self.value(AXE.read_text() + "; true")
         found = json.loads(await self.value("axe.run(document).then(r => JSON.stringify(r.violations))"))
@@ -167,7 +167,7 @@ class Page:
         )
 
     async def keep_picture(self, name: str, *, quality: int = 72) -> Path:
-        """What is seen, as SCREENSHOTS/name.webp."""
+        """Save a screenshot as SCREENSHOTS/name.webp."""
         shot = await self.call("Page.captureScreenshot", format="webp", quality=quality)
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         path = SCREENSHOTS / f"{name}.webp"
@@ -177,7 +177,7 @@ class Page:
 
 @asynccontextmanager
 async def opened_page(chromium: Path, folder: Path, url: str) -> AsyncIterator[Page]:
-    """A fresh browser on `url`; it picks its own debugging port and writes it down."""
+    """A new browser on `url`; it chooses its own debugging port and writes it to a file."""
     browser = await asyncio.to_thread(
         subprocess.Popen,
         [str(chromium), *ARGUMENTS, f"--user-data-dir={folder}", "about:blank"],

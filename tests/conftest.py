@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures of all tests."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from tests.sizes import IN_SMALL, examples
 
 DebianCommand = Callable[[str], Path]
 
-# Deadlines of single examples would be timing asserts; CI draws the same examples every time.
+# Deadlines for single examples would be timing assertions. CI draws the same examples every time.
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("small", deadline=None, derandomize=True, max_examples=examples(100))
@@ -68,7 +68,7 @@ def nats_url(nats_server: EmbeddedServers) -> str:
 
 @pytest.fixture(scope="session")
 def influxd(debian_command: DebianCommand) -> Iterator[InfluxServer]:
-    """One InfluxDB for the whole session; a test takes a database of its own (`fresh_name`)."""
+    """One InfluxDB for the whole session; a test uses its own database (`fresh_name`)."""
     with influxdb_server(debian_command("influxd")) as running:
         yield running
 

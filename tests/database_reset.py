@@ -1,6 +1,6 @@
-"""A database that a test has used, made as good as new: making one anew costs half a second of a core.
+"""Resets a database that a test has used; creating a new one costs half a second of processor time.
 
-What is emptied is given to another test only where its schema, rights and first rows are those of the template.
+A database is used again only if its schema, rights and initial rows are those of the template.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _OTHERS = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE d
 
 @dataclass(frozen=True)
 class Template:
-    """What a new database is: its tables, its schema's digest, and the rows that migrations put into it."""
+    """The state of a new database: its tables, its schema's digest, and the rows that migrations insert."""
 
     tables: frozenset[str]
     schema: str
@@ -81,15 +81,17 @@ class Template:
 
 
 def template_of(connection: Connection) -> Template:
-    """Of the database that the superuser's `connection` is to."""
+    """The template from the database of the superuser's `connection`."""
     tables = connection.execute(_TABLES).fetchall()
     rows = {table: _rows(connection, table) for table, filled in tables if filled}
     return Template(frozenset(table for table, _ in tables), _schema(connection), rows)
 
 
 def reset_to_template(connection: Connection, template: Template) -> bool:
-    """Whether it is as good as new now; if not, it is to be dropped."""
-    connection.execute("SET session_replication_role = replica")  # also where a trigger refuses it
+    """Reset the database; returns false if it has to be dropped."""
+    connection.execute(
+        "SET session_replication_role = replica"
+    )  # also for tables with triggers that refuse it
     made = [table for table, _ in connection.execute(_TABLES).fetchall() if table not in template.tables]
     for table in made:
         connection.execute(f"DROP TABLE IF EXISTS {table}".encode())
@@ -113,7 +115,7 @@ def reset_to_template(connection: Connection, template: Template) -> bool:
 
 
 def rename(connection: Connection, name: str, to: str) -> None:
-    """Whoever is still connected is cut off, and finds nothing by the old name. Raises ObjectInUse."""
+    """Disconnect all clients and rename the database. Raises ObjectInUse."""
     connection.execute(_OTHERS, (name,))
     connection.execute(
         sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(to))

@@ -1,4 +1,4 @@
-"""Commands out of Debian packages: found, skipped with the reason, or asked for."""
+"""Commands from Debian packages: their path, or a skip or failure with the reason."""
 
 import os
 import shutil
@@ -12,9 +12,9 @@ _PACKAGE = {"influxd": "influxdb"}
 
 
 def debian_command_path(command: str, environ: Mapping[str, str]) -> Path:
-    """Where `command` is, also in the folders of daemons that a user's PATH leaves out.
+    """The path of `command`, also in the folders of daemons that a user's PATH leaves out.
 
-    Skips the test where it is absent; fails it with GRIDPROOF_REQUIRE_DEBIAN=1, as .ci/run sets it.
+    Skips the test if it is absent; fails it with GRIDPROOF_REQUIRE_DEBIAN=1, as .ci/run sets it.
     """
     search = os.pathsep.join([environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
     if found := shutil.which(command, path=search):

@@ -1,4 +1,4 @@
-"""Runs of the real demo as a child process, a few side by side: a run waits more than it works."""
+"""Runs of the real demo as a child process, a few at a time, since a run mostly waits."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SIDE_BY_SIDE = 3
 LONGEST_S = 240.0
 SMALL = ("--facilities", "5", "--speed", "120")
 KILLED = ("--facilities", "5", "--speed", "60")
-"""Where something is killed: on a slow machine a server is away for 5 s, and a commit has 15 minutes of the clock."""
+"""For runs with kills: on a slow machine a server is down for 5 s, and a commit has 15 minutes of the clock."""
 
 
 @dataclass(frozen=True)
 class DemoRun:
-    """How a run ended: its exit status, its JSON document, and what it said to a person."""
+    """The result of a run: its exit status, its JSON document, and its messages."""
 
     status: int
     document: dict[str, Any]
@@ -39,20 +39,20 @@ class DemoRun:
 
 
 class DemoRuns:
-    """Starts runs ahead of the tests that ask for them."""
+    """Starts runs before the tests that use them."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE)
         self._runs: dict[tuple[str, ...], Future[DemoRun]] = {}
 
     def start(self, *arguments: str) -> Future[DemoRun]:
-        """The run with these arguments; started unless it was before."""
+        """The run with these arguments; the first call starts it."""
         if arguments not in self._runs:
             self._runs[arguments] = self._pool.submit(run_demo, *arguments)
         return self._runs[arguments]
 
     def start_planted(self, *arguments: str) -> Future[DemoRun]:
-        """Likewise for a run with planted faults."""
+        """The same for a run with planted faults."""
         if arguments not in self._runs:
             self._runs[arguments] = self._pool.submit(run_planted_demo, *arguments)
         return self._runs[arguments]
@@ -62,12 +62,12 @@ class DemoRuns:
 
 
 def run_demo(*arguments: str) -> DemoRun:
-    """`gridproof demo --json ARGUMENTS`, to its end."""
+    """Run `gridproof demo --json ARGUMENTS` to its end."""
     return _finished(_started(*arguments))
 
 
 def run_planted_demo(*arguments: str) -> DemoRun:
-    """`python -m tests.planted_demo --json ARGUMENTS`, to its end."""
+    """Run `python -m tests.planted_demo --json ARGUMENTS` to its end."""
     return _finished(_started(*arguments, command=PLANTED))
 
 
@@ -81,7 +81,7 @@ def _finished(demo: subprocess.Popen[str]) -> DemoRun:
 
 
 def run_demo_killing(*arguments: str, data_dir: Path, when: Mapping[str, str]) -> DemoRun:
-    """The same, and kill -9 of each server (postgres, nats-server, valkey-server) once the demo says so much."""
+    """The same with kill -9 of each server (postgres, nats-server, valkey-server) once its line of `when` appears."""
     waiting = dict(when)
 
     def heard(demo: int, line: str) -> None:
@@ -101,7 +101,7 @@ def run_demo_with_listener(
     longest_s: float = LONGEST_S,
     settings: Mapping[str, str] | None = None,
 ) -> DemoRun:
-    """The same in `data_dir`; `heard(pid of the demo, line)` is called with each line it says, as it says it."""
+    """The same in `data_dir`; `heard(pid of the demo, line)` is called for each line as it is printed."""
     demo = _started(*arguments, "--data-dir", str(data_dir), settings=settings)
     assert demo.stdout is not None
     assert demo.stderr is not None
@@ -109,7 +109,7 @@ def run_demo_with_listener(
     patience.start()
     said = ""
     try:
-        # Both pipes at once: a demo that waits for a reader of the one would say nothing more on the other.
+        # Both pipes are read concurrently, since a full one would block the demo.
         with ThreadPoolExecutor(1) as pool:
             out = pool.submit(demo.stdout.read)
             try:
@@ -127,9 +127,9 @@ def run_demo_with_listener(
 
 
 def children_of(demo: int, name: str) -> list[int]:
-    """The pids of a demo's own children that are the worker or the server `name`; [] while none of them lives.
+    """The pids of a demo's own children that are the worker or the server `name`; [] while there is none.
 
-    Of a server it is the first process: those of PostgreSQL are children of that one.
+    Of a server it is the first process: PostgreSQL's other processes are its children.
     """
     found = []
     for entry in Path("/proc").iterdir():

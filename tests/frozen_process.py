@@ -1,4 +1,4 @@
-"""Processes made to hang, as those of a machine that is stuck: they close nothing, and answer nothing."""
+"""Stops processes to simulate a stuck machine: they close no connection and answer nothing."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ WITHIN_S = 30.0
 
 
 def freeze(pid: int) -> None:
-    """Until SIGCONT. On a busy machine its threads go on for a while after the signal: they are waited for."""
+    """Stop a process until SIGCONT, and wait for its threads, which on a busy machine run on after the signal."""
     os.kill(pid, signal.SIGSTOP)
     deadline = time.monotonic() + WITHIN_S
     while _is_running(pid):
@@ -19,7 +19,7 @@ def freeze(pid: int) -> None:
 
 
 def _is_running(pid: int) -> bool:
-    """Whether a thread of it may still do something."""
+    """Whether a thread of the process may still run."""
     for task in Path(f"/proc/{pid}/task").glob("*/stat"):
         try:
             state = task.read_text().rpartition(")")[2].split()[0]

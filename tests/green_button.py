@@ -1,4 +1,4 @@
-"""Made-up Green Button feeds, as tests want them."""
+"""Generated Green Button feeds for tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ MARCH_RULE, NOVEMBER_RULE = "360E2000", "B40E2000"
 
 @dataclass(frozen=True)
 class Interval:
-    """`starts_at_s` None: the interval says no time of its own."""
+    """`starts_at_s` None: the interval has no start time."""
 
     starts_at_s: int | None
     value: int | str | None
@@ -35,7 +35,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Meter:
-    """One meter reading of a usage point, with what it reads."""
+    """One meter reading of a usage point, with its reading type."""
 
     blocks: Sequence[Sequence[Interval]]
     uom: int = 72
@@ -58,7 +58,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Feed:
-    """A whole file."""
+    """A complete file."""
 
     points: Sequence[Point]
     local_time: tuple[int, int, str, str] | None = field(default=(-18_000, 3_600, MARCH_RULE, NOVEMBER_RULE))
@@ -151,5 +151,5 @@ def one_meter(*intervals: Interval, **said: object) -> Feed:
 
 
 def seconds(year: int, month: int, day: int, hour: int = 0) -> int:
-    """Of a moment in UTC since 1970."""
+    """Seconds since 1970 of a time in UTC."""
     return int(datetime(year, month, day, hour, tzinfo=UTC).timestamp())

@@ -46,14 +46,14 @@ from tests.sample_values import (
 
 PREPARE_AT = STARTS_AT - timedelta(minutes=10)
 FORECAST_CYCLES = (NOW, *(STARTS_AT + timedelta(minutes=minutes) for minutes in range(-30, 181, 30)))
-"""Of each there is a forecast, known from its beginning on: one is always fresh."""
+"""Each has a forecast that is available from its start, so one is always fresh."""
 Proposal = StartPreparation | StartDREvent | EndDREvent
 PROPOSALS: dict[DREventStatus, type[Proposal]] = {
     "scheduled": StartPreparation,
     "preparing": StartDREvent,
     "active": EndDREvent,
 }
-"""What the schedule proposes in each state."""
+"""The proposal of the schedule worker in each state."""
 
 
 class NoSignal:
@@ -108,7 +108,7 @@ class InProcessSystem:
         zones: tuple[ZoneEntry, ...] = (),
         **notice: Any,
     ) -> Self:
-        """A DR event over those facilities was just accepted, and nothing followed yet."""
+        """A system in which a DR event over those facilities was just accepted, without any consequence yet."""
         there = cls.registered(*facility_ids, degraded=degraded, terms=terms, zones=zones)
         there.scenario.after(judge(facility_ids=facility_ids, target_kw=target_kw, **notice))
         return there
@@ -121,7 +121,7 @@ class InProcessSystem:
         terms: dict[str, Any] | None = None,
         zones: tuple[ZoneEntry, ...] = (),
     ) -> Self:
-        """Those facilities are known and forecast, and nothing was asked of them."""
+        """A system with those facilities and their forecasts, without a DR event."""
         changes = {"zones": zones} if zones else {}
         entries = tuple(facility_entry(facility_id, **changes) for facility_id in facility_ids)
         scenario = given().after(*portfolio_commands(*entries, **(terms or {})))
@@ -140,11 +140,11 @@ class InProcessSystem:
         return [e for e in self.scenario.store.domain_events if isinstance(e, kind)]
 
     def actions(self) -> list[tuple[str, str]]:
-        """(facility, action) in the order in which the buildings did them."""
+        """(facility, action) in the order in which the buildings executed them."""
         return [(entry.facility_id, entry.action) for entry in self.journal]
 
     def until(self, status: DREventStatus) -> Self:
-        """Let time go on until the DR event is in that state and everything that follows has happened."""
+        """Advance time until the DR event is in that state and all consequences are executed."""
         self.settle()
         while self.dr_event.status != status:
             if self.dr_event.status == "recovering":
@@ -162,7 +162,7 @@ class InProcessSystem:
         return due[state.status] or notice.starts_at
 
     def restore_next(self) -> Self:
-        """Let time go on to the next zone that waits to be restored. Raises ValueError where none does."""
+        """Advance time to the next restore of a waiting zone. Raises ValueError if there is none."""
         waiting = {
             i: min(step.not_before for step in self.dispatch(i).restore_steps)
             for i in self.dr_event.dispatched
@@ -177,12 +177,12 @@ class InProcessSystem:
         return self.settle()
 
     def settle(self) -> Self:
-        """Relay and carry out, until nothing follows any more."""
+        """Relay and execute until nothing is left to do."""
         asyncio.run(self._settle())
         return self
 
     def relay_all(self) -> Self:
-        """Relay what is recorded, without anybody taking the work."""
+        """Relay what is recorded, without executing the work."""
         asyncio.run(self._relay())
         return self
 

@@ -1,7 +1,7 @@
-"""A real influxd 1.6.7 (Debian's) for the tests, behind a shim that gives it the door that 1.8 and later have.
+"""A real influxd 1.6.7 (Debian's) for the tests, behind a shim that adds the write API of 1.8 and later.
 
-1.8, 2.x and 3.x take rows at `/api/v2/write?bucket=DATABASE/POLICY`; 1.6.7 takes the same rows at `/write`. The shim
-translates the one into the other and hands everything else through. It also breaks down when it is told to.
+1.8, 2.x and 3.x accept rows at `/api/v2/write?bucket=DATABASE/POLICY`; 1.6.7 accepts the same rows at `/write`. The
+shim translates the one into the other and passes everything else on. It also simulates faults.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ class InfluxServer:
         return f"http://{HOST}:{self.shim.server_address[1]}"
 
     def fresh_name(self) -> str:
-        """Of a database that no other test has."""
+        """The name of a database that no other test uses."""
         return f"test_{next(_names)}"
 
     def start(self) -> None:
-        """Until it answers; with the data it had."""
+        """Start it with its existing data, and wait until it answers."""
         file = self.folder / "influxdb.conf"
         file.write_text(
             _CONFIGURATION.format(
@@ -86,7 +86,7 @@ class InfluxServer:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """kill -9; `start` brings it back."""
+        """kill -9; `start` starts it again."""
         if self.child is not None:
             self.child.kill()
             self.child.wait(30)
@@ -105,18 +105,18 @@ class InfluxServer:
 
 @dataclass
 class Faults:
-    """What the shim does wrong."""
+    """The simulated faults of the shim."""
 
     statuses: list[int] = field(default_factory=list)
-    """Answers the next writes with these, and hands none of them on."""
+    """The statuses of the next writes, none of which is passed on."""
     lost_answers: int = 0
-    """Hands the next writes on and closes the connection without an answer."""
+    """The number of writes that are passed on and whose connection is then closed without an answer."""
     writes: int = 0
     queries: int = 0
 
 
 class Shim(ThreadingHTTPServer):
-    """In front of the influxd on `target`."""
+    """A proxy for the influxd on port `target`."""
 
     daemon_threads = True
 
@@ -130,7 +130,7 @@ class _Door(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
-    """An answer in one piece: sent as headers and body, the second waits 40 ms for the client to confirm the first."""
+    """Send an answer in one piece: a separate body would wait 40 ms for the client to acknowledge the headers."""
     server: Shim
 
     def do_GET(self) -> None:
@@ -183,13 +183,13 @@ class _Door(BaseHTTPRequestHandler):
             self.wfile.write(content)
         self.wfile.flush()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that it has there
-        """The test says what went wrong."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+        """Log nothing: a failing test reports the error."""
 
 
 @contextmanager
 def influx_connection(server: InfluxServer) -> Iterator[InfluxConnection]:
-    """Of a fresh database that keeps everything for ten years: tests have times of their own."""
+    """A new database with a retention of ten years, since tests choose their own times."""
     connection = InfluxConnection(server.url, server.fresh_name())
     try:
         set_up(connection, raw_days=3_650, rollup_days=3_650)

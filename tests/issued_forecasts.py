@@ -1,4 +1,4 @@
-"""Forecasts that were issued, for tests of who reads them."""
+"""Issued forecasts, for tests of their readers."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -12,7 +12,7 @@ CYCLE_START = datetime(2026, 7, 14, 20, 0, tzinfo=UTC)
 def issued_forecast(
     facility_id: str, cycle_start: datetime, kw: float, *, full: bool = True, spread_kw: float = 1.0
 ) -> Forecast:
-    """Half a minute into its cycle; flat, with quantiles `spread_kw` to both sides."""
+    """A forecast issued half a minute into its cycle: flat, with quantiles `spread_kw` to both sides."""
     return Forecast.issue(
         _provenance(cycle_start + timedelta(seconds=30)),
         facility_id=facility_id,
@@ -24,7 +24,7 @@ def issued_forecast(
 
 
 def reissued(forecast: Forecast, kw: float, *, at: datetime) -> None:
-    """From full inputs."""
+    """The forecast issued again from full inputs."""
     start = forecast.state.cycle_start
     forecast.reissue(
         _provenance(at),

@@ -41,7 +41,7 @@ class StandbyPostgres(EmbeddedPostgres):
         copy = self._folder / "pgdata.partial"
         orphans.end_all(copy, "postgres", signal.SIGKILL)
         remove_folder(copy)
-        # --write-recovery-conf: it begins as a standby, and knows whom to follow.
+        # --write-recovery-conf: it starts as a standby and has the primary's address.
         command = [*(self._prefix or []), str(self._bindir / "pg_basebackup"), "--pgdata", str(copy)]
         command += ["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-password"]
         command += ["--host", HOST, "--port", str(self._primary.ports["postgres"]), "--username", SUPERUSER]
@@ -66,15 +66,15 @@ class PostgresPair:
         return self._dsn(OWNER)
 
     def _dsn(self, user: str) -> str:
-        """Both hosts, that of the standby first: whoever does not ask for one that takes writes gets it.
+        """Both hosts, the standby first: a client that does not request a writable server gets the standby.
 
-        That is for the application to know, and not in the address.
+        The application must request it; the address does not.
         """
         one, other = (f"{HOST}:{server.ports['postgres']}" for server in (self.standby, self.primary))
         return self.primary.url(user).replace(other, f"{one},{other}")
 
     def fail_over(self) -> None:
-        """kill -9 of the primary, then promotion of its standby, as a cluster's watch does it."""
+        """kill -9 of the primary, then promotion of its standby, as a cluster manager does it."""
         self.primary.kill()
         with self.standby.connect() as connection:
             row = connection.execute("SELECT pg_promote(true, %s)", (int(PATIENCE_S),)).fetchone()
@@ -113,7 +113,7 @@ def _folder_of_standby(path: Path, primary: DataFolder) -> DataFolder:
 
 
 def _wait_for_standby(primary: EmbeddedPostgres) -> None:
-    """From now on nothing is answered that the standby has not written down."""
+    """From now on a commit is acknowledged only after the standby has written it."""
     with primary.connect() as connection:
         connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         connection.execute("SELECT pg_reload_conf()")

@@ -1,4 +1,4 @@
-"""Readings as the columns that rollups are computed from."""
+"""Readings as columns, the input of rollups."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -26,7 +26,7 @@ class ReferenceRollup:
 
 
 def winners(readings: Iterable[MeterReading]) -> list[MeterReading]:
-    """Per meter and moment the reading that counts."""
+    """The reading that counts, per meter and moment."""
     trust = ["missing", "bad", "unknown", "estimated", "substituted", "measured"]
 
     def rank(r: MeterReading) -> tuple[object, ...]:

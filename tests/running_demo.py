@@ -1,4 +1,4 @@
-"""A `gridproof demo --keep` whose DR event is over: the whole system goes on, at the demo's speed, to be looked at."""
+"""A `gridproof demo --keep` after its DR event: the whole system continues at the demo's speed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ AT = re.compile(r"running at (http://\S+),")
 
 @dataclass(frozen=True)
 class RunningDemo:
-    """`document` is what the demo printed at the end of its story."""
+    """`document` is the result that the demo printed."""
 
     url: str
     folder: Path
@@ -45,7 +45,7 @@ class RunningDemo:
     keys: dict[Role, str]
     """A key of each role."""
     clock: Clock
-    """The demo's, which runs faster."""
+    """The demo's clock, which runs faster."""
 
     @property
     def dr_event(self) -> str:
@@ -57,7 +57,7 @@ class RunningDemo:
         return answer.json()
 
     def ask(self, event_id: str, *, in_hours: float) -> str:
-        """The utility asks for half an hour of all that can serve, so far ahead by the demo's clock; its id."""
+        """Request half an hour of all active facilities, `in_hours` ahead on the demo's clock; returns the id."""
         starts_at = self.clock.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=in_hours)
         serving = [row for row in self.get("/api/facilities?limit=500")["items"] if row["status"] == "active"]
         body = {
@@ -77,7 +77,7 @@ class RunningDemo:
 
     @contextmanager
     def held(self, worker: str) -> Iterator[None]:
-        """That worker does nothing in the block; it lives."""
+        """Stop the worker's processes during the block, without ending them."""
         found = children_of(self.process, worker)
         for process in found:
             freeze(process)
@@ -117,7 +117,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def running_demo(folder: Path, *arguments: str) -> Iterator[RunningDemo]:
-    """Told to its end, and ended in good order after the block."""
+    """A demo that has completed its DR event; it must exit cleanly after the block."""
     data, said = folder / "data", folder / "said.txt"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
     argv = [sys.executable, "-u", "-m", "interfaces.cli", "demo", "--keep", "--json", "--data-dir", str(data)]

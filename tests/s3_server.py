@@ -1,4 +1,4 @@
-"""An S3 on a loopback port: moto's, which keeps conditional puts. One request at a time, so that they are atomic."""
+"""An S3 server on a loopback port: moto's, which supports conditional puts. Serial requests make them atomic."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class S3Server:
         return ObjectArchive(f"s3://{bucket}/{prefix}", self.access)
 
     def overwrite(self, bucket: str, key: str, content: bytes) -> None:
-        """As somebody does who has every right in the bucket."""
+        """Overwrite an object with full rights in the bucket."""
         obstore.put(self.access.opened(f"s3://{bucket}"), key, content)
 
     def remove(self, bucket: str, key: str) -> None:
@@ -38,7 +38,7 @@ class S3Server:
 
 
 class _Silent(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that it has there
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
         return
 
 

@@ -59,7 +59,7 @@ def program_entry(**changes: Any) -> ProgramEntry:
 
 
 def facility_entry(facility_id: str = "fac-001", **changes: Any) -> FacilityEntry:
-    """100 kW in one zone, or in as many as `zones` says."""
+    """A facility of 100 kW in one zone, or in the given `zones`."""
     values: dict[str, Any] = {
         "facility_id": facility_id,
         "tz": "America/New_York",
@@ -73,13 +73,13 @@ def facility_entry(facility_id: str = "fac-001", **changes: Any) -> FacilityEntr
 
 
 def zone_entry(zone_id: str, curtailable_kw: float = 100.0, **changes: Any) -> ZoneEntry:
-    """Restored at once, unless `rebound_ramp_s` says otherwise."""
+    """A zone that is restored at once, unless `rebound_ramp_s` says otherwise."""
     values: dict[str, Any] = {"zone_id": zone_id, "curtailable_kw": curtailable_kw, "rebound_ramp_s": 0}
     return ZoneEntry(**(values | changes))
 
 
 def portfolio_commands(*entries: FacilityEntry, **terms: Any) -> list[msgspec.Struct]:
-    """What makes the program, with those terms, and the facilities known."""
+    """Commands that create the program, with those terms, and register the facilities."""
     return [
         AgreeProgram(entry=program_entry(**terms)),
         *(RegisterFacility(entry=entry) for entry in entries),
@@ -121,7 +121,7 @@ def target(facility_id: str = "fac-001", *, blocked: bool = False) -> FacilityTa
 def forecast(
     facility_id: str = "fac-001", kw: float = 400.0, *, at: datetime = NOW, degraded: bool = False
 ) -> Forecast:
-    """Of the cycle that begins at `at`, a flat load over 36 hours."""
+    """A flat load over 36 hours, from the cycle that begins at `at`."""
     steps = 4 * 36
     return Forecast.issue(
         provenance(at),

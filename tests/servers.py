@@ -34,15 +34,15 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Database:
-    """A database of its own for one test, with every migration applied."""
+    """A separate database for one test, with every migration applied."""
 
     name: str
     app_dsn: str
-    """As the application connects: the role `gridproof_app`."""
+    """The application's connection: the role `gridproof_app`."""
     owner_dsn: str
-    """As migrations connect: the role `gridproof_owner`."""
+    """The migrations' connection: the role `gridproof_owner`."""
     admin_dsn: str
-    """As the superuser, to break things on purpose."""
+    """The superuser's connection, to cause faults."""
 
 
 @dataclass
@@ -59,10 +59,10 @@ class PostgresServer:
         return self.embedded.url(SUPERUSER, "postgres", search_path=False)
 
     def kill(self) -> None:
-        """kill -9, and until nobody answers for it any more; `start` brings it back on the same port."""
+        """kill -9, and wait until no backend answers; `start` starts it again on the same port."""
         backends = _children(self.embedded.pid)
         self.embedded.kill()
-        # A backend that is not waiting just then answers one more query before it sees that its server is gone.
+        # A backend that is not waiting answers one more query before it notices that its server is gone.
         deadline = time.monotonic() + 20.0
         while any(_runs(pid) for pid in backends):
             assert time.monotonic() < deadline, "backends outlive their server"
@@ -87,7 +87,7 @@ class PostgresServer:
             self._template = template_of(connection)
 
     def take_database(self, name: str) -> None:
-        """A migrated one of that name, where there is one that another test has used; else a copy of the template."""
+        """Provide a migrated database of that name: a reset one of another test, else a copy of the template."""
         self.create_template()
         with self.embedded.connect() as connection:
             if self._spare:
@@ -96,7 +96,7 @@ class PostgresServer:
                 create_database(connection, name, template=_TEMPLATE)
 
     def give_back_database(self, name: str) -> None:
-        """Whoever is still connected to it. What a test has altered for good is dropped."""
+        """Disconnect all clients and reset the database, or drop it if a test has changed it permanently."""
         assert self._template is not None
         spare = f"spare_{next(_numbers)}"
         with self.embedded.connect() as connection:
@@ -104,7 +104,7 @@ class PostgresServer:
                 rename(connection, name, spare)
                 with psycopg.connect(self.dsns(spare).admin_dsn) as used:
                     good = reset_to_template(used, self._template)
-            except psycopg.Error:  # it is gone, or renamed, or somebody will not let go of it
+            except psycopg.Error:  # it is gone or renamed, or a client does not disconnect
                 good = False
             if good:
                 self._spare.append(spare)
@@ -115,9 +115,9 @@ class PostgresServer:
 
 @contextmanager
 def suspended(server: EmbeddedPostgres) -> Iterator[None]:
-    """All of its processes hang in the block: they close nothing, and answer nothing."""
+    """Stop all of its processes during the block: they close no connection and answer nothing."""
     assert server.pid is not None
-    found = [server.pid]  # first, so that it starts no other
+    found = [server.pid]  # first, so that it starts no others
     try:
         freeze(server.pid)
         for pid in _children(server.pid):
@@ -172,7 +172,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @contextmanager
 def fresh_database(server: PostgresServer, *, migrated: bool = True) -> Iterator[Database]:
-    """A database as new, of nobody's at the end whoever is still connected; empty where `migrated` is false."""
+    """A new or reset database, without migrations if `migrated` is false. At the end its clients are disconnected."""
     name = f"test_{next(_numbers)}"
     if migrated:
         server.take_database(name)

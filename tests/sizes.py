@@ -1,4 +1,4 @@
-"""How much a test draws: all of it in `make test`, a tenth in `make quick` (IN_SMALL=1)."""
+"""How many examples a test tries: all in `make test`, a tenth in `make quick` (IN_SMALL=1)."""
 
 import os
 

@@ -23,7 +23,7 @@ NUMBERS: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-# A strategy is validated once: to build one for every example takes longer than to draw from it.
+# A strategy is validated once: building one for every example takes longer than drawing from it.
 @cache
 def values_of(kind: Any) -> st.SearchStrategy[Any]:
     """Values of a type that a stored struct may have as a field."""

@@ -1,4 +1,4 @@
-"""What acceptance tests may ask for."""
+"""Fixtures of the acceptance tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -12,12 +12,12 @@ FreshDatabase = Callable[[], AbstractContextManager[BenchDatabase]]
 
 @pytest.fixture(scope="session")
 def bench_server() -> Iterator[FreshDatabase]:
-    """One benchmark PostgreSQL for all benchmarks of a session; each has databases of its own in it."""
+    """One PostgreSQL for all benchmarks of a session; each uses its own databases."""
     with bench_databases() as fresh_database:
         yield fresh_database
 
 
 @pytest.fixture
 def benches_share_a_server(bench_server: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The benchmarks as in tests.acceptance.bench.bench_runs; that it starts a server itself, test_bench.py shows."""
+    """Benchmarks run by bench_runs share a server; test_bench.py tests that a benchmark starts its own."""
     monkeypatch.setattr("tests.bench.setup.bench_databases", lambda: nullcontext(bench_server))

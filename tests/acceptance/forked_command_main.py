@@ -1,4 +1,4 @@
-"""What a process of forked_commands.py does: `gridproof` with ARGUMENTS, over ENVIRON; what it says goes into LOG."""
+"""The main program of a process of forked_commands.py: `gridproof` with ARGUMENTS and ENVIRON; output goes to LOG."""
 
 import os
 import select
@@ -9,7 +9,7 @@ from interfaces.cli import main
 
 
 def end_with(test: int) -> None:
-    """A test that is killed leaves nobody behind."""
+    """End this process as soon as the test's process has ended."""
     select.select([os.pidfd_open(test)], [], [])
     os._exit(1)
 

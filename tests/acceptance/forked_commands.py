@@ -1,6 +1,6 @@
-"""`gridproof ...` as processes of their own that are there at once: forked from one that has read the modules already.
+"""Runs `gridproof ...` in processes forked from one that has already imported the modules.
 
-A start of the interpreter with all that a worker imports takes seconds of processor time, and some tests need eight.
+A new interpreter needs seconds of processor time for a worker's imports, and some tests start eight processes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PROCESS = Path(__file__).with_name("forked_command_main.py")
-"""By its path: a package on this machine may be called `tests` too."""
+"""By path: another package on this machine may be called `tests`, too."""
 _READ_BEFORE = [
     "adapters.redis.shared_cache",
     "adapters.mqtt",
@@ -33,7 +33,7 @@ _READ_BEFORE = [
 
 
 class ForkedCommand:
-    """One process, with `environ` over the test's own environment; what it says goes to `log`."""
+    """One process, with `environ` added to the test's environment; its output goes to `log`."""
 
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
         self._arguments, self._environ, self._log = list(arguments), dict(environ), log
@@ -49,7 +49,7 @@ class ForkedCommand:
         self._process.start()
 
     def kill(self) -> None:
-        """kill -9, and until it is gone."""
+        """kill -9, and wait for the end."""
         if self._process is not None:
             self._process.kill()
             self._process.join(20)

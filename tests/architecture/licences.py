@@ -1,6 +1,6 @@
-"""The licences of everything that is installed: `make check` prints them and refuses what Apache-2.0 cannot carry.
+"""The licences of all installed distributions: `make check` prints them and refuses those Apache-2.0 cannot include.
 
-GPL and AGPL are out, LGPL and MPL are fine, an unstated licence is out too until a person has looked.
+GPL and AGPL are refused, LGPL and MPL are allowed. An unstated licence is refused until a person has checked it.
 """
 
 import re
@@ -8,18 +8,18 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import Distribution, distributions
 
-# A person has looked: these state no licence in their metadata. Distribution -> (licence, where it stands).
+# Checked by a person: these state no licence in their metadata. Distribution -> (licence, where it is stated).
 READ_BY_A_PERSON: Mapping[str, tuple[str, str]] = {}
 
 _REFUSED = re.compile(r"\bA?GPL|GNU (Affero )?General Public", re.IGNORECASE)
 _GPL_WITH_LINKING_EXCEPTION = re.compile(
     r"GPL-[\d.]+(-or-later|-only|\+)? WITH GCC-exception-3\.1", re.IGNORECASE
 )
-_LONGEST_STATEMENT = 200  # longer is the licence's whole text, which may name others
+_LONGEST_STATEMENT = 200  # longer text is the whole licence, which may name others
 
 
 def licence_of(distribution: Distribution) -> str:
-    """What the metadata state: the SPDX expression, else the classifiers, else a short free text, else ''."""
+    """The licence in the metadata: the SPDX expression, else the classifiers, else a short free text, else ''."""
     metadata = distribution.metadata
     if "License-Expression" in metadata:
         return metadata["License-Expression"]
@@ -37,7 +37,7 @@ def licence_of(distribution: Distribution) -> str:
 
 
 def is_refused(licence: str) -> bool:
-    """Whether every choice that `licence` leaves asks for GPL or AGPL, or none is stated."""
+    """Whether every alternative of `licence` is GPL or AGPL, or none is stated."""
     if licence.strip().lower() in ("", "unknown"):
         return True
     offered = _GPL_WITH_LINKING_EXCEPTION.sub("exempt", licence)

@@ -1,4 +1,4 @@
-"""The tree as the architecture tests see it: files of the packages, parsed."""
+"""The source tree for the architecture tests: files of the packages, parsed."""
 
 import ast
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def parsed(file: Path) -> ast.Module:
 
 
 def place(file: Path, node: ast.AST) -> str:
-    """`domain/units.py:12`, to click on."""
+    """`domain/units.py:12`, a clickable location."""
     return f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
 
 
@@ -35,7 +35,7 @@ def imported_modules(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 def committed_texts() -> list[Path]:
-    """Every text file that belongs to the project: no caches, environments or data."""
+    """Every text file of the project, without caches, environments and data."""
     folders = [*PACKAGES, "tests", "docs", ".ci"]
     below = [file for folder in folders for file in (ROOT / folder).rglob("*")]
     files = [file for file in [*ROOT.glob("*"), *below] if file.is_file() and "__pycache__" not in file.parts]

@@ -1,7 +1,7 @@
 """Names that are stored, on the wire or scraped: `stored_names.json`.
 
 Old and new processes share these names during a rolling upgrade, and stored data outlives every release. Renaming a
-class or a module must not rename any of them. After adding a name, write the file anew and read what changed:
+class or a module must not rename any of them. After adding a name, write the file again and review the difference:
 
     python tests/architecture/stored_names.py --write
 
@@ -90,8 +90,8 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         READ_MODEL + "waits.py": ("projection_positions",),
     },
 }  # fmt: skip
-"""Kind of name -> file that defines it -> the names. A name counts only in that file: the same word may mean another
-thing elsewhere."""
+"""Kind of name -> file that defines it -> the names. A name counts only in that file: elsewhere the same word may have
+another meaning."""
 METRIC = re.compile(r"gridproof_[a-z0-9_]+")
 
 
@@ -103,14 +103,14 @@ def _parsed(file: Path) -> ast.Module:
 def _modules(root: Path, packages: tuple[str, ...] = PACKAGES) -> Iterator[ast.Module]:
     for package in packages:
         for file in sorted((root / package).rglob("*.py")):
-            # What benchmarks and simulations of an older tree say was never stored.
+            # Names that benchmarks and simulations of an older tree use were never stored.
             if {"bench", "simulation"} & set(file.relative_to(root).parts) or file.stem.startswith("bench_"):
                 continue
             yield _parsed(file)
 
 
 def _constants(tree: ast.Module) -> Iterator[object]:
-    """Every literal, docstrings apart; the constant pieces of an f-string each by itself."""
+    """Every literal except docstrings; the constant parts of an f-string separately."""
     texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and id(node) not in texts:
@@ -118,7 +118,7 @@ def _constants(tree: ast.Module) -> Iterator[object]:
 
 
 def missing_definitions(root: Path) -> list[str]:
-    """`file: name` for each name that the file which defines it does not hold; a file that is gone holds none."""
+    """`file: name` for each name that is missing in the file that defines it, or whose file is missing."""
     return [
         f"{file}: {name}"
         for files in DEFINED_IN.values()
@@ -133,7 +133,7 @@ def _constants_of(file: Path) -> set[object]:
 
 
 def _defined(root: Path, files: dict[str, tuple[str | int, ...]]) -> list[object]:
-    """The names that the files which define them hold, sorted."""
+    """The names that exist in the files that define them, sorted."""
     held = {name for file, names in files.items() for name in _constants_of(root / file).intersection(names)}
     return sorted(held, key=str)
 
@@ -181,7 +181,7 @@ def _settings(tree: ast.Module) -> Iterator[str]:
 
 
 def names_of(root: Path) -> dict[str, object]:
-    """Each kind of name -> the names, sorted, as they stand in the checkout at `root`."""
+    """Each kind of name -> the sorted names in the checkout at `root`."""
     modules = list(_modules(root))
     texts = {text for tree in modules for text in _constants(tree) if isinstance(text, str)}
     migrations = sorted((root / "adapters/postgres/migrations").glob("*.sql"))

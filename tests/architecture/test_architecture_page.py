@@ -1,4 +1,4 @@
-"""docs/architecture.md: every step of its walks exists, and the counts above them are those of the lists."""
+"""docs/architecture.md: every step of its walks exists, and the stated number of calls is correct."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ def walks() -> dict[str, str]:
 
 
 def qualified_names(tree: ast.AST, prefix: str = "") -> Iterator[str]:
-    """`function`, `Class.method` and what is defined inside them."""
+    """`function`, `Class.method` and nested definitions."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield prefix + node.name
@@ -30,7 +30,7 @@ def qualified_names(tree: ast.AST, prefix: str = "") -> Iterator[str]:
             yield from qualified_names(node, prefix)
 
 
-def test_there_are_the_three_walks() -> None:
+def test_the_page_has_the_three_walks() -> None:
     assert set(WALKS) <= set(walks())
 
 
@@ -44,7 +44,7 @@ def test_every_step_of_a_walk_exists() -> None:
     assert lost == []
 
 
-def test_the_count_above_a_walk_is_the_number_of_its_steps() -> None:
+def test_the_stated_number_of_calls_is_the_number_of_steps_of_a_walk() -> None:
     for heading in WALKS:
         text = walks()[heading]
         counted = re.search(r"^(\d+) calls leave a file", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""A test that misses its Debian package skips on a developer's machine, and fails in CI."""
+"""A test without its Debian package is skipped on a developer's machine, and fails in CI."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_an_absent_command_fails_where_packages_are_required(tmp_path: Path) -> 
         debian_command_path("absent-command", {"PATH": str(tmp_path), REQUIRE: "1"})
 
 
-def test_ci_installs_what_the_tests_ask_for_and_then_requires_it() -> None:
+def test_ci_installs_and_requires_the_packages_of_the_tests() -> None:
     script = (ROOT / ".ci/run").read_text()
     assert f"export {REQUIRE}=1" in script
     installed = set(re.findall(r"\[([\w-]+)\]=[\w-]+", script))

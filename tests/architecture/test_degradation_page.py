@@ -1,4 +1,4 @@
-"""What docs/degradation.md says still answers, held against the tests' own table, in both directions."""
+"""docs/degradation.md and the tests' own table agree, in both directions."""
 
 import re
 
@@ -14,7 +14,7 @@ CODE = re.compile(r"`([^`]+)`")
 
 
 def table(first: str) -> list[list[str]]:
-    """The cells of the one whose heading begins so, heading included."""
+    """The cells of the table whose heading begins with `first`, including the heading."""
     (block,) = (part for part in PAGE.split("\n\n") if part.startswith(f"| {first} |"))
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
     return [row for row in rows if set(row[0]) != {"-"}]
@@ -24,17 +24,17 @@ HEADING, *CELLS = table("away")
 
 
 def words_of(row: list[str]) -> dict[str, str]:
-    """By column; each cell is one word."""
+    """Column -> its word; each cell is one word."""
     return {column: CODE.fullmatch(cell)[1] for column, cell in zip(HEADING[1:-1], row[1:-1], strict=True)}  # type: ignore[index]
 
 
-def test_the_page_has_the_rows_of_the_tests_and_no_others() -> None:
+def test_the_page_has_exactly_the_rows_of_the_tests() -> None:
     assert [row[0] for row in CELLS] == list(ROWS)
     assert HEADING[1:-1] == list(COLUMNS)
 
 
 @pytest.mark.parametrize("row", CELLS, ids=lambda row: row[0])
-def test_each_cell_says_what_its_test_checks(row: list[str]) -> None:
+def test_each_cell_equals_the_value_that_its_test_checks(row: list[str]) -> None:
     assert words_of(row) == ROWS[row[0]]
 
 
@@ -47,7 +47,7 @@ def test_each_row_names_a_test_that_runs_in_ci(row: list[str]) -> None:
     assert any(f'"{row[0]}"' in (ROOT / path).read_text() for path, _ in named)
 
 
-def test_the_columns_are_the_routes_that_the_tests_ask_and_those_that_go_the_same_way() -> None:
+def test_the_columns_are_the_requested_routes_and_those_that_behave_like_them() -> None:
     told = {
         column: tuple(tuple(CODE.findall(part)) for part in routes.partition(" — ")[::2])
         for column, routes in table("column")[1:]
@@ -55,7 +55,7 @@ def test_the_columns_are_the_routes_that_the_tests_ask_and_those_that_go_the_sam
     assert told == {column: (asked, LIKE.get(column, ())) for column, asked in COLUMNS.items()}
 
 
-def test_every_route_stands_in_one_column_or_depends_on_nothing() -> None:
+def test_every_route_is_in_one_column_or_depends_on_nothing() -> None:
     asked = [route for routes in (*COLUMNS.values(), *LIKE.values(), ALWAYS) for route in routes]
     assert len(asked) == len(set(asked))
     assert set(asked) == set(POLICIES)
@@ -63,24 +63,24 @@ def test_every_route_stands_in_one_column_or_depends_on_nothing() -> None:
     assert all(f"`{route}`" in told for route in ALWAYS)
 
 
-def test_every_word_is_explained_and_no_other() -> None:
+def test_exactly_the_words_of_the_table_are_explained() -> None:
     explained = {word for row in table("word")[1:] for word in CODE.findall(row[0])}
     assert explained == {word for cells in ROWS.values() for word in cells.values()}
 
 
 def routes_answered_with(row: str, word: str) -> set[str]:
-    """Of the columns where the row has that word."""
+    """The routes of all columns in which the row has that word."""
     columns = [column for column, said in ROWS[row].items() if said == word]
     return {route for column in columns for route in (*COLUMNS[column], *LIKE.get(column, ()))}
 
 
-def test_what_is_answered_again_is_what_the_middleware_remembers() -> None:
+def test_exactly_the_routes_whose_answers_the_middleware_stores_have_stale_answers() -> None:
     assert routes_answered_with("PostgreSQL", "last_known") == {
         route for route, policy in POLICIES.items() if policy.cache != "now"
     }
 
 
-def test_what_a_replica_answers_is_what_is_read_there_and_the_page_names_what_is_not() -> None:
+def test_a_replica_answers_exactly_its_routes_and_the_page_names_the_exceptions() -> None:
     of_replica = {route for route, policy in POLICIES.items() if policy.cache == "replica"}
     assert routes_answered_with("PostgreSQL, with a replica", "replica") == of_replica.union(NOT_OF_A_REPLICA)
     assert of_replica.isdisjoint(NOT_OF_A_REPLICA)
@@ -88,7 +88,7 @@ def test_what_a_replica_answers_is_what_is_read_there_and_the_page_names_what_is
     assert set(CODE.findall(told)) >= {*NOT_OF_A_REPLICA, "last_known"}
 
 
-def test_what_is_labelled_while_projections_stand_still_is_what_comes_out_of_them() -> None:
+def test_routes_labelled_read_models_are_exactly_those_that_read_projections() -> None:
     assert routes_answered_with("worker project", "read_models") == {
         route for route, policy in POLICIES.items() if policy.projections
     }

@@ -1,4 +1,4 @@
-"""docs/guides/developer.md: the files that it sends a developer to exist."""
+"""docs/guides/developer.md: the files that it names exist."""
 
 import re
 
@@ -10,7 +10,7 @@ PATH = re.compile(r"`((?:{}|docs|tests)/[\w/.-]+)`( \(new\))?".format("|".join(P
 
 
 def tasks() -> dict[int, tuple[str, list[tuple[str, str]]]]:
-    """Number -> the task, and the paths that it touches, each with whether it is new."""
+    """Number -> the task and the paths that it touches, each with whether it is new."""
     return {int(number): (task, PATH.findall(touched)) for number, task, touched, _ in TASK.findall(GUIDE)}
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.architecture.source_tree import imported_modules, parsed, place, python_files
 
 ALLOWED_LIBRARIES = {"domain", "eventsourcing", "msgspec", "numpy"}
-# Standard modules that bring the outside in.
+# Standard modules with access to the outside.
 REFUSED_MODULES = {
     *("random", "secrets", "os", "time", "socket", "subprocess", "threading", "multiprocessing", "asyncio"),
     *("urllib", "http", "io", "pathlib", "shutil", "tempfile", "sqlite3", "logging", "numpy.random"),
@@ -27,13 +27,13 @@ REFUSED_CALLS = {
     "monotonic",
     "urandom",
 }
-# A lock around what msgspec learns of our structs: it decides nothing, and without it a process dies of two threads.
+# A lock for msgspec's information about our structs: it decides nothing. Without it two threads crash the process.
 EXCEPTIONS = {("domain/event_sourcing/json_decoders.py", "imports threading")}
 REFUSED_BUILTINS = {"open", "input", "print", "exec", "eval"}
 
 
 def impurities(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
-    """What the domain may not do, each with its node."""
+    """Nodes of code that the domain must not contain, with a description."""
     for node, module in imported_modules(tree):
         root = module.partition(".")[0]
         if root not in ALLOWED_LIBRARIES and root not in sys.stdlib_module_names:
@@ -81,10 +81,10 @@ def test_the_domain_is_pure() -> None:
         "open('/etc/passwd')",
     ],
 )
-def test_an_impurity_would_be_detected(impure: str) -> None:
+def test_an_impurity_is_detected(impure: str) -> None:
     assert list(impurities(ast.parse(impure)))
 
 
-def test_what_the_domain_needs_is_not_refused() -> None:
+def test_code_that_the_domain_needs_is_not_refused() -> None:
     pure = "from datetime import UTC, datetime\nfrom uuid import UUID, uuid5\nimport numpy as np\nimport msgspec\n"
     assert list(impurities(ast.parse(pure))) == []

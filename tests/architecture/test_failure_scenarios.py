@@ -1,4 +1,4 @@
-"""The table of failures: each row names what shows it, and everything that it names exists."""
+"""The table of failure scenarios: each row names its tests, and everything that it names exists."""
 
 import ast
 import re
@@ -41,7 +41,7 @@ LEAST = (
     "opts out before the start",
     "opts out while curtailed",
 )
-"""How rows begin that must not get lost."""
+"""The beginnings of rows that the table must have."""
 
 
 def table_rows() -> list[list[str]]:
@@ -56,7 +56,7 @@ ROWS = table_rows()
 
 @cache
 def functions_in(path: str) -> set[str]:
-    """Every function of a file, also those of a class; none of a file that is not there."""
+    """Every function of a file, including methods; empty if the file does not exist."""
     file = ROOT / path
     if not file.is_file():
         return set()
@@ -66,7 +66,7 @@ def functions_in(path: str) -> set[str]:
 
 @cache
 def left_out_of_ci(path: str) -> set[str]:
-    """The functions of a file that are marked `chaos` or `slow`, by themselves or as all of it."""
+    """The functions of a file that are marked `chaos` or `slow`, individually or by the whole file."""
     tree = ast.parse((ROOT / path).read_text())
     whole = [node for node in tree.body if isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node)]
     if any(LEFT_OUT.search(ast.unparse(node)) for node in whole):
@@ -84,18 +84,18 @@ def test_there_is_a_table() -> None:
 
 
 @pytest.mark.parametrize("scenario", LEAST)
-def test_what_fails_most_often_has_a_row(scenario: str) -> None:
+def test_every_required_scenario_has_a_row(scenario: str) -> None:
     assert [row[0] for row in ROWS if row[0].startswith(scenario)] != []
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
-def test_a_scenario_says_what_happens_what_is_seen_and_what_shows_it(row: list[str]) -> None:
+def test_every_row_is_complete_and_names_a_test(row: list[str]) -> None:
     assert len(row) == len(HEADING)
     assert all(row)
     assert TEST.search(row[3]) or row[3] == NOT_TESTED
 
 
-def test_every_test_that_is_named_exists() -> None:
+def test_every_named_test_exists() -> None:
     named = TEST.findall(PAGE.read_text())
     missing = [f"{path}::{name}" for path, name in named if name not in functions_in(path)]
     assert missing == []
@@ -103,22 +103,22 @@ def test_every_test_that_is_named_exists() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
-def test_no_scenario_is_shown_only_by_marked_tests(row: list[str]) -> None:
-    """`make test` and CI leave those out."""
+def test_no_scenario_has_only_tests_that_ci_leaves_out(row: list[str]) -> None:
+    """`make test` and CI leave out tests with these markers."""
     named = TEST.findall(row[3])
     assert not named or any(name not in left_out_of_ci(path) for path, name in named)
 
 
-def test_what_is_left_out_of_ci_is_noticed(tmp_path: Path) -> None:
+def test_functions_left_out_of_ci_are_detected(tmp_path: Path) -> None:
     whole = tmp_path / "test_whole.py"
     whole.write_text("pytestmark = pytest.mark.slow\ndef test_of_hours(): ...\n")
     assert left_out_of_ci(str(whole)) == {"test_of_hours"}
     in_each_phase = left_out_of_ci("tests/chaos/test_killed_in_each_phase.py")
-    assert "test_a_victim_killed_in_every_phase_changes_nothing_of_the_end" in in_each_phase
-    assert "test_another_victim_in_each_phase_changes_nothing_of_the_end" not in in_each_phase
+    assert "test_killing_one_process_in_every_phase_does_not_change_the_outcome" in in_each_phase
+    assert "test_killing_another_process_in_each_phase_does_not_change_the_outcome" not in in_each_phase
 
 
-def test_every_alert_that_is_named_exists_and_leads_to_its_runbook() -> None:
+def test_every_named_alert_exists_and_links_to_its_runbook() -> None:
     named = RUNBOOK.findall(PAGE.read_text())
     assert [pair for pair in named if pair[0] != pair[1] or pair[0] not in ALERTS] == []
     assert [stem for _, stem in named if not (ROOT / f"docs/runbooks/{stem}.md").is_file()] == []

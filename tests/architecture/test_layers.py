@@ -1,4 +1,4 @@
-"""The import contracts hold, and each of them would notice its own breach."""
+"""The import contracts hold, and each contract detects a violation."""
 
 import shutil
 import subprocess
@@ -34,7 +34,7 @@ def test_the_import_contracts_hold() -> None:
 
 @pytest.fixture
 def a_small_house(tmp_path: Path) -> Path:
-    """Our contracts over five almost empty packages."""
+    """The project's contracts over five almost empty packages."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     modules = ["application/commands", "application/handlers", "application/ports", "application/sagas"]
     modules += [*PACKAGES, "adapters/weather", "adapters/postgres", "interfaces/web", "application/facility"]
@@ -46,7 +46,7 @@ def a_small_house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_small_house_in_order_passes(a_small_house: Path) -> None:
+def test_a_small_project_without_violations_passes(a_small_house: Path) -> None:
     assert lint(a_small_house).returncode == 0
 
 
@@ -73,7 +73,9 @@ def test_a_small_house_in_order_passes(a_small_house: Path) -> None:
         ("domain/fit.py", "statsmodels.api", "No technology"),
     ],
 )
-def test_a_breach_breaks_its_contract(a_small_house: Path, module: str, imported: str, broken: str) -> None:
+def test_a_violation_breaks_its_contract(
+    a_small_house: Path, module: str, imported: str, broken: str
+) -> None:
     (a_small_house / module).write_text(f"import {imported}\n")
     outcome = lint(a_small_house)
     assert outcome.returncode != 0
@@ -106,14 +108,14 @@ def test_every_adapter_may_use_the_circuit_breakers(a_small_house: Path) -> None
     assert lint(a_small_house).returncode == 0
 
 
-def test_a_cycle_between_siblings_is_a_breach(a_small_house: Path) -> None:
+def test_a_cycle_between_siblings_is_a_violation(a_small_house: Path) -> None:
     (a_small_house / "domain/facility.py").write_text("import domain.program\n")
     (a_small_house / "domain/program.py").write_text("import domain.facility\n")
     assert "No cycles between siblings BROKEN" in lint(a_small_house).stdout
 
 
 def test_the_inner_packages_do_not_use_the_librarys_own_stores() -> None:
-    """import-linter sees outside packages only by their root, so this one is said here."""
+    """import-linter knows external packages only by their root, so this test checks their modules."""
     refused = ("eventsourcing.postgres", "eventsourcing.sqlite")
     found = [
         f"{place(file, node)} imports {module}"

@@ -1,4 +1,4 @@
-"""What is installed beside Gridproof may be carried by Apache-2.0."""
+"""The licences of all installed distributions are compatible with Apache-2.0."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_no_installed_licence_is_refused() -> None:
         "GPL-3.0-only AND (MIT OR BSD-3-Clause)",
     ],
 )
-def test_gpl_agpl_and_silence_are_refused(licence: str) -> None:
+def test_gpl_agpl_and_an_unstated_licence_are_refused(licence: str) -> None:
     assert is_refused(licence)
 
 
@@ -40,5 +40,5 @@ def test_gpl_agpl_and_silence_are_refused(licence: str) -> None:
         "BSD-3-Clause AND GPL-3.0-or-later WITH GCC-exception-3.1",
     ],
 )
-def test_lgpl_and_a_choice_without_gpl_are_fine(licence: str) -> None:
+def test_lgpl_and_a_choice_without_gpl_are_allowed(licence: str) -> None:
     assert not is_refused(licence)

@@ -1,4 +1,4 @@
-"""The locks: every version pinned with hashes, and nothing in them that ties to one machine or index."""
+"""The lock files: every version is pinned with hashes, and nothing in them depends on one machine or index."""
 
 import re
 import sys
@@ -78,8 +78,8 @@ def test_every_dependency_is_locked() -> None:
     [(PACKAGES, PROJECT["dependencies"]), (("tests",), [*PROJECT["dependencies"], *EVERY_EXTRA])],
     ids=["packages", "tests"],
 )
-def test_what_is_imported_is_declared(folders: tuple[str, ...], declared: list[str]) -> None:
-    """Not only brought along by something else that may drop it."""
+def test_every_imported_package_is_declared(folders: tuple[str, ...], declared: list[str]) -> None:
+    """An import must not rely on a dependency of another package, which may drop it."""
     ours = {*PACKAGES, "tests", *sys.stdlib_module_names}
     roots = {
         module.partition(".")[0]

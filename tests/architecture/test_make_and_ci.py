@@ -1,4 +1,4 @@
-"""The commands that others rely on: `make ...` and `.ci/run`."""
+"""The commands of the project: `make ...` and `.ci/run`."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from tests.architecture.source_tree import ROOT
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """`make`, as from a shell also where these tests were themselves started by make."""
+    """`make` as from a shell, also if make started these tests."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
         ["make", *arguments], cwd=ROOT, env=outside, capture_output=True, text=True, timeout=60, check=False
@@ -18,18 +18,18 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("target", ["demo", "up", "test", "check", "lock", "chaos", "fault-storm", "clean"])
-def test_make_knows_the_target(target: str) -> None:
+def test_make_has_the_target(target: str) -> None:
     outcome = make("--dry-run", target)
     assert outcome.returncode == 0, outcome.stderr
 
 
-def test_make_test_deals_out_files_to_processes() -> None:
-    """Dealt out test by test, a module's servers would be started, and killed, in several processes at once."""
+def test_make_test_distributes_tests_to_processes_by_file() -> None:
+    """Distributed test by test, a module's servers would be started, and killed, in several processes."""
     assert "-n 3 --dist loadfile" in make("--dry-run", "test", "BESIDE=3").stdout
 
 
 @pytest.mark.parametrize("minor", [10, 14])
-def test_an_unsupported_python_is_refused_with_what_to_do(tmp_path: Path, minor: int) -> None:
+def test_an_unsupported_python_is_refused_with_a_hint(tmp_path: Path, minor: int) -> None:
     unsupported = tmp_path / "python"
     unsupported.write_text(
         "#!/bin/sh\n"
@@ -42,7 +42,7 @@ def test_an_unsupported_python_is_refused_with_what_to_do(tmp_path: Path, minor:
     assert "a venv was made" not in outcome.stderr
 
 
-def test_ci_is_a_script_that_bash_reads_and_that_may_be_run() -> None:
+def test_the_ci_script_is_valid_bash_and_executable() -> None:
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True, timeout=60)

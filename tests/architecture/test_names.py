@@ -1,4 +1,4 @@
-"""Names that the house does not use, and where files may stand."""
+"""Names that the project does not use, and the places of files."""
 
 import ast
 import keyword
@@ -16,8 +16,8 @@ KEYWORDS = {*keyword.kwlist, *keyword.softkwlist}
 
 
 def bare_events(code: str) -> Iterator[ast.AST]:
-    """Every variable or argument called `event`: is it a DR event or a recorded one?"""
-    # Code has no name right behind another, as prose has: most files are not parsed.
+    """Every variable or argument named `event`, which is ambiguous: a DR event or a domain event."""
+    # In code, unlike in prose, a name does not follow another name, so most files need no parsing.
     before = re.findall(r"(?:\b(\w+)[ \t]+)?(?<![\w.])event\b", code)
     if not any(not word or word in KEYWORDS for word in before):
         return
@@ -48,11 +48,11 @@ def test_no_variable_is_called_event() -> None:
         "a if event else b",
     ],
 )
-def test_a_variable_called_event_would_be_detected(code: str) -> None:
+def test_a_variable_called_event_is_detected(code: str) -> None:
     assert list(bare_events(code))
 
 
-def test_no_file_or_folder_has_a_name_that_says_nothing() -> None:
+def test_no_file_or_folder_has_a_meaningless_name() -> None:
     files = python_files(*PACKAGES, "tests")
     found = {
         str(file.relative_to(ROOT))
@@ -62,7 +62,7 @@ def test_no_file_or_folder_has_a_name_that_says_nothing() -> None:
     assert found == set()
 
 
-def test_no_class_is_a_manager() -> None:
+def test_no_class_is_named_manager() -> None:
     found = [
         f"{file.relative_to(ROOT)} {name}"
         for file in python_files(*PACKAGES, "tests")
@@ -71,7 +71,7 @@ def test_no_class_is_a_manager() -> None:
     assert found == []
 
 
-def test_a_manager_would_be_detected() -> None:
+def test_a_class_named_manager_is_detected() -> None:
     assert FORBIDDEN_CLASS.findall("if x:\n    class _LockManager(Base):\n") == ["_LockManager"]
     assert not FORBIDDEN_CLASS.findall("class Managers: ...\n# a class of Manager\n")
 
@@ -92,7 +92,7 @@ def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def test_a_fake_stands_for_a_port_of_the_same_name() -> None:
+def test_every_fake_has_the_name_of_a_port() -> None:
     """A port has its own file in application/ports; those of the read side are Protocols beside their read models."""
     ports = {file.stem for file in python_files("application/ports")}
     ports |= {
@@ -117,7 +117,7 @@ def _lengths(file: Path) -> Iterator[tuple[str, int]]:
 
 
 def test_files_and_functions_stay_readable() -> None:
-    """Aim for 60 lines a file and 8 a function; these are the bounds where a reader gets lost."""
+    """The aim is 60 lines a file and 8 a function; these are the limits."""
     files = {str(file.relative_to(ROOT)): file for file in python_files(*PACKAGES)}
     long_files = {name: len(file.read_text().splitlines()) for name, file in files.items()}
     long_functions = {name: lines for file in files.values() for name, lines in _lengths(file)}

@@ -37,5 +37,5 @@ def test_the_one_place_that_connects_is_detected() -> None:
         "from nats.aio.client import Client\nclient = Client()",
     ],
 )
-def test_another_connection_would_be_detected(code: str) -> None:
+def test_another_connection_is_detected(code: str) -> None:
     assert list(connections(ast.parse(code)))

@@ -1,4 +1,4 @@
-"""The wheel holds everything that the packages read at run time."""
+"""The wheel contains everything that the packages read at run time."""
 
 import subprocess
 import sys

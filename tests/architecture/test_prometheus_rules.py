@@ -1,4 +1,4 @@
-"""Whoever runs Prometheus hears of each alert there is, with its severity and its runbook."""
+"""The Prometheus rules cover every alert, with its severity and its runbook."""
 
 import re
 from typing import Any
@@ -16,23 +16,23 @@ EXPRESSION = re.compile(r'max\((?P<metric>\w+)\{name="(?P<name>\w+)"\}\) > 0')
 
 
 def rules() -> dict[str, dict[str, Any]]:
-    """By alert, as Prometheus would read the file."""
+    """The rules by alert, as Prometheus would read the file."""
     [group] = yaml.safe_load(FILE.read_text())["groups"]
     names = [rule["alert"] for rule in group["rules"]]
     assert len(names) == len(set(names))
     return {rule["alert"]: rule for rule in group["rules"]}
 
 
-def test_the_file_is_as_the_register_makes_it() -> None:
+def test_the_file_is_as_generated_from_the_alert_catalogue() -> None:
     assert FILE.read_text() == text()
 
 
-def test_each_alert_has_a_rule_and_no_rule_is_left_over() -> None:
+def test_each_alert_has_a_rule_and_each_rule_an_alert() -> None:
     assert rules().keys() == {*ALERTS, UNKNOWN["alert"]}
 
 
 @pytest.mark.parametrize("alert", sorted(ALERTS))
-def test_a_rule_asks_for_its_own_alert_and_leads_to_its_runbook(alert: str) -> None:
+def test_a_rule_queries_its_own_alert_and_names_its_runbook(alert: str) -> None:
     rule = rules()[alert]
     asked = EXPRESSION.fullmatch(rule["expr"])
     assert asked is not None
@@ -41,8 +41,8 @@ def test_a_rule_asks_for_its_own_alert_and_leads_to_its_runbook(alert: str) -> N
     assert (ROOT / rule["annotations"]["runbook"]).is_file()
 
 
-def test_the_rules_ask_for_what_metrics_serves() -> None:
-    """A name or a label that nobody serves would never fire."""
+def test_the_rules_query_a_metric_that_the_api_exports() -> None:
+    """A rule on a missing metric or label would never fire."""
     metrics = WebMetrics()
     metrics.note_alerts({})
     families = text_string_to_metric_families(generate_latest(metrics.registry).decode())

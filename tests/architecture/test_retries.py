@@ -1,4 +1,4 @@
-"""One retry policy (ADR 0057): no other module repeats a call by itself while a server is away."""
+"""One retry policy (ADR 0057): no other module repeats a call while a server is unavailable."""
 
 import ast
 import importlib
@@ -18,7 +18,7 @@ from tests.architecture.source_tree import ROOT, parsed, place, python_files
 
 POLICY = {ROOT / "application/command_bus/retry.py", ROOT / "interfaces/workers/loops/periodic.py"}
 WORKS_ON_WITHOUT = {ArchiveUnavailable, CacheUnavailable, WeatherUnavailable}
-"""Servers that a process works on without, each with a fallback of its own."""
+"""Errors of servers that a process can work without; each has its own fallback."""
 SETS_OF_ERRORS = {"UNAVAILABLE", "TRANSIENT", "PUT_OFF"}
 SLEEPS = {"sleep", "sleep_or_stop"}
 
@@ -34,7 +34,7 @@ def says_unavailable(handler: ast.ExceptHandler) -> bool:
 
 
 def own_retries(tree: ast.AST) -> Iterator[ast.AST]:
-    """The loops that catch an error of a server that is away, and sleep."""
+    """Loops that catch an error of an unavailable server and sleep."""
     for loop in ast.walk(tree):
         if not isinstance(loop, ast.While | ast.For | ast.AsyncFor):
             continue
@@ -61,11 +61,11 @@ def test_no_module_of_the_application_or_the_workers_retries_by_itself() -> None
         "while True:\n    try:\n        call()\n    except (A, UNAVAILABLE):\n        pass\n    asyncio.sleep(1)\n",
     ],
 )
-def test_an_own_retry_would_be_seen(loop: str) -> None:
+def test_a_retry_outside_the_policy_is_detected(loop: str) -> None:
     assert len(list(own_retries(ast.parse(loop)))) == 1
 
 
-def test_every_port_error_of_a_server_that_is_away_is_in_the_one_tuple() -> None:
+def test_every_port_error_of_an_unavailable_server_is_in_the_tuple() -> None:
     errors = set()
     for module in pkgutil.walk_packages(application.ports.__path__, "application.ports."):
         members = vars(importlib.import_module(module.name)).items()

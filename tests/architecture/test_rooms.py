@@ -1,4 +1,4 @@
-"""Folders of a size that one can survey, files that hold an idea, and names in the field's usual words."""
+"""Limits on the size of folders and modules, and names in common technical words."""
 
 import ast
 import re
@@ -50,7 +50,7 @@ WHOLE_IDEAS = {
     "interfaces/workers/aggregate/maintenance.py": "partitions of the coming days",
     "projections/audit/descriptions.py": "one sentence for each domain event",
 }
-"""Small modules with one importer beside them that stay, each with the idea that it holds."""
+"""Small modules with one importer in the same folder that stay separate, each with its idea."""
 
 
 def entries(folder: Path) -> int:
@@ -77,12 +77,12 @@ def is_idiom(name: str) -> bool:
 @pytest.mark.parametrize(
     "name", ["known_pages", "_Told", "is_told_of", "Roads", "lane_of", "StoryLog", "remembered", "_news"]
 )
-def test_a_name_of_private_idiom_would_be_refused(name: str) -> None:
+def test_a_name_of_private_idiom_is_refused(name: str) -> None:
     assert is_idiom(name)
 
 
 @pytest.mark.parametrize("name", ["StreamNotFound", "founder", "planes", "newsletter", "unknown_topic"])
-def test_a_usual_name_is_taken(name: str) -> None:
+def test_a_usual_name_is_accepted(name: str) -> None:
     assert not is_idiom(name)
 
 
@@ -101,8 +101,8 @@ def test_files_classes_and_functions_have_no_name_of_private_idiom() -> None:
     assert {place: names for place, names in refused.items() if names} == {}
 
 
-def test_no_class_name_stands_in_more_than_two_files() -> None:
-    """Domain events and each aggregate's base `Event` apart."""
+def test_no_class_name_is_defined_in_more_than_two_files() -> None:
+    """Except domain events and each aggregate's base `Event`."""
     files = defaultdict(set)
     for file in python_files(*PACKAGES):
         for node in parsed(file).body:
@@ -127,15 +127,15 @@ def importers() -> dict[Path, set[Path]]:
 
 
 def small_modules() -> Iterator[str]:
-    """Under 60 lines, with one importer, which stands in the same folder."""
+    """Modules under 60 lines with one importer, which is in the same folder."""
     for module, by in importers().items():
         lines = len(module.read_text().splitlines())
         if lines < SMALL_LINES and len(by) == 1 and next(iter(by)).parent == module.parent:
             yield str(module.relative_to(ROOT))
 
 
-def test_a_small_module_with_one_importer_beside_it_holds_a_whole_idea() -> None:
-    """Otherwise merge it into its importer; a file is cut only where both parts have a noun of their own."""
+def test_a_small_module_with_one_importer_in_its_folder_has_a_stated_idea() -> None:
+    """Otherwise merge it into its importer; split a file only where each part has its own noun."""
     assert sorted(small_modules()) == sorted(WHOLE_IDEAS)
 
 

@@ -1,4 +1,4 @@
-"""Every alert tells the person it wakes what to do."""
+"""Every alert has a runbook."""
 
 import re
 
@@ -12,18 +12,18 @@ SECTIONS = ["What it means", "What to look at", "What to do", "When it is over"]
 
 
 @pytest.mark.parametrize("alert", sorted(ALERTS))
-def test_an_alert_has_a_runbook_page_of_its_name(alert: str) -> None:
+def test_every_alert_has_a_runbook_page_of_its_name(alert: str) -> None:
     page = (RUNBOOKS / f"{alert}.md").read_text()
     assert page.startswith(f"# {alert}\n\nSeverity: **{ALERTS[alert].severity}**\n")
     assert re.findall(r"^## (.+)$", page, re.MULTILINE) == SECTIONS
     assert f"{alert}.md" in (RUNBOOKS / "README.md").read_text()
 
 
-def test_no_runbook_is_left_over() -> None:
+def test_every_runbook_belongs_to_an_alert() -> None:
     assert {page.stem for page in RUNBOOKS.glob("*.md")} - {"README"} == ALERTS.keys()
 
 
-def test_an_alert_is_raised_only_by_a_name_that_exists() -> None:
+def test_every_raised_alert_is_in_the_catalogue() -> None:
     raised = re.compile(r"""\b(?:raise_alert|\.clear)\(\s*["']([a-z0-9_]+)["']""")
     unknown = {
         f"{file.relative_to(ROOT)}: {name}"
@@ -38,7 +38,7 @@ ABOUT_THE_LOG = re.compile(r"^.*\blog(?: of the process)?(?:: | says ).*$", re.M
 LOG_LINE = re.compile(r"`([a-z]+(?: [a-z]+)+)`")
 
 
-def test_a_log_line_that_a_runbook_quotes_is_written_by_the_product() -> None:
+def test_every_log_line_quoted_in_a_runbook_is_in_the_code() -> None:
     quoted = {
         line
         for page in RUNBOOKS.glob("*.md")

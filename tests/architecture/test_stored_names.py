@@ -1,4 +1,4 @@
-"""What is stored, on the wire or scraped keeps its name, whatever the code calls it."""
+"""Names that are stored, on the wire or scraped do not change when the code is renamed."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ def test_no_stored_name_has_changed_or_is_missing_from_the_list() -> None:
     assert names_of(ROOT) == json.loads(STORED.read_text()), HOW
 
 
-def test_every_name_stands_in_the_file_that_defines_it() -> None:
+def test_every_name_exists_in_the_file_that_defines_it() -> None:
     assert missing_definitions(ROOT) == []
 
 
-def test_a_name_that_stands_elsewhere_only_is_missing(tmp_path: Path) -> None:
+def test_a_name_that_exists_only_in_another_file_is_missing(tmp_path: Path) -> None:
     elsewhere = tmp_path / "application/operations/report.py"
     elsewhere.parent.mkdir(parents=True)
     elsewhere.write_text('KINDS = ("relay", "schedule")\n')

@@ -1,4 +1,4 @@
-"""The core is synchronous; async begins at the edges (ADR 0003)."""
+"""The core is synchronous; async is used only in the outer layers (ADR 0003)."""
 
 import ast
 
@@ -34,6 +34,6 @@ def test_ports_of_stores_are_synchronous(port: str) -> None:
     assert asynchronous(parsed(ROOT / f"application/ports/{port}.py")) == []
 
 
-def test_asynchronous_code_would_be_detected() -> None:
+def test_asynchronous_code_is_detected() -> None:
     assert asynchronous(ast.parse("async def call(): ..."))
     assert asynchronous(ast.parse("import asyncio"))

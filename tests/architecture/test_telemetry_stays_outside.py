@@ -19,8 +19,8 @@ def test_aggregates_read_models_and_the_saga_do_not_reach_telemetry() -> None:
     assert found == []
 
 
-def test_the_telemetry_ports_are_where_this_test_looks() -> None:
-    """So that a renamed port does not make the test above look at nothing."""
+def test_the_telemetry_ports_exist_where_this_test_expects_them() -> None:
+    """Otherwise the test above would check nothing after a port is renamed."""
     ports = {
         f"application.ports.telemetry.{file.stem}" for file in python_files("application/ports/telemetry")
     }

@@ -1,4 +1,4 @@
-"""Stored shapes are for ever: each topic resolves in a fresh process and means what it always meant (ADR 0002)."""
+"""Stored shapes are permanent: each topic resolves in a fresh process and does not change its meaning (ADR 0002)."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from application.event_store.upcasters import UPCASTERS, present_topic
 from tests.architecture.source_tree import ROOT
 from tests.architecture.topics import current_topics, published_topics, shape
 
-# What every domain event carries, from the first day.
+# The fields of every domain event since the first release.
 PROVENANCE = [
     *("originator_id: uuid", "originator_version: int", "recorded_at: datetime", "correlation_id: uuid"),
     *("causation_id: uuid", "actor: str", "trace_id: str"),
@@ -29,9 +29,9 @@ def test_every_domain_event_has_a_topic_with_a_version() -> None:
 
 @pytest.mark.parametrize("topic", sorted(published_topics()))
 def test_a_published_topic_keeps_its_shape(topic: str) -> None:
-    """Red? A field with a default may be added: `python tests/architecture/topics.py --write`. Else take `.v2`.
+    """On failure: a field with a default may be added: `python tests/architecture/topics.py --write`. Else use `.v2`.
 
-    An older version has no class any more: its upcaster leads to the present one, and its golden file shows that.
+    An older version has no class: its upcaster leads to the current one, as its golden file shows.
     """
     if topic in UPCASTERS:
         assert topic not in current_topics()
@@ -41,17 +41,17 @@ def test_a_published_topic_keeps_its_shape(topic: str) -> None:
 
 
 def test_every_topic_is_published() -> None:
-    """Red? `python tests/architecture/topics.py --write`, and read the difference before you commit it."""
+    """On failure: run `python tests/architecture/topics.py --write`, and review the difference before the commit."""
     assert current_topics().keys() - published_topics().keys() == set()
 
 
 @pytest.mark.parametrize("topic", sorted(published_topics()))
-def test_a_domain_event_carries_its_whole_provenance(topic: str) -> None:
+def test_a_domain_event_has_all_provenance_fields(topic: str) -> None:
     assert [field for field in PROVENANCE if field not in published_topics()[topic]] == []
 
 
 def test_every_topic_resolves_in_a_fresh_process() -> None:
-    """As the relay and the projections start: they import the applications, no test and no other process."""
+    """As in the relay and the projections, which import the applications, no test and no other process."""
     script = """
 import importlib.util, sys
 import application.event_store.demand_response
@@ -75,7 +75,7 @@ for topic in map(present_topic, sys.argv[1:]):
     assert outcome.returncode == 0, outcome.stderr
 
 
-def test_a_changed_shape_would_be_seen() -> None:
+def test_a_changed_shape_is_detected() -> None:
     class Was(msgspec.Struct):
         at_kw: float
         zones: tuple[str, ...] = ()

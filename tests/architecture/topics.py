@@ -1,7 +1,7 @@
 """The shapes of everything stored under a topic, as they were published: `published_topics.json`.
 
-A stored shape is for ever. After adding a topic, or a field with a default, write the file anew and read what
-changed:
+Stored shapes are permanent. After adding a topic, or a field with a default, write the file again and review the
+difference:
 
     python tests/architecture/topics.py --write
 """
@@ -31,12 +31,12 @@ def stored_types() -> Iterator[type[msgspec.Struct]]:
     for module in pkgutil.walk_packages(domain.__path__, "domain."):
         importlib.import_module(module.name)
     base = importlib.import_module("domain.event_sourcing.aggregate").DomainEvent
-    # A test of this process may have made domain events of its own.
+    # Tests in this process may have defined domain events.
     yield from (stored for stored in _leaves(base) if stored.__module__.startswith("domain."))
 
 
 def _leaves(base: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
-    """Classes below `base` that are recorded: the bases `<Aggregate>.Event` never are."""
+    """Classes below `base` that are recorded; the bases `<Aggregate>.Event` never are."""
     for below in base.__subclasses__():
         yield from _leaves(below)
         topic = below.__dict__.get("TOPIC")
@@ -45,9 +45,9 @@ def _leaves(base: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
 
 
 def current_topics() -> dict[str, str]:
-    """Topic -> shape. A class without a topic of its own is listed under its module and name.
+    """Topic -> shape. A class without its own topic is listed under its module and name.
 
-    The library derives a class of its own from a domain event that lacks the aggregate's base; both have one topic.
+    The library derives another class from a domain event that lacks the aggregate's base; both have one topic.
     """
     found: dict[str, type[msgspec.Struct]] = {}
     for stored in stored_types():
@@ -89,7 +89,7 @@ def published_topics() -> dict[str, str]:
 
 
 def _older() -> set[str]:
-    """Topics without a class, which upcasters read: their shapes stay published."""
+    """Topics without a class, which upcasters read; their shapes stay published."""
     return set(importlib.import_module("application.event_store.upcasters").UPCASTERS)
 
 

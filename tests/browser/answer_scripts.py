@@ -1,4 +1,4 @@
-"""JavaScript that gives parts of the page answers of a server that a test makes up, refusals and silence too."""
+"""JavaScript that replaces the server for parts of the page: answers, refusals and missing answers set by the test."""
 
 SERVER = """
 window.answers = {};
@@ -13,11 +13,11 @@ window.fetch = async (path, options) => {
 };
 window.main = document.body.appendChild(document.createElement("main"));
 """
-"""`answers[path]` is `[status, body, headers]` or a function that gives them; `asked` is what was asked for."""
+"""`answers[path]` is `[status, body, headers]` or a function that returns them; `asked` has the requested paths."""
 
 
 def served(script: str) -> str:
-    """`script`, with such a server before it; what it awaits is waited for."""
+    """`script` in an async function, with that server before it."""
     return f"(async () => {{ {SERVER} {script} }})()"
 
 
@@ -49,7 +49,7 @@ AUDIT = served("""
   const View = () => html`<${AuditView} id="1" options=${useStore(route).options} />`;
   window.show = (address) => (location.hash = address, render(html`<${View} />`, main));
 """)
-"""`stands(position, status)`, `refused(position)`: what is answered of a DR event of three steps; `show(address)`."""
+"""`stands(position, status)` and `refused(position)` set answers about a DR event of three steps; `show(address)`."""
 
 FACILITY = served("""
   const { html, render } = await import("/static/dom.js");
@@ -74,7 +74,7 @@ FACILITY = served("""
   session.set({ phase: "signed-in", role: "operator" });
   render(html`<${FacilityView} id="fac-001" />`, main);
 """)
-"""A facility whose meter says the same again and again, each time a second older; `again(path)` asks anew."""
+"""A facility whose meter repeats its value, each time a second older; `again(path)` requests a path again."""
 
 CLOCK = """(async () => {
   const { noteServerTime, serverNow } = await import("/static/server_clock.js");
@@ -86,7 +86,7 @@ CLOCK = """(async () => {
   };
   window.then = (atWallS) => (wall = atWallS * 1000, serverNow() / 1000);
 })()"""
-"""`noted(wall, server)` is what the server said at that second here; `then(wall)`: what it is taken to have."""
+"""`noted(wall, server)`: the server's time, received at that second here. `then(wall)`: its estimated time then."""
 
 LIVE = served("""
   const later = setTimeout;
@@ -124,8 +124,8 @@ LIVE = served("""
   show("/api/rows");
   window.many = (wanted = "/api/rows") => asked.filter((path) => path === wanted).length;
 """)
-"""One query, and a stream on which `said(name, data)` is heard; `many()`: how often the query was asked.
-`show(path, ...)` looks at those instead. Time-outs are ten times as short."""
+"""One query, and a stream that receives `said(name, data)`; `many()` counts the requests of the query.
+`show(path, ...)` shows those paths instead. Time-outs are ten times as short."""
 
 SENDING = """(async () => {
   const { html, render } = await import("/static/dom.js");
@@ -137,7 +137,7 @@ SENDING = """(async () => {
     confirm="Cancel it" reason=${null} perform=${perform} close=${() => show(false)} />`}`, main);
   show(true);
 })()"""
-"""A question whose command is on its way until `fails(why)`; `show(false)` takes it away with its view."""
+"""A dialog whose command is pending until `fails(why)`; `show(false)` removes it with its view."""
 
 WHOLE = served("""
   const app = document.body.appendChild(document.createElement("div"));
@@ -146,7 +146,7 @@ WHOLE = served("""
   answers["/api/session"] = [503, { type: "/problems/unavailable", title: "A store is away" }];
   await import("/static/app.js");
 """)
-"""The page as a person opens it at an address that cannot be decoded, while nobody knows who has signed in."""
+"""The page at an address that cannot be decoded, while the session cannot be read."""
 
 PORTFOLIO = served("""
   await new Promise((loaded) => {
@@ -171,4 +171,4 @@ PORTFOLIO = served("""
   session.set({ phase: "signed-in", role: "dashboard" });
   window.show = () => (render(html`<${PortfolioView} />`, main), 0);
 """)
-"""A portfolio whose load is told in parts: `part(kw, cursor, first)`; `foreseen` is a forecast. `show()` draws it."""
+"""A portfolio whose load comes in parts: `part(kw, cursor, first)`; `foreseen` is a forecast. `show()` draws it."""

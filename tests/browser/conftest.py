@@ -1,4 +1,4 @@
-"""Parts of the page in a real browser, each alone."""
+"""Fixtures for tests of parts of the page in a real browser."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,7 +17,7 @@ RunInPage = Callable[[str, Scenario], None]
 def browser(
     tmp_path_factory: pytest.TempPathFactory, debian_command: Callable[[str], Path]
 ) -> Iterator[tuple[asyncio.Runner, Page]]:
-    """One for all, and the loop that it is spoken to in."""
+    """One browser for all tests of a module, and the event loop that it uses."""
     opened = blank_page(debian_command("chromium"), tmp_path_factory.mktemp("browser"))
     with asyncio.Runner() as runner:
         page = runner.run(anext(opened))
@@ -27,7 +27,7 @@ def browser(
 
 @pytest.fixture
 def run_in_page(browser: tuple[asyncio.Runner, Page]) -> RunInPage:
-    """`told(script, story)` runs the script in an empty page, then the story."""
+    """`run_in_page(script, scenario)` runs the script in an empty page, then the scenario."""
     runner, page = browser
 
     async def whole(script: str, scenario: Scenario) -> None:

@@ -14,7 +14,7 @@ KEYBOARD = """(() => {
     .filter(one => one.checkVisibility({ visibilityProperty: true }) && !one.disabled && !seen.has(one))
     .map(one => one.outerHTML.slice(0, 120));
 })()"""
-"""Notes what the focus reaches: `unreached()` is what it never came to, `unseen` where nothing showed it."""
+"""Records the focus: `unreached()` are the elements that it never reached, `unseen` those that did not show it."""
 
 HALF_MINUTES = """{
   const start = setInterval;
@@ -31,7 +31,7 @@ TEN_THOUSAND = """(async () => {
   const id = (row) => row.id;
   render(html`<${Table} caption="Rows" columns=${columns} rows=${rows} rowKey=${id} text=${id} />`, main);
 })()"""
-"""A table of as many rows."""
+"""A table of ten thousand rows."""
 
 TILES = """(async () => {
   const { html, render } = await import("/static/dom.js");
@@ -42,7 +42,7 @@ TILES = """(async () => {
   const looks = ({ tone }) => ({ tone, shape: "dot", words: tone });
   render(html`<${FacilityTiles} rows=${rows} looksOf=${looks} powerOf=${() => null} />`, main);
 })()"""
-"""Tiles of 700 facilities, the five worst the last of them, and 45 in order."""
+"""Tiles of 700 facilities: the last five are in the worst state, and 45 are in order."""
 
 STEPS = """(async () => {
   const { html, render } = await import("/static/dom.js");
@@ -70,7 +70,7 @@ ABOUT = """(async () => {
     linked("batch_below_80_percent", "42"), linked("projection_lag", "dr_events"),
   ];
 })()"""
-"""Where alerts lead to."""
+"""The links of some alerts."""
 
 QUESTION = """(async () => {
   const { html, render } = await import("/static/dom.js");
@@ -101,4 +101,4 @@ ANSWERS = """(async () => {
     (problem) => [problem.constructor.name, problem.status, problem.document.title],
   );
 })()"""
-"""`asked(path)`: how old the oldest is of what was asked for, with the answer at that path, or the problem."""
+"""`asked(path)`: the age of the oldest data requested together with that path, or the problem."""

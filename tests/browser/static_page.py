@@ -1,4 +1,4 @@
-"""The page's own files on a server that has nothing else: for parts of the page that need no answers."""
+"""Serves only the page's own files, for parts of the page that need no answers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.chromium import ROOT, Page, opened_page
 
 FILES = ROOT / "interfaces/web"
 BLANK = "static/vendor/LICENSES.txt"
-"""Runs none of the page's scripts."""
+"""A document without any of the page's scripts."""
 
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -37,14 +37,14 @@ def static_files() -> Iterator[str]:
 
 
 async def blank_page(chromium: Path, folder: Path) -> AsyncGenerator[Page, None]:
-    """An empty document of the page's own origin, where a test draws what it looks at; closed with the generator."""
+    """An empty document of the page's own origin, in which a test draws; closed with the generator."""
     with static_files() as url:
         async with opened_page(chromium, folder, f"{url}/{BLANK}") as page:
             yield page
 
 
 async def emptied(page: Page) -> None:
-    """As nothing had been drawn, nor any script of the page been loaded."""
+    """Reload the page, so that nothing is drawn and none of its scripts are loaded."""
     await page.value("window.isOld = true")
     await page.call("Page.reload")
     await page.until("!window.isOld && document.readyState === 'complete'")

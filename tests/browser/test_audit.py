@@ -1,4 +1,4 @@
-"""The audit view in a real browser: an address leads to a moment, a cause is a link, exports are files.
+"""The audit view in a real browser: addresses with a time, links to causes, and exported files.
 
 The slider is in test_running_demo.py.
 """
@@ -26,7 +26,7 @@ def steps_of(door: Door, dr_event: str) -> list[dict[str, Any]]:
 
 
 def cancelled_dr_event(door: Door) -> str:
-    """Accepted, planned because of that, then cancelled for a reason that a spreadsheet would take for a formula."""
+    """Accept a DR event, plan it as a consequence, and cancel it with a reason that looks like a formula."""
     dr_event = str(door.post(notification(event_id="UTIL-1")).json()["dr_event_id"])
     accepted = next(step for step in steps_of(door, dr_event) if step["topic"] == "dr-event.accepted.v1")
     context = CommandContext(
@@ -44,7 +44,7 @@ def cancelled_dr_event(door: Door) -> str:
 
 
 async def saved_file(page: Page, folder: Path, button: str, ending: str) -> Path:
-    """What the browser saves after a press on that button, once it is whole."""
+    """The file that the browser saves after a click on that button, once it is complete."""
     await page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     await page.click("main button", button)
     async with asyncio.timeout(30):
@@ -53,7 +53,7 @@ async def saved_file(page: Page, folder: Path, button: str, ending: str) -> Path
     return found[0]
 
 
-def test_an_address_leads_to_a_moment_and_a_cause_to_the_step_that_it_names(
+def test_an_address_opens_a_point_in_time_and_a_cause_links_to_its_step(
     database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
 ) -> None:
     async def scenario(url: str, key: str, dr_event: str, effect: dict[str, int], moment: str) -> None:
@@ -64,7 +64,7 @@ def test_an_address_leads_to_a_moment_and_a_cause_to_the_step_that_it_names(
             await page.until(f"document.activeElement?.id === 'step-{effect['cause']}'")
             await page.go(
                 f"#/audit/{dr_event}?as_of={moment}"
-            )  # of the acceptance, and of all recorded with it
+            )  # the time of the acceptance, and of everything recorded with it
             await page.shows("accepted", "#state-then")
             await page.go(f"#/audit/{dr_event}?as_of={effect['position']}")
             await page.shows(f"position {effect['position']}", ".slider")
@@ -77,7 +77,7 @@ def test_an_address_leads_to_a_moment_and_a_cause_to_the_step_that_it_names(
         asyncio.run(scenario(door.url, door.key("auditor"), dr_event, effect, steps[0]["recorded_at"]))
 
 
-def test_the_trail_is_saved_as_json_and_as_csv_that_runs_no_formula(
+def test_the_audit_trail_is_saved_as_json_and_as_csv_without_formulas(
     database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
 ) -> None:
     folder = tmp_path / "saved"

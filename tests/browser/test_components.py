@@ -1,4 +1,4 @@
-"""Parts of the page in a real browser, each alone, with what a demo has not: very many, very bad, cut off."""
+"""Parts of the page in a real browser, with data that the demo lacks: long lists, many faults, broken answers."""
 
 from tests.browser.conftest import RunInPage
 from tests.browser.page_scripts import ABOUT, ANSWERS, QUESTION, STEPS, TEN_THOUSAND, TILES
@@ -7,7 +7,7 @@ from tests.chromium import Page
 TROUBLED = "document.querySelectorAll('main .tile[data-tone=bad]').length"
 
 
-def test_a_table_of_ten_thousand_rows_draws_the_first_and_filters_all(run_in_page: RunInPage) -> None:
+def test_a_table_of_ten_thousand_rows_draws_the_first_rows_and_filters_all(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         drawn = "document.querySelectorAll('main tbody tr').length"
         await page.until(f"{drawn} === 200")
@@ -20,7 +20,7 @@ def test_a_table_of_ten_thousand_rows_draws_the_first_and_filters_all(run_in_pag
     run_in_page(TEN_THOUSAND, scenario)
 
 
-def test_of_more_facilities_than_can_be_drawn_the_worst_are_and_only_those_in_order_are_called_so(
+def test_tiles_show_the_facilities_in_the_worst_state_and_count_those_not_shown(
     run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
@@ -31,17 +31,17 @@ def test_of_more_facilities_than_can_be_drawn_the_worst_are_and_only_those_in_or
     run_in_page(TILES, scenario)
 
 
-def test_what_a_script_prints_holds_every_step(run_in_page: RunInPage) -> None:
+def test_a_timeline_printed_by_a_script_has_every_step(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         drawn = "document.querySelectorAll('main .audit-step').length"
         assert await page.value(drawn) == 40
-        # A press on Print runs as this does: nothing is drawn between the call and the picture that is taken.
+        # The Print button does the same: nothing is drawn between the call and the printed image.
         assert await page.value(f"(print(), {drawn})") == 90
 
     run_in_page(STEPS, scenario)
 
 
-def test_a_step_is_shown_and_searched_with_its_moments_as_people_read_them(run_in_page: RunInPage) -> None:
+def test_a_step_is_shown_and_searched_with_formatted_times(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.shows("step 89, at 14 Jul, 20:45:00", "main .audit-step")
         await page.type("main input", "step 5, at 14 jul")
@@ -50,7 +50,7 @@ def test_a_step_is_shown_and_searched_with_its_moments_as_people_read_them(run_i
     run_in_page(STEPS, scenario)
 
 
-def test_an_alert_links_only_what_there_is_a_view_of(run_in_page: RunInPage) -> None:
+def test_an_alert_links_only_to_existing_views(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         facility = "#/facilities/fac-001"
         assert await page.value(ABOUT) == [None, facility, facility, "#/dr-events/42", None]
@@ -58,7 +58,7 @@ def test_an_alert_links_only_what_there_is_a_view_of(run_in_page: RunInPage) -> 
     run_in_page("0", scenario)
 
 
-def test_after_a_dialog_the_focus_goes_to_the_head_only_from_what_is_gone_and_nothing_scrolls(
+def test_closing_a_dialog_focuses_the_heading_only_if_the_focused_element_is_gone(
     run_in_page: RunInPage,
 ) -> None:
     focused = "document.activeElement.tagName"
@@ -82,7 +82,7 @@ def test_after_a_dialog_the_focus_goes_to_the_head_only_from_what_is_gone_and_no
     run_in_page(QUESTION, scenario)
 
 
-def test_answers_requested_together_have_the_age_of_the_oldest_and_an_unreadable_refusal_is_a_problem(
+def test_answers_requested_together_have_the_oldest_age_and_a_broken_refusal_is_a_problem(
     run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""The operations view in a real browser: what is open is shown, and a dead letter is decided with a reason."""
+"""The operations view in a real browser: open alerts and dead letters, and a decision with a reason."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ from tests.servers import Database
 
 LETTER = UUID(int=7)
 Opened = Callable[[str, str], AbstractAsyncContextManager[Page]]
-"""By the door's address, for whoever has that key."""
+"""Opens the view at the API's address with an API key."""
 
 
 def park(door: Door) -> None:
@@ -44,7 +44,9 @@ def operations_opened(tmp_path: Path, debian_command: Callable[[str], Path]) -> 
     return opened
 
 
-def test_on_a_phone_the_head_of_a_column_moves_with_it(database: Database, operations_opened: Opened) -> None:
+def test_on_a_narrow_screen_a_column_header_scrolls_with_its_column(
+    database: Database, operations_opened: Opened
+) -> None:
     async def scenario(url: str, key: str) -> None:
         async with operations_opened(url, key) as page:
             await page.size(390, 844)
@@ -59,7 +61,7 @@ def test_on_a_phone_the_head_of_a_column_moves_with_it(database: Database, opera
         asyncio.run(scenario(door.url, door.key("operator")))
 
 
-def test_a_dead_letter_outlives_a_refused_replay_and_is_discarded_only_with_a_reason_and_a_confirmation(
+def test_a_dead_letter_survives_a_refused_replay_and_is_discarded_with_a_reason(
     database: Database, operations_opened: Opened
 ) -> None:
     async def scenario(url: str, key: str) -> None:
@@ -92,7 +94,7 @@ def test_a_dead_letter_outlives_a_refused_replay_and_is_discarded_only_with_a_re
         assert (decided["status"], decided["decision_reason"]) == ("discarded", "told by telephone")
 
 
-def test_a_view_that_is_for_another_role_says_for_which(
+def test_a_view_without_permission_names_the_roles_that_have_it(
     database: Database, operations_opened: Opened
 ) -> None:
     async def scenario(url: str, key: str) -> None:

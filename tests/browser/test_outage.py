@@ -1,4 +1,4 @@
-"""The page while PostgreSQL does not answer and the server does: it says so, and reads anew once it answers again."""
+"""The page while PostgreSQL is down and the server is up: it reports the outage and reads again after it."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from tests.chromium import Page, opened_page
 from tests.servers import Database, PostgresServer
 
 
-def test_once_the_database_answers_again_what_was_refused_is_read_by_itself(
+def test_refused_reads_are_repeated_once_the_database_answers_again(
     database: Database,
     postgres_server: PostgresServer,
     tmp_path: Path,

@@ -1,11 +1,11 @@
-"""What the page shows where an answer is refused, missing or not of now: what it knows, called what it is."""
+"""The page when an answer is refused, missing or stale: it shows the last data and labels it correctly."""
 
 from tests.browser.answer_scripts import AUDIT, CLOCK, FACILITY, LIVE, PORTFOLIO, SENDING, WHOLE
 from tests.browser.conftest import RunInPage
 from tests.chromium import Page
 
 
-def test_a_moment_that_cannot_be_read_leaves_what_is_shown_under_its_own_moment(
+def test_a_refused_point_in_time_leaves_the_shown_state_under_its_own_time(
     run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
@@ -28,7 +28,7 @@ def test_a_moment_that_cannot_be_read_leaves_what_is_shown_under_its_own_moment(
     run_in_page(AUDIT, scenario)
 
 
-def test_a_moment_that_cannot_be_read_is_not_called_now_where_nothing_is_shown_yet(
+def test_a_refused_point_in_time_is_not_labelled_as_now_on_an_empty_page(
     run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
@@ -39,7 +39,7 @@ def test_a_moment_that_cannot_be_read_is_not_called_now_where_nothing_is_shown_y
     run_in_page(AUDIT, scenario)
 
 
-def test_a_meter_that_says_nothing_new_grows_older_on_the_page(run_in_page: RunInPage) -> None:
+def test_the_age_of_an_unchanged_reading_increases_on_the_page(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.shows("5 s old", "main .figures")
         await page.value("again('/api/facilities/fac-001/current')")
@@ -49,7 +49,7 @@ def test_a_meter_that_says_nothing_new_grows_older_on_the_page(run_in_page: RunI
     run_in_page(FACILITY, scenario)
 
 
-def test_the_servers_clock_goes_on_when_it_says_the_same_moment_again_and_as_fast_as_it_did(
+def test_the_servers_clock_continues_at_its_rate_when_the_server_repeats_a_time(
     run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
@@ -63,7 +63,7 @@ def test_the_servers_clock_goes_on_when_it_says_the_same_moment_again_and_as_fas
     run_in_page(CLOCK, scenario)
 
 
-def test_what_was_read_while_it_was_stale_is_read_again_when_it_no_longer_is(run_in_page: RunInPage) -> None:
+def test_stale_data_is_read_again_once_the_stream_reports_current_data(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.shows("one", "main p")
         await page.value("said('state', { stale: true, age_s: 12, reason: 'database' })")
@@ -76,7 +76,7 @@ def test_what_was_read_while_it_was_stale_is_read_again_when_it_no_longer_is(run
     run_in_page(LIVE, scenario)
 
 
-def test_a_stream_that_says_nothing_more_is_opened_again_where_it_broke(run_in_page: RunInPage) -> None:
+def test_a_silent_stream_is_opened_again_after_its_last_message(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.value("said('open'); said('alive', {}, '7')")
         await page.value("""(() => {
@@ -120,7 +120,7 @@ def test_a_temporary_refusal_is_retried_automatically_and_a_permanent_one_is_not
     run_in_page(LIVE, scenario)
 
 
-def test_what_nothing_is_heard_of_is_not_called_as_usual(run_in_page: RunInPage) -> None:
+def test_a_zone_without_a_health_answer_is_not_shown_as_usual(run_in_page: RunInPage) -> None:
     state = "td:nth-last-child(2)"
 
     async def scenario(page: Page) -> None:
@@ -137,7 +137,7 @@ def test_what_nothing_is_heard_of_is_not_called_as_usual(run_in_page: RunInPage)
     run_in_page(FACILITY, scenario)
 
 
-def test_a_question_whose_command_is_on_its_way_waits_for_the_answer(run_in_page: RunInPage) -> None:
+def test_a_dialog_stays_open_while_its_command_is_pending(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.click("dialog button", "Cancel it")
         await page.shows("Sending", "dialog")
@@ -152,7 +152,7 @@ def test_a_question_whose_command_is_on_its_way_waits_for_the_answer(run_in_page
     run_in_page(SENDING, scenario)
 
 
-def test_a_failure_that_comes_after_its_view_has_gone_is_said_all_the_same(run_in_page: RunInPage) -> None:
+def test_a_failure_is_reported_even_after_its_view_is_gone(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.click("dialog button", "Cancel it")
         await page.shows("Sending", "dialog")
@@ -162,7 +162,7 @@ def test_a_failure_that_comes_after_its_view_has_gone_is_said_all_the_same(run_i
     run_in_page(SENDING, scenario)
 
 
-def test_a_page_opened_during_an_outage_at_an_address_that_cannot_be_decoded_says_why_it_waits(
+def test_a_page_opened_during_an_outage_at_an_undecodable_address_explains_its_wait(
     run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
@@ -199,7 +199,7 @@ def test_without_a_forecast_the_load_is_drawn_as_the_sum_of_its_parts(run_in_pag
     run_in_page(PORTFOLIO, scenario)
 
 
-def test_without_a_load_the_forecast_is_drawn_and_why_there_is_no_load_is_said(
+def test_without_a_load_the_forecast_is_drawn_with_the_reason_for_the_missing_load(
     run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:

@@ -1,6 +1,6 @@
-"""The page on a `gridproof demo --keep`, in a real browser: every view, the slider, an operator, an outage, a keyboard.
+"""The page on `gridproof demo --keep` in a real browser: views, slider, operator actions, an outage, keyboard use.
 
-One small demo for all of them; what they saw is kept as pictures (CONTRIBUTING.md).
+All tests share one small demo; their screenshots are saved (CONTRIBUTING.md).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from tests.demo_runs import SMALL
 from tests.running_demo import RunningDemo, running_demo, until
 
 FACILITY = "fac-003"
-"""It serves; of the others one times out, one refuses and one is in maintenance."""
+"""A facility that serves; of the others one times out, one refuses and one is in maintenance."""
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
 Opened = Callable[[str], AbstractAsyncContextManager[Page]]
@@ -67,7 +67,7 @@ def test_every_view_is_drawn_in_both_themes_and_axe_finds_nothing_serious(
 
 
 async def shown_then(page: Page) -> tuple[str, dict[str, str], int]:
-    """Status of the DR event, of each facility, and how many steps, as the page has them."""
+    """The status of the DR event and of each facility, and the number of steps, as shown on the page."""
     await page.until("document.querySelector('#past')?.getAttribute('aria-busy') === 'false'")
     tiles = await page.value("[...document.querySelectorAll('#past .tile')].map(tile => tile.title)")
     return (
@@ -80,7 +80,7 @@ async def shown_then(page: Page) -> tuple[str, dict[str, str], int]:
 def recorded_then(
     demo: RunningDemo, position: int, steps: list[dict[str, Any]]
 ) -> tuple[str, dict[str, str], int]:
-    """The same by the API."""
+    """The same from the API."""
     at = f"as_of={position}"
     row = demo.get(f"/api/dr-events/{demo.dr_event}?{at}")
     parts = demo.get(f"/api/dr-events/{demo.dr_event}/dispatches?limit=500&{at}")["items"]
@@ -94,7 +94,9 @@ def spoken(status: str) -> str:
     return status.replace("_", " ").replace("bms", "BMS")
 
 
-def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: RunningDemo, opened: Opened) -> None:
+def test_the_slider_shows_the_same_state_as_the_api_at_each_position(
+    demo: RunningDemo, opened: Opened
+) -> None:
     async def scenario() -> None:
         async with opened(f"#/audit/{demo.dr_event}") as page:
             await page.sign_in(demo.keys["auditor"])
@@ -124,7 +126,7 @@ def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: RunningDe
     run_scenario(scenario())
 
 
-def test_printed_the_audit_view_holds_every_step_and_no_button(demo: RunningDemo, opened: Opened) -> None:
+def test_the_printed_audit_view_has_every_step_and_no_button(demo: RunningDemo, opened: Opened) -> None:
     steps = demo.get(f"/api/audit/dr-events/{demo.dr_event}")["steps"]
     assert len(steps) > 40
 
@@ -145,7 +147,7 @@ def test_printed_the_audit_view_holds_every_step_and_no_button(demo: RunningDemo
 
 
 async def confirmed(page: Page, button: str, reason: str, confirm: str) -> None:
-    """Presses it, is asked, gives a reason, and confirms."""
+    """Click the button, enter a reason, and confirm."""
     await page.click("main button", button)
     await page.until("document.querySelector('dialog[open] button[type=submit]')?.disabled")
     await page.type("dialog[open] textarea", reason)
@@ -155,7 +157,7 @@ async def confirmed(page: Page, button: str, reason: str, confirm: str) -> None:
 
 
 async def open_announced_dr_event(page: Page, demo: RunningDemo, event_id: str, *, in_hours: float) -> str:
-    """An operator who looks at the list sees a DR event come, and opens it; its id."""
+    """Sign in as an operator, wait until a new DR event appears in the list, and open it; returns its id."""
     await page.sign_in(demo.keys["operator"])
     await page.shows("Live", ".bar")
     await page.shows("UTIL-2026-0042", "main table")
@@ -166,13 +168,13 @@ async def open_announced_dr_event(page: Page, demo: RunningDemo, event_id: str, 
 
 
 def given_by_operator(demo: RunningDemo, dr_event: str) -> dict[str, str]:
-    """The reasons that the log keeps of the demo's operator, by topic."""
+    """The reasons in the log by the demo's operator, by topic."""
     operator = f"operator:{demo.keys['operator'].split('_')[1]}"
     steps = demo.get(f"/api/audit/dr-events/{dr_event}")["steps"]
     return {step["topic"]: step["why"] for step in steps if step["who"] == operator and step["why"]}
 
 
-def test_an_operator_sees_a_dr_event_come_and_approves_a_blocked_facility_with_a_reason(
+def test_a_new_dr_event_appears_and_an_operator_approves_a_blocked_facility(
     demo: RunningDemo, opened: Opened
 ) -> None:
     async def scenario() -> str:
@@ -185,7 +187,7 @@ def test_an_operator_sees_a_dr_event_come_and_approves_a_blocked_facility_with_a
             return dr_event
 
     with demo.held("forecast"):
-        # None newer than two cycles: what it would plan by counts as stale.
+        # The newest forecast is over two cycles old, so planning counts it as stale.
         until(
             lambda: demo.get(f"/api/facilities/{FACILITY}/forecast")["counts_as"] != "full",
             "a stale forecast",
@@ -194,7 +196,7 @@ def test_an_operator_sees_a_dr_event_come_and_approves_a_blocked_facility_with_a
     assert given_by_operator(demo, dr_event) == {"dispatch.forecast-overridden.v1": "the meter is back"}
 
 
-def test_an_operator_cancels_a_dr_event_with_a_reason_and_escape_takes_nothing_back(
+def test_an_operator_cancels_a_dr_event_with_a_reason_and_escape_cancels_nothing(
     demo: RunningDemo, opened: Opened
 ) -> None:
     async def scenario() -> str:
@@ -219,9 +221,7 @@ def test_an_operator_cancels_a_dr_event_with_a_reason_and_escape_takes_nothing_b
     assert given_by_operator(demo, dr_event) == {"dr-event.cancelled.v1": "the grid is calm"}
 
 
-def test_that_the_server_is_away_is_said_at_once_and_so_is_that_it_is_back(
-    demo: RunningDemo, opened: Opened
-) -> None:
+def test_an_outage_of_the_server_and_its_end_are_reported_at_once(demo: RunningDemo, opened: Opened) -> None:
     async def scenario() -> None:
         async with opened("") as page:
             await page.sign_in(demo.keys["dashboard"])
@@ -237,7 +237,7 @@ def test_that_the_server_is_away_is_said_at_once_and_so_is_that_it_is_back(
     run_scenario(scenario())
 
 
-def test_without_the_stream_it_asks_again_every_half_minute_and_says_so(
+def test_without_the_stream_the_page_polls_every_half_minute_and_reports_it(
     demo: RunningDemo, opened: Opened
 ) -> None:
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""The pictures of the guide, made anew from a demo of fifty facilities: `make screenshots`."""
+"""The screenshots of the guide, taken from a demo of fifty facilities: `make screenshots`."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ FACILITY = "fac-003"
 
 
 @pytest.mark.slow
-def test_a_picture_of_every_view_in_both_themes_wide_and_narrow_is_small(
+def test_screenshots_of_every_view_in_both_themes_wide_and_narrow_are_small(
     tmp_path: Path, debian_command: Callable[[str], Path]
 ) -> None:
     async def scenario(demo: RunningDemo) -> None:

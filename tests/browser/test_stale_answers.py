@@ -1,4 +1,4 @@
-"""What the page says of answers that are not of now, path by path, and how it comes by newer ones."""
+"""The page's labels for stale answers, by path, and how it gets current ones."""
 
 from tests.browser.answer_scripts import LIVE
 from tests.browser.conftest import RunInPage
@@ -12,7 +12,7 @@ HASTE = """(() => {
   Date.now = () => from + 10 * (now() - from);
   Object.defineProperty(document, "hidden", { value: true });
 })()"""
-"""The clock runs as much faster as time-outs are shorter; nothing is polled, as in a page that nobody sees."""
+"""The clock is as much faster as time-outs are shorter; the page is hidden, so it does not poll."""
 REPLICA = """(() => {
   window.lagS = 3;
   window.primary = window.replica = "one";
@@ -25,11 +25,11 @@ REPLICA = """(() => {
   answers["/api/rows"] = answers["/api/others"] = behind;
   show();
 })()"""
-"""`written(told)` is told by the stream at once; a replica answers, and has it `lagS` later."""
+"""`written(told)` publishes a change on the stream at once; the replica that answers has it `lagS` later."""
 
 
 def stale(told: str, source: str | None, age_s: int) -> str:
-    """An answer."""
+    """A stale answer."""
     body = f"{{ told: '{told}', source: {repr(source) if source else 'undefined'} }}"
     return f"[200, {body}, {{ 'X-Stale': 'true', Age: '{age_s}' }}]"
 
@@ -42,7 +42,7 @@ async def show(page: Page, *paths: str) -> None:
     await page.value(f"show({', '.join(map(repr, paths))})")
 
 
-def test_an_answer_of_now_leaves_the_label_of_another_that_is_not(run_in_page: RunInPage) -> None:
+def test_a_current_answer_leaves_the_label_of_a_stale_one(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await answer(page, OTHERS, stale("old", "last_known", 45))
         await answer(page, MORE, "[200, { told: 'new' }]")
@@ -58,7 +58,7 @@ def test_an_answer_of_now_leaves_the_label_of_another_that_is_not(run_in_page: R
     run_in_page(LIVE, scenario)
 
 
-def test_the_label_of_what_is_no_longer_shown_goes_with_it(run_in_page: RunInPage) -> None:
+def test_the_label_of_data_that_is_no_longer_shown_is_removed(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await answer(page, OTHERS, stale("old", "last_known", 45))
         await answer(page, MORE, stale("older", "replica", 7))
@@ -72,7 +72,7 @@ def test_the_label_of_what_is_no_longer_shown_goes_with_it(run_in_page: RunInPag
     run_in_page(LIVE, scenario)
 
 
-def test_why_figures_are_old_is_what_their_answer_says(run_in_page: RunInPage) -> None:
+def test_the_label_gives_the_reason_from_the_stale_answer(run_in_page: RunInPage) -> None:
     reasons = {
         "last_known": "A store does not answer",
         "replica": "They are of a replica",
@@ -91,7 +91,7 @@ def test_why_figures_are_old_is_what_their_answer_says(run_in_page: RunInPage) -
     run_in_page(LIVE, scenario)
 
 
-def test_what_a_stream_said_of_staleness_ends_with_it(run_in_page: RunInPage) -> None:
+def test_the_staleness_reported_by_a_stream_ends_with_the_stream(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.shows("one", "main p")
         await page.value("said('open'), said('state', { stale: true, age_s: 12, reason: 'projections' })")
@@ -117,7 +117,7 @@ def test_a_stale_answer_is_requested_again_until_it_is_current(run_in_page: RunI
     run_in_page(LIVE, scenario)
 
 
-def test_a_published_change_that_a_replica_lacks_is_read_again_once_the_replica_has_it(
+def test_a_published_change_that_a_replica_lacks_is_read_once_the_replica_has_it(
     run_in_page: RunInPage,
 ) -> None:
     async def scenario(page: Page) -> None:
@@ -132,7 +132,7 @@ def test_a_published_change_that_a_replica_lacks_is_read_again_once_the_replica_
     run_in_page(LIVE, scenario)
 
 
-def test_a_page_opened_after_a_change_was_published_is_read_again_too(run_in_page: RunInPage) -> None:
+def test_a_page_opened_after_a_published_change_is_read_again_too(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.value(f"{HASTE}, {REPLICA}, show('{ROWS}')")
         await page.shows("one", "main p")

@@ -1,4 +1,4 @@
-"""The views of the page as tests of a kept demo walk through them."""
+"""The views of the page, for tests on a running demo."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ THEMES = ("light", "dark")
 
 
 MAIN = {"portfolio", "dr-event", "facility", "audit", "operations"}
-"""One of each kind."""
+"""One view of each kind."""
 
 
 class View(NamedTuple):
     name: str
     address: str
     shows: str
-    """What is read there once it is drawn."""
+    """Text that is visible once the view is drawn."""
 
 
 def views_of(demo: RunningDemo, facility: str) -> tuple[View, ...]:
@@ -36,7 +36,7 @@ def views_of(demo: RunningDemo, facility: str) -> tuple[View, ...]:
 
 
 async def draw(page: Page, view: View) -> None:
-    """Goes there, until all of it is drawn."""
+    """Open the view and wait until it is completely drawn."""
     await page.go(view.address)
     await page.shows(view.shows, "main")
     await page.until("!document.querySelector('main .skeleton, main [aria-busy=true]')")
@@ -45,5 +45,5 @@ async def draw(page: Page, view: View) -> None:
 async def size(page: Page, name: str) -> None:
     width, height = SIZES[name]
     await page.size(width, height)
-    # A frame, and what ResizeObserver tells after it.
+    # Wait for a frame, and for what ResizeObserver reports after it.
     await page.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")

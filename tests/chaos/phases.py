@@ -46,14 +46,14 @@ def _commits_are_under_way(data_dir: Path) -> bool:
 
 def _commits_are_over(data_dir: Path) -> bool:
     clock = read_world_spec(data_dir / "world" / "spec.json").clock
-    assert clock is not None, "the demo's world runs by the demo's clock"
+    assert clock is not None, "the demo's world uses the demo's clock"
     now = AcceleratedClock(epoch=clock.epoch, started_at=clock.started_at, speed=clock.speed).now()
     return now > _commits(data_dir)[0].at + COMMITS_ARE_OVER
 
 
 def _commits(data_dir: Path) -> list[JournalEntry]:
     addresses = read_addresses(data_dir / "world")
-    assert addresses is not None, "the world was ready before the DR event was asked for"
+    assert addresses is not None, "the world was ready before the DR event was requested"
     return [entry for entry in read_journal(Path(addresses.bms_journal)) if entry.action == "commit"]
 
 

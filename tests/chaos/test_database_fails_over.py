@@ -20,9 +20,7 @@ from tests.postgres_pair import PostgresPair, postgres_pair
 from tests.servers import Database
 
 
-def test_commits_that_are_under_way_while_a_standby_is_promoted_are_carried_out_once(
-    nats_url: str, tmp_path: Path
-) -> None:
+def test_commits_in_progress_during_a_failover_are_executed_once(nats_url: str, tmp_path: Path) -> None:
     """The three processes are not restarted: they continue by themselves."""
     with postgres_pair() as pair:
         database = Database("gridproof", pair.app_dsn, pair.owner_dsn, pair.app_dsn)
@@ -43,7 +41,7 @@ def test_commits_that_are_under_way_while_a_standby_is_promoted_are_carried_out_
 
 
 @pytest.mark.chaos
-def test_a_standby_promoted_while_a_dr_event_is_active_changes_nothing_of_the_end(tmp_path: Path) -> None:
+def test_a_failover_during_an_active_dr_event_does_not_change_the_outcome(tmp_path: Path) -> None:
     """All processes of the demo, its ledger and its alert."""
     with postgres_pair() as pair:
         fallen: list[str] = []

@@ -46,7 +46,7 @@ IN_FLIGHT = re.compile(
 )
 
 
-def test_twenty_runs_are_twenty() -> None:
+def test_the_long_test_has_twenty_failpoints() -> None:
     assert len(LONG) == 20
 
 
@@ -82,16 +82,14 @@ def struck_in_mid_work(system: SmallSystem) -> None:
 
 
 @pytest.mark.parametrize("failpoint", SHORT)
-def test_a_process_killed_in_mid_work_changes_nothing_of_the_end(
+def test_a_process_killed_during_work_does_not_change_the_outcome(
     database: Database, nats_url: str, tmp_path: Path, failpoint: str
 ) -> None:
     with small_system(database, nats_url, tmp_path, failpoint) as system:
         has_the_same_end(system)
 
 
-def test_a_command_that_is_sent_twice_would_be_seen(
-    database: Database, nats_url: str, tmp_path: Path
-) -> None:
+def test_a_command_that_is_sent_twice_is_detected(database: Database, nats_url: str, tmp_path: Path) -> None:
     """Tests the check itself: with an injected resend the buildings' journal shows the repeated action."""
     with small_system(database, nats_url, tmp_path, "", planted_fault="resend") as system:
         system.until_scheduled()
@@ -104,7 +102,7 @@ def test_a_command_that_is_sent_twice_would_be_seen(
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("failpoint", LONG)
-def test_killed_anywhere_twenty_runs_have_the_same_end(
+def test_a_kill_at_any_of_twenty_failpoints_does_not_change_the_outcome(
     database: Database, nats_url: str, tmp_path: Path, failpoint: str
 ) -> None:
     with small_system(database, nats_url, tmp_path, failpoint) as system:

@@ -120,7 +120,7 @@ def test_kill_9_of_the_launcher_ends_a_postgres_of_another_user_too() -> None:
             _wait_until_gone(pids)
 
 
-def test_after_kill_9_the_next_start_finds_everything(tmp_path: Path) -> None:
+def test_the_next_start_after_kill_9_has_all_committed_data(tmp_path: Path) -> None:
     for round_ in (1, 2, 3):
         with _launcher(tmp_path) as (process, _):
             process.kill()  # the next start follows at once, without waiting for the old servers
@@ -133,7 +133,7 @@ def test_after_kill_9_the_next_start_finds_everything(tmp_path: Path) -> None:
                 assert row == (round_,)
 
 
-def test_kill_9_of_launcher_and_servers_at_once_is_recovered_from(tmp_path: Path) -> None:
+def test_the_next_start_recovers_from_kill_9_of_launcher_and_servers(tmp_path: Path) -> None:
     with _launcher(tmp_path) as (process, pids):
         for pid in (*pids, process.pid):  # the launcher last: its death would shut the servers down cleanly
             with suppress(
@@ -146,7 +146,7 @@ def test_kill_9_of_launcher_and_servers_at_once_is_recovered_from(tmp_path: Path
             assert connection.execute("SELECT count(*) FROM acked").fetchone() == (1,)
 
 
-def test_a_postmaster_pid_that_now_belongs_to_somebody_else_does_not_stop_the_start(tmp_path: Path) -> None:
+def test_a_postmaster_pid_reused_by_another_process_does_not_prevent_the_start(tmp_path: Path) -> None:
     with EmbeddedServers(tmp_path, nats=False, valkey=False) as servers:
         pid_file = servers.postgres.working_folder() / "postmaster.pid"
         lines = pid_file.read_text().splitlines()
@@ -159,7 +159,7 @@ def test_a_postmaster_pid_that_now_belongs_to_somebody_else_does_not_stop_the_st
             somebody.kill()
 
 
-def test_a_postmaster_that_was_killed_and_is_not_yet_reaped_does_not_stop_the_start(tmp_path: Path) -> None:
+def test_a_killed_postmaster_that_is_a_zombie_does_not_prevent_the_start(tmp_path: Path) -> None:
     """PostgreSQL checks with `kill -0`, which succeeds for a zombie."""
     with EmbeddedServers(tmp_path, nats=False, valkey=False) as servers:
         pid_file = servers.postgres.working_folder() / "postmaster.pid"
@@ -172,7 +172,7 @@ def test_a_postmaster_that_was_killed_and_is_not_yet_reaped_does_not_stop_the_st
             assert servers.postgres.pid is not None
 
 
-def test_what_an_earlier_launcher_left_running_is_ended_first(tmp_path: Path) -> None:
+def test_a_server_left_by_an_earlier_launcher_is_ended_before_the_start(tmp_path: Path) -> None:
     with EmbeddedServers(tmp_path, postgres=False, nats=False) as servers:
         program, folder = servers.valkey.program(), servers.valkey.working_folder()
         servers.valkey.kill()
@@ -226,7 +226,7 @@ def test_a_forked_process_can_start_children_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["postgres", "nats", "valkey"])
-def test_a_watched_server_that_is_killed_comes_back_at_the_same_address(tmp_path: Path, name: str) -> None:
+def test_a_watched_server_that_is_killed_is_restarted_at_the_same_address(tmp_path: Path, name: str) -> None:
     restarted: queue.Queue[tuple[str, int]] = queue.Queue()
     failed: queue.Queue[EmbeddedServerError] = queue.Queue()
     with EmbeddedServers(tmp_path) as servers:
@@ -241,7 +241,7 @@ def test_a_watched_server_that_is_killed_comes_back_at_the_same_address(tmp_path
         assert failed.empty()
 
 
-def test_a_watched_server_that_cannot_live_is_given_up_with_a_reason(tmp_path: Path) -> None:
+def test_a_watched_server_that_cannot_start_is_given_up_with_a_reason(tmp_path: Path) -> None:
     failed: queue.Queue[EmbeddedServerError] = queue.Queue()
     with EmbeddedServers(tmp_path, postgres=False, nats=False) as servers:
         (servers.valkey.working_folder() / "appendonlydir").rename(tmp_path / "away")

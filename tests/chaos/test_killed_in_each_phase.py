@@ -35,7 +35,7 @@ ANOTHER_IN_EACH = {
 LONG_SIDE_BY_SIDE = max(1, (os.cpu_count() or 2) // 2)
 
 
-def test_another_victim_in_each_phase_changes_nothing_of_the_end(tmp_path: Path) -> None:
+def test_killing_another_process_in_each_phase_does_not_change_the_outcome(tmp_path: Path) -> None:
     run = run_demo_killing_in_each_phase(*SHORT, data_dir=tmp_path / "data", victims=ANOTHER_IN_EACH)
     keeps_its_promises(run)
     assert run.document["facilities"] == {"asked": 7, "committed": 5, "failed": 2, "restored": 5}
@@ -67,7 +67,7 @@ def long_runs(
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("victim", [*WORKERS, *SERVERS])
-def test_a_victim_killed_in_every_phase_changes_nothing_of_the_end(
+def test_killing_one_process_in_every_phase_does_not_change_the_outcome(
     long_runs: dict[str, Future[DemoRun]], victim: str
 ) -> None:
     run = long_runs[victim].result()

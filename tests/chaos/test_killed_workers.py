@@ -81,7 +81,7 @@ def long_runs() -> Iterator[DemoRuns]:
 
 
 @pytest.mark.parametrize("failpoints", TOGETHER, ids="+".join)
-def test_workers_killed_in_the_middle_change_nothing_of_the_end(
+def test_workers_killed_during_work_do_not_change_the_outcome(
     short_runs: DemoRuns, failpoints: tuple[str, ...]
 ) -> None:
     has_the_same_end(short_runs, failpoints)
@@ -89,5 +89,7 @@ def test_workers_killed_in_the_middle_change_nothing_of_the_end(
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("failpoint", ALL)
-def test_wherever_a_worker_is_killed_the_end_is_the_same(long_runs: DemoRuns, failpoint: str) -> None:
+def test_a_worker_killed_at_any_failpoint_does_not_change_the_outcome(
+    long_runs: DemoRuns, failpoint: str
+) -> None:
     has_the_same_end(long_runs, (failpoint,))

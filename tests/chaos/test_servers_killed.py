@@ -20,14 +20,14 @@ WHEN = {
 
 
 @pytest.mark.parametrize("when", WHEN.values(), ids=WHEN.keys())
-def test_servers_killed_while_commands_are_under_way_change_nothing_of_the_end(
+def test_servers_killed_while_commands_are_in_progress_do_not_change_the_outcome(
     when: dict[str, str], tmp_path: Path
 ) -> None:
     has_the_same_end(when, tmp_path)
 
 
 @pytest.mark.parametrize("server", ["postgres", "nats-server", "valkey-server"])
-def test_a_single_server_killed_while_commands_are_under_way_changes_nothing_of_the_end(
+def test_one_server_killed_while_commands_are_in_progress_does_not_change_the_outcome(
     server: str, tmp_path: Path
 ) -> None:
     has_the_same_end({server: ACTIVE}, tmp_path)

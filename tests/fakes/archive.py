@@ -8,9 +8,7 @@ class FakeArchive:
         self.files: dict[str, bytes] = {}
 
     def put_once(self, name: str, content: bytes) -> None:
-        ours = bytes(
-            bytearray(content)
-        )  # an object of its own, so that two puts of the same bytes are distinct
+        ours = bytes(bytearray(content))  # a separate object, so that two puts of the same bytes are distinct
         if self.files.setdefault(name, ours) is not ours:
             raise AlreadyArchived(f"{name} is in the archive already")
 

@@ -43,7 +43,7 @@ class FakeUtilityNotifier:
         self._allow_private = allow_private
         self._planned: list[PlannedFault] = []
         self.told: list[SentCallback] = []
-        """Every call that reached a utility, in order, whatever it answered."""
+        """Every call that reached a utility, in order, regardless of its answer."""
 
     def fail_next(self, *faults: PlannedFault) -> None:
         """One fault per call: nothing arrives, it arrives and the answer is lost, or the utility refuses."""

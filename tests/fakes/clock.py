@@ -20,5 +20,5 @@ class FakeClock:
         return clock_seconds / self.speed
 
     def advance(self, **duration: float) -> None:
-        """By `seconds=`, `minutes=`, `hours=` ..."""
+        """Move by `seconds=`, `minutes=`, `hours=` ..."""
         self.moment += timedelta(**duration)

@@ -29,7 +29,7 @@ class FakeReplicatedReadModels:
         self.lag_s = lag_s
         self.answers = True
         self.looks = 0
-        """That were to be taken at once."""
+        """The number of replica checks with `at_once`."""
         self._monotonic = monotonic
         self._known_lag_s: float | None = None
         self._knows_until = float("-inf")

@@ -1,4 +1,4 @@
-"""What a storm leaves for the invariants: the log, the buildings' journals, the calls and the callbacks."""
+"""The evidence of a storm for the invariants: the log, the buildings' journals, the calls and the callbacks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TDomainEvent = TypeVar("TDomainEvent", bound=DomainEvent)
 
 
 class Finding(NamedTuple):
-    """What broke, and when, if that is known."""
+    """A violation, and its time if that is known."""
 
     what: str
     at: datetime | None = None

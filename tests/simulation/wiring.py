@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def storm_setting(*, facilities: int = 3, planted: str | None = None) -> Setting:
-    """What the seeds of a run share. `planted`: a key of `tests.simulation.planted.bugs.PLANTED`."""
+    """The settings shared by the seeds of a run. `planted`: a key of `tests.simulation.planted.bugs.PLANTED`."""
     from adapters.bms.single_phase import SinglePhase
     from tests.simulation.doubles.building_control import BmsAdapter
     from tests.simulation.runs import Setting
@@ -23,7 +23,7 @@ def storm_setting(*, facilities: int = 3, planted: str | None = None) -> Setting
 
 
 def bms_breakers(clock: Clock, changed: Callable[[str, str], None]) -> BmsBreakers:
-    """As a dispatch worker has them."""
+    """The circuit breakers of a dispatch worker."""
     from adapters.bms.breaker import BmsBreakers
     from adapters.bms.soap import SoapLimits
 

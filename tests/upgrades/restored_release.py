@@ -42,13 +42,13 @@ class Dump:
 
     @cached_property
     def answers(self) -> dict[str, Any]:
-        """Path -> what the release answered to an administrator."""
+        """Path -> the release's answer to an administrator."""
         answers: dict[str, Any] = json.loads(self.unpacked("answers.json"))
         return answers
 
     @property
     def clock_at(self) -> datetime:
-        """What the system's clock read when the dump was made: a system that goes on starts there."""
+        """The time of the system's clock at the dump; a resumed system starts there."""
         return datetime.fromisoformat(self.facts["clock_at"])
 
     def key(self, role: str) -> str:
@@ -60,13 +60,13 @@ class Dump:
 
 @dataclass(frozen=True)
 class RestoredRelease:
-    """What an operator of the older release has, on the code of this tree."""
+    """The data of the older release, used with the code of this tree."""
 
     dump: Dump
     database: Database
     data: Path
     rows: Rows
-    """Of the read models, as they were dumped."""
+    """The rows of the read models at the dump."""
 
     @property
     def environ(self) -> dict[str, str]:
@@ -89,7 +89,7 @@ class RestoredRelease:
 
 @contextmanager
 def restored(server: PostgresServer, dump: Dump, data: Path) -> Iterator[RestoredRelease]:
-    """In a database of its own; not migrated."""
+    """Restore the data into a separate database, without migration."""
     data.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(dump.unpacked("data_folder.tar"))) as tar:
         tar.extractall(data, filter="data")
@@ -117,7 +117,7 @@ def read_model_rows(database: Database) -> Rows:
 
 
 def covers(new: Any, old: Any) -> bool:
-    """Whether `new` says all that `old` says; it may have more fields."""
+    """Whether `new` has every value of `old`; it may have more fields."""
     if isinstance(old, dict):
         return isinstance(new, dict) and all(name in new and covers(new[name], old[name]) for name in old)
     if isinstance(old, list):

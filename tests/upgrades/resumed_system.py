@@ -32,7 +32,7 @@ GENEROUS = {
     "GRIDPROOF_BMS_TOTAL_TIMEOUT_S": "1200",
     "GRIDPROOF_COMMAND_SLA_S": "3600",
 }
-"""In seconds of the clock, which runs fast."""
+"""Time limits in seconds of the clock, which runs fast."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ class ResumedSystem:
     url: str
     callback_url: str
     journal: Path
-    """What was done to the buildings."""
+    """The actions of the buildings."""
     environ: dict[str, str]
     started_at: datetime
 
     def now(self) -> datetime:
-        """What its clock reads."""
+        """The current time of its clock."""
         return self.release.dump.clock_at + (datetime.now(UTC) - self.started_at) * SPEED
 
     def request(
         self, role: str, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> httpx.Response:
-        """With the key that the older release created for that role."""
+        """Send a request with the key that the older release created for that role."""
         headers = {"Authorization": f"Bearer {self.release.dump.key(role)}"}
         return httpx.request(method, self.url + path, json=body, headers=headers, timeout=60)
 
@@ -75,7 +75,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def resumed_system(release: RestoredRelease, folder: Path) -> Iterator[ResumedSystem]:
-    """Its clock goes on where it stood when the dump was made; its buildings have new addresses."""
+    """Start the system: its clock continues from the time of the dump, and its buildings have new addresses."""
     clock = {
         "epoch": release.dump.clock_at.isoformat(),
         "started_at": datetime.now(UTC).isoformat(),

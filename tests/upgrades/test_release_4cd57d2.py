@@ -1,6 +1,6 @@
-"""Data that release 4cd57d2 wrote, under the code of this tree. README.md says how it was made.
+"""Data that release 4cd57d2 wrote, used with the code of this tree. README.md describes how it was made.
 
-The tests stand in the order in which an operator upgrades; those before the last only add to what the dump holds.
+The tests run in the order of an upgrade; those before the last only add to the dumped data.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ALLOWED: dict[str, dict[str, int]] = {
 def release(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RestoredRelease]:
-    """Restored and migrated."""
+    """The restored and migrated release."""
     data = tmp_path_factory.mktemp("release") / "data"
     with restored(postgres_server, Dump(FOLDER), data) as found:
         found.document("migrate")
@@ -54,14 +54,14 @@ def test_the_dump_is_small() -> None:
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= MOST_BYTES
 
 
-def test_nothing_is_wrong_with_the_schema(release: RestoredRelease) -> None:
-    """What takes something away from older releases stays pending until an operator allows it."""
+def test_the_migrated_schema_has_no_problems(release: RestoredRelease) -> None:
+    """Contracting migrations stay pending until an operator allows them."""
     checked = json.loads(release.run("migrate", "--check", "--json").stdout)
     assert (checked["problems"], checked["ahead"]) == ([], [])
     assert set(checked["pending"]) == set(checked["needs"])
 
 
-def test_rebuilt_read_models_are_those_that_were_dumped(release: RestoredRelease) -> None:
+def test_rebuilt_read_models_equal_the_dumped_ones(release: RestoredRelease) -> None:
     before = {one["name"]: one for one in release.document("projections", "verify", "--all")["verified"]}
     release.document("projections", "rebuild", "--all")
     after = {one["name"]: one for one in release.document("projections", "verify", "--all")["verified"]}
@@ -74,7 +74,7 @@ def test_rebuilt_read_models_are_those_that_were_dumped(release: RestoredRelease
         assert covers(rows[table], dumped), table
 
 
-def test_the_ledger_holds_with_its_archive(release: RestoredRelease) -> None:
+def test_the_ledger_verifies_with_its_archive(release: RestoredRelease) -> None:
     expected = release.dump.facts["ledger"]
     verified = release.document("audit", "verify")
     assert (verified["verified"], verified["findings"]) == (True, [])
@@ -90,7 +90,7 @@ def test_the_ledger_holds_with_its_archive(release: RestoredRelease) -> None:
 
 
 @pytest.mark.parametrize("reference", [COMPLETED, BLOCKED])
-def test_an_old_proof_holds_and_a_new_one_has_the_same_domain_events(
+def test_an_old_proof_verifies_and_a_new_one_has_the_same_domain_events(
     release: RestoredRelease, tmp_path: Path, reference: str
 ) -> None:
     old, new = tmp_path / "old.json", tmp_path / "new.json"
@@ -105,7 +105,7 @@ def test_an_old_proof_holds_and_a_new_one_has_the_same_domain_events(
     assert json.loads(old.read_text())["domain_events"] == json.loads(new.read_text())["domain_events"]
 
 
-def test_a_changed_proof_does_not_hold(release: RestoredRelease, tmp_path: Path) -> None:
+def test_a_changed_proof_does_not_verify(release: RestoredRelease, tmp_path: Path) -> None:
     proof = tmp_path / "changed.json"
     proof.write_bytes(
         release.dump.unpacked(f"proof_{COMPLETED}.json").replace(b'"number":', b'"number":1', 1)
@@ -113,11 +113,11 @@ def test_a_changed_proof_does_not_hold(release: RestoredRelease, tmp_path: Path)
     assert release.run("audit", "check", proof, "--json").exit_code == 3
 
 
-def test_the_raw_archive_is_what_was_put_there(release: RestoredRelease) -> None:
+def test_the_raw_archive_is_intact(release: RestoredRelease) -> None:
     assert release.run("telemetry", "archive", "verify").exit_code == 0
 
 
-def test_the_command_line_shows_what_the_release_showed(release: RestoredRelease) -> None:
+def test_the_command_line_shows_the_same_data_as_the_release(release: RestoredRelease) -> None:
     facts = release.dump.facts
     assert covers(release.document("keys", "list")["keys"], facts["listed_keys"])
     assert {key["role"] for key in facts["listed_keys"]} == set(ALLOWED)
@@ -133,7 +133,7 @@ def test_the_command_line_shows_what_the_release_showed(release: RestoredRelease
     )
 
 
-def test_imported_intervals_are_there(release: RestoredRelease) -> None:
+def test_imported_intervals_are_present(release: RestoredRelease) -> None:
     imported = release.dump.facts["imported"]
     found = release.document(
         "telemetry", "history", imported["facility_id"], "--from", imported["from"], "--to", imported["to"]
@@ -158,7 +158,7 @@ def test_every_key_still_has_its_role(system: ResumedSystem, role: str) -> None:
         assert system.request(role, "GET", path).status_code == status, path
 
 
-def test_the_interface_answers_what_the_release_answered(system: ResumedSystem) -> None:
+def test_the_http_interface_gives_the_same_answers_as_the_release(system: ResumedSystem) -> None:
     for path, answer in system.release.dump.answers.items():
         assert covers(system.get(path), answer), path
 
@@ -183,7 +183,7 @@ def test_a_blocked_dispatch_is_overridden_and_a_dead_letter_discarded(system: Re
     assert system.get(letter)["status"] == "discarded"
 
 
-def test_a_new_dr_event_completes_and_the_ledger_holds(system: ResumedSystem, tmp_path: Path) -> None:
+def test_a_new_dr_event_completes_and_the_ledger_verifies(system: ResumedSystem, tmp_path: Path) -> None:
     body = {"action": "end"}
     path = f"/api/facilities/{IN_MAINTENANCE}/maintenance"
     assert system.request("operator", "POST", path, body).status_code == 200
@@ -228,7 +228,7 @@ def test_a_new_dr_event_completes_and_the_ledger_holds(system: ResumedSystem, tm
 
 
 def import_what_meters_missed(system: ResumedSystem, file: Path) -> None:
-    """Nothing was metered between the dump and the start; forecasts need nine tenths of the last day."""
+    """Import the load between the dump and the start, because forecasts need nine tenths of the last day."""
     last = next_quarter(system.now()) - QUARTER
     first = next_quarter(system.release.dump.clock_at - timedelta(hours=2))
     span = ["--from", first - timedelta(hours=1), "--to", last]
@@ -253,7 +253,7 @@ def is_forecast_fully(system: ResumedSystem, facility_id: str) -> bool:
 def is_over(system: ResumedSystem, path: str) -> bool:
     answer = system.request("admin", "GET", path)
     if answer.status_code != 200:
-        return False  # the read model is not that far yet
+        return False  # not in the read model yet
     row = answer.json()
     callbacks = row["callbacks"].values()
     return (

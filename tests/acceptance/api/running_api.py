@@ -1,4 +1,4 @@
-"""The door as it runs: uvicorn on a loopback port, the real bus and handlers, a real PostgreSQL."""
+"""The API under test: uvicorn on a loopback port with the production bus and handlers and a real PostgreSQL."""
 
 import asyncio
 import secrets
@@ -66,13 +66,13 @@ SIGNING_SECRET = b"what the signing utility and we share"
 FACILITIES = [f"fac-{number:03}" for number in range(1, 11)]
 IN_MAINTENANCE = "fac-010"
 ELSEWHERE = "fac-009"
-"""Enrolled with the other utility only."""
+"""The facility that is enrolled only in the other utility's program."""
 CLOCK = SystemClock()
 
 
 @dataclass
 class Door:
-    """A running door. `util-1` does not sign its calls, `util-2` does."""
+    """A running API. `util-1` does not sign its calls, `util-2` does."""
 
     url: str
     database: Database
@@ -81,11 +81,11 @@ class Door:
     pool: ConnectionPool[Any]
     api_keys: PostgresApiKeys
     stop: Callable[[], None]
-    """Tell the web worker to end."""
+    """Ends the web worker."""
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def header(self, role: Role, utility_id: str | None = None) -> dict[str, str]:
-        """The header with a key of that role, made at first use."""
+        """The header with an API key of that role; the key is created at first use."""
         name = f"{role} {utility_id}"
         if name not in self.keys:
             issued = issue(
@@ -99,7 +99,7 @@ class Door:
         return self.keys[name]
 
     def key(self, role: Role) -> str:
-        """As a person types it."""
+        """The key as a person enters it."""
         return self.header(role)["Authorization"].removeprefix("Bearer ")
 
     def post(self, body: Any, *, utility_id: str = "util-1", **options: Any) -> httpx.Response:
@@ -109,19 +109,19 @@ class Door:
     def change(
         self, method: str, event_id: str, body: Any = None, *, utility_id: str = "util-1", query: str = ""
     ) -> httpx.Response:
-        """PATCH or DELETE what a utility asked for."""
+        """PATCH or DELETE a utility's DR event."""
         url = f"{self.url}{WEBHOOK}/{event_id}{query}"
         return httpx.request(method, url, json=body, headers=self.header("utility", utility_id), timeout=30)
 
     def order(self, path: str, body: Any) -> httpx.Response:
-        """What an operator posts."""
+        """POST as an operator."""
         return httpx.post(self.url + path, json=body, headers=self.header("operator"), timeout=30)
 
     def get(self, path: str, role: Role, utility_id: str | None = None) -> httpx.Response:
         return httpx.get(self.url + path, headers=self.header(role, utility_id), timeout=30)
 
     def stored(self) -> tuple[int, int]:
-        """How many domain events and idempotency keys there are."""
+        """The number of domain events and of idempotency keys."""
         with psycopg.connect(self.database.admin_dsn) as connection:
             events = connection.execute("SELECT count(*) FROM gridproof.demand_response_events").fetchone()
             keys = connection.execute("SELECT count(*) FROM gridproof.idempotency_keys").fetchone()
@@ -130,7 +130,7 @@ class Door:
         return int(events[0]), int(keys[0])
 
     def topics(self, dr_event_id: str) -> list[str]:
-        """What is recorded of a DR event, in order."""
+        """The topics of a DR event's domain events, in order."""
         with psycopg.connect(self.database.admin_dsn) as connection:
             rows = connection.execute(
                 "SELECT topic FROM gridproof.demand_response_events WHERE originator_id = %s "
@@ -157,7 +157,7 @@ def day(number: int, *, hour: int = 12) -> datetime:
 
 
 def notification(**changes: Any) -> dict[str, Any]:
-    """A feasible notification under ids of its own, with some fields changed; None leaves a field out."""
+    """A feasible notification with unique ids and some fields changed; None omits a field."""
     starts_at = changes.pop("starts_at", day(2))
     ends_at = changes.pop("ends_at", starts_at and starts_at + timedelta(hours=2))
     body = {
@@ -185,9 +185,9 @@ def running_door(
     stream_clients_per_key: int | None = None,
     read_rates: ReadRates | None = None,
 ) -> Iterator[Door]:
-    """`data_dir` has the ledger's key."""
+    """`data_dir`: the folder with the ledger's key."""
     store = PostgresEventStore(DemandResponse, database.app_dsn, pool_size=8)
-    # As the product opens its own: a connection that died with its server is replaced, not handed out.
+    # As in production: a connection that died with its server is replaced instead of being handed out.
     with FastReconnectPool(database.app_dsn, min_size=2, max_size=8, timeout=10) as pool:
         bus = CommandBus(store, CLOCK, HANDLERS, forecasts=PostgresForecastBook(pool))
         _fill(bus)
@@ -228,7 +228,7 @@ def running_door(
 
 
 def _ledger(pool: ConnectionPool[Any], data_dir: Path | None) -> StoredLedger:
-    """Wired as a web worker has it, over these stores."""
+    """The ledger over these stores, wired as in a web worker."""
     stores = SimpleNamespace(
         settings=Settings(data_dir=data_dir or Path("/nonexistent")),
         pool=pool,
@@ -249,7 +249,7 @@ def _probe(database: Database) -> Any:
 
 @contextmanager
 def _serving(dependencies: WebDependencies) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The web worker in a thread of its own."""
+    """Run the web worker in a separate thread."""
     listener = server.listening("127.0.0.1", 0)
     ready, failure = threading.Event(), list[BaseException]()
     told: dict[str, Any] = {}
@@ -297,7 +297,7 @@ def _serving(dependencies: WebDependencies) -> Iterator[tuple[str, Callable[[], 
 
 
 def _fill(bus: CommandBus) -> None:
-    """Two utilities with a program each, ten facilities of 100 kW."""
+    """Register two utilities with a program each, and ten facilities of 100 kW."""
     context = CommandContext(
         correlation_id=uuid4(), causation_id=uuid4(), actor="operator:test", tenant=None, trace_id=uuid4().hex
     )

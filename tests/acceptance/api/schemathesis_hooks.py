@@ -1,4 +1,4 @@
-"""What schemathesis cannot draw: a cursor is one that a list gave out."""
+"""Hooks for values that schemathesis cannot generate: a cursor is valid only if a list returned it."""
 
 from typing import Any
 
@@ -8,6 +8,6 @@ from schemathesis import GenerationMode
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """What is meant to be accepted begins at the beginning (test_pages.py follows cursors); wrong ones are sent."""
+    """Remove generated cursors from valid requests (test_pages.py follows real cursors); invalid ones keep theirs."""
     if case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE:
         case.query.pop("cursor", None)

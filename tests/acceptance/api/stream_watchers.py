@@ -1,4 +1,4 @@
-"""Those who watch the live stream of a running door, many of them in one event loop."""
+"""Clients of the live stream of a running API, many in one event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ WITHIN_S = 120.0
 
 @dataclass
 class Screen:
-    """One open stream; `ended` where the server ended it."""
+    """An open stream; `ended` is true once the server has ended it."""
 
     answer: aiohttp.ClientResponse
     parsed: Parsed = field(default_factory=Parsed)
@@ -25,7 +25,7 @@ class Screen:
             while piece := await self.answer.content.readany():
                 self.parsed.take(piece)
         except (aiohttp.ClientError, ConnectionError):
-            pass  # as much as the server's end
+            pass  # counts as the end of the stream, too
         self.ended = True
 
 
@@ -33,7 +33,7 @@ class Screen:
 async def screens(
     url: str, key: dict[str, str], count: int = 1, *, after: str = "", query: str = ""
 ) -> AsyncIterator[list[Screen]]:
-    """Open streams, each read on by itself."""
+    """Open streams; each is read in its own task."""
     headers = {**key, "Accept-Encoding": "gzip, br", **({"Last-Event-ID": after} if after else {})}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=60)
     connector = aiohttp.TCPConnector(limit=0)
@@ -41,7 +41,7 @@ async def screens(
         answers = await asyncio.gather(
             *(session.get(f"{url}/api/stream{query}", headers=headers) for _ in range(count))
         )
-        # Packed, a message would wait for the next ones.
+        # With compression a message would wait for the next ones.
         assert not any("Content-Encoding" in answer.headers for answer in answers)
         found = [Screen(answer) for answer in answers]
         reading = [asyncio.create_task(screen.read()) for screen in found]

@@ -1,4 +1,4 @@
-"""The bad-input table: each row has its own status, problem type and reason, and stores what it should."""
+"""Bad input: each case has its own status, problem type and reason, and stores only what it should."""
 
 import json
 import socket
@@ -63,7 +63,7 @@ def test_a_malformed_notification_is_a_400_and_stores_nothing(door: Door, case: 
 
 
 def in_five_minutes() -> datetime:
-    """Of the moment at which it is asked: the table is made long before some of its rows are tried."""
+    """Evaluated in the test, because the table is built long before some of its cases run."""
     return utc_now() + timedelta(seconds=300)
 
 
@@ -99,7 +99,7 @@ def test_an_infeasible_notification_is_a_422_with_its_reason_and_recorded_as_rej
     assert door.topics(document["dr_event_id"]) == ["dr-event.opened.v1", "dr-event.rejected.v1"]
 
 
-def test_all_reasons_come_at_once(door: Door) -> None:
+def test_all_reasons_against_a_notification_are_reported_together(door: Door) -> None:
     body = notification(starts_at=day(-1), facility_ids=["fac-404", IN_MAINTENANCE, "fac-001", "fac-001"])
     document = problem_of(door.post(body))
     assert {reason["code"] for reason in document["reasons"]} >= {
@@ -125,7 +125,7 @@ def test_an_overlap_is_a_422_that_names_the_facility_but_not_the_other_dr_event(
     assert door.post(after).status_code == 202  # half-open: it begins when the first has ended
 
 
-def test_the_same_key_again_gives_the_same_refusal_and_records_nothing_more(door: Door) -> None:
+def test_a_repeated_idempotency_key_gets_the_same_refusal_and_records_nothing(door: Door) -> None:
     body = notification(facility_ids=["fac-404"])
     first = problem_of(door.post(body))
     before = door.stored()
@@ -134,7 +134,7 @@ def test_the_same_key_again_gives_the_same_refusal_and_records_nothing_more(door
     assert door.stored() == before
 
 
-def test_the_same_key_with_another_body_is_a_409_and_stores_nothing(door: Door) -> None:
+def test_an_idempotency_key_with_another_body_is_a_409_and_stores_nothing(door: Door) -> None:
     body = notification(starts_at=day(40), facility_ids=["fac-005"])
     assert door.post(body).status_code == 202
     before = door.stored()
@@ -144,7 +144,7 @@ def test_the_same_key_with_another_body_is_a_409_and_stores_nothing(door: Door) 
 
 
 @pytest.mark.parametrize("key", [None, "Bearer gpk_000000000000_wrong", "Basic dTpw"])
-def test_without_a_valid_key_it_is_a_401_and_nothing_is_stored(door: Door, key: str | None) -> None:
+def test_a_post_without_a_valid_api_key_is_a_401_and_stores_nothing(door: Door, key: str | None) -> None:
     before = door.stored()
     headers = {} if key is None else {"Authorization": key}
     response = httpx.post(door.url + WEBHOOK, json=notification(), headers=headers)
@@ -160,7 +160,7 @@ def signed(door: Door, body: dict[str, Any], signature: str | None) -> httpx.Res
     return httpx.post(door.url + WEBHOOK, content=json.dumps(body).encode(), headers=headers)
 
 
-def test_wrong_and_stale_signatures_are_401s_of_their_own_and_store_nothing(door: Door) -> None:
+def test_wrong_and_stale_signatures_are_distinct_401s_and_store_nothing(door: Door) -> None:
     body = notification(program="winter-peak", starts_at=day(50), facility_ids=[ELSEWHERE])
     raw, before = json.dumps(body).encode(), door.stored()
     wrong = sign(b"another secret", raw, at=utc_now())
@@ -174,7 +174,7 @@ def test_wrong_and_stale_signatures_are_401s_of_their_own_and_store_nothing(door
     assert signed(door, body, genuine).status_code == 202
 
 
-def test_ten_megabytes_are_a_413_and_store_nothing(door: Door) -> None:
+def test_a_body_of_ten_megabytes_is_a_413_and_stores_nothing(door: Door) -> None:
     before = door.stored()
     body = {**notification(), "padding": "x" * 10_000_000}
     document = problem_of(door.post(body))
@@ -183,7 +183,7 @@ def test_ten_megabytes_are_a_413_and_store_nothing(door: Door) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
-def test_a_body_that_is_too_large_is_refused_before_it_has_come(door: Door, chunked: bool) -> None:
+def test_a_body_that_is_too_large_is_refused_before_it_has_arrived(door: Door, chunked: bool) -> None:
     address = urlsplit(door.url)
     length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 10000000"
     authorization = door.header("utility", "util-1")["Authorization"].encode()
@@ -200,12 +200,12 @@ def test_a_body_that_is_too_large_is_refused_before_it_has_come(door: Door, chun
     )
     chunk = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
     with socket.create_connection((str(address.hostname), int(address.port or 80)), timeout=20) as connection:
-        connection.sendall(head + (chunk * 20 if chunked else b"{"))  # 320 KB, and no end of it
+        connection.sendall(head + (chunk * 20 if chunked else b"{"))  # 320 KB, without an end
         status_line = connection.makefile("rb").readline()
     assert status_line.startswith(b"HTTP/1.1 413")
 
 
-def test_a_store_that_is_down_is_a_503_and_the_same_post_succeeds_later(
+def test_a_post_while_the_store_is_down_is_a_503_and_succeeds_later(
     postgres_server: PostgresServer, database: Database
 ) -> None:
     with running_door(database) as door:

@@ -1,4 +1,4 @@
-"""A utility changes its mind, a facility or an operator steps in: through HTTP, over the real bus and PostgreSQL."""
+"""Modifications, cancellations and opt-outs over HTTP, with the real bus and PostgreSQL."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -31,7 +31,7 @@ def door(database: Database) -> Iterator[Door]:
 
 
 def accepted(door: Door, **changes: Any) -> dict[str, Any]:
-    """What was asked, and the answer's id under `dr_event_id`."""
+    """The body of an accepted request, with the answer's id under `dr_event_id`."""
     body = notification(**changes)
     response = door.post(body)
     assert response.status_code == 202, response.text
@@ -53,7 +53,7 @@ def shown(door: Door, asked: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def test_a_modification_is_in_force_at_once_and_repeated_by_the_same_answer(door: Door) -> None:
+def test_a_modification_applies_at_once_and_a_repeat_gets_the_same_answer(door: Door) -> None:
     asked = accepted(door, starts_at=day(3))
     body = changed(asked, 1, target_reduction_kw=150, facility_ids=["fac-001", "fac-003"])
     first = door.change("PATCH", asked["event_id"], body)
@@ -65,12 +65,12 @@ def test_a_modification_is_in_force_at_once_and_repeated_by_the_same_answer(door
     assert door.stored() == events
     row = shown(door, asked)
     assert (row["target_kw"], sorted(row["facility_ids"])) == (150.0, ["fac-001", "fac-003"])
-    # The facility that was dropped is free, the one that came in is not.
+    # The removed facility is free, the added one is not.
     assert door.post(notification(starts_at=day(3), facility_ids=["fac-002"])).status_code == 202
     assert door.post(notification(starts_at=day(3), facility_ids=["fac-003"])).status_code == 422
 
 
-def test_stale_and_repeated_numbers_change_nothing_and_say_which_is_in_force(door: Door) -> None:
+def test_stale_and_repeated_modification_numbers_change_nothing(door: Door) -> None:
     asked = accepted(door, starts_at=day(3))
     door.change("PATCH", asked["event_id"], changed(asked, 5, target_reduction_kw=150))
     events, _ = door.stored()
@@ -82,7 +82,7 @@ def test_stale_and_repeated_numbers_change_nothing_and_say_which_is_in_force(doo
     assert door.stored()[0] == events
 
 
-def test_a_refused_modification_leaves_the_old_standing(door: Door) -> None:
+def test_a_refused_modification_leaves_the_dr_event_unchanged(door: Door) -> None:
     asked = accepted(door, starts_at=day(3))
     body = changed(asked, 1, facility_ids=["fac-001", "fac-404"], target_reduction_kw=900)
     refused = door.change("PATCH", asked["event_id"], body)
@@ -92,7 +92,7 @@ def test_a_refused_modification_leaves_the_old_standing(door: Door) -> None:
     assert (row["status"], row["target_kw"]) == ("accepted", 100.0)
 
 
-def test_the_same_key_with_another_modification_is_a_409(door: Door) -> None:
+def test_an_idempotency_key_with_another_modification_is_a_409(door: Door) -> None:
     asked = accepted(door, starts_at=day(3))
     body = changed(asked, 1, target_reduction_kw=150)
     assert door.change("PATCH", asked["event_id"], body).status_code == 202
@@ -105,7 +105,7 @@ def test_an_unknown_dr_event_cannot_be_modified(door: Door) -> None:
     assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
 
 
-def test_a_cancelled_dr_event_is_not_modified_any_more(door: Door) -> None:
+def test_a_cancelled_dr_event_cannot_be_modified(door: Door) -> None:
     asked = accepted(door, starts_at=day(3))
     assert door.change("DELETE", asked["event_id"]).json()["outcome"] == "cancelled"
     assert door.change("DELETE", asked["event_id"]).json()["outcome"] == "already_cancelled"
@@ -113,7 +113,7 @@ def test_a_cancelled_dr_event_is_not_modified_any_more(door: Door) -> None:
     assert (response.status_code, response.json()["type"]) == (409, "/problems/not-allowed-now")
 
 
-def test_a_cancellation_older_than_what_is_in_force_is_stale(door: Door) -> None:
+def test_a_cancellation_older_than_the_current_modification_is_stale(door: Door) -> None:
     asked = accepted(door, starts_at=day(3))
     door.change("PATCH", asked["event_id"], changed(asked, 4, target_reduction_kw=150))
     stale = door.change("DELETE", asked["event_id"], query="?modification_number=2")
@@ -125,7 +125,7 @@ def test_a_cancellation_older_than_what_is_in_force_is_stale(door: Door) -> None
     )
 
 
-def test_a_cancellation_that_comes_first_holds_until_a_higher_number_asks(door: Door) -> None:
+def test_a_cancellation_before_its_notification_holds_until_a_higher_modification_number(door: Door) -> None:
     first = door.change("DELETE", "E-early", query="?modification_number=1")
     assert (first.status_code, first.json()["status"]) == (200, "cancelled")
     late = door.post(notification(event_id="E-early", starts_at=day(3)))
@@ -135,7 +135,7 @@ def test_a_cancellation_that_comes_first_holds_until_a_higher_number_asks(door: 
     assert door.post(higher).status_code == 202
 
 
-def test_modifications_are_signed_where_the_utility_signs(door: Door) -> None:
+def test_a_modification_by_a_signing_utility_needs_a_signature(door: Door) -> None:
     url = f"{door.url}{WEBHOOK}/E-1"
     headers = door.header("utility", "util-2") | {"Content-Type": "application/json"}
     content = b'{"notification_id": "n", "modification_number": 1}'
@@ -158,7 +158,7 @@ def test_a_facility_opts_out_and_in_again_and_each_is_recorded_with_its_reason(d
     assert door.post(notification(starts_at=day(5), facility_ids=["fac-001"])).status_code == 202
 
 
-def test_opting_out_of_one_dr_event_leaves_the_others(door: Door) -> None:
+def test_opting_out_of_one_dr_event_does_not_affect_others(door: Door) -> None:
     asked = accepted(door, starts_at=day(3))
     body = {"reason": "chiller broken", "dr_event_id": asked["dr_event_id"]}
     assert door.order("/api/facilities/fac-001/opt-out", body).status_code == 200
@@ -174,7 +174,7 @@ def test_opting_out_of_one_dr_event_leaves_the_others(door: Door) -> None:
         ("fac-001", {"reason": "x", "why": "y"}, 400),
     ],
 )
-def test_an_opt_out_that_cannot_be_is_a_named_problem(
+def test_an_invalid_opt_out_is_refused_with_a_problem_type(
     door: Door, facility_id: str, body: dict[str, str], status: int
 ) -> None:
     response = door.order(f"/api/facilities/{facility_id}/opt-out", body)
@@ -182,13 +182,13 @@ def test_an_opt_out_that_cannot_be_is_a_named_problem(
     assert response.json()["type"].startswith("/problems/")
 
 
-def test_utilities_do_not_opt_facilities_out(door: Door) -> None:
+def test_a_utility_cannot_opt_a_facility_out(door: Door) -> None:
     url = f"{door.url}/api/facilities/fac-001/opt-out"
     response = httpx.post(url, json={"reason": "x"}, headers=door.header("utility", "util-1"))
     assert response.status_code == 403
 
 
-def test_an_operator_cancels_twice_as_once(door: Door) -> None:
+def test_a_second_cancellation_by_an_operator_reports_already_cancelled(door: Door) -> None:
     asked = accepted(door, starts_at=day(3))
     for outcome in ("cancelled", "already_cancelled"):
         response = door.order(f"/api/dr-events/{asked['dr_event_id']}/cancellation", {"reason": "storm over"})

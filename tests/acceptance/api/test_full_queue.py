@@ -1,4 +1,4 @@
-"""A full queue: what is new waits outside, what was answered is answered again, and nothing is remembered of a 503."""
+"""A full queue: new DR events are refused, repeated requests get their first answer, and a 503 is not stored."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ def door(database: Database) -> Iterator[Door]:
         yield running
 
 
-def test_over_the_depth_a_new_dr_event_waits_outside_and_is_taken_later(door: Door) -> None:
+def test_a_new_dr_event_over_the_queue_depth_is_a_503_and_accepted_later(door: Door) -> None:
     bodies = [notification(starts_at=day(number)) for number in (3, 4, 5)]
     first, second = (door.post(body) for body in bodies[:2])
     door.project()
@@ -28,7 +28,7 @@ def test_over_the_depth_a_new_dr_event_waits_outside_and_is_taken_later(door: Do
     for body, answer in zip(bodies[:2], (first, second), strict=True):
         again = door.post(body)
         assert (again.status_code, again.content) == (answer.status_code, answer.content)
-        # Written otherwise it says the same, and is found in the record, not at hand.
+        # Another field order is the same request; its answer comes from the store, not from memory.
         reordered = dict(reversed(list(body.items())))
         assert door.post(reordered).content == answer.content
     assert door.stored() == before
@@ -40,7 +40,7 @@ def test_over_the_depth_a_new_dr_event_waits_outside_and_is_taken_later(door: Do
     assert door.post(bodies[2]).status_code == 202
 
 
-def test_a_full_queue_holds_up_neither_changes_nor_cancellations(door: Door) -> None:
+def test_a_full_queue_refuses_no_modification_or_cancellation(door: Door) -> None:
     bodies = [notification(starts_at=day(number)) for number in (3, 4)]
     for body in bodies:
         assert door.post(body).status_code == 202

@@ -1,4 +1,4 @@
-"""A DR event over many facilities is one decision: accepted, modified and cancelled whole."""
+"""A DR event over many facilities is one decision: accepted, modified and cancelled as a whole."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -32,7 +32,7 @@ def door(database: Database) -> Iterator[Door]:
         yield running
 
 
-def test_six_hundred_facilities_at_once(door: Door) -> None:
+def test_a_dr_event_of_six_hundred_facilities_is_accepted_modified_and_cancelled(door: Door) -> None:
     body = notification(facility_ids=MANY, target_reduction_kw=6_000, starts_at=day(3))
     answer = door.post(body)
     assert answer.status_code == 202, answer.text

@@ -1,4 +1,4 @@
-"""An auditor asks over HTTP how far the log is sealed, takes a proof away, and checks it on another machine."""
+"""An auditor reads the ledger's status over HTTP, downloads a proof and checks it on another machine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def database(postgres_server: PostgresServer) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def door(database: Database, folder: Path) -> Iterator[Door]:
-    """Its ledger is followed and sealed."""
+    """An API whose ledger is followed and sealed."""
     with running_door(database, data_dir=folder) as running, sealing(running, folder):
         yield running
 
@@ -69,7 +69,7 @@ def sealing(door: Door, folder: Path) -> Iterator[None]:
 
 
 def sealed_dr_event(door: Door, **changes: Any) -> str:
-    """One that was accepted, and is under a checkpoint."""
+    """Post a DR event and wait until a checkpoint covers it; returns its id."""
     response = door.post(notification(**changes))
     assert response.status_code == 202, response.text
     deadline = time.monotonic() + WITHIN_S
@@ -83,7 +83,7 @@ def checked(path: Path, *arguments: str) -> Result:
     return CliRunner().invoke(check, [str(path), *arguments])
 
 
-def test_the_status_names_checkpoint_key_and_both_logs(door: Door, folder: Path) -> None:
+def test_the_ledger_status_has_the_checkpoint_its_key_and_both_logs(door: Door, folder: Path) -> None:
     sealed_dr_event(door, starts_at=day(20))
     allowed: tuple[Role, ...] = ("auditor", "operator", "admin")
     assert [door.get("/api/audit/ledger", role).status_code for role in allowed] == [200, 200, 200]
@@ -99,7 +99,7 @@ def test_the_status_names_checkpoint_key_and_both_logs(door: Door, folder: Path)
     assert status["mismatches"] == []
 
 
-def test_a_proof_is_downloaded_and_holds_without_the_system(door: Door, folder: Path, tmp_path: Path) -> None:
+def test_a_downloaded_proof_is_verified_without_the_system(door: Door, folder: Path, tmp_path: Path) -> None:
     dr_event_id = sealed_dr_event(door, starts_at=day(21))
     response = door.get(f"/api/audit/dr-events/{dr_event_id}/proof", "auditor")
     assert response.status_code == 200, response.text
@@ -118,7 +118,7 @@ def test_a_proof_is_downloaded_and_holds_without_the_system(door: Door, folder: 
     assert proven["domain_events"] == len(steps) > 2
 
 
-def test_a_proof_that_was_changed_on_its_way_is_refused_with_the_position(door: Door, tmp_path: Path) -> None:
+def test_a_proof_changed_in_transit_is_refused_with_the_position(door: Door, tmp_path: Path) -> None:
     dr_event_id = sealed_dr_event(door, starts_at=day(22))
     content = door.get(f"/api/audit/dr-events/{dr_event_id}/proof", "auditor").content
     path = tmp_path / "proof.json"
@@ -133,7 +133,7 @@ def test_a_proof_that_was_changed_on_its_way_is_refused_with_the_position(door: 
 
 
 @pytest.mark.parametrize("role", ["utility", "dashboard"])
-def test_others_learn_neither_what_is_sealed_nor_whether_a_dr_event_exists(door: Door, role: Role) -> None:
+def test_other_roles_get_a_403_whether_or_not_the_dr_event_exists(door: Door, role: Role) -> None:
     dr_event_id = sealed_dr_event(door, starts_at=day(23 + (role == "dashboard")))
     utility = "util-1" if role == "utility" else None
     for path in ("ledger", f"dr-events/{dr_event_id}/proof", f"dr-events/{uuid4()}/proof"):
@@ -141,7 +141,7 @@ def test_others_learn_neither_what_is_sealed_nor_whether_a_dr_event_exists(door:
         assert (refused.status_code, refused.json()["type"]) == (403, "/problems/forbidden")
 
 
-def test_operators_see_how_far_it_is_sealed_and_take_no_proofs(door: Door) -> None:
+def test_operators_cannot_download_proofs(door: Door) -> None:
     dr_event_id = sealed_dr_event(door, starts_at=day(25))
     assert door.get(f"/api/audit/dr-events/{dr_event_id}/proof", "operator").status_code == 403
 
@@ -152,14 +152,14 @@ def test_an_unknown_dr_event_has_no_proof(door: Door) -> None:
     assert door.get("/api/audit/dr-events/UTIL-1/proof", "auditor").status_code == 404
 
 
-def test_the_schema_describes_both(door: Door) -> None:
+def test_the_openapi_document_describes_ledger_status_and_proof(door: Door) -> None:
     paths = httpx.get(f"{door.url}/schema/openapi.json").json()["paths"]
     assert "200" in paths["/api/audit/ledger"]["get"]["responses"]
     proof = paths["/api/audit/dr-events/{dr_event_id}/proof"]["get"]["responses"]["200"]
     assert "ProofDocument" in json.dumps(proof)
 
 
-def test_before_anything_is_sealed_there_is_no_proof_and_the_status_says_so(
+def test_without_a_checkpoint_there_is_no_proof_and_the_status_reports_it(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     with fresh_database(postgres_server) as fresh, running_door(fresh, data_dir=tmp_path) as door:
@@ -183,7 +183,7 @@ def test_a_ledger_mismatch_is_reported_until_it_is_cleared(door: Door, database:
     assert door.get("/api/audit/ledger", "operator").json()["mismatches"] == []
 
 
-def test_of_a_log_that_was_tampered_with_no_proof_is_made(door: Door, database: Database) -> None:
+def test_no_proof_is_made_of_a_log_that_was_tampered_with(door: Door, database: Database) -> None:
     dr_event_id = sealed_dr_event(door, starts_at=day(26))
     with psycopg.connect(database.admin_dsn) as connection:
         connection.execute(

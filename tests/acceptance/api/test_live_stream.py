@@ -1,4 +1,4 @@
-"""The live stream of the running door: from the log through the read models to a thousand screens."""
+"""The live stream of a running API: from the log through the read models to a thousand clients."""
 
 import asyncio
 import resource
@@ -25,7 +25,7 @@ WATCHERS = 1_000
 
 @contextmanager
 def projecting(door: Door) -> Iterator[None]:
-    """The read models follow the log, as `worker project` does it."""
+    """Run the projections as `worker project` does."""
     stop = threading.Event()
     threads = [
         threading.Thread(
@@ -63,7 +63,7 @@ def maintain(door: Door, action: str) -> None:
     assert done.status_code == 200, done.text
 
 
-def test_a_thousand_screens_each_hear_everything_once_and_end_with_the_server(database: Database) -> None:
+def test_a_thousand_clients_receive_every_message_once_until_the_server_ends(database: Database) -> None:
     raise_open_files()
 
     async def scenario(door: Door) -> list[Screen]:
@@ -95,7 +95,7 @@ def raise_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8_192)), hard))
 
 
-def test_resumed_at_every_position_of_the_log_each_happening_comes_once(database: Database) -> None:
+def test_a_stream_resumed_at_any_log_position_has_each_later_entry_once(database: Database) -> None:
     async def scenario(door: Door) -> None:
         positions = log_positions(database)
         head = positions[-1]
@@ -112,7 +112,7 @@ def test_resumed_at_every_position_of_the_log_each_happening_comes_once(database
         asyncio.run(scenario(door))
 
 
-def test_through_the_death_of_postgresql_nobody_leaves_and_nothing_is_lost(
+def test_a_restart_of_postgresql_disconnects_no_client_and_loses_no_message(
     postgres_server: PostgresServer, database: Database
 ) -> None:
     async def scenario(door: Door) -> None:
@@ -140,7 +140,7 @@ def test_through_the_death_of_postgresql_nobody_leaves_and_nothing_is_lost(
             asyncio.run(scenario(door))
 
 
-def test_one_who_reads_nothing_is_dropped_and_the_others_do_not_notice(
+def test_a_client_that_does_not_read_is_dropped_without_effect_on_others(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_feed, "SEND_TIMEOUT_S", 0.5)
@@ -164,7 +164,7 @@ def test_one_who_reads_nothing_is_dropped_and_the_others_do_not_notice(
 
 
 def connected(door: Door, key: dict[str, str]) -> socket.socket:
-    """It asks, and never reads; its window is small."""
+    """A client with a small receive window that sends its request and never reads."""
     host, _, port = door.url.removeprefix("http://").partition(":")
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
@@ -175,7 +175,7 @@ def connected(door: Door, key: dict[str, str]) -> socket.socket:
 
 
 def long_history(door: Door) -> None:
-    """More than the buffers of a connection hold, and known to all read models: they ignore it."""
+    """Fill the log with more than the buffers of a connection hold; the read models ignore these entries."""
     with psycopg.connect(door.database.admin_dsn) as connection:
         connection.execute(
             """
@@ -224,7 +224,7 @@ def test_a_stream_of_one_facility_carries_only_that_facility_and_utilities_are_r
         asyncio.run(scenario())
 
 
-def test_more_than_a_process_bears_are_sent_away_until_one_leaves(database: Database) -> None:
+def test_streams_over_the_limit_of_a_process_are_a_503_until_others_close(database: Database) -> None:
     async def scenario(door: Door) -> None:
         key = door.header("dashboard")
         async with screens(door.url, key, 2) as watching:
@@ -240,7 +240,7 @@ def test_more_than_a_process_bears_are_sent_away_until_one_leaves(database: Data
         asyncio.run(scenario(door))
 
 
-def test_one_key_has_its_share_of_a_process_and_the_others_find_room(database: Database) -> None:
+def test_streams_over_the_limit_of_an_api_key_are_a_429_for_that_key_only(database: Database) -> None:
     async def scenario(door: Door) -> None:
         key = door.header("dashboard")
         async with screens(door.url, key, 2) as watching:
@@ -259,7 +259,7 @@ def test_one_key_has_its_share_of_a_process_and_the_others_find_room(database: D
         asyncio.run(scenario(door))
 
 
-def test_the_cookie_of_a_session_opens_the_stream(database: Database) -> None:
+def test_a_session_cookie_opens_the_stream(database: Database) -> None:
     with running_door(database) as door:
 
         async def scenario() -> None:

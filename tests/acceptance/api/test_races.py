@@ -1,4 +1,4 @@
-"""Many posts at once: one DR event, one answer; two that overlap: exactly one is accepted."""
+"""Concurrent posts: identical ones are one DR event with one answer; of two that overlap exactly one is accepted."""
 
 import asyncio
 from collections import Counter
@@ -34,7 +34,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 async def post_all(door: Door, bodies: list[dict[str, Any]]) -> list[Answer]:
-    """Every body, AT_ONCE at a time."""
+    """Post every body, AT_ONCE at a time."""
     waiting, answers = iter(bodies), list[Answer]()
 
     async def post_some(session: aiohttp.ClientSession) -> None:
@@ -51,7 +51,7 @@ async def post_all(door: Door, bodies: list[dict[str, Any]]) -> list[Answer]:
     return answers
 
 
-def test_a_thousand_identical_posts_are_one_dr_event_and_one_answer(door: Door) -> None:
+def test_a_thousand_identical_posts_create_one_dr_event_and_get_one_answer(door: Door) -> None:
     events, keys = door.stored()
     body = notification()
     answers = asyncio.run(post_all(door, [body] * 1_000))
@@ -59,10 +59,10 @@ def test_a_thousand_identical_posts_are_one_dr_event_and_one_answer(door: Door) 
     assert len({answer.body for answer in answers}) == 1
     dr_event_id = answers[0].document["dr_event_id"]
     assert door.topics(dr_event_id) == ["dr-event.opened.v1", "dr-event.accepted.v1"]
-    assert door.stored() == (events + 4, keys + 1)  # those two, and two facilities reserved
+    assert door.stored() == (events + 4, keys + 1)  # these two, and two reservations
 
 
-def test_over_the_rate_identical_posts_get_the_same_answer_or_a_429(
+def test_identical_posts_over_the_rate_limit_get_the_same_answer_or_a_429(
     database: Database, valkey_server: EmbeddedServers
 ) -> None:
     with running_door(database, rate_per_s=10, redis_url=valkey_server.redis_url) as door:
@@ -76,7 +76,7 @@ def test_over_the_rate_identical_posts_get_the_same_answer_or_a_429(
         assert door.stored() == (events + 4, keys + 1)
 
 
-def test_of_two_overlapping_dr_events_at_the_same_moment_exactly_one_is_accepted(door: Door) -> None:
+def test_exactly_one_of_two_concurrent_overlapping_dr_events_is_accepted(door: Door) -> None:
     for number in range(20):
         starts_at = day(10 + number)
         first = notification(starts_at=starts_at, facility_ids=["fac-001", "fac-002"])
@@ -89,7 +89,7 @@ def test_of_two_overlapping_dr_events_at_the_same_moment_exactly_one_is_accepted
         assert {reason["code"] for reason in refused["reasons"]} == {"overlap"}
 
 
-def test_many_different_dr_events_at_once_are_all_judged(door: Door) -> None:
+def test_many_concurrent_dr_events_are_all_accepted(door: Door) -> None:
     bodies = [
         notification(starts_at=day(60 + number), facility_ids=[f"fac-00{number % 8 + 1}"])
         for number in range(60)

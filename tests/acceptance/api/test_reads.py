@@ -1,4 +1,4 @@
-"""What callers read afterwards: their own DR events and nobody else's, the audit trail, and what operators do."""
+"""Reads over HTTP: a utility's own DR events, the audit trail, and the actions and reads of operators."""
 
 import re
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def test_the_status_url_shows_the_dr_event(door: Door) -> None:
     assert shown["capacity_kw"] == 200.0
 
 
-def test_who_prefers_to_wait_reads_what_was_accepted_before_once_it_is_projected(door: Door) -> None:
+def test_a_read_that_prefers_to_wait_is_answered_once_the_dr_event_is_projected(door: Door) -> None:
     door.project()
     url = door.post(notification(starts_at=day(21))).json()["status_url"]
     key = door.header("utility", "util-1")
@@ -68,7 +68,7 @@ def test_who_prefers_to_wait_reads_what_was_accepted_before_once_it_is_projected
     assert answer.json()["status"] == "accepted"
 
 
-def test_a_utility_does_not_see_anothers_dr_event(door: Door) -> None:
+def test_a_utility_cannot_read_another_utilitys_dr_event(door: Door) -> None:
     dr_event_id = accepted(door, starts_at=day(4))
     for path in (f"/api/dr-events/{dr_event_id}", f"/api/dr-events/{dr_event_id}/dispatches"):
         assert door.get(path, "utility", "util-1").status_code == 200
@@ -80,28 +80,28 @@ def test_a_utility_does_not_see_anothers_dr_event(door: Door) -> None:
     assert all(row["utility_id"] == "util-2" for row in listed)
 
 
-def test_a_utility_cannot_cancel_anothers_dr_event(door: Door) -> None:
+def test_a_utility_cannot_cancel_another_utilitys_dr_event(door: Door) -> None:
     body = notification(starts_at=day(5))
     assert door.post(body).status_code == 202
     headers = {**door.header("utility", "util-2"), "X-Signature": sign(SIGNING_SECRET, b"", at=utc_now())}
     response = httpx.delete(f"{door.url}{WEBHOOK}/{body['event_id']}", headers=headers)
-    # It cancels an event of its own of that name, which it may yet ask for; the other's stands.
+    # It cancels a future DR event of its own under that name; the other utility's is unaffected.
     assert response.json()["outcome"] == "cancelled"
     again = door.post(notification(event_id=body["event_id"]))
     assert (again.status_code, again.json()["status"]) == (200, "already_known")
 
 
-def test_a_utility_cancels_and_the_facilities_are_free_again(door: Door) -> None:
+def test_a_cancellation_by_the_utility_frees_the_facilities(door: Door) -> None:
     body = notification(starts_at=day(6))
     assert door.post(body).status_code == 202
     url = f"{door.url}{WEBHOOK}/{body['event_id']}"
-    for _ in range(2):  # cancelling again is the same as once
+    for _ in range(2):  # a repeated cancellation changes nothing
         response = httpx.delete(url, headers=door.header("utility", "util-1"))
         assert (response.status_code, response.json()["status"]) == (200, "cancelled")
     assert door.post(notification(starts_at=day(6))).status_code == 202
 
 
-def test_lists_page_through_everything_once(door: Door) -> None:
+def test_paging_through_a_list_returns_each_item_once(door: Door) -> None:
     wanted = {accepted(door, starts_at=day(70 + number), facility_ids=["fac-007"]) for number in range(5)}
     seen: list[str] = []
     cursor = ""
@@ -115,7 +115,7 @@ def test_lists_page_through_everything_once(door: Door) -> None:
     assert set(seen) == wanted
 
 
-def test_a_cursor_that_was_not_given_out_is_refused(door: Door) -> None:
+def test_an_invalid_cursor_is_refused(door: Door) -> None:
     response = door.get("/api/dr-events?cursor=nonsense", "operator")
     assert (response.status_code, response.json()["type"]) == (400, "/problems/invalid-request")
 
@@ -134,7 +134,7 @@ def test_the_audit_trail_names_the_requester_and_shows_the_state_as_of_a_moment(
     assert naive.status_code == 400
 
 
-def test_a_dr_event_is_read_as_it_stood_by_moment_and_by_position(door: Door) -> None:
+def test_a_dr_event_is_read_as_of_a_time_and_as_of_a_position(door: Door) -> None:
     dr_event_id = accepted(door, starts_at=day(11))
     then = door.get(f"/api/audit/dr-events/{dr_event_id}", "auditor").json()
     before, position = utc_now(), then["position"]
@@ -163,7 +163,7 @@ def test_a_dr_event_is_read_as_it_stood_by_moment_and_by_position(door: Door) ->
     )
 
 
-def test_of_the_past_a_utility_sees_no_more_than_of_the_present(door: Door) -> None:
+def test_a_utility_cannot_read_past_states_of_another_utilitys_dr_event(door: Door) -> None:
     dr_event_id = accepted(door, starts_at=day(12))
     head = door.get(f"/api/audit/dr-events/{dr_event_id}", "auditor").json()["position"]
     other = door.get(f"/api/dr-events/{dr_event_id}?as_of={head}", "utility", "util-2")
@@ -176,7 +176,7 @@ def test_of_the_past_a_utility_sees_no_more_than_of_the_present(door: Door) -> N
     assert all(row["utility_id"] == "util-2" for row in listed)
 
 
-def test_a_past_that_is_none_is_refused(door: Door) -> None:
+def test_an_invalid_as_of_is_refused(door: Door) -> None:
     dr_event_id = accepted(door, starts_at=day(13))
     refusals = {"yesterday": 400, "2026-07-14T21:00:00": 400, "-3": 400, "": 400, "9" * 18: 404, "0": 404}
     for as_of, status in refusals.items():
@@ -221,7 +221,7 @@ def test_an_override_without_a_dispatch_is_refused(door: Door) -> None:
     assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
 
 
-def test_a_facility_that_was_never_measured_says_so(door: Door) -> None:
+def test_a_facility_without_readings_has_an_empty_current_value_and_history(door: Door) -> None:
     door.project()
     current = door.get("/api/facilities/fac-001/current", "dashboard").json()
     assert current == {
@@ -239,7 +239,7 @@ def test_a_facility_that_was_never_measured_says_so(door: Door) -> None:
 
 
 @pytest.mark.parametrize(("resolution", "count"), [("15s", 240), ("1m", 60), ("15m", 4), ("1h", 1)])
-def test_a_facility_that_was_measured_tells_its_load(door: Door, resolution: str, count: int) -> None:
+def test_the_history_of_a_measured_facility_has_its_load(door: Door, resolution: str, count: int) -> None:
     door.project()
     start = datetime(2026, 7, 14, tzinfo=UTC)
     PostgresTelemetryStore(door.pool, SystemClock()).write_readings(
@@ -260,11 +260,11 @@ def test_a_facility_that_was_measured_tells_its_load(door: Door, resolution: str
 @pytest.mark.parametrize(
     "path", ["/api/portfolio", "/api/facilities", "/api/alerts", "/api/dead-letters", "/api/projections"]
 )
-def test_operators_read_everything_else_too(door: Door, path: str) -> None:
+def test_operators_may_read_every_other_list(door: Door, path: str) -> None:
     assert door.get(path, "operator").status_code == 200
 
 
-def test_the_door_is_ready(door: Door) -> None:
+def test_a_running_api_is_ready(door: Door) -> None:
     document = httpx.get(f"{door.url}/ready").json()
     assert document["status"] == "ready"
     assert [state["name"] for state in document["dependencies"]] == ["postgresql"]

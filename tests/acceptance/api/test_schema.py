@@ -1,8 +1,7 @@
-"""The API by its own OpenAPI document, as it runs: schemathesis calls every operation of `gridproof serve`.
+"""The API against its own OpenAPI document: schemathesis calls every operation of `gridproof serve`.
 
-With what fits the document and what does not, over a PostgreSQL with a DR event, readings, an alert and a dead letter.
-
-What it may not find fault with is in schemathesis.toml, each with its reason.
+It sends valid and invalid requests, over a PostgreSQL with a DR event, readings, an alert and a dead letter.
+Accepted deviations are in schemathesis.toml, each with its reason.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from tests.unit.interfaces.web.declared_policies import POLICIES
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 OF_THE_EXAMPLES = "UTIL-1"
-"""A utility's id of a DR event whose id of ours is that of the examples."""
+"""The utility's id of the DR event whose own id the examples use."""
 LETTER = UUID(int=1)
 
 
@@ -57,7 +56,7 @@ def served(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFac
                 f"{PREFIX}HTTP_BIND": f"127.0.0.1:{free_port()}",
                 f"{PREFIX}DATA_DIR": str(tmp_path_factory.mktemp("served")),
                 f"{PREFIX}LOG_LEVEL": "error",
-                # One key calls everything here, as fast as it can.
+                # One key makes all calls, as fast as it can.
                 f"{PREFIX}HTTP_RATE_PER_KEY_PER_S": "100000",
                 f"{PREFIX}HTTP_CURRENT_PER_KEY_PER_S": "100000",
                 f"{PREFIX}HTTP_READS_PER_KEY_PER_S": "1000000",
@@ -95,7 +94,7 @@ def _fill(door: Door) -> None:
 
 
 def finds_nothing(served: Served, *options: str) -> None:
-    """With every check there is."""
+    """Run schemathesis with every check."""
     done = subprocess.run(
         [
             Path(sys.executable).with_name("schemathesis"),
@@ -122,13 +121,13 @@ def test_every_operation_of_the_application_is_in_the_document(served: Served) -
     }
 
 
-def test_each_example_of_the_document_is_taken_and_answered_as_it_says(served: Served) -> None:
-    """With drawn values where there is no example: tests/unit/interfaces/web/openapi/test_schema.py, in the process."""
+def test_each_example_of_the_document_is_accepted_and_answered_as_documented(served: Served) -> None:
+    """Without an example, tests/unit/interfaces/web/openapi/test_schema.py uses generated values in one process."""
     finds_nothing(served, "--phases=examples")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["coverage", "fuzzing", "stateful"])
-def test_it_does_what_its_document_says_whatever_is_sent(served: Served, phase: str) -> None:
-    """Every boundary of every parameter and field; what is drawn; and one call after the other."""
+def test_generated_requests_are_answered_as_documented(served: Served, phase: str) -> None:
+    """Phases: boundaries of every parameter and field, generated values, and sequences of calls."""
     finds_nothing(served, f"--phases={phase}", "--max-examples=60")

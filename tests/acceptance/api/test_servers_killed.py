@@ -1,4 +1,4 @@
-"""`gridproof serve`, and the servers behind it killed one after the other: only PostgreSQL closes the door."""
+"""`gridproof serve` while its servers are killed in turn: only without PostgreSQL are DR events refused."""
 
 import secrets
 import socket
@@ -28,7 +28,7 @@ WITHIN_S = 60.0
 
 @pytest.fixture
 def behind() -> Iterator[EmbeddedServers]:
-    """A NATS and a Valkey of this test's own, to be killed."""
+    """A NATS and a Valkey of this test, to be killed."""
     with servers.nats_server() as nats, servers.valkey_server() as valkey:
         nats._running |= valkey._running
         yield nats
@@ -82,11 +82,11 @@ def answers(url: str) -> bool:
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WITHIN_S
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.05)
 
 
-def test_only_without_postgresql_the_door_closes(
+def test_dr_events_are_refused_only_while_postgresql_is_down(
     own_database: Database, postgres: PostgresServer, behind: EmbeddedServers, tmp_path: Path
 ) -> None:
     terminal = Terminal(own_database, tmp_path)
@@ -105,10 +105,10 @@ def test_only_without_postgresql_the_door_closes(
         assert metric("gridproof_rate_limit_degraded") == 0
 
         behind.nats.kill()
-        assert post(asking(2)).status_code == 202, "what is accepted waits in the log"
+        assert post(asking(2)).status_code == 202, "an accepted DR event waits in the log"
 
         behind.valkey.kill()
-        assert post(asking(3)).status_code == 202, "each process counts for itself"
+        assert post(asking(3)).status_code == 202, "each process counts its own requests"
         assert metric("gridproof_rate_limit_degraded") == 1
         ready = httpx.get(url + "/ready", timeout=30)
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")

@@ -1,4 +1,4 @@
-"""A benchmark as it is started, however small."""
+"""Runs a benchmark by its command, at a small scale."""
 
 import json
 from typing import Any

@@ -16,7 +16,7 @@ from tests.bench.environment import BenchEnvironment
 pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
 
-def test_every_endpoint_is_answered_by_the_door_the_floor_and_the_twin() -> None:
+def test_every_endpoint_is_answered_by_the_api_the_floor_and_the_twin() -> None:
     figures = {found["name"]: found for found in figures_of("api", scale="0.01")}
     assert len(figures) == 4
     for name, found in figures.items():
@@ -27,17 +27,17 @@ def test_every_endpoint_is_answered_by_the_door_the_floor_and_the_twin() -> None
         assert 0 < details["p50_ms at half of it"] <= details["p99_ms at half of it"]
         assert details["cpu share of the load"] > 0
     tagged = figures["api, dr-events, not changed (304)"]["details"]
-    # On a machine that is very busy no connection comes to ask a second time.
+    # On a very busy machine no connection may get to send a second request.
     first_round = tagged["statuses"] == f"{CONNECTIONS} x 200"
     assert "304" in tagged["statuses"] or first_round
     assert tagged["bytes an answer"] < tagged["floor bytes an answer"]
 
 
-def test_refused_requests_of_every_round_are_counted_even_where_another_round_was_the_best() -> None:
+def test_refused_requests_are_counted_in_all_rounds_not_only_the_best() -> None:
     answers_of = {
         1: iter([10, 5, 20, 9, 15]),
         2: iter([10, 20, 20, 20, 20]),
-    }  # by port: warming up, two rounds, two at half of it
+    }  # by port: warm-up, two rounds, two at half the rate
 
     def ask(plan: LoadPlan) -> LoadReport:
         answered = next(answers_of[plan.ports[0]])

@@ -1,4 +1,4 @@
-"""The load of the api benchmark against servers that drop connections: what it waits for and counts."""
+"""The load generator of the api benchmark against servers that drop connections: what it waits for and counts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 def report_of(serve: Serve, *, connections: int = 4, rate_per_s: float | None = None) -> LoadReport:
-    """Of a moment's load on a server that serves its connections so, each by its number."""
+    """The report of a short load on a server that handles connections by `serve`, each with its number."""
 
     async def measured() -> LoadReport:
         numbers = iter(range(connections))
@@ -59,7 +59,7 @@ def test_a_lost_connection_is_counted_once_and_not_waited_for(rate_per_s: float 
         assert report.answered == int(0.2 * rate_per_s) - 1
 
 
-def test_requests_that_no_connection_is_left_for_count_as_unanswered() -> None:
+def test_requests_without_a_remaining_connection_count_as_unanswered() -> None:
     async def breaks_off(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
 
@@ -69,7 +69,7 @@ def test_requests_that_no_connection_is_left_for_count_as_unanswered() -> None:
     assert report.elapsed_s == pytest.approx(0.2)
 
 
-def test_the_time_that_a_missing_answer_was_waited_for_is_none_that_others_were_answered_in(
+def test_the_elapsed_time_excludes_the_wait_for_a_missing_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     patience_s = 2.0

@@ -19,7 +19,7 @@ def test_a_benchmark_starts_a_server_of_its_own() -> None:
 
 
 def floors_of(name: str) -> dict[str, float]:
-    """The rates of all floors, after a look at the whole document."""
+    """The rates of all floors; the whole document is checked first."""
     document = document_of(name)
     assert document["scale"] == 0.001
     assert document["figures"]
@@ -31,18 +31,18 @@ def floors_of(name: str) -> dict[str, float]:
     floors = {
         name: rate for name, rate in document["figures"][0]["details"].items() if name.endswith(", per s")
     }
-    if floors:  # of many plain INSERTs the fastest is the floor
+    if floors:  # of the plain INSERT clients the fastest is the floor
         assert max(floors.values()) == pytest.approx(document["figures"][0]["floor"], rel=0.01)
     return floors
 
 
-def test_an_unknown_benchmark_is_a_wrong_use() -> None:
+def test_an_unknown_benchmark_is_a_usage_error() -> None:
     result = CliRunner().invoke(bench, ["nonsense"])
     assert result.exit_code == 2
     assert "append-batch" in result.output
 
 
-def test_the_ratio_of_a_time_is_the_floor_to_ours() -> None:
+def test_the_ratio_of_times_is_floor_divided_by_ours() -> None:
     assert figure("lag", unit="ms", ours=20.0, floor=5.0, lower_is_better=True).ratio == 0.25
     assert figure("rate", unit="1/s", ours=20.0, floor=5.0, stock=2.5).stock_ratio == 0.5
     with pytest.raises(ValueError, match="nothing was measured"):

@@ -7,7 +7,7 @@ from tests.acceptance.bench.bench_runs import figures_of
 pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
 
-def test_the_dispatch_benchmark_gives_its_figure_beside_theory_and_floor() -> None:
+def test_the_dispatch_benchmark_reports_its_figure_with_theory_and_floor() -> None:
     [found] = figures_of("dispatch", scale="0.004")
     assert (found["name"], found["unit"]) == ("dispatch, commit phase", "s")
     assert found["details"]["calls"] == 6

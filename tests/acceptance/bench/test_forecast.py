@@ -7,7 +7,7 @@ from tests.acceptance.bench.bench_runs import figures_of
 pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
 
-def test_a_cycle_is_measured_part_by_part_beside_one_facility_at_a_time() -> None:
+def test_each_part_of_a_cycle_is_compared_with_one_facility_at_a_time() -> None:
     training, *cycles = figures_of("forecast")
     assert training["name"] == "forecast-train"
     assert training["details"]["daily_update_ms_cpu"] > 0

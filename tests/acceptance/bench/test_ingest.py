@@ -1,4 +1,4 @@
-"""The benchmarks of ingest run on real servers and processes, however small; what is judged is that nothing is lost."""
+"""The ingest benchmarks run on real servers and processes at a small scale; the tests check that nothing is lost."""
 
 import shutil
 from typing import Any
@@ -37,7 +37,7 @@ def test_every_reading_of_each_shape_is_stored_once_and_each_hop_has_its_cost(na
         assert 0 < latency["details"]["p50_ms"] <= latency["ours"] <= latency["details"]["max_ms"]
 
 
-def test_the_idempotent_write_is_measured_beside_copy_at_each_size_of_the_table() -> None:
+def test_the_idempotent_write_is_compared_with_copy_at_each_table_size() -> None:
     found = measured("ingest-write")
     assert [one["name"] for one in found] == [
         f"idempotent write at {size} readings, {shape}"

@@ -1,4 +1,4 @@
-"""The benchmarks of the read side run, however small; no figure is judged here but that no read ever failed."""
+"""The read-side benchmarks run at a small scale. No figure is checked, only that no read failed."""
 
 from typing import Any
 
@@ -27,10 +27,10 @@ def test_rebuilds_are_measured_while_another_process_reads() -> None:
         assert (found["details"]["failed reads"], found["details"]["empty reads"]) == (0, 0)
 
 
-def test_catching_up_is_measured_by_read_model() -> None:
+def test_catching_up_is_measured_for_each_read_model() -> None:
     assert set(_figures("project")) == {"project dr_events", "project dispatches", "project audit_trail"}
 
 
-def test_lag_is_measured_for_a_single_read_model_and_for_each_beside_all_others() -> None:
+def test_lag_is_measured_for_one_read_model_and_for_all_together() -> None:
     beside = {f"lag beside all others, {projection.name}, p99" for projection in PROJECTIONS}
     assert set(_figures("lag")) == {"lag, p50", "lag, p99"} | beside

@@ -7,7 +7,7 @@ from tests.acceptance.bench.bench_runs import figures_of
 pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
 
-def test_every_message_comes_to_every_screen() -> None:
+def test_every_message_arrives_at_every_client() -> None:
     figures = figures_of("stream", scale="0.01")
     assert [found["name"] for found in figures] == [
         "stream, commit to screen, p99",

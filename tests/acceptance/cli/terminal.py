@@ -1,4 +1,4 @@
-"""The command line as a person has it in front of them, on a database of the test's own."""
+"""Runs the command line on the test's own database."""
 
 import json
 import subprocess
@@ -57,7 +57,7 @@ class Terminal:
         return named | ({"GRIDPROOF_NATS_URL": self.nats_url} if self.nats_url else {})
 
     def run(self, *arguments: object, environ: dict[str, str] | None = None) -> Result:
-        """An error that is not told as one ends the test."""
+        """Run a command; an unhandled exception fails the test."""
         runner = CliRunner(env={**self.environ, **(environ or {})})
         return runner.invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
 
@@ -69,7 +69,7 @@ class Terminal:
 
     @contextmanager
     def worker(self, name: str, **settings: str) -> Iterator[None]:
-        """Runs in the block; killed at its end, not asked to stop."""
+        """Run a worker during the block; it is killed at the end."""
         argv = [sys.executable, "-m", "interfaces.cli", "worker", name]
         process = subprocess.Popen(argv, env=self.environ | settings)
         try:
@@ -105,7 +105,7 @@ class Terminal:
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WITHIN_S
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.05)
 
 

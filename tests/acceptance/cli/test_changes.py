@@ -1,4 +1,4 @@
-"""Stepping in from the command line: opt-out and opt-in of a facility, and cancelling twice."""
+"""Opt-out, opt-in and cancellation from the command line."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ def terminal(database: Database, tmp_path: Path) -> Terminal:
 
 @pytest.fixture
 def accepted(terminal: Terminal) -> UUID:
-    """UTIL-1, over two facilities, the day after tomorrow."""
+    """A DR event, UTIL-1, over two facilities, for the day after tomorrow."""
     return ask(terminal, "UTIL-1", days=2).dr_event_id
 
 
@@ -64,7 +64,7 @@ def test_a_facility_opts_out_of_one_dr_event_by_the_utilitys_id(terminal: Termin
     assert ask(terminal, "UTIL-2", days=4).status == "accepted"
 
 
-def test_a_facility_that_opts_out_of_any_is_refused_until_it_opts_in(
+def test_a_facility_that_opts_out_of_all_dr_events_is_refused_until_it_opts_in(
     terminal: Terminal, accepted: UUID
 ) -> None:
     out = terminal.run("facilities", "opt-out", "fac-001", "--reason", "a concert tonight")
@@ -88,7 +88,7 @@ def test_a_facility_that_opts_out_of_any_is_refused_until_it_opts_in(
         (["opt-in", "fac-001", "--dr-event", "UTIL-404", "--reason", "x"], 1, "UTIL-404"),
     ],
 )
-def test_what_cannot_be_opted_says_why(
+def test_an_invalid_opt_out_or_opt_in_is_refused_with_the_reason(
     terminal: Terminal, arguments: list[str], exit_code: int, text: str
 ) -> None:
     result = terminal.run("facilities", *arguments)
@@ -96,7 +96,7 @@ def test_what_cannot_be_opted_says_why(
     assert text in result.stderr
 
 
-def test_cancelling_twice_is_the_same_as_once(terminal: Terminal, accepted: UUID) -> None:
+def test_a_second_cancellation_changes_nothing(terminal: Terminal, accepted: UUID) -> None:
     for outcome in ("cancelled", "already_cancelled"):
         done = terminal.document("dr-events", "cancel", "UTIL-1", "--reason", "storm over")
         assert (done["dr_event_id"], done["status"], done["outcome"]) == (str(accepted), "cancelled", outcome)

@@ -1,4 +1,4 @@
-"""`gridproof doctor`, and what every command says where there is no system, no schema, or a wrong setting."""
+"""`gridproof doctor`, and the messages of every command without a system, without a schema or with a wrong setting."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def terminal(database: Database, tmp_path: Path) -> Terminal:
     return Terminal(database, tmp_path)
 
 
-def test_the_doctor_finds_a_healthy_system_healthy(
+def test_the_doctor_reports_a_healthy_system(
     database: Database, tmp_path: Path, nats_server: EmbeddedServers, valkey_server: EmbeddedServers
 ) -> None:
     terminal = Terminal(database, tmp_path, nats_server.nats_url)
@@ -34,7 +34,7 @@ def test_the_doctor_finds_a_healthy_system_healthy(
     result = terminal.run("doctor", "--json", environ=environ)
 
     found = json.loads(result.stdout)
-    # The disk of whoever runs the tests may be full: that is his, not ours.
+    # The disk of the machine that runs the tests may be full.
     wrong = {check["check"]: check["detail"] for check in found["checks"] if check["state"] == "wrong"}
     assert set(wrong) <= {"disk"}, wrong
     states = {check["check"]: check["state"] for check in found["checks"]}
@@ -44,7 +44,7 @@ def test_the_doctor_finds_a_healthy_system_healthy(
     assert result.exit_code == (3 if wrong else 0)
 
 
-def test_the_doctor_names_what_is_wrong_and_what_to_do(terminal: Terminal) -> None:
+def test_the_doctor_reports_each_problem_with_a_remedy(terminal: Terminal) -> None:
     environ = {"GRIDPROOF_NATS_URL": "nats://127.0.0.1:1", "GRIDPROOF_REDIS_URL": "redis://127.0.0.1:1"}
 
     result = terminal.run("doctor", environ=environ)
@@ -54,7 +54,7 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(terminal: Terminal) -> No
     assert "cache: check GRIDPROOF_REDIS_URL" in result.stderr
 
 
-def test_the_doctor_of_no_running_system_says_so(tmp_path: Path) -> None:
+def test_the_doctor_reports_that_no_system_is_running(tmp_path: Path) -> None:
     nowhere = CliRunner(env={"GRIDPROOF_DATA_DIR": str(tmp_path)})
 
     result = nowhere.invoke(main, ["doctor"], catch_exceptions=False)
@@ -63,7 +63,7 @@ def test_the_doctor_of_no_running_system_says_so(tmp_path: Path) -> None:
     assert "gridproof up" in result.stderr
 
 
-def test_commands_without_a_running_system_say_how_to_start_one(tmp_path: Path) -> None:
+def test_a_command_without_a_running_system_explains_how_to_start_one(tmp_path: Path) -> None:
     nowhere = CliRunner(env={"GRIDPROOF_DATA_DIR": str(tmp_path)})
 
     result = nowhere.invoke(main, ["dr-events", "list"], catch_exceptions=False)
@@ -72,7 +72,7 @@ def test_commands_without_a_running_system_say_how_to_start_one(tmp_path: Path) 
     assert "gridproof up" in result.stderr
 
 
-def test_every_wrong_setting_is_named_at_once(terminal: Terminal) -> None:
+def test_all_wrong_settings_are_reported_together(terminal: Terminal) -> None:
     environ = {"GRIDPROOF_QUEUE_DEPTH": "many", "GRIDPROOF_LOG_LEVEL": "loud", "GRIDPROOF_DATABAS_URL": "x"}
 
     result = terminal.run("dead-letters", "list", environ=environ)
@@ -82,7 +82,7 @@ def test_every_wrong_setting_is_named_at_once(terminal: Terminal) -> None:
         assert name in result.stderr
 
 
-def test_settings_come_from_a_file_in_a_process_of_its_own(terminal: Terminal) -> None:
+def test_a_separate_process_reads_its_settings_from_a_file(terminal: Terminal) -> None:
     env_file = terminal.folder / "production.env"
     env_file.write_text("".join(f"{name}={value}\n" for name, value in terminal.environ.items()))
     bare = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}

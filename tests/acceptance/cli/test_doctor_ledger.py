@@ -1,4 +1,4 @@
-"""`gridproof doctor` on the ledger: how old the newest checkpoint is, and whether that is too old."""
+"""`gridproof doctor` on the ledger: the age of the newest checkpoint, and whether it is too old."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def seal(terminal: Terminal, pool: ConnectionPool[Any], at: datetime) -> None:
 
 
 def ledger_check(terminal: Terminal) -> dict[str, Any]:
-    """Servers that the test does not start are not set, so the exit status is that of what is there."""
+    """The doctor's check of the ledger. Servers that are not set do not affect the exit status."""
     result = terminal.run("doctor", "--json")
 
     document = json.loads(result.stdout)
@@ -78,14 +78,14 @@ def test_a_new_system_has_nothing_to_seal(terminal: Terminal) -> None:
     assert (found["state"], found["detail"]) == ("ok", "nothing is recorded yet")
 
 
-def test_the_newest_checkpoint_is_reported_with_its_age_position_and_tail(
+def test_the_newest_checkpoint_is_reported_with_age_position_and_unsealed_count(
     terminal: Terminal, pool: ConnectionPool[Any]
 ) -> None:
     record(terminal, ago(hours=3))
     seal(terminal, pool, ago(hours=2))
     record(terminal, ago(seconds=1))
     found = ledger_check(terminal)
-    assert found["state"] == "ok", "an old checkpoint is well where nothing has waited since"
+    assert found["state"] == "ok", "an old checkpoint is ok if nothing has waited since"
     facts = found["facts"]
     assert facts["checkpoint"] == 1
     assert 7_190 < facts["age_s"] < 9_000
@@ -97,7 +97,7 @@ def test_the_newest_checkpoint_is_reported_with_its_age_position_and_tail(
 
 
 @pytest.mark.parametrize("sealed_before", [True, False])
-def test_what_has_waited_too_long_for_its_checkpoint_is_wrong(
+def test_a_domain_event_unsealed_for_too_long_is_wrong(
     terminal: Terminal, pool: ConnectionPool[Any], sealed_before: bool
 ) -> None:
     if sealed_before:
@@ -111,7 +111,7 @@ def test_what_has_waited_too_long_for_its_checkpoint_is_wrong(
     assert terminal.run("doctor").exit_code == 3
 
 
-def test_imported_history_does_not_look_as_if_it_had_waited_for_years(
+def test_imported_history_does_not_count_as_unsealed_for_years(
     terminal: Terminal, pool: ConnectionPool[Any]
 ) -> None:
     record(terminal, ago(days=700))
@@ -139,9 +139,7 @@ def test_a_forged_checkpoint_is_wrong(terminal: Terminal, pool: ConnectionPool[A
     assert "checkpoint 1: it is no checkpoint" in found["detail"]
 
 
-def test_without_the_public_key_the_check_claims_nothing(
-    terminal: Terminal, pool: ConnectionPool[Any]
-) -> None:
+def test_the_check_is_not_set_without_the_public_key(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
     record(terminal, ago(seconds=2))
     seal(terminal, pool, ago(seconds=1))
     (terminal.folder / "data" / "ledger.pub").unlink()

@@ -1,4 +1,4 @@
-"""`gridproof facilities`: a portfolio is imported whole or its problems are named, all of them."""
+"""`gridproof facilities`: a portfolio is imported as a whole, or all its problems are reported."""
 
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def test_every_wrong_field_is_named_with_its_path_and_nothing_is_imported(termin
     assert events(terminal) == 0
 
 
-def test_references_to_nothing_are_named(terminal: Terminal) -> None:
+def test_invalid_references_are_reported(terminal: Terminal) -> None:
     wrong: Any = changed(PORTFOLIO, ["facilities", 0, "programs"], ["winter"])
     wrong = changed(wrong, ["facilities", 1, "facility_id"], "fac-001")
     wrong = changed(wrong, ["facilities", 2, "tz"], "Mars/Olympus")
@@ -106,7 +106,7 @@ def test_references_to_nothing_are_named(terminal: Terminal) -> None:
     assert events(terminal) == 0
 
 
-def test_a_file_that_is_no_document_is_a_failure_and_a_missing_one_wrong_usage(terminal: Terminal) -> None:
+def test_an_unreadable_file_is_a_failure_and_a_missing_file_a_usage_error(terminal: Terminal) -> None:
     broken = terminal.folder / "broken.yaml"
     broken.write_text("facilities: [", encoding="utf-8")
 
@@ -124,14 +124,14 @@ def test_progress_goes_to_stderr_in_plain_lines(terminal: Terminal) -> None:
     assert result.stdout.startswith("{")
 
 
-def test_an_empty_portfolio_says_how_to_fill_it(terminal: Terminal) -> None:
+def test_the_list_of_an_empty_portfolio_explains_how_to_import_one(terminal: Terminal) -> None:
     result = terminal.run("facilities", "list")
 
     assert result.exit_code == 0
     assert "gridproof facilities import" in result.stdout
 
 
-def test_a_list_says_when_it_does_not_show_everything_yet(terminal: Terminal) -> None:
+def test_a_list_warns_while_its_read_model_is_behind(terminal: Terminal) -> None:
     terminal.import_portfolio()
 
     behind = terminal.run("facilities", "list", "--json")

@@ -19,7 +19,7 @@ def gridproof(data_dir: Path, *arguments: str, **environment: str) -> subprocess
     )
 
 
-def test_a_login_is_made_shown_once_listed_and_revoked(tmp_path: Path) -> None:
+def test_a_login_is_created_shown_once_listed_and_revoked(tmp_path: Path) -> None:
     with EmbeddedServers(tmp_path, postgres=False, valkey=False) as servers:
         made = json.loads(gridproof(tmp_path, "create", "fac-001", "--json").stdout)
         assert (made["user"], made["port"]) == ("fac-001", servers.nats.ports["mqtt"])
@@ -33,7 +33,7 @@ def test_a_login_is_made_shown_once_listed_and_revoked(tmp_path: Path) -> None:
         assert json.loads(gridproof(tmp_path, "list", "--json").stdout) == {"facility_ids": []}
 
 
-def test_without_an_embedded_broker_it_says_where_logins_are_made(tmp_path: Path) -> None:
+def test_without_an_embedded_broker_it_explains_where_to_create_logins(tmp_path: Path) -> None:
     refused = gridproof(tmp_path, "create", "fac-001", GRIDPROOF_MQTT_URL="mqtts://broker.example:8883")
     assert refused.returncode == 1
     assert "docs/guides/meters.md" in refused.stderr

@@ -1,4 +1,4 @@
-"""`gridproof migrate`: what it applies, what it holds back, and what `--check` says before."""
+"""`gridproof migrate`: which migrations it applies and holds back, and what `--check` reports before."""
 
 from pathlib import Path
 
@@ -24,7 +24,9 @@ def shipped(monkeypatch: pytest.MonkeyPatch, *more: tuple[str, str]) -> None:
     monkeypatch.setattr(migrations, "migration_files", lambda: files)
 
 
-def test_migrate_applies_what_is_pending_and_check_says_so(empty_database: Database, tmp_path: Path) -> None:
+def test_migrate_applies_pending_migrations_and_check_reports_them(
+    empty_database: Database, tmp_path: Path
+) -> None:
     terminal = Terminal(empty_database, tmp_path)
 
     pending = terminal.document("migrate", "--check", exit_code=3)["pending"]
@@ -40,7 +42,7 @@ def test_migrate_applies_what_is_pending_and_check_says_so(empty_database: Datab
     assert terminal.document("migrate") == {"applied": [], "held_back": {}}
 
 
-def test_a_contracting_migration_is_applied_only_when_older_releases_are_said_to_be_gone(
+def test_a_contracting_migration_is_applied_only_once_older_releases_are_declared_gone(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped(monkeypatch, EXPANDING, CONTRACTING)
@@ -63,7 +65,7 @@ def test_a_contracting_migration_is_applied_only_when_older_releases_are_said_to
         for check in terminal.document("doctor", exit_code=3 if _wrong(terminal) else 0)["checks"]
         if check["check"] == "migrations"
     ]
-    assert migrations_check["state"] == "ok", "mid-way through an upgrade that is as it should be"
+    assert migrations_check["state"] == "ok", "a migration that is held back is normal during an upgrade"
     assert f"{CONTRACTING[0]} until release 1.2" in migrations_check["detail"]
 
     assert terminal.document("migrate", "--contract", "1.2") == {
@@ -74,11 +76,11 @@ def test_a_contracting_migration_is_applied_only_when_older_releases_are_said_to
 
 
 def _wrong(terminal: Terminal) -> bool:
-    """Of the disk of whoever runs the tests, say."""
+    """Whether another check fails, such as a full disk of the machine."""
     return terminal.run("doctor").exit_code != 0
 
 
-def test_what_needs_a_contracting_migration_first_is_refused_with_what_to_do(
+def test_a_migration_that_needs_a_contracting_one_first_is_refused_with_a_hint(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped(monkeypatch, EXPANDING, CONTRACTING, NEXT)
@@ -93,7 +95,9 @@ def test_what_needs_a_contracting_migration_first_is_refused_with_what_to_do(
     ("arguments", "text"),
     [(["--contract", "soon"], "'soon' is no release"), (["--check", "--contract", "1.2"], "--check")],
 )
-def test_a_release_that_is_none_is_wrong_usage(terminal: Terminal, arguments: list[str], text: str) -> None:
+def test_an_invalid_release_option_is_a_usage_error(
+    terminal: Terminal, arguments: list[str], text: str
+) -> None:
     refused = terminal.run("migrate", *arguments)
     assert refused.exit_code == 2
     assert text in refused.stderr

@@ -1,4 +1,4 @@
-"""What an operator does from the command line: DR events and dead letters."""
+"""An operator's commands for DR events and dead letters."""
 
 import asyncio
 import json
@@ -109,7 +109,7 @@ def test_dr_events_are_listed_and_shown_by_either_id(terminal: Terminal, accepte
     assert "accepted" in terminal.run("dr-events", "show", "UTIL-1").stdout
 
 
-def test_a_dr_event_is_shown_as_it_stood(terminal: Terminal, accepted: UUID) -> None:
+def test_a_dr_event_is_shown_as_of_a_time_and_as_of_a_position(terminal: Terminal, accepted: UUID) -> None:
     before = datetime.now(UTC)
     assert terminal.run("dr-events", "cancel", "UTIL-1", "--reason", "by phone").exit_code == 0
     terminal.project()
@@ -140,7 +140,7 @@ def test_a_dr_event_is_shown_as_it_stood(terminal: Terminal, accepted: UUID) -> 
     assert [len(row["reservations"]) for row in (reserved[0], freed[0])] == [1, 0]
 
 
-def test_what_was_done_is_exported_as_files(terminal: Terminal, accepted: UUID) -> None:
+def test_the_audit_trail_is_exported_to_files(terminal: Terminal, accepted: UUID) -> None:
     replayed = terminal.document("audit", "replay", "UTIL-1")
     told, head = replayed["steps"], replayed["position"]
     one, every = terminal.folder / "one", terminal.folder / "every"
@@ -163,7 +163,7 @@ def test_what_was_done_is_exported_as_files(terminal: Terminal, accepted: UUID) 
     assert terminal.run("audit", "export", "--format", "xml", "--out", every).exit_code == 2
 
 
-def test_an_export_ends_at_the_head_that_it_began_with(
+def test_an_export_ends_at_the_head_of_the_log_at_its_start(
     terminal: Terminal, accepted: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def export_while_it_is_cancelled(steps: Iterable[AuditTrailRow], *where: Any) -> Any:
@@ -180,7 +180,7 @@ def test_an_export_ends_at_the_head_that_it_began_with(
     assert f"up to position {before['position']} of the log" in told.stdout
 
 
-def test_an_export_waits_for_an_audit_trail_that_is_behind_and_leaves_no_file_where_it_stays_so(
+def test_an_export_waits_for_a_lagging_audit_trail_and_leaves_no_file_on_a_time_out(
     terminal: Terminal, accepted: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handled(terminal, CancelDREvent(dr_event_id=accepted, reason="by phone"))
@@ -196,7 +196,7 @@ def test_an_export_waits_for_an_audit_trail_that_is_behind_and_leaves_no_file_wh
     assert exported["steps"] == len(terminal.document("audit", "replay", "UTIL-1")["steps"])
 
 
-def test_a_cancellation_is_recorded_with_who_and_why(terminal: Terminal, accepted: UUID) -> None:
+def test_a_cancellation_is_recorded_with_actor_and_reason(terminal: Terminal, accepted: UUID) -> None:
     done = terminal.document("dr-events", "cancel", accepted, "--reason", "asked for by phone")
 
     assert done == {"dr_event_id": str(accepted), "status": "cancelled", "outcome": "cancelled"}
@@ -221,7 +221,7 @@ def test_a_cancellation_is_recorded_with_who_and_why(terminal: Terminal, accepte
         (["list", "--as-of", "-1"], 2, "nor a position"),
     ],
 )
-def test_refusals_go_to_stderr_with_what_to_do(
+def test_a_refusal_is_written_to_stderr_with_a_hint(
     terminal: Terminal, accepted: UUID, arguments: list[str], exit_code: int, text: str
 ) -> None:
     result = terminal.run("dr-events", *arguments)
@@ -261,7 +261,7 @@ def test_dead_letters_are_listed_shown_and_discarded(terminal: Terminal) -> None
         (["replay", str(UUID(int=2))], 1, "projections rebuild"),
     ],
 )
-def test_what_cannot_be_decided_says_why(
+def test_an_invalid_decision_on_a_dead_letter_is_refused_with_the_reason(
     terminal: Terminal, arguments: list[str], exit_code: int, text: str
 ) -> None:
     terminal.park(letter(dead_letter_id=UUID(int=1), body=b"no work of ours"))
@@ -325,7 +325,7 @@ def test_a_callback_is_replayed_onto_the_queue(
 
 
 @pytest.mark.parametrize("queue", ["callback", "telemetry_batch"])
-def test_a_replay_without_nats_ends_and_leaves_the_letter_open(
+def test_a_replay_without_nats_fails_and_leaves_the_dead_letter_open(
     terminal: Terminal, queue: DeadLetterQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("interfaces.bootstrap.operations.CONNECT_WITHIN_S", 0.5)
@@ -350,7 +350,7 @@ def test_a_replay_without_nats_ends_and_leaves_the_letter_open(
 
 
 async def queued_callbacks(nats_url: str, callback_id: UUID) -> list[CallbackWork]:
-    """Taken off the queue; others' are given back."""
+    """Empty the queue; returns the work of this callback."""
     queue = await NatsWorkQueue.connect(nats_url, redelivery_s=2.0, name="test")
     found = []
     while (item := await queue.next_callback(wait_s=0.5)) is not None:

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of a long command."""
+"""The progress output of a long command, on a terminal and elsewhere."""
 
 import os
 import pty
@@ -12,7 +12,7 @@ from tests.servers import Database
 
 
 def _on_a_pseudo_terminal(terminal: Terminal, *arguments: str) -> str:
-    """Everything that a command writes to a terminal of its own."""
+    """Everything that a command writes to its pseudo terminal."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", "from interfaces.cli import main; main()", *arguments],
@@ -27,7 +27,7 @@ def _on_a_pseudo_terminal(terminal: Terminal, *arguments: str) -> str:
     while True:
         try:
             some = os.read(ours, 65_536)
-        except OSError:  # Linux says so at the end of a pseudo terminal
+        except OSError:  # Linux reports the end of a pseudo terminal by this error
             break
         if not some:
             break
@@ -46,7 +46,9 @@ def test_a_rebuild_shows_a_bar_with_its_rate_on_a_terminal(database: Database, t
     assert "swapped in" in said
 
 
-def test_a_rebuild_tells_its_progress_in_plain_lines_elsewhere(database: Database, tmp_path: Path) -> None:
+def test_a_rebuild_reports_its_progress_in_plain_lines_without_a_terminal(
+    database: Database, tmp_path: Path
+) -> None:
     terminal = Terminal(database, tmp_path)
     terminal.import_portfolio()
     result = terminal.run("projections", "rebuild", "facilities")

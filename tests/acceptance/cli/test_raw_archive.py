@@ -1,4 +1,4 @@
-"""`gridproof telemetry archive` and the doctor's word on it, as an operator has them in front of them."""
+"""`gridproof telemetry archive`, and the doctor's check of the raw archive."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pool(database: Database) -> Iterator[ConnectionPool[Any]]:
 
 
 def archive_two_hours(terminal: Terminal) -> None:
-    """Of two facilities, 480 readings each."""
+    """Archive two hours of two facilities, 480 readings each."""
     log = FakeRawLog()
     for facility in ("fac-001", "fac-002"):
         readings = [
@@ -79,7 +79,7 @@ def tell_progress(pool: ConnectionPool[Any], *, reported_at: datetime) -> None:
         )
 
 
-def test_a_range_is_brought_back_and_brought_back_again_changes_nothing(terminal: Terminal) -> None:
+def test_a_range_is_restored_and_a_second_restore_changes_nothing(terminal: Terminal) -> None:
     archive_two_hours(terminal)
     dry = terminal.run("telemetry", "archive", "restore", *RANGE, "--dry-run")
     assert dry.exit_code == 0, dry.output
@@ -93,14 +93,14 @@ def test_a_range_is_brought_back_and_brought_back_again_changes_nothing(terminal
     assert "of" in one.stderr
 
 
-def test_a_range_that_is_none_is_refused(terminal: Terminal) -> None:
+def test_an_invalid_range_is_refused(terminal: Terminal) -> None:
     backwards = ("--from", NOW.isoformat(), "--to", START.isoformat())
     result = terminal.run("telemetry", "archive", "restore", *backwards)
     assert result.exit_code == 2
     assert "--to is not after --from" in result.stderr
 
 
-def test_verify_says_whether_the_archive_holds(terminal: Terminal) -> None:
+def test_verify_reports_whether_the_archive_is_intact(terminal: Terminal) -> None:
     archive_two_hours(terminal)
     good = terminal.run("telemetry", "archive", "verify")
     assert good.exit_code == 0, good.output
@@ -117,7 +117,7 @@ def test_verify_says_whether_the_archive_holds(terminal: Terminal) -> None:
     assert "is not what was archived" in refused.stderr
 
 
-def test_status_says_how_far_it_is(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
+def test_status_reports_the_progress_of_the_archive(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
     assert "does `gridproof worker archive` run?" in terminal.run("telemetry", "archive", "status").stdout
     tell_progress(pool, reported_at=datetime.now(UTC))
     PostgresAlerts(pool).raise_alert(
@@ -133,7 +133,7 @@ def test_status_says_how_far_it_is(terminal: Terminal, pool: ConnectionPool[Any]
     }
 
 
-def test_the_doctor_sees_a_silent_worker_and_one_that_is_behind(
+def test_the_doctor_reports_a_silent_archive_worker_and_one_that_is_behind(
     terminal: Terminal, pool: ConnectionPool[Any]
 ) -> None:
     def check_result() -> tuple[str, str]:

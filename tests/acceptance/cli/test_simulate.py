@@ -1,4 +1,4 @@
-"""`gridproof simulate`: the outside world as processes of their own, which end when they are told to."""
+"""`gridproof simulate`: the simulated outside world as separate processes that exit on request."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def portfolio(tmp_path: Path) -> Path:
 
 @contextmanager
 def gridproof(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The process and the lines it printed until it was ready; it must end with 0 when it is asked to."""
+    """The process and the lines that it printed until it was ready; on SIGTERM it must exit with 0."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "interfaces.cli", "simulate", *arguments],
@@ -48,7 +48,7 @@ def gridproof(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[
     assert process.returncode == 0, errors
 
 
-def test_a_world_says_where_everything_is(tmp_path: Path, portfolio: Path) -> None:
+def test_a_world_prints_and_stores_its_addresses(tmp_path: Path, portfolio: Path) -> None:
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps({"portfolio": str(portfolio), "directory": str(tmp_path / "world")}))
 
@@ -60,7 +60,7 @@ def test_a_world_says_where_everything_is(tmp_path: Path, portfolio: Path) -> No
         assert wsdl.status_code in (200, 405)
 
 
-def test_a_utility_takes_callbacks_after_its_faults_and_nothing_else_runs(tmp_path: Path) -> None:
+def test_a_simulated_utility_accepts_callbacks_after_its_faults_and_nothing_else_runs(tmp_path: Path) -> None:
     with gridproof(tmp_path, "utility", "--fail-first", "1") as (_, [line]):
         name, url = line.split()
         statuses = [httpx.post(url, json={"kind": "started"}, timeout=10).status_code for _ in range(2)]
@@ -71,7 +71,7 @@ def test_a_utility_takes_callbacks_after_its_faults_and_nothing_else_runs(tmp_pa
     assert [file.name for file in folder.iterdir()] == ["callbacks.jsonl"]
 
 
-def test_a_utility_with_a_secret_refuses_what_is_not_signed_with_it(tmp_path: Path) -> None:
+def test_a_simulated_utility_with_a_secret_refuses_unsigned_callbacks(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("whispered")
     with gridproof(tmp_path, "utility", "--secret", f"file:{secret}") as (_, [line]):
@@ -88,7 +88,7 @@ def test_bms_servers_answer_for_the_buildings_and_nothing_else_runs(tmp_path: Pa
     assert [file.name for file in (tmp_path / "buildings").iterdir()] == ["bms-journal.jsonl"]
 
 
-def test_a_weather_service_knows_every_cell_and_its_quota(tmp_path: Path) -> None:
+def test_the_weather_service_answers_for_any_cell_within_its_quota(tmp_path: Path) -> None:
     with gridproof(tmp_path, "weather", "--quota", "1") as (_, [line]):
         name, url = line.split()
         query = {"cell": "anywhere", "from": "2026-07-14T00:00:00Z", "to": "2026-07-14T06:00:00Z"}
@@ -97,7 +97,7 @@ def test_a_weather_service_knows_every_cell_and_its_quota(tmp_path: Path) -> Non
     assert not (tmp_path / "data").exists()
 
 
-def test_a_specification_that_cannot_be_run_says_what_to_change(tmp_path: Path) -> None:
+def test_an_invalid_specification_is_refused_with_the_wrong_field(tmp_path: Path) -> None:
     spec = tmp_path / "spec.json"
     spec.write_text('{"portfolio": "p.yaml", "directory": "d", "colour": "green"}')
     command = [sys.executable, "-m", "interfaces.cli", "simulate", "world", "--spec", str(spec)]

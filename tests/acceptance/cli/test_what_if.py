@@ -1,4 +1,4 @@
-"""`gridproof audit what-if` on a real log: it answers, and nothing anywhere is written."""
+"""`gridproof audit what-if` on a real log: it answers and writes nothing."""
 
 from pathlib import Path
 
@@ -34,13 +34,15 @@ def terminal(database: Database, tmp_path: Path, walk: PortfolioWalk) -> Termina
 
 
 def written(database: Database) -> list[str]:
-    """How many rows were ever written, by table."""
+    """The number of rows ever written, by table."""
     with psycopg.connect(database.admin_dsn) as connection:
         connection.execute("SELECT pg_stat_force_next_flush()")
         return [row[0] for row in connection.execute(_EVERYTHING)]
 
 
-def test_both_sides_are_shown_and_nothing_is_written(terminal: Terminal, walk: PortfolioWalk) -> None:
+def test_recorded_and_hypothetical_results_are_shown_and_nothing_is_written(
+    terminal: Terminal, walk: PortfolioWalk
+) -> None:
     before = written(terminal.database)
 
     found = terminal.document("audit", "what-if", "UTIL-1", "--without", "fac-002", "--target-kw", "20")
@@ -61,7 +63,7 @@ def test_both_sides_are_shown_and_nothing_is_written(terminal: Terminal, walk: P
     assert written(terminal.database) == before
 
 
-def test_even_a_defect_could_not_write(terminal: Terminal) -> None:
+def test_the_connection_of_a_what_if_is_read_only(terminal: Terminal) -> None:
     with opened_history(read_settings(terminal.environ)) as history, history.pool.connection() as connection:
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute(
@@ -76,7 +78,7 @@ def test_even_a_defect_could_not_write(terminal: Terminal) -> None:
         history.telemetry.prepare_days(PortfolioWalk().now, PortfolioWalk().now + INTERVAL)
 
 
-def test_another_baseline_without_the_readings_is_said_to_be_unknown(terminal: Terminal) -> None:
+def test_another_baseline_without_readings_gives_an_unknown_result(terminal: Terminal) -> None:
     found = terminal.document("audit", "what-if", "UTIL-1", "--baseline", "high-4-of-5")
     assert found["recorded"]["delivered_kw"] is not None
     assert found["hypothetical"]["delivered_kw"] is None

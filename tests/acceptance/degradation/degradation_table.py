@@ -68,7 +68,7 @@ NOT_OF_A_REPLICA = (
     "GET /api/dr-events/{dr_event_id}/performance/{facility_id}",
     "GET /api/facilities/{facility_id}/health",
 )
-"""Of columns that a replica answers: they need what the primary alone has, and are `last_known` there."""
+"""Routes in columns that a replica answers, which need data that only the primary has; they are `last_known` there."""
 
 ALWAYS = (
     "GET /",
@@ -81,7 +81,7 @@ ALWAYS = (
     "GET /schema/{path}",
     "GET /static/{name}",
 )
-"""What depends on nothing."""
+"""Routes that depend on nothing."""
 
 FRESH = dict.fromkeys(COLUMNS, "fresh") | {"ready": "ready"}
 NO_READINGS = FRESH | {"current": "ages"}

@@ -21,8 +21,8 @@ SAID_WHEN_BUSY = {
     "operations": {"parts"},
     "ready": {"degraded", "not_ready"},
 }
-"""True responses of a busy host: after a time-out of the store or a probe (2 s), or of a part (3 s), and while the
-`project` worker, starved of processor time, is behind the log. Each is labelled; what matters is what comes to stay."""
+"""Correct responses of a busy host: after a time-out of the store or a probe (2 s), or of a part (3 s), and while the
+`project` worker, short of processor time, is behind the log. Each is labelled; only lasting responses are checked."""
 NO_NEW_FORECASTS = ("PostgreSQL", "PostgreSQL, with a replica")
 """After the recovery the newest forecast may be old until the next one."""
 CATCHES_UP = "the replica"
@@ -52,7 +52,7 @@ class Outage:
         """Raises AssertionError if the responses differ from the table's cell."""
         word = ROWS[self.row][column]
         if column == "stream":
-            assert self.screen_words == [word, "fresh"], "while it was away, and after that"
+            assert self.screen_words == [word, "fresh"], "during the outage, and after it"
             assert self.missed == []
             assert bool(self.reconnections) == (self.row == MAY_BREAK_OFF)
             return

@@ -25,7 +25,7 @@ HERE = (
     "PostgreSQL",
     "a web process",
 )
-"""The rows that this system shows."""
+"""The rows of the table that this system covers."""
 WORKERS = ("ingest", "aggregate", "relay", "dispatch", "project")
 
 
@@ -63,7 +63,7 @@ def away(system_under_load: SystemUnderLoad, request: pytest.FixtureRequest) -> 
 
 
 @each_cell
-def test_while_it_is_away_each_is_answered_as_the_table_says_and_then_as_ever(
+def test_responses_match_the_table_during_an_outage_and_are_normal_after_it(
     away: Outage, column: str
 ) -> None:
     away.check(column)

@@ -31,7 +31,7 @@ REASON = "I know this building: the meter is being exchanged"
 
 
 class WallClock:
-    """The machine's; nothing here waits by `speed`, which InProcessSystem sets."""
+    """The machine's clock. No wait here depends on `speed`, which InProcessSystem sets."""
 
     speed = 1.0
 
@@ -65,7 +65,7 @@ def notify_dr_event_in_one_hour(door: Door) -> str:
 
 
 def behind(door: Door) -> InProcessSystem:
-    """The saga and the buildings on the API's store and bus."""
+    """The saga and the buildings, on the API's store and bus."""
     entries = tuple(facility_entry(i, zones=(zone_entry("zone-1"),)) for i in BOTH)
     scenario = SimpleNamespace(store=door.store, bus=door.bus, clock=WallClock())
     return InProcessSystem(cast("Scenario", scenario), entries)
@@ -81,7 +81,9 @@ def alerted(door: Door) -> list[str]:
     return [alert["subject"] for alert in items if alert["name"] == "degraded_forecast"]
 
 
-def test_it_is_alerted_blocks_and_is_overridden_with_a_reason(door: Door, tmp_path: Path) -> None:
+def test_a_degraded_forecast_raises_an_alert_and_blocks_a_dispatch_until_overridden(
+    door: Door, tmp_path: Path
+) -> None:
     dr_event_id = notify_dr_event_in_one_hour(door)
     there = behind(door).settle()
     assert statuses(door, dr_event_id) == ["blocked", "planned"]

@@ -20,15 +20,15 @@ from tests.acceptance.forked_commands import ForkedCommand
 from tests.servers import PostgresServer
 
 HERE = {"the weather service": 13.0, "worker forecast": 2.0}
-"""For how long each is looked at, wall seconds: without weather, until a forecast would have grown old."""
+"""Wall seconds for which each outage is observed: without weather, until a forecast would have become old."""
 SPEED = 150.0
-"""A cycle is 6 s on the wall, and a forecast is old after 12: the worker has one cycle for the next, also on a busy
-machine. There is none at all after 48, and within them it is killed, looked at, started, and has made the next."""
+"""A cycle is 6 s on the wall, and a forecast is old after 12 s: the worker has one cycle to make the next one, also on
+a busy machine. After 48 s there is no forecast; within that time the worker is killed, observed, restarted and done."""
 DAYS = 15
 
 
 def import_history(store: PostgresTelemetryStore, clock: AcceleratedClock) -> None:
-    """Two weeks of a flat load."""
+    """Store two weeks of a flat load."""
     quarter_s = int(CYCLE.total_seconds())
     until = cycle_start_of(clock.now())
     starts_s = np.arange(int((until - timedelta(days=DAYS)).timestamp()), int(until.timestamp()), quarter_s)
@@ -76,7 +76,7 @@ def away(system_under_load: SystemUnderLoad, request: pytest.FixtureRequest) -> 
 
 
 @each_cell
-def test_while_it_is_away_each_is_answered_as_the_table_says_and_then_as_ever(
+def test_responses_match_the_table_during_an_outage_and_are_normal_after_it(
     away: Outage, column: str
 ) -> None:
     away.check(column)

@@ -62,7 +62,7 @@ def away(
 
 
 @each_cell
-def test_while_it_is_away_each_is_answered_as_the_table_says_and_then_as_ever(
+def test_responses_match_the_table_during_an_outage_and_are_normal_after_it(
     away: Outage, column: str
 ) -> None:
     away.check(column)

@@ -1,4 +1,4 @@
-"""A dead letter that lies too long wakes somebody: the schedule worker as a process, killed and started again."""
+"""An overdue dead letter raises an alert that pages. The schedule worker is a process, killed and restarted."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -52,17 +52,17 @@ def ever_overdue(database: Database) -> list[Alert]:
     return [alert for alert in listed if alert.name == "dead_letter_overdue"]
 
 
-def test_nobody_acts_so_somebody_is_paged_once_until_it_is_decided(door: Door, terminal: Terminal) -> None:
+def test_an_overdue_dead_letter_pages_once_until_it_is_decided(door: Door, terminal: Terminal) -> None:
     terminal.park(
         letter(CALLBACK, "callback", age=timedelta(minutes=16)),
         letter(COMMAND, "bms_command", age=timedelta(minutes=1)),
     )
-    with terminal.worker("schedule"):  # 15 minutes unless set otherwise
+    with terminal.worker("schedule"):  # 15 minutes by default
         until(lambda: bool(overdue(door)))
     (first,) = overdue(door)
     assert (first["subject"], first["severity"]) == (f"callback/{CALLBACK}", "page")
 
-    # Killed and started again, now with less patience: the second letter is due, the first is not told anew.
+    # Restarted with a shorter limit: the second letter is overdue; the alert of the first is not raised again.
     with terminal.worker("schedule", GRIDPROOF_DEAD_LETTER_SLA_S="1"):
         until(lambda: len(overdue(door)) == 2)
         assert first in overdue(door)

@@ -1,4 +1,4 @@
-"""The main job, end to end, as a stranger runs it; and that it can fail."""
+"""The demo end to end, as a new user runs it, and with planted faults that make it fail."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PLANTED = {
     "lost-callback": "lost callback",
 }
 FOLLOWS = {"skip-intent": {"resend"}}
-"""Who does not know that it was sent sends it again."""
+"""Faults that may follow from a fault: without the record that a command was sent, it is sent again."""
 TOGETHER = (("resend", "skip-restore"), ("skip-intent", "lost-callback"))
-"""Two that are told apart in one run: neither follows from the other."""
+"""Faults planted together in one run; neither follows from the other."""
 HALF = (*SMALL, "--shed-factor", "0.5")
 WITHOUT_METERS = (*SMALL, "--without-meters")
 
@@ -31,7 +31,7 @@ def planted(faults: tuple[str, ...]) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def readings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight weeks of hourly load of six buildings, as a readings file has it."""
+    """A readings file with eight weeks of hourly load of six buildings."""
     path = tmp_path_factory.mktemp("readings") / "hourly.csv"
     starts_at = datetime(2018, 5, 1, tzinfo=UTC)
     lines = ["facility,timestamp,load_kwh,temp_c"]
@@ -58,7 +58,7 @@ def demos(readings: Path) -> Iterator[DemoRuns]:
     runs.close()
 
 
-def test_the_demo_does_what_it_promises_while_another_runs_beside_it(demos: DemoRuns) -> None:
+def test_the_demo_succeeds_while_another_demo_runs(demos: DemoRuns) -> None:
     run = demos.start(*SMALL).result()
     assert run.faults == [], run.said
     assert run.status == 0
@@ -78,7 +78,7 @@ def test_the_demo_does_what_it_promises_while_another_runs_beside_it(demos: Demo
     assert "Timeline" in run.said
 
 
-def test_halving_what_the_zones_shed_halves_what_is_delivered(demos: DemoRuns) -> None:
+def test_halving_the_curtailment_of_the_zones_halves_the_delivered_reduction(demos: DemoRuns) -> None:
     whole, half = demos.start(*SMALL).result(), demos.start(*HALF).result()
     assert half.status == 0, half.said
     assert half.document["delivered_kw"] == pytest.approx(whole.document["delivered_kw"] / 2, rel=0.15)
@@ -92,7 +92,7 @@ def fails_and_is_named(run: DemoRun, faults: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("faults", TOGETHER, ids="+".join)
-def test_planted_faults_fail_the_demo_and_each_is_named_and_no_other(
+def test_planted_faults_fail_the_demo_and_exactly_these_are_named(
     demos: DemoRuns, faults: tuple[str, ...]
 ) -> None:
     fails_and_is_named(demos.start_planted(*planted(faults)).result(), faults)
@@ -104,7 +104,7 @@ def test_each_single_planted_fault_fails_the_demo_and_only_that_fault_is_named(f
     fails_and_is_named(run_planted_demo(*planted((fault,))), (fault,))
 
 
-def test_without_telemetry_planning_is_refused_and_no_building_is_touched(demos: DemoRuns) -> None:
+def test_without_telemetry_planning_is_refused_and_no_building_is_commanded(demos: DemoRuns) -> None:
     run = demos.start(*WITHOUT_METERS).result()
     assert run.status == 1
     assert run.document["outcome"] == "failed"

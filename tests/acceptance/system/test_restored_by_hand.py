@@ -1,6 +1,6 @@
-"""Buildings whose restore fails are restored by hand: told over HTTP and from the command line.
+"""Buildings whose restore fails are reported as restored by hand, over HTTP and from the command line.
 
-The door and the database are those of a running system; relay and BMSs are in this process, at a time of theirs.
+The API and the database are those of a running system; relay and BMSs run in this process on a separate clock.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def curtailed(door: Door) -> InProcessSystem:
 
 
 def left_curtailed(door: Door) -> InProcessSystem:
-    """The DR event is over, and both buildings refused to be restored."""
+    """The DR event is over, and both buildings have refused their restore."""
     there = curtailed(door)
     for facility_id in BOTH:
         there.control.fail_next(facility_id, "refuse")
@@ -66,7 +66,7 @@ def is_reserved(door: Door, facility_id: str) -> bool:
     return bool(door.store.load(Facility, facility_stream_id(facility_id)).state.not_restored_from)
 
 
-def test_once_reported_restored_over_http_or_at_the_terminal_a_facility_may_serve_again(
+def test_a_facility_reported_as_restored_over_http_or_by_command_may_serve_again(
     door: Door, tmp_path: Path
 ) -> None:
     there = left_curtailed(door)
@@ -76,7 +76,7 @@ def test_once_reported_restored_over_http_or_at_the_terminal_a_facility_may_serv
     assert door.order(URL, {**body, "reason": " "}).status_code == 400
     assert door.order(URL, {**body, "facility_id": "fac-404"}).status_code == 404
     assert door.order(URL, body).status_code == 202
-    assert door.order(URL, body).status_code == 202, "again is the same as once"
+    assert door.order(URL, body).status_code == 202, "a repeated report changes nothing"
     there.settle()
     assert statuses(there) == ["restored", "restore_failed"]
 
@@ -92,7 +92,7 @@ def test_once_reported_restored_over_http_or_at_the_terminal_a_facility_may_serv
     door.project()
     steps = door.get(f"/api/audit/dr-events/{DR_EVENT_ID}", "auditor").json()["steps"]
     told = [step for step in steps if step["topic"] == TOPIC]
-    assert [step["why"] for step in told] == [REASON, REASON], "each once"
+    assert [step["why"] for step in told] == [REASON, REASON], "one step for each report"
     assert told[0]["who"].startswith("operator:")
     assert told[1]["who"].startswith("operator:cli/")
     read = door.get(f"/api/dr-events/{DR_EVENT_ID}/dispatches", "operator").json()["items"]
@@ -101,7 +101,9 @@ def test_once_reported_restored_over_http_or_at_the_terminal_a_facility_may_serv
         assert (row["status"], row["restored_by_hand"]) == ("restored", REASON)
 
 
-def test_a_building_that_is_not_failing_to_be_restored_is_refused_by_name(door: Door, tmp_path: Path) -> None:
+def test_a_restore_report_for_a_building_without_a_failed_restore_is_refused(
+    door: Door, tmp_path: Path
+) -> None:
     curtailed(door)
     refused = door.order(URL, {"facility_id": "fac-001", "reason": REASON})
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/not-allowed-now")

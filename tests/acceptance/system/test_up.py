@@ -1,4 +1,4 @@
-"""`gridproof up`: the whole system in the foreground, its end in good order, and its end by kill -9."""
+"""`gridproof up`: the whole system in the foreground, ended by SIGTERM and by kill -9."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def environ_for(data_dir: Path, port: int) -> dict[str, str]:
 
 @contextmanager
 def up(data_dir: Path, port: int) -> Iterator[subprocess.Popen[str]]:
-    """`gridproof up` once it has said that it is ready."""
+    """`gridproof up`, once it has reported that it is ready."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "interfaces.cli", "up"],
         cwd=ROOT,
@@ -61,7 +61,7 @@ def gridproof(data_dir: Path, port: int, *arguments: str) -> str:
 
 
 def left_over(data_dir: Path) -> list[str]:
-    """The processes that still work in the data folder."""
+    """Processes that still use the data folder."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -80,7 +80,7 @@ def nothing_left(data_dir: Path) -> None:
     assert found == []
 
 
-def test_up_answers_keeps_its_data_and_ends_in_good_order(tmp_path: Path) -> None:
+def test_up_answers_and_exits_cleanly_and_its_data_survives_a_restart(tmp_path: Path) -> None:
     data_dir, port = tmp_path / "data", free_port()
     with up(data_dir, port) as process:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10) as answer:
@@ -101,7 +101,7 @@ def test_up_answers_keeps_its_data_and_ends_in_good_order(tmp_path: Path) -> Non
         assert made["key_id"] in gridproof(data_dir, port, "keys", "list", "--json")
 
 
-def test_nothing_survives_kill_9_of_up_and_it_starts_again(tmp_path: Path) -> None:
+def test_kill_9_of_up_leaves_no_process_and_it_starts_again(tmp_path: Path) -> None:
     data_dir, port = tmp_path / "data", free_port()
     with up(data_dir, port) as process:
         process.kill()

@@ -1,4 +1,4 @@
-"""An embedded database serves one system alone: when that starts, nothing older can be running on it."""
+"""An embedded database serves only one system: when that starts, no older release can be using it."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from interfaces.system.running_system import RunningSystem
 CONTRACTING = "-- contract: needs release 9.0\nDROP TABLE IF EXISTS gridproof.nothing;"
 
 
-def test_a_system_with_its_own_database_applies_contracting_migrations_at_its_start(
+def test_a_system_with_its_own_database_applies_contracting_migrations_at_startup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = migrations.migration_files()

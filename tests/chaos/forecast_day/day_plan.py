@@ -43,7 +43,7 @@ class DayPlan:
     several: TimeWindow
     """Two more workers run: one waits for the lock, the other uses another lock and makes the same cycles."""
     nobody: TimeWindow | None = None
-    """No forecast worker runs at all."""
+    """A window in which no forecast worker runs."""
     dr_event: TimeWindow | None = None
     """Requested 35 minutes before its start, during the outage."""
 

@@ -28,7 +28,7 @@ def assert_every_reading_is_there_once(running: Soak, *, facilities: int) -> Non
         assert counted == sent, summary
 
 
-def test_each_of_them_killed_once_and_the_store_stopped_lose_nothing_and_count_nothing_twice() -> None:
+def test_one_kill_of_each_process_and_a_store_outage_lose_and_duplicate_no_reading() -> None:
     with soak(rate=200.0, chunk_s=5.0) as running:
         with running.meters():
             for victim in VICTIMS:
@@ -39,7 +39,7 @@ def test_each_of_them_killed_once_and_the_store_stopped_lose_nothing_and_count_n
 
 
 @pytest.mark.chaos
-def test_half_an_hour_of_kills_at_full_rate_and_a_long_stop_of_the_store() -> None:
+def test_half_an_hour_of_kills_and_a_long_store_outage_lose_and_duplicate_no_reading() -> None:
     faulthandler.cancel_dump_traceback_later()  # this test takes longer than the limit
     minutes = float(os.environ.get("SOAK_MINUTES", "30"))
     every_s = float(os.environ.get("SOAK_EVERY_S", "30"))

@@ -13,7 +13,7 @@ class FakePastForecasts:
     def __init__(self) -> None:
         self.recorded: list[ForecastState] = []
         self.asked: list[int] = []
-        """How many places each call was about."""
+        """The number of places in each call."""
 
     def note(self, forecast: Forecast) -> None:
         self.recorded.append(forecast.state)

@@ -16,7 +16,7 @@ class FakeMeterPowers:
         self.store = store
 
     def meter_powers(self, facility_id: str, window: TimeWindow) -> list[MeterPowers]:
-        self.store.position(0)  # raises while the store is away
+        self.store.position(0)  # raises while the store is unavailable
         present = [
             r
             for r in sorted(self.store.readings.values(), key=lambda r: r.ts)

@@ -39,7 +39,7 @@ class FakeTelemetryRollups:
     def rollups(self, facility_id: str, window: TimeWindow, step_s: int) -> RollupSeries:
         if step_s not in STEPS_S:
             raise NotAligned(f"there are no rollups of {step_s} s")
-        self.store.position(0)  # raises while the store is away
+        self.store.position(0)  # raises while the store is unavailable
         rows: dict[datetime, Row] = {}
         quarters: dict[datetime, Row] = {}
         for start in self.store.quarters_of(facility_id):
