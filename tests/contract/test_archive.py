@@ -34,7 +34,7 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Archive:
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\xff", b"x" * 3_000_000])
-def test_a_file_comes_back_as_it_was_put(archive: Archive, content: bytes) -> None:
+def test_a_file_is_read_back_unchanged(archive: Archive, content: bytes) -> None:
     archive.put_once("ledger/tiles/0001", content)
     assert archive.get("ledger/tiles/0001") == content
 
@@ -47,7 +47,7 @@ def test_a_file_is_never_written_twice(archive: Archive) -> None:
     assert archive.get("ledger/0001") == b"first"
 
 
-def test_of_several_that_put_one_file_at_once_exactly_one_has_put_it(archive: Archive) -> None:
+def test_exactly_one_of_several_concurrent_puts_of_a_file_succeeds(archive: Archive) -> None:
     for number in range(5):
         name, start = f"ledger/checkpoints/{number}", Barrier(RACERS)
 
@@ -65,34 +65,34 @@ def test_of_several_that_put_one_file_at_once_exactly_one_has_put_it(archive: Ar
         assert put_by == [archive.get(name)]
 
 
-def test_what_was_never_put_is_not_there(archive: Archive) -> None:
+def test_a_file_that_was_never_put_is_absent(archive: Archive) -> None:
     archive.put_once("ledger/0001", b"first")
     for name in ("ledger/0002", "other/0001"):
         with pytest.raises(NotArchived, match=name):
             archive.get(name)
 
 
-def test_a_folder_is_listed_with_all_below_it_in_order(archive: Archive) -> None:
+def test_a_folder_is_listed_recursively_in_order(archive: Archive) -> None:
     for name in ("ledger/b", "ledger/a/2", "ledger/a/10", "ledgers/c", "other"):
         archive.put_once(name, b"x")
     assert archive.listed("ledger/") == archive.listed("ledger") == ["ledger/a/10", "ledger/a/2", "ledger/b"]
     assert archive.listed("nothing") == []
 
 
-def test_a_folder_that_cannot_be_made_is_said_to_be_unavailable(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported_as_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ArchiveUnavailable, match="GRIDPROOF_ARCHIVE_URL"):
         ObjectArchive(f"file://{tmp_path}/file/archive").put_once("a", b"")
 
 
-def test_another_process_finds_what_one_has_put(tmp_path: Path) -> None:
+def test_a_file_is_visible_to_another_process(tmp_path: Path) -> None:
     ObjectArchive(f"file://{tmp_path}").put_once("ledger/1", b"kept")
     assert ObjectArchive(f"file://{tmp_path}").get("ledger/1") == b"kept"
     with pytest.raises(AlreadyArchived):
         ObjectArchive(f"file://{tmp_path}").put_once("ledger/1", b"other")
 
 
-def test_a_bucket_that_is_not_there_and_a_server_that_is_away_are_said_to_be_unavailable(
+def test_a_missing_bucket_and_a_stopped_server_are_reported_as_unavailable(
     s3: S3Server,
 ) -> None:
     away = S3Access(endpoint="http://127.0.0.1:1", region="us-east-1", key_id="test", secret="none")

@@ -116,7 +116,7 @@ def rigs(request: pytest.FixtureRequest, tmp_path: Path) -> Rigs:
     return Rigs(request.param, tmp_path)
 
 
-def test_a_utility_receives_the_body_as_it_was_recorded(rigs: Rigs) -> None:
+def test_a_utility_receives_the_body_as_recorded(rigs: Rigs) -> None:
     async def scenario(rig: CallbackRig) -> None:
         assert await rig.send() == CallbackAccepted(status_code=200)
         [callback] = rig.received
@@ -125,7 +125,7 @@ def test_a_utility_receives_the_body_as_it_was_recorded(rigs: Rigs) -> None:
     rigs.run(scenario)
 
 
-def test_a_callback_is_signed_at_the_clocks_moment(rigs: Rigs) -> None:
+def test_a_callback_is_signed_with_the_time_of_the_clock(rigs: Rigs) -> None:
     async def scenario(rig: CallbackRig) -> None:
         await rig.send()
         [callback] = rig.received
@@ -150,7 +150,7 @@ def test_a_utility_without_a_secret_is_called_unsigned(rigs: Rigs) -> None:
     rigs.run(scenario, secret=None)
 
 
-def test_a_secret_that_cannot_be_had_is_waited_for(rigs: Rigs) -> None:
+def test_an_unavailable_secret_is_a_failure_to_retry(rigs: Rigs) -> None:
     async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackFailed, match="secret"):
             await rig.send("broken")
@@ -169,7 +169,7 @@ def test_a_failing_utility_is_called_again(rigs: Rigs) -> None:
     rigs.run(scenario, faults=UtilityFaults(fail_first=1))
 
 
-def test_a_body_that_is_no_document_is_refused(rigs: Rigs) -> None:
+def test_a_body_that_is_not_an_object_is_refused(rigs: Rigs) -> None:
     async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackRefused) as refused:
             await rig.send(body="[]")
@@ -178,7 +178,7 @@ def test_a_body_that_is_no_document_is_refused(rigs: Rigs) -> None:
     rigs.run(scenario)
 
 
-def test_nobody_at_the_address_is_a_failure_to_try_again(rigs: Rigs) -> None:
+def test_an_unreachable_address_is_a_failure_to_retry(rigs: Rigs) -> None:
     async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackFailed):
             await rig.send(url="http://127.0.0.1:1/callbacks")
@@ -189,7 +189,7 @@ def test_nobody_at_the_address_is_a_failure_to_try_again(rigs: Rigs) -> None:
 @pytest.mark.parametrize(
     "address", ["ftp://127.0.0.1/x", "127.0.0.1/x", "http://", "http://me:pw@127.0.0.1/x", "http://[::1/x"]
 )
-def test_what_is_no_http_address_is_refused(rigs: Rigs, address: str) -> None:
+def test_an_address_that_is_not_http_is_refused(rigs: Rigs, address: str) -> None:
     async def scenario(rig: CallbackRig) -> None:
         with pytest.raises(CallbackAddressRefused):
             await rig.send(url=address)

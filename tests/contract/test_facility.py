@@ -32,20 +32,20 @@ def utilities(request: pytest.FixtureRequest) -> Iterator[Utilities]:
         yield PostgresUtilities(pool)
 
 
-def test_a_stored_utility_is_read_as_it_was_stated(utilities: Utilities) -> None:
+def test_a_stored_utility_is_read_unchanged(utilities: Utilities) -> None:
     assert utilities.keep(CITY, at=T0) is True
 
     assert utilities.find("city-power") == CITY
     assert utilities.find("other") is None
 
 
-def test_keeping_the_same_again_is_no_change(utilities: Utilities) -> None:
+def test_storing_the_same_utility_again_is_no_change(utilities: Utilities) -> None:
     utilities.keep(CITY, at=T0)
 
     assert utilities.keep(CITY, at=T0) is False
 
 
-def test_a_change_replaces_also_by_nothing(utilities: Utilities) -> None:
+def test_a_change_can_remove_a_value(utilities: Utilities) -> None:
     utilities.keep(CITY, at=T0)
 
     assert utilities.keep(replace(CITY, webhook_secret_ref=None), at=T0) is True

@@ -73,7 +73,7 @@ def test_each_facility_is_read_in_order_of_time_with_its_own_step(open_rows: Ope
     assert found["b"].starts_at[0] == np.datetime64("2026-07-14T00:00:00")
 
 
-def test_missing_is_nan_and_a_row_that_is_not_there_is_a_gap(open_rows: Open) -> None:
+def test_a_missing_value_is_nan_and_a_missing_row_is_a_gap(open_rows: Open) -> None:
     found = open_rows(ROWS).read(["a"])["a"]
     load = found.load_kw()
     assert (load.starts_at, load.step_s) == (MIDNIGHT, 3600)
@@ -85,7 +85,7 @@ def test_energy_in_the_interval_becomes_mean_power(open_rows: Open) -> None:
     assert open_rows(ROWS).read(["b"])["b"].load_kw().values.tolist() == [4, 8, 12]
 
 
-def test_batches_keep_the_files_order_and_say_where_each_row_stands(open_rows: Open) -> None:
+def test_batches_preserve_the_order_of_the_file_and_the_line_of_each_row(open_rows: Open) -> None:
     batches = list(open_rows(ROWS).batches())
     assert [name for batch in batches for name in batch.facility_ids] == [row[0] for row in ROWS]
     lines = [int(line) for batch in batches for line in batch.lines]
@@ -99,7 +99,7 @@ def test_only_the_requested_facilities_are_read(open_rows: Open) -> None:
     assert {str(f) for batch in open_rows(ROWS).batches(["b"]) for f in batch.facility_ids} == {"b"}
 
 
-def test_a_facility_that_has_no_row_is_named(open_rows: Open) -> None:
+def test_a_facility_without_rows_is_reported(open_rows: Open) -> None:
     with pytest.raises(FacilityNotInFile, match="no row of facility 'z'"):
         open_rows(ROWS).read(["a", "z"])
     with pytest.raises(FacilityNotInFile, match="has no row"):
@@ -132,7 +132,7 @@ def test_a_facility_that_has_no_row_is_named(open_rows: Open) -> None:
         (("a", "2926-07-14T04:00:00Z", "1", ""), IrregularStep, "is a year mistyped"),
     ],
 )
-def test_a_fault_is_named_with_the_file_and_the_line(
+def test_a_fault_is_reported_with_the_file_and_the_line(
     open_rows: Open, row: Written, error: type[ReadingsFileError], problem: str
 ) -> None:
     with pytest.raises(error, match=problem) as refused:
@@ -143,7 +143,7 @@ def test_a_fault_is_named_with_the_file_and_the_line(
 
 @pytest.mark.parametrize("name", ["facility", "timestamp", "load_kwh"])
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_column_that_is_not_there_is_named(tmp_path: Path, name: str, ending: str) -> None:
+def test_a_missing_column_is_reported(tmp_path: Path, name: str, ending: str) -> None:
     header = [n if n != name else "other" for n in HEADER]
     write = write_csv if ending == "csv" else write_parquet
     path = write(tmp_path / f"load.{ending}", ROWS, header)
@@ -152,13 +152,13 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path, name: str, ending: 
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_the_temperature_may_be_left_out(tmp_path: Path, ending: str) -> None:
+def test_the_temperature_column_is_optional(tmp_path: Path, ending: str) -> None:
     write = write_csv if ending == "csv" else write_parquet
     path = write(tmp_path / f"load.{ending}", [row[:3] for row in ROWS], HEADER[:3])
     assert np.isnan(open_readings_file(path).read()["a"].temp_c).all()
 
 
-def test_the_lines_of_a_csv_are_those_an_editor_shows(tmp_path: Path) -> None:
+def test_the_line_numbers_of_a_csv_match_those_in_an_editor(tmp_path: Path) -> None:
     path = tmp_path / "load.csv"
     path.write_text('\ufefffacility,timestamp,load_kwh\n\na,2026-07-14T00:00:00Z,1\n\n"a",soon,2\n')
     with pytest.raises(BadTimestamp) as refused:
@@ -183,7 +183,7 @@ def typed_table(**changed: Any) -> pa.Table:
     return pa.table(columns | changed)
 
 
-def test_a_parquet_file_of_proper_types_is_read(tmp_path: Path) -> None:
+def test_a_typed_parquet_file_is_read(tmp_path: Path) -> None:
     pq.write_table(typed_table(), tmp_path / "load.parquet")
     found = open_readings_file(tmp_path / "load.parquet").read()["a"]
     np.testing.assert_array_equal(found.load_kw().values, [6, np.nan, np.nan])
@@ -199,7 +199,7 @@ def test_a_parquet_file_of_proper_types_is_read(tmp_path: Path) -> None:
         ({"load_kwh": pa.array([1.0, -2e300, float("nan")])}, BadValue),
     ],
 )
-def test_a_fault_of_a_typed_parquet_file_is_named(
+def test_a_fault_of_a_typed_parquet_file_is_reported(
     tmp_path: Path, changed: dict[str, Any], error: type[ReadingsFileError]
 ) -> None:
     pq.write_table(typed_table(**changed), tmp_path / "load.parquet")
@@ -208,7 +208,7 @@ def test_a_fault_of_a_typed_parquet_file_is_named(
     assert refused.value.line == (None if error is NaiveTimestamp else 2)
 
 
-def test_another_ending_an_absent_file_and_a_lying_name_are_refused(tmp_path: Path) -> None:
+def test_an_unknown_extension_an_absent_file_and_a_wrong_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownFileKind, match="is neither"):
         open_readings_file(tmp_path / "load.xlsx")
     with pytest.raises(UnreadableFile, match="no such file"):
@@ -219,7 +219,7 @@ def test_another_ending_an_absent_file_and_a_lying_name_are_refused(tmp_path: Pa
             open_readings_file(tmp_path / name).read()
 
 
-def test_a_facilities_file_beside_it_gives_the_time_zones(open_rows: Open, tmp_path: Path) -> None:
+def test_the_time_zones_are_read_from_the_facilities_file_beside_it(open_rows: Open, tmp_path: Path) -> None:
     assert open_rows(ROWS).time_zones() == {}
     facilities = tmp_path / "facilities.csv"
     facilities.write_text("facility,kind,tz\na,office,Europe/London\nb,office,\n")

@@ -68,7 +68,7 @@ class PostgresRig:
     versions: dict[UUID, int] = field(default_factory=dict)
 
     def record(self, topic: str, position: int, facility_id: str | None = None) -> None:
-        """As the aggregates do it: only the first domain event of a facility names it."""
+        """Record domain events in the format of the aggregates: only the first one of a facility names the facility."""
         told: dict[str, Any] = {"recorded_at": AT.isoformat(), "actor": "test"}
         stream_id = DR_EVENT
         if topic.startswith("facility.") and facility_id is not None:
@@ -104,7 +104,7 @@ def everybody_at(rig: LiveLogRig, position: int) -> None:
         rig.move(name, position)
 
 
-def test_an_entry_says_what_happened_to_which_dr_event_and_facility(rig: LiveLogRig) -> None:
+def test_an_entry_states_its_topic_dr_event_and_facility(rig: LiveLogRig) -> None:
     rig.record("facility.registered.v1", 1, "fac-001")
     rig.record("facility.maintenance-started.v1", 3, "fac-001")
     rig.record("dr-event.opened.v1", 4)
@@ -123,7 +123,7 @@ def test_an_entry_says_what_happened_to_which_dr_event_and_facility(rig: LiveLog
     ]
 
 
-def test_entries_reach_as_far_as_every_read_model_and_no_further(rig: LiveLogRig) -> None:
+def test_entries_end_at_the_position_of_the_slowest_read_model(rig: LiveLogRig) -> None:
     for position in (1, 2, 5, 6):
         rig.record("dispatch.prepared.v1", position, "fac-001")
     everybody_at(rig, 6)
@@ -134,7 +134,7 @@ def test_entries_reach_as_far_as_every_read_model_and_no_further(rig: LiveLogRig
     assert behind == dict.fromkeys(SERVING) | {"portfolio": AT}
 
 
-def test_a_read_model_that_has_stopped_holds_nobody_up(rig: LiveLogRig) -> None:
+def test_a_stopped_read_model_does_not_delay_entries(rig: LiveLogRig) -> None:
     for position in (1, 2, 3):
         rig.record("dispatch.prepared.v1", position, "fac-001")
     everybody_at(rig, 3)
@@ -178,7 +178,7 @@ def test_entries_that_this_release_cannot_read_are_returned_nevertheless(databas
         assert rig.log.entries(0, 1, limit=10) == told
 
 
-def test_the_newest_of_all_partitions_counts(database: Database) -> None:
+def test_the_newest_time_of_all_partitions_is_returned(database: Database) -> None:
     with psycopg.connect(database.admin_dsn) as connection:
         connection.execute(
             "INSERT INTO gridproof.telemetry_positions VALUES (1, 5, %s), (2, 9, %s)",
@@ -189,7 +189,7 @@ def test_the_newest_of_all_partitions_counts(database: Database) -> None:
     assert found == datetime(2026, 7, 14, 12, 5, tzinfo=UTC)
 
 
-def test_a_database_that_hangs_is_named_as_such_by_who_connects_anew(
+def test_a_hanging_database_is_reported_on_a_new_connection(
     postgres_server: PostgresServer, database: Database
 ) -> None:
     with ConnectionPool(database.app_dsn, min_size=1, max_size=1, timeout=1.0) as pool:
@@ -207,7 +207,7 @@ def test_a_database_that_hangs_is_named_as_such_by_who_connects_anew(
 
 
 def at(monkeypatch: pytest.MonkeyPatch, database: Database) -> PostgresLiveLog:
-    """At an existing connection: a slow machine takes longer to connect than the log waits."""
+    """A log with an existing connection, because a slow machine may need longer to connect than the log waits."""
     monkeypatch.setattr(live_feed, "CONNECT_WITHIN_S", 30.0)
     log = PostgresLiveLog.at(database.app_dsn)
     log._pool.wait(PATIENCE_S)
@@ -228,7 +228,7 @@ def read_again(log: PostgresLiveLog) -> bool:
 def test_a_hanging_connection_is_given_up_and_replaced(
     monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
-    """Its server process is stopped: no connection closes, and TCP still acknowledges data."""
+    """The server process is stopped: no connection closes, and TCP still acknowledges data."""
     monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 1)
     monkeypatch.setattr(live_feed, "MOST_CONNECTIONS", 1)
     log = at(monkeypatch, database)
@@ -248,11 +248,9 @@ def test_a_hanging_connection_is_given_up_and_replaced(
         log.close()
 
 
-def test_a_lock_on_the_log_is_not_waited_for_for_good(
-    monkeypatch: pytest.MonkeyPatch, database: Database
-) -> None:
+def test_a_wait_for_a_lock_on_the_log_is_bounded(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
     monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 1)
-    monkeypatch.setattr(deadline_pool, "MARGIN_S", 30.0)  # it is the server that ends it, however late
+    monkeypatch.setattr(deadline_pool, "MARGIN_S", 30.0)  # the server ends the wait, with any delay
     log = at(monkeypatch, database)
     try:
         with psycopg.connect(database.admin_dsn) as owner:
@@ -265,7 +263,7 @@ def test_a_lock_on_the_log_is_not_waited_for_for_good(
         log.close()
 
 
-def test_a_dead_database_is_named_as_such(postgres_server: PostgresServer, database: Database) -> None:
+def test_an_unavailable_database_is_reported(postgres_server: PostgresServer, database: Database) -> None:
     with ConnectionPool(database.app_dsn, min_size=1, max_size=1, timeout=1.0) as pool:
         pool.wait()
         log = PostgresLiveLog(pool)

@@ -43,7 +43,7 @@ def _in_memory(entries: list[LogEntry]) -> tuple[ReadModels, StreamLog]:
 
 @pytest.fixture(params=["memory", "postgres"])
 def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """Give it the entries of a log; get the read models of that log, and the log itself."""
+    """A function that takes the entries of a log and returns the read models of that log and the log."""
     if request.param == "memory":
         yield _in_memory
         return
@@ -71,7 +71,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
 
 @pytest.fixture(scope="module")
 def walk() -> PortfolioWalk:
-    """A finished DR event, one under way, and one that was only opened."""
+    """A finished DR event, one in progress, and one that was only opened."""
     made = PortfolioWalk()
     made.happy()
     second = made.open_dr_event()
@@ -93,7 +93,7 @@ def test_every_row_of_every_read_model_is_read_by_its_key(opened: Opened, walk: 
         assert view.get("\0") is None
 
 
-def test_keys_are_named_by_each_read_model(opened: Opened, walk: PortfolioWalk) -> None:
+def test_each_read_model_defines_its_keys(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     dr_event = walk.dr_events[0]
     first = walk.entries[-1].domain_event
@@ -107,7 +107,7 @@ def test_keys_are_named_by_each_read_model(opened: Opened, walk: PortfolioWalk) 
     assert models.deadlines.get(deadlines.key_of("start", walk.dr_events[1].id)) is not None
 
 
-def test_a_projections_memory_is_shown_to_nobody(opened: Opened, walk: PortfolioWalk) -> None:
+def test_hidden_rows_of_a_projection_are_not_returned(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     memory = FakeReadModels(walk.entries).rows["facilities"]
     hidden = [key for key, row in memory.by_key.items() if memory.projection.sort_key(row) is None]
@@ -117,7 +117,7 @@ def test_a_projections_memory_is_shown_to_nobody(opened: Opened, walk: Portfolio
     assert len(models.portfolio.listed().rows) == 1
 
 
-def test_lists_go_on_by_cursor_without_a_gap_or_a_repeat(opened: Opened, walk: PortfolioWalk) -> None:
+def test_lists_continue_by_cursor_without_a_gap_or_a_repeat(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     expected = FakeReadModels(walk.entries)
     for name, rows in expected.rows.items():
@@ -166,7 +166,7 @@ def test_filters_narrow_a_list(opened: Opened, walk: PortfolioWalk) -> None:
     assert {row.dr_event_id for row in story} == {second.id}
 
 
-def test_a_filter_keeps_its_place_over_pages(opened: Opened, walk: PortfolioWalk) -> None:
+def test_a_filter_applies_across_pages(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     filters = {"dr_event_id": str(walk.dr_events[0].id)}
     whole = models.audit_trail.listed(filters=filters, limit=1000).rows
@@ -189,7 +189,7 @@ def test_a_utility_sees_only_its_own(opened: Opened, walk: PortfolioWalk) -> Non
 @pytest.mark.parametrize(
     "cursor", ["", "nonsense", "bnVsbA", "WyJhIl0", "WyJcdTAwMDAiLCAiYSJd", "ü", "a" * 9]
 )
-def test_a_cursor_of_nobodys_is_refused(opened: Opened, walk: PortfolioWalk, cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(opened: Opened, walk: PortfolioWalk, cursor: str) -> None:
     models, _ = opened(walk.entries)
     with pytest.raises(InvalidCursor):
         models.dr_events.listed(cursor=cursor)
@@ -203,13 +203,13 @@ def test_a_cursor_of_another_list_is_refused(opened: Opened, walk: PortfolioWalk
         models.dr_events.listed(cursor=cursor)
 
 
-def test_an_unknown_filter_is_refused_with_those_there_are(opened: Opened, walk: PortfolioWalk) -> None:
+def test_an_unknown_filter_is_refused_with_the_available_ones(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     with pytest.raises(UnknownFilter, match="weather_cell"):
         models.facilities.listed(filters={"row' = 'x": "y"})
 
 
-def test_values_are_never_taken_for_a_query(opened: Opened, walk: PortfolioWalk) -> None:
+def test_filter_values_are_never_interpreted_as_a_query(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     for value in ("' OR '1'='1", "%s", "{}", "\\"):
         assert models.dr_events.get(value) is None
@@ -217,7 +217,7 @@ def test_values_are_never_taken_for_a_query(opened: Opened, walk: PortfolioWalk)
         assert models.dr_events.listed(tenant=value).rows == ()
 
 
-def test_only_what_is_due_is_due_and_the_longest_overdue_first(opened: Opened, walk: PortfolioWalk) -> None:
+def test_due_deadlines_are_listed_longest_overdue_first(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     second = walk.dr_events[1].state
     assert second.notice is not None
@@ -228,7 +228,7 @@ def test_only_what_is_due_is_due_and_the_longest_overdue_first(opened: Opened, w
     assert [row.kind for row in models.deadlines.due(second.notice.ends_at, limit=1)] == ["prepare"]
 
 
-def test_positions_name_every_projection_and_the_head(opened: Opened, walk: PortfolioWalk) -> None:
+def test_the_positions_include_every_projection_and_the_head(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     head = walk.entries[-1].position
     positions = models.positions()
@@ -249,7 +249,7 @@ def test_read_models_of_an_empty_log_are_empty(opened: Opened) -> None:
     assert (told.head, told.entries) == (0, [])
 
 
-def test_a_stream_log_gives_streams_in_the_order_of_the_log(opened: Opened, walk: PortfolioWalk) -> None:
+def test_a_stream_log_returns_streams_in_the_order_of_the_log(opened: Opened, walk: PortfolioWalk) -> None:
     _, log = opened(walk.entries)
     stream_ids = [walk.dr_events[0].id, walk.facilities["fac-001"].id]
     found = log.entries_of(stream_ids)
@@ -266,7 +266,7 @@ def test_a_stream_log_gives_streams_in_the_order_of_the_log(opened: Opened, walk
     assert log.head() == walk.entries[-1].position
 
 
-def test_a_stream_log_reads_some_streams_in_full_and_of_others_what_names_one_id(
+def test_a_stream_log_reads_streams_in_full_or_only_the_entries_that_name_one_id(
     opened: Opened, walk: PortfolioWalk
 ) -> None:
     _, log = opened(walk.entries)
@@ -294,7 +294,7 @@ def test_a_stream_log_reads_some_streams_in_full_and_of_others_what_names_one_id
     assert (nothing.head, nothing.entries) == (told.head, [])
 
 
-def test_a_stream_log_gives_topics_of_every_stream_up_to_a_position(
+def test_a_stream_log_returns_topics_of_every_stream_up_to_a_position(
     opened: Opened, walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_log, "_BATCH", 3)
@@ -311,7 +311,7 @@ def test_a_stream_log_gives_topics_of_every_stream_up_to_a_position(
         ]
 
 
-def test_what_is_listed_and_shown_as_of_now_is_what_is_live(opened: Opened, walk: PortfolioWalk) -> None:
+def test_rows_as_of_the_head_equal_the_live_rows(opened: Opened, walk: PortfolioWalk) -> None:
     models, log = opened(walk.entries)
     lists = HistoricalLists(log)
     assert lists.dr_events(log.head()).rows.listed() == models.dr_events.listed()
@@ -340,7 +340,7 @@ def test_a_dr_event_is_looked_up_by_the_utilitys_own_id(opened: Opened, walk: Po
     assert log.dr_events_called("UTIL-9") == []
 
 
-def test_rows_have_one_version_as_long_as_nothing_was_folded(database: Database, walk: PortfolioWalk) -> None:
+def test_the_version_of_rows_changes_only_after_a_fold(database: Database, walk: PortfolioWalk) -> None:
     models = PostgresReadModels(pool(database.app_dsn))
     assert models.dr_events.version() is None
     entries = walk.entries

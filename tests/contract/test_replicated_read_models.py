@@ -25,7 +25,7 @@ LONG_S = 10.0
 
 @dataclass
 class ReplicaRig:
-    """The replica knows two facilities, its primary three."""
+    """The replica has two facilities, its primary has three."""
 
     models: ReplicatedReadModels
     failing: Callable[[], AbstractContextManager[Any]]
@@ -58,7 +58,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[ReplicaRig]:
     pool = replica_pool(database.app_dsn, size=1, connect_within_s=0.2)
     pool.wait()
     try:
-        # The holder of its only connection keeps it from answering others.
+        # The only connection is in use, so that the replica does not answer.
         yield ReplicaRig(
             ReplicaReadModels(pool, primary, monotonic=lambda: seconds[0]), pool.connection, seconds
         )
@@ -70,7 +70,7 @@ def test_before_the_first_check_the_replica_state_is_none(rig: ReplicaRig) -> No
     assert (rig.models.age_s(), rig.models.source().name) == (None, "primary")
 
 
-def test_what_it_has_grows_older_until_somebody_looks(rig: ReplicaRig) -> None:
+def test_the_age_of_replica_data_grows_until_the_next_check(rig: ReplicaRig) -> None:
     rig.check_replica()
     assert (rig.models.age_s(), rig.models.source().name) == (0.0, "replica")
     rig.seconds[0] += 4.0
@@ -79,7 +79,7 @@ def test_what_it_has_grows_older_until_somebody_looks(rig: ReplicaRig) -> None:
     assert rig.models.age_s() == 0.0
 
 
-def test_lists_are_of_the_replica_and_single_things_it_lacks_of_the_primary(rig: ReplicaRig) -> None:
+def test_lists_come_from_the_replica_and_missing_rows_from_the_primary(rig: ReplicaRig) -> None:
     assert rig.listed() == ["fac-001", "fac-002"]
     found = rig.models.facilities.get(key_of("fac-003"))
     assert found is not None
@@ -100,16 +100,16 @@ def test_a_replica_that_does_not_answer_has_no_state_and_the_primary_is_read(rig
     assert rig.listed() == ["fac-001", "fac-002"]
 
 
-def test_a_replica_without_a_primary_is_read_whatever_its_state(rig: ReplicaRig) -> None:
+def test_a_replica_without_a_primary_is_read_in_any_state(rig: ReplicaRig) -> None:
     replica_only = rig.models.replica_only.facilities
     assert [row.facility_id for row in replica_only.listed().rows] == ["fac-001", "fac-002"]
     assert replica_only.get(key_of("fac-003")) is None
-    assert rig.models.age_s() is None, "reading it looks at nothing"
+    assert rig.models.age_s() is None, "a read from the replica runs no check"
     with rig.failing(), pytest.raises(ReadModelsUnavailable):
         replica_only.listed()
 
 
-def test_questions_that_belong_together_go_to_one_server(rig: ReplicaRig) -> None:
+def test_related_queries_go_to_one_server(rig: ReplicaRig) -> None:
     view = rig.models.facilities
     assert isinstance(view, ReplicaAwareView)
 

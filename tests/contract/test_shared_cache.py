@@ -1,4 +1,4 @@
-"""The contract of SharedCache: Valkey's and the fake's; and the breaker of the Valkey one."""
+"""The contract of SharedCache: Valkey's and the fake's. The breaker of the Valkey adapter."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -29,7 +29,7 @@ async def opened(redis_url: str) -> AsyncIterator[RedisSharedCache]:
 
 @pytest.fixture(params=["fake", "valkey"])
 def tell(request: pytest.FixtureRequest) -> Callable[[Story], None]:
-    """Run a scenario on a cache, with a key prefix of its own."""
+    """Run a scenario on a cache with its own key prefix."""
 
     async def on_valkey(scenario: Story) -> None:
         server: EmbeddedServers = request.getfixturevalue("valkey_server")
@@ -76,7 +76,7 @@ def test_empty_requests_are_accepted(tell: Callable[[Story], None]) -> None:
     tell(scenario)
 
 
-def test_a_caller_has_one_turn_in_so_long_and_with_it_the_answer(tell: Callable[[Story], None]) -> None:
+def test_a_caller_gets_an_answer_at_most_once_per_interval(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({f"{prefix}a": b"\x92\x00\xff", f"{prefix}b": b""}, ttl_wall_s=60.0)
         turns = [
@@ -93,7 +93,7 @@ def test_a_caller_has_one_turn_in_so_long_and_with_it_the_answer(tell: Callable[
     tell(scenario)
 
 
-def test_a_turn_comes_again_and_one_refused_did_not_put_it_off(tell: Callable[[Story], None]) -> None:
+def test_a_refused_call_does_not_postpone_the_next_allowed_one(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
         turn = RateLimitedGet(f"{prefix}k", f"{prefix}a")
         await cache.get_rate_limited([turn], every_wall_s=0.2)
@@ -120,7 +120,7 @@ def test_the_breaker_opens_after_two_failures(monkeypatch: pytest.MonkeyPatch) -
     assert asyncio.run(scenario()) == ["False", "False", "True", "True"]
 
 
-def test_a_cache_that_came_back_is_used_again(
+def test_a_restarted_cache_is_used_again(
     valkey_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_cache, "BREAKER_OPEN_S", 0.05)

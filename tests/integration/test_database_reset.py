@@ -1,4 +1,4 @@
-"""What one test leaves in its database is not seen by the next, which may have the same one."""
+"""Data that a test leaves in its database is not visible to the next test with that database."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def execute(database: Database, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
-def test_rows_partitions_and_numbers_of_one_test_are_gone_for_the_next(server: PostgresServer) -> None:
+def test_rows_partitions_and_sequences_of_one_test_are_reset_for_the_next(server: PostgresServer) -> None:
     with servers.fresh_database(server) as first:
         place, seeds = oid(first), query_value(first, SEEDS)
         assert query_value(first, RECORD) == 1
@@ -76,7 +76,7 @@ def test_rows_partitions_and_numbers_of_one_test_are_gone_for_the_next(server: P
         "ALTER DEFAULT PRIVILEGES IN SCHEMA gridproof GRANT UPDATE ON TABLES TO gridproof_app",
     ],
 )
-def test_what_a_test_has_altered_for_good_is_given_to_nobody(server: PostgresServer, alteration: str) -> None:
+def test_a_permanently_altered_database_is_not_reused(server: PostgresServer, alteration: str) -> None:
     with servers.fresh_database(server) as altered:
         place = oid(altered)
         execute(altered, alteration)
@@ -84,7 +84,7 @@ def test_what_a_test_has_altered_for_good_is_given_to_nobody(server: PostgresSer
         assert oid(other) != place
 
 
-def test_whoever_is_still_connected_is_cut_off(server: PostgresServer) -> None:
+def test_remaining_sessions_are_terminated(server: PostgresServer) -> None:
     with ExitStack() as left_open:
         with servers.fresh_database(server) as first:
             connection = left_open.enter_context(psycopg.connect(first.app_dsn))

@@ -49,7 +49,7 @@ def test_find_returns_an_issued_key_and_its_secret_is_genuine(api_keys: ApiKeys)
     assert not is_genuine(stored, parsed[1] + "x")
 
 
-def test_nothing_of_the_secret_is_stored(api_keys: ApiKeys) -> None:
+def test_the_secret_is_not_stored(api_keys: ApiKeys) -> None:
     issued = issue(api_keys, role="admin", at=AT, entropy=entropy(2))
     secret = issued.token.split("_", 2)[2]
     stored = api_keys.find(issued.api_key.key_id)
@@ -63,13 +63,13 @@ def test_find_returns_none_for_an_absent_key(api_keys: ApiKeys) -> None:
     assert api_keys.among(["no-such-key"]) == api_keys.among([]) == {}
 
 
-def test_keys_are_listed_the_oldest_first(api_keys: ApiKeys) -> None:
+def test_keys_are_listed_oldest_first(api_keys: ApiKeys) -> None:
     later = issue(api_keys, role="operator", at=AT + timedelta(hours=1), entropy=entropy(3))
     first = issue(api_keys, role="dashboard", facility_id="fac-001", at=AT, entropy=entropy(4))
     assert api_keys.listed() == [first.api_key, later.api_key]
 
 
-def test_an_id_is_given_out_once(api_keys: ApiKeys) -> None:
+def test_a_duplicate_id_is_refused(api_keys: ApiKeys) -> None:
     key = ApiKey(key_id="abcdef012345", role="admin", created_at=AT)
     api_keys.add(StoredApiKey(api_key=key, secret_hash=bytes(32)))
     with pytest.raises(ApiKeyTaken):
@@ -90,7 +90,7 @@ def test_a_revoked_key_stays_listed_but_is_not_genuine(api_keys: ApiKeys) -> Non
     assert not is_genuine(stored, secret)
 
 
-def test_revoking_twice_keeps_the_first_moment(api_keys: ApiKeys) -> None:
+def test_a_second_revocation_does_not_change_the_time_of_the_first(api_keys: ApiKeys) -> None:
     issued = issue(api_keys, role="auditor", at=AT, entropy=entropy(6))
     api_keys.revoke(issued.api_key.key_id, at=AT + timedelta(days=1))
     again = api_keys.revoke(issued.api_key.key_id, at=AT + timedelta(days=2))
@@ -139,7 +139,7 @@ def test_a_scope_that_does_not_fit_the_role_is_refused(
         "gpk_../../etc/pa_s",
     ],
 )
-def test_what_is_no_token_of_ours_is_not_looked_up(token: str) -> None:
+def test_an_invalid_token_is_not_looked_up(token: str) -> None:
     assert parse_token(token) is None
 
 
@@ -150,7 +150,7 @@ def test_the_application_role_cannot_change_or_remove_a_key(database: Database) 
                 connection.execute(statement.encode())
 
 
-def test_a_dead_database_is_named_as_such(postgres_server: PostgresServer, database: Database) -> None:
+def test_an_unavailable_database_is_reported(postgres_server: PostgresServer, database: Database) -> None:
     with ConnectionPool(database.app_dsn, min_size=1, max_size=1, timeout=1.0) as pool:
         pool.wait()
         api_keys = PostgresApiKeys(pool)

@@ -1,4 +1,4 @@
-"""The contract of RateLimiter. The rate is one call in a long window where waiting must not matter."""
+"""The contract of RateLimiter. Tests that must not depend on waiting use a rate of one call in a long window."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ MakeLimiter = Callable[[int], RateLimiter]
 
 @pytest.fixture(params=["fake", "memory", "valkey", "dead_cache"])
 def make(request: pytest.FixtureRequest) -> MakeLimiter:
-    """Limiters of a rate. Each test has keys of its own, since the cache outlives it."""
+    """Limiters of a rate. Each test has its own keys, because the cache outlives the test."""
     if request.param == "fake":
         return FakeRateLimiter
     redis_url = {"memory": None, "dead_cache": DEAD_CACHE}.get(request.param)
@@ -44,7 +44,7 @@ def test_calls_within_the_rate_are_allowed(make: MakeLimiter) -> None:
 def test_a_call_over_the_rate_is_refused_with_the_time_to_wait(make: MakeLimiter) -> None:
     async def scenario() -> RateDecision:
         limiter = make(3)
-        while True:  # until four calls really fell into one second
+        while True:  # until four calls fall into one second
             last = (await hits(limiter, "k", 4))[-1]
             if not last.allowed:
                 return last
@@ -53,7 +53,7 @@ def test_a_call_over_the_rate_is_refused_with_the_time_to_wait(make: MakeLimiter
     assert 0.0 <= refused.retry_after_s <= 1.0
 
 
-def test_keys_do_not_disturb_each_other(make: MakeLimiter) -> None:
+def test_keys_are_limited_independently(make: MakeLimiter) -> None:
     async def scenario() -> bool:
         limiter = make(2)
         await hits(limiter, "busy", 10)
@@ -62,7 +62,7 @@ def test_keys_do_not_disturb_each_other(make: MakeLimiter) -> None:
     assert asyncio.run(scenario())
 
 
-def test_is_degraded_says_whether_only_this_process_is_counted(
+def test_is_degraded_is_true_if_only_this_process_is_counted(
     make: MakeLimiter, request: pytest.FixtureRequest
 ) -> None:
     async def scenario() -> bool:
@@ -85,20 +85,20 @@ def test_after_the_time_to_wait_a_call_is_allowed(make: MakeLimiter) -> None:
     assert asyncio.run(scenario())
 
 
-def test_fifty_at_once_are_not_more_than_the_rate(make: MakeLimiter) -> None:
+def test_fifty_concurrent_calls_do_not_exceed_the_rate(make: MakeLimiter) -> None:
     async def scenario() -> int:
         limiter = make(10)
         decisions = await asyncio.gather(*(limiter.hit("k") for _ in range(50)))
         return sum(decision.allowed for decision in decisions)
 
-    # Two seconds' worth at most, should the burst straddle the end of a second.
+    # At most the rate of two seconds, if the burst extends over the end of a second.
     assert 10 <= asyncio.run(scenario()) <= 20
 
 
-def test_two_processes_share_one_limit_over_the_cache(
+def test_two_processes_share_one_limit_through_the_cache(
     valkey_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limit, "CACHE_TIMEOUT_S", 20.0)  # a busy machine is no cache that failed
+    monkeypatch.setattr(rate_limit, "CACHE_TIMEOUT_S", 20.0)  # a slow answer is not a cache failure
 
     async def scenario() -> int:
         namespace = f"test-{uuid4()}"
@@ -115,12 +115,12 @@ def test_two_processes_share_one_limit_over_the_cache(
 
 @pytest.fixture
 def mortal_cache() -> Iterator[EmbeddedServers]:
-    """A Valkey of this test's own, which it kills."""
+    """A separate Valkey that the test kills."""
     with servers.valkey_server() as running:
         yield running
 
 
-def test_a_cache_killed_in_between_leaves_a_local_limit_and_is_used_again_later(
+def test_a_killed_cache_leaves_a_local_limit_and_is_used_again_after_its_restart(
     mortal_cache: EmbeddedServers,
 ) -> None:
     now = [0.0]
@@ -167,7 +167,7 @@ def test_a_rate_below_one_is_one_call_in_a_longer_window(rate_per_s: float, wind
 def test_a_burst_opens_few_connections_and_looks_up_no_package_for_them(
     valkey_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The look-up reads the installed packages, and each blocks the event loop for tens of milliseconds."""
+    """The look-up reads the installed packages and blocks the event loop for tens of milliseconds each time."""
 
     def looked_up() -> str:
         raise AssertionError("the version of the driver was looked up")

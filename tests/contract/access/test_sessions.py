@@ -74,7 +74,7 @@ def test_an_ended_session_is_absent_and_ending_again_changes_nothing(setting: Se
     assert found == [False, True, False]
 
 
-def test_the_oldest_of_a_key_with_too_many_is_forgotten(
+def test_the_oldest_session_is_removed_if_a_key_has_too_many(
     setting: SessionSetting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("adapters.postgres.access.sessions", "tests.fakes.access.sessions"):
@@ -86,7 +86,7 @@ def test_the_oldest_of_a_key_with_too_many_is_forgotten(
     assert set(found) == {hashed(number) for number in (2, 3, 4, 100)}
 
 
-def test_a_token_is_random_and_only_its_hash_tells_it() -> None:
+def test_a_token_is_random_and_identified_by_its_hash() -> None:
     token = new_token(bytes(range(32)))
     assert len(token) == rules.TOKEN_LENGTH
     assert token_hash(token) == sha256(token.encode()).digest()
@@ -95,11 +95,11 @@ def test_a_token_is_random_and_only_its_hash_tells_it() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "gps_", "gps_" + "é" * 43, "gpk_" + "a" * 43, "gps_" + "a" * 5_000])
-def test_what_is_no_token_of_ours_is_not_looked_up(token: str) -> None:
+def test_an_invalid_token_is_not_looked_up(token: str) -> None:
     assert token_hash(token) is None
 
 
-def test_the_application_role_cannot_lengthen_a_session(database: Database) -> None:
+def test_the_application_role_cannot_extend_a_session(database: Database) -> None:
     with (
         psycopg.connect(database.app_dsn) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
@@ -107,7 +107,7 @@ def test_the_application_role_cannot_lengthen_a_session(database: Database) -> N
         connection.execute("UPDATE sessions SET expires_at = expires_at + interval '1 day'")
 
 
-def test_a_dead_database_is_named_as_such(postgres_server: PostgresServer, database: Database) -> None:
+def test_an_unavailable_database_is_reported(postgres_server: PostgresServer, database: Database) -> None:
     with ConnectionPool(database.app_dsn, min_size=1, max_size=1, timeout=1.0) as pool:
         pool.wait()
         postgres_server.kill()

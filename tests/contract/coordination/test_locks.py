@@ -17,7 +17,7 @@ PATIENCE_S = 20.0
 
 @pytest.fixture(params=["fake", "simulated", "postgres"])
 def process(request: pytest.FixtureRequest) -> Process:
-    """Makes the locks of another process of the same system."""
+    """A function that creates the locks of another process of the same system."""
     if request.param == "fake":
         shared = LockBoard()
         return lambda: FakeLocks(shared)
@@ -45,7 +45,7 @@ async def at_once(locks: list[Any], name: str, visits: int) -> int:
     return most
 
 
-def test_of_many_tasks_and_processes_one_is_inside(process: Process) -> None:
+def test_one_of_many_tasks_and_processes_holds_the_lock(process: Process) -> None:
     async def scenario() -> int:
         locks = [process(), process(), process()]
         most = await at_once(locks, "bms:fac-001", 4)
@@ -83,7 +83,7 @@ def test_a_lock_is_free_after_its_block_also_after_an_error(process: Process) ->
     asyncio.run(scenario())
 
 
-def test_while_waiting_is_called_at_each_try(process: Process) -> None:
+def test_the_while_waiting_callback_is_called_at_each_attempt(process: Process) -> None:
     async def scenario() -> None:
         mine, other = process(), process()
         tries = asyncio.Event()
@@ -105,14 +105,14 @@ async def _enter(locks: Any, name: str, told: Callable[[], object]) -> None:
         pass
 
 
-def test_a_dead_process_holds_nothing(process: Process) -> None:
+def test_a_dead_process_holds_no_lock(process: Process) -> None:
     async def scenario() -> None:
         dying, heir = process(), process()
         inside = asyncio.Event()
         holder = asyncio.create_task(_hold_for_ever(dying, inside))
         async with asyncio.timeout(PATIENCE_S):
             await inside.wait()
-            await dying.aclose()  # its connection is gone, its task knows nothing of it
+            await dying.aclose()  # its connection is closed without notice to its task
             async with heir.held("a"):
                 pass
         holder.cancel()
@@ -133,7 +133,7 @@ async def _hold_for_ever(locks: Any, inside: asyncio.Event) -> None:
 def test_a_holder_that_lost_its_lock_is_stopped_and_may_take_it_again(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
-    """A holder in the fault simulation behaves like the fake, but may notice the loss later: the worst case."""
+    """A holder in the fault simulation behaves like the fake, but may detect the loss later: the worst case."""
 
     async def scenario() -> None:
         mine: Any = (
@@ -153,7 +153,7 @@ def test_a_holder_that_lost_its_lock_is_stopped_and_may_take_it_again(
     asyncio.run(scenario())
 
 
-def test_a_time_out_of_the_block_itself_is_no_lost_lock(process: Process) -> None:
+def test_a_time_out_inside_the_block_is_not_a_lost_lock(process: Process) -> None:
     async def scenario() -> None:
         mine = process()
         with pytest.raises(TimeoutError):
@@ -170,8 +170,8 @@ def test_the_key_of_a_name_is_the_same_in_every_release() -> None:
     assert lock_key("bms:fac-001") == -2431402053847441406
 
 
-def test_who_gives_up_waiting_leaves_the_lock_to_others(process: Process) -> None:
-    """Also where the answer arrives at the very moment of giving up."""
+def test_a_cancelled_wait_leaves_the_lock_to_others(process: Process) -> None:
+    """This includes an answer that arrives at the moment of cancellation."""
 
     async def scenario() -> None:
         mine, other = process(), process()

@@ -1,4 +1,4 @@
-"""The contract of BuildingControl for every BMS; by profile: test_building_control_profiles.py."""
+"""The contract of BuildingControl for every BMS. test_building_control_profiles.py has the tests by profile."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -91,7 +91,7 @@ def test_a_curtailed_zone_is_not_aborted(run_scenario: RunScenario) -> None:
     run_scenario(scenario)
 
 
-def test_restoring_twice_does_no_harm(run_scenario: RunScenario) -> None:
+def test_a_second_restore_has_no_further_effect(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         for round_ in (0, 1):
             receipt = await rig.control.execute(rig.connection, order("restore", round=round_))
@@ -109,7 +109,7 @@ def test_a_restore_without_a_setpoint_is_the_callers_error(run_scenario: RunScen
     run_scenario(scenario)
 
 
-def test_where_no_bms_answers_nothing_was_done(run_scenario: RunScenario) -> None:
+def test_a_bms_that_is_not_there_is_reported_as_unreachable(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         nowhere = BmsConnection(facility_id="fac-009", address="http://127.0.0.1:1/bms")
         with pytest.raises(BmsUnreachable):
@@ -119,7 +119,7 @@ def test_where_no_bms_answers_nothing_was_done(run_scenario: RunScenario) -> Non
 
 
 @pytest.mark.parametrize("phase", ["commit", "restore"])
-def test_the_status_says_that_a_command_was_carried_out_only_after_it_was(
+def test_the_status_of_a_command_is_executed_only_after_its_execution(
     run_scenario: RunScenario, phase: str
 ) -> None:
     async def scenario(rig: Rig) -> None:
@@ -137,7 +137,7 @@ def test_the_status_says_that_a_command_was_carried_out_only_after_it_was(
     run_scenario(scenario)
 
 
-def test_a_repeated_commit_or_restore_does_nothing_again(run_scenario: RunScenario) -> None:
+def test_a_repeated_commit_or_restore_has_no_further_effect(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         for command in (order("commit"), order("restore")):
@@ -150,7 +150,7 @@ def test_a_repeated_commit_or_restore_does_nothing_again(run_scenario: RunScenar
     run_scenario(scenario)
 
 
-def test_a_refused_commit_has_done_nothing(run_scenario: RunScenario) -> None:
+def test_a_refused_commit_changes_nothing(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         done = len(rig.journal)
@@ -167,7 +167,7 @@ def test_a_refused_commit_has_done_nothing(run_scenario: RunScenario) -> None:
 
 
 def test_a_commit_with_a_later_expiry_renews_it(run_scenario: RunScenario) -> None:
-    """The window was extended: the building learns it before it would have restored itself."""
+    """The window was extended. The building is informed before it would have restored itself."""
 
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
@@ -185,7 +185,7 @@ def test_a_commit_with_a_later_expiry_renews_it(run_scenario: RunScenario) -> No
     run_scenario(scenario)
 
 
-def test_a_zone_that_somebody_turned_up_again_is_seen_and_can_be_committed_anew(
+def test_an_overridden_zone_is_detected_and_can_be_committed_again(
     run_scenario: RunScenario,
 ) -> None:
     async def scenario(rig: Rig) -> None:

@@ -21,7 +21,7 @@ def run_single_phase(request: pytest.FixtureRequest) -> RunScenario:
     return scenario_runner(request.param, "single_phase")
 
 
-def test_abort_lets_a_prepared_zone_go(run_two_phase: RunScenario) -> None:
+def test_abort_releases_a_prepared_zone(run_two_phase: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         await rig.control.execute(rig.connection, order("abort"))
@@ -44,7 +44,7 @@ def test_a_repeated_command_is_answered_with_the_first_answer(run_two_phase: Run
     run_two_phase(scenario)
 
 
-def test_a_bms_without_deduplication_carries_a_repeat_out_again(run_two_phase: RunScenario) -> None:
+def test_a_bms_without_deduplication_executes_a_repeated_command_again(run_two_phase: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         command = order("prepare")
         for _ in range(2):
@@ -102,7 +102,7 @@ def test_a_refused_command_is_not_stored(run_two_phase: RunScenario) -> None:
         ({"facility_id": "fac-002"}, "wrong_building"),
     ],
 )
-def test_a_command_that_the_building_cannot_take_is_refused(
+def test_a_command_that_the_building_cannot_execute_is_refused(
     run_two_phase: RunScenario, changes: dict[str, Any], code: str
 ) -> None:
     async def scenario(rig: Rig) -> None:

@@ -17,7 +17,7 @@ PATIENCE_S = 60.0
 
 @pytest.fixture(params=["local", "postgres"])
 def opened(request: pytest.FixtureRequest) -> Opened:
-    """Opens the slots under test."""
+    """A function that opens the slots under test."""
     if request.param == "local":
         return LocalCallSlots
     database: Database = request.getfixturevalue("database")
@@ -35,7 +35,7 @@ async def closing(*opened_slots: CallSlots) -> AsyncIterator[None]:
 
 
 class Counted:
-    """The number of blocks inside, and its maximum."""
+    """The current number of holders, and its maximum."""
 
     def __init__(self) -> None:
         self.inside, self.most, self.served = 0, 0, 0
@@ -49,7 +49,7 @@ class Counted:
             self.served += 1
 
 
-def test_no_more_hold_a_slot_than_there_are_and_everybody_is_served(opened: Opened) -> None:
+def test_holders_never_exceed_the_slots_and_every_caller_is_served(opened: Opened) -> None:
     async def scenario() -> None:
         slots, counted = opened(3), Counted()
         async with closing(slots):
@@ -59,7 +59,7 @@ def test_no_more_hold_a_slot_than_there_are_and_everybody_is_served(opened: Open
     asyncio.run(scenario())
 
 
-def test_a_caller_that_gave_up_waiting_takes_no_slot_with_it(opened: Opened) -> None:
+def test_a_cancelled_caller_takes_no_slot(opened: Opened) -> None:
     async def scenario() -> None:
         slots, counted = opened(1), Counted()
         async with closing(slots):
@@ -75,7 +75,7 @@ def test_a_caller_that_gave_up_waiting_takes_no_slot_with_it(opened: Opened) -> 
     asyncio.run(scenario())
 
 
-def test_one_that_fails_inside_gives_its_slot_back(opened: Opened) -> None:
+def test_a_failing_holder_releases_its_slot(opened: Opened) -> None:
     async def scenario() -> None:
         slots, counted = opened(1), Counted()
         async with closing(slots):
@@ -89,7 +89,7 @@ def test_one_that_fails_inside_gives_its_slot_back(opened: Opened) -> None:
     asyncio.run(scenario())
 
 
-def test_the_slots_count_for_all_processes_together(database: Database) -> None:
+def test_the_slots_are_shared_by_all_processes(database: Database) -> None:
     async def scenario() -> None:
         both, counted = [PostgresCallSlots(database.app_dsn, 4) for _ in range(2)], Counted()
         async with closing(*both):
@@ -100,7 +100,7 @@ def test_the_slots_count_for_all_processes_together(database: Database) -> None:
     asyncio.run(scenario())
 
 
-def test_a_process_that_ends_leaves_its_slots_to_the_others(database: Database) -> None:
+def test_the_slots_of_an_ended_process_are_released(database: Database) -> None:
     async def scenario() -> None:
         dying, living = PostgresCallSlots(database.app_dsn, 1), PostgresCallSlots(database.app_dsn, 1)
         counted = Counted()
@@ -115,7 +115,7 @@ def test_a_process_that_ends_leaves_its_slots_to_the_others(database: Database) 
     asyncio.run(scenario())
 
 
-def test_who_is_not_urgent_lets_the_urgent_of_its_process_go_first(database: Database) -> None:
+def test_the_urgent_callers_of_a_process_are_served_first(database: Database) -> None:
     async def scenario() -> None:
         slots = PostgresCallSlots(database.app_dsn, 1)
         order: list[str] = []
@@ -136,7 +136,7 @@ def test_who_is_not_urgent_lets_the_urgent_of_its_process_go_first(database: Dat
     asyncio.run(scenario())
 
 
-def test_who_goes_on_is_served_before_who_begins(database: Database) -> None:
+def test_continuing_callers_are_served_before_new_ones(database: Database) -> None:
     async def scenario() -> None:
         slots = PostgresCallSlots(database.app_dsn, 1)
         order: list[str] = []

@@ -69,7 +69,7 @@ def system(request: pytest.FixtureRequest) -> Any:
 
 
 def facility() -> str:
-    """A facility of this test alone: the session's queue outlives it."""
+    """A facility used only by this test, because the queue of the session outlives the test."""
     return f"fac-{uuid4().hex[:12]}"
 
 
@@ -102,7 +102,7 @@ def run_scenario(scenario: Callable[[Connect], Awaitable[None]], system: Any) ->
     asyncio.run(run())
 
 
-def test_what_is_published_is_delivered_whole_and_in_order(system: Any) -> None:
+def test_published_messages_are_delivered_whole_and_in_order(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
         publisher, worker, where = await connect(), await connect(), facility()
         for number in (1, 2, 3):
@@ -117,7 +117,7 @@ def test_what_is_published_is_delivered_whole_and_in_order(system: Any) -> None:
     run_scenario(scenario, system)
 
 
-def test_the_same_message_id_again_changes_nothing_even_when_the_first_is_done(system: Any) -> None:
+def test_a_repeated_message_id_is_ignored_even_after_the_first_is_done(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
         first, second, where = await connect(), await connect(), facility()
         for publisher in (first, first, second):
@@ -145,7 +145,7 @@ def test_the_work_of_a_silent_worker_goes_to_another(system: Any) -> None:
     run_scenario(scenario, system)
 
 
-def test_a_facility_has_one_piece_of_work_out_at_a_time(system: Any) -> None:
+def test_a_facility_has_one_delivered_message_at_a_time(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
         one, two, where = await connect(), await connect(), facility()
         for number in (1, 2):
@@ -175,7 +175,7 @@ def test_facilities_do_not_wait_for_each_other(system: Any) -> None:
     run_scenario(scenario, system)
 
 
-def test_who_says_that_it_still_works_keeps_its_work(system: Any) -> None:
+def test_a_worker_that_extends_its_lease_keeps_its_work(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
         worker, other, where = await connect(), await connect(), facility()
         await worker.publish_bms(work(where), message_id=f"{where}:1")
@@ -190,7 +190,7 @@ def test_who_says_that_it_still_works_keeps_its_work(system: Any) -> None:
     run_scenario(scenario, system)
 
 
-def test_what_is_given_back_comes_again_later(system: Any) -> None:
+def test_a_returned_message_is_redelivered_later(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
         worker, where = await connect(), facility()
         await worker.publish_bms(work(where), message_id=f"{where}:1")
@@ -242,7 +242,7 @@ def callback(callback_id: UUID) -> CallbackWork:
     )
 
 
-def test_an_unreachable_server_is_named_with_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_reported_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work_queue, "CONNECT_WITHIN_S", 0.5)
     with pytest.raises(WorkQueueUnavailable, match="GRIDPROOF_NATS_URL"):
         asyncio.run(NatsWorkQueue.connect("nats://127.0.0.1:1", redelivery_s=1.0, name="test"))

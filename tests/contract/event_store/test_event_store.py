@@ -59,7 +59,7 @@ def answer(key: str = "k-1", body: str = "hash", reply: bytes = b'"first"') -> I
     return IdempotencyRecord("util-1 POST", key, body, reply)
 
 
-def test_a_saved_aggregate_is_loaded_as_it_was(store: StoreAndLog) -> None:
+def test_a_saved_aggregate_is_loaded_unchanged(store: StoreAndLog) -> None:
     facility = registered()
     facility.start_maintenance(provenance(), reason="boiler")
     store.save([facility])
@@ -70,12 +70,12 @@ def test_a_saved_aggregate_is_loaded_as_it_was(store: StoreAndLog) -> None:
     assert loaded.modified_on == NOW
 
 
-def test_loading_a_stream_without_events_raises_not_exists(store: StoreAndLog) -> None:
+def test_loading_a_stream_without_events_is_refused(store: StoreAndLog) -> None:
     with pytest.raises(StreamNotFound, match="no Facility"):
         store.load(Facility, HALL)
 
 
-def test_of_two_who_load_the_same_version_the_second_loses_and_saves_nothing(store: StoreAndLog) -> None:
+def test_the_second_of_two_saves_of_one_version_fails_and_saves_nothing(store: StoreAndLog) -> None:
     store.save([registered(), registered("fac-002")])
     first, second = store.load(Facility, HALL), store.load(Facility, HALL)
     other = store.load(Facility, facility_stream_id("fac-002"))
@@ -94,8 +94,8 @@ def test_of_two_who_load_the_same_version_the_second_loses_and_saves_nothing(sto
     assert store.find_reply("util-1 POST", "k-1") is None
 
 
-def test_a_failed_save_has_emptied_the_aggregate(store: StoreAndLog) -> None:
-    """It must be loaded again: saving the same object again would save nothing without an error."""
+def test_a_failed_save_clears_the_pending_events_of_the_aggregate(store: StoreAndLog) -> None:
+    """The aggregate must be loaded again: a second save of the same object would save nothing without an error."""
     store.save([registered()])
     loser = registered()
     with pytest.raises(VersionConflict):
@@ -116,7 +116,7 @@ def test_a_key_is_stored_with_its_domain_events_and_can_be_read(store: StoreAndL
     assert store.find_reply("util-1 POST", "k-2") is None
 
 
-def test_a_taken_key_is_distinct_from_a_lost_race_and_saves_nothing(store: StoreAndLog) -> None:
+def test_a_duplicate_key_has_its_own_error_and_saves_nothing(store: StoreAndLog) -> None:
     store.save([registered()], idempotency=answer())
     head = store.head()
 
@@ -138,7 +138,7 @@ def test_a_key_without_domain_events_is_refused(store: StoreAndLog) -> None:
     assert store.find_reply("util-1 POST", "k-1") is None
 
 
-def test_saving_what_has_nothing_pending_changes_nothing(store: StoreAndLog) -> None:
+def test_saving_an_aggregate_without_pending_events_changes_nothing(store: StoreAndLog) -> None:
     store.save([registered()])
     head = store.head()
     store.save([store.load(Facility, HALL)])
@@ -146,7 +146,7 @@ def test_saving_what_has_nothing_pending_changes_nothing(store: StoreAndLog) -> 
     assert store.head() == head
 
 
-def test_after_a_failure_the_store_goes_on(store: StoreAndLog) -> None:
+def test_the_store_continues_after_a_failure(store: StoreAndLog) -> None:
     store.save([registered()], idempotency=answer())
     for _ in range(3):
         with pytest.raises(IdempotencyKeyTaken):
@@ -181,7 +181,7 @@ def test_the_log_is_in_the_order_of_the_saves(store: StoreAndLog) -> None:
     assert store.head() == positions[-1]
 
 
-def test_the_log_is_read_on_from_a_position_in_pieces(store: StoreAndLog) -> None:
+def test_the_log_is_read_in_batches_from_a_position(store: StoreAndLog) -> None:
     for number in range(5):
         store.save([registered(f"fac-{number}")])
     first = store.read_after(0, 2)
@@ -206,8 +206,8 @@ def test_a_domain_event_of_the_log_carries_its_provenance(store: StoreAndLog) ->
     assert (found.actor, found.tenant, found.recorded_at) == ("utility:util-1", "util-1", NOW)
 
 
-def test_a_long_stream_is_loaded_as_a_short_one(store: StoreAndLog) -> None:
-    """It contains more than one snapshot, where the store takes any."""
+def test_a_long_stream_is_loaded_like_a_short_one(store: StoreAndLog) -> None:
+    """The stream has several snapshots if the store takes snapshots."""
     facility = registered()
     for number in range(120):
         at = provenance(NOW + timedelta(seconds=number))
@@ -227,7 +227,7 @@ def test_a_long_stream_is_loaded_as_a_short_one(store: StoreAndLog) -> None:
     assert store.load(Facility, HALL).state.status == "maintenance"
 
 
-def test_many_streams_are_loaded_together_as_they_are_recorded(store: StoreAndLog) -> None:
+def test_many_streams_are_loaded_together_as_recorded(store: StoreAndLog) -> None:
     halls = [registered(f"fac-00{number}") for number in range(1, 4)]
     store.save(halls)
     wanted = [facility_stream_id(name) for name in ("fac-003", "fac-001", "fac-404", "fac-003")]
@@ -240,10 +240,10 @@ def test_many_streams_are_loaded_together_as_they_are_recorded(store: StoreAndLo
     ]
 
 
-def test_what_was_recorded_since_the_last_load_comes_with_the_next(store: StoreAndLog) -> None:
+def test_a_load_includes_the_events_recorded_since_the_previous_load(store: StoreAndLog) -> None:
     store.save([registered()])
     first = store.load_many(Facility, [HALL])[HALL]
-    for number in range(60):  # past a snapshot
+    for number in range(60):  # beyond a snapshot
         facility = store.load(Facility, HALL)
         if number % 2:
             facility.end_maintenance(provenance())
@@ -255,7 +255,7 @@ def test_what_was_recorded_since_the_last_load_comes_with_the_next(store: StoreA
     assert (first.version, first.state.status) == (1, "active")
 
 
-def test_an_aggregate_loaded_among_many_is_decided_on_and_saved(store: StoreAndLog) -> None:
+def test_an_aggregate_loaded_among_many_can_be_changed_and_saved(store: StoreAndLog) -> None:
     store.save([registered()])
     winner, loser = store.load_many(Facility, [HALL])[HALL], store.load_many(Facility, [HALL])[HALL]
     winner.start_maintenance(provenance(), reason="boiler")
@@ -271,7 +271,7 @@ def test_an_aggregate_loaded_among_many_is_decided_on_and_saved(store: StoreAndL
     [(ONE_DECISION.domain_events, "boiler"), (2, "x" * ONE_DECISION.byte_count)],
     ids=["events", "bytes"],
 )
-def test_a_save_over_the_bounds_is_refused_by_name_and_saves_nothing(
+def test_a_save_over_the_limits_is_refused_and_saves_nothing(
     store: StoreAndLog, changes: int, reason: str
 ) -> None:
     facility = registered()
@@ -289,7 +289,7 @@ def test_a_save_over_the_bounds_is_refused_by_name_and_saves_nothing(
     assert store.find_reply("util-1 POST", "k-1") is None
 
 
-def test_a_decision_over_a_whole_dr_event_may_be_larger(store: StoreAndLog) -> None:
+def test_a_save_for_a_whole_dr_event_may_be_larger(store: StoreAndLog) -> None:
     facility = registered()
     for _ in range(ONE_DECISION.domain_events):
         facility.start_maintenance(provenance(), reason="boiler")
@@ -298,7 +298,7 @@ def test_a_decision_over_a_whole_dr_event_may_be_larger(store: StoreAndLog) -> N
     assert store.load(Facility, HALL).version == 2 * ONE_DECISION.domain_events + 1
 
 
-def test_a_large_save_within_the_bounds_is_saved(store: StoreAndLog) -> None:
+def test_a_large_save_within_the_limits_is_saved(store: StoreAndLog) -> None:
     facility = registered()
     for _ in range(125):
         facility.start_maintenance(provenance(), reason="boiler")
@@ -308,7 +308,7 @@ def test_a_large_save_within_the_bounds_is_saved(store: StoreAndLog) -> None:
     assert store.find_reply("util-1 POST", "k-1") == answer()
 
 
-def test_of_what_is_saved_together_each_has_its_own_outcome(store: StoreAndLog) -> None:
+def test_each_of_several_saves_made_together_has_its_own_outcome(store: StoreAndLog) -> None:
     store.save([registered(), registered("fac-002")], idempotency=answer("taken"))
     winner, loser = store.load(Facility, HALL), store.load(Facility, HALL)
     other = store.load(Facility, facility_stream_id("fac-002"))
@@ -347,8 +347,8 @@ def test_of_what_is_saved_together_each_has_its_own_outcome(store: StoreAndLog) 
     assert all(found[key] == store.find_reply(*key) for key in found)
 
 
-def test_many_saves_at_once_are_all_there_in_their_order(store: StoreAndLog) -> None:
-    """More than a transaction holds."""
+def test_many_simultaneous_saves_are_all_stored_in_order(store: StoreAndLog) -> None:
+    """The saves exceed the size of one transaction."""
     ids = [f"fac-{number:04}" for number in range(700)]
     assert set(store.save_each([SaveRequest([registered(facility_id)]) for facility_id in ids])) == {None}
     recorded = [entry.domain_event.originator_id for entry in store.read_after(0, 1_000)]

@@ -25,7 +25,7 @@ QUARTER = timedelta(minutes=15)
 
 
 class BookSetting:
-    """A book and the way forecasts get into it."""
+    """A book and functions that record forecasts."""
 
     def __init__(self, book: ForecastBook, keep: Callable[[Forecast], None]) -> None:
         self.book = book
@@ -120,7 +120,7 @@ def test_newest_ignores_a_forecast_before_it_was_issued(setting: BookSetting) ->
     assert found.cycle_start == CYCLE_START - QUARTER
 
 
-def test_a_reissued_forecast_stands_from_then_on_at_a_later_position(setting: BookSetting) -> None:
+def test_a_reissued_forecast_is_in_force_from_its_later_position(setting: BookSetting) -> None:
     forecast = setting.issue("fac-001", CYCLE_START, 100.0, full=False)
     setting.reissue(forecast, 110.0, at=CYCLE_START + timedelta(minutes=3))
     before = setting.book.newest("fac-001", at=CYCLE_START + timedelta(minutes=2))
@@ -132,7 +132,7 @@ def test_a_reissued_forecast_stands_from_then_on_at_a_later_position(setting: Bo
     assert after.position > before.position > 0
 
 
-def test_it_looks_back_two_hours_and_no_further(setting: BookSetting) -> None:
+def test_newest_looks_back_two_hours_and_no_further(setting: BookSetting) -> None:
     setting.issue("fac-001", CYCLE_START - QUARTER * 8, 90.0)
     setting.issue("fac-002", CYCLE_START - QUARTER * 9, 90.0)
     assert set(setting.book.newest_of(["fac-001", "fac-002"], at=CYCLE_START)) == {"fac-001"}
@@ -153,7 +153,7 @@ def test_newest_of_reads_many_facilities_and_leaves_out_those_without_a_forecast
     assert setting.book.newest_of([], at=CYCLE_START) == {}
 
 
-def test_a_database_that_is_away_is_named(database: Database) -> None:
+def test_an_unavailable_database_is_reported(database: Database) -> None:
     pool = ConnectionPool(database.app_dsn, min_size=1, open=True)
     pool.close()
     with pytest.raises(EventStoreUnavailable):
@@ -190,7 +190,9 @@ def test_cached_forecasts_do_not_outlive_a_database_restored_from_a_backup(
         assert set(book.newest_of(["fac-001", "fac-002"], at=at)) == {"fac-001"}
 
 
-def test_the_cache_holds_the_forecasts_used_last(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_holds_the_most_recently_used_forecasts(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(forecast_book, "MAX_CACHED", 2)
     store, at = PostgresEventStore(Forecasts, database.app_dsn), CYCLE_START + timedelta(minutes=5)
     with ConnectionPool(database.app_dsn, min_size=1, max_size=2, open=True) as pool:

@@ -1,4 +1,4 @@
-"""The contract of LoadForecaster; the accuracy of the real one has tests of its own."""
+"""The contract of LoadForecaster. The accuracy of the real one has separate tests."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +27,7 @@ def forecaster(request: pytest.FixtureRequest) -> LoadForecaster:
 
 
 def history(days: float, *, step_s: int = 900, seed: int = 1) -> FacilityHistory:
-    """A building that draws 100 kW at night and 300 kW from 8 to 18, more when it is warm."""
+    """The history of a building with 100 kW at night, 300 kW from 8 to 18, and more when it is warm."""
     count = int(days * 86_400) // step_s
     hour = (np.arange(count) * step_s / 3600) % 24
     temp_c = 20 + 8 * np.sin((hour - 9) * np.pi / 12)
@@ -81,7 +81,7 @@ def test_the_same_history_gives_the_same_model_and_forecast(forecaster: LoadFore
     assert (found[0].p50_kw == found[1].p50_kw).all()
 
 
-def test_less_than_a_day_is_too_little(forecaster: LoadForecaster) -> None:
+def test_less_than_a_day_of_history_is_refused(forecaster: LoadForecaster) -> None:
     with pytest.raises(TooLittleHistory, match="fac-001"):
         forecaster.train(history(0.9), at=START)
     empty = IntervalSeries(START, 900, np.full(42 * 96, np.nan))
@@ -100,7 +100,7 @@ def test_a_day_is_enough_for_a_forecast_by_time_of_day(forecaster: LoadForecaste
     assert noon > 200
 
 
-def test_what_comes_after_the_start_is_not_looked_at(forecaster: LoadForecaster) -> None:
+def test_data_after_the_start_are_ignored(forecaster: LoadForecaster) -> None:
     past = history(42)
     starts_at = START + timedelta(days=40)
     model = forecaster.train(history(40), at=starts_at)
@@ -119,7 +119,7 @@ def test_what_comes_after_the_start_is_not_looked_at(forecaster: LoadForecaster)
     assert (found[0].p50_kw == found[1].p50_kw).all()
 
 
-def test_weather_is_used_where_it_is_given_and_only_there(forecaster: LoadForecaster) -> None:
+def test_weather_is_used_only_where_it_is_given(forecaster: LoadForecaster) -> None:
     past = history(42)
     ends_at = past.mean_kw.ends_at
     model = forecaster.train(past, at=ends_at)
@@ -134,7 +134,7 @@ def test_weather_is_used_where_it_is_given_and_only_there(forecaster: LoadForeca
     assert (used(warm), used(unknown), used(None)) == (True, False, False)
 
 
-def test_two_days_ahead_is_the_longest(forecaster: LoadForecaster) -> None:
+def test_the_longest_forecast_is_two_days_ahead(forecaster: LoadForecaster) -> None:
     past = history(42, step_s=3600)
     ends_at = past.mean_kw.ends_at
     model = forecaster.train(past, at=ends_at)
@@ -144,7 +144,7 @@ def test_two_days_ahead_is_the_longest(forecaster: LoadForecaster) -> None:
         forecaster.forecast(model, past, starts_at=ends_at, steps=49, temperatures=None)
 
 
-def test_a_silent_week_before_the_start_still_gives_a_forecast(forecaster: LoadForecaster) -> None:
+def test_a_week_without_readings_before_the_start_still_gives_a_forecast(forecaster: LoadForecaster) -> None:
     past = history(42)
     model = forecaster.train(past, at=past.mean_kw.ends_at)
     silent = FacilityHistory(

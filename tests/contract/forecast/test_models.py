@@ -45,7 +45,9 @@ def test_a_stored_model_is_read_unchanged(models: ForecastModels) -> None:
     assert models.of(["fac-001", "fac-002", "fac-003"]) == {"fac-001": model(), "fac-002": model(1)}
 
 
-def test_a_newer_model_replaces_an_older_one_and_never_the_other_way_round(models: ForecastModels) -> None:
+def test_a_newer_model_replaces_an_older_one_and_an_older_one_replaces_nothing(
+    models: ForecastModels,
+) -> None:
     models.keep({"fac-001": model(1, b"new")})
     models.keep({"fac-001": model(0, b"old")})
     assert models.of(["fac-001"])["fac-001"].parameters == b"new"
@@ -53,7 +55,7 @@ def test_a_newer_model_replaces_an_older_one_and_never_the_other_way_round(model
     assert models.of(["fac-001"])["fac-001"].parameters == b"newest"
 
 
-def test_a_table_that_is_away_says_so() -> None:
+def test_an_unavailable_database_is_reported() -> None:
     nowhere = "postgresql://nobody@127.0.0.1:1/none"
     with (
         ConnectionPool[Any](nowhere, min_size=0, max_size=1, timeout=0.2, open=True) as pool,

@@ -46,7 +46,7 @@ def test_a_forecast_is_read_by_its_key_with_everything_recorded(
     assert reader.in_force([], at=LATER) == {}
 
 
-def test_as_of_a_moment_it_is_what_was_issued_by_then(past: tuple[PastForecasts, Keep]) -> None:
+def test_a_forecast_as_of_a_time_is_the_one_issued_by_then(past: tuple[PastForecasts, Keep]) -> None:
     reader, keep = past
     forecast = issued_forecast("fac-001", CYCLE_START, 100.0, full=False)
     keep(forecast)
@@ -62,7 +62,7 @@ def test_as_of_a_moment_it_is_what_was_issued_by_then(past: tuple[PastForecasts,
     assert (first.data_quality, forecast.state.data_quality) == ("degraded_stale_data", "full")
 
 
-def test_many_places_are_read_in_batches(
+def test_many_forecasts_are_read_in_batches(
     past: tuple[PastForecasts, Keep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adapters.postgres.forecast.past_forecasts.STREAMS_PER_QUERY", 3)
@@ -74,7 +74,7 @@ def test_many_places_are_read_in_batches(
     assert [found[place].steps.p50_kw[0] for place in places] == [float(n) for n in range(8)]
 
 
-def test_a_database_that_is_away_is_named(database: Database) -> None:
+def test_an_unavailable_database_is_reported(database: Database) -> None:
     pool = ConnectionPool(database.app_dsn, min_size=1, open=True)
     pool.close()
     with pytest.raises(EventStoreUnavailable):

@@ -57,7 +57,7 @@ def test_hours_add_up_by_facility_lead_time_and_quality(scores: ForecastScores) 
     assert scores.scored_through() is None
     assert scores.record(HOUR, [SCORE, *others], [PAIRS], after=None)
     assert scores.record(HOUR + ONE, [SCORE], [PAIRS], after=HOUR + ONE)
-    assert scores.record(HOUR + 2 * ONE, [SCORE], [PAIRS], after=HOUR + 2 * ONE)  # the next day's
+    assert scores.record(HOUR + 2 * ONE, [SCORE], [PAIRS], after=HOUR + 2 * ONE)  # on the next day
     assert scores.scored_through() == HOUR + 3 * ONE
     twice = replace(
         SCORE,
@@ -80,7 +80,7 @@ def test_hours_add_up_by_facility_lead_time_and_quality(scores: ForecastScores) 
     assert scores.correlations(DAY, DAY)[0].pairs_kw2 == -7.0
 
 
-def test_an_hour_is_added_once_whoever_tries_it_again(scores: ForecastScores) -> None:
+def test_an_hour_is_added_once_even_if_repeated(scores: ForecastScores) -> None:
     assert scores.record(HOUR, [SCORE], [PAIRS], after=None)
     assert not scores.record(HOUR, [SCORE], [PAIRS], after=None)
     assert scores.record(HOUR + ONE, [], [], after=HOUR + ONE)
@@ -89,7 +89,7 @@ def test_an_hour_is_added_once_whoever_tries_it_again(scores: ForecastScores) ->
     assert scores.correlations(DAY, DAY) == [PAIRS]
 
 
-def test_old_days_are_let_go_of(scores: ForecastScores) -> None:
+def test_old_days_are_deleted(scores: ForecastScores) -> None:
     assert scores.record(HOUR, [SCORE], [PAIRS], after=None)
     assert scores.record(HOUR + 24 * ONE, [SCORE], [PAIRS], after=HOUR + ONE)
     assert scores.delete_before(DAY + timedelta(days=1)) == 1
@@ -107,7 +107,7 @@ def test_an_hour_that_cannot_be_stored_in_full_leaves_nothing_behind(database: D
         assert scores.totals(DAY, DAY) == [SCORE]
 
 
-def test_a_database_that_is_away_is_named(database: Database) -> None:
+def test_an_unavailable_database_is_reported(database: Database) -> None:
     pool = ConnectionPool(database.app_dsn, min_size=1, open=True)
     pool.close()
     with pytest.raises(OperationsUnavailable):

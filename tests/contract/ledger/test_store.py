@@ -65,7 +65,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[LedgerRig]:
         yield LedgerRig(PostgresLedgerStore(pool.connection), record)
 
 
-def test_an_empty_store_says_so(rig: LedgerRig) -> None:
+def test_an_empty_store_has_no_entries_rows_or_checkpoints(rig: LedgerRig) -> None:
     store = rig.store
     for log in (DEMAND_RESPONSE, FORECASTS):
         assert store.entries_of_log(log, after=MIN_POSITION, up_to=MAX_POSITION) == b""
@@ -76,7 +76,7 @@ def test_an_empty_store_says_so(rig: LedgerRig) -> None:
     assert (store.last_checkpoint_number(), store.checkpoint(0), store.checkpoint(1)) == (0, None, None)
 
 
-def test_entries_are_made_anew_from_the_rows_in_order(rig: LedgerRig) -> None:
+def test_entries_are_computed_from_the_rows_in_order(rig: LedgerRig) -> None:
     rig.record(DEMAND_RESPONSE, *reversed(ROWS))
     for after, up_to in LIMITS:
         wanted = [one.entry() for one in ROWS if after < one.position <= up_to]
@@ -86,14 +86,14 @@ def test_entries_are_made_anew_from_the_rows_in_order(rig: LedgerRig) -> None:
     assert rig.store.entries_of_log(FORECASTS, after=MIN_POSITION, up_to=MAX_POSITION) == b""
 
 
-def test_rows_are_given_as_they_are_stored(rig: LedgerRig) -> None:
+def test_rows_are_returned_as_stored(rig: LedgerRig) -> None:
     rig.record(DEMAND_RESPONSE, *ROWS)
     assert [rig.store.row(DEMAND_RESPONSE, position) for position in POSITIONS] == ROWS
     assert rig.store.rows(DEMAND_RESPONSE, [9, 8, -5, 9]) == [ROWS[0], ROWS[-1]]
     assert rig.store.row(DEMAND_RESPONSE, 3) is None
 
 
-def test_the_head_and_what_is_after_a_position(rig: LedgerRig) -> None:
+def test_the_head_and_the_number_of_rows_after_a_position_are_returned(rig: LedgerRig) -> None:
     rig.record(DEMAND_RESPONSE, *ROWS)
     assert rig.store.head(DEMAND_RESPONSE) == 9
     assert [rig.store.count_after(DEMAND_RESPONSE, after) for after in (MIN_POSITION, -5, 2, 9)] == [
@@ -105,7 +105,7 @@ def test_the_head_and_what_is_after_a_position(rig: LedgerRig) -> None:
     assert rig.store.head(FORECASTS) == 0
 
 
-def test_what_is_appended_is_there_and_moves_the_log_it_is_of(rig: LedgerRig) -> None:
+def test_appended_entries_are_stored_and_move_the_head_of_their_log(rig: LedgerRig) -> None:
     assert rig.store.append(DEMAND_RESPONSE, 0, ENTRIES[: 2 * ENTRY_BYTES]) == LedgerHead(2, 1)
     assert rig.store.append(DEMAND_RESPONSE, 2, ENTRIES[2 * ENTRY_BYTES :]) == LedgerHead(5, 9)
     assert rig.store.appended(DEMAND_RESPONSE) == LedgerHead(5, 9)
@@ -129,7 +129,7 @@ def test_tables_larger_than_a_tile_are_stored_in_full(rig: LedgerRig) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 4, 6])
-def test_whoever_has_another_size_in_mind_appends_nothing(rig: LedgerRig, size: int) -> None:
+def test_an_append_with_a_wrong_expected_size_is_refused(rig: LedgerRig, size: int) -> None:
     rig.store.append(DEMAND_RESPONSE, 0, ENTRIES)
     with pytest.raises(LedgerMoved, match=DEMAND_RESPONSE):
         rig.store.append(DEMAND_RESPONSE, size, row(20).entry())
@@ -145,10 +145,10 @@ def test_a_stored_checkpoint_is_not_replaced(rig: LedgerRig) -> None:
     assert rig.store.last_checkpoint_number() == 3
 
 
-# --------------------------------------------------------------------------------------- of PostgreSQL alone
+# --------------------------------------------------------------------------------------- only PostgreSQL
 
 
-def test_of_several_that_append_at_once_one_does(database: Database) -> None:
+def test_exactly_one_of_several_concurrent_appends_succeeds(database: Database) -> None:
     start = Barrier(6)
     with ConnectionPool[Any](database.app_dsn, min_size=6, max_size=6) as pool:
         store = PostgresLedgerStore(pool.connection)
@@ -167,7 +167,7 @@ def test_of_several_that_append_at_once_one_does(database: Database) -> None:
         assert [store.entries(DEMAND_RESPONSE, 0, 10)] == appended
 
 
-def test_a_database_that_is_away_is_said_to_be_unavailable() -> None:
+def test_an_unavailable_database_is_reported() -> None:
     store = PostgresLedgerStore(
         lambda: psycopg.connect("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2")
     )

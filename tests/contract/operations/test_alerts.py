@@ -51,7 +51,7 @@ def test_raising_an_open_alert_again_refreshes_it(alerts: AlertRegistry) -> None
     assert (alert.raised_at, alert.last_seen_at, alert.detail) == (T0, T0 + MINUTE, "late")
 
 
-def test_alerts_of_the_same_name_about_others_are_others(alerts: AlertRegistry) -> None:
+def test_alerts_of_the_same_name_about_different_subjects_are_separate(alerts: AlertRegistry) -> None:
     alerts.raise_alert("bms_drift", "fac-001", "x", at=T0)
     alerts.raise_alert("bms_drift", "fac-002", "x", at=T0)
     alerts.clear("bms_drift", "fac-001", at=T0 + MINUTE)
@@ -77,7 +77,7 @@ def test_raising_after_clearing_opens_a_new_alert(alerts: AlertRegistry) -> None
     assert [alert.detail for alert in alerts.listed(include_cleared=True)] == ["second", "first"]
 
 
-def test_clearing_what_is_not_open_changes_nothing(alerts: AlertRegistry) -> None:
+def test_clearing_an_alert_that_is_not_open_changes_nothing(alerts: AlertRegistry) -> None:
     alerts.clear("bms_drift", "fac-001", at=T0)
 
     assert alerts.listed(include_cleared=True) == []
@@ -90,7 +90,7 @@ def test_an_unknown_name_is_refused(alerts: AlertRegistry) -> None:
     assert alerts.listed() == []
 
 
-def test_the_newest_come_first_and_the_limit_holds(alerts: AlertRegistry) -> None:
+def test_the_newest_are_listed_first_up_to_the_limit(alerts: AlertRegistry) -> None:
     for number in (2, 0, 1):
         alerts.raise_alert("bms_drift", f"fac-{number}", "x", at=T0 + number * MINUTE)
 
@@ -98,7 +98,7 @@ def test_the_newest_come_first_and_the_limit_holds(alerts: AlertRegistry) -> Non
     assert [alert.subject for alert in alerts.listed(limit=2)] == ["fac-2", "fac-1"]
 
 
-def test_of_those_raised_at_one_moment_the_later_comes_first_cleared_or_not(alerts: AlertRegistry) -> None:
+def test_alerts_raised_at_one_moment_are_listed_latest_first_cleared_or_not(alerts: AlertRegistry) -> None:
     for subject in ("fac-0", "fac-1", "fac-2"):
         alerts.raise_alert("bms_drift", subject, "x", at=T0)
     alerts.clear("bms_drift", "fac-1", at=T0 + MINUTE)
@@ -107,8 +107,8 @@ def test_of_those_raised_at_one_moment_the_later_comes_first_cleared_or_not(aler
     assert [alert.subject for alert in listed] == ["fac-2", "fac-1", "fac-0"]
 
 
-def test_they_are_read_page_by_page_whatever_is_raised_or_cleared_meanwhile(alerts: AlertRegistry) -> None:
-    for number in range(7):  # several at one moment: which was raised later decides then
+def test_paging_is_stable_while_alerts_are_raised_or_cleared(alerts: AlertRegistry) -> None:
+    for number in range(7):  # several have the same time: the later raised one comes first
         alerts.raise_alert("bms_drift", f"fac-{number}", "x", at=T0 + (number // 3) * MINUTE)
     seen: list[str] = []
     after = None
@@ -120,7 +120,7 @@ def test_they_are_read_page_by_page_whatever_is_raised_or_cleared_meanwhile(aler
     assert seen == ["fac-6", "fac-5", "fac-4", "fac-3", "fac-2", "fac-1", "fac-0"]
 
 
-def test_text_that_no_database_holds_is_stored_in_readable_form(alerts: AlertRegistry) -> None:
+def test_text_that_a_database_cannot_store_is_stored_in_escaped_form(alerts: AlertRegistry) -> None:
     alerts.raise_alert("malformed_readings", "a\0b", "c\0d", at=T0)
     alerts.raise_alert("malformed_readings", "a\0b", "again", at=T0)
 
@@ -129,7 +129,7 @@ def test_text_that_no_database_holds_is_stored_in_readable_form(alerts: AlertReg
     assert alerts.listed() == []
 
 
-def test_what_is_open_is_counted_by_name(alerts: AlertRegistry) -> None:
+def test_open_alerts_are_counted_by_name(alerts: AlertRegistry) -> None:
     assert alerts.open_by_name() == {}
     for subject in ("fac-001", "fac-002", "fac-003"):
         alerts.raise_alert("bms_drift", subject, "x", at=T0)
@@ -139,7 +139,7 @@ def test_what_is_open_is_counted_by_name(alerts: AlertRegistry) -> None:
     assert alerts.open_by_name() == {"bms_drift": 2}
 
 
-def test_what_is_open_about_a_facility_is_about_its_parts_too(alerts: AlertRegistry) -> None:
+def test_open_alerts_about_a_facility_include_those_about_its_parts(alerts: AlertRegistry) -> None:
     for number, (name, subject) in enumerate(
         [
             ("bms_drift", "fac-001"),

@@ -36,7 +36,7 @@ def _fake() -> Iterator[Setting]:
 
 @contextmanager
 def _postgres() -> Iterator[Setting]:
-    """A server that recovers to the end of its log and then takes a timeline of its own, like a promoted
+    """A server that recovers to the end of its log and then begins a new timeline, like a promoted
     standby."""
     with (
         postgres_server() as server,
@@ -51,7 +51,7 @@ def _postgres() -> Iterator[Setting]:
 
 
 def _start(server: PostgresServer) -> None:
-    """Wait until it takes writes: a promoted server answers before that."""
+    """Start the server and wait until it accepts writes. A promoted server accepts queries before that."""
     server.start()
     with server.embedded.connect() as connection:
         until(lambda: connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,))
@@ -68,7 +68,7 @@ def setting(request: pytest.FixtureRequest) -> Iterator[Setting]:
 
 
 def place_again(server: DatabaseServer) -> ServerIdentity:
-    """The identity, once connections succeed again."""
+    """The identity of the server, once connections succeed again."""
     found: list[ServerIdentity] = []
 
     def reports() -> bool:
@@ -80,7 +80,7 @@ def place_again(server: DatabaseServer) -> ServerIdentity:
     return found[0]
 
 
-def test_it_stays_the_same_place_also_after_it_was_away(setting: Setting) -> None:
+def test_the_identity_is_unchanged_after_a_restart(setting: Setting) -> None:
     before = setting.server.place()
     assert setting.server.place() == before
     setting.stop()
@@ -90,7 +90,7 @@ def test_it_stays_the_same_place_also_after_it_was_away(setting: Setting) -> Non
     assert place_again(setting.server) == before
 
 
-def test_after_a_promotion_it_is_another_place(setting: Setting) -> None:
+def test_the_identity_changes_after_a_promotion(setting: Setting) -> None:
     before = setting.server.place()
     setting.stop()
     setting.promote()

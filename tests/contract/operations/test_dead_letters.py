@@ -66,7 +66,7 @@ def test_parking_the_same_id_again_changes_nothing(letters: DeadLetters) -> None
     assert letters.listed() == [letter()]
 
 
-def test_many_are_parked_as_one_by_one_and_those_that_are_there_stay(letters: DeadLetters) -> None:
+def test_parking_many_letters_equals_parking_each_and_existing_ones_stay(letters: DeadLetters) -> None:
     letters.park(letter(2, reason="before"))
     many = [letter(number, queue="meter_message", subject=f"a\0{number}") for number in (3, 1, 2, 3)]
 
@@ -78,13 +78,13 @@ def test_many_are_parked_as_one_by_one_and_those_that_are_there_stay(letters: De
     assert found == {1: new, 2: ("callback", "before"), 3: new}
 
 
-def test_a_letter_is_parked_open_whatever_it_says(letters: DeadLetters) -> None:
+def test_a_parked_letter_is_open_whatever_its_status_field_contains(letters: DeadLetters) -> None:
     letters.park(letter(status="discarded", decided_at=T0, decided_by="x", decision_reason="x"))
 
     assert letters.get(UUID(int=1)) == letter()
 
 
-def test_the_newest_come_first_and_the_limit_holds(letters: DeadLetters) -> None:
+def test_the_newest_are_listed_first_up_to_the_limit(letters: DeadLetters) -> None:
     for number in (2, 1, 3):
         letters.park(letter(number, parked_at=T0 + timedelta(seconds=number)))
 
@@ -92,10 +92,10 @@ def test_the_newest_come_first_and_the_limit_holds(letters: DeadLetters) -> None
     assert [found.dead_letter_id.int for found in letters.listed(limit=2)] == [3, 2]
 
 
-def test_the_newest_are_read_page_by_page_whatever_is_parked_or_decided_meanwhile(
+def test_paging_is_stable_while_letters_are_parked_or_decided(
     letters: DeadLetters,
 ) -> None:
-    for number in range(1, 8):  # several of one moment: the id decides then
+    for number in range(1, 8):  # several have the same time: they are ordered by id
         letters.park(letter(number, parked_at=T0 + timedelta(seconds=number // 3)))
     seen: list[int] = []
     after = None
@@ -120,7 +120,7 @@ def test_letters_are_listed_by_queue_and_status(letters: DeadLetters) -> None:
     assert letters.listed(queue="bms_command") == []
 
 
-def test_a_decision_is_recorded_with_who_why_and_when(letters: DeadLetters) -> None:
+def test_a_decision_is_recorded_with_its_actor_reason_and_time(letters: DeadLetters) -> None:
     letters.park(letter())
 
     decided = letters.decide(UUID(int=1), status="replayed", by="operator:1", reason="fixed", at=LATER)
@@ -150,14 +150,14 @@ def test_discarding_needs_a_reason(letters: DeadLetters) -> None:
     assert letters.get(UUID(int=1)).status == "open"
 
 
-def test_an_unknown_letter_is_named(letters: DeadLetters) -> None:
+def test_an_unknown_letter_is_reported(letters: DeadLetters) -> None:
     with pytest.raises(DeadLetterNotFound, match=str(UUID(int=9))):
         letters.get(UUID(int=9))
     with pytest.raises(DeadLetterNotFound):
         letters.decide(UUID(int=9), status="replayed", by="x", reason="x", at=T0)
 
 
-def test_text_that_no_database_holds_is_stored_in_readable_form(letters: DeadLetters) -> None:
+def test_text_that_a_database_cannot_store_is_stored_in_escaped_form(letters: DeadLetters) -> None:
     letters.park(letter(subject="a\0b", reason="c\0d"))
 
     found = letters.get(UUID(int=1))
@@ -173,12 +173,12 @@ def test_text_that_no_database_holds_is_stored_in_readable_form(letters: DeadLet
         "TRUNCATE gridproof.dead_letters",
     ],
 )
-def test_the_application_cannot_change_what_was_parked(database: Database, change: str) -> None:
+def test_the_application_cannot_change_a_parked_letter(database: Database, change: str) -> None:
     with psycopg.connect(database.app_dsn) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(change.encode())
 
 
-def test_the_letters_that_wait_longest_are_read_by_queue(letters: DeadLetters) -> None:
+def test_the_longest_waiting_letters_are_read_by_queue(letters: DeadLetters) -> None:
     for number, queue in ((1, "callback"), (2, "bms_command"), (3, "meter_message"), (4, "callback")):
         letters.park(letter(number, queue=queue, parked_at=T0 + timedelta(seconds=number)))
     letters.park(letter(5))
@@ -191,8 +191,8 @@ def test_the_letters_that_wait_longest_are_read_by_queue(letters: DeadLetters) -
     assert letters.open_before(T0, queues=("callback",)) == []
 
 
-def test_those_open_for_long_are_read_page_by_page(letters: DeadLetters) -> None:
-    for number in range(1, 8):  # several of one moment: the id decides then
+def test_letters_open_for_long_are_read_page_by_page(letters: DeadLetters) -> None:
+    for number in range(1, 8):  # several have the same time: they are ordered by id
         letters.park(letter(number, queue="callback", parked_at=T0 + timedelta(seconds=number // 3)))
     seen: list[int] = []
     after = None
@@ -203,7 +203,7 @@ def test_those_open_for_long_are_read_page_by_page(letters: DeadLetters) -> None
     assert seen == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_what_is_open_is_counted_by_queue_with_its_oldest(letters: DeadLetters) -> None:
+def test_open_letters_are_counted_by_queue_with_the_oldest(letters: DeadLetters) -> None:
     assert letters.open_by_queue() == []
     letters.park(letter(1, parked_at=LATER))
     letters.park(letter(2))

@@ -45,16 +45,16 @@ def test_the_last_report_of_each_partition_is_listed(progress: RawArchiveProgres
     assert progress.listed() == [progress_of(1), progress_of(2, seq=9)]
 
 
-def test_it_is_complete_until_where_the_last_partition_is(progress: RawArchiveProgress) -> None:
+def test_the_archive_is_complete_up_to_the_partition_furthest_behind(progress: RawArchiveProgress) -> None:
     assert progress.archived_through() is None
     for partition in range(PARTITIONS):
         progress.report(progress_of(partition, minutes=partition + 1))
-    assert progress.archived_through() is None  # nothing is known of the malformed yet
+    assert progress.archived_through() is None  # the partition of malformed messages has not reported yet
     progress.report(progress_of(PARTITIONS, minutes=9))
     assert progress.archived_through() == AT + timedelta(minutes=1)
 
 
-def test_a_closed_pool_is_named_as_unavailable(database: Database) -> None:
+def test_a_closed_pool_is_reported_as_unavailable(database: Database) -> None:
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=1) as pool:
         progress = PostgresRawArchiveProgress(pool)
     with pytest.raises(OperationsUnavailable):

@@ -23,7 +23,7 @@ class Append(Protocol):
     async def __call__(self, partition: int, body: bytes, message_id: str) -> int: ...
 
     async def process(self, partition: int) -> None:
-        """An aggregate worker takes two messages and acknowledges the second, then the first."""
+        """Act as an aggregate worker: take two messages, and acknowledge the second, then the first."""
         ...
 
 
@@ -63,7 +63,7 @@ Tell = Callable[[Story], None]
 async def _on_nats(url: str, scenario: Story) -> None:
     client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
     try:
-        with suppress(nats.js.errors.NotFoundError):  # the first test of the session
+        with suppress(nats.js.errors.NotFoundError):  # absent in the first test of the session
             await client.jetstream().delete_stream(STREAM)
         stream = NatsTelemetryStream(client)
         await stream.ensure()
@@ -86,7 +86,7 @@ def tell(request: pytest.FixtureRequest) -> Tell:
     return lambda scenario: asyncio.run(_on_nats(server.nats_url, scenario))
 
 
-def test_a_partition_is_read_from_any_sequence_on_and_as_often_as_wanted(tell: Tell) -> None:
+def test_a_partition_is_read_repeatedly_from_any_sequence(tell: Tell) -> None:
     async def scenario(log: RawLog, append: Append) -> None:
         assert await log.read(2, 0, limit=9) == []
         seqs = []
@@ -106,7 +106,7 @@ def test_a_partition_is_read_from_any_sequence_on_and_as_often_as_wanted(tell: T
     tell(scenario)
 
 
-def test_what_waits_is_counted_and_dated(tell: Tell) -> None:
+def test_waiting_messages_are_counted_with_the_time_of_the_oldest(tell: Tell) -> None:
     async def scenario(log: RawLog, append: Append) -> None:
         assert await log.waiting(1, 0) is None
         before = datetime.now(UTC) - timedelta(seconds=1)
@@ -125,7 +125,7 @@ def test_what_waits_is_counted_and_dated(tell: Tell) -> None:
     tell(scenario)
 
 
-def test_what_comes_while_nothing_is_read_is_counted_too(tell: Tell) -> None:
+def test_messages_that_arrive_while_nothing_is_read_are_counted(tell: Tell) -> None:
     async def scenario(log: RawLog, append: Append) -> None:
         first = await append(1, b"a", "a")
         assert len(await log.read(1, 0, limit=9)) == 1
@@ -139,7 +139,7 @@ def test_what_comes_while_nothing_is_read_is_counted_too(tell: Tell) -> None:
     tell(scenario)
 
 
-def test_the_oldest_that_is_not_processed_is_dated_whoever_is_or_is_not_at_work(tell: Tell) -> None:
+def test_the_time_of_the_oldest_unprocessed_message_is_reported_without_a_worker(tell: Tell) -> None:
     async def scenario(log: RawLog, append: Append) -> None:
         assert await log.oldest_unprocessed(1) is None
         for n in range(3):
@@ -164,7 +164,7 @@ def test_a_log_keeps_its_id(tell: Tell) -> None:
     tell(scenario)
 
 
-def test_a_log_that_was_made_anew_has_another_id(nats_server: EmbeddedServers) -> None:
+def test_a_recreated_log_has_another_id(nats_server: EmbeddedServers) -> None:
     ids: list[str] = []
 
     async def scenario(log: RawLog, _: Append) -> None:
@@ -175,7 +175,7 @@ def test_a_log_that_was_made_anew_has_another_id(nats_server: EmbeddedServers) -
     assert len(set(ids)) == 2
 
 
-def test_a_server_that_was_stopped_in_between_is_waited_for_and_nothing_is_skipped(
+def test_reading_waits_for_a_stopped_server_and_skips_nothing(
     nats_server: EmbeddedServers,
 ) -> None:
     async def scenario(log: RawLog, append: Append) -> None:

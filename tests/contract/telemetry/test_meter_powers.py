@@ -1,4 +1,4 @@
-"""The contract of MeterPowersView, and histories made of it: PostgreSQL, InfluxDB and the fake."""
+"""The contract of MeterPowersView, and histories computed from it: PostgreSQL, InfluxDB and the fake."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,7 +69,9 @@ def said(
     return MeterReading(facility, meter, T0 + timedelta(seconds=after_s), kw, kwh_total, **fields)
 
 
-def test_usable_powers_come_in_order_from_a_quarter_hour_before_to_the_end(telemetry: Telemetry) -> None:
+def test_usable_powers_are_returned_in_order_from_a_quarter_hour_before_to_the_end(
+    telemetry: Telemetry,
+) -> None:
     telemetry.write(said(15.25, 2.0), said(0, 1.0), said(-900, 0.5), said(-901, 9.0), said(3_599, 3.0))
     telemetry.write(
         said(3_600, 9.0), said(30, None), said(45, 9.0, quality="bad"), said(5, 8.0, facility="other")
@@ -80,7 +82,7 @@ def test_usable_powers_come_in_order_from_a_quarter_hour_before_to_the_end(telem
     assert (one.first_at, one.newest_at) == (T0 - timedelta(seconds=901), T0 + timedelta(seconds=3_599))
 
 
-def test_a_meter_that_said_anything_in_the_day_before_is_named_without_powers(telemetry: Telemetry) -> None:
+def test_a_meter_with_any_reading_in_the_day_before_is_listed_without_powers(telemetry: Telemetry) -> None:
     telemetry.write(
         said(-86_400, 1.0, meter="a"),
         said(-86_401, 1.0, meter="b"),
@@ -98,19 +100,19 @@ def test_a_corrected_reading_is_returned_as_corrected(telemetry: Telemetry) -> N
     assert one.kw.tolist() == [7.0]
 
 
-def test_nobody_said_anything(telemetry: Telemetry) -> None:
+def test_a_facility_without_readings_has_no_meter_powers(telemetry: Telemetry) -> None:
     assert telemetry.powers.meter_powers("fac", HOUR) == []
 
 
 def test_a_day_of_four_meters_is_returned_in_one_call(telemetry: Telemetry) -> None:
-    """As long as a history in steps of 15 s may be."""
+    """A day is the maximum length of a history in steps of 15 s."""
     telemetry.write(*(said(s, float(n), meter=f"m{n}") for n in range(4) for s in range(0, 86_400, 60)))
     day = TimeWindow(T0, T0 + timedelta(days=1))
     found = history_from_readings(day, 15, telemetry.powers.meter_powers("fac", day))
     assert found.mean_kw.tolist() == [6.0] * 5_760
 
 
-def test_every_resolution_tells_of_the_same_load_before_and_after_it_is_settled(telemetry: Telemetry) -> None:
+def test_every_resolution_gives_the_same_load_before_and_after_finalization(telemetry: Telemetry) -> None:
     sources = HistorySources(telemetry.store, telemetry.rollups, telemetry.powers)
     window = TimeWindow(T0 + timedelta(minutes=30), T0 + timedelta(minutes=90))
     powers = {"m1": 8.0, "m2": 4.0}

@@ -1,4 +1,4 @@
-"""The contract of TelemetryProgress: PostgreSQL's, for stores without transactions of their own."""
+"""The contract of TelemetryProgress: PostgreSQL's, for stores without their own transactions."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ def correction(mean_kw: float) -> Correction:
     )
 
 
-def test_what_a_block_tells_holds_all_at_once(progress: TelemetryProgress) -> None:
+def test_the_changes_of_a_block_become_visible_together(progress: TelemetryProgress) -> None:
     with progress.moving(3) as moving:
         moving.mark_dirty(QUARTERS)
         moving.move(7)
@@ -39,7 +39,7 @@ def test_what_a_block_tells_holds_all_at_once(progress: TelemetryProgress) -> No
     assert progress.dirty_quarters(["a"], T0, T0 + timedelta(minutes=15)) == [("a", T0)]
 
 
-def test_a_block_that_raised_has_recorded_nothing(progress: TelemetryProgress) -> None:
+def test_a_block_that_raises_records_nothing(progress: TelemetryProgress) -> None:
     def broken_off() -> None:
         with progress.moving(3) as moving:
             moving.mark_dirty(QUARTERS)
@@ -59,7 +59,9 @@ def test_the_position_never_moves_back(progress: TelemetryProgress) -> None:
     assert (progress.position(3), progress.position(4)) == (7, 0)
 
 
-def test_what_is_due_comes_oldest_first_and_only_of_its_partition(progress: TelemetryProgress) -> None:
+def test_due_quarter_hours_are_listed_oldest_first_for_their_partition_only(
+    progress: TelemetryProgress,
+) -> None:
     with progress.moving(3) as moving:
         moving.mark_dirty(QUARTERS)
         moving.mark_dirty(QUARTERS)
@@ -82,7 +84,7 @@ def test_finalized_quarters_are_clean_and_their_corrections_are_numbered(
     assert progress.corrections_after(first.correction_id, limit=10) == [second]
 
 
-def test_two_blocks_of_one_partition_come_one_after_the_other(progress: TelemetryProgress) -> None:
+def test_two_blocks_of_one_partition_are_executed_one_after_the_other(progress: TelemetryProgress) -> None:
     order: list[str] = []
     inside = Event()
 
@@ -96,7 +98,7 @@ def test_two_blocks_of_one_partition_come_one_after_the_other(progress: Telemetr
     thread.start()
     with progress.moving(3) as moving:
         inside.set()
-        with progress.moving(4):  # another partition is free
+        with progress.moving(4):  # another partition is not locked
             order.append("beside")
         order.append("first")
         moving.move(1)

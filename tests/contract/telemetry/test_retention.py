@@ -18,7 +18,7 @@ Rollups = Callable[[list[datetime]], None]
 
 @pytest.fixture(params=["fake", "postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[tuple[TelemetryRetention, Rollups]]:
-    """A store with storage for three days, and a function that puts intervals into it."""
+    """A store with storage for three days, and a function that stores intervals in it."""
     days = [(T0 + timedelta(days=n)).date() for n in range(3)]
     if request.param == "fake":
         fake = FakeTelemetryRetention()
@@ -42,7 +42,9 @@ def both(request: pytest.FixtureRequest) -> Iterator[tuple[TelemetryRetention, R
         yield PostgresTelemetryRetention(pool), put
 
 
-def test_days_are_listed_oldest_first_and_go_one_by_one(both: tuple[TelemetryRetention, Rollups]) -> None:
+def test_days_are_listed_oldest_first_and_dropped_one_by_one(
+    both: tuple[TelemetryRetention, Rollups],
+) -> None:
     store, _ = both
     first, second, third = store.raw_days()
     assert (first, third) == (T0.date(), (T0 + timedelta(days=2)).date())
@@ -50,20 +52,20 @@ def test_days_are_listed_oldest_first_and_go_one_by_one(both: tuple[TelemetryRet
     assert store.raw_days() == [first, third]
 
 
-def test_a_day_that_is_gone_already_stays_gone(both: tuple[TelemetryRetention, Rollups]) -> None:
+def test_dropping_a_day_twice_succeeds(both: tuple[TelemetryRetention, Rollups]) -> None:
     store, _ = both
     day = store.raw_days()[0]
     assert [store.drop_raw_day(day, min_age_wall_s=0.0) for _ in range(2)] == [True, True]
 
 
-def test_a_day_that_was_made_lately_stays(both: tuple[TelemetryRetention, Rollups]) -> None:
+def test_a_recently_created_day_is_not_dropped(both: tuple[TelemetryRetention, Rollups]) -> None:
     store, _ = both
     days = store.raw_days()
     assert not store.drop_raw_day(days[0], min_age_wall_s=3_600.0)
     assert store.raw_days() == days
 
 
-def test_intervals_before_a_moment_go_at_most_so_many_at_a_time(
+def test_intervals_before_a_time_are_deleted_in_batches_up_to_the_limit(
     both: tuple[TelemetryRetention, Rollups],
 ) -> None:
     store, put = both

@@ -89,7 +89,7 @@ def telemetry(request: pytest.FixtureRequest) -> Iterator[Telemetry]:
 def steady(
     start_s: int, end_s: int, kw: float = 10.0, *, meter: str = "m1", **fields: Any
 ) -> list[MeterReading]:
-    """Every 15 s, with a register that agrees."""
+    """Readings every 15 s with a consistent register."""
     return [
         MeterReading(
             fields.get("facility", "fac"), meter, T0 + timedelta(seconds=s), kw, 500.0 + s * kw / 3_600
@@ -111,7 +111,7 @@ def shown(found: RollupSeries) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in zip(found.starts_at, *columns, strict=True)]
 
 
-def test_minutes_quarters_and_hours_are_there_at_once_and_stay_the_same_when_settled(
+def test_rollups_of_every_step_are_available_at_once_and_unchanged_by_finalization(
     telemetry: Telemetry,
 ) -> None:
     telemetry.write([*steady(0, 3_660), *steady(0, 3_660, 5.0, meter="m2")])
@@ -124,7 +124,7 @@ def test_minutes_quarters_and_hours_are_there_at_once_and_stay_the_same_when_set
     assert telemetry.finalize() == FinalizeResult()
 
 
-def test_extremes_are_the_sums_of_the_meters_own(telemetry: Telemetry) -> None:
+def test_extremes_are_the_sums_of_the_extremes_of_each_meter(telemetry: Telemetry) -> None:
     readings = [msgspec.structs.replace(r, kw=float(n % 3)) for n, r in enumerate(steady(0, 900))]
     telemetry.write([*readings, *steady(0, 900, 5.0, meter="m2")])
     found = series(telemetry, 900).columns
@@ -139,7 +139,7 @@ def test_estimates_count_and_are_counted(telemetry: Telemetry) -> None:
     assert (found.readings.tolist(), found.replaced.tolist()) == ([45], [30])
 
 
-def test_only_what_is_over_is_settled(telemetry: Telemetry) -> None:
+def test_only_ended_quarter_hours_are_finalized(telemetry: Telemetry) -> None:
     telemetry.write(steady(0, 900))
     telemetry.clock.at = after(minutes=5)
     assert telemetry.finalize() == FinalizeResult()
@@ -147,7 +147,7 @@ def test_only_what_is_over_is_settled(telemetry: Telemetry) -> None:
     assert telemetry.finalize().quarters > 0
 
 
-def test_a_late_reading_corrects_what_was_settled_and_says_so_once(telemetry: Telemetry) -> None:
+def test_a_late_reading_corrects_a_finalized_rollup_and_is_reported_once(telemetry: Telemetry) -> None:
     telemetry.write([r for r in steady(0, 900) if r.ts != after(seconds=150)])
     telemetry.clock.at = after(minutes=45)
     assert telemetry.finalize().corrected == 0
@@ -163,7 +163,7 @@ def test_a_late_reading_corrects_what_was_settled_and_says_so_once(telemetry: Te
     assert series(telemetry, 900).columns.mean_kw.tolist() == [11.0]
 
 
-def test_a_gap_that_fills_up_long_after_its_end_is_a_correction_too(telemetry: Telemetry) -> None:
+def test_a_gap_filled_long_after_its_end_is_a_correction(telemetry: Telemetry) -> None:
     telemetry.clock.at = after(hours=5)
     telemetry.write(steady(0, 900))
     assert telemetry.finalize().corrected == 1
@@ -171,7 +171,7 @@ def test_a_gap_that_fills_up_long_after_its_end_is_a_correction_too(telemetry: T
     assert (correction.old_mean_kw, correction.new_mean_kw) == (None, 10.0)
 
 
-def test_a_reading_taken_back_leaves_no_minute_behind(telemetry: Telemetry) -> None:
+def test_a_retracted_reading_removes_its_minute(telemetry: Telemetry) -> None:
     lone = MeterReading("fac", "m1", after(seconds=630), 9.0, None)
     telemetry.write([*steady(0, 300), lone])
     telemetry.clock.at = after(minutes=45)
@@ -183,9 +183,9 @@ def test_a_reading_taken_back_leaves_no_minute_behind(telemetry: Telemetry) -> N
         telemetry.finalize()
 
 
-def test_a_meter_that_is_heard_of_late_belongs_to_what_was_settled_before(telemetry: Telemetry) -> None:
-    """The sum over one meter was incomplete: it becomes missing, whether the second meter came first or
-    last."""
+def test_the_first_late_reading_of_a_meter_corrects_finalized_rollups(telemetry: Telemetry) -> None:
+    """The finalized sum covered one meter only. Where the second meter has no readings, it becomes
+    missing."""
     telemetry.write(steady(0, 2_700))
     telemetry.clock.at = after(hours=1, minutes=30)
     telemetry.finalize()
@@ -198,13 +198,13 @@ def test_a_meter_that_is_heard_of_late_belongs_to_what_was_settled_before(teleme
     assert np.isnan(values[1:]).all()
 
 
-def test_another_step_is_refused(telemetry: Telemetry) -> None:
+def test_an_unsupported_step_is_refused(telemetry: Telemetry) -> None:
     with pytest.raises(NotAligned):
         series(telemetry, 300)
 
 
-def test_the_hours_of_a_night_when_the_clocks_change_are_hours(telemetry: Telemetry) -> None:
-    """UTC has no days of 23 or 25 hours; local days are made of hours of UTC."""
+def test_every_hour_of_a_night_with_a_clock_change_is_a_full_hour(telemetry: Telemetry) -> None:
+    """Rollups are in UTC, which has no days of 23 or 25 hours. A local day consists of UTC hours."""
     telemetry.write(steady(0, 5 * 3_600))
     telemetry.clock.at = after(hours=6)
     telemetry.finalize()
@@ -237,7 +237,7 @@ words = st.builds(
     settled=st.lists(st.tuples(st.integers(0, 100), st.sampled_from([1, 2, 50])), max_size=3),
     data=st.data(),
 )
-def test_in_any_order_with_repeats_and_corrections_rollups_are_what_plain_code_makes_of_all_words(
+def test_rollups_equal_the_reference_for_any_order_of_repeats_and_corrections(
     telemetry: Telemetry,
     readings: list[MeterReading],
     batches: int,

@@ -27,7 +27,7 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class StoreClock:
-    """A day after the readings: each store then reports exactly how many were new."""
+    """A clock one day after the readings: each store then reports the exact number of new readings."""
 
     at: datetime = T0 + timedelta(days=1)
 
@@ -55,7 +55,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[TelemetryStore]:
 
 @pytest.fixture(params=["postgres", "influxdb"])
 def store_of_the_moment(request: pytest.FixtureRequest) -> Iterator[TelemetryStore]:
-    """In the middle of the quarter-hour that is written."""
+    """A store whose clock is in the middle of the quarter-hour that is written."""
     clock = StoreClock(T0 + timedelta(minutes=10))
     with ConnectionPool[Any](request.getfixturevalue("database").app_dsn, min_size=1, max_size=4) as pool:
         if request.param == "postgres":
@@ -80,7 +80,7 @@ def every_15_s(start_s: float, end_s: float, kw: float, *, meter: str = "m1") ->
 def history(
     rows: Sequence[tuple[str, int, int, float, float]],
 ) -> ImportedIntervals:
-    """(facility, seconds after T0, step, kW, temperature) as columns."""
+    """Columns of (facility, seconds after T0, step, kW, temperature)."""
     ids = tuple(sorted({row[0] for row in rows}))
     return ImportedIntervals(
         ids,
@@ -96,7 +96,7 @@ def hour_of(store: TelemetryStore, facility: str = "fac-001") -> list[float]:
     return [float(value) for value in store.interval_series(facility, HOUR).values]
 
 
-def test_nothing_stored_is_missing_not_zero(store: TelemetryStore) -> None:
+def test_an_interval_without_readings_is_missing_and_not_zero(store: TelemetryStore) -> None:
     assert np.isnan(hour_of(store)).all()
     assert store.current(["fac-001"]) == []
     assert store.newest_reading_at("fac-001") is None
@@ -104,7 +104,7 @@ def test_nothing_stored_is_missing_not_zero(store: TelemetryStore) -> None:
     assert store.position(3) == 0
 
 
-def test_the_same_readings_again_change_nothing(store: TelemetryStore) -> None:
+def test_repeated_readings_change_nothing(store: TelemetryStore) -> None:
     readings = every_15_s(0, 900, 12.0)
     assert store.write_readings(3, 1, readings) == 60
     before = hour_of(store)
@@ -114,7 +114,7 @@ def test_the_same_readings_again_change_nothing(store: TelemetryStore) -> None:
     assert store.position(3) == 3
 
 
-def test_repeats_of_what_is_measured_now_change_nothing_for_any_reader(
+def test_repeats_of_current_readings_change_nothing_for_any_reader(
     store_of_the_moment: TelemetryStore,
 ) -> None:
     store, readings = store_of_the_moment, every_15_s(0, 600, 12.0)
@@ -146,7 +146,7 @@ CORRECTIONS = {
 
 @pytest.mark.parametrize("what", CORRECTIONS)
 @pytest.mark.parametrize("together", [True, False])
-def test_of_two_words_on_one_moment_the_same_one_counts_in_any_order(
+def test_the_same_one_of_two_readings_for_one_moment_wins_in_any_order(
     store: TelemetryStore, what: str, together: bool
 ) -> None:
     others = [r for r in every_15_s(0, 900, 12.0) if r.ts != T0 + timedelta(seconds=15)]
@@ -162,14 +162,14 @@ def test_of_two_words_on_one_moment_the_same_one_counts_in_any_order(
         assert hour_of(store, facility)[0] == pytest.approx(expected)
 
 
-def test_a_word_that_counts_less_changes_nothing(store: TelemetryStore) -> None:
+def test_a_reading_of_lower_rank_changes_nothing(store: TelemetryStore) -> None:
     assert store.write_readings(3, 1, [reading(15, 12.0, revision=2)]) == 1
     assert store.write_readings(3, 2, [reading(15, 99.0, revision=1), reading(15, 98.0)]) == 0
     assert store.write_readings(3, 3, [reading(15, 11.0, revision=3)]) == 1
     assert store.current(["fac-001"])[0].kw == 11.0
 
 
-def test_a_reading_that_is_called_bad_is_no_current_value(store: TelemetryStore) -> None:
+def test_a_reading_of_bad_quality_is_not_the_current_value(store: TelemetryStore) -> None:
     store.write_readings(3, 1, [reading(0, 10.0), reading(15, 500.0)])
     store.write_readings(3, 2, [reading(15, 500.0, quality="bad", revision=1)])
     store.write_readings(3, 3, [reading(30, None, kwh_total=None, quality="missing")])
@@ -196,7 +196,7 @@ def test_an_interval_is_the_sum_over_meters_of_their_means(store: TelemetryStore
     assert store.coverage("fac-001", TimeWindow(T0, T0 + timedelta(minutes=15))) == pytest.approx(100.0)
 
 
-def test_a_meter_that_fell_silent_makes_the_interval_missing(store: TelemetryStore) -> None:
+def test_an_interval_is_missing_if_one_of_its_meters_is_silent(store: TelemetryStore) -> None:
     both = [*every_15_s(0, 900, 10.0), *every_15_s(0, 900, 4.0, meter="m2")]
     store.write_readings(0, 1, [*both, *every_15_s(900, 1800, 10.0)])
     values = hour_of(store)
@@ -233,14 +233,14 @@ def test_the_order_of_arrival_does_not_matter(store: TelemetryStore) -> None:
     assert outcomes[0][0][0][:2] == pytest.approx([40 / 60 * 10 + 20 / 60 * 20, 20 / 60 * 20 + 40 / 60 * 60])
 
 
-def test_a_thinly_covered_interval_counts_as_missing(store: TelemetryStore) -> None:
+def test_an_interval_with_low_coverage_counts_as_missing(store: TelemetryStore) -> None:
     store.write_readings(0, 1, every_15_s(0, 150, 10.0))
     block = store.interval_series_of(["fac-001"], HOUR)
     assert np.isnan(block.mean_kw[0, 0])
     assert 15.0 < block.coverage_pct[0, 0] < 50.0
 
 
-def test_a_coarse_meter_covers_its_intervals(store: TelemetryStore) -> None:
+def test_readings_every_five_minutes_cover_their_intervals(store: TelemetryStore) -> None:
     store.write_readings(0, 1, [reading(s, 10.0) for s in range(0, 3_600, 300)])
     assert hour_of(store) == pytest.approx([10.0] * 4)
     assert store.coverage("fac-001", HOUR) == pytest.approx(100.0)
@@ -256,7 +256,7 @@ def test_readings_without_power_count_by_their_register(store: TelemetryStore) -
     assert current.meters[0].kwh_total == pytest.approx(500 + 885 * 20 / 3600)
 
 
-def test_the_current_value_is_the_newest_whatever_came_last(store: TelemetryStore) -> None:
+def test_the_current_value_is_the_newest_in_any_order_of_arrival(store: TelemetryStore) -> None:
     store.write_readings(0, 1, [reading(60, 30.0), reading(75, 4.0, meter="m2")])
     store.write_readings(0, 2, [reading(30, 99.0), reading(90, None, kwh_total=1.0)])
     current = store.current(["nobody", "fac-001"])
@@ -266,7 +266,7 @@ def test_the_current_value_is_the_newest_whatever_came_last(store: TelemetryStor
     assert store.newest_reading_at("fac-001") == T0 + timedelta(seconds=90)
 
 
-def test_a_meter_silent_for_a_day_leaves_the_sum(store: TelemetryStore) -> None:
+def test_a_meter_silent_for_a_day_is_excluded_from_the_sum(store: TelemetryStore) -> None:
     store.write_readings(0, 1, [reading(0, 30.0, meter="old"), reading(90_000, 4.0)])
     assert store.current(["fac-001"])[0].kw == 4.0
 
@@ -286,7 +286,7 @@ def test_imported_history_is_read_back_with_its_temperatures(store: TelemetrySto
     }
 
 
-def test_importing_again_changes_nothing(store: TelemetryStore) -> None:
+def test_a_repeated_import_changes_nothing(store: TelemetryStore) -> None:
     rows = [("a", 0, 900, 40.0, 21.3), ("a", 900, 900, NAN, NAN)]
     store.import_intervals(history(rows))
     again = store.import_intervals(history(rows))
@@ -299,7 +299,7 @@ def test_importing_again_changes_nothing(store: TelemetryStore) -> None:
 
 
 @pytest.mark.parametrize("import_first", [True, False])
-def test_what_a_meter_said_wins_over_history(store: TelemetryStore, import_first: bool) -> None:
+def test_meter_readings_win_over_imported_history(store: TelemetryStore, import_first: bool) -> None:
     imported = history([("fac-001", 0, 900, 40.0, 21.0), ("fac-001", 900, 900, 40.0, 21.0)])
     if import_first:
         store.import_intervals(imported)
@@ -312,7 +312,7 @@ def test_what_a_meter_said_wins_over_history(store: TelemetryStore, import_first
     assert block.temp_c[0, :2].tolist() == [21.0, 21.0]
 
 
-def test_hourly_history_stands_for_its_quarters_and_says_so(store: TelemetryStore) -> None:
+def test_hourly_history_is_expanded_to_quarter_hours_and_marked(store: TelemetryStore) -> None:
     store.import_intervals(history([("a", 0, 3600, 40.0, 20.0), ("a", 900, 900, 50.0, NAN)]))
     block = store.interval_series_of(["a"], HOUR)
     assert block.mean_kw[0].tolist() == [40.0, 50.0, 40.0, 40.0]
@@ -322,7 +322,7 @@ def test_hourly_history_stands_for_its_quarters_and_says_so(store: TelemetryStor
     assert store.interval_series("a", half).values.tolist() == [40.0, 40.0]
 
 
-def test_quarters_are_averaged_into_an_hour_only_when_all_are_there(store: TelemetryStore) -> None:
+def test_quarters_are_averaged_into_an_hour_only_if_all_are_present(store: TelemetryStore) -> None:
     store.import_intervals(history([("a", s, 900, 10.0 + s / 900, NAN) for s in range(0, 6_300, 900)]))
     two_hours = TimeWindow(T0, T0 + timedelta(hours=2))
     values = store.interval_series("a", two_hours, 3600).values
@@ -330,12 +330,12 @@ def test_quarters_are_averaged_into_an_hour_only_when_all_are_there(store: Telem
     assert np.isnan(values[1])
 
 
-def test_a_window_of_no_whole_steps_is_refused(store: TelemetryStore) -> None:
+def test_a_window_that_is_not_a_multiple_of_the_step_is_refused(store: TelemetryStore) -> None:
     with pytest.raises(NotAligned):
         store.interval_series("a", TimeWindow(T0, T0 + timedelta(minutes=20)))
 
 
-def test_rows_that_can_never_be_stored_are_refused_and_leave_no_trace(store: TelemetryStore) -> None:
+def test_invalid_rows_are_refused_and_nothing_is_stored(store: TelemetryStore) -> None:
     with pytest.raises(ReadingsRefused):
         store.write_readings(2, 9, [reading(0), reading(15, meter="m\0")])
     assert store.current(["fac-001"]) == []
@@ -346,6 +346,6 @@ def test_rows_that_can_never_be_stored_are_refused_and_leave_no_trace(store: Tel
         store.import_intervals(history([("a", 0, 0, 1.0, NAN)]))
 
 
-def test_readings_of_many_days_find_room(store: TelemetryStore) -> None:
+def test_readings_of_many_days_are_stored(store: TelemetryStore) -> None:
     store.prepare_days(T0, T0 + timedelta(days=2))
     assert store.write_readings(0, 1, [reading(day * 86_400) for day in range(-3, 4)]) == 7

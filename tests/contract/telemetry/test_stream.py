@@ -23,12 +23,12 @@ async def _on_nats(url: str, scenario: Story) -> None:
     client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
     try:
         stream = NatsTelemetryStream(client, max_bytes=MAX_BYTES, ack_wait_s=0.5, answer_within_s=2.0)
-        with suppress(nats.js.errors.NotFoundError):  # the first test of the session
+        with suppress(nats.js.errors.NotFoundError):  # absent in the first test of the session
             await client.jetstream().delete_stream(STREAM)
         await stream.ensure()
         await stream.ensure()
         await scenario(stream)
-        await client.jetstream().delete_stream(STREAM)  # its size would stay
+        await client.jetstream().delete_stream(STREAM)  # an existing log would keep its size
     finally:
         await client.close()
 
@@ -60,7 +60,7 @@ def test_a_partition_is_delivered_in_order_without_other_partitions(tell: Tell) 
     tell(scenario)
 
 
-def test_each_message_says_how_many_of_its_partition_are_left(tell: Tell) -> None:
+def test_each_message_states_how_many_of_its_partition_are_left(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         for n in range(5):
             await stream.publish(2, bytes([n]), message_id=f"m{n}")
@@ -80,7 +80,7 @@ def test_the_same_message_id_is_stored_once(tell: Tell) -> None:
     tell(scenario)
 
 
-def test_what_is_not_acknowledged_comes_again_and_what_is_does_not(tell: Tell) -> None:
+def test_only_unacknowledged_messages_are_redelivered(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         for name in ("a", "b"):
             await stream.publish(0, name.encode(), message_id=name)
@@ -95,7 +95,7 @@ def test_what_is_not_acknowledged_comes_again_and_what_is_does_not(tell: Tell) -
     tell(scenario)
 
 
-def test_a_batch_that_is_worked_on_is_not_handed_out_again(tell: Tell) -> None:
+def test_a_batch_in_progress_is_not_redelivered(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         await stream.publish(0, b"slow", message_id="slow")
         (batch,) = await stream.pull(0, limit=1, timeout_s=2)
@@ -108,7 +108,7 @@ def test_a_batch_that_is_worked_on_is_not_handed_out_again(tell: Tell) -> None:
     tell(scenario)
 
 
-def test_what_is_handed_back_is_handed_out_again_without_a_wait(tell: Tell) -> None:
+def test_a_returned_message_is_redelivered_without_a_wait(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         await stream.publish(0, b"mine", message_id="mine")
         (batch,) = await stream.pull(0, limit=1, timeout_s=2)
@@ -122,7 +122,7 @@ def test_what_is_handed_back_is_handed_out_again_without_a_wait(tell: Tell) -> N
     tell(scenario)
 
 
-def test_what_is_let_go_before_it_was_pulled_is_handed_out_again_without_a_wait(tell: Tell) -> None:
+def test_unpulled_messages_are_redelivered_without_a_wait_after_a_stop(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         for n in range(4):
             await stream.publish(0, bytes([n]), message_id=f"m{n}")
@@ -139,12 +139,12 @@ def test_what_is_let_go_before_it_was_pulled_is_handed_out_again_without_a_wait(
     tell(scenario)
 
 
-def test_a_full_log_refuses_and_trimming_what_is_done_makes_room(tell: Tell) -> None:
+def test_a_full_log_refuses_messages_until_processed_ones_are_trimmed(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         body = b"x" * 20_000
         count = await _published_until_full(stream, body)
         await stream.trim()
-        assert (await stream.fill()).messages == count  # nothing is done yet
+        assert (await stream.fill()).messages == count  # no message is processed yet
         first, second = await _pulled(stream, 0, 2)
         await stream.acknowledge(first)
         await stream.acknowledge(second)
@@ -157,12 +157,12 @@ def test_a_full_log_refuses_and_trimming_what_is_done_makes_room(tell: Tell) -> 
 
 
 async def _pulled(stream: TelemetryStream, partition: int, count: int) -> list[StreamedBatch]:
-    """Pull `count` messages, in as many pulls as it takes: one pull returns what has arrived, which may be
-    fewer."""
+    """Pull `count` messages in several pulls if necessary. One pull returns the messages that have arrived,
+    which may be fewer."""
     batches: list[StreamedBatch] = []
     while len(batches) < count:
         came = await stream.pull(partition, limit=count - len(batches), timeout_s=5)
-        assert came, f"only {len(batches)} of {count} came"
+        assert came, f"only {len(batches)} of {count} arrived"
         batches += came
     return batches
 
@@ -173,10 +173,10 @@ async def _published_until_full(stream: TelemetryStream, body: bytes) -> int:
             await stream.publish(0, body, message_id=str(count))
         except StreamFull:
             return count
-    raise AssertionError("the log never refused")
+    raise AssertionError("the log refused no message")
 
 
-def test_a_stopped_server_is_named_as_unavailable(nats_server: EmbeddedServers) -> None:
+def test_a_stopped_server_is_reported_as_unavailable(nats_server: EmbeddedServers) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         await stream.publish(0, b"before", message_id="before")
         await asyncio.to_thread(nats_server.nats.kill)
@@ -202,17 +202,17 @@ async def _until_published(stream: TelemetryStream) -> None:
             await asyncio.sleep(0.2)
         else:
             return
-    raise AssertionError("the log did not come back")
+    raise AssertionError("the log did not become available again")
 
 
-def test_trimming_stops_at_what_is_archived(tell: Tell) -> None:
+def test_trimming_stops_at_the_first_unarchived_message(tell: Tell) -> None:
     async def scenario(stream: TelemetryStream) -> None:
         seqs = [await stream.publish(p, b"x", message_id=f"{p}-{n}") for n in range(4) for p in (0, 1)]
         for partition in (0, 1):
             for batch in await stream.pull(partition, limit=3, timeout_s=2):
                 await stream.acknowledge(batch)
         await stream.trim({0: seqs[2], 1: seqs[-1]})
-        left = {0: 2, 1: 1}  # of 0 two are archived, of 1 one is not acknowledged
+        left = {0: 2, 1: 1}  # two of partition 0 are archived; one of partition 1 is not acknowledged
         assert (await stream.fill()).messages == sum(left.values())
 
     tell(scenario)

@@ -43,7 +43,7 @@ async def changed_by_the_operator(jetstream: JetStreamContext, name: str) -> Non
     )
 
 
-def test_the_telemetry_log_keeps_the_size_that_an_operator_gave_it(nats_url: str) -> None:
+def test_the_telemetry_log_keeps_the_size_set_by_an_operator(nats_url: str) -> None:
     async def scenario(client: Client, jetstream: JetStreamContext) -> None:
         await NatsTelemetryStream(client).ensure()
         await changed_by_the_operator(jetstream, STREAM)
@@ -51,15 +51,15 @@ def test_the_telemetry_log_keeps_the_size_that_an_operator_gave_it(nats_url: str
         await later.ensure()
         config = (await jetstream.stream_info(STREAM)).config
         assert (config.max_bytes, config.description, config.compression) == (GIVEN, "ours", "s2")
-        assert config.max_age == 0.0, "what is ours is brought up to date"
+        assert config.max_age == 0.0, "the maximum age is updated"
         assert (await later.fill()).max_bytes == GIVEN
         await NatsTelemetryStream(client, max_bytes=2 * GIVEN).ensure()
-        assert (await later.fill()).max_bytes == 2 * GIVEN, "a setting counts"
+        assert (await later.fill()).max_bytes == 2 * GIVEN, "a configured size takes precedence"
 
     run_scenario(nats_url, scenario)
 
 
-def test_the_work_queue_keeps_the_size_that_an_operator_gave_it(nats_url: str) -> None:
+def test_the_work_queue_keeps_the_size_set_by_an_operator(nats_url: str) -> None:
     async def scenario(client: Client, jetstream: JetStreamContext) -> None:
         await (await NatsWorkQueue.connect(nats_url, redelivery_s=1.0, name="test")).aclose()
         await changed_by_the_operator(jetstream, BMS_STREAM)
@@ -70,7 +70,7 @@ def test_the_work_queue_keeps_the_size_that_an_operator_gave_it(nats_url: str) -
     run_scenario(nats_url, scenario)
 
 
-def test_a_log_without_any_limit_gets_one(nats_url: str) -> None:
+def test_a_log_without_a_size_limit_gets_the_default(nats_url: str) -> None:
     async def scenario(client: Client, jetstream: JetStreamContext) -> None:
         await NatsTelemetryStream(client).ensure()
         config = (await jetstream.stream_info(STREAM)).config
@@ -83,7 +83,7 @@ def test_a_log_without_any_limit_gets_one(nats_url: str) -> None:
 
 
 class Cluster:
-    """JetStream as in a cluster, which one server cannot provide: it only records requests."""
+    """A JetStream cluster that only records requests, because one server cannot provide a cluster."""
 
     def __init__(self, there: api.StreamConfig) -> None:
         self.there = there
@@ -103,7 +103,7 @@ def set_up(cluster: Cluster, subject: str, *, replicas: int | None = None) -> No
 
 
 @pytest.mark.parametrize(("setting", "sent"), [(None, 3), (5, 5)])
-def test_replicas_stay_unless_the_settings_say_how_many(setting: int | None, sent: int) -> None:
+def test_the_replica_count_is_unchanged_unless_it_is_configured(setting: int | None, sent: int) -> None:
     placed = api.Placement(cluster="eu", tags=["ssd"])
     there = api.StreamConfig(name="S", subjects=["old"], num_replicas=3, max_bytes=GIVEN, placement=placed)
     cluster = Cluster(there)
@@ -112,7 +112,7 @@ def test_replicas_stay_unless_the_settings_say_how_many(setting: int | None, sen
     assert (config.num_replicas, config.subjects, config.placement) == (sent, ["new"], placed)
 
 
-def test_a_stream_that_is_as_it_should_be_is_not_touched() -> None:
+def test_a_correctly_configured_stream_is_not_updated() -> None:
     there = api.StreamConfig(name="S", subjects=["ours"], num_replicas=3, max_bytes=GIVEN)
     cluster = Cluster(there)
     set_up(cluster, "ours")

@@ -1,4 +1,4 @@
-"""The contract of WeatherQuota, and the behaviour of the shared one: with Valkey, and while it is
+"""The contract of WeatherQuota, and the shared quota with Valkey and while Valkey is
 unavailable."""
 
 import asyncio
@@ -46,7 +46,7 @@ async def allowed_of(quota: WeatherQuota, tries: int) -> int:
     return sum([(await quota.take()).allowed for _ in range(tries)])
 
 
-def test_a_tenth_of_the_quota_may_go_at_once_and_then_a_call_waits(make: Make) -> None:
+def test_a_tenth_of_the_quota_may_be_used_at_once_and_then_a_call_waits(make: Make) -> None:
     async def scenario() -> None:
         quota = make()
         assert await allowed_of(quota, AT_ONCE - 1) == AT_ONCE - 1
@@ -62,7 +62,7 @@ def test_a_tenth_of_the_quota_may_go_at_once_and_then_a_call_waits(make: Make) -
 
 
 @pytest.mark.parametrize("make", ["memory", "valkey", "dead_cache"], indirect=True)
-def test_it_fills_with_time_and_the_count_begins_anew_with_the_month(make: Make, clock: FakeClock) -> None:
+def test_the_bucket_refills_over_time_and_the_count_restarts_each_month(make: Make, clock: FakeClock) -> None:
     async def scenario() -> None:
         quota = make()
         await allowed_of(quota, AT_ONCE)
@@ -87,7 +87,7 @@ def test_processes_share_one_bucket(valkey_server: EmbeddedServers, clock: FakeC
     asyncio.run(scenario())
 
 
-def test_calls_made_while_the_cache_was_away_are_counted_once_it_is_back(clock: FakeClock) -> None:
+def test_calls_made_during_a_cache_outage_are_counted_after_it(clock: FakeClock) -> None:
     wall = [0.0]
 
     async def scenario() -> None:
@@ -100,7 +100,7 @@ def test_calls_made_while_the_cache_was_away_are_counted_once_it_is_back(clock: 
             server.valkey.start()
             wall[0] += 10.0
             back = await quota.take()
-            # Counts in the cache may be lost with it; the four made here are not.
+            # Counts in the cache may be lost with the cache. The four local calls are not lost.
             assert back.shared
             assert back.used >= 5
 
@@ -112,7 +112,9 @@ def test_calls_made_while_the_cache_was_away_are_counted_once_it_is_back(clock: 
     pauses_s=st.lists(st.floats(0.0, 3 * 86_400.0), min_size=1, max_size=60),
     burst=st.integers(1, 60),
 )
-def test_no_31_days_hold_more_calls_than_the_quota(quota: int, pauses_s: list[float], burst: int) -> None:
+def test_the_calls_in_any_31_days_do_not_exceed_the_quota(
+    quota: int, pauses_s: list[float], burst: int
+) -> None:
     rule = BucketRule.under(quota)
     bucket = Bucket(tokens=rule.capacity, at_s=0.0)
     now_s, calls = 0.0, list[float]()

@@ -24,7 +24,7 @@ HOUR = NOW.replace(minute=0)
 
 
 class SourceClock:
-    """A clock that stands still, so that ages are exact."""
+    """A stopped clock, so that ages are exact."""
 
     def now(self) -> datetime:
         return NOW
@@ -78,7 +78,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_every_requested_hour_is_there_with_the_time_of_issue(kind: str) -> None:
+def test_every_requested_hour_is_returned_with_the_time_of_issue(kind: str) -> None:
     async def scenario() -> None:
         async with source(kind) as weather:
             report = await weather.hourly("cell-1", HOUR - timedelta(days=42), HOUR + timedelta(hours=25))
@@ -93,7 +93,7 @@ def test_every_requested_hour_is_there_with_the_time_of_issue(kind: str) -> None
     asyncio.run(scenario())
 
 
-def test_a_source_that_is_away_is_named(kind: str) -> None:
+def test_an_unavailable_source_is_reported(kind: str) -> None:
     async def scenario() -> None:
         async with source(kind, down=True) as weather:
             with pytest.raises(WeatherUnavailable):
@@ -111,7 +111,7 @@ def test_an_empty_range_is_refused(kind: str) -> None:
     asyncio.run(scenario())
 
 
-def test_a_failure_that_passes_is_tried_again() -> None:
+def test_a_temporary_failure_is_retried() -> None:
     async def scenario() -> None:
         async with over_http(WeatherFaults(fail_first=2)) as http:
             report = await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=3))
@@ -123,7 +123,7 @@ def test_a_failure_that_passes_is_tried_again() -> None:
 def test_after_five_failures_the_breaker_opens() -> None:
     async def scenario() -> None:
         async with over_http(WeatherFaults(fail_first=6)) as http:
-            for _ in range(3):  # three tries each: the sixth would still fail, the seventh would not
+            for _ in range(3):  # three attempts each: the sixth would still fail, the seventh would not
                 with pytest.raises(WeatherUnavailable):
                     await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=3))
             with pytest.raises(WeatherUnavailable, match="breaker open"):
@@ -132,7 +132,7 @@ def test_after_five_failures_the_breaker_opens() -> None:
     asyncio.run(scenario())
 
 
-def test_a_used_up_quota_is_not_tried_again() -> None:
+def test_an_exhausted_quota_is_not_retried() -> None:
     async def scenario() -> None:
         async with over_http(WeatherFaults(quota_per_day=2)) as http:
             for _ in range(2):
@@ -149,7 +149,7 @@ async def _answering(raw: bytes, *, hang: bool = False) -> tuple[asyncio.Server,
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         if hang:
-            await reader.read()  # until the caller hangs up
+            await reader.read()  # until the caller disconnects
         writer.write(raw)
         await writer.drain()
         writer.close()
@@ -199,7 +199,7 @@ HOURS = b'[{"at":"2026-07-14T20:00:00Z","temp_c":%s}]'
         "redirect",
     ],
 )
-def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(answer: bytes, why: str) -> None:
+def test_an_invalid_answer_is_refused_with_the_reason(answer: bytes, why: str) -> None:
     async def scenario() -> None:
         server, url = await _answering(answer)
         async with server:
@@ -210,13 +210,13 @@ def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(answer: bytes,
     asyncio.run(scenario())
 
 
-def test_a_source_that_never_answers_is_given_up() -> None:
+def test_a_source_without_a_response_times_out() -> None:
     async def scenario() -> None:
         server, url = await _answering(b"", hang=True)
         fast = AcceleratedClock(epoch=NOW, started_at=datetime.now(UTC), speed=1_000)
         async with server:
             http = HttpWeatherSource(url, fast)
-            http._http.total_s = 0.2  # the floor of two wall seconds would only make the test slow
+            http._http.total_s = 0.2  # the minimum of two wall seconds would only slow the test
             with pytest.raises(WeatherUnavailable, match="no complete answer"):
                 await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=1))
 

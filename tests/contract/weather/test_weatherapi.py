@@ -63,7 +63,7 @@ async def simulated(
 
 @asynccontextmanager
 async def recorded(status: int, body: bytes) -> AsyncIterator[str]:
-    """A server that answers every call with this."""
+    """A server that answers every call with this response."""
 
     @get("/v1/{method:str}")
     async def answer(request: Request[None, None, State]) -> Response[bytes]:
@@ -120,7 +120,7 @@ def test_days_that_the_contract_does_not_cover_are_missing_and_not_requested() -
     asyncio.run(scenario())
 
 
-def test_a_contract_without_history_leaves_the_past_unknown_and_says_so() -> None:
+def test_a_contract_without_history_leaves_the_past_unknown_and_logs_the_reason() -> None:
     async def scenario() -> None:
         async with simulated(history_days=0) as (url, _):
             source = source_at(url, plan=WeatherApiPlan(history_days=7))
@@ -133,7 +133,7 @@ def test_a_contract_without_history_leaves_the_past_unknown_and_says_so() -> Non
     asyncio.run(scenario())
 
 
-def test_where_hours_begin_at_the_half_the_temperature_lies_between_two() -> None:
+def test_temperatures_are_interpolated_if_local_hours_begin_at_the_half_hour() -> None:
     async def scenario() -> None:
         async with simulated(WeatherPlace(latitude=28.6, longitude=77.2, tz="Asia/Kolkata")) as (url, _):
             source = WeatherApiSource(
@@ -150,7 +150,7 @@ def test_where_hours_begin_at_the_half_the_temperature_lies_between_two() -> Non
     asyncio.run(scenario())
 
 
-def test_a_recorded_forecast_is_read_with_what_it_says_besides() -> None:
+def test_a_recorded_forecast_is_read_with_its_time_of_issue() -> None:
     async def scenario() -> None:
         body = (FIXTURES / "forecast.json").read_bytes()
         async with recorded(200, body) as url:
@@ -187,7 +187,7 @@ def test_a_refusal_names_its_code_and_the_next_step_and_is_not_retried(status: i
     asyncio.run(scenario())
 
 
-def test_an_internal_error_is_tried_again_and_each_try_counts() -> None:
+def test_an_internal_error_is_retried_and_each_attempt_counts() -> None:
     async def scenario() -> None:
         quota = FakeWeatherQuota(10_000)
         async with recorded(
@@ -230,7 +230,7 @@ DAYS = b'{"forecastday":[{"date":"x","hour":[{"time_epoch":1784059200,"temp_c":4
     ],
     ids=["html", "no age", "future", "fahrenheit", "no text", "age of no year", "hour of no year"],
 )
-def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(body: bytes, why: str) -> None:
+def test_an_invalid_answer_is_refused_with_the_reason(body: bytes, why: str) -> None:
     async def scenario() -> None:
         async with recorded(200, body) as url:
             with pytest.raises(WeatherUnavailable, match=why):
@@ -240,14 +240,14 @@ def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(body: bytes, w
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://[::1"])
-def test_the_key_is_in_no_error_and_no_log(url: str) -> None:
+def test_the_key_appears_in_no_error_and_no_log(url: str) -> None:
     source = source_at(url)
     with capture_logs() as logs, pytest.raises(WeatherUnavailable) as failure:
         asyncio.run(source.hourly("cell-1", HOUR, HOUR + DAY))
     assert KEY not in "".join(traceback.format_exception(failure.value)) + repr(logs)
 
 
-def test_a_cell_lies_in_the_middle_of_its_facilities() -> None:
+def test_a_cell_is_located_at_the_centre_of_its_facilities() -> None:
     def at(latitude: float, longitude: float) -> WeatherPlace:
         return WeatherPlace(latitude=latitude, longitude=longitude, tz="UTC")
 
@@ -256,7 +256,7 @@ def test_a_cell_lies_in_the_middle_of_its_facilities() -> None:
     assert abs(found["b"].longitude) == pytest.approx(180.0)
 
 
-def test_a_cell_without_facilities_lies_nowhere() -> None:
+def test_a_cell_without_facilities_is_unavailable() -> None:
     async def scenario() -> None:
         async with simulated() as (url, api):
             with pytest.raises(WeatherUnavailable, match="no facility is in the weather cell cell-2"):

@@ -13,13 +13,13 @@ PATIENCE_S = 20.0
 
 
 def slow_clock() -> Clock:
-    """Two clock seconds last longer than any test."""
+    """A clock on which two seconds last longer than any test."""
     now = datetime.now(UTC)
     return AcceleratedClock(epoch=now, started_at=now, speed=0.01)
 
 
 class Bms:
-    """Answers a command only on demand, and records incoming requests."""
+    """A BMS that answers a command only on demand and records incoming requests."""
 
     def __init__(self) -> None:
         self.came: list[str] = []
@@ -64,7 +64,7 @@ def test_a_query_waits_for_the_command() -> None:
     assert bms.came == ["command"]
 
 
-def test_it_does_not_wait_for_a_slow_command() -> None:
+def test_a_query_does_not_wait_for_a_slow_command() -> None:
     bms = Bms()
     asyncio.run(queried_during_command(bms, fast_clock(), until_question=True))
     assert bms.came == ["command", "question"]

@@ -15,7 +15,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 4\r\n\r\
 
 
 class Bms:
-    """Counts its connections and the calls on them; may close one after a call without a response."""
+    """A BMS that counts connections and the calls on them. It can close a connection instead of a response."""
 
     def __init__(self) -> None:
         self.connections, self.open, self.calls = 0, 0, 0
@@ -38,7 +38,7 @@ class Bms:
                     break
                 writer.write(ANSWER)
         except asyncio.IncompleteReadError:
-            pass  # the caller has closed it
+            pass  # closed by the caller
         self.open -= 1
         self.closed.set()
         writer.close()
@@ -70,7 +70,7 @@ def test_consecutive_zones_use_one_connection(monkeypatch: pytest.MonkeyPatch) -
     run(scenario)
 
 
-def test_it_is_closed_when_no_call_follows() -> None:
+def test_an_unused_connection_is_closed() -> None:
     async def scenario(bms: Bms, http: BmsHttp) -> None:
         async with bms as address:
             await called(http, address)

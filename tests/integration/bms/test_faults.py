@@ -1,4 +1,4 @@
-"""What the adapter reports when a served building misbehaves, and what the building has actually done."""
+"""What the adapter reports when a served building misbehaves, and what the building has executed."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ from interfaces.simulators.bms.journal import duplicate_actions
 from tests.integration.bms.rig import order, served_building
 
 
-def test_a_bms_that_never_answers_times_out_and_did_nothing() -> None:
+def test_a_call_to_a_bms_without_a_response_times_out_and_executes_nothing() -> None:
     async def scenario() -> None:
         async with served_building() as served:
             served.fault("time_out", times=1)
@@ -32,7 +32,7 @@ def test_a_bms_that_never_answers_times_out_and_did_nothing() -> None:
     asyncio.run(scenario())
 
 
-def test_an_ordered_refusal_is_a_definite_no() -> None:
+def test_an_injected_refusal_is_reported_as_a_definite_refusal() -> None:
     async def scenario() -> None:
         async with served_building() as served:
             served.fault("refuse")
@@ -44,7 +44,7 @@ def test_an_ordered_refusal_is_a_definite_no() -> None:
     asyncio.run(scenario())
 
 
-def test_a_slow_answer_within_the_limit_is_an_answer() -> None:
+def test_a_slow_answer_within_the_limit_is_accepted() -> None:
     async def scenario() -> None:
         async with served_building() as served:
             served.fault("slow", delay_s=10.0)
@@ -54,7 +54,7 @@ def test_a_slow_answer_within_the_limit_is_an_answer() -> None:
     asyncio.run(scenario())
 
 
-def test_a_slow_answer_beyond_the_limit_times_out_although_the_work_was_done() -> None:
+def test_a_call_with_a_late_answer_times_out_although_the_command_was_executed() -> None:
     async def scenario() -> None:
         async with served_building() as served:
             served.fault("slow", delay_s=300.0, phase="prepare")
@@ -68,7 +68,7 @@ def test_a_slow_answer_beyond_the_limit_times_out_although_the_work_was_done() -
 
 
 @pytest.mark.parametrize("profile", ["two_phase", "two_phase_no_dedup"])
-def test_after_a_lost_answer_the_status_says_that_the_work_was_done(profile: str) -> None:
+def test_the_status_after_a_lost_answer_reports_the_executed_command(profile: str) -> None:
     async def scenario() -> None:
         async with served_building(profile) as served:  # type: ignore[arg-type]
             served.fault("lost_answer_once", phase="prepare")
@@ -83,7 +83,7 @@ def test_after_a_lost_answer_the_status_says_that_the_work_was_done(profile: str
     asyncio.run(scenario())
 
 
-def test_repeating_after_a_lost_answer_is_a_duplicate_only_where_the_bms_does_not_deduplicate() -> None:
+def test_a_repeat_after_a_lost_answer_is_executed_twice_only_without_deduplication() -> None:
     async def duplicates(profile: str) -> int:
         async with served_building(profile) as served:  # type: ignore[arg-type]
             served.fault("lost_answer_once")
@@ -97,7 +97,7 @@ def test_repeating_after_a_lost_answer_is_a_duplicate_only_where_the_bms_does_no
     assert asyncio.run(duplicates("two_phase_no_dedup")) == 1
 
 
-def test_an_answer_outside_the_contract_is_no_success() -> None:
+def test_an_answer_outside_the_contract_is_not_a_success() -> None:
     async def scenario() -> None:
         async with served_building() as served:
             served.fault("invalid_answer", times=1)
@@ -109,7 +109,7 @@ def test_an_answer_outside_the_contract_is_no_success() -> None:
     asyncio.run(scenario())
 
 
-def test_wrong_credentials_are_a_refusal() -> None:
+def test_wrong_credentials_are_reported_as_a_refusal() -> None:
     async def scenario() -> None:
         async with served_building() as served:
             served.server._passwords = {"fac-001": b"other"}
@@ -120,7 +120,7 @@ def test_wrong_credentials_are_a_refusal() -> None:
     asyncio.run(scenario())
 
 
-def test_a_bms_whose_credentials_cannot_be_had_is_not_called_and_does_not_end_the_worker() -> None:
+def test_a_bms_with_unavailable_credentials_is_not_called_and_the_worker_continues() -> None:
     def gone(_: str) -> bytes:
         raise SecretNotFound("the secret env:HALL is not in the environment; set HALL")
 
@@ -173,7 +173,7 @@ def test_an_answer_between_time_outs_keeps_the_breaker_closed() -> None:
     asyncio.run(scenario())
 
 
-def test_one_silent_bms_does_not_hold_up_another_even_when_called_many_times() -> None:
+def test_many_calls_to_a_silent_bms_do_not_delay_another_bms() -> None:
     async def scenario() -> None:
         limits = SoapLimits(breaker_threshold=100)
         async with served_building(limits=limits, slots=LocalCallSlots(2)) as served:
@@ -217,7 +217,7 @@ def test_a_bms_gets_one_call_at_a_time() -> None:
     asyncio.run(scenario())
 
 
-def test_faults_and_overrides_are_ordered_over_http() -> None:
+def test_faults_and_overrides_are_set_over_http() -> None:
     async def scenario() -> None:
         async with served_building() as served, aiohttp.ClientSession(served.url) as admin:
             refusal = [{"facility_id": "fac-001", "kind": "refuse"}]

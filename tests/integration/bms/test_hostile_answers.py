@@ -118,7 +118,7 @@ ANSWERS: dict[str, tuple[bytes, type[BmsError], str]] = {
 
 
 def after(limits: SoapLimits, answer: Callable[[bytes, asyncio.StreamWriter], object]) -> BmsError:
-    """The error of a prepare."""
+    """The error that a prepare raises."""
 
     async def scenario() -> BmsError:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", limits=limits)
@@ -132,7 +132,7 @@ def after(limits: SoapLimits, answer: Callable[[bytes, asyncio.StreamWriter], ob
 
 
 @pytest.mark.parametrize("case", sorted(ANSWERS))
-def test_a_hostile_answer_is_refused_by_name(case: str) -> None:
+def test_a_hostile_answer_is_refused_with_a_specific_error(case: str) -> None:
     sent, error, text = ANSWERS[case]
 
     async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
@@ -143,7 +143,7 @@ def test_a_hostile_answer_is_refused_by_name(case: str) -> None:
     assert text in str(raised)
 
 
-def test_the_answer_these_cases_depart_from_is_a_good_one() -> None:
+def test_the_unmodified_answer_is_valid() -> None:
     async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(http(reply(RECEIPT)))
 
@@ -156,7 +156,7 @@ def test_the_answer_these_cases_depart_from_is_a_good_one() -> None:
     asyncio.run(scenario())
 
 
-def test_a_dripping_server_is_cut_off_in_total_time() -> None:
+def test_a_slowly_dripping_answer_is_cut_off_at_the_total_time_limit() -> None:
     dripped = 0
 
     async def drip(_: bytes, writer: asyncio.StreamWriter) -> None:
@@ -173,7 +173,7 @@ def test_a_dripping_server_is_cut_off_in_total_time() -> None:
     assert 0 < dripped < 2500
 
 
-def test_an_endless_body_is_cut_off_by_size() -> None:
+def test_an_endless_body_is_cut_off_at_the_size_limit() -> None:
     sent = 0
 
     async def flood(_: bytes, writer: asyncio.StreamWriter) -> None:
@@ -190,7 +190,7 @@ def test_an_endless_body_is_cut_off_by_size() -> None:
     assert sent < 50_000_000
 
 
-def test_a_command_that_the_contract_cannot_express_is_never_sent() -> None:
+def test_an_invalid_command_is_never_sent() -> None:
     async def scenario() -> None:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
         reached = False

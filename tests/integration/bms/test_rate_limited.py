@@ -12,7 +12,7 @@ from tests.integration.bms.rig import http, order, raw_server
 MORE_THAN_THE_BREAKER_BEARS = 7
 
 
-def test_a_rate_limit_is_an_open_outcome_and_opens_no_breaker() -> None:
+def test_a_rate_limited_call_has_an_open_outcome_and_leaves_the_breaker_closed() -> None:
     asked = 0
 
     async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:

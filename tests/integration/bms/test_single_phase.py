@@ -31,7 +31,7 @@ def run_scenario(scenario: Callable[[ServedBuilding], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-def test_after_a_lost_answer_the_setpoint_says_that_the_write_was_done() -> None:
+def test_the_setpoint_after_a_lost_answer_shows_that_the_write_was_executed() -> None:
     async def scenario(served: ServedBuilding) -> None:
         served.fault("lost_answer_once", phase="commit")
         command = order("commit", **COMMIT)
@@ -44,7 +44,7 @@ def test_after_a_lost_answer_the_setpoint_says_that_the_write_was_done() -> None
     run_scenario(scenario)
 
 
-def test_writing_again_after_a_lost_answer_does_nothing_again() -> None:
+def test_a_repeated_write_after_a_lost_answer_has_no_further_effect() -> None:
     async def scenario(served: ServedBuilding) -> None:
         served.fault("lost_answer_once", phase="commit")
         command = order("commit", **COMMIT)
@@ -57,7 +57,7 @@ def test_writing_again_after_a_lost_answer_does_nothing_again() -> None:
     run_scenario(scenario)
 
 
-def test_a_write_that_never_arrived_is_unknown_and_can_be_made_again() -> None:
+def test_a_write_that_never_arrived_is_unknown_and_can_be_repeated() -> None:
     async def scenario(served: ServedBuilding) -> None:
         served.fault("time_out", phase="commit", times=1)
         command = order("commit", **COMMIT)
@@ -80,7 +80,7 @@ def test_a_read_back_that_fails_leaves_the_outcome_open() -> None:
     run_scenario(scenario)
 
 
-def test_a_refused_write_is_a_definite_no() -> None:
+def test_a_refused_write_is_a_definite_refusal() -> None:
     async def scenario(served: ServedBuilding) -> None:
         served.fault("refuse", phase="commit")
         with pytest.raises(BmsRefused) as refused:
@@ -90,7 +90,7 @@ def test_a_refused_write_is_a_definite_no() -> None:
     run_scenario(scenario)
 
 
-def test_a_commit_that_the_building_hears_no_more_of_expires_by_itself() -> None:
+def test_a_commit_without_a_later_command_expires() -> None:
     async def scenario(served: ServedBuilding) -> None:
         command = order("commit", **COMMIT)
         await served.control.execute(served.connection, command)
@@ -137,7 +137,7 @@ HOSTILE = {
 
 
 def prepared_against(answers: Callable[[bytes], bytes], phase: str = "prepare") -> BmsError:
-    """The error of a command against a BMS with these responses."""
+    """The error that a command raises against a BMS with these responses."""
 
     async def answer(body: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(http(answers(body)))
@@ -156,14 +156,14 @@ def prepared_against(answers: Callable[[bytes], bytes], phase: str = "prepare") 
 
 
 @pytest.mark.parametrize("case", sorted(HOSTILE))
-def test_a_reading_that_the_contract_does_not_allow_is_none(case: str) -> None:
+def test_a_setpoint_reading_outside_the_contract_is_invalid(case: str) -> None:
     payload, text = HOSTILE[case]
     raised = prepared_against(lambda _: payload)
     assert isinstance(raised, BmsAnswerInvalid)
     assert text in str(raised)
 
 
-def test_a_write_that_does_not_show_in_the_read_backs_is_no_success() -> None:
+def test_a_write_not_confirmed_by_read_backs_is_not_a_success() -> None:
     asked: list[str] = []
 
     def answers(body: bytes) -> bytes:

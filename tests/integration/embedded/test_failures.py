@@ -60,7 +60,7 @@ def _processes_of(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("port_name", ["postgres", "nats", "mqtt", "nats_monitor", "valkey"])
-def test_a_taken_port_is_named(tmp_path: Path, taken_port: int, port_name: str) -> None:
+def test_a_taken_port_is_reported(tmp_path: Path, taken_port: int, port_name: str) -> None:
     servers = EmbeddedServers(tmp_path, ports={port_name: taken_port}, start_deadline_s=20)
     with pytest.raises(PortTaken) as failed:
         servers.start()
@@ -70,7 +70,7 @@ def test_a_taken_port_is_named(tmp_path: Path, taken_port: int, port_name: str) 
     assert _processes_of(tmp_path) == []
 
 
-def test_the_port_of_another_server_of_the_same_kind_is_named(tmp_path: Path) -> None:
+def test_a_port_used_by_another_server_of_the_same_kind_is_reported(tmp_path: Path) -> None:
     with EmbeddedServers(tmp_path / "first") as first:
         for server in first.running:
             second = EmbeddedServers(
@@ -84,7 +84,7 @@ def test_the_port_of_another_server_of_the_same_kind_is_named(tmp_path: Path) ->
                 second.start()
 
 
-def test_a_race_for_a_free_port_is_won_at_the_second_try(
+def test_another_port_is_tried_after_a_lost_race_for_a_free_port(
     tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draws = iter([taken_port])
@@ -98,7 +98,7 @@ def test_a_race_for_a_free_port_is_won_at_the_second_try(
 
 @contextmanager
 def holding_memory_of(postmaster: int) -> Iterator[Callable[[], None]]:
-    """Holds the shared memory of a killed PostgreSQL, as one of its processes does until it has ended."""
+    """Attach to the shared memory of a killed PostgreSQL, like one of its processes that is still running."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.shmat.restype = ctypes.c_void_p
     libc.shmdt.argtypes = [ctypes.c_void_p]
@@ -116,7 +116,7 @@ def holding_memory_of(postmaster: int) -> Iterator[Callable[[], None]]:
             libc.shmdt(one)
 
 
-def test_a_postgres_that_was_killed_is_started_as_soon_as_all_of_the_earlier_one_has_ended(
+def test_a_killed_postgres_is_restarted_once_all_its_old_processes_have_ended(
     tmp_path: Path,
 ) -> None:
     with EmbeddedServers(tmp_path, nats=False, valkey=False) as servers:
@@ -142,7 +142,7 @@ def test_shared_memory_that_is_never_released_is_reported(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("missing", ["postgres_bindir", "nats_program", "valkey_program"])
-def test_a_missing_binary_is_named(tmp_path: Path, missing: str) -> None:
+def test_a_missing_binary_is_reported(tmp_path: Path, missing: str) -> None:
     paths: dict[str, Path] = {missing: tmp_path / "nowhere"}
     servers = EmbeddedServers(
         tmp_path / "data",
@@ -157,7 +157,7 @@ def test_a_missing_binary_is_named(tmp_path: Path, missing: str) -> None:
     assert _processes_of(tmp_path) == []
 
 
-def test_a_binary_that_fails_shows_the_end_of_its_log(tmp_path: Path) -> None:
+def test_the_error_for_a_failing_binary_contains_the_end_of_its_log(tmp_path: Path) -> None:
     broken = tmp_path / "nats-server"
     broken.write_text("#!/bin/sh\necho my own last words\nexit 3\n")
     broken.chmod(0o755)
@@ -168,7 +168,7 @@ def test_a_binary_that_fails_shows_the_end_of_its_log(tmp_path: Path) -> None:
     assert "nats.log" in str(failed.value)
 
 
-def test_a_server_that_never_answers_is_given_up_at_its_deadline(tmp_path: Path) -> None:
+def test_a_server_without_a_response_fails_at_its_deadline(tmp_path: Path) -> None:
     mute = tmp_path / "nats-server"
     mute.write_text("#!/bin/sh\nexec sleep 1000\n")
     mute.chmod(0o755)
@@ -180,14 +180,14 @@ def test_a_server_that_never_answers_is_given_up_at_its_deadline(tmp_path: Path)
     assert _processes_of(tmp_path) == []
 
 
-def test_a_folder_below_a_file_is_named(tmp_path: Path) -> None:
+def test_a_folder_below_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskUnusable, match=r"cannot be written .*GRIDPROOF_DATA_DIR"):
         EmbeddedServers(tmp_path / "file" / "data").start()
 
 
-def test_an_unwritable_folder_is_named() -> None:
-    """Not even root can create a folder in /proc."""
+def test_an_unwritable_folder_is_reported() -> None:
+    """Root cannot create a folder in /proc either."""
     with pytest.raises(DiskUnusable, match=r"/proc/gridproof cannot be written"):
         EmbeddedServers(Path("/proc/gridproof")).start()
 
@@ -210,12 +210,12 @@ except EmbeddedServerError as failure:
 """
 
 
-def test_a_disk_that_fills_up_is_named(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     """A disk of 20 MB, too small for a PostgreSQL, in its own mount namespace."""
     shell = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     probe = subprocess.run([*shell, "mount -t tmpfs none /mnt"], capture_output=True, check=False)
     if probe.returncode != 0:
-        pytest.skip("no mount namespaces here, so no small disk")
+        pytest.skip("mount namespaces are not available, so no small disk can be mounted")
     command = [*shell, 'mount -t tmpfs -o size=20m none "$1" && exec "$2" -c "$3" "$1"', "sh"]
     done = subprocess.run(
         [*command, str(tmp_path), sys.executable, _ON_A_SMALL_DISK],
@@ -230,14 +230,14 @@ def test_a_disk_that_fills_up_is_named(tmp_path: Path) -> None:
     assert "No space left on device" in log_tail
 
 
-def test_damaged_passwords_are_not_replaced_in_silence(tmp_path: Path) -> None:
+def test_damaged_passwords_are_not_silently_replaced(tmp_path: Path) -> None:
     (tmp_path / "servers.json").write_text("{half")
     with pytest.raises(DiskUnusable, match=r"servers\.json is damaged"):
         EmbeddedServers(tmp_path).start()
     assert (tmp_path / "servers.json").read_text() == "{half"
 
 
-def test_initdb_that_was_interrupted_is_begun_again(tmp_path: Path) -> None:
+def test_an_interrupted_initdb_is_restarted(tmp_path: Path) -> None:
     half = tmp_path / "postgres" / "pgdata.partial"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
@@ -280,7 +280,7 @@ def test_a_foreign_valkey_is_not_mistaken_for_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has anything to drop")
-def test_root_that_cannot_be_dropped_is_named_with_every_attempt(tmp_path: Path) -> None:
+def test_a_failure_to_drop_root_is_reported_with_every_attempt(tmp_path: Path) -> None:
     program = tmp_path / "postgres"
     program.write_text("#!/bin/sh\necho refused >&2; exit 1\n")
     program.chmod(0o755)

@@ -40,7 +40,7 @@ async def _connected(url: str, client_id: str, on_message: Callable[..., Any] | 
 
 
 async def _published_by_a_meter(servers: EmbeddedServers, topics: list[str]) -> list[str]:
-    """The subjects that arrived at NATS, after a reading on each topic and a last one on ours."""
+    """Publish on each topic, and last on a permitted topic; returns the subjects that arrived at NATS."""
     arrived: list[str] = []
     last = asyncio.Event()
 
@@ -140,11 +140,9 @@ FOREIGN = (
 
 
 @pytest.mark.parametrize("qos", [0, 1])
-def test_the_login_of_a_facility_publishes_for_that_facility_and_no_other(
-    servers: EmbeddedServers, qos: int
-) -> None:
-    """Observed by a session at QoS 1, as ingest has it. Each topic uses its own connection, because the broker may
-    close it."""
+def test_the_login_of_a_facility_publishes_for_that_facility_only(servers: EmbeddedServers, qos: int) -> None:
+    """The test observes with a QoS 1 session, like that of ingest. Each topic uses its own connection, because the
+    broker may close it."""
     url = _login(servers, f"fac-00{qos + 3}")
 
     async def scenario() -> list[tuple[str, bytes]]:
@@ -175,9 +173,9 @@ def test_the_login_of_a_facility_publishes_for_that_facility_and_no_other(
     assert asyncio.run(scenario()) == [(f"meters/{urlsplit(url).username}/m-1/readings", b"last")]
 
 
-def test_logins_are_given_and_taken_back_while_the_server_runs(servers: EmbeddedServers) -> None:
+def test_logins_are_created_and_revoked_while_the_server_runs(servers: EmbeddedServers) -> None:
     kept = _login(servers, "fac-008")
-    _wait_until_it_may_log_in(kept)  # while the broker reloads its users it may refuse any of them
+    _wait_until_it_may_log_in(kept)  # the broker may refuse any user during a reload
 
     async def scenario() -> None:
         ingest = await _connected(servers.mqtt_url, "ingest-2")
@@ -193,7 +191,7 @@ def test_logins_are_given_and_taken_back_while_the_server_runs(servers: Embedded
             _login(servers, "fac-009")
         await asyncio.to_thread(MeterLogins(servers.data_dir).revoke, "fac-009")
         await asyncio.wait_for(gone.wait(), 10)
-        assert not left.is_set(), "who is still among the users stays connected"
+        assert not left.is_set(), "a user that was not revoked stays connected"
         await ingest.disconnect()
         assert not await _may_log_in(url)
 
@@ -204,7 +202,7 @@ def test_logins_are_given_and_taken_back_while_the_server_runs(servers: Embedded
 
 
 @pytest.mark.parametrize("facility_id", ["meters", "gridproof", "*", "fac.001", 'fac"', "", "a" * 64])
-def test_what_is_no_facility_gets_no_login(servers: EmbeddedServers, facility_id: str) -> None:
+def test_an_invalid_facility_id_gets_no_login(servers: EmbeddedServers, facility_id: str) -> None:
     with pytest.raises(MeterLoginRefused):
         MeterLogins(servers.data_dir).create(facility_id)
 

@@ -66,7 +66,7 @@ async def _doctor_looks(stores: Stores, stop: asyncio.Event) -> None:
         _doctor_looks,
     ],
 )
-def test_it_starts_where_the_first_server_of_the_list_is_dead(
+def test_a_process_starts_if_the_first_listed_server_is_down(
     stores: Stores, start: Callable[[Stores, asyncio.Event], Awaitable[None]]
 ) -> None:
     async def scenario() -> None:

@@ -93,7 +93,9 @@ def test_two_folders_side_by_side_do_not_mix(servers: EmbeddedServers, tmp_path:
         assert redis.Redis.from_url(servers.redis_url).get("kept") is None
 
 
-def test_the_same_folder_twice_is_refused_with_the_pid_of_its_holder(servers: EmbeddedServers) -> None:
+def test_a_folder_in_use_is_refused_with_the_pid_of_the_process_that_uses_it(
+    servers: EmbeddedServers,
+) -> None:
     second = EmbeddedServers(servers.data_dir)
     with pytest.raises(DataFolderInUse, match=f"process {os.getpid()}") as refused:
         second.start()
@@ -101,7 +103,7 @@ def test_the_same_folder_twice_is_refused_with_the_pid_of_its_holder(servers: Em
     assert all(server.pid is not None for server in servers.running)
 
 
-def test_only_the_wanted_servers_start(tmp_path: Path) -> None:
+def test_only_the_requested_servers_start(tmp_path: Path) -> None:
     with EmbeddedServers(tmp_path, postgres=False, nats=False) as servers:
         assert [server.name for server in servers.running] == ["valkey"]
         assert redis.Redis.from_url(servers.redis_url).ping()
@@ -119,7 +121,7 @@ def test_secrets_are_readable_by_their_owner_only(servers: EmbeddedServers) -> N
         assert servers.postgres.data.password(user) not in command_lines
 
 
-def test_the_application_role_may_log_in_and_nothing_else(servers: EmbeddedServers) -> None:
+def test_the_application_role_may_only_log_in(servers: EmbeddedServers) -> None:
     with psycopg.connect(servers.database_url) as connection:
         row = connection.execute("SELECT current_user, current_setting('search_path')").fetchone()
         assert row == ("gridproof_app", "gridproof")
@@ -127,7 +129,7 @@ def test_the_application_role_may_log_in_and_nothing_else(servers: EmbeddedServe
             connection.execute("CREATE SCHEMA mine")
 
 
-def test_postgres_runs_with_the_promised_settings(servers: EmbeddedServers) -> None:
+def test_postgres_runs_with_the_expected_settings(servers: EmbeddedServers) -> None:
     with psycopg.connect(servers.admin_database_url) as connection:
         names = [
             "fsync",
@@ -152,7 +154,7 @@ def test_servers_listen_on_loopback_only(servers: EmbeddedServers) -> None:
     assert ours.isdisjoint(six)
 
 
-def test_a_killed_server_comes_back_on_its_port_with_its_data(servers: EmbeddedServers) -> None:
+def test_a_killed_server_restarts_on_its_port_with_its_data(servers: EmbeddedServers) -> None:
     with psycopg.connect(servers.admin_database_url) as connection:
         connection.execute("CREATE TABLE acked AS SELECT 1 AS n")
     servers.postgres.kill()

@@ -63,11 +63,11 @@ def supervisor(tmp_path: Path, restarted: Notices, given_up: Notices) -> Iterato
 def _until_logged(log: Path, text: str, times: int = 1) -> None:
     deadline = time.monotonic() + 20
     while not log.exists() or log.read_text().count(text) < times:
-        assert time.monotonic() < deadline, f"{log} never said {text!r}"
+        assert time.monotonic() < deadline, f"{log} does not contain {text!r}"
         time.sleep(0.01)
 
 
-def test_a_killed_child_is_started_again(supervisor: Supervisor, restarted: Notices, tmp_path: Path) -> None:
+def test_a_killed_child_is_restarted(supervisor: Supervisor, restarted: Notices, tmp_path: Path) -> None:
     first = supervisor.start("dispatch", _POLITE)
     assert supervisor.pid_of("dispatch") == first
     os.kill(first, signal.SIGKILL)
@@ -78,7 +78,7 @@ def test_a_killed_child_is_started_again(supervisor: Supervisor, restarted: Noti
     _until_logged(tmp_path / "logs" / "dispatch.log", "up")
 
 
-def test_only_the_killed_child_is_started_again(supervisor: Supervisor, restarted: Notices) -> None:
+def test_only_the_killed_child_is_restarted(supervisor: Supervisor, restarted: Notices) -> None:
     pids = {name: supervisor.start(name, _POLITE) for name in ("relay", "notify")}
     os.kill(pids["relay"], signal.SIGKILL)
     assert restarted.get(timeout=20)[0] == "relay"
@@ -86,7 +86,7 @@ def test_only_the_killed_child_is_started_again(supervisor: Supervisor, restarte
     assert supervisor.restarts("notify") == 0
 
 
-def test_a_child_that_keeps_failing_is_given_up(
+def test_a_child_that_keeps_failing_is_no_longer_restarted(
     supervisor: Supervisor, given_up: Notices, tmp_path: Path
 ) -> None:
     supervisor.start("broken", _FAILING)
@@ -111,14 +111,16 @@ def test_a_callback_that_fails_does_not_end_the_supervision(tmp_path: Path) -> N
         assert supervisor.restarts("relay") == 2
 
 
-def test_stop_lets_a_child_put_its_things_away(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_stop_lets_a_child_shut_down_cleanly(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.start("notify", _GRACEFUL)
     _until_logged(tmp_path / "logs" / "notify.log", "up")
     assert supervisor.stop() == {"notify": 0}
     assert "put away" in (tmp_path / "logs" / "notify.log").read_text()
 
 
-def test_stop_kills_a_stubborn_child(supervisor: Supervisor, tmp_path: Path, restarted: Notices) -> None:
+def test_stop_kills_a_child_that_ignores_sigterm(
+    supervisor: Supervisor, tmp_path: Path, restarted: Notices
+) -> None:
     pid = supervisor.start("measure", _STUBBORN)
     _until_logged(tmp_path / "logs" / "measure.log", "up")
     assert supervisor.stop(deadline_s=0.2) == {"measure": -signal.SIGKILL}
@@ -127,7 +129,7 @@ def test_stop_kills_a_stubborn_child(supervisor: Supervisor, tmp_path: Path, res
     assert restarted.empty()
 
 
-def test_what_a_killed_child_had_started_ends_with_it(
+def test_the_descendants_of_a_killed_child_are_ended(
     supervisor: Supervisor, tmp_path: Path, restarted: Notices
 ) -> None:
     shell = ["sh", "-c", f'"{sys.executable}" -c "import time; time.sleep(1000)" & echo grandchild $!; wait']
@@ -144,21 +146,21 @@ def test_what_a_killed_child_had_started_ends_with_it(
         time.sleep(0.01)
 
 
-def test_a_child_gets_the_environment_that_was_given(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_a_child_gets_the_given_environment(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.start(
         "ingest", ["sh", "-c", 'echo "got $WANTED"; exec sleep 1000'], {"WANTED": "this", "PATH": "/bin"}
     )
     _until_logged(tmp_path / "logs" / "ingest.log", "got this")
 
 
-def test_a_name_is_taken_once(supervisor: Supervisor) -> None:
+def test_a_duplicate_child_name_is_refused(supervisor: Supervisor) -> None:
     supervisor.start("project", _POLITE)
     with pytest.raises(ValueError, match="a child called project already"):
         supervisor.start("project", _POLITE)
     assert supervisor.names() == ["project"]
 
 
-def test_nothing_starts_any_more_once_it_stops(supervisor: Supervisor) -> None:
+def test_a_stopping_supervisor_starts_no_child(supervisor: Supervisor) -> None:
     supervisor.stop()
     with pytest.raises(RuntimeError, match="is stopping"):
         supervisor.start("late", _POLITE)

@@ -51,7 +51,7 @@ def _environment() -> dict[str, str]:
 
 
 def _python_for(prefix: list[str]) -> str | None:
-    """A Python of our version that this user may run with our libraries; root's own may be unreachable."""
+    """A Python of the same version that this user may run with the libraries. The one of root may be unreachable."""
     reads = f"import os, psycopg, msgspec; os.listdir({str(binaries.postgres_bindir())!r})"
     for python in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
         command = [*prefix, "env", python, "-c", reads]
@@ -75,7 +75,7 @@ def _start_all(prefix: list[str], data_dir: Path, python: str = sys.executable) 
     return answer
 
 
-def test_they_start_for_the_user_who_runs_the_tests(open_folder: Path) -> None:
+def test_the_servers_start_for_the_current_user(open_folder: Path) -> None:
     euid, user, owners, names = _start_all([], open_folder / "data")
     assert (euid, user, owners) == (os.geteuid(), "gridproof_app", [os.geteuid()] * 3)
     assert names == ["postgres", "nats", "valkey"]
@@ -88,14 +88,14 @@ def _in_a_namespace(uid: int) -> list[str]:
     return prefix
 
 
-def test_they_start_for_an_ordinary_user_in_a_namespace(open_folder: Path) -> None:
+def test_the_servers_start_for_an_ordinary_user_in_a_namespace(open_folder: Path) -> None:
     daemon = pwd.getpwnam("daemon").pw_uid
     euid, user, owners, _ = _start_all(_in_a_namespace(daemon), open_folder / "data")
     assert (euid, user, owners) == (daemon, "gridproof_app", [daemon] * 3)
 
 
-def test_they_start_for_a_user_without_a_name(open_folder: Path) -> None:
-    """As in a container that was started with a bare user number; initdb refuses such a user."""
+def test_the_servers_start_for_a_user_without_a_name(open_folder: Path) -> None:
+    """As in a container that was started with a numeric user id. initdb refuses such a user."""
     unknown = next(
         uid for uid in range(23_456, 60_000) if uid not in {entry.pw_uid for entry in pwd.getpwall()}
     )
@@ -104,7 +104,7 @@ def test_they_start_for_a_user_without_a_name(open_folder: Path) -> None:
 
 
 @_as_root
-def test_they_start_for_the_user_nobody(open_folder: Path) -> None:
+def test_the_servers_start_for_the_user_nobody(open_folder: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     prefix = ["setpriv", "--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups", "--"]
     python = _python_for(prefix)
@@ -133,7 +133,7 @@ def test_root_starts_postgres_as_another_user(open_folder: Path, method: DropRoo
 
 
 @_as_root
-def test_a_private_folder_of_root_needs_no_change_of_modes(open_folder: Path) -> None:
+def test_a_private_folder_of_root_needs_no_mode_change(open_folder: Path) -> None:
     private = open_folder / "private"
     private.mkdir(mode=0o700)
     _start_all([], private / "data")

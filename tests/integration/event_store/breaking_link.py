@@ -16,7 +16,7 @@ _COMMIT = b"\0commit\0"
 class BreakingLink:
     """Breaks once, at the next commit after `break_at` was set.
 
-    "before": the request is dropped. "after": the request is answered, and the answer is dropped. "late": the
+    "before": the request is dropped. "after": the request is processed, and the answer is dropped. "late": the
     client's side breaks first, and the request reaches PostgreSQL when `let_through` is called.
     """
 
@@ -47,7 +47,7 @@ class BreakingLink:
                 client, _ = self._listener.accept()
                 try:
                     server = socket.create_connection(self._target)
-                except OSError:  # PostgreSQL is away, and so is the proxy
+                except OSError:  # PostgreSQL is down: the proxy closes too
                     client.close()
                     continue
                 is_deaf = threading.Event()

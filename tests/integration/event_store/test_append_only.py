@@ -47,7 +47,7 @@ def written(database: Database) -> Database:
 
 
 @pytest.mark.parametrize("statement", FORBIDDEN)
-def test_the_application_cannot_change_or_remove_what_is_recorded(written: Database, statement: str) -> None:
+def test_the_application_cannot_change_or_remove_recorded_events(written: Database, statement: str) -> None:
     with psycopg.connect(written.app_dsn) as connection, pytest.raises(InsufficientPrivilege):
         connection.execute(statement.encode())
 

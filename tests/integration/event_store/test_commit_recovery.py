@@ -1,4 +1,4 @@
-"""A connection that breaks at the commit: a caller gets a success exactly if its save is in the log."""
+"""A connection that breaks at the commit: a caller gets a success only if its save is in the log."""
 
 import random
 import threading
@@ -77,7 +77,7 @@ def test_a_request_that_arrives_after_its_caller_got_an_error_saves_nothing(
     assert len(log_of(database)) == 1
 
 
-def test_somebody_elses_domain_event_at_the_same_place_is_not_taken_for_ones_own(
+def test_another_callers_event_at_the_same_version_does_not_count_as_saved(
     linked: GroupCommitRecorder, link: BreakingLink, database: Database
 ) -> None:
     stream = uuid4()
@@ -89,7 +89,7 @@ def test_somebody_elses_domain_event_at_the_same_place_is_not_taken_for_ones_own
         linked.insert_events([stored(stream, state=b"ours")])
 
 
-def test_a_commit_that_was_lost_after_refusals_is_looked_up_too(
+def test_a_lost_commit_after_refused_saves_is_also_looked_up(
     linked: GroupCommitRecorder, link: BreakingLink, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, free = uuid4(), uuid4()
@@ -109,7 +109,7 @@ def test_a_commit_that_was_lost_after_refusals_is_looked_up_too(
     assert batch[0].error is not None
 
 
-def test_while_sessions_are_terminated_at_random_each_outcome_matches_the_log(
+def test_each_outcome_matches_the_log_while_sessions_are_terminated_at_random(
     recorder: GroupCommitRecorder, database: Database
 ) -> None:
     saved: set[UUID] = set()
@@ -152,7 +152,7 @@ def test_while_sessions_are_terminated_at_random_each_outcome_matches_the_log(
     assert not refused & saved
 
 
-def test_where_postgres_stays_away_the_outcome_stays_open(
+def test_the_outcome_stays_open_while_postgres_is_unavailable(
     linked: GroupCommitRecorder,
     link: BreakingLink,
     database: Database,
@@ -177,7 +177,7 @@ def test_where_postgres_stays_away_the_outcome_stays_open(
     linked.insert_events([stored(uuid4())])
 
 
-def test_a_transaction_that_takes_too_long_fails_all_its_callers_and_leaves_nothing(
+def test_a_transaction_time_out_fails_all_its_callers_and_saves_nothing(
     recorder: GroupCommitRecorder, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dedicated_connection, "TRANSACTION_TIMEOUT_S", 1)
@@ -187,7 +187,7 @@ def test_a_transaction_that_takes_too_long_fails_all_its_callers_and_leaves_noth
             "INSERT INTO gridproof.idempotency_keys (scope, key, body_hash, reply)"
             " VALUES ('scope', 'contested', '', '')"
         )
-        recorder._writer.write(batch)  # waits for that transaction
+        recorder._writer.write(batch)  # a save that waits for that transaction
         assert log_of(database) == []
         other.rollback()
     assert [type(save.error) for save in batch] == [OperationalError] * 3
@@ -204,7 +204,7 @@ def positions_of(database: Database) -> list[int]:
         return [row[0] for row in rows]
 
 
-def test_a_postgres_that_does_not_answer_the_question_holds_no_caller_for_ever(
+def test_the_look_up_of_an_outcome_times_out_if_postgres_does_not_answer(
     link: BreakingLink, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server has no time-out for this query: only the caller's deadline ends it."""

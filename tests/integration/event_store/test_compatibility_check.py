@@ -12,8 +12,8 @@ from tests.servers import Database
 FILES = migration_files()
 
 
-def test_the_migrations_of_this_release_keep_the_rule() -> None:
-    """If this fails, label the migration in its first line; see docs/adr on event evolution."""
+def test_the_migrations_of_this_release_follow_the_rule() -> None:
+    """If this fails, label the migration in its first line; see the ADR on event evolution in docs/adr."""
     assert file_problems(FILES) == []
 
 
@@ -71,7 +71,7 @@ def test_a_statement_that_breaks_an_older_release_is_reported(sql: str) -> None:
         "UPDATE gridproof.x SET y = 1",
     ],
 )
-def test_what_only_adds_is_let_through(sql: str) -> None:
+def test_an_additive_statement_is_accepted(sql: str) -> None:
     assert list(taken_away(sql)) == []
 
 
@@ -86,19 +86,19 @@ def test_what_only_adds_is_let_through(sql: str) -> None:
         ("-- A table.", None),
     ],
 )
-def test_a_migration_says_what_it_is_in_its_first_line(first_line: str, label: Label | None) -> None:
+def test_the_first_line_of_a_migration_states_its_kind(first_line: str, label: Label | None) -> None:
     assert label_of(f"{first_line}\nSELECT 1;") == label
     problems = file_problems([*FILES, (f"{len(FILES) + 1:04}_x.sql", f"{first_line}\nSELECT 1;")])
     assert (problems == []) == (label is not None)
 
 
 @pytest.mark.parametrize("name", ["{:04}_X.sql", "{:03}_x.sql", "x.sql"])
-def test_a_file_with_another_name_is_named(name: str) -> None:
+def test_a_file_with_an_invalid_name_is_reported(name: str) -> None:
     [problem] = file_problems([*FILES, (name.format(len(FILES) + 1), "-- expand\n")])
     assert "numbered without a gap" in problem
 
 
-def test_a_gap_and_a_number_given_twice_are_named() -> None:
+def test_a_gap_and_a_duplicate_number_are_reported() -> None:
     assert len(file_problems([*FILES, (f"{len(FILES) + 2:04}_x.sql", "-- expand\n")])) == 1
     assert len(file_problems([*FILES, (f"{len(FILES):04}_zz.sql", "-- expand\n")])) == 1
 

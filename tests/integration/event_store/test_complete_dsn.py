@@ -16,16 +16,16 @@ from domain.facility import Facility
 from tests.servers import Database
 
 
-def test_without_the_tls_that_is_required_no_store_opens_and_no_pool_is_left(database: Database) -> None:
+def test_a_store_without_the_required_tls_does_not_open_and_leaves_no_pool(database: Database) -> None:
     """The test server has no TLS."""
     before = set(threading.enumerate())
     with pytest.raises(OperationalError, match="couldn't get a connection") as refused:
         PostgresEventStore(DemandResponse, f"{database.app_dsn}&sslmode=require")
     left = [thread for thread in threading.enumerate() if thread not in before]
-    assert left == [], refused  # which holds the half-made application, so that nothing was collected
+    assert left == [], refused  # the error refers to the application, so no pool was garbage-collected
 
 
-def test_of_several_hosts_the_first_that_is_there_is_taken(database: Database) -> None:
+def test_the_first_available_of_several_hosts_is_used(database: Database) -> None:
     # Nothing listens on port 1.
     several = database.app_dsn.replace("@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:")
     with closing(PostgresEventStore(DemandResponse, for_failover(several))) as store:

@@ -21,7 +21,7 @@ class Watched(FastReconnectPool):
         super().schedule_task(task, delay)
 
 
-def test_its_pauses_do_not_grow_and_it_never_gives_up(
+def test_reconnect_pauses_do_not_grow_and_attempts_never_end(
     database: Database, postgres_server: PostgresServer
 ) -> None:
     pool = Watched(database.app_dsn, min_size=2, max_size=4, open=False)

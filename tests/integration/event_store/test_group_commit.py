@@ -26,9 +26,7 @@ ROOT = Path(__file__).parents[3]
 CALLERS = 64
 
 
-def test_in_one_batch_each_save_has_its_own_outcome(
-    recorder: GroupCommitRecorder, database: Database
-) -> None:
+def test_each_save_of_a_batch_has_its_own_outcome(recorder: GroupCommitRecorder, database: Database) -> None:
     one, two, three, four = (uuid4() for _ in range(4))
     recorder.insert_events([stored(one)], idempotency=key("taken"))
     batch = [
@@ -48,7 +46,7 @@ def test_in_one_batch_each_save_has_its_own_outcome(
     assert [len(save.ids or ()) for save in batch] == [1, 0, 0, 0, 2, 0]
 
 
-def test_threads_that_race_for_streams_lose_or_win_exactly_once(
+def test_each_stream_version_is_saved_by_exactly_one_of_many_threads(
     recorder: GroupCommitRecorder, database: Database
 ) -> None:
     streams = [uuid4() for _ in range(5)]
@@ -78,7 +76,7 @@ def test_threads_that_race_for_streams_lose_or_win_exactly_once(
     ],
     ids=["events", "bytes"],
 )
-def test_a_save_over_the_bounds_is_refused_by_name(
+def test_a_save_over_the_limits_is_refused_with_a_specific_error(
     recorder: GroupCommitRecorder, database: Database, events: list[StoredEvent]
 ) -> None:
     with pytest.raises(SaveTooLarge, match="split the command"):
@@ -105,7 +103,7 @@ def test_a_closed_recorder_refuses(recorder: GroupCommitRecorder) -> None:
         recorder.insert_events([stored(uuid4())])
 
 
-def test_a_lock_that_somebody_else_holds_is_an_error_in_time_and_nothing_is_saved(
+def test_a_save_blocked_by_another_sessions_lock_times_out_and_saves_nothing(
     recorder: GroupCommitRecorder, database: Database
 ) -> None:
     recorder.datastore.lock_timeout = 1
@@ -117,7 +115,7 @@ def test_a_lock_that_somebody_else_holds_is_an_error_in_time_and_nothing_is_save
     assert len(log_of(database)) == 1
 
 
-def test_after_postgres_was_killed_under_load_every_answered_save_is_in_the_log(
+def test_every_confirmed_save_is_in_the_log_after_postgres_was_killed_under_load(
     recorder: GroupCommitRecorder, database: Database, postgres_server: PostgresServer
 ) -> None:
     answered: list[UUID] = []
@@ -167,7 +165,7 @@ for _ in range(64):
 """
 
 
-def test_after_a_writer_was_killed_every_save_that_it_was_answered_is_in_the_log(database: Database) -> None:
+def test_every_confirmed_save_is_in_the_log_after_its_writer_was_killed(database: Database) -> None:
     answered: list[UUID] = []
     for _ in range(3):
         command = [sys.executable, "-c", textwrap.dedent(WRITER), database.app_dsn]

@@ -1,4 +1,4 @@
-"""Pooled connections that died while they were idle are replaced, whatever ended them."""
+"""Pooled connections that died while they were idle are replaced, for every cause."""
 
 import time
 from typing import Any
@@ -17,7 +17,7 @@ OTHERS = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
 
 
 def terminate_all(database: Database) -> None:
-    """The sessions have ended when this returns."""
+    """Terminate every session and wait until all have ended."""
     with psycopg.connect(database.admin_dsn, autocommit=True) as connection:
         connection.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}".encode(), (database.name,))
         while connection.execute(f"SELECT 1 {OTHERS}".encode(), (database.name,)).fetchone():
@@ -29,7 +29,7 @@ def answers(pool: ConnectionPool[Any]) -> bool:
         return bool(connection.execute("SELECT 1").fetchone() == (1,))
 
 
-def test_connections_that_the_server_ended_are_not_handed_out(database: Database) -> None:
+def test_connections_terminated_by_the_server_are_not_handed_out(database: Database) -> None:
     with FastReconnectPool(database.app_dsn, min_size=3, max_size=3, timeout=30) as pool:
         pool.wait()
         for _ in range(3):
@@ -37,11 +37,11 @@ def test_connections_that_the_server_ended_are_not_handed_out(database: Database
             assert all(answers(pool) for _ in range(6))
 
 
-def test_however_many_died_with_their_server_nobody_waits_between_one_and_the_next(
+def test_many_dead_connections_are_replaced_without_a_pause(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def waited(seconds: float) -> None:
-        raise AssertionError(f"a pause of {seconds} s, and twice as long after the next")
+        raise AssertionError(f"the pool paused for {seconds} s")
 
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     try:
@@ -56,7 +56,7 @@ def test_however_many_died_with_their_server_nobody_waits_between_one_and_the_ne
         store.close()
 
 
-def test_a_server_that_was_killed_and_came_back_is_used_again(
+def test_a_killed_server_is_used_again_after_its_restart(
     database: Database, postgres_server: PostgresServer
 ) -> None:
     with FastReconnectPool(database.app_dsn, min_size=2, max_size=2, timeout=60) as pool:
@@ -66,7 +66,7 @@ def test_a_server_that_was_killed_and_came_back_is_used_again(
         assert all(answers(pool) for _ in range(4))
 
 
-def test_the_event_store_reads_on_over_fresh_connections(database: Database) -> None:
+def test_the_event_store_continues_reading_over_new_connections(database: Database) -> None:
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     try:
         for _ in range(3):
@@ -77,7 +77,7 @@ def test_the_event_store_reads_on_over_fresh_connections(database: Database) -> 
         store.close()
 
 
-def test_a_connection_in_good_order_passes(database: Database) -> None:
+def test_the_idle_check_passes_a_live_connection_and_closes_a_dead_one(database: Database) -> None:
     with psycopg.connect(database.app_dsn, autocommit=True) as connection:
         check_idle(connection)
         terminate_all(database)

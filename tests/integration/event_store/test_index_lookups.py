@@ -14,7 +14,7 @@ PLANNED_FOR_GOOD_AFTER = 6
 """After this many runs PostgreSQL may use a generic plan for a prepared statement."""
 
 
-def test_no_load_reads_the_log_from_end_to_end(database: Database) -> None:
+def test_loading_an_aggregate_never_scans_the_whole_log(database: Database) -> None:
     store = datastore(database.app_dsn)
     loader = StreamLoader(store, events_table=TABLE, snapshots_table=None)
     try:

@@ -27,7 +27,7 @@ from tests.servers import Database
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_full_queue_refuses_by_name_and_loses_none_of_those_that_wait(
+def test_a_full_queue_refuses_new_requests_and_loses_no_waiting_request(
     recorder: GroupCommitRecorder, database: Database
 ) -> None:
     recorder._saves._max_waiting = 3
@@ -45,7 +45,7 @@ def test_a_full_queue_refuses_by_name_and_loses_none_of_those_that_wait(
     assert log_of(database) == [(stream, 1) for stream in streams]
 
 
-def test_a_full_queue_is_an_unavailable_event_store(database: Database) -> None:
+def test_a_full_queue_is_reported_as_an_unavailable_event_store(database: Database) -> None:
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     store._key_reads._queue._max_waiting = 0
     with pytest.raises(EventStoreUnavailable, match="wait already"):
@@ -53,7 +53,7 @@ def test_a_full_queue_is_an_unavailable_event_store(database: Database) -> None:
     store.close()
 
 
-def test_a_close_waits_for_those_that_wait_and_refuses_who_comes_later() -> None:
+def test_close_waits_for_pending_callers_and_refuses_later_ones() -> None:
     go, done = threading.Event(), []
 
     def work(batch: list[Request]) -> None:
@@ -78,7 +78,7 @@ def test_a_close_waits_for_those_that_wait_and_refuses_who_comes_later() -> None
     assert done == [1, 1, 1]
 
 
-def test_a_leader_that_is_interrupted_leaves_the_lead_to_the_next() -> None:
+def test_an_interrupted_leader_passes_the_lead_to_the_next_caller() -> None:
     go = threading.Event()
     work = interrupted_once(go)
     turns: LeaderFollowerQueue[Request] = LeaderFollowerQueue(work, two)
@@ -94,7 +94,7 @@ def test_a_leader_that_is_interrupted_leaves_the_lead_to_the_next() -> None:
             future.result(timeout=60)
 
 
-def test_one_caller_with_many_requests_gets_all_answers_beside_others() -> None:
+def test_a_caller_with_many_requests_gets_all_answers_beside_other_callers() -> None:
     batches: list[int] = []
 
     def work(batch: list[Request]) -> None:
@@ -129,7 +129,7 @@ def test_an_interrupted_caller_with_many_requests_leaves_none_in_the_queue() -> 
     assert not turns._has_leader
 
 
-def test_one_key_that_cannot_be_read_fails_its_own_caller_only() -> None:
+def test_an_unreadable_key_fails_only_its_own_caller() -> None:
     go = threading.Event()
 
     def fetch(keys: object) -> dict[str, str]:
@@ -152,7 +152,7 @@ def test_one_key_that_cannot_be_read_fails_its_own_caller_only() -> None:
             bad.result(timeout=60)
 
 
-def test_reads_of_a_server_that_is_away_are_tried_twice_and_fail() -> None:
+def test_a_read_from_an_unavailable_server_is_tried_twice_and_fails() -> None:
     asked: list[int] = []
 
     def fetch(keys: object) -> dict[str, str]:
@@ -218,7 +218,9 @@ store.close()
 """
 
 
-def test_a_forked_child_is_refused_by_name_opens_its_own_and_the_parent_goes_on(database: Database) -> None:
+def test_a_forked_child_is_refused_and_opens_its_own_store_while_the_parent_continues(
+    database: Database,
+) -> None:
     command = [sys.executable, "-c", textwrap.dedent(FORKING), database.app_dsn]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

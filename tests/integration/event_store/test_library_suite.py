@@ -59,7 +59,7 @@ class TestApplicationRecorder(OnPostgres, ApplicationRecorderTestCase[Any]):
     INITIAL_VERSION = 1
 
     def test_insert_subscribe(self) -> None:
-        """The library calls it optional, because not every database has notifications."""
+        """This test is optional in the library, because not every database has notifications."""
         self.optional_test_insert_subscribe()
 
 

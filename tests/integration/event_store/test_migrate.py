@@ -1,4 +1,4 @@
-"""Migrations: each once, in order, and one process at a time."""
+"""Migrations are applied once each, in order, by one process at a time."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,13 +27,13 @@ def test_every_migration_is_applied_once_and_in_order(empty_database: Database) 
     assert migrate(empty_database.owner_dsn).applied == []
 
 
-def test_of_several_that_migrate_at_once_each_waits_for_the_first(empty_database: Database) -> None:
+def test_concurrent_migrations_wait_for_the_first(empty_database: Database) -> None:
     with ThreadPoolExecutor(6) as threads:
         done = list(threads.map(lambda _: migrate(empty_database.owner_dsn).applied, range(6)))
     assert sorted(done, key=len) == [[], [], [], [], [], NAMES]
 
 
-def test_a_migration_that_was_changed_afterwards_is_refused(
+def test_an_applied_migration_that_was_changed_is_refused(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = [(name, sql + "\n-- another thought") for name, sql in migration_files()]
@@ -42,7 +42,7 @@ def test_a_migration_that_was_changed_afterwards_is_refused(
         migrate(database.owner_dsn)
 
 
-def test_a_failing_migration_leaves_nothing_of_itself(
+def test_a_failing_migration_is_rolled_back_completely(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = ("9999_nonsense.sql", "CREATE TABLE gridproof.half_done (id int); SELECT nonsense;")
@@ -57,12 +57,12 @@ def test_a_failing_migration_leaves_nothing_of_itself(
         )
 
 
-def test_a_role_that_is_no_plain_name_never_reaches_the_database() -> None:
+def test_an_invalid_role_name_never_reaches_the_database() -> None:
     with pytest.raises(MigrationError, match="no plain role name"):
         migrate("postgresql://nobody@127.0.0.1:1/x", app_role='app"; DROP SCHEMA gridproof; --')
 
 
-def test_an_unreachable_database_is_named_with_what_to_check() -> None:
+def test_an_unreachable_database_is_reported_with_advice() -> None:
     with pytest.raises(MigrationError, match="GRIDPROOF_MIGRATION_DATABASE_URL"):
         migrate("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2")
 
@@ -79,7 +79,7 @@ LATER = (
 
 
 def shipped(monkeypatch: pytest.MonkeyPatch, *more: tuple[str, str]) -> None:
-    """A release that has these additional migrations."""
+    """Simulate a release with these additional migrations."""
     files = [*migration_files(), *more]
     monkeypatch.setattr(migrations, "migration_files", lambda: files)
 
@@ -92,7 +92,7 @@ def tables(database: Database) -> set[str]:
     return {name for (name,) in rows}
 
 
-def test_what_an_older_release_still_needs_is_held_back(
+def test_a_contracting_migration_is_held_back_for_an_older_release(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped(monkeypatch, EXPANDING, CONTRACTING)
@@ -110,7 +110,7 @@ def test_what_an_older_release_still_needs_is_held_back(
     ("oldest", "is_applied"),
     [("1.1", False), ("1.1.9", False), ("1.2", True), ("1.2.0", True), ("1.10", True)],
 )
-def test_it_is_taken_away_once_no_process_is_of_an_older_release(
+def test_a_contracting_migration_is_applied_once_no_older_release_runs(
     database: Database, monkeypatch: pytest.MonkeyPatch, oldest: str, is_applied: bool
 ) -> None:
     shipped(monkeypatch, EXPANDING, CONTRACTING)
@@ -119,7 +119,7 @@ def test_it_is_taken_away_once_no_process_is_of_an_older_release(
     assert tables(database) == (set() if is_applied else {"more"})
 
 
-def test_nothing_goes_past_a_migration_that_is_held_back_and_nothing_is_half_done(
+def test_a_migration_after_a_held_back_one_is_refused_and_nothing_is_applied(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped(monkeypatch, EXPANDING, CONTRACTING, NEXT, LATER)
@@ -134,7 +134,7 @@ def test_nothing_goes_past_a_migration_that_is_held_back_and_nothing_is_half_don
     assert migrate(database.owner_dsn, oldest_release="2.0").applied == [LATER[0]]
 
 
-def test_an_empty_database_and_one_that_nothing_runs_on_are_brought_to_the_end_at_once(
+def test_all_migrations_are_applied_at_once_to_an_empty_or_unused_database(
     database: Database, empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [name for name, _ in migration_files()]
@@ -146,7 +146,7 @@ def test_an_empty_database_and_one_that_nothing_runs_on_are_brought_to_the_end_a
 
 
 @pytest.mark.parametrize("written", ["1", "1.", "1.2.3.4", "v1.2", "1.2-rc1", "soon", ""])
-def test_a_release_that_is_none_is_refused(written: str) -> None:
+def test_an_invalid_release_number_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="is no release"):
         release_of(written)
 

@@ -26,7 +26,7 @@ from tests.sample_values import CONTEXT, NOW, facility_entry
 CALLERS = 16
 
 
-def test_every_answered_command_is_in_the_log_of_the_promoted_standby() -> None:
+def test_every_confirmed_command_is_in_the_log_of_the_promoted_standby() -> None:
     with (
         postgres_pair() as pair,
         closing(PostgresEventStore(DemandResponse, for_failover(pair.app_dsn))) as store,

@@ -64,7 +64,7 @@ def log_of(database: Database) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def test_of_two_overlapping_dr_events_at_the_same_moment_exactly_one_is_accepted(
+def test_exactly_one_of_two_simultaneous_overlapping_dr_events_is_accepted(
     buses: list[CommandBus], database: Database
 ) -> None:
     for number in range(ROUNDS):
@@ -83,7 +83,7 @@ def test_of_two_overlapping_dr_events_at_the_same_moment_exactly_one_is_accepted
     assert log.count("facility.reserved.v1") == 2 * ROUNDS
 
 
-def test_a_facility_that_goes_into_maintenance_at_that_moment_is_either_in_or_out(
+def test_a_facility_is_reserved_before_a_simultaneous_maintenance_or_not_at_all(
     buses: list[CommandBus], database: Database
 ) -> None:
     maintenance = StartMaintenance(facility_id="fac-001", reason="boiler")
@@ -99,7 +99,7 @@ def test_a_facility_that_goes_into_maintenance_at_that_moment_is_either_in_or_ou
 
 
 @pytest.mark.parametrize("in_one_process", [True, False])
-def test_the_same_post_many_times_at_once_is_one_dr_event_and_one_answer(
+def test_simultaneous_identical_posts_create_one_dr_event_and_get_one_answer(
     buses: list[CommandBus], database: Database, in_one_process: bool
 ) -> None:
     key = IdempotencyKey(scope="util-1 POST", key="n-1", body_hash="body")

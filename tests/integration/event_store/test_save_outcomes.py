@@ -1,4 +1,4 @@
-"""A batch ends like the same saves one by one: each is saved all or nothing, with its own conflict only."""
+"""A batch has the same outcomes as single saves: each save is atomic and fails only by its own conflict."""
 
 from typing import NamedTuple
 from uuid import uuid4
@@ -32,7 +32,7 @@ FEW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthChec
 
 @FEW
 @given(saves=SAVES)
-def test_a_batch_ends_as_the_same_saves_one_by_one_by_the_plain_recorder(
+def test_a_batch_has_the_same_outcomes_as_single_saves_by_the_plain_recorder(
     recorder: GroupCommitRecorder, saves: list[list[tuple[int, int]]]
 ) -> None:
     plain = PostgresApplicationRecorder(recorder.datastore, events_table_name=TABLE)
@@ -56,7 +56,7 @@ def test_a_batch_ends_as_the_same_saves_one_by_one_by_the_plain_recorder(
 
 @FEW
 @given(saves=KEYED_SAVES)
-def test_a_key_is_there_exactly_with_the_domain_events_of_the_save_that_won_it(
+def test_a_key_is_stored_only_with_the_domain_events_of_its_winning_save(
     recorder: GroupCommitRecorder, database: Database, saves: list[Request]
 ) -> None:
     round_name, streams = uuid4().hex, [uuid4() for _ in range(3)]
@@ -94,7 +94,7 @@ def stored_keys(recorder: GroupCommitRecorder, prefix: str) -> set[str]:
 
 
 @pytest.mark.parametrize("bad", ["\ud800", "no\x00text"])
-def test_what_postgres_has_no_form_for_fails_its_own_caller_only(
+def test_a_value_that_postgres_cannot_store_fails_only_its_own_caller(
     recorder: GroupCommitRecorder, bad: str, database: Database
 ) -> None:
     stream = uuid4()

@@ -64,7 +64,9 @@ def test_a_long_stream_has_snapshots_and_loads_from_the_newest(
     another.close()
 
 
-def test_streams_that_grow_together_take_turns(store: PostgresEventStore, database: Database) -> None:
+def test_the_snapshots_of_streams_that_grow_together_are_spread_out(
+    store: PostgresEventStore, database: Database
+) -> None:
     facilities = [grow(registered(f"fac-{number}"), 49) for number in range(20)]
     for facility in facilities:
         store.save([facility])
@@ -75,7 +77,7 @@ def test_streams_that_grow_together_take_turns(store: PostgresEventStore, databa
             "SELECT count(*), count(DISTINCT originator_id), count(DISTINCT originator_version) > 8"
             " FROM gridproof.demand_response_snapshots"
         ).fetchone()
-    assert row == (20, 20, True), "each stream one, and seldom many at once"
+    assert row == (20, 20, True), "each stream has one snapshot, and their versions are spread"
 
 
 def test_the_snapshots_of_one_save_are_written_together(
@@ -86,10 +88,10 @@ def test_the_snapshots_of_one_save_are_written_together(
         rows = connection.execute(
             "SELECT count(*), count(DISTINCT xmin::text) FROM gridproof.demand_response_snapshots"
         ).fetchone()
-    assert rows == (8, 1), "of eight streams, in one transaction"
+    assert rows == (8, 1), "snapshots of eight streams in one transaction"
 
 
-def test_a_save_succeeds_where_no_snapshot_can_be_taken(
+def test_a_save_succeeds_if_its_snapshot_cannot_be_stored(
     store: PostgresEventStore, database: Database
 ) -> None:
     with psycopg.connect(database.admin_dsn) as connection:
@@ -103,10 +105,10 @@ def test_a_save_succeeds_where_no_snapshot_can_be_taken(
         connection.execute("GRANT INSERT ON gridproof.demand_response_snapshots TO gridproof_app")
     store.save([grow(facility, 150)])
     with psycopg.connect(database.admin_dsn) as connection:
-        assert connection.execute(SNAPSHOTS).fetchall() == [(150,)], "the next one is taken again"
+        assert connection.execute(SNAPSHOTS).fetchall() == [(150,)], "the next snapshot is stored"
 
 
-def test_a_save_succeeds_where_a_snapshot_cannot_even_be_made(
+def test_a_save_succeeds_if_its_snapshot_cannot_be_encoded(
     store: PostgresEventStore, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_words(_: object) -> Snapshot:
@@ -120,7 +122,7 @@ def test_a_save_succeeds_where_a_snapshot_cannot_even_be_made(
         assert connection.execute(SNAPSHOTS).fetchall() == []
 
 
-def test_a_stream_of_49_has_none(store: PostgresEventStore, database: Database) -> None:
+def test_a_stream_of_49_events_has_no_snapshot(store: PostgresEventStore, database: Database) -> None:
     long_stream(store, 49)
     with psycopg.connect(database.admin_dsn) as connection:
         assert connection.execute(SNAPSHOTS).fetchall() == []

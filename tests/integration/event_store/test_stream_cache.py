@@ -32,7 +32,7 @@ def registered(facility_id: str = "fac-001") -> Facility:
     )
 
 
-def test_each_process_sees_what_the_other_recorded_since(stores: list[PostgresEventStore]) -> None:
+def test_each_process_sees_the_later_events_of_the_other(stores: list[PostgresEventStore]) -> None:
     stores[0].save([registered()])
     for number in range(12):
         facility = stores[number % 2].load(Facility, HALL)
@@ -44,7 +44,7 @@ def test_each_process_sees_what_the_other_recorded_since(stores: list[PostgresEv
         stores[number % 2].save([facility])
 
 
-def test_an_aggregate_that_was_changed_and_not_saved_does_not_change_the_cache(
+def test_an_unsaved_change_of_an_aggregate_does_not_change_the_cache(
     stores: list[PostgresEventStore],
 ) -> None:
     stores[0].save([registered()])
@@ -56,7 +56,7 @@ def test_an_aggregate_that_was_changed_and_not_saved_does_not_change_the_cache(
 def test_a_new_session_begins_with_an_empty_cache(
     stores: list[PostgresEventStore], database: Database
 ) -> None:
-    """Its server may have been restored from a backup."""
+    """The server may have been restored from a backup."""
     stores[0].save([registered()])
     stores[0].load(Facility, HALL)
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
@@ -78,7 +78,7 @@ def test_the_memory_is_bounded(stores: list[PostgresEventStore], monkeypatch: py
     assert len(stores[0]._streams._cached) == 3
 
 
-def test_the_memory_is_bounded_in_bytes_too(
+def test_the_memory_is_also_bounded_in_bytes(
     stores: list[PostgresEventStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fewer large aggregates are cached. One that exceeds the cache by itself is read each time."""

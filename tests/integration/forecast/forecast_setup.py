@@ -74,7 +74,7 @@ class ForecastSetup:
         kw: float = 100.0,
         warm: bool = True,
     ) -> None:
-        """Import a history: twice the load by day, and warmer afternoons."""
+        """Import a history with twice the load by day and warmer afternoons."""
         count = int(days * 96)
         first_s = int(until.timestamp()) - count * QUARTER_S
         starts_s = first_s + QUARTER_S * np.arange(count)

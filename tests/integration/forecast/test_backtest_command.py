@@ -1,4 +1,4 @@
-"""`gridproof forecast backtest` from the outside: no look-ahead, degraded inputs, a table, a document, a picture."""
+"""`gridproof forecast backtest` on the command line: no look-ahead, degraded inputs, and each output format."""
 
 import json
 import math
@@ -24,7 +24,7 @@ DAYS = 140
 
 @pytest.fixture(autouse=True)
 def _real_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The composition root's choices, without the rest of it."""
+    """The adapters of the composition root, without the rest of it."""
     monkeypatch.setattr("interfaces.cli.forecast.backtest.rolling_forecasts", BatchedRollingForecasts)
     monkeypatch.setattr("interfaces.cli.forecast.backtest.open_readings", open_readings_file)
 
@@ -35,7 +35,7 @@ def temp_c(hour: FloatArray) -> FloatArray:
 
 
 def load_kw(hour: FloatArray) -> FloatArray:
-    """More by day, much more when it is warm, and days like the one before."""
+    """A load that is higher by day, much higher when it is warm, and similar to the previous day."""
     drawn = np.random.default_rng(1)
     levels = np.convolve(drawn.normal(0, 8, 400), 0.8 ** np.arange(40))
     daily = levels[(hour // 24).astype(np.int64)]
@@ -85,7 +85,7 @@ def test_forecasts_are_scored_beside_the_naive_methods(tmp_path: Path) -> None:
     assert 0.6 < day["coverage_80"] < 0.95
 
 
-def test_worse_inputs_are_simulated_and_cost_accuracy(tmp_path: Path) -> None:
+def test_simulated_poor_inputs_reduce_accuracy(tmp_path: Path) -> None:
     path = written(tmp_path)
     full, dry = rmse_kw(tried(path)), rmse_kw(tried(path, "--weather", "none"))
     old, yesterday = (
@@ -96,7 +96,7 @@ def test_worse_inputs_are_simulated_and_cost_accuracy(tmp_path: Path) -> None:
     assert math.isfinite(yesterday)
 
 
-def test_people_get_a_table_and_a_picture(tmp_path: Path) -> None:
+def test_a_backtest_prints_a_table_and_writes_a_picture(tmp_path: Path) -> None:
     picture = tmp_path / "backtest.html"
     result = run(written(tmp_path), "--plot", picture)
     assert result.exit_code == 0, result.output
@@ -110,7 +110,7 @@ def test_people_get_a_table_and_a_picture(tmp_path: Path) -> None:
     assert text.count("<svg") == 2
 
 
-def test_too_little_to_try_says_why(tmp_path: Path) -> None:
+def test_a_backtest_with_too_little_history_is_refused_with_the_reason(tmp_path: Path) -> None:
     result = run(written(tmp_path, 100))
     assert result.exit_code == 1
     assert "less than 120 days" in result.stderr
@@ -134,10 +134,10 @@ def rolled(load: FloatArray, warm: FloatArray, step_s: int = 3600, stale_h: int 
 
 
 @pytest.mark.parametrize(("step_s", "stale_h"), [(3600, 0), (900, 0), (3600, 30)])
-def test_nothing_from_an_origin_on_changes_its_forecast_but_the_weather_forecast(
+def test_data_after_an_origin_do_not_change_its_forecast_except_the_weather_forecast(
     step_s: int, stale_h: int
 ) -> None:
-    """Loads from where readings end on, and temperatures after the two days that were foreseen, are poisoned."""
+    """Loads after the end of the readings and temperatures after the two forecast days have extreme values."""
     hour = np.arange((LEARN_DAYS + 10) * 24.0 * 3600 / step_s) * step_s / 3600
     load, warm = load_kw(hour), temp_c(hour)
     honest = rolled(load, warm, step_s, stale_h)

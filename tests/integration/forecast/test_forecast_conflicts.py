@@ -1,4 +1,4 @@
-"""Repeated cycles, by the same worker, its successor or a rival: which of them are conflicts."""
+"""Which repeated cycles of the same worker, its successor or a rival are conflicts."""
 
 import asyncio
 import threading
@@ -21,7 +21,7 @@ from tests.fakes.forecast.models import FakeForecastModels
 from tests.integration.forecast.forecast_setup import ALL, CYCLE_START, NOW, ForecastSetup
 
 
-def test_the_same_cycle_again_issues_nothing(forecast_setup: ForecastSetup) -> None:
+def test_a_repeated_cycle_issues_nothing(forecast_setup: ForecastSetup) -> None:
     forecast_setup.import_history(ALL, 42)
     forecast_setup.run()
     again = forecast_setup.run()
@@ -29,7 +29,7 @@ def test_the_same_cycle_again_issues_nothing(forecast_setup: ForecastSetup) -> N
     assert len(forecast_setup.events.read_after(0, 100)) == 3
 
 
-def test_weather_that_comes_back_gives_a_better_forecast_for_the_same_cycle(
+def test_restored_weather_gives_a_better_forecast_for_the_same_cycle(
     forecast_setup: ForecastSetup,
 ) -> None:
     forecast_setup.import_history(ALL, 42)
@@ -46,7 +46,7 @@ def test_weather_that_comes_back_gives_a_better_forecast_for_the_same_cycle(
     assert forecast_setup.open_alerts() == set()
 
 
-def test_other_inputs_of_no_better_quality_are_refused_counted_and_alerted(
+def test_different_inputs_of_no_better_quality_are_refused_counted_and_alerted(
     forecast_setup: ForecastSetup,
 ) -> None:
     forecast_setup.import_history(ALL, 42)
@@ -60,10 +60,10 @@ def test_other_inputs_of_no_better_quality_are_refused_counted_and_alerted(
     assert ("forecast_conflicts", "forecasts") in forecast_setup.open_alerts()
 
 
-def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(
+def test_a_cycle_repeated_with_newer_models_is_no_conflict(
     forecast_setup: ForecastSetup,
 ) -> None:
-    """As by a scheduler that restarts after models were trained for the next cycle."""
+    """A scheduler restarts after it has trained models for the next cycle."""
     forecast_setup.import_history(ALL, 8)
     kept = FakeForecastModels()
     forecast_setup.weather.available = False
@@ -77,10 +77,10 @@ def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(
     assert forecast_setup.open_alerts() == {("weather_unavailable", "cell-1")}
 
 
-def test_a_restart_in_mid_cycle_while_there_is_no_weather_is_no_conflict(
+def test_a_restart_in_mid_cycle_without_weather_is_no_conflict(
     forecast_setup: ForecastSetup,
 ) -> None:
-    """It has lost the weather that its predecessor had cached, and readings have arrived since."""
+    """The restarted worker does not have the cached weather of its predecessor, and new readings have arrived."""
     forecast_setup.import_history(ALL, 8)
     forecast_setup.weather.issued_at = CYCLE_START - timedelta(hours=4)
     assert set(forecast_setup.run().degraded.values()) == {"degraded_stale_weather"}
@@ -99,10 +99,10 @@ def test_a_restart_in_mid_cycle_while_there_is_no_weather_is_no_conflict(
     assert len(forecast_setup.events.read_after(0, 100)) == 3
 
 
-def test_who_has_made_no_whole_cycle_of_its_own_neither_raises_nor_clears_conflicts(
+def test_a_process_without_a_full_cycle_neither_raises_nor_clears_conflicts(
     forecast_setup: ForecastSetup,
 ) -> None:
-    """As `gridproof forecast run`, and a rival that restarts repeatedly."""
+    """Such processes are `gridproof forecast run` and a rival that restarts repeatedly."""
     forecast_setup.import_history(ALL, 2)
     forecast_setup.alerts.raise_alert(
         "forecast_conflicts", "forecasts", "3 of 96 forecasts were refused", at=NOW
@@ -129,7 +129,7 @@ def reports_of_the_worker(
     disturbed: Callable[[], None],
     issuing: ForecastIssuing | None = None,
 ) -> list[CycleReport]:
-    """The reports of so many cycles of the worker, at one moment; `disturbed` is called after each."""
+    """The reports of `count` cycles of the worker at one moment. `disturbed` is called after each cycle."""
     found: list[CycleReport] = []
     stop = asyncio.Event()
 
@@ -153,10 +153,10 @@ def reports_of_the_worker(
     return found
 
 
-def test_a_cycle_repeated_with_models_that_could_not_be_stored_is_no_conflict(
+def test_a_cycle_repeated_after_its_models_could_not_be_stored_is_no_conflict(
     forecast_setup: ForecastSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its forecasts are out and models are trained for the next one, when the operations' tables go away."""
+    """The forecasts are issued. The operations tables become unavailable during training for the next cycle."""
     forecast_setup.import_history(ALL, 2)
     forecast_setup.weather.available = False
     cycles: list[list[str]] = []
@@ -179,7 +179,7 @@ def test_a_cycle_repeated_with_models_that_could_not_be_stored_is_no_conflict(
     assert ("forecast_conflicts", "forecasts") not in forecast_setup.open_alerts()
 
 
-def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_conflicts(
+def test_forecasts_of_a_rival_for_the_cycle_after_an_aborted_one_are_conflicts(
     forecast_setup: ForecastSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forecast_setup.import_history(ALL, 2)
@@ -192,7 +192,7 @@ def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_confl
             if not self.was_away:
                 self.was_away = True
                 forecast_setup.stopped.moment += timedelta(minutes=15)
-                assert forecast_setup.run().issued == ALL  # the rival's
+                assert forecast_setup.run().issued == ALL  # the cycle of the rival
                 forecast_setup.import_history(ALL[:1], 1, kw=140.0)
                 raise EventStoreUnavailable("away")
             return super().recorded(stream_ids)
@@ -210,10 +210,10 @@ def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_confl
     assert ("forecast_conflicts", "forecasts") in forecast_setup.open_alerts()
 
 
-def test_a_worker_that_takes_its_lock_again_in_the_same_quarter_hour_makes_no_conflict_of_it(
+def test_a_worker_that_reacquires_its_lock_in_the_same_quarter_hour_reports_no_conflict(
     forecast_setup: ForecastSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a failover of PostgreSQL: the same process continues, and readings have arrived since."""
+    """After a failover of PostgreSQL the same process continues, and new readings have arrived."""
     forecast_setup.import_history(ALL, 2)
     forecast_setup.weather.available = False
 
@@ -236,7 +236,7 @@ def test_two_schedulers_never_issue_the_same_cycle_twice(forecast_setup: Forecas
     ids = [site.facility_id for site in forecast_setup.sites]
     forecast_setup.import_history(ids, 2)
     reports: list[CycleReport] = []
-    # Both have looked at what stands before either saves.
+    # Both read the recorded forecasts before either saves.
     both = threading.Barrier(2)
 
     class Waiting(ForecastIssuing):

@@ -1,4 +1,4 @@
-"""Forecast cycles on a real PostgreSQL: history in, forecasts out, quality stated, alerts raised and cleared."""
+"""Forecast cycles on a real PostgreSQL: forecasts from history, their quality, and alerts."""
 
 import asyncio
 from datetime import timedelta
@@ -30,7 +30,7 @@ def test_every_facility_with_history_gets_a_full_forecast_of_the_day_ahead(
     assert forecast_setup.open_alerts() == set()
 
 
-def test_a_forecast_states_its_whole_origin(forecast_setup: ForecastSetup) -> None:
+def test_a_forecast_records_its_provenance(forecast_setup: ForecastSetup) -> None:
     forecast_setup.import_history(ALL[:1], 42)
     forecast_setup.sites = SITES[:1]
     forecast_setup.run()
@@ -54,7 +54,9 @@ def test_without_any_telemetry_no_forecast_is_issued(forecast_setup: ForecastSet
     assert forecast_setup.open_alerts() == set()
 
 
-def test_less_than_a_day_of_history_is_refused_with_what_there_is(forecast_setup: ForecastSetup) -> None:
+def test_less_than_a_day_of_history_is_refused_with_the_available_hours(
+    forecast_setup: ForecastSetup,
+) -> None:
     forecast_setup.import_history(ALL, 42)
     forecast_setup.sites = [ForecastSite(facility_id="new", tz="UTC", weather_cell="cell-1"), *SITES]
     forecast_setup.import_history(["new"], 0.5)
@@ -63,7 +65,7 @@ def test_less_than_a_day_of_history_is_refused_with_what_there_is(forecast_setup
     assert report.issued == ALL
 
 
-def test_a_facility_that_cannot_be_trained_is_not_tried_in_every_cycle_and_the_reason_is_reported_in_each(
+def test_an_untrainable_facility_is_reported_in_every_cycle_but_not_retried_in_each(
     forecast_setup: ForecastSetup,
 ) -> None:
     forecast_setup.import_history(ALL[:1], 0.5)
@@ -81,7 +83,7 @@ def test_a_facility_that_cannot_be_trained_is_not_tried_in_every_cycle_and_the_r
     assert forecast_setup.run(cycle).issued == ALL[:1]
 
 
-def test_one_facility_that_cannot_be_computed_keeps_nobody_from_a_forecast(
+def test_a_facility_that_cannot_be_computed_does_not_affect_other_forecasts(
     forecast_setup: ForecastSetup,
 ) -> None:
     forecast_setup.import_history(ALL, 2)
@@ -94,7 +96,7 @@ def test_one_facility_that_cannot_be_computed_keeps_nobody_from_a_forecast(
     assert "Mars/Olympus" in report.refused["fac-001"]
 
 
-def test_the_last_good_weather_serves_on_and_goes_stale(forecast_setup: ForecastSetup) -> None:
+def test_the_last_weather_is_used_until_it_is_stale(forecast_setup: ForecastSetup) -> None:
     forecast_setup.import_history(ALL, 42)
     cycle = forecast_setup.cycle()
     forecast_setup.run(cycle)
@@ -106,12 +108,12 @@ def test_the_last_good_weather_serves_on_and_goes_stale(forecast_setup: Forecast
     assert ("weather_unavailable", "cell-1") in forecast_setup.open_alerts()
 
 
-def test_readings_that_stopped_give_a_forecast_on_stale_data(forecast_setup: ForecastSetup) -> None:
+def test_a_forecast_without_recent_readings_is_marked_as_stale(forecast_setup: ForecastSetup) -> None:
     forecast_setup.import_history(ALL, 42, until=CYCLE_START - timedelta(minutes=45))
     assert set(forecast_setup.run().degraded.values()) == {"degraded_stale_data"}
 
 
-def test_gaps_of_the_last_day_give_a_forecast_on_stale_data(forecast_setup: ForecastSetup) -> None:
+def test_a_forecast_with_gaps_in_the_last_day_is_marked_as_stale(forecast_setup: ForecastSetup) -> None:
     forecast_setup.import_history(ALL, 41, until=CYCLE_START - timedelta(days=1))
     forecast_setup.import_history(ALL, 0.25)
     assert set(forecast_setup.run().degraded.values()) == {"degraded_stale_data"}

@@ -1,4 +1,4 @@
-"""The forecast worker on a real PostgreSQL: a cycle in every quarter-hour, with the stored models, through outages."""
+"""The forecast worker on a real PostgreSQL: a cycle in every quarter-hour, stored models, and outages."""
 
 import asyncio
 import time
@@ -35,10 +35,10 @@ def test_a_restarted_scheduler_continues_with_the_stored_models(forecast_setup: 
     )
 
 
-def test_who_waited_for_a_model_is_trained_in_what_is_left_of_the_quarter_hour(
+def test_waiting_facilities_are_trained_in_the_rest_of_the_quarter_hour(
     forecast_setup: ForecastSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for ten thousand facilities at the first start, and after an upgrade that cannot read older models."""
+    """This happens with many facilities at the first start, or after an upgrade that cannot read older models."""
     monkeypatch.setattr(model_registry, "NEW_AT_ONCE", 1)
     forecast_setup.import_history(ALL, 8)
     cycle = forecast_setup.cycle()
@@ -81,7 +81,7 @@ def test_the_worker_runs_a_cycle_at_once_and_one_in_every_quarter_hour(
     assert all(start.minute % 15 == 0 for start in found)
 
 
-def test_the_worker_waits_for_a_database_that_is_away(
+def test_the_worker_waits_for_an_unavailable_database(
     forecast_setup: ForecastSetup, database: Database, postgres_server: PostgresServer
 ) -> None:
     forecast_setup.import_history(ALL, 42)
@@ -114,5 +114,5 @@ def _head(forecast_setup: ForecastSetup) -> int:
 def _wait_until(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 50
     while not reached():
-        assert time.monotonic() < deadline, "waited for nothing"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)

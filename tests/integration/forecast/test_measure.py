@@ -1,4 +1,4 @@
-"""The measure worker on a real PostgreSQL: what a DR event delivered, recorded once, with its origin."""
+"""The measure worker on a real PostgreSQL: the delivery of a DR event is recorded once, with its provenance."""
 
 import asyncio
 import threading
@@ -72,7 +72,7 @@ class MeasurementSetup:
     def meter(
         self, facility_ids: Sequence[str], *, shed_kw: float, until: datetime = ENDS_AT, days: int = 46
     ) -> None:
-        """600 kW before and 800 kW in the window on every day, less `shed_kw` in the window of the day."""
+        """Write readings: 600 kW before and 800 kW in the window of every day, less `shed_kw` in the event window."""
         first_s = int((STARTS_AT - timedelta(days=days)).timestamp())
         starts_s = np.arange(first_s, int(until.timestamp()), QUARTER_S)
         hour = (starts_s / 3600) % 24
@@ -132,7 +132,7 @@ def measurement(database: Database) -> Iterator[MeasurementSetup]:
 
 
 def run_dr_event(store: PostgresEventStore) -> None:
-    """Accepted, planned and started; fac-003 failed before it was committed."""
+    """Accept, plan and start a DR event in which fac-003 fails before it is committed."""
     dr_event = DREvent.open(provenance(), utility_id=UTILITY, utility_event_id=UTILITY_EVENT)
     dr_event.accept(
         provenance(),
@@ -190,7 +190,7 @@ def test_nothing_is_measured_before_it_is_due(measurement: MeasurementSetup) -> 
     assert not measurement.dispatch("fac-001").measured
 
 
-def test_the_readings_of_the_window_are_waited_for(measurement: MeasurementSetup) -> None:
+def test_a_measurement_waits_for_the_readings_of_the_window(measurement: MeasurementSetup) -> None:
     measurement.meter(IDS, shed_kw=90.0, until=ENDS_AT - timedelta(minutes=30))
     measurement.meter(["fac-002"], shed_kw=90.0)
     measurement.measuring.pass_once()
@@ -203,7 +203,7 @@ def test_the_readings_of_the_window_are_waited_for(measurement: MeasurementSetup
     assert measurement.dispatch("fac-001").delivered_kw == pytest.approx(80.0)
 
 
-def test_after_half_an_hour_what_is_there_is_measured_and_the_rest_named(
+def test_incomplete_readings_are_measured_or_reported_not_measurable_after_half_an_hour(
     measurement: MeasurementSetup,
 ) -> None:
     measurement.meter(["fac-001"], shed_kw=90.0, until=ENDS_AT - timedelta(minutes=30))
@@ -218,7 +218,9 @@ def test_after_half_an_hour_what_is_there_is_measured_and_the_rest_named(
     assert "only 0 of 10 baseline days" in silent.reason
 
 
-def test_too_little_history_is_not_measurable_with_the_count(measurement: MeasurementSetup) -> None:
+def test_too_little_history_is_not_measurable_and_reported_with_the_count(
+    measurement: MeasurementSetup,
+) -> None:
     measurement.meter(IDS, shed_kw=90.0, days=9)
     measurement.measuring.pass_once()
     fact = measurement.last_fact("fac-001")
@@ -226,7 +228,7 @@ def test_too_little_history_is_not_measurable_with_the_count(measurement: Measur
     assert "of 10 baseline days" in fact.reason
 
 
-def test_while_the_window_runs_the_meter_confirms_the_curtailment(measurement: MeasurementSetup) -> None:
+def test_the_meter_confirms_the_curtailment_during_the_window(measurement: MeasurementSetup) -> None:
     until = STARTS_AT + timedelta(minutes=15)
     measurement.meter(["fac-001"], shed_kw=90.0, until=until)
     measurement.meter(["fac-002"], shed_kw=20.0, until=until)
@@ -240,7 +242,7 @@ def test_while_the_window_runs_the_meter_confirms_the_curtailment(measurement: M
     assert measurement.measuring.pass_once() == 0
 
 
-def test_the_worker_measures_on_its_own_until_stop(measurement: MeasurementSetup, database: Database) -> None:
+def test_the_worker_measures_until_it_is_stopped(measurement: MeasurementSetup, database: Database) -> None:
     measurement.meter(IDS, shed_kw=90.0)
     stop = asyncio.Event()
 
@@ -257,7 +259,7 @@ def test_the_worker_measures_on_its_own_until_stop(measurement: MeasurementSetup
     assert measurement.dispatch("fac-001").delivered_kw == pytest.approx(90.0)
 
 
-def test_two_workers_that_both_believe_to_be_the_leader_measure_once(measurement: MeasurementSetup) -> None:
+def test_two_workers_that_both_act_as_leader_measure_once(measurement: MeasurementSetup) -> None:
     measurement.meter(IDS, shed_kw=90.0)
     threads = [threading.Thread(target=measurement.measuring.pass_once) for _ in range(2)]
     for thread in threads:
@@ -275,5 +277,5 @@ def test_two_workers_that_both_believe_to_be_the_leader_measure_once(measurement
 def _wait_until(reached: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + 25
     while not reached():
-        assert time.monotonic() < deadline_s, "waited for nothing"
+        assert time.monotonic() < deadline_s, "the condition was not met in time"
         time.sleep(0.05)

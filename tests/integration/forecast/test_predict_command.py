@@ -1,4 +1,4 @@
-"""`gridproof forecast predict` from the outside: only data before the given time is used."""
+"""`gridproof forecast predict` on the command line: only data before the given time is used."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ REAL_LOAD = Path(__file__).parents[4] / "shared" / "data" / "load"
 
 @pytest.fixture(autouse=True)
 def _real_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The composition root's choices, without the rest of it."""
+    """The adapters of the composition root, without the rest of it."""
     monkeypatch.setattr("interfaces.cli.forecast.commands.load_forecaster", BatchedLoadForecaster)
     monkeypatch.setattr("interfaces.cli.forecast.commands.open_readings", open_readings_file)
 
@@ -34,7 +34,7 @@ def temp_c(hour: float) -> float:
 
 
 def usual_kwh(hour: int) -> float:
-    """By day twice the load of the night, and 5 kWh more for each kelvin above 20."""
+    """Twice the night load by day, and 5 kWh more for each kelvin above 20."""
     return 100 + 100 * (8 <= hour % 24 < 18) + 5 * max(temp_c(hour) - 20, 0)
 
 
@@ -87,7 +87,7 @@ def test_two_days_are_predicted_in_the_steps_of_the_file(tmp_path: Path) -> None
     assert all(step["kw"]["p10"] <= step["kw"]["p50"] <= step["kw"]["p90"] for step in one["steps"])
 
 
-def test_load_from_the_moment_on_changes_nothing(tmp_path: Path) -> None:
+def test_load_after_the_given_time_changes_nothing(tmp_path: Path) -> None:
     before = predicted(written(tmp_path))
     after = predicted(written(tmp_path, load=lambda hour: usual_kwh(hour) if hour < 960 else 9_999.0))
     assert after == before
@@ -96,13 +96,13 @@ def test_load_from_the_moment_on_changes_nothing(tmp_path: Path) -> None:
     )
 
 
-def test_temperatures_from_the_moment_on_are_the_weather_forecast(tmp_path: Path) -> None:
+def test_temperatures_after_the_given_time_are_used_as_the_weather_forecast(tmp_path: Path) -> None:
     usual = predicted(written(tmp_path))["fac-001"]
     hot = predicted(written(tmp_path, warmth=lambda hour: temp_c(hour) + 6 * (hour >= 960)))["fac-001"]
     assert np.mean(medians(hot)) > np.mean(medians(usual)) + 3
 
 
-def test_without_weather_they_are_not_looked_at(tmp_path: Path) -> None:
+def test_temperatures_are_ignored_without_weather(tmp_path: Path) -> None:
     usual = predicted(written(tmp_path), "--no-weather")["fac-001"]
     hot = predicted(written(tmp_path, warmth=lambda hour: temp_c(hour) + 6 * (hour >= 960)), "--no-weather")[
         "fac-001"
@@ -111,18 +111,18 @@ def test_without_weather_they_are_not_looked_at(tmp_path: Path) -> None:
     assert hot == usual
 
 
-def test_a_meter_that_has_stood_still_for_three_days_is_no_full_forecast(tmp_path: Path) -> None:
+def test_a_constant_load_for_three_days_is_stale_data(tmp_path: Path) -> None:
     stood = written(tmp_path, load=lambda hour: 123.0 if hour >= 960 - 72 else usual_kwh(hour))
     assert predicted(stood)["fac-001"]["data_quality"] == "degraded_stale_data"
 
 
-def test_a_newest_reading_that_was_left_out_does_not_make_data_fresh(tmp_path: Path) -> None:
+def test_an_excluded_newest_reading_does_not_make_data_fresh(tmp_path: Path) -> None:
     path = written(tmp_path, load=lambda hour: 60_000.0 if hour == 959 else usual_kwh(hour))
     for at in (AT, AT + timedelta(minutes=30)):
         assert predicted(path, at=at)["fac-001"]["data_quality"] == "degraded_stale_data"
 
 
-def test_a_step_that_had_not_ended_is_not_looked_at(tmp_path: Path) -> None:
+def test_a_step_that_has_not_ended_is_ignored(tmp_path: Path) -> None:
     at = AT + timedelta(minutes=30)
     usual = predicted(written(tmp_path), at=at)["fac-001"]
     assert usual["steps"][0]["starts_at"] == (AT + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
@@ -145,7 +145,7 @@ def test_only_the_requested_facilities_are_predicted(tmp_path: Path) -> None:
     ],
     ids=["unknown facility", "half a day", "nothing before", "unknown zone", "a module for a country"],
 )
-def test_what_cannot_be_predicted_says_why(
+def test_an_impossible_prediction_is_refused_with_the_reason(
     tmp_path: Path, arguments: list[str], at: datetime, status: int, says: str
 ) -> None:
     result = run(written(tmp_path), *arguments, at=at)
@@ -153,7 +153,7 @@ def test_what_cannot_be_predicted_says_why(
     assert says in result.stderr
 
 
-def test_people_get_a_table(tmp_path: Path) -> None:
+def test_the_default_output_is_a_table(tmp_path: Path) -> None:
     result = run(written(tmp_path), "--facility", "fac-001")
     assert result.exit_code == 0
     model = f"time-of-week-and-temperature@{BatchedLoadForecaster.VERSION}"
@@ -162,7 +162,7 @@ def test_people_get_a_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("facility_id", ["cam_b19", "cam_b112", "school_us"])
-def test_on_real_load_the_day_ahead_is_better_than_last_week(facility_id: str) -> None:
+def test_a_day_ahead_forecast_of_real_load_is_better_than_last_week(facility_id: str) -> None:
     if not REAL_LOAD.exists():
         pytest.skip(f"{REAL_LOAD} is not there: it holds real load data and is not part of the repository")
     path = REAL_LOAD / "hourly.parquet"

@@ -1,4 +1,4 @@
-"""From a late or corrected reading to a renewed measurement beside the old one, on a real PostgreSQL."""
+"""A late or corrected reading leads to a new measurement beside the old one, on a real PostgreSQL."""
 
 import asyncio
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ BEFORE = STARTS_AT - timedelta(hours=5)
 
 
 class KilledBeforeItRemembers:
-    """The positions of a worker that ends after its work and before it moves its position."""
+    """Reader positions of a worker that is killed after its work and before it moves its position."""
 
     def __init__(self, positions: ReaderPositions) -> None:
         self._positions = positions
@@ -84,7 +84,7 @@ class RemeasurementSetup:
     batches: int = 0
 
     def readings(self, starts_at: datetime, ends_at: datetime, kw: float, *, revision: int = 0) -> None:
-        """One a minute."""
+        """Write one reading a minute."""
         self.batches += 1
         minutes = int((ends_at - starts_at).total_seconds() // 60)
         self.telemetry.write_readings(
@@ -130,7 +130,7 @@ class RemeasurementSetup:
         )
 
     def facts(self) -> list[DomainEvent]:
-        """What was recorded of the measuring of its dispatch."""
+        """The recorded measurements of the dispatch."""
         stated = (
             Dispatch.Measured,
             Dispatch.Remeasured,
@@ -203,7 +203,7 @@ def _run_dr_event(store: PostgresEventStore) -> None:
 
 
 def _history(telemetry: PostgresTelemetryStore) -> None:
-    """600 kW, and 800 in the hours of the window, on 46 days."""
+    """A history of 46 days with 600 kW, and 800 kW in the hours of the window."""
     first_s = int((STARTS_AT - timedelta(days=46)).timestamp())
     starts_s = np.arange(first_s, int(BEFORE.timestamp()), 900)
     hour = (starts_s / 3600) % 24
@@ -216,25 +216,25 @@ def _history(telemetry: PostgresTelemetryStore) -> None:
     )
 
 
-def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_measured(
+def test_late_and_corrected_readings_add_one_measurement_beside_the_first(
     remeasurement: RemeasurementSetup,
 ) -> None:
     remeasurement.clock.moment = ENDS_AT + timedelta(minutes=40)
     remeasurement.finalize()
     assert remeasurement.measure() == 1
-    remeasurement.clock.moment += RIPE_AFTER  # what was settled hours after it was measured
+    remeasurement.clock.moment += RIPE_AFTER  # finalized hours after the measurement
     remeasurement.measure_again()
-    assert len(remeasurement.facts()) == 1, "nothing was corrected, and the same figures record nothing"
+    assert len(remeasurement.facts()) == 1, "equal figures without a correction are not recorded"
 
     remeasurement.clock.moment = ENDS_AT + timedelta(days=1)
     remeasurement.readings(
         LAST_QUARTER, ENDS_AT, 780.0
-    )  # a gateway that was away tells the last quarter-hour
+    )  # a gateway sends the last quarter-hour after an outage
     remeasurement.readings(STARTS_AT, STARTS_AT + timedelta(minutes=15), 740.0, revision=1)
     remeasurement.finalize()
     corrected_at = remeasurement.clock.moment
     remeasurement.measure_again()
-    assert len(remeasurement.facts()) == 1, "more may come at once"
+    assert len(remeasurement.facts()) == 1, "a recent correction waits for further ones"
     remeasurement.clock.moment += RIPE_AFTER
     with pytest.raises(KeyboardInterrupt):
         remeasurement.measure_again(KilledBeforeItRemembers(remeasurement.positions))
@@ -255,7 +255,7 @@ def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_mea
     assert remeasurement.positions.position(READER) == corrections[-1].correction_id
 
 
-def test_a_corrected_day_of_the_baseline_is_measured_again_too(remeasurement: RemeasurementSetup) -> None:
+def test_a_corrected_baseline_day_causes_a_new_measurement(remeasurement: RemeasurementSetup) -> None:
     remeasurement.clock.moment = ENDS_AT + timedelta(minutes=40)
     remeasurement.readings(LAST_QUARTER, ENDS_AT, 700.0)
     remeasurement.finalize()
@@ -272,7 +272,9 @@ def test_a_corrected_day_of_the_baseline_is_measured_again_too(remeasurement: Re
     assert second.delivered_kw == pytest.approx(110.0)
 
 
-def test_the_worker_measures_again_on_its_own(remeasurement: RemeasurementSetup, database: Database) -> None:
+def test_the_worker_measures_again_after_a_correction(
+    remeasurement: RemeasurementSetup, database: Database
+) -> None:
     remeasurement.clock.moment = ENDS_AT + timedelta(minutes=40)
     remeasurement.finalize()
     remeasurement.measure()
@@ -305,7 +307,7 @@ def test_the_worker_measures_again_on_its_own(remeasurement: RemeasurementSetup,
     assert isinstance(remeasurement.facts()[-1], Dispatch.Remeasured)
 
 
-def test_a_correction_that_comes_after_the_last_day_changes_nothing_and_is_passed(
+def test_a_correction_after_the_last_day_is_skipped_without_a_measurement(
     remeasurement: RemeasurementSetup,
 ) -> None:
     remeasurement.clock.moment = ENDS_AT + timedelta(minutes=40)

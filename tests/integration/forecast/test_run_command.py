@@ -1,4 +1,4 @@
-"""`gridproof forecast run` on a database of its own, with the settings a person would have."""
+"""`gridproof forecast run` on its own database, with the settings of a user."""
 
 import threading
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def terminal(database: Database, tmp_path: Path) -> Terminal:
 
 
 def import_history(terminal: Terminal, facility_ids: Sequence[str], days: int = 15) -> None:
-    """A flat history that ends with the hour that began last, so that it holds whatever the time is."""
+    """Import a constant history up to an hour after the cycle start, so that the time of the test does not matter."""
     clock = SystemClock()
     last_s = int((cycle_start_of(clock.now()) + timedelta(hours=1)).timestamp())
     starts_s = np.arange(last_s - days * 86_400, last_s, 900)
@@ -62,7 +62,7 @@ def test_a_cycle_is_run_and_reported(terminal: Terminal) -> None:
 
 
 def test_a_run_leaves_no_connection_open(terminal: Terminal) -> None:
-    """Each pool has threads of its own, which end when it is closed."""
+    """The threads of a pool end when the pool is closed."""
     before = set(threading.enumerate())
     terminal.run("forecast", "run")
     assert {thread.name for thread in set(threading.enumerate()) - before} == set()
@@ -82,7 +82,7 @@ def test_only_the_requested_facility_is_forecast(terminal: Terminal) -> None:
     ],
     ids=["unknown facility", "future", "no telemetry"],
 )
-def test_what_cannot_be_done_says_why(
+def test_an_impossible_run_is_refused_with_the_reason(
     terminal: Terminal, arguments: list[str], status: int, says: str
 ) -> None:
     result = terminal.run("forecast", "run", *arguments)
@@ -90,7 +90,7 @@ def test_what_cannot_be_done_says_why(
     assert says in result.stderr
 
 
-def test_a_facility_keeps_the_holidays_of_the_region_that_the_portfolio_says(terminal: Terminal) -> None:
+def test_a_facility_has_the_holiday_region_of_the_portfolio(terminal: Terminal) -> None:
     in_california = changed(PORTFOLIO, ["facilities", 0, "region"], "US-CA")
     assert terminal.run("facilities", "import", terminal.file(in_california)).exit_code == 0
     for no_region in ("California", "US-CA\n"):

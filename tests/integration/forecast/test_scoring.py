@@ -1,4 +1,4 @@
-"""Forecasts out of their log scored beside meters in PostgreSQL, and read on the command line."""
+"""Forecasts from the log are scored against meter readings in PostgreSQL and shown on the command line."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -71,7 +71,7 @@ def test_an_hour_is_scored_once_and_its_accuracy_shown(
 
 
 def drawn(pool: ConnectionPool[Any], hour: datetime) -> None:
-    """100 kW in that hour and a week before it."""
+    """Write readings of 100 kW in that hour and a week before it."""
     starts = [at + CYCLE * n for at in (hour - timedelta(days=7), hour) for n in range(4)]
     starts_s = np.array([int(at.timestamp()) for at in starts])
     PostgresTelemetryStore(pool, SystemClock()).import_intervals(

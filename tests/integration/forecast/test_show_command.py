@@ -1,4 +1,4 @@
-"""`gridproof forecast show` on a database of its own, with the settings a person would have."""
+"""`gridproof forecast show` on its own database, with the settings of a user."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ def terminal(database: Database, tmp_path: Path) -> Terminal:
     return Terminal(database, tmp_path)
 
 
-def test_it_shows_the_newest_as_of_a_moment_and_by_lead_time(terminal: Terminal) -> None:
+def test_show_selects_the_newest_forecast_as_of_a_time_and_by_lead_time(terminal: Terminal) -> None:
     newest = terminal.document("forecast", "show", "fac-001")
     latest = datetime.fromisoformat(newest["cycle_start"]) + CYCLE
     assert (newest["steps"][0]["kw"]["p50"], newest["data_quality"], newest["model"]["name"]) == (
@@ -43,7 +43,7 @@ def test_it_shows_the_newest_as_of_a_moment_and_by_lead_time(terminal: Terminal)
     assert "no forecast" in shown.stdout
 
 
-def test_what_is_not_there_or_makes_no_sense_is_said_with_the_next_step(terminal: Terminal) -> None:
+def test_a_missing_forecast_or_an_invalid_argument_is_reported_with_advice(terminal: Terminal) -> None:
     missing = terminal.run("forecast", "show", "fac-009")
     assert missing.exit_code == 1
     assert "gridproof facilities list" in missing.stderr

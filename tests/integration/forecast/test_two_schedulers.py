@@ -1,4 +1,4 @@
-"""Two schedulers that forecast the same cycle at once: each forecast is issued once."""
+"""Two schedulers forecast the same cycle at once, and each forecast is issued once."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ CONTEXT = CommandContext(
 
 @pytest.fixture
 def schedulers(database: Database) -> Iterator[list[PostgresEventStore]]:
-    """Each as its own process has it: stores and connections are not shared."""
+    """Two schedulers that share no stores or connections, like separate processes."""
     stores = [PostgresEventStore(Forecasts, database.app_dsn) for _ in range(2)]
     yield stores
     for store in stores:
@@ -61,7 +61,7 @@ def issue_all(store: PostgresEventStore, kw: float, start: Barrier) -> Counter[s
 @pytest.mark.parametrize(
     ("seen_kw", "second"), [((100.0, 100.0), "unchanged"), ((100.0, 101.0), "ForecastConflict")]
 )
-def test_a_cycle_is_issued_once_by_two_schedulers_that_run_at_once(
+def test_two_concurrent_schedulers_issue_a_cycle_once(
     schedulers: list[PostgresEventStore], seen_kw: tuple[float, float], second: str
 ) -> None:
     start = Barrier(2)

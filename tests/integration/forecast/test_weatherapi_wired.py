@@ -1,4 +1,4 @@
-"""A cycle with WeatherAPI.com's key in the settings, against a server that answers as that service does."""
+"""A cycle with a WeatherAPI.com key in the settings, against a simulated WeatherAPI.com server."""
 
 import asyncio
 import threading
@@ -26,7 +26,7 @@ KEY = "9f8e7d6c5b4a"
 
 @contextmanager
 def weather_service() -> Iterator[tuple[str, SimulatedWeatherApi]]:
-    """In a thread with a loop of its own, since a command runs its own."""
+    """The service runs in a thread with its own event loop, because a command runs another one."""
     clock = SystemClock()
     weather = SimulatedWeather(clock=clock, cells={"default": lambda at: 15.0 + at.hour / 2})
     places = {"default": WeatherPlace(latitude=0.0, longitude=0.0, tz="America/Los_Angeles")}
@@ -53,7 +53,7 @@ def weather_service() -> Iterator[tuple[str, SimulatedWeatherApi]]:
 
 
 def metered(database: Database, facility_ids: list[str]) -> None:
-    """Fifty flat days, to the end of this hour: enough for a model that uses the weather."""
+    """Write fifty days of constant load up to the end of this hour: enough for a model that uses the weather."""
     last_s = int(SystemClock().now().timestamp()) // 3600 * 3600 + 3600
     starts_s = np.arange(last_s - 50 * 86_400, last_s, 900)
     times, count = len(facility_ids), len(starts_s)
@@ -69,7 +69,7 @@ def metered(database: Database, facility_ids: list[str]) -> None:
         PostgresTelemetryStore(pool, SystemClock()).import_intervals(intervals)
 
 
-def test_a_cycle_has_weather_under_the_quota_and_the_next_process_asks_for_none(
+def test_a_cycle_gets_weather_within_the_quota_and_the_next_process_uses_the_cache(
     database: Database, valkey_server: EmbeddedServers, tmp_path: Path
 ) -> None:
     terminal = Terminal(database, tmp_path)
@@ -88,7 +88,7 @@ def test_a_cycle_has_weather_under_the_quota_and_the_next_process_asks_for_none(
         calls = len(api.queries)
         second = terminal.run("forecast", "run", "--facility", "fac-002", environ=environ)
     assert (first.exit_code, second.exit_code) == (0, 0), first.output + second.output
-    # The days to come, and the past in months; nothing for the second, whose cell is remembered.
+    # The first run requests future days and past months. The second uses the cached cell and requests nothing.
     assert {"days", "dt"} <= {name for query in api.queries for name in query}
     assert len(api.queries) == calls
     forecast = terminal.document("forecast", "show", "fac-001")

@@ -35,7 +35,7 @@ class Ledger:
     folder: Path
 
     def record(self, positions: Sequence[int], log: str = DEMAND_RESPONSE) -> None:
-        """Domain events at those positions, each in a stream of its own."""
+        """Record domain events at those positions, each in its own stream."""
         with self.superuser.cursor() as cursor:
             cursor.executemany(
                 f"INSERT INTO gridproof.{TABLES[log]} OVERRIDING SYSTEM VALUE VALUES (%s, 1, %s, %s, %s)".encode(),
@@ -59,7 +59,7 @@ class Ledger:
         return self.superuser.execute(sql.encode(), parameters).rowcount
 
     def replace_entry(self, position: int, leaf: bytes | None) -> None:
-        """Change or remove the entry of that position in the ledger's table."""
+        """Change or remove the entry at that position in the ledger's table."""
         entries = self.store.entries(DEMAND_RESPONSE, 0, 1000)
         index = positions_of(entries).tolist().index(position)
         before, after = entries[: index * ENTRY_BYTES], entries[(index + 1) * ENTRY_BYTES :]
@@ -116,7 +116,7 @@ UNSEALED = [23, 25]
 
 @pytest.fixture
 def sealed(ledger: Ledger) -> Ledger:
-    """Three checkpoints over both logs, and a tail that is not sealed."""
+    """A ledger with three checkpoints over both logs and an unsealed tail."""
     for positions in (SEALED[:4], SEALED[4:7], SEALED[7:]):
         ledger.record(positions)
         ledger.record(positions, "forecasts")

@@ -1,4 +1,4 @@
-"""Missing or forged files of the archive are reported, and the rest still proves what it can."""
+"""Missing or forged files of the archive are reported, and the other files still prove the rest."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def test_a_damaged_tile_is_reported_and_the_rest_is_still_proven(
     assert "the ledger's table proves complete" in finding.detail
 
 
-def test_without_the_tile_a_change_is_still_located_exactly_by_the_ledgers_table(sealed: Ledger) -> None:
+def test_a_change_is_located_by_the_ledgers_table_if_its_tile_is_missing(sealed: Ledger) -> None:
     tiles(sealed)[1].unlink()
     sealed.tamper(f"UPDATE {EVENTS} SET state = 'x' {AT}", (9,))
     assert sealed.findings() == [("tile", 6), ("changed", 9)]
 
 
-def test_without_tile_and_ledger_the_log_itself_is_held_against_the_root(sealed: Ledger) -> None:
+def test_the_log_is_checked_against_the_root_if_tile_and_ledger_are_damaged(sealed: Ledger) -> None:
     tiles(sealed)[1].unlink()
     sealed.replace_entry(9, leaf_hash(b"x"))
     assert sealed.findings() == [("tile", 6), ("ledger-table", 9)]
     assert "the log itself proves complete" in sealed.verify().findings[0].detail
 
 
-def test_where_tile_and_both_tables_are_gone_the_interval_is_named(sealed: Ledger) -> None:
+def test_the_interval_is_reported_if_tile_and_both_tables_are_lost(sealed: Ledger) -> None:
     tiles(sealed)[1].unlink()
     sealed.tamper(f"UPDATE {EVENTS} SET state = 'x' {AT}", (9,))
     row = sealed.store.row(DEMAND_RESPONSE, 9)
@@ -86,7 +86,7 @@ def test_a_forged_checkpoint_is_reported(sealed: Ledger, field: str, forged: obj
     assert "checkpoint 2: in the archive" in finding.detail
 
 
-def test_a_checkpoint_of_another_key_is_reported(sealed: Ledger) -> None:
+def test_a_checkpoint_signed_by_another_key_is_reported(sealed: Ledger) -> None:
     other = signer_in(sealed.folder / "other")
     checkpoint = read_checkpoint(
         sealed.file(checkpoint_name(3)).read_bytes(), sealed.signer.public_key, number=3
@@ -126,7 +126,7 @@ def test_a_checkpoint_missing_everywhere_is_reported(sealed: Ledger) -> None:
     assert ("changed", 9) in sealed.findings()
 
 
-def test_a_log_without_any_checkpoint_does_not_hold(ledger: Ledger) -> None:
+def test_a_log_without_any_checkpoint_is_reported(ledger: Ledger) -> None:
     assert ledger.verify().verified  # an empty log has no findings
     ledger.record(SEALED)
     assert ledger.findings() == [("checkpoint", None)]

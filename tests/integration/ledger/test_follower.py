@@ -1,4 +1,4 @@
-"""The ledger process: killed, started twice or without its archive, it loses and duplicates nothing."""
+"""The ledger process loses and duplicates nothing if it is killed, started twice or without its archive."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def sealed_to(ledger: Ledger) -> int:
     return ledger.verify().logs[0].sealed_to
 
 
-def test_what_is_recorded_is_sealed_while_it_runs(ledger: Ledger) -> None:
+def test_the_follower_seals_new_domain_events_while_it_runs(ledger: Ledger) -> None:
     with running(follower(ledger, FakeAlertRegistry())):
         ledger.record(SEALED[:5])
         eventually(lambda: sealed_to(ledger) == SEALED[4])
@@ -92,8 +92,8 @@ def test_what_is_recorded_is_sealed_while_it_runs(ledger: Ledger) -> None:
     assert ledger.verify().verified
 
 
-def test_when_it_stops_it_seals_what_is_left(ledger: Ledger) -> None:
-    """Independent of the time until the next checkpoint."""
+def test_the_follower_seals_the_rest_when_it_stops(ledger: Ledger) -> None:
+    """The last seal does not depend on the time until the next checkpoint."""
     with running(follower(ledger, FakeAlertRegistry(), seal_every_s=1000.0)):
         ledger.record(SEALED)
         eventually(lambda: ledger.store.appended("demand-response").size == len(SEALED))
@@ -102,7 +102,7 @@ def test_when_it_stops_it_seals_what_is_left(ledger: Ledger) -> None:
     assert sealed_to(ledger) == SEALED[-1]
 
 
-def test_two_of_them_make_one_ledger(ledger: Ledger) -> None:
+def test_two_followers_make_one_ledger(ledger: Ledger) -> None:
     with running(*(follower(ledger, FakeAlertRegistry()) for _ in range(2))):
         for position in SEALED:
             ledger.record([position])
@@ -113,7 +113,7 @@ def test_two_of_them_make_one_ledger(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("place", ["ledger.after_append", "ledger.after_seal", ""])
-def test_killed_anywhere_it_goes_on_and_everything_holds(ledger: Ledger, place: str) -> None:
+def test_a_follower_killed_at_any_point_resumes_and_the_ledger_verifies(ledger: Ledger, place: str) -> None:
     recorded = iter(range(1, 1000))
     for _ in range(3):
         argv = [sys.executable, "-c", PROCESS, ledger.database.app_dsn, str(ledger.folder), place]
@@ -132,7 +132,7 @@ def test_killed_anywhere_it_goes_on_and_everything_holds(ledger: Ledger, place: 
     assert report.logs[0].domain_events == head
 
 
-def test_a_checkpoint_that_was_archived_just_before_a_crash_is_gone_on_from(ledger: Ledger) -> None:
+def test_a_follower_resumes_from_a_checkpoint_archived_just_before_a_crash(ledger: Ledger) -> None:
     ledger.record(SEALED[:4])
     assert ledger.seal() is not None
     ledger.tamper("DELETE FROM gridproof.ledger_checkpoints")
@@ -152,7 +152,7 @@ class LockedArchive(ObjectArchive):
         super().put_once(name, content)
 
 
-def test_without_its_archive_it_waits_tells_and_goes_on(
+def test_a_follower_without_its_archive_waits_with_an_alert_and_resumes(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adapters.postgres.ledger.follower.UNSEALED_ALERT_S", 0.0)
@@ -167,7 +167,7 @@ def test_without_its_archive_it_waits_tells_and_goes_on(
     assert ledger.verify().verified
 
 
-def test_it_signs_nothing_over_a_ledger_that_contradicts_the_archive(sealed: Ledger) -> None:
+def test_the_follower_signs_nothing_if_the_ledger_contradicts_the_archive(sealed: Ledger) -> None:
     sealed.tamper("UPDATE gridproof.ledger_heads SET size = 1")
     sealed.tamper("DELETE FROM gridproof.ledger_tiles")
     alerts = FakeAlertRegistry()
@@ -176,7 +176,7 @@ def test_it_signs_nothing_over_a_ledger_that_contradicts_the_archive(sealed: Led
     assert sealed.store.last_checkpoint_number() == 3
 
 
-def test_the_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+def test_the_key_is_created_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     first = signer_in(tmp_path)
     assert (tmp_path / "ledger.key").stat().st_mode & 0o777 == 0o600
     assert signer_in(tmp_path).public_key == first.public_key

@@ -63,7 +63,7 @@ def dr_event_ledger(
 
 @dataclass(repr=False)
 class Whole:
-    """So that a failure does not print 100 kB."""
+    """Bytes with a short representation: a failure does not print 100 kB."""
 
     content: bytes
 
@@ -84,7 +84,7 @@ def proof(dr_event_ledger: Any) -> bytes:
     return proof_of(dr_event_ledger)
 
 
-def test_a_proof_holds_by_itself_and_by_the_published_key(dr_event_ledger: Any, proof: bytes) -> None:
+def test_a_proof_is_valid_by_itself_and_with_the_published_key(dr_event_ledger: Any, proof: bytes) -> None:
     proven = check_proof(proof)
     assert proven.dr_event_id == dr_event_ledger.dr_event_id
     assert (
@@ -96,12 +96,12 @@ def test_a_proof_holds_by_itself_and_by_the_published_key(dr_event_ledger: Any, 
     assert check_proof(proof, dr_event_ledger.ledger.signer.public_key).key_was_given
 
 
-def test_a_proof_by_another_key_does_not_hold(tmp_path: Path, proof: bytes) -> None:
+def test_a_proof_by_another_key_is_invalid(tmp_path: Path, proof: bytes) -> None:
     with pytest.raises(ProofBroken, match="another key"):
         check_proof(proof, signer_in(tmp_path).public_key)
 
 
-def test_a_proof_breaks_whichever_byte_is_changed(proof: bytes) -> None:
+def test_a_proof_is_invalid_after_a_change_of_any_byte(proof: bytes) -> None:
     written = Whole(proof)
 
     # 0x20 changes the case of a letter, and turns a digit into a character that some parsers skip.
@@ -116,7 +116,7 @@ def test_a_proof_breaks_whichever_byte_is_changed(proof: bytes) -> None:
     breaks()
 
 
-def test_a_proof_breaks_when_it_is_cut_or_added_to(proof: bytes) -> None:
+def test_a_truncated_or_extended_proof_is_invalid(proof: bytes) -> None:
     written = Whole(proof)
 
     @given(st.integers(0, len(proof) - 1))
@@ -130,7 +130,7 @@ def test_a_proof_breaks_when_it_is_cut_or_added_to(proof: bytes) -> None:
     breaks()
 
 
-def test_a_domain_event_of_its_own_cannot_be_left_out(dr_event_ledger: Any, proof: bytes) -> None:
+def test_a_proof_without_one_of_its_domain_events_is_invalid(dr_event_ledger: Any, proof: bytes) -> None:
     document = json.loads(proof)
     own = [
         number
@@ -142,7 +142,7 @@ def test_a_domain_event_of_its_own_cannot_be_left_out(dr_event_ledger: Any, proo
         check_proof((json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def test_nothing_is_proven_of_what_is_not_sealed(ledger: Ledger) -> None:
+def test_an_unsealed_domain_event_has_no_proof(ledger: Ledger) -> None:
     ledger.record([1])
     with pytest.raises(NotProvable, match="nothing is sealed yet"):
         prove(

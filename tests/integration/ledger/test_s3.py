@@ -1,4 +1,4 @@
-"""The ledger's archive in S3: sealed once in a race, verified, and tampering is reported."""
+"""The ledger's archive in S3: concurrent sealing, verification, and reports of tampering."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_changes_and_removals_in_the_bucket_are_reported(on_s3: Ledger, s3: S3Se
     assert ("checkpoint", None) in on_s3.findings()
 
 
-def test_of_several_that_seal_at_once_each_checkpoint_is_of_one(on_s3: Ledger) -> None:
-    """An advisory lock prevents several sealers. The archive is safe even without it."""
+def test_each_checkpoint_of_concurrent_sealers_has_one_author(on_s3: Ledger) -> None:
+    """An advisory lock usually prevents several sealers. The archive is safe without it."""
 
     def seal(_: int) -> SignedCheckpoint | None:
         try:
@@ -88,14 +88,14 @@ def test_of_several_that_seal_at_once_each_checkpoint_is_of_one(on_s3: Ledger) -
 
 
 class AnswersLost(FakeArchive):
-    """The stored object is the first one, and the second writer learns that it lost."""
+    """An archive that stores an object but loses the response, so that the retry reports a conflict."""
 
     def put_once(self, name: str, content: bytes) -> None:
         super().put_once(name, content)
         raise AlreadyArchived(f"{name} is in the archive already")
 
 
-def test_a_checkpoint_whose_response_was_lost_is_recognized_as_its_own(ledger: Ledger) -> None:
+def test_a_checkpoint_with_a_lost_response_is_recognized_as_its_own(ledger: Ledger) -> None:
     ledger.record(SEALED)
     ledger.follow()
     archive = AnswersLost()

@@ -1,4 +1,4 @@
-"""The status of the ledger, as operators and auditors see it."""
+"""The status of the ledger for operators and auditors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def status_of(ledger: Ledger, alerts: list[Alert] | None = None) -> LedgerStatus
     )
 
 
-def test_the_status_has_the_checkpoint_both_logs_and_the_entries_after_it(sealed: Ledger) -> None:
+def test_the_status_contains_the_checkpoint_both_logs_and_the_unsealed_entries(sealed: Ledger) -> None:
     status = status_of(sealed)
     assert status.checkpoint is not None
     assert (status.checkpoint.number, status.checkpoint.at, status.checkpoint.age_s) == (3, NOW, 7.0)
@@ -44,7 +44,7 @@ def test_the_status_has_the_checkpoint_both_logs_and_the_entries_after_it(sealed
     assert status.mismatches == ()
 
 
-def test_of_what_is_not_sealed_the_oldest_is_dated(sealed: Ledger) -> None:
+def test_the_time_of_the_oldest_unsealed_entry_is_reported(sealed: Ledger) -> None:
     at = "2026-07-14T22:59:00Z"
     sealed.tamper(
         "UPDATE gridproof.demand_response_events SET state = %s WHERE notification_id = %s",
@@ -55,7 +55,7 @@ def test_of_what_is_not_sealed_the_oldest_is_dated(sealed: Ledger) -> None:
 
 
 @pytest.mark.parametrize("state", [b"not JSON", b"\xff", b'{"recorded_at":"soon"}', b"{}"])
-def test_a_row_that_does_not_say_when_is_counted_all_the_same(sealed: Ledger, state: bytes) -> None:
+def test_an_unsealed_row_without_a_time_is_counted(sealed: Ledger, state: bytes) -> None:
     sealed.tamper(
         "UPDATE gridproof.demand_response_events SET state = %s WHERE notification_id = %s",
         (state, UNSEALED[0]),
@@ -73,10 +73,10 @@ def test_before_the_first_checkpoint_everything_is_unsealed(ledger: Ledger) -> N
 
 
 def _unknown_key() -> bytes:
-    raise AssertionError("nobody's signature is looked at")
+    raise AssertionError("the key was looked up without a checkpoint")
 
 
-def test_an_invalid_checkpoint_is_not_reported_as_one(sealed: Ledger) -> None:
+def test_an_invalid_checkpoint_is_refused(sealed: Ledger) -> None:
     sealed.tamper("UPDATE gridproof.ledger_checkpoints SET signed = 'forged' WHERE number = 3")
     with pytest.raises(NotProvable, match="checkpoint 3: it is no checkpoint"):
         status_of(sealed)
@@ -106,7 +106,7 @@ def stores_of(ledger: Ledger, data_dir: Path) -> Any:
     )
 
 
-def test_the_key_of_the_data_folder_is_the_one_that_counts(sealed: Ledger, tmp_path: Path) -> None:
+def test_the_key_of_the_data_folder_is_used(sealed: Ledger, tmp_path: Path) -> None:
     status = wiring.ledger_status(stores_of(sealed, tmp_path / "keys"))
     assert status.checkpoint is not None
     with pytest.raises(wiring.NoPublicKey, match="--public-key"):
@@ -120,7 +120,7 @@ def test_over_http_a_missing_key_is_reported_without_a_path(sealed: Ledger, tmp_
     assert str(tmp_path) not in str(refused.value)
 
 
-def test_waiting_ends_once_everything_is_sealed(sealed: Ledger, tmp_path: Path) -> None:
+def test_the_wait_ends_once_everything_is_sealed(sealed: Ledger, tmp_path: Path) -> None:
     stores = stores_of(sealed, tmp_path / "keys")
     assert not wiring.wait_until_sealed(stores, within_s=0.2)
     assert sealed.seal() is not None

@@ -17,7 +17,7 @@ POSITIONS = [1, 5, 8, 10, 20, 22]
 """The first and the last entry of each checkpoint."""
 
 
-def test_an_untouched_log_holds(sealed: Ledger) -> None:
+def test_an_unchanged_log_has_no_findings(sealed: Ledger) -> None:
     report = sealed.verify()
     assert report.findings == ()
     assert report.verified
@@ -36,7 +36,7 @@ def test_an_untouched_log_holds(sealed: Ledger) -> None:
         "topic = 'dr-event.cancelled.v1'",
         "originator_version = 2",
         "originator_id = gen_random_uuid()",
-        # Moved across the border of two fields: the same bytes with other lengths.
+        # A byte moved between two adjacent fields: the same bytes with different field lengths.
         "topic = topic || '{', state = substring(state FROM 2)",
     ],
 )
@@ -53,7 +53,7 @@ def test_a_removed_domain_event_is_reported(sealed: Ledger, position: int) -> No
 
 @pytest.mark.parametrize("position", [-7, 0, 4, 6, 7, 11, 19])
 def test_an_inserted_domain_event_is_reported(sealed: Ledger, position: int) -> None:
-    """In a gap of the positions, between two checkpoints, before everything."""
+    """The positions are a gap, between two checkpoints, and before all others."""
     sealed.record([position])
     sealed.follow()
     assert sealed.findings() == [("inserted", position)]
@@ -83,7 +83,7 @@ def test_a_domain_event_moved_into_a_gap_is_reported_at_both_places(sealed: Ledg
     assert sealed.findings() == [("moved", 2), ("moved", 15)]
 
 
-def test_everything_is_named_when_much_was_changed(sealed: Ledger) -> None:
+def test_every_change_is_reported_if_many_were_made(sealed: Ledger) -> None:
     sealed.tamper(f"UPDATE {EVENTS} SET state = 'x' {AT}", (2,))
     sealed.tamper(f"DELETE FROM {EVENTS} {AT}", (9,))
     sealed.tamper("UPDATE gridproof.forecasts_events SET topic = 'x' WHERE notification_id = 21")
@@ -102,7 +102,7 @@ def test_a_change_of_the_tail_is_reported_by_the_ledgers_table(sealed: Ledger, p
     assert "not sealed yet" in sealed.only().detail
 
 
-# ------------------------------------------------------------------------------ the ledger's own tables as well
+# ------------------------------------------------------------------------------ the ledger's own tables too
 
 
 @pytest.mark.parametrize("position", POSITIONS)
@@ -129,7 +129,7 @@ def test_a_removal_from_both_tables_is_reported(sealed: Ledger, position: int) -
 
 
 def make_the_ledger_anew(ledger: Ledger) -> None:
-    """Rebuilt over the current log, as the real one would be. The attacker cannot change the archive."""
+    """Rebuild the ledger's table over the current log with valid hashes. The attacker cannot change the archive."""
     ledger.tamper("DELETE FROM gridproof.ledger_tiles")
     ledger.tamper("UPDATE gridproof.ledger_heads SET size = 0, position = 0")
     ledger.follow()
@@ -157,7 +157,7 @@ def make_the_ledger_anew(ledger: Ledger) -> None:
     ],
     ids=["changed", "removed", "inserted", "reordered"],
 )
-def test_each_kind_is_reported_if_the_ledgers_table_was_rebuilt_over_it(
+def test_each_kind_of_tampering_is_reported_after_a_rebuild_of_the_ledgers_table(
     sealed: Ledger, log: str, forge: list[str], found: list[tuple[str, int]]
 ) -> None:
     for statement in forge:
@@ -180,10 +180,10 @@ def test_each_kind_is_reported_if_the_ledgers_table_was_rebuilt_over_it(
     ],
     ids=["removed", "changed", "inserted"],
 )
-def test_the_tail_is_held_against_the_ledgers_table_and_against_nothing_else(
+def test_the_tail_is_checked_only_against_the_ledgers_table(
     sealed: Ledger, forge: str, found: tuple[str, int]
 ) -> None:
-    """The unsealed part is named, because its table can be forged too."""
+    """The report names the unsealed part, because its table can be forged too."""
     sealed.tamper(forge, (23,))
     assert sealed.findings() == [found]
     assert "not sealed yet" in sealed.only().detail
@@ -194,9 +194,7 @@ def test_the_tail_is_held_against_the_ledgers_table_and_against_nothing_else(
 
 
 @pytest.mark.parametrize("position", [4, 9])
-def test_a_forged_entry_before_the_tail_does_not_make_the_tail_look_forged(
-    sealed: Ledger, position: int
-) -> None:
+def test_a_forged_entry_before_the_tail_is_not_reported_for_the_tail(sealed: Ledger, position: int) -> None:
     """An inserted or removed entry shifts all later ones in the rebuilt table."""
     if position in SEALED:
         sealed.tamper(f"DELETE FROM {EVENTS} {AT}", (position,))

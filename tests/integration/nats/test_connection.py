@@ -1,4 +1,4 @@
-"""The client of NATS notices a server that hangs, and reconnects once it answers again."""
+"""The NATS client detects a hanging server and reconnects once the server responds again."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_a_server_that_hangs_is_noticed_and_reconnected_to(
+def test_the_client_detects_a_hanging_server_and_reconnects(
     nats_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "PING_INTERVAL_S", 0.1)
@@ -60,7 +60,7 @@ def test_pings_are_frequent_enough_by_default(nats_server: EmbeddedServers) -> N
     assert logs == []
 
 
-def test_who_does_not_keep_trying_gets_an_error() -> None:
+def test_a_client_without_retries_gets_an_error() -> None:
     with capture_logs() as logs, pytest.raises(nats.errors.NoServersError):
         asyncio.run(asyncio.wait_for(connect("nats://127.0.0.1:1", name="test", keep_trying=False), WITHIN_S))
     assert logs == []

@@ -1,4 +1,4 @@
-"""Replaying dead letters on real stores: the work is queued again, and only then the decision is recorded."""
+"""Replaying dead letters on real stores: the work is queued again before the decision is recorded."""
 
 import asyncio
 from collections.abc import Iterator
@@ -103,7 +103,7 @@ def rig(database: Database) -> Iterator[Rig]:
 
 
 def begun(dispatch: Dispatch, phase: Phase) -> UUID:
-    """The command of `phase`, requested and attempted."""
+    """Request and attempt the command of `phase`."""
     if phase == "prepare":
         dispatch.prepare(PROVENANCE)
     elif phase == "commit":
@@ -126,7 +126,7 @@ def succeeded(dispatch: Dispatch, command_id: UUID) -> None:
 
 
 def given_up(rig: Rig, phase: Phase) -> BmsWork:
-    """A dispatch whose command of `phase` was given up."""
+    """Park the given-up command of `phase` of a dispatch."""
     zone = ZonePlan(zone_id="zone-1", target_kw=40.0, strategy="setpoint_offset", magnitude=2.0)
     dispatch = Dispatch.plan(
         PROVENANCE,
@@ -170,7 +170,7 @@ def reissued(rig: Rig) -> list[Dispatch.BmsCommandReissued]:
     return [e.domain_event for e in entries if isinstance(e.domain_event, Dispatch.BmsCommandReissued)]
 
 
-def test_a_restore_is_put_to_work_again_under_its_id(rig: Rig) -> None:
+def test_a_replayed_restore_is_reissued_under_its_command_id(rig: Rig) -> None:
     work = given_up(rig, "restore")
 
     decided = rig.replay("BMS rebooted")
@@ -189,7 +189,7 @@ def test_a_restore_is_put_to_work_again_under_its_id(rig: Rig) -> None:
     assert (happened.correlation_id, happened.causation_id) == (work.correlation_id, LETTER_ID)
 
 
-def test_a_commit_whose_time_is_over_stays_dead_and_says_why(rig: Rig) -> None:
+def test_an_expired_commit_is_not_replayed_and_the_reason_is_given(rig: Rig) -> None:
     given_up(rig, "commit")
 
     with pytest.raises(NotAllowedNow, match="can no longer be replayed"):
@@ -199,7 +199,7 @@ def test_a_commit_whose_time_is_over_stays_dead_and_says_why(rig: Rig) -> None:
     assert reissued(rig) == []
 
 
-def test_a_replay_cut_short_before_its_decision_is_taken_up_again(rig: Rig) -> None:
+def test_a_replay_interrupted_before_its_decision_can_be_repeated(rig: Rig) -> None:
     given_up(rig, "restore")
     letters, rig.letters = rig.letters, CutShort(rig.letters)  # type: ignore[assignment]  # fails to decide
     with pytest.raises(ConnectionError):
@@ -211,7 +211,7 @@ def test_a_replay_cut_short_before_its_decision_is_taken_up_again(rig: Rig) -> N
 
 
 class CutShort:
-    """Dead letters of which no decision is recorded."""
+    """Dead letters that fail to record a decision."""
 
     def __init__(self, letters: PostgresDeadLetters) -> None:
         self._letters = letters
@@ -238,7 +238,7 @@ def test_a_replay_needs_a_reason(rig: Rig) -> None:
         rig.replay(" ")
 
 
-def test_a_message_whose_time_was_ahead_is_taken_once_it_is_not(rig: Rig) -> None:
+def test_a_message_with_a_future_time_is_replayed_after_that_time(rig: Rig) -> None:
     body = b'{"schema": 1, "ts": "2026-07-14T20:59:00Z", "kw": 10.0, "kwh_total": 100.0}'
     rig.park("meter_message", body, subject="meters/fac-001/main/readings")
 
@@ -249,7 +249,7 @@ def test_a_message_whose_time_was_ahead_is_taken_once_it_is_not(rig: Rig) -> Non
     assert [(one.facility_id, one.kw) for one in unpack(kept.body).readings] == [("fac-001", 10.0)]
 
 
-def test_a_message_that_is_still_malformed_stays_dead(rig: Rig) -> None:
+def test_a_message_that_is_still_malformed_is_not_replayed(rig: Rig) -> None:
     rig.park("meter_message", b"{", subject="meters/fac-001/main/readings")
 
     with pytest.raises(NotReplayable, match="still malformed"):
@@ -267,7 +267,7 @@ def test_a_batch_is_stored_again_in_its_partition(rig: Rig) -> None:
     assert [(kept.partition, kept.body) for kept in rig.stream.kept] == [(partition_of("fac-001"), batch)]
 
 
-def test_a_batch_of_malformed_messages_goes_back_to_theirs(rig: Rig) -> None:
+def test_a_batch_of_malformed_messages_is_stored_again_in_their_partition(rig: Rig) -> None:
     malformed = MalformedReading("meters/x", "odd", b"{")
     rig.park("telemetry_batch", pack(MalformedMessages(received_at=NOW, malformed=[malformed])))
 
@@ -277,7 +277,7 @@ def test_a_batch_of_malformed_messages_goes_back_to_theirs(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("body", [b"\xff\xff", pack(ReadingBatch(received_at=NOW, readings=[]))])
-def test_a_batch_that_holds_nothing_usable_stays_dead(rig: Rig, body: bytes) -> None:
+def test_a_batch_without_usable_content_is_not_replayed(rig: Rig, body: bytes) -> None:
     rig.park("telemetry_batch", body)
 
     with pytest.raises(NotReplayable, match="discard it"):
@@ -286,7 +286,7 @@ def test_a_batch_that_holds_nothing_usable_stays_dead(rig: Rig, body: bytes) -> 
     assert rig.is_open
 
 
-def test_a_log_that_does_not_answer_leaves_the_letter_open(rig: Rig) -> None:
+def test_a_letter_stays_open_if_the_log_does_not_answer(rig: Rig) -> None:
     rig.park("telemetry_batch", pack(ReadingBatch(received_at=NOW, readings=[READING])))
     rig.stream.available = False
 

@@ -26,7 +26,7 @@ def pool(database: Database) -> Iterator[ConnectionPool[Any]]:
         yield opened
 
 
-def test_a_lock_is_held_while_somebody_holds_it(pool: ConnectionPool[Any], database: Database) -> None:
+def test_a_lock_is_reported_while_a_session_holds_it(pool: ConnectionPool[Any], database: Database) -> None:
     state = PostgresSystemState(pool)
 
     async def scenario() -> tuple[frozenset[str], frozenset[str]]:
@@ -41,9 +41,7 @@ def test_a_lock_is_held_while_somebody_holds_it(pool: ConnectionPool[Any], datab
     assert asyncio.run(scenario()) == (frozenset({"relay", "measure"}), frozenset())
 
 
-def test_sessions_are_counted_by_the_name_they_give_themselves(
-    pool: ConnectionPool[Any], database: Database
-) -> None:
+def test_sessions_are_counted_by_application_name(pool: ConnectionPool[Any], database: Database) -> None:
     name = "projection made-up"
     with (
         psycopg.connect(database.app_dsn, application_name=name),
@@ -52,7 +50,7 @@ def test_sessions_are_counted_by_the_name_they_give_themselves(
         assert PostgresSystemState(pool).sessions()["projection made-up"] == 2
 
 
-def test_a_rebuild_is_as_far_as_the_part_that_is_least_far(
+def test_the_progress_of_a_rebuild_is_that_of_its_slowest_part(
     pool: ConnectionPool[Any], database: Database
 ) -> None:
     state = PostgresSystemState(pool)
@@ -82,7 +80,7 @@ def callback() -> CallbackWork:
     )
 
 
-def test_what_waits_in_a_queue_is_counted_and_how_long_the_oldest_has(nats_url: str) -> None:
+def test_waiting_messages_are_counted_with_the_age_of_the_oldest(nats_url: str) -> None:
     async def scenario() -> None:
         depths, name = NatsQueueDepths(nats_url), str(uuid4())
         queue = await NatsWorkQueue.connect(nats_url, redelivery_s=5.0, name="test")
@@ -114,7 +112,7 @@ def test_what_waits_in_a_queue_is_counted_and_how_long_the_oldest_has(nats_url: 
     asyncio.run(scenario())
 
 
-def test_queues_that_do_not_answer_raise_in_time() -> None:
+def test_queues_without_a_response_raise_within_the_time_limit() -> None:
     async def scenario() -> None:
         depths = NatsQueueDepths("nats://127.0.0.1:1")
         with pytest.raises(QueuesUnavailable):

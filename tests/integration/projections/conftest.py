@@ -1,4 +1,4 @@
-"""Runners of every projection on a database of their own."""
+"""Runners of every projection on their own database."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ WAIT_S = 30.0
 
 
 def eventually(holds: Callable[[], bool], what: str) -> None:
-    """Wait until the condition holds. The duration is not part of any test."""
+    """Wait until the condition holds. No test depends on the duration."""
     deadline = time.monotonic() + WAIT_S
     while not holds():
-        assert time.monotonic() < deadline, f"after {WAIT_S:g} s still not so: {what}"
+        assert time.monotonic() < deadline, f"condition not met after {WAIT_S:g} s: {what}"
         time.sleep(0.02)
 
 

@@ -39,7 +39,7 @@ class Pair:
         self.store = PostgresEventStore(DemandResponse, url)
         stack.callback(self.store.close)
         self.pool: ConnectionPool[Any] = stack.enter_context(
-            # Some tests kill the primary: its dead connections must not be handed out.
+            # Some tests kill the primary: the pool must not hand out its dead connections.
             ConnectionPool[Any](url, min_size=1, max_size=2, check=ConnectionPool.check_connection)
         )
         self.bus = CommandBus(self.store, self.clock, HANDLERS, forecasts=PostgresForecastBook(self.pool))
@@ -87,11 +87,12 @@ def killed(server: EmbeddedPostgres) -> Iterator[None]:
 
 @contextmanager
 def read_from(pair: Pair, pool: ConnectionPool[Any], **options: Any) -> Iterator[ReplicaReadModels]:
-    """Read models over another pool of the standby, once they use it."""
+    """Read models over another pool of the standby, after a first read from it."""
     models = ReplicaReadModels(pool, pair.primary, **options)
     try:
         until(
-            lambda: bool(models.facilities.listed()) and models.source().name == "replica", "it is read from"
+            lambda: bool(models.facilities.listed()) and models.source().name == "replica",
+            "reads use the replica",
         )
         yield models
     finally:
@@ -99,7 +100,7 @@ def read_from(pair: Pair, pool: ConnectionPool[Any], **options: Any) -> Iterator
 
 
 def looked_at(models: ReplicaReadModels) -> float | None:
-    """Checks the replica without a fallback, and returns the age of its data."""
+    """Check the replica without a fallback; returns the age of its data."""
     models.check_replica(at_once=True)
     return models.age_s()
 

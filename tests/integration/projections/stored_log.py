@@ -1,4 +1,4 @@
-"""A log made in memory and copied into PostgreSQL as the event store would have stored it."""
+"""A log that is created in memory and copied into PostgreSQL in the format of the event store."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s)
 
 
 class StoppedClock:
-    """A clock that always returns the same time; durations pass in real time."""
+    """A clock that always returns the same time. Durations are real."""
 
     def now(self) -> datetime:
         return NOW

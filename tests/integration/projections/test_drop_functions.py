@@ -1,4 +1,4 @@
-"""Functions that drop rows of a read model drop only its own, whatever the application's role passes."""
+"""Functions that drop rows of a read model drop only its own, for any argument of the application's role."""
 
 import psycopg
 import pytest
@@ -30,6 +30,8 @@ def test_the_rows_of_another_read_model_are_not_dropped(
 
 @pytest.mark.parametrize("function", DROPS)
 @pytest.mark.parametrize("names", [("dispatches", "dispatches"), ("audit_trail", "audit_steps")])
-def test_a_read_models_own_rows_may_be(database: Database, function: str, names: tuple[str, str]) -> None:
+def test_a_read_model_may_drop_its_own_rows(
+    database: Database, function: str, names: tuple[str, str]
+) -> None:
     with psycopg.connect(database.app_dsn) as connection:
         connection.execute(f"SELECT gridproof.{function}(%s, %s)", names)

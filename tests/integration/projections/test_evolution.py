@@ -53,7 +53,7 @@ def upcasters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def walk() -> PortfolioWalk:
-    """A DR event that was cancelled before it was planned, and one that continues."""
+    """One DR event that was cancelled before it was planned, and one that continues."""
     made = PortfolioWalk()
     first = made.open_dr_event()
     made.accept(first)
@@ -100,15 +100,15 @@ def test_an_aggregate_is_loaded_from_older_versions(old_log: ReadSide, walk: Por
         assert old_log.log.load(DREvent, dr_event.id).state == dr_event.state
 
 
-def test_projections_fold_older_versions_as_the_present_ones(old_log: ReadSide, walk: PortfolioWalk) -> None:
+def test_projections_fold_older_versions_like_the_current_ones(
+    old_log: ReadSide, walk: PortfolioWalk
+) -> None:
     old_log.catch_up()
     assert old_log.differences() == {}
     assert old_log.models.dr_events.listed() == FakeReadModels(walk.entries).dr_events.listed()
 
 
-def test_the_relay_follows_older_versions_with_the_same_commands(
-    old_log: ReadSide, walk: PortfolioWalk
-) -> None:
+def test_the_relay_gives_the_same_commands_for_older_versions(old_log: ReadSide, walk: PortfolioWalk) -> None:
     def followed(entries: list[LogEntry]) -> list[tuple[int, list[Any]]]:
         return [(entry.position, DispatchSaga().follow(entry.domain_event)) for entry in entries]
 
@@ -129,7 +129,7 @@ def test_a_stream_is_read_under_its_older_topics(old_log: ReadSide, walk: Portfo
         )
 
 
-def test_a_snapshot_of_a_stream_with_older_versions_is_of_the_present_state(
+def test_a_snapshot_of_a_stream_with_older_versions_has_the_current_state(
     old_log: ReadSide, walk: PortfolioWalk
 ) -> None:
     dr_event = walk.dr_events[0]
@@ -146,18 +146,18 @@ def test_topics_are_resolved_along_the_chain(upcasters: None) -> None:
     assert stored_topics(["facility.registered.v1"]) == ["facility.registered.v1"]
 
 
-def test_an_older_version_that_lacks_what_its_upcaster_needs_is_named(upcasters: None) -> None:
+def test_an_older_version_without_a_required_field_is_reported(upcasters: None) -> None:
     with pytest.raises(UnreadableDomainEvent, match=f"{OLDEST}, version 3 of stream"):
         decode_domain_event(OLDEST, "00000000-0000-0000-0000-000000000001", 3, b"{}")
 
 
-def test_upcasters_that_never_end_are_refused(upcasters: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cycle_of_upcasters_is_refused(upcasters: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(UPCASTERS, PRESENT, Upcaster(OLDEST, dict))
     with pytest.raises(UpcasterCycle, match="come back"):
         present_topic(OLDER)
 
 
-def test_without_an_upcaster_nothing_is_decoded_twice() -> None:
+def test_an_event_without_an_upcaster_is_decoded_once() -> None:
     event_mapper._decoding.cache_clear()
     decode = event_mapper._decoding(PRESENT)
     assert getattr(decode, "__name__", "") == "decode"
@@ -175,7 +175,9 @@ def snapshots(store: ReadSide, dr_event: DREvent) -> list[tuple[int, dict[str, A
 
 
 @pytest.mark.parametrize("schema", ["", "another-one"])
-def test_a_snapshot_of_another_state_is_passed_over_and_made_anew(read_side: ReadSide, schema: str) -> None:
+def test_a_snapshot_with_another_state_schema_is_ignored_and_replaced(
+    read_side: ReadSide, schema: str
+) -> None:
     walk, store = PortfolioWalk(), read_side.log
     dr_event = loaded = DREvent.open(walk.provenance(), utility_id="util-1", utility_event_id="UTIL-1")
     loaded.accept(

@@ -36,7 +36,7 @@ def entries() -> list[LogEntry]:
 
 
 def _stored(read_side: ReadSide, name: str) -> list[tuple[object, ...]]:
-    """Every stored row of the live generation, and of any other that remains."""
+    """Every stored row of the live generation and of any remaining generation."""
     return stored_rows(read_side.database.admin_dsn, name)
 
 
@@ -101,10 +101,10 @@ def test_a_changed_projection_is_rebuilt_by_its_runner(read_side: ReadSide, entr
     assert read_side.differences(Next()) == {}
 
 
-def test_the_rows_of_before_serve_until_those_of_a_new_version_are_complete(
+def test_the_old_rows_are_served_until_the_rows_of_a_new_version_are_complete(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
-    """A deployment: the runner of the new release builds its rows while the old ones are read."""
+    """In a deployment the runner of the new release builds its rows while the old ones are read."""
     began, may_go_on = threading.Event(), threading.Event()
 
     class Next(DREventsProjection):
@@ -132,7 +132,9 @@ def test_the_rows_of_before_serve_until_those_of_a_new_version_are_complete(
     assert read_side.differences(Next()) == {}
 
 
-def test_a_failed_rebuild_leaves_the_live_rows(read_side: ReadSide, entries: list[LogEntry]) -> None:
+def test_a_failed_rebuild_leaves_the_live_rows_unchanged(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
     read_side.store(entries)
     read_side.catch_up(DREventsProjection())
     live = read_side.models.dr_events.listed().rows
@@ -141,7 +143,7 @@ def test_a_failed_rebuild_leaves_the_live_rows(read_side: ReadSide, entries: lis
         read_side.maintenance.rebuild(PoisonedDREvents(poison.position))
     assert failure.value.position == poison.position
     assert read_side.models.dr_events.listed().rows == live
-    read_side.maintenance.rebuild(DREventsProjection())  # remaining rows do no harm
+    read_side.maintenance.rebuild(DREventsProjection())  # remaining rows are ignored
     assert read_side.differences(DREventsProjection()) == {}
 
 
@@ -158,10 +160,10 @@ def _add_unreadable(read_side: ReadSide, entries: list[LogEntry], topic: str, st
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_rebuild_and_a_verification_name_the_domain_event_that_cannot_be_read(
+def test_a_rebuild_and_a_verification_report_an_unreadable_domain_event(
     read_side: ReadSide, entries: list[LogEntry], workers: int
 ) -> None:
-    """The same error as that of a fold, also if another process met it."""
+    """The error is the same as that of a fold, also if another process raised it."""
     read_side.store(entries)
     read_side.catch_up(DREventsProjection())
     unreadable = _add_unreadable(read_side, entries, "of.tomorrow.v1", b"{}")
@@ -171,10 +173,10 @@ def test_a_rebuild_and_a_verification_name_the_domain_event_that_cannot_be_read(
     assert read_side.differences(DREventsProjection()) == {}  # up to the position of the live rows
 
 
-def test_a_rebuild_that_fails_says_why_though_its_rows_cannot_be_dropped_yet(
+def test_a_failed_rebuild_reports_its_error_if_its_rows_cannot_be_dropped_yet(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
-    """They are never continued: a release that can read the entry may fold the earlier ones differently."""
+    """The rows are never completed: a release that can read the entry may fold the earlier ones differently."""
     read_side.store(entries)
     read_side.catch_up(DREventsProjection())
     with psycopg.connect(read_side.database.admin_dsn) as reader:
@@ -200,7 +202,7 @@ def test_a_rebuild_that_fails_says_why_though_its_rows_cannot_be_dropped_yet(
 
 
 @pytest.mark.parametrize("state", [b"{}", b'{"actor":"\xff"}'])
-def test_a_runner_of_a_new_version_stops_at_what_its_rebuild_cannot_read(
+def test_a_runner_of_a_new_version_stops_at_an_entry_its_rebuild_cannot_read(
     read_side: ReadSide, entries: list[LogEntry], state: bytes
 ) -> None:
     """The runner does not end, since the worker and all other read models would end with it."""
@@ -219,7 +221,7 @@ def test_a_runner_of_a_new_version_stops_at_what_its_rebuild_cannot_read(
     assert read_side.position("audit_trail").stopped_at == unreadable
 
 
-def test_a_rebuild_heals_a_stopped_projection(read_side: ReadSide, entries: list[LogEntry]) -> None:
+def test_a_rebuild_repairs_a_stopped_projection(read_side: ReadSide, entries: list[LogEntry]) -> None:
     poison = next(entry for entry in entries if entry.topic == "dr-event.accepted.v1")
     read_side.store(entries)
     with running(read_side.runner(PoisonedDREvents(poison.position), retry_stopped_s=0.05)):
@@ -233,7 +235,7 @@ def test_a_rebuild_heals_a_stopped_projection(read_side: ReadSide, entries: list
     assert read_side.differences(DREventsProjection()) == {}
 
 
-def test_one_rebuild_of_a_read_model_at_a_time(read_side: ReadSide, entries: list[LogEntry]) -> None:
+def test_a_read_model_has_one_rebuild_at_a_time(read_side: ReadSide, entries: list[LogEntry]) -> None:
     read_side.store(entries)
 
     def second(done: int, total: int) -> None:
@@ -259,7 +261,7 @@ def test_one_rebuild_of_a_read_model_at_a_time(read_side: ReadSide, entries: lis
         ("UPDATE gridproof.projection_positions SET version = 7", "version 7"),
     ],
 )
-def test_a_verification_names_the_first_difference(
+def test_a_verification_reports_the_first_difference(
     read_side: ReadSide, entries: list[LogEntry], tampering: str, said: str
 ) -> None:
     read_side.store(entries)
@@ -285,7 +287,7 @@ def test_a_verification_of_a_model_behind_the_log_compares_at_its_position(
     assert report.position == entries[59].position
 
 
-def test_an_unreachable_database_is_named(read_side: ReadSide) -> None:
+def test_an_unreachable_database_is_reported(read_side: ReadSide) -> None:
     nowhere = PostgresProjectionMaintenance("postgresql://nobody@127.0.0.1:1/nothing", StoppedClock())
     with pytest.raises(ProjectionsUnavailable, match="cannot be reached"):
         nowhere.verify(DREventsProjection())

@@ -1,4 +1,4 @@
-"""Runners on a real PostgreSQL: killed, restarted, started twice, and given entries that cannot be folded."""
+"""Runners on a real PostgreSQL: kills, restarts, two runners of one projection, and entries that cannot be folded."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_runners_follow_the_log_as_it_grows(read_side: ReadSide, entries: list[L
     with running(*(read_side.runner(projection, heartbeat_s=60.0) for projection in PROJECTIONS)) as stop:
         for start in range(0, len(entries), 50):
             read_side.store(entries[start : start + 50])
-            eventually(lambda: _at_head(read_side), "every projection at the head, told by NOTIFY alone")
+            eventually(lambda: _at_head(read_side), "every projection at the head by NOTIFY only")
         stop.set()
         for (
             projection
@@ -79,7 +79,9 @@ def test_restarts_between_batches_lose_nothing_and_repeat_nothing(
     assert {position.position for position in read_side.models.positions()} == {entries[-1].position}
 
 
-def test_a_runner_whose_session_is_killed_goes_on(read_side: ReadSide, entries: list[LogEntry]) -> None:
+def test_a_runner_continues_after_its_session_was_killed(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
     projection = AuditTrailProjection()
     with running(read_side.runner(projection, batch_size=1)):
         killed = 0
@@ -94,7 +96,7 @@ def test_a_runner_whose_session_is_killed_goes_on(read_side: ReadSide, entries: 
     assert read_side.differences(projection) == {}
 
 
-def test_a_killed_server_is_waited_for(
+def test_runners_wait_for_a_killed_server(
     read_side: ReadSide, entries: list[LogEntry], postgres_server: PostgresServer
 ) -> None:
     projection = DispatchesProjection()
@@ -140,7 +142,7 @@ RUNNER_PROCESS = textwrap.dedent("""
 """)
 
 
-def test_a_runner_killed_with_9_in_mid_batch_leaves_whole_batches(
+def test_a_runner_killed_in_mid_batch_leaves_only_whole_batches(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     read_side.store(entries)
@@ -160,7 +162,9 @@ def test_a_runner_killed_with_9_in_mid_batch_leaves_whole_batches(
         seen.append(read_side.position(projection.name).position)
         assert read_side.differences(projection) == {}, f"after kill {kill + 1}"
     assert seen == sorted(seen)
-    assert seen[0] < entries[-1].position, "the first kill came too late to prove anything"
+    assert seen[0] < entries[-1].position, (
+        "the first kill came after the last batch, so that the test proves nothing"
+    )
     read_side.catch_up(projection)
     assert read_side.differences(projection) == {}
     assert len(read_side.models.audit_trail.listed(limit=1000).rows) == sum(
@@ -171,7 +175,7 @@ def test_a_runner_killed_with_9_in_mid_batch_leaves_whole_batches(
     )
 
 
-def test_poison_stops_its_own_projection_at_its_position_and_no_other(
+def test_a_poison_entry_stops_only_the_projection_that_cannot_fold_it(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     own = [entry for entry in entries if entry.topic.startswith("dr-event.")]
@@ -205,7 +209,7 @@ def _stopped(read_side: ReadSide) -> list[Alert]:
     return [alert for alert in read_side.alerts.listed() if alert.name == "projection_stopped"]
 
 
-def test_a_domain_event_that_cannot_be_read_stops_a_projection_at_its_position(
+def test_an_unreadable_domain_event_stops_a_projection_at_its_position(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     read_side.store(entries[:25])
@@ -224,7 +228,9 @@ def test_a_domain_event_that_cannot_be_read_stops_a_projection_at_its_position(
     assert [alert.subject for alert in _stopped(read_side)] == ["deadlines"]
 
 
-def test_a_row_that_the_database_refuses_is_poison_too(read_side: ReadSide, entries: list[LogEntry]) -> None:
+def test_a_row_refused_by_the_database_stops_its_projection(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
     class Unstorable(DREventsProjection):
         def tenant(self, row: DREventRow) -> str | None:
             return "\0" if row.accepted_at is not None else None
@@ -238,7 +244,7 @@ def test_a_row_that_the_database_refuses_is_poison_too(read_side: ReadSide, entr
     assert stopped.position < first.position
 
 
-def test_of_two_runners_one_is_active_and_the_other_takes_over(
+def test_one_of_two_runners_is_active_and_the_other_takes_over(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     projection = AuditTrailProjection()
@@ -258,7 +264,7 @@ def test_of_two_runners_one_is_active_and_the_other_takes_over(
     assert read_side.differences(projection) == {}
 
 
-def test_a_lagging_projection_raises_an_alert_until_it_caught_up(
+def test_a_lagging_projection_raises_an_alert_until_it_has_caught_up(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     read_side.store(entries)  # recorded hours before the clock's current time
@@ -288,7 +294,7 @@ def test_the_worker_runs_every_projection_until_it_is_stopped(
     assert {position.position for position in positions} == {entries[-1].position}
 
 
-def test_the_worker_ends_with_the_fault_of_a_runner() -> None:
+def test_the_worker_ends_with_the_error_of_a_runner() -> None:
     class Faulty:
         name = "faulty"
 

@@ -35,7 +35,7 @@ def test_a_wait_ends_when_the_position_is_announced(read_side: ReadSide, entries
     assert waits.wait_for("dr_events", head, timeout_s=0) == head
 
 
-def test_a_wait_in_vain_is_bounded_and_says_where_the_read_model_is(
+def test_a_wait_times_out_and_reports_the_position_of_the_read_model(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     read_side.store(entries)
@@ -43,7 +43,7 @@ def test_a_wait_in_vain_is_bounded_and_says_where_the_read_model_is(
         PostgresProjectionWaits(read_side.database.app_dsn).wait_for("dr_events", 5, timeout_s=0.05)
 
 
-def test_a_read_model_says_since_when_it_is_behind(read_side: ReadSide, entries: list[LogEntry]) -> None:
+def test_a_read_model_reports_since_when_it_is_behind(read_side: ReadSide, entries: list[LogEntry]) -> None:
     read_side.store(entries[:20])
     read_side.catch_up(DREventsProjection())
     assert read_side.position("dr_events").behind_since is None

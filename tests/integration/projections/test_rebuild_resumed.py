@@ -1,4 +1,4 @@
-"""Rebuilds that are killed with SIGKILL after each stage, and the next rebuilds, which continue from there."""
+"""Rebuilds that are killed with SIGKILL after each stage are resumed by the next rebuild."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _killed_after(read_side: ReadSide, name: str, stage: str, *, workers: int = 
 
 
 def _rebuilt(read_side: ReadSide, projection: AnyProjection, *, workers: int = 1) -> list[str]:
-    """The stages that this rebuild executed itself."""
+    """Rebuild; returns the stages that this rebuild executed itself."""
     reached: list[str] = []
     PostgresProjectionMaintenance(
         read_side.database.app_dsn,
@@ -92,7 +92,7 @@ def _stored(read_side: ReadSide, name: str) -> list[tuple[Any, ...]]:
 
 
 @each_projection
-def test_a_log_folded_in_many_stretches_with_few_rows_in_memory_gives_the_same_rows(
+def test_a_fold_in_many_stages_with_few_rows_in_memory_gives_the_same_rows(
     read_side: ReadSide, entries: list[LogEntry], projection: AnyProjection
 ) -> None:
     read_side.store(entries)
@@ -105,7 +105,7 @@ def test_a_log_folded_in_many_stretches_with_few_rows_in_memory_gives_the_same_r
 
 @pytest.mark.parametrize("name", ["audit_trail", "facilities"])
 @pytest.mark.parametrize("stage", ["begun", "stretch", "attached", "awaited", "swapped"])
-def test_a_rebuild_killed_after_a_stage_is_gone_on_with_from_there(
+def test_a_rebuild_killed_after_a_stage_is_resumed_from_that_stage(
     read_side: ReadSide, entries: list[LogEntry], name: str, stage: str
 ) -> None:
     projection = projection_named(name)
@@ -128,7 +128,7 @@ def test_a_rebuild_killed_after_a_stage_is_gone_on_with_from_there(
     assert len(_tables(read_side, name)) == 1
 
 
-def test_a_rebuild_killed_while_it_catches_up_goes_on_where_it_was(
+def test_a_rebuild_killed_during_catch_up_is_resumed_at_its_position(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     read_side.store(entries[:-80])
@@ -142,7 +142,7 @@ def test_a_rebuild_killed_while_it_catches_up_goes_on_where_it_was(
     assert read_side.differences(FacilitiesProjection()) == {}
 
 
-def test_a_rebuild_killed_with_several_processes_is_gone_on_with_by_as_many(
+def test_a_killed_rebuild_of_several_processes_is_resumed_by_as_many(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     projection = DispatchesProjection()
@@ -152,7 +152,7 @@ def test_a_rebuild_killed_with_several_processes_is_gone_on_with_by_as_many(
     assert read_side.differences(projection) == {}
 
 
-def test_another_version_begins_anew_and_leaves_nothing_of_the_one_before(
+def test_a_rebuild_of_another_version_starts_anew_and_removes_the_earlier_rows(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     class Next(DispatchesProjection):

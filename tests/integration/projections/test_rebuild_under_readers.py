@@ -54,7 +54,7 @@ def _generations(read_side: ReadSide, name: str) -> list[str]:
         return [row[0] for row in found]
 
 
-def test_readers_see_only_the_whole_state_through_20_rebuilds(
+def test_readers_see_only_complete_states_during_20_rebuilds(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     projection = AuditTrailProjection()
@@ -90,7 +90,7 @@ def test_readers_see_only_the_whole_state_through_20_rebuilds(
     assert len(_generations(read_side, projection.name)) == 1
 
 
-def test_a_fold_shared_out_over_processes_gives_the_same_rows(
+def test_a_fold_divided_among_processes_gives_the_same_rows(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     projection = DispatchesProjection()
@@ -101,14 +101,16 @@ def test_a_fold_shared_out_over_processes_gives_the_same_rows(
     assert read_side.differences(projection) == {}
 
 
-def test_a_read_model_made_of_several_streams_is_not_shared_out(read_side: ReadSide) -> None:
+def test_a_read_model_of_several_streams_is_not_divided_among_processes(read_side: ReadSide) -> None:
     with pytest.raises(DependentStreams):
         read_side.maintenance.rebuild(PortfolioProjection(), workers=2)
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda item: item.name)
-def test_what_a_projection_says_about_its_streams_is_so(projection: Any, entries: list[LogEntry]) -> None:
-    """Ignored topics change nothing; and independent streams can be folded separately."""
+def test_the_declared_topics_and_streams_of_each_projection_are_correct(
+    projection: Any, entries: list[LogEntry]
+) -> None:
+    """Ignored topics change nothing, and independent streams can be folded separately."""
     whole: MemoryRows[Any] = MemoryRows(projection)
     whole.fold(entries)
     concerned = [entry for entry in entries if isinstance(entry.domain_event, projection.concerns)]
@@ -191,17 +193,19 @@ def _rebuild_at_last(read_side: ReadSide, projection: AnyProjection) -> None:
             return
 
 
-def test_a_rebuild_killed_with_9_leaves_the_live_rows(read_side: ReadSide, entries: list[LogEntry]) -> None:
+def test_a_killed_rebuild_leaves_the_live_rows_unchanged(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
     _kill_rebuilds(read_side, entries, kills=4, seed=1)
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_rebuild_killed_again_and_again_leaves_the_live_rows(
+def test_a_repeatedly_killed_rebuild_leaves_the_live_rows_unchanged(
     read_side: ReadSide, entries: list[LogEntry], seed: int, workers: int
 ) -> None:
-    """The parent of two processes is killed, and they detect it themselves."""
+    """The parent of two processes is killed. The processes detect this themselves."""
     _kill_rebuilds(read_side, entries, kills=20, seed=seed, workers=workers)
 
 

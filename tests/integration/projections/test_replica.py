@@ -34,39 +34,44 @@ def pair() -> Iterator[Pair]:
         yield Pair(servers, stack)
 
 
-def test_a_replica_is_read_from_says_its_lag_and_is_done_without(
+def test_reads_use_the_replica_with_its_lag_or_fall_back_to_the_primary(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One test, since each part continues with the servers as the previous one left them."""
     monkeypatch.setattr(replica, "CHECK_EVERY_S", 0.05)
     monkeypatch.setattr(replica, "RETRY_AFTER_S", 0.2)
-    assert pair.models.source().name == "primary", "nothing is known of it yet"
+    assert pair.models.source().name == "primary", "the replica has not been checked yet"
     pair.register("fac-001")
-    until(lambda: pair.listed() == ["fac-001"], "the replica follows")
-    until(lambda: pair.models.source().name == "replica", "it is read from")
+    until(lambda: pair.listed() == ["fac-001"], "the replica has replayed the record")
+    until(lambda: pair.models.source().name == "replica", "reads use the replica")
 
     pair.replay(paused=True)
     pair.register("fac-002")
-    assert pair.listed() == ["fac-001"], "it is the replica that answers"
-    assert pair.models.facilities.get(key_of("fac-002")) is not None, "one not there yet is looked for"
-    until(lambda: bool(pair.listed()) and pair.models.source().lag_s > 0.5, "its lag is told")
+    assert pair.listed() == ["fac-001"], "lists come from the replica"
+    assert pair.models.facilities.get(key_of("fac-002")) is not None, (
+        "a row that the replica lacks is read from the primary"
+    )
+    until(lambda: bool(pair.listed()) and pair.models.source().lag_s > 0.5, "the lag is reported")
 
     monkeypatch.setattr(replica, "MAX_LAG_S", 0.5)
-    until(lambda: pair.listed() == ["fac-001", "fac-002"], "too far behind: the primary answers")
+    until(
+        lambda: pair.listed() == ["fac-001", "fac-002"],
+        "reads use the primary if the replica lags too far behind",
+    )
     assert (pair.models.source().name, pair.models.source().lag_s) == ("primary", 0.0)
     monkeypatch.setattr(replica, "MAX_LAG_S", 30.0)
     pair.replay(paused=False)
-    until(lambda: bool(pair.listed()) and pair.models.source().name == "replica", "it has caught up")
+    until(lambda: bool(pair.listed()) and pair.models.source().name == "replica", "the replica has caught up")
     until(lambda: bool(pair.listed()) and pair.models.source().lag_s == 0.0, "nothing is left to replay")
 
     pair.pair.standby.kill()
-    assert pair.listed() == ["fac-001", "fac-002"], "no read fails with it"
+    assert pair.listed() == ["fac-001", "fac-002"], "no read fails if the standby is killed"
     assert pair.models.source().name == "primary"
     pair.pair.standby.start()
     until(lambda: bool(pair.listed()) and pair.models.source().name == "replica", "it is back")
 
 
-def test_a_replica_that_never_answered_is_done_without(pair: Pair) -> None:
+def test_reads_use_the_primary_if_the_replica_never_answered(pair: Pair) -> None:
     pool = FastReconnectPool(
         for_reading("postgresql://nobody@127.0.0.1:9/none"), min_size=1, max_size=1, open=True, timeout=0.2
     )
@@ -78,27 +83,27 @@ def test_a_replica_that_never_answered_is_done_without(pair: Pair) -> None:
         pool.close()
 
 
-def test_what_it_has_ages_without_a_look_and_the_best_look_counts(pair: Pair) -> None:
+def test_the_age_of_replica_data_grows_until_a_check_and_the_lowest_age_counts(pair: Pair) -> None:
     pool = FastReconnectPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
     seconds = [0.0]
     try:
         models = ReplicaReadModels(pool, pair.primary, monotonic=lambda: seconds[0])
-        assert models.age_s() is None, "nobody has looked yet"
+        assert models.age_s() is None, "no check has run yet"
 
         def caught_up() -> bool:
             seconds[0] += 10.0
             models.check_replica()
             return models.age_s() == 0.0
 
-        until(caught_up, "it answers, and lacks nothing")
+        until(caught_up, "the replica has replayed everything")
         seconds[0] += 100.0
-        assert models.age_s() == 100.0, "nobody knows what it lacks by now"
+        assert models.age_s() == 100.0, "the age grows without a check"
         pair.pair.primary.kill()
-        until(lambda: not receives(pair.pair.standby), "it has noticed")
+        until(lambda: not receives(pair.pair.standby), "the standby has detected the loss of its primary")
         models.check_replica()
         age_s = models.age_s()
         assert age_s is not None
-        assert 0.0 < age_s <= 100.0, "alone it knows no better than by its last transaction"
+        assert 0.0 < age_s <= 100.0, "without a primary the age is bounded by the last replayed transaction"
     finally:
         pool.close()
         pair.pair.primary.start()
@@ -134,7 +139,7 @@ def test_a_standby_without_its_primary_is_no_younger_than_its_last_checkpoint(pa
             pool.close()
 
 
-def test_while_the_primary_is_away_a_replica_that_failed_is_retried_at_once(
+def test_a_failed_replica_is_retried_at_once_while_the_primary_is_down(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replica, "CHECK_EVERY_S", 0.05)
@@ -144,20 +149,20 @@ def test_while_the_primary_is_away_a_replica_that_failed_is_retried_at_once(
         for pause in ("CHECK_EVERY_S", "RETRY_AFTER_S"):
             monkeypatch.setattr(replica, pause, 3600.0)
         with pool.connection(), pytest.raises(ReadModelsUnavailable):
-            models.with_fallback(models.replica_only.facilities.listed, gone)  # its only connection is in use
+            models.with_fallback(models.replica_only.facilities.listed, gone)  # the only connection is in use
         assert models.with_fallback(models.replica_only.facilities.listed, gone).rows, (
-            "nobody was left alone for that"
+            "one failure does not exclude the replica"
         )
 
         monkeypatch.setattr(replica, "CHECK_EVERY_S", 0.05)
         with pool.connection():
-            until(lambda: looked_at(models) is None, "it does not answer")
+            until(lambda: looked_at(models) is None, "the replica does not answer")
         models.check_replica()
-        assert models.age_s() is None, "others leave it alone"
-        until(lambda: looked_at(models) is not None, "it is asked again at once")
+        assert models.age_s() is None, "the replica is not in use"
+        until(lambda: looked_at(models) is not None, "the replica is checked again at once")
 
 
-def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
+def test_reads_bypass_a_hanging_replica_and_none_blocks_forever(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("CHECK_EVERY_S", 0.05), ("RETRY_AFTER_S", 0.2), ("ANSWER_WITHIN_S", 8)):
@@ -170,17 +175,17 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
         return models.facilities.listed().rows == there and models.source().name == "replica"
 
     with read_from(pair, pool, monotonic=lambda: time.monotonic() + passed[0]) as models:
-        until(is_read_from, "it has all there is")
+        until(is_read_from, "the replica has every row")
         with suspended(pair.pair.standby):
             passed[0] += 1.0
             looking = Thread(target=models.check_replica)
             looking.start()
-            until(lambda: models._check_began is not None, "somebody looks")
-            assert models.age_s() is not None, "it may just take a moment"
+            until(lambda: models._check_began is not None, "a check has begun")
+            assert models.age_s() is not None, "the check has not timed out yet"
             passed[0] += replica.CHECK_WITHIN_S
             assert (models.age_s(), models.source().name) == (None, "primary")
             assert models.facilities.listed().rows == there
-            assert models._checking.locked(), "and that while the look went on"
+            assert models._checking.locked(), "the check is still running"
             looking.join(PATIENCE_S)
             assert not looking.is_alive()
             with pytest.raises(ReadModelsUnavailable):
@@ -188,7 +193,7 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
         until(is_read_from, "it is back")
 
 
-def test_one_read_that_takes_too_long_is_the_primarys_and_the_replica_is_read_from_on(
+def test_one_slow_read_falls_back_to_the_primary_and_the_replica_stays_in_use(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replica, "ANSWER_WITHIN_S", 1)

@@ -46,7 +46,7 @@ def test_a_text_that_cannot_be_a_step_key_matches_nothing(filled: ReadSide, key:
 
 @pytest.mark.parametrize("field", ["dr_event_id", "correlation_id"])
 @pytest.mark.parametrize("value", ["", "nonsense", "\0"])
-def test_what_cannot_be_an_id_filters_everything_out(filled: ReadSide, field: str, value: str) -> None:
+def test_a_filter_by_an_invalid_id_matches_nothing(filled: ReadSide, field: str, value: str) -> None:
     assert filled.models.audit_trail.listed(filters={field: value}).rows == ()
 
 
@@ -59,12 +59,12 @@ def test_steps_are_filtered_by_each_filter_field(filled: ReadSide, field: str) -
 
 
 @pytest.mark.parametrize("place", ["", "-1", "one", "1.5", "9" * 21, "\u0661"])
-def test_a_cursor_with_another_place_than_a_position_is_refused(filled: ReadSide, place: str) -> None:
+def test_a_cursor_without_a_valid_position_is_refused(filled: ReadSide, place: str) -> None:
     with pytest.raises(InvalidCursor):
         filled.models.audit_trail.listed(cursor=cursor_after("audit_trail", place, "f" * 32))
 
 
-def test_a_text_that_postgresql_cannot_store_is_stored_alike_by_following_and_by_rebuilding(
+def test_runner_and_rebuild_store_text_that_postgresql_refuses_in_the_same_form(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     strange = [
@@ -81,10 +81,10 @@ def test_a_text_that_postgresql_cannot_store_is_stored_alike_by_following_and_by
     assert read_side.differences(projection) == {}
 
 
-def test_rows_of_the_release_before_are_said_to_be_rebuilt_and_then_dropped(
+def test_rows_of_the_previous_release_are_unavailable_until_rebuilt_and_then_dropped(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
-    """They are in a table of their own."""
+    """The rows of the previous release are in a separate table."""
     read_side.store(entries)
     with psycopg.connect(read_side.database.admin_dsn) as connection:
         connection.execute(
@@ -120,13 +120,13 @@ def test_rows_of_the_release_before_are_said_to_be_rebuilt_and_then_dropped(
 
 
 def stored_rows_of_before(read_side: ReadSide) -> list[tuple[str]]:
-    """What a web process of the previous release reads while its rows are the live ones."""
+    """The rows that a web process of the previous release reads while they are live."""
     with psycopg.connect(read_side.database.app_dsn) as connection:
         return connection.execute("SELECT key FROM gridproof.rm_audit_trail WHERE generation = 1").fetchall()
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_a_rebuild_waits_until_what_was_killed_is_gone(
+def test_a_rebuild_waits_until_the_session_of_a_killed_one_has_ended(
     read_side: ReadSide, entries: list[LogEntry], lock: str
 ) -> None:
     read_side.store(entries)
@@ -142,7 +142,7 @@ def test_a_rebuild_waits_until_what_was_killed_is_gone(
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_a_rebuild_beside_another_says_so_in_the_end(
+def test_a_rebuild_beside_another_fails_after_its_wait(
     read_side: ReadSide, entries: list[LogEntry], lock: str
 ) -> None:
     read_side.store(entries)
@@ -153,8 +153,8 @@ def test_a_rebuild_beside_another_says_so_in_the_end(
             maintenance.rebuild(AuditTrailProjection())
 
 
-def test_processes_of_a_rebuild_that_want_the_key_at_once_all_find_it(read_side: ReadSide) -> None:
-    """Both have looked for the row and wait until a third process has stored its rows."""
+def test_concurrent_processes_of_a_rebuild_all_find_the_key(read_side: ReadSide) -> None:
+    """Both have looked for the key and wait until a third process has stored its rows."""
     with (
         psycopg.connect(read_side.database.admin_dsn) as storing,
         ThreadPoolExecutor(2) as pool,

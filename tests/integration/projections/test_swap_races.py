@@ -1,4 +1,4 @@
-"""Readers and runners during a swap, stopped at the worst moment by a lock of the test."""
+"""Readers and runners during a swap. A lock of the test stops them at the critical moment."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def entries() -> list[LogEntry]:
 
 @pytest.fixture
 def filled(read_side: ReadSide, entries: list[LogEntry]) -> ReadSide:
-    """Its `dispatches` are current."""
+    """A read side with current `dispatches`."""
     read_side.store(entries)
     read_side.catch_up(DispatchesProjection())
     return read_side
@@ -81,7 +81,7 @@ def _generation(read_side: ReadSide) -> int:
 def reader_stopped_between_planning_and_execution(
     read_side: ReadSide, threads: ThreadPoolExecutor
 ) -> Iterator[tuple[Callable[[], None], Future[int]]]:
-    """Call the first function to continue; the second one returns the number of rows that the reader saw."""
+    """Returns two functions: one continues the reader, the other returns the number of rows that it saw."""
 
     def read() -> int:
         with psycopg.connect(read_side.database.app_dsn, autocommit=True) as connection:
@@ -104,7 +104,7 @@ def reader_stopped_between_planning_and_execution(
             let_go()
 
 
-def test_a_reader_that_planned_before_the_new_rows_were_attached_is_waited_for(filled: ReadSide) -> None:
+def test_a_swap_waits_for_a_reader_planned_before_the_new_rows_were_attached(filled: ReadSide) -> None:
     expected, before = _count(filled), _generation(filled)
     with (
         ThreadPoolExecutor(2) as threads,
@@ -119,7 +119,7 @@ def test_a_reader_that_planned_before_the_new_rows_were_attached_is_waited_for(f
     assert _generation(filled) == before + 1
 
 
-def test_a_reader_that_never_ends_fails_the_rebuild_which_is_gone_on_with_later(filled: ReadSide) -> None:
+def test_a_reader_that_never_ends_fails_the_rebuild_and_it_is_resumed_later(filled: ReadSide) -> None:
     expected, before = _count(filled), _generation(filled)
     dsn, reached = filled.database.app_dsn, list[str]()
     impatient = PostgresProjectionMaintenance(dsn, StoppedClock(), readers_wait_s=0.1, reached=reached.append)
@@ -139,7 +139,7 @@ def test_a_reader_that_never_ends_fails_the_rebuild_which_is_gone_on_with_later(
     assert filled.differences(DispatchesProjection()) == {}
 
 
-def test_a_transaction_begun_after_the_attaching_is_not_waited_for_and_sees_all_rows(
+def test_a_swap_does_not_wait_for_a_later_transaction_and_it_sees_all_rows(
     filled: ReadSide,
 ) -> None:
     expected, opened = _count(filled), list[psycopg.Connection[Any]]()
@@ -158,7 +158,7 @@ def test_a_transaction_begun_after_the_attaching_is_not_waited_for_and_sees_all_
     opened[0].close()
 
 
-def test_a_prepared_plan_of_before_sees_all_rows_after_a_rebuild(filled: ReadSide) -> None:
+def test_an_earlier_prepared_plan_sees_all_rows_after_a_rebuild(filled: ReadSide) -> None:
     expected = _count(filled)
     query = PAUSED_READ.replace("public.pause_of_the_test()", "%s::bigint").encode()
     with psycopg.connect(filled.database.app_dsn, autocommit=True) as connection:
@@ -169,10 +169,10 @@ def test_a_prepared_plan_of_before_sees_all_rows_after_a_rebuild(filled: ReadSid
             assert connection.execute(query, (0,), prepare=True).fetchone() == (expected,)
 
 
-def test_a_runner_whose_rows_were_swapped_and_dropped_goes_on_with_the_new_ones(
+def test_a_runner_continues_with_the_new_rows_after_a_swap(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
-    """It uses the old generation, and folds domain events of dispatches whose rows it does not find."""
+    """The runner uses the old generation and folds domain events of dispatches whose rows it does not find."""
     projection = DispatchesProjection()
     half = next(index for index, entry in enumerate(entries) if entry.topic == "dispatch.planned.v1") + 1
     read_side.store(entries[:half])

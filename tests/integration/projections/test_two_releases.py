@@ -119,7 +119,7 @@ def stopped_alert(read_side: ReadSide) -> tuple[str, bool] | None:
     return None if row is None else (row[0], row[1])
 
 
-def test_an_old_release_reads_until_it_cannot_and_yields_to_the_newer(
+def test_an_old_release_stops_at_an_unknown_event_and_a_newer_one_continues(
     read_side: ReadSide, written: tuple[PortfolioWalk, DREvent, DREvent, int]
 ) -> None:
     walk, richer, newer, position = written
@@ -127,7 +127,7 @@ def test_an_old_release_reads_until_it_cannot_and_yields_to_the_newer(
         assert old.stdout is not None
         assert old.stdout.readline() == "richer accepted\n"  # unknown fields are ignored and stay in the log
         assert "newer one wrote it; upgrade this process" in old.stdout.readline()
-        eventually(lambda: stopped_alert(read_side) is not None, "the old release tells that it stopped")
+        eventually(lambda: stopped_alert(read_side) is not None, "the old release raises an alert")
         told = stopped_alert(read_side)
         assert told is not None
         detail, is_open = told
@@ -135,30 +135,32 @@ def test_an_old_release_reads_until_it_cannot_and_yields_to_the_newer(
         assert f"position {position} ({NEW_TOPIC})" in detail
         assert "upgrade this process" in detail
         before = read_side.position("dr_events")
-        assert (before.position, before.stopped_at) == (position - 1, position)  # never beyond it
+        assert (before.position, before.stopped_at) == (position - 1, position)  # before the event
 
         register_topic(NEW_TOPIC, TariffNoted)  # the newer release starts while the old one still runs
         event_mapper._decoding.cache_clear()
         assert old.poll() is None
         with running(read_side.runner(DREventsProjection())):
             eventually(
-                lambda: read_side.position("dr_events").position == position, "the newer release has its turn"
+                lambda: read_side.position("dr_events").position == position,
+                "the newer release has folded the event",
             )
         assert read_side.position("dr_events").stopped_at is None
         assert read_side.differences(DREventsProjection()) == {}
 
-        walk.accept(walk.open_dr_event("UTIL-LATER"))  # and the old one can fold what follows
+        walk.accept(walk.open_dr_event("UTIL-LATER"))  # the old release can fold the later events
         later = [
             LogEntry(e.position + 1, e.topic, e.domain_event) for e in walk.entries if e.position >= position
         ]
         read_side.store(later)
         eventually(
-            lambda: read_side.position("dr_events").position == later[-1].position, "the old release goes on"
+            lambda: read_side.position("dr_events").position == later[-1].position,
+            "the old release continues",
         )
-        eventually(lambda: (stopped_alert(read_side) or ("", True))[1] is False, "the alert is over")
+        eventually(lambda: (stopped_alert(read_side) or ("", True))[1] is False, "the alert is cleared")
 
 
-def test_what_an_old_release_ignores_is_still_in_the_log(
+def test_fields_ignored_by_an_old_release_stay_in_the_log(
     read_side: ReadSide, written: tuple[PortfolioWalk, DREvent, DREvent, int]
 ) -> None:
     with psycopg.connect(read_side.database.admin_dsn) as connection:

@@ -1,4 +1,4 @@
-"""Tests the MQTT outbox with a broker that dies before it acknowledges received messages."""
+"""The MQTT outbox with a broker that dies before it acknowledges received messages."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,8 @@ CONNACK = b"\x20\x02\x00\x00"
 
 
 class MomentaryBroker:
-    """A minimal MQTT 3.1.1 broker for a publisher. It drops the first `silent` connections without acknowledgement
-    after `drop_after` messages."""
+    """A minimal MQTT 3.1.1 broker for a publisher. It closes each of the first `silent` connections after
+    `drop_after` messages without acknowledgement."""
 
     def __init__(self, *, silent: int, drop_after: int) -> None:
         self.taken: list[list[bytes]] = []
@@ -71,7 +71,7 @@ async def delivered(broker: MomentaryBroker, outbox: MqttOutbox, count: int) -> 
     await asyncio.wait([running])
 
 
-def test_what_a_broker_took_without_acknowledging_is_sent_again_in_order() -> None:
+def test_unacknowledged_messages_are_sent_again_in_order() -> None:
     async def scenario() -> None:
         broker = MomentaryBroker(silent=2, drop_after=7)
         async with listening(broker) as url:
@@ -89,7 +89,7 @@ def test_what_a_broker_took_without_acknowledging_is_sent_again_in_order() -> No
     asyncio.run(scenario())
 
 
-def test_a_broker_that_is_not_there_yet_is_awaited() -> None:
+def test_the_outbox_waits_for_a_broker_that_is_not_up_yet() -> None:
     async def scenario() -> None:
         broker = MomentaryBroker(silent=0, drop_after=0)
         async with listening(broker) as url:

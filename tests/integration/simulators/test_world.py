@@ -1,4 +1,4 @@
-"""Tests the whole simulated world: one process, real servers, and loads that follow commands."""
+"""The whole simulated world: one process, real servers, and loads that follow commands."""
 
 import asyncio
 import contextlib
@@ -151,7 +151,7 @@ def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
     assert [entry.action for entry in read_journal(tmp_path / "bms-journal.jsonl")] == ["prepare", "commit"]
 
 
-def test_no_reading_is_lost_when_the_broker_is_killed_and_comes_back(tmp_path: Path) -> None:
+def test_no_reading_is_lost_when_the_broker_is_killed_and_restarted(tmp_path: Path) -> None:
     async def scenario() -> None:
         with nats_server() as servers:
             watcher = await nats.connect(servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
@@ -226,7 +226,7 @@ def test_the_utility_journals_every_callback_and_answers_only_signed_ones_with_2
     assert [callback.status for callback in received] == [503, 200, 401, 401, 400]
 
 
-def test_the_weather_service_tells_what_the_buildings_feel_and_errs_about_the_future(tmp_path: Path) -> None:
+def test_the_weather_service_is_exact_about_the_past_and_errs_about_the_future(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with (
             world(tmp_path, weather=WeatherFaults(fail_first=1, quota_per_day=4)) as found,
@@ -265,7 +265,7 @@ def test_the_weather_service_tells_what_the_buildings_feel_and_errs_about_the_fu
     asyncio.run(scenario())
 
 
-def test_a_port_that_is_taken_ends_the_world_with_what_to_do(tmp_path: Path) -> None:
+def test_a_taken_port_ends_the_world_with_advice(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with world(tmp_path) as found:
             other = tmp_path / "other"
@@ -278,7 +278,7 @@ def test_a_port_that_is_taken_ends_the_world_with_what_to_do(tmp_path: Path) -> 
         asyncio.run(scenario())
 
 
-def test_an_expired_curtailment_is_journaled_although_nobody_asks(tmp_path: Path) -> None:
+def test_an_expired_curtailment_is_journaled_without_a_request(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with world(tmp_path) as found:
             entry = read_portfolio(tmp_path / "portfolio.json").facilities[0]

@@ -1,7 +1,7 @@
 """An archive worker as an operating-system process, to be killed: `archive_process.py DSN NATS_URL FOLDER
 FAILPOINT`.
 
-Its clock is two hours ahead, so that every hour of the log is complete and is archived.
+The clock is two hours ahead, so that every hour of the log is complete and is archived.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from tests.fakes.raw_archive.progress import FakeRawArchiveProgress
 
 @dataclass(frozen=True)
 class HoursAhead(SystemClock):
-    """A clock for which every hour of the log is over."""
+    """A clock on which every hour of the log has ended."""
 
     def now(self) -> datetime:
         return super().now() + timedelta(hours=2)

@@ -1,4 +1,4 @@
-"""The telemetry path on real servers, wired by hand."""
+"""The telemetry path on real servers, without the composition root."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ from tests.servers import Database, PostgresServer
 
 
 class AbsentDeadLetters(FakeDeadLetters):
-    """Unavailable for the next `failures` calls."""
+    """Dead letters that are unavailable for the next `failures` calls."""
 
     failures = 0
 
@@ -140,10 +140,10 @@ async def _running(run: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIter
 
 
 async def eventually(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
-    """Wait until `condition`, in a thread; raises its last failure."""
+    """Wait until `condition` holds, evaluated in a thread; raises its last error."""
     deadline = asyncio.get_running_loop().time() + within_s
     while not await asyncio.to_thread(condition):
-        assert asyncio.get_running_loop().time() < deadline, "it did not come about in time"
+        assert asyncio.get_running_loop().time() < deadline, "the condition was not met in time"
         await asyncio.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""A feed that is read by a test: the messages that arrived, and which of them are confirmed."""
+"""A reader of a feed for tests: it records and confirms messages."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ TOPIC = b"meters/fac-001/m1/readings"
 
 
 class Taken:
-    """Confirms each message at once, unless it `withholds`; has room for `room` unconfirmed messages."""
+    """Received messages. Each is confirmed at once unless `withholds` is set. At most `room` may be unconfirmed."""
 
     def __init__(self, *, withholds: bool = False, room: int = 1_000_000) -> None:
         self.messages: list[MeterMessage] = []
@@ -31,7 +31,7 @@ class Taken:
             confirm()
 
     def allow(self, room: int) -> None:
-        """From now on `room` messages may be unconfirmed."""
+        """Set the number of messages that may be unconfirmed to `room`."""
         self._room = room
 
     def keep_all(self) -> None:
@@ -68,7 +68,7 @@ async def publish(
     password: str | None = None,
     client_id: str = "meters",
 ) -> None:
-    """Publish at QoS 1 and wait until the broker has them all."""
+    """Publish at QoS 1 and wait until the broker has acknowledged all messages."""
     meters = MqttPublisher()
     await meters.connect("127.0.0.1", port, client_id=client_id, user=user, password=password)
     meters.publish([(topic, payload) for payload in payloads])

@@ -1,10 +1,10 @@
-"""CPU of the ingest process for each reading on a real nats-server: run me from the root of the project.
+"""CPU of the ingest process for each reading on a real nats-server. Run it from the root of the project.
 
     --rate 6700 --gateway 1        single readings (the default)
     --rate 67000 --gateway 10      gateways
 
 Prints one JSON document: microseconds of CPU per reading of the generator, the broker with JetStream, and ingest. It
-measures and asserts nothing; nothing is stored.
+only measures: it asserts nothing and stores nothing.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def measure(rate: float, gateway: int, seconds: float) -> dict[str, object]:
                 run=new_run(now), meters=int(rate * 15), rate_per_s=rate, gateway=gateway, started_at=now
             )
             report = asyncio.run(MeterLoad(plan, servers.meters_mqtt_url).run(seconds))
-            time.sleep(1.0)  # messages under way arrive
+            time.sleep(1.0)  # messages in transit arrive
             after = {name: cpu_s(pid) for name, pid in pids.items()} | {"generator": time.process_time()}
         finally:
             child.kill()

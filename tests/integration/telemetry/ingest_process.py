@@ -16,7 +16,7 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 
 
 def sessions_of(dsn: str, mqtt_url: str, count: int, worker: str) -> list[IngestSession]:
-    """The sessions as interfaces/bootstrap creates them."""
+    """The sessions that interfaces/bootstrap would create."""
     return [
         IngestSession(
             name=f"shared-{n}",

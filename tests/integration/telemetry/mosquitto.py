@@ -1,4 +1,4 @@
-"""A Mosquitto for one test, and certificates for it."""
+"""A Mosquitto for one test, and its certificates."""
 
 import datetime as dt
 import socket
@@ -35,7 +35,7 @@ class Mosquitto:
         self._server: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until it listens; again on the same port, without its earlier state."""
+        """Start and wait until it listens. A restart uses the same port and has no earlier state."""
         with self._log.open("ab") as log:
             self._server = subprocess.Popen([self._program, "-c", self._file], stderr=log, stdout=log)
         for _ in range(200):
@@ -44,7 +44,7 @@ class Mosquitto:
                     return
             assert self._server.poll() is None, self._log.read_text()
             time.sleep(0.05)
-        raise AssertionError("mosquitto did not come up")
+        raise AssertionError("mosquitto did not start")
 
     def kill(self) -> None:
         """kill -9."""
@@ -55,7 +55,7 @@ class Mosquitto:
 
 @contextmanager
 def mosquitto(program: Path, folder: Path, *settings: str) -> Iterator[int]:
-    """Its port while it runs."""
+    """Run a Mosquitto; yields its port."""
     server = Mosquitto(program, folder, *settings)
     try:
         server.start()

@@ -1,4 +1,4 @@
-"""The exclusive lock on PostgreSQL: one holder at a time, through deaths and outages."""
+"""The exclusive lock on PostgreSQL: one holder at a time, also after kills and outages."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,7 +12,7 @@ from tests.servers import Database, PostgresServer
 NAME = "the only one"
 
 
-def test_the_next_in_line_gets_the_turn_when_its_holder_lets_go(database: Database) -> None:
+def test_the_next_waiter_gets_the_lock_when_it_is_released(database: Database) -> None:
     async def scenario() -> None:
         first, second = (PostgresExclusiveLock(database.app_dsn, NAME) for _ in range(2))
         async with AsyncExitStack() as waiting:
@@ -26,7 +26,7 @@ def test_the_next_in_line_gets_the_turn_when_its_holder_lets_go(database: Databa
     asyncio.run(scenario())
 
 
-def test_turns_of_other_names_do_not_wait(database: Database) -> None:
+def test_locks_of_different_names_do_not_wait_for_each_other(database: Database) -> None:
     async def scenario() -> None:
         async with (
             PostgresExclusiveLock(database.app_dsn, NAME).held(),
@@ -38,13 +38,13 @@ def test_turns_of_other_names_do_not_wait(database: Database) -> None:
     asyncio.run(scenario())
 
 
-def test_waiting_for_a_turn_can_be_given_up(database: Database) -> None:
+def test_waiting_for_a_lock_can_be_cancelled(database: Database) -> None:
     async def scenario() -> None:
         first, second = (PostgresExclusiveLock(database.app_dsn, NAME) for _ in range(2))
         async with first.held():
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3), second.held():
-                    raise AssertionError("two had it")
+                    raise AssertionError("two holders at once")
         async with asyncio.timeout(10), second.held():
             pass
 
@@ -62,7 +62,7 @@ def _end_sessions(database: Database, *, and_take_it: bool) -> psycopg.Connectio
     return admin
 
 
-def test_a_holder_whose_session_broke_keeps_the_turn_if_nobody_took_it(database: Database) -> None:
+def test_a_holder_with_a_broken_session_keeps_the_lock_if_nobody_took_it(database: Database) -> None:
     async def scenario() -> None:
         turn = PostgresExclusiveLock(database.app_dsn, NAME)
         async with turn.held() as lost:
@@ -78,7 +78,7 @@ def test_a_holder_whose_session_broke_keeps_the_turn_if_nobody_took_it(database:
     asyncio.run(scenario())
 
 
-def test_a_holder_learns_that_somebody_else_took_its_turn(database: Database) -> None:
+def test_a_holder_is_notified_that_its_lock_was_taken(database: Database) -> None:
     async def scenario() -> None:
         async with PostgresExclusiveLock(database.app_dsn, NAME).held() as lost:
             admin = await asyncio.to_thread(_end_sessions, database, and_take_it=True)
@@ -88,7 +88,7 @@ def test_a_holder_learns_that_somebody_else_took_its_turn(database: Database) ->
     asyncio.run(scenario())
 
 
-def test_a_holder_goes_on_while_the_database_is_away(
+def test_a_holder_continues_while_the_database_is_unavailable(
     database: Database, postgres_server: PostgresServer
 ) -> None:
     async def scenario() -> None:

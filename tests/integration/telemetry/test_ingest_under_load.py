@@ -97,7 +97,7 @@ class Held(NatsTelemetryStream):
 
 
 async def everything_in(stream: NatsTelemetryStream) -> tuple[list[MeterReading], list[MalformedReading]]:
-    """The readings of the log, pack by pack."""
+    """The next readings of the log."""
     readings: list[MeterReading] = []
     malformed: list[MalformedReading] = []
     for partition in (*range(PARTITIONS), MALFORMED):
@@ -113,7 +113,7 @@ async def everything_in(stream: NatsTelemetryStream) -> tuple[list[MeterReading]
     return readings, malformed
 
 
-def test_while_jetstream_takes_nothing_little_is_held_and_afterwards_nothing_is_lost(
+def test_memory_is_bounded_while_jetstream_accepts_nothing_and_no_reading_is_lost(
     path: TelemetryPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Acknowledgements stop, the alert is raised, memory stays within its limit, and the broker stores the rest."""
@@ -136,7 +136,7 @@ def test_while_jetstream_takes_nothing_little_is_held_and_afterwards_nothing_is_
             async with path.ingesting(stream, client_id=f"ingest-{uuid4().hex[:8]}"):
                 stream.is_held = True
                 report = await MeterLoad(planned, path.servers.meters_mqtt_url).run(4.0)
-                assert report.unacknowledged_messages == 0  # the broker has them all
+                assert report.unacknowledged_messages == 0  # the broker has acknowledged every message
                 await eventually(lambda: alert in path.open_alerts())
                 assert 0 < packers[0].buffered_bytes < bound + 1_000
                 assert (await plain.fill()).messages == 0
@@ -179,7 +179,7 @@ def poison(number: int) -> bytes:
 
 
 def stormy(number: int) -> tuple[bytes, bytes, str]:
-    """(topic, payload, kind) of message `number`: 30 % invalid, 5 % poison, of the rest some that are refused."""
+    """(topic, payload, kind) of message `number`: 30 % are invalid, 5 % poison, and some of the rest are refused."""
     facility = number % 7
     topic = b"meters/storm-%d/m1/readings" % facility
     body: dict[str, object] = {"ts": (NOW - timedelta(seconds=number)).isoformat(), "seq": number, "kw": 1.0}
@@ -234,7 +234,7 @@ async def answer_to(url: str, topic: bytes, payload: bytes) -> bytes:
         try:
             while more := await reader.read(4_096):
                 answer += more
-        except ConnectionResetError:  # it did not read all of it
+        except ConnectionResetError:  # the broker closed before it read the whole message
             return answer
         finally:
             writer.close()
@@ -242,7 +242,7 @@ async def answer_to(url: str, topic: bytes, payload: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["nats", "mosquitto"])
-def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
+def test_each_message_of_a_storm_of_malformed_messages_is_accounted_for(
     path: TelemetryPath, kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     count = 3_000
@@ -265,7 +265,7 @@ def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
             sent = [(topic, payload) for topic, payload, _ in messages]
             if kind == "mosquitto":
                 sent[1_500:1_500] = huge
-            else:  # accepts at most 1 MB: the meter notices, since it gets no acknowledgement
+            else:  # the broker accepts at most 1 MB: the meter gets no acknowledgement
                 for topic, payload in huge:
                     assert await answer_to(meters_url, topic, payload) == b""
             await send(port, sent, parts.username, parts.password)
@@ -310,7 +310,7 @@ def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
     assert all(m.reason for m in malformed)
     letters = letters_of(MalformedMessages(received_at=NOW, malformed=malformed))
     assert len({letter.dead_letter_id for letter in letters}) == len(malformed), (
-        "each has a letter of its own"
+        "each message has its own letter"
     )
     assert {r.incomplete for r in readings} == {True, False}
 

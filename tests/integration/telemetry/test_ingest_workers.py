@@ -1,4 +1,4 @@
-"""Several ingest workers on a broker with shared subscriptions: they share its sessions, and replace dead workers."""
+"""Ingest workers on a broker with shared subscriptions share its sessions and replace dead workers."""
 
 import asyncio
 import subprocess
@@ -57,7 +57,7 @@ class Worker:
         await asyncio.gather(*self._tasks)
 
 
-def test_workers_that_come_and_go_share_the_sessions_out_evenly(database: Database) -> None:
+def test_sessions_are_shared_evenly_while_workers_join_and_leave(database: Database) -> None:
     async def scenario() -> None:
         first = Worker("w1", database.app_dsn)
         await eventually(lambda: first.held == SESSIONS)
@@ -76,7 +76,7 @@ def test_workers_that_come_and_go_share_the_sessions_out_evenly(database: Databa
     asyncio.run(scenario())
 
 
-def test_turns_of_others_are_not_counted(database: Database) -> None:
+def test_only_locks_with_the_prefix_are_counted(database: Database) -> None:
     async def scenario() -> Mapping[str, int]:
         async with (
             PostgresExclusiveLock(database.app_dsn, "aggregate 1", holder="w1").held(),
@@ -88,12 +88,12 @@ def test_turns_of_others_are_not_counted(database: Database) -> None:
     assert asyncio.run(scenario()) == {"w2": 1}
 
 
-def test_a_server_that_is_away_is_named() -> None:
+def test_an_unavailable_server_is_reported() -> None:
     with pytest.raises(ConnectionError, match="does not say"):
         asyncio.run(PostgresLockHolders("postgresql://127.0.0.1:1/none", "ingest ").count_by_holder())
 
 
-def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_a_response_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exclusive_lock, "HOLDERS_WITHIN_S", 0.2)
     clients: list[asyncio.StreamWriter] = []
 
@@ -103,7 +103,7 @@ def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) ->
         if len(clients) == 1:
             writer.write(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")
             return
-        for client in clients:  # the second cancels what the first waits for
+        for client in clients:  # the second connection cancels the query of the first
             client.close()
 
     async def scenario() -> None:
@@ -131,7 +131,7 @@ def worker_process(path: TelemetryPath, mqtt_url: str) -> Iterator["subprocess.P
         worker.wait()
 
 
-def test_a_worker_killed_under_load_is_succeeded_and_no_reading_is_lost(
+def test_a_worker_killed_under_load_is_replaced_and_no_reading_is_lost(
     path: TelemetryPath, debian_command: DebianCommand, tmp_path: Path
 ) -> None:
     planned = LoadPlan(run=f"load{uuid4().hex[:6]}", meters=300, rate_per_s=300, started_at=path.clock.now())

@@ -26,7 +26,7 @@ async def end(watching: asyncio.Task[None], stop: asyncio.Event) -> None:
     await asyncio.wait_for(watching, 20)
 
 
-def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
+def test_messages_without_a_worker_raise_an_alert_until_one_runs(
     path: TelemetryPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telemetry_lag_monitor, "CHECK_EVERY_S", 0.1)
@@ -51,7 +51,7 @@ def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
         asyncio.run(scenario())
 
 
-def test_an_absent_log_is_waited_for_until_the_stop(path: TelemetryPath) -> None:
+def test_the_monitor_waits_for_an_absent_log_until_it_is_stopped(path: TelemetryPath) -> None:
     stores = open_stores(read_settings(settings(path, "nats://127.0.0.1:1")), pool_size=2)
 
     async def scenario() -> None:

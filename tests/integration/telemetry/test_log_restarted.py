@@ -1,4 +1,4 @@
-"""Requests that were under way when the telemetry log's server died fail: its successor never answers them."""
+"""Requests in progress fail when the server of the telemetry log dies, because its successor never answers them."""
 
 import asyncio
 from contextlib import suppress
@@ -23,7 +23,7 @@ async def restarted(path: TelemetryPath, client: Client) -> None:
     await eventually(lambda: client.is_connected and client.stats["reconnects"] > before)
 
 
-def test_a_publish_that_died_with_its_server_is_tried_again_at_once(path: TelemetryPath) -> None:
+def test_a_publish_lost_with_its_server_is_retried_at_once(path: TelemetryPath) -> None:
     async def scenario() -> None:
         client = await nats.connect(path.servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
         stream = NatsTelemetryStream(client, answer_within_s=NEVER_S)
@@ -36,14 +36,14 @@ def test_a_publish_that_died_with_its_server_is_tried_again_at_once(path: Teleme
         await restarted(path, client)
         with pytest.raises(StreamUnavailable, match="ConnectionReconnecting"):
             await publishing
-        # It is stored already, or it is now: the next connection is another one, and requests over it are answered.
+        # The message was stored before or is stored now. Requests over the new connection are answered.
         assert await stream.publish(0, b"x", message_id="x") == 2
         await client.close()
 
     asyncio.run(scenario())
 
 
-def test_an_acknowledgement_of_what_an_earlier_server_handed_out_waits_for_no_answer(
+def test_an_acknowledgement_of_a_message_from_an_earlier_server_waits_for_no_answer(
     path: TelemetryPath,
 ) -> None:
     async def scenario() -> None:

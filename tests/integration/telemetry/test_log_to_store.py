@@ -1,4 +1,4 @@
-"""From the telemetry log to the store: exact counts through kills, outages, replays and poison."""
+"""From the telemetry log to the store: exact counts after kills, outages, replays and poison."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ FACILITIES = [f"fac-{n:03}" for n in range(8)]
 
 
 def quarter_hours(facility: str, *, kw: float = 10.0) -> list[MeterReading]:
-    """An hour of readings every 15 s."""
+    """Readings of an hour, one every 15 s."""
     return [MeterReading(facility, "m1", START + timedelta(seconds=15 * n), kw, None) for n in range(240)]
 
 
@@ -37,7 +37,7 @@ async def publish(
 
 
 async def publish_all(stream: NatsTelemetryStream, *, size: int = 20) -> int:
-    """Every facility's hour in batches of `size`, the order of each facility's shuffled; returns the number of
+    """Publish the hour of every facility in batches of `size`, in random order per facility; returns the number of
     readings."""
     count = 0
     for facility in FACILITIES:
@@ -61,7 +61,7 @@ async def all_done(stream: NatsTelemetryStream, *, within_s: float = 60) -> None
         if (await stream.fill()).unprocessed == 0:
             return
         await asyncio.sleep(0.1)
-    raise AssertionError(f"the log still holds work: {await stream.fill()}")
+    raise AssertionError(f"the log still contains work: {await stream.fill()}")
 
 
 def start_worker(path: TelemetryPath) -> "subprocess.Popen[bytes]":
@@ -79,7 +79,7 @@ def start_worker(path: TelemetryPath) -> "subprocess.Popen[bytes]":
 
 
 def test_killing_aggregate_workers_loses_nothing_and_counts_nothing_twice(path: TelemetryPath) -> None:
-    """kill -9, each time when the store has grown since the start."""
+    """Each worker is killed with SIGKILL once the store has grown."""
 
     async def scenario() -> None:
         async with path.stream() as stream:
@@ -159,7 +159,7 @@ def test_a_late_reading_corrects_its_interval(path: TelemetryPath) -> None:
     asyncio.run(scenario())
 
 
-def test_poison_is_parked_with_its_reason_and_the_partition_moves_on(path: TelemetryPath) -> None:
+def test_a_poison_batch_is_parked_with_its_reason_and_the_partition_continues(path: TelemetryPath) -> None:
     async def scenario() -> None:
         poisoned = [MeterReading("fac-001", "m\0", START, 1.0, None)]
         async with path.stream() as stream:
@@ -167,7 +167,7 @@ def test_poison_is_parked_with_its_reason_and_the_partition_moves_on(path: Telem
             await publish(stream, 5, poisoned, "poison")
             await stream.publish(5, b"\xc1 no batch", message_id="garbage")
             last = await publish(stream, 5, quarter_hours("fac-001")[120:], "after")
-            path.dead_letters.failures = 2  # it stays in the log until it is parked
+            path.dead_letters.failures = 2  # the batch stays in the log until it is parked
             async with path.aggregating(stream):
                 await all_done(stream)
         assert path.count("meter_readings") == 240
@@ -186,7 +186,7 @@ def test_poison_is_parked_with_its_reason_and_the_partition_moves_on(path: Telem
     asyncio.run(scenario())
 
 
-def test_a_stopped_database_is_waited_for_and_nothing_is_parked(path: TelemetryPath) -> None:
+def test_workers_wait_for_a_stopped_database_and_park_nothing(path: TelemetryPath) -> None:
     async def scenario() -> None:
         async with path.stream() as stream, path.aggregating(stream):
             await publish(stream, 1, quarter_hours("fac-000"), "before")
@@ -206,7 +206,7 @@ def test_a_stopped_database_is_waited_for_and_nothing_is_parked(path: TelemetryP
     asyncio.run(scenario())
 
 
-def test_a_batch_that_ends_its_worker_again_and_again_is_parked(path: TelemetryPath) -> None:
+def test_a_batch_that_repeatedly_ends_its_worker_is_parked(path: TelemetryPath) -> None:
     async def scenario() -> None:
         async with path.stream() as stream:
             await publish(stream, 5, quarter_hours("fac-001")[:1], "crasher")

@@ -48,7 +48,9 @@ def fresh() -> str:
     return f"ingest-{uuid4().hex[:8]}"
 
 
-def test_malformed_messages_are_parked_with_their_reason_and_the_rest_is_used(path: TelemetryPath) -> None:
+def test_malformed_messages_are_parked_with_their_reason_and_valid_ones_are_stored(
+    path: TelemetryPath,
+) -> None:
     async def scenario() -> None:
         async with (
             path.stream() as stream,
@@ -78,7 +80,7 @@ def test_malformed_messages_are_parked_with_their_reason_and_the_rest_is_used(pa
     asyncio.run(scenario())
 
 
-def test_nothing_is_acknowledged_before_the_log_holds_it(path: TelemetryPath) -> None:
+def test_no_message_is_acknowledged_before_it_is_in_the_log(path: TelemetryPath) -> None:
     client_id = fresh()
 
     async def scenario() -> None:
@@ -89,7 +91,7 @@ def test_nothing_is_acknowledged_before_the_log_holds_it(path: TelemetryPath) ->
                 send(outbox, "fac-001", number)
             await asyncio.sleep(1.0)
             assert refusing.kept == []
-        # The worker has ended, and its memory is lost. The broker still has every message.
+        # The worker has ended and lost its memory. The broker still has every message.
         async with (
             path.stream() as stream,
             path.aggregating(stream),
@@ -100,7 +102,7 @@ def test_nothing_is_acknowledged_before_the_log_holds_it(path: TelemetryPath) ->
     asyncio.run(scenario())
 
 
-def test_a_broker_killed_in_between_loses_nothing(path: TelemetryPath) -> None:
+def test_a_killed_broker_loses_nothing(path: TelemetryPath) -> None:
     async def scenario() -> None:
         async with (
             path.stream() as stream,
@@ -123,7 +125,7 @@ def test_a_broker_killed_in_between_loses_nothing(path: TelemetryPath) -> None:
     asyncio.run(scenario())
 
 
-def test_a_second_ingest_waits_for_its_turn_and_takes_over(path: TelemetryPath) -> None:
+def test_a_second_ingest_worker_waits_and_takes_over(path: TelemetryPath) -> None:
     client_id = fresh()
 
     async def scenario() -> None:

@@ -68,7 +68,7 @@ def test_only_messages_that_were_not_stored_are_redelivered(broker: Broker) -> N
             first.withholds = True
             await broker.publish(b"3", b"4")
             await eventually(lambda: len(first.withheld) >= 2)
-        first.keep_all()  # too late: that connection has ended
+        first.keep_all()  # ignored: that connection has ended
         await broker.publish(b"5")  # while there is no reader
         async with reading(broker.feed(client_id), second):
             await eventually(lambda: set(second.payloads) >= {b"3", b"4", b"5"})
@@ -93,7 +93,7 @@ def test_messages_stored_during_the_stop_are_acknowledged(broker: Broker) -> Non
     asyncio.run(scenario())
 
 
-def test_nothing_more_is_taken_than_there_is_room_for(broker: Broker) -> None:
+def test_no_more_messages_are_taken_than_there_is_room_for(broker: Broker) -> None:
     payloads = [str(n).encode() for n in range(200)]
 
     async def scenario() -> None:
@@ -111,8 +111,8 @@ def test_nothing_more_is_taken_than_there_is_room_for(broker: Broker) -> None:
     asyncio.run(scenario())
 
 
-def test_without_room_it_connects_all_the_same_and_waits(broker: Broker) -> None:
-    """However long that takes: messages before the broker's response are not read until there is room."""
+def test_a_feed_without_room_connects_and_waits(broker: Broker) -> None:
+    """There is no time limit: messages before the response of the broker are not read until there is room."""
 
     async def scenario() -> None:
         client_id = fresh()
@@ -136,8 +136,8 @@ def test_without_room_it_connects_all_the_same_and_waits(broker: Broker) -> None
     asyncio.run(scenario())
 
 
-def test_acknowledgements_go_out_in_the_order_of_the_messages() -> None:
-    """Only the broker can observe this: a small one of ours, which sends three messages at once."""
+def test_acknowledgements_are_sent_in_the_order_of_the_messages() -> None:
+    """Only the broker can observe the order. The test uses a minimal broker that sends three messages at once."""
     acknowledged: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -181,10 +181,10 @@ def test_a_reader_without_the_permission_to_read_gets_an_error(nats_server: Embe
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
-def test_a_broker_that_only_has_qos_0_is_not_read_from(
+def test_a_broker_with_only_qos_0_is_not_read(
     debian_command: DebianCommand, tmp_path: Path, version: Version
 ) -> None:
-    """It stores nothing for us and asks for no acknowledgement: messages in process would be lost by a kill."""
+    """The broker stores nothing and needs no acknowledgement: a kill would lose the messages in process."""
 
     async def scenario(port: int) -> None:
         feed = MqttMeterFeed(f"mqtt://127.0.0.1:{port}", client_id=fresh(), version=version)
@@ -198,8 +198,8 @@ def test_a_broker_that_only_has_qos_0_is_not_read_from(
 
 
 @pytest.mark.parametrize(("code", "is_read"), [(0, False), (1, True), (2, True)])
-def test_what_the_broker_grants_must_be_acknowledged(code: int, is_read: bool) -> None:
-    """A small broker of ours, which grants a given QoS."""
+def test_a_subscription_without_acknowledgements_is_refused(code: int, is_read: bool) -> None:
+    """The test uses a minimal broker that grants a given QoS."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1_000)
@@ -226,7 +226,7 @@ def test_what_the_broker_grants_must_be_acknowledged(code: int, is_read: bool) -
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
-def test_sessions_that_share_the_feed_have_every_message_dealt_out_once(
+def test_each_message_goes_to_one_of_the_sessions_that_share_a_feed(
     debian_command: DebianCommand, tmp_path: Path, version: Version
 ) -> None:
     async def scenario(port: int) -> None:
@@ -243,10 +243,10 @@ def test_sessions_that_share_the_feed_have_every_message_dealt_out_once(
         asyncio.run(scenario(port))
 
 
-def test_a_shared_sessions_messages_wait_for_whoever_takes_it_over(
+def test_the_messages_of_a_shared_session_wait_for_its_successor(
     debian_command: DebianCommand, tmp_path: Path
 ) -> None:
-    """A worker dies with unconfirmed messages while others arrive: none is lost."""
+    """A worker dies with unconfirmed messages while others arrive, and none is lost."""
 
     async def scenario(port: int) -> None:
         broker = Broker(f"mqtt://127.0.0.1:{port}", f"mqtt://127.0.0.1:{port}", "5")
@@ -268,10 +268,10 @@ def test_a_shared_sessions_messages_wait_for_whoever_takes_it_over(
         asyncio.run(scenario(port))
 
 
-def test_a_broker_gives_a_facility_no_other_facilitys_topic(
+def test_a_facility_cannot_publish_to_the_topic_of_another_facility(
     debian_command: DebianCommand, tmp_path: Path
 ) -> None:
-    """The rule from the operator's guide for Mosquitto."""
+    """The test uses the Mosquitto rule from the operator's guide."""
     acl, users = tmp_path / "acl", tmp_path / "users"
     acl.write_text("pattern write meters/%u/+/readings\nuser ingest\ntopic read meters/+/+/readings\n")
     users.write_text("")

@@ -1,4 +1,4 @@
-"""The broker behind TLS with client certificates, as AWS IoT Core has it, on a real Mosquitto."""
+"""A real Mosquitto with TLS and client certificates, like AWS IoT Core."""
 
 import asyncio
 import ssl
@@ -25,7 +25,7 @@ class SecureBroker:
     client: tuple[Path, Path]
 
     async def publish(self, payload: str) -> None:
-        """With another client library."""
+        """Publish with another client library."""
         cert, key = self.client
         client = gmqtt.Client("meter", clean_session=True)
         tls = tls_context(ca_file=self.authority.file, cert_file=cert, key_file=key)
@@ -70,7 +70,7 @@ def test_a_client_certificate_opens_the_feed(broker: SecureBroker, version: Vers
 
 
 async def _problem(refused: MqttMeterFeed) -> str:
-    """The reason of a failed connection in the log."""
+    """The logged reason of a failed connection."""
     stop = asyncio.Event()
     with capture_logs() as logs:
         running = asyncio.create_task(refused.run(Taken(), stop))
@@ -80,7 +80,7 @@ async def _problem(refused: MqttMeterFeed) -> str:
     return str(logs[0]["error"])
 
 
-def test_what_is_wrong_with_a_connection_is_said_in_words(broker: SecureBroker, tmp_path: Path) -> None:
+def test_a_failed_connection_is_logged_with_its_reason(broker: SecureBroker, tmp_path: Path) -> None:
     cert, key = broker.client
     stranger = Authority(tmp_path / "strangers", "stranger")
     strange_cert, strange_key = stranger.issue("ingest")
@@ -109,7 +109,7 @@ def test_what_is_wrong_with_a_connection_is_said_in_words(broker: SecureBroker, 
     asyncio.run(scenario())
 
 
-def test_files_that_cannot_be_used_are_named_before_anything_is_connected(tmp_path: Path) -> None:
+def test_unusable_files_are_reported_before_any_connection(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "certificates")
     cert, key = authority.issue("one")
     _, other_key = authority.issue("other")

@@ -1,4 +1,4 @@
-"""Assignment of partitions to workers: even, exclusive, and handed over when a worker dies."""
+"""The assignment of partitions to workers is even and exclusive, and changes when a worker dies."""
 
 import asyncio
 import subprocess
@@ -29,7 +29,7 @@ SELECT l.pid, l.objid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classi
 
 
 async def rounds(members: list[PostgresPartitionAssignment], count: int = 8) -> list[frozenset[int]]:
-    """Each member renews `count` times in turn, and returns at once what it has to give up."""
+    """Each member renews `count` times in turn and returns requested partitions at once."""
     assigned: list[frozenset[int]] = []
     for _ in range(count):
         assigned = []
@@ -44,7 +44,7 @@ async def rounds(members: list[PostgresPartitionAssignment], count: int = 8) -> 
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 9, 11])
-def test_every_partition_is_held_once_and_evenly(database: Database, workers: int) -> None:
+def test_partitions_are_assigned_once_and_evenly(database: Database, workers: int) -> None:
     async def scenario() -> None:
         members = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(workers)]
         sizes = [len(one) for one in await rounds(members)]
@@ -60,11 +60,11 @@ def test_every_partition_is_held_once_and_evenly(database: Database, workers: in
     asyncio.run(scenario())
 
 
-def test_one_that_hangs_and_takes_nothing_does_not_keep_the_others_from_it(database: Database) -> None:
+def test_a_hanging_member_does_not_keep_partitions_from_the_others(database: Database) -> None:
     async def scenario() -> None:
         silent, one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(3))
         await rounds([one, other])
-        await silent.assigned()  # joins, and holds nothing: all are assigned
+        await silent.assigned()  # joins but takes no partition, because all are assigned
         async with asyncio.timeout(60):
             while sum(map(len, await rounds([one, other], 1))) < len(ALL_PARTITIONS):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -135,15 +135,15 @@ def test_a_worker_that_loses_its_session_loses_partitions_that_others_took(datab
     asyncio.run(scenario())
 
 
-def test_work_is_ended_before_its_partition_is_given_back(database: Database) -> None:
-    """Two workers in one process never work on the same partition at a time, while they start and stop."""
+def test_work_ends_before_its_partition_is_released(database: Database) -> None:
+    """Two workers in one process start and stop, and never work on the same partition at a time."""
     working: Counter[int] = Counter()
     seen: set[int] = set()
 
     def work(name: str) -> Callable[[int, asyncio.Event], Awaitable[None]]:
         async def on(partition: int, ended: asyncio.Event) -> None:
             working[partition] += 1
-            assert working[partition] == 1, f"{name}: somebody else works on {partition}"
+            assert working[partition] == 1, f"{name}: another worker works on {partition}"
             seen.add(partition)
             await ended.wait()
             await asyncio.sleep(0.02)
@@ -183,7 +183,7 @@ def test_a_failure_on_one_partition_ends_the_worker(database: Database) -> None:
         asyncio.run(run_assigned_partitions(shares, fails, asyncio.Event()))
 
 
-def test_after_a_failure_all_is_given_back_but_only_once_work_on_the_others_has_ended(
+def test_after_a_failure_all_partitions_are_released_once_other_work_has_ended(
     database: Database,
 ) -> None:
     ended_on: set[int] = set()
@@ -218,8 +218,8 @@ def holders(path: TelemetryPath) -> dict[int, set[int]]:
     return found
 
 
-def test_a_worker_killed_with_kill_9_hands_its_partitions_over(path: TelemetryPath) -> None:
-    """Two processes share the log; one dies during its work, the other finishes it."""
+def test_the_partitions_of_a_killed_worker_are_taken_over(path: TelemetryPath) -> None:
+    """Two processes share the log. One is killed during its work, and the other finishes it."""
     workers: list[subprocess.Popen[bytes]] = []
 
     async def scenario() -> None:

@@ -14,7 +14,7 @@ from tests.integration.telemetry.conftest import TelemetryPath
 NOON = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
 
-def test_a_pack_is_parked_in_one_transaction_and_parked_again_adds_nothing(path: TelemetryPath) -> None:
+def test_a_pack_is_parked_in_one_transaction_and_repeating_it_adds_nothing(path: TelemetryPath) -> None:
     messages = [
         MalformedReading(topic=f"meters/fac-001/m{n % 7}/readings", reason="no JSON", body=b"?%d" % (n % 500))
         for n in range(600)

@@ -1,4 +1,4 @@
-"""From the telemetry log into the raw archive and back, on real servers: nothing missing, nothing twice."""
+"""From the telemetry log into the raw archive and back on real servers: nothing is missing or duplicated."""
 
 import asyncio
 import random
@@ -52,7 +52,7 @@ def s3() -> Iterator[S3Server]:
 
 
 def readings_of(facility: str, draw: random.Random) -> list[MeterReading]:
-    """Two hours of two meters, with gaps, a counter, and some readings with only one of the two values."""
+    """Two hours of readings of two meters, with gaps, a register, and some readings with only one of the two values."""
     found = []
     for meter in ("m1", "m2"):
         total = 1_000.0
@@ -71,7 +71,7 @@ def readings_of(facility: str, draw: random.Random) -> list[MeterReading]:
 
 
 async def publish_a_morning(stream: NatsTelemetryStream) -> int:
-    """Late, repeated, corrected and malformed messages among them; returns the number of messages."""
+    """Publish messages, some of them late, repeated, corrected or malformed; returns the number of messages."""
     draw, messages = random.Random(5), 0
     for number in range(4):
         facility = f"fac-{number:03}"
@@ -99,7 +99,7 @@ async def stored(stream: NatsTelemetryStream) -> None:
         if (await stream.fill()).unprocessed == 0:
             return
         await asyncio.sleep(0.1)
-    raise AssertionError("the log still holds work")
+    raise AssertionError("the log still contains work")
 
 
 async def archive_all(stream: NatsTelemetryStream, archive: Archive) -> None:
@@ -124,7 +124,7 @@ TABLES = [
 
 
 def telemetry_rows(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table of readings and of values computed from them, without the columns of write times."""
+    """The rows of every table of readings and computed values, without the columns of write times."""
     tables = """SELECT table_name, string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)
         FROM information_schema.columns
         WHERE table_schema = 'gridproof' AND NOT column_name = ANY(%s)
@@ -172,7 +172,7 @@ def settle_all(path: TelemetryPath) -> None:
 def test_a_database_rebuilt_from_the_archive_equals_the_live_one(
     path: TelemetryPath, s3: S3Server, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where quarter-hours have so many readings that only a few are finalized at once."""
+    """This includes quarter-hours with so many readings that only a few are finalized at once."""
     archive = s3.archive("raw", "system-1") if place == "s3" else ObjectArchive(tmp_path.as_uri())
 
     async def scenario() -> int:
@@ -200,12 +200,16 @@ def test_a_database_rebuilt_from_the_archive_equals_the_live_one(
         assert (first.refused_messages, first.undecodable_messages) == (1, 1)
         assert telemetry_rows(fresh.app_dsn) == live
         [letter] = letters(fresh.app_dsn)
-        assert [letter] == path.dead_letters.listed(queue="meter_message"), "as the live system parked it"
+        assert [letter] == path.dead_letters.listed(queue="meter_message"), (
+            "the letter is parked again as in the live system"
+        )
         assert first.malformed == 1
         decide(fresh.app_dsn, letter)
         again = restored_into(fresh.app_dsn, archive)
         assert (again.added, again.readings) == (0, first.readings)
-        assert [found.status for found in letters(fresh.app_dsn)] == ["discarded"], "decided is decided"
+        assert [found.status for found in letters(fresh.app_dsn)] == ["discarded"], (
+            "a decided letter stays decided"
+        )
         assert telemetry_rows(fresh.app_dsn) == live
     assert restored_into(path.database.app_dsn, archive).added == 0
     assert telemetry_rows(path.database.app_dsn) == live
@@ -265,10 +269,10 @@ def archived_seqs(archive: Archive) -> list[int]:
     return sorted(found)
 
 
-def test_killed_between_object_and_entry_and_after_each_nothing_is_missing_and_nothing_twice(
+def test_kills_after_object_and_after_entry_leave_nothing_missing_and_nothing_twice(
     path: TelemetryPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """kill -9 at both failpoints, several times, while messages arrive."""
+    """The worker is killed with SIGKILL at both failpoints, several times, while messages arrive."""
     archive = ObjectArchive(tmp_path.as_uri())
     total = 0
 
@@ -302,7 +306,9 @@ def test_killed_between_object_and_entry_and_after_each_nothing_is_missing_and_n
     assert (report.findings, report.not_entered) == ((), ())
 
 
-def test_two_workers_at_once_and_one_that_is_killed_hand_over(path: TelemetryPath, tmp_path: Path) -> None:
+def test_two_workers_archive_together_and_one_takes_over_from_the_other(
+    path: TelemetryPath, tmp_path: Path
+) -> None:
     archive = ObjectArchive(tmp_path.as_uri())
 
     async def publish_some(stream: NatsTelemetryStream, first: int) -> None:
@@ -328,9 +334,7 @@ def test_two_workers_at_once_and_one_that_is_killed_hand_over(path: TelemetryPat
     assert verify_archive(archive).verified
 
 
-def test_a_log_that_is_archived_trims_nothing_that_the_archive_does_not_hold(
-    path: TelemetryPath, tmp_path: Path
-) -> None:
+def test_an_archived_log_trims_only_archived_messages(path: TelemetryPath, tmp_path: Path) -> None:
     archive = ObjectArchive(tmp_path.as_uri())
 
     async def scenario() -> None:
@@ -357,8 +361,8 @@ def test_a_log_that_is_archived_trims_nothing_that_the_archive_does_not_hold(
     asyncio.run(scenario())
 
 
-def test_what_is_compressed_is_a_fraction_and_memory_is_bounded_by_an_object() -> None:
-    """An object in memory is compressed; a reader unpacks value by value."""
+def test_an_object_is_compressed_and_its_size_is_bounded() -> None:
+    """An object in memory is compressed. A reader unpacks it value by value."""
     writer = raw_archive_object.ObjectWriter(
         raw_archive_object.ObjectHeader(format=1, log_id="l", partition=0, first_seq=1)
     )

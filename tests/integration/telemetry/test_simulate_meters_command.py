@@ -1,4 +1,4 @@
-"""`gridproof simulate meters` as a process: load with its audit, and the meters of a portfolio."""
+"""`gridproof simulate meters` as a process: a load with its audit, and the meters of a portfolio."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def test_load_is_sent_counted_and_stored(path: TelemetryPath) -> None:
     assert said["audit"] == {"sent": 600, "stored": 600, **nothing}
 
 
-def test_what_the_store_does_not_hold_is_a_finding(path: TelemetryPath) -> None:
+def test_readings_missing_from_the_store_are_reported(path: TelemetryPath) -> None:
     """The broker has no reader."""
     arguments = ("--load", "20", "--rate", "100", "--seconds", "0.5", "--audit", "--audit-within-s", "0")
     done = run(*arguments, DATABASE_URL=path.database.app_dsn, MQTT_URL=path.servers.meters_mqtt_url)
@@ -56,7 +56,9 @@ def test_what_the_store_does_not_hold_is_a_finding(path: TelemetryPath) -> None:
     assert "50" in done.stdout
 
 
-def test_a_portfolios_meters_publish_until_the_stop(path: TelemetryPath, tmp_path: Path) -> None:
+def test_the_meters_of_a_portfolio_publish_until_they_are_stopped(
+    path: TelemetryPath, tmp_path: Path
+) -> None:
     portfolio = tmp_path / "portfolio.yaml"
     portfolio.write_text(yaml.safe_dump(PORTFOLIO), encoding="utf-8")
     facility = PORTFOLIO["facilities"][0]["facility_id"]
@@ -83,7 +85,7 @@ def test_a_portfolio_or_a_number_must_be_given() -> None:
         assert "--load N" in done.stderr
 
 
-def test_what_influxdb_holds_is_not_audited() -> None:
+def test_readings_in_influxdb_are_not_audited() -> None:
     nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/g", "MQTT_URL": "mqtt://127.0.0.1:1"}
     influx = {"TELEMETRY_STORE": "influx", "INFLUX_URL": "http://127.0.0.1:1"}
     done = run("--load", "5", "--audit", **influx, **nowhere)

@@ -24,7 +24,7 @@ from application.ports.telemetry.store import ImportedIntervals, ImportOutcome
 
 
 class Counting:
-    """The part of a telemetry store that an import uses."""
+    """The part of a telemetry store that an import uses; it only counts."""
 
     def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
         return ImportOutcome(added=len(intervals), changed=0, unchanged=0)
@@ -51,7 +51,7 @@ def main(path: str, dsn: str = "", die_after: str = "") -> None:
 
 
 def greatest_kib() -> int:
-    """Not ru_maxrss, which starts with the value of the parent process."""
+    """Peak memory in KiB. ru_maxrss is not used, because it starts with the value of the parent process."""
     status = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in status if line.startswith("VmHWM:"))
     return int(line.split()[1])

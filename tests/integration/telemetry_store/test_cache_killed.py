@@ -1,4 +1,4 @@
-"""A thousand readers while the real cache is killed: the number of queries to PostgreSQL stays bounded."""
+"""The number of queries to PostgreSQL stays bounded while a thousand readers lose the real cache."""
 
 import asyncio
 import random
@@ -33,7 +33,7 @@ FACILITIES = [f"fac-{n:03}" for n in range(50)]
 
 
 class CountedStore(PostgresTelemetryStore):
-    """Counts the queries for current values, and their facilities."""
+    """A store that counts the queries for current values and their facilities."""
 
     def __init__(self, pool: ConnectionPool[Any], clock: Clock) -> None:
         super().__init__(pool, clock)
@@ -64,13 +64,13 @@ def store(database: Database) -> Iterator[CountedStore]:
 
 @pytest.fixture
 def cache_server() -> Iterator[EmbeddedServers]:
-    """A server of this test, which it kills."""
+    """A server that the test kills."""
     with servers.valkey_server() as running:
         yield running
 
 
 class Crowd:
-    """Readers that request without a pause, and their results by source."""
+    """Readers that make requests without a pause, and their results by source."""
 
     def __init__(self, values: CurrentValues) -> None:
         self._values = values
@@ -90,12 +90,12 @@ class Crowd:
 
 
 def expected_at_most(began: float) -> int:
-    """Each facility once per lifetime of a cached value, and once at the start."""
+    """The maximum number of reads: each facility once per lifetime of a cached value, and once at the start."""
     return len(FACILITIES) * (2 + int((monotonic() - began) / FRESH_S))
 
 
 @pytest.mark.parametrize("how", ["killed", "hangs"])
-def test_a_dead_cache_is_no_stampede_on_the_store(
+def test_a_dead_cache_causes_no_stampede_on_the_store(
     how: str, store: CountedStore, cache_server: EmbeddedServers
 ) -> None:
     async def scenario() -> None:
@@ -121,7 +121,7 @@ def test_a_dead_cache_is_no_stampede_on_the_store(
     asyncio.run(scenario())
 
 
-def test_a_cache_that_was_dead_from_the_start_is_no_stampede_either(store: CountedStore) -> None:
+def test_a_cache_that_was_dead_from_the_start_causes_no_stampede(store: CountedStore) -> None:
     async def scenario() -> None:
         cache = RedisSharedCache("redis://127.0.0.1:9/0")
         crowd = Crowd(CurrentValues(store, SystemClock(), cache))
@@ -135,7 +135,7 @@ def test_a_cache_that_was_dead_from_the_start_is_no_stampede_either(store: Count
     asyncio.run(scenario())
 
 
-def test_a_cache_that_comes_back_is_used_again(
+def test_a_restarted_cache_is_used_again(
     store: CountedStore, cache_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_cache, "BREAKER_OPEN_S", 0.1)
@@ -156,14 +156,14 @@ def test_a_cache_that_comes_back_is_used_again(
         fresh = Crowd(CurrentValues(store, SystemClock(), cache))
         began = monotonic()
         await fresh.reads(1)
-        if monotonic() - began < FRESH_S / 2:  # otherwise they have become stale meanwhile
+        if monotonic() - began < FRESH_S / 2:  # otherwise the values have become stale meanwhile
             assert (fresh.sources["cache"], store.queries) == (READERS, queries)
         await cache.aclose()
 
     asyncio.run(scenario())
 
 
-def test_with_cache_and_database_away_every_reader_gets_the_last_value(
+def test_every_reader_gets_the_last_value_while_cache_and_database_are_down(
     store: CountedStore, cache_server: EmbeddedServers, postgres_server: PostgresServer
 ) -> None:
     class Later(SystemClock):

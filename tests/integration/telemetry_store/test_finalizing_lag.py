@@ -56,19 +56,19 @@ def test_a_quarter_hour_that_is_not_finalized_is_reported_until_it_is(watched: W
     assert watched.check() == []
 
 
-def test_a_reading_of_long_ago_that_has_just_come_is_not_behind(watched: Watched) -> None:
+def test_an_old_reading_that_has_just_arrived_is_not_behind(watched: Watched) -> None:
     watched.write(NOW - timedelta(days=30))
     assert watched.check() == []
 
 
-def test_a_quarter_hour_that_is_not_over_is_not_behind(watched: Watched) -> None:
+def test_a_quarter_hour_that_has_not_ended_is_not_behind(watched: Watched) -> None:
     watched.write(NOW - timedelta(minutes=14))
     watched.noted_ago(timedelta(days=1))
     assert watched.check() == []
 
 
-def test_how_long_it_waits_is_counted_on_the_wall(watched: Watched) -> None:
-    """Two simulated hours are two minutes at 60 times the speed."""
+def test_the_lag_is_measured_in_wall_time(watched: Watched) -> None:
+    """Two simulated hours are two wall minutes at 60 times the speed."""
     watched.write(NOW - timedelta(hours=2))
     watched.noted_ago(timedelta(days=1))
     watched.clock = FakeClock(NOW, speed=60.0)

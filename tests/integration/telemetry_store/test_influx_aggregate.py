@@ -1,5 +1,5 @@
-"""The aggregate worker with InfluxDB: refused batches become dead letters, outages are waited for, and
-nothing is lost."""
+"""The aggregate worker with InfluxDB: refused batches become dead letters, the worker waits for
+outages to end, and nothing is lost."""
 
 import asyncio
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ QUARTER = TimeWindow(T0, T0 + timedelta(minutes=15))
 
 
 class Path:
-    """From the log into InfluxDB."""
+    """The telemetry path from the log into InfluxDB."""
 
     def __init__(self, pool: ConnectionPool[Any], connection: InfluxConnection) -> None:
         self.clock = FakeClock(T0 + timedelta(hours=1))
@@ -49,7 +49,7 @@ class Path:
             )
 
     async def store(self) -> None:
-        """Everything that waits in the log."""
+        """Store every waiting message of the log."""
         aggregator = Aggregator(
             partition=0,
             stream=self.stream,
@@ -85,7 +85,7 @@ def path(influxd: InfluxServer, database: Database, monkeypatch: pytest.MonkeyPa
         influxd.start()
 
 
-def test_what_influxdb_refuses_for_good_is_a_dead_letter_and_the_next_goes_in(
+def test_a_batch_refused_by_influxdb_becomes_a_dead_letter_and_the_next_is_stored(
     path: Path, influxd: InfluxServer
 ) -> None:
     async def scenario() -> None:
@@ -100,7 +100,7 @@ def test_what_influxdb_refuses_for_good_is_a_dead_letter_and_the_next_goes_in(
     assert path.influx.position(0) == 2
 
 
-def test_one_clock_that_jumped_ahead_skips_no_reading(influxd: InfluxServer, database: Database) -> None:
+def test_a_clock_that_jumped_ahead_skips_no_reading(influxd: InfluxServer, database: Database) -> None:
     """Readings that are too old by the server's clock are not stored either."""
     now = datetime.now(UTC)
     ahead = FakeClock(now + timedelta(days=1_000))
@@ -120,7 +120,7 @@ def test_one_clock_that_jumped_ahead_skips_no_reading(influxd: InfluxServer, dat
         assert fast.write_readings(0, 2, readings) == 0
 
 
-def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
+def test_the_worker_waits_for_a_killed_influxdb_and_nothing_is_lost(
     path: Path, influxd: InfluxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_health, "LEAST", 1)
@@ -145,7 +145,7 @@ def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
     assert ("telemetry_write_errors", "aggregate") in {(a.name, a.subject) for a in path.alerts.listed()}
 
 
-def test_a_passing_refusal_is_no_poison(path: Path, influxd: InfluxServer) -> None:
+def test_a_temporary_refusal_parks_nothing(path: Path, influxd: InfluxServer) -> None:
     async def scenario() -> None:
         await path.publish(quarter(10.0))
         influxd.shim.faults.statuses = [503] * connections.ATTEMPTS * (MAX_TRIES + 1)

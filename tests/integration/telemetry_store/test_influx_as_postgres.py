@@ -1,5 +1,5 @@
 """InfluxDB returns what PostgreSQL returns, in any order of arrival, and recovers from an interrupted
-attempt."""
+write."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ QUALITIES: list[Quality] = [*(["measured"] * 6), "estimated", "bad"]  # type: ig
 
 
 class Stores:
-    """Both stores, each with its own database for bookkeeping, and one clock."""
+    """Both stores with one clock. Each has its own database for its progress."""
 
     def __init__(
         self, postgres: ConnectionPool[Any], beside: ConnectionPool[Any], influx: InfluxConnection
@@ -142,7 +142,7 @@ def _corrected(reading: MeterReading, draw: random.Random) -> MeterReading:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_both_stores_say_the_same_of_the_same_readings(stores: Stores, seed: int) -> None:
+def test_both_stores_return_the_same_values_for_the_same_readings(stores: Stores, seed: int) -> None:
     draw = random.Random(seed)
     readings = sorted(random_readings(draw), key=lambda r: r.ts)
     late = [r for r in readings if draw.random() < 0.05]
@@ -183,7 +183,7 @@ def test_readings_stored_before_a_crash_are_recorded_by_the_next_attempt(
     assert stores.influx.interval_series("a", HOURS).values[0] == 10.0
 
 
-def test_settling_that_broke_off_is_done_again(
+def test_an_interrupted_finalization_is_repeated(
     stores: Stores, influxd: InfluxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "FIRST_WAIT_S", 0.01)
@@ -198,9 +198,7 @@ def test_settling_that_broke_off_is_done_again(
     stores.corrections()
 
 
-def test_rows_that_influxdb_refuses_leave_the_position_where_it_was(
-    stores: Stores, influxd: InfluxServer
-) -> None:
+def test_rows_refused_by_influxdb_do_not_move_the_position(stores: Stores, influxd: InfluxServer) -> None:
     influxd.shim.faults.statuses = [400]
     with pytest.raises(ReadingsRefused):
         stores.influx.write_readings(0, 9, [MeterReading("a", "m", T0, 10.0, None)])

@@ -27,7 +27,7 @@ def server(influxd: InfluxServer) -> Iterator[InfluxServer]:
 
 @pytest.fixture
 def influx(server: InfluxServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[InfluxConnection]:
-    """A server that is set up, with short retry pauses."""
+    """A connection to a prepared server, with short retry pauses."""
     monkeypatch.setattr(connections, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(connections, "LONGEST_WAIT_S", 0.02)
     connection = InfluxConnection(server.url, server.fresh_name())
@@ -45,7 +45,7 @@ def kws(connection: InfluxConnection) -> list[float]:
     return [kw for one in series for (kw,) in one.rows("kw")]
 
 
-def test_what_is_written_is_read_back_to_the_microsecond(influx: InfluxConnection) -> None:
+def test_written_rows_are_read_back_to_the_microsecond(influx: InfluxConnection) -> None:
     odd = 'a b,c=d"ü'
     influx.write(
         RAW,
@@ -64,7 +64,7 @@ def test_what_is_written_is_read_back_to_the_microsecond(influx: InfluxConnectio
     assert (moment_of(us), values) == (NOW, [0.1, 2**53 + 1, '{"x": "a\\b"}', False])
 
 
-def test_whatever_stands_in_a_text_it_comes_back_as_it_was(influx: InfluxConnection) -> None:
+def test_any_text_is_read_back_unchanged(influx: InfluxConnection) -> None:
     draw = random.Random(7)
     letters = [chr(n) for n in range(32, 127) if chr(n) != "\\"] + list("äß€漢🙂\u2028")
     ids = [f"{''.join(draw.choices(letters, k=12))}|{n}" for n in range(200)]
@@ -82,7 +82,7 @@ def test_whatever_stands_in_a_text_it_comes_back_as_it_was(influx: InfluxConnect
 
 
 @pytest.mark.parametrize("statuses", [[503], [429, 500]])
-def test_a_passing_failure_is_tried_again(
+def test_a_temporary_failure_is_retried(
     influx: InfluxConnection, server: InfluxServer, statuses: list[int]
 ) -> None:
     server.shim.faults.statuses = list(statuses)
@@ -91,20 +91,22 @@ def test_a_passing_failure_is_tried_again(
     assert server.shim.faults.writes == len(statuses) + 1
 
 
-def test_a_lost_answer_is_tried_again_and_stores_once(influx: InfluxConnection, server: InfluxServer) -> None:
+def test_a_write_with_a_lost_answer_is_retried_and_stored_once(
+    influx: InfluxConnection, server: InfluxServer
+) -> None:
     server.shim.faults.lost_answers = 1
     influx.write(RAW, [row()])
     assert kws(influx) == [1.5]
 
 
-def test_trying_again_has_an_end(influx: InfluxConnection, server: InfluxServer) -> None:
+def test_the_number_of_retries_is_limited(influx: InfluxConnection, server: InfluxServer) -> None:
     server.shim.faults.statuses = [503] * ATTEMPTS
     with pytest.raises(TelemetryStoreUnavailable, match="503"):
         influx.write(RAW, [row()])
     assert server.shim.faults.writes == ATTEMPTS
 
 
-def test_rows_at_fault_are_refused_at_once_and_open_no_breaker(
+def test_invalid_rows_are_refused_at_once_and_leave_the_breaker_closed(
     influx: InfluxConnection, server: InfluxServer
 ) -> None:
     influx.write(RAW, [row()])
@@ -116,7 +118,7 @@ def test_rows_at_fault_are_refused_at_once_and_open_no_breaker(
     influx.write(RAW, [row(2.5, at=NOW + timedelta(seconds=1))])
 
 
-def test_after_failures_in_a_row_the_breaker_opens_and_later_closes(
+def test_the_breaker_opens_after_consecutive_failures_and_later_closes(
     influx: InfluxConnection, server: InfluxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "BREAKER_OPEN_S", 0.2)
@@ -141,7 +143,7 @@ def test_after_failures_in_a_row_the_breaker_opens_and_later_closes(
     again.close()
 
 
-def test_an_absent_database_is_for_people_to_make_and_the_rows_wait(server: InfluxServer) -> None:
+def test_an_absent_database_is_reported_as_unavailable_with_advice(server: InfluxServer) -> None:
     connection = InfluxConnection(server.url, server.fresh_name())
     with pytest.raises(TelemetryStoreUnavailable, match="gridproof migrate"):
         connection.write(RAW, [row()])
@@ -150,7 +152,7 @@ def test_an_absent_database_is_for_people_to_make_and_the_rows_wait(server: Infl
     connection.close()
 
 
-def test_setting_up_makes_policies_and_changes_them_when_the_settings_do(influx: InfluxConnection) -> None:
+def test_set_up_creates_policies_and_updates_them_with_the_settings(influx: InfluxConnection) -> None:
     def durations() -> dict[str, str]:
         (series,) = influx.command([f'SHOW RETENTION POLICIES ON "{influx.database}"'])
         return {name: lasts for one in series for name, lasts in one.rows("name", "duration")}
@@ -160,16 +162,16 @@ def test_setting_up_makes_policies_and_changes_them_when_the_settings_do(influx:
     assert (done.version[:2], done.downsamples, durations()[RAW]) == ("1.", True, "720h0m0s")
 
 
-def test_influxdb_itself_keeps_minutes_of_each_meter(influx: InfluxConnection) -> None:
+def test_influxdb_aggregates_each_meter_by_minute(influx: InfluxConnection) -> None:
     minute = NOW.replace(second=0, microsecond=0) - timedelta(minutes=2)
     of = {"facility_id": "a", "meter_id": "m"}
     lines = [
         line("readings", of, {"kw": kw, "kw_counts": True}, microseconds(minute + timedelta(seconds=second)))
         for second, kw in ((0, 10.0), (15, 20.0), (30, 60.0))
     ]
-    influx.write(RAW, lines)  # at once: its scheduler may run in between
+    influx.write(RAW, lines)  # in one write: the scheduler of InfluxDB may run at any time
     found: list[tuple[object, ...]] = []
-    while not found:  # its scheduler decides when
+    while not found:  # the scheduler of InfluxDB sets the time
         (series,) = influx.query(
             ROLLUPS,
             ["SELECT mean_kw, min_kw, max_kw, readings FROM meter_minutes GROUP BY facility_id, meter_id"],
@@ -178,7 +180,7 @@ def test_influxdb_itself_keeps_minutes_of_each_meter(influx: InfluxConnection) -
     assert found == [(microseconds(minute), 30.0, 10.0, 60.0, 3)]
 
 
-def test_of_what_it_cannot_make_it_says_what_is_to_be_made(
+def test_set_up_names_the_bucket_that_it_cannot_create(
     server: InfluxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = InfluxConnection(server.url, server.fresh_name())
@@ -188,19 +190,19 @@ def test_of_what_it_cannot_make_it_says_what_is_to_be_made(
     connection.close()
 
 
-def test_a_short_retention_is_set_up_with_shards_no_longer_than_it(influx: InfluxConnection) -> None:
+def test_shards_are_no_longer_than_a_short_retention(influx: InfluxConnection) -> None:
     set_up(influx, raw_days=2, rollup_days=2)
     (series,) = influx.command([f'SHOW RETENTION POLICIES ON "{influx.database}"'])
     shards = {name: lasts for one in series for name, lasts in one.rows("name", "shardGroupDuration")}
     assert (shards[RAW], shards[ROLLUPS]) == ("24h0m0s", "48h0m0s")
 
 
-def test_a_query_it_does_not_understand_is_named(influx: InfluxConnection) -> None:
+def test_an_invalid_query_is_reported(influx: InfluxConnection) -> None:
     with pytest.raises(TelemetryStoreUnavailable, match="error parsing query"):
         influx.query(RAW, ["SELECT FROM"])
 
 
-def test_a_statement_that_is_refused_while_setting_up_is_for_a_person_to_mend(
+def test_a_statement_refused_during_set_up_is_reported(
     influx: InfluxConnection,
 ) -> None:
     influx.command([f'DROP CONTINUOUS QUERY "meter_minutes" ON "{influx.database}"'])

@@ -39,7 +39,7 @@ def answer(*arguments: object) -> Any:
 
 
 def csv_of(path: Path, rows: int, facilities: int) -> Path:
-    """Minutes of several facilities, newest first, each time in another order."""
+    """A CSV file with minutes of several facilities, newest first, each minute in another order of facilities."""
     draw = random.Random(7)
     names = [f"fac-{n:03}" for n in range(facilities)]
     with path.open("w") as file:
@@ -52,7 +52,7 @@ def csv_of(path: Path, rows: int, facilities: int) -> Path:
 
 
 def parquet_of(path: Path, rows: int, facilities: int) -> Path:
-    """The same minutes, facility by facility, in one row group."""
+    """A Parquet file with the same minutes, facility by facility, in one row group."""
     minutes = np.tile(np.arange(rows // facilities)[::-1], facilities) * np.timedelta64(1, "m")
     columns = {
         "facility": np.repeat([f"fac-{n:03}" for n in range(facilities)], rows // facilities),
@@ -64,7 +64,7 @@ def parquet_of(path: Path, rows: int, facilities: int) -> Path:
 
 
 def feed_of(path: Path, rows: int) -> Path:
-    """Quarter-hours in a block per day: half of them consumed, half fed in."""
+    """A feed with a block of quarter-hours per day: half are consumption, half are feed-in."""
     start = int(T0.timestamp())
     blocks = [
         [Interval(start + 900 * (day + n), 1_000 + n * 7 % 50) for n in range(96)]
@@ -84,14 +84,14 @@ def test_memory_does_not_grow_with_the_rows_of_a_file(tmp_path: Path, kind: str,
     assert large["greatest_kib"] - small["greatest_kib"] < MOST_GROWTH_KIB
 
 
-def test_memory_does_not_grow_with_the_intervals_of_a_feed_that_are_netted(tmp_path: Path) -> None:
-    """Collected in memory, 153,600 more intervals take 59 MiB."""
+def test_memory_does_not_grow_with_the_netted_intervals_of_a_feed(tmp_path: Path) -> None:
+    """If they were collected in memory, 153,600 more intervals would take 59 MiB."""
     small, large = (answer(feed_of(tmp_path / f"{days}.xml", 2 * 96 * days)) for days in (700, 1_500))
     assert large["report"]["rows"] == 96 * 1_500
     assert large["greatest_kib"] - small["greatest_kib"] < 28 * 1024
 
 
-def test_an_import_killed_half_way_is_finished_by_the_same_again(tmp_path: Path, database: Database) -> None:
+def test_repeating_an_import_killed_half_way_completes_it(tmp_path: Path, database: Database) -> None:
     path = csv_of(tmp_path / "load.csv", 160_000, 4)
     killed = imported(path, database.app_dsn, 60_000)
     assert killed.returncode == -signal.SIGKILL

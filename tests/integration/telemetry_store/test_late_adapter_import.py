@@ -1,4 +1,4 @@
-"""A process reads telemetry over connections that are older than its import of the array parameters."""
+"""A process reads telemetry over connections that it opened before it imported the array parameters."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ with FastReconnectPool(sys.argv[1], min_size=1, max_size=1) as pool:
 """
 
 
-def test_a_connection_that_is_older_than_the_import_of_telemetry_serves_it(database: Database) -> None:
+def test_a_connection_older_than_the_import_of_telemetry_can_read_it(database: Database) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, database.app_dsn],
         capture_output=True,

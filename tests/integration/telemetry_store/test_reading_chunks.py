@@ -1,4 +1,4 @@
-"""Readings in chunks on a real PostgreSQL: all readings come back, each moment counts once, and no mark is
+"""Readings in chunks on a real PostgreSQL: all readings are returned, each moment counts once, and no mark is
 missed."""
 
 from collections.abc import Iterator, Sequence
@@ -65,7 +65,7 @@ def said(after_s: float, kw: float | None, meter: str = "m1", **fields: Any) -> 
 
 
 def stored(pool: ConnectionPool[Any]) -> list[MeterReading]:
-    """By the SQL view for users."""
+    """The readings returned by the SQL view for users."""
     with pool.connection() as conn:
         rows = conn.execute(
             "SELECT facility_id, meter_id, ts, kw, kwh_total, seq, quality, incomplete, extra, revision "
@@ -84,7 +84,7 @@ def words(pool: ConnectionPool[Any]) -> int:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(READINGS, READINGS)
-def test_whatever_comes_twice_what_counts_comes_out_by_every_way(
+def test_every_reader_returns_the_winning_readings_of_repeated_input(
     pool: ConnectionPool[Any], first: list[MeterReading], second: list[MeterReading]
 ) -> None:
     clock = FakeClock(T0 + timedelta(minutes=5))
@@ -107,7 +107,9 @@ def test_whatever_comes_twice_what_counts_comes_out_by_every_way(
     assert words(pool) == len(expected)
 
 
-def test_a_word_with_a_number_goes_before_one_without(pool: ConnectionPool[Any], clock: FakeClock) -> None:
+def test_a_reading_with_a_sequence_number_wins_over_one_without(
+    pool: ConnectionPool[Any], clock: FakeClock
+) -> None:
     store = PostgresTelemetryStore(pool, clock)
     store.write_readings(0, 1, [said(0, 10.0), said(0, 11.0, seq=0)])
     assert [one.kw for one in stored(pool)] == [11.0]
@@ -120,12 +122,14 @@ def test_a_clock_that_goes_back_makes_no_finalized_quarter_hour_dirty(pool: Conn
     rollups = PostgresTelemetryRollups(pool, ahead)
     store.write_readings(0, 1, [said(0, 10.0)])
     assert rollups.finalize(0, limit=100).quarters
-    assert store.write_readings(0, 2, [said(0, 10.0), said(15, 20.0)]) == 1, "a repeat of what is settled"
-    assert rollups.finalize(0, limit=100).quarters, "it was noted once more"
+    assert store.write_readings(0, 2, [said(0, 10.0), said(15, 20.0)]) == 1, (
+        "the repeat of a finalized reading is not counted"
+    )
+    assert rollups.finalize(0, limit=100).quarters, "the quarter-hour was marked again"
     assert words(pool) == 2
 
 
-def test_an_odd_reading_has_no_other_read_twice_and_nothing_written_anew(
+def test_an_unusual_reading_causes_no_duplicate_read_and_no_rewrite(
     pool: ConnectionPool[Any], clock: FakeClock
 ) -> None:
     store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
@@ -168,7 +172,7 @@ def test_quarter_hours_of_many_readings_are_finalized_a_few_at_a_time(
     store.write_readings(0, 2, [said(1_800 + n, 1.0) for n in range(30, 38)])
     clock.advance(hours=2)
     rounds = [rollups.finalize(0, limit=50) for _ in range(5)]
-    # Marked together with the quarter-hours before and after. With their neighbours they read 2 and 4, 12,
+    # The adjacent quarter-hours are marked too. With their neighbours the batches read 2 and 4, 12,
     # 10, and 8.
     assert [(one.quarters, one.more) for one in rounds] == [
         (2, True),
@@ -189,7 +193,7 @@ def test_a_late_repeat_is_not_added_again(pool: ConnectionPool[Any], clock: Fake
     assert words(pool) == len(readings) + 1
 
 
-def test_what_comes_in_time_with_something_late_is_not_looked_at_one_by_one(
+def test_only_the_late_readings_of_a_mixed_batch_are_checked_one_by_one(
     pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at: list[int] = []
@@ -229,7 +233,7 @@ def test_a_backlog_is_compared_only_with_its_own_minutes(
     ]
 
 
-def test_a_late_write_waits_for_no_other_and_a_settling_partition_is_waited_for_a_moment(
+def test_a_late_write_waits_briefly_and_only_for_the_finalization_of_its_partition(
     pool: ConnectionPool[Any], clock: FakeClock
 ) -> None:
     store = PostgresTelemetryStore(pool, clock)
@@ -242,7 +246,7 @@ def test_a_late_write_waits_for_no_other_and_a_settling_partition_is_waited_for_
     assert (store.position(6), store.position(7)) == (1, 1)
 
 
-def test_a_quarter_hour_is_noted_again_once_it_may_have_been_settled(
+def test_a_quarter_hour_is_marked_again_once_it_may_have_been_finalized(
     pool: ConnectionPool[Any], clock: FakeClock
 ) -> None:
     store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
@@ -260,7 +264,7 @@ def test_a_quarter_hour_is_noted_again_once_it_may_have_been_settled(
     assert row == (3,)
 
 
-def test_notes_are_trusted_until_a_minute_before_they_can_be_taken_away() -> None:
+def test_cached_marks_are_used_until_a_minute_before_they_may_be_removed() -> None:
     notes, start = MarkedIntervals(), int(T0.timestamp())
     news = {start: {"fac"}}
     assert notes.missing(news, T0) == news
@@ -275,7 +279,7 @@ def test_notes_are_trusted_until_a_minute_before_they_can_be_taken_away() -> Non
 
 
 @pytest.mark.parametrize("is_settled", [True, False])
-def test_a_newest_value_that_is_taken_back_leaves_the_one_before(
+def test_a_retracted_newest_value_is_replaced_by_the_previous_one(
     pool: ConnectionPool[Any], clock: FakeClock, is_settled: bool
 ) -> None:
     store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
@@ -292,7 +296,7 @@ def test_a_newest_value_that_is_taken_back_leaves_the_one_before(
     assert [current.kw for current in store.current(["fac"])] == [17.0]
 
 
-def test_rows_of_before_move_over_and_an_older_worker_waits(
+def test_rows_of_the_old_table_are_migrated_and_writes_to_it_are_refused(
     empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = migration_files()
@@ -319,9 +323,7 @@ def test_rows_of_before_move_over_and_an_older_worker_waits(
             conn.execute(insert, (T0 + timedelta(seconds=30), 4.0, None, "measured", 0, None))
 
 
-def test_a_store_that_fails_forgets_what_it_knew_of_notes(
-    pool: ConnectionPool[Any], clock: FakeClock
-) -> None:
+def test_a_failing_store_clears_its_cached_marks(pool: ConnectionPool[Any], clock: FakeClock) -> None:
     store = PostgresTelemetryStore(pool, clock)
     store.write_readings(0, 1, [said(0, 10.0)])
     pool.close()

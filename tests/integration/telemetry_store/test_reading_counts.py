@@ -1,5 +1,5 @@
-"""Readings of a load counted in a real PostgreSQL: once each, however often they came; otherwise the audit
-reports it."""
+"""Each reading of a load counts once in a real PostgreSQL, however often it arrived. The audit reports any
+deviation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def sent() -> list[MeterReading]:
     return found
 
 
-def test_a_reading_that_came_twice_counts_once_before_it_is_settled_and_after(
+def test_a_repeated_reading_counts_once_before_and_after_finalization(
     audited: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading_counts, "FACILITIES_PER_QUERY", 2)
@@ -84,7 +84,7 @@ def test_a_reading_that_came_twice_counts_once_before_it_is_settled_and_after(
     assert audited.audit().stored == MESSAGES
 
 
-def test_what_stands_twice_in_a_settled_quarter_hour_is_stored_twice(audited: Audited) -> None:
+def test_duplicate_rows_of_a_finalized_quarter_hour_are_reported_as_stored_twice(audited: Audited) -> None:
     audited.write(sent())
     audited.finalize()
     doubled = audited.by_hand(
@@ -96,7 +96,9 @@ def test_what_stands_twice_in_a_settled_quarter_hour_is_stored_twice(audited: Au
 
 
 @pytest.mark.parametrize("step_s", [60, 900])
-def test_a_rollup_of_one_reading_more_than_there_are_counts_one_twice(audited: Audited, step_s: int) -> None:
+def test_a_rollup_with_one_reading_too_many_is_reported_as_counted_twice(
+    audited: Audited, step_s: int
+) -> None:
     audited.write(sent())
     audited.finalize()
     changed = audited.by_hand(
@@ -109,8 +111,8 @@ def test_a_rollup_of_one_reading_more_than_there_are_counts_one_twice(audited: A
 
 @pytest.mark.filterwarnings(
     "ignore:invalid value:RuntimeWarning"
-)  # there is no time between readings of one moment
-def test_a_reader_who_took_every_word_for_a_reading_would_count_twice(
+)  # readings of one moment have no duration between them
+def test_a_reader_that_counts_every_version_is_reported_as_counting_twice(
     audited: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For dirty quarter-hours, readers get values that are computed on request."""
@@ -124,12 +126,12 @@ def test_a_reader_who_took_every_word_for_a_reading_would_count_twice(
     assert audited.doubled() == (10, 0, 10)
 
 
-def test_what_is_missing_is_counted_without_the_rollups(audited: Audited) -> None:
+def test_missing_readings_are_counted_without_the_rollups(audited: Audited) -> None:
     audited.write(sent()[5:])
     assert missing(PLAN, MESSAGES, PostgresStoredReadings(audited.pool)) == audited.audit().lost == 5
 
 
-def test_a_store_that_is_away_is_named_as_such() -> None:
+def test_an_unavailable_store_is_reported() -> None:
     nowhere = ConnectionPool[Any]("host=127.0.0.1 port=1", open=False, timeout=0.1)
     stored = PostgresStoredReadings(nowhere)
     for ask in (stored.seqs, stored.rolled_up):

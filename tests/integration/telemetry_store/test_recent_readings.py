@@ -112,12 +112,12 @@ class StoreSetup:
         return int(self.scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM recent_readings"))
 
     def chunks(self) -> list[int]:
-        """The number of readings of each facility."""
+        """The number of readings in each chunk."""
         query = "SELECT coalesce(array_agg(cardinality(ts) ORDER BY facility_id, ts[1]), '{}') FROM reading_chunks"
         return list(self.scalar(query))
 
     def said(self) -> list[MeterReading]:
-        """By the SQL view for users."""
+        """The readings returned by the SQL view for users."""
         with self.pool.connection() as conn:
             rows = conn.execute(
                 "SELECT facility_id, meter_id, ts, kw, kwh_total, seq, quality, incomplete, extra, revision "
@@ -172,7 +172,7 @@ def test_every_reader_returns_buffered_readings_like_those_in_chunks(
     assert before[0] == expected
     fresh.file()
     assert fresh.waiting() == 0
-    np.testing.assert_equal(fresh.everything(), before)  # NaN is NaN
+    np.testing.assert_equal(fresh.everything(), before)  # treat NaN as equal to NaN
     fresh.write(batches[0])
     fresh.clock.advance(hours=2)
     fresh.finalize()
@@ -183,7 +183,7 @@ def test_every_reader_returns_buffered_readings_like_those_in_chunks(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
-def test_whenever_it_is_written_settled_and_restarted_each_word_that_counts_is_there_once(
+def test_each_winning_reading_is_stored_once_in_any_order_of_writes_and_restarts(
     setup: StoreSetup, steps: list[list[MeterReading] | timedelta | str]
 ) -> None:
     fresh, everything = setup.emptied(), list[MeterReading]()
@@ -205,7 +205,9 @@ def test_whenever_it_is_written_settled_and_restarted_each_word_that_counts_is_t
     assert (fresh.waiting(), sum(fresh.chunks())) == (0, len(fresh.said()))
 
 
-def test_few_readings_of_a_facility_wait_and_many_odd_or_foreign_ones_do_not(setup: StoreSetup) -> None:
+def test_few_readings_of_a_facility_are_buffered_but_not_many_unusual_or_foreign_ones(
+    setup: StoreSetup,
+) -> None:
     setup.write([said(0), said(15), said(30), said(0, facility=OTHER)])
     assert (setup.waiting(), setup.chunks()) == (4, [])
     setup.write([said(s, meter="m2") for s in (0, 15, 30, 45)])
@@ -214,7 +216,7 @@ def test_few_readings_of_a_facility_wait_and_many_odd_or_foreign_ones_do_not(set
     assert (setup.waiting(), sorted(setup.chunks())) == (4, [1, 1, 4])
 
 
-def test_after_a_quarter_of_a_minute_a_facilitys_readings_are_one_chunk_a_minute(setup: StoreSetup) -> None:
+def test_readings_buffered_for_15_seconds_become_one_chunk_per_minute(setup: StoreSetup) -> None:
     for second in range(0, 15, 3):
         setup.write([said(55 + second), said(55 + second, facility=OTHER)])
         setup.clock.advance(seconds=3)
@@ -229,21 +231,25 @@ def test_after_a_quarter_of_a_minute_a_facilitys_readings_are_one_chunk_a_minute
     assert setup.waiting() == 2
 
 
-def test_more_than_so_many_readings_do_not_wait(setup: StoreSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_buffered_readings_is_limited(
+    setup: StoreSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recent, "MAX_BUFFERED", 5)
     for second in range(7):
         setup.write([said(second)])
     assert (setup.waiting(), setup.chunks()) == (3, [4])
 
 
-def test_what_waits_is_settled_with_the_rest_and_stands_nowhere_twice(setup: StoreSetup) -> None:
+def test_buffered_readings_are_finalized_with_the_rest_and_stored_once(setup: StoreSetup) -> None:
     setup.write([said(0, 10.0)])
     setup.file()
     setup.write([said(0, 12.0)])
     setup.clock.advance(hours=1)
     setup.finalize()
     assert (setup.waiting(), setup.chunks()) == (0, [1])
-    assert [one.kw for one in setup.said()] == [10.0], "the lower of two words that nothing tells apart"
+    assert [one.kw for one in setup.said()] == [10.0], (
+        "the lower value wins between two readings of equal rank"
+    )
     assert setup.write([said(0, 12.0)]) == 0
 
 
@@ -251,11 +257,11 @@ def test_a_late_repeat_of_a_buffered_reading_is_recognized(setup: StoreSetup) ->
     setup.write([said(0)])
     setup.clock.advance(minutes=10)
     assert setup.write([said(0)]) == 0
-    assert setup.waiting() == 0, "it was its turn"
+    assert setup.waiting() == 0, "the buffered reading was due and moved into a chunk"
     assert setup.chunks() == [1]
 
 
-def test_what_is_filed_while_somebody_reads_counts_once(
+def test_readings_moved_to_chunks_during_a_read_count_once(
     setup: StoreSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup.write([said(0), said(15)])
@@ -271,7 +277,7 @@ def test_what_is_filed_while_somebody_reads_counts_once(
     assert (found.meters, len(found.columns)) == ([(7, "m1")], 2)
 
 
-def test_each_of_many_spans_of_many_facilities_gets_its_own(setup: StoreSetup) -> None:
+def test_each_span_of_each_facility_gets_its_own_readings(setup: StoreSetup) -> None:
     setup.write(
         [said(900 * quarter + n, 10.0 + n, one) for n, one in enumerate(FACILITIES) for quarter in (0, 1)]
     )
@@ -290,7 +296,7 @@ def test_each_of_many_spans_of_many_facilities_gets_its_own(setup: StoreSetup) -
     assert found.columns.kw.tolist() == [10.0 + n // 2 for n in range(2 * len(FACILITIES))]
 
 
-def test_a_write_that_fails_leaves_what_waits_where_it_was(
+def test_a_failed_write_leaves_buffered_readings_in_place(
     setup: StoreSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup.write([said(0)])
@@ -304,7 +310,7 @@ def test_a_write_that_fails_leaves_what_waits_where_it_was(
     assert (setup.waiting(), setup.chunks()) == (1, [1])
 
 
-def test_readings_of_quarter_hours_not_finalized_are_not_late_after_any_outage(
+def test_readings_of_unfinalized_quarter_hours_are_not_late_after_an_outage(
     setup: StoreSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[int] = []
@@ -319,7 +325,7 @@ def test_readings_of_quarter_hours_not_finalized_are_not_late_after_any_outage(
     setup.finalize()
     setup.clock.advance(minutes=40)
     assert setup.write([said(1_800), said(1_815)]) == 2
-    assert (compared, setup.waiting()) == ([], 0), "until then it knew nothing but the clock"
+    assert (compared, setup.waiting()) == ([], 0), "until then lateness was determined by the clock only"
     assert setup.write([said(1_845)]) == 1
     assert (compared, setup.waiting()) == ([], 1)
     setup.finalize()
@@ -329,7 +335,7 @@ def test_readings_of_quarter_hours_not_finalized_are_not_late_after_any_outage(
     assert len(setup.said()) == 5
 
 
-def test_buffered_readings_are_counted_if_only_the_clock_called_them_late(setup: StoreSetup) -> None:
+def test_buffered_readings_count_if_only_the_clock_marked_them_as_late(setup: StoreSetup) -> None:
     setup.write([said(0)])
     setup.clock.advance(minutes=20)
     setup.finalize()
@@ -343,7 +349,7 @@ def test_buffered_readings_are_counted_if_only_the_clock_called_them_late(setup:
     assert (setup.waiting(), len(setup.said())) == (0, 4)
 
 
-def test_buffered_readings_of_a_facility_that_was_never_finalized_are_read_beside_one_that_was(
+def test_buffered_readings_of_finalized_and_never_finalized_facilities_are_read_together(
     setup: StoreSetup,
 ) -> None:
     setup.write([said(s) for s in (0, 15, 30, 45)])
@@ -357,7 +363,7 @@ def test_buffered_readings_of_a_facility_that_was_never_finalized_are_read_besid
     ]
 
 
-def test_a_days_table_that_somebody_dropped_is_made_again_for_what_waits(
+def test_a_dropped_day_table_is_recreated_for_buffered_readings(
     setup: StoreSetup, database: Database
 ) -> None:
     setup.write([said(0)])

@@ -61,7 +61,7 @@ class RetentionSetup:
             return [at.astimezone(UTC) for (at,) in conn.execute("SELECT ts FROM meter_readings ORDER BY ts")]
 
     def coverage(self) -> list[datetime]:
-        """Where the series of all time has coverage."""
+        """The moments at which the whole series has coverage."""
         block = self.store.interval_series_of(["fac-001"], ALL_TIME)
         return [
             ALL_TIME.starts_at + timedelta(minutes=15 * int(n)) for n in np.nonzero(block.coverage_pct[0])[0]
@@ -74,7 +74,7 @@ def setup(database: Database) -> Iterator[RetentionSetup]:
         yield RetentionSetup(pool)
 
 
-def test_readings_on_either_side_of_ninety_days(setup: RetentionSetup) -> None:
+def test_readings_older_than_ninety_days_are_dropped_and_newer_ones_stay(setup: RetentionSetup) -> None:
     last_to_go = datetime(2026, 4, 14, 23, 59, 45, tzinfo=UTC)
     first_to_stay = datetime(2026, 4, 15, tzinfo=UTC)
     setup.write(NOW - timedelta(days=200), last_to_go, first_to_stay, NOW)
@@ -104,7 +104,7 @@ def test_nothing_is_deleted_row_by_row(setup: RetentionSetup) -> None:
     assert (gone, row) == ((None,), (1,))
 
 
-def test_intervals_outlive_their_readings_and_go_after_two_years(setup: RetentionSetup) -> None:
+def test_intervals_outlive_their_readings_and_are_deleted_after_two_years(setup: RetentionSetup) -> None:
     old, edge, later = (
         NOW - timedelta(days=730, minutes=15),
         NOW - timedelta(days=730),
@@ -116,7 +116,7 @@ def test_intervals_outlive_their_readings_and_go_after_two_years(setup: Retentio
     assert set(setup.coverage()) == {edge, later}
 
 
-def test_of_every_facility_and_step_the_old_rollups_go_and_no_other_however_small_the_bites(
+def test_only_old_rollups_of_every_facility_and_step_are_deleted_in_small_batches(
     setup: RetentionSetup,
 ) -> None:
     bound = NOW - timedelta(days=730)
@@ -141,7 +141,7 @@ def test_of_every_facility_and_step_the_old_rollups_go_and_no_other_however_smal
 
 
 def test_old_rows_are_selected_without_reading_the_others(setup: RetentionSetup) -> None:
-    """For any order of rows in the table: by the primary key, from each facility's oldest row on."""
+    """The query uses the primary key from the oldest row of each facility, for any order of rows in the table."""
     with setup.pool.connection() as conn:
         conn.execute(
             """INSERT INTO rollups (facility_id, starts_at, step_s, coverage_pct, readings, replaced, rows_seen,
@@ -151,7 +151,7 @@ def test_old_rows_are_selected_without_reading_the_others(setup: RetentionSetup)
             (NOW,),
         )
     with setup.pool.connection() as conn:
-        conn.execute("SET LOCAL enable_seqscan = off")  # a plan has no other way to find a remaining row
+        conn.execute("SET LOCAL enable_seqscan = off")  # other plans to find a remaining row are disabled
         bounds = {"moment": NOW, "limit": 1_000}
         plan = "\n".join(line for (line,) in conn.execute(f"EXPLAIN {DELETE_ROLLUPS}".encode(), bounds))
     assert "Seq Scan on rollups" not in plan
@@ -186,7 +186,7 @@ def test_a_day_waits_for_the_archive_and_an_alert_is_raised(setup: RetentionSetu
     assert setup.alerts.listed() == []
 
 
-def test_a_day_somebody_reads_is_tried_again_and_nobody_waits_for_long(
+def test_a_day_in_use_by_a_reader_is_retried_later_and_blocks_no_session(
     setup: RetentionSetup, database: Database
 ) -> None:
     setup.write(NOW - timedelta(days=100))
@@ -206,7 +206,7 @@ def test_a_day_restored_from_the_archive_stays_for_a_week(setup: RetentionSetup)
     assert setup.moments() == [back]
 
 
-def test_a_writer_that_thinks_a_dropped_day_is_ready_makes_it_again(setup: RetentionSetup) -> None:
+def test_a_writer_recreates_a_dropped_day_that_it_assumed_to_exist(setup: RetentionSetup) -> None:
     late = NOW - timedelta(days=100)
     setup.write(late)
     setup.retention().round()
@@ -216,7 +216,7 @@ def test_a_writer_that_thinks_a_dropped_day_is_ready_makes_it_again(setup: Reten
     assert setup.moments() == [late + timedelta(seconds=15)]
 
 
-def test_a_late_reading_does_not_unsay_what_its_dropped_day_said(setup: RetentionSetup) -> None:
+def test_a_late_reading_does_not_change_an_interval_of_its_dropped_day(setup: RetentionSetup) -> None:
     start = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     setup.write(*(start + timedelta(seconds=s) for s in range(0, 900, 15)))
     quarter = TimeWindow(start, start + timedelta(minutes=15))
@@ -233,7 +233,7 @@ def test_a_late_reading_does_not_unsay_what_its_dropped_day_said(setup: Retentio
     )
 
 
-def test_days_are_made_ahead_also_after_the_clock_jumped(setup: RetentionSetup) -> None:
+def test_days_are_created_ahead_also_after_a_clock_jump(setup: RetentionSetup) -> None:
     store = PostgresTelemetryRetention(setup.pool)
     for _ in range(2):
         now = setup.clock.now()
@@ -258,7 +258,7 @@ def test_the_worker_repeats_until_it_is_stopped(setup: RetentionSetup) -> None:
     assert setup.moments() == [NOW]
 
 
-def test_no_day_goes_that_is_still_measured_whoever_asks(setup: RetentionSetup) -> None:
+def test_a_day_that_may_still_be_measured_is_never_dropped(setup: RetentionSetup) -> None:
     with setup.pool.connection() as conn:
         for age, goes in ((0, False), (1, False), (2, True)):
             conn.execute("SELECT prepare_readings_day((now() AT TIME ZONE 'UTC')::date - %s)", (age,))

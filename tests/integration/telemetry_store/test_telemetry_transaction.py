@@ -19,7 +19,7 @@ NOTE = (
 
 @pytest.fixture
 def pool(database: Database) -> Iterator[ConnectionPool[Any]]:
-    """A pool of one connection, so that the next user gets the same one."""
+    """A pool of one connection, so that the next user gets the same connection."""
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=1) as pool:
         yield pool
 
@@ -31,7 +31,7 @@ def noted(pool: ConnectionPool[Any]) -> list[str]:
         return [row[0] for row in conn.execute("SELECT facility_id FROM unsettled_quarters")]
 
 
-def test_what_is_done_in_the_block_is_one_bounded_transaction(pool: ConnectionPool[Any]) -> None:
+def test_a_block_is_one_bounded_transaction(pool: ConnectionPool[Any]) -> None:
     with telemetry_transaction(pool, partitions=[3], waits="5s") as conn:
         assert conn.info.transaction_status == TransactionStatus.INTRANS
         assert conn.execute("SHOW statement_timeout").fetchone() == ("1min",)
@@ -44,7 +44,7 @@ def test_what_is_done_in_the_block_is_one_bounded_transaction(pool: ConnectionPo
     assert noted(pool) == ["fac-1"]
 
 
-def test_whatever_ends_the_block_nothing_of_it_stays(pool: ConnectionPool[Any]) -> None:
+def test_a_block_that_fails_is_rolled_back(pool: ConnectionPool[Any]) -> None:
     def noting(then: Exception | str) -> None:
         with telemetry_transaction(pool) as conn:
             conn.execute(NOTE, ("fac-1",))

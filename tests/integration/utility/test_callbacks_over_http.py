@@ -26,7 +26,7 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 class QuickClock:
-    """So fast that every time-out is at its minimum of one wall second."""
+    """A clock so fast that every time-out has its minimum of one wall second."""
 
     def now(self) -> datetime:
         return NOW
@@ -37,7 +37,7 @@ class QuickClock:
 
 @dataclass
 class TurningResolver(AbstractResolver):
-    """Names whose address changes between queries, as in DNS rebinding."""
+    """A resolver whose addresses change between queries, as in DNS rebinding."""
 
     answers: list[str]
     asked: int = 0
@@ -57,7 +57,7 @@ class TurningResolver(AbstractResolver):
 
 @dataclass
 class RawServer:
-    """Answers every connection with a given response, byte by byte if needed."""
+    """A server that answers every connection with a given response, byte by byte if needed."""
 
     answer: Callable[[asyncio.StreamWriter], Awaitable[None]]
     requests: list[bytes] = field(default_factory=list)
@@ -78,7 +78,7 @@ class RawServer:
         try:
             await self.answer(writer)
         except ConnectionError:
-            pass  # the caller closed the connection
+            pass  # closed by the caller
         finally:
             writer.close()
 
@@ -130,7 +130,7 @@ def test_the_call_carries_the_id_the_trace_and_the_signature() -> None:
     asyncio.run(scenario())
 
 
-def test_a_name_that_turned_private_is_not_connected_to() -> None:
+def test_a_name_that_resolves_to_a_private_address_is_not_connected_to() -> None:
     async def scenario() -> None:
         async with RawServer(OK).listening() as server:
             resolver = TurningResolver(["127.0.0.1"])
@@ -143,7 +143,7 @@ def test_a_name_that_turned_private_is_not_connected_to() -> None:
     asyncio.run(scenario())
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
+def test_the_checked_address_is_the_called_address() -> None:
     """A resolver that returns a public address first and a private one afterwards is queried only once for each
     call."""
 
@@ -166,7 +166,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
         "127.1", "0x7f000001", "2130706433", "localhost",
     ],
 )  # fmt: skip
-def test_no_way_of_writing_a_private_address_is_called(host: str) -> None:
+def test_no_notation_of_a_private_address_is_called(host: str) -> None:
     async def scenario() -> None:
         async with RawServer(OK).listening() as server:
             with pytest.raises(CallbackAddressRefused):
@@ -197,7 +197,7 @@ def test_a_redirect_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_not_now_is_not_a_refusal(status: int) -> None:
+def test_a_temporary_error_status_is_not_a_refusal(status: int) -> None:
     async def scenario() -> None:
         async with RawServer(
             answering(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")
@@ -225,7 +225,7 @@ def test_the_text_of_a_refusal_is_shortened_to_plain_text() -> None:
     asyncio.run(scenario())
 
 
-def test_a_dripping_answer_ends_at_the_limit() -> None:
+def test_a_slowly_dripping_answer_is_cut_off_at_the_time_limit() -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         for byte in b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 1_000:
             writer.write(bytes([byte]))
@@ -256,7 +256,7 @@ def test_the_breaker_opens_for_a_failing_host_only() -> None:
     asyncio.run(scenario())
 
 
-def test_no_more_calls_than_allowed_are_out_at_once() -> None:
+def test_the_number_of_concurrent_calls_is_limited() -> None:
     async def scenario() -> None:
         waiting = asyncio.Event()
         out = most = 0

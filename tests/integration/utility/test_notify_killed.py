@@ -1,4 +1,4 @@
-"""A notify worker is killed during a callback, as a real process: the utility is notified, and the log has it once."""
+"""A notify worker process is killed during a callback. The utility is notified, and the log has the delivery once."""
 
 import asyncio
 import os
@@ -126,7 +126,7 @@ def rig(database: Database, tmp_path: Path, nats_server: EmbeddedServers) -> Ite
         "GRIDPROOF_DATA_DIR": str(tmp_path / "data"),
         "GRIDPROOF_ALLOW_PRIVATE_CALLBACKS": "true",
         "GRIDPROOF_SECRET_CITY": SECRET,
-        # Thirty clock seconds until a silent worker's item is redelivered: longer than the wait of this test.
+        # The item of a silent worker is redelivered after thirty clock seconds: longer than the wait of this test.
         "GRIDPROOF_CLOCK_EPOCH": NOW.isoformat(),
         "GRIDPROOF_CLOCK_STARTED_AT": datetime.now(UTC).isoformat(),
         "GRIDPROOF_CLOCK_SPEED": "10",
@@ -140,7 +140,7 @@ def rig(database: Database, tmp_path: Path, nats_server: EmbeddedServers) -> Ite
 
 
 async def emptied(rig: Rig) -> bool:
-    """Whether the queue has no callback any more: the second worker has finished it."""
+    """Whether the queue is empty: the second worker has finished the callback."""
     client = await nats.connect(rig.environ["GRIDPROOF_NATS_URL"])
     try:
         return (await client.jetstream().stream_info(CALLBACK_STREAM)).state.messages == 0

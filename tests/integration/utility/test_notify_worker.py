@@ -1,4 +1,4 @@
-"""The notify worker on a real event store: what it records, parks, returns, and leaves when it dies."""
+"""The notify worker on a real event store: what it records, parks and returns, and the state after its death."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 class Killed(Exception):
-    """Simulates SIGKILL: nothing after it runs."""
+    """Simulates SIGKILL: no later code runs."""
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,8 @@ def test_a_delivered_callback_is_recorded_with_its_cause(rig: Rig) -> None:
     assert item.is_done
 
 
-def test_the_utility_is_named_by_the_record_and_not_by_the_message(rig: Rig) -> None:
-    """An operator's cancellation has no tenant; its callback is signed nevertheless."""
+def test_the_utility_is_taken_from_the_record_and_not_from_the_message(rig: Rig) -> None:
+    """The cancellation of an operator has no tenant, but its callback is signed."""
     work = rig.requested()
 
     rig.deliver(work)
@@ -219,7 +219,9 @@ def test_a_redelivered_callback_is_not_sent_again(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("place", "times_told"), [("notify.before_call", 1), ("notify.after_call", 2), ("notify.after_record", 1)]
 )
-def test_a_worker_that_dies_leaves_the_callback_to_the_next(rig: Rig, place: str, times_told: int) -> None:
+def test_the_callback_of_a_killed_worker_is_finished_by_the_next(
+    rig: Rig, place: str, times_told: int
+) -> None:
     work = rig.requested()
     rig.deaths.planned.add(place)
     with pytest.raises(Killed, match=str(work.callback_id)):
@@ -233,7 +235,7 @@ def test_a_worker_that_dies_leaves_the_callback_to_the_next(rig: Rig, place: str
     assert kinds.count(DREvent.CallbackDelivered) == 1
 
 
-def test_a_failure_is_given_back_with_a_growing_pause(rig: Rig) -> None:
+def test_a_failed_callback_is_returned_to_the_queue_with_a_growing_pause(rig: Rig) -> None:
     work = rig.requested()
     pauses = []
     for deliveries in (1, 2, 5, 20):
@@ -248,7 +250,7 @@ def test_a_failure_is_given_back_with_a_growing_pause(rig: Rig) -> None:
     assert rig.letters.listed() == []
 
 
-def test_a_callback_is_given_up_after_hours_with_a_dead_letter_and_an_alert(rig: Rig) -> None:
+def test_a_callback_that_fails_for_hours_becomes_a_dead_letter_with_an_alert(rig: Rig) -> None:
     work = rig.requested()
     last = next(n for n in range(1, 1_000) if waited_s(n) >= GIVE_UP_AFTER_S)
     rig.notifier.fail_next("time_out", "time_out")
@@ -285,7 +287,7 @@ def test_a_redelivered_callback_that_was_given_up_is_not_sent(rig: Rig) -> None:
     assert len(rig.notifier.told) == 1
 
 
-def test_a_message_that_ends_its_worker_each_time_is_given_up_uncalled(rig: Rig) -> None:
+def test_a_message_that_ends_its_worker_each_time_is_given_up_without_a_call(rig: Rig) -> None:
     work = rig.requested()
 
     assert rig.deliver(work, deliveries=1_000).is_done
@@ -294,7 +296,7 @@ def test_a_message_that_ends_its_worker_each_time_is_given_up_uncalled(rig: Rig)
     assert len(rig.letters.listed()) == 1
 
 
-def test_a_callback_of_no_dr_event_is_parked(rig: Rig) -> None:
+def test_a_callback_without_a_dr_event_is_parked(rig: Rig) -> None:
     stray = msgspec.structs.replace(rig.requested(), dr_event_id=UUID(int=99))
 
     assert rig.deliver(stray).is_done
@@ -340,7 +342,9 @@ class OneItem:
     [EventStoreUnavailable("no answer"), TooManyConflicts("lost 12 races")],
     ids=["away", "lost races"],
 )
-def test_what_passes_is_waited_for_and_costs_no_try(rig: Rig, error: Exception) -> None:
+def test_the_worker_waits_out_a_temporary_failure_without_using_an_attempt(
+    rig: Rig, error: Exception
+) -> None:
     work = rig.requested()
     item = Item(msgspec.json.encode(work))
     calls = replace(rig.calls, store=cast("EventStore", FailingStore(rig.store, failures=2, error=error)))
@@ -357,7 +361,7 @@ def test_what_passes_is_waited_for_and_costs_no_try(rig: Rig, error: Exception) 
     assert delivered(rig, [work]) == [work]
 
 
-def test_a_body_nested_without_end_is_parked_and_the_worker_lives(rig: Rig) -> None:
+def test_a_deeply_nested_body_is_parked_and_the_worker_continues(rig: Rig) -> None:
     item = Item(b"[" * 100_000)
 
     async def scenario() -> None:
@@ -372,7 +376,7 @@ def test_a_body_nested_without_end_is_parked_and_the_worker_lives(rig: Rig) -> N
     assert "not a callback" in letter.reason
 
 
-def test_an_unforeseen_error_ends_the_worker_and_leaves_the_message(rig: Rig) -> None:
+def test_an_unexpected_error_ends_the_worker_and_leaves_the_message_in_the_queue(rig: Rig) -> None:
     item = Item(msgspec.json.encode(rig.requested()))
     rig.deaths.planned.add("notify.after_call")
 
@@ -382,7 +386,7 @@ def test_an_unforeseen_error_ends_the_worker_and_leaves_the_message(rig: Rig) ->
     assert not item.is_done
 
 
-def test_callbacks_travel_through_the_queue_until_they_arrive(rig: Rig, nats_url: str) -> None:
+def test_callbacks_are_redelivered_by_the_queue_until_they_arrive(rig: Rig, nats_url: str) -> None:
     """Failures are redelivered, invalid messages are parked, and a callback that was given up arrives once it is
     replayed."""
     rig.notifier.fail_next("refuse", "time_out", "lost_answer")
@@ -390,7 +394,7 @@ def test_callbacks_travel_through_the_queue_until_they_arrive(rig: Rig, nats_url
 
     async def scenario() -> None:
         queue = await NatsWorkQueue.connect(nats_url, redelivery_s=2.0, name="test")
-        await queue._js.purge_stream(CALLBACK_STREAM)  # left over from other tests of this session
+        await queue._js.purge_stream(CALLBACK_STREAM)  # remaining messages of other tests in this session
         for number, work in enumerate(works):
             await queue.publish_callback(work, message_id=f"{work.callback_id}:test{number}")
         await queue._js.publish("callback.work.none", b"\xff no callback")
@@ -410,9 +414,11 @@ def test_callbacks_travel_through_the_queue_until_they_arrive(rig: Rig, nats_url
     [replayed] = rig.letters.listed(status="replayed")
     refused = msgspec.json.decode(replayed.body, type=CallbackWork)
     assert replayed.dead_letter_id == dead_letter_id(refused)
-    assert [alert.subject for alert in rig.alerts.listed()] == ["unknown"]  # of the invalid message only
+    assert [alert.subject for alert in rig.alerts.listed()] == [
+        "unknown"
+    ]  # the letter of the invalid message only
     told = [told.callback_id for told in rig.notifier.told]
-    assert told.count(refused.callback_id) == 2  # refused, and replayed under the same id
+    assert told.count(refused.callback_id) == 2  # refused first, then replayed under the same id
 
 
 def delivered(rig: Rig, works: list[CallbackWork]) -> list[CallbackWork]:
@@ -429,7 +435,7 @@ async def until(condition: Any) -> None:
 
 
 def replay_of(rig: Rig, queue: NatsWorkQueue) -> DeadLetterReplay:
-    """A callback needs no telemetry log: there is none here."""
+    """The replay of callbacks, without a telemetry log."""
     return DeadLetterReplay(
         dead_letters=rig.letters,
         bus=rig.calls.bus,

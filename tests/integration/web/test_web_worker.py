@@ -1,4 +1,4 @@
-"""The web worker: it ends in good order, and says so when it cannot begin."""
+"""The web worker stops cleanly and reports a failed start."""
 
 import asyncio
 import os
@@ -82,7 +82,7 @@ def test_more_threads_work_at_once_than_asyncio_has_by_default() -> None:
     assert 6 < most <= THREADS
 
 
-def test_an_address_that_is_taken_is_named() -> None:
+def test_a_taken_address_is_reported() -> None:
     first = listening("127.0.0.1", 0)
     port = first.getsockname()[1]
     with pytest.raises(AddressTaken, match=f"127.0.0.1:{port}.*GRIDPROOF_HTTP_BIND"):
@@ -104,7 +104,7 @@ def first_answer(client: httpx.Client, path: str, process: subprocess.Popen[byte
             return client.get(path)
         except httpx.ConnectError:
             time.sleep(0.05)
-    raise AssertionError(f"it did not answer; ended with {process.poll()}")
+    raise AssertionError(f"the process did not answer; exit code {process.poll()}")
 
 
 def test_the_process_serves_and_ends_at_sigterm_even_with_a_connection_open(database: Database) -> None:

@@ -37,11 +37,11 @@ def open_alerts(stores: Stores) -> list[tuple[str, str]]:
 def eventually(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WITHIN_S
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.02)
 
 
-def test_a_process_that_was_killed_is_restarted_and_alerted(settings: Settings, stores: Stores) -> None:
+def test_a_killed_process_is_restarted_and_raises_an_alert(settings: Settings, stores: Stores) -> None:
     settings.data_dir.mkdir(parents=True)
     with RunningSystem(settings) as system:
         system.start_workers(settings, without=PROCESSES)

@@ -1,4 +1,4 @@
-"""The sessions that real processes open are named, and stay within the connection budget (ADR 0058)."""
+"""The sessions of real processes have application names and stay within the connection budget (ADR 0058)."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ WITHIN_S = 90.0
 
 
 def sessions(database: Database) -> Counter[str]:
-    """The application names of the application's role, and how many sessions have each."""
+    """The number of sessions of the application's role by application name."""
     with psycopg.connect(database.app_dsn, application_name="test") as connection:
         rows = connection.execute(
             "SELECT application_name FROM pg_stat_activity "
@@ -28,7 +28,9 @@ def sessions(database: Database) -> Counter[str]:
     return Counter(str(name) for (name,) in rows)
 
 
-def test_processes_keep_within_their_budget(database: Database, nats_url: str, tmp_path: Path) -> None:
+def test_processes_stay_within_their_connection_budget(
+    database: Database, nats_url: str, tmp_path: Path
+) -> None:
     settings = read_settings(
         {
             "GRIDPROOF_DATABASE_URL": database.app_dsn,

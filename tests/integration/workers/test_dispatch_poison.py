@@ -1,4 +1,4 @@
-"""Poison messages on the real queue: parked with an alert, and the next message is served."""
+"""Poison messages on the real queue: they are parked with an alert, and the next message is processed."""
 
 import asyncio
 from uuid import UUID
@@ -32,7 +32,7 @@ def work_of(requested: Dispatch.BmsCommandRequested, **changes: object) -> BmsWo
     return msgspec.structs.replace(work, **changes)
 
 
-def test_poison_is_parked_and_the_building_is_served() -> None:
+def test_a_poison_message_is_parked_and_the_next_message_is_processed() -> None:
     world = InProcessSystem.accepted("fac-001").until("preparing")
     [requested] = world.recorded(Dispatch.BmsCommandRequested)
     assert isinstance(requested, Dispatch.BmsCommandRequested)

@@ -1,4 +1,4 @@
-"""Waiting for new log entries: it returns at once, also after a lost notification or connection."""
+"""A wait for new log entries ends at once, also after a lost notification or connection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ async def listening(database: Database) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_a_save_wakes_whoever_waits(database: Database, signal: LogListener) -> None:
+def test_a_save_ends_a_wait(database: Database, signal: LogListener) -> None:
     async def scenario() -> None:
         store = PostgresEventStore(DemandResponse, database.app_dsn)
         waiting = asyncio.create_task(signal.wait(NEVER_S))
@@ -74,7 +74,7 @@ def test_a_save_between_two_waits_is_not_missed(database: Database, signal: LogL
     asyncio.run(scenario())
 
 
-def test_without_a_notification_it_returns_after_the_heartbeat(signal: LogListener) -> None:
+def test_a_wait_without_a_notification_ends_after_the_heartbeat(signal: LogListener) -> None:
     async def scenario() -> None:
         before = monotonic()
         async with asyncio.timeout(PATIENCE_S):
@@ -85,7 +85,9 @@ def test_without_a_notification_it_returns_after_the_heartbeat(signal: LogListen
     asyncio.run(scenario())
 
 
-def test_after_its_connection_was_killed_it_listens_again(database: Database, signal: LogListener) -> None:
+def test_the_listener_reconnects_after_its_connection_was_killed(
+    database: Database, signal: LogListener
+) -> None:
     async def scenario() -> None:
         store = PostgresEventStore(DemandResponse, database.app_dsn)
         await signal.wait(0.01)
@@ -95,7 +97,9 @@ def test_after_its_connection_was_killed_it_listens_again(database: Database, si
                 " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
             )
         async with asyncio.timeout(PATIENCE_S):
-            await signal.wait(NEVER_S)  # notices the loss and says so by returning: the caller reads the log
+            await signal.wait(
+                NEVER_S
+            )  # the listener detects the loss and returns, so that the caller reads the log
             waiting = asyncio.create_task(signal.wait(NEVER_S))
             await listening(database)
             await asyncio.to_thread(register, store, "fac-001")
@@ -106,7 +110,7 @@ def test_after_its_connection_was_killed_it_listens_again(database: Database, si
     asyncio.run(scenario())
 
 
-def test_while_the_database_cannot_be_reached_it_only_waits() -> None:
+def test_the_listener_only_waits_while_the_database_is_unreachable() -> None:
     async def scenario() -> None:
         nowhere = LogListener("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2", CHANNEL)
         async with asyncio.timeout(PATIENCE_S):
@@ -120,7 +124,7 @@ READY = b"Z\x00\x00\x00\x05I"
 
 
 class Silent:
-    """Accepts connections as PostgreSQL does, and answers no statement. It counts opened and closed connections."""
+    """A server that accepts connections like PostgreSQL but answers no statement. It counts its connections."""
 
     def __init__(self) -> None:
         self.came = 0
@@ -138,7 +142,7 @@ class Silent:
 
     @asynccontextmanager
     async def at(self) -> AsyncIterator[str]:
-        """Its address."""
+        """Run the server; yields its address."""
         async with await asyncio.start_server(self, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             yield f"postgresql://nobody@127.0.0.1:{port}/x?sslmode=disable&gssencmode=disable"
@@ -150,7 +154,7 @@ async def until_gone(silent: Silent, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_a_server_that_never_answers_holds_nobody_up_and_is_connected_to_anew(
+def test_a_server_without_a_response_blocks_no_wait_and_is_reconnected_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(log_listener, "LISTEN_WITHIN_S", 0.2)
@@ -163,13 +167,13 @@ def test_a_server_that_never_answers_holds_nobody_up_and_is_connected_to_anew(
                 async with asyncio.timeout(PATIENCE_S):
                     await signal.wait(NEVER_S)
                 await until_gone(silent, connection)
-            assert silent.came == 2, "nobody asked for the statement to be cancelled"
+            assert silent.came == 2, "no connection was opened to cancel the statement"
             await signal.aclose()
 
     asyncio.run(scenario())
 
 
-def test_while_a_connection_is_made_it_waits_for_the_heartbeat_only_and_leaves_none_behind(
+def test_a_wait_during_a_connect_ends_at_the_heartbeat_and_leaks_no_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(log_listener, "LISTEN_WITHIN_S", NEVER_S)
@@ -184,17 +188,15 @@ def test_while_a_connection_is_made_it_waits_for_the_heartbeat_only_and_leaves_n
                     await signal.wait(0.01)
                 while not silent.came:
                     await signal.wait(0.01)
-            assert (silent.came, silent.gone) == (1, 0), "the same one goes on"
+            assert (silent.came, silent.gone) == (1, 0), "the same connection attempt continues"
             await signal.aclose()
             await until_gone(silent, 1)
 
     asyncio.run(scenario())
 
 
-def test_a_save_while_a_connection_was_made_is_not_missed(
-    monkeypatch: pytest.MonkeyPatch, signal: LogListener
-) -> None:
-    """A lost notification: the wait returns, and the caller reads the log."""
+def test_a_save_during_a_connect_is_not_missed(monkeypatch: pytest.MonkeyPatch, signal: LogListener) -> None:
+    """The notification is lost, but the wait returns, and the caller reads the log."""
     monkeypatch.setattr(log_listener, "MIN_CONNECT_WAIT_S", 0.0)
 
     async def scenario() -> None:

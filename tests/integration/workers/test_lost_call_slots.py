@@ -1,4 +1,4 @@
-"""Call slots whose database session ended or hangs: no caller waits forever, and no lost slot is given out."""
+"""Call slots with an ended or hanging database session: no caller waits forever, and no lost slot is handed out."""
 
 import asyncio
 import contextlib
@@ -64,7 +64,7 @@ class Link:
         writer.close()
 
 
-def test_a_session_that_falls_silent_is_replaced_and_its_callers_are_served(
+def test_a_session_without_a_response_is_replaced_and_its_callers_are_served(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(call_slots, "ANSWER_WITHIN_S", 0.5)
@@ -111,7 +111,7 @@ def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
         following = asyncio.create_task(hold(mine, "next", leave["next"]))
         leave["first"].set()
         await first
-        async with mine._one_at_a_time:  # it has asked for one, or is about to
+        async with mine._one_at_a_time:  # the caller has requested a slot, or is about to
             assert inside == ["theirs"]
         leave["theirs"].set()
         await until(lambda: "next" in inside)
@@ -124,7 +124,7 @@ def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
     run(scenario)
 
 
-def test_an_error_that_no_new_session_cures_is_raised_to_the_waiting_caller(database: Database) -> None:
+def test_a_permanent_error_is_raised_to_the_waiting_caller(database: Database) -> None:
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
         admin.execute("REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(int, int) FROM PUBLIC")
 

@@ -1,4 +1,4 @@
-"""A holder whose database session ended stops its work, and takes the lock again."""
+"""A holder stops its work when its database session ends, and takes the lock again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -33,7 +33,7 @@ def end_sessions(database: Database) -> None:
 
 
 class Inside:
-    """How many are inside, and how often one entered."""
+    """The number of holders inside, and the number of entries."""
 
     def __init__(self) -> None:
         self.now, self.visits, self.changed = 0, 0, asyncio.Condition()
@@ -55,7 +55,7 @@ class Inside:
             self.changed.notify_all()
 
 
-def test_work_is_stopped_with_its_session_and_begun_anew(database: Database) -> None:
+def test_work_is_stopped_with_its_session_and_restarted(database: Database) -> None:
     async def scenario() -> None:
         inside, stop = Inside(), asyncio.Event()
         processes = [AdvisoryLocks(database.app_dsn) for _ in range(2)]
@@ -76,7 +76,7 @@ def test_work_is_stopped_with_its_session_and_begun_anew(database: Database) -> 
     run(scenario)
 
 
-def test_all_locks_of_the_session_are_lost_with_it_and_the_others_are_not(database: Database) -> None:
+def test_only_the_locks_of_an_ended_session_are_lost(database: Database) -> None:
     async def scenario() -> None:
         mine, other = AdvisoryLocks(database.app_dsn), AdvisoryLocks(database.app_dsn)
 
@@ -136,7 +136,7 @@ def is_free(database: Database, name: str) -> bool:
     return bool(row[0])
 
 
-def test_who_waits_for_a_lock_gives_up_once_it_is_stopped(database: Database) -> None:
+def test_a_wait_for_a_lock_ends_when_it_is_stopped(database: Database) -> None:
     async def scenario() -> None:
         inside, stop = Inside(), asyncio.Event()
         active, standby = AdvisoryLocks(database.app_dsn), AdvisoryLocks(database.app_dsn)

@@ -1,4 +1,4 @@
-"""A full work queue of the real broker: alerted, and used again once there is room."""
+"""A full work queue of the real broker raises an alert and is used again once there is room."""
 
 import asyncio
 from uuid import UUID
@@ -19,16 +19,16 @@ LARGE = msgspec.structs.replace(callback(UUID(int=1)), body="x" * 20_000)
 
 
 async def _filled(publisher: AlertingPublisher) -> int:
-    """The number of messages until it was full."""
+    """Fill the queue; returns the number of messages."""
     for taken in range(20):
         try:
             await publisher.publish_callback(LARGE, message_id=f"1{taken}")
         except WorkQueueFull:
             return taken
-    raise AssertionError("it was never full")
+    raise AssertionError("the queue did not become full")
 
 
-def test_a_full_stream_is_alerted_and_nothing_in_it_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_stream_raises_an_alert_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work_queue, "MAX_BYTES", 64 * 1024)
     alerts = FakeAlertRegistry()
 

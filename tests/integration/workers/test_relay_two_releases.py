@@ -1,4 +1,4 @@
-"""The relay of an old release reads an event of a newer one: it stops there with an alert, and skips nothing."""
+"""The relay of an old release stops at an event of a newer one with an alert and skips nothing."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ async def eventually(holds: Callable[[], bool], running: asyncio.Task[None]) -> 
             await asyncio.sleep(0.01)
 
 
-def test_it_stops_at_the_exact_position_with_an_alert_and_goes_on_after_the_upgrade(
+def test_the_relay_stops_at_the_exact_position_with_an_alert_and_continues_after_the_upgrade(
     database: Database, stored: tuple[PostgresEventStore, list[LogEntry], int]
 ) -> None:
     store, whole, unknown = stored
-    world = InProcessSystem.accepted("fac-001")  # lends bus and queue; the log is the stored one
+    world = InProcessSystem.accepted("fac-001")  # provides the bus and the queue; the log is the stored one
     followed: list[int] = []
 
     with pool(database.app_dsn) as connections:
@@ -158,7 +158,7 @@ class PartlyUnreadable:
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 500])
 @pytest.mark.parametrize("unreadable", [1, 2, 3, 8, 13])
-def test_everything_before_it_is_read_in_order_and_nothing_else(limit: int, unreadable: int) -> None:
+def test_only_entries_before_the_unreadable_one_are_read_in_order(limit: int, unreadable: int) -> None:
     log, read = PartlyUnreadable(13, unreadable), [0]
     while read[-1] < unreadable - 1:
         read += [entry.position for entry in read_up_to_unreadable(log, read[-1], limit)]
@@ -167,7 +167,7 @@ def test_everything_before_it_is_read_in_order_and_nothing_else(limit: int, unre
         read_up_to_unreadable(log, read[-1], limit)
 
 
-def test_while_something_before_it_is_under_way_there_is_only_nothing_more_to_read() -> None:
+def test_an_unreadable_entry_raises_only_after_all_earlier_entries_are_processed() -> None:
     positions, alerts = FakeReaderPositions(), FakeAlertRegistry()
     log = HaltAtUnreadable(PartlyUnreadable(5, 4), READER, positions, alerts, FakeClock())
     assert [entry.position for entry in log.read_after(0, 500)] != []

@@ -1,4 +1,4 @@
-"""NATS is killed with delivered work: unfinished work is delivered again, finished work is not."""
+"""NATS is killed after it delivered work. Unfinished work is redelivered, finished work is not."""
 
 import asyncio
 from uuid import UUID
@@ -37,7 +37,7 @@ async def next_item(queue: NatsWorkQueue) -> tuple[int, WorkItem]:
             return command_id.int, item
 
 
-def test_work_that_was_not_done_comes_again_after_the_broker_died() -> None:
+def test_unfinished_work_is_redelivered_after_the_broker_was_killed() -> None:
     async def scenario() -> None:
         queue = await NatsWorkQueue.connect(nats.nats_url, redelivery_s=30.0, name="test")
         for number in (1, 2, 3):
