@@ -20,6 +20,8 @@ from tests.bench.registry import REGISTRY
 EARLIER_NAMES = {"webhook": "door"}
 """Names of benchmarks in release 4cd57d2."""
 TOLERATED = 0.10
+TIMES = {"s", "ms", "us", "ns"}
+"""Units of which less is better; the others are rates."""
 EXAMPLE = """
 \b
 Examples:
@@ -79,10 +81,15 @@ def table(folder: Path, names: Sequence[str]) -> Iterator[str]:
 
 
 def row(base: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> str:
-    """The row of one figure. It is worse if its ratio fell by over a tenth and below all ratios of the base."""
+    """The row of one figure.
+
+    It is worse if it and its ratio to the floor are both worse by over a tenth, and outside the range of the base.
+    The figure alone changes with the speed of the machine, the ratio alone with the floor.
+    """
     ratios = [[float(figure["ratio"]) for figure in side] for side in (base, now)]
-    fell = 1 - median(ratios[1]) / median(ratios[0])
-    worse = fell > TOLERATED and median(ratios[1]) < min(ratios[0])
+    speeds = [[speed_of(figure) for figure in side] for side in (base, now)]
+    fell = min(loss(*ratios), loss(*speeds))
+    worse = fell > TOLERATED
     cells = [
         now[0]["name"],
         now[0]["unit"],
@@ -92,6 +99,17 @@ def row(base: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> str:
         f"worse by {fell:.0%}" if worse else "",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def speed_of(figure: dict[str, Any]) -> float:
+    """More is better: a rate itself, or the inverse of a time."""
+    ours = float(figure["ours"])
+    return 1 / ours if figure["unit"] in TIMES else ours
+
+
+def loss(base: Sequence[float], now: Sequence[float]) -> float:
+    """The share that the median of `now` is below that of `base`; 0 within the range of the base."""
+    return 0.0 if median(now) >= min(base) else 1 - median(now) / median(base)
 
 
 def spread(values: Sequence[float]) -> str:

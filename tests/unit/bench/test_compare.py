@@ -28,6 +28,18 @@ def test_a_figure_is_worse_beyond_a_tenth_and_the_spread_of_the_base(
     assert cells[-1].removesuffix(" |").strip() == verdict
 
 
+@pytest.mark.parametrize(("now_ms", "floor_ms"), [(20.0, 5.0), (30.0, 15.0)])
+def test_a_time_is_worse_only_if_its_ratio_to_the_floor_is_too(now_ms: float, floor_ms: float) -> None:
+    """The floor of the base is 10 ms. A faster floor or a slower machine alone makes no figure worse."""
+
+    def lag(ours: float, floor: float) -> dict[str, object]:
+        return {"name": "lag", "unit": "ms", "ours": ours, "floor": floor, "ratio": floor / ours}
+
+    base = [lag(20.0, 10.0), lag(21.0, 10.0), lag(20.0, 10.0)]
+    assert "worse" not in row(base, [lag(now_ms, floor_ms)] * 3)
+    assert "worse by 33%" in row(base, [lag(30.0, 10.0)] * 3)
+
+
 def test_the_table_has_a_row_for_each_figure_of_a_benchmark(tmp_path: Path) -> None:
     for side in ("base", "now"):
         for number in range(3):
