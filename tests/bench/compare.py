@@ -104,7 +104,7 @@ def row(base: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> str:
 def speed_of(figure: dict[str, Any]) -> float:
     """More is better: a rate itself, or the inverse of a time."""
     ours = float(figure["ours"])
-    return 1 / ours if figure["unit"] in TIMES else ours
+    return 1 / ours if figure["unit"].partition("/")[0] in TIMES else ours
 
 
 def loss(base: Sequence[float], now: Sequence[float]) -> float:
