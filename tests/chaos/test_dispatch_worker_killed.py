@@ -19,6 +19,7 @@ from tests.servers import Database
 SHORT = [
     "dispatch.before_call_prepare",
     "dispatch.after_call_commit",
+    "dispatch.after_call_restore",
     "dispatch.after_record_restore",
     "relay.before_publish",
     "relay.after_publish",

@@ -34,11 +34,9 @@ ALL = {
 """Failpoint -> the work in flight."""
 
 
-TOGETHER = (
-    ("dispatch.before_call_commit", "schedule.after_command_StartDREvent"),
-    ("dispatch.after_call_restore", "relay.after_publish"),
-)
-"""Two kills in one run; `make chaos` has a separate run for each. Two more are in `test_killed_in_each_phase`."""
+TOGETHER = (("dispatch.before_call_commit", "schedule.after_command_StartDREvent"),)
+"""Two kills in one run; `make chaos` has a separate run for each. Two more are in `test_killed_in_each_phase`, and
+seven, with two buildings, in `test_dispatch_worker_killed`."""
 
 
 def arguments(*failpoints: str) -> tuple[str, ...]:

@@ -92,17 +92,17 @@ def test_memory_does_not_grow_with_the_netted_intervals_of_a_feed(tmp_path: Path
 
 
 def test_repeating_an_import_killed_half_way_completes_it(tmp_path: Path, database: Database) -> None:
-    path = csv_of(tmp_path / "load.csv", 160_000, 4)
-    killed = imported(path, database.app_dsn, 60_000)
+    path = csv_of(tmp_path / "load.csv", 80_000, 4)
+    killed = imported(path, database.app_dsn, 30_000)
     assert killed.returncode == -signal.SIGKILL
     stored = stored_rows(database)
-    assert 60_000 <= stored < 160_000
+    assert 30_000 <= stored < 80_000
     report = answer(path, database.app_dsn)["report"]
-    assert (report["rows"], report["added"], report["changed"]) == (160_000, 160_000 - stored, 0)
+    assert (report["rows"], report["added"], report["changed"]) == (80_000, 80_000 - stored, 0)
     assert report["unchanged"] == stored
-    assert stored_rows(database) == 160_000
+    assert stored_rows(database) == 80_000
     again = answer(path, database.app_dsn)["report"]
-    assert (again["added"], again["changed"], again["unchanged"]) == (0, 0, 160_000)
+    assert (again["added"], again["changed"], again["unchanged"]) == (0, 0, 80_000)
 
 
 def stored_rows(database: Database) -> int:
