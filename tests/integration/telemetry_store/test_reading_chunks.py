@@ -116,7 +116,9 @@ def test_a_reading_with_a_sequence_number_wins_over_one_without(
     assert [current.kw for current in store.current(["fac"])] == [11.0]
 
 
-def test_a_clock_that_goes_back_makes_no_finalized_quarter_hour_dirty(pool: ConnectionPool[Any]) -> None:
+def test_after_the_clock_went_back_a_new_reading_marks_its_finalized_quarter_hour(
+    pool: ConnectionPool[Any],
+) -> None:
     began = FakeClock(T0 + timedelta(minutes=5))
     store, ahead = PostgresTelemetryStore(pool, began), FakeClock(T0 + timedelta(hours=2))
     rollups = PostgresTelemetryRollups(pool, ahead)
