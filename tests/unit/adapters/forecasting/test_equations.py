@@ -1,9 +1,10 @@
-"""The batched regressions compared with statsmodels, which fits one facility at a time."""
+"""The batched regressions compared with statsmodels, which fits one facility at a time.
+
+It is imported where it is used: that takes 2 s, also in each process that only collects the tests.
+"""
 
 import numpy as np
 import pytest
-from statsmodels.regression.linear_model import WLS
-from statsmodels.tsa.ar_model import AutoReg
 
 from adapters.forecasting.calendar.local_week import HOURS_A_WEEK, IntArray
 from adapters.forecasting.models.autoregression import LAGS_H, lagged, predict_hourly, without_lags
@@ -33,6 +34,10 @@ def one_hot(week: IntArray) -> FloatArray:
 
 
 def test_the_batched_solver_agrees_with_statsmodels_to_1e_8() -> None:
+    from statsmodels.regression.linear_model import (
+        WLS,
+    )  # takes 2 s, which each process would pay that collects
+
     week, dense, load, weights = made()
     equations = NormalEquations(FACILITIES, DENSE)
     equations.add(week, dense, load, weights)
@@ -63,6 +68,8 @@ def test_adding_days_one_by_one_gives_the_solution_of_all_at_once() -> None:
 
 
 def test_the_autoregression_agrees_with_statsmodels() -> None:
+    from statsmodels.tsa.ar_model import AutoReg
+
     week, dense, load, _ = made()
     load = np.where(np.isfinite(load), load, 100.0)
     count, ahead = HOURS - 48, slice(HOURS - 48, HOURS)
