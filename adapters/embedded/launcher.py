@@ -200,7 +200,7 @@ class EmbeddedServer(ABC):
             return self._failure(DiskUnusable, f"its files under {self.data.path} cannot be used")
         if "pre-existing shared memory block" in log_text:
             return self._failure(
-                PredecessorStillRunning, "a process of an earlier start, killed, has not ended yet"
+                PredecessorStillRunning, "a process of an earlier start was killed and has not ended yet"
             )
         return self._failure(ServerExited, f"it ended with status {returncode}")
 

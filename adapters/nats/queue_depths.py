@@ -17,7 +17,7 @@ from application.ports.operations.system_state import QueueDepth, QueueName, Que
 
 ANSWER_WITHIN_S = 1.5
 CONNECT_TIMEOUT_S = 1.0
-"""For one server: a second one is still asked in time where the first hangs."""
+"""For one server, so that the next one can still answer within ANSWER_WITHIN_S where the first hangs."""
 MAX_PAGES = 16
 NO_STREAM = 10059
 """JetStream's error code for a stream that does not exist: nothing was published yet."""

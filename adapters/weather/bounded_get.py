@@ -19,12 +19,12 @@ MAX_RESPONSE_BYTES = 1 << 21
 """Bytes; a month of WeatherAPI.com's hours is about 1 MB."""
 
 
+_log = structlog.get_logger(__name__)
+
+
 class HttpResponse(NamedTuple):
     status: int
     body: bytes
-
-
-_log = structlog.get_logger(__name__)
 
 
 class TransientFailure(WeatherUnavailable):

@@ -260,7 +260,7 @@ def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
 
 
 def _time_limit_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:
-    """Not on an accelerated clock: a call of 0.1 s on the wall may take minutes of such a clock."""
+    """Not checked on an accelerated clock, where a call of 0.1 s on the wall takes minutes."""
     names = {"GRIDPROOF_BMS_CONNECT_TIMEOUT_S", "GRIDPROOF_BMS_TOTAL_TIMEOUT_S", "GRIDPROOF_COMMAND_SLA_S"}
     if settings.clock_speed is not None or refused & names or "GRIDPROOF_CLOCK_SPEED" in refused:
         return

@@ -48,7 +48,7 @@ for read in READS:
 def run(*, facility_ids: tuple[str, ...], at: datetime | None, as_json: bool) -> None:
     """One forecast cycle on the running system, as the forecast worker makes it.
 
-    A forecast of full quality is not replaced; one of lower quality is, for the same cycle.
+    A forecast of full quality is not replaced; one of lower quality is replaced by a better one for the same cycle.
     """
     from interfaces.bootstrap import forecast_cycle
     from interfaces.cli.console.session import opened_stores, operator

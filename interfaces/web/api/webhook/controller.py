@@ -2,8 +2,8 @@
 
 Refusals are ordered from cheap to dear, so that a flood costs little: declared size, key, role, rate (all before
 the body is read, see guard/access.py), size as read, signature, media type, body, callback address; then the bus
-looks up the idempotency key, checks the queue for new requests, and decides. Nothing of a
-request that was refused before the bus is stored.
+looks up the idempotency key, checks the queue for new requests, and decides. Nothing of a request that was refused
+before the bus is stored.
 """
 
 import asyncio
