@@ -183,7 +183,7 @@ class Measuring:
         report = self._ask(plan)
         self._query += sum(report.statuses.values())
         if not report.answered:
-            raise RuntimeError(f"{case.name}: nobody was answered: {report.statuses}")
+            raise RuntimeError(f"{case.name}: {server} answered nobody: {report.statuses}")
         return report
 
 

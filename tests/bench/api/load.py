@@ -147,7 +147,11 @@ class _Connection(asyncio.Protocol):
             end = self._received.find(b"\r\n\r\n")
             if end < 0:
                 return
-            self._wanted = end + 4 + _content_length(self._received[: end + 2])
+            try:
+                self._wanted = end + 4 + _content_length(self._received[: end + 2])
+            except ValueError as error:
+                self._run.statuses[str(error)] += 1
+                raise
         if len(self._received) < self._wanted:
             return
         answer, self._received, self._wanted = self._received, b"", -1
@@ -167,7 +171,7 @@ def _content_length(head: bytes) -> int:
     if at < 0:
         if head.startswith(b"HTTP/1.1 304"):
             return 0
-        raise ValueError(f"an answer without its length: {head[:200]!r}")
+        raise ValueError(f"a response without its length: {head[:200]!r}")
     return int(head[at + len(_LENGTH) : head.index(b"\r\n", at + 2)])
 
 
