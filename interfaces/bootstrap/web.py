@@ -40,6 +40,7 @@ def run_web(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     from interfaces.web.app import create_app
     from interfaces.workers.web import server
+    from interfaces.workers.web.connection_table import ConnectionTable
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -50,6 +51,8 @@ async def _serve(settings: Settings) -> None:
     stores = open_stores(settings, pool_size=WEB_POOL_SIZE)
     try:
         listener = server.listening(settings.http_host, settings.http_port)
+        bind = settings.http_metrics_bind
+        platform = None if bind is None else server.platform_listener(bind)
         health = TelemetryHealth()
         async with (
             watched_telemetry(stores, "web", health=health) as telemetry,
@@ -62,6 +65,8 @@ async def _serve(settings: Settings) -> None:
                 stop=stop,
                 started=freeze_startup_objects,
                 end_streams=app.state["end_streams"],
+                platform=platform,
+                connections=ConnectionTable(most_per_address=settings.http_connections_per_address),
             )
     finally:
         stores.close()

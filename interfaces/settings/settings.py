@@ -134,6 +134,11 @@ class Settings:
     """How often a key may read one facility's current value, over all processes."""
     http_reads_per_key_per_s: float = _setting(parse.number(1, 1_000_000), 200.0)
     """How often a key may call everything else but the webhook, in each process."""
+    http_metrics_bind: str | None = _setting(parse.host_and_port, None)
+    """Where a web process also serves /health, /ready and /metrics, without a key; the next free of ten ports for each
+    further process. At `http_bind` /metrics needs a key of an operator."""
+    http_connections_per_address: int = _setting(parse.whole_number(1, 100_000), 1_500)
+    """Open connections of one client address (IPv6: one /64) in each web process; a new one closes an idle one."""
     stream_clients: int = _setting(parse.whole_number(1, 3_000), 1_200)
     """Clients of the live stream at once, in each web process; above it 503."""
     stream_clients_per_key: int = _setting(parse.whole_number(1, 3_000), 300)

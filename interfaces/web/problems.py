@@ -70,6 +70,11 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "queue-full": ProblemType(
         503, "Too many DR events wait to be planned", "Post the same request again as `Retry-After` says."
     ),
+    "too-many-connections": ProblemType(
+        503,
+        "Every connection is in use",
+        "Connect again as `Retry-After` says; send several requests on one connection.",
+    ),
     "past-not-folded": ProblemType(
         503,
         "That past is still being folded",

@@ -17,6 +17,8 @@ from interfaces.web.route_policy import RoutePolicy, policy_of
 from interfaces.web.routes import AS_OF, has_as_of
 
 MAX_BODY_BYTES = 256 * 1024
+FROM_PLATFORM = "gridproof_platform"
+"""In the scope of a request that came in on the listener of the platform, which needs no API key."""
 
 ApiRequest = Request[ApiKey, Any, State]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
@@ -26,7 +28,7 @@ async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     """Check declared size, API key, role, rate and query, in that order; each refusal is its own problem."""
     policy = policy_of(handler)
     _check_declared_size(connection)
-    if policy.roles is None:
+    if policy.roles is None or FROM_PLATFORM in connection.scope:
         return
     edge = edge_of(connection)
     if policy.rate_limit == "sign_in":

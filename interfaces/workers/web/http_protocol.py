@@ -19,7 +19,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from interfaces.web.middleware.response_headers import NO_STORE, SECURITY_HEADERS, TRACE
-from interfaces.web.problems import MEDIA_TYPE, Problem
+from interfaces.web.problems import MEDIA_TYPE, Problem, try_again
+from interfaces.workers.web.connection_table import ConnectionTable
 
 MOST_HEAD_BYTES = 64 * 1_024
 """Also for the bytes received in one piece before the first part of a body, or after its last."""
@@ -32,6 +33,9 @@ BODY_WITHIN_S = 60.0
 """From there to the end of its body, while it is read. Single routes allow less."""
 IDLE_S = 30.0
 """How long a connection may be open before its first request, and between two requests."""
+IDLE_WHEN_CROWDED_S = 5.0
+"""The same while more than half of the connections are taken."""
+REFUSED_RETRY_AFTER_S = 5.0
 MOST_COPIED = 16 * 1_024
 _HEAD = b"HTTP/1.1 "
 log = structlog.get_logger("web")
@@ -46,6 +50,11 @@ class AwaitedPart(NamedTuple):
     @property
     def within_s(self) -> float:
         return {"first byte": IDLE_S, "head": HEAD_WITHIN_S, "body": BODY_WITHIN_S}[self.part]
+
+    @property
+    def check_after_s(self) -> float:
+        """Less than the limit where the limit may have become shorter since."""
+        return min(self.within_s, IDLE_WHEN_CROWDED_S) if self.part == "first byte" else self.within_s
 
 
 class HeadWithBody:
@@ -101,12 +110,15 @@ class ObservedFlowControl(FlowControl):
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Closes the connection of a request that exceeds a bound of time or size, with the reason where possible."""
 
+    table = ConnectionTable()
+    """Of the server; a subclass has that of its own."""
     _unfinished_bytes = 0
     _part: Literal["head", "body"] | None = None
     """The part of a request that is being received; None between two requests."""
     _requests = 0
     _timed: AwaitedPart | None = None
     _timer: asyncio.TimerHandle | None = None
+    _timed_since = 0.0
     _answered: RequestResponseCycle | None = None
     """The request that is being answered, or was answered last."""
 
@@ -114,11 +126,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.transport = cast("asyncio.Transport", HeadWithBody(transport, self.loop))
         self.flow = ObservedFlowControl(transport, self._reading_resumed)
-        self._await(AwaitedPart("first byte", 0))
+        if self.table.admit(self, self.client[0] if self.client else "unknown"):
+            self._await(AwaitedPart("first byte", 0))
+            return
+        detail = "every connection is in use; try again, and keep connections open for several requests"
+        self._refuse(try_again("too-many-connections", detail, retry_after_s=REFUSED_RETRY_AFTER_S))
+        self.transport.close()
+
+    def close_idle(self) -> None:
+        """Make room for a new connection."""
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the handler of the current request, also when further requests wait behind it."""
         self._await(None)
+        self.table.remove(self)
         self.pipeline.clear()
         if self._answered is not None and not self._answered.response_complete:
             self._answered.disconnected = True
@@ -176,7 +198,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
+        self.table.set_busy(self)
         super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._is_answering and not self.transport.is_closing():
+            self.table.set_idle(self)
+            if self._part is None:  # a limit of our own in place of uvicorn's, which knows no shorter one
+                self._unset_keepalive_if_required()
+                self._await(AwaitedPart("first byte", self._requests))
 
     def _await(self, awaited: AwaitedPart | None) -> None:
         """Start the timer of `awaited`, unless it runs already; None stops the timer."""
@@ -184,8 +215,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timed = awaited
-        self._timer = None if awaited is None else self.loop.call_later(awaited.within_s, self._time_out)
+        self._timed, self._timed_since = awaited, self.loop.time()
+        self._timer = None if awaited is None else self.loop.call_later(awaited.check_after_s, self._time_out)
 
     def _reading_resumed(self) -> None:
         """Restart the timer of a head. That of a body continues: its reading is paused many times."""
@@ -195,7 +226,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _time_out(self) -> None:
         awaited, self._timed, self._timer = self._timed, None, None
-        if self.transport.is_closing():
+        if awaited is None or self.transport.is_closing():
+            return
+        left_s = awaited.within_s - (self.loop.time() - self._timed_since)
+        if left_s > 0 and not (awaited.part == "first byte" and self.table.is_crowded):
+            self._timed, self._timer = (
+                awaited,
+                self.loop.call_later(min(left_s, awaited.check_after_s), self._time_out),
+            )
             return
         if self._part is not None and self.flow.read_paused:  # the delay is ours: reading is paused
             self._await(awaited)
@@ -224,9 +262,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             (b"content-length", b"%d" % len(document)),
             (b"connection", b"close"),
             (TRACE, trace_id.encode()),
+            *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
             *SECURITY_HEADERS,
             NO_STORE,
         ]
         head = b"".join(b"%s: %s\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + document)
-        log.info("malformed request", problem=problem.name, why=problem.detail, trace_id=trace_id)
+        log.info("connection refused", problem=problem.name, why=problem.detail, trace_id=trace_id)

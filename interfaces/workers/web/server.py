@@ -6,10 +6,13 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
 
 import uvicorn
 from litestar.types import ASGIApp
 
+from interfaces.web.asgi import PlatformApplication
+from interfaces.workers.web.connection_table import ConnectionTable
 from interfaces.workers.web.http_protocol import IDLE_S, BoundedHttpProtocol
 
 THREADS = 64
@@ -19,11 +22,11 @@ SWITCH_INTERVAL_S = 0.0005
 for the interpreter lock, and a webhook request has several of them. The default is 5 ms."""
 GRACE_S = 5.0
 BACKLOG = 1_024
-MOST_CONNECTIONS = 4_000
-"""Including streams, whose own limit leaves room for requests."""
 UNREAD_MS = 20_000
 """After this time the kernel closes a connection whose client acknowledges nothing."""
 POLL_S = 0.02
+PLATFORM_CONNECTIONS = 100
+PLATFORM_PORTS = 10
 
 
 class AddressTaken(RuntimeError):
@@ -58,6 +61,15 @@ def listening(host: str, port: int) -> socket.socket:
     return listener
 
 
+def platform_listener(bind: str) -> socket.socket:
+    """A socket on `bind`, or on the next free one of the ports after it. Raises AddressTaken."""
+    host, _, port = bind.rpartition(":")
+    for number in range(int(port), int(port) + PLATFORM_PORTS - 1):
+        with contextlib.suppress(AddressTaken):
+            return listening(host.strip("[]"), number)
+    return listening(host.strip("[]"), int(port) + PLATFORM_PORTS - 1)
+
+
 async def run(
     app: ASGIApp,
     *,
@@ -65,52 +77,71 @@ async def run(
     stop: asyncio.Event,
     started: Callable[[str], None] | None = None,
     end_streams: Callable[[], None] | None = None,
+    connections: ConnectionTable | None = None,
+    platform: socket.socket | None = None,
 ) -> None:
     """Serve `app` on `listener` until `stop`; then finish the requests under way, within GRACE_S wall seconds.
 
     `started` is called with the URL once requests are answered. `end_streams` ends the streams, which would otherwise
-    delay the end.
+    delay the end. `connections` bounds the open connections. On `platform` the routes for the platform are served by
+    themselves, so that no client can take their connections.
     """
     usual_s = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
     asyncio.get_running_loop().set_default_executor(executor)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http=BoundedHttpProtocol,
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            server_header=False,
-            backlog=BACKLOG,
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_keep_alive=int(IDLE_S),
-            timeout_graceful_shutdown=int(GRACE_S),
-        )
-    )
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="serve http")
+    server = _server(app, ConnectionTable() if connections is None else connections)
+    serving = {asyncio.create_task(server.serve(sockets=[listener]), name="serve http"): server}
     stopping = asyncio.create_task(stop.wait(), name="stop http")
     try:
-        await _until_started(server, serving)
+        await _until_started(serving)
+        if platform is not None:
+            beside = _server(
+                PlatformApplication(app), ConnectionTable(most=PLATFORM_CONNECTIONS), lifespan="off"
+            )
+            serving[asyncio.create_task(beside.serve(sockets=[platform]), name="serve platform")] = beside
+            await _until_started(serving)
         if started is not None:
             host, port = listener.getsockname()[:2]
             started(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({*serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
         if end_streams is not None:
             end_streams()
-        server.should_exit = True
-        await serving
-        listener.close()
+        for one in serving.values():
+            one.should_exit = True
+        await asyncio.gather(*serving)
+        for taken in (listener, platform):
+            if taken is not None:
+                taken.close()
         executor.shutdown(wait=False, cancel_futures=True)
         sys.setswitchinterval(usual_s)
 
 
-async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
-    while not server.started:
-        if serving.done():
-            serving.result()
-            raise RuntimeError("the HTTP server ended while it started; see its log")
-        await asyncio.sleep(POLL_S)
+def _server(app: Any, connections: ConnectionTable, *, lifespan: Literal["on", "off"] = "on") -> _Server:
+    class Protocol(BoundedHttpProtocol):
+        table = connections
+
+    return _Server(
+        uvicorn.Config(
+            app,
+            http=Protocol,
+            log_config=None,
+            access_log=False,
+            lifespan=lifespan,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=int(IDLE_S),
+            timeout_graceful_shutdown=int(GRACE_S),
+        )
+    )
+
+
+async def _until_started(serving: dict[asyncio.Task[None], _Server]) -> None:
+    for task, server in serving.items():
+        while not server.started:
+            if task.done():
+                task.result()
+                raise RuntimeError("the HTTP server ended while it started; see its log")
+            await asyncio.sleep(POLL_S)

@@ -193,10 +193,11 @@ def long_history(door: Door) -> None:
 
 
 async def until_metric(door: Door, name: str, value: float) -> None:
+    key = door.header("operator")
     async with aiohttp.ClientSession() as session:
 
         async def rate() -> float:
-            async with session.get(f"{door.url}/metrics") as answer:
+            async with session.get(f"{door.url}/metrics", headers=key) as answer:
                 lines = (await answer.text()).splitlines()
             return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 

@@ -47,12 +47,13 @@ def own_database(postgres: PostgresServer) -> Iterator[Database]:
 
 
 @contextmanager
-def serving(terminal: Terminal, behind: EmbeddedServers) -> Iterator[str]:
+def serving(terminal: Terminal, behind: EmbeddedServers, *, metrics_port: int = 0) -> Iterator[str]:
     port = free_port()
     environ = terminal.environ | {
         "GRIDPROOF_NATS_URL": behind.nats_url,
         "GRIDPROOF_REDIS_URL": behind.redis_url,
         "GRIDPROOF_HTTP_BIND": f"127.0.0.1:{port}",
+        "GRIDPROOF_HTTP_METRICS_BIND": f"127.0.0.1:{metrics_port}",
     }
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen([sys.executable, "-m", "interfaces.cli", "serve"], env=environ)
@@ -92,13 +93,14 @@ def test_dr_events_are_refused_only_while_postgresql_is_down(
     terminal = Terminal(own_database, tmp_path)
     terminal.import_portfolio()
     headers = utility_key(own_database)
-    with serving(terminal, behind) as url:
+    metrics_port = free_port()
+    with serving(terminal, behind, metrics_port=metrics_port) as url:
 
         def post(body: dict[str, Any]) -> httpx.Response:
             return httpx.post(url + WEBHOOK, json=body, headers=headers, timeout=60)
 
         def metric(name: str) -> float:
-            text = httpx.get(url + "/metrics", timeout=30).text
+            text = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics", timeout=30).text
             return float(next(line for line in text.splitlines() if line.startswith(f"{name} ")).split()[1])
 
         assert post(asking(1)).status_code == 202

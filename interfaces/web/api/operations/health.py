@@ -13,7 +13,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.edge import ReadinessProbe, dependencies_of, edge_of
 from interfaces.web.middleware.metrics import WebMetrics, metrics_of
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
-from interfaces.web.route_policy import ANYONE, RoutePolicy
+from interfaces.web.route_policy import ANYONE, OPERATOR, RoutePolicy
 from projections.queries.views import ReadModelsUnavailable
 
 PROBE_DEADLINE_S = 2.0
@@ -80,7 +80,7 @@ class PlatformController(Controller):
         "/metrics",
         summary="Prometheus text format",
         media_type=METRICS_TYPE,
-        policy=RoutePolicy(roles=ANYONE, has_etag=False),
+        policy=RoutePolicy(roles=OPERATOR, has_etag=False, needs_store=False),
     )
     async def metrics(self, request: PlatformRequest) -> bytes:
         metrics, edge = metrics_of(request), edge_of(request)

@@ -166,7 +166,7 @@ def test_metrics_count_requests_by_route_and_status() -> None:
     with edge.client() as client:
         client.get("/api/dr-events", headers=key)
         client.get("/api/dr-events")
-        text = client.get("/metrics").text
+        text = client.get("/metrics", headers=key).text
     assert 'gridproof_http_requests_total{method="GET",route="/api/dr-events",status="200"} 1.0' in text
     assert 'gridproof_http_requests_total{method="GET",route="/api/dr-events",status="401"} 1.0' in text
     assert 'gridproof_http_request_seconds_count{method="GET",route="/api/dr-events"} 2.0' in text
@@ -184,8 +184,9 @@ def test_metrics_show_the_lag_of_each_projection_and_no_outdated_value(
         behind_since=edge.clock.now() - timedelta(seconds=2),
     )
     monkeypatch.setattr(edge.read_models, "positions", lambda: [behind])
+    key = edge.key("operator")
     with edge.client() as client:
-        text = client.get("/metrics").text
+        text = client.get("/metrics", headers=key).text
         assert 'gridproof_projection_lag_events{projection="dr_events"} 3.0' in text
         assert 'gridproof_projection_lag_seconds{projection="dr_events"} 2.0' in text
 
@@ -193,7 +194,7 @@ def test_metrics_show_the_lag_of_each_projection_and_no_outdated_value(
             raise ReadModelsUnavailable("no answer")
 
         monkeypatch.setattr(edge.read_models, "positions", away)
-        assert "gridproof_projection_lag_seconds{" not in client.get("/metrics").text
+        assert "gridproof_projection_lag_seconds{" not in client.get("/metrics", headers=key).text
 
 
 def test_metrics_count_open_alerts_by_name_and_show_no_outdated_value(
@@ -202,8 +203,9 @@ def test_metrics_count_open_alerts_by_name_and_show_no_outdated_value(
     edge = Edge()
     edge.alerts.raise_alert("bms_drift", "fac-001", "x", at=NOW)
     edge.alerts.raise_alert("bms_drift", "fac-002", "x", at=NOW)
+    key = edge.key("operator")
     with edge.client() as client:
-        text = client.get("/metrics").text
+        text = client.get("/metrics", headers=key).text
         assert 'gridproof_alerts_open{name="bms_drift",severity="warning"} 2.0' in text
         assert text.count("gridproof_alerts_open{") == len(ALERTS)
         assert "fac-001" not in text
@@ -212,7 +214,7 @@ def test_metrics_count_open_alerts_by_name_and_show_no_outdated_value(
             raise OperationsUnavailable("no answer")
 
         monkeypatch.setattr(edge.alerts, "open_by_name", away)
-        assert "gridproof_alerts_open{" not in client.get("/metrics").text
+        assert "gridproof_alerts_open{" not in client.get("/metrics", headers=key).text
 
 
 def test_the_schema_describes_the_webhook_body() -> None:

@@ -59,14 +59,14 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def served() -> Iterator[tuple[str, int]]:
-    """The address of a server with `echo`."""
+def served(**options: Any) -> Iterator[tuple[str, int]]:
+    """The address of a server with `echo`; `options` are those of `server.run`."""
     listener = server.listening("127.0.0.1", 0)
     ready, told = threading.Event(), dict[str, Any]()
 
     async def serve() -> None:
         told["stop"], told["loop"] = asyncio.Event(), asyncio.get_running_loop()
-        await server.run(echo, listener=listener, stop=told["stop"], started=lambda _: ready.set())
+        await server.run(echo, listener=listener, stop=told["stop"], started=lambda _: ready.set(), **options)
 
     name: tuple[str, int] = listener.getsockname()
     thread = threading.Thread(target=asyncio.run, args=(serve(),))

@@ -23,6 +23,7 @@ OVERRIDDEN = {
     "on_headers_complete",
     "on_body",
     "on_message_complete",
+    "on_response_complete",
     "_start_asgi_task",
     "send_400_response",
 }
@@ -61,7 +62,7 @@ def test_a_connection_has_the_attributes_that_we_use() -> None:
         return HttpToolsProtocol(uvicorn.Config(_app, log_config=None), ServerState(), {})
 
     protocol = asyncio.run(made())
-    for name in ("transport", "flow", "cycle", "headers", "pipeline", "loop", "server_state"):
+    for name in ("transport", "flow", "cycle", "headers", "pipeline", "loop", "server_state", "client"):
         assert hasattr(protocol, name), name
     assert len(protocol.pipeline) == 0
     assert protocol.server_state.default_headers == []
