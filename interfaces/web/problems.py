@@ -28,7 +28,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "malformed-request": ProblemType(
         400,
         "What came is no HTTP request that is taken",
-        "Keep address and headers short; check what is between.",
+        "Keep address and headers short, with one Host, Authorization, X-Signature and Idempotency-Key at most.",
     ),
     "unauthenticated": ProblemType(
         401, "No valid API key was given", "Send `Authorization: Bearer <api key>` with a key not revoked."

@@ -36,6 +36,8 @@ IDLE_S = 30.0
 IDLE_WHEN_CROWDED_S = 5.0
 """The same while more than half of the connections are taken."""
 REFUSED_RETRY_AFTER_S = 5.0
+ONCE = frozenset({b"host", b"authorization", b"x-signature", b"idempotency-key"})
+"""Headers of which a proxy might read another one than we do, if there were several."""
 MOST_COPIED = 16 * 1_024
 _HEAD = b"HTTP/1.1 "
 log = structlog.get_logger("web")
@@ -119,6 +121,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _timed: AwaitedPart | None = None
     _timer: asyncio.TimerHandle | None = None
     _timed_since = 0.0
+    _why: str | None = None
+    """What is wrong with a request, if it is more than broken HTTP."""
     _answered: RequestResponseCycle | None = None
     """The request that is being answered, or was answered last."""
 
@@ -167,16 +171,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._part == "body":
             return  # a trailer: the headers were checked before it came
         if len(self.headers) >= MOST_HEADERS:
-            raise httptools.HttpParserError("too many headers")
+            raise self._malformed(f"more than {MOST_HEADERS} headers")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._unfinished_bytes = 0
         self._part = "body"
+        self._check_single_headers()
         if len(self.pipeline) >= MOST_PIPELINED:
-            raise httptools.HttpParserError(
-                "too many requests at once"
-            )  # answered with 400, as malformed HTTP is
+            raise self._malformed(f"more than {MOST_PIPELINED} requests wait on one connection")
         super().on_headers_complete()
         if len(self.pipeline) == 1:
             self.flow.resume_reading()  # otherwise a disconnect would not be noticed
@@ -190,6 +193,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._part = None
         self._requests += 1
         super().on_message_complete()
+
+    def _check_single_headers(self) -> None:
+        given = [name for name, _ in self.headers if name in ONCE]
+        if b"host" not in given:
+            raise self._malformed("the header Host is missing")
+        repeated = {name.decode() for name in given if given.count(name) > 1}
+        if repeated:
+            raise self._malformed(f"given more than once: {', '.join(sorted(repeated))}")
+
+    def _malformed(self, why: str) -> httptools.HttpParserError:
+        """For the parser, which has uvicorn answer with 400."""
+        self._why = why
+        return httptools.HttpParserError(why)
 
     @property
     def _is_answering(self) -> bool:
@@ -250,7 +266,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """
         answered = self._answered
         if answered is None or not answered.response_started or answered.response_complete:
-            self._refuse(Problem("malformed-request", msg))
+            self._refuse(Problem("malformed-request", self._why or msg))
         self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
