@@ -39,6 +39,7 @@ def run_web(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     from interfaces.web.app import create_app
+    from interfaces.web.requests.client_address import TrustedProxies
     from interfaces.workers.web import server
     from interfaces.workers.web.connection_table import ConnectionTable
 
@@ -51,6 +52,7 @@ async def _serve(settings: Settings) -> None:
     stores = open_stores(settings, pool_size=WEB_POOL_SIZE)
     try:
         listener = server.listening(settings.http_host, settings.http_port)
+        proxies = TrustedProxies(settings.http_trusted_proxies)
         bind = settings.http_metrics_bind
         platform = None if bind is None else server.platform_listener(bind)
         health = TelemetryHealth()
@@ -66,7 +68,11 @@ async def _serve(settings: Settings) -> None:
                 started=freeze_startup_objects,
                 end_streams=app.state["end_streams"],
                 platform=platform,
-                connections=ConnectionTable(most_per_address=settings.http_connections_per_address),
+                connections=ConnectionTable(
+                    most_per_address=settings.http_connections_per_address, proxies=proxies
+                ),
+                proxies=proxies,
+                served_over_https=settings.http_served_over_https,
             )
     finally:
         stores.close()

@@ -1,5 +1,6 @@
 """Parsers of single settings, from text to value. Each raises ValueError with what is expected."""
 
+import ipaddress
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,6 +121,16 @@ def host_and_port(value: str) -> str:
     bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
     if not (host and colon and port.isascii() and port.isdigit() and int(port) <= 65_535) or bare_ipv6:
         raise ValueError("use HOST:PORT, as 127.0.0.1:8080")
+    return value
+
+
+def networks(value: str) -> str:
+    """Addresses and networks, separated by commas: `10.0.0.5,10.1.0.0/16,2001:db8::/64`."""
+    for text in value.split(","):
+        try:
+            ipaddress.ip_network(text.strip())
+        except ValueError:
+            raise ValueError("use addresses and networks with commas, as 10.0.0.5,10.1.0.0/16") from None
     return value
 
 

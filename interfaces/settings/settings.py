@@ -137,6 +137,10 @@ class Settings:
     http_metrics_bind: str | None = _setting(parse.host_and_port, None)
     """Where a web process also serves /health, /ready and /metrics, without a key; the next free of ten ports for each
     further process. At `http_bind` /metrics needs a key of an operator."""
+    http_trusted_proxies: str | None = _setting(parse.networks, None)
+    """Addresses and networks, with commas, of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    http_served_over_https: bool = _setting(parse.boolean, False)
+    """Whether people come over https, by a proxy that does not say so: for the cookie's Secure and for HSTS."""
     http_connections_per_address: int = _setting(parse.whole_number(1, 100_000), 1_500)
     """Open connections of one client address (IPv6: one /64) in each web process; a new one closes an idle one."""
     stream_clients: int = _setting(parse.whole_number(1, 3_000), 1_200)

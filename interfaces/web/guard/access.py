@@ -13,6 +13,7 @@ from interfaces.web.edge import Edge, edge_of
 from interfaces.web.guard.query_validation import check_query
 from interfaces.web.middleware.replica_routing import is_away, replica_can_serve
 from interfaces.web.problems import STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
+from interfaces.web.requests.client_address import client_network
 from interfaces.web.route_policy import RoutePolicy, policy_of
 from interfaces.web.routes import AS_OF, has_as_of
 
@@ -100,8 +101,13 @@ async def _check_sign_in_rate(edge: Edge, connection: AnyConnection) -> None:
     """Signing in takes the key itself. Attempts count by client address, whether they succeed or not."""
     if token_of(connection) is not None:
         raise unauthenticated()
-    address = connection.client.host if connection.client is not None else "unknown"
-    await _check_rate(edge, f"sign-in {address}", "too many tries to sign in from this address")
+    network = client_network(address_of(connection))
+    await _check_rate(edge, f"sign-in {network}", "too many tries to sign in from this address")
+
+
+def address_of(connection: AnyConnection) -> str:
+    """The client's, or what a trusted proxy says that it is."""
+    return connection.client.host if connection.client is not None else "unknown"
 
 
 async def _check_rate(edge: Edge, counted_by: str, detail: str) -> None:

@@ -17,6 +17,8 @@ SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+"""For a browser that came over https: a year in which it does not come over http."""
 
 
 def source_header(replica: ReplicatedReadModels | None) -> RawHeaders:
@@ -35,6 +37,8 @@ async def complete_headers(message: Message, scope: Scope) -> None:
     given = {name.lower() for name, _ in headers}
     headers.append((TRACE, trace_id_of(scope).encode()))
     headers.extend(header for header in (*SECURITY_HEADERS, NO_STORE) if header[0] not in given)
+    if scope.get("scheme") == "https":
+        headers.append(HSTS)
     edge = scope["app"].state["edge"]
     if scope["path"].startswith("/api/") and not is_away(scope, edge.live.state):
         headers.extend(source_header(edge.dependencies.replica))

@@ -114,6 +114,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     table = ConnectionTable()
     """Of the server; a subclass has that of its own."""
+    served_over_https = False
+    """Whether a proxy in front of every client speaks TLS with it."""
     _unfinished_bytes = 0
     _part: Literal["head", "body"] | None = None
     """The part of a request that is being received; None between two requests."""
@@ -128,6 +130,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        if self.served_over_https:
+            self.scheme = "https"
         self.transport = cast("asyncio.Transport", HeadWithBody(transport, self.loop))
         self.flow = ObservedFlowControl(transport, self._reading_resumed)
         if self.table.admit(self, self.client[0] if self.client else "unknown"):

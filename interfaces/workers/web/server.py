@@ -12,6 +12,7 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from interfaces.web.asgi import PlatformApplication
+from interfaces.web.requests.client_address import TrustedProxies
 from interfaces.workers.web.connection_table import ConnectionTable
 from interfaces.workers.web.http_protocol import IDLE_S, BoundedHttpProtocol
 
@@ -79,18 +80,26 @@ async def run(
     end_streams: Callable[[], None] | None = None,
     connections: ConnectionTable | None = None,
     platform: socket.socket | None = None,
+    proxies: TrustedProxies | None = None,
+    served_over_https: bool = False,
 ) -> None:
     """Serve `app` on `listener` until `stop`; then finish the requests under way, within GRACE_S wall seconds.
 
     `started` is called with the URL once requests are answered. `end_streams` ends the streams, which would otherwise
     delay the end. `connections` bounds the open connections. On `platform` the routes for the platform are served by
-    themselves, so that no client can take their connections.
+    themselves, so that no client can take their connections. `X-Forwarded-For` and `X-Forwarded-Proto` count only from
+    `proxies`; `served_over_https` says that requests without the latter came over https too.
     """
     usual_s = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
     asyncio.get_running_loop().set_default_executor(executor)
-    server = _server(app, ConnectionTable() if connections is None else connections)
+    server = _server(
+        app,
+        ConnectionTable() if connections is None else connections,
+        proxies=proxies or TrustedProxies(),
+        served_over_https=served_over_https,
+    )
     serving = {asyncio.create_task(server.serve(sockets=[listener]), name="serve http"): server}
     stopping = asyncio.create_task(stop.wait(), name="stop http")
     try:
@@ -119,18 +128,26 @@ async def run(
         sys.setswitchinterval(usual_s)
 
 
-def _server(app: Any, connections: ConnectionTable, *, lifespan: Literal["on", "off"] = "on") -> _Server:
-    class Protocol(BoundedHttpProtocol):
-        table = connections
-
+def _server(
+    app: Any,
+    connections: ConnectionTable,
+    *,
+    lifespan: Literal["on", "off"] = "on",
+    proxies: TrustedProxies | None = None,
+    served_over_https: bool = False,
+) -> _Server:
+    networks = [] if proxies is None else [str(network) for network in proxies.networks]
+    members = {"table": connections, "served_over_https": served_over_https}
     return _Server(
         uvicorn.Config(
             app,
-            http=Protocol,
+            http=type("Protocol", (BoundedHttpProtocol,), members),
             log_config=None,
             access_log=False,
             lifespan=lifespan,
             server_header=False,
+            proxy_headers=bool(networks),
+            forwarded_allow_ips=networks,
             backlog=BACKLOG,
             timeout_keep_alive=int(IDLE_S),
             timeout_graceful_shutdown=int(GRACE_S),
