@@ -54,6 +54,7 @@ from interfaces.web.middleware.metrics import MetricsMiddleware, WebMetrics
 from interfaces.web.middleware.response_headers import complete_headers
 from interfaces.web.middleware.stale_responses import StaleResponseMiddleware, StaleResponses
 from interfaces.web.openapi.document import openapi_config
+from interfaces.web.requests.bounded_request import BoundedRequest
 from projections.as_of.lists import FoldLimits, HistoricalLists
 
 CONTROLLERS: list[ControllerRouterHandler] = [
@@ -102,6 +103,7 @@ def unconnected_app() -> EdgeApplication:
         before_send=[complete_headers],
         lifespan=[_running_live_feed],
         openapi_config=openapi_config(),
+        request_class=BoundedRequest,
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
         debug=False,

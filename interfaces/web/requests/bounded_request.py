@@ -1,0 +1,18 @@
+"""The request class of the application: any JSON body that cannot be decoded is a bad request."""
+
+from typing import Any
+
+from litestar import Request
+
+from interfaces.web.problems import Problem
+
+
+class BoundedRequest(Request[Any, Any, Any]):
+    """A request whose JSON body may be nested too deeply for the decoder."""
+
+    async def json(self) -> Any:
+        """Raises the problem `malformed-body` where the framework only expects errors of syntax."""
+        try:
+            return await super().json()
+        except (RecursionError, UnicodeDecodeError):
+            raise Problem("malformed-body", "the body is nested too deeply, or is not UTF-8") from None
