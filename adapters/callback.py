@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 import aiohttp
@@ -22,6 +22,7 @@ from application.ports.callback import (
     check_status,
 )
 from application.ports.clock import Clock
+from application.public_address import Address, is_public
 
 CONNECT_S, TOTAL_S = 10.0, 30.0
 """Clock seconds."""
@@ -31,9 +32,8 @@ BREAKER_FAILURES, BREAKER_OPEN_S = 5, 60.0
 MAX_HOSTS = 1_000
 """The maximum number of breakers; utilities choose the host names."""
 DETAIL_BYTES, DETAIL_CHARACTERS = 2_048, 200
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+DEFAULT_PORTS = frozenset({80, 443, 8443})
+NOT_PUBLIC = "its address is not public"
 
 
 class HttpUtilityNotifier:
@@ -49,12 +49,14 @@ class HttpUtilityNotifier:
         clock: Clock,
         secret_of: Callable[[str], bytes | None],
         allow_private: bool = False,
+        ports: Collection[int] = DEFAULT_PORTS,
         concurrent_calls: int = 32,
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._clock = clock
         self._secret_of = secret_of
         self._allow_private = allow_private
+        self._ports = ports
         self._calls = asyncio.Semaphore(concurrent_calls)
         self._resolver = resolver
         self._breakers = NamedBreakers(
@@ -67,6 +69,7 @@ class HttpUtilityNotifier:
     ) -> CallbackAccepted:
         target = _target(url)
         if not self._allow_private:
+            _check_port(target, self._ports)
             _check_literal(str(target.host))
         headers = {
             "Content-Type": "application/json",
@@ -92,7 +95,7 @@ class HttpUtilityNotifier:
         try:
             secret = await asyncio.to_thread(self._secret_of, utility_id)
         except ValueError as error:
-            raise CallbackFailed(f"the secret that signs its callbacks is unavailable: {error}") from error
+            raise CallbackFailed("the secret that signs its callbacks is unavailable", str(error)) from error
         if secret is None:
             return {}
         stamp = str(int(self._clock.now().timestamp()))
@@ -108,11 +111,13 @@ class HttpUtilityNotifier:
                 detail = "" if response.ok else await _detail(response)
                 return check_status(response.status, detail)
         except aiohttp.InvalidURL as error:
-            raise CallbackAddressRefused(f"it is no address: {error}") from error
+            raise CallbackAddressRefused("it is no address", str(error)) from error
         except TimeoutError as error:
             raise CallbackFailed("no complete answer within the limit") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise CallbackFailed(f"{type(error).__name__}: {error}") from error
+            raise CallbackFailed(
+                "no connection, or no HTTP answer", f"{type(error).__name__}: {error}"
+            ) from error
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -157,14 +162,14 @@ class PublicResolver(AbstractResolver):
 
 def check_public(address: Address) -> None:
     """Raises CallbackAddressRefused unless `address` is a public unicast address, also behind a translation."""
-    inner = address
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-        else:
-            inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or address
-    if not inner.is_global or inner.is_multicast:
-        raise CallbackAddressRefused(f"{address} is not a public address; GRIDPROOF_ALLOW_PRIVATE_CALLBACKS")
+    if not is_public(address):
+        raise CallbackAddressRefused(NOT_PUBLIC, f"{address}; see GRIDPROOF_ALLOW_PRIVATE_CALLBACKS")
+
+
+def _check_port(target: URL, ports: Collection[int]) -> None:
+    if target.port not in ports:
+        allowed = ", ".join(map(str, sorted(ports)))
+        raise CallbackAddressRefused(f"its port is none of {allowed}", "see GRIDPROOF_CALLBACK_PORTS")
 
 
 def _check_literal(host: str) -> None:
@@ -182,7 +187,7 @@ def _target(url: str) -> URL:
         if target.scheme in ("http", "https") and target.host and target.port and target.user is None:
             return target
     except ValueError as error:
-        raise CallbackAddressRefused(f"it is no address: {error}") from error
+        raise CallbackAddressRefused("it is no address", str(error)) from error
     raise CallbackAddressRefused("it is not of the form http(s)://HOST/PATH without a user name")
 
 

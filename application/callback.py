@@ -89,12 +89,12 @@ class CallbackCalls:
                 dr_event.utility_id, work.url, work.body, work.callback_id, work.trace_id
             )
         except (CallbackRefused, CallbackAddressRefused) as refusal:
-            await self._give_up(work, dr_event, item, str(refusal))
+            await self._give_up(work, dr_event, item, refusal.reason, detail=str(refusal))
         except CallbackFailed as failure:
             if waited_s(item.deliveries) >= GIVE_UP_AFTER_S:
-                await self._give_up(work, dr_event, item, failure.reason)
+                await self._give_up(work, dr_event, item, failure.reason, detail=str(failure))
             else:
-                log.info("callback failed; trying again", callback=in_flight, why=failure.reason)
+                log.info("callback failed; trying again", callback=in_flight, why=str(failure))
                 await item.redeliver_after(self._pause_wall_s(item.deliveries))
         else:
             self.reached("notify.after_call", in_flight)
@@ -116,11 +116,22 @@ class CallbackCalls:
         subject = alert_subject(dr_event.utility_id, work.callback_id)
         await asyncio.to_thread(self.alerts.clear, ALERT, subject, at=self.clock.now())
 
-    async def _give_up(self, work: CallbackWork, dr_event: DREventState, item: WorkItem, reason: str) -> None:
-        """Park the callback, raise the alert, and record that the utility did not receive it."""
+    async def _give_up(
+        self,
+        work: CallbackWork,
+        dr_event: DREventState,
+        item: WorkItem,
+        reason: str,
+        *,
+        detail: str | None = None,
+    ) -> None:
+        """Park the callback, raise the alert, and record that the utility did not receive it.
+
+        `detail` is for operators; the utility can read `reason`.
+        """
         subject = alert_subject(dr_event.utility_id, work.callback_id)
-        await self._park(dead_letter_id(work), subject, reason, item.body)
-        await self._alert(subject, f"{work.kind} after {item.deliveries} tries: {reason}")
+        await self._park(dead_letter_id(work), subject, detail or reason, item.body)
+        await self._alert(subject, f"{work.kind} after {item.deliveries} tries: {detail or reason}")
         command = RecordCallbackUndeliverable(
             dr_event_id=work.dr_event_id,
             callback_id=work.callback_id,

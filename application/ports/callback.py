@@ -15,29 +15,31 @@ class CallbackAccepted(msgspec.Struct, frozen=True, kw_only=True):
     status_code: int
 
 
-class CallbackRefused(Exception):
+class CallbackError(Exception):
+    """`reason` names the kind of failure and is recorded. `detail` may hold text of another host, for operators only:
+    a utility that could read it could read the answers of any host that we reach."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class CallbackRefused(CallbackError):
     """The utility refused the callback. Sending the same callback again would not help."""
 
     def __init__(self, status_code: int, detail: str = "") -> None:
-        super().__init__(f"HTTP {status_code}{detail and f': {detail}'}")
+        super().__init__(f"HTTP {status_code}", detail)
         self.status_code = status_code
 
 
-class CallbackAddressRefused(Exception):
+class CallbackAddressRefused(CallbackError):
     """The address is not called: it is not an HTTP address, or not a public one."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
-
-class CallbackFailed(Exception):
+class CallbackFailed(CallbackError):
     """It is unknown whether the utility received the callback. Send it again later under the same callback
     id."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class UtilityNotifier(Protocol):
@@ -61,4 +63,4 @@ def check_status(status_code: int, detail: str = "") -> CallbackAccepted:
         return CallbackAccepted(status_code=status_code)
     if 300 <= status_code < 500 and status_code not in RETRYABLE_STATUS:
         raise CallbackRefused(status_code, detail)
-    raise CallbackFailed(f"HTTP {status_code}{detail and f': {detail}'}")
+    raise CallbackFailed(f"HTTP {status_code}", detail)

@@ -184,6 +184,7 @@ async def run_notify(
         clock=stores.clock,
         secret_of=callback_secrets(stores),
         allow_private=stores.settings.allow_private_callbacks,
+        ports=stores.settings.callback_port_numbers,
     )
     calls = CallbackCalls(
         store=stores.events,

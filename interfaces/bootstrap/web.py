@@ -148,6 +148,7 @@ def web_collaborators(
         probes=_probes(stores),
         queue_depth=settings.queue_depth,
         allow_private_callbacks=settings.allow_private_callbacks,
+        callback_ports=settings.callback_port_numbers,
         stream_clients=settings.stream_clients,
         stream_clients_per_key=settings.stream_clients_per_key,
     )

@@ -134,6 +134,16 @@ def networks(value: str) -> str:
     return value
 
 
+def ports(value: str) -> str:
+    """Numbers of ports, separated by commas."""
+    for text in value.split(","):
+        try:
+            whole_number(1, 65_535)(text.strip())
+        except ValueError:
+            raise ValueError("use numbers of ports with commas, as 80,443,8443") from None
+    return value
+
+
 def failpoint(value: str) -> str:
     """`PROCESS.PLACE`."""
     process, dot, place = value.partition(".")

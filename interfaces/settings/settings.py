@@ -117,6 +117,8 @@ class Settings:
     clock_speed: float | None = _setting(parse.number(0.001, 100_000), None)
 
     allow_private_callbacks: bool = _setting(parse.boolean, False)
+    callback_ports: str = _setting(parse.ports, "80,443,8443")
+    """Ports, with commas, to which callbacks go; with `allow_private_callbacks` to any."""
     bms_connect_timeout_s: float = _setting(parse.number(0.1, 600), TIME_LIMITS.connect_s)
     bms_total_timeout_s: float = _setting(parse.number(0.1, 3_600), TIME_LIMITS.call_s)
     bms_max_concurrent: int = _setting(parse.whole_number(1, 10_000), 100)
@@ -173,6 +175,10 @@ class Settings:
     @property
     def http_port(self) -> int:
         return int(self.http_bind.rpartition(":")[2])
+
+    @property
+    def callback_port_numbers(self) -> frozenset[int]:
+        return frozenset(map(int, self.callback_ports.split(",")))
 
     def to_environ(self) -> dict[str, str]:
         """The environment that gives a child process the same settings."""

@@ -143,6 +143,7 @@ class WebDependencies:
     queue_depth: int = 100
     """Number of accepted DR events without a plan at which the webhook answers 503."""
     allow_private_callbacks: bool = False
+    callback_ports: Collection[int] = (80, 443, 8443)
     stream_clients: int = 1_200
     """Maximum number of open streams in this process."""
     stream_clients_per_key: int | None = None

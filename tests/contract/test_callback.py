@@ -105,7 +105,9 @@ class Rigs:
             yield CallbackRig(notifier, url, path)
         else:
             async with hosted(create_utility_app(utility), "127.0.0.1:0") as root:
-                notifier = HttpUtilityNotifier(clock=clock, secret_of=secret_of, allow_private=allow_private)
+                notifier = HttpUtilityNotifier(
+                    clock=clock, secret_of=secret_of, allow_private=allow_private, ports=range(1, 65_536)
+                )
                 yield CallbackRig(notifier, f"{root}/callbacks", path)
                 await notifier.aclose()
         journal.close()

@@ -98,6 +98,7 @@ def notifier(
         clock=QuickClock(),
         secret_of=lambda _: b"secret",
         allow_private=allow_private,
+        ports=range(1, 65_536),
         resolver=resolver,
         concurrent_calls=concurrent_calls,
     )

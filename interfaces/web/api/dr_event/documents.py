@@ -44,6 +44,7 @@ class CallbackDocument(msgspec.Struct, frozen=True, kw_only=True):
     concluded_at: datetime | None
     attempts: int
     failure: str | None
+    """The kind of failure: a status of HTTP, or why nothing was sent or answered."""
 
 
 class BatchDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,5 +197,10 @@ def callback_document(callback_id: str, row: CallbackRow) -> CallbackDocument:
         requested_at=row.requested_at,
         concluded_at=row.concluded_at,
         attempts=row.attempts,
-        failure=row.failure,
+        failure=None if row.failure is None else _kind_of(row.failure),
     )
+
+
+def _kind_of(failure: str) -> str:
+    """Without the text of an answer or an address, which earlier releases recorded too."""
+    return "its address is not public" if "not a public address" in failure else failure.partition(": ")[0]

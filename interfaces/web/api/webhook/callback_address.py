@@ -5,16 +5,17 @@ A name may resolve to a private address later: the sender of the callback checks
 
 import ipaddress
 import socket
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
+from application.public_address import Address, is_public
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
 PRIVATE_NAMES = ("localhost", "local", "internal", "localdomain", "home.arpa")
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-
-def refusal_of(url: str, *, allow_private: bool) -> str | None:
-    """Why `url` is refused; None if it is accepted."""
+def refusal_of(url: str, *, ports: Collection[int] | None) -> str | None:
+    """Why `url` is refused; None if it is accepted. Without `ports`, any port of any host is accepted."""
     if not url.isascii() or any(character <= " " or character in "\\\x7f" for character in url):
         return "it holds characters that no address has"
     try:
@@ -28,7 +29,11 @@ def refusal_of(url: str, *, allow_private: bool) -> str | None:
         return "it holds a user name; callbacks are signed instead"
     if not host or port == 0:
         return "it names no host, or port 0"
-    return None if allow_private else _private(host)
+    if ports is None:
+        return None
+    if (port or DEFAULT_PORTS[parts.scheme]) not in ports:
+        return f"its port is none of {', '.join(map(str, sorted(ports)))}"
+    return _private(host)
 
 
 def _private(host: str) -> str | None:
@@ -38,17 +43,7 @@ def _private(host: str) -> str | None:
     address = _as_address(name)
     if address is None:
         return None if "." in name else "it is a name of a private network"
-    inner = _behind(address)
-    return None if inner.is_global and not inner.is_multicast else f"{address} is not a public address"
-
-
-def _behind(address: Address) -> Address:
-    """The IPv4 address inside a translating IPv6 address."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or address
+    return None if is_public(address) else f"{address} is not a public address"
 
 
 def _as_address(host: str) -> Address | None:

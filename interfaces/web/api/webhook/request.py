@@ -68,7 +68,8 @@ def check_event_id(utility_event_id: str) -> None:
 
 
 def check_callback(url: str | None, web: WebDependencies) -> None:
-    refusal = None if url is None else refusal_of(url, allow_private=web.allow_private_callbacks)
+    ports = None if web.allow_private_callbacks else web.callback_ports
+    refusal = None if url is None else refusal_of(url, ports=ports)
     if refusal is not None:
         reason = ProblemReason(code="callback_address_refused", detail=refusal, field="callback_url")
         raise Problem("callback-refused", f"the callback address is refused: {refusal}", (reason,))

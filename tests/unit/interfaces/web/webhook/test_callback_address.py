@@ -80,7 +80,7 @@ def test_private_or_invalid_callback_addresses_are_refused(
 
 
 @pytest.mark.parametrize(
-    "url", ["https://utility.example/cb", "http://8.8.8.8:8080/", "https://[2606:4700::1111]/x"]
+    "url", ["https://utility.example/cb", "http://8.8.8.8:8443/", "https://[2606:4700::1111]/x"]
 )
 def test_public_callback_addresses_are_accepted(
     edge: Edge, client: Any, key: dict[str, str], url: str

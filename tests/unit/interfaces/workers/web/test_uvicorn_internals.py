@@ -62,7 +62,17 @@ def test_a_connection_has_the_attributes_that_we_use() -> None:
         return HttpToolsProtocol(uvicorn.Config(_app, log_config=None), ServerState(), {})
 
     protocol = asyncio.run(made())
-    for name in ("transport", "flow", "cycle", "headers", "pipeline", "loop", "server_state", "client", "scheme"):
+    for name in (
+        "transport",
+        "flow",
+        "cycle",
+        "headers",
+        "pipeline",
+        "loop",
+        "server_state",
+        "client",
+        "scheme",
+    ):
         assert hasattr(protocol, name), name
     assert len(protocol.pipeline) == 0
     assert protocol.server_state.default_headers == []
