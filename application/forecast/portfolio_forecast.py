@@ -80,6 +80,11 @@ def measured_correlations(scores: ForecastScores, day: date) -> list[Correlation
     return [_estimate(lead_h, found.get(lead_h)) for lead_h in LEADS_H]
 
 
+def assumed_correlations() -> list[CorrelationEstimate]:
+    """One for each scored lead time, without any score."""
+    return [_estimate(lead_h, None) for lead_h in LEADS_H]
+
+
 def _estimate(lead_h: int, sums: ErrorCorrelation | None) -> CorrelationEstimate:
     if (
         sums is None

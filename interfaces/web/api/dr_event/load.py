@@ -14,7 +14,9 @@ from litestar.params import FromPath
 from application.forecast.as_of import newest_at
 from application.forecast.documents import StepDocument
 from application.forecast.portfolio_forecast import (
+    CorrelationEstimate,
     NoPortfolioForecast,
+    assumed_correlations,
     measured_correlations,
     portfolio_forecast,
 )
@@ -22,7 +24,7 @@ from application.telemetry.load_sum import SummedStep
 from domain.forecast import CYCLE, cycle_start_of
 from domain.time_series.windows import TimeWindow
 from interfaces.web.api.telemetry.load_sum import summed_loads
-from interfaces.web.edge import WebDependencies, dependencies_of
+from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, visible_dr_event
@@ -53,7 +55,10 @@ class MeasuredStepDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DREventLoadDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over the facilities that serve; once some are measured, over those only, so that all series match."""
+    """Sums over the facilities that serve; once some are measured, over those only, so that all series match.
+
+    Of a DR event that was never accepted, the window without any load.
+    """
 
     dr_event_id: UUID
     facilities: int
@@ -90,7 +95,7 @@ class DREventLoadController(Controller):
         log = dependencies.stream_log
         facility_ids = [part.facility_id for part in parts]
         measured = await asyncio.to_thread(measured_loads, log, dr_event_id, facility_ids, past)
-        serving = measured.facility_ids or _serving(row, parts)
+        serving = _visible(request, row, measured.facility_ids or _serving(row, parts))
         until = dependencies.clock.now()
         if past is not None:
             until = min(until, past if isinstance(past, datetime) else row.changed_at)
@@ -106,16 +111,28 @@ class DREventLoadController(Controller):
             step_s=step_s,
             steps=await summed_loads(request, serving, _over(shown, until, step_s), step_s),
             forecast_at=planned_at,
-            forecast=await asyncio.to_thread(_foreseen, dependencies, serving, planned_at, shown.ends_at),
+            forecast=await asyncio.to_thread(_foreseen, request, serving, planned_at, shown.ends_at),
             measured=msgspec.convert(measured.steps, tuple[MeasuredStepDocument, ...], from_attributes=True),
         )
 
 
 def _serving(row: DREventRow, parts: Collection[DispatchRow]) -> Collection[str]:
-    """Facilities whose dispatch has not failed; before there are dispatches, all requested ones."""
+    """Facilities whose dispatch has not failed; before there are dispatches, all requested ones.
+
+    None of a DR event that was never accepted: its request may name any facility, also those of other utilities.
+    """
+    if row.accepted_at is None:
+        return ()
     if not parts:
         return row.facility_ids
     return [part.facility_id for part in parts if part.status not in _NOT_SERVING]
+
+
+def _visible(request: ApiRequest, row: DREventRow, facility_ids: Collection[str]) -> Collection[str]:
+    """A utility does not see the load of a facility that a DR event of another one has taken."""
+    if request.user.utility_id is None:
+        return facility_ids
+    return [facility_id for facility_id in facility_ids if facility_id not in row.preempted_facilities]
 
 
 def _around(window: TimeWindow) -> TimeWindow:
@@ -130,13 +147,19 @@ def _over(shown: TimeWindow, until: datetime, step_s: int) -> TimeWindow | None:
 
 
 def _foreseen(
-    dependencies: WebDependencies, facility_ids: Collection[str], at: datetime, ends_at: datetime
+    request: ApiRequest, facility_ids: Collection[str], at: datetime, ends_at: datetime
 ) -> tuple[StepDocument, ...]:
-    ids = sorted(facility_ids)
+    ids, dependencies = sorted(facility_ids), dependencies_of(request)
     states = newest_at(dependencies.past_forecasts, ids, at)
-    estimates = measured_correlations(dependencies.forecast_scores, at.date())
     try:
-        document = portfolio_forecast(states.values(), ids, estimates, at)
+        document = portfolio_forecast(states.values(), ids, _correlations(request, at), at)
     except NoPortfolioForecast:
         return ()
     return tuple(step for step in document.steps if step.starts_at < ends_at)
+
+
+def _correlations(request: ApiRequest, at: datetime) -> list[CorrelationEstimate]:
+    """Measured over the whole portfolio, so a utility gets the assumed ones: others own facilities too."""
+    if request.user.utility_id is not None:
+        return assumed_correlations()
+    return measured_correlations(dependencies_of(request).forecast_scores, at.date())

@@ -72,6 +72,7 @@ def _dr_event() -> DREventRow:
         ends_at=CYCLE_START + timedelta(hours=2),
         facility_ids=("fac-001", "fac-002"),
         opened_at=AT,
+        accepted_at=AT,
         scheduled_at=AT,
         changed_at=AT,
         correlation_id=UUID(int=1),
