@@ -13,6 +13,7 @@ from adapters.embedded.errors import ForeignServer
 from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.loopback import HOST, ask, listens
 from adapters.embedded.meter_logins import METERS, USER, USERS_FILE, write_users
+from adapters.embedded.mqtt_streams import bound_mqtt_streams
 
 _CONFIGURATION = """\
 server_name: "{server_name}"
@@ -100,6 +101,14 @@ class EmbeddedNats(EmbeddedServer):
             )
         listening = listens(self.ports["nats"]) and listens(self.ports["mqtt"])
         return listening and self._http_get("/healthz") is not None
+
+    def after_start(self) -> None:
+        bound_mqtt_streams(
+            nats_port=self.ports["nats"],
+            mqtt_port=self.ports["mqtt"],
+            user=USER,
+            password=self.data.password(USER),
+        )
 
     def _http_get(self, path: str) -> bytes | None:
         """The body of a 200 response; None for every other."""

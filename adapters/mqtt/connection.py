@@ -149,11 +149,15 @@ class Connection(asyncio.Protocol):
 
     def _deliver_message(self, message: MeterMessage, packet_id: bytes) -> None:
         if not packet_id:
-            self._consumer.take(message, _no_acknowledgement)
+            if not message.is_retained:
+                self._consumer.take(message, _no_acknowledgement)
             return
         receipt = _Receipt(self, packet_id)
         self._unacknowledged.append(receipt)
-        self._consumer.take(message, receipt)
+        if message.is_retained:  # a repeat of what every subscription would be sent again, of whatever age
+            receipt()
+        else:
+            self._consumer.take(message, receipt)
 
     def _handle_response(self, kind: int, body: bytes) -> None:
         if kind == packets.CONNACK and not self.connack.done():

@@ -106,4 +106,8 @@ class Incoming:
                 at += properties
         if at > end:
             raise MqttProtocolError("the broker sent a PUBLISH that is shorter than its parts")
-        return PUBLISH, packet_id, MeterMessage(topic, data[at:cut_at], end - at, traceparent)
+        return (
+            PUBLISH,
+            packet_id,
+            MeterMessage(topic, data[at:cut_at], end - at, traceparent, bool(first & 1)),
+        )

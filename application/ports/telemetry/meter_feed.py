@@ -23,6 +23,8 @@ class MeterMessage(msgspec.Struct, frozen=True, gc=False):
     """Size of the whole payload, in bytes."""
     traceparent: str | None = None
     """As the transport carried it, beside the payload."""
+    is_retained: bool = False
+    """Whether the broker sends it only because it was retained; it was delivered when its sender published it."""
 
 
 class MessageConsumer(Protocol):

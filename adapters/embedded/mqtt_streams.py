@@ -1,0 +1,133 @@
+"""Bounds of the streams in which nats-server keeps MQTT messages and sessions (ADR 0069).
+
+nats-server makes them itself, without a bound, when the first MQTT client connects. Whoever has a meter's login could
+fill the disk with retained messages or sessions.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from adapters.embedded.loopback import HOST
+
+MIB = 1 << 20
+MAX_BYTES = {
+    # Readings that ingest has not acknowledged: they wait here while it is away. Meters then get no acknowledgement.
+    "$MQTT_msgs": 4_096 * MIB,
+    # Retained messages: nobody reads them. An MQTT 3.1.1 client cannot be told so, and no permission denies them.
+    "$MQTT_rmsgs": 4 * MIB,
+    # A record for each session that outlives its connection. Ingest has few; a meter needs none.
+    "$MQTT_sess": 64 * MIB,
+    # Messages at QoS 2, in both directions.
+    "$MQTT_qos2in": 256 * MIB,
+    "$MQTT_out": 64 * MIB,
+}
+RETAINED = "$MQTT_rmsgs"
+_WITHIN_S = 10.0
+_NOT_FOUND = 10059
+_PAUSE_S = 0.02
+
+
+class MqttStreamsUnbounded(OSError):
+    """The server does not take the bounds."""
+
+
+def bound_mqtt_streams(*, nats_port: int, mqtt_port: int, user: str, password: str) -> None:
+    """Bound every stream of MQTT, and delete retained messages. Raises MqttStreamsUnbounded or OSError."""
+    _connect_once(mqtt_port, user, password)
+    with _jetstream(nats_port, user, password) as api:
+        for name, max_bytes in MAX_BYTES.items():
+            config = api.config_of(name)
+            if config is None:  # not in this release of nats-server
+                continue
+            bounded = {**config, "max_bytes": max_bytes, "discard": "new"}
+            if bounded != config:
+                api.ask(f"STREAM.UPDATE.{name}", bounded)
+        api.ask(f"STREAM.PURGE.{RETAINED}", {})
+
+
+def _connect_once(port: int, user: str, password: str) -> None:
+    """An MQTT 3.1.1 connection without a session, which makes the server create its streams."""
+    parts = [f"bounds-{secrets.token_hex(4)}", user, password]
+    body = b"\x00\x04MQTT\x04\xc2\x00\x0a" + b"".join(
+        len(part.encode()).to_bytes(2, "big") + part.encode() for part in parts
+    )
+    with socket.create_connection((HOST, port), _WITHIN_S) as connection:
+        connection.settimeout(_WITHIN_S)
+        connection.sendall(b"\x10" + _varint(len(body)) + body)
+        answer = connection.recv(4)
+        if answer[3:4] != b"\x00":
+            raise MqttStreamsUnbounded(f"the MQTT listener refuses user {user}: {answer!r}")
+        connection.sendall(b"\xe0\x00")
+
+
+def _varint(value: int) -> bytes:
+    return bytes([value]) if value < 0x80 else bytes([value % 0x80 | 0x80, value // 0x80])
+
+
+class _JetStreamApi:
+    """Requests to JetStream's API over one connection, without a client library: this module only starts servers."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._input = connection.makefile("rb")
+        self._inbox = f"_INBOX.{secrets.token_hex(8)}"
+
+    def log_in(self, user: str, password: str) -> None:
+        self._line()  # INFO
+        options = {"verbose": False, "pedantic": False, "user": user, "pass": password, "name": "mqtt bounds"}
+        self._connection.sendall(f"CONNECT {json.dumps(options)}\r\nSUB {self._inbox} 1\r\n".encode())
+
+    def config_of(self, stream: str) -> dict[str, Any] | None:
+        """Waits for the stream, which the server creates while the first MQTT client connects; None without it."""
+        deadline = time.monotonic() + (_WITHIN_S if stream != "$MQTT_out" else 0.0)
+        while True:
+            answer = self._request(f"STREAM.INFO.{stream}", {})
+            if "config" in answer:
+                config: dict[str, Any] = answer["config"]
+                return config
+            if answer.get("error", {}).get("err_code") != _NOT_FOUND:
+                raise MqttStreamsUnbounded(f"{stream}: {answer.get('error')}")
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(_PAUSE_S)
+
+    def ask(self, subject: str, body: dict[str, Any]) -> None:
+        answer = self._request(subject, body)
+        if "error" in answer:
+            raise MqttStreamsUnbounded(f"{subject}: {answer['error'].get('description')}")
+
+    def _request(self, subject: str, body: dict[str, Any]) -> dict[str, Any]:
+        payload = json.dumps(body).encode() if body else b""
+        head = f"PUB $JS.API.{subject} {self._inbox} {len(payload)}\r\n".encode()
+        self._connection.sendall(head + payload + b"\r\n")
+        while True:
+            line = self._line()
+            if line.startswith(b"MSG "):
+                answer: dict[str, Any] = json.loads(self._input.read(int(line.split()[-1]) + 2))
+                return answer
+            if line.startswith(b"PING"):
+                self._connection.sendall(b"PONG\r\n")
+            elif line.startswith(b"-ERR"):
+                raise MqttStreamsUnbounded(line.decode("ascii", "replace").strip())
+
+    def _line(self) -> bytes:
+        line = self._input.readline(1_000_000)
+        if not line:
+            raise MqttStreamsUnbounded("the server closed the connection")
+        return line
+
+
+@contextmanager
+def _jetstream(port: int, user: str, password: str) -> Iterator[_JetStreamApi]:
+    with socket.create_connection((HOST, port), _WITHIN_S) as connection:
+        connection.settimeout(_WITHIN_S)
+        api = _JetStreamApi(connection)
+        api.log_in(user, password)
+        yield api
