@@ -19,6 +19,7 @@ from application.ports.clock import Clock
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
+from application.ports.telemetry.listed_meters import ListedMeters
 from application.ports.telemetry.stream import TelemetryStream
 from application.telemetry.ingest.batch_codec import (
     MalformedBatch,
@@ -27,7 +28,9 @@ from application.telemetry.ingest.batch_codec import (
     unpack,
     unpack_malformed,
 )
+from application.telemetry.ingest.fast_parser import facility_of
 from application.telemetry.ingest.message_parser import parse_message
+from application.telemetry.ingest.meter_admission import MeterAdmission
 from domain.errors import ReasonRequired
 from domain.event_sourcing.json_decoders import json_decoder
 from domain.telemetry.meter_reading import MALFORMED, partition_of
@@ -54,12 +57,13 @@ class DeadLetterReplay:
     clock: Clock
     publisher: Connected
     stream: ConnectedStream
+    meters: ListedMeters
 
     async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> DeadLetter:
         """Replay a letter. `by` is the actor (`operator:<key id>`).
 
         Raises DeadLetterNotFound, DeadLetterDecided, ReasonRequired, NotReplayable, the domain's refusals,
-        WorkQueueUnavailable or StreamUnavailable; the letter then stays open.
+        WorkQueueUnavailable, StreamUnavailable or ListedMetersUnavailable; the letter then stays open.
         """
         if not reason.strip():
             raise ReasonRequired("a replay needs a reason")
@@ -124,6 +128,13 @@ class DeadLetterReplay:
         parsed = parse_message(letter.subject, letter.body, now=now)
         if parsed.malformed:
             raise NotReplayable(f"it is still malformed ({parsed.malformed[0].reason}); discard it")
+        admission = MeterAdmission(self.meters)
+        await admission.reload_some({facility_of(parsed.readings)})
+        if unknown := admission.unknown_meters(parsed.readings):
+            named = ", ".join(sorted(unknown)[:3])
+            raise NotReplayable(
+                f"the portfolio still does not list {named}; list the meter first, or discard it"
+            )
         batch = pack(ReadingBatch(received_at=now, readings=list(parsed.readings)))
         await self._publish(partition_of(parsed.readings[0].facility_id), batch, letter)
 

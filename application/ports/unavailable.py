@@ -7,6 +7,7 @@ from application.ports.ledger.store import LedgerUnavailable
 from application.ports.live_feed import LiveLogUnavailable
 from application.ports.operations.system_state import QueuesUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.telemetry.listed_meters import ListedMetersUnavailable
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.ports.telemetry.stream import StreamUnavailable
 
@@ -14,6 +15,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     ApiKeysUnavailable,
     EventStoreUnavailable,
     LedgerUnavailable,
+    ListedMetersUnavailable,
     LiveLogUnavailable,
     OperationsUnavailable,
     QueuesUnavailable,

@@ -20,7 +20,8 @@ ALL_PARTITIONS = (*range(PARTITIONS), MALFORMED)
 MAX_ABS_KW = 1_000_000.0
 MAX_KWH_TOTAL = 1e12
 OLDEST_READING = timedelta(days=400)
-"""A reading older than this is refused: the meter's clock is wrong."""
+"""A reading older than this is refused: the meter's clock is wrong. Where readings are kept for a shorter time, older
+ones are refused likewise."""
 NEWEST_READING = timedelta(days=1)
 """A reading further in the future than this is refused for the same reason."""
 
@@ -75,8 +76,8 @@ def partition_of(facility_id: str) -> int:
     return checksum_of(facility_id) % PARTITIONS
 
 
-def checked(reading: MeterReading, *, now: datetime) -> MeterReading:
-    """`reading` with its time in UTC. Raises AbsurdReading for an impossible value."""
+def checked(reading: MeterReading, *, now: datetime, oldest: timedelta = OLDEST_READING) -> MeterReading:
+    """`reading` with its time in UTC. Raises AbsurdReading for an impossible value or one older than `oldest`."""
     if reading.ts.utcoffset() is None:
         raise AbsurdReading(f"ts {reading.ts.isoformat()} has no UTC offset")
     if reading.kw is None and reading.kwh_total is None and reading.quality not in UNUSABLE:
@@ -85,8 +86,8 @@ def checked(reading: MeterReading, *, now: datetime) -> MeterReading:
     _check_value("kwh_total", reading.kwh_total, -MAX_KWH_TOTAL, MAX_KWH_TOTAL)
     if reading.ts > now + NEWEST_READING:
         raise AbsurdReading(f"ts {reading.ts.isoformat()} is more than a day in the future")
-    if reading.ts < now - OLDEST_READING:
-        raise AbsurdReading(f"ts {reading.ts.isoformat()} is more than {OLDEST_READING.days} days old")
+    if reading.ts < now - oldest:
+        raise AbsurdReading(f"ts {reading.ts.isoformat()} is more than {oldest.days} days old")
     if reading.ts.tzinfo is UTC:
         return reading
     return msgspec.structs.replace(reading, ts=reading.ts.astimezone(UTC))

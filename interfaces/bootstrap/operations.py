@@ -75,6 +75,7 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         clock=stores.clock,
         publisher=publisher,
         stream=stream,
+        meters=stores.listed_meters(),
     )
 
 

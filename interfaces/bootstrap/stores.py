@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from application.ports.operations.alerts import AlertRegistry
     from application.ports.operations.dead_letters import DeadLetters
     from application.ports.operations.system_state import SystemState
+    from application.ports.telemetry.listed_meters import ListedMeters
     from application.ports.telemetry.meter_powers import MeterPowersView
     from application.ports.telemetry.reading_counts import StoredReadings
     from application.ports.telemetry.rollups import TelemetryRollups
@@ -82,6 +83,11 @@ class Stores:
         from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
 
         return PostgresStoredReadings(self.pool)
+
+    def listed_meters(self) -> ListedMeters:
+        from adapters.postgres.telemetry.listed_meters import PostgresListedMeters
+
+        return PostgresListedMeters(self.pool)
 
     def telemetry(self) -> TelemetryStore:
         if self.settings.telemetry_store == "influx":

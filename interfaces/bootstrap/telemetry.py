@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -141,6 +142,7 @@ def telemetry_retention(stores: Stores, locks: Locks) -> Retention | None:
 async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.nats.connection import connect
     from adapters.nats.raw_log import NatsRawLog
+    from domain.telemetry.meter_reading import OLDEST_READING
     from interfaces.bootstrap.raw_archive import clock_time
     from interfaces.workers.ingest import ingest
     from interfaces.workers.schedule.telemetry_lag_monitor import show_lag
@@ -157,6 +159,8 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
             stream=telemetry_log(client, stores.settings),
             alerts=stores.alerts(),
             clock=stores.clock,
+            meters=stores.listed_meters(),
+            oldest=min(OLDEST_READING, timedelta(days=stores.settings.telemetry_raw_days)),
             shares=None if len(sessions) == 1 else _lock_holders(stores),
             worker=worker,
             stop=stop,

@@ -35,6 +35,7 @@ WHOLE_IDEAS = {
     "application/handlers/measurement.py": "handlers of one capability",
     "application/handlers/program.py": "handlers of one capability",
     "application/history_import/dst_hours.py": "energy around a clock change",
+    "application/telemetry/ingest/late_days.py": "quota for days of the past",
     "application/telemetry/ingest/slow_period.py": "detect a slow period",
     "domain/dispatch/verification.py": "what the BMS and the meter confirm",
     "interfaces/bootstrap/doctor/raw_archive.py": "one check of the doctor",

@@ -4,8 +4,8 @@ reading."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Annotated, Literal
 
@@ -59,13 +59,17 @@ class ReadingMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc
 class PlainReadings(LazyReadings):
     """The readings of one message, at least one. Iterates as readings; `in_columns` reads it as columns."""
 
-    __slots__ = ("facility_id", "items", "meter_ids")
+    __slots__ = ("facility_id", "items", "meter_ids", "oldest_at")
 
-    def __init__(self, facility_id: str, meter_ids: str, items: Sequence[ReadingMessage]) -> None:
+    def __init__(
+        self, facility_id: str, meter_ids: str, items: Sequence[ReadingMessage], oldest_at: datetime
+    ) -> None:
         self.facility_id = facility_id
         self.meter_ids = meter_ids
         """Meter ids, separated by SEPARATOR."""
         self.items = items
+        self.oldest_at = oldest_at
+        """No reading is older."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -83,13 +87,27 @@ class PlainReadings(LazyReadings):
                 revision=item.revision,
             )
 
+    def without(self, meter_ids: Collection[str]) -> Sequence[MeterReading]:
+        """The readings of the other meters."""
+        named = self.meter_ids.split(SEPARATOR)
+        kept = [(one, item) for one, item in zip(named, self.items, strict=True) if one not in meter_ids]
+        if not kept:
+            return ()
+        joined_ids = SEPARATOR.join([one for one, _ in kept])
+        return PlainReadings(self.facility_id, joined_ids, [item for _, item in kept], self.oldest_at)
+
 
 def parse_plain_readings(
-    facility_id: str, meter_id: str, items: Sequence[ReadingMessage], now: datetime
+    facility_id: str,
+    meter_id: str,
+    items: Sequence[ReadingMessage],
+    now: datetime,
+    oldest: timedelta = OLDEST_READING,
 ) -> PlainReadings | None:
     """The readings, or None where one of `items` needs the lenient parser."""
     moments = [item.ts for item in items]
-    if min(moments) < now - OLDEST_READING or max(moments) > now + NEWEST_READING:
+    oldest_at = min(moments)
+    if oldest_at < now - oldest or max(moments) > now + NEWEST_READING:
         return None
     for item in items:
         if item.facility_id is not None and item.facility_id != facility_id:
@@ -98,7 +116,7 @@ def parse_plain_readings(
     is_known = meter_ids == meter_id
     # The separator may occur within an id that a meter sent.
     if is_known or (meter_ids.count(SEPARATOR) == len(items) - 1 and _METER_IDS.fullmatch(meter_ids)):
-        return PlainReadings(facility_id, meter_ids, items)
+        return PlainReadings(facility_id, meter_ids, items, oldest_at)
     return None
 
 

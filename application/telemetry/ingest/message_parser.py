@@ -7,8 +7,8 @@ with their reason.
 """
 
 import re
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -21,6 +21,7 @@ from application.telemetry.ingest.lenient_parser import (
 )
 from domain.telemetry.meter_reading import (
     IDENTIFIER,
+    OLDEST_READING,
     AbsurdReading,
     MeterReading,
     checked,
@@ -54,39 +55,68 @@ class ParsedMessage(msgspec.Struct, frozen=True):
     """As stated in the message, well-formed or not."""
 
 
+class _NamedMeter(msgspec.Struct, frozen=True):
+    """A usable reading of a list, as far as it names its meter."""
+
+    meter_id: str | None = None
+
+
 _decode_message = msgspec.json.Decoder(ReadingMessage | list[ReadingMessage]).decode
 _decode_anything = msgspec.json.Decoder().decode
+_decode_named = msgspec.json.Decoder(_NamedMeter).decode
 _as_sent = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def parse_message(topic: str, payload: bytes, *, now: datetime, size: int | None = None) -> ParsedMessage:
+def parse_message(
+    topic: str, payload: bytes, *, now: datetime, size: int | None = None, oldest: timedelta = OLDEST_READING
+) -> ParsedMessage:
     """The usable and the unusable readings of one MQTT message; never raises.
 
-    `size` is the size of the message where `payload` is only its beginning.
+    `size` is the size of the message where `payload` is only its beginning; a reading older than `oldest` is unusable.
     """
     named = _TOPIC.fullmatch(topic)
     if named is None or len(payload) > MAX_MESSAGE_BYTES or (size is not None and size > len(payload)):
         return _unreadable(topic, payload, len(payload) if size is None else size)
-    facility_id, meter_id = named.groups()
+    address = (named[1], named[2])
     try:
-        return _parse(topic, payload, facility_id, meter_id, now)
+        return _parse(topic, payload, address, now, oldest)
     except RecursionError:
-        return _unusable(facility_id, topic, "JSON nested too deep", payload)
+        return _unusable(named[1], topic, "JSON nested too deep", payload)
 
 
-def _parse(topic: str, payload: bytes, facility_id: str, meter_id: str, now: datetime) -> ParsedMessage:
+def _parse(
+    topic: str, payload: bytes, address: tuple[str, str], now: datetime, oldest: timedelta
+) -> ParsedMessage:
+    """`address`: the topic's facility and meter."""
+    facility_id, meter_id = address
     try:
         message = _decode_message(payload)
     except msgspec.ValidationError:
-        return _parse_leniently(topic, payload, facility_id, meter_id, now)
+        return _parse_leniently(topic, payload, address, now, oldest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _unusable(facility_id, topic, _reason(error), payload)
     items = message if isinstance(message, list) else (message,)
     if 1 <= len(items) <= MAX_READINGS_PER_MESSAGE:
-        readings = parse_plain_readings(facility_id, meter_id, items, now)
+        readings = parse_plain_readings(facility_id, meter_id, items, now, oldest)
         if readings is not None:
             return ParsedMessage(facility_id, readings, (), items[0].traceparent)
-    return _parse_leniently(topic, payload, facility_id, meter_id, now)
+    return _parse_leniently(topic, payload, address, now, oldest)
+
+
+def items_of_meters(
+    topic: str, payload: bytes, meter_ids: Collection[str], malformed: Sequence[MalformedReading]
+) -> bytes:
+    """The part of a parsed message that is about `meter_ids` and not `malformed`, in a form that can be parsed."""
+    named = _TOPIC.fullmatch(topic)
+    if named is None or not payload.lstrip().startswith(b"["):
+        return payload
+    refused = {one.body for one in malformed}
+    items = [
+        item
+        for item in map(bytes, _as_sent(payload))
+        if item not in refused and (_decode_named(item).meter_id or named[2]) in meter_ids
+    ]
+    return b"[" + b",".join(items) + b"]"
 
 
 def _addressed(topic: str) -> tuple[str, str]:
@@ -131,8 +161,9 @@ def _check_count(count: int) -> None:
 
 
 def _parse_leniently(
-    topic: str, payload: bytes, facility_id: str, meter_id: str, now: datetime
+    topic: str, payload: bytes, address: tuple[str, str], now: datetime, oldest: timedelta
 ) -> ParsedMessage:
+    facility_id, meter_id = address
     try:
         message = _decode_anything(payload)
         items = message if isinstance(message, list) else [message]
@@ -144,7 +175,7 @@ def _parse_leniently(
     sent: Sequence[msgspec.Raw] | None = None
     for number, item in enumerate(items):
         try:
-            readings.append(checked(lenient_reading(facility_id, meter_id, item), now=now))
+            readings.append(checked(lenient_reading(facility_id, meter_id, item), now=now, oldest=oldest))
         except (UnusableReading, AbsurdReading) as error:
             body = payload
             if len(items) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ WITHIN_S = 5.0
 DISK_FULL_SHARE = 0.8
 MOST_SKEW_S = 2.0
 MOST_LAG = 1_000
+NAMED = 5
 
 
 Check = Callable[[], str | CheckResult | Awaitable[str]]
@@ -82,6 +83,7 @@ def _store_checks(settings: Settings) -> Iterator[CheckResult]:
         yield _run_check(
             "dead letters", lambda: _dead_letters(len(stores.dead_letters().listed(limit=1_000)))
         )
+        yield _run_check("meters", lambda: _meters(stores.listed_meters().everything()))
         yield _run_check("alerts", lambda: _alerts(stores.alerts().listed(limit=1_000)))
         yield _run_check("ledger", lambda: check_ledger(stores), "run `gridproof migrate`")
         yield _run_check("raw archive", lambda: check_raw_archive(stores), "run `gridproof migrate`")
@@ -188,6 +190,21 @@ def _projections(positions: list[Any]) -> str:
 
 def _dead_letters(count: int) -> str:
     return f"{count} open" + (": see `gridproof dead-letters list`" if count else "")
+
+
+def _meters(listing: Mapping[str, Collection[str]]) -> CheckResult:
+    """A warning where facilities list no meters: readings of whatever meter id then count for them."""
+    open_to_any = sorted(facility_id for facility_id, meters in listing.items() if not meters)
+    facts = {"facilities_without_meters": len(open_to_any)}
+    if not open_to_any:
+        listed = sum(map(len, listing.values()))
+        return CheckResult(
+            check="meters", state="ok", detail=f"{listed} listed; no other counts", facts=facts
+        )
+    named = ", ".join(open_to_any[:NAMED]) + (", ..." if len(open_to_any) > NAMED else "")
+    detail = f"{len(open_to_any)} facilities list no meters, so that readings of any meter count: {named}"
+    advice = "list their meters in the portfolio file, then `gridproof facilities import`"
+    return CheckResult(check="meters", state="warning", detail=detail, advice=advice, facts=facts)
 
 
 def _alerts(alerts: list[Any]) -> str:

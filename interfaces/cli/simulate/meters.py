@@ -1,6 +1,7 @@
 """`gridproof simulate meters`: simulates the meters of a portfolio, or any number of meters as load."""
 
 import asyncio
+import json
 import signal
 import sys
 import time
@@ -20,14 +21,16 @@ EXAMPLE = """
 \b
 Examples:
   gridproof simulate meters --portfolio portfolio.yaml --cadence-s 15
-  gridproof simulate meters --load 100000 --rate 6700 --seconds 60 --audit
-  gridproof simulate meters --load 1000000 --rate 67000 --gateway 10 --seconds 60 --json
+  gridproof simulate meters --load 1000 --run trial --write-portfolio trial.json
+  gridproof facilities import trial.json
+  gridproof simulate meters --load 1000 --run trial --rate 67 --seconds 60 --audit
 
 \b
 The first are the meters of a portfolio's buildings, until Ctrl-C (they answer no BMS call; `simulate world` has
-both in one). The others send load at a rate, and say exactly what was sent; --audit then counts what PostgreSQL of the
-running system holds of it: lost, duplicated (stored twice, or counted twice in rollups) and foreign readings, and exit
-status 3 unless all three are 0. Duplicates are removed when their quarter-hour is finalized.
+both in one). The others send load at a rate, and say exactly what was sent. Readings of meters that the portfolio
+does not list become dead letters: import the file that --write-portfolio makes first. --audit then counts what
+PostgreSQL of the running system holds of it: lost, duplicated (stored twice, or counted twice in rollups) and foreign
+readings, and exit status 3 unless all three are 0. Duplicates are removed when their quarter-hour is finalized.
 """
 ASK_AGAIN_S = 0.5
 LATE_UNTIL_S = 1.0
@@ -44,6 +47,14 @@ LATE_UNTIL_S = 1.0
 )
 @click.option("--mqtt-url", metavar="URL", help="The broker. [default: the running system's]")
 @click.option("--load", type=click.IntRange(min=1), metavar="N", help="So many made-up meters instead.")
+@click.option(
+    "--run", "name", metavar="NAME", help="The prefix of the made-up facilities. [default: a new one]"
+)
+@click.option(
+    "--write-portfolio",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Send nothing; write the portfolio file that lists the made-up meters.",
+)
 @click.option("--rate", type=click.FloatRange(min=0.1), help="Readings a second of all. [default: N / 15]")
 @click.option(
     "--gateway", type=click.IntRange(1, 500), default=1, show_default=True, help="Readings in a message."
@@ -73,6 +84,8 @@ def meters(
     cadence_s: float,
     mqtt_url: str | None,
     load: int | None,
+    name: str | None,
+    write_portfolio: Path | None,
     rate: float | None,
     gateway: int,
     seconds: float,
@@ -84,6 +97,11 @@ def meters(
     """Meters that publish: the loads of a portfolio's buildings, or N of them for load."""
     if (portfolio is None) == (load is None):
         raise click.UsageError("give --portfolio for its buildings' meters, or --load N")
+    if write_portfolio is not None:
+        if load is None:
+            raise click.UsageError("--write-portfolio writes made-up meters: give --load N")
+        _write_portfolio(_plan(load, rate, gateway, name), write_portfolio)
+        return
     if audit and running_settings().telemetry_store == "influx":
         raise click.UsageError(
             "--audit counts in PostgreSQL, and GRIDPROOF_TELEMETRY_STORE is influx: leave it out"
@@ -95,7 +113,7 @@ def meters(
         _run_portfolio(portfolio, broker, cadence_s)
         return
     assert load is not None  # noqa: S101 - one of the two is given
-    report = _send(_plan(load, rate or load / 15.0, gateway), broker, seconds, connections, quiet=as_json)
+    report = _send(_plan(load, rate, gateway, name), broker, seconds, connections, quiet=as_json)
     found = _audit(report, audit_within_s) if audit else None
     if as_json:
         print_json({"sent": report, "audit": found})
@@ -107,13 +125,31 @@ def meters(
         sys.exit(3)
 
 
-def _plan(load: int, rate: float, gateway: int) -> "LoadPlan":
+def _plan(load: int, rate: float | None, gateway: int, name: str | None) -> "LoadPlan":
     from interfaces.bootstrap import clock_of
     from interfaces.cli.console.session import current_settings
     from interfaces.simulators.meters.load_plan import LoadPlan, new_run
 
     now = clock_of(current_settings()).now()
-    return LoadPlan(run=new_run(now), meters=load, rate_per_s=rate, gateway=gateway, started_at=now)
+    return LoadPlan(
+        run=name or new_run(now), meters=load, rate_per_s=rate or load / 15.0, gateway=gateway, started_at=now
+    )
+
+
+def _write_portfolio(plan: "LoadPlan", file: Path) -> None:
+    listed = plan.listed_meters()
+    facilities = [
+        {
+            "facility_id": facility_id,
+            "meters": [{"meter_id": meter_id} for meter_id in meters],
+            "zones": [],
+            "bms": {"address": "http://127.0.0.1:9/none"},
+            "programs": [],
+        }
+        for facility_id, meters in listed.items()
+    ]
+    file.write_text(json.dumps({"facilities": facilities}, indent=1), encoding="utf-8")
+    click.echo(f"{len(listed)} facilities of run {plan.run} in {file}")
 
 
 def _send(plan: "LoadPlan", broker: str, seconds: float, connections: int, *, quiet: bool) -> "LoadReport":

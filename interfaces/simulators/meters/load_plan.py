@@ -59,6 +59,14 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
             facility = meter // (-(-METERS_PER_FACILITY // self.gateway) * self.gateway)
         return f"{self.run}-{facility:06}", f"m{meter:07}"
 
+    def listed_meters(self) -> dict[str, list[str]]:
+        """Facility -> its meters, as a portfolio lists them."""
+        listed: dict[str, list[str]] = {}
+        for number in range(self.meters):
+            facility_id, meter_id = self.named(number)
+            listed.setdefault(facility_id, []).append(meter_id)
+        return listed
+
     def numbered(self, facility_id: str, meter_id: str) -> int | None:
         """The inverse of `named`; None for names of other runs."""
         try:

@@ -3,23 +3,34 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 
 import msgspec
 import structlog
 
-from application.command_bus.retry import sleep_or_stop
+from application.command_bus.retry import Stopped, retry_while_unavailable, sleep_or_stop
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.coordination.lock_holders import LockHolders
 from application.ports.operations.alerts import AlertRegistry
+from application.ports.telemetry.listed_meters import ListedMeters
 from application.ports.telemetry.meter_feed import Confirm, MeterMessage
 from application.ports.telemetry.stream import TelemetryStream
 from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
-from application.telemetry.ingest.message_parser import first_valid_trace, parse_message
+from application.telemetry.ingest.message_parser import (
+    MalformedReading,
+    ParsedMessage,
+    first_valid_trace,
+    parse_message,
+)
+from application.telemetry.ingest.meter_admission import MeterAdmission
+from domain.telemetry.meter_reading import OLDEST_READING
 from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
+from interfaces.workers.ingest.undecided import Undecided, UndecidedMessages
 from interfaces.workers.loops.telemetry_metrics import INGEST_LAG_S
 
 _log = structlog.get_logger(__name__)
@@ -32,6 +43,9 @@ _COUNTS_EVERY_S = 60.0
 _FINISH_WITHIN_S = 2.0
 """A log that takes nothing must not delay the end of the worker."""
 _UNKNOWN_FACILITY = "unknown"
+_TOO_MANY_DAYS = (
+    "late: this meter and others report more days of the past at once than are accepted; replay this later"
+)
 
 
 class IngestCounts(msgspec.Struct):
@@ -40,7 +54,7 @@ class IngestCounts(msgspec.Struct):
     messages: int = 0
     readings: int = 0
     malformed: int = 0
-    """Messages, and single readings of a list, that are malformed."""
+    """Messages, and single readings of a list, that are malformed, or of meters that the portfolio does not list."""
     omitted: int = 0
     """Malformed ones that were not stored, because the quota was used up."""
 
@@ -53,9 +67,15 @@ class MeterIngest:
         packer: ReadingPacker,
         alerts: AlertRegistry,
         clock: Clock,
+        admission: MeterAdmission,
+        *,
         budget: MalformedBudget | None = None,
+        oldest: timedelta = OLDEST_READING,
     ) -> None:
         self._packer = packer
+        self._admission = admission
+        self._undecided = UndecidedMessages(admission, self._admit_undecided)
+        self._oldest = oldest
         self._alerts = alerts
         self._clock = clock
         self._rate = MalformedRate()
@@ -72,10 +92,31 @@ class MeterIngest:
         return self._packer.has_room()
 
     def take(self, message: MeterMessage, confirm: Confirm) -> None:
-        """Pass the message to the packer, its malformed parts included; call `confirm` once the log has all of it."""
-        now = self._clock.now()
-        parsed = parse_message(message.topic, message.payload, now=now, size=message.size)
+        """Pass the message to the packer, its malformed parts included; call `confirm` once the log has all of it.
+
+        A message of a meter that the portfolio does not list waits until the portfolio was read again.
+        """
+        parsed = parse_message(
+            message.topic, message.payload, now=self._clock.now(), size=message.size, oldest=self._oldest
+        )
+        if parsed.readings and (unknown := self._admission.unknown_meters(parsed.readings)):
+            if self._undecided.put(message, parsed, confirm):
+                return
+            parsed = self._admission.refusal(parsed, unknown, message.topic, message.payload)
+        self._admit(message, parsed, confirm)
+
+    def _admit_undecided(self, undecided: Undecided) -> None:
+        message, parsed, confirm = undecided
+        if unknown := self._admission.unknown_meters(parsed.readings):
+            parsed = self._admission.refusal(parsed, unknown, message.topic, message.payload)
+        self._admit(message, parsed, confirm)
+
+    def _admit(self, message: MeterMessage, parsed: ParsedMessage, confirm: Confirm) -> None:
+        now, now_s = self._clock.now(), asyncio.get_running_loop().time()
         readings, malformed = parsed.readings, parsed.malformed
+        if readings and self._admission.are_late(readings, now=now, now_s=now_s):
+            readings = ()
+            malformed = (*malformed, MalformedReading(message.topic, _TOO_MANY_DAYS, message.payload))
         trace = None
         if parsed.traceparent is not None or message.traceparent is not None:
             trace = first_valid_trace(parsed.traceparent, message.traceparent)
@@ -87,7 +128,6 @@ class MeterIngest:
         if malformed:
             counts.malformed += len(malformed)
             self._suspect(facility_id)
-            now_s = asyncio.get_running_loop().time()
             if not self._budget.keeps(facility_id, malformed, now_s=now_s):
                 counts.omitted += len(malformed)
                 malformed = ()
@@ -95,6 +135,10 @@ class MeterIngest:
             self._packer.put(readings, malformed, confirm, at=now, traceparent=trace)
         else:
             confirm()  # unacknowledged, it would block the messages behind it
+
+    async def read_portfolio(self, stop: asyncio.Event) -> None:
+        """Keep what is known of the portfolio up to date until `stop`."""
+        await self._undecided.run(stop)
 
     async def adopt_open_alerts(self) -> None:
         """Take over the alerts that an earlier ingest worker raised, so that they are cleared in time."""
@@ -197,20 +241,26 @@ async def run(
     stream: TelemetryStream,
     alerts: AlertRegistry,
     clock: Clock,
+    meters: ListedMeters,
+    oldest: timedelta = OLDEST_READING,
     shares: LockHolders | None = None,
     worker: str = "",
     stop: asyncio.Event,
 ) -> None:
     """Run until `stop`. Each of `sessions` is read by the worker that holds its lock.
 
-    With `shares` the workers share the sessions out evenly, this one under the name `worker`.
+    Readings of meters that `meters` does not list, and those older than `oldest`, become malformed messages. With
+    `shares` the workers share the sessions out evenly, this one under the name `worker`.
     """
-    packer = ReadingPacker(stream)
-    ingest = MeterIngest(packer, alerts, clock)
+    packer, admission = ReadingPacker(stream), MeterAdmission(meters)
+    ingest = MeterIngest(packer, alerts, clock, admission, oldest=oldest)
+    with suppress(Stopped):  # then no session is read below
+        await retry_while_unavailable(admission.reload, stop=stop)
     reading, all_read = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(packer.run(all_read))
         tasks.create_task(ingest.watch(reading, all_read))
+        tasks.create_task(ingest.read_portfolio(stop))
         if shares is not None:
             tasks.create_task(balance(sessions, shares, worker, stop))
         async with asyncio.TaskGroup() as readers:

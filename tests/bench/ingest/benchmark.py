@@ -32,6 +32,7 @@ from tests.bench.ingest.api_setup import ReadingApi, reading_api
 from tests.bench.ingest.commit_times import COMMITTED, keep_commit_times
 from tests.bench.ingest.floor import Bare, NewBroker, floors_of, us
 from tests.bench.ingest.history import History, first_words, stored_history
+from tests.bench.ingest.listing import list_meters
 from tests.bench.ingest.load import Sent, Shape, cpu_s, new_name, sent
 from tests.bench.ingest.load_figures import Measured, figures_of
 from tests.bench.ingest.readable import Question, facility_of, queried_senders, query_while_loading, readable
@@ -96,6 +97,8 @@ def _measured(env: BenchEnvironment, new_broker: NewBroker) -> Iterator[Figure]:
         plans = [shape.plan(new_name()) for shape in shapes]
         queried = [facility_of(plan, sender) for plan in plans for sender in queried_senders(plan)]
         api = stack.enter_context(reading_api(setup, stores, queried))
+        for plan in plans:
+            list_meters(setup.admin_url, plan)
         path = stack.enter_context(closing(_Path(setup, stores, api)))
         path.start()
         env.report("ingest: rollups alone")
@@ -129,7 +132,9 @@ class _Path:
         for name in ("ingest", "aggregate"):
             self._stage.start_worker(name)
         deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
-        while not self._count(sent(_WARM, self._stage.meters_mqtt_url, 1.0).report.plan.run):
+        warm = new_name()
+        list_meters(self._stage.admin_url, _WARM.plan(warm))
+        while not self._count(sent(_WARM, self._stage.meters_mqtt_url, 1.0, run=warm).report.plan.run):
             if time.monotonic() > deadline:
                 raise TimeoutError("no reading reached the store")
 

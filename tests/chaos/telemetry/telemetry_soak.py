@@ -21,6 +21,7 @@ from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.simulators.meters.load import LoadReport, MeterLoad
 from interfaces.simulators.meters.load_plan import LoadAudit, LoadPlan, audit, missing
 from tests.bench.ingest.commit_times import keep_commit_times
+from tests.bench.ingest.listing import list_meters
 from tests.bench.ingest.setup import IngestSetup, open_ingest_setup
 from tests.chaos.telemetry.telemetry_delays import Delays, Outage
 
@@ -81,7 +82,14 @@ class Soak:
         self.until("first reading", arrived)
 
     def _send(self, name: str, seconds: float) -> LoadReport:
-        load = MeterLoad(self.plan(name), self.stage.meters_mqtt_url)
+        plan = self.plan(name)
+        while True:
+            try:
+                list_meters(self.stage.admin_url, plan)
+                break
+            except psycopg.OperationalError:
+                time.sleep(0.2)  # the store is itself killed at times
+        load = MeterLoad(plan, self.stage.meters_mqtt_url)
         return asyncio.run(load.run(seconds, drain_s=self.patience_s))
 
     @contextmanager

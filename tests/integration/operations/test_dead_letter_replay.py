@@ -30,6 +30,7 @@ from domain.facility import BmsLink
 from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.telemetry.listed_meters import AnyMeter, FakeListedMeters
 from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.servers import Database
 
@@ -65,6 +66,7 @@ class Rig:
     letters: PostgresDeadLetters
     stream: FakeTelemetryStream = field(default_factory=FakeTelemetryStream)
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+    meters: FakeListedMeters = field(default_factory=AnyMeter)
 
     def park(self, queue: DeadLetterQueue, body: bytes, *, subject: str = "x") -> None:
         self.letters.park(
@@ -86,6 +88,7 @@ class Rig:
             clock=StoppedClock(),
             publisher=no_queue,
             stream=lambda: nullcontext(self.stream),
+            meters=self.meters,
         )
         return asyncio.run(replaying.replay(LETTER_ID, by="operator:1", reason=reason))
 
@@ -256,6 +259,20 @@ def test_a_message_that_is_still_malformed_is_not_replayed(rig: Rig) -> None:
         rig.replay()
 
     assert rig.is_open
+
+
+def test_a_message_of_an_unknown_meter_is_replayed_once_the_meter_is_listed(rig: Rig) -> None:
+    rig.meters = FakeListedMeters({"fac-001": {"other"}})
+    body = b'{"ts": "2026-07-14T20:59:00Z", "kw": 10.0, "kwh_total": 100.0}'
+    rig.park("meter_message", body, subject="meters/fac-001/main/readings")
+
+    with pytest.raises(NotReplayable, match="does not list main"):
+        rig.replay()
+    assert rig.is_open
+
+    rig.meters.put("fac-001", {"main", "other"})
+    assert rig.replay().status == "replayed"
+    assert len(rig.stream.kept) == 1
 
 
 def test_a_batch_is_stored_again_in_its_partition(rig: Rig) -> None:

@@ -26,6 +26,7 @@ from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.servers import Database, PostgresServer
 
 
@@ -95,6 +96,7 @@ class TelemetryPath:
                 stream=stream,
                 alerts=self.alerts,
                 clock=self.clock,
+                meters=AnyMeter(),
                 stop=stop,
             )
         ):

@@ -30,6 +30,7 @@ from interfaces.simulators.meters.load import MeterLoad
 from interfaces.simulators.meters.load_plan import LoadPlan, new_run
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
+from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.simulation.doubles.operations import MemoryAlertRegistry
 
 
@@ -55,6 +56,7 @@ async def run_ingest(mqtt_url: str, nats_url: str) -> None:
                 stream=stream,
                 alerts=MemoryAlertRegistry(),
                 clock=SystemClock(),
+                meters=AnyMeter(),
                 stop=stop,
             )
         )

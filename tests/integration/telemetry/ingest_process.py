@@ -13,6 +13,7 @@ from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock,
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.telemetry.listed_meters import AnyMeter
 
 
 def sessions_of(dsn: str, mqtt_url: str, count: int, worker: str) -> list[IngestSession]:
@@ -35,6 +36,7 @@ async def main(dsn: str, nats_url: str, mqtt_url: str, count: str) -> None:
         stream=NatsTelemetryStream(client, ack_wait_s=1.0),
         alerts=FakeAlertRegistry(),
         clock=SystemClock(),
+        meters=AnyMeter(),
         shares=PostgresLockHolders(dsn, "ingest "),
         worker=worker,
         stop=asyncio.Event(),

@@ -26,6 +26,7 @@ from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
 from tests.conftest import DebianCommand
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.mosquitto import mosquitto
 
@@ -257,7 +258,14 @@ def test_each_message_of_a_storm_of_malformed_messages_is_accounted_for(
             stop = asyncio.Event()
             session = IngestSession("only", feed, path.turn())
             running = asyncio.create_task(
-                ingest.run(sessions=[session], stream=stream, alerts=alerts, clock=path.clock, stop=stop)
+                ingest.run(
+                    sessions=[session],
+                    stream=stream,
+                    alerts=alerts,
+                    clock=path.clock,
+                    meters=AnyMeter(),
+                    stop=stop,
+                )
             )
             await asyncio.wait_for(feed.subscribed.wait(), 20)
             parts = urlsplit(meters_url)

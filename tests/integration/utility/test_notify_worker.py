@@ -32,6 +32,7 @@ from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, Uti
 from interfaces.workers.notify import NotifyWorker
 from tests.fakes.callback import FakeUtilityNotifier
 from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.servers import Database
 
@@ -443,4 +444,5 @@ def replay_of(rig: Rig, queue: NatsWorkQueue) -> DeadLetterReplay:
         clock=QuickClock(),
         publisher=lambda: nullcontext(queue),
         stream=lambda: nullcontext(FakeTelemetryStream(max_bytes=0)),
+        meters=AnyMeter(),
     )

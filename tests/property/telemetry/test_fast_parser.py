@@ -13,7 +13,7 @@ from application.telemetry.ingest import message_parser
 from application.telemetry.ingest.fast_parser import PlainReadings, facility_of, in_columns
 from application.telemetry.ingest.lenient_parser import QUALITY_WORDS
 from application.telemetry.ingest.message_parser import ParsedMessage, parse_message
-from domain.telemetry.meter_reading import MeterReading
+from domain.telemetry.meter_reading import OLDEST_READING, MeterReading
 from domain.telemetry.reading_block import SEPARATOR, ReadingBlock
 
 NOW = datetime(2026, 7, 14, 10, tzinfo=UTC)
@@ -49,7 +49,9 @@ def quickly(facility_id: str, body: Any) -> ParsedMessage:
 
 def field_by_field(facility_id: str, body: Any) -> ParsedMessage:
     topic = f"meters/{facility_id}/m1/readings"
-    return message_parser._parse_leniently(topic, json.dumps(body).encode(), facility_id, "m1", NOW)
+    return message_parser._parse_leniently(
+        topic, json.dumps(body).encode(), (facility_id, "m1"), NOW, OLDEST_READING
+    )
 
 
 @given(MESSAGES)

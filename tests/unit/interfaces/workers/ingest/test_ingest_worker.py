@@ -13,11 +13,13 @@ from application.telemetry.ingest.batch_codec import unpack_malformed
 from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.malformed_quota import Allowance, MalformedBudget
 from application.telemetry.ingest.malformed_rate import WINDOW
+from application.telemetry.ingest.meter_admission import MeterAdmission
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.ingest.ingest import IngestCounts, MeterIngest, run
 from interfaces.workers.ingest.sessions import IngestSession
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.fakes.telemetry.stream import FakeTelemetryStream
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
@@ -34,6 +36,7 @@ class Ingesting:
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
     kept: list[bytes] = field(default_factory=list)
     budget: MalformedBudget = field(default_factory=MalformedBudget)
+    meters: AnyMeter = field(default_factory=AnyMeter)
 
     def tell(self, scenario: Callable[[MeterIngest], Awaitable[None]]) -> None:
         async def run() -> None:
@@ -41,7 +44,9 @@ class Ingesting:
             stop = asyncio.Event()
             running = asyncio.create_task(packer.run(stop))
             try:
-                await scenario(MeterIngest(packer, self.alerts, self.clock, self.budget))
+                admission = MeterAdmission(self.meters)
+                await admission.reload()
+                await scenario(MeterIngest(packer, self.alerts, self.clock, admission, budget=self.budget))
             finally:
                 stop.set()
                 await running
@@ -213,7 +218,14 @@ def test_omitted_messages_are_reported_before_a_worker_ends() -> None:
     async def scenario() -> None:
         clock, stop = FakeClock(T0, speed=1_000), asyncio.Event()
         session = IngestSession("meters", Garbage(stop), OurTurn())
-        await run(sessions=[session], stream=stream, alerts=FakeAlertRegistry(), clock=clock, stop=stop)
+        await run(
+            sessions=[session],
+            stream=stream,
+            alerts=FakeAlertRegistry(),
+            clock=clock,
+            meters=AnyMeter(),
+            stop=stop,
+        )
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
     letters = parked(stream)

@@ -1,0 +1,123 @@
+"""Admission of readings: only those of meters that the portfolio lists count (ADR 0069).
+
+The others become malformed messages, and so dead letters, which are replayed once their meter is listed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from application.ports.telemetry.listed_meters import ListedMeters, Listing
+from application.telemetry.ingest.fast_parser import PlainReadings, facility_of
+from application.telemetry.ingest.late_days import ALWAYS_OPEN, LateDayQuota
+from application.telemetry.ingest.message_parser import (
+    MalformedReading,
+    ParsedMessage,
+    items_of_meters,
+)
+from domain.telemetry.meter_reading import MeterReading
+from domain.telemetry.reading_block import SEPARATOR
+
+MAX_UNLISTED_METERS = 1_000
+"""Meters of a facility that lists none. Ids come from devices: without a bound a login could invent any number."""
+
+
+class MeterAdmission:
+    """What the portfolio lists, as last read. All but `reload` and `reload_some` belong to one event loop."""
+
+    def __init__(
+        self,
+        listed: ListedMeters,
+        *,
+        late_days: LateDayQuota | None = None,
+        max_unlisted_meters: int = MAX_UNLISTED_METERS,
+    ) -> None:
+        self._listed = listed
+        self._listing: dict[str, frozenset[str]] = {}
+        self._version: Hashable = None
+        self._max_unlisted_meters = max_unlisted_meters
+        self._unlisted: dict[str, set[str]] = {}
+        """Meters seen of each facility that lists none."""
+        self._late_days = late_days or LateDayQuota()
+
+    async def reload(self) -> None:
+        """Read the portfolio if it changed. Raises ListedMetersUnavailable; what was read last then stays."""
+        version = await asyncio.to_thread(self._listed.version)
+        if version is None or version != self._version:
+            self._listing = await asyncio.to_thread(self._listed.everything)
+            self._version = version
+
+    async def reload_some(self, facility_ids: Collection[str]) -> None:
+        """Read single facilities anew. Raises ListedMetersUnavailable."""
+        found: Listing = await asyncio.to_thread(self._listed.among, facility_ids)
+        for facility_id in facility_ids:
+            if facility_id in found:
+                self._listing[facility_id] = found[facility_id]
+            else:
+                self._listing.pop(facility_id, None)
+
+    def unknown_meters(self, readings: Sequence[MeterReading]) -> frozenset[str]:
+        """The meters of one message, at least one reading, that do not count."""
+        if isinstance(readings, PlainReadings):
+            facility_id, joined = readings.facility_id, readings.meter_ids
+            meters = self._listing.get(facility_id)
+            if meters and (joined in meters or meters.issuperset(joined.split(SEPARATOR))):
+                return frozenset()
+            return self._unknown(facility_id, joined.split(SEPARATOR))
+        return self._unknown(readings[0].facility_id, [reading.meter_id for reading in readings])
+
+    def _unknown(self, facility_id: str, meter_ids: Iterable[str]) -> frozenset[str]:
+        meters = self._listing.get(facility_id)
+        if meters is None:
+            return frozenset(meter_ids)
+        if meters:
+            return frozenset(meter_ids) - meters
+        seen = self._unlisted.setdefault(facility_id, set())
+        refused = set()
+        for meter_id in meter_ids:
+            if meter_id in seen:
+                continue
+            if len(seen) < self._max_unlisted_meters:
+                seen.add(meter_id)
+            else:
+                refused.add(meter_id)
+        return frozenset(refused)
+
+    def are_late(self, readings: Sequence[MeterReading], *, now: datetime, now_s: float) -> bool:
+        """Whether readings of one message, at least one, would open more days of the past than may be opened now."""
+        if isinstance(readings, PlainReadings) and readings.oldest_at >= now - ALWAYS_OPEN:
+            return False  # the usual case, without an object per reading
+        moments = [reading.ts for reading in readings]
+        return not self._late_days.opens(moments, now=now, now_s=now_s)
+
+    def refusal(
+        self, parsed: ParsedMessage, unknown: frozenset[str], topic: str, payload: bytes
+    ) -> ParsedMessage:
+        """`parsed` with the readings of the meters in `unknown` as one malformed message, which can be replayed."""
+        readings = parsed.readings
+        if isinstance(readings, PlainReadings):
+            kept = readings.without(unknown)
+        else:
+            kept = [reading for reading in readings if reading.meter_id not in unknown]
+        body = items_of_meters(topic, payload, unknown, parsed.malformed)
+        refused = MalformedReading(topic, self._reason(facility_of(readings), unknown), body)
+        return msgspec.structs.replace(parsed, readings=kept, malformed=(*parsed.malformed, refused))
+
+    def _reason(self, facility_id: str, unknown: frozenset[str]) -> str:
+        meters = self._listing.get(facility_id)
+        if meters is None:
+            return f"unknown meter: the portfolio has no facility {facility_id}; import it, then replay this"
+        named = ", ".join(sorted(unknown)[:3]) + (", ..." if len(unknown) > 3 else "")
+        if not meters:
+            return (
+                f"unknown meter: {facility_id} lists no meters, and {self._max_unlisted_meters} others of it "
+                f"report; list {named} in the portfolio, then replay this"
+            )
+        return (
+            f"unknown meter: {facility_id} does not list {named}; "
+            "list it with `gridproof facilities import`, then replay this"
+        )

@@ -1,0 +1,91 @@
+"""UndecidedMessages: messages of meters that the portfolio, as last read, does not list."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from application.ports.telemetry.meter_feed import Confirm, MeterMessage
+from application.telemetry.ingest.fast_parser import facility_of
+from application.telemetry.ingest.message_parser import ParsedMessage
+from application.telemetry.ingest.meter_admission import MeterAdmission
+from interfaces.workers.loops.periodic import run_periodically
+
+GRACE_S = 1.0
+"""Wall seconds for the read model to show a meter that was just listed. Shorter than the 2 s after which the broker
+sends an unacknowledged message again."""
+GRACE_EVERY_S = 10.0
+"""Acknowledgements keep the order of arrival, so a message that waits delays those behind it. Whoever sends readings of
+invented meters without end may delay the others for one second in ten, and not always."""
+MAX_MESSAGES, MAX_BYTES = 1_000, 8_000_000
+_ROUND_S = 0.25
+_RELOAD_S = 1.0
+_RELOAD_SHARE = 0.05
+"""The portfolio is read as a whole for at most this share of the time."""
+
+
+class Undecided(NamedTuple):
+    message: MeterMessage
+    parsed: ParsedMessage
+    """With at least one reading."""
+    confirm: Confirm
+
+
+class UndecidedMessages:
+    """Holds messages until the portfolio was read again; `decide` then gets each with what is known by then.
+
+    While the portfolio cannot be read, what was read last decides.
+    """
+
+    def __init__(self, admission: MeterAdmission, decide: Callable[[Undecided], None]) -> None:
+        self._admission = admission
+        self._decide = decide
+        self._waiting: list[Undecided] = []
+        self._bytes = 0
+        self._to_read: set[str] = set()
+        """Facilities of which an unlisted meter sent."""
+        self._grace_ends = self._next_grace_at = self._next_reload_at = 0.0
+
+    def put(self, message: MeterMessage, parsed: ParsedMessage, confirm: Confirm) -> bool:
+        """False where the message cannot wait: it is to be decided now."""
+        if len(self._to_read) < MAX_MESSAGES:
+            self._to_read.add(facility_of(parsed.readings))
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._next_grace_at:
+            self._grace_ends, self._next_grace_at = now_s + GRACE_S, now_s + GRACE_EVERY_S
+            # By a timer, because a read of a database that is away takes longer.
+            asyncio.get_running_loop().call_at(self._grace_ends, partial(self._decide_some, is_over=True))
+        is_full = len(self._waiting) >= MAX_MESSAGES or self._bytes + len(message.payload) > MAX_BYTES
+        if now_s >= self._grace_ends or is_full:
+            return False
+        self._waiting.append(Undecided(message, parsed, confirm))
+        self._bytes += len(message.payload)
+        return True
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop`. Messages that are undecided then stay unacknowledged, and are sent again."""
+        await run_periodically(
+            self._round, name="listed meters", every_s=_ROUND_S, retry_s=_RELOAD_S, stop=stop
+        )
+
+    async def _round(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._to_read:
+            to_read, self._to_read = self._to_read, set()
+            await self._admission.reload_some(to_read)
+        if (began_s := loop.time()) >= self._next_reload_at:
+            await self._admission.reload()
+            ended_s = loop.time()
+            self._next_reload_at = ended_s + max(_RELOAD_S, (ended_s - began_s) / _RELOAD_SHARE)
+        self._decide_some(is_over=False)
+
+    def _decide_some(self, *, is_over: bool) -> None:
+        """Decide those whose meters are listed by now; every one where the time to wait `is_over`."""
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        for one in waiting:
+            if is_over or not self._admission.unknown_meters(one.parsed.readings):
+                self._decide(one)
+            else:
+                self._to_read.add(facility_of(one.parsed.readings))
+                self._waiting.append(one)
+                self._bytes += len(one.message.payload)

@@ -1,0 +1,50 @@
+"""Listed meters in memory."""
+
+from collections.abc import Collection, Hashable, Mapping
+
+from application.ports.telemetry.listed_meters import ListedMetersUnavailable, Listing
+
+
+class FakeListedMeters:
+    def __init__(self, listing: Mapping[str, Collection[str]] | None = None) -> None:
+        self._listing = {facility: frozenset(meters) for facility, meters in (listing or {}).items()}
+        self._changes = 0
+        self.is_down = False
+        self.reads = 0
+        """How often meters of single facilities were read."""
+
+    def put(self, facility_id: str, meters: Collection[str]) -> None:
+        self._listing[facility_id] = frozenset(meters)
+        self._changes += 1
+
+    def version(self) -> Hashable:
+        self._require_up()
+        return self._changes
+
+    def everything(self) -> dict[str, frozenset[str]]:
+        self._require_up()
+        return dict(self._listing)
+
+    def among(self, facility_ids: Collection[str]) -> Listing:
+        self._require_up()
+        self.reads += 1
+        return {one: self._listing[one] for one in facility_ids if one in self._listing}
+
+    def _require_up(self) -> None:
+        if self.is_down:
+            raise ListedMetersUnavailable("ordered to be down")
+
+
+class _AnyFacility(dict[str, frozenset[str]]):
+    def get(self, key: str, default: object = None) -> frozenset[str]:
+        return super().get(key, frozenset())
+
+
+class AnyMeter(FakeListedMeters):
+    """A portfolio in which every facility exists and lists no meters, but for those given."""
+
+    def everything(self) -> dict[str, frozenset[str]]:
+        return _AnyFacility(super().everything())
+
+    def among(self, facility_ids: Collection[str]) -> Listing:
+        return {one: frozenset[str]() for one in facility_ids} | dict(super().among(facility_ids))
