@@ -31,6 +31,12 @@ class FacilityNotAvailable(DomainError):
     code = "facility_not_available"
 
 
+class BmsAccessDenied(DomainError):
+    """The caller may not set address or credentials of a BMS."""
+
+    code = "bms_access_denied"
+
+
 class NotAllowedNow(DomainError):
     """The aggregate's state does not allow the command."""
 

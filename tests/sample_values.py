@@ -13,6 +13,7 @@ from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import JudgeNotification
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
+from application.facility.bms_networks import BmsNetworks
 from application.facility.portfolio_entries import (
     BmsEntry,
     FacilityEntry,
@@ -33,6 +34,8 @@ UTILITY, UTILITY_EVENT, PROGRAM = "util-1", "UTIL-2026-0042", "summer-peak"
 DR_EVENT_ID = dr_event_id(UTILITY, UTILITY_EVENT)
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 BMS = BmsLink(address="http://127.0.0.1:1/bms", profile="two_phase")
+THIS_MACHINE = BmsNetworks.of("127.0.0.0/8")
+"""For BMSs that a test serves itself."""
 CONTEXT = CommandContext(
     correlation_id=UUID(int=0xC0),
     causation_id=UUID(int=0xCA),

@@ -11,6 +11,7 @@ from adapters.bms.setpoints import SoapSetpoints
 from adapters.bms.single_phase import SinglePhase
 from adapters.bms.soap_client import CallListener, SoapClient, SoapLimits
 from adapters.bms.two_phase import TwoPhase
+from application.facility.bms_networks import BmsNetworks
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import (
     BmsConnection,
@@ -45,6 +46,7 @@ class SoapBuildingControl:
         secret: Callable[[str], bytes],
         slots: CallSlots | None = None,
         limits: SoapLimits | None = None,
+        networks: BmsNetworks,
         breaker_listener: BreakerListener | None = None,
         call_listener: CallListener | None = None,
     ) -> None:
@@ -54,6 +56,7 @@ class SoapBuildingControl:
             secret=secret,
             slots=slots or LocalCallSlots(32),
             limits=limits or SoapLimits(),
+            networks=networks,
             breaker_listener=breaker_listener,
             call_listener=call_listener,
         )

@@ -13,6 +13,7 @@ from adapters.bms.breaker import BmsBreakers, BreakerListener
 from adapters.bms.codec import DeclaredFault, SoapCodec
 from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
 from application.dispatch.time_limits import TIME_LIMITS
+from application.facility.bms_networks import BmsNetworks
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
@@ -71,6 +72,7 @@ class SoapClient:
         secret: Callable[[str], bytes],
         slots: CallSlots,
         limits: SoapLimits,
+        networks: BmsNetworks,
         breaker_listener: BreakerListener | None,
         call_listener: CallListener | None,
     ) -> None:
@@ -78,7 +80,7 @@ class SoapClient:
         self._slots = slots
         self._listener = call_listener
         self._speed = 1.0 / clock.wall_seconds(1.0)
-        self._http = BmsHttp()
+        self._http = BmsHttp(networks)
         self._call_limits = CallLimits(
             connect_s=max(clock.wall_seconds(limits.connect_s), limits.connect_floor_s),
             total_s=max(clock.wall_seconds(limits.total_s), limits.total_floor_s),

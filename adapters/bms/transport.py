@@ -1,10 +1,14 @@
 """HTTP calls of a BMS: limited in time and size, without redirects. The errors say whether the request was sent."""
 
+import ipaddress
+import socket
 from base64 import b64encode
 
 import aiohttp
 import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
 
+from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsBusy,
@@ -43,7 +47,10 @@ class BmsHttp:
     whether the request arrived, and the result must be queried, as after every lost response.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, networks: BmsNetworks, *, resolver: AbstractResolver | None = None) -> None:
+        """`resolver` replaces the system's name resolution."""
+        self._networks = networks
+        self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
     async def post(
@@ -57,6 +64,7 @@ class BmsHttp:
     ) -> HttpAnswer:
         """The response, of an HTTP 200 or 500. Raises BmsUnreachable, BmsTimedOut, BmsAnswerInvalid, and
         BmsRefused(`unauthorized`) for 401 and 403."""
+        self._check_literal(address)
         timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s)
         try:
             async with self._open().post(
@@ -83,10 +91,21 @@ class BmsHttp:
         except (aiohttp.ClientError, OSError) as error:
             raise BmsTimedOut(f"the connection was lost before the answer: {type(error).__name__}") from error
 
+    def _check_literal(self, address: str) -> None:
+        """An address that is no name reaches no resolver."""
+        try:
+            self._networks.check_url(address)
+        except BmsAddressRefused as error:
+            raise BmsUnreachable(f"nothing was sent: {error}") from error
+
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    keepalive_timeout=KEEPALIVE_S,
+                    resolver=AllowedResolver(self._networks, self._resolver or aiohttp.ThreadedResolver()),
+                ),
                 auto_decompress=False,
                 headers={"Accept": "text/xml", "Accept-Encoding": "identity", "User-Agent": "gridproof"},
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -97,6 +116,30 @@ class BmsHttp:
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+class AllowedResolver(AbstractResolver):
+    """Returns addresses in the allowed networks only. The connection is made to one of those, so that a name cannot
+    lead elsewhere after the check."""
+
+    def __init__(self, networks: BmsNetworks, resolver: AbstractResolver) -> None:
+        self._networks = networks
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises BmsUnreachable if a single address is not allowed."""
+        found = await self._resolver.resolve(host, port, family)
+        for result in found:
+            try:
+                self._networks.check(ipaddress.ip_address(result["host"].partition("%")[0]))
+            except BmsAddressRefused as error:
+                raise BmsUnreachable(f"nothing was sent: {host} is {error}") from error
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
 
 
 def _authorization(credentials: tuple[str, bytes] | None) -> dict[str, str]:

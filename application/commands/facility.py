@@ -11,6 +11,8 @@ class RegisterFacility(msgspec.Struct, frozen=True, kw_only=True):
     """Register a facility as the portfolio states it. A repeat records only the differences."""
 
     entry: FacilityEntry
+    may_connect_bms: bool = True
+    """Whether address and credentials of the BMS may differ from the recorded ones."""
 
 
 class StartMaintenance(msgspec.Struct, frozen=True, kw_only=True):

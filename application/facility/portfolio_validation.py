@@ -2,13 +2,20 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
 from application.facility.portfolio_entries import FacilityEntry, Portfolio
+from application.facility.secret_references import (
+    RecordedReference,
+    SecretNamespace,
+    references_of_facility,
+    references_of_utility,
+)
 from domain.baseline import METHODS
 
 
@@ -66,16 +73,51 @@ def _wrong_struct(value: Any, kind: type[msgspec.Struct], path: str) -> Iterator
             yield f"{before}{name}: is missing"
 
 
-def check_references(
-    portfolio: Portfolio, *, known_utilities: Collection[str], known_programs: Collection[str]
-) -> None:
-    """Check what no single field shows: duplicate ids, missing references, unknown time zones and methods.
+class PortfolioRules(NamedTuple):
+    """What the settings allow a portfolio to refer to."""
 
-    `known_*` were imported before. Raises PortfolioInvalid.
+    secrets: SecretNamespace
+    bms_networks: BmsNetworks
+
+
+STRICTEST_RULES = PortfolioRules(SecretNamespace(folder="/nonexistent"), BmsNetworks.of(None))
+"""No file, and no BMS on this machine."""
+
+
+def check_references(
+    portfolio: Portfolio,
+    *,
+    known_utilities: Collection[str],
+    known_programs: Collection[str],
+    rules: PortfolioRules,
+    recorded: Collection[RecordedReference] = (),
+) -> None:
+    """Check what no single field shows: duplicate ids, missing references, unknown time zones and methods, secrets
+    and addresses that `rules` refuse.
+
+    `known_*` were imported before, and the references in `recorded` are those of the same fields now: one that does
+    not change is not refused. Raises PortfolioInvalid.
     """
     problems = list(_wrong_references(portfolio, set(known_utilities), set(known_programs)))
+    problems.extend(_wrong_secrets(portfolio, rules.secrets, recorded))
+    for number, facility in enumerate(portfolio.facilities):
+        problems.extend(_wrong_address(facility, f"facilities[{number}].bms.address", rules.bms_networks))
     if problems:
         raise PortfolioInvalid(problems)
+
+
+def _wrong_secrets(
+    portfolio: Portfolio, namespace: SecretNamespace, recorded: Collection[RecordedReference]
+) -> Iterator[str]:
+    entries = [
+        *((f"utilities[{n}]", references_of_utility(one)) for n, one in enumerate(portfolio.utilities)),
+        *((f"facilities[{n}]", references_of_facility(one)) for n, one in enumerate(portfolio.facilities)),
+    ]
+    for path, references in entries:
+        for one in references:
+            problem = None if one in recorded else namespace.problem(one.reference)
+            if problem is not None:
+                yield f"{path}.{one.field}: {problem}"
 
 
 def _wrong_references(portfolio: Portfolio, utilities: set[str], programs: set[str]) -> Iterator[str]:
@@ -84,9 +126,6 @@ def _wrong_references(portfolio: Portfolio, utilities: set[str], programs: set[s
     yield from _twice("facilities", (entry.facility_id for entry in portfolio.facilities))
     utilities |= {entry.utility_id for entry in portfolio.utilities}
     programs |= {entry.program_id for entry in portfolio.programs}
-    for number, utility in enumerate(portfolio.utilities):
-        for name in ("webhook_secret_ref", "callback_secret_ref"):
-            yield from _wrong_secret(getattr(utility, name), f"utilities[{number}].{name}")
     for number, program in enumerate(portfolio.programs):
         path = f"programs[{number}]"
         if program.utility_id not in utilities:
@@ -107,9 +146,6 @@ def _wrong_facility(facility: FacilityEntry, path: str, programs: set[str]) -> I
             yield f"{path}.programs: there is no program {program_id}"
     if not _is_time_zone(facility.tz):
         yield f"{path}.tz: is no IANA time zone, such as Europe/London"
-    if not _is_http(facility.bms.address):
-        yield f"{path}.bms.address: is no http(s) address without a user name"
-    yield from _wrong_secret(facility.bms.credentials_ref, f"{path}.bms.credentials_ref")
 
 
 def _twice(path: str, ids: Iterable[str]) -> Iterator[str]:
@@ -118,10 +154,14 @@ def _twice(path: str, ids: Iterable[str]) -> Iterator[str]:
             yield f"{path}: {entry_id} stands there {count} times"
 
 
-def _wrong_secret(reference: str | None, path: str) -> Iterator[str]:
-    """The value is not repeated in the message: it may be the secret itself."""
-    if reference is not None and not reference.startswith(("env:", "file:/")):
-        yield f"{path}: a secret is referred to as env:NAME or file:/absolute/path"
+def _wrong_address(facility: FacilityEntry, path: str, networks: BmsNetworks) -> Iterator[str]:
+    if not _is_http(facility.bms.address):
+        yield f"{path}: is no http(s) address without a user name"
+        return
+    try:
+        networks.check_url(facility.bms.address)
+    except BmsAddressRefused as error:
+        yield f"{path}: {error}"
 
 
 def _is_time_zone(name: str) -> bool:

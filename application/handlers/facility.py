@@ -15,7 +15,7 @@ from application.commands.facility import (
 )
 from application.facility.portfolio_entries import FacilityEntry
 from domain.dispatch import Dispatch
-from domain.errors import UnknownFacility
+from domain.errors import BmsAccessDenied, UnknownFacility
 from domain.facility import BmsLink, Facility, Limits, Zone
 
 
@@ -29,13 +29,19 @@ def register_facility(command: RegisterFacility, context: DecisionContext) -> De
         longitude=entry.longitude,
         weather_cell=entry.weather_cell,
     )
+    bms = BmsLink(
+        address=entry.bms.address, profile=entry.bms.profile, credentials_ref=entry.bms.credentials_ref
+    )
+    if not command.may_connect_bms and not bms.has_same_access(facility.state.bms):
+        raise BmsAccessDenied(
+            "address and credentials of a BMS are set with a key of role admin, or by `gridproof facilities import`; "
+            "repeat the recorded ones to change something else"
+        )
     facility.agree(
         context.provenance,
         meters=frozenset(meter.meter_id for meter in entry.meters),
         zones=_zones(entry),
-        bms=BmsLink(
-            address=entry.bms.address, profile=entry.bms.profile, credentials_ref=entry.bms.credentials_ref
-        ),
+        bms=bms,
         programs=frozenset(entry.programs),
         limits=_limits(entry),
         region=entry.region,

@@ -33,6 +33,12 @@ class BmsLink(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     credentials_ref: str | None = None
 
+    def has_same_access(self, other: BmsLink | None) -> bool:
+        """Whether a call goes to the same address with the same credentials."""
+        if other is None:
+            return False
+        return (self.address, self.credentials_ref) == (other.address, other.credentials_ref)
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits agreed with the facility."""

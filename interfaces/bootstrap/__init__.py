@@ -15,6 +15,13 @@ from interfaces.bootstrap.ledger import (
 from interfaces.bootstrap.offline import load_forecaster, open_readings_file, rolling_forecasts
 from interfaces.bootstrap.processes import WORKERS, run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
+from interfaces.bootstrap.secrets import (
+    OLD_REFERENCE_ADVICE,
+    old_references,
+    portfolio_rules,
+    recorded_references,
+    secret_namespace,
+)
 from interfaces.bootstrap.servers import (
     NoRunningSystem,
     check_schema,
@@ -38,6 +45,7 @@ from interfaces.bootstrap.stores import (
 )
 
 __all__ = [
+    "OLD_REFERENCE_ADVICE",
     "WORKERS",
     "NoRunningSystem",
     "Stores",
@@ -50,19 +58,23 @@ __all__ = [
     "load_forecaster",
     "meter_logins",
     "migrate_database",
+    "old_references",
     "open_api_keys",
     "open_readings_file",
     "open_stores",
     "opened_stores",
+    "portfolio_rules",
     "prove_dr_event",
     "raw_archive",
     "raw_archive_progress",
     "read_public_key",
     "read_release",
+    "recorded_references",
     "resolve_addresses",
     "rolling_forecasts",
     "run_worker",
     "save_addresses",
+    "secret_namespace",
     "spawn_child",
     "verify_ledger",
     "verify_read_models",

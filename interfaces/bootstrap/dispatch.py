@@ -96,12 +96,14 @@ def curtailed_dispatches(stores: Stores) -> list[DispatchRow]:
 def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> BuildingControl:
     """The SOAP client of the buildings."""
     from adapters.bms.soap import SoapBuildingControl, SoapLimits
-    from interfaces.settings.secrets import resolve_secret
+    from application.facility.bms_networks import BmsNetworks
+    from interfaces.bootstrap.secrets import portfolio_secrets
 
     settings = stores.settings
     return SoapBuildingControl(
         clock=stores.clock,
-        secret=resolve_secret,
+        secret=portfolio_secrets(settings, stores.clock).resolve,
+        networks=BmsNetworks.of(settings.bms_networks),
         slots=slots,
         limits=SoapLimits(connect_s=settings.bms_connect_timeout_s, total_s=settings.bms_total_timeout_s),
         breaker_listener=health.breaker_changed,

@@ -105,6 +105,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
 async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from adapters.postgres.operations.database_server import PostgresDatabaseServer
+    from interfaces.bootstrap.secrets import log_old_references
     from interfaces.workers.schedule.dead_letter_monitor import DeadLetterMonitor
     from interfaces.workers.schedule.failover_monitor import FailoverMonitor
     from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
@@ -151,6 +152,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     retention = telemetry_retention(stores, locks)
     rollups = rollup_monitor(stores, locks)
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(asyncio.to_thread(log_old_references, stores), name="old secret references")
         tasks.create_task(schedule.run(stop), name="schedule")
         tasks.create_task(dead_letters.run(stop), name="dead letter monitor")
         tasks.create_task(forecasts.run(stop), name="forecast monitor")
@@ -245,15 +247,16 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
 
 def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:
     """Utility -> the secret that signs our callbacks to it."""
-    from interfaces.settings.secrets import resolve_secret
+    from interfaces.bootstrap.secrets import portfolio_secrets
 
     utilities = stores.utilities()
+    secrets = portfolio_secrets(stores.settings, stores.clock)
 
     def secret_of(utility_id: str) -> bytes | None:
         entry = utilities.find(utility_id)
         if entry is None or entry.callback_secret_ref is None:
             return None
-        return resolve_secret(entry.callback_secret_ref)
+        return secrets.resolve(entry.callback_secret_ref)
 
     return secret_of
 

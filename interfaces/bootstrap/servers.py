@@ -39,6 +39,9 @@ _SAVED = frozenset(
         "CLOCK_EPOCH",
         "CLOCK_STARTED_AT",
         "CLOCK_SPEED",
+        "BMS_NETWORKS",
+        "SECRETS_DIR",
+        "OLD_SECRET_REFERENCES_UNTIL",
     )
 )
 

@@ -110,7 +110,7 @@ def web_collaborators(
 ) -> WebDependencies:
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
-    from interfaces.settings.secrets import resolve_secret
+    from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebDependencies
 
@@ -121,6 +121,10 @@ def web_collaborators(
         stream_log=stores.stream_log(),
         api_keys=stores.api_keys(),
         known_programs=stores.existing_programs,
+        portfolio_rules=portfolio_rules(settings),
+        recorded_references=lambda facility_id: list(
+            recorded_references(stores, utility_ids=(), facility_ids=(facility_id,))
+        ),
         queues=None if settings.nats_url is None else NatsQueueDepths(settings.nats_url),
         system_state=stores.system_state(),
         sessions=stores.sessions(),
@@ -137,7 +141,9 @@ def web_collaborators(
         live_log=stores.live_log(),
         live_signal=stores.live_signal(),
         clock=stores.clock,
-        webhook_secret=WebhookSecrets(stores.utilities(), resolve_secret).of,
+        webhook_secret=WebhookSecrets(
+            stores.utilities(), portfolio_secrets(settings, stores.clock).resolve
+        ).of,
         cache=current_cache(stores),
         waits=stores.projection_waits(),
         replica=replica,

@@ -103,14 +103,31 @@ def import_file(file: Path, as_json: bool) -> None:
 
 
 def _check(portfolio: "Portfolio", stores: "Stores") -> None:
+    """Names each secret reference that is outside of the namespace, and refuses new ones. Raises PortfolioInvalid."""
     from application.facility.portfolio_validation import check_references
+    from interfaces.bootstrap import OLD_REFERENCE_ADVICE, portfolio_rules, recorded_references
 
+    rules = portfolio_rules(stores.settings)
+    recorded = set(
+        recorded_references(
+            stores,
+            utility_ids=[entry.utility_id for entry in portfolio.utilities],
+            facility_ids=[entry.facility_id for entry in portfolio.facilities],
+        )
+    )
+    old = sorted(one.named for one in recorded if not rules.secrets.contains(one.reference))
+    for named in old:
+        click.echo(f"outside of the namespace of secrets: {named}", err=True)
+    if old:
+        click.echo(OLD_REFERENCE_ADVICE, err=True)
     check_references(
         portfolio,
         known_utilities=[entry.utility_id for entry in stores.utilities().listed()],
         known_programs=stores.existing_programs(
             [name for facility in portfolio.facilities for name in facility.programs]
         ),
+        rules=rules,
+        recorded=recorded,
     )
 
 

@@ -10,7 +10,7 @@ from contextlib import closing
 import click
 
 from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
-from interfaces.bootstrap import open_stores
+from interfaces.bootstrap import OLD_REFERENCE_ADVICE, old_references, open_stores
 from interfaces.cli.console.session import current_settings
 from interfaces.logs import configure_logs
 from interfaces.settings.settings import Settings
@@ -38,6 +38,7 @@ def up() -> None:
     with RunningSystem(settings) as system:
         settings = system.start_servers()
         _make_admin_key(settings)
+        _name_old_references(settings)
         system.start_workers(settings)
         try:
             system.wait_until_ready()
@@ -46,6 +47,15 @@ def up() -> None:
         click.echo(f"ready {system.url}")
         stop.wait()
         click.echo("stopping ...", err=True)
+
+
+def _name_old_references(settings: Settings) -> None:
+    with closing(open_stores(settings, pool_size=1)) as stores:
+        old = old_references(stores)
+    for one in old:
+        click.echo(f"outside of the namespace of secrets: {one.named}", err=True)
+    if old:
+        click.echo(OLD_REFERENCE_ADVICE, err=True)
 
 
 def _make_admin_key(settings: Settings) -> None:

@@ -100,6 +100,7 @@ class Demo:
             data_dir=self._folder,
             http_bind=f"127.0.0.1:{_free_port()}",
             allow_private_callbacks=True,
+            bms_networks="127.0.0.0/8",
             log_level="info",
             database_url=self._options.database_url,
             migration_database_url=self._options.migration_database_url,

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from application.facility.bms_networks import BmsNetworks
+
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -98,6 +100,12 @@ def url(
         return value
 
     return parse
+
+
+def bms_networks(value: str) -> str:
+    """CIDRs with commas between them, as BmsNetworks reads them."""
+    BmsNetworks.of(value)
+    return value
 
 
 def database(value: str) -> str:

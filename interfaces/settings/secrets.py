@@ -1,10 +1,25 @@
-"""Secrets by reference, `env:NAME` or `file:/path`. Settings and portfolios hold references and never secrets."""
+"""Secrets by reference. Settings and portfolios hold references and never secrets.
+
+A setting, which only the operator of the machine can set, may refer to any variable or file (`resolve_secret`). A
+portfolio, which also comes over HTTP, may refer to its namespace only (`PortfolioSecrets`, ADR 0066).
+"""
 
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
+from application.facility.secret_references import PREFIX as SECRET_PREFIX
+from application.facility.secret_references import SecretNamespace
+
 MAX_SECRET_BYTES = 16_384
+_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+"""Without O_NONBLOCK, the open of a named pipe would wait for a writer."""
+_LIBRARY_PREFIXES = ("AWS_", "PGPASS")
+"""Variables from which libraries take credentials of the service."""
+_KERNEL_FOLDERS = tuple(Path(name) for name in ("/proc", "/sys", "/dev"))
 
 
 class SecretError(ValueError):
@@ -12,7 +27,11 @@ class SecretError(ValueError):
 
 
 class SecretReferenceInvalid(SecretError):
-    """The reference is neither `env:NAME` nor `file:/path`."""
+    """The reference has none of the known forms."""
+
+
+class SecretReferenceRefused(SecretError):
+    """The reference names a secret of the service itself, or is outside of the namespace."""
 
 
 class SecretNotFound(SecretError):
@@ -20,7 +39,7 @@ class SecretNotFound(SecretError):
 
 
 class SecretUnreadable(SecretError):
-    """The file exists but cannot be read."""
+    """The file exists but cannot be read, or is no regular file."""
 
 
 class SecretEmpty(SecretError):
@@ -32,25 +51,121 @@ class SecretTooLarge(SecretError):
 
 
 def resolve_secret(ref: str, environ: Mapping[str, str] | None = None) -> bytes:
-    """The secret that `ref` names, without a final line end, which editors add.
+    """The secret that a setting refers to, without a final line end, which editors add.
 
     `environ` replaces the process's environment. Raises a SecretError.
     """
     scheme, _, place = ref.partition(":")
     if scheme == "env" and place.isidentifier():
-        secret = _from_environment(ref, place, os.environ if environ is None else environ)
-    elif scheme == "file" and place.startswith("/"):
-        secret = _from_file(ref, Path(place))
-    else:
-        # The reference is not quoted: it may be the secret itself.
-        raise SecretReferenceInvalid(
-            "a secret is referred to as env:NAME or file:/absolute/path; correct the reference"
+        return _checked(ref, _from_environment(ref, place, _environment(environ)))
+    if scheme == "file" and place.startswith("/") and "\0" not in place:
+        return _checked(ref, _read(ref, lambda: os.open(place, os.O_RDONLY | os.O_CLOEXEC)))
+    raise _invalid()
+
+
+class PortfolioSecrets:
+    """Resolves the references of a portfolio.
+
+    One of the namespace is a variable `GRIDPROOF_SECRET_*`, or a regular file below the folder of which no component
+    is a symbolic link. Others were recorded by releases before 0066: they resolve until `old_until` (None: no end is
+    set yet), but never to a setting, a file of `private_folders`, or a secret that a setting refers to (`reserved`).
+    """
+
+    def __init__(
+        self,
+        namespace: SecretNamespace,
+        *,
+        now: Callable[[], datetime],
+        old_until: datetime | None = None,
+        private_folders: Iterable[Path] = (),
+        reserved: Iterable[str] = (),
+        settings_prefix: str = "GRIDPROOF_",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._namespace = namespace
+        self._now = now
+        self._old_until = old_until
+        self._private_folders = (
+            *_KERNEL_FOLDERS,
+            *(Path(os.path.realpath(path)) for path in private_folders),
         )
-    if not secret:
-        raise SecretEmpty(f"the secret {ref} is empty; put the secret there")
-    if len(secret) > MAX_SECRET_BYTES:
-        raise SecretTooLarge(f"the secret {ref} is over {MAX_SECRET_BYTES} bytes; refer to the secret alone")
-    return secret
+        self._reserved = frozenset(reserved)
+        self._private_prefixes = (settings_prefix, *_LIBRARY_PREFIXES)
+        self._environ = environ
+
+    def resolve(self, ref: str) -> bytes:
+        """The secret, without a final line end. Raises a SecretError."""
+        scheme, _, place = ref.partition(":")
+        if ref in self._reserved:
+            raise _refused(ref, "it names a secret of the service itself")
+        if not self._namespace.contains(ref):
+            self._check_old(ref)
+        if scheme == "env" and place.isidentifier():
+            if not place.startswith(SECRET_PREFIX) and place.startswith(self._private_prefixes):
+                raise _refused(ref, "it names a setting, or credentials of the service itself")
+            return _checked(ref, _from_environment(ref, place, _environment(self._environ)))
+        if scheme == "file" and place.startswith("/") and "\0" not in place:
+            below = self._namespace.path_below(place)
+            if below is None:
+                return _checked(ref, _read(ref, lambda: self._open_old(ref, place)))
+            return _checked(ref, _read(ref, lambda: self._open(ref, below)))
+        raise _invalid()
+
+    def _check_old(self, ref: str) -> None:
+        if self._old_until is not None and self._now() >= self._old_until:
+            raise _refused(
+                ref,
+                f"references outside of the namespace ended at {self._old_until:%Y-%m-%d %H:%MZ} "
+                "(GRIDPROOF_OLD_SECRET_REFERENCES_UNTIL)",
+            )
+
+    def _open(self, ref: str, below: tuple[str, ...]) -> int:
+        """Open component by component, each relative to the folder before it: no exchange of a folder for a link
+        can lead outside."""
+        folder = os.open(self._namespace.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for component in below[:-1]:
+                inner = os.open(
+                    component, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder
+                )
+                os.close(folder)
+                folder = inner
+            opened = os.open(below[-1], _OPEN | os.O_NOFOLLOW, dir_fd=folder)
+        finally:
+            os.close(folder)
+        return self._regular(ref, opened)
+
+    def _open_old(self, ref: str, place: str) -> int:
+        opened = os.open(place, _OPEN)
+        # Of the opened file, not of the path: a link may be exchanged between two looks at it.
+        real = Path(f"/proc/self/fd/{opened}").readlink()
+        if any(folder in (real, *real.parents) for folder in self._private_folders):
+            os.close(opened)
+            raise _refused(ref, "it names a file of the service itself")
+        return self._regular(ref, opened)
+
+    def _regular(self, ref: str, opened: int) -> int:
+        """`opened`, unless it is no regular file, or a file that a setting refers to, by whatever path."""
+        found = os.fstat(opened)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(opened)
+            raise SecretUnreadable(f"the secret {ref} is no regular file; refer to a file")
+        if (found.st_dev, found.st_ino) in self._reserved_files():
+            os.close(opened)
+            raise _refused(ref, "it names a secret of the service itself")
+        return opened
+
+    def _reserved_files(self) -> Iterator[tuple[int, int]]:
+        for reference in self._reserved:
+            scheme, _, place = reference.partition(":")
+            if scheme == "file":
+                with suppress(OSError):
+                    other = os.stat(place)  # noqa: PTH116 - the path of a reference
+                    yield other.st_dev, other.st_ino
+
+
+def _environment(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if environ is None else environ
 
 
 def _from_environment(ref: str, name: str, environ: Mapping[str, str]) -> bytes:
@@ -59,13 +174,48 @@ def _from_environment(ref: str, name: str, environ: Mapping[str, str]) -> bytes:
     return environ[name].encode()
 
 
-def _from_file(ref: str, file: Path) -> bytes:
+def _read(ref: str, open_file: Callable[[], int]) -> bytes:
     try:
-        with file.open("rb") as stream:
-            return stream.read(MAX_SECRET_BYTES + 2).removesuffix(b"\n").removesuffix(b"\r")
+        opened = open_file()
+        try:
+            return _read_bounded(opened).removesuffix(b"\n").removesuffix(b"\r")
+        finally:
+            os.close(opened)
     except FileNotFoundError:
         raise SecretNotFound(f"the secret {ref} has no file; create it, mode 0600") from None
     except OSError as error:
         raise SecretUnreadable(
-            f"the secret {ref} cannot be read ({error.strerror}); give this user access"
+            f"the secret {ref} cannot be read ({error.strerror}); give this user access, "
+            "and use no symbolic link below the folder of secrets"
         ) from error
+
+
+def _read_bounded(opened: int) -> bytes:
+    content = b""
+    while len(content) < MAX_SECRET_BYTES + 2 and (
+        piece := os.read(opened, MAX_SECRET_BYTES + 2 - len(content))
+    ):
+        content += piece
+    return content
+
+
+def _checked(ref: str, secret: bytes) -> bytes:
+    if not secret:
+        raise SecretEmpty(f"the secret {ref} is empty; put the secret there")
+    if len(secret) > MAX_SECRET_BYTES:
+        raise SecretTooLarge(f"the secret {ref} is over {MAX_SECRET_BYTES} bytes; refer to the secret alone")
+    return secret
+
+
+def _invalid() -> SecretReferenceInvalid:
+    # The reference is not quoted: it may be the secret itself.
+    return SecretReferenceInvalid(
+        "a secret is referred to as env:NAME or file:/absolute/path; correct the reference"
+    )
+
+
+def _refused(ref: str, why: str) -> SecretReferenceRefused:
+    return SecretReferenceRefused(
+        f"the secret {ref} is refused: {why}; refer to a variable {SECRET_PREFIX}* or to a file in the folder of "
+        "secrets (docs/guides/operator.md, Secrets)"
+    )

@@ -6,6 +6,7 @@ embedded server of that role is used.
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +15,13 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from application.dispatch.time_limits import TIME_LIMITS, BmsTimeLimits, TimeLimitsConflict
+from application.facility import secret_references
 from interfaces.settings import parsers as parse
 from interfaces.settings.env_file import read_env_file
 
 PREFIX = "GRIDPROOF_"
-# Reserved for secrets that a portfolio refers to as env:GRIDPROOF_SECRET_...
-SECRET_PREFIX = "GRIDPROOF_SECRET_"  # noqa: S105 - the beginning of a name, not a password
+SECRET_PREFIX = secret_references.PREFIX
+"""Reserved for secrets that a portfolio refers to as env:GRIDPROOF_SECRET_..."""
 _FOR_TESTS = frozenset({"GRIDPROOF_REQUIRE_DEBIAN"})
 
 TelemetryStoreKind = Literal["postgres", "influx"]
@@ -123,6 +125,9 @@ class Settings:
     bms_total_timeout_s: float = _setting(parse.number(0.1, 3_600), TIME_LIMITS.call_s)
     bms_max_concurrent: int = _setting(parse.whole_number(1, 10_000), 100)
     """BMS calls at once, of all dispatch processes together."""
+    bms_networks: str | None = _setting(parse.bms_networks, None)
+    """Networks in which BMSs are called (CIDRs with commas); None: all but loopback. Link-local addresses and those of
+    metadata services are never called."""
     dispatch_metrics_bind: str | None = _setting(parse.host_and_port, None)
     """Where a dispatch process serves its metrics; the next free of ten ports for each further process."""
     command_sla_s: float = _setting(parse.number(1, 86_400), TIME_LIMITS.command_sla_s)
@@ -152,6 +157,11 @@ class Settings:
     queue_depth: int = _setting(parse.whole_number(1, 1_000_000), 100)
     """DR events that are accepted and not yet scheduled; above it the webhook answers 503."""
 
+    secrets_dir: Path | None = _setting(parse.path, None)
+    """The folder of the files that a portfolio may refer to as file:/...; None: `secrets` in the data folder."""
+    old_secret_references_until: datetime | None = _setting(parse.moment, None)
+    """How long references that were recorded outside of the namespace of secrets still resolve; None: no end yet."""
+
     ledger_key: str | None = _setting(parse.text, None)
     """Where the key that signs checkpoints is, as env:NAME or file:/path (PEM); None: made in the data folder."""
     ledger_seal_s: float = _setting(parse.number(0.1, 3_600), 10.0)
@@ -179,6 +189,11 @@ class Settings:
     @property
     def callback_port_numbers(self) -> frozenset[int]:
         return frozenset(map(int, self.callback_ports.split(",")))
+
+    @property
+    def secrets_folder(self) -> Path:
+        """Absolute, without `..`; its own path may lead over symbolic links."""
+        return Path(os.path.abspath(self.secrets_dir or self.data_dir / "secrets"))  # noqa: PTH100 - follows no link
 
     def to_environ(self) -> dict[str, str]:
         """The environment that gives a child process the same settings."""
@@ -270,6 +285,8 @@ def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
         yield "GRIDPROOF_MQTT_CERT_FILE: it goes with GRIDPROOF_MQTT_KEY_FILE; set both, or none"
     if settings.mqtt_sessions > 1 and settings.mqtt_url is None and "GRIDPROOF_MQTT_URL" not in refused:
         yield "GRIDPROOF_MQTT_SESSIONS: the embedded broker has no shared subscriptions; name a broker, or leave it 1"
+    if settings.secrets_dir is not None and "GRIDPROOF_SECRETS_DIR" not in refused:
+        yield from _secrets_folder_contradictions(settings.secrets_folder, settings.data_dir)
     yield from _failpoint_contradictions(settings, refused)
     yield from _time_limit_contradictions(settings, refused)
 
@@ -290,6 +307,16 @@ def _time_limit_contradictions(settings: Settings, refused: set[str]) -> Iterato
         limits.check()
     except TimeLimitsConflict as conflict:
         yield str(conflict)
+
+
+def _secrets_folder_contradictions(secrets: Path, data_dir: Path) -> Iterator[str]:
+    """What a portfolio refers to must not reach the service's own secrets."""
+    data, real = data_dir.resolve(), secrets.resolve()
+    if real == data or real in data.parents or (data in real.parents and real != data / "secrets"):
+        yield (
+            "GRIDPROOF_SECRETS_DIR: it overlaps with the data folder, which holds the service's own secrets; "
+            "use a folder outside of it, or leave it to `secrets` in it"
+        )
 
 
 def _failpoint_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:

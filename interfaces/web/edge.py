@@ -12,6 +12,8 @@ import msgspec
 from litestar.connection import ASGIConnection
 
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
+from application.facility.portfolio_validation import STRICTEST_RULES, PortfolioRules
+from application.facility.secret_references import RecordedReference
 from application.ledger.proof import ProofDocument
 from application.ledger.status import LedgerStatus
 from application.ports.access.api_keys import ApiKeys
@@ -127,6 +129,9 @@ class WebDependencies:
     """The HMAC secret of a utility; None: it does not sign. Raises ValueError if it cannot be resolved."""
     known_programs: Callable[[Collection[str]], Collection[str]] = lambda _: ()
     """Those of the named programs that exist in the log."""
+    portfolio_rules: PortfolioRules = STRICTEST_RULES
+    recorded_references: Callable[[str], Collection[RecordedReference]] = lambda _: ()
+    """The secret references of a facility as they are recorded now."""
     queues: Queues | None = None
     """None: the depths of queues are not available."""
     system_state: SystemState | None = None

@@ -215,6 +215,7 @@ class SmallSystem:
             "GRIDPROOF_CLOCK_EPOCH": NOW.isoformat(),
             "GRIDPROOF_CLOCK_STARTED_AT": self.started_at.isoformat(),
             "GRIDPROOF_CLOCK_SPEED": str(SPEED),
+            "GRIDPROOF_BMS_NETWORKS": "127.0.0.0/8",
             "GRIDPROOF_BMS_TOTAL_TIMEOUT_S": "300",
             "GRIDPROOF_BMS_CONNECT_TIMEOUT_S": "300",
         }

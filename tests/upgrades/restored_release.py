@@ -74,6 +74,7 @@ class RestoredRelease:
             "GRIDPROOF_DATABASE_URL": self.database.app_dsn,
             "GRIDPROOF_MIGRATION_DATABASE_URL": self.database.owner_dsn,
             "GRIDPROOF_DATA_DIR": str(self.data),
+            "GRIDPROOF_BMS_NETWORKS": "127.0.0.0/8",
         }
 
     def run(self, *arguments: object, environ: Mapping[str, str] | None = None) -> Result:

@@ -12,6 +12,7 @@ from typing import Any
 
 from interfaces.bootstrap.connection_budget import total_budget
 from interfaces.bootstrap.doctor.ledger import check_ledger
+from interfaces.bootstrap.doctor.portfolio import check_bms_addresses, check_secret_references
 from interfaces.bootstrap.doctor.raw_archive import check_raw_archive
 from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult
 from interfaces.bootstrap.influxdb import influx_summary
@@ -87,6 +88,8 @@ def _store_checks(settings: Settings) -> Iterator[CheckResult]:
         yield _run_check("alerts", lambda: _alerts(stores.alerts().listed(limit=1_000)))
         yield _run_check("ledger", lambda: check_ledger(stores), "run `gridproof migrate`")
         yield _run_check("raw archive", lambda: check_raw_archive(stores), "run `gridproof migrate`")
+        yield _run_check("secrets", lambda: check_secret_references(stores), "run `gridproof migrate`")
+        yield _run_check("bms addresses", lambda: check_bms_addresses(stores), "run `gridproof migrate`")
     finally:
         stores.close()
 

@@ -17,6 +17,7 @@ from application.operations.dead_letter_replay import NotReplayable
 from application.ports.event_store.event_store import SaveTooLarge
 from application.ports.operations.dead_letters import DeadLetterDecided, DeadLetterNotFound
 from domain.errors import (
+    BmsAccessDenied,
     DomainError,
     FacilityNotAvailable,
     NotAllowedNow,
@@ -54,6 +55,7 @@ _BY_DOMAIN_ERROR: dict[type[DomainError], str] = {
     NotAllowedNow: "not-allowed-now",
     FacilityNotAvailable: "not-allowed-now",
     ReasonRequired: "invalid-request",
+    BmsAccessDenied: "forbidden",
 }
 
 

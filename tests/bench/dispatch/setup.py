@@ -33,7 +33,11 @@ def bench_queue() -> Iterator[str]:
 
 def bench_settings(database_url: str, nats_url: str, *, calls_at_once: int) -> Settings:
     return Settings(
-        database_url=database_url, nats_url=nats_url, bms_max_concurrent=calls_at_once, log_level="error"
+        database_url=database_url,
+        nats_url=nats_url,
+        bms_networks="127.0.0.0/8",
+        bms_max_concurrent=calls_at_once,
+        log_level="error",
     )
 
 

@@ -107,6 +107,7 @@ class DayRunner:
             data_dir=self.folder,
             http_bind=f"127.0.0.1:{free_port()}",
             http_rate_per_key_per_s=10_000.0,
+            bms_networks="127.0.0.0/8",
             bms_total_timeout_s=600.0,
             bms_connect_timeout_s=600.0,
         )

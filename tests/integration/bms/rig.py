@@ -18,6 +18,7 @@ from interfaces.simulators.bms.faults import FaultKind, FaultOrder
 from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
+from tests.sample_values import THIS_MACHINE
 
 DR_EVENT = UUID(int=42)
 SPEED = 100.0
@@ -74,7 +75,9 @@ async def served_building(
     zones = (ZoneEntry(zone_id="hall", curtailable_kw=90.0, rebound_ramp_s=600),)
     building = Building("fac-001", zones, record=journal.append, profile=profile, shed_factor=shed_factor)
     server = BmsServer({"fac-001": building}, clock=clock)
-    adapter = SoapBuildingControl(clock=clock, secret=lambda _: b"", limits=limits, **control)
+    adapter = SoapBuildingControl(
+        clock=clock, secret=lambda _: b"", limits=limits, networks=THIS_MACHINE, **control
+    )
     async with hosted(create_bms_app(server), "127.0.0.1:0") as url:
         connection = BmsConnection(
             facility_id="fac-001", address=f"{url}/buildings/fac-001/bms", profile=profile

@@ -8,6 +8,7 @@ from adapters.clock import AcceleratedClock
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import BmsError
 from tests.integration.bms.rig import fast_clock, http, order, raw_server
+from tests.sample_values import THIS_MACHINE
 
 PATIENCE_S = 20.0
 
@@ -35,7 +36,7 @@ class Bms:
 
 
 async def queried_during_command(bms: Bms, clock: Clock, *, until_question: bool) -> None:
-    control = SoapBuildingControl(clock=clock, secret=lambda _: b"")
+    control = SoapBuildingControl(clock=clock, secret=lambda _: b"", networks=THIS_MACHINE)
     async with asyncio.timeout(PATIENCE_S), raw_server(bms.answer) as connection:
         other = connection.__class__(
             facility_id="fac-002",

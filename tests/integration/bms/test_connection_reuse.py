@@ -8,6 +8,7 @@ import pytest
 from adapters.bms import transport
 from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
 from application.ports.dispatch.building_control import BmsTimedOut
+from tests.sample_values import THIS_MACHINE
 
 PATIENCE_S = 20.0
 LIMITS = CallLimits(connect_s=5.0, total_s=10.0, answer_bytes=1_000)
@@ -50,7 +51,7 @@ async def called(http: BmsHttp, address: str) -> HttpAnswer:
 
 def run(scenario: Callable[[Bms, BmsHttp], Awaitable[None]]) -> None:
     async def in_time() -> None:
-        http = BmsHttp()
+        http = BmsHttp(THIS_MACHINE)
         async with asyncio.timeout(PATIENCE_S):
             await scenario(Bms(), http)
             await http.aclose()

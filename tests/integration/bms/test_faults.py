@@ -16,6 +16,7 @@ from application.ports.dispatch.building_control import (
 from interfaces.settings.secrets import SecretNotFound
 from interfaces.simulators.bms.journal import duplicate_actions
 from tests.integration.bms.rig import order, served_building
+from tests.sample_values import THIS_MACHINE
 
 
 def test_a_call_to_a_bms_without_a_response_times_out_and_executes_nothing() -> None:
@@ -126,7 +127,7 @@ def test_a_bms_with_unavailable_credentials_is_not_called_and_the_worker_continu
 
     async def scenario() -> None:
         async with served_building() as served:
-            control = SoapBuildingControl(clock=served.clock, secret=gone)
+            control = SoapBuildingControl(clock=served.clock, secret=gone, networks=THIS_MACHINE)
             with pytest.raises(BmsUnreachable, match=r"credentials are unavailable: .*env:HALL"):
                 await control.execute(replace(served.connection, credentials_ref="env:HALL"), order())
             await control.aclose()

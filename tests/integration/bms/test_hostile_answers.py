@@ -10,6 +10,7 @@ from adapters.bms.soap import SoapBuildingControl, SoapLimits
 from adapters.clock import SystemClock
 from application.ports.dispatch.building_control import BmsAnswerInvalid, BmsError, BmsRefused, BmsTimedOut
 from tests.integration.bms.rig import http, order, raw_server
+from tests.sample_values import THIS_MACHINE
 
 COMMAND = order()
 RECEIPT = (
@@ -121,7 +122,9 @@ def after(limits: SoapLimits, answer: Callable[[bytes, asyncio.StreamWriter], ob
     """The error that a prepare raises."""
 
     async def scenario() -> BmsError:
-        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", limits=limits)
+        control = SoapBuildingControl(
+            clock=SystemClock(), secret=lambda _: b"", limits=limits, networks=THIS_MACHINE
+        )
         async with raw_server(answer) as connection:  # type: ignore[arg-type]
             with pytest.raises(BmsError) as raised:
                 await control.execute(connection, COMMAND)
@@ -148,7 +151,7 @@ def test_the_unmodified_answer_is_valid() -> None:
         writer.write(http(reply(RECEIPT)))
 
     async def scenario() -> None:
-        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
+        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE)
         async with raw_server(answer) as connection:
             assert (await control.execute(connection, COMMAND)).command_id == COMMAND.command_id
         await control.aclose()
@@ -192,7 +195,7 @@ def test_an_endless_body_is_cut_off_at_the_size_limit() -> None:
 
 def test_an_invalid_command_is_never_sent() -> None:
     async def scenario() -> None:
-        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
+        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE)
         reached = False
 
         async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:

@@ -37,6 +37,7 @@ from interfaces.simulators.world_spec import (
     read_portfolio,
     read_world_spec,
 )
+from tests.sample_values import THIS_MACHINE
 from tests.servers import nats_server
 
 SECRET = b"whispered"
@@ -56,7 +57,9 @@ def written(portfolio: Portfolio, folder: Path) -> str:
 
 @contextlib.asynccontextmanager
 async def world(folder: Path, *, facilities: int = 2, **spec: Any) -> AsyncIterator[WorldAddresses]:
-    portfolio = make_portfolio(facilities, bms_url="http://127.0.0.1:1", callback_secret_ref="env:CALLBACK")
+    portfolio = make_portfolio(
+        facilities, bms_url="http://127.0.0.1:1", callback_secret_ref="env:GRIDPROOF_SECRET_CALLBACK"
+    )
     full = WorldSpec(portfolio=written(portfolio, folder), directory=str(folder), **spec)
     stop = asyncio.Event()
     running = asyncio.create_task(run_world(full, stop, clock=clock(), secret=lambda _: SECRET))
@@ -122,7 +125,7 @@ def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
             connection = BmsConnection(
                 facility_id="fac-001", address=f"{found.bms_url}/buildings/fac-001/bms"
             )
-            control = SoapBuildingControl(clock=clock(), secret=lambda _: b"")
+            control = SoapBuildingControl(clock=clock(), secret=lambda _: b"", networks=THIS_MACHINE)
             await control.execute(connection, command(entry, "prepare"))
             await control.execute(connection, command(entry, "commit"))
             await received(len(readings["fac-001"]) + 12)
@@ -285,7 +288,7 @@ def test_an_expired_curtailment_is_journaled_without_a_request(tmp_path: Path) -
             connection = BmsConnection(
                 facility_id="fac-001", address=f"{found.bms_url}/buildings/fac-001/bms"
             )
-            control = SoapBuildingControl(clock=clock(), secret=lambda _: b"")
+            control = SoapBuildingControl(clock=clock(), secret=lambda _: b"", networks=THIS_MACHINE)
             soon = EPOCH + timedelta(seconds=SPEED * 2.5)
             for phase in ("prepare", "commit"):
                 await control.execute(

@@ -72,7 +72,10 @@ class FacilityController(Controller):
     async def register(
         self, request: ApiRequest, data: JSONBody[FacilityEntry]
     ) -> Response[FacilityRegistration]:
-        """One entry of a portfolio file. Only differences are recorded, so repeating it changes nothing."""
+        """One entry of a portfolio file. Only differences are recorded, so repeating it changes nothing.
+
+        Address and credentials of a BMS, those of a new facility included, are set by role admin alone.
+        """
         recorded = await asyncio.to_thread(_register, request, data)
         registration = FacilityRegistration(facility_id=data.facility_id, domain_events=recorded)
         return Response(registration, headers={"Location": f"/api/facilities/{data.facility_id}"})
@@ -109,6 +112,9 @@ def _register(request: ApiRequest, entry: FacilityEntry) -> int:
         Portfolio(facilities=(entry,)),
         known_utilities=(),
         known_programs=web.known_programs(entry.programs),
+        rules=web.portfolio_rules,
+        recorded=web.recorded_references(entry.facility_id),
     )
-    recorded: int = web.bus.handle(RegisterFacility(entry=entry), context_of(request), reply_type=int)
+    command = RegisterFacility(entry=entry, may_connect_bms=request.user.role == "admin")
+    recorded: int = web.bus.handle(command, context_of(request), reply_type=int)
     return recorded
