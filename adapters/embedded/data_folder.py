@@ -6,7 +6,9 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -34,22 +36,28 @@ class DataFolder:
     path: Path
     _lock_fd: int
     _state: ServerState
+    rights_report: str = ""
+    """What was done about rights of other users of the machine; empty where they had none."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def opened(cls, path: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> Self:
-        """Create the folder where needed and lock it. Raises `DiskUnusable` and `DataFolderInUse`."""
+        """Create the folder where needed, lock it and take away the rights of other users.
+
+        Raises `DiskUnusable` and `DataFolderInUse`.
+        """
         path = path.absolute()
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = path.resolve()
-            (path / "logs").mkdir(exist_ok=True)
+            (path / "logs").mkdir(mode=0o700, exist_ok=True)
             lock_fd = _locked(path)
         except OSError as failure:
             raise _unusable(path, failure) from failure
         try:
+            report = _make_private(path)
             _check_free_space(path, min_free_bytes)
-            return cls(path, lock_fd, _load_state(path))
+            return cls(path, lock_fd, _load_state(path), rights_report=report)
         except BaseException:
             os.close(lock_fd)
             raise
@@ -95,6 +103,37 @@ class DataFolder:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def _make_private(path: Path) -> str:
+    """Take the rights of group and others from the folder and all in it; the report of it, empty if they had none.
+
+    PostgreSQL keeps the rights of its own folder, which may belong to another user (adapters.embedded.unprivileged);
+    that user enters this folder without a right to list it. A volume that belongs to another user stays as it is.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        path.chmod(0o700)
+        if mode & 0o077:
+            for entry in _entries_of(path):
+                entry.chmod(stat.S_IMODE(entry.lstat().st_mode) & 0o700)
+    except OSError as failure:
+        return f"other users of this machine can read in it, and this cannot be changed ({failure.strerror})"
+    return (
+        "other users of this machine could read in it; their rights were taken away" if mode & 0o044 else ""
+    )
+
+
+def _entries_of(path: Path) -> Iterator[Path]:
+    """Every file and folder in `path` that others have rights to, but PostgreSQL's; no link is followed."""
+    for folder, folders, files in os.walk(path):
+        if folder == str(path) and "postgres" in folders:
+            folders.remove("postgres")
+        for name in (*folders, *files):
+            entry = Path(folder, name)
+            mode = entry.lstat().st_mode
+            if not stat.S_ISLNK(mode) and mode & 0o077:
+                yield entry
 
 
 def _load_state(path: Path) -> ServerState:

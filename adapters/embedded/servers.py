@@ -107,6 +107,11 @@ class EmbeddedServers:
         self.stop()
 
     @property
+    def rights_report(self) -> str:
+        """What was done about rights of other users to the data folder; empty where they had none."""
+        return "" if self._data is None else self._data.rights_report
+
+    @property
     def running(self) -> list[EmbeddedServer]:
         return list(self._running.values())
 

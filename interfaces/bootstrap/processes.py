@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ def run_worker(name: str, settings: Settings) -> None:
     """
     from interfaces.logs import configure_logs
 
+    os.umask(0o077)  # the archive and the ledger's key are for this user alone
     configure_logs(settings, process=name)
     if name == "web":
         from interfaces.bootstrap.web import run_web

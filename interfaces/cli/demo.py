@@ -99,6 +99,7 @@ def run_demo(options: DemoOptions, *, as_json: bool) -> None:
     from interfaces.demo.run import Demo
     from interfaces.demo.scenario import DemoFailed
     from interfaces.logs import configure_logs
+    from interfaces.system.private_files import private_umask
 
     configure_logs(current_settings(), process="demo")
     console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
@@ -106,7 +107,10 @@ def run_demo(options: DemoOptions, *, as_json: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit_on_signal)
     try:
-        document = run.run(lambda document: _show(console, run, document, as_json=as_json, keep=options.keep))
+        with private_umask():
+            document = run.run(
+                lambda document: _show(console, run, document, as_json=as_json, keep=options.keep)
+            )
     except DemoFailed as error:
         raise click.ClickException(str(error)) from error
     if document.faults:

@@ -14,7 +14,8 @@ from interfaces.bootstrap import OLD_REFERENCE_ADVICE, old_references, open_stor
 from interfaces.cli.console.session import current_settings
 from interfaces.logs import configure_logs
 from interfaces.settings.settings import Settings
-from interfaces.system.running_system import ADMIN_KEY, NotReady, RunningSystem, write_private
+from interfaces.system.private_files import private_umask, write_private
+from interfaces.system.running_system import ADMIN_KEY, NotReady, RunningSystem
 
 EXAMPLE = """
 \b
@@ -35,7 +36,7 @@ def up() -> None:
     stop = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: stop.set())
-    with RunningSystem(settings) as system:
+    with private_umask(), RunningSystem(settings) as system:
         settings = system.start_servers()
         _make_admin_key(settings)
         _name_old_references(settings)

@@ -44,12 +44,12 @@ from interfaces.simulators.sample_portfolio import UTILITY_ID
 from interfaces.simulators.utility import read_callbacks
 from interfaces.simulators.world import load_sources
 from interfaces.simulators.world_spec import ClockSpec, WorldAddresses, WorldSpec, read_addresses
+from interfaces.system.private_files import make_private_folder, write_private
 from interfaces.system.running_system import (
     ADMIN_KEY,
     PROCESSES,
     READY_WITHIN_S,
     RunningSystem,
-    write_private,
 )
 
 SECRET = "GRIDPROOF_SECRET_DEMO_CALLBACKS"  # noqa: S105 - the name of a variable, not a secret
@@ -216,7 +216,7 @@ class Demo:
 
     def _world(self, clock: ClockSpec, mqtt_url: str, setup: DemoSetup, weather_bind: str) -> Path:
         directory = self._folder / "world"
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private_folder(directory)
         readings = self._options.readings
         spec = WorldSpec(
             portfolio=str(written(directory / "portfolio.json", setup.portfolio)),

@@ -32,6 +32,7 @@ from interfaces.simulators.sample_portfolio import (
     modelled_facilities,
     recorded_facilities,
 )
+from interfaces.system.private_files import write_private
 
 PROGRAM = ProgramEntry(
     program_id=PROGRAM_ID,
@@ -136,5 +137,6 @@ def import_history(store: TelemetryStore, sources: Mapping[str, LoadSource]) -> 
 
 
 def written(path: Path, document: Any) -> Path:
-    path.write_bytes(msgspec.json.encode(document))
+    """The document as JSON in a private file: the spec of the world has the meters' password."""
+    write_private(path, msgspec.json.encode(document))
     return path

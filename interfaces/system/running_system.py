@@ -9,7 +9,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +25,7 @@ from interfaces.bootstrap import (
     with_embedded,
 )
 from interfaces.settings.settings import PREFIX, SECRET_PREFIX, Settings
+from interfaces.system.private_files import make_private_folder
 from interfaces.system.supervisor import RestartPolicy, Supervisor
 
 PROCESSES: dict[str, str] = {
@@ -68,10 +68,17 @@ class RunningSystem:
 
     def start_servers(self) -> Settings:
         """Start the embedded servers and migrate; returns the settings with every address."""
-        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         # No other process uses an embedded database yet; another database may be used by older releases.
         is_unshared = self.settings.database_url is None
         self._servers.start()
+        if self._servers.rights_report:
+            log.warning(
+                "rights to the data folder",
+                folder=str(self.settings.data_dir),
+                found=self._servers.rights_report,
+                advice="revoke keys and change passwords in it if somebody may have read them",
+            )
+        make_private_folder(self.settings.secrets_folder)
         self.settings = with_embedded(self.settings, self._servers)
         migrate_database(self.settings, alone=is_unshared)
         self._servers.watch(self._server_restarted, self._server_failed)
@@ -169,11 +176,3 @@ class RunningSystem:
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Create or replace a file that only its owner may read."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
