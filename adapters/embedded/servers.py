@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self, TypedDict, TypeVar
 
 from adapters.embedded.data_folder import MIN_FREE_BYTES, DataFolder
+from adapters.embedded.ingest_session import IngestSession, forget_former_session, ingest_session
 from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.meter_logins import METERS
 from adapters.embedded.monitor import OnFailure, OnRestart, ServerMonitor
@@ -49,6 +50,7 @@ class EmbeddedServers:
     ) -> None:
         self.data_dir = data_dir
         self._data: DataFolder | None = None
+        self._ingest_session: IngestSession | None = None
         self._running: dict[str, EmbeddedServer] = {}
         self._watch: ServerMonitor | None = None
         self._least_free_bytes = min_free_bytes
@@ -70,6 +72,7 @@ class EmbeddedServers:
         if self._data is not None:
             raise RuntimeError("the embedded servers are already started")
         self._data = DataFolder.opened(self.data_dir, min_free_bytes=self._least_free_bytes)
+        self._ingest_session = ingest_session(self._data.path)
         try:
             servers = [build(self._data) for build in self._builders]
             self._running = {server.name: server for server in servers}
@@ -156,6 +159,22 @@ class EmbeddedServers:
     def mqtt_url(self) -> str:
         """For ingest and gateways: may do everything."""
         return self.nats.url("mqtt", "mqtt")
+
+    @property
+    def ingest_client_id(self) -> str:
+        """The drawn client id of ingest: a secret, since any login of the broker may take a client id over."""
+        if self._ingest_session is None:
+            raise RuntimeError("the embedded servers are not started")
+        return self._ingest_session.client_id
+
+    @property
+    def former_ingest_session(self) -> str | None:
+        """The client id of the session that an earlier release has left in this data folder."""
+        return None if self._ingest_session is None else self._ingest_session.former
+
+    def forget_former_ingest_session(self) -> None:
+        """It is drained and deleted."""
+        self._ingest_session = forget_former_session(self.data_dir)
 
     @property
     def meters_mqtt_url(self) -> str:

@@ -91,6 +91,12 @@ async def check_login(url: str, *, version: Version, tls: ssl.SSLContext | None,
     return f"takes connections on port {broker.port}, MQTT {version}"
 
 
+async def delete_session(url: str, *, client_id: str) -> None:
+    """Delete the session of `client_id` and what waits in it. Raises OSError, TimeoutError."""
+    # A clean session discards the one before it.
+    await check_login(url, version="3.1.1", tls=None, client_id=client_id)
+
+
 class _NoConsumer:
     """Accepts no messages: nothing is subscribed to."""
 

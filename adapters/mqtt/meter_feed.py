@@ -60,6 +60,17 @@ class MqttMeterFeed:
         """Set while connected and subscribed. The session persists afterwards, but must have been created once: before
         there is any subscriber, the broker acknowledges messages and drops them."""
 
+    async def create_session(self) -> None:
+        """Make the session, if there is none, and leave its messages in the broker.
+
+        Raises OSError (MqttRefused), TimeoutError, MqttSubscriptionRefused.
+        """
+        connection = Connection(_NoRoom(), self._broker.version)
+        try:
+            await self._connected(connection)
+        finally:
+            connection.close(packets.DISCONNECT_PACKET)
+
     async def run(self, consumer: MessageConsumer, stop: asyncio.Event) -> None:
         """See the port. Raises MqttSubscriptionRefused; connection failures are retried until `stop`."""
         pause_s = _FIRST_PAUSE_S
@@ -140,3 +151,13 @@ class MqttMeterFeed:
             except TimeoutError:
                 if not connection.is_paused:
                     raise
+
+
+class _NoRoom:
+    """A consumer that takes no message: the broker keeps them."""
+
+    def has_room(self) -> bool:
+        return False
+
+    def take(self, *_message_and_confirm: object) -> None:
+        """Never called."""

@@ -5,6 +5,7 @@ process. Adapters are imported inside the functions, so that a process loads onl
 """
 
 from interfaces.bootstrap.forecast import forecast_cycle
+from interfaces.bootstrap.ingest_handover import hand_over_ingest_session
 from interfaces.bootstrap.ledger import (
     ledger_status,
     prove_dr_event,
@@ -54,6 +55,7 @@ __all__ = [
     "clock_of",
     "embedded_servers",
     "forecast_cycle",
+    "hand_over_ingest_session",
     "ledger_status",
     "load_forecaster",
     "meter_logins",

@@ -26,6 +26,7 @@ _SAVED = frozenset(
         "MIGRATION_DATABASE_URL",
         "NATS_URL",
         "MQTT_URL",
+        "MQTT_CLIENT_ID",
         "REDIS_URL",
         "WEATHER_URL",
         "WEATHER_KEY",
@@ -75,6 +76,8 @@ def with_embedded(settings: Settings, servers: EmbeddedServers) -> Settings:
         changes["nats_url"] = servers.nats_url
         if settings.mqtt_url is None:
             changes["mqtt_url"] = servers.mqtt_url
+            if settings.mqtt_client_id == Settings().mqtt_client_id:
+                changes["mqtt_client_id"] = servers.ingest_client_id
     if settings.redis_url is None:
         changes["redis_url"] = servers.redis_url
     return replace(settings, **changes)  # type: ignore[arg-type]  # every one of them is an address

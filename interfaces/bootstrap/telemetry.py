@@ -184,7 +184,7 @@ def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
     names = [client_id] if alone else [f"{client_id}-{n}" for n in range(settings.mqtt_sessions)]
     return [
         IngestSession(
-            name=name,
+            name="ingest" if alone else name,  # a drawn client id is not for logs
             feed=MqttMeterFeed(
                 str(settings.mqtt_url),
                 client_id=name,

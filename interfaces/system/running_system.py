@@ -18,6 +18,7 @@ from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap import (
     embedded_servers,
+    hand_over_ingest_session,
     migrate_database,
     open_stores,
     save_addresses,
@@ -81,6 +82,7 @@ class RunningSystem:
         make_private_folder(self.settings.secrets_folder)
         self.settings = with_embedded(self.settings, self._servers)
         migrate_database(self.settings, alone=is_unshared)
+        hand_over_ingest_session(self.settings, self._servers)
         self._servers.watch(self._server_restarted, self._server_failed)
         return self.settings
 
