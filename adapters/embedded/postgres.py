@@ -17,6 +17,9 @@ from adapters.embedded.launcher import EmbeddedServer, remove_folder
 from adapters.embedded.loopback import HOST
 
 SUPERUSER, OWNER, APP, DATABASE = "postgres", "gridproof_owner", "gridproof_app", "gridproof"
+COMMANDS, TELEMETRY, PROJECTIONS = "gridproof_commands", "gridproof_telemetry", "gridproof_projections"
+WORKER_ROLES = (COMMANDS, TELEMETRY, PROJECTIONS)
+"""`migrate` grants to them (adapters.postgres.schema.worker_roles)."""
 SEARCH_PATH_OPTION = "options=-csearch_path%3Dgridproof"
 _INITDB_DEADLINE_S = 120.0
 
@@ -156,9 +159,11 @@ class EmbeddedPostgres(EmbeddedServer):
         """Create the roles and the database where they are missing."""
         try:
             with self.connect() as connection:
-                for role in (OWNER, APP):
+                for role in (OWNER, APP, *WORKER_ROLES):
                     self._ensure_role(connection, role)
-                if not _exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", DATABASE):
+                if _exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", DATABASE):
+                    _let_in(connection, DATABASE)  # it may be older than the roles of the workers
+                else:
                     create_database(connection, DATABASE)
         except psycopg.Error as failure:
             raise self._failure(ServerNotReady, f"its database could not be made ({failure})") from failure
@@ -174,15 +179,21 @@ class EmbeddedPostgres(EmbeddedServer):
 
 
 def create_database(connection: psycopg.Connection, name: str, *, template: str = "template0") -> None:
-    """A database of the owner role into which only the application's role may log in.
+    """A database of the owner role into which only the roles of the application and its workers may log in.
 
-    `gridproof_app` gets no rights on its content; the migrations grant those.
+    They get no rights on its content; the migrations grant those.
     """
-    database, owner, app = sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(APP)
+    database, owner = sql.Identifier(name), sql.Identifier(OWNER)
     create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
     connection.execute(create.format(database, owner, sql.Identifier(template)))
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
-    connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(database, app))
+    _let_in(connection, name)
+
+
+def _let_in(connection: psycopg.Connection, name: str) -> None:
+    for role in (APP, *WORKER_ROLES):
+        statement = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}")
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(role)))
 
 
 def _exists(connection: psycopg.Connection, query: str, name: str) -> bool:

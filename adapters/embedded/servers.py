@@ -14,7 +14,7 @@ from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.meter_logins import METERS
 from adapters.embedded.monitor import OnFailure, OnRestart, ServerMonitor
 from adapters.embedded.nats import EmbeddedNats
-from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres
+from adapters.embedded.postgres import APP, OWNER, SUPERUSER, WORKER_ROLES, EmbeddedPostgres
 from adapters.embedded.valkey import EmbeddedValkey
 
 
@@ -138,8 +138,18 @@ class EmbeddedServers:
 
     @property
     def database_url(self) -> str:
-        """For the application: the role `gridproof_app`."""
+        """For commands of people at the machine: the role `gridproof_app`. Workers have roles of their own."""
         return self.postgres.url(APP)
+
+    @property
+    def runs_postgres(self) -> bool:
+        return EmbeddedPostgres.name in self._running
+
+    def worker_database_url(self, role: str) -> str:
+        """For a kind of worker: a role with a part of the application's rights."""
+        if role not in WORKER_ROLES:
+            raise ValueError(f"there is no role {role}; there are {', '.join(WORKER_ROLES)}")
+        return self.postgres.url(role)
 
     @property
     def migration_database_url(self) -> str:

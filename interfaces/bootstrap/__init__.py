@@ -44,6 +44,11 @@ from interfaces.bootstrap.stores import (
     opened_stores,
     verify_read_models,
 )
+from interfaces.bootstrap.worker_credentials import (
+    inherited_environ,
+    without_server_credentials,
+    worker_settings,
+)
 
 __all__ = [
     "OLD_REFERENCE_ADVICE",
@@ -56,6 +61,7 @@ __all__ = [
     "embedded_servers",
     "forecast_cycle",
     "hand_over_ingest_session",
+    "inherited_environ",
     "ledger_status",
     "load_forecaster",
     "meter_logins",
@@ -82,4 +88,6 @@ __all__ = [
     "verify_read_models",
     "wait_until_sealed",
     "with_embedded",
+    "without_server_credentials",
+    "worker_settings",
 ]

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -43,6 +44,7 @@ def run_worker(name: str, settings: Settings) -> None:
     from interfaces.logs import configure_logs
 
     os.umask(0o077)  # the archive and the ledger's key are for this user alone
+    settings = replace(settings, migration_database_url=None)  # the owner's role is for `gridproof migrate`
     configure_logs(settings, process=name)
     if name == "web":
         from interfaces.bootstrap.web import run_web

@@ -19,13 +19,16 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap import (
     embedded_servers,
     hand_over_ingest_session,
+    inherited_environ,
     migrate_database,
     open_stores,
     save_addresses,
     spawn_child,
     with_embedded,
+    without_server_credentials,
+    worker_settings,
 )
-from interfaces.settings.settings import PREFIX, SECRET_PREFIX, Settings
+from interfaces.settings.settings import Settings
 from interfaces.system.private_files import make_private_folder
 from interfaces.system.supervisor import RestartPolicy, Supervisor
 
@@ -112,11 +115,15 @@ class RunningSystem:
         """Start `gridproof ARGUMENTS` as a supervised child; returns its pid."""
         if self._supervisor is None:
             raise NotReady("start the workers first")
-        inherited = os.environ  # noqa: TID251 - passed on to a child process without our own settings
-        whole = {
-            k: v for k, v in inherited.items() if not k.startswith(PREFIX) or k.startswith(SECRET_PREFIX)
-        }
-        whole |= self.settings.to_environ() | dict(environ or {})
+        worker = arguments[1] if arguments[0] == "worker" else None
+        settings = (
+            without_server_credentials(self.settings)
+            if worker is None
+            else worker_settings(self.settings, self._servers, worker)
+        )
+        # Its own settings only: those of this process hold the address of the database's owner.
+        whole = inherited_environ(os.environ, settings, worker)  # noqa: TID251 - passed on to a child process
+        whole |= settings.to_environ() | dict(environ or {})
         whole["OMP_NUM_THREADS"] = whole["OPENBLAS_NUM_THREADS"] = "1"
         return self._supervisor.start(name, [*self._program, *arguments], whole)
 

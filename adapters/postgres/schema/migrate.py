@@ -12,6 +12,8 @@ from typing import Literal
 import msgspec
 import psycopg
 
+from adapters.postgres.schema.worker_roles import grant_to_worker_roles
+
 LOCK_KEY = 7_214_001
 APP_ROLE = "gridproof_app"
 """The role that the files name in their grants."""
@@ -70,7 +72,8 @@ def migrate(
 ) -> MigrationResult:
     """Apply the pending migrations. Concurrent callers wait for each other. Raises MigrationError.
 
-    `app_role` is the role that the application connects as; it gets the grants of the files. `oldest_release`
+    `app_role` is the role that the application connects as; it gets the grants of the files, and the roles of the
+    workers, where they exist, get their parts of them. `oldest_release`
     is the oldest release that any process runs; `alone` says that no process runs. In an empty database none
     can be running. Without either, a contracting migration is held back, and a migration after it raises
     ContractingMigrationDue.
@@ -84,6 +87,8 @@ def migrate(
         due = _before(due, held_back)
         for name, sql in due:
             _apply(connection, name, sql, app_role)
+        with connection.transaction():
+            grant_to_worker_roles(connection, app_role)
         return MigrationResult(applied=[name for name, _ in due], held_back=held_back)
 
 

@@ -26,6 +26,7 @@ DISK_FULL_SHARE = 0.8
 MOST_SKEW_S = 2.0
 MOST_LAG = 1_000
 NAMED = 5
+WORKER_ROLES = 3
 
 
 Check = Callable[[], str | CheckResult | Awaitable[str]]
@@ -72,6 +73,7 @@ def _database_checks(settings: Settings) -> Iterator[CheckResult]:
         return
     yield _run_check("migrations", lambda: _migrations(settings), "run `gridproof migrate`")
     yield _run_check("connections", lambda: _connections(settings, url))
+    yield _run_check("database roles", lambda: _database_roles(url))
     yield _run_check("clock", lambda: _clock(settings, url), "set the machine's clock by NTP")
     yield from _store_checks(settings)
 
@@ -134,6 +136,27 @@ def _connections(settings: Settings, url: str) -> CheckResult:
         return CheckResult(check="connections", state="ok", detail=detail, facts=facts)
     advice = "raise max_connections of the server; see docs/guides/operator.md, PostgreSQL connections"
     return CheckResult(check="connections", state="warning", detail=detail, advice=advice, facts=facts)
+
+
+def _database_roles(url: str) -> CheckResult:
+    """Whether the kinds of workers can have roles of their own, and which roles are connected now."""
+    sql = (
+        "SELECT (SELECT count(*) FROM pg_roles WHERE rolname IN ('gridproof_commands', 'gridproof_telemetry', "
+        "'gridproof_projections')), (SELECT string_agg(role || ' ' || sessions, ', ' ORDER BY role) FROM ("
+        "SELECT usename AS role, count(*) AS sessions FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() GROUP BY usename) connected)"
+    )
+    existing, connected, _ = _query(url, sql)
+    detail = f"sessions: {connected or 'none but this'}"
+    if existing == WORKER_ROLES:
+        return CheckResult(check="database roles", state="ok", detail=detail)
+    return CheckResult(
+        check="database roles",
+        state="warning",
+        detail=f"every worker uses the application's role, {existing} of {WORKER_ROLES} others exist; {detail}",
+        advice="create gridproof_commands, gridproof_telemetry and gridproof_projections, run `gridproof migrate`, and "
+        "give each worker the address of its own (docs/guides/operator.md, Roles of workers)",
+    )
 
 
 def _clock(settings: Settings, url: str) -> str:

@@ -1,0 +1,83 @@
+"""The credentials of each worker: its environment holds those of the servers that it works with, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from interfaces.settings.settings import PREFIX, SECRET_PREFIX, Settings
+
+if TYPE_CHECKING:
+    from adapters.embedded import EmbeddedServers
+
+_NATS = frozenset({"web", "relay", "schedule", "dispatch", "notify", "ingest", "aggregate", "archive"})
+_CACHE = frozenset({"web", "aggregate", "forecast"})
+_MQTT = frozenset({"ingest"})
+_INFLUX = frozenset({"web", "schedule", "aggregate", "measure", "forecast"})
+_PORTFOLIO_SECRETS = frozenset({"web", "dispatch", "notify"})
+"""They verify webhooks, call BMSs and sign callbacks."""
+_DATABASE_ROLE = {
+    **dict.fromkeys(
+        ("web", "relay", "schedule", "dispatch", "notify", "measure", "forecast"), "gridproof_commands"
+    ),
+    **dict.fromkeys(("ingest", "aggregate", "archive"), "gridproof_telemetry"),
+    "project": "gridproof_projections",
+}
+
+
+def worker_settings(settings: Settings, servers: EmbeddedServers, worker: str) -> Settings:
+    """The settings for `gridproof worker WORKER`: the owner's database address is in none of them.
+
+    At an embedded server each kind of worker has a login of its own; of an external one it gets what the settings name.
+    """
+    database = settings.database_url
+    if servers.runs_postgres and database == servers.database_url:
+        database = servers.worker_database_url(_DATABASE_ROLE[worker])
+    keeps_mqtt = worker in _MQTT
+    return replace(
+        settings,
+        database_url=database,
+        migration_database_url=None,
+        database_replica_url=settings.database_replica_url if worker == "web" else None,
+        nats_url=settings.nats_url if worker in _NATS else None,
+        redis_url=settings.redis_url if worker in _CACHE else None,
+        mqtt_url=settings.mqtt_url if keeps_mqtt else None,
+        mqtt_client_id=settings.mqtt_client_id if keeps_mqtt else Settings().mqtt_client_id,
+        mqtt_sessions=settings.mqtt_sessions if keeps_mqtt else 1,
+        influx_token=settings.influx_token if worker in _INFLUX else None,
+    )
+
+
+def without_server_credentials(settings: Settings) -> Settings:
+    """For a child process that works with no server of the system, as the simulated world."""
+    return replace(
+        settings,
+        database_url=None,
+        migration_database_url=None,
+        database_replica_url=None,
+        nats_url=None,
+        redis_url=None,
+        mqtt_url=None,
+        mqtt_client_id=Settings().mqtt_client_id,
+        mqtt_sessions=1,
+    )
+
+
+def inherited_environ(environ: Mapping[str, str], settings: Settings, worker: str | None) -> dict[str, str]:
+    """What a child inherits of `environ` besides the settings: of the secrets only those that it may need."""
+    return dict(_inherited(environ, settings, worker))
+
+
+def _inherited(
+    environ: Mapping[str, str], settings: Settings, worker: str | None
+) -> Iterator[tuple[str, str]]:
+    referred = {
+        value.removeprefix("env:") for value in settings.to_environ().values() if value.startswith("env:")
+    }
+    for name, value in environ.items():
+        if name.startswith(SECRET_PREFIX):
+            if worker is None or worker in _PORTFOLIO_SECRETS or name in referred:
+                yield name, value
+        elif not name.startswith(PREFIX):
+            yield name, value

@@ -1,0 +1,150 @@
+"""M1: each kind of worker has a database role with a part of the rights, and the environment for it alone."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from adapters.embedded import EmbeddedServers
+from adapters.embedded.postgres import COMMANDS, PROJECTIONS, TELEMETRY, WORKER_ROLES
+from adapters.postgres.schema import worker_roles
+from adapters.postgres.schema.migrate import migrate
+from interfaces.bootstrap import inherited_environ, without_server_credentials, worker_settings
+from interfaces.settings.settings import Settings
+from interfaces.system.running_system import PROCESSES
+from tests.servers import Database, PostgresServer
+
+Connect = Callable[[str], psycopg.Connection]
+EVENT = "(originator_id, originator_version, topic, state) VALUES (gen_random_uuid(), 1, 'x', '')"
+
+
+@pytest.fixture
+def connect(postgres_server: PostgresServer, database: Database) -> Iterator[Connect]:
+    opened: list[psycopg.Connection] = []
+
+    def as_role(role: str) -> psycopg.Connection:
+        connection = psycopg.connect(postgres_server.embedded.url(role, database.name), autocommit=True)
+        opened.append(connection)
+        return connection
+
+    yield as_role
+    for connection in opened:
+        connection.close()
+
+
+def is_allowed(connection: psycopg.Connection, statement: str) -> bool:
+    try:
+        connection.execute(statement.encode())
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    except psycopg.Error:
+        return True  # rights are looked at first: this refuses the row
+    return True
+
+
+def test_the_roles_of_the_embedded_server_and_of_the_migrations_are_the_same() -> None:
+    assert WORKER_ROLES == worker_roles.WORKER_ROLES
+
+
+def test_each_role_can_write_what_its_workers_write_and_nothing_else(connect: Connect) -> None:
+    writes = {
+        f"INSERT INTO gridproof.demand_response_events {EVENT}": {COMMANDS},
+        f"INSERT INTO gridproof.forecasts_events {EVENT}": {COMMANDS},
+        f"INSERT INTO gridproof.demand_response_snapshots {EVENT}": {COMMANDS},
+        "INSERT INTO gridproof.reader_positions VALUES ('x', 1)": {COMMANDS},
+        "UPDATE gridproof.api_keys SET revoked_at = now()": {COMMANDS},
+        "DELETE FROM gridproof.sessions": {COMMANDS},
+        "DELETE FROM gridproof.rm_facilities": {PROJECTIONS},
+        "UPDATE gridproof.projection_positions SET position = 0": {PROJECTIONS},
+        "UPDATE gridproof.ledger_heads SET size = 0": {PROJECTIONS},
+        "DELETE FROM gridproof.reading_chunks": {TELEMETRY},
+        "DELETE FROM gridproof.current_values": {TELEMETRY},
+        "UPDATE gridproof.telemetry_positions SET stream_seq = 0": {TELEMETRY},
+        "DELETE FROM gridproof.rollups": {TELEMETRY, COMMANDS},
+        "SELECT gridproof.prepare_readings_day('2026-07-14')": {TELEMETRY},
+        "SELECT gridproof.create_generation('nothing', 1)": {PROJECTIONS},
+        "INSERT INTO gridproof.dead_letters (dead_letter_id, queue, subject, reason, body, parked_at) "
+        "SELECT gen_random_uuid(), 'x', 'x', 'x', '', now() WHERE false": set(WORKER_ROLES),
+        "SELECT secret_hash FROM gridproof.api_keys": {COMMANDS},
+        "SELECT * FROM gridproof.utilities": {COMMANDS},
+        "SELECT * FROM gridproof.demand_response_events": set(WORKER_ROLES),
+        "SELECT * FROM gridproof.rm_facilities": set(WORKER_ROLES),
+        "UPDATE gridproof.demand_response_events SET topic = ''": set(),
+        "DELETE FROM gridproof.demand_response_events": set(),
+        "TRUNCATE gridproof.demand_response_events": set(),
+        "CREATE TABLE gridproof.mine (id int)": set(),
+    }
+    connections = {role: connect(role) for role in WORKER_ROLES}
+    for statement, expected in writes.items():
+        allowed = {role for role, connection in connections.items() if is_allowed(connection, statement)}
+        assert allowed == expected, statement
+
+
+def test_no_worker_can_issue_a_key(connect: Connect, database: Database) -> None:
+    issue = "INSERT INTO gridproof.api_keys (key_id, role, created_at, secret_hash) VALUES ('x', 'admin', now(), '')"
+    for role in WORKER_ROLES:
+        assert not is_allowed(connect(role), issue)
+
+
+def test_a_database_of_before_gets_the_rights_at_the_next_migration(
+    connect: Connect, database: Database
+) -> None:
+    with psycopg.connect(database.owner_dsn, autocommit=True) as owner:
+        owner.execute("REVOKE ALL ON ALL TABLES IN SCHEMA gridproof FROM gridproof_telemetry")
+        owner.execute("GRANT INSERT ON gridproof.api_keys TO gridproof_commands")
+    migrate(database.owner_dsn)
+    assert is_allowed(connect(TELEMETRY), "SELECT * FROM gridproof.rm_facilities")
+    assert not is_allowed(connect(COMMANDS), "INSERT INTO gridproof.api_keys DEFAULT VALUES")
+
+
+def test_the_environment_of_each_worker_holds_its_own_credentials_only(
+    postgres_server: PostgresServer, database: Database, tmp_path: Path
+) -> None:
+    servers = EmbeddedServers(tmp_path)
+    servers._running = {"postgres": postgres_server.embedded}
+    settings = Settings(
+        data_dir=tmp_path,
+        database_url=servers.database_url,
+        migration_database_url=servers.migration_database_url,
+        nats_url="nats://gridproof:nats-password@127.0.0.1:4222",
+        mqtt_url="mqtt://gridproof:mqtt-password@127.0.0.1:1883",
+        mqtt_client_id="drawn",
+        redis_url="redis://:cache-password@127.0.0.1:6379/0",
+        ledger_key="env:GRIDPROOF_SECRET_LEDGER",
+    )
+    inherited = {"PATH": "/bin", "GRIDPROOF_SECRET_CITY": "city", "GRIDPROOF_SECRET_LEDGER": "pem"} | {
+        "GRIDPROOF_MIGRATION_DATABASE_URL": servers.migration_database_url
+    }
+    owner = postgres_server.embedded.data.password("gridproof_owner")
+    app = postgres_server.embedded.data.password("gridproof_app")
+    holders: dict[str, set[str]] = {}
+    for worker in {*PROCESSES.values(), "world"}:
+        own = (
+            without_server_credentials(settings)
+            if worker == "world"
+            else worker_settings(settings, servers, worker)
+        )
+        environ = inherited_environ(inherited, own, None if worker == "world" else worker) | own.to_environ()
+        whole = "\n".join(f"{name}={value}" for name, value in environ.items())
+        assert owner not in whole
+        assert app not in whole
+        assert environ["PATH"] == "/bin"
+        for credential in ("nats-password", "mqtt-password", "cache-password", "drawn", "=city"):
+            if credential in whole:
+                holders.setdefault(credential, set()).add(worker)
+        for role in WORKER_ROLES:
+            if postgres_server.embedded.data.password(role) in whole:
+                holders.setdefault(role, set()).add(worker)
+    assert holders == {
+        "nats-password": {"web", "relay", "schedule", "dispatch", "notify", "ingest", "aggregate", "archive"},
+        "mqtt-password": {"ingest"},
+        "drawn": {"ingest"},
+        "cache-password": {"web", "aggregate", "forecast"},
+        "=city": {"web", "dispatch", "notify", "world"},
+        COMMANDS: {"web", "relay", "schedule", "dispatch", "notify", "measure", "forecast"},
+        TELEMETRY: {"ingest", "aggregate", "archive"},
+        PROJECTIONS: {"project"},
+    }
+    assert "GRIDPROOF_MIGRATION_DATABASE_URL" not in os.environ
