@@ -8,7 +8,6 @@
         servers.nats_url                            # nats://gridproof:...@127.0.0.1:port
         servers.mqtt_url, servers.meters_mqtt_url   # mqtt://gridproof:...  and  mqtt://meters:... (readings only)
         servers.redis_url                           # redis://:...@127.0.0.1:port/0
-        servers.nats.monitor_url                    # http://127.0.0.1:port, /varz, /jsz, /healthz
         servers.postgres.kill(); servers.postgres.start()   # kill -9, and back on the same port
 
 The folder keeps everything: postgres/pgdata, nats/jetstream, valkey, logs/<server>.log, and servers.json (mode

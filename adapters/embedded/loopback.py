@@ -41,14 +41,22 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def ask(port: int, request: bytes, *, timeout_s: float = 2.0, largest: int = 100_000) -> bytes | None:
-    """Send `request`, read until the other side closes. None where no program listens or responds in time."""
+def ask(
+    port: int,
+    request: bytes,
+    *,
+    until: tuple[bytes, ...] = (),
+    timeout_s: float = 2.0,
+    largest: int = 100_000,
+) -> bytes | None:
+    """Send `request`, read until the other side closes or one of `until` has arrived. None where no program listens or
+    responds in time."""
     try:
         with socket.create_connection((HOST, port), timeout_s) as connection:
             connection.settimeout(timeout_s)
             connection.sendall(request)
             answer = b""
-            while len(answer) < largest:
+            while len(answer) < largest and not any(end in answer for end in until):
                 piece = connection.recv(16_384)
                 if not piece:
                     break

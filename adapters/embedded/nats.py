@@ -1,4 +1,7 @@
-"""nats-server as a child process: JetStream on file, MQTT listener, monitoring on loopback."""
+"""nats-server as a child process: JetStream on file, MQTT listener, no monitoring.
+
+Its monitoring port would tell every user of the machine who is connected, with which client id, to what (ADR 0066).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,6 @@ _CONFIGURATION = """\
 server_name: "{server_name}"
 host: "127.0.0.1"
 port: {nats}
-http: "127.0.0.1:{nats_monitor}"
 max_payload: 1MB
 jetstream {{ store_dir: "{store}" }}
 # ack_wait: a message that was not acknowledged is sent again after it, also after a reconnect (default 30 s).
@@ -29,8 +31,15 @@ authorization {{ include "{users}" }}
 """
 
 
-class _Varz(msgspec.Struct):
+_JETSTREAM_READY = b"account_info_response"
+_ANSWERED = (_JETSTREAM_READY, b"NATS/1.0 503", b"-ERR")
+
+
+class _Info(msgspec.Struct):
+    """What the server says to each connection before a login."""
+
     server_name: str = ""
+    jetstream: bool = False
 
 
 class EmbeddedNats(EmbeddedServer):
@@ -38,7 +47,7 @@ class EmbeddedNats(EmbeddedServer):
     for simulators) and one for each facility with a login (adapters.embedded.meter_logins)."""
 
     name = "nats"
-    port_names = ("nats", "mqtt", "nats_monitor")
+    port_names = ("nats", "mqtt")
 
     def __init__(
         self,
@@ -62,10 +71,6 @@ class EmbeddedNats(EmbeddedServer):
         """A URL with the password in it: not for logs."""
         return f"{scheme}://{user}:{self.data.password(user)}@{HOST}:{self.ports[port_name]}"
 
-    @property
-    def monitor_url(self) -> str:
-        return f"http://{HOST}:{self.ports['nats_monitor']}"
-
     def prepare(self) -> None:
         self.data.folder("nats").joinpath("jetstream").mkdir(exist_ok=True)
 
@@ -84,23 +89,22 @@ class EmbeddedNats(EmbeddedServer):
         return [str(self._program), "-c", str(file)]
 
     def answers(self) -> bool:
-        """Ready where /healthz succeeds, which waits for JetStream; ours where /varz has our server_name."""
-        varz = self._http_get("/varz")
-        if varz is None:
+        """Ready where JetStream answers a request, and MQTT listens; ours where its greeting has our server_name."""
+        answer = ask(self.ports["nats"], self._login_and_request(), until=_ANSWERED)
+        if not answer:
             return False
         try:
-            answered = msgspec.json.decode(varz, type=_Varz).server_name
+            info = msgspec.json.decode(answer.partition(b"\r\n")[0].removeprefix(b"INFO "), type=_Info)
         except msgspec.DecodeError:
-            answered = "not a nats-server"
-        if answered != self.data.identity:
+            info = _Info("not a nats-server")
+        if info.server_name != self.data.identity:
             raise ForeignServer(
                 self.name,
-                f"port {self.ports['nats_monitor']} answers as {answered!r}, not as {self.data.identity!r}",
+                f"port {self.ports['nats']} answers as {info.server_name!r}, not as {self.data.identity!r}",
                 advice="End that server, or start again to get another port.",
                 log_tail=self.log_tail(),
             )
-        listening = listens(self.ports["nats"]) and listens(self.ports["mqtt"])
-        return listening and self._http_get("/healthz") is not None
+        return info.jetstream and _JETSTREAM_READY in answer and listens(self.ports["mqtt"])
 
     def after_start(self) -> None:
         bound_mqtt_streams(
@@ -110,10 +114,11 @@ class EmbeddedNats(EmbeddedServer):
             password=self.data.password(USER),
         )
 
-    def _http_get(self, path: str) -> bytes | None:
-        """The body of a 200 response; None for every other."""
-        request = f"GET {path} HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode("ascii")
-        answer = ask(self.ports["nats_monitor"], request)
-        if not answer or b" 200 " not in answer.partition(b"\r\n")[0]:
-            return None
-        return answer.partition(b"\r\n\r\n")[2]
+    def _login_and_request(self) -> bytes:
+        """A login, and a request to JetStream: without JetStream the server says at once that nobody responds."""
+        login = {"user": USER, "pass": self.data.password(USER), "verbose": False, "headers": True}
+        login["no_responders"] = True
+        return (
+            b"CONNECT %s\r\nSUB _INBOX.ready 1\r\nPUB $JS.API.INFO _INBOX.ready 0\r\n\r\n"
+            % msgspec.json.encode(login)
+        )

@@ -59,13 +59,13 @@ def _processes_of(folder: Path) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("port_name", ["postgres", "nats", "mqtt", "nats_monitor", "valkey"])
+@pytest.mark.parametrize("port_name", ["postgres", "nats", "mqtt", "valkey"])
 def test_a_taken_port_is_reported(tmp_path: Path, taken_port: int, port_name: str) -> None:
     servers = EmbeddedServers(tmp_path, ports={port_name: taken_port}, start_deadline_s=20)
     with pytest.raises(PortTaken) as failed:
         servers.start()
     assert str(taken_port) in str(failed.value)
-    assert failed.value.server == {"mqtt": "nats", "nats_monitor": "nats"}.get(port_name, port_name)
+    assert failed.value.server == {"mqtt": "nats"}.get(port_name, port_name)
     assert failed.value.advice
     assert _processes_of(tmp_path) == []
 

@@ -85,7 +85,7 @@ def test_two_folders_side_by_side_do_not_mix(servers: EmbeddedServers, tmp_path:
         ports = [
             port for one in (servers, second) for server in one.running for port in server.ports.values()
         ]
-        assert len(set(ports)) == len(ports) == 10
+        assert len(set(ports)) == len(ports) == 8
         _write_everywhere(second, "second")
         with psycopg.connect(servers.migration_database_url) as connection:
             row = connection.execute("SELECT to_regclass('gridproof.kept')").fetchone()
