@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from adapters.embedded.broker_users import BROKER_USERS, users_text
 from adapters.embedded.data_folder import ServerState, write_private
 from adapters.embedded.orphans import running_in
 
@@ -25,6 +26,8 @@ USERS_FILE, LOGINS_FILE = "users.conf", "meter_logins.json"
 PROGRAM = "nats-server"
 _FACILITY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _OURS = frozenset({USER, METERS})
+SERVER_USERS = (USER, METERS, *BROKER_USERS)
+"""Those that are not a facility's."""
 
 # $MQTT.* are subjects that the listener uses on behalf of a meter.
 _USERS = """\
@@ -35,7 +38,7 @@ users: [
       publish: {{ allow: ["meters.>", "$MQTT.deliver.pubrel.>"] }}
       subscribe: {{ allow: ["$MQTT.sub.>"] }}
   }} }}
-{facilities}]
+{workers}{facilities}]
 """
 _FACILITY = """\
   {{ user: "{facility_id}", password: "{password}", allowed_connection_types: ["MQTT"], permissions: {{
@@ -92,8 +95,8 @@ class MeterLogins:
     def _put(self, logins: Mapping[str, str]) -> None:
         write_private(self._folder / LOGINS_FILE, msgspec.json.encode(logins))
         ours = self._state().passwords
-        if USER in ours and METERS in ours:  # else it never ran, and writes them at its first start
-            write_users(self._folder, password=ours[USER], meters_password=ours[METERS])
+        if ours.keys() >= set(SERVER_USERS):  # else it never ran, and writes them at its next start
+            write_users(self._folder, ours)
             for pid in running_in(self._folder, PROGRAM):
                 os.kill(pid, signal.SIGHUP)
 
@@ -118,11 +121,17 @@ def logins_in(folder: Path) -> dict[str, str]:
         return {}
 
 
-def write_users(folder: Path, *, password: str, meters_password: str) -> None:
-    """Write the file of users that the server's configuration includes (mode 0600)."""
+def write_users(folder: Path, passwords: Mapping[str, str]) -> None:
+    """Write the file of users that the server's configuration includes (mode 0600); `passwords` are those of
+    SERVER_USERS."""
     facilities = "".join(
         _FACILITY.format(facility_id=facility_id, password=own)
         for facility_id, own in sorted(logins_in(folder).items())
     )
-    text = _USERS.format(password=password, meters_password=meters_password, facilities=facilities)
+    text = _USERS.format(
+        password=passwords[USER],
+        meters_password=passwords[METERS],
+        workers=users_text(passwords),
+        facilities=facilities,
+    )
     write_private(folder / USERS_FILE, text.encode("utf-8"))

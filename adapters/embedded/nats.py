@@ -15,7 +15,7 @@ from adapters.embedded.data_folder import DataFolder, write_private
 from adapters.embedded.errors import ForeignServer
 from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.loopback import HOST, ask, listens
-from adapters.embedded.meter_logins import METERS, USER, USERS_FILE, write_users
+from adapters.embedded.meter_logins import METERS, SERVER_USERS, USER, USERS_FILE, write_users
 from adapters.embedded.mqtt_streams import bound_mqtt_streams
 
 _CONFIGURATION = """\
@@ -76,9 +76,7 @@ class EmbeddedNats(EmbeddedServer):
 
     def command(self) -> list[str]:
         file = self._folder / "nats.conf"
-        write_users(
-            self._folder, password=self.data.password(USER), meters_password=self.data.password(METERS)
-        )
+        write_users(self._folder, {user: self.data.password(user) for user in SERVER_USERS})
         text = _CONFIGURATION.format(
             server_name=self.data.identity,
             store=self._folder / "jetstream",

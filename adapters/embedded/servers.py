@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, TypeVar
 
+from adapters.embedded.broker_users import user_of
 from adapters.embedded.data_folder import MIN_FREE_BYTES, DataFolder
 from adapters.embedded.ingest_session import IngestSession, forget_former_session, ingest_session
 from adapters.embedded.launcher import EmbeddedServer
@@ -29,7 +30,7 @@ Chosen = TypeVar("Chosen", bound=EmbeddedServer)
 class EmbeddedServers:
     """PostgreSQL, NATS with its MQTT listener, and Valkey as child processes; each can be left out.
 
-    `ports` requests ports by name (postgres, nats, mqtt, nats_monitor, valkey); the others are free ones. URLs contain
+    `ports` requests ports by name (postgres, nats, mqtt, valkey); the others are free ones. URLs contain
     passwords and exist only between `start` and `stop`; the restart of one server does not change them.
     """
 
@@ -163,7 +164,16 @@ class EmbeddedServers:
 
     @property
     def nats_url(self) -> str:
+        """For commands of people at the machine: may do everything. Workers have users of their own."""
         return self.nats.url("nats", "nats")
+
+    @property
+    def runs_nats(self) -> bool:
+        return EmbeddedNats.name in self._running
+
+    def worker_nats_url(self, worker: str) -> str:
+        """For a kind of worker: a user that reaches the streams that it works with."""
+        return self.nats.url("nats", "nats", user_of(worker))
 
     @property
     def mqtt_url(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from nats.aio.client import Client
@@ -17,6 +18,9 @@ PING_INTERVAL_S = 5.0
 MAX_OUTSTANDING_PINGS = 2
 """A server that hangs is noticed at the third interval: after 10 to 15 s."""
 
+WORKER_USERS = "gridproof."
+"""How the names of the embedded server's users for workers begin: each may read its own inboxes only."""
+
 
 async def connect(
     urls: str, *, name: str, keep_trying: bool = True, timeout_s: float = CONNECT_TIMEOUT_S
@@ -27,6 +31,7 @@ async def connect(
     every server gets two attempts, for a caller that reports the failure: raises nats.errors.NoServersError.
     """
     client = Client()
+    addresses = [url.strip() for url in urls.split(",")]
     events = _ConnectionLog(client, name, failures_logged=keep_trying)
     options: dict[str, Any] = {
         "name": name,
@@ -39,7 +44,10 @@ async def connect(
         "disconnected_cb": events.disconnected,
         "reconnected_cb": events.reconnected,
     }
-    await client.connect([url.strip() for url in urls.split(",")], **options)
+    user = unquote(urlsplit(addresses[0]).username or "")
+    if user.startswith(WORKER_USERS):
+        options["inbox_prefix"] = f"_INBOX.{user.removeprefix(WORKER_USERS)}"
+    await client.connect(addresses, **options)
     events.connected()
     return client
 

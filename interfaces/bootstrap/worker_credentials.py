@@ -34,13 +34,16 @@ def worker_settings(settings: Settings, servers: EmbeddedServers, worker: str) -
     database = settings.database_url
     if servers.runs_postgres and database == servers.database_url:
         database = servers.worker_database_url(_DATABASE_ROLE[worker])
+    nats = settings.nats_url if worker in _NATS else None
+    if nats is not None and servers.runs_nats and nats == servers.nats_url:
+        nats = servers.worker_nats_url(worker)
     keeps_mqtt = worker in _MQTT
     return replace(
         settings,
         database_url=database,
         migration_database_url=None,
         database_replica_url=settings.database_replica_url if worker == "web" else None,
-        nats_url=settings.nats_url if worker in _NATS else None,
+        nats_url=nats,
         redis_url=settings.redis_url if worker in _CACHE else None,
         mqtt_url=settings.mqtt_url if keeps_mqtt else None,
         mqtt_client_id=settings.mqtt_client_id if keeps_mqtt else Settings().mqtt_client_id,
