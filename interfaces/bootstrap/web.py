@@ -39,7 +39,7 @@ def run_web(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     from interfaces.web.app import create_app
-    from interfaces.web.requests.client_address import TrustedProxies
+    from interfaces.web.authentication.client_address import TrustedProxies
     from interfaces.workers.web import server
     from interfaces.workers.web.connection_table import ConnectionTable
 

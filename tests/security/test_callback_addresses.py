@@ -104,10 +104,10 @@ def test_the_text_of_an_answer_reaches_operators_and_is_not_recorded(error: Any,
     item = SimpleNamespace(deliveries=200, body=b"", done=_done)
     dr_event = cast("Any", SimpleNamespace(utility_id="util-1"))
     asyncio.run(calls._send(cast("Any", work), dr_event, cast("Any", item)))
-    letter, alert, event = given
+    letter, alert, recorded_reason = given
     assert SECRET in letter
     assert SECRET in alert
-    assert event == recorded
+    assert recorded_reason == recorded
 
 
 def _raising(error: Exception) -> Any:
@@ -121,7 +121,7 @@ async def _done() -> None:
     return
 
 
-def test_a_status_that_is_no_success_names_the_status_alone() -> None:
+def test_the_reason_of_a_refusal_is_its_status() -> None:
     with pytest.raises(CallbackRefused) as refused:
         check_status(404, SECRET)
     assert refused.value.reason == "HTTP 404"

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from interfaces.web.requests.client_address import client_network
+from interfaces.web.authentication.client_address import client_network
 from interfaces.workers.web import http_protocol
 from interfaces.workers.web.connection_table import ConnectionTable
 from tests.unit.interfaces.workers.web.echo_server import served

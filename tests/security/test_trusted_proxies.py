@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from interfaces.settings.settings import SettingsError, read_settings
-from interfaces.web.requests.client_address import TrustedProxies
+from interfaces.web.authentication.client_address import TrustedProxies
 from interfaces.workers.web import server
 from tests.unit.interfaces.web.edge import Edge
 
@@ -58,7 +58,7 @@ def test_a_forwarded_address_is_believed_from_a_named_proxy_only(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_browsers_that_came_over_https_are_told_to_stay(scheme: str) -> None:
+def test_a_browser_that_came_over_https_stays_with_it(scheme: str) -> None:
     edge = Edge()
     with edge.client() as client:
         client.base_url = f"{scheme}://testserver"

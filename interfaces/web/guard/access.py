@@ -8,12 +8,12 @@ from litestar.handlers import BaseRouteHandler
 
 from application.ports.access.api_keys import ApiKey
 from interfaces.web.authentication.api_key import unauthenticated
+from interfaces.web.authentication.client_address import client_network
 from interfaces.web.authentication.session_cookie import caller_of, token_of
 from interfaces.web.edge import Edge, edge_of
 from interfaces.web.guard.query_validation import check_query
 from interfaces.web.middleware.replica_routing import is_away, replica_can_serve
 from interfaces.web.problems import STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
-from interfaces.web.requests.client_address import client_network
 from interfaces.web.route_policy import RoutePolicy, policy_of
 from interfaces.web.routes import AS_OF, has_as_of
 

@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from interfaces.web.requests.client_address import client_network
+from interfaces.web.authentication.client_address import client_network
 
 MOST_CONNECTIONS = 4_000
 """Including streams, whose own limit leaves room for requests."""

@@ -12,7 +12,7 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from interfaces.web.asgi import PlatformApplication
-from interfaces.web.requests.client_address import TrustedProxies
+from interfaces.web.authentication.client_address import TrustedProxies
 from interfaces.workers.web.connection_table import ConnectionTable
 from interfaces.workers.web.http_protocol import IDLE_S, BoundedHttpProtocol
 
