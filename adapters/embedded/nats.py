@@ -15,7 +15,7 @@ from adapters.embedded.data_folder import DataFolder, write_private
 from adapters.embedded.errors import ForeignServer
 from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.loopback import HOST, ask, listens
-from adapters.embedded.meter_logins import METERS, SERVER_USERS, USER, USERS_FILE, write_users
+from adapters.embedded.meter_logins import SERVER_USERS, USER, USERS_FILE, write_users
 from adapters.embedded.mqtt_streams import bound_mqtt_streams
 
 _CONFIGURATION = """\

@@ -3,6 +3,7 @@
 It never contains secrets: `*_ref` names where one is stored (`env:NAME` or `file:/path`).
 """
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,6 +13,8 @@ Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(?!\
 PositiveKw = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 Region = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?(?!\n)$")]
 """ISO 3166: a country and, after a hyphen, its region ("DE", "US-CA", "GB-SCT")."""
+NO_DATE_YET = datetime(9999, 12, 31, tzinfo=UTC)
+"""`webhook_v1_until` of a utility that was recorded before v2, until the operator names a date."""
 Strategy = Literal["setpoint_offset", "shed_level"]
 BmsProfile = Literal["two_phase", "two_phase_no_dedup", "single_phase"]
 
@@ -25,6 +28,8 @@ class UtilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """HMAC secret of its webhook calls; None: signatures are not required."""
     callback_secret_ref: str | None = None
     """HMAC secret that signs our callbacks to it."""
+    webhook_v1_until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """Until when its webhook calls may carry a signature v1. None: what is stored stays; a new utility signs v2."""
 
 
 class ProgramEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

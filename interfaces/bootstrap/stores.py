@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from adapters.postgres.event_store.log_listener import LogListener
     from application.ports.access.api_keys import ApiKeys
     from application.ports.access.sessions import Sessions
+    from application.ports.access.used_signatures import UsedSignatures
     from application.ports.facility import Utilities
     from application.ports.forecast.forecast_book import ForecastBook
     from application.ports.forecast.past_forecasts import PastForecasts
@@ -141,6 +142,11 @@ class Stores:
         from adapters.postgres.access.sessions import PostgresSessions
 
         return PostgresSessions(self.pool)
+
+    def used_signatures(self) -> UsedSignatures:
+        from adapters.postgres.access.used_signatures import PostgresUsedSignatures
+
+        return PostgresUsedSignatures(self.pool)
 
     def live_log(self) -> LiveLog:
         from adapters.postgres.live_feed import PostgresLiveLog

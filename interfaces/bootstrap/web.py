@@ -110,11 +110,12 @@ def web_collaborators(
 ) -> WebDependencies:
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
-    from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
+    from interfaces.bootstrap.secrets import portfolio_rules, recorded_references
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebDependencies
 
     settings = stores.settings
+    secrets = WebhookSecrets(stores.utilities(), portfolio_secrets(settings, stores.clock).resolve)
     return WebDependencies(
         bus=stores.bus,
         read_models=stores.read_models(),
@@ -141,9 +142,9 @@ def web_collaborators(
         live_log=stores.live_log(),
         live_signal=stores.live_signal(),
         clock=stores.clock,
-        webhook_secret=WebhookSecrets(
-            stores.utilities(), portfolio_secrets(settings, stores.clock).resolve
-        ).of,
+        webhook_secret=secrets.of,
+        accepts_v1=lambda utility_id: secrets.accepts_v1(utility_id, stores.clock.now()),
+        used_signatures=stores.used_signatures(),
         cache=current_cache(stores),
         waits=stores.projection_waits(),
         replica=replica,

@@ -19,6 +19,7 @@ from application.ledger.status import LedgerStatus
 from application.ports.access.api_keys import ApiKeys
 from application.ports.access.rate_limit import RateLimiter
 from application.ports.access.sessions import Sessions
+from application.ports.access.used_signatures import UsedSignatures
 from application.ports.clock import Clock
 from application.ports.forecast.past_forecasts import PastForecasts
 from application.ports.forecast.scores import ForecastScores
@@ -127,6 +128,9 @@ class WebDependencies:
     clock: Clock
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)
     """The HMAC secret of a utility; None: it does not sign. Raises ValueError if it cannot be resolved."""
+    used_signatures: UsedSignatures
+    accepts_v1: Callable[[str], bool] = lambda _: False
+    """Whether a utility may still sign with v1. Raises ValueError as `webhook_secret` does."""
     known_programs: Callable[[Collection[str]], Collection[str]] = lambda _: ()
     """Those of the named programs that exist in the log."""
     portfolio_rules: PortfolioRules = STRICTEST_RULES

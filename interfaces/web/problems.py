@@ -36,7 +36,10 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "bad-signature": ProblemType(
         401,
         "The signature is missing or wrong",
-        "Sign `<t>.<body>` with HMAC-SHA256: `X-Signature: t=<unix>,v1=<hex>`.",
+        "Sign method, path, idempotency key and body with HMAC-SHA256: `X-Signature: t=<unix>,v2=<hex>`.",
+    ),
+    "used-signature": ProblemType(
+        401, "The signature was used for another request", "Sign each request by itself, with v2."
     ),
     "stale-signature": ProblemType(
         401, "The signature's time is too far from now", "Sign again with the present time; check your clock."

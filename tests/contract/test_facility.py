@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.utilities import PostgresUtilities
-from application.facility.portfolio_entries import UtilityEntry
+from application.facility.portfolio_entries import NO_DATE_YET, UtilityEntry
 from application.ports.facility import Utilities
 from tests.fakes.facility import FakeUtilities
 
@@ -57,3 +57,13 @@ def test_utilities_are_listed_by_id(utilities: Utilities) -> None:
         utilities.keep(UtilityEntry(utility_id=utility_id), at=T0)
 
     assert [entry.utility_id for entry in utilities.listed()] == ["a", "b", "c"]
+
+
+def test_the_date_of_v1_signatures_stays_until_another_is_given(utilities: Utilities) -> None:
+    dated = replace(CITY, webhook_v1_until=T0)
+    utilities.keep(dated, at=T0)
+    assert utilities.keep(CITY, at=T0) is False
+    assert utilities.find("city-power") == dated
+    later = replace(CITY, webhook_v1_until=NO_DATE_YET)
+    assert utilities.keep(later, at=T0) is True
+    assert utilities.listed() == [later]

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from application.facility.portfolio_entries import UtilityEntry
 
 
@@ -10,7 +12,10 @@ class FakeUtilities:
         self._entries: dict[str, UtilityEntry] = {}
 
     def keep(self, entry: UtilityEntry, *, at: datetime) -> bool:
-        changed = self._entries.get(entry.utility_id) != entry
+        known = self._entries.get(entry.utility_id)
+        if known is not None and entry.webhook_v1_until is None:
+            entry = replace(entry, webhook_v1_until=known.webhook_v1_until)
+        changed = known != entry
         self._entries[entry.utility_id] = entry
         return changed
 

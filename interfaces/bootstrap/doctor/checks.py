@@ -15,6 +15,7 @@ from interfaces.bootstrap.doctor.ledger import check_ledger
 from interfaces.bootstrap.doctor.portfolio import check_bms_addresses, check_secret_references
 from interfaces.bootstrap.doctor.raw_archive import check_raw_archive
 from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult
+from interfaces.bootstrap.doctor.signatures import check_signatures
 from interfaces.bootstrap.influxdb import influx_summary
 from interfaces.bootstrap.servers import NoRunningSystem, check_schema
 from interfaces.bootstrap.stores import clock_of, database_url, open_stores
@@ -88,6 +89,9 @@ def _store_checks(settings: Settings) -> Iterator[CheckResult]:
         )
         yield _run_check("meters", lambda: _meters(stores.listed_meters().everything()))
         yield _run_check("alerts", lambda: _alerts(stores.alerts().listed(limit=1_000)))
+        yield _run_check(
+            "signatures", lambda: check_signatures(stores.utilities().listed(), stores.clock.now())
+        )
         yield _run_check("ledger", lambda: check_ledger(stores), "run `gridproof migrate`")
         yield _run_check("raw archive", lambda: check_raw_archive(stores), "run `gridproof migrate`")
         yield _run_check("secrets", lambda: check_secret_references(stores), "run `gridproof migrate`")

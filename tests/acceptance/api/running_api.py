@@ -19,6 +19,7 @@ from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
 from adapters.postgres.access.api_keys import PostgresApiKeys
 from adapters.postgres.access.sessions import PostgresSessions
+from adapters.postgres.access.used_signatures import PostgresUsedSignatures
 from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.connection.pool import FastReconnectPool
 from adapters.postgres.event_store.event_store import PostgresEventStore
@@ -211,6 +212,7 @@ def running_door(
             live_signal=LogListener(database.app_dsn, CHANNEL),
             clock=CLOCK,
             webhook_secret={"util-2": SIGNING_SECRET}.get,
+            used_signatures=PostgresUsedSignatures(pool),
             queue_depth=queue_depth,
             stream_clients=stream_clients,
             stream_clients_per_key=stream_clients_per_key,

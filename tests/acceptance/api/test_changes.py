@@ -141,7 +141,9 @@ def test_a_modification_by_a_signing_utility_needs_a_signature(door: Door) -> No
     content = b'{"notification_id": "n", "modification_number": 1}'
     unsigned = httpx.patch(url, content=content, headers=headers)
     assert (unsigned.status_code, unsigned.json()["type"]) == (401, "/problems/bad-signature")
-    signature = {"X-Signature": sign(SIGNING_SECRET, content, at=utc_now())}
+    signature = {
+        "X-Signature": sign(SIGNING_SECRET, content, at=utc_now(), method="PATCH", target=f"{WEBHOOK}/E-1")
+    }
     assert httpx.patch(url, content=content, headers=headers | signature).status_code == 400
 
 

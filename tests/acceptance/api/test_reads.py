@@ -83,8 +83,10 @@ def test_a_utility_cannot_read_another_utilitys_dr_event(door: Door) -> None:
 def test_a_utility_cannot_cancel_another_utilitys_dr_event(door: Door) -> None:
     body = notification(starts_at=day(5))
     assert door.post(body).status_code == 202
-    headers = {**door.header("utility", "util-2"), "X-Signature": sign(SIGNING_SECRET, b"", at=utc_now())}
-    response = httpx.delete(f"{door.url}{WEBHOOK}/{body['event_id']}", headers=headers)
+    target = f"{WEBHOOK}/{body['event_id']}"
+    signature = sign(SIGNING_SECRET, b"", at=utc_now(), method="DELETE", target=target)
+    headers = {**door.header("utility", "util-2"), "X-Signature": signature}
+    response = httpx.delete(door.url + target, headers=headers)
     # It cancels a future DR event of its own under that name; the other utility's is unaffected.
     assert response.json()["outcome"] == "cancelled"
     again = door.post(notification(event_id=body["event_id"]))

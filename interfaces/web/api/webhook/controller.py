@@ -7,6 +7,7 @@ before the bus is stored.
 """
 
 import asyncio
+from hashlib import sha256
 from typing import Annotated
 
 from litestar import Controller, Response, delete, patch, post
@@ -37,6 +38,7 @@ from interfaces.web.api.webhook.responses import (
     json_response,
     modification_answer_of,
 )
+from interfaces.web.api.webhook.signature import Signature
 from interfaces.web.edge import WebDependencies, dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest, check_is_json
 from interfaces.web.problems import try_again
@@ -48,6 +50,7 @@ ROUTE = f"POST {WEBHOOK}"
 FROM_ZERO = {"minimum": 0}
 """The framework omits a bound of zero from the OpenAPI document."""
 MODIFICATION_ROUTE = f"PATCH {WEBHOOK}"
+CANCELLATION_ROUTE = f"DELETE {WEBHOOK}"
 
 
 class NotificationController(Controller):
@@ -116,9 +119,12 @@ class NotificationController(Controller):
         )
 
         def cancelled() -> Cancellation:
-            check_signed(request, web, body)
+            signature = check_signed(request, web, body)
             check_event_id(utility_event_id)
-            reply: Cancellation = web.bus.handle(command, context_of(request), reply_type=Cancellation)
+            key = _cancellation_key(request, utility_event_id, signature)
+            reply: Cancellation = web.bus.handle(
+                command, context_of(request), key=key, reply_type=Cancellation
+            )
             return reply
 
         return cancellation_answer_of(utility_event_id, await asyncio.to_thread(cancelled))
@@ -131,7 +137,7 @@ def _accept(
 
     Everything that waits for a store happens here in one thread, since each switch between threads costs time.
     """
-    signs = check_signed(request, web, body)
+    signs = check_signed(request, web, body) is not None
     notification = decode_notification(body, idempotency_key=key)
     check_callback(notification.body.callback_url, web)
     return signs, answer_of(notification.body.event_id, _judge(request, web, notification, key))
@@ -192,3 +198,19 @@ def _modify(request: ApiRequest, web: WebDependencies, body: bytes, utility_even
         reply_type=Modification,
     )
     return modification_answer_of(utility_event_id, modification)
+
+
+def _cancellation_key(
+    request: ApiRequest, utility_event_id: str, signature: Signature | None
+) -> IdempotencyKey | None:
+    """The header's key, else a v2 signature: whoever sends a signed cancellation again gets its first answer."""
+    key = idempotency_key_of(request)
+    if key is None and signature is not None and signature.version == "v2":
+        key = f"v2:{signature.value.hex()}"
+    if key is None:
+        return None
+    return IdempotencyKey(
+        scope=f"{request.user.utility_id} {CANCELLATION_ROUTE}/{utility_event_id}",
+        key=key,
+        body_hash=sha256(request.scope["query_string"]).hexdigest(),
+    )

@@ -7,7 +7,12 @@ from litestar.exceptions import HTTPException
 
 from interfaces.web.api.webhook.body import Id
 from interfaces.web.api.webhook.callback_address import refusal_of
-from interfaces.web.api.webhook.signature import SIGNATURE_HEADER, check_signature
+from interfaces.web.api.webhook.signature import (
+    SIGNATURE_HEADER,
+    Signature,
+    SignedRequest,
+    check_signature,
+)
 from interfaces.web.edge import WebDependencies
 from interfaces.web.guard.access import ApiRequest, body_too_large
 from interfaces.web.problems import Problem, ProblemReason, try_again
@@ -31,19 +36,45 @@ async def read_body(request: ApiRequest) -> bytes:
         raise
 
 
-def check_signed(request: ApiRequest, web: WebDependencies, body: bytes) -> bool:
-    """Check the signature; False if the utility does not sign. Reads a store."""
+def check_signed(request: ApiRequest, web: WebDependencies, body: bytes) -> Signature | None:
+    """The valid signature of the request; None if the utility does not sign. Reads a store."""
+    utility_id = str(request.user.utility_id)
     try:
-        secret = web.webhook_secret(str(request.user.utility_id))
+        secret = web.webhook_secret(utility_id)
     except ValueError as error:
         # Without the secret no signature can be checked, so the request is refused.
         raise try_again(
             "unavailable", "signatures cannot be checked now", retry_after_s=SECRET_RETRY_AFTER_S
         ) from error
     if secret is None:
-        return False
-    check_signature(request.headers.get(SIGNATURE_HEADER), body, secret=secret, clock=web.clock)
-    return True
+        return None
+    signed = _signed_request(request, body)
+    signature = check_signature(
+        request.headers.get(SIGNATURE_HEADER),
+        signed,
+        secret=secret,
+        clock=web.clock,
+        accepts_v1=lambda: web.accepts_v1(utility_id),
+    )
+    # A v2 fits one request, whose idempotency key is the memory of it. A v1 fits any that has the same body.
+    if signature.version == "v1" and not web.used_signatures.claim(
+        utility_id, signature.value, signed.digest()
+    ):
+        raise Problem("used-signature", "this signature was used for another request; sign each one anew")
+    return signature
+
+
+def _signed_request(request: ApiRequest, body: bytes) -> SignedRequest:
+    scope = request.scope
+    query = scope["query_string"]
+    path = scope["raw_path"] or scope["path"].encode()
+    key = request.headers.get("idempotency-key", "")
+    return SignedRequest(
+        method=str(scope["method"]),
+        target=path + (b"?" + query if query else b""),
+        idempotency_key=key.encode("latin-1"),
+        body=body,
+    )
 
 
 def idempotency_key_of(request: ApiRequest) -> str | None:

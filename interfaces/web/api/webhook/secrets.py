@@ -1,13 +1,20 @@
-"""A cache of the HMAC secrets of utilities, which are looked up by reference."""
+"""A cache of the HMAC secrets of utilities, looked up by reference, and of the versions that they may sign with."""
 
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
 
 from application.ports.facility import Utilities
 
 CACHED_S = 5.0
 MAX_ENTRIES = 1_000
+
+
+class _Signing(NamedTuple):
+    secret: bytes | None
+    v1_until: datetime | None
 
 
 class WebhookSecrets:
@@ -23,7 +30,7 @@ class WebhookSecrets:
         self._utilities = utilities
         self._resolve = resolve
         self._monotonic = monotonic
-        self._cached: dict[str, tuple[float, bytes | None]] = {}
+        self._cached: dict[str, tuple[float, _Signing]] = {}
         self._lock = threading.Lock()
 
     def of(self, utility_id: str) -> bytes | None:
@@ -31,15 +38,26 @@ class WebhookSecrets:
 
         Raises OperationsUnavailable, or ValueError (SecretError) if the secret cannot be resolved.
         """
+        return self._signing(utility_id).secret
+
+    def accepts_v1(self, utility_id: str, now: datetime) -> bool:
+        """Whether the utility may sign with v1 at that time. Raises as `of`."""
+        until = self._signing(utility_id).v1_until
+        return until is not None and now < until
+
+    def _signing(self, utility_id: str) -> _Signing:
         with self._lock:
             cached = self._cached.get(utility_id)
         if cached is not None and self._monotonic() < cached[0]:
             return cached[1]
         entry = self._utilities.find(utility_id)
         reference = None if entry is None else entry.webhook_secret_ref
-        secret = None if reference is None else self._resolve(reference)
+        signing = _Signing(
+            secret=None if reference is None else self._resolve(reference),
+            v1_until=None if entry is None else entry.webhook_v1_until,
+        )
         with self._lock:
             if len(self._cached) >= MAX_ENTRIES:
                 self._cached.clear()
-            self._cached[utility_id] = (self._monotonic() + CACHED_S, secret)
-        return secret
+            self._cached[utility_id] = (self._monotonic() + CACHED_S, signing)
+        return signing

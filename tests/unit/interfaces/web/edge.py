@@ -31,6 +31,7 @@ from projections.queries.views import Page, RowsVersion
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.access.rate_limit import FakeRateLimiter
 from tests.fakes.access.sessions import FakeSessions
+from tests.fakes.access.used_signatures import FakeUsedSignatures
 from tests.fakes.live_feed import FakeLiveLog, FakeLogSignal
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.replicated_read_models import FakeReplicatedReadModels
@@ -140,6 +141,8 @@ class Edge:
     secrets: dict[str, bytes] = field(default_factory=dict)
     webhook_secret: Callable[[str], bytes | None] | None = None
     """Replaces `secrets`."""
+    accepts_v1: bool = False
+    used_signatures: FakeUsedSignatures = field(default_factory=FakeUsedSignatures)
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
     allow_private_callbacks: bool = False
@@ -174,7 +177,6 @@ class Edge:
             cast("Any", None),
         )
         return WebDependencies(
-            bus=self.commands,
             read_models=cast("Any", self.read_models),
             api_keys=self.api_keys,
             sessions=self.sessions,
@@ -183,11 +185,13 @@ class Edge:
             rate_limiter=FakeRateLimiter(self.rate_per_s),
             clock=self.clock,
             webhook_secret=self.webhook_secret or self.secrets.get,
+            accepts_v1=lambda _: self.accepts_v1,
+            used_signatures=self.used_signatures,
             read_rates=self.read_rates,
             probes=self.probes,
             queue_depth=self.queue_depth,
             allow_private_callbacks=self.allow_private_callbacks,
-            **{**unused, "alerts": self.alerts, **self.others},
+            **{**unused, "bus": self.commands, "alerts": self.alerts, **self.others},
         )
 
     @contextmanager

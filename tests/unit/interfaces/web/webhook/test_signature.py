@@ -15,7 +15,7 @@ from tests.unit.interfaces.web.edge import (
     notification,
     problem_of,
 )
-from tests.webhook_signature import sign
+from tests.webhook_signature import sign, sign_v1
 
 SECRET = b"a secret of the utility"
 
@@ -39,9 +39,11 @@ BODY = msgspec.json.encode(notification())
         (sign(b"old", BODY, at=NOW) + "," + sign(SECRET, BODY, at=NOW).partition(",")[2], 202, None),
         (None, 401, "bad-signature"),
         ("", 401, "bad-signature"),
-        ("t=1,v1=", 401, "bad-signature"),
-        ("t=x,v1=00", 401, "bad-signature"),
-        ("v1=00", 401, "bad-signature"),
+        ("t=1,v2=", 401, "bad-signature"),
+        ("t=x,v2=00", 401, "bad-signature"),
+        ("v2=00", 401, "bad-signature"),
+        (sign_v1(SECRET, BODY, at=NOW), 401, "bad-signature"),
+        (sign_v1(SECRET, BODY, at=NOW) + ",v2=00", 401, "bad-signature"),
         (sign(b"another", BODY, at=NOW), 401, "bad-signature"),
         (sign(SECRET, BODY + b" ", at=NOW), 401, "bad-signature"),
         (sign(b"another", BODY, at=NOW - timedelta(hours=1)), 401, "bad-signature"),
@@ -90,5 +92,6 @@ def test_a_cancellation_also_requires_a_signature() -> None:
     key = edge.key("utility", utility="util-1")
     with edge.client() as client:
         assert client.delete(f"{WEBHOOK}/UTIL-1", headers=key).status_code == 401
-        headers = {**key, "X-Signature": sign(SECRET, b"", at=NOW)}
+        target = f"{WEBHOOK}/UTIL-1"
+        headers = {**key, "X-Signature": sign(SECRET, b"", at=NOW, method="DELETE", target=target)}
         assert client.delete(f"{WEBHOOK}/UTIL-1", headers=headers).status_code == 200
