@@ -90,5 +90,8 @@ ALERTS: dict[str, AlertDefinition] = {
         "page", "the log differs from what was sealed, or the ledger contradicts itself"
     ),
     "ledger_unsealed": AlertDefinition("warning", "no checkpoint has covered new domain events for a minute"),
+    "authentication_failures": AlertDefinition(
+        "warning", "over 60 requests of one client address in a minute had a wrong key, session or signature"
+    ),
     "worker_restarted": AlertDefinition("warning", "a worker process ended unexpectedly and was restarted"),
 }

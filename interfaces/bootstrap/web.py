@@ -42,6 +42,7 @@ async def _serve(settings: Settings) -> None:
     from interfaces.web.authentication.client_address import TrustedProxies
     from interfaces.workers.web import server
     from interfaces.workers.web.connection_table import ConnectionTable
+    from interfaces.workers.web.monitor import WebMonitor
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -61,6 +62,8 @@ async def _serve(settings: Settings) -> None:
             replica_models(stores) as replica,
         ):
             app = create_app(web_collaborators(stores, telemetry, health, replica))
+            monitor = WebMonitor(app.state["edge"].failures, stores.alerts(), stores.clock)
+            monitoring = asyncio.create_task(monitor.run(stop), name="web monitor")
             await server.run(
                 app,
                 listener=listener,
@@ -74,6 +77,7 @@ async def _serve(settings: Settings) -> None:
                 proxies=proxies,
                 served_over_https=settings.http_served_over_https,
             )
+            monitoring.cancel()
     finally:
         stores.close()
 

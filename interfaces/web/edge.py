@@ -36,6 +36,7 @@ from application.telemetry.load_history import LoadHistories
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit
+from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.authentication.session_cookie import SessionAuthenticator
 from interfaces.web.broadcast.feed import LiveFeed, Signal
@@ -174,6 +175,7 @@ class Edge:
     live: LiveFeed
     historical_lists: HistoricalLists
     audits: AuditDocumentCache
+    failures: AuthenticationFailures = field(default_factory=AuthenticationFailures)
     coalescer: ReadCoalescer = field(default_factory=ReadCoalescer)
     pages: PageCache = field(default_factory=PageCache)
     rows: RowLoader = field(default_factory=RowLoader)

@@ -9,9 +9,11 @@ from litestar.handlers import BaseRouteHandler
 from application.ports.access.api_keys import ApiKey
 from interfaces.web.authentication.api_key import unauthenticated
 from interfaces.web.authentication.client_address import client_network
+from interfaces.web.authentication.failures import FailureKind
 from interfaces.web.authentication.session_cookie import caller_of, token_of
 from interfaces.web.edge import Edge, edge_of
 from interfaces.web.guard.query_validation import check_query
+from interfaces.web.middleware.metrics import metrics_of
 from interfaces.web.middleware.replica_routing import is_away, replica_can_serve
 from interfaces.web.problems import STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
 from interfaces.web.route_policy import RoutePolicy, policy_of
@@ -34,7 +36,7 @@ async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     edge = edge_of(connection)
     if policy.rate_limit == "sign_in":
         await _check_sign_in_rate(edge, connection)
-    api_key = await caller_of(connection, edge.authenticator, edge.session_authenticator)
+    api_key = await _caller(edge, connection)
     _check_role(policy, api_key)
     connection.scope["user"] = api_key
     _check_has_history(connection, handler)
@@ -47,6 +49,26 @@ async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     if handler.parsed_data_field is not None:
         check_is_json(connection)
     check_query(connection, handler)
+
+
+async def _caller(edge: Edge, connection: AnyConnection) -> ApiKey:
+    """The key that calls. Raises `rate-exceeded` instead of `unauthenticated` beyond the limit of failures."""
+    try:
+        return await caller_of(connection, edge.authenticator, edge.session_authenticator)
+    except Problem as problem:
+        sent_key = "authorization" in connection.headers
+        if problem.name == "unauthenticated" and (sent_key or token_of(connection) is not None):
+            network = note_failed_authentication(connection, "api_key" if sent_key else "session")
+            raise edge.failures.refusal(network) or problem from None
+        raise
+
+
+def note_failed_authentication(connection: AnyConnection, kind: FailureKind) -> str:
+    """Count a failed authentication; returns the client network that it is counted by."""
+    network = client_network(address_of(connection))
+    edge_of(connection).failures.record(network, kind)
+    metrics_of(connection).authentication_failures.labels(kind).inc()
+    return network
 
 
 def _check_replica_serves(edge: Edge, connection: AnyConnection, policy: RoutePolicy) -> None:

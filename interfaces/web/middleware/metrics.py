@@ -63,6 +63,13 @@ class WebMetrics:
             registry=self.registry,
         )
 
+        self.authentication_failures = Counter(
+            "gridproof_authentication_failures",
+            "Requests with a wrong API key, session or signature",
+            ("kind",),
+            registry=self.registry,
+        )
+
         self.live_watchers = Gauge(
             "gridproof_live_watchers", "Open streams of /api/stream in this process", registry=self.registry
         )

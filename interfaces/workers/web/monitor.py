@@ -1,0 +1,67 @@
+"""WebMonitor: raises the alerts of a web process, about its clients and the disk below its data folder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+
+from application.ports.clock import Clock
+from application.ports.operations.alerts import AlertRegistry
+from interfaces.web.authentication.failures import (
+    MOST_IN_WINDOW,
+    REPORTED_FOR_S,
+    AuthenticationFailures,
+)
+from interfaces.workers.loops.periodic import run_periodically
+
+CHECK_EVERY_S = 15.0
+"""Wall seconds."""
+FAILURES, MOST_SUBJECTS = "authentication_failures", 20
+
+
+@dataclass
+class WebMonitor:
+    """One runs in each web process; what several processes see is one alert."""
+
+    failures: AuthenticationFailures
+    alerts: AlertRegistry
+    clock: Clock
+    _raised: set[str] = field(default_factory=set)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await run_periodically(self.check, name="web monitor", every_s=CHECK_EVERY_S, stop=stop)
+
+    async def check(self) -> None:
+        """Raises OperationsUnavailable."""
+        over_limit = self.failures.over_limit()  # on the event loop, which counts
+        await asyncio.to_thread(partial(self._report_failures, over_limit))
+
+    def _report_failures(self, over_limit: Mapping[str, int]) -> None:
+        now = self.clock.now()
+        worst = sorted(over_limit, key=lambda network: -over_limit[network])[:MOST_SUBJECTS]
+        for network in self._raised - set(worst):
+            self.alerts.clear(FAILURES, network, at=now)
+            self._raised.discard(network)
+        for network in self._unattended(now):
+            self.alerts.clear(FAILURES, network, at=now)
+        for network in worst:
+            detail = (
+                f"{over_limit[network]} failed authentications in a minute, over {MOST_IN_WINDOW} are refused"
+                f"; {len(over_limit)} addresses are over the limit"
+            )
+            self.alerts.raise_alert(FAILURES, network, detail, at=now)
+            self._raised.add(network)
+
+    def _unattended(self, now: datetime) -> list[str]:
+        """The subjects of open alerts that no process has seen lately: the one that raised them has ended."""
+        if self.alerts.open_by_name().get(FAILURES, 0) <= len(self._raised):
+            return []
+        return [
+            alert.subject
+            for alert in self.alerts.listed()
+            if alert.name == FAILURES
+            and self.clock.wall_seconds((now - alert.last_seen_at).total_seconds()) > REPORTED_FOR_S
+        ]
