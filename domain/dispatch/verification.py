@@ -40,8 +40,14 @@ class Verification(DispatchMixin):
     def reconcile(
         self, provenance: Provenance, *, states: dict[str, tuple[Setpoint, bool]], not_after: datetime
     ) -> tuple[str, ...]:
-        """Record and correct drift, and align the building with the plan; returns the zones that drifted."""
+        """Record and correct drift, and align the building with the plan; returns the zones that drifted.
+
+        A building that was not verified after its commit, because that check was lost or not answered, is verified
+        by this one.
+        """
         drifted = tuple(amendment.drifted_zones(self.state, states))
+        if not drifted and not self.state.has_open_command:
+            self.verify_by_bms(provenance, states=states)
         self._record_all(provenance, amendment.drift_corrections(self.state, states, not_after=not_after))
         self._record_all(provenance, amendment.align_events(self.state, not_after=not_after))
         return drifted
