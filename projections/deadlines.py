@@ -2,6 +2,10 @@
 
 `prepare`, `start`, `end`, `plan_retry` and `measure` exist once per DR event; `restore_retry`, and `restore`
 for the next zone to be restored, once per dispatch.
+
+Open work is what should have come to an end by then: `bms_command`, once per BMS command without an outcome, and
+`recovery`, once per DR event whose buildings are being restored. These rows sort behind all deadlines, so that `due`,
+also that of an older release that does not know them, returns deadlines only.
 """
 
 from __future__ import annotations
@@ -15,16 +19,31 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.dispatch import Dispatch
+from domain.dispatch.lost_commands import reissue_due
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.engine.projection import FilterKind, MissingRow, Rows, existing, sortable
 
-DeadlineKind = Literal["prepare", "start", "end", "plan_retry", "measure", "restore_retry", "restore"]
+DeadlineKind = Literal[
+    "prepare",
+    "start",
+    "end",
+    "plan_retry",
+    "measure",
+    "restore_retry",
+    "restore",
+    "bms_command",
+    "recovery",
+]
+OPEN_WORK: frozenset[DeadlineKind] = frozenset({"bms_command", "recovery"})
+"""The kinds that `due` does not return, but `overdue_work`."""
+RECOVERED_WITHIN = timedelta(minutes=15)
+"""How long after its end, and after its last restore ramp, a DR event may be recovering."""
 MEASURE_AFTER = timedelta(seconds=120)
 """How long after the window the measurement waits for readings."""
 
 _OF_A_DR_EVENT: tuple[DeadlineKind, ...] = tuple(
-    kind for kind in get_args(DeadlineKind) if kind not in {"restore_retry", "restore"}
+    kind for kind in get_args(DeadlineKind) if kind not in {"restore_retry", "restore", "bms_command"}
 )
 
 
@@ -38,7 +57,7 @@ class DeadlineRow(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     dr_event_id: UUID
     facility_id: str | None
-    """Of `restore_retry` and `restore`; None for the DR event as a whole."""
+    """Of `restore_retry`, `restore` and `bms_command`; None for the DR event as a whole."""
     starts_at: datetime | None
     ends_at: datetime | None
     """The window of the DR event; None for deadlines of a dispatch."""
@@ -46,18 +65,33 @@ class DeadlineRow(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: UUID
     trace_id: str
     tenant: str | None
+    intent_id: UUID | None = None
+    """The id of the BMS command; None for deadlines."""
+    position: int = 0
+    """The position of `caused_by` in the log, for open work."""
+    issued_at: datetime | None = None
+    """When the BMS command was issued last; None for deadlines."""
 
 
 def key_of(kind: DeadlineKind, stream_id: UUID) -> str:
-    """The stream is that of the DR event, or of the dispatch for `restore_retry` and `restore`."""
+    """The stream is that of the DR event, or of the dispatch for `restore_retry` and `restore`. Open work has the id of
+    its intent instead.
+    """
     return f"{kind}:{stream_id}"
+
+
+def open_work_sort_key(kind: DeadlineKind, due_at: datetime | None = None) -> str:
+    """It begins with a letter, and so sorts after those of deadlines, which begin with a digit. Without a moment it is
+    the first of its kind.
+    """
+    return f"{kind} {'' if due_at is None else sortable(due_at)}"
 
 
 class DeadlinesProjection:
     """The projection behind the read model `deadlines`."""
 
     name: ClassVar[str] = "deadlines"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     row_type: ClassVar[type[DeadlineRow]] = DeadlineRow
     newest_first: ClassVar[bool] = False
     independent_streams: ClassVar[bool] = True
@@ -73,10 +107,10 @@ class DeadlinesProjection:
         return tuple(_CHANGES)
 
     def key(self, row: DeadlineRow) -> str:
-        return key_of(row.kind, row.stream_id)
+        return key_of(row.kind, row.intent_id or row.stream_id)
 
     def sort_key(self, row: DeadlineRow) -> str | None:
-        return sortable(row.due_at)
+        return open_work_sort_key(row.kind, row.due_at) if row.kind in OPEN_WORK else sortable(row.due_at)
 
     def tenant(self, row: DeadlineRow) -> str | None:
         return row.tenant
@@ -90,6 +124,8 @@ class DeadlinesProjection:
         change = _CHANGES.get(type(domain_event))
         if change is not None:
             change(domain_event, rows)
+        if isinstance(domain_event, Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued):
+            rows.put(_open_command(domain_event, position))
 
 
 def _accepted(domain_event: DREvent.Accepted, rows: Rows[DeadlineRow]) -> None:
@@ -137,6 +173,7 @@ def _released(
     if end is not None:
         measured = replace(end, kind="measure", due_at=released_at + MEASURE_AFTER, ends_at=released_at)
         rows.put(replace(measured, **_origin(domain_event)))
+        _set(domain_event, rows, kind="recovery", like="end", due_at=released_at + RECOVERED_WITHIN)
     _drop(domain_event, rows, "start", "prepare", "plan_retry", "end")
 
 
@@ -166,11 +203,18 @@ def _ended(domain_event: DREvent.Ended, rows: Rows[DeadlineRow]) -> None:
         like="end",
         due_at=_window_end(domain_event, rows, "end") + MEASURE_AFTER,
     )
+    _set(
+        domain_event,
+        rows,
+        kind="recovery",
+        like="end",
+        due_at=domain_event.recorded_at + RECOVERED_WITHIN,
+    )
     _drop(domain_event, rows, "end")
 
 
-def _completed(domain_event: DREvent.Completed, rows: Rows[DeadlineRow]) -> None:
-    _drop(domain_event, rows, "start", "prepare", "plan_retry", "end")
+def _completed(domain_event: DREvent.Completed | DREvent.WoundUp, rows: Rows[DeadlineRow]) -> None:
+    _drop(domain_event, rows, "start", "prepare", "plan_retry", "end", "recovery")
 
 
 def _cancelled(domain_event: DREvent.Cancelled, rows: Rows[DeadlineRow]) -> None:
@@ -198,6 +242,30 @@ def _of_dispatch(domain_event: Dispatch.Event, kind: DeadlineKind, due_at: datet
     )
 
 
+def _open_command(
+    domain_event: Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued, position: int
+) -> DeadlineRow:
+    if isinstance(domain_event, Dispatch.BmsCommandRequested):
+        command_id, issue = domain_event.command.command_id, 1
+    else:
+        command_id, issue = domain_event.command_id, domain_event.issue
+    row = _of_dispatch(domain_event, "bms_command", reissue_due(domain_event.recorded_at, issue))
+    return replace(row, intent_id=command_id, position=position, issued_at=domain_event.recorded_at)
+
+
+def _command_concluded(
+    domain_event: Dispatch.BmsCommandSucceeded | Dispatch.BmsCommandRefused | Dispatch.BmsCommandGaveUp,
+    rows: Rows[DeadlineRow],
+) -> None:
+    rows.delete(key_of("bms_command", domain_event.command_id))
+
+
+def _restored_by_hand(domain_event: Dispatch.RestoredByHand, rows: Rows[DeadlineRow]) -> None:
+    _restore_continues(domain_event, rows)
+    for command_id in domain_event.open_commands:
+        rows.delete(key_of("bms_command", command_id))
+
+
 def _command_reissued(domain_event: Dispatch.BmsCommandReissued, rows: Rows[DeadlineRow]) -> None:
     """Only the retry is dropped: other zones may still wait for their restore."""
     _drop(domain_event, rows, "restore_retry")
@@ -216,6 +284,7 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, Rows[DeadlineRow]], None]] = {
     DREvent.Started: _started,
     DREvent.Ended: _ended,
     DREvent.Completed: _completed,
+    DREvent.WoundUp: _completed,
     DREvent.Cancelled: _cancelled,
     DREvent.Measured: _measured,
     DREvent.Modified: _modified,
@@ -226,8 +295,11 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, Rows[DeadlineRow]], None]] = {
     Dispatch.RestoreFailed: _restore_failed,
     Dispatch.BmsCommandRequested: _restore_continues,
     Dispatch.BmsCommandReissued: _command_reissued,
+    Dispatch.BmsCommandSucceeded: _command_concluded,
+    Dispatch.BmsCommandRefused: _command_concluded,
+    Dispatch.BmsCommandGaveUp: _command_concluded,
     Dispatch.Restored: _restore_continues,
-    Dispatch.RestoredByHand: _restore_continues,
+    Dispatch.RestoredByHand: _restored_by_hand,
     Dispatch.Compensated: _restore_continues,
 }
 

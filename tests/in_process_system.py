@@ -136,7 +136,7 @@ class InProcessSystem:
     def dispatch(self, facility_id: str = "fac-001") -> DispatchState:
         return self.scenario.store.load(Dispatch, dispatch_id(DR_EVENT_ID, facility_id)).state
 
-    def recorded(self, kind: type[DomainEvent] = DomainEvent) -> list[DomainEvent]:
+    def recorded(self, kind: type[Any] = DomainEvent) -> list[Any]:
         return [e for e in self.scenario.store.domain_events if isinstance(e, kind)]
 
     def actions(self) -> list[tuple[str, str]]:

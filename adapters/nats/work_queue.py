@@ -114,6 +114,13 @@ class NatsWorkQueue:
         config = self._consumer(CALLBACK_CONSUMER, f"{CALLBACK_SUBJECT}.>", at_once=CALLBACKS_AT_ONCE)
         return await self._next(CALLBACK_STREAM, config, wait_s)
 
+    async def facilities_with_work(self) -> frozenset[str]:
+        try:
+            stream = await self._js.stream_info(BMS_STREAM, subjects_filter=f"{BMS_SUBJECT}.>")
+        except _FAILURES as error:
+            raise WorkQueueUnavailable(f"JetStream does not say what waits: {error}") from error
+        return frozenset(subject.removeprefix(f"{BMS_SUBJECT}.") for subject in stream.state.subjects or {})
+
     async def aclose(self) -> None:
         await self._client.close()
 

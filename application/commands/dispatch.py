@@ -63,7 +63,7 @@ class OverrideForecast(DispatchCommand, frozen=True, kw_only=True):
 
 
 class RestoreByHand(DispatchCommand, frozen=True, kw_only=True):
-    """Record an operator's statement that a building whose restore fails was restored on site."""
+    """Record an operator's statement that a building that may be curtailed was restored on site."""
 
     reason: str
 
@@ -72,6 +72,16 @@ class ReissueBmsCommand(DispatchCommand, frozen=True, kw_only=True):
     """Issue a dead-lettered BMS command again, on a person's decision."""
 
     command_id: UUID
+    reason: str
+
+
+class ReissueLostCommands(DispatchCommand, frozen=True, kw_only=True):
+    """Issue again the BMS commands of a dispatch that have been without an outcome for too long. The aggregate decides
+    which.
+
+    Reply: their ids.
+    """
+
     reason: str
 
 

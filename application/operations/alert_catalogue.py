@@ -69,7 +69,13 @@ ALERTS: dict[str, AlertDefinition] = {
     "batch_below_80_percent": AlertDefinition(
         "critical", "fewer than 80 % of a DR event's facilities succeeded"
     ),
+    "work_reissued": AlertDefinition(
+        "warning", "the work queue lost work, which was issued again after a minute without an outcome"
+    ),
     "restore_failing": AlertDefinition("page", "a building may still be curtailed after its DR event"),
+    "dr_event_recovering_too_long": AlertDefinition(
+        "page", "a DR event is still recovering 15 minutes after its last restore ramp"
+    ),
     "bms_drift": AlertDefinition("warning", "a zone's state differs from what was commanded"),
     "dead_letter_overdue": AlertDefinition(
         "page", "nobody has acted on a dead-lettered command or callback in the time allowed"

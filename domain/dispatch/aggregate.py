@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any, ClassVar, Self, TypeAlias
 from uuid import UUID
@@ -11,7 +12,14 @@ from domain.dispatch.command_outcomes import CommandOutcomes
 from domain.dispatch.decisions import command_requests, zones_in_order
 from domain.dispatch.measurement import Measurement
 from domain.dispatch.restore import AT_ONCE, Place, restore_all_events, restore_events, undo_events
-from domain.dispatch.state import CURTAILED, DispatchState, DispatchStatus, LeaveCause, ZonePlan
+from domain.dispatch.state import (
+    CURTAILED,
+    RESTORABLE_BY_HAND,
+    DispatchState,
+    DispatchStatus,
+    LeaveCause,
+    ZonePlan,
+)
 from domain.dispatch.verification import Verification
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance
@@ -247,17 +255,36 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
                 self._reissue(provenance, record, reason)
 
     def restored_by_hand(self, provenance: Provenance, *, reason: str) -> None:
-        """Record that an operator confirms a manual restore; a repeated call records nothing."""
+        """Record that an operator confirms a manual restore; a repeated call records nothing.
+
+        It is for every building that is curtailed or may be. During the window the facility thereby leaves the
+        DR event.
+        """
         if not reason.strip():
             raise ReasonRequired("a restore by hand needs a reason")
-        if self.state.was_restored_by_hand:
+        state, now = self.state, provenance.recorded_at
+        if state.status in {"restored", "compensated"} and state.was_restored_by_hand:
             return
-        self._require({"restore_failed"}, "be restored by hand; that is for one whose restore has failed")
-        restores = sorted(self.state.latest("restore").items())
-        zone_ids = tuple(zone_id for zone_id, record in restores if record.state != "succeeded")
-        self.record(self.RestoredByHand, provenance, reason=reason, zone_ids=zone_ids)
+        self._require(RESTORABLE_BY_HAND, "be restored by hand; that is for a building that may be curtailed")
+        zone_ids = state.not_restored_zones
+        if not zone_ids:
+            raise NotAllowedNow(
+                f"no commit was sent to {state.facility_id}, so that there is nothing to restore by hand"
+            )
+        if amendment.can_be_amended(state) and now < state.ends_at:
+            leaving = {"cause": "opted_out", "reason": reason, "left_at": now}
+            self.record(self.LeftEarly, provenance, **leaving)
+        self.record(
+            self.RestoredByHand,
+            provenance,
+            reason=reason,
+            zone_ids=zone_ids,
+            open_commands=tuple(
+                record.command.command_id for record in state.commands.values() if record.state == "requested"
+            ),
+        )
 
-    def _require(self, allowed: set[DispatchStatus], doing: str) -> None:
+    def _require(self, allowed: AbstractSet[DispatchStatus], doing: str) -> None:
         if self.state.status not in allowed:
             raise NotAllowedNow(
                 f"the dispatch of {self.state.facility_id} is {self.state.status} and cannot {doing}"

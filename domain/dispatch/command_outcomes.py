@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.dispatch import command_events
 from domain.dispatch.amendment import drop_events
 from domain.dispatch.decisions import command_requests
+from domain.dispatch.lost_commands import overdue_commands
 from domain.dispatch.mixin_base import DispatchMixin
 from domain.dispatch.phase_conclusion import phase_conclusion
 from domain.dispatch.state import FINAL, UNDOING, CommandRecord, Setpoint
@@ -43,6 +44,16 @@ class CommandOutcomes(DispatchMixin):
             )
         self._reissue(provenance, record, reason)
 
+    def reissue_lost(self, provenance: Provenance, *, reason: str) -> tuple[UUID, ...]:
+        """Issue again the commands that have been without an outcome for too long; returns their ids.
+
+        A call that is too early, or repeated, records nothing.
+        """
+        overdue = overdue_commands(self.state, now=provenance.recorded_at)
+        for record in overdue:
+            self._reissue(provenance, record, reason)
+        return tuple(record.command.command_id for record in overdue)
+
     def attempt(self, provenance: Provenance, *, command_id: UUID) -> int:
         """Record that a call is about to be made; returns the number of the attempt."""
         record = self._record_of(command_id)
@@ -61,11 +72,17 @@ class CommandOutcomes(DispatchMixin):
         setpoint: Setpoint,
         learned_by: Literal["answer", "status_query"],
     ) -> None:
-        """Record a success and its consequences. A second report of an outcome records nothing."""
+        """Record a success and its consequences. A second report of an outcome records nothing.
+
+        A commit that was being sent while an operator confirmed the manual restore may have curtailed the
+        building again after it: the zone is restored.
+        """
         record = self._record_of(command_id)
-        if record.state != "requested":
+        command, by_hand_at = record.command, self.state.by_hand_at
+        overtaken = record.state == "by_hand" and command.phase == "commit"
+        curtailed_again = overtaken and by_hand_at is not None and executed_at > by_hand_at
+        if record.state != "requested" and not curtailed_again:
             return
-        command = record.command
         self.record(
             command_events.BmsCommandSucceeded,
             provenance,
@@ -76,6 +93,9 @@ class CommandOutcomes(DispatchMixin):
             setpoint=setpoint,
             learned_by=learned_by,
         )
+        if curtailed_again and command.zone_id in self.state.zones:
+            zone = [self.state.zones[command.zone_id]]
+            self._record_all(provenance, command_requests(self.state, zone, "restore", not_after=None))
         self._conclude(provenance)
 
     def command_refused(self, provenance: Provenance, *, command_id: UUID, code: str, reason: str) -> None:

@@ -35,9 +35,14 @@ def with_command(state: DispatchState, record: CommandRecord) -> DispatchState:
 
 
 def commands_done_by_hand(state: DispatchState) -> dict[str, CommandRecord]:
-    """All commands, with restores and aborts that did not succeed marked as done by hand."""
+    """All commands. Those that are open, and restores and aborts that did not succeed, are marked as done by
+    hand: no worker sends them any more.
+    """
     undo = [*state.latest("restore").values(), *state.latest("abort").values()]
-    done = [replace(record, state="by_hand") for record in undo if record.state != "succeeded"]
+    open_commands = [record for record in state.commands.values() if record.state == "requested"]
+    done = [
+        replace(record, state="by_hand") for record in (*open_commands, *undo) if record.state != "succeeded"
+    ]
     return {**state.commands, **{str(record.command.command_id): record for record in done}}
 
 

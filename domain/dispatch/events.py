@@ -176,7 +176,9 @@ class RestoredByHand(Event, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "dispatch.restored-by-hand.v1"
     reason: str
     zone_ids: tuple[str, ...]
-    """The zones whose restore had not succeeded."""
+    """The zones that were curtailed, or may have been, and whose restore had not succeeded."""
+    open_commands: tuple[UUID, ...] = ()
+    """The commands that had no outcome; they are not sent any more."""
 
     def evolve(self, state: DispatchState) -> DispatchState:
         return replace(
@@ -185,6 +187,7 @@ class RestoredByHand(Event, frozen=True, kw_only=True):
             commands=commands_done_by_hand(state),
             curtailed_at={},
             restore_steps=(),
+            by_hand_at=self.recorded_at,
         )
 
 

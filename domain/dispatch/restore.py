@@ -56,6 +56,19 @@ def earliest_free(state: DispatchState, *, now: datetime) -> datetime:
     return max(free_at)
 
 
+def last_ramp_at(state: DispatchState, *, released_at: datetime) -> datetime:
+    """The moment by which every restore of the dispatch was to be requested, if its batch was released then."""
+    ramp_s = max((min(zone.rebound_ramp_s, LONGEST_SPREAD_S) for zone in state.zones.values()), default=0)
+    moments = [released_at + timedelta(seconds=ramp_s)]
+    moments += [step.not_before for step in state.restore_steps]
+    moments += [
+        since + timedelta(seconds=state.zones[zone_id].minimum_off_s)
+        for zone_id, since in state.curtailed_at.items()
+        if zone_id in state.zones
+    ]
+    return max(moments)
+
+
 def restore_events(
     state: DispatchState, steps: Iterable[RestoreStep], *, now: datetime
 ) -> Iterator[PendingEvent]:

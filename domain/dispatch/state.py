@@ -42,6 +42,8 @@ FINAL: frozenset[DispatchStatus] = frozenset(
 """The statuses after which only a failed restore continues."""
 UNDOING: frozenset[DispatchStatus] = frozenset({"restoring", "compensating", "restore_failed"})
 """The statuses in which a building is being restored."""
+RESTORABLE_BY_HAND: frozenset[DispatchStatus] = CURTAILED | UNDOING | {"committing", "failed"}
+"""The statuses in which a building may be curtailed."""
 
 
 class Setpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,8 @@ class CommandRecord(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     issue: int = 1
     """How often it was issued: a person or the schedule worker may issue the same id again."""
+    issued_at: datetime | None = None
+    """When it was issued last. None: not known, in a snapshot from before this field existed."""
 
     @property
     def may_be_done(self) -> bool:
@@ -158,6 +162,8 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of the figures of that measurement."""
     restore_failures: int = 0
     """How often the restore has failed."""
+    by_hand_at: datetime | None = None
+    """When an operator confirmed that the building was restored on site."""
 
     def latest(self, phase: Phase) -> dict[str, CommandRecord]:
         """Zone -> its newest command of that phase."""
@@ -227,7 +233,31 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def was_restored_by_hand(self) -> bool:
-        return any(record.state == "by_hand" for record in self.commands.values())
+        # Snapshots from before `by_hand_at` show it only by their commands.
+        return self.by_hand_at is not None or any(
+            record.state == "by_hand" for record in self.commands.values()
+        )
+
+    @property
+    def not_restored_zones(self) -> tuple[str, ...]:
+        """The zones that are curtailed, or may be: a commit was sent to them, and no restore succeeded since.
+
+        A commit that was never sent curtails nothing, even if it is still open.
+        """
+        restores = self.latest("restore")
+        sent = {
+            record.command.zone_id
+            for record in self.commands.values()
+            if record.command.phase == "commit"
+            and (record.may_be_done or (record.state == "requested" and record.attempts > 0))
+        }
+        return tuple(
+            zone_id
+            for zone_id in sorted({*sent, *self.curtailed_at, *restores})
+            if zone_id in self.curtailed_at
+            or zone_id not in restores
+            or restores[zone_id].state not in {"succeeded", "by_hand"}
+        )
 
     @property
     def may_have_curtailed(self) -> bool:

@@ -14,6 +14,7 @@ import uvloop
 
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
+from interfaces.bootstrap.lost_work import recovery_monitor, sweep_lost_work
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
@@ -162,8 +163,10 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         tasks.create_task(forecasts.run(stop), name="forecast monitor")
         tasks.create_task(failover.run(stop), name="failover monitor")
         tasks.create_task(webhook_queue.run(stop), name="webhook queue monitor")
+        tasks.create_task(recovery_monitor(stores, locks).run(stop), name="recovery monitor")
         tasks.create_task(rollups.run(stop), name="rollup monitor")
         tasks.create_task(watch_lag(stores, locks, stop), name="telemetry lag monitor")
+        tasks.create_task(sweep_lost_work(stores, locks, stop), name="lost work sweeper")
         if retention is not None:
             tasks.create_task(retention.run(stop), name="retention")
 

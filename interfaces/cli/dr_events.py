@@ -47,7 +47,8 @@ RESTORED_EXAMPLE = """
 Example:
   gridproof dr-events restored UTIL-2026-0042 --facility fac-007 --reason "caretaker set every zone back by phone"
 
-Only once its restore has failed. It is not sent any more, and other DR events may have the facility again.
+For a building that is curtailed, or may be, whatever became of its restore. It is sent nothing more for this DR event,
+which the facility leaves if the window still runs; other DR events may have the facility again.
 """
 CANCEL_EXAMPLE = """
 \b
@@ -191,11 +192,11 @@ def override(reference: str, facility_id: str, reason: str, as_json: bool) -> No
 
 @dr_events_group.command("restored", epilog=RESTORED_EXAMPLE)
 @click.argument("reference", metavar="ID")
-@click.option("--facility", "facility_id", required=True, help="The facility whose restore has failed.")
+@click.option("--facility", "facility_id", required=True, help="The facility whose building is restored.")
 @click.option("--reason", required=True, help="Who restored it, and how you know; it is recorded.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def restored(reference: str, facility_id: str, reason: str, as_json: bool) -> None:
-    """Say that a building whose restore fails was restored by hand."""
+    """Say that a building that may be curtailed was restored by hand."""
     from application.commands.dispatch import RestoreByHand
 
     dr_event_id = _answered_for(RestoreByHand, reference, facility_id, reason)

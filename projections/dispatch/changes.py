@@ -211,6 +211,10 @@ def _restored(domain_event: Dispatch.Restored | Dispatch.Compensated, changed: C
 def _restored_by_hand(domain_event: Dispatch.RestoredByHand, changed: Changed) -> None:
     changed["restored_at"] = changed["concluded_at"] = domain_event.recorded_at
     changed["restored_by_hand"] = domain_event.reason
+    changed["zones"] = {
+        zone_id: replace(zone, curtailed=False) if zone.curtailed else zone
+        for zone_id, zone in changed["zones"].items()
+    }
     changed["restore_failure"] = changed["restore_retry_at"] = None
 
 

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from projections.audit.steps import AuditTrailRow
-from projections.deadlines import DeadlineRow
+from projections.deadlines import DeadlineKind, DeadlineRow
 from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow
 from projections.engine.projection import ReadModelsUnavailable as ReadModelsUnavailable  # noqa: PLC0414 - re-exported
@@ -73,7 +73,11 @@ class DeadlinesView(View[DeadlineRow], Protocol):
     """The deadlines; the schedule worker reads those that are due."""
 
     def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
-        """Deadlines with due_at <= now, the longest overdue first."""
+        """Deadlines with due_at <= now, the longest overdue first; no open work."""
+        ...
+
+    def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
+        """Open work of a kind (of OPEN_WORK) with due_at <= now, the longest overdue first."""
         ...
 
 

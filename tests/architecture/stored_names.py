@@ -36,6 +36,8 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         SCHEDULE + "telemetry_lag_monitor.py": ("lag-watch",),
         SCHEDULE + "rollup_monitor.py": ("settling-watch",),
         SCHEDULE + "retention.py": ("telemetry-retention",),
+        SCHEDULE + "lost_work_sweeper.py": ("lost-work",),
+        SCHEDULE + "recovery_monitor.py": ("recovery-watch",),
         "interfaces/workers/forecast/forecast.py": ("forecast",),
         "interfaces/workers/forecast/scoring.py": ("forecast-scoring",),
         "interfaces/workers/archive.py": ("raw-archive",),

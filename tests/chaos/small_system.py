@@ -73,6 +73,10 @@ class SmallSystem:
     failpoint: str
     """A failpoint such as `dispatch.before_call`: that process is killed there once. Empty: no kill."""
     planted_fault: Fault | None = None
+    also: tuple[str, ...] = ()
+    """Further workers."""
+    window: tuple[datetime, datetime] | None = None
+    """Of the DR event, if the schedule worker runs and keeps its times."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     journal: list[JournalEntry] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
@@ -113,7 +117,10 @@ class SmallSystem:
         forecasts = PostgresEventStore(Forecasts, for_failover(self.database.app_dsn))
         forecasts.save([forecast(facility_id) for facility_id in self.facility_ids])
         forecasts.close()
-        asked = notice(program_id=PROGRAM, facility_ids=self.facility_ids, target_kw=120.0, callback_url=None)
+        times = {} if self.window is None else dict(zip(("starts_at", "ends_at"), self.window, strict=True))
+        asked = notice(
+            program_id=PROGRAM, facility_ids=self.facility_ids, target_kw=120.0, callback_url=None, **times
+        )
         command = JudgeNotification(utility_id=UTILITY, utility_event_id=self.run, notice=asked)
         judgement = self.bus.handle(command, CONTEXT)
         assert judgement.status == "accepted", judgement
@@ -169,17 +176,17 @@ class SmallSystem:
         self.driver_clock.moment = self.dr_event.judged_notice.starts_at - before_start
         self.bus.handle(command, CONTEXT)  # type: ignore[arg-type]
 
-    def until(self, what: str, there: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_S
+    def until(self, what: str, there: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+        deadline = time.monotonic() + patience_s
         while not there():
             self._supervise()
             if time.monotonic() > deadline:
-                raise TookTooLong(f"no {what} after {PATIENCE_S} s; {self._log_excerpts()}")
+                raise TookTooLong(f"no {what} after {patience_s} s; {self._log_excerpts()}")
             time.sleep(0.02)
         self._supervise()
 
     def start_processes(self) -> None:
-        for name in ("project", "relay", "dispatch"):
+        for name in ("project", "relay", "dispatch", *self.also):
             self._start(name)
 
     def _supervise(self) -> None:
@@ -267,9 +274,17 @@ def served_buildings(system: SmallSystem) -> Iterator[str]:
 
 @contextlib.contextmanager
 def small_system(
-    database: Database, nats_url: str, folder: Path, failpoint: str, *, planted_fault: Fault | None = None
+    database: Database,
+    nats_url: str,
+    folder: Path,
+    failpoint: str,
+    *,
+    planted_fault: Fault | None = None,
+    window: tuple[datetime, datetime] | None = None,
 ) -> Iterator[SmallSystem]:
-    system = SmallSystem(database, nats_url, folder, failpoint, planted_fault)
+    """With a `window` the schedule worker runs as well."""
+    also = () if window is None else ("schedule",)
+    system = SmallSystem(database, nats_url, folder, failpoint, planted_fault, also, window)
     with contextlib.closing(system), served_buildings(system) as bms_url:
         system.accept(bms_url)
         system.start_processes()

@@ -14,6 +14,7 @@ from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.read_model.read_models import PostgresReadModels
 from adapters.postgres.read_model.runner import ProjectionRunner
 from application.ports.event_store.event_log import LogEntry
+from domain.dispatch import Dispatch
 from domain.facility import Facility
 from projections import deadlines
 from projections import facility as facilities
@@ -21,6 +22,7 @@ from projections.as_of.dr_event import dr_event_as_of
 from projections.as_of.lists import HistoricalLists
 from projections.audit import trail
 from projections.audit.stream_log import StreamLog
+from projections.deadlines import OPEN_WORK
 from projections.dispatch import projection as dispatches
 from projections.dr_event import projection as dr_events
 from projections.engine.cursors import InvalidCursor, UnknownFilter
@@ -215,6 +217,22 @@ def test_filter_values_are_never_interpreted_as_a_query(opened: Opened, walk: Po
         assert models.dr_events.get(value) is None
         assert models.dr_events.listed(filters={"status": value, "facility_ids": value}).rows == ()
         assert models.dr_events.listed(tenant=value).rows == ()
+
+
+def test_open_work_is_listed_apart_from_deadlines(opened: Opened, walk: PortfolioWalk) -> None:
+    requests = [e.position for e in walk.entries if isinstance(e.domain_event, Dispatch.BmsCommandRequested)]
+    entries = [entry for entry in walk.entries if entry.position <= requests[-1]]
+    models, _ = opened(entries)
+    far = walk.now + timedelta(days=99)
+    memory = FakeReadModels(entries)
+    assert memory.deadlines.overdue_work("bms_command", far)
+    for kind in sorted(OPEN_WORK):
+        rows = models.deadlines.overdue_work(kind, far)
+        assert rows == memory.deadlines.overdue_work(kind, far)
+        assert {row.kind for row in rows} <= {kind}
+        assert models.deadlines.overdue_work(kind, far, limit=1) == rows[:1]
+        assert models.deadlines.overdue_work(kind, walk.now - timedelta(days=99)) == []
+    assert not OPEN_WORK & {row.kind for row in models.deadlines.due(far)}
 
 
 def test_due_deadlines_are_listed_longest_overdue_first(opened: Opened, walk: PortfolioWalk) -> None:

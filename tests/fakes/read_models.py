@@ -7,7 +7,7 @@ from typing import Any
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit.steps import AuditTrailRow, resolve_steps
 from projections.audit.trail import AuditStep
-from projections.deadlines import DeadlineRow
+from projections.deadlines import OPEN_WORK, DeadlineKind, DeadlineRow
 from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow
 from projections.engine.memory_rows import Entry, MemoryRows
@@ -24,7 +24,13 @@ class FakeView(MemoryView[Row]):
 
 class FakeDeadlinesView(FakeView[DeadlineRow]):
     def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
-        return [row for _, _, row in self._rows.listed() if row.due_at <= now][:limit]
+        return [row for row in self._until(now) if row.kind not in OPEN_WORK][:limit]
+
+    def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
+        return [row for row in self._until(now) if row.kind == kind][:limit]
+
+    def _until(self, now: datetime) -> list[DeadlineRow]:
+        return [row for _, _, row in self._rows.listed() if row.due_at <= now]
 
 
 class FakeAuditTrailView(FakeView[AuditTrailRow]):

@@ -10,7 +10,7 @@ from adapters.postgres.read_model.audit_trail_view import PostgresAuditTrailView
 from adapters.postgres.read_model.view import Pool, PostgresView, read_connection
 from application.event_store.event_mapper import recorded_at_of
 from projections.audit.steps import AuditTrailRow
-from projections.deadlines import DeadlineRow, DeadlinesProjection
+from projections.deadlines import DeadlineKind, DeadlineRow, DeadlinesProjection, open_work_sort_key
 from projections.dispatch.projection import DispatchesProjection, DispatchRow
 from projections.dr_event.projection import DREventRow, DREventsProjection
 from projections.engine.projection import AnyProjection, sortable
@@ -30,8 +30,14 @@ _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response
 
 class PostgresDeadlinesView(PostgresView[DeadlineRow]):
     def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
-        until = sql.SQL("sort_key <= {}").format(sql.Literal(sortable(now)))
-        rows = self._select([until], sql.SQL("ORDER BY sort_key, key LIMIT {}").format(sql.Literal(limit)))
+        return self._until("", sortable(now), limit)
+
+    def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
+        return self._until(open_work_sort_key(kind), open_work_sort_key(kind, now), limit)
+
+    def _until(self, first: str, last: str, limit: int) -> list[DeadlineRow]:
+        between = sql.SQL("sort_key BETWEEN {} AND {}").format(sql.Literal(first), sql.Literal(last))
+        rows = self._select([between], sql.SQL("ORDER BY sort_key, key LIMIT {}").format(sql.Literal(limit)))
         return [row for _, _, row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Reported restore failures: a restore that keeps failing is one dead letter, not one per round."""
+"""Commands with an open dead letter: a restore that keeps failing has one, and what waits for a person is not sent."""
 
 from __future__ import annotations
 
@@ -28,9 +28,23 @@ def has_open_dead_letter(
     return any(letter.subject == dispatch.facility_id and _command_of(letter) in rounds for letter in waiting)
 
 
+def parked_commands(letters: DeadLetters, *, now: datetime) -> dict[UUID, datetime]:
+    """The commands in open dead letters -> when the newest letter of each was parked.
+
+    A command that was issued later is under way again: a failing restore keeps its first letter while it is retried.
+    """
+    waiting = open_dead_letters(letters, parked_by=now + CLOCKS_DIFFER, queues=("bms_command",))
+    return {command_id: letter.parked_at for letter in waiting for command_id in _commands_of(letter)}
+
+
 def _command_of(letter: DeadLetter) -> UUID | None:
-    """The command id of a dead letter; None where its body is unreadable or is not a command."""
+    """The first command id of a dead letter; None where its body is unreadable or is not a command."""
+    return next(iter(_commands_of(letter)), None)
+
+
+def _commands_of(letter: DeadLetter) -> tuple[UUID, ...]:
     try:
-        return json_decoder(BmsWork).decode(letter.body).command_id
+        work = json_decoder(BmsWork).decode(letter.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
+        return ()
+    return () if work.command_id is None else (work.command_id, *work.more)

@@ -19,6 +19,7 @@ from application.commands.dispatch import (
     RecordMeterVerification,
     RecordZoneStates,
     ReissueBmsCommand,
+    ReissueLostCommands,
     RestoreByHand,
     RestoreDispatch,
     RetryRestore,
@@ -155,6 +156,12 @@ def reissue_bms_command(command: ReissueBmsCommand, context: DecisionContext) ->
     dispatch = _load(command, context)
     dispatch.reissue(context.provenance, command_id=command.command_id, reason=command.reason)
     return Decision(dispatch)
+
+
+def reissue_lost_commands(command: ReissueLostCommands, context: DecisionContext) -> Decision:
+    dispatch = _load(command, context)
+    reissued = dispatch.reissue_lost(context.provenance, reason=command.reason)
+    return Decision(dispatch, reply=reissued)
 
 
 def attempt_bms_command(command: AttemptBmsCommand, context: DecisionContext) -> Decision:

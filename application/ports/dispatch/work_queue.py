@@ -67,6 +67,14 @@ class WorkPublisher(Protocol):
         ...
 
 
+class WorkInventory(Protocol):
+    """What the queue holds: work that waits, and work that was delivered and is not done."""
+
+    async def facilities_with_work(self) -> frozenset[str]:
+        """The facilities for whose BMS it holds work. Raises WorkQueueUnavailable."""
+        ...
+
+
 class WorkItem(Protocol):
     """One delivery. Until `done` is called, it is delivered again after its time-out."""
 

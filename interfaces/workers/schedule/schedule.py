@@ -79,7 +79,7 @@ class Schedule:
 
 
 def proposal(deadline: DeadlineRow) -> msgspec.Struct | None:
-    """The command that a due deadline proposes; None for those of other workers (`measure`)."""
+    """The command that a due deadline proposes; None for those of other workers and for open work."""
     dr_event_id = deadline.dr_event_id
     match deadline.kind:
         case "prepare":
@@ -92,7 +92,7 @@ def proposal(deadline: DeadlineRow) -> msgspec.Struct | None:
             return PlanDREvent(dr_event_id=dr_event_id)
         case "restore_retry" | "restore":
             return _release(deadline)
-        case "measure":
+        case "measure" | "bms_command" | "recovery":
             return None
 
 

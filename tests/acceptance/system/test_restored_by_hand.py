@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from domain.dispatch import DispatchStatus
+from domain.dr_event import DREventStatus
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.acceptance.api.running_api import Door, running_door
@@ -39,18 +40,18 @@ def door(database: Database) -> Iterator[Door]:
         yield running
 
 
-def curtailed(door: Door) -> InProcessSystem:
+def running(door: Door, until: DREventStatus) -> InProcessSystem:
     entries = tuple(map(facility_entry, BOTH))
     scenario = Scenario(store=cast("FakeEventStore", door.store)).after(*portfolio_commands(*entries))
     for cycle in FORECAST_CYCLES:
         scenario.with_forecasts(*(forecast(facility_id, at=cycle) for facility_id in BOTH))
     scenario.after(judge(facility_ids=BOTH, target_kw=100.0))
-    return InProcessSystem(scenario, entries).until("active")
+    return InProcessSystem(scenario, entries).until(until)
 
 
 def left_curtailed(door: Door) -> InProcessSystem:
     """The DR event is over, and both buildings have refused their restore."""
-    there = curtailed(door)
+    there = running(door, "active")
     for facility_id in BOTH:
         there.control.fail_next(facility_id, "refuse")
     there.until("completed")
@@ -101,13 +102,13 @@ def test_a_facility_reported_as_restored_over_http_or_by_command_may_serve_again
         assert (row["status"], row["restored_by_hand"]) == ("restored", REASON)
 
 
-def test_a_restore_report_for_a_building_without_a_failed_restore_is_refused(
+def test_a_restore_report_for_a_building_to_which_nothing_was_sent_is_refused(
     door: Door, tmp_path: Path
 ) -> None:
-    curtailed(door)
+    running(door, "preparing")
     refused = door.order(URL, {"facility_id": "fac-001", "reason": REASON})
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/not-allowed-now")
     terminal = Terminal(door.database, tmp_path)
     result = terminal.run("dr-events", "restored", UTILITY_EVENT, "--facility", "fac-001", "--reason", REASON)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "whose restore has failed" in result.stderr
+    assert "for a building that may be curtailed" in result.stderr

@@ -205,6 +205,24 @@ def test_a_returned_message_is_redelivered_later(system: Any) -> None:
     run_scenario(scenario, system)
 
 
+def test_the_inventory_names_facilities_with_work_that_is_not_done(system: Any) -> None:
+    async def scenario(connect: Connect) -> None:
+        publisher, worker, busy, idle = await connect(), await connect(), facility(), facility()
+        for where in (busy, idle):
+            await publisher.publish_bms(work(where), message_id=f"{where}:1")
+        assert {busy, idle} <= await publisher.facilities_with_work()
+        _, done = await next_number(worker, idle)
+        _, under_way = await next_number(worker, busy)
+        await done.done()
+        held = await publisher.facilities_with_work()
+        assert busy in held
+        assert idle not in held
+        await under_way.done()
+        assert busy not in await publisher.facilities_with_work()
+
+    run_scenario(scenario, system)
+
+
 def test_callbacks_are_delivered_to_one_of_the_workers_until_done(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
         one, two = await connect(), await connect()

@@ -16,6 +16,10 @@ class FakeWorkQueue(MemoryWorkQueue):
         self._require_up()
         super()._publish(stream, place, body, message_id)
 
+    async def facilities_with_work(self) -> frozenset[str]:
+        self._require_up()
+        return await super().facilities_with_work()
+
     async def _next(self, place: str, wait_s: float, *, at_once: int) -> WorkItem | None:
         self._require_up()
         return await super()._next(place, wait_s, at_once=at_once)

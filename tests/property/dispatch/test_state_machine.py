@@ -91,12 +91,14 @@ blocked               | x       planned  .         .          .         aborted 
 preparing             | x       x        .         .          .         .        .               .
 prepared              | x       x        .         committing .         aborting .               .
 committing            | x       x        .         .          .         .        .               .
+committing_sent       | x       x        .         .          .         .        .               .
 committed             | x       x        .         .          restoring .        .               =
 verified_by_bms       | x       x        .         .          restoring .        .               .
 verified_by_meter     | x       x        .         .          restoring .        .               .
 restoring             | x       x        .         .          .         .        .               .
 restored              | x       x        .         .          .         .        .               .
 restored_hand         | x       x        .         .          .         .        .               .
+hand_uncommitted      | x       x        .         .          .         .        .               .
 restore_refused       | x       x        .         .          .         .        .               .
 restore_unknown       | x       x        .         .          .         .        .               .
 failed                | x       x        .         .          .         .        .               .
@@ -117,6 +119,7 @@ released_unknown      | x       x        .         .          .         .       
 preparing_left        | x       x        .         .          .         .        .               .
 prepared_left         | x       x        .         .          .         aborting .               .
 committing_left       | x       x        .         .          .         .        .               .
+committing_left_sent  | x       x        .         .          .         .        .               .
 committed_left        | x       x        .         .          restoring .        .               .
 restore_waiting       | x       x        .         .          .         .        .               .
 
@@ -125,13 +128,15 @@ planned               | x              x               x                     x  
 blocked               | x              x               x                     x               x
 preparing             | prepared       failed_prepare  failed_prepare        failed_prepare  =
 prepared              | .              .               .                     .               x
-committing            | committed      failed_commit   failed_commit_unknown failed_commit   =
+committing            | committed      failed_commit   failed_commit_unknown failed_commit   committing_sent
+committing_sent       | committed      failed_commit   failed_commit_unknown failed_commit   =
 committed             | .              .               .                     .               x
 verified_by_bms       | .              .               .                     .               x
 verified_by_meter     | .              .               .                     .               x
 restoring             | restored       restore_refused restore_unknown       restore_refused =
 restored              | .              .               .                     .               x
 restored_hand         | .              .               .                     .               x
+hand_uncommitted      | .              .               .                     .               x
 restore_refused       | .              .               .                     .               x
 restore_unknown       | .              .               .                     .               x
 failed                | x              x               x                     x               x
@@ -151,44 +156,48 @@ released              | .              .               .                     .  
 released_unknown      | .              .               .                     .               x
 preparing_left        | prepared_left  failed_prepare  failed_prepare        failed_prepare  =
 prepared_left         | .              .               .                     .               x
-committing_left       | committed_left failed_commit   failed_commit_unknown failed_commit   =
+committing_left       | committed_left failed_commit   failed_commit_unknown failed_commit   committing_left_sent
+committing_left_sent  | committed_left failed_commit   failed_commit_unknown failed_commit   =
 committed_left        | .              .               .                     .               x
 restore_waiting       | .              .               .                     .               x
 
-state                 | compensate           retry_restore        reissue              restored_by_hand
-planned               | .                    .                    x                    x
-blocked               | .                    .                    x                    x
-preparing             | .                    .                    x                    x
-prepared              | .                    .                    x                    x
-committing            | .                    .                    x                    x
-committed             | .                    .                    x                    x
-verified_by_bms       | .                    .                    x                    x
-verified_by_meter     | .                    .                    x                    x
-restoring             | .                    .                    x                    x
-restored              | .                    .                    x                    x
-restored_hand         | .                    .                    x                    .
-restore_refused       | .                    restoring            x                    restored_hand
-restore_unknown       | .                    restoring            restoring            restored_hand
-failed                | .                    .                    x                    x
-failed_prepare        | .                    .                    x                    x
-failed_commit         | compensating_abort   .                    x                    x
-failed_commit_unknown | compensating_restore .                    x                    x
-compensating_abort    | .                    .                    x                    x
-compensating_restore  | .                    .                    x                    x
-undo_refused          | .                    compensating_restore x                    compensated_hand
-undo_unknown          | .                    compensating_restore compensating_restore compensated_hand
-compensated           | .                    .                    x                    x
-compensated_hand      | .                    .                    x                    .
-compensated_unknown   | .                    .                    compensating_abort   x
-aborting              | .                    .                    x                    x
-aborted               | .                    .                    x                    x
-released              | .                    .                    x                    x
-released_unknown      | .                    .                    aborting             x
-preparing_left        | .                    .                    x                    x
-prepared_left         | .                    .                    x                    x
-committing_left       | .                    .                    x                    x
-committed_left        | .                    .                    x                    x
-restore_waiting       | .                    .                    x                    x
+state                 | compensate           retry_restore        reissue              restored_by_hand reissue_lost
+planned               | .                    .                    x                    x                .
+blocked               | .                    .                    x                    x                .
+preparing             | .                    .                    x                    x                =
+prepared              | .                    .                    x                    x                .
+committing            | .                    .                    x                    x                =
+committing_sent       | .                    .                    x                    hand_uncommitted =
+committed             | .                    .                    x                    restored_hand    .
+verified_by_bms       | .                    .                    x                    restored_hand    .
+verified_by_meter     | .                    .                    x                    restored_hand    .
+restoring             | .                    .                    x                    restored_hand    =
+restored              | .                    .                    x                    x                .
+restored_hand         | .                    .                    x                    .                .
+hand_uncommitted      | .                    .                    x                    .                .
+restore_refused       | .                    restoring            x                    restored_hand    .
+restore_unknown       | .                    restoring            restoring            restored_hand    .
+failed                | .                    .                    x                    x                .
+failed_prepare        | .                    .                    x                    x                .
+failed_commit         | compensating_abort   .                    x                    x                .
+failed_commit_unknown | compensating_restore .                    x                    compensated_hand .
+compensating_abort    | .                    .                    x                    x                =
+compensating_restore  | .                    .                    x                    compensated_hand =
+undo_refused          | .                    compensating_restore x                    compensated_hand .
+undo_unknown          | .                    compensating_restore compensating_restore compensated_hand .
+compensated           | .                    .                    x                    x                .
+compensated_hand      | .                    .                    x                    .                .
+compensated_unknown   | .                    .                    compensating_abort   x                .
+aborting              | .                    .                    x                    x                =
+aborted               | .                    .                    x                    x                .
+released              | .                    .                    x                    x                .
+released_unknown      | .                    .                    aborting             x                .
+preparing_left        | .                    .                    x                    x                =
+prepared_left         | .                    .                    x                    x                .
+committing_left       | .                    .                    x                    x                =
+committing_left_sent  | .                    .                    x                    hand_uncommitted =
+committed_left        | .                    .                    x                    restored_hand    .
+restore_waiting       | .                    .                    x                    restored_hand    .
 
 state                 | bms_agrees      meter_agrees      measure not_measurable
 planned               | .               .                 x       =
@@ -196,12 +205,14 @@ blocked               | .               .                 x       =
 preparing             | .               .                 x       =
 prepared              | .               .                 x       =
 committing            | .               .                 x       =
+committing_sent       | .               .                 x       =
 committed             | verified_by_bms verified_by_meter =       =
 verified_by_bms       | .               verified_by_meter =       =
 verified_by_meter     | .               .                 =       =
 restoring             | .               .                 =       =
 restored              | .               .                 =       =
 restored_hand         | .               .                 =       =
+hand_uncommitted      | .               .                 x       =
 restore_refused       | .               .                 =       =
 restore_unknown       | .               .                 =       =
 failed                | .               .                 x       =
@@ -222,43 +233,47 @@ released_unknown      | .               .                 x       =
 preparing_left        | .               .                 x       =
 prepared_left         | .               .                 x       =
 committing_left       | .               .                 x       =
+committing_left_sent  | .               .                 x       =
 committed_left        | .               .                 =       =
 restore_waiting       | .               .                 =       =
 
-state                 | leave           restore_spread  restore_due
-planned               | aborted         .               .
-blocked               | aborted         .               .
-preparing             | preparing_left  .               .
-prepared              | aborting        .               .
-committing            | committing_left .               .
-committed             | restoring       restore_waiting .
-verified_by_bms       | restoring       restore_waiting .
-verified_by_meter     | restoring       restore_waiting .
-restoring             | .               .               .
-restored              | .               .               .
-restored_hand         | .               .               .
-restore_refused       | .               .               .
-restore_unknown       | .               .               .
-failed                | .               .               .
-failed_prepare        | .               .               .
-failed_commit         | .               .               .
-failed_commit_unknown | .               .               .
-compensating_abort    | .               .               .
-compensating_restore  | .               .               .
-undo_refused          | .               .               .
-undo_unknown          | .               .               .
-compensated           | .               .               .
-compensated_hand      | .               .               .
-compensated_unknown   | .               .               .
-aborting              | .               .               .
-aborted               | .               .               .
-released              | .               .               .
-released_unknown      | .               .               .
-preparing_left        | .               .               .
-prepared_left         | .               .               .
-committing_left       | .               .               .
-committed_left        | .               restore_waiting .
-restore_waiting       | .               .               restoring
+state                 | leave                restore_spread  restore_due
+planned               | aborted              .               .
+blocked               | aborted              .               .
+preparing             | preparing_left       .               .
+prepared              | aborting             .               .
+committing            | committing_left      .               .
+committing_sent       | committing_left_sent .               .
+committed             | restoring            restore_waiting .
+verified_by_bms       | restoring            restore_waiting .
+verified_by_meter     | restoring            restore_waiting .
+restoring             | .                    .               .
+restored              | .                    .               .
+restored_hand         | .                    .               .
+hand_uncommitted      | .                    .               .
+restore_refused       | .                    .               .
+restore_unknown       | .                    .               .
+failed                | .                    .               .
+failed_prepare        | .                    .               .
+failed_commit         | .                    .               .
+failed_commit_unknown | .                    .               .
+compensating_abort    | .                    .               .
+compensating_restore  | .                    .               .
+undo_refused          | .                    .               .
+undo_unknown          | .                    .               .
+compensated           | .                    .               .
+compensated_hand      | .                    .               .
+compensated_unknown   | .                    .               .
+aborting              | .                    .               .
+aborted               | .                    .               .
+released              | .                    .               .
+released_unknown      | .                    .               .
+preparing_left        | .                    .               .
+prepared_left         | .                    .               .
+committing_left       | .                    .               .
+committing_left_sent  | .                    .               .
+committed_left        | .                    restore_waiting .
+restore_waiting       | .                    .               restoring
 """
 DISPATCH_STATUS = {
     "restore_refused": "restore_failed",
@@ -272,6 +287,9 @@ DISPATCH_STATUS = {
     "compensating_restore": "compensating",
     "compensated_unknown": "compensated",
     "restored_hand": "restored",
+    "hand_uncommitted": "restored",
+    "committing_sent": "committing",
+    "committing_left_sent": "committing",
     "compensated_hand": "compensated",
     "preparing_left": "preparing",
     "prepared_left": "prepared",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch, DispatchState
+from domain.dispatch.lost_commands import reissue_due
 from domain.dr_event import DREvent, DREventState
 from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
 from domain.facility import Facility, FacilityState
@@ -279,7 +280,7 @@ _OVER = {
 
 def _check_deadlines(entries: list[LogEntry]) -> None:
     rows = {
-        deadlines.key_of(row.kind, row.stream_id): row
+        deadlines.key_of(row.kind, row.intent_id or row.stream_id): row
         for row in _rows(FakeReadModels(entries), "deadlines", DeadlineRow)
     }
     assert {key: row.due_at for key, row in rows.items()} == _expected_deadlines(entries)
@@ -304,9 +305,22 @@ def _expected_deadlines(entries: list[LogEntry]) -> dict[str, Any]:
                 expected[deadlines.key_of("plan_retry", stream_id)] = refused.retry_at
             if state.status == "active":
                 expected[deadlines.key_of("end", stream_id)] = state.notice.ends_at
+            if state.status in {"recovering", "cancelled_while_active"} and state.batch is None:
+                ended = _ended(stream_id, state, last)
+                expected[deadlines.key_of("recovery", stream_id)] = (
+                    ended.recorded_at + deadlines.RECOVERED_WITHIN
+                )
             over_at = _over_at(stream_id, state, last)
             if over_at is not None and state.settlement_status == "none":
                 expected[deadlines.key_of("measure", stream_id)] = over_at + deadlines.MEASURE_AFTER
+        if isinstance(state, DispatchState):
+            expected |= {
+                deadlines.key_of("bms_command", record.command.command_id): reissue_due(
+                    record.issued_at, record.issue
+                )
+                for record in state.commands.values()
+                if record.state == "requested" and record.issued_at is not None
+            }
         if isinstance(state, DispatchState) and state.restore_steps:
             expected[deadlines.key_of("restore", stream_id)] = min(
                 step.not_before for step in state.restore_steps
@@ -315,6 +329,12 @@ def _expected_deadlines(entries: list[LogEntry]) -> dict[str, Any]:
             failed = last[stream_id, Dispatch.RestoreFailed]
             expected[deadlines.key_of("restore_retry", stream_id)] = failed.retry_at
     return expected
+
+
+def _ended(stream_id: UUID, state: DREventState, last: dict[tuple[UUID, type], Any]) -> Any:
+    if state.status == "cancelled_while_active":
+        return last[stream_id, DREvent.CancelledWhileActive]
+    return last.get((stream_id, DREvent.BatchAborted)) or last[stream_id, DREvent.Ended]
 
 
 def _over_at(stream_id: UUID, state: DREventState, last: dict[tuple[UUID, type], Any]) -> datetime | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import CURTAILED
-from projections.deadlines import DeadlineRow
+from projections.deadlines import OPEN_WORK, DeadlineKind, DeadlineRow
 from projections.dispatch.projection import DispatchRow
 from projections.engine.memory_rows import MemoryRows
 from projections.registry import PROJECTIONS
@@ -60,5 +60,12 @@ class MemoryDeadlines:
 
     def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
         """The due deadlines, sorted by time."""
+        return [row for row in self._until(now) if row.kind not in OPEN_WORK][:limit]
+
+    def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
+        """The overdue open work of a kind, sorted by time."""
+        return [row for row in self._until(now) if row.kind == kind][:limit]
+
+    def _until(self, now: datetime) -> list[DeadlineRow]:
         due = [row for row in self._rows.by_key.values() if row.due_at <= now]
-        return sorted(due, key=lambda row: (row.due_at, str(row.stream_id), row.kind))[:limit]
+        return sorted(due, key=lambda row: (row.due_at, str(row.stream_id), row.kind, str(row.intent_id)))

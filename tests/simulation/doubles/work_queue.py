@@ -70,6 +70,24 @@ class MemoryWorkQueue:
     async def next_callback(self, *, wait_s: float) -> WorkItem | None:
         return await self._next(CALLBACKS, wait_s, at_once=CALLBACKS_AT_ONCE)
 
+    async def facilities_with_work(self) -> frozenset[str]:
+        return frozenset(
+            place.removeprefix("bms ")
+            for place, messages in self.waiting.items()
+            if messages and place != CALLBACKS
+        )
+
+    def purge_bms(self) -> int:
+        """Lose all BMS work, also what was delivered and is not done; returns its number. As in JetStream, the message
+        ids are remembered.
+        """
+        purged = [place for place in self.waiting if place != CALLBACKS]
+        return sum(len(self.waiting.pop(place)) for place in purged)
+
+    def remember_id(self, stream: str, message_id: str) -> None:
+        """As if a message with that id had been accepted, and were gone."""
+        self._seen.add((stream, message_id))
+
     def forget_ids(self) -> None:
         """Forget the message ids, as after a restart of the broker: a repeated publish is delivered again."""
         self._seen.clear()

@@ -1,16 +1,21 @@
 """The deadlines in the course of several DR events."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from domain.dispatch import RESTORE_RETRY, Dispatch
+from domain.dispatch.lost_commands import REISSUE_AFTER
 from domain.dr_event import DREvent
-from projections.deadlines import MEASURE_AFTER, DeadlineRow
+from projections.deadlines import MEASURE_AFTER, DeadlineRow, open_work_sort_key
+from projections.engine.projection import sortable
 from tests.fakes.read_models import FakeReadModels
 from tests.property.projections.projected_logs import PortfolioWalk
 
+EARLY, LATE = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
 
 def _deadlines(walk: PortfolioWalk) -> list[DeadlineRow]:
-    return list(FakeReadModels(walk.entries).deadlines.listed().rows)
+    """Those of a DR event or dispatch, without open work."""
+    return FakeReadModels(walk.entries).deadlines.due(walk.now + timedelta(days=99))
 
 
 def _kinds(walk: PortfolioWalk) -> list[str]:
@@ -52,7 +57,7 @@ def test_the_deadlines_follow_a_dr_event_from_its_acceptance_to_its_measurement(
     walk.happy()
     seen: list[list[str]] = []
     for length in range(len(walk.entries) + 1):
-        rows = FakeReadModels(walk.entries[:length]).deadlines.listed().rows
+        rows = FakeReadModels(walk.entries[:length]).deadlines.due(walk.now + timedelta(days=99))
         kinds: list[str] = sorted(row.kind for row in rows)
         if not seen or kinds != seen[-1]:
             seen.append(kinds)
@@ -123,3 +128,28 @@ def test_a_manually_restored_building_has_no_deadline() -> None:
     assert "restore_retry" in _kinds(walk)
     walk.do(dispatch.restored_by_hand, reason="by the caretaker")
     assert _kinds(walk) == ["measure"]
+
+
+def test_a_command_without_an_outcome_is_open_work_until_it_has_one() -> None:
+    walk, dispatch = _with_failing_restore()
+    [request] = [
+        entry for entry in walk.entries if isinstance(entry.domain_event, Dispatch.BmsCommandRequested)
+    ][-1:]
+    models = FakeReadModels(walk.entries)
+    due_at = request.domain_event.recorded_at + REISSUE_AFTER
+    assert models.deadlines.overdue_work("bms_command", due_at - timedelta(microseconds=1)) == []
+    rows = models.deadlines.overdue_work("bms_command", due_at)
+    commands = dispatch.state.latest("restore").values()
+    assert {row.intent_id for row in rows} == {record.command.command_id for record in commands}
+    origin = request.position, request.domain_event.domain_event_id
+    assert origin in {(row.position, row.caused_by) for row in rows}
+    _give_up(walk, dispatch)
+    later = due_at + timedelta(days=1)
+    assert FakeReadModels(walk.entries).deadlines.overdue_work("bms_command", later) == []
+
+
+def test_open_work_sorts_behind_every_deadline() -> None:
+    """An older release reads every row up to the present moment, and knows no open work."""
+    keys = [open_work_sort_key("bms_command", EARLY), open_work_sort_key("recovery", EARLY)]
+    assert keys == sorted(keys)
+    assert sortable(LATE) < open_work_sort_key("bms_command") < keys[0]

@@ -158,7 +158,7 @@ class DREventController(Controller):
     @post(
         "/{dr_event_id:uuid}/restored-by-hand",
         status_code=202,
-        summary="State that a building whose restore failed was restored by hand",
+        summary="State that a building that may be curtailed was restored by hand",
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def restored_by_hand(

@@ -23,10 +23,12 @@ export function DREventsView() {
 
 const CANCELLABLE = new Set(["accepted", "scheduled", "preparing", "active"]);
 
-/** What a facility's row offers: `override` where its forecast keeps it back, `restored` where its restore failed. */
+const RESTORING = new Set(["restoring", "compensating", "restore_failed"]);
+
+/** What a facility's row offers: `override` where its forecast keeps it back, `restored` while it is being restored. */
 export function offeredOf(part) {
   if (part.status === "blocked") return "override";
-  return part.status === "restore_failed" ? "restored" : null;
+  return RESTORING.has(part.status) ? "restored" : null;
 }
 
 const QUESTIONS = {
@@ -49,7 +51,7 @@ const QUESTIONS = {
   }),
   restored: (row, facility) => ({
     title: `Is ${facility} restored by hand?`,
-    consequence: `Its restore failed. Say so only if somebody has set the building back: it is then free for other DR events.`,
+    consequence: `Say so only if somebody has set the building back: Gridproof sends it nothing more for this DR event, and it is then free for other DR events.`,
     confirm: "It is restored",
     path: "restored-by-hand",
     done: `${facility} counts as restored.`,

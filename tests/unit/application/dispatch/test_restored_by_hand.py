@@ -139,10 +139,10 @@ def test_a_repeated_manual_restore_records_nothing() -> None:
     there.scenario.when(BY_HAND, context=OPERATOR).then()
 
 
-def test_a_manual_restore_needs_a_reason_and_a_failed_restore() -> None:
-    there = InProcessSystem.accepted(*BOTH).until("active")
+def test_a_manual_restore_needs_a_reason_and_a_building_that_may_be_curtailed() -> None:
+    there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.scenario.when(BY_HAND).refused(NotAllowedNow, saying="restored by hand")
-    there.control.fail_next("fac-002", "refuse")
+    there.until("active").control.fail_next("fac-002", "refuse")
     there.until("completed")
     there.scenario.when(msgspec.structs.replace(BY_HAND, reason=" ")).refused(ReasonRequired)
     there.do(RETRY)

@@ -1,0 +1,81 @@
+"""RecoveryMonitor: pages when a DR event is still recovering long after its last restore ramp.
+
+Some building is then neither restored nor known to have failed, and nothing else reports it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from application.operations.open_items import every_open_alert
+from application.ports.clock import Clock
+from application.ports.coordination.locks import Locks
+from application.ports.operations.alerts import AlertRegistry
+from domain.dispatch.restore import last_ramp_at
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
+from projections.deadlines import RECOVERED_WITHIN, DeadlineRow
+from projections.dispatch.projection import DispatchRow
+from projections.queries.views import View, all_rows
+
+ALERT = "dr_event_recovering_too_long"
+LOCK = "recovery-watch"
+CHECK_EVERY_S = 10.0
+"""Clock seconds; at least LEAST_WALL_S on the wall."""
+LEAST_WALL_S = 0.5
+NAMED = 5
+"""How many facilities an alert names."""
+
+
+@dataclass(frozen=True)
+class RecoveryMonitor:
+    """One is active per system."""
+
+    overdue: Callable[[datetime], list[DeadlineRow]]
+    """The DR events that ended RECOVERED_WITHIN ago and are not over."""
+    dispatches: View[DispatchRow]
+    alerts: AlertRegistry
+    clock: Clock
+    locks: Locks
+
+    async def run(self, stop: asyncio.Event) -> None:
+        checks = partial(
+            run_periodically,
+            partial(asyncio.to_thread, self.check),
+            name="recovery monitor",
+            every_s=max(LEAST_WALL_S, self.clock.wall_seconds(CHECK_EVERY_S)),
+            stop=stop,
+        )
+        await run_as_leader(self.locks, LOCK, checks, stop=stop)
+
+    def check(self) -> None:
+        """Raise the alert for each DR event that recovers for too long, and clear it for each that is over."""
+        now = self.clock.now()
+        stuck = {str(row.dr_event_id): self._not_restored(row, now) for row in self.overdue(now)}
+        for dr_event_id, facilities in stuck.items():
+            if facilities is not None:
+                self.alerts.raise_alert(ALERT, dr_event_id, _detail(facilities), at=now)
+        for alert in every_open_alert(self.alerts):
+            if alert.name == ALERT and stuck.get(alert.subject) is None:
+                self.alerts.clear(ALERT, alert.subject, at=now)
+
+    def _not_restored(self, row: DeadlineRow, now: datetime) -> list[str] | None:
+        """The facilities that are not released yet; None while a restore ramp is not long enough past."""
+        dispatches = list(all_rows(self.dispatches, dr_event_id=str(row.dr_event_id)))
+        released_at = row.due_at - RECOVERED_WITHIN
+        last = max((last_ramp_at(d.state, released_at=released_at) for d in dispatches), default=released_at)
+        if now < last + RECOVERED_WITHIN:
+            return None
+        return sorted(d.facility_id for d in dispatches if not d.state.is_final)
+
+
+def _detail(facilities: list[str]) -> str:
+    if not facilities:
+        return "every building is released, but the DR event is not completed: is the relay running?"
+    more = len(facilities) - NAMED
+    named = ", ".join(facilities[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"not restored: {named}"
