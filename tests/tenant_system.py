@@ -6,6 +6,7 @@ with TenantSystem(entries=(...), programs=(...)) as system:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from types import SimpleNamespace, TracebackType
@@ -76,7 +77,8 @@ class TenantSystem:
         }
         self.keys = {utility: self.edge.key("utility", utility=utility) for utility in (OWN, OTHER)}
         self._client: Any = None
-        self._ids = self._writes = 0
+        self._ids: Counter[str] = Counter()
+        self._writes = 0
         self.fold()
 
     def __enter__(self) -> Self:
@@ -128,11 +130,11 @@ class TenantSystem:
 
     def post(self, utility: str, **changes: Any) -> httpx.Response:
         """A notification; by default over the window of sample_values, of the utility's own program."""
-        body = {**self.notification(utility), "notification_id": self._unused_id(), **changes}
+        body = {**self.notification(utility), "notification_id": self._unused_id(utility), **changes}
         return self.ask("POST", WEBHOOK, utility, json=body)
 
     def change(self, utility: str, event_id: str, **changes: Any) -> httpx.Response:
-        ids = {"event_id": event_id, "notification_id": self._unused_id()}
+        ids = {"event_id": event_id, "notification_id": self._unused_id(utility)}
         body = {**self.notification(utility), **ids, **changes}
         return self.ask("PATCH", f"{WEBHOOK}/{event_id}", utility, json=body)
 
@@ -146,9 +148,9 @@ class TenantSystem:
         response: httpx.Response = self.client.request(method, path, headers=self.keys[utility], json=json)
         return response
 
-    def _unused_id(self) -> str:
-        self._ids += 1
-        return f"n-{self._ids}"
+    def _unused_id(self, utility: str) -> str:
+        self._ids[utility] += 1
+        return f"n-{self._ids[utility]}"
 
     @staticmethod
     def notification(utility: str) -> dict[str, Any]:

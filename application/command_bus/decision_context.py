@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
+from math import inf
 from secrets import randbelow
 from typing import Any
 from uuid import UUID
@@ -68,12 +69,15 @@ class DecisionContext:
         context: CommandContext,
         forecasts: ForecastBook,
         command_sla_s: float | None = None,
+        maximum_lead_s: float = inf,
         draw_s: Callable[[int], int] = _drawn,
     ) -> None:
         self.store = store
         self.forecasts = forecasts
         self.command_sla_s = command_sla_s
         """As the settings say; None: the default of the time limits."""
+        self.maximum_lead_s = maximum_lead_s
+        """How far ahead a DR event may start, as the settings say."""
         self.draw_s = draw_s
         """Draws a random whole number of seconds from 0 to its argument. Drawn numbers are recorded."""
         self._clock = clock

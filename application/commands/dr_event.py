@@ -29,6 +29,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """`already_known`: the DR event was accepted before, and this notification changes nothing. `cancelled`:
     the utility has cancelled it, and this notification's number is not higher."""
     reasons: tuple[Reason, ...] = ()
+    reason_counts: dict[str, int] = {}
+    """Code -> how many reasons have it; empty where `reasons` lists all."""
     capacity_kw: float = 0.0
     capacity_source: str = ""
     shortfall_kw: float = 0.0
@@ -58,6 +60,8 @@ class Modification(msgspec.Struct, frozen=True, kw_only=True):
     modification_number: int
     """The number in force."""
     reasons: tuple[Reason, ...] = ()
+    reason_counts: dict[str, int] = {}
+    """Code -> how many reasons have it; empty where `reasons` lists all."""
     capacity_kw: float = 0.0
     capacity_source: str = ""
     shortfall_kw: float = 0.0
@@ -129,6 +133,9 @@ class CancelNotifiedDREvent(DREventCommand, frozen=True, kw_only=True):
     utility_event_id: str
     modification_number: int | None
     reason: str
+    may_withdraw: bool = True
+    """Whether it may record the cancellation of an event that was never accepted. Otherwise that raises
+    UnknownDREvent."""
 
 
 CancellationOutcome = Literal["cancelled", "already_cancelled", "stale", "ended"]

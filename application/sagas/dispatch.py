@@ -181,7 +181,7 @@ RULES: dict[type[DomainEvent], Rule] = {
     DREvent.CancelledWhileActive: _cancelled_while_active,
     DREvent.WoundUp: _completed,
     DREvent.Preempted: _each(
-        LeaveDispatch, callback="preempted", cause="preempted", reason="it serves a stronger DR event"
+        LeaveDispatch, callback="preempted", cause="preempted", reason="it is not available any more"
     ),
     DREvent.BatchAborted: _aborted_batch,
     Dispatch.LeftEarly: _left,

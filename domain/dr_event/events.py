@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from msgspec import field
 from msgspec.structs import replace
 
 from domain.dr_event.event_base import Event
@@ -64,6 +65,7 @@ class Accepted(Event, frozen=True, kw_only=True):
             withdrawn_number=None,
             withdrawn_for_good=False,
             reasons=(),
+            reason_counts={},
             capacity_degraded_kw=self.capacity_degraded_kw,
             start_offset_s=self.start_offset_s,
             program_version=self.program_version,
@@ -74,14 +76,22 @@ class Accepted(Event, frozen=True, kw_only=True):
 
 
 class Rejected(Event, frozen=True, kw_only=True):
-    """The notice is not feasible; every reason is recorded."""
+    """The notice is not feasible; its reasons are recorded as the utility is told them."""
 
     TOPIC: ClassVar[str] = "dr-event.rejected.v1"
     notice: Notice
     reasons: tuple[Reason, ...]
+    reason_counts: dict[str, int] = field(default_factory=dict)
+    """Code -> how many reasons have it; empty where `reasons` lists all."""
 
     def evolve(self, state: DREventState) -> DREventState:
-        return replace(state, status="rejected", notice=self.notice, reasons=self.reasons)
+        return replace(
+            state,
+            status="rejected",
+            notice=self.notice,
+            reasons=self.reasons,
+            reason_counts=self.reason_counts,
+        )
 
 
 class PreparationStarted(Event, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ records.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from math import fsum, isfinite
+from math import fsum, inf, isfinite
 from typing import Literal
 from uuid import UUID
 
@@ -38,6 +38,8 @@ RefusalCode = Literal[
     "already_started",
     "past_end",
     "program_changed",
+    "unavailable",
+    "too_far_ahead",
 ]
 FacilityStatus = Literal["active", "maintenance", "deactivated"]
 CapacitySource = Literal["forecast", "declared"]
@@ -76,6 +78,8 @@ class ProgramTerms(msgspec.Struct, frozen=True, kw_only=True):
     maximum_duration_s: float
     acceptable_share: float
     """0..1: with less than this share of the target, a DR event is refused."""
+    maximum_lead_s: float = inf
+    """A start further ahead than this is refused."""
     prepare_lead_s: float = 0.0
     """A shorter notice than this is not refused: the preparation then begins at once."""
 
@@ -86,6 +90,8 @@ class HeldWindow(msgspec.Struct, frozen=True):
     dr_event_id: UUID
     window: TimeWindow
     yields: bool = False
+    own: bool = True
+    """Whether it is a DR event of the same utility. Of one of another utility nothing is reported."""
     curtailed_until: datetime | None = None
     """Set if it would yield, but minimum off times keep the building curtailed until then."""
 
@@ -102,10 +108,15 @@ class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The data quality of the forecast, if `capacity_source` is `forecast`."""
     opted_out: bool = False
     not_restored: bool = False
-    """Another DR event may have left its building curtailed; the restore is still retried."""
+    """Another DR event of this utility may have left its building curtailed; the restore is still retried."""
+    not_restored_of_others: bool = False
+    """The same, of a DR event of another utility."""
     reservations: tuple[HeldWindow, ...] = ()
     dr_events_that_day: int = 0
     dr_events_that_season: int = 0
+    of_others_that_day: int = 0
+    """How many of them are DR events of other utilities; counted only where a limit is reached."""
+    of_others_that_season: int = 0
     dr_events_per_day: int = 1_000
     dr_events_per_season: int = 100_000
     longest_dr_event_s: float = 86_400.0
@@ -186,6 +197,9 @@ def _timing(request: DREventRequest, now: datetime, program: ProgramTerms) -> It
     elif notice_s < program.notification_lead_s:
         wanted = f"the program asks for {program.notification_lead_s:g} s"
         yield Refusal("notice_too_short", f"notice is {notice_s:g} s, {wanted}")
+    elif notice_s > program.maximum_lead_s:
+        days = f"{notice_s / 86_400:.1f} days ahead, at most {program.maximum_lead_s / 86_400:g} are taken"
+        yield Refusal("too_far_ahead", f"starts_at {starts_at.isoformat()} is {days}; ask again later")
 
 
 def _duration(duration_s: float, program: ProgramTerms) -> Iterator[Refusal]:
@@ -229,21 +243,44 @@ def _facility(facts: FacilityFacts, request: DREventRequest, now: datetime) -> I
         yield Refusal("not_restored", detail, facility_id)
     yield from _overlaps(facts, request)
     yield from _limits(facts, request, now)
+    if _is_taken_by_others(facts, request):
+        yield Refusal(
+            "unavailable", "is not available then; ask without it, or for another time", facility_id
+        )
 
 
-def _overlaps(facts: FacilityFacts, request: DREventRequest) -> Iterator[Refusal]:
+def _is_taken_by_others(facts: FacilityFacts, request: DREventRequest) -> bool:
+    """Whether DR events of other utilities alone exclude it: neither their times nor their number is reported."""
+    own_that_day = facts.dr_events_that_day - facts.of_others_that_day
+    own_that_season = facts.dr_events_that_season - facts.of_others_that_season
+    return (
+        facts.not_restored_of_others
+        or any(not held.own for held in _in_the_way(facts, request))
+        or own_that_day < facts.dr_events_per_day <= facts.dr_events_that_day
+        or own_that_season < facts.dr_events_per_season <= facts.dr_events_that_season
+    )
+
+
+def _in_the_way(facts: FacilityFacts, request: DREventRequest) -> Iterator[HeldWindow]:
+    """The reservations that overlap the request and do not yield to it."""
     if request.ends_at <= request.starts_at:
         return
     window = TimeWindow(request.starts_at, request.ends_at)
     for held in facts.reservations:
         if held.dr_event_id != request.dr_event_id and not held.yields and held.window.overlaps(window):
-            # The other DR event is not named, because it may belong to another utility.
-            if held.curtailed_until is not None:
-                until = f"{held.curtailed_until.isoformat()}, by its minimum off time"
-                yield Refusal("minimum_off_time", f"must stay curtailed until {until}", facts.facility_id)
-                continue
-            period = f"{held.window.starts_at.isoformat()} to {held.window.ends_at.isoformat()}"
-            yield Refusal("overlap", f"already serves a DR event from {period}", facts.facility_id)
+            yield held
+
+
+def _overlaps(facts: FacilityFacts, request: DREventRequest) -> Iterator[Refusal]:
+    for held in _in_the_way(facts, request):
+        if not held.own:
+            continue
+        if held.curtailed_until is not None:
+            until = f"{held.curtailed_until.isoformat()}, by its minimum off time"
+            yield Refusal("minimum_off_time", f"must stay curtailed until {until}", facts.facility_id)
+            continue
+        period = f"{held.window.starts_at.isoformat()} to {held.window.ends_at.isoformat()}"
+        yield Refusal("overlap", f"already serves a DR event from {period}", facts.facility_id)
 
 
 def _limits(facts: FacilityFacts, request: DREventRequest, now: datetime) -> Iterator[Refusal]:
@@ -256,9 +293,9 @@ def _limits(facts: FacilityFacts, request: DREventRequest, now: datetime) -> Ite
     if not request.start_stands and 0 <= notice_s < facts.notification_lead_s:
         agreed = f"{facts.notification_lead_s:g} s is agreed"
         yield Refusal("notice_too_short", f"notice is {notice_s:g} s, {agreed}", facility_id)
-    if facts.dr_events_that_day >= facts.dr_events_per_day:
+    if facts.dr_events_that_day - facts.of_others_that_day >= facts.dr_events_per_day:
         yield Refusal("daily_limit", f"has its {facts.dr_events_per_day} DR events of that day", facility_id)
-    if facts.dr_events_that_season >= facts.dr_events_per_season:
+    if facts.dr_events_that_season - facts.of_others_that_season >= facts.dr_events_per_season:
         yield Refusal(
             "season_limit", f"has its {facts.dr_events_per_season} DR events of that season", facility_id
         )

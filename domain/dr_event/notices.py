@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from domain.dr_event import events, plan_events
 from domain.dr_event.mixin_base import DREventMixin
+from domain.dr_event.reasons import summarized
 from domain.dr_event.state import RUNNING, Notice, Reason
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing.aggregate import Provenance
@@ -39,11 +40,12 @@ class Notices(DREventMixin):
         )
 
     def reject(self, provenance: Provenance, *, notice: Notice, reasons: tuple[Reason, ...]) -> None:
-        """Reject an infeasible notice with its reasons."""
+        """Reject an infeasible notice; any number of reasons is summarized."""
         self._require_judgeable(notice)
         if not reasons:
             raise ReasonRequired("a rejection names its reasons")
-        self.record(events.Rejected, provenance, notice=notice, reasons=reasons)
+        listed, counts = summarized(reasons)
+        self.record(events.Rejected, provenance, notice=notice, reasons=listed, reason_counts=counts)
 
     def modify(
         self,
@@ -76,7 +78,10 @@ class Notices(DREventMixin):
         self._require_newer(notice)
         if not reasons:
             raise ReasonRequired("a refusal names its reasons")
-        self.record(plan_events.ModificationRefused, provenance, notice=notice, reasons=reasons)
+        listed, counts = summarized(reasons)
+        self.record(
+            plan_events.ModificationRefused, provenance, notice=notice, reasons=listed, reason_counts=counts
+        )
 
     def withdraw(self, provenance: Provenance, *, modification_number: int | None, reason: str) -> None:
         """Cancel an event that was never accepted, so that a later notice of it is refused.

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from msgspec import field
 from msgspec.structs import replace
 
 from domain.dr_event.event_base import Event
@@ -56,6 +57,7 @@ class Modified(Event, frozen=True, kw_only=True):
             notice=self.notice,
             modification_number=self.notice.modification_number,
             reasons=(),
+            reason_counts={},
             capacity_kw=self.capacity_kw,
             capacity_source=self.capacity_source,
             capacity_degraded_kw=self.capacity_degraded_kw,
@@ -72,6 +74,8 @@ class ModificationRefused(Event, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "dr-event.modification-refused.v1"
     notice: Notice
     reasons: tuple[Reason, ...]
+    reason_counts: dict[str, int] = field(default_factory=dict)
+    """Code -> how many reasons have it; empty where `reasons` lists all."""
 
 
 class Replanned(Event, frozen=True, kw_only=True):
@@ -121,11 +125,19 @@ class BatchAborted(Event, frozen=True, kw_only=True):
 
 
 class PlanningRefused(Event, frozen=True, kw_only=True):
-    """No plan is possible with the current facts; planning is retried until the start."""
+    """No plan is possible with the current facts; planning is retried until the start.
+
+    A retry that is refused for the same reasons records nothing.
+    """
 
     TOPIC: ClassVar[str] = "dr-event.planning-refused.v1"
     reasons: tuple[Reason, ...]
     retry_at: datetime
+    """Not before this moment; from then on it is retried until a plan is made."""
+    reason_counts: dict[str, int] = field(default_factory=dict)
+    """Code -> how many reasons have it; empty where `reasons` lists all."""
 
     def evolve(self, state: DREventState) -> DREventState:
-        return replace(state, reasons=self.reasons, plan_retry_at=self.retry_at)
+        return replace(
+            state, reasons=self.reasons, reason_counts=self.reason_counts, plan_retry_at=self.retry_at
+        )

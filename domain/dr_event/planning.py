@@ -7,6 +7,7 @@ from uuid import UUID
 
 from domain.dr_event import plan_events
 from domain.dr_event.mixin_base import DREventMixin
+from domain.dr_event.reasons import summarized
 from domain.dr_event.state import PLANNED, RUNNING, FacilityTarget, Reason, ReplanCause
 from domain.event_sourcing.aggregate import Provenance
 
@@ -78,6 +79,17 @@ class Planning(DREventMixin):
     def refuse_planning(
         self, provenance: Provenance, *, reasons: tuple[Reason, ...], retry_at: datetime
     ) -> None:
-        """Record why no plan is possible, and when planning is retried."""
+        """Record why no plan is possible, and from when on planning is retried; equal reasons record nothing."""
         self._require({"accepted"}, "be planned")
-        self.record(plan_events.PlanningRefused, provenance, reasons=reasons, retry_at=retry_at)
+        listed, counts = summarized(reasons)
+        if self.state.plan_retry_at is None or (listed, counts) != (
+            self.state.reasons,
+            self.state.reason_counts,
+        ):
+            self.record(
+                plan_events.PlanningRefused,
+                provenance,
+                reasons=listed,
+                reason_counts=counts,
+                retry_at=retry_at,
+            )

@@ -126,6 +126,8 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     settlement_status: SettlementStatus = "none"
     notice: Notice | None = None
     reasons: tuple[Reason, ...] = ()
+    reason_counts: dict[str, int] = {}
+    """Code -> how many reasons have it; empty where `reasons` lists all."""
     plan_retry_at: datetime | None = None
     """Planning was refused, and is not retried before this moment."""
     program_version: int = 0

@@ -2,6 +2,9 @@
 
 from domain.facility.aggregate import Facility
 from domain.facility.state import (
+    MOST_METERS,
+    MOST_PROGRAMS,
+    MOST_ZONES,
     BmsLink,
     FacilityState,
     FacilityStatus,
@@ -12,6 +15,9 @@ from domain.facility.state import (
 )
 
 __all__ = [
+    "MOST_METERS",
+    "MOST_PROGRAMS",
+    "MOST_ZONES",
     "BmsLink",
     "Facility",
     "FacilityState",

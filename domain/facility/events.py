@@ -12,6 +12,10 @@ from domain.event_sourcing.aggregate import Aggregate, CreationEvent
 from domain.facility.state import BmsLink, FacilityState, Limits, Reservation, Zone
 
 
+def _without(utilities: dict[str, str], key: str) -> dict[str, str]:
+    return {known: utility for known, utility in utilities.items() if known != key}
+
+
 class Event(Aggregate.Event, frozen=True, kw_only=True):
     """The base of every domain event of a facility."""
 
@@ -175,6 +179,7 @@ class Reserved(Event, frozen=True, kw_only=True):
             state,
             reservations={**state.reservations, key: reservation},
             served={**state.served, key: self.starts_at},
+            utilities=state.utilities if self.tenant is None else {**state.utilities, key: self.tenant},
         )
 
 
@@ -192,7 +197,14 @@ class Released(Event, frozen=True, kw_only=True):
         key = str(self.dr_event_id)
         served = state.served if self.served else {k: v for k, v in state.served.items() if k != key}
         remaining = {k: v for k, v in state.reservations.items() if k != key}
-        return replace(state, reservations=remaining, served=served, opted_out_of=state.opted_out_of - {key})
+        known = self.served or key in state.not_restored_from
+        return replace(
+            state,
+            reservations=remaining,
+            served=served,
+            opted_out_of=state.opted_out_of - {key},
+            utilities=state.utilities if known else _without(state.utilities, key),
+        )
 
 
 class RestoreAwaited(Event, frozen=True, kw_only=True):
@@ -216,7 +228,13 @@ class RestoreConfirmed(Event, frozen=True, kw_only=True):
     """The other DR events that have reserved it: their plans may include it again."""
 
     def evolve(self, state: FacilityState) -> FacilityState:
-        return replace(state, not_restored_from=state.not_restored_from - {str(self.dr_event_id)})
+        key = str(self.dr_event_id)
+        known = key in state.served or key in state.reservations
+        return replace(
+            state,
+            not_restored_from=state.not_restored_from - {key},
+            utilities=state.utilities if known else _without(state.utilities, key),
+        )
 
 
 class OptedOut(Event, frozen=True, kw_only=True):

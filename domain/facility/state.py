@@ -11,6 +11,11 @@ import msgspec
 FacilityStatus = Literal["active", "maintenance", "deactivated"]
 Strategy = Literal["setpoint_offset", "shed_level"]
 
+MOST_ZONES = 64
+"""Of a facility. The largest decision on a dispatch of so many fits into one save: all of them have drifted."""
+MOST_METERS = 100
+MOST_PROGRAMS = 50
+
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True):
     """A controllable zone. Its load reduction is assumed linear in the strategy, up to `max_magnitude`."""
@@ -82,6 +87,8 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of single DR events."""
     not_restored_from: frozenset[str] = frozenset()
     """Ids of DR events that may have left its building curtailed; no other one gets it meanwhile."""
+    utilities: dict[str, str] = {}
+    """DR event id -> its utility, of those in `reservations`, `served` and `not_restored_from`."""
 
     def serves(self, dr_event_id: UUID) -> bool:
         """Whether it is reserved for that DR event, has not opted out, and no other restore is pending."""
@@ -95,6 +102,10 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     def awaits_restore_of_other(self, dr_event_id: UUID) -> bool:
         """Whether its building is not yet restored from another DR event."""
         return bool(self.not_restored_from - {str(dr_event_id)})
+
+    def is_of(self, utility_id: str, dr_event_id: UUID | str) -> bool:
+        """Whether a DR event that it knows belongs to that utility; False where that is not recorded."""
+        return self.utilities.get(str(dr_event_id)) == utility_id
 
     def opted_out_of_this(self, dr_event_id: UUID) -> bool:
         """Whether it has opted out of that DR event, or of all."""

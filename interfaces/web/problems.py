@@ -1,6 +1,7 @@
 """Problem documents (RFC 9457): every error of this API, in one table.
 
-`type` is `/problems/<name>` and stable; that address has a page about the problem. Every reason is listed.
+`type` is `/problems/<name>` and stable; that address has a page about the problem. Every reason is listed, of an
+infeasible DR event the first ones and their number by code.
 """
 
 from dataclasses import dataclass, field
@@ -66,6 +67,11 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     ),
     "refused": ProblemType(422, "The command was refused", "Ask for what the reasons allow."),
     "rate-exceeded": ProblemType(429, "Too many requests with this key", "Wait as `Retry-After` says."),
+    "quota-exceeded": ProblemType(
+        429,
+        "This utility has used up its quota of the day",
+        "Wait as `Retry-After` says, or ask the operator to raise the quota.",
+    ),
     "internal-error": ProblemType(
         500, "Something went wrong on our side", "Try again; if it stays, report the trace id."
     ),
@@ -108,6 +114,8 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     reasons: tuple[ProblemReason, ...]
     trace_id: str
     dr_event_id: str | None = None
+    reason_counts: dict[str, int] | None = None
+    """Code -> how many reasons have it, where there are more than `reasons` lists."""
 
 
 @dataclass
@@ -119,6 +127,7 @@ class Problem(Exception):
     reasons: tuple[ProblemReason, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
     dr_event_id: str | None = None
+    reason_counts: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
         super().__init__(f"{self.name}: {self.detail}")
@@ -138,6 +147,7 @@ class Problem(Exception):
             reasons=self.reasons,
             trace_id=trace_id,
             dr_event_id=self.dr_event_id,
+            reason_counts=self.reason_counts,
         )
 
 

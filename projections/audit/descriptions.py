@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from eventsourcing.utils import get_topic
@@ -35,7 +35,7 @@ def topic_of(domain_event: DomainEvent) -> str:
 def reason_of(domain_event: DomainEvent) -> str | None:
     """The reason recorded in the domain event, if it has one."""
     if isinstance(domain_event, DREvent.Rejected | DREvent.PlanningRefused | DREvent.ModificationRefused):
-        return _reasons(domain_event.reasons)
+        return _reasons(domain_event.reasons, domain_event.reason_counts)
     if isinstance(domain_event, Dispatch.BmsCommandRefused):
         return f"{domain_event.code}: {domain_event.reason}"
     if isinstance(domain_event, Dispatch.DriftDetected):
@@ -44,8 +44,11 @@ def reason_of(domain_event: DomainEvent) -> str | None:
     return reason
 
 
-def _reasons(reasons: Iterable[Reason]) -> str:
-    return "; ".join(
+def _reasons(reasons: Iterable[Reason], counts: Mapping[str, int]) -> str:
+    listed = [
         f"{reason.code}{f' ({reason.facility_id})' if reason.facility_id else ''}: {reason.detail}"
         for reason in reasons
-    )
+    ]
+    if counts:
+        listed.append(f"in all {', '.join(f'{count} {code}' for code, count in counts.items())}")
+    return "; ".join(listed)

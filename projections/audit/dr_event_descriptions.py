@@ -26,8 +26,12 @@ def _accepted(domain_event: DREvent.Accepted, facility: str) -> str:
     )
 
 
+def _reason_count(domain_event: DREvent.Rejected | DREvent.ModificationRefused) -> int:
+    return sum(domain_event.reason_counts.values()) or len(domain_event.reasons)
+
+
 def _rejected(domain_event: DREvent.Rejected, facility: str) -> str:
-    return f"Rejected notification {domain_event.notice.notification_id} with {len(domain_event.reasons)} reason(s)"
+    return f"Rejected notification {domain_event.notice.notification_id} with {_reason_count(domain_event)} reason(s)"
 
 
 def _scheduled(domain_event: DREvent.Scheduled, facility: str) -> str:
@@ -54,7 +58,7 @@ def _modified(domain_event: DREvent.Modified, facility: str) -> str:
 def _modification_refused(domain_event: DREvent.ModificationRefused, facility: str) -> str:
     notice = domain_event.notice
     return (
-        f"Modification {notice.modification_number} refused with {len(domain_event.reasons)} reason(s); "
+        f"Modification {notice.modification_number} refused with {_reason_count(domain_event)} reason(s); "
         "what was asked before stands"
     )
 

@@ -63,6 +63,7 @@ def _accepted(domain_event: DREvent.Accepted, row: DREventRow) -> Changed:
     return _judged(domain_event, row) | {
         "status": "accepted",
         "reasons": (),
+        "reason_counts": {},
         "program_version": domain_event.program_version,
         "capacity_kw": domain_event.capacity_kw,
         "capacity_source": domain_event.capacity_source,
@@ -79,6 +80,7 @@ def _rejected(domain_event: DREvent.Rejected, row: DREventRow) -> Changed:
     return _judged(domain_event, row) | {
         "status": "rejected",
         "reasons": domain_event.reasons,
+        "reason_counts": domain_event.reason_counts,
         "rejected_at": domain_event.recorded_at,
     }
 
@@ -87,6 +89,7 @@ def _scheduled(domain_event: DREvent.Scheduled, row: DREventRow) -> Changed:
     return {
         "status": "scheduled",
         "reasons": (),
+        "reason_counts": {},
         "plan_revision": domain_event.plan_revision,
         "prepare_at": domain_event.prepare_at,
         "plan_retry_at": None,
@@ -101,6 +104,7 @@ def _modified(domain_event: DREvent.Modified, row: DREventRow) -> Changed:
         "correlation_id": row.correlation_id,
         "trace_id": row.trace_id,
         "reasons": (),
+        "reason_counts": {},
         "refused_modification": (),
         "plan_retry_at": None,
         "capacity_kw": domain_event.capacity_kw,
@@ -119,6 +123,7 @@ def _replanned(domain_event: DREvent.Replanned, row: DREventRow) -> Changed:
     return {
         "status": "scheduled" if domain_event.back_to_scheduled else row.status,
         "reasons": (),
+        "reason_counts": {},
         "plan_revision": domain_event.plan_revision,
         "prepare_at": domain_event.prepare_at,
         "targets": domain_event.targets,
@@ -136,7 +141,11 @@ def _batch_aborted(domain_event: DREvent.BatchAborted, row: DREventRow) -> Chang
 
 
 def _planning_refused(domain_event: DREvent.PlanningRefused, row: DREventRow) -> Changed:
-    return {"reasons": domain_event.reasons, "plan_retry_at": domain_event.retry_at}
+    return {
+        "reasons": domain_event.reasons,
+        "reason_counts": domain_event.reason_counts,
+        "plan_retry_at": domain_event.retry_at,
+    }
 
 
 def _preparation_started(domain_event: DREvent.PreparationStarted, row: DREventRow) -> Changed:

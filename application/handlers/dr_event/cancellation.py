@@ -10,6 +10,7 @@ from application.commands.dr_event import (
 )
 from application.handlers.dr_event.release import release_facilities
 from domain.dr_event import RUNNING, DREvent
+from domain.errors import UnknownDREvent
 from domain.identifiers import dr_event_id
 
 
@@ -21,7 +22,10 @@ def cancel_dr_event(command: CancelDREvent, context: DecisionContext) -> Decisio
 
 def cancel_notified_dr_event(command: CancelNotifiedDREvent, context: DecisionContext) -> Decision:
     """Cancel by the utility's own id. An event that was not notified yet, or was rejected, is recorded as
-    withdrawn."""
+    withdrawn.
+
+    Raises UnknownDREvent for such an event, unless the command may withdraw it.
+    """
     number = command.modification_number
     dr_event = context.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
     dr_event = dr_event or DREvent.open(
@@ -31,6 +35,8 @@ def cancel_notified_dr_event(command: CancelNotifiedDREvent, context: DecisionCo
     if state.status in {"opened", "rejected"} or state.withdrawn_number is not None:
         before = dr_event.version
         dr_event.withdraw(context.provenance, modification_number=number, reason=command.reason)
+        if dr_event.pending_events and not command.may_withdraw:
+            raise UnknownDREvent(f"no DR event {command.utility_event_id!r} was ever accepted")
         again = state.withdrawn_number is not None and dr_event.version == before
         reply = _reply(dr_event, "already_cancelled" if again else "cancelled")
         return Decision(dr_event, reply=reply) if dr_event.pending_events else Decision(reply=reply)

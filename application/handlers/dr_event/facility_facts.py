@@ -5,21 +5,41 @@ from datetime import datetime, timedelta
 from functools import cache, partial
 from math import fsum
 from typing import NamedTuple
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from application.command_bus.decision_context import DecisionContext
 from application.ports.forecast.forecast_book import IssuedForecast
 from domain.allocation.zone_offers import fitting_zones
-from domain.dr_event import Notice
+from domain.dr_event import DREvent, Notice
 from domain.dr_event.feasibility import FacilityFacts, HeldWindow
-from domain.facility import Facility, FacilityState, Zone
+from domain.facility import Facility, FacilityState, Limits, Zone
 from domain.forecast import quality_at
+from domain.identifiers import program_stream_id
+from domain.program import Program
 from domain.time_series.windows import TimeWindow, local_date, local_day
+
+_NO_LIMITS = Limits(
+    dr_events_per_day=1_000, dr_events_per_season=100_000, longest_dr_event_s=86_400, notification_lead_s=0
+)
+"""Of a facility with which nothing was agreed."""
+
+
+def facilities_of_utility(
+    facilities: Mapping[str, Facility], utility_id: str, program_id: str, context: DecisionContext
+) -> dict[str, Facility]:
+    """The facilities that are enrolled in a program of the utility. Others do not exist for it.
+
+    `program_id` is one of its programs; the others are loaded at once, and only if they are needed.
+    """
+    elsewhere = [f.state.programs for f in facilities.values() if program_id not in f.state.programs]
+    streams = [program_stream_id(one) for one in sorted(frozenset().union(*elsewhere))]
+    loaded = context.store.load_many(Program, streams).values() if streams else ()
+    own = {found.state.program_id for found in loaded if found.state.utility_id == utility_id} | {program_id}
+    return {i: facility for i, facility in facilities.items() if not own.isdisjoint(facility.state.programs)}
 
 
 def facts_of(
-    dr_event_id: UUID, notice: Notice, facilities: Mapping[str, Facility], context: DecisionContext
+    dr_event: DREvent, notice: Notice, facilities: Mapping[str, Facility], context: DecisionContext
 ) -> dict[str, FacilityFacts]:
     """The facts of each facility. Capacity comes from the forecast where its horizon suffices, else from the
     declared limits."""
@@ -36,7 +56,7 @@ def facts_of(
             declared_kw = min(declared_kw, forecast_kw)
             quality = quality_at(forecast.data_quality, forecast.cycle_start, context.now)
         facts[facility_id] = _facts(
-            dr_event_id, notice, facility.state, declared_kw, quality, calendar=calendar_in(facility.state.tz)
+            dr_event, notice, facility.state, declared_kw, quality, calendar=calendar_in(facility.state.tz)
         )
     return facts
 
@@ -74,7 +94,7 @@ def _calendar(starts_at: datetime, tz_name: str) -> _Calendar:
 
 
 def _facts(
-    dr_event_id: UUID,
+    dr_event: DREvent,
     notice: Notice,
     state: FacilityState,
     capacity_kw: float,
@@ -82,32 +102,44 @@ def _facts(
     *,
     calendar: _Calendar,
 ) -> FacilityFacts:
-    own = str(dr_event_id)
+    this, utility_id = str(dr_event.id), dr_event.state.utility_id
     season, that_day = calendar.season, calendar.day
-    in_season = [
-        start
+    in_season = {
+        key: start
         for key, start in state.served.items()
-        if season.starts_at <= start < season.ends_at and key != own
-    ]
-    limits = state.limits
+        if season.starts_at <= start < season.ends_at and key != this
+    }
+    not_restored = [state.is_of(utility_id, key) for key in state.not_restored_from - {this}]
+    limits = state.limits or _NO_LIMITS
+    in_day = sum(map(that_day.contains, in_season.values()))
+    of_others: list[datetime] = []
+    if in_day >= limits.dr_events_per_day or len(in_season) >= limits.dr_events_per_season:
+        of_others = [start for key, start in in_season.items() if not state.is_of(utility_id, key)]
     return FacilityFacts(
         facility_id=state.facility_id,
         status=state.status,
         enrolled=notice.program_id in state.programs,
         capacity_kw=capacity_kw,
-        opted_out=state.opted_out_of_this(dr_event_id),
-        not_restored=state.awaits_restore_of_other(dr_event_id),
+        opted_out=state.opted_out_of_this(dr_event.id),
+        not_restored=any(not_restored),
+        not_restored_of_others=not all(not_restored),
         capacity_source="declared" if quality is None else "forecast",
         data_quality=quality,
         reservations=tuple(
-            HeldWindow(held.dr_event_id, TimeWindow(held.starts_at, held.ends_at))
+            HeldWindow(
+                held.dr_event_id,
+                TimeWindow(held.starts_at, held.ends_at),
+                own=state.is_of(utility_id, held.dr_event_id),
+            )
             for held in state.reservations.values()
             if held.starts_at < notice.ends_at and notice.starts_at < held.ends_at
         ),
-        dr_events_that_day=sum(map(that_day.contains, in_season)),
+        dr_events_that_day=in_day,
         dr_events_that_season=len(in_season),
-        dr_events_per_day=limits.dr_events_per_day if limits else 1_000,
-        dr_events_per_season=limits.dr_events_per_season if limits else 100_000,
-        longest_dr_event_s=float(limits.longest_dr_event_s) if limits else 86_400.0,
-        notification_lead_s=float(limits.notification_lead_s) if limits else 0.0,
+        of_others_that_day=sum(map(that_day.contains, of_others)),
+        of_others_that_season=len(of_others),
+        dr_events_per_day=limits.dr_events_per_day,
+        dr_events_per_season=limits.dr_events_per_season,
+        longest_dr_event_s=float(limits.longest_dr_event_s),
+        notification_lead_s=float(limits.notification_lead_s),
     )

@@ -77,14 +77,16 @@ def judge_changed(
     context: DecisionContext,
 ) -> FeasibilityResult:
     """Judge a changed notice of an accepted DR event. An unchanged start stays in force, however near it is."""
-    state = dr_event.state
+    state, refusals = dr_event.state, tuple(_unchangeable(dr_event, notice))
+    # Judged under its own program: another one may belong to another utility.
+    notice = replace(notice, program_id=state.judged_notice.program_id)
     if notice.notified_starts_at == state.judged_notice.notified_starts_at:
         in_force = with_effective_start(notice, state.judged_notice, state.start_offset_s)
         offset_s = state.start_offset_s
         judged = _judged(dr_event, in_force, offset_s, terms, facilities, context, start_stands=True)
     else:
         judged = judge_new(dr_event, notice, terms, facilities, context)
-    reasons = (*_unchangeable(dr_event, notice), *judged.feasibility.reasons)
+    reasons = (*refusals, *judged.feasibility.reasons)
     return replace(judged, feasibility=replace(judged.feasibility, reasons=reasons))
 
 
@@ -107,7 +109,7 @@ def _judged(  # noqa: PLR0917 - the subject, then the facts
     *,
     start_stands: bool,
 ) -> FeasibilityResult:
-    known = facts_of(dr_event.id, notice, facilities, context)
+    known = facts_of(dr_event, notice, facilities, context)
     facts = with_yielding(known, dr_event, notice, terms, context)
     return FeasibilityResult(
         notice=notice,
@@ -115,7 +117,7 @@ def _judged(  # noqa: PLR0917 - the subject, then the facts
         feasibility=assess_feasibility(
             _request(dr_event, notice, start_stands=start_stands),
             now=context.now,
-            program=_program_terms(terms),
+            program=_program_terms(terms, context.maximum_lead_s),
             facilities=facts,
         ),
         capacity_source=_source(facts.values()),
@@ -134,12 +136,13 @@ def _request(dr_event: DREvent, notice: Notice, *, start_stands: bool) -> DREven
     )
 
 
-def _program_terms(terms: Terms) -> ProgramTerms:
+def _program_terms(terms: Terms, maximum_lead_s: float) -> ProgramTerms:
     return ProgramTerms(
         notification_lead_s=terms.notification_lead_s,
         minimum_duration_s=terms.minimum_duration_s,
         maximum_duration_s=terms.maximum_duration_s,
         acceptable_share=terms.acceptable_share,
+        maximum_lead_s=maximum_lead_s,
         prepare_lead_s=terms.prepare_lead_s,
     )
 

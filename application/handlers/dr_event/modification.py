@@ -6,9 +6,11 @@ from typing import Literal
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import Modification, ModifyDREvent
+from application.handlers.dr_event.facility_facts import facilities_of_utility
 from application.handlers.dr_event.feasibility_check import FeasibilityResult, judge_changed, terms_of
 from application.handlers.dr_event.preemption import hand_over_facilities
 from domain.dr_event import RUNNING, DREvent, Reason
+from domain.dr_event.reasons import summarized
 from domain.errors import UnknownDREvent
 from domain.facility import Facility
 from domain.identifiers import dr_event_id
@@ -26,8 +28,10 @@ def modify_dr_event(command: ModifyDREvent, context: DecisionContext) -> Decisio
         raise UnknownDREvent(f"no accepted DR event {command.utility_event_id!r}; post it first")
     if (unchanged := _unchanged(dr_event, command)) is not None:
         return Decision(reply=unchanged)
-    dropped_before = dr_event.state.judged_notice.facility_ids
-    facilities = context.facilities(command.notice.facility_ids)
+    in_force = dr_event.state.judged_notice
+    dropped_before = in_force.facility_ids
+    existing = context.facilities(command.notice.facility_ids)
+    facilities = facilities_of_utility(existing, command.utility_id, in_force.program_id, context)
     judged = judge_changed(dr_event, command.notice, terms_of(dr_event, context), facilities, context)
     if not judged.feasibility.feasible:
         dr_event.refuse_modification(context.provenance, notice=command.notice, reasons=judged.reasons)
@@ -97,12 +101,14 @@ def _modification(
     dr_event: DREvent, outcome: ModificationOutcome, reasons: tuple[Reason, ...] = ()
 ) -> Modification:
     state, notice = dr_event.state, dr_event.state.notice
+    listed, counts = summarized(reasons)
     return Modification(
         dr_event_id=dr_event.id,
         status=outcome,
         dr_event_status=state.status,
         modification_number=state.modification_number,
-        reasons=reasons,
+        reasons=listed,
+        reason_counts=counts,
         capacity_kw=state.capacity_kw,
         capacity_source=state.capacity_source,
         shortfall_kw=state.shortfall_kw,

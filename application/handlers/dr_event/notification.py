@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import Judgement, JudgeNotification
+from application.handlers.dr_event.facility_facts import facilities_of_utility
 from application.handlers.dr_event.feasibility_check import FeasibilityResult, judge_new
 from application.handlers.dr_event.preemption import hand_over_facilities
 from domain.dr_event import DREvent, Notice, Reason
@@ -28,7 +29,8 @@ def judge_notification(command: JudgeNotification, context: DecisionContext) -> 
     if program is None or terms is None or program.state.utility_id != command.utility_id:
         unknown = Reason(code="unknown_program", detail=f"no program {notice.program_id!r} of this utility")
         return _rejected(dr_event, notice, (unknown,), context)
-    facilities = context.facilities(notice.facility_ids)
+    existing = context.facilities(notice.facility_ids)
+    facilities = facilities_of_utility(existing, command.utility_id, notice.program_id, context)
     judged = judge_new(dr_event, notice, terms, facilities, context)
     if not judged.feasibility.feasible:
         return _rejected(dr_event, notice, judged.reasons, context)
@@ -70,7 +72,13 @@ def _rejected(
     dr_event: DREvent, notice: Notice, reasons: tuple[Reason, ...], context: DecisionContext
 ) -> Decision:
     dr_event.reject(context.provenance, notice=notice, reasons=reasons)
-    reply = Judgement(dr_event_id=dr_event.id, status="rejected", reasons=reasons)
+    state = dr_event.state
+    reply = Judgement(
+        dr_event_id=dr_event.id,
+        status="rejected",
+        reasons=state.reasons,
+        reason_counts=state.reason_counts,
+    )
     return Decision(dr_event, reply=reply)
 
 

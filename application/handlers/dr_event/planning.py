@@ -1,7 +1,7 @@
 """Handler for planning: the target is allocated over the facilities within the headroom of their forecasts."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import PlanDREvent
@@ -17,10 +17,11 @@ from application.handlers.dr_event.plan_building import (
 from domain.allocation.allocate import allocate
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent, Reason
-from domain.facility import Facility
+from domain.facility import Facility, FacilityState
+from domain.forecast import SHORTEST_HORIZON
 
 RETRY = timedelta(seconds=60)
-"""The pause after a refused plan until the next try."""
+"""The pause after a refused plan until the next try, once forecasts can reach the window."""
 
 
 def plan_dr_event(command: PlanDREvent, context: DecisionContext) -> Decision:
@@ -50,7 +51,9 @@ def plan_and_schedule(dr_event: DREvent, context: DecisionContext) -> list[Dispa
     }
     if not able:
         reasons = tuple(_why_not(i, facilities, dr_event) for i in notice.facility_ids)
-        dr_event.refuse_planning(context.provenance, reasons=reasons, retry_at=context.now + RETRY)
+        dr_event.refuse_planning(
+            context.provenance, reasons=reasons, retry_at=_retry_at(notice.ends_at, context.now)
+        )
         return []
     offers = [
         offer_of(
@@ -79,6 +82,11 @@ def plan_and_schedule(dr_event: DREvent, context: DecisionContext) -> list[Dispa
     ]
 
 
+def _retry_at(ends_at: datetime, now: datetime) -> datetime:
+    """When forecasts reach the end of the window; soon, if they should reach it already."""
+    return max(now + RETRY, ends_at - SHORTEST_HORIZON)
+
+
 def _takes_part(facility_id: str, facilities: Mapping[str, Facility], dr_event: DREvent) -> bool:
     facility = facilities.get(facility_id)
     return facility is not None and facility.state.serves(dr_event.id)
@@ -87,10 +95,27 @@ def _takes_part(facility_id: str, facilities: Mapping[str, Facility], dr_event: 
 def _why_not(facility_id: str, facilities: Mapping[str, Facility], dr_event: DREvent) -> Reason:
     facility = facilities.get(facility_id)
     code, detail = "no_forecast", "no forecast covers the window: its meters or their history are missing"
-    if facility is not None and facility.state.opted_out_of_this(dr_event.id):
-        code, detail = "opted_out", "has opted out"
-    elif facility is not None and str(dr_event.id) not in facility.state.reservations:
-        code, detail = "preempted", "serves a stronger DR event"
-    elif facility is not None and facility.state.awaits_restore_of_other(dr_event.id):
-        code, detail = "not_restored", "its building is not restored yet from an earlier DR event"
+    if facility is not None:
+        code, detail = _taken(facility.state, dr_event) or (code, detail)
     return Reason(code=code, detail=detail, facility_id=facility_id)
+
+
+def _taken(facility: FacilityState, dr_event: DREvent) -> tuple[str, str] | None:
+    """Why it may not serve; of a DR event of another utility nothing but that it is unavailable."""
+    utility_id, notice = dr_event.state.utility_id, dr_event.state.judged_notice
+    if facility.opted_out_of_this(dr_event.id):
+        return "opted_out", "has opted out"
+    if str(dr_event.id) not in facility.reservations:
+        held = [
+            reservation.dr_event_id
+            for reservation in facility.reservations.values()
+            if reservation.starts_at < notice.ends_at and notice.starts_at < reservation.ends_at
+        ]
+        if any(facility.is_of(utility_id, dr_event_id) for dr_event_id in held):
+            return "preempted", "serves a stronger DR event"
+        return "unavailable", "is not available then"
+    if facility.awaits_restore_of_other(dr_event.id):
+        if any(facility.is_of(utility_id, dr_event_id) for dr_event_id in facility.not_restored_from):
+            return "not_restored", "its building is not restored yet from an earlier DR event"
+        return "unavailable", "is not available then"
+    return None

@@ -92,8 +92,10 @@ class DREventDocument(msgspec.Struct, frozen=True, kw_only=True):
     shortfall_kw: float = 0.0
     reasons: tuple[Reason, ...] = ()
     """Of the rejection, or of the last refusal to plan; empty once planning succeeds."""
+    reason_counts: dict[str, int] = {}
+    """Code -> how many reasons have it, where there are more than `reasons` lists."""
     refused_modification: tuple[Reason, ...] = ()
-    """Why the last modification was refused; empty once one is accepted."""
+    """Why the last modification was refused, at most the first ones; empty once one is accepted."""
     plan_revision: int = 0
     prepare_at: datetime | None = None
     plan_retry_at: datetime | None = None
@@ -104,7 +106,7 @@ class DREventDocument(msgspec.Struct, frozen=True, kw_only=True):
     failed_facilities: tuple[str, ...] = ()
     opted_out_facilities: tuple[str, ...] = ()
     preempted_facilities: tuple[str, ...] = ()
-    """Lost to DR events of higher priority."""
+    """Not available any more: DR events of higher priority have taken them."""
     cancellation_reason: str | None = None
     delivered_kw: float | None = None
     measured_facilities: int | None = None

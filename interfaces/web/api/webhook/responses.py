@@ -1,6 +1,6 @@
 """Responses to notifications, modifications and cancellations of utilities."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -65,7 +65,7 @@ class CancellationAnswer(msgspec.Struct, frozen=True, kw_only=True):
 def answer_of(event_id: str, judgement: Judgement) -> Response[bytes]:
     """202 for an accepted notification, 200 if it changed nothing. Raises the problem `infeasible`."""
     if judgement.status == "rejected":
-        raise infeasible(judgement.dr_event_id, judgement.reasons)
+        raise infeasible(judgement.dr_event_id, judgement.reasons, judgement.reason_counts)
     status_url = status_url_of(judgement.dr_event_id)
     answer = NotificationAnswer(
         dr_event_id=judgement.dr_event_id,
@@ -87,7 +87,7 @@ def answer_of(event_id: str, judgement: Judgement) -> Response[bytes]:
 def modification_answer_of(event_id: str, modification: Modification) -> Response[bytes]:
     """202 for a modified DR event, 200 if nothing changed. Raises `infeasible` or `not-allowed-now`."""
     if modification.status == "refused":
-        raise infeasible(modification.dr_event_id, modification.reasons)
+        raise infeasible(modification.dr_event_id, modification.reasons, modification.reason_counts)
     if modification.status == "ended":
         raise ended(modification.dr_event_id, modification.dr_event_status, "be modified")
     status_url = status_url_of(modification.dr_event_id)
@@ -126,14 +126,22 @@ def ended(dr_event_id: UUID, status: str, doing: str) -> Problem:
     return Problem("not-allowed-now", f"DR event {dr_event_id} is {status} and cannot {doing} any more")
 
 
-def infeasible(dr_event_id: UUID, refusals: Iterable[Reason]) -> Problem:
-    """With every reason, and the facility that it concerns."""
+def infeasible(dr_event_id: UUID, refusals: Iterable[Reason], counts: Mapping[str, int]) -> Problem:
+    """With the reasons, and the facility that each concerns. `counts`: of a refusal with more of them, by code."""
     reasons = tuple(
         ProblemReason(code=reason.code, detail=reason.detail, facility_id=reason.facility_id)
         for reason in refusals
     )
     codes = ", ".join(dict.fromkeys(reason.code for reason in reasons))
-    return Problem("infeasible", f"refused: {codes}", reasons, dr_event_id=str(dr_event_id))
+    if counts:
+        codes += f" ({len(reasons)} of {sum(counts.values())} reasons are listed)"
+    return Problem(
+        "infeasible",
+        f"refused: {codes}",
+        reasons,
+        dr_event_id=str(dr_event_id),
+        reason_counts=dict(counts) or None,
+    )
 
 
 def json_response(answer: bytes, status_url: str, status_code: int) -> Response[bytes]:

@@ -119,4 +119,4 @@ def test_the_final_body_names_a_facility_that_was_preempted() -> None:
     state = world.dr_event
     assert (told["status"], told["outcome"]) == (state.status, state.outcome) == ("completed", "partial")
     assert body_of(told) == as_recorded(world)
-    assert body_of(told)["fac-002"][:2] == ("failed", "it serves a stronger DR event")
+    assert body_of(told)["fac-002"][:2] == ("failed", "it is not available any more")

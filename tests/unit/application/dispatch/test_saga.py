@@ -177,7 +177,7 @@ WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
     (
         recorded(DREvent.Preempted, facility_ids=BOTH, by_dr_event_id=UUID(int=9)),
         [
-            *each(LeaveDispatch, cause="preempted", reason="it serves a stronger DR event"),
+            *each(LeaveDispatch, cause="preempted", reason="it is not available any more"),
             tell("preempted"),
         ],
     ),

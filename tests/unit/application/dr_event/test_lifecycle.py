@@ -223,7 +223,6 @@ def test_a_window_that_begins_without_a_plan_ends_the_dr_event_as_failed() -> No
     assert there.dr_event.status == "accepted"
     there.scenario.at(STARTS_AT)
     there.scenario.when(START).then(
-        fact(DREvent.PlanningRefused),
         fact(
             DREvent.Completed,
             outcome="failed",

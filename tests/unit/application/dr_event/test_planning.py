@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from application.commands.dr_event import CancelDREvent, PlanDREvent
+from application.commands.facility import OptOutFacility
 from application.commands.program import AgreeProgram
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
@@ -109,7 +110,14 @@ def test_planning_succeeds_once_a_forecast_exists_after_a_refusal(accepted: Scen
 def test_refused_planning_is_not_retried_before_its_time(accepted: Scenario) -> None:
     accepted.when(PLAN)
     accepted.at(NOW + timedelta(seconds=59)).when(PLAN).then()
+    accepted.after(OptOutFacility(facility_id="fac-001", reason="inventory"))
+    accepted.at(NOW + timedelta(seconds=59)).when(PLAN).then()
     accepted.at(NOW + timedelta(seconds=60)).when(PLAN).then(fact(DREvent.PlanningRefused))
+
+
+def test_planning_refused_again_for_the_same_reasons_records_nothing(accepted: Scenario) -> None:
+    accepted.when(PLAN)
+    accepted.at(NOW + timedelta(seconds=60)).when(PLAN).then()
 
 
 def test_a_facility_without_a_forecast_is_excluded_and_the_missing_power_is_stated(
