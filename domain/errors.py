@@ -25,6 +25,12 @@ class UnknownDispatch(DomainError):
     code = "unknown_dispatch"
 
 
+class FacilityTooLarge(DomainError):
+    """The facility has more zones, meters or programs than one decision can command."""
+
+    code = "facility_too_large"
+
+
 class FacilityNotAvailable(DomainError):
     """The facility is in maintenance, deactivated, or reserved for that time."""
 

@@ -16,6 +16,7 @@ import msgspec
 from application.command_bus.decision_context import CommandContext, Decision, DecisionContext, IdempotencyKey
 from application.command_bus.prefetch import PrefetchedStreams, streams_to_load
 from application.commands.dr_event import DREventCommand
+from application.commands.facility import RegisterFacility
 from application.ports.clock import Clock
 from application.ports.event_store.event_store import (
     ONE_DECISION,
@@ -208,7 +209,8 @@ def _save_request(request: CommandRequest, decision: Decision) -> SaveRequest:
 
 
 def _bounds(command: msgspec.Struct) -> SaveBounds:
-    return WHOLE_DR_EVENT if isinstance(command, DREventCommand) else ONE_DECISION
+    """A registration may replace every zone and meter, so it cannot be split either."""
+    return WHOLE_DR_EVENT if isinstance(command, DREventCommand | RegisterFacility) else ONE_DECISION
 
 
 def _record(key: IdempotencyKey | None, decision: Decision) -> IdempotencyRecord | None:

@@ -8,9 +8,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from domain.facility import MOST_METERS, MOST_PROGRAMS, MOST_ZONES
+
 # In Python `$` also matches before a newline at the end.
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(?!\n)$")]
 PositiveKw = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+OneDayS = Annotated[int, msgspec.Meta(ge=0, le=86_400)]
+SomeDaysS = Annotated[int, msgspec.Meta(ge=0, le=31 * 86_400)]
+Rate = Annotated[float, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
+Reference = Annotated[str, msgspec.Meta(max_length=1_000)]
 Region = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?(?!\n)$")]
 """ISO 3166: a country and, after a hyphen, its region ("DE", "US-CA", "GB-SCT")."""
 NO_DATE_YET = datetime(9999, 12, 31, tzinfo=UTC)
@@ -23,10 +29,10 @@ class UtilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A utility: it posts DR events and receives callbacks."""
 
     utility_id: Identifier
-    name: str = ""
-    webhook_secret_ref: str | None = None
+    name: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    webhook_secret_ref: Reference | None = None
     """HMAC secret of its webhook calls; None: signatures are not required."""
-    callback_secret_ref: str | None = None
+    callback_secret_ref: Reference | None = None
     """HMAC secret that signs our callbacks to it."""
     webhook_v1_until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     """Until when its webhook calls may carry a signature v1. None: what is stored stays; a new utility signs v2."""
@@ -37,20 +43,20 @@ class ProgramEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     program_id: Identifier
     utility_id: Identifier
-    rank: int = 1
-    baseline_method: str = "caiso-10-in-10"
-    notification_lead_s: int = 600
+    rank: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)] = 1
+    baseline_method: Annotated[str, msgspec.Meta(max_length=100)] = "caiso-10-in-10"
+    notification_lead_s: SomeDaysS = 600
     """Shortest time between the notification and the start, seconds."""
-    prepare_lead_s: int = 600
+    prepare_lead_s: OneDayS = 600
     """How long before the start BMS commands are prepared, seconds."""
-    minimum_duration_s: int = 900
-    maximum_duration_s: int = 14_400
+    minimum_duration_s: SomeDaysS = 900
+    maximum_duration_s: SomeDaysS = 14_400
     acceptable_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
     shortfall_policy: Literal["continue", "reallocate", "abort"] = "continue"
     forecast_guardrail: Literal["block", "warn"] = "block"
     two_phase: bool = True
-    rate_per_kw: float = 0.0
-    rate_per_kwh: float = 0.0
+    rate_per_kw: Rate = 0.0
+    rate_per_kwh: Rate = 0.0
 
 
 class ZoneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,10 +67,10 @@ class ZoneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     strategy: Strategy = "setpoint_offset"
     max_magnitude: Annotated[float, msgspec.Meta(gt=0, le=100)] = 3.0
     """The magnitude that gives `curtailable_kw`: kelvin for `setpoint_offset`, percent for `shed_level`."""
-    comfort_limit_c: float = 28.0
-    minimum_off_s: int = 0
-    longest_curtailment_s: int = 14_400
-    rebound_ramp_s: int = 300
+    comfort_limit_c: Annotated[float, msgspec.Meta(ge=-50, le=100)] = 28.0
+    minimum_off_s: OneDayS = 0
+    longest_curtailment_s: SomeDaysS = 14_400
+    rebound_ramp_s: OneDayS = 300
 
 
 class MeterEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,29 +80,29 @@ class MeterEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class BmsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The address and protocol profile of a facility's building management system."""
 
-    address: str
+    address: Annotated[str, msgspec.Meta(max_length=1_000)]
     profile: BmsProfile = "two_phase"
-    credentials_ref: str | None = None
+    credentials_ref: Reference | None = None
 
 
 class FacilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A facility with its meters, zones, BMS, enrolments and agreed limits."""
 
     facility_id: Identifier
-    tz: str = "UTC"
+    tz: Annotated[str, msgspec.Meta(max_length=64)] = "UTC"
     latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] = 0.0
     longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] = 0.0
     weather_cell: Identifier = "default"
     region: Region | None = None
     """The region of its public holidays; None: the national ones of its time zone."""
-    meters: tuple[MeterEntry, ...]
-    zones: tuple[ZoneEntry, ...]
+    meters: Annotated[tuple[MeterEntry, ...], msgspec.Meta(max_length=MOST_METERS)]
+    zones: Annotated[tuple[ZoneEntry, ...], msgspec.Meta(max_length=MOST_ZONES)]
     bms: BmsEntry
-    programs: tuple[Identifier, ...]
-    dr_events_per_day: Annotated[int, msgspec.Meta(ge=1)] = 2
-    dr_events_per_season: Annotated[int, msgspec.Meta(ge=1)] = 40
-    longest_dr_event_s: int = 14_400
-    notification_lead_s: int = 0
+    programs: Annotated[tuple[Identifier, ...], msgspec.Meta(max_length=MOST_PROGRAMS)]
+    dr_events_per_day: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 2
+    dr_events_per_season: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 40
+    longest_dr_event_s: SomeDaysS = 14_400
+    notification_lead_s: SomeDaysS = 0
 
 
 class Portfolio(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

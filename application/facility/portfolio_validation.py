@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -45,7 +45,10 @@ def read_portfolio(content: bytes) -> Portfolio:
 
 def _wrong_fields(value: Any, kind: Any, path: str) -> Iterator[str]:
     """Check field by field, since msgspec stops at the first wrong one."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    if get_origin(kind) is Annotated and get_origin(get_args(kind)[0]) is tuple:
+        yield from _wrong_length(value, kind, path)
+        yield from _wrong_fields(value, get_args(kind)[0], path)
+    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         yield from _wrong_struct(value, kind, path)
     elif get_origin(kind) is tuple and isinstance(value, list):
         for number, item in enumerate(value):
@@ -55,6 +58,12 @@ def _wrong_fields(value: Any, kind: Any, path: str) -> Iterator[str]:
             msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             yield f"{path or 'the document'}: {str(error).partition(' - at ')[0]}"
+
+
+def _wrong_length(value: Any, kind: Any, path: str) -> Iterator[str]:
+    most = next(meta.max_length for meta in get_args(kind)[1:] if isinstance(meta, msgspec.Meta))
+    if most is not None and isinstance(value, list) and len(value) > most:
+        yield f"{path}: Expected `array` of length <= {most}, got {len(value)}"
 
 
 def _wrong_struct(value: Any, kind: type[msgspec.Struct], path: str) -> Iterator[str]:

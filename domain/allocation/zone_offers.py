@@ -6,12 +6,18 @@ from collections.abc import Iterable
 
 from domain.allocation.allocate import ZoneOffer
 from domain.dispatch import DispatchState
-from domain.facility import Zone
+from domain.facility import MOST_ZONES, Zone
 
 
 def fitting_zones(zones: Iterable[Zone], duration_s: float) -> list[Zone]:
-    """The zones whose minimum off time and longest curtailment fit the duration of the window."""
-    return [zone for zone in zones if zone.minimum_off_s <= duration_s <= zone.longest_curtailment_s]
+    """The zones whose minimum off time and longest curtailment fit the duration of the window.
+
+    At most MOST_ZONES, those with the largest reduction: facilities may be older than that bound.
+    """
+    fitting = [zone for zone in zones if zone.minimum_off_s <= duration_s <= zone.longest_curtailment_s]
+    if len(fitting) <= MOST_ZONES:
+        return fitting
+    return sorted(fitting, key=lambda zone: (-zone.curtailable_kw, zone.zone_id))[:MOST_ZONES]
 
 
 def zone_offer(zone: Zone, dispatch: DispatchState | None) -> ZoneOffer:

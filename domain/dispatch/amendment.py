@@ -19,6 +19,7 @@ from domain.dispatch.state import (
     Setpoint,
     ZonePlan,
 )
+from domain.facility import MOST_ZONES
 
 PARTICIPATING: frozenset[DispatchStatus] = frozenset(
     {"planned", "blocked", "preparing", "prepared", "committing", *CURTAILED}
@@ -163,11 +164,13 @@ def _differs(state: DispatchState, zone_id: str, found: Setpoint, curtailed: boo
 def drift_corrections(
     state: DispatchState, seen: Mapping[str, tuple[Setpoint, bool]], *, not_after: datetime
 ) -> Iterator[PendingEvent]:
-    """Record drift, and correct it by a new round of the commit, up to MAX_COMMIT_ROUNDS."""
+    """Record drift, and correct it by a new round of the commit, up to MAX_COMMIT_ROUNDS.
+
+    Of MOST_ZONES zones at once; a larger building is compared again soon.
+    """
     commits = state.latest("commit")
-    for zone_id in drifted_zones(state, seen):
-        if commits[zone_id].command.round > MAX_COMMIT_ROUNDS:
-            continue
+    drifted = [i for i in drifted_zones(state, seen) if commits[i].command.round <= MAX_COMMIT_ROUNDS]
+    for zone_id in drifted[:MOST_ZONES]:
         found, curtailed = seen[zone_id]
         yield observation_events.DriftDetected, {"zone_id": zone_id, "found": found, "curtailed": curtailed}
         zone = state.zones[zone_id]

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import ClassVar, Self, TypeAlias
 from uuid import UUID
 
-from domain.errors import FacilityNotAvailable, NotAllowedNow, ReasonRequired
+from domain.errors import FacilityNotAvailable, FacilityTooLarge, NotAllowedNow, ReasonRequired
 from domain.event_sourcing.aggregate import Aggregate, Provenance
 from domain.facility import events
-from domain.facility.state import BmsLink, FacilityState, Limits, Zone
+from domain.facility.state import MOST_METERS, MOST_PROGRAMS, MOST_ZONES, BmsLink, FacilityState, Limits, Zone
 from domain.identifiers import facility_stream_id
 
 
@@ -73,7 +73,19 @@ class Facility(Aggregate[FacilityState]):
         limits: Limits,
         region: str | None = None,
     ) -> None:
-        """Record the differences between the given facts and the recorded ones; equal facts record nothing."""
+        """Record the differences between the given facts and the recorded ones; equal facts record nothing.
+
+        Raises FacilityTooLarge. A facility that was registered when there was no such bound keeps what it has.
+        """
+        for what, count, most in (
+            ("meters", len(meters), MOST_METERS),
+            ("zones", len(zones), MOST_ZONES),
+            ("programs", len(programs), MOST_PROGRAMS),
+        ):
+            if count > most:
+                raise FacilityTooLarge(
+                    f"{self.state.facility_id} has {count} {what}, at most {most}: register it as several facilities"
+                )
         self._agree_meters(provenance, meters)
         self._agree_zones(provenance, {zone.zone_id: zone for zone in zones})
         if self.state.bms != bms:

@@ -114,7 +114,7 @@ def web_collaborators(
 ) -> WebDependencies:
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
-    from interfaces.bootstrap.secrets import portfolio_rules, recorded_references
+    from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebDependencies
 

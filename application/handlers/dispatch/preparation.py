@@ -6,7 +6,7 @@ from application.handlers.dr_event.feasibility_check import terms_of
 from application.handlers.dr_event.plan_building import block
 from domain.dispatch import Dispatch
 from domain.dr_event import OVER, DREvent
-from domain.facility import Facility
+from domain.facility import MOST_ZONES, Facility
 from domain.forecast import quality_at
 
 
@@ -25,12 +25,21 @@ def prepare_dispatch(command: PrepareDispatch, context: DecisionContext) -> Deci
         is_excluded = facility is not None and facility.state.awaits_restore_of_other(dr_event.id)
         if not is_excluded:  # else it is prepared after the restore
             _guard(dispatch, dr_event, context)
+            _fail_if_too_large(dispatch, context)
             dispatch.prepare(context.provenance)
     elif status == "scheduled" and dispatch.state.prepare_again:
         dispatch.abort(context.provenance, reason="the start was moved away")
     elif status in OVER and dispatch.state.status == "planned":
         dispatch.abort(context.provenance, reason=f"the DR event is {status}")
     return Decision(dispatch)
+
+
+def _fail_if_too_large(dispatch: Dispatch, context: DecisionContext) -> None:
+    """A plan may be older than the bound on zones. Its facility fails alone; its share goes to others."""
+    count = len(dispatch.state.zones)
+    if count > MOST_ZONES:
+        reason = f"its plan has {count} zones, at most {MOST_ZONES} are commanded; register it as several facilities"
+        dispatch.fail_unprepared(context.provenance, reason=reason)
 
 
 def was_reassigned(dispatch: Dispatch, context: DecisionContext) -> bool:
