@@ -91,6 +91,7 @@ async def _drain(stores: Stores, client: Client, former: str, stop: asyncio.Even
             )
         ],
         stream=telemetry_log(client, stores.settings),
+        meters=stores.listed_meters(),
         alerts=stores.alerts(),
         clock=stores.clock,
         stop=stop,

@@ -47,7 +47,7 @@ from interfaces.web.caching.audit_cache import AuditDocumentCache
 from interfaces.web.caching.facility_cache import FacilityIdCache
 from interfaces.web.caching.last_responses import StaleIfErrorCache
 from interfaces.web.edge import Edge, WebDependencies
-from interfaces.web.guard.access import MAX_BODY_BYTES, admit
+from interfaces.web.guard.access import MAX_BODY_BYTES, admit, count_wrong_signature
 from interfaces.web.middleware.conditional import ConditionalMiddleware
 from interfaces.web.middleware.error_responses import EXCEPTION_HANDLERS
 from interfaces.web.middleware.metrics import MetricsMiddleware, WebMetrics
@@ -99,6 +99,7 @@ def unconnected_app() -> EdgeApplication:
         CONTROLLERS,
         guards=[admit],
         exception_handlers=EXCEPTION_HANDLERS,
+        after_exception=[count_wrong_signature],
         middleware=[MetricsMiddleware(), ConditionalMiddleware(), StaleResponseMiddleware()],
         before_send=[complete_headers],
         lifespan=[_running_live_feed],

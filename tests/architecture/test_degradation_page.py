@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.degradation.degradation_table import ALWAYS, COLUMNS, LIKE, NOT_OF_A_REPLICA, ROWS
 from tests.architecture.source_tree import ROOT
-from tests.architecture.test_failure_scenarios import TEST, functions_in, left_out_of_ci
+from tests.architecture.table_pages import TEST, functions_in, left_out_of_ci
 from tests.unit.interfaces.web.declared_policies import POLICIES
 
 PAGE = (ROOT / "docs/degradation.md").read_text()

@@ -1,20 +1,17 @@
 """The table of failure scenarios: each row names its tests, and everything that it names exists."""
 
-import ast
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from application.operations.alert_catalogue import ALERTS
 from tests.architecture.source_tree import ROOT
+from tests.architecture.table_pages import TEST, is_run_by_ci, left_out_of_ci, missing_tests, table_rows
 
 PAGE = ROOT / "docs/failure-scenarios.md"
 HEADING = ["scenario", "what happens", "operator sees", "shown by"]
-TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 RUNBOOK = re.compile(r"\[(\w+)\]\(runbooks/(\w+)\.md\)")
-LEFT_OUT = re.compile(r"\bmark\.(chaos|slow)\b")
 NOT_TESTED = "not tested"
 
 
@@ -44,39 +41,7 @@ LEAST = (
 """The beginnings of rows that the table must have."""
 
 
-def table_rows() -> list[list[str]]:
-    """The cells of every row under a heading, of all tables of the page."""
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [row for row in cells if row != HEADING and set(row[0]) != {"-"}]
-
-
-ROWS = table_rows()
-
-
-@cache
-def functions_in(path: str) -> set[str]:
-    """Every function of a file, including methods; empty if the file does not exist."""
-    file = ROOT / path
-    if not file.is_file():
-        return set()
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, functions)}
-
-
-@cache
-def left_out_of_ci(path: str) -> set[str]:
-    """The functions of a file that are marked `chaos` or `slow`, individually or by the whole file."""
-    tree = ast.parse((ROOT / path).read_text())
-    whole = [node for node in tree.body if isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node)]
-    if any(LEFT_OUT.search(ast.unparse(node)) for node in whole):
-        return functions_in(path)
-    return {
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and any(LEFT_OUT.search(ast.unparse(decorator)) for decorator in node.decorator_list)
-    }
+ROWS = table_rows(PAGE, HEADING)
 
 
 def test_there_is_a_table() -> None:
@@ -96,17 +61,15 @@ def test_every_row_is_complete_and_names_a_test(row: list[str]) -> None:
 
 
 def test_every_named_test_exists() -> None:
-    named = TEST.findall(PAGE.read_text())
-    missing = [f"{path}::{name}" for path, name in named if name not in functions_in(path)]
-    assert missing == []
-    assert all(name.startswith("test_") for _, name in named)
+    text = PAGE.read_text()
+    assert missing_tests(text) == []
+    assert all(name.startswith("test_") for _, name in TEST.findall(text))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_no_scenario_has_only_tests_that_ci_leaves_out(row: list[str]) -> None:
     """`make test` and CI leave out tests with these markers."""
-    named = TEST.findall(row[3])
-    assert not named or any(name not in left_out_of_ci(path) for path, name in named)
+    assert row[3] == NOT_TESTED or is_run_by_ci(row[3])
 
 
 def test_functions_left_out_of_ci_are_detected(tmp_path: Path) -> None:

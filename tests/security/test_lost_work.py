@@ -197,7 +197,7 @@ def test_work_that_the_relay_has_not_published_yet_is_not_issued_again() -> None
 def test_a_retried_restore_that_the_queue_lost_is_issued_again_in_spite_of_its_dead_letter() -> None:
     """Its first try was given up, and that dead letter stays open while it is retried."""
     there = InProcessSystem.accepted("fac-001").until("active")
-    there.control.fail_next("fac-001", *["time_out"] * 4)
+    there.control.fail_next("fac-001", "time_out", "time_out", "time_out", "time_out")
     there.until("completed")
     assert there.dispatch().status == "restore_failed"
     assert len(there.dead_letters.listed()) == 1

@@ -5,6 +5,7 @@ from typing import Any, cast
 from litestar.connection import ASGIConnection, Request
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Scope
 
 from application.ports.access.api_keys import ApiKey
 from interfaces.web.authentication.api_key import unauthenticated
@@ -22,6 +23,8 @@ from interfaces.web.routes import AS_OF, has_as_of
 MAX_BODY_BYTES = 256 * 1024
 FROM_PLATFORM = "gridproof_platform"
 """In the scope of a request that came in on the listener of the platform, which needs no API key."""
+
+_WRONG_SIGNATURE = frozenset({"bad-signature", "stale-signature", "used-signature"})
 
 ApiRequest = Request[ApiKey, Any, State]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
@@ -69,6 +72,12 @@ def note_failed_authentication(connection: AnyConnection, kind: FailureKind) -> 
     edge_of(connection).failures.record(network, kind)
     metrics_of(connection).authentication_failures.labels(kind).inc()
     return network
+
+
+async def count_wrong_signature(error: Exception, scope: Scope) -> None:
+    """A hook after each error: a signature is checked after the guard, in a thread."""
+    if isinstance(error, Problem) and error.name in _WRONG_SIGNATURE:
+        note_failed_authentication(ASGIConnection(scope), "signature")
 
 
 def _check_replica_serves(edge: Edge, connection: AnyConnection, policy: RoutePolicy) -> None:

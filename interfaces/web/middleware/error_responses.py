@@ -27,7 +27,6 @@ from domain.errors import (
     UnknownFacility,
 )
 from interfaces.web.caching.unavailable import UNAVAILABLE
-from interfaces.web.guard.access import note_failed_authentication
 from interfaces.web.middleware.tracing import trace_id_of
 from interfaces.web.problems import MEDIA_TYPE, STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
 from projections.as_of.lists import HistoryStillLoading, PastTooLarge
@@ -49,7 +48,6 @@ _BY_STATUS = {
     415: "unsupported-media-type",
     429: "rate-exceeded",
 }
-_WRONG_SIGNATURE = frozenset({"bad-signature", "stale-signature", "used-signature"})
 _BY_DOMAIN_ERROR: dict[type[DomainError], str] = {
     UnknownDREvent: "not-found",
     UnknownFacility: "not-found",
@@ -69,12 +67,6 @@ def problem_response(request: AnyRequest, problem: Problem) -> Response[bytes]:
         media_type=MEDIA_TYPE,
         headers=problem.headers,
     )
-
-
-def of_problem(request: AnyRequest, problem: Problem) -> Response[bytes]:
-    if problem.name in _WRONG_SIGNATURE:
-        note_failed_authentication(request, "signature")
-    return problem_response(request, problem)
 
 
 def of_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
@@ -189,7 +181,7 @@ _BY_NAME: dict[type[Exception], str] = {
 EXCEPTION_HANDLERS = cast(
     "ExceptionHandlersMap",
     {
-        Problem: of_problem,
+        Problem: problem_response,
         HTTPException: of_framework,
         DomainError: of_domain,
         TooManyConflicts: of_lost_races,
