@@ -96,6 +96,9 @@ ALERTS: dict[str, AlertDefinition] = {
         "page", "the log differs from what was sealed, or the ledger contradicts itself"
     ),
     "ledger_unsealed": AlertDefinition("warning", "no checkpoint has covered new domain events for a minute"),
+    "disk_filling": AlertDefinition(
+        "critical", "over 80 % of the disk below a web process's data folder is used"
+    ),
     "authentication_failures": AlertDefinition(
         "warning", "over 60 requests of one client address in a minute had a wrong key, session or signature"
     ),

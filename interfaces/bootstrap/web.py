@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -17,16 +18,16 @@ from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
+from interfaces.bootstrap.readiness import DISK_FULL_SHARE, readiness_probes, used_share
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
 from interfaces.bootstrap.telemetry import watched_telemetry
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from application.ports.telemetry.store import TelemetryStore
-    from interfaces.web.edge import ReadinessProbe, WebDependencies
+    from interfaces.web.edge import WebDependencies
     from projections.queries.replica import ReplicatedReadModels
 
-PROBE_TIMEOUT_S = 1.5
 REPLICA_WITHIN_S = 0.5
 """For a connection to the replica; after it the primary answers."""
 OPEN_FILES = 8_192
@@ -62,7 +63,13 @@ async def _serve(settings: Settings) -> None:
             replica_models(stores) as replica,
         ):
             app = create_app(web_collaborators(stores, telemetry, health, replica))
-            monitor = WebMonitor(app.state["edge"].failures, stores.alerts(), stores.clock)
+            monitor = WebMonitor(
+                app.state["edge"].failures,
+                stores.alerts(),
+                stores.clock,
+                disk_used=partial(used_share, settings.data_dir) if settings.data_dir.is_dir() else None,
+                disk_full_share=DISK_FULL_SHARE,
+            )
             monitoring = asyncio.create_task(monitor.run(stop), name="web monitor")
             await server.run(
                 app,
@@ -156,52 +163,10 @@ def web_collaborators(
             current_per_s=settings.http_current_per_key_per_s,
             others_per_s=settings.http_reads_per_key_per_s,
         ),
-        probes=_probes(stores),
+        probes=readiness_probes(stores),
         queue_depth=settings.queue_depth,
         allow_private_callbacks=settings.allow_private_callbacks,
         callback_ports=settings.callback_port_numbers,
         stream_clients=settings.stream_clients,
         stream_clients_per_key=settings.stream_clients_per_key,
     )
-
-
-def _probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
-    from interfaces.web.edge import ReadinessProbe
-
-    probes = [ReadinessProbe(name="postgresql", needed=True, check=_postgres(stores))]
-    settings = stores.settings
-    influx_url = settings.influx_url if settings.telemetry_store == "influx" else None
-    for name, url in (("nats", settings.nats_url), ("cache", settings.redis_url), ("influxdb", influx_url)):
-        if url is not None:
-            probes.append(ReadinessProbe(name=name, needed=False, check=_listening(url)))
-    return tuple(probes)
-
-
-def _postgres(stores: Stores) -> Callable[[], Awaitable[None]]:
-    def ask() -> None:
-        with stores.pool.connection(timeout=PROBE_TIMEOUT_S) as connection:
-            connection.execute("SELECT 1")
-
-    async def check() -> None:
-        await asyncio.to_thread(ask)
-
-    return check
-
-
-def _listening(url: str) -> Callable[[], Awaitable[None]]:
-    """A probe that opens a connection; without a cache or queue the web process only works with restrictions."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url.partition(",")[0])
-
-    async def check() -> None:
-        if parts.scheme == "unix":
-            opening = asyncio.open_unix_connection(parts.path)
-        else:
-            port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-            opening = asyncio.open_connection(parts.hostname, port)
-        _, writer = await asyncio.wait_for(opening, PROBE_TIMEOUT_S)
-        writer.close()
-        await writer.wait_closed()
-
-    return check

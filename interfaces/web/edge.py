@@ -86,6 +86,10 @@ class Ledger(Protocol):
         ...
 
 
+class DependencyProblem(Exception):
+    """Raised by the check of a probe. Its text is shown to everybody, unlike that of other errors."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReadinessProbe:
     """A check of one dependency. Without a needed one the edge is not ready; others only degrade it."""

@@ -28,6 +28,16 @@ UNKNOWN = {
     },
 }
 
+DISK = {
+    "alert": "gridproof_disk_used",
+    "expr": "max(gridproof_disk_used_ratio) > 0.8",
+    "labels": {"severity": "critical"},
+    "annotations": {
+        "summary": "over 80 % of a disk is used; this rule needs no database",
+        "runbook": "docs/runbooks/disk_filling.md",
+    },
+}
+
 
 def rules() -> dict[str, Any]:
     """The file's content."""
@@ -46,7 +56,7 @@ def rules() -> dict[str, Any]:
         }
         for name, definition in sorted(ALERTS.items())
     ]
-    return {"groups": [{"name": "gridproof", "rules": [*known, UNKNOWN]}]}
+    return {"groups": [{"name": "gridproof", "rules": [*known, UNKNOWN, DISK]}]}
 
 
 def text() -> str:

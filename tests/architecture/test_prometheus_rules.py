@@ -9,8 +9,9 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from application.operations.alert_catalogue import ALERTS
+from interfaces.bootstrap.readiness import DISK_FULL_SHARE, DISK_USED
 from interfaces.web.middleware.metrics import WebMetrics
-from tests.architecture.prometheus_rules import FILE, METRIC, ROOT, UNKNOWN, text
+from tests.architecture.prometheus_rules import DISK, FILE, METRIC, ROOT, UNKNOWN, text
 
 EXPRESSION = re.compile(r'max\((?P<metric>\w+)\{name="(?P<name>\w+)"\}\) > 0')
 
@@ -28,7 +29,7 @@ def test_the_file_is_as_generated_from_the_alert_catalogue() -> None:
 
 
 def test_each_alert_has_a_rule_and_each_rule_an_alert() -> None:
-    assert rules().keys() == {*ALERTS, UNKNOWN["alert"]}
+    assert rules().keys() == {*ALERTS, UNKNOWN["alert"], DISK["alert"]}
 
 
 @pytest.mark.parametrize("alert", sorted(ALERTS))
@@ -53,3 +54,10 @@ def test_the_rules_query_a_metric_that_the_api_exports() -> None:
         if sample.name == METRIC
     }
     assert served == {(METRIC, name, definition.severity) for name, definition in ALERTS.items()}
+
+
+def test_the_rule_of_the_disk_queries_a_metric_of_the_web_process() -> None:
+    assert "gridproof_disk_used_ratio" in DISK["expr"]
+    assert DISK_USED._name == "gridproof_disk_used_ratio"
+    assert f"> {DISK_FULL_SHARE}" in DISK["expr"]
+    assert (ROOT / "docs/runbooks/disk_filling.md").is_file()

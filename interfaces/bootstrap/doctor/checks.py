@@ -17,13 +17,13 @@ from interfaces.bootstrap.doctor.raw_archive import check_raw_archive
 from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult
 from interfaces.bootstrap.doctor.signatures import check_signatures
 from interfaces.bootstrap.influxdb import influx_summary
+from interfaces.bootstrap.readiness import DISK_FULL_SHARE
 from interfaces.bootstrap.servers import NoRunningSystem, check_schema
 from interfaces.bootstrap.stores import clock_of, database_url, open_stores
 from interfaces.bootstrap.weather import weather_summary
 from interfaces.settings.settings import Settings
 
 WITHIN_S = 5.0
-DISK_FULL_SHARE = 0.8
 MOST_SKEW_S = 2.0
 MOST_LAG = 1_000
 NAMED = 5

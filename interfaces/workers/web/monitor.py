@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from socket import gethostname
 
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
@@ -19,6 +20,7 @@ from interfaces.workers.loops.periodic import run_periodically
 
 CHECK_EVERY_S = 15.0
 """Wall seconds."""
+DISK = "disk_filling"
 FAILURES, MOST_SUBJECTS = "authentication_failures", 20
 
 
@@ -29,6 +31,9 @@ class WebMonitor:
     failures: AuthenticationFailures
     alerts: AlertRegistry
     clock: Clock
+    disk_used: Callable[[], float] | None = None
+    """The used share of the disk, from 0 to 1; None: this process stores nothing on a disk."""
+    disk_full_share: float = 0.8
     _raised: set[str] = field(default_factory=set)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -38,6 +43,16 @@ class WebMonitor:
         """Raises OperationsUnavailable."""
         over_limit = self.failures.over_limit()  # on the event loop, which counts
         await asyncio.to_thread(partial(self._report_failures, over_limit))
+        if self.disk_used is not None:
+            await asyncio.to_thread(self._report_disk, self.disk_used)
+
+    def _report_disk(self, disk_used: Callable[[], float]) -> None:
+        share, now, subject = disk_used(), self.clock.now(), gethostname()
+        if share > self.disk_full_share:
+            detail = f"{share:.0%} of the disk below the data folder is used"
+            self.alerts.raise_alert(DISK, subject, detail, at=now)
+        else:
+            self.alerts.clear(DISK, subject, at=now)
 
     def _report_failures(self, over_limit: Mapping[str, int]) -> None:
         now = self.clock.now()

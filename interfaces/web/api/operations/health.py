@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from prometheus_client import REGISTRY, generate_latest
 
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.web.edge import ReadinessProbe, dependencies_of, edge_of
+from interfaces.web.edge import DependencyProblem, ReadinessProbe, dependencies_of, edge_of
 from interfaces.web.middleware.metrics import WebMetrics, metrics_of
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
 from interfaces.web.route_policy import ANYONE, OPERATOR, RoutePolicy
@@ -32,7 +32,7 @@ class DependencyState(msgspec.Struct, frozen=True, kw_only=True):
     """Without a needed dependency the edge is not ready; without another it is degraded."""
     up: bool
     problem: str | None = None
-    """The kind of failure; the log has the details."""
+    """The kind of failure."""
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +131,8 @@ async def _state_of(probe: ReadinessProbe) -> DependencyState:
             await probe.check()
     except TimeoutError:
         return DependencyState(name=probe.name, needed=probe.needed, up=False, problem="no answer in time")
+    except DependencyProblem as problem:
+        return DependencyState(name=probe.name, needed=probe.needed, up=False, problem=str(problem))
     except Exception as error:  # noqa: BLE001 - any error counts; only its kind is reported, not the address
         return DependencyState(name=probe.name, needed=probe.needed, up=False, problem=type(error).__name__)
     return DependencyState(name=probe.name, needed=probe.needed, up=True)

@@ -1,0 +1,125 @@
+"""What `/ready` of a web process checks: that PostgreSQL and the disk can be written, and who listens.
+
+Everybody may ask, so an answer is kept for some seconds and a check runs once at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from prometheus_client import Gauge
+
+from interfaces.bootstrap.stores import Stores
+
+if TYPE_CHECKING:
+    from interfaces.web.edge import ReadinessProbe
+
+PROBE_TIMEOUT_S = 1.5
+CHECK_EVERY_S = 2.0
+"""Wall seconds."""
+DISK_FULL_SHARE = 0.8
+WRITTEN_BYTES = 8_192
+"""More than a file system keeps in its own structures."""
+_WRITE = """
+INSERT INTO gridproof.write_probes (process, written_at) VALUES ('web', clock_timestamp())
+ON CONFLICT (process) DO UPDATE SET written_at = excluded.written_at
+"""
+DISK_USED = Gauge("gridproof_disk_used_ratio", "Used share of the disk below the data folder, from 0 to 1")
+
+
+def readiness_probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
+    from interfaces.web.edge import ReadinessProbe
+
+    settings, folder = stores.settings, stores.settings.data_dir
+    probes = [ReadinessProbe(name="postgresql", needed=True, check=CachedCheck(lambda: _write_row(stores)))]
+    if folder.is_dir():
+        DISK_USED.set_function(lambda: used_share(folder))
+        probes.append(
+            ReadinessProbe(name="disk", needed=False, check=CachedCheck(lambda: check_disk(folder)))
+        )
+    influx_url = settings.influx_url if settings.telemetry_store == "influx" else None
+    for name, url in (("nats", settings.nats_url), ("cache", settings.redis_url), ("influxdb", influx_url)):
+        if url is not None:
+            probes.append(ReadinessProbe(name=name, needed=False, check=_listening(url)))
+    return tuple(probes)
+
+
+class CachedCheck:
+    """Runs `check` in a thread, at most once every CHECK_EVERY_S and never twice at a time. For one event loop."""
+
+    def __init__(self, check: Callable[[], None], *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._check = check
+        self._monotonic = monotonic
+        self._running: asyncio.Future[Exception | None] | None = None
+        self._due = float("-inf")
+
+    async def __call__(self) -> None:
+        """Raises what the last check raised. Waits for one that runs."""
+        if self._running is None or (self._running.done() and self._monotonic() >= self._due):
+            self._running = asyncio.ensure_future(asyncio.to_thread(self._result))
+            self._running.add_done_callback(self._ended)
+        error = await asyncio.shield(self._running)
+        if error is not None:
+            raise error.with_traceback(None)
+
+    def _ended(self, _: asyncio.Future[Exception | None]) -> None:
+        self._due = self._monotonic() + CHECK_EVERY_S
+
+    def _result(self) -> Exception | None:
+        try:
+            self._check()
+        except Exception as error:  # noqa: BLE001 - raised at each caller
+            return error
+        return None
+
+
+def check_disk(folder: Path) -> None:
+    """Write a small file in `folder`. Raises OSError, or DependencyProblem if the disk is nearly full."""
+    from interfaces.web.edge import DependencyProblem
+
+    probe = folder / f".write-probe-{os.getpid()}"
+    try:
+        with probe.open("wb") as stream:
+            stream.write(bytes(WRITTEN_BYTES))
+            stream.flush()
+            os.fsync(stream.fileno())
+    finally:
+        probe.unlink(missing_ok=True)
+    if (share := used_share(folder)) > DISK_FULL_SHARE:
+        raise DependencyProblem(f"{share:.0%} of the disk is used")
+
+
+def used_share(folder: Path) -> float:
+    """Of the disk below `folder`, from 0 to 1."""
+    usage = shutil.disk_usage(folder)
+    return usage.used / usage.total
+
+
+def _write_row(stores: Stores) -> None:
+    """A server with a full disk, or one that is only a standby, answers a query and takes no write."""
+    with stores.pool.connection(timeout=PROBE_TIMEOUT_S) as connection:
+        connection.execute(_WRITE)
+
+
+def _listening(url: str) -> Callable[[], Awaitable[None]]:
+    """A probe that opens a connection; without a cache or queue the web process only works with restrictions."""
+    parts = urlsplit(url.partition(",")[0])
+
+    async def check() -> None:
+        if parts.scheme == "unix":
+            opening = asyncio.open_unix_connection(parts.path)
+        else:
+            port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+            opening = asyncio.open_connection(parts.hostname, port)
+        _, writer = await asyncio.wait_for(opening, PROBE_TIMEOUT_S)
+        writer.close()
+        await writer.wait_closed()
+
+    return check
