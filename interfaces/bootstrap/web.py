@@ -163,6 +163,7 @@ def web_collaborators(
             current_per_s=settings.http_current_per_key_per_s,
             others_per_s=settings.http_reads_per_key_per_s,
         ),
+        failed_authentications_per_min=settings.http_failed_authentications_per_min,
         probes=readiness_probes(stores),
         queue_depth=settings.queue_depth,
         allow_private_callbacks=settings.allow_private_callbacks,

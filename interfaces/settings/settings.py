@@ -148,6 +148,8 @@ class Settings:
     """Addresses and networks, with commas, of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     http_served_over_https: bool = _setting(parse.boolean, False)
     """Whether people come over https, by a proxy that does not say so: for the cookie's Secure and for HSTS."""
+    http_failed_authentications_per_min: int = _setting(parse.whole_number(1, 1_000_000), 60)
+    """Wrong keys, sessions and signatures of one client address in each web process; above it 429 instead of 401."""
     http_connections_per_address: int = _setting(parse.whole_number(1, 100_000), 1_500)
     """Open connections of one client address (IPv6: one /64) in each web process; a new one closes an idle one."""
     stream_clients: int = _setting(parse.whole_number(1, 3_000), 1_200)

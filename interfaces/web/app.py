@@ -40,6 +40,7 @@ from interfaces.web.api.telemetry.load_sum import PortfolioLoadController
 from interfaces.web.api.webhook.controller import NotificationController
 from interfaces.web.asgi import EdgeApplication
 from interfaces.web.authentication.api_key import Authenticator
+from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.authentication.session_cookie import SessionAuthenticator
 from interfaces.web.broadcast.feed import LiveFeed
@@ -145,6 +146,7 @@ def _edge_over(dependencies: WebDependencies) -> Edge:
         live=live,
         historical_lists=HistoricalLists(dependencies.stream_log, FoldLimits()),
         audits=AuditDocumentCache(dependencies.stream_log),
+        failures=AuthenticationFailures(dependencies.failed_authentications_per_min),
     )
 
 

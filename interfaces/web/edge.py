@@ -153,6 +153,8 @@ class WebDependencies:
     replica: ReplicatedReadModels | None = None
     """Serves reads instead of `read_models`; None: there is only the primary."""
     read_rates: ReadRates = field(default_factory=ReadRates)
+    failed_authentications_per_min: int = 60
+    """Of one client network; beyond it they are answered 429."""
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
     """Number of accepted DR events without a plan at which the webhook answers 503."""

@@ -41,7 +41,10 @@ class AuthenticationFailures:
     other out, and a key of 256 bits is not guessed.
     """
 
-    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most_in_window: int = MOST_IN_WINDOW, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.most_in_window = most_in_window
         self._monotonic = monotonic
         self._counts: OrderedDict[str, _Count] = OrderedDict()
         self._lines_since = 0.0
@@ -59,15 +62,15 @@ class AuthenticationFailures:
         if now >= count.since + WINDOW_S:
             count.since, count.failures = now, 0
         count.failures += 1
-        if count.failures > MOST_IN_WINDOW:
+        if count.failures > self.most_in_window:
             count.over_at, count.worst = now, max(count.worst, count.failures)
-        if count.failures in (1, MOST_IN_WINDOW + 1) and self._may_log(now):
+        if count.failures in (1, self.most_in_window + 1) and self._may_log(now):
             log.warning("authentication failed", address=network, kind=kind, failures=count.failures)
 
     def refusal(self, network: str) -> Problem | None:
         """The answer to a further failure; None while the network is within its limit."""
         count = self._counts.get(network)
-        if count is None or count.failures <= MOST_IN_WINDOW:
+        if count is None or count.failures <= self.most_in_window:
             return None
         wait_s = count.since + WINDOW_S - self._monotonic()
         if wait_s <= 0:

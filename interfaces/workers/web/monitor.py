@@ -12,7 +12,6 @@ from socket import gethostname
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from interfaces.web.authentication.failures import (
-    MOST_IN_WINDOW,
     REPORTED_FOR_S,
     AuthenticationFailures,
 )
@@ -64,8 +63,8 @@ class WebMonitor:
             self.alerts.clear(FAILURES, network, at=now)
         for network in worst:
             detail = (
-                f"{over_limit[network]} failed authentications in a minute, over {MOST_IN_WINDOW} are refused"
-                f"; {len(over_limit)} addresses are over the limit"
+                f"{over_limit[network]} failed authentications in a minute, {self.failures.most_in_window} "
+                f"are allowed; {len(over_limit)} addresses are over the limit"
             )
             self.alerts.raise_alert(FAILURES, network, detail, at=now)
             self._raised.add(network)

@@ -61,6 +61,7 @@ def served(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFac
                 f"{PREFIX}HTTP_CURRENT_PER_KEY_PER_S": "100000",
                 f"{PREFIX}HTTP_READS_PER_KEY_PER_S": "1000000",
                 f"{PREFIX}QUEUE_DEPTH": "1000000",
+                f"{PREFIX}HTTP_FAILED_AUTHENTICATIONS_PER_MIN": "1000000",
             }
         )
         url = f"http://{settings.http_bind}"
