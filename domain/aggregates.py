@@ -2,13 +2,14 @@
 
 from eventsourcing.utils import get_topic
 
+from domain.administration import AdministrativeAct
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from domain.program import Program
 
-DEMAND_RESPONSE_AGGREGATES: tuple[type, ...] = (Facility, Program, DREvent, Dispatch)
+DEMAND_RESPONSE_AGGREGATES: tuple[type, ...] = (Facility, Program, DREvent, Dispatch, AdministrativeAct)
 """Every aggregate of the log; importing them registers their topics."""
 
 

@@ -34,6 +34,18 @@ class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
 
 
+def provenance_of(context: CommandContext, now: datetime) -> Provenance:
+    """The provenance of domain events of a command at `now`."""
+    return Provenance(
+        correlation_id=context.correlation_id,
+        causation_id=context.causation_id,
+        actor=context.actor,
+        tenant=context.tenant,
+        trace_id=context.trace_id,
+        recorded_at=now,
+    )
+
+
 class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
     """An idempotency key: (utility, route) as scope, the caller's key, and a hash of the body."""
 
@@ -90,15 +102,7 @@ class DecisionContext:
     @cached_property
     def provenance(self) -> Provenance:
         """The provenance of every domain event of this decision."""
-        context = self._context
-        return Provenance(
-            correlation_id=context.correlation_id,
-            causation_id=context.causation_id,
-            actor=context.actor,
-            tenant=context.tenant,
-            trace_id=context.trace_id,
-            recorded_at=self.now,
-        )
+        return provenance_of(self._context, self.now)
 
     def facility(self, facility_id: str) -> Facility | None:
         return self._load(Facility, facility_stream_id(facility_id))

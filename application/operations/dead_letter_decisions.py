@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -13,6 +14,8 @@ from application.operations.open_items import every_open_alert, open_dead_letter
 from application.ports.dispatch.work_queue import BmsWork
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
+from domain.administration import AdministrativeAct
+from domain.event_sourcing.aggregate import Provenance
 from domain.event_sourcing.json_decoders import json_decoder
 
 CLOCKS_DIFFER = timedelta(days=1)
@@ -32,7 +35,8 @@ def discard(
 
     Raises DeadLetterNotFound, DeadLetterDecided, ReasonRequired or OperationsUnavailable.
     """
-    letter = letters.decide(dead_letter_id, status="discarded", by=by, reason=reason, at=at)
+    act = decision_act(dead_letter_id, "discarded", by=by, at=at)
+    letter = letters.decide(dead_letter_id, status="discarded", by=by, reason=reason, at=at, act=act)
     clear_alerts_of(letter, letters, alerts, at=at)
     return letter
 
@@ -55,7 +59,26 @@ def discard_of_dispatch(
     waiting = open_dead_letters(letters, parked_by=at + CLOCKS_DIFFER, queues=("bms_command",))
     for letter in [one for one in waiting if one.subject == facility_id and _is_of(one, dr_event_id)]:
         with suppress(DeadLetterDecided):
-            discard(letter.dead_letter_id, letters, alerts, by=by, reason=reason, at=at)
+            # Without an act: Dispatch.RestoredByHand, from which this follows, is the record.
+            done = letters.decide(letter.dead_letter_id, status="discarded", by=by, reason=reason, at=at)
+            clear_alerts_of(done, letters, alerts, at=at)
+
+
+def decision_act(
+    dead_letter_id: UUID, decision: Literal["replayed", "discarded"], *, by: str, at: datetime
+) -> AdministrativeAct:
+    """The record of one decision. It has no reason: that is free text, and stands beside the letter."""
+    provenance = Provenance(
+        correlation_id=dead_letter_id,
+        causation_id=dead_letter_id,
+        actor=by,
+        tenant=None,
+        trace_id=dead_letter_id.hex,
+        recorded_at=at,
+    )
+    return AdministrativeAct.decide_dead_letters(
+        provenance, decision=decision, dead_letter_ids=[dead_letter_id]
+    )
 
 
 def _is_of(letter: DeadLetter, dr_event_id: UUID) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.commands.dispatch import ReissueBmsCommand
-from application.operations.dead_letter_decisions import clear_alerts_of
+from application.operations.dead_letter_decisions import clear_alerts_of, decision_act
 from application.ports.clock import Clock
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher
 from application.ports.operations.alerts import AlertRegistry
@@ -75,7 +75,10 @@ class DeadLetterReplay:
 
     def _decided(self, dead_letter_id: UUID, by: str, reason: str) -> DeadLetter:
         now = self.clock.now()
-        letter = self.dead_letters.decide(dead_letter_id, status="replayed", by=by, reason=reason, at=now)
+        act = decision_act(dead_letter_id, "replayed", by=by, at=now)
+        letter = self.dead_letters.decide(
+            dead_letter_id, status="replayed", by=by, reason=reason, at=now, act=act
+        )
         clear_alerts_of(letter, self.dead_letters, self.alerts, at=now)
         return letter
 

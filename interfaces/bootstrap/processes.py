@@ -81,6 +81,19 @@ async def _work_queue(stores: Stores, name: str) -> NatsWorkQueue:
     )
 
 
+async def _record_migrations(stores: Stores, stop: asyncio.Event) -> None:
+    """The first process of a release that reads the log records what `gridproof migrate` did before it."""
+    from contextlib import suppress
+
+    from application.command_bus.retry import Stopped, retry_while_unavailable
+    from application.operations.recorded_migrations import record_migrations
+
+    with suppress(Stopped):
+        await retry_while_unavailable(
+            lambda: asyncio.to_thread(record_migrations, stores.act_log(), stores.clock), stop=stop
+        )
+
+
 async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from adapters.postgres.event_store.log_listener import LogListener
@@ -90,6 +103,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     from interfaces.workers.relay.relay import READER, Relay
     from interfaces.workers.schedule.queue_monitor import AlertingPublisher
 
+    await _record_migrations(stores, stop)
     queue = await _work_queue(stores, "relay")
     positions = PostgresReaderPositions(stores.pool)
     relay = Relay(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from application.command_bus.bus import CommandBus
 from application.ports.clock import Clock
 from interfaces.bootstrap.connection_budget import POOL_SIZE
 from interfaces.bootstrap.servers import NoRunningSystem, resolve_addresses
-from interfaces.settings.settings import Settings, read_settings
+from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.event_store.log_listener import LogListener
     from application.ports.access.api_keys import ApiKeys
+    from application.ports.access.operators import Operators
     from application.ports.access.sessions import Sessions
     from application.ports.access.used_signatures import UsedSignatures
     from application.ports.facility import Utilities
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from application.ports.forecast.past_forecasts import PastForecasts
     from application.ports.forecast.scores import ForecastScores
     from application.ports.live_feed import LiveLog
+    from application.ports.operations.act_log import ActLog
     from application.ports.operations.alerts import AlertRegistry
     from application.ports.operations.dead_letters import DeadLetters
     from application.ports.operations.system_state import SystemState
@@ -64,6 +65,11 @@ class Stores:
         from adapters.postgres.operations.alerts import PostgresAlerts
 
         return PostgresAlerts(self.pool)
+
+    def act_log(self) -> ActLog:
+        from adapters.postgres.operations.act_log import PostgresActLog
+
+        return PostgresActLog(self.pool)
 
     def dead_letters(self) -> DeadLetters:
         from adapters.postgres.operations.dead_letters import PostgresDeadLetters
@@ -137,6 +143,11 @@ class Stores:
         from adapters.postgres.access.api_keys import PostgresApiKeys
 
         return PostgresApiKeys(self.pool)
+
+    def operators(self) -> Operators:
+        from adapters.postgres.access.operators import PostgresOperators
+
+        return PostgresOperators(self.pool)
 
     def sessions(self) -> Sessions:
         from adapters.postgres.access.sessions import PostgresSessions
@@ -268,13 +279,6 @@ def opened_stores(settings: Settings) -> Iterator[Stores]:
         yield stores
     finally:
         stores.close()
-
-
-@contextmanager
-def open_api_keys(settings: Settings | None = None) -> Iterator[tuple[ApiKeys, Clock]]:
-    """The store of API keys, and the clock."""
-    with opened_stores(settings or read_settings(os.environ)) as stores:  # noqa: TID251 - passed on
-        yield stores.api_keys(), stores.clock
 
 
 def accelerated_clock(epoch: datetime, started_at: datetime, speed: float) -> Clock:

@@ -96,7 +96,7 @@ def replay(dead_letter_id: UUID, reason: str, as_json: bool) -> None:
 
     with opened_stores() as stores:
         replaying = dead_letter_replay(stores)
-        letter = asyncio.run(replaying.replay(dead_letter_id, by=operator(), reason=reason))
+        letter = asyncio.run(replaying.replay(dead_letter_id, by=operator(stores), reason=reason))
     _print(letter, as_json=as_json)
 
 
@@ -111,7 +111,7 @@ def discard(dead_letter_id: UUID, reason: str, as_json: bool) -> None:
             dead_letter_id,
             stores.dead_letters(),
             stores.alerts(),
-            by=operator(),
+            by=operator(stores),
             reason=reason,
             at=stores.clock.now(),
         )

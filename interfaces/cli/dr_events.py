@@ -256,4 +256,4 @@ def _context(stores: "Stores", dr_event_id: "UUID") -> "CommandContext":
         raise UnknownDREvent(
             f"no DR event {dr_event_id}; list them with `gridproof dr-events list`"
         ) from None
-    return command_context(tenant=dr_event.state.utility_id)
+    return command_context(stores, tenant=dr_event.state.utility_id)

@@ -89,7 +89,7 @@ def import_file(file: Path, as_json: bool) -> None:
             bus=stores.bus,
             utilities=stores.utilities(),
             at=stores.clock.now(),
-            actor=operator(),
+            actor=operator(stores),
             trace_id=secrets.token_hex(16),
             progress=progress,
         )
@@ -212,7 +212,7 @@ def _opt(command: "Callable[[UUID | None], Struct]", reference: str | None, *, a
 
     with opened_stores() as stores:
         dr_event_id = None if reference is None else resolve_dr_event(stores.stream_log(), reference)
-        done = stores.bus.handle(command(dr_event_id), command_context(), reply_type=OptingOut)
+        done = stores.bus.handle(command(dr_event_id), command_context(stores), reply_type=OptingOut)
     if as_json:
         print_json(done)
         return

@@ -129,7 +129,9 @@ def _edge_over(dependencies: WebDependencies) -> Edge:
     clock, cache, rates = dependencies.clock, dependencies.cache, dependencies.read_rates
     live = _live_feed(dependencies)
     state = live.state
-    authenticator = Authenticator(dependencies.api_keys, is_away=lambda: state.is_away)
+    authenticator = Authenticator(
+        dependencies.api_keys, now=dependencies.clock.now, is_away=lambda: state.is_away
+    )
     values = CurrentValues(dependencies.telemetry, clock, cache)
     sources = HistorySources(dependencies.telemetry, dependencies.rollups, dependencies.meter_powers)
     return Edge(

@@ -63,6 +63,10 @@ class StreamLog(Protocol):
         """
         ...
 
+    def acts(self, *, before: int | None, limit: int) -> list[StreamEntry]:
+        """The newest `limit` administrative acts, of positions less than `before`; the newest first."""
+        ...
+
     def prefix_end(self, as_of: datetime) -> int:
         """The last position of the longest prefix of the log in which every recorded_at <= `as_of`."""
         ...

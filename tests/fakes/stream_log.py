@@ -7,6 +7,7 @@ from uuid import UUID
 from eventsourcing.utils import get_topic
 
 from application.event_store.event_mapper import encode_state
+from domain.administration import AdministrativeAct
 from domain.dr_event import DREvent
 from projections.audit.stream_log import StreamEntry, StreamSlice
 from projections.engine.memory_rows import Entry
@@ -43,6 +44,15 @@ class FakeStreamLog:
             for entry in self.entries
             if after < entry.position <= until and get_topic(type(entry.domain_event)) in topics
         )
+
+    def acts(self, *, before: int | None, limit: int) -> list[StreamEntry]:
+        found = [
+            entry
+            for entry in reversed(self.entries)
+            if isinstance(entry.domain_event, AdministrativeAct.Event)
+            and (before is None or entry.position < before)
+        ]
+        return found[:limit]
 
     def prefix_end(self, as_of: datetime) -> int:
         for entry in self.entries:

@@ -1,6 +1,6 @@
 """API keys in PostgreSQL."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.errors import translate_errors
 from adapters.postgres.connection.pool import autocommit_connection
+from adapters.postgres.event_store.acts import append_acts
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,
@@ -17,38 +18,52 @@ from application.ports.access.api_keys import (
     ApiKeyTaken,
     StoredApiKey,
 )
+from domain.administration import AdministrativeAct
 
+_NOT_FOUND = "no API key {}; list them with `gridproof keys list`"
+
+_COLUMNS = (
+    "key_id, role, utility_id, facility_id, created_at, revoked_at, name, expires_at, replaces, last_used_at"
+)
 _ADD = """
-INSERT INTO gridproof.api_keys (key_id, role, utility_id, facility_id, created_at, revoked_at, secret_hash)
-VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (key_id) DO NOTHING
+INSERT INTO gridproof.api_keys
+    (key_id, role, utility_id, facility_id, created_at, revoked_at, name, expires_at, replaces, secret_hash)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (key_id) DO NOTHING
 """
-_FIND = """
-SELECT key_id, role, utility_id, facility_id, created_at, revoked_at, secret_hash
-FROM gridproof.api_keys WHERE key_id = ANY(%s)
+_FIND = f"SELECT {_COLUMNS}, secret_hash FROM gridproof.api_keys WHERE key_id = ANY(%s)"  # noqa: S608 - our own names
+_LIST = f"SELECT {_COLUMNS} FROM gridproof.api_keys ORDER BY created_at, key_id"  # noqa: S608 - our own names
+_EXPIRE = """
+UPDATE gridproof.api_keys SET expires_at = least(expires_at, %s) WHERE key_id = %s
 """
-_LIST = """
-SELECT key_id, role, utility_id, facility_id, created_at, revoked_at
-FROM gridproof.api_keys ORDER BY created_at, key_id
+_REVOKE = f"""
+UPDATE gridproof.api_keys SET revoked_at = %s WHERE key_id = %s AND revoked_at IS NULL RETURNING {_COLUMNS}
+"""  # noqa: S608 - our own names
+_NOTE_USE = """
+UPDATE gridproof.api_keys SET last_used_at = %(at)s
+WHERE key_id = %(key_id)s AND (last_used_at IS NULL OR last_used_at < %(at)s - interval '1 hour')
 """
-_REVOKE = """
-UPDATE gridproof.api_keys SET revoked_at = coalesce(revoked_at, %s) WHERE key_id = %s
-RETURNING key_id, role, utility_id, facility_id, created_at, revoked_at
-"""
+_FORGET = "UPDATE gridproof.api_keys SET name = NULL WHERE key_id = %s"
 
 
 class PostgresApiKeys:
-    """`pool` connects as the application's role, which can add and revoke keys but not change or delete one."""
+    """`pool` connects as the application's role, which can add, end and revoke keys but not change or delete one."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
 
-    def add(self, stored: StoredApiKey) -> None:
-        key = stored.api_key
-        row = (key.key_id, key.role, key.utility_id, key.facility_id, key.created_at, key.revoked_at)
+    def add(self, stored: StoredApiKey, act: AdministrativeAct) -> None:
         with self._connection() as connection:
-            added = connection.execute(_ADD, (*row, stored.secret_hash)).rowcount
-        if not added:
-            raise ApiKeyTaken(f"an API key {key.key_id} is there already; draw another id")
+            _add(connection, stored)
+            append_acts(connection, [act])
+
+    def rotate(
+        self, key_id: str, successor: StoredApiKey, *, until: datetime, acts: Sequence[AdministrativeAct]
+    ) -> None:
+        with self._connection() as connection:
+            if not connection.execute(_EXPIRE, (until, key_id)).rowcount:
+                raise ApiKeyNotFound(_NOT_FOUND.format(key_id))
+            _add(connection, successor)
+            append_acts(connection, acts)
 
     def find(self, key_id: str) -> StoredApiKey | None:
         return self.among([key_id]).get(key_id)
@@ -65,12 +80,25 @@ class PostgresApiKeys:
         with self._connection() as connection:
             return [_api_key(row) for row in connection.execute(_LIST)]
 
-    def revoke(self, key_id: str, *, at: datetime) -> ApiKey:
+    def revoke(self, key_id: str, *, at: datetime, act: AdministrativeAct) -> ApiKey:
         with self._connection() as connection:
             row = connection.execute(_REVOKE, (at, key_id)).fetchone()
-        if row is None:
-            raise ApiKeyNotFound(f"no API key {key_id}; list them with `gridproof keys list`")
-        return _api_key(row)
+            if row is not None:
+                append_acts(connection, [act])
+                return _api_key(row)
+        found = self.find(key_id)
+        if found is None:
+            raise ApiKeyNotFound(_NOT_FOUND.format(key_id))
+        return found.api_key
+
+    def note_use(self, key_id: str, *, at: datetime) -> None:
+        with self._connection() as connection:
+            connection.execute(_NOTE_USE, {"key_id": key_id, "at": at})
+
+    def forget_name(self, key_id: str) -> None:
+        with self._connection() as connection:
+            if not connection.execute(_FORGET, (key_id,)).rowcount:
+                raise ApiKeyNotFound(_NOT_FOUND.format(key_id))
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
@@ -81,8 +109,18 @@ class PostgresApiKeys:
             yield connection
 
 
+def _add(connection: psycopg.Connection[Any], stored: StoredApiKey) -> None:
+    key = stored.api_key
+    row = (key.key_id, key.role, key.utility_id, key.facility_id, key.created_at, key.revoked_at)
+    parameters = (*row, key.name, key.expires_at, key.replaces, stored.secret_hash)
+    if not connection.execute(_ADD, parameters).rowcount:
+        raise ApiKeyTaken(f"an API key {key.key_id} is there already; draw another id")
+
+
 def _api_key(row: Any) -> ApiKey:
-    key_id, role, utility_id, facility_id, created_at, revoked_at = row[:6]
+    key_id, role, utility_id, facility_id, created_at, revoked_at, name, expires_at, replaces, used_at = row[
+        :10
+    ]
     return ApiKey(
         key_id=key_id,
         role=role,
@@ -90,4 +128,8 @@ def _api_key(row: Any) -> ApiKey:
         facility_id=facility_id,
         created_at=created_at.astimezone(UTC),
         revoked_at=revoked_at and revoked_at.astimezone(UTC),
+        name=name,
+        expires_at=expires_at and expires_at.astimezone(UTC),
+        replaces=replaces,
+        last_used_at=used_at and used_at.astimezone(UTC),
     )

@@ -41,6 +41,10 @@ _OF_TOPICS = f"""
 {_COLUMNS} FROM gridproof.demand_response_events
 WHERE topic = ANY(%s) AND notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
 """
+_ACTS = f"""
+{_COLUMNS} FROM gridproof.administrative_acts JOIN gridproof.demand_response_events ON notification_id = position
+WHERE position < coalesce(%s, {2**63 - 1}) ORDER BY position DESC LIMIT %s
+"""
 _OF_TOPIC = f"{_COLUMNS} FROM gridproof.demand_response_events WHERE topic = ANY(%s) ORDER BY notification_id"
 # The provenance comes first in a stored domain event, so the first match is its own recorded_at. The row with
 # the lowest position ends the prefix; the index on positions lets the search stop there.
@@ -95,6 +99,10 @@ class PostgresStreamLog:
             if len(rows) < _BATCH:
                 return
             position = rows[-1][0]
+
+    def acts(self, *, before: int | None, limit: int) -> list[StreamEntry]:
+        with self._connection() as connection:
+            return [_entry(row) for row in connection.execute(_ACTS, (before, limit)).fetchall()]
 
     def prefix_end(self, as_of: datetime) -> int:
         with self._connection() as connection, connection.transaction():

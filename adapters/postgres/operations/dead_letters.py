@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.event_store.acts import append_acts
 from adapters.postgres.operations.connection import operations_connection, storable
 from application.ports.operations.dead_letters import (
     DeadLetter,
@@ -17,6 +18,7 @@ from application.ports.operations.dead_letters import (
     DeadLetterStatus,
     OpenDeadLetters,
 )
+from domain.administration import AdministrativeAct
 from domain.errors import ReasonRequired
 
 _WORK = "dead_letter_id, queue, subject, reason, body, parked_at"
@@ -134,12 +136,15 @@ class PostgresDeadLetters:
         by: str,
         reason: str,
         at: datetime,
+        act: AdministrativeAct | None = None,
     ) -> DeadLetter:
         if status == "discarded" and not reason.strip():
             raise ReasonRequired("discarding a dead letter needs a reason")
         decision = (status, at, storable(by), storable(reason), dead_letter_id)
         with operations_connection(self._pool) as connection:
             row = connection.execute(_DECIDE, decision).fetchone()
+            if row is not None and act is not None:
+                append_acts(connection, [act])
         if row is None:
             letter = self.get(dead_letter_id)
             raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")

@@ -1,10 +1,12 @@
 """API keys: who may call, and in which role. The secret itself is never stored."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
 import msgspec
+
+from domain.administration import AdministrativeAct
 
 Role = Literal["utility", "operator", "auditor", "dashboard", "admin"]
 
@@ -20,6 +22,18 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """For the role `dashboard`: the only facility that the key may see."""
     created_at: datetime
     revoked_at: datetime | None = None
+    name: str | None = None
+    """What the operator calls it. It is in no domain event, and can be forgotten."""
+    expires_at: datetime | None = None
+    """From then on it is refused; None: it is valid until it is revoked."""
+    replaces: str | None = None
+    """The id of the key that it was rotated from."""
+    last_used_at: datetime | None = None
+    """At least roughly: written at most once an hour."""
+
+    def is_valid(self, at: datetime) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
 
 
 class StoredApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +41,10 @@ class StoredApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
     api_key: ApiKey
     secret_hash: bytes
+
+
+class ApiKeyEnded(ValueError):
+    """The key is revoked or expired, so it cannot be rotated."""
 
 
 class ApiKeyNotFound(LookupError):
@@ -42,24 +60,44 @@ class ApiKeysUnavailable(ConnectionError):
 
 
 class ApiKeys(Protocol):
-    """The store of API keys (synchronous). Every method raises ApiKeysUnavailable when it cannot answer."""
+    """The store of API keys (synchronous). Every method raises ApiKeysUnavailable when it cannot answer.
 
-    def add(self, stored: StoredApiKey) -> None:
+    A change is stored in one transaction with the acts that record it in the log.
+    """
+
+    def add(self, stored: StoredApiKey, act: AdministrativeAct) -> None:
         """Store a new key. Raises ApiKeyTaken."""
         ...
 
+    def rotate(
+        self, key_id: str, successor: StoredApiKey, *, until: datetime, acts: Sequence[AdministrativeAct]
+    ) -> None:
+        """Store `successor`, and let the key expire at `until` if it would be valid for longer.
+
+        Raises ApiKeyNotFound, ApiKeyTaken.
+        """
+        ...
+
     def find(self, key_id: str) -> StoredApiKey | None:
-        """The key of that id, revoked or not."""
+        """The key of that id, whether it is valid or not."""
         ...
 
     def among(self, key_ids: Collection[str]) -> dict[str, StoredApiKey]:
-        """Those of the given keys that exist, by id, revoked or not; one round trip."""
+        """Those of the given keys that exist, by id, whether they are valid or not; one round trip."""
         ...
 
     def listed(self) -> list[ApiKey]:
         """Every key, the oldest first."""
         ...
 
-    def revoke(self, key_id: str, *, at: datetime) -> ApiKey:
-        """Revoke a key permanently. A second call changes nothing. Raises ApiKeyNotFound."""
+    def revoke(self, key_id: str, *, at: datetime, act: AdministrativeAct) -> ApiKey:
+        """Revoke a key permanently. A second call changes and records nothing. Raises ApiKeyNotFound."""
+        ...
+
+    def note_use(self, key_id: str, *, at: datetime) -> None:
+        """Store the time of a use, unless one of the hour before `at` is stored. An unknown key is no error."""
+        ...
+
+    def forget_name(self, key_id: str) -> None:
+        """Delete the key's name. Raises ApiKeyNotFound."""
         ...

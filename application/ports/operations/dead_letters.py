@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from domain.administration import AdministrativeAct
+
 DeadLetterQueue = Literal["bms_command", "callback", "meter_message", "telemetry_batch", "projection"]
 DeadLetterStatus = Literal["open", "replayed", "discarded"]
 
@@ -102,6 +104,10 @@ class DeadLetters(Protocol):
         by: str,
         reason: str,
         at: datetime,
+        act: AdministrativeAct | None = None,
     ) -> DeadLetter:
-        """Record the decision; raises DeadLetterNotFound or DeadLetterDecided."""
+        """Record the decision, in one transaction with its act; raises DeadLetterNotFound or DeadLetterDecided.
+
+        Without an act where the decision follows from a domain event, which then is the record of it.
+        """
         ...

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interfaces.cli.audit.administration import administration
 from interfaces.cli.audit.export import export
 from interfaces.cli.audit.ledger import check, prove, verify
 from interfaces.cli.audit.what_if import what_if_command
@@ -35,7 +36,7 @@ def audit_group() -> None:
 
 
 audit_group.add_command(what_if_command)
-for other in (export, verify, prove, check):
+for other in (administration, export, verify, prove, check):
     audit_group.add_command(other)
 
 

@@ -58,23 +58,30 @@ def warn_if_behind(stores: "Stores", read_model: str) -> None:
             )
 
 
-def operator() -> str:
-    """The actor that is recorded for commands issued from this terminal."""
+def login_name() -> str:
+    """The name of the account that runs this process."""
     try:
-        user = pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        user = str(os.getuid())
-    return f"operator:cli/{user}"
+        return str(os.getuid())
 
 
-def command_context(*, tenant: str | None = None, correlation_id: UUID | None = None) -> "CommandContext":
+def operator(stores: "Stores") -> str:
+    """The actor that is recorded for commands issued from this terminal. It holds an id, not a name: the log is kept
+    for ever. `gridproof keys operators` says whose it is. Raises OperationsUnavailable."""
+    return f"operator:cli/{stores.operators().id_of(login_name(), drawn=secrets.token_hex(6))}"
+
+
+def command_context(
+    stores: "Stores", *, tenant: str | None = None, correlation_id: UUID | None = None
+) -> "CommandContext":
     """The context of a command issued from this terminal; without `correlation_id` a new correlation begins."""
     from application.command_bus.decision_context import CommandContext
 
     return CommandContext(
         correlation_id=correlation_id or uuid4(),
         causation_id=uuid4(),
-        actor=operator(),
+        actor=operator(stores),
         tenant=tenant,
         trace_id=secrets.token_hex(16),
     )

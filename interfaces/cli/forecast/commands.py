@@ -58,7 +58,7 @@ def run(*, facility_ids: tuple[str, ...], at: datetime | None, as_json: bool) ->
         if at is not None and at > now:
             raise click.UsageError(f"--at is in the future; it is {now.isoformat()} now")
         with forecast_cycle(stores) as cycle:
-            report = asyncio.run(cycle.run(at=at or now, only=facility_ids or None, actor=operator()))
+            report = asyncio.run(cycle.run(at=at or now, only=facility_ids or None, actor=operator(stores)))
     if missing := sorted({*facility_ids} - {*report.has_forecast(), *report.refused, *report.conflicts}):
         raise click.ClickException(
             f"no facility {', '.join(missing)}; see `gridproof facilities list` for those that exist"

@@ -3,26 +3,69 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import click
 import msgspec
 
-from application.access.api_keys import ID_BYTES, ROLES, SECRET_BYTES, InvalidApiKeyScope, issue
-from application.ports.access.api_keys import ApiKey, ApiKeyNotFound, ApiKeys, ApiKeysUnavailable, Role
+from application.access.api_keys import (
+    ID_BYTES,
+    ROLES,
+    SECRET_BYTES,
+    InvalidApiKeyScope,
+    InvalidApiKeyTime,
+    IssuedApiKey,
+    issue,
+)
+from application.access.api_keys import revoke as revoke_key
+from application.access.api_keys import rotate as rotate_key
+from application.ports.access.api_keys import (
+    ApiKey,
+    ApiKeyEnded,
+    ApiKeyNotFound,
+    ApiKeys,
+    ApiKeysUnavailable,
+    Role,
+)
+from application.ports.access.operators import OperatorNotFound, Operators
 from application.ports.clock import Clock
+from interfaces.cli.console.parameter_types import moment
 from interfaces.cli.console.printing import print_json_line
+from interfaces.cli.console.session import login_name, opened_stores
 from interfaces.cli.keys.meters import meters_group
 
 CREATE_EXAMPLE = """
 \b
 Examples:
-  gridproof keys create --role utility --utility util-1
+  gridproof keys create --role utility --utility util-1 --name "city power, webhook" --expires 2027-01-01T00:00:00Z
   gridproof keys create --role dashboard --facility fac-001 --json
 """
 LIST_EXAMPLE = """
 \b
 Example:
   gridproof keys list --json
+"""
+ROTATE_EXAMPLE = """
+\b
+Examples:
+  gridproof keys rotate 3f9a1c0b77de
+  gridproof keys rotate 3f9a1c0b77de --overlap-hours 24 --expires 2027-01-01T00:00:00Z
+
+The new key has the role, scope and name of the old one, which expires at the end of the overlap. To end it earlier,
+revoke it.
+"""
+FORGET_EXAMPLE = """
+\b
+Examples:
+  gridproof keys forget 3f9a1c0b77de
+
+ID is that of a key or of an operator (`gridproof keys operators`). The log keeps the id and has no name.
+"""
+OPERATORS_EXAMPLE = """
+\b
+Example:
+  gridproof keys operators --json
 """
 REVOKE_EXAMPLE = """
 \b
@@ -38,7 +81,21 @@ class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     utility_id: str | None
     facility_id: str | None
+    name: str | None
+    expires_at: datetime | None
+    replaces: str | None
     key: str
+
+
+class Access(NamedTuple):
+    """What the commands work with."""
+
+    api_keys: ApiKeys
+    operators: Operators
+    clock: Clock
+
+    def actor(self) -> str:
+        return f"operator:cli/{self.operators.id_of(login_name(), drawn=secrets.token_hex(6))}"
 
 
 @click.group("keys")
@@ -50,17 +107,25 @@ keys_group.add_command(meters_group)
 
 
 @contextmanager
-def opened_api_keys() -> Iterator[tuple[ApiKeys, Clock]]:
-    """The API key store that the settings name, and the clock. If the store is down, the command exits with 1."""
-    from interfaces.bootstrap import open_api_keys
-
+def opened_access() -> Iterator[Access]:
+    """The stores that the settings name. If PostgreSQL is down, the command exits with 1."""
     try:
-        with open_api_keys() as (api_keys, clock):
-            yield api_keys, clock
+        with opened_stores() as stores:
+            yield Access(stores.api_keys(), stores.operators(), stores.clock)
     except ApiKeysUnavailable as error:
         raise click.ClickException(
             f"{error}; start it with `gridproof up`, or set GRIDPROOF_DATABASE_URL"
         ) from error
+
+
+_NAME = click.option("--name", metavar="TEXT", help="What you call it. It stands in no domain event.")
+_EXPIRES = click.option(
+    "--expires",
+    "expires_at",
+    metavar="TIME",
+    type=moment,
+    help="From then on it is refused (ISO 8601 with offset).",
+)
 
 
 @keys_group.command("create", epilog=CREATE_EXAMPLE)
@@ -69,46 +134,79 @@ def opened_api_keys() -> Iterator[tuple[ApiKeys, Clock]]:
     "--utility", "utility_id", metavar="ID", help="The utility it speaks for; with the role utility."
 )
 @click.option("--facility", "facility_id", metavar="ID", help="All it may see; with the role dashboard.")
+@_NAME
+@_EXPIRES
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def create(role: Role, utility_id: str | None, facility_id: str | None, as_json: bool) -> None:
+def create(
+    *,
+    role: Role,
+    utility_id: str | None,
+    facility_id: str | None,
+    name: str | None,
+    expires_at: datetime | None,
+    as_json: bool,
+) -> None:
     """Make a key and print it: it is shown this once."""
-    with opened_api_keys() as (api_keys, clock):
+    with opened_access() as access:
         try:
             issued = issue(
-                api_keys,
+                access.api_keys,
                 role=role,
                 utility_id=utility_id,
                 facility_id=facility_id,
-                at=clock.now(),
+                name=name,
+                expires_at=expires_at,
+                by=access.actor(),
+                at=access.clock.now(),
                 entropy=secrets.token_bytes(SECRET_BYTES + ID_BYTES),
             )
-        except InvalidApiKeyScope as error:
+        except (InvalidApiKeyScope, InvalidApiKeyTime) as error:
             raise click.UsageError(str(error)) from error
-    if as_json:
-        document = CreatedKey(
-            key_id=issued.api_key.key_id,
-            role=role,
-            utility_id=utility_id,
-            facility_id=facility_id,
-            key=issued.token,
-        )
-        print_json_line(document)
-    else:
-        click.echo(issued.token)
-        click.echo("Keep it now: it is stored hashed and cannot be shown again.", err=True)
+    _show(issued, as_json=as_json)
+
+
+@keys_group.command("rotate", epilog=ROTATE_EXAMPLE)
+@click.argument("key_id")
+@click.option(
+    "--overlap-hours",
+    type=click.FloatRange(min=0, max=24 * 366),
+    default=168.0,
+    show_default=True,
+    help="For how long the old key still works.",
+)
+@_EXPIRES
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def rotate(*, key_id: str, overlap_hours: float, expires_at: datetime | None, as_json: bool) -> None:
+    """Make a key in place of another one, and print it: it is shown this once."""
+    with opened_access() as access:
+        try:
+            issued = rotate_key(
+                access.api_keys,
+                key_id,
+                overlap=timedelta(hours=overlap_hours),
+                expires_at=expires_at,
+                by=access.actor(),
+                at=access.clock.now(),
+                entropy=secrets.token_bytes(SECRET_BYTES + ID_BYTES),
+            )
+        except InvalidApiKeyTime as error:
+            raise click.UsageError(str(error)) from error
+        except (ApiKeyNotFound, ApiKeyEnded) as error:
+            raise click.ClickException(str(error)) from error
+    _show(issued, as_json=as_json)
 
 
 @keys_group.command("list", epilog=LIST_EXAMPLE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_keys(as_json: bool) -> None:
     """Every key, the oldest first, without its secret."""
-    with opened_api_keys() as (api_keys, _):
-        keys = api_keys.listed()
+    with opened_access() as access:
+        keys, now = access.api_keys.listed(), access.clock.now()
     if as_json:
         print_json_line({"keys": keys})
         return
     for key in keys:
-        click.echo(_line(key))
+        click.echo(_line(key, now))
     if not keys:
         click.echo("no keys yet; make one with `gridproof keys create --role ROLE`", err=True)
 
@@ -118,9 +216,10 @@ def list_keys(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def revoke(key_id: str, as_json: bool) -> None:
     """Revoke a key for good; it is refused a few seconds later."""
-    with opened_api_keys() as (api_keys, clock):
+    with opened_access() as access:
+        now = access.clock.now()
         try:
-            revoked = api_keys.revoke(key_id, at=clock.now())
+            revoked = revoke_key(access.api_keys, key_id, by=access.actor(), at=now)
         except ApiKeyNotFound as error:
             raise click.ClickException(
                 f"no API key {key_id}; list them with `gridproof keys list`"
@@ -128,10 +227,75 @@ def revoke(key_id: str, as_json: bool) -> None:
     if as_json:
         print_json_line(revoked)
     else:
-        click.echo(_line(revoked))
+        click.echo(_line(revoked, now))
 
 
-def _line(key: ApiKey) -> str:
+@keys_group.command("operators", epilog=OPERATORS_EXAMPLE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_operators(as_json: bool) -> None:
+    """Whose id stands in the log for commands from a terminal (`operator:cli/ID`)."""
+    with opened_access() as access:
+        operators = access.operators.listed()
+    if as_json:
+        print_json_line({"operators": operators})
+        return
+    for one in operators:
+        click.echo(f"{one.operator_id}  {one.login}")
+
+
+@keys_group.command("forget", epilog=FORGET_EXAMPLE)
+@click.argument("forgotten_id", metavar="ID")
+def forget(forgotten_id: str) -> None:
+    """Delete the name of a key, or of an operator, for good."""
+    with opened_access() as access:
+        try:
+            access.api_keys.forget_name(forgotten_id)
+        except ApiKeyNotFound:
+            try:
+                access.operators.forget(forgotten_id)
+            except OperatorNotFound as error:
+                raise click.ClickException(
+                    f"no key and no operator {forgotten_id}; see `gridproof keys list` and `gridproof keys operators`"
+                ) from error
+    click.echo(f"the name of {forgotten_id} is deleted")
+
+
+def _show(issued: IssuedApiKey, *, as_json: bool) -> None:
+    key = issued.api_key
+    if not as_json:
+        click.echo(issued.token)
+        click.echo("Keep it now: it is stored hashed and cannot be shown again.", err=True)
+        return
+    print_json_line(
+        CreatedKey(
+            key_id=key.key_id,
+            role=key.role,
+            utility_id=key.utility_id,
+            facility_id=key.facility_id,
+            name=key.name,
+            expires_at=key.expires_at,
+            replaces=key.replaces,
+            key=issued.token,
+        )
+    )
+
+
+def _line(key: ApiKey, now: datetime) -> str:
     scope = key.utility_id or key.facility_id or "-"
-    state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M:%SZ}" if key.revoked_at else "valid"
-    return f"{key.key_id}  {key.role:<9}  {scope:<20}  {key.created_at:%Y-%m-%d %H:%M:%SZ}  {state}"
+    used = f"{key.last_used_at:%Y-%m-%d %H:%MZ}" if key.last_used_at else "never"
+    parts = (
+        key.key_id,
+        f"{key.role:<9}",
+        f"{scope:<20}",
+        f"{key.created_at:%Y-%m-%d %H:%M:%SZ}",
+        _state(key, now),
+    )
+    return "  ".join((*parts, f"used {used}", *([key.name] if key.name else [])))
+
+
+def _state(key: ApiKey, now: datetime) -> str:
+    if key.revoked_at is not None:
+        return f"revoked {key.revoked_at:%Y-%m-%d %H:%M:%SZ}"
+    if key.expires_at is None:
+        return "valid"
+    return f"{'valid until' if now < key.expires_at else 'expired'} {key.expires_at:%Y-%m-%d %H:%M:%SZ}"

@@ -1,19 +1,22 @@
 """`gridproof telemetry import`: imports history from a file into the running system's telemetry store."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import msgspec
 
+from application.command_bus.decision_context import provenance_of
 from application.history_import.importer import HistoryReport, OnProgress, check_import, import_history
 from application.history_import.inspection import InspectedFacility, inspect_readings
 from application.ports.history_import import OnRead, OrderedReadings, ReadingsFile, ReadingsFileError
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStore, TelemetryStoreUnavailable
+from domain.administration import AdministrativeAct
 from interfaces.cli.console.printing import print_json, print_table
-from interfaces.cli.console.session import opened_stores
+from interfaces.cli.console.session import command_context, opened_stores
 from interfaces.cli.telemetry.archive import archive_group
 from interfaces.cli.telemetry.history import history
 
@@ -42,11 +45,28 @@ def open_readings(path: Path, facility_id: str | None = None) -> ReadingsFile:
     return open_readings_file(path, facility_id)
 
 
+class ImportTarget(NamedTuple):
+    """What an import changes, and how it is recorded."""
+
+    store: TelemetryStore
+    record: Callable[[HistoryReport], object]
+
+
 @contextmanager
-def opened_store() -> Iterator[TelemetryStore]:
-    """The telemetry store of the running system. Raises NoRunningSystem."""
+def opened_target() -> Iterator[ImportTarget]:
+    """The telemetry store and the log of the running system. Raises NoRunningSystem."""
     with opened_stores() as stores:
-        yield stores.telemetry()
+
+        def record(report: HistoryReport) -> None:
+            act = AdministrativeAct.import_history(
+                provenance_of(command_context(stores), stores.clock.now()),
+                facility_ids=[one.facility_id for one in report.facilities],
+                intervals=report.added,
+                changed=report.changed,
+            )
+            stores.act_log().record([act])
+
+        yield ImportTarget(stores.telemetry(), record)
 
 
 telemetry_group.add_command(archive_group)
@@ -122,8 +142,13 @@ def _imported(
     as_json: bool,
 ) -> HistoryReport:
     try:
-        with opened_store() as store, _progress(quiet=as_json) as on_progress:
-            return import_history(ordered, store, facility_ids=facility_ids or None, on_progress=on_progress)
+        with opened_target() as target, _progress(quiet=as_json) as on_progress:
+            report = import_history(
+                ordered, target.store, facility_ids=facility_ids or None, on_progress=on_progress
+            )
+            if report.added or report.changed:
+                target.record(report)
+            return report
     except ReadingsFileError:
         if not as_json:
             _print_findings(inspected)

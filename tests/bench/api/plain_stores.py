@@ -104,7 +104,7 @@ class PlainStores:
         if parsed is None:
             raise Refused(401)
         stored = await self._stored(parsed[0])
-        if stored is None or not is_genuine(stored, parsed[1]):
+        if stored is None or not is_genuine(stored, parsed[1], at=datetime.now(UTC)):
             raise Refused(401)
         if stored.api_key.role not in READER:
             raise Refused(403)

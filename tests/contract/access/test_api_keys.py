@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.access.api_keys import PostgresApiKeys
-from application.access.api_keys import InvalidApiKeyScope, is_genuine, issue, parse_token
+from application.access.api_keys import InvalidApiKeyScope, is_genuine, issue, parse_token, revoke, rotate
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,
@@ -18,6 +19,8 @@ from application.ports.access.api_keys import (
     ApiKeyTaken,
     StoredApiKey,
 )
+from domain.administration import AdministrativeAct
+from domain.event_sourcing.aggregate import Provenance
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.servers import Database, PostgresServer
 
@@ -34,6 +37,18 @@ def api_keys(request: pytest.FixtureRequest) -> Iterator[ApiKeys]:
         yield PostgresApiKeys(pool)
 
 
+def act_of(key_id: str) -> AdministrativeAct:
+    provenance = Provenance(
+        correlation_id=UUID(int=1),
+        causation_id=UUID(int=1),
+        actor="system",
+        tenant=None,
+        trace_id="0" * 32,
+        recorded_at=AT,
+    )
+    return AdministrativeAct.issue_key(provenance, key_id=key_id, role="admin")
+
+
 def entropy(seed: int) -> bytes:
     return b"".join(sha256(bytes([seed, part])).digest() for part in range(2))[:38]
 
@@ -45,8 +60,8 @@ def test_find_returns_an_issued_key_and_its_secret_is_genuine(api_keys: ApiKeys)
     stored = api_keys.find(parsed[0])
     assert stored is not None
     assert stored.api_key == issued.api_key
-    assert is_genuine(stored, parsed[1])
-    assert not is_genuine(stored, parsed[1] + "x")
+    assert is_genuine(stored, parsed[1], at=AT)
+    assert not is_genuine(stored, parsed[1] + "x", at=AT)
 
 
 def test_the_secret_is_not_stored(api_keys: ApiKeys) -> None:
@@ -71,9 +86,9 @@ def test_keys_are_listed_oldest_first(api_keys: ApiKeys) -> None:
 
 def test_a_duplicate_id_is_refused(api_keys: ApiKeys) -> None:
     key = ApiKey(key_id="abcdef012345", role="admin", created_at=AT)
-    api_keys.add(StoredApiKey(api_key=key, secret_hash=bytes(32)))
+    api_keys.add(StoredApiKey(api_key=key, secret_hash=bytes(32)), act_of("abcdef012345"))
     with pytest.raises(ApiKeyTaken):
-        api_keys.add(StoredApiKey(api_key=key, secret_hash=b"1" * 32))
+        api_keys.add(StoredApiKey(api_key=key, secret_hash=b"1" * 32), act_of("another"))
     stored = api_keys.find(key.key_id)
     assert stored is not None
     assert stored.secret_hash == bytes(32)
@@ -82,24 +97,24 @@ def test_a_duplicate_id_is_refused(api_keys: ApiKeys) -> None:
 def test_a_revoked_key_stays_listed_but_is_not_genuine(api_keys: ApiKeys) -> None:
     issued = issue(api_keys, role="auditor", at=AT, entropy=entropy(5))
     secret = issued.token.split("_", 2)[2]
-    revoked = api_keys.revoke(issued.api_key.key_id, at=AT + timedelta(days=1))
+    revoked = revoke(api_keys, issued.api_key.key_id, at=AT + timedelta(days=1))
     assert revoked.revoked_at == AT + timedelta(days=1)
     stored = api_keys.find(issued.api_key.key_id)
     assert stored is not None
     assert stored.api_key == revoked
-    assert not is_genuine(stored, secret)
+    assert not is_genuine(stored, secret, at=AT)
 
 
 def test_a_second_revocation_does_not_change_the_time_of_the_first(api_keys: ApiKeys) -> None:
     issued = issue(api_keys, role="auditor", at=AT, entropy=entropy(6))
-    api_keys.revoke(issued.api_key.key_id, at=AT + timedelta(days=1))
-    again = api_keys.revoke(issued.api_key.key_id, at=AT + timedelta(days=2))
+    revoke(api_keys, issued.api_key.key_id, at=AT + timedelta(days=1))
+    again = revoke(api_keys, issued.api_key.key_id, at=AT + timedelta(days=2))
     assert again.revoked_at == AT + timedelta(days=1)
 
 
 def test_revoking_an_unknown_key_is_refused(api_keys: ApiKeys) -> None:
     with pytest.raises(ApiKeyNotFound):
-        api_keys.revoke("no-such-key", at=AT)
+        revoke(api_keys, "no-such-key", at=AT)
 
 
 @pytest.mark.parametrize(
@@ -169,4 +184,42 @@ def test_among_returns_many_keys_by_id(api_keys: ApiKeys) -> None:
         assert stored == api_keys.find(key_id)
     for one, key_id in zip(issued, ids, strict=True):
         secret = (parse_token(one.token) or ("", ""))[1]
-        assert [is_genuine(stored, secret) for stored in found.values()] == [name == key_id for name in found]
+        assert [is_genuine(stored, secret, at=AT) for stored in found.values()] == [
+            name == key_id for name in found
+        ]
+
+
+def test_name_end_and_last_use_are_stored(api_keys: ApiKeys) -> None:
+    issued = issue(
+        api_keys, role="admin", name="ci", expires_at=AT + timedelta(days=1), at=AT, entropy=entropy(41)
+    )
+    key_id = issued.api_key.key_id
+    for minutes in (1, 30, 62):
+        api_keys.note_use(key_id, at=AT + timedelta(minutes=minutes))
+    api_keys.note_use("no-such-key", at=AT)
+    [key] = api_keys.listed()
+    assert (key.name, key.expires_at) == ("ci", AT + timedelta(days=1))
+    assert key.last_used_at == AT + timedelta(minutes=62)
+    api_keys.forget_name(key_id)
+    assert api_keys.listed()[0].name is None
+    with pytest.raises(ApiKeyNotFound):
+        api_keys.forget_name("no-such-key")
+
+
+def test_a_rotated_key_works_until_the_end_of_the_overlap(api_keys: ApiKeys) -> None:
+    old = issue(api_keys, role="utility", utility_id="util-1", name="webhook", at=AT, entropy=entropy(42))
+    new = rotate(api_keys, old.api_key.key_id, overlap=timedelta(hours=2), at=AT, entropy=entropy(43))
+    again = rotate(api_keys, old.api_key.key_id, overlap=timedelta(hours=9), at=AT, entropy=entropy(44))
+    stored = api_keys.among([one.api_key.key_id for one in (old, new, again)])
+    secret = (parse_token(old.token) or ("", ""))[1]
+    assert is_genuine(stored[old.api_key.key_id], secret, at=AT + timedelta(minutes=119))
+    assert not is_genuine(stored[old.api_key.key_id], secret, at=AT + timedelta(minutes=120))
+    for one in (new, again):
+        key = stored[one.api_key.key_id].api_key
+        assert (key.role, key.utility_id, key.name) == ("utility", "util-1", "webhook")
+        assert (key.replaces, key.expires_at) == (old.api_key.key_id, None)
+
+
+def test_an_unknown_key_is_not_rotated(api_keys: ApiKeys) -> None:
+    with pytest.raises(ApiKeyNotFound):
+        rotate(api_keys, "no-such-key", overlap=timedelta(0), at=AT, entropy=entropy(45))

@@ -15,6 +15,7 @@ from application.access import sessions as rules
 from application.access.sessions import new_token, token_hash
 from application.ports.access.api_keys import ApiKey, ApiKeysUnavailable, StoredApiKey
 from application.ports.access.sessions import Sessions
+from tests.contract.access.test_api_keys import act_of
 from tests.fakes.access.sessions import FakeSessions
 from tests.servers import Database, PostgresServer
 
@@ -36,7 +37,8 @@ def setting(request: pytest.FixtureRequest) -> Iterator[SessionSetting]:
     with ConnectionPool(database.app_dsn, min_size=1, max_size=4) as pool:
         for key_id in (KEY, OTHER):
             key = ApiKey(key_id=key_id, role="admin", created_at=AT)
-            PostgresApiKeys(pool).add(StoredApiKey(api_key=key, secret_hash=bytes(32)))
+            stored = StoredApiKey(api_key=key, secret_hash=bytes(32))
+            PostgresApiKeys(pool).add(stored, act_of(key_id))
         yield SessionSetting(PostgresSessions(pool), database)
 
 

@@ -1,7 +1,8 @@
 """API keys in memory."""
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -12,20 +13,36 @@ from application.ports.access.api_keys import (
     ApiKeyTaken,
     StoredApiKey,
 )
+from domain.administration import AdministrativeAct
 
 
 class FakeApiKeys:
     def __init__(self) -> None:
         self._stored: dict[str, StoredApiKey] = {}
+        self.acts: list[Any] = []
+        """What was recorded in the log."""
         self.is_down = False
         self.asked = 0
         """How often keys were looked up."""
 
-    def add(self, stored: StoredApiKey) -> None:
+    def add(self, stored: StoredApiKey, act: AdministrativeAct) -> None:
         self._require_up()
         if stored.api_key.key_id in self._stored:
             raise ApiKeyTaken(stored.api_key.key_id)
         self._stored[stored.api_key.key_id] = stored
+        self.acts += act.collect_events()
+
+    def rotate(
+        self, key_id: str, successor: StoredApiKey, *, until: datetime, acts: Sequence[AdministrativeAct]
+    ) -> None:
+        self._require_up()
+        old = self._existing(key_id)
+        if successor.api_key.key_id in self._stored:
+            raise ApiKeyTaken(successor.api_key.key_id)
+        ends = until if old.api_key.expires_at is None else min(until, old.api_key.expires_at)
+        self._change(old, expires_at=ends)
+        self._stored[successor.api_key.key_id] = successor
+        self.acts += [recorded for act in acts for recorded in act.collect_events()]
 
     def find(self, key_id: str) -> StoredApiKey | None:
         return self.among([key_id]).get(key_id)
@@ -40,14 +57,35 @@ class FakeApiKeys:
         keys = [stored.api_key for stored in self._stored.values()]
         return sorted(keys, key=lambda key: (key.created_at, key.key_id))
 
-    def revoke(self, key_id: str, *, at: datetime) -> ApiKey:
+    def revoke(self, key_id: str, *, at: datetime, act: AdministrativeAct) -> ApiKey:
         self._require_up()
+        stored = self._existing(key_id)
+        if stored.api_key.revoked_at is not None:
+            return stored.api_key
+        self.acts += act.collect_events()
+        return self._change(stored, revoked_at=at)
+
+    def note_use(self, key_id: str, *, at: datetime) -> None:
+        self._require_up()
+        stored = self._stored.get(key_id)
+        if stored is not None:
+            before = stored.api_key.last_used_at
+            if before is None or before < at - timedelta(hours=1):
+                self._change(stored, last_used_at=at)
+
+    def forget_name(self, key_id: str) -> None:
+        self._require_up()
+        self._change(self._existing(key_id), name=None)
+
+    def _existing(self, key_id: str) -> StoredApiKey:
         if key_id not in self._stored:
             raise ApiKeyNotFound(key_id)
-        stored = self._stored[key_id]
-        revoked = replace(stored.api_key, revoked_at=stored.api_key.revoked_at or at)
-        self._stored[key_id] = replace(stored, api_key=revoked)
-        return revoked
+        return self._stored[key_id]
+
+    def _change(self, stored: StoredApiKey, **fields: Any) -> ApiKey:
+        changed = replace(stored.api_key, **fields)
+        self._stored[changed.key_id] = replace(stored, api_key=changed)
+        return changed
 
     def _require_up(self) -> None:
         if self.is_down:

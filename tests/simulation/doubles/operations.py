@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from application.ports.operations.dead_letters import (
     DeadLetterStatus,
     OpenDeadLetters,
 )
+from domain.administration import AdministrativeAct
 from domain.errors import ReasonRequired
 
 
@@ -88,6 +89,8 @@ class MemoryDeadLetters:
 
     def __init__(self) -> None:
         self._letters: dict[UUID, DeadLetter] = {}
+        self.acts: list[Any] = []
+        """What was recorded in the log beside the decisions."""
 
     def park(self, letter: DeadLetter) -> None:
         parked = replace(
@@ -161,6 +164,7 @@ class MemoryDeadLetters:
         by: str,
         reason: str,
         at: datetime,
+        act: AdministrativeAct | None = None,
     ) -> DeadLetter:
         if status == "discarded" and not reason.strip():
             raise ReasonRequired("discarding a dead letter needs a reason")
@@ -169,6 +173,7 @@ class MemoryDeadLetters:
             raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")
         decided = replace(letter, status=status, decided_at=at, decided_by=by, decision_reason=reason)
         self._letters[dead_letter_id] = decided
+        self.acts += [] if act is None else act.collect_events()
         return decided
 
 

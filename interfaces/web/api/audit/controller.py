@@ -11,11 +11,23 @@ from litestar.params import FromPath
 
 from application.ledger.proof import ProofDocument
 from application.ledger.status import LedgerStatus
-from interfaces.web.api.audit.documents import AuditReplayDocument, audit_replay_document
+from interfaces.web.api.audit.documents import (
+    ActDocument,
+    AuditReplayDocument,
+    act_document,
+    audit_replay_document,
+)
 from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of
+from interfaces.web.requests.paging import Cursor, Limit, Listing
 from interfaces.web.route_policy import AUDITOR, OPERATOR, RoutePolicy
+from projections.audit.administration import read_acts
+from projections.engine.cursors import cursor_after, invalid_cursor, read_cursor
+from projections.engine.projection import sortable
+
+ACTS = "administration"
+HIGHEST_POSITION = 2**63 - 1
 
 
 class AuditController(Controller):
@@ -61,12 +73,41 @@ class AuditController(Controller):
         )
 
     @get(
+        "/administration",
+        summary="Administrative acts: keys, dead letters, imports, migrations; the newest first",
+        policy=RoutePolicy(roles=AUDITOR),
+    )
+    async def administration(
+        self, request: ApiRequest, cursor: Cursor = None, limit: Limit = 100
+    ) -> Listing[ActDocument]:
+        """Read from the log. Overrides and other acts on a DR event stand among its own steps."""
+        log, before = dependencies_of(request).stream_log, _position_of(cursor)
+        found = await asyncio.to_thread(read_acts, log, before=before, limit=limit)
+        following = found.next_before
+        return Listing(
+            items=tuple(map(act_document, found.acts)),
+            next_cursor=None if following is None else cursor_after(ACTS, sortable(following), ""),
+        )
+
+    @get(
         "/ledger",
         summary="How far both logs are sealed, and the newest signed checkpoint",
         policy=RoutePolicy(roles=AUDITOR | OPERATOR),
     )
     async def ledger(self, request: ApiRequest) -> LedgerStatus:
         return await asyncio.to_thread(dependencies_of(request).ledger.status)
+
+
+def _position_of(cursor: str | None) -> int | None:
+    """Raises InvalidCursor."""
+    if cursor is None:
+        return None
+    position, _ = read_cursor(ACTS, cursor)
+    if not (position.isascii() and position.isdigit() and len(position) == len(sortable(0))):
+        raise invalid_cursor()
+    if int(position) > HIGHEST_POSITION:
+        raise invalid_cursor()
+    return int(position)
 
 
 def proof_file_name(document: ProofDocument) -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from domain.dispatch import DispatchState
 from domain.dr_event import DREventState
+from projections.audit.administration import Act
 from projections.audit.replay import AuditDocument
 from projections.audit.steps import AuditTrailRow
 from projections.audit.stream_log import AsOf
@@ -85,3 +86,20 @@ def audit_replay_document(replayed: AuditDocument) -> AuditReplayDocument:
 
 def audit_step_document(row: AuditTrailRow) -> AuditStepDocument:
     return msgspec.convert(row, AuditStepDocument, from_attributes=True)
+
+
+class ActDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """One administrative act."""
+
+    position: int
+    domain_event_id: UUID
+    recorded_at: datetime
+    who: str
+    """The actor: `operator:<key id>`, `operator:cli/<id>`, `worker:<name>`, `system`."""
+    topic: str
+    what: str
+    """A sentence."""
+
+
+def act_document(act: Act) -> ActDocument:
+    return msgspec.convert(act, ActDocument, from_attributes=True)

@@ -40,12 +40,14 @@ HTTP_READS = (
     "/api/audit/dr-events/{dr_event_id}",
 )
 HTTP_OTHERWISE = {
+    "/api/audit/administration": "each act has its position and moment; what came later is cut off by them",
     "/api/dr-events/{dr_event_id}/load": "its readings are as they are known today; test_summed_load.py has the rest",
     "/api/audit/dr-events/{dr_event_id}/proof": "it is of the newest checkpoint, and each row in it has its position",
 }
 SERVED = "fac-001"
 CLI_READS = (("dr-events", "list"), ("dr-events", "show"), ("audit", "replay"), ("audit", "what-if"))
 CLI_OTHERWISE = {
+    ("audit", "administration"): "each act has its position and moment; what came later is cut off by them",
     ("dr-events", "override"): "writes",
     ("dr-events", "restored"): "writes",
     ("dr-events", "cancel"): "writes",

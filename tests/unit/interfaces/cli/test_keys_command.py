@@ -11,10 +11,9 @@ from click.testing import CliRunner, Result
 
 import interfaces.cli.keys.commands as keys_command
 from application.access.api_keys import is_genuine, parse_token
-from application.ports.access.api_keys import ApiKeys
-from application.ports.clock import Clock
-from interfaces.cli.keys.commands import keys_group
+from interfaces.cli.keys.commands import Access, keys_group
 from tests.fakes.access.api_keys import FakeApiKeys
+from tests.fakes.access.operators import FakeOperators
 
 
 class FixedClock:
@@ -30,10 +29,10 @@ def api_keys(monkeypatch: pytest.MonkeyPatch) -> FakeApiKeys:
     fake = FakeApiKeys()
 
     @contextmanager
-    def opened() -> Iterator[tuple[ApiKeys, Clock]]:
-        yield fake, FixedClock()
+    def opened() -> Iterator[Access]:
+        yield Access(fake, FakeOperators(), FixedClock())
 
-    monkeypatch.setattr(keys_command, "opened_api_keys", opened)
+    monkeypatch.setattr(keys_command, "opened_access", opened)
     return fake
 
 
@@ -49,7 +48,7 @@ def test_a_created_key_is_shown_once_and_works(api_keys: FakeApiKeys) -> None:
     assert parsed is not None
     stored = api_keys.find(parsed[0])
     assert stored is not None
-    assert is_genuine(stored, parsed[1])
+    assert is_genuine(stored, parsed[1], at=FixedClock().now())
     assert token not in run("list").output
     assert token not in run("list", "--json").output
 
@@ -92,5 +91,38 @@ def test_revoking_an_unknown_key_exits_with_1_and_suggests_a_command(api_keys: F
 
 
 def test_every_command_has_an_example() -> None:
-    for command in ("create", "list", "revoke"):
+    for command in ("create", "list", "rotate", "revoke", "operators", "forget"):
         assert "gridproof keys" in run(command, "--help").output
+
+
+def test_a_key_has_a_name_and_an_end_and_is_rotated_with_an_overlap(api_keys: FakeApiKeys) -> None:
+    created = json.loads(
+        run("create", "--role", "admin", "--name", "ci", "--expires", "2026-08-01T00:00:00Z", "--json").stdout
+    )
+    assert (created["name"], created["expires_at"]) == ("ci", "2026-08-01T00:00:00Z")
+    rotated = json.loads(run("rotate", created["key_id"], "--overlap-hours", "24", "--json").stdout)
+    assert (rotated["replaces"], rotated["name"]) == (created["key_id"], "ci")
+    ends = {key.key_id: key.expires_at for key in api_keys.listed()}
+    assert ends[created["key_id"]] == datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
+    assert "valid until 2026-07-15 12:00:00Z" in run("list").stdout
+    run("revoke", created["key_id"])
+    assert run("rotate", created["key_id"]).exit_code == 1
+
+
+def test_a_key_that_would_never_be_valid_is_refused(api_keys: FakeApiKeys) -> None:
+    assert run("create", "--role", "admin", "--expires", "2026-01-01T00:00:00Z").exit_code == 2
+
+
+def test_the_name_of_a_key_can_be_forgotten(api_keys: FakeApiKeys) -> None:
+    created = json.loads(run("create", "--role", "admin", "--name", "anna", "--json").stdout)
+    assert run("forget", created["key_id"]).exit_code == 0
+    assert "anna" not in run("list").stdout
+    assert run("forget", "0" * 12).exit_code == 1
+
+
+def test_the_acts_name_the_operator_by_an_id(api_keys: FakeApiKeys) -> None:
+    run("create", "--role", "admin", "--name", "anna")
+    [act] = api_keys.acts
+    assert act.actor.startswith("operator:cli/")
+    assert len(act.actor) == len("operator:cli/") + 12
+    assert "anna" not in repr(act)

@@ -10,9 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters.readings_file import open_readings_file
-from application.ports.telemetry.store import TelemetryStore
 from domain.time_series.windows import TimeWindow
-from interfaces.cli.telemetry.commands import telemetry_group
+from interfaces.cli.telemetry.commands import ImportTarget, telemetry_group
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.green_button import Feed, Interval, Meter, Point
 
@@ -32,10 +31,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeTelemetryStore:
     fake = FakeTelemetryStore()
 
     @contextmanager
-    def opened() -> Iterator[TelemetryStore]:
-        yield fake
+    def opened() -> Iterator[ImportTarget]:
+        yield ImportTarget(fake, lambda _report: None)
 
-    monkeypatch.setattr("interfaces.cli.telemetry.commands.opened_store", opened)
+    monkeypatch.setattr("interfaces.cli.telemetry.commands.opened_target", opened)
     monkeypatch.setattr("interfaces.cli.telemetry.commands.open_readings", open_readings_file)
     return fake
 

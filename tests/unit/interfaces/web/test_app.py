@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from application.access.api_keys import revoke
 from application.operations.alert_catalogue import ALERTS
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.api.webhook.body import MOST_FACILITIES
@@ -101,7 +102,7 @@ def test_a_valid_key_is_cached_for_a_few_seconds_and_refused_once_revoked() -> N
         for _ in range(5):
             assert client.get("/api/dr-events", headers=key).status_code == 200
     assert edge.api_keys.asked == 1
-    edge.api_keys.revoke(edge.api_keys.listed()[0].key_id, at=NOW)
+    revoke(edge.api_keys, edge.api_keys.listed()[0].key_id, at=NOW)
     with edge.client() as client:
         assert client.get("/api/dr-events", headers=key).status_code == 401
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from litestar.testing import TestClient
 
+from application.access.api_keys import revoke
 from application.access.sessions import new_token, token_hash
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.session_cookie import COOKIE, SessionAuthenticator
@@ -91,7 +92,7 @@ def test_a_session_ends_at_its_expiry_or_when_its_key_is_revoked(ending: str) ->
     if ending == "its time":
         edge.sessions.now += timedelta(hours=8)
     else:
-        edge.api_keys.revoke(edge.api_keys.listed()[0].key_id, at=NOW)
+        revoke(edge.api_keys, edge.api_keys.listed()[0].key_id, at=NOW)
     with edge.client() as client:
         assert problem_of(client.get("/api/dr-events", headers=cookie))["status"] == 401
 
@@ -167,7 +168,7 @@ def test_a_recently_authenticated_caller_may_read_while_the_store_is_unreachable
 
 async def reading_on() -> None:
     edge, seconds = Edge(), Seconds()
-    authenticator = Authenticator(edge.api_keys, monotonic=seconds)
+    authenticator = Authenticator(edge.api_keys, now=edge.clock.now, monotonic=seconds)
     people = SessionAuthenticator(edge.sessions, authenticator, monotonic=seconds)
     header = edge.key("operator")["Authorization"]
     session, token = await people.begin(await authenticator.principal(header))
@@ -191,7 +192,7 @@ def test_a_thousand_concurrent_sessions_are_looked_up_in_few_reads() -> None:
         edge = Edge()
         edge.key("operator")
         [key_id] = [key.key_id for key in edge.api_keys.listed()]
-        signed_in = SessionAuthenticator(edge.sessions, Authenticator(edge.api_keys))
+        signed_in = SessionAuthenticator(edge.sessions, Authenticator(edge.api_keys, now=edge.clock.now))
         tokens = [new_token(number.to_bytes(32, "big")) for number in range(1_000)]
         for token in tokens:
             edge.sessions.begin(token_hash(token) or b"", key_id, lasts_s=60)
@@ -208,9 +209,9 @@ def test_a_revoked_key_may_not_read_while_the_store_is_unreachable() -> None:
 
 async def reading_on_with_a_revoked_key() -> None:
     edge, seconds = Edge(), Seconds()
-    authenticator = Authenticator(edge.api_keys, monotonic=seconds)
+    authenticator = Authenticator(edge.api_keys, now=edge.clock.now, monotonic=seconds)
     header = edge.key("operator")["Authorization"]
-    edge.api_keys.revoke(edge.api_keys.listed()[0].key_id, at=NOW)
+    revoke(edge.api_keys, edge.api_keys.listed()[0].key_id, at=NOW)
     with pytest.raises(Problem):
         await authenticator.principal(header)
     edge.api_keys.is_down = True

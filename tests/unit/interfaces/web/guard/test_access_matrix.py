@@ -13,6 +13,7 @@ from typing import Any, get_args
 import httpx
 import pytest
 
+from application.access.api_keys import revoke
 from application.ledger.proof import NotProvable
 from application.ports.access.api_keys import Role
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
@@ -94,7 +95,7 @@ class House:
         known = {key.key_id for key in self.edge.api_keys.listed()}
         header = self.edge.key("admin")
         (new,) = {key.key_id for key in self.edge.api_keys.listed()} - known
-        self.edge.api_keys.revoke(new, at=NOW)
+        revoke(self.edge.api_keys, new, at=NOW)
         return header
 
     @staticmethod

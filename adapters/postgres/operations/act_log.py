@@ -1,0 +1,36 @@
+"""The record of administrative acts in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.event_store.acts import append_acts
+from adapters.postgres.operations.connection import operations_connection
+from application.ports.operations.act_log import AppliedMigration
+from domain.administration import AdministrativeAct
+
+_RECORDED = """
+SELECT originator_id FROM gridproof.demand_response_events WHERE originator_id = ANY(%s) AND originator_version = 1
+"""
+_MIGRATIONS = "SELECT name, applied_at FROM gridproof.migrations ORDER BY name"
+
+
+class PostgresActLog:
+    """`pool` connects as the application's role."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def record(self, acts: Sequence[AdministrativeAct]) -> int:
+        with operations_connection(self._pool) as connection:
+            known = {row[0] for row in connection.execute(_RECORDED, ([act.id for act in acts],))}
+            new = [act for act in acts if act.id not in known]
+            append_acts(connection, new)
+        return len(new)
+
+    def migrations(self) -> list[AppliedMigration]:
+        with operations_connection(self._pool) as connection:
+            rows = connection.execute(_MIGRATIONS).fetchall()
+        return [AppliedMigration(name, applied_at.astimezone(UTC)) for name, applied_at in rows]

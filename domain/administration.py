@@ -1,0 +1,209 @@
+"""Administrative acts: what people change beside DR events. Each is a stream with a single domain event (ADR 0065).
+
+The rows that authentication and operation read are the state; these are the record of who changed them. They hold no
+names and no free text: those stand in tables that can forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar, Literal, Self
+from uuid import UUID, uuid5
+
+import msgspec
+
+from domain.event_sourcing.aggregate import Aggregate, CreationEvent, Provenance
+from domain.identifiers import NAMESPACE
+
+MAX_NAMED = 100
+"""Ids that one act names; `count` says how many there are."""
+
+
+class AdministrativeActState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of an act: it happened."""
+
+    subject: str
+
+
+class AdministrativeAct(Aggregate[AdministrativeActState]):
+    """One act of a person, or of a process for the operator."""
+
+    TOPIC: ClassVar[str] = "administration"
+
+    class Event(Aggregate.Event, frozen=True, kw_only=True):
+        """The base of every act."""
+
+        TOPIC: ClassVar[str] = "administration.event"
+
+    class ApiKeyIssued(CreationEvent, Event, frozen=True, kw_only=True):
+        """An API key is valid from now on."""
+
+        TOPIC: ClassVar[str] = "administration.api-key-issued.v1"
+        originator_topic: str
+        key_id: str
+        role: str
+        utility_id: str | None
+        facility_id: str | None
+        expires_at: datetime | None
+        replaces: str | None
+        """The key that it was rotated from."""
+
+        def initial_state(self) -> AdministrativeActState:
+            return AdministrativeActState(subject=self.key_id)
+
+    class ApiKeyRotated(CreationEvent, Event, frozen=True, kw_only=True):
+        """Another key replaces an API key, which is valid until the end of the overlap."""
+
+        TOPIC: ClassVar[str] = "administration.api-key-rotated.v1"
+        originator_topic: str
+        key_id: str
+        replaced_by: str
+        expires_at: datetime
+
+        def initial_state(self) -> AdministrativeActState:
+            return AdministrativeActState(subject=self.key_id)
+
+    class ApiKeyRevoked(CreationEvent, Event, frozen=True, kw_only=True):
+        """An API key is not valid any more."""
+
+        TOPIC: ClassVar[str] = "administration.api-key-revoked.v1"
+        originator_topic: str
+        key_id: str
+
+        def initial_state(self) -> AdministrativeActState:
+            return AdministrativeActState(subject=self.key_id)
+
+    class DeadLettersDecided(CreationEvent, Event, frozen=True, kw_only=True):
+        """A person replayed or discarded dead letters. The reason stands beside them."""
+
+        TOPIC: ClassVar[str] = "administration.dead-letters-decided.v1"
+        originator_topic: str
+        decision: Literal["replayed", "discarded"]
+        dead_letter_ids: tuple[UUID, ...]
+        """The first MAX_NAMED of them."""
+        count: int
+
+        def initial_state(self) -> AdministrativeActState:
+            return AdministrativeActState(subject=str(self.dead_letter_ids[0]))
+
+    class HistoryImported(CreationEvent, Event, frozen=True, kw_only=True):
+        """A file of intervals was imported."""
+
+        TOPIC: ClassVar[str] = "administration.history-imported.v1"
+        originator_topic: str
+        facility_ids: tuple[str, ...]
+        """The first MAX_NAMED of them."""
+        facilities: int
+        intervals: int
+        changed: int
+        """Intervals that replaced others."""
+
+        def initial_state(self) -> AdministrativeActState:
+            return AdministrativeActState(subject=str(self.facilities))
+
+    class MigrationApplied(CreationEvent, Event, frozen=True, kw_only=True):
+        """A migration of the database schema was applied, at `applied_at`."""
+
+        TOPIC: ClassVar[str] = "administration.migration-applied.v1"
+        originator_topic: str
+        migration: str
+        applied_at: datetime
+
+        def initial_state(self) -> AdministrativeActState:
+            return AdministrativeActState(subject=self.migration)
+
+    @classmethod
+    def issue_key(
+        cls,
+        provenance: Provenance,
+        *,
+        key_id: str,
+        role: str,
+        utility_id: str | None = None,
+        facility_id: str | None = None,
+        expires_at: datetime | None = None,
+        replaces: str | None = None,
+    ) -> Self:
+        return cls.open_stream(
+            api_key_act_id("issued", key_id),
+            cls.ApiKeyIssued,
+            provenance,
+            key_id=key_id,
+            role=role,
+            utility_id=utility_id,
+            facility_id=facility_id,
+            expires_at=expires_at,
+            replaces=replaces,
+        )
+
+    @classmethod
+    def rotate_key(
+        cls, provenance: Provenance, *, key_id: str, replaced_by: str, expires_at: datetime
+    ) -> Self:
+        return cls.open_stream(
+            api_key_act_id(f"rotated:{replaced_by}", key_id),
+            cls.ApiKeyRotated,
+            provenance,
+            key_id=key_id,
+            replaced_by=replaced_by,
+            expires_at=expires_at,
+        )
+
+    @classmethod
+    def revoke_key(cls, provenance: Provenance, *, key_id: str) -> Self:
+        return cls.open_stream(
+            api_key_act_id("revoked", key_id), cls.ApiKeyRevoked, provenance, key_id=key_id
+        )
+
+    @classmethod
+    def decide_dead_letters(
+        cls,
+        provenance: Provenance,
+        *,
+        decision: Literal["replayed", "discarded"],
+        dead_letter_ids: Sequence[UUID],
+    ) -> Self:
+        """`dead_letter_ids`: at least one, each decided for the first time."""
+        return cls.open_stream(
+            uuid5(NAMESPACE, f"dead-letters-decided:{dead_letter_ids[0]}"),
+            cls.DeadLettersDecided,
+            provenance,
+            decision=decision,
+            dead_letter_ids=tuple(dead_letter_ids[:MAX_NAMED]),
+            count=len(dead_letter_ids),
+        )
+
+    @classmethod
+    def import_history(
+        cls, provenance: Provenance, *, facility_ids: Sequence[str], intervals: int, changed: int
+    ) -> Self:
+        return cls.open_stream(
+            uuid5(NAMESPACE, f"history-imported:{provenance.causation_id}"),
+            cls.HistoryImported,
+            provenance,
+            facility_ids=tuple(facility_ids[:MAX_NAMED]),
+            facilities=len(facility_ids),
+            intervals=intervals,
+            changed=changed,
+        )
+
+    @classmethod
+    def apply_migration(cls, provenance: Provenance, *, migration: str, applied_at: datetime) -> Self:
+        return cls.open_stream(
+            migration_act_id(migration),
+            cls.MigrationApplied,
+            provenance,
+            migration=migration,
+            applied_at=applied_at,
+        )
+
+
+def api_key_act_id(act: str, key_id: str) -> UUID:
+    """The stream of what happens to a key once."""
+    return uuid5(NAMESPACE, f"api-key-{act}:{key_id}")
+
+
+def migration_act_id(migration: str) -> UUID:
+    """The stream of a migration."""
+    return uuid5(NAMESPACE, f"migration-applied:{migration}")

@@ -1,0 +1,124 @@
+"""Administrative acts are domain events, in one transaction with what they change; they hold no names (M10)."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.access import api_keys as postgres_api_keys
+from adapters.postgres.access.api_keys import PostgresApiKeys
+from adapters.postgres.audit.stream_log import PostgresStreamLog
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from application.access.api_keys import issue, revoke, rotate
+from application.event_store.demand_response import DemandResponse
+from domain.administration import AdministrativeAct
+from domain.event_sourcing.aggregate import DomainEvent
+from projections.audit.administration import read_acts
+from tests.servers import Database
+
+AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
+
+
+class Keys:
+    def __init__(self, database: Database, pool: ConnectionPool[Any]) -> None:
+        self.database = database
+        self.store = PostgresApiKeys(pool)
+        self.events = PostgresEventStore(DemandResponse, database.app_dsn)
+
+    def recorded(self) -> list[DomainEvent]:
+        return [entry.domain_event for entry in self.events.read_after(0, 100)]
+
+
+@pytest.fixture
+def keys(database: Database) -> Iterator[Keys]:
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
+        keys = Keys(database, pool)
+        yield keys
+        keys.events.close()
+
+
+def entropy(seed: int) -> bytes:
+    return (sha256(bytes([seed])).digest() + bytes([seed]) * 6)[:38]
+
+
+def test_keys_issued_rotated_and_revoked_are_in_the_log(keys: Keys) -> None:
+    old = issue(
+        keys.store,
+        role="operator",
+        name="anna's laptop",
+        by="operator:cli/0a1b2c3d4e5f",
+        at=AT,
+        entropy=entropy(1),
+    )
+    new = rotate(keys.store, old.api_key.key_id, overlap=timedelta(days=1), at=AT, entropy=entropy(2))
+    revoke(keys.store, new.api_key.key_id, by="operator:cli/0a1b2c3d4e5f", at=AT)
+    revoke(keys.store, new.api_key.key_id, at=AT + timedelta(days=3))  # changes nothing
+    issued, succeeded, rotated, revoked = keys.recorded()
+    assert isinstance(issued, AdministrativeAct.ApiKeyIssued)
+    assert (issued.key_id, issued.role, issued.actor) == (
+        old.api_key.key_id,
+        "operator",
+        "operator:cli/0a1b2c3d4e5f",
+    )
+    assert isinstance(succeeded, AdministrativeAct.ApiKeyIssued)
+    assert succeeded.replaces == old.api_key.key_id
+    assert isinstance(rotated, AdministrativeAct.ApiKeyRotated)
+    assert (rotated.key_id, rotated.replaced_by) == (old.api_key.key_id, new.api_key.key_id)
+    assert isinstance(revoked, AdministrativeAct.ApiKeyRevoked)
+    assert "anna" not in repr(keys.recorded())
+
+
+def test_the_audit_lists_the_acts_the_newest_first(keys: Keys) -> None:
+    for seed in (11, 12, 13):
+        issue(keys.store, role="admin", name="anna", at=AT, entropy=entropy(seed))
+    revoke(keys.store, keys.store.listed()[0].key_id, at=AT)
+    with ConnectionPool[Any](keys.database.app_dsn, min_size=1, max_size=1) as pool:
+        log = PostgresStreamLog(pool)
+        newest = read_acts(log, before=None, limit=3)
+        older = read_acts(log, before=newest.next_before, limit=3)
+    assert [act.topic.split(".")[1] for act in newest.acts] == [
+        "api-key-revoked",
+        "api-key-issued",
+        "api-key-issued",
+    ]
+    assert [len(older.acts), older.next_before] == [1, None]
+    assert [act.position for act in (*newest.acts, *older.acts)] == [4, 3, 2, 1]
+    assert "anna" not in repr((newest, older))
+
+
+def test_a_key_is_not_stored_without_its_act(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: object) -> None:
+        raise psycopg.OperationalError("the server died")
+
+    kept = issue(keys.store, role="admin", at=AT, entropy=entropy(3)).api_key.key_id
+    monkeypatch.setattr(postgres_api_keys, "append_acts", fails)
+    for change in (
+        lambda: issue(keys.store, role="admin", at=AT, entropy=entropy(4)),
+        lambda: rotate(keys.store, kept, overlap=timedelta(0), at=AT, entropy=entropy(5)),
+        lambda: revoke(keys.store, kept, at=AT),
+    ):
+        with pytest.raises(Exception, match="the server died"):
+            change()
+    [key] = keys.store.listed()
+    assert (key.key_id, key.revoked_at, key.expires_at) == (kept, None, None)
+    assert len(keys.recorded()) == 1
+
+
+def test_the_application_role_cannot_bring_an_ended_key_back(keys: Keys) -> None:
+    revoked = issue(keys.store, role="admin", at=AT, entropy=entropy(6)).api_key.key_id
+    revoke(keys.store, revoked, at=AT)
+    expired = issue(
+        keys.store, role="admin", expires_at=AT + timedelta(1), at=AT, entropy=entropy(7)
+    ).api_key.key_id
+    with psycopg.connect(keys.database.app_dsn, autocommit=True) as connection:
+        for statement, key_id in (
+            ("UPDATE api_keys SET revoked_at = NULL WHERE key_id = %s", revoked),
+            ("UPDATE api_keys SET expires_at = NULL WHERE key_id = %s", expired),
+            ("UPDATE api_keys SET expires_at = expires_at + interval '1 day' WHERE key_id = %s", expired),
+        ):
+            with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
+                connection.execute(statement.encode(), (key_id,))
