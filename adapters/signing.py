@@ -1,4 +1,5 @@
-"""The key that signs checkpoints: a file that is created once, with its public half beside it."""
+"""Keys in files that are created once: the one that signs checkpoints, with its public half beside it, and the one for
+the MACs of snapshots."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 PRIVATE = "ledger.key"
 PUBLIC = "ledger.pub"
+SNAPSHOT_KEY = "snapshot.key"
+SNAPSHOT_KEY_BYTES = 32
 
 
 class UnusableKey(Exception):
@@ -51,7 +54,7 @@ def signer_in(folder: Path) -> Ed25519Signer:
     """
     path = folder / PRIVATE
     if not path.exists():
-        _make(path)
+        _create(path, _new_pem())
     try:
         signer = signer_from_pem(path.read_bytes(), where=str(path))
     except OSError as error:
@@ -60,15 +63,50 @@ def signer_in(folder: Path) -> Ed25519Signer:
     return signer
 
 
-def _make(path: Path) -> None:
-    pem = Ed25519PrivateKey.generate().private_bytes(
+def create_snapshot_key(folder: Path) -> None:
+    """Create the key for snapshots in the folder if there is none; of several processes that create one, one wins."""
+    path = folder / SNAPSHOT_KEY
+    if not path.exists():
+        _create(path, secrets.token_hex(SNAPSHOT_KEY_BYTES).encode() + b"\n")
+
+
+def snapshot_key_in(folder: Path) -> bytes | None:
+    """The key for snapshots in the folder; None if there is none. Raises UnusableKey."""
+    path = folder / SNAPSHOT_KEY
+    try:
+        return snapshot_key_of(path.read_bytes(), where=str(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UnusableKey(f"the key for snapshots cannot be read: {error}") from error
+
+
+def snapshot_key_of(written: bytes, *, where: str) -> bytes:
+    """The key of at least 64 hexadecimal digits. Raises UnusableKey; the text never contains the key."""
+    try:
+        key = bytes.fromhex(written.decode("ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) < SNAPSHOT_KEY_BYTES:
+        raise UnusableKey(
+            f"{where} is no key for snapshots: it has {2 * SNAPSHOT_KEY_BYTES} hexadecimal digits; make one with "
+            f"`openssl rand -hex {SNAPSHOT_KEY_BYTES}`"
+        )
+    return key
+
+
+def _new_pem() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+def _create(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     try:

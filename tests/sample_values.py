@@ -9,10 +9,12 @@ from uuid import UUID
 
 import msgspec
 
+from adapters.postgres.event_store.snapshot_reader import Snapshots
 from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import JudgeNotification
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
+from application.event_store.snapshot_mac import SnapshotMac
 from application.facility.bms_networks import BmsNetworks
 from application.facility.portfolio_entries import (
     BmsEntry,
@@ -54,6 +56,15 @@ def provenance(at: datetime = NOW) -> Provenance:
         trace_id=CONTEXT.trace_id,
         recorded_at=at,
     )
+
+
+def trusted_snapshots() -> Snapshots:
+    """Snapshots with a key of the tests. One that this key did not make fails the test."""
+
+    def forged(detail: str) -> None:
+        raise AssertionError(detail)
+
+    return Snapshots(SnapshotMac(b"k" * 32), forged)
 
 
 def program_entry(**changes: Any) -> ProgramEntry:

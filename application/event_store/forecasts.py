@@ -1,6 +1,5 @@
 """The forecasts application of the event store: one stream per facility and cycle, in a log of their own."""
 
-from typing import Any, ClassVar
 from uuid import UUID
 
 from eventsourcing.application import Application
@@ -12,8 +11,9 @@ AGGREGATES: tuple[type, ...] = (Forecast,)
 
 
 class Forecasts(Application[UUID]):
-    """The name is stable: it names the table and the notification channel."""
+    """The name is stable: it names the table and the notification channel.
+
+    A stream holds a forecast and one or two reissues, so snapshots are not needed.
+    """
 
     name = "forecasts"
-    # A stream holds a forecast and one or two reissues, so snapshots are not needed.
-    snapshotting_intervals: ClassVar[dict[Any, int]] = {}

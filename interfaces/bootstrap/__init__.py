@@ -35,6 +35,7 @@ from interfaces.bootstrap.servers import (
     spawn_child,
     with_embedded,
 )
+from interfaces.bootstrap.snapshots import make_snapshot_key, verify_snapshots
 from interfaces.bootstrap.stores import (
     Stores,
     accelerated_clock,
@@ -63,6 +64,7 @@ __all__ = [
     "inherited_environ",
     "ledger_status",
     "load_forecaster",
+    "make_snapshot_key",
     "meter_logins",
     "migrate_database",
     "old_references",
@@ -84,6 +86,7 @@ __all__ = [
     "spawn_child",
     "verify_ledger",
     "verify_read_models",
+    "verify_snapshots",
     "wait_until_sealed",
     "with_embedded",
     "without_server_credentials",

@@ -37,6 +37,7 @@ _SAVED = frozenset(
         "INFLUX_URL",
         "INFLUX_TOKEN",
         "INFLUX_ORG",
+        "SNAPSHOT_KEY",
         "CLOCK_EPOCH",
         "CLOCK_STARTED_AT",
         "CLOCK_SPEED",

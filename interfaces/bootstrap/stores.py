@@ -12,7 +12,8 @@ from application.command_bus.bus import CommandBus
 from application.ports.clock import Clock
 from interfaces.bootstrap.connection_budget import POOL_SIZE
 from interfaces.bootstrap.servers import NoRunningSystem, resolve_addresses
-from interfaces.settings.settings import Settings
+from interfaces.bootstrap.snapshots import protected_snapshots
+from interfaces.settings.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from adapters.postgres.event_store.event_store import PostgresEventStore
@@ -262,7 +263,11 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
         kwargs={"autocommit": False},
     )
     try:
-        events = PostgresEventStore(DemandResponse, _named(database_url(settings), "event store"))
+        events = PostgresEventStore(
+            DemandResponse,
+            _named(database_url(settings), "event store"),
+            snapshots=protected_snapshots(settings, pool, clock),
+        )
     except BaseException:
         pool.close()
         raise

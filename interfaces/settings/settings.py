@@ -169,6 +169,10 @@ class Settings:
     ledger_seal_s: float = _setting(parse.number(0.1, 3_600), 10.0)
     """How often a checkpoint seals new domain events; at least every 10 s on the wall."""
 
+    snapshot_key: str | None = _setting(parse.text, None)
+    """Where the key for the MACs of snapshots is, as env:NAME or file:/path (64 hexadecimal digits), the same for every
+    process; None: the one in the data folder, which `gridproof up` makes for an embedded database."""
+
     log_level: LogLevel = _setting(parse.one_of(*get_args(LogLevel)), "info")
     log_json: bool = _setting(parse.boolean, False)
 

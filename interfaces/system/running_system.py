@@ -20,6 +20,7 @@ from interfaces.bootstrap import (
     embedded_servers,
     hand_over_ingest_session,
     inherited_environ,
+    make_snapshot_key,
     migrate_database,
     open_stores,
     save_addresses,
@@ -85,6 +86,8 @@ class RunningSystem:
         make_private_folder(self.settings.secrets_folder)
         self.settings = with_embedded(self.settings, self._servers)
         migrate_database(self.settings, alone=is_unshared)
+        if is_unshared:
+            make_snapshot_key(self.settings)
         hand_over_ingest_session(self.settings, self._servers)
         self._servers.watch(self._server_restarted, self._server_failed)
         return self.settings

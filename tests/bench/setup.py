@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 500
 TEMPLATE = "bench_template"
+SNAPSHOT_SECRET = "GRIDPROOF_SECRET_BENCH_SNAPSHOTS"
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,10 @@ def opened_bus(url: str, *, is_stock: bool = False) -> Iterator[CommandBus]:
 
 def open_bench_stores(url: str) -> Stores:
     """The stores of a benchmark, on the machine's clock."""
-    return open_stores(read_settings({"GRIDPROOF_DATABASE_URL": url}))
+    os.environ.setdefault(SNAPSHOT_SECRET, "0b" * 32)
+    return open_stores(
+        read_settings({"GRIDPROOF_DATABASE_URL": url, "GRIDPROOF_SNAPSHOT_KEY": f"env:{SNAPSHOT_SECRET}"})
+    )
 
 
 def _refuse_volatile(url: str) -> None:

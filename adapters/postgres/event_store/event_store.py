@@ -17,6 +17,7 @@ from adapters.postgres.event_store.loaders import CachedAggregate, IdempotencyKe
 from adapters.postgres.event_store.log_reader import LogReader, LogRow
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from adapters.postgres.event_store.save_request import Save
+from adapters.postgres.event_store.snapshot_reader import Snapshots, SnapshotVerifier
 from adapters.postgres.event_store.snapshot_writer import SnapshotWriter
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
@@ -65,8 +66,14 @@ class PostgresEventStore:
     """EventStore and EventLog of one application (`demand_response` or `forecasts`)."""
 
     def __init__(
-        self, application: type[Application[UUID]], database_url: str, *, pool_size: int = 1
+        self,
+        application: type[Application[UUID]],
+        database_url: str,
+        *,
+        pool_size: int = 1,
+        snapshots: Snapshots | None = None,
     ) -> None:
+        """Without `snapshots`, which need a key, none is read or written: each stream is folded when it is loaded."""
         self._application = application(env=store_environment(database_url, pool_size=pool_size))
         recorder = self._application.recorder
         if not isinstance(recorder, GroupCommitRecorder):
@@ -74,20 +81,23 @@ class PostgresEventStore:
                 f"{application.__name__} must use GroupCommitRecorder, not {type(recorder).__name__}"
             )
         self._recorder = recorder
-        intervals = application.snapshotting_intervals
+        intervals: Mapping[type[Any], int] = getattr(application, "snapshot_intervals", {})
+        tables = {
+            "events_table": f"{application.name}_events",
+            "snapshots_table": f"{application.name}_snapshots",
+        }
         self._snapshots: SnapshotWriter | None = None
-        if intervals:
+        verifier = None
+        if intervals and snapshots is not None:
+            verifier = SnapshotVerifier(snapshots, intervals)
             self._snapshots = SnapshotWriter(
                 recorder.datastore,
                 self._application.mapper,
-                table=f"{application.name}_snapshots",
+                table=tables["snapshots_table"],
                 intervals=intervals,
+                mac=snapshots.mac,
             )
-        self._streams = StreamLoader(
-            recorder.datastore,
-            events_table=f"{application.name}_events",
-            snapshots_table=f"{application.name}_snapshots" if intervals else None,
-        )
+        self._streams = StreamLoader(recorder.datastore, **tables, verifier=verifier)
         self._keys = IdempotencyKeyLoader(recorder.datastore)
         self._log = LogReader(recorder.datastore, table=f"{application.name}_events")
         self._stream_reads: BatchedReads[UUID, CachedAggregate] = BatchedReads(self._streams.load)

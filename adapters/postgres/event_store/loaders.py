@@ -17,16 +17,30 @@ from uuid import UUID
 import psycopg
 from eventsourcing.persistence import OperationalError
 from eventsourcing.postgres import PostgresDatastore
+from psycopg.pq.abc import PGresult
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection, DedicatedSession
 from adapters.postgres.connection.pipeline import Call
 from adapters.postgres.event_store.errors import to_library_error
+from adapters.postgres.event_store.snapshot_reader import (
+    NEWEST,
+    SnapshotVerifier,
+    StoredSnapshot,
+    select_snapshots,
+)
 from adapters.postgres.wire_format import binary_arrays
-from adapters.postgres.wire_format.binary_arrays import BIGINT, TEXT, array, bigint, bigint_of, element
-from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event, decode_stored
+from adapters.postgres.wire_format.binary_arrays import (
+    BIGINT,
+    TEXT,
+    TRUE,
+    array,
+    bigint,
+    bigint_of,
+    element,
+)
+from application.event_store.event_mapper import decode_domain_event
 from application.ports.event_store.event_store import IdempotencyRecord, ScopedKey
 from domain.event_sourcing.aggregate import Aggregate
-from domain.event_sourcing.snapshot import Snapshot
 
 MAX_CACHED = 20_000
 MAX_CACHED_BYTES = 64 * 2**20
@@ -38,15 +52,6 @@ FROM unnest($1::uuid[], $2::bigint[]) AS known (id, version)
 JOIN gridproof.{table} e ON e.originator_id = known.id AND e.originator_version > known.version
 ORDER BY e.originator_id, e.originator_version
 """
-# Only the newest snapshot of each stream. If this release cannot read it, the stream is replayed from its
-# beginning.
-_SNAPSHOTS = """
-SELECT s.originator_id, s.originator_version, s.topic, s.state FROM unnest($1::uuid[]) AS wanted (id),
-LATERAL (
-    SELECT * FROM gridproof.{table} WHERE originator_id = wanted.id ORDER BY originator_version DESC LIMIT 1
-) s
-"""
-
 _KEYS = b"""
 SELECT k.scope, k.key, k.body_hash, k.reply FROM unnest($1::text[], $2::text[]) AS wanted (scope, key)
 JOIN gridproof.idempotency_keys k ON k.scope = wanted.scope AND k.key = wanted.key
@@ -79,12 +84,21 @@ class StreamLoader:
     """Loads aggregates over its own connection. Not safe for use by two threads at once."""
 
     def __init__(
-        self, datastore: PostgresDatastore, *, events_table: str, snapshots_table: str | None
+        self,
+        datastore: PostgresDatastore,
+        *,
+        events_table: str,
+        snapshots_table: str = "",
+        verifier: SnapshotVerifier | None = None,
     ) -> None:
+        """Without a `verifier` no snapshot is read."""
         statements = {b"since": _SINCE.format(table=events_table).encode()}
-        if snapshots_table is not None:
-            statements[b"snapshots"] = _SNAPSHOTS.format(table=snapshots_table).encode()
-        self._has_snapshots = snapshots_table is not None
+        if verifier is not None:
+            statements |= {
+                b"snapshots": select_snapshots(events_table, snapshots_table, newest=1),
+                b"older snapshots": select_snapshots(events_table, snapshots_table, newest=NEWEST),
+            }
+        self._verifier = verifier
         self._dedicated = DedicatedConnection(datastore, "streams", statements)
         self._cached: OrderedDict[UUID, CachedAggregate] = OrderedDict()
         self._cached_bytes = 0
@@ -98,14 +112,13 @@ class StreamLoader:
         self._clear_cache_in_new_session()
         loaded = {i: self._cached[i] for i in stream_ids if i in self._cached}
         missing = [i for i in stream_ids if i not in loaded]
-        if missing and self._has_snapshots:
-            loaded |= _from_snapshots(self._rows((b"snapshots", (_ids(missing),))))
+        if missing and self._verifier is not None:
+            loaded |= self._from_snapshots(self._verifier, missing)
         changed: dict[UUID, Any] = {}
         sizes = {stream_id: cached.byte_count for stream_id, cached in loaded.items()}
         versions = [element(bigint(loaded[i].version if i in loaded else 0)) for i in stream_ids]
-        for stream_id, version, topic, state in self._rows(
-            (b"since", (_ids(stream_ids), array(BIGINT, versions)))
-        ):
+        since = self._run((b"since", (_ids(stream_ids), array(BIGINT, versions))))
+        for stream_id, version, topic, state in _rows_of(since):
             aggregate = changed.get(stream_id)
             if aggregate is None and stream_id in loaded:
                 aggregate = loaded[stream_id].restored(stream_id)
@@ -132,7 +145,21 @@ class StreamLoader:
         except psycopg.Error as error:
             raise to_library_error(error) from error
 
-    def _rows(self, call: Call) -> Iterator[_Row]:
+    def _from_snapshots(
+        self, verifier: SnapshotVerifier, stream_ids: Sequence[UUID]
+    ) -> dict[UUID, CachedAggregate]:
+        """The streams that have a usable snapshot. Older ones are read only where the newest is not usable."""
+        newest = _snapshots_of(self._run((b"snapshots", (_ids(stream_ids),))))
+        usable = dict(verifier.newest_usable(newest))
+        refused = [row.stream_id for row in newest if row.stream_id not in usable]
+        if refused:
+            older = self._run((b"older snapshots", (_ids(refused),)))
+            usable |= verifier.newest_usable(_snapshots_of(older))
+        return {
+            stream_id: _cached(snapshot.mutate(None), size) for stream_id, (snapshot, size) in usable.items()
+        }
+
+    def _run(self, call: Call) -> PGresult:
         session = self._connected()
         if session.name != self._session:  # replaced since this load began
             raise OperationalError("the connection was replaced in the middle of a load: try again")
@@ -141,14 +168,7 @@ class StreamLoader:
         except psycopg.Error as error:
             self.close()
             raise to_library_error(error) from error
-        value = answer.get_value
-        for row in range(answer.ntuples):
-            yield (
-                UUID(bytes=value(row, 0) or b""),
-                bigint_of(value(row, 1) or b""),
-                (value(row, 2) or b"").decode(),
-                value(row, 3) or b"",
-            )
+        return answer
 
     def _cache(self, loaded: Mapping[UUID, CachedAggregate]) -> None:
         for stream_id, cached in loaded.items():
@@ -175,16 +195,23 @@ def _cached(aggregate: Aggregate[Any], byte_count: int) -> CachedAggregate:
     )
 
 
-def _from_snapshots(rows: Iterator[_Row]) -> dict[UUID, CachedAggregate]:
-    loaded: dict[UUID, CachedAggregate] = {}
-    for stream_id, version, topic, state in rows:
-        try:
-            snapshot = decode_stored(topic, stream_id, version, state)
-        except UnreadableDomainEvent:
-            continue  # of a newer release; the domain events hold the same state
-        if isinstance(snapshot, Snapshot) and snapshot.is_readable:
-            loaded[stream_id] = _cached(snapshot.mutate(None), len(state))
-    return loaded
+def _rows_of(answer: PGresult) -> Iterator[_Row]:
+    value = answer.get_value
+    for row in range(answer.ntuples):
+        yield (
+            UUID(bytes=value(row, 0) or b""),
+            bigint_of(value(row, 1) or b""),
+            (value(row, 2) or b"").decode(),
+            value(row, 3) or b"",
+        )
+
+
+def _snapshots_of(answer: PGresult) -> list[StoredSnapshot]:
+    value = answer.get_value
+    return [
+        StoredSnapshot(*row, mac=value(number, 4), is_of_stream=value(number, 5) == TRUE)
+        for number, row in enumerate(_rows_of(answer))
+    ]
 
 
 class IdempotencyKeyLoader:

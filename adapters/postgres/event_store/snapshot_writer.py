@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -18,7 +19,9 @@ from eventsourcing.persistence import Mapper, StoredEvent
 from eventsourcing.postgres import PostgresDatastore
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection
-from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array, bigint, element
+from adapters.postgres.wire_format import binary_arrays
+from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, array, bigint, element
+from application.event_store.snapshot_mac import SnapshotMac
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot
 
@@ -31,8 +34,8 @@ _log = structlog.get_logger(__name__)
 # disk.
 _LAZILY = b"SELECT set_config('synchronous_commit', 'off', true)"
 _INSERT = """
-INSERT INTO gridproof.{table} (originator_id, originator_version, topic, state)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[])
+INSERT INTO gridproof.{table} (originator_id, originator_version, topic, state, mac)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[], $5::bytea[])
 ON CONFLICT DO NOTHING
 """
 
@@ -47,10 +50,12 @@ class SnapshotWriter:
         *,
         table: str,
         intervals: Mapping[type[Any], int],
+        mac: SnapshotMac,
     ) -> None:
         """`intervals`: aggregate class -> domain events between two snapshots. A shorter stream has no
         snapshot."""
         self._mapper = mapper
+        self._mac = mac
         self._intervals = intervals
         statements = {b"lazily": _LAZILY, b"insert": _INSERT.format(table=table).encode()}
         self._dedicated = DedicatedConnection(datastore, "snapshots", statements)
@@ -88,10 +93,11 @@ class SnapshotWriter:
 
     def _insert(self, stored: Sequence[StoredEvent]) -> None:
         columns = (
-            array(UUID, [element(snapshot.originator_id.bytes) for snapshot in stored]),  # type: ignore[union-attr]
+            array(binary_arrays.UUID, [element(snapshot.originator_id.bytes) for snapshot in stored]),  # type: ignore[union-attr]
             array(BIGINT, [element(bigint(snapshot.originator_version)) for snapshot in stored]),
             array(TEXT, [element(snapshot.topic.encode()) for snapshot in stored]),
             array(BYTEA, [element(snapshot.state) for snapshot in stored]),
+            array(BYTEA, [element(self._mac_of(snapshot)) for snapshot in stored]),
         )
         with self._lock:
             try:
@@ -99,3 +105,7 @@ class SnapshotWriter:
             except BaseException:
                 self._dedicated.close()
                 raise
+
+    def _mac_of(self, stored: StoredEvent) -> bytes:
+        stream_id = cast("UUID", stored.originator_id)
+        return self._mac.of(stream_id, stored.originator_version, stored.topic, stored.state)

@@ -15,6 +15,9 @@ BIGINT, TEXT, BYTEA, UUID = 20, 25, 17, 2950
 NULL = b"\xff\xff\xff\xff"
 """Represents a null element of an array, or a null field of a row."""
 
+TRUE = b"\x01"
+"""The boolean."""
+
 _LENGTH = Struct("!i")
 _BIGINT = Struct("!q")
 _NO_ELEMENTS = Struct("!iiI")

@@ -19,6 +19,7 @@ from interfaces.bootstrap.doctor.signatures import check_signatures
 from interfaces.bootstrap.influxdb import influx_summary
 from interfaces.bootstrap.readiness import DISK_FULL_SHARE
 from interfaces.bootstrap.servers import NoRunningSystem, check_schema
+from interfaces.bootstrap.snapshots import snapshot_key
 from interfaces.bootstrap.stores import clock_of, database_url, open_stores
 from interfaces.bootstrap.weather import weather_summary
 from interfaces.settings.settings import Settings
@@ -76,10 +77,10 @@ def _database_checks(settings: Settings) -> Iterator[CheckResult]:
     yield _run_check("connections", lambda: _connections(settings, url))
     yield _run_check("database roles", lambda: _database_roles(url))
     yield _run_check("clock", lambda: _clock(settings, url), "set the machine's clock by NTP")
-    yield from _store_checks(settings)
+    yield from _store_checks(settings, url)
 
 
-def _store_checks(settings: Settings) -> Iterator[CheckResult]:
+def _store_checks(settings: Settings, url: str) -> Iterator[CheckResult]:
     stores = open_stores(settings, pool_size=1)
     try:
         positions = stores.read_models().positions
@@ -93,6 +94,7 @@ def _store_checks(settings: Settings) -> Iterator[CheckResult]:
             "signatures", lambda: check_signatures(stores.utilities().listed(), stores.clock.now())
         )
         yield _run_check("ledger", lambda: check_ledger(stores), "run `gridproof migrate`")
+        yield _run_check("snapshots", lambda: _snapshots(settings, url), "run `gridproof migrate`")
         yield _run_check("raw archive", lambda: check_raw_archive(stores), "run `gridproof migrate`")
         yield _run_check("secrets", lambda: check_secret_references(stores), "run `gridproof migrate`")
         yield _run_check("bms addresses", lambda: check_bms_addresses(stores), "run `gridproof migrate`")
@@ -176,6 +178,20 @@ def _clock(settings: Settings, url: str) -> str:
     )
     now = clock_of(settings).now()
     return f"{now:%Y-%m-%d %H:%M:%SZ}, {pace}, {skew.total_seconds():+.2f} s from the database's"
+
+
+def _snapshots(settings: Settings, url: str) -> CheckResult:
+    """Whether this process has the key for snapshots, and how many stored ones have a MAC."""
+    made, stored, _ = _query(url, "SELECT count(mac), count(*) FROM gridproof.demand_response_snapshots")
+    if snapshot_key(settings) is None:
+        return CheckResult(
+            check="snapshots",
+            state="warning",
+            detail="no key, so none is used: each stream is folded when it is loaded",
+            advice="set GRIDPROOF_SNAPSHOT_KEY for every process; see docs/guides/operator.md",
+        )
+    detail = f"{made} with a MAC, {stored - made} of an older release, which are not used"
+    return CheckResult(check="snapshots", state="ok", detail=detail)
 
 
 def _query(url: str, sql: str) -> tuple[Any, ...]:

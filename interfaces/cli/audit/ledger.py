@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from interfaces.cli.audit.snapshots import print_snapshots
 from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
 from interfaces.cli.console.session import opened_stores
 
@@ -22,6 +24,7 @@ VERIFY_EXAMPLE = """
 Examples:
   gridproof audit verify
   gridproof audit verify --log demand-response --from 120000 --json
+  gridproof audit verify --snapshots
 
 Every domain event is hashed anew and held against the archive's tiles, the signed checkpoints and the ledger's own
 table. Exit status 3: something does not hold; each finding names its position.
@@ -53,14 +56,21 @@ KEY_HELP = "The ledger's public key: a PEM file, or its 64 hexadecimal digits."
 @click.option("--to", "last", type=int, metavar="N", help="End with the domain event at this position.")
 @click.option("--log", type=click.Choice(LOG_NAMES), help="This log only; both if left out.")
 @click.option("--public-key", metavar="KEY", help=KEY_HELP)
+@click.option("--snapshots", is_flag=True, help="Also fold each stream and compare its snapshots.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify(
-    first: int | None, last: int | None, log: str | None, public_key: str | None, as_json: bool
+    first: int | None,
+    last: int | None,
+    log: str | None,
+    public_key: str | None,
+    *,
+    snapshots: bool,
+    as_json: bool,
 ) -> None:
     """Recompute the ledger from the log, and find whatever was changed, removed, inserted or reordered."""
     from application.ledger.verification_report import Span
     from domain.ledger.entries import MAX_POSITION, MIN_POSITION
-    from interfaces.bootstrap import verify_ledger
+    from interfaces.bootstrap import verify_ledger, verify_snapshots
 
     span = None
     if first is not None or last is not None:
@@ -72,13 +82,24 @@ def verify(
         report = verify_ledger(
             stores, logs=[log] if log else LOG_NAMES, span=span, given_key=public_key, progress=tell
         )
+        compared = None
+        if snapshots:
+            compared = verify_snapshots(
+                stores.settings, stores.pool, stores.clock, partial(tell, "snapshots")
+            )
     seconds = time.monotonic() - started
     if as_json:
-        print_json({**msgspec.structs.asdict(report), "seconds": round(seconds, 3)})
+        also = {} if compared is None else {"snapshots": compared}
+        print_json({**msgspec.structs.asdict(report), **also, "seconds": round(seconds, 3)})
     else:
         _print_report(report, seconds)
+        if compared is not None:
+            print_snapshots(compared)
     if not report.verified:
         click.echo("what to do now: docs/runbooks/ledger_mismatch.md", err=True)
+    elif compared is not None and not compared.holds:
+        click.echo("what to do now: docs/runbooks/snapshot_forged.md", err=True)
+    if not report.verified or (compared is not None and not compared.holds):
         raise click.exceptions.Exit(DOES_NOT_HOLD)
 
 

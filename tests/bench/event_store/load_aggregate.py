@@ -98,7 +98,7 @@ def _opened(database: BenchDatabase) -> Iterator[Any]:
 
 def _saved_streams(database: BenchDatabase, count: int, length: int) -> list[UUID]:
     """Saved by another store, so that the measured store has none of them cached."""
-    interval = DemandResponse.snapshotting_intervals[Facility]
+    interval = DemandResponse.snapshot_intervals[Facility]
     saved: list[UUID] = []
     numbers = itertools.count()
     with _opened(database) as store:

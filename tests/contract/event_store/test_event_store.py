@@ -26,7 +26,7 @@ from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.fakes.event_store.event_store import FakeEventStore
-from tests.sample_values import NOW, provenance
+from tests.sample_values import NOW, provenance, trusted_snapshots
 from tests.simulation.doubles.event_store import MemoryEventStore
 
 HALL = facility_stream_id("fac-001")
@@ -44,7 +44,9 @@ def store(request: pytest.FixtureRequest) -> Iterator[StoreAndLog]:
     if request.param == "simulated":
         yield MemoryEventStore()
         return
-    postgres = PostgresEventStore(DemandResponse, request.getfixturevalue("database").app_dsn)
+    postgres = PostgresEventStore(
+        DemandResponse, request.getfixturevalue("database").app_dsn, snapshots=trusted_snapshots()
+    )
     yield postgres
     postgres.close()
 

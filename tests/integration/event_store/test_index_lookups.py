@@ -16,7 +16,7 @@ PLANNED_FOR_GOOD_AFTER = 6
 
 def test_loading_an_aggregate_never_scans_the_whole_log(database: Database) -> None:
     store = datastore(database.app_dsn)
-    loader = StreamLoader(store, events_table=TABLE, snapshots_table=None)
+    loader = StreamLoader(store, events_table=TABLE)
     try:
         for _ in range(PLANNED_FOR_GOOD_AFTER):
             loader.load([uuid4() for _ in range(50)])

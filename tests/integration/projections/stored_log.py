@@ -13,6 +13,7 @@ from application.event_store.demand_response import DemandResponse
 from application.event_store.event_mapper import encode_state
 from application.ports.event_store.event_log import LogEntry
 from projections.registry import projection_named
+from tests.sample_values import trusted_snapshots
 
 NOW = datetime(2026, 7, 14, 23, 0, tzinfo=UTC)
 
@@ -52,7 +53,7 @@ def store_entries(admin_dsn: str, entries: Iterable[LogEntry]) -> None:
 
 
 def event_log(app_dsn: str) -> PostgresEventStore:
-    return PostgresEventStore(DemandResponse, app_dsn)
+    return PostgresEventStore(DemandResponse, app_dsn, snapshots=trusted_snapshots())
 
 
 def pool(app_dsn: str) -> ConnectionPool[psycopg.Connection[tuple[Any, ...]]]:

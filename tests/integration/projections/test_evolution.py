@@ -6,6 +6,7 @@ The example is a cancellation: `withdrawn.v1` had its reason in `why`, `withdraw
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -13,21 +14,21 @@ import psycopg
 import pytest
 
 from adapters.postgres.audit.stream_log import PostgresStreamLog
-from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store import event_mapper
-from application.event_store.demand_response import DemandResponse
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.event_store.upcasters import UPCASTERS, Upcaster, UpcasterCycle, present_topic, stored_topics
 from application.ports.event_store.event_log import LogEntry
 from application.sagas.dispatch import DispatchSaga
 from domain.dr_event import DREvent
+from domain.event_sourcing.snapshot import Snapshot
 from projections.as_of.lists import HistoricalLists
 from projections.audit.replay import audit_document, resolve_dr_event
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.integration.projections.conftest import ReadSide
-from tests.integration.projections.stored_log import pool
+from tests.integration.projections.stored_log import event_log, pool
 from tests.property.projections.projected_logs import PortfolioWalk
+from tests.sample_values import trusted_snapshots
 
 OLDEST, OLDER, PRESENT = "dr-event.withdrawn.v1", "dr-event.withdrawn.v2", "dr-event.cancelled.v1"
 FIRST_HEARD = "dr-event.first-heard.v1"
@@ -133,11 +134,14 @@ def test_a_snapshot_of_a_stream_with_older_versions_has_the_current_state(
     old_log: ReadSide, walk: PortfolioWalk
 ) -> None:
     dr_event = walk.dr_events[0]
-    application = DemandResponse(env=old_log.log._application.env)
-    application.take_snapshot(dr_event.id)
-    assert len(list(application.snapshots.get(dr_event.id))) == 1  # type: ignore[union-attr]
-    assert old_log.log.load(DREvent, dr_event.id).state == dr_event.state
-    application.close()
+    store = old_log.log
+    assert store._snapshots is not None
+    store._snapshots._insert(
+        [store._application.mapper.to_stored_event(Snapshot.take(store.load(DREvent, dr_event.id)))]
+    )
+    assert len(snapshots(old_log, dr_event)) == 1
+    with closing(event_log(old_log.database.app_dsn)) as another:
+        assert another.load(DREvent, dr_event.id).state == dr_event.state
 
 
 def test_topics_are_resolved_along_the_chain(upcasters: None) -> None:
@@ -195,11 +199,13 @@ def test_a_snapshot_with_another_state_schema_is_ignored_and_replaced(
     assert len(taken["state_schema"]) == 16
 
     misleading = {**taken, "state_schema": schema, "state": {**taken["state"], "status": "completed"}}
+    state = json.dumps(misleading).encode()
+    mac = trusted_snapshots().mac.of(dr_event.id, first, "snapshot.v1", state)
     with psycopg.connect(read_side.database.admin_dsn) as connection:
         connection.execute(
-            "UPDATE gridproof.demand_response_snapshots SET state = %s", (json.dumps(misleading).encode(),)
+            "UPDATE gridproof.demand_response_snapshots SET state = %s, mac = %s", (state, mac)
         )
-    with_another = PostgresEventStore(DemandResponse, read_side.database.app_dsn)
+    with_another = event_log(read_side.database.app_dsn)
     assert with_another.load(DREvent, dr_event.id).state == loaded.state
     while loaded.version < 149:
         loaded.request_callback(walk.provenance(), kind="accepted", body="{}")

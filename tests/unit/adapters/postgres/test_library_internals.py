@@ -14,7 +14,7 @@ import psycopg_pool
 import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate
-from eventsourcing.persistence import EventStore, Mapper
+from eventsourcing.persistence import Mapper
 from eventsourcing.postgres import ConnectionPool as LibraryPool
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg_pool.base import AttemptWithBackoff
@@ -22,8 +22,9 @@ from psycopg_pool.base import AttemptWithBackoff
 from adapters.postgres.connection.pool import RECONNECT_EVERY_S, ConstantBackoff, FastReconnectPool
 from adapters.postgres.event_store.library_factory import _FastReconnectLibraryPool
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
+from application.event_store.demand_response import DemandResponse
 from application.event_store.event_mapper import MsgspecMapper
-from application.event_store.snapshots import ReadableSnapshots
+from application.event_store.forecasts import Forecasts
 from domain.event_sourcing.aggregate import Aggregate, CreationEvent, DomainEvent
 
 PYPROJECT = Path(__file__).parents[4] / "pyproject.toml"
@@ -115,11 +116,12 @@ def test_the_mapper_maps_by_the_two_methods_that_we_override() -> None:
         assert parameters(getattr(Mapper, name)) == parameters(getattr(MsgspecMapper, name)), name
 
 
-def test_snapshots_are_read_by_the_method_that_we_override() -> None:
-    assert parameters(EventStore.get) == parameters(ReadableSnapshots.get)
-    assert "construct_snapshot_store" in inspect.getsource(Application)
-    for name in ("snapshot_class", "snapshotting_intervals", "construct_snapshot_store"):
-        assert hasattr(Application, name), name
+def test_the_library_reads_and_writes_no_snapshots() -> None:
+    """It would believe every stored row (ADR 0063)."""
+    assert hasattr(Application, "snapshotting_intervals")
+    for application in (DemandResponse, Forecasts):
+        assert not application.is_snapshotting_enabled
+        assert not application.snapshotting_intervals
 
 
 class Count(Aggregate[Any]):
