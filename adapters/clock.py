@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
 
 @dataclass(frozen=True)
 class SystemClock:
@@ -13,6 +15,9 @@ class SystemClock:
 
     def wall_seconds(self, clock_seconds: float) -> float:
         return clock_seconds
+
+    def wall_time(self, moment: datetime) -> datetime:
+        return moment
 
 
 @dataclass(frozen=True)
@@ -32,3 +37,10 @@ class AcceleratedClock:
 
     def wall_seconds(self, clock_seconds: float) -> float:
         return clock_seconds / self.speed
+
+    def wall_time(self, moment: datetime) -> datetime:
+        """When the machine's clock shows that this clock shows `moment`."""
+        try:
+            return self.started_at + (moment - self.epoch) / self.speed
+        except OverflowError:
+            return LATEST if moment > self.epoch else EARLIEST

@@ -92,6 +92,9 @@ ALERTS: dict[str, AlertDefinition] = {
         "page", "the relay met a domain event that it cannot read; no command and no callback goes out"
     ),
     "projection_lag": AlertDefinition("warning", "a read model is far behind the log"),
+    "clock_skewed": AlertDefinition(
+        "page", "a machine's clock is over 5 s from the database's; its processes decide nothing"
+    ),
     "snapshot_forged": AlertDefinition(
         "page", "a stored snapshot was not made by this system, or is newer than its stream; it is not used"
     ),

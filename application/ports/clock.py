@@ -4,6 +4,10 @@ from datetime import datetime
 from typing import Protocol
 
 
+class ClockSkewed(Exception):
+    """The clock of this process is too far from the database's. Nothing was saved. Repeat once the clock is right."""
+
+
 class Clock(Protocol):
     """Time as data. All processes of a system share one clock (epoch and speed)."""
 

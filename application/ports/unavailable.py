@@ -1,6 +1,7 @@
-"""The errors that say that PostgreSQL or NATS is away. Every retry in the product reads this one tuple."""
+"""The errors that say that a process cannot work now. Every retry in the product reads this one tuple."""
 
 from application.ports.access.api_keys import ApiKeysUnavailable
+from application.ports.clock import ClockSkewed
 from application.ports.dispatch.work_queue import WorkQueueUnavailable
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.ledger.store import LedgerUnavailable
@@ -13,6 +14,7 @@ from application.ports.telemetry.stream import StreamUnavailable
 
 UNAVAILABLE: tuple[type[Exception], ...] = (
     ApiKeysUnavailable,
+    ClockSkewed,
     EventStoreUnavailable,
     LedgerUnavailable,
     ListedMetersUnavailable,
@@ -23,7 +25,8 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     TelemetryStoreUnavailable,
     WorkQueueUnavailable,
 )
-"""A server that the process cannot work without is away or does not answer in time. The call may be repeated.
+"""A server that the process cannot work without is away or does not answer in time, or the process's clock is wrong.
+The call may be repeated.
 
 Not in it: the cache, the weather service and the archive. A process works on without them (ADR 0057).
 """

@@ -4,6 +4,7 @@
 process. Adapters are imported inside the functions, so that a process loads only what it uses.
 """
 
+from interfaces.bootstrap.clock import clock_of
 from interfaces.bootstrap.forecast import forecast_cycle
 from interfaces.bootstrap.ingest_handover import hand_over_ingest_session
 from interfaces.bootstrap.ledger import (
@@ -39,7 +40,6 @@ from interfaces.bootstrap.snapshots import make_snapshot_key, verify_snapshots
 from interfaces.bootstrap.stores import (
     Stores,
     accelerated_clock,
-    clock_of,
     open_stores,
     opened_stores,
     verify_read_models,

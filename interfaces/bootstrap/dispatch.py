@@ -53,7 +53,7 @@ async def run_dispatch(
         store=stores.events,
         commands=CommandBatcher(stores.bus),
         control=control,
-        clock=stores.clock,
+        clock=stores.decision_clock,
         dead_letters=stores.dead_letters(),
         alerts=stores.alerts(),
         reached=failpoint(settings.failpoint, settings.failpoint_once_file),

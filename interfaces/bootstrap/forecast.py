@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from application.ports.failpoints import Failpoint, no_failpoint
+from interfaces.bootstrap.clock import wall_time_of
 from interfaces.bootstrap.stores import Stores, facility_rows
 from interfaces.bootstrap.weather import weather_source
 from interfaces.failpoints import failpoint
@@ -42,13 +43,14 @@ def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Iter
     from application.forecast.issue import ForecastIssuing
     from application.forecast.model_registry import ModelRegistry
 
-    with closing(PostgresEventStore(Forecasts, stores.url_for("event store"))) as log:
+    store = PostgresEventStore(Forecasts, stores.url_for("event store"), wall_time=wall_time_of(stores.clock))
+    with closing(store) as log:
         yield ForecastCycle(
             facilities=lambda: forecast_sites(stores),
             telemetry=stores.telemetry(),
             weather=weather_source(stores),
             forecaster=BatchedLoadForecaster(),
-            issuing=ForecastIssuing(log, stores.clock),
+            issuing=ForecastIssuing(log, stores.decision_clock),
             alerts=stores.alerts(),
             clock=stores.clock,
             models=ModelRegistry(PostgresForecastModels(stores.pool), readable=BatchedLoadForecaster.reads),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interfaces.bootstrap.stores import clock_of, database_url
+from interfaces.bootstrap.clock import clock_of
+from interfaces.bootstrap.stores import database_url
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:

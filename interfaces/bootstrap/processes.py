@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.lost_work import recovery_monitor, sweep_lost_work
@@ -62,10 +63,11 @@ async def run_until_stopped(run: Run, settings: Settings) -> None:
     stop = asyncio.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
-    stores = open_stores(settings)
+    stores = open_stores(settings, is_start=True)
     freeze_startup_objects()
     try:
-        await run(stores, stop)
+        async with measuring(stores.clock_monitor):
+            await run(stores, stop)
     finally:
         stores.close()
 
@@ -204,7 +206,7 @@ async def run_notify(
 
     queue = await _work_queue(stores, "notify")
     notifier: UtilityNotifier = HttpUtilityNotifier(
-        clock=stores.clock,
+        clock=stores.decision_clock,
         secret_of=callback_secrets(stores),
         allow_private=stores.settings.allow_private_callbacks,
         ports=stores.settings.callback_port_numbers,

@@ -1,4 +1,4 @@
-"""What `/ready` of a web process checks: that PostgreSQL and the disk can be written, and who listens.
+"""What `/ready` of a web process checks: that PostgreSQL and the disk can be written, the clock, and who listens.
 
 Everybody may ask, so an answer is kept for some seconds and a check runs once at a time.
 """
@@ -38,7 +38,10 @@ def readiness_probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
     from interfaces.web.edge import ReadinessProbe
 
     settings, folder = stores.settings, stores.settings.data_dir
-    probes = [ReadinessProbe(name="postgresql", needed=True, check=CachedCheck(lambda: _write_row(stores)))]
+    probes = [
+        ReadinessProbe(name="postgresql", needed=True, check=CachedCheck(lambda: _write_row(stores))),
+        ReadinessProbe(name="clock", needed=True, check=CachedCheck(stores.clock_monitor.check)),
+    ]
     if folder.is_dir():
         DISK_USED.set_function(lambda: used_share(folder))
         probes.append(

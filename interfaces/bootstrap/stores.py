@@ -9,11 +9,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from application.command_bus.bus import CommandBus
+from application.operations.clock_monitor import ClockMonitor, DecisionClock
 from application.ports.clock import Clock
+from interfaces.bootstrap.clock import check_system_clock, clock_monitor, clock_of, wall_time_of
 from interfaces.bootstrap.connection_budget import POOL_SIZE
 from interfaces.bootstrap.servers import NoRunningSystem, resolve_addresses
 from interfaces.bootstrap.snapshots import protected_snapshots
-from interfaces.settings.settings import Settings, read_settings
+from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from adapters.postgres.event_store.event_store import PostgresEventStore
@@ -53,6 +55,12 @@ class Stores:
     events: PostgresEventStore
     forecasts: ForecastBook
     bus: CommandBus
+    clock_monitor: ClockMonitor
+
+    @property
+    def decision_clock(self) -> Clock:
+        """The clock for whatever records a decision: it raises ClockSkewed while it is wrong."""
+        return DecisionClock(self.clock, self.clock_monitor)
 
     @property
     def database_url(self) -> str:
@@ -206,15 +214,6 @@ class Stores:
         self.pool.close()
 
 
-def clock_of(settings: Settings) -> Clock:
-    """The machine's clock, or the accelerated one that all processes of a demo share."""
-    from adapters.clock import AcceleratedClock, SystemClock
-
-    if settings.clock_speed is None or settings.clock_epoch is None or settings.clock_started_at is None:
-        return SystemClock()
-    return AcceleratedClock(settings.clock_epoch, settings.clock_started_at, settings.clock_speed)
-
-
 def database_url(settings: Settings) -> str:
     """The address for the application's role, with the connection parameters for failover."""
     if settings.database_url is None:
@@ -245,15 +244,26 @@ def replica_url(settings: Settings) -> str | None:
         raise NoRunningSystem(f"{error}: correct GRIDPROOF_DATABASE_REPLICA_URL") from error
 
 
-def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: int = POOL_SIZE) -> Stores:
-    """The stores connect on first use; the caller closes them."""
+def open_stores(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    pool_size: int = POOL_SIZE,
+    is_start: bool = False,
+) -> Stores:
+    """The caller closes the stores.
+
+    The clock is that of the settings, which must be the one that the system was started with first, unless `clock` is
+    given. `is_start`: this process may be the first. Raises ClockMismatch, OperationsUnavailable, or an error of
+    psycopg or eventsourcing while the database is away.
+    """
     from adapters.postgres.connection.pool import FastReconnectPool
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.forecast.forecast_book import PostgresForecastBook
     from application.event_store.demand_response import DemandResponse
     from application.handlers import HANDLERS
 
-    clock = clock or clock_of(settings)
+    is_clock_given, clock = clock is not None, clock or clock_of(settings)
     pool = FastReconnectPool(
         _named(database_url(settings), "pool"),
         min_size=1,
@@ -267,13 +277,27 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
             DemandResponse,
             _named(database_url(settings), "event store"),
             snapshots=protected_snapshots(settings, pool, clock),
+            wall_time=wall_time_of(clock),
         )
     except BaseException:
         pool.close()
         raise
-    forecasts = PostgresForecastBook(pool)
-    bus = CommandBus(events, clock, HANDLERS, forecasts=forecasts, command_sla_s=settings.command_sla_s)
-    return Stores(settings, clock, pool, events, forecasts, bus)
+    forecasts, monitor = PostgresForecastBook(pool), clock_monitor(pool, clock)
+    bus = CommandBus(
+        events,
+        DecisionClock(clock, monitor),
+        HANDLERS,
+        forecasts=forecasts,
+        command_sla_s=settings.command_sla_s,
+    )
+    stores = Stores(settings, clock, pool, events, forecasts, bus, monitor)
+    if not is_clock_given:
+        try:
+            check_system_clock(settings, pool, is_start=is_start)
+        except BaseException:
+            stores.close()
+            raise
+    return stores
 
 
 @contextmanager

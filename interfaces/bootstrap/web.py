@@ -14,6 +14,7 @@ import uvloop
 
 from application.telemetry.store_health import MonitoredMeterPowers, MonitoredRollups, TelemetryHealth
 from interfaces.bootstrap.cache import current_cache
+from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.ledger import StoredLedger
@@ -51,7 +52,7 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(wanted, stop.set)
     _allow_open_files(OPEN_FILES)
     show_budget("web", settings)
-    stores = open_stores(settings, pool_size=WEB_POOL_SIZE)
+    stores = open_stores(settings, pool_size=WEB_POOL_SIZE, is_start=True)
     try:
         listener = server.listening(settings.http_host, settings.http_port)
         proxies = TrustedProxies(settings.http_trusted_proxies)
@@ -59,6 +60,7 @@ async def _serve(settings: Settings) -> None:
         platform = None if bind is None else server.platform_listener(bind)
         health = TelemetryHealth()
         async with (
+            measuring(stores.clock_monitor),
             watched_telemetry(stores, "web", health=health) as telemetry,
             replica_models(stores) as replica,
         ):

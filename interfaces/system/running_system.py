@@ -106,6 +106,8 @@ class RunningSystem:
     ) -> None:
         """Start the workers with `settings`; `environs` has additional variables by process name."""
         self.settings = settings
+        with closing(open_stores(settings, pool_size=1, is_start=True)):
+            pass  # refuses another clock than that of the first start, before any worker begins
         save_addresses(settings)
         self._supervisor = Supervisor(
             spawn_child, settings.data_dir / "logs", policy=NEVER_GIVE_UP, on_restart=self._restarted

@@ -1,10 +1,10 @@
 """Writer of a batch of saves: one transaction, one table lock, one NOTIFY and one commit, on one connection.
 
 First all saves are written together, in a single round trip. If PostgreSQL refuses this (a version conflict,
-an idempotency key that exists, a value that it does not accept), nothing is written, and each save is retried
-in order under its own savepoint, so that each caller gets its own outcome. The table lock is held until the
-commit in both cases, so that the order of positions is the order of commits. If the connection breaks, the
-outcome is looked up.
+an idempotency key that exists, a value that it does not accept, a time ahead of its clock), nothing is
+written, and each save is retried in order under its own savepoint, so that each caller gets its own outcome.
+The table lock is held until the commit in both cases, so that the order of positions is the order of commits.
+If the connection breaks, the outcome is looked up.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from psycopg.pq.abc import PGresult
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection, DedicatedSession
 from adapters.postgres.event_store.commit_recovery import resolve_in_doubt_commit
-from adapters.postgres.event_store.errors import to_library_error
+from adapters.postgres.event_store.errors import TimeAhead, to_library_error
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.event_store.statements import (
+    AHEAD_S,
     BEGIN,
     COMMIT,
     LOCK,
@@ -85,7 +86,7 @@ class BatchWriter:
         self._dedicated.close()
 
     def _write_together(self, session: DedicatedSession, batch: Sequence[Save]) -> bool:
-        """False if PostgreSQL refused: nothing is written then, and the connection is ready again."""
+        """False if one of the saves was refused: nothing is written then, and the connection is ready again."""
         try:
             *_, inserted, committed = session.statements.run(
                 BEGIN, LOCK, NOTIFY, *self._sql.insert(batch), COMMIT
@@ -97,6 +98,8 @@ class BatchWriter:
             return False
         _check_committed(_status(committed))
         ids = _positions(inserted)
+        if not ids:  # a save is dated ahead, and nothing was inserted
+            return False
         first = 0
         for save in batch:
             last = first + len(save.stored_events)
@@ -111,6 +114,10 @@ class BatchWriter:
         for save, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, psycopg.Error):
                 save.error = to_library_error(outcome)
+            elif not outcome:
+                save.error = TimeAhead(
+                    f"a decision is dated more than {AHEAD_S} s ahead of the database's clock: set the machine's clock"
+                )
             else:
                 save.ids = outcome
 

@@ -15,6 +15,7 @@ from eventsourcing.persistence import (
     ProgrammingError,
 )
 
+from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import (
     EventStoreUnavailable,
     IdempotencyKeyTaken,
@@ -28,6 +29,10 @@ class StreamConflict(IntegrityError):
 
 class KeyConflict(IntegrityError):
     """The idempotency key exists already."""
+
+
+class TimeAhead(PersistenceError):
+    """A domain event of the save is dated later than the database's clock allows. Nothing was saved."""
 
 
 def to_library_error(error: psycopg.Error) -> PersistenceError:
@@ -45,8 +50,8 @@ def to_library_error(error: psycopg.Error) -> PersistenceError:
 
 
 def to_port_error(error: BaseException | None) -> Exception | None:
-    """The port's error for an error of eventsourcing: a conflict of keys or versions, or an unavailable
-    store.
+    """The port's error for an error of eventsourcing: a conflict of keys or versions, a wrong clock, or an
+    unavailable store.
 
     Other exceptions are returned unchanged. One that is not an `Exception` is raised.
     """
@@ -55,6 +60,8 @@ def to_port_error(error: BaseException | None) -> Exception | None:
         translated = IdempotencyKeyTaken("that idempotency key was stored by another process first")
     elif isinstance(error, IntegrityError):
         translated = VersionConflict(f"another process saved first ({error})")
+    elif isinstance(error, TimeAhead):
+        translated = ClockSkewed(str(error))
     elif isinstance(error, OperationalError | InterfaceError):
         translated = EventStoreUnavailable(f"the event store did not answer: {error}")
     elif error is None or isinstance(error, Exception):

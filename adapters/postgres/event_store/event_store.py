@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from adapters.postgres.event_store.library_factory import StoreFactory
 from adapters.postgres.event_store.loaders import CachedAggregate, IdempotencyKeyLoader, StreamLoader
 from adapters.postgres.event_store.log_reader import LogReader, LogRow
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
-from adapters.postgres.event_store.save_request import Save
+from adapters.postgres.event_store.save_request import LONG_AGO, Save, timestamp_of
 from adapters.postgres.event_store.snapshot_reader import Snapshots, SnapshotVerifier
 from adapters.postgres.event_store.snapshot_writer import SnapshotWriter
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
@@ -72,8 +73,13 @@ class PostgresEventStore:
         *,
         pool_size: int = 1,
         snapshots: Snapshots | None = None,
+        wall_time: Callable[[datetime], datetime] | None = None,
     ) -> None:
-        """Without `snapshots`, which need a key, none is read or written: each stream is folded when it is loaded."""
+        """Without `snapshots`, which need a key, none is read or written: each stream is folded when it is loaded.
+
+        `wall_time`: when the machine's clock shows a time of the system's clock, by which a save is refused that is
+        dated ahead of the database's clock. None: saves are not refused for their times.
+        """
         self._application = application(env=store_environment(database_url, pool_size=pool_size))
         recorder = self._application.recorder
         if not isinstance(recorder, GroupCommitRecorder):
@@ -81,6 +87,7 @@ class PostgresEventStore:
                 f"{application.__name__} must use GroupCommitRecorder, not {type(recorder).__name__}"
             )
         self._recorder = recorder
+        self._wall_time = wall_time
         intervals: Mapping[type[Any], int] = getattr(application, "snapshot_intervals", {})
         tables = {
             "events_table": f"{application.name}_events",
@@ -167,9 +174,11 @@ class PostgresEventStore:
         """None if there is nothing to save. Raises before anything is sent."""
         if domain_events:
             to_stored_event = self._application.mapper.to_stored_event
-            return Save(
-                [to_stored_event(domain_event) for domain_event in domain_events], idempotency, bounds
-            )
+            latest_at = LONG_AGO
+            if self._wall_time is not None:
+                latest_at = timestamp_of(self._wall_time(max(e.timestamp for e in domain_events)))
+            stored_events = [to_stored_event(domain_event) for domain_event in domain_events]
+            return Save(stored_events, idempotency, bounds, latest_at)
         if idempotency is not None:
             raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
         return None

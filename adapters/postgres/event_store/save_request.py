@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from eventsourcing.persistence import DataError, StoredEvent
@@ -13,23 +14,36 @@ from adapters.postgres.wire_format.binary_arrays import bigint, element
 from application.event_store.save_limits import EVENT_OVERHEAD_BYTES, check_save_size
 from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
 
+LONG_AGO = -(2**63)
+"""A timestamp before every other: PostgreSQL's -infinity."""
+_TIMESTAMPS_FROM = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def timestamp_of(moment: datetime) -> int:
+    """The moment as PostgreSQL's binary timestamptz: microseconds since 2000."""
+    return (moment - _TIMESTAMPS_FROM) // _MICROSECOND
+
 
 class Save(QueuedRequest):
     """The domain events of one caller, saved all or none."""
 
-    __slots__ = ("byte_count", "idempotency", "ids", "key_row", "rows", "stored_events")
+    __slots__ = ("byte_count", "idempotency", "ids", "key_row", "latest_at", "rows", "stored_events")
 
     def __init__(
         self,
         stored_events: Sequence[StoredEvent],
         idempotency: IdempotencyRecord | None = None,
         bounds: SaveBounds = ONE_DECISION,
+        latest_at: int = LONG_AGO,
     ) -> None:
-        """Raises SaveTooLarge, and DataError for values that PostgreSQL cannot store. Raised here, before the
+        """`latest_at`: the latest wall time of a domain event, as `timestamp_of` it; it is held against the database's
+        clock. Raises SaveTooLarge, and DataError for values that PostgreSQL cannot store. Raised here, before the
         save can fail those of other callers."""
         super().__init__()
         self.stored_events = stored_events
         self.idempotency = idempotency
+        self.latest_at = latest_at
         self.byte_count = sum(len(e.topic) + len(e.state) + EVENT_OVERHEAD_BYTES for e in stored_events)
         check_save_size(len(stored_events), self.byte_count, bounds)
         self.ids: list[int] | None = None

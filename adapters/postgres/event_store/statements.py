@@ -9,7 +9,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from adapters.postgres.connection.pipeline import Call
 from adapters.postgres.event_store.save_request import Save
-from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array
+from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array, bigint
 
 BEGIN: Call = (b"begin", ())
 LOCK: Call = (b"lock", ())
@@ -18,15 +18,20 @@ SAVEPOINT: Call = (b"savepoint", ())
 RELEASE: Call = (b"release", ())
 COMMIT: Call = (b"commit", ())
 
+AHEAD_S = 5
+"""How far a domain event may be dated ahead of the database's clock, in wall seconds."""
+
+# Compared once in a statement. Of a batch that is dated ahead nothing is inserted, neither events nor keys.
+_IN_TIME = SQL("$5::timestamptz <= now() + interval '{ahead_s} seconds'").format(ahead_s=SQL(str(AHEAD_S)))
 _LOCK = SQL("LOCK TABLE {table} IN EXCLUSIVE MODE")
 _EVENTS = SQL(
     "INSERT INTO {table} (originator_id, originator_version, topic, state)"
     " SELECT i, v, t, s FROM unnest($1::{id}[], $2::bigint[], $3::text[], $4::bytea[])"
-    " WITH ORDINALITY AS u (i, v, t, s, n) ORDER BY n RETURNING notification_id"
+    " WITH ORDINALITY AS u (i, v, t, s, n) WHERE {in_time} ORDER BY n RETURNING notification_id"
 )
 _KEYS = SQL(
     "INSERT INTO {keys} (scope, key, body_hash, reply)"
-    " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])"
+    " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) WHERE {in_time}"
 )
 _COPY = SQL("COPY {table} (originator_id, originator_version, topic, state) FROM STDIN (FORMAT binary)")
 _FIND_EVENT = SQL(
@@ -45,6 +50,7 @@ class WriteStatements:
             "table": Identifier(datastore.schema, table),
             "keys": Identifier(datastore.schema, "idempotency_keys"),
             "channel": Identifier(channel),
+            "in_time": _IN_TIME,
             "id": SQL("uuid" if is_uuid else "text"),
         }
         self._id_type = UUID if is_uuid else TEXT
@@ -68,11 +74,18 @@ class WriteStatements:
 
     def insert(self, batch: Sequence[Save]) -> list[Call]:
         """The calls that insert the batch. The last one returns the positions, in the order of the domain
-        events."""
+        events; none if the batch is dated ahead of the database's clock."""
         ids, versions, topics, states = zip(*(row for save in batch for row in save.rows), strict=True)
+        latest_at = bigint(max(save.latest_at for save in batch))
         events: Call = (
             b"events",
-            (array(self._id_type, ids), array(BIGINT, versions), array(TEXT, topics), array(BYTEA, states)),
+            (
+                array(self._id_type, ids),
+                array(BIGINT, versions),
+                array(TEXT, topics),
+                array(BYTEA, states),
+                latest_at,
+            ),
         )
         key_rows = [save.key_row for save in batch if save.key_row is not None]
         if not key_rows:
@@ -80,6 +93,15 @@ class WriteStatements:
         key_rows.sort()  # the same order in every process, against deadlocks
         scopes, keys, hashes, replies = zip(*key_rows, strict=True)
         return [
-            (b"keys", (array(TEXT, scopes), array(TEXT, keys), array(TEXT, hashes), array(BYTEA, replies))),
+            (
+                b"keys",
+                (
+                    array(TEXT, scopes),
+                    array(TEXT, keys),
+                    array(TEXT, hashes),
+                    array(BYTEA, replies),
+                    latest_at,
+                ),
+            ),
             events,
         ]

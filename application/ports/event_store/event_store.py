@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from application.ports.clock import ClockSkewed
 from domain.event_sourcing.aggregate import Aggregate
 
 TAggregate = TypeVar("TAggregate", bound=Aggregate[Any])
@@ -72,6 +73,7 @@ class SaveRequest(NamedTuple):
 
 
 NOT_SAVED = (
+    ClockSkewed,
     VersionConflict,
     IdempotencyKeyTaken,
     KeyWithoutDomainEvents,
@@ -108,7 +110,7 @@ class EventStore(EventStreams, Protocol):
     ) -> None:
         """Save all pending domain events in one transaction, or none.
 
-        Raises VersionConflict, IdempotencyKeyTaken, KeyWithoutDomainEvents, SaveTooLarge or
+        Raises VersionConflict, IdempotencyKeyTaken, KeyWithoutDomainEvents, SaveTooLarge, ClockSkewed or
         EventStoreUnavailable. A failed save empties the aggregates: load them again.
         """
         ...

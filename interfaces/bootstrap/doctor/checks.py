@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from application.operations.clock_monitor import MAX_SKEW_S
+from interfaces.bootstrap.clock import check_system_clock, clock_of
 from interfaces.bootstrap.connection_budget import total_budget
 from interfaces.bootstrap.doctor.ledger import check_ledger
 from interfaces.bootstrap.doctor.portfolio import check_bms_addresses, check_secret_references
@@ -20,7 +22,7 @@ from interfaces.bootstrap.influxdb import influx_summary
 from interfaces.bootstrap.readiness import DISK_FULL_SHARE
 from interfaces.bootstrap.servers import NoRunningSystem, check_schema
 from interfaces.bootstrap.snapshots import snapshot_key
-from interfaces.bootstrap.stores import clock_of, database_url, open_stores
+from interfaces.bootstrap.stores import database_url, open_stores
 from interfaces.bootstrap.weather import weather_summary
 from interfaces.settings.settings import Settings
 
@@ -81,7 +83,7 @@ def _database_checks(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _store_checks(settings: Settings, url: str) -> Iterator[CheckResult]:
-    stores = open_stores(settings, pool_size=1)
+    stores = open_stores(settings, clock=clock_of(settings), pool_size=1)  # "clock" has checked it
     try:
         positions = stores.read_models().positions
         yield _run_check("projections", lambda: _projections(positions()), "run `gridproof migrate`")
@@ -166,13 +168,24 @@ def _database_roles(url: str) -> CheckResult:
 
 
 def _clock(settings: Settings, url: str) -> str:
+    """The machine's clock against the database's, and the settings' clock against that of the first start."""
+    from psycopg_pool import ConnectionPool
+
+    from application.operations.system_clock import ClockMismatch
+
     skew: timedelta
     there, _ = _query(url, "SELECT clock_timestamp()")
     skew = datetime.now(UTC) - there  # noqa: TID251 - this is about the machine's own clock
     if abs(skew.total_seconds()) > MOST_SKEW_S:
         raise CheckFailed(
-            f"{skew.total_seconds():+.1f} s from the database's", "set both machines' clocks by NTP"
+            f"{skew.total_seconds():+.1f} s from the database's; above {MAX_SKEW_S:.0f} s nothing is decided",
+            "set both machines' clocks by NTP",
         )
+    with ConnectionPool(url, min_size=1, max_size=1) as pool:
+        try:
+            check_system_clock(settings, pool, is_start=False)
+        except ClockMismatch as error:
+            raise CheckFailed(str(error), "give this process the settings of the others") from error
     pace = (
         f"{settings.clock_speed:g} times as fast as the wall" if settings.clock_speed else "the machine's own"
     )

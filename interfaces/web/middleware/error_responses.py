@@ -14,6 +14,7 @@ from application.event_store.event_mapper import UnknownTopic
 from application.facility.portfolio_validation import PortfolioInvalid
 from application.ledger.proof import NotProvable
 from application.operations.dead_letter_replay import NotReplayable
+from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import SaveTooLarge
 from application.ports.operations.dead_letters import DeadLetterDecided, DeadLetterNotFound
 from domain.errors import (
@@ -129,6 +130,15 @@ def of_store(request: AnyRequest, error: Exception) -> Response[bytes]:
     return problem_response(request, problem)
 
 
+def of_wrong_clock(request: AnyRequest, error: ClockSkewed) -> Response[bytes]:
+    """Nothing was decided; another process, or this one with its clock set, can."""
+    log.error("the clock is wrong", error=str(error), trace_id=trace_id_of(request.scope))
+    problem = try_again(
+        "unavailable", "the clock of this process is wrong; try again", retry_after_s=STORE_RETRY_AFTER_S
+    )
+    return problem_response(request, problem)
+
+
 def of_newer_release(request: AnyRequest, error: UnknownTopic) -> Response[bytes]:
     """During an upgrade: a process of the newer release can answer, and soon this one too."""
     log.error("a newer release wrote what this one cannot read", error=str(error))
@@ -191,6 +201,7 @@ EXCEPTION_HANDLERS = cast(
         UnknownTopic: of_newer_release,
         Exception: of_defect,
         **dict.fromkeys(UNAVAILABLE, of_store),
+        ClockSkewed: of_wrong_clock,
         **{error: _problem_named(name) for error, name in _BY_NAME.items()},
     },
 )

@@ -8,6 +8,7 @@ import pytest
 from application.command_bus.bus import IdempotencyMismatch, TooManyConflicts
 from application.commands.dr_event import Judgement, JudgeNotification
 from application.event_store.event_mapper import UnknownTopic
+from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import EventStoreUnavailable, SaveTooLarge
 from domain.dr_event import Reason
 from domain.errors import NotAllowedNow, UnknownDREvent
@@ -177,6 +178,7 @@ def test_a_notification_gives_503_while_the_queue_is_full(
     ("error", "status", "problem"),
     [
         (EventStoreUnavailable("connection to 10.0.0.1 refused"), 503, "unavailable"),
+        (ClockSkewed("the clock of this process is +600.0 s from the database's"), 503, "unavailable"),
         (TooManyConflicts("lost 12 races"), 503, "unavailable"),
         (SaveTooLarge("9,000 domain events in one save: split the command"), 413, "body-too-large"),
         (UnknownTopic("dr-event.tariff-noted.v1, version 4"), 503, "unavailable"),

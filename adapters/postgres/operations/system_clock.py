@@ -1,0 +1,64 @@
+"""The database's clock, and the clock that the system was first started with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.connection.errors import RETRY_ADVICE, translate_errors
+from adapters.postgres.operations.connection import operations_connection
+from application.operations.system_clock import ClockDefinition
+from application.ports.operations.unavailable import OperationsUnavailable
+
+WITHIN_S = 2.0
+"""For a connection to ask for the time."""
+_STORED = "SELECT epoch, started_at, speed FROM gridproof.system_clock"
+_STORE = """
+INSERT INTO gridproof.system_clock (epoch, started_at, speed) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
+"""
+
+
+class PostgresSystemClock:
+    """`pool` connects as the application's role, which can store the clock once and never change it."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def database_time(self) -> datetime:
+        """What the database's clock shows. Raises OperationsUnavailable."""
+        with (
+            translate_errors(OperationsUnavailable, "PostgreSQL", advice=RETRY_ADVICE),
+            self._pool.connection(timeout=WITHIN_S) as connection,
+        ):
+            row = connection.execute("SELECT clock_timestamp()").fetchone()
+        if row is None:
+            raise OperationsUnavailable("PostgreSQL did not say what time it is")
+        return _utc(row[0])
+
+    def stored(self) -> ClockDefinition | None:
+        """None before the first start. Raises OperationsUnavailable."""
+        try:
+            with operations_connection(self._pool) as connection:
+                row = connection.execute(_STORED).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return None  # the database is not migrated to this release yet
+        if row is None:
+            return None
+        epoch, started_at, speed = row
+        return ClockDefinition(
+            epoch=None if epoch is None else _utc(epoch),
+            started_at=None if started_at is None else _utc(started_at),
+            speed=speed,
+        )
+
+    def store_first(self, clock: ClockDefinition) -> None:
+        """Store the clock, unless one is stored. Raises OperationsUnavailable."""
+        with operations_connection(self._pool) as connection:
+            connection.execute(_STORE, (clock.epoch, clock.started_at, clock.speed))
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
