@@ -225,6 +225,7 @@ async def run_notify(
 
 
 async def _project(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.audit.recorded_times import RecordedTimesFollower
     from adapters.postgres.read_model.runner import ProjectionRunner
     from interfaces.bootstrap.ledger import ledger_follower
     from interfaces.workers import project
@@ -239,7 +240,12 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
         )
         for projection in PROJECTIONS
     ]
-    await project.run(projections=[*runners, ledger_follower(stores)], stop=stop)
+    loops: list[project.ProjectionLoop] = [
+        *runners,
+        ledger_follower(stores),
+        RecordedTimesFollower(stores.pool),
+    ]
+    await project.run(projections=loops, stop=stop)
 
 
 async def _measure(stores: Stores, stop: asyncio.Event) -> None:

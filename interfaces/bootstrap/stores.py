@@ -249,14 +249,17 @@ def open_stores(
     *,
     clock: Clock | None = None,
     pool_size: int = POOL_SIZE,
+    statement_timeout_s: int | None = None,
     is_start: bool = False,
 ) -> Stores:
     """The caller closes the stores.
 
     The clock is that of the settings, which must be the one that the system was started with first, unless `clock` is
-    given. `is_start`: this process may be the first. Raises ClockMismatch, OperationsUnavailable, or an error of
+    given. `is_start`: this process may be the first. `statement_timeout_s` is that of the pool, for a process whose
+    statements others cause. Raises ClockMismatch, OperationsUnavailable, or an error of
     psycopg or eventsourcing while the database is away.
     """
+    from adapters.postgres.connection.dsn import with_statement_timeout
     from adapters.postgres.connection.pool import FastReconnectPool
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.forecast.forecast_book import PostgresForecastBook
@@ -264,8 +267,11 @@ def open_stores(
     from application.handlers import HANDLERS
 
     is_clock_given, clock = clock is not None, clock or clock_of(settings)
+    address = _named(database_url(settings), "pool")
+    if statement_timeout_s is not None:
+        address = with_statement_timeout(address, statement_timeout_s)
     pool = FastReconnectPool(
-        _named(database_url(settings), "pool"),
+        address,
         min_size=1,
         max_size=pool_size,
         open=True,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 REPLICA_WITHIN_S = 0.5
 """For a connection to the replica; after it the primary answers."""
+STATEMENT_TIMEOUT_S = 15
+"""Of the pool that all callers share; the slowest statement of a request takes a second."""
 OPEN_FILES = 8_192
 
 
@@ -52,7 +54,9 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(wanted, stop.set)
     _allow_open_files(OPEN_FILES)
     show_budget("web", settings)
-    stores = open_stores(settings, pool_size=WEB_POOL_SIZE, is_start=True)
+    stores = open_stores(
+        settings, pool_size=WEB_POOL_SIZE, statement_timeout_s=STATEMENT_TIMEOUT_S, is_start=True
+    )
     try:
         listener = server.listening(settings.http_host, settings.http_port)
         proxies = TrustedProxies(settings.http_trusted_proxies)

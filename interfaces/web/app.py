@@ -57,6 +57,7 @@ from interfaces.web.middleware.stale_responses import StaleResponseMiddleware, S
 from interfaces.web.openapi.document import openapi_config
 from interfaces.web.requests.bounded_request import BoundedRequest
 from projections.as_of.lists import FoldLimits, HistoricalLists
+from projections.audit.cached_moments import CachedMoments
 
 CONTROLLERS: list[ControllerRouterHandler] = [
     NotificationController,
@@ -133,6 +134,7 @@ def _edge_over(dependencies: WebDependencies) -> Edge:
         dependencies.api_keys, now=dependencies.clock.now, is_away=lambda: state.is_away
     )
     values = CurrentValues(dependencies.telemetry, clock, cache)
+    history = CachedMoments(dependencies.stream_log)
     sources = HistorySources(dependencies.telemetry, dependencies.rollups, dependencies.meter_powers)
     return Edge(
         dependencies=dependencies,
@@ -146,8 +148,9 @@ def _edge_over(dependencies: WebDependencies) -> Edge:
         rates=PerKeyRateLimiter(rates.others_per_s),
         histories=LoadHistories(sources, clock, cache),
         live=live,
-        historical_lists=HistoricalLists(dependencies.stream_log, FoldLimits()),
-        audits=AuditDocumentCache(dependencies.stream_log),
+        history=history,
+        historical_lists=HistoricalLists(history, FoldLimits()),
+        audits=AuditDocumentCache(history),
         failures=AuthenticationFailures(dependencies.failed_authentications_per_min),
     )
 

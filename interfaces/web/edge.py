@@ -35,7 +35,7 @@ from application.telemetry.current_values import CurrentValues
 from application.telemetry.load_history import LoadHistories
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from interfaces.web.authentication.api_key import Authenticator
-from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit
+from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit, TenantTurns
 from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.authentication.session_cookie import SessionAuthenticator
@@ -179,6 +179,8 @@ class Edge:
     rates: PerKeyRateLimiter
     histories: LoadHistories
     live: LiveFeed
+    history: StreamLog
+    """For everything that is read as of a time or position."""
     historical_lists: HistoricalLists
     audits: AuditDocumentCache
     failures: AuthenticationFailures = field(default_factory=AuthenticationFailures)
@@ -189,6 +191,8 @@ class Edge:
     notification_limit: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
     fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
     """For folding past lists."""
+    past_turns: TenantTurns = field(default_factory=TenantTurns)
+    """For everything that is read as of a time or position."""
     wait_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENT_WAITS))
     """For requests that wait for read models."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from datetime import datetime
 from typing import Any, Generic
 
 import msgspec
@@ -27,7 +26,6 @@ from projections.queries.views import Row
 MAX_STATES = 4
 """The number of cached states per read model, and of unfinished ones; states share rows that did not change.
 """
-MAX_MOMENTS = 1_000
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -68,40 +66,21 @@ class HistoricalLists:
 
     def __init__(self, log: StreamLog, limits: FoldLimits = NO_LIMITS) -> None:
         self._log = log
-        self._ends: OrderedDict[datetime, int] = OrderedDict()
-        """The end of the prefix by moment, for moments before the newest domain event: these ends are final."""
         self._dr_events = PrefixCache(log, DREventsProjection(), limits)
         self._facilities = PrefixCache(log, FacilitiesProjection(), limits)
         self._portfolio = PrefixCache(log, PortfolioProjection(), limits)
 
     def dr_events(self, as_of: AsOf) -> PastList[DREventRow]:
-        position = self._position(as_of)
+        position = position_as_of(self._log, as_of)
         return PastList(position, self._dr_events.at(position))
 
     def facilities(self, as_of: AsOf) -> PastList[FacilityRow]:
-        position = self._position(as_of)
+        position = position_as_of(self._log, as_of)
         return PastList(position, self._facilities.at(position))
 
     def portfolio(self, as_of: AsOf) -> PastList[PortfolioRow]:
-        position = self._position(as_of)
-        return PastList(position, self._portfolio.at(position))
-
-    def _position(self, as_of: AsOf) -> int:
-        """The end of the prefix; for a past moment it is cached, because the search starts at the log's
-        beginning.
-        """
-        end = self._ends.get(as_of) if isinstance(as_of, datetime) else None
-        if end is not None:
-            return end
-        if not isinstance(as_of, datetime):
-            return position_as_of(self._log, as_of)
-        head = self._log.head()  # Read first: a domain event recorded meanwhile may belong to the prefix.
         position = position_as_of(self._log, as_of)
-        if position < head:
-            self._ends[as_of] = position
-            if len(self._ends) > MAX_MOMENTS:
-                self._ends.popitem(last=False)
-        return position
+        return PastList(position, self._portfolio.at(position))
 
 
 class _CountedRows(MemoryRows[Any]):

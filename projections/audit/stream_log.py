@@ -33,6 +33,10 @@ class StreamLogUnavailable(Exception):
     """The log cannot be reached, or did not answer in time."""
 
 
+class TimesNotIndexed(StreamLogUnavailable):
+    """Too much of the log is not in the index of times yet, so that no position is looked up by time."""
+
+
 class PositionAhead(LookupError):
     """The log has not reached that position yet."""
 
@@ -68,7 +72,10 @@ class StreamLog(Protocol):
         ...
 
     def prefix_end(self, as_of: datetime) -> int:
-        """The last position of the longest prefix of the log in which every recorded_at <= `as_of`."""
+        """The last position of the longest prefix of the log in which every recorded_at <= `as_of`.
+
+        Raises TimesNotIndexed.
+        """
         ...
 
     def head(self) -> int:

@@ -17,7 +17,7 @@ from adapters.postgres.wire_format.array_parameters import teach, texts, uuids
 from application.event_store.event_mapper import decode_domain_event
 from application.event_store.upcasters import stored_topics
 from domain.dr_event import DREvent
-from projections.audit.stream_log import StreamEntry, StreamLogUnavailable, StreamSlice
+from projections.audit.stream_log import StreamEntry, StreamLogUnavailable, StreamSlice, TimesNotIndexed
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -46,13 +46,27 @@ _ACTS = f"""
 WHERE position < coalesce(%s, {2**63 - 1}) ORDER BY position DESC LIMIT %s
 """
 _OF_TOPIC = f"{_COLUMNS} FROM gridproof.demand_response_events WHERE topic = ANY(%s) ORDER BY notification_id"
-# The provenance comes first in a stored domain event, so the first match is its own recorded_at. The row with
-# the lowest position ends the prefix; the index on positions lets the search stop there.
-_FIRST_LATER = r"""
+# The index has a row for every 256th domain event. The wanted position is after the last row up to the time, and not
+# after the first row beyond it (NULL: in the part that is not indexed yet).
+SURROUNDING = """
+SELECT
+    coalesce((
+        SELECT position FROM gridproof.recorded_times WHERE latest_at <= %(as_of)s
+        ORDER BY latest_at DESC, position DESC LIMIT 1
+    ), 0),
+    (
+        SELECT position FROM gridproof.recorded_times WHERE latest_at > %(as_of)s
+        ORDER BY latest_at, position LIMIT 1
+    ),
+    coalesce((SELECT max(notification_id) FROM gridproof.demand_response_events), 0)
+"""
+FIRST_LATER = """
 SELECT notification_id FROM gridproof.demand_response_events
-WHERE substring(convert_from(state, 'UTF8') FROM '"recorded_at":"([^"]+)"')::timestamptz > %s
+WHERE notification_id > %(after)s AND notification_id <= %(up_to)s AND gridproof.recorded_at(state) > %(as_of)s
 ORDER BY notification_id LIMIT 1
 """
+MAX_SCANNED = 100_000
+"""Positions behind the index that one look-up reads; it takes a second."""
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
 
 
@@ -105,15 +119,18 @@ class PostgresStreamLog:
             return [_entry(row) for row in connection.execute(_ACTS, (before, limit)).fetchall()]
 
     def prefix_end(self, as_of: datetime) -> int:
-        with self._connection() as connection, connection.transaction():
-            # Without this the planner may scan the whole table for the lowest match.
-            connection.execute("SET LOCAL enable_seqscan = off")
-            connection.execute("SET LOCAL enable_sort = off")
-            later = connection.execute(_FIRST_LATER, (as_of,)).fetchone()
-            head = connection.execute(_HEAD).fetchone()
-            if later is not None:
-                return int(later[0]) - 1
-        return int(head[0]) if head else 0
+        with self._connection() as connection:
+            row = connection.execute(SURROUNDING, {"as_of": as_of}).fetchone()
+            after, indexed, head = row or (0, None, 0)
+            up_to = head if indexed is None else indexed
+            if indexed is None and head - after > MAX_SCANNED:
+                raise TimesNotIndexed(
+                    f"{head - after} positions of the log are not in the index of times yet; "
+                    "does `gridproof worker project` run? try again, or name a position"
+                )
+            bounds = {"after": after, "up_to": up_to, "as_of": as_of}
+            later = connection.execute(FIRST_LATER, bounds).fetchone()
+        return up_to if later is None else int(later[0]) - 1
 
     def head(self) -> int:
         with self._connection() as connection:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from adapters.postgres.connection.dsn import with_statement_timeout
 from adapters.postgres.connection.pool import FastReconnectPool
 
 MARGIN_S = 1.0
@@ -51,18 +51,11 @@ class DeadlinePool(FastReconnectPool):
             connection.within_s = answer_within_s + MARGIN_S
 
         super().__init__(
-            _with_statement_timeout(dsn, answer_within_s),
+            with_statement_timeout(dsn, answer_within_s),
             connection_class=DeadlineConnection,
             configure=configure,
             **options,
         )
-
-
-def _with_statement_timeout(dsn: str, seconds: int) -> str:
-    options_before = conninfo_to_dict(dsn).get("options") or ""
-    return make_conninfo(
-        dsn, options=f"{options_before} -c statement_timeout={seconds}s".strip()
-    )  # PostgreSQL uses the last value that is given for a setting
 
 
 def _with_deadline(gen: PQGen[TResult], within_s: float) -> PQGen[TResult]:

@@ -45,6 +45,14 @@ def for_reading(database_url: str) -> str:
     return _with_defaults(database_url, _READING_DEFAULTS)
 
 
+def with_statement_timeout(dsn: str, seconds: int) -> str:
+    """The DSN, with which the server ends a statement that takes longer, whatever else the DSN sets."""
+    options_before = conninfo_to_dict(dsn).get("options") or ""
+    return make_conninfo(
+        dsn, options=f"{options_before} -c statement_timeout={seconds}s".strip()
+    )  # PostgreSQL uses the last value that is given for a setting
+
+
 def _with_defaults(database_url: str, defaults: Mapping[str, str]) -> str:
     try:
         return make_conninfo("", **(dict(defaults) | conninfo_to_dict(database_url)))

@@ -32,7 +32,7 @@ from interfaces.web.middleware.tracing import trace_id_of
 from interfaces.web.problems import MEDIA_TYPE, STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
 from projections.as_of.lists import HistoryStillLoading, PastTooLarge
 from projections.audit.replay import DREventNotRecorded
-from projections.audit.stream_log import PositionAhead
+from projections.audit.stream_log import PositionAhead, TimesNotIndexed
 from projections.engine.cursors import InvalidCursor, UnknownFilter
 
 log = structlog.get_logger("web")
@@ -152,7 +152,7 @@ def of_lost_races(request: AnyRequest, error: TooManyConflicts) -> Response[byte
     return problem_response(request, try_again("unavailable", "many requests at once for the same things"))
 
 
-def of_unfolded_past(request: AnyRequest, error: HistoryStillLoading) -> Response[bytes]:
+def of_unfolded_past(request: AnyRequest, error: HistoryStillLoading | TimesNotIndexed) -> Response[bytes]:
     return problem_response(request, try_again("past-not-folded", str(error)))
 
 
@@ -196,6 +196,7 @@ EXCEPTION_HANDLERS = cast(
         DomainError: of_domain,
         TooManyConflicts: of_lost_races,
         HistoryStillLoading: of_unfolded_past,
+        TimesNotIndexed: of_unfolded_past,
         PortfolioInvalid: of_portfolio,
         SaveTooLarge: _problem_named("body-too-large"),
         UnknownTopic: of_newer_release,

@@ -1,26 +1,27 @@
 """Reads with `as_of`: past states have the same shape as current ones, and the same limits on who sees what."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Annotated, NamedTuple, TypeVar
 from uuid import UUID
 
 from litestar.params import QueryParameter
 
 from interfaces.as_of import NotAMomentOrPosition, read_as_of
-from interfaces.web.edge import dependencies_of, edge_of, models_of
+from interfaces.web.edge import edge_of, models_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from projections.as_of.dr_event import dr_event_as_of
 from projections.as_of.lists import PastList
 from projections.audit.replay import DREventNotRecorded
-from projections.audit.stream_log import AsOf
+from projections.audit.stream_log import AsOf, StreamLog
 from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow, key_of
 from projections.facility import FacilityRow
 from projections.portfolio.projection import PortfolioRow
 from projections.queries.views import Row, View
 
+TResult = TypeVar("TResult")
 AsOfQuery = Annotated[
     str | None,
     QueryParameter(
@@ -71,7 +72,30 @@ async def portfolio_of(request: ApiRequest, as_of: AsOf | None) -> View[Portfoli
 
 async def _list_of(request: ApiRequest, folded: Callable[[AsOf], PastList[Row]], as_of: AsOf) -> View[Row]:
     """One fold at a time: it is work for the interpreter, and the next one continues where this one ended."""
-    return (await edge_of(request).fold_limit.run(folded, as_of)).rows
+    fold_limit = edge_of(request).fold_limit
+    return (await in_turn(request, lambda: fold_limit.run(folded, as_of))).rows
+
+
+async def in_turn(request: ApiRequest, read: Callable[[], Awaitable[TResult]]) -> TResult:
+    """The result of `read`, which reads the past, once it is the turn of the caller's tenant.
+
+    A past is folded from the log, which takes the more the longer the log is: one tenant's reads delay its own only.
+    A caller without a tenant has a turn of its own. Raises the problem `unavailable` if the turn does not come in time.
+    """
+    tenant = request.user.utility_id or f"key {request.user.key_id}"
+    return await edge_of(request).past_turns.run(tenant, read)
+
+
+async def read_log(
+    request: ApiRequest, read: Callable[[StreamLog], TResult], *, as_of: AsOf | None
+) -> TResult:
+    """The result of `read`, in a thread; in turn if it reads the past."""
+    log = edge_of(request).history
+
+    def reading() -> Awaitable[TResult]:
+        return asyncio.to_thread(read, log)
+
+    return await (reading() if as_of is None else in_turn(request, reading))
 
 
 async def visible_dr_event(
@@ -85,8 +109,7 @@ async def visible_dr_event(
         row = await edge_of(request).rows.get(models.dr_events, key)
     else:
         try:
-            log = dependencies_of(request).stream_log
-            past = await asyncio.to_thread(dr_event_as_of, log, dr_event_id, as_of)
+            past = await read_log(request, lambda log: dr_event_as_of(log, dr_event_id, as_of), as_of=as_of)
         except DREventNotRecorded:
             raise _unknown(dr_event_id) from None
         row, dispatches = past.dr_events.get(key), past.dispatches

@@ -1,6 +1,7 @@
 """Routes of the audit: the steps of a DR event, its proof, and the state of the ledger."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from interfaces.web.api.audit.documents import (
 )
 from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.as_of import AsOfQuery, parse_as_of
+from interfaces.web.requests.as_of import AsOfQuery, in_turn, parse_as_of
 from interfaces.web.requests.paging import Cursor, Limit, Listing
 from interfaces.web.route_policy import AUDITOR, OPERATOR, RoutePolicy
 from projections.audit.administration import read_acts
@@ -48,7 +49,10 @@ class AuditController(Controller):
         def read() -> bytes:
             return msgspec.json.encode(audit_replay_document(edge.audits.read(dr_event_id, as_of=past)))
 
-        body: Any = await edge.coalescer.read(("audit", dr_event_id, past), read)
+        def read_once() -> Awaitable[Any]:
+            return edge.coalescer.read(("audit", dr_event_id, past), read)
+
+        body: Any = await (read_once() if past is None else in_turn(request, read_once))
         return Response(body, media_type=MediaType.JSON)
 
     @get(

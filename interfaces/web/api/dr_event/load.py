@@ -27,7 +27,7 @@ from interfaces.web.api.telemetry.load_sum import summed_loads
 from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
-from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, visible_dr_event
+from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, read_log, visible_dr_event
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
 from projections.as_of.measured_load import measured_loads
 from projections.dispatch.projection import DispatchRow
@@ -92,9 +92,10 @@ class DREventLoadController(Controller):
         if row.starts_at is None or row.ends_at is None:
             raise Problem("not-found", "it has no window (then): only its cancellation has arrived")
         parts = await asyncio.to_thread(lambda: list(all_rows(dispatches, dr_event_id=str(dr_event_id))))
-        log = dependencies.stream_log
         facility_ids = [part.facility_id for part in parts]
-        measured = await asyncio.to_thread(measured_loads, log, dr_event_id, facility_ids, past)
+        measured = await read_log(
+            request, lambda log: measured_loads(log, dr_event_id, facility_ids, past), as_of=past
+        )
         serving = _visible(request, row, measured.facility_ids or _serving(row, parts))
         until = dependencies.clock.now()
         if past is not None:

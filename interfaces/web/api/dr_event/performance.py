@@ -11,10 +11,9 @@ from litestar.params import FromPath
 from domain.dispatch import DispatchStatus, Interval
 from domain.dr_event import DREventStatus, Outcome, SettlementStatus
 from interfaces.web.api.dr_event.documents import BatchDocument, MeasurementDocument
-from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
-from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, visible_dr_event
+from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, read_log, visible_dr_event
 from interfaces.web.requests.paging import Cursor, Filter, Limit, listing_of
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
 from projections.as_of.dr_event import measured_intervals
@@ -123,8 +122,9 @@ class PerformanceController(Controller):
         row = await asyncio.to_thread(visible.dispatches.get, key, tenant=request.user.utility_id)
         if row is None:
             raise Problem("not-found", f"{facility_id[:200]} has no part in that DR event (then)")
-        log = dependencies_of(request).stream_log
-        intervals = await asyncio.to_thread(measured_intervals, log, row.dispatch_id, past)
+        intervals = await read_log(
+            request, lambda log: measured_intervals(log, row.dispatch_id, past), as_of=past
+        )
         fields = msgspec.structs.asdict(_facility(row))
         return FacilityPerformanceDocument(**fields, dr_event_id=dr_event_id, intervals=intervals)
 

@@ -12,7 +12,7 @@ from application.facility.portfolio_validation import check_references
 from interfaces.web.api.facility.documents import FacilityDocument, facility_document
 from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of
+from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of, read_log
 from interfaces.web.requests.command_context import context_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.requests.visibility import unknown_facility, visible_facility
@@ -98,8 +98,7 @@ async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None)
         return await visible_facility(request, facility_id)
     row = None
     if request.user.facility_id in (None, facility_id):
-        log = dependencies_of(request).stream_log
-        row = await asyncio.to_thread(facility_as_of, log, facility_id, past)
+        row = await read_log(request, lambda log: facility_as_of(log, facility_id, past), as_of=past)
     if row is None:
         raise unknown_facility()
     return row

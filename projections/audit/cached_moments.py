@@ -1,0 +1,58 @@
+"""A stream log that remembers which position belongs to a past moment."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from threading import Lock
+from uuid import UUID
+
+from projections.audit.stream_log import StreamEntry, StreamLog, StreamSlice
+
+MAX_MOMENTS = 1_000
+
+
+class CachedMoments:
+    """Implements StreamLog over another one; thread-safe.
+
+    The end of a prefix is final once a later domain event is recorded behind it. The position of the present is not.
+    """
+
+    def __init__(self, log: StreamLog) -> None:
+        self._log = log
+        self._ends: OrderedDict[datetime, int] = OrderedDict()
+        self._lock = Lock()
+
+    def prefix_end(self, as_of: datetime) -> int:
+        with self._lock:
+            end = self._ends.get(as_of)
+        if end is not None:
+            return end
+        head = self._log.head()  # Read first: a domain event recorded meanwhile may belong to the prefix.
+        end = self._log.prefix_end(as_of)
+        if end < head:
+            with self._lock:
+                self._ends[as_of] = end
+                if len(self._ends) > MAX_MOMENTS:
+                    self._ends.popitem(last=False)
+        return end
+
+    def head(self) -> int:
+        return self._log.head()
+
+    def entries_of(
+        self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
+    ) -> list[StreamEntry]:
+        return self._log.entries_of(stream_ids, topics=topics)
+
+    def read_streams(
+        self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
+    ) -> StreamSlice:
+        return self._log.read_streams(mentioned, whole=whole, partly=partly, topics=topics)
+
+    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StreamEntry]:
+        return self._log.entries_about(topics, until=until, after=after)
+
+    def dr_events_called(self, utility_event_id: str) -> list[UUID]:
+        return self._log.dr_events_called(utility_event_id)
