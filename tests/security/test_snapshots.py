@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,12 +15,16 @@ import pytest
 
 from application.event_store.event_mapper import encode_state
 from application.event_store.snapshot_mac import SnapshotMac
+from application.ledger.sealing import Sealer, follow
 from domain.event_sourcing.snapshot import Snapshot
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
+from domain.ledger.entries import LOGS
+from interfaces.bootstrap.ledger import ledger_signer, ledger_store, open_archive
 from interfaces.bootstrap.snapshots import make_snapshot_key, snapshot_key, verify_snapshots
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.settings.settings import Settings
+from tests.acceptance.cli.terminal import Terminal
 from tests.sample_values import provenance
 from tests.servers import Database
 
@@ -201,6 +206,39 @@ def test_a_snapshot_that_differs_from_a_fold_of_its_stream_is_reported(
     }
     assert report.equal == 1
     assert ("snapshot_forged", "verification") in alerts(stores)
+
+
+def seal(stores: Stores) -> None:
+    """Seal the log, so that the ledger holds."""
+    store = ledger_store(stores)
+    for log in LOGS:
+        while follow(store, log, 500):
+            pass
+    Sealer(store, open_archive(stores.settings), ledger_signer(stores.settings), stores.clock).seal()
+
+
+def test_the_command_line_verifies_snapshots_and_exits_with_3_if_one_does_not_hold(
+    database: Database, tmp_path: Path
+) -> None:
+    terminal = Terminal(database, tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    assert terminal.run("audit", "verify", "--snapshots").exit_code == 1, "no key, nothing verified"
+    make_snapshot_key(Settings(data_dir=data))
+    with closing(open_stores(Settings(data_dir=data, database_url=database.app_dsn), pool_size=2)) as stores:
+        facility = recorded(stores, versions=120)
+        seal(stores)
+    whole = terminal.run("audit", "verify", "--snapshots")
+    assert (whole.exit_code, "the snapshots hold; 1 equal" in whole.output) == (0, True)
+
+    insert_as_application(database, 1_000, state_of(facility, version=1_000), None)
+    forged = terminal.run("audit", "verify", "--snapshots", "--json")
+    assert forged.exit_code == 3
+    assert "docs/runbooks/snapshot_forged.md" in forged.stderr
+    assert json.loads(forged.stdout)["snapshots"]["findings"] == [
+        {"kind": "ahead", "stream_id": str(STREAM), "version": 1_000}
+    ]
+    assert terminal.run("audit", "verify").exit_code == 0, "the log itself was not changed"
 
 
 def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
