@@ -1,8 +1,12 @@
-"""The body of a callback: the DR event's state, and at the end the result of each facility."""
+"""The body of a callback: the DR event's state, and at the end the result of each facility.
+
+Every list in it is limited in entries and in bytes, so that the largest body fits into one message of the work queue.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +15,10 @@ from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import Batch, CallbackKind, DREvent, DREventState
 from domain.identifiers import callback_id, dispatch_id
 
-MAX_RESULTS = 500
-"""A longer list would not fit into one save. Facilities that did not serve come first; the complete list is
-at `results_url`."""
+MAX_RESULTS, MAX_RESULT_BYTES = 500, 96 * 1024
+"""Facilities that did not serve come first; the complete list is at `results_url`."""
+MAX_REASONS, MAX_REASON_BYTES = 100, 32 * 1024
+"""`reasons_count` counts all of them; the complete list is at `details_url`."""
 
 
 def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContext) -> str:
@@ -38,17 +43,42 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
         "delivered_kw": state.delivered_kw,
         "measurement_revision": state.measurements or None,
         "facilities": None if state.batch is None else _counts(state.batch),
-        "reasons": [
-            {"code": r.code, "detail": r.detail, "facility_id": r.facility_id} for r in state.reasons
-        ],
+        "reasons": (reasons := _reasons(state)),
+        "reasons_count": len(state.reasons),
+        "reasons_complete": len(reasons) == len(state.reasons),
+        "details_url": f"/api/dr-events/{dr_event.id}",
         "occurred_at": _text(context.now),
     }
     if state.batch is not None:
         results = _results(dr_event, context)
-        body["facility_results"] = results[:MAX_RESULTS]
-        body["results_complete"] = len(results) <= MAX_RESULTS
+        body["facility_results"] = _first(results, MAX_RESULTS, MAX_RESULT_BYTES)
+        body["results_complete"] = len(body["facility_results"]) == len(results)
         body["results_url"] = f"/api/dr-events/{dr_event.id}/dispatches"
-    return json.dumps(body, separators=(",", ":"))
+    return _json(body)
+
+
+def _reasons(state: DREventState) -> list[dict[str, Any]]:
+    reasons = [
+        {"code": reason.code, "detail": reason.detail, "facility_id": reason.facility_id}
+        for reason in state.reasons[:MAX_REASONS]
+    ]
+    return _first(reasons, MAX_REASONS, MAX_REASON_BYTES)
+
+
+def _first(entries: Sequence[dict[str, Any]], most: int, most_bytes: int) -> list[dict[str, Any]]:
+    """The first `most` of `entries` whose JSON text takes at most `most_bytes` together."""
+    first: list[dict[str, Any]] = []
+    for entry in entries[:most]:
+        most_bytes -= len(_json(entry)) + len(",")
+        if most_bytes < 0:
+            break
+        first.append(entry)
+    return first
+
+
+def _json(document: dict[str, Any]) -> str:
+    """ASCII: its length is its size in bytes."""
+    return json.dumps(document, separators=(",", ":"))
 
 
 def _results(dr_event: DREvent, context: DecisionContext) -> list[dict[str, Any]]:

@@ -5,14 +5,16 @@ its outcome recorded.
 """
 
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 from uuid import UUID
 
 import msgspec
 
-from domain.dr_event import CallbackKind
+from domain.dr_event import CallbackKind, DREvent
 
 BmsTask = Literal["command", "verify", "reconcile"]
+MAX_WORK_BYTES = 512 * 1024
+"""The largest message: half of what NATS carries by default (`max_payload`), which counts the headers too."""
 
 
 class BmsWork(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,38 @@ class CallbackWork(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: UUID
     causation_id: UUID
     trace_id: str
+
+    @classmethod
+    def of(cls, intent: DREvent.CallbackRequested) -> Self:
+        """The message of a recorded intent."""
+        return cls(
+            dr_event_id=intent.originator_id,
+            callback_id=intent.callback_id,
+            kind=intent.kind,
+            utility_id=intent.tenant or "none",
+            url=intent.url,
+            body=intent.body,
+            correlation_id=intent.correlation_id,
+            causation_id=intent.domain_event_id,
+            trace_id=intent.trace_id,
+        )
+
+
+class WorkRejected(Exception):
+    """The queue will never accept that message: a repetition is refused too."""
+
+
+class WorkTooLarge(WorkRejected):
+    """The queue cannot carry a message of that size."""
+
+
+def encode_work(work: BmsWork | CallbackWork) -> bytes:
+    """The message as it is published. Raises WorkTooLarge."""
+    message = msgspec.json.encode(work)
+    if len(message) > MAX_WORK_BYTES:
+        kind = type(work).__name__
+        raise WorkTooLarge(f"a {kind} of {len(message)} bytes; at most {MAX_WORK_BYTES} fit into one message")
+    return message
 
 
 class WorkQueueUnavailable(Exception):
