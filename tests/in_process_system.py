@@ -87,6 +87,7 @@ class InProcessSystem:
             reached=no_failpoint,
             alerts=self.alerts,
             dead_letters=self.dead_letters,
+            clock=self.scenario.clock,
         )
         self.calls = DispatchExecutor(
             store=self.scenario.store,

@@ -7,14 +7,18 @@ itself. A single command does not wait. Commands that arrive while a batch runs 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import structlog
 
 from application.command_bus.bus import CommandBus, CommandRequest, Outcome
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
+from application.ports.unavailable import UNAVAILABLE
 
 MAX_BATCH_SIZE = 100
+_log = structlog.get_logger(__name__)
 
 
 class CommandBatcher:
@@ -38,13 +42,21 @@ class CommandBatcher:
             raise outcome.error
         return outcome.reply
 
+    def _outcomes(self, requests: Sequence[CommandRequest]) -> list[Outcome]:
+        """After an error that is not that of one request each is handled by itself: only one may be at fault."""
+        try:
+            return self._bus.handle_all(requests)
+        except UNAVAILABLE as error:
+            return [Outcome(error=error) for _ in requests]
+        except Exception:  # noqa: BLE001 - each outcome has the error of its own command
+            _log.exception("a batch failed; its commands are handled one by one", commands=len(requests))
+            return [self._bus.outcome_of(request) for request in requests]
+
     async def _run(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
             try:
-                outcomes = await asyncio.to_thread(self._bus.handle_all, [request for request, _ in batch])
-            except Exception as error:  # noqa: BLE001 - raised at the callers of the commands
-                outcomes = [Outcome(error=error) for _ in batch]
+                outcomes = await asyncio.to_thread(self._outcomes, [request for request, _ in batch])
             except BaseException:
                 # The process ends: cancel every future, so that no caller waits for ever.
                 for _, future in [*batch, *self._waiting]:

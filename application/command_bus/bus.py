@@ -135,6 +135,13 @@ class CommandBus:
                 outcomes[number] = Outcome(error=refusal)
         return [outcomes.get(number) or self.outcome_of(one) for number, one in enumerate(requests)]
 
+    def command_type(self, name: str) -> type[msgspec.Struct]:
+        """The command of that class name. Raises UnhandledCommand."""
+        for command_type in self._handlers:
+            if command_type.__name__ == name:
+                return command_type
+        raise UnhandledCommand(f"this release has no command {name}")
+
     def outcome_of(self, request: CommandRequest) -> Outcome:
         """Call `handle` and return what it raises as a value."""
         try:

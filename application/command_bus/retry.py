@@ -30,6 +30,9 @@ class Pauses(NamedTuple):
 
 
 DEFAULT_PAUSES = Pauses(0.25, 0.25)
+LIMITED_PAUSES = Pauses(0.1, 0.8)
+MAX_TRIES = 5
+"""Of a call that fails with an error that does not say that a server is away."""
 
 
 def log_retry(error: Exception, **facts: Any) -> None:
@@ -71,6 +74,29 @@ async def retry_while_unavailable(
                 raise failed
             return await call()
     raise AssertionError("retries without a limit end with an answer or an error")
+
+
+async def retry_limited(
+    call: Callable[[], Awaitable[TAnswer]],
+    *,
+    final: tuple[type[Exception], ...] = (),
+    outage_pauses: Pauses | None = None,
+) -> TAnswer:
+    """The answer of `call`. TRANSIENT errors are retried without end, every other error MAX_TRIES times in all.
+
+    Raises the last error, and those of `final` at once. What fails like this fails again: its caller parks it.
+    """
+    pause_s = LIMITED_PAUSES.first_s
+    for _ in range(MAX_TRIES - 1):
+        try:
+            return await retry_while_unavailable(call, pauses=outage_pauses)
+        except final:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised at the last try
+            log_retry(error)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2.0 * pause_s, LIMITED_PAUSES.longest_s)
+    return await retry_while_unavailable(call, pauses=outage_pauses)
 
 
 def _is_transient(error: Exception, *, on_retry: Callable[[Exception], None]) -> bool:

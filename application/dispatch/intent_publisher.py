@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from application.command_bus.retry import retry_while_unavailable
+import structlog
+
+from application.command_bus.retry import retry_limited
+from application.dispatch.callback_publisher import CallbackPublisher
+from application.dispatch.intent_parking import IntentParking
 from application.operations.dead_letter_decisions import discard_of_dispatch
-from application.ports.dispatch.work_queue import BmsTask, BmsWork, CallbackWork, WorkPublisher
+from application.ports.dispatch.work_queue import BmsTask, BmsWork, WorkPublisher, WorkRejected
 from application.ports.failpoints import Failpoint
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetters
@@ -31,18 +35,21 @@ INTENTS = frozenset(
     }
 )
 """The domain events that cause an external action; each has its case in `IntentPublisher._intent`."""
+log = structlog.get_logger("relay")
 
 
 @dataclass(frozen=True)
 class IntentPublisher:
     publisher: WorkPublisher
+    callbacks: CallbackPublisher
+    parking: IntentParking
     alerts: AlertRegistry
     dead_letters: DeadLetters
     reached: Failpoint
 
     async def publish(self, domain_events: Sequence[DomainEvent]) -> None:
-        """Publish the intents of one save in their order, until all are published. Publishing again has no
-        effect."""
+        """Publish the intents of one save in their order, until each is published or parked. Publishing again has
+        no effect."""
         requested = [e for e in domain_events if isinstance(e, Dispatch.BmsCommandRequested)]
         if requested:
             # The zones of a facility are commanded one after the other, so they are one piece of work.
@@ -61,13 +68,11 @@ class IntentPublisher:
             case Dispatch.Committed():
                 await self._bms(domain_event, "verify", None, f"verify:{domain_event.domain_event_id}")
             case Dispatch.RestoredByHand():
-                await retry_while_unavailable(
-                    partial(asyncio.to_thread, self._restored_by_hand, domain_event)
-                )
+                await self._update_registers(partial(self._restored_by_hand, domain_event), domain_event)
             case DREvent.CallbackRequested():
-                await self._callback(domain_event)
+                await self.callbacks.publish(domain_event)
             case DREvent.Completed():
-                await retry_while_unavailable(partial(asyncio.to_thread, self._judge_batch, domain_event))
+                await self._update_registers(partial(self._judge_batch, domain_event), domain_event)
             case _:
                 pass
 
@@ -91,22 +96,21 @@ class IntentPublisher:
             tenant=domain_event.tenant,
             trace_id=domain_event.trace_id,
         )
-        await self._publish(lambda: self.publisher.publish_bms(work, message_id=message_id), message_id)
+        self.reached("relay.before_publish", message_id)
+        publish = partial(self.publisher.publish_bms, work, message_id=message_id)
+        try:
+            await retry_limited(publish, final=(WorkRejected,))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the work for other buildings
+            await self.parking.park_bms(work, f"{type(error).__name__}: {error}")
+        self.reached("relay.after_publish", message_id)
 
-    async def _callback(self, intent: DREvent.CallbackRequested) -> None:
-        work = CallbackWork(
-            dr_event_id=intent.originator_id,
-            callback_id=intent.callback_id,
-            kind=intent.kind,
-            utility_id=intent.tenant or "none",
-            url=intent.url,
-            body=intent.body,
-            correlation_id=intent.correlation_id,
-            causation_id=intent.domain_event_id,
-            trace_id=intent.trace_id,
-        )
-        message_id = str(intent.callback_id)
-        await self._publish(lambda: self.publisher.publish_callback(work, message_id=message_id), message_id)
+    async def _update_registers(self, update: Callable[[], None], domain_event: DomainEvent) -> None:
+        """Update alerts and dead letters. An update that fails for good leaves them as they are."""
+        try:
+            await retry_limited(partial(asyncio.to_thread, update))
+        except Exception:
+            kind, stream = type(domain_event).__qualname__, str(domain_event.originator_id)
+            log.exception("alerts and dead letters were not updated", domain_event=kind, stream=stream)
 
     def _restored_by_hand(self, restored: Dispatch.RestoredByHand) -> None:
         for zone_id in restored.zone_ids:
@@ -127,9 +131,3 @@ class IntentPublisher:
         if batch.asked and batch.served / batch.asked < MIN_SUCCESS:
             detail = f"{batch.served} of {batch.asked} facilities served"
             self.alerts.raise_alert(name, str(completed.originator_id), detail, at=completed.recorded_at)
-
-    async def _publish(self, publish: Callable[[], Awaitable[None]], message_id: str) -> None:
-        """Publish until the queue accepts it: the position must not move past an unpublished intent."""
-        self.reached("relay.before_publish", message_id)
-        await retry_while_unavailable(publish)
-        self.reached("relay.after_publish", message_id)

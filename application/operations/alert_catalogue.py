@@ -91,6 +91,10 @@ ALERTS: dict[str, AlertDefinition] = {
     "relay_stopped": AlertDefinition(
         "page", "the relay met a domain event that it cannot read; no command and no callback goes out"
     ),
+    "saga_command_parked": AlertDefinition(
+        "page",
+        "a command that follows from a domain event fails, and waits with those behind it for a person",
+    ),
     "projection_lag": AlertDefinition("warning", "a read model is far behind the log"),
     "clock_skewed": AlertDefinition(
         "page", "a machine's clock is over 5 s from the database's; its processes decide nothing"

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from application.operations import command_parking
 from application.operations.dead_letter_sla import OVERDUE, overdue_subject
 from application.operations.open_items import every_open_alert, open_dead_letters
 from application.ports.dispatch.work_queue import BmsWork
@@ -92,6 +93,10 @@ def _is_of(letter: DeadLetter, dr_event_id: UUID) -> bool:
 def clear_alerts_of(letter: DeadLetter, letters: DeadLetters, alerts: AlertRegistry, *, at: datetime) -> None:
     """Clear the alerts of a decided letter, unless another letter of its subject is still open."""
     alerts.clear(OVERDUE, overdue_subject(letter), at=at)
+    if letter.queue == command_parking.QUEUE:
+        if not letters.open_about(letter.subject, queue=letter.queue, limit=1):
+            alerts.clear(command_parking.ALERT, letter.subject, at=at)
+        return
     if letter.queue not in {"callback", "bms_command"}:
         return
     waiting = open_dead_letters(letters, parked_by=at + CLOCKS_DIFFER, queues=(letter.queue,))

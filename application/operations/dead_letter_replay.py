@@ -10,13 +10,16 @@ from typing import TypeVar
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
+from application.command_bus.retry import TRANSIENT
 from application.commands.dispatch import ReissueBmsCommand
+from application.operations import command_parking
 from application.operations.dead_letter_decisions import clear_alerts_of, decision_act
 from application.ports.clock import Clock
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher, WorkRejected
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
 from application.ports.telemetry.listed_meters import ListedMeters
@@ -37,6 +40,7 @@ from domain.telemetry.meter_reading import MALFORMED, partition_of
 
 Connected = Callable[[], AbstractAsyncContextManager[WorkPublisher]]
 TWork = TypeVar("TWork", BmsWork, CallbackWork)
+log = structlog.get_logger(__name__)
 ConnectedStream = Callable[[], AbstractAsyncContextManager[TelemetryStream]]
 
 
@@ -70,8 +74,54 @@ class DeadLetterReplay:
         letter = await asyncio.to_thread(self.dead_letters.get, dead_letter_id)
         if letter.status != "open":
             raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")
+        if letter.queue == command_parking.QUEUE:
+            return await asyncio.to_thread(self._give_in_order, letter, by, reason)
         await self._do_again(letter, by, reason)
         return await asyncio.to_thread(self._decided, dead_letter_id, by, reason)
+
+    def _give_in_order(self, letter: DeadLetter, by: str, reason: str) -> DeadLetter:
+        """Give the parked commands again, then those parked behind them, until one fails: it and the rest stay open.
+
+        Raises NotReplayable for one that is not the first of its key.
+        """
+        first, following = self._first_of(letter)
+        if first.dead_letter_id != letter.dead_letter_id:
+            raise NotReplayable(
+                f"it waits behind dead letter {first.dead_letter_id}: replay or discard that first"
+            )
+        self._give(following, by)
+        decided = self._decided(letter.dead_letter_id, by, reason)
+        while self.dead_letters.open_about(letter.subject, queue=letter.queue, limit=1):
+            following_letter, following = self._first_of(letter)
+            try:
+                self._give(following, by)
+            except NotReplayable as error:
+                log.warning(
+                    "replay stopped", dead_letter=str(following_letter.dead_letter_id), why=str(error)
+                )
+                break
+            self._decided(following_letter.dead_letter_id, by, reason)
+        return decided
+
+    def _first_of(self, letter: DeadLetter) -> tuple[DeadLetter, command_parking.FollowingCommands]:
+        """The first open letter of the key of `letter`."""
+        try:
+            return command_parking.open_in_order(self.dead_letters, letter.subject)[0]
+        except msgspec.DecodeError as error:
+            raise NotReplayable(
+                f"a letter of {letter.subject} cannot be read ({error}); discard it"
+            ) from error
+
+    def _give(self, following: command_parking.FollowingCommands, by: str) -> None:
+        try:
+            command_parking.carry_out(following, self.bus, actor=by)
+        except TRANSIENT:
+            raise
+        except Exception as error:
+            log.exception("a parked command failed again", domain_event=str(following.domain_event_id))
+            raise NotReplayable(
+                f"it failed again ({type(error).__name__}: {error}); remove the cause, or discard it"
+            ) from error
 
     def _decided(self, dead_letter_id: UUID, by: str, reason: str) -> DeadLetter:
         now = self.clock.now()
@@ -96,6 +146,8 @@ class DeadLetterReplay:
                 raise NotReplayable(
                     "a projection goes on by itself once its cause is mended: `gridproof projections rebuild NAME`"
                 )
+            case "saga_command":
+                raise AssertionError("replayed with those behind it")
 
     def _reissue(self, letter: DeadLetter, by: str, reason: str) -> None:
         work = _decoded(letter, BmsWork)
@@ -122,7 +174,14 @@ class DeadLetterReplay:
         replay."""
         work = msgspec.structs.replace(_decoded(letter, CallbackWork), causation_id=letter.dead_letter_id)
         async with self.publisher() as publisher:
-            await publisher.publish_callback(work, message_id=f"{work.callback_id}:{letter.dead_letter_id}")
+            try:
+                await publisher.publish_callback(
+                    work, message_id=f"{work.callback_id}:{letter.dead_letter_id}"
+                )
+            except WorkRejected as error:
+                raise NotReplayable(
+                    f"the queue cannot carry it ({error}); inform the utility, discard it"
+                ) from error
 
     async def _ingest_again(self, letter: DeadLetter) -> None:
         """Parse and publish the message as ingest would now: a newer release, or a later time, may accept

@@ -18,7 +18,7 @@ from application.ports.operations.dead_letters import (
 )
 
 OVERDUE = "dead_letter_overdue"
-WATCHED: tuple[DeadLetterQueue, ...] = ("bms_command", "callback")
+WATCHED: tuple[DeadLetterQueue, ...] = ("bms_command", "callback", "saga_command")
 """The queues that a building or a utility waits for; the others have alerts of their own."""
 
 

@@ -118,6 +118,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
         reached=_failpoint(stores),
         alerts=stores.alerts(),
         dead_letters=stores.dead_letters(),
+        clock=stores.clock,
     )
     await run_again_when_readable(relay.run, stop)
     await queue.aclose()

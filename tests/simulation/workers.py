@@ -105,6 +105,7 @@ class Wiring:
             reached=self.failpoint(process),
             alerts=session.alerts,
             dead_letters=session.dead_letters,
+            clock=self.clock(process),
             saga=self.bug.saga(),
         )
         await relay.run(asyncio.Event())

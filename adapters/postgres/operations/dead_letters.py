@@ -41,6 +41,11 @@ WHERE status = 'open' AND queue = ANY(%(queues)s) AND parked_at <= %(moment)s
     AND (%(after_at)s::timestamptz IS NULL OR (parked_at, dead_letter_id) > (%(after_at)s, %(after_id)s::uuid))
 ORDER BY parked_at, dead_letter_id LIMIT %(limit)s
 """  # noqa: S608 - our own column names
+_OPEN_ABOUT = f"""
+SELECT {_COLUMNS} FROM gridproof.dead_letters WHERE status = 'open' AND queue = %s AND subject = %s
+ORDER BY parked_at, dead_letter_id LIMIT %s
+"""  # noqa: S608 - our own column names
+_OPEN_SUBJECTS = "SELECT DISTINCT subject FROM gridproof.dead_letters WHERE status = 'open' AND queue = %s"
 _OPEN = """
 SELECT queue, count(*), min(parked_at) FROM gridproof.dead_letters WHERE status = 'open' GROUP BY queue ORDER BY queue
 """
@@ -110,6 +115,15 @@ class PostgresDeadLetters:
         }
         with operations_connection(self._pool) as connection:
             return [_letter(row) for row in connection.execute(_OPEN_BEFORE, parameters)]
+
+    def open_about(self, subject: str, *, queue: DeadLetterQueue, limit: int = 1_000) -> list[DeadLetter]:
+        parameters = (queue, storable(subject), limit)
+        with operations_connection(self._pool) as connection:
+            return [_letter(row) for row in connection.execute(_OPEN_ABOUT, parameters)]
+
+    def open_subjects(self, queue: DeadLetterQueue) -> set[str]:
+        with operations_connection(self._pool) as connection:
+            return {subject for (subject,) in connection.execute(_OPEN_SUBJECTS, (queue,))}
 
     def open_by_queue(self) -> list[OpenDeadLetters]:
         with operations_connection(self._pool) as connection:

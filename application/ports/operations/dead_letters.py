@@ -9,7 +9,9 @@ import msgspec
 
 from domain.administration import AdministrativeAct
 
-DeadLetterQueue = Literal["bms_command", "callback", "meter_message", "telemetry_batch", "projection"]
+DeadLetterQueue = Literal[
+    "bms_command", "callback", "meter_message", "telemetry_batch", "projection", "saga_command"
+]
 DeadLetterStatus = Literal["open", "replayed", "discarded"]
 
 
@@ -19,7 +21,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     dead_letter_id: UUID
     queue: DeadLetterQueue
     subject: str
-    """What it is about: a facility id, a callback id, an MQTT topic."""
+    """What it is about: a facility id, a utility, a callback id, an MQTT topic, an ordering key of the saga."""
     reason: str
     body: bytes
     parked_at: datetime
@@ -86,6 +88,14 @@ class DeadLetters(Protocol):
 
         `after`: the last entry of the previous page, even if it was decided in the meantime.
         """
+        ...
+
+    def open_about(self, subject: str, *, queue: DeadLetterQueue, limit: int = 1_000) -> list[DeadLetter]:
+        """Undecided dead letters of that subject in `queue`; the oldest first."""
+        ...
+
+    def open_subjects(self, queue: DeadLetterQueue) -> set[str]:
+        """The subjects of the undecided dead letters of `queue`."""
         ...
 
     def open_by_queue(self) -> list[OpenDeadLetters]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
-from typing import Protocol
+from typing import NoReturn, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,12 +16,18 @@ import structlog
 
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
-from application.command_bus.retry import retry_while_unavailable
+from application.command_bus.retry import retry_limited, retry_while_unavailable
 from application.commands.dispatch import DispatchCommand
+from application.dispatch.callback_publisher import CallbackPublisher
+from application.dispatch.intent_parking import IntentParking
 from application.dispatch.intent_publisher import INTENTS, IntentPublisher
+from application.event_store.event_mapper import UnknownTopic
+from application.operations.command_parking import CommandParking, FollowingCommands
+from application.operations.command_parking import letter_id as command_letter_id
+from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import WorkPublisher
-from application.ports.event_store.event_log import EventLog, LogEntry
+from application.ports.event_store.event_log import EventLog, LogEntry, LogEntryUnreadable
 from application.ports.event_store.reader_positions import ReaderPositions
 from application.ports.failpoints import Failpoint
 from application.ports.operations.alerts import AlertRegistry
@@ -30,10 +36,10 @@ from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import DomainError
-from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import followed_command_id
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.ordered_executor import KeyedExecutor
+from interfaces.workers.relay.guarded_log import ALERT as STOPPED
 
 READER = "relay"
 BATCH = 500
@@ -46,7 +52,9 @@ MOST_UNDER_WAY, MOST_AHEAD = 2_000, 100_000
 """The relay pauses reading at so many unfinished jobs other than callbacks, or so many saves after the oldest job."""
 COMMANDS_AT_ONCE = 100
 """The command batcher carries them out together."""
-WORKS_AT_ONCE, CALLBACKS_AT_ONCE = 24, 8
+WORKS_AT_ONCE, CALLBACKS_AT_ONCE = 24, 4
+"""CALLBACKS_AT_ONCE of one utility."""
+TAnswer = TypeVar("TAnswer")
 log = structlog.get_logger("relay")
 
 
@@ -55,16 +63,22 @@ class Signal(Protocol):
 
 
 class RelayQueues:
-    """The jobs under way, with a separate concurrency limit for commands, BMS work and callbacks.
+    """The jobs under way, with a separate concurrency limit for commands, BMS work and each utility's callbacks.
 
-    A blocked callback queue so does not delay a building, and BMS work for the first building starts while commands for
-    the last one still wait.
+    Callbacks that wait for room so delay neither a building nor another utility, and BMS work for the first building
+    starts while commands for the last one still wait.
     """
 
     def __init__(self) -> None:
         self.commands = KeyedExecutor(COMMANDS_AT_ONCE)
         self.works = KeyedExecutor(WORKS_AT_ONCE)
-        self.callbacks = KeyedExecutor(CALLBACKS_AT_ONCE)
+        self._callbacks: dict[str | None, KeyedExecutor] = {}
+
+    def callbacks_of(self, tenant: str | None) -> KeyedExecutor:
+        """The executor of that utility's callbacks; None: of those that have no utility."""
+        if tenant not in self._callbacks:
+            self._callbacks[tenant] = KeyedExecutor(CALLBACKS_AT_ONCE)
+        return self._callbacks[tenant]
 
     @property
     def unfinished(self) -> int:
@@ -83,13 +97,15 @@ class RelayQueues:
 
     @property
     def _all(self) -> tuple[KeyedExecutor, ...]:
-        return self.commands, self.works, self.callbacks
+        return self.commands, self.works, *self._callbacks.values()
 
 
 @dataclass(frozen=True)
 class Relay:
     """One is active per system. All its work is repeatable: commands carry a key derived from the domain event that
     they follow, and messages an id. After a crash it starts over from its position.
+
+    A command or an intent that fails for good is parked as a dead letter (ADR 0060), and the position moves on.
 
     The commands, the BMS work and the callbacks of one facility or DR event are each done in the order of the log.
     Everything else is done concurrently.
@@ -104,11 +120,20 @@ class Relay:
     reached: Failpoint
     alerts: AlertRegistry
     dead_letters: DeadLetters
+    clock: Clock
     saga: DispatchSaga = field(default_factory=DispatchSaga)
 
-    @property
+    @cached_property
+    def _parking(self) -> CommandParking:
+        return CommandParking(self.dead_letters, self.alerts, self.clock)
+
+    @cached_property
     def _intents(self) -> IntentPublisher:
-        return IntentPublisher(self.publisher, self.alerts, self.dead_letters, self.reached)
+        parking = IntentParking(self.dead_letters, self.alerts, self.commands, self.clock)
+        callbacks = CallbackPublisher(self.publisher, parking, self.reached)
+        return IntentPublisher(
+            self.publisher, callbacks, parking, self.alerts, self.dead_letters, self.reached
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         await run_as_leader(self.locks, READER, lambda: self._follow(stop), stop=stop)
@@ -128,6 +153,7 @@ class Relay:
         queues, now = RelayQueues(), asyncio.get_running_loop().time
         position = partial(asyncio.to_thread, self.positions.position, READER)
         read = moved = done = await retry_while_unavailable(position, stop=stop)
+        await retry_while_unavailable(partial(asyncio.to_thread, self._parking.load), stop=stop)
         moved_at = now()
         try:
             while not stop.is_set():
@@ -161,7 +187,7 @@ class Relay:
         for entry in entries:
             followed = enumerate(self.saga.follow(entry.domain_event))
             for key, commands in groupby(followed, lambda numbered: ordering_key(numbered[1])):
-                job = partial(self._follow_by, entry.domain_event, dict(commands))
+                job = partial(self._follow_by, str(key), entry, dict(commands))
                 tasks.append(queues.commands.put(key, job))
         first = entries[0].domain_event
         key = first.facility_id if isinstance(first, Dispatch.Event) else first.originator_id
@@ -169,30 +195,62 @@ class Relay:
         callbacks = [intent for intent in intents if isinstance(intent, DREvent.CallbackRequested)]
         others = [intent for intent in intents if not isinstance(intent, DREvent.CallbackRequested)]
         if callbacks:
-            tasks.append(queues.callbacks.put(key, partial(self._intents.publish, callbacks)))
+            executor = queues.callbacks_of(callbacks[0].tenant)
+            tasks.append(executor.put(key, partial(self._intents.publish, callbacks)))
         if others:
             tasks.append(queues.works.put(key, partial(self._intents.publish, others)))
         return tasks
 
-    async def _follow_by(self, domain_event: DomainEvent, commands: Mapping[int, msgspec.Struct]) -> None:
-        """`commands` maps the number of each among all that follow from `domain_event` to the command."""
-        cause = domain_event.domain_event_id
-        for index, command in commands.items():
+    async def _follow_by(self, key: str, entry: LogEntry, commands: Mapping[int, msgspec.Struct]) -> None:
+        """Give the commands in order, or park them. `commands` maps the number of each among all that follow."""
+        letter_id = command_letter_id(entry.domain_event.domain_event_id, next(iter(commands)))
+        if self._parking.is_parked(letter_id):
+            return
+        if await self._stored(partial(self._parking.blocks, key)):
+            await self._park(letter_id, key, entry, commands, "it waits behind an earlier one")
+            return
+        for number, command in commands.items():
             self.reached("relay.before_command", type(command).__name__)
-            key = str(followed_command_id(cause, index))
-            await retry_while_unavailable(partial(self._command, command, domain_event, cause, key))
+            try:
+                await retry_limited(partial(self._command, command, number, entry), final=(UnknownTopic,))
+            except UnknownTopic as error:
+                await self._halt(LogEntryUnreadable(entry.position, entry.topic, str(error)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the commands of other keys
+                rest = {one: commands[one] for one in commands if one >= number}
+                await self._park(letter_id, key, entry, rest, f"{type(error).__name__}: {error}")
+                return
             self.reached("relay.after_command", type(command).__name__)
 
-    async def _command(
-        self, command: msgspec.Struct, domain_event: DomainEvent, cause: UUID, key: str
+    async def _halt(self, unreadable: LogEntryUnreadable) -> NoReturn:
+        """A stream holds a domain event of a newer release, whose relay continues from here."""
+        raise_alert = partial(self.alerts.raise_alert, STOPPED, READER, str(unreadable)[:1_000])
+        await self._stored(partial(raise_alert, at=self.clock.now()))
+        raise unreadable
+
+    async def _park(
+        self,
+        letter_id: UUID,
+        key: str,
+        entry: LogEntry,
+        commands: Mapping[int, msgspec.Struct],
+        reason: str,
     ) -> None:
+        following = FollowingCommands.of(entry, commands)
+        await self._stored(partial(self._parking.park, letter_id, key, following, reason))
+
+    async def _stored(self, access: Callable[[], TAnswer]) -> TAnswer:
+        return await retry_while_unavailable(partial(asyncio.to_thread, access))
+
+    async def _command(self, command: msgspec.Struct, number: int, entry: LogEntry) -> None:
+        domain_event = entry.domain_event
         context = CommandContext(
             correlation_id=domain_event.correlation_id,
-            causation_id=cause,
+            causation_id=domain_event.domain_event_id,
             actor="saga:dispatch",
             tenant=domain_event.tenant,
             trace_id=domain_event.trace_id,
         )
+        key = str(followed_command_id(domain_event.domain_event_id, number))
         try:
             await self.commands.handle(command, context, key=IdempotencyKey(scope="saga", key=key))
         except DomainError as refusal:

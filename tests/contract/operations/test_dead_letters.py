@@ -213,3 +213,26 @@ def test_open_letters_are_counted_by_queue_with_the_oldest(letters: DeadLetters)
 
     found = [(one.queue, one.open, one.oldest_at) for one in letters.open_by_queue()]
     assert found == [("bms_command", 1, LATER), ("callback", 2, T0)]
+
+
+def test_the_open_letters_of_a_subject_are_returned_the_oldest_first(letters: DeadLetters) -> None:
+    for number in (3, 1, 2, 4):
+        letters.park(letter(number, subject="fac\0-1", parked_at=T0 + timedelta(seconds=number)))
+    letters.park(letter(5, subject="fac-2"))
+    letters.park(letter(6, subject="fac\0-1", queue="bms_command"))
+    letters.decide(UUID(int=2), status="discarded", by="operator:1", reason="done", at=LATER)
+
+    found = letters.open_about("fac\0-1", queue="callback")
+    assert [one.dead_letter_id.int for one in found] == [1, 3, 4]
+    assert [one.dead_letter_id.int for one in letters.open_about("fac\0-1", queue="callback", limit=1)] == [1]
+    assert letters.open_about("fac-3", queue="callback") == []
+
+
+def test_the_subjects_with_open_letters_are_returned(letters: DeadLetters) -> None:
+    for number, subject in enumerate(("a", "b", "a", "c"), start=1):
+        letters.park(letter(number, subject=subject))
+    letters.park(letter(9, subject="z", queue="bms_command"))
+    letters.decide(UUID(int=4), status="discarded", by="operator:1", reason="done", at=LATER)
+
+    assert letters.open_subjects("callback") == {"a", "b"}
+    assert letters.open_subjects("saga_command") == set()

@@ -140,6 +140,21 @@ class MemoryDeadLetters:
         ]
         return sorted(found, key=_age)[:limit]
 
+    def open_about(self, subject: str, *, queue: DeadLetterQueue, limit: int = 1_000) -> list[DeadLetter]:
+        found = [
+            letter
+            for letter in self._letters.values()
+            if (letter.status, letter.queue, letter.subject) == ("open", queue, _text(subject))
+        ]
+        return sorted(found, key=_age)[:limit]
+
+    def open_subjects(self, queue: DeadLetterQueue) -> set[str]:
+        return {
+            letter.subject
+            for letter in self._letters.values()
+            if (letter.status, letter.queue) == ("open", queue)
+        }
+
     def open_by_queue(self) -> list[OpenDeadLetters]:
         still_open = [letter for letter in self._letters.values() if letter.status == "open"]
         return [

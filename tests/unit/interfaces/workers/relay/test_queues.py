@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from application.command_bus import retry
+from application.dispatch import callback_publisher
+from application.event_store.event_mapper import UnknownTopic
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkQueueFull
-from application.ports.event_store.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from interfaces.workers.relay import relay as relay_module
@@ -94,19 +96,23 @@ def test_a_full_callback_queue_does_not_delay_bms_work(
     asyncio.run(scenario())
 
 
-def test_an_error_ends_the_relay_even_while_earlier_work_is_pending(
+def test_a_halt_ends_the_relay_even_while_earlier_work_is_pending(
     log: tuple[InProcessSystem, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The callbacks before it wait without an end, and a newer relay is to continue."""
     monkeypatch.setattr(retry, "DEFAULT_PAUSES", retry.Pauses(0.01, 0.01))
+    monkeypatch.setattr(callback_publisher, "FULL_PATIENCE_S", 3_600.0)
     world, entries = log
 
-    class Broken(Publisher):
-        async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
-            raise RuntimeError("a bug")
+    class OlderRelease:
+        async def handle(self, *_: Any, **__: Any) -> None:
+            raise UnknownTopic("upgrade this process")
 
     async def scenario() -> None:
+        relay = relay_over(world, Publisher(), [*entries, facts(world, DREvent.Accepted)])
+        object.__setattr__(relay, "commands", OlderRelease())
         async with asyncio.timeout(PATIENCE_S):
-            with pytest.raises(RuntimeError, match="a bug"):
-                await relay_over(world, Broken(), entries).run(asyncio.Event())
+            with pytest.raises(LogEntryUnreadable, match="upgrade this process"):
+                await relay.run(asyncio.Event())
 
     asyncio.run(scenario())

@@ -112,21 +112,6 @@ def test_the_relay_continues_after_a_domain_error() -> None:
     assert refused.positions.position(READER) == world.scenario.store.head()
 
 
-def test_any_other_error_stops_the_relay_before_its_position_moves() -> None:
-    """The supervisor starts a new relay, and nothing was skipped."""
-    world = InProcessSystem.accepted("fac-001")
-
-    class BrokenCommands:
-        async def handle(self, *_: Any, **__: Any) -> None:
-            raise RuntimeError("a bug")
-
-    broken = relay_of(world, commands=BrokenCommands(), positions=FakeReaderPositions())
-    with pytest.raises(RuntimeError, match="a bug"):
-        asyncio.run(run_until(broken, world))
-    [accepted] = world.recorded(DREvent.Accepted)
-    assert broken.positions.position(READER) < _position_of(world, accepted)
-
-
 def test_one_of_two_relays_works_and_the_other_waits() -> None:
     world = InProcessSystem.accepted("fac-001")
     reached: list[str] = []

@@ -1,0 +1,162 @@
+"""Commands of the saga as dead letters: a command that fails for good is parked, with the keyed order behind it.
+
+Commands of one ordering key (a facility or a DR event) are carried out in the order of the log. While a dead letter of
+the key is open, every later command of the key is parked behind it. All other keys continue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+from uuid import UUID, uuid5
+
+import msgspec
+import structlog
+
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext, IdempotencyKey
+from application.ports.clock import Clock
+from application.ports.event_store.event_log import LogEntry
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
+from domain.errors import DomainError
+from domain.event_sourcing.json_decoders import json_decoder
+from domain.identifiers import followed_command_id
+
+QUEUE: DeadLetterQueue = "saga_command"
+ALERT = "saga_command_parked"
+MOST_LETTERS = 2_000
+"""The newest letters that a relay reads at its start."""
+log = structlog.get_logger("relay")
+
+
+class NumberedCommand(msgspec.Struct, frozen=True):
+    """A command, and its number among all that follow from the domain event."""
+
+    number: int
+    name: str
+    fields: msgspec.Raw
+
+
+class FollowingCommands(msgspec.Struct, frozen=True, kw_only=True):
+    """The commands of one ordering key that follow from one domain event, in their order."""
+
+    position: int
+    """Of the domain event in the log."""
+    topic: str
+    domain_event_id: UUID
+    correlation_id: UUID
+    tenant: str | None
+    trace_id: str
+    commands: tuple[NumberedCommand, ...]
+
+    @classmethod
+    def of(cls, entry: LogEntry, commands: Mapping[int, msgspec.Struct]) -> Self:
+        return cls(
+            position=entry.position,
+            topic=entry.topic,
+            domain_event_id=entry.domain_event.domain_event_id,
+            correlation_id=entry.domain_event.correlation_id,
+            tenant=entry.domain_event.tenant,
+            trace_id=entry.domain_event.trace_id,
+            commands=tuple(
+                NumberedCommand(number, type(command).__name__, msgspec.Raw(msgspec.json.encode(command)))
+                for number, command in commands.items()
+            ),
+        )
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Sorts the letters of one key as the log does."""
+        return self.position, self.commands[0].number
+
+    def context(self, actor: str) -> CommandContext:
+        return CommandContext(
+            correlation_id=self.correlation_id,
+            causation_id=self.domain_event_id,
+            actor=actor,
+            tenant=self.tenant,
+            trace_id=self.trace_id,
+        )
+
+    def key(self, number: int) -> IdempotencyKey:
+        return IdempotencyKey(scope="saga", key=str(followed_command_id(self.domain_event_id, number)))
+
+
+def letter_id(domain_event_id: UUID, first_number: int) -> UUID:
+    """The id of the letter of those commands; `first_number` is that of the first command of the key."""
+    return uuid5(domain_event_id, f"saga-command:{first_number}")
+
+
+def decode(letter: DeadLetter) -> FollowingCommands:
+    """Raises msgspec.DecodeError."""
+    return json_decoder(FollowingCommands).decode(letter.body)
+
+
+def open_in_order(letters: DeadLetters, subject: str) -> list[tuple[DeadLetter, FollowingCommands]]:
+    """The open letters of a key in the order of the log. Raises msgspec.DecodeError."""
+    found = [(letter, decode(letter)) for letter in letters.open_about(subject, queue=QUEUE)]
+    return sorted(found, key=lambda pair: pair[1].order)
+
+
+def carry_out(following: FollowingCommands, bus: CommandBus, *, actor: str) -> None:
+    """Give the commands again. A refusal of the domain is a valid outcome, as it is for the relay.
+
+    Raises what `CommandBus.handle` raises otherwise, and msgspec.DecodeError for a command that this release does not
+    have in that form.
+    """
+    for numbered in following.commands:
+        command = json_decoder(bus.command_type(numbered.name)).decode(numbered.fields)
+        try:
+            bus.handle(command, following.context(actor), key=following.key(numbered.number))
+        except DomainError as refusal:
+            log.info("command refused", command=numbered.name, code=refusal.code, why=str(refusal))
+
+
+@dataclass(frozen=True)
+class CommandParking:
+    """The relay's view of these letters (synchronous). No other process parks commands of the saga."""
+
+    dead_letters: DeadLetters
+    alerts: AlertRegistry
+    clock: Clock
+    _subjects: set[str] = field(default_factory=set)
+    """Keys that may have an open letter; all others have none."""
+    _parked: set[UUID] = field(default_factory=set)
+
+    def load(self) -> None:
+        """Read what an earlier relay parked. Raises OperationsUnavailable."""
+        letters = self.dead_letters.listed(queue=QUEUE, status=None, limit=MOST_LETTERS)
+        self._parked.update(letter.dead_letter_id for letter in letters)
+        self._subjects.update(self.dead_letters.open_subjects(QUEUE))
+
+    def is_parked(self, dead_letter_id: UUID) -> bool:
+        """Whether these commands were parked before: then a person decides on them, and the relay does not."""
+        return dead_letter_id in self._parked
+
+    def blocks(self, subject: str) -> bool:
+        """Whether an earlier command of that key is parked. Raises OperationsUnavailable."""
+        if subject not in self._subjects:
+            return False
+        if self.dead_letters.open_about(subject, queue=QUEUE, limit=1):
+            return True
+        self._subjects.discard(subject)
+        return False
+
+    def park(self, dead_letter_id: UUID, subject: str, following: FollowingCommands, reason: str) -> None:
+        """Store the letter and raise the alert. Raises OperationsUnavailable; then park it again."""
+        names = ", ".join(command.name for command in following.commands)
+        log.error("parked: a command of the saga", subject=subject, commands=names, why=reason)
+        self._subjects.add(subject)
+        letter = DeadLetter(
+            dead_letter_id=dead_letter_id,
+            queue=QUEUE,
+            subject=subject,
+            reason=reason,
+            body=msgspec.json.encode(following),
+            parked_at=self.clock.now(),
+        )
+        self.dead_letters.park(letter)
+        self.alerts.raise_alert(ALERT, subject, f"{names}: {reason}", at=self.clock.now())
+        self._parked.add(dead_letter_id)
