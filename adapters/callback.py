@@ -50,7 +50,7 @@ class HttpUtilityNotifier:
         secret_of: Callable[[str], bytes | None],
         allow_private: bool = False,
         ports: Collection[int] = DEFAULT_PORTS,
-        concurrent_calls: int = 32,
+        concurrent_calls: int = 128,
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._clock = clock

@@ -12,6 +12,7 @@ import structlog
 
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
+from application.command_bus.retry import TRANSIENT
 from application.commands.dr_event import RecordCallbackDelivered, RecordCallbackUndeliverable
 from application.ports.callback import (
     CallbackAccepted,
@@ -27,6 +28,7 @@ from application.ports.failpoints import Failpoint
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterNotFound, DeadLetters
 from domain.dr_event import DREvent, DREventState
+from domain.event_sourcing.json_decoders import json_decoder
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 900.0
 GIVE_UP_AFTER_S = 6 * 3_600.0
@@ -112,7 +114,7 @@ class CallbackCalls:
             attempts=item.deliveries,
             status_code=accepted.status_code,
         )
-        await self._record(command, work, dr_event)
+        await self._record(command, work, dr_event.utility_id)
         subject = alert_subject(dr_event.utility_id, work.callback_id)
         await asyncio.to_thread(self.alerts.clear, ALERT, subject, at=self.clock.now())
 
@@ -132,14 +134,27 @@ class CallbackCalls:
         subject = alert_subject(dr_event.utility_id, work.callback_id)
         await self._park(dead_letter_id(work), subject, detail or reason, item.body)
         await self._alert(subject, f"{work.kind} after {item.deliveries} tries: {detail or reason}")
-        command = RecordCallbackUndeliverable(
-            dr_event_id=work.dr_event_id,
-            callback_id=work.callback_id,
-            kind=work.kind,
-            attempts=item.deliveries,
-            reason=reason,
-        )
-        await self._record(command, work, dr_event)
+        await self._record(_undeliverable(work, item, reason), work, dr_event.utility_id)
+        await item.done()
+
+    async def park_failed(self, item: WorkItem, reason: str) -> None:
+        """Park a callback that fails with an error of ours, whatever it is. It may be repeated."""
+        try:
+            work = json_decoder(CallbackWork).decode(item.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            await self.park_poison(item, "unknown", reason)
+            return
+        subject = alert_subject(work.utility_id, work.callback_id)
+        await self._park(dead_letter_id(work), subject, reason, item.body)
+        await self._alert(subject, f"{work.kind}: {reason}")
+        command = _undeliverable(work, item, reason)
+        try:
+            await self._record(command, work, work.utility_id)
+        except TRANSIENT:
+            raise
+        except Exception:
+            # It may be what failed before. The dead letter and the alert are there.
+            log.exception("the outcome of a parked callback was not recorded", callback=str(work.callback_id))
         await item.done()
 
     async def park_poison(self, item: WorkItem, subject: str, reason: str) -> None:
@@ -162,12 +177,12 @@ class CallbackCalls:
     async def _alert(self, subject: str, detail: str) -> None:
         await asyncio.to_thread(self.alerts.raise_alert, ALERT, subject, detail, at=self.clock.now())
 
-    async def _record(self, command: msgspec.Struct, work: CallbackWork, dr_event: DREventState) -> None:
+    async def _record(self, command: msgspec.Struct, work: CallbackWork, utility_id: str) -> None:
         context = CommandContext(
             correlation_id=work.correlation_id,
             causation_id=work.causation_id,
             actor="worker:notify",
-            tenant=dr_event.utility_id,
+            tenant=utility_id,
             trace_id=work.trace_id,
         )
         await asyncio.to_thread(self.bus.handle, command, context)
@@ -175,6 +190,16 @@ class CallbackCalls:
     def _pause_wall_s(self, deliveries: int) -> float:
         jittered_s = uniform(0.8, 1.2) * backoff_s(deliveries)
         return max(MIN_PAUSE_WALL_S, self.clock.wall_seconds(jittered_s))
+
+
+def _undeliverable(work: CallbackWork, item: WorkItem, reason: str) -> RecordCallbackUndeliverable:
+    return RecordCallbackUndeliverable(
+        dr_event_id=work.dr_event_id,
+        callback_id=work.callback_id,
+        kind=work.kind,
+        attempts=item.deliveries,
+        reason=reason,
+    )
 
 
 def backoff_s(deliveries: int) -> float:

@@ -206,6 +206,7 @@ class InProcessSystem:
                 work = msgspec.json.decode(item.body, type=BmsWork)
                 await (self.calls.carry_out(work) if work.task == "command" else self.calls.verify(work))
                 await item.done()
-        while (item := await self.queue.next_callback(wait_s=0)) is not None:
-            self.callbacks.append(msgspec.json.decode(item.body, type=CallbackWork))
-            await item.done()
+        for utility_id in await self.queue.utilities_with_callbacks():
+            while (item := await self.queue.next_callback(utility_id, wait_s=0)) is not None:
+                self.callbacks.append(msgspec.json.decode(item.body, type=CallbackWork))
+                await item.done()

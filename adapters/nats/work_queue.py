@@ -1,4 +1,4 @@
-"""The work queue on JetStream: a work-queue stream per kind of work, a durable pull consumer per BMS."""
+"""The work queue on JetStream: a work-queue stream per kind of work, a durable pull consumer per BMS and utility."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
-import msgspec
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
@@ -22,20 +21,32 @@ from application.ports.dispatch.work_queue import (
     WorkItem,
     WorkQueueFull,
     WorkQueueUnavailable,
+    WorkRejected,
+    WorkShareFull,
+    encode_work,
 )
 
 BMS_STREAM, BMS_SUBJECT = "BMS_WORK", "bms.work"
 CALLBACK_STREAM, CALLBACK_SUBJECT = "CALLBACK_WORK", "callback.work"
 CALLBACK_CONSUMER = "notify"
+"""Of release 4cd57d2: one for the callbacks of all utilities. The consumer of one utility is `notify-UTILITY`."""
 CALLBACKS_AT_ONCE = 10_000
 """The maximum of unacknowledged deliveries, including those returned for later. The worker limits how many calls it
 makes at once."""
+CALLBACK_SHARE = 500
+"""The callbacks that may wait for one utility. An operator may give the stream another limit for each subject."""
+IDLE_CONSUMER_S = 300.0
+"""A consumer of a utility that no worker asks for so long is removed, so that an older release can make its own."""
 DUPLICATE_WINDOW_S = 600.0
 MAX_BYTES = 256 * 1024 * 1024
-STORE_FAILED = 10077
-"""JetStream's error code for a full stream with the discard policy "new"."""
+STORE_FAILED, MESSAGE_TOO_LARGE = 10077, 10054
+"""JetStream's error codes for a full stream with the discard policy "new", and for a message over its limit."""
 PUBLISH_TIMEOUT_S = 5.0
 CONNECT_WITHIN_S = 10.0
+OF_ONE_SUBJECT = "per subject"
+"""In JetStream's description where the limit of one subject is reached, and not that of the whole stream."""
+_DEFINITE = (nats.errors.MaxPayloadError, nats.errors.BadSubjectError)
+"""Errors of the client about the message itself."""
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 
 
@@ -98,10 +109,10 @@ class NatsWorkQueue:
         return self._redelivery_s
 
     async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
-        await self._publish(f"{BMS_SUBJECT}.{work.facility_id}", msgspec.json.encode(work), message_id)
+        await self._publish(f"{BMS_SUBJECT}.{work.facility_id}", encode_work(work), message_id)
 
     async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
-        await self._publish(f"{CALLBACK_SUBJECT}.{work.utility_id}", msgspec.json.encode(work), message_id)
+        await self._publish(f"{CALLBACK_SUBJECT}.{work.utility_id}", encode_work(work), message_id)
 
     async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
         config = self._consumer(f"bms-{facility_id}", f"{BMS_SUBJECT}.{facility_id}", at_once=1)
@@ -110,8 +121,17 @@ class NatsWorkQueue:
         config.mem_storage = True
         return await self._next(BMS_STREAM, config, wait_s)
 
-    async def next_callback(self, *, wait_s: float) -> WorkItem | None:
-        config = self._consumer(CALLBACK_CONSUMER, f"{CALLBACK_SUBJECT}.>", at_once=CALLBACKS_AT_ONCE)
+    async def utilities_with_callbacks(self) -> list[str]:
+        try:
+            info = await self._js.stream_info(CALLBACK_STREAM, subjects_filter=f"{CALLBACK_SUBJECT}.>")
+        except _FAILURES as error:
+            raise WorkQueueUnavailable(f"JetStream does not say for whom callbacks wait: {error}") from error
+        return sorted(subject.removeprefix(f"{CALLBACK_SUBJECT}.") for subject in info.state.subjects or ())
+
+    async def next_callback(self, utility_id: str, *, wait_s: float) -> WorkItem | None:
+        subject = f"{CALLBACK_SUBJECT}.{utility_id}"
+        config = self._consumer(f"{CALLBACK_CONSUMER}-{utility_id}", subject, at_once=CALLBACKS_AT_ONCE)
+        config.inactive_threshold = IDLE_CONSUMER_S
         return await self._next(CALLBACK_STREAM, config, wait_s)
 
     async def facilities_with_work(self) -> frozenset[str]:
@@ -125,17 +145,35 @@ class NatsWorkQueue:
         await self._client.close()
 
     async def _set_up(self, replicas: int | None) -> None:
-        for name, subject in ((BMS_STREAM, BMS_SUBJECT), (CALLBACK_STREAM, CALLBACK_SUBJECT)):
+        share = {"max_msgs_per_subject": await self._callback_share(), "discard_new_per_subject": True}
+        for name, subject, limits in (
+            (BMS_STREAM, BMS_SUBJECT, {}),
+            (CALLBACK_STREAM, CALLBACK_SUBJECT, share),
+        ):
             ours = {
                 "subjects": [f"{subject}.>"],
                 "retention": RetentionPolicy.WORK_QUEUE,
                 "storage": StorageType.FILE,
                 "discard": DiscardPolicy.NEW,
                 "duplicate_window": DUPLICATE_WINDOW_S,
+                **limits,
             }
             await set_up_stream(
                 self._js, name, ours, replicas=replicas, max_bytes=None, first_max_bytes=MAX_BYTES
             )
+
+    async def _callback_share(self) -> int:
+        """The limit of each utility. A stream that has one keeps it.
+
+        A stream of an older release gets one well above what waits in it, so that none of that is over the limit.
+        """
+        try:
+            info = await self._js.stream_info(CALLBACK_STREAM, subjects_filter=f"{CALLBACK_SUBJECT}.>")
+        except nats.js.errors.NotFoundError:
+            return CALLBACK_SHARE
+        if info.config.max_msgs_per_subject > 0:
+            return info.config.max_msgs_per_subject
+        return max(CALLBACK_SHARE, 2 * max((info.state.subjects or {}).values(), default=0))
 
     def _consumer(self, durable: str, subject: str, *, at_once: int) -> ConsumerConfig:
         return ConsumerConfig(
@@ -152,19 +190,22 @@ class NatsWorkQueue:
             await self._js.publish(
                 subject, body, headers={"Nats-Msg-Id": message_id}, timeout=PUBLISH_TIMEOUT_S
             )
+        except _DEFINITE as error:
+            raise WorkRejected(f"NATS does not carry {message_id}: {error}") from error
         except _FAILURES as error:
-            if isinstance(error, nats.js.errors.APIError) and error.err_code == STORE_FAILED:
+            code = error.err_code if isinstance(error, nats.js.errors.APIError) else None
+            if code == MESSAGE_TOO_LARGE:
+                raise WorkRejected(f"JetStream does not store {message_id}: {error}") from error
+            if code == STORE_FAILED and OF_ONE_SUBJECT in str(error):
+                raise WorkShareFull(f"the share of {subject} is full, {message_id} waits: {error}") from error
+            if code == STORE_FAILED:
                 raise WorkQueueFull(f"JetStream has no room for {message_id}: {error}") from error
             raise WorkQueueUnavailable(f"JetStream did not take {message_id}: {error}") from error
 
     async def _next(self, stream: str, config: ConsumerConfig, wait_s: float) -> WorkItem | None:
         durable = str(config.durable_name)
         try:
-            subscription = self._subscriptions.get(durable)
-            if subscription is None:
-                await self._js.add_consumer(stream, config)
-                subscription = await self._js.pull_subscribe_bind(consumer=durable, stream=stream)
-                self._subscriptions[durable] = subscription
+            subscription = await self._subscription(stream, config)
             messages = await subscription.fetch(1, timeout=wait_s)
         except (TimeoutError, nats.errors.TimeoutError):
             return None
@@ -172,3 +213,28 @@ class NatsWorkQueue:
             self._subscriptions.pop(durable, None)
             raise WorkQueueUnavailable(f"JetStream gives no work: {error}") from error
         return NatsWorkItem(messages[0]) if messages else None
+
+    async def _subscription(self, stream: str, config: ConsumerConfig) -> JetStreamContext.PullSubscription:
+        """The subscription of a consumer, which is added first. A failure of the fetch forgets it."""
+        durable = str(config.durable_name)
+        subscription = self._subscriptions.get(durable)
+        if subscription is None:
+            await self._add_consumer(stream, config)
+            subscription = await self._js.pull_subscribe_bind(consumer=durable, stream=stream)
+            self._subscriptions[durable] = subscription
+        return subscription
+
+    async def _add_consumer(self, stream: str, config: ConsumerConfig) -> None:
+        """Add the consumer, or find it there.
+
+        A message has one consumer only, so that of release 4cd57d2 for all utilities is removed first. What it had
+        delivered is delivered again.
+        """
+        try:
+            await self._js.add_consumer(stream, config)
+        except nats.js.errors.BadRequestError:
+            if stream != CALLBACK_STREAM:
+                raise
+            with contextlib.suppress(nats.js.errors.NotFoundError):
+                await self._js.delete_consumer(stream, CALLBACK_CONSUMER)
+            await self._js.add_consumer(stream, config)

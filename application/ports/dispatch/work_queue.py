@@ -89,15 +89,19 @@ class WorkQueueFull(WorkQueueUnavailable):
     """The queue has reached its size limit. It accepts messages again once waiting work is done."""
 
 
+class WorkShareFull(WorkQueueFull):
+    """The share of one utility is full; there is room for others."""
+
+
 class WorkPublisher(Protocol):
     """Publishing the same `message_id` again has no effect."""
 
     async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
-        """Raises WorkQueueUnavailable."""
+        """Raises WorkQueueUnavailable or WorkRejected."""
         ...
 
     async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
-        """Raises WorkQueueUnavailable."""
+        """Raises WorkQueueUnavailable or WorkRejected."""
         ...
 
 
@@ -135,14 +139,18 @@ class WorkItem(Protocol):
 
 
 class WorkSource(Protocol):
-    """The consumer side of the queue: one delivery at a time per facility."""
+    """The consumer side of the queue: one delivery at a time per facility, and a queue for each utility."""
 
     async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
         """The next piece of work for that facility's BMS; None if none came within `wait_s` (wall)."""
         ...
 
-    async def next_callback(self, *, wait_s: float) -> WorkItem | None:
-        """The next callback; None if none came within `wait_s` (wall)."""
+    async def utilities_with_callbacks(self) -> list[str]:
+        """The utilities that have callbacks which are not done. Raises WorkQueueUnavailable."""
+        ...
+
+    async def next_callback(self, utility_id: str, *, wait_s: float) -> WorkItem | None:
+        """The next callback of that utility; None if none came within `wait_s` (wall)."""
         ...
 
     @property

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher, WorkQueueFull
+from application.ports.dispatch.work_queue import (
+    BmsWork,
+    CallbackWork,
+    WorkPublisher,
+    WorkQueueFull,
+    WorkShareFull,
+)
 from application.ports.operations.alerts import AlertRegistry
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically
@@ -21,6 +27,7 @@ from projections.queries.views import MAX_PAGE_ROWS, View
 
 ALERT = "queue_full"
 WEBHOOK, COMMANDS, CALLBACKS = "door", "work queue of BMS commands", "work queue of callbacks"
+SHARE = "callbacks of "
 CHECK_EVERY_S = 1.0
 """Wall seconds."""
 
@@ -67,11 +74,16 @@ class WebhookQueueMonitor:
 
 @dataclass(frozen=True)
 class AlertingPublisher:
-    """A WorkPublisher that raises the alert while a queue is full, and clears it at the next success."""
+    """A WorkPublisher that raises the alert while a queue is full, and clears it at the next success.
+
+    The share of each utility has a subject of its own, so that the callbacks of others do not clear it.
+    """
 
     publisher: WorkPublisher
     commands: AlertSwitch
     callbacks: AlertSwitch
+    share_of: Callable[[str], AlertSwitch]
+    _shares: dict[str, AlertSwitch] = field(default_factory=dict)
 
     @classmethod
     def of(cls, publisher: WorkPublisher, alerts: AlertRegistry, clock: Clock) -> Self:
@@ -79,6 +91,7 @@ class AlertingPublisher:
             publisher,
             commands=AlertSwitch(alerts, clock, ALERT, COMMANDS),
             callbacks=AlertSwitch(alerts, clock, ALERT, CALLBACKS),
+            share_of=lambda utility_id: AlertSwitch(alerts, clock, ALERT, f"{SHARE}{utility_id}"),
         )
 
     async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
@@ -86,14 +99,25 @@ class AlertingPublisher:
             await self.publisher.publish_bms(work, message_id=message_id)
 
     async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
-        async with _alerting(self.callbacks):
-            await self.publisher.publish_callback(work, message_id=message_id)
+        utility_id = work.utility_id
+        if utility_id not in self._shares:
+            self._shares[utility_id] = self.share_of(utility_id)
+        share = self._shares[utility_id]
+        try:
+            async with _alerting(self.callbacks):
+                await self.publisher.publish_callback(work, message_id=message_id)
+        except WorkShareFull as error:
+            await share.turn(on=True, detail=str(error))
+            raise
+        await share.turn(on=False)
 
 
 @asynccontextmanager
 async def _alerting(switch: AlertSwitch) -> AsyncIterator[None]:
     try:
         yield
+    except WorkShareFull:
+        raise
     except WorkQueueFull as error:
         await switch.turn(on=True, detail=str(error))
         raise

@@ -353,10 +353,11 @@ async def queued_callbacks(nats_url: str, callback_id: UUID) -> list[CallbackWor
     """Empty the queue; returns the work of this callback."""
     queue = await NatsWorkQueue.connect(nats_url, redelivery_s=2.0, name="test")
     found = []
-    while (item := await queue.next_callback(wait_s=0.5)) is not None:
-        work = msgspec.json.decode(item.body, type=CallbackWork)
-        if work.callback_id == callback_id:
-            found.append(work)
-        await item.done()
+    for utility_id in await queue.utilities_with_callbacks():
+        while (item := await queue.next_callback(utility_id, wait_s=0.5)) is not None:
+            work = msgspec.json.decode(item.body, type=CallbackWork)
+            if work.callback_id == callback_id:
+                found.append(work)
+            await item.done()
     await queue.aclose()
     return found

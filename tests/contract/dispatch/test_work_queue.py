@@ -234,7 +234,7 @@ def test_callbacks_are_delivered_to_one_of_the_workers_until_done(system: Any) -
 
         async def drain(queue: Any) -> list[UUID]:
             found = []
-            while (item := await queue.next_callback(wait_s=SOON_S)) is not None:
+            while (item := await queue.next_callback("util-1", wait_s=SOON_S)) is not None:
                 found.append(msgspec.json.decode(item.body, type=CallbackWork).callback_id)
                 await item.done()
             return found

@@ -20,6 +20,10 @@ class FakeWorkQueue(MemoryWorkQueue):
         self._require_up()
         return await super().facilities_with_work()
 
+    async def utilities_with_callbacks(self) -> list[str]:
+        self._require_up()
+        return await super().utilities_with_callbacks()
+
     async def _next(self, place: str, wait_s: float, *, at_once: int) -> WorkItem | None:
         self._require_up()
         return await super()._next(place, wait_s, at_once=at_once)

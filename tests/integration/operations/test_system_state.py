@@ -98,10 +98,9 @@ def test_waiting_messages_are_counted_with_the_age_of_the_oldest(nats_url: str) 
             assert (after["callbacks"].oldest_s or 0.0) >= 0.05
             assert after["callbacks"].most_bytes
             assert after["telemetry"].waiting == before["telemetry"].waiting + 1
-            for _ in range(after["callbacks"].waiting):
-                item = await queue.next_callback(wait_s=2.0)
-                assert item is not None
-                await item.done()
+            for utility_id in await queue.utilities_with_callbacks():
+                while (item := await queue.next_callback(utility_id, wait_s=0.5)) is not None:
+                    await item.done()
             emptied = {depth.name: depth for depth in await depths.depths()}
             assert (emptied["callbacks"].waiting, emptied["callbacks"].oldest_s) == (0, None)
         finally:

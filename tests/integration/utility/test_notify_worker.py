@@ -331,7 +331,10 @@ class OneItem:
     async def next_bms(self, facility_id: str, *, wait_s: float) -> None:
         return
 
-    async def next_callback(self, *, wait_s: float) -> Item | None:
+    async def utilities_with_callbacks(self) -> list[str]:
+        return [] if self.item is None else ["util-1"]
+
+    async def next_callback(self, utility_id: str, *, wait_s: float) -> Item | None:
         item, self.item = self.item, None
         if item is None:
             await asyncio.sleep(0.01)
@@ -375,16 +378,6 @@ def test_a_deeply_nested_body_is_parked_and_the_worker_continues(rig: Rig) -> No
     asyncio.run(scenario())
     [letter] = rig.letters.listed()
     assert "not a callback" in letter.reason
-
-
-def test_an_unexpected_error_ends_the_worker_and_leaves_the_message_in_the_queue(rig: Rig) -> None:
-    item = Item(msgspec.json.encode(rig.requested()))
-    rig.deaths.planned.add("notify.after_call")
-
-    with pytest.raises(Killed):
-        asyncio.run(NotifyWorker(OneItem(item), rig.calls).run(asyncio.Event()))
-
-    assert not item.is_done
 
 
 def test_callbacks_are_redelivered_by_the_queue_until_they_arrive(rig: Rig, nats_url: str) -> None:

@@ -41,7 +41,7 @@ def test_a_full_stream_raises_an_alert_and_loses_nothing(monkeypatch: pytest.Mon
         taken = await _filled(publisher)
         assert open_alerts() == [(ALERT, CALLBACKS)]
         for _ in range(taken):
-            item = await queue.next_callback(wait_s=15.0)
+            item = await queue.next_callback("util-1", wait_s=15.0)
             assert item is not None
             await item.done()
         await publisher.publish_callback(LARGE, message_id="2")

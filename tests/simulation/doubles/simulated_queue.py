@@ -37,9 +37,13 @@ class SimulatedWorkQueue:
         self.reach()
         return self._handed(await self.queue.next_bms(facility_id, wait_s=wait_s))
 
-    async def next_callback(self, *, wait_s: float) -> WorkItem | None:
+    async def utilities_with_callbacks(self) -> list[str]:
         self.reach()
-        return self._handed(await self.queue.next_callback(wait_s=wait_s))
+        return await self.queue.utilities_with_callbacks()
+
+    async def next_callback(self, utility_id: str, *, wait_s: float) -> WorkItem | None:
+        self.reach()
+        return self._handed(await self.queue.next_callback(utility_id, wait_s=wait_s))
 
     def reach(self) -> None:
         if self.down or self.injector.strikes("queue.refuses"):

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-import msgspec
-
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
+from application.ports.dispatch.work_queue import (
+    BmsWork,
+    CallbackWork,
+    WorkItem,
+    WorkQueueUnavailable,
+    WorkShareFull,
+    encode_work,
+)
 from tests.simulation.runtime.waking import complete_future
 
 CALLBACKS_AT_ONCE = 10_000
-CALLBACKS = "callbacks"
+CALLBACK_SHARE = 500
+CALLBACKS = "callbacks "
 
 
 @dataclass(eq=False)
@@ -54,21 +60,35 @@ class MemoryWorkQueue:
     """One queue that all processes share."""
 
     redelivery_s: float = 30.0
+    callback_share: int = CALLBACK_SHARE
     waiting: dict[str, list[Message]] = field(default_factory=dict)
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _wanted: dict[str, list[asyncio.Future[None]]] = field(default_factory=dict)
 
     async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
-        self._publish("bms", f"bms {work.facility_id}", msgspec.json.encode(work), message_id)
+        self._publish("bms", f"bms {work.facility_id}", encode_work(work), message_id)
 
     async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
-        self._publish("callback", CALLBACKS, msgspec.json.encode(work), message_id)
+        place = f"{CALLBACKS}{work.utility_id}"
+        if (
+            len(self.waiting.get(place, ())) >= self.callback_share
+            and ("callback", message_id) not in self._seen
+        ):
+            raise WorkShareFull(f"{self.callback_share} callbacks of {work.utility_id} wait")
+        self._publish("callback", place, encode_work(work), message_id)
 
     async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
         return await self._next(f"bms {facility_id}", wait_s, at_once=1)
 
-    async def next_callback(self, *, wait_s: float) -> WorkItem | None:
-        return await self._next(CALLBACKS, wait_s, at_once=CALLBACKS_AT_ONCE)
+    async def utilities_with_callbacks(self) -> list[str]:
+        return sorted(
+            place.removeprefix(CALLBACKS)
+            for place, messages in self.waiting.items()
+            if messages and place.startswith(CALLBACKS)
+        )
+
+    async def next_callback(self, utility_id: str, *, wait_s: float) -> WorkItem | None:
+        return await self._next(f"{CALLBACKS}{utility_id}", wait_s, at_once=CALLBACKS_AT_ONCE)
 
     async def facilities_with_work(self) -> frozenset[str]:
         return frozenset(

@@ -14,7 +14,7 @@ from domain.errors import DomainError
 from interfaces.workers.relay.relay import READER, Relay
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.in_process_system import PREPARE_AT, InProcessSystem
-from tests.sample_values import DR_EVENT_ID
+from tests.sample_values import DR_EVENT_ID, UTILITY
 
 PATIENCE_S = 20.0
 
@@ -90,7 +90,7 @@ def test_the_position_does_not_move_past_an_intent_while_the_queue_is_down() -> 
                 await asyncio.sleep(0.005)
         stop.set()
         await running
-        assert await world.queue.next_callback(wait_s=0) is not None
+        assert await world.queue.next_callback(UTILITY, wait_s=0) is not None
 
     asyncio.run(scenario())
 

@@ -1,0 +1,180 @@
+"""One utility's slow or poisonous callbacks delay no other utility (M7, "poison never stops a line")."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from application.callback import CallbackCalls, dead_letter_id
+from application.command_bus import retry
+from application.command_bus.bus import CommandBus
+from application.handlers import HANDLERS
+from application.ports.callback import CallbackAccepted
+from application.ports.dispatch.work_queue import CallbackWork
+from application.ports.failpoints import no_failpoint
+from domain.dr_event import DREvent
+from interfaces.workers.notify import AT_ONCE, AT_ONCE_OF_ONE, NotifyWorker
+from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.given_when_then import Scenario
+from tests.sample_values import notice, provenance
+
+PATIENCE_S = 20.0
+HOSTILE = [f"hostile-{number}" for number in range(40)]
+HONEST = "util-1"
+
+
+class Utilities:
+    """The hostile ones never answer; the honest one does at once."""
+
+    def __init__(self) -> None:
+        self.under_way: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self.delivered: list[UUID] = []
+
+    async def send(
+        self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str
+    ) -> CallbackAccepted:
+        self.under_way[utility_id] += 1
+        self.most[utility_id] = max(self.most[utility_id], self.under_way[utility_id])
+        if utility_id in HOSTILE:
+            await asyncio.Event().wait()
+        self.under_way[utility_id] -= 1
+        self.delivered.append(callback_id)
+        return CallbackAccepted(status_code=200)
+
+
+class Rig:
+    def __init__(self, notifier: Any) -> None:
+        self.scenario, self.queue = Scenario(), FakeWorkQueue()
+        self.letters, self.alerts = FakeDeadLetters(), FakeAlertRegistry()
+        self.bus = CommandBus(
+            self.scenario.store, self.scenario.clock, HANDLERS, forecasts=self.scenario.forecasts
+        )
+        self.calls = CallbackCalls(
+            store=self.scenario.store,
+            bus=self.bus,
+            notifier=notifier,
+            clock=self.scenario.clock,
+            dead_letters=self.letters,
+            alerts=self.alerts,
+            reached=no_failpoint,
+        )
+
+    async def requested(self, utility_id: str) -> CallbackWork:
+        """A recorded callback of that utility, on the queue."""
+        of_it = provenance()
+        dr_event = DREvent.open(of_it, utility_id=utility_id, utility_event_id=uuid4().hex)
+        dr_event.accept(
+            of_it,
+            notice=notice(),
+            program_version=1,
+            capacity_kw=100,
+            capacity_source="declared",
+            shortfall_kw=0,
+        )
+        dr_event.request_callback(of_it, kind="accepted", body="{}")
+        intent = dr_event.pending_events[-1]
+        assert isinstance(intent, DREvent.CallbackRequested)
+        self.scenario.store.save([dr_event])
+        work = msgspec.structs.replace(CallbackWork.of(intent), utility_id=utility_id)
+        await self.queue.publish_callback(work, message_id=str(work.callback_id))
+        return work
+
+    async def run_until(self, holds: Any) -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(NotifyWorker(self.queue, self.calls).run(stop))
+        async with asyncio.timeout(PATIENCE_S):
+            while not holds() and not running.done():  # noqa: ASYNC110 - the worker changes the condition
+                await asyncio.sleep(0.005)
+        stop.set()
+        await running
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(retry, "LIMITED_PAUSES", retry.Pauses(0.0, 0.0))
+    monkeypatch.setattr("interfaces.workers.notify.FINISH_WITHIN_S", 0.1)
+    monkeypatch.setattr("interfaces.workers.notify.DISCOVER_S", 0.01)
+    with capture_logs():  # the traces are slow to print
+        yield
+
+
+def test_utilities_that_never_answer_hold_a_few_places_each() -> None:
+    """Enough of them to take all 32 places of release 4cd57d2, each with more callbacks than its own places."""
+    utilities = Utilities()
+    rig = Rig(utilities)
+
+    async def scenario() -> None:
+        for utility_id in HOSTILE[:16]:
+            for _ in range(AT_ONCE_OF_ONE + 2):
+                await rig.requested(utility_id)
+        honest = [await rig.requested(HONEST) for _ in range(20)]
+        await rig.run_until(lambda: len(utilities.delivered) == len(honest))
+        assert set(utilities.delivered) == {work.callback_id for work in honest}
+
+    asyncio.run(scenario())
+    assert max(utilities.most[one] for one in HOSTILE) == AT_ONCE_OF_ONE
+    assert AT_ONCE >= 32 * AT_ONCE_OF_ONE
+
+
+@pytest.mark.parametrize("error", [TypeError("a defect"), ValueError("x"), RecursionError("x")])
+def test_a_callback_that_fails_with_any_error_is_parked_and_the_next_is_sent(error: Exception) -> None:
+    class Poisoned(Utilities):
+        poison: UUID | None = None
+        tries = 0
+
+        async def send(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Any:
+            if callback_id == self.poison:
+                self.tries += 1
+                raise error
+            return await super().send(utility_id, url, body, callback_id, trace_id)
+
+    utilities = Poisoned()
+    rig = Rig(utilities)
+
+    async def scenario() -> CallbackWork:
+        poison, healthy = await rig.requested(HONEST), await rig.requested(HONEST)
+        utilities.poison = poison.callback_id
+        await rig.run_until(lambda: not rig.queue.waiting.get(f"callbacks {HONEST}"))
+        assert utilities.delivered == [healthy.callback_id]
+        return poison
+
+    poison = asyncio.run(scenario())
+    assert utilities.tries == retry.MAX_TRIES
+    letter = rig.letters.get(dead_letter_id(poison))
+    assert letter.reason == f"{type(error).__name__}: {error}"
+    assert [(alert.name, alert.subject) for alert in rig.alerts.listed()] == [
+        ("callback_undeliverable", letter.subject)
+    ]
+    state = rig.scenario.store.load(DREvent, poison.dr_event_id).state
+    assert state.callbacks[str(poison.callback_id)] == "undeliverable"
+
+
+def test_a_callback_whose_outcome_cannot_be_recorded_is_parked_all_the_same() -> None:
+    utilities = Utilities()
+    rig = Rig(utilities)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise TypeError("a defect of the handler")
+
+    rig.calls = changed(rig.calls, bus=cast("Any", type("Bus", (), {"handle": broken})()))
+
+    async def scenario() -> CallbackWork:
+        work = await rig.requested(HONEST)
+        await rig.run_until(lambda: not rig.queue.waiting.get(f"callbacks {HONEST}"))
+        return work
+
+    work = asyncio.run(scenario())
+    assert rig.letters.get(dead_letter_id(work)).reason == "TypeError: a defect of the handler"
+
+
+def changed(calls: CallbackCalls, **changes: Any) -> CallbackCalls:
+    values = {name: getattr(calls, name) for name in CallbackCalls.__dataclass_fields__}
+    return CallbackCalls(**(values | changes))
