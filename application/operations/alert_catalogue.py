@@ -95,6 +95,9 @@ ALERTS: dict[str, AlertDefinition] = {
         "page",
         "a command that follows from a domain event fails, and waits with those behind it for a person",
     ),
+    "deadline_failing": AlertDefinition(
+        "page", "what is due by time (a preparation, start, end, restore or measurement) fails with an error"
+    ),
     "projection_lag": AlertDefinition("warning", "a read model is far behind the log"),
     "clock_skewed": AlertDefinition(
         "page", "a machine's clock is over 5 s from the database's; its processes decide nothing"

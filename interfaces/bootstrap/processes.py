@@ -141,6 +141,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         clock=stores.clock,
         locks=locks,
         reached=_failpoint(stores),
+        alerts=stores.alerts(),
     )
     dead_letters = DeadLetterMonitor(
         letters=stores.dead_letters(),
@@ -261,6 +262,7 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
         telemetry=stores.telemetry(),
         bus=stores.bus,
         clock=stores.clock,
+        alerts=stores.alerts(),
     )
     remeasuring = Remeasuring(
         corrections=stores.rollups(),

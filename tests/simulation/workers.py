@@ -117,6 +117,7 @@ class Wiring:
             clock=self.clock(process),
             locks=self.locks(process),
             reached=self.failpoint(process),
+            alerts=self.session(process).alerts,
         )
         await schedule.run(asyncio.Event())
 
@@ -161,6 +162,7 @@ class Wiring:
             telemetry=self.meters,  # type: ignore[arg-type] # measuring uses two of its methods
             bus=self.bus(process),
             clock=self.clock(process),
+            alerts=self.session(process).alerts,
         )
         await measure.run(measuring=measuring, locks=self.locks(process), stop=asyncio.Event())
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 from uuid import UUID
 
@@ -30,6 +30,7 @@ from application.measurement.measure import (
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.event_store.event_store import EventStore, StreamNotFound
+from application.ports.operations.alerts import AlertRegistry
 from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent
@@ -38,8 +39,9 @@ from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from domain.telemetry.intervals import interval_start
 from domain.time_series.windows import IntervalSeries, TimeWindow
+from interfaces.workers.loops.failing_deadlines import FailingDeadlines
 from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PUT_OFF, run_periodically
 from projections.deadlines import DeadlineRow
 
 _log = structlog.get_logger(__name__)
@@ -62,6 +64,7 @@ class Measuring:
     telemetry: TelemetryStore
     bus: CommandBus
     clock: Clock
+    alerts: AlertRegistry
     _verified_until: dict[UUID, datetime] = field(default_factory=dict)
     """Dispatch -> the end of the last quarter-hour whose readings were evaluated."""
 
@@ -72,12 +75,30 @@ class Measuring:
         """
         now = self.clock.now()
         deadlines = self.due(now + LONGEST_WINDOW)
-        given = 0
-        for deadline in deadlines:
-            if deadline.kind == "measure" and deadline.due_at <= now:
-                given += self._measure(deadline, now)
-            elif deadline.kind == "end" and deadline.due_at > now:
-                given += self._verify(deadline, now)
+        over = [one for one in deadlines if one.kind == "measure" and one.due_at <= now]
+        given = sum(self._isolated(self._measure, one, now) for one in self._failing.to_try(over))
+        running = [one for one in deadlines if one.kind == "end" and one.due_at > now]
+        return given + sum(self._isolated(self._verify, one, now) for one in running)
+
+    @cached_property
+    def _failing(self) -> FailingDeadlines:
+        return FailingDeadlines(self.alerts, self.clock, {"measure"})
+
+    def _isolated(
+        self, act: Callable[[DeadlineRow, datetime], int], deadline: DeadlineRow, now: datetime
+    ) -> int:
+        """Act on one deadline. An error that does not say that a server is away concerns only this one."""
+        try:
+            given = act(deadline, now)
+        except PUT_OFF:
+            raise
+        except Exception as error:  # noqa: BLE001 - it must not stop the measurement of other DR events
+            if deadline.kind != "measure":  # its DR event is measured in the end anyway
+                _log.exception("a dispatch could not be verified", dr_event=str(deadline.dr_event_id))
+                return 0
+            self._failing.failed(deadline, error)
+            return 0
+        self._failing.succeeded(deadline)
         return given
 
     def _measure(self, deadline: DeadlineRow, now: datetime) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
@@ -14,21 +14,28 @@ import structlog
 
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
+from application.command_bus.retry import TRANSIENT
 from application.commands.dispatch import RestoreDispatch, RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.failpoints import Failpoint
+from application.ports.operations.alerts import AlertRegistry
 from domain.errors import DomainError
+from interfaces.workers.loops.failing_deadlines import FailingDeadlines
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically
-from projections.deadlines import DeadlineRow
+from projections.deadlines import DeadlineKind, DeadlineRow
 
 TICK_S = 1.0
 """Clock seconds between two queries for due deadlines; at least LEAST_TICK_S on the wall."""
 LEAST_TICK_S = 0.05
 RETRY_S = 0.25
 """Wall seconds added to the tick while the stores are away."""
+KINDS: frozenset[DeadlineKind] = frozenset(
+    {"prepare", "start", "end", "plan_retry", "restore_retry", "restore"}
+)
+"""All but `measure`, which is the measure worker's."""
 log = structlog.get_logger("schedule")
 
 
@@ -41,6 +48,11 @@ class Schedule:
     clock: Clock
     locks: Locks
     reached: Failpoint
+    alerts: AlertRegistry
+
+    @cached_property
+    def _failing(self) -> FailingDeadlines:
+        return FailingDeadlines(self.alerts, self.clock, KINDS)
 
     async def run(self, stop: asyncio.Event) -> None:
         tick_s = max(LEAST_TICK_S, self.clock.wall_seconds(TICK_S))
@@ -55,7 +67,9 @@ class Schedule:
         await run_as_leader(self.locks, "schedule", ticks, stop=stop)
 
     async def _propose_due(self) -> None:
-        for deadline in await asyncio.to_thread(self.due, self.clock.now()):
+        due = await asyncio.to_thread(self.due, self.clock.now())
+        ours = [deadline for deadline in due if deadline.kind in KINDS]
+        for deadline in await asyncio.to_thread(self._failing.to_try, ours):
             await self._propose(deadline)
 
     async def _propose(self, deadline: DeadlineRow) -> None:
@@ -75,6 +89,12 @@ class Schedule:
             await asyncio.to_thread(self.bus.handle, command, context)
         except DomainError as refusal:
             log.info("proposal refused", command=type(command).__name__, why=str(refusal))
+        except TRANSIENT:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the deadlines behind it
+            await asyncio.to_thread(self._failing.failed, deadline, error)
+            return
+        await asyncio.to_thread(self._failing.succeeded, deadline)
         self.reached("schedule.after_command", in_flight)
 
 

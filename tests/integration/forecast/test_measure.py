@@ -28,6 +28,7 @@ from interfaces.workers.measure import measure
 from interfaces.workers.measure.measure import Measuring
 from projections.deadlines import DeadlineRow
 from tests.fakes.clock import FakeClock
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.sample_values import (
     BMS,
     CONTEXT,
@@ -126,6 +127,7 @@ def measurement(database: Database) -> Iterator[MeasurementSetup]:
             telemetry=telemetry,
             bus=bus,
             clock=clock,
+            alerts=FakeAlertRegistry(),
         )
         yield MeasurementSetup(store, telemetry, clock, measuring)
     store.close()

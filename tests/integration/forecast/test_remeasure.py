@@ -34,6 +34,7 @@ from projections.deadlines import DeadlineRow
 from projections.dispatch.changes import planned_row
 from projections.dispatch.projection import DispatchRow
 from tests.fakes.clock import FakeClock
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.sample_values import (
     BMS,
     CONTEXT,
@@ -113,7 +114,10 @@ class RemeasurementSetup:
             trace_id=TRACE,
             tenant=UTILITY,
         )
-        return Measuring(lambda now: [due], self.store, self.telemetry, self.bus, self.clock).pass_once()
+        measuring = Measuring(
+            lambda now: [due], self.store, self.telemetry, self.bus, self.clock, FakeAlertRegistry()
+        )
+        return measuring.pass_once()
 
     def measure_again(self, positions: ReaderPositions | None = None) -> int:
         return self.remeasuring(positions).pass_once()
@@ -296,6 +300,7 @@ def test_the_worker_measures_again_after_a_correction(
             remeasurement.telemetry,
             remeasurement.bus,
             remeasurement.clock,
+            FakeAlertRegistry(),
         )
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
             worker = measure.run(

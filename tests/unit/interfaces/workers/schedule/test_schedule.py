@@ -18,6 +18,7 @@ from interfaces.workers.schedule.schedule import Schedule, proposal
 from projections.deadlines import DeadlineKind, DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.sample_values import DR_EVENT_ID, NOW, TRACE
 
 
@@ -89,6 +90,7 @@ async def proposals(rows: list[DeadlineRow], *, enough: int) -> tuple[RefusingBu
         clock=FakeClock(NOW, speed=1e6),
         locks=FakeLocks(),
         reached=lambda name, in_flight: reached.append(f"{name} {in_flight}"),
+        alerts=FakeAlertRegistry(),
     )
     async with asyncio.timeout(20):
         await schedule.run(stop)
@@ -135,6 +137,7 @@ def test_conflicts_are_retried_and_do_not_end_the_schedule() -> None:
         clock=FakeClock(NOW, speed=1e6),
         locks=FakeLocks(),
         reached=lambda name, in_flight: None,
+        alerts=FakeAlertRegistry(),
     )
 
     async def scenario() -> None:

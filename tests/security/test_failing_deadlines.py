@@ -1,0 +1,142 @@
+"""A deadline whose command fails with any error delays no other deadline, and pages somebody."""
+
+import asyncio
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+from structlog.testing import capture_logs
+
+from application.ports.event_store.event_store import SaveTooLarge
+from application.ports.operations.alerts import AlertRegistry
+from interfaces.workers.loops.failing_deadlines import ALERT, RETRY_S, FailingDeadlines, subject_of
+from interfaces.workers.measure.measure import Measuring
+from interfaces.workers.schedule.schedule import Schedule
+from projections.deadlines import DeadlineKind, DeadlineRow
+from tests.fakes.clock import FakeClock
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.sample_values import CONTEXT, NOW, TRACE, UTILITY
+
+
+def deadline(kind: DeadlineKind = "start") -> DeadlineRow:
+    dr_event_id = uuid4()
+    return DeadlineRow(
+        kind=kind,
+        stream_id=dr_event_id,
+        due_at=NOW,
+        dr_event_id=dr_event_id,
+        facility_id=None,
+        starts_at=None,
+        ends_at=None,
+        caused_by=CONTEXT.causation_id,
+        correlation_id=CONTEXT.correlation_id,
+        trace_id=TRACE,
+        tenant=UTILITY,
+    )
+
+
+def subjects(alerts: AlertRegistry) -> list[str]:
+    return [alert.subject for alert in alerts.listed() if alert.name == ALERT]
+
+
+@pytest.mark.parametrize("error", [SaveTooLarge("too large"), ValueError("x"), TypeError("x")])
+def test_the_deadlines_behind_one_that_fails_are_proposed(error: Exception) -> None:
+    rows = [deadline() for _ in range(3)]
+    poison, alerts = rows[0].dr_event_id, FakeAlertRegistry()
+    proposed: list[UUID] = []
+    stop = asyncio.Event()
+
+    class Bus:
+        def handle(self, command: Any, context: Any) -> None:
+            proposed.append(command.dr_event_id)
+            if len(proposed) >= 7:
+                stop.set()
+            if command.dr_event_id == poison:
+                raise error
+
+    schedule = Schedule(
+        due=lambda now: rows,
+        bus=cast("Any", Bus()),
+        clock=FakeClock(NOW, speed=1e6),
+        locks=FakeLocks(),
+        reached=lambda name, in_flight: None,
+        alerts=alerts,
+    )
+
+    async def scenario() -> None:
+        async with asyncio.timeout(20):
+            await schedule.run(stop)
+
+    with capture_logs():
+        asyncio.run(scenario())
+    assert proposed[:3] == [row.dr_event_id for row in rows]
+    assert proposed.count(poison) == 1, "it is not tried again at each tick"
+    assert subjects(alerts) == [f"start/{poison}"]
+
+
+def test_a_dr_event_that_cannot_be_measured_delays_no_other() -> None:
+    rows, alerts, measured = [deadline("measure") for _ in range(3)], FakeAlertRegistry(), list[UUID]()
+
+    class Store:
+        def load(self, kind: Any, stream_id: UUID) -> Any:
+            if stream_id == rows[0].dr_event_id:
+                raise KeyError("a defect")
+            measured.append(stream_id)
+            return msgspec.defstruct("Loaded", [("state", Any)])(
+                msgspec.defstruct("State", [("dispatched", tuple)])(())
+            )
+
+    class Telemetry:
+        def newest_readings_at(self, facility_ids: Any) -> dict[str, datetime]:
+            return {}
+
+    measuring = Measuring(
+        due=lambda now: rows,
+        store=cast("Any", Store()),
+        telemetry=cast("Any", Telemetry()),
+        bus=cast("Any", None),
+        clock=FakeClock(NOW),
+        alerts=alerts,
+    )
+    with capture_logs():
+        measuring.pass_once()
+    assert measured == [row.dr_event_id for row in rows[1:]]
+    assert subjects(alerts) == [f"measure/{rows[0].dr_event_id}"]
+
+
+class Rig:
+    def __init__(self, alerts: AlertRegistry | None = None) -> None:
+        self.alerts, self.now = alerts or FakeAlertRegistry(), 100.0
+        self.failing = FailingDeadlines(
+            self.alerts, FakeClock(NOW), {"start", "end"}, monotonic=lambda: self.now
+        )
+
+    def fails(self, row: DeadlineRow) -> None:
+        with capture_logs():
+            self.failing.failed(row, TypeError("a defect"))
+
+
+def test_a_deadline_that_failed_is_tried_again_after_a_pause_and_its_success_ends_the_alert() -> None:
+    rig, row, other = Rig(), deadline(), deadline()
+    rig.fails(row)
+    assert rig.failing.to_try([row, other]) == [other]
+    rig.now += RETRY_S
+    assert rig.failing.to_try([row, other]) == [row, other]
+    rig.failing.succeeded(row)
+    assert subjects(rig.alerts) == []
+
+
+def test_the_alert_ends_when_the_deadline_is_no_longer_due_also_after_a_restart() -> None:
+    rig, row = Rig(), deadline()
+    measured = replace(deadline("measure"))
+    rig.fails(row)
+    rig.alerts.raise_alert(ALERT, subject_of(measured), "of the other worker", at=NOW)
+    successor = Rig(rig.alerts)
+    assert successor.failing.to_try([row]) == [row]
+    assert len(subjects(rig.alerts)) == 2
+    successor.failing.to_try([])
+    assert subjects(rig.alerts) == [subject_of(measured)]
