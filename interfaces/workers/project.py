@@ -6,6 +6,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+import structlog
+
+RESTART_S = 1.0
+"""Wall seconds until a loop that ended starts again."""
+log = structlog.get_logger("project")
+
 
 class ProjectionLoop(Protocol):
     """Follows the log for one projection; synchronous."""
@@ -24,7 +30,7 @@ async def run(*, projections: Sequence[ProjectionLoop], stop: asyncio.Event) -> 
     loop = asyncio.get_running_loop()
     pool = ThreadPoolExecutor(max(len(projections), 1), thread_name_prefix="project")
     threads: list[asyncio.Future[None]] = [
-        loop.run_in_executor(pool, projection.run, halt) for projection in projections
+        loop.run_in_executor(pool, _run_isolated, projection, halt) for projection in projections
     ]
     stopping: asyncio.Future[Any] = asyncio.create_task(stop.wait())
     try:
@@ -37,3 +43,13 @@ async def run(*, projections: Sequence[ProjectionLoop], stop: asyncio.Event) -> 
     errors = [error for error in ended if isinstance(error, BaseException)]
     if errors:
         raise errors[0]
+
+
+def _run_isolated(projection: ProjectionLoop, halt: threading.Event) -> None:
+    """Run one loop until `halt`. An error of it, whatever it is, must not end those of the others."""
+    while not halt.is_set():
+        try:
+            projection.run(halt)
+        except Exception:
+            log.exception("a loop ended with an error; it starts again", projection=projection.name)
+        halt.wait(RESTART_S)

@@ -86,14 +86,16 @@ class ProjectionRunner:
         self._retry_stopped_s = retry_stopped_s
         self._has_lag_alert = False
         self._may_have_stopped_alert = True
+        self._position = 0
+        """The last one that this process reached."""
 
     @property
     def name(self) -> str:
         return self.projection.name
 
     def run(self, stop: threading.Event) -> None:
-        """Run until `stop`. Waits while the database is unreachable. An entry that cannot be folded stops the
-        projection with an alert."""
+        """Run until `stop`. Waits while the database is unreachable. An entry that cannot be folded, and any other
+        error, stops the projection with an alert; it tries again after a pause."""
         while not stop.is_set():
             try:
                 self._run_session(stop)
@@ -105,6 +107,10 @@ class ProjectionRunner:
                     "projection cannot reach a store, retrying", projection=self.name, error=str(error)
                 )
                 stop.wait(_RECONNECT_S)
+            except Exception as error:  # noqa: BLE001 - whatever it is: nothing is skipped, the others continue
+                why = f"{type(error).__name__}: {error}"
+                self._report_stopped(FoldFailed(self.name, self._position + 1, "or one after it", why))
+                stop.wait(self._retry_stopped_s)
 
     def catch_up(self) -> int:
         """Fold all that the log holds now, and return the position; for one-off use. Raises FoldFailed."""
@@ -125,6 +131,7 @@ class ProjectionRunner:
             self._may_have_stopped_alert = True
             live = self._start_position(connection)
             while not stop.is_set():
+                self._position = live.position
                 try:
                     moved = self._advance(connection, live)
                 except PositionMoved:
@@ -258,5 +265,5 @@ class ProjectionRunner:
             with self._connect() as connection:
                 mark_stopped(connection, self.projection, error.position, str(error), at=now)
             self._alerts.raise_alert("projection_stopped", self.name, str(error)[:1_000], at=now)
-        except _UNREACHABLE as unreachable:
-            _log.warning("projection could not report that it stopped", error=str(unreachable))
+        except Exception as unreported:  # noqa: BLE001 - repeated at the next retry
+            _log.warning("projection could not report that it stopped", error=str(unreported))

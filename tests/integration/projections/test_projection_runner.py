@@ -294,26 +294,6 @@ def test_the_worker_runs_every_projection_until_it_is_stopped(
     assert {position.position for position in positions} == {entries[-1].position}
 
 
-def test_the_worker_ends_with_the_error_of_a_runner() -> None:
-    class Faulty:
-        name = "faulty"
-
-        def run(self, stop: Any) -> None:
-            raise ZeroDivisionError("a bug")
-
-    class Patient:
-        name = "patient"
-        stopped = False
-
-        def run(self, stop: Any) -> None:
-            self.stopped = stop.wait(30)
-
-    patient = Patient()
-    with pytest.raises(ZeroDivisionError):
-        asyncio.run(project.run(projections=[patient, Faulty()], stop=asyncio.Event()))
-    assert patient.stopped
-
-
 def test_a_runner_of_an_older_release_does_not_touch_newer_rows(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
