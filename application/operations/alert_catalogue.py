@@ -87,9 +87,16 @@ ALERTS: dict[str, AlertDefinition] = {
     "database_failover": AlertDefinition(
         "critical", "the database failed over to another server while a DR event was active"
     ),
-    "projection_stopped": AlertDefinition("critical", "a projection met a domain event that it cannot apply"),
+    "projection_stopped": AlertDefinition(
+        "critical",
+        "a projection met a domain event that it cannot apply, or its process ends again and again",
+    ),
     "relay_stopped": AlertDefinition(
-        "page", "the relay met a domain event that it cannot read; no command and no callback goes out"
+        "page",
+        "no relay works: it met a domain event that it cannot read, ends again and again, or is not running",
+    ),
+    "relay_stalled": AlertDefinition(
+        "page", "the relay runs, and its position has stood still for 30 s while the log grows"
     ),
     "saga_command_parked": AlertDefinition(
         "page",

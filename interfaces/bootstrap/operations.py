@@ -1,4 +1,4 @@
-"""Wiring of the replay of dead letters, and of the time limits of BMS commands."""
+"""Wiring of the replay of dead letters, of the monitor of positions, and of the time limits of BMS commands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from interfaces.bootstrap.telemetry_stream import telemetry_log
 
 if TYPE_CHECKING:
     from application.operations.dead_letter_replay import DeadLetterReplay
+    from application.ports.coordination.locks import Locks
     from application.ports.dispatch.work_queue import WorkPublisher
     from application.ports.telemetry.stream import TelemetryStream
+    from interfaces.workers.schedule.position_monitor import PositionMonitor
 
 CONNECT_WITHIN_S = 10.0
 """A worker waits for NATS without a limit; a command fails after this time."""
@@ -76,6 +78,39 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         publisher=publisher,
         stream=stream,
         meters=stores.listed_meters(),
+    )
+
+
+def position_monitor(stores: Stores, locks: Locks) -> PositionMonitor:
+    """The monitor of the relay and of every projection."""
+    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+    from adapters.postgres.operations.lock_sessions import PostgresLockSessions
+    from interfaces.workers.relay.relay import READER
+    from interfaces.workers.schedule.position_monitor import (
+        RELAY,
+        Position,
+        PositionMonitor,
+        alerts_of_projection,
+    )
+    from projections.registry import PROJECTIONS
+
+    relay, read_models = PostgresReaderPositions(stores.pool), stores.read_models()
+
+    def positions() -> dict[str, Position]:
+        found = {
+            f"projection {at.name}": Position(at.position, at.head, is_stopped=at.stopped_at is not None)
+            for at in read_models.positions()
+        }
+        return {RELAY.lock: Position(relay.position(READER), stores.events.head()), **found}
+
+    readers = [RELAY, *(alerts_of_projection(projection.name) for projection in PROJECTIONS)]
+    return PositionMonitor(
+        readers={reader.lock: reader for reader in readers},
+        positions=positions,
+        sessions=PostgresLockSessions(stores.pool),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=locks,
     )
 
 

@@ -16,7 +16,7 @@ from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.lost_work import recovery_monitor, sweep_lost_work
-from interfaces.bootstrap.operations import redelivery_s
+from interfaces.bootstrap.operations import position_monitor, redelivery_s
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
 from interfaces.bootstrap.telemetry import (
@@ -183,6 +183,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         tasks.create_task(webhook_queue.run(stop), name="webhook queue monitor")
         tasks.create_task(recovery_monitor(stores, locks).run(stop), name="recovery monitor")
         tasks.create_task(rollups.run(stop), name="rollup monitor")
+        tasks.create_task(position_monitor(stores, locks).run(stop), name="position monitor")
         tasks.create_task(watch_lag(stores, locks, stop), name="telemetry lag monitor")
         tasks.create_task(sweep_lost_work(stores, locks, stop), name="lost work sweeper")
         if retention is not None:

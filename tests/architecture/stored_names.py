@@ -35,6 +35,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         SCHEDULE + "forecast_monitor.py": ("forecast-watch",),
         SCHEDULE + "telemetry_lag_monitor.py": ("lag-watch",),
         SCHEDULE + "rollup_monitor.py": ("settling-watch",),
+        SCHEDULE + "position_monitor.py": ("position-watch",),
         SCHEDULE + "retention.py": ("telemetry-retention",),
         SCHEDULE + "lost_work_sweeper.py": ("lost-work",),
         SCHEDULE + "recovery_monitor.py": ("recovery-watch",),

@@ -1,0 +1,33 @@
+"""The database sessions that hold advisory locks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.coordination.session_locks import lock_key
+from adapters.postgres.operations.connection import operations_connection
+
+# A projection makes the key of its lock in PostgreSQL, every other holder with `lock_key`. A pid may come again, so
+# the start of the session belongs to the holder's name.
+_HOLDERS = """
+SELECT wanted.name, activity.pid || ' ' || activity.backend_start
+FROM unnest(%s::text[], %s::bigint[]) AS wanted (name, key)
+JOIN pg_locks AS locks ON locks.locktype = 'advisory' AND locks.granted AND locks.objsubid = 1
+    AND (locks.classid::bigint << 32 | locks.objid::bigint) IN (wanted.key, hashtextextended(wanted.name, 0))
+JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
+WHERE locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+class PostgresLockSessions:
+    """LockSessions. `pool` connects as the application's role."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def holders(self, names: Sequence[str]) -> Mapping[str, str]:
+        with operations_connection(self._pool) as connection:
+            return dict(
+                connection.execute(_HOLDERS, (list(names), [lock_key(name) for name in names])).fetchall()
+            )

@@ -1,0 +1,158 @@
+"""PositionMonitor: alerts when a reader's position stands still while the log grows.
+
+It runs in the schedule worker: a relay or a projection that ends again and again cannot report it itself. The holder of
+the reader's lock says whether a process works (and is stuck) or whether it ends again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+
+from application.operations.alert_switch import AlertSwitch
+from application.ports.clock import Clock
+from application.ports.coordination.lock_sessions import LockSessions
+from application.ports.coordination.locks import Locks
+from application.ports.operations.alerts import AlertRegistry
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
+
+CHECK_EVERY_S = 2.0
+"""Wall seconds."""
+STILL_S, LEAST_STILL_WALL_S = 30.0, 15.0
+"""Clock seconds that a position may stand still, and the least wall seconds of it."""
+SAMPLES = 3
+"""The last holders that are looked at."""
+
+
+@dataclass(frozen=True)
+class Position:
+    position: int
+    head: int
+    is_stopped: bool = False
+    """The reader has reported by itself that it stopped."""
+
+
+@dataclass(frozen=True)
+class ReaderAlerts:
+    """The alerts of one reader, by name and subject, and the lock that it holds while it works."""
+
+    lock: str
+    stalled: tuple[str, str]
+    stopped: tuple[str, str]
+    halted: tuple[str, str] | None = None
+    """An alert of the reader itself that a moving position ends."""
+
+
+RELAY = ReaderAlerts(
+    lock="relay",
+    stalled=("relay_stalled", "relay"),
+    stopped=("relay_stopped", "relay process"),
+    halted=("relay_stopped", "relay"),
+)
+
+
+def alerts_of_projection(name: str) -> ReaderAlerts:
+    return ReaderAlerts(
+        lock=f"projection {name}",
+        stalled=("projection_lag", f"{name} position"),
+        stopped=("projection_stopped", f"{name} process"),
+    )
+
+
+@dataclass
+class Stall:
+    """How long a position stands still, and who held the lock meanwhile."""
+
+    position: int
+    since: datetime
+    since_wall_s: float
+    holders: set[str] = field(default_factory=set)
+    last: deque[str | None] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+
+    def note(self, holder: str | None) -> None:
+        self.last.append(holder)
+        if holder is not None:
+            self.holders.add(holder)
+
+    @property
+    def has_no_lasting_process(self) -> bool:
+        """A process that works holds the lock all the time; one reconnect of it is no restart."""
+        return None in self.last or len(self.holders) >= SAMPLES
+
+
+@dataclass
+class PositionMonitor:
+    """One is active per system. `positions` returns the position of each reader, by the lock that it holds."""
+
+    readers: Mapping[str, ReaderAlerts]
+    positions: Callable[[], Mapping[str, Position]]
+    sessions: LockSessions
+    alerts: AlertRegistry
+    clock: Clock
+    locks: Locks
+    monotonic: Callable[[], float] = time.monotonic
+    _stalls: dict[str, Stall] = field(default_factory=dict)
+    _switches: dict[tuple[str, str], AlertSwitch] = field(default_factory=dict)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await run_as_leader(self.locks, "position-watch", partial(self._checks, stop), stop=stop)
+
+    async def _checks(self, stop: asyncio.Event) -> None:
+        self._stalls.clear()
+        await run_periodically(self.check, name="position monitor", every_s=CHECK_EVERY_S, stop=stop)
+
+    async def check(self) -> None:
+        """Raises OperationsUnavailable, EventStoreUnavailable or ReadModelsUnavailable."""
+        positions = await asyncio.to_thread(self.positions)
+        still = [name for name, found in positions.items() if self._is_still(name, found)]
+        holders = await asyncio.to_thread(self.sessions.holders, still) if still else {}
+        for name in positions:
+            reader = self.readers[name]
+            stall = self._stalls.get(name)
+            if stall is None:
+                await self._clear(reader)
+                continue
+            stall.note(holders.get(name))
+            if self._is_long(stall):
+                await self._raise(reader, stall, positions[name])
+
+    def _is_still(self, name: str, found: Position) -> bool:
+        """Whether the position stands still behind the head. A reader that reported its stop has its alert."""
+        if found.position >= found.head or found.is_stopped:
+            self._stalls.pop(name, None)
+            return False
+        stall = self._stalls.get(name)
+        if stall is None or stall.position != found.position:
+            self._stalls.pop(name, None)
+            if stall is None:
+                self._stalls[name] = Stall(found.position, self.clock.now(), self.monotonic())
+        return name in self._stalls
+
+    def _is_long(self, stall: Stall) -> bool:
+        still_s = (self.clock.now() - stall.since).total_seconds()
+        return still_s >= STILL_S and self.monotonic() - stall.since_wall_s >= LEAST_STILL_WALL_S
+
+    async def _raise(self, reader: ReaderAlerts, stall: Stall, found: Position) -> None:
+        detail = (
+            f"at position {found.position} of {found.head} since {stall.since.isoformat(timespec='seconds')}"
+        )
+        if stall.has_no_lasting_process:
+            detail += f"; {len(stall.holders)} processes worked meanwhile and ended, or none runs"
+        await self._switch(reader.stopped).turn(on=stall.has_no_lasting_process, detail=detail)
+        await self._switch(reader.stalled).turn(on=not stall.has_no_lasting_process, detail=detail)
+
+    async def _clear(self, reader: ReaderAlerts) -> None:
+        for alert in (reader.stopped, reader.stalled, reader.halted):
+            if alert is not None:
+                await self._switch(alert).turn(on=False)
+
+    def _switch(self, alert: tuple[str, str]) -> AlertSwitch:
+        if alert not in self._switches:
+            self._switches[alert] = AlertSwitch(self.alerts, self.clock, *alert)
+        return self._switches[alert]
