@@ -16,6 +16,7 @@ import httpx
 import msgspec
 from litestar.testing import TestClient
 
+from application.access.daily_quota import DailyQuotas
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
@@ -23,6 +24,7 @@ from application.facility.portfolio_entries import FacilityEntry, ProgramEntry
 from application.ledger.proof import NotProvable
 from domain.telemetry.meter_reading import MeterReading
 from projections.audit.stream_log import StreamEntry
+from tests.fakes.access.daily_usage import FakeDailyUsage
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
 from tests.fakes.operations.dead_letters import FakeDeadLetters
@@ -58,7 +60,7 @@ class TenantSystem:
         self.world = InProcessSystem(scenario, facilities)
         self.scenario, self.clock = scenario, scenario.clock
         self.models, self.log = FakeReadModels(), FakeStreamLog()
-        self.telemetry = FakeTelemetryStore()
+        self.telemetry, self.usage = FakeTelemetryStore(), FakeDailyUsage()
         self.past_forecasts = FakePastForecasts()
         self.edge = Edge(**edge)
         self.edge.clock = cast("Any", self.clock)
@@ -80,6 +82,14 @@ class TenantSystem:
         self._ids: Counter[str] = Counter()
         self._writes = 0
         self.fold()
+
+    def with_quotas(self, *, stored_bytes: int = 1 << 40, unknown_cancellations: int = 1 << 40) -> Self:
+        self.edge.others["quotas"] = DailyQuotas(
+            self.usage,
+            cast("Any", self.clock),
+            most={"stored_bytes": stored_bytes, "unknown_cancellations": unknown_cancellations},
+        )
+        return self
 
     def __enter__(self) -> Self:
         self._client = self.edge.client()

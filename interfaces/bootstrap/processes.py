@@ -8,6 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -166,7 +167,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         locks=locks,
     )
     webhook_queue = WebhookQueueMonitor(
-        dr_events=read_models.dr_events,
+        queue=partial(read_models.planning_queue, tenant=None),
         depth=stores.settings.queue_depth,
         alerts=stores.alerts(),
         clock=stores.clock,
@@ -258,7 +259,7 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
     from interfaces.workers.measure.remeasure import Remeasuring
 
     measuring = measure.Measuring(
-        due=stores.read_models().deadlines.due,
+        due=partial(stores.read_models().deadlines.due, kinds=measure.KINDS),
         store=stores.events,
         telemetry=stores.telemetry(),
         bus=stores.bus,

@@ -295,6 +295,7 @@ def open_stores(
         HANDLERS,
         forecasts=forecasts,
         command_sla_s=settings.command_sla_s,
+        maximum_lead_s=settings.notice_most_days_ahead * 86_400.0,
     )
     stores = Stores(settings, clock, pool, events, forecasts, bus, monitor)
     if not is_clock_given:

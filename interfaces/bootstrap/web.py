@@ -172,6 +172,7 @@ def web_collaborators(
         failed_authentications_per_min=settings.http_failed_authentications_per_min,
         probes=readiness_probes(stores),
         queue_depth=settings.queue_depth,
+        waiting_per_utility=settings.waiting_per_utility,
         allow_private_callbacks=settings.allow_private_callbacks,
         callback_ports=settings.callback_port_numbers,
         stream_clients=settings.stream_clients,

@@ -157,7 +157,17 @@ class Settings:
     stream_clients_per_key: int = _setting(parse.whole_number(1, 3_000), 300)
     """Of these with one key, including sessions signed in with it; above it 429."""
     queue_depth: int = _setting(parse.whole_number(1, 1_000_000), 100)
-    """DR events that are accepted and not yet scheduled; above it the webhook answers 503."""
+    """DR events of one utility that are due to be planned; above it the webhook answers it 503."""
+    waiting_per_utility: int = _setting(parse.whole_number(1, 1_000_000), 1_000)
+    """The same with those whose window no forecast reaches yet."""
+    webhook_bytes_per_day: int = _setting(parse.whole_number(1 << 20, 1 << 50), 256 << 20)
+    """Of requests of one utility that are recorded, on a UTC day; above it 429."""
+    webhook_unknown_cancellations_per_day: int = _setting(parse.whole_number(1, 1_000_000_000), 1_000)
+    """Cancellations of DR events that one utility never notified, on a UTC day; above it 429."""
+    idempotency_days: int = _setting(parse.whole_number(1, 3_650), 7)
+    """A repeated request is answered as the first one for so many clock days."""
+    notice_most_days_ahead: int = _setting(parse.whole_number(1, 36_500), 366)
+    """A DR event that starts later is refused as `too_far_ahead`."""
 
     secrets_dir: Path | None = _setting(parse.path, None)
     """The folder of the files that a portfolio may refer to as file:/...; None: `secrets` in the data folder."""

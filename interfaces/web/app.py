@@ -41,6 +41,7 @@ from interfaces.web.api.webhook.controller import NotificationController
 from interfaces.web.asgi import EdgeApplication
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.failures import AuthenticationFailures
+from interfaces.web.authentication.planning_queue import PlanningQueueLimit
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.authentication.session_cookie import SessionAuthenticator
 from interfaces.web.broadcast.feed import LiveFeed
@@ -152,6 +153,11 @@ def _edge_over(dependencies: WebDependencies) -> Edge:
         historical_lists=HistoricalLists(history, FoldLimits()),
         audits=AuditDocumentCache(history),
         failures=AuthenticationFailures(dependencies.failed_authentications_per_min),
+        planning_queue=PlanningQueueLimit(
+            dependencies.read_models.planning_queue,
+            most_due=dependencies.queue_depth,
+            most_waiting=dependencies.waiting_per_utility,
+        ),
     )
 
 

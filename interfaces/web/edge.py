@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from litestar.connection import ASGIConnection
 
+from application.access.daily_quota import DailyQuotas
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.facility.portfolio_validation import STRICTEST_RULES, PortfolioRules
 from application.facility.secret_references import RecordedReference
@@ -37,6 +38,7 @@ from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit, TenantTurns
 from interfaces.web.authentication.failures import AuthenticationFailures
+from interfaces.web.authentication.planning_queue import PlanningQueueLimit
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.authentication.session_cookie import SessionAuthenticator
 from interfaces.web.broadcast.feed import LiveFeed, Signal
@@ -157,7 +159,11 @@ class WebDependencies:
     """Of one client network; beyond it they are answered 429."""
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
-    """Number of accepted DR events without a plan at which the webhook answers 503."""
+    """Number of a utility's DR events that are due to be planned at which the webhook answers it 503."""
+    waiting_per_utility: int = 1_000
+    """The same with those whose window no forecast reaches yet."""
+    quotas: DailyQuotas | None = None
+    """Bounds of what is stored for each utility in a day; None: there are none."""
     allow_private_callbacks: bool = False
     callback_ports: Collection[int] = (80, 443, 8443)
     stream_clients: int = 1_200
@@ -183,6 +189,7 @@ class Edge:
     """For everything that is read as of a time or position."""
     historical_lists: HistoricalLists
     audits: AuditDocumentCache
+    planning_queue: PlanningQueueLimit
     failures: AuthenticationFailures = field(default_factory=AuthenticationFailures)
     coalescer: ReadCoalescer = field(default_factory=ReadCoalescer)
     pages: PageCache = field(default_factory=PageCache)

@@ -5,7 +5,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -72,13 +72,27 @@ class View(Protocol[Row]):
 class DeadlinesView(View[DeadlineRow], Protocol):
     """The deadlines; the schedule worker reads those that are due."""
 
-    def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
-        """Deadlines with due_at <= now, the longest overdue first; no open work."""
+    def due(
+        self, now: datetime, *, limit: int = 500, kinds: Collection[DeadlineKind] | None = None
+    ) -> list[DeadlineRow]:
+        """Deadlines with due_at <= now, of `kinds` only if they are given: each utility's longest overdue first,
+        then the second of each, and so on. Those of planning again come last, since they are the least urgent.
+        Open work is no deadline.
+        """
         ...
 
     def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
         """Open work of a kind (of OPEN_WORK) with due_at <= now, the longest overdue first."""
         ...
+
+
+class PlanningQueue(NamedTuple):
+    """DR events that are accepted and not scheduled yet."""
+
+    waiting: int
+    """All of them, also those whose window no forecast reaches yet."""
+    due: int
+    """Those whose planning was not tried yet."""
 
 
 class ProjectionPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +143,10 @@ class ReadModels(Protocol):
 
     @property
     def deadlines(self) -> DeadlinesView: ...
+
+    def planning_queue(self, *, tenant: str | None, limit: int) -> PlanningQueue:
+        """Of one utility, or of all (None); counted up to `limit`."""
+        ...
 
     def positions(self) -> list[ProjectionPosition]:
         """Every projection's position, in the order of the registry."""

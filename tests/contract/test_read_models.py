@@ -8,14 +8,19 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from adapters.postgres.audit import stream_log
 from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.read_model.read_models import PostgresReadModels
 from adapters.postgres.read_model.runner import ProjectionRunner
+from application.commands.dr_event import JudgeNotification, PlanDREvent
+from application.commands.facility import RegisterFacility
+from application.commands.program import AgreeProgram
 from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.facility import Facility
+from domain.identifiers import dr_event_id
 from projections import deadlines
 from projections import facility as facilities
 from projections.as_of.dr_event import dr_event_as_of
@@ -32,8 +37,11 @@ from projections.registry import PROJECTIONS
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
+from tests.given_when_then import Scenario, given
 from tests.integration.projections.stored_log import StoppedClock, event_log, pool, store_entries
 from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
+from tests.sample_values import CONTEXT, ENDS_AT, facility_entry, judge, portfolio_commands, program_entry
+from tests.sample_values import UTILITY as OWN
 from tests.servers import Database
 
 Opened = Callable[[list[LogEntry]], tuple[ReadModels, StreamLog]]
@@ -244,6 +252,43 @@ def test_due_deadlines_are_listed_longest_overdue_first(opened: Opened, walk: Po
     assert [row.kind for row in models.deadlines.due(second.prepare_at)] == ["prepare"]
     assert [row.kind for row in models.deadlines.due(second.notice.starts_at)] == ["prepare", "start"]
     assert [row.kind for row in models.deadlines.due(second.notice.ends_at, limit=1)] == ["prepare"]
+
+
+def waiting_for_a_plan() -> Scenario:
+    """Three DR events of one utility and one of another; the first two of util-1 cannot be planned yet."""
+    ids = ("fac-001", "fac-002", "fac-003")
+    story = given().after(*portfolio_commands(*map(facility_entry, ids)))
+    story.after(
+        AgreeProgram(entry=program_entry(program_id="theirs", utility_id="util-2")),
+        RegisterFacility(entry=facility_entry("fac-b", programs=("theirs",))),
+    )
+    for number, facility_id in enumerate(ids):
+        story.after(judge(f"U-{number}", facility_ids=(facility_id,), target_kw=10.0))
+    notice = replace(judge().notice, program_id="theirs", facility_ids=("fac-b",), target_kw=10.0)
+    other = JudgeNotification(utility_id="util-2", utility_event_id="B", notice=notice)
+    story.bus.handle(other, replace(CONTEXT, tenant="util-2"))
+    for number in range(2):
+        story.after(PlanDREvent(dr_event_id=dr_event_id(OWN, f"U-{number}")))
+    return story
+
+
+def test_the_planning_queue_is_counted_by_utility(opened: Opened) -> None:
+    models, _ = opened(waiting_for_a_plan().store.read_after(0, 1_000))
+    assert models.planning_queue(tenant=OWN, limit=10) == (3, 1)
+    assert models.planning_queue(tenant="util-2", limit=10) == (1, 1)
+    assert models.planning_queue(tenant="nobody", limit=10) == (0, 0)
+    assert models.planning_queue(tenant=None, limit=10) == (4, 2)
+    assert models.planning_queue(tenant=None, limit=2).waiting == 2
+
+
+def test_due_deadlines_alternate_between_utilities_and_planning_again_comes_last(opened: Opened) -> None:
+    models, _ = opened(waiting_for_a_plan().store.read_after(0, 1_000))
+    due = models.deadlines.due(ENDS_AT)
+    assert {row.tenant for row in due[:2]} == {OWN, "util-2"}
+    assert [row.kind for row in due] == ["start"] * 4 + ["plan_retry"] * 2
+    again: tuple[deadlines.DeadlineKind, ...] = ("plan_retry",)
+    assert [row.kind for row in models.deadlines.due(ENDS_AT, kinds=again)] == ["plan_retry"] * 2
+    assert {row.tenant for row in models.deadlines.due(ENDS_AT, limit=2)} == {OWN, "util-2"}
 
 
 def test_the_positions_include_every_projection_and_the_head(opened: Opened, walk: PortfolioWalk) -> None:

@@ -1,5 +1,6 @@
 """ReadModels in memory, updated by the projections themselves."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from projections.engine.memory_rows import Entry, MemoryRows
 from projections.facility import FacilityRow
 from projections.portfolio.projection import PortfolioRow
 from projections.queries.memory_view import MemoryView
-from projections.queries.views import Page, ProjectionPosition, Row
+from projections.queries.views import Page, PlanningQueue, ProjectionPosition, Row
 from projections.registry import PROJECTIONS
 
 
@@ -23,8 +24,19 @@ class FakeView(MemoryView[Row]):
 
 
 class FakeDeadlinesView(FakeView[DeadlineRow]):
-    def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
-        return [row for row in self._until(now) if row.kind not in OPEN_WORK][:limit]
+    def due(
+        self, now: datetime, *, limit: int = 500, kinds: Collection[DeadlineKind] | None = None
+    ) -> list[DeadlineRow]:
+        turns: Counter[tuple[str | None, bool]] = Counter()
+        ordered = []
+        for number, (_, _, row) in enumerate(self._rows.listed()):
+            if row.kind in OPEN_WORK or row.due_at > now:
+                continue
+            if kinds is None or row.kind in kinds:
+                again = row.kind == "plan_retry"
+                turns[row.tenant, again] += 1
+                ordered.append((again, turns[row.tenant, again], number, row))
+        return [row for *_, row in sorted(ordered, key=lambda one: one[:3])[:limit]]
 
     def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
         return [row for row in self._until(now) if row.kind == kind][:limit]
@@ -86,6 +98,14 @@ class FakeReadModels:
         self.audit_trail.happened.update({entry.position: entry.domain_event for entry in folded})
         for rows in self.rows.values():
             rows.fold(folded)
+
+    def planning_queue(self, *, tenant: str | None, limit: int) -> PlanningQueue:
+        accepted = [
+            row
+            for row in self.rows["dr_events"].by_key.values()
+            if row.status == "accepted" and tenant in (None, row.utility_id)
+        ][:limit]
+        return PlanningQueue(len(accepted), sum(row.plan_retry_at is None for row in accepted))
 
     def positions(self) -> list[ProjectionPosition]:
         return [

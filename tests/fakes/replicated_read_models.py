@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from projections.queries.replica import ReadSource
-from projections.queries.views import Page, ProjectionPosition, ReadModelsUnavailable, Row, RowsVersion, View
+from projections.queries.views import (
+    Page,
+    PlanningQueue,
+    ProjectionPosition,
+    ReadModelsUnavailable,
+    Row,
+    RowsVersion,
+    View,
+)
 
 VIEWS = ("dr_events", "dispatches", "facilities", "portfolio", "audit_trail")
 MOST_LAG_S = 30.0
@@ -43,6 +51,10 @@ class FakeReplicatedReadModels:
     @property
     def deadlines(self) -> Any:
         return self.primary.deadlines
+
+    def planning_queue(self, *, tenant: str | None, limit: int) -> PlanningQueue:
+        counted: PlanningQueue = self.primary.planning_queue(tenant=tenant, limit=limit)
+        return counted
 
     def positions(self) -> list[ProjectionPosition]:
         found: list[ProjectionPosition] = self.primary.positions()

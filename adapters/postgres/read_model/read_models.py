@@ -1,6 +1,7 @@
 """The read models for queries, on PostgreSQL. One view class serves all tables, since a layout describes each
 of them."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from projections.dr_event.projection import DREventRow, DREventsProjection
 from projections.engine.projection import AnyProjection, sortable
 from projections.facility import FacilitiesProjection, FacilityRow
 from projections.portfolio.projection import PortfolioProjection, PortfolioRow
-from projections.queries.views import ProjectionPosition, View
+from projections.queries.views import PlanningQueue, ProjectionPosition, View
 from projections.registry import PROJECTIONS
 
 _POSITIONS = """
@@ -28,17 +29,40 @@ SELECT name, version, position, updated_at, stopped_at, stopped_reason, (
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
 
 
+_FAIRLY = sql.SQL(
+    "ORDER BY (row ->> 'kind') = 'plan_retry',"
+    " row_number() OVER (PARTITION BY tenant, (row ->> 'kind') = 'plan_retry' ORDER BY sort_key, key),"
+    " sort_key, key LIMIT {}"
+)
+_PLANNING_QUEUE = """
+SELECT count(*), count(*) FILTER (WHERE row ->> 'plan_retry_at' IS NULL) FROM (
+    SELECT row FROM gridproof.rm_dr_events
+    WHERE generation = (SELECT generation FROM gridproof.projection_positions WHERE name = 'dr_events')
+        AND row ->> 'status' = 'accepted' {of_tenant}
+    LIMIT %(limit)s
+) AS accepted
+"""
+_OF_ALL = _PLANNING_QUEUE.format(of_tenant="").encode()
+_OF_ONE = _PLANNING_QUEUE.format(of_tenant="AND tenant = %(tenant)s").encode()
+
+
 class PostgresDeadlinesView(PostgresView[DeadlineRow]):
-    def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
-        return self._until("", sortable(now), limit)
+    def due(
+        self, now: datetime, *, limit: int = 500, kinds: Collection[DeadlineKind] | None = None
+    ) -> list[DeadlineRow]:
+        conditions = [_between("", sortable(now))]
+        if kinds is not None:
+            conditions.append(sql.SQL("row ->> 'kind' = ANY({})").format(sql.Literal(sorted(kinds))))
+        return [row for _, _, row in self._select(conditions, _FAIRLY.format(sql.Literal(limit)))]
 
     def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
-        return self._until(open_work_sort_key(kind), open_work_sort_key(kind, now), limit)
+        conditions = [_between(open_work_sort_key(kind), open_work_sort_key(kind, now))]
+        order = sql.SQL("ORDER BY sort_key, key LIMIT {}").format(sql.Literal(limit))
+        return [row for _, _, row in self._select(conditions, order)]
 
-    def _until(self, first: str, last: str, limit: int) -> list[DeadlineRow]:
-        between = sql.SQL("sort_key BETWEEN {} AND {}").format(sql.Literal(first), sql.Literal(last))
-        rows = self._select([between], sql.SQL("ORDER BY sort_key, key LIMIT {}").format(sql.Literal(limit)))
-        return [row for _, _, row in rows]
+
+def _between(first: str, last: str) -> sql.Composable:
+    return sql.SQL("sort_key BETWEEN {} AND {}").format(sql.Literal(first), sql.Literal(last))
 
 
 class PostgresReadModels:
@@ -52,6 +76,12 @@ class PostgresReadModels:
         self.portfolio: View[PortfolioRow] = PostgresView(pool, PortfolioProjection(), PortfolioRow)
         self.audit_trail: View[AuditTrailRow] = PostgresAuditTrailView(pool)
         self.deadlines = PostgresDeadlinesView(pool, DeadlinesProjection(), DeadlineRow)
+
+    def planning_queue(self, *, tenant: str | None, limit: int) -> PlanningQueue:
+        statement = _OF_ALL if tenant is None else _OF_ONE
+        with read_connection(self._pool) as connection:
+            rows = connection.execute(statement, {"tenant": tenant, "limit": limit})
+            return PlanningQueue(*next(iter(rows)))
 
     def positions(self) -> list[ProjectionPosition]:
         with read_connection(self._pool) as connection:

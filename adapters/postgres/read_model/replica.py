@@ -26,6 +26,7 @@ from projections.queries.replica import ReadSource
 from projections.queries.views import (
     DeadlinesView,
     Page,
+    PlanningQueue,
     ProjectionPosition,
     ReadModels,
     ReadModelsUnavailable,
@@ -101,6 +102,10 @@ class ReplicaReadModels:
     def deadlines(self) -> DeadlinesView:
         """Always of the primary: whoever acts on deadlines needs the newest state."""
         return self._primary.deadlines
+
+    def planning_queue(self, *, tenant: str | None, limit: int) -> PlanningQueue:
+        """Always of the primary: a limit is checked against the newest state."""
+        return self._primary.planning_queue(tenant=tenant, limit=limit)
 
     def positions(self) -> list[ProjectionPosition]:
         return self._primary.positions()

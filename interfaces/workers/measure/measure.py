@@ -42,12 +42,14 @@ from domain.time_series.windows import IntervalSeries, TimeWindow
 from interfaces.workers.loops.failing_deadlines import FailingDeadlines
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import PUT_OFF, run_periodically
-from projections.deadlines import DeadlineRow
+from projections.deadlines import DeadlineKind, DeadlineRow
 
 _log = structlog.get_logger(__name__)
 LOCK = "measure"
 POLL_S, LEAST_POLL_WALL_S = 15.0, 1.0
 LONGEST_WINDOW = timedelta(days=1)
+KINDS: tuple[DeadlineKind, ...] = ("measure", "end")
+"""The deadlines that are read: others, however many are due, take no place of theirs."""
 FACILITIES_AT_ONCE = 50
 
 

@@ -22,25 +22,29 @@ from application.ports.dispatch.work_queue import (
 from application.ports.operations.alerts import AlertRegistry
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically
-from projections.dr_event.projection import DREventRow
-from projections.queries.views import MAX_PAGE_ROWS, View
+from projections.queries.views import PlanningQueue
 
 ALERT = "queue_full"
 WEBHOOK, COMMANDS, CALLBACKS = "door", "work queue of BMS commands", "work queue of callbacks"
 SHARE = "callbacks of "
 CHECK_EVERY_S = 1.0
 """Wall seconds."""
+MOST_COUNTED = 100_000
 
 
 @dataclass(frozen=True)
 class WebhookQueueMonitor:
-    """Checks whether as many DR events wait to be planned as the webhook admits. One is active per system.
+    """Checks whether as many DR events are due to be planned as the webhook admits of one utility. One is active per
+    system.
+
+    It counts those of all utilities, while the webhook refuses a utility for its own alone.
 
     It runs in the schedule worker and not in the web process: a fault that stops the planning of DR events may stop
     the webhook too, which then could not report it.
     """
 
-    dr_events: View[DREventRow]
+    queue: Callable[..., PlanningQueue]
+    """`ReadModels.planning_queue` of all utilities."""
     depth: int
     alerts: AlertRegistry
     clock: Clock
@@ -55,21 +59,9 @@ class WebhookQueueMonitor:
         await run_periodically(check, name="webhook queue monitor", every_s=CHECK_EVERY_S, stop=stop)
 
     async def check(self, switch: AlertSwitch) -> None:
-        waiting = await asyncio.to_thread(self._waiting)
-        detail = f"{waiting} DR events wait to be planned, and new ones are turned away"
-        await switch.turn(on=waiting >= self.depth, detail=detail)
-
-    def _waiting(self) -> int:
-        """The number of accepted DR events, counted up to `depth`."""
-        waiting, cursor = 0, None
-        while waiting < self.depth:
-            page = self.dr_events.listed(
-                filters={"status": "accepted"}, cursor=cursor, limit=min(MAX_PAGE_ROWS, self.depth - waiting)
-            )
-            waiting, cursor = waiting + len(page.rows), page.next_cursor
-            if cursor is None:
-                break
-        return waiting
+        due = (await asyncio.to_thread(self.queue, limit=MOST_COUNTED)).due
+        detail = f"{due} DR events are due to be planned; a utility with {self.depth} of them is turned away"
+        await switch.turn(on=due >= self.depth, detail=detail)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,18 @@
-"""Schedule: proposes the command of each due deadline. The aggregate decides; a proposal may be lost or doubled."""
+"""Schedule: proposes the command of each due deadline. The aggregate decides; a proposal may be lost or doubled.
+
+Planning that was refused is tried again beside the others, one DR event of each utility at a time: a plan over
+thousands of facilities takes long, and no utility's plans may delay a start or the plans of another one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -36,6 +41,10 @@ KINDS: frozenset[DeadlineKind] = frozenset(
     {"prepare", "start", "end", "plan_retry", "restore_retry", "restore"}
 )
 """All but `measure`, which is the measure worker's."""
+PLAN_TICK_S = 5.0
+"""Clock seconds between two rounds of planning again."""
+PLAN_AGAIN_S = 60.0
+"""Clock seconds between two tries to plan the same DR event."""
 log = structlog.get_logger("schedule")
 
 
@@ -49,27 +58,44 @@ class Schedule:
     locks: Locks
     reached: Failpoint
     alerts: AlertRegistry
+    _planned_at: dict[UUID, datetime] = field(default_factory=dict)
+    """DR event -> when planning was last tried here."""
 
     @cached_property
     def _failing(self) -> FailingDeadlines:
         return FailingDeadlines(self.alerts, self.clock, KINDS)
 
     async def run(self, stop: asyncio.Event) -> None:
-        tick_s = max(LEAST_TICK_S, self.clock.wall_seconds(TICK_S))
-        ticks = partial(
-            run_periodically,
-            self._propose_due,
-            name="schedule",
-            every_s=tick_s,
-            retry_s=RETRY_S + tick_s,
-            stop=stop,
-        )
-        await run_as_leader(self.locks, "schedule", ticks, stop=stop)
+        await run_as_leader(self.locks, "schedule", partial(self._work, stop), stop=stop)
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for name, work, clock_s in (
+                ("schedule", self._propose_due, TICK_S),
+                ("planning again", self._plan_again, PLAN_TICK_S),
+            ):
+                tick_s = max(LEAST_TICK_S, self.clock.wall_seconds(clock_s))
+                rounds = run_periodically(
+                    work, name=name, every_s=tick_s, retry_s=RETRY_S + tick_s, stop=stop
+                )
+                tasks.create_task(rounds, name=name)
 
     async def _propose_due(self) -> None:
         due = await asyncio.to_thread(self.due, self.clock.now())
         ours = [deadline for deadline in due if deadline.kind in KINDS]
         for deadline in await asyncio.to_thread(self._failing.to_try, ours):
+            if deadline.kind != "plan_retry":
+                await self._propose(deadline)
+
+    async def _plan_again(self) -> None:
+        """Plan one DR event of each utility: the one that has waited longest among those not tried lately."""
+        now = self.clock.now()
+        due = [row for row in await asyncio.to_thread(self.due, now) if row.kind == "plan_retry"]
+        waiting = {row.dr_event_id for row in due}
+        for dr_event_id in [known for known in self._planned_at if known not in waiting]:
+            del self._planned_at[dr_event_id]
+        for deadline in next_plans(due, self._planned_at, now):
+            self._planned_at[deadline.dr_event_id] = now
             await self._propose(deadline)
 
     async def _propose(self, deadline: DeadlineRow) -> None:
@@ -96,6 +122,22 @@ class Schedule:
             return
         await asyncio.to_thread(self._failing.succeeded, deadline)
         self.reached("schedule.after_command", in_flight)
+
+
+def next_plans(
+    due: Iterable[DeadlineRow], planned_at: Mapping[UUID, datetime], now: datetime
+) -> list[DeadlineRow]:
+    """Of each utility the deadline whose DR event was tried longest ago, if that is PLAN_AGAIN_S or more."""
+    never = datetime.min.replace(tzinfo=UTC)
+    chosen: dict[str | None, DeadlineRow] = {}
+    for deadline in due:
+        tried_at = planned_at.get(deadline.dr_event_id, never)
+        if (now - tried_at).total_seconds() < PLAN_AGAIN_S:
+            continue
+        other = chosen.get(deadline.tenant)
+        if other is None or tried_at < planned_at.get(other.dr_event_id, never):
+            chosen[deadline.tenant] = deadline
+    return list(chosen.values())
 
 
 def proposal(deadline: DeadlineRow) -> msgspec.Struct | None:

@@ -24,6 +24,9 @@ MOST_ID_CHARACTERS = 200
 ID_PATTERN = r"^[^\x00-\x1f\x7f]+(?!\n)$"
 """In Python `$` also matches before a newline at the end."""
 Id = Annotated[str, Meta(min_length=1, max_length=MOST_ID_CHARACTERS, pattern=ID_PATTERN)]
+MOST_FACILITY_ID_CHARACTERS = 63
+"""No facility of a portfolio has a longer id."""
+FacilityId = Annotated[str, Meta(min_length=1, max_length=MOST_FACILITY_ID_CHARACTERS, pattern=ID_PATTERN)]
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
@@ -39,7 +42,7 @@ class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: Moment
     ends_at: Moment
     target_reduction_kw: Annotated[float, Meta(ge=-1e9, le=1e9)]
-    facility_ids: Annotated[tuple[Id, ...], Meta(max_length=MOST_FACILITIES)]
+    facility_ids: Annotated[tuple[FacilityId, ...], Meta(max_length=MOST_FACILITIES)]
     priority: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
     callback_url: Annotated[str, Meta(max_length=2_000)] | None = None
     randomize_start_s: Annotated[int, Meta(ge=0, le=MOST_PUT_OFF_S)] = 0
@@ -131,7 +134,7 @@ def _wrong_facility_ids(given: list[Any]) -> Iterator[ProblemReason]:
     """One reason for each wrong element; msgspec would stop at the first one."""
     for index, facility_id in enumerate(given[:MOST_FACILITIES]):
         try:
-            msgspec.convert(facility_id, Id)
+            msgspec.convert(facility_id, FacilityId)
         except msgspec.ValidationError as error:
             yield ProblemReason(code="invalid_field", detail=str(error), field=f"facility_ids[{index}]")
 

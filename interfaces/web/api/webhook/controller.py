@@ -7,11 +7,13 @@ before the bus is stored.
 """
 
 import asyncio
+from functools import partial
 from hashlib import sha256
 from typing import Annotated
 
 from litestar import Controller, Response, delete, patch, post
 from litestar.params import FromPath, QueryParameter
+from msgspec.structs import replace
 
 from application.command_bus.decision_context import IdempotencyKey
 from application.commands.dr_event import (
@@ -22,6 +24,7 @@ from application.commands.dr_event import (
     Modification,
     ModifyDREvent,
 )
+from domain.errors import UnknownDREvent
 from interfaces.web.api.webhook.body import MOST_NUMBER, Notification, decode_notification
 from interfaces.web.api.webhook.openapi import ModificationOperation, NotificationOperation
 from interfaces.web.api.webhook.request import (
@@ -30,6 +33,7 @@ from interfaces.web.api.webhook.request import (
     check_signed,
     idempotency_key_of,
     read_body,
+    take_quota,
 )
 from interfaces.web.api.webhook.responses import (
     CancellationAnswer,
@@ -39,9 +43,8 @@ from interfaces.web.api.webhook.responses import (
     modification_answer_of,
 )
 from interfaces.web.api.webhook.signature import Signature
-from interfaces.web.edge import WebDependencies, dependencies_of, edge_of
+from interfaces.web.edge import Edge, WebDependencies, dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest, check_is_json
-from interfaces.web.problems import try_again
 from interfaces.web.requests.command_context import context_of
 from interfaces.web.route_policy import UTILITY, RoutePolicy
 from interfaces.web.routes import WEBHOOK
@@ -71,7 +74,7 @@ class NotificationController(Controller):
         responses = edge.responses
         if (cached := responses.find(utility_id, key, body)) is not None:
             return json_response(*cached, 202)
-        signs, response = await edge.notification_limit.run(_accept, request, edge.dependencies, body, key)
+        signs, response = await edge.notification_limit.run(_accept, request, edge, body, key)
         if not signs:
             responses.note_unsigned(utility_id)
         if response.status_code == 202:
@@ -110,7 +113,6 @@ class NotificationController(Controller):
     ) -> CancellationAnswer:
         """Repeating it changes nothing. A number lower than the current one is stale, and changes nothing."""
         body = await read_body(request)
-        web = dependencies_of(request)
         command = CancelNotifiedDREvent(
             utility_id=str(request.user.utility_id),
             utility_event_id=utility_event_id,
@@ -118,33 +120,24 @@ class NotificationController(Controller):
             reason=reason,
         )
 
-        def cancelled() -> Cancellation:
-            signature = check_signed(request, web, body)
-            check_event_id(utility_event_id)
-            key = _cancellation_key(request, utility_event_id, signature)
-            reply: Cancellation = web.bus.handle(
-                command, context_of(request), key=key, reply_type=Cancellation
-            )
-            return reply
-
-        return cancellation_answer_of(utility_event_id, await asyncio.to_thread(cancelled))
+        cancellation = await asyncio.to_thread(_cancel, request, dependencies_of(request), body, command)
+        return cancellation_answer_of(utility_event_id, cancellation)
 
 
-def _accept(
-    request: ApiRequest, web: WebDependencies, body: bytes, key: str | None
-) -> tuple[bool, Response[bytes]]:
+def _accept(request: ApiRequest, edge: Edge, body: bytes, key: str | None) -> tuple[bool, Response[bytes]]:
     """Whether the utility signs, and the response.
 
     Everything that waits for a store happens here in one thread, since each switch between threads costs time.
     """
+    web = edge.dependencies
     signs = check_signed(request, web, body) is not None
     notification = decode_notification(body, idempotency_key=key)
     check_callback(notification.body.callback_url, web)
-    return signs, answer_of(notification.body.event_id, _judge(request, web, notification, key))
+    return signs, answer_of(notification.body.event_id, _judge(request, edge, body, notification, key))
 
 
 def _judge(
-    request: ApiRequest, web: WebDependencies, notification: Notification, key: str | None
+    request: ApiRequest, edge: Edge, body: bytes, notification: Notification, key: str | None
 ) -> Judgement:
     utility_id = str(request.user.utility_id)
     idempotency = IdempotencyKey(
@@ -157,22 +150,22 @@ def _judge(
         utility_event_id=notification.body.event_id,
         notice=notification.body.notice(),
     )
-    judgement: Judgement = web.bus.handle(
+    judgement: Judgement = edge.dependencies.bus.handle(
         command,
         context_of(request),
         key=idempotency,
         reply_type=Judgement,
         # Not called for a repeat, which adds nothing to the queue and is answered while it is full.
-        admit=lambda: _check_queue(web),
+        admit=partial(_admit, edge, utility_id, body),
     )
+    if judgement.status == "accepted":
+        edge.planning_queue.note_accepted(utility_id)
     return judgement
 
 
-def _check_queue(web: WebDependencies) -> None:
-    """Counted in the read model, whose small delay is acceptable for overload protection."""
-    waiting = web.read_models.dr_events.listed(filters={"status": "accepted"}, limit=web.queue_depth)
-    if len(waiting.rows) >= web.queue_depth:
-        raise try_again("queue-full", f"{len(waiting.rows)} DR events wait to be planned", retry_after_s=5.0)
+def _admit(edge: Edge, utility_id: str, body: bytes) -> None:
+    edge.planning_queue.check(utility_id)
+    take_quota(edge.dependencies, utility_id, stored_bytes=len(body))
 
 
 def _modify(request: ApiRequest, web: WebDependencies, body: bytes, utility_event_id: str) -> Response[bytes]:
@@ -196,8 +189,26 @@ def _modify(request: ApiRequest, web: WebDependencies, body: bytes, utility_even
             body_hash=notification.body_hash,
         ),
         reply_type=Modification,
+        admit=partial(take_quota, web, utility_id, stored_bytes=len(body)),
     )
     return modification_answer_of(utility_event_id, modification)
+
+
+def _cancel(
+    request: ApiRequest, web: WebDependencies, body: bytes, command: CancelNotifiedDREvent
+) -> Cancellation:
+    """Cancelling an accepted DR event has no quota. What was never accepted begins a stream for each id."""
+    signature = check_signed(request, web, body)
+    check_event_id(command.utility_event_id)
+    key = _cancellation_key(request, command.utility_event_id, signature)
+    cancel = partial(web.bus.handle, context=context_of(request), key=key, reply_type=Cancellation)
+    cancellation: Cancellation
+    try:
+        cancellation = cancel(replace(command, may_withdraw=False))
+    except UnknownDREvent:
+        take_quota(web, command.utility_id, unknown_cancellations=1)
+        cancellation = cancel(command)
+    return cancellation
 
 
 def _cancellation_key(

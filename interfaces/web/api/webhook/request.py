@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 from litestar.exceptions import HTTPException
 
+from application.ports.access.daily_usage import UsageKind
 from interfaces.web.api.webhook.body import Id
 from interfaces.web.api.webhook.callback_address import refusal_of
 from interfaces.web.api.webhook.signature import (
@@ -21,6 +22,8 @@ MAX_KEY_LENGTH = 200
 BODY_DEADLINE_S = 10.0
 """Wall seconds, so that a slow sender does not hold a connection."""
 SECRET_RETRY_AFTER_S = 30.0
+RECORD_OVERHEAD_BYTES = 1_024
+"""Stored for a request besides its content: provenance, identifiers, the reply."""
 
 
 async def read_body(request: ApiRequest) -> bytes:
@@ -104,3 +107,19 @@ def check_callback(url: str | None, web: WebDependencies) -> None:
     if refusal is not None:
         reason = ProblemReason(code="callback_address_refused", detail=refusal, field="callback_url")
         raise Problem("callback-refused", f"the callback address is refused: {refusal}", (reason,))
+
+
+def take_quota(
+    web: WebDependencies, utility_id: str, *, stored_bytes: int = 0, unknown_cancellations: int = 0
+) -> None:
+    """Raises the problem `quota-exceeded`. Asks a store now and then."""
+    kind: UsageKind = "stored_bytes"
+    amount, what = stored_bytes + RECORD_OVERHEAD_BYTES, "bytes of recorded requests"
+    if unknown_cancellations:
+        kind, amount = "unknown_cancellations", unknown_cancellations
+        what = "cancellations of DR events that were never accepted"
+    wait_s = None if web.quotas is None else web.quotas.take(utility_id, kind, amount)
+    if wait_s is not None:
+        raise try_again(
+            "quota-exceeded", f"this utility has used up its {what} of today", retry_after_s=wait_s
+        )

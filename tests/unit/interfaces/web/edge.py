@@ -27,7 +27,7 @@ from interfaces.web.app import connect, create_app, unconnected_app
 from interfaces.web.asgi import EdgeApplication
 from interfaces.web.edge import ReadinessProbe, ReadRates, WebDependencies
 from projections.dr_event.projection import DREventRow
-from projections.queries.views import Page, RowsVersion
+from projections.queries.views import Page, PlanningQueue, RowsVersion
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.access.rate_limit import FakeRateLimiter
 from tests.fakes.access.sessions import FakeSessions
@@ -121,6 +121,10 @@ class ReadModelsInMemory:
     dispatches: Any = field(default_factory=ListedRows)
     facilities: Any = field(default_factory=ListedRows)
     portfolio: Any = field(default_factory=ListedRows)
+
+    def planning_queue(self, *, tenant: str | None, limit: int) -> PlanningQueue:
+        rows = self.dr_events.listed(filters={"status": "accepted"}, tenant=tenant, limit=limit).rows
+        return PlanningQueue(len(rows), sum(row.plan_retry_at is None for row in rows))
 
     def positions(self) -> list[Any]:
         return []

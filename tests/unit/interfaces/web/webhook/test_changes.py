@@ -109,7 +109,11 @@ def test_a_cancellation_names_the_utility_event_and_may_precede_the_notification
     response = deleted(edge, "?modification_number=3&reason=storm%20over")
     command = edge.commands.given[0][0]
     assert command == CancelNotifiedDREvent(
-        utility_id="util-1", utility_event_id="UTIL-1", modification_number=3, reason="storm over"
+        utility_id="util-1",
+        utility_event_id="UTIL-1",
+        modification_number=3,
+        reason="storm over",
+        may_withdraw=False,
     )
     assert response.status_code == 200
     assert response.json() == {

@@ -139,11 +139,11 @@ def test_a_caller_over_the_rate_limit_receives_retry_after() -> None:
 
 
 def waiting(count: int, status: Any = "accepted") -> dict[str, DREventRow]:
-    ids = [dr_event_id("util-9", str(number)) for number in range(count)]
+    ids = [dr_event_id("util-1", str(number)) for number in range(count)]
     return {
         str(found): DREventRow(
             dr_event_id=found,
-            utility_id="util-9",
+            utility_id="util-1",
             utility_event_id=str(number),
             status=status,
             opened_at=NOW,

@@ -1,6 +1,7 @@
 """The webhook queue and the work queues are alerted while they are full."""
 
 import asyncio
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -43,8 +44,9 @@ class Door:
         self.there.scenario.after(PlanDREvent(dr_event_id=dr_event_id(UTILITY, f"U-{number}")))
 
     def check(self) -> list[str]:
+        models = FakeReadModels(self.there.scenario.store.read_after(0, 10_000))
         watch = WebhookQueueMonitor(
-            dr_events=FakeReadModels(self.there.scenario.store.read_after(0, 10_000)).dr_events,
+            queue=partial(models.planning_queue, tenant=None),
             depth=self.depth,
             alerts=self.alerts,
             clock=self.there.scenario.clock,
@@ -61,7 +63,7 @@ def test_the_webhook_is_alerted_as_full_at_the_depth_until_a_dr_event_is_planned
     door.ask(1, 2)
     assert door.check() == []
     door.ask(3)
-    assert door.check() == ["3 DR events wait to be planned, and new ones are turned away"]
+    assert door.check() == ["3 DR events are due to be planned; a utility with 3 of them is turned away"]
     door.ask(4)
     assert len(door.check()) == 1, "one alert"
     door.plan(1)
