@@ -33,6 +33,8 @@ from interfaces.settings.settings import Settings
 if TYPE_CHECKING:
     from adapters.nats.work_queue import NatsWorkQueue
     from application.ports.callback import UtilityNotifier
+    from application.ports.coordination.locks import Locks
+    from interfaces.workers.schedule.idempotency_expiry import IdempotencyKeyExpiry
 
 THREADS = 32
 
@@ -185,10 +187,23 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         tasks.create_task(recovery_monitor(stores, locks).run(stop), name="recovery monitor")
         tasks.create_task(rollups.run(stop), name="rollup monitor")
         tasks.create_task(position_monitor(stores, locks).run(stop), name="position monitor")
+        tasks.create_task(_idempotency_expiry(stores, locks).run(stop), name="expiry of idempotency keys")
         tasks.create_task(watch_lag(stores, locks, stop), name="telemetry lag monitor")
         tasks.create_task(sweep_lost_work(stores, locks, stop), name="lost work sweeper")
         if retention is not None:
             tasks.create_task(retention.run(stop), name="retention")
+
+
+def _idempotency_expiry(stores: Stores, locks: Locks) -> IdempotencyKeyExpiry:
+    from adapters.postgres.event_store.idempotency_retention import PostgresIdempotencyRetention
+    from interfaces.workers.schedule.idempotency_expiry import IdempotencyKeyExpiry
+
+    return IdempotencyKeyExpiry(
+        keys=PostgresIdempotencyRetention(stores.pool),
+        days=stores.settings.idempotency_days,
+        clock=stores.clock,
+        locks=locks,
+    )
 
 
 async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
