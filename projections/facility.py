@@ -149,7 +149,9 @@ class FacilitiesProjection:
 def _put_facility(
     domain_event: Facility.Event, state: FacilityState, row: FacilityRow | None, rows: Rows[FacilitiesRow]
 ) -> None:
-    rows.put(FacilityStateRow(stream_id=domain_event.originator_id, state=state))
+    # Without what only a decision reads: the rows stay those of before, so that no rebuild is needed.
+    stored = replace(state, utilities={})
+    rows.put(FacilityStateRow(stream_id=domain_event.originator_id, state=stored))
     zones = tuple(zone for _, zone in sorted(state.zones.items()))
     rows.put(
         FacilityRow(
