@@ -13,7 +13,8 @@ from application.ports.archive import Archive, NotArchived
 from application.ports.ledger.signer import CheckpointSigner
 from application.ports.ledger.store import LedgerStore
 from domain.event_sourcing.json_decoders import json_decoder
-from domain.ledger.entries import NO_PREVIOUS_CHECKPOINT, Checkpoint, unhex
+from domain.ledger.entries import NO_PREVIOUS_CHECKPOINT, Checkpoint, CheckpointV1, CheckpointV2, unhex
+from domain.ledger.merkle import HASH_BYTES
 
 CHECKPOINTS = "ledger/checkpoints"
 TILES = "ledger/tiles"
@@ -26,7 +27,7 @@ class CheckpointRefused(ValueError):
 class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A checkpoint as it is archived: one JSON document in a canonical form."""
 
-    checkpoint: Checkpoint
+    checkpoint: CheckpointV1 | CheckpointV2
     signature: str
     """Ed25519 over `checkpoint.signed_bytes()`, hexadecimal."""
     public_key: str
@@ -45,7 +46,7 @@ def tile_name(log: str, first: int, entries: bytes) -> str:
     return f"{TILES}/{log}/{first:012d}-{sha256(entries).hexdigest()[:16]}.bin"
 
 
-def sign(checkpoint: Checkpoint, signer: CheckpointSigner) -> SignedCheckpoint:
+def sign(checkpoint: CheckpointV1 | CheckpointV2, signer: CheckpointSigner) -> SignedCheckpoint:
     return SignedCheckpoint(
         checkpoint=checkpoint,
         signature=signer.sign(checkpoint.signed_bytes()).hex(),
@@ -70,6 +71,17 @@ def check_signature(signed: SignedCheckpoint, public_key: bytes) -> None:
             raise CheckpointRefused(f"its head of {head.log} is none: {error}") from error
         if root != head.root:
             raise CheckpointRefused(f"its root of {head.log} is not that of its peaks")
+    if isinstance(signed.checkpoint, CheckpointV2):
+        _check_map(signed.checkpoint)
+
+
+def _check_map(checkpoint: CheckpointV2) -> None:
+    try:
+        is_root = len(unhex(checkpoint.stream_map.root)) == HASH_BYTES
+    except ValueError:
+        is_root = False
+    if not is_root or checkpoint.stream_map.streams < 0:
+        raise CheckpointRefused("its map of streams is none")
 
 
 def read_checkpoint(written: bytes, public_key: bytes, *, number: int) -> SignedCheckpoint:
@@ -166,6 +178,8 @@ def _wrong_link(before: Checkpoint | None, this: Checkpoint) -> str | None:
         return None
     if this.number == before.number + 1 and this.previous != before.digest():
         return "it names another checkpoint before it than the one that is there"
+    if isinstance(before, CheckpointV2) and not isinstance(this, CheckpointV2):
+        return "it seals no map of streams, and the one before does"
     for head in before.heads:
         if this.head_of(head.log).size < head.size:
             return f"it has fewer leaves of {head.log} than the one before"

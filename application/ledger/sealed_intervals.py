@@ -4,6 +4,7 @@ root."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 
@@ -12,7 +13,15 @@ import msgspec
 from application.ledger.checkpoints import Chain
 from application.ports.archive import Archive, NotArchived
 from application.ports.ledger.store import LedgerStore
-from domain.ledger.entries import ENTRY_BYTES, MIN_POSITION, LogHead, TileRef, empty_head, hashes_of
+from domain.ledger.entries import (
+    ENTRY_BYTES,
+    MIN_POSITION,
+    CheckpointV2,
+    LogHead,
+    TileRef,
+    empty_head,
+    hashes_of,
+)
 
 Damage = tuple[Literal["tile", "interval"], str]
 
@@ -26,6 +35,11 @@ class SealedInterval(msgspec.Struct, frozen=True, kw_only=True):
     head: LogHead
     tiles: tuple[TileRef, ...] | None
     """None where the checkpoint that names them is missing."""
+    begins_at: datetime | None
+    """None of its domain events was in the log at this moment, as the last valid checkpoint before says. None where
+    that says nothing."""
+    ends_at: datetime
+    """The time of the checkpoint."""
 
     @property
     def first(self) -> int:
@@ -52,14 +66,17 @@ def intervals_of(chain: Chain, log: str) -> list[SealedInterval]:
 
 
 def _intervals(chain: Chain, log: str) -> Iterator[SealedInterval]:
-    before, before_number = empty_head(log), 0
+    before, before_number, begins_at = empty_head(log), 0, None
     for signed in chain.checkpoints:
-        number, head = signed.checkpoint.number, signed.checkpoint.head_of(log)
+        number, head, ends_at = signed.checkpoint.number, signed.checkpoint.head_of(log), signed.checkpoint.at
+        complete_at = signed.checkpoint.complete_at if isinstance(signed.checkpoint, CheckpointV2) else None
         if head.size > before.size:
             tiles = head.tiles if number == before_number + 1 else None
-            yield SealedInterval(number=number, before=before, head=head, tiles=tiles)
+            yield SealedInterval(
+                number=number, before=before, head=head, tiles=tiles, begins_at=begins_at, ends_at=ends_at
+            )
         if head.size >= before.size:
-            before, before_number = head, number
+            before, before_number, begins_at = head, number, complete_at
 
 
 class SealedEntries:

@@ -1,7 +1,8 @@
-"""Sealing: archive the entries of the ledger's table under a signed checkpoint."""
+"""Sealing: archive the entries of the ledger's table, and the map of streams, under a signed checkpoint."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from hashlib import sha256
 
 from application.ledger.checkpoints import (
@@ -13,29 +14,36 @@ from application.ledger.checkpoints import (
     sign,
     tile_name,
 )
+from application.ledger.stored_map import map_change
+from application.ledger.stored_tree import TreeWriter
 from application.ports.archive import AlreadyArchived, Archive, NotArchived
 from application.ports.clock import Clock
 from application.ports.ledger.signer import CheckpointSigner
-from application.ports.ledger.store import LedgerStore
+from application.ports.ledger.store import LedgerMoved, LedgerStore
 from domain.ledger.entries import (
+    DEMAND_RESPONSE,
     ENTRY_BYTES,
     LOGS,
     MAX_POSITION,
     MIN_POSITION,
     NO_PREVIOUS_CHECKPOINT,
     Checkpoint,
+    CheckpointV2,
     LogHead,
+    MapHead,
     TileRef,
     empty_head,
     hashes_of,
     last_position_of,
     positions_of,
 )
+from domain.ledger.map_pages import MapChange, MapContradicted, MapState
 
 TILE_FILE_ENTRIES = 65_536
 """The most entries of an archived tile file: 2.6 MB."""
-
-
+MAP_ENTRIES = 50_000
+"""The most domain events of the demand response log under one checkpoint, and in one change of the map of streams: it
+bounds the memory of both. What is left is sealed at once by the next checkpoint."""
 FOLLOW_ENTRIES = 5_000
 
 
@@ -55,28 +63,78 @@ class LedgerContradicted(Exception):
 
 
 class Sealer:
-    """Makes checkpoints. Each extends the frontier of the last one in the archive, not of the database."""
+    """Makes checkpoints. Each extends the frontier of the last one in the archive, not of the database.
 
-    def __init__(self, store: LedgerStore, archive: Archive, signer: CheckpointSigner, clock: Clock) -> None:
+    So does the map of streams: a stored page that is not under the last signed root is never extended.
+    """
+
+    def __init__(
+        self,
+        store: LedgerStore,
+        archive: Archive,
+        signer: CheckpointSigner,
+        clock: Clock,
+        *,
+        map_entries: int = MAP_ENTRIES,
+    ) -> None:
         self._store = store
         self._archive = archive
         self._signer = signer
         self._clock = clock
+        self._map_entries = map_entries
+        self._trees = {log: TreeWriter(store, log) for log in LOGS}
+
+    def extend_map(self) -> int:
+        """Add the next domain events that are sealed already to the map of streams; returns how many.
+
+        There are some after an upgrade from a release without the map. Raises LedgerContradicted.
+        """
+        number = self._store.last_checkpoint_number()
+        written = self._store.checkpoint(number)
+        if written is None:
+            return 0
+        head = self._checked(number, written).checkpoint.head_of(DEMAND_RESPONSE)
+        change = self._change_towards(self._store.map_state(DEMAND_RESPONSE), head)
+        if change.pages:
+            self._store.change_map(DEMAND_RESPONSE, change)
+        return change.after.size - change.before.size
 
     def seal(self) -> SignedCheckpoint | None:
-        """A checkpoint over everything appended since the last one; None if nothing was.
+        """The newest checkpoint over everything appended since the last one; None if nothing was.
 
-        Raises LedgerContradicted, or the error of the database or the archive; then it may be retried.
+        First the map of streams is brought up to the last checkpoint. Raises LedgerContradicted, or the error of the
+        database or the archive; then it may be retried.
         """
+        newest: SignedCheckpoint | None = None
+        at = self._clock.now()
+        is_drained = all(follow(self._store, log) < FOLLOW_ENTRIES for log in LOGS)
+        while True:
+            signed, is_rest_left = self._seal_next(at if is_drained else None)
+            newest = signed or newest
+            if signed is None or not is_rest_left:
+                return newest
+
+    def _seal_next(self, drained_at: datetime | None) -> tuple[SignedCheckpoint | None, bool]:
+        """The next checkpoint, and whether there are entries that it did not take. At `drained_at` the ledger's table
+        had every domain event of the logs; None if it had not."""
+        at = self._clock.now()
         last = self._last()
-        heads = tuple(self._extended(log, last) for log in LOGS)
+        appended = {log: self._store.appended(log).size for log in LOGS}
+        sizes = appended | {DEMAND_RESPONSE: self._most(last, appended[DEMAND_RESPONSE])}
+        for log, size in appended.items():
+            self._trees[log].cover(size)
+        heads = tuple(self._extended(log, last, sizes[log]) for log in LOGS)
         if not any(head.tiles for head in heads):
-            return None
-        checkpoint = Checkpoint(
+            return None, False
+        state = self._store.map_state(DEMAND_RESPONSE)
+        change = self._change_towards(state, heads[LOGS.index(DEMAND_RESPONSE)])
+        checkpoint = CheckpointV2(
             number=last.number + 1 if last else 1,
-            at=self._clock.now(),
+            at=at,
             previous=last.digest() if last else NO_PREVIOUS_CHECKPOINT,
             heads=heads,
+            stream_map=MapHead(streams=change.after.streams, root=change.after.root.hex()),
+            complete_at=drained_at if drained_at is not None and sizes == appended else _complete_at(last),
         )
         signed = sign(checkpoint, self._signer)
         try:
@@ -88,12 +146,22 @@ class Sealer:
                 raise LedgerContradicted(
                     f"another process archived checkpoint {checkpoint.number} first"
                 ) from error
-        self._store.keep_checkpoint(checkpoint.number, signed.written())
-        return signed
+        try:
+            self._store.keep_checkpoint(checkpoint.number, signed.written(), DEMAND_RESPONSE, change)
+        except LedgerMoved:
+            if (
+                self._store.checkpoint(checkpoint.number) != signed.written()
+            ):  # else another process stored it for us
+                raise
+        return signed, sizes != appended
+
+    def _most(self, last: Checkpoint | None, appended: int) -> int:
+        sealed = last.head_of(DEMAND_RESPONSE).size if last else 0
+        return min(appended, sealed + self._map_entries)
 
     def _last(self) -> Checkpoint | None:
-        """The newest checkpoint in the archive. One that was archived just before a crash is stored in the
-        database too."""
+        """The newest checkpoint in the archive, with the map of streams as it seals it. One that was archived just
+        before a crash is stored in the database too."""
         known = self._store.last_checkpoint_number()
         number = known
         if known == 0:
@@ -103,19 +171,55 @@ class Sealer:
         signed = self._read(number)
         while (following := self._find(signed.checkpoint.number + 1)) is not None:
             signed = following
-        if signed.checkpoint.number != known:
-            self._store.keep_checkpoint(signed.checkpoint.number, signed.written())
+        self._bring_map_to(signed, keep=signed.checkpoint.number != known)
         return signed.checkpoint
+
+    def _bring_map_to(self, signed: SignedCheckpoint, *, keep: bool) -> None:
+        """Extend the map of streams to what that checkpoint seals; with `keep`, store the checkpoint in the database
+        with the last change."""
+        checkpoint = signed.checkpoint
+        head = checkpoint.head_of(DEMAND_RESPONSE)
+        state = self._store.map_state(DEMAND_RESPONSE)
+        if state.size > head.size:
+            raise LedgerContradicted(
+                f"the map of streams covers {state.size} domain events, and checkpoint {checkpoint.number}, the newest "
+                f"one that is there, {head.size}"
+            )
+        while (change := self._change_towards(state, head)).after.size < head.size:
+            self._store.change_map(DEMAND_RESPONSE, change)
+            state = change.after
+        if isinstance(checkpoint, CheckpointV2) and change.after.root.hex() != checkpoint.stream_map.root:
+            raise LedgerContradicted(
+                f"the map of streams is not the one that checkpoint {checkpoint.number} seals"
+            )
+        if keep:
+            self._store.keep_checkpoint(checkpoint.number, signed.written(), DEMAND_RESPONSE, change)
+        elif change.pages:
+            self._store.change_map(DEMAND_RESPONSE, change)
+
+    def _change_towards(self, state: MapState, head: LogHead) -> MapChange:
+        """The next change of the map on its way to that head."""
+        size, position = head.size, head.last_position
+        if size - state.size > self._map_entries:
+            size = state.size + self._map_entries
+            position = last_position_of(self._store.entries(DEMAND_RESPONSE, size - 1, 1))
+        try:
+            return map_change(self._store, state, size=size, position=position)
+        except MapContradicted as error:
+            raise LedgerContradicted(str(error)) from error
 
     def _find(self, number: int) -> SignedCheckpoint | None:
         try:
             written = self._archive.get(checkpoint_name(number))
         except NotArchived:
             return None
+        return self._checked(number, written)
+
+    def _checked(self, number: int, written: bytes) -> SignedCheckpoint:
         try:
             return read_checkpoint(written, self._signer.public_key, number=number)
         except CheckpointRefused as error:
-            raise LedgerContradicted(f"checkpoint {number} in the archive: {error}") from error
+            raise LedgerContradicted(f"checkpoint {number}: {error}") from error
 
     def _read(self, number: int) -> SignedCheckpoint:
         signed = self._find(number)
@@ -123,22 +227,19 @@ class Sealer:
             raise LedgerContradicted(f"checkpoint {number} is in the database but missing in the archive")
         return signed
 
-    def _extended(self, log: str, last: Checkpoint | None) -> LogHead:
-        """The log's head after everything appended. Archives its entries since `last`."""
+    def _extended(self, log: str, last: Checkpoint | None, size: int) -> LogHead:
+        """The log's head after `size` entries. Archives its entries since `last`."""
         before = last.head_of(log) if last else empty_head(log)
-        appended = self._store.appended(log)
-        if appended.size < before.size:
-            raise LedgerContradicted(
-                f"the ledger of {log} has {appended.size} entries, and {before.size} are sealed"
-            )
+        if size < before.size:
+            raise LedgerContradicted(f"the ledger of {log} has {size} entries, and {before.size} are sealed")
         frontier, position = before.frontier(), before.last_position
         if before.size and last_position_of(self._store.entries(log, before.size - 1, 1)) != position:
             raise LedgerContradicted(
                 f"the ledger's table of {log} has another entry {before.size} than is sealed"
             )
         tiles: list[TileRef] = []
-        while frontier.size < appended.size:
-            count = min(TILE_FILE_ENTRIES, appended.size - frontier.size)
+        while frontier.size < size:
+            count = min(TILE_FILE_ENTRIES, size - frontier.size)
             entries = self._store.entries(log, frontier.size, count)
             if len(entries) != count * ENTRY_BYTES or positions_of(entries)[0] <= position:
                 raise LedgerContradicted(
@@ -166,3 +267,7 @@ class Sealer:
         return TileRef(
             name=name, first=first, count=len(entries) // ENTRY_BYTES, sha256=sha256(entries).hexdigest()
         )
+
+
+def _complete_at(checkpoint: Checkpoint | None) -> datetime | None:
+    return checkpoint.complete_at if isinstance(checkpoint, CheckpointV2) else None

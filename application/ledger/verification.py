@@ -7,15 +7,28 @@ The archive is the reference: its tiles by the hashes in a checkpoint, the check
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 
 import msgspec
 
+from application.event_store.event_mapper import recorded_at_of
 from application.ledger.checkpoints import Chain, read_chain
+from application.ledger.map_verification import verify_map
+from application.ledger.recorded_times import TOLERANCE, doubtful_times, time_finding
 from application.ledger.sealed_intervals import SealedEntries, SealedInterval, intervals_of
-from application.ledger.verification_report import Finding, FindingKind, LedgerReport, LogReport, Span
+from application.ledger.verification_report import (
+    Finding,
+    FindingKind,
+    LedgerReport,
+    LogReport,
+    MapReport,
+    Span,
+)
+from application.ledger.witness import WitnessCheckpoint, findings_since
 from application.ports.archive import Archive
 from application.ports.ledger.store import LedgerStore
 from domain.ledger.entries import (
+    DEMAND_RESPONSE,
     ENTRY_BYTES,
     LOGS,
     MIN_POSITION,
@@ -43,10 +56,15 @@ def verify_ledger(
     *,
     logs: Sequence[str] = LOGS,
     span: Span | None = None,
+    witness: WitnessCheckpoint | None = None,
+    with_map: bool = True,
+    time_tolerance: timedelta = TOLERANCE,
     progress: Callable[[str, int, int], None] = lambda log, done, total: None,
 ) -> LedgerReport:
-    """Verify the logs within `span`. Raises LedgerUnavailable or ArchiveUnavailable.
+    """Verify the logs within `span`, and that the ledger extends a checkpoint that somebody kept. Raises
+    LedgerUnavailable or ArchiveUnavailable.
 
+    The map of streams is compared when the whole demand response log is verified and is as it was sealed.
     `progress` is called with the log, the domain events done, and their total.
     """
     chain = read_chain(archive, store, public_key)
@@ -56,19 +74,33 @@ def verify_ledger(
         )
         for found in chain.findings
     ]
+    if witness is not None:
+        findings += findings_since(witness, chain, store, public_key)
     reports = []
+    stream_map: MapReport | None = None
     for log in logs:
         verification = _LogVerification(
-            store, archive, chain, log=log, span=span or Span(), progress=progress
+            store,
+            archive,
+            chain,
+            log=log,
+            span=span or Span(),
+            time_tolerance=time_tolerance,
+            progress=progress,
         )
         reports.append(verification.run())
         findings += verification.findings
+        if with_map and span is None and log == DEMAND_RESPONSE and verification.is_as_sealed:
+            stream_map, found_in_map = verify_map(store, chain)
+            findings += found_in_map
     return LedgerReport(
         verified=not findings,
         public_key=public_key.hex(),
         checkpoints=len(chain.checkpoints),
         logs=tuple(reports),
         findings=tuple(findings),
+        stream_map=stream_map,
+        witness=None if witness is None else witness.number,
     )
 
 
@@ -83,9 +115,11 @@ class _LogVerification:
         *,
         log: str,
         span: Span,
+        time_tolerance: timedelta,
         progress: Callable[[str, int, int], None],
     ) -> None:
         self._store, self._log, self._span, self._progress = store, log, span, progress
+        self._time_tolerance = time_tolerance
         self._sealed = SealedEntries(store, archive, log)
         self._intervals = intervals_of(chain, log)
         self._differing: list[tuple[Difference, bytes, bool]] = []
@@ -93,6 +127,12 @@ class _LogVerification:
         self._done = 0
         self._total = 0
         self._more = 0
+
+    @property
+    def is_as_sealed(self) -> bool:
+        """Whether every sealed row of the log was found as it was sealed."""
+        lost = any(finding.kind == "interval" for finding in self.findings)
+        return not lost and not any(signed for _, _, signed in self._differing)
 
     def run(self) -> LogReport:
         appended = self._store.appended(self._log)  # read before the head, so that it is not beyond it
@@ -128,15 +168,19 @@ class _LogVerification:
             if entries is None:
                 continue
             if batch is None:
-                batch = _Batch(interval.after, interval.first, interval.head.last_position, [])
-            batch = _Batch(batch.after, batch.first, interval.head.last_position, [*batch.parts, entries])
+                batch = _Batch(interval.after, interval.first, interval.head.last_position, [], [])
+            batch.parts.append(entries)
+            batch.intervals.append(interval)
+            batch.up_to = interval.head.last_position
         if batch is not None:
             yield batch
 
     def _compare(self, batch: _Batch) -> None:
         sealed = b"".join(batch.parts)
-        found = self._store.entries_of_log(self._log, after=batch.after, up_to=batch.up_to)
+        recorded = bytearray()
+        found = self._store.entries_of_log(self._log, after=batch.after, up_to=batch.up_to, recorded=recorded)
         self._note(sealed, found, signed=True)
+        self._check_times(found, bytes(recorded), batch.intervals)
         table = self._store.entries(self._log, batch.first, batch.count)
         for difference in differences(sealed, table):
             self._report(
@@ -146,6 +190,15 @@ class _LogVerification:
             )
         self._done += batch.count
         self._progress(self._log, self._done, self._total)
+
+    def _check_times(self, found: bytes, recorded: bytes, intervals: Sequence[SealedInterval]) -> None:
+        for position, interval in doubtful_times(found, recorded, intervals, self._time_tolerance):
+            row = self._store.row(self._log, position) if len(self.findings) < MAX_FINDINGS else None
+            recorded_at = None if row is None else recorded_at_of(row.state)
+            if recorded_at is None:
+                self._report("time", position, "its time cannot be read")
+            elif (wrong := time_finding(recorded_at, interval, self._time_tolerance)) is not None:
+                self._report("time", position, wrong)
 
     def _compare_unsealed(self, sealed: LogHead, size: int, position: int) -> None:
         """Compare with the ledger's table only. A person who can change that table too is not detected here."""
@@ -235,13 +288,15 @@ class _LogVerification:
         )
 
 
-class _Batch(msgspec.Struct, frozen=True):
+class _Batch(msgspec.Struct):
     """Sealed entries of positions `after` < position <= `up_to`; the first is leaf `first`."""
 
     after: int
     first: int
     up_to: int
     parts: list[bytes]
+    """The entries of each interval."""
+    intervals: list[SealedInterval]
 
     @property
     def count(self) -> int:

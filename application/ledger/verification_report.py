@@ -9,7 +9,18 @@ import msgspec
 from domain.ledger.entries import MAX_POSITION, MIN_POSITION
 
 FindingKind = Literal[
-    "changed", "removed", "inserted", "moved", "ledger-table", "tile", "checkpoint", "interval"
+    "changed",
+    "removed",
+    "inserted",
+    "moved",
+    "time",
+    "ledger-table",
+    "tile",
+    "checkpoint",
+    "interval",
+    "map",
+    "rollback",
+    "fork",
 ]
 
 
@@ -17,9 +28,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One violation."""
 
     kind: FindingKind
-    """`changed`, `removed`, `inserted`, `moved`: a domain event. `ledger-table`, `tile`, `checkpoint`: the
-    proof data. `interval`: something between two positions is not as it was signed, and the details are
-    lost."""
+    """`changed`, `removed`, `inserted`, `moved`: a domain event. `time`: the time of one lies outside the checkpoints
+    around it. `ledger-table`, `tile`, `checkpoint`: the proof data. `interval`: something between two positions is not
+    as it was signed, and the details are lost. `map`: the map of streams that the newest checkpoint seals is not that
+    of the log. `rollback`, `fork`: the ledger ends before a checkpoint that somebody kept, or has another one."""
     log: str | None
     position: int | None
     through: int | None = None
@@ -41,11 +53,24 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
     more_findings: int = 0
 
 
+class MapReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The map of streams, computed again from the log."""
+
+    checkpoint: int
+    """The newest one, whose map was compared."""
+    streams: int
+
+
 class LedgerReport(msgspec.Struct, frozen=True, kw_only=True):
     verified: bool
     public_key: str
     checkpoints: int
     logs: tuple[LogReport, ...]
+    stream_map: MapReport | None = None
+    """None where it was not compared: no checkpoint has one yet, only a part was verified, or the log is not as it was
+    sealed."""
+    witness: int | None = None
+    """The number of the checkpoint that was held against the ledger."""
     findings: tuple[Finding, ...]
 
 

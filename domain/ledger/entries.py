@@ -24,6 +24,12 @@ DEMAND_RESPONSE = "demand-response"
 FORECASTS = "forecasts"
 LOGS = (DEMAND_RESPONSE, FORECASTS)
 ENTRY_BYTES = 40
+TILE_ENTRIES = 256
+"""Entries in a tile of the ledger's table, and hashes in a tile of its tree: eight levels of it."""
+RECORDED_MARK = b'"recorded_at":"'
+"""Stands in a stored domain event before its time; inside a text, its quotes would be escaped."""
+RECORDED_BYTES = 27
+"""The longest time: 2026-07-14T21:00:15.123456Z."""
 NO_PREVIOUS_CHECKPOINT = "0" * 64
 """The previous hash in the first checkpoint."""
 MIN_POSITION = -(2**63)
@@ -106,10 +112,19 @@ class LogHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return Frontier(self.size, [unhex(peak) for peak in self.peaks])
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MapHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The map of the streams of one log in a checkpoint (domain/ledger/stream_map.py), over the same domain events
+    as the head of that log.
+    """
+
+    log: Literal["demand-response"] = "demand-response"
+    streams: int
+    root: str
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="format"):
     """The heads of all logs at one moment; `signed_bytes` are signed."""
 
-    format: Literal["gridproof-ledger-checkpoint.v1"] = "gridproof-ledger-checkpoint.v1"
     number: int
     """From 1, without gaps."""
     at: datetime
@@ -126,6 +141,19 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def head_of(self, log: str) -> LogHead:
         """The head of that log; an empty one if the checkpoint does not contain it."""
         return next((head for head in self.heads if head.log == log), empty_head(log))
+
+
+class CheckpointV1(Checkpoint, frozen=True, kw_only=True, tag="gridproof-ledger-checkpoint.v1"):
+    """A checkpoint without a map of streams. None is made any more."""
+
+
+class CheckpointV2(Checkpoint, frozen=True, kw_only=True, tag="gridproof-ledger-checkpoint.v2"):
+    """A checkpoint that also seals the last version of every stream."""
+
+    stream_map: MapHead
+    complete_at: datetime | None
+    """Every domain event that both logs had at this moment is under the checkpoint, so a later one was recorded later.
+    None while the ledger has never caught up with the logs."""
 
 
 def empty_head(log: str) -> LogHead:
@@ -147,6 +175,13 @@ def positions_of(entries: bytes) -> npt.NDArray[np.int64]:
 def hashes_of(entries: bytes) -> bytes:
     """The packed leaf hashes of packed entries."""
     return _rows(entries)[:, 8:].tobytes()
+
+
+def recorded_part(state: bytes) -> bytes:
+    """The RECORDED_BYTES characters from the first time of a stored domain event on; spaces where it has none."""
+    at = state.find(RECORDED_MARK)
+    part = b"" if at < 0 else state[at + len(RECORDED_MARK) : at + len(RECORDED_MARK) + RECORDED_BYTES]
+    return part.ljust(RECORDED_BYTES)
 
 
 def last_position_of(entries: bytes) -> int:

@@ -6,7 +6,7 @@ mistaken for the other. Lists of hashes are packed: 32 bytes each, without separ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
 HASH_BYTES = 32
@@ -95,6 +95,69 @@ class Frontier:
         self.size = size + leaves
 
 
+Subtree = tuple[int, int]
+"""A complete subtree: its level (2^level leaves), and its number among the complete subtrees of that level."""
+
+
+def subtrees(start: int, size: int) -> list[Subtree]:
+    """The complete subtrees over `size` leaves from `start`, the largest first. MTH's splits make `start` a
+    multiple of the largest one's size.
+    """
+    found = []
+    while size:
+        level = size.bit_length() - 1
+        found.append((level, start >> level))
+        start += 1 << level
+        size -= 1 << level
+    return found
+
+
+def inclusion_subtrees(index: int, size: int) -> list[list[Subtree]]:
+    """The subtrees of each hash of PATH(index, D[0:size]), from the leaf up. Raises ValueError."""
+    if not 0 <= index < size:
+        raise ValueError(f"no leaf {index} in a tree of {size}")
+    return _path(index, 0, size)
+
+
+def consistency_subtrees(old_size: int, size: int) -> list[list[Subtree]]:
+    """The subtrees of each hash of PROOF(old_size, D[0:size]). Raises ValueError."""
+    if not 0 < old_size <= size:
+        raise ValueError(f"no proof from {old_size} to {size}")
+    return _subproof(old_size, 0, size, whole=True)
+
+
+def _path(index: int, start: int, size: int) -> list[list[Subtree]]:
+    if size == 1:
+        return []
+    split = _split(size)
+    if index < split:
+        return [*_path(index, start, split), subtrees(start + split, size - split)]
+    return [*_path(index - split, start + split, size - split), subtrees(start, split)]
+
+
+def _subproof(old_size: int, start: int, size: int, *, whole: bool) -> list[list[Subtree]]:
+    if old_size == size:
+        return [] if whole else [subtrees(start, size)]
+    split = _split(size)
+    if old_size <= split:
+        return [
+            *_subproof(old_size, start, split, whole=whole),
+            subtrees(start + split, size - split),
+        ]
+    below = _subproof(old_size - split, start + split, size - split, whole=False)
+    return [*below, subtrees(start, split)]
+
+
+def _split(size: int) -> int:
+    """The largest power of two smaller than `size`."""
+    return 1 << ((size - 1).bit_length() - 1)
+
+
+def folded(peaks: Iterable[Subtree], root_of: Callable[[Subtree], bytes]) -> bytes:
+    """The hash of a proof: one root over those subtrees."""
+    return _fold([root_of(peak) for peak in peaks])
+
+
 class HashTree:
     """A whole tree in memory (64 bytes per leaf): roots of every size up to its own, and proofs."""
 
@@ -108,60 +171,29 @@ class HashTree:
         """MTH(D[0:size]). Raises ValueError if the tree has fewer leaves."""
         size = self.size if size is None else size
         self._check(0 <= size <= self.size, f"the tree has {self.size} leaves, not {size}")
-        return self._root_of(0, size) if size else EMPTY_ROOT
+        return folded(subtrees(0, size), self.root_of)
+
+    def root_of(self, subtree: Subtree) -> bytes:
+        """The root of a complete subtree."""
+        level, number = subtree
+        return self._levels[level][number * HASH_BYTES : (number + 1) * HASH_BYTES]
 
     def inclusion_proof(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
-        """PATH(index, D[0:size]), from the leaf up."""
+        """PATH(index, D[0:size]), from the leaf up. Raises ValueError."""
         size = self.size if size is None else size
         self._check(0 <= index < size <= self.size, f"no leaf {index} in a tree of {size} of {self.size}")
-        return tuple(self._path(index, 0, size))
+        return tuple(folded(peaks, self.root_of) for peaks in inclusion_subtrees(index, size))
 
     def consistency_proof(self, old_size: int, size: int | None = None) -> tuple[bytes, ...]:
-        """PROOF(old_size, D[0:size])."""
+        """PROOF(old_size, D[0:size]). Raises ValueError."""
         size = self.size if size is None else size
         self._check(0 < old_size <= size <= self.size, f"no proof from {old_size} to {size} of {self.size}")
-        return tuple(self._subproof(old_size, 0, size, whole=True))
+        return tuple(folded(peaks, self.root_of) for peaks in consistency_subtrees(old_size, size))
 
     @staticmethod
     def _check(holds: bool, otherwise: str) -> None:
         if not holds:
             raise ValueError(otherwise)
-
-    def _root_of(self, start: int, size: int) -> bytes:
-        """The root of `size` leaves from `start`. MTH's splits make `start` a multiple of the largest
-        subtree's size.
-        """
-        peaks = []
-        while size:
-            level = size.bit_length() - 1
-            at = (start >> level) * HASH_BYTES
-            peaks.append(self._levels[level][at : at + HASH_BYTES])
-            start += 1 << level
-            size -= 1 << level
-        return _fold(peaks)
-
-    def _path(self, index: int, start: int, size: int) -> list[bytes]:
-        if size == 1:
-            return []
-        split = _split(size)
-        if index < split:
-            return [*self._path(index, start, split), self._root_of(start + split, size - split)]
-        return [*self._path(index - split, start + split, size - split), self._root_of(start, split)]
-
-    def _subproof(self, old_size: int, start: int, size: int, *, whole: bool) -> list[bytes]:
-        if old_size == size:
-            return [] if whole else [self._root_of(start, size)]
-        split = _split(size)
-        if old_size <= split:
-            below = self._subproof(old_size, start, split, whole=whole)
-            return [*below, self._root_of(start + split, size - split)]
-        below = self._subproof(old_size - split, start + split, size - split, whole=False)
-        return [*below, self._root_of(start, split)]
-
-
-def _split(size: int) -> int:
-    """The largest power of two smaller than `size`."""
-    return 1 << ((size - 1).bit_length() - 1)
 
 
 def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:

@@ -11,6 +11,7 @@ from interfaces.bootstrap.ledger import (
     ledger_status,
     prove_dr_event,
     read_public_key,
+    read_witness_checkpoint,
     verify_ledger,
     wait_until_sealed,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "raw_archive_progress",
     "read_public_key",
     "read_release",
+    "read_witness_checkpoint",
     "recorded_references",
     "resolve_addresses",
     "rolling_forecasts",

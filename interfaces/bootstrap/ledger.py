@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from adapters.postgres.ledger.follower import LedgerFollower
     from adapters.postgres.ledger.store import PostgresLedgerStore
     from adapters.signing import Ed25519Signer
-    from application.ledger.proof import ProofDocument
+    from application.ledger.consistency import ConsistencyDocument
+    from application.ledger.proof_document import AnyProof
     from application.ledger.status import LedgerStatus
     from application.ledger.verification_report import LedgerReport, Span
+    from application.ledger.witness import WitnessCheckpoint
     from application.ports.archive import Archive
     from interfaces.bootstrap.stores import Stores
 
@@ -123,10 +125,13 @@ def verify_ledger(
     *,
     logs: Sequence[str],
     span: Span | None = None,
+    witness: WitnessCheckpoint | None = None,
+    with_map: bool = True,
     given_key: str | None = None,
     progress: Callable[[str, int, int], None] = lambda log, done, total: None,
 ) -> LedgerReport:
     """Verify, and raise or clear the alert `ledger_mismatch`."""
+    from application.ledger.recorded_times import TOLERANCE
     from application.ledger.verification import verify_ledger as verified
     from domain.ledger.entries import LOGS
 
@@ -136,6 +141,9 @@ def verify_ledger(
         public_key(stores.settings, given_key),
         logs=logs,
         span=span,
+        witness=witness,
+        with_map=with_map,
+        time_tolerance=TOLERANCE / stores.clock.wall_seconds(1.0),
         progress=progress,
     )
     alerts, now = stores.alerts(), stores.clock.now()
@@ -144,12 +152,12 @@ def verify_ledger(
         where = "" if first.position is None else f" at position {first.position}"
         detail = f"{len(report.findings)} findings, the first: {first.kind}{where}: {first.detail}"
         alerts.raise_alert("ledger_mismatch", "verification", detail[:1_000], at=now)
-    elif span is None and set(logs) == set(LOGS):
+    elif span is None and with_map and set(logs) == set(LOGS):
         alerts.clear("ledger_mismatch", "verification", at=now)
     return report
 
 
-def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
+def prove_dr_event(stores: Stores, dr_event_id: UUID) -> AnyProof:
     """Raises DREventNotRecorded or NotProvable."""
     from application.ledger.proof import prove
     from projections.audit.replay import DREventNotRecorded, read_history
@@ -161,6 +169,26 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
         )
     positions = [entry.position for entry in story.entries]
     return prove(ledger_store(stores), lambda: public_key(stores.settings), dr_event_id, positions)
+
+
+def read_witness_checkpoint(given: str) -> WitnessCheckpoint:
+    """From NUMBER:DIGEST, or from the path of a file. Raises NoCheckpoint."""
+    from application.ledger.witness import NoCheckpoint, witness_from_file, witness_from_reference
+
+    reference = witness_from_reference(given)
+    if reference is not None:
+        return reference
+    try:
+        return witness_from_file(Path(given).read_bytes())
+    except OSError as error:
+        raise NoCheckpoint(f"the checkpoint that was kept cannot be read: {error}") from error
+
+
+def prove_consistency(stores: Stores, since: int) -> ConsistencyDocument:
+    """Raises CheckpointNotThere or NotProvable."""
+    from application.ledger.consistency import prove_consistency as proven
+
+    return proven(ledger_store(stores), lambda: public_key(stores.settings), since)
 
 
 def ledger_status(stores: Stores) -> LedgerStatus:
@@ -186,10 +214,15 @@ class StoredLedger:
         with _without_paths():
             return ledger_status(self.stores)
 
-    def proof(self, dr_event_id: UUID) -> ProofDocument:
+    def proof(self, dr_event_id: UUID) -> AnyProof:
         """Raises DREventNotRecorded or NotProvable."""
         with _without_paths():
             return prove_dr_event(self.stores, dr_event_id)
+
+    def consistency(self, since: int) -> ConsistencyDocument:
+        """Raises CheckpointNotThere or NotProvable."""
+        with _without_paths():
+            return prove_consistency(self.stores, since)
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from application.access.daily_quota import DailyQuotas
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.facility.portfolio_validation import STRICTEST_RULES, PortfolioRules
 from application.facility.secret_references import RecordedReference
-from application.ledger.proof import ProofDocument
+from application.ledger.consistency import ConsistencyDocument
+from application.ledger.proof_document import AnyProof
 from application.ledger.status import LedgerStatus
 from application.ports.access.api_keys import ApiKeys
 from application.ports.access.rate_limit import RateLimiter
@@ -79,12 +80,16 @@ class DeadLetterReplayer(Protocol):
 
 
 class Ledger(Protocol):
-    """Status and proofs of the sealed log (synchronous). Both methods raise NotProvable or LedgerUnavailable."""
+    """Status and proofs of the sealed log (synchronous). All methods raise NotProvable or LedgerUnavailable."""
 
     def status(self) -> LedgerStatus: ...
 
-    def proof(self, dr_event_id: UUID) -> ProofDocument:
+    def proof(self, dr_event_id: UUID) -> AnyProof:
         """Raises DREventNotRecorded too."""
+        ...
+
+    def consistency(self, since: int) -> ConsistencyDocument:
+        """That the newest checkpoint extends checkpoint `since`. Raises CheckpointNotThere too."""
         ...
 
 

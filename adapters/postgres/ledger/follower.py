@@ -75,7 +75,8 @@ class LedgerFollower:
         self._heartbeat_s = heartbeat_s
         self._batch = batch
         self._reached = reached
-        self._has_mismatch_alert = False
+        # A process of a release that cannot read a newer checkpoint may have raised it: the first checkpoint clears it.
+        self._has_mismatch_alert = True
         self._has_unsealed_alert = False
 
     def run(self, stop: threading.Event) -> None:
@@ -96,6 +97,8 @@ class LedgerFollower:
             store = PostgresLedgerStore(lambda: nullcontext(connection))
             sealer = Sealer(store, self._archive, self._signer, self._clock)
             _log.info("ledger active")
+            if not self._bring_map_up(sealer, stop):
+                return
             while not stop.is_set():
                 may_wait_s = self._scheduler.step(lambda: self._follow(store), lambda: self._seal(sealer))
                 if may_wait_s > 0:
@@ -104,6 +107,18 @@ class LedgerFollower:
             while self._follow(store):
                 pass
             self._scheduler.seal(lambda: self._seal(sealer))
+
+    def _bring_map_up(self, sealer: Sealer, stop: threading.Event) -> bool:
+        """After an upgrade, make the map of streams over what is sealed already. False if stopped before that; it goes
+        on from there the next time."""
+        try:
+            while added := sealer.extend_map():
+                _log.info("the map of streams is being made", domain_events=added)
+                if stop.is_set():
+                    return False
+        except LedgerContradicted as error:
+            self._raise_mismatch(error)
+        return True
 
     def _follow(self, store: PostgresLedgerStore) -> int:
         appended = sum(follow(store, log, self._batch) for log in LOGS)

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hashlib import sha256
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
 from adapters.postgres.connection.errors import RETRY_ADVICE, translate_errors
+from adapters.postgres.ledger.stream_map_tables import StreamMapTables, moved_map
+from adapters.postgres.ledger.tree_tables import TreeTables
 from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
 from application.ports.ledger.store import LedgerHead, LedgerMoved, LedgerUnavailable
-from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LogRow, last_position_of
+from domain.ledger.entries import (
+    DEMAND_RESPONSE,
+    ENTRY_BYTES,
+    FORECASTS,
+    TILE_ENTRIES,
+    LogRow,
+    last_position_of,
+    recorded_part,
+)
+from domain.ledger.map_pages import MapChange
 
 Connection = psycopg.Connection[Any]
 
 TABLES = {DEMAND_RESPONSE: "demand_response_events", FORECASTS: "forecasts_events"}
-TILE = 256
+TILE = TILE_ENTRIES
 _FIELDS = "notification_id, originator_id, originator_version, topic, state"
 _COPY = """
 COPY (
@@ -41,13 +53,21 @@ SELECT tile, entries FROM gridproof.ledger_tiles WHERE log = %s AND tile BETWEEN
 """
 
 
-class PostgresLedgerStore:
+class PostgresLedgerStore(TreeTables, StreamMapTables):
     """`connect` returns a connection for one call: one of a pool, or always the same session."""
 
     def __init__(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._connect = connect
 
-    def entries_of_log(self, log: str, *, after: int, up_to: int, limit: int | None = None) -> bytes:
+    def entries_of_log(
+        self,
+        log: str,
+        *,
+        after: int,
+        up_to: int,
+        limit: int | None = None,
+        recorded: bytearray | None = None,
+    ) -> bytes:
         query = sql.SQL(_COPY).format(
             fields=sql.SQL(_FIELDS),
             table=sql.Identifier(TABLES[log]),
@@ -56,7 +76,7 @@ class PostgresLedgerStore:
             limit=sql.Literal(limit),
         )
         with self._connection() as connection, connection.cursor().copy(query) as rows:
-            return b"".join(_copied_entries(rows))
+            return b"".join(_copied_entries(rows, recorded))
 
     def row(self, log: str, position: int) -> LogRow | None:
         rows = self.rows(log, [position])
@@ -67,13 +87,15 @@ class PostgresLedgerStore:
             "SELECT {} FROM gridproof.{} WHERE notification_id = ANY(%s) ORDER BY notification_id"
         ).format(sql.SQL(_FIELDS), sql.Identifier(TABLES[log]))
         with self._connection() as connection:
-            rows = connection.execute(query, (list(positions),)).fetchall()
-        return [
-            LogRow(
-                position=position, originator_id=stream, originator_version=version, topic=topic, state=state
-            )
-            for position, stream, version, topic, state in rows
-        ]
+            return _rows(connection.execute(query, (list(positions),)))
+
+    def rows_of_streams(self, log: str, stream_ids: Collection[UUID], *, up_to: int) -> list[LogRow]:
+        query = sql.SQL(
+            "SELECT {} FROM gridproof.{} WHERE originator_id = ANY(%s) AND notification_id <= %s "
+            "ORDER BY notification_id"
+        ).format(sql.SQL(_FIELDS), sql.Identifier(TABLES[log]))
+        with self._connection() as connection:
+            return _rows(connection.execute(query, (list(stream_ids), up_to)))
 
     def head(self, log: str) -> int:
         table = sql.Identifier(TABLES[log])
@@ -109,8 +131,12 @@ class PostgresLedgerStore:
             tiles = rows.fetchall()
         return b"".join(_part(entries, tile * TILE, first, first + count) for tile, entries in tiles)
 
-    def keep_checkpoint(self, number: int, signed: bytes) -> None:
-        with self._connection() as connection:
+    def keep_checkpoint(
+        self, number: int, signed: bytes, log: str | None = None, change: MapChange | None = None
+    ) -> None:
+        with self._connection() as connection, connection.transaction():
+            if log is not None and change is not None:
+                moved_map(connection, log, change)
             connection.execute(
                 "INSERT INTO gridproof.ledger_checkpoints (number, signed) VALUES (%s, %s) ON CONFLICT DO NOTHING",
                 (number, signed),
@@ -126,6 +152,12 @@ class PostgresLedgerStore:
     def last_checkpoint_number(self) -> int:
         return self._number("SELECT coalesce(max(number), 0) FROM gridproof.ledger_checkpoints", ())
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Self]:
+        with self._connection() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield type(self)(lambda: nullcontext(connection))
+
     def _number(self, query: Any, parameters: tuple[object, ...]) -> int:
         with self._connection() as connection:
             row = connection.execute(query, parameters).fetchone()
@@ -140,7 +172,14 @@ class PostgresLedgerStore:
             yield connection
 
 
-def _copied_entries(rows: psycopg.Copy) -> Iterator[bytes]:
+def _rows(cursor: psycopg.Cursor[Any]) -> list[LogRow]:
+    return [
+        LogRow(position=position, originator_id=stream, originator_version=version, topic=topic, state=state)
+        for position, stream, version, topic, state in cursor
+    ]
+
+
+def _copied_entries(rows: psycopg.Copy, recorded: bytearray | None) -> Iterator[bytes]:
     """Ledger entries of the copied rows. PostgreSQL sends each row as one message; the first one also has the
     file header."""
     for message in rows:
@@ -152,6 +191,8 @@ def _copied_entries(rows: psycopg.Copy) -> Iterator[bytes]:
             raise LedgerUnavailable(
                 "PostgreSQL's binary COPY is not as it was: nothing can be verified over it"
             )
+        if recorded is not None:
+            recorded += recorded_part(row)
         yield (row[_POSITION] + sha256(b"\x00" + row[2:]).digest())  # domain.ledger.merkle.leaf_hash, inlined
 
 

@@ -1,11 +1,15 @@
 """The stored event logs, and the ledger's own tables beside them."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, Self
+from uuid import UUID
 
 import msgspec
 
 from domain.ledger.entries import LogRow
+from domain.ledger.map_pages import MapChange, MapState
+from domain.ledger.stream_map import StreamVersion
 
 
 class LedgerUnavailable(Exception):
@@ -30,8 +34,20 @@ class LedgerStore(Protocol):
     LedgerUnavailable.
     """
 
-    def entries_of_log(self, log: str, *, after: int, up_to: int, limit: int | None = None) -> bytes:
-        """Entries computed again from the rows of the log, `after` < position <= `up_to`, in order."""
+    def entries_of_log(
+        self,
+        log: str,
+        *,
+        after: int,
+        up_to: int,
+        limit: int | None = None,
+        recorded: bytearray | None = None,
+    ) -> bytes:
+        """Entries computed again from the rows of the log, `after` < position <= `up_to`, in order.
+
+        Appends to `recorded` for each entry the RECORDED_BYTES characters that begin with its first `recorded_at`;
+        spaces where it has none.
+        """
         ...
 
     def row(self, log: str, position: int) -> LogRow | None: ...
@@ -59,8 +75,56 @@ class LedgerStore(Protocol):
         """Entries from the ledger's table; fewer where it has fewer."""
         ...
 
-    def keep_checkpoint(self, number: int, signed: bytes) -> None:
-        """Store a copy of the archive's checkpoint. An existing copy is not changed."""
+    def tiles_at(self, log: str, positions: Sequence[int]) -> list[int]:
+        """For each position, the number of the tile of the table that has its entry, if there is one."""
+        ...
+
+    def tiles(self, log: str, numbers: Collection[int]) -> dict[int, bytes]:
+        """Tiles of the table: TILE_ENTRIES entries each, the last one fewer."""
+        ...
+
+    def node_counts(self, log: str) -> list[int]:
+        """The number of stored tree hashes of each level of tiles, from level 1 on; without those of empty levels."""
+        ...
+
+    def nodes(self, log: str, level: int, numbers: Collection[int]) -> dict[int, bytes]:
+        """Tiles of tree hashes. Hash number n of level l is the root over the leaves n * TILE_ENTRIES^l and on."""
+        ...
+
+    def store_nodes(self, log: str, level: int, tiles: Mapping[int, bytes]) -> None:
+        """Store or replace tiles of tree hashes."""
+        ...
+
+    def last_versions(self, log: str, *, after: int, up_to: int) -> Iterator[StreamVersion]:
+        """The streams that have domain events at `after` < position <= `up_to`, rising by id, each with the
+        highest version among those (at least 1)."""
+        ...
+
+    def rows_of_streams(self, log: str, stream_ids: Collection[UUID], *, up_to: int) -> list[LogRow]:
+        """All rows of those streams up to a position, in order."""
+        ...
+
+    def map_state(self, log: str) -> MapState:
+        """How far the stored map of streams covers the log."""
+        ...
+
+    def map_pages(self, log: str, names: Collection[str]) -> dict[str, bytes]:
+        """The existing pages of the map among these."""
+        ...
+
+    def change_map(self, log: str, change: MapChange) -> None:
+        """Store a change of the map, in one transaction. Raises LedgerMoved unless the map is at `change.before`."""
+        ...
+
+    def keep_checkpoint(
+        self, number: int, signed: bytes, log: str | None = None, change: MapChange | None = None
+    ) -> None:
+        """Store a copy of the archive's checkpoint, in one transaction with a change of the map of `log`. An existing
+        copy is not changed. Raises LedgerMoved as `change_map` does."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[Self]:
+        """This store as it is now, whatever is written meanwhile. For reading only."""
         ...
 
     def checkpoint(self, number: int) -> bytes | None: ...

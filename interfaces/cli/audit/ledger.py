@@ -17,7 +17,10 @@ from interfaces.cli.console.printing import print_fields, print_json, print_tabl
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
+    from application.ledger.consistency import VerifiedConsistency
+    from application.ledger.proof_check import VerifiedProof
     from application.ledger.verification_report import LedgerReport
+    from application.ledger.witness import WitnessCheckpoint
 
 VERIFY_EXAMPLE = """
 \b
@@ -25,17 +28,23 @@ Examples:
   gridproof audit verify
   gridproof audit verify --log demand-response --from 120000 --json
   gridproof audit verify --snapshots
+  gridproof audit verify --since checkpoint.json
+  gridproof audit verify --since 3712:9f86d081...
 
 Every domain event is hashed anew and held against the archive's tiles, the signed checkpoints and the ledger's own
-table. Exit status 3: something does not hold; each finding names its position.
+table; the map of streams under the newest checkpoint is computed again. Exit status 3: something does not hold; each
+finding names its position.
+
+With --since, the ledger must extend a checkpoint that you kept: one of the archive, the answer of
+GET /api/audit/ledger, or number and digest as a callback carried them. A log that was rolled back or forked is found.
 """
 PROVE_EXAMPLE = """
 \b
 Example:
   gridproof audit prove UTIL-2026-0042 --out proof.json
 
-The file has the domain events of the DR event, of its dispatches and reservations, and all that it takes to check
-them: anybody can, with `gridproof audit check`, without this system.
+The file has the domain events of the DR event, of its program, dispatches and reservations, and all that it takes to
+check them and that none is missing: anybody can, with `gridproof audit check`, without this system.
 """
 CHECK_EXAMPLE = """
 \b
@@ -43,11 +52,16 @@ Examples:
   gridproof audit check proof.json --public-key ledger.pub
   gridproof audit check proof.json
 
-Without --public-key the file is held against the key in it: compare that with the one the operator has published.
+FILE is a proof, or the answer of GET /api/audit/ledger/consistency?from=N. Without --public-key it is held against the
+key in it: compare that with the one the operator has published. --since CHECKPOINT is one that you kept (see
+`gridproof audit verify --help`): a consistency proof must begin with it, and a proof must not be older.
 Exit status 3: the file does not prove what it says.
 """
 DOES_NOT_HOLD = 3
+NOT_EXTENDED = ("rollback", "fork")
 LOG_NAMES = ("demand-response", "forecasts")
+COMPLETE = "nothing of the DR event, its dispatches and its program up to the checkpoint is missing"
+NOT_COMPLETE = "UNKNOWN: a proof of version 1 may lack newer domain events and buildings; ask for a new one"
 KEY_HELP = "The ledger's public key: a PEM file, or its 64 hexadecimal digits."
 
 
@@ -55,15 +69,18 @@ KEY_HELP = "The ledger's public key: a PEM file, or its 64 hexadecimal digits."
 @click.option("--from", "first", type=int, metavar="N", help="Begin with the domain event at this position.")
 @click.option("--to", "last", type=int, metavar="N", help="End with the domain event at this position.")
 @click.option("--log", type=click.Choice(LOG_NAMES), help="This log only; both if left out.")
+@click.option("--since", metavar="CHECKPOINT", help="A checkpoint that you kept: a file, or NUMBER:DIGEST.")
+@click.option("--no-map", is_flag=True, help="Without the map of streams.")
 @click.option("--public-key", metavar="KEY", help=KEY_HELP)
 @click.option("--snapshots", is_flag=True, help="Also fold each stream and compare its snapshots.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def verify(
+def verify(  # noqa: PLR0917 - click passes each option by name
     first: int | None,
     last: int | None,
     log: str | None,
+    since: str | None,
+    no_map: bool,
     public_key: str | None,
-    *,
     snapshots: bool,
     as_json: bool,
 ) -> None:
@@ -72,6 +89,7 @@ def verify(
     from domain.ledger.entries import MAX_POSITION, MIN_POSITION
     from interfaces.bootstrap import verify_ledger, verify_snapshots
 
+    witness = _witness(since)
     span = None
     if first is not None or last is not None:
         span = Span(MIN_POSITION if first is None else first, MAX_POSITION if last is None else last)
@@ -80,7 +98,13 @@ def verify(
     started = time.monotonic()
     with opened_stores() as stores, _progress() as tell:
         report = verify_ledger(
-            stores, logs=[log] if log else LOG_NAMES, span=span, given_key=public_key, progress=tell
+            stores,
+            logs=[log] if log else LOG_NAMES,
+            span=span,
+            witness=witness,
+            with_map=not no_map,
+            given_key=public_key,
+            progress=tell,
         )
         compared = None
         if snapshots:
@@ -101,6 +125,16 @@ def verify(
         click.echo("what to do now: docs/runbooks/snapshot_forged.md", err=True)
     if not report.verified or (compared is not None and not compared.holds):
         raise click.exceptions.Exit(DOES_NOT_HOLD)
+
+
+def _witness(given: str | None) -> WitnessCheckpoint | None:
+    from application.ledger.witness import NoCheckpoint
+    from interfaces.bootstrap import read_witness_checkpoint
+
+    try:
+        return None if given is None else read_witness_checkpoint(given)
+    except NoCheckpoint as error:
+        raise click.ClickException(str(error)) from error
 
 
 @contextmanager
@@ -143,6 +177,13 @@ def _print_report(report: LedgerReport, seconds: float) -> None:
                 for found in report.findings
             ],
         )
+    if report.stream_map is not None and not any(found.kind == "map" for found in report.findings):
+        click.echo(
+            f"the map of {report.stream_map.streams} streams under checkpoint {report.stream_map.checkpoint} is that "
+            "of the log"
+        )
+    if report.witness is not None and not any(f.kind in NOT_EXTENDED for f in report.findings):
+        click.echo(f"the ledger extends checkpoint {report.witness}, which you kept")
     more = sum(log.more_findings for log in report.logs)
     said = f"DOES NOT HOLD: {len(report.findings) + more} findings" if report.findings else "holds"
     domain_events = sum(log.domain_events for log in report.logs)
@@ -188,30 +229,48 @@ def prove(reference: str, out: Path) -> None:
 @click.command("check", epilog=CHECK_EXAMPLE)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--public-key", metavar="KEY", help=KEY_HELP)
+@click.option("--since", metavar="CHECKPOINT", help="A checkpoint that you kept: a file, or NUMBER:DIGEST.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def check(file: Path, public_key: str | None, as_json: bool) -> None:
+def check(file: Path, public_key: str | None, since: str | None, as_json: bool) -> None:
     """Check a proof, without a database."""
-    from application.ledger.proof import ProofBroken, check_proof
+    from application.ledger.consistency import VerifiedConsistency, check_consistency, is_consistency
+    from application.ledger.proof_check import check_proof
+    from application.ledger.proof_document import ProofBroken
     from interfaces.bootstrap import read_public_key
 
+    content, witness = file.read_bytes(), _witness(since)
+    key = None if public_key is None else read_public_key(public_key)
     try:
-        proven = check_proof(file.read_bytes(), None if public_key is None else read_public_key(public_key))
+        checked = (check_consistency if is_consistency(content) else check_proof)(content, key, witness)
     except ProofBroken as error:
         if as_json:
             print_json({"holds": False, "wrong": str(error)})
         click.echo(f"DOES NOT HOLD: {error}", err=True)
         raise click.exceptions.Exit(DOES_NOT_HOLD) from error
     if as_json:
-        print_json({"holds": True, **msgspec.structs.asdict(proven)})
+        caution = {"caution": NOT_COMPLETE} if getattr(checked, "complete", True) is False else {}
+        print_json({"holds": True, **msgspec.structs.asdict(checked), **caution})
         return
-    print_fields(
-        [
-            ("DR event", proven.dr_event_id),
-            ("domain events", f"{proven.domain_events}, as they were sealed"),
-            ("checkpoint", proven.checkpoint),
-            ("sealed at", proven.sealed_at),
-            ("public key", proven.public_key),
-        ]
-    )
-    if not proven.key_was_given:
+    print_fields(_of_consistency(checked) if isinstance(checked, VerifiedConsistency) else _of_proof(checked))
+    if not checked.key_was_given:
         click.echo("compare that key with the one the operator has published, or give it with --public-key")
+
+
+def _of_proof(proven: VerifiedProof) -> list[tuple[str, Any]]:
+    return [
+        ("DR event", proven.dr_event_id),
+        ("domain events", f"{proven.domain_events}, as they were sealed"),
+        ("dispatches", proven.dispatches),
+        ("complete", COMPLETE if proven.complete else NOT_COMPLETE),
+        ("checkpoint", proven.checkpoint),
+        ("sealed at", proven.sealed_at),
+        ("public key", proven.public_key),
+    ]
+
+
+def _of_consistency(proven: VerifiedConsistency) -> list[tuple[str, Any]]:
+    return [
+        ("checkpoint", f"{proven.later} extends checkpoint {proven.earlier}"),
+        ("sealed at", f"{proven.later_sealed_at} and {proven.earlier_sealed_at}"),
+        ("public key", proven.public_key),
+    ]

@@ -12,6 +12,7 @@ from litestar.types import ExceptionHandlersMap
 from application.command_bus.bus import IdempotencyMismatch, TooManyConflicts
 from application.event_store.event_mapper import UnknownTopic
 from application.facility.portfolio_validation import PortfolioInvalid
+from application.ledger.consistency import CheckpointNotThere
 from application.ledger.proof import NotProvable
 from application.operations.dead_letter_replay import NotReplayable
 from application.ports.clock import ClockSkewed
@@ -179,6 +180,7 @@ _BY_NAME: dict[type[Exception], str] = {
     IdempotencyMismatch: "idempotency-mismatch",
     DeadLetterNotFound: "not-found",
     DeadLetterDecided: "not-allowed-now",
+    CheckpointNotThere: "not-found",
     NotProvable: "not-allowed-now",
     NotReplayable: "not-allowed-now",
     DREventNotRecorded: "not-found",

@@ -115,7 +115,31 @@ def test_a_downloaded_proof_is_verified_without_the_system(door: Door, folder: P
     proven = json.loads(result.stdout)
     steps = door.get(f"/api/audit/dr-events/{dr_event_id}", "auditor").json()["steps"]
     assert (proven["holds"], proven["dr_event_id"]) == (True, dr_event_id)
-    assert proven["domain_events"] == len(steps) > 2
+    assert len(steps) > 2
+    assert proven["domain_events"] == len(steps) + 2, "the program's are no steps of the DR event"
+    assert (proven["complete"], proven["dispatches"]) == (True, 0)
+
+
+def test_whoever_keeps_a_checkpoint_can_ask_whether_the_ledger_extends_it(door: Door, tmp_path: Path) -> None:
+    sealed_dr_event(door, starts_at=day(27))
+    before = door.get("/api/audit/ledger", "auditor")
+    number = before.json()["checkpoint"]["number"]
+    sealed_dr_event(door, starts_at=day(28))
+    response = door.get(f"/api/audit/ledger/consistency?from={number}", "operator")
+    assert response.status_code == 200, response.text
+    proof, held = tmp_path / "consistency.json", tmp_path / "ledger.json"
+    proof.write_bytes(response.content)
+    held.write_bytes(before.content)
+    result = checked(proof, "--since", str(held))
+    assert result.exit_code == 0, result.output
+    assert f"extends checkpoint {number}" in result.output
+    other = checked(proof, "--since", f"{number}:{'0' * 64}", "--json")
+    assert (other.exit_code, json.loads(other.stdout)["holds"]) == (3, False)
+    assert "two histories were signed" in other.output
+    gone = door.get("/api/audit/ledger/consistency?from=100000", "auditor")
+    assert (gone.status_code, gone.json()["type"]) == (404, "/problems/not-found")
+    assert "the ledger was rolled back" in gone.json()["detail"]
+    assert door.get("/api/audit/ledger/consistency?from=0", "auditor").status_code == 400
 
 
 def test_a_proof_changed_in_transit_is_refused_with_the_position(door: Door, tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ LIKE: dict[str, tuple[str, ...]] = {
     "proofs": (
         "GET /api/audit/dr-events/{dr_event_id}/proof",
         "GET /api/audit/ledger",
+        "GET /api/audit/ledger/consistency",
         "GET /api/dead-letters/{dead_letter_id}",
     ),
     "facilities": ("GET /api/facilities/{facility_id}/health",),

@@ -8,13 +8,23 @@ from threading import Barrier
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.ledger.store import TABLES, TILE, PostgresLedgerStore
 from application.ports.ledger.store import LedgerHead, LedgerMoved, LedgerStore, LedgerUnavailable
-from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, MAX_POSITION, MIN_POSITION, LogRow
+from domain.ledger.entries import (
+    DEMAND_RESPONSE,
+    ENTRY_BYTES,
+    FORECASTS,
+    MAX_POSITION,
+    MIN_POSITION,
+    RECORDED_BYTES,
+    LogRow,
+)
+from domain.ledger.map_pages import MapChange, MapState
 from tests.fakes.ledger.store import FakeLedgerStore
 from tests.servers import Database
 
@@ -145,7 +155,105 @@ def test_a_stored_checkpoint_is_not_replaced(rig: LedgerRig) -> None:
     assert rig.store.last_checkpoint_number() == 3
 
 
+def test_the_beginning_of_each_time_is_returned_with_the_entries(rig: LedgerRig) -> None:
+    times = [b"2026-07-14T21:00:15.123456Z", b"2026-07-14T21:00:15Z", b""]
+    rows = [
+        msgspec.structs.replace(row(number), state=b'{"recorded_at":"%s","x":1}' % time if time else b"{}")
+        for number, time in enumerate(times, start=1)
+    ]
+    rig.record(DEMAND_RESPONSE, *rows)
+    recorded = bytearray()
+    entries = rig.store.entries_of_log(
+        DEMAND_RESPONSE, after=MIN_POSITION, up_to=MAX_POSITION, recorded=recorded
+    )
+    assert entries == b"".join(one.entry() for one in rows)
+    assert bytes(recorded) == times[0] + times[1] + b'","x":1' + b" " * RECORDED_BYTES
+
+
+def test_a_position_leads_to_its_tile(rig: LedgerRig) -> None:
+    entries = b"".join(row(3 * number).entry() for number in range(-1, 3 * TILE))
+    rig.store.append(DEMAND_RESPONSE, 0, entries)
+    positions = [-10, -3, 0, 3 * (TILE - 2), 3 * (TILE - 1), 3 * 2 * TILE, 10**12]
+    assert rig.store.tiles_at(DEMAND_RESPONSE, positions) == [0, 0, 0, 0, 1, 2, 3]
+    tiles = rig.store.tiles(DEMAND_RESPONSE, {0, 3, 9})
+    assert tiles == {
+        0: entries[: TILE * ENTRY_BYTES],
+        3: entries[3 * TILE * ENTRY_BYTES :],
+    }
+    assert rig.store.tiles(DEMAND_RESPONSE, ()) == {}
+    assert rig.store.tiles_at(FORECASTS, [7]) == [0]
+
+
+def test_tree_hashes_are_stored_by_level_and_tile(rig: LedgerRig) -> None:
+    full, part = bytes(range(256)) * 32, bytes(64)
+    assert rig.store.node_counts(DEMAND_RESPONSE) == []
+    rig.store.store_nodes(DEMAND_RESPONSE, 1, {0: full, 1: part})
+    rig.store.store_nodes(DEMAND_RESPONSE, 2, {0: part[:32]})
+    assert rig.store.node_counts(DEMAND_RESPONSE) == [TILE + 2, 1]
+    rig.store.store_nodes(DEMAND_RESPONSE, 1, {1: part + part})
+    assert rig.store.node_counts(DEMAND_RESPONSE) == [TILE + 4, 1]
+    assert rig.store.nodes(DEMAND_RESPONSE, 1, {0, 1, 2}) == {0: full, 1: part + part}
+    assert (rig.store.nodes(FORECASTS, 1, {0}), rig.store.node_counts(FORECASTS)) == ({}, [])
+
+
+def test_streams_have_their_highest_version_and_their_rows(rig: LedgerRig) -> None:
+    one, other = UUID(int=1), UUID(int=2)
+    rows = [
+        msgspec.structs.replace(row(position), originator_id=stream, originator_version=version)
+        for position, stream, version in ((1, one, 1), (2, other, 1), (4, one, 2), (6, one, 0), (9, one, 3))
+    ]
+    rig.record(DEMAND_RESPONSE, *rows)
+
+    def versions(after: int, up_to: int) -> list[tuple[bytes, int]]:
+        return list(rig.store.last_versions(DEMAND_RESPONSE, after=after, up_to=up_to))
+
+    assert versions(MIN_POSITION, MAX_POSITION) == [(one.bytes, 3), (other.bytes, 1)]
+    assert versions(1, 4) == [(one.bytes, 2), (other.bytes, 1)]
+    assert versions(4, 6) == []
+    assert rig.store.rows_of_streams(DEMAND_RESPONSE, {one}, up_to=6) == [rows[0], rows[2], rows[3]]
+    assert rig.store.rows_of_streams(DEMAND_RESPONSE, [], up_to=6) == []
+
+
+def test_the_map_changes_in_one_step_and_only_from_where_it_is(rig: LedgerRig) -> None:
+    store = rig.store
+    start = MapState()
+    assert store.map_state(DEMAND_RESPONSE) == start
+    one = MapState(size=5, position=9, streams=4, root=b"r" * 32)
+    store.change_map(DEMAND_RESPONSE, MapChange(before=start, after=one, pages={"": b"first", "a0": b"x"}))
+    assert store.map_state(DEMAND_RESPONSE) == one
+    assert store.map_pages(DEMAND_RESPONSE, {"", "a0", "b"}) == {"": b"first", "a0": b"x"}
+    two = MapState(size=6, position=12, streams=4, root=b"s" * 32)
+    change = MapChange(before=one, after=two, pages={"": b"second"})
+    store.keep_checkpoint(1, b"signed", DEMAND_RESPONSE, change)
+    assert (store.checkpoint(1), store.map_state(DEMAND_RESPONSE)) == (b"signed", two)
+    assert store.map_pages(DEMAND_RESPONSE, {"", "a0"}) == {"": b"second", "a0": b"x"}
+    for wrong in (change, MapChange(before=start, after=one, pages={"": b"third"})):
+        with pytest.raises(LedgerMoved, match="map"):
+            store.keep_checkpoint(2, b"signed", DEMAND_RESPONSE, wrong)
+        with pytest.raises(LedgerMoved, match="map"):
+            store.change_map(DEMAND_RESPONSE, wrong)
+    assert (store.checkpoint(2), store.map_pages(DEMAND_RESPONSE, {""})) == (None, {"": b"second"})
+
+
+def test_a_snapshot_reads_like_the_store(rig: LedgerRig) -> None:
+    rig.record(DEMAND_RESPONSE, *ROWS)
+    with rig.store.snapshot() as now:
+        assert now.head(DEMAND_RESPONSE) == 9
+        assert now.rows(DEMAND_RESPONSE, [9]) == [ROWS[-1]]
+        assert len(list(now.last_versions(DEMAND_RESPONSE, after=MIN_POSITION, up_to=9))) == len(ROWS)
+
+
 # --------------------------------------------------------------------------------------- only PostgreSQL
+
+
+def test_a_snapshot_does_not_change_while_it_is_read(database: Database) -> None:
+    with ConnectionPool[Any](database.app_dsn, min_size=2, max_size=2) as pool:
+        store = PostgresLedgerStore(pool.connection)
+        with store.snapshot() as now:
+            assert now.last_checkpoint_number() == 0
+            store.keep_checkpoint(1, b"signed")
+            assert now.last_checkpoint_number() == 0
+        assert store.last_checkpoint_number() == 1
 
 
 def test_exactly_one_of_several_concurrent_appends_succeeds(database: Database) -> None:

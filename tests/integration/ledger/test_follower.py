@@ -31,9 +31,11 @@ from adapters.signing import signer_in
 from adapters.postgres.ledger.follower import LedgerFollower
 from interfaces.failpoints import failpoint
 from pathlib import Path
+from tests.fakes.operations.alerts import FakeAlertRegistry
 dsn, folder, place = sys.argv[1:]
 LedgerFollower(
-    dsn=dsn, archive=ObjectArchive(f"file://{folder}/archive"), signer=signer_in(Path(folder) / "keys"), alerts=None,
+    dsn=dsn, archive=ObjectArchive(f"file://{folder}/archive"), signer=signer_in(Path(folder) / "keys"),
+    alerts=FakeAlertRegistry(),
     clock=SystemClock(), seal_every_s=0.05, heartbeat_s=0.05, batch=2,
     reached=failpoint(place or None, None),
 ).run(threading.Event())

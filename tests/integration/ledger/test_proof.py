@@ -21,7 +21,9 @@ from adapters.archive import ObjectArchive
 from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.ledger.store import PostgresLedgerStore
 from adapters.signing import signer_in
-from application.ledger.proof import NotProvable, ProofBroken, check_proof, prove
+from application.ledger.proof import NotProvable, prove
+from application.ledger.proof_check import check_proof
+from application.ledger.proof_document import ProofBroken
 from interfaces.cli.audit import ledger as commands
 from interfaces.settings.settings import Settings
 from projections.audit.replay import read_history

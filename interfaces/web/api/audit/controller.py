@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, MediaType, Response, get
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 
-from application.ledger.proof import ProofDocument
+from application.ledger.consistency import ConsistencyDocument
+from application.ledger.proof_document import ProofDocument, ProofDocumentV2
 from application.ledger.status import LedgerStatus
 from interfaces.web.api.audit.documents import (
     ActDocument,
@@ -60,7 +61,7 @@ class AuditController(Controller):
         summary="The history of a DR event as it was sealed, in one file that `gridproof audit check` checks",
         responses={
             200: ResponseSpec(
-                ProofDocument,
+                ProofDocumentV2,
                 generate_examples=False,
                 description="The file, byte for byte as it is checked",
             )
@@ -92,6 +93,32 @@ class AuditController(Controller):
             items=tuple(map(act_document, found.acts)),
             next_cursor=None if following is None else cursor_after(ACTS, sortable(following), ""),
         )
+
+    @get(
+        "/ledger/consistency",
+        summary="That the newest checkpoint extends checkpoint `from`, in one file that `gridproof audit check` checks",
+        responses={
+            200: ResponseSpec(
+                ConsistencyDocument,
+                generate_examples=False,
+                description="The file, byte for byte as it is checked",
+            )
+        },
+        policy=RoutePolicy(roles=AUDITOR | OPERATOR),
+    )
+    async def consistency(
+        self,
+        request: ApiRequest,
+        since: Annotated[
+            int,
+            QueryParameter(
+                name="from", ge=1, le=2**53, description="The number of a checkpoint that you keep"
+            ),
+        ],
+    ) -> Response[bytes]:
+        """404 where the ledger has no such checkpoint: if you keep one, the ledger was rolled back."""
+        document = await asyncio.to_thread(dependencies_of(request).ledger.consistency, since)
+        return Response(document.written(), media_type="application/json")
 
     @get(
         "/ledger",

@@ -1,0 +1,161 @@
+"""H5: a proof from which the end of the story, or a whole building, was taken out is refused, and the reason named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from application.ledger.proof_check import check_document, check_proof
+from application.ledger.proof_document import ProofBroken, ProofDocumentV1, ProofDocumentV2, ProvenRow
+from application.ledger.stored_tree import StoredTree
+from domain.identifiers import dispatch_id
+from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV1, CheckpointV2
+from tests.sealed_portfolio import SealedPortfolio, completed_dr_event
+
+CHANGE = Callable[[ProofDocumentV2], ProofDocumentV2]
+
+
+@pytest.fixture(scope="module")
+def portfolio() -> SealedPortfolio:
+    sealed = completed_dr_event()
+    sealed.seal()
+    return sealed
+
+
+@pytest.fixture(scope="module")
+def proof(portfolio: SealedPortfolio) -> ProofDocumentV2:
+    document = portfolio.prove()
+    assert isinstance(document, ProofDocumentV2)
+    return document
+
+
+def refused(document: msgspec.Struct, portfolio: SealedPortfolio) -> str:
+    with pytest.raises(ProofBroken) as error:
+        check_document(document, portfolio.signer.public_key)  # type: ignore[arg-type]
+    return str(error.value)
+
+
+def without(document: ProofDocumentV2, *streams: UUID) -> ProofDocumentV2:
+    kept = tuple(row for row in document.domain_events if row.originator_id not in streams)
+    return msgspec.structs.replace(document, domain_events=kept)
+
+
+def test_the_genuine_proof_is_complete(portfolio: SealedPortfolio, proof: ProofDocumentV2) -> None:
+    proven = check_proof(proof.written(), portfolio.signer.public_key)
+    assert (proven.complete, proven.dispatches) == (True, 2)
+    assert {row.topic for row in proof.domain_events} >= {
+        "dr-event.completed.v1",
+        "dispatch.restored.v1",
+        "facility.reserved.v1",
+        "facility.released.v1",
+        "program.opened.v1",
+    }
+
+
+def test_a_proof_without_its_last_domain_events_is_refused(
+    portfolio: SealedPortfolio, proof: ProofDocumentV2
+) -> None:
+    own = [row for row in proof.domain_events if row.originator_id == portfolio.dr_event_id]
+    for count in range(1, len(own)):
+        end = own[count].position
+        truncated = tuple(row for row in proof.domain_events if row.position < end)
+        why = refused(msgspec.structs.replace(proof, domain_events=truncated), portfolio)
+        assert f"domain events of DR event {portfolio.dr_event_id} are missing: {len(own)} were sealed" in why
+
+
+def test_a_proof_without_a_building_is_refused(portfolio: SealedPortfolio, proof: ProofDocumentV2) -> None:
+    stream = dispatch_id(portfolio.dr_event_id, "fac-002")
+    assert "domain events of the dispatch of fac-002 are missing" in refused(
+        without(proof, stream), portfolio
+    )
+    heads = tuple(head for head in proof.heads if head.stream_id != stream)
+    lacking = msgspec.structs.replace(without(proof, stream), heads=heads)
+    assert "the last version of the dispatch of fac-002 is missing" in refused(lacking, portfolio)
+
+
+def test_the_end_of_a_dispatch_cannot_be_left_out(portfolio: SealedPortfolio, proof: ProofDocumentV2) -> None:
+    stream = dispatch_id(portfolio.dr_event_id, "fac-001")
+    last = [row.position for row in proof.domain_events if row.originator_id == stream][-1]
+    rows = tuple(row for row in proof.domain_events if row.position != last)
+    assert "of the dispatch of fac-001 are missing" in refused(
+        msgspec.structs.replace(proof, domain_events=rows), portfolio
+    )
+
+
+def test_a_lower_last_version_cannot_be_claimed(portfolio: SealedPortfolio, proof: ProofDocumentV2) -> None:
+    """Neither of the DR event nor of a dispatch that is said not to exist."""
+    for at, version in ((0, proof.heads[0].version - 1), (len(proof.heads) - 1, 0)):
+        forged = msgspec.structs.replace(proof.heads[at], version=version)
+        heads = (*proof.heads[:at], forged, *proof.heads[at + 1 :])
+        stream = proof.heads[at].stream_id
+        rows = tuple(
+            row
+            for row in proof.domain_events
+            if row.originator_id != stream or row.originator_version <= version
+        )
+        why = refused(msgspec.structs.replace(proof, heads=heads, domain_events=rows), portfolio)
+        assert "is not what was sealed" in why
+
+
+def test_the_program_belongs_to_the_proof(portfolio: SealedPortfolio, proof: ProofDocumentV2) -> None:
+    program = next(row.originator_id for row in proof.domain_events if row.topic.startswith("program."))
+    assert "domain events of program" in refused(without(proof, program), portfolio)
+
+
+def test_the_heads_of_another_checkpoint_are_refused(proof: ProofDocumentV2) -> None:
+    """The last versions before the end, under the checkpoint after it."""
+    later = completed_dr_event()
+    own = [row.position for row in later.rows() if row.originator_id == later.dr_event_id]
+    earlier = SealedPortfolio(later.walk)
+    earlier.record(own[-2])
+    earlier.seal()
+    old = earlier.prove()
+    assert isinstance(old, ProofDocumentV2)
+    check_document(old, earlier.signer.public_key)
+    later.seal()
+    forged = msgspec.structs.replace(proof, heads=old.heads)
+    assert "is not what was sealed" in refused(forged, later)
+    mixed = msgspec.structs.replace(old, signed_checkpoint=proof.signed_checkpoint)
+    refused(mixed, later)
+
+
+def test_a_proof_of_version_1_says_that_it_may_lack_domain_events(
+    portfolio: SealedPortfolio, proof: ProofDocumentV2
+) -> None:
+    """Under a checkpoint without a map, such a proof may have been cut; under one with a map it is refused."""
+    sealed = proof.signed_checkpoint.checkpoint
+    assert isinstance(sealed, CheckpointV2)
+    cut = ProofDocumentV1(
+        dr_event_id=proof.dr_event_id,
+        signed_checkpoint=proof.signed_checkpoint,
+        domain_events=proof.domain_events[:-1],
+    )
+    assert "ask for a proof of version 2" in refused(cut, portfolio)
+    checkpoint = CheckpointV1(
+        number=sealed.number, at=sealed.at, previous=sealed.previous, heads=sealed.heads
+    )
+    signature = portfolio.signer.sign(checkpoint.signed_bytes()).hex()
+    signed = msgspec.structs.replace(proof.signed_checkpoint, checkpoint=checkpoint, signature=signature)
+    own = tuple(row for row in proof.domain_events if row.originator_id == proof.dr_event_id)
+    older = ProofDocumentV1(dr_event_id=proof.dr_event_id, signed_checkpoint=signed, domain_events=own)
+    assert check_document(older, portfolio.signer.public_key).complete is False
+    renamed = msgspec.structs.replace(proof, signed_checkpoint=signed)
+    assert "seals no map of streams" in refused(renamed, portfolio)
+
+
+def test_domain_events_of_others_do_not_belong_to_it(
+    portfolio: SealedPortfolio, proof: ProofDocumentV2
+) -> None:
+    """What a proof shows beside its streams is of its own facilities and on account of this DR event."""
+    other = next(row for row in portfolio.rows() if row.topic == "facility.registered.v1")
+    size = proof.signed_checkpoint.checkpoint.head_of(DEMAND_RESPONSE).size
+    tree = StoredTree(portfolio.store, DEMAND_RESPONSE, size)
+    index = tree.located([other.position])[other.position]
+    registered = ProvenRow.of(other, index, tree.inclusion_proofs([index])[0])
+    ordered = tuple(sorted((registered, *proof.domain_events), key=lambda row: row.position))
+    assert "does not belong to the DR event" in refused(
+        msgspec.structs.replace(proof, domain_events=ordered), portfolio
+    )
