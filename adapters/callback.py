@@ -40,7 +40,9 @@ class HttpUtilityNotifier:
     """At most `concurrent_calls` at once. A host that fails five times in a row is not called for a minute.
 
     `secret_of` returns the secret that signs a utility's callbacks, None where none was agreed, and raises ValueError
-    where it is unavailable. `resolver` replaces the system's name resolution.
+    where it is unavailable. `newest_checkpoint` returns number and digest of the ledger's newest checkpoint as
+    NUMBER:DIGEST, for the utility to keep; None where there is none, or it cannot be read.
+    `resolver` replaces the system's name resolution.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class HttpUtilityNotifier:
         *,
         clock: Clock,
         secret_of: Callable[[str], bytes | None],
+        newest_checkpoint: Callable[[], str | None] = lambda: None,
         allow_private: bool = False,
         ports: Collection[int] = DEFAULT_PORTS,
         concurrent_calls: int = 128,
@@ -55,6 +58,7 @@ class HttpUtilityNotifier:
     ) -> None:
         self._clock = clock
         self._secret_of = secret_of
+        self._newest_checkpoint = newest_checkpoint
         self._allow_private = allow_private
         self._ports = ports
         self._calls = asyncio.Semaphore(concurrent_calls)
@@ -76,6 +80,7 @@ class HttpUtilityNotifier:
             "X-Callback-Id": str(callback_id),
             "traceparent": f"00-{trace_id}-{callback_id.hex[:16]}-01",
             **await self._signature(utility_id, body.encode()),
+            **await self._witnessed(),
         }
         host = f"{target.host}:{target.port}"
         async with self._calls:
@@ -101,6 +106,10 @@ class HttpUtilityNotifier:
         stamp = str(int(self._clock.now().timestamp()))
         digest = hmac.new(secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
         return {"X-Signature": f"t={stamp},v1={digest}"}
+
+    async def _witnessed(self) -> dict[str, str]:
+        checkpoint = await asyncio.to_thread(self._newest_checkpoint)
+        return {} if checkpoint is None else {"X-Ledger-Checkpoint": checkpoint}
 
     async def _post(self, target: URL, body: bytes, headers: dict[str, str]) -> CallbackAccepted:
         timeout = aiohttp.ClientTimeout(total=self._wall_s(TOTAL_S), sock_connect=self._wall_s(CONNECT_S))

@@ -70,6 +70,17 @@ def witness_from_file(content: bytes) -> WitnessCheckpoint:
     return witness_of(signed)
 
 
+def newest_reference(store: LedgerStore) -> str | None:
+    """NUMBER:DIGEST of the newest checkpoint, whose signature is not checked; None before the first one. Raises
+    LedgerUnavailable.
+    """
+    number = store.last_checkpoint_number()
+    written = store.checkpoint(number)
+    if written is None:
+        return None
+    return f"{number}:{_signed_in(written).checkpoint.digest()}"
+
+
 def witness_of(signed: SignedCheckpoint) -> WitnessCheckpoint:
     return WitnessCheckpoint(
         number=signed.checkpoint.number, digest=signed.checkpoint.digest(), signed=signed

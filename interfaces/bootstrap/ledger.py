@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from application.ledger.verification_report import LedgerReport, Span
     from application.ledger.witness import WitnessCheckpoint
     from application.ports.archive import Archive
+    from application.ports.ledger.store import LedgerStore
     from interfaces.bootstrap.stores import Stores
 
 LEAST_SEAL_S = 1.0
 """Wall seconds: at any speed of the clock a checkpoint is made at most every second and at least every ten."""
 MOST_SEAL_S = 10.0
 POLL_S = 0.1
+NEWEST_FOR_S = 1.0
 
 
 class NoPublicKey(NotProvable):
@@ -182,6 +184,29 @@ def read_witness_checkpoint(given: str) -> WitnessCheckpoint:
         return witness_from_file(Path(given).read_bytes())
     except OSError as error:
         raise NoCheckpoint(f"the checkpoint that was kept cannot be read: {error}") from error
+
+
+class NewestCheckpoint:
+    """Number and digest of the newest checkpoint for callbacks, read at most once a second. None where it cannot be
+    read: a callback does not wait for the ledger."""
+
+    def __init__(self, store: LedgerStore, elapsed: Callable[[], float] = time.monotonic) -> None:
+        self._store, self._elapsed = store, elapsed
+        self._read_at: float | None = None
+        self._reference: str | None = None
+
+    def __call__(self) -> str | None:
+        from application.ledger.witness import NoCheckpoint, newest_reference
+        from application.ports.ledger.store import LedgerUnavailable
+
+        now = self._elapsed()
+        if self._read_at is None or now - self._read_at >= NEWEST_FOR_S:
+            try:
+                self._reference = newest_reference(self._store)
+            except (LedgerUnavailable, NoCheckpoint):
+                self._reference = None
+            self._read_at = now
+        return self._reference
 
 
 def prove_consistency(stores: Stores, since: int) -> ConsistencyDocument:

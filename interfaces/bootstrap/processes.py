@@ -221,12 +221,14 @@ async def run_notify(
     """Run until `stop` is set. Tests wrap the notifier."""
     from adapters.callback import HttpUtilityNotifier
     from application.callback import CallbackCalls
+    from interfaces.bootstrap.ledger import NewestCheckpoint, ledger_store
     from interfaces.workers.notify import NotifyWorker
 
     queue = await _work_queue(stores, "notify")
     notifier: UtilityNotifier = HttpUtilityNotifier(
         clock=stores.decision_clock,
         secret_of=callback_secrets(stores),
+        newest_checkpoint=NewestCheckpoint(ledger_store(stores)),
         allow_private=stores.settings.allow_private_callbacks,
         ports=stores.settings.callback_port_numbers,
     )
