@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from application.ports.callback import UtilityNotifier
     from application.ports.coordination.locks import Locks
     from interfaces.workers.schedule.idempotency_expiry import IdempotencyKeyExpiry
+    from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
 
 THREADS = 32
 
@@ -134,7 +135,6 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from interfaces.workers.schedule.dead_letter_monitor import DeadLetterMonitor
     from interfaces.workers.schedule.failover_monitor import FailoverMonitor
     from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
-    from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
     from interfaces.workers.schedule.schedule import Schedule
 
     read_models, locks = stores.read_models(), AdvisoryLocks(stores.database_url)
@@ -168,13 +168,6 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         clock=stores.clock,
         locks=locks,
     )
-    webhook_queue = WebhookQueueMonitor(
-        queue=partial(read_models.planning_queue, tenant=None),
-        depth=stores.settings.queue_depth,
-        alerts=stores.alerts(),
-        clock=stores.clock,
-        locks=locks,
-    )
     retention = telemetry_retention(stores, locks)
     rollups = rollup_monitor(stores, locks)
     async with asyncio.TaskGroup() as tasks:
@@ -183,7 +176,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         tasks.create_task(dead_letters.run(stop), name="dead letter monitor")
         tasks.create_task(forecasts.run(stop), name="forecast monitor")
         tasks.create_task(failover.run(stop), name="failover monitor")
-        tasks.create_task(webhook_queue.run(stop), name="webhook queue monitor")
+        tasks.create_task(_webhook_queue_monitor(stores, locks).run(stop), name="webhook queue monitor")
         tasks.create_task(recovery_monitor(stores, locks).run(stop), name="recovery monitor")
         tasks.create_task(rollups.run(stop), name="rollup monitor")
         tasks.create_task(position_monitor(stores, locks).run(stop), name="position monitor")
@@ -201,6 +194,18 @@ def _idempotency_expiry(stores: Stores, locks: Locks) -> IdempotencyKeyExpiry:
     return IdempotencyKeyExpiry(
         keys=PostgresIdempotencyRetention(stores.pool),
         days=stores.settings.idempotency_days,
+        clock=stores.clock,
+        locks=locks,
+    )
+
+
+def _webhook_queue_monitor(stores: Stores, locks: Locks) -> WebhookQueueMonitor:
+    from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
+
+    return WebhookQueueMonitor(
+        queue=partial(stores.read_models().planning_queue, tenant=None),
+        depth=stores.settings.queue_depth,
+        alerts=stores.alerts(),
         clock=stores.clock,
         locks=locks,
     )

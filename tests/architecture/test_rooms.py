@@ -23,6 +23,7 @@ USUAL = re.compile(r"NotFound(Error)?$")
 
 WHOLE_IDEAS = {
     "adapters/bms/setpoints.py": "the setpoint contract over SOAP",
+    "adapters/embedded/ingest_session.py": "the drawn client id of ingest",
     "adapters/postgres/event_store/library_factory.py": "the library's factory with our DSN and pool",
     "adapters/postgres/read_model/rebuild/plan_barrier.py": "wait for query plans older than a partition",
     "adapters/postgres/read_model/rebuild/verify.py": "compare live rows with a fresh fold",
@@ -38,6 +39,7 @@ WHOLE_IDEAS = {
     "application/ledger/map_verification.py": "the map of streams against the log",
     "application/telemetry/ingest/late_days.py": "quota for days of the past",
     "application/telemetry/ingest/slow_period.py": "detect a slow period",
+    "interfaces/bootstrap/doctor/portfolio.py": "the checks of what the portfolio refers to",
     "interfaces/bootstrap/doctor/raw_archive.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/signatures.py": "one check of the doctor",
     "interfaces/cli/audit/snapshots.py": "what a verification of snapshots prints",

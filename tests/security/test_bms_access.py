@@ -28,22 +28,22 @@ DEFAULT = BmsNetworks.of(None)
 LIMITS = CallLimits(connect_s=5.0, total_s=10.0, answer_bytes=1_000)
 
 
-def test_address_and_credentials_of_a_bms_are_set_by_an_admin_alone() -> None:
-    def asked(entry: Any) -> RegisterFacility:
+def test_only_an_admin_sets_address_and_credentials_of_a_bms() -> None:
+    def by_operator(entry: Any) -> RegisterFacility:
         return RegisterFacility(entry=entry, may_connect_bms=False)
 
     story = given().after(RegisterFacility(entry=HALL))
-    story.when(asked(HALL)).then()
-    story.when(asked(replace(HALL, meters=(MeterEntry(meter_id="main"), MeterEntry(meter_id="roof"))))).then(
-        fact(Facility.MeterInstalled, meter_id="roof")
-    )
+    story.when(by_operator(HALL)).then()
+    story.when(
+        by_operator(replace(HALL, meters=(MeterEntry(meter_id="main"), MeterEntry(meter_id="roof"))))
+    ).then(fact(Facility.MeterInstalled, meter_id="roof"))
     for change in (
         {"address": "https://attacker.example/1"},
         {"credentials_ref": "env:GRIDPROOF_SECRET_OTHER"},
         {"credentials_ref": None},
     ):
-        story.when(asked(replace(HALL, bms=replace(HALL.bms, **change)))).refused(BmsAccessDenied)
-    story.when(asked(replace(HALL, facility_id="fac-009"))).refused(BmsAccessDenied)
+        story.when(by_operator(replace(HALL, bms=replace(HALL.bms, **change)))).refused(BmsAccessDenied)
+    story.when(by_operator(replace(HALL, facility_id="fac-009"))).refused(BmsAccessDenied)
 
 
 def test_over_http_the_role_decides() -> None:
