@@ -73,6 +73,28 @@ def left_over(data_dir: Path) -> list[str]:
     return found
 
 
+def readable_by_others(data_dir: Path) -> list[str]:
+    """What group or others have a right to, in the data folder of a running system."""
+    found = []
+    for path in (data_dir, *data_dir.rglob("*")):
+        with suppress(FileNotFoundError):  # servers remove files meanwhile
+            if not path.is_symlink() and path.lstat().st_mode & 0o066:
+                found.append(str(path))
+    return found
+
+
+def worker_environs(parent: int) -> dict[str, bytes]:
+    """The environment of each worker process, by its arguments."""
+    environs = {}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and f"PPid:\t{parent}\n" in (entry / "status").read_text():
+                arguments = (entry / "cmdline").read_bytes()
+                if b"\0worker\0" in arguments:
+                    environs[f"{entry.name} {arguments!r}"] = (entry / "environ").read_bytes()
+    return environs
+
+
 def nothing_left(data_dir: Path) -> None:
     deadline = time.monotonic() + WITHIN_S
     while (found := left_over(data_dir)) and time.monotonic() < deadline:
@@ -94,6 +116,11 @@ def test_up_answers_and_exits_cleanly_and_its_data_survives_a_restart(tmp_path: 
         with urllib.request.urlopen(listing, timeout=10) as answer:  # noqa: S310 - our own address
             assert json.load(answer)["items"] == []
         made = json.loads(gridproof(data_dir, port, "keys", "create", "--role", "operator", "--json"))
+        assert readable_by_others(data_dir) == []
+        owner = json.loads((data_dir / "servers.json").read_text())["passwords"]["gridproof_owner"]
+        environs = worker_environs(process.pid)
+        assert len(environs) >= 11
+        assert [name for name, environ in environs.items() if owner.encode() in environ] == []
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=WITHIN_S) == 0
     nothing_left(data_dir)
