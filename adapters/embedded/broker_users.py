@@ -33,6 +33,8 @@ _RIGHTS: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 """Worker -> stream -> what it may do there, besides setting the stream up and looking at it."""
+_OVER_MQTT = {"ingest": ("meters.*.*.readings", "$MQTT.sub.>")}
+"""What the same login subscribes to over MQTT; the second is the listener's own, for a session's messages."""
 BROKER_USERS = tuple(PREFIX + kind for kind in _RIGHTS)
 
 
@@ -48,7 +50,7 @@ def users_text(passwords: Mapping[str, str]) -> str:
 def _entry(kind: str, password: str) -> str:
     permissions = {
         "publish": {"allow": published_by(kind), "deny": ["$JS.API.STREAM.DELETE.>"]},
-        "subscribe": {"allow": [f"_INBOX.{kind}.>"]},
+        "subscribe": {"allow": [f"_INBOX.{kind}.>", *_OVER_MQTT.get(kind, ())]},
     }
     # JSON is a subset of the configuration's syntax.
     return f"  {json.dumps({'user': user_of(kind), 'password': password, 'permissions': permissions})}\n"

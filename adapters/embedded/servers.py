@@ -176,8 +176,13 @@ class EmbeddedServers:
         return self.nats.url("nats", "nats", user_of(worker))
 
     @property
+    def ingest_mqtt_url(self) -> str:
+        """For the ingest worker: may subscribe to the readings of every meter."""
+        return self.nats.url("mqtt", "mqtt", user_of("ingest"))
+
+    @property
     def mqtt_url(self) -> str:
-        """For ingest and gateways: may do everything."""
+        """For gateways and commands of people at the machine: may do everything."""
         return self.nats.url("mqtt", "mqtt")
 
     @property
@@ -200,6 +205,14 @@ class EmbeddedServers:
     def meters_mqtt_url(self) -> str:
         """For simulators: readings of every facility and nothing else. A real meter uses its facility's login."""
         return self.nats.url("mqtt", "mqtt", METERS)
+
+    @property
+    def runs_valkey(self) -> bool:
+        return EmbeddedValkey.name in self._running
+
+    def worker_redis_url(self, worker: str) -> str:
+        """For a kind of worker: a user that may use the keys that it works with."""
+        return self.valkey.worker_url(worker)
 
     @property
     def redis_url(self) -> str:

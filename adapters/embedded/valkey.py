@@ -1,9 +1,11 @@
-"""Valkey (or Redis) as a child process: password, append-only file, bounded memory."""
+"""Valkey (or Redis) as a child process: a user for each kind of worker, append-only file, bounded memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 
 from adapters.embedded import binaries
 from adapters.embedded.data_folder import DataFolder, write_private
@@ -12,12 +14,22 @@ from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.loopback import HOST, ask
 
 USER = "valkey"
+_EVERYTHING = "~* &* +@all"
+_RIGHTS = MappingProxyType(
+    {
+        "web": "~*",
+        "aggregate": "~gridproof:answers:*",
+        "forecast": "~gridproof:answers:* ~gridproof:weather-quota*",
+    }
+)
+"""Worker -> the keys that it may use; none may use commands that administer the server."""
+_COMMANDS = "resetchannels +@all -@admin -@dangerous"
 
 _CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
 protected-mode yes
-requirepass {password}
+{users}
 dir "{folder}"
 daemonize no
 appendonly yes
@@ -26,6 +38,10 @@ save ""
 maxmemory 256mb
 maxmemory-policy allkeys-lru
 """
+
+
+def cache_user(worker: str) -> str:
+    return f"cache.{worker}"
 
 
 class EmbeddedValkey(EmbeddedServer):
@@ -57,14 +73,29 @@ class EmbeddedValkey(EmbeddedServer):
         """A URL with the password in it: not for logs."""
         return f"redis://:{self.data.password(USER)}@{HOST}:{self.ports['valkey']}/0"
 
+    def worker_url(self, worker: str) -> str:
+        """The same for a kind of worker: a user with the keys that it works with."""
+        user = cache_user(worker)
+        return f"redis://{user}:{self.data.password(user)}@{HOST}:{self.ports['valkey']}/0"
+
     def prepare(self) -> None:
         return
 
+    def _users(self) -> str:
+        """The users of the configuration; it has digests, so that no password stands in it."""
+        rights = {"default": (USER, _EVERYTHING)}
+        rights |= {
+            cache_user(worker): (cache_user(worker), f"{keys} {_COMMANDS}")
+            for worker, keys in _RIGHTS.items()
+        }
+        return "\n".join(
+            f"user {name} on #{sha256(self.data.password(login).encode()).hexdigest()} {allowed}"
+            for name, (login, allowed) in rights.items()
+        )
+
     def command(self) -> list[str]:
         file = self._folder / "valkey.conf"
-        text = _CONFIGURATION.format(
-            port=self.ports["valkey"], password=self.data.password(USER), folder=self._folder
-        )
+        text = _CONFIGURATION.format(port=self.ports["valkey"], users=self._users(), folder=self._folder)
         write_private(file, text.encode("utf-8"))
         return [str(self._program), str(file)]
 

@@ -37,15 +37,21 @@ def worker_settings(settings: Settings, servers: EmbeddedServers, worker: str) -
     nats = settings.nats_url if worker in _NATS else None
     if nats is not None and servers.runs_nats and nats == servers.nats_url:
         nats = servers.worker_nats_url(worker)
+    cache = settings.redis_url if worker in _CACHE else None
+    if cache is not None and servers.runs_valkey and cache == servers.redis_url:
+        cache = servers.worker_redis_url(worker)
     keeps_mqtt = worker in _MQTT
+    mqtt = settings.mqtt_url if keeps_mqtt else None
+    if mqtt is not None and servers.runs_nats and mqtt == servers.mqtt_url:
+        mqtt = servers.ingest_mqtt_url
     return replace(
         settings,
         database_url=database,
         migration_database_url=None,
         database_replica_url=settings.database_replica_url if worker == "web" else None,
         nats_url=nats,
-        redis_url=settings.redis_url if worker in _CACHE else None,
-        mqtt_url=settings.mqtt_url if keeps_mqtt else None,
+        redis_url=cache,
+        mqtt_url=mqtt,
         mqtt_client_id=settings.mqtt_client_id if keeps_mqtt else Settings().mqtt_client_id,
         mqtt_sessions=settings.mqtt_sessions if keeps_mqtt else 1,
         influx_token=settings.influx_token if worker in _INFLUX else None,

@@ -4,6 +4,8 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import nats.errors
 import pytest
@@ -12,9 +14,12 @@ from nats.aio.client import Client
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.broker_users import BROKER_USERS, user_of
 from adapters.embedded.meter_logins import MeterLoginRefused, MeterLogins
+from adapters.mqtt import TOPIC_FILTER, MqttMeterFeed
 from adapters.nats.connection import connect
+from adapters.nats.mqtt_sessions import MqttSessions
 from adapters.nats.work_queue import NatsWorkQueue
 from application.ports.dispatch.work_queue import WorkQueueUnavailable
+from tests.integration.telemetry.feed_reader import Taken, eventually, publish, reading
 
 WORKERS = [user.removeprefix("gridproof.") for user in BROKER_USERS]
 
@@ -104,6 +109,33 @@ def test_the_work_queue_works_with_the_rights_of_its_workers(nats_server: Embedd
             if worker == "notify":
                 await queue.next_callback(wait_s=0.1)
             await queue.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_ingest_reads_the_meters_with_its_own_login(nats_server: EmbeddedServers) -> None:
+    parts = urlsplit(nats_server.meters_mqtt_url)
+    feed = MqttMeterFeed(nats_server.ingest_mqtt_url, client_id=f"ingest-{uuid4().hex}")
+
+    async def publish_one(payload: bytes) -> None:
+        port, meter = parts.port or 0, f"meter-{uuid4().hex}"
+        await publish(port, [payload], user=parts.username, password=parts.password, client_id=meter)
+
+    async def scenario() -> None:
+        client = await connect(nats_server.nats_url, name="test")
+        sessions = MqttSessions(client, TOPIC_FILTER)
+        others = await sessions.consumers()
+        await feed.create_session()
+        own = await sessions.consumers() - others
+        await publish_one(b"1")
+        taken = Taken()
+        async with reading(feed, taken):
+            await publish_one(b"2")
+            await eventually(lambda: set(taken.payloads) >= {b"1", b"2"})
+            async with asyncio.timeout(20):  # its acknowledgements arrive
+                while not await sessions.are_drained(own, await sessions.end()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        await client.close()
 
     asyncio.run(scenario())
 
