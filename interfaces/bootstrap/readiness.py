@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -40,7 +41,9 @@ def readiness_probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
     settings, folder = stores.settings, stores.settings.data_dir
     probes = [
         ReadinessProbe(name="postgresql", needed=True, check=CachedCheck(lambda: _write_row(stores))),
-        ReadinessProbe(name="clock", needed=True, check=CachedCheck(stores.clock_monitor.check)),
+        ReadinessProbe(
+            name="clock", needed=True, check=partial(asyncio.to_thread, stores.clock_monitor.check)
+        ),
     ]
     if folder.is_dir():
         DISK_USED.set_function(lambda: used_share(folder))

@@ -41,6 +41,9 @@ class CachedMoments:
     def head(self) -> int:
         return self._log.head()
 
+    def acts(self, *, before: int | None, limit: int) -> list[StreamEntry]:
+        return self._log.acts(before=before, limit=limit)
+
     def entries_of(
         self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
     ) -> list[StreamEntry]:

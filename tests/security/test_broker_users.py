@@ -107,7 +107,7 @@ def test_the_work_queue_works_with_the_rights_of_its_workers(nats_server: Embedd
             if worker == "dispatch":
                 assert await queue.next_bms("fac-nobody", wait_s=0.1) is None
             if worker == "notify":
-                await queue.next_callback(wait_s=0.1)
+                await queue.next_callback("utility-nobody", wait_s=0.1)
             await queue.aclose()
 
     asyncio.run(scenario())

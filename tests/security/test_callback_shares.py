@@ -34,6 +34,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.event_log import FakeEventLog
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.telemetry.listed_meters import FakeListedMeters
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import UTILITY
 from tests.servers import nats_server
@@ -194,7 +195,13 @@ def test_a_letter_that_the_queue_cannot_carry_says_so_when_it_is_replayed() -> N
             return nats_less(world)
 
         replay = DeadLetterReplay(
-            world.dead_letters, world.scenario.bus, world.alerts, world.scenario.clock, publisher, publisher
+            world.dead_letters,
+            world.scenario.bus,
+            world.alerts,
+            world.scenario.clock,
+            publisher,
+            publisher,
+            FakeListedMeters(),
         )
         parking = world.relay._intents.parking
         await parking._park(UUID(int=5), "callback", UTILITY, work, "WorkTooLarge")

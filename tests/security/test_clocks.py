@@ -23,8 +23,8 @@ from application.operations.system_clock import ClockMismatch
 from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import IdempotencyRecord, SaveRequest
 from domain.facility import Facility
+from interfaces.bootstrap.readiness import readiness_probes
 from interfaces.bootstrap.stores import open_stores
-from interfaces.bootstrap.web import _probes
 from interfaces.settings.settings import Settings
 from interfaces.web.edge import ReadinessProbe
 from tests.fakes.clock import FakeClock
@@ -150,7 +150,7 @@ def test_a_process_with_a_wrong_clock_is_not_ready(
 ) -> None:
     settings = Settings(data_dir=tmp_path, database_url=database.app_dsn)
     with closing(open_stores(settings, pool_size=2)) as stores:
-        [probe] = [probe for probe in _probes(stores) if probe.name == "clock"]
+        [probe] = [probe for probe in readiness_probes(stores) if probe.name == "clock"]
         assert probe.needed
         asyncio.run(checked(probe))
         monkeypatch.setattr(SystemClock, "now", lambda _: datetime.now(UTC) + YEARS)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from application.access.api_keys import revoke
 from application.ports.access.api_keys import ApiKeysUnavailable
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.caching.lookup_cache import LOOKUP_FRESH_S, USABLE_IN_OUTAGE_S
@@ -23,11 +24,13 @@ def test_the_guide_states_both_times() -> None:
 def test_a_revoked_key_reads_only_during_an_outage_and_writes_never() -> None:
     edge, now, away = Edge(), [0.0], [False]
     header = edge.key("operator")["Authorization"]
-    authenticator = Authenticator(edge.api_keys, is_away=lambda: away[0], monotonic=lambda: now[0])
+    authenticator = Authenticator(
+        edge.api_keys, now=lambda: NOW, is_away=lambda: away[0], monotonic=lambda: now[0]
+    )
 
     async def scenario() -> None:
         admitted = await authenticator.principal(header)
-        edge.api_keys.revoke(admitted.key_id, at=NOW + timedelta(seconds=1))
+        revoke(edge.api_keys, admitted.key_id, by="operator:test", at=NOW + timedelta(seconds=1))
         away[0], now[0] = True, USABLE_IN_OUTAGE_S - 1
         assert await authenticator.principal(header, only_reads=True) == admitted
         with pytest.raises(ApiKeysUnavailable):

@@ -21,7 +21,12 @@ from adapters.bms.messages import TWO_PHASE, InvalidMessage
 from adapters.readings_file import open_readings_file
 from adapters.weather.bounded_get import HttpResponse
 from adapters.weather.weatherapi_responses import decode_response
-from application.facility.portfolio_validation import PortfolioInvalid, check_references, read_portfolio
+from application.facility.portfolio_validation import (
+    STRICTEST_RULES,
+    PortfolioInvalid,
+    check_references,
+    read_portfolio,
+)
 from application.history_import.importer import check_import
 from application.ports.dispatch.building_control import CommandReceipt, Setpoint
 from application.ports.history_import import ReadingsFileError
@@ -115,7 +120,9 @@ def test_an_answer_of_the_weather_service(body: bytes, status: int) -> None:
 @example(b"[" * 100_000)
 def test_a_portfolio(content: bytes) -> None:
     with suppress(PortfolioInvalid):
-        check_references(read_portfolio(content), known_utilities=(), known_programs=())
+        check_references(
+            read_portfolio(content), known_utilities=(), known_programs=(), rules=STRICTEST_RULES
+        )
 
 
 def _import(name: str, content: bytes) -> None:

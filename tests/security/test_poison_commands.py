@@ -22,6 +22,7 @@ from application.ports.event_store.event_log import LogEntryUnreadable
 from application.ports.event_store.event_store import SaveTooLarge
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided
 from interfaces.workers.relay.relay import READER, Relay
+from tests.fakes.telemetry.listed_meters import FakeListedMeters
 from tests.in_process_system import PREPARE_AT, InProcessSystem
 from tests.sample_values import CONTEXT, DR_EVENT_ID, STARTS_AT
 
@@ -98,7 +99,9 @@ def replay_of(world: InProcessSystem, bus: CommandBus) -> DeadLetterReplay:
     def never() -> Any:
         raise AssertionError("no server is needed")
 
-    return DeadLetterReplay(world.dead_letters, bus, world.alerts, world.scenario.clock, never, never)
+    return DeadLetterReplay(
+        world.dead_letters, bus, world.alerts, world.scenario.clock, never, never, FakeListedMeters()
+    )
 
 
 def replay(world: InProcessSystem, bus: CommandBus, letter: DeadLetter) -> DeadLetter:

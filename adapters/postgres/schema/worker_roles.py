@@ -31,7 +31,7 @@ _READINGS = (
     "telemetry_corrections",
     "raw_archive_progress",
 )
-_OF_ALL = ("alerts", "dead_letters")
+_OF_ALL = ("alerts", "dead_letters", "system_clock")
 _SECRET = ("api_keys", "sessions", "utilities", "idempotency_keys")
 """Read by the commands alone."""
 _RETENTION = ("rollups", "interval_readings", "telemetry_corrections", "meter_days")
@@ -40,6 +40,7 @@ _FUNCTIONS = {
     TELEMETRY: ("prepare_readings_day",),
     COMMANDS: ("drop_readings_day",),
     PROJECTIONS: (
+        "extend_recorded_times",
         "create_generation",
         "key_generation",
         "attach_generation",
