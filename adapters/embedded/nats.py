@@ -23,8 +23,8 @@ server_name: "{server_name}"
 host: "127.0.0.1"
 port: {nats}
 max_payload: 1MB
-# sync_interval: a power cut loses what was acknowledged within it (default 2 minutes). `always` loses nothing, and takes
-# a tenth of the readings a second, as it holds for the MQTT listener too: one sync for each message of a meter.
+# A power cut loses what was acknowledged within sync_interval (default 2 minutes). `always` loses nothing, and leaves a
+# tenth of the readings a second, since it syncs once for each message of a meter too.
 jetstream {{ store_dir: "{store}", sync_interval: "200ms" }}
 # ack_wait: a message that was not acknowledged is sent again after it, also after a reconnect (default 30 s).
 # max_ack_pending: so many may be under way to ingest, which acknowledges them in packs (default 1,024).

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from adapters.embedded.meter_logins import MeterLogins
     from adapters.postgres.schema.compatibility_check import SchemaCheck
     from adapters.postgres.schema.migrate import MigrationResult
+    from application.ports.shared_cache import SharedCache
 
 ADDRESSES = "addresses.json"
 _SAVED = frozenset(
@@ -179,3 +180,10 @@ def meter_logins(settings: Settings) -> MeterLogins:
             "facility (docs/guides/meters.md says how, for Mosquitto and AWS IoT Core)"
         )
     return MeterLogins(settings.data_dir)
+
+
+def current_cache(settings: Settings) -> SharedCache | None:
+    """The cache of one event loop; None where the settings name none."""
+    from adapters.redis.shared_cache import RedisSharedCache
+
+    return None if settings.redis_url is None else RedisSharedCache(settings.redis_url)

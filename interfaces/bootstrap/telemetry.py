@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from interfaces.bootstrap.cache import current_cache
 from interfaces.bootstrap.connection_budget import show_budget
+from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.telemetry_stream import telemetry_log
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def watched_telemetry(
 
     store, health, stop = stores.telemetry(), health or TelemetryHealth(), asyncio.Event()
     show_health(health, process)
-    cache = current_cache(stores) if keeps_cache_warm else None
+    cache = current_cache(stores.settings) if keeps_cache_warm else None
     through = None if cache is None else WriteThrough(store, stores.clock, cache)
     watch = TelemetryMonitor(health=health, alerts=stores.alerts(), clock=stores.clock, process=process)
     beside = [asyncio.create_task(watch.run(stop), name="telemetry watch")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from interfaces.bootstrap.cache import current_cache
+from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.stores import Stores, facility_rows
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def weather_source(stores: Stores) -> WeatherSource | None:
         source = HttpWeatherSource(settings.weather_url, stores.clock)
     else:
         return None
-    return CachedWeatherSource(source, stores.clock, current_cache(stores))
+    return CachedWeatherSource(source, stores.clock, current_cache(stores.settings))
 
 
 async def weather_summary(settings: Settings, clock: Clock) -> str:

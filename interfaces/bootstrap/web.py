@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from application.telemetry.store_health import MonitoredMeterPowers, MonitoredRollups, TelemetryHealth
-from interfaces.bootstrap.cache import current_cache
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.readiness import DISK_FULL_SHARE, readiness_probes, used_share
+from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
 from interfaces.bootstrap.telemetry import watched_telemetry
 from interfaces.settings.settings import Settings
@@ -164,7 +164,7 @@ def web_collaborators(
         webhook_secret=secrets.of,
         accepts_v1=lambda utility_id: secrets.accepts_v1(utility_id, stores.clock.now()),
         used_signatures=stores.used_signatures(),
-        cache=current_cache(stores),
+        cache=current_cache(stores.settings),
         waits=stores.projection_waits(),
         replica=replica,
         read_rates=ReadRates(

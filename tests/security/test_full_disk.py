@@ -129,7 +129,8 @@ def test_a_database_that_takes_no_write_makes_the_process_not_ready() -> None:
         redis_url=None,
     )
     pool = SimpleNamespace(connection=lambda timeout: Connection())
-    stores: Any = SimpleNamespace(settings=settings, pool=pool)
+    monitor = SimpleNamespace(check=lambda: None)
+    stores: Any = SimpleNamespace(settings=settings, pool=pool, clock_monitor=monitor)
     with Edge(probes=readiness.readiness_probes(stores)).client() as client:
         answer = client.get("/ready")
     assert (answer.status_code, answer.json()["status"]) == (503, "not_ready")

@@ -44,8 +44,8 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
         "measurement_revision": state.measurements or None,
         "facilities": None if state.batch is None else _counts(state.batch),
         "reasons": (reasons := _reasons(state)),
-        "reasons_count": len(state.reasons),
-        "reasons_complete": len(reasons) == len(state.reasons),
+        "reasons_count": (count := sum(state.reason_counts.values()) or len(state.reasons)),
+        "reasons_complete": len(reasons) == count,
         "details_url": f"/api/dr-events/{dr_event.id}",
         "occurred_at": _text(context.now),
     }

@@ -54,6 +54,7 @@ LIKE: dict[str, tuple[str, ...]] = {
     ),
     "loads": ("GET /api/dr-events/{dr_event_id}/load",),
     "proofs": (
+        "GET /api/audit/administration",
         "GET /api/audit/dr-events/{dr_event_id}/proof",
         "GET /api/audit/ledger",
         "GET /api/audit/ledger/consistency",
