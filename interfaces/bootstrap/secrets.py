@@ -47,6 +47,7 @@ def portfolio_secrets(settings: Settings, clock: Clock) -> PortfolioSecrets:
     """The secrets of utilities and BMSs."""
     referred = (
         settings.ledger_key,
+        settings.snapshot_key,
         settings.weather_key,
         settings.influx_token,
         settings.archive_s3_secret,

@@ -67,6 +67,10 @@ def test_each_role_can_write_what_its_workers_write_and_nothing_else(connect: Co
         "SELECT gridproof.create_generation('nothing', 1)": {PROJECTIONS},
         "INSERT INTO gridproof.dead_letters (dead_letter_id, queue, subject, reason, body, parked_at) "
         "SELECT gen_random_uuid(), 'x', 'x', 'x', '', now() WHERE false": set(WORKER_ROLES),
+        "INSERT INTO gridproof.system_clock (epoch, started_at, speed) "
+        "SELECT NULL, NULL, NULL WHERE false": set(WORKER_ROLES),
+        "SELECT gridproof.extend_recorded_times(1)": {PROJECTIONS},
+        "SELECT login FROM gridproof.operators": {COMMANDS},
         "SELECT secret_hash FROM gridproof.api_keys": {COMMANDS},
         "SELECT * FROM gridproof.utilities": {COMMANDS},
         "SELECT * FROM gridproof.demand_response_events": set(WORKER_ROLES),
