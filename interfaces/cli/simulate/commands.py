@@ -39,6 +39,7 @@ Examples:
   gridproof simulate bms --portfolio portfolio.yaml --directory /tmp/buildings
 
 The buildings' SOAP servers are at ADDRESS/buildings/FACILITY/bms; what was done to them stands in bms-journal.jsonl.
+A system calls them on this machine only with GRIDPROOF_BMS_NETWORKS=127.0.0.0/8.
 Nothing else of the world runs; `simulate meters` lets their meters speak.
 """
 WEATHER_EXAMPLE = """
@@ -53,7 +54,7 @@ Set GRIDPROOF_WEATHER_URL to the address that it prints. Every cell has a climat
 UTILITY_EXAMPLE = """
 \b
 Examples:
-  gridproof simulate utility --bind 127.0.0.1:9300 --secret env:CALLBACK_SECRET
+  gridproof simulate utility --bind 127.0.0.1:9300 --secret env:GRIDPROOF_SECRET_CALLBACKS
   gridproof simulate utility --fail-first 3
 
 Give the address that it prints as `callback_url` of a notification; what came stands in callbacks.jsonl. Without a

@@ -1,5 +1,6 @@
 """`gridproof facilities`: a portfolio is imported as a whole, or all its problems are reported."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,25 @@ def test_a_list_warns_while_its_read_model_is_behind(terminal: Terminal) -> None
 
     assert "gridproof worker project" in behind.stderr
     assert caught_up.stderr == ""
+
+
+def test_a_secret_reference_of_before_is_named_and_a_new_one_refused(terminal: Terminal) -> None:
+    old = changed(PORTFOLIO, ["utilities", 0, "callback_secret_ref"], "env:CITY_SECRET")
+    assert (
+        "utilities[0].callback_secret_ref: this reference is outside"
+        in terminal.run("facilities", "import", terminal.file(old)).stderr
+    )
+    terminal.import_portfolio()
+    with psycopg.connect(terminal.database.admin_dsn) as connection:  # as an earlier release recorded it
+        connection.execute("UPDATE gridproof.utilities SET callback_secret_ref = 'env:CITY_SECRET'")
+
+    again = terminal.run("facilities", "import", terminal.file(old))
+    checks = {one["check"]: one for one in json.loads(terminal.run("doctor", "--json").stdout)["checks"]}
+    ended = {"GRIDPROOF_OLD_SECRET_REFERENCES_UNTIL": "2020-01-01T00:00:00Z"}
+    late = json.loads(terminal.run("doctor", "--json", environ=ended).stdout)["checks"]
+
+    assert again.exit_code == 0
+    assert "outside of the namespace of secrets: utility city-power, callback_secret_ref" in again.stderr
+    assert (checks["secrets"]["state"], checks["bms addresses"]["state"]) == ("warning", "ok")
+    assert "city-power" in checks["secrets"]["detail"]
+    assert [one["state"] for one in late if one["check"] == "secrets"] == ["wrong"]
