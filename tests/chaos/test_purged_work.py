@@ -10,6 +10,8 @@ from random import Random
 from threading import Event, Thread
 
 import pytest
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from adapters.nats.connection import connect
 from adapters.nats.work_queue import BMS_STREAM
@@ -48,12 +50,19 @@ class Purger:
         client = await connect(self._nats_url, name="purger")
         js, times = client.jetstream(), 0
         while not self._stop.is_set() and times < self._most:
-            held = (await js.stream_info(BMS_STREAM)).state.messages
+            held = await _messages(js)
             if held and self._rng.random() < self._chance:
                 await js.purge_stream(BMS_STREAM)
                 self.purged, times = self.purged + held, times + 1
             await asyncio.sleep(LOOKS_EVERY_S)
         await client.close()
+
+
+async def _messages(js: JetStreamContext) -> int:
+    try:
+        return (await js.stream_info(BMS_STREAM)).state.messages
+    except NotFoundError:
+        return 0  # no worker has made it yet
 
 
 def check(system: SmallSystem) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ from interfaces.workers.dispatch.reconcile import Reconciler
 from interfaces.workers.measure import measure
 from interfaces.workers.notify import NotifyWorker
 from interfaces.workers.relay.relay import Relay
+from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from interfaces.workers.schedule.schedule import Schedule
 from tests.simulation.doubles.building_control import SimulatedBuildingControl
 from tests.simulation.doubles.clock import VirtualClock
@@ -111,15 +113,26 @@ class Wiring:
         await relay.run(asyncio.Event())
 
     async def _schedule(self, process: Process) -> None:
+        session = self.session(process)
         schedule = Schedule(
-            due=self.bug.due(self.session(process).deadlines.due),
+            due=self.bug.due(session.deadlines.due),
             bus=self.bus(process),
             clock=self.clock(process),
             locks=self.locks(process),
             reached=self.failpoint(process),
             alerts=self.session(process).alerts,
         )
-        await schedule.run(asyncio.Event())
+        sweeper = LostWorkSweeper(
+            overdue=self.bug.overdue(partial(session.deadlines.overdue_work, "bms_command")),
+            inventory=self.queue,
+            positions=session.positions,
+            bus=self.bus(process),
+            dead_letters=session.dead_letters,
+            alerts=session.alerts,
+            clock=self.clock(process),
+            locks=self.locks(process),
+        )
+        await asyncio.gather(schedule.run(asyncio.Event()), sweeper.run(asyncio.Event()))
 
     async def _dispatch(self, process: Process) -> None:
         session = self.session(process)

@@ -4,11 +4,13 @@ from functools import cache
 
 import pytest
 
-from tests.simulation.runs import SeedResult, run_seeds
+from tests.simulation.runs import SeedResult, run_seed, run_seeds
 from tests.simulation.wiring import storm_setting
 from tests.sizes import IN_SMALL
 
 SEEDS = 500
+LARGE_SEED = 7
+"""A seed in which the queue is purged nine times."""
 BATCH = 20
 """Seeds of one test: a file of many tests starts early, so that these runs use the processor while others wait."""
 BATCHES = range(0, BATCH if IN_SMALL else SEEDS, BATCH)
@@ -28,6 +30,12 @@ def test_no_storm_breaks_an_invariant(first: int) -> None:
         for result in broken
     ]
     assert not broken, f"{len(broken)} seeds broke:\n" + "\n".join(commands[:5])
+
+
+def test_no_storm_over_a_hundred_facilities_breaks_an_invariant() -> None:
+    result = run_seed(LARGE_SEED, storm_setting(facilities=100))
+    assert list(result.breaches) == []
+    assert result.struck["queue.purged"] == 9
 
 
 def test_every_kind_of_fault_occurs() -> None:

@@ -1,4 +1,4 @@
-"""The work queue with faults: unavailable at times, losing responses and acknowledgements, delivering twice."""
+"""The work queue with faults: away at times, losing messages, responses and acknowledgements, delivering twice."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class SimulatedWorkQueue:
 
     async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
         self.reach()
+        if self.injector.strikes("queue.loses_message", message_id):
+            self.queue.remember_id("bms", message_id)
+            return
         for copy in self._copies(message_id):
             await self.queue.publish_bms(work, message_id=copy)
         self._answered(message_id)
@@ -44,6 +47,10 @@ class SimulatedWorkQueue:
     async def next_callback(self, utility_id: str, *, wait_s: float) -> WorkItem | None:
         self.reach()
         return self._handed(await self.queue.next_callback(utility_id, wait_s=wait_s))
+
+    async def facilities_with_work(self) -> frozenset[str]:
+        self.reach()
+        return await self.queue.facilities_with_work()
 
     def reach(self) -> None:
         if self.down or self.injector.strikes("queue.refuses"):

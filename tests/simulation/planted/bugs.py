@@ -29,6 +29,7 @@ from tests.simulation.planted.seams import (
     AheadPositions,
     DroppingQueue,
     EarlyAckQueue,
+    FirstIssueQueue,
     KeylessBus,
     NoBreakers,
     NoExpiryStore,
@@ -80,6 +81,9 @@ class NoBug:
 
     def due(self, due: Due) -> Due:
         return due
+
+    def overdue(self, overdue: Due) -> Due:
+        return overdue
 
 
 class SkipsTheAttempt(NoBug):
@@ -236,6 +240,24 @@ class TakesADayFor24Hours(NoBug):
         return {**HANDLERS, **{kind: with_24_hour_days(HANDLERS[kind]) for kind in judging}}
 
 
+class NeverSweeps(NoBug):
+    """Does not issue BMS commands again that the queue has lost."""
+
+    name = "never-sweeps"
+
+    def overdue(self, overdue: Due) -> Due:
+        return lambda now: []
+
+
+class RepeatsTheMessageId(NoBug):
+    """Publishes a command that is issued again under the message id of its first issue."""
+
+    name = "repeats-the-message-id"
+
+    def queue(self, queue: Any) -> Any:
+        return FirstIssueQueue(queue)
+
+
 PLANTED: dict[str, type[NoBug]] = {
     bug.name: bug
     for bug in (
@@ -256,6 +278,8 @@ PLANTED: dict[str, type[NoBug]] = {
         NeverRetriesARestore,
         CountsEverybody,
         TakesADayFor24Hours,
+        NeverSweeps,
+        RepeatsTheMessageId,
     )
 }
 """Name -> bug. docs/simulation.md lists the first seed that finds each."""

@@ -91,6 +91,12 @@ class DroppingQueue(Wrapper):
             await self._wrapped.publish_bms(work, message_id=message_id)
 
 
+class FirstIssueQueue(Wrapper):
+    async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
+        first = f"{message_id.rpartition(':')[0]}:1" if work.task == "command" else message_id
+        await self._wrapped.publish_bms(work, message_id=first)
+
+
 class EarlyAckQueue(Wrapper):
     async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
         item: WorkItem | None = await self._wrapped.next_bms(facility_id, wait_s=wait_s)

@@ -1,4 +1,4 @@
-"""The planned faults: outages of servers, killed and stopped processes, restarts of BMSs, overrides."""
+"""The planned faults: outages of servers, purged queues, killed and stopped processes, restarts of BMSs, overrides."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class FaultSchedule:
             self._end_faults(),
             *(self._outage(outage) for outage in plan.outages),
             *(self._apply_process_fault(process_fault) for process_fault in plan.process_faults),
+            *(self._purge(at_s) for at_s in plan.purges),
             *(self._restart(at_s, facility_id) for at_s, facility_id in plan.restarts),
             *(self._override(at_s, facility_id) for at_s, facility_id in plan.overrides),
             self._drop_locks(),
@@ -78,6 +79,10 @@ class FaultSchedule:
             return
         self.injector.strike("process.stopped", f"{process_fault.worker} for {process_fault.for_s:g} s")
         self.supervisor.freeze(process_fault.worker, process_fault.for_s)
+
+    async def _purge(self, at_s: float) -> None:
+        await self._sleep(at_s)
+        self.injector.strike("queue.purged", f"{self.queue.queue.purge_bms()} messages")
 
     async def _restart(self, at_s: float, facility_id: str) -> None:
         await self._sleep(at_s)

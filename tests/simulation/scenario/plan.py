@@ -106,6 +106,8 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     """When a person overrides a setpoint in a building."""
     rates: dict[str, float]
     outages: tuple[Outage, ...]
+    purges: tuple[float, ...]
+    """When the queue loses all BMS work that it holds."""
     process_faults: tuple[ProcessFault, ...]
     proposals: int
     """How many deadlines are proposed at a random time, due or not."""
@@ -142,6 +144,8 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
     rates["utility.refuses"] = refusals.choice((0.05, 0.3, 1.0)) if refusals.random() < 0.1 else 0.0
     freezes = Random(f"{seed}:freezes")
     rates["process.freezes_at_failpoint"] = freezes.choice((0.02, 0.1)) if freezes.random() < 0.15 else 0.0
+    losses = Random(f"{seed}:losses")
+    rates["queue.loses_message"] = losses.choice((0.05, 0.3)) if losses.random() < 0.15 else 0.0
     if any(entry.bms.profile != "two_phase" for entry in entries):
         # Without deduplication nothing prevents a repeat once two workers both believe that they hold the lock.
         rates["database.drops_locks"] = 0.0
@@ -160,6 +164,7 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
         overrides=_moments(rng, ids, faults_end_s, most=1),
         rates=rates,
         outages=_outages(rng, faults_end_s),
+        purges=_purges(losses, faults_end_s),
         process_faults=_process_faults(rng, faults_end_s),
         proposals=rng.choice((0, 0, 5, 20)),
         faults_end_s=faults_end_s,
@@ -242,6 +247,11 @@ def _outages(rng: Random, until_s: float) -> tuple[Outage, ...]:
         for what in kinds
         for _ in range(rng.choice((0, 0, 1, 2)))
     )
+
+
+def _purges(rng: Random, until_s: float) -> tuple[float, ...]:
+    number = rng.choice((1, 3, 9)) if rng.random() < 0.15 else 0
+    return tuple(sorted(rng.uniform(0, until_s) for _ in range(number)))
 
 
 def _process_faults(rng: Random, until_s: float) -> tuple[ProcessFault, ...]:
