@@ -37,7 +37,11 @@ from application.telemetry.current_values import CurrentValues
 from application.telemetry.load_history import LoadHistories
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from interfaces.web.authentication.api_key import Authenticator
-from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit, TenantTurns
+from interfaces.web.authentication.concurrency_limit import (
+    ConcurrencyLimit,
+    TenantConcurrencyLimit,
+    TenantTurns,
+)
 from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.web.authentication.planning_queue import PlanningQueueLimit
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
@@ -200,7 +204,7 @@ class Edge:
     pages: PageCache = field(default_factory=PageCache)
     rows: RowLoader = field(default_factory=RowLoader)
     responses: IdempotentResponseCache = field(default_factory=IdempotentResponseCache)
-    notification_limit: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
+    notification_limit: TenantConcurrencyLimit = field(default_factory=TenantConcurrencyLimit)
     fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
     """For folding past lists."""
     past_turns: TenantTurns = field(default_factory=TenantTurns)

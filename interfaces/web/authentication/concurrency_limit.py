@@ -18,6 +18,8 @@ CONCURRENT_CALLS = 8
 WAIT_TIMEOUT_S = 10.0
 """Wall seconds; a call takes hundredths of one, unless PostgreSQL hangs."""
 BUSY_RETRY_AFTER_S = 5.0
+SHARE = 6
+"""Of these calls one utility has at most so many: two are left for the others, however much it sends."""
 MAX_WAITING = 100
 """Calls of one tenant, with the one that runs."""
 TArguments = ParamSpec("TArguments")
@@ -39,11 +41,7 @@ class ConcurrencyLimit:
         A cancelled caller keeps its slot until the thread ends, since a thread cannot be stopped. Raises the problem
         `unavailable` if no slot is free in time.
         """
-        try:
-            async with asyncio.timeout(self._within_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise _too_slow() from None
+        await _acquire(self._slots, self._within_s)
         running = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
         running.add_done_callback(lambda _: self._slots.release())
         return await asyncio.shield(running)
@@ -110,3 +108,37 @@ def _too_slow() -> Problem:
     return try_again(
         "unavailable", "the store answers too slowly; try again", retry_after_s=BUSY_RETRY_AFTER_S
     )
+
+
+class TenantConcurrencyLimit:
+    """A ConcurrencyLimit of which each utility has a share. Only authenticated utilities have one, so they are few."""
+
+    def __init__(
+        self, at_once: int = CONCURRENT_CALLS, share: int = SHARE, *, within_s: float = WAIT_TIMEOUT_S
+    ) -> None:
+        self._limit = ConcurrencyLimit(at_once, within_s=within_s)
+        self._share = share
+        self._within_s = within_s
+        self._shares: dict[str, asyncio.Semaphore] = {}
+
+    async def run(
+        self,
+        utility_id: str,
+        call: Callable[TArguments, TResult],
+        *args: TArguments.args,
+        **kwargs: TArguments.kwargs,
+    ) -> TResult:
+        """As `ConcurrencyLimit.run`. A caller that disconnects keeps its part of the share until its call ends."""
+        share = self._shares.setdefault(utility_id, asyncio.Semaphore(self._share))
+        await _acquire(share, self._within_s)
+        running = asyncio.ensure_future(self._limit.run(call, *args, **kwargs))
+        running.add_done_callback(lambda _: share.release())
+        return await asyncio.shield(running)
+
+
+async def _acquire(slots: asyncio.Semaphore, within_s: float) -> None:
+    try:
+        async with asyncio.timeout(within_s):
+            await slots.acquire()
+    except TimeoutError:
+        raise _too_slow() from None

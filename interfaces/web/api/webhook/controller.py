@@ -74,7 +74,7 @@ class NotificationController(Controller):
         responses = edge.responses
         if (cached := responses.find(utility_id, key, body)) is not None:
             return json_response(*cached, 202)
-        signs, response = await edge.notification_limit.run(_accept, request, edge, body, key)
+        signs, response = await edge.notification_limit.run(utility_id, _accept, request, edge, body, key)
         if not signs:
             responses.note_unsigned(utility_id)
         if response.status_code == 202:
@@ -91,8 +91,10 @@ class NotificationController(Controller):
     async def modify(self, request: ApiRequest, utility_event_id: FromPath[str]) -> Response[bytes]:
         """The whole notification with a higher `modification_number`. If it is refused, nothing changes."""
         body = await read_body(request)
-        edge = edge_of(request)
-        return await edge.notification_limit.run(_modify, request, edge.dependencies, body, utility_event_id)
+        edge, utility_id = edge_of(request), str(request.user.utility_id)
+        return await edge.notification_limit.run(
+            utility_id, _modify, request, edge.dependencies, body, utility_event_id
+        )
 
     @delete(
         "/{utility_event_id:str}",

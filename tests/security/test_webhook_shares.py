@@ -1,0 +1,40 @@
+"""Of the notifications that are judged at once, one utility has a share (principle 1)."""
+
+import asyncio
+from threading import Event
+
+import pytest
+
+from interfaces.web.authentication.concurrency_limit import TenantConcurrencyLimit
+from interfaces.web.problems import Problem
+
+PATIENCE_S = 30.0
+
+
+def test_a_utility_that_sends_all_it_can_leaves_places_to_others() -> None:
+    async def scenario() -> list[str]:
+        limit, go_on = TenantConcurrencyLimit(3, 2), Event()
+        flood = [asyncio.create_task(limit.run("util-b", go_on.wait, PATIENCE_S)) for _ in range(20)]
+        await asyncio.sleep(0)
+        answered = await asyncio.wait_for(limit.run("util-a", str, "judged"), PATIENCE_S)
+        go_on.set()
+        await asyncio.gather(*flood)
+        return [answered]
+
+    assert asyncio.run(scenario()) == ["judged"]
+
+
+def test_a_disconnected_caller_keeps_its_part_until_its_call_ends() -> None:
+    """Otherwise a utility could have any number at once by hanging up."""
+
+    async def scenario() -> None:
+        limit, go_on = TenantConcurrencyLimit(3, 1, within_s=0.05), Event()
+        first = asyncio.create_task(limit.run("util-b", go_on.wait, PATIENCE_S))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        with pytest.raises(Problem, match="too slowly"):
+            await limit.run("util-b", str, "second")
+        go_on.set()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
