@@ -72,7 +72,7 @@ INFEASIBLE: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "duplicate facility": ({"facility_ids": ["fac-001", "fac-001"]}, "duplicate_facility", "fac-001"),
     "no facility": ({"facility_ids": []}, "no_facility", None),
     "in maintenance": ({"facility_ids": [IN_MAINTENANCE]}, "facility_in_maintenance", IN_MAINTENANCE),
-    "not enrolled": ({"facility_ids": [ELSEWHERE]}, "not_enrolled", ELSEWHERE),
+    "another utility's facility": ({"facility_ids": [ELSEWHERE]}, "unknown_facility", ELSEWHERE),
     "past start": ({"starts_at": day(-1)}, "past_start", None),
     "end before start": ({"ends_at": day(1)}, "end_before_start", None),
     "too short": ({"ends_at": day(2) + timedelta(seconds=1_799)}, "too_short", None),
