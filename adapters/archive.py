@@ -42,6 +42,8 @@ class S3Access:
             "access_key_id": self.key_id,
             "secret_access_key": self.secret,
         }
+        # A bucket with object lock and a default retention takes an object only with a checksum.
+        given["checksum_algorithm"] = "SHA256"
         config = {name: value for name, value in given.items() if value is not None}
         return from_url(
             url,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import httpx
@@ -13,6 +15,16 @@ import obstore
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from adapters.archive import ObjectArchive, S3Access
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_TEN_YEARS = """
+<ObjectLockConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+<ObjectLockEnabled>Enabled</ObjectLockEnabled>
+<Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Years>10</Years></DefaultRetention></Rule>
+</ObjectLockConfiguration>
+"""
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,21 @@ class S3Server:
 
     def make_bucket(self, name: str) -> None:
         httpx.put(f"{self.url}/{name}").raise_for_status()
+
+    def make_locked_bucket(self, name: str) -> None:
+        """A bucket with object lock: nobody can remove a version for ten years, not even the account's owner."""
+        lock = {"x-amz-bucket-object-lock-enabled": "true"}
+        httpx.put(f"{self.url}/{name}", headers=lock).raise_for_status()
+        httpx.put(f"{self.url}/{name}?object-lock", content=_TEN_YEARS).raise_for_status()
+
+    def versions(self, bucket: str, key: str) -> list[str]:
+        """The ids of the versions of an object, the newest first."""
+        listed = httpx.get(f"{self.url}/{bucket}?versions&prefix={key}").raise_for_status().text
+        return re.findall(r"<VersionId>([^<]+)</VersionId>", listed)
+
+    def remove_version(self, bucket: str, key: str, version: str) -> int:
+        """Try to remove a version; returns the HTTP status."""
+        return httpx.delete(f"{self.url}/{bucket}/{key}?versionId={version}").status_code
 
     def archive(self, bucket: str, prefix: str = "") -> ObjectArchive:
         return ObjectArchive(f"s3://{bucket}/{prefix}", self.access)
@@ -42,9 +69,20 @@ class _Silent(WSGIRequestHandler):
         return
 
 
+def _as_amazon(application: WSGIApplication) -> WSGIApplication:
+    """In a bucket with object lock, Amazon takes an object with any checksum header; moto asks for the SDK's."""
+
+    def answered(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if "HTTP_X_AMZ_CHECKSUM_SHA256" in environ:
+            environ["HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM"] = "SHA256"
+        return application(environ, start_response)
+
+    return answered
+
+
 @contextmanager
 def running_s3() -> Iterator[S3Server]:
-    application = DomainDispatcherApplication(create_backend_app)
+    application = _as_amazon(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, application, handler_class=_Silent)
     thread = threading.Thread(target=server.serve_forever, name="s3", daemon=True)
     thread.start()

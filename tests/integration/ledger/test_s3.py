@@ -133,3 +133,17 @@ def test_the_command_line_verifies_over_s3_by_its_settings(
     wrong = terminal.run(*arguments, environ=environ)
     assert wrong.exit_code == 3
     assert json.loads(wrong.stdout)["findings"][0]["kind"] == "checkpoint"
+
+
+def test_a_bucket_with_object_lock_keeps_what_was_archived(s3: S3Server) -> None:
+    """It takes objects with a checksum only. A second put is refused, and no version can be removed."""
+    name = checkpoint_name(1)
+    s3.make_locked_bucket("locked")
+    archive = s3.archive("locked")
+    archive.put_once(name, b"signed")
+    with pytest.raises(AlreadyArchived):
+        archive.put_once(name, b"forged")
+    (version,) = s3.versions("locked", name)
+    assert s3.remove_version("locked", name, version) == 403
+    s3.remove("locked", name)  # adds a delete marker, and removes nothing
+    assert version in s3.versions("locked", name)
