@@ -52,7 +52,7 @@ def test_any_bytes_are_decoded_or_refused(body: bytes, key: str | None) -> None:
     decoded(body, key)
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(100))
 @given(
     st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), VALUES, max_size=6),
     st.sets(st.sampled_from(FIELDS), max_size=3),
