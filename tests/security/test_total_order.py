@@ -35,6 +35,10 @@ def test_a_position_is_visible_only_after_every_lower_one_though_no_writer_takes
         with pytest.raises(LockNotAvailable):
             insert(quick, log)  # would draw the next position, and commit it first
         quick.rollback()
+        with pytest.raises(LockNotAvailable):  # as the product's writers do
+            quick.execute("SET lock_timeout = '200ms'")
+            quick.execute(f"LOCK TABLE gridproof.{log} IN EXCLUSIVE MODE".encode())
+        quick.rollback()
         slow.commit()
         insert(quick, log)
         quick.commit()
@@ -48,9 +52,9 @@ def test_a_position_is_visible_only_after_every_lower_one_though_no_writer_takes
 @pytest.mark.parametrize("log", LOGS)
 def test_the_application_cannot_take_the_lock_out_of_the_way(database: Database, log: str) -> None:
     statements = (
-        f"ALTER TABLE gridproof.{log} DISABLE TRIGGER lock_the_log",
-        f"DROP TRIGGER lock_the_log ON gridproof.{log}",
-        f"DROP FUNCTION gridproof.lock_{log}() CASCADE",
+        f"ALTER TABLE gridproof.{log} DISABLE TRIGGER exclude_other_writers",
+        f"DROP TRIGGER exclude_other_writers ON gridproof.{log}",
+        "DROP FUNCTION gridproof.exclude_other_writers() CASCADE",
         "SET session_replication_role = replica",
     )
     for statement in statements:

@@ -1,30 +1,24 @@
 -- expand
--- What the integrity of the log needs in the database: a MAC beside each snapshot, the lock that keeps the order of the
--- log, an index from times to positions, and the clock that the system was started with.
+-- What the integrity of the log needs in the database: a MAC beside each snapshot, the order of the log whoever writes,
+-- an index from times to positions, and the clock that the system was started with.
 
 -- Of (stream, version, topic, state), by a key outside of this database. A row without one is of an older release.
 ALTER TABLE gridproof.demand_response_snapshots ADD COLUMN mac bytea;
 
--- Readers by position rely on this lock: a position becomes visible only after every lower one. Writers take it
--- themselves, before the statement that inserts, so that here it is held already; a session that does not take it gets
--- it here, before the first position is drawn.
-CREATE FUNCTION gridproof.lock_demand_response_events() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Readers by position rely on writers that exclude each other until they commit: a position becomes visible only after
+-- every lower one. Writers take the table's EXCLUSIVE lock, which excludes every other session that inserts. Sessions that
+-- do not take it exclude each other here, before the first position is drawn. (To take the table's lock here would
+-- deadlock two of them, since each holds the weaker lock of its INSERT already.)
+CREATE FUNCTION gridproof.exclude_other_writers() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    LOCK TABLE gridproof.demand_response_events IN EXCLUSIVE MODE;
+    PERFORM pg_advisory_xact_lock((7214::bigint << 32) | TG_RELID::bigint);
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER lock_the_log BEFORE INSERT ON gridproof.demand_response_events
-    FOR EACH STATEMENT EXECUTE FUNCTION gridproof.lock_demand_response_events();
-
-CREATE FUNCTION gridproof.lock_forecasts_events() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    LOCK TABLE gridproof.forecasts_events IN EXCLUSIVE MODE;
-    RETURN NULL;
-END
-$$;
-CREATE TRIGGER lock_the_log BEFORE INSERT ON gridproof.forecasts_events
-    FOR EACH STATEMENT EXECUTE FUNCTION gridproof.lock_forecasts_events();
+CREATE TRIGGER exclude_other_writers BEFORE INSERT ON gridproof.demand_response_events
+    FOR EACH STATEMENT EXECUTE FUNCTION gridproof.exclude_other_writers();
+CREATE TRIGGER exclude_other_writers BEFORE INSERT ON gridproof.forecasts_events
+    FOR EACH STATEMENT EXECUTE FUNCTION gridproof.exclude_other_writers();
 
 -- recorded_at of a stored domain event; NULL where it has none that can be read. It is the first field of the JSON.
 CREATE FUNCTION gridproof.recorded_at(state bytea) RETURNS timestamptz LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE AS $$
