@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal
@@ -36,7 +37,7 @@ def discard(
 
     Raises DeadLetterNotFound, DeadLetterDecided, ReasonRequired or OperationsUnavailable.
     """
-    act = decision_act(dead_letter_id, "discarded", by=by, at=at)
+    act = decision_act([dead_letter_id], "discarded", by=by, at=at)
     letter = letters.decide(dead_letter_id, status="discarded", by=by, reason=reason, at=at, act=act)
     clear_alerts_of(letter, letters, alerts, at=at)
     return letter
@@ -66,19 +67,21 @@ def discard_of_dispatch(
 
 
 def decision_act(
-    dead_letter_id: UUID, decision: Literal["replayed", "discarded"], *, by: str, at: datetime
+    dead_letter_ids: Sequence[UUID], decision: Literal["replayed", "discarded"], *, by: str, at: datetime
 ) -> AdministrativeAct:
-    """The record of one decision. It has no reason: that is free text, and stands beside the letter."""
+    """The record of one decision on at least one letter. It has no reason: that is free text, and stands beside the
+    letter."""
+    first = dead_letter_ids[0]
     provenance = Provenance(
-        correlation_id=dead_letter_id,
-        causation_id=dead_letter_id,
+        correlation_id=first,
+        causation_id=first,
         actor=by,
         tenant=None,
-        trace_id=dead_letter_id.hex,
+        trace_id=first.hex,
         recorded_at=at,
     )
     return AdministrativeAct.decide_dead_letters(
-        provenance, decision=decision, dead_letter_ids=[dead_letter_id]
+        provenance, decision=decision, dead_letter_ids=dead_letter_ids
     )
 
 

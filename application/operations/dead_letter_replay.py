@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 import structlog
@@ -17,7 +18,7 @@ from application.command_bus.decision_context import CommandContext, Idempotency
 from application.command_bus.retry import TRANSIENT
 from application.commands.dispatch import ReissueBmsCommand
 from application.operations import command_parking
-from application.operations.dead_letter_decisions import clear_alerts_of, decision_act
+from application.operations.dead_letter_decisions import CLOCKS_DIFFER, clear_alerts_of, decision_act
 from application.ports.clock import Clock
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher, WorkRejected
 from application.ports.operations.alerts import AlertRegistry
@@ -33,11 +34,13 @@ from application.telemetry.ingest.batch_codec import (
 )
 from application.telemetry.ingest.fast_parser import facility_of
 from application.telemetry.ingest.message_parser import parse_message
-from application.telemetry.ingest.meter_admission import MeterAdmission
+from application.telemetry.ingest.meter_admission import UNKNOWN_METER, MeterAdmission
 from domain.errors import ReasonRequired
 from domain.event_sourcing.json_decoders import json_decoder
-from domain.telemetry.meter_reading import MALFORMED, partition_of
+from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 
+_PAGE = 500
+_READINGS_AT_ONCE = 2_000
 Connected = Callable[[], AbstractAsyncContextManager[WorkPublisher]]
 TWork = TypeVar("TWork", BmsWork, CallbackWork)
 log = structlog.get_logger(__name__)
@@ -78,6 +81,58 @@ class DeadLetterReplay:
             return await asyncio.to_thread(self._give_in_order, letter, by, reason)
         await self._do_again(letter, by, reason)
         return await asyncio.to_thread(self._decided, dead_letter_id, by, reason)
+
+    async def replay_listed_meters(self, *, by: str, reason: str) -> int:
+        """Replay every open letter of an unknown meter whose meter the portfolio lists by now; returns their number.
+
+        Each page of letters is one decision, and one act. Raises StreamUnavailable, ListedMetersUnavailable or
+        OperationsUnavailable; pages that were done stay done.
+        """
+        admission, replayed = MeterAdmission(self.meters), 0
+        await admission.reload()
+        after: DeadLetter | None = None
+        until = self.clock.now() + CLOCKS_DIFFER
+        while page := await asyncio.to_thread(
+            partial(self.dead_letters.open_before, until, queues=("meter_message",), after=after, limit=_PAGE)
+        ):
+            after = page[-1]
+            unknown = [letter for letter in page if letter.reason.startswith(UNKNOWN_METER)]
+            replayed += await self._replay_page(unknown, admission, by=by, reason=reason)
+        return replayed
+
+    async def _replay_page(
+        self, letters: Sequence[DeadLetter], admission: MeterAdmission, *, by: str, reason: str
+    ) -> int:
+        now = self.clock.now()
+        done, by_partition = [], dict[int, list[MeterReading]]()
+        for letter in letters:
+            parsed = parse_message(letter.subject, letter.body, now=now)
+            if parsed.malformed or admission.unknown_meters(parsed.readings):
+                continue
+            done.append(letter.dead_letter_id)
+            by_partition.setdefault(partition_of(facility_of(parsed.readings)), []).extend(parsed.readings)
+        if not done:
+            return 0
+        name = uuid5(done[0], "".join(map(str, done)))  # the same page again has the same message ids
+        async with self.stream() as stream:
+            for partition, readings in by_partition.items():
+                for first in range(0, len(readings), _READINGS_AT_ONCE):
+                    part = ReadingBatch(received_at=now, readings=readings[first : first + _READINGS_AT_ONCE])
+                    await stream.publish(
+                        partition, pack(part), message_id=f"replay:{name}:{partition}:{first}"
+                    )
+        decided = await asyncio.to_thread(
+            partial(
+                self.dead_letters.decide_all,
+                done,
+                status="replayed",
+                by=by,
+                reason=reason,
+                at=now,
+                act_of=lambda ids: decision_act(ids, "replayed", by=by, at=now),
+            )
+        )
+        return len(decided)
 
     def _give_in_order(self, letter: DeadLetter, by: str, reason: str) -> DeadLetter:
         """Give the parked commands again, then those parked behind them, until one fails: it and the rest stay open.
@@ -125,7 +180,7 @@ class DeadLetterReplay:
 
     def _decided(self, dead_letter_id: UUID, by: str, reason: str) -> DeadLetter:
         now = self.clock.now()
-        act = decision_act(dead_letter_id, "replayed", by=by, at=now)
+        act = decision_act([dead_letter_id], "replayed", by=by, at=now)
         letter = self.dead_letters.decide(
             dead_letter_id, status="replayed", by=by, reason=reason, at=now, act=act
         )

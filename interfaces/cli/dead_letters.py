@@ -27,6 +27,7 @@ REPLAY_EXAMPLE = """
 \b
 Example:
   gridproof dead-letters replay 0c9b4c8e-6f0f-5a3e-9a41-3a1f7f1f7a10 --reason "their server is back"
+  gridproof dead-letters replay --listed-meters --reason "the new meters are in the portfolio now"
 
 A BMS command or callback keeps its id, so that whoever had it already recognises it.
 """
@@ -87,17 +88,29 @@ def show(dead_letter_id: UUID, as_json: bool) -> None:
 
 
 @dead_letters_group.command("replay", epilog=REPLAY_EXAMPLE)
-@click.argument("dead_letter_id", type=click.UUID, metavar="ID")
+@click.argument("dead_letter_id", type=click.UUID, metavar="[ID]", required=False)
+@click.option(
+    "--listed-meters", is_flag=True, help="Instead: all of unknown meters that the portfolio lists by now."
+)
 @click.option("--reason", default="replayed by hand", show_default=True, help="Why; it is recorded.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def replay(dead_letter_id: UUID, reason: str, as_json: bool) -> None:
+def replay(dead_letter_id: UUID | None, *, listed_meters: bool, reason: str, as_json: bool) -> None:
     """Have the work done again, then record the decision. What can no longer be replayed says so."""
     from interfaces.bootstrap.operations import dead_letter_replay
 
+    if listed_meters == (dead_letter_id is not None):
+        raise click.UsageError("give the ID of a dead letter, or --listed-meters")
     with opened_stores() as stores:
-        replaying = dead_letter_replay(stores)
-        letter = asyncio.run(replaying.replay(dead_letter_id, by=operator(stores), reason=reason))
-    _print(letter, as_json=as_json)
+        replaying, by = dead_letter_replay(stores), operator(stores)
+        if dead_letter_id is not None:
+            letter = asyncio.run(replaying.replay(dead_letter_id, by=by, reason=reason))
+            _print(letter, as_json=as_json)
+            return
+        count = asyncio.run(replaying.replay_listed_meters(by=by, reason=reason))
+    if as_json:
+        print_json({"replayed": count})
+    else:
+        click.echo(f"{count} replayed")
 
 
 @dead_letters_group.command("discard", epilog=DISCARD_EXAMPLE)

@@ -1,6 +1,6 @@
 """Dead letters in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -54,6 +54,10 @@ _DECIDE = f"""
 UPDATE gridproof.dead_letters SET status = %s, decided_at = %s, decided_by = %s, decision_reason = %s
 WHERE dead_letter_id = %s AND status = 'open' RETURNING {_COLUMNS}
 """  # noqa: S608 - our own column names
+_DECIDE_ALL = """
+UPDATE gridproof.dead_letters SET status = %s, decided_at = %s, decided_by = %s, decision_reason = %s
+WHERE dead_letter_id = ANY(%s) AND status = 'open' RETURNING dead_letter_id
+"""
 
 
 class PostgresDeadLetters:
@@ -163,6 +167,23 @@ class PostgresDeadLetters:
             letter = self.get(dead_letter_id)
             raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")
         return _letter(row)
+
+    def decide_all(
+        self,
+        dead_letter_ids: Sequence[UUID],
+        *,
+        status: Literal["replayed", "discarded"],
+        by: str,
+        reason: str,
+        at: datetime,
+        act_of: Callable[[Sequence[UUID]], AdministrativeAct],
+    ) -> list[UUID]:
+        decision = (status, at, storable(by), storable(reason), list(dead_letter_ids))
+        with operations_connection(self._pool) as connection:
+            decided = sorted(row[0] for row in connection.execute(_DECIDE_ALL, decision))
+            if decided:
+                append_acts(connection, [act_of(decided)])
+        return decided
 
 
 def _letter(row: Any) -> DeadLetter:

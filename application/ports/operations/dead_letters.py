@@ -1,6 +1,6 @@
 """Dead letters: work that could not be done, stored with its reason until a person decides."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
@@ -120,4 +120,17 @@ class DeadLetters(Protocol):
 
         Without an act where the decision follows from a domain event, which then is the record of it.
         """
+        ...
+
+    def decide_all(
+        self,
+        dead_letter_ids: Sequence[UUID],
+        *,
+        status: Literal["replayed", "discarded"],
+        by: str,
+        reason: str,
+        at: datetime,
+        act_of: Callable[[Sequence[UUID]], AdministrativeAct],
+    ) -> list[UUID]:
+        """Record one decision on those that are open, in one transaction with the act for them. Returns their ids."""
         ...

@@ -22,6 +22,8 @@ from application.telemetry.ingest.message_parser import (
 from domain.telemetry.meter_reading import MeterReading
 from domain.telemetry.reading_block import SEPARATOR
 
+UNKNOWN_METER = "unknown meter"
+"""The beginning of the reason of such a message."""
 MAX_UNLISTED_METERS = 1_000
 """Meters of a facility that lists none. Ids come from devices: without a bound a login could invent any number."""
 
@@ -110,14 +112,16 @@ class MeterAdmission:
     def _reason(self, facility_id: str, unknown: frozenset[str]) -> str:
         meters = self._listing.get(facility_id)
         if meters is None:
-            return f"unknown meter: the portfolio has no facility {facility_id}; import it, then replay this"
+            return (
+                f"{UNKNOWN_METER}: the portfolio has no facility {facility_id}; import it, then replay this"
+            )
         named = ", ".join(sorted(unknown)[:3]) + (", ..." if len(unknown) > 3 else "")
         if not meters:
             return (
-                f"unknown meter: {facility_id} lists no meters, and {self._max_unlisted_meters} others of it "
+                f"{UNKNOWN_METER}: {facility_id} lists no meters, and {self._max_unlisted_meters} others of it "
                 f"report; list {named} in the portfolio, then replay this"
             )
         return (
-            f"unknown meter: {facility_id} does not list {named}; "
+            f"{UNKNOWN_METER}: {facility_id} does not list {named}; "
             "list it with `gridproof facilities import`, then replay this"
         )

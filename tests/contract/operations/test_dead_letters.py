@@ -1,6 +1,6 @@
 """The contract of DeadLetters: PostgreSQL's and the fake's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations.dead_letters import PostgresDeadLetters
+from application.operations.dead_letter_decisions import decision_act
 from application.ports.operations.dead_letters import (
     DeadLetter,
     DeadLetterCursor,
@@ -18,6 +19,7 @@ from application.ports.operations.dead_letters import (
     DeadLetterNotFound,
     DeadLetters,
 )
+from domain.administration import AdministrativeAct
 from domain.errors import ReasonRequired
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.servers import Database
@@ -139,6 +141,27 @@ def test_a_letter_is_decided_once(letters: DeadLetters) -> None:
         letters.decide(UUID(int=1), status="replayed", by="operator:2", reason="", at=LATER)
     letters.park(letter())
     assert letters.get(UUID(int=1)).decided_by == "operator:1"
+
+
+def test_one_decision_on_many_letters_leaves_out_those_that_are_decided(letters: DeadLetters) -> None:
+    for number in (1, 2, 3):
+        letters.park(letter(number))
+    letters.decide(UUID(int=2), status="discarded", by="operator:1", reason="obsolete", at=T0)
+    acts: list[list[UUID]] = []
+
+    def act_of(ids: Sequence[UUID]) -> AdministrativeAct:
+        acts.append(list(ids))
+        return decision_act(ids, "replayed", by="operator:2", at=LATER)
+
+    ids = [UUID(int=number) for number in (1, 2, 3, 9)]
+    for expected in ([UUID(int=1), UUID(int=3)], []):
+        decided = letters.decide_all(
+            ids, status="replayed", by="operator:2", reason="listed", at=LATER, act_of=act_of
+        )
+        assert decided == expected
+    assert acts == [[UUID(int=1), UUID(int=3)]]
+    assert letters.get(UUID(int=3)).decided_by == "operator:2"
+    assert letters.get(UUID(int=2)).decided_by == "operator:1"
 
 
 def test_discarding_needs_a_reason(letters: DeadLetters) -> None:

@@ -23,6 +23,7 @@ from application.ports.operations.dead_letters import DeadLetter, DeadLetterDeci
 from application.ports.telemetry.stream import StreamUnavailable
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack, unpack
 from application.telemetry.ingest.message_parser import MalformedReading
+from domain.administration import AdministrativeAct
 from domain.dispatch import Dispatch, Phase, Setpoint, ZonePlan
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing.aggregate import Provenance
@@ -81,7 +82,13 @@ class Rig:
         )
 
     def replay(self, reason: str = "mended") -> DeadLetter:
-        replaying = DeadLetterReplay(
+        return asyncio.run(self._replaying().replay(LETTER_ID, by="operator:1", reason=reason))
+
+    def replay_listed(self) -> int:
+        return asyncio.run(self._replaying().replay_listed_meters(by="operator:1", reason="listed"))
+
+    def _replaying(self) -> DeadLetterReplay:
+        return DeadLetterReplay(
             dead_letters=self.letters,
             bus=CommandBus(self.store, StoppedClock(), HANDLERS, forecasts=FakeForecastBook()),
             alerts=self.alerts,
@@ -90,7 +97,6 @@ class Rig:
             stream=lambda: nullcontext(self.stream),
             meters=self.meters,
         )
-        return asyncio.run(replaying.replay(LETTER_ID, by="operator:1", reason=reason))
 
     @property
     def is_open(self) -> bool:
@@ -273,6 +279,29 @@ def test_a_message_of_an_unknown_meter_is_replayed_once_the_meter_is_listed(rig:
     rig.meters.put("fac-001", {"main", "other"})
     assert rig.replay().status == "replayed"
     assert len(rig.stream.kept) == 1
+
+
+def test_all_letters_of_listed_meters_are_replayed_in_one_act(rig: Rig) -> None:
+    rig.meters = FakeListedMeters({"fac-001": {"m1", "m2"}})
+    for number, meter in enumerate(("m1", "m2", "m3"), 1):
+        rig.letters.park(
+            DeadLetter(
+                dead_letter_id=UUID(int=number),
+                queue="meter_message",
+                subject=f"meters/fac-001/{meter}/readings",
+                reason="unknown meter: fac-001 does not list it",
+                body=b'{"ts": "2026-07-14T20:59:00Z", "kw": 10.0, "kwh_total": 100.0}',
+                parked_at=NOW,
+            )
+        )
+    assert rig.replay_listed() == 2
+    assert rig.replay_listed() == 0
+    assert {letter.dead_letter_id.int for letter in rig.letters.listed()} == {3}
+    [kept] = rig.stream.kept
+    assert sorted(one.meter_id for one in unpack(kept.body).readings) == ["m1", "m2"]
+    [act] = [entry.domain_event for entry in rig.store.read_after(0, 10)]
+    assert isinstance(act, AdministrativeAct.DeadLettersDecided)
+    assert (act.count, act.decision, act.actor) == (2, "replayed", "operator:1")
 
 
 def test_a_batch_is_stored_again_in_its_partition(rig: Rig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -189,6 +189,23 @@ class MemoryDeadLetters:
         decided = replace(letter, status=status, decided_at=at, decided_by=by, decision_reason=reason)
         self._letters[dead_letter_id] = decided
         self.acts += [] if act is None else act.collect_events()
+        return decided
+
+    def decide_all(
+        self,
+        dead_letter_ids: Sequence[UUID],
+        *,
+        status: Literal["replayed", "discarded"],
+        by: str,
+        reason: str,
+        at: datetime,
+        act_of: Callable[[Sequence[UUID]], AdministrativeAct],
+    ) -> list[UUID]:
+        found = sorted(one for one in dead_letter_ids if one in self._letters)
+        decided = [one for one in found if self._letters[one].status == "open"]
+        for one in decided:
+            self.decide(one, status=status, by=by, reason=reason, at=at)
+        self.acts += act_of(decided).collect_events() if decided else []
         return decided
 
 
