@@ -18,6 +18,7 @@ from interfaces.bootstrap.snapshots import protected_snapshots
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from adapters.postgres.connection.pool import FastReconnectPool
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.event_store.log_listener import LogListener
     from application.ports.access.api_keys import ApiKeys
@@ -259,25 +260,13 @@ def open_stores(
     statements others cause. Raises ClockMismatch, OperationsUnavailable, or an error of
     psycopg or eventsourcing while the database is away.
     """
-    from adapters.postgres.connection.dsn import with_statement_timeout
-    from adapters.postgres.connection.pool import FastReconnectPool
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.forecast.forecast_book import PostgresForecastBook
     from application.event_store.demand_response import DemandResponse
     from application.handlers import HANDLERS
 
     is_clock_given, clock = clock is not None, clock or clock_of(settings)
-    address = _named(database_url(settings), "pool")
-    if statement_timeout_s is not None:
-        address = with_statement_timeout(address, statement_timeout_s)
-    pool = FastReconnectPool(
-        address,
-        min_size=1,
-        max_size=pool_size,
-        open=True,
-        timeout=10,
-        kwargs={"autocommit": False},
-    )
+    pool = _open_pool(settings, pool_size, statement_timeout_s)
     try:
         events = PostgresEventStore(
             DemandResponse,
@@ -305,6 +294,18 @@ def open_stores(
             stores.close()
             raise
     return stores
+
+
+def _open_pool(settings: Settings, size: int, statement_timeout_s: int | None) -> FastReconnectPool:
+    from adapters.postgres.connection.dsn import with_statement_timeout
+    from adapters.postgres.connection.pool import FastReconnectPool
+
+    address = _named(database_url(settings), "pool")
+    if statement_timeout_s is not None:
+        address = with_statement_timeout(address, statement_timeout_s)
+    return FastReconnectPool(
+        address, min_size=1, max_size=size, open=True, timeout=10, kwargs={"autocommit": False}
+    )
 
 
 @contextmanager

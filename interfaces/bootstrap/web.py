@@ -25,6 +25,7 @@ from interfaces.bootstrap.telemetry import watched_telemetry
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from application.access.daily_quota import DailyQuotas
     from application.ports.telemetry.store import TelemetryStore
     from interfaces.web.edge import WebDependencies
     from projections.queries.replica import ReplicatedReadModels
@@ -126,9 +127,7 @@ def web_collaborators(
     replica: ReplicatedReadModels | None = None,
 ) -> WebDependencies:
     from adapters.nats.queue_depths import NatsQueueDepths
-    from adapters.postgres.access.daily_usage import PostgresDailyUsage
     from adapters.redis.rate_limit import CachedRateLimiter
-    from application.access.daily_quota import DailyQuotas
     from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebDependencies
@@ -175,16 +174,21 @@ def web_collaborators(
         probes=readiness_probes(stores),
         queue_depth=settings.queue_depth,
         waiting_per_utility=settings.waiting_per_utility,
-        quotas=DailyQuotas(
-            PostgresDailyUsage(stores.pool),
-            stores.clock,
-            most={
-                "stored_bytes": settings.webhook_bytes_per_day,
-                "unknown_cancellations": settings.webhook_unknown_cancellations_per_day,
-            },
-        ),
+        quotas=_daily_quotas(stores),
         allow_private_callbacks=settings.allow_private_callbacks,
         callback_ports=settings.callback_port_numbers,
         stream_clients=settings.stream_clients,
         stream_clients_per_key=settings.stream_clients_per_key,
     )
+
+
+def _daily_quotas(stores: Stores) -> DailyQuotas:
+    from adapters.postgres.access.daily_usage import PostgresDailyUsage
+    from application.access.daily_quota import DailyQuotas
+
+    settings = stores.settings
+    most = {
+        "stored_bytes": settings.webhook_bytes_per_day,
+        "unknown_cancellations": settings.webhook_unknown_cancellations_per_day,
+    }
+    return DailyQuotas(PostgresDailyUsage(stores.pool), stores.clock, most=most)

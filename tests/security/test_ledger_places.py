@@ -1,4 +1,4 @@
-"""H6: doctor says where the ledger's key, the archive and the database share a fate."""
+"""H6: doctor says where the ledger's key, the archive and the database stand together."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from interfaces.bootstrap.doctor.ledger_places import check_ledger_places
 from interfaces.bootstrap.doctor.result import CheckResult
-from interfaces.bootstrap.doctor.shared_fate import check_shared_fate
 from interfaces.settings.settings import Settings
 
 HERE = "postgresql://gridproof_app:x@127.0.0.1:5432/gridproof"
@@ -16,7 +16,7 @@ ELSEWHERE = "postgresql://gridproof_app:x@db-1.example,db-2.example/gridproof"
 
 
 def checked(folder: Path, database: str, **settings: Any) -> CheckResult:
-    return check_shared_fate(Settings(data_dir=folder, **settings), database)
+    return check_ledger_places(Settings(data_dir=folder, **settings), database)
 
 
 def test_the_default_of_one_folder_is_named(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def test_a_position_is_visible_only_after_every_lower_one_though_no_writer_takes
         with pytest.raises(LockNotAvailable):
             insert(quick, log)  # would draw the next position, and commit it first
         quick.rollback()
+        quick.execute("SET lock_timeout = '200ms'")
         with pytest.raises(LockNotAvailable):  # as the product's writers do
-            quick.execute("SET lock_timeout = '200ms'")
             quick.execute(f"LOCK TABLE gridproof.{log} IN EXCLUSIVE MODE".encode())
         quick.rollback()
         slow.commit()

@@ -14,10 +14,10 @@ from application.operations.clock_monitor import MAX_SKEW_S
 from interfaces.bootstrap.clock import check_system_clock, clock_of
 from interfaces.bootstrap.connection_budget import total_budget
 from interfaces.bootstrap.doctor.ledger import check_ledger
+from interfaces.bootstrap.doctor.ledger_places import check_ledger_places
 from interfaces.bootstrap.doctor.portfolio import check_bms_addresses, check_secret_references
 from interfaces.bootstrap.doctor.raw_archive import check_raw_archive
 from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult
-from interfaces.bootstrap.doctor.shared_fate import check_shared_fate
 from interfaces.bootstrap.doctor.signatures import check_signatures
 from interfaces.bootstrap.influxdb import influx_summary
 from interfaces.bootstrap.readiness import DISK_FULL_SHARE
@@ -98,7 +98,7 @@ def _store_checks(settings: Settings, url: str) -> Iterator[CheckResult]:
         )
         yield _run_check("ledger", lambda: check_ledger(stores), "run `gridproof migrate`")
         yield _run_check("snapshots", lambda: _snapshots(settings, url), "run `gridproof migrate`")
-        yield _run_check("ledger places", lambda: check_shared_fate(settings, stores.database_url))
+        yield _run_check("ledger places", lambda: check_ledger_places(settings, stores.database_url))
         yield _run_check("raw archive", lambda: check_raw_archive(stores), "run `gridproof migrate`")
         yield _run_check("secrets", lambda: check_secret_references(stores), "run `gridproof migrate`")
         yield _run_check("bms addresses", lambda: check_bms_addresses(stores), "run `gridproof migrate`")

@@ -1,4 +1,4 @@
-"""The check of `gridproof doctor` that says where the ledger's key, the archive and the database share a fate.
+"""The check of `gridproof doctor` that says where the ledger's key, the archive and the database stand together.
 
 Whoever has two of them can rewrite the log and sign what was rewritten, and what is on one machine is lost with it.
 """
@@ -33,7 +33,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """A file or folder, if it is one."""
 
 
-def check_shared_fate(settings: Settings, database_url: str) -> CheckResult:
+def check_ledger_places(settings: Settings, database_url: str) -> CheckResult:
     """`warning` where two of them are on one machine, in one folder, or of one user."""
     places = [
         _key_place(settings),
