@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 import structlog
 
-from application.command_bus.retry import TRANSIENT
+from application.command_bus.retry import MAX_TRIES, TRANSIENT
 from application.dispatch.execution.executor import DispatchExecutor
 from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnreadableDomainEvent
@@ -119,6 +119,13 @@ class DispatchWorker:
                 raise
             except POISON as error:
                 log.exception("parked: it can never be carried out", facility=facility_id)
+                await self.calls.park_poison(facility_id, item.body, f"{type(error).__name__}: {error}")
+            except Exception as error:
+                log.exception("failed with an unexpected error", facility=facility_id, tries=item.deliveries)
+                if item.deliveries < MAX_TRIES:
+                    # Its BMS is asked first whether it knows the command, so nothing is done twice.
+                    await item.redeliver_after(TIME_LIMITS.retry_wall_s)
+                    return
                 await self.calls.park_poison(facility_id, item.body, f"{type(error).__name__}: {error}")
         await item.done()
 
