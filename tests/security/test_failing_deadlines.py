@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from application.ports.event_store.event_store import SaveTooLarge
 from application.ports.operations.alerts import AlertRegistry
 from interfaces.workers.loops.failing_deadlines import ALERT, RETRY_S, FailingDeadlines, subject_of
+from interfaces.workers.measure import measure
 from interfaces.workers.measure.measure import Measuring
 from interfaces.workers.schedule.schedule import Schedule
 from projections.deadlines import DeadlineKind, DeadlineRow
@@ -140,3 +141,42 @@ def test_the_alert_ends_when_the_deadline_is_no_longer_due_also_after_a_restart(
     assert len(subjects(rig.alerts)) == 2
     successor.failing.to_try([])
     assert subjects(rig.alerts) == [subject_of(measured)]
+
+
+def test_a_failing_pass_of_corrections_ends_neither_the_worker_nor_the_measurements() -> None:
+    stop, alerts = asyncio.Event(), FakeAlertRegistry()
+
+    class Corrections:
+        passes = 0
+
+        def pass_once(self) -> int:
+            self.passes += 1
+            if self.passes == 1:
+                raise KeyError("a defect")
+            stop.set()
+            return 0
+
+    class Measurements:
+        clock = FakeClock(NOW, speed=1e6)
+        passes = 0
+
+        def __init__(self) -> None:
+            self.alerts = alerts
+
+        def pass_once(self) -> int:
+            self.passes += 1
+            return 0
+
+    corrections, measurements = Corrections(), Measurements()
+
+    async def scenario() -> None:
+        async with asyncio.timeout(20):
+            await measure.run(
+                measuring=cast("Any", measurements), remeasuring=corrections, locks=FakeLocks(), stop=stop
+            )
+
+    with capture_logs():
+        asyncio.run(scenario())
+    assert corrections.passes == 2
+    raised = [alert for alert in alerts.listed(include_cleared=True) if alert.name == ALERT]
+    assert [(one.subject, one.cleared_at is not None) for one in raised] == [("pass/corrections", True)]

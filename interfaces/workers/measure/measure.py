@@ -27,6 +27,7 @@ from application.measurement.measure import (
     readings_window,
     verification_of,
 )
+from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.event_store.event_store import EventStore, StreamNotFound
@@ -39,7 +40,7 @@ from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from domain.telemetry.intervals import interval_start
 from domain.time_series.windows import IntervalSeries, TimeWindow
-from interfaces.workers.loops.failing_deadlines import FailingDeadlines
+from interfaces.workers.loops.failing_deadlines import ALERT, FailingDeadlines
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import PUT_OFF, run_periodically
 from projections.deadlines import DeadlineKind, DeadlineRow
@@ -206,21 +207,30 @@ async def run(
 ) -> None:
     """Run until `stop`. Of several workers one is active."""
     passes = [measuring] if remeasuring is None else [measuring, remeasuring]
-    await run_as_leader(locks, LOCK, lambda: _measure(measuring.clock, passes, stop), stop=stop)
+    await run_as_leader(locks, LOCK, lambda: _measure(measuring, passes, stop), stop=stop)
 
 
-async def _measure(clock: Clock, passes: Sequence[MeasurementPass], stop: asyncio.Event) -> None:
+async def _measure(measuring: Measuring, passes: Sequence[MeasurementPass], stop: asyncio.Event) -> None:
     """Run the passes concurrently: thousands of corrections do not delay the measurements that are due."""
-    every_s = max(clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
+    every_s = max(measuring.clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
     async with asyncio.TaskGroup() as tasks:
         for one in passes:
             name = type(one).__name__.lower()
-            tasks.create_task(
-                run_periodically(partial(_logged_pass, one), name=name, every_s=every_s, stop=stop)
-            )
+            alert = AlertSwitch(measuring.alerts, measuring.clock, ALERT, f"pass/{name}")
+            isolated = partial(_isolated_pass, one, alert)
+            tasks.create_task(run_periodically(isolated, name=name, every_s=every_s, stop=stop))
 
 
-async def _logged_pass(one: MeasurementPass) -> None:
-    given = await asyncio.to_thread(one.pass_once)
+async def _isolated_pass(one: MeasurementPass, alert: AlertSwitch) -> None:
+    """A pass that fails is repeated, with an alert. It skips nothing, and the other pass goes on."""
+    try:
+        given = await asyncio.to_thread(one.pass_once)
+    except PUT_OFF:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the other pass
+        _log.exception("a pass failed", by=type(one).__name__)
+        await alert.turn(on=True, detail=f"{type(error).__name__}: {error}"[:1_000])
+        return
+    await alert.turn(on=False)
     if given:
         _log.info("measured", commands=given, by=type(one).__name__)

@@ -12,6 +12,7 @@ from interfaces.workers.measure import measure
 from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.sample_values import NOW
 
 
@@ -30,6 +31,7 @@ def test_a_temporary_error_delays_the_work_until_the_next_pass(error: Exception)
 
     class Measuring:
         clock = FakeClock(NOW, speed=1e6)
+        alerts = FakeAlertRegistry()
         passes = 0
 
         def pass_once(self) -> int:
