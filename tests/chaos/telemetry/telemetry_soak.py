@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -28,6 +28,7 @@ from tests.chaos.telemetry.telemetry_delays import Delays, Outage
 WORKERS = ("ingest", "aggregate")
 SERVERS = ("nats", "postgres", "valkey")
 
+CHUNKS_AHEAD = 4
 _APART_S = 4.0
 """Readings due after this time were not delayed by the outage."""
 
@@ -76,28 +77,35 @@ class Soak:
         """Wait for the first readings: the broker drops messages that arrive before there is a subscription."""
 
         def arrived() -> bool:
-            self._send(f"{self.run}warm{uuid4().hex[:6]}", 0.5)
+            self._send(f"{self.run}warm", 0.5)
             return self.stored(f"{self.run}warm") > 0
+
+        for name in ("warm", *(f"n{number}" for number in range(CHUNKS_AHEAD))):
+            self._list(f"{self.run}{name}")
 
         self.until("first reading", arrived)
 
     def _send(self, name: str, seconds: float) -> LoadReport:
-        plan = self.plan(name)
-        while True:
-            try:
-                list_meters(self.stage.admin_url, plan)
-                break
-            except psycopg.OperationalError:
-                time.sleep(0.2)  # the store is itself killed at times
-        load = MeterLoad(plan, self.stage.meters_mqtt_url)
+        load = MeterLoad(self.plan(name), self.stage.meters_mqtt_url)
         return asyncio.run(load.run(seconds, drain_s=self.patience_s))
+
+    def _list(self, name: str) -> None:
+        """List the meters of a plan in the portfolio. While the store is away nothing happens."""
+        with suppress(psycopg.OperationalError):
+            list_meters(self.stage.admin_url, self.plan(name))
+
+    def _send_chunk(self) -> None:
+        """Its meters were listed some chunks ago: ingest reads the portfolio once a second, and not in an outage."""
+        number = len(self.reports)
+        self._list(f"{self.run}n{number + CHUNKS_AHEAD}")
+        self.reports.append(self._send(f"{self.run}n{number}", self.chunk_s))
 
     @contextmanager
     def meters(self) -> Iterator[None]:
         def keep_sending() -> None:
             try:
                 while not self._stop.is_set():
-                    self.reports.append(self._send(f"{self.run}n{len(self.reports)}", self.chunk_s))
+                    self._send_chunk()
             except BaseException as failure:
                 self._failed.append(failure)
                 raise
