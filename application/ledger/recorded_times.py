@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from application.ledger.sealed_intervals import SealedInterval
-from domain.ledger.entries import RECORDED_BYTES, positions_of
+from domain.ledger.entries import RECORDED_BYTES, RECORDED_MARK, positions_of
 
 TOLERANCE = timedelta(seconds=60)
 """Between the decision and the row in the log: a save may wait that long. At an accelerated clock, as many of its
 seconds as pass in that time."""
+_BEGINS = len(RECORDED_MARK)
 _TO_THE_SECOND = len("2026-07-14T21:00:15")
-_FRACTION_END = RECORDED_BYTES - 1
+_SECOND_END, _FRACTION_END = _BEGINS + _TO_THE_SECOND, RECORDED_BYTES - 1
 _NO_TIME = ord(" ")
 
 
@@ -27,9 +28,9 @@ def doubtful_times(
     """
     positions = positions_of(entries)
     texts = np.frombuffer(recorded, dtype=np.uint8).reshape(-1, RECORDED_BYTES)
-    seconds = np.ascontiguousarray(texts[:, :_TO_THE_SECOND]).view(f"S{_TO_THE_SECOND}").ravel()
-    is_utc = (texts[:, _TO_THE_SECOND] == ord("Z")) | (
-        (texts[:, _TO_THE_SECOND] == ord(".")) & (texts[:, _FRACTION_END] == ord("Z"))
+    seconds = np.ascontiguousarray(texts[:, _BEGINS:_SECOND_END]).view(f"S{_TO_THE_SECOND}").ravel()
+    is_utc = (texts[:, _SECOND_END] == ord("Z")) | (
+        (texts[:, _SECOND_END] == ord(".")) & (texts[:, _FRACTION_END] == ord("Z"))
     )
     has_time = texts[:, 0] != _NO_TIME
     for interval in intervals:

@@ -28,8 +28,8 @@ TILE_ENTRIES = 256
 """Entries in a tile of the ledger's table, and hashes in a tile of its tree: eight levels of it."""
 RECORDED_MARK = b'"recorded_at":"'
 """Stands in a stored domain event before its time; inside a text, its quotes would be escaped."""
-RECORDED_BYTES = 27
-"""The longest time: 2026-07-14T21:00:15.123456Z."""
+RECORDED_BYTES = len(RECORDED_MARK) + len("2026-07-14T21:00:15.123456Z")
+"""With the longest time."""
 NO_PREVIOUS_CHECKPOINT = "0" * 64
 """The previous hash in the first checkpoint."""
 MIN_POSITION = -(2**63)
@@ -178,10 +178,10 @@ def hashes_of(entries: bytes) -> bytes:
 
 
 def recorded_part(state: bytes) -> bytes:
-    """The RECORDED_BYTES characters from the first time of a stored domain event on; spaces where it has none."""
+    """The RECORDED_BYTES characters from the first RECORDED_MARK of a stored domain event on; spaces where it has
+    none."""
     at = state.find(RECORDED_MARK)
-    part = b"" if at < 0 else state[at + len(RECORDED_MARK) : at + len(RECORDED_MARK) + RECORDED_BYTES]
-    return part.ljust(RECORDED_BYTES)
+    return (b"" if at < 0 else state[at : at + RECORDED_BYTES]).ljust(RECORDED_BYTES)
 
 
 def last_position_of(entries: bytes) -> int:

@@ -20,10 +20,11 @@ from domain.ledger.entries import (
     DEMAND_RESPONSE,
     ENTRY_BYTES,
     FORECASTS,
+    RECORDED_BYTES,
+    RECORDED_MARK,
     TILE_ENTRIES,
     LogRow,
     last_position_of,
-    recorded_part,
 )
 from domain.ledger.map_pages import MapChange
 
@@ -38,9 +39,10 @@ COPY (
     ORDER BY notification_id LIMIT {limit}
 ) TO STDOUT (FORMAT BINARY)
 """
+_FIELDS_OF_ROW = 5
 _FIELD_COUNT = b"\x00\x05"
-_POSITION = slice(6, 14)
-"""Place of the first field's bytes in a row of the binary COPY: after a field count and a length."""
+_POSITION = slice(5, 13)
+"""Place of the first field's bytes in a row of the binary COPY with one byte in place of its field count."""
 _MOVE = """
 UPDATE gridproof.ledger_heads SET size = %s, position = %s WHERE log = %s AND size = %s
 """
@@ -181,19 +183,26 @@ def _rows(cursor: psycopg.Cursor[Any]) -> list[LogRow]:
 
 def _copied_entries(rows: psycopg.Copy, recorded: bytearray | None) -> Iterator[bytes]:
     """Ledger entries of the copied rows. PostgreSQL sends each row as one message; the first one also has the
-    file header."""
+    file header. A million of them are verified: what is called for each row is inlined."""
+    parts: list[bytes] = []
     for message in rows:
-        row = bytes(message)
-        row = row.removeprefix(COPY_SIGNATURE)
-        if row == COPY_TRAILER:
-            continue
-        if row[:2] != _FIELD_COUNT:
-            raise LedgerUnavailable(
-                "PostgreSQL's binary COPY is not as it was: nothing can be verified over it"
-            )
+        if message[0] != 0 or message[1] != _FIELDS_OF_ROW:
+            message = bytes(message).removeprefix(COPY_SIGNATURE)  # noqa: PLW2901
+            if message == COPY_TRAILER:
+                continue
+            if message[:2] != _FIELD_COUNT:
+                raise LedgerUnavailable(
+                    "PostgreSQL's binary COPY is not as it was: nothing can be verified over it"
+                )
+        row = b"\x00" + message[2:]
         if recorded is not None:
-            recorded += recorded_part(row)
-        yield (row[_POSITION] + sha256(b"\x00" + row[2:]).digest())  # domain.ledger.merkle.leaf_hash, inlined
+            at = row.find(RECORDED_MARK)
+            parts.append(row[at : at + RECORDED_BYTES])  # nothing if there is none
+        yield row[_POSITION] + sha256(row).digest()  # domain.ledger.merkle.leaf_hash, inlined
+    if recorded is not None:
+        joined = b"".join(parts)
+        is_full = len(joined) == len(parts) * RECORDED_BYTES
+        recorded += joined if is_full else b"".join([part.ljust(RECORDED_BYTES) for part in parts])
 
 
 def _tiles(size: int, entries: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -45,7 +45,7 @@ class LedgerStore(Protocol):
     ) -> bytes:
         """Entries computed again from the rows of the log, `after` < position <= `up_to`, in order.
 
-        Appends to `recorded` for each entry the RECORDED_BYTES characters that begin with its first `recorded_at`;
+        Appends to `recorded` for each entry the RECORDED_BYTES characters that begin with its first RECORDED_MARK;
         spaces where it has none.
         """
         ...

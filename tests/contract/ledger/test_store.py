@@ -22,6 +22,7 @@ from domain.ledger.entries import (
     MAX_POSITION,
     MIN_POSITION,
     RECORDED_BYTES,
+    RECORDED_MARK,
     LogRow,
 )
 from domain.ledger.map_pages import MapChange, MapState
@@ -167,7 +168,8 @@ def test_the_beginning_of_each_time_is_returned_with_the_entries(rig: LedgerRig)
         DEMAND_RESPONSE, after=MIN_POSITION, up_to=MAX_POSITION, recorded=recorded
     )
     assert entries == b"".join(one.entry() for one in rows)
-    assert bytes(recorded) == times[0] + times[1] + b'","x":1' + b" " * RECORDED_BYTES
+    mark = RECORDED_MARK
+    assert bytes(recorded) == mark + times[0] + mark + times[1] + b'","x":1' + b" " * RECORDED_BYTES
 
 
 def test_a_position_leads_to_its_tile(rig: LedgerRig) -> None:
