@@ -26,6 +26,7 @@ from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from application.access.daily_quota import DailyQuotas
+    from application.ports.access.daily_usage import UsageKind
     from application.ports.telemetry.store import TelemetryStore
     from interfaces.web.edge import WebDependencies
     from projections.queries.replica import ReplicatedReadModels
@@ -187,7 +188,7 @@ def _daily_quotas(stores: Stores) -> DailyQuotas:
     from application.access.daily_quota import DailyQuotas
 
     settings = stores.settings
-    most = {
+    most: dict[UsageKind, int] = {
         "stored_bytes": settings.webhook_bytes_per_day,
         "unknown_cancellations": settings.webhook_unknown_cancellations_per_day,
     }

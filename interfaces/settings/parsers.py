@@ -1,4 +1,5 @@
-"""Parsers of single settings, from text to value. Each raises ValueError with what is expected."""
+"""Parsers of single settings, from text to value, and what is read from an address. A parser raises ValueError with
+what is expected."""
 
 import ipaddress
 from collections.abc import Callable
@@ -158,3 +159,17 @@ def failpoint(value: str) -> str:
     if not (dot and process.replace("_", "").isalnum() and place.replace("_", "").isalnum()):
         raise ValueError("use PROCESS.PLACE, as dispatch.before_call")
     return value
+
+
+def sends_in_clear(url: str | None) -> bool:
+    """Whether `url` is plain HTTP to another machine."""
+    parts = urlsplit(url or "")
+    return parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}
+
+
+def without_password(address: str) -> str:
+    """The address without its login (all up to the last @) and its query, which may hold tokens."""
+    address = address.partition("?")[0]
+    if "@" not in address:
+        return address
+    return f"{address.partition('://')[0]}://***@{address.rpartition('@')[2]}"

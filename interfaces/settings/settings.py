@@ -7,17 +7,15 @@ embedded server of that role is used.
 import dataclasses
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
 
-from application.dispatch.time_limits import TIME_LIMITS
+from application.dispatch.time_limits import TIME_LIMITS, BmsTimeLimits, TimeLimitsConflict
 from application.facility import secret_references
 from interfaces.settings import parsers as parse
-from interfaces.settings.contradictions import contradictions
 from interfaces.settings.env_file import read_env_file
 
 PREFIX = "GRIDPROOF_"
@@ -221,7 +219,7 @@ class Settings:
         """Every setting by its variable, without passwords: for `doctor` and logs."""
         secret = {PREFIX + spec.name.upper() for spec in dataclasses.fields(self) if not spec.repr}
         return {
-            name: _without_password(value) if name in secret else value
+            name: parse.without_password(value) if name in secret else value
             for name, value in self.to_environ().items()
         }
 
@@ -249,8 +247,8 @@ def read_settings(environ: Mapping[str, str], env_file: Path | None = None) -> S
         elif not name.startswith(SECRET_PREFIX) and name not in _FOR_TESTS:
             problems.append(_unknown(name, list(fields)))
     settings = Settings(**values)
-    problems.extend(contradictions(settings, refused={line.partition(":")[0] for line in problems}))
-    if settings.weather_key and _sends_in_clear(settings.weather_url):
+    problems.extend(_contradictions(settings, refused={line.partition(":")[0] for line in problems}))
+    if settings.weather_key and parse.sends_in_clear(settings.weather_url):
         problems.append(
             "GRIDPROOF_WEATHER_URL: the key would travel in clear; begin the address with https://"
         )
@@ -265,21 +263,85 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"{name}: there is no such setting; {hint}"
 
 
-def _sends_in_clear(url: str | None) -> bool:
-    """Whether `url` is plain HTTP to another machine."""
-    parts = urlsplit(url or "")
-    return parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}
+def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
+    """The contradictions between settings, without those whose settings were refused already."""
+    clock = {"GRIDPROOF_CLOCK_EPOCH", "GRIDPROOF_CLOCK_STARTED_AT", "GRIDPROOF_CLOCK_SPEED"}
+    missing = sorted(clock - settings.to_environ().keys())
+    if missing and len(missing) < len(clock) and not clock & refused:
+        yield f"{missing[0]}: the three of the clock are set together; set {', '.join(missing)} too, or none"
+    if settings.telemetry_rollup_days < settings.telemetry_raw_days and not refused & {
+        "GRIDPROOF_TELEMETRY_ROLLUP_DAYS",
+        "GRIDPROOF_TELEMETRY_RAW_DAYS",
+    }:
+        yield "GRIDPROOF_TELEMETRY_ROLLUP_DAYS: rollups outlive readings; make it GRIDPROOF_TELEMETRY_RAW_DAYS or more"
+    if settings.bms_connect_timeout_s > settings.bms_total_timeout_s:
+        yield "GRIDPROOF_BMS_CONNECT_TIMEOUT_S: it is part of GRIDPROOF_BMS_TOTAL_TIMEOUT_S; make it the shorter"
+    if (
+        settings.telemetry_store == "influx"
+        and not settings.influx_url
+        and "GRIDPROOF_INFLUX_URL" not in refused
+    ):
+        yield "GRIDPROOF_INFLUX_URL: no InfluxDB is embedded; give its address, or keep telemetry in postgres"
+    if (
+        settings.migration_database_url
+        and not settings.database_url
+        and "GRIDPROOF_DATABASE_URL" not in refused
+    ):
+        yield "GRIDPROOF_DATABASE_URL: the owner's address is set but not the application's; set both, or none"
+    if (settings.archive_s3_key_id is None) != (settings.archive_s3_secret is None) and not refused & {
+        "GRIDPROOF_ARCHIVE_S3_KEY_ID",
+        "GRIDPROOF_ARCHIVE_S3_SECRET",
+    }:
+        yield "GRIDPROOF_ARCHIVE_S3_KEY_ID: it goes with GRIDPROOF_ARCHIVE_S3_SECRET; set both, or none"
+    if (settings.mqtt_cert_file is None) != (settings.mqtt_key_file is None) and not refused & {
+        "GRIDPROOF_MQTT_CERT_FILE",
+        "GRIDPROOF_MQTT_KEY_FILE",
+    }:
+        yield "GRIDPROOF_MQTT_CERT_FILE: it goes with GRIDPROOF_MQTT_KEY_FILE; set both, or none"
+    if settings.mqtt_sessions > 1 and settings.mqtt_url is None and "GRIDPROOF_MQTT_URL" not in refused:
+        yield "GRIDPROOF_MQTT_SESSIONS: the embedded broker has no shared subscriptions; name a broker, or leave it 1"
+    if settings.secrets_dir is not None and "GRIDPROOF_SECRETS_DIR" not in refused:
+        yield from _secrets_folder_contradictions(settings.secrets_folder, settings.data_dir)
+    yield from _failpoint_contradictions(settings, refused)
+    yield from _time_limit_contradictions(settings, refused)
+
+
+def _time_limit_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:
+    """Not checked on an accelerated clock, where a call of 0.1 s on the wall takes minutes."""
+    names = {"GRIDPROOF_BMS_CONNECT_TIMEOUT_S", "GRIDPROOF_BMS_TOTAL_TIMEOUT_S", "GRIDPROOF_COMMAND_SLA_S"}
+    if settings.clock_speed is not None or refused & names or "GRIDPROOF_CLOCK_SPEED" in refused:
+        return
+    if settings.bms_connect_timeout_s > settings.bms_total_timeout_s:
+        return  # reported already
+    limits = BmsTimeLimits(
+        connect_s=settings.bms_connect_timeout_s,
+        call_s=settings.bms_total_timeout_s,
+        command_sla_s=settings.command_sla_s,
+    )
+    try:
+        limits.check()
+    except TimeLimitsConflict as conflict:
+        yield str(conflict)
+
+
+def _secrets_folder_contradictions(secrets: Path, data_dir: Path) -> Iterator[str]:
+    """What a portfolio refers to must not reach the service's own secrets."""
+    data, real = data_dir.resolve(), secrets.resolve()
+    if real == data or real in data.parents or (data in real.parents and real != data / "secrets"):
+        yield (
+            "GRIDPROOF_SECRETS_DIR: it overlaps with the data folder, which holds the service's own secrets; "
+            "use a folder outside of it, or leave it to `secrets` in it"
+        )
+
+
+def _failpoint_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:
+    if settings.failpoint and not settings.testing and "GRIDPROOF_TESTING" not in refused:
+        yield "GRIDPROOF_FAILPOINT: a failpoint kills the process; unset it, or set GRIDPROOF_TESTING=1 in a test"
+    if settings.failpoint_once_file and not settings.failpoint and "GRIDPROOF_FAILPOINT" not in refused:
+        yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
 
 
 def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _without_password(address: str) -> str:
-    """The address without its login (all up to the last @) and its query, which may hold tokens."""
-    address = address.partition("?")[0]
-    if "@" not in address:
-        return address
-    return f"{address.partition('://')[0]}://***@{address.rpartition('@')[2]}"
