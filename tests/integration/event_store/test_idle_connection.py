@@ -17,10 +17,11 @@ OTHERS = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
 
 
 def terminate_all(database: Database) -> None:
-    """Terminate every session and wait until all have ended."""
+    """Terminate every session until all have ended, also one that a pool was just opening."""
     with psycopg.connect(database.admin_dsn, autocommit=True) as connection:
-        connection.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}".encode(), (database.name,))
-        while connection.execute(f"SELECT 1 {OTHERS}".encode(), (database.name,)).fetchone():
+        while connection.execute(
+            f"SELECT pg_terminate_backend(pid) {OTHERS}".encode(), (database.name,)
+        ).fetchone():
             time.sleep(0.01)
 
 
