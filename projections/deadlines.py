@@ -3,16 +3,16 @@
 `prepare`, `start`, `end`, `plan_retry` and `measure` exist once per DR event; `restore_retry`, and `restore`
 for the next zone to be restored, once per dispatch.
 
-Open work is what should have come to an end by then: `bms_command`, once per BMS command without an outcome, and
-`recovery`, once per DR event whose buildings are being restored. These rows sort behind all deadlines, so that `due`,
-also that of an older release that does not know them, returns deadlines only.
+Open work is what should have come to an end by then: `bms_command` and `callback`, once per BMS command or callback
+without an outcome, and `recovery`, once per DR event whose buildings are being restored. These rows sort behind all
+deadlines, so that `due`, also that of an older release that does not know them, returns deadlines only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -34,17 +34,19 @@ DeadlineKind = Literal[
     "restore",
     "bms_command",
     "recovery",
+    "callback",
 ]
-OPEN_WORK: frozenset[DeadlineKind] = frozenset({"bms_command", "recovery"})
+OPEN_WORK: frozenset[DeadlineKind] = frozenset({"bms_command", "recovery", "callback"})
 """The kinds that `due` does not return, but `overdue_work`."""
 RECOVERED_WITHIN = timedelta(minutes=15)
 """How long after its end, and after its last restore ramp, a DR event may be recovering."""
 MEASURE_AFTER = timedelta(seconds=120)
 """How long after the window the measurement waits for readings."""
 
-_OF_A_DR_EVENT: tuple[DeadlineKind, ...] = tuple(
-    kind for kind in get_args(DeadlineKind) if kind not in {"restore_retry", "restore", "bms_command"}
-)
+Opening = Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued | DREvent.CallbackRequested
+"""The domain events that put work on the queue whose outcome is recorded."""
+_OF_CALLBACKS = (DREvent.CallbackRequested, DREvent.CallbackDelivered, DREvent.CallbackUndeliverable)
+_OF_A_DR_EVENT: tuple[DeadlineKind, ...] = ("prepare", "start", "end", "plan_retry", "measure", "recovery")
 
 
 class DeadlineRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,11 +68,11 @@ class DeadlineRow(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     tenant: str | None
     intent_id: UUID | None = None
-    """The id of the BMS command; None for deadlines."""
+    """The id of the BMS command or callback; None for deadlines."""
     position: int = 0
     """The position of `caused_by` in the log, for open work."""
     issued_at: datetime | None = None
-    """When the BMS command was issued last; None for deadlines."""
+    """When the BMS command was issued last, or the callback requested; None for deadlines."""
 
 
 def key_of(kind: DeadlineKind, stream_id: UUID) -> str:
@@ -91,7 +93,7 @@ class DeadlinesProjection:
     """The projection behind the read model `deadlines`."""
 
     name: ClassVar[str] = "deadlines"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     row_type: ClassVar[type[DeadlineRow]] = DeadlineRow
     newest_first: ClassVar[bool] = False
     independent_streams: ClassVar[bool] = True
@@ -104,7 +106,7 @@ class DeadlinesProjection:
 
     @property
     def concerns(self) -> tuple[type[DomainEvent], ...]:
-        return tuple(_CHANGES)
+        return (*_CHANGES, DREvent.CallbackRequested)
 
     def key(self, row: DeadlineRow) -> str:
         return key_of(row.kind, row.intent_id or row.stream_id)
@@ -116,7 +118,7 @@ class DeadlinesProjection:
         return row.tenant
 
     def wanted(self, domain_event: DomainEvent) -> Iterable[str]:
-        if isinstance(domain_event, DREvent.Event):
+        if isinstance(domain_event, DREvent.Event) and not isinstance(domain_event, _OF_CALLBACKS):
             return [key_of(kind, domain_event.originator_id) for kind in ("start", "end", "prepare")]
         return []
 
@@ -124,8 +126,8 @@ class DeadlinesProjection:
         change = _CHANGES.get(type(domain_event))
         if change is not None:
             change(domain_event, rows)
-        if isinstance(domain_event, Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued):
-            rows.put(_open_command(domain_event, position))
+        if isinstance(domain_event, Opening):
+            rows.put(_open_work(domain_event, position))
 
 
 def _accepted(domain_event: DREvent.Accepted, rows: Rows[DeadlineRow]) -> None:
@@ -178,8 +180,7 @@ def _released(
 
 
 def _restore_planned(domain_event: Dispatch.RestorePlanned, rows: Rows[DeadlineRow]) -> None:
-    due_at = min(step.not_before for step in domain_event.steps)
-    rows.put(_of_dispatch(domain_event, "restore", due_at))
+    rows.put(_windowless(domain_event, "restore", min(step.not_before for step in domain_event.steps)))
 
 
 def _planning_refused(domain_event: DREvent.PlanningRefused, rows: Rows[DeadlineRow]) -> None:
@@ -226,31 +227,40 @@ def _measured(domain_event: DREvent.Measured, rows: Rows[DeadlineRow]) -> None:
 
 
 def _restore_failed(domain_event: Dispatch.RestoreFailed, rows: Rows[DeadlineRow]) -> None:
-    rows.put(_of_dispatch(domain_event, "restore_retry", domain_event.retry_at))
+    rows.put(_windowless(domain_event, "restore_retry", domain_event.retry_at))
 
 
-def _of_dispatch(domain_event: Dispatch.Event, kind: DeadlineKind, due_at: datetime) -> DeadlineRow:
+def _windowless(domain_event: Dispatch.Event | Opening, kind: DeadlineKind, due_at: datetime) -> DeadlineRow:
+    of = domain_event if isinstance(domain_event, Dispatch.Event) else None
     return DeadlineRow(
         kind=kind,
         stream_id=domain_event.originator_id,
         due_at=due_at,
-        dr_event_id=domain_event.dr_event_id,
-        facility_id=domain_event.facility_id,
+        dr_event_id=domain_event.originator_id if of is None else of.dr_event_id,
+        facility_id=None if of is None else of.facility_id,
         starts_at=None,
         ends_at=None,
         **_origin(domain_event),
     )
 
 
-def _open_command(
-    domain_event: Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued, position: int
-) -> DeadlineRow:
-    if isinstance(domain_event, Dispatch.BmsCommandRequested):
-        command_id, issue = domain_event.command.command_id, 1
-    else:
-        command_id, issue = domain_event.command_id, domain_event.issue
-    row = _of_dispatch(domain_event, "bms_command", reissue_due(domain_event.recorded_at, issue))
-    return replace(row, intent_id=command_id, position=position, issued_at=domain_event.recorded_at)
+def _open_work(domain_event: Opening, position: int) -> DeadlineRow:
+    kind: DeadlineKind = "bms_command"
+    match domain_event:
+        case Dispatch.BmsCommandRequested():
+            intent_id, issue = domain_event.command.command_id, 1
+        case Dispatch.BmsCommandReissued():
+            intent_id, issue = domain_event.command_id, domain_event.issue
+        case DREvent.CallbackRequested():
+            kind, intent_id, issue = "callback", domain_event.callback_id, 1
+    row = _windowless(domain_event, kind, reissue_due(domain_event.recorded_at, issue))
+    return replace(row, intent_id=intent_id, position=position, issued_at=domain_event.recorded_at)
+
+
+def _callback_concluded(
+    domain_event: DREvent.CallbackDelivered | DREvent.CallbackUndeliverable, rows: Rows[DeadlineRow]
+) -> None:
+    rows.delete(key_of("callback", domain_event.callback_id))
 
 
 def _command_concluded(
@@ -291,6 +301,8 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, Rows[DeadlineRow]], None]] = {
     DREvent.Replanned: _replanned,
     DREvent.CancelledWhileActive: _released,
     DREvent.BatchAborted: _released,
+    DREvent.CallbackDelivered: _callback_concluded,
+    DREvent.CallbackUndeliverable: _callback_concluded,
     Dispatch.RestorePlanned: _restore_planned,
     Dispatch.RestoreFailed: _restore_failed,
     Dispatch.BmsCommandRequested: _restore_continues,

@@ -22,7 +22,7 @@ _RIGHTS: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
         "relay": {BMS: frozenset({_PUBLISH}), CALLBACKS: frozenset({_PUBLISH})},
         "schedule": {
             BMS: frozenset({_PUBLISH}),
-            CALLBACKS: frozenset({_PUBLISH}),
+            CALLBACKS: frozenset({_PUBLISH, _LOOK}),
             READINGS: frozenset({_LOOK}),
         },
         "dispatch": {BMS: frozenset({_PUBLISH, _CONSUME}), CALLBACKS: frozenset()},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from uuid import UUID
 
 import nats.errors
 import nats.js.errors
@@ -23,6 +25,7 @@ from application.ports.dispatch.work_queue import (
     WorkQueueUnavailable,
     WorkRejected,
     WorkShareFull,
+    callback_id_of,
     encode_work,
 )
 
@@ -141,8 +144,26 @@ class NatsWorkQueue:
             raise WorkQueueUnavailable(f"JetStream does not say what waits: {error}") from error
         return frozenset(subject.removeprefix(f"{BMS_SUBJECT}.") for subject in stream.state.subjects or {})
 
+    async def callbacks_held(self, utility_id: str) -> frozenset[UUID]:
+        try:
+            held = [callback_id_of(body) async for body in self._messages(f"{CALLBACK_SUBJECT}.{utility_id}")]
+        except _FAILURES as error:
+            raise WorkQueueUnavailable(f"JetStream does not show what waits: {error}") from error
+        return frozenset(callback_id for callback_id in held if callback_id is not None)
+
     async def aclose(self) -> None:
         await self._client.close()
+
+    async def _messages(self, subject: str) -> AsyncIterator[bytes]:
+        """The callbacks of a subject as they are stored, whether they wait or were delivered."""
+        sequence = 1
+        while True:
+            try:
+                message = await self._js.get_msg(CALLBACK_STREAM, seq=sequence, subject=subject, next=True)
+            except nats.js.errors.NotFoundError:
+                return
+            yield message.data or b""
+            sequence = (message.seq or sequence) + 1
 
     async def _set_up(self, replicas: int | None) -> None:
         share = {"max_msgs_per_subject": await self._callback_share(), "discard_new_per_subject": True}

@@ -1,18 +1,19 @@
-"""Wiring of the two parts of the schedule worker that look for work that was recorded and never came to an end."""
+"""Wiring of the parts of the schedule worker that look for work that was recorded and never came to an end."""
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
 from interfaces.bootstrap.operations import redelivery_s
 
 if TYPE_CHECKING:
-    import asyncio
-
     from adapters.nats.work_queue import NatsWorkQueue
     from application.ports.coordination.locks import Locks
     from interfaces.bootstrap.stores import Stores
+    from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweeper
+    from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
     from interfaces.workers.schedule.recovery_monitor import RecoveryMonitor
 
 
@@ -30,10 +31,8 @@ def recovery_monitor(stores: Stores, locks: Locks) -> RecoveryMonitor:
 
 
 async def sweep_lost_work(stores: Stores, locks: Locks, stop: asyncio.Event) -> None:
-    """Run the sweeper until `stop`, once NATS answers. Without an address of NATS it does nothing."""
-    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+    """Run the sweepers until `stop`, once NATS answers. Without an address of NATS it does nothing."""
     from application.command_bus.retry import Stopped, retry_while_unavailable
-    from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 
     nats_url = stores.settings.nats_url
     if nats_url is None:
@@ -42,7 +41,19 @@ async def sweep_lost_work(stores: Stores, locks: Locks, stop: asyncio.Event) -> 
         queue = await retry_while_unavailable(partial(_connected, stores, str(nats_url)), stop=stop)
     except Stopped:
         return
-    sweeper = LostWorkSweeper(
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_of_commands(stores, locks, queue).run(stop), name="sweeper of lost commands")
+            tasks.create_task(_of_callbacks(stores, locks, queue).run(stop), name="sweeper of lost callbacks")
+    finally:
+        await queue.aclose()
+
+
+def _of_commands(stores: Stores, locks: Locks, queue: NatsWorkQueue) -> LostWorkSweeper:
+    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+    from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
+
+    return LostWorkSweeper(
         overdue=partial(stores.read_models().deadlines.overdue_work, "bms_command"),
         inventory=queue,
         positions=PostgresReaderPositions(stores.pool),
@@ -52,10 +63,28 @@ async def sweep_lost_work(stores: Stores, locks: Locks, stop: asyncio.Event) -> 
         clock=stores.clock,
         locks=locks,
     )
-    try:
-        await sweeper.run(stop)
-    finally:
-        await queue.aclose()
+
+
+def _of_callbacks(stores: Stores, locks: Locks, queue: NatsWorkQueue) -> LostCallbackSweeper:
+    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+    from application.command_bus.batching import CommandBatcher
+    from application.dispatch.intent_parking import IntentParking
+    from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweeper
+
+    dead_letters, alerts = stores.dead_letters(), stores.alerts()
+    return LostCallbackSweeper(
+        overdue=partial(stores.read_models().deadlines.overdue_work, "callback"),
+        inventory=queue,
+        positions=PostgresReaderPositions(stores.pool),
+        event_log=stores.events,
+        store=stores.events,
+        publisher=queue,
+        parking=IntentParking(dead_letters, alerts, CommandBatcher(stores.bus), stores.clock),
+        dead_letters=dead_letters,
+        alerts=alerts,
+        clock=stores.clock,
+        locks=locks,
+    )
 
 
 async def _connected(stores: Stores, nats_url: str) -> NatsWorkQueue:

@@ -37,6 +37,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         SCHEDULE + "rollup_monitor.py": ("settling-watch",),
         SCHEDULE + "position_monitor.py": ("position-watch",),
         SCHEDULE + "retention.py": ("telemetry-retention",),
+        SCHEDULE + "lost_callback_sweeper.py": ("lost-callbacks",),
         SCHEDULE + "lost_work_sweeper.py": ("lost-work",),
         SCHEDULE + "recovery_monitor.py": ("recovery-watch",),
         "interfaces/workers/forecast/forecast.py": ("forecast",),

@@ -106,6 +106,8 @@ def test_the_work_queue_works_with_the_rights_of_its_workers(nats_server: Embedd
             queue = await NatsWorkQueue.connect(url, redelivery_s=30.0, name=worker)
             if worker == "dispatch":
                 assert await queue.next_bms("fac-nobody", wait_s=0.1) is None
+            if worker == "schedule":
+                assert await queue.callbacks_held("utility-nobody") == frozenset()
             if worker == "notify":
                 await queue.next_callback("utility-nobody", wait_s=0.1)
             await queue.aclose()

@@ -16,7 +16,8 @@ from application.ports.operations.dead_letters import DeadLetter
 from domain.dispatch import Dispatch
 from domain.dispatch.lost_commands import LONGEST_REISSUE_PAUSE, REISSUE_AFTER, reissue_due
 from interfaces.workers.relay.relay import READER
-from interfaces.workers.schedule.lost_work_sweeper import ALERT, BMS_COMMANDS, LostWorkSweeper
+from interfaces.workers.schedule.lost_work_sweeper import BMS_COMMANDS, LostWorkSweeper
+from interfaces.workers.schedule.reissue_rounds import ALERT
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.read_models import FakeReadModels

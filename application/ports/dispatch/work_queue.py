@@ -72,6 +72,18 @@ class WorkTooLarge(WorkRejected):
     """The queue cannot carry a message of that size."""
 
 
+class _CallbackId(msgspec.Struct, frozen=True):
+    callback_id: UUID
+
+
+def callback_id_of(message: bytes) -> UUID | None:
+    """The id of the callback in a message as it was published; None if the message is unreadable."""
+    try:
+        return msgspec.json.decode(message, type=_CallbackId).callback_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def encode_work(work: BmsWork | CallbackWork) -> bytes:
     """The message as it is published. Raises WorkTooLarge."""
     message = msgspec.json.encode(work)
@@ -110,6 +122,14 @@ class WorkInventory(Protocol):
 
     async def facilities_with_work(self) -> frozenset[str]:
         """The facilities for whose BMS it holds work. Raises WorkQueueUnavailable."""
+        ...
+
+    async def utilities_with_callbacks(self) -> list[str]:
+        """The utilities for which it holds callbacks. Raises WorkQueueUnavailable."""
+        ...
+
+    async def callbacks_held(self, utility_id: str) -> frozenset[UUID]:
+        """The ids of the callbacks that it holds for that utility, read one by one. Raises WorkQueueUnavailable."""
         ...
 
 

@@ -246,6 +246,28 @@ def test_callbacks_are_delivered_to_one_of_the_workers_until_done(system: Any) -
     run_scenario(scenario, system)
 
 
+def test_the_inventory_names_the_callbacks_that_are_not_done(system: Any) -> None:
+    async def scenario(connect: Connect) -> None:
+        publisher, worker = await connect(), await connect()
+        utility_id, other = f"util-{uuid4().hex}", f"util-{uuid4().hex}"
+        sent = [uuid4() for _ in range(3)]
+        for number, callback_id in enumerate((*sent, uuid4())):
+            body = msgspec.structs.replace(
+                callback(callback_id), utility_id=utility_id if number < 3 else other
+            )
+            await publisher.publish_callback(body, message_id=str(callback_id))
+        assert {utility_id, other} <= set(await publisher.utilities_with_callbacks())
+        assert await publisher.callbacks_held(utility_id) == frozenset(sent)
+        first = await worker.next_callback(utility_id, wait_s=LONG_S)
+        second = await worker.next_callback(utility_id, wait_s=LONG_S)
+        await first.redeliver_after(3_600)
+        await second.done()
+        assert await publisher.callbacks_held(utility_id) == frozenset({sent[0], sent[2]})
+        assert await publisher.callbacks_held("util-nobody") == frozenset()
+
+    run_scenario(scenario, system)
+
+
 def callback(callback_id: UUID) -> CallbackWork:
     return CallbackWork(
         dr_event_id=UUID(int=1),

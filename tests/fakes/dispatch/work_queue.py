@@ -1,6 +1,8 @@
 """WorkPublisher and WorkSource in memory: the queue of the fault simulation, which a test may make
 unavailable."""
 
+from uuid import UUID
+
 from application.ports.dispatch.work_queue import WorkItem, WorkQueueUnavailable
 from tests.simulation.doubles.work_queue import MemoryWorkQueue, Message
 
@@ -19,6 +21,10 @@ class FakeWorkQueue(MemoryWorkQueue):
     async def facilities_with_work(self) -> frozenset[str]:
         self._require_up()
         return await super().facilities_with_work()
+
+    async def callbacks_held(self, utility_id: str) -> frozenset[UUID]:
+        self._require_up()
+        return await super().callbacks_held(utility_id)
 
     async def utilities_with_callbacks(self) -> list[str]:
         self._require_up()

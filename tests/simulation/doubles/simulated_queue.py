@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
 from tests.simulation.doubles.work_queue import MemoryWorkQueue
@@ -51,6 +52,10 @@ class SimulatedWorkQueue:
     async def facilities_with_work(self) -> frozenset[str]:
         self.reach()
         return await self.queue.facilities_with_work()
+
+    async def callbacks_held(self, utility_id: str) -> frozenset[UUID]:
+        self.reach()
+        return await self.queue.callbacks_held(utility_id)
 
     def reach(self) -> None:
         if self.down or self.injector.strikes("queue.refuses"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from application.ports.dispatch.work_queue import (
     BmsWork,
@@ -11,6 +12,7 @@ from application.ports.dispatch.work_queue import (
     WorkItem,
     WorkQueueUnavailable,
     WorkShareFull,
+    callback_id_of,
     encode_work,
 )
 from tests.simulation.runtime.waking import complete_future
@@ -96,6 +98,16 @@ class MemoryWorkQueue:
             for place, messages in self.waiting.items()
             if messages and place != CALLBACKS
         )
+
+    async def callbacks_held(self, utility_id: str) -> frozenset[UUID]:
+        messages = self.waiting.get(f"{CALLBACKS}{utility_id}", ())
+        held = (callback_id_of(message.body) for message in messages)
+        return frozenset(callback_id for callback_id in held if callback_id is not None)
+
+    def purge_callbacks(self) -> int:
+        """Lose all callbacks, as `purge_bms` loses BMS work."""
+        purged = [place for place in self.waiting if place.startswith(CALLBACKS)]
+        return sum(len(self.waiting.pop(place)) for place in purged)
 
     def purge_bms(self) -> int:
         """Lose all BMS work, also what was delivered and is not done; returns its number. As in JetStream, the message
