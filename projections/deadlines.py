@@ -251,7 +251,7 @@ def _open_work(domain_event: Opening, position: int) -> DeadlineRow:
             intent_id, issue = domain_event.command.command_id, 1
         case Dispatch.BmsCommandReissued():
             intent_id, issue = domain_event.command_id, domain_event.issue
-        case DREvent.CallbackRequested():
+        case _:
             kind, intent_id, issue = "callback", domain_event.callback_id, 1
     row = _windowless(domain_event, kind, reissue_due(domain_event.recorded_at, issue))
     return replace(row, intent_id=intent_id, position=position, issued_at=domain_event.recorded_at)

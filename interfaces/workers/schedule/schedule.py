@@ -154,7 +154,7 @@ def proposal(deadline: DeadlineRow) -> msgspec.Struct | None:
             return PlanDREvent(dr_event_id=dr_event_id)
         case "restore_retry" | "restore":
             return _release(deadline)
-        case "measure" | "bms_command" | "recovery":
+        case "measure" | "bms_command" | "callback" | "recovery":
             return None
 
 
