@@ -96,7 +96,7 @@ class FacilitiesProjection:
     """The projection behind the read model `facilities`."""
 
     name: ClassVar[str] = "facilities"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     row_type: ClassVar[Any] = FacilitiesRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Facility.Event, Dispatch.Event)

@@ -74,7 +74,7 @@ class TenantSystem:
             "meter_powers": FakeMeterPowers(self.telemetry),
             "past_forecasts": self.past_forecasts,
             "forecast_scores": FakeForecastScores(),
-            "ledger": SimpleNamespace(status=_not_sealed, proof=_not_sealed),
+            "ledger": SimpleNamespace(status=_not_sealed, proof=_not_sealed, consistency=_not_sealed),
             "known_programs": lambda asked: asked,
         }
         self.keys = {utility: self.edge.key("utility", utility=utility) for utility in (OWN, OTHER)}

@@ -29,6 +29,8 @@ _POLL_S = 0.01
 _TRY_AGAIN_S = 0.1
 _GRACE_S = 2.0
 _PORT_ATTEMPTS = 5
+_FULL_DISK = ("no space left on device", "check free disk space")
+"""The second is PostgreSQL's, where only a part of a page fitted."""
 
 
 class EmbeddedServer(ABC):
@@ -194,7 +196,7 @@ class EmbeddedServer(ABC):
             return self._failure(
                 PortTaken, f"another program listens on one of its ports ({self._ports_text()})"
             )
-        if "no space left on device" in log_text:
+        if any(words in log_text for words in _FULL_DISK):
             return self._failure(DiskUnusable, f"the disk of {self.data.path} is full")
         if "permission denied" in log_text or "read-only file system" in log_text:
             return self._failure(DiskUnusable, f"its files under {self.data.path} cannot be used")

@@ -161,10 +161,10 @@ class EmbeddedPostgres(EmbeddedServer):
             with self.connect() as connection:
                 for role in (OWNER, APP, *WORKER_ROLES):
                     self._ensure_role(connection, role)
-                if _exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", DATABASE):
-                    _let_in(connection, DATABASE)  # it may be older than the roles of the workers
-                else:
+                if not _exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", DATABASE):
                     create_database(connection, DATABASE)
+                elif not all(_may_connect(connection, DATABASE, role) for role in WORKER_ROLES):
+                    _let_in(connection, DATABASE)  # it is older than the roles of the workers
         except psycopg.Error as failure:
             raise self._failure(ServerNotReady, f"its database could not be made ({failure})") from failure
 
@@ -194,6 +194,11 @@ def _let_in(connection: psycopg.Connection, name: str) -> None:
     for role in (APP, *WORKER_ROLES):
         statement = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}")
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(role)))
+
+
+def _may_connect(connection: psycopg.Connection, name: str, role: str) -> bool:
+    query = "SELECT has_database_privilege(%s, %s, 'CONNECT') AND has_database_privilege(%s, %s, 'TEMPORARY')"
+    return connection.execute(query, (role, name, role, name)).fetchone() == (True,)
 
 
 def _exists(connection: psycopg.Connection, query: str, name: str) -> bool:

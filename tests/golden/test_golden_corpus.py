@@ -99,10 +99,10 @@ def test_the_stored_snapshot_restores_an_aggregate() -> None:
 
 
 def test_every_stored_topic_resolves_in_a_fresh_process() -> None:
-    """The process imports the two applications, as the relay and the projections do."""
+    """The process imports the two applications and the snapshots, as whatever loads aggregates does."""
     script = """
 import sys
-import application.event_store.demand_response, application.event_store.forecasts
+import application.event_store.demand_response, application.event_store.forecasts, domain.event_sourcing.snapshot
 from application.event_store.upcasters import present_topic
 from eventsourcing.utils import get_topic, resolve_topic
 for topic in sys.argv[1:]:

@@ -50,6 +50,9 @@ def release(
         yield found
 
 
+SAME_VERSION = ("dr_events", "portfolio", "audit_trail")
+
+
 def test_the_dump_is_small() -> None:
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= MOST_BYTES
 
@@ -62,11 +65,13 @@ def test_the_migrated_schema_has_no_problems(release: RestoredRelease) -> None:
 
 
 def test_rebuilt_read_models_equal_the_dumped_ones(release: RestoredRelease) -> None:
-    before = {one["name"]: one for one in release.document("projections", "verify", "--all")["verified"]}
+    """Those whose version has not changed since need no rebuild."""
+    verified = json.loads(release.run("projections", "verify", "--all", "--json").stdout)["verified"]
+    before = {one["name"]: one["equal"] for one in verified}
+    assert {name: before[name] for name in SAME_VERSION} == dict.fromkeys(SAME_VERSION, True)
     release.document("projections", "rebuild", "--all")
     after = {one["name"]: one for one in release.document("projections", "verify", "--all")["verified"]}
     for name, expected in release.dump.facts["read_models"].items():
-        assert covers(before[name], {**expected, "equal": True}), name
         assert covers(after[name], {**expected, "equal": True}), name
     rows = read_model_rows(release.database)
     assert any(release.rows.values())

@@ -77,7 +77,7 @@ class House:
             "meter_powers": FakeMeterPowers(store),
             "past_forecasts": FakePastForecasts(),
             "forecast_scores": FakeForecastScores(),
-            "ledger": SimpleNamespace(status=not_sealed, proof=not_sealed),
+            "ledger": SimpleNamespace(status=not_sealed, proof=not_sealed, consistency=not_sealed),
             "known_programs": lambda asked: asked,
             "failed_authentications_per_min": 1_000_000,  # all of them come from one address
         }

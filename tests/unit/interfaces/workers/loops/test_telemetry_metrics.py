@@ -80,6 +80,7 @@ def test_a_worker_serves_telemetry_metrics_at_the_configured_address() -> None:
 
 def test_the_web_process_shows_telemetry_metrics_at_its_metrics_route() -> None:
     show_health(TelemetryHealth(), "web")
-    with Edge().client() as client:
-        text = client.get("/metrics").text
+    edge = Edge()
+    with edge.client() as client:
+        text = client.get("/metrics", headers=edge.key("operator")).text
     assert 'gridproof_telemetry_query_p99_seconds{process="web"}' in text
