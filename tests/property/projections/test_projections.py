@@ -293,8 +293,9 @@ def _expected_deadlines(entries: list[LogEntry]) -> dict[str, Any]:
     last: dict[tuple[UUID, type], Any] = {
         (entry.domain_event.originator_id, type(entry.domain_event)): entry.domain_event for entry in entries
     }
-    expected: dict[str, Any] = {}
-    for stream_id, state in _states(entries).items():
+    states = _states(entries)
+    expected: dict[str, Any] = _expected_callbacks(entries, states)
+    for stream_id, state in states.items():
         if isinstance(state, DREventState) and state.notice is not None:
             if state.status in {"accepted", "scheduled", "preparing"}:
                 expected[deadlines.key_of("start", stream_id)] = state.notice.starts_at
@@ -329,6 +330,15 @@ def _expected_deadlines(entries: list[LogEntry]) -> dict[str, Any]:
             failed = last[stream_id, Dispatch.RestoreFailed]
             expected[deadlines.key_of("restore_retry", stream_id)] = failed.retry_at
     return expected
+
+
+def _expected_callbacks(entries: list[LogEntry], states: dict[UUID, Any]) -> dict[str, Any]:
+    return {
+        deadlines.key_of("callback", request.callback_id): reissue_due(request.recorded_at, 1)
+        for request in (entry.domain_event for entry in entries)
+        if isinstance(request, DREvent.CallbackRequested)
+        and states[request.originator_id].callbacks[str(request.callback_id)] == "requested"
+    }
 
 
 def _ended(stream_id: UUID, state: DREventState, last: dict[tuple[UUID, type], Any]) -> Any:
