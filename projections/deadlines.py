@@ -169,13 +169,13 @@ def _replanned(domain_event: DREvent.Replanned, rows: Rows[DeadlineRow]) -> None
 def _released(
     domain_event: DREvent.CancelledWhileActive | DREvent.BatchAborted, rows: Rows[DeadlineRow]
 ) -> None:
-    """The window ends now; what was delivered so far is measured."""
-    released_at = domain_event.recorded_at
+    """The window ends now, if it had begun; what was delivered so far is measured."""
+    at = domain_event.recorded_at
     end = rows.get(key_of("end", domain_event.originator_id))
     if end is not None:
-        measured = replace(end, kind="measure", due_at=released_at + MEASURE_AFTER, ends_at=released_at)
-        rows.put(replace(measured, **_origin(domain_event)))
-        _set(domain_event, rows, kind="recovery", like="end", due_at=released_at + RECOVERED_WITHIN)
+        rows.put(replace(end, kind="measure", due_at=at + MEASURE_AFTER, ends_at=at, **_origin(domain_event)))
+    like: DeadlineKind = "start" if end is None else "end"
+    _set(domain_event, rows, kind="recovery", like=like, due_at=at + RECOVERED_WITHIN)
     _drop(domain_event, rows, "start", "prepare", "plan_retry", "end")
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from domain.dispatch import RESTORE_RETRY, Dispatch
 from domain.dispatch.lost_commands import REISSUE_AFTER
 from domain.dr_event import DREvent
-from projections.deadlines import MEASURE_AFTER, DeadlineRow, open_work_sort_key
+from projections.deadlines import MEASURE_AFTER, RECOVERED_WITHIN, DeadlineRow, open_work_sort_key
 from projections.engine.projection import sortable
 from tests.fakes.read_models import FakeReadModels
 from tests.property.projections.projected_logs import PortfolioWalk
@@ -146,6 +146,19 @@ def test_a_command_without_an_outcome_is_open_work_until_it_has_one() -> None:
     _give_up(walk, dispatch)
     later = due_at + timedelta(days=1)
     assert FakeReadModels(walk.entries).deadlines.overdue_work("bms_command", later) == []
+
+
+def test_a_batch_that_is_aborted_before_its_window_is_to_recover_in_time() -> None:
+    walk = PortfolioWalk()
+    dr_event = walk.open_dr_event()
+    walk.accept(dr_event, 0)
+    walk.schedule(dr_event, 4)
+    walk.do(dr_event.abort_batch, facility_ids=(), reason="a facility refused")
+    aborted_at = walk.entries[-1].domain_event.recorded_at
+    assert _kinds(walk) == []
+    later = aborted_at + timedelta(days=1)
+    [row] = FakeReadModels(walk.entries).deadlines.overdue_work("recovery", later)
+    assert (row.dr_event_id, row.due_at) == (dr_event.id, aborted_at + RECOVERED_WITHIN)
 
 
 def test_a_callback_is_open_work_until_it_has_an_outcome() -> None:
