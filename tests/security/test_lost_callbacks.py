@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.nats.work_queue import CALLBACK_STREAM, CALLBACK_SUBJECT, NatsWorkQueue
 from application.callback import CallbackCalls, dead_letter_id
 from application.command_bus.batching import CommandBatcher
 from application.dispatch.callback_publisher import CallbackPublisher
@@ -321,3 +323,34 @@ def test_lost_callbacks_raise_an_alert() -> None:
     [alert] = rig.alerts.listed()
     assert (alert.name, alert.subject) == (ALERT, CALLBACKS)
     assert alert.detail == f"1 callbacks had no outcome, and the work queue had lost them: {UTIL}"
+
+
+def test_callbacks_of_a_purged_stream_are_published_again_once(nats_url: str) -> None:
+    """On JetStream: one is lost beside another of its utility, then both are, and two processes sweep."""
+    rig, utility_id = Rig(), f"util-{uuid4().hex}"
+    works = [CallbackWork.of(rig.requested(utility_id)) for _ in range(2)]
+    both = {work.callback_id for work in works}
+    rig.scenario.at(rig.clock.now() + REISSUE_AFTER)
+
+    async def scenario() -> None:
+        queue = await NatsWorkQueue.connect(nats_url, redelivery_s=30.0, name="test")
+        for work in works:
+            await queue.publish_callback(work, message_id=str(work.callback_id))
+        assert await replace(rig.sweeper(), inventory=queue, publisher=queue).sweep() == {}
+        item = await queue.next_callback(utility_id, wait_s=15.0)
+        assert item is not None
+        await item.done()
+        assert await replace(rig.sweeper(), inventory=queue, publisher=queue).sweep() == {utility_id: 1}
+        assert await queue.callbacks_held(utility_id) == both
+
+        subject = f"{CALLBACK_SUBJECT}.{utility_id}"
+        await queue._js.purge_stream(CALLBACK_STREAM, subject=subject)
+        rig.scenario.at(rig.clock.now() + PERIOD)
+        two = [replace(rig.sweeper(), inventory=queue, publisher=queue) for _ in range(2)]
+        await asyncio.gather(*(one.sweep() for one in two))
+        assert await queue.callbacks_held(utility_id) == both
+        stream = await queue._js.stream_info(CALLBACK_STREAM, subjects_filter=subject)
+        assert stream.state.subjects == {subject: 2}
+        await queue.aclose()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
