@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,3 +79,9 @@ def valkey_server() -> Iterator[EmbeddedServers]:
     """One Valkey for the whole session: `redis_url`. Keys outlive a test."""
     with servers.valkey_server() as running:
         yield running
+
+
+def pytest_collection_finish() -> None:
+    """The collected tests stay until the end: each full collection of garbage would look at all of them again."""
+    gc.collect()
+    gc.freeze()
