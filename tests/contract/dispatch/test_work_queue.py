@@ -251,6 +251,7 @@ def test_the_inventory_names_the_callbacks_that_are_not_done(system: Any) -> Non
         publisher, worker = await connect(), await connect()
         utility_id, other = f"util-{uuid4().hex}", f"util-{uuid4().hex}"
         sent = [uuid4() for _ in range(3)]
+        facilities = await publisher.facilities_with_work()
         for number, callback_id in enumerate((*sent, uuid4())):
             body = msgspec.structs.replace(
                 callback(callback_id), utility_id=utility_id if number < 3 else other
@@ -258,6 +259,7 @@ def test_the_inventory_names_the_callbacks_that_are_not_done(system: Any) -> Non
             await publisher.publish_callback(body, message_id=str(callback_id))
         assert {utility_id, other} <= set(await publisher.utilities_with_callbacks())
         assert await publisher.callbacks_held(utility_id) == frozenset(sent)
+        assert await publisher.facilities_with_work() == facilities  # a callback is no work for a BMS
         first = await worker.next_callback(utility_id, wait_s=LONG_S)
         second = await worker.next_callback(utility_id, wait_s=LONG_S)
         await first.redeliver_after(3_600)

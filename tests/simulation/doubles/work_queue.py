@@ -19,7 +19,9 @@ from tests.simulation.runtime.waking import complete_future
 
 CALLBACKS_AT_ONCE = 10_000
 CALLBACK_SHARE = 500
+BMS = "bms "
 CALLBACKS = "callbacks "
+"""The places of messages begin so; the id of the facility or utility follows."""
 
 
 @dataclass(eq=False)
@@ -68,7 +70,7 @@ class MemoryWorkQueue:
     _wanted: dict[str, list[asyncio.Future[None]]] = field(default_factory=dict)
 
     async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
-        self._publish("bms", f"bms {work.facility_id}", encode_work(work), message_id)
+        self._publish("bms", f"{BMS}{work.facility_id}", encode_work(work), message_id)
 
     async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
         place = f"{CALLBACKS}{work.utility_id}"
@@ -80,7 +82,7 @@ class MemoryWorkQueue:
         self._publish("callback", place, encode_work(work), message_id)
 
     async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
-        return await self._next(f"bms {facility_id}", wait_s, at_once=1)
+        return await self._next(f"{BMS}{facility_id}", wait_s, at_once=1)
 
     async def utilities_with_callbacks(self) -> list[str]:
         return sorted(
@@ -94,9 +96,9 @@ class MemoryWorkQueue:
 
     async def facilities_with_work(self) -> frozenset[str]:
         return frozenset(
-            place.removeprefix("bms ")
+            place.removeprefix(BMS)
             for place, messages in self.waiting.items()
-            if messages and place != CALLBACKS
+            if messages and place.startswith(BMS)
         )
 
     async def callbacks_held(self, utility_id: str) -> frozenset[UUID]:
@@ -106,14 +108,16 @@ class MemoryWorkQueue:
 
     def purge_callbacks(self) -> int:
         """Lose all callbacks, as `purge_bms` loses BMS work."""
-        purged = [place for place in self.waiting if place.startswith(CALLBACKS)]
-        return sum(len(self.waiting.pop(place)) for place in purged)
+        return self._purge(CALLBACKS)
 
     def purge_bms(self) -> int:
         """Lose all BMS work, also what was delivered and is not done; returns its number. As in JetStream, the message
         ids are remembered.
         """
-        purged = [place for place in self.waiting if place != CALLBACKS]
+        return self._purge(BMS)
+
+    def _purge(self, begin: str) -> int:
+        purged = [place for place in self.waiting if place.startswith(begin)]
         return sum(len(self.waiting.pop(place)) for place in purged)
 
     def remember_id(self, stream: str, message_id: str) -> None:
