@@ -92,8 +92,17 @@ class DREventWalk(Walk):
         )
 
     def refuse_planning(self) -> None:
+        """A refusal that is repeated has the reasons recorded before."""
         why = Reason(code="no_forecast", detail="none")
-        self.aggregate.refuse_planning(self.provenance, reasons=(why,), retry_at=NOW)
+        self._refuse_planning(*(self.aggregate.state.reasons or (why,)))
+
+    def refuse_planning_anew(self) -> None:
+        """For other reasons than the recorded ones."""
+        number = len(self.recorded)
+        self._refuse_planning(Reason(code="no_forecast", detail=f"none after {number} domain events"))
+
+    def _refuse_planning(self, *reasons: Reason) -> None:
+        self.aggregate.refuse_planning(self.provenance, reasons=reasons, retry_at=NOW)
 
     def modify(self) -> None:
         self._modify(1)

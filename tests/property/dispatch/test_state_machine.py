@@ -22,28 +22,30 @@ from tests.sizes import examples
 from tests.state_walks import DispatchWalk, DREventWalk, Walk, dispatch_walk, dr_event_walk
 
 DR_EVENT_TABLE = """
-state         | accept   accept_newer reject   schedule  refuse_planning cancel        withdraw
-opened        | accepted accepted     rejected x         x               x             withdrawn
-rejected      | accepted accepted     rejected x         x               x             withdrawn
-withdrawn     | x        accepted     x        x         x               .             .
-accepted      | x        x            x        scheduled =               cancelled     x
-scheduled     | x        x            x        x         x               cancelled     x
-preparing     | x        x            x        x         x               cancelled     x
-active        | x        x            x        x         x               cut_short     x
-recovering    | x        x            x        x         x               x             x
-completed     | x        x            x        x         x               x             x
-given_up      | x        x            x        x         x               x             x
-measured      | x        x            x        x         x               x             x
-cancelled     | x        x            x        x         x               .             x
-cut_short     | x        x            x        x         x               .             x
-wound_up      | x        x            x        x         x               .             x
-short_measure | x        x            x        x         x               .             x
+state         | accept   accept_newer reject   schedule  refuse_planning refuse_planning_anew cancel    withdraw
+opened        | accepted accepted     rejected x         x               x                    x         withdrawn
+rejected      | accepted accepted     rejected x         x               x                    x         withdrawn
+withdrawn     | x        accepted     x        x         x               x                    .         .
+accepted      | x        x            x        scheduled plan_refused    plan_refused         cancelled x
+plan_refused  | x        x            x        scheduled .               =                    cancelled x
+scheduled     | x        x            x        x         x               x                    cancelled x
+preparing     | x        x            x        x         x               x                    cancelled x
+active        | x        x            x        x         x               x                    cut_short x
+recovering    | x        x            x        x         x               x                    x         x
+completed     | x        x            x        x         x               x                    x         x
+given_up      | x        x            x        x         x               x                    x         x
+measured      | x        x            x        x         x               x                    x         x
+cancelled     | x        x            x        x         x               x                    .         x
+cut_short     | x        x            x        x         x               x                    .         x
+wound_up      | x        x            x        x         x               x                    .         x
+short_measure | x        x            x        x         x               x                    .         x
 
 state         | prepare_due start_due end_due    give_up_due complete  measure       wind_up
 opened        | .           .         .          .           x         x             x
 rejected      | .           .         .          .           x         x             x
 withdrawn     | .           .         .          .           x         x             x
 accepted      | .           .         .          given_up    x         x             x
+plan_refused  | .           .         .          given_up    x         x             x
 scheduled     | preparing   .         .          .           x         x             x
 preparing     | .           active    .          .           x         x             x
 active        | .           .         recovering .           x         x             x
@@ -56,26 +58,28 @@ cut_short     | .           .         .          .           x         x        
 wound_up      | .           .         .          .           x         short_measure .
 short_measure | .           .         .          .           x         .             .
 
-state         | modify modify_stale refuse_modification replan_far replan_near preempt abort_batch remeasure
-opened        | x      x            x                   x          x           x       x           x
-rejected      | x      x            x                   x          x           x       x           x
-withdrawn     | x      x            x                   x          x           x       x           x
-accepted      | =      x            =                   x          x           =       x           x
-scheduled     | =      x            =                   =          =           =       recovering  x
-preparing     | =      x            =                   scheduled  =           =       recovering  x
-active        | =      x            =                   =          =           =       recovering  x
-recovering    | x      x            x                   x          x           x       x           x
-completed     | x      x            x                   x          x           x       x           x
-given_up      | x      x            x                   x          x           x       x           x
-measured      | x      x            x                   x          x           x       x           =
-cancelled     | x      x            x                   x          x           x       x           x
-cut_short     | x      x            x                   x          x           x       x           x
-wound_up      | x      x            x                   x          x           x       x           x
-short_measure | x      x            x                   x          x           x       x           =
+state         | modify   modify_stale refuse_modification replan_far replan_near preempt abort_batch remeasure
+opened        | x        x            x                   x          x           x       x           x
+rejected      | x        x            x                   x          x           x       x           x
+withdrawn     | x        x            x                   x          x           x       x           x
+accepted      | =        x            =                   x          x           =       x           x
+plan_refused  | accepted x            =                   x          x           =       x           x
+scheduled     | =        x            =                   =          =           =       recovering  x
+preparing     | =        x            =                   scheduled  =           =       recovering  x
+active        | =        x            =                   =          =           =       recovering  x
+recovering    | x        x            x                   x          x           x       x           x
+completed     | x        x            x                   x          x           x       x           x
+given_up      | x        x            x                   x          x           x       x           x
+measured      | x        x            x                   x          x           x       x           =
+cancelled     | x        x            x                   x          x           x       x           x
+cut_short     | x        x            x                   x          x           x       x           x
+wound_up      | x        x            x                   x          x           x       x           x
+short_measure | x        x            x                   x          x           x       x           =
 """
 # A command that is too early records nothing in any state.
 EARLY = ("prepare_early", "start_early", "end_early", "give_up_early")
 DR_EVENT_STATUS = {
+    "plan_refused": "accepted",
     "given_up": "completed",
     "measured": "completed",
     "withdrawn": "cancelled",
