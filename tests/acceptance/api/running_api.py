@@ -65,6 +65,14 @@ from tests.servers import Database
 WEBHOOK = "/webhooks/utility/dr-notification"
 SIGNING_SECRET = b"what the signing utility and we share"
 FACILITIES = [f"fac-{number:03}" for number in range(1, 11)]
+CALLERS: tuple[tuple[Role, str | None], ...] = (
+    ("utility", "util-1"),
+    ("utility", "util-2"),
+    ("dashboard", None),
+    ("operator", None),
+    ("auditor", None),
+    ("admin", None),
+)
 IN_MAINTENANCE = "fac-010"
 ELSEWHERE = "fac-009"
 """The facility that is enrolled only in the other utility's program."""
@@ -73,7 +81,10 @@ CLOCK = SystemClock()
 
 @dataclass
 class Door:
-    """A running API. `util-1` does not sign its calls, `util-2` does."""
+    """A running API. `util-1` does not sign its calls, `util-2` does.
+
+    CALLERS have their API keys from the start: issuing one appends to the log, which would change what a test counts.
+    """
 
     url: str
     database: Database
@@ -86,7 +97,7 @@ class Door:
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def header(self, role: Role, utility_id: str | None = None) -> dict[str, str]:
-        """The header with an API key of that role; the key is created at first use."""
+        """The header with an API key of that role; a key of others than CALLERS is issued at first use."""
         name = f"{role} {utility_id}"
         if name not in self.keys:
             issued = issue(
@@ -225,7 +236,10 @@ def running_door(
             probes=(ReadinessProbe(name="postgresql", needed=True, check=_probe(database)),),
         )
         with _serving(dependencies) as (url, stop):
-            yield Door(url, database, bus, store, pool, api_keys, stop)
+            door = Door(url, database, bus, store, pool, api_keys, stop)
+            for role, utility_id in CALLERS:
+                door.header(role, utility_id)
+            yield door
     store.close()
 
 
