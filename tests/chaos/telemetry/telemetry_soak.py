@@ -61,6 +61,8 @@ class Soak:
     """After this many seconds new meters are used; each set of meters has its own plan."""
     patience_s: float
     reports: list[LoadReport] = field(default_factory=list)
+    listed: int = 0
+    """The number of chunks whose meters are in the portfolio."""
     held_mb: list[dict[str, float]] = field(default_factory=list)
     delays: Delays = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -80,9 +82,8 @@ class Soak:
             self._send(f"{self.run}warm", 0.5)
             return self.stored(f"{self.run}warm") > 0
 
-        for name in ("warm", *(f"n{number}" for number in range(CHUNKS_AHEAD))):
-            self._list(f"{self.run}{name}")
-
+        self._list(f"{self.run}warm")
+        self._list_ahead()
         self.until("first reading", arrived)
 
     def _send(self, name: str, seconds: float) -> LoadReport:
@@ -90,15 +91,21 @@ class Soak:
         return asyncio.run(load.run(seconds, drain_s=self.patience_s))
 
     def _list(self, name: str) -> None:
-        """List the meters of a plan in the portfolio. While the store is away nothing happens."""
+        """List the meters of a plan in the portfolio."""
+        list_meters(self.stage.admin_url, self.plan(name))
+
+    def _list_ahead(self) -> None:
+        """List the meters of this chunk and the next ones. Those that could not be listed in an outage of the store
+        are listed with a later chunk, before they are used."""
         with suppress(psycopg.OperationalError):
-            list_meters(self.stage.admin_url, self.plan(name))
+            while self.listed <= len(self.reports) + CHUNKS_AHEAD:
+                self._list(f"{self.run}n{self.listed}")
+                self.listed += 1
 
     def _send_chunk(self) -> None:
         """Its meters were listed some chunks ago: ingest reads the portfolio once a second, and not in an outage."""
-        number = len(self.reports)
-        self._list(f"{self.run}n{number + CHUNKS_AHEAD}")
-        self.reports.append(self._send(f"{self.run}n{number}", self.chunk_s))
+        self._list_ahead()
+        self.reports.append(self._send(f"{self.run}n{len(self.reports)}", self.chunk_s))
 
     @contextmanager
     def meters(self) -> Iterator[None]:
