@@ -13,11 +13,13 @@ from application.callback import CallbackCalls
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import CommandBus
 from application.dispatch.execution.executor import DispatchExecutor
+from application.dispatch.intent_parking import IntentParking
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from interfaces.workers.dispatch.reconcile import Reconciler
 from interfaces.workers.measure import measure
 from interfaces.workers.notify import NotifyWorker
 from interfaces.workers.relay.relay import Relay
+from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweeper
 from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from interfaces.workers.schedule.schedule import Schedule
 from tests.simulation.doubles.building_control import SimulatedBuildingControl
@@ -122,7 +124,14 @@ class Wiring:
             reached=self.failpoint(process),
             alerts=self.session(process).alerts,
         )
-        sweeper = LostWorkSweeper(
+        await asyncio.gather(
+            schedule.run(asyncio.Event()),
+            self._lost_commands(process, session).run(asyncio.Event()),
+            self._lost_callbacks(process, session).run(asyncio.Event()),
+        )
+
+    def _lost_commands(self, process: Process, session: Session) -> LostWorkSweeper:
+        return LostWorkSweeper(
             overdue=self.bug.overdue(partial(session.deadlines.overdue_work, "bms_command")),
             inventory=self.queue,
             positions=session.positions,
@@ -132,7 +141,22 @@ class Wiring:
             clock=self.clock(process),
             locks=self.locks(process),
         )
-        await asyncio.gather(schedule.run(asyncio.Event()), sweeper.run(asyncio.Event()))
+
+    def _lost_callbacks(self, process: Process, session: Session) -> LostCallbackSweeper:
+        commands, clock = CommandBatcher(self.bus(process)), self.clock(process)
+        return LostCallbackSweeper(
+            overdue=self.bug.overdue_callbacks(partial(session.deadlines.overdue_work, "callback")),
+            inventory=self.queue,
+            positions=session.positions,
+            event_log=session,
+            store=session,
+            publisher=self.bug.queue(self.queue),
+            parking=IntentParking(session.dead_letters, session.alerts, commands, clock),
+            dead_letters=session.dead_letters,
+            alerts=session.alerts,
+            clock=clock,
+            locks=self.locks(process),
+        )
 
     async def _dispatch(self, process: Process) -> None:
         session = self.session(process)

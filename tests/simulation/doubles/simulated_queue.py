@@ -33,6 +33,9 @@ class SimulatedWorkQueue:
 
     async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
         self.reach()
+        if self.injector.strikes("queue.loses_callback", message_id):
+            self.queue.remember_id("callback", message_id)
+            return
         for copy in self._copies(message_id):
             await self.queue.publish_callback(work, message_id=copy)
         self._answered(message_id)

@@ -85,6 +85,9 @@ class NoBug:
     def overdue(self, overdue: Due) -> Due:
         return overdue
 
+    def overdue_callbacks(self, overdue: Due) -> Due:
+        return overdue
+
 
 class SkipsTheAttempt(NoBug):
     """Calls a BMS without recording the attempt first."""
@@ -141,7 +144,7 @@ class IgnoresTheExpiry(NoBug):
 
 
 class DropsTheIntent(NoBug):
-    """Drops one in eight BMS messages instead of publishing it."""
+    """Never publishes one in eight BMS commands, also when it is issued again."""
 
     name = "drops-the-intent"
 
@@ -249,6 +252,15 @@ class NeverSweeps(NoBug):
         return lambda now: []
 
 
+class NeverSweepsCallbacks(NoBug):
+    """Does not publish callbacks again that the queue has lost."""
+
+    name = "never-sweeps-callbacks"
+
+    def overdue_callbacks(self, overdue: Due) -> Due:
+        return lambda now: []
+
+
 class RepeatsTheMessageId(NoBug):
     """Publishes a command that is issued again under the message id of its first issue."""
 
@@ -279,6 +291,7 @@ PLANTED: dict[str, type[NoBug]] = {
         CountsEverybody,
         TakesADayFor24Hours,
         NeverSweeps,
+        NeverSweepsCallbacks,
         RepeatsTheMessageId,
     )
 }

@@ -87,7 +87,7 @@ def _set_expiries(dispatch: Dispatch, expiries: Mapping[str, datetime | None]) -
 
 class DroppingQueue(Wrapper):
     async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
-        if work.causation_id.int % 8:
+        if (work.command_id or work.causation_id).int % 8:
             await self._wrapped.publish_bms(work, message_id=message_id)
 
 

@@ -40,6 +40,7 @@ class FaultSchedule:
             *(self._outage(outage) for outage in plan.outages),
             *(self._apply_process_fault(process_fault) for process_fault in plan.process_faults),
             *(self._purge(at_s) for at_s in plan.purges),
+            *(self._purge_callbacks(at_s) for at_s in plan.callback_purges),
             *(self._restart(at_s, facility_id) for at_s, facility_id in plan.restarts),
             *(self._override(at_s, facility_id) for at_s, facility_id in plan.overrides),
             self._drop_locks(),
@@ -83,6 +84,10 @@ class FaultSchedule:
     async def _purge(self, at_s: float) -> None:
         await self._sleep(at_s)
         self.injector.strike("queue.purged", f"{self.queue.queue.purge_bms()} messages")
+
+    async def _purge_callbacks(self, at_s: float) -> None:
+        await self._sleep(at_s)
+        self.injector.strike("queue.callbacks_purged", f"{self.queue.queue.purge_callbacks()} messages")
 
     async def _restart(self, at_s: float, facility_id: str) -> None:
         await self._sleep(at_s)

@@ -108,6 +108,8 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     outages: tuple[Outage, ...]
     purges: tuple[float, ...]
     """When the queue loses all BMS work that it holds."""
+    callback_purges: tuple[float, ...]
+    """When the queue loses all callbacks that it holds."""
     process_faults: tuple[ProcessFault, ...]
     proposals: int
     """How many deadlines are proposed at a random time, due or not."""
@@ -146,6 +148,9 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
     rates["process.freezes_at_failpoint"] = freezes.choice((0.02, 0.1)) if freezes.random() < 0.15 else 0.0
     losses = Random(f"{seed}:losses")
     rates["queue.loses_message"] = losses.choice((0.05, 0.3)) if losses.random() < 0.15 else 0.0
+    callback_losses = Random(f"{seed}:callback losses")
+    loses_callbacks = callback_losses.random() < 0.15
+    rates["queue.loses_callback"] = callback_losses.choice((0.05, 0.3)) if loses_callbacks else 0.0
     if any(entry.bms.profile != "two_phase" for entry in entries):
         # Without deduplication nothing prevents a repeat once two workers both believe that they hold the lock.
         rates["database.drops_locks"] = 0.0
@@ -165,6 +170,7 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
         rates=rates,
         outages=_outages(rng, faults_end_s),
         purges=_purges(losses, faults_end_s),
+        callback_purges=_purges(callback_losses, faults_end_s),
         process_faults=_process_faults(rng, faults_end_s),
         proposals=rng.choice((0, 0, 5, 20)),
         faults_end_s=faults_end_s,
