@@ -13,8 +13,8 @@ import msgspec
 
 from application.ports.access.api_keys import (
     ApiKey,
-    ApiKeyEnded,
     ApiKeyNotFound,
+    ApiKeyNotValid,
     ApiKeys,
     Role,
     StoredApiKey,
@@ -89,7 +89,7 @@ def rotate(
 ) -> IssuedApiKey:
     """A new key with the role, scope and name of another one, which expires after `overlap` if not before.
 
-    Raises InvalidApiKeyTime, ApiKeyEnded, ApiKeyNotFound, ApiKeyTaken or ApiKeysUnavailable.
+    Raises InvalidApiKeyTime, ApiKeyNotValid, ApiKeyNotFound, ApiKeyTaken or ApiKeysUnavailable.
     """
     if expires_at is not None and expires_at <= at:
         raise InvalidApiKeyTime(f"a key that expires at {expires_at.isoformat()} would never be valid")
@@ -98,7 +98,7 @@ def rotate(
         raise ApiKeyNotFound(f"no API key {key_id}; list them with `gridproof keys list`")
     old = found.api_key
     if not old.is_valid(at):
-        raise ApiKeyEnded(
+        raise ApiKeyNotValid(
             f"API key {key_id} is revoked or expired; create another with `gridproof keys create`"
         )
     until = at + overlap if old.expires_at is None else min(at + overlap, old.expires_at)

@@ -100,7 +100,7 @@ def test_over_http_the_role_decides() -> None:
         "http://[2002:a9fe:a9fe::1]/",
     ],
 )
-def test_such_an_address_is_refused_at_registration(url: str) -> None:
+def test_an_address_that_is_never_called_is_refused_at_registration(url: str) -> None:
     with pytest.raises(BmsAddressRefused):
         DEFAULT.check_url(url)
 

@@ -34,7 +34,7 @@ def system() -> TenantSystem:
     return TenantSystem(entries=ENTRIES, programs=PROGRAMS)
 
 
-def test_a_facility_of_another_utility_is_unknown_whatever_holds_of_it() -> None:
+def test_a_facility_of_another_utility_is_unknown_in_every_state() -> None:
     with system() as there:
         assert there.post(OTHER, event_id="THEIRS", facility_ids=[SHARED]).status_code == 202
         there.do(StartMaintenance(facility_id=FOREIGN, reason="boiler"))

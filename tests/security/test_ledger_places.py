@@ -52,7 +52,7 @@ def test_the_default_of_one_folder_is_named(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_together_is_named(
+def test_key_archive_and_database_in_one_place_are_named(
     tmp_path: Path, database: str, settings: dict[str, str], found: str | None
 ) -> None:
     result = checked(tmp_path, database, **settings)

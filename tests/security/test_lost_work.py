@@ -175,7 +175,7 @@ def _work(there: InProcessSystem, facility_id: str) -> BmsWork:
 
 
 @pytest.mark.parametrize("where", [_held_by_the_queue, _waits_for_a_person])
-def test_work_that_somebody_has_is_not_issued_again(
+def test_work_that_is_queued_or_a_dead_letter_is_not_issued_again(
     where: Callable[[InProcessSystem], dict[str, int]],
 ) -> None:
     there = with_lost_restores()

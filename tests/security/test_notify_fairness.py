@@ -106,7 +106,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_utilities_that_never_answer_hold_a_few_places_each() -> None:
+def test_each_utility_that_never_answers_takes_at_most_its_share_of_calls() -> None:
     """Enough of them to take all 32 places of release 4cd57d2, each with more callbacks than its own places."""
     utilities = Utilities()
     rig = Rig(utilities)

@@ -99,7 +99,7 @@ def damaged(whole: bytes) -> st.SearchStrategy[bytes]:
 @FEW
 @given(damaged(ANSWER))
 @example(ANSWER)
-def test_an_answer_of_a_bms(payload: bytes) -> None:
+def test_an_answer_of_a_bms_is_parsed_or_refused(payload: bytes) -> None:
     with suppress(InvalidMessage, DeclaredFault):
         SOAP.decode("CommitCommand", payload)
 
@@ -108,7 +108,7 @@ def test_an_answer_of_a_bms(payload: bytes) -> None:
 @given(damaged(FORECAST), st.sampled_from([200, 400, 403, 500]))
 @example(FORECAST, 200)
 @example(b'{"error": {"code": 2006}}', 403)
-def test_an_answer_of_the_weather_service(body: bytes, status: int) -> None:
+def test_an_answer_of_the_weather_service_is_parsed_or_refused(body: bytes, status: int) -> None:
     with suppress(WeatherUnavailable):
         decode_response(HttpResponse(status=status, body=body))
 
@@ -118,7 +118,7 @@ def test_an_answer_of_the_weather_service(body: bytes, status: int) -> None:
 @example(PORTFOLIO)
 @example(b"a: &a [*a]")
 @example(b"[" * 100_000)
-def test_a_portfolio(content: bytes) -> None:
+def test_a_portfolio_is_parsed_or_refused(content: bytes) -> None:
     with suppress(PortfolioInvalid):
         check_references(
             read_portfolio(content), known_utilities=(), known_programs=(), rules=STRICTEST_RULES
@@ -136,12 +136,12 @@ def _import(name: str, content: bytes) -> None:
 @FEW
 @given(damaged(CSV))
 @example(CSV)
-def test_history_as_csv(content: bytes) -> None:
+def test_history_as_csv_is_parsed_or_refused(content: bytes) -> None:
     _import("load.csv", content)
 
 
 @FEW
 @given(damaged(PARQUET))
 @example(PARQUET)
-def test_history_as_parquet(content: bytes) -> None:
+def test_history_as_parquet_is_parsed_or_refused(content: bytes) -> None:
     _import("load.parquet", content)

@@ -126,7 +126,7 @@ def test_a_ledger_that_was_rolled_back_and_went_on_is_a_fork(ledger: Ledger) -> 
     check_consistency(document.written())
 
 
-def test_a_lost_checkpoint_is_held_against_the_tree_of_the_newest_one(ledger: Ledger) -> None:
+def test_a_lost_checkpoint_is_checked_against_the_tree_of_the_newest_one(ledger: Ledger) -> None:
     lost = ledger.signed[1]
     del ledger.portfolio.store.checkpoints[2]
     del ledger.portfolio.archive.files[checkpoint_name(2)]

@@ -144,7 +144,7 @@ def test_a_genuine_snapshot_of_a_log_that_lost_its_newest_domain_events_is_not_r
     assert alerts(stores) == [FORGED]
 
 
-def test_a_snapshot_without_a_mac_is_of_an_older_release_and_is_replaced_in_silence(
+def test_a_snapshot_without_a_mac_is_of_an_older_release_and_is_replaced_without_an_alert(
     settings: Settings, stores: Stores, database: Database
 ) -> None:
     facility = recorded(stores, versions=3)

@@ -50,7 +50,7 @@ def test_a_position_is_visible_only_after_every_lower_one_though_no_writer_takes
 
 
 @pytest.mark.parametrize("log", LOGS)
-def test_the_application_cannot_take_the_lock_out_of_the_way(database: Database, log: str) -> None:
+def test_the_application_cannot_disable_the_lock_trigger(database: Database, log: str) -> None:
     statements = (
         f"ALTER TABLE gridproof.{log} DISABLE TRIGGER exclude_other_writers",
         f"DROP TRIGGER exclude_other_writers ON gridproof.{log}",

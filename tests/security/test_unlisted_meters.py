@@ -13,7 +13,7 @@ from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.message_parser import MalformedReading, parse_message
 from application.telemetry.ingest.meter_admission import MeterAdmission
 from domain.telemetry.meter_reading import MALFORMED, MeterReading
-from interfaces.workers.ingest import undecided
+from interfaces.workers.ingest import message_hold_queue
 from interfaces.workers.ingest.ingest import MeterIngest
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -67,8 +67,8 @@ class Ingest:
         self._ingest.take(MeterMessage(topic, body, len(body)), self._confirm)
 
     @property
-    def undecided(self) -> int:
-        return len(self._ingest._undecided._waiting)
+    def held(self) -> int:
+        return len(self._ingest._held._waiting)
 
     def _confirm(self) -> None:
         self.confirmed += 1
@@ -98,8 +98,8 @@ class Ingest:
 
 @pytest.fixture(autouse=True)
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undecided, "GRACE_S", 0.0)
-    monkeypatch.setattr(undecided, "_ROUND_S", 0.01)
+    monkeypatch.setattr(message_hold_queue, "GRACE_S", 0.0)
+    monkeypatch.setattr(message_hold_queue, "_ROUND_S", 0.01)
 
 
 def test_a_reading_of_a_meter_that_the_portfolio_does_not_list_becomes_a_dead_letter() -> None:
@@ -132,7 +132,7 @@ def test_three_thousand_invented_meters_count_nowhere() -> None:
 
 
 def test_unlisted_meters_delay_the_others_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undecided, "GRACE_S", 0.2)
+    monkeypatch.setattr(message_hold_queue, "GRACE_S", 0.2)
     ingest = Ingest({"fac-001": {"m1"}})
 
     async def scenario() -> None:
@@ -142,7 +142,7 @@ def test_unlisted_meters_delay_the_others_for_a_bounded_time(monkeypatch: pytest
         for n in range(1, 10):  # the next ten seconds: none of them waits
             ingest.send(f"meters/fac-001/invented-{n}/readings", reading())
         ingest.send("meters/fac-001/m1/readings", reading())
-        assert ingest.undecided == 0
+        assert ingest.held == 0
 
     ingest.run(scenario)
 
@@ -183,7 +183,7 @@ def test_a_facility_that_lists_no_meters_takes_any_up_to_a_bound() -> None:
 
 
 def test_a_meter_that_was_just_listed_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undecided, "GRACE_S", 60.0)
+    monkeypatch.setattr(message_hold_queue, "GRACE_S", 60.0)
     ingest = Ingest({"fac-001": {"m1"}})
 
     async def scenario() -> None:
@@ -211,9 +211,9 @@ def test_while_the_portfolio_cannot_be_read_what_was_read_last_decides() -> None
     assert len(ingest.refused) == 1
 
 
-def test_undecided_messages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undecided, "GRACE_S", 60.0)
-    monkeypatch.setattr(undecided, "MAX_MESSAGES", 10)
+def test_held_messages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message_hold_queue, "GRACE_S", 60.0)
+    monkeypatch.setattr(message_hold_queue, "MAX_MESSAGES", 10)
     ingest = Ingest({"fac-001": {"m1"}})
 
     async def scenario() -> None:

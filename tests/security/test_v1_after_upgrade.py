@@ -17,7 +17,7 @@ BEFORE = [(name, sql) for name, sql in FILES if name < "0024"]
 NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 
 
-def test_the_migration_gives_stored_utilities_a_date_that_never_comes(
+def test_the_migration_lets_stored_utilities_sign_v1_without_an_end(
     empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrations, "migration_files", lambda: BEFORE)

@@ -43,7 +43,7 @@ class StoredApiKey(msgspec.Struct, frozen=True, kw_only=True):
     secret_hash: bytes
 
 
-class ApiKeyEnded(ValueError):
+class ApiKeyNotValid(ValueError):
     """The key is revoked or expired, so it cannot be rotated."""
 
 

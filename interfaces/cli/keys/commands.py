@@ -22,8 +22,8 @@ from application.access.api_keys import revoke as revoke_key
 from application.access.api_keys import rotate as rotate_key
 from application.ports.access.api_keys import (
     ApiKey,
-    ApiKeyEnded,
     ApiKeyNotFound,
+    ApiKeyNotValid,
     ApiKeys,
     ApiKeysUnavailable,
     Role,
@@ -191,7 +191,7 @@ def rotate(*, key_id: str, overlap_hours: float, expires_at: datetime | None, as
             )
         except InvalidApiKeyTime as error:
             raise click.UsageError(str(error)) from error
-        except (ApiKeyNotFound, ApiKeyEnded) as error:
+        except (ApiKeyNotFound, ApiKeyNotValid) as error:
             raise click.ClickException(str(error)) from error
     _show(issued, as_json=as_json)
 

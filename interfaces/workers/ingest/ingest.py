@@ -29,8 +29,8 @@ from application.telemetry.ingest.message_parser import (
 )
 from application.telemetry.ingest.meter_admission import MeterAdmission
 from domain.telemetry.meter_reading import OLDEST_READING
+from interfaces.workers.ingest.message_hold_queue import HeldMessage, MessageHoldQueue
 from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
-from interfaces.workers.ingest.undecided import Undecided, UndecidedMessages
 from interfaces.workers.loops.telemetry_metrics import INGEST_LAG_S
 
 _log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ class MeterIngest:
     ) -> None:
         self._packer = packer
         self._admission = admission
-        self._undecided = UndecidedMessages(admission, self._admit_undecided)
+        self._held = MessageHoldQueue(admission, self._admit_held)
         self._oldest = oldest
         self._alerts = alerts
         self._clock = clock
@@ -100,13 +100,13 @@ class MeterIngest:
             message.topic, message.payload, now=self._clock.now(), size=message.size, oldest=self._oldest
         )
         if parsed.readings and (unknown := self._admission.unknown_meters(parsed.readings)):
-            if self._undecided.put(message, parsed, confirm):
+            if self._held.put(message, parsed, confirm):
                 return
             parsed = self._admission.refusal(parsed, unknown, message.topic, message.payload)
         self._admit(message, parsed, confirm)
 
-    def _admit_undecided(self, undecided: Undecided) -> None:
-        message, parsed, confirm = undecided
+    def _admit_held(self, held: HeldMessage) -> None:
+        message, parsed, confirm = held
         if unknown := self._admission.unknown_meters(parsed.readings):
             parsed = self._admission.refusal(parsed, unknown, message.topic, message.payload)
         self._admit(message, parsed, confirm)
@@ -138,7 +138,7 @@ class MeterIngest:
 
     async def read_portfolio(self, stop: asyncio.Event) -> None:
         """Keep what is known of the portfolio up to date until `stop`."""
-        await self._undecided.run(stop)
+        await self._held.run(stop)
 
     async def adopt_open_alerts(self) -> None:
         """Take over the alerts that an earlier ingest worker raised, so that they are cleared in time."""

@@ -1,4 +1,4 @@
-"""UndecidedMessages: messages of meters that the portfolio, as last read, does not list."""
+"""MessageHoldQueue: messages of meters that the portfolio, as last read, does not list."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,23 +24,23 @@ _RELOAD_SHARE = 0.05
 """The portfolio is read as a whole for at most this share of the time."""
 
 
-class Undecided(NamedTuple):
+class HeldMessage(NamedTuple):
     message: MeterMessage
     parsed: ParsedMessage
     """With at least one reading."""
     confirm: Confirm
 
 
-class UndecidedMessages:
+class MessageHoldQueue:
     """Holds messages until the portfolio was read again; `decide` then gets each with what is known by then.
 
     While the portfolio cannot be read, what was read last decides.
     """
 
-    def __init__(self, admission: MeterAdmission, decide: Callable[[Undecided], None]) -> None:
+    def __init__(self, admission: MeterAdmission, decide: Callable[[HeldMessage], None]) -> None:
         self._admission = admission
         self._decide = decide
-        self._waiting: list[Undecided] = []
+        self._waiting: list[HeldMessage] = []
         self._bytes = 0
         self._to_read: set[str] = set()
         """Facilities of which an unlisted meter sent."""
@@ -58,12 +58,12 @@ class UndecidedMessages:
         is_full = len(self._waiting) >= MAX_MESSAGES or self._bytes + len(message.payload) > MAX_BYTES
         if now_s >= self._grace_ends or is_full:
             return False
-        self._waiting.append(Undecided(message, parsed, confirm))
+        self._waiting.append(HeldMessage(message, parsed, confirm))
         self._bytes += len(message.payload)
         return True
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop`. Messages that are undecided then stay unacknowledged, and are sent again."""
+        """Run until `stop`. Messages that are held then stay unacknowledged, and are sent again."""
         await run_periodically(
             self._round, name="listed meters", every_s=_ROUND_S, retry_s=_RELOAD_S, stop=stop
         )
