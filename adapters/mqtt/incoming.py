@@ -44,7 +44,7 @@ class Incoming:
         self._at = 0
 
     def packets(self) -> Iterator[Packet]:
-        """The complete packets. Raises MqttProtocolError."""
+        """The complete packets. Raises MqttProtocolError, or IndexError where a packet ends within one of its parts."""
         yield from self._next_packet()
         data = self._data
         available = len(data)

@@ -1,7 +1,6 @@
-"""Whatever arrives, a parser raises nothing but the error that its port names.
+"""Whatever arrives, a parser raises nothing but the errors that it names.
 
-Meters' messages and Green Button files have theirs: tests/unit/application/telemetry/test_message_parser.py and
-tests/property/telemetry/test_green_button.py.
+Green Button files have theirs: tests/property/telemetry/test_green_button.py.
 """
 
 from contextlib import suppress
@@ -18,6 +17,8 @@ from hypothesis import strategies as st
 
 from adapters.bms.codec import DeclaredFault, SoapCodec
 from adapters.bms.messages import TWO_PHASE, InvalidMessage
+from adapters.mqtt.incoming import Incoming
+from adapters.mqtt.packets import MqttProtocolError, Version
 from adapters.readings_file import open_readings_file
 from adapters.weather.bounded_get import HttpResponse
 from adapters.weather.weatherapi_responses import decode_response
@@ -31,9 +32,11 @@ from application.history_import.importer import check_import
 from application.ports.dispatch.building_control import CommandReceipt, Setpoint
 from application.ports.history_import import ReadingsFileError
 from application.ports.weather.source import WeatherUnavailable
+from application.telemetry.ingest.message_parser import parse_message
 from interfaces.simulators.bms import two_phase_messages
 from tests.sizes import examples
 
+VERSIONS: tuple[Version, ...] = ("3.1.1", "5")
 FEW = settings(max_examples=examples(60))
 SOAP = SoapCodec(TWO_PHASE)
 ANSWER = two_phase_messages.receipt_answer(
@@ -45,6 +48,9 @@ ANSWER = two_phase_messages.receipt_answer(
         setpoint=Setpoint(value=22.0, unit="celsius"),
         repeated=False,
     )
+)
+METER_MESSAGE = (
+    b'[{"schema":"1","ts":"2026-07-14T00:00:00Z","kw":12.5,"kwh_total":100.0,"seq":7,"quality":"measured"}]'
 )
 PORTFOLIO = b"""
 utilities: [{utility_id: util-1}]
@@ -102,6 +108,26 @@ def damaged(whole: bytes) -> st.SearchStrategy[bytes]:
 def test_an_answer_of_a_bms_is_parsed_or_refused(payload: bytes) -> None:
     with suppress(InvalidMessage, DeclaredFault):
         SOAP.decode("CommitCommand", payload)
+
+
+@FEW
+@given(damaged(METER_MESSAGE))
+@example(METER_MESSAGE)
+def test_a_message_of_a_meter_is_parsed_or_malformed(payload: bytes) -> None:
+    found = parse_message("meters/fac-001/m1/readings", payload, now=datetime(2026, 7, 14, tzinfo=UTC))
+    assert found.readings or found.malformed
+
+
+@FEW
+@given(st.binary(max_size=300))
+@example(b"\x32\x00")
+@example(b"\x30\x02\xff\xff")
+def test_bytes_of_a_broker_are_packets_or_end_the_connection(stream: bytes) -> None:
+    for version in VERSIONS:
+        incoming = Incoming(version)
+        incoming.feed(stream)
+        with suppress(MqttProtocolError, IndexError):  # `Connection` ends the connection at either
+            assert len(list(incoming.packets())) <= len(stream)
 
 
 @FEW
