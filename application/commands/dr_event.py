@@ -14,7 +14,7 @@ class DREventCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JudgeNotification(DREventCommand, frozen=True, kw_only=True):
-    """Judge a utility's notification: it is accepted, or rejected with every reason. Reply: Judgement."""
+    """Judge a utility's notification: it is accepted, or rejected with its reasons. Reply: Judgement."""
 
     utility_id: str
     utility_event_id: str

@@ -19,7 +19,7 @@ ModificationOutcome = Literal["modified", "refused", "stale", "repeated", "ended
 
 
 def modify_dr_event(command: ModifyDREvent, context: DecisionContext) -> Decision:
-    """Accept a changed notice, or refuse it with every reason and leave the old one in force.
+    """Accept a changed notice, or refuse it with its reasons and leave the old one in force.
 
     Raises UnknownDREvent where no DR event of that id was ever accepted.
     """

@@ -1,4 +1,4 @@
-"""Handler for a utility's notification: it is accepted, or rejected with every reason."""
+"""Handler for a utility's notification: it is accepted, or rejected with its reasons."""
 
 from collections.abc import Mapping
 

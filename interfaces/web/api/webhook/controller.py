@@ -67,7 +67,9 @@ class NotificationController(Controller):
         policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
     )
     async def notify(self, request: ApiRequest) -> Response[bytes]:
-        """Decided at once: 202 accepted, 422 infeasible with every reason. A repeat gets the same response."""
+        """Decided at once: 202 accepted, 422 infeasible with its reasons (the first 50, and a count by code). A repeat
+        gets the same response.
+        """
         body = await read_body(request)
         check_is_json(request)
         edge, utility_id, key = edge_of(request), str(request.user.utility_id), idempotency_key_of(request)

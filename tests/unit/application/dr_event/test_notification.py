@@ -1,4 +1,4 @@
-"""The decision on a notification: accepted, or rejected with every reason."""
+"""The decision on a notification: accepted, or rejected with its reasons."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
