@@ -23,7 +23,7 @@ from domain.dispatch.lost_commands import REISSUE_AFTER
 from domain.dr_event import DREvent
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.lost_callback_sweeper import CALLBACKS, PERIOD, LostCallbackSweeper
-from interfaces.workers.schedule.reissue_rounds import ALERT
+from interfaces.workers.schedule.sweep_loop import ALERT
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.fakes.event_store.reader_positions import FakeReaderPositions

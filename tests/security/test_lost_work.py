@@ -17,7 +17,7 @@ from domain.dispatch import Dispatch
 from domain.dispatch.lost_commands import LONGEST_REISSUE_PAUSE, REISSUE_AFTER, reissue_due
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.lost_work_sweeper import BMS_COMMANDS, LostWorkSweeper
-from interfaces.workers.schedule.reissue_rounds import ALERT
+from interfaces.workers.schedule.sweep_loop import ALERT
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.read_models import FakeReadModels

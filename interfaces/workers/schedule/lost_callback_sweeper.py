@@ -35,7 +35,7 @@ from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetterNotFound, DeadLetters
 from domain.dr_event import DREvent
 from interfaces.workers.relay.relay import READER
-from interfaces.workers.schedule.reissue_rounds import ReissueRounds
+from interfaces.workers.schedule.sweep_loop import SweepLoop
 from projections.deadlines import DeadlineRow
 
 CALLBACKS = "callbacks"
@@ -68,7 +68,7 @@ class LostCallbackSweeper:
     """Callback -> the period in which it was checked last."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        rounds = ReissueRounds(
+        loop = SweepLoop(
             sweep=self.sweep,
             work=CALLBACKS,
             subject=CALLBACKS,
@@ -77,7 +77,7 @@ class LostCallbackSweeper:
             clock=self.clock,
             locks=self.locks,
         )
-        await rounds.run(stop)
+        await loop.run(stop)
 
     async def sweep(self) -> dict[str, int]:
         """Publish lost callbacks again; returns utility -> the number of callbacks. Raises WorkQueueUnavailable."""

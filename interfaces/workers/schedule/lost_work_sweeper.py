@@ -28,7 +28,7 @@ from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetters
 from domain.errors import DomainError
 from interfaces.workers.relay.relay import READER
-from interfaces.workers.schedule.reissue_rounds import ReissueRounds
+from interfaces.workers.schedule.sweep_loop import SweepLoop
 from projections.deadlines import DeadlineRow
 
 BMS_COMMANDS = "BMS commands"
@@ -54,7 +54,7 @@ class LostWorkSweeper:
     locks: Locks
 
     async def run(self, stop: asyncio.Event) -> None:
-        rounds = ReissueRounds(
+        loop = SweepLoop(
             sweep=self.sweep,
             work="commands",
             subject=BMS_COMMANDS,
@@ -63,7 +63,7 @@ class LostWorkSweeper:
             clock=self.clock,
             locks=self.locks,
         )
-        await rounds.run(stop)
+        await loop.run(stop)
 
     async def sweep(self) -> dict[str, int]:
         """Propose to issue lost work again; returns facility -> the number of commands that were."""

@@ -1,4 +1,4 @@
-"""ReissueRounds: the rounds of a sweeper, and the alert that it raises for what it issued again."""
+"""SweepLoop: runs a sweep for lost work periodically, and raises the alert for what was issued again."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ NAMED = 5
 
 
 @dataclass
-class ReissueRounds:
-    """One process makes them at a time: the one that holds `lock`."""
+class SweepLoop:
+    """One process sweeps at a time: the one that holds `lock`."""
 
     sweep: Callable[[], Awaitable[Mapping[str, int]]]
     """Issues lost work again; returns facility or utility -> how much."""
