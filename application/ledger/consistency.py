@@ -21,7 +21,7 @@ from domain.ledger.entries import unhex
 from domain.ledger.merkle import ProofRefused, verify_consistency
 
 
-class CheckpointNotThere(LookupError):
+class CheckpointNotFound(LookupError):
     """The ledger has no checkpoint with that number."""
 
 
@@ -64,12 +64,12 @@ class VerifiedConsistency(msgspec.Struct, frozen=True, kw_only=True):
 def prove_consistency(
     store: LedgerStore, public_key: bytes | Callable[[], bytes], since: int
 ) -> ConsistencyDocument:
-    """Between checkpoint `since` and the newest one. Costs O(log n). Raises CheckpointNotThere or NotProvable."""
+    """Between checkpoint `since` and the newest one. Costs O(log n). Raises CheckpointNotFound or NotProvable."""
     with store.snapshot() as now:
         later = latest_checkpoint(now, public_key)
         newest = later.checkpoint.number
         if not 1 <= since <= newest:
-            raise CheckpointNotThere(
+            raise CheckpointNotFound(
                 f"this ledger has no checkpoint {since}: its checkpoints are 1 to {newest}. If you keep a signed "
                 f"checkpoint {since}, the ledger was rolled back"
             )

@@ -210,7 +210,7 @@ class NewestCheckpoint:
 
 
 def prove_consistency(stores: Stores, since: int) -> ConsistencyDocument:
-    """Raises CheckpointNotThere or NotProvable."""
+    """Raises CheckpointNotFound or NotProvable."""
     from application.ledger.consistency import prove_consistency as proven
 
     return proven(ledger_store(stores), lambda: public_key(stores.settings), since)
@@ -245,7 +245,7 @@ class StoredLedger:
             return prove_dr_event(self.stores, dr_event_id)
 
     def consistency(self, since: int) -> ConsistencyDocument:
-        """Raises CheckpointNotThere or NotProvable."""
+        """Raises CheckpointNotFound or NotProvable."""
         with _without_paths():
             return prove_consistency(self.stores, since)
 

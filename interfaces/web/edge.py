@@ -93,7 +93,7 @@ class Ledger(Protocol):
         ...
 
     def consistency(self, since: int) -> ConsistencyDocument:
-        """That the newest checkpoint extends checkpoint `since`. Raises CheckpointNotThere too."""
+        """That the newest checkpoint extends checkpoint `since`. Raises CheckpointNotFound too."""
         ...
 
 

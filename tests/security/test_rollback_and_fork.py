@@ -9,7 +9,7 @@ import pytest
 
 from application.ledger.checkpoints import SignedCheckpoint, checkpoint_name
 from application.ledger.consistency import (
-    CheckpointNotThere,
+    CheckpointNotFound,
     check_consistency,
     check_consistency_document,
     prove_consistency,
@@ -91,7 +91,7 @@ def test_a_rollback_is_reported_to_the_holder_of_a_checkpoint_only(ledger: Ledge
     reference = f"3:{ledger.signed[2].checkpoint.digest()}"
     (by_digest,) = ledger.findings(witness_from_reference(reference))
     assert by_digest.kind == "rollback"
-    with pytest.raises(CheckpointNotThere, match="no checkpoint 3: its checkpoints are 1 to 1"):
+    with pytest.raises(CheckpointNotFound, match="no checkpoint 3: its checkpoints are 1 to 1"):
         prove_consistency(ledger.portfolio.store, ledger.portfolio.signer.public_key, 3)
 
 

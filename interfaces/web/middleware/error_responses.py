@@ -12,7 +12,7 @@ from litestar.types import ExceptionHandlersMap
 from application.command_bus.bus import IdempotencyMismatch, TooManyConflicts
 from application.event_store.event_mapper import UnknownTopic
 from application.facility.portfolio_validation import PortfolioInvalid
-from application.ledger.consistency import CheckpointNotThere
+from application.ledger.consistency import CheckpointNotFound
 from application.ledger.proof import NotProvable
 from application.operations.dead_letter_replay import NotReplayable
 from application.ports.clock import ClockSkewed
@@ -180,7 +180,7 @@ _BY_NAME: dict[type[Exception], str] = {
     IdempotencyMismatch: "idempotency-mismatch",
     DeadLetterNotFound: "not-found",
     DeadLetterDecided: "not-allowed-now",
-    CheckpointNotThere: "not-found",
+    CheckpointNotFound: "not-found",
     NotProvable: "not-allowed-now",
     NotReplayable: "not-allowed-now",
     DREventNotRecorded: "not-found",
