@@ -8,20 +8,19 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.coordination.session_locks import lock_key
 from adapters.postgres.operations.connection import operations_connection
 
-# A projection makes the key of its lock in PostgreSQL, every other holder with `lock_key`. A pid may come again, so
-# the start of the session belongs to the holder's name.
+# A projection makes the key of its lock in PostgreSQL, every other holder with `lock_key`. The holder's name is its pid
+# alone: PostgreSQL does not show when a session of another role began, and workers have roles of their own.
 _HOLDERS = """
-SELECT wanted.name, activity.pid || ' ' || activity.backend_start
+SELECT wanted.name, locks.pid::text
 FROM unnest(%s::text[], %s::bigint[]) AS wanted (name, key)
 JOIN pg_locks AS locks ON locks.locktype = 'advisory' AND locks.granted AND locks.objsubid = 1
     AND (locks.classid::bigint << 32 | locks.objid::bigint) IN (wanted.key, hashtextextended(wanted.name, 0))
-JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
 WHERE locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 
 class PostgresLockSessions:
-    """LockSessions. `pool` connects as the application's role."""
+    """LockSessions. `pool` connects as any role; a holder may be of another one."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
