@@ -17,7 +17,7 @@ FROM gridproof.projection_rebuilds ORDER BY name
 """
 _SESSIONS = """
 SELECT application_name, count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND usename = current_user AND application_name <> '' GROUP BY 1
+WHERE datname = current_database() AND application_name <> '' GROUP BY 1
 """
 # PostgreSQL shows a lock with one 64-bit key as two halves.
 _HELD = """
@@ -29,7 +29,7 @@ WHERE locktype = 'advisory' AND objsubid = 1 AND granted
 
 
 class PostgresSystemState:
-    """`pool` connects as the application's role, which sees its own sessions."""
+    """`pool` connects as any role. The sessions are those of this database: workers have roles of their own."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
+from adapters.embedded.postgres import PROJECTIONS
 from adapters.nats.queue_depths import NatsQueueDepths
 from adapters.nats.telemetry_stream import NatsTelemetryStream
 from adapters.nats.work_queue import NatsWorkQueue
@@ -17,7 +18,7 @@ from adapters.postgres.coordination.session_locks import AdvisoryLocks
 from adapters.postgres.operations.system_state import PostgresSystemState
 from application.ports.dispatch.work_queue import CallbackWork
 from application.ports.operations.system_state import QueuesUnavailable
-from tests.servers import Database
+from tests.servers import Database, PostgresServer
 
 
 @pytest.fixture
@@ -41,11 +42,14 @@ def test_a_lock_is_reported_while_a_session_holds_it(pool: ConnectionPool[Any], 
     assert asyncio.run(scenario()) == (frozenset({"relay", "measure"}), frozenset())
 
 
-def test_sessions_are_counted_by_application_name(pool: ConnectionPool[Any], database: Database) -> None:
+def test_sessions_of_every_role_are_counted_by_application_name(
+    pool: ConnectionPool[Any], database: Database, postgres_server: PostgresServer
+) -> None:
     name = "projection made-up"
+    projections = postgres_server.embedded.url(PROJECTIONS, database.name)
     with (
         psycopg.connect(database.app_dsn, application_name=name),
-        psycopg.connect(database.app_dsn, application_name=name),
+        psycopg.connect(projections, application_name=name),
     ):
         assert PostgresSystemState(pool).sessions()["projection made-up"] == 2
 
