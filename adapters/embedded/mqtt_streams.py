@@ -17,9 +17,10 @@ from typing import Any
 from adapters.embedded.loopback import HOST
 
 MIB = 1 << 20
+WAITING = "$MQTT_msgs"
 MAX_BYTES = {
     # Readings that ingest has not acknowledged: they wait here while it is away. Meters then get no acknowledgement.
-    "$MQTT_msgs": 4_096 * MIB,
+    WAITING: 4_096 * MIB,
     # Retained messages: nobody reads them. An MQTT 3.1.1 client cannot be told so, and no permission denies them.
     "$MQTT_rmsgs": 4 * MIB,
     # A record for each session that outlives its connection. Ingest has few; a meter needs none.
@@ -29,6 +30,8 @@ MAX_BYTES = {
     "$MQTT_out": 64 * MIB,
 }
 RETAINED = "$MQTT_rmsgs"
+LEAST_WAITING_BYTES, SHARE_OF_FREE_DISK = 64 * MIB, 4
+"""On a disk with less than 16 GiB free, messages may wait in a quarter of what is free at the start."""
 _WITHIN_S = 10.0
 _NOT_FOUND = 10059
 _PAUSE_S = 0.02
@@ -38,18 +41,30 @@ class MqttStreamsUnbounded(OSError):
     """The server does not take the bounds."""
 
 
-def bound_mqtt_streams(*, nats_port: int, mqtt_port: int, user: str, password: str) -> None:
+def bound_mqtt_streams(
+    *, nats_port: int, mqtt_port: int, user: str, password: str, free_disk_bytes: int
+) -> None:
     """Bound every stream of MQTT, and delete retained messages. Raises MqttStreamsUnbounded or OSError."""
     _connect_once(mqtt_port, user, password)
     with _jetstream(nats_port, user, password) as api:
-        for name, max_bytes in MAX_BYTES.items():
-            config = api.config_of(name)
-            if config is None:  # not in this release of nats-server
+        for name in MAX_BYTES:
+            stream = api.stream(name)
+            if stream is None:  # not in this release of nats-server
                 continue
+            config = stream["config"]
+            max_bytes = max_bytes_of(name, free_disk_bytes, stored_bytes=stream["state"]["bytes"])
             bounded = {**config, "max_bytes": max_bytes, "discard": "new"}
             if bounded != config:
                 api.ask(f"STREAM.UPDATE.{name}", bounded)
         api.ask(f"STREAM.PURGE.{RETAINED}", {})
+
+
+def max_bytes_of(name: str, free_disk_bytes: int, *, stored_bytes: int = 0) -> int:
+    """The bound of a stream. What waits in it already is never above its bound."""
+    if name != WAITING:
+        return MAX_BYTES[name]
+    room = max(LEAST_WAITING_BYTES, free_disk_bytes // SHARE_OF_FREE_DISK)
+    return min(MAX_BYTES[WAITING], stored_bytes + room)
 
 
 def _connect_once(port: int, user: str, password: str) -> None:
@@ -61,7 +76,7 @@ def _connect_once(port: int, user: str, password: str) -> None:
     with socket.create_connection((HOST, port), _WITHIN_S) as connection:
         connection.settimeout(_WITHIN_S)
         connection.sendall(b"\x10" + _varint(len(body)) + body)
-        answer = connection.recv(4)
+        answer = connection.makefile("rb").read(4)
         if answer[3:4] != b"\x00":
             raise MqttStreamsUnbounded(f"the MQTT listener refuses user {user}: {answer!r}")
         connection.sendall(b"\xe0\x00")
@@ -84,16 +99,16 @@ class _JetStreamApi:
         options = {"verbose": False, "pedantic": False, "user": user, "pass": password, "name": "mqtt bounds"}
         self._connection.sendall(f"CONNECT {json.dumps(options)}\r\nSUB {self._inbox} 1\r\n".encode())
 
-    def config_of(self, stream: str) -> dict[str, Any] | None:
-        """Waits for the stream, which the server creates while the first MQTT client connects; None without it."""
-        deadline = time.monotonic() + (_WITHIN_S if stream != "$MQTT_out" else 0.0)
+    def stream(self, name: str) -> dict[str, Any] | None:
+        """Its configuration and state. Waits for it: the server creates it while the first MQTT client connects. None
+        without it."""
+        deadline = time.monotonic() + (_WITHIN_S if name != "$MQTT_out" else 0.0)
         while True:
-            answer = self._request(f"STREAM.INFO.{stream}", {})
+            answer = self._request(f"STREAM.INFO.{name}", {})
             if "config" in answer:
-                config: dict[str, Any] = answer["config"]
-                return config
+                return answer
             if answer.get("error", {}).get("err_code") != _NOT_FOUND:
-                raise MqttStreamsUnbounded(f"{stream}: {answer.get('error')}")
+                raise MqttStreamsUnbounded(f"{name}: {answer.get('error')}")
             if time.monotonic() > deadline:
                 return None
             time.sleep(_PAUSE_S)

@@ -5,6 +5,7 @@ Its monitoring port would tell every user of the machine who is connected, with 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,14 +26,16 @@ port: {nats}
 max_payload: 1MB
 # A power cut loses what was acknowledged within sync_interval (default 2 minutes). `always` loses nothing, and leaves a
 # tenth of the readings a second, since it syncs once for each message of a meter too.
-jetstream {{ store_dir: "{store}", sync_interval: "200ms" }}
+# max_file_store: the sum of the bounds of all streams. By default it is three quarters of what is free at the start, so
+# that on a small disk the streams of the workers were refused. Here each stream has its bound.
+jetstream {{ store_dir: "{store}", sync_interval: "200ms", max_file_store: {max_store} }}
 # ack_wait: a message that was not acknowledged is sent again after it, also after a reconnect (default 30 s).
 # max_ack_pending: so many may be under way to ingest, which acknowledges them in packs (default 1,024).
 mqtt {{ host: "127.0.0.1", port: {mqtt}, ack_wait: "2s", max_ack_pending: 16384 }}
 authorization {{ include "{users}" }}
 """
-
-
+LEAST_STORE_BYTES = 8 << 30
+"""More than the streams of MQTT and of the workers have together, at their default sizes."""
 _JETSTREAM_READY = b"account_info_response"
 _ANSWERED = (_JETSTREAM_READY, b"NATS/1.0 503", b"-ERR")
 
@@ -45,8 +48,9 @@ class _Info(msgspec.Struct):
 
 
 class EmbeddedNats(EmbeddedServer):
-    """One nats-server with one account. Its users are `gridproof` (everything), `meters` (readings of every facility,
-    for simulators) and one for each facility with a login (adapters.embedded.meter_logins)."""
+    """One nats-server with one account. Its users are `gridproof` (everything), one for each kind of worker
+    (adapters.embedded.broker_users), `meters` (readings of every facility, for simulators) and one for each facility
+    with a login (adapters.embedded.meter_logins)."""
 
     name = "nats"
     port_names = ("nats", "mqtt")
@@ -82,6 +86,7 @@ class EmbeddedNats(EmbeddedServer):
         text = _CONFIGURATION.format(
             server_name=self.data.identity,
             store=self._folder / "jetstream",
+            max_store=max(LEAST_STORE_BYTES, shutil.disk_usage(self._folder).total),
             users=USERS_FILE,
             **self.ports,
         )
@@ -112,6 +117,7 @@ class EmbeddedNats(EmbeddedServer):
             mqtt_port=self.ports["mqtt"],
             user=USER,
             password=self.data.password(USER),
+            free_disk_bytes=shutil.disk_usage(self._folder).free,
         )
 
     def _login_and_request(self) -> bytes:

@@ -1,13 +1,16 @@
 """A meter's login cannot fill the disk of the embedded broker (M5)."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from adapters.embedded import EmbeddedServers
-from adapters.embedded.mqtt_streams import MAX_BYTES, MIB, RETAINED, _jetstream
+from adapters.embedded.mqtt_streams import MAX_BYTES, MIB, RETAINED, WAITING, _jetstream, max_bytes_of
 from adapters.mqtt import packets
 from adapters.mqtt.incoming import Incoming
 from application.ports.telemetry.meter_feed import Confirm, MeterMessage
@@ -59,11 +62,52 @@ def test_every_stream_of_the_mqtt_listener_is_bounded(servers: EmbeddedServers) 
     parts = urlsplit(servers.nats_url)
     with _jetstream(parts.port or 0, str(parts.username), str(parts.password)) as api:
         names = {name for name in api._request("STREAM.NAMES", {})["streams"] if name.startswith("$MQTT_")}
-        configs = {name: api.config_of(name) for name in names}
+        streams = {name: api.stream(name) for name in names}
     assert RETAINED in names
-    for name, config in configs.items():
-        assert config is not None
-        assert (config["max_bytes"], config["discard"]) == (MAX_BYTES[name], "new"), name
+    for name, stream in streams.items():
+        assert stream is not None
+        assert max_bytes_of(name, 0) <= stream["config"]["max_bytes"] <= MAX_BYTES[name], name
+        assert stream["config"]["discard"] == "new", name
+
+
+def test_messages_that_wait_have_a_share_of_the_free_disk() -> None:
+    assert max_bytes_of(WAITING, 100 << 30) == MAX_BYTES[WAITING]
+    assert max_bytes_of(WAITING, 2 << 30) == 512 * MIB
+    assert max_bytes_of(WAITING, 0) == 64 * MIB
+    assert max_bytes_of(WAITING, 0, stored_bytes=700 * MIB) == 764 * MIB
+    assert max_bytes_of(RETAINED, 0) == MAX_BYTES[RETAINED]
+
+
+ON_A_SMALL_DISK = """
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+from adapters.embedded import EmbeddedServers
+from adapters.embedded.mqtt_streams import _jetstream
+with EmbeddedServers(Path(sys.argv[1]), postgres=False, valkey=False) as servers:
+    parts = urlsplit(servers.nats_url)
+    with _jetstream(parts.port, parts.username, parts.password) as api:
+        print(api._request("STREAM.INFO.$MQTT_msgs", {})["config"]["max_bytes"] >> 20)
+        for name, mib in (("TELEMETRY", 1_024), ("BMS_WORK", 256), ("CALLBACK_WORK", 256)):
+            api.ask(f"STREAM.CREATE.{name}", {"name": name, "storage": "file", "max_bytes": mib << 20})
+"""
+
+
+def test_a_small_disk_has_room_for_the_streams_of_the_workers(tmp_path: Path) -> None:
+    shell = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    probe = subprocess.run([*shell, "mount -t tmpfs none /mnt"], capture_output=True, check=False)
+    if probe.returncode != 0:
+        pytest.skip("mount namespaces are not available, so no small disk can be mounted")
+    command = [*shell, 'mount -t tmpfs -o size=512m none "$1" && exec "$2" -c "$3" "$1"', "sh"]
+    done = subprocess.run(
+        [*command, str(tmp_path), sys.executable, ON_A_SMALL_DISK],
+        capture_output=True,
+        check=False,
+        timeout=120,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 64 <= int(done.stdout) <= 128
 
 
 def test_a_flood_of_retained_messages_stays_bounded(servers: EmbeddedServers) -> None:
