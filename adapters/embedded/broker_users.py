@@ -20,8 +20,9 @@ _RIGHTS: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
         # It replays callbacks and readings, and shows what waits; it can order nothing from a building.
         "web": {BMS: frozenset(), CALLBACKS: frozenset({_PUBLISH}), READINGS: frozenset({_PUBLISH})},
         "relay": {BMS: frozenset({_PUBLISH}), CALLBACKS: frozenset({_PUBLISH})},
+        # It issues lost BMS commands again by a command of its own, and the relay publishes them.
         "schedule": {
-            BMS: frozenset({_PUBLISH}),
+            BMS: frozenset(),
             CALLBACKS: frozenset({_PUBLISH, _LOOK}),
             READINGS: frozenset({_LOOK}),
         },

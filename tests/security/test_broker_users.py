@@ -59,7 +59,7 @@ def as_worker(servers: EmbeddedServers, worker: str, scenario: Callable[[Client]
 
 def test_each_worker_reaches_its_own_streams_only(nats_server: EmbeddedServers) -> None:
     expected = {
-        "bms.work.fac-001": {"relay", "schedule", "dispatch"},
+        "bms.work.fac-001": {"relay", "dispatch"},
         "callback.work.util-1": {"web", "relay", "schedule", "notify"},
         "telemetry.0": {"web", "ingest", "aggregate"},
         "$JS.API.CONSUMER.MSG.NEXT.BMS_WORK.bms-fac-001": {"dispatch"},
@@ -108,6 +108,7 @@ def test_the_work_queue_works_with_the_rights_of_its_workers(nats_server: Embedd
                 assert await queue.next_bms("fac-nobody", wait_s=0.1) is None
             if worker == "schedule":
                 assert await queue.callbacks_held("utility-nobody") == frozenset()
+                assert "fac-nobody" not in await queue.facilities_with_work()
             if worker == "notify":
                 await queue.next_callback("utility-nobody", wait_s=0.1)
             await queue.aclose()
