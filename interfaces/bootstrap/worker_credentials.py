@@ -17,13 +17,6 @@ _MQTT = frozenset({"ingest"})
 _INFLUX = frozenset({"web", "schedule", "aggregate", "measure", "forecast"})
 _PORTFOLIO_SECRETS = frozenset({"web", "dispatch", "notify"})
 """They verify webhooks, call BMSs and sign callbacks."""
-_DATABASE_ROLE = {
-    **dict.fromkeys(
-        ("web", "relay", "schedule", "dispatch", "notify", "measure", "forecast"), "gridproof_commands"
-    ),
-    **dict.fromkeys(("ingest", "aggregate", "archive"), "gridproof_telemetry"),
-    "project": "gridproof_projections",
-}
 
 
 def worker_settings(settings: Settings, servers: EmbeddedServers, worker: str) -> Settings:
@@ -33,7 +26,7 @@ def worker_settings(settings: Settings, servers: EmbeddedServers, worker: str) -
     """
     database = settings.database_url
     if servers.runs_postgres and database == servers.database_url:
-        database = servers.worker_database_url(_DATABASE_ROLE[worker])
+        database = servers.worker_database_url(_database_role(worker))
     nats = settings.nats_url if worker in _NATS else None
     if nats is not None and servers.runs_nats and nats == servers.nats_url:
         nats = servers.worker_nats_url(worker)
@@ -56,6 +49,16 @@ def worker_settings(settings: Settings, servers: EmbeddedServers, worker: str) -
         mqtt_sessions=settings.mqtt_sessions if keeps_mqtt else 1,
         influx_token=settings.influx_token if worker in _INFLUX else None,
     )
+
+
+def _database_role(worker: str) -> str:
+    from adapters.postgres.schema.worker_roles import COMMANDS, PROJECTIONS, TELEMETRY
+
+    return {
+        **dict.fromkeys(("web", "relay", "schedule", "dispatch", "notify", "measure", "forecast"), COMMANDS),
+        **dict.fromkeys(("ingest", "aggregate", "archive"), TELEMETRY),
+        "project": PROJECTIONS,
+    }[worker]
 
 
 def without_server_credentials(settings: Settings) -> Settings:

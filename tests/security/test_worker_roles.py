@@ -12,6 +12,7 @@ from adapters.embedded.postgres import COMMANDS, PROJECTIONS, TELEMETRY, WORKER_
 from adapters.postgres.schema import worker_roles
 from adapters.postgres.schema.migrate import migrate
 from interfaces.bootstrap import inherited_environ, without_server_credentials, worker_settings
+from interfaces.bootstrap.doctor.checks import _database_roles
 from interfaces.settings.settings import Settings
 from interfaces.system.running_system import PROCESSES
 from tests.servers import Database, PostgresServer
@@ -84,6 +85,13 @@ def test_each_role_can_write_what_its_workers_write_and_nothing_else(connect: Co
     for statement, expected in writes.items():
         allowed = {role for role, connection in connections.items() if is_allowed(connection, statement)}
         assert allowed == expected, statement
+
+
+def test_doctor_finds_the_roles_and_who_is_connected(connect: Connect, database: Database) -> None:
+    connect(TELEMETRY)
+    result = _database_roles(database.app_dsn)
+    assert result.state == "ok"
+    assert "gridproof_telemetry 1" in result.detail
 
 
 def test_no_worker_can_issue_a_key(connect: Connect, database: Database) -> None:

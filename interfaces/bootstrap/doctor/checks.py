@@ -31,7 +31,6 @@ WITHIN_S = 5.0
 MOST_SKEW_S = 2.0
 MOST_LAG = 1_000
 NAMED = 5
-WORKER_ROLES = 3
 
 
 Check = Callable[[], str | CheckResult | Awaitable[str]]
@@ -150,21 +149,23 @@ def _connections(settings: Settings, url: str) -> CheckResult:
 
 def _database_roles(url: str) -> CheckResult:
     """Whether the kinds of workers can have roles of their own, and which roles are connected now."""
+    from adapters.postgres.schema.worker_roles import WORKER_ROLES
+
     sql = (
-        "SELECT (SELECT count(*) FROM pg_roles WHERE rolname IN ('gridproof_commands', 'gridproof_telemetry', "
-        "'gridproof_projections')), (SELECT string_agg(role || ' ' || sessions, ', ' ORDER BY role) FROM ("
+        "SELECT (SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)), "
+        "(SELECT string_agg(role || ' ' || sessions, ', ' ORDER BY role) FROM ("
         "SELECT usename AS role, count(*) AS sessions FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid() GROUP BY usename) connected)"
     )
-    existing, connected, _ = _query(url, sql)
+    existing, connected, _ = _query(url, sql, list(WORKER_ROLES))
     detail = f"sessions: {connected or 'none but this'}"
-    if existing == WORKER_ROLES:
+    if existing == len(WORKER_ROLES):
         return CheckResult(check="database roles", state="ok", detail=detail)
     return CheckResult(
         check="database roles",
         state="warning",
-        detail=f"every worker uses the application's role, {existing} of {WORKER_ROLES} others exist; {detail}",
-        advice="create gridproof_commands, gridproof_telemetry and gridproof_projections, run `gridproof migrate`, and "
+        detail=f"every worker uses the application's role, {existing} of {len(WORKER_ROLES)} others exist; {detail}",
+        advice=f"create {', '.join(WORKER_ROLES)}, run `gridproof migrate`, and "
         "give each worker the address of its own (docs/guides/operator.md, Roles of workers)",
     )
 
@@ -209,14 +210,14 @@ def _snapshots(settings: Settings, url: str) -> CheckResult:
     return CheckResult(check="snapshots", state="ok", detail=detail)
 
 
-def _query(url: str, sql: str) -> tuple[Any, ...]:
+def _query(url: str, sql: str, *parameters: Any) -> tuple[Any, ...]:
     """The first row of the answer, and the duration of a second query in ms."""
     import psycopg
 
     with psycopg.connect(url, connect_timeout=int(WITHIN_S), autocommit=True) as connection:
-        connection.execute(sql.encode())
+        connection.execute(sql.encode(), parameters)
         started = time.perf_counter()
-        row = connection.execute(sql.encode()).fetchone()
+        row = connection.execute(sql.encode(), parameters).fetchone()
         took_ms = (time.perf_counter() - started) * 1_000
     return (*(row or ()), took_ms)
 
