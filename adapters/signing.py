@@ -59,7 +59,7 @@ def signer_in(folder: Path) -> Ed25519Signer:
         signer = signer_from_pem(path.read_bytes(), where=str(path))
     except OSError as error:
         raise UnusableKey(f"the key of the ledger cannot be read: {error}") from error
-    _write_public(folder / PUBLIC, signer.public_key)
+    write_public_key(folder, signer.public_key)
     return signer
 
 
@@ -117,7 +117,9 @@ def _create(path: Path, content: bytes) -> None:
         unfinished.unlink()
 
 
-def _write_public(path: Path, public_key: bytes) -> None:
+def write_public_key(folder: Path, public_key: bytes) -> None:
+    """Write the public half of the ledger's key, for those who verify. Raises OSError."""
+    path = folder / PUBLIC
     pem = Ed25519PublicKey.from_public_bytes(public_key).public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )

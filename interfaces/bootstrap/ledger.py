@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,14 +78,17 @@ def ledger_signer(settings: Settings) -> Ed25519Signer:
 def public_key(settings: Settings, given: str | None = None) -> bytes:
     """32 bytes: the key given, or else that of the settings or of the data folder.
 
+    A process that does not sign may lack the secret that the settings refer to: it reads what `ledger_follower` wrote.
     Raises NoPublicKey or UnusableKey.
     """
     from adapters.signing import PUBLIC
+    from interfaces.settings.secrets import SecretNotFound
 
     if given is not None:
         return read_public_key(given)
     if settings.ledger_key is not None:
-        return ledger_signer(settings).public_key
+        with suppress(SecretNotFound):
+            return ledger_signer(settings).public_key
     return read_public_key(str(settings.data_dir / PUBLIC))
 
 
@@ -107,14 +110,18 @@ def read_public_key(given: str) -> bytes:
 
 def ledger_follower(stores: Stores) -> LedgerFollower:
     from adapters.postgres.ledger.follower import LedgerFollower
+    from adapters.signing import write_public_key
     from interfaces.failpoints import failpoint
 
     settings = stores.settings
+    signer = ledger_signer(settings)
+    with suppress(OSError):  # in a folder that cannot be written nobody else of this machine works
+        write_public_key(settings.data_dir, signer.public_key)
     wanted_s = stores.clock.wall_seconds(settings.ledger_seal_s)
     return LedgerFollower(
         dsn=stores.database_url,
         archive=open_archive(settings),
-        signer=ledger_signer(settings),
+        signer=signer,
         alerts=stores.alerts(),
         clock=stores.clock,
         seal_every_s=min(MOST_SEAL_S, max(LEAST_SEAL_S, wanted_s)),

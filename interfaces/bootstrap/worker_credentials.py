@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 _NATS = frozenset({"web", "relay", "schedule", "dispatch", "notify", "ingest", "aggregate", "archive"})
 _CACHE = frozenset({"web", "aggregate", "forecast"})
 _MQTT = frozenset({"ingest"})
-_INFLUX = frozenset({"web", "schedule", "aggregate", "measure", "forecast"})
+_SECRET_SETTINGS = {
+    "influx_token": frozenset({"web", "schedule", "aggregate", "measure", "forecast"}),
+    "ledger_key": frozenset({"project"}),
+    "archive_s3_secret": frozenset({"project", "archive"}),
+    "weather_key": frozenset({"forecast"}),
+}
+"""Setting that refers to a secret -> the workers that read it. The reference itself is in the settings of all, so that
+no portfolio can name the same secret. The web process verifies the ledger with the public key in the data folder."""
 _PORTFOLIO_SECRETS = frozenset({"web", "dispatch", "notify"})
 """They verify webhooks, call BMSs and sign callbacks."""
 
@@ -47,7 +54,6 @@ def worker_settings(settings: Settings, servers: EmbeddedServers, worker: str) -
         mqtt_url=mqtt,
         mqtt_client_id=settings.mqtt_client_id if keeps_mqtt else Settings().mqtt_client_id,
         mqtt_sessions=settings.mqtt_sessions if keeps_mqtt else 1,
-        influx_token=settings.influx_token if worker in _INFLUX else None,
     )
 
 
@@ -84,10 +90,17 @@ def inherited_environ(environ: Mapping[str, str], settings: Settings, worker: st
 def _inherited(
     environ: Mapping[str, str], settings: Settings, worker: str | None
 ) -> Iterator[tuple[str, str]]:
+    of_others = {name for name, readers in _SECRET_SETTINGS.items() if worker not in readers}
+    values = {name: value for name, value in settings.to_environ().items() if value.startswith("env:")}
     referred = {
-        value.removeprefix("env:") for value in settings.to_environ().values() if value.startswith("env:")
+        value.removeprefix("env:")
+        for name, value in values.items()
+        if name.removeprefix(PREFIX).lower() not in of_others
     }
+    withheld = {value.removeprefix("env:") for value in values.values()} - referred
     for name, value in environ.items():
+        if name in withheld:
+            continue
         if name.startswith(SECRET_PREFIX):
             if worker is None or worker in _PORTFOLIO_SECRETS or name in referred:
                 yield name, value

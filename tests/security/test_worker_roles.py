@@ -13,7 +13,7 @@ from adapters.postgres.schema import worker_roles
 from adapters.postgres.schema.migrate import migrate
 from interfaces.bootstrap import inherited_environ, without_server_credentials, worker_settings
 from interfaces.bootstrap.doctor.checks import _database_roles
-from interfaces.settings.settings import Settings
+from interfaces.settings.settings import Settings, read_settings
 from interfaces.system.running_system import PROCESSES
 from tests.servers import Database, PostgresServer
 
@@ -111,6 +111,12 @@ def test_a_database_of_before_gets_the_rights_at_the_next_migration(
     assert not is_allowed(connect(COMMANDS), "INSERT INTO gridproof.api_keys DEFAULT VALUES")
 
 
+CREDENTIALS = (
+    *("nats-password", "mqtt-password", "cache-password", "drawn", "=city"),
+    *("=pem", "=s3-secret", "=weather-secret", "=influx-secret"),
+)
+
+
 def test_the_environment_of_each_worker_holds_its_own_credentials_only(
     postgres_server: PostgresServer, database: Database, tmp_path: Path
 ) -> None:
@@ -125,9 +131,19 @@ def test_the_environment_of_each_worker_holds_its_own_credentials_only(
         mqtt_client_id="drawn",
         redis_url="redis://:cache-password@127.0.0.1:6379/0",
         ledger_key="env:GRIDPROOF_SECRET_LEDGER",
+        archive_s3_key_id="archive",
+        archive_s3_secret="env:S3_SECRET",
+        weather_key="env:GRIDPROOF_SECRET_WEATHER",
+        influx_token="env:INFLUX_TOKEN",
     )
-    inherited = {"PATH": "/bin", "GRIDPROOF_SECRET_CITY": "city", "GRIDPROOF_SECRET_LEDGER": "pem"} | {
-        "GRIDPROOF_MIGRATION_DATABASE_URL": servers.migration_database_url
+    inherited = {
+        "PATH": "/bin",
+        "GRIDPROOF_SECRET_CITY": "city",
+        "GRIDPROOF_SECRET_LEDGER": "pem",
+        "GRIDPROOF_SECRET_WEATHER": "weather-secret",
+        "S3_SECRET": "s3-secret",
+        "INFLUX_TOKEN": "influx-secret",
+        "GRIDPROOF_MIGRATION_DATABASE_URL": servers.migration_database_url,
     }
     owner = postgres_server.embedded.data.password("gridproof_owner")
     app = postgres_server.embedded.data.password("gridproof_app")
@@ -143,7 +159,10 @@ def test_the_environment_of_each_worker_holds_its_own_credentials_only(
         assert owner not in whole
         assert app not in whole
         assert environ["PATH"] == "/bin"
-        for credential in ("nats-password", "mqtt-password", "cache-password", "drawn", "=city"):
+        assert (
+            read_settings(environ).ledger_key == settings.ledger_key
+        )  # no portfolio may name the same secret
+        for credential in CREDENTIALS:
             if credential in whole:
                 holders.setdefault(credential, set()).add(worker)
         for role in WORKER_ROLES:
@@ -155,6 +174,10 @@ def test_the_environment_of_each_worker_holds_its_own_credentials_only(
         "drawn": {"ingest"},
         "cache-password": {"web", "aggregate", "forecast"},
         "=city": {"web", "dispatch", "notify", "world"},
+        "=pem": {"project"},
+        "=s3-secret": {"project", "archive"},
+        "=weather-secret": {"forecast"},
+        "=influx-secret": {"web", "schedule", "aggregate", "measure", "forecast"},
         COMMANDS: {"web", "relay", "schedule", "dispatch", "notify", "measure", "forecast"},
         TELEMETRY: {"ingest", "aggregate", "archive"},
         PROJECTIONS: {"project"},

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 import interfaces.bootstrap.ledger as wiring
+from adapters.signing import signer_in
 from application.ledger.proof import NotProvable
 from application.ledger.status import LedgerStatus, key_id, ledger_status
 from application.ports.operations.alerts import Alert
@@ -111,6 +112,23 @@ def test_the_key_of_the_data_folder_is_used(sealed: Ledger, tmp_path: Path) -> N
     assert status.checkpoint is not None
     with pytest.raises(wiring.NoPublicKey, match="--public-key"):
         wiring.ledger_status(stores_of(sealed, tmp_path / "elsewhere"))
+
+
+def test_a_process_without_the_secret_verifies_with_the_public_key_that_the_follower_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "keys").mkdir()
+    signer = signer_in(tmp_path / "keys")
+    settings = Settings(data_dir=tmp_path, ledger_key="env:GRIDPROOF_SECRET_LEDGER")
+    stores = SimpleNamespace(
+        settings=settings, database_url="postgresql://nowhere", clock=StoppedClock(), alerts=FakeAlertRegistry
+    )
+    with pytest.raises(wiring.NoPublicKey):
+        wiring.public_key(settings)
+    with monkeypatch.context() as environ:
+        environ.setenv("GRIDPROOF_SECRET_LEDGER", (tmp_path / "keys" / "ledger.key").read_text())
+        wiring.ledger_follower(cast(Any, stores))
+    assert wiring.public_key(settings) == signer.public_key
 
 
 def test_over_http_a_missing_key_is_reported_without_a_path(sealed: Ledger, tmp_path: Path) -> None:
