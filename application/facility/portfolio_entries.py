@@ -1,6 +1,7 @@
 """The portfolio file: utilities, programs and facilities, as an operator writes them (YAML or JSON).
 
-It never contains secrets: `*_ref` names where one is stored (`env:NAME` or `file:/path`).
+It never contains secrets: `*_ref` names where one is stored (`env:GRIDPROOF_SECRET_NAME`, or `file:` and a path in the
+folder of secrets).
 """
 
 from datetime import UTC, datetime
