@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -9,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
-from application.facility.portfolio_entries import FacilityEntry, Portfolio
+from application.facility.portfolio_entries import NO_DATE_YET, FacilityEntry, Portfolio
 from application.facility.secret_references import (
     RecordedReference,
     SecretNamespace,
@@ -17,6 +18,9 @@ from application.facility.secret_references import (
     references_of_utility,
 )
 from domain.baseline import METHODS
+
+_MIN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
+"""A database may store a time near the ends of Python's years that then cannot be read again."""
 
 
 class PortfolioInvalid(ValueError):
@@ -135,6 +139,9 @@ def _wrong_references(portfolio: Portfolio, utilities: set[str], programs: set[s
     yield from _twice("facilities", (entry.facility_id for entry in portfolio.facilities))
     utilities |= {entry.utility_id for entry in portfolio.utilities}
     programs |= {entry.program_id for entry in portfolio.programs}
+    for number, utility in enumerate(portfolio.utilities):
+        if utility.webhook_v1_until is not None and not _MIN_DATE <= utility.webhook_v1_until <= NO_DATE_YET:
+            yield f"utilities[{number}].webhook_v1_until: name a time from {_MIN_DATE:%Y} to {NO_DATE_YET:%Y-%m-%d}"
     for number, program in enumerate(portfolio.programs):
         path = f"programs[{number}]"
         if program.utility_id not in utilities:

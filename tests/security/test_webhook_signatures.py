@@ -1,5 +1,6 @@
 """M3: a signature serves the one request that it was made for, and its repeats get the first answer."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,12 @@ from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.commands.program import AgreeProgram
 from application.facility.portfolio_entries import NO_DATE_YET, ProgramEntry, UtilityEntry
+from application.facility.portfolio_validation import (
+    STRICTEST_RULES,
+    PortfolioInvalid,
+    check_references,
+    read_portfolio,
+)
 from application.handlers import HANDLERS
 from domain.dr_event import DREvent
 from domain.identifiers import dr_event_id
@@ -168,3 +175,20 @@ def test_a_signed_cancellation_sent_again_gets_the_first_answer_and_is_not_carri
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert store.saves == before + 1
     assert store.load(DREvent, dr_event_id("util-1", "UTIL-1")).state.status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("until", "is_taken"),
+    [
+        ("2027-03-31T00:00:00Z", True),
+        ("9999-12-31T00:00:00Z", True),
+        ("9999-12-31T23:00:00-05:00", False),
+        ("0001-01-01T00:00:00+05:00", False),
+    ],
+)
+def test_a_date_for_v1_that_could_not_be_read_again_is_refused(until: str, is_taken: bool) -> None:
+    utility = {"utility_id": "city-power", "webhook_v1_until": until}
+    portfolio = read_portfolio(msgspec.json.encode({"utilities": [utility]}))
+    refusal = pytest.raises(PortfolioInvalid, match=r"utilities\[0\]\.webhook_v1_until")
+    with nullcontext() if is_taken else refusal:
+        check_references(portfolio, known_utilities=(), known_programs=(), rules=STRICTEST_RULES)
