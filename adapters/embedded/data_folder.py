@@ -9,6 +9,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -113,10 +114,10 @@ def _make_private(path: Path) -> str:
     """
     mode = stat.S_IMODE(path.stat().st_mode)
     try:
-        path.chmod(0o700)
         if mode & 0o077:
             for entry in _entries_of(path):
-                entry.chmod(stat.S_IMODE(entry.lstat().st_mode) & 0o700)
+                _take_away_rights(entry)
+            path.chmod(0o700)  # last: what an interrupted start has left is done at the next one
     except OSError as failure:
         return f"other users of this machine can read in it, and this cannot be changed ({failure.strerror})"
     return (
@@ -125,15 +126,19 @@ def _make_private(path: Path) -> str:
 
 
 def _entries_of(path: Path) -> Iterator[Path]:
-    """Every file and folder in `path` that others have rights to, but PostgreSQL's; no link is followed."""
+    """Every file and folder in `path`, but PostgreSQL's."""
     for folder, folders, files in os.walk(path):
         if folder == str(path) and "postgres" in folders:
             folders.remove("postgres")
-        for name in (*folders, *files):
-            entry = Path(folder, name)
-            mode = entry.lstat().st_mode
-            if not stat.S_ISLNK(mode) and mode & 0o077:
-                yield entry
+        yield from (Path(folder, name) for name in (*folders, *files))
+
+
+def _take_away_rights(entry: Path) -> None:
+    """From group and others; no link is followed, and what is gone meanwhile has none."""
+    with suppress(FileNotFoundError):
+        mode = entry.lstat().st_mode
+        if not stat.S_ISLNK(mode) and mode & 0o077:
+            entry.chmod(stat.S_IMODE(mode) & 0o700)
 
 
 def _load_state(path: Path) -> ServerState:

@@ -62,6 +62,52 @@ def test_the_rights_of_others_to_an_existing_folder_are_taken_away(tmp_path: Pat
     assert again.rights_report == ""
 
 
+def test_an_interrupted_start_is_taken_up_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data"
+    (path / "archive").mkdir(parents=True)
+    for name in ("first", "second"):
+        (path / "archive" / name).write_bytes(b"x")
+    chmod, changed = Path.chmod, list[Path]()
+
+    def interrupted(self: Path, mode: int) -> None:
+        if len(changed) == 2:
+            raise KeyboardInterrupt
+        changed.append(self)
+        chmod(self, mode)
+
+    monkeypatch.setattr(Path, "chmod", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        DataFolder.opened(path)
+    monkeypatch.undo()
+    data = DataFolder.opened(path)
+    data.close()
+    assert readable_by_others(path) == []
+    assert "taken away" in data.rights_report
+
+
+def test_a_file_that_vanishes_meanwhile_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data"
+    path.mkdir()
+    for name in ("gone", "stays"):
+        (path / name).write_bytes(b"x")
+    chmod = Path.chmod
+
+    def vanishing(self: Path, mode: int) -> None:
+        if self.name == "gone":
+            self.unlink()
+        chmod(self, mode)
+
+    monkeypatch.setattr(Path, "chmod", vanishing)
+    data = DataFolder.opened(path)
+    data.close()
+    assert readable_by_others(path) == []
+    assert "taken away" in data.rights_report
+
+
 def test_another_user_of_postgresql_may_enter_and_not_list_the_folder(tmp_path: Path) -> None:
     path = tmp_path / "data"
     DataFolder.opened(path).close()
