@@ -36,6 +36,7 @@ from interfaces.bootstrap.servers import (
     save_addresses,
     spawn_child,
     with_embedded,
+    write_private,
 )
 from interfaces.bootstrap.snapshots import make_snapshot_key, verify_snapshots
 from interfaces.bootstrap.stores import (
@@ -93,4 +94,5 @@ __all__ = [
     "with_embedded",
     "without_server_credentials",
     "worker_settings",
+    "write_private",
 ]

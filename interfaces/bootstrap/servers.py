@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from interfaces.bootstrap.influxdb import set_up_telemetry_store
@@ -85,15 +85,17 @@ def with_embedded(settings: Settings, servers: EmbeddedServers) -> Settings:
     return replace(settings, **changes)  # type: ignore[arg-type]  # every one of them is an address
 
 
+def write_private(path: Path, content: bytes) -> None:
+    """Create or replace a file that only its owner may read: as a whole or not at all. Raises DiskUnusable."""
+    from adapters.embedded import data_folder
+
+    data_folder.write_private(path, content)
+
+
 def save_addresses(settings: Settings) -> None:
     """Write the addresses to a file for later commands; it holds passwords (mode 0600)."""
     saved = {name: value for name, value in settings.to_environ().items() if name in _SAVED}
-    path = settings.data_dir / ADDRESSES
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(saved, file)
-    unfinished.replace(path)
+    write_private(settings.data_dir / ADDRESSES, json.dumps(saved).encode())
 
 
 def resolve_addresses(settings: Settings) -> Settings:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from interfaces import bootstrap
+
 PRIVATE_UMASK = 0o077
 
 
@@ -27,7 +29,4 @@ def make_private_folder(folder: Path) -> None:
 
 def write_private(path: Path, content: str | bytes) -> None:
     """Create or replace a file that only its owner may read; a text gets a line end."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content if isinstance(content, bytes) else f"{content}\n".encode())
+    bootstrap.write_private(path, content if isinstance(content, bytes) else f"{content}\n".encode())

@@ -2,12 +2,15 @@
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from adapters.embedded.data_folder import DataFolder
+from interfaces.bootstrap import save_addresses
 from interfaces.demo.setup import written
+from interfaces.settings.settings import Settings
 from interfaces.simulators.world_spec import ClockSpec
 from interfaces.system.private_files import private_umask, write_private
 from tests.sample_values import NOW
@@ -123,3 +126,26 @@ def test_the_spec_of_the_demo_with_the_meters_password_is_private(tmp_path: Path
     assert readable_by_others(spec) == []
     assert (tmp_path / "admin.key").read_text(encoding="utf-8") == "gp_key\n"
     assert readable_by_others(tmp_path / "admin.key") == []
+
+
+def test_a_private_file_is_replaced_as_a_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    running = Settings(data_dir=tmp_path, database_url="postgresql://app:password@127.0.0.1/gridproof")
+    write_private(tmp_path / "admin.key", "gp_key")
+    save_addresses(running)
+    before = (tmp_path / "addresses.json").read_bytes()
+    monkeypatch.setattr("os.fsync", killed)
+    for name in ("admin.key", "new.key"):
+        with pytest.raises(KeyboardInterrupt):
+            write_private(tmp_path / name, "gp_other")
+    with pytest.raises(KeyboardInterrupt):
+        save_addresses(replace(running, database_url="postgresql://app:password@127.0.0.1/other"))
+    assert (tmp_path / "admin.key").read_text(encoding="utf-8") == "gp_key\n"
+    assert not (tmp_path / "new.key").exists()
+    assert (tmp_path / "addresses.json").read_bytes() == before
+    assert readable_by_others(tmp_path / "admin.key") == []
+    assert readable_by_others(tmp_path / "addresses.json") == []
