@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import string
 from collections.abc import Collection
 
 from nats.aio.client import Client
@@ -10,6 +12,8 @@ from nats.js.errors import NotFoundError
 
 STREAM = "$MQTT_msgs"
 _PAGE = 256
+_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_HASH_LENGTH = 8
 
 
 class MqttSessions:
@@ -19,9 +23,11 @@ class MqttSessions:
         self._jetstream = client.jetstream()
         self._subject = f"{STREAM.partition('_')[0]}.msgs.{topic_filter.replace('/', '.').replace('+', '*')}"
 
-    async def consumers(self) -> set[str]:
-        """The consumers of all these sessions; none where no MQTT client ever connected."""
-        return {info.name for info in await self._infos()}
+    async def consumers(self, client_id: str | None = None) -> set[str]:
+        """The consumers of the session of `client_id`, or of all sessions; none where no MQTT client ever
+        connected."""
+        prefix = "" if client_id is None else f"{_hash(client_id)}_"
+        return {info.name for info in await self._infos() if info.name.startswith(prefix)}
 
     async def end(self) -> int:
         """The position of the newest message."""
@@ -31,12 +37,9 @@ class MqttSessions:
             return 0
 
     async def are_drained(self, consumers: Collection[str], end: int) -> bool:
-        """Whether the clients that are connected now, one at least, have acknowledged all up to `end` that waited for
-        `consumers`; a consumer that is not among them is new, and nothing waited for it."""
-        connected = [one for one in await self._infos() if one.push_bound]
-        return bool(connected) and all(
-            one.name not in consumers or _acknowledged_to(one) >= end for one in connected
-        )
+        """Whether all messages up to `end` that waited for `consumers` are acknowledged."""
+        infos = await self._infos()
+        return all(_acknowledged_to(one) >= end for one in infos if one.name in consumers)
 
     async def _infos(self) -> list[ConsumerInfo]:
         found: list[ConsumerInfo] = []
@@ -48,6 +51,12 @@ class MqttSessions:
         except NotFoundError:
             return []
         return [one for one in found if one.config.filter_subject == self._subject]
+
+
+def _hash(client_id: str) -> str:
+    """With which nats-server begins the names of a session's consumers (getHash of its server/events.go)."""
+    digest = hashlib.sha256(client_id.encode()).digest()[:_HASH_LENGTH]
+    return "".join(_DIGITS[byte % len(_DIGITS)] for byte in digest)
 
 
 def _acknowledged_to(consumer: ConsumerInfo) -> float:

@@ -6,7 +6,7 @@ process. Adapters are imported inside the functions, so that a process loads onl
 
 from interfaces.bootstrap.clock import clock_of
 from interfaces.bootstrap.forecast import forecast_cycle
-from interfaces.bootstrap.ingest_handover import hand_over_ingest_session
+from interfaces.bootstrap.ingest_handover import IngestHandover
 from interfaces.bootstrap.ledger import (
     ledger_status,
     prove_dr_event,
@@ -55,6 +55,7 @@ from interfaces.bootstrap.worker_credentials import (
 __all__ = [
     "OLD_REFERENCE_ADVICE",
     "WORKERS",
+    "IngestHandover",
     "NoRunningSystem",
     "Stores",
     "accelerated_clock",
@@ -62,7 +63,6 @@ __all__ = [
     "clock_of",
     "embedded_servers",
     "forecast_cycle",
-    "hand_over_ingest_session",
     "inherited_environ",
     "ledger_status",
     "load_forecaster",

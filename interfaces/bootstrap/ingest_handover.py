@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -21,27 +22,73 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("ingest handover")
 WITHIN_S = 120.0
-"""For all of it. A session that has more waiting is drained further at the next start."""
+"""For one attempt, the first of which delays the workers. What it has drained is drained; the next one goes on."""
+AGAIN_AFTER_S = 30.0
 _CHECK_EVERY_S = 0.1
+_STOP_WITHIN_S = 10.0
 
 
-def hand_over_ingest_session(settings: Settings, servers: EmbeddedServers) -> None:
-    """Drain and delete the session that earlier releases had in this data folder, if there is one.
+class IngestHandover:
+    """Drains and deletes the session that earlier releases had in this data folder, if there is one.
 
     The new session is made first: from then on the broker keeps every message for it, so what reaches the old one
-    later is there twice, and is stored once. If it fails, it is tried again at the next start, and nothing is lost.
+    later is there twice, and is stored once. As long as the old one exists, what nobody takes from it fills the bound
+    of messages that wait, and at the end no meter is acknowledged: so a handover that fails is tried again.
     """
-    former = servers.former_ingest_session
-    if former is None or settings.mqtt_client_id != servers.ingest_client_id:
-        return
-    with closing(open_stores(settings, pool_size=2)) as stores:
-        try:
-            asyncio.run(_hand_over(stores, former))
-        except Exception as error:  # noqa: BLE001 - the workers must start all the same
-            log.warning("the old ingest session is kept until the next start", why=repr(error))
+
+    def __init__(
+        self, settings: Settings, servers: EmbeddedServers, *, again_after_s: float = AGAIN_AFTER_S
+    ) -> None:
+        self._settings = settings
+        self._servers = servers
+        self._again_after_s = again_after_s
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Try it, and go on in a thread where it fails, until it succeeds or `stop`."""
+        if self._settings.mqtt_client_id != self._servers.ingest_client_id or self._is_done():
             return
-    servers.forget_former_ingest_session()
-    log.info("the old ingest session is drained and deleted", session=former)
+        self._thread = threading.Thread(target=self._try_again, name="ingest handover", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the attempts; idempotent. What is not handed over yet is at the next start."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(_STOP_WITHIN_S)
+            self._thread = None
+
+    def _try_again(self) -> None:
+        while not self._stopping.wait(self._again_after_s):
+            if self._is_done():
+                return
+
+    def _is_done(self) -> bool:
+        former = self._servers.former_ingest_session
+        if former is None:
+            return True
+        try:
+            with closing(open_stores(self._settings, pool_size=2)) as stores:
+                asyncio.run(self._hand_over_unless_stopped(stores, former))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the workers must go on
+            if not self._stopping.is_set():
+                log.warning(
+                    "the old ingest session is kept, and fills the disk of the broker; it will be tried again",
+                    why=repr(error),
+                    pause_s=self._again_after_s,
+                )
+            return False
+        self._servers.forget_former_ingest_session()
+        log.info("the old ingest session is drained and deleted", session=former)
+        return True
+
+    async def _hand_over_unless_stopped(self, stores: Stores, former: str) -> None:
+        work = asyncio.create_task(_hand_over(stores, former))
+        while not work.done() and not self._stopping.is_set():
+            await asyncio.wait([work], timeout=_CHECK_EVERY_S)
+        work.cancel()
+        await work
 
 
 async def _hand_over(stores: Stores, former: str) -> None:
@@ -54,9 +101,10 @@ async def _hand_over(stores: Stores, former: str) -> None:
     try:
         async with asyncio.timeout(WITHIN_S):
             sessions = MqttSessions(client, TOPIC_FILTER)
-            consumers = await sessions.consumers()
             await MqttMeterFeed(str(settings.mqtt_url), client_id=settings.mqtt_client_id).create_session()
-            if consumers:
+            if not await sessions.consumers(settings.mqtt_client_id):
+                raise RuntimeError("this nats-server names the consumers of a session in another way")
+            if consumers := await sessions.consumers(former):
                 stop = asyncio.Event()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(_drain(stores, client, former, stop))
@@ -76,7 +124,7 @@ async def _stop_when_drained(sessions: MqttSessions, consumers: set[str], stop: 
 
 
 async def _drain(stores: Stores, client: Client, former: str, stop: asyncio.Event) -> None:
-    """Put what waits in the session into the telemetry log, as the ingest worker does."""
+    """Put what waits in the session into the telemetry log, as the ingest worker does, which may run meanwhile."""
     from adapters.mqtt import MqttMeterFeed
     from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
     from interfaces.workers.ingest import ingest
@@ -87,7 +135,7 @@ async def _drain(stores: Stores, client: Client, former: str, stop: asyncio.Even
             IngestSession(
                 name=former,
                 feed=MqttMeterFeed(str(stores.settings.mqtt_url), client_id=former),
-                lock=PostgresExclusiveLock(stores.database_url, "ingest"),
+                lock=PostgresExclusiveLock(stores.database_url, f"ingest {former}"),
             )
         ],
         stream=telemetry_log(client, stores.settings),

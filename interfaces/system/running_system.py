@@ -17,8 +17,8 @@ import structlog
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap import (
+    IngestHandover,
     embedded_servers,
-    hand_over_ingest_session,
     inherited_environ,
     make_snapshot_key,
     migrate_database,
@@ -70,6 +70,7 @@ class RunningSystem:
         self._program = program or GRIDPROOF
         self._servers = embedded_servers(settings)
         self._supervisor: Supervisor | None = None
+        self._handover: IngestHandover | None = None
 
     def start_servers(self) -> Settings:
         """Start the embedded servers and migrate; returns the settings with every address."""
@@ -88,7 +89,8 @@ class RunningSystem:
         migrate_database(self.settings, alone=is_unshared)
         if is_unshared:
             make_snapshot_key(self.settings)
-        hand_over_ingest_session(self.settings, self._servers)
+        self._handover = IngestHandover(self.settings, self._servers)
+        self._handover.start()
         self._servers.watch(self._server_restarted, self._server_failed)
         return self.settings
 
@@ -178,6 +180,8 @@ class RunningSystem:
 
     def stop(self) -> None:
         """Stop the workers, then the servers. Idempotent."""
+        if self._handover is not None:
+            self._handover.stop()
         if self._supervisor is not None:
             self._supervisor.stop()
             self._supervisor = None
