@@ -17,7 +17,7 @@ from application.ledger.stored_tree import StoredTree
 from application.ledger.witness import WitnessCheckpoint
 from application.ports.ledger.store import LedgerStore
 from domain.event_sourcing.json_decoders import json_decoder
-from domain.ledger.entries import unhex
+from domain.ledger.entries import LogHead, unhex
 from domain.ledger.merkle import ProofRefused, verify_consistency
 
 
@@ -74,27 +74,23 @@ def prove_consistency(
                 f"checkpoint {since}, the ledger was rolled back"
             )
         earlier = stored_checkpoint(now, since, public_key)
-        document = ConsistencyDocument(
-            earlier=earlier,
-            later=later,
-            logs=tuple(
-                LogConsistency(
-                    log=head.log,
-                    path=tuple(
-                        one.hex()
-                        for one in StoredTree(
-                            now, head.log, later.checkpoint.head_of(head.log).size
-                        ).consistency_proof(head.size)
-                    ),
-                )
+        try:
+            logs = tuple(
+                LogConsistency(log=head.log, path=_path(now, head, later.checkpoint.head_of(head.log)))
                 for head in earlier.checkpoint.heads
-            ),
-        )
-    try:
-        check_consistency_document(document, bytes.fromhex(later.public_key))
-    except ProofBroken as error:
-        raise NotProvable(f"the log is not what was signed: {error}; see `gridproof audit verify`") from error
+            )
+            document = ConsistencyDocument(earlier=earlier, later=later, logs=logs)
+            check_consistency_document(document, bytes.fromhex(later.public_key))
+        except (ProofBroken, ProofRefused) as error:
+            raise NotProvable(
+                f"the log is not what was signed: {error}; see `gridproof audit verify`"
+            ) from error
     return document
+
+
+def _path(store: LedgerStore, earlier: LogHead, later: LogHead) -> tuple[str, ...]:
+    proof = StoredTree(store, later.log, later.size).consistency_proof(earlier.size)
+    return tuple(one.hex() for one in proof)
 
 
 def read_consistency(written: bytes) -> ConsistencyDocument:

@@ -20,6 +20,7 @@ from application.ledger.stored_tree import StoredTree
 from application.ports.ledger.store import LedgerStore
 from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV2, LogHead, LogRow
 from domain.ledger.map_pages import MapContradicted
+from domain.ledger.merkle import ProofRefused
 
 
 class NotProvable(Exception):
@@ -60,7 +61,7 @@ def prove(
                     domain_events=_proven(now, head, now.rows(DEMAND_RESPONSE, sealed)),
                 )
             check_document(document, bytes.fromhex(signed.public_key))  # the key that was passed in
-        except (ProofBroken, MapContradicted) as error:
+        except (ProofBroken, ProofRefused, MapContradicted) as error:
             raise NotProvable(
                 f"the log is not what was signed: {error}; see `gridproof audit verify`"
             ) from error

@@ -13,10 +13,12 @@ from domain.ledger.merkle import (
     HASH_BYTES,
     Frontier,
     HashTree,
+    ProofRefused,
     Subtree,
     consistency_subtrees,
     folded,
     inclusion_subtrees,
+    subtrees,
 )
 
 _TILE_LEVELS = TILE_ENTRIES.bit_length() - 1
@@ -27,7 +29,10 @@ class _TilesMissing(Exception):
 
 
 class StoredTree:
-    """The tree of the first `size` entries. What it returns is not checked against any signature."""
+    """The tree of the first `size` entries. What it returns is not checked against any signature.
+
+    Proofs and roots raise ProofRefused where the table has fewer entries.
+    """
 
     def __init__(self, store: LedgerStore, log: str, size: int) -> None:
         self._store, self._log, self.size = store, log, size
@@ -61,11 +66,17 @@ class StoredTree:
             return ()
         return self._folded([consistency_subtrees(old_size, self.size)])[0]
 
+    def root_of_first(self, size: int) -> bytes:
+        """The root over the first so many entries of this tree."""
+        return self._folded([[subtrees(0, size)]])[0][0]
+
     def _folded(self, proofs: list[list[list[Subtree]]]) -> list[tuple[bytes, ...]]:
         try:
             self._load(subtree for proof in proofs for peaks in proof for subtree in peaks)
         except _TilesMissing:
             self._whole = HashTree(hashes_of(self._store.entries(self._log, 0, self.size)))
+            if self._whole.size < self.size:
+                raise ProofRefused("the ledger's table lacks sealed entries") from None
         return [tuple(folded(peaks, self._root_of) for peaks in proof) for proof in proofs]
 
     def _load(self, wanted: Iterable[Subtree]) -> None:

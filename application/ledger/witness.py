@@ -20,7 +20,7 @@ from application.ledger.stored_tree import StoredTree
 from application.ledger.verification_report import Finding, FindingKind
 from application.ports.ledger.store import LedgerStore
 from domain.event_sourcing.json_decoders import json_decoder
-from domain.ledger.entries import Checkpoint, unhex
+from domain.ledger.entries import Checkpoint, LogHead, unhex
 from domain.ledger.merkle import ProofRefused, verify_consistency
 
 _REFERENCE = re.compile(r"(\d{1,18}):([0-9a-f]{64})")
@@ -123,7 +123,7 @@ def findings_since(
     if witness.signed is None:
         detail = f"checkpoint {witness.number} is not there any more: its digest can be compared with nothing"
         return [_finding("checkpoint", detail)]
-    return [_finding("fork", detail) for detail in _not_extended(witness.signed.checkpoint, newest, store)]
+    return _not_extended(witness.signed.checkpoint, newest, store)
 
 
 def _rolled_back(witness: WitnessCheckpoint, newest: Checkpoint | None) -> str:
@@ -154,7 +154,7 @@ def _forked(witness: WitnessCheckpoint, own: Checkpoint) -> str:
     )
 
 
-def _not_extended(earlier: Checkpoint, newest: Checkpoint, store: LedgerStore) -> list[str]:
+def _not_extended(earlier: Checkpoint, newest: Checkpoint, store: LedgerStore) -> list[Finding]:
     """The logs of which the newest checkpoint does not extend the kept one, which the ledger has lost."""
     found = []
     for head in earlier.heads:
@@ -162,15 +162,36 @@ def _not_extended(earlier: Checkpoint, newest: Checkpoint, store: LedgerStore) -
         try:
             if later.size < head.size:
                 raise ProofRefused(f"it has {later.size} domain events")
-            if head.size:
-                proof = StoredTree(store, head.log, later.size).consistency_proof(head.size)
-                verify_consistency(head.size, unhex(head.root), later.size, unhex(later.root), proof)
+            if head.size and _root_before(store, later, head.size) != unhex(head.root):
+                raise ProofRefused(f"its tree does not begin with that of {head.size} domain events")
+        except _TableDamaged as error:
+            detail = (
+                f"that checkpoint {newest.number} extends checkpoint {earlier.number} cannot be proven from the table: "
+                f"{error}"
+            )
+            found.append(Finding(kind="ledger-table", log=head.log, position=None, detail=detail))
         except ProofRefused as error:
-            found.append(
+            detail = (
                 f"checkpoint {newest.number} does not extend checkpoint {earlier.number} that was kept: "
                 f"{head.log}: {error}"
             )
+            found.append(_finding("fork", detail))
     return found
+
+
+class _TableDamaged(Exception):
+    """The ledger's table is not what the newest checkpoint seals: it proves nothing about it."""
+
+
+def _root_before(store: LedgerStore, later: LogHead, size: int) -> bytes:
+    """The root over the first domain events of a sealed log, proven under its head. Raises _TableDamaged."""
+    tree = StoredTree(store, later.log, later.size)
+    try:
+        root = tree.root_of_first(size)
+        verify_consistency(size, root, later.size, unhex(later.root), tree.consistency_proof(size))
+    except ProofRefused as error:
+        raise _TableDamaged(str(error)) from error
+    return root
 
 
 def _finding(kind: FindingKind, detail: str) -> Finding:

@@ -120,9 +120,9 @@ def inclusion_subtrees(index: int, size: int) -> list[list[Subtree]]:
 
 
 def consistency_subtrees(old_size: int, size: int) -> list[list[Subtree]]:
-    """The subtrees of each hash of PROOF(old_size, D[0:size]). Raises ValueError."""
+    """The subtrees of each hash of PROOF(old_size, D[0:size]). Raises ProofRefused."""
     if not 0 < old_size <= size:
-        raise ValueError(f"no proof from {old_size} to {size}")
+        raise ProofRefused(f"no proof from {old_size} to {size}")
     return _subproof(old_size, 0, size, whole=True)
 
 

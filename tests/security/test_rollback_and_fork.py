@@ -14,6 +14,7 @@ from application.ledger.consistency import (
     check_consistency_document,
     prove_consistency,
 )
+from application.ledger.proof import NotProvable
 from application.ledger.proof_check import check_proof
 from application.ledger.proof_document import ProofBroken
 from application.ledger.sealing import LedgerContradicted
@@ -138,6 +139,28 @@ def test_a_lost_checkpoint_is_checked_against_the_tree_of_the_newest_one(ledger:
     )
     found = [one for one in ledger.findings(witness_of(forged)) if one.kind == "fork"]
     assert "checkpoint 3 does not extend checkpoint 2 that was kept" in found[0].detail
+
+
+def test_a_damaged_table_is_no_accusation_of_a_fork(ledger: Ledger) -> None:
+    """Only the table beside the log was changed: what it cannot prove is not proven to be otherwise."""
+    lost, whole = ledger.signed[1], ledger.portfolio.store.table[DEMAND_RESPONSE]
+    del ledger.portfolio.store.checkpoints[2]
+    del ledger.portfolio.archive.files[checkpoint_name(2)]
+    changed = bytearray(whole)
+    changed[20] ^= 1
+    for table in (whole[: 3 * ENTRY_BYTES], b"", bytes(changed)):
+        ledger.portfolio.store.table[DEMAND_RESPONSE] = table
+        found = ledger.findings(witness_of(lost))
+        assert "fork" not in {one.kind for one in found}
+        assert any(
+            one.kind == "ledger-table"
+            and "that checkpoint 3 extends checkpoint 2 cannot be proven from the table" in one.detail
+            for one in found
+        )
+        with pytest.raises(NotProvable, match="audit verify"):
+            prove_consistency(ledger.portfolio.store, ledger.portfolio.signer.public_key, 1)
+        with pytest.raises(NotProvable, match="audit verify"):
+            ledger.portfolio.prove()
 
 
 def test_another_key_is_named(ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from application.ledger.stored_tree import StoredTree, TreeWriter
 from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, TILE_ENTRIES, hashes_of
-from domain.ledger.merkle import HASH_BYTES, HashTree, leaf_hash
+from domain.ledger.merkle import HASH_BYTES, HashTree, ProofRefused, leaf_hash
 from tests.fakes.ledger.store import FakeLedgerStore
 
 SIZE = 2 * TILE_ENTRIES**2 + 3 * TILE_ENTRIES + 77
@@ -105,3 +105,14 @@ def test_without_stored_hashes_the_whole_table_is_read() -> None:
         WHOLE.inclusion_proof(7, 2_000),
         WHOLE.inclusion_proof(1_999, 2_000),
     ]
+
+
+@pytest.mark.parametrize("tiles_kept", [0, 1, 7])
+def test_no_proof_is_made_over_a_table_that_lacks_entries(tiles_kept: int) -> None:
+    stored = FakeLedgerStore()
+    stored.table[DEMAND_RESPONSE] = ENTRIES[: tiles_kept * TILE_ENTRIES * ENTRY_BYTES]
+    tree = StoredTree(stored, DEMAND_RESPONSE, 2_000)
+    with pytest.raises(ProofRefused, match="the ledger's table lacks sealed entries"):
+        tree.inclusion_proofs([7])
+    with pytest.raises(ProofRefused, match="the ledger's table lacks sealed entries"):
+        tree.consistency_proof(1_000)
