@@ -94,9 +94,11 @@ class Sealer:
         if written is None:
             return 0
         head = self._checked(number, written).checkpoint.head_of(DEMAND_RESPONSE)
-        change = self._change_towards(self._store.map_state(DEMAND_RESPONSE), head)
-        if change.pages:
-            self._store.change_map(DEMAND_RESPONSE, change)
+        state = self._store.map_state(DEMAND_RESPONSE)
+        if state.size >= head.size:
+            return 0
+        change = self._change_towards(state, head)
+        self._store.change_map(DEMAND_RESPONSE, change)
         return change.after.size - change.before.size
 
     def seal(self) -> SignedCheckpoint | None:
@@ -194,7 +196,7 @@ class Sealer:
             )
         if keep:
             self._store.keep_checkpoint(checkpoint.number, signed.written(), DEMAND_RESPONSE, change)
-        elif change.pages:
+        elif change.after != change.before:
             self._store.change_map(DEMAND_RESPONSE, change)
 
     def _change_towards(self, state: MapState, head: LogHead) -> MapChange:

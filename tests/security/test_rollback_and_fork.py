@@ -100,6 +100,8 @@ def test_a_rollback_that_forgets_the_map_of_streams_is_not_sealed_over(ledger: L
     reached, pages = dict(ledger.portfolio.store.maps), dict(ledger.portfolio.store.pages)
     ledger.rolled_back_to(1)
     ledger.portfolio.store.maps, ledger.portfolio.store.pages = reached, pages
+    ledger.portfolio.seal_map_again()
+    assert ledger.portfolio.store.maps == reached
     ledger.portfolio.record()
     with pytest.raises(LedgerContradicted, match="the map of streams covers"):
         ledger.portfolio.seal()

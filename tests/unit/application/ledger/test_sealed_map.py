@@ -83,6 +83,21 @@ def test_the_map_is_made_in_parts_and_goes_on_after_each() -> None:
     assert sealer(portfolio).seal() is None, "nothing new is recorded"
 
 
+def test_a_part_of_the_log_without_rows_does_not_hold_the_map_up() -> None:
+    """As after domain events were deleted that the ledger's table has: the map goes on, and verification finds them."""
+    portfolio = completed_dr_event()
+    signed = as_the_older_release_left_it(portfolio)
+    size = signed.checkpoint.head_of(DEMAND_RESPONSE).size
+    for row in portfolio.rows()[7:14]:
+        del portfolio.store.logs[DEMAND_RESPONSE][row.position]
+    added = []
+    while part := sealer(portfolio).extend_map():
+        added.append(part)
+        assert sum(added) <= size
+    assert sum(added) == size
+    assert "removed" in {found.kind for found in portfolio.verify().findings}
+
+
 def test_a_checkpoint_takes_a_bounded_part_and_the_next_one_the_rest() -> None:
     portfolio = completed_dr_event()
     followed(portfolio)
