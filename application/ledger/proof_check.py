@@ -49,7 +49,7 @@ class NamedStreams(msgspec.Struct, frozen=True):
     """The streams that the domain events of a DR event name."""
 
     programs: dict[UUID, str]
-    """Stream -> program."""
+    """Stream -> program, of every notice that was accepted."""
     dispatches: dict[UUID, str]
     """Stream -> facility, of every facility that a plan names."""
     facilities: dict[UUID, str]
@@ -74,13 +74,12 @@ def named_streams(dr_event_id: UUID, own: Iterable[LogRow]) -> NamedStreams:
     named: set[str] = set()
     for row in own:
         match _decoded(row):
-            case (
-                DREvent.Accepted()
-                | DREvent.Rejected()
-                | DREvent.Modified()
-                | DREvent.ModificationRefused() as e
-            ):
+            case DREvent.Accepted() | DREvent.Modified() as e:
                 programs.add(e.notice.program_id)
+                named.update(e.notice.facility_ids)
+            case (
+                DREvent.Rejected() | DREvent.ModificationRefused() as e
+            ):  # may name another utility's program
                 named.update(e.notice.facility_ids)
             case DREvent.Scheduled() | DREvent.Replanned() as e:
                 planned.update(target.facility_id for target in e.targets)

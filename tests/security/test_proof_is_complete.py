@@ -1,4 +1,4 @@
-"""H5: a proof from which the end of the story, or a whole building, was taken out is refused, and the reason named."""
+"""H5: a proof from which the end of its history, or a building, was taken out is refused, and the reason named."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from application.ledger.proof_check import check_document, check_proof
 from application.ledger.proof_document import ProofBroken, ProofDocumentV1, ProofDocumentV2, ProvenRow
 from application.ledger.stored_tree import StoredTree
-from domain.identifiers import dispatch_id
+from domain.dr_event import Reason
+from domain.identifiers import dispatch_id, program_stream_id
 from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV1, CheckpointV2
+from domain.program import Program
+from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 from tests.sealed_portfolio import SealedPortfolio, completed_dr_event
 
 CHANGE = Callable[[ProofDocumentV2], ProofDocumentV2]
@@ -103,6 +107,34 @@ def test_a_lower_last_version_cannot_be_claimed(portfolio: SealedPortfolio, proo
 def test_the_program_belongs_to_the_proof(portfolio: SealedPortfolio, proof: ProofDocumentV2) -> None:
     program = next(row.originator_id for row in proof.domain_events if row.topic.startswith("program."))
     assert "domain events of program" in refused(without(proof, program), portfolio)
+
+
+@pytest.mark.parametrize("refusal", ["rejected", "modification"])
+def test_a_refused_notice_shows_nothing_of_the_program_that_it_names(refusal: str) -> None:
+    """A utility may name any program; only one that was accepted is its own."""
+    walk = PortfolioWalk(facilities=1)
+    for program_id, utility_id in (("summer-peak", UTILITY), ("foreign", "util-2")):
+        walk.save(Program.open(walk.provenance(tenant=None), program_id=program_id, utility_id=utility_id))
+    dr_event = walk.open_dr_event()
+    no_program = (Reason(code="unknown_program", detail="there is no program foreign"),)
+    if refusal == "rejected":
+        rejected = replace(walk.notice(("fac-001",)), program_id="foreign")
+        dr_event.reject(walk.provenance(), notice=rejected, reasons=no_program)
+        walk.save(dr_event)
+        walk.accept(dr_event)
+    else:
+        walk.accept(dr_event)
+        modified = replace(dr_event.state.judged_notice, program_id="foreign", modification_number=1)
+        dr_event.refuse_modification(walk.provenance(), notice=modified, reasons=no_program)
+        walk.save(dr_event)
+    sealed = SealedPortfolio(walk)
+    sealed.record()
+    sealed.seal()
+    document = sealed.prove()
+    assert isinstance(document, ProofDocumentV2)
+    assert [head.stream_id for head in document.heads] == [dr_event.id, program_stream_id("summer-peak")]
+    assert program_stream_id("foreign") not in {row.originator_id for row in document.domain_events}
+    check_proof(document.written(), sealed.signer.public_key)
 
 
 def test_the_heads_of_another_checkpoint_are_refused(proof: ProofDocumentV2) -> None:

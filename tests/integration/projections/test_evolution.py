@@ -186,7 +186,7 @@ def test_a_snapshot_with_another_state_schema_is_ignored_and_replaced(
     dr_event = loaded = DREvent.open(walk.provenance(), utility_id="util-1", utility_event_id="UTIL-1")
     loaded.accept(
         walk.provenance(),
-        notice=walk._notice(("fac-001",), 0),
+        notice=walk.notice(("fac-001",), 0),
         program_version=1,
         capacity_kw=100.0,
         capacity_source="forecast",

@@ -98,7 +98,7 @@ class PortfolioWalk:
         ready = sorted(key for key, facility in self.facilities.items() if facility.state.status == "active")
         provenance = self.provenance()
         named = tuple(ready[: 1 + number % 3]) or ("fac-none",)
-        notice = self._notice(named, number)
+        notice = self.notice(named, number)
         dr_event.accept(
             provenance,
             notice=notice,
@@ -353,7 +353,7 @@ class PortfolioWalk:
             facility.start_maintenance(provenance, reason="a new chiller")
         self._save(facility)
 
-    def _notice(self, facility_ids: tuple[str, ...], number: int) -> Notice:
+    def notice(self, facility_ids: tuple[str, ...], number: int = 0) -> Notice:
         starts_at = self.now + timedelta(minutes=30)
         return Notice(
             notification_id=f"n-{self._commands}",
@@ -369,7 +369,7 @@ class PortfolioWalk:
 
     def _reject(self, dr_event: DREvent) -> None:
         reasons = (Reason(code="facility_in_maintenance", detail="a new chiller", facility_id="fac-001"),)
-        dr_event.reject(self.provenance(), notice=self._notice(("fac-001",), 0), reasons=reasons)
+        dr_event.reject(self.provenance(), notice=self.notice(("fac-001",), 0), reasons=reasons)
         self._save(dr_event)
 
     def _refuse_planning(self, dr_event: DREvent) -> None:
