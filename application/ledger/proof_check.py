@@ -224,7 +224,7 @@ def _check_head(
     except (ProofRefused, ValueError, OverflowError) as error:
         raise ProofBroken(f"the last version of {name} is not what was sealed: {error}") from error
     found = versions[stream_id]
-    if found != list(range(1, head.version + 1)):
+    if len(found) != head.version or found != list(range(1, len(found) + 1)):
         raise ProofBroken(
             f"domain events of {name} are missing: {head.version} were sealed, and it has the versions {found}"
         )

@@ -54,12 +54,13 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
 
         Position and version are 8 bytes, big-endian, signed; the id is its 16 bytes; the topic is UTF-8.
         PostgreSQL's binary COPY writes a row of these columns as the same bytes after a field count.
+        Raises OverflowError for numbers that no table can hold.
         """
         topic = self.topic.encode()
         fields = (
-            struct.pack(">q", self.position),
+            self.position.to_bytes(8, "big", signed=True),
             self.originator_id.bytes,
-            struct.pack(">q", self.originator_version),
+            self.originator_version.to_bytes(8, "big", signed=True),
             topic,
             self.state,
         )
@@ -69,7 +70,7 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
         return leaf_hash(self.leaf_data())
 
     def entry(self) -> bytes:
-        return struct.pack(">q", self.position) + self.leaf()
+        return self.position.to_bytes(8, "big", signed=True) + self.leaf()
 
 
 def unhex(text: str) -> bytes:

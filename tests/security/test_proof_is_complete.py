@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from uuid import UUID
 
@@ -9,12 +10,20 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from application.ledger.checkpoints import sign
 from application.ledger.proof_check import check_document, check_proof
-from application.ledger.proof_document import ProofBroken, ProofDocumentV1, ProofDocumentV2, ProvenRow
+from application.ledger.proof_document import (
+    ProofBroken,
+    ProofDocumentV1,
+    ProofDocumentV2,
+    ProvenHead,
+    ProvenRow,
+)
 from application.ledger.stored_tree import StoredTree
 from domain.dr_event import Reason
 from domain.identifiers import dispatch_id, program_stream_id
 from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV1, CheckpointV2
+from domain.ledger.stream_map import map_root
 from domain.program import Program
 from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 from tests.sealed_portfolio import SealedPortfolio, completed_dr_event
@@ -102,6 +111,37 @@ def test_a_lower_last_version_cannot_be_claimed(portfolio: SealedPortfolio, proo
         )
         why = refused(msgspec.structs.replace(proof, heads=heads, domain_events=rows), portfolio)
         assert "is not what was sealed" in why
+
+
+def test_absurd_numbers_in_a_proof_are_refused(portfolio: SealedPortfolio, proof: ProofDocumentV2) -> None:
+    """Whoever signs with a key of their own may claim any version: no list of that length is made."""
+    for version in (300_000_000, 2**63 - 1):
+        root, head = forged_head(proof, version)
+        assert isinstance(proof.signed_checkpoint.checkpoint, CheckpointV2)
+        checkpoint = replace(
+            proof.signed_checkpoint.checkpoint,
+            stream_map=replace(proof.signed_checkpoint.checkpoint.stream_map, root=root, streams=1),
+        )
+        forged = replace(
+            proof, signed_checkpoint=sign(checkpoint, portfolio.signer), heads=(head, *proof.heads[1:])
+        )
+        tracemalloc.start()
+        try:
+            assert f"{version} were sealed" in refused(forged, portfolio)
+            assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        finally:
+            tracemalloc.stop()
+    for beyond in (2**63, -(2**63) - 1, 10**30):
+        for field in ("position", "originator_version"):
+            row = replace(proof.domain_events[0], **{field: beyond})
+            with_row = replace(proof, domain_events=(row, *proof.domain_events[1:]))
+            assert "is not what was sealed" in refused(with_row, portfolio)
+
+
+def forged_head(proof: ProofDocumentV2, version: int) -> tuple[str, ProvenHead]:
+    """The root of a map with only the stream of the DR event, at that version, and its head."""
+    root = map_root([(proof.dr_event_id.bytes, version)]).hex()
+    return root, replace(proof.heads[0], version=version, path=(), other=None)
 
 
 def test_the_program_belongs_to_the_proof(portfolio: SealedPortfolio, proof: ProofDocumentV2) -> None:
