@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import psycopg
+
+from domain.ledger.entries import TILE_ENTRIES
 
 # The expression of the index `ledger_tiles_position`.
 _FIRST_POSITION = "('x' || encode(substring(entries FROM 1 FOR 8), 'hex'))::bit(64)::bigint"
@@ -16,12 +18,8 @@ SELECT coalesce((
     ORDER BY {_FIRST_POSITION} DESC LIMIT 1
 ), 0) FROM unnest(%s::bigint[]) WITH ORDINALITY AS wanted (position, number) ORDER BY wanted.number
 """  # noqa: S608 - our own expression
-_NODE_COUNTS = """
-SELECT (SELECT tile * 256 + length(hashes) / 32 FROM gridproof.ledger_nodes
-        WHERE log = %(log)s AND level = of.level ORDER BY tile DESC LIMIT 1)
-FROM generate_series(1, 8) AS of (level)
-WHERE EXISTS (SELECT FROM gridproof.ledger_nodes WHERE log = %(log)s AND level = of.level)
-ORDER BY of.level
+_NODE_TILES = """
+SELECT level, tile, length(hashes) / 32 FROM gridproof.ledger_nodes WHERE log = %s ORDER BY level, tile
 """
 _STORE_NODES = """
 INSERT INTO gridproof.ledger_nodes (log, level, tile, hashes) VALUES (%s, %s, %s, %s)
@@ -50,7 +48,7 @@ class TreeTables:
 
     def node_counts(self, log: str) -> list[int]:
         with self._connection() as connection:
-            return [int(count) for (count,) in connection.execute(_NODE_COUNTS, {"log": log})]
+            return _gapless_counts(connection.execute(_NODE_TILES, (log,)))
 
     def nodes(self, log: str, level: int, numbers: Collection[int]) -> dict[int, bytes]:
         with self._connection() as connection:
@@ -66,3 +64,13 @@ class TreeTables:
             connection.cursor().executemany(
                 _STORE_NODES, [(log, level, number, hashes) for number, hashes in tiles.items()]
             )
+
+
+def _gapless_counts(tiles: Iterable[tuple[int, int, int]]) -> list[int]:
+    """The number of hashes before the first gap of each level, from (level, tile, number of hashes) in order."""
+    counts: list[int] = []
+    for level, tile, hashes in tiles:
+        counts += [0] * (level - len(counts))
+        if counts[level - 1] == tile * TILE_ENTRIES:
+            counts[level - 1] += hashes
+    return counts

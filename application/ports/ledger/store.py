@@ -84,7 +84,8 @@ class LedgerStore(Protocol):
         ...
 
     def node_counts(self, log: str) -> list[int]:
-        """The number of stored tree hashes of each level of tiles, from level 1 on; without those of empty levels."""
+        """The number of stored tree hashes before the first gap of each level of tiles, from level 1 to the highest
+        one that has any."""
         ...
 
     def nodes(self, log: str, level: int, numbers: Collection[int]) -> dict[int, bytes]:

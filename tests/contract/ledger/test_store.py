@@ -198,6 +198,17 @@ def test_tree_hashes_are_stored_by_level_and_tile(rig: LedgerRig) -> None:
     assert (rig.store.nodes(FORECASTS, 1, {0}), rig.store.node_counts(FORECASTS)) == ({}, [])
 
 
+def test_tree_hashes_after_a_gap_are_not_counted(rig: LedgerRig) -> None:
+    full, part = bytes(range(256)) * 32, bytes(64)
+    rig.store.store_nodes(DEMAND_RESPONSE, 1, {1: full, 2: part})
+    rig.store.store_nodes(DEMAND_RESPONSE, 3, {0: part})
+    assert rig.store.node_counts(DEMAND_RESPONSE) == [0, 0, 2]
+    rig.store.store_nodes(DEMAND_RESPONSE, 1, {0: part})
+    assert rig.store.node_counts(DEMAND_RESPONSE) == [2, 0, 2]
+    rig.store.store_nodes(DEMAND_RESPONSE, 1, {0: full})
+    assert rig.store.node_counts(DEMAND_RESPONSE) == [2 * TILE + 2, 0, 2]
+
+
 def test_streams_have_their_highest_version_and_their_rows(rig: LedgerRig) -> None:
     one, other = UUID(int=1), UUID(int=2)
     rows = [

@@ -84,11 +84,16 @@ class FakeLedgerStore:
         return {number: entries for number, entries in found.items() if entries}
 
     def node_counts(self, log: str) -> list[int]:
-        counts: dict[int, int] = {}
-        for (of, level, _), hashes in self.tree.items():
-            if of == log:
-                counts[level] = counts.get(level, 0) + len(hashes) // HASH_BYTES
-        return [counts[level] for level in sorted(counts)]
+        levels = max((level for of, level, _ in self.tree if of == log), default=0)
+        return [self._gapless(log, level) for level in range(1, levels + 1)]
+
+    def _gapless(self, log: str, level: int) -> int:
+        count = 0
+        while hashes := self.tree.get((log, level, count // TILE_ENTRIES)):
+            count += len(hashes) // HASH_BYTES
+            if count % TILE_ENTRIES:
+                break
+        return count
 
     def nodes(self, log: str, level: int, numbers: Collection[int]) -> dict[int, bytes]:
         return {

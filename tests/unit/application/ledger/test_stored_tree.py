@@ -96,6 +96,28 @@ def test_the_writer_resumes_where_it_stopped_and_stops_at_a_damaged_tile() -> No
     assert stored.node_counts(DEMAND_RESPONSE) == [257, 1]
 
 
+@pytest.mark.parametrize("emptied", ["all", "first", "last"])
+def test_hashes_that_were_removed_under_a_writer_are_stored_again(emptied: str) -> None:
+    """As the owner of the database may after damage (docs/runbooks/ledger_mismatch.md)."""
+    stored = FakeLedgerStore()
+    writer = TreeWriter(stored, DEMAND_RESPONSE)
+    stored.table[DEMAND_RESPONSE] = ENTRIES[: 66_000 * ENTRY_BYTES]
+    writer.cover(66_000)
+    if emptied == "all":
+        stored.tree.clear()
+    else:
+        del stored.tree[DEMAND_RESPONSE, 1, 0 if emptied == "first" else 1]
+    stored.table[DEMAND_RESPONSE] = ENTRIES
+    writer.cover(SIZE)
+    writer.cover(SIZE)
+    if emptied == "first":
+        TreeWriter(stored, DEMAND_RESPONSE).cover(SIZE)
+    assert stored.node_counts(DEMAND_RESPONSE) == [SIZE // TILE_ENTRIES, SIZE // TILE_ENTRIES**2]
+    hashes = b"".join(stored.tree[DEMAND_RESPONSE, 1, tile] for tile in range(SIZE // TILE_ENTRIES**2 + 1))
+    assert hashes == b"".join(WHOLE.root_of((8, number)) for number in range(SIZE // TILE_ENTRIES))
+    assert stored.tree[DEMAND_RESPONSE, 2, 0] == WHOLE.root_of((16, 0)) + WHOLE.root_of((16, 1))
+
+
 def test_without_stored_hashes_the_whole_table_is_read() -> None:
     """As under a checkpoint of a release that stores none."""
     stored = FakeLedgerStore()
