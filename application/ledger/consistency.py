@@ -127,7 +127,12 @@ def check_consistency_document(
         except (CheckpointRefused, ValueError) as error:
             raise ProofBroken(f"checkpoint {signed.checkpoint.number} does not hold: {error}") from error
     earlier, later = document.earlier.checkpoint, document.later.checkpoint
-    if witness is not None and (witness.number, witness.digest) != (earlier.number, earlier.digest()):
+    if witness is not None and witness.number != earlier.number:
+        raise ProofBroken(
+            f"it begins with checkpoint {earlier.number}, and checkpoint {witness.number} was kept: ask for "
+            f"?from={witness.number}"
+        )
+    if witness is not None and witness.digest != earlier.digest():
         raise ProofBroken(
             f"it begins with checkpoint {earlier.number} of digest {earlier.digest()}, and checkpoint "
             f"{witness.number} of digest {witness.digest} was kept: two histories were signed, or "

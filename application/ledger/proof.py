@@ -112,8 +112,10 @@ def stored_checkpoint(
 ) -> SignedCheckpoint:
     """The checkpoint with that number. Raises NotProvable; NothingSealed before `public_key` is called."""
     written = store.checkpoint(number)
-    if written is None:
+    if number == 0:
         raise NothingSealed("nothing is sealed yet; does `gridproof worker project` run?")
+    if written is None:
+        raise NotProvable(f"checkpoint {number} is missing in the database; see `gridproof audit verify`")
     try:
         return read_checkpoint(
             written, public_key if isinstance(public_key, bytes) else public_key(), number=number

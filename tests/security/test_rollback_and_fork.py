@@ -14,7 +14,7 @@ from application.ledger.consistency import (
     check_consistency_document,
     prove_consistency,
 )
-from application.ledger.proof import NotProvable
+from application.ledger.proof import NothingSealed, NotProvable
 from application.ledger.proof_check import check_proof
 from application.ledger.proof_document import ProofBroken
 from application.ledger.sealing import LedgerContradicted
@@ -165,6 +165,13 @@ def test_a_damaged_table_is_no_accusation_of_a_fork(ledger: Ledger) -> None:
             ledger.portfolio.prove()
 
 
+def test_a_missing_checkpoint_is_not_taken_for_an_unsealed_ledger(ledger: Ledger) -> None:
+    del ledger.portfolio.store.checkpoints[2]
+    with pytest.raises(NotProvable, match="checkpoint 2 is missing in the database; see") as refusal:
+        prove_consistency(ledger.portfolio.store, ledger.portfolio.signer.public_key, 2)
+    assert not isinstance(refusal.value, NothingSealed)
+
+
 def test_another_key_is_named(ledger: Ledger) -> None:
     other = FakeCheckpointSigner("another")
     signed = msgspec.structs.replace(ledger.signed[2], public_key=other.public_key.hex())
@@ -181,6 +188,10 @@ def test_a_consistency_proof_holds_offline_and_for_no_other_checkpoints(ledger: 
         )
         assert (proven.earlier, proven.later) == (number, 3)
     document = prove_consistency(portfolio.store, portfolio.signer.public_key, 1)
+    with pytest.raises(
+        ProofBroken, match=r"begins with checkpoint 1, and checkpoint 2 was kept: ask for \?from=2"
+    ):
+        check_consistency(document.written(), witness=witness_of(ledger.signed[1]))
     later = document.later.checkpoint
     head = msgspec.structs.replace(later.heads[0], root="0" * 64)
     for changed in (
