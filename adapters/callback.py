@@ -31,6 +31,8 @@ LEAST_WALL_S = 1.0
 BREAKER_FAILURES, BREAKER_OPEN_S = 5, 60.0
 MAX_HOSTS = 1_000
 """The maximum number of breakers; utilities choose the host names."""
+CHECKPOINT_WITHIN_S = 1.0
+"""The longest wait for the newest checkpoint; without it, the callback carries none."""
 DETAIL_BYTES, DETAIL_CHARACTERS = 2_048, 200
 DEFAULT_PORTS = frozenset({80, 443, 8443})
 NOT_PUBLIC = "its address is not public"
@@ -108,7 +110,12 @@ class HttpUtilityNotifier:
         return {"X-Signature": f"t={stamp},v1={digest}"}
 
     async def _witnessed(self) -> dict[str, str]:
-        checkpoint = await asyncio.to_thread(self._newest_checkpoint)
+        try:
+            checkpoint = await asyncio.wait_for(
+                asyncio.to_thread(self._newest_checkpoint), CHECKPOINT_WITHIN_S
+            )
+        except TimeoutError:
+            return {}
         return {} if checkpoint is None else {"X-Ledger-Checkpoint": checkpoint}
 
     async def _post(self, target: URL, body: bytes, headers: dict[str, str]) -> CallbackAccepted:

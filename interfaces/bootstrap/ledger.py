@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -195,25 +196,34 @@ def read_witness_checkpoint(given: str) -> WitnessCheckpoint:
 
 class NewestCheckpoint:
     """Number and digest of the newest checkpoint for callbacks, read at most once a second. None where it cannot be
-    read: a callback does not wait for the ledger."""
+    read: a callback does not wait for the ledger. While one thread reads, others get what was read before."""
 
     def __init__(self, store: LedgerStore, elapsed: Callable[[], float] = time.monotonic) -> None:
         self._store, self._elapsed = store, elapsed
         self._read_at: float | None = None
         self._reference: str | None = None
+        self._reading = threading.Lock()
 
     def __call__(self) -> str | None:
+        if self._is_old() and self._reading.acquire(blocking=False):
+            try:
+                self._reference = self._read()
+                self._read_at = self._elapsed()
+            finally:
+                self._reading.release()
+        return self._reference
+
+    def _is_old(self) -> bool:
+        return self._read_at is None or self._elapsed() - self._read_at >= NEWEST_FOR_S
+
+    def _read(self) -> str | None:
         from application.ledger.witness import NoCheckpoint, newest_reference
         from application.ports.ledger.store import LedgerUnavailable
 
-        now = self._elapsed()
-        if self._read_at is None or now - self._read_at >= NEWEST_FOR_S:
-            try:
-                self._reference = newest_reference(self._store)
-            except (LedgerUnavailable, NoCheckpoint):
-                self._reference = None
-            self._read_at = now
-        return self._reference
+        try:
+            return newest_reference(self._store)
+        except (LedgerUnavailable, NoCheckpoint):
+            return None
 
 
 def prove_consistency(stores: Stores, since: int) -> ConsistencyDocument:

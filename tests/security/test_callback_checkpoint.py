@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from uuid import UUID
 
+import pytest
 from yarl import URL
 
 from adapters.callback import HttpUtilityNotifier
@@ -50,6 +52,20 @@ class Seconds:
 
     def __call__(self) -> float:
         return self.now
+
+
+class HangingStore(FakeLedgerStore):
+    """A PostgreSQL that answers nothing until `answers` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = threading.Event()
+        self.reads = 0
+
+    def last_checkpoint_number(self) -> int:
+        self.reads += 1
+        self.answers.wait()
+        return super().last_checkpoint_number()
 
 
 class AwayStore(FakeLedgerStore):
@@ -106,3 +122,45 @@ def test_a_callback_does_not_wait_for_the_ledger() -> None:
     send(sender)
     ((_, headers),) = sender.calls
     assert "X-Ledger-Checkpoint" not in headers
+
+
+def test_callbacks_are_sent_while_the_ledger_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One read at a time, for which no callback waits long: the others carry what was read before."""
+    monkeypatch.setattr("adapters.callback.CHECKPOINT_WITHIN_S", 0.1)
+    store, portfolio = HangingStore(), completed_dr_event()
+    portfolio.seal()
+    store.checkpoints = portfolio.store.checkpoints
+    newest = NewestCheckpoint(store, Seconds())
+    sender = notifier(newest)
+
+    async def send_many() -> None:
+        calls = [
+            sender.send("util-1", "https://utility.example/callbacks", BODY, UUID(int=number), "0" * 32)
+            for number in range(100)
+        ]
+        try:
+            await asyncio.wait_for(asyncio.gather(*calls), 20.0)
+        finally:
+            store.answers.set()
+
+    asyncio.run(send_many())
+    assert len(sender.calls) == 100
+    assert all("X-Ledger-Checkpoint" not in headers for _, headers in sender.calls)
+    assert store.reads == 1
+    assert newest() is not None, "the read that hung has ended"
+    assert store.reads == 1
+
+
+def test_a_slow_read_is_not_repeated_at_once() -> None:
+    elapsed = Seconds()
+
+    class SlowStore(HangingStore):
+        def last_checkpoint_number(self) -> int:
+            elapsed.now += 5 * NEWEST_FOR_S
+            return super().last_checkpoint_number()
+
+    slow = SlowStore()
+    slow.answers.set()
+    newest = NewestCheckpoint(slow, elapsed)
+    assert [newest(), newest()] == [None, None]
+    assert slow.reads == 1
