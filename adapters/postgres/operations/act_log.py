@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
+import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.event_store.acts import append_acts
 from adapters.postgres.operations.connection import operations_connection
 from application.ports.operations.act_log import AppliedMigration
+from application.ports.operations.unavailable import OperationsUnavailable
 from domain.administration import AdministrativeAct
 
 _RECORDED = """
@@ -24,10 +26,15 @@ class PostgresActLog:
         self._pool = pool
 
     def record(self, acts: Sequence[AdministrativeAct]) -> int:
-        with operations_connection(self._pool) as connection:
-            known = {row[0] for row in connection.execute(_RECORDED, ([act.id for act in acts],))}
-            new = [act for act in acts if act.id not in known]
-            append_acts(connection, new)
+        try:
+            with operations_connection(self._pool) as connection:
+                known = {row[0] for row in connection.execute(_RECORDED, ([act.id for act in acts],))}
+                new = [act for act in acts if act.id not in known]
+                append_acts(connection, new)
+        except psycopg.errors.UniqueViolation as error:
+            raise OperationsUnavailable(
+                "another process was recording the same administrative acts: try again"
+            ) from error
         return len(new)
 
     def migrations(self) -> list[AppliedMigration]:
