@@ -22,7 +22,7 @@ from application.ledger.proof_document import (
 from application.ledger.witness import WitnessCheckpoint
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
-from domain.facility import Facility
+from domain.facility import OF_DR_EVENT
 from domain.identifiers import dispatch_id, facility_stream_id, program_stream_id
 from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV2, LogRow, unhex
 from domain.ledger.merkle import ProofRefused, verify_inclusion
@@ -230,12 +230,9 @@ def _check_head(
         )
 
 
-_OF_FACILITY = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
-
-
 def _is_of_facility(row: LogRow, dr_event_id: UUID, streams: NamedStreams) -> bool:
     """Whether it is a facility's domain event that concerns this DR event."""
     if row.originator_id not in streams.facilities:
         return False
     domain_event = _decoded(row)
-    return isinstance(domain_event, _OF_FACILITY) and domain_event.dr_event_id == dr_event_id
+    return isinstance(domain_event, OF_DR_EVENT) and domain_event.dr_event_id == dr_event_id

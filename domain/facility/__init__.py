@@ -1,6 +1,7 @@
 """A facility: its zones, meters, BMS, agreements, and the DR events for which it is reserved."""
 
 from domain.facility.aggregate import Facility
+from domain.facility.events import OF_DR_EVENT
 from domain.facility.state import (
     MOST_METERS,
     MOST_PROGRAMS,
@@ -18,6 +19,7 @@ __all__ = [
     "MOST_METERS",
     "MOST_PROGRAMS",
     "MOST_ZONES",
+    "OF_DR_EVENT",
     "BmsLink",
     "Facility",
     "FacilityState",

@@ -265,3 +265,7 @@ class OptedIn(Event, frozen=True, kw_only=True):
         if self.dr_event_id is None:
             return replace(state, opted_out=False, opted_out_of=frozenset())
         return replace(state, opted_out_of=state.opted_out_of - {str(self.dr_event_id)})
+
+
+OF_DR_EVENT = (Reserved, Released, RestoreAwaited, RestoreConfirmed)
+"""Those that belong to the history of the DR event that they name."""

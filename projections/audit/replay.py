@@ -18,14 +18,12 @@ from eventsourcing.utils import get_topic
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState
 from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
-from domain.facility import Facility
+from domain.facility import OF_DR_EVENT, Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit.steps import AuditTrailRow, step_of
 from projections.audit.stream_log import AsOf, StreamEntry, StreamLog, position_up_to
 
-_OF_FACILITY = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
-"""Domain events of a facility's stream that concern a DR event."""
-_FACILITY_TOPICS = tuple(get_topic(kind) for kind in _OF_FACILITY)
+_FACILITY_TOPICS = tuple(get_topic(kind) for kind in OF_DR_EVENT)
 
 
 class DREventNotRecorded(LookupError):
@@ -149,7 +147,7 @@ def read_history(
 
 def _is_of(domain_event: DomainEvent, dr_event_id: UUID) -> bool:
     """Whether a domain event concerns the DR event, and does not only contain its id in another role."""
-    if isinstance(domain_event, _OF_FACILITY):
+    if isinstance(domain_event, OF_DR_EVENT):
         return domain_event.dr_event_id == dr_event_id
     return isinstance(domain_event, DREvent.Event | Dispatch.Event)
 

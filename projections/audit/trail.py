@@ -19,7 +19,7 @@ from eventsourcing.utils import get_topic
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
-from domain.facility import Facility
+from domain.facility import OF_DR_EVENT, Facility
 from projections.engine.projection import Facts, FilterKind, Rows, existing, sortable
 
 _REGISTERED = get_topic(Facility.Registered)
@@ -75,10 +75,7 @@ class AuditTrailProjection:
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (
         Facility.Registered,
-        Facility.Reserved,
-        Facility.Released,
-        Facility.RestoreAwaited,
-        Facility.RestoreConfirmed,
+        *OF_DR_EVENT,
         DREvent.Event,
         Dispatch.Event,
     )

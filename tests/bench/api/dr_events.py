@@ -8,13 +8,11 @@ from uuid import UUID
 from eventsourcing.utils import get_topic
 
 from domain.dr_event import DREvent
-from domain.facility import Facility
+from domain.facility import OF_DR_EVENT
 from domain.identifiers import dispatch_id, facility_stream_id
 from tests.bench.api.setup import DREventStreams
 from tests.bench.generated_log import FACILITIES, generated_log
 from tests.bench.setup import import_log
-
-_OF_FACILITY = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
 
 
 def store_dr_events(database_url: str, count: int) -> tuple[DREventStreams, ...]:
@@ -33,7 +31,7 @@ def store_dr_events(database_url: str, count: int) -> tuple[DREventStreams, ...]
             dr_event_id=dr_event_id,
             dispatches=tuple(dispatch_id(dr_event_id, facility_id) for facility_id in FACILITIES),
             facilities=tuple(map(facility_stream_id, FACILITIES)),
-            facility_topics=tuple(map(get_topic, _OF_FACILITY)),
+            facility_topics=tuple(map(get_topic, OF_DR_EVENT)),
         )
         for dr_event_id in ids
     )
