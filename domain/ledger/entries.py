@@ -178,13 +178,6 @@ def hashes_of(entries: bytes) -> bytes:
     return _rows(entries)[:, 8:].tobytes()
 
 
-def recorded_part(state: bytes) -> bytes:
-    """The RECORDED_BYTES characters from the first RECORDED_MARK of a stored domain event on; spaces where it has
-    none."""
-    at = state.find(RECORDED_MARK)
-    return (b"" if at < 0 else state[at : at + RECORDED_BYTES]).ljust(RECORDED_BYTES)
-
-
 def last_position_of(entries: bytes) -> int:
     """The position of the last entry; 0 if there are none."""
     return int(struct.unpack(">q", entries[-ENTRY_BYTES : 8 - ENTRY_BYTES])[0]) if entries else 0

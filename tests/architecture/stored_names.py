@@ -87,7 +87,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         "application/telemetry/current_values.py": ("current",),
     },
     "notify_channels": {
-        "adapters/postgres/ledger/store.py": ("demand_response_events",),
+        "adapters/postgres/ledger/stream_map_tables.py": ("demand_response_events",),
         READ_MODEL + "runner.py": ("demand_response_events",),
         "interfaces/bootstrap/processes.py": ("demand_response_events",),
         "adapters/postgres/live_feed.py": ("projection_positions",),

@@ -15,7 +15,8 @@ from typing import Any
 import psycopg
 import structlog
 
-from adapters.postgres.ledger.store import TABLES, PostgresLedgerStore
+from adapters.postgres.ledger.store import PostgresLedgerStore
+from adapters.postgres.ledger.stream_map_tables import TABLES
 from application.ledger.schedule import LedgerScheduler
 from application.ledger.sealing import FOLLOW_ENTRIES, LedgerContradicted, Sealer, follow
 from application.ports.archive import Archive, ArchiveUnavailable

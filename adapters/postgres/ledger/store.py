@@ -12,14 +12,12 @@ import psycopg
 from psycopg import sql
 
 from adapters.postgres.connection.errors import RETRY_ADVICE, translate_errors
-from adapters.postgres.ledger.stream_map_tables import StreamMapTables, moved_map
+from adapters.postgres.ledger.stream_map_tables import TABLES, StreamMapTables, store_map_change
 from adapters.postgres.ledger.tree_tables import TreeTables
 from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
 from application.ports.ledger.store import LedgerHead, LedgerMoved, LedgerUnavailable
 from domain.ledger.entries import (
-    DEMAND_RESPONSE,
     ENTRY_BYTES,
-    FORECASTS,
     RECORDED_BYTES,
     RECORDED_MARK,
     TILE_ENTRIES,
@@ -30,8 +28,6 @@ from domain.ledger.map_pages import MapChange
 
 Connection = psycopg.Connection[Any]
 
-TABLES = {DEMAND_RESPONSE: "demand_response_events", FORECASTS: "forecasts_events"}
-TILE = TILE_ENTRIES
 _FIELDS = "notification_id, originator_id, originator_version, topic, state"
 _COPY = """
 COPY (
@@ -129,16 +125,15 @@ class PostgresLedgerStore(TreeTables, StreamMapTables):
 
     def entries(self, log: str, first: int, count: int) -> bytes:
         with self._connection() as connection:
-            rows = connection.execute(_TILES, (log, first // TILE, (first + count - 1) // TILE), binary=True)
+            rows = connection.execute(
+                _TILES, (log, first // TILE_ENTRIES, (first + count - 1) // TILE_ENTRIES), binary=True
+            )
             tiles = rows.fetchall()
-        return b"".join(_part(entries, tile * TILE, first, first + count) for tile, entries in tiles)
+        return b"".join(_part(entries, tile * TILE_ENTRIES, first, first + count) for tile, entries in tiles)
 
-    def keep_checkpoint(
-        self, number: int, signed: bytes, log: str | None = None, change: MapChange | None = None
-    ) -> None:
+    def keep_checkpoint(self, number: int, signed: bytes, log: str, change: MapChange) -> None:
         with self._connection() as connection, connection.transaction():
-            if log is not None and change is not None:
-                moved_map(connection, log, change)
+            store_map_change(connection, log, change)
             connection.execute(
                 "INSERT INTO gridproof.ledger_checkpoints (number, signed) VALUES (%s, %s) ON CONFLICT DO NOTHING",
                 (number, signed),
@@ -209,8 +204,8 @@ def _tiles(size: int, entries: bytes) -> Iterator[tuple[int, int, bytes]]:
     """(tile, number of entries it has already, entries to add) for a table of `size` entries."""
     at = 0
     while at < len(entries):
-        tile, stored = divmod(size, TILE)
-        part = entries[at : at + (TILE - stored) * ENTRY_BYTES]
+        tile, stored = divmod(size, TILE_ENTRIES)
+        part = entries[at : at + (TILE_ENTRIES - stored) * ENTRY_BYTES]
         yield tile, stored, part
         at += len(part)
         size += len(part) // ENTRY_BYTES

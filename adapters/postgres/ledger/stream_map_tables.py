@@ -11,11 +11,12 @@ from psycopg import sql
 
 from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
 from application.ports.ledger.store import LedgerMoved, LedgerUnavailable
-from domain.ledger.entries import DEMAND_RESPONSE
+from domain.ledger.entries import DEMAND_RESPONSE, FORECASTS
 from domain.ledger.map_pages import MapChange, MapState
 from domain.ledger.stream_map import StreamVersion
 
-_EVENTS = {DEMAND_RESPONSE: "demand_response_events"}
+TABLES = {DEMAND_RESPONSE: "demand_response_events", FORECASTS: "forecasts_events"}
+"""The tables of the logs."""
 _LAST_VERSIONS = """
 COPY (
     SELECT originator_id, max(originator_version) FROM gridproof.{table}
@@ -47,7 +48,7 @@ class StreamMapTables:
 
     def last_versions(self, log: str, *, after: int, up_to: int) -> Iterator[StreamVersion]:
         query = sql.SQL(_LAST_VERSIONS).format(
-            table=sql.Identifier(_EVENTS[log]), after=sql.Literal(str(after)), up_to=sql.Literal(up_to)
+            table=sql.Identifier(TABLES[log]), after=sql.Literal(str(after)), up_to=sql.Literal(up_to)
         )
         with self._connection() as connection, connection.cursor().copy(query) as rows:
             for message in rows:
@@ -71,10 +72,10 @@ class StreamMapTables:
 
     def change_map(self, log: str, change: MapChange) -> None:
         with self._connection() as connection, connection.transaction():
-            moved_map(connection, log, change)
+            store_map_change(connection, log, change)
 
 
-def moved_map(connection: psycopg.Connection[Any], log: str, change: MapChange) -> None:
+def store_map_change(connection: psycopg.Connection[Any], log: str, change: MapChange) -> None:
     """Store a change of the map in the transaction of the connection. Raises LedgerMoved."""
     before, after = change.before, change.after
     if before != after:

@@ -117,9 +117,7 @@ class LedgerStore(Protocol):
         """Store a change of the map, in one transaction. Raises LedgerMoved unless the map is at `change.before`."""
         ...
 
-    def keep_checkpoint(
-        self, number: int, signed: bytes, log: str | None = None, change: MapChange | None = None
-    ) -> None:
+    def keep_checkpoint(self, number: int, signed: bytes, log: str, change: MapChange) -> None:
         """Store a copy of the archive's checkpoint, in one transaction with a change of the map of `log`. An existing
         copy is not changed. Raises LedgerMoved as `change_map` does."""
         ...

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.ledger.store import TABLES, TILE, PostgresLedgerStore
+from adapters.postgres.ledger.store import PostgresLedgerStore
+from adapters.postgres.ledger.stream_map_tables import TABLES
 from application.ports.ledger.store import LedgerHead, LedgerMoved, LedgerStore, LedgerUnavailable
 from domain.ledger.entries import (
     DEMAND_RESPONSE,
@@ -25,12 +26,14 @@ from domain.ledger.entries import (
     RECORDED_MARK,
     LogRow,
 )
+from domain.ledger.entries import TILE_ENTRIES as TILE
 from domain.ledger.map_pages import MapChange, MapState
 from tests.fakes.ledger.store import FakeLedgerStore
 from tests.servers import Database
 
 POSITIONS = [-5, 1, 2, 7, 9]
 """Gaps, and one that was forged to stand before everything."""
+NO_CHANGE = MapChange(before=MapState(), after=MapState(), pages={})
 LIMITS = [(MIN_POSITION, MAX_POSITION), (-5, 7), (1, 2), (2, 6), (9, MAX_POSITION), (MIN_POSITION, -6)]
 
 
@@ -149,9 +152,9 @@ def test_an_append_with_a_wrong_expected_size_is_refused(rig: LedgerRig, size: i
 
 
 def test_a_stored_checkpoint_is_not_replaced(rig: LedgerRig) -> None:
-    rig.store.keep_checkpoint(1, b"first\0\xff")
-    rig.store.keep_checkpoint(1, b"another")
-    rig.store.keep_checkpoint(3, b"third")
+    rig.store.keep_checkpoint(1, b"first\0\xff", DEMAND_RESPONSE, NO_CHANGE)
+    rig.store.keep_checkpoint(1, b"another", DEMAND_RESPONSE, NO_CHANGE)
+    rig.store.keep_checkpoint(3, b"third", DEMAND_RESPONSE, NO_CHANGE)
     assert [rig.store.checkpoint(number) for number in (1, 2, 3)] == [b"first\0\xff", None, b"third"]
     assert rig.store.last_checkpoint_number() == 3
 
@@ -264,7 +267,7 @@ def test_a_snapshot_does_not_change_while_it_is_read(database: Database) -> None
         store = PostgresLedgerStore(pool.connection)
         with store.snapshot() as now:
             assert now.last_checkpoint_number() == 0
-            store.keep_checkpoint(1, b"signed")
+            store.keep_checkpoint(1, b"signed", DEMAND_RESPONSE, NO_CHANGE)
             assert now.last_checkpoint_number() == 0
         assert store.last_checkpoint_number() == 1
 

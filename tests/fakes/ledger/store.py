@@ -13,11 +13,12 @@ from application.ports.ledger.store import LedgerHead, LedgerMoved
 from domain.ledger.entries import (
     ENTRY_BYTES,
     LOGS,
+    RECORDED_BYTES,
+    RECORDED_MARK,
     TILE_ENTRIES,
     LogRow,
     last_position_of,
     positions_of,
-    recorded_part,
 )
 from domain.ledger.map_pages import MapChange, MapState
 from domain.ledger.merkle import HASH_BYTES
@@ -48,7 +49,7 @@ class FakeLedgerStore:
     ) -> bytes:
         wanted = [row for row in self._in_order(log) if after < row.position <= up_to][:limit]
         if recorded is not None:
-            recorded.extend(b"".join(recorded_part(row.state) for row in wanted))
+            recorded.extend(b"".join(_recorded_part(row.state) for row in wanted))
         return b"".join(row.entry() for row in wanted)
 
     def row(self, log: str, position: int) -> LogRow | None:
@@ -127,11 +128,8 @@ class FakeLedgerStore:
         self.maps[log] = change.after
         self.pages |= {(log, name): page for name, page in change.pages.items()}
 
-    def keep_checkpoint(
-        self, number: int, signed: bytes, log: str | None = None, change: MapChange | None = None
-    ) -> None:
-        if log is not None and change is not None:
-            self.change_map(log, change)
+    def keep_checkpoint(self, number: int, signed: bytes, log: str, change: MapChange) -> None:
+        self.change_map(log, change)
         self.checkpoints.setdefault(number, signed)
 
     @contextmanager
@@ -146,3 +144,8 @@ class FakeLedgerStore:
 
     def _in_order(self, log: str) -> list[LogRow]:
         return [self.logs[log][position] for position in sorted(self.logs[log])]
+
+
+def _recorded_part(state: bytes) -> bytes:
+    at = state.find(RECORDED_MARK)
+    return (b"" if at < 0 else state[at : at + RECORDED_BYTES]).ljust(RECORDED_BYTES)

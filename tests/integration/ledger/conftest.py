@@ -13,7 +13,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.archive import ObjectArchive
-from adapters.postgres.ledger.store import TABLES, PostgresLedgerStore
+from adapters.postgres.ledger.store import PostgresLedgerStore
+from adapters.postgres.ledger.stream_map_tables import TABLES
 from adapters.signing import Ed25519Signer, signer_in
 from application.ledger.checkpoints import SignedCheckpoint
 from application.ledger.sealing import Sealer, follow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.postgres.ledger.store import TABLES
+from adapters.postgres.ledger.stream_map_tables import TABLES
 from application.ledger.sealing import LedgerContradicted
 from application.ledger.verification_report import Span
 from domain.ledger.entries import DEMAND_RESPONSE
