@@ -23,24 +23,25 @@ MAX_NAMED = 100
 class AdministrativeActState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of an act: it happened."""
 
-    subject: str
-
 
 class AdministrativeAct(Aggregate[AdministrativeActState]):
     """One act of a person, or of a process for the operator."""
 
     TOPIC: ClassVar[str] = "administration"
 
-    class Event(Aggregate.Event, frozen=True, kw_only=True):
-        """The base of every act."""
+    class Event(CreationEvent, Aggregate.Event, frozen=True, kw_only=True):
+        """The base of every act: the only domain event of its stream."""
 
         TOPIC: ClassVar[str] = "administration.event"
+        originator_topic: str
 
-    class ApiKeyIssued(CreationEvent, Event, frozen=True, kw_only=True):
+        def initial_state(self) -> AdministrativeActState:
+            return AdministrativeActState()
+
+    class ApiKeyIssued(Event, frozen=True, kw_only=True):
         """An API key is valid from now on."""
 
         TOPIC: ClassVar[str] = "administration.api-key-issued.v1"
-        originator_topic: str
         key_id: str
         role: str
         utility_id: str | None
@@ -49,49 +50,33 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
         replaces: str | None
         """The key that it was rotated from."""
 
-        def initial_state(self) -> AdministrativeActState:
-            return AdministrativeActState(subject=self.key_id)
-
-    class ApiKeyRotated(CreationEvent, Event, frozen=True, kw_only=True):
+    class ApiKeyRotated(Event, frozen=True, kw_only=True):
         """Another key replaces an API key, which is valid until the end of the overlap."""
 
         TOPIC: ClassVar[str] = "administration.api-key-rotated.v1"
-        originator_topic: str
         key_id: str
         replaced_by: str
         expires_at: datetime
 
-        def initial_state(self) -> AdministrativeActState:
-            return AdministrativeActState(subject=self.key_id)
-
-    class ApiKeyRevoked(CreationEvent, Event, frozen=True, kw_only=True):
+    class ApiKeyRevoked(Event, frozen=True, kw_only=True):
         """An API key is not valid any more."""
 
         TOPIC: ClassVar[str] = "administration.api-key-revoked.v1"
-        originator_topic: str
         key_id: str
 
-        def initial_state(self) -> AdministrativeActState:
-            return AdministrativeActState(subject=self.key_id)
-
-    class DeadLettersDecided(CreationEvent, Event, frozen=True, kw_only=True):
+    class DeadLettersDecided(Event, frozen=True, kw_only=True):
         """A person replayed or discarded dead letters. The reason stands beside them."""
 
         TOPIC: ClassVar[str] = "administration.dead-letters-decided.v1"
-        originator_topic: str
         decision: Literal["replayed", "discarded"]
         dead_letter_ids: tuple[UUID, ...]
         """The first MAX_NAMED of them."""
         count: int
 
-        def initial_state(self) -> AdministrativeActState:
-            return AdministrativeActState(subject=str(self.dead_letter_ids[0]))
-
-    class HistoryImported(CreationEvent, Event, frozen=True, kw_only=True):
+    class HistoryImported(Event, frozen=True, kw_only=True):
         """A file of intervals was imported."""
 
         TOPIC: ClassVar[str] = "administration.history-imported.v1"
-        originator_topic: str
         facility_ids: tuple[str, ...]
         """The first MAX_NAMED of them."""
         facilities: int
@@ -99,19 +84,12 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
         changed: int
         """Intervals that replaced others."""
 
-        def initial_state(self) -> AdministrativeActState:
-            return AdministrativeActState(subject=str(self.facilities))
-
-    class MigrationApplied(CreationEvent, Event, frozen=True, kw_only=True):
+    class MigrationApplied(Event, frozen=True, kw_only=True):
         """A migration of the database schema was applied, at `applied_at`."""
 
         TOPIC: ClassVar[str] = "administration.migration-applied.v1"
-        originator_topic: str
         migration: str
         applied_at: datetime
-
-        def initial_state(self) -> AdministrativeActState:
-            return AdministrativeActState(subject=self.migration)
 
     @classmethod
     def issue_key(
