@@ -37,7 +37,6 @@ WHOLE_IDEAS = {
     "application/ledger/map_verification.py": "the map of streams against the log",
     "application/telemetry/ingest/late_days.py": "quota for days of the past",
     "application/telemetry/ingest/slow_period.py": "detect a slow period",
-    "interfaces/bootstrap/doctor/portfolio.py": "the checks of what the portfolio refers to",
     "interfaces/bootstrap/doctor/raw_archive.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/signatures.py": "one check of the doctor",
     "interfaces/cli/audit/snapshots.py": "what a verification of snapshots prints",

@@ -50,6 +50,17 @@ def test_the_default_of_one_folder_is_named(tmp_path: Path) -> None:
             {"archive_url": "s3://ledger"},
             "key and database are on this machine",
         ),
+        (
+            "postgresql://gridproof_app:x@localhost,db-2.example/gridproof",
+            {"archive_url": "s3://ledger"},
+            "key and database are on this machine",
+        ),
+        (
+            "postgresql://gridproof_app:x@db-1.example/gridproof?hostaddr=127.0.0.1",
+            {"archive_url": "s3://ledger"},
+            "key and database are on this machine",
+        ),
+        (ELSEWHERE + "?hostaddr=192.0.2.7,192.0.2.8", {"archive_url": "s3://ledger"}, None),
     ],
 )
 def test_key_archive_and_database_in_one_place_are_named(

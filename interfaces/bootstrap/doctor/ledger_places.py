@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -75,9 +76,10 @@ def _database_place(settings: Settings, url: str) -> Place:
     from psycopg.conninfo import conninfo_to_dict
 
     known = conninfo_to_dict(url)
-    hosts = str(known.get("host") or known.get("hostaddr") or "").split(",")
+    names, addresses = (str(known.get(key) or "").split(",") for key in ("host", "hostaddr"))
+    hosts = [address or name for name, address in zip_longest(names, addresses, fillvalue="")]
     embedded = settings.data_dir / "postgres"
-    is_here = all(_is_here(host) for host in hosts)
+    is_here = any(_is_here(host) for host in hosts)
     return Place(what="database", is_here=is_here, path=embedded if is_here and embedded.exists() else None)
 
 

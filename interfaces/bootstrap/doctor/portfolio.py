@@ -29,18 +29,19 @@ def check_secret_references(stores: Stores) -> CheckResult:
         return CheckResult(
             check=SECRETS, state="ok", detail=f"references to env:GRIDPROOF_SECRET_* and {folder}"
         )
-    refused = [one for one in old if is_refused(stores, one.reference)]
+    judged = [(one.named, is_refused(stores, one.reference)) for one in old]
+    refused = [named for named, is_out in judged if is_out]
     until = stores.settings.old_secret_references_until
     end = "no end is set" if until is None else f"until {until:%Y-%m-%d %H:%MZ}"
     detail = f"{len(old)} outside of the namespace ({end}), {len(refused)} refused: " + "; ".join(
-        one.named + (" (refused)" if one in refused else "") for one in old
+        named + (" (refused)" if is_out else "") for named, is_out in judged
     )
     return CheckResult(
         check=SECRETS,
         state="wrong" if refused else "warning",
         detail=detail,
         advice=OLD_REFERENCE_ADVICE,
-        facts={"old": [one.named for one in old], "refused": [one.named for one in refused]},
+        facts={"old": [one.named for one in old], "refused": refused},
     )
 
 
