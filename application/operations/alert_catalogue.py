@@ -30,7 +30,9 @@ ALERTS: dict[str, AlertDefinition] = {
         "critical", "JetStream has refused readings, or not kept up, for a minute"
     ),
     "malformed_readings": AlertDefinition("warning", "over 1 % of a facility's meter messages are malformed"),
-    "poison_batch": AlertDefinition("critical", "a telemetry batch was parked after repeated failures"),
+    "poison_batch": AlertDefinition(
+        "critical", "a telemetry batch or corrections of readings were parked after repeated failures"
+    ),
     "telemetry_write_errors": AlertDefinition(
         "critical", "over 1 % of a process's writes to the telemetry store failed in 5 minutes"
     ),

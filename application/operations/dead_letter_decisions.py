@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from application.measurement import correction_parking
 from application.operations import command_parking
 from application.operations.dead_letter_sla import OVERDUE, overdue_subject
 from application.operations.open_items import every_open_alert, open_dead_letters
@@ -99,6 +100,10 @@ def clear_alerts_of(letter: DeadLetter, letters: DeadLetters, alerts: AlertRegis
     if letter.queue == command_parking.QUEUE:
         if not letters.open_about(letter.subject, queue=letter.queue, limit=1):
             alerts.clear(command_parking.ALERT, letter.subject, at=at)
+        return
+    if letter.queue == correction_parking.QUEUE:
+        if not letters.open_about(letter.subject, queue=letter.queue, limit=1):
+            alerts.clear(correction_parking.ALERT, correction_parking.alert_subject(letter.subject), at=at)
         return
     if letter.queue not in {"callback", "bms_command"}:
         return

@@ -17,6 +17,7 @@ from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.command_bus.retry import TRANSIENT
 from application.commands.dispatch import ReissueBmsCommand
+from application.measurement.correction_parking import FacilityCorrections
 from application.operations import command_parking
 from application.operations.dead_letter_decisions import CLOCKS_DIFFER, clear_alerts_of, decision_act
 from application.ports.clock import Clock
@@ -42,13 +43,20 @@ from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 _PAGE = 500
 _READINGS_AT_ONCE = 2_000
 Connected = Callable[[], AbstractAsyncContextManager[WorkPublisher]]
-TWork = TypeVar("TWork", BmsWork, CallbackWork)
+TWork = TypeVar("TWork", BmsWork, CallbackWork, FacilityCorrections)
+MeasureAgain = Callable[[FacilityCorrections], object]
+"""Measures what those corrections concern (synchronous). Raises LookupError if they are no longer stored."""
+_FAILED_AGAIN = "it failed again ({}: {}); remove the cause, or discard it"
 log = structlog.get_logger(__name__)
 ConnectedStream = Callable[[], AbstractAsyncContextManager[TelemetryStream]]
 
 
 class NotReplayable(ValueError):
     """That dead letter cannot be replayed. The text says why, and what to do instead."""
+
+
+def _no_measuring(corrections: FacilityCorrections) -> None:
+    raise NotReplayable("this process does not measure again: use `gridproof dead-letters replay`")
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ class DeadLetterReplay:
     publisher: Connected
     stream: ConnectedStream
     meters: ListedMeters
+    measure_again: MeasureAgain = _no_measuring
 
     async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> DeadLetter:
         """Replay a letter. `by` is the actor (`operator:<key id>`).
@@ -174,9 +183,7 @@ class DeadLetterReplay:
             raise
         except Exception as error:
             log.exception("a parked command failed again", domain_event=str(following.domain_event_id))
-            raise NotReplayable(
-                f"it failed again ({type(error).__name__}: {error}); remove the cause, or discard it"
-            ) from error
+            raise NotReplayable(_FAILED_AGAIN.format(type(error).__name__, error)) from error
 
     def _decided(self, dead_letter_id: UUID, by: str, reason: str) -> DeadLetter:
         now = self.clock.now()
@@ -201,6 +208,8 @@ class DeadLetterReplay:
                 raise NotReplayable(
                     "a projection goes on by itself once its cause is mended: `gridproof projections rebuild NAME`"
                 )
+            case "correction":
+                await asyncio.to_thread(self._measure_again, letter)
             case "saga_command":
                 raise AssertionError("replayed with those behind it")
 
@@ -254,6 +263,18 @@ class DeadLetterReplay:
             )
         batch = pack(ReadingBatch(received_at=now, readings=list(parsed.readings)))
         await self._publish(partition_of(parsed.readings[0].facility_id), batch, letter)
+
+    def _measure_again(self, letter: DeadLetter) -> None:
+        corrections = _decoded(letter, FacilityCorrections)
+        try:
+            self.measure_again(corrections)
+        except TRANSIENT:
+            raise
+        except NotReplayable:
+            raise
+        except Exception as error:
+            log.exception("corrections failed again", facility=corrections.facility_id)
+            raise NotReplayable(_FAILED_AGAIN.format(type(error).__name__, error)) from error
 
     async def _store_again(self, letter: DeadLetter) -> None:
         await self._publish(_partition(letter.body), letter.body, letter)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from application.ports.coordination.locks import Locks
     from application.ports.dispatch.work_queue import WorkPublisher
     from application.ports.telemetry.stream import TelemetryStream
+    from interfaces.workers.measure.remeasure import Remeasuring
     from interfaces.workers.schedule.position_monitor import PositionMonitor
 
 CONNECT_WITHIN_S = 10.0
@@ -78,6 +79,25 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         publisher=publisher,
         stream=stream,
         meters=stores.listed_meters(),
+        measure_again=lambda corrections: remeasuring(stores).measure_parked(corrections),
+    )
+
+
+def remeasuring(stores: Stores) -> Remeasuring:
+    """What measures again after corrections: the pass of the measure worker, and the replay of what it parked."""
+    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+    from application.measurement.correction_parking import CorrectionParking
+    from interfaces.workers.measure.remeasure import Remeasuring
+
+    return Remeasuring(
+        corrections=stores.rollups(),
+        positions=PostgresReaderPositions(stores.pool),
+        row_of=stores.read_models().dispatches.get,
+        store=stores.events,
+        telemetry=stores.telemetry(),
+        bus=stores.bus,
+        clock=stores.clock,
+        parking=CorrectionParking(stores.dead_letters(), stores.alerts(), stores.clock),
     )
 
 

@@ -17,7 +17,7 @@ from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.lost_work import recovery_monitor, sweep_lost_work
-from interfaces.bootstrap.operations import position_monitor, redelivery_s
+from interfaces.bootstrap.operations import position_monitor, redelivery_s, remeasuring
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
 from interfaces.bootstrap.telemetry import (
@@ -276,9 +276,7 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
 
 async def _measure(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
-    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from interfaces.workers.measure import measure
-    from interfaces.workers.measure.remeasure import Remeasuring
 
     measuring = measure.Measuring(
         due=partial(stores.read_models().deadlines.due, kinds=measure.KINDS),
@@ -288,17 +286,8 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
         clock=stores.clock,
         alerts=stores.alerts(),
     )
-    remeasuring = Remeasuring(
-        corrections=stores.rollups(),
-        positions=PostgresReaderPositions(stores.pool),
-        row_of=stores.read_models().dispatches.get,
-        store=stores.events,
-        telemetry=stores.telemetry(),
-        bus=stores.bus,
-        clock=stores.clock,
-    )
     locks = AdvisoryLocks(stores.database_url)
-    await measure.run(measuring=measuring, remeasuring=remeasuring, locks=locks, stop=stop)
+    await measure.run(measuring=measuring, remeasuring=remeasuring(stores), locks=locks, stop=stop)
 
 
 def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:

@@ -10,7 +10,7 @@ import msgspec
 from domain.administration import AdministrativeAct
 
 DeadLetterQueue = Literal[
-    "bms_command", "callback", "meter_message", "telemetry_batch", "projection", "saga_command"
+    "bms_command", "callback", "meter_message", "telemetry_batch", "projection", "saga_command", "correction"
 ]
 DeadLetterStatus = Literal["open", "replayed", "discarded"]
 

@@ -1,12 +1,14 @@
 """Remeasuring: measures DR events again when corrected or late readings arrive after their measurement.
 
-Corrections are read in order. The position moves only after everything that follows from them is recorded. A
+Corrections are read in order. The position moves only after everything that follows from them is recorded or parked. A
 correction that is read twice yields the same figures, and then nothing is recorded.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from itertools import takewhile
 from uuid import UUID
 
@@ -14,7 +16,10 @@ import structlog
 
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
+from application.command_bus.retry import MAX_TRIES
+from application.event_store.event_mapper import UnknownTopic
 from application.measurement.agreed_baseline import agreed_baseline
+from application.measurement.correction_parking import CorrectionParking, FacilityCorrections
 from application.measurement.measure import (
     LOOK_BACK,
     basis_of,
@@ -32,14 +37,18 @@ from domain.dr_event import DREvent
 from domain.errors import DomainError
 from domain.facility import Facility, FacilityState
 from domain.identifiers import correction_cause_id, dispatch_id, facility_stream_id
+from interfaces.workers.loops.periodic import PUT_OFF
 from projections.dispatch.projection import DispatchRow, key_of
 from projections.queries.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
+LoadFacility = Callable[[], Facility | None]
 READER = "measure-again"
 RIPE_AFTER = timedelta(minutes=5)
 """A gateway that was offline corrects one quarter-hour after the other. The delay lets them be measured together."""
 MOST_CORRECTIONS, FACILITIES_AT_ONCE = 5_000, 200
+NOT_PARKED: tuple[type[Exception], ...] = (*PUT_OFF, UnknownTopic)
+"""The error of a server that is away, or of what a newer process can read: it concerns all corrections."""
 MARGIN = timedelta(days=1)
 """The longest window, plus the longest delay of a start since the facility was reserved."""
 
@@ -55,68 +64,141 @@ class Remeasuring:
     telemetry: TelemetryStore
     bus: CommandBus
     clock: Clock
+    parking: CorrectionParking
+    _failed: dict[str, int] = field(default_factory=dict)
+    """Facility -> how often its part of the next corrections failed."""
+    _until: int | None = None
+    """The last of those corrections: none is added while some of them fail, so that what is parked stays the same."""
 
     def pass_once(self) -> int:
         """Measure again what the next corrections concern; returns the number of commands.
 
-        Raises EventStoreUnavailable, TelemetryStoreUnavailable or ReadModelsUnavailable.
+        Raises EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable, OperationsUnavailable, or
+        UnknownTopic, which a newer process can read.
         """
-        now = self.clock.now()
         position = self.positions.position(READER)
-        read = self.corrections.corrections_after(position, limit=MOST_CORRECTIONS)
-        ripe = list(takewhile(lambda one: one.corrected_at <= now - RIPE_AFTER, read))
+        ripe = self._ripe(self.corrections.corrections_after(position, limit=MOST_CORRECTIONS))
         if not ripe:
+            self._failed, self._until = {}, None
             return 0
         given = 0
-        for facility, corrected in self._facilities(ripe):
-            for dispatch in self._concerned(facility, corrected, now):
-                given += self._measure_again(dispatch, facility, _newest_of(dispatch, corrected))
+        for corrected, load in self._by_facility(ripe):
+            given += self._tried(corrected, load)
+        if any(tries < MAX_TRIES for tries in self._failed.values()):
+            self._until = ripe[-1].correction_id
+            return given
+        self._failed, self._until = {}, None
         self.positions.move(READER, ripe[-1].correction_id)
         return given
 
-    def _facilities(
+    def measure_parked(self, corrections: FacilityCorrections) -> int:
+        """Measure again what parked corrections concern; returns the number of commands. Raises LookupError if they
+        are no longer stored, and what `pass_once` raises, and whatever makes it fail."""
+        read = self.corrections.corrections_after(corrections.first - 1, limit=MOST_CORRECTIONS)
+        corrected = [
+            one
+            for one in read
+            if one.facility_id == corrections.facility_id and one.correction_id <= corrections.last
+        ]
+        if not corrected:
+            raise LookupError("these corrections are no longer stored")
+        ((of_facility, load),) = self._by_facility(corrected)
+        return self._of_facility(of_facility, load)
+
+    def _ripe(self, read: Sequence[CorrectedInterval]) -> list[CorrectedInterval]:
+        """Those that have waited long enough; while some of them fail, no further ones."""
+        until = self.clock.now() - RIPE_AFTER
+        return [
+            one
+            for one in takewhile(lambda one: one.corrected_at <= until, read)
+            if self._until is None or one.correction_id <= self._until
+        ]
+
+    def _tried(self, corrected: Sequence[CorrectedInterval], load: LoadFacility) -> int:
+        """The number of commands. An error that says nothing of a server concerns only this facility: after MAX_TRIES
+        passes its corrections are parked."""
+        corrections = FacilityCorrections.of(corrected)
+        try:
+            given = self._of_facility(corrected, load)
+        except NOT_PARKED:
+            raise
+        except Exception as error:  # noqa: BLE001 - it must not stop the corrections of other facilities
+            tries = self._failed.get(corrections.facility_id, 0) + 1
+            self._failed[corrections.facility_id] = tries
+            if tries >= MAX_TRIES:
+                self.parking.park(corrections, error)
+            else:
+                _log.warning("measuring again failed", facility=corrections.facility_id, exc_info=error)
+            return 0
+        self._failed.pop(corrections.facility_id, None)
+        return given
+
+    def _by_facility(
         self, corrections: Sequence[CorrectedInterval]
-    ) -> Iterator[tuple[FacilityState, Sequence[CorrectedInterval]]]:
-        """The facilities with their corrections. A facility that was never registered has served in no DR event."""
+    ) -> Iterator[tuple[Sequence[CorrectedInterval], LoadFacility]]:
+        """The corrections of each facility, and what loads it (None: it was never registered)."""
         by_stream: dict[UUID, list[CorrectedInterval]] = {}
         for one in corrections:
             by_stream.setdefault(facility_stream_id(one.facility_id), []).append(one)
         streams = list(by_stream)
         for start in range(0, len(streams), FACILITIES_AT_ONCE):
-            loaded: Mapping[UUID, Facility] = self.store.load_many(
-                Facility, streams[start : start + FACILITIES_AT_ONCE]
-            )
-            yield from ((facility.state, by_stream[stream]) for stream, facility in loaded.items())
+            block = streams[start : start + FACILITIES_AT_ONCE]
+            load = self._loaded(block)
+            yield from ((by_stream[stream], partial(load, stream)) for stream in block)
 
-    def _concerned(
-        self, facility: FacilityState, corrected: Sequence[CorrectedInterval], now: datetime
-    ) -> Iterator[DispatchState]:
-        """The measured dispatches that are not final and whose measurement used one of the quarter-hours."""
+    def _loaded(self, streams: Sequence[UUID]) -> Callable[[UUID], Facility | None]:
+        """Loads one of those facilities. They are loaded together, unless one of them cannot be."""
+        try:
+            return self.store.load_many(Facility, streams).get
+        except NOT_PARKED:
+            raise
+        except Exception:  # noqa: BLE001 - then each is loaded by itself, to see which
+            return self._load
+
+    def _load(self, stream: UUID) -> Facility | None:
+        with suppress(StreamNotFound):
+            return self.store.load(Facility, stream)
+        return None
+
+    def _of_facility(self, corrected: Sequence[CorrectedInterval], load: LoadFacility) -> int:
+        """Measure each dispatch of the facility again that is concerned. Raises the last error after all of them."""
+        facility = load()
+        if facility is None:  # it has served in no DR event
+            return 0
+        given, failed = 0, None
         oldest, newest = min(c.starts_at for c in corrected), max(c.starts_at for c in corrected)
-        for key, starts_at in facility.served.items():
+        for key, starts_at in facility.state.served.items():
             if not oldest - MARGIN <= starts_at <= newest + LOOK_BACK + MARGIN:
                 continue
             try:
-                stream = dispatch_id(UUID(key), facility.facility_id)
-                dispatch = self.store.load(Dispatch, stream).state
-            except StreamNotFound:  # a share too small for a command has no dispatch
-                continue
-            if not dispatch.measured or not dispatch.was_committed or _newest_of(dispatch, corrected) is None:
-                continue
-            if now > dispatch.ends_at + REMEASURED_FOR:
-                _log.info("corrected too late to be measured again", dispatch=str(stream))
-                continue
-            yield dispatch
+                given += self._measure_again(UUID(key), facility.state, corrected)
+            except NOT_PARKED:
+                raise
+            except Exception as error:  # noqa: BLE001 - the others do not depend on it
+                failed = error
+        if failed is not None:
+            raise failed
+        return given
 
     def _measure_again(
-        self, dispatch: DispatchState, facility: FacilityState, newest: CorrectedInterval | None
+        self, dr_event_id: UUID, facility: FacilityState, corrected: Sequence[CorrectedInterval]
     ) -> int:
-        window = measured_window(dispatch.starts_at, dispatch.ends_at)
-        if window is None or newest is None:
+        """Of a measured dispatch that is not final and whose measurement used one of the quarter-hours."""
+        stream = dispatch_id(dr_event_id, facility.facility_id)
+        try:
+            dispatch = self.store.load(Dispatch, stream).state
+        except StreamNotFound:  # a share too small for a command has no dispatch
             return 0
-        method = agreed_baseline(self.store, self.store.load(DREvent, dispatch.dr_event_id))
+        window = measured_window(dispatch.starts_at, dispatch.ends_at)
+        newest = _newest_of(dispatch, corrected)
+        if not dispatch.measured or not dispatch.was_committed or window is None or newest is None:
+            return 0
+        if self.clock.now() > dispatch.ends_at + REMEASURED_FOR:
+            _log.info("corrected too late to be measured again", dispatch=str(stream))
+            return 0
+        method = agreed_baseline(self.store, self.store.load(DREvent, dr_event_id))
         metered = self.telemetry.interval_series(dispatch.facility_id, readings_window(window))
-        basis = basis_of(facility, method, dispatch.dr_event_id)
+        basis = basis_of(facility, method, dr_event_id)
         command = remeasurement_of(dispatch, metered, basis, corrected_at=newest.corrected_at)
         try:
             self.bus.handle(command, self._context(dispatch, newest))

@@ -19,6 +19,7 @@ from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.command_bus.bus import CommandBus
 from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
+from application.measurement.correction_parking import CorrectionParking
 from application.ports.event_store.reader_positions import ReaderPositions
 from application.ports.telemetry.store import ImportedIntervals
 from domain.dispatch import REMEASURED_FOR, Dispatch
@@ -35,6 +36,7 @@ from projections.dispatch.changes import planned_row
 from projections.dispatch.projection import DispatchRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.sample_values import (
     BMS,
     CONTEXT,
@@ -131,6 +133,7 @@ class RemeasurementSetup:
             telemetry=self.telemetry,
             bus=self.bus,
             clock=self.clock,
+            parking=CorrectionParking(FakeDeadLetters(), FakeAlertRegistry(), self.clock),
         )
 
     def facts(self) -> list[DomainEvent]:

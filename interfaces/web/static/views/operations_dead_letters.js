@@ -12,7 +12,7 @@ import { ageSeconds } from "../server_clock.js";
 
 const PATH = "/api/dead-letters";
 const STATUSES = [["open", "Open"], ["replayed", "Replayed"], ["discarded", "Discarded"]];
-const QUEUES = ["bms_command", "callback", "meter_message", "telemetry_batch", "projection"];
+const QUEUES = ["bms_command", "callback", "meter_message", "telemetry_batch", "projection", "saga_command", "correction"];
 const LOOKS = {
   open: { tone: "bad", shape: "triangle", words: "open" },
   replayed: { tone: "ok", shape: "check", words: "replayed" },
