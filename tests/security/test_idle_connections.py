@@ -1,19 +1,25 @@
 """H9: idle connections, however many, neither keep others out nor stay open for long."""
 
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from interfaces.web.authentication.client_address import client_network
 from interfaces.workers.web import http_protocol
-from interfaces.workers.web.connection_table import ConnectionTable
+from interfaces.workers.web.connection_table import Connection, ConnectionTable
 from tests.unit.interfaces.workers.web.echo_server import served
 
 MOST = 20
 HELLO = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 ENDLESS = b"GET /late?busy HTTP/1.1\r\nHost: h\r\n\r\n"
+PIECES = b"GET /pieces HTTP/1.1\r\nHost: h\r\n\r\n"
+LONG_BYTES = 12_000_000
+"""More than the buffers of both sockets."""
+LONG = b"GET /long HTTP/1.1\r\nHost: h\r\nX-Long: %d\r\n%s\r\n"
 
 
 class Open:
@@ -45,17 +51,80 @@ def answer_to(address: tuple[str, int], request: bytes = HELLO) -> bytes:
         return connection.recv(65_536)
 
 
+def open_sockets() -> int:
+    """Of this process, which is client and server."""
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found += str(descriptor.readlink()).startswith("socket:")
+    return found
+
+
 def is_closed(connection: socket.socket) -> bool:
+    """Waits for as long as the time-out of the socket, if it has one."""
     try:
         return connection.recv(1) == b""
     except ConnectionResetError:
         return True
+    except BlockingIOError:
+        return False
 
 
-def test_a_request_is_answered_however_many_connections_are_idle(address: tuple[str, int]) -> None:
+def test_a_request_is_answered_however_many_connections_are_idle(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "IDLE_WHEN_CROWDED_S", 60.0)  # none ends by itself
     with idle_connections(address, 3 * MOST) as idle:
         assert answer_to(address).startswith(b"HTTP/1.1 200 ")
+        for connection in idle:
+            connection.settimeout(0)
         assert is_closed(idle[0])  # the one that was idle longest
+        assert not is_closed(idle[-1])
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        PIECES,
+        LONG % (LONG_BYTES, b""),
+        LONG % (LONG_BYTES, b"Connection: close\r\n"),
+        LONG % (100, b"") + PIECES,
+    ],
+    ids=["being answered", "answered", "answered and closing", "the second of two"],
+)
+def test_clients_that_do_not_read_keep_nobody_out_and_no_descriptors(request_bytes: bytes) -> None:
+    most = 5
+    with served(connections=ConnectionTable(most=most, most_per_address=most)) as address:
+        before = open_sockets()
+        with idle_connections(address, most) as first:
+            for connection in first:
+                connection.sendall(request_bytes)
+                assert connection.recv(12) == b"HTTP/1.1 200"
+            with idle_connections(address, most) as second:
+                for connection in second:
+                    connection.sendall(request_bytes)
+                    assert connection.recv(12) == b"HTTP/1.1 200"
+                assert answer_to(address).startswith(b"HTTP/1.1 200 ")
+                assert open_sockets() - before <= 2 * most + most
+
+
+def test_a_client_that_reads_again_counts_as_busy_again() -> None:
+    class Counted(ConnectionTable):
+        busy = 0
+
+        def set_busy(self, connection: Connection) -> None:
+            self.busy += 1
+            super().set_busy(connection)
+
+    table = Counted(most=1, most_per_address=1)
+    with served(connections=table) as address, socket.create_connection(address, timeout=20) as slow:
+        slow.sendall(PIECES)
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        while not table._idle:  # until nothing more fits into the buffers
+            time.sleep(0.001)
+        before = table.busy
+        while table.busy == before:
+            assert slow.recv(1_000_000)
 
 
 def test_a_refusal_while_every_connection_is_answered_says_when_to_try_again(

@@ -29,7 +29,8 @@ class _Share:
 
 
 class ConnectionTable:
-    """For one event loop. A connection is idle while no request of it is being answered, also while one arrives.
+    """For one event loop. A connection is idle while no request of it is being answered, also while one arrives, and
+    while its client does not read the response.
 
     A new connection above a bound closes the one that has been idle longest: of its own client where that has its
     share, else of all. It is refused only while every one of them is being answered.

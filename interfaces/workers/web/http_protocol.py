@@ -142,8 +142,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def close_idle(self) -> None:
-        """Make room for a new connection."""
-        self.transport.close()
+        """Make room for a new connection. What the client has not read is lost: waiting for it would free nothing."""
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the handler of the current request, also when further requests wait behind it."""
@@ -218,12 +218,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
-        self.table.set_busy(self)
+        if not self.flow.write_paused:
+            self.table.set_busy(self)
         super()._start_asgi_task(cycle, app)
+
+    def pause_writing(self) -> None:
+        """The client does not read: the connection counts as idle until it does."""
+        super().pause_writing()
+        self.table.set_idle(self)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._is_answering and not self.transport.is_closing():
+            self.table.set_busy(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self._is_answering and not self.transport.is_closing():
+        if self.transport.is_closing():  # what is unsent, the client may take any time to read
+            self.table.set_idle(self)
+        elif not self._is_answering:
             self.table.set_idle(self)
             if self._part is None:  # a limit of our own in place of uvicorn's, which knows no shorter one
                 self._unset_keepalive_if_required()

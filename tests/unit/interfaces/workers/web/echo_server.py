@@ -37,6 +37,13 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
         return
+    if scope["path"] == "/pieces":  # for as long as the client is connected; sending waits for it to read
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        disconnect = asyncio.ensure_future(receive())
+        while scope["method"] == "GET" and not disconnect.done():
+            await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+            await asyncio.sleep(0)
+        return
     if scope["path"] == "/long":  # the body begins like a response head
         length = int(next(value for name, value in scope["headers"] if name == b"x-long"))
         headers = [(b"content-length", b"%d" % length)]

@@ -24,6 +24,8 @@ OVERRIDDEN = {
     "on_body",
     "on_message_complete",
     "on_response_complete",
+    "pause_writing",
+    "resume_writing",
     "_start_asgi_task",
     "send_400_response",
 }
@@ -90,10 +92,10 @@ def test_flow_control_pauses_and_resumes_as_we_expect() -> None:
     transport = _Transport()
     flow = FlowControl(transport)  # type: ignore[arg-type]
     paused = []
-    for change in (flow.pause_reading, flow.resume_reading):
+    for change in (flow.pause_reading, flow.resume_reading, flow.pause_writing, flow.resume_writing):
         change()
-        paused.append(flow.read_paused)
-    assert paused == [True, False]
+        paused.append((flow.read_paused, flow.write_paused))
+    assert paused == [(True, False), (False, False), (False, True), (False, False)]
     assert transport.calls == ["pause_reading", "resume_reading"]
 
 
