@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 
 from application.access.daily_quota import PARTS, DailyQuotas
+from application.commands.dr_event import PlanDREvent
 from application.event_store.event_mapper import encode_state
+from domain.dispatch import Dispatch
 from domain.dr_event import DREvent, Reason
 from domain.dr_event.reasons import MOST_REASONS, summarized
+from domain.facility import Facility
+from domain.identifiers import dr_event_id
 from tests.fakes.access.daily_usage import FakeDailyUsage
 from tests.fakes.clock import FakeClock
-from tests.sample_values import facility_entry, program_entry
+from tests.sample_values import CONTEXT, facility_entry, program_entry
 from tests.tenant_system import OTHER, OTHER_PROGRAM, OWN, TenantSystem
 from tests.unit.interfaces.web.edge import problem_of
 
@@ -101,6 +105,32 @@ def test_cancellations_of_what_was_never_accepted_have_a_quota() -> None:
         assert there.cancel(OWN, "U-1").status_code == 200
     assert statuses == [200, 200, 200, 429, 429]
     assert set(rising) <= {200, 429}
+
+
+@pytest.mark.parametrize("name", ["posted", "modified"])
+def test_the_quota_counts_what_a_request_makes_the_log_store(name: str) -> None:
+    """Short ids take little in a request, and a reservation, a dispatch and a release each in the log."""
+    ids = [f"f{number}" for number in range(30)]
+    entries = [facility_entry(facility_id) for facility_id in ids]
+    with TenantSystem(entries=entries, programs=PROGRAMS).with_quotas(stored_bytes=200_000) as there:
+        if name == "modified":
+            assert there.post(OWN, facility_ids=ids[:1]).status_code == 202
+        before, counted = there.scenario.store.head(), sum(there.usage.used.values())
+        answer = (
+            there.change(OWN, "U-1", modification_number=1, facility_ids=ids)
+            if name == "modified"
+            else there.post(OWN, facility_ids=ids)
+        )
+        assert answer.status_code == 202
+        there.settle().handle(PlanDREvent(dr_event_id=dr_event_id(OWN, "U-1")), CONTEXT)
+        assert there.settle().cancel(OWN, "U-1").status_code == 200
+        there.settle()
+        recorded = there.scenario.store.read_after(before, 1_000)
+        counted = sum(there.usage.used.values()) - counted
+    kinds = {type(entry.domain_event) for entry in recorded}
+    assert {Facility.Reserved, Dispatch.Planned, Dispatch.Aborted, Facility.Released} <= kinds
+    of_facilities = [e.domain_event for e in recorded if not isinstance(e.domain_event, DREvent.Event)]
+    assert sum(len(encode_state(domain_event)) for domain_event in of_facilities) <= counted
 
 
 @pytest.fixture

@@ -160,16 +160,20 @@ def _judge(
         key=idempotency,
         reply_type=Judgement,
         # Not called for a repeat, which adds nothing to the queue and is answered while it is full.
-        admit=partial(_admit, edge, utility_id, body),
+        admit=partial(_admit, edge, utility_id, body, notification),
     )
     if judgement.status == "accepted":
         edge.planning_queue.note_accepted(utility_id)
     return judgement
 
 
-def _admit(edge: Edge, utility_id: str, body: bytes) -> None:
+def _admit(edge: Edge, utility_id: str, body: bytes, notification: Notification) -> None:
     edge.planning_queue.check(utility_id)
-    take_quota(edge.dependencies, utility_id, stored_bytes=len(body))
+    _take_bytes(edge.dependencies, utility_id, body, notification)
+
+
+def _take_bytes(web: WebDependencies, utility_id: str, body: bytes, notification: Notification) -> None:
+    take_quota(web, utility_id, body_bytes=len(body), facilities=len(notification.body.facility_ids))
 
 
 def _modify(request: ApiRequest, web: WebDependencies, body: bytes, utility_event_id: str) -> Response[bytes]:
@@ -193,7 +197,7 @@ def _modify(request: ApiRequest, web: WebDependencies, body: bytes, utility_even
             body_hash=notification.body_hash,
         ),
         reply_type=Modification,
-        admit=partial(take_quota, web, utility_id, stored_bytes=len(body)),
+        admit=partial(_take_bytes, web, utility_id, body, notification),
     )
     return modification_answer_of(utility_event_id, modification)
 

@@ -24,6 +24,8 @@ BODY_DEADLINE_S = 10.0
 SECRET_RETRY_AFTER_S = 30.0
 RECORD_OVERHEAD_BYTES = 1_024
 """Stored for a request besides its content: provenance, identifiers, the reply."""
+FACILITY_BYTES = 2_048
+"""Recorded for each facility of a request that is accepted, planned and cancelled."""
 
 
 async def read_body(request: ApiRequest) -> bytes:
@@ -110,11 +112,17 @@ def check_callback(url: str | None, web: WebDependencies) -> None:
 
 
 def take_quota(
-    web: WebDependencies, utility_id: str, *, stored_bytes: int = 0, unknown_cancellations: int = 0
+    web: WebDependencies,
+    utility_id: str,
+    *,
+    body_bytes: int = 0,
+    facilities: int = 0,
+    unknown_cancellations: int = 0,
 ) -> None:
     """Raises the problem `quota-exceeded`. Asks a store now and then."""
     kind: UsageKind = "stored_bytes"
-    amount, what = stored_bytes + RECORD_OVERHEAD_BYTES, "bytes of recorded requests"
+    amount = body_bytes + RECORD_OVERHEAD_BYTES + facilities * FACILITY_BYTES
+    what = "bytes of recorded requests"
     if unknown_cancellations:
         kind, amount = "unknown_cancellations", unknown_cancellations
         what = "cancellations of DR events that were never accepted"
