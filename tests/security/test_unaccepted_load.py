@@ -1,8 +1,14 @@
-"""A utility reads the load of no facility but those of its accepted DR events (H2)."""
+"""A utility reads the load of no facility but those of its accepted DR events, while they serve it (H2)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from tests.sample_values import NOW, PROGRAM, facility_entry, program_entry
+import pytest
+
+from application.commands.dr_event import PlanDREvent, StartDREvent, StartPreparation
+from application.commands.facility import OptOutFacility
+from domain.identifiers import dr_event_id
+from tests.in_process_system import PREPARE_AT
+from tests.sample_values import ENDS_AT, NOW, PROGRAM, STARTS_AT, facility_entry, program_entry
 from tests.tenant_system import OTHER, OTHER_PROGRAM, OWN, TenantSystem
 from tests.unit.interfaces.web.edge import problem_of
 
@@ -56,6 +62,93 @@ def test_a_facility_that_another_utility_has_taken_is_in_no_sum_any_more() -> No
         assert there.get(OWN, path).json()["facilities"] == 1
         assert there.post(OTHER, facility_ids=["fac-shared"]).status_code == 202
         assert there.get(OWN, path).json()["facilities"] == 0
+
+
+LOAD = f"/api/dr-events/{dr_event_id(OWN, 'U-1')}/load"
+MINUTE = timedelta(minutes=1)
+
+
+def active(there: TenantSystem) -> None:
+    """The DR event U-1 on the shared facility, from its notification to the first minute of its window."""
+    answer = there.post(OWN, facility_ids=["fac-001", "fac-shared"], target_reduction_kw=60)
+    assert answer.status_code == 202
+    own = dr_event_id(OWN, "U-1")
+    there.settle().do(PlanDREvent(dr_event_id=own))
+    there.do(StartPreparation(dr_event_id=own), at=PREPARE_AT)
+    there.do(StartDREvent(dr_event_id=own), at=STARTS_AT)
+
+
+def shown(there: TenantSystem, who: str, *, until: datetime) -> tuple[int, list[datetime]]:
+    """The number of facilities, and the first and the last step, with readings of the last hours at `until`."""
+    there.clock.moment = until
+    there.measure("fac-shared", 444.0, hours=6)
+    key = there.keys[OWN] if who == "utility" else there.edge.key("operator")
+    document = there.client.get(LOAD, headers=key).json()
+    steps = [datetime.fromisoformat(step["starts_at"]) for step in document["steps"]]
+    foreseen = [datetime.fromisoformat(step["starts_at"]) for step in document["forecast"]]
+    if who == "utility":
+        assert all(STARTS_AT <= starts_at < ENDS_AT for starts_at in (*steps, *foreseen))
+    return document["facilities"], [steps[0], steps[-1]] if steps else []
+
+
+def test_a_utility_sees_the_load_of_the_window_only() -> None:
+    """Before and after it the facility may serve another utility."""
+    with system() as there:
+        active(there)
+        around = timedelta(minutes=90)
+        assert shown(there, "utility", until=STARTS_AT) == (2, [])
+        assert shown(there, "utility", until=ENDS_AT + around) == (2, [STARTS_AT, ENDS_AT - MINUTE])
+        seen = shown(there, "operator", until=ENDS_AT + around)
+        assert seen == (2, [STARTS_AT - around, ENDS_AT + around - MINUTE])
+
+
+def test_no_step_reaches_beyond_a_window_that_begins_within_one() -> None:
+    last = STARTS_AT + timedelta(hours=5, minutes=5)
+    with system() as there:
+        starts_at = STARTS_AT + timedelta(minutes=5)
+        assert there.post(
+            OWN, facility_ids=["fac-shared"], starts_at=starts_at.isoformat(), ends_at=last.isoformat()
+        ).is_success
+        there.clock.moment = last + timedelta(hours=1)
+        there.measure("fac-shared", 444.0, hours=7)
+        document = there.get(OWN, LOAD).json()
+    assert document["step_s"] == 900
+    assert datetime.fromisoformat(document["steps"][0]["starts_at"]) == STARTS_AT + timedelta(minutes=15)
+    assert datetime.fromisoformat(document["steps"][-1]["starts_at"]) == last - timedelta(minutes=20)
+
+
+def test_a_facility_that_has_opted_out_is_in_no_sum_of_a_utility() -> None:
+    """It may serve another one while the window runs."""
+    with system() as there:
+        active(there)
+        there.do(
+            OptOutFacility(facility_id="fac-shared", dr_event_id=dr_event_id(OWN, "U-1"), reason="x"),
+            at=STARTS_AT + 30 * MINUTE,
+        )
+        later = STARTS_AT + timedelta(hours=1)
+        assert shown(there, "utility", until=later)[0] == 1
+        assert shown(there, "operator", until=later)[0] == 2
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_a_cancelled_dr_event_shows_a_utility_no_load(*, planned: bool) -> None:
+    """Its facilities are free at once, and cancelling costs nothing."""
+    with system() as there:
+        assert there.post(OWN, facility_ids=["fac-shared"]).status_code == 202
+        if planned:
+            there.settle().do(PlanDREvent(dr_event_id=dr_event_id(OWN, "U-1")))
+        assert there.cancel(OWN, "U-1").status_code == 200
+        there.settle()
+        assert shown(there, "utility", until=ENDS_AT) == (0, [])
+
+
+def test_after_a_cancellation_during_the_window_a_utility_sees_no_further_load() -> None:
+    with system() as there:
+        active(there)
+        there.clock.moment = cancelled_at = STARTS_AT + 30 * MINUTE
+        assert there.cancel(OWN, "U-1").status_code == 200
+        there.settle()
+        assert shown(there, "utility", until=ENDS_AT) == (2, [STARTS_AT, cancelled_at - MINUTE])
 
 
 def test_the_forecast_of_a_utility_rests_on_no_scores_of_others() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -41,6 +41,9 @@ AROUND = timedelta(minutes=90)
 BY_MINUTES = timedelta(hours=4)
 """Windows up to this length are summed by minutes."""
 _NOT_SERVING = frozenset({"failed", "aborted", "compensating", "compensated"})
+_LEFT = frozenset({"opted_out", "preempted", "left_out"})
+"""Causes for which one facility leaves, while the DR event goes on without it."""
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class MeasuredStepDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +67,7 @@ class DREventLoadDocument(msgspec.Struct, frozen=True, kw_only=True):
     facilities: int
     starts_at: datetime
     ends_at: datetime
-    """The shown range: the window and some time around it."""
+    """The shown range: the window and some time around it; for a utility the window only."""
     step_s: int
     steps: tuple[SummedStep, ...]
     """Up to the current time."""
@@ -92,15 +95,19 @@ class DREventLoadController(Controller):
         if row.starts_at is None or row.ends_at is None:
             raise Problem("not-found", "it has no window (then): only its cancellation has arrived")
         parts = await asyncio.to_thread(lambda: list(all_rows(dispatches, dr_event_id=str(dr_event_id))))
-        facility_ids = [part.facility_id for part in parts]
+        hidden = _hidden(request, row, parts)
+        facility_ids = [part.facility_id for part in parts if part.facility_id not in hidden]
         measured = await read_log(
             request, lambda log: measured_loads(log, dr_event_id, facility_ids, past), as_of=past
         )
-        serving = _visible(request, row, measured.facility_ids or _serving(row, parts))
-        until = dependencies.clock.now()
+        serving = [one for one in measured.facility_ids or _serving(row, parts) if one not in hidden]
+        until, shown = dependencies.clock.now(), TimeWindow(row.starts_at, row.ends_at)
         if past is not None:
             until = min(until, past if isinstance(past, datetime) else row.changed_at)
-        shown = _around(TimeWindow(row.starts_at, row.ends_at))
+        if request.user.utility_id is None:
+            shown = _around(shown)
+        elif row.released_at is not None:
+            until = min(until, row.released_at)
         by_minutes = row.ends_at - row.starts_at <= BY_MINUTES and len(serving) <= MOST_BY_MINUTES
         step_s = 60 if by_minutes else int(CYCLE.total_seconds())
         planned_at = min(until, row.scheduled_at or row.accepted_at or row.opened_at)
@@ -112,7 +119,7 @@ class DREventLoadController(Controller):
             step_s=step_s,
             steps=await summed_loads(request, serving, _over(shown, until, step_s), step_s),
             forecast_at=planned_at,
-            forecast=await asyncio.to_thread(_foreseen, request, serving, planned_at, shown.ends_at),
+            forecast=await asyncio.to_thread(_foreseen, request, serving, planned_at, shown),
             measured=msgspec.convert(measured.steps, tuple[MeasuredStepDocument, ...], from_attributes=True),
         )
 
@@ -129,11 +136,14 @@ def _serving(row: DREventRow, parts: Collection[DispatchRow]) -> Collection[str]
     return [part.facility_id for part in parts if part.status not in _NOT_SERVING]
 
 
-def _visible(request: ApiRequest, row: DREventRow, facility_ids: Collection[str]) -> Collection[str]:
-    """A utility does not see the load of a facility that a DR event of another one has taken."""
+def _hidden(request: ApiRequest, row: DREventRow, parts: Collection[DispatchRow]) -> Collection[str]:
+    """A utility does not see the load of a facility that does not serve it, and may serve another one instead."""
     if request.user.utility_id is None:
-        return facility_ids
-    return [facility_id for facility_id in facility_ids if facility_id not in row.preempted_facilities]
+        return ()
+    if row.status == "cancelled":
+        return {*row.facility_ids, *(part.facility_id for part in parts)}
+    free = (part.facility_id for part in parts if part.left in _LEFT or part.status in _NOT_SERVING)
+    return {*row.preempted_facilities, *row.opted_out_facilities, *free}
 
 
 def _around(window: TimeWindow) -> TimeWindow:
@@ -141,14 +151,15 @@ def _around(window: TimeWindow) -> TimeWindow:
 
 
 def _over(shown: TimeWindow, until: datetime, step_s: int) -> TimeWindow | None:
-    """The steps of `shown` that are complete at `until`; None before the first."""
-    steps = min(until, shown.ends_at) - shown.starts_at
-    whole = timedelta(seconds=step_s) * int(steps / timedelta(seconds=step_s))
-    return TimeWindow(shown.starts_at, shown.starts_at + whole) if whole > timedelta(0) else None
+    """The steps that are inside `shown` and complete at `until`; None before the first."""
+    step = timedelta(seconds=step_s)
+    first = shown.starts_at + (_EPOCH - shown.starts_at) % step
+    whole = (min(until, shown.ends_at) - first) // step
+    return TimeWindow(first, first + whole * step) if whole > 0 else None
 
 
 def _foreseen(
-    request: ApiRequest, facility_ids: Collection[str], at: datetime, ends_at: datetime
+    request: ApiRequest, facility_ids: Collection[str], at: datetime, shown: TimeWindow
 ) -> tuple[StepDocument, ...]:
     ids, dependencies = sorted(facility_ids), dependencies_of(request)
     states = newest_at(dependencies.past_forecasts, ids, at)
@@ -156,7 +167,9 @@ def _foreseen(
         document = portfolio_forecast(states.values(), ids, _correlations(request, at), at)
     except NoPortfolioForecast:
         return ()
-    return tuple(step for step in document.steps if step.starts_at < ends_at)
+    return tuple(
+        step for step in document.steps if step.starts_at < shown.ends_at and shown.starts_at < step.ends_at
+    )
 
 
 def _correlations(request: ApiRequest, at: datetime) -> list[CorrelationEstimate]:
