@@ -1,14 +1,34 @@
-"""Of the notifications that are judged at once, one utility has a share (principle 1)."""
+"""Of the webhook calls that are judged at once, one utility has a share (principle 1)."""
 
 import asyncio
 from threading import Event
+from typing import Any
 
 import pytest
 
 from interfaces.web.authentication.concurrency_limit import TenantConcurrencyLimit
 from interfaces.web.problems import Problem
+from tests.sample_values import facility_entry, program_entry
+from tests.tenant_system import OWN, TenantSystem
 
 PATIENCE_S = 30.0
+
+
+def test_each_call_of_the_webhook_runs_within_the_share_of_its_utility(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limited, run = list[str](), TenantConcurrencyLimit.run
+
+    async def noted(self: TenantConcurrencyLimit, tenant: str, *call: Any) -> Any:
+        limited.append(tenant)
+        return await run(self, tenant, *call)
+
+    monkeypatch.setattr(TenantConcurrencyLimit, "run", noted)
+    with TenantSystem(entries=[facility_entry()], programs=[program_entry()]) as there:
+        assert there.post(OWN).status_code == 202
+        assert there.change(OWN, "U-1", modification_number=1).status_code == 202
+        assert there.cancel(OWN, "U-1").status_code == 200
+    assert limited == [OWN] * 3
 
 
 def test_a_utility_that_sends_all_it_can_leaves_places_to_others() -> None:

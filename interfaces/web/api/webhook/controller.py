@@ -6,7 +6,6 @@ looks up the idempotency key, checks the queue for new requests, and decides. No
 before the bus is stored.
 """
 
-import asyncio
 from functools import partial
 from hashlib import sha256
 from typing import Annotated
@@ -43,7 +42,7 @@ from interfaces.web.api.webhook.responses import (
     modification_answer_of,
 )
 from interfaces.web.api.webhook.signature import Signature
-from interfaces.web.edge import Edge, WebDependencies, dependencies_of, edge_of
+from interfaces.web.edge import Edge, WebDependencies, edge_of
 from interfaces.web.guard.access import ApiRequest, check_is_json
 from interfaces.web.requests.command_context import context_of
 from interfaces.web.route_policy import UTILITY, RoutePolicy
@@ -117,14 +116,16 @@ class NotificationController(Controller):
     ) -> CancellationAnswer:
         """Repeating it changes nothing. A number lower than the current one is stale, and changes nothing."""
         body = await read_body(request)
+        edge, utility_id = edge_of(request), str(request.user.utility_id)
         command = CancelNotifiedDREvent(
-            utility_id=str(request.user.utility_id),
+            utility_id=utility_id,
             utility_event_id=utility_event_id,
             modification_number=modification_number,
             reason=reason,
         )
-
-        cancellation = await asyncio.to_thread(_cancel, request, dependencies_of(request), body, command)
+        cancellation = await edge.notification_limit.run(
+            utility_id, _cancel, request, edge.dependencies, body, command
+        )
         return cancellation_answer_of(utility_event_id, cancellation)
 
 
