@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,27 +41,29 @@ def readiness_probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
 
     settings, folder = stores.settings, stores.settings.data_dir
     probes = [
-        ReadinessProbe(name="postgresql", needed=True, check=CachedCheck(lambda: _write_row(stores))),
-        ReadinessProbe(
-            name="clock", needed=True, check=partial(asyncio.to_thread, stores.clock_monitor.check)
-        ),
+        ReadinessProbe(name="postgresql", needed=True, check=_in_thread(_write_row, stores)),
+        ReadinessProbe(name="clock", needed=True, check=_in_thread(stores.clock_monitor.check)),
     ]
     if folder.is_dir():
         DISK_USED.set_function(lambda: used_share(folder))
-        probes.append(
-            ReadinessProbe(name="disk", needed=False, check=CachedCheck(lambda: check_disk(folder)))
-        )
+        probes.append(ReadinessProbe(name="disk", needed=False, check=_in_thread(check_disk, folder)))
     influx_url = settings.influx_url if settings.telemetry_store == "influx" else None
     for name, url in (("nats", settings.nats_url), ("cache", settings.redis_url), ("influxdb", influx_url)):
         if url is not None:
             probes.append(ReadinessProbe(name=name, needed=False, check=_listening(url)))
-    return tuple(probes)
+    return tuple(replace(probe, check=CachedCheck(probe.check)) for probe in probes)
+
+
+def _in_thread(check: Callable[..., None], *about: object) -> Callable[[], Awaitable[None]]:
+    return partial(asyncio.to_thread, check, *about)
 
 
 class CachedCheck:
-    """Runs `check` in a thread, at most once every CHECK_EVERY_S and never twice at a time. For one event loop."""
+    """Runs `check` at most once every CHECK_EVERY_S and never twice at a time. For one event loop."""
 
-    def __init__(self, check: Callable[[], None], *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, check: Callable[[], Awaitable[None]], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._check = check
         self._monotonic = monotonic
         self._running: asyncio.Future[Exception | None] | None = None
@@ -69,7 +72,7 @@ class CachedCheck:
     async def __call__(self) -> None:
         """Raises what the last check raised. Waits for one that runs."""
         if self._running is None or (self._running.done() and self._monotonic() >= self._due):
-            self._running = asyncio.ensure_future(asyncio.to_thread(self._result))
+            self._running = asyncio.ensure_future(self._result())
             self._running.add_done_callback(self._ended)
         error = await asyncio.shield(self._running)
         if error is not None:
@@ -78,9 +81,9 @@ class CachedCheck:
     def _ended(self, _: asyncio.Future[Exception | None]) -> None:
         self._due = self._monotonic() + CHECK_EVERY_S
 
-    def _result(self) -> Exception | None:
+    async def _result(self) -> Exception | None:
         try:
-            self._check()
+            await self._check()
         except Exception as error:  # noqa: BLE001 - raised at each caller
             return error
         return None

@@ -24,7 +24,7 @@ from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import IdempotencyRecord, SaveRequest
 from domain.facility import Facility
 from interfaces.bootstrap.readiness import readiness_probes
-from interfaces.bootstrap.stores import open_stores
+from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.settings.settings import Settings
 from interfaces.web.edge import ReadinessProbe
 from tests.fakes.clock import FakeClock
@@ -141,6 +141,11 @@ def test_the_last_measurement_counts_while_the_database_is_away() -> None:
     ClockMonitor(away).check()
 
 
+def clock_probe(stores: Stores) -> ReadinessProbe:
+    [probe] = [probe for probe in readiness_probes(stores) if probe.name == "clock"]
+    return probe
+
+
 async def checked(probe: ReadinessProbe) -> None:
     await probe.check()
 
@@ -150,13 +155,12 @@ def test_a_process_with_a_wrong_clock_is_not_ready(
 ) -> None:
     settings = Settings(data_dir=tmp_path, database_url=database.app_dsn)
     with closing(open_stores(settings, pool_size=2)) as stores:
-        [probe] = [probe for probe in readiness_probes(stores) if probe.name == "clock"]
-        assert probe.needed
-        asyncio.run(checked(probe))
+        assert clock_probe(stores).needed
+        asyncio.run(checked(clock_probe(stores)))
         monkeypatch.setattr(SystemClock, "now", lambda _: datetime.now(UTC) + YEARS)
         monkeypatch.setattr(stores.clock_monitor, "_measured_at", None)
         with pytest.raises(ClockSkewed):
-            asyncio.run(checked(probe))
+            asyncio.run(checked(clock_probe(stores)))
         assert [alert.name for alert in stores.alerts().listed()] == ["clock_skewed"]
 
 

@@ -5,7 +5,6 @@ import io
 import logging
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,7 +96,7 @@ def test_a_folder_that_cannot_be_written_is_a_dependency_that_is_down(
 
 
 def test_ready_says_how_full_the_disk_is() -> None:
-    def nearly_full() -> None:
+    async def nearly_full() -> None:
         raise DependencyProblem("83% of the disk is used")
 
     probe = ReadinessProbe(name="disk", needed=False, check=CachedCheck(nearly_full))
@@ -105,6 +104,35 @@ def test_ready_says_how_full_the_disk_is() -> None:
         answer = client.get("/ready")
     [state] = answer.json()["dependencies"]
     assert (answer.json()["status"], state["problem"]) == ("degraded", "83% of the disk is used")
+
+
+def stores_with(**settings: Any) -> Any:
+    """Stores without PostgreSQL."""
+    absent: dict[str, Any] = {
+        "data_dir": Path("/nonexistent"),
+        "telemetry_store": "postgres",
+        "influx_url": None,
+        "nats_url": None,
+        "redis_url": None,
+    }
+    return SimpleNamespace(
+        settings=SimpleNamespace(**(absent | settings)),
+        clock_monitor=SimpleNamespace(check=lambda: None),
+    )
+
+
+def test_every_check_of_ready_is_kept_since_everybody_may_ask(tmp_path: Path) -> None:
+    everywhere = "http://127.0.0.1:1"
+    there = stores_with(
+        data_dir=tmp_path,
+        telemetry_store="influx",
+        influx_url=everywhere,
+        nats_url=everywhere,
+        redis_url=everywhere,
+    )
+    probes = readiness.readiness_probes(there)
+    assert {probe.name for probe in probes} == {"postgresql", "clock", "disk", "nats", "cache", "influxdb"}
+    assert all(isinstance(probe.check, CachedCheck) for probe in probes)
 
 
 def test_a_database_that_takes_no_write_makes_the_process_not_ready() -> None:
@@ -121,16 +149,8 @@ def test_a_database_that_takes_no_write_makes_the_process_not_ready() -> None:
             executed.append(sql)
             raise OSError("could not extend file: No space left on device")
 
-    settings = SimpleNamespace(
-        data_dir=Path("/nonexistent"),
-        telemetry_store="postgres",
-        influx_url=None,
-        nats_url=None,
-        redis_url=None,
-    )
-    pool = SimpleNamespace(connection=lambda timeout: Connection())
-    monitor = SimpleNamespace(check=lambda: None)
-    stores: Any = SimpleNamespace(settings=settings, pool=pool, clock_monitor=monitor)
+    stores = stores_with()
+    stores.pool = SimpleNamespace(connection=lambda timeout: Connection())
     with Edge(probes=readiness.readiness_probes(stores)).client() as client:
         answer = client.get("/ready")
     assert (answer.status_code, answer.json()["status"]) == (503, "not_ready")
@@ -138,11 +158,11 @@ def test_a_database_that_takes_no_write_makes_the_process_not_ready() -> None:
 
 
 def test_however_many_ask_a_check_runs_once_in_a_while() -> None:
-    now, runs, may_end = [0.0], list[int](), threading.Event()
+    now, runs, may_end = [0.0], list[int](), asyncio.Event()
 
-    def check() -> None:
+    async def check() -> None:
         runs.append(1)
-        may_end.wait(20)
+        await may_end.wait()
         raise OSError("full")
 
     async def scenario() -> None:
