@@ -1,6 +1,7 @@
 """Keys end: at their time, also where they are cached or a session stands for them (M10)."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -10,6 +11,7 @@ from application.access.api_keys import issue, rotate
 from application.operations.recorded_migrations import record_migrations
 from application.ports.operations.act_log import AppliedMigration
 from interfaces.web.authentication.api_key import Authenticator
+from interfaces.web.authentication.key_uses import WRITES_AT_ONCE, KeyUses
 from interfaces.web.problems import Problem
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.clock import FakeClock
@@ -60,26 +62,75 @@ def test_both_keys_work_during_the_overlap() -> None:
     assert asyncio.run(works(new.token))
 
 
+class NotedKeys(FakeApiKeys):
+    """Keeps when the notes were written, and how many were being written at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes = list[datetime]()
+        self.writing = self.most_writing = 0
+        self._counting = threading.Lock()
+        self.may_write = threading.Event()
+        self.may_write.set()
+
+    def note_use(self, key_id: str, *, at: datetime) -> None:
+        with self._counting:
+            self.writing += 1
+            self.most_writing = max(self.most_writing, self.writing)
+        assert self.may_write.wait(20)
+        with self._counting:
+            self.writing -= 1
+            self.notes.append(at)
+        super().note_use(key_id, at=at)
+
+
+async def written(uses: KeyUses) -> None:
+    async with asyncio.timeout(20):
+        while uses._writing:  # noqa: ASYNC110 - until the notes are written
+            await asyncio.sleep(0.001)
+
+
 def test_the_last_use_is_written_once_an_hour() -> None:
-    keys, clock, seconds = FakeApiKeys(), FakeClock(AT), [0.0]
+    keys, clock, seconds = NotedKeys(), FakeClock(AT), [0.0]
     issued = issue(keys, role="admin", at=AT, entropy=entropy(4))
 
     async def scenario() -> None:
         authenticator = Authenticator(keys, now=clock.now, monotonic=lambda: seconds[0])
-        for passed in (0.0, 10.0, 3_599.0, 3_600.0):
+        for passed in (0.0, 10.0, 3_599.0, 3_601.0):
             seconds[0] = passed
             clock.moment = AT + timedelta(seconds=passed)
             await authenticator.principal(f"Bearer {issued.token}")
-            async with asyncio.timeout(10):
-                while authenticator._uses._writing:  # noqa: ASYNC110 - until the note is written
-                    await asyncio.sleep(0.001)
-            uses.append(keys.listed()[0].last_used_at)
+            await written(authenticator._uses)
 
-    uses: list[datetime | None] = []
     asyncio.run(scenario())
-    assert uses == [AT, AT, AT, AT]
-    keys.note_use(issued.api_key.key_id, at=AT + timedelta(seconds=3_601))
-    assert keys.listed()[0].last_used_at == AT + timedelta(seconds=3_601)
+    assert keys.notes == [AT, AT + timedelta(seconds=3_601)]
+    assert keys.listed()[0].last_used_at == keys.notes[-1]
+
+
+def test_uses_hold_few_threads_and_none_while_the_store_is_away() -> None:
+    keys, away = NotedKeys(), [False]
+
+    async def scenario() -> None:
+        uses = KeyUses(keys, now=lambda: AT, is_away=lambda: away[0], monotonic=lambda: 0.0)
+        keys.may_write.clear()
+        for number in range(4 * WRITES_AT_ONCE):
+            uses.note(f"key-{number}")
+        async with asyncio.timeout(20):
+            while keys.writing < WRITES_AT_ONCE:  # noqa: ASYNC110 - until as many as may are being written
+                await asyncio.sleep(0.001)
+        away[0] = True
+        uses.note("one more")
+        keys.may_write.set()
+        await written(uses)
+        assert (len(keys.notes), keys.most_writing) == (WRITES_AT_ONCE, WRITES_AT_ONCE)
+        away[0] = False
+        for number in range(4 * WRITES_AT_ONCE):
+            uses.note(f"key-{number}")
+        uses.note("one more")
+        await written(uses)
+
+    asyncio.run(scenario())
+    assert len(keys.notes) == 4 * WRITES_AT_ONCE + 1, "what was left out is made up for by the next use"
 
 
 def test_migrations_of_a_running_system_are_recorded_once() -> None:

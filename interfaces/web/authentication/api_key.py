@@ -29,7 +29,7 @@ class Authenticator:
             api_keys.among, is_away=is_away, monotonic=monotonic
         )
         self._now = now
-        self._uses = KeyUses(api_keys, now=now, monotonic=monotonic)
+        self._uses = KeyUses(api_keys, now=now, is_away=is_away, monotonic=monotonic)
 
     async def principal(self, authorization: str | None, *, only_reads: bool = False) -> ApiKey:
         """The key in an `Authorization` header. Raises the problem `unauthenticated`, the same for all causes."""

@@ -15,28 +15,35 @@ _log = structlog.get_logger(__name__)
 EVERY_S = 3_600.0
 """Wall seconds. A write for each request would cost more than the request."""
 MAX_KEYS = 10_000
+WRITES_AT_ONCE = 4
+"""Each holds a thread, in an outage until its timeout."""
 
 
 class KeyUses:
-    """No request waits for a note. One that fails is made up for by the next use after an hour."""
+    """No request waits for a note. One that fails is made up for by the next use after an hour, one that is left out
+    while `is_away` by the next use after that. For one event loop.
+    """
 
     def __init__(
         self,
         api_keys: ApiKeys,
         *,
         now: Callable[[], datetime],
+        is_away: Callable[[], bool],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api_keys = api_keys
         self._now = now
+        self._is_away = is_away
         self._monotonic = monotonic
         self._due_s: OrderedDict[str, float] = OrderedDict()
         self._writing: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(WRITES_AT_ONCE)
 
     def note(self, key_id: str) -> None:
         """The key is being used. `key_id` exists, so that callers cannot make this grow."""
         now_s = self._monotonic()
-        if now_s < self._due_s.get(key_id, float("-inf")):
+        if now_s < self._due_s.get(key_id, float("-inf")) or self._is_away():
             return
         self._due_s[key_id] = now_s + EVERY_S
         self._due_s.move_to_end(key_id)
@@ -48,6 +55,10 @@ class KeyUses:
 
     async def _write(self, key_id: str, at: datetime) -> None:
         try:
-            await asyncio.to_thread(self._api_keys.note_use, key_id, at=at)
+            async with self._slots:
+                if self._is_away():
+                    self._due_s.pop(key_id, None)
+                    return
+                await asyncio.to_thread(self._api_keys.note_use, key_id, at=at)
         except ApiKeysUnavailable as error:
             _log.warning("last use of a key not stored", key_id=key_id, why=str(error))
