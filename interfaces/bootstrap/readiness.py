@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from prometheus_client import Gauge
-
 from interfaces.bootstrap.stores import Stores
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ _WRITE = """
 INSERT INTO gridproof.write_probes (process, written_at) VALUES ('web', clock_timestamp())
 ON CONFLICT (process) DO UPDATE SET written_at = excluded.written_at
 """
-DISK_USED = Gauge("gridproof_disk_used_ratio", "Used share of the disk below the data folder, from 0 to 1")
 
 
 def readiness_probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
@@ -45,7 +42,6 @@ def readiness_probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
         ReadinessProbe(name="clock", needed=True, check=_in_thread(stores.clock_monitor.check)),
     ]
     if folder.is_dir():
-        DISK_USED.set_function(lambda: used_share(folder))
         probes.append(ReadinessProbe(name="disk", needed=False, check=_in_thread(check_disk, folder)))
     influx_url = settings.influx_url if settings.telemetry_store == "influx" else None
     for name, url in (("nats", settings.nats_url), ("cache", settings.redis_url), ("influxdb", influx_url)):

@@ -5,18 +5,21 @@ import io
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap import readiness
 from interfaces.bootstrap.readiness import CHECK_EVERY_S, CachedCheck, check_disk
 from interfaces.logs import LINES_DROPPED, LossyOutput, LossyTextOutput
 from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.web.edge import DependencyProblem, ReadinessProbe
-from interfaces.workers.web.monitor import DISK, WebMonitor
+from interfaces.workers.web.monitor import DISK, DISK_USED, WebMonitor
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.unit.interfaces.web.edge import Edge, SettableClock
 
@@ -192,3 +195,22 @@ def test_a_disk_that_fills_raises_an_alert_until_there_is_room() -> None:
     used[0] = 0.8
     asyncio.run(monitor.check())
     assert alerts.open_by_name() == {}
+
+
+def test_the_metric_of_the_disk_is_measured_in_a_thread_and_needs_no_database() -> None:
+    class Away(FakeAlertRegistry):
+        def raise_alert(self, *_: object, **__: object) -> None:
+            raise OperationsUnavailable("no route to host")
+
+    threads = list[threading.Thread]()
+
+    def used() -> float:
+        threads.append(threading.current_thread())
+        return 0.95
+
+    monitor = WebMonitor(AuthenticationFailures(), Away(), SettableClock(), disk_used=used)
+    with pytest.raises(OperationsUnavailable):
+        asyncio.run(monitor.check())
+    assert REGISTRY.get_sample_value(DISK_USED._name) == 0.95
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()

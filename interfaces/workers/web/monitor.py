@@ -9,6 +9,8 @@ from datetime import datetime
 from functools import partial
 from socket import gethostname
 
+from prometheus_client import Gauge
+
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from interfaces.web.authentication.failures import (
@@ -20,6 +22,8 @@ from interfaces.workers.loops.periodic import run_periodically
 CHECK_EVERY_S = 15.0
 """Wall seconds."""
 DISK = "disk_filling"
+DISK_USED = Gauge("gridproof_disk_used_ratio", "Used share of the disk below the data folder, from 0 to 1")
+"""Set by the check of WebMonitor: on a network file system that hangs, asking would stop the event loop."""
 FAILURES, MOST_SUBJECTS = "authentication_failures", 20
 
 
@@ -39,14 +43,16 @@ class WebMonitor:
         await run_periodically(self.check, name="web monitor", every_s=CHECK_EVERY_S, stop=stop)
 
     async def check(self) -> None:
-        """Raises OperationsUnavailable."""
-        over_limit = self.failures.over_limit()  # on the event loop, which counts
-        await asyncio.to_thread(partial(self._report_failures, over_limit))
+        """Raises OperationsUnavailable; the gauge of the disk needs no database."""
         if self.disk_used is not None:
             await asyncio.to_thread(self._report_disk, self.disk_used)
+        over_limit = self.failures.over_limit()  # on the event loop, which counts
+        await asyncio.to_thread(partial(self._report_failures, over_limit))
 
     def _report_disk(self, disk_used: Callable[[], float]) -> None:
-        share, now, subject = disk_used(), self.clock.now(), gethostname()
+        share = disk_used()
+        DISK_USED.set(share)
+        now, subject = self.clock.now(), gethostname()
         if share > self.disk_full_share:
             detail = f"{share:.0%} of the disk below the data folder is used"
             self.alerts.raise_alert(DISK, subject, detail, at=now)
