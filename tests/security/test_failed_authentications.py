@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from interfaces.web.authentication import failures as rules
 from interfaces.web.authentication.failures import MAX_ENTRIES, MOST_IN_WINDOW, AuthenticationFailures
+from interfaces.web.log_limiter import MOST_LINES
 from interfaces.workers.web.monitor import FAILURES, MOST_SUBJECTS, WebMonitor
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, RecordedCommands, SettableClock, accepting
@@ -65,7 +66,7 @@ def test_the_table_of_addresses_and_the_log_are_bounded() -> None:
         for number in range(MAX_ENTRIES + 500):
             failures.record(f"2001:db8:{number:x}::/64", "api_key")
     assert len(failures._counts) == MAX_ENTRIES
-    assert len(logs) == rules.LOG_LINES_PER_WINDOW
+    assert len(logs) == MOST_LINES
 
 
 def test_an_address_over_the_limit_raises_an_alert_until_it_is_quiet() -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import structlog
 
+from interfaces.web.log_limiter import LogLimiter
 from interfaces.web.problems import Problem, try_again
 
 MOST_IN_WINDOW = 60
@@ -17,8 +18,6 @@ WINDOW_S = 60.0
 """Wall seconds."""
 REPORTED_FOR_S = 600.0
 MAX_ENTRIES = 10_000
-LOG_LINES_PER_WINDOW = 30
-"""Of all client networks together."""
 
 FailureKind = Literal["api_key", "session", "signature"]
 log = structlog.get_logger("web")
@@ -47,8 +46,7 @@ class AuthenticationFailures:
         self.most_in_window = most_in_window
         self._monotonic = monotonic
         self._counts: OrderedDict[str, _Count] = OrderedDict()
-        self._lines_since = 0.0
-        self._lines = 0
+        self._lines = LogLimiter()
 
     def record(self, network: str, kind: FailureKind) -> None:
         """Count a failure, and log the first one of a window and the first one beyond the limit."""
@@ -64,7 +62,7 @@ class AuthenticationFailures:
         count.failures += 1
         if count.failures > self.most_in_window:
             count.over_at, count.worst = now, max(count.worst, count.failures)
-        if count.failures in (1, self.most_in_window + 1) and self._may_log(now):
+        if count.failures in (1, self.most_in_window + 1) and self._lines.may_log(now):
             log.warning("authentication failed", address=network, kind=kind, failures=count.failures)
 
     def refusal(self, network: str) -> Problem | None:
@@ -87,9 +85,3 @@ class AuthenticationFailures:
             for network, count in self._counts.items()
             if count.over_at is not None and count.over_at > since
         }
-
-    def _may_log(self, now: float) -> bool:
-        if now >= self._lines_since + WINDOW_S:
-            self._lines_since, self._lines = now, 0
-        self._lines += 1
-        return self._lines <= LOG_LINES_PER_WINDOW

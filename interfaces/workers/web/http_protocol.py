@@ -15,9 +15,11 @@ from uuid import uuid4
 import httptools
 import msgspec
 import structlog
+from prometheus_client import Counter
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from interfaces.web.log_limiter import LogLimiter
 from interfaces.web.middleware.response_headers import NO_STORE, SECURITY_HEADERS, TRACE
 from interfaces.web.problems import MEDIA_TYPE, Problem, try_again
 from interfaces.workers.web.connection_table import ConnectionTable
@@ -40,6 +42,12 @@ ONCE = frozenset({b"host", b"authorization", b"x-signature", b"idempotency-key"}
 """Headers of which a proxy might read another one than we do, if there were several."""
 MOST_COPIED = 16 * 1_024
 _HEAD = b"HTTP/1.1 "
+REFUSED = Counter(
+    "gridproof_http_connections_refused",
+    "Connections ended with a problem before the API, by its type",
+    ("problem",),
+)
+"""Of each process; the log names only the first ones of a minute."""
 log = structlog.get_logger("web")
 
 
@@ -114,6 +122,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     table = ConnectionTable()
     """Of the server; a subclass has that of its own."""
+    refusals = LogLimiter()
     served_over_https = False
     """Whether a proxy in front of every client speaks TLS with it."""
     _unfinished_bytes = 0
@@ -301,4 +310,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         ]
         head = b"".join(b"%s: %s\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + document)
-        log.info("connection refused", problem=problem.name, why=problem.detail, trace_id=trace_id)
+        REFUSED.labels(problem.name).inc()
+        if self.refusals.may_log(self.loop.time()):
+            log.info("connection refused", problem=problem.name, why=problem.detail, trace_id=trace_id)

@@ -143,6 +143,7 @@ def _server(
             app,
             http=type("Protocol", (BoundedHttpProtocol,), members),
             log_config=None,
+            log_level="error",  # uvicorn warns of each malformed request, as often as anybody likes
             access_log=False,
             lifespan=lifespan,
             server_header=False,

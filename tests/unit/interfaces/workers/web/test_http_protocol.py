@@ -6,10 +6,19 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
+from interfaces.web.log_limiter import LogLimiter
 from interfaces.web.problems import ProblemDocument
 from interfaces.workers.web import http_protocol
-from interfaces.workers.web.http_protocol import MOST_COPIED, MOST_HEAD_BYTES, MOST_HEADERS, MOST_PIPELINED
+from interfaces.workers.web.http_protocol import (
+    MOST_COPIED,
+    MOST_HEAD_BYTES,
+    MOST_HEADERS,
+    MOST_PIPELINED,
+    BoundedHttpProtocol,
+)
 from tests.unit.interfaces.workers.web.echo_server import GONE, MAY_END, PIECE, served, until_closed
 
 
@@ -256,3 +265,23 @@ def test_a_head_with_too_many_headers_is_refused(address: tuple[str, int], heade
     answer, _ = until_closed(address, head + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert answer.endswith(b"%d bytes;" % headers) == (status == 200)
+
+
+def test_refusals_are_counted_and_few_are_logged(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def counted() -> float:
+        labels = {"problem": "malformed-request"}
+        return REGISTRY.get_sample_value("gridproof_http_connections_refused_total", labels) or 0.0
+
+    monkeypatch.setattr(BoundedHttpProtocol, "refusals", LogLimiter(most=2))
+    before = counted()
+    with capture_logs() as logs:
+        for _ in range(5):
+            answer, _ = until_closed(address, b"no HTTP\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 400 ")
+    assert [line["problem"] for line in logs if line["event"] == "connection refused"] == [
+        "malformed-request"
+    ] * 2
+    assert counted() - before == 5
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
