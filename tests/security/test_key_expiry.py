@@ -8,14 +8,11 @@ from hashlib import sha256
 import pytest
 
 from application.access.api_keys import issue, rotate
-from application.operations.recorded_migrations import record_migrations
-from application.ports.operations.act_log import AppliedMigration
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.key_uses import WRITES_AT_ONCE, KeyUses
 from interfaces.web.problems import Problem
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.clock import FakeClock
-from tests.fakes.operations.act_log import FakeActLog
 
 AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
@@ -131,16 +128,3 @@ def test_uses_hold_few_threads_and_none_while_the_store_is_away() -> None:
 
     asyncio.run(scenario())
     assert len(keys.notes) == 4 * WRITES_AT_ONCE + 1, "what was left out is made up for by the next use"
-
-
-def test_migrations_of_a_running_system_are_recorded_once() -> None:
-    log = FakeActLog(
-        [
-            AppliedMigration("0001_a.sql", AT),
-            AppliedMigration("0002_b.sql", AT + timedelta(seconds=1)),
-            AppliedMigration("0022_c.sql", AT + timedelta(days=9)),
-        ]
-    )
-    assert record_migrations(log, FakeClock(AT + timedelta(days=10))) == 1
-    assert record_migrations(log, FakeClock(AT + timedelta(days=11))) == 0
-    assert [act.migration for act in log.recorded.values()] == ["0022_c.sql"]
