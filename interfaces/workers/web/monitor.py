@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from socket import gethostname
@@ -13,10 +13,7 @@ from prometheus_client import Gauge
 
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
-from interfaces.web.authentication.failures import (
-    REPORTED_FOR_S,
-    AuthenticationFailures,
-)
+from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.workers.loops.periodic import run_periodically
 
 CHECK_EVERY_S = 15.0
@@ -25,6 +22,8 @@ DISK = "disk_filling"
 DISK_USED = Gauge("gridproof_disk_used_ratio", "Used share of the disk below the data folder, from 0 to 1")
 """Set by the check of WebMonitor: on a network file system that hangs, asking would stop the event loop."""
 FAILURES, MOST_SUBJECTS = "authentication_failures", 20
+UNSEEN_S = 4 * CHECK_EVERY_S
+"""An alert that no process raised for so long is over. One process does not know what others see."""
 
 
 @dataclass
@@ -37,7 +36,6 @@ class WebMonitor:
     disk_used: Callable[[], float] | None = None
     """The used share of the disk, from 0 to 1; None: this process stores nothing on a disk."""
     disk_full_share: float = 0.8
-    _raised: set[str] = field(default_factory=set)
 
     async def run(self, stop: asyncio.Event) -> None:
         await run_periodically(self.check, name="web monitor", every_s=CHECK_EVERY_S, stop=stop)
@@ -62,10 +60,7 @@ class WebMonitor:
     def _report_failures(self, over_limit: Mapping[str, int]) -> None:
         now = self.clock.now()
         worst = sorted(over_limit, key=lambda network: -over_limit[network])[:MOST_SUBJECTS]
-        for network in self._raised - set(worst):
-            self.alerts.clear(FAILURES, network, at=now)
-            self._raised.discard(network)
-        for network in self._unattended(now):
+        for network in set(self._unseen(now)) - set(worst):
             self.alerts.clear(FAILURES, network, at=now)
         for network in worst:
             detail = (
@@ -73,15 +68,14 @@ class WebMonitor:
                 f"are allowed; {len(over_limit)} addresses are over the limit"
             )
             self.alerts.raise_alert(FAILURES, network, detail, at=now)
-            self._raised.add(network)
 
-    def _unattended(self, now: datetime) -> list[str]:
-        """The subjects of open alerts that no process has seen lately: the one that raised them has ended."""
-        if self.alerts.open_by_name().get(FAILURES, 0) <= len(self._raised):
+    def _unseen(self, now: datetime) -> list[str]:
+        """The subjects of open alerts that no process has raised lately."""
+        if not self.alerts.open_by_name().get(FAILURES):
             return []
         return [
             alert.subject
             for alert in self.alerts.listed()
             if alert.name == FAILURES
-            and self.clock.wall_seconds((now - alert.last_seen_at).total_seconds()) > REPORTED_FOR_S
+            and self.clock.wall_seconds((now - alert.last_seen_at).total_seconds()) > UNSEEN_S
         ]
