@@ -2,8 +2,10 @@
 
 from typing import Protocol
 
-KEPT_S = 600.0
-"""Wall seconds. A signature is accepted from 5 minutes before its time to 5 minutes after it."""
+KEPT_S = 660.0
+"""Wall seconds. A signature is accepted from 5 minutes before its time to 5 minutes after it, by the clocks of the web
+processes, which may differ from each other and from the store's.
+"""
 
 
 class UsedSignatures(Protocol):

@@ -145,6 +145,7 @@ def _server(
             log_config=None,
             log_level="error",  # uvicorn warns of each malformed request, as often as anybody likes
             access_log=False,
+            ws="none",
             lifespan=lifespan,
             server_header=False,
             proxy_headers=bool(networks),
