@@ -37,11 +37,7 @@ from application.telemetry.current_values import CurrentValues
 from application.telemetry.load_history import LoadHistories
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from interfaces.web.authentication.api_key import Authenticator
-from interfaces.web.authentication.concurrency_limit import (
-    ConcurrencyLimit,
-    TenantConcurrencyLimit,
-    TenantTurns,
-)
+from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit, TenantConcurrencyLimit
 from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.web.authentication.planning_queue import PlanningQueueLimit
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
@@ -61,6 +57,8 @@ from projections.queries.views import ReadModels
 
 TReply = TypeVar("TReply")
 CONCURRENT_WAITS = 8
+NOTIFICATIONS_WAITING = 1_000
+"""Webhook calls of one utility in a process: its burst waits, each call hundredths of a second."""
 
 
 class Commands(Protocol):
@@ -204,10 +202,12 @@ class Edge:
     pages: PageCache = field(default_factory=PageCache)
     rows: RowLoader = field(default_factory=RowLoader)
     responses: IdempotentResponseCache = field(default_factory=IdempotentResponseCache)
-    notification_limit: TenantConcurrencyLimit = field(default_factory=TenantConcurrencyLimit)
+    notification_limit: TenantConcurrencyLimit = field(
+        default_factory=lambda: TenantConcurrencyLimit(most_waiting=NOTIFICATIONS_WAITING)
+    )
     fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
     """For folding past lists."""
-    past_turns: TenantTurns = field(default_factory=TenantTurns)
+    past_limit: TenantConcurrencyLimit = field(default_factory=lambda: TenantConcurrencyLimit(share=1))
     """For everything that is read as of a time or position."""
     wait_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENT_WAITS))
     """For requests that wait for read models."""

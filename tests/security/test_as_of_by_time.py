@@ -18,7 +18,7 @@ from adapters.postgres.audit.stream_log import FIRST_LATER, SURROUNDING, Postgre
 from interfaces.bootstrap.stores import open_stores
 from interfaces.bootstrap.web import STATEMENT_TIMEOUT_S
 from interfaces.settings.settings import Settings
-from interfaces.web.authentication.concurrency_limit import MAX_WAITING, TenantTurns
+from interfaces.web.authentication.concurrency_limit import MAX_WAITING, TenantConcurrencyLimit
 from interfaces.web.problems import Problem
 from projections.audit.stream_log import TimesNotIndexed
 from tests.servers import Database
@@ -155,29 +155,29 @@ def test_one_tenant_reads_the_past_one_call_at_a_time_and_delays_no_other() -> N
         return tenant
 
     async def scenario() -> None:
-        turns, done, at_once = TenantTurns(8, within_s=60.0), asyncio.Event(), asyncio.Event()
+        limit, done, at_once = TenantConcurrencyLimit(8, 1, within_s=60.0), asyncio.Event(), asyncio.Event()
         at_once.set()
-        greedy = [asyncio.create_task(turns.run("util-a", lambda: read("util-a", done))) for _ in range(70)]
+        greedy = [asyncio.create_task(limit.run("util-a", lambda: read("util-a", done))) for _ in range(70)]
         await asyncio.sleep(0)
-        assert await turns.run("util-b", lambda: read("util-b", at_once)) == "util-b"
+        assert await limit.run("util-b", lambda: read("util-b", at_once)) == "util-b"
         done.set()
         assert await asyncio.gather(*greedy) == ["util-a"] * 70
         assert most == {"util-a": 1, "util-b": 1}
-        assert turns._turns == {}
+        assert limit._shares == {}
 
     asyncio.run(scenario())
 
 
-def test_the_reads_of_a_tenant_that_wait_are_bounded_and_a_cancelled_one_keeps_its_turn() -> None:
+def test_the_reads_of_a_tenant_that_wait_are_bounded_and_a_cancelled_one_keeps_its_share() -> None:
     async def scenario() -> None:
-        turns, done = TenantTurns(8, within_s=0.01), asyncio.Event()
-        first = asyncio.create_task(turns.run("util-a", done.wait))
+        limit, done = TenantConcurrencyLimit(8, 1, within_s=0.01), asyncio.Event()
+        first = asyncio.create_task(limit.run("util-a", done.wait))
         await asyncio.sleep(0)
         first.cancel()
         with pytest.raises(Problem) as refused:
-            await turns.run("util-a", done.wait)
+            await limit.run("util-a", done.wait)
         assert (refused.value.name, refused.value.headers["Retry-After"]) == ("unavailable", "5")
-        slow = TenantTurns(8, within_s=60.0)
+        slow = TenantConcurrencyLimit(8, 1, within_s=60.0)
         waiting = [asyncio.create_task(slow.run("util-a", done.wait)) for _ in range(MAX_WAITING)]
         await asyncio.sleep(0)
         with pytest.raises(Problem):
@@ -185,7 +185,7 @@ def test_the_reads_of_a_tenant_that_wait_are_bounded_and_a_cancelled_one_keeps_i
         done.set()
         await asyncio.gather(*waiting)
         await asyncio.sleep(0)
-        assert turns._turns == {}
+        assert limit._shares == {}
 
     asyncio.run(scenario())
 

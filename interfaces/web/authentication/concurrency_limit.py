@@ -21,7 +21,7 @@ BUSY_RETRY_AFTER_S = 5.0
 SHARE = 6
 """Of these calls one utility has at most so many: two are left for the others, however much it sends."""
 MAX_WAITING = 100
-"""Calls of one tenant, with the one that runs."""
+"""Calls of one tenant, with those that run."""
 TArguments = ParamSpec("TArguments")
 TResult = TypeVar("TResult")
 
@@ -29,7 +29,7 @@ TResult = TypeVar("TResult")
 class ConcurrencyLimit:
     """First come, first served. For one event loop."""
 
-    def __init__(self, at_once: int = CONCURRENT_CALLS, *, within_s: float = WAIT_TIMEOUT_S) -> None:
+    def __init__(self, at_once: int, *, within_s: float = WAIT_TIMEOUT_S) -> None:
         self._slots = asyncio.Semaphore(at_once)
         self._within_s = within_s
 
@@ -41,66 +41,76 @@ class ConcurrencyLimit:
         A cancelled caller keeps its slot until the thread ends, since a thread cannot be stopped. Raises the problem
         `unavailable` if no slot is free in time.
         """
-        await _acquire(self._slots, self._within_s)
+        try:
+            async with asyncio.timeout(self._within_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise _too_slow() from None
         running = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
         running.add_done_callback(lambda _: self._slots.release())
         return await asyncio.shield(running)
 
 
-class TenantTurns:
-    """One call at a time for each tenant, so that one tenant's calls delay its own only. For one event loop.
+class TenantConcurrencyLimit:
+    """Of `at_once` calls one tenant has its `share`, so that its calls delay its own only. For one event loop."""
 
-    `at_once` bounds the calls of all tenants together.
-    """
-
-    def __init__(self, at_once: int = CONCURRENT_CALLS, *, within_s: float = WAIT_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        at_once: int = CONCURRENT_CALLS,
+        share: int = SHARE,
+        *,
+        most_waiting: int = MAX_WAITING,
+        within_s: float = WAIT_TIMEOUT_S,
+    ) -> None:
         self._slots = asyncio.Semaphore(at_once)
-        self._turns: dict[str, _Turn] = {}
+        self._share = share
+        self._most_waiting = most_waiting
         self._within_s = within_s
+        self._shares: dict[str, _Share] = {}
 
     async def run(self, tenant: str, call: Callable[[], Awaitable[TResult]]) -> TResult:
         """The result of `call`. Raises what it raised.
 
-        A cancelled caller keeps its turn until the call ends, since a thread cannot be stopped. Raises the problem
-        `unavailable` if the tenant's turn does not come in time, or too many of its calls wait.
+        A cancelled caller keeps its part of the share until the call ends, since a thread cannot be stopped. Raises
+        the problem `unavailable` if no part is free in time, or too many calls of the tenant wait.
         """
-        turn = self._turns.setdefault(tenant, _Turn())
-        if turn.callers >= MAX_WAITING:
+        share = self._shares.setdefault(tenant, _Share(self._share))
+        if share.callers >= self._most_waiting:
             raise _too_slow()
-        turn.callers += 1
+        share.callers += 1
         try:
             async with asyncio.timeout(self._within_s):
-                await turn.lock.acquire()
+                await share.slots.acquire()
                 try:
                     await self._slots.acquire()
                 except BaseException:
-                    turn.lock.release()
+                    share.slots.release()
                     raise
         except BaseException as error:
-            self._leave(tenant, turn)
+            self._leave(tenant, share)
             if isinstance(error, TimeoutError):
                 raise _too_slow() from None
             raise
         running = asyncio.ensure_future(call())
-        running.add_done_callback(lambda _: self._end(tenant, turn))
+        running.add_done_callback(lambda _: self._end(tenant, share))
         return await asyncio.shield(running)
 
-    def _end(self, tenant: str, turn: _Turn) -> None:
+    def _end(self, tenant: str, share: _Share) -> None:
         self._slots.release()
-        turn.lock.release()
-        self._leave(tenant, turn)
+        share.slots.release()
+        self._leave(tenant, share)
 
-    def _leave(self, tenant: str, turn: _Turn) -> None:
-        turn.callers -= 1
-        if not turn.callers:
-            del self._turns[tenant]
+    def _leave(self, tenant: str, share: _Share) -> None:
+        share.callers -= 1
+        if not share.callers:
+            del self._shares[tenant]
 
 
-class _Turn:
-    """The turn of one tenant, while it has callers."""
+class _Share:
+    """The share of one tenant, while it has callers."""
 
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
+    def __init__(self, at_once: int) -> None:
+        self.slots = asyncio.Semaphore(at_once)
         self.callers = 0
 
 
@@ -108,37 +118,3 @@ def _too_slow() -> Problem:
     return try_again(
         "unavailable", "the store answers too slowly; try again", retry_after_s=BUSY_RETRY_AFTER_S
     )
-
-
-class TenantConcurrencyLimit:
-    """A ConcurrencyLimit of which each utility has a share. Only authenticated utilities have one, so they are few."""
-
-    def __init__(
-        self, at_once: int = CONCURRENT_CALLS, share: int = SHARE, *, within_s: float = WAIT_TIMEOUT_S
-    ) -> None:
-        self._limit = ConcurrencyLimit(at_once, within_s=within_s)
-        self._share = share
-        self._within_s = within_s
-        self._shares: dict[str, asyncio.Semaphore] = {}
-
-    async def run(
-        self,
-        utility_id: str,
-        call: Callable[TArguments, TResult],
-        *args: TArguments.args,
-        **kwargs: TArguments.kwargs,
-    ) -> TResult:
-        """As `ConcurrencyLimit.run`. A caller that disconnects keeps its part of the share until its call ends."""
-        share = self._shares.setdefault(utility_id, asyncio.Semaphore(self._share))
-        await _acquire(share, self._within_s)
-        running = asyncio.ensure_future(self._limit.run(call, *args, **kwargs))
-        running.add_done_callback(lambda _: share.release())
-        return await asyncio.shield(running)
-
-
-async def _acquire(slots: asyncio.Semaphore, within_s: float) -> None:
-    try:
-        async with asyncio.timeout(within_s):
-            await slots.acquire()
-    except TimeoutError:
-        raise _too_slow() from None

@@ -73,29 +73,29 @@ async def portfolio_of(request: ApiRequest, as_of: AsOf | None) -> View[Portfoli
 async def _list_of(request: ApiRequest, folded: Callable[[AsOf], PastList[Row]], as_of: AsOf) -> View[Row]:
     """One fold at a time: it is work for the interpreter, and the next one continues where this one ended."""
     fold_limit = edge_of(request).fold_limit
-    return (await in_turn(request, lambda: fold_limit.run(folded, as_of))).rows
+    return (await limited_by_tenant(request, lambda: fold_limit.run(folded, as_of))).rows
 
 
-async def in_turn(request: ApiRequest, read: Callable[[], Awaitable[TResult]]) -> TResult:
-    """The result of `read`, which reads the past, once it is the turn of the caller's tenant.
+async def limited_by_tenant(request: ApiRequest, read: Callable[[], Awaitable[TResult]]) -> TResult:
+    """The result of `read`, which reads the past, of each tenant one at a time.
 
     A past is folded from the log, which takes the more the longer the log is: one tenant's reads delay its own only.
-    A caller without a tenant has a turn of its own. Raises the problem `unavailable` if the turn does not come in time.
+    A key without a tenant counts as one. Raises the problem `unavailable` if earlier reads take too long.
     """
     tenant = request.user.utility_id or f"key {request.user.key_id}"
-    return await edge_of(request).past_turns.run(tenant, read)
+    return await edge_of(request).past_limit.run(tenant, read)
 
 
 async def read_log(
     request: ApiRequest, read: Callable[[StreamLog], TResult], *, as_of: AsOf | None
 ) -> TResult:
-    """The result of `read`, in a thread; in turn if it reads the past."""
+    """The result of `read`, in a thread; limited by tenant if it reads the past."""
     log = edge_of(request).history
 
     def reading() -> Awaitable[TResult]:
         return asyncio.to_thread(read, log)
 
-    return await (reading() if as_of is None else in_turn(request, reading))
+    return await (reading() if as_of is None else limited_by_tenant(request, reading))
 
 
 async def visible_dr_event(

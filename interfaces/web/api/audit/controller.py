@@ -21,7 +21,7 @@ from interfaces.web.api.audit.documents import (
 )
 from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.as_of import AsOfQuery, in_turn, parse_as_of
+from interfaces.web.requests.as_of import AsOfQuery, limited_by_tenant, parse_as_of
 from interfaces.web.requests.paging import Cursor, Limit, Listing
 from interfaces.web.route_policy import AUDITOR, OPERATOR, RoutePolicy
 from projections.audit.administration import read_acts
@@ -53,7 +53,7 @@ class AuditController(Controller):
         def read_once() -> Awaitable[Any]:
             return edge.coalescer.read(("audit", dr_event_id, past), read)
 
-        body: Any = await (read_once() if past is None else in_turn(request, read_once))
+        body: Any = await (read_once() if past is None else limited_by_tenant(request, read_once))
         return Response(body, media_type=MediaType.JSON)
 
     @get(

@@ -6,6 +6,7 @@ looks up the idempotency key, checks the queue for new requests, and decides. No
 before the bus is stored.
 """
 
+import asyncio
 from functools import partial
 from hashlib import sha256
 from typing import Annotated
@@ -75,7 +76,9 @@ class NotificationController(Controller):
         responses = edge.responses
         if (cached := responses.find(utility_id, key, body)) is not None:
             return json_response(*cached, 202)
-        signs, response = await edge.notification_limit.run(utility_id, _accept, request, edge, body, key)
+        signs, response = await edge.notification_limit.run(
+            utility_id, partial(asyncio.to_thread, _accept, request, edge, body, key)
+        )
         if not signs:
             responses.note_unsigned(utility_id)
         if response.status_code == 202:
@@ -94,7 +97,8 @@ class NotificationController(Controller):
         body = await read_body(request)
         edge, utility_id = edge_of(request), str(request.user.utility_id)
         return await edge.notification_limit.run(
-            utility_id, _modify, request, edge.dependencies, body, utility_event_id
+            utility_id,
+            partial(asyncio.to_thread, _modify, request, edge.dependencies, body, utility_event_id),
         )
 
     @delete(
@@ -124,7 +128,7 @@ class NotificationController(Controller):
             reason=reason,
         )
         cancellation = await edge.notification_limit.run(
-            utility_id, _cancel, request, edge.dependencies, body, command
+            utility_id, partial(asyncio.to_thread, _cancel, request, edge.dependencies, body, command)
         )
         return cancellation_answer_of(utility_event_id, cancellation)
 
