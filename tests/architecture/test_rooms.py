@@ -45,7 +45,6 @@ WHOLE_IDEAS = {
     "interfaces/simulators/bms/responses.py": "how a simulated BMS ends an exchange",
     "interfaces/web/api/webhook/callback_address.py": "the check of a callback address by its text",
     "interfaces/cli/audit/administration.py": "one command",
-    "interfaces/web/authentication/key_uses.py": "when a key was last used",
     "interfaces/web/api/webhook/openapi.py": "the schema of a body that is read raw",
     "interfaces/web/broadcast/unlogged_state.py": "state of the live feed outside the log",
     "interfaces/web/openapi/examples.py": "examples of the OpenAPI document",

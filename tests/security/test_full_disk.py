@@ -124,7 +124,7 @@ def stores_with(**settings: Any) -> Any:
     )
 
 
-def test_every_check_of_ready_is_kept_since_everybody_may_ask(tmp_path: Path) -> None:
+def test_every_check_of_ready_is_cached_since_everybody_may_ask(tmp_path: Path) -> None:
     everywhere = "http://127.0.0.1:1"
     there = stores_with(
         data_dir=tmp_path,
