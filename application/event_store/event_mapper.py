@@ -44,12 +44,7 @@ class MsgspecMapper(Mapper[UUID]):
     """Set by MAPPER_TOPIC; used by eventsourcing wherever it stores or loads."""
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
-        return StoredEvent(
-            originator_id=domain_event.originator_id,
-            originator_version=domain_event.originator_version,
-            topic=get_topic(type(domain_event)),
-            state=encode_state(domain_event),
-        )
+        return to_stored_event(domain_event)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         return decode_stored(
@@ -58,6 +53,16 @@ class MsgspecMapper(Mapper[UUID]):
             stored_event.originator_version,
             stored_event.state,
         )
+
+
+def to_stored_event(domain_event: Any) -> StoredEvent:
+    """The row of a domain event or snapshot."""
+    return StoredEvent(
+        originator_id=domain_event.originator_id,
+        originator_version=domain_event.originator_version,
+        topic=get_topic(type(domain_event)),
+        state=encode_state(domain_event),
+    )
 
 
 def encode_state(domain_event: Stored) -> bytes:

@@ -12,12 +12,16 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.access import api_keys as postgres_api_keys
 from adapters.postgres.access.api_keys import PostgresApiKeys
 from adapters.postgres.audit.stream_log import PostgresStreamLog
+from adapters.postgres.connection.errors import CONNECTION_ERRORS
+from adapters.postgres.event_store import acts
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.access.api_keys import issue, revoke, rotate
 from application.event_store.demand_response import DemandResponse
 from domain.administration import AdministrativeAct
 from domain.event_sourcing.aggregate import DomainEvent
+from domain.facility import Facility
 from projections.audit.administration import read_acts
+from tests.sample_values import provenance
 from tests.servers import Database
 
 AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
@@ -122,3 +126,22 @@ def test_the_application_role_cannot_bring_an_ended_key_back(keys: Keys) -> None
         ):
             with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
                 connection.execute(statement.encode(), (key_id,))
+
+
+def test_a_process_that_stops_before_its_commit_does_not_keep_the_lock_of_the_log(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acts, "WITHIN_S", 0.2)
+    act = AdministrativeAct.issue_key(provenance(AT), key_id="a" * 12, role="admin")
+    other = Facility.register(
+        provenance(AT), facility_id="f", tz="UTC", latitude=0, longitude=0, weather_cell="c"
+    )
+    with psycopg.connect(keys.database.app_dsn) as stopped:
+        acts.append_acts(stopped, [act])
+        keys.events.save([other])
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout) as ended:
+            stopped.commit()
+        assert isinstance(ended.value, CONNECTION_ERRORS)
+        stopped.close()
+    [recorded] = keys.recorded()
+    assert isinstance(recorded, Facility.Registered)

@@ -13,32 +13,38 @@ import psycopg
 from psycopg import sql
 
 from application.event_store.demand_response import DemandResponse
-from application.event_store.event_mapper import MsgspecMapper
+from application.event_store.event_mapper import to_stored_event
 from domain.administration import AdministrativeAct
 
-_TABLE = f"{DemandResponse.name}_events"
-_LOCK_WITHIN = "5s"
-_LOCK = sql.SQL("LOCK TABLE gridproof.{} IN EXCLUSIVE MODE").format(sql.Identifier(_TABLE))
-_INSERT = sql.SQL(
-    "INSERT INTO gridproof.{} (originator_id, originator_version, topic, state) VALUES (%s, %s, %s, %s)"
-    " RETURNING notification_id"
-).format(sql.Identifier(_TABLE))
-_LIST = "INSERT INTO gridproof.administrative_acts (position) VALUES (%s)"
-_NOTIFY = sql.SQL("NOTIFY {}").format(sql.Identifier(_TABLE))
+WITHIN_S = 5.0
+"""For the lock of the log, and then for the commit. A process that is stopped in between loses its session, and with
+it the lock, which every save waits for."""
+
+# One message of the simple protocol: no process can be stopped between the lock and what needs it.
+_APPEND = sql.SQL(
+    "SET LOCAL lock_timeout = {within}; SET LOCAL idle_in_transaction_session_timeout = {within};"
+    " LOCK TABLE {table} IN EXCLUSIVE MODE; NOTIFY {channel};"
+    " WITH appended AS ("
+    "INSERT INTO {table} (originator_id, originator_version, topic, state)"
+    " SELECT i, v, t, s FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bytea[])"
+    " WITH ORDINALITY AS u (i, v, t, s, n) ORDER BY n RETURNING notification_id)"
+    " INSERT INTO gridproof.administrative_acts (position) SELECT notification_id FROM appended"
+)
+_CHANNEL = f"{DemandResponse.name}_events"
 
 
 def append_acts(connection: psycopg.Connection[Any], acts: Sequence[AdministrativeAct]) -> None:
-    """Call it last: until the commit, every save waits. The caller's transaction commits.
+    """Call it last: until the commit, every save waits. The caller's transaction commits, within WITHIN_S.
 
     Raises psycopg.errors.UniqueViolation where an act was recorded before.
     """
-    mapper = MsgspecMapper.__new__(MsgspecMapper)  # neither a transcoder nor a cipher is used
-    stored = [mapper.to_stored_event(recorded) for act in acts for recorded in act.collect_events()]
+    stored = [to_stored_event(recorded) for act in acts for recorded in act.collect_events()]
     if not stored:
         return
-    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_WITHIN)))
-    connection.execute(_LOCK)
-    for one in stored:
-        row = (one.originator_id, one.originator_version, one.topic, one.state)
-        connection.execute(_LIST, connection.execute(_INSERT, row).fetchone())
-    connection.execute(_NOTIFY)
+    statements = _APPEND.format(
+        within=sql.Literal(f"{WITHIN_S * 1_000:.0f}ms"),
+        table=sql.Identifier("gridproof", _CHANNEL),
+        channel=sql.Identifier(_CHANNEL),
+    )
+    rows = [(one.originator_id, one.originator_version, one.topic, one.state) for one in stored]
+    psycopg.ClientCursor(connection).execute(statements, [list(column) for column in zip(*rows, strict=True)])
