@@ -75,7 +75,7 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         dead_letters=stores.dead_letters(),
         bus=stores.bus,
         alerts=stores.alerts(),
-        clock=stores.clock,
+        clock=stores.decision_clock,
         publisher=publisher,
         stream=stream,
         meters=stores.listed_meters(),

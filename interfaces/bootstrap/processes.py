@@ -96,7 +96,7 @@ async def _record_migrations(stores: Stores, stop: asyncio.Event) -> None:
 
     with suppress(Stopped):
         await retry_while_unavailable(
-            lambda: asyncio.to_thread(record_migrations, stores.act_log(), stores.clock), stop=stop
+            lambda: asyncio.to_thread(record_migrations, stores.act_log(), stores.decision_clock), stop=stop
         )
 
 

@@ -79,12 +79,12 @@ class Stores:
     def act_log(self) -> ActLog:
         from adapters.postgres.operations.act_log import PostgresActLog
 
-        return PostgresActLog(self.pool)
+        return PostgresActLog(self.pool, wall_time_of(self.clock))
 
     def dead_letters(self) -> DeadLetters:
         from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 
-        return PostgresDeadLetters(self.pool)
+        return PostgresDeadLetters(self.pool, wall_time_of(self.clock))
 
     def read_models(self) -> ReadModels:
         from adapters.postgres.read_model.read_models import PostgresReadModels
@@ -152,7 +152,7 @@ class Stores:
     def api_keys(self) -> ApiKeys:
         from adapters.postgres.access.api_keys import PostgresApiKeys
 
-        return PostgresApiKeys(self.pool)
+        return PostgresApiKeys(self.pool, wall_time_of(self.clock))
 
     def operators(self) -> Operators:
         from adapters.postgres.access.operators import PostgresOperators

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from application.access.daily_quota import DailyQuotas
     from application.ports.access.daily_usage import UsageKind
     from application.ports.telemetry.store import TelemetryStore
-    from interfaces.web.edge import WebDependencies
+    from interfaces.web.edge import ReadRates, WebDependencies
     from projections.queries.replica import ReplicatedReadModels
 
 REPLICA_WITHIN_S = 0.5
@@ -131,7 +131,7 @@ def web_collaborators(
     from adapters.redis.rate_limit import CachedRateLimiter
     from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
     from interfaces.web.api.webhook.secrets import WebhookSecrets
-    from interfaces.web.edge import ReadRates, WebDependencies
+    from interfaces.web.edge import WebDependencies
 
     settings = stores.settings
     secrets = WebhookSecrets(stores.utilities(), portfolio_secrets(settings, stores.clock).resolve)
@@ -161,16 +161,14 @@ def web_collaborators(
         live_log=stores.live_log(),
         live_signal=stores.live_signal(),
         clock=stores.clock,
+        decision_clock=stores.decision_clock,
         webhook_secret=secrets.of,
         accepts_v1=lambda utility_id: secrets.accepts_v1(utility_id, stores.clock.now()),
         used_signatures=stores.used_signatures(),
         cache=current_cache(stores.settings),
         waits=stores.projection_waits(),
         replica=replica,
-        read_rates=ReadRates(
-            current_per_s=settings.http_current_per_key_per_s,
-            others_per_s=settings.http_reads_per_key_per_s,
-        ),
+        read_rates=_read_rates(settings),
         failed_authentications_per_min=settings.http_failed_authentications_per_min,
         probes=readiness_probes(stores),
         queue_depth=settings.queue_depth,
@@ -180,6 +178,14 @@ def web_collaborators(
         callback_ports=settings.callback_port_numbers,
         stream_clients=settings.stream_clients,
         stream_clients_per_key=settings.stream_clients_per_key,
+    )
+
+
+def _read_rates(settings: Settings) -> ReadRates:
+    from interfaces.web.edge import ReadRates
+
+    return ReadRates(
+        current_per_s=settings.http_current_per_key_per_s, others_per_s=settings.http_reads_per_key_per_s
     )
 
 

@@ -126,7 +126,7 @@ def discard(dead_letter_id: UUID, reason: str, as_json: bool) -> None:
             stores.alerts(),
             by=operator(stores),
             reason=reason,
-            at=stores.clock.now(),
+            at=stores.decision_clock.now(),
         )
     _print(letter, as_json=as_json)
 

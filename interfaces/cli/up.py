@@ -68,7 +68,7 @@ def _make_admin_key(settings: Settings) -> None:
         token = issue(
             stores.api_keys(),
             role="admin",
-            at=stores.clock.now(),
+            at=stores.decision_clock.now(),
             entropy=secrets.token_bytes(SECRET_BYTES + ID_BYTES),
         ).token
     write_private(path, token)

@@ -140,6 +140,8 @@ class WebDependencies:
     live_log: LiveLog
     live_signal: Signal
     clock: Clock
+    decision_clock: Clock
+    """For what is recorded: raises ClockSkewed while it is wrong."""
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)
     """The HMAC secret of a utility; None: it does not sign. Raises ValueError if it cannot be resolved."""
     used_signatures: UsedSignatures

@@ -137,7 +137,7 @@ def test_a_process_that_stops_before_its_commit_does_not_keep_the_lock_of_the_lo
         provenance(AT), facility_id="f", tz="UTC", latitude=0, longitude=0, weather_cell="c"
     )
     with psycopg.connect(keys.database.app_dsn) as stopped:
-        acts.append_acts(stopped, [act])
+        acts.append_acts(stopped, [act], None)
         keys.events.save([other])
         with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout) as ended:
             stopped.commit()

@@ -7,24 +7,37 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
+from click.testing import CliRunner
+from psycopg_pool import ConnectionPool
 
 from adapters.clock import AcceleratedClock, SystemClock
+from adapters.postgres.access.api_keys import PostgresApiKeys
 from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.operations.act_log import PostgresActLog
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
+from application.access.api_keys import issue
 from application.command_bus.bus import CommandBus
 from application.commands.facility import RegisterFacility
 from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
 from application.operations.clock_monitor import ClockMonitor, DecisionClock, Skew, SkewAlert, measure_skew
+from application.operations.dead_letter_decisions import decision_act
 from application.operations.system_clock import ClockMismatch
 from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import IdempotencyRecord, SaveRequest
+from application.ports.operations.dead_letters import DeadLetter
+from domain.administration import AdministrativeAct
 from domain.facility import Facility
 from interfaces.bootstrap.readiness import readiness_probes
 from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.cli.keys.commands import keys_group
 from interfaces.settings.settings import Settings
 from interfaces.web.edge import ReadinessProbe
 from tests.fakes.clock import FakeClock
@@ -86,6 +99,49 @@ def test_on_an_accelerated_clock_the_bound_is_in_wall_seconds(database: Database
         accelerated.save([facility("now", clock.now())])
         with pytest.raises(ClockSkewed):
             accelerated.save([facility("ahead", clock.now() + timedelta(hours=1) * 2)])
+
+
+@pytest.mark.parametrize("speed", [1, 360])
+def test_acts_dated_ahead_are_refused_with_what_they_are_about(database: Database, speed: float) -> None:
+    clock = AcceleratedClock(epoch=datetime.now(UTC), started_at=datetime.now(UTC), speed=speed)
+    right = clock.now()
+    ahead = right + YEARS
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
+        keys, letters = PostgresApiKeys(pool, clock.wall_time), PostgresDeadLetters(pool, clock.wall_time)
+        letters.park(letter := dead_letter(at=right))
+        decide = partial(
+            letters.decide, letter.dead_letter_id, status="discarded", by="operator:a", reason="r"
+        )
+        act_at = partial(decision_act, [letter.dead_letter_id], "discarded", by="operator:a")
+        migration = AdministrativeAct.apply_migration(provenance(ahead), migration="1", applied_at=right)
+        with pytest.raises(ClockSkewed, match="ahead of the database's clock"):
+            issue(keys, role="admin", at=ahead, entropy=bytes(38))
+        with pytest.raises(ClockSkewed):
+            PostgresActLog(pool, clock.wall_time).record([migration])
+        with pytest.raises(ClockSkewed):
+            decide(at=ahead, act=act_at(at=ahead))
+        assert (keys.listed(), letters.get(letter.dead_letter_id).status) == ([], "open")
+        with psycopg.connect(database.app_dsn) as connection:
+            assert connection.execute(HEAD.encode()).fetchone() == (0,)
+        decide(at=right, act=act_at(at=right))
+        issue(keys, role="admin", at=right, entropy=bytes(38))
+
+
+def dead_letter(*, at: datetime) -> DeadLetter:
+    return DeadLetter(
+        dead_letter_id=UUID(int=1), queue="callback", subject="util-1", reason="r", body=b"", parked_at=at
+    )
+
+
+def test_a_process_with_a_wrong_clock_issues_no_key(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime.now(UTC) - timedelta(hours=1))
+    monkeypatch.setenv("GRIDPROOF_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("GRIDPROOF_DATABASE_URL", database.app_dsn)
+    refused = CliRunner().invoke(keys_group, ["create", "--role", "admin"])
+    assert isinstance(refused.exception, ClockSkewed)
+    assert "no keys yet" in CliRunner().invoke(keys_group, ["list"]).stderr
 
 
 class Measured:

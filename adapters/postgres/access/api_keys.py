@@ -10,7 +10,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.errors import translate_errors
 from adapters.postgres.connection.pool import autocommit_connection
-from adapters.postgres.event_store.acts import append_acts
+from adapters.postgres.event_store.acts import WallTime, append_acts
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,
@@ -48,13 +48,14 @@ _FORGET = "UPDATE gridproof.api_keys SET name = NULL WHERE key_id = %s"
 class PostgresApiKeys:
     """`pool` connects as the application's role, which can add, end and revoke keys but not change or delete one."""
 
-    def __init__(self, pool: ConnectionPool[Any]) -> None:
+    def __init__(self, pool: ConnectionPool[Any], wall_time: WallTime = None) -> None:
         self._pool = pool
+        self._wall_time = wall_time
 
     def add(self, stored: StoredApiKey, act: AdministrativeAct) -> None:
         with self._connection() as connection:
             _add(connection, stored)
-            append_acts(connection, [act])
+            append_acts(connection, [act], self._wall_time)
 
     def rotate(
         self, key_id: str, successor: StoredApiKey, *, until: datetime, acts: Sequence[AdministrativeAct]
@@ -63,7 +64,7 @@ class PostgresApiKeys:
             if not connection.execute(_EXPIRE, (until, key_id)).rowcount:
                 raise ApiKeyNotFound(_NOT_FOUND.format(key_id))
             _add(connection, successor)
-            append_acts(connection, acts)
+            append_acts(connection, acts, self._wall_time)
 
     def find(self, key_id: str) -> StoredApiKey | None:
         return self.among([key_id]).get(key_id)
@@ -84,7 +85,7 @@ class PostgresApiKeys:
         with self._connection() as connection:
             row = connection.execute(_REVOKE, (at, key_id)).fetchone()
             if row is not None:
-                append_acts(connection, [act])
+                append_acts(connection, [act], self._wall_time)
                 return _api_key(row)
         found = self.find(key_id)
         if found is None:

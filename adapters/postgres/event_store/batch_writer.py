@@ -21,9 +21,9 @@ from adapters.postgres.event_store.commit_recovery import resolve_in_doubt_commi
 from adapters.postgres.event_store.errors import TimeAhead, to_library_error
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.event_store.statements import (
-    AHEAD_S,
     BEGIN,
     COMMIT,
+    DATED_AHEAD,
     LOCK,
     NOTIFY,
     RELEASE,
@@ -115,9 +115,7 @@ class BatchWriter:
             if isinstance(outcome, psycopg.Error):
                 save.error = to_library_error(outcome)
             elif not outcome:
-                save.error = TimeAhead(
-                    f"a decision is dated more than {AHEAD_S} s ahead of the database's clock: set the machine's clock"
-                )
+                save.error = TimeAhead(DATED_AHEAD)
             else:
                 save.ids = outcome
 

@@ -21,8 +21,19 @@ COMMIT: Call = (b"commit", ())
 AHEAD_S = 5
 """How far a domain event may be dated ahead of the database's clock, in wall seconds."""
 
-# Compared once in a statement. Of a batch that is dated ahead nothing is inserted, neither events nor keys.
-_IN_TIME = SQL("$5::timestamptz <= now() + interval '{ahead_s} seconds'").format(ahead_s=SQL(str(AHEAD_S)))
+DATED_AHEAD = (
+    f"a decision is dated more than {AHEAD_S} s ahead of the database's clock: set the machine's clock"
+)
+
+
+def in_time(latest_at: str) -> Composed:
+    """The condition that the parameter `latest_at`, a wall time, is not too far ahead. Compared once in a statement: of
+    a batch that is dated ahead nothing is inserted, neither events nor keys."""
+    return SQL("{latest_at}::timestamptz <= now() + interval '{ahead_s} seconds'").format(
+        latest_at=SQL(latest_at), ahead_s=SQL(str(AHEAD_S))
+    )
+
+
 _LOCK = SQL("LOCK TABLE {table} IN EXCLUSIVE MODE")
 _EVENTS = SQL(
     "INSERT INTO {table} (originator_id, originator_version, topic, state)"
@@ -50,7 +61,7 @@ class WriteStatements:
             "table": Identifier(datastore.schema, table),
             "keys": Identifier(datastore.schema, "idempotency_keys"),
             "channel": Identifier(channel),
-            "in_time": _IN_TIME,
+            "in_time": in_time("$5"),
             "id": SQL("uuid" if is_uuid else "text"),
         }
         self._id_type = UUID if is_uuid else TEXT

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.event_store.acts import append_acts
+from adapters.postgres.event_store.acts import WallTime, append_acts
 from adapters.postgres.operations.connection import operations_connection
 from application.ports.operations.act_log import AppliedMigration
 from application.ports.operations.unavailable import OperationsUnavailable
@@ -22,15 +22,16 @@ _MIGRATIONS = "SELECT name, applied_at FROM gridproof.migrations ORDER BY name"
 class PostgresActLog:
     """`pool` connects as the application's role."""
 
-    def __init__(self, pool: ConnectionPool[Any]) -> None:
+    def __init__(self, pool: ConnectionPool[Any], wall_time: WallTime = None) -> None:
         self._pool = pool
+        self._wall_time = wall_time
 
     def record(self, acts: Sequence[AdministrativeAct]) -> int:
         try:
             with operations_connection(self._pool) as connection:
                 known = {row[0] for row in connection.execute(_RECORDED, ([act.id for act in acts],))}
                 new = [act for act in acts if act.id not in known]
-                append_acts(connection, new)
+                append_acts(connection, new, self._wall_time)
         except psycopg.errors.UniqueViolation as error:
             raise OperationsUnavailable(
                 "another process was recording the same administrative acts: try again"

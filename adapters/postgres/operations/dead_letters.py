@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.event_store.acts import append_acts
+from adapters.postgres.event_store.acts import WallTime, append_acts
 from adapters.postgres.operations.connection import operations_connection, storable
 from application.ports.operations.dead_letters import (
     DeadLetter,
@@ -64,8 +64,9 @@ class PostgresDeadLetters:
     """`pool` connects as the application's role, which can park and decide dead letters but not change or
     delete one."""
 
-    def __init__(self, pool: ConnectionPool[Any]) -> None:
+    def __init__(self, pool: ConnectionPool[Any], wall_time: WallTime = None) -> None:
         self._pool = pool
+        self._wall_time = wall_time
 
     def park(self, letter: DeadLetter) -> None:
         self.park_all([letter])
@@ -162,7 +163,7 @@ class PostgresDeadLetters:
         with operations_connection(self._pool) as connection:
             row = connection.execute(_DECIDE, decision).fetchone()
             if row is not None and act is not None:
-                append_acts(connection, [act])
+                append_acts(connection, [act], self._wall_time)
         if row is None:
             letter = self.get(dead_letter_id)
             raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")
@@ -182,7 +183,7 @@ class PostgresDeadLetters:
         with operations_connection(self._pool) as connection:
             decided = sorted(row[0] for row in connection.execute(_DECIDE_ALL, decision))
             if decided:
-                append_acts(connection, [act_of(decided)])
+                append_acts(connection, [act_of(decided)], self._wall_time)
         return decided
 
 

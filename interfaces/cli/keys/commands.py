@@ -93,6 +93,7 @@ class Access(NamedTuple):
     api_keys: ApiKeys
     operators: Operators
     clock: Clock
+    decision_clock: Clock
 
     def actor(self) -> str:
         return f"operator:cli/{self.operators.id_of(login_name(), drawn=secrets.token_hex(6))}"
@@ -111,7 +112,7 @@ def opened_access() -> Iterator[Access]:
     """The stores that the settings name. If PostgreSQL is down, the command exits with 1."""
     try:
         with opened_stores() as stores:
-            yield Access(stores.api_keys(), stores.operators(), stores.clock)
+            yield Access(stores.api_keys(), stores.operators(), stores.clock, stores.decision_clock)
     except ApiKeysUnavailable as error:
         raise click.ClickException(
             f"{error}; start it with `gridproof up`, or set GRIDPROOF_DATABASE_URL"
@@ -157,7 +158,7 @@ def create(
                 name=name,
                 expires_at=expires_at,
                 by=access.actor(),
-                at=access.clock.now(),
+                at=access.decision_clock.now(),
                 entropy=secrets.token_bytes(SECRET_BYTES + ID_BYTES),
             )
         except (InvalidApiKeyScope, InvalidApiKeyTime) as error:
@@ -186,7 +187,7 @@ def rotate(*, key_id: str, overlap_hours: float, expires_at: datetime | None, as
                 overlap=timedelta(hours=overlap_hours),
                 expires_at=expires_at,
                 by=access.actor(),
-                at=access.clock.now(),
+                at=access.decision_clock.now(),
                 entropy=secrets.token_bytes(SECRET_BYTES + ID_BYTES),
             )
         except InvalidApiKeyTime as error:
@@ -217,7 +218,7 @@ def list_keys(as_json: bool) -> None:
 def revoke(key_id: str, as_json: bool) -> None:
     """Revoke a key for good; it is refused a few seconds later."""
     with opened_access() as access:
-        now = access.clock.now()
+        now = access.decision_clock.now()
         try:
             revoked = revoke_key(access.api_keys, key_id, by=access.actor(), at=now)
         except ApiKeyNotFound as error:

@@ -59,7 +59,7 @@ def opened_target() -> Iterator[ImportTarget]:
 
         def record(report: HistoryReport) -> None:
             act = AdministrativeAct.import_history(
-                provenance_of(command_context(stores), stores.clock.now()),
+                provenance_of(command_context(stores), stores.decision_clock.now()),
                 facility_ids=[one.facility_id for one in report.facilities],
                 intervals=report.added,
                 changed=report.changed,

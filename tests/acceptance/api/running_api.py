@@ -222,6 +222,7 @@ def running_door(
             live_log=PostgresLiveLog.at(database.app_dsn),
             live_signal=LogListener(database.app_dsn, CHANNEL),
             clock=CLOCK,
+            decision_clock=CLOCK,
             webhook_secret={"util-2": SIGNING_SECRET}.get,
             used_signatures=PostgresUsedSignatures(pool),
             queue_depth=queue_depth,

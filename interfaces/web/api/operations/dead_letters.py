@@ -103,7 +103,7 @@ class DeadLetterController(Controller):
             web.alerts,
             by=actor_of(request),
             reason=data.reason,
-            at=web.clock.now(),
+            at=web.decision_clock.now(),
         )
         return _document(decided)
 

@@ -30,7 +30,7 @@ def api_keys(monkeypatch: pytest.MonkeyPatch) -> FakeApiKeys:
 
     @contextmanager
     def opened() -> Iterator[Access]:
-        yield Access(fake, FakeOperators(), FixedClock())
+        yield Access(fake, FakeOperators(), FixedClock(), FixedClock())
 
     monkeypatch.setattr(keys_command, "opened_access", opened)
     return fake

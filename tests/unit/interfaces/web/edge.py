@@ -188,6 +188,7 @@ class Edge:
             live_signal=FakeLogSignal(),
             rate_limiter=FakeRateLimiter(self.rate_per_s),
             clock=self.clock,
+            decision_clock=self.clock,
             webhook_secret=self.webhook_secret or self.secrets.get,
             accepts_v1=lambda _: self.accepts_v1,
             used_signatures=self.used_signatures,
