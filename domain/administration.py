@@ -73,8 +73,17 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
         """The first MAX_NAMED of them."""
         count: int
 
+    class HistoryImportBegun(Event, frozen=True, kw_only=True):
+        """From now on the intervals of a file may be stored, and some of them are until the import is recorded."""
+
+        TOPIC: ClassVar[str] = "administration.history-import-begun.v1"
+        file_sha256: str
+        facility_ids: tuple[str, ...]
+        """The first MAX_NAMED of them."""
+        facilities: int
+
     class HistoryImported(Event, frozen=True, kw_only=True):
-        """A file of intervals was imported."""
+        """A file of intervals was imported as a whole. Its correlation id is that of its beginning."""
 
         TOPIC: ClassVar[str] = "administration.history-imported.v1"
         facility_ids: tuple[str, ...]
@@ -150,6 +159,19 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
             decision=decision,
             dead_letter_ids=tuple(dead_letter_ids[:MAX_NAMED]),
             count=len(dead_letter_ids),
+        )
+
+    @classmethod
+    def begin_history_import(
+        cls, provenance: Provenance, *, file_sha256: str, facility_ids: Sequence[str]
+    ) -> Self:
+        return cls.open_stream(
+            uuid5(NAMESPACE, f"history-import-begun:{provenance.causation_id}"),
+            cls.HistoryImportBegun,
+            provenance,
+            file_sha256=file_sha256,
+            facility_ids=tuple(facility_ids[:MAX_NAMED]),
+            facilities=len(facility_ids),
         )
 
     @classmethod

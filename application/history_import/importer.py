@@ -16,6 +16,8 @@ ROWS_AT_ONCE = 50_000
 
 OnProgress = Callable[[int, int], None]
 """(rows stored so far, rows in total)"""
+OnBegin = Callable[[Sequence[str]], object]
+"""Called with the facilities, before the first row is stored."""
 
 
 class ImportedFacility(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,16 +63,18 @@ def import_history(
     store: TelemetryStore,
     *,
     facility_ids: Collection[str] | None = None,
+    on_begin: OnBegin = lambda _facility_ids: None,
     on_progress: OnProgress = lambda _done, _all: None,
 ) -> HistoryReport:
     """Store the rows of a file after checking it as a whole. Importing the same file again changes nothing.
 
     Raises a ReadingsFileError before anything is stored (including FileChanged: only checked rows are
-    stored), ReadingsRefused, or TelemetryStoreUnavailable. In the latter cases, and when this process is
-    killed, the stored rows stay. The import can be repeated, and counts stored rows as unchanged.
+    stored), what `on_begin` raises, ReadingsRefused, or TelemetryStoreUnavailable. In the last two cases, and when
+    this process is killed, the stored rows stay. The import can be repeated, and counts stored rows as unchanged.
     """
     checked = check_import(ordered, facility_ids=facility_ids)
     ordered.refuse_if_changed()
+    on_begin([facility.facility_id for facility in checked.facilities])
     added = changed = done = 0
     for intervals in _parts(ordered, checked.facilities):
         outcome = store.import_intervals(intervals)

@@ -25,6 +25,8 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     what: str
     """A sentence."""
+    correlation_id: UUID
+    """One for the beginning and the end of an import, and for everything that it recorded."""
 
 
 class Acts(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,7 @@ def _act(entry: StreamEntry) -> Act:
         who=act.actor,
         topic=get_topic(type(act)),
         what=act_text(act),
+        correlation_id=act.correlation_id,
     )
 
 
@@ -74,12 +77,22 @@ def act_text(act: DomainEvent) -> str:
         case AdministrativeAct.DeadLettersDecided():
             named = ", ".join(map(str, act.dead_letter_ids[:3])) + (", ..." if act.count > 3 else "")
             return f"{act.count} dead letter{'' if act.count == 1 else 's'} {act.decision}: {named}"
+        case AdministrativeAct.HistoryImportBegun():
+            named = ", ".join(act.facility_ids[:3]) + (", ..." if act.facilities > 3 else "")
+            return (
+                f"import of history of {_facilities(act.facilities)} begun: {named} "
+                f"(SHA-256 of the file {act.file_sha256})"
+            )
         case AdministrativeAct.HistoryImported():
             return (
-                f"history of {act.facilities} facilit{'y' if act.facilities == 1 else 'ies'} imported: "
+                f"history of {_facilities(act.facilities)} imported: "
                 f"{act.intervals} intervals added, {act.changed} changed"
             )
         case AdministrativeAct.MigrationApplied():
             return f"migration {act.migration} applied at {moment_text(act.applied_at)}"
         case _:
             return type(act).__qualname__
+
+
+def _facilities(count: int) -> str:
+    return f"{count} facilit{'y' if count == 1 else 'ies'}"

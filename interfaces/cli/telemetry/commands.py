@@ -1,8 +1,10 @@
 """`gridproof telemetry import`: imports history from a file into the running system's telemetry store."""
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +14,13 @@ import msgspec
 from application.command_bus.decision_context import provenance_of
 from application.history_import.importer import HistoryReport, OnProgress, check_import, import_history
 from application.history_import.inspection import InspectedFacility, inspect_readings
-from application.ports.history_import import OnRead, OrderedReadings, ReadingsFile, ReadingsFileError
+from application.ports.history_import import (
+    OnRead,
+    OrderedReadings,
+    ReadingsFile,
+    ReadingsFileError,
+    UnreadableFile,
+)
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStore, TelemetryStoreUnavailable
 from domain.administration import AdministrativeAct
 from interfaces.cli.console.printing import print_json, print_table
@@ -49,24 +57,32 @@ class ImportTarget(NamedTuple):
     """What an import changes, and how it is recorded."""
 
     store: TelemetryStore
-    record: Callable[[HistoryReport], object]
+    record_begin: Callable[[str, Sequence[str]], object]
+    """Its arguments are the file's digest and the facilities."""
+    record_end: Callable[[HistoryReport], object]
 
 
 @contextmanager
 def opened_target() -> Iterator[ImportTarget]:
     """The telemetry store and the log of the running system. Raises NoRunningSystem."""
     with opened_stores() as stores:
+        context, log = command_context(stores), stores.act_log()
 
-        def record(report: HistoryReport) -> None:
+        def record_begin(file_sha256: str, facility_ids: Sequence[str]) -> None:
+            provenance = provenance_of(context, stores.decision_clock.now())
+            begin = AdministrativeAct.begin_history_import
+            log.record([begin(provenance, file_sha256=file_sha256, facility_ids=facility_ids)])
+
+        def record_end(report: HistoryReport) -> None:
             act = AdministrativeAct.import_history(
-                provenance_of(command_context(stores), stores.decision_clock.now()),
+                provenance_of(context, stores.decision_clock.now()),
                 facility_ids=[one.facility_id for one in report.facilities],
                 intervals=report.added,
                 changed=report.changed,
             )
-            stores.act_log().record([act])
+            log.record([act])
 
-        yield ImportTarget(stores.telemetry(), record)
+        yield ImportTarget(stores.telemetry(), record_begin, record_end)
 
 
 telemetry_group.add_command(archive_group)
@@ -144,15 +160,27 @@ def _imported(
     try:
         with opened_target() as target, _progress(quiet=as_json) as on_progress:
             report = import_history(
-                ordered, target.store, facility_ids=facility_ids or None, on_progress=on_progress
+                ordered,
+                target.store,
+                facility_ids=facility_ids or None,
+                on_begin=partial(target.record_begin, _sha256(ordered.path)),
+                on_progress=on_progress,
             )
-            if report.added or report.changed:
-                target.record(report)
+            target.record_end(report)
             return report
     except ReadingsFileError:
         if not as_json:
             _print_findings(inspected)
         raise
+
+
+def _sha256(path: Path) -> str:
+    """Taken before the import makes sure that the file is as it was read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnreadableFile(path, None, str(error)) from error
 
 
 def _tell(report: HistoryReport, *, as_json: bool) -> None:

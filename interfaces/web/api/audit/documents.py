@@ -99,6 +99,8 @@ class ActDocument(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     what: str
     """A sentence."""
+    correlation_id: UUID
+    """One for the beginning and the end of an import, and for everything that it recorded."""
 
 
 def act_document(act: Act) -> ActDocument:

@@ -32,7 +32,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeTelemetryStore:
 
     @contextmanager
     def opened() -> Iterator[ImportTarget]:
-        yield ImportTarget(fake, lambda _report: None)
+        yield ImportTarget(fake, lambda _sha256, _facility_ids: None, lambda _report: None)
 
     monkeypatch.setattr("interfaces.cli.telemetry.commands.opened_target", opened)
     monkeypatch.setattr("interfaces.cli.telemetry.commands.open_readings", open_readings_file)
