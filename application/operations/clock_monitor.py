@@ -49,7 +49,11 @@ def measure_skew(
 
 
 class ClockMonitor:
-    """The newest measurement of this process. Thread-safe."""
+    """The newest measurement of this process. Thread-safe.
+
+    A process of many decisions measures in `run`, in a thread of its own: the thread that decides may be an event loop,
+    which must not wait for the database. Elsewhere the decision itself measures.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,9 @@ class ClockMonitor:
         self._skew: Skew | None = None
         self._measured_at: float | None = None
         self._measuring = threading.Lock()
+        self._is_running = False
+        self.tried = threading.Event()
+        """Set once the clocks were compared, or could not be."""
 
     @property
     def skew(self) -> Skew | None:
@@ -72,8 +79,8 @@ class ClockMonitor:
         return self._skew
 
     def check(self) -> None:
-        """Raises ClockSkewed while the clock is wrong. Measures if the newest measurement is too old."""
-        if self._is_due() and self._measuring.acquire(blocking=self._skew is None):
+        """Raises ClockSkewed while the clock is wrong. Measures if the last time is too long ago and `run` does not."""
+        if not self._is_running and self._is_due() and self._measuring.acquire(blocking=self._skew is None):
             try:
                 if self._is_due():
                     self._measure_now()
@@ -88,23 +95,28 @@ class ClockMonitor:
 
     def run(self, stop: threading.Event) -> None:
         """Measure every 10 s until `stop`."""
-        while not stop.is_set():
-            with self._measuring:
-                self._measure_now()
-            stop.wait(MEASURE_EVERY_S)
+        self._is_running = True
+        try:
+            while not stop.is_set():
+                with self._measuring:
+                    self._measure_now()
+                stop.wait(MEASURE_EVERY_S)
+        finally:
+            self._is_running = False
 
     def _is_due(self) -> bool:
         return self._measured_at is None or self._monotonic() - self._measured_at >= MEASURE_EVERY_S
 
     def _measure_now(self) -> None:
-        self._measured_at = (
-            self._monotonic()
-        )  # also of a failed try: a database that is away is not asked each time
+        # Also of a failed try: a database that is away is not asked each time.
+        self._measured_at = self._monotonic()
         try:
             self._skew = self._measure()
         except Exception as error:  # noqa: BLE001 - the decision itself meets the same outage
             _log.info("the clock was not compared with the database's", why=str(error))
             return
+        finally:
+            self.tried.set()
         self._on_measured(self._skew)
 
 
@@ -140,13 +152,13 @@ class SkewAlert:
                 detail = (
                     f"its clock is {skew.seconds:+.1f} s from the database's: its processes decide nothing"
                 )
-                self._alerts.raise_alert(ALERT, self._machine, detail, at=self._right_now(skew))
+                self._alerts.raise_alert(ALERT, self._machine, detail, at=self._database_now(skew))
             else:
-                self._alerts.clear(ALERT, self._machine, at=self._right_now(skew))
+                self._alerts.clear(ALERT, self._machine, at=self._database_now(skew))
             self._is_clear = not skew.is_too_far
         except Exception as error:  # noqa: BLE001 - an alert that cannot be raised must not stop the work
             _log.warning("alert not recorded", alert=ALERT, subject=self._machine, error=str(error))
 
-    def _right_now(self, skew: Skew) -> datetime:
-        """The present moment by the database's clock, at the speed of the system's clock."""
+    def _database_now(self, skew: Skew) -> datetime:
+        """Now by the database's clock, at the speed of the system's clock."""
         return self._clock.now() - timedelta(seconds=skew.seconds / self._clock.wall_seconds(1.0))

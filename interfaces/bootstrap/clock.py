@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,9 @@ from interfaces.settings.settings import Settings
 if TYPE_CHECKING:
     from application.operations.clock_monitor import ClockMonitor
     from application.operations.system_clock import ClockDefinition
+
+FIRST_WITHIN_S = 5.0
+"""For the first comparison of the clocks, before the process begins its work."""
 
 
 def clock_of(settings: Settings) -> Clock:
@@ -49,10 +53,11 @@ def clock_monitor(pool: Any, clock: Clock) -> ClockMonitor:
 
 @asynccontextmanager
 async def measuring(monitor: ClockMonitor) -> AsyncIterator[None]:
-    """Measure in a thread during the block."""
+    """Measure in a thread during the block, for the first time before it."""
     stop = threading.Event()
     thread = threading.Thread(target=monitor.run, args=(stop,), name="clock monitor", daemon=True)
     thread.start()
+    await asyncio.to_thread(monitor.tried.wait, FIRST_WITHIN_S)
     try:
         yield
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -35,6 +37,7 @@ from application.ports.event_store.event_store import IdempotencyRecord, SaveReq
 from application.ports.operations.dead_letters import DeadLetter
 from domain.administration import AdministrativeAct
 from domain.facility import Facility
+from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.readiness import readiness_probes
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.cli.keys.commands import keys_group
@@ -188,6 +191,26 @@ def test_a_slow_answer_of_the_database_is_not_taken_for_a_wrong_clock() -> None:
     )
     assert not skew.is_too_far
     assert Skew(5.5, 0.1).is_too_far
+
+
+def test_no_decision_waits_for_a_measurement_while_the_monitor_runs() -> None:
+    threads, now = set[str](), [0.0]
+
+    def measure() -> Skew:
+        time.sleep(0.05)
+        threads.add(threading.current_thread().name)
+        return Skew(0.0, 0.01)
+
+    async def decide() -> None:
+        monitor = ClockMonitor(measure, monotonic=lambda: now[0])
+        async with measuring(monitor):
+            assert monitor.skew is not None
+            for _ in range(3):
+                now[0] += 1_000.0
+                monitor.check()
+
+    asyncio.run(decide())
+    assert threads == {"clock monitor"}
 
 
 def test_the_last_measurement_counts_while_the_database_is_away() -> None:

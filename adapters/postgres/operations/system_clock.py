@@ -14,7 +14,8 @@ from application.operations.system_clock import ClockDefinition
 from application.ports.operations.unavailable import OperationsUnavailable
 
 WITHIN_S = 2.0
-"""For a connection to ask for the time."""
+"""For a connection to ask for the time, and then for the answer."""
+_TIME = f"SET LOCAL statement_timeout = '{WITHIN_S:.0f}s'; SELECT clock_timestamp()".encode()
 _STORED = "SELECT epoch, started_at, speed FROM gridproof.system_clock"
 _STORE = """
 INSERT INTO gridproof.system_clock (epoch, started_at, speed) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
@@ -33,7 +34,9 @@ class PostgresSystemClock:
             translate_errors(OperationsUnavailable, "PostgreSQL", advice=RETRY_ADVICE),
             self._pool.connection(timeout=WITHIN_S) as connection,
         ):
-            row = connection.execute("SELECT clock_timestamp()").fetchone()
+            asked = connection.execute(_TIME)
+            asked.nextset()
+            row = asked.fetchone()
         if row is None:
             raise OperationsUnavailable("PostgreSQL did not say what time it is")
         return _utc(row[0])
