@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from application.ports.telemetry.meter_feed import MeterMessage
 from application.telemetry.ingest.batch_codec import unpack, unpack_malformed
 from application.telemetry.ingest.batcher import ReadingPacker
-from application.telemetry.ingest.message_parser import MalformedReading, parse_message
+from application.telemetry.ingest.message_parser import MalformedReading, ParsedMessage, parse_message
 from application.telemetry.ingest.meter_admission import MeterAdmission
 from domain.telemetry.meter_reading import MALFORMED, MeterReading
 from interfaces.workers.ingest import message_hold_queue
@@ -224,6 +225,33 @@ def test_held_messages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ingest.run(scenario)
     assert ingest.confirmed == 5
     assert len(ingest.refused) == 5
+
+
+@pytest.mark.parametrize("grace_s", [0.0, 0.05])
+def test_a_message_that_cannot_be_decided_takes_no_other_along(
+    grace_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_hold_queue, "GRACE_S", grace_s)
+    refusal = MeterAdmission.refusal
+
+    def fails(self: MeterAdmission, *message: Any) -> ParsedMessage:
+        if message[2].endswith("/m3/readings"):
+            raise ZeroDivisionError("no such case")
+        return refusal(self, *message)
+
+    monkeypatch.setattr(MeterAdmission, "refusal", fails)
+    ingest = Ingest({"fac-001": {"m1"}})
+
+    async def scenario() -> None:
+        for n in range(6):
+            ingest.send(f"meters/fac-001/m{n}/readings", reading())
+        await ingest.until_confirmed(6)
+
+    ingest.run(scenario)
+    assert ingest.meters_counted == ["m1"]
+    reasons = {one.topic: one.reason for one in ingest.refused}
+    assert len(reasons) == 5
+    assert reasons["meters/fac-001/m3/readings"] == "cannot be decided: ZeroDivisionError: no such case"
 
 
 def test_invented_timestamps_open_few_days_of_the_past_at_once() -> None:

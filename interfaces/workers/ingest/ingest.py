@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
@@ -28,7 +28,7 @@ from application.telemetry.ingest.message_parser import (
     parse_message,
 )
 from application.telemetry.ingest.meter_admission import MeterAdmission
-from domain.telemetry.meter_reading import OLDEST_READING
+from domain.telemetry.meter_reading import OLDEST_READING, MeterReading
 from interfaces.workers.ingest.message_hold_queue import HeldMessage, MessageHoldQueue
 from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
 from interfaces.workers.loops.telemetry_metrics import INGEST_LAG_S
@@ -46,6 +46,9 @@ _UNKNOWN_FACILITY = "unknown"
 _TOO_MANY_DAYS = (
     "late: this meter and others report more days of the past at once than are accepted; replay this later"
 )
+
+_Admitted = tuple[Sequence[MeterReading], Sequence[MalformedReading], datetime, str | None]
+"""Readings, malformed parts, the time of admission, and the trace."""
 
 
 class IngestCounts(msgspec.Struct):
@@ -74,7 +77,7 @@ class MeterIngest:
     ) -> None:
         self._packer = packer
         self._admission = admission
-        self._held = MessageHoldQueue(admission, self._admit_held)
+        self._held = MessageHoldQueue(admission, self._decide_held)
         self._oldest = oldest
         self._alerts = alerts
         self._clock = clock
@@ -96,22 +99,35 @@ class MeterIngest:
 
         A message of a meter that the portfolio does not list waits until the portfolio was read again.
         """
-        parsed = parse_message(
-            message.topic, message.payload, now=self._clock.now(), size=message.size, oldest=self._oldest
-        )
-        if parsed.readings and (unknown := self._admission.unknown_meters(parsed.readings)):
-            if self._held.put(message, parsed, confirm):
-                return
-            parsed = self._admission.refusal(parsed, unknown, message.topic, message.payload)
-        self._admit(message, parsed, confirm)
+        try:
+            parsed = parse_message(
+                message.topic, message.payload, now=self._clock.now(), size=message.size, oldest=self._oldest
+            )
+            if parsed.readings and self._admission.unknown_meters(parsed.readings):
+                if self._held.put(message, parsed, confirm):
+                    return
+                parsed = self._listed_part(message, parsed)
+            admitted = self._admit(message, parsed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the broker would send the message again without end
+            admitted = self._undecided(message, error)
+        self._put(admitted, confirm)
 
-    def _admit_held(self, held: HeldMessage) -> None:
-        message, parsed, confirm = held
-        if unknown := self._admission.unknown_meters(parsed.readings):
-            parsed = self._admission.refusal(parsed, unknown, message.topic, message.payload)
-        self._admit(message, parsed, confirm)
+    def _decide_held(self, held: HeldMessage) -> None:
+        try:
+            admitted = self._admit(held.message, self._listed_part(held.message, held.parsed))
+        except Exception as error:  # noqa: BLE001 - it must not take those behind it along
+            admitted = self._undecided(held.message, error)
+        self._put(admitted, held.confirm)
 
-    def _admit(self, message: MeterMessage, parsed: ParsedMessage, confirm: Confirm) -> None:
+    def _listed_part(self, message: MeterMessage, parsed: ParsedMessage) -> ParsedMessage:
+        """The message without the readings of unknown meters, which become malformed."""
+        unknown = self._admission.unknown_meters(parsed.readings)
+        if not unknown:
+            return parsed
+        return self._admission.refusal(parsed, unknown, message.topic, message.payload)
+
+    def _admit(self, message: MeterMessage, parsed: ParsedMessage) -> _Admitted:
+        """Count the message. Returns what is put into the log of it."""
         now, now_s = self._clock.now(), asyncio.get_running_loop().time()
         readings, malformed = parsed.readings, parsed.malformed
         if readings and self._admission.are_late(readings, now=now, now_s=now_s):
@@ -131,8 +147,24 @@ class MeterIngest:
             if not self._budget.keeps(facility_id, malformed, now_s=now_s):
                 counts.omitted += len(malformed)
                 malformed = ()
+        return readings, malformed, now, trace
+
+    def _undecided(self, message: MeterMessage, error: Exception) -> _Admitted:
+        """The message as a malformed one, for a person to look at."""
+        _log.error("a message of a meter cannot be decided", topic=message.topic, exc_info=error)
+        reason = f"cannot be decided: {type(error).__name__}: {str(error)[:200]}"
+        malformed: tuple[MalformedReading, ...] = (MalformedReading(message.topic, reason, message.payload),)
+        self.counts.messages += 1
+        self.counts.malformed += 1
+        if not self._budget.keeps(_UNKNOWN_FACILITY, malformed, now_s=asyncio.get_running_loop().time()):
+            self.counts.omitted += 1
+            malformed = ()
+        return (), malformed, self._clock.now(), None
+
+    def _put(self, admitted: _Admitted, confirm: Confirm) -> None:
+        readings, malformed, at, trace = admitted
         if readings or malformed:
-            self._packer.put(readings, malformed, confirm, at=now, traceparent=trace)
+            self._packer.put(readings, malformed, confirm, at=at, traceparent=trace)
         else:
             confirm()  # unacknowledged, it would block the messages behind it
 

@@ -32,7 +32,7 @@ class HeldMessage(NamedTuple):
 
 
 class MessageHoldQueue:
-    """Holds messages until the portfolio was read again; `decide` then gets each with what is known by then.
+    """Holds messages until the portfolio was read again; `decide`, which raises nothing, then gets each.
 
     While the portfolio cannot be read, what was read last decides.
     """
@@ -83,9 +83,16 @@ class MessageHoldQueue:
         """Decide those whose meters are listed by now; every one where the time to wait `is_over`."""
         waiting, self._waiting, self._bytes = self._waiting, [], 0
         for one in waiting:
-            if is_over or not self._admission.unknown_meters(one.parsed.readings):
+            if is_over or self._is_listed(one):
                 self._decide(one)
             else:
                 self._to_read.add(facility_of(one.parsed.readings))
                 self._waiting.append(one)
                 self._bytes += len(one.message.payload)
+
+    def _is_listed(self, one: HeldMessage) -> bool:
+        """True also of one that cannot be compared: to `decide` it is like every other that fails."""
+        try:
+            return not self._admission.unknown_meters(one.parsed.readings)
+        except Exception:  # noqa: BLE001 - it must not end the loop over those behind it
+            return True
