@@ -269,3 +269,42 @@ def test_invented_timestamps_open_few_days_of_the_past_at_once() -> None:
     reasons = [one.reason for one in ingest.refused]
     assert sum("days old" in reason for reason in reasons) == count - 91
     assert sum(reason.startswith("late:") for reason in reasons) == count - len(days_counted) - (count - 91)
+
+
+def test_one_facility_does_not_take_the_late_days_of_the_others() -> None:
+    ingest = Ingest({"fac-001": {"m1"}, "fac-002": {"m1"}}, oldest_days=400)
+    late = [T0 - timedelta(days=days) for days in range(3, 390)]
+
+    async def scenario() -> None:
+        for moment in late:
+            ingest.send("meters/fac-001/m1/readings", reading(at=moment))
+        ingest.send("meters/fac-002/m1/readings", *(reading(at=moment) for moment in reversed(late[-20:])))
+        await ingest.until_confirmed(len(late) + 1)
+
+    ingest.run(scenario)
+    days = {
+        name: [one.ts for one in ingest.counted if one.facility_id == name] for name in ("fac-001", "fac-002")
+    }
+    assert len(days["fac-001"]) == 32
+    assert sorted(days["fac-002"]) == sorted(late[-20:])
+
+
+def test_only_the_readings_of_days_that_cannot_be_opened_are_refused() -> None:
+    ingest = Ingest({"fac-001": {"m1"}}, oldest_days=400)
+    moments = [T0 - timedelta(days=days) for days in range(60)]
+    sent: list[dict[str, object]] = [
+        *(reading(at=moment) for moment in moments),
+        reading("m9"),
+        {"ts": "?", "kw": 1.0},
+    ]
+
+    async def scenario() -> None:
+        ingest.send("meters/fac-001/m1/readings", *sent)
+        await ingest.until_confirmed(1)
+
+    ingest.run(scenario)
+    assert sorted(one.ts for one in ingest.counted) == sorted(moments[: 3 + 32])
+    [late] = [one for one in ingest.refused if one.reason.startswith("late:")]
+    again = parse_message(late.topic, late.body, now=T0)
+    assert [one.ts for one in again.readings] == moments[3 + 32 :]
+    assert not again.malformed

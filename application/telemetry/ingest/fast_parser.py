@@ -4,9 +4,9 @@ reading."""
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, compress
 from typing import Annotated, Literal
 
 import msgspec
@@ -87,14 +87,13 @@ class PlainReadings(LazyReadings):
                 revision=item.revision,
             )
 
-    def without(self, meter_ids: Collection[str]) -> Sequence[MeterReading]:
-        """The readings of the other meters."""
-        named = self.meter_ids.split(SEPARATOR)
-        kept = [(one, item) for one, item in zip(named, self.items, strict=True) if one not in meter_ids]
-        if not kept:
+    def chosen(self, chosen: Sequence[bool]) -> Sequence[MeterReading]:
+        """Some of the readings; `chosen` has an element for each."""
+        items = list(compress(self.items, chosen))
+        if not items:
             return ()
-        joined_ids = SEPARATOR.join([one for one, _ in kept])
-        return PlainReadings(self.facility_id, joined_ids, [item for _, item in kept], self.oldest_at)
+        meter_ids = SEPARATOR.join(compress(self.meter_ids.split(SEPARATOR), chosen))
+        return PlainReadings(self.facility_id, meter_ids, items, self.oldest_at)
 
 
 def parse_plain_readings(

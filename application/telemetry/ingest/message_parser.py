@@ -55,15 +55,8 @@ class ParsedMessage(msgspec.Struct, frozen=True):
     """As stated in the message, well-formed or not."""
 
 
-class _NamedMeter(msgspec.Struct, frozen=True):
-    """A usable reading of a list, as far as it names its meter."""
-
-    meter_id: str | None = None
-
-
 _decode_message = msgspec.json.Decoder(ReadingMessage | list[ReadingMessage]).decode
 _decode_anything = msgspec.json.Decoder().decode
-_decode_named = msgspec.json.Decoder(_NamedMeter).decode
 _as_sent = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -103,19 +96,21 @@ def _parse(
     return _parse_leniently(topic, payload, address, now, oldest)
 
 
-def items_of_meters(
-    topic: str, payload: bytes, meter_ids: Collection[str], malformed: Sequence[MalformedReading]
+def items_of_readings(
+    topic: str, payload: bytes, readings: Collection[MeterReading], malformed: Sequence[MalformedReading]
 ) -> bytes:
-    """The part of a parsed message that is about `meter_ids` and not `malformed`, in a form that can be parsed."""
+    """The part of a parsed message that `readings` come from, in a form that can be parsed again."""
     named = _TOPIC.fullmatch(topic)
     if named is None or not payload.lstrip().startswith(b"["):
         return payload
-    refused = {one.body for one in malformed}
-    items = [
-        item
-        for item in map(bytes, _as_sent(payload))
-        if item not in refused and (_decode_named(item).meter_id or named[2]) in meter_ids
-    ]
+    unusable = {one.body for one in malformed}
+    chosen = {(reading.meter_id, reading.ts) for reading in readings}
+    items = []
+    for item in map(bytes, _as_sent(payload)):
+        if item not in unusable:
+            reading = lenient_reading(named[1], named[2], _decode_anything(item))
+            if (reading.meter_id, reading.ts) in chosen:
+                items.append(item)
     return b"[" + b",".join(items) + b"]"
 
 

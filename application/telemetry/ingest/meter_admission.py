@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from datetime import datetime
+from itertools import compress
 
 import msgspec
 
@@ -17,7 +18,7 @@ from application.telemetry.ingest.late_days import ALWAYS_OPEN, LateDayQuota
 from application.telemetry.ingest.message_parser import (
     MalformedReading,
     ParsedMessage,
-    items_of_meters,
+    items_of_readings,
 )
 from domain.telemetry.meter_reading import MeterReading
 from domain.telemetry.reading_block import SEPARATOR
@@ -26,6 +27,9 @@ UNKNOWN_METER = "unknown meter"
 """The beginning of the reason of such a message."""
 MAX_UNLISTED_METERS = 1_000
 """Meters of a facility that lists none. Ids come from devices: without a bound a login could invent any number."""
+
+LATE = "late: this meter and others report more days of the past at once than are accepted; replay this later"
+"""The reason of readings of the past that could not be stored yet."""
 
 
 class MeterAdmission:
@@ -89,25 +93,28 @@ class MeterAdmission:
                 refused.add(meter_id)
         return frozenset(refused)
 
-    def are_late(self, readings: Sequence[MeterReading], *, now: datetime, now_s: float) -> bool:
-        """Whether readings of one message, at least one, would open more days of the past than may be opened now."""
+    def without_late_days(
+        self, parsed: ParsedMessage, topic: str, payload: bytes, *, now: datetime, now_s: float
+    ) -> ParsedMessage:
+        """`parsed` with the readings of days that cannot be opened now as one malformed message."""
+        readings = parsed.readings
         if isinstance(readings, PlainReadings) and readings.oldest_at >= now - ALWAYS_OPEN:
-            return False  # the usual case, without an object per reading
+            return parsed  # the usual case, without an object per reading
+        if not readings:
+            return parsed
         moments = [reading.ts for reading in readings]
-        return not self._late_days.opens(moments, now=now, now_s=now_s)
+        days = self._late_days.refused(facility_of(readings), moments, now=now, now_s=now_s)
+        if not days:
+            return parsed
+        return _without(parsed, [moment.date() in days for moment in moments], LATE, topic, payload)
 
     def refusal(
         self, parsed: ParsedMessage, unknown: frozenset[str], topic: str, payload: bytes
     ) -> ParsedMessage:
         """`parsed` with the readings of the meters in `unknown` as one malformed message, which can be replayed."""
         readings = parsed.readings
-        if isinstance(readings, PlainReadings):
-            kept = readings.without(unknown)
-        else:
-            kept = [reading for reading in readings if reading.meter_id not in unknown]
-        body = items_of_meters(topic, payload, unknown, parsed.malformed)
-        refused = MalformedReading(topic, self._reason(facility_of(readings), unknown), body)
-        return msgspec.structs.replace(parsed, readings=kept, malformed=(*parsed.malformed, refused))
+        is_unknown = [reading.meter_id in unknown for reading in readings]
+        return _without(parsed, is_unknown, self._reason(facility_of(readings), unknown), topic, payload)
 
     def _reason(self, facility_id: str, unknown: frozenset[str]) -> str:
         meters = self._listing.get(facility_id)
@@ -125,3 +132,19 @@ class MeterAdmission:
             f"{UNKNOWN_METER}: {facility_id} does not list {named}; "
             "list it with `gridproof facilities import`, then replay this"
         )
+
+
+def _without(
+    parsed: ParsedMessage, is_refused: Sequence[bool], reason: str, topic: str, payload: bytes
+) -> ParsedMessage:
+    """`parsed` with the refused readings, at least one, as one malformed message, which can be replayed."""
+    readings = parsed.readings
+    refused = list(compress(readings, is_refused))
+    body = items_of_readings(topic, payload, refused, parsed.malformed)
+    is_kept = [not one for one in is_refused]
+    if isinstance(readings, PlainReadings):
+        kept: Sequence[MeterReading] = readings.chosen(is_kept)
+    else:
+        kept = list(compress(readings, is_kept))
+    malformed = (*parsed.malformed, MalformedReading(topic, reason, body))
+    return msgspec.structs.replace(parsed, readings=kept, malformed=malformed)

@@ -43,10 +43,6 @@ _COUNTS_EVERY_S = 60.0
 _FINISH_WITHIN_S = 2.0
 """A log that takes nothing must not delay the end of the worker."""
 _UNKNOWN_FACILITY = "unknown"
-_TOO_MANY_DAYS = (
-    "late: this meter and others report more days of the past at once than are accepted; replay this later"
-)
-
 _Admitted = tuple[Sequence[MeterReading], Sequence[MalformedReading], datetime, str | None]
 """Readings, malformed parts, the time of admission, and the trace."""
 
@@ -129,10 +125,10 @@ class MeterIngest:
     def _admit(self, message: MeterMessage, parsed: ParsedMessage) -> _Admitted:
         """Count the message. Returns what is put into the log of it."""
         now, now_s = self._clock.now(), asyncio.get_running_loop().time()
+        parsed = self._admission.without_late_days(
+            parsed, message.topic, message.payload, now=now, now_s=now_s
+        )
         readings, malformed = parsed.readings, parsed.malformed
-        if readings and self._admission.are_late(readings, now=now, now_s=now_s):
-            readings = ()
-            malformed = (*malformed, MalformedReading(message.topic, _TOO_MANY_DAYS, message.payload))
         trace = None
         if parsed.traceparent is not None or message.traceparent is not None:
             trace = first_valid_trace(parsed.traceparent, message.traceparent)
