@@ -14,6 +14,7 @@ from adapters.postgres.event_store.acts import WallTime, append_acts
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,
+    ApiKeyNotValid,
     ApiKeysUnavailable,
     ApiKeyTaken,
     StoredApiKey,
@@ -32,8 +33,11 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (key_id) DO NOTHING
 """
 _FIND = f"SELECT {_COLUMNS}, secret_hash FROM gridproof.api_keys WHERE key_id = ANY(%s)"  # noqa: S608 - our own names
 _LIST = f"SELECT {_COLUMNS} FROM gridproof.api_keys ORDER BY created_at, key_id"  # noqa: S608 - our own names
+# Compared here too: the key may have been revoked, or given an earlier end, since it was read.
 _EXPIRE = """
-UPDATE gridproof.api_keys SET expires_at = least(expires_at, %s) WHERE key_id = %s
+UPDATE gridproof.api_keys SET expires_at = %(until)s
+WHERE key_id = %(key_id)s AND revoked_at IS NULL
+    AND (expires_at IS NULL OR expires_at > %(at)s AND expires_at >= %(until)s)
 """
 _REVOKE = f"""
 UPDATE gridproof.api_keys SET revoked_at = %s WHERE key_id = %s AND revoked_at IS NULL RETURNING {_COLUMNS}
@@ -46,7 +50,8 @@ _FORGET = "UPDATE gridproof.api_keys SET name = NULL WHERE key_id = %s"
 
 
 class PostgresApiKeys:
-    """`pool` connects as the application's role, which can add, end and revoke keys but not change or delete one."""
+    """`pool` connects as the application's role. It can add and end keys and set their name and last use, but change
+    nothing else of one, and delete none."""
 
     def __init__(self, pool: ConnectionPool[Any], wall_time: WallTime = None) -> None:
         self._pool = pool
@@ -60,11 +65,17 @@ class PostgresApiKeys:
     def rotate(
         self, key_id: str, successor: StoredApiKey, *, until: datetime, acts: Sequence[AdministrativeAct]
     ) -> None:
+        at = successor.api_key.created_at
         with self._connection() as connection:
-            if not connection.execute(_EXPIRE, (until, key_id)).rowcount:
-                raise ApiKeyNotFound(_NOT_FOUND.format(key_id))
-            _add(connection, successor)
-            append_acts(connection, acts, self._wall_time)
+            if connection.execute(_EXPIRE, {"until": until, "key_id": key_id, "at": at}).rowcount:
+                _add(connection, successor)
+                append_acts(connection, acts, self._wall_time)
+                return
+        if self.find(key_id) is None:
+            raise ApiKeyNotFound(_NOT_FOUND.format(key_id))
+        raise ApiKeyNotValid(
+            f"API key {key_id} was revoked, rotated or has expired meanwhile; see `gridproof keys list`"
+        )
 
     def find(self, key_id: str) -> StoredApiKey | None:
         return self.among([key_id]).get(key_id)

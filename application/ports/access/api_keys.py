@@ -44,7 +44,7 @@ class StoredApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiKeyNotValid(ValueError):
-    """The key is revoked or expired, so it cannot be rotated."""
+    """The key is revoked or expired, or was given an earlier end meanwhile, so it cannot be rotated."""
 
 
 class ApiKeyNotFound(LookupError):
@@ -72,9 +72,9 @@ class ApiKeys(Protocol):
     def rotate(
         self, key_id: str, successor: StoredApiKey, *, until: datetime, acts: Sequence[AdministrativeAct]
     ) -> None:
-        """Store `successor`, and let the key expire at `until` if it would be valid for longer.
+        """Store `successor`, and let the key, which is valid for at least as long, expire at `until`.
 
-        Raises ApiKeyNotFound, ApiKeyTaken.
+        Raises ApiKeyNotFound, ApiKeyTaken; ApiKeyNotValid if it is not, or not when `successor` is created.
         """
         ...
 

@@ -14,6 +14,7 @@ from application.access.api_keys import InvalidApiKeyScope, is_genuine, issue, p
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,
+    ApiKeyNotValid,
     ApiKeys,
     ApiKeysUnavailable,
     ApiKeyTaken,
@@ -218,6 +219,27 @@ def test_a_rotated_key_works_until_the_end_of_the_overlap(api_keys: ApiKeys) -> 
         key = stored[one.api_key.key_id].api_key
         assert (key.role, key.utility_id, key.name) == ("utility", "util-1", "webhook")
         assert (key.replaces, key.expires_at) == (old.api_key.key_id, None)
+
+
+@pytest.mark.parametrize("meanwhile", ["revoked", "expired", "rotated"])
+def test_a_key_that_ended_since_it_was_read_is_not_rotated(api_keys: ApiKeys, meanwhile: str) -> None:
+    """Only the store can tell: whoever rotates has read the key before."""
+    expires_at = AT + timedelta(hours=1) if meanwhile == "expired" else None
+    key_id = issue(api_keys, role="admin", expires_at=expires_at, at=AT, entropy=entropy(46)).api_key.key_id
+    if meanwhile == "revoked":
+        revoke(api_keys, key_id, at=AT)
+    elif meanwhile == "rotated":
+        rotate(api_keys, key_id, overlap=timedelta(hours=2), at=AT, entropy=entropy(47))
+    before = api_keys.listed()
+    successor = ApiKey(key_id="b" * 12, role="admin", created_at=AT + timedelta(hours=1), replaces=key_id)
+    with pytest.raises(ApiKeyNotValid):
+        api_keys.rotate(
+            key_id,
+            StoredApiKey(api_key=successor, secret_hash=bytes(32)),
+            until=AT + timedelta(hours=9),
+            acts=[act_of("b" * 12)],
+        )
+    assert api_keys.listed() == before
 
 
 def test_an_unknown_key_is_not_rotated(api_keys: ApiKeys) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,
+    ApiKeyNotValid,
     ApiKeysUnavailable,
     ApiKeyTaken,
     StoredApiKey,
@@ -37,10 +38,12 @@ class FakeApiKeys:
     ) -> None:
         self._require_up()
         old = self._existing(key_id)
+        ends, at = old.api_key.expires_at, successor.api_key.created_at
+        if not old.api_key.is_valid(at) or (ends is not None and ends < until):
+            raise ApiKeyNotValid(key_id)
         if successor.api_key.key_id in self._stored:
             raise ApiKeyTaken(successor.api_key.key_id)
-        ends = until if old.api_key.expires_at is None else min(until, old.api_key.expires_at)
-        self._change(old, expires_at=ends)
+        self._change(old, expires_at=until)
         self._stored[successor.api_key.key_id] = successor
         self.acts += [recorded for act in acts for recorded in act.collect_events()]
 
