@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 from uuid import UUID, uuid5
@@ -34,11 +35,11 @@ from application.telemetry.ingest.batch_codec import (
     unpack_malformed,
 )
 from application.telemetry.ingest.fast_parser import facility_of
-from application.telemetry.ingest.message_parser import parse_message
+from application.telemetry.ingest.message_parser import ParsedMessage, parse_message
 from application.telemetry.ingest.meter_admission import UNKNOWN_METER, MeterAdmission
 from domain.errors import ReasonRequired
 from domain.event_sourcing.json_decoders import json_decoder
-from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
+from domain.telemetry.meter_reading import MALFORMED, OLDEST_READING, MeterReading, partition_of
 
 _PAGE = 500
 _READINGS_AT_ONCE = 2_000
@@ -74,6 +75,8 @@ class DeadLetterReplay:
     stream: ConnectedStream
     meters: ListedMeters
     measure_again: MeasureAgain = _no_measuring
+    oldest_reading: timedelta = OLDEST_READING
+    """An older reading is malformed, as it is to ingest."""
 
     async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> DeadLetter:
         """Replay a letter. `by` is the actor (`operator:<key id>`).
@@ -115,7 +118,7 @@ class DeadLetterReplay:
         now = self.clock.now()
         done, by_partition = [], dict[int, list[MeterReading]]()
         for letter in letters:
-            parsed = parse_message(letter.subject, letter.body, now=now)
+            parsed = self._parsed(letter, now)
             if parsed.malformed or admission.unknown_meters(parsed.readings):
                 continue
             done.append(letter.dead_letter_id)
@@ -251,7 +254,7 @@ class DeadLetterReplay:
         """Parse and publish the message as ingest would now: a newer release, or a later time, may accept
         it."""
         now = self.clock.now()
-        parsed = parse_message(letter.subject, letter.body, now=now)
+        parsed = self._parsed(letter, now)
         if parsed.malformed:
             raise NotReplayable(f"it is still malformed ({parsed.malformed[0].reason}); discard it")
         admission = MeterAdmission(self.meters)
@@ -275,6 +278,9 @@ class DeadLetterReplay:
         except Exception as error:
             log.exception("corrections failed again", facility=corrections.facility_id)
             raise NotReplayable(_FAILED_AGAIN.format(type(error).__name__, error)) from error
+
+    def _parsed(self, letter: DeadLetter, now: datetime) -> ParsedMessage:
+        return parse_message(letter.subject, letter.body, now=now, oldest=self.oldest_reading)
 
     async def _store_again(self, letter: DeadLetter) -> None:
         await self._publish(_partition(letter.body), letter.body, letter)

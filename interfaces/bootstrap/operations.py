@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from application.dispatch.time_limits import TIME_LIMITS
 from interfaces.bootstrap.servers import NoRunningSystem
 from interfaces.bootstrap.stores import Stores
-from interfaces.bootstrap.telemetry_stream import telemetry_log
+from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
 
 if TYPE_CHECKING:
     from application.operations.dead_letter_replay import DeadLetterReplay
@@ -79,6 +79,7 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         publisher=publisher,
         stream=stream,
         meters=stores.listed_meters(),
+        oldest_reading=oldest_reading(stores.settings),
         measure_again=lambda corrections: remeasuring(stores).measure_parked(corrections),
     )
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from interfaces.bootstrap.connection_budget import show_budget
 from interfaces.bootstrap.servers import current_cache
-from interfaces.bootstrap.telemetry_stream import telemetry_log
+from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
 
 if TYPE_CHECKING:
     import ssl
@@ -142,7 +141,6 @@ def telemetry_retention(stores: Stores, locks: Locks) -> Retention | None:
 async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.nats.connection import connect
     from adapters.nats.raw_log import NatsRawLog
-    from domain.telemetry.meter_reading import OLDEST_READING
     from interfaces.bootstrap.raw_archive import clock_time
     from interfaces.workers.ingest import ingest
     from interfaces.workers.schedule.telemetry_lag_monitor import show_lag
@@ -160,7 +158,7 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
             alerts=stores.alerts(),
             clock=stores.clock,
             meters=stores.listed_meters(),
-            oldest=min(OLDEST_READING, timedelta(days=stores.settings.telemetry_raw_days)),
+            oldest=oldest_reading(stores.settings),
             shares=None if len(sessions) == 1 else _lock_holders(stores),
             worker=worker,
             stop=stop,

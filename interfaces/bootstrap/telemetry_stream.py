@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,3 +22,10 @@ def telemetry_log(client: Client, settings: Settings) -> NatsTelemetryStream:
         max_bytes=settings.telemetry_log_bytes,
         archived=settings.telemetry_archive,
     )
+
+
+def oldest_reading(settings: Settings) -> timedelta:
+    """An older reading is malformed: it would be removed at once where readings are kept for a shorter time."""
+    from domain.telemetry.meter_reading import OLDEST_READING
+
+    return min(OLDEST_READING, timedelta(days=settings.telemetry_raw_days))

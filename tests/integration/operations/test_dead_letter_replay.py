@@ -69,13 +69,13 @@ class Rig:
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
     meters: FakeListedMeters = field(default_factory=AnyMeter)
 
-    def park(self, queue: DeadLetterQueue, body: bytes, *, subject: str = "x") -> None:
+    def park(self, queue: DeadLetterQueue, body: bytes, *, subject: str = "x", reason: str = "?") -> None:
         self.letters.park(
             DeadLetter(
                 dead_letter_id=LETTER_ID,
                 queue=queue,
                 subject=subject,
-                reason="?",
+                reason=reason,
                 body=body,
                 parked_at=NOW - timedelta(days=2),
             )
@@ -96,6 +96,7 @@ class Rig:
             publisher=no_queue,
             stream=lambda: nullcontext(self.stream),
             meters=self.meters,
+            oldest_reading=timedelta(days=90),
         )
 
     @property
@@ -302,6 +303,19 @@ def test_all_letters_of_listed_meters_are_replayed_in_one_act(rig: Rig) -> None:
     [act] = [entry.domain_event for entry in rig.store.read_after(0, 10)]
     assert isinstance(act, AdministrativeAct.DeadLettersDecided)
     assert (act.count, act.decision, act.actor) == (2, "replayed", "operator:1")
+
+
+def test_a_reading_that_ingest_takes_for_too_old_is_not_replayed(rig: Rig) -> None:
+    rig.park(
+        "meter_message",
+        b'{"ts": "2026-04-14T20:59:00Z", "kw": 10.0, "kwh_total": 100.0}',
+        subject="meters/fac-001/main/readings",
+        reason="unknown meter: fac-001 does not list it",
+    )
+    with pytest.raises(NotReplayable, match="more than 90 days old"):
+        rig.replay()
+    assert rig.replay_listed() == 0
+    assert (rig.is_open, rig.stream.kept) == (True, [])
 
 
 def test_a_batch_is_stored_again_in_its_partition(rig: Rig) -> None:
