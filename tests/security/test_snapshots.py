@@ -160,13 +160,15 @@ def test_a_snapshot_without_a_mac_is_of_an_older_release_and_is_replaced_without
     assert alerts(stores) == []
 
 
-def test_behind_a_forged_snapshot_a_genuine_one_is_still_used(
-    settings: Settings, stores: Stores, database: Database
+@pytest.mark.parametrize("forged", [1, 10])
+def test_behind_forged_snapshots_a_genuine_one_is_still_used(
+    settings: Settings, stores: Stores, database: Database, forged: int
 ) -> None:
     facility = recorded(stores, versions=120)
-    insert_as_application(database, 1_000, state_of(facility, version=1_000), None)
+    for version in range(1_000, 1_000 + forged):
+        insert_as_application(database, version, state_of(facility, version=version), None)
     with psycopg.connect(database.admin_dsn) as connection:
-        (version, _), _ = connection.execute(STORED).fetchall()
+        (version, _), *_ = connection.execute(STORED).fetchall()
         # Without the genuine one the stream could not be loaded, because its first domain events are deleted.
         connection.execute(
             "DELETE FROM gridproof.demand_response_events WHERE originator_version < %s", (version,)

@@ -23,10 +23,10 @@ from adapters.postgres.connection.dedicated_connection import DedicatedConnectio
 from adapters.postgres.connection.pipeline import Call
 from adapters.postgres.event_store.errors import to_library_error
 from adapters.postgres.event_store.snapshot_reader import (
-    NEWEST,
     SnapshotVerifier,
     StoredSnapshot,
-    select_snapshots,
+    select_newest_snapshots,
+    select_older_snapshots,
 )
 from adapters.postgres.wire_format import binary_arrays
 from adapters.postgres.wire_format.binary_arrays import (
@@ -95,8 +95,8 @@ class StreamLoader:
         statements = {b"since": _SINCE.format(table=events_table).encode()}
         if verifier is not None:
             statements |= {
-                b"snapshots": select_snapshots(events_table, snapshots_table, newest=1),
-                b"older snapshots": select_snapshots(events_table, snapshots_table, newest=NEWEST),
+                b"snapshots": select_newest_snapshots(events_table, snapshots_table),
+                b"older snapshots": select_older_snapshots(events_table, snapshots_table),
             }
         self._verifier = verifier
         self._dedicated = DedicatedConnection(datastore, "streams", statements)

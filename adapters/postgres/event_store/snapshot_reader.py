@@ -26,7 +26,8 @@ MAX_REPORTED = 1_000
 _SELECT = """
 SELECT s.originator_id, s.originator_version, s.topic, s.state, s.mac, e.originator_id IS NOT NULL
 FROM unnest($1::uuid[]) AS wanted (id), LATERAL (
-    SELECT * FROM gridproof.{snapshots} WHERE originator_id = wanted.id ORDER BY originator_version DESC LIMIT {newest}
+    SELECT * FROM gridproof.{snapshots} WHERE originator_id = wanted.id{with_mac}
+    ORDER BY originator_version DESC LIMIT {newest}
 ) s
 LEFT JOIN gridproof.{events} e
     ON e.originator_id = s.originator_id AND e.originator_version = s.originator_version
@@ -54,9 +55,18 @@ class Snapshots(NamedTuple):
     """Called with a text for each stream with a wrong snapshot. Must not raise."""
 
 
-def select_snapshots(events_table: str, snapshots_table: str, *, newest: int) -> bytes:
-    """The statement that reads the `newest` snapshots of each stream in `$1`, newest first."""
-    return _SELECT.format(events=events_table, snapshots=snapshots_table, newest=newest).encode()
+def select_newest_snapshots(events_table: str, snapshots_table: str) -> bytes:
+    """The statement that reads the newest snapshot of each stream in `$1`."""
+    return _SELECT.format(events=events_table, snapshots=snapshots_table, with_mac="", newest=1).encode()
+
+
+def select_older_snapshots(events_table: str, snapshots_table: str) -> bytes:
+    """The statement that reads the newest few snapshots of each stream in `$1`, newest first; only those with a MAC,
+    since no other is used."""
+    with_mac = " AND mac IS NOT NULL"
+    return _SELECT.format(
+        events=events_table, snapshots=snapshots_table, with_mac=with_mac, newest=NEWEST
+    ).encode()
 
 
 class SnapshotVerifier:
