@@ -58,7 +58,7 @@ from interfaces.web.middleware.stale_responses import StaleResponseMiddleware, S
 from interfaces.web.openapi.document import openapi_config
 from interfaces.web.requests.bounded_request import BoundedRequest
 from projections.as_of.lists import FoldLimits, HistoricalLists
-from projections.audit.cached_moments import CachedMoments
+from projections.audit.prefix_end_cache import PrefixEndCache
 
 CONTROLLERS: list[ControllerRouterHandler] = [
     NotificationController,
@@ -135,7 +135,7 @@ def _edge_over(dependencies: WebDependencies) -> Edge:
         dependencies.api_keys, now=dependencies.clock.now, is_away=lambda: state.is_away
     )
     values = CurrentValues(dependencies.telemetry, clock, cache)
-    history = CachedMoments(dependencies.stream_log)
+    history = PrefixEndCache(dependencies.stream_log)
     sources = HistorySources(dependencies.telemetry, dependencies.rollups, dependencies.meter_powers)
     return Edge(
         dependencies=dependencies,

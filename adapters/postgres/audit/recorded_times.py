@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import structlog
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 STRIDE = 256
 """Domain events for each row of the index, as the function in the database has it."""
@@ -38,7 +38,7 @@ class RecordedTimesFollower:
                 while self.extend() and not stop.is_set():
                     pass
                 pause_s = FOLLOW_EVERY_S
-            except (psycopg.Error, PoolTimeout) as error:
+            except psycopg.Error as error:
                 _log.warning("the index of times was not extended", error=str(error))
                 pause_s = FAILED_PAUSE_S
             stop.wait(pause_s)

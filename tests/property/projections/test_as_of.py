@@ -13,7 +13,7 @@ from application.ports.event_store.event_log import LogEntry
 from domain.dr_event import DREvent
 from projections.as_of.dr_event import dr_event_as_of
 from projections.as_of.lists import MAX_STATES, FoldLimits, HistoricalLists, HistoryStillLoading, PastTooLarge
-from projections.audit.cached_moments import CachedMoments
+from projections.audit.prefix_end_cache import PrefixEndCache
 from projections.audit.replay import DREventNotRecorded, audit_document
 from projections.audit.stream_log import AsOf, PositionAhead, StreamEntry, StreamLogUnavailable
 from projections.engine.memory_rows import Entry, MemoryRows
@@ -176,7 +176,7 @@ def test_a_fold_continues_after_the_log_was_unavailable(long: CountedLog) -> Non
 
 def test_the_log_position_of_a_past_moment_is_cached_and_that_of_the_present_is_not(long: CountedLog) -> None:
     lists, latest = (
-        HistoricalLists(CachedMoments(long)),
+        HistoricalLists(PrefixEndCache(long)),
         max(entry.domain_event.recorded_at for entry in long.entries),
     )
     earlier = long.entries[20].domain_event.recorded_at

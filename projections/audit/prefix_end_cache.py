@@ -1,4 +1,4 @@
-"""A stream log that remembers which position belongs to a past moment."""
+"""A stream log that caches which position belongs to a past time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from uuid import UUID
 
 from projections.audit.stream_log import StreamEntry, StreamLog, StreamSlice
 
-MAX_MOMENTS = 1_000
+MAX_TIMES = 1_000
 
 
-class CachedMoments:
-    """Implements StreamLog over another one; thread-safe.
+class PrefixEndCache:
+    """Caches the end of the prefix of past times, over another StreamLog; thread-safe.
 
     The end of a prefix is final once a later domain event is recorded behind it. The position of the present is not.
     """
@@ -34,7 +34,7 @@ class CachedMoments:
         if end < head:
             with self._lock:
                 self._ends[as_of] = end
-                if len(self._ends) > MAX_MOMENTS:
+                if len(self._ends) > MAX_TIMES:
                     self._ends.popitem(last=False)
         return end
 
