@@ -20,6 +20,19 @@ MAX_NAMED = 100
 """Ids that one act names; `count` says how many there are."""
 
 
+class UtilityChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a portfolio import changes of a utility, and by what it is authenticated afterwards. A reference names where
+    a secret is stored; the secret itself is nowhere in the log."""
+
+    utility_id: str
+    is_new: bool
+    changed: tuple[str, ...]
+    """Names of fields."""
+    webhook_secret_ref: str | None
+    callback_secret_ref: str | None
+    webhook_v1_until: datetime | None
+
+
 class AdministrativeActState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of an act: it happened."""
 
@@ -92,6 +105,28 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
         intervals: int
         changed: int
         """Intervals that replaced others."""
+
+    class PortfolioImportBegun(Event, frozen=True, kw_only=True):
+        """A portfolio was found to change something. Its utilities are stored with this act; programs and facilities
+        follow, with the same correlation id."""
+
+        TOPIC: ClassVar[str] = "administration.portfolio-import-begun.v1"
+        file_sha256: str | None
+        """None: the portfolio came from no file."""
+        utilities: tuple[UtilityChange, ...]
+        """The first MAX_NAMED that change."""
+        utilities_changed: int
+        programs_changed: int
+        facilities_changed: int
+
+    class PortfolioImported(Event, frozen=True, kw_only=True):
+        """A portfolio was imported as a whole. Its correlation id is that of its beginning."""
+
+        TOPIC: ClassVar[str] = "administration.portfolio-imported.v1"
+        utilities: int
+        programs: int
+        facilities: int
+        """Those that changed."""
 
     class MigrationApplied(Event, frozen=True, kw_only=True):
         """A migration of the database schema was applied, at `applied_at`."""
@@ -186,6 +221,40 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
             facilities=len(facility_ids),
             intervals=intervals,
             changed=changed,
+        )
+
+    @classmethod
+    def begin_portfolio_import(
+        cls,
+        provenance: Provenance,
+        *,
+        file_sha256: str | None,
+        utilities: Sequence[UtilityChange],
+        programs_changed: int,
+        facilities_changed: int,
+    ) -> Self:
+        return cls.open_stream(
+            uuid5(NAMESPACE, f"portfolio-import-begun:{provenance.causation_id}"),
+            cls.PortfolioImportBegun,
+            provenance,
+            file_sha256=file_sha256,
+            utilities=tuple(utilities[:MAX_NAMED]),
+            utilities_changed=len(utilities),
+            programs_changed=programs_changed,
+            facilities_changed=facilities_changed,
+        )
+
+    @classmethod
+    def import_portfolio(
+        cls, provenance: Provenance, *, utilities: int, programs: int, facilities: int
+    ) -> Self:
+        return cls.open_stream(
+            uuid5(NAMESPACE, f"portfolio-imported:{provenance.causation_id}"),
+            cls.PortfolioImported,
+            provenance,
+            utilities=utilities,
+            programs=programs,
+            facilities=facilities,
         )
 
     @classmethod

@@ -5,7 +5,7 @@ The window is 21:00 to 23:00 UTC of 14 July 2026; NOW is noon.
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -23,6 +23,7 @@ from application.facility.portfolio_entries import (
     ProgramEntry,
     ZoneEntry,
 )
+from domain.administration import AdministrativeAct
 from domain.dr_event import FacilityTarget, Notice
 from domain.event_sourcing.aggregate import Provenance
 from domain.facility import BmsLink
@@ -55,6 +56,17 @@ def provenance(at: datetime = NOW) -> Provenance:
         tenant=CONTEXT.tenant,
         trace_id=CONTEXT.trace_id,
         recorded_at=at,
+    )
+
+
+def portfolio_act() -> AdministrativeAct:
+    """The beginning of an import, another one with each call."""
+    return AdministrativeAct.begin_portfolio_import(
+        msgspec.structs.replace(provenance(), causation_id=uuid4()),
+        file_sha256=None,
+        utilities=(),
+        programs_changed=0,
+        facilities_changed=0,
     )
 
 

@@ -1,12 +1,15 @@
 """Utilities in PostgreSQL."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.event_store.acts import WallTime, append_acts
 from adapters.postgres.operations.connection import operations_connection, storable
 from application.facility.portfolio_entries import UtilityEntry
+from domain.administration import AdministrativeAct
 
 _COLUMNS = "utility_id, name, webhook_secret_ref, callback_secret_ref, webhook_v1_until"
 _UPSERT = f"""
@@ -24,13 +27,19 @@ _LIST = f"SELECT {_COLUMNS} FROM gridproof.utilities ORDER BY utility_id"  # noq
 
 
 class PostgresUtilities:
-    def __init__(self, pool: ConnectionPool[Any]) -> None:
+    def __init__(self, pool: ConnectionPool[Any], wall_time: WallTime = None) -> None:
         self._pool = pool
+        self._wall_time = wall_time
 
-    def keep(self, entry: UtilityEntry, *, at: datetime) -> bool:
-        texts = (entry.utility_id, storable(entry.name), entry.webhook_secret_ref, entry.callback_secret_ref)
+    def keep(self, entries: Sequence[UtilityEntry], *, at: datetime, act: AdministrativeAct) -> int:
+        changed = 0
         with operations_connection(self._pool) as connection:
-            return connection.execute(_UPSERT, (*texts, entry.webhook_v1_until, at)).rowcount > 0
+            for entry in sorted(entries, key=lambda entry: entry.utility_id):  # one order, against deadlocks
+                references = (entry.webhook_secret_ref, entry.callback_secret_ref, entry.webhook_v1_until)
+                row = (entry.utility_id, storable(entry.name), *references, at)
+                changed += connection.execute(_UPSERT, row).rowcount
+            append_acts(connection, [act], self._wall_time)
+        return changed
 
     def find(self, utility_id: str) -> UtilityEntry | None:
         with operations_connection(self._pool) as connection:

@@ -1,17 +1,25 @@
-"""Import of a portfolio: utilities, programs and facilities, each as its entry states it."""
+"""Import of a portfolio: utilities, programs and facilities, each as its entry states it.
 
-from collections.abc import Callable
-from datetime import datetime
+What the portfolio changes is found out first, and recorded before it is changed: the references to the secrets of
+utilities stand in a table, and no other domain event says who changed them.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
 
 from application.command_bus.bus import CommandBus
-from application.command_bus.decision_context import CommandContext
+from application.command_bus.decision_context import CommandContext, provenance_of
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
-from application.facility.portfolio_entries import Portfolio
+from application.facility.portfolio_entries import Portfolio, UtilityEntry
+from application.ports.clock import Clock
 from application.ports.facility import Utilities
+from application.ports.operations.act_log import ActLog
+from domain.administration import AdministrativeAct, UtilityChange
 from domain.identifiers import NAMESPACE
 
 
@@ -25,33 +33,118 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     """Recorded for facilities; 0 where nothing changed."""
 
 
+class PortfolioTarget(NamedTuple):
+    """What an import changes, and where it is recorded."""
+
+    bus: CommandBus
+    utilities: Utilities
+    acts: ActLog
+    clock: Clock
+    """The one for decisions."""
+
+
+class _Changes(NamedTuple):
+    utilities: Sequence[UtilityChange]
+    programs: frozenset[str]
+    facilities: frozenset[str]
+
+
 def import_portfolio(
     portfolio: Portfolio,
+    target: PortfolioTarget,
     *,
-    bus: CommandBus,
-    utilities: Utilities,
-    at: datetime,
+    file_sha256: str | None,
     actor: str,
     trace_id: str,
     progress: Callable[[int], None] = lambda done: None,
 ) -> ImportReport:
-    """`progress` is called with the number of facilities done. Raises the errors of the bus and of the
-    register of utilities."""
-    correlation_id = uuid5(NAMESPACE, f"import:{at.isoformat()}")
+    """`progress` is called with the number of facilities done. Raises the errors of the bus, of the register of
+    utilities and of the record of acts. What was changed until then stays, and the import can be repeated."""
+    at = target.clock.now()
+    correlation_id = uuid5(NAMESPACE, f"import:{at.isoformat()}:{trace_id}")
     context = _context(correlation_id, actor, trace_id)
-    for utility in portfolio.utilities:
-        utilities.keep(utility, at=at)
+    changes = _changes(portfolio, target, context)
+    if any(changes):
+        _begin(portfolio, changes, target, context, at=at, file_sha256=file_sha256)
     for program in portfolio.programs:
-        bus.handle(AgreeProgram(entry=program), context)
+        if program.program_id in changes.programs:
+            target.bus.handle(AgreeProgram(entry=program), context)
     recorded = 0
     for done, facility in enumerate(portfolio.facilities, start=1):
-        recorded += bus.handle(RegisterFacility(entry=facility), context, reply_type=int)
+        if facility.facility_id in changes.facilities:
+            recorded += target.bus.handle(RegisterFacility(entry=facility), context, reply_type=int)
         progress(done)
+    if any(changes):
+        _end(changes, target, context)
     return ImportReport(
         utilities=len(portfolio.utilities),
         programs=len(portfolio.programs),
         facilities=len(portfolio.facilities),
         domain_events=recorded,
+    )
+
+
+def _begin(
+    portfolio: Portfolio,
+    changes: _Changes,
+    target: PortfolioTarget,
+    context: CommandContext,
+    *,
+    at: datetime,
+    file_sha256: str | None,
+) -> None:
+    """Record the beginning, in one transaction with the utilities."""
+    act = AdministrativeAct.begin_portfolio_import(
+        provenance_of(context, at),
+        file_sha256=file_sha256,
+        utilities=changes.utilities,
+        programs_changed=len(changes.programs),
+        facilities_changed=len(changes.facilities),
+    )
+    target.utilities.keep(portfolio.utilities, at=at, act=act)
+
+
+def _end(changes: _Changes, target: PortfolioTarget, context: CommandContext) -> None:
+    act = AdministrativeAct.import_portfolio(
+        provenance_of(context, target.clock.now()),
+        utilities=len(changes.utilities),
+        programs=len(changes.programs),
+        facilities=len(changes.facilities),
+    )
+    target.acts.record([act])
+
+
+def _changes(portfolio: Portfolio, target: PortfolioTarget, context: CommandContext) -> _Changes:
+    known = {entry.utility_id: entry for entry in target.utilities.listed()}
+    utilities = [_utility_change(entry, known.get(entry.utility_id)) for entry in portfolio.utilities]
+    return _Changes(
+        [one for one in utilities if one.is_new or one.changed],
+        frozenset(
+            entry.program_id
+            for entry in portfolio.programs
+            if target.bus.rehearse(AgreeProgram(entry=entry), context)
+        ),
+        frozenset(
+            entry.facility_id
+            for entry in portfolio.facilities
+            if target.bus.rehearse(RegisterFacility(entry=entry), context)
+        ),
+    )
+
+
+def _utility_change(entry: UtilityEntry, known: UtilityEntry | None) -> UtilityChange:
+    before = known or UtilityEntry(utility_id=entry.utility_id)
+    v1_until = entry.webhook_v1_until or before.webhook_v1_until  # without a date the stored one stays
+    after = msgspec.structs.replace(entry, webhook_v1_until=v1_until)
+    return UtilityChange(
+        utility_id=entry.utility_id,
+        is_new=known is None,
+        changed=tuple(
+            name for name in entry.__struct_fields__ if getattr(after, name) != getattr(before, name)
+        ),
+        webhook_secret_ref=after.webhook_secret_ref,
+        callback_secret_ref=after.callback_secret_ref,
+        webhook_v1_until=None if v1_until is None else v1_until.astimezone(UTC),
     )
 
 

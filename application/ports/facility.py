@@ -1,18 +1,20 @@
 """Utilities: whom we serve, and the references to their secrets."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 from application.facility.portfolio_entries import UtilityEntry
+from domain.administration import AdministrativeAct
 
 
 class Utilities(Protocol):
     """The utilities of the portfolio (synchronous). Every method raises OperationsUnavailable."""
 
-    def keep(self, entry: UtilityEntry, *, at: datetime) -> bool:
-        """Store a utility as `entry` states it. False if it was stored like this already.
+    def keep(self, entries: Sequence[UtilityEntry], *, at: datetime, act: AdministrativeAct) -> int:
+        """Store utilities as `entries` state them, in one transaction with the act that records it in the log.
 
-        Without `webhook_v1_until` the stored date stays.
+        Returns how many were not stored like this already. Without `webhook_v1_until` the stored date stays.
         """
         ...
 

@@ -147,7 +147,7 @@ class Stores:
     def utilities(self) -> Utilities:
         from adapters.postgres.utilities import PostgresUtilities
 
-        return PostgresUtilities(self.pool)
+        return PostgresUtilities(self.pool, wall_time_of(self.clock))
 
     def api_keys(self) -> ApiKeys:
         from adapters.postgres.access.api_keys import PostgresApiKeys

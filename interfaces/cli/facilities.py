@@ -1,5 +1,6 @@
 """`gridproof facilities`: imports, lists and opts out facilities of the portfolio."""
 
+import hashlib
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,20 +76,20 @@ def facilities_group() -> None:
 def import_file(file: Path, as_json: bool) -> None:
     """Make the utilities, programs and facilities of FILE (YAML or JSON) known. All of FILE is checked first."""
     from application.facility.portfolio_validation import read_portfolio
-    from application.operations.portfolio_import import import_portfolio
+    from application.operations.portfolio_import import PortfolioTarget, import_portfolio
 
     if file.stat().st_size > MOST_BYTES:
         raise click.ClickException(
             f"{file} is over {MOST_BYTES} bytes; split the portfolio into several files"
         )
-    portfolio = read_portfolio(file.read_bytes())
+    content = file.read_bytes()
+    portfolio = read_portfolio(content)
     with opened_stores() as stores, progress_of(len(portfolio.facilities), "facilities") as progress:
         _check(portfolio, stores)
         report = import_portfolio(
             portfolio,
-            bus=stores.bus,
-            utilities=stores.utilities(),
-            at=stores.clock.now(),
+            PortfolioTarget(stores.bus, stores.utilities(), stores.act_log(), stores.decision_clock),
+            file_sha256=hashlib.sha256(content).hexdigest(),
             actor=operator(stores),
             trace_id=secrets.token_hex(16),
             progress=progress,

@@ -16,7 +16,7 @@ from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
 from application.command_bus.decision_context import CommandContext
 from application.commands.facility import StartMaintenance
 from application.facility.portfolio_entries import Portfolio, ProgramEntry
-from application.operations.portfolio_import import import_portfolio
+from application.operations.portfolio_import import PortfolioTarget, import_portfolio
 from application.ports.access.api_keys import Role
 from application.ports.telemetry.store import ImportedIntervals, TelemetryStore
 from domain.identifiers import NAMESPACE
@@ -85,9 +85,8 @@ def register(stores: Stores, portfolio: Portfolio, *, in_maintenance: str | None
     trace_id = secrets.token_hex(16)
     import_portfolio(
         portfolio,
-        bus=stores.bus,
-        utilities=stores.utilities(),
-        at=stores.clock.now(),
+        PortfolioTarget(stores.bus, stores.utilities(), stores.act_log(), stores.decision_clock),
+        file_sha256=None,
         actor="operator:demo",
         trace_id=trace_id,
     )

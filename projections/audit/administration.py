@@ -1,4 +1,4 @@
-"""Administrative acts as the audit shows them, each with a sentence."""
+"""Administrative acts as the audit shows them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from uuid import UUID
 import msgspec
 from eventsourcing.utils import get_topic
 
-from domain.administration import AdministrativeAct
-from domain.event_sourcing.aggregate import DomainEvent
-from projections.audit.description_parts import moment_text
+from projections.audit.act_descriptions import act_text
 from projections.audit.stream_log import StreamEntry, StreamLog
 
 
@@ -57,42 +55,3 @@ def _act(entry: StreamEntry) -> Act:
         what=act_text(act),
         correlation_id=act.correlation_id,
     )
-
-
-def act_text(act: DomainEvent) -> str:
-    """What was done, in one sentence; without names, which the log does not hold."""
-    match act:
-        case AdministrativeAct.ApiKeyIssued():
-            scope = act.utility_id or act.facility_id
-            until = f", valid until {moment_text(act.expires_at)}" if act.expires_at else ""
-            instead = f", in place of {act.replaces}" if act.replaces else ""
-            return f"API key {act.key_id} issued: {act.role}{f' {scope}' if scope else ''}{until}{instead}"
-        case AdministrativeAct.ApiKeyRotated():
-            return (
-                f"API key {act.key_id} is replaced by {act.replaced_by}, "
-                f"and expires at {moment_text(act.expires_at)}"
-            )
-        case AdministrativeAct.ApiKeyRevoked():
-            return f"API key {act.key_id} revoked"
-        case AdministrativeAct.DeadLettersDecided():
-            named = ", ".join(map(str, act.dead_letter_ids[:3])) + (", ..." if act.count > 3 else "")
-            return f"{act.count} dead letter{'' if act.count == 1 else 's'} {act.decision}: {named}"
-        case AdministrativeAct.HistoryImportBegun():
-            named = ", ".join(act.facility_ids[:3]) + (", ..." if act.facilities > 3 else "")
-            return (
-                f"import of history of {_facilities(act.facilities)} begun: {named} "
-                f"(SHA-256 of the file {act.file_sha256})"
-            )
-        case AdministrativeAct.HistoryImported():
-            return (
-                f"history of {_facilities(act.facilities)} imported: "
-                f"{act.intervals} intervals added, {act.changed} changed"
-            )
-        case AdministrativeAct.MigrationApplied():
-            return f"migration {act.migration} applied at {moment_text(act.applied_at)}"
-        case _:
-            return type(act).__qualname__
-
-
-def _facilities(count: int) -> str:
-    return f"{count} facilit{'y' if count == 1 else 'ies'}"

@@ -12,6 +12,7 @@ from adapters.postgres.utilities import PostgresUtilities
 from application.facility.portfolio_entries import NO_DATE_YET, UtilityEntry
 from application.ports.facility import Utilities
 from tests.fakes.facility import FakeUtilities
+from tests.sample_values import portfolio_act
 
 T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 CITY = UtilityEntry(
@@ -32,38 +33,41 @@ def utilities(request: pytest.FixtureRequest) -> Iterator[Utilities]:
         yield PostgresUtilities(pool)
 
 
+def stored(utilities: Utilities, *entries: UtilityEntry) -> int:
+    return utilities.keep(entries, at=T0, act=portfolio_act())
+
+
 def test_a_stored_utility_is_read_unchanged(utilities: Utilities) -> None:
-    assert utilities.keep(CITY, at=T0) is True
+    assert stored(utilities, CITY) == 1
 
     assert utilities.find("city-power") == CITY
     assert utilities.find("other") is None
 
 
 def test_storing_the_same_utility_again_is_no_change(utilities: Utilities) -> None:
-    utilities.keep(CITY, at=T0)
+    stored(utilities, CITY)
 
-    assert utilities.keep(CITY, at=T0) is False
+    assert stored(utilities, CITY) == 0
 
 
 def test_a_change_can_remove_a_value(utilities: Utilities) -> None:
-    utilities.keep(CITY, at=T0)
+    stored(utilities, CITY)
 
-    assert utilities.keep(replace(CITY, webhook_secret_ref=None), at=T0) is True
+    assert stored(utilities, replace(CITY, webhook_secret_ref=None)) == 1
     assert utilities.find("city-power") == replace(CITY, webhook_secret_ref=None)
 
 
 def test_utilities_are_listed_by_id(utilities: Utilities) -> None:
-    for utility_id in ("b", "a", "c"):
-        utilities.keep(UtilityEntry(utility_id=utility_id), at=T0)
+    assert stored(utilities, *(UtilityEntry(utility_id=utility_id) for utility_id in ("b", "a", "c"))) == 3
 
     assert [entry.utility_id for entry in utilities.listed()] == ["a", "b", "c"]
 
 
 def test_the_date_of_v1_signatures_stays_until_another_is_given(utilities: Utilities) -> None:
     dated = replace(CITY, webhook_v1_until=T0)
-    utilities.keep(dated, at=T0)
-    assert utilities.keep(CITY, at=T0) is False
+    stored(utilities, dated)
+    assert stored(utilities, CITY) == 0
     assert utilities.find("city-power") == dated
     later = replace(CITY, webhook_v1_until=NO_DATE_YET)
-    assert utilities.keep(later, at=T0) is True
+    assert stored(utilities, later) == 1
     assert utilities.listed() == [later]

@@ -1,23 +1,31 @@
 """Utilities in memory."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from msgspec.structs import replace
 
 from application.facility.portfolio_entries import UtilityEntry
+from domain.administration import AdministrativeAct
 
 
 class FakeUtilities:
     def __init__(self) -> None:
         self._entries: dict[str, UtilityEntry] = {}
+        self.acts: list[Any] = []
+        """What was recorded in the log."""
 
-    def keep(self, entry: UtilityEntry, *, at: datetime) -> bool:
+    def keep(self, entries: Sequence[UtilityEntry], *, at: datetime, act: AdministrativeAct) -> int:
+        self.acts += act.collect_events()
+        return sum(map(self._keep, entries))
+
+    def _keep(self, entry: UtilityEntry) -> bool:
         known = self._entries.get(entry.utility_id)
         if known is not None and entry.webhook_v1_until is None:
             entry = replace(entry, webhook_v1_until=known.webhook_v1_until)
-        changed = known != entry
         self._entries[entry.utility_id] = entry
-        return changed
+        return known != entry
 
     def find(self, utility_id: str) -> UtilityEntry | None:
         return self._entries.get(utility_id)

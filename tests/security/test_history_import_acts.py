@@ -16,7 +16,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.telemetry.store import ImportedIntervals, ImportOutcome, TelemetryStoreUnavailable
 from domain.administration import AdministrativeAct
 from interfaces.cli.telemetry import commands
-from projections.audit.administration import act_text
+from projections.audit.act_descriptions import act_text
 from tests.fakes.access.operators import FakeOperators
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.act_log import FakeActLog

@@ -10,6 +10,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.schema import migrate as migrations
 from adapters.postgres.utilities import PostgresUtilities
 from application.facility.portfolio_entries import NO_DATE_YET, UtilityEntry
+from tests.sample_values import portfolio_act
 from tests.servers import Database
 
 FILES = migrations.migration_files()
@@ -30,6 +31,6 @@ def test_the_migration_lets_stored_utilities_sign_v1_without_an_end(
     migrations.migrate(empty_database.owner_dsn)
     with ConnectionPool[Any](empty_database.app_dsn, min_size=1, max_size=1) as pool:
         utilities = PostgresUtilities(pool)
-        utilities.keep(UtilityEntry(utility_id="new"), at=NOW)
+        utilities.keep([UtilityEntry(utility_id="new")], at=NOW, act=portfolio_act())
         found = {entry.utility_id: entry.webhook_v1_until for entry in utilities.listed()}
     assert found == {"old": NO_DATE_YET, "new": None}

@@ -27,6 +27,7 @@ from interfaces.web.api.webhook.secrets import CACHED_S, WebhookSecrets
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.facility import FakeUtilities
 from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.sample_values import portfolio_act
 from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, RecordedCommands, accepting, notification
 from tests.webhook_signature import sign, sign_v1
 
@@ -115,15 +116,19 @@ def test_a_v1_signature_of_a_body_serves_one_idempotency_key() -> None:
 def test_v1_is_accepted_from_utilities_of_before_until_their_date() -> None:
     utilities, now = FakeUtilities(), [0.0]
     secrets = WebhookSecrets(utilities, str.encode, monotonic=lambda: now[0])
-    utilities.keep(UtilityEntry(utility_id="new"), at=NOW)
-    utilities.keep(UtilityEntry(utility_id="old", webhook_v1_until=NO_DATE_YET), at=NOW)
+    utilities.keep([UtilityEntry(utility_id="new")], at=NOW, act=portfolio_act())
+    utilities.keep(
+        [UtilityEntry(utility_id="old", webhook_v1_until=NO_DATE_YET)], at=NOW, act=portfolio_act()
+    )
     assert not secrets.accepts_v1("new", NOW)
     assert not secrets.accepts_v1("unknown", NOW)
     assert secrets.accepts_v1("old", NOW)
-    utilities.keep(UtilityEntry(utility_id="old"), at=NOW)  # an import that says nothing of it
+    utilities.keep(
+        [UtilityEntry(utility_id="old")], at=NOW, act=portfolio_act()
+    )  # an import that says nothing of it
     now[0] += CACHED_S
     assert secrets.accepts_v1("old", NOW)
-    utilities.keep(UtilityEntry(utility_id="old", webhook_v1_until=NOW), at=NOW)
+    utilities.keep([UtilityEntry(utility_id="old", webhook_v1_until=NOW)], at=NOW, act=portfolio_act())
     now[0] += CACHED_S
     assert not secrets.accepts_v1("old", NOW)
 

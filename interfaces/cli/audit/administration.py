@@ -11,8 +11,9 @@ Examples:
   gridproof audit administration
   gridproof audit administration --before 1234 --limit 1000 --json
 
-Keys issued, rotated and revoked, dead letters decided, history imported, migrations applied. Overrides and other acts
-on a DR event are among its steps: `gridproof audit replay`. `gridproof keys list` and `keys operators` name the ids.
+Keys issued, rotated and revoked, dead letters decided, imports of history and portfolios, migrations applied. Overrides
+and other acts on a DR event are among its steps: `gridproof audit replay`. `gridproof keys list` and `keys operators`
+name the ids.
 """
 
 

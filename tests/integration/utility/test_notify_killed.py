@@ -34,6 +34,7 @@ from interfaces.simulators.utility import (
     create_utility_app,
     read_callbacks,
 )
+from tests.sample_values import portfolio_act
 from tests.servers import Database
 
 NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
@@ -132,7 +133,7 @@ def rig(database: Database, tmp_path: Path, nats_server: EmbeddedServers) -> Ite
     }
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=1) as pool:
         entry = UtilityEntry(utility_id="city-power", callback_secret_ref="env:GRIDPROOF_SECRET_CITY")
-        PostgresUtilities(pool).keep(entry, at=NOW)
+        PostgresUtilities(pool).keep([entry], at=NOW, act=portfolio_act())
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     yield Rig(store, environ, tmp_path)
     store.close()

@@ -6,12 +6,15 @@ from application.facility.portfolio_entries import UtilityEntry
 from interfaces.settings.secrets import SecretError, resolve_secret
 from interfaces.web.api.webhook.secrets import CACHED_S, WebhookSecrets
 from tests.fakes.facility import FakeUtilities
+from tests.sample_values import portfolio_act
 from tests.unit.interfaces.web.edge import NOW
 
 
 def utilities(reference: str | None) -> FakeUtilities:
     cached = FakeUtilities()
-    cached.keep(UtilityEntry(utility_id="util-1", webhook_secret_ref=reference), at=NOW)
+    cached.keep(
+        [UtilityEntry(utility_id="util-1", webhook_secret_ref=reference)], at=NOW, act=portfolio_act()
+    )
     return cached
 
 
