@@ -13,11 +13,16 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from domain.event_sourcing.aggregate import Aggregate, CreationEvent, Provenance
+from domain.dispatch import Dispatch
+from domain.event_sourcing.aggregate import Aggregate, CreationEvent, DomainEvent, Provenance
 from domain.identifiers import NAMESPACE
 
 MAX_NAMED = 100
 """Ids that one act names; `count` says how many there are."""
+
+
+ACTS_ON_DR_EVENTS: tuple[type[DomainEvent], ...] = (Dispatch.ForecastOverridden,)
+"""Domain events of a DR event that the list of administrative acts shows as well. They are not recorded twice."""
 
 
 class UtilityChange(msgspec.Struct, frozen=True, kw_only=True):

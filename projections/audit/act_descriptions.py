@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from domain.administration import AdministrativeAct, UtilityChange
+from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit.description_parts import moment_text
 
@@ -64,6 +65,10 @@ def _migration_applied(act: AdministrativeAct.MigrationApplied) -> str:
     return f"migration {act.migration} applied at {moment_text(act.applied_at)}"
 
 
+def _forecast_overridden(act: Dispatch.ForecastOverridden) -> str:
+    return f"degraded forecast of {act.facility_id} overridden in DR event {act.dr_event_id}: {act.reason}"
+
+
 def _facilities(count: int) -> str:
     return f"{count} facilit{'y' if count == 1 else 'ies'}"
 
@@ -99,4 +104,5 @@ ACT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any], str]] = {
     AdministrativeAct.PortfolioImportBegun: _portfolio_import_begun,
     AdministrativeAct.PortfolioImported: _portfolio_imported,
     AdministrativeAct.MigrationApplied: _migration_applied,
+    Dispatch.ForecastOverridden: _forecast_overridden,
 }

@@ -68,7 +68,10 @@ class StreamLog(Protocol):
         ...
 
     def acts(self, *, before: int | None, limit: int) -> list[StreamEntry]:
-        """The newest `limit` administrative acts, of positions less than `before`; the newest first."""
+        """The newest `limit` administrative acts, of positions less than `before`; the newest first.
+
+        With them ACTS_ON_DR_EVENTS, as far as this release or a later one recorded them.
+        """
         ...
 
     def prefix_end(self, as_of: datetime) -> int:

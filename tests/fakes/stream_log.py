@@ -7,7 +7,7 @@ from uuid import UUID
 from eventsourcing.utils import get_topic
 
 from application.event_store.event_mapper import encode_state
-from domain.administration import AdministrativeAct
+from domain.administration import ACTS_ON_DR_EVENTS, AdministrativeAct
 from domain.dr_event import DREvent
 from projections.audit.stream_log import StreamEntry, StreamSlice
 from projections.engine.memory_rows import Entry
@@ -49,7 +49,7 @@ class FakeStreamLog:
         found = [
             entry
             for entry in reversed(self.entries)
-            if isinstance(entry.domain_event, AdministrativeAct.Event)
+            if isinstance(entry.domain_event, (AdministrativeAct.Event, *ACTS_ON_DR_EVENTS))
             and (before is None or entry.position < before)
         ]
         return found[:limit]

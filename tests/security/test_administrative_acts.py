@@ -18,11 +18,13 @@ from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.access.api_keys import issue, revoke, rotate
 from application.event_store.demand_response import DemandResponse
 from domain.administration import AdministrativeAct
+from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from projections.audit.administration import read_acts
 from tests.sample_values import provenance
 from tests.servers import Database
+from tests.state_walks import dispatch_walk
 
 AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
@@ -92,6 +94,22 @@ def test_the_audit_lists_the_acts_the_newest_first(keys: Keys) -> None:
     assert [len(older.acts), older.next_before] == [1, None]
     assert [act.position for act in (*newest.acts, *older.acts)] == [4, 3, 2, 1]
     assert "anna" not in repr((newest, older))
+
+
+def test_the_audit_lists_overrides_of_forecasts_among_the_acts(keys: Keys) -> None:
+    dispatch = dispatch_walk().aggregate
+    dispatch.block(provenance(AT), data_quality="degraded", reason="old weather")
+    dispatch.override_forecast(provenance(AT), reason="meter back")
+    issue(keys.store, role="admin", at=AT, entropy=entropy(21))
+    keys.events.save([dispatch])
+    issue(keys.store, role="admin", at=AT, entropy=entropy(22))
+    with ConnectionPool[Any](keys.database.app_dsn, min_size=1, max_size=1) as pool:
+        acts = read_acts(PostgresStreamLog(pool), before=None, limit=10).acts
+    positions = {type(one): number for number, one in enumerate(keys.recorded(), 1)}
+    assert [act.topic.partition(".")[0] for act in acts] == ["administration", "dispatch", "administration"]
+    assert acts[1].position == positions[Dispatch.ForecastOverridden]
+    assert acts[1].what.startswith("degraded forecast of fac-001 overridden in DR event ")
+    assert acts[1].what.endswith(": meter back")
 
 
 def test_a_key_is_not_stored_without_its_act(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:

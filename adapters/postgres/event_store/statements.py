@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eventsourcing.postgres import PostgresDatastore
-from psycopg.sql import SQL, Composable, Composed, Identifier
+from eventsourcing.utils import get_topic
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from adapters.postgres.connection.pipeline import Call
 from adapters.postgres.event_store.save_request import Save
-from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array, bigint
+from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array, bigint, element
+from domain.administration import ACTS_ON_DR_EVENTS
 
 BEGIN: Call = (b"begin", ())
 LOCK: Call = (b"lock", ())
@@ -40,6 +42,17 @@ _EVENTS = SQL(
     " SELECT i, v, t, s FROM unnest($1::{id}[], $2::bigint[], $3::text[], $4::bytea[])"
     " WITH ORDINALITY AS u (i, v, t, s, n) WHERE {in_time} ORDER BY n RETURNING notification_id"
 )
+# Only for batches with one of these topics: the list of administrative acts needs no index on every domain event.
+_LISTED_EVENTS = SQL(
+    "WITH inserted AS ("
+    "INSERT INTO {table} (originator_id, originator_version, topic, state)"
+    " SELECT i, v, t, s FROM unnest($1::{id}[], $2::bigint[], $3::text[], $4::bytea[])"
+    " WITH ORDINALITY AS u (i, v, t, s, n) WHERE {in_time} ORDER BY n RETURNING notification_id, topic),"
+    " listed AS (INSERT INTO {acts} (position) SELECT notification_id FROM inserted WHERE topic = ANY({listed}))"
+    " SELECT notification_id FROM inserted ORDER BY 1"
+)
+_LISTED = tuple(get_topic(kind) for kind in ACTS_ON_DR_EVENTS)
+_LISTED_ELEMENTS = frozenset(element(topic.encode()) for topic in _LISTED)
 _KEYS = SQL(
     "INSERT INTO {keys} (scope, key, body_hash, reply)"
     " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) WHERE {in_time}"
@@ -61,6 +74,8 @@ class WriteStatements:
             "table": Identifier(datastore.schema, table),
             "keys": Identifier(datastore.schema, "idempotency_keys"),
             "channel": Identifier(channel),
+            "acts": Identifier(datastore.schema, "administrative_acts"),
+            "listed": Literal(list(_LISTED)),
             "in_time": in_time("$5"),
             "id": SQL("uuid" if is_uuid else "text"),
         }
@@ -76,6 +91,7 @@ class WriteStatements:
             b"lock": self.lock,
             b"notify": self.notify,
             b"events": _EVENTS.format(**names),
+            b"listed events": _LISTED_EVENTS.format(**names),
             b"keys": _KEYS.format(**names),
             b"savepoint": SQL("SAVEPOINT one"),
             b"release": SQL("RELEASE SAVEPOINT one"),
@@ -89,7 +105,7 @@ class WriteStatements:
         ids, versions, topics, states = zip(*(row for save in batch for row in save.rows), strict=True)
         latest_at = bigint(max(save.latest_at for save in batch))
         events: Call = (
-            b"events",
+            b"events" if _LISTED_ELEMENTS.isdisjoint(topics) else b"listed events",
             (
                 array(self._id_type, ids),
                 array(BIGINT, versions),

@@ -11,9 +11,9 @@ Examples:
   gridproof audit administration
   gridproof audit administration --before 1234 --limit 1000 --json
 
-Keys issued, rotated and revoked, dead letters decided, imports of history and portfolios, migrations applied. Overrides
-and other acts on a DR event are among its steps: `gridproof audit replay`. `gridproof keys list` and `keys operators`
-name the ids.
+Keys issued, rotated and revoked, dead letters decided, imports of history and portfolios, migrations applied, degraded
+forecasts overridden. Other acts on a DR event are among its steps: `gridproof audit replay`. `gridproof keys list` and
+`keys operators` name the ids.
 """
 
 
@@ -24,7 +24,7 @@ name the ids.
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def administration(*, before: int | None, limit: int, as_json: bool) -> None:
-    """What people changed beside DR events, the newest first."""
+    """What people changed beside DR events, and overrides, the newest first."""
     from projections.audit.administration import read_acts
 
     with opened_stores() as stores:

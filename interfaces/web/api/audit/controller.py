@@ -79,13 +79,13 @@ class AuditController(Controller):
 
     @get(
         "/administration",
-        summary="Administrative acts: keys, dead letters, imports, migrations; the newest first",
+        summary="Administrative acts: keys, dead letters, imports, migrations, overrides; the newest first",
         policy=RoutePolicy(roles=AUDITOR),
     )
     async def administration(
         self, request: ApiRequest, cursor: Cursor = None, limit: Limit = 100
     ) -> Listing[ActDocument]:
-        """Read from the log. Overrides and other acts on a DR event stand among its own steps."""
+        """Read from the log. Other acts on a DR event stand among its own steps."""
         log, before = dependencies_of(request).stream_log, _position_of(cursor)
         found = await asyncio.to_thread(read_acts, log, before=before, limit=limit)
         following = found.next_before
