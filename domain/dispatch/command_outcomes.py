@@ -75,13 +75,13 @@ class CommandOutcomes(DispatchMixin):
         """Record a success and its consequences. A second report of an outcome records nothing.
 
         A commit that was being sent while an operator confirmed the manual restore may have curtailed the
-        building again after it: the zone is restored.
+        building again after it: the zone is restored. The time at which the BMS executed it is of the BMS's clock and
+        does not tell.
         """
         record = self._record_of(command_id)
-        command, by_hand_at = record.command, self.state.by_hand_at
+        command = record.command
         overtaken = record.state == "by_hand" and command.phase == "commit"
-        curtailed_again = overtaken and by_hand_at is not None and executed_at > by_hand_at
-        if record.state != "requested" and not curtailed_again:
+        if record.state != "requested" and not overtaken:
             return
         self.record(
             command_events.BmsCommandSucceeded,
@@ -93,7 +93,7 @@ class CommandOutcomes(DispatchMixin):
             setpoint=setpoint,
             learned_by=learned_by,
         )
-        if curtailed_again and command.zone_id in self.state.zones:
+        if overtaken and command.zone_id in self.state.zones:
             zone = [self.state.zones[command.zone_id]]
             self._record_all(provenance, command_requests(self.state, zone, "restore", not_after=None))
         self._conclude(provenance)
