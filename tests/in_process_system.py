@@ -79,6 +79,7 @@ class InProcessSystem:
         self.control = FakeBuildingControl(self.buildings.values(), clock=self.scenario.clock)
         self.relay = Relay(
             event_log=self.scenario.store,
+            store=self.scenario.store,
             positions=FakeReaderPositions(),
             commands=CommandBatcher(self.scenario.bus),
             publisher=self.queue,

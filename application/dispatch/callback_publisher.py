@@ -8,7 +8,7 @@ from functools import partial
 
 from application.callback import alert_subject
 from application.command_bus.retry import retry_limited
-from application.dispatch.intent_parking import IntentParking
+from application.dispatch.callback_parking import CallbackParking
 from application.ports.dispatch.work_queue import CallbackWork, WorkPublisher, WorkQueueFull, WorkRejected
 from application.ports.failpoints import Failpoint
 from domain.dr_event import DREvent
@@ -30,7 +30,7 @@ class CallbackPublisher:
     """
 
     publisher: WorkPublisher
-    parking: IntentParking
+    parking: CallbackParking
     reached: Failpoint
     _full_since: dict[str, float] = field(default_factory=dict)
     """Utility -> loop time at which the queue first had no room for it."""
@@ -42,10 +42,10 @@ class CallbackPublisher:
             await retry_limited(partial(self._publish, work), final=(WorkRejected, NoRoom))
         except NoRoom as error:
             # One alert for all of them: a utility can make any number of callbacks.
-            await self.parking.park_callback(intent, work.utility_id, str(error))
+            await self.parking.park(intent, work.utility_id, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop other callbacks
             subject = alert_subject(work.utility_id, work.callback_id)
-            await self.parking.park_callback(intent, subject, f"{type(error).__name__}: {error}")
+            await self.parking.park(intent, subject, f"{type(error).__name__}: {error}")
         self.reached("relay.after_publish", str(work.callback_id))
 
     async def _publish(self, work: CallbackWork) -> None:

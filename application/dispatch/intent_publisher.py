@@ -12,7 +12,7 @@ import structlog
 
 from application.command_bus.retry import retry_limited
 from application.dispatch.callback_publisher import CallbackPublisher
-from application.dispatch.intent_parking import IntentParking
+from application.dispatch.execution.bms_work_parking import BmsWorkParking
 from application.operations.dead_letter_decisions import discard_of_dispatch
 from application.ports.dispatch.work_queue import BmsTask, BmsWork, WorkPublisher, WorkRejected
 from application.ports.failpoints import Failpoint
@@ -42,7 +42,7 @@ log = structlog.get_logger("relay")
 class IntentPublisher:
     publisher: WorkPublisher
     callbacks: CallbackPublisher
-    parking: IntentParking
+    parking: BmsWorkParking
     alerts: AlertRegistry
     dead_letters: DeadLetters
     reached: Failpoint
@@ -101,7 +101,7 @@ class IntentPublisher:
         try:
             await retry_limited(publish, final=(WorkRejected,))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the work for other buildings
-            await self.parking.park_bms(work, f"{type(error).__name__}: {error}")
+            await self.parking.park(work, f"{type(error).__name__}: {error}")
         self.reached("relay.after_publish", message_id)
 
     async def _update_registers(self, update: Callable[[], None], domain_event: DomainEvent) -> None:

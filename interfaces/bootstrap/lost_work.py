@@ -68,7 +68,7 @@ def _of_commands(stores: Stores, locks: Locks, queue: NatsWorkQueue) -> LostWork
 def _of_callbacks(stores: Stores, locks: Locks, queue: NatsWorkQueue) -> LostCallbackSweeper:
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from application.command_bus.batching import CommandBatcher
-    from application.dispatch.intent_parking import IntentParking
+    from application.dispatch.callback_parking import CallbackParking
     from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweeper
 
     dead_letters, alerts = stores.dead_letters(), stores.alerts()
@@ -79,7 +79,7 @@ def _of_callbacks(stores: Stores, locks: Locks, queue: NatsWorkQueue) -> LostCal
         event_log=stores.events,
         store=stores.events,
         publisher=queue,
-        parking=IntentParking(dead_letters, alerts, CommandBatcher(stores.bus), stores.clock),
+        parking=CallbackParking(dead_letters, alerts, CommandBatcher(stores.bus), stores.clock),
         dead_letters=dead_letters,
         alerts=alerts,
         clock=stores.clock,

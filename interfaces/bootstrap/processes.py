@@ -114,6 +114,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     positions = PostgresReaderPositions(stores.pool)
     relay = Relay(
         event_log=HaltAtUnreadable(stores.events, READER, positions, stores.alerts(), stores.clock),
+        store=stores.events,
         positions=positions,
         commands=CommandBatcher(stores.bus),
         publisher=AlertingPublisher.of(queue, stores.alerts(), stores.clock),

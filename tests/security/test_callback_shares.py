@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from adapters.nats import work_queue
 from adapters.nats.work_queue import CALLBACK_STREAM, CALLBACK_SUBJECT, NatsWorkQueue
 from application.command_bus import retry
+from application.commands.dr_event import StartPreparation
 from application.dispatch import callback_publisher
 from application.operations.dead_letter_replay import DeadLetterReplay, NotReplayable
 from application.ports.dispatch.work_queue import (
@@ -35,8 +36,8 @@ from tests.fakes.event_store.event_log import FakeEventLog
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
-from tests.in_process_system import InProcessSystem
-from tests.sample_values import UTILITY
+from tests.in_process_system import PREPARE_AT, InProcessSystem
+from tests.sample_values import DR_EVENT_ID, UTILITY
 from tests.servers import nats_server
 
 PATIENCE_S = 30.0
@@ -172,7 +173,8 @@ def test_bms_work_that_the_queue_rejects_is_parked_for_each_command() -> None:
                 raise WorkRejected("bad subject")
             await super().publish_bms(work, message_id=message_id)
 
-    world.until("preparing")
+    world.scenario.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
+    world.relay_all()
     log = list(world.recorded(Dispatch.BmsCommandRequested))
     publisher = Rejecting(None)
     relay = relay_over(world, publisher, log)
@@ -203,8 +205,8 @@ def test_a_letter_that_the_queue_cannot_carry_says_so_when_it_is_replayed() -> N
             publisher,
             FakeListedMeters(),
         )
-        parking = world.relay._intents.parking
-        await parking._park(UUID(int=5), "callback", UTILITY, work, "WorkTooLarge")
+        parking = world.relay._intents.callbacks.parking
+        await parking._park(UUID(int=5), UTILITY, work, "WorkTooLarge")
         await replay.replay(UUID(int=5), by="operator:1", reason="try")
 
     assert len(letter) > 600_000

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from adapters.nats.work_queue import CALLBACK_STREAM, CALLBACK_SUBJECT, NatsWorkQueue
 from application.callback import CallbackCalls, dead_letter_id
 from application.command_bus.batching import CommandBatcher
+from application.dispatch.callback_parking import CallbackParking
 from application.dispatch.callback_publisher import CallbackPublisher
-from application.dispatch.intent_parking import IntentParking
 from application.ports.callback import CallbackAccepted, CallbackFailed, CallbackRefused
 from application.ports.dispatch.work_queue import CallbackWork, WorkQueueUnavailable, WorkRejected
 from application.ports.failpoints import no_failpoint
@@ -62,7 +62,7 @@ class Rig:
         self.scenario, self.queue, self.utility = Scenario(), FakeWorkQueue(callback_share=share), Utility()
         self.letters, self.alerts = FakeDeadLetters(), FakeAlertRegistry()
         self.clock, self.store = self.scenario.clock, self.scenario.store
-        self.parking = IntentParking(
+        self.parking = CallbackParking(
             self.letters, self.alerts, CommandBatcher(self.scenario.bus), self.scenario.clock
         )
         self.calls = CallbackCalls(
@@ -201,7 +201,7 @@ def test_a_parked_callback_whose_outcome_could_not_be_recorded_is_left_to_a_pers
     rig = Rig()
     intent = rig.lost()
     letter_id = dead_letter_id(CallbackWork.of(intent))
-    asyncio.run(rig.parking._park(letter_id, "callback", UTIL, CallbackWork.of(intent), "an error of ours"))
+    asyncio.run(rig.parking._park(letter_id, UTIL, CallbackWork.of(intent), "an error of ours"))
     if decision == "discarded":
         rig.letters.decide(letter_id, status="discarded", by="operator:1", reason="old", at=rig.clock.now())
     assert rig.status(intent) == "requested"

@@ -12,8 +12,8 @@ from typing import Any
 from application.callback import CallbackCalls
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import CommandBus
+from application.dispatch.callback_parking import CallbackParking
 from application.dispatch.execution.executor import DispatchExecutor
-from application.dispatch.intent_parking import IntentParking
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from interfaces.workers.dispatch.reconcile import Reconciler
 from interfaces.workers.measure import measure
@@ -101,6 +101,7 @@ class Wiring:
         session = self.session(process)
         relay = Relay(
             event_log=session,
+            store=session,
             positions=self.bug.positions(session.positions, session),
             commands=CommandBatcher(self.bus(process)),
             publisher=self.bug.queue(self.queue),
@@ -151,7 +152,7 @@ class Wiring:
             event_log=session,
             store=session,
             publisher=self.bug.queue(self.queue),
-            parking=IntentParking(session.dead_letters, session.alerts, commands, clock),
+            parking=CallbackParking(session.dead_letters, session.alerts, commands, clock),
             dead_letters=session.dead_letters,
             alerts=session.alerts,
             clock=clock,

@@ -19,6 +19,7 @@ from application.commands.dispatch import (
     ZoneObservation,
 )
 from application.commands.dispatch_batch import AttemptBmsCommands, RecordedAttempts
+from application.dispatch.execution.bms_work_parking import ALERT, BmsWorkParking
 from application.dispatch.execution.command_execution import CommandExecution
 from application.dispatch.execution.command_priority import CommandPriority
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
@@ -183,8 +184,15 @@ class DispatchExecutor:
         )
         return await self.commands.handle(command, context)
 
+    async def park(self, work: BmsWork, reason: str) -> None:
+        """Park work that fails with an error of ours, whatever it is. It may be repeated."""
+        parking = BmsWorkParking(
+            self.store, self.dead_letters, self.alerts, self.commands, self.clock, actor="worker:dispatch"
+        )
+        await parking.park(work, reason)
+
     async def park_poison(self, facility_id: str, body: bytes, reason: str) -> None:
-        """Park a message that can never be executed, and raise the alert."""
+        """Park a message that is not BMS work, and raise the alert."""
         letter = DeadLetter(
             dead_letter_id=uuid5(DEAD_LETTER_IDS, body.hex()),
             queue="bms_command",
@@ -194,7 +202,7 @@ class DispatchExecutor:
             parked_at=self.clock.now(),
         )
         await asyncio.to_thread(self.dead_letters.park, letter)
-        await self.alert("command_dead_lettered", f"{facility_id}/message", reason)
+        await self.alert(ALERT, f"{facility_id}/message", reason)
 
     async def pause(self, number: int, least_s: float = 0.0) -> None:
         """Back off with jitter before try `number` + 1, for at least `least_s` clock seconds."""

@@ -35,9 +35,10 @@ REDELIVERED: tuple[type[Exception], ...] = (*TRANSIENT, LockLost, NotAllowedNow,
 """The delivery is not acknowledged after these errors, and the next one may succeed: a server is away, a race was lost,
 somebody else has recorded an outcome meanwhile, or a newer release has written to the stream and its workers can read
 it."""
-POISON = (msgspec.DecodeError, RecursionError, StreamNotFound, DomainError, ValueError)
-"""The message can never be carried out: it is not a BmsWork (it may be thousands of brackets), or it names something
-that is not on record."""
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""The message is not a BmsWork: it may be thousands of brackets."""
+FINAL = (StreamNotFound, DomainError, ValueError)
+"""The work can never be carried out: it names something that is not on record."""
 log = structlog.get_logger("dispatch")
 
 
@@ -114,20 +115,28 @@ class DispatchWorker:
         async with renewing_lease(item, self.source.redelivery_s), self.locks.held(f"bms:{facility_id}"):
             try:
                 work = json_decoder(BmsWork).decode(item.body)
-                await self.calls.do(work)
-            except REDELIVERED:
-                raise
-            except POISON as error:
-                log.exception("parked: it can never be carried out", facility=facility_id)
+            except UNREADABLE as error:
+                log.exception("parked: it is not BMS work", facility=facility_id)
                 await self.calls.park_poison(facility_id, item.body, f"{type(error).__name__}: {error}")
-            except Exception as error:
-                log.exception("failed with an unexpected error", facility=facility_id, tries=item.deliveries)
-                if item.deliveries < MAX_TRIES:
-                    # Its BMS is asked first whether it knows the command, so nothing is done twice.
-                    await item.redeliver_after(TIME_LIMITS.retry_wall_s)
+            else:
+                if not await self._finished(work, item):
                     return
-                await self.calls.park_poison(facility_id, item.body, f"{type(error).__name__}: {error}")
         await item.done()
+
+    async def _finished(self, work: BmsWork, item: WorkItem) -> bool:
+        """Do the work or park it. False if it was returned for a later delivery."""
+        try:
+            await self.calls.do(work)
+        except REDELIVERED:
+            raise
+        except Exception as error:
+            log.exception("work failed", facility=work.facility_id, tries=item.deliveries)
+            if item.deliveries < MAX_TRIES and not isinstance(error, FINAL):
+                # Its BMS is asked first whether it knows the command, so nothing is done twice.
+                await item.redeliver_after(TIME_LIMITS.retry_wall_s)
+                return False
+            await self.calls.park(work, f"{type(error).__name__}: {error}")
+        return True
 
 
 def _raise_failure(task: asyncio.Task[None] | None) -> None:

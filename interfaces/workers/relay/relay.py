@@ -18,8 +18,9 @@ from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.command_bus.retry import retry_limited, retry_while_unavailable
 from application.commands.dispatch import DispatchCommand
+from application.dispatch.callback_parking import CallbackParking
 from application.dispatch.callback_publisher import CallbackPublisher
-from application.dispatch.intent_parking import IntentParking
+from application.dispatch.execution.bms_work_parking import BmsWorkParking
 from application.dispatch.intent_publisher import INTENTS, IntentPublisher
 from application.event_store.event_mapper import UnknownTopic
 from application.operations.command_parking import CommandParking, FollowingCommands
@@ -28,6 +29,7 @@ from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import WorkPublisher
 from application.ports.event_store.event_log import EventLog, LogEntry, LogEntryUnreadable
+from application.ports.event_store.event_store import EventStore
 from application.ports.event_store.reader_positions import ReaderPositions
 from application.ports.failpoints import Failpoint
 from application.ports.operations.alerts import AlertRegistry
@@ -112,6 +114,7 @@ class Relay:
     """
 
     event_log: EventLog
+    store: EventStore
     positions: ReaderPositions
     commands: CommandBatcher
     publisher: WorkPublisher
@@ -129,11 +132,11 @@ class Relay:
 
     @cached_property
     def _intents(self) -> IntentPublisher:
-        parking = IntentParking(self.dead_letters, self.alerts, self.commands, self.clock)
+        letters, alerts, commands = self.dead_letters, self.alerts, self.commands
+        parking = CallbackParking(letters, alerts, commands, self.clock)
+        works = BmsWorkParking(self.store, letters, alerts, commands, self.clock, actor="worker:relay")
         callbacks = CallbackPublisher(self.publisher, parking, self.reached)
-        return IntentPublisher(
-            self.publisher, callbacks, parking, self.alerts, self.dead_letters, self.reached
-        )
+        return IntentPublisher(self.publisher, callbacks, works, alerts, letters, self.reached)
 
     async def run(self, stop: asyncio.Event) -> None:
         await run_as_leader(self.locks, READER, lambda: self._follow(stop), stop=stop)

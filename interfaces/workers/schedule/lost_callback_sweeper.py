@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 
 from application.callback import alert_subject, dead_letter_id
-from application.dispatch.intent_parking import IntentParking
+from application.dispatch.callback_parking import CallbackParking
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import (
@@ -59,7 +59,7 @@ class LostCallbackSweeper:
     event_log: EventLog
     store: EventStore
     publisher: WorkPublisher
-    parking: IntentParking
+    parking: CallbackParking
     dead_letters: DeadLetters
     alerts: AlertRegistry
     clock: Clock
@@ -140,7 +140,7 @@ class LostCallbackSweeper:
             await self.publisher.publish_callback(work, message_id=f"{work.callback_id}:lost:{period}")
         except WorkRejected as error:
             subject = alert_subject(work.utility_id, work.callback_id)
-            await self.parking.park_callback(intent, subject, f"{type(error).__name__}: {error}")
+            await self.parking.park(intent, subject, f"{type(error).__name__}: {error}")
             return 0
         log.warning(
             "a lost callback was published again", utility=work.utility_id, callback=str(work.callback_id)

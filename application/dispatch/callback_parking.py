@@ -1,4 +1,4 @@
-"""Parking of recorded intents that cannot be published: each becomes a dead letter with an alert."""
+"""Parking of callbacks that cannot be published: each becomes a dead letter with an alert."""
 
 from __future__ import annotations
 
@@ -6,52 +6,40 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 import structlog
 
-from application.callback import ALERT as CALLBACK_ALERT
-from application.callback import dead_letter_id
+from application.callback import ALERT, dead_letter_id
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.command_bus.retry import retry_limited, retry_while_unavailable
 from application.commands.dr_event import RecordCallbackUndeliverable
 from application.ports.clock import Clock
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork
+from application.ports.dispatch.work_queue import CallbackWork
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetters
 from domain.dr_event import DREvent
 
-BMS_ALERT = "command_dead_lettered"
-DEAD_LETTER_IDS = UUID("0b5d8c1e-93a7-5f06-8a5b-2f7d0f6c1e63")
 log = structlog.get_logger("relay")
 
 
 @dataclass(frozen=True)
-class IntentParking:
-    """Every step may be repeated: the ids of the dead letters are derived from the intents."""
+class CallbackParking:
+    """Every step may be repeated: the ids of the dead letters are derived from the callbacks."""
 
     dead_letters: DeadLetters
     alerts: AlertRegistry
     commands: CommandBatcher
     clock: Clock
 
-    async def park_bms(self, work: BmsWork, reason: str) -> None:
-        """Park one dead letter for each command of `work`, since a replay reissues one command."""
-        for command_id in (work.command_id, *work.more):
-            one = msgspec.structs.replace(work, command_id=command_id, more=())
-            number = f"{work.task}:{command_id}:{work.causation_id}"
-            await self._park(uuid5(DEAD_LETTER_IDS, number), "bms_command", work.facility_id, one, reason)
-        await self._alert(BMS_ALERT, f"{work.facility_id}/message", reason)
-
-    async def park_callback(self, intent: DREvent.CallbackRequested, subject: str, reason: str) -> None:
+    async def park(self, intent: DREvent.CallbackRequested, subject: str, reason: str) -> None:
         """Park a callback and record that the utility did not receive it. `subject`: of letter and alert."""
         work = CallbackWork.of(intent)
         letter_id = dead_letter_id(work)
-        await self._park(letter_id, "callback", subject, work, reason)
-        await self._alert(CALLBACK_ALERT, subject, f"{work.kind}: {reason}")
+        await self._park(letter_id, subject, work, reason)
+        await self._alert(ALERT, subject, f"{work.kind}: {reason}")
         command = RecordCallbackUndeliverable(
             dr_event_id=work.dr_event_id,
             callback_id=work.callback_id,
@@ -73,18 +61,11 @@ class IntentParking:
             # Its dead letter and the alert are there; only the utility's list still says "requested".
             log.exception("the outcome of a parked callback was not recorded", callback=str(work.callback_id))
 
-    async def _park(
-        self,
-        letter_id: UUID,
-        queue: Literal["bms_command", "callback"],
-        subject: str,
-        work: BmsWork | CallbackWork,
-        reason: str,
-    ) -> None:
-        log.error("parked: it cannot be published", queue=queue, subject=subject, why=reason)
+    async def _park(self, letter_id: UUID, subject: str, work: CallbackWork, reason: str) -> None:
+        log.error("parked: it cannot be published", subject=subject, why=reason)
         letter = DeadLetter(
             dead_letter_id=letter_id,
-            queue=queue,
+            queue="callback",
             subject=subject,
             reason=reason,
             body=msgspec.json.encode(work),
