@@ -107,6 +107,9 @@ ALERTS: dict[str, AlertDefinition] = {
     "deadline_failing": AlertDefinition(
         "page", "what is due by time (a preparation, start, end, restore or measurement) fails with an error"
     ),
+    "side_task_failing": AlertDefinition(
+        "critical", "a monitor, a sweeper or an expiry of the schedule worker fails and starts over"
+    ),
     "projection_lag": AlertDefinition("warning", "a read model is far behind the log"),
     "clock_skewed": AlertDefinition(
         "page", "a machine's clock is over 5 s from the database's; its processes decide nothing"

@@ -33,6 +33,7 @@ def recovery_monitor(stores: Stores, locks: Locks) -> RecoveryMonitor:
 async def sweep_lost_work(stores: Stores, locks: Locks, stop: asyncio.Event) -> None:
     """Run the sweepers until `stop`, once NATS answers. Without an address of NATS it does nothing."""
     from application.command_bus.retry import Stopped, retry_while_unavailable
+    from interfaces.workers.loops.side_task import run_side_task
 
     nats_url = stores.settings.nats_url
     if nats_url is None:
@@ -43,8 +44,14 @@ async def sweep_lost_work(stores: Stores, locks: Locks, stop: asyncio.Event) -> 
         return
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_of_commands(stores, locks, queue).run(stop), name="sweeper of lost commands")
-            tasks.create_task(_of_callbacks(stores, locks, queue).run(stop), name="sweeper of lost callbacks")
+            for name, sweeper in (
+                ("sweeper of lost commands", _of_commands(stores, locks, queue)),
+                ("sweeper of lost callbacks", _of_callbacks(stores, locks, queue)),
+            ):
+                guarded = run_side_task(
+                    sweeper.run, stop, name=name, alerts=stores.alerts(), clock=stores.clock
+                )
+                tasks.create_task(guarded, name=name)
     finally:
         await queue.aclose()
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from application.ports.coordination.locks import Locks
     from interfaces.workers.schedule.idempotency_expiry import IdempotencyKeyExpiry
     from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
+    from interfaces.workers.schedule.schedule import Schedule
 
 THREADS = 32
 
@@ -133,20 +134,12 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from adapters.postgres.operations.database_server import PostgresDatabaseServer
     from interfaces.bootstrap.secrets import log_old_references
+    from interfaces.workers.loops.side_task import run_side_task
     from interfaces.workers.schedule.dead_letter_monitor import DeadLetterMonitor
     from interfaces.workers.schedule.failover_monitor import FailoverMonitor
     from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
-    from interfaces.workers.schedule.schedule import Schedule
 
     read_models, locks = stores.read_models(), AdvisoryLocks(stores.database_url)
-    schedule = Schedule(
-        due=read_models.deadlines.due,
-        bus=stores.bus,
-        clock=stores.clock,
-        locks=locks,
-        reached=_failpoint(stores),
-        alerts=stores.alerts(),
-    )
     dead_letters = DeadLetterMonitor(
         letters=stores.dead_letters(),
         alerts=stores.alerts(),
@@ -170,22 +163,39 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         locks=locks,
     )
     retention = telemetry_retention(stores, locks)
-    rollups = rollup_monitor(stores, locks)
+    side_tasks: dict[str, Callable[[asyncio.Event], Awaitable[None]]] = {
+        "old secret references": lambda _: asyncio.to_thread(log_old_references, stores),
+        "dead letter monitor": dead_letters.run,
+        "forecast monitor": forecasts.run,
+        "failover monitor": failover.run,
+        "webhook queue monitor": _webhook_queue_monitor(stores, locks).run,
+        "recovery monitor": recovery_monitor(stores, locks).run,
+        "rollup monitor": rollup_monitor(stores, locks).run,
+        "position monitor": position_monitor(stores, locks).run,
+        "expiry of idempotency keys": _idempotency_expiry(stores, locks).run,
+        "telemetry lag monitor": partial(watch_lag, stores, locks),
+        "lost work sweeper": partial(sweep_lost_work, stores, locks),
+    }
+    if retention is not None:
+        side_tasks["retention"] = retention.run
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(asyncio.to_thread(log_old_references, stores), name="old secret references")
-        tasks.create_task(schedule.run(stop), name="schedule")
-        tasks.create_task(dead_letters.run(stop), name="dead letter monitor")
-        tasks.create_task(forecasts.run(stop), name="forecast monitor")
-        tasks.create_task(failover.run(stop), name="failover monitor")
-        tasks.create_task(_webhook_queue_monitor(stores, locks).run(stop), name="webhook queue monitor")
-        tasks.create_task(recovery_monitor(stores, locks).run(stop), name="recovery monitor")
-        tasks.create_task(rollups.run(stop), name="rollup monitor")
-        tasks.create_task(position_monitor(stores, locks).run(stop), name="position monitor")
-        tasks.create_task(_idempotency_expiry(stores, locks).run(stop), name="expiry of idempotency keys")
-        tasks.create_task(watch_lag(stores, locks, stop), name="telemetry lag monitor")
-        tasks.create_task(sweep_lost_work(stores, locks, stop), name="lost work sweeper")
-        if retention is not None:
-            tasks.create_task(retention.run(stop), name="retention")
+        tasks.create_task(_deadlines(stores, locks).run(stop), name="schedule")
+        for name, run in side_tasks.items():
+            guarded = run_side_task(run, stop, name=name, alerts=stores.alerts(), clock=stores.clock)
+            tasks.create_task(guarded, name=name)
+
+
+def _deadlines(stores: Stores, locks: Locks) -> Schedule:
+    from interfaces.workers.schedule.schedule import Schedule
+
+    return Schedule(
+        due=stores.read_models().deadlines.due,
+        bus=stores.bus,
+        clock=stores.clock,
+        locks=locks,
+        reached=_failpoint(stores),
+        alerts=stores.alerts(),
+    )
 
 
 def _idempotency_expiry(stores: Stores, locks: Locks) -> IdempotencyKeyExpiry:

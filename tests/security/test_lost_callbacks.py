@@ -278,6 +278,18 @@ def test_a_utility_without_room_does_not_hold_up_another() -> None:
     assert {rig.status(intent) for intent in lost} == {"delivered"}
 
 
+def test_a_callback_whose_stream_cannot_be_read_delays_no_other() -> None:
+    """A newer release has written to it. It is looked at again in its next period."""
+    rig = Rig()
+    unreadable, other = rig.lost(), rig.lost(OTHER)
+    rig.scenario.at(rig.clock.now() + REISSUE_AFTER)
+    running = rig.sweeper()
+    rig.store.append_unknown_topic(unreadable.originator_id)
+    assert [asyncio.run(running.sweep()) for _ in range(2)] == [{OTHER: 1}, {}]
+    assert rig.held(OTHER) == [other.callback_id]
+    assert rig.letters.listed() == []
+
+
 def test_a_queue_that_is_away_has_lost_nothing() -> None:
     rig = Rig()
     rig.lost()

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from application.commands.dispatch import ReissueLostCommands, RetryRestore
 from application.commands.dr_event import EndDREvent
@@ -15,6 +16,7 @@ from application.ports.dispatch.work_queue import BmsWork, WorkQueueUnavailable
 from application.ports.operations.dead_letters import DeadLetter
 from domain.dispatch import Dispatch
 from domain.dispatch.lost_commands import LONGEST_REISSUE_PAUSE, REISSUE_AFTER, reissue_due
+from domain.identifiers import dispatch_id
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.lost_work_sweeper import BMS_COMMANDS, LostWorkSweeper
 from interfaces.workers.schedule.sweep_loop import ALERT
@@ -208,6 +210,16 @@ def test_a_retried_restore_that_the_queue_lost_is_issued_again_in_spite_of_its_d
     assert there.queue.purge_bms() == 1
     assert sweep(there, LONGEST_REISSUE_PAUSE) == {"fac-001": 1}
     assert there.settle().dispatch().status == "restored"
+
+
+def test_a_dispatch_that_cannot_be_read_delays_no_other() -> None:
+    """A newer release has written to its stream."""
+    there = with_lost_restores()
+    there.scenario.at(there.scenario.clock.now() + REISSUE_AFTER)
+    running = sweeper(there)
+    there.scenario.store.append_unknown_topic(dispatch_id(DR_EVENT_ID, "fac-001"))
+    with capture_logs():
+        assert asyncio.run(running.sweep()) == {"fac-002": 2}
 
 
 def test_a_queue_that_is_away_has_lost_nothing() -> None:

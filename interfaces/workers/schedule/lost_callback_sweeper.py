@@ -28,12 +28,13 @@ from application.ports.dispatch.work_queue import (
     WorkQueueUnavailable,
     WorkRejected,
 )
-from application.ports.event_store.event_log import EventLog, LogEntryUnreadable
-from application.ports.event_store.event_store import EventStore, StreamNotFound
+from application.ports.event_store.event_log import EventLog
+from application.ports.event_store.event_store import EventStore
 from application.ports.event_store.reader_positions import ReaderPositions
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetterNotFound, DeadLetters
 from domain.dr_event import DREvent
+from interfaces.workers.loops.periodic import PUT_OFF
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.sweep_loop import SweepLoop
 from projections.deadlines import DeadlineRow
@@ -96,6 +97,12 @@ class LostCallbackSweeper:
             except WorkQueueUnavailable as error:
                 log.warning("lost callbacks wait for the work queue", why=str(error))
                 break  # what was published before is reported
+            except PUT_OFF:
+                raise
+            except Exception:
+                # For example a newer release has written to its stream. Looked at again in its next period.
+                log.exception("a lost callback cannot be published again", callback=str(row.intent_id))
+                self._checked[_callback_id(row)] = period
             else:
                 self._checked[_callback_id(row)] = period
         return {utility_id: number for utility_id, number in reissued.items() if number}
@@ -128,11 +135,7 @@ class LostCallbackSweeper:
 
     async def _publish_if_lost(self, row: DeadlineRow, period: int) -> int:
         """Publish a callback that the queue does not hold, unless it has an outcome or was parked. Returns how many."""
-        try:
-            intent = await asyncio.to_thread(self._lost_intent, row)
-        except (LogEntryUnreadable, StreamNotFound):
-            log.exception("a lost callback cannot be read", callback=str(row.intent_id))
-            return 0
+        intent = await asyncio.to_thread(self._lost_intent, row)
         if intent is None:
             return 0
         work = CallbackWork.of(intent)
@@ -151,7 +154,7 @@ class LostCallbackSweeper:
         """The recorded intent; None if it has an outcome by now, or was parked and so is left to a person.
 
         An outcome is recorded before the message is acknowledged: what the queue did not hold before has one, or is
-        lost. Raises LogEntryUnreadable or StreamNotFound.
+        lost. Raises LogEntryUnreadable, UnreadableDomainEvent or StreamNotFound.
         """
         dr_event = self.store.load(DREvent, row.dr_event_id).state
         if dr_event.callbacks.get(str(row.intent_id)) != "requested":

@@ -27,6 +27,7 @@ from application.ports.event_store.reader_positions import ReaderPositions
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetters
 from domain.errors import DomainError
+from interfaces.workers.loops.periodic import PUT_OFF
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.sweep_loop import SweepLoop
 from projections.deadlines import DeadlineRow
@@ -106,6 +107,12 @@ class LostWorkSweeper:
             reissued: tuple[UUID, ...] = await asyncio.to_thread(self.bus.handle, command, context)
         except DomainError as refusal:
             log.info("proposal refused", command=type(command).__name__, why=str(refusal))
+            return 0
+        except PUT_OFF:
+            raise
+        except Exception:
+            # For example a newer release has written to its stream. Others are issued again meanwhile.
+            log.exception("lost work cannot be issued again", facility=row.facility_id)
             return 0
         if reissued:
             named: dict[str, Any] = {"facility": row.facility_id, "commands": len(reissued)}

@@ -83,6 +83,12 @@ class FakeEventStore:
         with self._lock:
             self._append([_stored(domain_event) for domain_event in domain_events])
 
+    def append_unknown_topic(self, stream_id: UUID) -> None:
+        """A newer release writes to that stream: this one can no longer read it."""
+        with self._lock:
+            version = sum(1 for stored in self._log if stored.originator_id == stream_id) + 1
+            self._append([StoredEvent(stream_id, version, "moon-phase-noted.v1", b"{}")])
+
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         return self._replies.get((scope, key))
 
