@@ -97,7 +97,7 @@ class CallbackCalls:
                 await self._give_up(work, dr_event, item, failure.reason, detail=str(failure))
             else:
                 log.info("callback failed; trying again", callback=in_flight, why=str(failure))
-                await item.redeliver_after(self._pause_wall_s(item.deliveries))
+                await self.put_off(item)
         else:
             self.reached("notify.after_call", in_flight)
             await self._delivered(work, dr_event, item, accepted)
@@ -136,6 +136,10 @@ class CallbackCalls:
         await self._alert(subject, f"{work.kind} after {item.deliveries} tries: {detail or reason}")
         await self._record(_undeliverable(work, item, reason), work, dr_event.utility_id)
         await item.done()
+
+    async def put_off(self, item: WorkItem) -> None:
+        """Return it for a later delivery, after the pause of a call that failed."""
+        await item.redeliver_after(self._pause_wall_s(item.deliveries))
 
     async def park_failed(self, item: WorkItem, reason: str) -> None:
         """Park a callback that fails with an error of ours, whatever it is. It may be repeated."""

@@ -13,13 +13,14 @@ import structlog
 
 from application.callback import CallbackCalls
 from application.command_bus.retry import Pauses, retry_limited, retry_while_unavailable
+from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.dispatch.work_queue import CallbackWork, WorkItem, WorkQueueUnavailable, WorkSource
 from domain.event_sourcing.json_decoders import json_decoder
 from interfaces.workers.loops.lease_renewal import renewing_lease
 from interfaces.workers.loops.periodic import run_periodically
 
 AT_ONCE, AT_ONCE_OF_ONE = 128, 4
-"""Calls under way, of all utilities and of one. A utility whose addresses never answer so holds a few places only."""
+"""Calls under way, of all utilities and of one. So a utility whose addresses never answer holds a few places only."""
 WAIT_S = 1.0
 DISCOVER_S = 0.5
 """Pause between two queries for utilities that have callbacks."""
@@ -84,12 +85,20 @@ class NotifyWorker:
     async def _work(self, item: WorkItem) -> None:
         """Waits while a store is away, under a renewed lease: a delivery given back would count as a try.
 
-        A callback that fails with any other error is parked after some tries; it must not stop those behind it.
+        A callback whose DR event this release cannot read is delivered again later, and a worker of the newer release
+        sends it. One that fails with any other error is parked after some tries; it must not stop those behind it.
         """
         pauses = Pauses(RETRY_S, LONGEST_RETRY_S)
         async with renewing_lease(item, self.source.redelivery_s):
             try:
-                await retry_limited(partial(self._carry_out_or_leave, item), outage_pauses=pauses)
+                await retry_limited(
+                    partial(self._carry_out_or_leave, item),
+                    final=(UnreadableDomainEvent,),
+                    outage_pauses=pauses,
+                )
+            except UnreadableDomainEvent as error:
+                log.warning("its DR event cannot be read; it is delivered again", why=str(error))
+                await self.calls.put_off(item)
             except Exception as error:
                 log.exception("a callback failed for good")
                 await self._park(item, f"{type(error).__name__}: {error}")

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from application.callback import CallbackCalls, dead_letter_id
+from application.callback import CallbackCalls, backoff_s, dead_letter_id
 from application.command_bus import retry
 from application.command_bus.bus import CommandBus
 from application.handlers import HANDLERS
@@ -20,6 +20,7 @@ from application.ports.failpoints import no_failpoint
 from domain.dr_event import DREvent
 from interfaces.workers.notify import AT_ONCE, AT_ONCE_OF_ONE, NotifyWorker
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.given_when_then import Scenario
@@ -155,6 +156,32 @@ def test_a_callback_that_fails_with_any_error_is_parked_and_the_next_is_sent(err
     ]
     state = rig.scenario.store.load(DREvent, poison.dr_event_id).state
     assert state.callbacks[str(poison.callback_id)] == "undeliverable"
+
+
+def test_a_callback_of_a_dr_event_that_a_newer_release_wrote_to_is_not_parked() -> None:
+    """This worker is of the older one. A worker of the newer one sends it once it is delivered again."""
+    utilities = Utilities()
+    rig = Rig(utilities)
+
+    async def scenario() -> None:
+        unreadable, readable = await rig.requested(HONEST), await rig.requested(HONEST)
+        newer = FakeEventStore()
+        newer.append(rig.scenario.store.domain_events)
+        rig.scenario.store.append_unknown_topic(unreadable.dr_event_id)
+        [message, _] = rig.queue.waiting[f"callbacks {HONEST}"]
+        await rig.run_until(lambda: len(utilities.delivered) == 1)
+        assert utilities.delivered == [readable.callback_id]
+        assert rig.queue.waiting[f"callbacks {HONEST}"] == [message]
+        pause_s = message.lent_until - asyncio.get_running_loop().time()
+        assert backoff_s(1) / 2 < pause_s < 2 * backoff_s(1)
+        bus = CommandBus(newer, rig.scenario.clock, HANDLERS, forecasts=rig.scenario.forecasts)
+        rig.calls = changed(rig.calls, store=newer, bus=bus)
+        message.lent_until = 0.0
+        await rig.run_until(lambda: not rig.queue.waiting[f"callbacks {HONEST}"])
+        assert utilities.delivered == [readable.callback_id, unreadable.callback_id]
+
+    asyncio.run(scenario())
+    assert (rig.letters.listed(), rig.alerts.listed()) == ([], [])
 
 
 def test_a_callback_whose_outcome_cannot_be_recorded_is_parked_all_the_same() -> None:
