@@ -23,8 +23,9 @@ from application.facility.portfolio_entries import (
     ProgramEntry,
     ZoneEntry,
 )
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork
 from domain.administration import AdministrativeAct
-from domain.dr_event import FacilityTarget, Notice
+from domain.dr_event import DREvent, FacilityTarget, Notice
 from domain.event_sourcing.aggregate import Provenance
 from domain.facility import BmsLink
 from domain.forecast import CYCLE, Forecast, ForecastInputs, ForecastModel, QuantileSteps
@@ -44,6 +45,27 @@ CONTEXT = CommandContext(
     causation_id=UUID(int=0xCA),
     actor="utility:util-1",
     tenant=UTILITY,
+    trace_id=TRACE,
+)
+COMMAND_WORK = BmsWork(
+    task="command",
+    dr_event_id=DR_EVENT_ID,
+    facility_id="fac-001",
+    command_id=UUID(int=2),
+    correlation_id=CONTEXT.correlation_id,
+    causation_id=CONTEXT.causation_id,
+    tenant=UTILITY,
+    trace_id=TRACE,
+)
+CALLBACK_WORK = CallbackWork(
+    dr_event_id=DR_EVENT_ID,
+    callback_id=UUID(int=5),
+    kind="accepted",
+    utility_id=UTILITY,
+    url="https://utility.example/callbacks",
+    body="{}",
+    correlation_id=CONTEXT.correlation_id,
+    causation_id=CONTEXT.causation_id,
     trace_id=TRACE,
 )
 
@@ -130,6 +152,26 @@ def notice(**changes: Any) -> Notice:
 def judge(utility_event_id: str = UTILITY_EVENT, **changes: Any) -> JudgeNotification:
     """The notification as a command; `changes` are of the notice."""
     return JudgeNotification(utility_id=UTILITY, utility_event_id=utility_event_id, notice=notice(**changes))
+
+
+def requested_callback(
+    utility_id: str = UTILITY, at: datetime = NOW
+) -> tuple[DREvent, DREvent.CallbackRequested]:
+    """A new DR event of that utility, not saved yet, and the callback that it asks for."""
+    of_it = msgspec.structs.replace(provenance(at), tenant=utility_id)
+    dr_event = DREvent.open(of_it, utility_id=utility_id, utility_event_id=uuid4().hex)
+    dr_event.accept(
+        of_it,
+        notice=notice(),
+        program_version=1,
+        capacity_kw=100,
+        capacity_source="declared",
+        shortfall_kw=0,
+    )
+    dr_event.request_callback(of_it, kind="accepted", body="{}")
+    intent = dr_event.pending_events[-1]
+    assert isinstance(intent, DREvent.CallbackRequested)
+    return dr_event, intent
 
 
 def target(facility_id: str = "fac-001", *, blocked: bool = False) -> FacilityTarget:

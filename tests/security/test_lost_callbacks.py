@@ -31,7 +31,7 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
 from tests.given_when_then import Scenario
-from tests.sample_values import notice, provenance
+from tests.sample_values import requested_callback
 
 UTIL, OTHER = "util-1", "util-2"
 
@@ -77,19 +77,7 @@ class Rig:
 
     def requested(self, utility_id: str = UTIL) -> DREvent.CallbackRequested:
         """A recorded callback of that utility, published by the relay."""
-        of_it = msgspec.structs.replace(provenance(self.clock.now()), tenant=utility_id)
-        dr_event = DREvent.open(of_it, utility_id=utility_id, utility_event_id=uuid4().hex)
-        dr_event.accept(
-            of_it,
-            notice=notice(),
-            program_version=1,
-            capacity_kw=100,
-            capacity_source="declared",
-            shortfall_kw=0,
-        )
-        dr_event.request_callback(of_it, kind="accepted", body="{}")
-        intent = dr_event.pending_events[-1]
-        assert isinstance(intent, DREvent.CallbackRequested)
+        dr_event, intent = requested_callback(utility_id, self.clock.now())
         self.store.save([dr_event])
         asyncio.run(CallbackPublisher(self.queue, self.parking, no_failpoint).publish(intent))
         return intent

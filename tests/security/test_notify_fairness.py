@@ -4,9 +4,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -24,7 +23,7 @@ from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.given_when_then import Scenario
-from tests.sample_values import notice, provenance
+from tests.sample_values import requested_callback
 
 PATIENCE_S = 20.0
 HOSTILE = [f"hostile-{number}" for number in range(40)]
@@ -70,21 +69,9 @@ class Rig:
 
     async def requested(self, utility_id: str) -> CallbackWork:
         """A recorded callback of that utility, on the queue."""
-        of_it = provenance()
-        dr_event = DREvent.open(of_it, utility_id=utility_id, utility_event_id=uuid4().hex)
-        dr_event.accept(
-            of_it,
-            notice=notice(),
-            program_version=1,
-            capacity_kw=100,
-            capacity_source="declared",
-            shortfall_kw=0,
-        )
-        dr_event.request_callback(of_it, kind="accepted", body="{}")
-        intent = dr_event.pending_events[-1]
-        assert isinstance(intent, DREvent.CallbackRequested)
+        dr_event, intent = requested_callback(utility_id)
         self.scenario.store.save([dr_event])
-        work = msgspec.structs.replace(CallbackWork.of(intent), utility_id=utility_id)
+        work = CallbackWork.of(intent)
         await self.queue.publish_callback(work, message_id=str(work.callback_id))
         return work
 

@@ -2,13 +2,12 @@
 
 import asyncio
 from functools import partial
-from uuid import UUID
 
 import pytest
 
 from application.commands.dr_event import PlanDREvent
 from application.operations.alert_switch import AlertSwitch
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkQueueFull
+from application.ports.dispatch.work_queue import WorkQueueFull
 from domain.identifiers import dr_event_id
 from interfaces.workers.schedule.queue_monitor import (
     ALERT,
@@ -23,7 +22,7 @@ from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
 from tests.in_process_system import InProcessSystem
-from tests.sample_values import UTILITY, judge
+from tests.sample_values import CALLBACK_WORK, COMMAND_WORK, UTILITY, judge
 
 ALL_SIX = tuple(f"fac-00{number}" for number in range(1, 7))
 
@@ -91,29 +90,6 @@ class Full(FakeWorkQueue):
         super()._publish(stream, place, body, message_id)
 
 
-COMMAND = BmsWork(
-    task="command",
-    dr_event_id=UUID(int=1),
-    facility_id="fac-001",
-    command_id=UUID(int=2),
-    correlation_id=UUID(int=3),
-    causation_id=UUID(int=4),
-    tenant="util-1",
-    trace_id="0" * 32,
-)
-CALLBACK = CallbackWork(
-    dr_event_id=UUID(int=1),
-    callback_id=UUID(int=5),
-    kind="accepted",
-    utility_id="util-1",
-    url="https://utility.example",
-    body="{}",
-    correlation_id=UUID(int=3),
-    causation_id=UUID(int=4),
-    trace_id="0" * 32,
-)
-
-
 def test_a_full_work_queue_is_alerted_until_it_accepts_work_again() -> None:
     door = Door()
     queue = Full()
@@ -125,15 +101,15 @@ def test_a_full_work_queue_is_alerted_until_it_accepts_work_again() -> None:
     async def scenario() -> None:
         queue.full = frozenset({"bms", "callback"})
         with pytest.raises(WorkQueueFull):
-            await publisher.publish_bms(COMMAND, message_id="a")
+            await publisher.publish_bms(COMMAND_WORK, message_id="a")
         with pytest.raises(WorkQueueFull):
-            await publisher.publish_callback(CALLBACK, message_id="b")
+            await publisher.publish_callback(CALLBACK_WORK, message_id="b")
         assert open_alerts() == {COMMANDS, CALLBACKS}
         queue.full = frozenset({"bms"})
-        await publisher.publish_callback(CALLBACK, message_id="b")
+        await publisher.publish_callback(CALLBACK_WORK, message_id="b")
         assert open_alerts() == {COMMANDS}
         queue.full = frozenset()
-        await publisher.publish_bms(COMMAND, message_id="a")
+        await publisher.publish_bms(COMMAND_WORK, message_id="a")
         assert open_alerts() == set()
 
     asyncio.run(scenario())
