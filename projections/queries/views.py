@@ -82,7 +82,8 @@ class DeadlinesView(View[DeadlineRow], Protocol):
         ...
 
     def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
-        """Open work of a kind (of OPEN_WORK) with due_at <= now, the longest overdue first."""
+        """Open work of a kind (of OPEN_WORK) with due_at <= now: each utility's longest overdue first, then the second
+        of each, and so on."""
         ...
 
 

@@ -34,13 +34,23 @@ from projections.engine.cursors import InvalidCursor, UnknownFilter
 from projections.portfolio import projection as portfolio
 from projections.queries.views import MAX_PAGE_ROWS, ReadModels, RowsVersion
 from projections.registry import PROJECTIONS
+from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.given_when_then import Scenario, given
 from tests.integration.projections.stored_log import StoppedClock, event_log, pool, store_entries
 from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
-from tests.sample_values import CONTEXT, ENDS_AT, facility_entry, judge, portfolio_commands, program_entry
+from tests.sample_values import (
+    CONTEXT,
+    ENDS_AT,
+    NOW,
+    facility_entry,
+    judge,
+    portfolio_commands,
+    program_entry,
+    requested_callback,
+)
 from tests.sample_values import UTILITY as OWN
 from tests.servers import Database
 
@@ -241,6 +251,17 @@ def test_open_work_is_listed_apart_from_deadlines(opened: Opened, walk: Portfoli
         assert models.deadlines.overdue_work(kind, far, limit=1) == rows[:1]
         assert models.deadlines.overdue_work(kind, walk.now - timedelta(days=99)) == []
     assert not OPEN_WORK & {row.kind for row in models.deadlines.due(far)}
+
+
+def test_open_work_alternates_between_utilities(opened: Opened) -> None:
+    """However much of one is overdue for longer, it does not fill the list."""
+    store = FakeEventStore()
+    for minute, utility_id in enumerate((OWN, OWN, OWN, "util-2")):
+        store.save([requested_callback(utility_id, NOW + timedelta(minutes=minute))[0]])
+    models, _ = opened(store.read_after(0, 1_000))
+    requested = models.deadlines.overdue_work("callback", ENDS_AT)
+    assert [row.tenant for row in requested] == [OWN, "util-2", OWN, OWN]
+    assert models.deadlines.overdue_work("callback", ENDS_AT, limit=2) == requested[:2]
 
 
 def test_due_deadlines_are_listed_longest_overdue_first(opened: Opened, walk: PortfolioWalk) -> None:

@@ -39,10 +39,13 @@ class FakeDeadlinesView(FakeView[DeadlineRow]):
         return [row for *_, row in sorted(ordered, key=lambda one: one[:3])[:limit]]
 
     def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
-        return [row for row in self._until(now) if row.kind == kind][:limit]
-
-    def _until(self, now: datetime) -> list[DeadlineRow]:
-        return [row for _, _, row in self._rows.listed() if row.due_at <= now]
+        turns: Counter[str | None] = Counter()
+        ordered = []
+        for number, (_, _, row) in enumerate(self._rows.listed()):
+            if row.kind == kind and row.due_at <= now:
+                turns[row.tenant] += 1
+                ordered.append((turns[row.tenant], number, row))
+        return [row for *_, row in sorted(ordered, key=lambda one: one[:2])[:limit]]
 
 
 class FakeAuditTrailView(FakeView[AuditTrailRow]):

@@ -34,6 +34,9 @@ _FAIRLY = sql.SQL(
     " row_number() OVER (PARTITION BY tenant, (row ->> 'kind') = 'plan_retry' ORDER BY sort_key, key),"
     " sort_key, key LIMIT {}"
 )
+_IN_TURN = sql.SQL(
+    "ORDER BY row_number() OVER (PARTITION BY tenant ORDER BY sort_key, key), sort_key, key LIMIT {}"
+)
 _PLANNING_QUEUE = """
 SELECT count(*), count(*) FILTER (WHERE row ->> 'plan_retry_at' IS NULL) FROM (
     SELECT row FROM gridproof.rm_dr_events
@@ -57,8 +60,7 @@ class PostgresDeadlinesView(PostgresView[DeadlineRow]):
 
     def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
         conditions = [_between(open_work_sort_key(kind), open_work_sort_key(kind, now))]
-        order = sql.SQL("ORDER BY sort_key, key LIMIT {}").format(sql.Literal(limit))
-        return [row for _, _, row in self._select(conditions, order)]
+        return [row for _, _, row in self._select(conditions, _IN_TURN.format(sql.Literal(limit)))]
 
 
 def _between(first: str, last: str) -> sql.Composable:
