@@ -186,10 +186,12 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
 
 
 def _deadlines(stores: Stores, locks: Locks) -> Schedule:
-    from interfaces.workers.schedule.schedule import Schedule
+    from interfaces.workers.schedule.schedule import KINDS, MOST_PLANS, PLANS, Schedule
 
+    due = stores.read_models().deadlines.due
     return Schedule(
-        due=stores.read_models().deadlines.due,
+        due=partial(due, kinds=KINDS),
+        plans_due=partial(due, kinds=PLANS, limit=MOST_PLANS),
         bus=stores.bus,
         clock=stores.clock,
         locks=locks,

@@ -1,7 +1,9 @@
 """A deadline whose command fails with any error delays no other deadline, and pages somebody."""
 
 import asyncio
+from collections import Counter
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -10,16 +12,18 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
+from application.commands.dr_event import PlanDREvent
 from application.ports.event_store.event_store import SaveTooLarge
 from application.ports.operations.alerts import AlertRegistry
 from interfaces.workers.loops.failing_deadlines import ALERT, RETRY_S, FailingDeadlines, subject_of
 from interfaces.workers.measure import measure
 from interfaces.workers.measure.measure import Measuring
-from interfaces.workers.schedule.schedule import Schedule
+from interfaces.workers.schedule.schedule import KINDS, MOST_PLANS, PLANS, Schedule
 from projections.deadlines import DeadlineKind, DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.read_models import FakeReadModels
 from tests.sample_values import CONTEXT, NOW, TRACE, UTILITY
 
 
@@ -61,6 +65,7 @@ def test_the_deadlines_behind_one_that_fails_are_proposed(error: Exception) -> N
 
     schedule = Schedule(
         due=lambda now: rows,
+        plans_due=lambda now: [],
         bus=cast("Any", Bus()),
         clock=FakeClock(NOW, speed=1e6),
         locks=FakeLocks(),
@@ -77,6 +82,41 @@ def test_the_deadlines_behind_one_that_fails_are_proposed(error: Exception) -> N
     assert proposed[:3] == [row.dr_event_id for row in rows]
     assert proposed.count(poison) == 1, "it is not tried again at each tick"
     assert subjects(alerts) == [f"start/{poison}"]
+
+
+def test_planning_again_is_neither_delayed_by_what_is_urgent_nor_forgotten_if_it_fails() -> None:
+    """More starts are due than one reading returns."""
+    models, alerts, stop = FakeReadModels(), FakeAlertRegistry(), asyncio.Event()
+    plan = deadline("plan_retry")
+    for row in (plan, *(deadline() for _ in range(501))):
+        models.rows["deadlines"].put(row)
+    started: Counter[UUID] = Counter()
+
+    class Bus:
+        def handle(self, command: Any, context: Any) -> None:
+            if isinstance(command, PlanDREvent):
+                raise TypeError("a defect")
+            started[command.dr_event_id] += 1
+            if subjects(alerts) and max(started.values()) >= 3:
+                stop.set()
+
+    schedule = Schedule(
+        due=partial(models.deadlines.due, kinds=KINDS),
+        plans_due=partial(models.deadlines.due, kinds=PLANS, limit=MOST_PLANS),
+        bus=cast("Any", Bus()),
+        clock=FakeClock(NOW, speed=1e6),
+        locks=FakeLocks(),
+        reached=lambda name, in_flight: None,
+        alerts=alerts,
+    )
+
+    async def scenario() -> None:
+        async with asyncio.timeout(20):
+            await schedule.run(stop)
+
+    with capture_logs():
+        asyncio.run(scenario())
+    assert subjects(alerts) == [f"plan_retry/{plan.dr_event_id}"]
 
 
 def test_a_dr_event_that_cannot_be_measured_delays_no_other() -> None:

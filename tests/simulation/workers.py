@@ -119,6 +119,7 @@ class Wiring:
         session = self.session(process)
         schedule = Schedule(
             due=self.bug.due(session.deadlines.due),
+            plans_due=session.deadlines.due,
             bus=self.bus(process),
             clock=self.clock(process),
             locks=self.locks(process),

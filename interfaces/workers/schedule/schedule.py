@@ -37,10 +37,11 @@ TICK_S = 1.0
 LEAST_TICK_S = 0.05
 RETRY_S = 0.25
 """Wall seconds added to the tick while the stores are away."""
-KINDS: frozenset[DeadlineKind] = frozenset(
-    {"prepare", "start", "end", "plan_retry", "restore_retry", "restore"}
-)
-"""All but `measure`, which is the measure worker's."""
+KINDS: frozenset[DeadlineKind] = frozenset({"prepare", "start", "end", "restore_retry", "restore"})
+"""Without `measure`, which is the measure worker's."""
+PLANS: frozenset[DeadlineKind] = frozenset({"plan_retry"})
+MOST_PLANS = 5_000
+"""How many of PLANS are read, of which each utility gets one at a time."""
 PLAN_TICK_S = 5.0
 """Clock seconds between two rounds of planning again."""
 PLAN_AGAIN_S = 60.0
@@ -53,6 +54,9 @@ class Schedule:
     """One is active per system. Deadlines are derived from the log, so a restart loses none."""
 
     due: Callable[[datetime], list[DeadlineRow]]
+    """The deadlines of KINDS whose time is up at a moment."""
+    plans_due: Callable[[datetime], list[DeadlineRow]]
+    """Those of PLANS. They are read apart: however many wait, they take no place of what is urgent."""
     bus: CommandBus
     clock: Clock
     locks: Locks
@@ -64,6 +68,10 @@ class Schedule:
     @cached_property
     def _failing(self) -> FailingDeadlines:
         return FailingDeadlines(self.alerts, self.clock, KINDS)
+
+    @cached_property
+    def _failing_plans(self) -> FailingDeadlines:
+        return FailingDeadlines(self.alerts, self.clock, PLANS)
 
     async def run(self, stop: asyncio.Event) -> None:
         await run_as_leader(self.locks, "schedule", partial(self._work, stop), stop=stop)
@@ -84,21 +92,21 @@ class Schedule:
         due = await asyncio.to_thread(self.due, self.clock.now())
         ours = [deadline for deadline in due if deadline.kind in KINDS]
         for deadline in await asyncio.to_thread(self._failing.to_try, ours):
-            if deadline.kind != "plan_retry":
-                await self._propose(deadline)
+            await self._propose(deadline, self._failing)
 
     async def _plan_again(self) -> None:
         """Plan one DR event of each utility: the one that has waited longest among those not tried lately."""
         now = self.clock.now()
-        due = [row for row in await asyncio.to_thread(self.due, now) if row.kind == "plan_retry"]
+        due = [row for row in await asyncio.to_thread(self.plans_due, now) if row.kind in PLANS]
         waiting = {row.dr_event_id for row in due}
         for dr_event_id in [known for known in self._planned_at if known not in waiting]:
             del self._planned_at[dr_event_id]
-        for deadline in next_plans(due, self._planned_at, now):
+        to_try = await asyncio.to_thread(self._failing_plans.to_try, due)
+        for deadline in next_plans(to_try, self._planned_at, now):
             self._planned_at[deadline.dr_event_id] = now
-            await self._propose(deadline)
+            await self._propose(deadline, self._failing_plans)
 
-    async def _propose(self, deadline: DeadlineRow) -> None:
+    async def _propose(self, deadline: DeadlineRow, failing: FailingDeadlines) -> None:
         command = proposal(deadline)
         if command is None:
             return
@@ -118,9 +126,9 @@ class Schedule:
         except TRANSIENT:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the deadlines behind it
-            await asyncio.to_thread(self._failing.failed, deadline, error)
+            await asyncio.to_thread(failing.failed, deadline, error)
             return
-        await asyncio.to_thread(self._failing.succeeded, deadline)
+        await asyncio.to_thread(failing.succeeded, deadline)
         self.reached("schedule.after_command", in_flight)
 
 

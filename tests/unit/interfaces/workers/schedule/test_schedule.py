@@ -86,6 +86,7 @@ async def proposals(rows: list[DeadlineRow], *, enough: int) -> tuple[RefusingBu
 
     schedule = Schedule(
         due=due,
+        plans_due=lambda now: [],
         bus=cast("Any", bus),
         clock=FakeClock(NOW, speed=1e6),
         locks=FakeLocks(),
@@ -133,6 +134,7 @@ def test_conflicts_are_retried_and_do_not_end_the_schedule() -> None:
     bus = LosingBus()
     schedule = Schedule(
         due=lambda now: [deadline("start")],
+        plans_due=lambda now: [],
         bus=cast("Any", bus),
         clock=FakeClock(NOW, speed=1e6),
         locks=FakeLocks(),
