@@ -19,15 +19,18 @@ from application.command_bus.decision_context import CommandContext, Idempotency
 from application.ports.clock import Clock
 from application.ports.event_store.event_log import LogEntry
 from application.ports.operations.alerts import AlertRegistry
-from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
+from application.ports.operations.dead_letters import (
+    DeadLetter,
+    DeadLetterNotFound,
+    DeadLetterQueue,
+    DeadLetters,
+)
 from domain.errors import DomainError
 from domain.event_sourcing.json_decoders import json_decoder
 from domain.identifiers import followed_command_id
 
 QUEUE: DeadLetterQueue = "saga_command"
 ALERT = "saga_command_parked"
-MOST_LETTERS = 2_000
-"""The newest letters that a relay reads at its start."""
 log = structlog.get_logger("relay")
 
 
@@ -114,7 +117,7 @@ def carry_out(following: FollowingCommands, bus: CommandBus, *, actor: str) -> N
             log.info("command refused", command=numbered.name, code=refusal.code, why=str(refusal))
 
 
-@dataclass(frozen=True)
+@dataclass
 class CommandParking:
     """The relay's view of these letters (synchronous). No other process parks commands of the saga."""
 
@@ -123,17 +126,28 @@ class CommandParking:
     clock: Clock
     _subjects: set[str] = field(default_factory=set)
     """Keys that may have an open letter; all others have none."""
-    _parked: set[UUID] = field(default_factory=set)
+    _earlier_to: int = 0
+    """The last position whose commands an earlier relay may have parked."""
 
-    def load(self) -> None:
-        """Read what an earlier relay parked. Raises OperationsUnavailable."""
-        letters = self.dead_letters.listed(queue=QUEUE, status=None, limit=MOST_LETTERS)
-        self._parked.update(letter.dead_letter_id for letter in letters)
+    def load(self, head: int) -> None:
+        """Find out what an earlier relay may have parked. `head`: of the log. Raises OperationsUnavailable."""
+        self._earlier_to = head if self.dead_letters.listed(queue=QUEUE, status=None, limit=1) else 0
         self._subjects.update(self.dead_letters.open_subjects(QUEUE))
 
+    def may_be_parked(self, position: int) -> bool:
+        """Whether an earlier relay may have parked commands that follow from the domain event at that position."""
+        return position <= self._earlier_to
+
     def is_parked(self, dead_letter_id: UUID) -> bool:
-        """Whether these commands were parked before: then a person decides on them, and the relay does not."""
-        return dead_letter_id in self._parked
+        """Whether these commands were parked before: then a person decides on them, and the relay does not.
+
+        Raises OperationsUnavailable.
+        """
+        try:
+            self.dead_letters.get(dead_letter_id)
+        except DeadLetterNotFound:
+            return False
+        return True
 
     def blocks(self, subject: str) -> bool:
         """Whether an earlier command of that key is parked. Raises OperationsUnavailable."""
@@ -159,4 +173,3 @@ class CommandParking:
         )
         self.dead_letters.park(letter)
         self.alerts.raise_alert(ALERT, subject, f"{names}: {reason}", at=self.clock.now())
-        self._parked.add(dead_letter_id)

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -212,6 +214,26 @@ def test_a_relay_that_starts_over_leaves_what_was_parked_to_the_person() -> None
     run_to_head(relay, world)
     assert bus.tries == 0
     assert world.dead_letters.get(letter.dead_letter_id).status == "discarded"
+
+
+def test_the_number_of_dead_letters_does_not_matter_to_that() -> None:
+    world = preparing()
+    run_to_head(poisoned(world, Defect("x"))[0], world)
+    [letter] = letters(world)
+    at = world.scenario.clock.now()
+    discard(letter.dead_letter_id, world.dead_letters, world.alerts, by="operator:1", reason="no", at=at)
+    for number in range(2_001):
+        newer = {
+            "dead_letter_id": UUID(int=number),
+            "subject": "fac-009",
+            "parked_at": at + timedelta(hours=1),
+        }
+        world.dead_letters.park(msgspec.structs.replace(letter, **newer))
+
+    relay, bus = poisoned(world, Defect("x"))
+    object.__setattr__(relay, "positions", type(relay.positions)())
+    run_to_head(relay, world)
+    assert bus.tries == 0
 
 
 def test_a_domain_event_of_a_newer_release_halts_the_relay_and_is_not_parked() -> None:

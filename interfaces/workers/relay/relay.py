@@ -156,7 +156,7 @@ class Relay:
         queues, now = RelayQueues(), asyncio.get_running_loop().time
         position = partial(asyncio.to_thread, self.positions.position, READER)
         read = moved = done = await retry_while_unavailable(position, stop=stop)
-        await retry_while_unavailable(partial(asyncio.to_thread, self._parking.load), stop=stop)
+        await retry_while_unavailable(partial(asyncio.to_thread, self._load_parked), stop=stop)
         moved_at = now()
         try:
             while not stop.is_set():
@@ -177,6 +177,9 @@ class Relay:
                     await asyncio.sleep(COALESCE_WINDOW_S)
         finally:
             await queues.aclose()
+
+    def _load_parked(self) -> None:
+        self._parking.load(self.event_log.head())
 
     async def _move(self, position: int, stop: asyncio.Event) -> int:
         await retry_while_unavailable(
@@ -207,7 +210,9 @@ class Relay:
     async def _follow_by(self, key: str, entry: LogEntry, commands: Mapping[int, msgspec.Struct]) -> None:
         """Give the commands in order, or park them. `commands` maps the number of each among all that follow."""
         letter_id = command_letter_id(entry.domain_event.domain_event_id, next(iter(commands)))
-        if self._parking.is_parked(letter_id):
+        if self._parking.may_be_parked(entry.position) and await self._stored(
+            partial(self._parking.is_parked, letter_id)
+        ):
             return
         if await self._stored(partial(self._parking.blocks, key)):
             await self._park(letter_id, key, entry, commands, "it waits behind an earlier one")
