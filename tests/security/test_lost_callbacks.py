@@ -1,6 +1,7 @@
 """A callback that the queue acknowledged and lost is published again under its id; one that somebody has is not."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -132,6 +133,17 @@ class Rig:
             for message in self.queue.waiting.get(f"callbacks {utility_id}", ())
         ]
 
+    def noted_reads(self) -> list[str]:
+        """The utilities whose messages are read from now on."""
+        read, noted = self.queue.callbacks_held, list[str]()
+
+        async def noting(utility_id: str) -> frozenset[UUID]:
+            noted.append(utility_id)
+            return await read(utility_id)
+
+        self.queue.callbacks_held = noting  # type: ignore[method-assign]
+        return noted
+
     def status(self, intent: DREvent.CallbackRequested) -> str:
         return self.store.load(DREvent, intent.originator_id).state.callbacks[str(intent.callback_id)]
 
@@ -227,7 +239,7 @@ def test_a_callback_that_is_lost_again_and_again_is_published_at_a_bounded_pace(
         rig.sweep(timedelta(seconds=20))
         if rig.queue.purge_callbacks():
             published.append(second + 20)
-    assert published == [60, 300, 600, 900, 1_200]
+    assert published == [60, 300, 600, 900, 1_200]  # the periods begin at whole multiples of five minutes
 
 
 def test_a_sweeper_checks_a_callback_once_in_a_period() -> None:
@@ -235,22 +247,30 @@ def test_a_sweeper_checks_a_callback_once_in_a_period() -> None:
     rig = Rig()
     held = rig.requested()
     rig.scenario.at(rig.clock.now() + REISSUE_AFTER)
-    one, reads = rig.sweeper(), 0
-    read = rig.queue.callbacks_held
-
-    async def counted(utility_id: str) -> frozenset[UUID]:
-        nonlocal reads
-        reads += 1
-        return await read(utility_id)
-
-    rig.queue.callbacks_held = counted  # type: ignore[method-assign]
+    one, reads = rig.sweeper(), rig.noted_reads()
     assert [asyncio.run(one.sweep()) for _ in range(3)] == [{}] * 3
-    assert reads == 1
+    assert reads == [UTIL]
     assert rig.queue.purge_callbacks() == 1
     assert asyncio.run(one.sweep()) == {}
     rig.scenario.at(rig.clock.now() + PERIOD)
     assert [asyncio.run(one.sweep()) for _ in range(2)] == [{UTIL: 1}, {}]
     assert rig.held() == [held.callback_id]
+
+
+def test_the_messages_of_a_slow_utility_are_read_once_a_minute_at_most() -> None:
+    """Its callbacks were requested one after the other, and the queue holds all but one of them."""
+    rig = Rig()
+    for _ in range(30):
+        rig.scenario.at(rig.clock.now() + timedelta(seconds=10))
+        rig.requested()
+    lost = rig.lost()
+    running, reads, reissued = rig.sweeper(), rig.noted_reads(), Counter[str]()
+    for _ in range(60):
+        rig.scenario.at(rig.clock.now() + timedelta(seconds=10))
+        reissued.update(asyncio.run(running.sweep()))
+    assert len(reads) <= 10
+    assert reissued == {UTIL: 1}
+    assert lost.callback_id in rig.held()
 
 
 def test_a_utility_without_room_does_not_hold_up_another() -> None:

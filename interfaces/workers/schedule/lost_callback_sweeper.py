@@ -42,8 +42,11 @@ from projections.deadlines import DeadlineRow
 CALLBACKS = "callbacks"
 LOCK = "lost-callbacks"
 PERIOD = timedelta(minutes=5)
-"""A callback is checked and published at most once in each period of this length after its request. The number of the
-period is part of the message id, so that JetStream drops what two processes publish in the same one."""
+"""A callback is checked and published at most once in each period of this length. The periods are the same for all, so
+that what a utility has on the queue is read once for all its callbacks. The number of the period is part of the message
+id, so that JetStream drops what two processes publish in the same one."""
+READ_EVERY = timedelta(minutes=1)
+"""What a utility has on the queue is read at most once in this time; its callbacks that fall due meanwhile wait."""
 MOST_AT_ONCE = 500
 """The most that one sweep publishes."""
 log = structlog.get_logger("schedule")
@@ -67,6 +70,8 @@ class LostCallbackSweeper:
     locks: Locks
     _checked: dict[UUID, int] = field(default_factory=dict)
     """Callback -> the period in which it was checked last."""
+    _read_at: dict[str, datetime] = field(default_factory=dict)
+    """Utility -> when its messages were read, if that is less than READ_EVERY ago."""
 
     async def run(self, stop: asyncio.Event) -> None:
         loop = SweepLoop(
@@ -82,8 +87,9 @@ class LostCallbackSweeper:
 
     async def sweep(self) -> dict[str, int]:
         """Publish lost callbacks again; returns utility -> the number of callbacks. Raises WorkQueueUnavailable."""
-        reissued, full = Counter[str](), set[str]()
-        for row, period in await self._not_held(await self._to_check()):
+        reissued, full, now = Counter[str](), set[str](), self.clock.now()
+        period = int(now.timestamp() // PERIOD.total_seconds())
+        for row in await self._not_held(await self._to_check(now, period), now, period):
             utility_id = _utility(row)
             if reissued.total() >= MOST_AT_ONCE:
                 break
@@ -107,31 +113,40 @@ class LostCallbackSweeper:
                 self._checked[_callback_id(row)] = period
         return {utility_id: number for utility_id, number in reissued.items() if number}
 
-    async def _to_check(self) -> list[tuple[DeadlineRow, int]]:
-        """The overdue callbacks that were not checked in their present period yet, each with that period."""
-        now = self.clock.now()
+    async def _to_check(self, now: datetime, period: int) -> list[DeadlineRow]:
+        """The overdue callbacks that were not checked in this period yet."""
         overdue = await asyncio.to_thread(self.overdue, now)
-        periods = [(row, _period(row, now)) for row in overdue]
         still_open = {_callback_id(row) for row in overdue}
-        self._checked = {one: period for one, period in self._checked.items() if one in still_open}
-        return [(row, period) for row, period in periods if self._checked.get(_callback_id(row)) != period]
+        self._checked = {one: last for one, last in self._checked.items() if one in still_open}
+        return [row for row in overdue if self._checked.get(_callback_id(row)) != period]
 
-    async def _not_held(self, to_check: list[tuple[DeadlineRow, int]]) -> list[tuple[DeadlineRow, int]]:
+    async def _not_held(self, to_check: list[DeadlineRow], now: datetime, period: int) -> list[DeadlineRow]:
         if not to_check:
             return []
         # In this order: whatever the relay is past by now is in the queue afterwards, or has an outcome, or is lost.
         published = await asyncio.to_thread(self.positions.position, READER)
-        past = [(row, period) for row, period in to_check if row.position <= published]
-        wanted = {_utility(row) for row, _ in past}
+        past = [row for row in to_check if row.position <= published]
+        wanted = {_utility(row) for row in past}
         holding = wanted & set(await self.inventory.utilities_with_callbacks()) if wanted else set[str]()
-        held = {utility_id: await self.inventory.callbacks_held(utility_id) for utility_id in sorted(holding)}
+        held = await self._read(holding, now)
         missing = []
-        for row, period in past:
-            if _callback_id(row) in held.get(_utility(row), ()):
+        for row in past:
+            if (utility_id := _utility(row)) in holding and utility_id not in held:
+                continue  # read a moment ago
+            if _callback_id(row) in held.get(utility_id, ()):
                 self._checked[_callback_id(row)] = period
             else:
-                missing.append((row, period))
+                missing.append(row)
         return missing
+
+    async def _read(self, holding: set[str], now: datetime) -> dict[str, frozenset[UUID]]:
+        """The callbacks on the queue of those utilities whose messages were not read in the last READ_EVERY."""
+        self._read_at = {one: at for one, at in self._read_at.items() if now - at < READ_EVERY}
+        held = {}
+        for utility_id in sorted(holding - self._read_at.keys()):
+            held[utility_id] = await self.inventory.callbacks_held(utility_id)
+            self._read_at[utility_id] = now
+        return held
 
     async def _publish_if_lost(self, row: DeadlineRow, period: int) -> int:
         """Publish a callback that the queue does not hold, unless it has an outcome or was parked. Returns how many."""
@@ -182,8 +197,3 @@ def _callback_id(row: DeadlineRow) -> UUID:
 def _utility(row: DeadlineRow) -> str:
     """As in the subject of its message (CallbackWork.of)."""
     return row.tenant or "none"
-
-
-def _period(row: DeadlineRow, now: datetime) -> int:
-    """The number of the period since the callback was requested."""
-    return (now - (row.issued_at or row.due_at)) // PERIOD
