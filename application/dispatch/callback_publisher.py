@@ -13,7 +13,7 @@ from application.ports.dispatch.work_queue import CallbackWork, WorkPublisher, W
 from application.ports.failpoints import Failpoint
 from domain.dr_event import DREvent
 
-FULL_PATIENCE_S = 5.0
+FULL_WAIT_S = 5.0
 """Wall seconds that the callbacks of a utility wait for room. The position of the relay stands still for that long."""
 
 
@@ -25,7 +25,7 @@ class NoRoom(Exception):
 class CallbackPublisher:
     """Publishes each callback or parks it. While NATS is away it waits without a limit.
 
-    Once a utility has waited FULL_PATIENCE_S for room, each further callback of it is tried once and then parked,
+    Once a utility has waited FULL_WAIT_S for room, each further callback of it is tried once and then parked,
     until one is accepted again. So a backlog is worked off quickly.
     """
 
@@ -54,7 +54,7 @@ class CallbackPublisher:
             await self.publisher.publish_callback(work, message_id=str(work.callback_id))
         except WorkQueueFull as full:
             since = self._full_since.setdefault(work.utility_id, now)
-            if now - since >= FULL_PATIENCE_S:
+            if now - since >= FULL_WAIT_S:
                 raise NoRoom(
                     f"{full}; the callbacks of {work.utility_id} are parked until there is room"
                 ) from full

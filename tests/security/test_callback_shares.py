@@ -71,7 +71,7 @@ class Commands:
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(retry, "DEFAULT_PAUSES", retry.Pauses(0.01, 0.01))
     monkeypatch.setattr(retry, "LIMITED_PAUSES", retry.Pauses(0.0, 0.0))
-    monkeypatch.setattr(callback_publisher, "FULL_PATIENCE_S", 0.05)
+    monkeypatch.setattr(callback_publisher, "FULL_WAIT_S", 0.05)
     with capture_logs():  # the traces are slow to print
         yield
 
@@ -114,7 +114,7 @@ async def run_until(relay: Relay, holds: Callable[[], bool]) -> None:
 def test_while_the_share_of_one_is_full_the_callbacks_of_another_go_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(callback_publisher, "FULL_PATIENCE_S", 3_600.0)
+    monkeypatch.setattr(callback_publisher, "FULL_WAIT_S", 3_600.0)
     world = InProcessSystem.accepted("fac-001").until("preparing")
     publisher = Publisher(WorkShareFull("its share is full"))
     relay = relay_over(world, publisher, flood(world, 50))

@@ -60,7 +60,7 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
 def _reasons(state: DREventState) -> list[dict[str, Any]]:
     reasons = [
         {"code": reason.code, "detail": reason.detail, "facility_id": reason.facility_id}
-        for reason in state.reasons[:MAX_REASONS]
+        for reason in state.reasons
     ]
     return _first(reasons, MAX_REASONS, MAX_REASON_BYTES)
 

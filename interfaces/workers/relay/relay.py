@@ -67,7 +67,7 @@ class Signal(Protocol):
 class RelayQueues:
     """The jobs under way, with a separate concurrency limit for commands, BMS work and each utility's callbacks.
 
-    Callbacks that wait for room so delay neither a building nor another utility, and BMS work for the first building
+    So callbacks that wait for room delay neither a building nor another utility, and BMS work for the first building
     starts while commands for the last one still wait.
     """
 

@@ -101,7 +101,7 @@ def test_a_halt_ends_the_relay_even_while_earlier_work_is_pending(
 ) -> None:
     """The callbacks before it wait without an end, and a newer relay is to continue."""
     monkeypatch.setattr(retry, "DEFAULT_PAUSES", retry.Pauses(0.01, 0.01))
-    monkeypatch.setattr(callback_publisher, "FULL_PATIENCE_S", 3_600.0)
+    monkeypatch.setattr(callback_publisher, "FULL_WAIT_S", 3_600.0)
     world, entries = log
 
     class OlderRelease:
