@@ -2,11 +2,15 @@
 
 Commands of one ordering key (a facility or a DR event) are carried out in the order of the log. While a dead letter of
 the key is open, every later command of the key is parked behind it. All other keys continue.
+
+Where the rule of a domain event fails, its commands are not known. Then the domain event is parked under the key of its
+own dispatch or DR event, and a replay asks the rule again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 from uuid import UUID, uuid5
@@ -17,7 +21,7 @@ import structlog
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.ports.clock import Clock
-from application.ports.event_store.event_log import LogEntry
+from application.ports.event_store.event_log import EventLog, LogEntry
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import (
     DeadLetter,
@@ -25,6 +29,7 @@ from application.ports.operations.dead_letters import (
     DeadLetterQueue,
     DeadLetters,
 )
+from application.sagas.dispatch import DispatchSaga
 from domain.errors import DomainError
 from domain.event_sourcing.json_decoders import json_decoder
 from domain.identifiers import followed_command_id
@@ -43,7 +48,7 @@ class NumberedCommand(msgspec.Struct, frozen=True):
 
 
 class FollowingCommands(msgspec.Struct, frozen=True, kw_only=True):
-    """The commands of one ordering key that follow from one domain event, in their order."""
+    """The commands of one ordering key that follow from one domain event, in their order; none if its rule failed."""
 
     position: int
     """Of the domain event in the log."""
@@ -72,7 +77,12 @@ class FollowingCommands(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def order(self) -> tuple[int, int]:
         """Sorts the letters of one key as the log does."""
-        return self.position, self.commands[0].number
+        return self.position, self.commands[0].number if self.commands else 0
+
+    @property
+    def names(self) -> str:
+        """In the words of an alert."""
+        return ", ".join(command.name for command in self.commands) or f"what follows from {self.topic}"
 
     def context(self, actor: str) -> CommandContext:
         return CommandContext(
@@ -92,6 +102,11 @@ def letter_id(domain_event_id: UUID, first_number: int) -> UUID:
     return uuid5(domain_event_id, f"saga-command:{first_number}")
 
 
+def rule_letter_id(domain_event_id: UUID) -> UUID:
+    """The id of the letter of a domain event whose rule failed."""
+    return uuid5(domain_event_id, "saga-rule")
+
+
 def decode(letter: DeadLetter) -> FollowingCommands:
     """Raises msgspec.DecodeError."""
     return json_decoder(FollowingCommands).decode(letter.body)
@@ -103,18 +118,27 @@ def open_in_order(letters: DeadLetters, subject: str) -> list[tuple[DeadLetter, 
     return sorted(found, key=lambda pair: pair[1].order)
 
 
-def carry_out(following: FollowingCommands, bus: CommandBus, *, actor: str) -> None:
+def carry_out(following: FollowingCommands, bus: CommandBus, event_log: EventLog, *, actor: str) -> None:
     """Give the commands again. A refusal of the domain is a valid outcome, as it is for the relay.
 
-    Raises what `CommandBus.handle` raises otherwise, and msgspec.DecodeError for a command that this release does not
-    have in that form.
+    Raises what `CommandBus.handle` raises otherwise, msgspec.DecodeError for a command that this release does not have
+    in that form, and the error of a rule that fails again.
     """
-    for numbered in following.commands:
-        command = json_decoder(bus.command_type(numbered.name)).decode(numbered.fields)
+    for number, command in _commands_of(following, bus, event_log):
         try:
-            bus.handle(command, following.context(actor), key=following.key(numbered.number))
+            bus.handle(command, following.context(actor), key=following.key(number))
         except DomainError as refusal:
-            log.info("command refused", command=numbered.name, code=refusal.code, why=str(refusal))
+            log.info("command refused", command=type(command).__name__, code=refusal.code, why=str(refusal))
+
+
+def _commands_of(
+    following: FollowingCommands, bus: CommandBus, event_log: EventLog
+) -> Iterator[tuple[int, msgspec.Struct]]:
+    if not following.commands:
+        [entry] = event_log.read_after(following.position - 1, 1)
+        yield from enumerate(DispatchSaga().follow(entry.domain_event))
+    for numbered in following.commands:
+        yield numbered.number, json_decoder(bus.command_type(numbered.name)).decode(numbered.fields)
 
 
 @dataclass
@@ -138,16 +162,16 @@ class CommandParking:
         """Whether an earlier relay may have parked commands that follow from the domain event at that position."""
         return position <= self._earlier_to
 
-    def is_parked(self, dead_letter_id: UUID) -> bool:
-        """Whether these commands were parked before: then a person decides on them, and the relay does not.
+    def is_parked(self, *dead_letter_ids: UUID) -> bool:
+        """Whether one of these letters exists: then a person decides on its commands, and the relay does not.
 
         Raises OperationsUnavailable.
         """
-        try:
-            self.dead_letters.get(dead_letter_id)
-        except DeadLetterNotFound:
-            return False
-        return True
+        for dead_letter_id in dead_letter_ids:
+            with suppress(DeadLetterNotFound):
+                self.dead_letters.get(dead_letter_id)
+                return True
+        return False
 
     def blocks(self, subject: str) -> bool:
         """Whether an earlier command of that key is parked. Raises OperationsUnavailable."""
@@ -160,8 +184,7 @@ class CommandParking:
 
     def park(self, dead_letter_id: UUID, subject: str, following: FollowingCommands, reason: str) -> None:
         """Store the letter and raise the alert. Raises OperationsUnavailable; then park it again."""
-        names = ", ".join(command.name for command in following.commands)
-        log.error("parked: a command of the saga", subject=subject, commands=names, why=reason)
+        log.error("parked: a command of the saga", subject=subject, commands=following.names, why=reason)
         self._subjects.add(subject)
         letter = DeadLetter(
             dead_letter_id=dead_letter_id,
@@ -172,4 +195,4 @@ class CommandParking:
             parked_at=self.clock.now(),
         )
         self.dead_letters.park(letter)
-        self.alerts.raise_alert(ALERT, subject, f"{names}: {reason}", at=self.clock.now())
+        self.alerts.raise_alert(ALERT, subject, f"{following.names}: {reason}", at=self.clock.now())

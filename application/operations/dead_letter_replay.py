@@ -23,6 +23,7 @@ from application.operations import command_parking
 from application.operations.dead_letter_decisions import CLOCKS_DIFFER, clear_alerts_of, decision_act
 from application.ports.clock import Clock
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher, WorkRejected
+from application.ports.event_store.event_log import EventLog
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
 from application.ports.telemetry.listed_meters import ListedMeters
@@ -74,6 +75,7 @@ class DeadLetterReplay:
     publisher: Connected
     stream: ConnectedStream
     meters: ListedMeters
+    event_log: EventLog
     measure_again: MeasureAgain = _no_measuring
     oldest_reading: timedelta = OLDEST_READING
     """An older reading is malformed, as it is to ingest."""
@@ -181,7 +183,7 @@ class DeadLetterReplay:
 
     def _give(self, following: command_parking.FollowingCommands, by: str) -> None:
         try:
-            command_parking.carry_out(following, self.bus, actor=by)
+            command_parking.carry_out(following, self.bus, self.event_log, actor=by)
         except TRANSIENT:
             raise
         except Exception as error:

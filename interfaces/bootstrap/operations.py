@@ -79,6 +79,7 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         publisher=publisher,
         stream=stream,
         meters=stores.listed_meters(),
+        event_log=stores.events,
         oldest_reading=oldest_reading(stores.settings),
         measure_again=lambda corrections: remeasuring(stores).measure_parked(corrections),
     )

@@ -204,6 +204,7 @@ def test_a_letter_that_the_queue_cannot_carry_says_so_when_it_is_replayed() -> N
             publisher,
             publisher,
             FakeListedMeters(),
+            world.scenario.store,
         )
         parking = world.relay._intents.callbacks.parking
         await parking._park(UUID(int=5), UTILITY, work, "WorkTooLarge")

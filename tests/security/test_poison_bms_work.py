@@ -152,6 +152,7 @@ def test_a_parked_restore_is_replayed_once_the_defect_is_mended() -> None:
         publisher=_unused,
         stream=_unused,
         meters=FakeListedMeters(),
+        event_log=world.scenario.store,
     )
     asyncio.run(replay.replay(letter.dead_letter_id, by="operator:1", reason="mended"))
     work_off(relayed(world))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from application.command_bus import retry
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import CommandBus, CommandRequest, Outcome
 from application.commands.dispatch import CommitDispatch, PrepareDispatch
-from application.commands.dr_event import CancelDREvent, StartDREvent, StartPreparation
+from application.commands.dr_event import CancelDREvent, RequestCallback, StartDREvent, StartPreparation
 from application.event_store.event_mapper import UnknownTopic
 from application.handlers import HANDLERS
 from application.operations.command_parking import ALERT, QUEUE, decode
@@ -23,7 +24,12 @@ from application.operations.dead_letter_replay import DeadLetterReplay, NotRepla
 from application.ports.event_store.event_log import LogEntryUnreadable
 from application.ports.event_store.event_store import SaveTooLarge
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided
+from application.sagas.dispatch import DispatchSaga
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.workers.relay.relay import READER, Relay
+from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
 from tests.in_process_system import PREPARE_AT, InProcessSystem
 from tests.sample_values import CONTEXT, DR_EVENT_ID, STARTS_AT
@@ -57,6 +63,19 @@ class PoisonedBus(CommandBus):
             raise self.error
 
 
+class FailingSaga(DispatchSaga):
+    """Its rule fails for domain events of `kind`, of POISON only if they are of a dispatch."""
+
+    def __init__(self, kind: type[DomainEvent]) -> None:
+        self.kind, self.tries = kind, 0
+
+    def follow(self, domain_event: DomainEvent) -> list[msgspec.Struct]:
+        if isinstance(domain_event, self.kind) and getattr(domain_event, "facility_id", POISON) == POISON:
+            self.tries += 1
+            raise Defect("x")
+        return super().follow(domain_event)
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(retry, "LIMITED_PAUSES", retry.Pauses(0.0, 0.0))
@@ -68,8 +87,7 @@ def poisoned(world: InProcessSystem, error: Exception | None) -> tuple[Relay, Po
     scenario = world.scenario
     bus = PoisonedBus(scenario.store, scenario.clock, HANDLERS, forecasts=scenario.forecasts)
     bus.error = error
-    values: dict[str, Any] = {name: getattr(world.relay, name) for name in Relay.__dataclass_fields__}
-    return Relay(**(values | {"commands": CommandBatcher(bus)})), bus
+    return replace(world.relay, commands=CommandBatcher(bus)), bus
 
 
 def run_to_head(relay: Relay, world: InProcessSystem) -> None:
@@ -102,7 +120,14 @@ def replay_of(world: InProcessSystem, bus: CommandBus) -> DeadLetterReplay:
         raise AssertionError("no server is needed")
 
     return DeadLetterReplay(
-        world.dead_letters, bus, world.alerts, world.scenario.clock, never, never, FakeListedMeters()
+        world.dead_letters,
+        bus,
+        world.alerts,
+        world.scenario.clock,
+        never,
+        never,
+        FakeListedMeters(),
+        world.scenario.store,
     )
 
 
@@ -210,8 +235,7 @@ def test_a_relay_that_starts_over_leaves_what_was_parked_to_the_person() -> None
     discard(letter.dead_letter_id, world.dead_letters, world.alerts, by="operator:1", reason="no", at=at)
 
     relay, bus = poisoned(world, Defect("x"))
-    object.__setattr__(relay, "positions", type(relay.positions)())
-    run_to_head(relay, world)
+    run_to_head(replace(relay, positions=FakeReaderPositions()), world)
     assert bus.tries == 0
     assert world.dead_letters.get(letter.dead_letter_id).status == "discarded"
 
@@ -231,9 +255,64 @@ def test_the_number_of_dead_letters_does_not_matter_to_that() -> None:
         world.dead_letters.park(msgspec.structs.replace(letter, **newer))
 
     relay, bus = poisoned(world, Defect("x"))
-    object.__setattr__(relay, "positions", type(relay.positions)())
-    run_to_head(relay, world)
+    run_to_head(replace(relay, positions=FakeReaderPositions()), world)
     assert bus.tries == 0
+
+
+def test_a_rule_that_fails_for_one_dispatch_parks_it_with_what_follows_and_delays_no_other() -> None:
+    world, saga = InProcessSystem.accepted(POISON, HEALTHY).until("scheduled"), FailingSaga(Dispatch.Prepared)
+    sound, world.relay = world.relay, replace(world.relay, saga=saga)
+    world.until("active")
+
+    assert saga.tries == retry.MAX_TRIES
+    assert (world.dispatch(POISON).was_committed, world.dispatch(HEALTHY).was_committed) == (False, True)
+    rule, commit = letters(world)
+    assert (rule.subject, rule.reason, decode(rule).commands) == (POISON, "Defect: x", ())
+    assert [command.name for command in decode(commit).commands] == [CommitDispatch.__name__]
+    assert (commit.subject, commit.reason) == (POISON, "it waits behind an earlier one")
+    assert open_alerts(world) == [(ALERT, POISON)]
+
+    world.relay = sound
+    assert replay(world, world.scenario.bus, rule).status == "replayed"
+    assert world.settle().dispatch(POISON).was_committed
+    assert (letters(world), open_alerts(world)) == ([], [])
+
+
+def with_parked_rule() -> tuple[InProcessSystem, DeadLetter]:
+    world = preparing()
+    run_to_head(replace(world.relay, saga=FailingSaga(DREvent.PreparationStarted)), world)
+    [rule] = letters(world)
+    return world, rule
+
+
+def test_what_follows_for_a_dr_event_waits_behind_a_rule_that_failed() -> None:
+    world, rule = with_parked_rule()
+    assert world.relay.positions.position(READER) == world.scenario.store.head()
+    world.scenario.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the storm is over"))
+    run_to_head(world.relay, world)
+    first, *behind = letters(world)
+    assert first == rule
+    assert {letter.subject for letter in behind} == {str(DR_EVENT_ID)}
+    assert RequestCallback.__name__ in {one.name for letter in behind for one in decode(letter).commands}
+    assert open_alerts(world) == [(ALERT, str(DR_EVENT_ID))]
+
+
+def test_a_relay_that_starts_over_leaves_a_parked_rule_to_the_person() -> None:
+    """Also one of a release in which the rule works, and whatever the keys of its commands."""
+    world, rule = with_parked_rule()
+    at = world.scenario.clock.now()
+    discard(rule.dead_letter_id, world.dead_letters, world.alerts, by="operator:1", reason="no", at=at)
+    run_to_head(replace(world.relay, positions=FakeReaderPositions()), world)
+    assert not world.dispatch(HEALTHY).commands
+    assert (letters(world), open_alerts(world)) == ([], [])
+
+
+def test_a_replay_of_a_rule_that_fails_again_leaves_the_letter_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, rule = with_parked_rule()
+    monkeypatch.setattr(DispatchSaga, "follow", FailingSaga(DREvent.PreparationStarted).follow)
+    with pytest.raises(NotReplayable, match=r"failed again .Defect: x"):
+        replay(world, world.scenario.bus, rule)
+    assert letters(world) == [rule]
 
 
 def test_a_domain_event_of_a_newer_release_halts_the_relay_and_is_not_parked() -> None:

@@ -16,14 +16,14 @@ import structlog
 
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
-from application.command_bus.retry import retry_limited, retry_while_unavailable
+from application.command_bus.retry import MAX_TRIES, log_retry, retry_limited, retry_while_unavailable
 from application.commands.dispatch import DispatchCommand
 from application.dispatch.callback_parking import CallbackParking
 from application.dispatch.callback_publisher import CallbackPublisher
 from application.dispatch.execution.bms_work_parking import BmsWorkParking
 from application.dispatch.intent_publisher import INTENTS, IntentPublisher
 from application.event_store.event_mapper import UnknownTopic
-from application.operations.command_parking import CommandParking, FollowingCommands
+from application.operations.command_parking import CommandParking, FollowingCommands, rule_letter_id
 from application.operations.command_parking import letter_id as command_letter_id
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
@@ -38,6 +38,7 @@ from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import DomainError
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import followed_command_id
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.ordered_executor import KeyedExecutor
@@ -107,7 +108,7 @@ class Relay:
     """One is active per system. All its work is repeatable: commands carry a key derived from the domain event that
     they follow, and messages an id. After a crash it starts over from its position.
 
-    A command or an intent that fails for good is parked as a dead letter (ADR 0060), and the position moves on.
+    A rule, a command or an intent that fails for good is parked as a dead letter (ADR 0060), and the position moves on.
 
     The commands, the BMS work and the callbacks of one facility or DR event are each done in the order of the log.
     Everything else is done concurrently.
@@ -189,14 +190,9 @@ class Relay:
 
     def _begin(self, queues: RelayQueues, entries: Sequence[LogEntry]) -> list[asyncio.Future[None]]:
         """Queue what follows from the domain events of one save, each job under the key of its facility or DR event."""
-        tasks = []
-        for entry in entries:
-            followed = enumerate(self.saga.follow(entry.domain_event))
-            for key, commands in groupby(followed, lambda numbered: ordering_key(numbered[1])):
-                job = partial(self._follow_by, str(key), entry, dict(commands))
-                tasks.append(queues.commands.put(key, job))
+        tasks = [task for entry in entries for task in self._begin_commands(queues.commands, entry)]
         first = entries[0].domain_event
-        key = first.facility_id if isinstance(first, Dispatch.Event) else first.originator_id
+        key = stream_key(first)
         intents = [entry.domain_event for entry in entries if type(entry.domain_event) in INTENTS]
         callbacks = [intent for intent in intents if isinstance(intent, DREvent.CallbackRequested)]
         others = [intent for intent in intents if not isinstance(intent, DREvent.CallbackRequested)]
@@ -207,12 +203,42 @@ class Relay:
             tasks.append(queues.works.put(key, partial(self._intents.publish, others)))
         return tasks
 
+    def _begin_commands(self, executor: KeyedExecutor, entry: LogEntry) -> Iterator[asyncio.Future[None]]:
+        try:
+            followed = enumerate(self._follow_rule(entry))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the commands of other keys
+            key = stream_key(entry.domain_event)
+            reason = f"{type(error).__name__}: {error}"
+            yield executor.put(key, partial(self._park_rule, str(key), entry, reason))
+            return
+        for key, commands in groupby(followed, lambda numbered: ordering_key(numbered[1])):
+            yield executor.put(key, partial(self._follow_by, str(key), entry, dict(commands)))
+
+    def _follow_rule(self, entry: LogEntry) -> list[msgspec.Struct]:
+        """The commands that follow. A rule is pure, so that no pause between the tries would help."""
+        for _ in range(MAX_TRIES - 1):
+            try:
+                return self.saga.follow(entry.domain_event)
+            except Exception as error:  # noqa: BLE001 - raised at the last try
+                log_retry(error, topic=entry.topic)
+        return self.saga.follow(entry.domain_event)
+
+    async def _park_rule(self, key: str, entry: LogEntry, reason: str) -> None:
+        letter_id = rule_letter_id(entry.domain_event.domain_event_id)
+        if not await self._was_parked(entry, letter_id):
+            await self._park(letter_id, key, entry, {}, reason)
+
+    async def _was_parked(self, entry: LogEntry, letter_id: UUID) -> bool:
+        """Whether an earlier relay parked those commands, or the domain event, as its rule failed."""
+        if not self._parking.may_be_parked(entry.position):
+            return False
+        of_rule = rule_letter_id(entry.domain_event.domain_event_id)
+        return await self._stored(partial(self._parking.is_parked, letter_id, of_rule))
+
     async def _follow_by(self, key: str, entry: LogEntry, commands: Mapping[int, msgspec.Struct]) -> None:
         """Give the commands in order, or park them. `commands` maps the number of each among all that follow."""
         letter_id = command_letter_id(entry.domain_event.domain_event_id, next(iter(commands)))
-        if self._parking.may_be_parked(entry.position) and await self._stored(
-            partial(self._parking.is_parked, letter_id)
-        ):
+        if await self._was_parked(entry, letter_id):
             return
         if await self._stored(partial(self._parking.blocks, key)):
             await self._park(letter_id, key, entry, commands, "it waits behind an earlier one")
@@ -271,6 +297,13 @@ def ordering_key(command: msgspec.Struct) -> Hashable:
     if isinstance(command, DispatchCommand):
         return command.facility_id
     return getattr(command, "dr_event_id", type(command))
+
+
+def stream_key(domain_event: DomainEvent) -> Hashable:
+    """The key under which the intents of a stream are published in order."""
+    return (
+        domain_event.facility_id if isinstance(domain_event, Dispatch.Event) else domain_event.originator_id
+    )
 
 
 def saves_of(entries: Sequence[LogEntry]) -> Iterator[list[LogEntry]]:

@@ -96,6 +96,7 @@ class Rig:
             publisher=no_queue,
             stream=lambda: nullcontext(self.stream),
             meters=self.meters,
+            event_log=self.store,
             oldest_reading=timedelta(days=90),
         )
 

@@ -31,6 +31,7 @@ from domain.event_sourcing.aggregate import DomainEvent, Provenance
 from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults
 from interfaces.workers.notify import NotifyWorker
 from tests.fakes.callback import FakeUtilityNotifier
+from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.fakes.telemetry.stream import FakeTelemetryStream
@@ -438,4 +439,5 @@ def replay_of(rig: Rig, queue: NatsWorkQueue) -> DeadLetterReplay:
         publisher=lambda: nullcontext(queue),
         stream=lambda: nullcontext(FakeTelemetryStream(max_bytes=0)),
         meters=AnyMeter(),
+        event_log=FakeEventStore(),
     )
