@@ -2,6 +2,8 @@
 
 A facility's login may publish the readings of that facility and nothing else. Such logins are created and revoked
 while the server runs: it reloads its users (SIGHUP), and clients whose login still exists stay connected.
+
+The server's files have bcrypt hashes of passwords. Those of facilities stand nowhere else.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import bcrypt
 import msgspec
 
 from adapters.embedded.broker_users import BROKER_USERS, users_text
@@ -26,6 +29,8 @@ USERS_FILE, LOGINS_FILE = "users.conf", "meter_logins.json"
 PROGRAM = "nats-server"
 _FACILITY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _OURS = frozenset({USER, METERS})
+_HASH_PREFIX, _HASH_COST = "$2a$", 4
+"""The lowest cost, 1 ms at each login: passwords are drawn, 192 bits, so none can be guessed from its hash."""
 SERVER_USERS = (USER, METERS, *BROKER_USERS)
 """Those that are not a facility's."""
 
@@ -72,17 +77,17 @@ class MeterLogins:
         """The password of the new login, whose user is the facility id. Raises MeterLoginRefused."""
         if not _FACILITY_ID.fullmatch(facility_id) or facility_id in _OURS:
             raise MeterLoginRefused(f"{facility_id!r} cannot be the user of a facility's meters")
-        with self._locked():
+        password = secrets.token_urlsafe(24)
+        with _locked(self._folder):
             logins = logins_in(self._folder)
             if facility_id in logins:
                 raise MeterLoginRefused(f"{facility_id} has a login already; revoke it for another password")
-            logins[facility_id] = secrets.token_urlsafe(24)
-            self._put(logins)
-            return logins[facility_id]
+            self._put({**logins, facility_id: _hashed(password)})
+        return password
 
     def revoke(self, facility_id: str) -> None:
         """Revoke the login and disconnect its clients. Raises MeterLoginRefused."""
-        with self._locked():
+        with _locked(self._folder):
             logins = logins_in(self._folder)
             if logins.pop(facility_id, None) is None:
                 raise MeterLoginRefused(f"{facility_id} has no login")
@@ -93,28 +98,19 @@ class MeterLogins:
         return self._state().ports.get("mqtt")
 
     def _put(self, logins: Mapping[str, str]) -> None:
-        write_private(self._folder / LOGINS_FILE, msgspec.json.encode(logins))
+        _store(self._folder, logins)
         ours = self._state().passwords
         if ours.keys() >= set(SERVER_USERS):  # else it never ran, and writes them at its next start
-            write_users(self._folder, ours)
+            _write_users(self._folder, ours, logins)
             for pid in running_in(self._folder, PROGRAM):
                 os.kill(pid, signal.SIGHUP)
 
     def _state(self) -> ServerState:
         return msgspec.json.decode(self._servers.read_bytes(), type=ServerState)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock = os.open(self._folder / "meter_logins.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
-
 
 def logins_in(folder: Path) -> dict[str, str]:
-    """Facility -> password, of the server in `folder`."""
+    """Facility -> hash of its password, of the server in `folder`; of a login of an earlier release, the password."""
     try:
         return msgspec.json.decode((folder / LOGINS_FILE).read_bytes(), type=dict[str, str])
     except FileNotFoundError:
@@ -123,15 +119,46 @@ def logins_in(folder: Path) -> dict[str, str]:
 
 def write_users(folder: Path, passwords: Mapping[str, str]) -> None:
     """Write the file of users that the server's configuration includes (mode 0600); `passwords` are those of
-    SERVER_USERS."""
+    SERVER_USERS. Replaces passwords of facilities that an earlier release stored by their hashes."""
+    with _locked(folder):
+        stored = logins_in(folder)
+        logins = {
+            facility_id: found if found.startswith(_HASH_PREFIX) else _hashed(found)
+            for facility_id, found in stored.items()
+        }
+        if logins != stored:
+            _store(folder, logins)
+        _write_users(folder, passwords, logins)
+
+
+def _write_users(folder: Path, passwords: Mapping[str, str], logins: Mapping[str, str]) -> None:
+    hashes = {user: _hashed(password) for user, password in passwords.items() if user in SERVER_USERS}
     facilities = "".join(
-        _FACILITY.format(facility_id=facility_id, password=own)
-        for facility_id, own in sorted(logins_in(folder).items())
+        _FACILITY.format(facility_id=facility_id, password=own) for facility_id, own in sorted(logins.items())
     )
     text = _USERS.format(
-        password=passwords[USER],
-        meters_password=passwords[METERS],
-        workers=users_text(passwords),
+        password=hashes[USER],
+        meters_password=hashes[METERS],
+        workers=users_text(hashes),
         facilities=facilities,
     )
     write_private(folder / USERS_FILE, text.encode("utf-8"))
+
+
+def _store(folder: Path, logins: Mapping[str, str]) -> None:
+    write_private(folder / LOGINS_FILE, msgspec.json.encode(logins))
+
+
+def _hashed(password: str) -> str:
+    salt = bcrypt.gensalt(_HASH_COST, prefix=_HASH_PREFIX.strip("$").encode())
+    return bcrypt.hashpw(password.encode(), salt).decode()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = os.open(folder / "meter_logins.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
