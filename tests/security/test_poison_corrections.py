@@ -176,6 +176,7 @@ class World:
             never,
             never,
             FakeListedMeters(),
+            self.store,
             self.restarted().measure_parked,
         )
         (letter,) = self.letters.listed()
