@@ -27,8 +27,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         return
     if scope["path"] == "/late":
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await _disconnected(receive)
         GONE[scope["query_string"]].set()
         return
     if scope["path"] == "/held":
@@ -39,8 +38,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         return
     if scope["path"] == "/pieces":  # for as long as the client is connected; sending waits for it to read
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        disconnect = asyncio.ensure_future(receive())
-        while scope["method"] == "GET" and not disconnect.done():
+        disconnect = asyncio.ensure_future(_disconnected(receive))
+        while not disconnect.done():
             await send({"type": "http.response.body", "body": PIECE, "more_body": True})
             await asyncio.sleep(0)
         return
@@ -63,6 +62,11 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _disconnected(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 @contextmanager
