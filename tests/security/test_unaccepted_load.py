@@ -7,6 +7,7 @@ import pytest
 from application.commands.dr_event import PlanDREvent, StartDREvent, StartPreparation
 from application.commands.facility import OptOutFacility
 from domain.identifiers import dr_event_id
+from interfaces.web.api.dr_event import load
 from tests.in_process_system import PREPARE_AT
 from tests.sample_values import ENDS_AT, NOW, PROGRAM, STARTS_AT, facility_entry, program_entry
 from tests.tenant_system import OTHER, OTHER_PROGRAM, OWN, TenantSystem
@@ -102,19 +103,19 @@ def test_a_utility_sees_the_load_of_the_window_only() -> None:
         assert seen == (2, [STARTS_AT - around, ENDS_AT + around - MINUTE])
 
 
-def test_no_step_reaches_beyond_a_window_that_begins_within_one() -> None:
-    last = STARTS_AT + timedelta(hours=5, minutes=5)
+def test_no_step_reaches_beyond_a_window_that_begins_within_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "BY_MINUTES", MINUTE)
+    starts_at, ends_at = STARTS_AT + 5 * MINUTE, STARTS_AT + 65 * MINUTE
     with system() as there:
-        starts_at = STARTS_AT + timedelta(minutes=5)
-        assert there.post(
-            OWN, facility_ids=["fac-shared"], starts_at=starts_at.isoformat(), ends_at=last.isoformat()
-        ).is_success
-        there.clock.moment = last + timedelta(hours=1)
-        there.measure("fac-shared", 444.0, hours=7)
+        window = {"starts_at": starts_at.isoformat(), "ends_at": ends_at.isoformat()}
+        assert there.post(OWN, facility_ids=["fac-shared"], **window).status_code == 202
+        there.clock.moment = ends_at + timedelta(hours=1)
+        there.measure("fac-shared", 444.0)
         document = there.get(OWN, LOAD).json()
     assert document["step_s"] == 900
-    assert datetime.fromisoformat(document["steps"][0]["starts_at"]) == STARTS_AT + timedelta(minutes=15)
-    assert datetime.fromisoformat(document["steps"][-1]["starts_at"]) == last - timedelta(minutes=20)
+    assert [datetime.fromisoformat(step["starts_at"]) for step in document["steps"]] == [
+        STARTS_AT + minutes * MINUTE for minutes in (15, 30, 45)
+    ]
 
 
 def test_a_facility_that_has_opted_out_is_in_no_sum_of_a_utility() -> None:
