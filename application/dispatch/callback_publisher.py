@@ -17,7 +17,7 @@ FULL_WAIT_S = 5.0
 """Wall seconds that the callbacks of a utility wait for room. The position of the relay stands still for that long."""
 
 
-class NoRoom(Exception):
+class QueueRoomTimeout(Exception):
     """The queue has had no room for the callbacks of that utility for too long."""
 
 
@@ -39,8 +39,8 @@ class CallbackPublisher:
         work = CallbackWork.of(intent)
         self.reached("relay.before_publish", str(work.callback_id))
         try:
-            await retry_limited(partial(self._publish, work), final=(WorkRejected, NoRoom))
-        except NoRoom as error:
+            await retry_limited(partial(self._publish, work), final=(WorkRejected, QueueRoomTimeout))
+        except QueueRoomTimeout as error:
             # One alert for all of them: a utility can make any number of callbacks.
             await self.parking.park(intent, work.utility_id, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop other callbacks
@@ -55,7 +55,7 @@ class CallbackPublisher:
         except WorkQueueFull as full:
             since = self._full_since.setdefault(work.utility_id, now)
             if now - since >= FULL_WAIT_S:
-                raise NoRoom(
+                raise QueueRoomTimeout(
                     f"{full}; the callbacks of {work.utility_id} are parked until there is room"
                 ) from full
             raise

@@ -19,7 +19,7 @@ from application.ledger.stored_map import map_ways
 from application.ledger.stored_tree import StoredTree
 from application.ports.ledger.store import LedgerStore
 from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV2, LogHead, LogRow
-from domain.ledger.map_pages import MapContradicted
+from domain.ledger.map_pages import MapMismatch
 from domain.ledger.merkle import ProofRefused
 
 
@@ -61,7 +61,7 @@ def prove(
                     domain_events=_proven(now, head, now.rows(DEMAND_RESPONSE, sealed)),
                 )
             check_document(document, bytes.fromhex(signed.public_key))  # the key that was passed in
-        except (ProofBroken, ProofRefused, MapContradicted) as error:
+        except (ProofBroken, ProofRefused, MapMismatch) as error:
             raise NotProvable(
                 f"the log is not what was signed: {error}; see `gridproof audit verify`"
             ) from error

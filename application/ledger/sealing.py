@@ -37,7 +37,7 @@ from domain.ledger.entries import (
     last_position_of,
     positions_of,
 )
-from domain.ledger.map_pages import MapChange, MapContradicted, MapState
+from domain.ledger.map_pages import MapChange, MapMismatch, MapState
 
 TILE_FILE_ENTRIES = 65_536
 """The most entries of an archived tile file: 2.6 MB."""
@@ -207,7 +207,7 @@ class Sealer:
             position = last_position_of(self._store.entries(DEMAND_RESPONSE, size - 1, 1))
         try:
             return map_change(self._store, state, size=size, position=position)
-        except MapContradicted as error:
+        except MapMismatch as error:
             raise LedgerContradicted(str(error)) from error
 
     def _find(self, number: int) -> SignedCheckpoint | None:

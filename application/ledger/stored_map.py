@@ -19,7 +19,7 @@ from domain.ledger.map_pages import (
 
 
 def map_change(store: LedgerStore, state: MapState, *, size: int, position: int) -> MapChange:
-    """What the domain events after `state`, up to that number and position, change. Raises MapContradicted if a
+    """What the domain events after `state`, up to that number and position, change. Raises MapMismatch if a
     stored page on the way is not the one under `state.root`.
     """
     if size == state.size:
@@ -32,7 +32,7 @@ def map_change(store: LedgerStore, state: MapState, *, size: int, position: int)
 
 
 def map_ways(store: LedgerStore, streams: int, stream_ids: Collection[bytes]) -> dict[bytes, MapWay]:
-    """The way of each of these streams, in the map or not, through a map of about so many. Raises MapContradicted."""
+    """The way of each of these streams, in the map or not, through a map of about so many. Raises MapMismatch."""
     pages = _pages(store, stream_ids, streams)
     ways: dict[bytes, MapWay] = {}
     remaining = set(stream_ids)

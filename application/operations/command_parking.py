@@ -47,7 +47,7 @@ class NumberedCommand(msgspec.Struct, frozen=True):
     fields: msgspec.Raw
 
 
-class FollowingCommands(msgspec.Struct, frozen=True, kw_only=True):
+class SagaCommands(msgspec.Struct, frozen=True, kw_only=True):
     """The commands of one ordering key that follow from one domain event, in their order; none if its rule failed."""
 
     position: int
@@ -107,18 +107,18 @@ def rule_letter_id(domain_event_id: UUID) -> UUID:
     return uuid5(domain_event_id, "saga-rule")
 
 
-def decode(letter: DeadLetter) -> FollowingCommands:
+def decode(letter: DeadLetter) -> SagaCommands:
     """Raises msgspec.DecodeError."""
-    return json_decoder(FollowingCommands).decode(letter.body)
+    return json_decoder(SagaCommands).decode(letter.body)
 
 
-def open_in_order(letters: DeadLetters, subject: str) -> list[tuple[DeadLetter, FollowingCommands]]:
+def open_in_order(letters: DeadLetters, subject: str) -> list[tuple[DeadLetter, SagaCommands]]:
     """The open letters of a key in the order of the log. Raises msgspec.DecodeError."""
     found = [(letter, decode(letter)) for letter in letters.open_about(subject, queue=QUEUE)]
     return sorted(found, key=lambda pair: pair[1].order)
 
 
-def carry_out(following: FollowingCommands, bus: CommandBus, event_log: EventLog, *, actor: str) -> None:
+def carry_out(following: SagaCommands, bus: CommandBus, event_log: EventLog, *, actor: str) -> None:
     """Give the commands again. A refusal of the domain is a valid outcome, as it is for the relay.
 
     Raises what `CommandBus.handle` raises otherwise, msgspec.DecodeError for a command that this release does not have
@@ -132,7 +132,7 @@ def carry_out(following: FollowingCommands, bus: CommandBus, event_log: EventLog
 
 
 def _commands_of(
-    following: FollowingCommands, bus: CommandBus, event_log: EventLog
+    following: SagaCommands, bus: CommandBus, event_log: EventLog
 ) -> Iterator[tuple[int, msgspec.Struct]]:
     if not following.commands:
         [entry] = event_log.read_after(following.position - 1, 1)
@@ -182,7 +182,7 @@ class CommandParking:
         self._subjects.discard(subject)
         return False
 
-    def park(self, dead_letter_id: UUID, subject: str, following: FollowingCommands, reason: str) -> None:
+    def park(self, dead_letter_id: UUID, subject: str, following: SagaCommands, reason: str) -> None:
         """Store the letter and raise the alert. Raises OperationsUnavailable; then park it again."""
         log.error("parked: a command of the saga", subject=subject, commands=following.names, why=reason)
         self._subjects.add(subject)

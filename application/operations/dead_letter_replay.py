@@ -172,7 +172,7 @@ class DeadLetterReplay:
             self._decided(following_letter.dead_letter_id, by, reason)
         return decided
 
-    def _first_of(self, letter: DeadLetter) -> tuple[DeadLetter, command_parking.FollowingCommands]:
+    def _first_of(self, letter: DeadLetter) -> tuple[DeadLetter, command_parking.SagaCommands]:
         """The first open letter of the key of `letter`."""
         try:
             return command_parking.open_in_order(self.dead_letters, letter.subject)[0]
@@ -181,7 +181,7 @@ class DeadLetterReplay:
                 f"a letter of {letter.subject} cannot be read ({error}); discard it"
             ) from error
 
-    def _give(self, following: command_parking.FollowingCommands, by: str) -> None:
+    def _give(self, following: command_parking.SagaCommands, by: str) -> None:
         try:
             command_parking.carry_out(following, self.bus, self.event_log, actor=by)
         except TRANSIENT:

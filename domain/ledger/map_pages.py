@@ -31,7 +31,7 @@ _LEAF_PAGE, _BRANCH = b"\x00", b"\x01"
 FIRST_PAGE = ""
 
 
-class MapContradicted(Exception):
+class MapMismatch(Exception):
     """A stored page is not the one whose root is above it."""
 
 
@@ -61,11 +61,11 @@ def branch(children: Sequence[bytes]) -> bytes:
 
 
 def streams_of(page: bytes | None) -> list[StreamVersion]:
-    """Those of a leaf page, rising by id. Raises MapContradicted for a damaged one."""
+    """Those of a leaf page, rising by id. Raises MapMismatch for a damaged one."""
     try:
         return [] if page is None else list(unpacked_streams(page[1:]))
     except ValueError as error:
-        raise MapContradicted(str(error)) from error
+        raise MapMismatch(str(error)) from error
 
 
 def children_of(page: bytes | None) -> list[bytes] | None:
@@ -73,7 +73,7 @@ def children_of(page: bytes | None) -> list[bytes] | None:
     if page is None or not is_branch(page):
         return None
     if len(page) != 1 + CHILDREN * HASH_BYTES:
-        raise MapContradicted(f"a branch of the map has {len(page)} bytes")
+        raise MapMismatch(f"a branch of the map has {len(page)} bytes")
     return [page[at : at + HASH_BYTES] for at in range(1, len(page), HASH_BYTES)]
 
 
@@ -108,7 +108,7 @@ def changed_pages(
 ) -> tuple[dict[str, bytes], bytes, int]:
     """The pages that change if streams get these versions, the new root, and how many streams are new.
 
-    `pages` has all that `pages_wanted` asks for, and the map over them has that root. Raises MapContradicted if
+    `pages` has all that `pages_wanted` asks for, and the map over them has that root. Raises MapMismatch if
     it has not.
     """
     if not changes:
@@ -162,7 +162,7 @@ class _Update:
     @staticmethod
     def _check(name: str, root: bytes, expected: bytes) -> None:
         if root != expected:
-            raise MapContradicted(f"page {name!r} of the map of streams is not what it was")
+            raise MapMismatch(f"page {name!r} of the map of streams is not what it was")
 
 
 def _by_digit(streams: list[StreamVersion], digits: int) -> dict[int, list[StreamVersion]]:
@@ -185,7 +185,7 @@ class MapWay(msgspec.Struct, frozen=True):
 
 def map_way(pages: Mapping[str, bytes | None], stream_id: bytes) -> MapWay | str:
     """The way to the leaf at which the bits of the id arrive, or the name of the next page that it takes and that is
-    not in `pages`. Raises MapContradicted."""
+    not in `pages`. Raises MapMismatch."""
     down: list[PathStep] = []
     name = FIRST_PAGE
     while name in pages:
@@ -194,7 +194,7 @@ def map_way(pages: Mapping[str, bytes | None], stream_id: bytes) -> MapWay | str
             streams = streams_of(pages[name])
             if not streams:
                 if name:
-                    raise MapContradicted(f"page {name!r} of the map of streams is missing")
+                    raise MapMismatch(f"page {name!r} of the map of streams is missing")
                 return MapWay((), None)
             path, leaf = map_path(streams, stream_id)
             return MapWay((*path, *reversed(down)), leaf)
@@ -215,7 +215,7 @@ def _through(children: list[bytes], stream_id: bytes, depth: int) -> tuple[int, 
         goes_right = bool(bit_of(stream_id, depth))
         if EMPTY_MAP in (left_root, right_root):
             if left_root == right_root:
-                raise MapContradicted("a branch of the map of streams is empty")
+                raise MapMismatch("a branch of the map of streams is empty")
             goes_right = left_root == EMPTY_MAP
         else:
             steps.append((depth, left_root if goes_right else right_root))

@@ -23,7 +23,7 @@ from application.dispatch.callback_publisher import CallbackPublisher
 from application.dispatch.execution.bms_work_parking import BmsWorkParking
 from application.dispatch.intent_publisher import INTENTS, IntentPublisher
 from application.event_store.event_mapper import UnknownTopic
-from application.operations.command_parking import CommandParking, FollowingCommands, rule_letter_id
+from application.operations.command_parking import CommandParking, SagaCommands, rule_letter_id
 from application.operations.command_parking import letter_id as command_letter_id
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
@@ -269,7 +269,7 @@ class Relay:
         commands: Mapping[int, msgspec.Struct],
         reason: str,
     ) -> None:
-        following = FollowingCommands.of(entry, commands)
+        following = SagaCommands.of(entry, commands)
         await self._stored(partial(self._parking.park, letter_id, key, following, reason))
 
     async def _stored(self, access: Callable[[], TAnswer]) -> TAnswer:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from domain.ledger.map_pages import (
     FIRST_PAGE,
     LEAF_STREAMS,
-    MapContradicted,
+    MapMismatch,
     MapWay,
     branch,
     changed_pages,
@@ -176,7 +176,7 @@ def test_a_page_that_was_changed_in_the_store_is_not_extended(
     page = pages.stored[name]
     at = data.draw(st.integers(1, len(page) - 1))
     pages.stored[name] = page[:at] + bytes([page[at] ^ 1]) + page[at + 1 :]
-    with pytest.raises((MapContradicted, KeyError)):
+    with pytest.raises((MapMismatch, KeyError)):
         pages.change(changes)
 
 
