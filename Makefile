@@ -27,7 +27,7 @@ OUTPUT  ?= build/figures.jsonl
 BASE    ?=
 ROUNDS  ?= 3
 # Tests run side by side, the tests of one file in one process; every process has servers of its own.
-BESIDE  ?= 4
+BESIDE  ?= 6
 
 MINOR   := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 DEFAULT := $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
