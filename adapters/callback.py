@@ -90,9 +90,7 @@ class HttpUtilityNotifier:
                 with guarded(self._breakers.of(host), failures=(CallbackFailed,)):
                     return await self._post(target, body.encode(), headers)
             except BreakerOpen as error:
-                raise CallbackFailed(
-                    f"breaker open: {host} failed too often, wait before trying again"
-                ) from error
+                raise CallbackFailed("breaker open: its host failed too often", host) from error
 
     async def aclose(self) -> None:
         if self._session is not None:

@@ -16,6 +16,7 @@ from application.command_bus.retry import TRANSIENT
 from application.commands.dr_event import RecordCallbackDelivered, RecordCallbackUndeliverable
 from application.ports.callback import (
     CallbackAccepted,
+    CallbackAddresses,
     CallbackAddressRefused,
     CallbackFailed,
     CallbackRefused,
@@ -34,6 +35,7 @@ FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 900.0
 GIVE_UP_AFTER_S = 6 * 3_600.0
 MIN_PAUSE_WALL_S = 0.05
 ALERT = "callback_undeliverable"
+FORGOTTEN = "the address was forgotten"
 DEAD_LETTER_IDS = UUID("1a4b5bb0-7c6b-5d0e-9c36-9d3f9d2a9d10")
 log = structlog.get_logger("notify")
 
@@ -45,6 +47,7 @@ class CallbackCalls:
     store: EventStore
     bus: CommandBus
     notifier: UtilityNotifier
+    addresses: CallbackAddresses
     clock: Clock
     dead_letters: DeadLetters
     alerts: AlertRegistry
@@ -84,11 +87,15 @@ class CallbackCalls:
         return True
 
     async def _send(self, work: CallbackWork, dr_event: DREventState, item: WorkItem) -> None:
+        url = await self._url_of(work)
+        if url is None:
+            await self._note_forgotten(work, dr_event, item)
+            return
         in_flight = f"{work.kind} {work.callback_id}"
         self.reached("notify.before_call", in_flight)
         try:
             accepted = await self.notifier.send(
-                dr_event.utility_id, work.url, work.body, work.callback_id, work.trace_id
+                dr_event.utility_id, url, work.body, work.callback_id, work.trace_id
             )
         except (CallbackRefused, CallbackAddressRefused) as refusal:
             await self._give_up(work, dr_event, item, refusal.reason, detail=str(refusal))
@@ -103,6 +110,17 @@ class CallbackCalls:
             await self._delivered(work, dr_event, item, accepted)
             self.reached("notify.after_record", in_flight)
             await item.done()
+
+    async def _url_of(self, work: CallbackWork) -> str | None:
+        if work.address_id is None:
+            return work.url
+        return await asyncio.to_thread(self.addresses.url_of, work.address_id)
+
+    async def _note_forgotten(self, work: CallbackWork, dr_event: DREventState, item: WorkItem) -> None:
+        """Without a dead letter and an alert: an operator made the address be forgotten, and no replay would help."""
+        if dr_event.callbacks[str(work.callback_id)] != "undeliverable":
+            await self._record(_undeliverable(work, item, FORGOTTEN), work, dr_event.utility_id)
+        await item.done()
 
     async def _delivered(
         self, work: CallbackWork, dr_event: DREventState, item: WorkItem, accepted: CallbackAccepted

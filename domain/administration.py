@@ -17,6 +17,7 @@ from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import Aggregate, CreationEvent, DomainEvent, Provenance
 from domain.identifiers import NAMESPACE
 
+PersonalData = Literal["callback_addresses", "coordinates"]
 MAX_NAMED = 100
 """Ids that one act names; `count` says how many there are."""
 
@@ -139,6 +140,15 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
         TOPIC: ClassVar[str] = "administration.migration-applied.v1"
         migration: str
         applied_at: datetime
+
+    class PersonalDataForgotten(Event, frozen=True, kw_only=True):
+        """What a table beside the log held about a facility or a utility was deleted."""
+
+        TOPIC: ClassVar[str] = "administration.personal-data-forgotten.v1"
+        kind: PersonalData
+        subject_id: str
+        """The facility, or the utility."""
+        count: int
 
     @classmethod
     def issue_key(
@@ -270,6 +280,19 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
             provenance,
             migration=migration,
             applied_at=applied_at,
+        )
+
+    @classmethod
+    def forget_personal_data(
+        cls, provenance: Provenance, *, kind: PersonalData, subject_id: str, count: int
+    ) -> Self:
+        return cls.open_stream(
+            uuid5(NAMESPACE, f"personal-data-forgotten:{provenance.causation_id}"),
+            cls.PersonalDataForgotten,
+            provenance,
+            kind=kind,
+            subject_id=subject_id,
+            count=count,
         )
 
 

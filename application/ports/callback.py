@@ -1,9 +1,12 @@
 """The callback port: report the state of a DR event to its utility by a signed call to the address it gave."""
 
+from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
+
+from domain.administration import AdministrativeAct
 
 RETRYABLE_STATUS = frozenset({408, 429})
 """Refusals that are worth a retry."""
@@ -40,6 +43,33 @@ class CallbackAddressRefused(CallbackError):
 class CallbackFailed(CallbackError):
     """It is unknown whether the utility received the callback. Send it again later under the same callback
     id."""
+
+
+class CallbackAddresses(Protocol):
+    """The addresses that utilities gave for callbacks, beside the log, which holds only their ids. Each has one id.
+
+    Synchronous. Every method raises OperationsUnavailable.
+    """
+
+    def is_in_use(self) -> bool:
+        """Whether addresses are recorded by id: once no process runs that does not know the ids (ADR 0071)."""
+        ...
+
+    def id_of(self, utility_id: str, url: str) -> UUID | None:
+        """None: the address is not known, or was forgotten."""
+        ...
+
+    def add(self, utility_id: str, url: str, *, drawn: UUID) -> UUID:
+        """The id of that address: `drawn`, if it is a new one."""
+        ...
+
+    def url_of(self, address_id: UUID) -> str | None:
+        """None: it was forgotten."""
+        ...
+
+    def forget(self, utility_id: str, act_of: Callable[[int], AdministrativeAct]) -> int:
+        """Delete all addresses of that utility and record the act of as many; none records none. Returns how many."""
+        ...
 
 
 class UtilityNotifier(Protocol):

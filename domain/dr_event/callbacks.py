@@ -62,14 +62,15 @@ class Callbacks(DREventMixin):
     def request_callback(self, provenance: Provenance, *, kind: CallbackKind, body: str) -> None:
         """Record that a callback is to be sent, if the utility gave an address."""
         notice = self.state.notice
-        if notice is None or notice.callback_url is None:
+        if notice is None or not notice.wants_callbacks:
             return
         self.record(
             events.CallbackRequested,
             provenance,
             callback_id=callback_id(self.id, kind, self.version),
             kind=kind,
-            url=notice.callback_url,
+            url=notice.callback_url or "",
+            address_id=notice.callback_address_id,
             body=body,
         )
 

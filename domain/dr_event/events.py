@@ -257,6 +257,8 @@ class CallbackRequested(Event, frozen=True, kw_only=True):
     callback_id: UUID
     kind: CallbackKind
     url: str
+    """As recorded until the addresses had a table of their own; empty where `address_id` names one."""
+    address_id: UUID | None = None
     body: str
     """The JSON document, exactly as it will be signed and sent."""
 

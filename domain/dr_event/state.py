@@ -61,6 +61,9 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     facility_ids: tuple[str, ...]
     priority: int
     callback_url: str | None = None
+    """As recorded until the addresses had a table of their own; see `callback_address_id`."""
+    callback_address_id: UUID | None = None
+    """The id of the callback address in the table that can forget it (ADR 0071)."""
     randomize_start_s: int = 0
     """The start may be delayed by up to this time, so that not all loads fall at once."""
     requested_starts_at: datetime | None = None
@@ -70,6 +73,10 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     def notified_starts_at(self) -> datetime:
         """The start in the utility's notice, whatever start is in force."""
         return self.requested_starts_at or self.starts_at
+
+    @property
+    def wants_callbacks(self) -> bool:
+        return self.callback_url is not None or self.callback_address_id is not None
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):

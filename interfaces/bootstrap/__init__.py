@@ -4,7 +4,7 @@
 process. Adapters are imported inside the functions, so that a process loads only what it uses.
 """
 
-from interfaces.bootstrap.clock import clock_of
+from interfaces.bootstrap.clock import accelerated_clock, clock_of
 from interfaces.bootstrap.forecast import forecast_cycle
 from interfaces.bootstrap.ingest_handover import IngestHandover
 from interfaces.bootstrap.ledger import (
@@ -41,7 +41,6 @@ from interfaces.bootstrap.servers import (
 from interfaces.bootstrap.snapshots import make_snapshot_key, verify_snapshots
 from interfaces.bootstrap.stores import (
     Stores,
-    accelerated_clock,
     open_stores,
     opened_stores,
     verify_read_models,

@@ -30,6 +30,12 @@ def clock_of(settings: Settings) -> Clock:
     return AcceleratedClock(settings.clock_epoch, settings.clock_started_at, settings.clock_speed)
 
 
+def accelerated_clock(epoch: datetime, started_at: datetime, speed: float) -> Clock:
+    from adapters.clock import AcceleratedClock
+
+    return AcceleratedClock(epoch, started_at, speed)
+
+
 def wall_time_of(clock: Clock) -> Callable[[datetime], datetime] | None:
     """Clock time -> wall time; None for a clock that does not follow the machine's."""
     from adapters.clock import AcceleratedClock, SystemClock

@@ -254,6 +254,7 @@ async def run_notify(
         store=stores.events,
         bus=stores.bus,
         notifier=wrap(notifier),
+        addresses=stores.callback_addresses(),
         clock=stores.clock,
         dead_letters=stores.dead_letters(),
         alerts=stores.alerts(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from application.command_bus.bus import CommandBus
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from application.ports.access.operators import Operators
     from application.ports.access.sessions import Sessions
     from application.ports.access.used_signatures import UsedSignatures
+    from application.ports.callback import CallbackAddresses
     from application.ports.facility import Utilities
     from application.ports.forecast.forecast_book import ForecastBook
     from application.ports.forecast.past_forecasts import PastForecasts
@@ -158,6 +158,11 @@ class Stores:
         from adapters.postgres.access.operators import PostgresOperators
 
         return PostgresOperators(self.pool)
+
+    def callback_addresses(self) -> CallbackAddresses:
+        from adapters.postgres.callback_addresses import PostgresCallbackAddresses
+
+        return PostgresCallbackAddresses(self.pool, wall_time_of(self.clock))
 
     def sessions(self) -> Sessions:
         from adapters.postgres.access.sessions import PostgresSessions
@@ -316,12 +321,6 @@ def opened_stores(settings: Settings) -> Iterator[Stores]:
         yield stores
     finally:
         stores.close()
-
-
-def accelerated_clock(epoch: datetime, started_at: datetime, speed: float) -> Clock:
-    from adapters.clock import AcceleratedClock
-
-    return AcceleratedClock(epoch, started_at, speed)
 
 
 def verify_read_models(stores: Stores) -> list[str]:

@@ -130,6 +130,7 @@ def web_collaborators(
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
     from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
+    from interfaces.web.api.webhook.callback_ids import CallbackIds
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import WebDependencies
 
@@ -176,6 +177,7 @@ def web_collaborators(
         quotas=_daily_quotas(stores),
         allow_private_callbacks=settings.allow_private_callbacks,
         callback_ports=settings.callback_port_numbers,
+        callback_ids=CallbackIds(stores.callback_addresses()),
         stream_clients=settings.stream_clients,
         stream_clients_per_key=settings.stream_clients_per_key,
     )

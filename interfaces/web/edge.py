@@ -81,6 +81,14 @@ class DeadLetterReplayer(Protocol):
     async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> DeadLetter: ...
 
 
+class CallbackIdSource(Protocol):
+    """Ids of callback addresses; `interfaces.web.api.webhook.callback_ids.CallbackIds` implements it."""
+
+    def of(self, utility_id: str, url: str, *, admit: Callable[[], None]) -> UUID | None:
+        """None: the address is recorded as it is given. `admit` refuses a new one."""
+        ...
+
+
 class Ledger(Protocol):
     """Status and proofs of the sealed log (synchronous). All methods raise NotProvable or LedgerUnavailable."""
 
@@ -175,6 +183,8 @@ class WebDependencies:
     """Bounds of what is stored for each utility in a day; None: there are none."""
     allow_private_callbacks: bool = False
     callback_ports: Collection[int] = (80, 443, 8443)
+    callback_ids: CallbackIdSource | None = None
+    """None: callback addresses are recorded as they are given."""
     stream_clients: int = 1_200
     """Maximum number of open streams in this process."""
     stream_clients_per_key: int | None = None

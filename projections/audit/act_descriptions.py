@@ -65,6 +65,12 @@ def _migration_applied(act: AdministrativeAct.MigrationApplied) -> str:
     return f"migration {act.migration} applied at {moment_text(act.applied_at)}"
 
 
+def _personal_data_forgotten(act: AdministrativeAct.PersonalDataForgotten) -> str:
+    addresses = f"{act.count} callback address{'' if act.count == 1 else 'es'} of utility"
+    what = "coordinates of facility" if act.kind == "coordinates" else addresses
+    return f"{what} {act.subject_id} forgotten"
+
+
 def _forecast_overridden(act: Dispatch.ForecastOverridden) -> str:
     return f"degraded forecast of {act.facility_id} overridden in DR event {act.dr_event_id}: {act.reason}"
 
@@ -104,5 +110,6 @@ ACT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any], str]] = {
     AdministrativeAct.PortfolioImportBegun: _portfolio_import_begun,
     AdministrativeAct.PortfolioImported: _portfolio_imported,
     AdministrativeAct.MigrationApplied: _migration_applied,
+    AdministrativeAct.PersonalDataForgotten: _personal_data_forgotten,
     Dispatch.ForecastOverridden: _forecast_overridden,
 }

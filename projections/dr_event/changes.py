@@ -53,7 +53,7 @@ def _judged(domain_event: DREvent.Accepted | DREvent.Rejected | DREvent.Modified
         "requested_starts_at": notice.requested_starts_at,
         "target_kw": notice.target_kw,
         "facility_ids": notice.facility_ids,
-        "wants_callbacks": notice.callback_url is not None,
+        "wants_callbacks": notice.wants_callbacks,
         "correlation_id": domain_event.correlation_id,
         "trace_id": domain_event.trace_id,
     }

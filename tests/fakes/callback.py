@@ -1,4 +1,4 @@
-"""UtilityNotifier without a network: hands callbacks to simulated utilities in this process."""
+"""CallbackAddresses in memory; UtilityNotifier without a network: simulated utilities in this process get callbacks."""
 
 import hashlib
 import hmac
@@ -11,7 +11,45 @@ import msgspec
 
 from application.ports.callback import CallbackAccepted, CallbackAddressRefused, CallbackFailed, check_status
 from application.ports.clock import Clock
+from domain.administration import AdministrativeAct
 from interfaces.simulators.utility import SimulatedUtility
+
+
+class FakeCallbackAddresses:
+    """CallbackAddresses in memory."""
+
+    def __init__(self, *, in_use: bool = True) -> None:
+        self.in_use = in_use
+        self.reads = 0
+        """Look-ups of ids and URLs so far."""
+        self.acts: list[AdministrativeAct] = []
+        self._by_id: dict[UUID, tuple[str, str]] = {}
+
+    def is_in_use(self) -> bool:
+        return self.in_use
+
+    def id_of(self, utility_id: str, url: str) -> UUID | None:
+        self.reads += 1
+        return next((one for one, of in self._by_id.items() if of == (utility_id, url)), None)
+
+    def add(self, utility_id: str, url: str, *, drawn: UUID) -> UUID:
+        existing = self.id_of(utility_id, url)
+        if existing is None:
+            self._by_id[drawn] = (utility_id, url)
+        return existing or drawn
+
+    def url_of(self, address_id: UUID) -> str | None:
+        self.reads += 1
+        return self._by_id.get(address_id, (None, None))[1]
+
+    def forget(self, utility_id: str, act_of: Callable[[int], AdministrativeAct]) -> int:
+        of_it = [one for one, (owner, _) in self._by_id.items() if owner == utility_id]
+        for one in of_it:
+            del self._by_id[one]
+        if of_it:
+            self.acts.append(act_of(len(of_it)))
+        return len(of_it)
+
 
 PlannedFault = Literal["time_out", "lost_answer", "refuse"]
 

@@ -17,6 +17,7 @@ from application.ports.callback import CallbackAddressRefused, CallbackFailed, C
 from application.public_address import is_public
 from interfaces.web.api.dr_event.documents import callback_document
 from interfaces.web.api.webhook.callback_address import refusal_of
+from tests.fakes.callback import FakeCallbackAddresses
 
 PORTS = frozenset({80, 443, 8443})
 NOT_PUBLIC = [
@@ -92,6 +93,7 @@ def test_the_text_of_an_answer_reaches_operators_and_is_not_recorded(error: Any,
         store=cast("Any", None),
         bus=cast("Any", bus),
         notifier=cast("Any", SimpleNamespace(send=_raising(error))),
+        addresses=FakeCallbackAddresses(),
         clock=cast("Any", SimpleNamespace(now=lambda: datetime.now(UTC))),
         dead_letters=cast("Any", letters),
         alerts=cast("Any", alerts),
@@ -99,7 +101,7 @@ def test_the_text_of_an_answer_reaches_operators_and_is_not_recorded(error: Any,
     )
     work = SimpleNamespace(
         dr_event_id=uuid4(), callback_id=uuid4(), causation_id=uuid4(), correlation_id=uuid4(), kind="started",
-        url="https://u.example/", body="{}", trace_id="0" * 32,
+        url="https://u.example/", address_id=None, body="{}", trace_id="0" * 32,
     )  # fmt: skip
     item = SimpleNamespace(deliveries=200, body=b"", done=_done)
     dr_event = cast("Any", SimpleNamespace(utility_id="util-1"))

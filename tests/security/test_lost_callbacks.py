@@ -25,6 +25,7 @@ from domain.dr_event import DREvent
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.lost_callback_sweeper import CALLBACKS, PERIOD, LostCallbackSweeper
 from interfaces.workers.schedule.sweep_loop import ALERT
+from tests.fakes.callback import FakeCallbackAddresses
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
@@ -70,6 +71,7 @@ class Rig:
             store=self.store,
             bus=self.scenario.bus,
             notifier=self.utility,
+            addresses=FakeCallbackAddresses(),
             clock=self.clock,
             dead_letters=self.letters,
             alerts=self.alerts,

@@ -18,6 +18,7 @@ from application.ports.dispatch.work_queue import CallbackWork
 from application.ports.failpoints import no_failpoint
 from domain.dr_event import DREvent
 from interfaces.workers.notify import AT_ONCE, AT_ONCE_OF_ONE, NotifyWorker
+from tests.fakes.callback import FakeCallbackAddresses
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -61,6 +62,7 @@ class Rig:
             store=self.scenario.store,
             bus=self.bus,
             notifier=notifier,
+            addresses=FakeCallbackAddresses(),
             clock=self.scenario.clock,
             dead_letters=self.letters,
             alerts=self.alerts,

@@ -22,6 +22,7 @@ from interfaces.workers.relay.relay import Relay
 from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweeper
 from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from interfaces.workers.schedule.schedule import Schedule
+from tests.fakes.callback import FakeCallbackAddresses
 from tests.simulation.doubles.building_control import SimulatedBuildingControl
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.database import Database, Session
@@ -186,6 +187,7 @@ class Wiring:
             store=self.bug.store(session),
             bus=self.bus(process),
             notifier=self.bug.notifier(self.notifier),
+            addresses=FakeCallbackAddresses(),
             clock=self.clock(process),
             dead_letters=session.dead_letters,
             alerts=session.alerts,

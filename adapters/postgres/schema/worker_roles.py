@@ -33,7 +33,16 @@ _READINGS = (
 )
 _OF_ALL = ("alerts", "dead_letters", "system_clock")
 """Every process may raise an alert, park its work, and be the first that is started."""
-_SECRET = ("api_keys", "sessions", "utilities", "operators", "idempotency_keys", "used_signatures")
+_SECRET = (
+    "api_keys",
+    "sessions",
+    "utilities",
+    "operators",
+    "callback_addresses",
+    "facility_coordinates",
+    "idempotency_keys",
+    "used_signatures",
+)
 """Read by the commands alone."""
 _RETENTION = ("rollups", "interval_readings", "telemetry_corrections", "meter_days")
 """The commands delete old rows of these: retention is a job of the schedule worker."""

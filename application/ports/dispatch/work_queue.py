@@ -43,6 +43,8 @@ class CallbackWork(msgspec.Struct, frozen=True, kw_only=True):
     kind: CallbackKind
     utility_id: str
     url: str
+    """Empty where `address_id` names it."""
+    address_id: UUID | None = None
     body: str
     correlation_id: UUID
     causation_id: UUID
@@ -57,6 +59,7 @@ class CallbackWork(msgspec.Struct, frozen=True, kw_only=True):
             kind=intent.kind,
             utility_id=intent.tenant or "none",
             url=intent.url,
+            address_id=intent.address_id,
             body=intent.body,
             correlation_id=intent.correlation_id,
             causation_id=intent.domain_event_id,

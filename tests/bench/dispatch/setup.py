@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from interfaces.bootstrap.stores import Stores, accelerated_clock, open_stores
+from interfaces.bootstrap.clock import accelerated_clock
+from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:

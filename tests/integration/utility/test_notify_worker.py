@@ -30,7 +30,7 @@ from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent, Provenance
 from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults
 from interfaces.workers.notify import NotifyWorker
-from tests.fakes.callback import FakeUtilityNotifier
+from tests.fakes.callback import FakeCallbackAddresses, FakeUtilityNotifier
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.telemetry.listed_meters import AnyMeter
@@ -171,6 +171,7 @@ def rig(database: Database, tmp_path: Path) -> Iterator[Rig]:
                 store=store,
                 bus=CommandBus(store, clock, HANDLERS, forecasts=FakeForecastBook()),
                 notifier=notifier,
+                addresses=FakeCallbackAddresses(),
                 clock=clock,
                 dead_letters=PostgresDeadLetters(pool),
                 alerts=PostgresAlerts(pool),

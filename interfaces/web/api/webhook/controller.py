@@ -33,6 +33,7 @@ from interfaces.web.api.webhook.request import (
     check_signed,
     idempotency_key_of,
     read_body,
+    recorded_notice,
     take_quota,
 )
 from interfaces.web.api.webhook.responses import (
@@ -157,7 +158,7 @@ def _judge(
     command = JudgeNotification(
         utility_id=utility_id,
         utility_event_id=notification.body.event_id,
-        notice=notification.body.notice(),
+        notice=recorded_notice(notification.body, edge.dependencies, utility_id),
     )
     judgement: Judgement = edge.dependencies.bus.handle(
         command,
@@ -193,7 +194,7 @@ def _modify(request: ApiRequest, web: WebDependencies, body: bytes, utility_even
         ModifyDREvent(
             utility_id=utility_id,
             utility_event_id=utility_event_id,
-            notice=notification.body.notice(),
+            notice=recorded_notice(notification.body, web, utility_id),
         ),
         context_of(request),
         key=IdempotencyKey(

@@ -1,12 +1,15 @@
 """Checks of a utility's request: body, signature, idempotency key, event id and callback address."""
 
 import asyncio
+from functools import partial
 
 import msgspec
 from litestar.exceptions import HTTPException
+from msgspec.structs import replace
 
 from application.ports.access.daily_usage import UsageKind
-from interfaces.web.api.webhook.body import Id
+from domain.dr_event import Notice
+from interfaces.web.api.webhook.body import Id, NotificationBody
 from interfaces.web.api.webhook.callback_address import refusal_of
 from interfaces.web.api.webhook.signature import (
     SIGNATURE_HEADER,
@@ -109,6 +112,18 @@ def check_callback(url: str | None, web: WebDependencies) -> None:
     if refusal is not None:
         reason = ProblemReason(code="callback_address_refused", detail=refusal, field="callback_url")
         raise Problem("callback-refused", f"the callback address is refused: {refusal}", (reason,))
+
+
+def recorded_notice(body: NotificationBody, web: WebDependencies, utility_id: str) -> Notice:
+    """The notice with the id of its callback address in place of the address. A new address takes quota."""
+    notice = body.notice()
+    if web.callback_ids is None or notice.callback_url is None:
+        return notice
+    admit = partial(take_quota, web, utility_id, body_bytes=len(notice.callback_url))
+    address_id = web.callback_ids.of(utility_id, notice.callback_url, admit=admit)
+    return (
+        notice if address_id is None else replace(notice, callback_url=None, callback_address_id=address_id)
+    )
 
 
 def take_quota(

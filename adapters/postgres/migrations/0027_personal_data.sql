@@ -1,0 +1,22 @@
+-- contract: needs release 0.2
+-- What points at a person stands beside the log, in tables that can forget; the log holds ids. While these tables are
+-- missing, everything is recorded as before: releases before 0.2 would lose callbacks whose address is an id only.
+
+-- Where utilities receive callbacks. The digest is that of the URL, which is too long for an index.
+CREATE TABLE gridproof.callback_addresses (
+    address_id uuid PRIMARY KEY,
+    utility_id text COLLATE "C" NOT NULL,
+    url text NOT NULL,
+    digest bytea NOT NULL CHECK (length(digest) = 32),
+    UNIQUE (utility_id, digest)
+);
+GRANT SELECT, INSERT, DELETE ON gridproof.callback_addresses TO gridproof_app;
+
+-- Where facilities are: of a home that is an address. A row without coordinates says that they were forgotten.
+CREATE TABLE gridproof.facility_coordinates (
+    facility_id text COLLATE "C" PRIMARY KEY,
+    latitude double precision CHECK (latitude BETWEEN -90 AND 90),
+    longitude double precision CHECK (longitude BETWEEN -180 AND 180),
+    CHECK ((latitude IS NULL) = (longitude IS NULL))
+);
+GRANT SELECT, INSERT, UPDATE (latitude, longitude) ON gridproof.facility_coordinates TO gridproof_app;

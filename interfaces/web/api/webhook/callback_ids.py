@@ -1,0 +1,62 @@
+"""A cache of the ids of callback addresses: an address that was given before costs no look-up."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from application.ports.callback import CallbackAddresses
+
+CACHED_S = 60.0
+"""Also how long a notification may still get the id of an address that another process made forget."""
+MAX_ENTRIES = 4_000
+
+
+class CallbackIds:
+    """Called from several threads."""
+
+    def __init__(
+        self,
+        addresses: CallbackAddresses,
+        *,
+        draw: Callable[[], UUID] = uuid4,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._addresses = addresses
+        self._draw = draw
+        self._monotonic = monotonic
+        self._cached: OrderedDict[tuple[str, str], tuple[float, UUID]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._in_use = False
+        self._ask_at = -CACHED_S
+
+    def of(self, utility_id: str, url: str, *, admit: Callable[[], None]) -> UUID | None:
+        """The id of that address; None while addresses are recorded as they are given.
+
+        `admit` is called for a new address, before it is added; what it raises refuses the address. Raises
+        OperationsUnavailable.
+        """
+        with self._lock:
+            until, cached = self._cached.get((utility_id, url), (0.0, None))
+        if cached is not None and self._monotonic() < until:
+            return cached
+        if not self._is_in_use():
+            return None
+        address_id = self._addresses.id_of(utility_id, url)
+        if address_id is None:
+            admit()
+            address_id = self._addresses.add(utility_id, url, drawn=self._draw())
+        with self._lock:
+            self._cached[utility_id, url] = (self._monotonic() + CACHED_S, address_id)
+            if len(self._cached) > MAX_ENTRIES:
+                self._cached.popitem(last=False)
+        return address_id
+
+    def _is_in_use(self) -> bool:
+        """Once they are in use they stay so; until then it is asked once a minute."""
+        now = self._monotonic()
+        if not self._in_use and now >= self._ask_at:
+            self._in_use = self._addresses.is_in_use()
+            self._ask_at = now + CACHED_S
+        return self._in_use

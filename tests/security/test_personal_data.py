@@ -1,0 +1,180 @@
+"""No callback address stands in the log; the table that holds them can forget (L7)."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+
+from adapters.callback import BREAKER_FAILURES, HttpUtilityNotifier
+from application.callback import FORGOTTEN, CallbackCalls
+from application.event_store.event_mapper import encode_state
+from application.ports.callback import CallbackAccepted, CallbackFailed
+from application.ports.dispatch.work_queue import CallbackWork, encode_work
+from application.ports.failpoints import no_failpoint
+from domain.administration import AdministrativeAct
+from domain.dr_event import DREvent
+from interfaces.web.api.webhook.callback_ids import CACHED_S, CallbackIds
+from tests.fakes.callback import FakeCallbackAddresses
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.sample_values import facility_entry, program_entry, provenance
+from tests.tenant_system import OWN, TenantSystem
+
+TOKEN = "t0ps3cret"
+URL = f"https://hooks.utility.example/cb?token={TOKEN}"
+
+
+class Notifier:
+    def __init__(self) -> None:
+        self.called: list[str] = []
+
+    async def send(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Any:
+        self.called.append(url)
+        return CallbackAccepted(status_code=200)
+
+    async def aclose(self) -> None:
+        self.called = []
+
+
+class Item:
+    """A delivery of a callback."""
+
+    def __init__(self, work: CallbackWork) -> None:
+        self.body, self.deliveries, self.finished = encode_work(work), 1, 0
+
+    async def done(self) -> None:
+        self.finished += 1
+
+
+class Rig:
+    """A system whose webhook records the ids of callback addresses, and the end of the notify worker."""
+
+    def __init__(self) -> None:
+        self.addresses, self.notifier = FakeCallbackAddresses(), Notifier()
+        self.letters, self.alerts = FakeDeadLetters(), FakeAlertRegistry()
+        self.system = TenantSystem(entries=[facility_entry("fac-001")], programs=[program_entry()])
+        self.system.edge.others["callback_ids"] = CallbackIds(self.addresses)
+        self.calls = CallbackCalls(
+            store=self.system.scenario.store,
+            bus=self.system.scenario.bus,
+            notifier=self.notifier,
+            addresses=self.addresses,
+            clock=self.system.clock,
+            dead_letters=self.letters,
+            alerts=self.alerts,
+            reached=no_failpoint,
+        )
+
+    def recorded(self) -> str:
+        """Every domain event, as it is stored."""
+        return "\n".join(encode_state(one).decode() for one in self.system.scenario.store.domain_events)
+
+    def intents(self) -> list[DREvent.CallbackRequested]:
+        recorded = self.system.scenario.store.domain_events
+        return [one for one in recorded if isinstance(one, DREvent.CallbackRequested)]
+
+    def deliver(self, work: CallbackWork) -> Item:
+        item = Item(work)
+        asyncio.run(self.calls.carry_out(work, cast("Any", item)))
+        return item
+
+    def outcomes(self, work: CallbackWork) -> list[str]:
+        recorded = self.system.scenario.store.domain_events
+        of_it = [one for one in recorded if getattr(one, "callback_id", None) == work.callback_id]
+        return [getattr(one, "reason", type(one).__name__) for one in of_it[1:]]
+
+
+def test_no_recorded_event_of_a_notification_holds_its_callback_address() -> None:
+    rig = Rig()
+    with rig.system as system:
+        assert system.post(OWN, event_id="ACCEPTED", callback_url=URL).status_code == 202
+        assert system.post(OWN, event_id="REFUSED", callback_url=URL, program="none").status_code == 422
+        changed = system.change(OWN, "ACCEPTED", callback_url=URL, modification_number=1, priority=2)
+        assert changed.status_code == 202
+        system.settle()
+    recorded = rig.recorded()
+    assert "hooks.utility.example" not in recorded
+    assert TOKEN not in recorded
+    works = [CallbackWork.of(intent) for intent in rig.intents()]
+    assert {work.kind for work in works} >= {"accepted", "rejected", "modified"}
+    assert TOKEN not in "".join(encode_work(work).decode() for work in works)
+    # And each of them goes where the utility wants it.
+    delivered = [rig.deliver(work).finished for work in works]
+    assert (delivered, rig.notifier.called) == ([1] * len(works), [URL] * len(works))
+
+
+def test_the_callback_of_a_forgotten_address_is_recorded_as_undeliverable() -> None:
+    rig = Rig()
+    with rig.system as system:
+        system.post(OWN, callback_url=URL)
+        system.settle()
+    work = CallbackWork.of(rig.intents()[0])
+    assert rig.addresses.forget(OWN, act) == 1
+    assert rig.deliver(work).finished == 1
+    assert rig.deliver(work).finished == 1  # a second delivery records nothing more
+    assert rig.outcomes(work) == [FORGOTTEN]
+    assert (rig.notifier.called, rig.letters.listed(), rig.alerts.listed()) == ([], [], [])
+
+
+def act(count: int) -> AdministrativeAct:
+    return AdministrativeAct.forget_personal_data(
+        provenance(), kind="callback_addresses", subject_id=OWN, count=count
+    )
+
+
+def test_an_address_of_before_stands_in_its_intent_and_is_called() -> None:
+    rig = Rig()
+    rig.addresses.in_use = False  # a process of the release before may be running
+    with rig.system as system:
+        system.post(OWN, callback_url=URL)
+        system.settle()
+    work = CallbackWork.of(rig.intents()[0])
+    assert (work.url, work.address_id) == (URL, None)
+    assert rig.deliver(work).finished == 1
+    assert rig.notifier.called == [URL]
+
+
+def test_an_address_that_was_given_before_costs_no_look_up() -> None:
+    addresses, now, admitted = FakeCallbackAddresses(), [0.0], [0]
+    ids = CallbackIds(addresses, monotonic=lambda: now[0])
+
+    def admit() -> None:
+        admitted[0] += 1
+
+    first = ids.of("util-1", URL, admit=admit)
+    reads = addresses.reads
+    assert [ids.of("util-1", URL, admit=admit) for _ in range(3)] == [first] * 3
+    assert ids.of("util-2", URL, admit=admit) != first
+    assert (addresses.reads, admitted) == (2 * reads, [2])
+    addresses.forget("util-1", act)
+    now[0] += CACHED_S
+    assert ids.of("util-1", URL, admit=admit) not in (None, first)
+
+
+def test_a_new_address_takes_of_the_bytes_that_are_stored_for_a_utility() -> None:
+    rig = Rig()
+    rig.system.with_quotas(stored_bytes=4_000)
+    with rig.system as system:
+        answers = [system.post(OWN, callback_url=f"{URL}&n={n}").status_code for n in range(4)]
+    assert 429 in answers or 503 in answers
+    assert len([n for n in range(4) if rig.addresses.id_of(OWN, f"{URL}&n={n}")]) < 4
+
+
+def test_the_recorded_reason_of_a_failed_call_does_not_name_its_host() -> None:
+    clock = SimpleNamespace(wall_seconds=lambda clock_s: clock_s)
+    sender = HttpUtilityNotifier(clock=cast("Any", clock), secret_of=lambda _: None, allow_private=True)
+
+    async def failures() -> list[str]:
+        reasons = []
+        for _ in range(BREAKER_FAILURES + 1):
+            with pytest.raises(CallbackFailed) as failed:
+                await sender.send("util-1", "http://127.0.0.1:1/", "{}", UUID(int=1), "0" * 32)
+            reasons.append(failed.value.reason)
+        await sender.aclose()
+        return reasons
+
+    reasons = asyncio.run(failures())
+    assert "breaker open" in reasons[-1]
+    assert "127.0.0.1" not in "".join(reasons)
