@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from domain.dispatch import Dispatch, DispatchState, DispatchStatus
 from domain.event_sourcing.aggregate import DomainEvent
-from domain.facility import Facility, FacilityState, FacilityStatus, Limits, Reservation, Zone
+from domain.facility import Coordinates, Facility, FacilityState, FacilityStatus, Limits, Reservation, Zone
 from domain.identifiers import facility_stream_id
 from projections.engine.projection import FilterKind, Rows, existing
 
@@ -34,8 +34,9 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
 
     facility_id: str
     tz: str
-    latitude: float
-    longitude: float
+    latitude: float | None
+    longitude: float | None
+    """None where they do not stand in the log; see `with_coordinates`."""
     weather_cell: str
     region: str | None = None
     """The region whose public holidays apply, ISO 3166; None: that of its time zone."""
@@ -82,6 +83,19 @@ FacilitiesRow = FacilityRow | DispatchStateRow | FacilityStateRow
 def key_of(facility_id: str) -> str:
     """The facility's stream id, the one id that all its domain events have."""
     return str(facility_stream_id(facility_id))
+
+
+def with_coordinates(row: FacilityRow, stored: Mapping[str, Coordinates | None]) -> FacilityRow:
+    """The row with the coordinates that stand beside the log; without those that were forgotten.
+
+    Of a facility that is not stored there, those of the log count.
+    """
+    if row.facility_id not in stored:
+        return row
+    found = stored[row.facility_id]
+    if found is None:
+        return replace(row, latitude=None, longitude=None)
+    return replace(row, latitude=found.latitude, longitude=found.longitude)
 
 
 def _dispatch_key(dispatch_id: UUID) -> str:

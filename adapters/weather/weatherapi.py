@@ -127,7 +127,9 @@ class WeatherApiSource:
             self._places = await asyncio.to_thread(self._read_places)
             self._places_read_at = now
         if cell not in self._places:
-            raise WeatherUnavailable(f"no facility is in the weather cell {cell}, so it lies nowhere")
+            raise WeatherUnavailable(
+                f"no facility with coordinates is in the weather cell {cell}, so it lies nowhere"
+            )
         return self._places[cell]
 
 

@@ -13,6 +13,8 @@ class RegisterFacility(msgspec.Struct, frozen=True, kw_only=True):
     entry: FacilityEntry
     may_connect_bms: bool = True
     """Whether address and credentials of the BMS may differ from the recorded ones."""
+    records_coordinates: bool = True
+    """Whether the coordinates of a new facility are recorded; else they are kept beside the log (ADR 0071)."""
 
 
 class StartMaintenance(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,8 +25,8 @@ def register_facility(command: RegisterFacility, context: DecisionContext) -> De
         context.provenance,
         facility_id=entry.facility_id,
         tz=entry.tz,
-        latitude=entry.latitude,
-        longitude=entry.longitude,
+        latitude=entry.latitude if command.records_coordinates else None,
+        longitude=entry.longitude if command.records_coordinates else None,
         weather_cell=entry.weather_cell,
     )
     bms = BmsLink(

@@ -15,11 +15,12 @@ from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext, provenance_of
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
-from application.facility.portfolio_entries import Portfolio, UtilityEntry
+from application.facility.portfolio_entries import FacilityEntry, Portfolio, UtilityEntry
 from application.ports.clock import Clock
-from application.ports.facility import Utilities
+from application.ports.facility import FacilityCoordinates, Utilities
 from application.ports.operations.act_log import ActLog
 from domain.administration import AdministrativeAct, UtilityChange
+from domain.facility import Coordinates
 from domain.identifiers import NAMESPACE
 
 
@@ -38,6 +39,7 @@ class PortfolioTarget(NamedTuple):
 
     bus: CommandBus
     utilities: Utilities
+    coordinates: FacilityCoordinates
     acts: ActLog
     clock: Clock
     """The one for decisions."""
@@ -69,10 +71,14 @@ def import_portfolio(
     for program in portfolio.programs:
         if program.program_id in changes.programs:
             target.bus.handle(AgreeProgram(entry=program), context)
+    records_coordinates = not target.coordinates.is_in_use()
+    if not records_coordinates:
+        target.coordinates.put({one.facility_id: coordinates_of(one) for one in portfolio.facilities})
     recorded = 0
     for done, facility in enumerate(portfolio.facilities, start=1):
         if facility.facility_id in changes.facilities:
-            recorded += target.bus.handle(RegisterFacility(entry=facility), context, reply_type=int)
+            command = RegisterFacility(entry=facility, records_coordinates=records_coordinates)
+            recorded += target.bus.handle(command, context, reply_type=int)
         progress(done)
     if any(changes):
         _end(changes, target, context)
@@ -82,6 +88,10 @@ def import_portfolio(
         facilities=len(portfolio.facilities),
         domain_events=recorded,
     )
+
+
+def coordinates_of(entry: FacilityEntry) -> Coordinates:
+    return Coordinates(entry.latitude, entry.longitude)
 
 
 def _begin(

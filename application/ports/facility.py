@@ -1,11 +1,15 @@
-"""Utilities: whom we serve, and the references to their secrets."""
+"""Utilities: whom we serve, and the references to their secrets. Coordinates of facilities, beside the log."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from application.facility.portfolio_entries import UtilityEntry
 from domain.administration import AdministrativeAct
+from domain.facility import Coordinates
+
+NOT_GIVEN = Coordinates(0.0, 0.0)
+"""The coordinates of a portfolio entry that names none. There is no building there."""
 
 
 class Utilities(Protocol):
@@ -22,4 +26,30 @@ class Utilities(Protocol):
 
     def listed(self) -> list[UtilityEntry]:
         """Every utility, by id."""
+        ...
+
+
+class FacilityCoordinates(Protocol):
+    """Where facilities are: of a home that is an address, so it can be forgotten.
+
+    Synchronous. Every method raises OperationsUnavailable.
+    """
+
+    def is_in_use(self) -> bool:
+        """Whether the log holds none of new facilities: once no process of an older release runs (ADR 0071)."""
+        ...
+
+    def put(self, coordinates: Mapping[str, Coordinates]) -> None:
+        """Store those of some facilities, by id. NOT_GIVEN replaces nothing, and recalls nothing forgotten."""
+        ...
+
+    def stored(self) -> dict[str, Coordinates | None]:
+        """Facility -> its coordinates; None: forgotten. Empty before they are in use."""
+        ...
+
+    def forget(self, facility_id: str, act: AdministrativeAct) -> bool:
+        """Forget those of that facility and record the act. False: they were forgotten already, and none is recorded.
+
+        Those of a facility that is not stored here, but in the log, are not used any more.
+        """
         ...

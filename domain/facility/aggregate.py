@@ -46,20 +46,21 @@ class Facility(Aggregate[FacilityState]):
         *,
         facility_id: str,
         tz: str,
-        latitude: float,
-        longitude: float,
+        latitude: float | None,
+        longitude: float | None,
         weather_cell: str,
     ) -> Self:
-        """Begin the stream of a facility."""
+        """Begin the stream of a facility. Coordinates that are None do not stand in it."""
         return cls.open_stream(
             facility_stream_id(facility_id),
             cls.Registered,
             provenance,
             facility_id=facility_id,
             tz=tz,
-            latitude=latitude,
-            longitude=longitude,
+            latitude=latitude or 0.0,
+            longitude=longitude or 0.0,
             weather_cell=weather_cell,
+            has_coordinates=latitude is not None and longitude is not None,
         )
 
     def agree(

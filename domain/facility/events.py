@@ -32,13 +32,15 @@ class Registered(CreationEvent, Event, frozen=True, kw_only=True):
     latitude: float
     longitude: float
     weather_cell: str
+    has_coordinates: bool = True
+    """False: they stand in a table that can forget (ADR 0071), and both fields are 0."""
 
     def initial_state(self) -> FacilityState:
         return FacilityState(
             facility_id=self.facility_id,
             tz=self.tz,
-            latitude=self.latitude,
-            longitude=self.longitude,
+            latitude=self.latitude if self.has_coordinates else None,
+            longitude=self.longitude if self.has_coordinates else None,
             weather_cell=self.weather_cell,
         )
 

@@ -62,13 +62,21 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime
 
 
+class Coordinates(msgspec.Struct, frozen=True):
+    """A point in decimal degrees."""
+
+    latitude: float
+    longitude: float
+
+
 class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a facility."""
 
     facility_id: str
     tz: str
-    latitude: float
-    longitude: float
+    latitude: float | None
+    longitude: float | None
+    """None where they do not stand in the log (ADR 0071)."""
     weather_cell: str
     status: FacilityStatus = "active"
     meters: frozenset[str] = frozenset()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from application.ports.access.sessions import Sessions
     from application.ports.access.used_signatures import UsedSignatures
     from application.ports.callback import CallbackAddresses
-    from application.ports.facility import Utilities
+    from application.ports.facility import FacilityCoordinates, Utilities
     from application.ports.forecast.forecast_book import ForecastBook
     from application.ports.forecast.past_forecasts import PastForecasts
     from application.ports.forecast.scores import ForecastScores
@@ -163,6 +163,11 @@ class Stores:
         from adapters.postgres.callback_addresses import PostgresCallbackAddresses
 
         return PostgresCallbackAddresses(self.pool, wall_time_of(self.clock))
+
+    def facility_coordinates(self) -> FacilityCoordinates:
+        from adapters.postgres.facility_coordinates import PostgresFacilityCoordinates
+
+        return PostgresFacilityCoordinates(self.pool, wall_time_of(self.clock))
 
     def sessions(self) -> Sessions:
         from adapters.postgres.access.sessions import PostgresSessions

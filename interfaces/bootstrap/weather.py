@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from application.ports.clock import Clock
     from application.ports.weather.source import WeatherSource
     from application.weather.cell_location import WeatherPlace
+    from domain.facility import Coordinates
     from interfaces.settings.settings import Settings
+    from projections.facility import FacilityRow
 
 WEATHERAPI_URL = "https://api.weatherapi.com"
 
@@ -76,11 +79,20 @@ def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
 
 
 def weather_places(stores: Stores) -> dict[str, WeatherPlace]:
-    """The location of every weather cell, from the facilities in it."""
-    from application.weather.cell_location import WeatherPlace, places_of
+    """The location of every weather cell, from the facilities in it whose coordinates are not forgotten."""
+    return places_of_cells(facility_rows(stores), stores.facility_coordinates().stored())
 
+
+def places_of_cells(
+    rows: Iterable[FacilityRow], stored: Mapping[str, Coordinates | None]
+) -> dict[str, WeatherPlace]:
+    """Weather cell -> its location. `stored`: coordinates beside the log (see `with_coordinates`)."""
+    from application.weather.cell_location import WeatherPlace, places_of
+    from projections.facility import with_coordinates
+
+    located = (with_coordinates(row, stored) for row in rows if row.status != "deactivated")
     return places_of(
         (row.weather_cell, WeatherPlace(latitude=row.latitude, longitude=row.longitude, tz=row.tz))
-        for row in facility_rows(stores)
-        if row.status != "deactivated"
+        for row in located
+        if row.latitude is not None and row.longitude is not None
     )

@@ -26,6 +26,7 @@ from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from application.access.daily_quota import DailyQuotas
+    from application.facility.secret_references import RecordedReference
     from application.ports.access.daily_usage import UsageKind
     from application.ports.telemetry.store import TelemetryStore
     from interfaces.web.edge import ReadRates, WebDependencies
@@ -129,7 +130,7 @@ def web_collaborators(
 ) -> WebDependencies:
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
-    from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
+    from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets
     from interfaces.web.api.webhook.callback_ids import CallbackIds
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import WebDependencies
@@ -143,9 +144,7 @@ def web_collaborators(
         api_keys=stores.api_keys(),
         known_programs=stores.existing_programs,
         portfolio_rules=portfolio_rules(settings),
-        recorded_references=lambda facility_id: list(
-            recorded_references(stores, utility_ids=(), facility_ids=(facility_id,))
-        ),
+        recorded_references=partial(_recorded_references, stores),
         queues=None if settings.nats_url is None else NatsQueueDepths(settings.nats_url),
         system_state=stores.system_state(),
         sessions=stores.sessions(),
@@ -177,10 +176,17 @@ def web_collaborators(
         quotas=_daily_quotas(stores),
         allow_private_callbacks=settings.allow_private_callbacks,
         callback_ports=settings.callback_port_numbers,
+        facility_coordinates=stores.facility_coordinates(),
         callback_ids=CallbackIds(stores.callback_addresses()),
         stream_clients=settings.stream_clients,
         stream_clients_per_key=settings.stream_clients_per_key,
     )
+
+
+def _recorded_references(stores: Stores, facility_id: str) -> list[RecordedReference]:
+    from interfaces.bootstrap.secrets import recorded_references
+
+    return list(recorded_references(stores, utility_ids=(), facility_ids=(facility_id,)))
 
 
 def _read_rates(settings: Settings) -> ReadRates:

@@ -88,7 +88,13 @@ def import_file(file: Path, as_json: bool) -> None:
         _check(portfolio, stores)
         report = import_portfolio(
             portfolio,
-            PortfolioTarget(stores.bus, stores.utilities(), stores.act_log(), stores.decision_clock),
+            PortfolioTarget(
+                stores.bus,
+                stores.utilities(),
+                stores.facility_coordinates(),
+                stores.act_log(),
+                stores.decision_clock,
+            ),
             file_sha256=hashlib.sha256(content).hexdigest(),
             actor=operator(stores),
             trace_id=secrets.token_hex(16),
@@ -143,10 +149,12 @@ def _check(portfolio: "Portfolio", stores: "Stores") -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_facilities(past: "AsOf | None", as_json: bool) -> None:
     """Every facility, with what it can shed and how its latest dispatch stands."""
+    from projections.facility import with_coordinates
     from projections.queries.views import all_rows
 
     with opened_stores() as stores:
-        rows = list(all_rows(_all_of_them(stores, past)))
+        coordinates = stores.facility_coordinates().stored()
+        rows = [with_coordinates(row, coordinates) for row in all_rows(_all_of_them(stores, past))]
     if as_json:
         print_json({"facilities": rows})
     elif rows:

@@ -85,7 +85,13 @@ def register(stores: Stores, portfolio: Portfolio, *, in_maintenance: str | None
     trace_id = secrets.token_hex(16)
     import_portfolio(
         portfolio,
-        PortfolioTarget(stores.bus, stores.utilities(), stores.act_log(), stores.decision_clock),
+        PortfolioTarget(
+            stores.bus,
+            stores.utilities(),
+            stores.facility_coordinates(),
+            stores.act_log(),
+            stores.decision_clock,
+        ),
         file_sha256=None,
         actor="operator:demo",
         trace_id=trace_id,

@@ -46,6 +46,7 @@ from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.authentication.session_cookie import SessionAuthenticator
 from interfaces.web.broadcast.feed import LiveFeed
 from interfaces.web.caching.audit_cache import AuditDocumentCache
+from interfaces.web.caching.coordinates import CoordinatesCache
 from interfaces.web.caching.facility_cache import FacilityIdCache
 from interfaces.web.caching.last_responses import StaleIfErrorCache
 from interfaces.web.edge import Edge, WebDependencies
@@ -146,6 +147,7 @@ def _edge_over(dependencies: WebDependencies) -> Edge:
         current_values=values,
         current_reads=RateLimitedCurrentValues(values, cache, every_s=1 / rates.current_per_s),
         facilities=FacilityIdCache(dependencies.read_models.facilities),
+        coordinates=CoordinatesCache(dependencies.facility_coordinates, is_away=lambda: state.is_away),
         rates=PerKeyRateLimiter(rates.others_per_s),
         histories=LoadHistories(sources, clock, cache),
         live=live,

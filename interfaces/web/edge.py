@@ -23,6 +23,7 @@ from application.ports.access.rate_limit import RateLimiter
 from application.ports.access.sessions import Sessions
 from application.ports.access.used_signatures import UsedSignatures
 from application.ports.clock import Clock
+from application.ports.facility import FacilityCoordinates
 from application.ports.forecast.past_forecasts import PastForecasts
 from application.ports.forecast.scores import ForecastScores
 from application.ports.live_feed import LiveLog
@@ -45,6 +46,7 @@ from interfaces.web.authentication.session_cookie import SessionAuthenticator
 from interfaces.web.broadcast.feed import LiveFeed, Signal
 from interfaces.web.caching.audit_cache import AuditDocumentCache
 from interfaces.web.caching.coalescing import ReadCoalescer, RowLoader
+from interfaces.web.caching.coordinates import CoordinatesCache
 from interfaces.web.caching.facility_cache import FacilityIdCache
 from interfaces.web.caching.page_cache import PageCache
 from interfaces.web.caching.response_cache import IdempotentResponseCache
@@ -183,6 +185,8 @@ class WebDependencies:
     """Bounds of what is stored for each utility in a day; None: there are none."""
     allow_private_callbacks: bool = False
     callback_ports: Collection[int] = (80, 443, 8443)
+    facility_coordinates: FacilityCoordinates | None = None
+    """None: the coordinates of facilities are recorded with them."""
     callback_ids: CallbackIdSource | None = None
     """None: callback addresses are recorded as they are given."""
     stream_clients: int = 1_200
@@ -201,6 +205,7 @@ class Edge:
     current_values: CurrentValues
     current_reads: RateLimitedCurrentValues
     facilities: FacilityIdCache
+    coordinates: CoordinatesCache
     rates: PerKeyRateLimiter
     histories: LoadHistories
     live: LiveFeed

@@ -1,13 +1,15 @@
-"""Utilities in memory."""
+"""Utilities, and coordinates of facilities, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
 
 from application.facility.portfolio_entries import UtilityEntry
+from application.ports.facility import NOT_GIVEN
 from domain.administration import AdministrativeAct
+from domain.facility import Coordinates
 
 
 class FakeUtilities:
@@ -32,3 +34,28 @@ class FakeUtilities:
 
     def listed(self) -> list[UtilityEntry]:
         return [self._entries[utility_id] for utility_id in sorted(self._entries)]
+
+
+class FakeFacilityCoordinates:
+    def __init__(self, *, in_use: bool = True) -> None:
+        self.in_use = in_use
+        self.acts: list[AdministrativeAct] = []
+        self._stored: dict[str, Coordinates | None] = {}
+
+    def is_in_use(self) -> bool:
+        return self.in_use
+
+    def put(self, coordinates: Mapping[str, Coordinates]) -> None:
+        for facility_id, given in coordinates.items():
+            if given != NOT_GIVEN or facility_id not in self._stored:
+                self._stored[facility_id] = given
+
+    def stored(self) -> dict[str, Coordinates | None]:
+        return dict(self._stored)
+
+    def forget(self, facility_id: str, act: AdministrativeAct) -> bool:
+        if self._stored.get(facility_id, NOT_GIVEN) is None:
+            return False
+        self._stored[facility_id] = None
+        self.acts.append(act)
+        return True

@@ -1,4 +1,4 @@
-"""No callback address stands in the log; the table that holds them can forget (L7)."""
+"""No callback address and no coordinate stands in the log; the tables that hold them can forget (L7)."""
 
 import asyncio
 from types import SimpleNamespace
@@ -10,17 +10,29 @@ import pytest
 from adapters.callback import BREAKER_FAILURES, HttpUtilityNotifier
 from application.callback import FORGOTTEN, CallbackCalls
 from application.event_store.event_mapper import encode_state
+from application.facility.portfolio_entries import FacilityEntry, Portfolio
+from application.operations.portfolio_import import PortfolioTarget, import_portfolio
 from application.ports.callback import CallbackAccepted, CallbackFailed
 from application.ports.dispatch.work_queue import CallbackWork, encode_work
 from application.ports.failpoints import no_failpoint
+from application.weather.cell_location import WeatherPlace, places_of
 from domain.administration import AdministrativeAct
 from domain.dr_event import DREvent
+from domain.facility import Coordinates
+from interfaces.bootstrap.weather import places_of_cells
 from interfaces.web.api.webhook.callback_ids import CACHED_S, CallbackIds
+from interfaces.web.caching.coordinates import REFRESH_S, CoordinatesCache, StoredCoordinates
+from projections.queries.views import all_rows
 from tests.fakes.callback import FakeCallbackAddresses
+from tests.fakes.facility import FakeFacilityCoordinates, FakeUtilities
+from tests.fakes.operations.act_log import FakeActLog
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.read_models import FakeReadModels
+from tests.given_when_then import Scenario
 from tests.sample_values import facility_entry, program_entry, provenance
 from tests.tenant_system import OWN, TenantSystem
+from tests.unit.interfaces.web.edge import Edge
 
 TOKEN = "t0ps3cret"
 URL = f"https://hooks.utility.example/cb?token={TOKEN}"
@@ -160,6 +172,117 @@ def test_a_new_address_takes_of_the_bytes_that_are_stored_for_a_utility() -> Non
         answers = [system.post(OWN, callback_url=f"{URL}&n={n}").status_code for n in range(4)]
     assert 429 in answers or 503 in answers
     assert len([n for n in range(4) if rig.addresses.id_of(OWN, f"{URL}&n={n}")]) < 4
+
+
+HOME = Coordinates(37.7749, -122.4194)
+PORTFOLIO = Portfolio(
+    programs=(program_entry(),),
+    facilities=(
+        facility_entry("fac-001", latitude=HOME.latitude, longitude=HOME.longitude),
+        facility_entry("fac-002", latitude=10.0, longitude=20.0),
+    ),
+)
+
+
+class Register:
+    """An import of PORTFOLIO on a write side in memory, and the read model of facilities."""
+
+    def __init__(self) -> None:
+        self.scenario, self.coordinates, self.models = Scenario(), FakeFacilityCoordinates(), FakeReadModels()
+        self._folded = 0
+
+    def import_portfolio(self) -> int:
+        """Returns the number of recorded domain events."""
+        report = import_portfolio(
+            PORTFOLIO,
+            PortfolioTarget(
+                self.scenario.bus, FakeUtilities(), self.coordinates, FakeActLog(), self.scenario.clock
+            ),
+            file_sha256=None,
+            actor="operator:cli/0a1b2c3d4e5f",
+            trace_id="0" * 32,
+        )
+        self.models.fold(self.scenario.store.read_after(self._folded, 1_000))
+        self._folded = self.scenario.store.head()
+        return report.domain_events
+
+    def recorded(self) -> str:
+        return "\n".join(encode_state(one).decode() for one in self.scenario.store.domain_events)
+
+    def forget(self, facility_id: str) -> None:
+        act = AdministrativeAct.forget_personal_data(
+            provenance(), kind="coordinates", subject_id=facility_id, count=1
+        )
+        assert self.coordinates.forget(facility_id, act)
+
+    def cells(self) -> dict[str, WeatherPlace]:
+        return places_of_cells(all_rows(self.models.facilities), self.coordinates.stored())
+
+
+def test_no_recorded_event_of_an_import_holds_coordinates() -> None:
+    register = Register()
+    assert register.import_portfolio() > 0
+    assert register.import_portfolio() == 0
+    assert not [one for one in ("37.77", "122.41", '"latitude":10', "20.0") if one in register.recorded()]
+    # The weather cell is where it was, and without the facility that was forgotten afterwards.
+    everywhere = places_of((one.weather_cell, place_of(one)) for one in PORTFOLIO.facilities)
+    assert register.cells() == everywhere
+    register.forget("fac-001")
+    assert register.cells() == {"default": place_of(PORTFOLIO.facilities[1])}
+    register.forget("fac-002")
+    assert register.cells() == {}
+
+
+def place_of(entry: FacilityEntry) -> WeatherPlace:
+    return WeatherPlace(latitude=entry.latitude, longitude=entry.longitude, tz=entry.tz)
+
+
+def test_coordinates_that_were_recorded_before_count_until_they_are_forgotten() -> None:
+    register = Register()
+    register.coordinates.in_use = False  # a process of the release before may be running
+    assert register.import_portfolio() > 0
+    assert "37.77" in register.recorded()
+    before = register.cells()
+    register.coordinates.in_use = True
+    assert register.import_portfolio() == 0  # nothing new; they stand beside the log as well
+    assert register.cells() == before
+    register.forget("fac-001")
+    assert register.cells() == {"default": place_of(PORTFOLIO.facilities[1])}
+
+
+def test_the_api_shows_coordinates_until_they_are_forgotten() -> None:
+    register, edge = Register(), Edge()
+    register.import_portfolio()
+    edge.read_models.facilities = register.models.facilities
+    edge.others["facility_coordinates"] = register.coordinates
+    key = edge.key("operator")
+    listed: list[Any] = []
+    for _ in range(2):
+        with edge.client() as client:
+            listed += client.get("/api/facilities", headers=key).json()["items"]
+            listed.append(client.get("/api/facilities/fac-001", headers=key).json())
+        register.coordinates.forget("fac-001", act(1))
+    shown = [(one["facility_id"], one["latitude"], one["longitude"]) for one in listed]
+    of_home, of_other = ("fac-001", HOME.latitude, HOME.longitude), ("fac-002", 10.0, 20.0)
+    forgotten = ("fac-001", None, None)
+    assert shown == [of_home, of_other, of_home, forgotten, of_other, forgotten]
+
+
+def test_coordinates_are_read_again_now_and_then_and_not_for_each_request() -> None:
+    register, now = Register(), [0.0]
+    register.import_portfolio()
+    cache = CoordinatesCache(register.coordinates, monotonic=lambda: now[0])
+
+    async def scenario() -> list[StoredCoordinates]:
+        read = [await cache.current()]
+        register.forget("fac-001")
+        read.append(await cache.current())
+        now[0] += REFRESH_S
+        return [*read, await cache.current()]
+
+    first, second, third = asyncio.run(scenario())
+    assert first is second
+    assert (first.stored["fac-001"], third.stored["fac-001"]) == (HOME, None)
 
 
 def test_the_recorded_reason_of_a_failed_call_does_not_name_its_host() -> None:

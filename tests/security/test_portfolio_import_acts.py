@@ -19,6 +19,7 @@ from domain.administration import AdministrativeAct
 from domain.facility import Facility
 from projections.audit.act_descriptions import act_text
 from tests.fakes.clock import FakeClock
+from tests.fakes.facility import FakeFacilityCoordinates
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.sample_values import facility_entry
 from tests.servers import Database
@@ -44,7 +45,7 @@ class System:
         self._imports += 1
         import_portfolio(
             portfolio,
-            PortfolioTarget(self.bus, self.utilities, self._acts, FakeClock()),
+            PortfolioTarget(self.bus, self.utilities, FakeFacilityCoordinates(), self._acts, FakeClock()),
             file_sha256=DIGEST,
             actor="operator:cli/0a1b2c3d4e5f",
             trace_id=f"{self._imports:032x}",

@@ -85,8 +85,8 @@ async def shared_listing(
 ) -> Response[Any]:
     """As `listing_of`, read and encoded once for all concurrent callers of the same page.
 
-    The cached page is returned while no row can have changed. `as_item` builds the document of a row; it is a function
-    of a module, since it is part of the name of the page.
+    The cached page is returned while no row can have changed. `as_item` builds the document of a row; it is part of the
+    name of the page, so equal ones build equal documents.
     """
     # `read` references the view, so that its id is not reused meanwhile.
     name = (id(view), tuple(filters.items()), tenant, cursor, limit, as_item)

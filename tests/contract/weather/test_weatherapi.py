@@ -259,7 +259,9 @@ def test_a_cell_is_located_at_the_centre_of_its_facilities() -> None:
 def test_a_cell_without_facilities_is_unavailable() -> None:
     async def scenario() -> None:
         async with simulated() as (url, api):
-            with pytest.raises(WeatherUnavailable, match="no facility is in the weather cell cell-2"):
+            with pytest.raises(
+                WeatherUnavailable, match="no facility with coordinates is in the weather cell cell-2"
+            ):
                 await source_at(url).hourly("cell-2", HOUR, HOUR + DAY)
         assert api.queries == []
 

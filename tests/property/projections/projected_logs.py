@@ -80,8 +80,9 @@ class PortfolioWalk:
             self.provenance(actor="operator:key-1", tenant=None),
             facility_id=facility_id,
             tz="America/Los_Angeles",
-            latitude=37.0,
-            longitude=-122.0,
+            # Of every second one as releases before 0.2 recorded them, of the others beside the log.
+            latitude=None if len(self.facilities) % 2 else 37.0,
+            longitude=None if len(self.facilities) % 2 else -122.0,
             weather_cell="cell-1",
         )
         self.facilities[facility_id] = facility
@@ -364,7 +365,8 @@ class PortfolioWalk:
             target_kw=30.0,
             facility_ids=facility_ids,
             priority=1,
-            callback_url="https://utility.example/callbacks" if number % 2 == 0 else None,
+            callback_url="https://utility.example/callbacks" if number % 4 == 0 else None,
+            callback_address_id=UUID(int=number) if number % 4 == 2 else None,
         )
 
     def _reject(self, dr_event: DREvent) -> None:

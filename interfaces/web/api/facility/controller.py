@@ -9,7 +9,8 @@ from litestar.params import FromPath, JSONBody
 from application.commands.facility import RegisterFacility
 from application.facility.portfolio_entries import FacilityEntry, Portfolio
 from application.facility.portfolio_validation import check_references
-from interfaces.web.api.facility.documents import FacilityDocument, facility_document
+from application.operations.portfolio_import import coordinates_of
+from interfaces.web.api.facility.documents import FacilityDocument, FacilityDocuments
 from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of, read_log
@@ -50,17 +51,19 @@ class FacilityController(Controller):
     ) -> Response[Listing[FacilityDocument]]:
         """A key of one facility gets only that one."""
         past = parse_as_of(as_of)
+        edge = edge_of(request)
+        document_of = FacilityDocuments(await edge.coordinates.current())
         if request.user.facility_id is not None:
             row = await _facility_of(request, request.user.facility_id, past)
-            return Response(Listing(items=(facility_document(row),)))
+            return Response(Listing(items=(document_of(row),)))
         return await shared_listing(
-            edge_of(request),
+            edge,
             await facilities_of(request, past),
             filters={"status": status, "programs": program},
             tenant=None,
             cursor=cursor,
             limit=limit,
-            as_item=facility_document,
+            as_item=document_of,
         )
 
     @post(
@@ -89,7 +92,8 @@ class FacilityController(Controller):
         self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None
     ) -> FacilityDocument:
         """Its zones, limits, programs and reservations; the state of its BMS is at `/health`."""
-        return facility_document(await _facility_of(request, facility_id, parse_as_of(as_of)))
+        row = await _facility_of(request, facility_id, parse_as_of(as_of))
+        return FacilityDocuments(await edge_of(request).coordinates.current())(row)
 
 
 async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None) -> FacilityRow:
@@ -114,6 +118,15 @@ def _register(request: ApiRequest, entry: FacilityEntry) -> int:
         rules=web.portfolio_rules,
         recorded=web.recorded_references(entry.facility_id),
     )
-    command = RegisterFacility(entry=entry, may_connect_bms=request.user.role == "admin")
+    coordinates = web.facility_coordinates
+    is_in_use = coordinates is not None and coordinates.is_in_use()
+    command = RegisterFacility(
+        entry=entry,
+        may_connect_bms=request.user.role == "admin",
+        records_coordinates=not is_in_use,
+    )
     recorded: int = web.bus.handle(command, context_of(request), reply_type=int)
+    if coordinates is not None and is_in_use:
+        # After the decision: a registration that is refused changes nothing. Repeating it makes up for a crash here.
+        coordinates.put({entry.facility_id: coordinates_of(entry)})
     return recorded

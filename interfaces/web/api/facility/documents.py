@@ -5,6 +5,7 @@ Each lists its fields. A field of a row that is not listed here is not published
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -12,7 +13,8 @@ import msgspec
 
 from domain.dispatch import DispatchStatus
 from domain.facility import FacilityStatus, Limits, Reservation, Zone
-from projections.facility import FacilityRow
+from interfaces.web.caching.coordinates import StoredCoordinates
+from projections.facility import FacilityRow, with_coordinates
 
 
 class LatestDispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,8 +33,9 @@ class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"
 
     facility_id: str
     tz: str
-    latitude: float
-    longitude: float
+    latitude: float | None
+    longitude: float | None
+    """Null where they were forgotten."""
     weather_cell: str
     region: str | None = None
     """Whose public holidays apply, ISO 3166; null: those of its time zone."""
@@ -59,5 +62,12 @@ class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"
     changed_at: datetime
 
 
-def facility_document(row: FacilityRow) -> FacilityDocument:
-    return msgspec.convert(row, FacilityDocument, from_attributes=True)
+@dataclass(frozen=True)
+class FacilityDocuments:
+    """Makes the documents, with the coordinates that stand beside the log. Equal to another one of the same moment."""
+
+    coordinates: StoredCoordinates
+
+    def __call__(self, row: FacilityRow) -> FacilityDocument:
+        located = with_coordinates(row, self.coordinates.stored)
+        return msgspec.convert(located, FacilityDocument, from_attributes=True)

@@ -7,10 +7,13 @@ import { Glyph } from "./glyph.js";
 const MANY = 120;
 const MOST = 600;
 
-/** West to east, as on a map: `[place, rows]`. */
+/** West to east, as on a map, those without coordinates last: `[place, rows]`. */
 function places(rows) {
   const found = Map.groupBy ? Map.groupBy(rows, (row) => row.weather_cell) : grouped(rows);
-  const west = (group) => group.reduce((sum, row) => sum + row.longitude, 0) / group.length;
+  const west = (group) => {
+    const located = group.filter((row) => row.longitude !== null);
+    return located.length ? located.reduce((sum, row) => sum + row.longitude, 0) / located.length : 181;
+  };
   return [...found].sort(([, a], [, b]) => west(a) - west(b));
 }
 

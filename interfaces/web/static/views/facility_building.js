@@ -50,12 +50,17 @@ export function Building({ row, health }) {
       ["Programs", row.programs.join(", ") || "none"],
       ["Limits", row.limits && `${limits.dr_events_per_day} DR events a day, ${limits.dr_events_per_season} a season, ${span(limits.longest_dr_event_s)} at most`],
       ["Notice needed", row.limits && span(limits.notification_lead_s)],
-      ["Place", `${words(row.weather_cell.replaceAll("-", " "))}, ${row.latitude.toFixed(2)}, ${row.longitude.toFixed(2)}`],
+      ["Place", placeOf(row)],
       ["Time zone", row.tz],
       ["Registered", momentSeconds(row.registered_at)],
     ]} />
   </${Panel}>`;
 }
+
+const placeOf = (row) => {
+  const cell = words(row.weather_cell.replaceAll("-", " "));
+  return row.latitude === null || row.longitude === null ? cell : `${cell}, ${row.latitude.toFixed(2)}, ${row.longitude.toFixed(2)}`;
+};
 
 const share = (one) => (one.part?.delivered_kw != null && one.part.target_kw ? one.part.delivered_kw / one.part.target_kw : null);
 

@@ -21,6 +21,7 @@ from application.ports.event_store.event_log import LogEntry
 from interfaces.cli import dr_events, facilities, main
 from interfaces.cli.audit import commands
 from interfaces.web.asgi import EdgeApplication
+from tests.fakes.facility import FakeFacilityCoordinates
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
@@ -121,7 +122,11 @@ class System:
         )
 
     def on_the_command_line(self, *arguments: str) -> ReadResult:
-        stores = SimpleNamespace(stream_log=lambda: self.log, read_models=lambda: self.models)
+        stores = SimpleNamespace(
+            stream_log=lambda: self.log,
+            read_models=lambda: self.models,
+            facility_coordinates=FakeFacilityCoordinates,
+        )
 
         @contextmanager
         def opened() -> Iterator[Any]:

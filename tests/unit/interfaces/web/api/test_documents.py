@@ -22,9 +22,10 @@ from interfaces.web.api.dr_event.documents import (
     dispatch_document,
     dr_event_document,
 )
-from interfaces.web.api.facility.documents import FacilityDocument, LatestDispatchDocument, facility_document
+from interfaces.web.api.facility.documents import FacilityDocument, FacilityDocuments, LatestDispatchDocument
 from interfaces.web.api.operations.alerts import AlertDocument, alert_document
 from interfaces.web.api.portfolio import PortfolioDocument, portfolio_document
+from interfaces.web.caching.coordinates import StoredCoordinates
 from projections.audit.replay import audit_document
 from projections.audit.steps import AuditTrailRow
 from projections.dispatch.row import DispatchRow, MeasurementRow
@@ -38,7 +39,7 @@ SECRET = "for the projection alone"
 ROWS: list[tuple[type[Any], Callable[[Any], Any], type[Any]]] = [
     (DREventRow, dr_event_document, DREventDocument),
     (DispatchRow, dispatch_document, DispatchDocument),
-    (FacilityRow, facility_document, FacilityDocument),
+    (FacilityRow, FacilityDocuments(StoredCoordinates({})), FacilityDocument),
     (PortfolioRow, portfolio_document, PortfolioDocument),
     (AuditTrailRow, audit_step_document, AuditStepDocument),
     (Alert, alert_document, AlertDocument),

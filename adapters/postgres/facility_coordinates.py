@@ -1,0 +1,71 @@
+"""Coordinates of facilities in PostgreSQL."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.event_store.acts import WallTime, append_acts
+from adapters.postgres.operations.connection import operations_connection
+from application.ports.facility import NOT_GIVEN
+from domain.administration import AdministrativeAct
+from domain.facility import Coordinates
+
+_IS_IN_USE = "SELECT to_regclass('gridproof.facility_coordinates') IS NOT NULL"
+_PUT = """
+INSERT INTO gridproof.facility_coordinates AS stored (facility_id, latitude, longitude)
+SELECT * FROM unnest(%(ids)s::text[], %(latitudes)s::float8[], %(longitudes)s::float8[])
+ON CONFLICT (facility_id) DO UPDATE SET latitude = excluded.latitude, longitude = excluded.longitude
+WHERE (excluded.latitude, excluded.longitude) <> (%(no_latitude)s, %(no_longitude)s)
+    AND (stored.latitude, stored.longitude) IS DISTINCT FROM (excluded.latitude, excluded.longitude)
+"""
+_STORED = "SELECT facility_id, latitude, longitude FROM gridproof.facility_coordinates"
+_FORGET = """
+INSERT INTO gridproof.facility_coordinates AS stored (facility_id) VALUES (%s)
+ON CONFLICT (facility_id) DO UPDATE SET latitude = NULL, longitude = NULL WHERE stored.latitude IS NOT NULL
+"""
+
+
+class PostgresFacilityCoordinates:
+    """`pool` connects as the application's role. The table comes with a contracting migration."""
+
+    def __init__(self, pool: ConnectionPool[Any], wall_time: WallTime = None) -> None:
+        self._pool = pool
+        self._wall_time = wall_time
+
+    def is_in_use(self) -> bool:
+        with operations_connection(self._pool) as connection:
+            row = connection.execute(_IS_IN_USE).fetchone()
+        return row is not None and bool(row[0])
+
+    def put(self, coordinates: Mapping[str, Coordinates]) -> None:
+        facility_ids = sorted(coordinates)  # so that two imports cannot deadlock
+        parameters = {
+            "ids": facility_ids,
+            "latitudes": [coordinates[one].latitude for one in facility_ids],
+            "longitudes": [coordinates[one].longitude for one in facility_ids],
+            "no_latitude": NOT_GIVEN.latitude,
+            "no_longitude": NOT_GIVEN.longitude,
+        }
+        with operations_connection(self._pool) as connection:
+            connection.execute(_PUT, parameters)
+
+    def stored(self) -> dict[str, Coordinates | None]:
+        with operations_connection(self._pool) as connection:
+            try:
+                rows = connection.execute(_STORED).fetchall()
+            except psycopg.errors.UndefinedTable:
+                connection.rollback()
+                return {}
+        return {
+            facility_id: None if latitude is None else Coordinates(latitude, longitude)
+            for facility_id, latitude, longitude in rows
+        }
+
+    def forget(self, facility_id: str, act: AdministrativeAct) -> bool:
+        with operations_connection(self._pool) as connection:
+            is_forgotten = connection.execute(_FORGET, (facility_id,)).rowcount > 0
+            if is_forgotten:
+                append_acts(connection, [act], self._wall_time)
+        return is_forgotten
