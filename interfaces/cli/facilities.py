@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from application.facility.portfolio_entries import Portfolio
+    from domain.administration import PersonalData
     from interfaces.bootstrap import Stores
     from projections.audit.stream_log import AsOf
     from projections.facility import FacilityRow
@@ -61,6 +63,16 @@ OPT_IN_EXAMPLE = """
 \b
 Example:
   gridproof facilities opt-in fac-007 --reason "the concert is off"
+"""
+FORGET_EXAMPLE = """
+\b
+Examples:
+  gridproof facilities forget --coordinates-of fac-001
+  gridproof facilities forget --callbacks-of city-power
+
+They stand beside the log, which keeps ids only. What was recorded before migration 0027 stays in the log. A facility
+whose coordinates are forgotten has none until a portfolio names them again; callbacks of a utility that are still to be
+sent to a forgotten address are recorded as undeliverable.
 """
 MOST_BYTES = 64_000_000
 
@@ -229,6 +241,49 @@ def _opt(command: "Callable[[UUID | None], Struct]", reference: str | None, *, a
     click.echo(f"{done.facility_id} {'serves no longer in' if done.opted_out else 'serves again in'} {what}")
     for concerned in done.dr_event_ids:
         click.echo(f"concerns {concerned}")
+
+
+@facilities_group.command("forget", epilog=FORGET_EXAMPLE)
+@click.option("--coordinates-of", "facility_ids", multiple=True, metavar="FACILITY", help="May be repeated.")
+@click.option("--callbacks-of", "utility_ids", multiple=True, metavar="UTILITY", help="May be repeated.")
+def forget(*, facility_ids: tuple[str, ...], utility_ids: tuple[str, ...]) -> None:
+    """Delete the coordinates of facilities, or all callback addresses of utilities, for good. It is recorded."""
+    from application.command_bus.decision_context import provenance_of
+    from domain.administration import AdministrativeAct
+
+    if not facility_ids and not utility_ids:
+        raise click.UsageError(
+            "name what is to be forgotten: --coordinates-of FACILITY, --callbacks-of UTILITY"
+        )
+    with opened_stores() as stores:
+        coordinates, addresses = stores.facility_coordinates(), stores.callback_addresses()
+        _check_can_forget(stores, facility_ids)
+
+        def act(kind: "PersonalData", subject_id: str, count: int) -> AdministrativeAct:
+            at = provenance_of(command_context(stores), stores.decision_clock.now())
+            return AdministrativeAct.forget_personal_data(at, kind=kind, subject_id=subject_id, count=count)
+
+        for facility_id in facility_ids:
+            was_new = coordinates.forget(facility_id, act("coordinates", facility_id, 1))
+            click.echo(
+                f"the coordinates of {facility_id} are {'forgotten' if was_new else 'forgotten already'}"
+            )
+        for utility_id in utility_ids:
+            count = addresses.forget(utility_id, partial(act, "callback_addresses", utility_id))
+            click.echo(f"{count} callback address{'' if count == 1 else 'es'} of {utility_id} forgotten")
+
+
+def _check_can_forget(stores: "Stores", facility_ids: tuple[str, ...]) -> None:
+    from projections.facility import key_of
+
+    if not stores.callback_addresses().is_in_use():
+        raise click.ClickException(
+            "nothing stands beside the log yet: once every process is of release 0.2 or newer, "
+            "`gridproof migrate --contract 0.2`"
+        )
+    unknown = [one for one in facility_ids if stores.read_models().facilities.get(key_of(one)) is None]
+    if unknown:
+        raise click.ClickException(f"no facility {', '.join(unknown)}; see `gridproof facilities list`")
 
 
 def _cells(row: "FacilityRow") -> list[object]:

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg_pool import ConnectionPool
 
+from adapters.postgres.callback_addresses import PostgresCallbackAddresses
 from tests.acceptance.cli.terminal import PORTFOLIO, Terminal, changed
 from tests.servers import Database
 
@@ -163,3 +166,32 @@ def test_a_secret_reference_of_before_is_named_and_a_new_one_refused(terminal: T
     assert (checks["secrets"]["state"], checks["bms addresses"]["state"]) == ("warning", "ok")
     assert "city-power" in checks["secrets"]["detail"]
     assert [one["state"] for one in late if one["check"] == "secrets"] == ["wrong"]
+
+
+def test_coordinates_and_callback_addresses_are_forgotten_as_administrative_acts(terminal: Terminal) -> None:
+    located = changed(PORTFOLIO, ["facilities", 0, "latitude"], 37.77)
+    located = changed(located, ["facilities", 0, "longitude"], -122.42)
+    terminal.document("facilities", "import", terminal.file(located))
+    with ConnectionPool[Any](terminal.database.app_dsn, min_size=1, max_size=1) as pool:
+        PostgresCallbackAddresses(pool).add("city-power", "https://city.example/cb?token=x", drawn=uuid4())
+    terminal.project()
+    before = terminal.document("facilities", "list")["facilities"][0]
+    forget = ("facilities", "forget", "--coordinates-of", "fac-001", "--callbacks-of", "city-power")
+    first, again = terminal.run(*forget), terminal.run(*forget)
+    terminal.import_portfolio()  # it names no coordinates
+    after = terminal.document("facilities", "list")["facilities"][0]
+
+    assert (before["latitude"], before["longitude"]) == (37.77, -122.42)
+    assert (after["latitude"], after["longitude"]) == (None, None)
+    assert first.stdout.splitlines() == [
+        "the coordinates of fac-001 are forgotten",
+        "1 callback address of city-power forgotten",
+    ]
+    assert "forgotten already" in again.stdout
+    acts = terminal.document("audit", "administration")["acts"]
+    assert sorted(act["what"] for act in acts if act["what"].endswith("forgotten")) == [
+        "1 callback address of utility city-power forgotten",
+        "coordinates of facility fac-001 forgotten",
+    ]
+    assert terminal.run("facilities", "forget").exit_code == 2
+    assert terminal.run("facilities", "forget", "--coordinates-of", "fac-999").exit_code == 1
