@@ -47,7 +47,7 @@ def readings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recorded(readings: Path) -> tuple[str, ...]:
-    """A demo whose meters publish recorded load. In those of the killed workers and of the page they publish a model's."""
+    """A demo with recorded load; in the demos of the killed workers and of the page a model generates it."""
     return (*SMALL, "--readings", str(readings))
 
 
