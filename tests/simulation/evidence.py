@@ -18,6 +18,7 @@ from domain.dr_event import DREvent, DREventState
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 from interfaces.simulators.bms.journal import JournalEntry
 from tests.simulation.doubles.bms_network import Call
+from tests.simulation.doubles.database import RefusedSave
 from tests.simulation.doubles.utility_notifier import ReceivedCallback
 from tests.simulation.scenario.plan import StormPlan
 
@@ -36,6 +37,9 @@ class Evidence:
     plan: StormPlan
     entries: Sequence[LogEntry]
     stored: Sequence[StoredEvent]
+    saved_at: Mapping[int, datetime]
+    """Position -> when it was saved, by the database's clock."""
+    dated_ahead: Sequence[RefusedSave]
     aggregates: Mapping[UUID, Aggregate[Any]]
     """Each aggregate after its last save."""
     journal: Sequence[JournalEntry]

@@ -99,7 +99,7 @@ class Storm:
         self.buildings = {
             entry.facility_id: Building.of(entry, record=self._done) for entry in plan.facilities
         }
-        self.database = Database(self.injector, clock.wall_seconds)
+        self.database = Database(self.injector, clock, bug.most_ahead_s)
         load_kw = {entry.facility_id: 400.0 for entry in plan.facilities}
         self.network = BmsNetwork(self._bms(), clock, self.injector, self._rng("network"))
         self.wiring = Wiring(
@@ -137,6 +137,7 @@ class Storm:
             self.wiring.notifier,
             supervisor,
             self.buildings,
+            self.wiring.clocks_ahead,
         )
         outside = OutsideActors(self.plan, bus, self.clock, self.database, self.trace, self._rng("outside"))
         supervisor.start(self.wiring.roles())
@@ -192,6 +193,8 @@ class Storm:
             plan=self.plan,
             entries=tuple(self.database.events.read_after(0, self.database.events.head())),
             stored=tuple(self.database.events.stored),
+            saved_at=self.database.saved_at,
+            dated_ahead=tuple(self.database.dated_ahead),
             aggregates=dict(self.database.events.newest),
             journal=tuple(self.journal),
             calls=tuple(replace(call) for call in self.network.calls),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any
@@ -14,6 +14,8 @@ from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import CommandBus
 from application.dispatch.callback_parking import CallbackParking
 from application.dispatch.execution.executor import DispatchExecutor
+from application.operations.clock_monitor import ClockMonitor, DecisionClock, SkewAlert, measure_skew
+from application.ports.clock import Clock
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from interfaces.workers.dispatch.reconcile import Reconciler
 from interfaces.workers.measure import measure
@@ -55,6 +57,9 @@ class Wiring:
     injector: FaultInjector
     bug: NoBug
     rng: Random
+    clocks_ahead: dict[str, float] = field(default_factory=dict)
+    """Process -> the wall seconds by which the clock of its machine is ahead at present."""
+    _monitors: dict[Process, ClockMonitor] = field(default_factory=dict)
 
     def roles(self) -> list[Role]:
         runs: dict[str, Callable[[Process], Any]] = {
@@ -72,12 +77,35 @@ class Wiring:
         return Session(self.database, process)
 
     def clock(self, process: Process) -> VirtualClock:
-        return VirtualClock(self.plan.epoch, self.plan.speed, process.skew_s)
+        return VirtualClock(
+            self.plan.epoch,
+            self.plan.speed,
+            process.skew_s,
+            ahead_wall_s=lambda: self.clocks_ahead.get(process.name, 0.0),
+        )
+
+    def decision_clock(self, process: Process) -> Clock:
+        """For whatever records a decision: while it is wrong, the process decides nothing."""
+        clock = self.clock(process)
+        return self.bug.decision_clock(DecisionClock(clock, self._monitor(process)), clock)
+
+    def _monitor(self, process: Process) -> ClockMonitor:
+        """As in interfaces.bootstrap.clock, but measured only where a decision is made."""
+        if process not in self._monitors:
+            clock = self.clock(process)
+            self._monitors[process] = ClockMonitor(
+                lambda: measure_skew(
+                    self.database.machine_now, wall_now=clock.machine_now, monotonic=loop_time
+                ),
+                SkewAlert(self.database.alerts, clock, process.name),
+                monotonic=loop_time,
+            )
+        return self._monitors[process]
 
     def bus(self, process: Process, store: Any = None) -> CommandBus:
         return self.bug.bus()(
             store or self.session(process),
-            self.clock(process),
+            self.decision_clock(process),
             self.bug.handlers(),
             forecasts=self.forecasts,
             draw_s=lambda most_s: self.rng.randint(0, most_s),
@@ -168,7 +196,7 @@ class Wiring:
             store=store,
             commands=CommandBatcher(self.bus(process, store)),
             control=self.bug.control(self.control(), self.clock(process)),
-            clock=self.clock(process),
+            clock=self.decision_clock(process),
             dead_letters=session.dead_letters,
             alerts=session.alerts,
             reached=self.failpoint(process),
@@ -230,3 +258,7 @@ class Wiring:
                     batch = 1 + int(self.rng.random() * PROJECTION_BATCH)
                     models.fold(name, self.database.events.read_after(models.rows[name].position, batch))
             await asyncio.sleep(self.rng.random() * 0.05)
+
+
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()

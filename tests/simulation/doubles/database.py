@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from datetime import datetime
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_log import LogEntry
 from application.ports.event_store.event_store import (
     ONE_DECISION,
@@ -23,6 +25,7 @@ from application.ports.event_store.event_store import (
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.event_sourcing.aggregate import Aggregate
 from projections.queries.views import ReadModelsUnavailable
+from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.event_store import MemoryEventStore
 from tests.simulation.doubles.locks import LockBoard
 from tests.simulation.doubles.operations import MemoryAlertRegistry, MemoryDeadLetters, MemoryReaderPositions
@@ -38,12 +41,22 @@ SLOW_S = 3.0
 """The longest time of a slow commit, in clock seconds."""
 
 
+class RefusedSave(NamedTuple):
+    """A save that was dated too far ahead."""
+
+    at: datetime
+    process: str
+
+
 @dataclass
 class Database:
     """The state of one PostgreSQL, shared by all processes."""
 
     injector: FaultInjector
-    wall_seconds: Callable[[float], float]
+    clock: VirtualClock
+    """The server's own: it is right."""
+    most_ahead_s: float
+    """Wall seconds by which a save may be dated ahead."""
     events: MemoryEventStore = field(default_factory=MemoryEventStore)
     positions: MemoryReaderPositions = field(default_factory=MemoryReaderPositions)
     dead_letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
@@ -51,6 +64,9 @@ class Database:
     read_models: MemoryReadModels = field(default_factory=MemoryReadModels)
     locks: LockBoard = field(init=False)
     down: bool = False
+    saved_at: dict[int, datetime] = field(default_factory=dict)
+    """Position -> when it was saved, by the server's clock. Without what was saved before the first fault."""
+    dated_ahead: list[RefusedSave] = field(default_factory=list)
     _readers: list[asyncio.Future[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -71,6 +87,31 @@ class Database:
         readers, self._readers = self._readers, []
         for future in readers:
             complete_future(future)
+
+    def machine_now(self) -> datetime:
+        """The server's clock in wall time. Raises EventStoreUnavailable."""
+        if self.down:
+            raise EventStoreUnavailable("simulated: the database does not respond")
+        return self.clock.machine_now()
+
+    def save(
+        self,
+        process: str,
+        aggregates: Sequence[Aggregate[Any]],
+        idempotency: IdempotencyRecord | None,
+        bounds: SaveBounds,
+    ) -> None:
+        """Raises what `EventStore.save` raises."""
+        now = self.clock.now()
+        pending: list[Any] = [event for aggregate in aggregates for event in aggregate.pending_events]
+        latest = max((event.recorded_at for event in pending), default=now)
+        if self.clock.wall_seconds((latest - now).total_seconds()) > self.most_ahead_s:
+            self.dated_ahead.append(RefusedSave(now, process))
+            raise ClockSkewed(f"simulated: a decision of {process} is dated {latest}, and it is {now}")
+        before = self.events.head()
+        self.events.save(aggregates, idempotency=idempotency, bounds=bounds)
+        self.saved_at |= dict.fromkeys(range(before + 1, self.events.head() + 1), now)
+        self.notify_readers()
 
     def go_down(self, *, loses_locks: bool) -> None:
         """Become unavailable. With `loses_locks` all sessions lose their locks, which the holders do not notice."""
@@ -117,8 +158,7 @@ class Session:
             self._wait()
         if self.database.down or injector.strikes("database.refuses_commit", name):
             raise EventStoreUnavailable("simulated: commit refused")
-        self.database.events.save(aggregates, idempotency=idempotency, bounds=bounds)
-        self.database.notify_readers()
+        self.database.save(name, aggregates, idempotency, bounds)
         if injector.strikes("database.loses_commit_answer", name):
             raise EventStoreUnavailable("simulated: committed, but the response was lost")
         if injector.strikes("database.conflicts_with_itself", name):
@@ -166,7 +206,7 @@ class Session:
     def _wait(self) -> None:
         """A slow commit: other processes run meanwhile, and this one may die before the end."""
         loop = cast("VirtualLoop", asyncio.get_running_loop())
-        loop.let_others_run(self.database.wall_seconds(self.database.injector.rng.random() * SLOW_S))
+        loop.let_others_run(self.database.clock.wall_seconds(self.database.injector.rng.random() * SLOW_S))
         if self.process.dead and self.database.injector.rng.random() < 0.5:
             raise Killed
 

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from tests.simulation.evidence import Evidence, Finding
-from tests.simulation.invariants import buildings, callbacks, limits, log
+from tests.simulation.invariants import buildings, callbacks, clocks, limits, log
 
 Invariant = Callable[[Evidence], Iterator[Finding]]
 
@@ -33,6 +33,8 @@ INVARIANTS: dict[str, Invariant] = {
     "the log replays to the same state": log.log_replays,
     "read models replay to the same rows": log.read_models_replay,
     "the utility's last callback equals the log": callbacks.callbacks_match_log,
+    "nothing is dated more than 5 s ahead of the database's clock": clocks.nothing_dated_ahead,
+    "a process whose clock is wrong decides nothing": clocks.wrong_clocks_decide_nothing,
     "the system becomes idle": log.becomes_idle,
     "no worker ends with an unexpected error": log.no_unexpected_errors,
 }

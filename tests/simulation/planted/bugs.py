@@ -15,6 +15,7 @@ from application.command_bus.bus import CommandBus, Handler
 from application.commands.dispatch import CommitDispatch, CompensateDispatch
 from application.commands.dr_event import CompleteDREvent, JudgeNotification, ModifyDREvent
 from application.handlers import HANDLERS
+from application.operations.clock_monitor import MAX_SKEW_S
 from application.ports.clock import Clock
 from application.sagas.dispatch import DispatchSaga
 from projections.deadlines import DeadlineRow
@@ -48,6 +49,8 @@ class NoBug:
     """The wiring of a storm. Each method may replace or wrap the part it gets."""
 
     name: ClassVar[str] = "none"
+    most_ahead_s: ClassVar[float] = MAX_SKEW_S
+    """Wall seconds by which the database lets a save be dated ahead of its clock."""
 
     def bus(self) -> type[CommandBus]:
         return CommandBus
@@ -75,6 +78,9 @@ class NoBug:
 
     def positions(self, positions: Any, log: Any) -> Any:
         return positions
+
+    def decision_clock(self, checked: Clock, unchecked: Clock) -> Clock:
+        return checked
 
     def notifier(self, notifier: Any) -> Any:
         return notifier
@@ -270,6 +276,22 @@ class RepeatsTheMessageId(NoBug):
         return FirstIssueQueue(queue)
 
 
+class NeverMeasuresItsClock(NoBug):
+    """Decides by a clock that was never compared with the database's."""
+
+    name = "never-measures-its-clock"
+
+    def decision_clock(self, checked: Clock, unchecked: Clock) -> Clock:
+        return unchecked
+
+
+class TakesAnyTime(NoBug):
+    """Saves what is dated ahead of the database's clock."""
+
+    name = "takes-any-time"
+    most_ahead_s = float("inf")
+
+
 PLANTED: dict[str, type[NoBug]] = {
     bug.name: bug
     for bug in (
@@ -293,6 +315,8 @@ PLANTED: dict[str, type[NoBug]] = {
         NeverSweeps,
         NeverSweepsCallbacks,
         RepeatsTheMessageId,
+        NeverMeasuresItsClock,
+        TakesAnyTime,
     )
 }
 """Name -> bug. docs/simulation.md lists the first seed that finds each."""

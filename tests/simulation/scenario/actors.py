@@ -15,6 +15,7 @@ import msgspec
 from application.command_bus.bus import CommandBus, TooManyConflicts
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.commands.dispatch import OverrideForecast, ReissueBmsCommand
+from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.dispatch import Dispatch
 from domain.errors import DomainError
@@ -75,7 +76,7 @@ class OutsideActors:
             except DomainError as refusal:
                 self.trace.note(actor, f"{type(command).__name__} refused: {refusal}")
                 return
-            except (EventStoreUnavailable, TooManyConflicts):
+            except (ClockSkewed, EventStoreUnavailable, TooManyConflicts):
                 await asyncio.sleep(self.clock.wall_seconds(RETRY_S))
             else:
                 self.trace.note(actor, f"{type(command).__name__}: {getattr(reply, 'status', reply)}")

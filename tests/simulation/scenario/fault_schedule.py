@@ -1,4 +1,4 @@
-"""The planned faults: outages of servers, purged queues, killed and stopped processes, restarts of BMSs, overrides."""
+"""The planned faults: outages, purged queues, killed and stopped processes, clocks set ahead, BMSs restarted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.simulation.doubles.simulated_queue import SimulatedWorkQueue
 from tests.simulation.doubles.utility_notifier import SimulatedUtilityNotifier
 from tests.simulation.runtime.processes import Supervisor
 from tests.simulation.scenario.fault_injection import FaultInjector
-from tests.simulation.scenario.plan import Outage, ProcessFault, StormPlan
+from tests.simulation.scenario.plan import ClockFault, Outage, ProcessFault, StormPlan
 
 WARM_C = 26.0
 
@@ -30,6 +30,8 @@ class FaultSchedule:
     notifier: SimulatedUtilityNotifier
     supervisor: Supervisor
     buildings: dict[str, Building]
+    clocks_ahead: dict[str, float]
+    """Process -> the wall seconds by which the clock of its machine is ahead."""
     forgotten: set[UUID] = field(default_factory=set)
     locks_were_lost: bool = False
 
@@ -39,6 +41,7 @@ class FaultSchedule:
             self._end_faults(),
             *(self._outage(outage) for outage in plan.outages),
             *(self._apply_process_fault(process_fault) for process_fault in plan.process_faults),
+            *(self._set_clock_ahead(clock_fault) for clock_fault in plan.clocks_ahead),
             *(self._purge(at_s) for at_s in plan.purges),
             *(self._purge_callbacks(at_s) for at_s in plan.callback_purges),
             *(self._restart(at_s, facility_id) for at_s, facility_id in plan.restarts),
@@ -80,6 +83,14 @@ class FaultSchedule:
             return
         self.injector.strike("process.stopped", f"{process_fault.worker} for {process_fault.for_s:g} s")
         self.supervisor.freeze(process_fault.worker, process_fault.for_s)
+
+    async def _set_clock_ahead(self, clock_fault: ClockFault) -> None:
+        await self._sleep(clock_fault.at_s)
+        self.injector.strike("process.clock_ahead", f"{clock_fault.worker} by {clock_fault.ahead_wall_s:g} s")
+        self.clocks_ahead[clock_fault.worker] = clock_fault.ahead_wall_s
+        await self._sleep(clock_fault.until_s - clock_fault.at_s)
+        self.clocks_ahead[clock_fault.worker] = 0.0
+        self.injector.trace.note("schedule", f"the clock of {clock_fault.worker} is set")
 
     async def _purge(self, at_s: float) -> None:
         await self._sleep(at_s)

@@ -20,6 +20,7 @@ from application.facility.portfolio_entries import (
     ProgramEntry,
     ZoneEntry,
 )
+from application.operations.clock_monitor import MEASURE_EVERY_S
 from tests.simulation.doubles.bms_network import FAULTS, BmsFault
 from tests.simulation.doubles.forecasts import ForecastFault
 from tests.simulation.scenario.competing_utility import (
@@ -86,6 +87,16 @@ class ProcessFault(msgspec.Struct, frozen=True, kw_only=True):
     for_s: float | None = None
 
 
+class ClockFault(msgspec.Struct, frozen=True, kw_only=True):
+    """The clock of a process's machine is ahead of the database's for a while."""
+
+    worker: str
+    at_s: float
+    until_s: float
+    """From here on it is right."""
+    ahead_wall_s: float
+
+
 class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything decided before the simulation starts. Times are clock seconds after the epoch."""
 
@@ -111,6 +122,7 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     callback_purges: tuple[float, ...]
     """When the queue loses all callbacks that it holds."""
     process_faults: tuple[ProcessFault, ...]
+    clocks_ahead: tuple[ClockFault, ...]
     proposals: int
     """How many deadlines are proposed at a random time, due or not."""
     faults_end_s: float
@@ -154,10 +166,11 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
     if any(entry.bms.profile != "two_phase" for entry in entries):
         # Without deduplication nothing prevents a repeat once two workers both believe that they hold the lock.
         rates["database.drops_locks"] = 0.0
+    speed = rng.choice((20.0, 60.0, 60.0))
     return StormPlan(
         seed=seed,
         epoch=epoch,
-        speed=rng.choice((20.0, 60.0, 60.0)),
+        speed=speed,
         skew_s=rng.choice((0.0, 0.0, 0.5, 2.0)),
         programs=programs,
         facilities=entries,
@@ -172,6 +185,7 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
         purges=_purges(losses, faults_end_s),
         callback_purges=_purges(callback_losses, faults_end_s),
         process_faults=_process_faults(rng, faults_end_s),
+        clocks_ahead=_clocks_ahead(Random(f"{seed}:clocks"), speed, faults_end_s),
         proposals=rng.choice((0, 0, 5, 20)),
         faults_end_s=faults_end_s,
     )
@@ -269,3 +283,17 @@ def _process_faults(rng: Random, until_s: float) -> tuple[ProcessFault, ...]:
         )
         for _ in range(rng.choice((0, 0, 1, 3, 8)))
     )
+
+
+def _clocks_ahead(rng: Random, speed: float, until_s: float) -> tuple[ClockFault, ...]:
+    """Each is corrected so early that its process has noticed it by the end of the faults."""
+    if rng.random() >= 0.12:
+        return ()
+    latest_s = until_s - MEASURE_EVERY_S * speed
+    faults = []
+    for worker in rng.sample(("web", *WORKERS), rng.choice((1, 1, 2, 5))):
+        at_s = rng.uniform(0, 0.7 * latest_s)
+        corrected_s = min(latest_s, at_s + rng.choice((300.0, 900.0, 1_800.0)))
+        ahead_wall_s = rng.choice((6.0, 60.0, 3_600.0))
+        faults.append(ClockFault(worker=worker, at_s=at_s, until_s=corrected_s, ahead_wall_s=ahead_wall_s))
+    return tuple(faults)

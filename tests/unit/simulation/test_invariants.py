@@ -16,10 +16,12 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
+from tests.simulation.doubles.database import RefusedSave
 from tests.simulation.evidence import Evidence
 from tests.simulation.invariants.buildings import TIME_OUTS, curtailments
 from tests.simulation.invariants.table import INVARIANTS, breaches
 from tests.simulation.runs import storm_of
+from tests.simulation.scenario.plan import ClockFault
 from tests.simulation.wiring import storm_setting
 
 Change = Callable[[Evidence], Evidence]
@@ -209,6 +211,18 @@ def with_status(kind: type[Any], status: str) -> Change:
     return change
 
 
+def saved_a_day_early(evidence: Evidence) -> Evidence:
+    return replace(
+        evidence, saved_at={position: at - 24 * HOUR for position, at in evidence.saved_at.items()}
+    )
+
+
+def decided_by_a_wrong_clock(evidence: Evidence) -> Evidence:
+    fault = ClockFault(worker="relay-1", at_s=0.0, until_s=9_000.0, ahead_wall_s=60.0)
+    plan = replace_struct(evidence.plan, clocks_ahead=(fault,))
+    return replace(evidence, plan=plan, dated_ahead=[RefusedSave(plan.epoch + HOUR, "relay-1")])
+
+
 def without_a_row(evidence: Evidence) -> Evidence:
     rows = dict(evidence.read_models["dispatches"])
     rows.popitem()
@@ -238,6 +252,8 @@ CHANGES: dict[str, Change] = {
     "the log replays to the same state": with_status(DREvent, "active"),
     "read models replay to the same rows": without_a_row,
     "the utility's last callback equals the log": lambda evidence: replace(evidence, received=[]),
+    "nothing is dated more than 5 s ahead of the database's clock": saved_a_day_early,
+    "a process whose clock is wrong decides nothing": decided_by_a_wrong_clock,
     "the system becomes idle": lambda evidence: replace(evidence, became_idle=False),
     "no worker ends with an unexpected error": lambda evidence: replace(evidence, errors=["KeyError"]),
 }
