@@ -13,12 +13,15 @@ import msgspec
 from eventsourcing.persistence import StoredEvent
 
 from application.ports.event_store.event_log import LogEntry
+from application.ports.operations.alerts import Alert
+from application.ports.operations.dead_letters import DeadLetter
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 from interfaces.simulators.bms.journal import JournalEntry
 from tests.simulation.doubles.bms_network import Call
-from tests.simulation.doubles.database import RefusedSave
+from tests.simulation.doubles.database import MovedPosition, RefusedSave
+from tests.simulation.doubles.defects import Failure
 from tests.simulation.doubles.utility_notifier import ReceivedCallback
 from tests.simulation.scenario.plan import StormPlan
 
@@ -50,6 +53,12 @@ class Evidence:
     """The rows of the live projections."""
     forgotten: frozenset[UUID]
     """Commands that a BMS forgot in a restart, and may execute again."""
+    failures: Sequence[Failure]
+    """What failed because of a defect of the release, once for each try."""
+    dead_letters: Sequence[DeadLetter]
+    alerts: Sequence[Alert]
+    """Also those that are cleared."""
+    moved: Sequence[MovedPosition]
     errors: Sequence[str]
     """Unexpected errors that ended a worker."""
     locks_were_lost: bool

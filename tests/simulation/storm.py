@@ -29,6 +29,7 @@ from tests.simulation.doubles.bms_network import BmsNetwork, SimulatedBms
 from tests.simulation.doubles.building_control import BmsAdapter
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.database import Database
+from tests.simulation.doubles.defects import Defects
 from tests.simulation.doubles.forecasts import SimulatedForecasts
 from tests.simulation.doubles.meters import SimulatedMeters
 from tests.simulation.doubles.simulated_queue import SimulatedWorkQueue
@@ -41,6 +42,7 @@ from tests.simulation.planted.bugs import NoBug
 from tests.simulation.runtime.processes import Process, Supervisor
 from tests.simulation.runtime.virtual_loop import VirtualLoop
 from tests.simulation.scenario.actors import OutsideActors
+from tests.simulation.scenario.dead_letter_operator import DeadLetterOperator
 from tests.simulation.scenario.fault_injection import FaultInjector
 from tests.simulation.scenario.fault_schedule import FaultSchedule
 from tests.simulation.scenario.plan import StormPlan
@@ -113,6 +115,7 @@ class Storm:
             forecasts=SimulatedForecasts(load_kw, plan.forecasts),
             meters=SimulatedMeters(load_kw, plan.epoch),
             injector=self.injector,
+            defects=Defects(plan.defects, clock, self.injector),
             bug=bug,
             rng=self._rng("workers"),
         )
@@ -140,15 +143,24 @@ class Storm:
             self.wiring.clocks_ahead,
         )
         outside = OutsideActors(self.plan, bus, self.clock, self.database, self.trace, self._rng("outside"))
+        operator = DeadLetterOperator(
+            self.wiring.session(web_process),
+            bus,
+            self.clock,
+            self.wiring.queue,
+            self.injector,
+            self._rng("operator"),
+        )
         supervisor.start(self.wiring.roles())
         parts = [
             *fault_schedule.tasks(),
             *outside.tasks(),
             self.wiring.meters.run(self.buildings, self.clock, self.injector),
+            *([operator.run()] if self.plan.has_operator_of_dead_letters else []),
         ]
         for part in parts:
             self.loop.create_task(part).add_done_callback(self._note_failure)
-        became_idle = await self._wait_until_idle(outside)
+        became_idle = await self._wait_until_idle(outside, operator)
         return self._evidence(fault_schedule, became_idle=became_idle)
 
     def _set_up(self) -> None:
@@ -159,21 +171,22 @@ class Storm:
         for facility in self.plan.facilities:
             plain.handle(RegisterFacility(entry=facility), SETUP_CONTEXT)
 
-    async def _wait_until_idle(self, outside: OutsideActors) -> bool:
+    async def _wait_until_idle(self, outside: OutsideActors, operator: DeadLetterOperator) -> bool:
         """Wait for the last fault, then until nothing is left to do; False after IDLE_WITHIN_S."""
         await asyncio.sleep(self.clock.wall_seconds(self.plan.faults_end_s))
         until = self.clock.now() + timedelta(seconds=IDLE_WITHIN_S)
-        while not self._is_idle(outside):
+        while not self._is_idle(outside, operator):
             if self.clock.now() >= until:
                 return False
             await asyncio.sleep(self.clock.wall_seconds(POLL_S))
         return True
 
-    def _is_idle(self, outside: OutsideActors) -> bool:
+    def _is_idle(self, outside: OutsideActors, operator: DeadLetterOperator) -> bool:
         head = self.database.events.head()
         models = self.database.read_models.rows
         return (
             outside.open_requests == 0
+            and not (self.plan.has_operator_of_dead_letters and operator.open_letters())
             and self.database.positions.position("relay") == head
             and all(rows.position == head for rows in models.values())
             and not models["deadlines"].by_key
@@ -201,6 +214,10 @@ class Storm:
             received=tuple(self.wiring.notifier.received),
             read_models={name: dict(rows.by_key) for name, rows in self.database.read_models.rows.items()},
             forgotten=frozenset(fault_schedule.forgotten),
+            failures=tuple(self.wiring.defects.failures),
+            dead_letters=self.database.dead_letters.listed(status=None, limit=100_000),
+            alerts=self.database.alerts.listed(include_cleared=True, limit=100_000),
+            moved=tuple(self.database.positions.moved),
             errors=_counted([*self.errors, *map(repr, self.loop.faults)]),
             locks_were_lost=fault_schedule.locks_were_lost,
             faults_end_at=self.plan.epoch + timedelta(seconds=self.plan.faults_end_s),

@@ -20,7 +20,6 @@ from interfaces.workers.dispatch.dispatch import DispatchWorker
 from interfaces.workers.dispatch.reconcile import Reconciler
 from interfaces.workers.measure import measure
 from interfaces.workers.notify import NotifyWorker
-from interfaces.workers.relay.relay import Relay
 from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweeper
 from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from interfaces.workers.schedule.schedule import Schedule
@@ -28,6 +27,7 @@ from tests.fakes.callback import FakeCallbackAddresses
 from tests.simulation.doubles.building_control import SimulatedBuildingControl
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.database import Database, Session
+from tests.simulation.doubles.defects import Defects
 from tests.simulation.doubles.forecasts import SimulatedForecasts
 from tests.simulation.doubles.locks import MemoryLocks
 from tests.simulation.doubles.meters import SimulatedMeters
@@ -55,6 +55,7 @@ class Wiring:
     forecasts: SimulatedForecasts
     meters: SimulatedMeters
     injector: FaultInjector
+    defects: Defects
     bug: NoBug
     rng: Random
     clocks_ahead: dict[str, float] = field(default_factory=dict)
@@ -106,7 +107,7 @@ class Wiring:
         return self.bug.bus()(
             store or self.session(process),
             self.decision_clock(process),
-            self.bug.handlers(),
+            self.defects.handlers(self.bug.handlers()),
             forecasts=self.forecasts,
             draw_s=lambda most_s: self.rng.randint(0, most_s),
         )
@@ -128,7 +129,7 @@ class Wiring:
 
     async def _relay(self, process: Process) -> None:
         session = self.session(process)
-        relay = Relay(
+        relay = self.bug.relay()(
             event_log=session,
             store=session,
             positions=self.bug.positions(session.positions, session),
@@ -195,7 +196,7 @@ class Wiring:
         calls = DispatchExecutor(
             store=store,
             commands=CommandBatcher(self.bus(process, store)),
-            control=self.bug.control(self.control(), self.clock(process)),
+            control=self.bug.control(self.defects.control(self.control()), self.clock(process)),
             clock=self.decision_clock(process),
             dead_letters=session.dead_letters,
             alerts=session.alerts,
@@ -214,7 +215,7 @@ class Wiring:
         calls = CallbackCalls(
             store=self.bug.store(session),
             bus=self.bus(process),
-            notifier=self.bug.notifier(self.notifier),
+            notifier=self.bug.notifier(self.defects.notifier(self.notifier)),
             addresses=FakeCallbackAddresses(),
             clock=self.clock(process),
             dead_letters=session.dead_letters,

@@ -48,6 +48,27 @@ class RefusedSave(NamedTuple):
     process: str
 
 
+class MovedPosition(NamedTuple):
+    """A reader has done what follows from everything up to that position of the log."""
+
+    at: datetime
+    reader: str
+    position: int
+
+
+class RecordedPositions(MemoryReaderPositions):
+    """ReaderPositions that also keeps when each was moved."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._now = now
+        self.moved: list[MovedPosition] = []
+
+    def move(self, reader: str, position: int) -> None:
+        super().move(reader, position)
+        self.moved.append(MovedPosition(self._now(), reader, position))
+
+
 @dataclass
 class Database:
     """The state of one PostgreSQL, shared by all processes."""
@@ -58,7 +79,7 @@ class Database:
     most_ahead_s: float
     """Wall seconds by which a save may be dated ahead."""
     events: MemoryEventStore = field(default_factory=MemoryEventStore)
-    positions: MemoryReaderPositions = field(default_factory=MemoryReaderPositions)
+    positions: RecordedPositions = field(init=False)
     dead_letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
     alerts: MemoryAlertRegistry = field(default_factory=MemoryAlertRegistry)
     read_models: MemoryReadModels = field(default_factory=MemoryReadModels)
@@ -70,6 +91,7 @@ class Database:
     _readers: list[asyncio.Future[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.positions = RecordedPositions(self.clock.now)
         self.locks = LockBoard(lambda: self.injector.rng.random() * LOSS_NOTICED_S)
 
     async def wait(self, heartbeat_s: float) -> None:

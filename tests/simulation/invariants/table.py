@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from tests.simulation.evidence import Evidence, Finding
-from tests.simulation.invariants import buildings, callbacks, clocks, limits, log
+from tests.simulation.invariants import buildings, callbacks, clocks, limits, log, parking
 
 Invariant = Callable[[Evidence], Iterator[Finding]]
 
@@ -35,6 +35,8 @@ INVARIANTS: dict[str, Invariant] = {
     "the utility's last callback equals the log": callbacks.callbacks_match_log,
     "nothing is dated more than 5 s ahead of the database's clock": clocks.nothing_dated_ahead,
     "a process whose clock is wrong decides nothing": clocks.wrong_clocks_decide_nothing,
+    "what fails for good is parked with an alert": parking.defects_are_parked,
+    "the relay moves on, whatever fails": parking.relay_moves_on,
     "the system becomes idle": log.becomes_idle,
     "no worker ends with an unexpected error": log.no_unexpected_errors,
 }

@@ -18,6 +18,7 @@ from application.handlers import HANDLERS
 from application.operations.clock_monitor import MAX_SKEW_S
 from application.ports.clock import Clock
 from application.sagas.dispatch import DispatchSaga
+from interfaces.workers.relay.relay import Relay
 from projections.deadlines import DeadlineRow
 from tests.planted_faults import (
     AttemptSkippingBus,
@@ -30,6 +31,8 @@ from tests.simulation.planted.seams import (
     AheadPositions,
     DroppingQueue,
     EarlyAckQueue,
+    EndlessRelay,
+    FirstDeliveryQueue,
     FirstIssueQueue,
     KeylessBus,
     NoBreakers,
@@ -60,6 +63,9 @@ class NoBug:
 
     def saga(self) -> DispatchSaga:
         return DispatchSaga()
+
+    def relay(self) -> type[Relay]:
+        return Relay
 
     def store(self, store: Any) -> Any:
         return store
@@ -292,6 +298,24 @@ class TakesAnyTime(NoBug):
     most_ahead_s = float("inf")
 
 
+class StopsAtPoison(NoBug):
+    """The relay repeats a command that fails for good without end, and moves no further."""
+
+    name = "stops-at-poison"
+
+    def relay(self) -> type[Relay]:
+        return EndlessRelay
+
+
+class CountsNoTries(NoBug):
+    """Takes every delivery of BMS work for its first."""
+
+    name = "counts-no-tries"
+
+    def queue(self, queue: Any) -> Any:
+        return FirstDeliveryQueue(queue)
+
+
 PLANTED: dict[str, type[NoBug]] = {
     bug.name: bug
     for bug in (
@@ -317,6 +341,8 @@ PLANTED: dict[str, type[NoBug]] = {
         RepeatsTheMessageId,
         NeverMeasuresItsClock,
         TakesAnyTime,
+        StopsAtPoison,
+        CountsNoTries,
     )
 }
 """Name -> bug. docs/simulation.md lists the first seed that finds each."""

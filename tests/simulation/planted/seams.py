@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
@@ -15,12 +16,14 @@ from msgspec.structs import replace
 
 from application.command_bus.bus import Handler
 from application.command_bus.decision_context import Decision, DecisionContext, IdempotencyKey
+from application.command_bus.retry import LIMITED_PAUSES
 from application.handlers.dr_event.completion import complete_dr_event
 from application.ports.dispatch.building_control import BmsConnection, CommandStatus, ZoneCommand
 from application.ports.dispatch.work_queue import BmsWork, WorkItem
 from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import DomainEvent
+from interfaces.workers.relay.relay import Relay
 from tests.planted_faults import OneByOneBus
 
 
@@ -103,6 +106,36 @@ class EarlyAckQueue(Wrapper):
         if item is not None:
             await item.done()
         return item
+
+
+class FirstDeliveryQueue(Wrapper):
+    async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
+        item: WorkItem | None = await self._wrapped.next_bms(facility_id, wait_s=wait_s)
+        return None if item is None else _FirstDelivery(item)
+
+
+class _FirstDelivery(Wrapper):
+    body: bytes
+    deliveries = 1
+
+    def __init__(self, wrapped: Any) -> None:
+        super().__init__(wrapped)
+        self.body = wrapped.body
+
+    async def done(self) -> None:
+        await self._wrapped.done()
+
+    async def extend_lease(self) -> None:
+        await self._wrapped.extend_lease()
+
+    async def redeliver_after(self, wall_s: float) -> None:
+        await self._wrapped.redeliver_after(wall_s)
+
+
+class EndlessRelay(Relay):
+    async def _park(self, letter_id: UUID, key: str, entry: Any, commands: Any, reason: str) -> None:
+        await asyncio.sleep(LIMITED_PAUSES.longest_s)
+        await self._follow_by(key, entry, commands)
 
 
 class AheadPositions(Wrapper):

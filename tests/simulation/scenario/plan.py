@@ -29,6 +29,7 @@ from tests.simulation.scenario.competing_utility import (
     competing_requests,
     maintenance_requests,
 )
+from tests.simulation.scenario.defects import Defect, draw_defects
 from tests.simulation.scenario.fault_injection import RATES
 from tests.simulation.scenario.local_days import (
     draw_epoch,
@@ -123,10 +124,16 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     """When the queue loses all callbacks that it holds."""
     process_faults: tuple[ProcessFault, ...]
     clocks_ahead: tuple[ClockFault, ...]
+    defects: tuple[Defect, ...]
     proposals: int
     """How many deadlines are proposed at a random time, due or not."""
     faults_end_s: float
     """No faults happen after this time."""
+
+    @property
+    def has_operator_of_dead_letters(self) -> bool:
+        """Whether an operator decides on dead letters. Otherwise they stay open."""
+        return bool(self.defects)
 
     @property
     def deduplicates(self) -> bool:
@@ -185,6 +192,7 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
         purges=_purges(losses, faults_end_s),
         callback_purges=_purges(callback_losses, faults_end_s),
         process_faults=_process_faults(rng, faults_end_s),
+        defects=draw_defects(Random(f"{seed}:defects"), ids, faults_end_s),
         clocks_ahead=_clocks_ahead(Random(f"{seed}:clocks"), speed, faults_end_s),
         proposals=rng.choice((0, 0, 5, 20)),
         faults_end_s=faults_end_s,

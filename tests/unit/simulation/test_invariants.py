@@ -16,9 +16,11 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
-from tests.simulation.doubles.database import RefusedSave
+from tests.simulation.doubles.database import MovedPosition, RefusedSave
+from tests.simulation.doubles.defects import Failure
 from tests.simulation.evidence import Evidence
 from tests.simulation.invariants.buildings import TIME_OUTS, curtailments
+from tests.simulation.invariants.parking import MOST_TRIES
 from tests.simulation.invariants.table import INVARIANTS, breaches
 from tests.simulation.runs import storm_of
 from tests.simulation.scenario.plan import ClockFault
@@ -223,6 +225,18 @@ def decided_by_a_wrong_clock(evidence: Evidence) -> Evidence:
     return replace(evidence, plan=plan, dated_ahead=[RefusedSave(plan.epoch + HOUR, "relay-1")])
 
 
+def failed_without_end(evidence: Evidence) -> Evidence:
+    failure = Failure(evidence.plan.epoch, "callback", str(UUID(int=9)))
+    return replace(evidence, failures=[failure] * (MOST_TRIES + 1))
+
+
+def moved_much_later(evidence: Evidence) -> Evidence:
+    rates = {**evidence.plan.rates, "process.freezes_at_failpoint": 0.0, "process.dies_at_failpoint": 0.0}
+    plan = replace_struct(evidence.plan, rates=rates, clocks_ahead=())
+    moved = [MovedPosition(one.at + HOUR, one.reader, one.position) for one in evidence.moved]
+    return replace(evidence, plan=plan, moved=moved)
+
+
 def without_a_row(evidence: Evidence) -> Evidence:
     rows = dict(evidence.read_models["dispatches"])
     rows.popitem()
@@ -254,6 +268,8 @@ CHANGES: dict[str, Change] = {
     "the utility's last callback equals the log": lambda evidence: replace(evidence, received=[]),
     "nothing is dated more than 5 s ahead of the database's clock": saved_a_day_early,
     "a process whose clock is wrong decides nothing": decided_by_a_wrong_clock,
+    "what fails for good is parked with an alert": failed_without_end,
+    "the relay moves on, whatever fails": moved_much_later,
     "the system becomes idle": lambda evidence: replace(evidence, became_idle=False),
     "no worker ends with an unexpected error": lambda evidence: replace(evidence, errors=["KeyError"]),
 }
