@@ -18,7 +18,7 @@ from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
 from application.dispatch.time_limits import TIME_LIMITS
 from application.handlers import HANDLERS
-from application.ports.dispatch.work_queue import WorkQueueUnavailable
+from application.ports.dispatch.work_queue import MAX_WORK_BYTES, WorkQueueUnavailable
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dispatch import Dispatch
@@ -108,14 +108,18 @@ class Storm:
             plan=plan,
             database=self.database,
             queue=SimulatedWorkQueue(
-                MemoryWorkQueue(clock.wall_seconds(TIME_LIMITS.redelivery_s)), self.injector
+                MemoryWorkQueue(
+                    clock.wall_seconds(TIME_LIMITS.redelivery_s),
+                    most_bytes=plan.oversize.queue_bytes or MAX_WORK_BYTES,
+                ),
+                self.injector,
             ),
             control=lambda: bug.adapter(adapter).control(self.network, clock, self._breaker_changed),
             notifier=SimulatedUtilityNotifier(clock, self.injector, self._rng("utility")),
             forecasts=SimulatedForecasts(load_kw, plan.forecasts),
             meters=SimulatedMeters(load_kw, plan.epoch),
             injector=self.injector,
-            defects=Defects(plan.defects, clock, self.injector),
+            defects=Defects(plan.defects, plan.oversize, clock, self.injector),
             bug=bug,
             rng=self._rng("workers"),
         )
@@ -234,7 +238,10 @@ class Storm:
             entry.facility_id: SimulatedBms(
                 self.buildings[entry.facility_id],
                 deduplicates=entry.bms.profile == "two_phase",
-                fault_rates=self.plan.bms_faults[entry.facility_id],
+                fault_rates={
+                    **self.plan.bms_faults[entry.facility_id],
+                    "answers_too_much": self.plan.oversize.answers.get(entry.facility_id, 0.0),
+                },
                 slow_s=self.plan.slow_s[entry.facility_id],
             )
             for entry in self.plan.facilities

@@ -31,10 +31,20 @@ TOTAL_S = 30.0
 """Clock seconds that a call waits for its response."""
 LATEST_ARRIVAL_S = 10.0
 """The latest arrival of a request at a BMS without deduplication: before another worker can repeat it."""
+TOO_MUCH = "simulated: an answer of more bytes than are read"
 TAnswer = TypeVar("TAnswer")
 
-BmsFault = Literal["unreachable", "hangs", "late", "loses_answer", "answers_nonsense", "refuses", "lies"]
-FAULTS: tuple[BmsFault, ...] = (
+BmsFault = Literal[
+    "unreachable",
+    "hangs",
+    "late",
+    "loses_answer",
+    "answers_nonsense",
+    "answers_too_much",
+    "refuses",
+    "lies",
+]
+FAULTS: tuple[BmsFault, ...] = (  # `answers_too_much` is drawn by `Oversize`
     "unreachable",
     "hangs",
     "late",
@@ -155,6 +165,8 @@ class BmsNetwork:
                 outcome = BmsTimedOut("the connection was dropped")
             elif self.has(facility_id, "answers_nonsense"):
                 outcome = BmsAnswerInvalid("simulated")
+            elif self.has(facility_id, "answers_too_much"):
+                outcome = BmsAnswerInvalid(TOO_MUCH)
             back_s = self.rng.random() * bms.slow_s
             self._later(back_s, lambda: _answer(answer, outcome))
 

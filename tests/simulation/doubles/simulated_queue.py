@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
+from application.ports.dispatch.work_queue import (
+    BmsWork,
+    CallbackWork,
+    WorkItem,
+    WorkQueueUnavailable,
+    WorkRejected,
+)
 from tests.simulation.doubles.work_queue import MemoryWorkQueue
 from tests.simulation.scenario.fault_injection import FaultInjector
 
@@ -28,7 +36,8 @@ class SimulatedWorkQueue:
             self.queue.remember_id("bms", message_id)
             return
         for copy in self._copies(message_id):
-            await self.queue.publish_bms(work, message_id=copy)
+            with self._noted(message_id):
+                await self.queue.publish_bms(work, message_id=copy)
         self._answered(message_id)
 
     async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
@@ -37,7 +46,8 @@ class SimulatedWorkQueue:
             self.queue.remember_id("callback", message_id)
             return
         for copy in self._copies(message_id):
-            await self.queue.publish_callback(work, message_id=copy)
+            with self._noted(message_id):
+                await self.queue.publish_callback(work, message_id=copy)
         self._answered(message_id)
 
     async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
@@ -63,6 +73,14 @@ class SimulatedWorkQueue:
     def reach(self) -> None:
         if self.down or self.injector.strikes("queue.refuses"):
             raise WorkQueueUnavailable("simulated: the broker does not respond")
+
+    @contextmanager
+    def _noted(self, message_id: str) -> Iterator[None]:
+        try:
+            yield
+        except WorkRejected:
+            self.injector.strike("queue.rejects", message_id)
+            raise
 
     def _copies(self, message_id: str) -> list[str]:
         if self.injector.strikes("queue.delivers_twice", message_id):

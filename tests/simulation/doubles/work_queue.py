@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from application.ports.dispatch.work_queue import (
+    MAX_WORK_BYTES,
     BmsWork,
     CallbackWork,
     WorkItem,
     WorkQueueUnavailable,
+    WorkRejected,
     WorkShareFull,
     callback_id_of,
     encode_work,
@@ -65,6 +67,8 @@ class MemoryWorkQueue:
 
     redelivery_s: float = 30.0
     callback_share: int = CALLBACK_SHARE
+    most_bytes: int = MAX_WORK_BYTES
+    """The largest message that it takes, as its operator has set it."""
     waiting: dict[str, list[Message]] = field(default_factory=dict)
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _wanted: dict[str, list[asyncio.Future[None]]] = field(default_factory=dict)
@@ -139,6 +143,8 @@ class MemoryWorkQueue:
         self._stir(message.place)
 
     def _publish(self, stream: str, place: str, body: bytes, message_id: str) -> None:
+        if len(body) > self.most_bytes:
+            raise WorkRejected(f"{message_id} has {len(body)} bytes, at most {self.most_bytes} are taken")
         if (stream, message_id) not in self._seen:
             self._seen.add((stream, message_id))
             self.waiting.setdefault(place, []).append(Message(body, place))

@@ -10,8 +10,15 @@ import msgspec
 
 from application.command_bus.retry import MAX_TRIES
 from application.operations.command_parking import SagaCommands
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork
+from application.ports.dispatch.work_queue import (
+    BmsWork,
+    CallbackWork,
+    WorkRejected,
+    WorkTooLarge,
+    encode_work,
+)
 from application.ports.operations.dead_letters import DeadLetter
+from domain.dr_event import DREvent
 from interfaces.workers.relay.relay import READER
 from tests.simulation.doubles.defects import SimulatedDefect
 from tests.simulation.evidence import Evidence, Finding
@@ -22,6 +29,8 @@ MOST_TRIES = 4 * MAX_TRIES
 """More than MAX_TRIES, since a process that dies while it tries, or while it parks, begins again."""
 MOST_DELAY = timedelta(seconds=240)
 """Of the relay, in a system whose servers are there, and whose processes die and are restarted now and then."""
+FOR_GOOD = (SimulatedDefect.__name__, WorkRejected.__name__, WorkTooLarge.__name__)
+"""How the reasons of their dead letters begin."""
 ALERTS = {
     "bms_command": {"command_dead_lettered", "restore_failing"},
     "callback": {"callback_undeliverable"},
@@ -37,8 +46,17 @@ def defects_are_parked(evidence: Evidence) -> Iterator[Finding]:
         if count > MOST_TRIES and (queue, item) not in parked:
             yield Finding(f"{item} in {queue} failed {count} times and was not parked")
     for letter in evidence.dead_letters:
-        if letter.reason.startswith(SimulatedDefect.__name__) and not _is_alerted(letter, evidence):
+        if letter.reason.startswith(FOR_GOOD) and not _is_alerted(letter, evidence):
             yield Finding(f"{letter.subject} in {letter.queue} was parked without an alert", letter.parked_at)
+
+
+def nothing_too_large_is_recorded(evidence: Evidence) -> Iterator[Finding]:
+    """A callback that no queue could carry is refused when it is recorded."""
+    for intent in evidence.recorded(DREvent.CallbackRequested):
+        try:
+            encode_work(CallbackWork.of(intent))
+        except WorkTooLarge as error:
+            yield Finding(f"the callback {intent.kind} was recorded: {error}", intent.recorded_at)
 
 
 def relay_moves_on(evidence: Evidence) -> Iterator[Finding]:

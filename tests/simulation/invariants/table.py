@@ -36,6 +36,7 @@ INVARIANTS: dict[str, Invariant] = {
     "nothing is dated more than 5 s ahead of the database's clock": clocks.nothing_dated_ahead,
     "a process whose clock is wrong decides nothing": clocks.wrong_clocks_decide_nothing,
     "what fails for good is parked with an alert": parking.defects_are_parked,
+    "no intent is recorded that the work queue cannot carry": parking.nothing_too_large_is_recorded,
     "the relay moves on, whatever fails": parking.relay_moves_on,
     "the system becomes idle": log.becomes_idle,
     "no worker ends with an unexpected error": log.no_unexpected_errors,

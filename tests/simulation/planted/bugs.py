@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from application.command_bus.bus import CommandBus, Handler
 from application.commands.dispatch import CommitDispatch, CompensateDispatch
-from application.commands.dr_event import CompleteDREvent, JudgeNotification, ModifyDREvent
+from application.commands.dr_event import CompleteDREvent, JudgeNotification, ModifyDREvent, RequestCallback
 from application.handlers import HANDLERS
 from application.operations.clock_monitor import MAX_SKEW_S
 from application.ports.clock import Clock
@@ -35,6 +35,7 @@ from tests.simulation.planted.seams import (
     FirstDeliveryQueue,
     FirstIssueQueue,
     KeylessBus,
+    NeverRejectingQueue,
     NoBreakers,
     NoExpiryStore,
     NoLocks,
@@ -42,6 +43,7 @@ from tests.simulation.planted.seams import (
     SagaWithout,
     commit_unconditionally,
     complete_counting_all,
+    request_any_callback,
     with_24_hour_days,
 )
 
@@ -316,6 +318,24 @@ class CountsNoTries(NoBug):
         return FirstDeliveryQueue(queue)
 
 
+class RecordsAnySize(NoBug):
+    """Records a callback that is too large for the work queue."""
+
+    name = "records-any-size"
+
+    def handlers(self) -> Mapping[type, Handler]:
+        return {**HANDLERS, RequestCallback: request_any_callback}
+
+
+class RetriesTheRejected(NoBug):
+    """Takes a work queue that rejects a message for one that is away."""
+
+    name = "retries-the-rejected"
+
+    def queue(self, queue: Any) -> Any:
+        return NeverRejectingQueue(queue)
+
+
 PLANTED: dict[str, type[NoBug]] = {
     bug.name: bug
     for bug in (
@@ -343,6 +363,8 @@ PLANTED: dict[str, type[NoBug]] = {
         TakesAnyTime,
         StopsAtPoison,
         CountsNoTries,
+        RecordsAnySize,
+        RetriesTheRejected,
     )
 }
 """Name -> bug. docs/simulation.md lists the first seed that finds each."""

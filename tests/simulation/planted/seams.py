@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from copy import copy
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,9 +17,20 @@ from msgspec.structs import replace
 from application.command_bus.bus import Handler
 from application.command_bus.decision_context import Decision, DecisionContext, IdempotencyKey
 from application.command_bus.retry import LIMITED_PAUSES
+from application.handlers.callback import callback
 from application.handlers.dr_event.completion import complete_dr_event
-from application.ports.dispatch.building_control import BmsConnection, CommandStatus, ZoneCommand
-from application.ports.dispatch.work_queue import BmsWork, WorkItem
+from application.ports.dispatch.building_control import (
+    BmsConnection,
+    CommandStatus,
+    ZoneCommand,
+)
+from application.ports.dispatch.work_queue import (
+    BmsWork,
+    CallbackWork,
+    WorkItem,
+    WorkQueueUnavailable,
+    WorkRejected,
+)
 from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import DomainEvent
@@ -108,6 +119,24 @@ class EarlyAckQueue(Wrapper):
         return item
 
 
+class NeverRejectingQueue(Wrapper):
+    async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
+        with _as_unavailable():
+            await self._wrapped.publish_bms(work, message_id=message_id)
+
+    async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
+        with _as_unavailable():
+            await self._wrapped.publish_callback(work, message_id=message_id)
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except WorkRejected as error:
+        raise WorkQueueUnavailable(str(error)) from error
+
+
 class FirstDeliveryQueue(Wrapper):
     async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
         item: WorkItem | None = await self._wrapped.next_bms(facility_id, wait_s=wait_s)
@@ -186,6 +215,14 @@ def commit_unconditionally(command: Any, context: DecisionContext) -> Decision:
     dispatch.fail_unprepared(context.provenance, reason="not prepared when the window began")
     dispatch.commit(context.provenance, not_after=dispatch.state.ends_at)
     return Decision(dispatch)
+
+
+def request_any_callback(command: Any, context: DecisionContext) -> Decision:
+    """`request_callback` that does not check the size."""
+    dr_event = context.dr_event(command.dr_event_id)
+    body = cast("Any", callback).callback_body(dr_event, command.kind, context)
+    dr_event.request_callback(context.provenance, kind=command.kind, body=body)
+    return Decision(dr_event)
 
 
 def complete_counting_all(command: Any, context: DecisionContext) -> Decision:

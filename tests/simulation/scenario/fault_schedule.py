@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from application.ports.dispatch.work_queue import MAX_WORK_BYTES
 from interfaces.simulators.bms.building import Building
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.database import Database
@@ -42,6 +43,7 @@ class FaultSchedule:
             *(self._outage(outage) for outage in plan.outages),
             *(self._apply_process_fault(process_fault) for process_fault in plan.process_faults),
             *(self._set_clock_ahead(clock_fault) for clock_fault in plan.clocks_ahead),
+            *([] if plan.oversize.queue_bytes is None else [self._raise_limit(plan.oversize.raised_s)]),
             *(self._purge(at_s) for at_s in plan.purges),
             *(self._purge_callbacks(at_s) for at_s in plan.callback_purges),
             *(self._restart(at_s, facility_id) for at_s, facility_id in plan.restarts),
@@ -91,6 +93,11 @@ class FaultSchedule:
         await self._sleep(clock_fault.until_s - clock_fault.at_s)
         self.clocks_ahead[clock_fault.worker] = 0.0
         self.injector.trace.note("schedule", f"the clock of {clock_fault.worker} is set")
+
+    async def _raise_limit(self, at_s: float) -> None:
+        await self._sleep(at_s)
+        self.queue.queue.most_bytes = MAX_WORK_BYTES
+        self.injector.trace.note("operator", "the work queue takes messages of any size")
 
     async def _purge(self, at_s: float) -> None:
         await self._sleep(at_s)

@@ -39,6 +39,7 @@ from tests.simulation.scenario.local_days import (
     with_local_day_baseline,
     with_time_zones,
 )
+from tests.simulation.scenario.oversize import Oversize, draw_oversize
 from tests.simulation.scenario.scenario_requests import (
     EPOCH,
     PROGRAM,
@@ -125,6 +126,7 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     process_faults: tuple[ProcessFault, ...]
     clocks_ahead: tuple[ClockFault, ...]
     defects: tuple[Defect, ...]
+    oversize: Oversize
     proposals: int
     """How many deadlines are proposed at a random time, due or not."""
     faults_end_s: float
@@ -133,7 +135,7 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def has_operator_of_dead_letters(self) -> bool:
         """Whether an operator decides on dead letters. Otherwise they stay open."""
-        return bool(self.defects)
+        return bool(self.defects) or self.oversize.parks
 
     @property
     def deduplicates(self) -> bool:
@@ -193,6 +195,7 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
         callback_purges=_purges(callback_losses, faults_end_s),
         process_faults=_process_faults(rng, faults_end_s),
         defects=draw_defects(Random(f"{seed}:defects"), ids, faults_end_s),
+        oversize=draw_oversize(Random(f"{seed}:oversize"), ids, faults_end_s),
         clocks_ahead=_clocks_ahead(Random(f"{seed}:clocks"), speed, faults_end_s),
         proposals=rng.choice((0, 0, 5, 20)),
         faults_end_s=faults_end_s,

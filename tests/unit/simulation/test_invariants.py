@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace as replace_struct
 
+from application.ports.dispatch.work_queue import MAX_WORK_BYTES
 from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
@@ -270,6 +271,9 @@ CHANGES: dict[str, Change] = {
     "a process whose clock is wrong decides nothing": decided_by_a_wrong_clock,
     "what fails for good is parked with an alert": failed_without_end,
     "the relay moves on, whatever fails": moved_much_later,
+    "no intent is recorded that the work queue cannot carry": with_event(
+        DREvent.CallbackRequested, body=" " * MAX_WORK_BYTES
+    ),
     "the system becomes idle": lambda evidence: replace(evidence, became_idle=False),
     "no worker ends with an unexpected error": lambda evidence: replace(evidence, errors=["KeyError"]),
 }

@@ -1,7 +1,10 @@
-"""A purge of the simulated queue loses the messages of one stream, and no others."""
+"""The simulated queue: a purge loses the messages of one stream, and a limit of its operator rejects larger ones."""
 
 import asyncio
 
+import pytest
+
+from application.ports.dispatch.work_queue import WorkRejected
 from tests.sample_values import CALLBACK_WORK, COMMAND_WORK
 from tests.simulation.doubles.work_queue import MemoryWorkQueue
 
@@ -27,4 +30,13 @@ def test_a_purge_of_callbacks_keeps_the_bms_work() -> None:
     queue = filled()
     assert queue.purge_callbacks() == 1
     assert asyncio.run(queue.callbacks_held("util-1")) == frozenset()
+    assert asyncio.run(queue.facilities_with_work()) == frozenset({"fac-001"})
+
+
+def test_a_message_above_the_limit_is_rejected_and_taken_once_that_is_raised() -> None:
+    queue = MemoryWorkQueue(most_bytes=100)
+    with pytest.raises(WorkRejected, match="at most 100"):
+        asyncio.run(queue.publish_bms(COMMAND_WORK, message_id="command"))
+    queue.most_bytes = 1_000
+    asyncio.run(queue.publish_bms(COMMAND_WORK, message_id="command"))
     assert asyncio.run(queue.facilities_with_work()) == frozenset({"fac-001"})
