@@ -22,7 +22,7 @@ from interfaces.simulators.bms.journal import JournalEntry
 from tests.simulation.doubles.bms_network import Call
 from tests.simulation.doubles.database import MovedPosition, RefusedSave
 from tests.simulation.doubles.defects import Failure
-from tests.simulation.doubles.utility_notifier import ReceivedCallback
+from tests.simulation.doubles.utility_notifier import ReceivedCallback, TriedCallback
 from tests.simulation.scenario.plan import StormPlan
 
 TDomainEvent = TypeVar("TDomainEvent", bound=DomainEvent)
@@ -49,6 +49,8 @@ class Evidence:
     """The actions of the buildings, in order."""
     calls: Sequence[Call]
     received: Sequence[ReceivedCallback]
+    tried: Sequence[TriedCallback]
+    """Every call of a utility, in order."""
     read_models: Mapping[str, Mapping[str, Any]]
     """The rows of the live projections."""
     forgotten: frozenset[UUID]

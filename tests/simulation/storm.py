@@ -25,6 +25,7 @@ from domain.dispatch import Dispatch
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.journal import JournalEntry
 from projections.queries.views import ReadModelsUnavailable
+from tests.simulation.doubles import work_queue
 from tests.simulation.doubles.bms_network import BmsNetwork, SimulatedBms
 from tests.simulation.doubles.building_control import BmsAdapter
 from tests.simulation.doubles.clock import VirtualClock
@@ -45,6 +46,7 @@ from tests.simulation.scenario.actors import OutsideActors
 from tests.simulation.scenario.dead_letter_operator import DeadLetterOperator
 from tests.simulation.scenario.fault_injection import FaultInjector
 from tests.simulation.scenario.fault_schedule import FaultSchedule
+from tests.simulation.scenario.hostile_utility import CALLBACK_SHARE, HOSTILE
 from tests.simulation.scenario.plan import StormPlan
 from tests.simulation.workers import Wiring
 
@@ -110,12 +112,15 @@ class Storm:
             queue=SimulatedWorkQueue(
                 MemoryWorkQueue(
                     clock.wall_seconds(TIME_LIMITS.redelivery_s),
+                    callback_share=CALLBACK_SHARE if plan.is_flooded else work_queue.CALLBACK_SHARE,
                     most_bytes=plan.oversize.queue_bytes or MAX_WORK_BYTES,
                 ),
                 self.injector,
             ),
             control=lambda: bug.adapter(adapter).control(self.network, clock, self._breaker_changed),
-            notifier=SimulatedUtilityNotifier(clock, self.injector, self._rng("utility")),
+            notifier=SimulatedUtilityNotifier(
+                clock, self.injector, self._rng("utility"), silent=frozenset({HOSTILE})
+            ),
             forecasts=SimulatedForecasts(load_kw, plan.forecasts),
             meters=SimulatedMeters(load_kw, plan.epoch),
             injector=self.injector,
@@ -216,6 +221,7 @@ class Storm:
             journal=tuple(self.journal),
             calls=tuple(replace(call) for call in self.network.calls),
             received=tuple(self.wiring.notifier.received),
+            tried=tuple(self.wiring.notifier.tried),
             read_models={name: dict(rows.by_key) for name, rows in self.database.read_models.rows.items()},
             forgotten=frozenset(fault_schedule.forgotten),
             failures=tuple(self.wiring.defects.failures),

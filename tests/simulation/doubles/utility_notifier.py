@@ -13,12 +13,21 @@ from application.ports.callback import CallbackAccepted, CallbackFailed, check_s
 from application.ports.clock import Clock
 from tests.simulation.scenario.fault_injection import FaultInjector
 
-LONGEST_S = 5.0
-"""The longest time of a callback, in clock seconds."""
+LONGEST_S, TIME_OUT_S = 5.0, 30.0
+"""The longest time of a callback that is answered, and of one that is not, in clock seconds."""
 
 
 class ReceivedCallback(NamedTuple):
     at: datetime
+    callback_id: UUID
+    body: str
+
+
+class TriedCallback(NamedTuple):
+    """One call of a utility, also without a response."""
+
+    at: datetime
+    utility_id: str
     callback_id: UUID
     body: str
 
@@ -31,11 +40,19 @@ class SimulatedUtilityNotifier:
     injector: FaultInjector
     rng: Random
     away: bool = False
+    silent: frozenset[str] = frozenset()
+    """Utilities that take each call and never answer, until the faults are over."""
     received: list[ReceivedCallback] = field(default_factory=list)
+    tried: list[TriedCallback] = field(default_factory=list)
 
     async def send(
         self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str
     ) -> CallbackAccepted:
+        self.tried.append(TriedCallback(self.clock.now(), utility_id, callback_id, body))
+        if utility_id in self.silent and not self.injector.is_over:
+            self.injector.strike("utility.never_answers", utility_id)
+            await asyncio.sleep(self.clock.wall_seconds(TIME_OUT_S))
+            raise CallbackFailed(f"simulated: no answer within {TIME_OUT_S:g} s")
         await asyncio.sleep(self.clock.wall_seconds(self.rng.random() * LONGEST_S))
         if self.away or self.injector.strikes("utility.is_away", utility_id):
             raise CallbackFailed("simulated: no response")

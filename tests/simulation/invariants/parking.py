@@ -78,11 +78,12 @@ def relay_moves_on(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _longest_delay(plan: StormPlan) -> timedelta | None:
-    """None: there is no limit, since relays end or stop again and again, or decide nothing for a while."""
+    """None: there is no limit, since relays end or stop again and again, decide nothing for a while, or hold many
+    callbacks of one utility, for which the position waits and nothing else."""
     at_failpoints = (
         plan.rates["process.freezes_at_failpoint"] or plan.rates["process.dies_at_failpoint"] > 0.05
     )
-    if at_failpoints or any("relay" in fault.worker for fault in plan.clocks_ahead):
+    if plan.is_flooded or at_failpoints or any("relay" in fault.worker for fault in plan.clocks_ahead):
         return None
     outages_s = sum(outage.for_s for outage in plan.outages if outage.what != "utility")
     faults = [fault for fault in plan.process_faults if "relay" in fault.worker]

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from tests.simulation.evidence import Evidence, Finding
-from tests.simulation.invariants import buildings, callbacks, clocks, limits, log, parking
+from tests.simulation.invariants import buildings, callbacks, clocks, limits, log, parking, tenants
 
 Invariant = Callable[[Evidence], Iterator[Finding]]
 
@@ -38,6 +38,8 @@ INVARIANTS: dict[str, Invariant] = {
     "what fails for good is parked with an alert": parking.defects_are_parked,
     "no intent is recorded that the work queue cannot carry": parking.nothing_too_large_is_recorded,
     "the relay moves on, whatever fails": parking.relay_moves_on,
+    "no utility waits for another that floods the system": tenants.none_waits_for_another,
+    "no utility learns of another": tenants.none_learns_of_another,
     "the system becomes idle": log.becomes_idle,
     "no worker ends with an unexpected error": log.no_unexpected_errors,
 }

@@ -40,6 +40,7 @@ from tests.simulation.planted.seams import (
     NoExpiryStore,
     NoLocks,
     NoStatusControl,
+    OneShareQueue,
     SagaWithout,
     commit_unconditionally,
     complete_counting_all,
@@ -336,6 +337,15 @@ class RetriesTheRejected(NoBug):
         return NeverRejectingQueue(queue)
 
 
+class SharesOneQueue(NoBug):
+    """The callbacks of all utilities share one queue, which one of them can fill."""
+
+    name = "shares-one-queue"
+
+    def queue(self, queue: Any) -> Any:
+        return OneShareQueue(queue)
+
+
 PLANTED: dict[str, type[NoBug]] = {
     bug.name: bug
     for bug in (
@@ -365,6 +375,7 @@ PLANTED: dict[str, type[NoBug]] = {
         CountsNoTries,
         RecordsAnySize,
         RetriesTheRejected,
+        SharesOneQueue,
     )
 }
 """Name -> bug. docs/simulation.md lists the first seed that finds each."""

@@ -28,6 +28,7 @@ from application.ports.dispatch.work_queue import (
     BmsWork,
     CallbackWork,
     WorkItem,
+    WorkQueueFull,
     WorkQueueUnavailable,
     WorkRejected,
 )
@@ -36,6 +37,7 @@ from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.workers.relay.relay import Relay
 from tests.planted_faults import OneByOneBus
+from tests.simulation.doubles.work_queue import CALLBACKS, MemoryWorkQueue
 
 
 class Wrapper:
@@ -117,6 +119,17 @@ class EarlyAckQueue(Wrapper):
         if item is not None:
             await item.done()
         return item
+
+
+class OneShareQueue(Wrapper):
+    """Wraps a SimulatedWorkQueue."""
+
+    async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
+        queue: MemoryWorkQueue = self._wrapped.queue
+        waiting = sum(len(there) for place, there in queue.waiting.items() if place.startswith(CALLBACKS))
+        if waiting >= queue.callback_share:
+            raise WorkQueueFull("the callbacks of all utilities fill the queue")
+        await self._wrapped.publish_callback(work, message_id=message_id)
 
 
 class NeverRejectingQueue(Wrapper):

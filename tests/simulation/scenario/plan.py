@@ -31,6 +31,7 @@ from tests.simulation.scenario.competing_utility import (
 )
 from tests.simulation.scenario.defects import Defect, draw_defects
 from tests.simulation.scenario.fault_injection import RATES
+from tests.simulation.scenario.hostile_utility import with_hostile_utility
 from tests.simulation.scenario.local_days import (
     draw_epoch,
     moved_forecast_fault,
@@ -131,11 +132,15 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How many deadlines are proposed at a random time, due or not."""
     faults_end_s: float
     """No faults happen after this time."""
+    is_flooded: bool = False
+    """Whether a hostile utility floods the system."""
+    is_calm: bool = False
+    """Without faults of servers, processes and the release."""
 
     @property
     def has_operator_of_dead_letters(self) -> bool:
         """Whether an operator decides on dead letters. Otherwise they stay open."""
-        return bool(self.defects) or self.oversize.parks
+        return bool(self.defects) or self.oversize.parks or self.is_flooded
 
     @property
     def deduplicates(self) -> bool:
@@ -176,7 +181,7 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
         # Without deduplication nothing prevents a repeat once two workers both believe that they hold the lock.
         rates["database.drops_locks"] = 0.0
     speed = rng.choice((20.0, 60.0, 60.0))
-    return StormPlan(
+    plan = StormPlan(
         seed=seed,
         epoch=epoch,
         speed=speed,
@@ -200,6 +205,7 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
         proposals=rng.choice((0, 0, 5, 20)),
         faults_end_s=faults_end_s,
     )
+    return with_hostile_utility(Random(f"{seed}:hostile"), plan)
 
 
 def _program(rng: Random) -> ProgramEntry:

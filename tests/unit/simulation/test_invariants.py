@@ -24,6 +24,7 @@ from tests.simulation.invariants.buildings import TIME_OUTS, curtailments
 from tests.simulation.invariants.parking import MOST_TRIES
 from tests.simulation.invariants.table import INVARIANTS, breaches
 from tests.simulation.runs import storm_of
+from tests.simulation.scenario.hostile_utility import HOSTILE_PROGRAM
 from tests.simulation.scenario.plan import ClockFault
 from tests.simulation.wiring import storm_setting
 
@@ -238,6 +239,15 @@ def moved_much_later(evidence: Evidence) -> Evidence:
     return replace(evidence, plan=plan, moved=moved)
 
 
+def never_called_in_a_flood(evidence: Evidence) -> Evidence:
+    plan = replace_struct(evidence.plan, is_flooded=True, is_calm=True)
+    return replace(evidence, plan=plan, tried=[])
+
+
+def told_of_another(evidence: Evidence) -> Evidence:
+    return replace(evidence, tried=[one._replace(body=HOSTILE_PROGRAM) for one in evidence.tried])
+
+
 def without_a_row(evidence: Evidence) -> Evidence:
     rows = dict(evidence.read_models["dispatches"])
     rows.popitem()
@@ -274,6 +284,8 @@ CHANGES: dict[str, Change] = {
     "no intent is recorded that the work queue cannot carry": with_event(
         DREvent.CallbackRequested, body=" " * MAX_WORK_BYTES
     ),
+    "no utility waits for another that floods the system": never_called_in_a_flood,
+    "no utility learns of another": told_of_another,
     "the system becomes idle": lambda evidence: replace(evidence, became_idle=False),
     "no worker ends with an unexpected error": lambda evidence: replace(evidence, errors=["KeyError"]),
 }
