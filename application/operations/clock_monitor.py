@@ -86,12 +86,13 @@ class ClockMonitor:
                     self._measure_now()
             finally:
                 self._measuring.release()
-        skew = self._skew
-        if skew is not None and skew.is_too_far:
-            raise ClockSkewed(
-                f"the clock of this process is {skew.seconds:+.1f} s from the database's, more than {MAX_SKEW_S:.0f} s:"
-                " it decides nothing until the machine's clock is set (by NTP)"
-            )
+        self._raise_if_wrong()
+
+    def confirm(self) -> None:
+        """Measure now. Raises ClockSkewed if the clock is wrong: for what follows from the time before it is saved."""
+        with self._measuring:
+            self._measure_now()
+        self._raise_if_wrong()
 
     def run(self, stop: threading.Event) -> None:
         """Measure every 10 s until `stop`."""
@@ -103,6 +104,14 @@ class ClockMonitor:
                 stop.wait(MEASURE_EVERY_S)
         finally:
             self._is_running = False
+
+    def _raise_if_wrong(self) -> None:
+        skew = self._skew
+        if skew is not None and skew.is_too_far:
+            raise ClockSkewed(
+                f"the clock of this process is {skew.seconds:+.1f} s from the database's, more than {MAX_SKEW_S:.0f} s:"
+                " it decides nothing until the machine's clock is set (by NTP)"
+            )
 
     def _is_due(self) -> bool:
         return self._measured_at is None or self._monotonic() - self._measured_at >= MEASURE_EVERY_S

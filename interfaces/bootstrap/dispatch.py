@@ -57,6 +57,7 @@ async def run_dispatch(
         dead_letters=stores.dead_letters(),
         alerts=stores.alerts(),
         reached=failpoint(settings.failpoint, settings.failpoint_once_file),
+        confirm_clock=stores.clock_monitor.confirm,
     )
     locks = AdvisoryLocks(stores.database_url)
     worker = DispatchWorker(source=queue, calls=calls, locks=locks, facilities=facilities)

@@ -183,6 +183,18 @@ def test_a_process_whose_clock_is_wrong_decides_nothing_until_it_is_right(second
     assert (store.head() > 0, alerts.listed(), measured.times) == (True, [], 2)
 
 
+def test_a_clock_is_confirmed_by_a_measurement_at_once() -> None:
+    measured = Measured(0.0)
+    monitor = ClockMonitor(measured, monotonic=measured.monotonic)
+    monitor.check()
+    measured.skew = Skew(3_600.0, 0.01)
+    monitor.check()  # it was measured a moment ago
+    with pytest.raises(ClockSkewed, match="decides nothing"):
+        monitor.confirm()
+    with pytest.raises(ClockSkewed):
+        monitor.check()
+
+
 def test_a_slow_answer_of_the_database_is_not_taken_for_a_wrong_clock() -> None:
     wall = datetime(2026, 7, 14, 12, tzinfo=UTC)
     ticks = iter([0.0, 60.0])

@@ -201,6 +201,7 @@ class Wiring:
             dead_letters=session.dead_letters,
             alerts=session.alerts,
             reached=self.failpoint(process),
+            confirm_clock=self._monitor(process).confirm,
         )
         worker = DispatchWorker(
             source=self.bug.queue(self.queue),

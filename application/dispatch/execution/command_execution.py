@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 from uuid import UUID, uuid5
 
@@ -55,6 +56,8 @@ class ExecutionContext(Protocol):
     def alerts(self) -> AlertRegistry: ...
     @property
     def reached(self) -> Failpoint: ...
+    @property
+    def confirm_clock(self) -> Callable[[], None]: ...
     async def record(self, work: BmsWork, command: DispatchCommand) -> Any: ...
     async def pause(self, number: int, least_s: float = 0.0) -> None: ...
     async def alert(self, name: str, subject: str, detail: str) -> None: ...
@@ -211,7 +214,9 @@ class CommandExecution:
 
     def _park(self, letter: DeadLetter) -> None:
         """Park the dead letter, unless a failing restore has an open one already: restores are retried
-        without end."""
+        without end. Of a command that is too late only by a wrong clock none is parked."""
+        if self._too_late():
+            self._calls.confirm_clock()
         letters = self._calls.dead_letters
         again = self._command.phase == "restore"
         if not (again and has_open_dead_letter(letters, self._dispatch, self._command, now=letter.parked_at)):

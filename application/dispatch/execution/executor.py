@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import uniform
 from typing import Any
@@ -54,6 +55,8 @@ class DispatchExecutor:
     dead_letters: DeadLetters
     alerts: AlertRegistry
     reached: Failpoint
+    confirm_clock: Callable[[], None] = lambda: None
+    """Compares the clock with the database's at once. Raises ClockSkewed if it is wrong."""
     precedence: CommandPriority = field(default_factory=CommandPriority)
 
     @property

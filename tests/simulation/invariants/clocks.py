@@ -9,6 +9,8 @@ from application.operations.clock_monitor import MAX_SKEW_S, MEASURE_EVERY_S
 from tests.simulation.evidence import Evidence, Finding
 from tests.simulation.scenario.plan import ClockFault, StormPlan
 
+TOO_LATE = "not done by"
+"""How the reason of a command begins that was given up at its deadline."""
 SLOW = timedelta(seconds=10)
 """Clock seconds between a decision and its save, at most."""
 
@@ -22,6 +24,9 @@ def nothing_dated_ahead(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 f"{type(domain_event).__qualname__} was saved {ahead_s:.0f} s before its time", saved_at
             )
+    for letter in evidence.dead_letters:
+        if letter.reason.startswith(TOO_LATE) and letter.parked_at > evidence.ended_at:
+            yield Finding(f"a command of {letter.subject} was given up as late before its time")
 
 
 def wrong_clocks_decide_nothing(evidence: Evidence) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from dataclasses import replace as with_fields
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
@@ -25,6 +26,7 @@ from application.dispatch.execution.executor import DispatchExecutor
 from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnknownTopic
 from application.facility.portfolio_entries import BmsProfile
+from application.ports.clock import ClockSkewed
 from application.ports.dispatch.building_control import BmsBusy, BmsConnection, CommandReceipt, ZoneCommand
 from application.ports.dispatch.work_queue import BmsTask, BmsWork
 from application.ports.operations.dead_letters import DeadLetter
@@ -385,6 +387,20 @@ def test_after_the_deadline_nothing_is_sent_and_an_alert_is_raised(rig: Executor
     assert (letter.subject, letter.reason) == ("fac-001", gave_up.reason)
     [alert] = rig.alerts.listed()
     assert (alert.name, alert.subject) == ("command_dead_lettered", "fac-001/hall")
+
+
+def test_a_clock_that_was_just_set_ahead_gives_up_no_command(rig: ExecutorRig) -> None:
+    """No save guards the dead letter and the page, which come before the record."""
+
+    def confirm_clock() -> None:
+        raise ClockSkewed("the clock of this process is +3600.0 s from the database's")
+
+    rig.calls = with_fields(rig.calls, confirm_clock=confirm_clock)
+    rig.story.at(STARTS_AT + timedelta(hours=1))
+    with pytest.raises(ClockSkewed):
+        rig.carry_out("prepare")
+    assert (rig.dead_letters.listed(), rig.alerts.listed()) == ([], [])
+    assert rig.newest("prepare").state == "requested"
 
 
 def test_after_the_deadline_the_status_of_the_call_is_still_queried(rig: ExecutorRig) -> None:
