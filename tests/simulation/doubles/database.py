@@ -125,8 +125,8 @@ class Database:
     ) -> None:
         """Raises what `EventStore.save` raises."""
         now = self.clock.now()
-        pending: list[Any] = [event for aggregate in aggregates for event in aggregate.pending_events]
-        latest = max((event.recorded_at for event in pending), default=now)
+        pending: list[Any] = [one for aggregate in aggregates for one in aggregate.pending_events]
+        latest = max((one.recorded_at for one in pending), default=now)
         if self.clock.wall_seconds((latest - now).total_seconds()) > self.most_ahead_s:
             self.dated_ahead.append(RefusedSave(now, process))
             raise ClockSkewed(f"simulated: a decision of {process} is dated {latest}, and it is {now}")

@@ -244,7 +244,7 @@ def never_called_in_a_flood(evidence: Evidence) -> Evidence:
     return replace(evidence, plan=plan, tried=[])
 
 
-def told_of_another(evidence: Evidence) -> Evidence:
+def with_a_foreign_name(evidence: Evidence) -> Evidence:
     return replace(evidence, tried=[one._replace(body=HOSTILE_PROGRAM) for one in evidence.tried])
 
 
@@ -285,7 +285,7 @@ CHANGES: dict[str, Change] = {
         DREvent.CallbackRequested, body=" " * MAX_WORK_BYTES
     ),
     "no utility waits for another that floods the system": never_called_in_a_flood,
-    "no utility learns of another": told_of_another,
+    "no utility learns of another": with_a_foreign_name,
     "the system becomes idle": lambda evidence: replace(evidence, became_idle=False),
     "no worker ends with an unexpected error": lambda evidence: replace(evidence, errors=["KeyError"]),
 }
