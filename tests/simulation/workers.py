@@ -78,12 +78,11 @@ class Wiring:
         return Session(self.database, process)
 
     def clock(self, process: Process) -> VirtualClock:
-        return VirtualClock(
-            self.plan.epoch,
-            self.plan.speed,
-            process.skew_s,
-            ahead_wall_s=lambda: self.clocks_ahead.get(process.name, 0.0),
-        )
+        ahead_wall_s = partial(self._ahead_wall_s, process.name) if self.plan.clocks_ahead else None
+        return VirtualClock(self.plan.epoch, self.plan.speed, process.skew_s, ahead_wall_s=ahead_wall_s)
+
+    def _ahead_wall_s(self, name: str) -> float:
+        return self.clocks_ahead.get(name, 0.0)
 
     def decision_clock(self, process: Process) -> Clock:
         """For whatever records a decision: while it is wrong, the process decides nothing."""
