@@ -141,9 +141,12 @@ def _held_by_the_queue(there: InProcessSystem) -> dict[str, int]:
     return sweep(there)
 
 
-def _waits_for_a_person(there: InProcessSystem) -> dict[str, int]:
-    """Its message was poison: it was parked, and has no outcome in the log."""
-    work = _work(there, "fac-001")
+def _has_a_dead_letter(there: InProcessSystem) -> dict[str, int]:
+    _park(there, _work(there, "fac-001"))
+    return sweep(there)
+
+
+def _park(there: InProcessSystem, work: BmsWork) -> None:
     there.dead_letters.park(
         DeadLetter(
             dead_letter_id=UUID(int=5),
@@ -154,7 +157,6 @@ def _waits_for_a_person(there: InProcessSystem) -> dict[str, int]:
             parked_at=there.scenario.clock.now(),
         )
     )
-    return sweep(there)
 
 
 def _work(there: InProcessSystem, facility_id: str) -> BmsWork:
@@ -176,7 +178,7 @@ def _work(there: InProcessSystem, facility_id: str) -> BmsWork:
     )
 
 
-@pytest.mark.parametrize("where", [_held_by_the_queue, _waits_for_a_person])
+@pytest.mark.parametrize("where", [_held_by_the_queue, _has_a_dead_letter])
 def test_work_that_is_queued_or_a_dead_letter_is_not_issued_again(
     where: Callable[[InProcessSystem], dict[str, int]],
 ) -> None:
@@ -184,6 +186,20 @@ def test_work_that_is_queued_or_a_dead_letter_is_not_issued_again(
     there.scenario.at(there.scenario.clock.now() + timedelta(hours=1))
     assert where(there) == {"fac-002": 2}
     assert {e.facility_id for e in there.recorded(Dispatch.BmsCommandReissued)} <= {"fac-002"}
+
+
+def test_parked_work_without_an_outcome_is_given_up_and_the_restore_is_tried_again() -> None:
+    """Whoever parked it was stopped before it recorded the outcome, and then the queue lost the message."""
+    there = with_lost_restores()
+    there.scenario.at(there.scenario.clock.now() + timedelta(hours=1))
+    _park(there, _work(there, "fac-001"))
+    sweep(there)
+    given_up = {record.state for record in there.dispatch().latest("restore").values()}
+    assert given_up == {"gave_up"}
+    assert there.dispatch().status == "restore_failed"
+    there.scenario.at(there.scenario.clock.now() + timedelta(minutes=2))
+    there.scenario.after(RetryRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-001", reason="again"))
+    assert there.settle().dispatch().status == "restored"
 
 
 def test_work_that_the_relay_has_not_published_yet_is_not_issued_again() -> None:
