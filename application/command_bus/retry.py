@@ -109,4 +109,5 @@ def _is_transient(error: Exception, *, on_retry: Callable[[Exception], None]) ->
 async def sleep_or_stop(stop: asyncio.Event, seconds: float) -> None:
     """Sleep so many wall seconds, or until `stop` is set."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()
