@@ -229,6 +229,9 @@ class Storm:
             alerts=self.database.alerts.listed(include_cleared=True, limit=100_000),
             moved=tuple(self.database.positions.moved),
             errors=_counted([*self.errors, *map(repr, self.loop.faults)]),
+            queue_lost_work=any(
+                self.injector.struck[fault] for fault in ("queue.loses_message", "queue.purged")
+            ),
             locks_were_lost=fault_schedule.locks_were_lost,
             faults_end_at=self.plan.epoch + timedelta(seconds=self.plan.faults_end_s),
             ended_at=now,

@@ -40,6 +40,7 @@ INVARIANTS: dict[str, Invariant] = {
     "the relay moves on, whatever fails": parking.relay_moves_on,
     "no utility waits for another that floods the system": tenants.none_waits_for_another,
     "no utility learns of another": tenants.none_learns_of_another,
+    "only what the queue lost is issued again as lost": log.only_lost_work_is_issued_again,
     "the system becomes idle": log.becomes_idle,
     "no worker ends with an unexpected error": log.no_unexpected_errors,
 }

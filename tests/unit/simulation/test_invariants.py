@@ -17,6 +17,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
+from interfaces.workers.schedule.lost_work_sweeper import REASON
 from tests.simulation.doubles.database import MovedPosition, RefusedSave
 from tests.simulation.doubles.defects import Failure
 from tests.simulation.evidence import Evidence
@@ -248,6 +249,21 @@ def with_a_foreign_name(evidence: Evidence) -> Evidence:
     return replace(evidence, tried=[one._replace(body=HOSTILE_PROGRAM) for one in evidence.tried])
 
 
+def issued_again(evidence: Evidence) -> Evidence:
+    place, requested = next(
+        (place, entry.domain_event)
+        for place, entry in enumerate(evidence.entries)
+        if isinstance(entry.domain_event, Dispatch.BmsCommandRequested)
+    )
+    envelope = {name: getattr(requested, name) for name in Dispatch.Event.__struct_fields__}
+    reissued = Dispatch.BmsCommandReissued(
+        **envelope, command_id=requested.command.command_id, issue=2, reason=REASON
+    )
+    entries = list(evidence.entries)
+    entries.insert(place + 1, LogEntry(entries[place].position, reissued.TOPIC, reissued))
+    return replace(evidence, entries=entries, queue_lost_work=False)
+
+
 def without_a_row(evidence: Evidence) -> Evidence:
     rows = dict(evidence.read_models["dispatches"])
     rows.popitem()
@@ -286,6 +302,7 @@ CHANGES: dict[str, Change] = {
     ),
     "no utility waits for another that floods the system": never_called_in_a_flood,
     "no utility learns of another": with_a_foreign_name,
+    "only what the queue lost is issued again as lost": issued_again,
     "the system becomes idle": lambda evidence: replace(evidence, became_idle=False),
     "no worker ends with an unexpected error": lambda evidence: replace(evidence, errors=["KeyError"]),
 }
