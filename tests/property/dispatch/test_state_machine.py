@@ -140,7 +140,7 @@ verified_by_meter     | .              .               .                     .  
 restoring             | restored       restore_refused restore_unknown       restore_refused =
 restored              | .              .               .                     .               x
 restored_hand         | .              .               .                     .               x
-hand_uncommitted      | .              .               .                     .               x
+hand_uncommitted      | restoring      .               .                     .               x
 restore_refused       | .              .               .                     .               x
 restore_unknown       | .              .               .                     .               x
 failed                | x              x               x                     x               x
