@@ -30,6 +30,13 @@ MAX_BYTES = {
     "$MQTT_out": 64 * MIB,
 }
 RETAINED = "$MQTT_rmsgs"
+MAX_MESSAGE_BYTES = 100 << 10
+"""Of a meter's message. One over 64 KB is not read, but ingest says so; of a larger one the server closes the
+connection."""
+WINDOW = 8_192
+"""Messages under way to ingest that it has not acknowledged."""
+MAX_PENDING_BYTES = 1 << 30
+"""What may wait to be written to one client, else it is cut off: more than a window of the largest messages."""
 LEAST_WAITING_BYTES, SHARE_OF_FREE_DISK = 64 * MIB, 4
 """On a disk with less than 16 GiB free, messages may wait in a quarter of what is free at the start."""
 _WITHIN_S = 10.0
@@ -54,9 +61,12 @@ def bound_mqtt_streams(
             config = stream["config"]
             max_bytes = max_bytes_of(name, free_disk_bytes, stored_bytes=stream["state"]["bytes"])
             bounded = {**config, "max_bytes": max_bytes, "discard": "new"}
+            if name == WAITING:
+                bounded["max_msg_size"] = MAX_MESSAGE_BYTES
             if bounded != config:
                 api.ask(f"STREAM.UPDATE.{name}", bounded)
         api.ask(f"STREAM.PURGE.{RETAINED}", {})
+        _bound_windows(api)
 
 
 def max_bytes_of(name: str, free_disk_bytes: int, *, stored_bytes: int = 0) -> int:
@@ -65,6 +75,15 @@ def max_bytes_of(name: str, free_disk_bytes: int, *, stored_bytes: int = 0) -> i
         return MAX_BYTES[name]
     room = max(LEAST_WAITING_BYTES, free_disk_bytes // SHARE_OF_FREE_DISK)
     return min(MAX_BYTES[WAITING], stored_bytes + room)
+
+
+def _bound_windows(api: _JetStreamApi) -> None:
+    """An earlier release gave a session a larger window, which the server keeps."""
+    for consumer in api.consumers(WAITING):
+        if consumer["config"]["max_ack_pending"] > WINDOW:
+            bounded = {**consumer["config"], "max_ack_pending": WINDOW}
+            request = {"stream_name": WAITING, "config": bounded}
+            api.ask(f"CONSUMER.DURABLE.CREATE.{WAITING}.{consumer['name']}", request)
 
 
 def _connect_once(port: int, user: str, password: str) -> None:
@@ -112,6 +131,12 @@ class _JetStreamApi:
             if time.monotonic() > deadline:
                 return None
             time.sleep(_PAUSE_S)
+
+    def consumers(self, stream: str) -> list[dict[str, Any]]:
+        """At most as many as fit into one answer: only ingest subscribes."""
+        answer = self._request(f"CONSUMER.LIST.{stream}", {})
+        found: list[dict[str, Any]] = answer.get("consumers") or []
+        return found
 
     def ask(self, subject: str, body: dict[str, Any]) -> None:
         answer = self._request(subject, body)

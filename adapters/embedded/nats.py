@@ -17,13 +17,16 @@ from adapters.embedded.errors import ForeignServer
 from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.loopback import HOST, ask, listens
 from adapters.embedded.meter_logins import SERVER_USERS, USER, USERS_FILE, write_users
-from adapters.embedded.mqtt_streams import bound_mqtt_streams
+from adapters.embedded.mqtt_streams import MAX_PENDING_BYTES, WINDOW, bound_mqtt_streams
 
 _CONFIGURATION = """\
 server_name: "{server_name}"
 host: "127.0.0.1"
 port: {nats}
 max_payload: 1MB
+# max_pending: what may wait to be written to one client, else it is cut off (default 64 MB). Without room for
+# max_ack_pending of the largest messages, large messages of meters would cut ingest off again and again.
+max_pending: {max_pending}
 # A power cut loses what was acknowledged within sync_interval (default 2 minutes). `always` loses nothing, and leaves a
 # tenth of the readings a second, since it syncs once for each message of a meter too.
 # max_file_store: the sum of the bounds of all streams. By default it is three quarters of what is free at the start, so
@@ -31,7 +34,7 @@ max_payload: 1MB
 jetstream {{ store_dir: "{store}", sync_interval: "200ms", max_file_store: {max_store} }}
 # ack_wait: a message that was not acknowledged is sent again after it, also after a reconnect (default 30 s).
 # max_ack_pending: so many may be under way to ingest, which acknowledges them in packs (default 1,024).
-mqtt {{ host: "127.0.0.1", port: {mqtt}, ack_wait: "2s", max_ack_pending: 16384 }}
+mqtt {{ host: "127.0.0.1", port: {mqtt}, ack_wait: "2s", max_ack_pending: {window} }}
 authorization {{ include "{users}" }}
 """
 LEAST_STORE_BYTES = 8 << 30
@@ -88,6 +91,8 @@ class EmbeddedNats(EmbeddedServer):
             store=self._folder / "jetstream",
             max_store=max(LEAST_STORE_BYTES, shutil.disk_usage(self._folder).total),
             users=USERS_FILE,
+            window=WINDOW,
+            max_pending=MAX_PENDING_BYTES,
             **self.ports,
         )
         write_private(file, text.encode("utf-8"))

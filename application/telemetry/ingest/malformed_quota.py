@@ -30,8 +30,8 @@ OF_ALL = Allowance(128e6, 512e3)
 """Over ten minutes without a store this is less than half of a log of 1 GiB."""
 
 
-class _Left(msgspec.Struct):
-    """A token bucket."""
+class TokenBucket(msgspec.Struct):
+    """The bytes that are left of an allowance; `now_s` is monotonic wall time."""
 
     size: float
     at_s: float
@@ -41,6 +41,25 @@ class _Left(msgspec.Struct):
         self.size = min(allowance.at_once, self.size + allowance.per_s * passed_s)
         self.at_s = max(self.at_s, now_s)
         return self.size
+
+
+class FacilityBuckets:
+    """A bucket for each facility. Ids come from devices, so beyond the limit the least recently used one is dropped."""
+
+    def __init__(self) -> None:
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def filled(self, facility_id: str, allowance: Allowance, now_s: float) -> TokenBucket:
+        """The bucket of a facility, with what was added to it until now; a new one is full."""
+        bucket = self._buckets.get(facility_id)
+        if bucket is None:
+            bucket = self._buckets[facility_id] = TokenBucket(allowance.at_once, now_s)
+            if len(self._buckets) > MAX_FACILITIES:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(facility_id)
+            bucket.filled(allowance, now_s)
+        return bucket
 
 
 class _OmittedMessages(msgspec.Struct):
@@ -57,31 +76,22 @@ class MalformedBudget:
 
     def __init__(self, of_a_facility: Allowance = OF_A_FACILITY, of_all: Allowance = OF_ALL) -> None:
         self._of_a_facility, self._of_all = of_a_facility, of_all
-        self._all: _Left | None = None
-        self._facilities: OrderedDict[str, _Left] = OrderedDict()
+        self._all: TokenBucket | None = None
+        self._facilities = FacilityBuckets()
         self._omitted: dict[str, _OmittedMessages] = {}
 
     def keeps(self, facility_id: str, malformed: Sequence[MalformedReading], *, now_s: float) -> bool:
         """Whether the malformed parts of one message are stored. The others are counted, and reported by
         `omitted`."""
         size = sum(_ENTRY_BYTES + len(one.topic) + len(one.reason) + len(one.body) for one in malformed)
-        mine = self._left_of(facility_id, now_s)
-        everybody = self._all = self._all or _Left(self._of_all.at_once, now_s)
-        if mine.filled(self._of_a_facility, now_s) >= size and everybody.filled(self._of_all, now_s) >= size:
+        mine = self._facilities.filled(facility_id, self._of_a_facility, now_s)
+        everybody = self._all = self._all or TokenBucket(self._of_all.at_once, now_s)
+        if mine.size >= size and everybody.filled(self._of_all, now_s) >= size:
             mine.size -= size
             everybody.size -= size
             return True
         self._omit(facility_id, malformed[-1].topic, len(malformed), size)
         return False
-
-    def _left_of(self, facility_id: str, now_s: float) -> _Left:
-        """The bucket of a facility. Ids come from devices, so beyond the limit the least recently used bucket
-        is dropped."""
-        left = self._facilities.setdefault(facility_id, _Left(self._of_a_facility.at_once, now_s))
-        self._facilities.move_to_end(facility_id)
-        if len(self._facilities) > MAX_FACILITIES:
-            self._facilities.popitem(last=False)
-        return left
 
     def _omit(self, facility_id: str, topic: str, messages: int, size: int) -> None:
         if facility_id not in self._omitted and len(self._omitted) >= MAX_FACILITIES:

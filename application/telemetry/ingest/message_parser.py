@@ -8,6 +8,7 @@ with their reason.
 
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -32,6 +33,7 @@ MAX_READINGS_PER_MESSAGE = 1_000
 MAX_PARKED_BYTES = MAX_MESSAGE_BYTES
 """The stored part of an oversized message in its dead letter."""
 
+_MAX_ID_LENGTH = 63
 _TOPIC = re.compile(rf"meters/({IDENTIFIER.pattern})/({IDENTIFIER.pattern})/readings")
 
 
@@ -112,6 +114,20 @@ def items_of_readings(
             if (reading.meter_id, reading.ts) in chosen:
                 items.append(item)
     return b"[" + b",".join(items) + b"]"
+
+
+def facility_in(topic: str) -> str | None:
+    """The second level of the topic, without a check of what it names; None where that cannot be an id."""
+    parts = topic.split("/", 2)
+    return parts[1] if len(parts) == 3 and len(parts[1]) <= _MAX_ID_LENGTH else None
+
+
+def unread_message(topic: str, payload: bytes, reason: str) -> ParsedMessage:
+    """The message as a malformed one, without a look at its payload."""
+    facility_id = None
+    with suppress(UnusableReading):
+        facility_id, _ = _addressed(topic)
+    return _unusable(facility_id, topic, reason, payload[:MAX_PARKED_BYTES])
 
 
 def _addressed(topic: str) -> tuple[str, str]:

@@ -66,6 +66,10 @@ class MeterAdmission:
             else:
                 self._listing.pop(facility_id, None)
 
+    def meter_count(self, facility_id: str) -> int:
+        """How many meters the portfolio lists for the facility."""
+        return len(self._listing.get(facility_id, ()))
+
     def unknown_meters(self, readings: Sequence[MeterReading]) -> frozenset[str]:
         """The meters of one message, at least one reading, that do not count."""
         if isinstance(readings, PlainReadings):

@@ -24,9 +24,12 @@ from application.telemetry.ingest.malformed_rate import ALERT_SHARE, MAX_FACILIT
 from application.telemetry.ingest.message_parser import (
     MalformedReading,
     ParsedMessage,
+    facility_in,
     first_valid_trace,
     parse_message,
+    unread_message,
 )
+from application.telemetry.ingest.message_quota import MessageQuota, excess_reason
 from application.telemetry.ingest.meter_admission import MeterAdmission
 from domain.telemetry.meter_reading import OLDEST_READING, MeterReading
 from interfaces.workers.ingest.message_hold_queue import HeldMessage, MessageHoldQueue
@@ -53,7 +56,8 @@ class IngestCounts(msgspec.Struct):
     messages: int = 0
     readings: int = 0
     malformed: int = 0
-    """Messages, and single readings of a list, that are malformed, or of meters that the portfolio does not list."""
+    """Messages, and single readings of a list, that are malformed, of meters that the portfolio does not list, or
+    beyond the quota of their facility."""
     omitted: int = 0
     """Malformed ones that were not stored, because the quota was used up."""
 
@@ -79,6 +83,7 @@ class MeterIngest:
         self._clock = clock
         self._rate = MalformedRate()
         self._budget = budget or MalformedBudget()
+        self._quota = MessageQuota()
         self._suspects: OrderedDict[str, AlertSwitch] = OrderedDict()
         self._evicted: dict[str, AlertSwitch] = {}
         """Raised alerts that are still to be cleared, of facilities dropped from `_suspects` because it was full."""
@@ -96,9 +101,7 @@ class MeterIngest:
         A message of a meter that the portfolio does not list waits until the portfolio was read again.
         """
         try:
-            parsed = parse_message(
-                message.topic, message.payload, now=self._clock.now(), size=message.size, oldest=self._oldest
-            )
+            parsed = self._parsed(message)
             if parsed.readings and self._admission.unknown_meters(parsed.readings):
                 if self._held.put(message, parsed, confirm):
                     return
@@ -107,6 +110,17 @@ class MeterIngest:
         except Exception as error:  # noqa: BLE001 - whatever it is, the broker would send the message again without end
             admitted = self._undecided(message, error)
         self._put(admitted, confirm)
+
+    def _parsed(self, message: MeterMessage) -> ParsedMessage:
+        """The content of the message; beyond the quota of its facility it is malformed, whatever is in it."""
+        facility_id = facility_in(message.topic) or _UNKNOWN_FACILITY
+        meters = self._admission.meter_count(facility_id)
+        now_s = asyncio.get_running_loop().time()
+        if not self._quota.takes(facility_id, message.size, meters=meters, now_s=now_s):
+            return unread_message(message.topic, message.payload, excess_reason(meters))
+        return parse_message(
+            message.topic, message.payload, now=self._clock.now(), size=message.size, oldest=self._oldest
+        )
 
     def _decide_held(self, held: HeldMessage) -> None:
         try:
