@@ -56,7 +56,7 @@ up: $(VENV)/.runs
 # Tests and the parts of a benchmark run side by side, as the workers do: threads of numpy would only wait for each other.
 test quick chaos bench bench-compare: export OPENBLAS_NUM_THREADS := 1
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile -m "not chaos and not slow" $(TESTS)
+	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile --no-loadscope-reorder -m "not chaos and not slow" $(TESTS)
 
 quick: $(VENV)/.tests
 	IN_SMALL=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not chaos and not slow" \

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,23 @@ settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("small", deadline=None, derandomize=True, max_examples=examples(100))
 settings.load_profile("small" if IN_SMALL else "ci" if os.environ.get("CI") else "dev")
+
+
+LONG = (
+    "tests/chaos",
+    "tests/acceptance",
+    "tests/browser",
+    "tests/integration",
+    "tests/property/simulation",
+    "tests/upgrades",
+)
+"""Rooms of tests that take long."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of long tests first, then files of many tests: no process runs a long test while the others have ended."""
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (not item.nodeid.startswith(LONG), -sizes[item.path]))
 
 
 @pytest.fixture(scope="session")
