@@ -12,6 +12,7 @@ from eventsourcing.persistence import StoredEvent
 from psycopg.conninfo import conninfo_to_dict
 
 from adapters.postgres.batching.batched_reads import BatchedReads
+from adapters.postgres.event_store.contracted_releases import ContractedRelease
 from adapters.postgres.event_store.errors import to_port_error, translate_errors
 from adapters.postgres.event_store.library_factory import StoreFactory
 from adapters.postgres.event_store.loaders import CachedAggregate, IdempotencyKeyLoader, StreamLoader
@@ -21,6 +22,7 @@ from adapters.postgres.event_store.save_request import LONG_AGO, Save, timestamp
 from adapters.postgres.event_store.snapshot_reader import Snapshots, SnapshotVerifier
 from adapters.postgres.event_store.snapshot_writer import SnapshotWriter
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
+from application.event_store.newer_topics import NEWER_TOPICS, WRITTEN_FROM, has_older_form, storable
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store.event_store import (
     ONE_DECISION,
@@ -88,6 +90,7 @@ class PostgresEventStore:
             )
         self._recorder = recorder
         self._wall_time = wall_time
+        self._contracted = ContractedRelease(recorder.datastore, WRITTEN_FROM)
         intervals: Mapping[type[Any], int] = getattr(application, "snapshot_intervals", {})
         tables = {
             "events_table": f"{application.name}_events",
@@ -164,7 +167,12 @@ class PostgresEventStore:
         for number, save, _ in pending:
             outcomes[number] = to_port_error(save.error)
         if self._snapshots is not None:
-            saved = [counts for number, _, counts in pending if outcomes[number] is None]
+            # An aggregate whose domain events were stored in an older form knows more than the log.
+            saved = [
+                counts
+                for number, save, counts in pending
+                if outcomes[number] is None and not has_older_form(save.stored_events)
+            ]
             self._snapshots.write_due([count for counts in saved for count in counts])
         return outcomes
 
@@ -178,10 +186,17 @@ class PostgresEventStore:
             if self._wall_time is not None:
                 latest_at = timestamp_of(self._wall_time(max(e.timestamp for e in domain_events)))
             stored_events = [to_stored_event(domain_event) for domain_event in domain_events]
+            if any(stored.topic in NEWER_TOPICS for stored in stored_events):
+                newer = self._contracted.is_contracted()
+                stored_events = [storable(stored, with_newer_topics=newer) for stored in stored_events]
             return Save(stored_events, idempotency, bounds, latest_at)
         if idempotency is not None:
             raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
         return None
+
+    def writes_newer_topics(self) -> bool:
+        with translate_errors():
+            return self._contracted.is_contracted()
 
     def import_rows(self, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
         """Import domain events from another log (stream, version, topic, state) in their order. Returns their

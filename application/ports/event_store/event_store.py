@@ -55,6 +55,11 @@ class SaveTooLarge(ValueError):
     """One save holds more domain events or bytes than allowed. Nothing was saved. Split the command."""
 
 
+class NewerTopicRefused(Exception):
+    """A process of an older release, which could not read what was to be saved, may still run. Nothing was saved. The
+    message says what an operator can do."""
+
+
 class StreamNotFound(LookupError):
     """No domain event was ever recorded in that stream."""
 
@@ -78,6 +83,7 @@ NOT_SAVED = (
     IdempotencyKeyTaken,
     KeyWithoutDomainEvents,
     SaveTooLarge,
+    NewerTopicRefused,
     EventStoreUnavailable,
 )
 """The errors that `save` raises."""
@@ -110,8 +116,15 @@ class EventStore(EventStreams, Protocol):
     ) -> None:
         """Save all pending domain events in one transaction, or none.
 
-        Raises VersionConflict, IdempotencyKeyTaken, KeyWithoutDomainEvents, SaveTooLarge, ClockSkewed or
-        EventStoreUnavailable. A failed save empties the aggregates: load them again.
+        Raises VersionConflict, IdempotencyKeyTaken, KeyWithoutDomainEvents, SaveTooLarge, NewerTopicRefused,
+        ClockSkewed or EventStoreUnavailable. A failed save empties the aggregates: load them again.
+        """
+        ...
+
+    def writes_newer_topics(self) -> bool:
+        """Whether no process of an older release runs, so that every topic may be written. Once true, it stays so.
+
+        What is automatic asks first, and waits. Raises EventStoreUnavailable.
         """
         ...
 

@@ -16,7 +16,7 @@ from application.ledger.consistency import CheckpointNotFound
 from application.ledger.proof import NotProvable
 from application.operations.dead_letter_replay import NotReplayable
 from application.ports.clock import ClockSkewed
-from application.ports.event_store.event_store import SaveTooLarge
+from application.ports.event_store.event_store import NewerTopicRefused, SaveTooLarge
 from application.ports.operations.dead_letters import DeadLetterDecided, DeadLetterNotFound
 from domain.errors import (
     BmsAccessDenied,
@@ -149,6 +149,12 @@ def of_newer_release(request: AnyRequest, error: UnknownTopic) -> Response[bytes
     return problem_response(request, problem)
 
 
+def of_older_release(request: AnyRequest, error: NewerTopicRefused) -> Response[bytes]:
+    """During an upgrade: a process of the older release may still run. The operator's log says what to do."""
+    log.error("refused, since an older process may run", error=str(error))
+    return problem_response(request, try_again("unavailable", str(error), retry_after_s=STORE_RETRY_AFTER_S))
+
+
 def of_lost_races(request: AnyRequest, error: TooManyConflicts) -> Response[bytes]:
     return problem_response(request, try_again("unavailable", "many requests at once for the same things"))
 
@@ -202,6 +208,7 @@ EXCEPTION_HANDLERS = cast(
         PortfolioInvalid: of_portfolio,
         SaveTooLarge: _problem_named("body-too-large"),
         UnknownTopic: of_newer_release,
+        NewerTopicRefused: of_older_release,
         Exception: of_defect,
         **dict.fromkeys(UNAVAILABLE, of_store),
         ClockSkewed: of_wrong_clock,

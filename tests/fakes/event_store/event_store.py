@@ -9,6 +9,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import get_topic
 
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event, encode_state
+from application.event_store.newer_topics import storable
 from application.event_store.save_limits import EVENT_OVERHEAD_BYTES, check_save_size
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store.event_store import (
@@ -28,7 +29,8 @@ from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 
 
 class FakeEventStore:
-    def __init__(self) -> None:
+    def __init__(self, *, with_newer_topics: bool = True) -> None:
+        self.with_newer_topics = with_newer_topics
         self._log: list[StoredEvent] = []
         self._replies: dict[tuple[str, str], IdempotencyRecord] = {}
         self._lock = RLock()
@@ -65,7 +67,10 @@ class FakeEventStore:
             if idempotency is not None:
                 raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
             return
-        stored = [_stored(domain_event) for domain_event in pending]
+        stored = [
+            storable(_stored(domain_event), with_newer_topics=self.with_newer_topics)
+            for domain_event in pending
+        ]
         size = sum(len(item.topic) + len(item.state) + EVENT_OVERHEAD_BYTES for item in stored)
         check_save_size(len(stored), size, bounds)
         with self._lock:
@@ -74,6 +79,9 @@ class FakeEventStore:
             self._append(stored)
             if idempotency is not None:
                 self._replies[idempotency.scope, idempotency.key] = idempotency
+
+    def writes_newer_topics(self) -> bool:
+        return self.with_newer_topics
 
     def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
         return saved_one_by_one(self, savings)

@@ -160,6 +160,10 @@ class Session:
         self.reach(EventStoreUnavailable)
         return self.database.events.load_many(aggregate_class, stream_ids)
 
+    def writes_newer_topics(self) -> bool:
+        self.reach(EventStoreUnavailable)
+        return self.database.events.writes_newer_topics()
+
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         self.reach(EventStoreUnavailable)
         return self.database.events.find_reply(scope, key)

@@ -73,6 +73,9 @@ class MemoryEventStore:
         if idempotency is not None:
             self._replies[idempotency.scope, idempotency.key] = idempotency
 
+    def writes_newer_topics(self) -> bool:
+        return True
+
     def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
         return saved_one_by_one(self, savings)
 

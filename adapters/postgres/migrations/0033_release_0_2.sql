@@ -1,4 +1,7 @@
 -- contract: needs release 0.2
+-- No process of before 0.2 runs any more: this one writes topics that they cannot read.
+INSERT INTO gridproof.contracted_releases VALUES ('0.2');
+
 -- What points at a person stands beside the log, in tables that can forget; the log holds ids. While these tables are
 -- missing, everything is recorded as before: releases before 0.2 would lose callbacks whose address is an id only.
 

@@ -1,0 +1,2 @@
+-- expand
+-- Reserved while this release is made.
