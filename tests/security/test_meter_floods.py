@@ -25,10 +25,11 @@ from application.ports.telemetry.meter_feed import MeterMessage
 from application.telemetry.ingest import message_quota
 from application.telemetry.ingest.batch_codec import unpack, unpack_malformed
 from application.telemetry.ingest.batcher import ReadingPacker
-from application.telemetry.ingest.malformed_quota import Allowance, MalformedBudget
+from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.message_parser import MalformedReading
 from application.telemetry.ingest.message_quota import BEYOND_QUOTA, MESSAGE_BYTES
 from application.telemetry.ingest.meter_admission import MeterAdmission
+from application.telemetry.ingest.token_bucket import Allowance
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.ingest.ingest import IngestCounts, MeterIngest
 from tests.fakes.clock import FakeClock

@@ -5,7 +5,6 @@ permanently. Without a limit, one facility's malformed messages could fill eithe
 accepted.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -13,53 +12,15 @@ import msgspec
 
 from application.telemetry.ingest.malformed_rate import MAX_FACILITIES
 from application.telemetry.ingest.message_parser import MalformedReading
+from application.telemetry.ingest.token_bucket import Allowance, FacilityBuckets, TokenBucket
 
 _ENTRY_BYTES = 96
 """The cost of a message beside its own bytes."""
 
 
-class Allowance(msgspec.Struct, frozen=True):
-    """The burst size in bytes, and the refill rate in bytes a second."""
-
-    at_once: float
-    per_s: float
-
-
 OF_A_FACILITY = Allowance(16e6, 64e3)
 OF_ALL = Allowance(128e6, 512e3)
 """Over ten minutes without a store this is less than half of a log of 1 GiB."""
-
-
-class TokenBucket(msgspec.Struct):
-    """The bytes that are left of an allowance; `now_s` is monotonic wall time."""
-
-    size: float
-    at_s: float
-
-    def filled(self, allowance: Allowance, now_s: float) -> float:
-        passed_s = max(0.0, now_s - self.at_s)
-        self.size = min(allowance.at_once, self.size + allowance.per_s * passed_s)
-        self.at_s = max(self.at_s, now_s)
-        return self.size
-
-
-class FacilityBuckets:
-    """A bucket for each facility. Ids come from devices, so beyond the limit the least recently used one is dropped."""
-
-    def __init__(self) -> None:
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
-
-    def filled(self, facility_id: str, allowance: Allowance, now_s: float) -> TokenBucket:
-        """The bucket of a facility, with what was added to it until now; a new one is full."""
-        bucket = self._buckets.get(facility_id)
-        if bucket is None:
-            bucket = self._buckets[facility_id] = TokenBucket(allowance.at_once, now_s)
-            if len(self._buckets) > MAX_FACILITIES:
-                self._buckets.popitem(last=False)
-        else:
-            self._buckets.move_to_end(facility_id)
-            bucket.filled(allowance, now_s)
-        return bucket
 
 
 class _OmittedMessages(msgspec.Struct):

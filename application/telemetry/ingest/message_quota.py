@@ -4,7 +4,7 @@ Ingest gets the messages of all facilities in the order of their arrival. Withou
 more than ingest can read would delay the readings of every other facility.
 """
 
-from application.telemetry.ingest.malformed_quota import Allowance, FacilityBuckets
+from application.telemetry.ingest.token_bucket import Allowance, FacilityBuckets
 
 LEAST = Allowance(64e6, 256e3)
 """Of a facility, however few meters it has."""

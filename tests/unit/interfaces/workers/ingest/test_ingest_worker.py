@@ -11,9 +11,10 @@ import pytest
 from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MessageConsumer, MeterMessage
 from application.telemetry.ingest.batch_codec import unpack_malformed
 from application.telemetry.ingest.batcher import ReadingPacker
-from application.telemetry.ingest.malformed_quota import Allowance, MalformedBudget
+from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.malformed_rate import WINDOW
 from application.telemetry.ingest.meter_admission import MeterAdmission
+from application.telemetry.ingest.token_bucket import Allowance
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.ingest.ingest import IngestCounts, MeterIngest, run
 from interfaces.workers.ingest.sessions import IngestSession
