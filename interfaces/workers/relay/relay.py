@@ -16,7 +16,7 @@ import structlog
 
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
-from application.command_bus.retry import MAX_TRIES, log_retry, retry_limited, retry_while_unavailable
+from application.command_bus.retry import retry_limited, retry_while_unavailable
 from application.commands.dispatch import DispatchCommand
 from application.dispatch.callback_parking import CallbackParking
 from application.dispatch.callback_publisher import CallbackPublisher
@@ -205,23 +205,14 @@ class Relay:
 
     def _begin_commands(self, executor: KeyedExecutor, entry: LogEntry) -> Iterator[asyncio.Future[None]]:
         try:
-            followed = enumerate(self._follow_rule(entry))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the commands of other keys
+            followed = enumerate(self.saga.follow(entry.domain_event))
+        except Exception as error:  # noqa: BLE001 - it must not stop other keys; a pure rule fails the same way again
             key = stream_key(entry.domain_event)
             reason = f"{type(error).__name__}: {error}"
             yield executor.put(key, partial(self._park_rule, str(key), entry, reason))
             return
         for key, commands in groupby(followed, lambda numbered: ordering_key(numbered[1])):
             yield executor.put(key, partial(self._follow_by, str(key), entry, dict(commands)))
-
-    def _follow_rule(self, entry: LogEntry) -> list[msgspec.Struct]:
-        """The commands that follow. A rule is pure, so that no pause between the tries would help."""
-        for _ in range(MAX_TRIES - 1):
-            try:
-                return self.saga.follow(entry.domain_event)
-            except Exception as error:  # noqa: BLE001 - raised at the last try
-                log_retry(error, topic=entry.topic)
-        return self.saga.follow(entry.domain_event)
 
     async def _park_rule(self, key: str, entry: LogEntry, reason: str) -> None:
         letter_id = rule_letter_id(entry.domain_event.domain_event_id)
