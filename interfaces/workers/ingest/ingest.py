@@ -146,30 +146,35 @@ class MeterIngest:
         trace = None
         if parsed.traceparent is not None or message.traceparent is not None:
             trace = first_valid_trace(parsed.traceparent, message.traceparent)
-        counts = self.counts
-        counts.messages += 1
-        counts.readings += len(readings)
         facility_id = parsed.facility_id or _UNKNOWN_FACILITY
         self._rate.note(facility_id, malformed=bool(malformed), at=now)
         if malformed:
-            counts.malformed += len(malformed)
             self._suspect(facility_id)
-            if not self._budget.keeps(facility_id, malformed, now_s=now_s):
-                counts.omitted += len(malformed)
-                malformed = ()
-        return readings, malformed, now, trace
+        kept = self._kept(facility_id, malformed, now_s)
+        # Last, since `_undecided` counts the message if anything above fails.
+        self._count(len(readings), len(malformed), omitted=len(malformed) - len(kept))
+        return readings, kept, now, trace
 
     def _undecided(self, message: MeterMessage, error: Exception) -> _Admitted:
         """The message as a malformed one, for a person to look at."""
         _log.error("a message of a meter cannot be decided", topic=message.topic, exc_info=error)
         reason = f"cannot be decided: {type(error).__name__}: {str(error)[:200]}"
-        malformed: tuple[MalformedReading, ...] = (MalformedReading(message.topic, reason, message.payload),)
+        malformed = (MalformedReading(message.topic, reason, message.payload),)
+        kept = self._kept(_UNKNOWN_FACILITY, malformed, asyncio.get_running_loop().time())
+        self._count(0, 1, omitted=1 - len(kept))
+        return (), kept, self._clock.now(), None
+
+    def _kept(
+        self, facility_id: str, malformed: Sequence[MalformedReading], now_s: float
+    ) -> Sequence[MalformedReading]:
+        """The malformed parts of one message that are stored: all, or none beyond the quota."""
+        return malformed if malformed and self._budget.keeps(facility_id, malformed, now_s=now_s) else ()
+
+    def _count(self, readings: int, malformed: int, *, omitted: int) -> None:
         self.counts.messages += 1
-        self.counts.malformed += 1
-        if not self._budget.keeps(_UNKNOWN_FACILITY, malformed, now_s=asyncio.get_running_loop().time()):
-            self.counts.omitted += 1
-            malformed = ()
-        return (), malformed, self._clock.now(), None
+        self.counts.readings += readings
+        self.counts.malformed += malformed
+        self.counts.omitted += omitted
 
     def _put(self, admitted: _Admitted, confirm: Confirm) -> None:
         readings, malformed, at, trace = admitted

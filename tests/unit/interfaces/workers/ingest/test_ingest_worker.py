@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,29 @@ class Ingesting:
 
     def open(self) -> list[tuple[str, str]]:
         return [(alert.name, alert.subject) for alert in self.alerts.listed()]
+
+
+class FailsOnce(MalformedBudget):
+    """The first message for which it is asked fails."""
+
+    failed = False
+
+    def keeps(self, *message: Any, now_s: float) -> bool:
+        if not self.failed:
+            self.failed = True
+            raise ZeroDivisionError("no such case")
+        return super().keeps(*message, now_s=now_s)
+
+
+def test_a_message_that_fails_while_it_is_admitted_counts_once() -> None:
+    told = Ingesting(budget=FailsOnce())
+
+    async def scenario(ingest: MeterIngest) -> None:
+        told.send(ingest, b"?")
+        await told.until_confirmed(1)
+        assert ingest.counts == IngestCounts(messages=1, malformed=1)
+
+    told.tell(scenario)
 
 
 def test_a_facility_with_malformed_messages_is_alerted_until_they_stop() -> None:
