@@ -44,6 +44,9 @@ BEST_FIRST: tuple[DataQuality, ...] = (
     "degraded_stale_data",
     "degraded_no_weather_and_stale_data",
 )
+ForecastGuardrail = Literal["block", "accept_no_weather", "warn"]
+"""What a program does with a degraded forecast: block the dispatch, also take one without weather where it is as
+accurate, or take every one and only warn."""
 
 
 class ForecastConflict(DomainError):
@@ -89,6 +92,18 @@ def data_quality(
 def quality_at(data_quality: str, cycle_start: datetime, now: datetime) -> str:
     """The quality of a forecast at `now`: after two cycles it is stale, whatever its quality was when issued."""
     return "degraded_stale_data" if now - cycle_start > STALE_FORECAST else data_quality
+
+
+def blocks(quality: str, guardrail: ForecastGuardrail, *, as_accurate_without_weather: bool = False) -> bool:
+    """Whether a forecast of `quality`, as of now (`quality_at`), blocks the dispatch of its facility.
+
+    `as_accurate_without_weather`: the measured accuracy of that facility's forecasts without weather is as good as
+    with it. It matters under `accept_no_weather` only.
+    """
+    if quality == "full" or guardrail == "warn":
+        return False
+    accepted = guardrail == "accept_no_weather" and as_accurate_without_weather
+    return not (accepted and quality == "degraded_no_weather")
 
 
 def is_better(quality: DataQuality, than: DataQuality) -> bool:

@@ -7,7 +7,7 @@ from application.handlers.dr_event.plan_building import block
 from domain.dispatch import Dispatch
 from domain.dr_event import OVER, DREvent
 from domain.facility import MOST_ZONES, Facility
-from domain.forecast import quality_at
+from domain.forecast import blocks, quality_at
 
 
 def prepare_dispatch(command: PrepareDispatch, context: DecisionContext) -> Decision:
@@ -67,15 +67,11 @@ def _leave_if_opted_out(
 def _guard(dispatch: Dispatch, dr_event: DREvent, context: DecisionContext) -> None:
     """A forecast that was good at planning may be stale now. An operator must then override it."""
     state = dispatch.state
-    if (
-        state.status != "planned"
-        or state.overridden
-        or terms_of(dr_event, context).forecast_guardrail != "block"
-    ):
+    if state.status != "planned" or state.overridden:
         return
     forecast = context.forecasts.newest_of((state.facility_id,), at=context.now).get(state.facility_id)
     quality = "degraded_stale_data"
     if forecast is not None:
         quality = quality_at(forecast.data_quality, forecast.cycle_start, context.now)
-    if quality != "full":
+    if blocks(quality, terms_of(dr_event, context).forecast_guardrail):
         block(dispatch, quality, context)

@@ -15,7 +15,7 @@ from domain.dispatch import Dispatch, DispatchState, ZonePlan
 from domain.dispatch.amendment import is_curtailing
 from domain.dr_event import DREvent, FacilityTarget, Notice
 from domain.facility import Facility, Zone
-from domain.forecast import quality_at
+from domain.forecast import blocks, quality_at
 from domain.program import Terms
 
 COMMAND_EXPIRY = timedelta(seconds=TIME_LIMITS.expiry_after_end_s)
@@ -73,7 +73,7 @@ def usable_zones(
 def offer_of(
     facility: Facility, zones: list[Zone], basis: ShareBasis, terms: Terms, dispatch: DispatchState | None
 ) -> FacilityOffer:
-    blocked = basis.data_quality != "full" and terms.forecast_guardrail == "block"
+    blocked = blocks(basis.data_quality, terms.forecast_guardrail)
     if dispatch is not None:
         blocked = dispatch.status == "blocked"
     return FacilityOffer(

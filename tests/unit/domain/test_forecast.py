@@ -12,12 +12,14 @@ from msgspec.structs import replace
 from domain.event_sourcing.aggregate import Provenance
 from domain.forecast import (
     BEST_FIRST,
+    DataQuality,
     Forecast,
     ForecastConflict,
     ForecastInputs,
     ForecastModel,
     InvalidForecast,
     QuantileSteps,
+    blocks,
     cycle_start_of,
     data_quality,
     quality_at,
@@ -225,3 +227,20 @@ def test_a_cycle_off_the_quarter_hour_is_refused() -> None:
             model=MODEL,
             steps=steps(starts_at=start),
         )
+
+
+@pytest.mark.parametrize("quality", BEST_FIRST)
+def test_a_guardrail_that_blocks_takes_full_forecasts_only(quality: DataQuality) -> None:
+    assert blocks(quality, "block", as_accurate_without_weather=True) is (quality != "full")
+
+
+@pytest.mark.parametrize("quality", BEST_FIRST)
+def test_a_guardrail_that_warns_blocks_nothing(quality: DataQuality) -> None:
+    assert not blocks(quality, "warn")
+
+
+@pytest.mark.parametrize("quality", BEST_FIRST)
+def test_no_weather_is_accepted_only_where_it_is_as_accurate(quality: DataQuality) -> None:
+    accepted = {"full", "degraded_no_weather"}
+    assert blocks(quality, "accept_no_weather", as_accurate_without_weather=True) is (quality not in accepted)
+    assert blocks(quality, "accept_no_weather") is (quality != "full")
