@@ -40,7 +40,7 @@ def _remeasured(
     if window is None:
         return RemeasuredResult(delivered_kw=None, why="the window holds no whole quarter-hour")
     metered = telemetry.interval_series(dispatch.facility_id, readings_window(window))
-    basis = basis_of(_facility(dispatch.facility_id, document, log), method, dispatch.dr_event_id)
+    basis = basis_of(_facility(dispatch.facility_id, document, log), method, dispatch)
     measured = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
     same = None if dispatch.data_hash is None else dispatch.data_hash == data_hash(metered)
     if measured is None or isinstance(measured, RecordNotMeasurable):

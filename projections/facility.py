@@ -13,7 +13,17 @@ from msgspec.structs import replace
 
 from domain.dispatch import Dispatch, DispatchState, DispatchStatus
 from domain.event_sourcing.aggregate import DomainEvent
-from domain.facility import Coordinates, Facility, FacilityState, FacilityStatus, Limits, Reservation, Zone
+from domain.facility import (
+    Coordinates,
+    Facility,
+    FacilityState,
+    FacilityStatus,
+    Limits,
+    Location,
+    Locations,
+    Reservation,
+    Zone,
+)
 from domain.identifiers import facility_stream_id
 from projections.engine.projection import FilterKind, Rows, existing
 
@@ -34,12 +44,14 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
 
     facility_id: str
     tz: str
+    """`tz`, `weather_cell` and `region` are those from the beginning; `locations` says what is in force when."""
     latitude: float | None
     longitude: float | None
     """None where they do not stand in the log; see `with_coordinates`."""
     weather_cell: str
     region: str | None = None
     """The region whose public holidays apply, ISO 3166; None: that of its time zone."""
+    later_locations: tuple[Location, ...] = ()
     status: FacilityStatus
     status_reason: str | None = None
     """Why it is in maintenance or deactivated."""
@@ -61,6 +73,16 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     latest_dispatch: LatestDispatch | None = None
     registered_at: datetime
     changed_at: datetime
+
+    @property
+    def locations(self) -> Locations:
+        first = Location(tz=self.tz, weather_cell=self.weather_cell, region=self.region)
+        return Locations(first, self.later_locations)
+
+    @property
+    def location_history(self) -> tuple[Location, ...]:
+        """All that were agreed, where there was a change."""
+        return (self.locations.first, *self.later_locations) if self.later_locations else ()
 
 
 class DispatchStateRow(msgspec.Struct, frozen=True, kw_only=True, tag="dispatch"):
@@ -110,7 +132,7 @@ class FacilitiesProjection:
     """The projection behind the read model `facilities`."""
 
     name: ClassVar[str] = "facilities"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     row_type: ClassVar[Any] = FacilitiesRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Facility.Event, Dispatch.Event)
@@ -118,7 +140,6 @@ class FacilitiesProjection:
     facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "status": "equals",
-        "weather_cell": "equals",
         "programs": "contains",
     }
 
@@ -175,6 +196,7 @@ def _put_facility(
             longitude=state.longitude,
             weather_cell=state.weather_cell,
             region=state.region,
+            later_locations=state.later_locations,
             status=state.status,
             status_reason=_status_reason(domain_event, row),
             meters=tuple(sorted(state.meters)),

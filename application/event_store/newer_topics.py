@@ -29,7 +29,7 @@ class Downcaster(NamedTuple):
     change: Change
 
 
-NEWER_TOPICS: frozenset[str] = frozenset()
+NEWER_TOPICS: frozenset[str] = frozenset({"facility.location-agreed.v1"})
 DOWNCASTERS: dict[str, Downcaster] = {}
 """Newer topic -> its conversion to the older one, which its upcaster (application/event_store/upcasters.py) reads."""
 

@@ -4,7 +4,7 @@ It never contains secrets: `*_ref` names where one is stored (`env:GRIDPROOF_SEC
 folder of secrets).
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -96,6 +96,10 @@ class FacilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     weather_cell: Identifier = "default"
     region: Region | None = None
     """The region of its public holidays; None: the national ones of its time zone."""
+    in_force_from: date | None = None
+    """The local day from which `tz`, `weather_cell` and `region` hold, where they differ from those recorded last.
+
+    None: the day on which they are recorded. Those of a new facility hold from the beginning."""
     meters: Annotated[tuple[MeterEntry, ...], msgspec.Meta(max_length=MOST_METERS)]
     zones: Annotated[tuple[ZoneEntry, ...], msgspec.Meta(max_length=MOST_ZONES)]
     bms: BmsEntry

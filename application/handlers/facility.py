@@ -28,6 +28,7 @@ def register_facility(command: RegisterFacility, context: DecisionContext) -> De
         latitude=entry.latitude if command.records_coordinates else None,
         longitude=entry.longitude if command.records_coordinates else None,
         weather_cell=entry.weather_cell,
+        region=entry.region,
     )
     bms = BmsLink(
         address=entry.bms.address, profile=entry.bms.profile, credentials_ref=entry.bms.credentials_ref
@@ -44,7 +45,13 @@ def register_facility(command: RegisterFacility, context: DecisionContext) -> De
         bms=bms,
         programs=frozenset(entry.programs),
         limits=_limits(entry),
+    )
+    facility.agree_location(
+        context.provenance,
+        tz=entry.tz,
+        weather_cell=entry.weather_cell,
         region=entry.region,
+        from_day=entry.in_force_from,
     )
     return Decision(facility, reply=len(facility.pending_events))
 

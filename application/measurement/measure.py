@@ -50,10 +50,13 @@ class MeasuringBasis(msgspec.Struct, frozen=True, kw_only=True):
     dr_event_days: Collection[date]
 
 
-def basis_of(facility: FacilityState, baseline_method: str, dr_event_id: object) -> MeasuringBasis:
-    """The basis of a facility. Local days on which it serves any other DR event are no candidates."""
-    tz = ZoneInfo(facility.tz)
-    others = (starts_at for key, starts_at in facility.served.items() if key != str(dr_event_id))
+def basis_of(facility: FacilityState, baseline_method: str, dispatch: DispatchState) -> MeasuringBasis:
+    """The basis of a dispatch. Local days on which its facility serves any other DR event are no candidates.
+
+    All days are those of the time zone in force at the start of the window.
+    """
+    tz = ZoneInfo(facility.tz_at(dispatch.starts_at))
+    others = (starts_at for key, starts_at in facility.served.items() if key != str(dispatch.dr_event_id))
     return MeasuringBasis(
         baseline_method=baseline_method,
         tz=tz,

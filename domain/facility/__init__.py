@@ -2,6 +2,7 @@
 
 from domain.facility.aggregate import Facility
 from domain.facility.events import OF_DR_EVENT
+from domain.facility.location import MOST_LOCATIONS, Location, Locations
 from domain.facility.state import (
     MOST_METERS,
     MOST_PROGRAMS,
@@ -17,6 +18,7 @@ from domain.facility.state import (
 )
 
 __all__ = [
+    "MOST_LOCATIONS",
     "MOST_METERS",
     "MOST_PROGRAMS",
     "MOST_ZONES",
@@ -27,6 +29,8 @@ __all__ = [
     "FacilityState",
     "FacilityStatus",
     "Limits",
+    "Location",
+    "Locations",
     "Reservation",
     "Strategy",
     "Zone",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar, Self, TypeAlias
 from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
 
 from domain.errors import FacilityNotAvailable, FacilityTooLarge, NotAllowedNow, ReasonRequired
 from domain.event_sourcing.aggregate import Aggregate, Provenance
 from domain.facility import events
+from domain.facility.location import MOST_LOCATIONS, Location
 from domain.facility.state import MOST_METERS, MOST_PROGRAMS, MOST_ZONES, BmsLink, FacilityState, Limits, Zone
 from domain.identifiers import facility_stream_id
+from domain.time_series.windows import local_date
 
 
 class Facility(Aggregate[FacilityState]):
@@ -29,6 +34,7 @@ class Facility(Aggregate[FacilityState]):
     WithdrawnFromProgram: TypeAlias = events.WithdrawnFromProgram
     LimitsAgreed: TypeAlias = events.LimitsAgreed
     RegionAgreed: TypeAlias = events.RegionAgreed
+    LocationAgreed: TypeAlias = events.LocationAgreed
     MaintenanceStarted: TypeAlias = events.MaintenanceStarted
     MaintenanceEnded: TypeAlias = events.MaintenanceEnded
     Deactivated: TypeAlias = events.Deactivated
@@ -49,9 +55,10 @@ class Facility(Aggregate[FacilityState]):
         latitude: float | None,
         longitude: float | None,
         weather_cell: str,
+        region: str | None = None,
     ) -> Self:
         """Begin the stream of a facility. Coordinates that are None do not stand in it."""
-        return cls.open_stream(
+        facility = cls.open_stream(
             facility_stream_id(facility_id),
             cls.Registered,
             provenance,
@@ -62,6 +69,9 @@ class Facility(Aggregate[FacilityState]):
             weather_cell=weather_cell,
             has_coordinates=latitude is not None and longitude is not None,
         )
+        if region is not None:
+            facility.record(cls.RegionAgreed, provenance, region=region)
+        return facility
 
     def agree(
         self,
@@ -72,7 +82,6 @@ class Facility(Aggregate[FacilityState]):
         bms: BmsLink,
         programs: frozenset[str],
         limits: Limits,
-        region: str | None = None,
     ) -> None:
         """Record the differences between the given facts and the recorded ones; equal facts record nothing.
 
@@ -97,8 +106,35 @@ class Facility(Aggregate[FacilityState]):
             self.record(self.WithdrawnFromProgram, provenance, program_id=program_id)
         if self.state.limits != limits:
             self.record(self.LimitsAgreed, provenance, limits=limits)
-        if self.state.region != region:
-            self.record(self.RegionAgreed, provenance, region=region)
+
+    def agree_location(
+        self,
+        provenance: Provenance,
+        *,
+        tz: str,
+        weather_cell: str,
+        region: str | None,
+        from_day: date | None = None,
+    ) -> None:
+        """Record values that differ from those agreed last; they are in force from that local day on (None: today's).
+
+        The values agreed last with another day move to that day. Raises FacilityTooLarge.
+        """
+        last, new = (
+            self.state.locations.agreed_last,
+            Location(tz=tz, weather_cell=weather_cell, region=region),
+        )
+        is_moved = last.from_day is not None and from_day not in (None, last.from_day)
+        if new.has_same_values(last) and not is_moved:
+            return
+        if len(self.state.later_locations) >= MOST_LOCATIONS:
+            raise FacilityTooLarge(
+                f"{self.state.facility_id} had {MOST_LOCATIONS} time zones, weather cells or regions after each other: "
+                "register another facility"
+            )
+        today = local_date(provenance.recorded_at, ZoneInfo(tz))
+        location = msgspec.structs.replace(new, from_day=from_day or today)
+        self.record(self.LocationAgreed, provenance, location=location)
 
     def _agree_meters(self, provenance: Provenance, meters: frozenset[str]) -> None:
         for meter_id in sorted(meters - self.state.meters):

@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.event_sourcing.aggregate import Aggregate, CreationEvent
+from domain.facility.location import Location
 from domain.facility.state import BmsLink, FacilityState, Limits, Reservation, Zone
 
 
@@ -126,13 +127,28 @@ class LimitsAgreed(Event, frozen=True, kw_only=True):
 
 
 class RegionAgreed(Event, frozen=True, kw_only=True):
-    """The region whose public holidays apply: ISO 3166, such as "US-CA" or "DE"; None: that of its time zone."""
+    """The region whose public holidays apply: ISO 3166, such as "US-CA" or "DE"; None: that of its time zone.
+
+    It applies from the beginning. Recorded at the registration; a later change is a LocationAgreed.
+    """
 
     TOPIC: ClassVar[str] = "facility.region-agreed.v1"
     region: str | None
 
     def evolve(self, state: FacilityState) -> FacilityState:
         return replace(state, region=self.region)
+
+
+class LocationAgreed(Event, frozen=True, kw_only=True):
+    """The time zone, weather cell and region from a local day on."""
+
+    TOPIC: ClassVar[str] = "facility.location-agreed.v1"
+    location: Location
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(
+            state, later_locations=state.locations.with_agreed(self.location, self.recorded_at).later
+        )
 
 
 class MaintenanceStarted(Event, frozen=True, kw_only=True):

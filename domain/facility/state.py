@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
 import msgspec
+
+from domain.facility.location import Location, Locations
 
 FacilityStatus = Literal["active", "maintenance", "deactivated"]
 Strategy = Literal["setpoint_offset", "shed_level"]
@@ -74,6 +76,7 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
 
     facility_id: str
     tz: str
+    """`tz`, `weather_cell` and `region` are those from the beginning; `locations` says what is in force when."""
     latitude: float | None
     longitude: float | None
     """None where they do not stand in the log (ADR 0071)."""
@@ -86,6 +89,8 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits | None = None
     region: str | None = None
     """The region whose public holidays apply, ISO 3166; None: that of its time zone."""
+    later_locations: tuple[Location, ...] = ()
+    """Agreed since, in the order of their first days."""
     reservations: dict[str, Reservation] = {}
     served: dict[str, datetime] = {}
     """DR event id -> its start, for the limits per day and season."""
@@ -97,6 +102,19 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of DR events that may have left its building curtailed; no other one gets it meanwhile."""
     utilities: dict[str, str] = {}
     """DR event id -> its utility, of those in `reservations`, `served` and `not_restored_from`."""
+
+    @property
+    def locations(self) -> Locations:
+        first = Location(tz=self.tz, weather_cell=self.weather_cell, region=self.region)
+        return Locations(first, self.later_locations)
+
+    def tz_at(self, moment: datetime) -> str:
+        """Its time zone (IANA) in force at that moment."""
+        return self.locations.at(moment).tz
+
+    def region_on(self, day: date) -> str | None:
+        """The region whose public holidays apply on that local day; None: that of its time zone."""
+        return self.locations.on(day).region
 
     def serves(self, dr_event_id: UUID) -> bool:
         """Whether it is reserved for that DR event, has not opted out, and no other restore is pending."""

@@ -74,8 +74,14 @@ def forecast_scoring(stores: Stores) -> ForecastScoring:
 def forecast_sites(stores: Stores) -> list[ForecastSite]:
     from application.forecast.forecast_commands import ForecastSite
 
+    now = stores.clock.now()
+    rows = [row for row in facility_rows(stores) if row.status != "deactivated"]
     return [
-        ForecastSite(facility_id=row.facility_id, tz=row.tz, weather_cell=row.weather_cell, region=row.region)
-        for row in facility_rows(stores)
-        if row.status != "deactivated"
+        ForecastSite(
+            facility_id=row.facility_id,
+            tz=location.tz,
+            weather_cell=location.weather_cell,
+            region=location.region,
+        )
+        for row, location in ((row, row.locations.at(now)) for row in rows)
     ]

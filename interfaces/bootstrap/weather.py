@@ -10,6 +10,8 @@ from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.stores import Stores, facility_rows
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from adapters.redis.weather_quota import CachedWeatherQuota
     from application.ports.clock import Clock
     from application.ports.weather.source import WeatherSource
@@ -80,19 +82,24 @@ def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
 
 def weather_places(stores: Stores) -> dict[str, WeatherPlace]:
     """The location of every weather cell, from the facilities in it whose coordinates are not forgotten."""
-    return places_of_cells(facility_rows(stores), stores.facility_coordinates().stored())
+    return places_of_cells(
+        facility_rows(stores), stores.facility_coordinates().stored(), at=stores.clock.now()
+    )
 
 
 def places_of_cells(
-    rows: Iterable[FacilityRow], stored: Mapping[str, Coordinates | None]
+    rows: Iterable[FacilityRow], stored: Mapping[str, Coordinates | None], *, at: datetime
 ) -> dict[str, WeatherPlace]:
-    """Weather cell -> its location. `stored`: coordinates beside the log (see `with_coordinates`)."""
+    """Weather cell -> its location then. `stored`: coordinates beside the log (see `with_coordinates`)."""
     from application.weather.cell_location import WeatherPlace, places_of
     from projections.facility import with_coordinates
 
     located = (with_coordinates(row, stored) for row in rows if row.status != "deactivated")
     return places_of(
-        (row.weather_cell, WeatherPlace(latitude=row.latitude, longitude=row.longitude, tz=row.tz))
-        for row in located
+        (
+            location.weather_cell,
+            WeatherPlace(latitude=row.latitude, longitude=row.longitude, tz=location.tz),
+        )
+        for row, location in ((row, row.locations.at(at)) for row in located)
         if row.latitude is not None and row.longitude is not None
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -167,11 +168,12 @@ def list_facilities(past: "AsOf | None", as_json: bool) -> None:
     with opened_stores() as stores:
         coordinates = stores.facility_coordinates().stored()
         rows = [with_coordinates(row, coordinates) for row in all_rows(_all_of_them(stores, past))]
+        now = past if isinstance(past, datetime) else stores.clock.now()
     if as_json:
         print_json({"facilities": rows})
     elif rows:
         columns = ["facility", "status", "time zone", "meters", "zones", "kW", "programs", "latest dispatch"]
-        print_table(columns, map(_cells, rows))
+        print_table(columns, (_cells(row, now) for row in rows))
     elif past is not None:
         click.echo("no facilities were known then")
     else:
@@ -286,12 +288,12 @@ def _check_can_forget(stores: "Stores", facility_ids: tuple[str, ...]) -> None:
         raise click.ClickException(f"no facility {', '.join(unknown)}; see `gridproof facilities list`")
 
 
-def _cells(row: "FacilityRow") -> list[object]:
+def _cells(row: "FacilityRow", now: datetime) -> list[object]:
     latest = row.latest_dispatch
     return [
         row.facility_id,
         row.status,
-        row.tz,
+        row.locations.at(now).tz,
         len(row.meters),
         len(row.zones),
         row.curtailable_kw,

@@ -2,7 +2,7 @@
 
 import types
 import typing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -41,6 +41,8 @@ def _plain(kind: Any, name: str, random: Random) -> Any:
     if kind is datetime:
         start = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
         return start + timedelta(seconds=random.randrange(86_400), microseconds=random.randrange(10**6))
+    if kind is date:
+        return date(2026, 7, 14) + timedelta(days=random.randrange(365))
     if kind is UUID:
         return UUID(int=random.getrandbits(128), version=5)
     if kind is float:

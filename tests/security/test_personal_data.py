@@ -30,7 +30,7 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
 from tests.given_when_then import Scenario
-from tests.sample_values import facility_entry, program_entry, provenance
+from tests.sample_values import NOW, facility_entry, program_entry, provenance
 from tests.tenant_system import OWN, TenantSystem
 from tests.unit.interfaces.web.edge import Edge
 
@@ -216,7 +216,7 @@ class Register:
         assert self.coordinates.forget(facility_id, act)
 
     def cells(self) -> dict[str, WeatherPlace]:
-        return places_of_cells(all_rows(self.models.facilities), self.coordinates.stored())
+        return places_of_cells(all_rows(self.models.facilities), self.coordinates.stored(), at=NOW)
 
 
 def test_no_recorded_event_of_an_import_holds_coordinates() -> None:

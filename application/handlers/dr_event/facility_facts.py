@@ -56,7 +56,12 @@ def facts_of(
             declared_kw = min(declared_kw, forecast_kw)
             quality = quality_at(forecast.data_quality, forecast.cycle_start, context.now)
         facts[facility_id] = _facts(
-            dr_event, notice, facility.state, declared_kw, quality, calendar=calendar_in(facility.state.tz)
+            dr_event,
+            notice,
+            facility.state,
+            declared_kw,
+            quality,
+            calendar=calendar_in(facility.state.tz_at(notice.starts_at)),
         )
     return facts
 

@@ -161,7 +161,7 @@ class Measuring:
             block = self.telemetry.interval_series_of(ids, readings_window(window))
             for state in block_states:
                 facility = self.store.load(Facility, facility_stream_id(state.facility_id))
-                basis = basis_of(facility.state, method, state.dr_event_id)
+                basis = basis_of(facility.state, method, state)
                 yield state, block.series(state.facility_id), basis
 
     def _give(self, commands: Iterable[msgspec.Struct | None], deadline: DeadlineRow) -> int:

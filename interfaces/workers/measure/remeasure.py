@@ -198,7 +198,7 @@ class Remeasuring:
             return 0
         method = agreed_baseline(self.store, self.store.load(DREvent, dr_event_id))
         metered = self.telemetry.interval_series(dispatch.facility_id, readings_window(window))
-        basis = basis_of(facility, method, dr_event_id)
+        basis = basis_of(facility, method, dispatch)
         command = remeasurement_of(dispatch, metered, basis, corrected_at=newest.corrected_at)
         try:
             self.bus.handle(command, self._context(dispatch, newest))

@@ -84,6 +84,7 @@ class PortfolioWalk:
             latitude=None if len(self.facilities) % 2 else 37.0,
             longitude=None if len(self.facilities) % 2 else -122.0,
             weather_cell="cell-1",
+            region=None if len(self.facilities) % 2 else "US-CA",
         )
         self.facilities[facility_id] = facility
         self._agree(facility, 0)
@@ -340,6 +341,11 @@ class PortfolioWalk:
             bms=BMS,
             programs=frozenset({"summer-peak"} if number % 5 else {"winter-peak"}),
             limits=LIMITS,
+        )
+        facility.agree_location(
+            self.provenance(actor="operator:key-1", tenant=None),
+            tz="UTC",
+            weather_cell="cell-1",
             region=("US-CA", None, "US")[number % 3],
         )
         self._save(facility)

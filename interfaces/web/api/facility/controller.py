@@ -1,6 +1,7 @@
 """Routes of facilities: lists, single ones, and registration."""
 
 import asyncio
+from datetime import datetime
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -52,7 +53,7 @@ class FacilityController(Controller):
         """A key of one facility gets only that one."""
         past = parse_as_of(as_of)
         edge = edge_of(request)
-        document_of = FacilityDocuments(await edge.coordinates.current())
+        document_of = await _documents(request, past)
         if request.user.facility_id is not None:
             row = await _facility_of(request, request.user.facility_id, past)
             return Response(Listing(items=(document_of(row),)))
@@ -92,8 +93,17 @@ class FacilityController(Controller):
         self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None
     ) -> FacilityDocument:
         """Its zones, limits, programs and reservations; the state of its BMS is at `/health`."""
-        row = await _facility_of(request, facility_id, parse_as_of(as_of))
-        return FacilityDocuments(await edge_of(request).coordinates.current())(row)
+        past = parse_as_of(as_of)
+        row = await _facility_of(request, facility_id, past)
+        return (await _documents(request, past))(row)
+
+
+async def _documents(request: ApiRequest, past: AsOf | None) -> FacilityDocuments:
+    edge = edge_of(request)
+    coordinates = await edge.coordinates.current()
+    if past is None:
+        return FacilityDocuments.of_now(coordinates, edge.dependencies.clock.now())
+    return FacilityDocuments(coordinates, past if isinstance(past, datetime) else None)
 
 
 async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None) -> FacilityRow:

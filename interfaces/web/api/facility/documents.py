@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 import msgspec
 
 from domain.dispatch import DispatchStatus
-from domain.facility import FacilityStatus, Limits, Reservation, Zone
+from domain.facility import FacilityStatus, Limits, Location, Reservation, Zone
+from domain.telemetry.intervals import interval_start
 from interfaces.web.caching.coordinates import StoredCoordinates
 from projections.facility import FacilityRow, with_coordinates
 
@@ -39,6 +41,8 @@ class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"
     weather_cell: str
     region: str | None = None
     """Whose public holidays apply, ISO 3166; null: those of its time zone."""
+    location_history: tuple[Location, ...] = ()
+    """All that were agreed, where there was a change: each is in force from its first day on."""
     status: FacilityStatus
     status_reason: str | None = None
     """Why it is in maintenance, or was deactivated."""
@@ -64,10 +68,26 @@ class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"
 
 @dataclass(frozen=True)
 class FacilityDocuments:
-    """Makes the documents, with the coordinates that stand beside the log. Equal to another one of the same moment."""
+    """Makes the documents, with the coordinates that stand beside the log. Equal to another one of the same time."""
 
     coordinates: StoredCoordinates
+    at: datetime | None
+    """The moment whose time zone, weather cell and region are shown; None: that of the last change of each facility."""
+
+    @classmethod
+    def of_now(cls, coordinates: StoredCoordinates, now: datetime) -> Self:
+        """Equal ones within a quarter-hour: no local day begins inside of one."""
+        return cls(coordinates, interval_start(now))
 
     def __call__(self, row: FacilityRow) -> FacilityDocument:
         located = with_coordinates(row, self.coordinates.stored)
-        return msgspec.convert(located, FacilityDocument, from_attributes=True)
+        document = msgspec.convert(located, FacilityDocument, from_attributes=True)
+        if not row.later_locations:
+            return document
+        present = row.locations.at(self.at or row.changed_at)
+        return msgspec.structs.replace(
+            document,
+            tz=present.tz,
+            weather_cell=present.weather_cell,
+            region=present.region,
+        )

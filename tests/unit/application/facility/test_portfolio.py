@@ -63,12 +63,17 @@ def test_only_the_differences_of_a_changed_portfolio_are_recorded() -> None:
     )
 
 
-def test_the_holiday_region_of_a_facility_may_be_agreed_later() -> None:
-    story = given().after(RegisterFacility(entry=HALL))
-    in_scotland = RegisterFacility(entry=replace(HALL, region="GB-SCT"))
-    story.when(in_scotland).then(fact(Facility.RegionAgreed, region="GB-SCT"))
-    story.when(in_scotland).then()
-    story.when(RegisterFacility(entry=HALL)).then(fact(Facility.RegionAgreed, region=None))
+def test_the_region_of_a_new_facility_holds_from_the_beginning() -> None:
+    in_scotland = RegisterFacility(entry=replace(HALL, region="GB-SCT", zones=()))
+    given().when(in_scotland).then(
+        fact(Facility.Registered),
+        fact(Facility.RegionAgreed, region="GB-SCT"),
+        fact(Facility.MeterInstalled),
+        fact(Facility.BmsConnected),
+        fact(Facility.EnrolledInProgram),
+        fact(Facility.LimitsAgreed),
+    )
+    given().after(in_scotland).when(in_scotland).then()
 
 
 def test_maintenance_begins_and_ends_once() -> None:

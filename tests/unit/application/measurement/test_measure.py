@@ -125,7 +125,7 @@ def test_days_of_other_dr_events_are_not_candidates() -> None:
             str(DR_EVENT): STARTS_AT,
         },
     )
-    basis = basis_of(facility, "caiso-10-in-10", DR_EVENT)
+    basis = basis_of(facility, "caiso-10-in-10", DISPATCH)
     assert basis.dr_event_days == {date(2026, 7, 10)}
     found = measurement_of(DISPATCH, metered(), basis, now=AFTER)
     assert isinstance(found, RecordMeasurement)

@@ -39,7 +39,7 @@ SECRET = "for the projection alone"
 ROWS: list[tuple[type[Any], Callable[[Any], Any], type[Any]]] = [
     (DREventRow, dr_event_document, DREventDocument),
     (DispatchRow, dispatch_document, DispatchDocument),
-    (FacilityRow, FacilityDocuments(StoredCoordinates({})), FacilityDocument),
+    (FacilityRow, FacilityDocuments(StoredCoordinates({}), None), FacilityDocument),
     (PortfolioRow, portfolio_document, PortfolioDocument),
     (AuditTrailRow, audit_step_document, AuditStepDocument),
     (Alert, alert_document, AlertDocument),
