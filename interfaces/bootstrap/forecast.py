@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from application.ports.failpoints import Failpoint, no_failpoint
 from interfaces.bootstrap.clock import wall_time_of
 from interfaces.bootstrap.stores import Stores, facility_rows
-from interfaces.bootstrap.weather import weather_source
+from interfaces.bootstrap.weather import cell_temperatures, weather_source
 from interfaces.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def forecast_scoring(stores: Stores) -> ForecastScoring:
         scores=stores.forecast_scores(),
         alerts=stores.alerts(),
         clock=stores.clock,
+        temperatures=cell_temperatures(stores),
+        temperatures_kept=timedelta(days=stores.settings.telemetry_rollup_days),
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adapters.redis.weather_quota import CachedWeatherQuota
     from application.ports.clock import Clock
     from application.ports.weather.source import WeatherSource
+    from application.ports.weather.temperatures import CellTemperatures
     from application.weather.cell_location import WeatherPlace
     from domain.facility import Coordinates
     from interfaces.settings.settings import Settings
@@ -37,6 +38,12 @@ def weather_source(stores: Stores) -> WeatherSource | None:
     else:
         return None
     return CachedWeatherSource(source, stores.clock, current_cache(stores.settings))
+
+
+def cell_temperatures(stores: Stores) -> CellTemperatures:
+    from adapters.postgres.temperatures import PostgresCellTemperatures
+
+    return PostgresCellTemperatures(stores.pool)
 
 
 async def weather_summary(settings: Settings, clock: Clock) -> str:

@@ -29,6 +29,7 @@ from application.ports.forecast.past_forecasts import PastForecasts
 from application.ports.forecast.scores import ForecastScore, ForecastScores
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.telemetry.store import TelemetryStore
+from application.ports.weather.temperatures import CellTemperatures
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import PUT_OFF, run_periodically
@@ -56,6 +57,9 @@ class ForecastScoring:
     scores: ForecastScores
     alerts: AlertRegistry
     clock: Clock
+    temperatures: CellTemperatures
+    temperatures_kept: timedelta
+    """As the rollups of telemetry. Those of an earlier UTC day are deleted."""
     _drift_checked: date | None = field(default=None, init=False)
     """The last day for which the drift alerts were updated."""
 
@@ -94,6 +98,7 @@ class ForecastScoring:
         if self._drift_checked != day:
             self._update_alerts(day - timedelta(days=1))
             self.scores.delete_before(day - RETAINED)
+            self.temperatures.delete_before(day - self.temperatures_kept)
             self._drift_checked = day
         return True
 

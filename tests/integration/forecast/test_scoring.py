@@ -21,6 +21,7 @@ from interfaces.workers.forecast.scoring import ForecastScoring
 from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.weather.temperatures import FakeCellTemperatures
 from tests.issued_forecasts import issued_forecast
 from tests.servers import Database
 
@@ -94,4 +95,6 @@ def scoring(pool: ConnectionPool[Any], at: datetime) -> ForecastScoring:
         scores=PostgresForecastScores(pool),
         alerts=FakeAlertRegistry(),
         clock=FakeClock(at),
+        temperatures=FakeCellTemperatures(),
+        temperatures_kept=timedelta(days=730),
     )

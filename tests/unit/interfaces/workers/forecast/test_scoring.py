@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from application.ports.forecast.scores import ForecastScore
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.telemetry.store import ImportedIntervals
+from domain.time_series.windows import IntervalSeries
 from interfaces.workers.forecast import scoring
 from interfaces.workers.forecast.scoring import LONGEST_BACK, ForecastScoring
 from tests.fakes.clock import FakeClock
@@ -19,6 +20,7 @@ from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.store import FakeTelemetryStore
+from tests.fakes.weather.temperatures import FakeCellTemperatures
 from tests.issued_forecasts import issued_forecast
 
 NOW = datetime(2026, 7, 14, 20, 35, tzinfo=UTC)
@@ -53,6 +55,7 @@ class Scored:
         self.scores = FakeForecastScores()
         self.scores.through = LATEST - 24 * HOUR
         self.alerts = FakeAlertRegistry()
+        self.temperatures = FakeCellTemperatures()
         self.draw(100.0, LATEST - timedelta(days=9), 9 * 24)
         for hours_ago in range(days * 24):
             for facility_id, kw in (("a", 104.0), ("b", 96.0)):
@@ -64,6 +67,8 @@ class Scored:
             scores=self.scores,
             alerts=self.alerts,
             clock=self.clock,
+            temperatures=self.temperatures,
+            temperatures_kept=timedelta(days=730),
         )
 
     def draw(self, kw: float, since: datetime, hours: int, *, every_fifth_kw: float | None = None) -> None:
@@ -102,6 +107,15 @@ def test_each_hour_is_scored_once_at_each_lead_time_half_an_hour_after_its_end()
     assert there.all_due() == 0
     there.clock.advance(minutes=1)
     assert there.all_due() == 1
+
+
+def test_temperatures_of_cells_are_deleted_with_the_rollups_of_telemetry() -> None:
+    there = Scored()
+    for days in (729, 740):
+        began = LATEST.replace(hour=0) - timedelta(days=days)
+        there.temperatures.record("la", IntervalSeries(began, 3600, np.array([20.0])), final_until=began)
+    there.all_due()
+    assert list(there.temperatures.days["la"]) == [(LATEST - timedelta(days=729)).date()]
 
 
 def test_a_new_system_starts_with_the_last_complete_hour() -> None:
