@@ -4,7 +4,17 @@ Quantities are plain floats whose name carries the unit (`_kw`, `_kwh`, `_c`, `_
 value as a float, or raises `InvalidQuantity` with the field, the value and the bound.
 """
 
+from decimal import Decimal
 from math import isfinite
+from typing import Annotated
+
+import msgspec
+
+# In Python `$` also matches before a newline at the end.
+DecimalString = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?(?!\n)$", max_length=400)]
+"""An exact decimal without exponent, as settlement documents write money, ratios and kW: "0.35". Any float fits."""
+KilowattString = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(?!\n)$", max_length=40)]
+"""A power of 0 kW or above as an exact decimal."""
 
 MAXIMUM_KW = 10_000_000.0
 """10 GW, above any portfolio: a larger value has the wrong unit (watts sent as kilowatts)."""
@@ -48,3 +58,12 @@ def kilowatts(value: object, *, name: str) -> float:
 def outdoor_celsius(value: object, *, name: str) -> float:
     """An outdoor air temperature in degrees Celsius."""
     return quantity(value, name=name, minimum=LOWEST_OUTDOOR_C, maximum=HIGHEST_OUTDOOR_C)
+
+
+def decimal_string(value: float | str) -> str:
+    """The shortest DecimalString of that value: 4.0 and "4.00" give "4". A float gives all its digits."""
+    exact = Decimal(repr(value) if isinstance(value, float) else value)
+    digits = f"{exact:f}"
+    if "." in digits:
+        digits = digits.rstrip("0").rstrip(".")
+    return "0" if digits == "-0" else digits

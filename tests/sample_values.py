@@ -23,6 +23,7 @@ from application.facility.portfolio_entries import (
     ProgramEntry,
     ZoneEntry,
 )
+from application.handlers.program import terms_of_entry
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork
 from domain.administration import AdministrativeAct
 from domain.dr_event import DREvent, FacilityTarget, Notice
@@ -30,6 +31,7 @@ from domain.event_sourcing.aggregate import Provenance
 from domain.facility import BmsLink
 from domain.forecast import CYCLE, Forecast, ForecastInputs, ForecastModel, QuantileSteps
 from domain.identifiers import dr_event_id
+from domain.program import Terms
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 STARTS_AT = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
@@ -104,6 +106,11 @@ def trusted_snapshots() -> Snapshots:
 def program_entry(**changes: Any) -> ProgramEntry:
     values: dict[str, Any] = {"program_id": PROGRAM, "utility_id": UTILITY, "prepare_lead_s": 600}
     return ProgramEntry(**(values | changes))
+
+
+def program_terms(**changes: Any) -> Terms:
+    """The terms of `program_entry`."""
+    return terms_of_entry(program_entry(**changes))
 
 
 def facility_entry(facility_id: str = "fac-001", **changes: Any) -> FacilityEntry:

@@ -6,13 +6,24 @@ its older form, where DOWNCASTERS has one; otherwise the save is refused.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from eventsourcing.persistence import StoredEvent
 
-from application.event_store.upcasters import Change
+from application.event_store.upcasters import V1_BASELINE_PARAMETERS, Change
 from application.ports.event_store.event_store import NewerTopicRefused
+from domain.baseline import BaselineParameters
+from domain.units import decimal_string
+
+V2_TERMS: dict[str, Any] = {
+    "holidays": None,
+    "clip_delivery": False,
+    "window": None,
+    "maximum_lead_s": None,
+    "settlement": None,
+}
+"""What version 2 of a program's terms added -> the value that says nothing more than version 1."""
 
 WRITTEN_FROM = "0.2"
 """The release that every process must have before NEWER_TOPICS are written."""
@@ -29,8 +40,52 @@ class Downcaster(NamedTuple):
     change: Change
 
 
-NEWER_TOPICS: frozenset[str] = frozenset({"facility.location-agreed.v1"})
-DOWNCASTERS: dict[str, Downcaster] = {}
+def _without_contract(stored: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 of the terms: the method alone, rates as floats, and nothing that v2 added (ADR 0073)."""
+    terms = {name: value for name, value in stored["terms"].items() if name not in V2_TERMS}
+    for name, nothing in V2_TERMS.items():
+        if stored["terms"].get(name, nothing) != nothing:
+            raise NotExpressible(f"terms with {name}")
+    baseline = terms.pop("baseline")
+    if _parameters(baseline["parameters"]) != _parameters(V1_BASELINE_PARAMETERS):
+        raise NotExpressible("terms with parameters of the baseline")
+    if terms["forecast_guardrail"] == "accept_no_weather":
+        raise NotExpressible("the guardrail accept_no_weather")
+    for rate in ("rate_per_kw", "rate_per_kwh"):
+        terms[rate] = _as_float(terms[rate])
+    return {**stored, "terms": {**terms, "baseline_method": baseline["method"]}}
+
+
+def _parameters(stored: dict[str, Any]) -> BaselineParameters:
+    """With the defaults of what is not stored."""
+    return msgspec.convert(stored, BaselineParameters)
+
+
+def _as_float(exact: str) -> float:
+    found = float(exact)
+    if decimal_string(found) != exact:
+        raise NotExpressible(f"a rate of {exact}, which no float is")
+    return found
+
+
+def _without_enrolment(stored: dict[str, Any]) -> dict[str, Any]:
+    for name in ("kw", "level_kw"):
+        if stored[name] is not None:
+            raise NotExpressible(f"an enrolment with {name}")
+    return {name: value for name, value in stored.items() if name not in {"kw", "level_kw"}}
+
+
+NEWER_TOPICS: frozenset[str] = frozenset(
+    {
+        "facility.enrolled-in-program.v2",
+        "facility.location-agreed.v1",
+        "program.terms-agreed.v2",
+    }
+)
+DOWNCASTERS: dict[str, Downcaster] = {
+    "facility.enrolled-in-program.v2": Downcaster("facility.enrolled-in-program.v1", _without_enrolment),
+    "program.terms-agreed.v2": Downcaster("program.terms-agreed.v1", _without_contract),
+}
 """Newer topic -> its conversion to the older one, which its upcaster (application/event_store/upcasters.py) reads."""
 
 

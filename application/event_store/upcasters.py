@@ -10,6 +10,19 @@ from typing import Any
 import msgspec
 
 from domain.time_series.quantiles import QuantileSteps, compact
+from domain.units import decimal_string
+
+V1_BASELINE_PARAMETERS: dict[str, Any] = {
+    "x": 5,
+    "y": 10,
+    "pick": "high",
+    "adjustment": "multiplicative",
+    "cap": 0.2,
+    "upward_only": False,
+    "before_s": 3600,
+    "level_kw": None,
+}
+"""Of every program whose terms were recorded as version 1."""
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -32,9 +45,25 @@ def _with_compact_steps(stored: dict[str, Any]) -> dict[str, Any]:
     return remaining | {"compact_steps": msgspec.to_builtins(compact(steps))}
 
 
+def _with_contract(stored: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 named the baseline's method alone: these parameters are what it was computed with (ADR 0073)."""
+    terms = dict(stored["terms"])
+    terms["baseline"] = {"method": terms.pop("baseline_method"), "parameters": V1_BASELINE_PARAMETERS}
+    for rate in ("rate_per_kw", "rate_per_kwh"):
+        terms[rate] = decimal_string(float(terms[rate]))
+    return {**stored, "terms": terms}
+
+
+def _with_enrolment(stored: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 agreed on no power."""
+    return {**stored, "kw": None, "level_kw": None}
+
+
 UPCASTERS: dict[str, Upcaster] = {
+    "facility.enrolled-in-program.v1": Upcaster("facility.enrolled-in-program.v2", _with_enrolment),
     "forecast.issued.v1": Upcaster("forecast.issued.v2", _with_compact_steps),
     "forecast.reissued.v1": Upcaster("forecast.reissued.v2", _with_compact_steps),
+    "program.terms-agreed.v1": Upcaster("program.terms-agreed.v2", _with_contract),
 }
 """Old topic -> its conversion to the next. Entries are never removed."""
 

@@ -9,14 +9,20 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from domain.baseline import BaselineParameters
 from domain.facility import MOST_METERS, MOST_PROGRAMS, MOST_ZONES
+from domain.program import ForecastGuardrail, SettlementRule, ShortfallPolicy, WindowTerms
+from domain.units import DecimalString, KilowattString
 
 # In Python `$` also matches before a newline at the end.
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(?!\n)$")]
 PositiveKw = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 OneDayS = Annotated[int, msgspec.Meta(ge=0, le=86_400)]
 SomeDaysS = Annotated[int, msgspec.Meta(ge=0, le=31 * 86_400)]
-Rate = Annotated[float, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
+Rate = Annotated[float, msgspec.Meta(ge=-1_000_000, le=1_000_000)] | DecimalString
+"""A number, or an exact decimal in quotes."""
+Kilowatts = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] | KilowattString
+MOST_HOLIDAYS = 1_000
 Reference = Annotated[str, msgspec.Meta(max_length=1_000)]
 Region = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?(?!\n)$")]
 """ISO 3166: a country and, after a hyphen, its region ("DE", "US-CA", "GB-SCT")."""
@@ -39,6 +45,13 @@ class UtilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Until when its webhook calls may carry a signature v1. None: what is stored stays; a new utility signs v2."""
 
 
+class BaselineEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The baseline method with its parameters, as `baseline compute` takes them."""
+
+    method: Annotated[str, msgspec.Meta(max_length=100)]
+    parameters: BaselineParameters = BaselineParameters()
+
+
 class ProgramEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A program: the terms that a utility's contract fixes."""
 
@@ -46,18 +59,31 @@ class ProgramEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     utility_id: Identifier
     rank: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)] = 1
     baseline_method: Annotated[str, msgspec.Meta(max_length=100)] = "caiso-10-in-10"
+    """The method with its default parameters; `baseline` goes before it."""
+    baseline: BaselineEntry | None = None
+    holidays: Annotated[tuple[date, ...], msgspec.Meta(max_length=MOST_HOLIDAYS)] | None = None
+    """The contract's own holidays; None: the public ones of each facility's region."""
+    clip_delivery: bool = False
+    """A delivery below 0 kW counts as 0."""
+    window: WindowTerms | None = None
+    """The hours, days and season in which a DR event may take place; None: any."""
     notification_lead_s: SomeDaysS = 600
     """Shortest time between the notification and the start, seconds."""
+    maximum_lead_s: Annotated[int, msgspec.Meta(ge=0, le=3_660 * 86_400)] | None = None
+    """Longest time between them; None: as the settings say."""
     prepare_lead_s: OneDayS = 600
     """How long before the start BMS commands are prepared, seconds."""
     minimum_duration_s: SomeDaysS = 900
     maximum_duration_s: SomeDaysS = 14_400
     acceptable_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
-    shortfall_policy: Literal["continue", "reallocate", "abort"] = "continue"
-    forecast_guardrail: Literal["block", "warn"] = "block"
+    shortfall_policy: ShortfallPolicy = "continue"
+    forecast_guardrail: ForecastGuardrail = "block"
     two_phase: bool = True
-    rate_per_kw: Rate = 0.0
-    rate_per_kwh: Rate = 0.0
+    """False: buildings are commanded at the start, without a preparation before it."""
+    rate_per_kw: Rate = "0"
+    rate_per_kwh: Rate = "0"
+    settlement: SettlementRule | None = None
+    """How measured kW become money (`settlement-rule/1`); None: nothing is settled."""
 
 
 class ZoneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +112,16 @@ class BmsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     credentials_ref: Reference | None = None
 
 
+class EnrolmentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An enrolment in a program with what it agrees on."""
+
+    program_id: Identifier
+    kw: Kilowatts | None = None
+    """The enrolled power, which a period's capacity payment counts."""
+    level_kw: Kilowatts | None = None
+    """The facility's own firm service level; None: that of the program."""
+
+
 class FacilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A facility with its meters, zones, BMS, enrolments and agreed limits."""
 
@@ -103,11 +139,21 @@ class FacilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     meters: Annotated[tuple[MeterEntry, ...], msgspec.Meta(max_length=MOST_METERS)]
     zones: Annotated[tuple[ZoneEntry, ...], msgspec.Meta(max_length=MOST_ZONES)]
     bms: BmsEntry
-    programs: Annotated[tuple[Identifier, ...], msgspec.Meta(max_length=MOST_PROGRAMS)]
+    programs: Annotated[tuple[Identifier | EnrolmentEntry, ...], msgspec.Meta(max_length=MOST_PROGRAMS)]
+    """Ids, or enrolments with their power."""
     dr_events_per_day: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 2
     dr_events_per_season: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 40
     longest_dr_event_s: SomeDaysS = 14_400
     notification_lead_s: SomeDaysS = 0
+
+    @property
+    def enrolments(self) -> tuple[EnrolmentEntry, ...]:
+        """`programs`, each in its full form."""
+        return tuple(EnrolmentEntry(program_id=one) if isinstance(one, str) else one for one in self.programs)
+
+    @property
+    def program_ids(self) -> tuple[str, ...]:
+        return tuple(one.program_id for one in self.enrolments)
 
 
 class Portfolio(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

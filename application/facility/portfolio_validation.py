@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -49,7 +50,8 @@ def read_portfolio(content: bytes) -> Portfolio:
 
 def _wrong_fields(value: Any, kind: Any, path: str) -> Iterator[str]:
     """Check field by field, since msgspec stops at the first wrong one."""
-    if get_origin(kind) is Annotated and get_origin(get_args(kind)[0]) is tuple:
+    kind = _chosen(value, kind)
+    if get_origin(kind) is Annotated and get_origin(get_args(kind)[0]) in {tuple, dict}:
         yield from _wrong_length(value, kind, path)
         yield from _wrong_fields(value, get_args(kind)[0], path)
     elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -57,17 +59,44 @@ def _wrong_fields(value: Any, kind: Any, path: str) -> Iterator[str]:
     elif get_origin(kind) is tuple and isinstance(value, list):
         for number, item in enumerate(value):
             yield from _wrong_fields(item, get_args(kind)[0], f"{path}[{number}]")
+    elif get_origin(kind) is dict and isinstance(value, dict):
+        for name, item in value.items():
+            yield from _wrong_fields(item, get_args(kind)[1], f"{path}.{name}")
     else:
         try:
             msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
-            yield f"{path or 'the document'}: {str(error).partition(' - at ')[0]}"
+            yield f"{path or 'the document'}: {_explained(str(error))}"
+
+
+def _chosen(value: Any, kind: Any) -> Any:
+    """Of a union, the struct for an object and the tuple for an array; else the whole of it."""
+    if get_origin(kind) not in {Union, UnionType}:
+        return kind
+    for choice in get_args(kind):
+        plain = get_args(choice)[0] if get_origin(choice) is Annotated else choice
+        is_struct = isinstance(plain, type) and issubclass(plain, msgspec.Struct)
+        if (isinstance(value, dict) and is_struct) or (
+            isinstance(value, list) and get_origin(plain) is tuple
+        ):
+            return choice
+    return kind
+
+
+def _explained(error: str) -> str:
+    """The error of msgspec without its own path."""
+    problem = error.partition(" - at ")[0]
+    is_unquoted = problem.startswith("Expected `str") and problem.endswith(("got `float`", "got `int`"))
+    return f"{problem}: write it in quotes" if is_unquoted else problem
 
 
 def _wrong_length(value: Any, kind: Any, path: str) -> Iterator[str]:
-    most = next(meta.max_length for meta in get_args(kind)[1:] if isinstance(meta, msgspec.Meta))
-    if most is not None and isinstance(value, list) and len(value) > most:
-        yield f"{path}: Expected `array` of length <= {most}, got {len(value)}"
+    bounds = [meta for meta in get_args(kind)[1:] if isinstance(meta, msgspec.Meta)]
+    for meta in bounds:
+        if meta.max_length is not None and isinstance(value, list | dict) and len(value) > meta.max_length:
+            yield f"{path}: Expected `array` of length <= {meta.max_length}, got {len(value)}"
+        if meta.min_length is not None and isinstance(value, list) and len(value) < meta.min_length:
+            yield f"{path}: Expected `array` of length >= {meta.min_length}, got {len(value)}"
 
 
 def _wrong_struct(value: Any, kind: type[msgspec.Struct], path: str) -> Iterator[str]:
@@ -157,7 +186,8 @@ def _wrong_references(portfolio: Portfolio, utilities: set[str], programs: set[s
 def _wrong_facility(facility: FacilityEntry, path: str, programs: set[str]) -> Iterator[str]:
     yield from _twice(f"{path}.meters", (meter.meter_id for meter in facility.meters))
     yield from _twice(f"{path}.zones", (zone.zone_id for zone in facility.zones))
-    for program_id in facility.programs:
+    yield from _twice(f"{path}.programs", (one.program_id for one in set(facility.enrolments)))
+    for program_id in facility.program_ids:
         if program_id not in programs:
             yield f"{path}.programs: there is no program {program_id}"
     if not _is_time_zone(facility.tz):

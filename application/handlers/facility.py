@@ -13,10 +13,11 @@ from application.commands.facility import (
     RegisterFacility,
     StartMaintenance,
 )
-from application.facility.portfolio_entries import FacilityEntry
+from application.facility.portfolio_entries import EnrolmentEntry, FacilityEntry
 from domain.dispatch import Dispatch
 from domain.errors import BmsAccessDenied, UnknownFacility
-from domain.facility import BmsLink, Facility, Limits, Zone
+from domain.facility import BmsLink, Enrolment, Facility, Limits, Zone
+from domain.units import decimal_string
 
 
 def register_facility(command: RegisterFacility, context: DecisionContext) -> Decision:
@@ -43,7 +44,7 @@ def register_facility(command: RegisterFacility, context: DecisionContext) -> De
         meters=frozenset(meter.meter_id for meter in entry.meters),
         zones=_zones(entry),
         bms=bms,
-        programs=frozenset(entry.programs),
+        enrolments={one.program_id: _enrolment(one) for one in entry.enrolments},
         limits=_limits(entry),
     )
     facility.agree_location(
@@ -128,6 +129,13 @@ def _zones(entry: FacilityEntry) -> tuple[Zone, ...]:
             rebound_ramp_s=zone.rebound_ramp_s,
         )
         for zone in entry.zones
+    )
+
+
+def _enrolment(entry: EnrolmentEntry) -> Enrolment:
+    return Enrolment(
+        kw=None if entry.kw is None else decimal_string(entry.kw),
+        level_kw=None if entry.level_kw is None else decimal_string(entry.level_kw),
     )
 
 

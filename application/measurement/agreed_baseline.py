@@ -16,4 +16,4 @@ def agreed_baseline(store: EventStore, dr_event: DREvent) -> str:
     terms = program.state.versions.get(dr_event.state.program_version)
     if terms is None:
         raise LookupError(f"program {notice.program_id} has no version {dr_event.state.program_version}")
-    return terms.baseline_method
+    return terms.baseline.method

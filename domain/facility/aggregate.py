@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import ClassVar, Self, TypeAlias
 from uuid import UUID
@@ -13,7 +14,16 @@ from domain.errors import FacilityNotAvailable, FacilityTooLarge, NotAllowedNow,
 from domain.event_sourcing.aggregate import Aggregate, Provenance
 from domain.facility import events
 from domain.facility.location import MOST_LOCATIONS, Location
-from domain.facility.state import MOST_METERS, MOST_PROGRAMS, MOST_ZONES, BmsLink, FacilityState, Limits, Zone
+from domain.facility.state import (
+    MOST_METERS,
+    MOST_PROGRAMS,
+    MOST_ZONES,
+    BmsLink,
+    Enrolment,
+    FacilityState,
+    Limits,
+    Zone,
+)
 from domain.identifiers import facility_stream_id
 from domain.time_series.windows import local_date
 
@@ -80,7 +90,7 @@ class Facility(Aggregate[FacilityState]):
         meters: frozenset[str],
         zones: tuple[Zone, ...],
         bms: BmsLink,
-        programs: frozenset[str],
+        enrolments: Mapping[str, Enrolment],
         limits: Limits,
     ) -> None:
         """Record the differences between the given facts and the recorded ones; equal facts record nothing.
@@ -90,7 +100,7 @@ class Facility(Aggregate[FacilityState]):
         for what, count, most in (
             ("meters", len(meters), MOST_METERS),
             ("zones", len(zones), MOST_ZONES),
-            ("programs", len(programs), MOST_PROGRAMS),
+            ("programs", len(enrolments), MOST_PROGRAMS),
         ):
             if count > most:
                 raise FacilityTooLarge(
@@ -100,10 +110,7 @@ class Facility(Aggregate[FacilityState]):
         self._agree_zones(provenance, {zone.zone_id: zone for zone in zones})
         if self.state.bms != bms:
             self.record(self.BmsConnected, provenance, bms=bms)
-        for program_id in sorted(programs - self.state.programs):
-            self.record(self.EnrolledInProgram, provenance, program_id=program_id)
-        for program_id in sorted(self.state.programs - programs):
-            self.record(self.WithdrawnFromProgram, provenance, program_id=program_id)
+        self._agree_enrolments(provenance, enrolments)
         if self.state.limits != limits:
             self.record(self.LimitsAgreed, provenance, limits=limits)
 
@@ -148,6 +155,19 @@ class Facility(Aggregate[FacilityState]):
                 self.record(self.ZoneDefined, provenance, zone=zone)
         for zone_id in sorted(set(self.state.zones) - set(zones)):
             self.record(self.ZoneRetired, provenance, zone_id=zone_id)
+
+    def _agree_enrolments(self, provenance: Provenance, enrolments: Mapping[str, Enrolment]) -> None:
+        for program_id, agreed in sorted(enrolments.items()):
+            if self.state.enrolments.get(program_id) != agreed:
+                self.record(
+                    self.EnrolledInProgram,
+                    provenance,
+                    program_id=program_id,
+                    kw=agreed.kw,
+                    level_kw=agreed.level_kw,
+                )
+        for program_id in sorted(self.state.programs - enrolments.keys()):
+            self.record(self.WithdrawnFromProgram, provenance, program_id=program_id)
 
     def start_maintenance(self, provenance: Provenance, *, reason: str) -> None:
         """Take the facility out of service with a reason."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from domain.event_sourcing.aggregate import Aggregate, CreationEvent
 from domain.facility.location import Location
-from domain.facility.state import BmsLink, FacilityState, Limits, Reservation, Zone
+from domain.facility.state import BmsLink, Enrolment, FacilityState, Limits, Reservation, Zone
 
 
 def _without(utilities: dict[str, str], key: str) -> dict[str, str]:
@@ -97,13 +97,18 @@ class BmsConnected(Event, frozen=True, kw_only=True):
 
 
 class EnrolledInProgram(Event, frozen=True, kw_only=True):
-    """The facility takes part in a program from now on."""
+    """The facility takes part in a program from now on, or its enrolment changed."""
 
-    TOPIC: ClassVar[str] = "facility.enrolled-in-program.v1"
+    TOPIC: ClassVar[str] = "facility.enrolled-in-program.v2"
     program_id: str
+    kw: str | None
+    """The enrolled power, a KilowattString; None: not agreed."""
+    level_kw: str | None
+    """Its own firm service level, a KilowattString; None: that of the program."""
 
     def evolve(self, state: FacilityState) -> FacilityState:
-        return replace(state, programs=state.programs | {self.program_id})
+        enrolment = Enrolment(kw=self.kw, level_kw=self.level_kw)
+        return replace(state, enrolments={**state.enrolments, self.program_id: enrolment})
 
 
 class WithdrawnFromProgram(Event, frozen=True, kw_only=True):
@@ -113,7 +118,8 @@ class WithdrawnFromProgram(Event, frozen=True, kw_only=True):
     program_id: str
 
     def evolve(self, state: FacilityState) -> FacilityState:
-        return replace(state, programs=state.programs - {self.program_id})
+        remaining = {k: v for k, v in state.enrolments.items() if k != self.program_id}
+        return replace(state, enrolments=remaining)
 
 
 class LimitsAgreed(Event, frozen=True, kw_only=True):

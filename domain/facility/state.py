@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
@@ -56,6 +57,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     notification_lead_s: int
 
 
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a facility's enrolment in one program agrees on. Powers are KilowattStrings."""
+
+    kw: str | None = None
+    """The enrolled power; None: not agreed."""
+    level_kw: str | None = None
+    """Its own firm service level; None: that of the program."""
+
+
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """The half-open window in which the facility serves one DR event."""
 
@@ -85,7 +95,8 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     meters: frozenset[str] = frozenset()
     zones: dict[str, Zone] = {}
     bms: BmsLink | None = None
-    programs: frozenset[str] = frozenset()
+    enrolments: dict[str, Enrolment] = {}
+    """By program id."""
     limits: Limits | None = None
     region: str | None = None
     """The region whose public holidays apply, ISO 3166; None: that of its time zone."""
@@ -102,6 +113,11 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of DR events that may have left its building curtailed; no other one gets it meanwhile."""
     utilities: dict[str, str] = {}
     """DR event id -> its utility, of those in `reservations`, `served` and `not_restored_from`."""
+
+    @property
+    def programs(self) -> AbstractSet[str]:
+        """The ids of the programs that it is enrolled in."""
+        return self.enrolments.keys()
 
     @property
     def locations(self) -> Locations:

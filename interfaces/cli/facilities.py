@@ -144,7 +144,7 @@ def _check(portfolio: "Portfolio", stores: "Stores") -> None:
         portfolio,
         known_utilities=[entry.utility_id for entry in stores.utilities().listed()],
         known_programs=stores.existing_programs(
-            [name for facility in portfolio.facilities for name in facility.programs]
+            [name for facility in portfolio.facilities for name in facility.program_ids]
         ),
         rules=rules,
         recorded=recorded,

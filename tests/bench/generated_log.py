@@ -20,7 +20,7 @@ from application.event_store.event_mapper import encode_state
 from domain.dispatch import Dispatch, Setpoint, ZonePlan
 from domain.dr_event import Batch, DREvent, FacilityTarget, Notice
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance, domain_event_id
-from domain.facility import BmsLink, Facility, Limits, Zone
+from domain.facility import BmsLink, Enrolment, Facility, Limits, Zone
 
 STARTS_AT = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 FACILITIES = tuple(f"fac-{number:03}" for number in range(1, 4))
@@ -129,7 +129,7 @@ class _DREventTemplate:
                 meters=frozenset({"main"}),
                 zones=(_zone(),),
                 bms=_BMS,
-                programs=frozenset({"summer-peak"}),
+                enrolments={"summer-peak": Enrolment()},
                 limits=Limits(
                     dr_events_per_day=2,
                     dr_events_per_season=40,

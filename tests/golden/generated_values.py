@@ -1,5 +1,6 @@
 """Values for the golden corpus, derived from field types: optional fields have a value, collections one item."""
 
+import re
 import types
 import typing
 from datetime import UTC, date, datetime, timedelta
@@ -8,6 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+
+_WRITTEN = ("12.5", "06-30", "17:30", "EUR")
+"""For strings with a pattern."""
 
 
 def generate_struct(kind: type[msgspec.Struct], random: Random) -> Any:
@@ -23,7 +27,7 @@ def generate_value(kind: Any, name: str, random: Random) -> Any:
     """A value of that type, which contains the name of its field if possible."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return generate_value(arguments[0], name, random)
+        return _constrained(generate_value(arguments[0], name, random), arguments[1:])
     if origin is typing.Literal:
         return arguments[0]
     if origin in (typing.Union, types.UnionType):
@@ -35,6 +39,16 @@ def generate_value(kind: Any, name: str, random: Random) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return generate_struct(kind, random)
     return _plain(kind, name, random)
+
+
+def _constrained(value: Any, constraints: tuple[Any, ...]) -> Any:
+    """The value, or another one that the pattern or bounds allow."""
+    for meta in constraints:
+        if meta.pattern is not None:
+            return next(text for text in _WRITTEN if re.search(meta.pattern, text))
+        if meta.le is not None:
+            value = min(value, meta.le)
+    return value
 
 
 def _plain(kind: Any, name: str, random: Random) -> Any:

@@ -191,7 +191,7 @@ def large_facility(facility_id: str) -> Facility:
         )
         facility.record(Facility.ZoneDefined, provenance(), zone=zone)
     facility.record(Facility.BmsConnected, provenance(), bms=BMS)
-    facility.record(Facility.EnrolledInProgram, provenance(), program_id=PROGRAM)
+    facility.record(Facility.EnrolledInProgram, provenance(), program_id=PROGRAM, kw=None, level_kw=None)
     limits = Limits(
         dr_events_per_day=5, dr_events_per_season=40, longest_dr_event_s=14_400, notification_lead_s=0
     )

@@ -16,7 +16,7 @@ from domain.dispatch import CommandRecord, Dispatch, Interval, Setpoint, ZonePla
 from domain.dr_event import BEFORE_START, Batch, DREvent, FacilityTarget, Notice, Reason
 from domain.errors import DomainError
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance
-from domain.facility import BmsLink, Facility, Limits, Zone
+from domain.facility import BmsLink, Enrolment, Facility, Limits, Zone
 from domain.program import Program
 from tests.fakes.event_store.event_log import FakeEventLog
 from tests.property.projections.walked_changes import changes_for, changes_of, opting
@@ -339,7 +339,9 @@ class PortfolioWalk:
             meters=frozenset({"main", f"sub-{number % 2}"}),
             zones=zones,
             bms=BMS,
-            programs=frozenset({"summer-peak"} if number % 5 else {"winter-peak"}),
+            enrolments={
+                "summer-peak" if number % 5 else "winter-peak": Enrolment(kw="150.5" if number % 2 else None)
+            },
             limits=LIMITS,
         )
         facility.agree_location(

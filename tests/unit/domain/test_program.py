@@ -3,23 +3,10 @@
 from msgspec.structs import replace
 
 from domain.identifiers import program_stream_id
-from domain.program import Program, Terms
-from tests.sample_values import provenance
+from domain.program import Program
+from tests.sample_values import program_terms, provenance
 
-TERMS = Terms(
-    rank=1,
-    baseline_method="caiso-10-in-10",
-    notification_lead_s=600,
-    prepare_lead_s=600,
-    minimum_duration_s=900,
-    maximum_duration_s=14_400,
-    acceptable_share=0.8,
-    shortfall_policy="continue",
-    forecast_guardrail="block",
-    two_phase=True,
-    rate_per_kw=1.0,
-    rate_per_kwh=0.1,
-)
+TERMS = program_terms()
 
 
 def test_each_change_of_the_terms_is_a_new_version() -> None:
@@ -29,7 +16,7 @@ def test_each_change_of_the_terms_is_a_new_version() -> None:
         0,
         None,
     )
-    better = replace(TERMS, rate_per_kw=2.0)
+    better = replace(TERMS, rate_per_kw="2")
     for terms in (TERMS, TERMS, better, better, TERMS):
         program.agree_terms(provenance(), terms=terms)
     recorded = [e for e in program.collect_events() if isinstance(e, Program.TermsAgreed)]

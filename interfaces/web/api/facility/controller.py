@@ -124,7 +124,7 @@ def _register(request: ApiRequest, entry: FacilityEntry) -> int:
     check_references(
         Portfolio(facilities=(entry,)),
         known_utilities=(),
-        known_programs=web.known_programs(entry.programs),
+        known_programs=web.known_programs(entry.program_ids),
         rules=web.portfolio_rules,
         recorded=web.recorded_references(entry.facility_id),
     )

@@ -8,27 +8,14 @@ from msgspec.structs import replace
 
 from domain.aggregates import topics_of
 from domain.event_sourcing.aggregate import DomainEvent
-from domain.program import Program, Terms
+from domain.program import Program
 from projections.as_of.lists import NO_LIMITS, PrefixCache
 from projections.audit.stream_log import StreamEntry
 from projections.engine.projection import FilterKind, Rows
 from tests.fakes.stream_log import FakeStreamLog
-from tests.sample_values import provenance
+from tests.sample_values import program_terms, provenance
 
-TERMS = Terms(
-    rank=1,
-    baseline_method="caiso-10-in-10",
-    notification_lead_s=600,
-    prepare_lead_s=600,
-    minimum_duration_s=900,
-    maximum_duration_s=14_400,
-    acceptable_share=0.8,
-    shortfall_policy="continue",
-    forecast_guardrail="block",
-    two_phase=True,
-    rate_per_kw=1.0,
-    rate_per_kwh=0.1,
-)
+TERMS = program_terms()
 
 
 class RankRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +66,6 @@ def test_a_projection_of_program_events_sees_them_as_of_a_position() -> None:
 def test_topics_are_those_of_the_given_kinds_of_domain_events() -> None:
     assert topics_of((Program.Opened, Program.TermsAgreed)) == {
         "program.opened.v1",
-        "program.terms-agreed.v1",
+        "program.terms-agreed.v2",
     }
     assert topics_of((Program.Opened,)) < topics_of()

@@ -1,34 +1,15 @@
-"""A program: the versioned terms of a utility's contract. `DREvent.Accepted` records the version that
-applies.
-"""
+"""The program aggregate. `DREvent.Accepted` records the version of its terms that applies."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import msgspec
 from msgspec.structs import replace
 
 from domain.event_sourcing.aggregate import Aggregate, CreationEvent, Provenance
 from domain.identifiers import program_stream_id
-
-
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a program's terms; durations in seconds, rates in the contract's currency."""
-
-    rank: int
-    """Set by the operator; decides between utilities, as the priority does within one utility."""
-    baseline_method: str
-    notification_lead_s: int
-    prepare_lead_s: int
-    minimum_duration_s: int
-    maximum_duration_s: int
-    acceptable_share: float
-    shortfall_policy: Literal["continue", "reallocate", "abort"]
-    forecast_guardrail: Literal["block", "warn"]
-    two_phase: bool
-    rate_per_kw: float
-    rate_per_kwh: float
+from domain.program.terms import Terms
 
 
 class ProgramState(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +51,7 @@ class Program(Aggregate[ProgramState]):
     class TermsAgreed(Event, frozen=True, kw_only=True):
         """A new version of the terms applies."""
 
-        TOPIC: ClassVar[str] = "program.terms-agreed.v1"
+        TOPIC: ClassVar[str] = "program.terms-agreed.v2"
         version: int
         terms: Terms
 
