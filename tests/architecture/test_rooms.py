@@ -36,6 +36,7 @@ WHOLE_IDEAS = {
     "application/handlers/program.py": "handlers of one capability",
     "application/history_import/dst_hours.py": "energy around a clock change",
     "application/ledger/map_verification.py": "the map of streams against the log",
+    "application/telemetry/ingest/late_days.py": "how many late days of a facility are taken",
     "application/telemetry/ingest/slow_period.py": "detect a slow period",
     "interfaces/bootstrap/doctor/raw_archive.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/signatures.py": "one check of the doctor",
@@ -51,6 +52,7 @@ WHOLE_IDEAS = {
     "interfaces/workers/aggregate/batch_lease.py": "the lease of delivered batches",
     "interfaces/workers/aggregate/maintenance.py": "partitions of the coming days",
     "projections/audit/descriptions.py": "one sentence for each domain event",
+    "projections/audit/descriptions.py": "the description of every kind of domain event",
 }
 """Small modules with one importer in the same folder that stay separate, each with its idea."""
 

@@ -150,21 +150,21 @@ class MeterIngest:
         self._rate.note(facility_id, malformed=bool(malformed), at=now)
         if malformed:
             self._suspect(facility_id)
-        kept = self._kept(facility_id, malformed, now_s)
+        stored = self._within_budget(facility_id, malformed, now_s)
         # Last, since `_undecided` counts the message if anything above fails.
-        self._count(len(readings), len(malformed), omitted=len(malformed) - len(kept))
-        return readings, kept, now, trace
+        self._count(len(readings), len(malformed), omitted=len(malformed) - len(stored))
+        return readings, stored, now, trace
 
     def _undecided(self, message: MeterMessage, error: Exception) -> _Admitted:
         """The message as a malformed one, for a person to look at."""
         _log.error("a message of a meter cannot be decided", topic=message.topic, exc_info=error)
         reason = f"cannot be decided: {type(error).__name__}: {str(error)[:200]}"
         malformed = (MalformedReading(message.topic, reason, message.payload),)
-        kept = self._kept(_UNKNOWN_FACILITY, malformed, asyncio.get_running_loop().time())
-        self._count(0, 1, omitted=1 - len(kept))
-        return (), kept, self._clock.now(), None
+        stored = self._within_budget(_UNKNOWN_FACILITY, malformed, asyncio.get_running_loop().time())
+        self._count(0, 1, omitted=1 - len(stored))
+        return (), stored, self._clock.now(), None
 
-    def _kept(
+    def _within_budget(
         self, facility_id: str, malformed: Sequence[MalformedReading], now_s: float
     ) -> Sequence[MalformedReading]:
         """The malformed parts of one message that are stored: all, or none beyond the quota."""
