@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from domain.dispatch import Dispatch, DispatchState, DispatchStatus
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import (
+    NOT_GIVEN,
     Coordinates,
     Facility,
     FacilityState,
@@ -108,16 +109,21 @@ def key_of(facility_id: str) -> str:
 
 
 def with_coordinates(row: FacilityRow, stored: Mapping[str, Coordinates | None]) -> FacilityRow:
-    """The row with the coordinates that stand beside the log; without those that were forgotten.
+    """The row with the coordinates that stand beside the log; without those that were forgotten or never given.
 
     Of a facility that is not stored there, those of the log count.
     """
-    if row.facility_id not in stored:
-        return row
-    found = stored[row.facility_id]
+    found = stored.get(row.facility_id, _recorded_coordinates(row))
     if found is None:
         return replace(row, latitude=None, longitude=None)
     return replace(row, latitude=found.latitude, longitude=found.longitude)
+
+
+def _recorded_coordinates(row: FacilityRow) -> Coordinates | None:
+    if row.latitude is None or row.longitude is None:
+        return None
+    recorded = Coordinates(row.latitude, row.longitude)
+    return None if recorded == NOT_GIVEN else recorded
 
 
 def _dispatch_key(dispatch_id: UUID) -> str:

@@ -8,17 +8,15 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.event_store.acts import WallTime, append_acts
 from adapters.postgres.operations.connection import operations_connection
-from application.ports.facility import NOT_GIVEN
 from domain.administration import AdministrativeAct
-from domain.facility import Coordinates
+from domain.facility import NOT_GIVEN, Coordinates
 
 _IS_IN_USE = "SELECT to_regclass('gridproof.facility_coordinates') IS NOT NULL"
 _PUT = """
 INSERT INTO gridproof.facility_coordinates AS stored (facility_id, latitude, longitude)
 SELECT * FROM unnest(%(ids)s::text[], %(latitudes)s::float8[], %(longitudes)s::float8[])
 ON CONFLICT (facility_id) DO UPDATE SET latitude = excluded.latitude, longitude = excluded.longitude
-WHERE (excluded.latitude, excluded.longitude) <> (%(no_latitude)s, %(no_longitude)s)
-    AND (stored.latitude, stored.longitude) IS DISTINCT FROM (excluded.latitude, excluded.longitude)
+WHERE (stored.latitude, stored.longitude) IS DISTINCT FROM (excluded.latitude, excluded.longitude)
 """
 _STORED = "SELECT facility_id, latitude, longitude FROM gridproof.facility_coordinates"
 _FORGET = """
@@ -45,8 +43,6 @@ class PostgresFacilityCoordinates:
             "ids": facility_ids,
             "latitudes": [coordinates[one].latitude for one in facility_ids],
             "longitudes": [coordinates[one].longitude for one in facility_ids],
-            "no_latitude": NOT_GIVEN.latitude,
-            "no_longitude": NOT_GIVEN.longitude,
         }
         with operations_connection(self._pool) as connection:
             connection.execute(_PUT, parameters)
@@ -61,6 +57,7 @@ class PostgresFacilityCoordinates:
         return {
             facility_id: None if latitude is None else Coordinates(latitude, longitude)
             for facility_id, latitude, longitude in rows
+            if (latitude, longitude) != (NOT_GIVEN.latitude, NOT_GIVEN.longitude)
         }
 
     def forget(self, facility_id: str, act: AdministrativeAct) -> bool:

@@ -127,8 +127,9 @@ class FacilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     facility_id: Identifier
     tz: Annotated[str, msgspec.Meta(max_length=64)] = "UTC"
-    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] = 0.0
-    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] = 0.0
+    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    """Both or neither. None, or 0 and 0: not given, and its cell gets no weather by them."""
     weather_cell: Identifier = "default"
     region: Region | None = None
     """The region of its public holidays; None: the national ones of its time zone."""

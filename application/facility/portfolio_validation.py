@@ -190,6 +190,9 @@ def _wrong_facility(facility: FacilityEntry, path: str, programs: set[str]) -> I
     for program_id in facility.program_ids:
         if program_id not in programs:
             yield f"{path}.programs: there is no program {program_id}"
+    if (facility.latitude is None) != (facility.longitude is None):
+        missing = "latitude" if facility.latitude is None else "longitude"
+        yield f"{path}.{missing}: is missing; name both latitude and longitude, or neither"
     if not _is_time_zone(facility.tz):
         yield f"{path}.tz: is no IANA time zone, such as Europe/London"
 

@@ -4,7 +4,7 @@ What the portfolio changes is found out first, and recorded before it is changed
 utilities stand in a table, and no other domain event says who changed them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID, uuid5
@@ -20,7 +20,7 @@ from application.ports.clock import Clock
 from application.ports.facility import FacilityCoordinates, Utilities
 from application.ports.operations.act_log import ActLog
 from domain.administration import AdministrativeAct, UtilityChange
-from domain.facility import Coordinates
+from domain.facility import NOT_GIVEN, Coordinates
 from domain.identifiers import NAMESPACE
 
 
@@ -73,7 +73,7 @@ def import_portfolio(
             target.bus.handle(AgreeProgram(entry=program), context)
     records_coordinates = not target.coordinates.is_in_use()
     if not records_coordinates:
-        target.coordinates.put({one.facility_id: coordinates_of(one) for one in portfolio.facilities})
+        target.coordinates.put(given_coordinates(portfolio.facilities))
     recorded = 0
     for done, facility in enumerate(portfolio.facilities, start=1):
         if facility.facility_id in changes.facilities:
@@ -90,8 +90,14 @@ def import_portfolio(
     )
 
 
-def coordinates_of(entry: FacilityEntry) -> Coordinates:
-    return Coordinates(entry.latitude, entry.longitude)
+def given_coordinates(entries: Iterable[FacilityEntry]) -> dict[str, Coordinates]:
+    """The coordinates that the entries name, by facility."""
+    given = ((one.facility_id, one.latitude, one.longitude) for one in entries)
+    return {
+        facility_id: Coordinates(latitude, longitude)
+        for facility_id, latitude, longitude in given
+        if latitude is not None and longitude is not None and Coordinates(latitude, longitude) != NOT_GIVEN
+    }
 
 
 def _begin(

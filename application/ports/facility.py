@@ -8,9 +8,6 @@ from application.facility.portfolio_entries import UtilityEntry
 from domain.administration import AdministrativeAct
 from domain.facility import Coordinates
 
-NOT_GIVEN = Coordinates(0.0, 0.0)
-"""The coordinates of a portfolio entry that names none. There is no building there."""
-
 
 class Utilities(Protocol):
     """The utilities of the portfolio (synchronous). Every method raises OperationsUnavailable."""
@@ -40,11 +37,14 @@ class FacilityCoordinates(Protocol):
         ...
 
     def put(self, coordinates: Mapping[str, Coordinates]) -> None:
-        """Store those of some facilities, by id. NOT_GIVEN replaces nothing, and recalls nothing forgotten."""
+        """Store those of some facilities, by id."""
         ...
 
     def stored(self) -> dict[str, Coordinates | None]:
-        """Facility -> its coordinates; None: forgotten. Empty before they are in use."""
+        """Facility -> its coordinates; None: forgotten. Empty before they are in use.
+
+        Without those that an earlier release stored as NOT_GIVEN.
+        """
         ...
 
     def forget(self, facility_id: str, act: AdministrativeAct) -> bool:

@@ -81,6 +81,10 @@ class Coordinates(msgspec.Struct, frozen=True):
     longitude: float
 
 
+NOT_GIVEN = Coordinates(0.0, 0.0)
+"""What releases before 0.2 recorded of a facility that names none. There is no building there."""
+
+
 class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a facility."""
 

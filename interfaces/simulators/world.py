@@ -175,10 +175,11 @@ def cells_of(portfolio: Portfolio, sources: Mapping[str, LoadSource] | None = No
 
 
 def weather_places_of(portfolio: Portfolio) -> dict[str, WeatherPlace]:
-    """The coordinates of each cell, since WeatherAPI.com has no cells."""
+    """The coordinates of each cell that has any, since WeatherAPI.com has no cells."""
     return places_of(
         (entry.weather_cell, WeatherPlace(latitude=entry.latitude, longitude=entry.longitude, tz=entry.tz))
         for entry in portfolio.facilities
+        if entry.latitude is not None and entry.longitude is not None
     )
 
 

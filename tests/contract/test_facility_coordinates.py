@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.facility_coordinates import PostgresFacilityCoordinates
-from application.ports.facility import NOT_GIVEN, FacilityCoordinates
+from application.ports.facility import FacilityCoordinates
 from domain.administration import AdministrativeAct
-from domain.facility import Coordinates
+from domain.facility import NOT_GIVEN, Coordinates
 from tests.fakes.facility import FakeFacilityCoordinates
 from tests.sample_values import provenance
 from tests.servers import Database
@@ -38,9 +38,16 @@ def act(number: int) -> AdministrativeAct:
 def test_coordinates_are_stored_and_replaced(coordinates: FacilityCoordinates) -> None:
     assert coordinates.stored() == {}
     coordinates.put({})
-    coordinates.put({"fac-001": HOME, "fac-002": OTHER, "fac-003": NOT_GIVEN})
-    coordinates.put({"fac-002": HOME, "fac-001": NOT_GIVEN})
-    assert coordinates.stored() == {"fac-001": HOME, "fac-002": HOME, "fac-003": NOT_GIVEN}
+    coordinates.put({"fac-001": HOME, "fac-002": OTHER})
+    coordinates.put({"fac-002": HOME})
+    assert coordinates.stored() == {"fac-001": HOME, "fac-002": HOME}
+
+
+def test_those_that_an_earlier_release_stored_without_being_given_any_do_not_count(
+    coordinates: FacilityCoordinates,
+) -> None:
+    coordinates.put({"fac-001": NOT_GIVEN, "fac-002": HOME})
+    assert coordinates.stored() == {"fac-002": HOME}
 
 
 def test_forgotten_coordinates_come_back_only_if_they_are_given_again(
@@ -49,7 +56,7 @@ def test_forgotten_coordinates_come_back_only_if_they_are_given_again(
     coordinates.put({"fac-001": HOME, "fac-002": OTHER})
     assert coordinates.forget("fac-001", act(1))
     assert not coordinates.forget("fac-001", act(2))
-    coordinates.put({"fac-001": NOT_GIVEN})
+    coordinates.put({})
     assert coordinates.stored() == {"fac-001": None, "fac-002": OTHER}
     coordinates.put({"fac-001": OTHER})
     assert coordinates.stored()["fac-001"] == OTHER

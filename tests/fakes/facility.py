@@ -7,9 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from application.facility.portfolio_entries import UtilityEntry
-from application.ports.facility import NOT_GIVEN
 from domain.administration import AdministrativeAct
-from domain.facility import Coordinates
+from domain.facility import NOT_GIVEN, Coordinates
 
 
 class FakeUtilities:
@@ -46,12 +45,10 @@ class FakeFacilityCoordinates:
         return self.in_use
 
     def put(self, coordinates: Mapping[str, Coordinates]) -> None:
-        for facility_id, given in coordinates.items():
-            if given != NOT_GIVEN or facility_id not in self._stored:
-                self._stored[facility_id] = given
+        self._stored.update(coordinates)
 
     def stored(self) -> dict[str, Coordinates | None]:
-        return dict(self._stored)
+        return {one: place for one, place in self._stored.items() if place != NOT_GIVEN}
 
     def forget(self, facility_id: str, act: AdministrativeAct) -> bool:
         if self._stored.get(facility_id, NOT_GIVEN) is None:

@@ -6,11 +6,13 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from adapters.callback import BREAKER_FAILURES, HttpUtilityNotifier
 from application.callback import FORGOTTEN, CallbackCalls
 from application.event_store.event_mapper import encode_state
 from application.facility.portfolio_entries import FacilityEntry, Portfolio
+from application.facility.portfolio_validation import STRICTEST_RULES, PortfolioInvalid, check_references
 from application.operations.portfolio_import import PortfolioTarget, import_portfolio
 from application.ports.callback import CallbackAccepted, CallbackFailed
 from application.ports.dispatch.work_queue import CallbackWork, encode_work
@@ -18,10 +20,11 @@ from application.ports.failpoints import no_failpoint
 from application.weather.cell_location import WeatherPlace, places_of
 from domain.administration import AdministrativeAct
 from domain.dr_event import DREvent
-from domain.facility import Coordinates
+from domain.facility import NOT_GIVEN, Coordinates
 from interfaces.bootstrap.weather import places_of_cells
 from interfaces.web.api.webhook.callback_ids import CACHED_S, CallbackIds
 from interfaces.web.caching.coordinates import REFRESH_S, CoordinatesCache, StoredCoordinates
+from projections.facility import with_coordinates
 from projections.queries.views import all_rows
 from tests.fakes.callback import FakeCallbackAddresses
 from tests.fakes.facility import FakeFacilityCoordinates, FakeUtilities
@@ -30,7 +33,7 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
 from tests.given_when_then import Scenario
-from tests.sample_values import NOW, facility_entry, program_entry, provenance
+from tests.sample_values import NOW, UTILITY, facility_entry, program_entry, provenance
 from tests.tenant_system import OWN, TenantSystem
 from tests.unit.interfaces.web.edge import Edge
 
@@ -185,16 +188,17 @@ PORTFOLIO = Portfolio(
 
 
 class Register:
-    """An import of PORTFOLIO on a write side in memory, and the read model of facilities."""
+    """An import of a portfolio on a write side in memory, and the read model of facilities."""
 
-    def __init__(self) -> None:
+    def __init__(self, portfolio: Portfolio = PORTFOLIO) -> None:
+        self.portfolio = portfolio
         self.scenario, self.coordinates, self.models = Scenario(), FakeFacilityCoordinates(), FakeReadModels()
         self._folded = 0
 
-    def import_portfolio(self) -> int:
+    def import_portfolio(self, portfolio: Portfolio | None = None) -> int:
         """Returns the number of recorded domain events."""
         report = import_portfolio(
-            PORTFOLIO,
+            portfolio or self.portfolio,
             PortfolioTarget(
                 self.scenario.bus, FakeUtilities(), self.coordinates, FakeActLog(), self.scenario.clock
             ),
@@ -234,6 +238,8 @@ def test_no_recorded_event_of_an_import_holds_coordinates() -> None:
 
 
 def place_of(entry: FacilityEntry) -> WeatherPlace:
+    assert entry.latitude is not None
+    assert entry.longitude is not None
     return WeatherPlace(latitude=entry.latitude, longitude=entry.longitude, tz=entry.tz)
 
 
@@ -248,6 +254,35 @@ def test_coordinates_that_were_recorded_before_count_until_they_are_forgotten() 
     assert register.cells() == before
     register.forget("fac-001")
     assert register.cells() == {"default": place_of(PORTFOLIO.facilities[1])}
+
+
+def test_a_facility_that_names_no_coordinates_has_none_and_neither_has_its_cell() -> None:
+    """Releases before 0.2 recorded 0 and 0 of such a facility, in the log or in the table."""
+    entry = facility_entry("fac-001")
+    for recorded in (0.0, None):
+        register = Register(Portfolio(programs=(program_entry(),), facilities=(entry,)))
+        register.coordinates.in_use = False
+        old = Portfolio(
+            programs=(program_entry(),),
+            facilities=(replace(entry, latitude=recorded, longitude=recorded),),
+        )
+        assert register.import_portfolio(old) > 0
+        register.coordinates.put({} if recorded is None else {"fac-001": NOT_GIVEN})
+        register.coordinates.in_use = True
+        assert register.import_portfolio() == 0
+        assert register.cells() == {}
+        (row,) = all_rows(register.models.facilities)
+        shown = with_coordinates(row, register.coordinates.stored())
+        assert (shown.latitude, shown.longitude) == (None, None)
+
+
+def test_coordinates_are_named_both_or_neither() -> None:
+    for name in ("latitude", "longitude"):
+        portfolio = Portfolio(
+            programs=(program_entry(),), facilities=(facility_entry("fac-001", **{name: 10.0}),)
+        )
+        with pytest.raises(PortfolioInvalid, match="name both latitude and longitude, or neither"):
+            check_references(portfolio, known_utilities=(UTILITY,), known_programs=(), rules=STRICTEST_RULES)
 
 
 def test_the_api_shows_coordinates_until_they_are_forgotten() -> None:

@@ -77,6 +77,15 @@ class RestoredRelease:
             "GRIDPROOF_BMS_NETWORKS": "127.0.0.0/8",
         }
 
+    def log_head(self) -> int:
+        """The position of the newest domain event."""
+        with psycopg.connect(self.database.admin_dsn) as connection:
+            row = connection.execute(
+                "SELECT max(notification_id) FROM gridproof.demand_response_events"
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
     def run(self, *arguments: object, environ: Mapping[str, str] | None = None) -> Result:
         runner = CliRunner(env=self.environ | dict(environ or {}))
         return runner.invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)

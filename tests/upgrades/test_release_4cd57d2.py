@@ -138,6 +138,12 @@ def test_the_command_line_shows_the_same_data_as_the_release(release: RestoredRe
     )
 
 
+def test_importing_the_portfolio_of_the_release_again_records_nothing(release: RestoredRelease) -> None:
+    head = release.log_head()
+    assert release.document("facilities", "import", release.data / "portfolio.json")["domain_events"] == 0
+    assert release.log_head() == head
+
+
 def test_imported_intervals_are_present(release: RestoredRelease) -> None:
     imported = release.dump.facts["imported"]
     found = release.document(

@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody
 from application.commands.facility import RegisterFacility
 from application.facility.portfolio_entries import FacilityEntry, Portfolio
 from application.facility.portfolio_validation import check_references
-from application.operations.portfolio_import import coordinates_of
+from application.operations.portfolio_import import given_coordinates
 from interfaces.web.api.facility.documents import FacilityDocument, FacilityDocuments
 from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
@@ -138,5 +138,5 @@ def _register(request: ApiRequest, entry: FacilityEntry) -> int:
     recorded: int = web.bus.handle(command, context_of(request), reply_type=int)
     if coordinates is not None and is_in_use:
         # After the decision: a registration that is refused changes nothing. Repeating it makes up for a crash here.
-        coordinates.put({entry.facility_id: coordinates_of(entry)})
+        coordinates.put(given_coordinates([entry]))
     return recorded

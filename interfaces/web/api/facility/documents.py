@@ -37,7 +37,7 @@ class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"
     tz: str
     latitude: float | None
     longitude: float | None
-    """Null where they were forgotten."""
+    """Null where none were given, or they were forgotten."""
     weather_cell: str
     region: str | None = None
     """Whose public holidays apply, ISO 3166; null: those of its time zone."""

@@ -11,7 +11,7 @@ from application.measurement.measure import basis_of
 from application.ports.event_store.event_store import NewerTopicRefused
 from domain.dispatch import Dispatch
 from domain.errors import FacilityTooLarge
-from domain.facility import MOST_LOCATIONS, Facility, FacilityState, Location
+from domain.facility import MOST_LOCATIONS, Coordinates, Facility, FacilityState, Location
 from domain.identifiers import dispatch_id, facility_stream_id
 from interfaces.bootstrap.weather import places_of_cells
 from interfaces.web.api.facility.documents import FacilityDocuments
@@ -126,5 +126,6 @@ def test_a_read_model_shows_what_is_in_force_and_the_history() -> None:
     )
     assert (before.tz, after.tz, after.weather_cell) == ("America/New_York", "Asia/Tokyo", "east")
     assert [one.tz for one in after.location_history] == ["America/New_York", "Asia/Tokyo"]
-    assert set(places_of_cells([row], {}, at=NOW)) == {HALL.weather_cell}
-    assert set(places_of_cells([row], {}, at=NOW + timedelta(days=30))) == {"east"}
+    there = {"fac-001": Coordinates(40.7, -74.0)}
+    assert set(places_of_cells([row], there, at=NOW)) == {HALL.weather_cell}
+    assert set(places_of_cells([row], there, at=NOW + timedelta(days=30))) == {"east"}
