@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from domain.baseline.adjustment import adjusted, adjustment_of, adjustment_window
 from domain.baseline.days import Calendar, choose_days
+from domain.baseline.regression.model import RegressionFigures, regression_baseline
 from domain.baseline.result import Adjustment, Baseline, BaselineImpossible, BaselineInterval
-from domain.baseline.rules import BaselineRule, DayAverageRule, MeterBeforeRule
+from domain.baseline.rules import BaselineRule, DayAverageRule, MeterBeforeRule, RegressionRule
 from domain.time_series.windows import FloatArray, IntervalSeries, TimeWindow, same_local_time
 
 UNADJUSTED = Adjustment(kind="none")
@@ -25,8 +26,11 @@ def compute_baseline(
     tz: ZoneInfo,
     dr_event_days: Collection[date] = (),
     holidays: Collection[date] = (),
+    regression: RegressionFigures | None = None,
 ) -> Baseline:
     """The baseline of `window` by `rule`, from `metered` (mean kW per step, NaN if missing).
+
+    A RegressionRule needs the fitted `regression`.
 
     Days, hours, `dr_event_days` and `holidays` are local to `tz`. A candidate day must have every interval
     that the window and the adjustment need. Raises NotAligned for a window off the steps, TooFewBaselineDays,
@@ -36,6 +40,11 @@ def compute_baseline(
     if isinstance(rule, DayAverageRule):
         calendar = Calendar(tz, frozenset(dr_event_days), frozenset(holidays))
         return _day_average(rule, metered, window, starts, calendar)
+    if isinstance(rule, RegressionRule):
+        if regression is None:
+            raise BaselineImpossible("a baseline by regression needs a fitted one")
+        fitted_kw = regression_baseline(regression, starts, tz, holidays, regression.temperatures_c)
+        return _baseline(metered, window, starts, fitted_kw, UNADJUSTED)
     level_kw = _mean_before(rule, metered, window) if isinstance(rule, MeterBeforeRule) else rule.level_kw
     flat = np.full(len(starts), level_kw)
     return _baseline(metered, window, starts, flat, UNADJUSTED)

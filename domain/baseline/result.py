@@ -9,7 +9,9 @@ import msgspec
 
 from domain.baseline.rules import AdjustmentKind
 
-SkipReason = Literal["dr_event_day", "holiday", "missing_interval", "time_does_not_exist", "low_load"]
+SkipReason = Literal[
+    "dr_event_day", "holiday", "missing_interval", "time_does_not_exist", "low_load", "no_temperature"
+]
 DayUse = Literal["used", "dropped_lowest", "dropped_highest"]
 
 

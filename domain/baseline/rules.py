@@ -1,4 +1,4 @@
-"""Baseline rules: one configurable x-of-y rule with named presets, and two flat rules."""
+"""Baseline rules: one configurable x-of-y rule with named presets, a regression, and two flat rules."""
 
 from collections.abc import Callable
 from math import isfinite
@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 
 HOUR_S = 3600
+FEWEST_LOOKBACK_DAYS, MOST_LOOKBACK_DAYS = 28, 400
+"""Of a regression: four of each hour of the week, and somewhat more than a year."""
 
 AdjustmentKind = Literal["none", "multiplicative", "additive"]
 Pick = Literal["high", "mid", "low"]
@@ -87,12 +89,25 @@ class FirmServiceRule(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidBaselineRule(f"the firm service level must be a power in kW, got {self.level_kw!r}")
 
 
-BaselineRule = DayAverageRule | MeterBeforeRule | FirmServiceRule
+class RegressionRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Time of week and temperature (domain.baseline.regression), fitted to the `lookback_days` days before."""
+
+    lookback_days: int = 70
+
+    def __post_init__(self) -> None:
+        if not FEWEST_LOOKBACK_DAYS <= self.lookback_days <= MOST_LOOKBACK_DAYS:
+            raise InvalidBaselineRule(
+                f"the lookback of a regression must be {FEWEST_LOOKBACK_DAYS} to {MOST_LOOKBACK_DAYS} days, got "
+                f"{self.lookback_days}"
+            )
+
+
+BaselineRule = DayAverageRule | MeterBeforeRule | FirmServiceRule | RegressionRule
 
 
 class BaselineParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The parameters that `x-of-y`, `meter-before-meter-after` and `firm-service-level` take from the
-    contract.
+    """The parameters that `x-of-y`, `meter-before-meter-after`, `firm-service-level` and `regression` take from
+    the contract.
     """
 
     x: int = 5
@@ -103,6 +118,7 @@ class BaselineParameters(msgspec.Struct, frozen=True, kw_only=True):
     upward_only: bool = False
     before_s: int = HOUR_S
     level_kw: float | None = None
+    lookback_days: int = 70
 
 
 def _caiso(_: BaselineParameters) -> BaselineRule:
@@ -162,6 +178,10 @@ def _firm_service(parameters: BaselineParameters) -> BaselineRule:
     return FirmServiceRule(level_kw=parameters.level_kw)
 
 
+def _regression(parameters: BaselineParameters) -> BaselineRule:
+    return RegressionRule(lookback_days=parameters.lookback_days)
+
+
 METHODS: MappingProxyType[str, Callable[[BaselineParameters], BaselineRule]] = MappingProxyType(
     {
         "caiso-10-in-10": _caiso,
@@ -171,6 +191,7 @@ METHODS: MappingProxyType[str, Callable[[BaselineParameters], BaselineRule]] = M
         "x-of-y": _x_of_y,
         "meter-before-meter-after": _meter_before,
         "firm-service-level": _firm_service,
+        "regression": _regression,
     }
 )
 

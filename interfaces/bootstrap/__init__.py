@@ -15,7 +15,12 @@ from interfaces.bootstrap.ledger import (
     verify_ledger,
     wait_until_sealed,
 )
-from interfaces.bootstrap.offline import load_forecaster, open_readings_file, rolling_forecasts
+from interfaces.bootstrap.offline import (
+    load_forecaster,
+    open_readings_file,
+    regression_fitter,
+    rolling_forecasts,
+)
 from interfaces.bootstrap.processes import WORKERS, run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.secrets import (
@@ -80,6 +85,7 @@ __all__ = [
     "read_release",
     "read_witness_checkpoint",
     "recorded_references",
+    "regression_fitter",
     "resolve_addresses",
     "rolling_forecasts",
     "run_worker",

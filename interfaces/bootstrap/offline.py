@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from application.ports.forecast.load_forecaster import LoadForecaster
     from application.ports.forecast.rolling_forecasts import RollingForecasts
     from application.ports.history_import import ReadingsFile
+    from application.ports.regression_fitter import RegressionFitter
     from application.ports.telemetry.store import TelemetryStore
     from projections.audit.stream_log import StreamLog
 
@@ -65,3 +66,9 @@ def rolling_forecasts() -> RollingForecasts:
     from adapters.forecasting import BatchedRollingForecasts
 
     return BatchedRollingForecasts()
+
+
+def regression_fitter() -> RegressionFitter:
+    from adapters.regression import StatsmodelsFitter
+
+    return StatsmodelsFitter()

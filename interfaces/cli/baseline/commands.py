@@ -7,14 +7,14 @@ from zoneinfo import ZoneInfo
 import click
 import msgspec
 
+from application.measurement.baseline import ExplainedBaseline, explained_baseline
 from application.ports.history_import import ReadingsFile, ReadingsFileError
+from application.ports.regression_fitter import RegressionFitter
 from domain.baseline import (
     METHODS,
-    Baseline,
     BaselineImpossible,
     BaselineParameters,
     InvalidBaselineRule,
-    compute_baseline,
     rule_named,
 )
 from domain.time_series.windows import InvalidWindow, NotAligned, TimeWindow
@@ -40,6 +40,13 @@ def open_readings(path: Path) -> ReadingsFile:
     from interfaces.bootstrap import open_readings_file
 
     return open_readings_file(path)
+
+
+def regression_fitter() -> RegressionFitter:
+    """The fitter of `regression`; the composition root picks the adapter."""
+    from interfaces.bootstrap import regression_fitter as picked
+
+    return picked()
 
 
 @baseline_group.command("compute", epilog=EXAMPLE)
@@ -90,6 +97,13 @@ def open_readings(path: Path) -> ReadingsFile:
 @click.option("--upward-only", is_flag=True, help="x-of-y: never adjust downwards.")
 @click.option("--before-s", type=int, default=3600, show_default=True, help="meter-before: seconds before.")
 @click.option("--level-kw", type=float, help="firm-service-level: the contracted level.")
+@click.option(
+    "--lookback-days",
+    type=int,
+    default=70,
+    show_default=True,
+    help="regression: days of load and temp_c before the DR event's day that it is fitted to, 28..400.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def compute(
     *,
@@ -116,17 +130,24 @@ def compute(
         raise click.UsageError(str(error)) from error
     try:
         file = open_readings(readings)
-        metered = file.read([facility])[facility].load_kw()
+        rows = file.read([facility])[facility]
         zone = file.time_zones().get(facility) or tz or ZoneInfo("UTC")
-        found = compute_baseline(
-            rule, metered, TimeWindow(start, end), tz=zone, dr_event_days=dr_event_days, holidays=holidays
+        found = explained_baseline(
+            rule,
+            rows.load_kw(),
+            TimeWindow(start, end),
+            tz=zone,
+            fitter=regression_fitter(),
+            temperatures=rows.temperature_c(),
+            dr_event_days=dr_event_days,
+            holidays=holidays,
         )
     except (ReadingsFileError, BaselineImpossible, NotAligned, InvalidWindow) as error:
         raise click.ClickException(str(error)) from error
     _print(found, facility=facility, method=method, tz=zone, as_json=as_json)
 
 
-def _print(found: Baseline, *, facility: str, method: str, tz: ZoneInfo, as_json: bool) -> None:
+def _print(found: ExplainedBaseline, *, facility: str, method: str, tz: ZoneInfo, as_json: bool) -> None:
     if as_json:
         document = baseline_document(found, facility=facility, method=method, tz=tz)
         print_json(document)

@@ -7,7 +7,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from application.measurement.baseline import ExplainedBaseline
 from domain.baseline import Adjustment, Baseline, BaselineDay, BaselineInterval, SkippedDay
+from domain.baseline.expected_error import ExpectedError
+from domain.baseline.regression.model import RegressionFigures
+from domain.baseline.regression.uncertainty import SavingsUncertainty
 
 
 class BaselineDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,9 +28,17 @@ class BaselineDocument(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[datetime, ...]
     delivered_kw: float | None
     delivered_kwh: float
+    regression: RegressionFigures | None
+    uncertainty: SavingsUncertainty | None
+    """Of `regression`."""
+    expected_error: ExpectedError | None
+    """Of the other methods."""
 
 
-def baseline_document(found: Baseline, *, facility: str, method: str, tz: ZoneInfo) -> BaselineDocument:
+def baseline_document(
+    explained: ExplainedBaseline, *, facility: str, method: str, tz: ZoneInfo
+) -> BaselineDocument:
+    found = explained.baseline
     return BaselineDocument(
         method=method,
         facility=facility,
@@ -39,11 +51,15 @@ def baseline_document(found: Baseline, *, facility: str, method: str, tz: ZoneIn
         missing=found.missing,
         delivered_kw=found.delivered_kw,
         delivered_kwh=found.delivered_kwh,
+        regression=explained.regression,
+        uncertainty=explained.uncertainty,
+        expected_error=explained.expected_error,
     )
 
 
-def print_baseline(found: Baseline, *, facility: str, method: str, tz: ZoneInfo) -> None:
+def print_baseline(explained: ExplainedBaseline, *, facility: str, method: str, tz: ZoneInfo) -> None:
     """Print a table of the intervals in local time, followed by an explanation of the numbers."""
+    found = explained.baseline
     console = Console(highlight=False, soft_wrap=True)
     table = Table(title=f"{facility}: {method}, times in {tz.key}")
     table.add_column("starts at")
@@ -58,7 +74,7 @@ def print_baseline(found: Baseline, *, facility: str, method: str, tz: ZoneInfo)
             _kw(interval.delivered_kw),
         )
     console.print(table)
-    for line in _explanation(found):
+    for line in [*_explanation(found), *_error(explained)]:
         console.print(line, markup=False)
 
 
@@ -79,6 +95,33 @@ def _explanation(found: Baseline) -> list[str]:
     if found.missing:
         lines.append("missing readings: " + ", ".join(at.isoformat() for at in found.missing))
     return lines
+
+
+def _error(explained: ExplainedBaseline) -> list[str]:
+    lines = []
+    if (fit := explained.regression) is not None:
+        lines.append(
+            f"fitted to {fit.training_hours} hours, {fit.training_starts_at:%Y-%m-%d} to "
+            f"{fit.training_ends_at:%Y-%m-%d}; residuals {fit.residual_kw:.3f} kW, autocorrelation "
+            f"{fit.autocorrelation:.2f}; change points "
+            + (", ".join(f"{point:.1f}" for point in fit.change_points_c) or "none")
+            + " degrees Celsius"
+        )
+    if (known := explained.uncertainty) is not None:
+        lines.append(
+            f"uncertainty of the delivered power: {_plus_minus(known.kw_80, known.share_80)} at 80 %, "
+            f"{_plus_minus(known.kw_90, known.share_90)} at 90 %"
+        )
+    if (error := explained.expected_error) is not None:
+        lines.append(
+            f"expected error of the method here: bias {error.bias:+.1%}, CVRMSE {error.cvrmse:.1%} "
+            f"({error.days} days without a DR event)"
+        )
+    return lines
+
+
+def _plus_minus(kw: float, share: float | None) -> str:
+    return f"+-{kw:.3f} kW" + ("" if share is None else f" ({share:.0%})")
 
 
 def _adjustment(adjustment: Adjustment) -> str:

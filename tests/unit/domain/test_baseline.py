@@ -19,6 +19,7 @@ from domain.baseline import (
     compute_baseline,
     rule_named,
 )
+from domain.baseline.expected_error import ExpectedError, expected_error
 from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -374,3 +375,52 @@ def test_a_recorded_baseline_is_read_back_unchanged() -> None:
     found = baseline(usual_and_today(1_800, 600, 630))
     assert msgspec.json.decode(msgspec.json.encode(found), type=Baseline) == found
     assert set(METHODS) >= {"caiso-10-in-10", "x-of-y", "firm-service-level"}
+
+
+def test_the_expected_error_is_that_of_the_rule_on_the_days_without_a_dr_event() -> None:
+    """Ten per cent too low on each of them, because the load of the window's hours rises by the day."""
+
+    def load(at: datetime) -> float:
+        return 100.0 if at.hour < 14 else 110.0
+
+    series = metered(load, first=EVENT_DAY - timedelta(days=46), last=EVENT_DAY, tz=NEW_YORK)
+    window = local_window(EVENT_DAY, 14, 16, NEW_YORK)
+    found = expected_error(rule_named("meter-before-meter-after"), series, window, tz=NEW_YORK)
+    assert found is not None
+    assert found.days == 10
+    assert found.bias == pytest.approx(-10 / 110)
+    assert found.cvrmse == pytest.approx(10 / 110)
+
+
+def test_the_expected_error_leaves_out_dr_event_days_holidays_and_the_day_itself() -> None:
+    served, holiday = EVENT_DAY - timedelta(days=1), EVENT_DAY - timedelta(days=4)
+
+    def load(at: datetime) -> float:
+        return 20.0 if at.date() in {served, holiday, EVENT_DAY} and at.hour >= 14 else 100.0
+
+    series = metered(load, first=EVENT_DAY - timedelta(days=46), last=EVENT_DAY, tz=NEW_YORK)
+    window = local_window(EVENT_DAY, 14, 16, NEW_YORK)
+    found = expected_error(
+        rule_named("caiso-10-in-10"), series, window, tz=NEW_YORK, dr_event_days={served}, holidays={holiday}
+    )
+    assert found == ExpectedError(bias=0.0, cvrmse=0.0, days=10)
+
+
+def test_fewer_days_are_said_and_none_is_no_error_of_zero() -> None:
+    def load(at: datetime) -> float:
+        return 100.0 + at.day
+
+    window = local_window(EVENT_DAY, 14, 16, NEW_YORK)
+    rule = rule_named("caiso-10-in-10")
+    short = metered(load, first=EVENT_DAY - timedelta(days=18), last=EVENT_DAY, tz=NEW_YORK)
+    found = expected_error(rule, short, window, tz=NEW_YORK)
+    assert found is not None
+    assert found.days == 2
+    shorter = metered(load, first=EVENT_DAY - timedelta(days=10), last=EVENT_DAY, tz=NEW_YORK)
+    assert expected_error(rule, shorter, window, tz=NEW_YORK) is None
+
+
+def test_a_contracted_level_has_no_expected_error() -> None:
+    series = metered(lambda _: 100.0, first=EVENT_DAY - timedelta(days=46), last=EVENT_DAY, tz=NEW_YORK)
+    rule = rule_named("firm-service-level", BaselineParameters(level_kw=50))
+    assert expected_error(rule, series, local_window(EVENT_DAY, 14, 16, NEW_YORK), tz=NEW_YORK) is None

@@ -150,6 +150,59 @@ def test_the_configurable_rule_takes_its_parameters(readings: Path) -> None:
     assert level["adjustment"]["kind"] == "none"
 
 
+@pytest.fixture
+def readings_with_temperatures(tmp_path: Path) -> Path:
+    """Eighty days at 100 kWh an hour and 5 kWh for each kelvin, 30 kWh shed in the two hours from 13:00 UTC on."""
+    path, day = tmp_path / "warm.csv", datetime(2026, 7, 14, tzinfo=UTC)
+    lines = ["facility,timestamp,load_kwh,temp_c"]
+    for hour in range(-80 * 24, 24):
+        temp_c = 15 + hour * 37 % 17 + hour % 24 / 4
+        load = 100 + 5 * temp_c - (30 if hour in (13, 14) else 0)
+        lines.append(f"fac-001,{(day + timedelta(hours=hour)).isoformat()},{load},{temp_c}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_regression_follows_the_temperature_and_states_its_uncertainty(
+    readings_with_temperatures: Path,
+) -> None:
+    ran = run(readings_with_temperatures, "--json", method="regression")
+    assert ran.exit_code == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    assert document["delivered_kw"] == pytest.approx(30, abs=0.01)
+    assert document["regression"]["training_hours"] == 70 * 24
+    assert document["uncertainty"]["kw_80"] < document["uncertainty"]["kw_90"]
+    assert document["expected_error"] is None
+    told = run(readings_with_temperatures, "--lookback-days", "28", method="regression").stdout
+    assert "fitted to 672 hours, 2026-06-16 to 2026-07-14" in told
+    assert "uncertainty of the delivered power" in told
+
+
+def test_another_method_states_its_error_on_the_days_without_a_dr_event(readings: Path) -> None:
+    document = json.loads(run(readings, "--json").stdout)
+    assert document["expected_error"] == {"bias": 0.0, "cvrmse": 0.0, "days": 10}
+    assert document["uncertainty"] is None
+    assert "bias +0.0%, CVRMSE 0.0% (10 days" in run(readings).stdout
+
+
+def test_a_regression_without_temperatures_or_with_too_few_days_says_what_is_missing(
+    readings: Path, readings_with_temperatures: Path
+) -> None:
+    early = ("--start", "2026-05-10T13:00:00Z", "--end", "2026-05-10T15:00:00Z")
+    cases = {
+        "the readings have none (column temp_c": run(readings, method="regression"),
+        "only 15 of 21 baseline days in the 70 days before": run(
+            readings_with_temperatures, *early, method="regression"
+        ),
+    }
+    for said, ran in cases.items():
+        assert ran.exit_code == 1
+        assert said in ran.stderr
+    refused = run(readings, "--lookback-days", "7", method="regression")
+    assert refused.exit_code == 2
+    assert "28 to 400 days" in refused.stderr
+
+
 def test_help_shows_an_example() -> None:
     assert (
         "gridproof baseline compute --readings"
