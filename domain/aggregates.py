@@ -8,8 +8,17 @@ from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from domain.program import Program
+from domain.telemetry.sealed_readings import DaySeals, HistorySeals
 
-DEMAND_RESPONSE_AGGREGATES: tuple[type, ...] = (Facility, Program, DREvent, Dispatch, AdministrativeAct)
+DEMAND_RESPONSE_AGGREGATES: tuple[type, ...] = (
+    Facility,
+    Program,
+    DREvent,
+    Dispatch,
+    AdministrativeAct,
+    DaySeals,
+    HistorySeals,
+)
 """Every aggregate of the log; importing them registers their topics."""
 
 

@@ -77,8 +77,12 @@ def _without_enrolment(stored: dict[str, Any]) -> dict[str, Any]:
 
 NEWER_TOPICS: frozenset[str] = frozenset(
     {
+        "day-seals.opened.v1",
+        "day-seals.sealed.v1",
         "facility.enrolled-in-program.v2",
         "facility.location-agreed.v1",
+        "history-seals.opened.v1",
+        "history-seals.sealed.v1",
         "program.terms-agreed.v2",
     }
 )

@@ -33,6 +33,9 @@ ALERTS: dict[str, AlertDefinition] = {
     "poison_batch": AlertDefinition(
         "critical", "a telemetry batch or corrections of readings were parked after repeated failures"
     ),
+    "sealing_failing": AlertDefinition(
+        "warning", "the readings of a facility's day cannot be sealed, and are tried again each minute"
+    ),
     "telemetry_write_errors": AlertDefinition(
         "critical", "over 1 % of a process's writes to the telemetry store failed in 5 minutes"
     ),

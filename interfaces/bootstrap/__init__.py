@@ -50,6 +50,7 @@ from interfaces.bootstrap.stores import (
     opened_stores,
     verify_read_models,
 )
+from interfaces.bootstrap.telemetry import seal_imported_history
 from interfaces.bootstrap.worker_credentials import (
     inherited_environ,
     without_server_credentials,
@@ -90,6 +91,7 @@ __all__ = [
     "rolling_forecasts",
     "run_worker",
     "save_addresses",
+    "seal_imported_history",
     "secret_namespace",
     "spawn_child",
     "verify_ledger",

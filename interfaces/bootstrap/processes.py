@@ -24,6 +24,7 @@ from interfaces.bootstrap.telemetry import (
     rollup_monitor,
     run_aggregate,
     run_ingest,
+    sealing,
     telemetry_retention,
     watch_lag,
 )
@@ -301,7 +302,8 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
         alerts=stores.alerts(),
     )
     locks = AdvisoryLocks(stores.database_url)
-    await measure.run(measuring=measuring, remeasuring=remeasuring(stores), locks=locks, stop=stop)
+    others: list[measure.MeasurementPass] = [remeasuring(stores), sealing(stores)]
+    await measure.run(measuring=measuring, others=others, locks=locks, stop=stop)
 
 
 def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:

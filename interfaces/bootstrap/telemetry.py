@@ -15,13 +15,16 @@ from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
 if TYPE_CHECKING:
     import ssl
 
+    from application.history_import.importer import HistoryReport
     from application.ports.coordination.lock_holders import LockHolders
     from application.ports.coordination.locks import Locks
     from application.ports.telemetry.store import TelemetryStore
     from application.telemetry.store_health import TelemetryHealth
+    from domain.event_sourcing.aggregate import Provenance
     from interfaces.bootstrap.stores import Stores
     from interfaces.settings.settings import Settings
     from interfaces.workers.ingest.sessions import IngestSession
+    from interfaces.workers.measure.sealing import Sealing
     from interfaces.workers.schedule.retention import Retention
     from interfaces.workers.schedule.rollup_monitor import RollupMonitor
 
@@ -238,3 +241,40 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
             shares=PostgresPartitionAssignment(stores.database_url, ALL_PARTITIONS),
         )
     await client.close()
+
+
+def sealing(stores: Stores) -> Sealing:
+    """What seals the readings of each local day: a pass of the measure worker."""
+    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+    from application.telemetry.sealing.day_sealer import DaySealer
+    from interfaces.bootstrap.stores import facility_rows
+    from interfaces.workers.measure.failing_seals import FailingSeals
+    from interfaces.workers.measure.sealing import SealedSite, Sealing
+
+    def sites() -> list[SealedSite]:
+        rows = facility_rows(stores)
+        return [SealedSite(row.facility_id, row.locations) for row in rows if row.status != "deactivated"]
+
+    return Sealing(
+        sites=sites,
+        corrections=stores.rollups(),
+        positions=PostgresReaderPositions(stores.pool),
+        store=stores.events,
+        sealer=DaySealer(stores.events, stores.telemetry(), stores.clock),
+        clock=stores.clock,
+        failing=FailingSeals(stores.alerts(), stores.clock),
+    )
+
+
+def seal_imported_history(stores: Stores, report: HistoryReport, provenance: Provenance) -> int:
+    """Seal the days that an import of history touched, of the facilities that the portfolio has."""
+    from application.telemetry.sealing.history_sealer import HistorySealer, ImportedSpan
+    from interfaces.bootstrap.stores import facility_rows
+
+    spans = [
+        ImportedSpan(one.facility_id, one.starts_at, one.ends_at, one.step_s, one.rows)
+        for one in report.facilities
+    ]
+    now = stores.clock.now()
+    zones = {row.facility_id: row.locations.at(now).tz for row in facility_rows(stores)}
+    return HistorySealer(stores.events, stores.telemetry()).seal(spans, zones, provenance)

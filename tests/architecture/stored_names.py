@@ -45,6 +45,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         "interfaces/workers/archive.py": ("raw-archive",),
         "interfaces/workers/measure/measure.py": ("measure",),
         "interfaces/workers/measure/remeasure.py": ("measure-again",),
+        "interfaces/workers/measure/sealing.py": ("seal-again", "seal-days"),
         "interfaces/workers/relay/relay.py": ("relay",),
         "interfaces/workers/dispatch/reconcile.py": ("reconcile",),
         "interfaces/bootstrap/telemetry.py": ("ingest", "ingest "),

@@ -212,7 +212,7 @@ def test_a_failing_pass_of_corrections_ends_neither_the_worker_nor_the_measureme
     async def scenario() -> None:
         async with asyncio.timeout(20):
             await measure.run(
-                measuring=cast("Any", measurements), remeasuring=corrections, locks=FakeLocks(), stop=stop
+                measuring=cast("Any", measurements), others=[corrections], locks=FakeLocks(), stop=stop
             )
 
     with capture_logs():

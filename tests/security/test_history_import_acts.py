@@ -15,6 +15,7 @@ from application.history_import import importer
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.telemetry.store import ImportedIntervals, ImportOutcome, TelemetryStoreUnavailable
 from domain.administration import AdministrativeAct
+from interfaces import bootstrap
 from interfaces.cli.telemetry import commands
 from projections.audit.act_descriptions import act_text
 from tests.fakes.access.operators import FakeOperators
@@ -65,6 +66,7 @@ def imported(file: Path, store: Store, log: FakeActLog, monkeypatch: pytest.Monk
         )
 
     monkeypatch.setattr(commands, "opened_stores", opened)
+    monkeypatch.setattr(bootstrap, "seal_imported_history", lambda *_: None)
     return CliRunner().invoke(commands.telemetry_group, ["import", str(file)])
 
 

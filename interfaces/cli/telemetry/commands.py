@@ -60,11 +60,14 @@ class ImportTarget(NamedTuple):
     record_begin: Callable[[str, Sequence[str]], object]
     """Its arguments are the file's digest and the facilities."""
     record_end: Callable[[HistoryReport], object]
+    """Also seals the days that the import touched."""
 
 
 @contextmanager
 def opened_target() -> Iterator[ImportTarget]:
     """The telemetry store and the log of the running system. Raises NoRunningSystem."""
+    from interfaces.bootstrap import seal_imported_history
+
     with opened_stores() as stores:
         context, log = command_context(stores), stores.act_log()
 
@@ -81,6 +84,7 @@ def opened_target() -> Iterator[ImportTarget]:
                 changed=report.changed,
             )
             log.record([act])
+            seal_imported_history(stores, report, provenance_of(context, stores.decision_clock.now()))
 
         yield ImportTarget(stores.telemetry(), record_begin, record_end)
 

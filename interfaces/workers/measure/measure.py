@@ -203,10 +203,10 @@ class MeasurementPass(Protocol):
 
 
 async def run(
-    *, measuring: Measuring, locks: Locks, stop: asyncio.Event, remeasuring: MeasurementPass | None = None
+    *, measuring: Measuring, locks: Locks, stop: asyncio.Event, others: Sequence[MeasurementPass] = ()
 ) -> None:
-    """Run until `stop`. Of several workers one is active."""
-    passes = [measuring] if remeasuring is None else [measuring, remeasuring]
+    """Run until `stop`. Of several workers one is active. `others` run beside the measuring of what is due."""
+    passes: list[MeasurementPass] = [measuring, *others]
     await run_as_leader(locks, LOCK, lambda: _measure(measuring, passes, stop), stop=stop)
 
 

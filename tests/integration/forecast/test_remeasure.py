@@ -307,7 +307,7 @@ def test_the_worker_measures_again_after_a_correction(
         )
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
             worker = measure.run(
-                measuring=measuring, remeasuring=remeasurement.remeasuring(), locks=locks, stop=stop
+                measuring=measuring, others=[remeasurement.remeasuring()], locks=locks, stop=stop
             )
             await asyncio.wait_for(asyncio.gather(worker, watch()), 30)
 
