@@ -150,7 +150,7 @@ class MeterIngest:
         self._rate.note(facility_id, malformed=bool(malformed), at=now)
         if malformed:
             self._suspect(facility_id)
-        stored = self._within_budget(facility_id, malformed, now_s)
+        stored = self._within_quota(facility_id, malformed, now_s)
         # Last, since `_undecided` counts the message if anything above fails.
         self._count(len(readings), len(malformed), omitted=len(malformed) - len(stored))
         return readings, stored, now, trace
@@ -160,11 +160,11 @@ class MeterIngest:
         _log.error("a message of a meter cannot be decided", topic=message.topic, exc_info=error)
         reason = f"cannot be decided: {type(error).__name__}: {str(error)[:200]}"
         malformed = (MalformedReading(message.topic, reason, message.payload),)
-        stored = self._within_budget(_UNKNOWN_FACILITY, malformed, asyncio.get_running_loop().time())
+        stored = self._within_quota(_UNKNOWN_FACILITY, malformed, asyncio.get_running_loop().time())
         self._count(0, 1, omitted=1 - len(stored))
         return (), stored, self._clock.now(), None
 
-    def _within_budget(
+    def _within_quota(
         self, facility_id: str, malformed: Sequence[MalformedReading], now_s: float
     ) -> Sequence[MalformedReading]:
         """The malformed parts of one message that are stored: all, or none beyond the quota."""
