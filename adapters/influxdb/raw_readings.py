@@ -16,6 +16,7 @@ from adapters.influxdb.influxql import Series, before, in_chunks, is_one_of, sel
 from adapters.influxdb.line_protocol import Unstorable, line, microseconds, moment_of, tag
 from application.ports.telemetry.store import ReadingsRefused
 from domain.telemetry.meter_reading import UNUSABLE, MeterReading, conflict_rank
+from domain.time_series.windows import TimeWindow
 
 MEASUREMENT = "readings"
 METER_TAGS = "facility_id, meter_id"
@@ -98,6 +99,23 @@ def _stored(connection: InfluxConnection, readings: Sequence[MeterReading]) -> I
         facility_id, meter_id = series.tags["facility_id"], series.tags["meter_id"]
         for row in series.rows(*_READ):
             yield _reading(facility_id, meter_id, row)
+
+
+def readings_within(
+    connection: InfluxConnection, facility_id: str, window: TimeWindow
+) -> Iterator[MeterReading]:
+    """The readings of a facility, by meter in order of time."""
+    statement = select(
+        ", ".join(_READ[1:]),
+        MEASUREMENT,
+        is_one_of("facility_id", [facility_id]),
+        since(window.starts_at),
+        before(window.ends_at),
+        by=METER_TAGS,
+    )
+    for series in connection.series(RAW, [statement]):
+        for row in series.rows(*_READ):
+            yield _reading(facility_id, series.tags["meter_id"], row)
 
 
 _READ = (

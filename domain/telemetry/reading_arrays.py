@@ -47,6 +47,13 @@ class ReadingColumns(msgspec.Struct, frozen=True, eq=False):
         return ReadingColumns(*(getattr(self, name)[which] for name in self.__struct_fields__))
 
 
+class MeterReadings(msgspec.Struct, frozen=True, eq=False):
+    """The readings of one meter that count: one per moment, in order of time. `ts_us` is after 1970, UTC."""
+
+    meter_id: str
+    columns: ReadingColumns
+
+
 def usable(readings: ReadingColumns) -> BoolArray:
     """Which readings are measurements, or count as such."""
     return np.asarray(~_UNUSABLE[readings.trust], np.bool_)

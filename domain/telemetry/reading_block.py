@@ -15,7 +15,13 @@ import msgspec
 import numpy as np
 
 from domain.telemetry.meter_reading import TRUST, MeterReading
-from domain.telemetry.reading_arrays import MOST_TRUSTED, BoolArray, FloatArray, IntArray
+from domain.telemetry.reading_arrays import (
+    MOST_TRUSTED,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    ReadingColumns,
+)
 
 SEPARATOR = "\x1f"
 """Separates meter ids that are joined into one text; no id contains it."""
@@ -233,6 +239,23 @@ def joined(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading]:
     if len(blocks) == len(parts):
         return ReadingBlock.joined(blocks)
     return [reading for part in parts for reading in part]
+
+
+def columns_of_meter(readings: Iterable[MeterReading]) -> ReadingColumns:
+    """The columns of readings of one meter; `ts_us` is after 1970, UTC. Raises UnjoinableId."""
+    block = ReadingBlock.of(readings)
+    rare = block.rare or RareColumns.defaults(len(block))
+    return ReadingColumns(
+        np.zeros(len(block), dtype=np.int64),
+        block.ts_us,
+        block.kw,
+        block.kwh_total,
+        block.seq,
+        rare.trust,
+        rare.revision,
+        rare.incomplete,
+        np.array(rare.extra, dtype=np.object_),
+    )
 
 
 def facilities_in(readings: Sequence[MeterReading]) -> set[str]:
