@@ -50,7 +50,7 @@ from interfaces.bootstrap.stores import (
     opened_stores,
     verify_read_models,
 )
-from interfaces.bootstrap.telemetry import seal_imported_history
+from interfaces.bootstrap.telemetry import gap_sources, seal_imported_history
 from interfaces.bootstrap.worker_credentials import (
     inherited_environ,
     without_server_credentials,
@@ -68,6 +68,7 @@ __all__ = [
     "clock_of",
     "embedded_servers",
     "forecast_cycle",
+    "gap_sources",
     "inherited_environ",
     "ledger_status",
     "load_forecaster",

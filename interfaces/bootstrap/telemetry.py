@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from application.history_import.importer import HistoryReport
     from application.ports.coordination.lock_holders import LockHolders
     from application.ports.coordination.locks import Locks
+    from application.ports.telemetry.meter_readings import MeterReadingsView
     from application.ports.telemetry.store import TelemetryStore
+    from application.telemetry.reading_gaps import GapSources
     from application.telemetry.store_health import TelemetryHealth
     from domain.event_sourcing.aggregate import Provenance
     from interfaces.bootstrap.stores import Stores
@@ -139,6 +142,24 @@ def telemetry_retention(stores: Stores, locks: Locks) -> Retention | None:
         locks=locks,
         archived_through=archived_through(stores),
     )
+
+
+def gap_sources(stores: Stores) -> GapSources:
+    from application.telemetry.reading_gaps import GapSources
+
+    retained = timedelta(days=stores.settings.telemetry_raw_days)
+    return GapSources(meter_readings(stores), stores.clock, retained)
+
+
+def meter_readings(stores: Stores) -> MeterReadingsView:
+    if stores.settings.telemetry_store == "influx":
+        from adapters.influxdb.meter_readings import InfluxMeterReadings
+        from interfaces.bootstrap.influxdb import influx_connection
+
+        return InfluxMeterReadings(influx_connection(stores.settings))
+    from adapters.postgres.telemetry.meter_readings import PostgresMeterReadings
+
+    return PostgresMeterReadings(stores.pool)
 
 
 async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:

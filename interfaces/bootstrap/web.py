@@ -21,7 +21,7 @@ from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.readiness import DISK_FULL_SHARE, readiness_probes, used_share
 from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
-from interfaces.bootstrap.telemetry import watched_telemetry
+from interfaces.bootstrap.telemetry import gap_sources, watched_telemetry
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ def web_collaborators(
         telemetry=telemetry,
         rollups=MonitoredRollups(stores.rollups(), health),
         meter_powers=MonitoredMeterPowers(stores.meter_powers(), health),
+        gap_sources=gap_sources(stores),
         past_forecasts=stores.past_forecasts(),
         forecast_scores=stores.forecast_scores(),
         ledger=StoredLedger(stores),

@@ -37,6 +37,7 @@ from interfaces.web.api.telemetry.current_value import CurrentController, Curren
 from interfaces.web.api.telemetry.current_value_fast_path import CurrentValueFastPath
 from interfaces.web.api.telemetry.load_history import LoadHistoryController
 from interfaces.web.api.telemetry.load_sum import PortfolioLoadController
+from interfaces.web.api.telemetry.reading_gaps import ReadingGapsController
 from interfaces.web.api.webhook.controller import NotificationController
 from interfaces.web.asgi import EdgeApplication
 from interfaces.web.authentication.api_key import Authenticator
@@ -68,6 +69,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     CallbackController,
     FacilityController,
     LoadHistoryController,
+    ReadingGapsController,
     FacilityCommandController,
     FacilityHealthController,
     CurrentController,

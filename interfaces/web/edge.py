@@ -37,6 +37,7 @@ from application.ports.telemetry.store import TelemetryStore
 from application.telemetry.current_values import CurrentValues
 from application.telemetry.load_history import LoadHistories
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
+from application.telemetry.reading_gaps import GapSources
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit, TenantConcurrencyLimit
 from interfaces.web.authentication.failures import AuthenticationFailures
@@ -144,6 +145,7 @@ class WebDependencies:
     telemetry: TelemetryStore
     rollups: TelemetryRollups
     meter_powers: MeterPowersView
+    gap_sources: GapSources
     past_forecasts: PastForecasts
     forecast_scores: ForecastScores
     ledger: Ledger
@@ -222,6 +224,8 @@ class Edge:
     notification_limit: TenantConcurrencyLimit = field(
         default_factory=lambda: TenantConcurrencyLimit(most_waiting=NOTIFICATIONS_WAITING)
     )
+    gaps_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(2))
+    """For reading single readings of a day of many meters."""
     fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
     """For folding past lists."""
     past_limit: TenantConcurrencyLimit = field(default_factory=lambda: TenantConcurrencyLimit(share=1))

@@ -35,6 +35,7 @@ from adapters.postgres.read_model.read_models import PostgresReadModels
 from adapters.postgres.read_model.runner import ProjectionRunner
 from adapters.postgres.read_model.waits import PostgresProjectionWaits
 from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
+from adapters.postgres.telemetry.meter_readings import PostgresMeterReadings
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from adapters.redis.rate_limit import CachedRateLimiter
@@ -53,6 +54,7 @@ from application.facility.portfolio_entries import (
 )
 from application.handlers import HANDLERS
 from application.ports.access.api_keys import Role
+from application.telemetry.reading_gaps import GapSources
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.stores import Stores
 from interfaces.settings.settings import Settings
@@ -216,6 +218,7 @@ def running_door(
             telemetry=PostgresTelemetryStore(pool, CLOCK),
             rollups=PostgresTelemetryRollups(pool, CLOCK),
             meter_powers=PostgresMeterPowers(pool),
+            gap_sources=GapSources(PostgresMeterReadings(pool), CLOCK, timedelta(days=90)),
             past_forecasts=PostgresPastForecasts(pool),
             forecast_scores=PostgresForecastScores(pool),
             ledger=_ledger(pool, data_dir),

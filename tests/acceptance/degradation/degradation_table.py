@@ -60,7 +60,7 @@ LIKE: dict[str, tuple[str, ...]] = {
         "GET /api/audit/ledger/consistency",
         "GET /api/dead-letters/{dead_letter_id}",
     ),
-    "facilities": ("GET /api/facilities/{facility_id}/health",),
+    "facilities": ("GET /api/facilities/{facility_id}/gaps", "GET /api/facilities/{facility_id}/health"),
     "forecasts": ("GET /api/facilities/{facility_id}/forecast/accuracy",),
     "sign-in": ("DELETE /api/session",),
 }
@@ -68,6 +68,7 @@ LIKE: dict[str, tuple[str, ...]] = {
 
 NOT_OF_A_REPLICA = (
     "GET /api/dr-events/{dr_event_id}/performance/{facility_id}",
+    "GET /api/facilities/{facility_id}/gaps",
     "GET /api/facilities/{facility_id}/health",
 )
 """Routes in columns that a replica answers, which need data that only the primary has; they are `last_known` there."""

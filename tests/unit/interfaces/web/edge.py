@@ -174,6 +174,7 @@ class Edge:
                 "telemetry",
                 "rollups",
                 "meter_powers",
+                "gap_sources",
                 "past_forecasts",
                 "forecast_scores",
                 "ledger",

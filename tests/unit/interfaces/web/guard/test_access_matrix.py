@@ -7,6 +7,7 @@ route. The visible data is compared with the log behind the edge.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -16,12 +17,14 @@ import pytest
 from application.access.api_keys import revoke
 from application.ledger.proof import NotProvable
 from application.ports.access.api_keys import Role
+from application.telemetry.reading_gaps import GapSources
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.fakes.telemetry.meter_powers import FakeMeterPowers
+from tests.fakes.telemetry.meter_readings import FakeMeterReadings
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
@@ -75,6 +78,7 @@ class House:
             "telemetry": store,
             "rollups": FakeTelemetryRollups(store, edge.clock),
             "meter_powers": FakeMeterPowers(store),
+            "gap_sources": GapSources(FakeMeterReadings(store), edge.clock, timedelta(days=90)),
             "past_forecasts": FakePastForecasts(),
             "forecast_scores": FakeForecastScores(),
             "ledger": SimpleNamespace(status=not_sealed, proof=not_sealed, consistency=not_sealed),
