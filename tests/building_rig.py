@@ -37,6 +37,7 @@ CLOCK = SystemClock()
 ZONES = (
     ZoneEntry(zone_id="hall", curtailable_kw=90.0, max_magnitude=3.0),
     ZoneEntry(zone_id="lights", curtailable_kw=40.0, strategy="shed_level", max_magnitude=50.0),
+    ZoneEntry(zone_id="foyer", curtailable_kw=30.0, max_magnitude=-3.0, lower_comfort_limit_c=18.0),
 )
 DR_EVENT = uuid4()
 NORMAL = Setpoint(value=22.0, unit="celsius")

@@ -75,12 +75,21 @@ def _without_enrolment(stored: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in stored.items() if name not in {"kw", "level_kw"}}
 
 
+def _without_lower_limit(stored: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 of a zone has an upper comfort limit only."""
+    zone = dict(stored["zone"])
+    if zone.pop("lower_comfort_limit_c", None) is not None or zone["max_magnitude"] < 0:
+        raise NotExpressible(f"zone {zone['zone_id']} has a lower comfort limit")
+    return stored | {"zone": zone}
+
+
 NEWER_TOPICS: frozenset[str] = frozenset(
     {
         "day-seals.opened.v1",
         "day-seals.sealed.v1",
         "facility.enrolled-in-program.v2",
         "facility.location-agreed.v1",
+        "facility.zone-defined.v2",
         "history-seals.opened.v1",
         "history-seals.sealed.v1",
         "program.terms-agreed.v2",
@@ -88,6 +97,7 @@ NEWER_TOPICS: frozenset[str] = frozenset(
 )
 DOWNCASTERS: dict[str, Downcaster] = {
     "facility.enrolled-in-program.v2": Downcaster("facility.enrolled-in-program.v1", _without_enrolment),
+    "facility.zone-defined.v2": Downcaster("facility.zone-defined.v1", _without_lower_limit),
     "program.terms-agreed.v2": Downcaster("program.terms-agreed.v1", _without_contract),
 }
 """Newer topic -> its conversion to the older one, which its upcaster (application/event_store/upcasters.py) reads."""

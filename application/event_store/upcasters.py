@@ -61,6 +61,7 @@ def _with_enrolment(stored: dict[str, Any]) -> dict[str, Any]:
 
 UPCASTERS: dict[str, Upcaster] = {
     "facility.enrolled-in-program.v1": Upcaster("facility.enrolled-in-program.v2", _with_enrolment),
+    "facility.zone-defined.v1": Upcaster("facility.zone-defined.v2", lambda stored: stored),
     "forecast.issued.v1": Upcaster("forecast.issued.v2", _with_compact_steps),
     "forecast.reissued.v1": Upcaster("forecast.reissued.v2", _with_compact_steps),
     "program.terms-agreed.v1": Upcaster("program.terms-agreed.v2", _with_contract),

@@ -23,6 +23,7 @@ Rate = Annotated[float, msgspec.Meta(ge=-1_000_000, le=1_000_000)] | DecimalStri
 """A number, or an exact decimal in quotes."""
 Kilowatts = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] | KilowattString
 MOST_HOLIDAYS = 1_000
+Temperature = Annotated[float, msgspec.Meta(ge=-50, le=100)]
 Reference = Annotated[str, msgspec.Meta(max_length=1_000)]
 Region = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?(?!\n)$")]
 """ISO 3166: a country and, after a hyphen, its region ("DE", "US-CA", "GB-SCT")."""
@@ -92,9 +93,14 @@ class ZoneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     zone_id: Identifier
     curtailable_kw: PositiveKw
     strategy: Strategy = "setpoint_offset"
-    max_magnitude: Annotated[float, msgspec.Meta(gt=0, le=100)] = 3.0
-    """The magnitude that gives `curtailable_kw`: kelvin for `setpoint_offset`, percent for `shed_level`."""
-    comfort_limit_c: Annotated[float, msgspec.Meta(ge=-50, le=100)] = 28.0
+    max_magnitude: Annotated[float, msgspec.Meta(ge=-100, le=100)] = 3.0
+    """The magnitude that gives `curtailable_kw`: kelvin for `setpoint_offset`, percent for `shed_level`.
+
+    Of a `setpoint_offset` it may be below 0: the setpoint of a heated zone is lowered."""
+    comfort_limit_c: Temperature = 28.0
+    """The setpoint is never raised above it."""
+    lower_comfort_limit_c: Temperature | None = None
+    """The setpoint is never lowered below it. Required of a heated zone."""
     minimum_off_s: OneDayS = 0
     longest_curtailment_s: SomeDaysS = 14_400
     rebound_ramp_s: OneDayS = 300

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
-from application.facility.portfolio_entries import NO_DATE_YET, FacilityEntry, Portfolio
+from application.facility.portfolio_entries import NO_DATE_YET, FacilityEntry, Portfolio, ZoneEntry
 from application.facility.secret_references import (
     RecordedReference,
     SecretNamespace,
@@ -193,8 +193,22 @@ def _wrong_facility(facility: FacilityEntry, path: str, programs: set[str]) -> I
     if (facility.latitude is None) != (facility.longitude is None):
         missing = "latitude" if facility.latitude is None else "longitude"
         yield f"{path}.{missing}: is missing; name both latitude and longitude, or neither"
+    for number, zone in enumerate(facility.zones):
+        yield from _wrong_zone(zone, f"{path}.zones[{number}]")
     if not _is_time_zone(facility.tz):
         yield f"{path}.tz: is no IANA time zone, such as Europe/London"
+
+
+def _wrong_zone(zone: ZoneEntry, path: str) -> Iterator[str]:
+    lower_c = zone.lower_comfort_limit_c
+    if zone.max_magnitude == 0:
+        yield f"{path}.max_magnitude: is 0, which changes nothing; below 0 lowers the setpoint of a heated zone"
+    if zone.max_magnitude < 0 and zone.strategy == "shed_level":
+        yield f"{path}.max_magnitude: a shed_level is above 0; only a setpoint_offset may be below"
+    elif zone.max_magnitude < 0 and lower_c is None:
+        yield f"{path}.lower_comfort_limit_c: is missing; the setpoint of a heated zone needs a lower limit"
+    if lower_c is not None and lower_c >= zone.comfort_limit_c:
+        yield f"{path}.lower_comfort_limit_c: is not below comfort_limit_c, {zone.comfort_limit_c:g}"
 
 
 def _twice(path: str, ids: Iterable[str]) -> Iterator[str]:

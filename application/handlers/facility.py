@@ -124,6 +124,7 @@ def _zones(entry: FacilityEntry) -> tuple[Zone, ...]:
             strategy=zone.strategy,
             max_magnitude=zone.max_magnitude,
             comfort_limit_c=zone.comfort_limit_c,
+            lower_comfort_limit_c=zone.lower_comfort_limit_c,
             minimum_off_s=zone.minimum_off_s,
             longest_curtailment_s=zone.longest_curtailment_s,
             rebound_ramp_s=zone.rebound_ramp_s,

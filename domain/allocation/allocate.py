@@ -138,7 +138,8 @@ def _share(offer: FacilityOffer, target_kw: float) -> FacilityShare:
 
 def _zone_share(zone: ZoneOffer, target_kw: float) -> ZoneShare:
     part = target_kw / zone.curtailable_kw if zone.curtailable_kw > 0 else 0.0
-    return ZoneShare(zone.zone_id, target_kw, zone.strategy, part * zone.max_magnitude)
+    magnitude = part * zone.max_magnitude if part else 0.0
+    return ZoneShare(zone.zone_id, target_kw, zone.strategy, magnitude)
 
 
 def _checked(offers: Sequence[FacilityOffer]) -> dict[str, FacilityOffer]:
@@ -163,7 +164,7 @@ def _check_zones(offer: FacilityOffer) -> None:
         if zone.zone_id in seen:
             raise ValueError(f"zone {zone.zone_id} of {offer.facility_id} is offered twice")
         kilowatts(zone.curtailable_kw, name=f"curtailable_kw of {offer.facility_id}/{zone.zone_id}")
-        quantity(zone.max_magnitude, name=f"max_magnitude of {offer.facility_id}/{zone.zone_id}", minimum=0.0)
+        quantity(zone.max_magnitude, name=f"max_magnitude of {offer.facility_id}/{zone.zone_id}")
         seen.add(zone.zone_id)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from domain.allocation.allocate import ZoneOffer
 from domain.dispatch import DispatchState
-from domain.facility import MOST_ZONES, Zone
+from domain.facility import MOST_ZONES, Zone, within_comfort
 
 
 def fitting_zones(zones: Iterable[Zone], duration_s: float) -> list[Zone]:
@@ -21,9 +21,15 @@ def fitting_zones(zones: Iterable[Zone], duration_s: float) -> list[Zone]:
 
 
 def zone_offer(zone: Zone, dispatch: DispatchState | None) -> ZoneOffer:
-    """The reduction that a zone can provide; if its setpoint was read, its comfort limit bounds it."""
+    """The reduction that a zone can provide; if its setpoint was read, its comfort limits bound it."""
     share = 1.0
     previous = None if dispatch is None else dispatch.previous.get(zone.zone_id)
-    if zone.strategy == "setpoint_offset" and previous is not None and zone.max_magnitude > 0:
-        share = min(1.0, max(0.0, zone.comfort_limit_c - previous.value) / zone.max_magnitude)
+    if zone.strategy == "setpoint_offset" and previous is not None and zone.max_magnitude != 0:
+        offset_k = within_comfort(
+            zone.max_magnitude,
+            previous.value,
+            lower_c=zone.lower_comfort_limit_c,
+            upper_c=zone.comfort_limit_c,
+        )
+        share = offset_k / zone.max_magnitude
     return ZoneOffer(zone.zone_id, zone.curtailable_kw * share, zone.strategy, zone.max_magnitude * share)

@@ -194,7 +194,7 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
         state = self.state
         if state.status != "prepared" or state.prepare_again or state.left is not None:
             return
-        zones = [zone for zone in zones_in_order(state) if state.magnitude_of(zone) > 0]
+        zones = [zone for zone in zones_in_order(state) if state.magnitude_of(zone) != 0]
         if not zones:
             reason = "no zone can be curtailed within its comfort limit"
             self.record(self.Failed, provenance, phase="commit", reason=reason)

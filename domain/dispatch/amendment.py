@@ -137,7 +137,7 @@ def align_events(state: DispatchState, *, not_after: datetime) -> Iterator[Pendi
         if commit is None:
             continue  # The comfort limit left no room, so it was never commanded.
         wanted = (state.magnitude_of(zone), state.expires_at)
-        if wanted[0] > 0 and (commit.command.magnitude, commit.command.expires_at) != wanted:
+        if wanted[0] != 0 and (commit.command.magnitude, commit.command.expires_at) != wanted:
             changed.append(zone)
     yield from command_requests(state, changed, "commit", not_after=min(not_after, state.ends_at))
 
@@ -174,5 +174,5 @@ def drift_corrections(
         found, curtailed = seen[zone_id]
         yield observation_events.DriftDetected, {"zone_id": zone_id, "found": found, "curtailed": curtailed}
         zone = state.zones[zone_id]
-        if state.magnitude_of(zone) > 0:
+        if state.magnitude_of(zone) != 0:
             yield from command_requests(state, [zone], "commit", not_after=min(not_after, state.ends_at))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.facility import BmsLink, Strategy
+from domain.facility import BmsLink, Strategy, within_comfort
 from domain.identifiers import bms_command_id
 
 Phase = Literal["prepare", "commit", "abort", "restore"]
@@ -54,7 +54,7 @@ class Setpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ZonePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A zone's share: `magnitude` (kelvin or percent) gives `target_kw`."""
+    """A zone's share: `magnitude` (kelvin or percent, below 0 to lower a setpoint) gives `target_kw`."""
 
     zone_id: str
     target_kw: float
@@ -66,6 +66,8 @@ class ZonePlan(msgspec.Struct, frozen=True, kw_only=True):
     """A curtailed zone stays curtailed for at least this long, to protect its machines."""
     rebound_ramp_s: int = 0
     """The restores of a batch are spread over this time, so that the loads do not return together."""
+    lower_comfort_limit_c: float | None = None
+    """A setpoint below this is never commanded."""
 
 
 class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,11 +182,16 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
         return any(record.state == "requested" for record in self.commands.values())
 
     def magnitude_of(self, zone: ZonePlan) -> float:
-        """The magnitude that may be commanded of a zone: the planned one, bounded by its comfort limit."""
+        """The magnitude that may be commanded of a zone: the planned one, bounded by its comfort limits.
+
+        0: they leave no room, so the zone is not commanded.
+        """
         previous = self.previous.get(zone.zone_id)
-        if zone.comfort_limit_c is None or previous is None or previous.unit != "celsius":
+        if previous is None or previous.unit != "celsius":
             return zone.magnitude
-        return max(0.0, min(zone.magnitude, zone.comfort_limit_c - previous.value))
+        return within_comfort(
+            zone.magnitude, previous.value, lower_c=zone.lower_comfort_limit_c, upper_c=zone.comfort_limit_c
+        )
 
     def next_command(self, zone: ZonePlan, phase: Phase, *, not_after: datetime | None) -> BmsCommand:
         """The command of the next round of a phase for a zone, with a deterministic id."""

@@ -17,6 +17,7 @@ from domain.facility.state import (
     Reservation,
     Strategy,
     Zone,
+    within_comfort,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "Reservation",
     "Strategy",
     "Zone",
+    "within_comfort",
 ]

@@ -67,9 +67,9 @@ class MeterRemoved(Event, frozen=True, kw_only=True):
 
 
 class ZoneDefined(Event, frozen=True, kw_only=True):
-    """A zone was added or changed."""
+    """A zone was added or changed. In v1 every zone was cooled or lit: its magnitude was above 0."""
 
-    TOPIC: ClassVar[str] = "facility.zone-defined.v1"
+    TOPIC: ClassVar[str] = "facility.zone-defined.v2"
     zone: Zone
 
     def evolve(self, state: FacilityState) -> FacilityState:

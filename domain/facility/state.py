@@ -27,11 +27,27 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
     curtailable_kw: float
     strategy: Strategy
     max_magnitude: float
-    """Kelvin for `setpoint_offset`, percent for `shed_level`."""
+    """Kelvin for `setpoint_offset`, percent for `shed_level`. Below 0 the setpoint is lowered: the zone is heated."""
     comfort_limit_c: float
+    """A setpoint is never raised above it."""
     minimum_off_s: int
     longest_curtailment_s: int
     rebound_ramp_s: int
+    lower_comfort_limit_c: float | None = None
+    """A setpoint is never lowered below it; set where the zone is heated."""
+
+
+def within_comfort(
+    offset_k: float, setpoint_c: float, *, lower_c: float | None, upper_c: float | None
+) -> float:
+    """The part of `offset_k` that keeps the setpoint within its limits; None: no limit on that side.
+
+    A positive offset (cooling) is bounded by the upper limit, a negative one (heating) by the lower. A setpoint that is
+    beyond the limit already is not moved.
+    """
+    if offset_k >= 0:
+        return offset_k if upper_c is None else max(0.0, min(offset_k, upper_c - setpoint_c))
+    return offset_k if lower_c is None else min(0.0, max(offset_k, lower_c - setpoint_c))
 
 
 class BmsLink(msgspec.Struct, frozen=True, kw_only=True):

@@ -105,6 +105,7 @@ def zone_plans(facility: Facility, share: FacilityShare) -> tuple[ZonePlan, ...]
             strategy=known[zone.zone_id].strategy,
             magnitude=zone.magnitude,
             comfort_limit_c=known[zone.zone_id].comfort_limit_c,
+            lower_comfort_limit_c=known[zone.zone_id].lower_comfort_limit_c,
             minimum_off_s=known[zone.zone_id].minimum_off_s,
             rebound_ramp_s=known[zone.zone_id].rebound_ramp_s,
         )

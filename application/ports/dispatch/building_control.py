@@ -49,7 +49,7 @@ class ZoneCommand(msgspec.Struct, frozen=True, kw_only=True):
     round: int
     strategy: ControlStrategy
     magnitude: float
-    """Kelvin (`setpoint_offset`) or percent (`shed_level`); 0 for abort and restore."""
+    """Kelvin (`setpoint_offset`, below 0 to lower it) or percent (`shed_level`); 0 for abort and restore."""
     restore_to: Setpoint | None = None
     """For restore only: the setpoint that prepare reported."""
     previous: Setpoint | None = None

@@ -115,7 +115,6 @@ def write(
 
 
 def _refuse_magnitude(zone: Zone, magnitude: float) -> None:
-    if not 0 < magnitude <= zone.entry.max_magnitude + 1e-9:
-        raise Refusal(
-            "magnitude_out_of_range", f"{magnitude:g} is not above 0 and at most {zone.entry.max_magnitude:g}"
-        )
+    most = zone.entry.max_magnitude
+    if not 0 < magnitude / most <= 1 + 1e-9:
+        raise Refusal("magnitude_out_of_range", f"{magnitude:g} is not between 0 and {most:g}")

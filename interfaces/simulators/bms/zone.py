@@ -17,7 +17,7 @@ REBOUND_SHARE = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:
-    """The hold of a DR event on the zone: prepared at `magnitude` 0, curtailed above 0."""
+    """The hold of a DR event on the zone: prepared at `magnitude` 0, curtailed at any other."""
 
     dr_event_id: UUID
     command_id: UUID
@@ -48,7 +48,7 @@ class Zone:
 
     @property
     def curtailed(self) -> bool:
-        return self.hold is not None and self.hold.magnitude > 0
+        return self.hold is not None and self.hold.magnitude != 0
 
     @property
     def shed_kw(self) -> float:
@@ -67,11 +67,7 @@ class Zone:
     def violations(self, since: datetime | None, at: datetime) -> tuple[Violation, ...]:
         """The zone's limits that the change at `at` violates; the zone has been curtailed since `since`."""
         found: list[Violation] = []
-        if (
-            self.curtailed
-            and self.setpoint.unit == "celsius"
-            and self.setpoint.value > self.entry.comfort_limit_c
-        ):
+        if self.curtailed and self.setpoint.unit == "celsius" and not self._is_comfortable:
             found.append("comfort_limit")
         if since is not None and not self.curtailed:
             lasted_s = (at - since).total_seconds()
@@ -80,6 +76,12 @@ class Zone:
             if lasted_s > self.entry.longest_curtailment_s + LONGEST_GRACE_S:
                 found.append("longest_curtailment")
         return tuple(found)
+
+    @property
+    def _is_comfortable(self) -> bool:
+        lower_c = self.entry.lower_comfort_limit_c
+        is_warm = lower_c is None or self.setpoint.value >= lower_c
+        return is_warm and self.setpoint.value <= self.entry.comfort_limit_c
 
     def curtail(self, hold: Hold, now: datetime) -> None:
         """Start or deepen the curtailment, relative to the setpoint to restore."""

@@ -57,6 +57,26 @@ def test_a_shed_level_zone_is_commanded_in_percent(run_scenario: RunScenario) ->
     run_scenario(scenario)
 
 
+def test_a_heated_zone_is_commanded_to_a_lower_setpoint(run_scenario: RunScenario) -> None:
+    async def scenario(rig: Rig) -> None:
+        lower = {"zone_id": "foyer", "magnitude": -2.0}
+        await rig.control.execute(rig.connection, order("prepare", **lower))
+        receipt = await rig.control.execute(rig.connection, order("commit", **lower))
+        assert receipt.setpoint == Setpoint(value=20.0, unit="celsius")
+        state = await rig.control.zone_state(rig.connection, "foyer")
+        assert (state.curtailed, state.setpoint.value) == (True, 20.0)
+        assert rig.building.shed_kw(CLOCK.now()) == pytest.approx(20.0)
+        restored = await rig.control.execute(rig.connection, order("restore", zone_id="foyer"))
+        assert restored.setpoint == NORMAL
+        for wrong in (2.0, -3.5):
+            beyond = order("commit", zone_id="foyer", magnitude=wrong)
+            with pytest.raises(BmsRefused) as refused:
+                await rig.control.execute(rig.connection, beyond)
+            assert refused.value.code == "magnitude_out_of_range"
+
+    run_scenario(scenario)
+
+
 def test_an_unknown_zone_has_no_state(run_scenario: RunScenario) -> None:
     async def scenario(rig: Rig) -> None:
         with pytest.raises(BmsRefused) as refused:

@@ -158,7 +158,7 @@ def _magnitudes(evidence: Evidence) -> Iterator[Finding]:
     }
     for requested in evidence.recorded(Dispatch.BmsCommandRequested):
         place = (requested.facility_id, requested.command.zone_id)
-        if requested.command.magnitude > most[place] + 1e-9:
+        if not 0 <= requested.command.magnitude / most[place] <= 1 + 1e-9:
             yield Finding(f"{'/'.join(place)} was to be curtailed by {requested.command.magnitude:g}")
 
 

@@ -8,6 +8,8 @@ import { useLoaded } from "../query.js";
 import { hrefTo } from "../router.js";
 
 const unitOf = (zone) => (zone.strategy === "setpoint_offset" ? "K" : "%");
+const extentOf = (zone) => `${zone.max_magnitude < 0 ? "lowered by " : ""}at most ${Math.abs(zone.max_magnitude)} ${unitOf(zone)}`;
+const comfortOf = (zone) => (zone.lower_comfort_limit_c == null ? `${zone.comfort_limit_c} °C` : `${zone.lower_comfort_limit_c} to ${zone.comfort_limit_c} °C`);
 const commandsOf = (health) => Object.entries(health?.commands || {}).map(([phase, state]) => `${phase} ${words(state)}`).join(", ");
 
 /** Of what nothing is heard is not as usual either. */
@@ -16,8 +18,8 @@ const stateOf = ({ health }) => (!health ? "unknown" : health.drifted ? "drifted
 const ZONE_COLUMNS = [
   { id: "zone", label: "Zone", header: true, sort: (zone) => zone.zone_id, cell: (zone) => zone.zone_id },
   { id: "kw", label: "Curtailable, kW", number: true, sort: (zone) => zone.curtailable_kw, cell: (zone) => kw(zone.curtailable_kw) },
-  { id: "strategy", label: "How", cell: (zone) => html`<span class="nowrap">${words(zone.strategy)}, at most ${zone.max_magnitude} ${unitOf(zone)}</span>` },
-  { id: "comfort", label: "Comfort limit", number: true, cell: (zone) => `${zone.comfort_limit_c} °C` },
+  { id: "strategy", label: "How", cell: (zone) => html`<span class="nowrap">${words(zone.strategy)}, ${extentOf(zone)}</span>` },
+  { id: "comfort", label: "Comfort limits", number: true, cell: comfortOf },
   { id: "longest", label: "Longest", number: true, cell: (zone) => span(zone.longest_curtailment_s) },
   { id: "off", label: "Least off", number: true, cell: (zone) => span(zone.minimum_off_s) },
   { id: "state", label: "Now", cell: (zone) => html`<${Chip} kind="zone" state=${stateOf(zone)} />` },

@@ -64,6 +64,17 @@ def test_the_load_falls_by_the_shed_of_the_committed_zones() -> None:
     assert made.shed_kw(NOON) == pytest.approx(105.0)
 
 
+def test_a_heated_zone_below_its_lower_comfort_limit_is_a_violation() -> None:
+    entry = ZoneEntry(zone_id="hall", curtailable_kw=90.0, max_magnitude=-4.0, lower_comfort_limit_c=19.0)
+    for magnitude, violations in ((-3.0, ()), (-3.5, ("comfort_limit",))):
+        journal: list[JournalEntry] = []
+        made = Building("fac-001", (entry,), record=journal.append)
+        for phase in ("prepare", "commit"):
+            made.execute(order(phase, magnitude=magnitude), NOON)
+        assert journal[-1].violations == violations
+        assert made.shed_kw(NOON) == pytest.approx(90.0 * magnitude / -4.0)
+
+
 def test_halving_the_shed_factor_halves_the_shed() -> None:
     assert curtailed(shed_factor=0.5).shed_kw(NOON) == pytest.approx(curtailed().shed_kw(NOON) / 2)
 
