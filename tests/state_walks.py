@@ -244,6 +244,16 @@ class DispatchWalk(Walk):
     def block(self) -> None:
         self.aggregate.block(self.provenance, data_quality="degraded_stale_data", reason="stale")
 
+    def unblock(self) -> None:
+        self.aggregate.unblock(
+            self.provenance,
+            forecast_id=UUID(int=8),
+            forecast_position=8,
+            data_quality="full",
+            headroom_kw=80.0,
+            reason="its forecast in force is full",
+        )
+
     def override(self) -> None:
         self.aggregate.override_forecast(self.provenance, reason="I looked at the building")
 

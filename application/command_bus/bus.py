@@ -209,7 +209,13 @@ class CommandBus:
         return handler
 
     def _decision_context(self, context: CommandContext, streams: EventStreams) -> DecisionContext:
-        return DecisionContext(store=streams, clock=self._clock, context=context, **self._collaborators)
+        return DecisionContext(
+            store=streams,
+            clock=self._clock,
+            context=context,
+            writes_newer_topics=self._store.writes_newer_topics,
+            **self._collaborators,
+        )
 
 
 def _scoped(key: IdempotencyKey) -> ScopedKey:

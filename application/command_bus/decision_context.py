@@ -80,12 +80,15 @@ class DecisionContext:
         clock: Clock,
         context: CommandContext,
         forecasts: ForecastBook,
+        writes_newer_topics: Callable[[], bool],
         command_sla_s: float | None = None,
         maximum_lead_s: float = inf,
         draw_s: Callable[[int], int] = _drawn,
     ) -> None:
         self.store = store
         self.forecasts = forecasts
+        self.writes_newer_topics = writes_newer_topics
+        """Whether no process of an older release runs (ADR 0009). What is decided automatically asks first."""
         self.command_sla_s = command_sla_s
         """As the settings say; None: the default of the time limits."""
         self.maximum_lead_s = maximum_lead_s

@@ -56,6 +56,10 @@ class NoteRestore(DispatchCommand, frozen=True, kw_only=True):
     """Exclude the facility from other DR events while its restore fails, and include it again afterwards."""
 
 
+class JudgeBlockedDispatch(DispatchCommand, frozen=True, kw_only=True):
+    """Judge a blocked dispatch by the forecast in force: it is unblocked, or stays as it is."""
+
+
 class OverrideForecast(DispatchCommand, frozen=True, kw_only=True):
     """Let a dispatch continue in spite of a degraded forecast, on an operator's decision."""
 

@@ -107,6 +107,13 @@ class ReplanDREvent(DREventCommand, frozen=True, kw_only=True):
     cause: ReplanCause
 
 
+class FitPlanToForecast(DREventCommand, frozen=True, kw_only=True):
+    """Reduce the share of a facility that was unblocked, if the forecast in force gives it less headroom."""
+
+    dr_event_id: UUID
+    facility_id: str
+
+
 class ReallocateShortfall(DREventCommand, frozen=True, kw_only=True):
     """Handle a facility that dropped out: continue, reallocate its share, or end the batch, as the program
     says."""

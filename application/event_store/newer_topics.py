@@ -87,6 +87,7 @@ NEWER_TOPICS: frozenset[str] = frozenset(
     {
         "day-seals.opened.v1",
         "day-seals.sealed.v1",
+        "dispatch.unblocked.v1",
         "facility.enrolled-in-program.v2",
         "facility.location-agreed.v1",
         "facility.zone-defined.v2",

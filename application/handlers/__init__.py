@@ -7,6 +7,7 @@ from application.commands.dispatch import (
     AttemptBmsCommand,
     CommitDispatch,
     CompensateDispatch,
+    JudgeBlockedDispatch,
     LeaveDispatch,
     NoteRestore,
     OverrideForecast,
@@ -33,6 +34,7 @@ from application.commands.dr_event import (
     CancelNotifiedDREvent,
     CompleteDREvent,
     EndDREvent,
+    FitPlanToForecast,
     JudgeNotification,
     MeasureDREvent,
     ModifyDREvent,
@@ -59,7 +61,7 @@ from application.handlers import program as on_program
 from application.handlers.callback import callback
 from application.handlers.dispatch import batch as on_bms_batch
 from application.handlers.dispatch import dispatch as on_dispatch
-from application.handlers.dispatch import preparation
+from application.handlers.dispatch import preparation, unblocking
 from application.handlers.dr_event import (
     cancellation,
     completion,
@@ -85,6 +87,7 @@ HANDLERS: dict[type, Handler] = {
     PlanDREvent: planning.plan_dr_event,
     ReplanDREvent: replanning.replan_dr_event,
     ReallocateShortfall: replanning.reallocate_shortfall,
+    FitPlanToForecast: replanning.fit_plan_to_forecast,
     StartPreparation: on_dr_event.start_preparation,
     StartDREvent: on_dr_event.start_dr_event,
     EndDREvent: on_dr_event.end_dr_event,
@@ -102,6 +105,7 @@ HANDLERS: dict[type, Handler] = {
     CompensateDispatch: on_dispatch.compensate_dispatch,
     RetryRestore: on_dispatch.retry_restore,
     RestoreByHand: on_dispatch.restore_by_hand,
+    JudgeBlockedDispatch: unblocking.judge_blocked_dispatch,
     OverrideForecast: on_dispatch.override_forecast,
     ReissueBmsCommand: on_dispatch.reissue_bms_command,
     ReissueLostCommands: on_dispatch.reissue_lost_commands,

@@ -22,6 +22,7 @@ from application.commands.dispatch import (
 )
 from application.commands.dr_event import (
     CompleteDREvent,
+    FitPlanToForecast,
     MeasureDREvent,
     PlanDREvent,
     ReallocateShortfall,
@@ -99,6 +100,12 @@ def _left(fact: Dispatch.LeftEarly) -> Iterator[msgspec.Struct]:
     """Only a facility that leaves by itself, or is preempted, leaves a shortfall."""
     if fact.cause in {"opted_out", "preempted"}:
         yield ReallocateShortfall(dr_event_id=fact.dr_event_id)
+
+
+def _unblocked(fact: Dispatch.Unblocked) -> Iterator[msgspec.Struct]:
+    """It is prepared at once if the preparation runs already."""
+    yield FitPlanToForecast(dr_event_id=fact.dr_event_id, facility_id=fact.facility_id)
+    yield PrepareDispatch(dr_event_id=fact.dr_event_id, facility_id=fact.facility_id)
 
 
 def _modified(fact: DREvent.Modified) -> Iterator[msgspec.Struct]:
@@ -185,6 +192,7 @@ RULES: dict[type[DomainEvent], Rule] = {
     ),
     DREvent.BatchAborted: _aborted_batch,
     Dispatch.LeftEarly: _left,
+    Dispatch.Unblocked: _unblocked,
     Dispatch.ForecastOverridden: _this(PrepareDispatch),
     Dispatch.Failed: _undo,
     Dispatch.Compensated: _after_restore,

@@ -96,10 +96,13 @@ def allocate(
     return _allocation(target_kw, by_id, split(rule, target_kw, headrooms))
 
 
-def reallocate(plan: Allocation, offers: Sequence[FacilityOffer], failed: Iterable[str]) -> Allocation:
+def reallocate(
+    plan: Allocation, offers: Sequence[FacilityOffer], failed: Iterable[str], *, others_take_over: bool = True
+) -> Allocation:
     """Divide the shares of the `failed` facilities among the others, as far as their headroom allows.
 
-    No share shrinks unless the headroom of its facility did. `offers` are the facilities that can still take
+    No share shrinks unless the headroom of its facility did. Unless `others_take_over`, none grows either: what is
+    lost is missing. `offers` are the facilities that can still take
     part, with their current headroom. Failed facilities are in the result with a target of zero. Raises the
     same errors as `allocate`.
     """
@@ -109,7 +112,7 @@ def reallocate(plan: Allocation, offers: Sequence[FacilityOffer], failed: Iterab
     current = {i: min(planned.get(i, 0.0), offer.headroom_kw) for i, offer in by_id.items()}
     room = {i: offer.headroom_kw - current[i] for i, offer in by_id.items()}
     open_kw = max(0.0, plan.target_kw - fsum(current.values()))
-    extra = proportional(open_kw, room)
+    extra = proportional(open_kw, room) if others_take_over else dict.fromkeys(by_id, 0.0)
     revised = _allocation(plan.target_kw, by_id, {i: current[i] + extra[i] for i in by_id})
     without_share = [
         FacilityShare(s.facility_id, 0.0, 0.0, (), s.blocked)

@@ -35,6 +35,7 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
     Event: TypeAlias = event_base.Event
     Planned: TypeAlias = events.Planned
     Blocked: TypeAlias = events.Blocked
+    Unblocked: TypeAlias = events.Unblocked
     ForecastOverridden: TypeAlias = events.ForecastOverridden
     Amended: TypeAlias = events.Amended
     PreparationReleased: TypeAlias = events.PreparationReleased
@@ -110,9 +111,31 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
         )
 
     def block(self, provenance: Provenance, *, data_quality: str, reason: str) -> None:
-        """Block the dispatch until an operator overrides its degraded forecast."""
+        """Block the dispatch until a better forecast unblocks it, or an operator overrides it."""
         self._require({"planned"}, "be blocked")
         self.record(self.Blocked, provenance, data_quality=data_quality, reason=reason)
+
+    def unblock(
+        self,
+        provenance: Provenance,
+        *,
+        forecast_id: UUID,
+        forecast_position: int,
+        data_quality: str,
+        headroom_kw: float,
+        reason: str,
+    ) -> None:
+        """Record that the forecast in force does not block the dispatch; one that is not blocked records nothing."""
+        if self.state.status == "blocked":
+            self.record(
+                self.Unblocked,
+                provenance,
+                forecast_id=forecast_id,
+                forecast_position=forecast_position,
+                data_quality=data_quality,
+                headroom_kw=headroom_kw,
+                reason=reason,
+            )
 
     def override_forecast(self, provenance: Provenance, *, reason: str) -> None:
         """Record that an operator accepts the degraded forecast; the dispatch is planned again."""

@@ -40,18 +40,35 @@ class Planned(CreationEvent, Event, frozen=True, kw_only=True):
             target_kw=self.target_kw,
             bms=self.bms,
             zones={zone.zone_id: zone for zone in self.zones},
+            data_quality=self.data_quality,
         )
 
 
 class Blocked(Event, frozen=True, kw_only=True):
-    """A degraded forecast blocks the dispatch until an operator overrides it."""
+    """A degraded forecast blocks the dispatch until a better one unblocks it, or an operator overrides it."""
 
     TOPIC: ClassVar[str] = "dispatch.blocked.v1"
     data_quality: str
     reason: str
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, status="blocked")
+        return replace(state, status="blocked", blocked_by=self.data_quality, data_quality=self.data_quality)
+
+
+class Unblocked(Event, frozen=True, kw_only=True):
+    """The forecast in force does not block the dispatch any more; it is planned again."""
+
+    TOPIC: ClassVar[str] = "dispatch.unblocked.v1"
+    forecast_id: UUID
+    forecast_position: int
+    """The forecast's position in the log of forecasts."""
+    data_quality: str
+    headroom_kw: float
+    """The load reduction that is possible by that forecast; below the planned share the DR event is replanned."""
+    reason: str
+
+    def evolve(self, state: DispatchState) -> DispatchState:
+        return replace(state, status="planned", blocked_by=None, data_quality=self.data_quality)
 
 
 class ForecastOverridden(Event, frozen=True, kw_only=True):
@@ -61,7 +78,7 @@ class ForecastOverridden(Event, frozen=True, kw_only=True):
     reason: str
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, status="planned", overridden=True)
+        return replace(state, status="planned", overridden=True, blocked_by=None)
 
 
 class Amended(Event, frozen=True, kw_only=True):
@@ -91,9 +108,12 @@ class Amended(Event, frozen=True, kw_only=True):
             expires_at=self.expires_at,
             target_kw=self.target_kw,
             zones={zone.zone_id: zone for zone in self.zones},
+            data_quality=self.data_quality,
             prepare_again=self.prepare_again or (state.prepare_again and not self.rejoined),
             left=None if self.rejoined else state.left,
             left_reason=None if self.rejoined else state.left_reason,
+            aborted_reason=None if self.rejoined else state.aborted_reason,
+            blocked_by=None if self.rejoined else state.blocked_by,
         )
 
 
@@ -229,4 +249,4 @@ class Aborted(Event, frozen=True, kw_only=True):
     reason: str
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, status="aborted")
+        return replace(state, status="aborted", aborted_reason=self.reason)

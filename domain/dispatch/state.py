@@ -143,6 +143,13 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None = None
     overridden: bool = False
     """An operator accepted its degraded forecast."""
+    data_quality: str = "full"
+    """The quality of the forecast behind the plan; of one from before this field existed it is not known."""
+    blocked_by: str | None = None
+    """The quality of the forecast that blocks it, until it is unblocked or overridden. It stays when the window begins
+    before that."""
+    aborted_reason: str | None = None
+    """Why it was released before its commit."""
     left: LeaveCause | None = None
     left_reason: str | None = None
     """The reason for leaving before the end. `ends_at` is then the moment of leaving."""
@@ -273,6 +280,18 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
             record.command.phase == "commit" and (record.state == "requested" or record.may_be_done)
             for record in self.commands.values()
         )
+
+    @property
+    def remains_blocked(self) -> bool:
+        """Whether its forecast blocks it, or blocked it until the window began."""
+        return self.blocked_by is not None and self.left is None
+
+    def reason_unprepared(self, otherwise: str) -> str:
+        """Why nothing was prepared: what blocks it, else `otherwise`."""
+        if self.status != "blocked":
+            return otherwise
+        quality = self.blocked_by or "degraded"  # not known in a snapshot from before `blocked_by` existed
+        return f"blocked: its forecast is {quality}, and neither a better one nor an override came in time"
 
     @property
     def is_final(self) -> bool:

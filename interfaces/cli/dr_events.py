@@ -170,7 +170,7 @@ def _cells(dispatch: "DispatchRow") -> list[object]:
         dispatch.target_kw,
         dispatch.delivered_kw,
         len(dispatch.zones),
-        dispatch.failure or dispatch.restore_failure,
+        dispatch.what_went_wrong,
     ]
 
 

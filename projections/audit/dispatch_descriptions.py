@@ -22,6 +22,10 @@ def _blocked(domain_event: Dispatch.Blocked, facility: str) -> str:
     return f"{facility} is blocked by its forecast ({domain_event.data_quality})"
 
 
+def _unblocked(domain_event: Dispatch.Unblocked, facility: str) -> str:
+    return f"{facility} is unblocked by a better forecast ({domain_event.data_quality})"
+
+
 def _overridden(domain_event: Dispatch.ForecastOverridden, facility: str) -> str:
     return f"{facility} goes on in spite of its degraded forecast"
 
@@ -169,6 +173,7 @@ def _measurement_withdrawn(domain_event: Dispatch.MeasurementWithdrawn, facility
 DISPATCH_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     Dispatch.Planned: _planned,
     Dispatch.Blocked: _blocked,
+    Dispatch.Unblocked: _unblocked,
     Dispatch.ForecastOverridden: _overridden,
     Dispatch.BmsCommandRequested: _requested,
     Dispatch.BmsCommandReissued: _reissued,

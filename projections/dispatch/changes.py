@@ -68,6 +68,7 @@ def _fields_of_state(row: DispatchRow, state: DispatchState, changed_at: datetim
         "ends_at": state.ends_at,
         "expires_at": state.expires_at,
         "target_kw": state.target_kw,
+        "data_quality": state.data_quality,
         "left": state.left,
         "left_reason": state.left_reason,
         "restore_steps": state.restore_steps,
@@ -155,6 +156,10 @@ def _blocked(domain_event: Dispatch.Blocked, changed: Changed) -> None:
     changed["blocked_reason"] = domain_event.reason
 
 
+def _unblocked(domain_event: Dispatch.Unblocked, changed: Changed) -> None:
+    changed["blocked_reason"], changed["forecast_id"] = None, domain_event.forecast_id
+
+
 def _overridden(domain_event: Dispatch.ForecastOverridden, changed: Changed) -> None:
     changed["override_reason"] = domain_event.reason
 
@@ -167,9 +172,8 @@ def _requested(
 
 def _amended(domain_event: Dispatch.Amended, changed: Changed) -> None:
     changed["forecast_id"] = domain_event.forecast_id
-    changed["data_quality"] = domain_event.data_quality
     if domain_event.rejoined:
-        changed["concluded_at"] = None
+        changed["concluded_at"] = changed["blocked_reason"] = None
 
 
 def _recommitted(domain_event: Dispatch.Recommitted, changed: Changed) -> None:
@@ -267,6 +271,7 @@ def _mean(values_kw: Iterable[float | None]) -> float | None:
 _PHASES: tuple[Phase, ...] = get_args(Phase)
 _CHANGES: dict[type[DomainEvent], Callable[[Any, Changed], None]] = {
     Dispatch.Blocked: _blocked,
+    Dispatch.Unblocked: _unblocked,
     Dispatch.ForecastOverridden: _overridden,
     Dispatch.BmsCommandRequested: _requested,
     Dispatch.BmsCommandReissued: _requested,

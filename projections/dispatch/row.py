@@ -121,3 +121,11 @@ class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
     correlation_id: UUID
     trace_id: str
+
+    @property
+    def what_went_wrong(self) -> str | None:
+        """Why it does not serve or did not serve to the end, and why its building is not restored."""
+        blocked = f"blocked: {self.blocked_reason}" if self.status == "blocked" else None
+        left = None if self.left is None else f"{self.left.replace('_', ' ')}: {self.left_reason}"
+        ended = self.failure or blocked or left or self.state.aborted_reason
+        return "; ".join(filter(None, (ended, self.restore_failure))) or None

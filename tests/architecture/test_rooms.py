@@ -52,7 +52,6 @@ WHOLE_IDEAS = {
     "interfaces/workers/aggregate/batch_lease.py": "the lease of delivered batches",
     "interfaces/workers/aggregate/maintenance.py": "partitions of the coming days",
     "projections/audit/descriptions.py": "one sentence for each domain event",
-    "projections/audit/descriptions.py": "the description of every kind of domain event",
 }
 """Small modules with one importer in the same folder that stay separate, each with its idea."""
 

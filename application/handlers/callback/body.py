@@ -102,17 +102,18 @@ def _result(facility_id: str, state: DREventState, dispatch: DispatchState | Non
         result = "opted_out"
     found: dict[str, Any] = {"facility_id": facility_id, "result": result}
     if result != "committed":
-        found["reason"] = _reason(dispatch)
+        found["reason"] = _reason(result, dispatch)
     if dispatch is not None:
         found["target_kw"] = dispatch.target_kw
         found["delivered_kw"] = dispatch.delivered_kw
     return found
 
 
-def _reason(dispatch: DispatchState | None) -> str:
+def _reason(result: str, dispatch: DispatchState | None) -> str:
     if dispatch is None:
-        return "it was given no part in the plan"
-    return dispatch.failure or dispatch.left_reason or f"its dispatch ended as {dispatch.status}"
+        return "it opted out" if result == "opted_out" else "it was given no part in the plan"
+    known = dispatch.failure or dispatch.left_reason or dispatch.aborted_reason
+    return known or f"its dispatch ended as {dispatch.status}"
 
 
 def _counts(batch: Batch) -> dict[str, int]:

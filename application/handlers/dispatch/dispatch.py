@@ -44,7 +44,8 @@ def commit_dispatch(command: CommitDispatch, context: DecisionContext) -> Decisi
         dispatch.fail_held_back(context.provenance, reason=reason)
     elif status == "active":
         if not _joined_late(dispatch, context):
-            dispatch.fail_unprepared(context.provenance, reason="not prepared when the window began")
+            reason = dispatch.state.reason_unprepared("not prepared when the window began")
+            dispatch.fail_unprepared(context.provenance, reason=reason)
         dispatch.commit(context.provenance, not_after=_deadline(context))
     elif status in OVER:
         dispatch.abort(context.provenance, reason=f"the DR event is {status}")
@@ -66,7 +67,8 @@ def restore_dispatch(command: RestoreDispatch, context: DecisionContext) -> Deci
         dispatch.restore(
             context.provenance, released_at=released_at, place=_place(command.facility_id, dr_event)
         )
-        dispatch.abort(context.provenance, reason="the window is over")
+        reason = dispatch.state.reason_unprepared("the window is over")
+        dispatch.abort(context.provenance, reason=reason)
     dispatch.restore_due(context.provenance)
     return Decision(dispatch)
 

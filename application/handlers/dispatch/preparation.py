@@ -2,6 +2,7 @@
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch import PrepareDispatch
+from application.handlers.dispatch.unblocking import unblock
 from application.handlers.dr_event.feasibility_check import terms_of
 from application.handlers.dr_event.plan_building import block
 from domain.dispatch import Dispatch
@@ -12,7 +13,7 @@ from domain.forecast import blocks, quality_at
 
 def prepare_dispatch(command: PrepareDispatch, context: DecisionContext) -> Decision:
     """Prepare within the lead time, on a forecast that is still good; a dispatch prepared too early is
-    released.
+    released. One that is blocked is judged again by the forecast in force.
 
     A released dispatch is aborted once the DR event is over.
     """
@@ -24,6 +25,8 @@ def prepare_dispatch(command: PrepareDispatch, context: DecisionContext) -> Deci
         _leave_if_opted_out(dispatch, dr_event, facility, context)
         is_excluded = facility is not None and facility.state.awaits_restore_of_other(dr_event.id)
         if not is_excluded:  # else it is prepared after the restore
+            if facility is not None:
+                unblock(dispatch, dr_event, facility, context)
             _guard(dispatch, dr_event, context)
             _fail_if_too_large(dispatch, context)
             dispatch.prepare(context.provenance)
@@ -58,7 +61,7 @@ def _leave_if_opted_out(
     dispatch: Dispatch, dr_event: DREvent, facility: Facility | None, context: DecisionContext
 ) -> None:
     """A plan and an opt-out at the same moment write different streams, so neither sees the other."""
-    if dispatch.state.status != "planned":
+    if dispatch.state.status not in {"planned", "blocked"}:
         return
     if facility is not None and facility.state.opted_out_of_this(dr_event.id):
         dispatch.leave(context.provenance, cause="opted_out", reason="the facility has opted out")

@@ -84,6 +84,30 @@ def offer_of(
     )
 
 
+class OfferInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """What a facility offers by its newest forecast, and the quality of that as of now."""
+
+    offer: FacilityOffer
+    forecast: IssuedForecast
+    data_quality: str
+
+
+def offer_in_force(
+    dr_event: DREvent, facility: Facility, dispatch: DispatchState, terms: Terms, context: DecisionContext
+) -> OfferInForce | None:
+    """The offer of a facility that has a dispatch; None where its newest forecast does not cover the window."""
+    facility_id = facility.state.facility_id
+    notice = dr_event.state.judged_notice
+    forecast = context.forecasts.newest_of((facility_id,), at=context.now).get(facility_id)
+    begins_at = max(dispatch.starts_at, context.now)
+    basis = basis_of_forecast(forecast, begins_at, notice.ends_at, now=context.now)
+    if forecast is None or basis is None:
+        return None
+    zones = usable_zones(facility, notice, dispatch, now=context.now)
+    offer = offer_of(facility, zones, basis, terms, dispatch)
+    return OfferInForce(offer=offer, forecast=forecast, data_quality=basis.data_quality)
+
+
 def target_of(share: FacilityShare, basis: ShareBasis) -> FacilityTarget:
     return FacilityTarget(
         facility_id=share.facility_id,
@@ -149,5 +173,5 @@ def block(dispatch: Dispatch, data_quality: str, context: DecisionContext) -> No
     dispatch.block(
         context.provenance,
         data_quality=data_quality,
-        reason=f"its forecast is {data_quality}; override it with a reason, or let it stay out",
+        reason=f"its forecast is {data_quality}; a better one unblocks it, or an override with a reason",
     )

@@ -6,7 +6,12 @@ from datetime import timedelta
 import msgspec
 
 from application.command_bus.decision_context import Decision, DecisionContext
-from application.commands.dr_event import PlanDREvent, ReallocateShortfall, ReplanDREvent
+from application.commands.dr_event import (
+    FitPlanToForecast,
+    PlanDREvent,
+    ReallocateShortfall,
+    ReplanDREvent,
+)
 from application.handlers.dr_event.feasibility_check import terms_of
 from application.handlers.dr_event.plan_building import (
     COMMAND_EXPIRY,
@@ -15,6 +20,7 @@ from application.handlers.dr_event.plan_building import (
     basis_of_forecast,
     basis_of_plan,
     new_dispatch,
+    offer_in_force,
     offer_of,
     target_of,
     usable_zones,
@@ -66,6 +72,21 @@ def reallocate_shortfall(command: ReallocateShortfall, context: DecisionContext)
     return Decision()
 
 
+def fit_plan_to_forecast(command: FitPlanToForecast, context: DecisionContext) -> Decision:
+    """Shrink the share of a facility that exceeds its headroom by the forecast in force; the program's policy says
+    whether others take the difference over. A share that is covered stays as planned."""
+    dr_event = context.dr_event(command.dr_event_id)
+    state, facility = dr_event.state, context.facility(command.facility_id)
+    planned = next((t for t in state.targets if t.facility_id == command.facility_id), None)
+    if state.status not in PLANNED or state.plan_outdated or planned is None or facility is None:
+        return Decision()
+    dispatch = context.dispatch(dr_event.id, command.facility_id).state
+    offered = offer_in_force(dr_event, facility, dispatch, terms_of(dr_event, context), context)
+    if offered is None or offered.offer.headroom_kw >= planned.target_kw - MIN_SHARE_KW:
+        return Decision()
+    return _replanned(dr_event, "shortfall", context, judged_again=command.facility_id)
+
+
 def _last_committed_first(dr_event: DREvent, context: DecisionContext) -> tuple[str, ...]:
     """The order of a batch abort: dispatches that were never committed first, then the last committed first."""
     dispatches = [d.state for d in context.dispatches(dr_event.id, dr_event.state.dispatched).values()]
@@ -75,11 +96,14 @@ def _last_committed_first(dr_event: DREvent, context: DecisionContext) -> tuple[
     return (*others, *(d.facility_id for d in committed))
 
 
-def _replanned(dr_event: DREvent, cause: ReplanCause, context: DecisionContext) -> Decision:
+def _replanned(
+    dr_event: DREvent, cause: ReplanCause, context: DecisionContext, *, judged_again: str | None = None
+) -> Decision:
+    """The DR event with another plan. A shortfall is shared by the recorded headroom, that of `judged_again` apart."""
     notice, terms = dr_event.state.judged_notice, terms_of(dr_event, context)
     dispatches = context.dispatches(dr_event.id, dr_event.state.dispatched)
-    taking_part = _participants(dr_event, cause, dispatches, terms, context)
-    allocation = _allocation(dr_event, cause, taking_part)
+    taking_part = _participants(dr_event, cause, dispatches, terms, context, judged_again=judged_again)
+    allocation = _allocation(dr_event, cause, taking_part, terms)
     shares = {s.facility_id: s for s in allocation.shares if s.target_kw >= MIN_SHARE_KW}
     if cause != "modified" and not _changes(shares, taking_part):
         return Decision()
@@ -100,6 +124,8 @@ def _participants(
     dispatches: Mapping[str, Dispatch],
     terms: Terms,
     context: DecisionContext,
+    *,
+    judged_again: str | None,
 ) -> dict[str, Participant]:
     notice = dr_event.state.judged_notice
     facilities = context.facilities(notice.facility_ids)
@@ -117,7 +143,8 @@ def _participants(
         begins_at = max(notice.starts_at, context.now)
         basis = basis_of_forecast(forecasts.get(facility_id), begins_at, notice.ends_at, now=context.now)
         known = recorded.get(facility_id)
-        if known is not None and (basis is None or cause != "modified"):
+        by_forecast = cause == "modified" or facility_id == judged_again
+        if known is not None and (basis is None or not by_forecast):
             basis = basis_of_plan(known)
         if basis is not None:
             offer = offer_of(facility, zones, basis, terms, state)
@@ -132,7 +159,9 @@ def _may_serve(dispatch: Dispatch | None, cause: ReplanCause) -> bool:
     return can_be_amended(dispatch.state) or (cause != "shortfall" and can_rejoin(dispatch.state))
 
 
-def _allocation(dr_event: DREvent, cause: ReplanCause, taking_part: Mapping[str, Participant]) -> Allocation:
+def _allocation(
+    dr_event: DREvent, cause: ReplanCause, taking_part: Mapping[str, Participant], terms: Terms
+) -> Allocation:
     offers = [participant.offer for participant in taking_part.values()]
     target_kw = dr_event.state.judged_notice.target_kw
     if cause != "shortfall":
@@ -142,7 +171,8 @@ def _allocation(dr_event: DREvent, cause: ReplanCause, taking_part: Mapping[str,
         for t in dr_event.state.targets
     )
     plan = Allocation(shares, target_kw, 0.0, 0.0)
-    return reallocate(plan, offers, [s.facility_id for s in shares if s.facility_id not in taking_part])
+    gone = [s.facility_id for s in shares if s.facility_id not in taking_part]
+    return reallocate(plan, offers, gone, others_take_over=terms.shortfall_policy == "reallocate")
 
 
 def _changes(shares: Mapping[str, FacilityShare], taking_part: Mapping[str, Participant]) -> bool:

@@ -241,43 +241,43 @@ committing_left_sent  | .               .                 x       =
 committed_left        | .               .                 =       =
 restore_waiting       | .               .                 =       =
 
-state                 | leave                restore_spread  restore_due
-planned               | aborted              .               .
-blocked               | aborted              .               .
-preparing             | preparing_left       .               .
-prepared              | aborting             .               .
-committing            | committing_left      .               .
-committing_sent       | committing_left_sent .               .
-committed             | restoring            restore_waiting .
-verified_by_bms       | restoring            restore_waiting .
-verified_by_meter     | restoring            restore_waiting .
-restoring             | .                    .               .
-restored              | .                    .               .
-restored_hand         | .                    .               .
-hand_uncommitted      | .                    .               .
-restore_refused       | .                    .               .
-restore_unknown       | .                    .               .
-failed                | .                    .               .
-failed_prepare        | .                    .               .
-failed_commit         | .                    .               .
-failed_commit_unknown | .                    .               .
-compensating_abort    | .                    .               .
-compensating_restore  | .                    .               .
-undo_refused          | .                    .               .
-undo_unknown          | .                    .               .
-compensated           | .                    .               .
-compensated_hand      | .                    .               .
-compensated_unknown   | .                    .               .
-aborting              | .                    .               .
-aborted               | .                    .               .
-released              | .                    .               .
-released_unknown      | .                    .               .
-preparing_left        | .                    .               .
-prepared_left         | .                    .               .
-committing_left       | .                    .               .
-committing_left_sent  | .                    .               .
-committed_left        | .                    restore_waiting .
-restore_waiting       | .                    .               restoring
+state                 | leave                restore_spread  restore_due unblock
+planned               | aborted              .               .           .
+blocked               | aborted              .               .           planned
+preparing             | preparing_left       .               .           .
+prepared              | aborting             .               .           .
+committing            | committing_left      .               .           .
+committing_sent       | committing_left_sent .               .           .
+committed             | restoring            restore_waiting .           .
+verified_by_bms       | restoring            restore_waiting .           .
+verified_by_meter     | restoring            restore_waiting .           .
+restoring             | .                    .               .           .
+restored              | .                    .               .           .
+restored_hand         | .                    .               .           .
+hand_uncommitted      | .                    .               .           .
+restore_refused       | .                    .               .           .
+restore_unknown       | .                    .               .           .
+failed                | .                    .               .           .
+failed_prepare        | .                    .               .           .
+failed_commit         | .                    .               .           .
+failed_commit_unknown | .                    .               .           .
+compensating_abort    | .                    .               .           .
+compensating_restore  | .                    .               .           .
+undo_refused          | .                    .               .           .
+undo_unknown          | .                    .               .           .
+compensated           | .                    .               .           .
+compensated_hand      | .                    .               .           .
+compensated_unknown   | .                    .               .           .
+aborting              | .                    .               .           .
+aborted               | .                    .               .           .
+released              | .                    .               .           .
+released_unknown      | .                    .               .           .
+preparing_left        | .                    .               .           .
+prepared_left         | .                    .               .           .
+committing_left       | .                    .               .           .
+committing_left_sent  | .                    .               .           .
+committed_left        | .                    restore_waiting .           .
+restore_waiting       | .                    .               restoring   .
 """
 DISPATCH_STATUS = {
     "restore_refused": "restore_failed",

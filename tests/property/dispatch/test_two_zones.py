@@ -16,7 +16,7 @@ ZONES = ("hall", "roof")
 REFUSABLE = st.sampled_from(
     [
         *("prepare", "commit", "restore", "abort", "compensate", "retry_restore", "fail_unprepared"),
-        *("block", "override", "attempt", "reissue", "bms_agrees", "bms_drifted", "meter_agrees"),
+        *("block", "unblock", "override", "attempt", "reissue", "bms_agrees", "bms_drifted", "meter_agrees"),
     ]
 )
 

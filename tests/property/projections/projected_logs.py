@@ -274,9 +274,19 @@ class PortfolioWalk:
         state = dispatch.state
         yield from changes_for(self, dispatch, number)
         saga = partial(self.provenance, actor="saga:dispatch", cause=True)
-        commands = {
+        commands: dict[str, tuple[Callable[[Provenance], None], ...]] = {
             "planned": (dispatch.prepare, partial(dispatch.block, data_quality="degraded", reason="stale")),
-            "blocked": (partial(dispatch.override_forecast, reason="I know this building"),),
+            "blocked": (
+                partial(dispatch.override_forecast, reason="I know this building"),
+                partial(
+                    dispatch.unblock,
+                    forecast_id=uuid5(IDS, f"{dispatch.id} {number}"),
+                    forecast_position=number + 1,
+                    data_quality="full",
+                    headroom_kw=100.0,
+                    reason="its forecast in force is full",
+                ),
+            ),
             "prepared": (partial(dispatch.commit, not_after=state.ends_at),),
             "committed": (dispatch.restore if number % 2 else partial(dispatch.restore, place=(1, 3)),),
             "verified_by_bms": (dispatch.restore,),

@@ -12,10 +12,12 @@ from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dr_event import FINAL, DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent
+from domain.forecast import quality_at
 from interfaces.workers.schedule.lost_work_sweeper import REASON
 from projections.engine.memory_rows import MemoryRows
 from projections.registry import PROJECTIONS
 from tests.simulation.doubles.event_store import replayed
+from tests.simulation.doubles.forecasts import SimulatedForecasts
 from tests.simulation.evidence import Evidence, Finding
 
 
@@ -74,6 +76,30 @@ def follows_once(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 f"{kind} {detail or ''} of stream {stream} was recorded {count} times for one cause"
             )
+
+
+def unblocked_by_a_good_forecast(evidence: Evidence) -> Iterator[Finding]:
+    """Only a blocked dispatch is unblocked, and by its newest forecast, which was full and not stale then."""
+    blocked: set[UUID] = set()
+    for entry in evidence.entries:
+        domain_event = entry.domain_event
+        match domain_event:
+            case Dispatch.Blocked():
+                blocked.add(domain_event.originator_id)
+            case Dispatch.ForecastOverridden():
+                blocked.discard(domain_event.originator_id)
+            case Dispatch.Unblocked(facility_id=facility_id, recorded_at=at):
+                if domain_event.originator_id not in blocked:
+                    yield Finding(f"{facility_id} was unblocked, and was not blocked", at)
+                blocked.discard(domain_event.originator_id)
+                book = SimulatedForecasts({facility_id: 1.0}, evidence.plan.forecasts)
+                newest = book.newest(facility_id, at=at)
+                if (
+                    newest is None
+                    or newest.forecast_id != domain_event.forecast_id
+                    or quality_at(newest.data_quality, newest.cycle_start, at) != "full"
+                ):
+                    yield Finding(f"{facility_id} was unblocked by {domain_event.forecast_id}", at)
 
 
 def log_replays(evidence: Evidence) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ INVARIANTS: dict[str, Invariant] = {
     "every facility ends in a final state": log.every_facility_is_final,
     "delivered, failed and opted out are the requested facilities": log.batch_adds_up,
     "what follows from a domain event follows once": log.follows_once,
+    "a dispatch is unblocked by a good forecast only": log.unblocked_by_a_good_forecast,
     "the log replays to the same state": log.log_replays,
     "read models replay to the same rows": log.read_models_replay,
     "the utility's last callback equals the log": callbacks.callbacks_match_log,

@@ -264,6 +264,22 @@ def issued_again(evidence: Evidence) -> Evidence:
     return replace(evidence, entries=entries, queue_lost_work=False)
 
 
+def unblocked_without_a_block(evidence: Evidence) -> Evidence:
+    planned = evidence.recorded(Dispatch.Planned)[0]
+    unblocked = Dispatch.Unblocked(
+        originator_id=planned.originator_id,
+        dr_event_id=planned.dr_event_id,
+        facility_id=planned.facility_id,
+        forecast_id=UUID(int=9),
+        forecast_position=9,
+        data_quality="full",
+        headroom_kw=1.0,
+        reason="invented",
+        **provenance_of(planned, planned.recorded_at),
+    )
+    return replace(evidence, entries=[*evidence.entries, LogEntry(0, unblocked.TOPIC, unblocked)])
+
+
 def without_a_row(evidence: Evidence) -> Evidence:
     rows = dict(evidence.read_models["dispatches"])
     rows.popitem()
@@ -290,6 +306,7 @@ CHANGES: dict[str, Change] = {
         DREvent.Completed, failed_facilities=("fac-001", "fac-404")
     ),
     "what follows from a domain event follows once": again(DREvent.CallbackRequested),
+    "a dispatch is unblocked by a good forecast only": unblocked_without_a_block,
     "the log replays to the same state": with_status(DREvent, "active"),
     "read models replay to the same rows": without_a_row,
     "the utility's last callback equals the log": lambda evidence: replace(evidence, received=[]),

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.dispatch import LeaveCause
 from domain.dr_event import (
     CallbackKind,
     DREventStatus,
@@ -175,6 +176,11 @@ class DispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
     blocked_reason: str | None
     override_reason: str | None
     failure: str | None
+    left: LeaveCause | None
+    left_reason: str | None
+    """Why it left before the end, if it did."""
+    what_went_wrong: str | None
+    """Why it does not serve or did not serve to the end: what failed, what blocks it, why it left."""
     restored_by_hand: str | None
     prepared_at: datetime | None
     committed_at: datetime | None

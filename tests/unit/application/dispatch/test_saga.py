@@ -20,6 +20,7 @@ from application.commands.dispatch import (
 )
 from application.commands.dr_event import (
     CompleteDREvent,
+    FitPlanToForecast,
     MeasureDREvent,
     PlanDREvent,
     ReallocateShortfall,
@@ -220,6 +221,17 @@ WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
         each(PrepareDispatch),
     ),
     (of_dispatch(Dispatch.PreparationReleased, target_kw=50.0), [one(PrepareDispatch)]),
+    (
+        of_dispatch(
+            Dispatch.Unblocked,
+            forecast_id=UUID(int=7),
+            forecast_position=7,
+            data_quality="full",
+            headroom_kw=80.0,
+            reason="full",
+        ),
+        [FitPlanToForecast(dr_event_id=DR_EVENT_ID, facility_id="fac-001"), one(PrepareDispatch)],
+    ),
     (of_dispatch(Dispatch.ForecastOverridden, reason="looked"), [one(PrepareDispatch)]),
     (
         of_dispatch(Dispatch.Failed, phase="prepare", reason="refused"),
