@@ -4,19 +4,24 @@ For a measurement the log holds the intervals of the window and a hash of the re
 another baseline needs. When the hash differs, readings were added or corrected since.
 """
 
-from application.commands.dispatch import RecordNotMeasurable
+from msgspec.structs import replace
+
+from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
+from application.measurement.agreed_baseline import AgreedBaseline
+from application.measurement.basis import MeasuringBasis, basis_of, recorded_basis
 from application.measurement.measure import (
     GIVE_UP_AFTER,
-    basis_of,
-    data_hash,
     measured_window,
     measurement_of,
     readings_window,
+    whole_data_hash,
 )
 from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import DispatchState
 from domain.facility import Facility, FacilityState
-from domain.identifiers import facility_stream_id
+from domain.identifiers import dispatch_id, facility_stream_id
+from domain.time_series.windows import IntervalSeries
+from projections.as_of.dr_event import measurement_in_force
 from projections.as_of.what_if import RemeasuredResult
 from projections.audit.replay import AuditDocument
 from projections.audit.stream_log import StreamLog
@@ -40,14 +45,32 @@ def _remeasured(
     if window is None:
         return RemeasuredResult(delivered_kw=None, why="the window holds no whole quarter-hour")
     metered = telemetry.interval_series(dispatch.facility_id, readings_window(window))
-    basis = basis_of(_facility(dispatch.facility_id, document, log), method, dispatch)
+    stream = dispatch_id(dispatch.dr_event_id, dispatch.facility_id)
+    figures = measurement_in_force(log, stream, document.position)
+    recorded = None if figures is None else recorded_basis(figures)
+    same = _same_readings(dispatch, recorded, metered)
+    agreed = AgreedBaseline(method=method)
+    basis = basis_of(_facility(dispatch.facility_id, document, log), agreed, dispatch)
+    if recorded is not None:
+        basis = replace(recorded, baseline_method=method, parameters=agreed.parameters)
     measured = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
-    same = None if dispatch.data_hash is None else dispatch.data_hash == data_hash(metered)
     if measured is None or isinstance(measured, RecordNotMeasurable):
         return RemeasuredResult(
             delivered_kw=None, why=measured.reason if measured else None, same_readings=same
         )
-    return RemeasuredResult(delivered_kw=measured.delivered_kw, same_readings=same)
+    return RemeasuredResult(delivered_kw=measured.figures.delivered_kw, same_readings=same)
+
+
+def _same_readings(
+    dispatch: DispatchState, recorded: MeasuringBasis | None, metered: IntervalSeries
+) -> bool | None:
+    """Whether the recorded measurement used these readings; None: nothing is recorded."""
+    if dispatch.data_hash is None:
+        return None
+    if recorded is None:
+        return dispatch.data_hash == whole_data_hash(metered)
+    again = measurement_of(dispatch, metered, recorded, now=dispatch.ends_at + GIVE_UP_AFTER)
+    return isinstance(again, RecordMeasurement) and again.figures.data_hash == dispatch.data_hash
 
 
 def _facility(facility_id: str, document: AuditDocument, log: StreamLog) -> FacilityState:

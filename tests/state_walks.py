@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.dispatch import Dispatch, Setpoint, ZonePlan
 from domain.dr_event import Batch, DREvent, Reason
 from domain.event_sourcing.aggregate import DomainEvent, Provenance
+from tests.measured_figures import figures
 from tests.sample_values import (
     BMS,
     DR_EVENT_ID,
@@ -331,18 +332,7 @@ class DispatchWalk(Walk):
         self.aggregate.verify_by_meter(self.provenance, delivered_kw=70.0, measured_at=STARTS_AT)
 
     def measure(self) -> None:
-        self.aggregate.measure(
-            self.provenance,
-            baseline_method="caiso-10-in-10",
-            days=("2026-07-13",),
-            adjustment_kind="multiplicative",
-            adjustment_value=1.05,
-            adjustment_clipped=False,
-            intervals=(),
-            coverage_pct=100.0,
-            delivered_kw=70.0,
-            data_hash="abc",
-        )
+        self.aggregate.measure(self.provenance, figures=figures())
 
     def not_measurable(self) -> None:
         self.aggregate.not_measurable(self.provenance, reason="too few days")

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.dispatch import Interval, LeaveCause, Setpoint
+from domain.dispatch import LeaveCause, MeasurementFigures, Setpoint
 
 
 class DispatchCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,27 +144,16 @@ class RecordMeterVerification(DispatchCommand, frozen=True, kw_only=True):
 
 
 class RecordMeasurement(DispatchCommand, frozen=True, kw_only=True):
-    """Baseline minus meter over the window, with the origin of each number."""
-
-    baseline_method: str
-    days: tuple[str, ...]
-    adjustment_kind: str
-    adjustment_value: float | None
-    adjustment_clipped: bool
-    intervals: tuple[Interval, ...]
-    coverage_pct: float
-    delivered_kw: float
-    data_hash: str
-    figures_hash: str | None = None
-    """Equal for two measurements with equal figures."""
+    figures: MeasurementFigures
 
 
 class RecordRemeasurement(RecordMeasurement, frozen=True, kw_only=True):
     """A measurement on corrected readings, beside the earlier one."""
 
-    figures_hash: str
     corrected_at: datetime
     """The time of the newest correction that caused it."""
+    reason: str
+    """What changed since the earlier measurement."""
 
 
 class WithdrawMeasurement(DispatchCommand, frozen=True, kw_only=True):

@@ -11,6 +11,12 @@ from typing import Any, NamedTuple
 import msgspec
 from eventsourcing.persistence import StoredEvent
 
+from application.event_store.measurement_forms import (
+    measured_v1,
+    remeasured_v1,
+    sum_measured_v1,
+    sum_remeasured_v1,
+)
 from application.event_store.upcasters import V1_BASELINE_PARAMETERS, Change
 from application.ports.event_store.event_store import NewerTopicRefused
 from domain.baseline import BaselineParameters
@@ -87,7 +93,11 @@ NEWER_TOPICS: frozenset[str] = frozenset(
     {
         "day-seals.opened.v1",
         "day-seals.sealed.v1",
+        "dispatch.measured.v2",
+        "dispatch.remeasured.v2",
         "dispatch.unblocked.v1",
+        "dr-event.measured.v2",
+        "dr-event.remeasured.v2",
         "facility.enrolled-in-program.v2",
         "facility.location-agreed.v1",
         "facility.zone-defined.v2",
@@ -97,6 +107,10 @@ NEWER_TOPICS: frozenset[str] = frozenset(
     }
 )
 DOWNCASTERS: dict[str, Downcaster] = {
+    "dispatch.measured.v2": Downcaster("dispatch.measured.v1", measured_v1),
+    "dispatch.remeasured.v2": Downcaster("dispatch.remeasured.v1", remeasured_v1),
+    "dr-event.measured.v2": Downcaster("dr-event.measured.v1", sum_measured_v1),
+    "dr-event.remeasured.v2": Downcaster("dr-event.remeasured.v1", sum_remeasured_v1),
     "facility.enrolled-in-program.v2": Downcaster("facility.enrolled-in-program.v1", _without_enrolment),
     "facility.zone-defined.v2": Downcaster("facility.zone-defined.v1", _without_lower_limit),
     "program.terms-agreed.v2": Downcaster("program.terms-agreed.v1", _without_contract),

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from application.event_store.measurement_forms import measured_v2, remeasured_v2, sum_measured_v2
 from domain.time_series.quantiles import QuantileSteps, compact
 from domain.units import decimal_string
 
@@ -60,6 +61,10 @@ def _with_enrolment(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 UPCASTERS: dict[str, Upcaster] = {
+    "dispatch.measured.v1": Upcaster("dispatch.measured.v2", measured_v2),
+    "dispatch.remeasured.v1": Upcaster("dispatch.remeasured.v2", remeasured_v2),
+    "dr-event.measured.v1": Upcaster("dr-event.measured.v2", sum_measured_v2),
+    "dr-event.remeasured.v1": Upcaster("dr-event.remeasured.v2", sum_measured_v2),
     "facility.enrolled-in-program.v1": Upcaster("facility.enrolled-in-program.v2", _with_enrolment),
     "facility.zone-defined.v1": Upcaster("facility.zone-defined.v2", lambda stored: stored),
     "forecast.issued.v1": Upcaster("forecast.issued.v2", _with_compact_steps),

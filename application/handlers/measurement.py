@@ -1,7 +1,5 @@
 """Handlers for results of the measure worker: first measurement, and remeasurement after corrected readings."""
 
-from typing import Any
-
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch import (
     DispatchCommand,
@@ -12,14 +10,10 @@ from application.commands.dispatch import (
 )
 from domain.dispatch import Dispatch
 
-_FIGURES = tuple(
-    name for name in RecordMeasurement.__struct_fields__ if name not in DispatchCommand.__struct_fields__
-)
-
 
 def record_measurement(command: RecordMeasurement, context: DecisionContext) -> Decision:
     dispatch = _load(command, context)
-    dispatch.measure(context.provenance, **_figures(command))
+    dispatch.measure(context.provenance, figures=command.figures)
     return Decision(dispatch)
 
 
@@ -31,7 +25,12 @@ def record_not_measurable(command: RecordNotMeasurable, context: DecisionContext
 
 def record_remeasurement(command: RecordRemeasurement, context: DecisionContext) -> Decision:
     dispatch = _load(command, context)
-    dispatch.remeasure(context.provenance, corrected_at=command.corrected_at, **_figures(command))
+    dispatch.remeasure(
+        context.provenance,
+        corrected_at=command.corrected_at,
+        reason=command.reason,
+        figures=command.figures,
+    )
     return Decision(dispatch)
 
 
@@ -41,10 +40,6 @@ def withdraw_measurement(command: WithdrawMeasurement, context: DecisionContext)
         context.provenance, corrected_at=command.corrected_at, reason=command.reason
     )
     return Decision(dispatch)
-
-
-def _figures(command: RecordMeasurement) -> dict[str, Any]:
-    return {name: getattr(command, name) for name in _FIGURES}
 
 
 def _load(command: DispatchCommand, context: DecisionContext) -> Dispatch:

@@ -1,13 +1,29 @@
-"""The agreed baseline of a DR event: the method of its program at acceptance."""
+"""The agreed baseline of a DR event: that of its program at acceptance."""
+
+from datetime import date
+
+import msgspec
 
 from application.ports.event_store.event_store import EventStore
+from domain.baseline import BaselineParameters
 from domain.dr_event import DREvent
 from domain.identifiers import program_stream_id
 from domain.program import Program
 
 
-def agreed_baseline(store: EventStore, dr_event: DREvent) -> str:
-    """The name of the method. Raises LookupError where the notice, or the version of its program, is missing
+class AgreedBaseline(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program's terms say about the measurement."""
+
+    method: str
+    parameters: BaselineParameters = BaselineParameters()
+    holidays: frozenset[date] | None = None
+    """None: those of each facility's region."""
+    clip_delivery: bool = False
+    """Delivery below zero counts as zero, in each quarter-hour."""
+
+
+def agreed_baseline(store: EventStore, dr_event: DREvent) -> AgreedBaseline:
+    """The terms that were accepted. Raises LookupError where the notice, or the version of its program, is missing
     in the log."""
     notice = dr_event.state.notice
     if notice is None:
@@ -16,4 +32,9 @@ def agreed_baseline(store: EventStore, dr_event: DREvent) -> str:
     terms = program.state.versions.get(dr_event.state.program_version)
     if terms is None:
         raise LookupError(f"program {notice.program_id} has no version {dr_event.state.program_version}")
-    return terms.baseline.method
+    return AgreedBaseline(
+        method=terms.baseline.method,
+        parameters=terms.baseline.parameters,
+        holidays=None if terms.holidays is None else frozenset(terms.holidays),
+        clip_delivery=terms.clip_delivery,
+    )

@@ -4,12 +4,8 @@ Telemetry is stored by quarter-hours, so the whole quarter-hours inside the wind
 of the window that they cover is stated.
 """
 
-from collections.abc import Collection
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
-from zoneinfo import ZoneInfo
-
-import msgspec
 
 from application.commands.dispatch import (
     RecordMeasurement,
@@ -18,50 +14,28 @@ from application.commands.dispatch import (
     RecordRemeasurement,
     WithdrawMeasurement,
 )
+from application.measurement.basis import LOOK_BACK, MeasuringBasis
+from application.measurement.figures import figures_of
 from domain.baseline import (
     Baseline,
     BaselineImpossible,
+    BaselineRule,
     InvalidBaselineRule,
     UnknownBaselineMethod,
     compute_baseline,
     rule_named,
 )
-from domain.dispatch import DispatchState, Interval
-from domain.facility import FacilityState
-from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
+from domain.dispatch import DispatchState, MeasurementFigures
+from domain.telemetry.intervals import INTERVAL, interval_start
 from domain.time_series.digest import canonical
-from domain.time_series.windows import IntervalSeries, TimeWindow, local_date
+from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
 
-LOOK_BACK = timedelta(days=46)
-"""The rules look back 45 days, and on the first of them also at the hours before the DR event."""
 GIVE_UP_AFTER = timedelta(minutes=30)
 """How long after the end to wait for missing readings."""
 VERIFIED_SHARE = 0.5
 """The share of the target that the meter has to show for the curtailment to count as verified."""
 
 Measurement = RecordMeasurement | RecordNotMeasurable
-
-
-class MeasuringBasis(msgspec.Struct, frozen=True, kw_only=True):
-    """The agreed terms for one facility: its baseline method, and the days that are no candidates."""
-
-    baseline_method: str
-    tz: ZoneInfo
-    dr_event_days: Collection[date]
-
-
-def basis_of(facility: FacilityState, baseline_method: str, dispatch: DispatchState) -> MeasuringBasis:
-    """The basis of a dispatch. Local days on which its facility serves any other DR event are no candidates.
-
-    All days are those of the time zone in force at the start of the window.
-    """
-    tz = ZoneInfo(facility.tz_at(dispatch.starts_at))
-    others = (starts_at for key, starts_at in facility.served.items() if key != str(dispatch.dr_event_id))
-    return MeasuringBasis(
-        baseline_method=baseline_method,
-        tz=tz,
-        dr_event_days=frozenset(local_date(starts_at, tz) for starts_at in others),
-    )
 
 
 def measured_window(starts_at: datetime, ends_at: datetime) -> TimeWindow | None:
@@ -93,30 +67,20 @@ def measurement_of(
     window = measured_window(dispatch.starts_at, dispatch.ends_at)
     if window is None:
         return _not_measurable(dispatch, "the window holds no whole quarter-hour")
-    baseline = _baseline(metered, window, basis)
-    if isinstance(baseline, str):
-        return _not_measurable(dispatch, baseline)
+    computed = _baseline(metered, window, basis)
+    if isinstance(computed, str):
+        return _not_measurable(dispatch, computed)
+    rule, baseline = computed
     if baseline.missing and now < dispatch.ends_at + GIVE_UP_AFTER:
         return None
     if (delivered_kw := baseline.delivered_kw) is None:
         return _not_measurable(
             dispatch, f"none of the {len(baseline.intervals)} quarter-hours of the window was metered"
         )
-    known = len(baseline.intervals) - len(baseline.missing)
-    duration_s = (dispatch.ends_at - dispatch.starts_at).total_seconds()
     return RecordMeasurement(
         dr_event_id=dispatch.dr_event_id,
         facility_id=dispatch.facility_id,
-        baseline_method=basis.baseline_method,
-        days=tuple(day.isoformat() for day in baseline.days),
-        adjustment_kind=baseline.adjustment.kind,
-        adjustment_value=baseline.adjustment.value,
-        adjustment_clipped=baseline.adjustment.clipped,
-        intervals=_intervals(baseline),
-        coverage_pct=round(100.0 * known * INTERVAL_S / duration_s, 3),
-        delivered_kw=delivered_kw,
-        data_hash=data_hash(metered),
-        figures_hash=_figures_hash(baseline, basis),
+        figures=figures_of(dispatch, rule, metered, baseline, basis=basis, delivered_kw=delivered_kw),
     )
 
 
@@ -127,8 +91,11 @@ def verification_of(
     window = measured_window(dispatch.starts_at, min(until, dispatch.ends_at))
     if window is None or dispatch.status not in {"committed", "verified_by_bms"}:
         return None
-    baseline = _baseline(metered, window, basis)
-    if isinstance(baseline, str) or baseline.missing or baseline.delivered_kw is None:
+    computed = _baseline(metered, window, basis)
+    if isinstance(computed, str):
+        return None
+    _, baseline = computed
+    if baseline.missing or baseline.delivered_kw is None:
         return None
     if baseline.delivered_kw < VERIFIED_SHARE * dispatch.target_kw:
         return None
@@ -140,8 +107,8 @@ def verification_of(
     )
 
 
-def data_hash(metered: IntervalSeries) -> str:
-    """SHA-256 (hex) of the readings that a measurement was computed from."""
+def whole_data_hash(metered: IntervalSeries) -> str:
+    """SHA-256 (hex) of the whole look-back, which version 1 of a measurement recorded as its `data_hash`."""
     return sha256(canonical(metered)).hexdigest()
 
 
@@ -151,8 +118,13 @@ def remeasurement_of(
     """Like `measurement_of`, for a dispatch that was measured before; it does not wait for readings."""
     found = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
     if isinstance(found, RecordMeasurement):
-        figures = {name: getattr(found, name) for name in RecordMeasurement.__struct_fields__}
-        return RecordRemeasurement(**figures, corrected_at=corrected_at)
+        return RecordRemeasurement(
+            dr_event_id=dispatch.dr_event_id,
+            facility_id=dispatch.facility_id,
+            figures=found.figures,
+            corrected_at=corrected_at,
+            reason=_reason(dispatch, found.figures),
+        )
     return WithdrawMeasurement(
         dr_event_id=dispatch.dr_event_id,
         facility_id=dispatch.facility_id,
@@ -161,37 +133,33 @@ def remeasurement_of(
     )
 
 
-def _figures_hash(baseline: Baseline, basis: MeasuringBasis) -> str:
-    """SHA-256 (hex) of the figures of a measurement, independent of other inputs."""
-    said = (
-        basis.baseline_method,
-        [day.isoformat() for day in baseline.days],
-        (baseline.adjustment.kind, baseline.adjustment.value, baseline.adjustment.clipped),
-        _intervals(baseline),
-    )
-    return sha256(msgspec.json.encode(said)).hexdigest()
+def _reason(dispatch: DispatchState, figures: MeasurementFigures) -> str:
+    """What changed since the earlier measurement. Version 1 regarded no holidays."""
+    reason = "readings were corrected"
+    if dispatch.delivered_kw is None or dispatch.holidays_of or not figures.holidays:
+        return reason
+    of = "the program" if figures.holidays_of == "program" else figures.holidays_of
+    days = ", ".join(day.isoformat() for day in figures.holidays)
+    return f"{reason}; the holidays of {of} are now regarded ({days}), the earlier measurement regarded none"
 
 
-def _baseline(metered: IntervalSeries, window: TimeWindow, basis: MeasuringBasis) -> Baseline | str:
-    """The baseline, or the reason why there is none."""
+def _baseline(
+    metered: IntervalSeries, window: TimeWindow, basis: MeasuringBasis
+) -> tuple[BaselineRule, Baseline] | str:
+    """The rule and its baseline, or the reason why there is none."""
     try:
-        rule = rule_named(basis.baseline_method)
-        return compute_baseline(rule, metered, window, tz=basis.tz, dr_event_days=basis.dr_event_days)
-    except (BaselineImpossible, UnknownBaselineMethod, InvalidBaselineRule) as error:
-        return str(error)
-
-
-def _intervals(baseline: Baseline) -> tuple[Interval, ...]:
-    return tuple(
-        Interval(
-            starts_at=interval.starts_at,
-            baseline_kw=interval.baseline_kw,
-            adjusted_kw=interval.adjusted_kw,
-            metered_kw=interval.metered_kw,
-            delivered_kw=interval.delivered_kw,
+        rule = rule_named(basis.baseline_method, basis.parameters)
+        baseline = compute_baseline(
+            rule,
+            metered,
+            window,
+            tz=basis.tz,
+            dr_event_days=basis.dr_event_days,
+            holidays=basis.holidays,
         )
-        for interval in baseline.intervals
-    )
+    except (BaselineImpossible, UnknownBaselineMethod, InvalidBaselineRule, NotAligned) as error:
+        return str(error)
+    return rule, baseline.clipped if basis.clip_delivery else baseline
 
 
 def _not_measurable(dispatch: DispatchState, reason: str) -> RecordNotMeasurable:

@@ -32,7 +32,10 @@ def adjustment_of(
     present = ~np.isnan(metered_kw)
     missing = tuple(s for s, is_present in zip(starts, present, strict=True) if not is_present)
     neutral = 1.0 if rule.kind == "multiplicative" else 0.0
-    empty = Adjustment(kind=rule.kind, value=neutral, missing=missing)
+    values_kw = tuple(
+        float(kw) if is_present else None for kw, is_present in zip(metered_kw, present, strict=True)
+    )
+    empty = Adjustment(kind=rule.kind, value=neutral, values_kw=values_kw, missing=missing)
     if not present.any():
         return replace(empty, note="no interval of the adjustment window was metered")
     base_kw, load_kw = float(np.mean(baseline_kw[present])), float(np.mean(metered_kw[present]))

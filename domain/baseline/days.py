@@ -150,6 +150,8 @@ def _ranked(rule: DayAverageRule, chosen: list[CandidateDay], skipped: tuple[Ski
             d.day,
             d.mean_kw,
             "dropped_lowest" if d.day in lowest else "dropped_highest" if d.day in highest else "used",
+            tuple(d.window_kw.tolist()),
+            tuple(d.adjustment_kw.tolist()),
         )
         for d in chosen
     )

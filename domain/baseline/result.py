@@ -1,13 +1,17 @@
 """The result of a baseline computation, with all that is needed to explain a settlement."""
 
+from __future__ import annotations
+
 from collections import Counter
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from math import fsum
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.baseline.rules import AdjustmentKind
+from domain.time_series.windows import TimeWindow
 
 SkipReason = Literal[
     "dr_event_day", "holiday", "missing_interval", "time_does_not_exist", "low_load", "no_temperature"
@@ -25,11 +29,17 @@ class SkippedDay(msgspec.Struct, frozen=True):
 
 
 class BaselineDay(msgspec.Struct, frozen=True):
-    """A candidate day: its mean load (kW) over the DR event's hours, and whether it counts."""
+    """A candidate day: its mean load (kW) over the DR event's hours, and whether it counts.
+
+    The load itself, mean kW per step: `window_kw` at the local times of the DR event, `adjustment_kw` at those of the
+    adjustment window.
+    """
 
     day: date
     mean_kw: float
     use: DayUse = "used"
+    window_kw: tuple[float, ...] = ()
+    adjustment_kw: tuple[float, ...] = ()
 
 
 class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +57,8 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime | None = None
     baseline_kw: float | None = None
     metered_kw: float | None = None
+    values_kw: tuple[float | None, ...] = ()
+    """The metered load of its steps; None where missing."""
     missing: tuple[datetime, ...] = ()
     note: str = ""
 
@@ -74,6 +86,20 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     step_s: int
     candidates: tuple[BaselineDay, ...] = ()
     skipped: tuple[SkippedDay, ...] = ()
+
+    @property
+    def window(self) -> TimeWindow:
+        last = self.intervals[-1].starts_at + timedelta(seconds=self.step_s)
+        return TimeWindow(self.intervals[0].starts_at, last)
+
+    @property
+    def clipped(self) -> Baseline:
+        """The same baseline where delivery below zero counts as zero, in each interval."""
+        intervals = tuple(
+            i if i.delivered_kw is None else replace(i, delivered_kw=max(0.0, i.delivered_kw))
+            for i in self.intervals
+        )
+        return replace(self, intervals=intervals)
 
     @property
     def coverage(self) -> float:

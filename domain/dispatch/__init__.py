@@ -6,6 +6,7 @@ with its outcome after it. A command whose outcome is unknown stays open until t
 
 from domain.dispatch.aggregate import Dispatch
 from domain.dispatch.measurement import REMEASURED_FOR
+from domain.dispatch.measurement_figures import AdjustmentFigures, MeasuredDay, MeasurementFigures
 from domain.dispatch.phase_conclusion import LONGEST_RESTORE_RETRY, RESTORE_RETRY
 from domain.dispatch.state import (
     CURTAILED,
@@ -31,6 +32,7 @@ __all__ = [
     "REMEASURED_FOR",
     "RESTORE_RETRY",
     "UNDOING",
+    "AdjustmentFigures",
     "BmsCommand",
     "CommandRecord",
     "CommandState",
@@ -39,6 +41,8 @@ __all__ = [
     "DispatchStatus",
     "Interval",
     "LeaveCause",
+    "MeasuredDay",
+    "MeasurementFigures",
     "Phase",
     "RestoreStep",
     "Setpoint",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from domain.dispatch import observation_events
+from domain.dispatch.measurement_figures import MeasurementFigures
 from domain.dispatch.mixin_base import DispatchMixin
-from domain.dispatch.state import Interval
 from domain.errors import MeasurementClosed, NotAllowedNow
 from domain.event_sourcing.aggregate import Provenance
 
@@ -21,40 +21,13 @@ exist.
 class Measurement(DispatchMixin):
     """The part of `Dispatch` that records measurements."""
 
-    def measure(
-        self,
-        provenance: Provenance,
-        *,
-        baseline_method: str,
-        days: tuple[str, ...],
-        adjustment_kind: str,
-        adjustment_value: float | None,
-        adjustment_clipped: bool,
-        intervals: tuple[Interval, ...],
-        coverage_pct: float,
-        delivered_kw: float,
-        data_hash: str,
-        figures_hash: str | None = None,
-    ) -> None:
+    def measure(self, provenance: Provenance, *, figures: MeasurementFigures) -> None:
         """Record the first measurement; later calls record nothing. Corrections use `remeasure`."""
         if self.state.measured:
             return
         if not self.state.was_committed:
             raise NotAllowedNow(f"{self.state.facility_id} was never committed: there is nothing to measure")
-        self.record(
-            observation_events.Measured,
-            provenance,
-            baseline_method=baseline_method,
-            days=days,
-            adjustment_kind=adjustment_kind,
-            adjustment_value=adjustment_value,
-            adjustment_clipped=adjustment_clipped,
-            intervals=intervals,
-            coverage_pct=coverage_pct,
-            delivered_kw=delivered_kw,
-            data_hash=data_hash,
-            figures_hash=figures_hash,
-        )
+        self.record(observation_events.Measured, provenance, figures=figures)
 
     def not_measurable(self, provenance: Provenance, *, reason: str) -> None:
         """Record that the readings do not allow a measurement."""
@@ -66,40 +39,27 @@ class Measurement(DispatchMixin):
         provenance: Provenance,
         *,
         corrected_at: datetime,
-        baseline_method: str,
-        days: tuple[str, ...],
-        adjustment_kind: str,
-        adjustment_value: float | None,
-        adjustment_clipped: bool,
-        intervals: tuple[Interval, ...],
-        coverage_pct: float,
-        delivered_kw: float,
-        data_hash: str,
-        figures_hash: str,
+        reason: str,
+        figures: MeasurementFigures,
     ) -> None:
-        """Record a measurement from corrected readings beside the earlier one; equal figures record nothing.
+        """Record a measurement from corrected readings beside the earlier one. Nothing is recorded if it used the
+        same readings, or has the same figures as one that does not tell which readings it used (version 1).
 
         Raises MeasurementClosed, or NotAllowedNow before the first measurement.
         """
-        if figures_hash == self.state.figures_hash or data_hash == self.state.data_hash:
+        state = self.state
+        same_figures = figures.figures_hash == state.figures_hash and not state.holidays_of
+        if same_figures or figures.data_hash == state.data_hash:
             return
         self._require_open(provenance)
         self.record(
             observation_events.Remeasured,
             provenance,
-            revision=self.state.measurements + 1,
+            revision=state.measurements + 1,
             corrected_at=corrected_at,
-            previous_kw=self.state.delivered_kw,
-            baseline_method=baseline_method,
-            days=days,
-            adjustment_kind=adjustment_kind,
-            adjustment_value=adjustment_value,
-            adjustment_clipped=adjustment_clipped,
-            intervals=intervals,
-            coverage_pct=coverage_pct,
-            delivered_kw=delivered_kw,
-            data_hash=data_hash,
-            figures_hash=figures_hash,
+            previous_kw=state.delivered_kw,
+            reason=reason,
+            figures=figures,
         )
 
     def withdraw_measurement(self, provenance: Provenance, *, corrected_at: datetime, reason: str) -> None:

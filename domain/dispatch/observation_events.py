@@ -8,7 +8,8 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from domain.dispatch.event_base import Event
-from domain.dispatch.state import DispatchState, Interval, Setpoint
+from domain.dispatch.measurement_figures import MeasurementFigures
+from domain.dispatch.state import DispatchState, Setpoint
 
 
 class VerifiedByBms(Event, frozen=True, kw_only=True):
@@ -43,46 +44,29 @@ class VerifiedByMeter(Event, frozen=True, kw_only=True):
 class Measured(Event, frozen=True, kw_only=True):
     """The measurement of the window: baseline minus metered load, mean kW."""
 
-    TOPIC: ClassVar[str] = "dispatch.measured.v1"
-    baseline_method: str
-    days: tuple[str, ...]
-    adjustment_kind: str
-    adjustment_value: float | None
-    adjustment_clipped: bool
-    intervals: tuple[Interval, ...]
-    coverage_pct: float
-    delivered_kw: float
-    data_hash: str
-    figures_hash: str | None = None
-    """Equal for measurements with equal figures. None: recorded before this field existed."""
+    TOPIC: ClassVar[str] = "dispatch.measured.v2"
+    figures: MeasurementFigures
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return _measured(state, self)
+        return _measured(state, self.figures)
 
 
 class Remeasured(Event, frozen=True, kw_only=True):
-    """A new measurement from late or corrected readings; the earlier one stays in the log."""
+    """A new measurement beside the earlier one, which stays in the log."""
 
-    TOPIC: ClassVar[str] = "dispatch.remeasured.v1"
+    TOPIC: ClassVar[str] = "dispatch.remeasured.v2"
     revision: int
     """The revision of the measurement; 2 is the first that replaces another."""
     corrected_at: datetime
-    """The time of the newest correction that caused this measurement."""
+    """The time of the newest correction of readings that caused this measurement."""
     previous_kw: float | None
     """The delivered power by the replaced measurement; None: it was not measurable."""
-    baseline_method: str
-    days: tuple[str, ...]
-    adjustment_kind: str
-    adjustment_value: float | None
-    adjustment_clipped: bool
-    intervals: tuple[Interval, ...]
-    coverage_pct: float
-    delivered_kw: float
-    data_hash: str
-    figures_hash: str
+    reason: str
+    """What changed: corrected readings, and holidays that the replaced measurement did not regard. Empty: version 1."""
+    figures: MeasurementFigures
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return _measured(state, self)
+        return _measured(state, self.figures)
 
 
 class NotMeasurable(Event, frozen=True, kw_only=True):
@@ -92,7 +76,12 @@ class NotMeasurable(Event, frozen=True, kw_only=True):
     reason: str
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, measured=True, measurements=state.measurements + 1)
+        return replace(
+            state,
+            measured=True,
+            measurements=state.measurements + 1,
+            not_measurable_reason=self.reason,
+        )
 
 
 class MeasurementWithdrawn(Event, frozen=True, kw_only=True):
@@ -106,16 +95,23 @@ class MeasurementWithdrawn(Event, frozen=True, kw_only=True):
 
     def evolve(self, state: DispatchState) -> DispatchState:
         return replace(
-            state, delivered_kw=None, data_hash=None, figures_hash=None, measurements=self.revision
+            state,
+            delivered_kw=None,
+            data_hash=None,
+            figures_hash=None,
+            measurements=self.revision,
+            not_measurable_reason=self.reason,
         )
 
 
-def _measured(state: DispatchState, measured: Measured | Remeasured) -> DispatchState:
+def _measured(state: DispatchState, figures: MeasurementFigures) -> DispatchState:
     return replace(
         state,
         measured=True,
         measurements=state.measurements + 1,
-        delivered_kw=measured.delivered_kw,
-        data_hash=measured.data_hash,
-        figures_hash=measured.figures_hash,
+        delivered_kw=figures.delivered_kw,
+        data_hash=figures.data_hash,
+        figures_hash=figures.figures_hash,
+        holidays_of=figures.holidays_of,
+        not_measurable_reason=None,
     )

@@ -169,6 +169,10 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of the readings behind the newest measurement; None without one."""
     figures_hash: str | None = None
     """Hash of the figures of that measurement."""
+    holidays_of: str = ""
+    """Whose holidays the newest measurement regarded; empty: none (version 1, or not measured)."""
+    not_measurable_reason: str | None = None
+    """Why it is not measured, or not any more."""
     restore_failures: int = 0
     """How often the restore has failed."""
     by_hand_at: datetime | None = None

@@ -20,6 +20,7 @@ from domain.dr_event.state import (
     Reason,
     ReplanCause,
     SettlementStatus,
+    measurement_status,
 )
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "Reason",
     "ReplanCause",
     "SettlementStatus",
+    "measurement_status",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from uuid import UUID
 
 from domain.dr_event import events
 from domain.dr_event.mixin_base import DREventMixin
-from domain.dr_event.state import CallbackKind
+from domain.dr_event.state import MAX_UNMEASURED_REASONS, OTHER_REASONS, CallbackKind
 from domain.errors import NotAllowedNow
 from domain.event_sourcing.aggregate import Provenance
 from domain.identifiers import callback_id
@@ -19,11 +21,12 @@ class Callbacks(DREventMixin):
         self,
         provenance: Provenance,
         *,
-        delivered_kw: float,
+        delivered_kw: float | None,
         measured_facilities: int,
         unmeasured_facilities: tuple[str, ...],
+        unmeasured_reasons: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """Record the delivered power; only once."""
+        """Record the delivered power; only once. None: facilities were dispatched, and none could be measured."""
         if self.state.settlement_status != "none":
             return
         if self.state.status not in {"completed", "cancelled_while_active"} or self.state.batch is None:
@@ -34,29 +37,32 @@ class Callbacks(DREventMixin):
             delivered_kw=delivered_kw,
             measured_facilities=measured_facilities,
             unmeasured_facilities=unmeasured_facilities,
+            unmeasured_reasons=_most_frequent(unmeasured_reasons),
         )
 
     def remeasure(
         self,
         provenance: Provenance,
         *,
-        delivered_kw: float,
+        delivered_kw: float | None,
         measured_facilities: int,
         unmeasured_facilities: tuple[str, ...],
+        unmeasured_reasons: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Record a changed sum; an equal one records nothing."""
-        previous_kw = self.state.delivered_kw
-        if previous_kw is None:
+        state = self.state
+        if state.settlement_status == "none":
             raise NotAllowedNow(f"DR event {self.id} was not measured yet: there is nothing to correct")
-        if (delivered_kw, unmeasured_facilities) == (previous_kw, self.state.unmeasured):
+        if (delivered_kw, unmeasured_facilities) == (state.delivered_kw, state.unmeasured):
             return
         self.record(
             events.Remeasured,
             provenance,
-            previous_kw=previous_kw,
+            previous_kw=state.delivered_kw,
             delivered_kw=delivered_kw,
             measured_facilities=measured_facilities,
             unmeasured_facilities=unmeasured_facilities,
+            unmeasured_reasons=_most_frequent(unmeasured_reasons),
         )
 
     def request_callback(self, provenance: Provenance, *, kind: CallbackKind, body: str) -> None:
@@ -113,3 +119,12 @@ class Callbacks(DREventMixin):
         if status is None:
             raise NotAllowedNow(f"callback {callback} was never requested")
         return status != "delivered"
+
+
+def _most_frequent(reasons: Mapping[str, int]) -> dict[str, int]:
+    """At most MAX_UNMEASURED_REASONS, the most frequent first; the others are counted together."""
+    ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    if len(ranked) <= MAX_UNMEASURED_REASONS:
+        return dict(ranked)
+    first, others = ranked[: MAX_UNMEASURED_REASONS - 1], ranked[MAX_UNMEASURED_REASONS - 1 :]
+    return dict(first) | {OTHER_REASONS: sum(count for _, count in others)}

@@ -19,12 +19,25 @@ from domain.dr_event.state import (
     Notice,
     Outcome,
     Reason,
+    measurement_status,
 )
 from domain.event_sourcing.aggregate import CreationEvent
 
 
 def _number(state: DREventState, given: int | None) -> int:
     return state.modification_number if given is None else max(given, state.modification_number)
+
+
+def _measured(state: DREventState, measured: Measured | Remeasured) -> DREventState:
+    return replace(
+        state,
+        settlement_status=measurement_status(measured.delivered_kw),
+        delivered_kw=measured.delivered_kw,
+        measured_facilities=measured.measured_facilities,
+        unmeasured=measured.unmeasured_facilities,
+        unmeasured_reasons=measured.unmeasured_reasons,
+        measurements=state.measurements + 1,
+    )
 
 
 class Opened(CreationEvent, Event, frozen=True, kw_only=True):
@@ -217,37 +230,31 @@ class Withdrawn(Event, frozen=True, kw_only=True):
 class Measured(Event, frozen=True, kw_only=True):
     """The power that the facilities delivered together: mean kW over the window."""
 
-    TOPIC: ClassVar[str] = "dr-event.measured.v1"
-    delivered_kw: float
+    TOPIC: ClassVar[str] = "dr-event.measured.v2"
+    delivered_kw: float | None
+    """Of the facilities that could be measured; None: facilities were dispatched, and none could be measured."""
     measured_facilities: int
     unmeasured_facilities: tuple[str, ...]
+    unmeasured_reasons: dict[str, int] = field(default_factory=dict)
+    """Why -> how many facilities; at most MAX_UNMEASURED_REASONS. Empty in version 1."""
 
     def evolve(self, state: DREventState) -> DREventState:
-        return replace(
-            state,
-            settlement_status="measured",
-            delivered_kw=self.delivered_kw,
-            unmeasured=self.unmeasured_facilities,
-            measurements=state.measurements + 1,
-        )
+        return _measured(state, self)
 
 
 class Remeasured(Event, frozen=True, kw_only=True):
     """A new sum after a facility was measured again; the earlier one stays in the log."""
 
-    TOPIC: ClassVar[str] = "dr-event.remeasured.v1"
-    previous_kw: float
-    delivered_kw: float
+    TOPIC: ClassVar[str] = "dr-event.remeasured.v2"
+    previous_kw: float | None
+    """None: it was not measurable (0.0 in version 1)."""
+    delivered_kw: float | None
     measured_facilities: int
     unmeasured_facilities: tuple[str, ...]
+    unmeasured_reasons: dict[str, int] = field(default_factory=dict)
 
     def evolve(self, state: DREventState) -> DREventState:
-        return replace(
-            state,
-            delivered_kw=self.delivered_kw,
-            unmeasured=self.unmeasured_facilities,
-            measurements=state.measurements + 1,
-        )
+        return _measured(state, self)
 
 
 class CallbackRequested(Event, frozen=True, kw_only=True):

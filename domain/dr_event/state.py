@@ -23,7 +23,7 @@ DREventStatus = Literal[
     "cancelled_while_active",
 ]
 Outcome = Literal["full", "partial", "failed"]
-SettlementStatus = Literal["none", "measured", "settled", "resettled"]
+SettlementStatus = Literal["none", "measured", "not_measurable", "settled", "resettled"]
 CallbackKind = Literal[
     "accepted",
     "rejected",
@@ -47,6 +47,15 @@ FINAL: frozenset[DREventStatus] = frozenset({"completed", "cancelled", "cancelle
 """The statuses without further execution."""
 OVER: frozenset[DREventStatus] = FINAL | {"recovering"}
 """The window will not begin, or is over: nothing new is begun."""
+
+
+MAX_UNMEASURED_REASONS = 20
+OTHER_REASONS = "other reasons"
+
+
+def measurement_status(delivered_kw: float | None) -> Literal["measured", "not_measurable"]:
+    """The settlement status after a measurement of the whole DR event."""
+    return "not_measurable" if delivered_kw is None else "measured"
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,8 +176,12 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     opted_out_facilities: tuple[str, ...] = ()
     """Set with `batch`. Served, failed and opted-out facilities are all that were asked."""
     delivered_kw: float | None = None
+    """None: not measured yet, or not measurable; see `settlement_status`."""
+    measured_facilities: int = 0
     unmeasured: tuple[str, ...] = ()
     """The facilities that were dispatched and are not in `delivered_kw`."""
+    unmeasured_reasons: dict[str, int] = {}
+    """Why -> how many of them."""
     measurements: int = 0
     """How often the sum was recorded; above 1 it was measured again."""
     callbacks: dict[str, Literal["requested", "delivered", "undeliverable"]] = {}

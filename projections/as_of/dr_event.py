@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from eventsourcing.utils import get_topic
 
-from domain.dispatch import Dispatch, Interval
+from domain.dispatch import Dispatch, Interval, MeasurementFigures
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit.replay import history_as_of
@@ -68,11 +68,22 @@ def measured_intervals(log: StreamLog, dispatch_stream: UUID, as_of: AsOf | None
 
     Raises PositionAhead or StreamLogUnavailable.
     """
+    figures = measurement_in_force(log, dispatch_stream, as_of)
+    return () if figures is None else figures.intervals
+
+
+def measurement_in_force(
+    log: StreamLog, dispatch_stream: UUID, as_of: AsOf | None
+) -> MeasurementFigures | None:
+    """The measurement in force then; None if there was none, or it was withdrawn.
+
+    Raises PositionAhead or StreamLogUnavailable.
+    """
     position = position_as_of(log, as_of)
     entries = log.entries_of([dispatch_stream], topics=[get_topic(kind) for kind in _MEASUREMENTS])
     measurements = [entry.domain_event for entry in entries if entry.position <= position]
     last = measurements[-1] if measurements else None
-    return last.intervals if isinstance(last, Dispatch.Measured | Dispatch.Remeasured) else ()
+    return last.figures if isinstance(last, Dispatch.Measured | Dispatch.Remeasured) else None
 
 
 def _folded(projection: Projection[TRow], entries: Iterable[StreamEntry]) -> MemoryRows[TRow]:

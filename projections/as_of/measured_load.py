@@ -62,7 +62,7 @@ def measured_loads(
 def _summed(measurements: Collection[Dispatch.Measured | Dispatch.Remeasured]) -> tuple[MeasuredStep, ...]:
     sums: dict[datetime, list[float]] = {}
     for measurement in measurements:
-        for interval in measurement.intervals:
+        for interval in measurement.figures.intervals:
             figures = (interval.adjusted_kw, interval.metered_kw, interval.delivered_kw)
             if None in figures:
                 continue

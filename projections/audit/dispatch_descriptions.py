@@ -147,9 +147,10 @@ def _aborted(domain_event: Dispatch.Aborted, facility: str) -> str:
 
 
 def _dispatch_measured(domain_event: Dispatch.Measured, facility: str) -> str:
+    figures = domain_event.figures
     return (
-        f"{facility} delivered {kw_text(domain_event.delivered_kw)} against {domain_event.baseline_method} over "
-        f"{len(domain_event.days)} day(s), {domain_event.coverage_pct:.0f} % of the readings"
+        f"{facility} delivered {kw_text(figures.delivered_kw)} against {figures.baseline_method} over "
+        f"{len(figures.days_used)} day(s), {figures.coverage_pct:.0f} % of the readings"
     )
 
 
@@ -160,8 +161,8 @@ def _not_measurable(domain_event: Dispatch.NotMeasurable, facility: str) -> str:
 def _remeasured(domain_event: Dispatch.Remeasured, facility: str) -> str:
     before = "not measurable" if domain_event.previous_kw is None else kw_text(domain_event.previous_kw)
     return (
-        f"{facility} is measured again on corrected readings (revision {domain_event.revision}): it delivered "
-        f"{kw_text(domain_event.delivered_kw)}, before {before}"
+        f"{facility} is measured again (revision {domain_event.revision}): it delivered "
+        f"{kw_text(domain_event.figures.delivered_kw)}, before {before}; {domain_event.reason or CORRECTED}"
     )
 
 
@@ -170,6 +171,8 @@ def _measurement_withdrawn(domain_event: Dispatch.MeasurementWithdrawn, facility
     return f"Corrected readings no longer show what {facility} delivered; {previous} does not hold"
 
 
+CORRECTED = "readings were corrected"
+"""The reason of every remeasurement whose version records none."""
 DISPATCH_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     Dispatch.Planned: _planned,
     Dispatch.Blocked: _blocked,

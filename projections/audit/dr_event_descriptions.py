@@ -137,12 +137,19 @@ def _cancelled(domain_event: DREvent.Cancelled, facility: str) -> str:
 def _measured(domain_event: DREvent.Measured, facility: str) -> str:
     unmeasured = domain_event.unmeasured_facilities
     without = f"; without {', '.join(unmeasured)}" if unmeasured else ""
+    if domain_event.delivered_kw is None:
+        return f"Not measurable: what was delivered is not known{without}"
     delivered = kw_text(domain_event.delivered_kw)
     return f"Measured: {delivered} delivered by {domain_event.measured_facilities} facilities{without}"
 
 
 def _remeasured(domain_event: DREvent.Remeasured, facility: str) -> str:
-    return f"Measured again: {kw_text(domain_event.delivered_kw)} delivered, before {kw_text(domain_event.previous_kw)}"
+    now, before = map(_power_text, (domain_event.delivered_kw, domain_event.previous_kw))
+    return f"Measured again: {now} delivered, before {before}"
+
+
+def _power_text(delivered_kw: float | None) -> str:
+    return "an unknown power" if delivered_kw is None else kw_text(delivered_kw)
 
 
 def _callback_requested(domain_event: DREvent.CallbackRequested, facility: str) -> str:

@@ -70,7 +70,7 @@ class AuditTrailProjection:
     """The projection behind the read model `audit_trail`."""
 
     name: ClassVar[str] = "audit_trail"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     row_type: ClassVar[Any] = AuditRows
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (

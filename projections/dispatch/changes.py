@@ -236,22 +236,28 @@ def _aborted(domain_event: Dispatch.Aborted, changed: Changed) -> None:
 
 
 def _measured(domain_event: Dispatch.Measured | Dispatch.Remeasured, changed: Changed) -> None:
+    figures = domain_event.figures
     changed["not_measurable_reason"] = None
     changed["measurement"] = MeasurementRow(
         revision=changed["state"].measurements,
         previous_kw=domain_event.previous_kw if isinstance(domain_event, Dispatch.Remeasured) else None,
         corrected_at=domain_event.corrected_at if isinstance(domain_event, Dispatch.Remeasured) else None,
-        baseline_method=domain_event.baseline_method,
-        days=domain_event.days,
-        adjustment_kind=domain_event.adjustment_kind,
-        adjustment_value=domain_event.adjustment_value,
-        adjustment_clipped=domain_event.adjustment_clipped,
-        coverage_pct=domain_event.coverage_pct,
-        intervals=len(domain_event.intervals),
-        missing_intervals=sum(1 for interval in domain_event.intervals if interval.delivered_kw is None),
-        baseline_kw=_mean(interval.adjusted_kw for interval in domain_event.intervals),
-        metered_kw=_mean(interval.metered_kw for interval in domain_event.intervals),
-        data_hash=domain_event.data_hash,
+        reason=domain_event.reason if isinstance(domain_event, Dispatch.Remeasured) else "",
+        baseline_method=figures.baseline_method,
+        days=figures.days_used,
+        skipped_days=len(figures.skipped),
+        adjustment_kind=figures.adjustment.kind,
+        adjustment_value=figures.adjustment.value,
+        adjustment_raw=figures.adjustment.raw,
+        adjustment_clipped=figures.adjustment.clipped,
+        holidays=figures.holidays,
+        holidays_of=figures.holidays_of,
+        coverage_pct=figures.coverage_pct,
+        intervals=len(figures.intervals),
+        missing_intervals=sum(1 for interval in figures.intervals if interval.delivered_kw is None),
+        baseline_kw=_mean(interval.adjusted_kw for interval in figures.intervals),
+        metered_kw=_mean(interval.metered_kw for interval in figures.intervals),
+        data_hash=figures.data_hash,
     )
 
 

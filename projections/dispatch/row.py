@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -49,9 +49,16 @@ class MeasurementRow(msgspec.Struct, frozen=True, kw_only=True):
 
     baseline_method: str
     days: tuple[str, ...]
+    skipped_days: int = 0
     adjustment_kind: str
     adjustment_value: float | None
+    adjustment_raw: float | None = None
+    """Before clipping; null: none, or recorded before it was kept."""
     adjustment_clipped: bool
+    holidays: tuple[date, ...] = ()
+    """Those that were regarded, in the look-back and on the day itself."""
+    holidays_of: str = ""
+    """`program`, a region, `none`, or empty: no holidays were regarded."""
     coverage_pct: float
     intervals: int
     missing_intervals: int
@@ -65,6 +72,8 @@ class MeasurementRow(msgspec.Struct, frozen=True, kw_only=True):
     """The delivered power by the measurement that this one replaces."""
     corrected_at: datetime | None = None
     """The time of the newest correction of readings that caused it."""
+    reason: str = ""
+    """Why it was measured again."""
 
 
 class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from domain.dr_event import DREvent
+from domain.dr_event import DREvent, measurement_status
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.dr_event.row import CallbackRow, DREventRow
 
@@ -208,21 +208,20 @@ def _withdrawn(domain_event: DREvent.Withdrawn, row: DREventRow) -> Changed:
 
 
 def _measured(domain_event: DREvent.Measured, row: DREventRow) -> Changed:
-    return {
-        "settlement_status": "measured",
-        "delivered_kw": domain_event.delivered_kw,
-        "measured_facilities": domain_event.measured_facilities,
-        "unmeasured_facilities": domain_event.unmeasured_facilities,
-        "measured_at": domain_event.recorded_at,
-    }
+    return _sum(domain_event) | {"measured_at": domain_event.recorded_at}
 
 
 def _remeasured(domain_event: DREvent.Remeasured, row: DREventRow) -> Changed:
+    return _sum(domain_event) | {"remeasured_at": domain_event.recorded_at}
+
+
+def _sum(domain_event: DREvent.Measured | DREvent.Remeasured) -> Changed:
     return {
+        "settlement_status": measurement_status(domain_event.delivered_kw),
         "delivered_kw": domain_event.delivered_kw,
         "measured_facilities": domain_event.measured_facilities,
         "unmeasured_facilities": domain_event.unmeasured_facilities,
-        "remeasured_at": domain_event.recorded_at,
+        "unmeasured_reasons": domain_event.unmeasured_reasons,
     }
 
 

@@ -79,6 +79,8 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     delivered_kw: float | None = None
     measured_facilities: int | None = None
     unmeasured_facilities: tuple[str, ...] = ()
+    unmeasured_reasons: dict[str, int] = {}
+    """Why -> how many facilities could not be measured."""
     callbacks: dict[str, CallbackRow] = {}
     """Callback id -> the callback."""
 

@@ -21,7 +21,7 @@ class PortfolioProjection:
     """The projection behind the read model `portfolio`."""
 
     name: ClassVar[str] = "portfolio"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     row_type: ClassVar[Any] = PortfolioRows
     newest_first: ClassVar[bool] = False
     independent_streams: ClassVar[bool] = False

@@ -39,6 +39,7 @@ from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
+from tests.measured_figures import figures
 from tests.sample_values import (
     BMS,
     CONTEXT,
@@ -200,19 +201,7 @@ class World:
         )
         self.rows[key_of(DR_EVENT_ID, facility_id)] = planned_row(cast("Any", dispatch.pending_events[0]))
         dispatch.record(Dispatch.Committed, provenance(STARTS_AT))
-        dispatch.measure(
-            provenance(ENDS_AT),
-            baseline_method="caiso-10-in-10",
-            days=(),
-            adjustment_kind="none",
-            adjustment_value=None,
-            adjustment_clipped=False,
-            intervals=(),
-            coverage_pct=100.0,
-            delivered_kw=70.0,
-            data_hash="a",
-            figures_hash="A",
-        )
+        dispatch.measure(provenance(ENDS_AT), figures=figures())
         facility = self.store.load(Facility, facility_stream_id(facility_id))
         facility.reserve(provenance(), dr_event_id=DR_EVENT_ID, starts_at=STARTS_AT, ends_at=ENDS_AT)
         return dispatch, facility

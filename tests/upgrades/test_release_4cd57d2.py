@@ -16,7 +16,14 @@ import httpx
 import pytest
 
 from tests.servers import PostgresServer
-from tests.upgrades.restored_release import Dump, RestoredRelease, covers, read_model_rows, restored
+from tests.upgrades.restored_release import (
+    Dump,
+    RestoredRelease,
+    covers,
+    read_model_rows,
+    restored,
+    with_present_topics,
+)
 from tests.upgrades.resumed_system import ResumedSystem, resumed_system, until
 
 FOLDER = Path(__file__).resolve().parent / "release_4cd57d2"
@@ -50,9 +57,6 @@ def release(
         yield found
 
 
-SAME_VERSION = ("dr_events", "portfolio", "audit_trail")
-
-
 def test_the_dump_is_small() -> None:
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= MOST_BYTES
 
@@ -65,10 +69,7 @@ def test_the_migrated_schema_has_no_problems(release: RestoredRelease) -> None:
 
 
 def test_rebuilt_read_models_equal_the_dumped_ones(release: RestoredRelease) -> None:
-    """Those whose version has not changed since need no rebuild."""
-    verified = json.loads(release.run("projections", "verify", "--all", "--json").stdout)["verified"]
-    before = {one["name"]: one["equal"] for one in verified}
-    assert {name: before[name] for name in SAME_VERSION} == dict.fromkeys(SAME_VERSION, True)
+    """The version of every read model has changed since."""
     release.document("projections", "rebuild", "--all")
     after = {one["name"]: one for one in release.document("projections", "verify", "--all")["verified"]}
     for name, expected in release.dump.facts["read_models"].items():
@@ -76,7 +77,7 @@ def test_rebuilt_read_models_equal_the_dumped_ones(release: RestoredRelease) -> 
     rows = read_model_rows(release.database)
     assert any(release.rows.values())
     for table, dumped in release.rows.items():
-        assert covers(rows[table], dumped), table
+        assert covers(rows[table], with_present_topics(dumped)), table
 
 
 def test_the_ledger_verifies_with_its_archive(release: RestoredRelease) -> None:
@@ -171,7 +172,7 @@ def test_every_key_still_has_its_role(system: ResumedSystem, role: str) -> None:
 
 def test_the_http_interface_gives_the_same_answers_as_the_release(system: ResumedSystem) -> None:
     for path, answer in system.release.dump.answers.items():
-        assert covers(system.get(path), answer), path
+        assert covers(system.get(path), with_present_topics(answer)), path
 
 
 def test_a_blocked_dispatch_is_overridden_and_a_dead_letter_discarded(system: ResumedSystem) -> None:

@@ -27,7 +27,7 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
     notice = state.notice
     body: dict[str, Any] = {
         "callback_id": str(callback_id(dr_event.id, kind, dr_event.version)),
-        "kind": kind,
+        "kind": _result_kind(kind, state),
         "dr_event_id": str(dr_event.id),
         "event_id": state.utility_event_id,
         "modification_number": notice.modification_number if notice else 0,
@@ -41,6 +41,9 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
         "capacity_degraded_kw": state.capacity_degraded_kw,
         "shortfall_kw": state.shortfall_kw,
         "delivered_kw": state.delivered_kw,
+        "measured_facilities": state.measured_facilities if state.measurements else None,
+        "unmeasured_facilities": len(state.unmeasured) if state.measurements else None,
+        "unmeasured_reasons": state.unmeasured_reasons,
         "measurement_revision": state.measurements or None,
         "facilities": None if state.batch is None else _counts(state.batch),
         "reasons": (reasons := _reasons(state)),
@@ -55,6 +58,11 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
         body["results_complete"] = len(body["facility_results"]) == len(results)
         body["results_url"] = f"/api/dr-events/{dr_event.id}/dispatches"
     return _json(body)
+
+
+def _result_kind(kind: CallbackKind, state: DREventState) -> str:
+    """As the utility reads it: a measurement whose result is that nothing could be measured says so."""
+    return "not_measurable" if kind == "measured" and state.settlement_status == "not_measurable" else kind
 
 
 def _reasons(state: DREventState) -> list[dict[str, Any]]:
@@ -106,6 +114,7 @@ def _result(facility_id: str, state: DREventState, dispatch: DispatchState | Non
     if dispatch is not None:
         found["target_kw"] = dispatch.target_kw
         found["delivered_kw"] = dispatch.delivered_kw
+        found["not_measurable_reason"] = dispatch.not_measurable_reason
     return found
 
 

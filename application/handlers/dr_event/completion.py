@@ -1,6 +1,7 @@
 """Completion of a DR event: count the batch once every building is released, and sum the energy once all are
 measured."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from math import fsum
 
@@ -52,12 +53,16 @@ def measure_dr_event(command: MeasureDREvent, context: DecisionContext) -> Decis
         return Decision()
     ran = [dispatch.state for dispatch in dispatches if dispatch.state.was_committed]
     known = [dispatch for dispatch in ran if dispatch.delivered_kw is not None]
+    unmeasured = {d.facility_id: d.not_measurable_reason or "" for d in ran if d.delivered_kw is None}
+    # Where no building was curtailed, nothing was delivered: that is known.
+    is_known = bool(known) or not ran
     state_it = dr_event.measure if state.settlement_status == "none" else dr_event.remeasure
     state_it(
         context.provenance,
-        delivered_kw=fsum(_delivered_kw(dr_event, dispatch) for dispatch in known),
+        delivered_kw=fsum(_delivered_kw(dr_event, dispatch) for dispatch in known) if is_known else None,
         measured_facilities=len(known),
-        unmeasured_facilities=tuple(sorted(d.facility_id for d in ran if d.delivered_kw is None)),
+        unmeasured_facilities=tuple(sorted(unmeasured)),
+        unmeasured_reasons=Counter(filter(None, unmeasured.values())),
     )
     return Decision(dr_event)
 

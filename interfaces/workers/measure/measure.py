@@ -18,9 +18,8 @@ import structlog
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.measurement.agreed_baseline import agreed_baseline
+from application.measurement.basis import MeasuringBasis, basis_of
 from application.measurement.measure import (
-    MeasuringBasis,
-    basis_of,
     is_ready,
     measured_window,
     measurement_of,
@@ -153,7 +152,7 @@ class Measuring:
         """The dispatches with the quarter-hours of their meters, read for FACILITIES_AT_ONCE at a time."""
         if not states:
             return
-        method = agreed_baseline(self.store, dr_event)
+        agreed = agreed_baseline(self.store, dr_event)
         for start in range(0, len(states), FACILITIES_AT_ONCE):
             block_states = states[start : start + FACILITIES_AT_ONCE]
             window = _window_of(block_states, until)
@@ -161,7 +160,7 @@ class Measuring:
             block = self.telemetry.interval_series_of(ids, readings_window(window))
             for state in block_states:
                 facility = self.store.load(Facility, facility_stream_id(state.facility_id))
-                basis = basis_of(facility.state, method, state)
+                basis = basis_of(facility.state, agreed, state)
                 yield state, block.series(state.facility_id), basis
 
     def _give(self, commands: Iterable[msgspec.Struct | None], deadline: DeadlineRow) -> int:

@@ -19,14 +19,9 @@ from application.command_bus.decision_context import CommandContext
 from application.command_bus.retry import MAX_TRIES
 from application.event_store.event_mapper import UnknownTopic
 from application.measurement.agreed_baseline import agreed_baseline
+from application.measurement.basis import LOOK_BACK, basis_of
 from application.measurement.correction_parking import CorrectionParking, FacilityCorrections
-from application.measurement.measure import (
-    LOOK_BACK,
-    basis_of,
-    measured_window,
-    readings_window,
-    remeasurement_of,
-)
+from application.measurement.measure import measured_window, readings_window, remeasurement_of
 from application.ports.clock import Clock
 from application.ports.event_store.event_store import EventStore, StreamNotFound
 from application.ports.event_store.reader_positions import ReaderPositions
@@ -196,9 +191,9 @@ class Remeasuring:
         if self.clock.now() > dispatch.ends_at + REMEASURED_FOR:
             _log.info("corrected too late to be measured again", dispatch=str(stream))
             return 0
-        method = agreed_baseline(self.store, self.store.load(DREvent, dr_event_id))
+        agreed = agreed_baseline(self.store, self.store.load(DREvent, dr_event_id))
         metered = self.telemetry.interval_series(dispatch.facility_id, readings_window(window))
-        basis = basis_of(facility, method, dispatch)
+        basis = basis_of(facility, agreed, dispatch)
         command = remeasurement_of(dispatch, metered, basis, corrected_at=newest.corrected_at)
         try:
             self.bus.handle(command, self._context(dispatch, newest))

@@ -177,9 +177,9 @@ def test_every_committed_dispatch_is_measured_once_with_its_provenance(measureme
     for facility_id in IDS[:2]:
         fact = measurement.last_fact(facility_id)
         assert isinstance(fact, Dispatch.Measured)
-        assert fact.delivered_kw == pytest.approx(90.0)
-        assert (fact.baseline_method, fact.coverage_pct) == ("caiso-10-in-10", 100.0)
-        assert len(fact.days) == 10
+        assert fact.figures.delivered_kw == pytest.approx(90.0)
+        assert (fact.figures.baseline_method, fact.figures.coverage_pct) == ("caiso-10-in-10", 100.0)
+        assert len(fact.figures.days) == 10
         assert (fact.actor, fact.tenant, fact.trace_id) == ("worker:measure", UTILITY, TRACE)
         assert (fact.correlation_id, fact.causation_id) == (CONTEXT.correlation_id, CAUSE)
     assert not measurement.dispatch("fac-003").measured
@@ -213,8 +213,8 @@ def test_incomplete_readings_are_measured_or_reported_not_measurable_after_half_
     measurement.measuring.pass_once()
     partial = measurement.last_fact("fac-001")
     assert isinstance(partial, Dispatch.Measured)
-    assert partial.coverage_pct == 75.0
-    assert partial.delivered_kw == pytest.approx(90.0)
+    assert partial.figures.coverage_pct == 75.0
+    assert partial.figures.delivered_kw == pytest.approx(90.0)
     silent = measurement.last_fact("fac-002")
     assert isinstance(silent, Dispatch.NotMeasurable)
     assert "only 0 of 10 baseline days" in silent.reason

@@ -251,10 +251,10 @@ def test_late_and_corrected_readings_add_one_measurement_beside_the_first(
     first, second = remeasurement.facts()
     assert isinstance(first, Dispatch.Measured)
     assert isinstance(second, Dispatch.Remeasured)
-    assert [first.delivered_kw, first.coverage_pct] == pytest.approx([100.0, 87.5])
+    assert [first.figures.delivered_kw, first.figures.coverage_pct] == pytest.approx([100.0, 87.5])
     # Six quarter-hours of 100 kW, one of 60 and one of 20.
-    assert [second.delivered_kw, second.coverage_pct] == pytest.approx([85.0, 100.0])
-    assert (second.revision, second.previous_kw) == (2, first.delivered_kw)
+    assert [second.figures.delivered_kw, second.figures.coverage_pct] == pytest.approx([85.0, 100.0])
+    assert (second.revision, second.previous_kw) == (2, first.figures.delivered_kw)
     assert second.corrected_at == corrected_at
     corrections = remeasurement.rollups.corrections_after(0, limit=100)
     assert second.causation_id in {correction_cause_id(one.correction_id) for one in corrections}
@@ -276,7 +276,7 @@ def test_a_corrected_baseline_day_causes_a_new_measurement(remeasurement: Remeas
     *_, second = remeasurement.facts()
     assert isinstance(second, Dispatch.Remeasured)
     # One of the ten days is 100 kW higher.
-    assert second.delivered_kw == pytest.approx(110.0)
+    assert second.figures.delivered_kw == pytest.approx(110.0)
 
 
 def test_the_worker_measures_again_after_a_correction(

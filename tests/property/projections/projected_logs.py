@@ -12,13 +12,22 @@ from uuid import UUID, uuid5
 from hypothesis import strategies as st
 
 from application.ports.event_store.event_log import LogEntry
-from domain.dispatch import CommandRecord, Dispatch, Interval, Setpoint, ZonePlan
+from domain.dispatch import (
+    AdjustmentFigures,
+    CommandRecord,
+    Dispatch,
+    Interval,
+    MeasuredDay,
+    Setpoint,
+    ZonePlan,
+)
 from domain.dr_event import BEFORE_START, Batch, DREvent, FacilityTarget, Notice, Reason
 from domain.errors import DomainError
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance
 from domain.facility import BmsLink, Enrolment, Facility, Limits, Zone
 from domain.program import Program
 from tests.fakes.event_store.event_log import FakeEventLog
+from tests.measured_figures import figures
 from tests.property.projections.walked_changes import changes_for, changes_of, opting
 
 EPOCH = datetime(2026, 7, 14, 18, 0, tzinfo=UTC)
@@ -534,15 +543,13 @@ class PortfolioWalk:
         )
         dispatch.measure(
             self.provenance(actor="worker:measure"),
-            baseline_method="caiso-10-in-10",
-            days=("2026-07-13", "2026-07-10"),
-            adjustment_kind="multiplicative",
-            adjustment_value=1.02,
-            adjustment_clipped=False,
-            intervals=(interval,),
-            coverage_pct=100.0,
-            delivered_kw=9.5,
-            data_hash="0" * 64,
+            figures=figures(
+                9.5,
+                "0" * 64,
+                days=tuple(MeasuredDay(day=day) for day in ("2026-07-13", "2026-07-10")),
+                adjustment=AdjustmentFigures(kind="multiplicative", value=1.02, raw=1.02),
+                intervals=(interval,),
+            ),
         )
         self._save(dispatch)
 
@@ -550,16 +557,13 @@ class PortfolioWalk:
         dispatch.remeasure(
             self.provenance(actor="worker:measure"),
             corrected_at=self.now,
-            baseline_method="caiso-10-in-10",
-            days=("2026-07-13",),
-            adjustment_kind="none",
-            adjustment_value=None,
-            adjustment_clipped=False,
-            intervals=(),
-            coverage_pct=99.0,
-            delivered_kw=9.5 - number,
-            data_hash=f"{number:064d}",
-            figures_hash=f"{number:064x}",
+            reason="readings were corrected",
+            figures=figures(
+                9.5 - number,
+                f"{number:064d}",
+                days=(MeasuredDay(day="2026-07-13"),),
+                coverage_pct=99.0,
+            ),
         )
         self._save(dispatch)
 

@@ -5,7 +5,7 @@ Each lists its fields. A field of a row that is not listed here is not published
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -112,6 +112,8 @@ class DREventDocument(msgspec.Struct, frozen=True, kw_only=True):
     delivered_kw: float | None = None
     measured_facilities: int | None = None
     unmeasured_facilities: tuple[str, ...] = ()
+    unmeasured_reasons: dict[str, int] = {}
+    """Why -> how many facilities could not be measured."""
     callbacks: dict[str, CallbackState] = {}
     """By callback id."""
 
@@ -142,9 +144,16 @@ class MeasurementDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     baseline_method: str
     days: tuple[str, ...]
+    skipped_days: int = 0
     adjustment_kind: str
     adjustment_value: float | None
+    adjustment_raw: float | None = None
+    """Before clipping; null: none, or recorded before it was kept."""
     adjustment_clipped: bool
+    holidays: tuple[date, ...] = ()
+    """Those that were regarded, in the look-back and on the day itself."""
+    holidays_of: str = ""
+    """`program`, a region, `none`, or empty: no holidays were regarded."""
     coverage_pct: float
     intervals: int
     missing_intervals: int
@@ -158,6 +167,8 @@ class MeasurementDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What was delivered by the measurement that this one replaces."""
     corrected_at: datetime | None = None
     """Of the newest correction of readings that caused it."""
+    reason: str = ""
+    """Why it was measured again."""
 
 
 class DispatchDocument(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ const PHASES = {
   "dr-event.completed.v1": ["Completed", "ok"],
   "dr-event.cancelled.v1": ["Cancelled", "warn"],
   "dr-event.cancelled-while-active.v1": ["Cancelled", "warn"],
-  "dr-event.measured.v1": ["Measured", "ok"],
+  "dr-event.measured.v2": ["Measured", "ok"],
 };
 
 /** Where each phase begins: `{at, words, tone, length}`, in places of the slider. */

@@ -37,6 +37,7 @@ from domain.facility import Facility
 from domain.forecast import Forecast
 from domain.program import Program
 from tests.architecture.source_tree import imported_modules, parsed, python_files
+from tests.measured_figures import figures
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, NOW, notice, target
 
 BOTH = ("fac-001", "fac-002")
@@ -76,17 +77,6 @@ def one(kind: Any) -> msgspec.Struct:
 
 CLOSE = CompleteDREvent(dr_event_id=DR_EVENT_ID)
 ADD_UP = MeasureDREvent(dr_event_id=DR_EVENT_ID)
-MEASURED = {
-    "baseline_method": "caiso-10-in-10",
-    "days": (),
-    "adjustment_kind": "none",
-    "adjustment_value": None,
-    "adjustment_clipped": False,
-    "intervals": (),
-    "coverage_pct": 100.0,
-    "delivered_kw": 70.0,
-    "data_hash": "abc",
-}
 WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
     (
         recorded(
@@ -111,7 +101,7 @@ WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
         recorded(DREvent.Completed, outcome="full", batch=BATCH, failed_facilities=()),
         [tell("completed"), ADD_UP],
     ),
-    (of_dispatch(Dispatch.Measured, **MEASURED), [ADD_UP]),
+    (of_dispatch(Dispatch.Measured, figures=figures()), [ADD_UP]),
     (of_dispatch(Dispatch.NotMeasurable, reason="too few days"), [ADD_UP]),
     (
         recorded(DREvent.Measured, delivered_kw=140.0, measured_facilities=2, unmeasured_facilities=()),
@@ -120,11 +110,11 @@ WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
     (
         of_dispatch(
             Dispatch.Remeasured,
-            **MEASURED,
             revision=2,
             corrected_at=ENDS_AT,
             previous_kw=None,
-            figures_hash="abc",
+            reason="readings were corrected",
+            figures=figures(),
         ),
         [ADD_UP],
     ),

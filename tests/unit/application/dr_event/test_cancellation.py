@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from itertools import permutations
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.given_when_then import Outcome, Scenario, fact, given
 from tests.in_process_system import InProcessSystem
+from tests.measured_figures import figures
 from tests.sample_values import (
     DR_EVENT_ID,
     ENDS_AT,
@@ -187,15 +187,4 @@ def test_no_command_follows_a_release() -> None:
 
 
 def measured(facility_id: str, kw: float) -> RecordMeasurement:
-    facts: dict[str, Any] = {"adjustment_kind": "none", "adjustment_value": None, "data_hash": "abc"}
-    return RecordMeasurement(
-        dr_event_id=DR_EVENT_ID,
-        facility_id=facility_id,
-        baseline_method="caiso-10-in-10",
-        days=(),
-        adjustment_clipped=False,
-        intervals=(),
-        coverage_pct=100.0,
-        delivered_kw=kw,
-        **facts,
-    )
+    return RecordMeasurement(dr_event_id=DR_EVENT_ID, facility_id=facility_id, figures=figures(kw))

@@ -24,6 +24,7 @@ from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.given_when_then import fact
 from tests.in_process_system import InProcessSystem
+from tests.measured_figures import figures
 from tests.sample_values import DR_EVENT_ID, NOW, STARTS_AT, TRACE
 
 CANCEL = CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the heat wave is over")
@@ -35,19 +36,7 @@ def world(*facility_ids: str, **details: Any) -> InProcessSystem:
 
 
 def measurement(facility_id: str, delivered_kw: float) -> RecordMeasurement:
-    return RecordMeasurement(
-        dr_event_id=DR_EVENT_ID,
-        facility_id=facility_id,
-        baseline_method="caiso-10-in-10",
-        days=(),
-        adjustment_kind="none",
-        adjustment_value=None,
-        adjustment_clipped=False,
-        intervals=(),
-        coverage_pct=100.0,
-        delivered_kw=delivered_kw,
-        data_hash="abc",
-    )
+    return RecordMeasurement(dr_event_id=DR_EVENT_ID, facility_id=facility_id, figures=figures(delivered_kw))
 
 
 def reservations(there: InProcessSystem, facility_id: str) -> dict[str, Any]:

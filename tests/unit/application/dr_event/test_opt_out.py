@@ -13,6 +13,7 @@ from domain.errors import NotAllowedNow, ReasonRequired, UnknownFacility
 from domain.facility import Facility
 from tests.given_when_then import fact
 from tests.in_process_system import InProcessSystem
+from tests.measured_figures import figures
 from tests.sample_values import DR_EVENT_ID, STARTS_AT, judge
 
 BOTH = ("fac-001", "fac-002")
@@ -133,16 +134,4 @@ def test_an_opt_in_to_one_dr_event_does_not_undo_an_opt_out_of_all() -> None:
 
 
 def measured(facility_id: str, kw: float) -> RecordMeasurement:
-    return RecordMeasurement(
-        dr_event_id=DR_EVENT_ID,
-        facility_id=facility_id,
-        baseline_method="caiso-10-in-10",
-        days=(),
-        adjustment_kind="none",
-        adjustment_value=None,
-        adjustment_clipped=False,
-        intervals=(),
-        coverage_pct=100.0,
-        delivered_kw=kw,
-        data_hash="abc",
-    )
+    return RecordMeasurement(dr_event_id=DR_EVENT_ID, facility_id=facility_id, figures=figures(kw))

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from application.commands.dr_event import PlanDREvent
 from application.commands.facility import RegisterFacility
-from application.measurement.measure import basis_of
+from application.measurement.agreed_baseline import AgreedBaseline
+from application.measurement.basis import basis_of
 from application.ports.event_store.event_store import NewerTopicRefused
 from domain.dispatch import Dispatch
 from domain.errors import FacilityTooLarge
@@ -111,9 +112,9 @@ def test_a_measurement_uses_the_time_zone_that_was_in_force_at_the_start() -> No
     dispatch = story.store.load(Dispatch, dispatch_id(DR_EVENT_ID, "fac-001")).state
     story.at(STARTS_AT + timedelta(days=1)).after(entry(tz="Asia/Tokyo"))
     state = state_of(story)
-    assert str(basis_of(state, "x-of-y", dispatch).tz) == "America/New_York"
+    assert str(basis_of(state, AgreedBaseline(method="x-of-y"), dispatch).tz) == "America/New_York"
     later = replace(dispatch, starts_at=dispatch.starts_at + timedelta(days=3))
-    assert str(basis_of(state, "x-of-y", later).tz) == "Asia/Tokyo"
+    assert str(basis_of(state, AgreedBaseline(method="x-of-y"), later).tz) == "Asia/Tokyo"
 
 
 def test_a_read_model_shows_what_is_in_force_and_the_history() -> None:

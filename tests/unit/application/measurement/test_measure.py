@@ -12,17 +12,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
+from application.measurement.agreed_baseline import AgreedBaseline
+from application.measurement.basis import MeasuringBasis, basis_of
 from application.measurement.measure import (
-    MeasuringBasis,
-    basis_of,
-    data_hash,
     is_ready,
     measured_window,
     measurement_of,
     readings_window,
     verification_of,
 )
-from domain.dispatch import DispatchState
+from domain.dispatch import DispatchState, MeasurementFigures
 from domain.facility import BmsLink, FacilityState
 from domain.time_series.windows import IntervalSeries, TimeWindow
 
@@ -71,23 +70,29 @@ def without(series: IntervalSeries, *starts: datetime) -> IntervalSeries:
     return IntervalSeries(series.starts_at, 900, values)
 
 
-def measured(series: IntervalSeries, now: datetime = AFTER, **changed: object) -> RecordMeasurement:
+def with_kw(series: IntervalSeries, start: datetime, kw: float) -> IntervalSeries:
+    values = series.values.copy()
+    values[round((start - series.starts_at) / QUARTER)] = kw
+    return IntervalSeries(series.starts_at, 900, values)
+
+
+def measured(series: IntervalSeries, now: datetime = AFTER, **changed: object) -> MeasurementFigures:
     found = measurement_of(replace(DISPATCH, **changed), series, BASIS, now=now)
     assert isinstance(found, RecordMeasurement), found
-    return found
+    return found.figures
 
 
 def test_the_delivery_is_the_adjusted_baseline_minus_the_meter() -> None:
     found = measured(metered())
-    assert found.adjustment_value == pytest.approx(1.05)
-    assert (found.adjustment_kind, found.adjustment_clipped) == ("multiplicative", False)
+    assert found.adjustment.value == pytest.approx(1.05)
+    assert (found.adjustment.kind, found.adjustment.clipped) == ("multiplicative", False)
     assert found.delivered_kw == pytest.approx(1_890.0 - 1_500.0)
     assert found.coverage_pct == 100.0
     assert len(found.intervals) == 8
     first = found.intervals[0]
     assert (first.starts_at, first.baseline_kw, first.metered_kw) == (STARTS_AT, 1_800.0, 1_500.0)
     assert first.adjusted_kw == pytest.approx(1_890.0)
-    assert found.days == (
+    assert found.days_used == (
         "2026-07-13",
         "2026-07-10",
         "2026-07-09",
@@ -103,8 +108,8 @@ def test_the_delivery_is_the_adjusted_baseline_minus_the_meter() -> None:
 
 def test_the_adjustment_is_clipped_and_flagged() -> None:
     found = measured(metered(lambda local: usual_kw(local) * (5 if usual_kw(local) == 630.0 else 1)))
-    assert found.adjustment_value == pytest.approx(1.2)
-    assert found.adjustment_clipped
+    assert found.adjustment.value == pytest.approx(1.2)
+    assert found.adjustment.clipped
     assert found.delivered_kw == pytest.approx(1_800 * 1.2 - 1_500)
 
 
@@ -125,12 +130,13 @@ def test_days_of_other_dr_events_are_not_candidates() -> None:
             str(DR_EVENT): STARTS_AT,
         },
     )
-    basis = basis_of(facility, "caiso-10-in-10", DISPATCH)
+    basis = basis_of(facility, AgreedBaseline(method="caiso-10-in-10"), DISPATCH)
     assert basis.dr_event_days == {date(2026, 7, 10)}
     found = measurement_of(DISPATCH, metered(), basis, now=AFTER)
     assert isinstance(found, RecordMeasurement)
-    assert "2026-07-10" not in found.days
-    assert "2026-06-29" in found.days
+    assert "2026-07-10" not in found.figures.days_used
+    assert "2026-06-29" in found.figures.days_used
+    assert found.figures.dr_event_days == (date(2026, 7, 10),)
 
 
 def test_missing_readings_delay_the_measurement_and_are_then_stated() -> None:
@@ -201,11 +207,21 @@ def test_a_measurement_is_ready_after_readings_past_the_end_or_after_the_wait() 
     assert is_ready(LATE, ENDS_AT, None)
 
 
-def test_different_readings_give_different_hashes() -> None:
-    same = metered()
-    assert data_hash(same) == data_hash(metered())
-    assert data_hash(same) != data_hash(without(same, STARTS_AT))
-    assert measured(same).data_hash == data_hash(same)
+def test_the_digest_is_of_the_readings_that_were_used() -> None:
+    same = measured(metered())
+    assert same.data_hash == measured(metered()).data_hash
+    used = STARTS_AT - timedelta(days=1, hours=2)  # the adjustment's hours of the day before
+    other = STARTS_AT - timedelta(hours=12)
+    assert measured(with_kw(metered(), used, 601.0)).data_hash != same.data_hash
+    assert measured(with_kw(metered(), other, 601.0)).data_hash == same.data_hash
+
+
+def test_the_digest_does_not_depend_on_the_range_that_was_read() -> None:
+    whole = metered()
+    longer = IntervalSeries(
+        whole.starts_at - QUARTER * 7, 900, np.array([1.0] * 7 + whole.values.tolist() + [2.0] * 3)
+    )
+    assert measured(longer).data_hash == measured(whole).data_hash
 
 
 def test_the_meter_confirms_a_curtailment_of_at_least_half_the_target() -> None:

@@ -2,7 +2,6 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -19,31 +18,21 @@ from domain.errors import MeasurementClosed, NotAllowedNow
 from domain.event_sourcing.aggregate import DomainEvent
 from tests.given_when_then import Scenario, fact, given
 from tests.in_process_system import InProcessSystem
+from tests.measured_figures import figures
 from tests.sample_values import DR_EVENT_ID, ENDS_AT
 from tests.state_walks import dispatch_walk
 
 CORRECTED_AT = ENDS_AT + timedelta(days=3)
-FIGURES: dict[str, Any] = {
-    "dr_event_id": DR_EVENT_ID,
-    "facility_id": "fac-001",
-    "baseline_method": "caiso-10-in-10",
-    "days": (),
-    "adjustment_kind": "none",
-    "adjustment_value": None,
-    "adjustment_clipped": False,
-    "intervals": (),
-    "coverage_pct": 100.0,
-}
-MEASURED = RecordMeasurement(**FIGURES, delivered_kw=70.0, data_hash="a", figures_hash="A")
+MEASURED = RecordMeasurement(dr_event_id=DR_EVENT_ID, facility_id="fac-001", figures=figures())
 
 
 def again(delivered_kw: float, data_hash: str, figures_hash: str) -> RecordRemeasurement:
     return RecordRemeasurement(
-        **FIGURES,
-        delivered_kw=delivered_kw,
-        data_hash=data_hash,
-        figures_hash=figures_hash,
+        dr_event_id=DR_EVENT_ID,
+        facility_id="fac-001",
+        figures=figures(delivered_kw, data_hash, figures_hash=figures_hash),
         corrected_at=CORRECTED_AT,
+        reason="readings were corrected",
     )
 
 
@@ -66,23 +55,37 @@ def measured(at: datetime = CORRECTED_AT) -> Scenario:
 
 def test_a_remeasurement_is_recorded_as_a_revision_with_the_previous_value() -> None:
     measured().when(again(66.0, "b", "B")).then(
-        fact(Dispatch.Remeasured, revision=2, previous_kw=70.0, delivered_kw=66.0, corrected_at=CORRECTED_AT)
+        fact(
+            Dispatch.Remeasured,
+            revision=2,
+            previous_kw=70.0,
+            figures=figures(66.0, "b"),
+            corrected_at=CORRECTED_AT,
+            reason="readings were corrected",
+        )
     )
 
 
 def test_every_further_correction_is_a_new_revision() -> None:
     measured().after(again(66.0, "b", "B")).when(again(68.0, "c", "C")).then(
-        fact(Dispatch.Remeasured, revision=3, previous_kw=66.0, delivered_kw=68.0)
+        fact(Dispatch.Remeasured, revision=3, previous_kw=66.0, figures=figures(68.0, "c"))
     )
 
 
-@pytest.mark.parametrize(
-    ("data_hash", "figures_hash"),
-    [("a", "A"), ("b", "A"), ("a", "B")],
-    ids=["nothing new", "no figure changed", "the same readings"],
-)
-def test_unchanged_readings_or_unchanged_figures_record_nothing(data_hash: str, figures_hash: str) -> None:
-    measured().when(again(70.0, data_hash, figures_hash)).then()
+@pytest.mark.parametrize("figures_hash", ["A", "B"])
+def test_the_same_readings_record_nothing(figures_hash: str) -> None:
+    measured().when(again(70.0, "a", figures_hash)).then()
+
+
+def test_other_readings_are_recorded_although_they_change_no_figure() -> None:
+    """So that the readings in force are always those whose digest is recorded."""
+    measured().when(again(70.0, "b", "A")).then(fact(Dispatch.Remeasured, revision=2))
+
+
+def test_unchanged_figures_of_a_measurement_that_does_not_tell_its_readings_record_nothing() -> None:
+    """Version 1: its hash is that of the whole look-back."""
+    old = RecordMeasurement(dr_event_id=DR_EVENT_ID, facility_id="fac-001", figures=figures(holidays_of=""))
+    given(committed()).after(old).at(CORRECTED_AT).when(again(70.0, "b", "A")).then()
 
 
 def test_readings_that_came_too_late_for_the_first_measurement_make_it_measurable() -> None:
@@ -90,7 +93,7 @@ def test_readings_that_came_too_late_for_the_first_measurement_make_it_measurabl
     for step in ("prepare", "success", "commit", "success", "not_measurable"):
         walk.take(step)
     given(walk.recorded).at(CORRECTED_AT).when(again(66.0, "b", "B")).then(
-        fact(Dispatch.Remeasured, revision=2, previous_kw=None, delivered_kw=66.0)
+        fact(Dispatch.Remeasured, revision=2, previous_kw=None, figures=figures(66.0, "b"))
     )
 
 
@@ -107,7 +110,7 @@ def test_a_measurement_may_be_corrected_until_its_last_day_and_is_then_final() -
     late = measured(last + timedelta(seconds=1))
     late.when(again(66.0, "b", "B")).refused(MeasurementClosed, saying="is final since")
     late.when(withdrawal()).refused(MeasurementClosed)
-    late.when(again(70.0, "b", "A")).then()
+    late.when(again(70.0, "a", "A")).then()
 
 
 def test_nothing_is_corrected_before_it_is_measured() -> None:
@@ -128,13 +131,18 @@ def test_the_dr_event_is_summed_again_with_one_callback_for_each_sum() -> None:
         for e in there.recorded(DREvent.Remeasured)
         if isinstance(e, DREvent.Remeasured)
     ]
-    assert sums == [(70.0, 66.0, ("fac-002",)), (66.0, 0.0, ("fac-001", "fac-002"))]
+    assert sums == [(70.0, 66.0, ("fac-002",)), (66.0, None, ("fac-001", "fac-002"))]
     told = [e for e in there.recorded(DREvent.CallbackRequested) if isinstance(e, DREvent.CallbackRequested)]
     bodies = [json.loads(e.body) for e in told if e.kind == "measured"]
     assert [(b["delivered_kw"], b["measurement_revision"]) for b in bodies] == [
         (70.0, 1),
         (66.0, 2),
-        (0.0, 3),
+        (None, 3),
     ]
-    assert there.dr_event.settlement_status == "measured"
+    assert [(b["kind"], b["settlement_status"]) for b in bodies[1:]] == [
+        ("measured", "measured"),
+        ("not_measurable", "not_measurable"),
+    ]
+    assert bodies[-1]["unmeasured_reasons"] == {"no readings": 1, "all of it was bad": 1}
+    assert there.dr_event.settlement_status == "not_measurable"
     there.scenario.when(MeasureDREvent(dr_event_id=DR_EVENT_ID)).then()

@@ -1,0 +1,63 @@
+"""The agreed terms for the measurement of one facility: its baseline, and the days that are no candidates."""
+
+from collections.abc import Collection
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from application.measurement.agreed_baseline import AgreedBaseline
+from domain.baseline import BaselineParameters
+from domain.dispatch import DispatchState, MeasurementFigures
+from domain.facility import FacilityState
+from domain.time_series.windows import local_date
+
+LOOK_BACK_DAYS = 45
+"""No rule looks further back."""
+LOOK_BACK = timedelta(days=LOOK_BACK_DAYS + 1)
+"""On the first of those days the rules also look at the hours before the DR event."""
+
+
+class MeasuringBasis(msgspec.Struct, frozen=True, kw_only=True):
+    """The agreed terms for one facility; days are local to `tz`."""
+
+    baseline_method: str
+    parameters: BaselineParameters = BaselineParameters()
+    tz: ZoneInfo
+    dr_event_days: Collection[date]
+    """Days on which it served other DR events."""
+    holidays: Collection[date] = ()
+    holidays_of: str = "none"
+    """`program`, the region whose public holidays they are, or `none`: the time zone belongs to no country."""
+    clip_delivery: bool = False
+
+
+def recorded_basis(figures: MeasurementFigures) -> MeasuringBasis | None:
+    """The basis that a measurement records. None: it is of version 1, which does not record all of it."""
+    if figures.parameters is None:
+        return None
+    return MeasuringBasis(
+        baseline_method=figures.baseline_method,
+        parameters=figures.parameters,
+        tz=ZoneInfo(figures.tz),
+        dr_event_days=figures.dr_event_days,
+        holidays=figures.holidays,
+        holidays_of=figures.holidays_of,
+        clip_delivery=figures.clip_delivery,
+    )
+
+
+def basis_of(facility: FacilityState, agreed: AgreedBaseline, dispatch: DispatchState) -> MeasuringBasis:
+    """The basis of a dispatch. Local days on which its facility serves any other DR event are no candidates.
+
+    All days are those of the time zone in force at the start of the window.
+    """
+    tz = ZoneInfo(facility.tz_at(dispatch.starts_at))
+    others = (starts_at for key, starts_at in facility.served.items() if key != str(dispatch.dr_event_id))
+    return MeasuringBasis(
+        baseline_method=agreed.method,
+        parameters=agreed.parameters,
+        tz=tz,
+        dr_event_days=frozenset(local_date(starts_at, tz) for starts_at in others),
+        clip_delivery=agreed.clip_delivery,
+    )

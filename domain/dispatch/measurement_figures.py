@@ -1,0 +1,86 @@
+"""The figures of a measurement: the number itself, and everything that it was computed from."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import msgspec
+
+from domain.baseline import BaselineParameters, SkippedDay
+from domain.dispatch.state import Interval
+
+
+class MeasuredDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate day of the baseline and its load, mean kW per quarter-hour."""
+
+    day: str
+    """Local, ISO 8601."""
+    use: str = "used"
+    """`used`, `dropped_lowest` or `dropped_highest`."""
+    mean_kw: float | None = None
+    """Over the window's hours, by which days are ranked. None: recorded in version 1, without its load."""
+    window_kw: tuple[float, ...] = ()
+    """Shape (quarter-hours of the window,)."""
+    adjustment_kw: tuple[float, ...] = ()
+    """Shape (quarter-hours of the adjustment window,); empty for a rule without adjustment."""
+
+
+class AdjustmentFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The same-day adjustment, as `domain.baseline.Adjustment`, with the metered load of its window.
+
+    Version 1 recorded only `kind`, `value` and `clipped`.
+    """
+
+    kind: str
+    value: float | None = None
+    raw: float | None = None
+    clipped: bool = False
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    baseline_kw: float | None = None
+    metered_kw: float | None = None
+    values_kw: tuple[float | None, ...] = ()
+    """The metered load of its quarter-hours; None where missing."""
+    missing: tuple[datetime, ...] = ()
+    note: str = ""
+
+
+class MeasurementFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A measurement of one facility: baseline minus metered load over the window, mean kW.
+
+    Version 1 recorded the method, the days used (without their load), the kind, value and clipping of the
+    adjustment, the intervals, coverage, delivered power and both hashes. The other members are then empty.
+    """
+
+    baseline_method: str
+    parameters: BaselineParameters | None = None
+    tz: str = ""
+    """IANA; days are local to it."""
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    """The measured window: the whole quarter-hours inside the dispatch's."""
+    days: tuple[MeasuredDay, ...] = ()
+    """The candidate days, the most recent first; those used and those dropped by their rank."""
+    skipped: tuple[SkippedDay, ...] = ()
+    adjustment: AdjustmentFigures
+    intervals: tuple[Interval, ...]
+    coverage_pct: float
+    """The share of the dispatch's window that metered quarter-hours cover."""
+    delivered_kw: float
+    clip_delivery: bool = False
+    """Delivery below zero counts as zero, in each quarter-hour."""
+    holidays: tuple[date, ...] = ()
+    """Those among the look-back and the day itself."""
+    holidays_of: str = ""
+    """`program`, a region (ISO 3166), or `none` where the time zone belongs to no country. Empty: version 1, which
+    did not regard holidays."""
+    dr_event_days: tuple[date, ...] = ()
+    """The local days on which the facility served other DR events, among the look-back."""
+    data_hash: str
+    """Version 2: SHA-256 (hex) of the metered quarter-hours that were used. Version 1: of the whole look-back."""
+    figures_hash: str | None = None
+    """Equal for measurements with equal figures. None: recorded before it existed."""
+
+    @property
+    def days_used(self) -> tuple[str, ...]:
+        return tuple(day.day for day in self.days if day.use == "used")
