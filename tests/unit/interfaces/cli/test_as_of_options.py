@@ -21,10 +21,12 @@ from application.ports.event_store.event_log import LogEntry
 from interfaces.cli import dr_events, facilities, main
 from interfaces.cli.audit import commands
 from interfaces.web.asgi import EdgeApplication
+from tests.fakes.clock import FakeClock
 from tests.fakes.facility import FakeFacilityCoordinates
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
+from tests.sample_values import NOW
 from tests.unit.interfaces.web.declared_policies import POLICIES
 from tests.unit.interfaces.web.edge import Edge
 
@@ -126,6 +128,7 @@ class System:
             stream_log=lambda: self.log,
             read_models=lambda: self.models,
             facility_coordinates=FakeFacilityCoordinates,
+            clock=FakeClock(NOW),
         )
 
         @contextmanager
