@@ -24,6 +24,7 @@ from domain.forecast import Forecast
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.fakes.public_holidays import FakePublicHolidays
 from tests.sample_values import CONTEXT
 
 
@@ -79,7 +80,13 @@ class Scenario:
     bus: CommandBus = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bus = CommandBus(self.store, self.clock, HANDLERS, forecasts=self.forecasts)
+        self.bus = CommandBus(
+            self.store,
+            self.clock,
+            HANDLERS,
+            forecasts=self.forecasts,
+            public_holidays=FakePublicHolidays(),
+        )
 
     def at(self, moment: datetime) -> Self:
         """Set the clock to `moment`."""

@@ -15,6 +15,7 @@ import msgspec
 from application.ports.clock import Clock
 from application.ports.event_store.event_store import EventStreams, StreamNotFound, TAggregate
 from application.ports.forecast.forecast_book import ForecastBook
+from application.ports.public_holidays import PublicHolidays
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import UnknownDispatch, UnknownDREvent
@@ -84,6 +85,7 @@ class DecisionContext:
         command_sla_s: float | None = None,
         maximum_lead_s: float = inf,
         draw_s: Callable[[int], int] = _drawn,
+        public_holidays: PublicHolidays | None = None,
     ) -> None:
         self.store = store
         self.forecasts = forecasts
@@ -95,6 +97,8 @@ class DecisionContext:
         """How far ahead a DR event may start, as the settings say."""
         self.draw_s = draw_s
         """Draws a random whole number of seconds from 0 to its argument. Drawn numbers are recorded."""
+        self.public_holidays = public_holidays
+        """None: no day is a public holiday."""
         self._clock = clock
         self._context = context
 

@@ -55,6 +55,8 @@ def _without_contract(stored: dict[str, Any]) -> dict[str, Any]:
     baseline = terms.pop("baseline")
     if _parameters(baseline["parameters"]) != _parameters(V1_BASELINE_PARAMETERS):
         raise NotExpressible("terms with parameters of the baseline")
+    if baseline["method"] == "regression":
+        raise NotExpressible("the baseline regression")
     if terms["forecast_guardrail"] == "accept_no_weather":
         raise NotExpressible("the guardrail accept_no_weather")
     for rate in ("rate_per_kw", "rate_per_kwh"):

@@ -11,7 +11,8 @@ import msgspec
 
 from domain.baseline import BaselineParameters
 from domain.facility import MOST_METERS, MOST_PROGRAMS, MOST_ZONES
-from domain.program import ForecastGuardrail, SettlementRule, ShortfallPolicy, WindowTerms
+from domain.forecast import ForecastGuardrail
+from domain.program import SettlementRule, ShortfallPolicy, WindowTerms
 from domain.units import DecimalString, KilowattString
 
 # In Python `$` also matches before a newline at the end.

@@ -14,6 +14,8 @@ from domain.program import Program
 class AgreedBaseline(msgspec.Struct, frozen=True, kw_only=True):
     """What a program's terms say about the measurement."""
 
+    program_id: str = ""
+    """Whose enrolments may have a firm service level of their own."""
     method: str
     parameters: BaselineParameters = BaselineParameters()
     holidays: frozenset[date] | None = None
@@ -33,6 +35,7 @@ def agreed_baseline(store: EventStore, dr_event: DREvent) -> AgreedBaseline:
     if terms is None:
         raise LookupError(f"program {notice.program_id} has no version {dr_event.state.program_version}")
     return AgreedBaseline(
+        program_id=notice.program_id,
         method=terms.baseline.method,
         parameters=terms.baseline.parameters,
         holidays=None if terms.holidays is None else frozenset(terms.holidays),

@@ -10,6 +10,7 @@ from application.measurement.agreed_baseline import AgreedBaseline
 from domain.baseline import BaselineParameters
 from domain.dispatch import DispatchState, MeasurementFigures
 from domain.facility import FacilityState
+from domain.program import with_own_level
 from domain.time_series.windows import local_date
 
 LOOK_BACK_DAYS = 45
@@ -50,13 +51,15 @@ def recorded_basis(figures: MeasurementFigures) -> MeasuringBasis | None:
 def basis_of(facility: FacilityState, agreed: AgreedBaseline, dispatch: DispatchState) -> MeasuringBasis:
     """The basis of a dispatch. Local days on which its facility serves any other DR event are no candidates.
 
+    Its own firm service level goes before that of the program.
     All days are those of the time zone in force at the start of the window.
     """
     tz = ZoneInfo(facility.tz_at(dispatch.starts_at))
+    enrolment = facility.enrolments.get(agreed.program_id)
     others = (starts_at for key, starts_at in facility.served.items() if key != str(dispatch.dr_event_id))
     return MeasuringBasis(
         baseline_method=agreed.method,
-        parameters=agreed.parameters,
+        parameters=with_own_level(agreed.parameters, None if enrolment is None else enrolment.level_kw),
         tz=tz,
         dr_event_days=frozenset(local_date(starts_at, tz) for starts_at in others),
         clip_delivery=agreed.clip_delivery,

@@ -26,7 +26,7 @@ from domain.baseline import (
     rule_named,
 )
 from domain.dispatch import DispatchState, MeasurementFigures
-from domain.telemetry.intervals import INTERVAL, interval_start
+from domain.telemetry.intervals import whole_intervals
 from domain.time_series.digest import canonical
 from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
 
@@ -40,10 +40,7 @@ Measurement = RecordMeasurement | RecordNotMeasurable
 
 def measured_window(starts_at: datetime, ends_at: datetime) -> TimeWindow | None:
     """The whole quarter-hours inside the window; None where there are none."""
-    first = interval_start(starts_at)
-    first += INTERVAL if first < starts_at else timedelta()
-    last = interval_start(ends_at)
-    return TimeWindow(first, last) if first < last else None
+    return whole_intervals(starts_at, ends_at)
 
 
 def readings_window(window: TimeWindow) -> TimeWindow:

@@ -19,6 +19,7 @@ from domain.baseline.rules import (
     BaselineRule,
     InvalidBaselineRule,
     UnknownBaselineMethod,
+    is_weekdays_only,
     rule_named,
 )
 
@@ -36,5 +37,6 @@ __all__ = [
     "TooFewBaselineDays",
     "UnknownBaselineMethod",
     "compute_baseline",
+    "is_weekdays_only",
     "rule_named",
 ]

@@ -182,6 +182,8 @@ def _regression(parameters: BaselineParameters) -> BaselineRule:
     return RegressionRule(lookback_days=parameters.lookback_days)
 
 
+_ANY_PARAMETERS = BaselineParameters(level_kw=0.0)
+"""With which every method has a rule."""
 METHODS: MappingProxyType[str, Callable[[BaselineParameters], BaselineRule]] = MappingProxyType(
     {
         "caiso-10-in-10": _caiso,
@@ -201,3 +203,9 @@ def rule_named(method: str, parameters: BaselineParameters | None = None) -> Bas
     if (make := METHODS.get(method)) is None:
         raise UnknownBaselineMethod(f"no baseline method {method!r}; there are {', '.join(METHODS)}")
     return make(parameters or BaselineParameters())
+
+
+def is_weekdays_only(method: str) -> bool:
+    """Whether the method refuses weekend days and holidays."""
+    rule = METHODS[method](_ANY_PARAMETERS) if method in METHODS else None
+    return isinstance(rule, DayAverageRule) and rule.weekend_days is None

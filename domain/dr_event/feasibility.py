@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.telemetry.intervals import whole_intervals
 from domain.time_series.windows import TimeWindow, as_utc
 
 RefusalCode = Literal[
@@ -40,6 +41,12 @@ RefusalCode = Literal[
     "program_changed",
     "unavailable",
     "too_far_ahead",
+    "no_whole_interval",
+    "no_service_level",
+    "weekdays_only",
+    "outside_hours",
+    "outside_days",
+    "outside_season",
 ]
 FacilityStatus = Literal["active", "maintenance", "deactivated"]
 CapacitySource = Literal["forecast", "declared"]
@@ -121,6 +128,8 @@ class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
     dr_events_per_season: int = 100_000
     longest_dr_event_s: float = 86_400.0
     notification_lead_s: float = 0.0
+    violations: Mapping[RefusalCode, str] = {}
+    """What the program's contract has against the window at this facility, with the detail."""
 
 
 class Feasibility(msgspec.Struct, frozen=True):
@@ -147,7 +156,8 @@ def assess_feasibility(
 
     Every reason is reported: first those of the request, then those of each facility in the requested order.
     A reason that only repeats another is left out: a past start is not also too short a notice, an end before
-    the start is not also too short a window, and no capacity is missing if no facility can take part.
+    the start is not also too short a window, too short a window does not also lack a whole quarter-hour, and no
+    capacity is missing if no facility can take part.
     """
     requested = tuple(dict.fromkeys(request.facility_ids))
     reasons = [*_timing(request, now, program), *_target(request), *_ids(request, facilities)]
@@ -186,7 +196,7 @@ def _timing(request: DREventRequest, now: datetime, program: ProgramTerms) -> It
             "end_before_start", f"ends_at {ends_at.isoformat()} is not after {starts_at.isoformat()}"
         )
     else:
-        yield from _duration((ends_at - starts_at).total_seconds(), program)
+        yield from _duration(TimeWindow(starts_at, ends_at), program)
     if request.start_stands:
         if ends_at <= now:
             yield Refusal("past_end", f"ends_at {ends_at.isoformat()} is not after now, {now.isoformat()}")
@@ -202,11 +212,16 @@ def _timing(request: DREventRequest, now: datetime, program: ProgramTerms) -> It
         yield Refusal("too_far_ahead", f"starts_at {starts_at.isoformat()} is {days}; ask again later")
 
 
-def _duration(duration_s: float, program: ProgramTerms) -> Iterator[Refusal]:
+def _duration(window: TimeWindow, program: ProgramTerms) -> Iterator[Refusal]:
+    duration_s = window.duration_s
     if duration_s < program.minimum_duration_s:
         yield Refusal(
             "too_short", f"lasts {duration_s:g} s, the program's minimum is {program.minimum_duration_s:g} s"
         )
+    elif whole_intervals(window.starts_at, window.ends_at) is None:
+        between = f"{window.starts_at:%H:%M:%S} and {window.ends_at:%H:%M:%S} UTC"
+        detail = "so nothing can be measured; begin or end on the quarter-hour"
+        yield Refusal("no_whole_interval", f"there is no whole quarter-hour between {between}, {detail}")
     if duration_s > program.maximum_duration_s:
         yield Refusal(
             "too_long", f"lasts {duration_s:g} s, the program's maximum is {program.maximum_duration_s:g} s"
@@ -241,6 +256,8 @@ def _facility(facts: FacilityFacts, request: DREventRequest, now: datetime) -> I
     if facts.not_restored:
         detail = "its building is not restored yet from an earlier DR event; ask without it, or later"
         yield Refusal("not_restored", detail, facility_id)
+    for code, detail in facts.violations.items():
+        yield Refusal(code, detail, facility_id)
     yield from _overlaps(facts, request)
     yield from _limits(facts, request, now)
     if _is_taken_by_others(facts, request):

@@ -6,11 +6,11 @@ from typing import Literal
 import msgspec
 
 from domain.baseline import BaselineParameters
+from domain.forecast import ForecastGuardrail
 from domain.program.settlement_rule import SettlementRule
 from domain.program.window import WindowTerms
 from domain.units import DecimalString
 
-ForecastGuardrail = Literal["block", "accept_no_weather", "warn"]
 ShortfallPolicy = Literal["continue", "reallocate", "abort"]
 
 

@@ -270,6 +270,7 @@ def open_stores(
     statements others cause. Raises ClockMismatch, OperationsUnavailable, or an error of
     psycopg or eventsourcing while the database is away.
     """
+    from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.forecast.forecast_book import PostgresForecastBook
     from application.event_store.demand_response import DemandResponse
@@ -295,6 +296,7 @@ def open_stores(
         forecasts=forecasts,
         command_sla_s=settings.command_sla_s,
         maximum_lead_s=settings.notice_most_days_ahead * 86_400.0,
+        public_holidays=RegionalHolidays(),
     )
     stores = Stores(settings, clock, pool, events, forecasts, bus, monitor)
     if not is_clock_given:

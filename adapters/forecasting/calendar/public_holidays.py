@@ -35,3 +35,13 @@ def _countries() -> dict[str, str]:
     table = (files("tzdata") / "zoneinfo" / "zone.tab").read_text(encoding="utf-8")
     rows = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
     return {row[2]: row[0] for row in rows if len(row) > 2}
+
+
+class RegionalHolidays:
+    """The port PublicHolidays on these calendars."""
+
+    def region_of(self, tz: str, region: str | None) -> str:
+        return region_of(tz, region)
+
+    def in_years(self, region: str, first_year: int, last_year: int) -> frozenset[date]:
+        return public_holidays(region, first_year, last_year)

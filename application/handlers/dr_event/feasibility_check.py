@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from application.command_bus.decision_context import DecisionContext
+from application.handlers.dr_event.contract_check import with_violations
 from application.handlers.dr_event.facility_facts import facts_of
 from application.handlers.dr_event.preemption import losses, with_yielding
 from domain.dr_event import DREvent, Notice, Reason
@@ -110,7 +111,10 @@ def _judged(  # noqa: PLR0917 - the subject, then the facts
     start_stands: bool,
 ) -> FeasibilityResult:
     known = facts_of(dr_event, notice, facilities, context)
-    facts = with_yielding(known, dr_event, notice, terms, context)
+    judged = with_violations(
+        known, dr_event, notice, terms, facilities=facilities, context=context, start_stands=start_stands
+    )
+    facts = with_yielding(judged, dr_event, notice, terms, context)
     return FeasibilityResult(
         notice=notice,
         start_offset_s=offset_s,
@@ -137,6 +141,8 @@ def _request(dr_event: DREvent, notice: Notice, *, start_stands: bool) -> DREven
 
 
 def _program_terms(terms: Terms, maximum_lead_s: float) -> ProgramTerms:
+    if terms.maximum_lead_s is not None:
+        maximum_lead_s = min(maximum_lead_s, float(terms.maximum_lead_s))
     return ProgramTerms(
         notification_lead_s=terms.notification_lead_s,
         minimum_duration_s=terms.minimum_duration_s,

@@ -32,7 +32,7 @@ RATES = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e6, max_val
 V1_TERMS = st.fixed_dictionaries(
     {
         "rank": st.integers(-9, 9),
-        "baseline_method": st.sampled_from(sorted(METHODS)),
+        "baseline_method": st.sampled_from(sorted(METHODS.keys() - {"regression"})),
         "notification_lead_s": st.integers(0, 9_999),
         "prepare_lead_s": st.integers(0, 9_999),
         "minimum_duration_s": st.integers(0, 9_999),
@@ -98,6 +98,7 @@ SETTLEMENT = SettlementRule(currency="USD")
         ({"maximum_lead_s": 3600}, "maximum_lead_s"),
         ({"settlement": SETTLEMENT}, "settlement"),
         ({"baseline": BaselineEntry(method="x-of-y", parameters=BaselineParameters(x=4))}, "parameters"),
+        ({"baseline_method": "regression"}, "regression"),
         ({"forecast_guardrail": "accept_no_weather"}, "accept_no_weather"),
         ({"rate_per_kw": "0.1000000000000000000001"}, "a rate of"),
     ],

@@ -21,8 +21,9 @@ from application.measurement.measure import (
     readings_window,
     verification_of,
 )
+from domain.baseline import BaselineParameters
 from domain.dispatch import DispatchState, MeasurementFigures
-from domain.facility import BmsLink, FacilityState
+from domain.facility import BmsLink, Enrolment, FacilityState
 from domain.time_series.windows import IntervalSeries, TimeWindow
 
 TZ = ZoneInfo("America/Los_Angeles")
@@ -137,6 +138,28 @@ def test_days_of_other_dr_events_are_not_candidates() -> None:
     assert "2026-07-10" not in found.figures.days_used
     assert "2026-06-29" in found.figures.days_used
     assert found.figures.dr_event_days == (date(2026, 7, 10),)
+
+
+@pytest.mark.parametrize(("own_kw", "level_kw"), [("1400.5", 1400.5), (None, 1450.0)])
+def test_a_facilitys_own_firm_level_goes_before_that_of_the_program(
+    own_kw: str | None, level_kw: float
+) -> None:
+    facility = FacilityState(
+        facility_id="fac-001",
+        tz="America/Los_Angeles",
+        latitude=None,
+        longitude=None,
+        weather_cell="cell-1",
+        enrolments={"other": Enrolment(level_kw="9"), "base-interruptible": Enrolment(level_kw=own_kw)},
+    )
+    agreed = AgreedBaseline(
+        program_id="base-interruptible",
+        method="firm-service-level",
+        parameters=BaselineParameters(level_kw=1_450.0),
+    )
+    found = measurement_of(DISPATCH, metered(), basis_of(facility, agreed, DISPATCH), now=AFTER)
+    assert isinstance(found, RecordMeasurement)
+    assert {interval.baseline_kw for interval in found.figures.intervals} == {level_kw}
 
 
 def test_missing_readings_delay_the_measurement_and_are_then_stated() -> None:

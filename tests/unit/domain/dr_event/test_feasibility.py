@@ -64,6 +64,10 @@ def test_a_request_that_meets_every_term_is_feasible() -> None:
         ({"ends_at": START - timedelta(hours=1)}, "end_before_start"),
         ({"ends_at": START + timedelta(seconds=899)}, "too_short"),
         ({"ends_at": START + timedelta(seconds=14_401)}, "too_long"),
+        (
+            {"starts_at": START + timedelta(minutes=5), "ends_at": START + timedelta(minutes=20)},
+            "no_whole_interval",
+        ),
         ({"target_kw": 0.0}, "target_not_positive"),
         ({"target_kw": float("nan")}, "target_not_positive"),
         ({"target_kw": float("inf")}, "target_not_positive"),
@@ -84,6 +88,8 @@ def test_each_fault_of_the_request_has_its_own_code(change: dict[str, object], c
         ({"notification_lead_s": 86_400.0}, "notice_too_short"),
         ({"dr_events_that_day": 2, "dr_events_per_day": 2}, "daily_limit"),
         ({"dr_events_that_season": 40, "dr_events_per_season": 40}, "season_limit"),
+        ({"violations": {"weekdays_only": "2026-07-18 is a Saturday"}}, "weekdays_only"),
+        ({"violations": {"outside_hours": "10:00 to 12:00 is not inside"}}, "outside_hours"),
     ],
 )
 def test_each_fault_of_a_facility_has_its_own_code(change: dict[str, object], code: str) -> None:

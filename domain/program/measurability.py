@@ -1,0 +1,52 @@
+"""Why a DR event can never be measured under a program's terms, or is outside of the contract."""
+
+from collections.abc import Collection
+from datetime import date
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
+
+from domain.baseline import BaselineParameters, is_weekdays_only
+from domain.program.terms import BaselineTerms, Terms
+from domain.program.window import OutsideCode, WindowTerms
+from domain.telemetry.intervals import whole_intervals
+from domain.time_series.windows import TimeWindow, is_weekend, local_date
+
+ViolationCode = OutsideCode | Literal["no_service_level", "weekdays_only"]
+
+FIRM_LEVEL = "firm-service-level"
+
+
+def lacks_service_level(baseline: BaselineTerms, level_kw: str | None) -> bool:
+    """Whether the method needs a firm service level, and neither the facility nor the program has one."""
+    return baseline.method == FIRM_LEVEL and level_kw is None and baseline.parameters.level_kw is None
+
+
+def with_own_level(parameters: BaselineParameters, level_kw: str | None) -> BaselineParameters:
+    """The parameters for a facility: its own firm service level goes before that of the program."""
+    return parameters if level_kw is None else replace(parameters, level_kw=float(level_kw))
+
+
+def violations(
+    terms: Terms, window: TimeWindow, *, tz: ZoneInfo, holidays: Collection[date], level_kw: str | None
+) -> dict[ViolationCode, str]:
+    """What the contract has against a DR event of `window` at a facility. Empty: it is inside, and can be measured.
+
+    `holidays` are those that apply to the facility, and `level_kw` is its own firm service level.
+    """
+    agreed = terms.window or WindowTerms()
+    found: dict[ViolationCode, str] = dict(agreed.violations(window, tz, holidays).items())
+    if lacks_service_level(terms.baseline, level_kw):
+        found["no_service_level"] = (
+            f"{FIRM_LEVEL} needs a level, and neither the program nor the facility's enrolment has one"
+        )
+    elif is_weekdays_only(terms.baseline.method):
+        measured = whole_intervals(window.starts_at, window.ends_at) or window
+        day = local_date(measured.starts_at, tz)
+        if is_weekend(day) or day in holidays:
+            kind = f"a {day:%A}" if is_weekend(day) else "a holiday"
+            found["weekdays_only"] = (
+                f"{day} is {kind}, and the baseline {terms.baseline.method} has weekdays only"
+            )
+    return found
