@@ -30,6 +30,8 @@ class RequestedFacility(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: datetime
     imminent: bool
     """The start is near, or the preparation runs. Otherwise an open alert may stay, but none is raised."""
+    blocked_by: str | None = None
+    """The quality of the forecast that blocks its dispatch, if one does: the alert stays whichever forecasts follow."""
 
 
 def update_degraded_alerts(
@@ -40,9 +42,11 @@ def update_degraded_alerts(
     serves: Callable[[RequestedFacility], bool],
     now: datetime,
 ) -> None:
-    """Raise the alert of every facility that soon depends on a degraded forecast; clear it once that is over.
+    """Raise the alert of every facility that soon depends on a degraded forecast, or whose dispatch is blocked; clear
+    it once that is over.
 
-    `serves` returns whether the facility still takes part: it may have opted out, or been preempted.
+    `serves` returns whether the facility still takes part and nobody has accepted its forecast: it may have opted out,
+    been preempted, or been overridden.
     """
     known = {alert.subject: alert.detail for alert in alerts.listed(limit=MAX_OPEN) if alert.name == DEGRADED}
     relevant = [one for one in requested if one.imminent or one.facility_id in known]
@@ -50,6 +54,8 @@ def update_degraded_alerts(
     degraded: set[str] = set()
     for one in sorted(relevant, key=lambda one: (not one.imminent, one.starts_at, one.utility_event_id)):
         quality = _quality(newest.get(one.facility_id), now)
+        if one.blocked_by is not None:
+            quality = f"{one.blocked_by if quality == 'full' else quality}, its dispatch is blocked"
         if quality == "full" or one.facility_id in degraded or not serves(one):
             continue
         degraded.add(one.facility_id)

@@ -55,7 +55,8 @@ ALERTS: dict[str, AlertDefinition] = {
     "weather_unavailable": AlertDefinition("warning", "no usable weather for a forecast cycle"),
     "weather_quota": AlertDefinition("warning", "over 80 % of the month's weather calls are used"),
     "degraded_forecast": AlertDefinition(
-        "warning", "a DR event within 4 h asks for a facility whose newest forecast is degraded"
+        "warning",
+        "a DR event within 4 h asks for a facility whose forecast is degraded, or blocks its dispatch",
     ),
     "forecast_drift": AlertDefinition(
         "warning",

@@ -136,6 +136,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.operations.database_server import PostgresDatabaseServer
     from interfaces.bootstrap.secrets import log_old_references
     from interfaces.workers.loops.side_task import run_side_task
+    from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
     from interfaces.workers.schedule.dead_letter_monitor import DeadLetterMonitor
     from interfaces.workers.schedule.failover_monitor import FailoverMonitor
     from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
@@ -151,6 +152,9 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     forecasts = ForecastMonitor(
         dr_events=read_models.dr_events,
         facilities=read_models.facilities,
+        review=BlockedDispatchReview(
+            read_models.dispatches, stores.forecasts, stores.bus, stores.clock, _failpoint(stores)
+        ),
         book=stores.forecasts,
         alerts=stores.alerts(),
         clock=stores.clock,

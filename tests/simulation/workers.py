@@ -20,6 +20,8 @@ from interfaces.workers.dispatch.dispatch import DispatchWorker
 from interfaces.workers.dispatch.reconcile import Reconciler
 from interfaces.workers.measure import measure
 from interfaces.workers.notify import NotifyWorker
+from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
+from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
 from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweeper
 from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from interfaces.workers.schedule.schedule import Schedule
@@ -159,6 +161,22 @@ class Wiring:
             schedule.run(asyncio.Event()),
             self._lost_commands(process, session).run(asyncio.Event()),
             self._lost_callbacks(process, session).run(asyncio.Event()),
+            self._forecast_monitor(process, session).run(asyncio.Event()),
+        )
+
+    def _forecast_monitor(self, process: Process, session: Session) -> ForecastMonitor:
+        clock = self.clock(process)
+        review = BlockedDispatchReview(
+            session.view("dispatches"), self.forecasts, self.bus(process), clock, self.failpoint(process)
+        )
+        return ForecastMonitor(
+            dr_events=session.view("dr_events"),
+            facilities=session.view("facilities"),
+            review=review,
+            book=self.forecasts,
+            alerts=session.alerts,
+            clock=clock,
+            locks=self.locks(process),
         )
 
     def _lost_commands(self, process: Process, session: Session) -> LostWorkSweeper:

@@ -1,4 +1,5 @@
-"""ForecastMonitor: raises an alert for each facility whose forecast is degraded shortly before its DR event.
+"""ForecastMonitor: raises an alert for each facility whose forecast is degraded shortly before its DR event, and has
+blocked dispatches judged again.
 
 It runs in the schedule worker and not in the forecast worker, so that it also reports forecasts that are no longer
 issued.
@@ -7,10 +8,11 @@ issued.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from uuid import UUID
 
 from application.forecast.degraded_alert import AHEAD, RequestedFacility, update_degraded_alerts
 from application.ports.clock import Clock
@@ -20,6 +22,8 @@ from application.ports.operations.alerts import AlertRegistry
 from domain.dr_event import DREventStatus
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
+from projections.dispatch.projection import key_of as dispatch_key
 from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow, key_of
 from projections.queries.views import View, all_rows
@@ -36,6 +40,7 @@ class ForecastMonitor:
 
     dr_events: View[DREventRow]
     facilities: View[FacilityRow]
+    review: BlockedDispatchReview
     book: ForecastBook
     alerts: AlertRegistry
     clock: Clock
@@ -54,13 +59,19 @@ class ForecastMonitor:
 
     def check(self) -> None:
         now = self.clock.now()
-        facilities = [one for row in self._open() for one in facilities_of(row, now)]
+        blocked = self.review.blocked()
+        blocked_by = {(row.dr_event_id, row.facility_id): row.data_quality for row in blocked}
+        facilities = [one for row in self._open() for one in facilities_of(row, now, blocked_by)]
         update_degraded_alerts(facilities, self.book, self.alerts, serves=self._serves, now=now)
+        self.review.propose(blocked)
 
     def _serves(self, facility: RequestedFacility) -> bool:
-        """Whether it still takes part: it may have been pre-empted, or have opted out."""
+        """Whether it still takes part, and no operator has accepted its forecast."""
         row = self.facilities.get(key_of(facility.facility_id))
         if row is None or row.opted_out or facility.dr_event_id in row.opted_out_of:
+            return False
+        dispatch = self.review.dispatches.get(dispatch_key(facility.dr_event_id, facility.facility_id))
+        if dispatch is not None and dispatch.override_reason is not None:
             return False
         return any(reservation.dr_event_id == facility.dr_event_id for reservation in row.reservations)
 
@@ -69,16 +80,21 @@ class ForecastMonitor:
             yield from all_rows(self.dr_events, status=status)
 
 
-def facilities_of(row: DREventRow, now: datetime) -> Iterator[RequestedFacility]:
-    """The facilities of an open DR event."""
+def facilities_of(
+    row: DREventRow, now: datetime, blocked_by: Mapping[tuple[UUID, str], str]
+) -> Iterator[RequestedFacility]:
+    """The facilities of an open DR event. `blocked_by`: (DR event, facility) -> the quality that blocks it."""
     if row.starts_at is None:
         return
     near = row.status in {"accepted", "scheduled"} and row.starts_at - now <= AHEAD
     for facility_id in row.facility_ids:
+        quality = blocked_by.get((row.dr_event_id, facility_id))
+        joins_late = row.status == "active" and quality is not None
         yield RequestedFacility(
             facility_id=facility_id,
             dr_event_id=row.dr_event_id,
             utility_event_id=row.utility_event_id,
             starts_at=row.starts_at,
-            imminent=near or row.status == "preparing",
+            imminent=near or row.status == "preparing" or joins_late,
+            blocked_by=quality,
         )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
 from application.ports.clock import ClockSkewed
@@ -223,6 +223,9 @@ class Session:
     @property
     def deadlines(self) -> Any:
         return Guarded(self.database.read_models.deadlines, lambda: self.reach(ReadModelsUnavailable))
+
+    def view(self, name: Literal["dr_events", "facilities", "dispatches"]) -> Any:
+        return Guarded(getattr(self.database.read_models, name), lambda: self.reach(ReadModelsUnavailable))
 
     def curtailed(self) -> list[CurtailedBuilding]:
         """The buildings that are curtailed according to the read model."""

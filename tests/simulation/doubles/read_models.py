@@ -13,7 +13,10 @@ from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import CURTAILED
 from projections.deadlines import OPEN_WORK, DeadlineKind, DeadlineRow
 from projections.dispatch.projection import DispatchRow
+from projections.dr_event.projection import DREventRow
 from projections.engine.memory_rows import MemoryRows
+from projections.facility import FacilityRow
+from projections.queries.memory_view import MemoryView
 from projections.registry import PROJECTIONS
 
 
@@ -34,6 +37,9 @@ class MemoryReadModels:
     def __init__(self) -> None:
         self.rows: dict[str, MemoryRows[Any]] = {p.name: MemoryRows(p) for p in PROJECTIONS}
         self.deadlines = MemoryDeadlines(self.rows["deadlines"])
+        self.dr_events: MemoryView[DREventRow] = MemoryView(self.rows["dr_events"])
+        self.facilities: MemoryView[FacilityRow] = MemoryView(self.rows["facilities"])
+        self.dispatches: MemoryView[DispatchRow] = MemoryView(self.rows["dispatches"])
 
     def curtailed(self) -> list[CurtailedBuilding]:
         return [

@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from application.ports.failpoints import no_failpoint
 from application.ports.telemetry.rollup_lag import FinalizingDelay
+from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
 from interfaces.workers.schedule.dead_letter_monitor import DeadLetterMonitor
 from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
 from interfaces.workers.schedule.rollup_monitor import RollupMonitor
@@ -17,6 +19,7 @@ from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
+from tests.given_when_then import given
 from tests.sample_values import NOW
 
 PATIENCE_S = 5.0
@@ -33,11 +36,12 @@ def overdue_letters() -> DeadLetterMonitor:
 
 
 def forecast_watch() -> ForecastMonitor:
-    read_models = FakeReadModels([])
+    read_models, book = FakeReadModels([]), FakeForecastBook()
     return ForecastMonitor(
         dr_events=read_models.dr_events,
         facilities=read_models.facilities,
-        book=FakeForecastBook(),
+        review=BlockedDispatchReview(read_models.dispatches, book, given().bus, FakeClock(NOW), no_failpoint),
+        book=book,
         alerts=FakeAlertRegistry(),
         clock=FakeClock(NOW),
         locks=FakeLocks(),

@@ -5,9 +5,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from application.commands.dispatch import OverrideForecast
 from application.commands.dr_event import CancelDREvent
 from application.commands.facility import OptOutFacility
 from application.forecast.degraded_alert import AHEAD, DEGRADED
+from application.ports.failpoints import Failpoint, no_failpoint
+from domain.dispatch import Dispatch
+from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
 from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -16,6 +20,7 @@ from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT, UTILITY_EVENT, forecast, judge
 
 BOTH = ("fac-001", "fac-002")
+CYCLE = timedelta(minutes=15)
 SECOND = timedelta(seconds=1)
 FAR = STARTS_AT - AHEAD - timedelta(minutes=15)
 """A time before the monitor considers the DR event."""
@@ -27,6 +32,7 @@ class Watched:
 
     there: InProcessSystem
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+    reached: Failpoint = no_failpoint
 
     def issue(self, facility_id: str, at: datetime, *, degraded: bool = False) -> None:
         self.there.scenario.with_forecasts(forecast(facility_id, at=at, degraded=degraded))
@@ -36,12 +42,17 @@ class Watched:
         if at is not None:
             self.there.scenario.at(at)
         read_models = FakeReadModels(self.there.scenario.store.read_after(0, 10_000))
+        scenario = self.there.scenario
+        review = BlockedDispatchReview(
+            read_models.dispatches, scenario.forecasts, scenario.bus, scenario.clock, self.reached
+        )
         watch = ForecastMonitor(
             dr_events=read_models.dr_events,
             facilities=read_models.facilities,
-            book=self.there.scenario.forecasts,
+            review=review,
+            book=scenario.forecasts,
             alerts=self.alerts,
-            clock=self.there.scenario.clock,
+            clock=scenario.clock,
             locks=FakeLocks(),
         )
         watch.check()
@@ -152,3 +163,91 @@ def test_no_alert_is_raised_for_an_active_dr_event() -> None:
     there = InProcessSystem.accepted(*BOTH, degraded=("fac-002",), terms={"forecast_guardrail": "warn"})
     there.until("active")
     assert Watched(there).check() == []
+
+
+NEAR = STARTS_AT - timedelta(hours=2)
+
+
+@pytest.fixture
+def blocked() -> Watched:
+    """A plan that was made two hours before the start on a degraded forecast of fac-002, which is blocked."""
+    there = InProcessSystem.registered(*BOTH)
+    there.scenario.forecasts.recorded.clear()
+    watched = Watched(there)
+    there.scenario.at(NEAR)
+    watched.issue("fac-001", NEAR)
+    watched.issue("fac-002", NEAR, degraded=True)
+    there.scenario.after(judge(facility_ids=BOTH, target_kw=100.0))
+    there.settle()
+    return watched
+
+
+def test_the_next_cycle_unblocks_a_dispatch_and_ends_its_alert(blocked: Watched) -> None:
+    assert blocked.check() == ["fac-002"]
+    assert blocked.details == [
+        f"degraded_no_weather, its dispatch is blocked; {UTILITY_EVENT} asks for it from {STARTS_AT.isoformat()}"
+    ]
+    blocked.issue("fac-001", NEAR + CYCLE)
+    blocked.issue("fac-002", NEAR + CYCLE)
+    assert blocked.check(NEAR + CYCLE) == ["fac-002"], "it is unblocked by this check"
+    assert blocked.there.dispatch("fac-002").status == "planned"
+    assert blocked.check() == []
+
+
+def test_the_alert_stays_while_the_dispatch_is_blocked_though_its_forecast_is_full(blocked: Watched) -> None:
+    blocked.there.scenario.store.with_newer_topics = False
+    blocked.check()
+    for cycle in range(1, 4):
+        for facility_id in BOTH:
+            blocked.issue(facility_id, NEAR + cycle * CYCLE)
+        assert blocked.check(NEAR + cycle * CYCLE) == ["fac-002"]
+    assert blocked.there.dispatch("fac-002").status == "blocked"
+
+
+def test_an_override_ends_the_alert_though_the_forecast_is_degraded(blocked: Watched) -> None:
+    assert blocked.check() == ["fac-002"]
+    override = OverrideForecast(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="I looked")
+    blocked.there.do(override)
+    assert blocked.check() == []
+
+
+def test_the_end_of_the_dr_event_ends_the_alert_of_a_blocked_dispatch(blocked: Watched) -> None:
+    assert blocked.check() == ["fac-002"]
+    blocked.there.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
+    assert blocked.check() == []
+
+
+def test_a_degraded_forecast_keeps_the_dispatch_blocked_and_is_judged_once(blocked: Watched) -> None:
+    seen: list[str] = []
+    blocked.reached = lambda name, in_flight: seen.append(name)
+    scenario = blocked.there.scenario
+    rows = FakeReadModels(scenario.store.read_after(0, 10_000)).dispatches
+    review = BlockedDispatchReview(rows, scenario.forecasts, scenario.bus, scenario.clock, blocked.reached)
+    for _ in range(3):
+        review.propose(review.blocked())
+    assert seen == ["schedule.before_unblocking", "schedule.after_unblocking"]
+    blocked.issue("fac-002", NEAR + CYCLE, degraded=True)
+    scenario.at(NEAR + CYCLE)
+    review.propose(review.blocked())
+    assert len(seen) == 4, "each forecast is judged once"
+    assert blocked.there.dispatch("fac-002").status == "blocked"
+
+
+@pytest.mark.parametrize("place", ["schedule.before_unblocking", "schedule.after_unblocking"])
+def test_a_worker_killed_while_it_unblocks_is_followed_by_one_that_unblocks_once(
+    blocked: Watched, place: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dies(name: str, in_flight: str) -> None:
+        if name == place:
+            raise Killed
+
+    blocked.issue("fac-002", NEAR + CYCLE)
+    blocked.reached = dies
+    with pytest.raises(Killed):
+        blocked.check(NEAR + CYCLE)
+    blocked.reached = no_failpoint
+    blocked.check()
+    assert len(blocked.there.recorded(Dispatch.Unblocked)) == 1
