@@ -58,6 +58,9 @@ ALERTS: dict[str, AlertDefinition] = {
         "warning",
         "a DR event within 4 h asks for a facility whose forecast is degraded, or blocks its dispatch",
     ),
+    "readings_missing": AlertDefinition(
+        "warning", "a facility that serves within 4 h, or now, has silent meters or misses readings"
+    ),
     "forecast_drift": AlertDefinition(
         "warning",
         "a facility's forecast error of a week is 1.5 times the usual, or its intervals cover too little or too much",

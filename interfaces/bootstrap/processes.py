@@ -21,6 +21,7 @@ from interfaces.bootstrap.operations import position_monitor, redelivery_s, reme
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
 from interfaces.bootstrap.telemetry import (
+    reading_monitor,
     rollup_monitor,
     run_aggregate,
     run_ingest,
@@ -172,6 +173,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         "old secret references": lambda _: asyncio.to_thread(log_old_references, stores),
         "dead letter monitor": dead_letters.run,
         "forecast monitor": forecasts.run,
+        "reading monitor": reading_monitor(stores, locks).run,
         "failover monitor": failover.run,
         "webhook queue monitor": _webhook_queue_monitor(stores, locks).run,
         "recovery monitor": recovery_monitor(stores, locks).run,

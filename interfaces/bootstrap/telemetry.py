@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from interfaces.settings.settings import Settings
     from interfaces.workers.ingest.sessions import IngestSession
     from interfaces.workers.measure.sealing import Sealing
+    from interfaces.workers.schedule.reading_monitor import ReadingMonitor
     from interfaces.workers.schedule.retention import Retention
     from interfaces.workers.schedule.rollup_monitor import RollupMonitor
 
@@ -77,6 +78,21 @@ def rollup_monitor(stores: Stores, locks: Locks) -> RollupMonitor:
 
     return RollupMonitor(
         lag=PostgresFinalizingLag(stores.pool),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=locks,
+    )
+
+
+def reading_monitor(stores: Stores, locks: Locks) -> ReadingMonitor:
+    from application.telemetry.missing_readings_alert import MissingReadings
+    from interfaces.workers.schedule.reading_monitor import ReadingMonitor
+
+    read_models = stores.read_models()
+    return ReadingMonitor(
+        dr_events=read_models.dr_events,
+        facilities=read_models.facilities,
+        missing=MissingReadings(stores.telemetry(), stores.listed_meters(), stores.clock),
         alerts=stores.alerts(),
         clock=stores.clock,
         locks=locks,

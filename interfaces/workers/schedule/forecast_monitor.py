@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from uuid import UUID
 
 from application.forecast.degraded_alert import AHEAD, RequestedFacility, update_degraded_alerts
@@ -32,6 +33,7 @@ CHECK_EVERY_S = 30.0
 """Clock seconds; at least LEAST_WALL_S on the wall."""
 LEAST_WALL_S = 0.5
 OPEN: tuple[DREventStatus, ...] = ("accepted", "scheduled", "preparing", "active")
+NOTHING_BLOCKED: Mapping[tuple[UUID, str], str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -61,27 +63,36 @@ class ForecastMonitor:
         now = self.clock.now()
         blocked = self.review.blocked()
         blocked_by = {(row.dr_event_id, row.facility_id): row.data_quality for row in blocked}
-        facilities = [one for row in self._open() for one in facilities_of(row, now, blocked_by)]
+        facilities = [
+            one for row in open_dr_events(self.dr_events) for one in facilities_of(row, now, blocked_by)
+        ]
         update_degraded_alerts(facilities, self.book, self.alerts, serves=self._serves, now=now)
         self.review.propose(blocked)
 
     def _serves(self, facility: RequestedFacility) -> bool:
         """Whether it still takes part, and no operator has accepted its forecast."""
-        row = self.facilities.get(key_of(facility.facility_id))
-        if row is None or row.opted_out or facility.dr_event_id in row.opted_out_of:
-            return False
         dispatch = self.review.dispatches.get(dispatch_key(facility.dr_event_id, facility.facility_id))
         if dispatch is not None and dispatch.override_reason is not None:
             return False
-        return any(reservation.dr_event_id == facility.dr_event_id for reservation in row.reservations)
+        return takes_part(self.facilities, facility)
 
-    def _open(self) -> Iterator[DREventRow]:
-        for status in OPEN:
-            yield from all_rows(self.dr_events, status=status)
+
+def open_dr_events(dr_events: View[DREventRow]) -> Iterator[DREventRow]:
+    """The DR events that are not over."""
+    for status in OPEN:
+        yield from all_rows(dr_events, status=status)
+
+
+def takes_part(facilities: View[FacilityRow], requested: RequestedFacility) -> bool:
+    """Whether it still takes part: it may have been pre-empted, or have opted out."""
+    row = facilities.get(key_of(requested.facility_id))
+    if row is None or row.opted_out or requested.dr_event_id in row.opted_out_of:
+        return False
+    return any(reservation.dr_event_id == requested.dr_event_id for reservation in row.reservations)
 
 
 def facilities_of(
-    row: DREventRow, now: datetime, blocked_by: Mapping[tuple[UUID, str], str]
+    row: DREventRow, now: datetime, blocked_by: Mapping[tuple[UUID, str], str] = NOTHING_BLOCKED
 ) -> Iterator[RequestedFacility]:
     """The facilities of an open DR event. `blocked_by`: (DR event, facility) -> the quality that blocks it."""
     if row.starts_at is None:

@@ -1,0 +1,103 @@
+"""Alerts for facilities that serve soon, or now, and whose meters' readings are missing: `readings_missing`.
+
+Measurement compares the meters with a baseline out of their readings: what is missing then cannot be measured
+afterwards. The only state between two runs is that of the stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+
+from application.forecast.degraded_alert import MAX_OPEN, RequestedFacility
+from application.ports.clock import Clock
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.telemetry.listed_meters import ListedMeters
+from application.ports.telemetry.store import CurrentValue, TelemetryStore
+from domain.telemetry.intervals import interval_start
+from domain.time_series.windows import TimeWindow
+
+MISSING = "readings_missing"
+SILENT_AFTER = timedelta(minutes=5)
+"""A meter without a reading for longer is silent; on an accelerated clock for at least SILENT_AFTER_WALL_S."""
+SILENT_AFTER_WALL_S = 10.0
+LONGEST_SILENCE = timedelta(minutes=30)
+"""However fast the clock is."""
+COVERED = timedelta(hours=1)
+LEAST_COVERAGE_PCT = 90.0
+"""Of the last whole quarter-hours of COVERED."""
+_NAMED = 3
+
+
+class MissingReadings:
+    """What is missing now of facilities, from two queries of the store for all of them."""
+
+    def __init__(self, store: TelemetryStore, meters: ListedMeters, clock: Clock) -> None:
+        self._store = store
+        self._meters = meters
+        self._clock = clock
+
+    def of(self, facility_ids: Collection[str]) -> dict[str, str]:
+        """Facility -> what is missing, in words; those of which nothing is are left out.
+
+        Raises TelemetryStoreUnavailable or ListedMetersUnavailable.
+        """
+        ids = sorted(facility_ids)
+        if not ids:
+            return {}
+        now, listing = self._clock.now(), self._meters.among(ids)
+        wait = timedelta(seconds=SILENT_AFTER_WALL_S / self._clock.wall_seconds(1.0))
+        wait = min(max(SILENT_AFTER, wait), LONGEST_SILENCE)
+        values = {value.facility_id: value for value in self._store.current(ids)}
+        ends_at = interval_start(now - wait)
+        block = self._store.interval_series_of(ids, TimeWindow(ends_at - COVERED, ends_at))
+        coverage = dict(zip(block.facility_ids, block.coverage_pct.mean(axis=1).tolist(), strict=True))
+        found = {
+            one: _shortage(listing.get(one, frozenset()), values.get(one), coverage[one], now - wait)
+            for one in ids
+        }
+        return {one: detail for one, detail in found.items() if detail is not None}
+
+
+def _shortage(
+    listed: frozenset[str], value: CurrentValue | None, coverage_pct: float, since: datetime
+) -> str | None:
+    newest = {} if value is None else {meter.meter_id: meter.newest_reading_at for meter in value.meters}
+    meters = sorted(listed or newest)
+    if not meters:
+        return "it lists no meter, and none sends"
+    silent = [one for one in meters if one not in newest or newest[one] < since]
+    if silent:
+        more = f" and {len(silent) - _NAMED} more" if len(silent) > _NAMED else ""
+        return f"{len(silent)} of {len(meters)} meters are silent: {', '.join(silent[:_NAMED])}{more}"
+    if coverage_pct < LEAST_COVERAGE_PCT:
+        return f"of the last hour's readings {coverage_pct:.0f} % are there"
+    return None
+
+
+def update_missing_alerts(
+    requested: Collection[RequestedFacility],
+    missing: Callable[[Collection[str]], Mapping[str, str]],
+    alerts: AlertRegistry,
+    *,
+    serves: Callable[[RequestedFacility], bool],
+    now: datetime,
+) -> None:
+    """Raise the alert of every facility that serves soon or now and is short; clear it once that is over.
+
+    `missing` is MissingReadings.of, `serves` as for degraded forecasts.
+    """
+    known = {alert.subject: alert.detail for alert in alerts.listed(limit=MAX_OPEN) if alert.name == MISSING}
+    found = missing({one.facility_id for one in requested})
+    short: set[str] = set()
+    for one in sorted(requested, key=lambda one: (one.starts_at, one.utility_event_id)):
+        if one.facility_id not in found or one.facility_id in short or not serves(one):
+            continue
+        short.add(one.facility_id)
+        detail = (
+            f"{found[one.facility_id]}; {one.utility_event_id} asks for it from {one.starts_at.isoformat()}"
+        )
+        if known.get(one.facility_id) != detail:
+            alerts.raise_alert(MISSING, one.facility_id, detail, at=now)
+    for facility_id in known.keys() - short:
+        alerts.clear(MISSING, facility_id, at=now)

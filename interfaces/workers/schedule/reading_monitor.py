@@ -1,0 +1,69 @@
+"""ReadingMonitor: raises an alert for each facility that serves soon, or now, and whose meters' readings are missing.
+
+It reads what is stored: neither a meter that is off nor a broker that is away can report itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from application.forecast.degraded_alert import RequestedFacility
+from application.ports.clock import Clock
+from application.ports.coordination.locks import Locks
+from application.ports.operations.alerts import AlertRegistry
+from application.telemetry.missing_readings_alert import MissingReadings, update_missing_alerts
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.schedule.forecast_monitor import facilities_of, open_dr_events, takes_part
+from projections.dr_event.projection import DREventRow
+from projections.facility import FacilityRow
+from projections.queries.views import View
+
+CHECK_EVERY_S = 60.0
+"""Clock seconds; at least LEAST_WALL_S on the wall."""
+LEAST_WALL_S = 2.0
+
+
+@dataclass(frozen=True)
+class ReadingMonitor:
+    """One is active per system. When it ends, another process takes over."""
+
+    dr_events: View[DREventRow]
+    facilities: View[FacilityRow]
+    missing: MissingReadings
+    alerts: AlertRegistry
+    clock: Clock
+    locks: Locks
+
+    async def run(self, stop: asyncio.Event) -> None:
+        every_s = max(LEAST_WALL_S, self.clock.wall_seconds(CHECK_EVERY_S))
+        checks = partial(
+            run_periodically,
+            partial(asyncio.to_thread, self.check),
+            name="reading monitor",
+            every_s=every_s,
+            stop=stop,
+        )
+        await run_as_leader(self.locks, "reading-watch", checks, stop=stop)
+
+    def check(self) -> None:
+        """Raises TelemetryStoreUnavailable, ListedMetersUnavailable or OperationsUnavailable."""
+        now = self.clock.now()
+        update_missing_alerts(
+            list(self._requested(now)),
+            self.missing.of,
+            self.alerts,
+            serves=partial(takes_part, self.facilities),
+            now=now,
+        )
+
+    def _requested(self, now: datetime) -> Iterator[RequestedFacility]:
+        """The facilities of DR events that begin soon, or run."""
+        for row in open_dr_events(self.dr_events):
+            for one in facilities_of(row, now):
+                if one.imminent or row.status == "active":
+                    yield one
