@@ -5,7 +5,7 @@ beyond that one call for each 30 days (`end_dt`, which the larger contracts allo
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,7 @@ from application.ports.clock import Clock
 from application.ports.weather.quota import WeatherQuota
 from application.ports.weather.source import WeatherReport, WeatherUnavailable
 from application.weather.cell_location import WeatherPlace
+from application.weather.requirements import CONSEQUENCE
 from domain.time_series.windows import local_date, local_day
 from domain.units import InvalidQuantity
 
@@ -42,6 +43,11 @@ class WeatherApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     forecast_days: int = 3
     """Including today; at most 14."""
     history_days: int = 1
+    """At most; of a service that covers fewer, as many as it gives."""
+
+
+class QuotaUsedUp(WeatherUnavailable):
+    """The contract leaves no call now."""
 
 
 class WeatherApiSource:
@@ -63,6 +69,8 @@ class WeatherApiSource:
         self._read_places = places
         self._places: Mapping[str, WeatherPlace] = {}
         self._places_read_at: datetime | None = None
+        self._covered: tuple[int, datetime | None] = 0, None
+        """The days of history that the service covered when it last refused more, and when that was."""
         self._quota = quota
         self._plan = plan or WeatherApiPlan()
         self._http = BoundedGet(clock, before_attempt=self._take_call, transient_reason=transient_reason)
@@ -74,12 +82,12 @@ class WeatherApiSource:
         today = local_date(now, ZoneInfo(place.tz))
         midnight = local_day(today, ZoneInfo(place.tz)).starts_at
         issued_at, hours = now, list[Hour]()
-        if starts_at < min(midnight, ends_at):
-            hours += await self._past(place, today, starts_at, min(midnight, ends_at))
         if max(midnight, starts_at) < ends_at:
             last_updated = await self._ahead(place, today, ends_at)
             hours += last_updated.hours()
             issued_at = _issued_at(last_updated, now)
+        if starts_at < min(midnight, ends_at):
+            hours += await self._past(place, today, starts_at, min(midnight, ends_at))
         try:
             at_full_hours = on_the_hour((hour.at, hour.temp_c) for hour in hours)
             temp_c = hourly_series(at_full_hours, starts_at, ends_at)
@@ -96,16 +104,32 @@ class WeatherApiSource:
     async def _past(
         self, place: WeatherPlace, today: date, starts_at: datetime, ends_at: datetime
     ) -> list[Hour]:
+        """The newest days first, as far back as the contract covers; the rest is missing, and asked for another day."""
         zone = ZoneInfo(place.tz)
-        first = max(local_date(starts_at, zone), today - DAY * self._plan.history_days)
-        last = local_date(ends_at - HOUR, zone)
+        first = max(local_date(starts_at, zone), today - DAY * self._history_days())
+        requests = _histories(first, local_date(ends_at - HOUR, zone))
         hours: list[Hour] = []
-        try:
-            for query in _histories(first, last):
-                hours += (await self._get("history.json", place, query)).hours()
-        except NotInPlan as error:
-            _log.warning("the past's weather stays unknown", why=str(error))
+        while requests:
+            begins, until = requests.pop(0)
+            try:
+                hours += (await self._get("history.json", place, _history(begins, until))).hours()
+            except NotInPlan as error:
+                week = max(begins, today - DAY * SINGLE_DAY_REQUESTS)
+                requests = _histories(week, until) if begins < until else []
+                covered = SINGLE_DAY_REQUESTS if requests else (today - until).days - 1
+                self._covered = covered, self._clock.now()
+                if not requests:
+                    _log.warning("the past's weather stays unknown", days=covered, why=str(error))
+            except QuotaUsedUp as error:
+                _log.warning("the past's weather is asked for later", cell_tz=place.tz, why=str(error))
+                break
         return hours
+
+    def _history_days(self) -> int:
+        """Those of the plan, or fewer that the service covered when it refused more within the last day."""
+        covered, learned_at = self._covered
+        is_recent = learned_at is not None and timedelta(0) <= self._clock.now() - learned_at < DAY
+        return min(self._plan.history_days, covered) if is_recent else self._plan.history_days
 
     async def _get(self, method: str, place: WeatherPlace, query: dict[str, str]) -> Answer:
         where = {"key": self._key, "q": f"{place.latitude:.4f},{place.longitude:.4f}"}
@@ -114,7 +138,7 @@ class WeatherApiSource:
     async def _take_call(self) -> None:
         use = await self._quota.take()
         if not use.allowed:
-            raise WeatherUnavailable(
+            raise QuotaUsedUp(
                 f"the quota of {use.quota} weather calls a month leaves none now ({use.used} are used); "
                 f"one is due in {use.retry_after_s:.0f} s"
             )
@@ -128,18 +152,25 @@ class WeatherApiSource:
             self._places_read_at = now
         if cell not in self._places:
             raise WeatherUnavailable(
-                f"no facility with coordinates is in the weather cell {cell}, so it lies nowhere"
+                f"no facility in the weather cell {cell} has coordinates; name latitude and longitude of one; "
+                f"until then {CONSEQUENCE}"
             )
         return self._places[cell]
 
 
-def _histories(first: date, last: date) -> Iterator[dict[str, str]]:
-    """The calls for the days from `first` to `last`, inclusive."""
-    one_by_one = (last - first).days < SINGLE_DAY_REQUESTS
+def _histories(first: date, last: date) -> list[tuple[date, date]]:
+    """The calls for the days from `first` to `last`, inclusive: the first and last day of each, the newest first."""
+    days = 1 if (last - first).days < SINGLE_DAY_REQUESTS else DAYS_PER_REQUEST
+    found = []
     while first <= last:
-        until = first if one_by_one else min(last, first + DAY * (DAYS_PER_REQUEST - 1))
-        yield {"dt": first.isoformat()} | ({"end_dt": until.isoformat()} if until > first else {})
-        first = until + DAY
+        begins = max(first, last - DAY * (days - 1))
+        found.append((begins, last))
+        last = begins - DAY
+    return found
+
+
+def _history(first: date, last: date) -> dict[str, str]:
+    return {"dt": first.isoformat()} | ({"end_dt": last.isoformat()} if last > first else {})
 
 
 def _issued_at(last_updated: Answer, now: datetime) -> datetime:

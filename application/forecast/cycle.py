@@ -9,7 +9,13 @@ from uuid import UUID
 import structlog
 
 from application.commands.forecast import IssueForecast
-from application.forecast.cycle_alerts import CONFLICTS, ConflictShare, ForecastAlerts
+from application.forecast.cycle_alerts import (
+    CONFLICTS,
+    NO_WEATHER,
+    UNAVAILABLE,
+    ConflictShare,
+    ForecastAlerts,
+)
 from application.forecast.cycle_inputs import days_to_read, inputs_of
 from application.forecast.cycle_report import CycleReport
 from application.forecast.cycle_weather import CellWeather, CycleWeather
@@ -35,6 +41,7 @@ from application.ports.forecast.load_forecaster import RECENT_DAYS, LoadForecast
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.telemetry.store import TelemetryStore
 from application.ports.weather.source import WeatherSource
+from application.weather.requirements import ADVICE, NO_SERVICE
 from domain.errors import DomainError
 from domain.forecast import CYCLE, ForecastConflict, NoTelemetry, cycle_start_of
 from domain.identifiers import forecast_stream_id
@@ -218,8 +225,10 @@ class ForecastCycle:
         return self._taken_over == report.cycle_start
 
     async def _alert(self, report: CycleReport, *, whole: bool) -> None:
-        wrong = {("weather_unavailable", cell): why for cell, why in report.weather.items() if why}
-        right = {("weather_unavailable", cell) for cell in report.weather}
+        wrong = {(UNAVAILABLE, cell): why for cell, why in report.weather.items() if why}
+        right = {(UNAVAILABLE, cell) for cell in report.weather} | {NO_WEATHER}
+        if not self._weather.has_source and (report.refused or report.has_forecast()):
+            wrong[NO_WEATHER] = f"{NO_SERVICE}; {ADVICE}"
         # Forecasts from before a takeover are kept, so such a cycle cannot show whether there is a competing
         # scheduler.
         if whole and not self._takes_over(report):

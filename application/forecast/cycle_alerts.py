@@ -22,6 +22,10 @@ Named = tuple[str, str]
 
 
 CONFLICTS: Named = ("forecast_conflicts", "forecasts")
+UNAVAILABLE = "weather_unavailable"
+"""Its subject is a weather cell."""
+NO_WEATHER: Named = (UNAVAILABLE, "weather service")
+"""None is set, so no weather cell has weather."""
 CONFLICT_CYCLES = 96
 CONFLICT_SHARE = 0.001
 

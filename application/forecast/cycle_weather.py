@@ -51,6 +51,10 @@ class CycleWeather:
         self._clock = clock
         self._last: dict[str, WeatherReport] = {}
 
+    @property
+    def has_source(self) -> bool:
+        return self._source is not None
+
     async def fetch(
         self, cells: Collection[str], starts_at: datetime, ends_at: datetime
     ) -> dict[str, CellWeather]:

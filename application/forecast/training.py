@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -14,14 +14,12 @@ from application.forecast.isolate_failures import map_isolating_failures
 from application.forecast.model_registry import ModelRegistry
 from application.ports.forecast.load_forecaster import LoadForecaster, TrainedModel
 from application.ports.telemetry.store import TelemetryStore
+from application.weather.requirements import PAST_WEATHER
 from domain.forecast import NoTelemetry
 
 _log = structlog.get_logger(__name__)
 TRAINED_AT_ONCE = 64
 """The number of facilities whose whole histories are in memory at a time."""
-PAST_WEATHER = timedelta(days=56)
-"""How far back weather is requested for a facility whose model is trained: three weeks more than a model
-needs."""
 
 
 class ForecastTraining:

@@ -1,12 +1,14 @@
 """Caching weather source: reports are reused for an hour and shared between processes; old ones are used when
 the source fails.
 
-Past hours are not requested again once they are a day old, since calls for past hours count against the quota
-too.
+Past hours are stored, and not requested again once they are a day old, since calls for past hours count against the
+quota too. Hours that the source did not give are requested again once a day, and by each new process: the contract may
+cover more by then.
 """
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 import msgspec
@@ -14,10 +16,12 @@ import numpy as np
 import structlog
 
 from application.ports.clock import Clock
+from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.shared_cache import CacheUnavailable, SharedCache
 from application.ports.weather.source import WeatherReport, WeatherSource, WeatherUnavailable
+from application.ports.weather.temperatures import CellTemperatures, StoredTemperatures
 from domain.event_sourcing.json_decoders import json_decoder
-from domain.time_series.windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries, TimeWindow
 
 _log = structlog.get_logger(__name__)
 HOUR = timedelta(hours=1)
@@ -48,22 +52,33 @@ class CachedWeather(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CachedWeatherSource:
-    """Implements WeatherSource over `source`. `cache` None: each process caches for itself.
+    """Implements WeatherSource over `source`. `cache` None: each process caches for itself; `temperatures` None: the
+    past is in the cache only.
 
     A report that cannot be renewed is returned as it is; its age shows that it is old.
     """
 
-    def __init__(self, source: WeatherSource, clock: Clock, cache: SharedCache | None = None) -> None:
+    def __init__(
+        self,
+        source: WeatherSource,
+        clock: Clock,
+        cache: SharedCache | None = None,
+        temperatures: CellTemperatures | None = None,
+    ) -> None:
         self._source = source
         self._clock = clock
         self._cache = cache
+        self._temperatures = temperatures
         self._entries: dict[str, CachedWeather] = {}
+        self._gaps_requested: dict[str, datetime] = {}
+        """When this process last requested the missing hours of a cell's past."""
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         now = self._clock.now()
         entry = await self._newest_entry(cell)
         enough = entry is not None and entry.starts_at <= starts_at
-        if not entry or not enough or not timedelta(0) <= now - entry.requested_at < FRESH:
+        is_fresh = entry is not None and timedelta(0) <= now - entry.requested_at < FRESH
+        if not entry or not enough or not is_fresh or self._due_gap(cell, entry, starts_at) is not None:
             try:
                 entry = await self._renewed(cell, entry if enough else None, starts_at, ends_at)
             except WeatherUnavailable as error:
@@ -83,18 +98,26 @@ class CachedWeatherSource:
         now = self._clock.now()
         this_hour = now.replace(minute=0, second=0, microsecond=0)
         final_until = this_hour - FINAL_AFTER
+        stored = None if entry is not None else await self._stored(cell, starts_at, this_hour)
+        is_daily = entry is None or final_until - entry.final_until >= FINAL_AFTER
         if entry is None:
-            first = starts_at
-        elif final_until - entry.final_until >= FINAL_AFTER:
+            first = starts_at if stored is None else stored.first_due()
+        elif is_daily:
             first = max(starts_at, entry.final_until)
         else:
             first, final_until = max(starts_at, this_hour), entry.final_until
+        gap = None if entry is None else self._due_gap(cell, entry, starts_at)
+        first = first if gap is None else min(first, gap)
         report = await self._source.hourly(cell, first, max(ends_at, first) + AHEAD_OF_NEED)
+        if entry is None or gap is not None:
+            self._gaps_requested[cell] = now
         since = starts_at if entry is None else max(entry.starts_at, now - MAX_PAST)
         until = max(report.temp_c.ends_at, ends_at)
         values = hours_of(report.temp_c, since, until)
         if entry is not None:
             values = np.where(np.isnan(values), entry.values(since, until), values)
+        elif stored is not None:
+            values = np.where(np.isnan(values), hours_of(stored.temp_c, since, until), values)
         renewed = CachedWeather(
             issued_at=report.issued_at,
             requested_at=now,
@@ -103,7 +126,39 @@ class CachedWeatherSource:
             temp_c=tuple(None if np.isnan(value) else value for value in values.tolist()),
         )
         await self._store(cell, renewed)
+        new_from = since if is_daily or gap is not None else max(since, this_hour - FINAL_AFTER)
+        if new_from < this_hour:
+            past = IntervalSeries(new_from, 3600, renewed.values(new_from, this_hour))
+            await self._record(cell, past, final_until)
         return renewed
+
+    def _due_gap(self, cell: str, entry: CachedWeather, starts_at: datetime) -> datetime | None:
+        """The first hour of the past that is missing, where it was not requested within a day by this process."""
+        now = self._clock.now()
+        requested_at = self._gaps_requested.get(cell)
+        if requested_at is not None and timedelta(0) <= now - requested_at < FINAL_AFTER:
+            return None
+        missing = np.flatnonzero(
+            np.isnan(entry.values(starts_at, now.replace(minute=0, second=0, microsecond=0)))
+        )
+        return starts_at + HOUR * int(missing[0]) if missing.size else None
+
+    async def _stored(self, cell: str, starts_at: datetime, ends_at: datetime) -> StoredTemperatures | None:
+        if self._temperatures is None or starts_at >= ends_at:
+            return None
+        try:
+            return await asyncio.to_thread(self._temperatures.stored, cell, TimeWindow(starts_at, ends_at))
+        except OperationsUnavailable as error:
+            _log.warning("stored temperatures not read", cell=cell, why=str(error))
+            return None
+
+    async def _record(self, cell: str, temp_c: IntervalSeries, final_until: datetime) -> None:
+        if self._temperatures is None:
+            return
+        try:
+            await asyncio.to_thread(self._temperatures.record, cell, temp_c, final_until=final_until)
+        except OperationsUnavailable as error:
+            _log.warning("temperatures not stored; the next report holds them too", cell=cell, why=str(error))
 
     async def _newest_entry(self, cell: str) -> CachedWeather | None:
         """The newer of the entry of this process and that of the shared cache."""

@@ -51,6 +51,7 @@ from interfaces.bootstrap.stores import (
     verify_read_models,
 )
 from interfaces.bootstrap.telemetry import gap_sources, seal_imported_history
+from interfaces.bootstrap.weather import weather_problems
 from interfaces.bootstrap.worker_credentials import (
     inherited_environ,
     without_server_credentials,
@@ -99,6 +100,7 @@ __all__ = [
     "verify_read_models",
     "verify_snapshots",
     "wait_until_sealed",
+    "weather_problems",
     "with_embedded",
     "without_server_credentials",
     "worker_settings",

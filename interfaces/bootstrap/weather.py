@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from adapters.redis.weather_quota import CachedWeatherQuota
+    from application.facility.portfolio_entries import FacilityEntry
     from application.ports.clock import Clock
     from application.ports.weather.source import WeatherSource
     from application.ports.weather.temperatures import CellTemperatures
     from application.weather.cell_location import WeatherPlace
+    from application.weather.requirements import WeatherContract
     from domain.facility import Coordinates
     from interfaces.settings.settings import Settings
     from projections.facility import FacilityRow
@@ -37,7 +39,9 @@ def weather_source(stores: Stores) -> WeatherSource | None:
         source = HttpWeatherSource(settings.weather_url, stores.clock)
     else:
         return None
-    return CachedWeatherSource(source, stores.clock, current_cache(stores.settings))
+    return CachedWeatherSource(
+        source, stores.clock, current_cache(stores.settings), cell_temperatures(stores)
+    )
 
 
 def cell_temperatures(stores: Stores) -> CellTemperatures:
@@ -61,6 +65,40 @@ async def weather_summary(settings: Settings, clock: Clock) -> str:
     counted = "by all processes" if use.shared else "by this process alone, the cache is away"
     host = urlsplit(settings.weather_url or WEATHERAPI_URL).hostname
     return f"WeatherAPI.com at {host}, {use.used} of {use.quota} calls of the month used, counted {counted}"
+
+
+def contract_of(settings: Settings) -> WeatherContract | None:
+    """The contract with WeatherAPI.com, which asks for coordinates; None: another service, which asks for cells, or
+    none."""
+    from application.weather.requirements import WeatherContract
+
+    if settings.weather_key is None:
+        return None
+    return WeatherContract(
+        calls_a_month=settings.weather_quota_per_month, history_days=settings.weather_history_days
+    )
+
+
+def weather_problems(stores: Stores, entries: Collection[FacilityEntry] = ()) -> list[str]:
+    """What is missing for the weather of all facilities, and what follows. `entries`: those just imported."""
+    from application.operations.portfolio_import import given_coordinates
+    from application.weather.requirements import NO_SERVICE, problems_of_contract
+
+    contract = contract_of(stores.settings)
+    if contract is None:
+        return [] if stores.settings.weather_url else [NO_SERVICE]
+    given = given_coordinates(entries)
+    located = {*weather_places(stores), *(one.weather_cell for one in entries if one.facility_id in given)}
+    cells = weather_cells(stores) | {one.weather_cell for one in entries}
+    return list(problems_of_contract(contract, cells, located))
+
+
+def weather_cells(stores: Stores) -> set[str]:
+    """The weather cells of all facilities."""
+    now = stores.clock.now()
+    return {
+        row.locations.at(now).weather_cell for row in facility_rows(stores) if row.status != "deactivated"
+    }
 
 
 def _quota(settings: Settings, clock: Clock) -> CachedWeatherQuota:

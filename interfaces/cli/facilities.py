@@ -90,6 +90,7 @@ def import_file(file: Path, as_json: bool) -> None:
     """Make the utilities, programs and facilities of FILE (YAML or JSON) known. All of FILE is checked first."""
     from application.facility.portfolio_validation import read_portfolio
     from application.operations.portfolio_import import PortfolioTarget, import_portfolio
+    from interfaces.bootstrap import weather_problems
 
     if file.stat().st_size > MOST_BYTES:
         raise click.ClickException(
@@ -113,6 +114,9 @@ def import_file(file: Path, as_json: bool) -> None:
             trace_id=secrets.token_hex(16),
             progress=progress,
         )
+        problems = weather_problems(stores, portfolio.facilities) if portfolio.facilities else []
+    for problem in problems:
+        click.echo(problem, err=True)
     if as_json:
         print_json(report)
         return

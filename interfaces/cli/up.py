@@ -10,7 +10,7 @@ from contextlib import closing
 import click
 
 from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
-from interfaces.bootstrap import OLD_REFERENCE_ADVICE, old_references, open_stores
+from interfaces.bootstrap import OLD_REFERENCE_ADVICE, old_references, open_stores, weather_problems
 from interfaces.cli.console.session import current_settings
 from interfaces.logs import configure_logs
 from interfaces.settings.settings import Settings
@@ -40,6 +40,7 @@ def up() -> None:
         settings = system.start_servers()
         _make_admin_key(settings)
         _name_old_references(settings)
+        _name_missing_weather(settings)
         system.start_workers(settings)
         try:
             system.wait_until_ready()
@@ -57,6 +58,12 @@ def _name_old_references(settings: Settings) -> None:
         click.echo(f"outside of the namespace of secrets: {one.named}", err=True)
     if old:
         click.echo(OLD_REFERENCE_ADVICE, err=True)
+
+
+def _name_missing_weather(settings: Settings) -> None:
+    with closing(open_stores(settings, pool_size=1)) as stores:
+        for problem in weather_problems(stores):
+            click.echo(problem, err=True)
 
 
 def _make_admin_key(settings: Settings) -> None:

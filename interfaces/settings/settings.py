@@ -1,7 +1,7 @@
 """The settings of Gridproof, and the only code that reads them.
 
 Each setting is an environment variable `GRIDPROOF_<NAME>`; an empty one counts as not set. Without an address the
-embedded server of that role is used.
+embedded server of that role is used; for the weather there is none, and `gridproof up` says what follows.
 """
 
 import dataclasses
@@ -100,8 +100,8 @@ class Settings:
     """Calls that the contract allows, in any 31 days."""
     weather_forecast_days: int = _setting(parse.whole_number(1, 14), 3)
     """Days of forecast that the contract covers, including today."""
-    weather_history_days: int = _setting(parse.whole_number(0, 3_650), 1)
-    """Days of past weather that the contract covers."""
+    weather_history_days: int = _setting(parse.whole_number(0, 3_650), 56)
+    """Days of past weather that the contract covers, at most; of a service that covers fewer, as many as it gives."""
     telemetry_store: TelemetryStoreKind = _setting(parse.one_of(*get_args(TelemetryStoreKind)), "postgres")
     telemetry_raw_days: int = _setting(parse.whole_number(2, 3_650), 90)
     """Readings of a UTC day are deleted so many clock days after its end."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from application.operations.clock_monitor import MAX_SKEW_S
+from application.weather.requirements import CONSEQUENCE
 from interfaces.bootstrap.clock import check_system_clock, clock_of
 from interfaces.bootstrap.connection_budget import total_budget
 from interfaces.bootstrap.doctor.ledger import check_ledger
@@ -19,12 +20,12 @@ from interfaces.bootstrap.doctor.portfolio import check_bms_addresses, check_sec
 from interfaces.bootstrap.doctor.raw_archive import check_raw_archive
 from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult
 from interfaces.bootstrap.doctor.signatures import check_signatures
+from interfaces.bootstrap.doctor.weather import CELLS, WEATHER, check_weather, check_weather_cells
 from interfaces.bootstrap.influxdb import influx_summary
 from interfaces.bootstrap.readiness import DISK_FULL_SHARE
 from interfaces.bootstrap.servers import NoRunningSystem, check_schema
 from interfaces.bootstrap.snapshots import snapshot_key
 from interfaces.bootstrap.stores import database_url, open_stores
-from interfaces.bootstrap.weather import weather_summary
 from interfaces.settings.settings import Settings
 
 WITHIN_S = 5.0
@@ -52,11 +53,10 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
         yield _run_check(
             "influxdb", lambda: influx_summary(settings), "check GRIDPROOF_INFLUX_URL and _TOKEN"
         )
-    weather = settings.weather_key or settings.weather_url
     yield _run_check(
-        "weather",
-        None if weather is None else lambda: weather_summary(settings, clock_of(settings)),
-        "check GRIDPROOF_WEATHER_KEY; without weather, forecasts are degraded",
+        WEATHER,
+        lambda: check_weather(settings, clock_of(settings), within_s=WITHIN_S),
+        f"check GRIDPROOF_WEATHER_KEY; without weather, {CONSEQUENCE}",
     )
     yield _run_check("disk", lambda: _disk(settings.data_dir))
 
@@ -100,6 +100,7 @@ def _store_checks(settings: Settings, url: str) -> Iterator[CheckResult]:
         yield _run_check("ledger places", lambda: check_ledger_places(settings, stores.database_url))
         yield _run_check("raw archive", lambda: check_raw_archive(stores), "run `gridproof migrate`")
         yield _run_check("secrets", lambda: check_secret_references(stores), "run `gridproof migrate`")
+        yield _run_check(CELLS, lambda: check_weather_cells(stores), "run `gridproof migrate`")
         yield _run_check("bms addresses", lambda: check_bms_addresses(stores), "run `gridproof migrate`")
     finally:
         stores.close()

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from adapters.embedded import EmbeddedServers
+from application.weather.requirements import NO_SERVICE
 from interfaces.cli import main
 from tests.acceptance.cli.terminal import Terminal
 from tests.servers import Database
@@ -52,6 +53,26 @@ def test_the_doctor_reports_each_problem_with_a_remedy(terminal: Terminal) -> No
     assert result.exit_code == 3
     assert "nats: check GRIDPROOF_NATS_URL" in result.stderr
     assert "cache: check GRIDPROOF_REDIS_URL" in result.stderr
+
+
+def test_the_doctor_says_what_follows_without_weather(terminal: Terminal) -> None:
+    terminal.import_portfolio()
+    terminal.project()
+    key = {"GRIDPROOF_WEATHER_KEY": "env:GRIDPROOF_SECRET_WEATHER", "GRIDPROOF_SECRET_WEATHER": "9f8e"}
+
+    def rows(environ: dict[str, str]) -> dict[str, dict[str, str]]:
+        found = json.loads(terminal.run("doctor", "--json", environ=environ).stdout)
+        return {check["check"]: check for check in found["checks"]}
+
+    none = rows({"GRIDPROOF_WEATHER_URL": ""})["weather"]
+    assert (none["state"], none["detail"]) == ("warning", f"not set; {NO_SERVICE}")
+    assert "every forecast is degraded; programs with guardrail block will not dispatch" in none["detail"]
+    assert "GRIDPROOF_WEATHER_URL" in none["advice"]
+    by_place = rows(key)
+    assert by_place["weather"]["state"] == "ok"
+    assert by_place["weather cells"]["state"] == "warning"
+    assert "weather cell default: no facility there has coordinates" in by_place["weather cells"]["detail"]
+    assert rows({"GRIDPROOF_WEATHER_URL": "http://127.0.0.1:1"})["weather cells"]["state"] == "ok"
 
 
 def test_the_doctor_reports_that_no_system_is_running(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.callback_addresses import PostgresCallbackAddresses
+from application.weather.requirements import NO_SERVICE
 from tests.acceptance.cli.terminal import PORTFOLIO, Terminal, changed
 from tests.servers import Database
 
@@ -35,6 +36,28 @@ def test_an_import_registers_everything_in_the_portfolio(terminal: Terminal) -> 
     listed = terminal.document("facilities", "list")["facilities"]
     assert [row["facility_id"] for row in listed] == ["fac-001", "fac-002", "fac-003"]
     assert {row["curtailable_kw"] for row in listed} == {40.0}
+
+
+def test_an_import_says_what_is_missing_for_the_weather_and_what_follows(terminal: Terminal) -> None:
+    located: Any = PORTFOLIO
+    for number in range(3):
+        located = changed(located, ["facilities", number, "latitude"], 34.0)
+        located = changed(located, ["facilities", number, "longitude"], -118.0 - number)
+        located = changed(located, ["facilities", number, "weather_cell"], f"cell-{number}")
+    key = {"GRIDPROOF_WEATHER_KEY": "env:GRIDPROOF_SECRET_WEATHER"}
+
+    def said(portfolio: Any, **environ: str) -> list[str]:
+        result = terminal.run("facilities", "import", terminal.file(portfolio), environ=environ)
+        assert result.exit_code == 0
+        return [line for line in result.stderr.splitlines() if "weather" in line]
+
+    assert said(PORTFOLIO) == [NO_SERVICE]
+    assert said(PORTFOLIO, GRIDPROOF_WEATHER_URL="http://127.0.0.1:1") == []
+    (unlocated,) = said(PORTFOLIO, **key)
+    assert unlocated.startswith("weather cell default: no facility there has coordinates")
+    assert said(located, **key) == []
+    (quota,) = said(located, **key, GRIDPROOF_WEATHER_QUOTA_PER_MONTH="1000")
+    assert quota.startswith("3 weather cells need 75 calls a day, the contract allows 32")
 
 
 def test_importing_again_records_nothing_new(terminal: Terminal) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from application.weather.requirements import NO_SERVICE
+
 ROOT = Path(__file__).resolve().parents[3]
 WITHIN_S = 60.0
 
@@ -29,16 +31,22 @@ def environ_for(data_dir: Path, port: int) -> dict[str, str]:
     return environ | {"GRIDPROOF_DATA_DIR": str(data_dir), "GRIDPROOF_HTTP_BIND": f"127.0.0.1:{port}"}
 
 
+def stderr_of(data_dir: Path) -> Path:
+    return data_dir.with_suffix(".stderr")
+
+
 @contextmanager
 def up(data_dir: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     """`gridproof up`, once it has reported that it is ready."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "interfaces.cli", "up"],
-        cwd=ROOT,
-        env=environ_for(data_dir, port),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with stderr_of(data_dir).open("ab") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "interfaces.cli", "up"],
+            cwd=ROOT,
+            env=environ_for(data_dir, port),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == f"ready http://127.0.0.1:{port}\n"
@@ -107,6 +115,7 @@ def test_up_answers_and_exits_cleanly_and_its_data_survives_a_restart(tmp_path: 
     with up(data_dir, port) as process:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10) as answer:
             assert json.load(answer)["status"] == "ready"
+        assert NO_SERVICE in stderr_of(data_dir).read_text().splitlines()
         key_file = data_dir / "admin.key"
         assert key_file.stat().st_mode & 0o777 == 0o600
         listing = urllib.request.Request(

@@ -88,8 +88,8 @@ def test_one_call_covers_today_and_the_days_ahead() -> None:
     ("days_back", "calls"),
     [
         (1, [("2026-07-13", None)]),
-        (3, [("2026-07-11", None), ("2026-07-12", None), ("2026-07-13", None)]),
-        (42, [("2026-06-02", "2026-07-01"), ("2026-07-02", "2026-07-13")]),
+        (3, [("2026-07-13", None), ("2026-07-12", None), ("2026-07-11", None)]),
+        (56, [("2026-06-14", "2026-07-13"), ("2026-05-19", "2026-06-13")]),
     ],
 )
 def test_past_days_are_requested_one_by_one_or_a_month_at_once(
@@ -100,7 +100,7 @@ def test_past_days_are_requested_one_by_one_or_a_month_at_once(
         async with simulated() as (url, api):
             source = source_at(url, plan=WeatherApiPlan(history_days=365))
             report = await source.hourly("cell-1", midnight - DAY * days_back, HOUR + DAY)
-        assert [(query["dt"], query.get("end_dt")) for query in api.queries[:-1]] == calls
+        assert [(query["dt"], query.get("end_dt")) for query in api.queries[1:]] == calls
         assert np.isfinite(report.temp_c.values).all()
         assert report.temp_c.values[0] == pytest.approx(10.0 + 7)
 
@@ -129,6 +129,34 @@ def test_a_contract_without_history_leaves_the_past_unknown_and_logs_the_reason(
         assert [log["event"] for log in logs] == ["the past's weather stays unknown"]
         assert "2009" in logs[0]["why"]
         assert np.isfinite(report.temp_c.values[24:]).all()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("covered", "calls"), [(0, 3), (3, 6), (7, 9), (30, 3)])
+def test_the_past_is_known_as_far_back_as_the_contract_covers(covered: int, calls: int) -> None:
+    async def scenario() -> None:
+        async with simulated(history_days=covered) as (url, api):
+            source = source_at(url, plan=WeatherApiPlan(history_days=56))
+            report = await source.hourly("cell-1", HOUR - DAY * 56, HOUR + DAY)
+            first = len(api.queries)
+            again = await source.hourly("cell-1", HOUR - DAY * 56, HOUR + DAY)
+        midnight = (56 * 24) - 13
+        days = np.isfinite(report.temp_c.values[:midnight]).sum() // 24
+        assert (days, first) == (covered, calls)
+        assert len(api.queries) - first == 1 + min(covered, 7) if covered <= 7 else 2
+        np.testing.assert_array_equal(again.temp_c.values, report.temp_c.values)
+
+    asyncio.run(scenario())
+
+
+def test_the_forecast_comes_before_the_past_where_the_quota_leaves_few_calls() -> None:
+    async def scenario() -> None:
+        async with simulated() as (url, api):
+            source = source_at(url, quota=20, plan=WeatherApiPlan(history_days=56))
+            report = await source.hourly("cell-1", HOUR - DAY * 56, HOUR + DAY)
+        assert [query.get("dt") for query in api.queries] == [None, "2026-06-14"]
+        assert np.isfinite(report.temp_c.values[-24:]).all()
 
     asyncio.run(scenario())
 
@@ -260,7 +288,7 @@ def test_a_cell_without_facilities_is_unavailable() -> None:
     async def scenario() -> None:
         async with simulated() as (url, api):
             with pytest.raises(
-                WeatherUnavailable, match="no facility with coordinates is in the weather cell cell-2"
+                WeatherUnavailable, match="no facility in the weather cell cell-2 has coordinates"
             ):
                 await source_at(url).hourly("cell-2", HOUR, HOUR + DAY)
         assert api.queries == []

@@ -44,6 +44,7 @@ class ForecastSetup:
     sites: list[ForecastSite] = field(default_factory=lambda: list(SITES))
     locks: LockBoard = field(default_factory=LockBoard)
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+    has_weather: bool = True
     weather: FakeWeatherSource = field(
         default_factory=lambda: FakeWeatherSource(issued_at=CYCLE_START, temp_c=24.0)
     )
@@ -54,7 +55,7 @@ class ForecastSetup:
         return ForecastCycle(
             facilities=lambda: self.sites,
             telemetry=self.telemetry,
-            weather=self.weather,
+            weather=self.weather if self.has_weather else None,
             forecaster=BatchedLoadForecaster(),
             issuing=issuing or ForecastIssuing(self.events, self.clock),
             alerts=self.alerts,

@@ -108,6 +108,21 @@ def test_the_last_weather_is_used_until_it_is_stale(forecast_setup: ForecastSetu
     assert ("weather_unavailable", "cell-1") in forecast_setup.open_alerts()
 
 
+def test_without_a_weather_service_an_alert_says_what_is_missing_and_what_follows(
+    forecast_setup: ForecastSetup,
+) -> None:
+    forecast_setup.import_history(ALL, 42)
+    forecast_setup.has_weather = False
+    assert set(forecast_setup.run().degraded.values()) == {"degraded_no_weather"}
+    (alert,) = forecast_setup.alerts.listed()
+    assert (alert.name, alert.subject) == ("weather_unavailable", "weather service")
+    assert "every forecast is degraded; programs with guardrail block will not dispatch" in alert.detail
+    assert "GRIDPROOF_WEATHER_URL" in alert.detail
+    forecast_setup.has_weather = True
+    forecast_setup.run()
+    assert forecast_setup.open_alerts() == set()
+
+
 def test_a_forecast_without_recent_readings_is_marked_as_stale(forecast_setup: ForecastSetup) -> None:
     forecast_setup.import_history(ALL, 42, until=CYCLE_START - timedelta(minutes=45))
     assert set(forecast_setup.run().degraded.values()) == {"degraded_stale_data"}

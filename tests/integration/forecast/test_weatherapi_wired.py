@@ -18,7 +18,7 @@ from application.weather.cell_location import WeatherPlace
 from interfaces.simulators.http_host import hosted
 from interfaces.simulators.weather.service import SimulatedWeather, create_weather_app
 from interfaces.simulators.weather.weatherapi import SimulatedWeatherApi, forecast_json, history_json
-from tests.acceptance.cli.terminal import Terminal
+from tests.acceptance.cli.terminal import PORTFOLIO, Terminal, changed
 from tests.servers import Database
 
 KEY = "9f8e7d6c5b4a"
@@ -29,7 +29,7 @@ def weather_service() -> Iterator[tuple[str, SimulatedWeatherApi]]:
     """The service runs in a thread with its own event loop, because a command runs another one."""
     clock = SystemClock()
     weather = SimulatedWeather(clock=clock, cells={"default": lambda at: 15.0 + at.hour / 2})
-    places = {"default": WeatherPlace(latitude=0.0, longitude=0.0, tz="America/Los_Angeles")}
+    places = {"default": WeatherPlace(latitude=34.05, longitude=-118.24, tz="America/Los_Angeles")}
     api = SimulatedWeatherApi(weather, places, clock=clock, key=KEY)
     loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
     urls: list[str] = []
@@ -73,7 +73,9 @@ def test_a_cycle_gets_weather_within_the_quota_and_the_next_process_uses_the_cac
     database: Database, valkey_server: EmbeddedServers, tmp_path: Path
 ) -> None:
     terminal = Terminal(database, tmp_path)
-    terminal.import_portfolio()
+    located = changed(PORTFOLIO, ["facilities", 0, "latitude"], 34.05)
+    located = changed(located, ["facilities", 0, "longitude"], -118.24)
+    assert terminal.run("facilities", "import", terminal.file(located)).exit_code == 0
     terminal.project()
     metered(database, ["fac-001", "fac-002"])
     with weather_service() as (url, api):

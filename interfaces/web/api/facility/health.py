@@ -1,6 +1,7 @@
 """Route of the health of a facility: the state of its BMS, its zones and its open alerts."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -9,6 +10,7 @@ import msgspec
 from litestar import Controller, get
 from litestar.params import FromPath
 
+from application.forecast.cycle_alerts import NO_WEATHER, UNAVAILABLE
 from application.operations.report import BREAKER_ALERT
 from application.ports.operations.alerts import Alert
 from domain.dispatch import DispatchStatus
@@ -50,7 +52,7 @@ class FacilityHealthDocument(msgspec.Struct, frozen=True, kw_only=True):
     verified_by_meter_at: datetime | None
     zones: tuple[ZoneHealth, ...]
     alerts: tuple[AlertDocument, ...]
-    """Open ones about the facility or one of its zones, newest first."""
+    """Open ones about the facility or one of its zones, newest first; then those about its weather."""
 
 
 class FacilityHealthController(Controller):
@@ -70,7 +72,7 @@ class FacilityHealthController(Controller):
 
 
 def _health(web: WebDependencies, row: FacilityRow) -> FacilityHealthDocument:
-    alerts = tuple(web.alerts.open_about(row.facility_id))
+    alerts = (*web.alerts.open_about(row.facility_id), *_weather_alerts(web, row))
     latest = row.latest_dispatch
     dispatch: DispatchRow | None = None
     if latest is not None:
@@ -87,6 +89,14 @@ def _health(web: WebDependencies, row: FacilityRow) -> FacilityHealthDocument:
         zones=() if dispatch is None else _zones(dispatch),
         alerts=tuple(map(alert_document, alerts)),
     )
+
+
+def _weather_alerts(web: WebDependencies, row: FacilityRow) -> Iterator[Alert]:
+    """Why its weather cell has no weather."""
+    for subject in (row.locations.at(web.clock.now()).weather_cell, NO_WEATHER[1]):
+        for alert in web.alerts.open_about(subject):
+            if (alert.name, alert.subject) == (UNAVAILABLE, subject):
+                yield alert
 
 
 def _bms_state(alerts: tuple[Alert, ...]) -> BmsState:

@@ -61,7 +61,7 @@ export function Building({ row, health }) {
 
 const placeOf = (row) => {
   const cell = words(row.weather_cell.replaceAll("-", " "));
-  return row.latitude === null || row.longitude === null ? cell : `${cell}, ${row.latitude.toFixed(2)}, ${row.longitude.toFixed(2)}`;
+  return row.latitude === null || row.longitude === null ? `${cell}, no coordinates` : `${cell}, ${row.latitude.toFixed(2)}, ${row.longitude.toFixed(2)}`;
 };
 
 const share = (one) => (one.part?.delivered_kw != null && one.part.target_kw ? one.part.delivered_kw / one.part.target_kw : null);

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from application.forecast.cycle_weather import CycleWeather
+from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.weather.source import WeatherReport, WeatherUnavailable
+from application.ports.weather.temperatures import StoredTemperatures
 from application.weather.cached_source import CachedWeatherSource, hours_of
 from domain.forecast import data_quality
-from domain.time_series.windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries, TimeWindow
 from tests.fakes.clock import FakeClock
 from tests.fakes.shared_cache import FakeSharedCache
+from tests.fakes.weather.temperatures import FakeCellTemperatures
 
 START = datetime(2026, 7, 14, 20, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -27,6 +30,7 @@ class FakeSource:
         self.clock = clock
         self.away = False
         self.ahead = 2 * DAY
+        self.since = clock.moment - 400 * DAY
         self.asked: list[tuple[datetime, datetime]] = []
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
@@ -34,7 +38,7 @@ class FakeSource:
             raise WeatherUnavailable("away")
         self.asked.append((starts_at, ends_at))
         hours = [starts_at + HOUR * n for n in range((ends_at - starts_at) // HOUR)]
-        told = [float(at.hour) if at < self.clock.moment + self.ahead else None for at in hours]
+        told = [float(at.hour) if self.since <= at < self.clock.moment + self.ahead else None for at in hours]
         return WeatherReport(
             cell=cell, issued_at=self.clock.moment, temp_c=IntervalSeries.of(starts_at, 3600, told)
         )
@@ -98,6 +102,81 @@ def test_a_past_longer_than_the_cached_one_is_requested(clock: FakeClock, servic
         assert len(service.asked) == 2
 
     asyncio.run(scenario())
+
+
+def test_after_a_loss_of_the_cache_only_the_last_day_of_the_past_is_requested_again(
+    clock: FakeClock, service: FakeSource
+) -> None:
+    async def scenario() -> None:
+        temperatures = FakeCellTemperatures()
+        for _ in range(2):  # each a new process with an empty cache
+            report = await report_at(
+                CachedWeatherSource(service, clock, None, temperatures), clock, back=56 * DAY
+            )
+            assert report.temp_c.values.tolist() == [
+                float((report.temp_c.starts_at + HOUR * n).hour) for n in range(56 * 24 + 25)
+            ]
+            clock.moment += HOUR
+        hour = START.replace(minute=0)
+        assert [first for first, _ in service.asked] == [hour - 56 * DAY, hour.replace(hour=0) - DAY]
+        window = TimeWindow(hour - 55 * DAY, hour)
+        assert np.isfinite(temperatures.temperatures_of("cell-1", window).values).all()
+
+    asyncio.run(scenario())
+
+
+def test_each_hour_that_passed_is_stored(clock: FakeClock, service: FakeSource) -> None:
+    async def scenario() -> None:
+        temperatures = FakeCellTemperatures()
+        weather = CachedWeatherSource(service, clock, FakeSharedCache(), temperatures)
+        for _ in range(50):
+            await report_at(weather, clock)
+            clock.moment += HOUR
+        window = TimeWindow(START.replace(minute=0) - 8 * DAY, START.replace(minute=0) + 49 * HOUR)
+        stored = temperatures.stored("cell-1", window)
+        assert stored.temp_c.values.tolist() == [
+            float((window.starts_at + HOUR * n).hour) for n in range(241)
+        ]
+        assert stored.first_due() == (START + DAY).replace(hour=0, minute=0)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_new_process", [False, True])
+def test_a_missing_past_is_requested_again_after_a_day_and_by_each_new_process(
+    clock: FakeClock, service: FakeSource, is_new_process: bool
+) -> None:
+    async def scenario() -> None:
+        cache = FakeSharedCache()
+        service.since = START - 7 * DAY
+        weather = CachedWeatherSource(service, clock, cache)
+        first = await report_at(weather, clock, back=56 * DAY)
+        await report_at(weather, clock, back=56 * DAY)
+        assert (len(service.asked), np.isfinite(first.temp_c.values).sum() // 24) == (1, 8)
+        service.since = START - 90 * DAY
+        if is_new_process:
+            weather = CachedWeatherSource(service, clock, cache)
+        else:
+            clock.moment += DAY
+        report = await report_at(weather, clock, back=56 * DAY)
+        assert np.isfinite(report.temp_c.values).all()
+        assert len(service.asked) == 2
+
+    asyncio.run(scenario())
+
+
+def test_reports_are_served_while_the_store_of_temperatures_is_away(
+    clock: FakeClock, service: FakeSource
+) -> None:
+    class Away(FakeCellTemperatures):
+        def stored(self, cell: str, window: TimeWindow) -> StoredTemperatures:
+            raise OperationsUnavailable("away")
+
+        def record(self, cell: str, temp_c: IntervalSeries, *, final_until: datetime) -> None:
+            raise OperationsUnavailable("away")
+
+    report = asyncio.run(report_at(CachedWeatherSource(service, clock, None, Away()), clock))
+    assert np.isfinite(report.temp_c.values).all()
 
 
 def test_processes_share_reports(clock: FakeClock, service: FakeSource) -> None:

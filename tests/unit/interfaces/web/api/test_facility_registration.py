@@ -66,6 +66,22 @@ def test_an_entry_that_does_not_match_the_schema_is_refused(change: dict[str, An
     assert edge.commands.given == []
 
 
+def test_the_health_of_a_facility_says_why_it_has_no_weather() -> None:
+    walk = PortfolioWalk()
+    walk.happy()
+    alerts = FakeAlertRegistry()
+    edge = Edge(alerts=alerts)
+    edge.read_models = FakeReadModels(walk.entries)  # type: ignore[assignment]
+    key = edge.key("dashboard", facility="fac-001")
+    for subject in ("cell-1", "elsewhere", "weather service"):
+        alerts.raise_alert("weather_unavailable", subject, f"why {subject}", at=NOW)
+    alerts.raise_alert("forecast_drift", "cell-1", "not about a cell", at=NOW)
+    with edge.client() as client:
+        document = client.get("/api/facilities/fac-001/health", headers=key).json()
+    assert document["bms"] == "no_trouble_known"
+    assert [alert["detail"] for alert in document["alerts"]] == ["why cell-1", "why weather service"]
+
+
 @pytest.mark.parametrize(
     ("alert", "subject", "bms"),
     [
