@@ -228,7 +228,7 @@ def _put_facility(
 def _status_reason(domain_event: Facility.Event, row: FacilityRow | None) -> str | None:
     if isinstance(domain_event, Facility.MaintenanceStarted | Facility.Deactivated):
         return domain_event.reason
-    if isinstance(domain_event, Facility.MaintenanceEnded) or row is None:
+    if isinstance(domain_event, Facility.MaintenanceEnded | Facility.Reactivated) or row is None:
         return None
     return row.status_reason
 

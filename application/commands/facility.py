@@ -26,6 +26,26 @@ class EndMaintenance(msgspec.Struct, frozen=True, kw_only=True):
     facility_id: str
 
 
+class DeactivateFacility(msgspec.Struct, frozen=True, kw_only=True):
+    """Take the facility out of service for good. Reply: Deactivation."""
+
+    facility_id: str
+    reason: str
+
+
+class ReactivateFacility(msgspec.Struct, frozen=True, kw_only=True):
+    facility_id: str
+    reason: str
+
+
+class Deactivation(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a deactivation."""
+
+    facility_id: str
+    dr_event_ids: tuple[UUID, ...] = ()
+    """The DR events from which it was released."""
+
+
 class OptOutFacility(msgspec.Struct, frozen=True, kw_only=True):
     """Opt the facility out: of one DR event, or of all (None) until it opts in again. Reply: OptingOut."""
 

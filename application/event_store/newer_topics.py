@@ -102,6 +102,7 @@ NEWER_TOPICS: frozenset[str] = frozenset(
         "dr-event.remeasured.v2",
         "facility.enrolled-in-program.v2",
         "facility.location-agreed.v1",
+        "facility.reactivated.v1",
         "facility.zone-defined.v2",
         "history-seals.opened.v1",
         "history-seals.sealed.v1",

@@ -48,9 +48,11 @@ from application.commands.dr_event import (
     StartPreparation,
 )
 from application.commands.facility import (
+    DeactivateFacility,
     EndMaintenance,
     OptInFacility,
     OptOutFacility,
+    ReactivateFacility,
     RegisterFacility,
     StartMaintenance,
 )
@@ -76,6 +78,8 @@ HANDLERS: dict[type, Handler] = {
     RegisterFacility: on_facility.register_facility,
     StartMaintenance: on_facility.start_maintenance,
     EndMaintenance: on_facility.end_maintenance,
+    DeactivateFacility: on_facility.deactivate_facility,
+    ReactivateFacility: on_facility.reactivate_facility,
     OptOutFacility: on_facility.opt_out_facility,
     OptInFacility: on_facility.opt_in_facility,
     NoteRestore: on_facility.note_restore,

@@ -6,10 +6,13 @@ from uuid import UUID
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch import NoteRestore
 from application.commands.facility import (
+    DeactivateFacility,
+    Deactivation,
     EndMaintenance,
     OptInFacility,
     OptingOut,
     OptOutFacility,
+    ReactivateFacility,
     RegisterFacility,
     StartMaintenance,
 )
@@ -66,6 +69,24 @@ def start_maintenance(command: StartMaintenance, context: DecisionContext) -> De
 def end_maintenance(command: EndMaintenance, context: DecisionContext) -> Decision:
     facility = _existing(command.facility_id, context)
     facility.end_maintenance(context.provenance)
+    return Decision(facility)
+
+
+def deactivate_facility(command: DeactivateFacility, context: DecisionContext) -> Decision:
+    """Deactivate, and leave all future dispatches in the same transaction: a shortfall is shared by the others."""
+    facility = _existing(command.facility_id, context)
+    concerned = facility.deactivate(context.provenance, reason=command.reason)
+    dispatches = _dispatches(command.facility_id, concerned, context)
+    for dispatch in dispatches:
+        reason = f"the facility was deactivated: {command.reason}"
+        dispatch.leave(context.provenance, cause="opted_out", reason=reason)
+    reply = Deactivation(facility_id=command.facility_id, dr_event_ids=concerned)
+    return Decision(facility, *dispatches, reply=reply)
+
+
+def reactivate_facility(command: ReactivateFacility, context: DecisionContext) -> Decision:
+    facility = _existing(command.facility_id, context)
+    facility.reactivate(context.provenance, reason=command.reason)
     return Decision(facility)
 
 

@@ -48,6 +48,7 @@ class Facility(Aggregate[FacilityState]):
     MaintenanceStarted: TypeAlias = events.MaintenanceStarted
     MaintenanceEnded: TypeAlias = events.MaintenanceEnded
     Deactivated: TypeAlias = events.Deactivated
+    Reactivated: TypeAlias = events.Reactivated
     Reserved: TypeAlias = events.Reserved
     Released: TypeAlias = events.Released
     RestoreAwaited: TypeAlias = events.RestoreAwaited
@@ -174,7 +175,7 @@ class Facility(Aggregate[FacilityState]):
         if not reason.strip():
             raise ReasonRequired("maintenance needs a reason")
         if self.state.status == "deactivated":
-            raise NotAllowedNow(f"{self.state.facility_id} is deactivated; register it again first")
+            raise NotAllowedNow(f"{self.state.facility_id} is deactivated; reactivate it first")
         if self.state.status == "active":
             self.record(self.MaintenanceStarted, provenance, reason=reason)
 
@@ -183,12 +184,41 @@ class Facility(Aggregate[FacilityState]):
         if self.state.status == "maintenance":
             self.record(self.MaintenanceEnded, provenance)
 
-    def deactivate(self, provenance: Provenance, *, reason: str) -> None:
-        """Take the facility out of service for good."""
+    def deactivate(self, provenance: Provenance, *, reason: str) -> tuple[UUID, ...]:
+        """Take the facility out of service for good, and release its future reservations.
+
+        Returns their DR events. Raises NotAllowedNow while it serves, or while its building is not restored.
+        """
         if not reason.strip():
             raise ReasonRequired("deactivation needs a reason")
-        if self.state.status != "deactivated":
-            self.record(self.Deactivated, provenance, reason=reason)
+        if self.state.status == "deactivated":
+            return ()
+        self._refuse_while_serving(provenance.recorded_at)
+        concerned = self._concerned(None)
+        for dr_event_id in concerned:
+            self.release(
+                provenance, dr_event_id=dr_event_id, served=False, reason=f"it was deactivated: {reason}"
+            )
+        self.record(self.Deactivated, provenance, reason=reason)
+        return concerned
+
+    def _refuse_while_serving(self, now: datetime) -> None:
+        facility_id = self.state.facility_id
+        if not_restored := sorted(self.state.not_restored_from):
+            raise NotAllowedNow(f"{facility_id} is not restored yet from DR event {not_restored[0]}")
+        for held in self.state.reservations.values():
+            if held.starts_at <= now:
+                raise NotAllowedNow(
+                    f"{facility_id} serves DR event {held.dr_event_id}; opt it out now, and deactivate it when that DR "
+                    "event is completed"
+                )
+
+    def reactivate(self, provenance: Provenance, *, reason: str) -> None:
+        """Put a deactivated facility into service again, as it was registered."""
+        if not reason.strip():
+            raise ReasonRequired("reactivation needs a reason")
+        if self.state.status == "deactivated":
+            self.record(self.Reactivated, provenance, reason=reason)
 
     def reserve(
         self, provenance: Provenance, *, dr_event_id: UUID, starts_at: datetime, ends_at: datetime
@@ -207,7 +237,9 @@ class Facility(Aggregate[FacilityState]):
                 )
         self.record(self.Reserved, provenance, dr_event_id=dr_event_id, starts_at=starts_at, ends_at=ends_at)
 
-    def release(self, provenance: Provenance, *, dr_event_id: UUID, served: bool) -> None:
+    def release(
+        self, provenance: Provenance, *, dr_event_id: UUID, served: bool, reason: str | None = None
+    ) -> None:
         """Release the reservation; a repeated call records nothing."""
         reservation = self.state.reservations.get(str(dr_event_id))
         if reservation is not None:
@@ -218,6 +250,7 @@ class Facility(Aggregate[FacilityState]):
                 starts_at=reservation.starts_at,
                 ends_at=reservation.ends_at,
                 served=served,
+                reason=reason,
             )
 
     def await_restore(self, provenance: Provenance, *, dr_event_id: UUID) -> None:

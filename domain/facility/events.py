@@ -186,6 +186,16 @@ class Deactivated(Event, frozen=True, kw_only=True):
         return replace(state, status="deactivated")
 
 
+class Reactivated(Event, frozen=True, kw_only=True):
+    """A facility that was deactivated is in service again."""
+
+    TOPIC: ClassVar[str] = "facility.reactivated.v1"
+    reason: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, status="active")
+
+
 class Reserved(Event, frozen=True, kw_only=True):
     """The facility is reserved for a DR event."""
 
@@ -216,6 +226,8 @@ class Released(Event, frozen=True, kw_only=True):
     ends_at: datetime
     served: bool
     """False if the DR event was cancelled: it does not count against the limits then."""
+    reason: str | None = None
+    """Why it ended early; None: with its DR event, or by a change of it."""
 
     def evolve(self, state: FacilityState) -> FacilityState:
         key = str(self.dr_event_id)

@@ -22,7 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("interfaces.cli.serve:serve", "The HTTP API alone."),
     "worker": ("interfaces.cli.worker:worker", "One worker process."),
     "migrate": ("interfaces.cli.migrate:migrate", "Bring the database to this release's schema."),
-    "facilities": ("interfaces.cli.facilities:facilities_group", "The portfolio: import it, list it."),
+    "facilities": (
+        "interfaces.cli.facilities.commands:facilities_group",
+        "The portfolio: import it, list it.",
+    ),
     "keys": ("interfaces.cli.keys.commands:keys_group", "API keys."),
     "telemetry": ("interfaces.cli.telemetry.commands:telemetry_group", "Meter history."),
     "forecast": ("interfaces.cli.forecast.commands:forecast_group", "Load forecasts."),

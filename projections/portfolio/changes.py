@@ -45,7 +45,7 @@ def _share_after(domain_event: Facility.Event, share: FacilityShare) -> Facility
             return replace(share, zones_kw=remaining)
         case Facility.MaintenanceStarted():
             return replace(share, status="maintenance")
-        case Facility.MaintenanceEnded():
+        case Facility.MaintenanceEnded() | Facility.Reactivated():
             return replace(share, status="active")
         case Facility.Deactivated():
             return replace(share, status="deactivated")
@@ -215,6 +215,7 @@ CHANGES: dict[type[DomainEvent], Callable[[Any, PortfolioRow, Rows[PortfolioRows
     Facility.MaintenanceStarted: _facility_changed,
     Facility.MaintenanceEnded: _facility_changed,
     Facility.Deactivated: _facility_changed,
+    Facility.Reactivated: _facility_changed,
     Facility.Reserved: _facility_changed,
     Facility.Released: _facility_changed,
     Facility.OptedOut: _facility_changed,

@@ -1,6 +1,6 @@
 """The meters that the portfolio lists, from the read model of facilities."""
 
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.read_model.view import PostgresView
 from application.ports.telemetry.listed_meters import ListedMetersUnavailable, Listing
+from domain.facility import FacilityStatus
 from projections.facility import FacilitiesProjection, key_of
 from projections.queries.views import ReadModelsUnavailable, all_rows
 
@@ -17,6 +18,7 @@ class _FacilityMeters(msgspec.Struct, frozen=True, tag="facility"):
     """The part of a FacilityRow that is read here: a process may hold those of many facilities."""
 
     facility_id: str
+    status: FacilityStatus
     meters: tuple[str, ...] = ()
 
 
@@ -32,12 +34,16 @@ class PostgresListedMeters:
 
     def everything(self) -> dict[str, frozenset[str]]:
         with _translated():
-            return {row.facility_id: frozenset(row.meters) for row in all_rows(self._view)}
+            return _listing(all_rows(self._view))
 
     def among(self, facility_ids: Collection[str]) -> Listing:
         with _translated():
             rows = self._view.by_key([key_of(facility_id) for facility_id in facility_ids])
-        return {row.facility_id: frozenset(row.meters) for row in rows.values()}
+        return _listing(rows.values())
+
+
+def _listing(rows: Iterable[_FacilityMeters]) -> dict[str, frozenset[str]]:
+    return {row.facility_id: frozenset(row.meters) for row in rows if row.status != "deactivated"}
 
 
 @contextmanager

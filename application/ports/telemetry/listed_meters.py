@@ -5,7 +5,7 @@ from typing import Protocol
 
 Listing = Mapping[str, frozenset[str]]
 """Facility -> its meters. An empty set: the facility lists none. A facility that is not in it is not in the
-portfolio."""
+portfolio, or was deactivated."""
 
 
 class ListedMetersUnavailable(ConnectionError):
@@ -20,9 +20,9 @@ class ListedMeters(Protocol):
         ...
 
     def everything(self) -> dict[str, frozenset[str]]:
-        """Of every facility of the portfolio, for the caller to change."""
+        """Of every facility of the portfolio that is not deactivated, for the caller to change."""
         ...
 
     def among(self, facility_ids: Collection[str]) -> Listing:
-        """Those of the facilities that are in the portfolio; one round trip."""
+        """Those of the facilities that are in the portfolio and not deactivated; one round trip."""
         ...

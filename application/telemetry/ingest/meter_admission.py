@@ -124,7 +124,8 @@ class MeterAdmission:
         meters = self._listing.get(facility_id)
         if meters is None:
             return (
-                f"{UNKNOWN_METER}: the portfolio has no facility {facility_id}; import it, then replay this"
+                f"{UNKNOWN_METER}: the portfolio has no facility {facility_id}, or it is deactivated; import or "
+                "reactivate it, then replay this"
             )
         named = ", ".join(sorted(unknown)[:3]) + (", ..." if len(unknown) > 3 else "")
         if not meters:

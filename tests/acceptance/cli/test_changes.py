@@ -96,6 +96,31 @@ def test_an_invalid_opt_out_or_opt_in_is_refused_with_the_reason(
     assert text in result.stderr
 
 
+def test_a_facility_is_in_maintenance_until_it_ends(terminal: Terminal) -> None:
+    begun = terminal.run("facilities", "maintenance", "fac-001", "--reason", "a new chiller")
+    assert (begun.exit_code, begun.stdout) == (0, "fac-001 is in maintenance\n")
+    refused = ask(terminal, "UTIL-2", days=4)
+    assert ("facility_in_maintenance", "fac-001") in [
+        (reason.code, reason.facility_id) for reason in refused.reasons
+    ]
+    assert terminal.run("facilities", "maintenance", "fac-001", "--end").exit_code == 0
+    assert ask(terminal, "UTIL-3", days=4).status == "accepted"
+    assert terminal.run("facilities", "maintenance", "fac-001").exit_code == 2
+
+
+def test_a_deactivated_facility_is_released_and_comes_back_only_by_a_command(
+    terminal: Terminal, accepted: UUID
+) -> None:
+    done = terminal.document("facilities", "deactivate", "fac-001", "--reason", "sold")
+    assert done == {"facility_id": "fac-001", "dr_event_ids": [str(accepted)]}
+    refused = ask(terminal, "UTIL-2", days=4)
+    assert ("facility_deactivated", "fac-001") in [
+        (reason.code, reason.facility_id) for reason in refused.reasons
+    ]
+    assert terminal.run("facilities", "reactivate", "fac-001", "--reason", "the wrong one").exit_code == 0
+    assert ask(terminal, "UTIL-3", days=4).status == "accepted"
+
+
 def test_a_second_cancellation_changes_nothing(terminal: Terminal, accepted: UUID) -> None:
     for outcome in ("cancelled", "already_cancelled"):
         done = terminal.document("dr-events", "cancel", "UTIL-1", "--reason", "storm over")

@@ -43,6 +43,8 @@ LIKE: dict[str, tuple[str, ...]] = {
         "POST /api/dr-events/{dr_event_id}/restored-by-hand",
         "POST /api/facilities",
         "POST /api/facilities/{facility_id}/maintenance",
+        "POST /api/facilities/{facility_id}/deactivation",
+        "POST /api/facilities/{facility_id}/reactivation",
         "POST /api/facilities/{facility_id}/opt-out",
         "POST /api/facilities/{facility_id}/opt-in",
         "POST /api/dead-letters/{dead_letter_id}/discard",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from adapters.postgres.read_model.row_table import RowTable
+from domain.facility import FacilityStatus
 from interfaces.simulators.meters.load_plan import LoadPlan
 from projections.facility import FacilitiesProjection, FacilityRow, key_of
 
@@ -22,20 +23,22 @@ def list_meters(dsn: str, plan: LoadPlan) -> None:
     _put(dsn, plan.listed_meters())
 
 
-def list_facility(dsn: str, facility_id: str, meters: Collection[str]) -> None:
+def list_facility(
+    dsn: str, facility_id: str, meters: Collection[str], status: FacilityStatus = "active"
+) -> None:
     """The same for one facility."""
-    _put(dsn, {facility_id: meters})
+    _put(dsn, {facility_id: meters}, status)
 
 
-def _put(dsn: str, listed: Mapping[str, Collection[str]]) -> None:
+def _put(dsn: str, listed: Mapping[str, Collection[str]], status: FacilityStatus = "active") -> None:
     projection = FacilitiesProjection()
     with psycopg.connect(dsn) as connection:
         (generation,) = connection.execute(_CHANGED, (projection.name, projection.version)).fetchone() or (1,)
         rows = RowTable(connection, projection, generation)
-        rows.write({key_of(one): (_row(one, mine), 0) for one, mine in listed.items()})
+        rows.write({key_of(one): (_row(one, mine, status), 0) for one, mine in listed.items()})
 
 
-def _row(facility_id: str, meters: Collection[str]) -> FacilityRow:
+def _row(facility_id: str, meters: Collection[str], status: FacilityStatus) -> FacilityRow:
     now = datetime.now(UTC)
     return FacilityRow(
         facility_id=facility_id,
@@ -43,7 +46,7 @@ def _row(facility_id: str, meters: Collection[str]) -> FacilityRow:
         latitude=0.0,
         longitude=0.0,
         weather_cell="load",
-        status="active",
+        status=status,
         meters=tuple(sorted(meters)),
         registered_at=now,
         changed_at=now,

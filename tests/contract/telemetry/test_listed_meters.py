@@ -17,19 +17,21 @@ from tests.servers import Database, PostgresServer
 class Listing(NamedTuple):
     meters: ListedMeters
     put: Callable[[str, Collection[str]], None]
+    deactivate: Callable[[str], None]
 
 
 @pytest.fixture(params=["fake", "postgres"])
 def listing(request: pytest.FixtureRequest) -> Iterator[Listing]:
     if request.param == "fake":
         fake = FakeListedMeters()
-        yield Listing(fake, fake.put)
+        yield Listing(fake, fake.put, fake.deactivate)
         return
     database: Database = request.getfixturevalue("database")
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
         yield Listing(
             PostgresListedMeters(pool),
             lambda facility_id, meters: list_facility(database.admin_dsn, facility_id, meters),
+            lambda facility_id: list_facility(database.admin_dsn, facility_id, {"m1"}, status="deactivated"),
         )
 
 
@@ -44,6 +46,14 @@ def test_among_has_those_that_exist(listing: Listing) -> None:
     listing.put("fac-001", {"m1"})
     assert listing.meters.among({"fac-001", "fac-009"}) == {"fac-001": frozenset({"m1"})}
     assert listing.meters.among(()) == {}
+
+
+def test_a_deactivated_facility_is_not_listed(listing: Listing) -> None:
+    listing.put("fac-001", {"m1"})
+    version = listing.meters.version()
+    listing.deactivate("fac-001")
+    assert (listing.meters.everything(), listing.meters.among({"fac-001"})) == ({}, {})
+    assert listing.meters.version() != version
 
 
 def test_the_version_changes_with_the_listing(listing: Listing) -> None:

@@ -17,6 +17,10 @@ class FakeListedMeters:
         self._listing[facility_id] = frozenset(meters)
         self._changes += 1
 
+    def deactivate(self, facility_id: str) -> None:
+        del self._listing[facility_id]
+        self._changes += 1
+
     def version(self) -> Hashable:
         self._require_up()
         return self._changes

@@ -373,7 +373,12 @@ class PortfolioWalk:
 
     def _maintain(self, facility: Facility, number: int) -> None:
         provenance = self.provenance(actor="operator:key-1", tenant=None)
-        if number % 16 == 12:
+        serves = facility.state.not_restored_from or any(
+            held.starts_at <= self.now for held in facility.state.reservations.values()
+        )
+        if facility.state.status == "deactivated":
+            facility.reactivate(provenance, reason="sold back")
+        elif number % 16 == 12 and not serves:
             facility.deactivate(provenance, reason="sold")
         elif facility.state.status == "maintenance":
             facility.end_maintenance(provenance)

@@ -90,7 +90,7 @@ def test_a_deactivated_facility_has_no_maintenance(facility: Facility) -> None:
     facility.deactivate(provenance(), reason="sold")
     facility.deactivate(provenance(), reason="sold again")
     facility.end_maintenance(provenance())
-    with pytest.raises(NotAllowedNow, match="register it again first"):
+    with pytest.raises(NotAllowedNow, match="reactivate it first"):
         facility.start_maintenance(provenance(), reason="boiler")
     assert (facility.version, facility.state.status) == (2, "deactivated")
 

@@ -1,4 +1,4 @@
-"""Routes of commands to registered facilities: maintenance, opt-out and opt-in."""
+"""Routes of commands to registered facilities: maintenance, deactivation, opt-out and opt-in."""
 
 import asyncio
 from typing import Annotated, Literal
@@ -10,10 +10,13 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from application.commands.facility import (
+    DeactivateFacility,
+    Deactivation,
     EndMaintenance,
     OptInFacility,
     OptingOut,
     OptOutFacility,
+    ReactivateFacility,
     StartMaintenance,
 )
 from interfaces.web.api.dr_event.controller import Text
@@ -27,6 +30,10 @@ class MaintenanceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     action: Literal["start", "end"]
     reason: Annotated[str, Meta(max_length=1_000, pattern=r"^[^\x00]*$")] = ""
     """Required to start."""
+
+
+class ReasonBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Text
 
 
 class OptingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +61,35 @@ class FacilityCommandController(Controller):
             if data.action == "start"
             else EndMaintenance(facility_id=facility_id)
         )
+        await asyncio.to_thread(dependencies_of(request).bus.handle, command, context_of(request))
+
+    @post(
+        "/{facility_id:str}/deactivation",
+        status_code=200,
+        summary="Take the facility out of service for good",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
+    async def deactivate(
+        self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[ReasonBody]
+    ) -> Deactivation:
+        """Its future reservations are released. Refused while it serves: opt it out first."""
+        command = DeactivateFacility(facility_id=facility_id, reason=data.reason)
+        reply: Deactivation = await asyncio.to_thread(
+            dependencies_of(request).bus.handle, command, context_of(request), reply_type=Deactivation
+        )
+        return reply
+
+    @post(
+        "/{facility_id:str}/reactivation",
+        status_code=200,
+        summary="Put a deactivated facility into service again",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
+    async def reactivate(
+        self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[ReasonBody]
+    ) -> None:
+        """As it was registered."""
+        command = ReactivateFacility(facility_id=facility_id, reason=data.reason)
         await asyncio.to_thread(dependencies_of(request).bus.handle, command, context_of(request))
 
     @post(

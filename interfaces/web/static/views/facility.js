@@ -35,6 +35,8 @@ export function FacilitiesView() {
 const QUESTIONS = {
   maintain: { title: "Start maintenance", consequence: "Until it ends, the facility is in no plan and new DR events that ask for it are refused.", confirm: "Start maintenance", path: "maintenance", body: { action: "start" }, done: "is in maintenance" },
   resume: { title: "End maintenance", consequence: "The facility can be planned for DR events again.", confirm: "End maintenance", reason: null, path: "maintenance", body: { action: "end" }, done: "is active again" },
+  deactivate: { title: "Deactivate", consequence: "It is taken out of service for good: its future reservations are released, it is not forecast, and its readings are refused. While it serves this is refused: opt it out first.", confirm: "Deactivate", danger: true, path: "deactivation", body: {}, done: "is deactivated" },
+  reactivate: { title: "Reactivate", consequence: "It is in service again, as it was registered.", confirm: "Reactivate", path: "reactivation", body: {}, done: "is active again" },
   "opt-out": { title: "Opt out", consequence: "It serves no DR event until it opts in again; if it is curtailed now, it is restored at once.", confirm: "Opt out", danger: true, path: "opt-out", body: {}, done: "has opted out" },
   "opt-in": { title: "Opt in", consequence: "It serves DR events again, those to come too.", confirm: "Opt in", path: "opt-in", body: {}, done: "has opted in" },
 };
@@ -50,8 +52,9 @@ function Question({ id, kind, close }) {
 }
 
 function Actions({ row, ask }) {
-  const offers = [row.status === "maintenance" ? ["resume", "End maintenance…"] : ["maintain", "Start maintenance…"], row.opted_out ? ["opt-in", "Opt in…"] : ["opt-out", "Opt out…"]];
-  return offers.map(([kind, text]) => html`<button key=${kind} class="button ${kind === "opt-out" ? "danger" : ""}" type="button" onClick=${() => ask(kind)}>${text}</button>`);
+  const inService = [row.status === "maintenance" ? ["resume", "End maintenance…"] : ["maintain", "Start maintenance…"], row.opted_out ? ["opt-in", "Opt in…"] : ["opt-out", "Opt out…"], ["deactivate", "Deactivate…"]];
+  const offers = row.status === "deactivated" ? [["reactivate", "Reactivate…"]] : inService;
+  return offers.map(([kind, text]) => html`<button key=${kind} class="button ${QUESTIONS[kind].danger ? "danger" : ""}" type="button" onClick=${() => ask(kind)}>${text}</button>`);
 }
 
 function figuresOf(row, current, forecast) {

@@ -62,9 +62,13 @@ def test_a_description_is_readable_and_names_the_facility(kind: type[DomainEvent
 )
 def test_the_stated_reason_of_a_domain_event_is_in_its_explanation(kind: type[DomainEvent]) -> None:
     given = example(kind)
+    stated = getattr(given, "reason")  # noqa: B009  # only some kinds have one
     why = reason_of(given)
+    if stated is None:
+        assert why is None
+        return
     assert why is not None
-    assert str(getattr(given, "reason")) in why  # noqa: B009  # only some kinds have one
+    assert str(stated) in why
 
 
 def test_a_refusal_lists_every_reason() -> None:

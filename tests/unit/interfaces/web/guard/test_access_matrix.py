@@ -43,6 +43,8 @@ BODIES: dict[str, Any] = {
     "POST /api/dr-events/{dr_event_id}/restored-by-hand": {"facility_id": "fac-001", "reason": "x"},
     "POST /api/facilities": ENTRY,
     "POST /api/facilities/{facility_id}/maintenance": {"action": "end"},
+    "POST /api/facilities/{facility_id}/deactivation": {"reason": "x"},
+    "POST /api/facilities/{facility_id}/reactivation": {"reason": "x"},
     "POST /api/facilities/{facility_id}/opt-out": {"reason": "x"},
     "POST /api/facilities/{facility_id}/opt-in": {"reason": "x"},
     "POST /api/dead-letters/{dead_letter_id}/discard": {"reason": "x"},

@@ -12,7 +12,14 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis.checks import CHECKS
 
 from application.commands.dr_event import Modification, ModifyDREvent
-from application.commands.facility import OptInFacility, OptingOut, OptOutFacility, RegisterFacility
+from application.commands.facility import (
+    DeactivateFacility,
+    Deactivation,
+    OptInFacility,
+    OptingOut,
+    OptOutFacility,
+    RegisterFacility,
+)
 from application.ports.operations.dead_letters import DeadLetterNotFound
 from domain.identifiers import dr_event_id
 from tests.sizes import examples
@@ -38,6 +45,8 @@ def answer(command: Any) -> Any:
         return 6
     if isinstance(command, OptOutFacility | OptInFacility):
         return OptingOut(facility_id=command.facility_id, opted_out=True)
+    if isinstance(command, DeactivateFacility):
+        return Deactivation(facility_id=command.facility_id)
     if isinstance(command, ModifyDREvent):
         return Modification(
             dr_event_id=dr_event_id(command.utility_id, command.utility_event_id),

@@ -1,4 +1,4 @@
-"""`gridproof facilities`: imports, lists and opts out facilities of the portfolio."""
+"""`gridproof facilities`: imports and lists the facilities of the portfolio, and forgets personal data of it."""
 
 import hashlib
 import secrets
@@ -12,13 +12,9 @@ import click
 from interfaces.cli.console.parameter_types import as_of
 from interfaces.cli.console.printing import print_json, print_table, progress_of
 from interfaces.cli.console.session import command_context, opened_stores, operator, warn_if_behind
+from interfaces.cli.facilities.availability import AVAILABILITY_COMMANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from uuid import UUID
-
-    from msgspec import Struct
-
     from application.facility.portfolio_entries import Portfolio
     from domain.administration import PersonalData
     from interfaces.bootstrap import Stores
@@ -54,17 +50,6 @@ Examples:
   gridproof facilities list --json
   gridproof facilities list --as-of 2026-07-14T21:30:00Z
 """
-OPT_OUT_EXAMPLE = """
-\b
-Examples:
-  gridproof facilities opt-out fac-007 --reason "a concert tonight"
-  gridproof facilities opt-out fac-007 --dr-event UTIL-2026-0042 --reason "chiller broken"
-"""
-OPT_IN_EXAMPLE = """
-\b
-Example:
-  gridproof facilities opt-in fac-007 --reason "the concert is off"
-"""
 FORGET_EXAMPLE = """
 \b
 Examples:
@@ -80,7 +65,11 @@ MOST_BYTES = 64_000_000
 
 @click.group("facilities", epilog=LIST_EXAMPLE)
 def facilities_group() -> None:
-    """The portfolio: import it, list its facilities."""
+    """The portfolio: import it, list its facilities, say which of them may serve."""
+
+
+for availability_command in AVAILABILITY_COMMANDS:
+    facilities_group.add_command(availability_command)
 
 
 @facilities_group.command("import", epilog=IMPORT_EXAMPLE)
@@ -191,62 +180,6 @@ def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[FacilityRow]":
         return HistoricalLists(stores.stream_log()).facilities(past).rows
     warn_if_behind(stores, "facilities")
     return stores.read_models().facilities
-
-
-_dr_event_option = click.option(
-    "--dr-event",
-    "reference",
-    metavar="ID",
-    help="Of this DR event alone (our id or the utility's); else of any.",
-)
-
-
-@facilities_group.command("opt-out", epilog=OPT_OUT_EXAMPLE)
-@click.argument("facility_id", metavar="FACILITY")
-@_dr_event_option
-@click.option("--reason", required=True, help="Why; it is recorded.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def opt_out(facility_id: str, reference: str | None, reason: str, as_json: bool) -> None:
-    """It does not serve, until it opts in again; if it is curtailed now, it is restored at once."""
-    from application.commands.facility import OptOutFacility
-
-    _opt(
-        lambda dr_event_id: OptOutFacility(facility_id=facility_id, dr_event_id=dr_event_id, reason=reason),
-        reference,
-        as_json=as_json,
-    )
-
-
-@facilities_group.command("opt-in", epilog=OPT_IN_EXAMPLE)
-@click.argument("facility_id", metavar="FACILITY")
-@_dr_event_option
-@click.option("--reason", required=True, help="Why; it is recorded.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def opt_in(facility_id: str, reference: str | None, reason: str, as_json: bool) -> None:
-    """It serves again."""
-    from application.commands.facility import OptInFacility
-
-    _opt(
-        lambda dr_event_id: OptInFacility(facility_id=facility_id, dr_event_id=dr_event_id, reason=reason),
-        reference,
-        as_json=as_json,
-    )
-
-
-def _opt(command: "Callable[[UUID | None], Struct]", reference: str | None, *, as_json: bool) -> None:
-    from application.commands.facility import OptingOut
-    from projections.audit.replay import resolve_dr_event
-
-    with opened_stores() as stores:
-        dr_event_id = None if reference is None else resolve_dr_event(stores.stream_log(), reference)
-        done = stores.bus.handle(command(dr_event_id), command_context(stores), reply_type=OptingOut)
-    if as_json:
-        print_json(done)
-        return
-    what = "any DR event" if dr_event_id is None else f"DR event {dr_event_id}"
-    click.echo(f"{done.facility_id} {'serves no longer in' if done.opted_out else 'serves again in'} {what}")
-    for concerned in done.dr_event_ids:
-        click.echo(f"concerns {concerned}")
 
 
 @facilities_group.command("forget", epilog=FORGET_EXAMPLE)
