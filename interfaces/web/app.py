@@ -18,6 +18,7 @@ from interfaces.web.api.dashboard import DashboardController
 from interfaces.web.api.dr_event.callbacks import CallbackController
 from interfaces.web.api.dr_event.controller import DREventController
 from interfaces.web.api.dr_event.load import DREventLoadController
+from interfaces.web.api.dr_event.measurements import MeasurementsController
 from interfaces.web.api.dr_event.performance import PerformanceController
 from interfaces.web.api.facility.commands import FacilityCommandController
 from interfaces.web.api.facility.controller import FacilityController
@@ -66,6 +67,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     NotificationController,
     DREventController,
     PerformanceController,
+    MeasurementsController,
     CallbackController,
     FacilityController,
     LoadHistoryController,

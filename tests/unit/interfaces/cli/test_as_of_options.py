@@ -34,6 +34,7 @@ HTTP_READS = (
     "/api/dr-events",
     "/api/dr-events/{dr_event_id}",
     "/api/dr-events/{dr_event_id}/dispatches",
+    "/api/dr-events/{dr_event_id}/measurements",
     "/api/dr-events/{dr_event_id}/performance",
     "/api/dr-events/{dr_event_id}/performance/{facility_id}",
     "/api/dr-events/{dr_event_id}/callbacks",

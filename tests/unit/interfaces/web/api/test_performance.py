@@ -20,6 +20,7 @@ class Measured:
         self.dr_event = walk.happy()
         walk._tell(self.dr_event, 0)
         walk._tell(self.dr_event, 0)
+        self.entries = walk.entries
         self.edge = Edge(others={"stream_log": FakeStreamLog(walk.entries)})
         self.models = FakeReadModels(walk.entries)
         self.edge.read_models = self.models  # type: ignore[assignment]

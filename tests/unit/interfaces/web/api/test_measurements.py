@@ -1,0 +1,68 @@
+"""Each number of a DR event with the domain event that it comes from, over the real projections of a generated log."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from eventsourcing.utils import resolve_topic
+
+from interfaces.web.api.dr_event.measurements import MeasurementsDocument
+from tests.unit.interfaces.web.api.test_performance import Measured
+from tests.unit.interfaces.web.edge import problem_of
+
+
+@pytest.fixture(scope="module")
+def measured() -> Measured:
+    return Measured()
+
+
+def numbers(items: list[dict[str, Any]]) -> dict[str, float]:
+    return {item["name"]: item["value"] for item in items}
+
+
+def test_the_numbers_are_those_of_the_performance(measured: Measured) -> None:
+    document = measured.read("measurements").json()
+    msgspec.convert(document, MeasurementsDocument)
+    performance = measured.read("performance").json()
+    assert numbers(document["numbers"])["delivered_kw"] == performance["delivered_kw"]
+    assert numbers(document["numbers"])["target_kw"] == performance["target_kw"]
+    assert numbers(document["numbers"])["committed"] == performance["batch"]["committed"]
+    for item, part in zip(document["items"], performance["items"], strict=True):
+        own = numbers(item["numbers"])
+        assert item["facility_id"] == part["facility_id"]
+        assert own["delivered_kw"] == part["delivered_kw"]
+        assert own["coverage_pct"] == part["measurement"]["coverage_pct"]
+
+
+def test_the_origin_of_a_number_is_the_domain_event_that_gave_it_that_value(measured: Measured) -> None:
+    document = measured.read("measurements").json()
+    entries = {entry.position: entry for entry in measured.entries}
+    for number in [*document["numbers"], *document["items"][0]["numbers"]]:
+        entry = entries[number["origin"]["position"]]
+        assert isinstance(entry.domain_event, resolve_topic(number["origin"]["topic"]))
+        before = measured.read(f"measurements?as_of={entry.position - 1}")
+        then = measured.read(f"measurements?as_of={entry.position}").json()
+        told = {*_facts(then["numbers"]), *(f for item in then["items"] for f in _facts(item["numbers"]))}
+        assert (number["name"], number["value"]) in told
+        if before.status_code == 200:
+            assert number not in [
+                *before.json()["numbers"],
+                *(n for item in before.json()["items"] for n in item["numbers"]),
+            ]
+
+
+def test_a_key_of_one_facility_sees_the_numbers_of_that_facility_only(measured: Measured) -> None:
+    own = measured.read("measurements").json()["items"][0]["facility_id"]
+    document = measured.read("measurements", measured.edge.key("dashboard", facility=own)).json()
+    assert (document["numbers"], [item["facility_id"] for item in document["items"]]) == ([], [own])
+
+
+def test_a_utility_sees_its_own_dr_event_only(measured: Measured) -> None:
+    utility = measured.dr_event.state.utility_id
+    assert measured.read("measurements", measured.edge.key("utility", utility=utility)).status_code == 200
+    other = measured.read("measurements", measured.edge.key("utility", utility="somebody-else"))
+    assert problem_of(other)["status"] == 404
+
+
+def _facts(items: list[dict[str, Any]]) -> set[tuple[str, float]]:
+    return {(item["name"], item["value"]) for item in items}
