@@ -41,6 +41,7 @@ WHOLE_IDEAS = {
     "domain/program/measurability.py": "what a contract excludes or cannot measure",
     "interfaces/bootstrap/doctor/raw_archive.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/signatures.py": "one check of the doctor",
+    "interfaces/bootstrap/doctor/weather.py": "one check of the doctor",
     "interfaces/cli/audit/snapshots.py": "what a verification of snapshots prints",
     "interfaces/cli/console/error_messages.py": "errors as messages for the terminal",
     "interfaces/settings/env_file.py": "the parser of --env-file",

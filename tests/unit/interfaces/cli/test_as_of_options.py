@@ -18,8 +18,9 @@ from click.testing import CliRunner
 from litestar.testing import TestClient
 
 from application.ports.event_store.event_log import LogEntry
-from interfaces.cli import dr_events, facilities, main
-from interfaces.cli.audit import commands
+from interfaces.cli import dr_events, main
+from interfaces.cli.audit import commands as audit
+from interfaces.cli.facilities import commands as facilities
 from interfaces.web.asgi import EdgeApplication
 from tests.fakes.clock import FakeClock
 from tests.fakes.facility import FakeFacilityCoordinates
@@ -137,7 +138,7 @@ class System:
             yield stores
 
         with pytest.MonkeyPatch.context() as patch:
-            for module in (dr_events, facilities, commands):
+            for module in (dr_events, facilities, audit):
                 patch.setattr(module, "opened_stores", opened)
             result = CliRunner().invoke(main, [*arguments, "--json"])
         assert result.exit_code in (0, 1), result.output
