@@ -125,7 +125,8 @@ class ForecastInputs(msgspec.Struct, frozen=True, kw_only=True):
     """The newest reading used. A frozen meter counts as silent since it froze; spikes are ignored."""
     sensor_coverage_pct: float
     weather_available: bool
-    """Whether a weather forecast was available and used. A model trained without weather cannot use it."""
+    """Whether a weather forecast was available, and used if the model has learnt from temperatures. One that has not
+    seen enough of them yet forecasts without weather by design, which does not lower the quality."""
     weather_age_s: float | None
     """The age of the weather forecast; None if none was used."""
     readings_left_out: int = 0

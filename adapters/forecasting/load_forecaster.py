@@ -12,6 +12,7 @@ from adapters.forecasting.data.hourly import hour_of, on_steps
 from adapters.forecasting.ensemble.parameters import Block, is_of_this_layout, packed, unpacked
 from adapters.forecasting.forecasts import block_quantiles
 from adapters.forecasting.models.residual_correction import HORIZON_H
+from adapters.forecasting.models.temperature_columns import LEAST_SPAN_K, MIN_HISTORY_H
 from adapters.forecasting.training import PreparedHistories, fit_parameters, prepare_histories
 from application.ports.forecast.load_forecaster import (
     NAIVE,
@@ -46,6 +47,16 @@ class BatchedLoadForecaster:
         if isinstance(result, TooLittleHistory):
             raise result
         return result
+
+    def can_use_weather(self, history: FacilityHistory) -> bool:
+        """Five weeks of hours with both are enough, however much more load is known."""
+        first = hour_of(history.mean_kw.starts_at)
+        hours = max(hour_of(history.mean_kw.ends_at) - first, 1)
+        load, temp_c = (
+            on_steps(series, first * HOUR_S, HOUR_S, hours) for series in (history.mean_kw, history.temp_c)
+        )
+        both = temp_c[np.isfinite(load) & np.isfinite(temp_c)]
+        return len(both) >= MIN_HISTORY_H and float(np.ptp(both)) >= LEAST_SPAN_K
 
     def train_many(
         self, histories: Sequence[FacilityHistory], *, at: datetime

@@ -17,8 +17,8 @@ from application.forecast.cycle_alerts import (
     ForecastAlerts,
 )
 from application.forecast.cycle_inputs import days_to_read, inputs_of
-from application.forecast.cycle_report import CycleReport
-from application.forecast.cycle_weather import CellWeather, CycleWeather
+from application.forecast.cycle_report import CycleReport, TrainingOutcome, TrainingReport
+from application.forecast.cycle_weather import CellWeather, CycleWeather, problems_of
 from application.forecast.forecast_commands import (
     HORIZON,
     ForecastSite,
@@ -110,7 +110,10 @@ class ForecastCycle:
         ]
         ids = [site.facility_id for site in sites]
         await asyncio.to_thread(self._models.recall, ids, report.cycle_start)
-        new = set(self._models.new(ids, report.cycle_start))
+        new = {
+            *self._models.new(ids, report.cycle_start),
+            *await self._training.improvable(sites, report.cycle_start),
+        }
         for start in range(0, len(sites), FACILITIES_AT_ONCE):
             await self._forecast(sites[start : start + FACILITIES_AT_ONCE], new, report, actor)
         await self._alert(report, whole=only is None)
@@ -120,6 +123,33 @@ class ForecastCycle:
         due = set(self._models.due(ids, report.cycle_start))
         again = [site for site in sites if site.facility_id in due]
         await self._training.train(again, report)
+        return report
+
+    async def train(
+        self,
+        *,
+        at: datetime,
+        only: Collection[str] | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> TrainingReport:
+        """Train the models of all facilities or only those named, now; the next cycle uses them, in any process.
+
+        `progress` is called with the number of facilities done. Raises TelemetryStoreUnavailable or
+        OperationsUnavailable; models trained before stay.
+        """
+        began = perf_counter()
+        cycle = CycleReport(cycle_start=cycle_start_of(at))
+        report = TrainingReport(at=at, refused=cycle.refused)
+        known = await asyncio.to_thread(self._facilities)
+        sites = [site for site in known if only is None or site.facility_id in only]
+        for start in range(0, len(sites), TRAINED_AT_ONCE):
+            some = sites[start : start + TRAINED_AT_ONCE]
+            weather = await self._training.past_weather(some, cycle.cycle_start)
+            report.weather |= problems_of(weather)
+            trained = await self._training.train_with(weather, some, cycle, trained_at=at)
+            report.trained |= {one: TrainingOutcome.of(model) for one, model in trained.items()}
+            progress(start + len(some))
+        report.seconds = round(perf_counter() - began, 3)
         return report
 
     async def train_waiting(self, report: CycleReport, while_time: Callable[[], bool]) -> None:
@@ -149,9 +179,7 @@ class ForecastCycle:
         others = {site.weather_cell for site in to_do} - {site.weather_cell for site in first}
         back = CYCLE * (RECENT_DAYS * 96)
         weather |= await self._weather.fetch(others, at - back, at + HORIZON)
-        report.weather |= {
-            cell: None if found.is_usable else found.problem for cell, found in weather.items()
-        }
+        report.weather |= problems_of(weather)
         await self._training.train_with(weather, first, report)
         await asyncio.to_thread(self._issue_all, to_do, weather, report, actor, recorded)
 

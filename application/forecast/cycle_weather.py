@@ -6,7 +6,7 @@ no weather. The age of the report decides the data quality: from three hours on 
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -107,6 +107,11 @@ class CycleWeather:
                 or "the weather source says too little of the hours to come; see what the contract covers"
             )
         return CellWeather(report=report, age_s=age_s, problem=problem, reaches=reaches)
+
+
+def problems_of(weather: Mapping[str, CellWeather]) -> dict[str, str | None]:
+    """Weather cell -> why it has no usable weather; None where it has."""
+    return {cell: None if found.is_usable else found.problem for cell, found in weather.items()}
 
 
 def _reaches(report: WeatherReport, now: datetime, until: datetime) -> bool:

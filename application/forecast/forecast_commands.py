@@ -9,7 +9,6 @@ import numpy as np
 
 from application.commands.forecast import IssueForecast
 from application.ports.forecast.load_forecaster import (
-    NAIVE,
     RECENT_DAYS,
     FacilityHistory,
     LoadForecaster,
@@ -87,9 +86,10 @@ def forecast_commands(
             steps=CompactSteps.of(cycle_start, STEP_S, found.kw[:, row]),
         )
         for row, (one, model, reported) in enumerate(zip(inputs, models, ahead, strict=True))
-        # A new facility is forecast without weather by design. Its short history must not lower the quality
-        # of its inputs.
-        for has_weather in [found.used_weather[row] or (reported is not None and model.name == NAIVE)]
+        # With too little load or too few temperatures of the past, a facility is forecast without weather by design,
+        # and no worse with a long history without temperatures than with a short one. That must not lower the
+        # quality of its inputs: the weather is there, and its model is trained again as soon as it can use it.
+        for has_weather in [found.used_weather[row] or (reported is not None and not model.uses_weather)]
     ]
 
 

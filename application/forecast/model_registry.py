@@ -1,8 +1,8 @@
 """The trained models, and the selection of models to train: new facilities before a cycle; the others once a
 day, after it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from application.ports.forecast.load_forecaster import TrainedModel
 from application.ports.forecast.models import ForecastModels
@@ -17,6 +17,10 @@ CYCLES_A_DAY = 96
 NEW_AT_ONCE = 1_000
 """The most facilities without a model that are trained in a cycle; the others wait for a later cycle."""
 MIN_AT_ONCE = 4
+EXAMINED_AT_ONCE = 64
+"""Of the facilities without weather, how many a cycle examines for weather that came meanwhile."""
+IMPROVED_AGAIN_AFTER = RETRAIN_WEAK_AFTER
+NEVER = datetime.min.replace(tzinfo=UTC)
 RECALLED_AT_ONCE = 500
 
 
@@ -37,6 +41,8 @@ class ModelRegistry:
         self._models: dict[str, TrainedModel] = {}
         self._tries: dict[str, int] = {}
         self._in_vain: dict[str, tuple[datetime, str]] = {}
+        self._examined_at: dict[str, datetime] = {}
+        self._improved_at: dict[str, datetime] = {}
 
     def get(self, facility_id: str) -> TrainedModel | None:
         return self._models.get(facility_id)
@@ -63,14 +69,18 @@ class ModelRegistry:
         return f"{why} (as of {tried_at.isoformat()}, tried again within the hour)"
 
     def recall(self, facility_ids: Sequence[str], at: datetime) -> None:
-        """Load the stored models trained by `at`, of facilities without a model in this process. Raises
-        OperationsUnavailable.
+        """Load the stored models trained by `at` that this process does not have: of another process, or of
+        `gridproof forecast train`. Raises OperationsUnavailable.
 
         In a cycle of the past, a model that was trained later would contain data from its future.
         """
-        unknown = [one for one in facility_ids if one not in self._models]
         if self._kept is None:
             return
+        unknown = [
+            one
+            for one, trained_at in self._kept.trained_at(facility_ids).items()
+            if one not in self._models or self._models[one].trained_at < trained_at <= at
+        ]
         for start in range(0, len(unknown), RECALLED_AT_ONCE):
             found = self._kept.of(unknown[start : start + RECALLED_AT_ONCE])
             self._models |= {
@@ -90,6 +100,26 @@ class ModelRegistry:
         for one in chosen:
             self._tries[one] = self._tries.get(one, 0) + 1
         return chosen
+
+    def without_weather(self, facility_ids: Sequence[str], at: datetime) -> list[str]:
+        """The facilities whose models do not use the weather, to be examined before the cycle of `at` for what there
+        is now: those first that were not examined for longest."""
+        weak = [
+            one
+            for one in facility_ids
+            if one in self._models
+            and not self._models[one].uses_weather
+            and not self.failure_reason(one, at)
+            and _is_over(IMPROVED_AGAIN_AFTER, self._improved_at.get(one, NEVER), at)
+        ]
+        chosen = sorted(weak, key=lambda one: self._examined_at.get(one, NEVER))[:EXAMINED_AT_ONCE]
+        self._examined_at |= dict.fromkeys(chosen, at)
+        return chosen
+
+    def record_improvement(self, facility_ids: Iterable[str], at: datetime) -> None:
+        """They are trained in the cycle of `at` because there is weather for them now; even if their models still use
+        none, they are not examined again for IMPROVED_AGAIN_AFTER."""
+        self._improved_at |= dict.fromkeys(facility_ids, at)
 
     def due(self, facility_ids: Sequence[str], at: datetime) -> list[str]:
         """The facilities to be trained again after the cycle of `at`: the oldest models, at most a day's

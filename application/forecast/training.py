@@ -41,22 +41,61 @@ class ForecastTraining:
         """Train as of the cycle of `report`. Raises TelemetryStoreUnavailable or OperationsUnavailable."""
         await self.train_with(await self.past_weather(sites, report.cycle_start), sites, report)
 
+    async def improvable(self, sites: Sequence[ForecastSite], at: datetime) -> list[str]:
+        """The facilities whose models were trained without weather and would use it now, because their cell has weather
+        or their history got temperatures. Raises TelemetryStoreUnavailable.
+
+        They are trained in the cycle of `at`, and recorded in the registry.
+        """
+        if not self._weather.has_source:
+            return []
+        known = {site.facility_id: site for site in sites}
+        weak = [known[one] for one in self._models.without_weather(list(known), at)]
+        weather = await self.past_weather(weak, at)
+        usable = [site for site in weak if weather[site.weather_cell].report is not None]
+        found = await asyncio.to_thread(self._usable_now, usable, weather, at)
+        self._models.record_improvement(found, at)
+        return found
+
+    def _usable_now(
+        self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], at: datetime
+    ) -> list[str]:
+        inputs = inputs_of(self._telemetry, sites, weather, at, days=PAST_WEATHER.days)
+        return [
+            site.facility_id
+            for site, found in inputs
+            if not isinstance(found, NoTelemetry) and self._forecaster.can_use_weather(found.history)
+        ]
+
     async def past_weather(self, sites: Sequence[ForecastSite], at: datetime) -> dict[str, CellWeather]:
         """The weather that training needs, and the forecasts after it."""
         cells = {site.weather_cell for site in sites}
         return await self._weather.fetch(cells, at - PAST_WEATHER, at + HORIZON)
 
     async def train_with(
-        self, weather: Mapping[str, CellWeather], sites: Sequence[ForecastSite], report: CycleReport
-    ) -> None:
-        """Like `train`, with the weather given."""
+        self,
+        weather: Mapping[str, CellWeather],
+        sites: Sequence[ForecastSite],
+        report: CycleReport,
+        *,
+        trained_at: datetime | None = None,
+    ) -> dict[str, TrainedModel]:
+        """Like `train`, with the weather given. Returns the models, which are as of `trained_at` (None: the cycle)."""
+        trained: dict[str, TrainedModel] = {}
         for start in range(0, len(sites), TRAINED_AT_ONCE):
             some = sites[start : start + TRAINED_AT_ONCE]
-            await asyncio.to_thread(self._train_some, some, weather, report)
+            trained |= await asyncio.to_thread(
+                self._train_some, some, weather, report, trained_at or report.cycle_start
+            )
+        return trained
 
     def _train_some(
-        self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], report: CycleReport
-    ) -> None:
+        self,
+        sites: Sequence[ForecastSite],
+        weather: Mapping[str, CellWeather],
+        report: CycleReport,
+        trained_at: datetime,
+    ) -> dict[str, TrainedModel]:
         at = report.cycle_start
         in_vain: dict[str, str] = {}
         known = []
@@ -65,7 +104,7 @@ class ForecastTraining:
                 in_vain[site.facility_id] = str(inputs)
             else:
                 known.append(inputs.history)
-        answers = map_isolating_failures(known, lambda some: self._forecaster.train_many(some, at=at))
+        answers = map_isolating_failures(known, lambda some: self._forecaster.train_many(some, at=trained_at))
         trained: dict[str, TrainedModel] = {}
         for history, model in zip(known, answers, strict=True):
             if isinstance(model, Exception):
@@ -77,6 +116,7 @@ class ForecastTraining:
         report.refused |= in_vain
         self._models.record_failures(in_vain, at)
         self._models.put(trained)
+        return trained
 
 
 def why_none(error: Exception) -> str:

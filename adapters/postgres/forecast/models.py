@@ -1,7 +1,7 @@
 """Trained models in PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg_pool import ConnectionPool
@@ -13,6 +13,7 @@ _OF = """
 SELECT facility_id, name, version, trained_at, uses_weather, known_until, parameters
 FROM gridproof.forecast_models WHERE facility_id = ANY (%s)
 """
+_TRAINED_AT = "SELECT facility_id, trained_at FROM gridproof.forecast_models WHERE facility_id = ANY (%s)"
 _UPSERT = """
 INSERT INTO gridproof.forecast_models AS kept
     (facility_id, name, version, trained_at, uses_weather, known_until, parameters)
@@ -44,6 +45,11 @@ class PostgresForecastModels:
             )
             for facility_id, name, version, trained_at, uses_weather, known_until, parameters in rows
         }
+
+    def trained_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
+        with operations_connection(self._pool) as connection:
+            rows = connection.execute(_TRAINED_AT, (list(facility_ids),), binary=True).fetchall()
+        return {facility_id: trained_at.astimezone(UTC) for facility_id, trained_at in rows}
 
     def keep(self, models: Mapping[str, TrainedModel]) -> None:
         # Sorted, so that two processes that store the same facilities wait for each other and cannot

@@ -128,6 +128,10 @@ class LoadForecaster(Protocol):
         """Train a model on `history`; `at` is recorded as its training time. Raises TooLittleHistory."""
         ...
 
+    def can_use_weather(self, history: FacilityHistory) -> bool:
+        """Whether a model trained on at least `history` would use the weather: enough load with temperatures."""
+        ...
+
     def train_many(
         self, histories: Sequence[FacilityHistory], *, at: datetime
     ) -> list[TrainedModel | TooLittleHistory]:

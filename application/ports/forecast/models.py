@@ -1,6 +1,7 @@
 """Storage for trained models: their parameters, a few kilobytes per facility."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from application.ports.forecast.load_forecaster import TrainedModel
@@ -11,6 +12,10 @@ class ForecastModels(Protocol):
 
     def of(self, facility_ids: Sequence[str]) -> dict[str, TrainedModel]:
         """The newest stored model of each facility; facilities without one are left out."""
+        ...
+
+    def trained_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
+        """When the stored model of each facility was trained; facilities without one are left out."""
         ...
 
     def keep(self, models: Mapping[str, TrainedModel]) -> None:

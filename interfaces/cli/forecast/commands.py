@@ -12,7 +12,7 @@ from application.forecast.predict_from_file import Prediction, predict_loads
 from application.ports.forecast.load_forecaster import LoadForecaster
 from application.ports.history_import import FacilityReadings, ReadingsFile, ReadingsFileError
 from interfaces.cli.console.parameter_types import country_or_region, moment, time_zone
-from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
 from interfaces.cli.forecast.backtest import backtest
 from interfaces.cli.forecast.reads import READS
 
@@ -21,6 +21,12 @@ RUN_EXAMPLE = """
 Examples:
   gridproof forecast run
   gridproof forecast run --facility fac-001 --json
+"""
+TRAIN_EXAMPLE = """
+\b
+Examples:
+  gridproof forecast train
+  gridproof forecast train --facility fac-001 --json
 """
 PREDICT_EXAMPLE = """
 \b
@@ -81,6 +87,50 @@ def run(*, facility_ids: tuple[str, ...], at: datetime | None, as_json: bool) ->
         )
     if not report.has_forecast():
         raise click.ClickException("no facility has a forecast for that cycle; the reasons are above")
+
+
+@forecast_group.command("train", epilog=TRAIN_EXAMPLE)
+@click.option("--facility", "facility_ids", multiple=True, help="Only this one; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def train(*, facility_ids: tuple[str, ...], as_json: bool) -> None:
+    """Train the models of the running system now, from the history and the temperatures that there are.
+
+    The forecast worker uses them from its next cycle on, within 15 minutes. It trains by itself once a day, and at once
+    where weather or temperatures came to a facility without.
+    """
+    from interfaces.bootstrap import forecast_cycle, weather_problems
+    from interfaces.bootstrap.forecast import forecast_sites
+    from interfaces.cli.console.session import opened_stores
+
+    with opened_stores() as stores:
+        known = {site.facility_id for site in forecast_sites(stores)}
+        if missing := sorted({*facility_ids} - known):
+            raise click.ClickException(
+                f"no facility {', '.join(missing)}; see `gridproof facilities list` for those that exist"
+            )
+        only = facility_ids or None
+        with (
+            forecast_cycle(stores) as cycle,
+            progress_of(len({*facility_ids} or known), "facilities") as progress,
+        ):
+            report = asyncio.run(cycle.train(at=stores.clock.now(), only=only, progress=progress))
+        problems = weather_problems(stores)
+    for problem in problems:
+        click.echo(problem, err=True)
+    if as_json:
+        print_json(report)
+    else:
+        print_table(
+            ("facility", "model", "weather", "history until"),
+            [
+                (one, found.model, "used" if found.uses_weather else "not used", found.known_until)
+                for one, found in report.trained.items()
+            ],
+        )
+        for facility_id, why in report.refused.items():
+            click.echo(f"{facility_id}: {why}", err=True)
+    if not report.trained:
+        raise click.ClickException("no model was trained; the reasons are above")
 
 
 def open_readings(path: Path) -> ReadingsFile:

@@ -55,6 +55,12 @@ def test_a_newer_model_replaces_an_older_one_and_an_older_one_replaces_nothing(
     assert models.of(["fac-001"])["fac-001"].parameters == b"newest"
 
 
+def test_the_time_of_training_is_read_without_the_model(models: ForecastModels) -> None:
+    models.keep({"fac-001": model(1), "fac-002": model(2)})
+    found = models.trained_at(["fac-001", "fac-003"])
+    assert found == {"fac-001": AT + timedelta(hours=1)}
+
+
 def test_an_unavailable_database_is_reported() -> None:
     nowhere = "postgresql://nobody@127.0.0.1:1/none"
     with (

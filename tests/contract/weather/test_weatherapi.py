@@ -134,7 +134,7 @@ def test_a_contract_without_history_leaves_the_past_unknown_and_logs_the_reason(
 
 
 @pytest.mark.parametrize(("covered", "calls"), [(0, 3), (3, 6), (7, 9), (30, 3)])
-def test_the_past_reaches_as_far_back_as_the_contract_covers(covered: int, calls: int) -> None:
+def test_the_past_is_read_as_far_back_as_the_contract_covers(covered: int, calls: int) -> None:
     async def scenario() -> None:
         async with simulated(history_days=covered) as (url, api):
             source = source_at(url, plan=WeatherApiPlan(history_days=56))

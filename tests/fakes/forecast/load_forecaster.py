@@ -41,6 +41,9 @@ class FakeLoadForecaster:
             parameters=msgspec.json.encode(means),
         )
 
+    def can_use_weather(self, history: FacilityHistory) -> bool:
+        return bool((np.isfinite(history.mean_kw.values) & np.isfinite(history.temp_c.values)).any())
+
     def train_many(
         self, histories: Sequence[FacilityHistory], *, at: datetime
     ) -> list[TrainedModel | TooLittleHistory]:

@@ -1,6 +1,7 @@
 """Trained models in memory."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -13,6 +14,9 @@ class FakeForecastModels:
 
     def of(self, facility_ids: Sequence[str]) -> dict[str, TrainedModel]:
         return {one: self.kept[one] for one in facility_ids if one in self.kept}
+
+    def trained_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
+        return {one: model.trained_at for one, model in self.of(facility_ids).items()}
 
     def keep(self, models: Mapping[str, TrainedModel]) -> None:
         for facility_id, model in models.items():

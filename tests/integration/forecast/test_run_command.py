@@ -15,6 +15,7 @@ from adapters.clock import SystemClock
 from adapters.postgres.forecast.forecast_book import PostgresForecastBook
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import ImportedIntervals
+from application.weather.requirements import NO_SERVICE
 from domain.forecast import cycle_start_of
 from interfaces.bootstrap import open_stores
 from interfaces.bootstrap.forecast import forecast_sites
@@ -59,6 +60,17 @@ def test_a_cycle_is_run_and_reported(terminal: Terminal) -> None:
         found = PostgresForecastBook(pool).newest("fac-001", at=SystemClock().now())
     assert found is not None
     assert {step.p50_kw for step in found.steps} == {50.0}
+
+
+def test_models_are_trained_on_request(terminal: Terminal) -> None:
+    import_history(terminal, ["fac-001", "fac-002"])
+    report = terminal.document("forecast", "train", "--facility", "fac-001", "--facility", "fac-003")
+    assert {one: found["uses_weather"] for one, found in report["trained"].items()} == {"fac-001": False}
+    assert "nothing was ever metered" in report["refused"]["fac-003"]
+    result = terminal.run("forecast", "train", "--facility", "fac-002")
+    assert (result.exit_code, "naive" in result.stdout, NO_SERVICE in result.stderr) == (0, True, True)
+    assert "no facility nobody" in terminal.run("forecast", "train", "--facility", "nobody").stderr
+    assert terminal.run("forecast", "train", "--facility", "fac-003").exit_code == 1
 
 
 def test_a_run_leaves_no_connection_open(terminal: Terminal) -> None:

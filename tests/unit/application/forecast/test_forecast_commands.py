@@ -132,13 +132,16 @@ def test_a_short_history_does_not_change_the_input_quality() -> None:
     assert not command(msgspec.structs.replace(short, weather=None), model).inputs.weather_available
 
 
-def test_a_forecast_that_could_not_use_the_weather_states_it_as_unavailable() -> None:
+def test_a_long_history_without_temperatures_is_no_worse_off_than_a_short_one() -> None:
     known = inputs(load_kw())
     unknown = IntervalSeries(known.history.temp_c.starts_at, 900, np.full(DAYS * 96, np.nan))
     history = msgspec.structs.replace(known.history, temp_c=unknown)
     model = BatchedLoadForecaster().train(history, at=AT)
     found = command(msgspec.structs.replace(inputs(load_kw(), last_days=2)), model)
-    assert (found.inputs.weather_available, found.inputs.weather_age_s) == (False, None)
+    assert not model.uses_weather
+    assert (found.inputs.weather_available, quality_of(found.inputs, AT)) == (True, "full")
+    none = msgspec.structs.replace(inputs(load_kw(), last_days=2), weather=None, weather_age_s=None)
+    assert quality_of(command(none, model).inputs, AT) == "degraded_no_weather"
 
 
 def test_implausible_readings_are_counted_and_not_covered(model: TrainedModel) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from application.forecast.model_registry import NEW_AT_ONCE, ModelRegistry
+from application.forecast.model_registry import EXAMINED_AT_ONCE, NEW_AT_ONCE, ModelRegistry
 from application.ports.forecast.load_forecaster import TrainedModel
 from tests.fakes.forecast.models import FakeForecastModels
 
@@ -49,6 +49,29 @@ def test_models_trained_at_one_start_are_retrained_spread_over_the_following_day
     # 1.5 times a day's share, from the second day on. No model gets older than two days.
     assert max(count for cycle, count in trained.items() if cycle > 2) <= 32
     assert min(latest.values()) > START + timedelta(days=1)
+
+
+def test_a_model_that_another_process_trained_later_is_loaded_in_the_next_cycle() -> None:
+    kept = FakeForecastModels()
+    shelf = ModelRegistry(kept)
+    shelf.put({"a": model(START, uses_weather=False)})
+    kept.keep({"a": model(START + timedelta(minutes=5))})
+    shelf.recall(["a"], START)
+    assert shelf.without_weather(["a"], START) == ["a"]
+    shelf.recall(["a"], START + CYCLE)
+    assert shelf.without_weather(["a"], START + CYCLE) == []
+
+
+def test_models_without_weather_are_examined_in_turn_and_after_an_improvement_not_at_once_again() -> None:
+    shelf, ids = ModelRegistry(), [f"fac-{number:04}" for number in range(EXAMINED_AT_ONCE + 10)]
+    shelf.put({one: model(START, uses_weather=False) for one in ids} | {"warm": model(START)})
+    first = shelf.without_weather([*ids, "warm"], START + CYCLE)
+    second = shelf.without_weather([*ids, "warm"], START + 2 * CYCLE)
+    assert len(first) == EXAMINED_AT_ONCE
+    assert set(first) | set(second) == set(ids)
+    shelf.record_improvement(ids, START + 2 * CYCLE)
+    assert shelf.without_weather(ids, START + timedelta(hours=6)) == []
+    assert len(shelf.without_weather(ids, START + timedelta(hours=7))) == EXAMINED_AT_ONCE
 
 
 def test_new_facilities_do_not_wait_for_old_ones() -> None:
