@@ -4,23 +4,26 @@ For a measurement the log holds the intervals of the window and a hash of the re
 another baseline needs. When the hash differs, readings were added or corrected since.
 """
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
 from application.measurement.agreed_baseline import AgreedBaseline
-from application.measurement.basis import MeasuringBasis, basis_of, recorded_basis
+from application.measurement.basis import LOOK_BACK_DAYS, MeasuringBasis, basis_of, recorded_basis
 from application.measurement.measure import (
-    GIVE_UP_AFTER,
+    TEMPERATURES_UNTIL,
+    Measurement,
     measured_window,
     measurement_of,
     readings_window,
     whole_data_hash,
 )
+from application.measurement.regression_source import RegressionSource, inputs_of
 from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import DispatchState
 from domain.facility import Facility, FacilityState
 from domain.identifiers import dispatch_id, facility_stream_id
-from domain.time_series.windows import IntervalSeries
 from projections.as_of.dr_event import measurement_in_force
 from projections.as_of.what_if import RemeasuredResult
 from projections.audit.replay import AuditDocument
@@ -28,32 +31,58 @@ from projections.audit.stream_log import StreamLog
 
 
 def remeasured_by(
-    method: str, document: AuditDocument, log: StreamLog, telemetry: TelemetryStore
+    method: str,
+    document: AuditDocument,
+    log: StreamLog,
+    telemetry: TelemetryStore,
+    regression: RegressionSource | None = None,
 ) -> dict[str, RemeasuredResult]:
     """Facility -> its result by `method`, for every facility that was curtailed.
 
-    Raises StreamLogUnavailable or TelemetryStoreUnavailable.
+    Raises StreamLogUnavailable, TelemetryStoreUnavailable or, for the temperatures of a regression,
+    OperationsUnavailable.
     """
     ran = [state for state in document.dispatches.values() if state.was_committed and state.failure is None]
-    return {state.facility_id: _remeasured(state, method, document, log, telemetry) for state in ran}
+    return {
+        state.facility_id: _remeasured(state, method, document, log, telemetry, regression=regression)
+        for state in ran
+    }
 
 
 def _remeasured(
-    dispatch: DispatchState, method: str, document: AuditDocument, log: StreamLog, telemetry: TelemetryStore
+    dispatch: DispatchState,
+    method: str,
+    document: AuditDocument,
+    log: StreamLog,
+    telemetry: TelemetryStore,
+    *,
+    regression: RegressionSource | None,
 ) -> RemeasuredResult:
     window = measured_window(dispatch.starts_at, dispatch.ends_at)
     if window is None:
         return RemeasuredResult(delivered_kw=None, why="the window holds no whole quarter-hour")
-    metered = telemetry.interval_series(dispatch.facility_id, readings_window(window))
+    facility = _facility(dispatch.facility_id, document, log)
     stream = dispatch_id(dispatch.dr_event_id, dispatch.facility_id)
     figures = measurement_in_force(log, stream, document.position)
     recorded = None if figures is None else recorded_basis(figures)
-    same = _same_readings(dispatch, recorded, metered)
     agreed = AgreedBaseline(method=method)
-    basis = basis_of(_facility(dispatch.facility_id, document, log), agreed, dispatch)
+    basis = basis_of(facility, agreed, dispatch)
     if recorded is not None:
         basis = replace(recorded, baseline_method=method, parameters=agreed.parameters)
-    measured = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
+
+    def again(by: MeasuringBasis) -> Measurement | None:
+        ids = [dispatch.facility_id]
+        block = telemetry.interval_series_of(ids, readings_window(window, by.look_back_days))
+        return measurement_of(
+            dispatch,
+            block.series(dispatch.facility_id),
+            by,
+            now=dispatch.ends_at + TEMPERATURES_UNTIL,
+            inputs=inputs_of(regression, by, block, facility),
+        )
+
+    same = _same_readings(dispatch, recorded, again, telemetry)
+    measured = again(basis)
     if measured is None or isinstance(measured, RecordNotMeasurable):
         return RemeasuredResult(
             delivered_kw=None, why=measured.reason if measured else None, same_readings=same
@@ -62,15 +91,20 @@ def _remeasured(
 
 
 def _same_readings(
-    dispatch: DispatchState, recorded: MeasuringBasis | None, metered: IntervalSeries
+    dispatch: DispatchState,
+    recorded: MeasuringBasis | None,
+    again: Callable[[MeasuringBasis], Measurement | None],
+    telemetry: TelemetryStore,
 ) -> bool | None:
     """Whether the recorded measurement used these readings; None: nothing is recorded."""
-    if dispatch.data_hash is None:
+    window = measured_window(dispatch.starts_at, dispatch.ends_at)
+    if dispatch.data_hash is None or window is None:
         return None
     if recorded is None:
+        metered = telemetry.interval_series(dispatch.facility_id, readings_window(window, LOOK_BACK_DAYS))
         return dispatch.data_hash == whole_data_hash(metered)
-    again = measurement_of(dispatch, metered, recorded, now=dispatch.ends_at + GIVE_UP_AFTER)
-    return isinstance(again, RecordMeasurement) and again.figures.data_hash == dispatch.data_hash
+    found = again(recorded)
+    return isinstance(found, RecordMeasurement) and found.figures.data_hash == dispatch.data_hash
 
 
 def _facility(facility_id: str, document: AuditDocument, log: StreamLog) -> FacilityState:

@@ -8,8 +8,7 @@ import msgspec
 import numpy as np
 
 from application.ports.regression_fitter import RegressionFitter
-from domain.baseline import Baseline, BaselineRule, compute_baseline
-from domain.baseline.expected_error import ExpectedError, expected_error
+from domain.baseline import Baseline, BaselineImpossible, BaselineRule, compute_baseline
 from domain.baseline.regression.model import RegressionFigures, hour_of_week
 from domain.baseline.regression.training import (
     figures_of,
@@ -24,15 +23,20 @@ from domain.baseline.rules import RegressionRule
 from domain.time_series.windows import IntervalSeries, TimeWindow
 
 
+class RegressionInputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What a baseline by regression needs besides the load."""
+
+    fitter: RegressionFitter
+    temperatures: IntervalSeries
+    """Degrees Celsius on the steps of the load; NaN where unknown."""
+
+
 class ExplainedBaseline(msgspec.Struct, frozen=True, kw_only=True):
-    """A baseline with what is known of its error: of a regression its figures and the uncertainty of the delivered
-    power, of another method the error on the facility's days without a DR event.
-    """
+    """A baseline; of a regression also its figures and the uncertainty of the delivered power."""
 
     baseline: Baseline
     regression: RegressionFigures | None = None
     uncertainty: SavingsUncertainty | None = None
-    expected_error: ExpectedError | None = None
 
 
 def explained_baseline(
@@ -41,34 +45,35 @@ def explained_baseline(
     window: TimeWindow,
     *,
     tz: ZoneInfo,
-    fitter: RegressionFitter,
-    temperatures: IntervalSeries | None = None,
+    inputs: RegressionInputs | None = None,
     dr_event_days: Collection[date] = (),
     holidays: Collection[date] = (),
+    clip_delivery: bool = False,
 ) -> ExplainedBaseline:
-    """As `compute_baseline`, with the same errors. `temperatures` (degrees Celsius) has the steps of `metered`."""
-    if not isinstance(rule, RegressionRule):
-        found = compute_baseline(rule, metered, window, tz=tz, dr_event_days=dr_event_days, holidays=holidays)
-        error = expected_error(rule, metered, window, tz=tz, dr_event_days=dr_event_days, holidays=holidays)
-        return ExplainedBaseline(baseline=found, expected_error=error)
-    if temperatures is None:
-        temperatures = IntervalSeries(metered.starts_at, metered.step_s, np.full(len(metered.values), np.nan))
-    figures, skipped = _fitted(
+    """As `compute_baseline`, with the same errors; a regression is fitted first."""
+    regression: RegressionFigures | None = None
+    skipped: tuple[SkippedDay, ...] = ()
+    if isinstance(rule, RegressionRule):
+        if inputs is None:
+            raise BaselineImpossible("`regression` needs outdoor temperatures, and none were given")
+        regression, skipped = _fitted(
+            rule, metered, window, tz=tz, inputs=inputs, dr_event_days=dr_event_days, holidays=holidays
+        )
+    found = compute_baseline(
         rule,
         metered,
         window,
         tz=tz,
-        fitter=fitter,
-        temperatures=temperatures,
         dr_event_days=dr_event_days,
         holidays=holidays,
+        regression=regression,
     )
-    found = compute_baseline(rule, metered, window, tz=tz, holidays=holidays, regression=figures)
-    return ExplainedBaseline(
-        baseline=msgspec.structs.replace(found, skipped=skipped),
-        regression=figures,
-        uncertainty=savings_uncertainty(figures, found, tz, holidays),
-    )
+    found = found.clipped if clip_delivery else found
+    if regression is None:
+        return ExplainedBaseline(baseline=found)
+    found = msgspec.structs.replace(found, skipped=skipped)
+    uncertainty = savings_uncertainty(regression, found, tz, holidays)
+    return ExplainedBaseline(baseline=found, regression=regression, uncertainty=uncertainty)
 
 
 def _fitted(
@@ -77,22 +82,22 @@ def _fitted(
     window: TimeWindow,
     *,
     tz: ZoneInfo,
-    fitter: RegressionFitter,
-    temperatures: IntervalSeries,
+    inputs: RegressionInputs,
     dr_event_days: Collection[date],
     holidays: Collection[date],
 ) -> tuple[RegressionFigures, tuple[SkippedDay, ...]]:
     training = training_hours(
-        rule, metered, temperatures, window, tz=tz, dr_event_days=dr_event_days, holidays=holidays
+        rule, metered, inputs.temperatures, window, tz=tz, dr_event_days=dr_event_days, holidays=holidays
     )
-    terms = model_terms(training, fitter.fit(occupancy_columns(training), training.load_kw))
-    fit = fitter.fit(model_columns(training, terms), training.load_kw)
-    known = temperatures.slice(window)
+    fit = inputs.fitter.fit
+    terms = model_terms(training, fit(occupancy_columns(training), training.load_kw))
     figures = figures_of(
         training,
         terms,
-        fit,
+        fit(model_columns(training, terms), training.load_kw),
         window_hours={hour_of_week(at, tz, holidays) for at in metered.starts(window)},
-        temperatures_c=[None if np.isnan(value) else float(value) for value in known],
+        temperatures_c=[
+            None if np.isnan(value) else float(value) for value in inputs.temperatures.slice(window)
+        ],
     )
     return figures, training.skipped

@@ -8,15 +8,15 @@ import msgspec
 
 from application.measurement.agreed_baseline import AgreedBaseline
 from domain.baseline import BaselineParameters
+from domain.baseline.rules import MOST_LOOKBACK_DAYS
 from domain.dispatch import DispatchState, MeasurementFigures
 from domain.facility import FacilityState
 from domain.program import with_own_level
 from domain.time_series.windows import local_date
 
 LOOK_BACK_DAYS = 45
-"""No rule looks further back."""
-LOOK_BACK = timedelta(days=LOOK_BACK_DAYS + 1)
-"""On the first of those days the rules also look at the hours before the DR event."""
+"""No rule looks further back, except a regression."""
+LONGEST_LOOK_BACK = timedelta(days=MOST_LOOKBACK_DAYS + 1)
 
 
 class MeasuringBasis(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +31,15 @@ class MeasuringBasis(msgspec.Struct, frozen=True, kw_only=True):
     holidays_of: str = "none"
     """`program`, the region whose public holidays they are, or `none`: the time zone belongs to no country."""
     clip_delivery: bool = False
+
+    @property
+    def look_back_days(self) -> int:
+        return look_back_days(self.baseline_method, self.parameters)
+
+
+def look_back_days(method: str, parameters: BaselineParameters) -> int:
+    """The local days before the day of the window that the method may look at."""
+    return parameters.lookback_days if method == "regression" else LOOK_BACK_DAYS
 
 
 def recorded_basis(figures: MeasurementFigures) -> MeasuringBasis | None:

@@ -6,8 +6,10 @@ from hashlib import sha256
 
 import msgspec
 
-from application.measurement.basis import LOOK_BACK_DAYS, MeasuringBasis
+from application.measurement.baseline import ExplainedBaseline
+from application.measurement.basis import MeasuringBasis
 from domain.baseline import Adjustment, Baseline, BaselineRule
+from domain.baseline.expected_error import expected_error
 from domain.baseline.used_readings import readings_digest, used_readings
 from domain.dispatch import AdjustmentFigures, DispatchState, Interval, MeasuredDay, MeasurementFigures
 from domain.telemetry.intervals import INTERVAL_S
@@ -18,12 +20,13 @@ def figures_of(
     dispatch: DispatchState,
     rule: BaselineRule,
     metered: IntervalSeries,
-    baseline: Baseline,
+    explained: ExplainedBaseline,
     *,
     basis: MeasuringBasis,
     delivered_kw: float,
 ) -> MeasurementFigures:
-    """The figures of `baseline`, which `rule` gave for the quarter-hours `metered`."""
+    """The figures of the baseline that `rule` gave for the quarter-hours `metered`."""
+    baseline = explained.baseline
     window = baseline.window
     known = len(baseline.intervals) - len(baseline.missing)
     duration_s = (dispatch.ends_at - dispatch.starts_at).total_seconds()
@@ -50,17 +53,27 @@ def figures_of(
         coverage_pct=round(100.0 * known * INTERVAL_S / duration_s, 3),
         delivered_kw=delivered_kw,
         clip_delivery=basis.clip_delivery,
-        holidays=_looked_back(basis.holidays, today),
+        holidays=_looked_back(basis.holidays, today, basis.look_back_days),
         holidays_of=basis.holidays_of,
-        dr_event_days=_looked_back(basis.dr_event_days, today),
+        dr_event_days=_looked_back(basis.dr_event_days, today, basis.look_back_days),
         data_hash=readings_digest(used_readings(rule, metered, baseline, basis.tz)),
         figures_hash=_figures_hash(baseline, basis),
+        regression=explained.regression,
+        uncertainty=explained.uncertainty,
+        expected_error=expected_error(
+            rule,
+            metered,
+            window,
+            tz=basis.tz,
+            dr_event_days=basis.dr_event_days,
+            holidays=basis.holidays,
+        ),
     )
 
 
-def _looked_back(days: Collection[date], today: date) -> tuple[date, ...]:
+def _looked_back(days: Collection[date], today: date, look_back_days: int) -> tuple[date, ...]:
     """Those of the look-back and the day itself."""
-    first = today - timedelta(days=LOOK_BACK_DAYS)
+    first = today - timedelta(days=look_back_days)
     return tuple(sorted(day for day in days if first <= day <= today))
 
 

@@ -14,17 +14,17 @@ from application.commands.dispatch import (
     RecordRemeasurement,
     WithdrawMeasurement,
 )
-from application.measurement.basis import LOOK_BACK, MeasuringBasis
+from application.measurement.baseline import ExplainedBaseline, RegressionInputs, explained_baseline
+from application.measurement.basis import MeasuringBasis
 from application.measurement.figures import figures_of
 from domain.baseline import (
-    Baseline,
     BaselineImpossible,
     BaselineRule,
     InvalidBaselineRule,
     UnknownBaselineMethod,
-    compute_baseline,
     rule_named,
 )
+from domain.baseline.result import TemperatureMissing
 from domain.dispatch import DispatchState, MeasurementFigures
 from domain.telemetry.intervals import whole_intervals
 from domain.time_series.digest import canonical
@@ -32,8 +32,12 @@ from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
 
 GIVE_UP_AFTER = timedelta(minutes=30)
 """How long after the end to wait for missing readings."""
+TEMPERATURES_UNTIL = timedelta(hours=36)
+"""How long after the end to wait for the outdoor temperatures of the window, where the method needs them."""
 VERIFIED_SHARE = 0.5
 """The share of the target that the meter has to show for the curtailment to count as verified."""
+IMPOSSIBLE = (BaselineImpossible, UnknownBaselineMethod, InvalidBaselineRule, NotAligned)
+"""Errors that say why there is no baseline."""
 
 Measurement = RecordMeasurement | RecordNotMeasurable
 
@@ -43,9 +47,9 @@ def measured_window(starts_at: datetime, ends_at: datetime) -> TimeWindow | None
     return whole_intervals(starts_at, ends_at)
 
 
-def readings_window(window: TimeWindow) -> TimeWindow:
-    """The time range that the baseline of `window` may use."""
-    return TimeWindow(window.starts_at - LOOK_BACK, window.ends_at)
+def readings_window(window: TimeWindow, look_back_days: int) -> TimeWindow:
+    """The time range that the baseline of `window` may use: on the first day also the hours before."""
+    return TimeWindow(window.starts_at - timedelta(days=look_back_days + 1), window.ends_at)
 
 
 def is_ready(now: datetime, ends_at: datetime, newest_reading_at: datetime | None) -> bool:
@@ -55,19 +59,27 @@ def is_ready(now: datetime, ends_at: datetime, newest_reading_at: datetime | Non
 
 
 def measurement_of(
-    dispatch: DispatchState, metered: IntervalSeries, basis: MeasuringBasis, *, now: datetime
+    dispatch: DispatchState,
+    metered: IntervalSeries,
+    basis: MeasuringBasis,
+    *,
+    now: datetime,
+    inputs: RegressionInputs | None = None,
 ) -> Measurement | None:
-    """The measurement of a dispatch that ran; None while missing intervals may still arrive.
+    """The measurement of a dispatch that ran; None while missing intervals or temperatures may still arrive.
 
-    `metered` holds mean kW per quarter-hour over `readings_window`.
+    `metered` holds mean kW per quarter-hour over `readings_window`; `inputs` are those of a regression.
     """
     window = measured_window(dispatch.starts_at, dispatch.ends_at)
     if window is None:
         return _not_measurable(dispatch, "the window holds no whole quarter-hour")
-    computed = _baseline(metered, window, basis)
-    if isinstance(computed, str):
-        return _not_measurable(dispatch, computed)
-    rule, baseline = computed
+    try:
+        rule, explained = _baseline(metered, window, basis, inputs)
+    except TemperatureMissing as error:
+        return None if now < dispatch.ends_at + TEMPERATURES_UNTIL else _not_measurable(dispatch, str(error))
+    except IMPOSSIBLE as error:
+        return _not_measurable(dispatch, str(error))
+    baseline = explained.baseline
     if baseline.missing and now < dispatch.ends_at + GIVE_UP_AFTER:
         return None
     if (delivered_kw := baseline.delivered_kw) is None:
@@ -77,21 +89,26 @@ def measurement_of(
     return RecordMeasurement(
         dr_event_id=dispatch.dr_event_id,
         facility_id=dispatch.facility_id,
-        figures=figures_of(dispatch, rule, metered, baseline, basis=basis, delivered_kw=delivered_kw),
+        figures=figures_of(dispatch, rule, metered, explained, basis=basis, delivered_kw=delivered_kw),
     )
 
 
 def verification_of(
-    dispatch: DispatchState, metered: IntervalSeries, basis: MeasuringBasis, *, until: datetime
+    dispatch: DispatchState,
+    metered: IntervalSeries,
+    basis: MeasuringBasis,
+    *,
+    until: datetime,
+    inputs: RegressionInputs | None = None,
 ) -> RecordMeterVerification | None:
     """The verification by meter, if the meter shows at least half the target up to `until`."""
     window = measured_window(dispatch.starts_at, min(until, dispatch.ends_at))
     if window is None or dispatch.status not in {"committed", "verified_by_bms"}:
         return None
-    computed = _baseline(metered, window, basis)
-    if isinstance(computed, str):
+    try:
+        baseline = _baseline(metered, window, basis, inputs)[1].baseline
+    except IMPOSSIBLE:
         return None
-    _, baseline = computed
     if baseline.missing or baseline.delivered_kw is None:
         return None
     if baseline.delivered_kw < VERIFIED_SHARE * dispatch.target_kw:
@@ -110,10 +127,15 @@ def whole_data_hash(metered: IntervalSeries) -> str:
 
 
 def remeasurement_of(
-    dispatch: DispatchState, metered: IntervalSeries, basis: MeasuringBasis, *, corrected_at: datetime
+    dispatch: DispatchState,
+    metered: IntervalSeries,
+    basis: MeasuringBasis,
+    *,
+    corrected_at: datetime,
+    inputs: RegressionInputs | None = None,
 ) -> RecordRemeasurement | WithdrawMeasurement:
-    """Like `measurement_of`, for a dispatch that was measured before; it does not wait for readings."""
-    found = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
+    """Like `measurement_of`, for a dispatch that was measured before; it waits for nothing."""
+    found = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + TEMPERATURES_UNTIL, inputs=inputs)
     if isinstance(found, RecordMeasurement):
         return RecordRemeasurement(
             dr_event_id=dispatch.dr_event_id,
@@ -141,22 +163,20 @@ def _reason(dispatch: DispatchState, figures: MeasurementFigures) -> str:
 
 
 def _baseline(
-    metered: IntervalSeries, window: TimeWindow, basis: MeasuringBasis
-) -> tuple[BaselineRule, Baseline] | str:
-    """The rule and its baseline, or the reason why there is none."""
-    try:
-        rule = rule_named(basis.baseline_method, basis.parameters)
-        baseline = compute_baseline(
-            rule,
-            metered,
-            window,
-            tz=basis.tz,
-            dr_event_days=basis.dr_event_days,
-            holidays=basis.holidays,
-        )
-    except (BaselineImpossible, UnknownBaselineMethod, InvalidBaselineRule, NotAligned) as error:
-        return str(error)
-    return rule, baseline.clipped if basis.clip_delivery else baseline
+    metered: IntervalSeries, window: TimeWindow, basis: MeasuringBasis, inputs: RegressionInputs | None
+) -> tuple[BaselineRule, ExplainedBaseline]:
+    """The rule and its baseline. Raises one of IMPOSSIBLE."""
+    rule = rule_named(basis.baseline_method, basis.parameters)
+    return rule, explained_baseline(
+        rule,
+        metered,
+        window,
+        tz=basis.tz,
+        inputs=inputs,
+        dr_event_days=basis.dr_event_days,
+        holidays=basis.holidays,
+        clip_delivery=basis.clip_delivery,
+    )
 
 
 def _not_measurable(dispatch: DispatchState, reason: str) -> RecordNotMeasurable:

@@ -122,6 +122,10 @@ class BaselineImpossible(ValueError):
     """The readings do not allow this baseline; the message says what is missing."""
 
 
+class TemperatureMissing(BaselineImpossible):
+    """No outdoor temperature of an hour of the window is known (yet)."""
+
+
 class TooFewBaselineDays(BaselineImpossible):
     """Fewer usable days than the rule needs: `found` of `wanted`, with those skipped."""
 

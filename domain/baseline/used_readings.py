@@ -9,13 +9,14 @@ import numpy as np
 
 from domain.baseline.adjustment import adjustment_window
 from domain.baseline.result import Baseline
-from domain.baseline.rules import BaselineRule, DayAverageRule, MeterBeforeRule
+from domain.baseline.rules import BaselineRule, DayAverageRule, MeterBeforeRule, RegressionRule
 from domain.time_series.digest import canonical
 from domain.time_series.windows import (
     IntervalSeries,
     NotAligned,
     TimeWindow,
     local_date,
+    local_day,
     same_local_time,
 )
 
@@ -59,6 +60,8 @@ def _starts(
         before = _before(rule, metered, window)
         yield from before
         yield from _of_days([*starts, *before], metered, baseline, tz)
+    if isinstance(rule, RegressionRule):
+        yield from _of_training(rule, metered, baseline, tz)
 
 
 def _before(rule: DayAverageRule, metered: IntervalSeries, window: TimeWindow) -> Sequence[datetime]:
@@ -78,6 +81,24 @@ def _of_days(
             moved = same_local_time(start, days=(day - today).days, tz=tz)
             if moved is not None and _is_step(metered, moved):
                 yield moved
+
+
+def _of_training(
+    rule: RegressionRule, metered: IntervalSeries, baseline: Baseline, tz: ZoneInfo
+) -> Iterator[datetime]:
+    """The days that a regression is fitted to, those without readings included."""
+    today = local_date(baseline.window.starts_at, tz)
+    left_out = {skipped.day for skipped in baseline.skipped if skipped.why == "dr_event_day"}
+    step = timedelta(seconds=metered.step_s)
+    for back in range(rule.lookback_days, 0, -1):
+        day = today - timedelta(days=back)
+        if day in left_out:
+            continue
+        whole = local_day(day, tz)
+        start = whole.starts_at - (whole.starts_at - metered.starts_at) % -step
+        while start < whole.ends_at:
+            yield start
+            start += step
 
 
 def _is_step(metered: IntervalSeries, starts_at: datetime) -> bool:

@@ -7,6 +7,9 @@ from datetime import date, datetime
 import msgspec
 
 from domain.baseline import BaselineParameters, SkippedDay
+from domain.baseline.expected_error import ExpectedError
+from domain.baseline.regression.model import RegressionFigures
+from domain.baseline.regression.uncertainty import SavingsUncertainty
 from domain.dispatch.state import Interval
 
 
@@ -80,6 +83,12 @@ class MeasurementFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Version 2: SHA-256 (hex) of the metered quarter-hours that were used. Version 1: of the whole look-back."""
     figures_hash: str | None = None
     """Equal for measurements with equal figures. None: recorded before it existed."""
+    regression: RegressionFigures | None = None
+    """Of the method `regression`, from which its baseline is recomputed (ADR 0076)."""
+    uncertainty: SavingsUncertainty | None = None
+    """Of `delivered_kw` by the method `regression`."""
+    expected_error: ExpectedError | None = None
+    """Of the other methods, on the facility's days without a DR event; None where no day could be computed."""
 
     @property
     def days_used(self) -> tuple[str, ...]:

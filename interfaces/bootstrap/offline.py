@@ -13,6 +13,7 @@ from interfaces.bootstrap.stores import database_url
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from application.measurement.regression_source import RegressionSource
     from application.ports.forecast.load_forecaster import LoadForecaster
     from application.ports.forecast.rolling_forecasts import RollingForecasts
     from application.ports.history_import import ReadingsFile
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 class History:
     log: StreamLog
     telemetry: TelemetryStore
+    regression: RegressionSource
     pool: Any
 
 
@@ -35,11 +37,18 @@ def opened_history(settings: Settings) -> Iterator[History]:
 
     from adapters.postgres.audit.stream_log import PostgresStreamLog
     from adapters.postgres.telemetry.store import PostgresTelemetryStore
+    from adapters.postgres.temperatures import PostgresCellTemperatures
+    from application.measurement.regression_source import RegressionSource
 
     with ConnectionPool[Any](
         database_url(settings), min_size=1, max_size=1, timeout=10, configure=_read_only
     ) as pool:
-        yield History(PostgresStreamLog(pool), PostgresTelemetryStore(pool, clock_of(settings)), pool)
+        yield History(
+            log=PostgresStreamLog(pool),
+            telemetry=PostgresTelemetryStore(pool, clock_of(settings)),
+            regression=RegressionSource(regression_fitter(), PostgresCellTemperatures(pool)),
+            pool=pool,
+        )
 
 
 def _read_only(connection: Any) -> None:

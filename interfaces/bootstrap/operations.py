@@ -13,6 +13,7 @@ from interfaces.bootstrap.stores import Stores
 from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
 
 if TYPE_CHECKING:
+    from application.measurement.regression_source import RegressionSource
     from application.operations.dead_letter_replay import DeadLetterReplay
     from application.ports.coordination.locks import Locks
     from application.ports.dispatch.work_queue import WorkPublisher
@@ -100,7 +101,17 @@ def remeasuring(stores: Stores) -> Remeasuring:
         bus=stores.bus,
         clock=stores.clock,
         parking=CorrectionParking(stores.dead_letters(), stores.alerts(), stores.clock),
+        regression=regression_source(stores),
     )
+
+
+def regression_source(stores: Stores) -> RegressionSource:
+    """What baselines by regression need."""
+    from application.measurement.regression_source import RegressionSource
+    from interfaces.bootstrap.offline import regression_fitter
+    from interfaces.bootstrap.weather import cell_temperatures
+
+    return RegressionSource(regression_fitter(), cell_temperatures(stores))
 
 
 def position_monitor(stores: Stores, locks: Locks) -> PositionMonitor:

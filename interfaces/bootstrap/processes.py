@@ -17,7 +17,7 @@ from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.lost_work import recovery_monitor, sweep_lost_work
-from interfaces.bootstrap.operations import position_monitor, redelivery_s, remeasuring
+from interfaces.bootstrap.operations import position_monitor, redelivery_s, regression_source, remeasuring
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
 from interfaces.bootstrap.telemetry import (
@@ -306,6 +306,7 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
         bus=stores.bus,
         clock=stores.clock,
         alerts=stores.alerts(),
+        regression=regression_source(stores),
     )
     locks = AdvisoryLocks(stores.database_url)
     others: list[measure.MeasurementPass] = [remeasuring(stores), sealing(stores)]

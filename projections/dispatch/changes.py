@@ -258,6 +258,8 @@ def _measured(domain_event: Dispatch.Measured | Dispatch.Remeasured, changed: Ch
         baseline_kw=_mean(interval.adjusted_kw for interval in figures.intervals),
         metered_kw=_mean(interval.metered_kw for interval in figures.intervals),
         data_hash=figures.data_hash,
+        uncertainty=figures.uncertainty,
+        expected_error=figures.expected_error,
     )
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import msgspec
 
+from domain.baseline.expected_error import ExpectedError
+from domain.baseline.regression.uncertainty import SavingsUncertainty
 from domain.dispatch import (
     CommandState,
     DispatchState,
@@ -74,6 +76,10 @@ class MeasurementRow(msgspec.Struct, frozen=True, kw_only=True):
     """The time of the newest correction of readings that caused it."""
     reason: str = ""
     """Why it was measured again."""
+    uncertainty: SavingsUncertainty | None = None
+    """Of a baseline by regression."""
+    expected_error: ExpectedError | None = None
+    """Of another baseline, on the facility's days without a DR event."""
 
 
 class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,7 +28,8 @@ from domain.event_sourcing.aggregate import Aggregate
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from domain.telemetry.intervals import INTERVAL_S
-from domain.time_series.windows import IntervalSeries, TimeWindow
+from domain.time_series.interval_block import IntervalBlock
+from domain.time_series.windows import TimeWindow
 from interfaces.workers.measure.remeasure import READER, RIPE_AFTER, Remeasuring
 from projections.dispatch.changes import planned_row
 from projections.dispatch.projection import DispatchRow, key_of
@@ -80,10 +81,20 @@ class Telemetry:
     def __init__(self) -> None:
         self.errors: dict[str, Exception] = {}
 
-    def interval_series(self, facility_id: str, window: TimeWindow) -> IntervalSeries:
+    def interval_series_of(self, facility_ids: Sequence[str], window: TimeWindow) -> IntervalBlock:
+        (facility_id,) = facility_ids
         if facility_id in self.errors:
             raise self.errors[facility_id]
-        return IntervalSeries(window.starts_at, INTERVAL_S, np.empty(0))
+        nothing = np.empty((1, 0))
+        return IntervalBlock(
+            (facility_id,),
+            window.starts_at,
+            INTERVAL_S,
+            nothing,
+            nothing,
+            nothing,
+            np.empty((1, 0), dtype=np.bool_),
+        )
 
 
 class Corrections:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
-from domain.baseline.result import BaselineImpossible
+from domain.baseline.result import BaselineImpossible, TemperatureMissing
 from domain.time_series.windows import FloatArray
 
 HOUR_S = 3600
@@ -74,7 +74,7 @@ def regression_baseline(
     """The baseline (kW, shape (n,)) at the intervals `starts`, with their temperatures (degrees Celsius).
 
     An interval has the temperature of its local hour: the mean of those known in it. Raises BaselineImpossible for an
-    hour without a temperature or without a term.
+    hour without a term, TemperatureMissing for one without a temperature.
     """
     rows = model_rows(figures, starts, tz, holidays, temperatures)
     result = np.zeros(len(starts))
@@ -158,7 +158,7 @@ def name_of(hour: int) -> str:
 def _require_temperatures(starts: Sequence[datetime], temp_c: FloatArray, tz: ZoneInfo) -> None:
     unknown = [at for at, value in zip(starts, temp_c, strict=True) if np.isnan(value)]
     if unknown:
-        raise BaselineImpossible(
+        raise TemperatureMissing(
             f"no outdoor temperature is known for the hour of {unknown[0].astimezone(tz):%Y-%m-%d %H:%M} in the "
             "window; `regression` needs one in each of its hours"
         )

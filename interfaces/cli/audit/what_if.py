@@ -83,7 +83,9 @@ def _answer(reference: str, change: Change, past: "AsOf | None") -> WhatIf:
         document = audit_document(history.log, resolve_dr_event(history.log, reference), as_of=past)
         remeasured = None
         if change.baseline is not None:
-            remeasured = remeasured_by(change.baseline, document, history.log, history.telemetry)
+            remeasured = remeasured_by(
+                change.baseline, document, history.log, history.telemetry, history.regression
+            )
     return what_if(document, change, remeasured=remeasured)
 
 

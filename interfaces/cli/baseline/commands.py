@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import click
 import msgspec
 
-from application.measurement.baseline import ExplainedBaseline, explained_baseline
+from application.measurement.baseline import ExplainedBaseline, RegressionInputs, explained_baseline
 from application.ports.history_import import ReadingsFile, ReadingsFileError
 from application.ports.regression_fitter import RegressionFitter
 from domain.baseline import (
@@ -17,6 +17,7 @@ from domain.baseline import (
     InvalidBaselineRule,
     rule_named,
 )
+from domain.baseline.expected_error import ExpectedError, expected_error
 from domain.time_series.windows import InvalidWindow, NotAligned, TimeWindow
 from interfaces.cli.baseline.report import baseline_document, print_baseline
 from interfaces.cli.console.parameter_types import day, moment, time_zone
@@ -132,24 +133,35 @@ def compute(
         file = open_readings(readings)
         rows = file.read([facility])[facility]
         zone = file.time_zones().get(facility) or tz or ZoneInfo("UTC")
+        metered, window = rows.load_kw(), TimeWindow(start, end)
         found = explained_baseline(
             rule,
-            rows.load_kw(),
-            TimeWindow(start, end),
+            metered,
+            window,
             tz=zone,
-            fitter=regression_fitter(),
-            temperatures=rows.temperature_c(),
+            inputs=RegressionInputs(fitter=regression_fitter(), temperatures=rows.temperature_c()),
             dr_event_days=dr_event_days,
             holidays=holidays,
         )
+        own_error = expected_error(
+            rule, metered, window, tz=zone, dr_event_days=dr_event_days, holidays=holidays
+        )
     except (ReadingsFileError, BaselineImpossible, NotAligned, InvalidWindow) as error:
         raise click.ClickException(str(error)) from error
-    _print(found, facility=facility, method=method, tz=zone, as_json=as_json)
+    _print(found, own_error, facility=facility, method=method, tz=zone, as_json=as_json)
 
 
-def _print(found: ExplainedBaseline, *, facility: str, method: str, tz: ZoneInfo, as_json: bool) -> None:
+def _print(
+    found: ExplainedBaseline,
+    error: ExpectedError | None,
+    *,
+    facility: str,
+    method: str,
+    tz: ZoneInfo,
+    as_json: bool,
+) -> None:
     if as_json:
-        document = baseline_document(found, facility=facility, method=method, tz=tz)
+        document = baseline_document(found, error, facility=facility, method=method, tz=tz)
         print_json(document)
     else:
-        print_baseline(found, facility=facility, method=method, tz=tz)
+        print_baseline(found, error, facility=facility, method=method, tz=tz)

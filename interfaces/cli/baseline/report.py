@@ -36,7 +36,7 @@ class BaselineDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def baseline_document(
-    explained: ExplainedBaseline, *, facility: str, method: str, tz: ZoneInfo
+    explained: ExplainedBaseline, error: ExpectedError | None, *, facility: str, method: str, tz: ZoneInfo
 ) -> BaselineDocument:
     found = explained.baseline
     return BaselineDocument(
@@ -53,11 +53,13 @@ def baseline_document(
         delivered_kwh=found.delivered_kwh,
         regression=explained.regression,
         uncertainty=explained.uncertainty,
-        expected_error=explained.expected_error,
+        expected_error=error,
     )
 
 
-def print_baseline(explained: ExplainedBaseline, *, facility: str, method: str, tz: ZoneInfo) -> None:
+def print_baseline(
+    explained: ExplainedBaseline, error: ExpectedError | None, *, facility: str, method: str, tz: ZoneInfo
+) -> None:
     """Print a table of the intervals in local time, followed by an explanation of the numbers."""
     found = explained.baseline
     console = Console(highlight=False, soft_wrap=True)
@@ -74,7 +76,7 @@ def print_baseline(explained: ExplainedBaseline, *, facility: str, method: str, 
             _kw(interval.delivered_kw),
         )
     console.print(table)
-    for line in [*_explanation(found), *_error(explained)]:
+    for line in [*_explanation(found), *_error(explained, error)]:
         console.print(line, markup=False)
 
 
@@ -97,7 +99,7 @@ def _explanation(found: Baseline) -> list[str]:
     return lines
 
 
-def _error(explained: ExplainedBaseline) -> list[str]:
+def _error(explained: ExplainedBaseline, error: ExpectedError | None) -> list[str]:
     lines = []
     if (fit := explained.regression) is not None:
         lines.append(
@@ -112,7 +114,7 @@ def _error(explained: ExplainedBaseline) -> list[str]:
             f"uncertainty of the delivered power: {_plus_minus(known.kw_80, known.share_80)} at 80 %, "
             f"{_plus_minus(known.kw_90, known.share_90)} at 90 %"
         )
-    if (error := explained.expected_error) is not None:
+    if error is not None:
         lines.append(
             f"expected error of the method here: bias {error.bias:+.1%}, CVRMSE {error.cvrmse:.1%} "
             f"({error.days} days without a DR event)"

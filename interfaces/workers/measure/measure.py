@@ -18,7 +18,8 @@ import structlog
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.measurement.agreed_baseline import agreed_baseline
-from application.measurement.basis import MeasuringBasis, basis_of
+from application.measurement.baseline import RegressionInputs
+from application.measurement.basis import MeasuringBasis, basis_of, look_back_days
 from application.measurement.measure import (
     is_ready,
     measured_window,
@@ -26,6 +27,7 @@ from application.measurement.measure import (
     readings_window,
     verification_of,
 )
+from application.measurement.regression_source import RegressionSource, inputs_of
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
@@ -67,6 +69,8 @@ class Measuring:
     bus: CommandBus
     clock: Clock
     alerts: AlertRegistry
+    regression: RegressionSource | None = None
+    """None: baselines by regression are not measurable."""
     _verified_until: dict[UUID, datetime] = field(default_factory=dict)
     """Dispatch -> the end of the last quarter-hour whose readings were evaluated."""
 
@@ -109,8 +113,8 @@ class Measuring:
         newest = self.telemetry.newest_readings_at([state.facility_id for state in open_ones])
         ready = [state for state in open_ones if is_ready(now, state.ends_at, newest.get(state.facility_id))]
         commands = (
-            measurement_of(state, metered, basis, now=now)
-            for state, metered, basis in self._with_readings(dr_event, ready, until=None)
+            measurement_of(state, metered, basis, now=now, inputs=inputs)
+            for state, metered, basis, inputs in self._with_readings(dr_event, ready, until=None)
         )
         return self._give(commands, deadline)
 
@@ -133,8 +137,8 @@ class Measuring:
         }
         self._verified_until |= {_key(state): until for state in reported}
         commands = (
-            verification_of(state, metered, basis, until=until)
-            for state, metered, basis in self._with_readings(dr_event, reported, until=until)
+            verification_of(state, metered, basis, until=until, inputs=inputs)
+            for state, metered, basis, inputs in self._with_readings(dr_event, reported, until=until)
         )
         return self._give(commands, deadline)
 
@@ -148,20 +152,22 @@ class Measuring:
 
     def _with_readings(
         self, dr_event: DREvent, states: Sequence[DispatchState], *, until: datetime | None
-    ) -> Iterable[tuple[DispatchState, IntervalSeries, MeasuringBasis]]:
+    ) -> Iterable[tuple[DispatchState, IntervalSeries, MeasuringBasis, RegressionInputs | None]]:
         """The dispatches with the quarter-hours of their meters, read for FACILITIES_AT_ONCE at a time."""
         if not states:
             return
         agreed = agreed_baseline(self.store, dr_event)
+        back = look_back_days(agreed.method, agreed.parameters)
         for start in range(0, len(states), FACILITIES_AT_ONCE):
             block_states = states[start : start + FACILITIES_AT_ONCE]
             window = _window_of(block_states, until)
             ids = [state.facility_id for state in block_states]
-            block = self.telemetry.interval_series_of(ids, readings_window(window))
+            block = self.telemetry.interval_series_of(ids, readings_window(window, back))
             for state in block_states:
                 facility = self.store.load(Facility, facility_stream_id(state.facility_id))
                 basis = basis_of(facility.state, agreed, state)
-                yield state, block.series(state.facility_id), basis
+                inputs = inputs_of(self.regression, basis, block, facility.state)
+                yield state, block.series(state.facility_id), basis, inputs
 
     def _give(self, commands: Iterable[msgspec.Struct | None], deadline: DeadlineRow) -> int:
         context = CommandContext(

@@ -19,9 +19,10 @@ from application.command_bus.decision_context import CommandContext
 from application.command_bus.retry import MAX_TRIES
 from application.event_store.event_mapper import UnknownTopic
 from application.measurement.agreed_baseline import agreed_baseline
-from application.measurement.basis import LOOK_BACK, basis_of
+from application.measurement.basis import LONGEST_LOOK_BACK, basis_of, look_back_days
 from application.measurement.correction_parking import CorrectionParking, FacilityCorrections
 from application.measurement.measure import measured_window, readings_window, remeasurement_of
+from application.measurement.regression_source import RegressionSource, inputs_of
 from application.ports.clock import Clock
 from application.ports.event_store.event_store import EventStore, StreamNotFound
 from application.ports.event_store.reader_positions import ReaderPositions
@@ -32,6 +33,7 @@ from domain.dr_event import DREvent
 from domain.errors import DomainError
 from domain.facility import Facility, FacilityState
 from domain.identifiers import correction_cause_id, dispatch_id, facility_stream_id
+from domain.time_series.windows import TimeWindow
 from interfaces.workers.loops.periodic import PUT_OFF
 from projections.dispatch.projection import DispatchRow, key_of
 from projections.queries.views import ReadModelsUnavailable
@@ -60,6 +62,8 @@ class Remeasuring:
     bus: CommandBus
     clock: Clock
     parking: CorrectionParking
+    regression: RegressionSource | None = None
+    """None: baselines by regression are not measurable."""
     _failed: dict[str, int] = field(default_factory=dict)
     """Facility -> how often its part of the next corrections failed."""
     _until: int | None = None
@@ -163,7 +167,7 @@ class Remeasuring:
         given, failed = 0, None
         oldest, newest = min(c.starts_at for c in corrected), max(c.starts_at for c in corrected)
         for key, starts_at in facility.state.served.items():
-            if not oldest - MARGIN <= starts_at <= newest + LOOK_BACK + MARGIN:
+            if not oldest - MARGIN <= starts_at <= newest + LONGEST_LOOK_BACK + MARGIN:
                 continue
             try:
                 given += self._measure_again(UUID(key), facility.state, corrected)
@@ -185,16 +189,24 @@ class Remeasuring:
         except StreamNotFound:  # a share too small for a command has no dispatch
             return 0
         window = measured_window(dispatch.starts_at, dispatch.ends_at)
-        newest = _newest_of(dispatch, corrected)
-        if not dispatch.measured or not dispatch.was_committed or window is None or newest is None:
+        if not dispatch.measured or not dispatch.was_committed or window is None:
+            return 0
+        agreed = agreed_baseline(self.store, self.store.load(DREvent, dr_event_id))
+        used = readings_window(window, look_back_days(agreed.method, agreed.parameters))
+        if (newest := _newest_in(used, corrected)) is None:
             return 0
         if self.clock.now() > dispatch.ends_at + REMEASURED_FOR:
             _log.info("corrected too late to be measured again", dispatch=str(stream))
             return 0
-        agreed = agreed_baseline(self.store, self.store.load(DREvent, dr_event_id))
-        metered = self.telemetry.interval_series(dispatch.facility_id, readings_window(window))
+        block = self.telemetry.interval_series_of([dispatch.facility_id], used)
         basis = basis_of(facility, agreed, dispatch)
-        command = remeasurement_of(dispatch, metered, basis, corrected_at=newest.corrected_at)
+        command = remeasurement_of(
+            dispatch,
+            block.series(dispatch.facility_id),
+            basis,
+            corrected_at=newest.corrected_at,
+            inputs=inputs_of(self.regression, basis, block, facility),
+        )
         try:
             self.bus.handle(command, self._context(dispatch, newest))
         except DomainError as error:
@@ -215,11 +227,7 @@ class Remeasuring:
         )
 
 
-def _newest_of(dispatch: DispatchState, corrected: Sequence[CorrectedInterval]) -> CorrectedInterval | None:
-    """The last correction of a quarter-hour that its measurement used; None: it used none of them."""
-    window = measured_window(dispatch.starts_at, dispatch.ends_at)
-    if window is None:
-        return None
-    used = readings_window(window)
+def _newest_in(used: TimeWindow, corrected: Sequence[CorrectedInterval]) -> CorrectedInterval | None:
+    """The last correction of a quarter-hour that a measurement used; None: it used none of them."""
     concerned = [one for one in corrected if used.starts_at <= one.starts_at < used.ends_at]
     return concerned[-1] if concerned else None

@@ -11,6 +11,8 @@ from uuid import UUID
 
 import msgspec
 
+from domain.baseline.expected_error import ExpectedError
+from domain.baseline.regression.uncertainty import SavingsUncertainty
 from domain.dispatch import LeaveCause
 from domain.dr_event import (
     CallbackKind,
@@ -169,6 +171,10 @@ class MeasurementDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Of the newest correction of readings that caused it."""
     reason: str = ""
     """Why it was measured again."""
+    uncertainty: SavingsUncertainty | None = None
+    """Of the delivered power, for a baseline by regression."""
+    expected_error: ExpectedError | None = None
+    """Of another baseline, on the facility's days without a DR event; null: none could be computed."""
 
 
 class DispatchDocument(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
 from application.measurement.agreed_baseline import AgreedBaseline
-from application.measurement.basis import MeasuringBasis, basis_of
+from application.measurement.basis import LOOK_BACK_DAYS, MeasuringBasis, basis_of
 from application.measurement.measure import (
     is_ready,
     measured_window,
@@ -58,7 +58,7 @@ def usual_kw(local: datetime) -> float:
 
 
 def metered(kw: Callable[[datetime], float] = usual_kw, until: datetime = ENDS_AT) -> IntervalSeries:
-    window = readings_window(TimeWindow(STARTS_AT, until))
+    window = readings_window(TimeWindow(STARTS_AT, until), LOOK_BACK_DAYS)
     count = round(window.duration_s / 900)
     values = [kw((window.starts_at + QUARTER * i).astimezone(TZ)) for i in range(count)]
     return IntervalSeries(window.starts_at, 900, np.array(values))
