@@ -20,6 +20,7 @@ from application.measurement.measure import (
     whole_data_hash,
 )
 from application.measurement.regression_source import RegressionSource, inputs_of
+from application.ports.public_holidays import PublicHolidays
 from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import DispatchState
 from domain.facility import Facility, FacilityState
@@ -35,6 +36,8 @@ def remeasured_by(
     document: AuditDocument,
     log: StreamLog,
     telemetry: TelemetryStore,
+    *,
+    public_holidays: PublicHolidays,
     regression: RegressionSource | None = None,
 ) -> dict[str, RemeasuredResult]:
     """Facility -> its result by `method`, for every facility that was curtailed.
@@ -44,7 +47,15 @@ def remeasured_by(
     """
     ran = [state for state in document.dispatches.values() if state.was_committed and state.failure is None]
     return {
-        state.facility_id: _remeasured(state, method, document, log, telemetry, regression=regression)
+        state.facility_id: _remeasured(
+            state,
+            method,
+            document,
+            log,
+            telemetry,
+            public_holidays=public_holidays,
+            regression=regression,
+        )
         for state in ran
     }
 
@@ -56,6 +67,7 @@ def _remeasured(
     log: StreamLog,
     telemetry: TelemetryStore,
     *,
+    public_holidays: PublicHolidays,
     regression: RegressionSource | None,
 ) -> RemeasuredResult:
     window = measured_window(dispatch.starts_at, dispatch.ends_at)
@@ -66,7 +78,7 @@ def _remeasured(
     figures = measurement_in_force(log, stream, document.position)
     recorded = None if figures is None else recorded_basis(figures)
     agreed = AgreedBaseline(method=method)
-    basis = basis_of(facility, agreed, dispatch)
+    basis = basis_of(facility, agreed, dispatch, public_holidays)
     if recorded is not None:
         basis = replace(recorded, baseline_method=method, parameters=agreed.parameters)
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from application.measurement.agreed_baseline import AgreedBaseline
+from application.ports.public_holidays import PublicHolidays
 from domain.baseline import BaselineParameters
 from domain.baseline.rules import MOST_LOOKBACK_DAYS
 from domain.dispatch import DispatchState, MeasurementFigures
@@ -18,6 +19,9 @@ LOOK_BACK_DAYS = 45
 """No rule looks further back, except a regression."""
 LONGEST_LOOK_BACK = timedelta(days=MOST_LOOKBACK_DAYS + 1)
 
+PROGRAM, NOBODY = "program", "none"
+"""Whose holidays they are, besides a region."""
+
 
 class MeasuringBasis(msgspec.Struct, frozen=True, kw_only=True):
     """The agreed terms for one facility; days are local to `tz`."""
@@ -28,7 +32,7 @@ class MeasuringBasis(msgspec.Struct, frozen=True, kw_only=True):
     dr_event_days: Collection[date]
     """Days on which it served other DR events."""
     holidays: Collection[date] = ()
-    holidays_of: str = "none"
+    holidays_of: str = NOBODY
     """`program`, the region whose public holidays they are, or `none`: the time zone belongs to no country."""
     clip_delivery: bool = False
 
@@ -57,19 +61,32 @@ def recorded_basis(figures: MeasurementFigures) -> MeasuringBasis | None:
     )
 
 
-def basis_of(facility: FacilityState, agreed: AgreedBaseline, dispatch: DispatchState) -> MeasuringBasis:
-    """The basis of a dispatch. Local days on which its facility serves any other DR event are no candidates.
+def basis_of(
+    facility: FacilityState,
+    agreed: AgreedBaseline,
+    dispatch: DispatchState,
+    public_holidays: PublicHolidays,
+) -> MeasuringBasis:
+    """The basis of a dispatch. Local days on which its facility served any other DR event are no candidates, nor are
+    the holidays of the program or, where it names none, those of the facility's region.
 
     Its own firm service level goes before that of the program.
     All days are those of the time zone in force at the start of the window.
     """
     tz = ZoneInfo(facility.tz_at(dispatch.starts_at))
     enrolment = facility.enrolments.get(agreed.program_id)
-    others = (starts_at for key, starts_at in facility.served.items() if key != str(dispatch.dr_event_id))
+    today = local_date(dispatch.starts_at, tz)
+    region = public_holidays.region_of(tz.key, facility.region_on(today))
+    holidays, holidays_of = agreed.holidays, PROGRAM
+    if holidays is None:
+        first_year = (today - timedelta(days=MOST_LOOKBACK_DAYS)).year
+        holidays, holidays_of = public_holidays.in_years(region, first_year, today.year), region or NOBODY
     return MeasuringBasis(
         baseline_method=agreed.method,
         parameters=with_own_level(agreed.parameters, None if enrolment is None else enrolment.level_kw),
         tz=tz,
-        dr_event_days=frozenset(local_date(starts_at, tz) for starts_at in others),
+        dr_event_days=facility.event_days(tz, without=dispatch.dr_event_id),
+        holidays=holidays,
+        holidays_of=holidays_of,
         clip_delivery=agreed.clip_delivery,
     )

@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 
 HOUR_S = 3600
+MOST_BEFORE_S = 24 * HOUR_S
+"""The earliest load of the same day that is compared. Measurements read one day before the look-back."""
 FEWEST_LOOKBACK_DAYS, MOST_LOOKBACK_DAYS = 28, 400
 """Of a regression: four of each hour of the week, and somewhat more than a year."""
 
@@ -39,9 +41,10 @@ class AdjustmentRule(msgspec.Struct, frozen=True, kw_only=True):
     """Never lower the baseline."""
 
     def __post_init__(self) -> None:
-        if not self.starts_before_s > self.ends_before_s >= 0:
+        if not MOST_BEFORE_S >= self.starts_before_s > self.ends_before_s >= 0:
             raise InvalidBaselineRule(
-                "the adjustment window must end after it starts, and before the DR event"
+                "the adjustment window must end after it starts, begin at most a day before the DR event, and end "
+                f"before it; got {self.starts_before_s} to {self.ends_before_s} s before"
             )
         if self.cap is not None and not 0 <= self.cap <= 1:
             raise InvalidBaselineRule(f"the adjustment cap must be 0..1, got {self.cap!r}")
@@ -75,8 +78,10 @@ class MeterBeforeRule(msgspec.Struct, frozen=True, kw_only=True):
     before_s: int = HOUR_S
 
     def __post_init__(self) -> None:
-        if self.before_s <= 0:
-            raise InvalidBaselineRule(f"the time before the start must be above 0 s, got {self.before_s}")
+        if not 0 < self.before_s <= MOST_BEFORE_S:
+            raise InvalidBaselineRule(
+                f"the time before the start must be above 0 s and at most a day, got {self.before_s} s"
+            )
 
 
 class FirmServiceRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +121,10 @@ class BaselineParameters(msgspec.Struct, frozen=True, kw_only=True):
     adjustment: AdjustmentKind = "multiplicative"
     cap: float | None = 0.2
     upward_only: bool = False
+    adjustment_from_s: int = 4 * HOUR_S
+    """The adjustment window begins this long before the DR event; whole quarter-hours, at most a day."""
+    adjustment_until_s: int = HOUR_S
+    """It ends this long before the DR event."""
     before_s: int = HOUR_S
     level_kw: float | None = None
     lookback_days: int = 70
@@ -163,7 +172,11 @@ def _x_of_y(parameters: BaselineParameters) -> BaselineRule:
         drop_lowest=lowest,
         drop_highest=spare - lowest,
         adjustment=AdjustmentRule(
-            kind=parameters.adjustment, cap=parameters.cap, upward_only=parameters.upward_only
+            kind=parameters.adjustment,
+            starts_before_s=parameters.adjustment_from_s,
+            ends_before_s=parameters.adjustment_until_s,
+            cap=parameters.cap,
+            upward_only=parameters.upward_only,
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -12,9 +12,11 @@ from domain.event_sourcing.aggregate import Aggregate, CreationEvent
 from domain.facility.location import Location
 from domain.facility.state import BmsLink, Enrolment, FacilityState, Limits, Reservation, Zone
 
+TValue = TypeVar("TValue")
 
-def _without(utilities: dict[str, str], key: str) -> dict[str, str]:
-    return {known: utility for known, utility in utilities.items() if known != key}
+
+def _without(values: dict[str, TValue], key: str) -> dict[str, TValue]:
+    return {known: value for known, value in values.items() if known != key}
 
 
 class Event(Aggregate.Event, frozen=True, kw_only=True):
@@ -213,6 +215,7 @@ class Reserved(Event, frozen=True, kw_only=True):
             state,
             reservations={**state.reservations, key: reservation},
             served={**state.served, key: self.starts_at},
+            served_until={**state.served_until, key: self.ends_at},
             utilities=state.utilities if self.tenant is None else {**state.utilities, key: self.tenant},
         )
 
@@ -231,13 +234,17 @@ class Released(Event, frozen=True, kw_only=True):
 
     def evolve(self, state: FacilityState) -> FacilityState:
         key = str(self.dr_event_id)
-        served = state.served if self.served else {k: v for k, v in state.served.items() if k != key}
+        served, until = state.served, state.served_until
+        if not self.served:
+            served, until = _without(served, key), _without(until, key)
         remaining = {k: v for k, v in state.reservations.items() if k != key}
         known = self.served or key in state.not_restored_from
         return replace(
             state,
             reservations=remaining,
             served=served,
+            served_until=until,
+            left_before_start=state.left_before_start - {key},
             opted_out_of=state.opted_out_of - {key},
             utilities=state.utilities if known else _without(state.utilities, key),
         )
@@ -283,6 +290,9 @@ class OptedOut(Event, frozen=True, kw_only=True):
     reason: str
 
     def evolve(self, state: FacilityState) -> FacilityState:
+        reserved = {key: one for i in self.dr_event_ids if (one := state.reservations.get(key := str(i)))}
+        ahead = {key for key, one in reserved.items() if self.recorded_at < one.starts_at}
+        state = replace(state, left_before_start=state.left_before_start | ahead)
         if self.dr_event_id is None:
             return replace(state, opted_out=True)
         return replace(state, opted_out_of=state.opted_out_of | {str(self.dr_event_id)})
@@ -298,6 +308,8 @@ class OptedIn(Event, frozen=True, kw_only=True):
     reason: str
 
     def evolve(self, state: FacilityState) -> FacilityState:
+        back = {str(i) for i in self.dr_event_ids}
+        state = replace(state, left_before_start=state.left_before_start - back)
         if self.dr_event_id is None:
             return replace(state, opted_out=False, opted_out_of=frozenset())
         return replace(state, opted_out_of=state.opted_out_of - {str(self.dr_event_id)})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from domain.facility.location import Location, Locations
+from domain.time_series.windows import local_date
 
 FacilityStatus = Literal["active", "maintenance", "deactivated"]
 Strategy = Literal["setpoint_offset", "shed_level"]
@@ -125,6 +128,10 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     reservations: dict[str, Reservation] = {}
     served: dict[str, datetime] = {}
     """DR event id -> its start, for the limits per day and season."""
+    served_until: dict[str, datetime] = {}
+    """DR event id -> its end as reserved, of those in `served`."""
+    left_before_start: frozenset[str] = frozenset()
+    """Ids of reserved DR events that it opted out of before their start: they are in `served` until the release."""
     opted_out: bool = False
     """Opted out of every future DR event, until it opts in again."""
     opted_out_of: frozenset[str] = frozenset()
@@ -169,6 +176,24 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a DR event that it knows belongs to that utility; False where that is not recorded."""
         return self.utilities.get(str(dr_event_id)) == utility_id
 
+    def event_days(self, tz: ZoneInfo, *, without: UUID) -> frozenset[date]:
+        """The local days in `tz` of the DR events that it served or serves, without that one."""
+        return frozenset(
+            day
+            for key, starts_at in self.served.items()
+            if key != str(without) and key not in self.left_before_start
+            for day in _local_days(starts_at, self.served_until.get(key, starts_at), tz)
+        )
+
     def opted_out_of_this(self, dr_event_id: UUID) -> bool:
         """Whether it has opted out of that DR event, or of all."""
         return self.opted_out or str(dr_event_id) in self.opted_out_of
+
+
+def _local_days(starts_at: datetime, ends_at: datetime, tz: ZoneInfo) -> Iterator[date]:
+    """From the day of the start to that of the last moment."""
+    day, last = local_date(starts_at, tz), local_date(ends_at - timedelta.resolution, tz)
+    yield day
+    while day < last:
+        day += timedelta(days=1)
+        yield day

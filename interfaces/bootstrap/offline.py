@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from application.ports.forecast.load_forecaster import LoadForecaster
     from application.ports.forecast.rolling_forecasts import RollingForecasts
     from application.ports.history_import import ReadingsFile
+    from application.ports.public_holidays import PublicHolidays
     from application.ports.regression_fitter import RegressionFitter
     from application.ports.telemetry.store import TelemetryStore
     from projections.audit.stream_log import StreamLog
@@ -28,6 +29,7 @@ class History:
     telemetry: TelemetryStore
     regression: RegressionSource
     pool: Any
+    public_holidays: PublicHolidays
 
 
 @contextmanager
@@ -35,6 +37,7 @@ def opened_history(settings: Settings) -> Iterator[History]:
     """The log and the readings, read-only, for one command."""
     from psycopg_pool import ConnectionPool
 
+    from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.postgres.audit.stream_log import PostgresStreamLog
     from adapters.postgres.telemetry.store import PostgresTelemetryStore
     from adapters.postgres.temperatures import PostgresCellTemperatures
@@ -48,6 +51,7 @@ def opened_history(settings: Settings) -> Iterator[History]:
             telemetry=PostgresTelemetryStore(pool, clock_of(settings)),
             regression=RegressionSource(regression_fitter(), PostgresCellTemperatures(pool)),
             pool=pool,
+            public_holidays=RegionalHolidays(),
         )
 
 

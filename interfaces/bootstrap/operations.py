@@ -88,6 +88,7 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
 
 def remeasuring(stores: Stores) -> Remeasuring:
     """What measures again after corrections: the pass of the measure worker, and the replay of what it parked."""
+    from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from application.measurement.correction_parking import CorrectionParking
     from interfaces.workers.measure.remeasure import Remeasuring
@@ -102,6 +103,7 @@ def remeasuring(stores: Stores) -> Remeasuring:
         clock=stores.clock,
         parking=CorrectionParking(stores.dead_letters(), stores.alerts(), stores.clock),
         regression=regression_source(stores),
+        public_holidays=RegionalHolidays(),
     )
 
 

@@ -296,6 +296,7 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
 
 
 async def _measure(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.workers.measure import measure
 
@@ -307,6 +308,7 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
         clock=stores.clock,
         alerts=stores.alerts(),
         regression=regression_source(stores),
+        public_holidays=RegionalHolidays(),
     )
     locks = AdvisoryLocks(stores.database_url)
     others: list[measure.MeasurementPass] = [remeasuring(stores), sealing(stores)]

@@ -23,6 +23,7 @@ from projections.deadlines import DeadlineKind, DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.public_holidays import FakePublicHolidays
 from tests.fakes.read_models import FakeReadModels
 from tests.sample_values import CONTEXT, NOW, TRACE, UTILITY
 
@@ -136,6 +137,7 @@ def test_a_dr_event_that_cannot_be_measured_delays_no_other() -> None:
             return {}
 
     measuring = Measuring(
+        public_holidays=FakePublicHolidays(),
         due=lambda now: rows,
         store=cast("Any", Store()),
         telemetry=cast("Any", Telemetry()),

@@ -39,6 +39,7 @@ from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.public_holidays import FakePublicHolidays
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
 from tests.measured_figures import figures
 from tests.sample_values import (
@@ -147,6 +148,7 @@ class World:
 
     def restarted(self) -> Remeasuring:
         return Remeasuring(
+            public_holidays=FakePublicHolidays(),
             corrections=cast("Any", self.corrections),
             positions=self.positions,
             row_of=self.rows.get,

@@ -26,6 +26,7 @@ from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweepe
 from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from interfaces.workers.schedule.schedule import Schedule
 from tests.fakes.callback import FakeCallbackAddresses
+from tests.fakes.public_holidays import FakePublicHolidays
 from tests.simulation.doubles.building_control import SimulatedBuildingControl
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.database import Database, Session
@@ -245,6 +246,7 @@ class Wiring:
     async def _measure(self, process: Process) -> None:
         session = self.session(process)
         measuring = measure.Measuring(
+            public_holidays=FakePublicHolidays(),
             due=session.deadlines.due,
             store=session,
             telemetry=self.meters,  # type: ignore[arg-type] # measuring uses two of its methods

@@ -84,7 +84,12 @@ def _answer(reference: str, change: Change, past: "AsOf | None") -> WhatIf:
         remeasured = None
         if change.baseline is not None:
             remeasured = remeasured_by(
-                change.baseline, document, history.log, history.telemetry, history.regression
+                change.baseline,
+                document,
+                history.log,
+                history.telemetry,
+                public_holidays=history.public_holidays,
+                regression=history.regression,
             )
     return what_if(document, change, remeasured=remeasured)
 

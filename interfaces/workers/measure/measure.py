@@ -33,6 +33,7 @@ from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.event_store.event_store import EventStore, StreamNotFound
 from application.ports.operations.alerts import AlertRegistry
+from application.ports.public_holidays import PublicHolidays
 from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent
@@ -69,6 +70,7 @@ class Measuring:
     bus: CommandBus
     clock: Clock
     alerts: AlertRegistry
+    public_holidays: PublicHolidays
     regression: RegressionSource | None = None
     """None: baselines by regression are not measurable."""
     _verified_until: dict[UUID, datetime] = field(default_factory=dict)
@@ -165,7 +167,7 @@ class Measuring:
             block = self.telemetry.interval_series_of(ids, readings_window(window, back))
             for state in block_states:
                 facility = self.store.load(Facility, facility_stream_id(state.facility_id))
-                basis = basis_of(facility.state, agreed, state)
+                basis = basis_of(facility.state, agreed, state, self.public_holidays)
                 inputs = inputs_of(self.regression, basis, block, facility.state)
                 yield state, block.series(state.facility_id), basis, inputs
 

@@ -26,6 +26,7 @@ from application.measurement.regression_source import RegressionSource, inputs_o
 from application.ports.clock import Clock
 from application.ports.event_store.event_store import EventStore, StreamNotFound
 from application.ports.event_store.reader_positions import ReaderPositions
+from application.ports.public_holidays import PublicHolidays
 from application.ports.telemetry.rollups import CorrectedInterval, TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import REMEASURED_FOR, Dispatch, DispatchState
@@ -62,6 +63,7 @@ class Remeasuring:
     bus: CommandBus
     clock: Clock
     parking: CorrectionParking
+    public_holidays: PublicHolidays
     regression: RegressionSource | None = None
     """None: baselines by regression are not measurable."""
     _failed: dict[str, int] = field(default_factory=dict)
@@ -199,7 +201,7 @@ class Remeasuring:
             _log.info("corrected too late to be measured again", dispatch=str(stream))
             return 0
         block = self.telemetry.interval_series_of([dispatch.facility_id], used)
-        basis = basis_of(facility, agreed, dispatch)
+        basis = basis_of(facility, agreed, dispatch, self.public_holidays)
         command = remeasurement_of(
             dispatch,
             block.series(dispatch.facility_id),

@@ -29,6 +29,7 @@ from interfaces.workers.measure.measure import Measuring
 from projections.deadlines import DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.public_holidays import FakePublicHolidays
 from tests.sample_values import (
     BMS,
     CONTEXT,
@@ -122,6 +123,7 @@ def measurement(database: Database) -> Iterator[MeasurementSetup]:
             bus.handle(command, CONTEXT)
         run_dr_event(store)
         measuring = Measuring(
+            public_holidays=FakePublicHolidays(),
             due=lambda now: [row for row in DEADLINES if row.due_at <= now],
             store=store,
             telemetry=telemetry,

@@ -37,6 +37,7 @@ from projections.dispatch.projection import DispatchRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.public_holidays import FakePublicHolidays
 from tests.sample_values import (
     BMS,
     CONTEXT,
@@ -117,7 +118,13 @@ class RemeasurementSetup:
             tenant=UTILITY,
         )
         measuring = Measuring(
-            lambda now: [due], self.store, self.telemetry, self.bus, self.clock, FakeAlertRegistry()
+            lambda now: [due],
+            self.store,
+            self.telemetry,
+            self.bus,
+            self.clock,
+            FakeAlertRegistry(),
+            FakePublicHolidays(),
         )
         return measuring.pass_once()
 
@@ -126,6 +133,7 @@ class RemeasurementSetup:
 
     def remeasuring(self, positions: ReaderPositions | None = None) -> Remeasuring:
         return Remeasuring(
+            public_holidays=FakePublicHolidays(),
             corrections=self.rollups,
             positions=positions or self.positions,
             row_of=self._row,
@@ -304,6 +312,7 @@ def test_the_worker_measures_again_after_a_correction(
             remeasurement.bus,
             remeasurement.clock,
             FakeAlertRegistry(),
+            FakePublicHolidays(),
         )
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
             worker = measure.run(

@@ -1,7 +1,8 @@
 """A facility opts out, before the start or during the window, and opts in again."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,6 +12,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import Batch, DREvent, DREventStatus
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownFacility
 from domain.facility import Facility
+from domain.identifiers import facility_stream_id
 from tests.given_when_then import fact
 from tests.in_process_system import InProcessSystem
 from tests.measured_figures import figures
@@ -135,3 +137,30 @@ def test_an_opt_in_to_one_dr_event_does_not_undo_an_opt_out_of_all() -> None:
 
 def measured(facility_id: str, kw: float) -> RecordMeasurement:
     return RecordMeasurement(dr_event_id=DR_EVENT_ID, facility_id=facility_id, figures=figures(kw))
+
+
+def event_days(there: InProcessSystem, facility_id: str) -> frozenset[date]:
+    """Its event days as a measurement of another DR event sees them."""
+    state = there.scenario.store.load(Facility, facility_stream_id(facility_id)).state
+    return state.event_days(ZoneInfo(state.tz), without=UUID(int=1))
+
+
+def test_a_day_is_no_event_day_of_a_facility_that_opted_out_before_the_start() -> None:
+    there = InProcessSystem.accepted(*BOTH).until("preparing")
+    there.do(out("fac-002"))
+    for status in ("active", "completed"):
+        there.until(status)
+        assert event_days(there, "fac-001") == {date(2026, 7, 14)}
+        assert event_days(there, "fac-002") == frozenset()
+
+
+def test_a_day_stays_an_event_day_of_a_facility_that_opted_out_after_the_start() -> None:
+    there = InProcessSystem.accepted(*BOTH).until("active")
+    there.do(out("fac-002")).until("completed")
+    assert event_days(there, "fac-002") == {date(2026, 7, 14)}
+
+
+def test_a_facility_that_opted_in_again_before_the_start_has_an_event_day() -> None:
+    there = InProcessSystem.accepted(*BOTH)
+    there.do(out("fac-002")).do(back("fac-002"))
+    assert event_days(there, "fac-002") == {date(2026, 7, 14)}

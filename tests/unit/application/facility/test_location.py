@@ -19,6 +19,7 @@ from interfaces.web.api.facility.documents import FacilityDocuments
 from interfaces.web.caching.coordinates import StoredCoordinates
 from projections.facility import FacilityRow, key_of
 from tests.fakes.event_store.event_store import FakeEventStore
+from tests.fakes.public_holidays import FakePublicHolidays
 from tests.fakes.read_models import FakeReadModels
 from tests.given_when_then import Scenario, fact, given
 from tests.sample_values import (
@@ -112,9 +113,14 @@ def test_a_measurement_uses_the_time_zone_that_was_in_force_at_the_start() -> No
     dispatch = story.store.load(Dispatch, dispatch_id(DR_EVENT_ID, "fac-001")).state
     story.at(STARTS_AT + timedelta(days=1)).after(entry(tz="Asia/Tokyo"))
     state = state_of(story)
-    assert str(basis_of(state, AgreedBaseline(method="x-of-y"), dispatch).tz) == "America/New_York"
+    assert (
+        str(basis_of(state, AgreedBaseline(method="x-of-y"), dispatch, FakePublicHolidays()).tz)
+        == "America/New_York"
+    )
     later = replace(dispatch, starts_at=dispatch.starts_at + timedelta(days=3))
-    assert str(basis_of(state, AgreedBaseline(method="x-of-y"), later).tz) == "Asia/Tokyo"
+    assert (
+        str(basis_of(state, AgreedBaseline(method="x-of-y"), later, FakePublicHolidays()).tz) == "Asia/Tokyo"
+    )
 
 
 def test_a_read_model_shows_what_is_in_force_and_the_history() -> None:

@@ -1,7 +1,7 @@
 """Measurements against numbers computed by hand: ten days of 1,800 kW, 600 against 630 before the start."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
+from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable, RecordRemeasurement
 from application.measurement.agreed_baseline import AgreedBaseline
 from application.measurement.basis import LOOK_BACK_DAYS, MeasuringBasis, basis_of
 from application.measurement.measure import (
@@ -19,12 +19,14 @@ from application.measurement.measure import (
     measured_window,
     measurement_of,
     readings_window,
+    remeasurement_of,
     verification_of,
 )
 from domain.baseline import BaselineParameters
 from domain.dispatch import DispatchState, MeasurementFigures
 from domain.facility import BmsLink, Enrolment, FacilityState
 from domain.time_series.windows import IntervalSeries, TimeWindow
+from tests.fakes.public_holidays import FakePublicHolidays
 
 TZ = ZoneInfo("America/Los_Angeles")
 STARTS_AT = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)  # a Tuesday, 14:00 local
@@ -44,6 +46,7 @@ DISPATCH = DispatchState(
     status="committed",
     was_committed=True,
 )
+CALENDAR = FakePublicHolidays()
 BASIS = MeasuringBasis(baseline_method="caiso-10-in-10", tz=TZ, dr_event_days=frozenset())
 AFTER = ENDS_AT + timedelta(minutes=2)
 LATE = ENDS_AT + timedelta(minutes=30)
@@ -131,7 +134,7 @@ def test_days_of_other_dr_events_are_not_candidates() -> None:
             str(DR_EVENT): STARTS_AT,
         },
     )
-    basis = basis_of(facility, AgreedBaseline(method="caiso-10-in-10"), DISPATCH)
+    basis = basis_of(facility, AgreedBaseline(method="caiso-10-in-10"), DISPATCH, CALENDAR)
     assert basis.dr_event_days == {date(2026, 7, 10)}
     found = measurement_of(DISPATCH, metered(), basis, now=AFTER)
     assert isinstance(found, RecordMeasurement)
@@ -157,9 +160,167 @@ def test_a_facilitys_own_firm_level_goes_before_that_of_the_program(
         method="firm-service-level",
         parameters=BaselineParameters(level_kw=1_450.0),
     )
-    found = measurement_of(DISPATCH, metered(), basis_of(facility, agreed, DISPATCH), now=AFTER)
+    found = measurement_of(DISPATCH, metered(), basis_of(facility, agreed, DISPATCH, CALENDAR), now=AFTER)
     assert isinstance(found, RecordMeasurement)
     assert {interval.baseline_kw for interval in found.figures.intervals} == {level_kw}
+
+
+def facility(**changes: object) -> FacilityState:
+    values = {"tz": "America/Los_Angeles", "region": "US-CA", **changes}
+    return FacilityState(
+        facility_id="fac-001",
+        latitude=None,
+        longitude=None,
+        weather_cell="cell-1",
+        **values,  # type: ignore[arg-type]
+    )
+
+
+def figures_by(agreed: AgreedBaseline, of: FacilityState, **changed: object) -> MeasurementFigures:
+    dispatch = replace(DISPATCH, **changed)
+    found = measurement_of(dispatch, metered(), basis_of(of, agreed, dispatch, CALENDAR), now=LATE)
+    assert isinstance(found, RecordMeasurement), found
+    return found.figures
+
+
+CAISO = AgreedBaseline(method="caiso-10-in-10")
+
+
+def test_the_public_holidays_of_the_facilitys_region_are_no_candidates() -> None:
+    found = figures_by(CAISO, facility(region="DE"))
+    assert (found.holidays, found.holidays_of) == ((), "DE")
+    weekend = replace(DISPATCH, starts_at=STARTS_AT - timedelta(days=2), ends_at=ENDS_AT - timedelta(days=2))
+    found = figures_by(CAISO, facility(), starts_at=weekend.starts_at, ends_at=weekend.ends_at)
+    assert (found.holidays, found.holidays_of) == ((date(2026, 7, 4),), "US-CA")
+    assert (date(2026, 7, 4), "holiday") in [(one.day, one.why) for one in found.skipped]
+    assert "2026-07-04" not in found.days_used
+
+
+def test_the_holidays_of_the_program_go_before_those_of_the_region() -> None:
+    agreed = replace(CAISO, holidays=frozenset({date(2026, 7, 10), date(2027, 1, 1)}))
+    found = figures_by(agreed, facility())
+    assert (found.holidays, found.holidays_of) == ((date(2026, 7, 10),), "program")
+    assert "2026-07-10" not in found.days_used
+    none = figures_by(replace(CAISO, holidays=frozenset()), facility())
+    assert (none.holidays, none.holidays_of) == ((), "program")
+
+
+def test_a_holiday_is_measured_like_a_weekend_day() -> None:
+    agreed = replace(CAISO, holidays=frozenset({date(2026, 7, 14)}))
+    days = figures_by(agreed, facility()).days_used
+    assert days == ("2026-07-12", "2026-07-11", "2026-07-05", "2026-07-04")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "reason"),
+    [
+        (
+            "",
+            "readings were corrected; the holidays of the program are now regarded (2026-07-10), the earlier",
+        ),
+        ("program", "readings were corrected"),
+    ],
+    ids=["version 1", "version 2"],
+)
+def test_a_remeasurement_says_that_it_knows_holidays_which_the_earlier_one_did_not(
+    earlier: str, reason: str
+) -> None:
+    dispatch = replace(DISPATCH, measured=True, delivered_kw=1.0, data_hash="a", holidays_of=earlier)
+    agreed = replace(CAISO, holidays=frozenset({date(2026, 7, 10)}))
+    basis = basis_of(facility(), agreed, dispatch, CALENDAR)
+    found = remeasurement_of(dispatch, metered(), basis, corrected_at=LATE)
+    assert isinstance(found, RecordRemeasurement)
+    assert found.reason.startswith(reason)
+    assert ("holidays" in found.reason) is (earlier == "")
+
+
+def test_a_zone_of_no_country_has_no_holidays() -> None:
+    found = figures_by(CAISO, facility(tz="UTC", region=None))
+    assert (found.holidays, found.holidays_of) == ((), "none")
+
+
+def test_a_dr_event_over_midnight_makes_both_local_days_event_days() -> None:
+    starts_at = datetime(2026, 7, 10, 6, 0, tzinfo=UTC)  # 23:00 of July 9 there
+    served = facility(
+        served={str(UUID(int=1)): starts_at}, served_until={str(UUID(int=1)): starts_at + timedelta(hours=2)}
+    )
+    assert figures_by(CAISO, served).dr_event_days == (date(2026, 7, 9), date(2026, 7, 10))
+    until_midnight = replace(served, served_until={str(UUID(int=1)): starts_at + timedelta(hours=1)})
+    assert figures_by(CAISO, until_midnight).dr_event_days == (date(2026, 7, 9),)
+
+
+def test_everything_that_the_number_came_from_is_recorded() -> None:
+    series = without(metered(), STARTS_AT - timedelta(days=7))
+    found = measured(series)
+    assert (found.tz, found.starts_at, found.ends_at) == ("America/Los_Angeles", STARTS_AT, ENDS_AT)
+    assert found.parameters == BaselineParameters()
+    first = found.days[0]
+    assert (first.day, first.use, first.mean_kw) == ("2026-07-13", "used", 1_800.0)
+    assert (first.window_kw, first.adjustment_kw) == ((1_800.0,) * 8, (600.0,) * 12)
+    assert [(one.day, one.why) for one in found.skipped] == [(date(2026, 7, 7), "missing_interval")]
+    adjustment = found.adjustment
+    assert (adjustment.baseline_kw, adjustment.metered_kw) == (600.0, 630.0)
+    assert (adjustment.raw, adjustment.value, adjustment.clipped) == (1.05, 1.05, False)
+    assert adjustment.values_kw == (630.0,) * 12
+    assert adjustment.starts_at == STARTS_AT - timedelta(hours=4)
+    assert adjustment.ends_at == STARTS_AT - timedelta(hours=1)
+
+
+def test_a_missing_interval_of_other_hours_skips_no_day() -> None:
+    yesterday = STARTS_AT - timedelta(days=1)
+    other = without(metered(), yesterday - timedelta(hours=6), yesterday - timedelta(minutes=15))
+    assert "2026-07-13" in measured(other).days_used
+    hour_of_the_adjustment = without(metered(), yesterday - timedelta(hours=2))
+    assert "2026-07-13" not in measured(hour_of_the_adjustment).days_used
+
+
+def test_delivery_below_zero_counts_as_zero_where_the_program_says_so() -> None:
+    agreed = replace(CAISO, clip_delivery=True)
+    more = metered(
+        lambda local: 2_500.0 if usual_kw(local) == 1_500.0 and local.hour == 14 else usual_kw(local)
+    )
+    basis = basis_of(facility(), agreed, DISPATCH, CALENDAR)
+    found = measurement_of(DISPATCH, more, basis, now=AFTER)
+    assert isinstance(found, RecordMeasurement)
+    assert [i.delivered_kw for i in found.figures.intervals[:4]] == [0.0] * 4
+    assert found.figures.delivered_kw == pytest.approx(195.0)
+    assert measured(more).delivered_kw < 0
+
+
+@pytest.mark.parametrize(
+    ("day", "skipped"),
+    [(date(2026, 3, 8), "time_does_not_exist"), (date(2026, 11, 1), None)],
+    ids=["23 hours", "25 hours"],
+)
+def test_days_of_23_and_25_hours_count_by_the_wall_clock(day: date, skipped: str | None) -> None:
+    """Sundays. The first has no 02:00 to 03:00; of the second, which has 01:00 to 02:00 twice, the first counts."""
+    starts_at = datetime.combine(day + timedelta(days=7), time(2 if skipped else 1), TZ).astimezone(UTC)
+    dispatch = replace(
+        DISPATCH, starts_at=starts_at, ends_at=starts_at + timedelta(hours=1), expires_at=starts_at
+    )
+    window = readings_window(TimeWindow(dispatch.starts_at, dispatch.ends_at), 45)
+    count = round(window.duration_s / 900)
+    starts = [window.starts_at + QUARTER * i for i in range(count)]
+    values = [100.0 + 50.0 * at.astimezone(TZ).hour + 7.0 * at.astimezone(TZ).fold for at in starts]
+    basis = replace(
+        BASIS, baseline_method="x-of-y", parameters=BaselineParameters(x=2, y=2, adjustment="none")
+    )
+    series = IntervalSeries(window.starts_at, 900, np.array(values))
+    found = measurement_of(dispatch, series, basis, now=dispatch.ends_at + timedelta(hours=1))
+    assert isinstance(found, RecordMeasurement), found
+    why = {one.day: one.why for one in found.figures.skipped}
+    assert why.get(day) == skipped
+    assert (day.isoformat() in found.figures.days_used) is (skipped is None)
+    assert {i.baseline_kw for i in found.figures.intervals} == {200.0 if skipped else 150.0}
+
+
+@pytest.mark.parametrize("before", [timedelta(hours=25), timedelta(hours=-1)])
+def test_a_window_of_the_adjustment_beyond_what_is_read_is_refused(before: timedelta) -> None:
+    seconds = int(before.total_seconds())
+    basis = replace(BASIS, baseline_method="x-of-y", parameters=BaselineParameters(adjustment_from_s=seconds))
+    found = measurement_of(DISPATCH, metered(), basis, now=AFTER)
+    assert isinstance(found, RecordNotMeasurable)
+    assert "the adjustment window must" in found.reason
 
 
 def test_missing_readings_delay_the_measurement_and_are_then_stated() -> None:
