@@ -1,4 +1,4 @@
-"""Routes of the numbers of a DR event with the domain events that they come from."""
+"""Routes of the numbers of a DR event with the domain events that they come from, and how each was measured."""
 
 import asyncio
 from datetime import datetime
@@ -8,16 +8,21 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, get
 from litestar.params import FromPath, QueryParameter
+from msgspec.structs import replace
 
+from domain.dispatch import MeasurementFigures
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, read_log, visible_dr_event
 from interfaces.web.requests.paging import Cursor, listing_of
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
+from projections.as_of.measurement_history import measurement_history
 from projections.as_of.number_origins import (
     NumberOrigin,
     dispatch_number_origins,
     dr_event_number_origins,
 )
+from projections.dispatch.projection import key_of
 
 MOST_FACILITIES = 100
 """In one answer: their numbers are folded from the log."""
@@ -57,6 +62,32 @@ class MeasurementsDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Of the whole; empty for a key of one facility."""
     items: tuple[FacilityNumbers, ...]
     next_cursor: str | None = None
+
+
+class RevisionDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement of a facility; the last one is in force."""
+
+    revision: int
+    delivered_kw: float | None
+    """Null: not measurable, or withdrawn."""
+    reason: str
+    """Why it is not measurable, or why it was measured again."""
+    corrected_at: datetime | None
+    """Of the newest correction of readings that caused it."""
+    origin: OriginDocument
+
+
+class FacilityMeasurementDocument(FacilityNumbers, frozen=True, kw_only=True):
+    """How one facility was measured."""
+
+    dr_event_id: UUID
+    figures: MeasurementFigures | None
+    """The measurement in force; null: nothing is measured, or the measurement was withdrawn. For a utility, the
+    days on which the facility served another DR event are left out."""
+    is_whole: bool
+    """Whether all of the figures were recorded; false for measurements of releases before 0.2."""
+    revisions: tuple[RevisionDocument, ...]
+    """The oldest first; empty: not measured yet."""
 
 
 class MeasurementsController(Controller):
@@ -108,6 +139,52 @@ class MeasurementsController(Controller):
             items=tuple(FacilityNumbers(facility_id=i, numbers=_numbers(parts[i])) for i in ids),
             next_cursor=page.next_cursor,
         )
+
+    @get(
+        "/{facility_id:str}",
+        summary="How one facility was measured: every figure, its days, and its revisions",
+        policy=RoutePolicy(
+            roles=READER_OR_UTILITY,
+            one_facility=True,
+            cache="stale",
+            projections=("dr_events", "dispatches"),
+        ),
+    )
+    async def one(
+        self,
+        request: ApiRequest,
+        dr_event_id: FromPath[UUID],
+        facility_id: FromPath[str],
+        *,
+        as_of: AsOfQuery = None,
+    ) -> FacilityMeasurementDocument:
+        past, tenant = parse_as_of(as_of), request.user.utility_id
+        visible = await visible_dr_event(request, dr_event_id, past)
+        key = key_of(dr_event_id, facility_id)
+        row = await asyncio.to_thread(visible.dispatches.get, key, tenant=tenant)
+        if row is None or request.user.facility_id not in (None, facility_id):
+            raise Problem("not-found", f"{facility_id[:200]} has no part in that DR event (then)")
+        history = await read_log(
+            request, lambda log: measurement_history(log, row.dispatch_id, past), as_of=past
+        )
+        numbers = await read_log(
+            request, lambda log: dispatch_number_origins(log, dr_event_id, [facility_id], past), as_of=past
+        )
+        figures = history.figures
+        return FacilityMeasurementDocument(
+            dr_event_id=dr_event_id,
+            facility_id=facility_id,
+            numbers=_numbers(numbers[facility_id]),
+            figures=figures if figures is None or tenant is None else _for_utility(figures),
+            is_whole=figures is not None and figures.parameters is not None,
+            revisions=msgspec.convert(history.revisions, tuple[RevisionDocument, ...], from_attributes=True),
+        )
+
+
+def _for_utility(figures: MeasurementFigures) -> MeasurementFigures:
+    """Without the days of other DR events, which may be those of another utility."""
+    skipped = tuple(day for day in figures.skipped if day.why != "dr_event_day")
+    return replace(figures, skipped=skipped, dr_event_days=())
 
 
 def _numbers(origins: tuple[NumberOrigin, ...]) -> tuple[NumberDocument, ...]:

@@ -36,6 +36,7 @@ HTTP_READS = (
     "/api/dr-events/{dr_event_id}",
     "/api/dr-events/{dr_event_id}/dispatches",
     "/api/dr-events/{dr_event_id}/measurements",
+    "/api/dr-events/{dr_event_id}/measurements/{facility_id}",
     "/api/dr-events/{dr_event_id}/performance",
     "/api/dr-events/{dr_event_id}/performance/{facility_id}",
     "/api/dr-events/{dr_event_id}/callbacks",

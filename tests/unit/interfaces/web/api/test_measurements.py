@@ -1,12 +1,19 @@
 """Each number of a DR event with the domain event that it comes from, over the real projections of a generated log."""
 
+from datetime import date
 from typing import Any
 
 import msgspec
 import pytest
 from eventsourcing.utils import resolve_topic
 
-from interfaces.web.api.dr_event.measurements import MeasurementsDocument
+from domain.baseline import SkippedDay
+from domain.dispatch import AdjustmentFigures, MeasurementFigures
+from interfaces.web.api.dr_event.measurements import (
+    FacilityMeasurementDocument,
+    MeasurementsDocument,
+    _for_utility,
+)
 from tests.unit.interfaces.web.api.test_performance import Measured
 from tests.unit.interfaces.web.edge import problem_of
 
@@ -62,6 +69,45 @@ def test_a_utility_sees_its_own_dr_event_only(measured: Measured) -> None:
     assert measured.read("measurements", measured.edge.key("utility", utility=utility)).status_code == 200
     other = measured.read("measurements", measured.edge.key("utility", utility="somebody-else"))
     assert problem_of(other)["status"] == 404
+
+
+def test_a_facilitys_measurement_has_every_recorded_figure_and_its_domain_event(measured: Measured) -> None:
+    first = measured.read("measurements").json()["items"][0]
+    document = measured.read(f"measurements/{first['facility_id']}").json()
+    found = msgspec.convert(document, FacilityMeasurementDocument)
+    assert document["numbers"] == first["numbers"]
+    assert found.figures is not None
+    assert found.figures.delivered_kw == numbers(first["numbers"])["delivered_kw"]
+    (revision,) = found.revisions
+    (number,) = [n for n in found.numbers if n.name == "delivered_kw"]
+    assert revision.origin == number.origin
+    assert revision.delivered_kw == found.figures.delivered_kw
+    before = measured.read(f"measurements/{first['facility_id']}?as_of={revision.origin.position - 1}").json()
+    assert (before["figures"], before["is_whole"], before["revisions"]) == (None, False, [])
+
+
+def test_a_key_of_one_facility_reads_no_measurement_of_another(measured: Measured) -> None:
+    own, other = (item["facility_id"] for item in measured.read("measurements").json()["items"][:2])
+    key = measured.edge.key("dashboard", facility=own)
+    assert measured.read(f"measurements/{own}", key).json()["facility_id"] == own
+    assert problem_of(measured.read(f"measurements/{other}", key))["status"] == 404
+
+
+def test_a_utility_learns_of_no_day_on_which_the_facility_served_another_dr_event() -> None:
+    shown = _for_utility(
+        MeasurementFigures(
+            baseline_method="caiso-10-in-10",
+            adjustment=AdjustmentFigures(kind="none"),
+            skipped=(SkippedDay(date(2026, 7, 13), "dr_event_day"), SkippedDay(date(2026, 7, 3), "holiday")),
+            dr_event_days=(date(2026, 7, 13),),
+            intervals=(),
+            coverage_pct=100.0,
+            delivered_kw=1.0,
+            data_hash="",
+        )
+    )
+    assert [day.why for day in shown.skipped] == ["holiday"]
+    assert shown.dr_event_days == ()
 
 
 def _facts(items: list[dict[str, Any]]) -> set[tuple[str, float]]:

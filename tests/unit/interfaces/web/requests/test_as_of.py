@@ -23,6 +23,7 @@ WITH_A_PAST = {
     "GET /api/dr-events/{dr_event_id}/dispatches",
     "GET /api/dr-events/{dr_event_id}/load",
     "GET /api/dr-events/{dr_event_id}/measurements",
+    "GET /api/dr-events/{dr_event_id}/measurements/{facility_id}",
     "GET /api/dr-events/{dr_event_id}/performance",
     "GET /api/dr-events/{dr_event_id}/performance/{facility_id}",
     "GET /api/facilities",
