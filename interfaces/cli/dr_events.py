@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from application.commands.dispatch import OverrideForecast, RestoreByHand
     from interfaces.bootstrap import Stores
     from projections.audit.stream_log import AsOf
-    from projections.dispatch.projection import DispatchRow
+    from projections.dispatch.projection import DispatchRow, MeasurementRow
     from projections.dr_event.projection import DREventRow
     from projections.queries.views import View
 
@@ -132,7 +132,7 @@ def show(reference: str, past: "AsOf | None", as_json: bool) -> None:
     for reason in dr_event.reasons:
         click.echo(f"reason  {reason.code}: {reason.detail}")
     if dispatches:
-        columns = ["facility", "status", "target kW", "delivered kW", "zones", "what went wrong"]
+        columns = ["facility", "status", "target kW", "delivered kW", "its error", "zones", "what went wrong"]
         print_table(columns, map(_cells, dispatches))
 
 
@@ -163,12 +163,24 @@ def _rows(
     return row, dispatches.listed(filters={"dr_event_id": str(dr_event_id)}, limit=1_000).rows
 
 
+def error_of(measurement: "MeasurementRow | None") -> str | None:
+    """What is known of the error of a measurement."""
+    if measurement is None:
+        return None
+    if (known := measurement.uncertainty) is not None:
+        return f"+-{known.kw_80:.1f} kW at 80 %, +-{known.kw_90:.1f} kW at 90 %"
+    if (error := measurement.expected_error) is not None:
+        return f"bias {error.bias:+.1%}, CVRMSE {error.cvrmse:.1%} ({error.days} days)"
+    return None
+
+
 def _cells(dispatch: "DispatchRow") -> list[object]:
     return [
         dispatch.facility_id,
         dispatch.status,
         dispatch.target_kw,
         dispatch.delivered_kw,
+        error_of(dispatch.measurement),
         len(dispatch.zones),
         dispatch.what_went_wrong,
     ]
