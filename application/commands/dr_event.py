@@ -36,6 +36,10 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     shortfall_kw: float = 0.0
     capacity_degraded_kw: float = 0.0
     """The part of the capacity that is based on degraded forecasts."""
+    blocked_facilities: int | None = None
+    """Facilities whose forecasts block them under the program's guardrail; None: judged before they were counted."""
+    at_risk_facilities: int | None = None
+    """Others with a degraded forecast, or with none where forecasts reach."""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     """The window in force after acceptance: the start may have been drawn at random, or be now."""
@@ -66,6 +70,8 @@ class Modification(msgspec.Struct, frozen=True, kw_only=True):
     capacity_source: str = ""
     shortfall_kw: float = 0.0
     capacity_degraded_kw: float = 0.0
+    blocked_facilities: int | None = None
+    at_risk_facilities: int | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
 

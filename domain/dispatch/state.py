@@ -290,6 +290,12 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
         """Whether its forecast blocks it, or blocked it until the window began."""
         return self.blocked_by is not None and self.left is None
 
+    @property
+    def is_at_risk(self) -> bool:
+        """Whether it takes part, or is to, on a degraded forecast."""
+        takes_part = self.left is None and self.failure is None and self.status != "aborted"
+        return takes_part and self.data_quality != "full" and not self.remains_blocked
+
     def reason_unprepared(self, otherwise: str) -> str:
         """Why nothing was prepared: what blocks it, else `otherwise`."""
         if self.status != "blocked":

@@ -68,6 +68,10 @@ class Accepted(Event, frozen=True, kw_only=True):
     capacity_degraded_kw: float = 0.0
     start_offset_s: int | None = None
     """Drawn once, if the notice requested a random start."""
+    blocked_facilities: int | None = None
+    """How many forecasts block under the guardrail, as judged then; None: recorded before they were counted."""
+    at_risk_facilities: int | None = None
+    """How many others have a degraded forecast, or none where forecasts reach."""
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(
@@ -85,6 +89,8 @@ class Accepted(Event, frozen=True, kw_only=True):
             capacity_kw=self.capacity_kw,
             capacity_source=self.capacity_source,
             shortfall_kw=self.shortfall_kw,
+            blocked_facilities=self.blocked_facilities,
+            at_risk_facilities=self.at_risk_facilities,
         )
 
 

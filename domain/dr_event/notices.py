@@ -24,6 +24,8 @@ class Notices(DREventMixin):
         shortfall_kw: float,
         capacity_degraded_kw: float = 0.0,
         start_offset_s: int | None = None,
+        blocked_facilities: int | None = None,
+        at_risk_facilities: int | None = None,
     ) -> None:
         """Accept a feasible notice; its window is in force from now on."""
         self._require_judgeable(notice)
@@ -37,6 +39,8 @@ class Notices(DREventMixin):
             shortfall_kw=shortfall_kw,
             capacity_degraded_kw=capacity_degraded_kw,
             start_offset_s=start_offset_s,
+            blocked_facilities=blocked_facilities,
+            at_risk_facilities=at_risk_facilities,
         )
 
     def reject(self, provenance: Provenance, *, notice: Notice, reasons: tuple[Reason, ...]) -> None:
@@ -57,6 +61,8 @@ class Notices(DREventMixin):
         capacity_degraded_kw: float,
         shortfall_kw: float,
         start_offset_s: int | None,
+        blocked_facilities: int | None = None,
+        at_risk_facilities: int | None = None,
     ) -> None:
         """Accept a changed, feasible notice; a new plan follows."""
         self._require_newer(notice)
@@ -69,6 +75,8 @@ class Notices(DREventMixin):
             capacity_degraded_kw=capacity_degraded_kw,
             shortfall_kw=shortfall_kw,
             start_offset_s=start_offset_s,
+            blocked_facilities=blocked_facilities,
+            at_risk_facilities=at_risk_facilities,
         )
 
     def refuse_modification(

@@ -50,6 +50,8 @@ class Modified(Event, frozen=True, kw_only=True):
     capacity_degraded_kw: float
     shortfall_kw: float
     start_offset_s: int | None = None
+    blocked_facilities: int | None = None
+    at_risk_facilities: int | None = None
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(
@@ -62,6 +64,8 @@ class Modified(Event, frozen=True, kw_only=True):
             capacity_source=self.capacity_source,
             capacity_degraded_kw=self.capacity_degraded_kw,
             shortfall_kw=self.shortfall_kw,
+            blocked_facilities=self.blocked_facilities,
+            at_risk_facilities=self.at_risk_facilities,
             start_offset_s=self.start_offset_s,
             plan_outdated=True,
             plan_retry_at=None,

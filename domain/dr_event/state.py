@@ -152,6 +152,9 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     capacity_degraded_kw: float = 0.0
     """The part of the capacity that rests on degraded forecasts."""
     shortfall_kw: float = 0.0
+    blocked_facilities: int | None = None
+    """How many forecasts block under the guardrail, as judged with the notice."""
+    at_risk_facilities: int | None = None
     start_offset_s: int | None = None
     """The delay of the start, drawn once; None: no random start was requested."""
     plan_outdated: bool = False

@@ -40,6 +40,7 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
         "capacity_kw": state.capacity_kw,
         "capacity_degraded_kw": state.capacity_degraded_kw,
         "shortfall_kw": state.shortfall_kw,
+        **_readiness(dr_event, kind, context),
         "delivered_kw": state.delivered_kw,
         "measured_facilities": state.measured_facilities if state.measurements else None,
         "unmeasured_facilities": len(state.unmeasured) if state.measurements else None,
@@ -63,6 +64,19 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
 def _result_kind(kind: CallbackKind, state: DREventState) -> str:
     """As the utility reads it: a measurement whose result is that nothing could be measured says so."""
     return "not_measurable" if kind == "measured" and state.settlement_status == "not_measurable" else kind
+
+
+def _readiness(dr_event: DREvent, kind: CallbackKind, context: DecisionContext) -> dict[str, int | None]:
+    """How many facilities are blocked and at risk: as judged with the notice, at the start by their dispatches."""
+    state = dr_event.state
+    blocked, at_risk = state.blocked_facilities, state.at_risk_facilities
+    if kind == "started":
+        dispatches = [d.state for d in context.dispatches(dr_event.id, state.dispatched).values()]
+        blocked = sum(d.remains_blocked for d in dispatches)
+        at_risk = sum(d.is_at_risk for d in dispatches)
+    elif kind not in {"accepted", "modified"}:
+        blocked = at_risk = None
+    return {"blocked_facilities": blocked, "at_risk_facilities": at_risk}
 
 
 def _reasons(state: DREventState) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from domain.dr_event.feasibility import (
 )
 from domain.dr_event.window import remaining_window, with_effective_start, with_offset
 from domain.facility import Facility
+from domain.forecast import SHORTEST_HORIZON, blocks
 from domain.program import Terms
 
 
@@ -34,6 +35,10 @@ class FeasibilityResult(msgspec.Struct, frozen=True, kw_only=True):
     capacity_source: str
     losing: dict[UUID, tuple[str, ...]]
     """Weaker DR event -> the facilities that it loses if this one is accepted."""
+    blocked_facilities: int
+    """How many forecasts block under the program's guardrail now."""
+    at_risk_facilities: int
+    """How many others have a degraded forecast, or none though forecasts reach the window."""
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -115,6 +120,8 @@ def _judged(  # noqa: PLR0917 - the subject, then the facts
         known, dr_event, notice, terms, facilities=facilities, context=context, start_stands=start_stands
     )
     facts = with_yielding(judged, dr_event, notice, terms, context)
+    in_reach = notice.ends_at - context.now <= SHORTEST_HORIZON
+    blocked, at_risk = _readiness(facts.values(), terms, in_reach=in_reach)
     return FeasibilityResult(
         notice=notice,
         start_offset_s=offset_s,
@@ -126,6 +133,8 @@ def _judged(  # noqa: PLR0917 - the subject, then the facts
         ),
         capacity_source=_source(facts.values()),
         losing=losses(facts, dr_event, notice),
+        blocked_facilities=blocked,
+        at_risk_facilities=at_risk,
     )
 
 
@@ -151,6 +160,19 @@ def _program_terms(terms: Terms, maximum_lead_s: float) -> ProgramTerms:
         maximum_lead_s=maximum_lead_s,
         prepare_lead_s=terms.prepare_lead_s,
     )
+
+
+def _readiness(facts: Iterable[FacilityFacts], terms: Terms, *, in_reach: bool) -> tuple[int, int]:
+    """How many facilities their forecasts block, and how many are at risk without that."""
+    blocked = at_risk = 0
+    for fact in facts:
+        if fact.data_quality is None:
+            at_risk += in_reach
+        elif blocks(fact.data_quality, terms.forecast_guardrail):
+            blocked += 1
+        else:
+            at_risk += fact.data_quality != "full"
+    return blocked, at_risk
 
 
 def _source(facts: Iterable[FacilityFacts]) -> str:

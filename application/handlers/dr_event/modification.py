@@ -72,6 +72,8 @@ def _take_over(
         capacity_degraded_kw=feasibility.capacity_degraded_kw,
         shortfall_kw=feasibility.shortfall_kw,
         start_offset_s=judged.start_offset_s,
+        blocked_facilities=judged.blocked_facilities,
+        at_risk_facilities=judged.at_risk_facilities,
     )
     for facility in facilities.values():
         facility.reserve(
@@ -113,6 +115,8 @@ def _modification(
         capacity_source=state.capacity_source,
         shortfall_kw=state.shortfall_kw,
         capacity_degraded_kw=state.capacity_degraded_kw,
+        blocked_facilities=state.blocked_facilities,
+        at_risk_facilities=state.at_risk_facilities,
         starts_at=None if notice is None else notice.starts_at,
         ends_at=None if notice is None else notice.ends_at,
     )

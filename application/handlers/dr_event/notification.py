@@ -58,6 +58,8 @@ def _accept(
         shortfall_kw=judged.feasibility.shortfall_kw,
         capacity_degraded_kw=judged.feasibility.capacity_degraded_kw,
         start_offset_s=judged.start_offset_s,
+        blocked_facilities=judged.blocked_facilities,
+        at_risk_facilities=judged.at_risk_facilities,
     )
     for facility in facilities.values():
         facility.reserve(
@@ -107,6 +109,8 @@ def _judgement(dr_event: DREvent, status: str) -> Judgement:
         capacity_source=state.capacity_source,
         shortfall_kw=state.shortfall_kw,
         capacity_degraded_kw=state.capacity_degraded_kw,
+        blocked_facilities=state.blocked_facilities,
+        at_risk_facilities=state.at_risk_facilities,
         starts_at=None if notice is None else notice.starts_at,
         ends_at=None if notice is None else notice.ends_at,
     )

@@ -28,6 +28,11 @@ class NotificationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     capacity_degraded_kw: float
     """The part of `capacity_kw` that is based on degraded forecasts, and therefore uncertain."""
     shortfall_kw: float
+    blocked_facilities: int | None = None
+    """Facilities that do not serve unless a better forecast or an operator unblocks them, as judged now; null for an
+    event that was accepted before they were counted."""
+    at_risk_facilities: int | None = None
+    """Others with a degraded forecast, or with none where forecasts reach."""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     """The window in force."""
@@ -49,6 +54,8 @@ class ModificationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     capacity_source: str
     capacity_degraded_kw: float
     shortfall_kw: float
+    blocked_facilities: int | None = None
+    at_risk_facilities: int | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
 
@@ -76,6 +83,8 @@ def answer_of(event_id: str, judgement: Judgement) -> Response[bytes]:
         capacity_source=judgement.capacity_source,
         capacity_degraded_kw=float(judgement.capacity_degraded_kw),
         shortfall_kw=float(judgement.shortfall_kw),
+        blocked_facilities=judgement.blocked_facilities,
+        at_risk_facilities=judgement.at_risk_facilities,
         starts_at=judgement.starts_at,
         ends_at=judgement.ends_at,
     )
@@ -102,6 +111,8 @@ def modification_answer_of(event_id: str, modification: Modification) -> Respons
         capacity_source=modification.capacity_source,
         capacity_degraded_kw=float(modification.capacity_degraded_kw),
         shortfall_kw=float(modification.shortfall_kw),
+        blocked_facilities=modification.blocked_facilities,
+        at_risk_facilities=modification.at_risk_facilities,
         starts_at=modification.starts_at,
         ends_at=modification.ends_at,
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from application.commands.dispatch import OverrideForecast
 from application.commands.dr_event import CancelDREvent, ModifyDREvent
 from application.commands.facility import OptOutFacility
 from application.handlers.callback import body as callback_body
@@ -120,3 +121,34 @@ def test_the_final_body_names_a_facility_that_was_preempted() -> None:
     assert (told["status"], told["outcome"]) == (state.status, state.outcome) == ("completed", "partial")
     assert body_of(told) == as_recorded(world)
     assert body_of(told)["fac-002"][:2] == ("failed", "it is not available any more")
+
+
+def readiness(body: dict[str, Any]) -> tuple[int | None, int | None]:
+    return body["blocked_facilities"], body["at_risk_facilities"]
+
+
+def test_blocked_facilities_are_counted_at_the_acceptance_and_the_start_and_named_at_the_end() -> None:
+    world = InProcessSystem.accepted(*THREE, degraded=("fac-002", "fac-003")).until("scheduled")
+    world.do(OverrideForecast(dr_event_id=DR_EVENT_ID, facility_id="fac-003", reason="I looked"))
+    world.until("completed")
+    (accepted,), (started,), (completed,) = (bodies(world, k) for k in ("accepted", "started", "completed"))
+    assert readiness(accepted) == (2, 0)
+    assert readiness(started) == (1, 1)
+    assert readiness(completed) == (None, None)
+    (failed,) = [one for one in completed["facility_results"] if one["result"] == "failed"]
+    assert failed["facility_id"] == "fac-002"
+    assert failed["reason"].startswith("blocked: its forecast is degraded_no_weather")
+
+
+def test_degraded_facilities_of_a_program_that_only_warns_are_at_risk() -> None:
+    world = InProcessSystem.accepted(*THREE, degraded=THREE[:2], terms={"forecast_guardrail": "warn"})
+    (accepted,), (started,) = bodies(world.until("active"), "accepted"), bodies(world, "started")
+    assert readiness(accepted) == readiness(started) == (0, 2)
+
+
+def test_an_opt_out_before_the_plan_is_told_as_such() -> None:
+    world = InProcessSystem.accepted(*THREE)
+    world.scenario.after(OptOutFacility(facility_id="fac-003", reason="closed"))
+    (told,) = bodies(world.until("completed"), "completed")
+    (out,) = [one for one in told["facility_results"] if one["result"] == "opted_out"]
+    assert out["reason"] == "it opted out"

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 from application.commands.dispatch import OverrideForecast
+from application.commands.dr_event import Judgement
 from domain.dispatch import Dispatch
 from tests.in_process_system import FORECAST_CYCLES, PREPARE_AT, InProcessSystem
-from tests.sample_values import DR_EVENT_ID, NOW
+from tests.sample_values import DR_EVENT_ID, NOW, judge
 
 BOTH = ("fac-001", "fac-002")
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def stale_at_the_preparation(**terms: str) -> InProcessSystem:
@@ -55,3 +57,19 @@ def test_the_capacity_from_degraded_forecasts_is_reported_separately() -> None:
     assert (there.dr_event.capacity_kw, there.dr_event.capacity_degraded_kw) == (200.0, 100.0)
     there.settle()
     assert '"capacity_degraded_kw":100.0' in there.callbacks[0].body
+
+
+def test_a_facility_without_a_forecast_is_at_risk_where_forecasts_reach_the_window() -> None:
+    there = InProcessSystem.registered(*BOTH, degraded=("fac-002",))
+    recorded = there.scenario.forecasts.recorded
+    recorded[:] = [state for state in recorded if state.facility_id == "fac-002"]
+    judgement = there.scenario.when(judge(facility_ids=BOTH, target_kw=100.0), reply_type=Judgement).reply
+    assert (judgement.blocked_facilities, judgement.at_risk_facilities) == (1, 1)
+
+
+def test_a_window_beyond_the_reach_of_forecasts_says_nothing_of_risk() -> None:
+    there = InProcessSystem.registered(*BOTH)
+    there.scenario.forecasts.recorded.clear()
+    far = judge(facility_ids=BOTH, target_kw=100.0, starts_at=NOW + 2 * DAY, ends_at=NOW + 2 * DAY + HOUR)
+    judgement = there.scenario.when(far, reply_type=Judgement).reply
+    assert (judgement.status, judgement.at_risk_facilities) == ("accepted", 0)

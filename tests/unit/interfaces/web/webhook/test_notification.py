@@ -53,6 +53,8 @@ def test_an_accepted_notification_is_answered_with_its_status_url(edge: Edge) ->
         "capacity_source": "declared",
         "capacity_degraded_kw": 0.0,
         "shortfall_kw": 0.0,
+        "blocked_facilities": None,
+        "at_risk_facilities": None,
         "starts_at": None,
         "ends_at": None,
     }
