@@ -5,12 +5,25 @@ Sums are in whole watts, so that adding and subtracting never drifts.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import msgspec
 
 from domain.facility import FacilityStatus
+
+Standing = Literal["blocked", "at_risk", "dropped_out"]
+"""Of a facility in a DR event. `at_risk`: it takes part on a degraded forecast, and is not curtailed yet."""
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """How many facilities of a DR event are in which standing."""
+
+    blocked: int = 0
+    at_risk: int = 0
+    dropped_out: int = 0
 
 
 class PortfolioRow(msgspec.Struct, frozen=True, kw_only=True, tag="portfolio"):
@@ -38,6 +51,13 @@ class PortfolioRow(msgspec.Struct, frozen=True, kw_only=True, tag="portfolio"):
     """Accepted, and not yet completed or cancelled."""
     active_dr_events: int = 0
     """DR events whose window has begun and not ended."""
+    blocked_facilities: int = 0
+    """Over all open DR events: facilities whose dispatch is blocked by its forecast."""
+    at_risk_facilities: int = 0
+    dropped_out_facilities: int = 0
+    """They failed or left, and their DR event runs on."""
+    readiness: dict[str, Readiness] = {}
+    """Open DR event -> its counts, where one is not 0; at most MOST_LISTED."""
     last_measured_dr_event: UUID | None = None
     last_delivered_kw: float | None = None
     changed_at: datetime | None = None
@@ -72,7 +92,19 @@ class DispatchShare(msgspec.Struct, frozen=True, kw_only=True, tag="dispatch"):
     delivering_kw: float = 0.0
 
 
-PortfolioRows = PortfolioRow | FacilityShare | DispatchShare
+class DREventStandings(msgspec.Struct, frozen=True, kw_only=True, tag="standings"):
+    """The facilities of one planned DR event that are not simply ready, until its window ends."""
+
+    dr_event_id: UUID
+    facilities: dict[str, Standing] = {}
+
+    @property
+    def counts(self) -> Readiness:
+        found = Counter(self.facilities.values())
+        return Readiness(blocked=found["blocked"], at_risk=found["at_risk"], dropped_out=found["dropped_out"])
+
+
+PortfolioRows = PortfolioRow | FacilityShare | DispatchShare | DREventStandings
 
 
 def watts(kw: float) -> int:

@@ -24,6 +24,16 @@ from projections.portfolio.projection import KEY, PortfolioRow
 from projections.queries.views import all_rows
 
 
+class ReadinessDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """How many facilities of an open DR event do not serve as planned, or may not."""
+
+    blocked: int
+    at_risk: int
+    """They take part on a degraded forecast, and are not curtailed yet."""
+    dropped_out: int
+    """They failed or left."""
+
+
 class PortfolioDocument(msgspec.Struct, frozen=True, kw_only=True, tag="portfolio"):
     """The whole portfolio, as recorded so far. Its fields are listed here; those of the row are not published."""
 
@@ -49,6 +59,12 @@ class PortfolioDocument(msgspec.Struct, frozen=True, kw_only=True, tag="portfoli
     """Accepted and neither completed nor cancelled."""
     active_dr_events: int = 0
     """Inside their window now."""
+    blocked_facilities: int = 0
+    """Over all open DR events: facilities whose dispatch is blocked by a degraded forecast."""
+    at_risk_facilities: int = 0
+    dropped_out_facilities: int = 0
+    readiness: dict[str, ReadinessDocument] = {}
+    """By the id of an open DR event, where a count is not 0; at most 200."""
     last_measured_dr_event: UUID | None = None
     last_delivered_kw: float | None = None
     changed_at: datetime | None = None
