@@ -52,6 +52,8 @@ LIKE: dict[str, tuple[str, ...]] = {
     ),
     "DR events": (
         "GET /api/dr-events/{dr_event_id}/performance/{facility_id}",
+        "GET /api/dr-events/{dr_event_id}/measurements",
+        "GET /api/dr-events/{dr_event_id}/measurements/{facility_id}",
         "GET /api/dr-events/{dr_event_id}/callbacks",
     ),
     "loads": ("GET /api/dr-events/{dr_event_id}/load",),
@@ -69,6 +71,8 @@ LIKE: dict[str, tuple[str, ...]] = {
 """Routes that behave like the column and are not requested here."""
 
 NOT_OF_A_REPLICA = (
+    "GET /api/dr-events/{dr_event_id}/measurements",
+    "GET /api/dr-events/{dr_event_id}/measurements/{facility_id}",
     "GET /api/dr-events/{dr_event_id}/performance/{facility_id}",
     "GET /api/facilities/{facility_id}/gaps",
     "GET /api/facilities/{facility_id}/health",

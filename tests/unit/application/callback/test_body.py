@@ -146,7 +146,7 @@ def test_degraded_facilities_of_a_program_that_only_warns_are_at_risk() -> None:
     assert readiness(accepted) == readiness(started) == (0, 2)
 
 
-def test_an_opt_out_before_the_plan_is_told_as_such() -> None:
+def test_an_opt_out_before_the_plan_has_its_own_reason() -> None:
     world = InProcessSystem.accepted(*THREE)
     world.scenario.after(OptOutFacility(facility_id="fac-003", reason="closed"))
     (told,) = bodies(world.until("completed"), "completed")

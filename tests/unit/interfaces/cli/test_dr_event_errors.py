@@ -40,6 +40,6 @@ def test_another_method_is_shown_with_its_error_on_other_days() -> None:
     assert error_of(replace(MEASURED, expected_error=error)) == "bias -1.2%, CVRMSE 7.1% (10 days)"
 
 
-def test_what_is_not_known_is_not_shown() -> None:
+def test_an_unmeasured_figure_is_not_shown() -> None:
     assert error_of(MEASURED) is None
     assert error_of(None) is None
