@@ -23,7 +23,7 @@ from application.facility.portfolio_entries import (
     ProgramEntry,
     ZoneEntry,
 )
-from application.handlers.program import terms_of_entry
+from application.facility.program_contract import terms_of_entry
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork
 from domain.administration import AdministrativeAct
 from domain.dr_event import DREvent, FacilityTarget, Notice

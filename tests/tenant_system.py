@@ -75,7 +75,7 @@ class TenantSystem:
             "past_forecasts": self.past_forecasts,
             "forecast_scores": FakeForecastScores(),
             "ledger": SimpleNamespace(status=_not_sealed, proof=_not_sealed, consistency=_not_sealed),
-            "known_programs": lambda asked: asked,
+            "known_programs": dict.fromkeys,
         }
         self.keys = {utility: self.edge.key("utility", utility=utility) for utility in (OWN, OTHER)}
         self._client: Any = None

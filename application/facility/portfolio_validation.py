@@ -1,7 +1,7 @@
 """Validation of a portfolio file: reports every problem at once, each with its path."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
@@ -12,13 +12,14 @@ import msgspec
 
 from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
 from application.facility.portfolio_entries import NO_DATE_YET, FacilityEntry, Portfolio, ZoneEntry
+from application.facility.program_contract import enrolment_problems, program_problems, terms_of_entry
 from application.facility.secret_references import (
     RecordedReference,
     SecretNamespace,
     references_of_facility,
     references_of_utility,
 )
-from domain.baseline import METHODS
+from domain.program import Terms
 
 _MIN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 """A database may store a time near the ends of Python's years that then cannot be read again."""
@@ -130,17 +131,17 @@ def check_references(
     portfolio: Portfolio,
     *,
     known_utilities: Collection[str],
-    known_programs: Collection[str],
+    known_programs: Mapping[str, Terms | None],
     rules: PortfolioRules,
     recorded: Collection[RecordedReference] = (),
 ) -> None:
     """Check what no single field shows: duplicate ids, missing references, unknown time zones and methods, secrets
     and addresses that `rules` refuse.
 
-    `known_*` were imported before, and the references in `recorded` are those of the same fields now: one that does
-    not change is not refused. Raises PortfolioInvalid.
+    `known_*` were imported before, a program with its terms (None: unknown). The references in `recorded` are those of
+    the same fields now: one that does not change is not refused. Raises PortfolioInvalid.
     """
-    problems = list(_wrong_references(portfolio, set(known_utilities), set(known_programs)))
+    problems = list(_wrong_references(portfolio, set(known_utilities), known_programs))
     problems.extend(_wrong_secrets(portfolio, rules.secrets, recorded))
     for number, facility in enumerate(portfolio.facilities):
         problems.extend(_wrong_address(facility, f"facilities[{number}].bms.address", rules.bms_networks))
@@ -162,12 +163,14 @@ def _wrong_secrets(
                 yield f"{path}.{one.field}: {problem}"
 
 
-def _wrong_references(portfolio: Portfolio, utilities: set[str], programs: set[str]) -> Iterator[str]:
+def _wrong_references(
+    portfolio: Portfolio, utilities: set[str], known_programs: Mapping[str, Terms | None]
+) -> Iterator[str]:
     yield from _twice("utilities", (entry.utility_id for entry in portfolio.utilities))
     yield from _twice("programs", (entry.program_id for entry in portfolio.programs))
     yield from _twice("facilities", (entry.facility_id for entry in portfolio.facilities))
     utilities |= {entry.utility_id for entry in portfolio.utilities}
-    programs |= {entry.program_id for entry in portfolio.programs}
+    stated = {entry.program_id: terms_of_entry(entry) for entry in portfolio.programs}
     for number, utility in enumerate(portfolio.utilities):
         if utility.webhook_v1_until is not None and not _MIN_DATE <= utility.webhook_v1_until <= NO_DATE_YET:
             yield f"utilities[{number}].webhook_v1_until: name a time from {_MIN_DATE:%Y} to {NO_DATE_YET:%Y-%m-%d}"
@@ -175,21 +178,18 @@ def _wrong_references(portfolio: Portfolio, utilities: set[str], programs: set[s
         path = f"programs[{number}]"
         if program.utility_id not in utilities:
             yield f"{path}.utility_id: there is no utility {program.utility_id}"
-        if program.baseline_method not in METHODS:
-            yield f"{path}.baseline_method: there is no method {program.baseline_method}; use {', '.join(METHODS)}"
-        if program.maximum_duration_s < program.minimum_duration_s:
-            yield f"{path}.maximum_duration_s: is shorter than minimum_duration_s"
+        yield from program_problems(program, path, portfolio.facilities)
     for number, facility in enumerate(portfolio.facilities):
-        yield from _wrong_facility(facility, f"facilities[{number}]", programs)
+        yield from _wrong_facility(facility, f"facilities[{number}]", {**known_programs, **stated})
 
 
-def _wrong_facility(facility: FacilityEntry, path: str, programs: set[str]) -> Iterator[str]:
+def _wrong_facility(
+    facility: FacilityEntry, path: str, programs: Mapping[str, Terms | None]
+) -> Iterator[str]:
     yield from _twice(f"{path}.meters", (meter.meter_id for meter in facility.meters))
     yield from _twice(f"{path}.zones", (zone.zone_id for zone in facility.zones))
     yield from _twice(f"{path}.programs", (one.program_id for one in set(facility.enrolments)))
-    for program_id in facility.program_ids:
-        if program_id not in programs:
-            yield f"{path}.programs: there is no program {program_id}"
+    yield from enrolment_problems(facility, path, programs)
     if (facility.latitude is None) != (facility.longitude is None):
         missing = "latitude" if facility.latitude is None else "longitude"
         yield f"{path}.{missing}: is missing; name both latitude and longitude, or neither"

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from application.ports.telemetry.reading_counts import StoredReadings
     from application.ports.telemetry.rollups import TelemetryRollups
     from application.ports.telemetry.store import TelemetryStore
+    from domain.program import Terms
     from projections.audit.stream_log import StreamLog
     from projections.engine.maintenance import ProjectionMaintenance
     from projections.engine.waits import ProjectionWaits
@@ -200,19 +201,19 @@ class Stores:
 
         return PostgresProjectionWaits(self.url_for("waits"))
 
-    def existing_programs(self, program_ids: Collection[str]) -> list[str]:
-        """Those of `program_ids` that exist."""
+    def existing_programs(self, program_ids: Collection[str]) -> dict[str, Terms | None]:
+        """Those of `program_ids` that exist, with their newest terms."""
         from application.ports.event_store.event_store import StreamNotFound
         from domain.identifiers import program_stream_id
         from domain.program import Program
 
-        existing = []
+        existing: dict[str, Terms | None] = {}
         for program_id in sorted(set(program_ids)):
             try:
-                self.events.load(Program, program_stream_id(program_id))
+                program = self.events.load(Program, program_stream_id(program_id))
             except StreamNotFound:
                 continue
-            existing.append(program_id)
+            existing[program_id] = program.state.terms
         return existing
 
     def system_state(self) -> SystemState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
@@ -38,6 +38,7 @@ from application.telemetry.current_values import CurrentValues
 from application.telemetry.load_history import LoadHistories
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from application.telemetry.reading_gaps import GapSources
+from domain.program import Terms
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit, TenantConcurrencyLimit
 from interfaces.web.authentication.failures import AuthenticationFailures
@@ -159,8 +160,8 @@ class WebDependencies:
     used_signatures: UsedSignatures
     accepts_v1: Callable[[str], bool] = lambda _: False
     """Whether a utility may still sign with v1. Raises ValueError as `webhook_secret` does."""
-    known_programs: Callable[[Collection[str]], Collection[str]] = lambda _: ()
-    """Those of the named programs that exist in the log."""
+    known_programs: Callable[[Collection[str]], Mapping[str, Terms | None]] = lambda _: {}
+    """Those of the named programs that exist in the log, with their newest terms."""
     portfolio_rules: PortfolioRules = STRICTEST_RULES
     recorded_references: Callable[[str], Collection[RecordedReference]] = lambda _: ()
     """The secret references of a facility as they are recorded now."""

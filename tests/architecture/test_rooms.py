@@ -38,7 +38,6 @@ WHOLE_IDEAS = {
     "application/ledger/map_verification.py": "the map of streams against the log",
     "application/telemetry/ingest/late_days.py": "the quota for days of the past",
     "application/telemetry/ingest/slow_period.py": "detect a slow period",
-    "domain/program/measurability.py": "what a contract excludes or cannot measure",
     "interfaces/bootstrap/doctor/raw_archive.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/signatures.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/weather.py": "one check of the doctor",

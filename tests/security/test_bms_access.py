@@ -50,7 +50,7 @@ def test_over_http_the_role_decides() -> None:
     def refused(command: Any) -> int:
         raise BmsAccessDenied("address and credentials of a BMS are set with a key of role admin")
 
-    edge = Edge(others={"known_programs": lambda asked: {"summer-peak"} & set(asked)})
+    edge = Edge(others={"known_programs": lambda asked: dict.fromkeys({"summer-peak"} & set(asked))})
     entry = {
         "facility_id": "fac-003",
         "meters": [{"meter_id": "main"}],

@@ -147,7 +147,7 @@ def test_an_answer_of_the_weather_service_is_parsed_or_refused(body: bytes, stat
 def test_a_portfolio_is_parsed_or_refused(content: bytes) -> None:
     with suppress(PortfolioInvalid):
         check_references(
-            read_portfolio(content), known_utilities=(), known_programs=(), rules=STRICTEST_RULES
+            read_portfolio(content), known_utilities=(), known_programs={}, rules=STRICTEST_RULES
         )
 
 

@@ -282,7 +282,7 @@ def test_coordinates_are_named_both_or_neither() -> None:
             programs=(program_entry(),), facilities=(facility_entry("fac-001", **{name: 10.0}),)
         )
         with pytest.raises(PortfolioInvalid, match="name both latitude and longitude, or neither"):
-            check_references(portfolio, known_utilities=(UTILITY,), known_programs=(), rules=STRICTEST_RULES)
+            check_references(portfolio, known_utilities=(UTILITY,), known_programs={}, rules=STRICTEST_RULES)
 
 
 def test_the_api_shows_coordinates_until_they_are_forgotten() -> None:

@@ -134,7 +134,7 @@ def test_an_import_refuses_a_new_reference_outside_and_takes_one_that_is_recorde
         check_references(
             portfolio,
             known_utilities=("util-1",),
-            known_programs=("summer-peak",),
+            known_programs={"summer-peak": None},
             rules=rules,
             recorded=recorded,
         )
@@ -171,7 +171,7 @@ def test_an_import_refuses_a_new_reference_outside_and_takes_one_that_is_recorde
 
 
 def test_a_reference_outside_is_refused_over_http_for_every_role() -> None:
-    edge = Edge(others={"known_programs": lambda asked: {"summer-peak"} & set(asked)})
+    edge = Edge(others={"known_programs": lambda asked: dict.fromkeys({"summer-peak"} & set(asked))})
     entry = {
         "facility_id": "fac-003",
         "meters": [{"meter_id": "main"}],

@@ -196,4 +196,4 @@ def test_a_date_for_v1_that_could_not_be_read_again_is_refused(until: str, is_ta
     portfolio = read_portfolio(msgspec.json.encode({"utilities": [utility]}))
     refusal = pytest.raises(PortfolioInvalid, match=r"utilities\[0\]\.webhook_v1_until")
     with nullcontext() if is_taken else refusal:
-        check_references(portfolio, known_utilities=(), known_programs=(), rules=STRICTEST_RULES)
+        check_references(portfolio, known_utilities=(), known_programs={}, rules=STRICTEST_RULES)

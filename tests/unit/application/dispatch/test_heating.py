@@ -128,7 +128,7 @@ def test_a_zone_that_could_not_be_heated_is_refused(changes: dict[str, Any], pro
     portfolio = Portfolio(facilities=(facility_entry(zones=(heated(**changes),), programs=()),))
     rules = PortfolioRules(SecretNamespace(folder="/nonexistent"), BmsNetworks.of("127.0.0.0/8"))
     with pytest.raises(PortfolioInvalid, match=problem):
-        check_references(portfolio, known_utilities=(), known_programs=(), rules=rules)
+        check_references(portfolio, known_utilities=(), known_programs={}, rules=rules)
 
 
 def test_while_an_older_release_may_run_a_heated_zone_is_refused_and_a_cooled_one_is_not() -> None:

@@ -21,7 +21,7 @@ ENTRY: dict[str, Any] = {
 
 
 def ordering() -> Edge:
-    edge = Edge(others={"known_programs": lambda asked: {"summer-peak"} & set(asked)})
+    edge = Edge(others={"known_programs": lambda asked: dict.fromkeys({"summer-peak"} & set(asked))})
     edge.commands.answer = lambda command: 6
     return edge
 

@@ -84,7 +84,7 @@ class House:
             "past_forecasts": FakePastForecasts(),
             "forecast_scores": FakeForecastScores(),
             "ledger": SimpleNamespace(status=not_sealed, proof=not_sealed, consistency=not_sealed),
-            "known_programs": lambda asked: asked,
+            "known_programs": dict.fromkeys,
             "failed_authentications_per_min": 1_000_000,  # all of them come from one address
         }
         edge.read_models = FakeReadModels(self.walk.entries)  # type: ignore[assignment]
