@@ -12,6 +12,7 @@ from application.commands.dispatch import (
     DispatchCommand,
     LeaveDispatch,
     OverrideForecast,
+    PrepareDispatch,
     ReconcileDispatch,
     RecordBmsGivenUp,
     RecordBmsRefusal,
@@ -25,7 +26,8 @@ from application.commands.dispatch import (
     RetryRestore,
 )
 from application.dispatch.time_limits import TIME_LIMITS
-from application.handlers.dispatch.preparation import was_reassigned
+from application.handlers.dispatch.preparation import prepare_dispatch, was_reassigned
+from application.handlers.dr_event.feasibility_check import terms_of
 from domain.dispatch import Dispatch
 from domain.dispatch.restore import AT_ONCE, Place
 from domain.dr_event import OVER, DREventState
@@ -42,6 +44,10 @@ def commit_dispatch(command: CommitDispatch, context: DecisionContext) -> Decisi
     elif status == "active" and _is_excluded(dispatch, context):
         reason = "its building was not restored from an earlier DR event when the window began"
         dispatch.fail_held_back(context.provenance, reason=reason)
+    elif status == "active" and dispatch.state.status == "planned" and _is_single_phase(command, context):
+        return prepare_dispatch(
+            PrepareDispatch(dr_event_id=command.dr_event_id, facility_id=command.facility_id), context
+        )
     elif status == "active":
         if not _joined_late(dispatch, context):
             reason = dispatch.state.reason_unprepared("not prepared when the window began")
@@ -109,6 +115,11 @@ def _deadline(context: DecisionContext) -> datetime:
 def _is_excluded(dispatch: Dispatch, context: DecisionContext) -> bool:
     facility = context.facility(dispatch.state.facility_id)
     return facility is not None and facility.state.awaits_restore_of_other(dispatch.state.dr_event_id)
+
+
+def _is_single_phase(command: CommitDispatch, context: DecisionContext) -> bool:
+    """Whether its program prepares and commits each building at the start."""
+    return not terms_of(context.dr_event(command.dr_event_id), context).two_phase
 
 
 def _joined_late(dispatch: Dispatch, context: DecisionContext) -> bool:

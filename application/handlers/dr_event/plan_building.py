@@ -33,6 +33,12 @@ class ShareBasis(msgspec.Struct, frozen=True, kw_only=True):
     data_quality: str
 
 
+def preparation_start(notice: Notice, terms: Terms, now: datetime) -> datetime:
+    """When its buildings are prepared: with the start for a program without two phases (ADR 0073)."""
+    lead_s = terms.prepare_lead_s if terms.two_phase else 0
+    return max(now, notice.starts_at - timedelta(seconds=lead_s))
+
+
 def basis_of_forecast(
     forecast: IssuedForecast | None, starts_at: datetime, ends_at: datetime, *, now: datetime
 ) -> ShareBasis | None:

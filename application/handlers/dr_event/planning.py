@@ -11,6 +11,7 @@ from application.handlers.dr_event.plan_building import (
     basis_of_forecast,
     new_dispatch,
     offer_of,
+    preparation_start,
     target_of,
     usable_zones,
 )
@@ -65,7 +66,7 @@ def plan_and_schedule(dr_event: DREvent, context: DecisionContext) -> list[Dispa
     shares = [share for share in allocation.shares if share.target_kw >= MIN_SHARE_KW]
     dr_event.schedule(
         context.provenance,
-        prepare_at=max(context.now, notice.starts_at - timedelta(seconds=terms.prepare_lead_s)),
+        prepare_at=preparation_start(notice, terms, context.now),
         targets=tuple(target_of(share, able[share.facility_id]) for share in shares),
         missing_kw=allocation.missing_kw,
     )

@@ -1,7 +1,6 @@
 """Handlers that change the plan: after a modification, a drop-out or a return of a facility."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 import msgspec
 
@@ -22,6 +21,7 @@ from application.handlers.dr_event.plan_building import (
     new_dispatch,
     offer_in_force,
     offer_of,
+    preparation_start,
     target_of,
     usable_zones,
     zone_plans,
@@ -109,7 +109,7 @@ def _replanned(
         return Decision()
     dr_event.replan(
         context.provenance,
-        prepare_at=max(context.now, notice.starts_at - timedelta(seconds=terms.prepare_lead_s)),
+        prepare_at=preparation_start(notice, terms, context.now),
         targets=tuple(target_of(share, taking_part[i].basis) for i, share in shares.items()),
         missing_kw=allocation.missing_kw,
         cause=cause,
