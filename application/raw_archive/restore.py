@@ -5,8 +5,7 @@ Restored readings do not pass the telemetry log: they would be archived again, a
 behind them. Stored readings are not changed, so a range may be restored any number of times.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -14,22 +13,12 @@ from application.ports.archive import Archive
 from application.ports.operations.dead_letters import DeadLetters
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStore
-from application.raw_archive.manifest import ArchiveContradicted, ManifestEntry, chains, digest, entries
-from application.raw_archive.object import BrokenObject, messages_of
-from application.telemetry.ingest.batch_codec import (
-    MalformedBatch,
-    MalformedMessages,
-    ReadingBatch,
-    unpack,
-    unpack_malformed,
-)
+from application.raw_archive.archived_packs import RestoreSelection, all_entries, archived_packs
+from application.telemetry.ingest.batch_codec import MalformedMessages
 from application.telemetry.ingest.malformed_dead_letters import letters_of
-from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
+from domain.telemetry.meter_reading import MeterReading, partition_of
 
 READINGS_AT_ONCE = 5_000
-LOGGED_WITHIN = timedelta(days=1)
-"""The longest delay between receipt and logging. Ingest holds messages for minutes while the log is
-unavailable; later a broker delivers them again, and they are received again."""
 FINALIZED_AT_ONCE = 200
 """Quarter-hours of facilities in one transaction, as in the aggregate worker."""
 
@@ -53,47 +42,8 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
-class RestoreSelection(msgspec.Struct, frozen=True, kw_only=True):
-    """The selection: readings measured from `starts_at` to before `ends_at`, of those facilities (None: of
-    all)."""
-
-    starts_at: datetime
-    ends_at: datetime
-    facility_ids: frozenset[str] | None = None
-
-    def of(self, readings: Sequence[MeterReading]) -> list[MeterReading]:
-        return [
-            r
-            for r in readings
-            if self.starts_at <= r.ts < self.ends_at
-            and (self.facility_ids is None or r.facility_id in self.facility_ids)
-        ]
-
-    def malformed_of(self, messages: MalformedMessages) -> MalformedMessages:
-        """The messages received in the range, from the facilities' topics."""
-        found = messages.malformed if self.starts_at <= messages.received_at < self.ends_at else []
-        if self.facility_ids is not None:
-            found = [one for one in found if _facility_of(one.topic) in self.facility_ids]
-        return msgspec.structs.replace(messages, malformed=found)
-
-    def may_be_in(self, entry: ManifestEntry) -> bool:
-        contents = entry.contents
-        if entry.partition == MALFORMED:
-            # A message is logged after its receipt, and later still if the log was unavailable.
-            return (
-                contents.logged_through >= self.starts_at
-                and contents.logged_from < self.ends_at + LOGGED_WITHIN
-            )
-        oldest, newest = contents.readings_from, contents.readings_through
-        if oldest is None or newest is None:
-            return False
-        if self.facility_ids is not None and entry.partition not in map(partition_of, self.facility_ids):
-            return False
-        return oldest < self.ends_at and newest >= self.starts_at
-
-
-class _RestoreWriter:
-    """Collects the readings of several messages for one write."""
+class RestoreWriter:
+    """Collects the readings of several messages for one write. `store` None: they are only counted."""
 
     def __init__(self, store: TelemetryStore | None) -> None:
         self._store = store
@@ -152,11 +102,11 @@ def restore(
     NotArchived, OperationsUnavailable or TelemetryStoreUnavailable. Restored readings then stay, and the
     restore can be repeated.
     """
-    chosen = [entry for entry in _all_entries(archive) if selection.may_be_in(entry)]
+    chosen = [entry for entry in all_entries(archive) if selection.may_be_in(entry)]
     of, done, readings, undecodable, malformed = sum(entry.stored_bytes for entry in chosen), 0, 0, 0, 0
-    writer = _RestoreWriter(None if dry_run else store)
+    writer = RestoreWriter(None if dry_run else store)
     for entry in chosen:
-        for found in _packs(archive, entry):
+        for _, found in archived_packs(archive, entry):
             if found is None:
                 undecodable += 1
             elif isinstance(found, MalformedMessages):
@@ -168,7 +118,7 @@ def restore(
         on_progress(done, of)
     writer.finish()
     if rollups is not None:
-        _finalize(rollups, writer.written_to)
+        finalize_partitions(rollups, writer.written_to)
     return RestoreReport(
         objects=len(chosen),
         readings=readings,
@@ -189,38 +139,10 @@ def _park(messages: MalformedMessages, dead_letters: DeadLetters | None) -> int:
     return len(letters)
 
 
-def _facility_of(topic: str) -> str:
-    return topic.split("/")[1] if topic.count("/") > 1 else ""
-
-
-def _finalize(rollups: TelemetryRollups, partitions: Collection[int]) -> None:
+def finalize_partitions(rollups: TelemetryRollups, partitions: Collection[int]) -> None:
+    """Store the rollups of the partitions' dirty quarter-hours. Raises TelemetryStoreUnavailable."""
     for partition in sorted(partitions):
         while True:
             finalized = rollups.finalize(partition, limit=FINALIZED_AT_ONCE)
             if finalized.quarters < FINALIZED_AT_ONCE and not finalized.more:
                 break
-
-
-def _all_entries(archive: Archive) -> Iterator[ManifestEntry]:
-    for names in chains(archive).values():
-        for entry, _ in entries(archive, names):
-            yield entry
-
-
-def _packs(archive: Archive, entry: ManifestEntry) -> Iterator[ReadingBatch | MalformedMessages | None]:
-    """The content of each message; None for one that is not a packed batch."""
-    read = unpack_malformed if entry.partition == MALFORMED else unpack
-    content = archive.get(entry.object)
-    if digest(content) != entry.sha256:
-        raise ArchiveContradicted(
-            f"{entry.object} is not what was archived; see `gridproof telemetry archive verify`"
-        )
-    try:
-        _, messages = messages_of(content)
-        for message in messages:
-            try:
-                yield read(message.body)
-            except MalformedBatch:
-                yield None
-    except BrokenObject as error:
-        raise ArchiveContradicted(f"{entry.object}: {error}") from error

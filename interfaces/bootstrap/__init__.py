@@ -50,7 +50,7 @@ from interfaces.bootstrap.stores import (
     opened_stores,
     verify_read_models,
 )
-from interfaces.bootstrap.telemetry import gap_sources, seal_imported_history
+from interfaces.bootstrap.telemetry import gap_sources, meter_readings, seal_imported_history
 from interfaces.bootstrap.weather import weather_problems
 from interfaces.bootstrap.worker_credentials import (
     inherited_environ,
@@ -75,6 +75,7 @@ __all__ = [
     "load_forecaster",
     "make_snapshot_key",
     "meter_logins",
+    "meter_readings",
     "migrate_database",
     "old_references",
     "open_readings_file",

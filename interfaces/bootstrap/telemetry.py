@@ -199,6 +199,7 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
             clock=stores.clock,
             meters=stores.listed_meters(),
             oldest=oldest_reading(stores.settings),
+            stores_originals=stores.settings.telemetry_archive and stores.settings.telemetry_originals,
             shares=None if len(sessions) == 1 else _lock_holders(stores),
             worker=worker,
             stop=stop,

@@ -91,6 +91,8 @@ class Settings:
     """Where the secret of that key is, as env:NAME or file:/path."""
     telemetry_archive: bool = _setting(parse.boolean, True)
     """Whether `worker archive` archives each message of the telemetry log; the log then drops none before that."""
+    telemetry_originals: bool = _setting(parse.boolean, True)
+    """Whether the archive also keeps the messages as the meters sent them."""
     telemetry_log_bytes: int | None = _setting(parse.whole_number(256 << 20, 1 << 50), None)
     """The largest size of the telemetry log; None: that of an existing log stays, a new one has 1 GiB."""
     weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)

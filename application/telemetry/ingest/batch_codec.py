@@ -34,6 +34,8 @@ class ReadingBatch(msgspec.Struct, frozen=True, kw_only=True):
     received_at: datetime
     """When ingest received the first of them."""
     readings: Sequence[MeterReading]
+    originals: bytes | None = None
+    """The messages that they were read from (application/telemetry/ingest/original_payloads.py); None: not stored."""
 
 
 class MalformedMessages(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,7 @@ class _PackedBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     received_at: datetime
     columns: _Columns | None = None
     readings: list[MeterReading] | None = None
+    originals: bytes | None = None
 
 
 _decode = msgspec.msgpack.Decoder(_PackedBatch).decode
@@ -85,8 +88,10 @@ def pack(batch: ReadingBatch | MalformedMessages) -> bytes:
     try:
         columns = _columns(ReadingBlock.of(batch.readings))
     except (UnjoinableId, OverflowError):  # the store reports why it refuses them
-        return _encode(_PackedBatch(received_at=batch.received_at, readings=list(batch.readings)))
-    return _encode(_PackedBatch(received_at=batch.received_at, columns=columns))
+        packed = _PackedBatch(received_at=batch.received_at, readings=list(batch.readings))
+    else:
+        packed = _PackedBatch(received_at=batch.received_at, columns=columns)
+    return _encode(msgspec.structs.replace(packed, originals=batch.originals))
 
 
 def unpack(body: bytes) -> ReadingBatch:
@@ -98,7 +103,7 @@ def unpack(body: bytes) -> ReadingBatch:
         raise MalformedBatch(f"not a packed batch of readings: {error}") from error
     if readings is None:
         raise MalformedBatch("not a packed batch of readings: there are none in it")
-    return ReadingBatch(received_at=packed.received_at, readings=readings)
+    return ReadingBatch(received_at=packed.received_at, readings=readings, originals=packed.originals)
 
 
 def unpack_malformed(body: bytes) -> MalformedMessages:

@@ -18,12 +18,15 @@ from application.ports.telemetry.stream import TelemetryStream
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
 from application.telemetry.ingest.fast_parser import PlainReadings, facility_of, in_columns
 from application.telemetry.ingest.message_parser import MalformedReading
+from application.telemetry.ingest.original_payloads import ReceivedPayload, pack_payloads
 from application.telemetry.ingest.slow_period import SlowPeriod
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 
 _log = structlog.get_logger(__name__)
 
 _READING_BYTES = 96
+_ORIGINAL_BYTES = 400_000
+"""A pack with so many bytes of messages as received is closed: with them it stays below the log's 1 MB a message."""
 _PAUSES = Pauses(0.1, 2.0)
 _PACKS_AT_ONCE = 32
 _NEARLY_FULL, _RELIEVED = 0.75, 0.5
@@ -36,7 +39,16 @@ log."""
 class _Pack:
     """Readings or malformed messages of one partition that go into the log together."""
 
-    __slots__ = ("confirm", "items", "partition", "received_at", "size", "traceparent")
+    __slots__ = (
+        "confirm",
+        "items",
+        "original_bytes",
+        "originals",
+        "partition",
+        "received_at",
+        "size",
+        "traceparent",
+    )
 
     def __init__(self, partition: int, received_at: datetime) -> None:
         self.partition = partition
@@ -44,13 +56,17 @@ class _Pack:
         self.items: list[Any] = []
         """Readings, grouped by message; or malformed messages, in the partition of those."""
         self.confirm: list[Confirm] = []
-        self.size = 0
+        self.originals: list[ReceivedPayload] = []
+        """The messages of `items`, where they are stored."""
+        self.size = self.original_bytes = 0
         self.traceparent: str | None = None
 
     def packed(self) -> bytes:
         if self.partition == MALFORMED:
             return pack(MalformedMessages(received_at=self.received_at, malformed=self.items))
-        return pack(ReadingBatch(received_at=self.received_at, readings=in_columns(self.items)))
+        originals = pack_payloads(self.originals) if self.originals else None
+        readings = in_columns(self.items)
+        return pack(ReadingBatch(received_at=self.received_at, readings=readings, originals=originals))
 
 
 class CountdownCallback:
@@ -73,8 +89,9 @@ class ReadingPacker:
     partition reaches `batch_bytes`.
 
     Several packs may be in flight at once and arrive in another order. There is no room once the buffer holds
-    `max_buffered_bytes` in packed form; a single message may exceed it. Decoded readings take about four
-    times as much memory until they are packed. All methods belong to one event loop.
+    `max_buffered_bytes` in packed form, with the messages as received where they are stored; a single message may
+    exceed it. Decoded readings take about four times as much memory until they are packed. All methods belong to
+    one event loop.
     """
 
     def __init__(
@@ -83,7 +100,7 @@ class ReadingPacker:
         *,
         flush_after_s: float = 0.1,
         batch_bytes: int = 64_000,
-        max_buffered_bytes: int = 8_000_000,
+        max_buffered_bytes: int = 16_000_000,
     ) -> None:
         self._stream = stream
         self._flush_after_s = flush_after_s
@@ -134,8 +151,12 @@ class ReadingPacker:
         *,
         at: datetime,
         traceparent: str | None = None,
+        original: ReceivedPayload | None = None,
     ) -> None:
-        """Buffer a message, and call `confirm` once the log holds it. `readings` are of one facility, `at` is now."""
+        """Buffer a message, and call `confirm` once the log holds it. `readings` are of one facility, `at` is now.
+
+        `original` is stored beside its readings, in the same message of the log.
+        """
         if readings and malformed:
             confirm = CountdownCallback(confirm)
         if readings:
@@ -144,6 +165,10 @@ class ReadingPacker:
                 size += sum(len(reading.extra) for reading in readings if reading.extra is not None)
             held = self._opened(partition_of(facility_of(readings)), at)
             held.items.append(readings)
+            if original is not None:
+                held.originals.append(original)
+                held.original_bytes += len(original.payload)
+                size += len(original.payload)
             self._hold(held, size, confirm, traceparent)
         if malformed:
             size = sum(_READING_BYTES + len(m.body) + len(m.topic) + len(m.reason) for m in malformed)
@@ -166,7 +191,8 @@ class ReadingPacker:
         if traceparent is not None:
             held.traceparent = traceparent
         self._buffered_bytes += size
-        if held.size >= self._batch_bytes:
+        packed = held.size - held.original_bytes
+        if packed >= self._batch_bytes or held.original_bytes >= _ORIGINAL_BYTES:
             self._close(held)
             self._start()
         if self._full_since is None and self._buffered_bytes > _NEARLY_FULL * self._max_buffered_bytes:
@@ -237,7 +263,10 @@ class ReadingPacker:
         """Publish until the log holds the pack. The message id is a hash of the content, so a repeat after a
         lost answer is stored once."""
         body = held.packed()
-        held.items = []  # Otherwise both forms would be in memory while the log is unavailable.
+        held.items, held.originals = (
+            [],
+            [],
+        )  # Otherwise both forms would be in memory while the log is unavailable.
         message_id = blake2b(body, digest_size=16).hexdigest()
         publish = partial(
             self._stream.publish, held.partition, body, message_id=message_id, traceparent=held.traceparent

@@ -1,4 +1,4 @@
-"""`gridproof telemetry archive status|verify|restore`: the raw archive of the telemetry log."""
+"""`gridproof telemetry archive status|verify|show|restore`: the raw archive of the telemetry log."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import msgspec
 from interfaces.cli.console.parameter_types import moment
 from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
 from interfaces.cli.console.session import current_settings, opened_stores
+from interfaces.cli.telemetry.archive_originals import show
 
 if TYPE_CHECKING:
-    from application.raw_archive.restore import OnProgress
+    from application.raw_archive.decode_again import DecodeAgainReport
+    from application.raw_archive.restore import OnProgress, RestoreReport
     from application.raw_archive.verification import ArchiveReport
 
 EXAMPLE = """
@@ -38,6 +40,9 @@ intervals; what is stored already is left as it is. Days older than GRIDPROOF_TE
 GRIDPROOF_TELEMETRY_RESTORED_DAYS; InfluxDB takes none of them: raise the former and `gridproof migrate` first.
 
 Malformed messages count by when they were received. They are dead letters again; one that still is stays as it is.
+
+--decode-again repairs an error of the decoder: it reads the original messages again, and stores what it reads otherwise
+as corrections, which reach the measurements. What a meter corrected itself stays. --dry-run says how many there are.
 """
 VERIFY_EXAMPLE = """
 \b
@@ -58,6 +63,9 @@ DOES_NOT_HOLD = 3
 @click.group("archive", epilog=EXAMPLE)
 def archive_group() -> None:
     """Every message of the telemetry log, in files that are written once."""
+
+
+archive_group.add_command(show)
 
 
 @archive_group.command("status", epilog=STATUS_EXAMPLE)
@@ -152,15 +160,25 @@ def _print_report(report: ArchiveReport) -> None:
     metavar="ID",
     help="Only this one; may be repeated. [default: all]",
 )
+@click.option(
+    "--decode-again", is_flag=True, help="Read the original messages again, and correct what differs."
+)
 @click.option("--dry-run", is_flag=True, help="Count what is there, and store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def restore(
-    starts_at: datetime, ends_at: datetime, facility_ids: tuple[str, ...], *, dry_run: bool, as_json: bool
+    starts_at: datetime,
+    ends_at: datetime,
+    facility_ids: tuple[str, ...],
+    *,
+    decode_again: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Bring the readings of a range back from the archive, and what was malformed in it."""
-    from application.raw_archive.restore import RestoreSelection
+    from application.raw_archive.archived_packs import RestoreSelection
+    from application.raw_archive.decode_again import decode_again as decoded_again
     from application.raw_archive.restore import restore as restored
-    from interfaces.bootstrap import raw_archive
+    from interfaces.bootstrap import meter_readings, raw_archive
 
     if ends_at <= starts_at:
         raise click.UsageError("--to is not after --from")
@@ -168,15 +186,27 @@ def restore(
         starts_at=starts_at, ends_at=ends_at, facility_ids=frozenset(facility_ids) or None
     )
     with opened_stores() as stores, _progress("bytes") as on_progress:
-        report = restored(
-            raw_archive(stores.settings),
-            stores.telemetry(),
-            selection,
-            rollups=stores.rollups(),
-            dead_letters=stores.dead_letters(),
-            dry_run=dry_run,
-            on_progress=on_progress,
-        )
+        if decode_again:
+            report: RestoreReport | DecodeAgainReport = decoded_again(
+                raw_archive(stores.settings),
+                stores.telemetry(),
+                meter_readings(stores),
+                stores.listed_meters().among,
+                selection,
+                rollups=stores.rollups(),
+                dry_run=dry_run,
+                on_progress=on_progress,
+            )
+        else:
+            report = restored(
+                raw_archive(stores.settings),
+                stores.telemetry(),
+                selection,
+                rollups=stores.rollups(),
+                dead_letters=stores.dead_letters(),
+                dry_run=dry_run,
+                on_progress=on_progress,
+            )
     if as_json:
         print_json(report)
         return

@@ -31,6 +31,7 @@ from application.telemetry.ingest.message_parser import (
 )
 from application.telemetry.ingest.message_quota import MessageQuota, excess_reason
 from application.telemetry.ingest.meter_admission import MeterAdmission
+from application.telemetry.ingest.original_payloads import ReceivedPayload
 from domain.telemetry.meter_reading import OLDEST_READING, MeterReading
 from interfaces.workers.ingest.message_hold_queue import HeldMessage, MessageHoldQueue
 from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
@@ -74,8 +75,10 @@ class MeterIngest:
         *,
         budget: MalformedBudget | None = None,
         oldest: timedelta = OLDEST_READING,
+        stores_originals: bool = True,
     ) -> None:
         self._packer = packer
+        self._stores_originals = stores_originals
         self._admission = admission
         self._held = MessageHoldQueue(admission, self._decide_held)
         self._oldest = oldest
@@ -109,7 +112,7 @@ class MeterIngest:
             admitted = self._admit(message, parsed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the broker would send the message again without end
             admitted = self._undecided(message, error)
-        self._put(admitted, confirm)
+        self._put(message, admitted, confirm)
 
     def _parsed(self, message: MeterMessage) -> ParsedMessage:
         """The content of the message; beyond the quota of its facility it is malformed, whatever is in it."""
@@ -127,7 +130,7 @@ class MeterIngest:
             admitted = self._admit(held.message, self._listed_part(held.message, held.parsed))
         except Exception as error:  # noqa: BLE001 - it must not take those behind it along
             admitted = self._undecided(held.message, error)
-        self._put(admitted, held.confirm)
+        self._put(held.message, admitted, held.confirm)
 
     def _listed_part(self, message: MeterMessage, parsed: ParsedMessage) -> ParsedMessage:
         """The message without the readings of unknown meters, which become malformed."""
@@ -176,10 +179,13 @@ class MeterIngest:
         self.counts.malformed += malformed
         self.counts.omitted += omitted
 
-    def _put(self, admitted: _Admitted, confirm: Confirm) -> None:
+    def _put(self, message: MeterMessage, admitted: _Admitted, confirm: Confirm) -> None:
         readings, malformed, at, trace = admitted
         if readings or malformed:
-            self._packer.put(readings, malformed, confirm, at=at, traceparent=trace)
+            original = None
+            if readings and self._stores_originals:
+                original = ReceivedPayload(message.topic, at, message.payload)
+            self._packer.put(readings, malformed, confirm, at=at, traceparent=trace, original=original)
         else:
             confirm()  # unacknowledged, it would block the messages behind it
 
@@ -290,17 +296,19 @@ async def run(
     clock: Clock,
     meters: ListedMeters,
     oldest: timedelta = OLDEST_READING,
+    stores_originals: bool = True,
     shares: LockHolders | None = None,
     worker: str = "",
     stop: asyncio.Event,
 ) -> None:
     """Run until `stop`. Each of `sessions` is read by the worker that holds its lock.
 
-    Readings of meters that `meters` does not list, and those older than `oldest`, become malformed messages. With
+    Readings of meters that `meters` does not list, and those older than `oldest`, become malformed messages.
+    `stores_originals`: the log also gets the messages as they were sent. With
     `shares` the workers share the sessions out evenly, this one under the name `worker`.
     """
     packer, admission = ReadingPacker(stream), MeterAdmission(meters)
-    ingest = MeterIngest(packer, alerts, clock, admission, oldest=oldest)
+    ingest = MeterIngest(packer, alerts, clock, admission, oldest=oldest, stores_originals=stores_originals)
     with suppress(Stopped):  # then no session is read below
         await retry_while_unavailable(admission.reload, stop=stop)
     reading, all_read = asyncio.Event(), asyncio.Event()

@@ -16,10 +16,12 @@ from adapters.archive import ObjectArchive
 from adapters.clock import SystemClock
 from adapters.postgres.operations.alerts import PostgresAlerts
 from adapters.postgres.raw_archive import PostgresRawArchiveProgress
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.raw_archive.progress import ArchiveProgress
 from application.raw_archive.writer import PartitionArchiver
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack
+from application.telemetry.ingest.original_payloads import ReceivedPayload, pack_payloads
 from domain.telemetry.meter_reading import ALL_PARTITIONS, MeterReading, partition_of
 from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
@@ -41,8 +43,15 @@ def pool(database: Database) -> Iterator[ConnectionPool[Any]]:
         yield connections
 
 
+def original_of(reading: MeterReading, *, kw: float) -> ReceivedPayload:
+    """The message that the meter sent: the decoder of then read another kW."""
+    body = json.dumps({"ts": reading.ts.isoformat(), "kw": kw, "kwh_total": 1_000.0, "seq": 7})
+    topic = f"meters/{reading.facility_id}/{reading.meter_id}/readings"
+    return ReceivedPayload(topic, reading.ts, body.encode())
+
+
 def archive_two_hours(terminal: Terminal) -> None:
-    """Archive two hours of two facilities, 480 readings each."""
+    """Archive two hours of two facilities, 480 readings each; the first with its original messages."""
     log = FakeRawLog()
     for facility in ("fac-001", "fac-002"):
         readings = [
@@ -50,7 +59,10 @@ def archive_two_hours(terminal: Terminal) -> None:
         ]
         for first in range(0, 480, 60):
             at = readings[first].ts
-            body = pack(ReadingBatch(received_at=at, readings=readings[first : first + 60]))
+            some = readings[first : first + 60]
+            sent = [original_of(one, kw=12.5) for one in some] if facility == "fac-001" else []
+            originals = pack_payloads(sent) if sent else None
+            body = pack(ReadingBatch(received_at=at, readings=some, originals=originals))
             log.append(partition_of(facility), body, at=at)
 
     async def scenario() -> None:
@@ -91,6 +103,40 @@ def test_a_range_is_restored_and_a_second_restore_changes_nothing(terminal: Term
     one = terminal.run("telemetry", "archive", "restore", *RANGE, "--facility", "fac-001")
     assert "readings              480" in one.stdout
     assert "of" in one.stderr
+
+
+def test_an_original_message_is_shown_and_written_byte_for_byte(terminal: Terminal) -> None:
+    archive_two_hours(terminal)
+    of = ("telemetry", "archive", "show", "--meter", "m1", "--at", START.isoformat(), "--facility")
+    out = terminal.folder / "original.json"
+    shown = terminal.run(*of, "fac-001", "--out", str(out))
+    assert shown.exit_code == 0, shown.output
+    sent = original_of(MeterReading("fac-001", "m1", START, None, None), kw=12.5).payload
+    assert out.read_bytes() == sent
+    assert sent.decode() in shown.stdout
+    [found] = json.loads(terminal.run(*of, "fac-001", "--json").stdout)["messages"]
+    assert (found["payload"], found["decoded"][0]["kw"]) == (sent.decode(), 10.0)
+    several = terminal.run(*of, "fac-001", "--within", "60", "--out", str(out))
+    assert (several.exit_code, "4 messages were found" in several.stderr) == (2, True)
+    missing = terminal.run(*of, "fac-002")
+    assert (missing.exit_code, "without the message" in missing.stderr) == (3, True)
+
+
+def test_decoding_again_stores_corrections_once(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
+    archive_two_hours(terminal)
+    terminal.run("telemetry", "archive", "restore", *RANGE)
+    again = ("telemetry", "archive", "restore", *RANGE, "--facility", "fac-001", "--decode-again", "--json")
+    dry = json.loads(terminal.run(*again, "--dry-run").stdout)
+    assert (dry["differing"], dry["corrected"], dry["without_originals"]) == (480, 480, 0)
+    rollups = PostgresTelemetryRollups(pool, SystemClock())
+    before = rollups.corrections_after(0, limit=1_000)
+    assert json.loads(terminal.run(*again).stdout)["corrected"] == 480
+    corrections = rollups.corrections_after(0, limit=1_000)[len(before) :]
+    assert {(one.facility_id, one.old_mean_kw, one.new_mean_kw) for one in corrections} == {
+        ("fac-001", 10.0, 12.5)
+    }
+    second = json.loads(terminal.run(*again).stdout)
+    assert (second["corrected"], second["repaired_before"]) == (0, 480)
 
 
 def test_an_invalid_range_is_refused(terminal: Terminal) -> None:

@@ -26,9 +26,10 @@ from application.ports.archive import Archive
 from application.ports.operations.dead_letters import DeadLetter
 from application.ports.raw_archive.telemetry_log import RawMessage
 from application.raw_archive import object as raw_archive_object
+from application.raw_archive.archived_packs import RestoreSelection
 from application.raw_archive.manifest import chains, entries
 from application.raw_archive.object import messages_of
-from application.raw_archive.restore import RestoreReport, RestoreSelection, restore
+from application.raw_archive.restore import RestoreReport, restore
 from application.raw_archive.verification import verify_archive
 from application.raw_archive.writer import PartitionArchiver
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MessageConsumer, MeterMessage
-from application.telemetry.ingest.batch_codec import unpack_malformed
+from application.telemetry.ingest.batch_codec import unpack, unpack_malformed
 from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.malformed_rate import WINDOW
 from application.telemetry.ingest.meter_admission import MeterAdmission
+from application.telemetry.ingest.original_payloads import ReceivedPayload, unpack_payloads
 from application.telemetry.ingest.token_bucket import Allowance
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.ingest.ingest import IngestCounts, MeterIngest, run
@@ -63,8 +64,27 @@ class Ingesting:
             while len(self.kept) < count:  # noqa: ASYNC110 - a list has no event to wait for
                 await asyncio.sleep(0.005)
 
+    def published(self) -> list[tuple[int, bytes]]:
+        return [(one.partition, one.body) for one in self.stream.kept]
+
     def open(self) -> list[tuple[str, str]]:
         return [(alert.name, alert.subject) for alert in self.alerts.listed()]
+
+
+def test_the_log_gets_a_message_as_it_was_sent_beside_its_readings() -> None:
+    told = Ingesting()
+    sent = GOOD.replace(b", ", b",\n  ")
+
+    async def scenario(ingest: MeterIngest) -> None:
+        told.send(ingest, sent)
+        told.send(ingest, b"?")
+        await told.until_confirmed(2)
+
+    told.tell(scenario)
+    [body] = [body for partition, body in told.published() if partition != MALFORMED]
+    originals = unpack(body).originals
+    assert originals is not None
+    assert unpack_payloads(originals) == [ReceivedPayload(TOPIC, T0, sent)]
 
 
 class FailsOnce(MalformedBudget):
