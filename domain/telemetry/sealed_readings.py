@@ -147,7 +147,8 @@ class HistorySeals(Aggregate[HistorySealsState]):
         first_day: date
         """The day of the first of `days`."""
         days: tuple[DayDigest | None, ...]
-        """Consecutive local days up to the last one, the newest MOST_DAYS; None: nothing is known of that day."""
+        """Consecutive local days up to the last one, the newest MOST_DAYS; None: nothing is known of that day, or it is
+        not over."""
 
         def evolve(self, state: HistorySealsState) -> HistorySealsState:
             return replace(state, imports=state.imports + 1)

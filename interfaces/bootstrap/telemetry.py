@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -304,8 +304,11 @@ def sealing(stores: Stores) -> Sealing:
     )
 
 
-def seal_imported_history(stores: Stores, report: HistoryReport, provenance: Provenance) -> int:
-    """Seal the days that an import of history touched, of the facilities that the portfolio has."""
+def seal_imported_history(
+    stores: Stores, report: HistoryReport, provenance: Provenance, *, zones: Mapping[str, str] | None = None
+) -> int:
+    """Seal the days that an import of history touched, of the facilities in `zones` (facility -> time zone), or else of
+    those that the portfolio has."""
     from application.telemetry.sealing.history_sealer import HistorySealer, ImportedSpan
     from interfaces.bootstrap.stores import facility_rows
 
@@ -313,6 +316,7 @@ def seal_imported_history(stores: Stores, report: HistoryReport, provenance: Pro
         ImportedSpan(one.facility_id, one.starts_at, one.ends_at, one.step_s, one.rows)
         for one in report.facilities
     ]
-    now = stores.clock.now()
-    zones = {row.facility_id: row.locations.at(now).tz for row in facility_rows(stores)}
+    if zones is None:
+        now = stores.clock.now()
+        zones = {row.facility_id: row.locations.at(now).tz for row in facility_rows(stores)}
     return HistorySealer(stores.events, stores.telemetry()).seal(spans, zones, provenance)

@@ -12,7 +12,7 @@ from application.ports.event_store.event_store import EventStore, SaveRequest
 from application.ports.telemetry.store import TelemetryStore
 from domain.event_sourcing.aggregate import Provenance
 from domain.telemetry.day_digest import DayDigest, FacilityValues, day_digest
-from domain.telemetry.sealed_readings import MOST_DAYS, HistorySeals, history_seals_id
+from domain.telemetry.sealed_readings import MOST_DAYS, HistorySeals, final_at, history_seals_id
 from domain.time_series.windows import TimeWindow, local_date, local_day
 
 FACILITIES_AT_ONCE = 20
@@ -57,7 +57,7 @@ class HistorySealer:
         for span, stream in zip(spans, streams, strict=True):
             seals = opened.get(stream) or HistorySeals.open(provenance, facility_id=span.facility_id)
             tz = ZoneInfo(zones[span.facility_id])
-            first_day, days = self._days(span, tz)
+            first_day, days = self._days(span, tz, provenance.recorded_at)
             seals.seal(
                 provenance,
                 tz=tz.key,
@@ -73,7 +73,10 @@ class HistorySealer:
             if error is not None:
                 raise error
 
-    def _days(self, span: ImportedSpan, tz: ZoneInfo) -> tuple[date, tuple[DayDigest | None, ...]]:
+    def _days(
+        self, span: ImportedSpan, tz: ZoneInfo, now: datetime
+    ) -> tuple[date, tuple[DayDigest | None, ...]]:
+        """A day that is not final yet is sealed when it is."""
         last = local_date(span.ends_at - timedelta(microseconds=1), tz)
         first = max(local_date(span.starts_at, tz), last - timedelta(days=MOST_DAYS - 1))
         window = TimeWindow(local_day(first, tz).starts_at, local_day(last, tz).ends_at)
@@ -81,7 +84,10 @@ class HistorySealer:
             self.telemetry.interval_series_of([span.facility_id], window), span.facility_id
         )
         days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-        return first, tuple(_digest_of(values.within(local_day(day, tz))) for day in days)
+        return first, tuple(
+            _digest_of(values.within(local_day(day, tz))) if final_at(day, tz) <= now else None
+            for day in days
+        )
 
 
 def _digest_of(values: FacilityValues) -> DayDigest | None:

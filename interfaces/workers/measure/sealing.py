@@ -94,7 +94,9 @@ class Sealing:
             since = datetime.fromtimestamp(reached, UTC) if reached else until - FIRST_DAYS
             if since >= until:  # local days end at whole quarter-hours
                 return 0
-            self._due = list(_days_final(self.sites(), max(since, until - LONGEST_PAUSE), until))
+            if not (sites := self.sites()):  # a new system, or its read model is not made yet
+                return 0
+            self._due = list(_days_final(sites, max(since, until - LONGEST_PAUSE), until))
             self._due_until = until
         now_due, later = self._due[:MOST_DAYS], self._due[MOST_DAYS:]
         result = self.sealer.seal(now_due, only_new=True)

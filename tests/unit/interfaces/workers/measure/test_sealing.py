@@ -296,13 +296,15 @@ def test_an_import_of_history_is_sealed_once_for_each_facility_by_its_days() -> 
     }
     spans = [ImportedSpan(facility_id, **span) for facility_id in (*world.zones, "nobody")]  # type: ignore[arg-type]
     sealer = HistorySealer(world.store, world.telemetry)
-    assert sealer.seal(spans, world.zones, provenance()) == 2
-    assert sealer.seal(spans[:1], world.zones, provenance()) == 1
+    after = local_day(days[2], ZoneInfo(NEW_YORK)).ends_at + timedelta(hours=2)
+    assert sealer.seal(spans, world.zones, provenance(after)) == 2
+    assert sealer.seal(spans[:1], world.zones, provenance(after - timedelta(minutes=1))) == 1
     seals: list[Any] = [one for one in world.store.domain_events if isinstance(one, HistorySeals.Sealed)]
     assert [one.facility_id for one in seals] == ["fac-001", "fac-002", "fac-001"]
     expected = day_digest(world.values("fac-001", days[0]))
-    assert (seals[0].first_day, seals[0].days[0], seals[0].days[1]) == (days[0], expected, None)
-    assert len(seals[0].days) == 3
+    assert (seals[0].first_day, seals[0].days[0]) == (days[0], expected)
+    assert [day is None for day in seals[0].days] == [False, True, False]
+    assert [day is None for day in seals[2].days] == [False, True, True]  # the last one is not over
     assert _kinds(world.store.domain_events).count("HistorySeals.Opened") == 2
 
 
