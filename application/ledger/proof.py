@@ -6,21 +6,31 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from application.ledger.checkpoints import CheckpointRefused, SignedCheckpoint, read_checkpoint
-from application.ledger.proof_check import check_document, named_streams
+from application.ledger.proof_check import NamedStreams, check_document, named_streams
 from application.ledger.proof_document import (
     AnyProof,
     ProofBroken,
     ProofDocumentV1,
-    ProofDocumentV2,
+    ProofDocumentV3,
     ProvenHead,
     ProvenRow,
 )
+from application.ledger.proof_measurements import measurements_in_force
+from application.ledger.proof_readings import ProvenReadings, WantedReadings, seal_streams
+from application.ledger.proof_seals import is_wanted
 from application.ledger.stored_map import map_ways
 from application.ledger.stored_tree import StoredTree
 from application.ports.ledger.store import LedgerStore
 from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV2, LogHead, LogRow
 from domain.ledger.map_pages import MapMismatch
 from domain.ledger.merkle import ProofRefused
+
+STREAMS_AT_ONCE = 1_000
+ReadingsSource = Callable[[Sequence[WantedReadings]], Sequence[ProvenReadings]]
+
+
+def no_readings(_wanted: Sequence[WantedReadings]) -> Sequence[ProvenReadings]:
+    return ()
 
 
 class NotProvable(Exception):
@@ -36,10 +46,12 @@ def prove(
     public_key: bytes | Callable[[], bytes],
     dr_event_id: UUID,
     positions: Sequence[int],
+    read: ReadingsSource = no_readings,
 ) -> AnyProof:
     """A proof of what the newest checkpoint covers of a DR event. Raises NotProvable.
 
-    `positions` are those of its domain events, of its dispatches, and of its facilities on account of it.
+    `positions` are those of its domain events, of its dispatches, and of its facilities on account of it. `read`
+    returns the readings of the facilities that were measured, and its errors are raised.
     """
     with store.snapshot() as now:
         signed = latest_checkpoint(now, public_key)
@@ -53,7 +65,16 @@ def prove(
         try:
             document: AnyProof
             if isinstance(signed.checkpoint, CheckpointV2):
-                document = _complete_proof(now, signed, signed.checkpoint, dr_event_id, sealed)
+                rows, heads, named = _complete_rows(now, signed.checkpoint, dr_event_id, sealed)
+                readings = _readings(rows, named, read)
+                document = ProofDocumentV3(
+                    dr_event_id=dr_event_id,
+                    signed_checkpoint=signed,
+                    domain_events=_proven(now, head, rows),
+                    heads=heads,
+                    readings=readings,
+                    seals=_proven(now, head, _seals(now, head, readings)),
+                )
             else:
                 document = ProofDocumentV1(
                     dr_event_id=dr_event_id,
@@ -68,26 +89,39 @@ def prove(
     return document
 
 
-def _complete_proof(
-    store: LedgerStore,
-    signed: SignedCheckpoint,
-    checkpoint: CheckpointV2,
-    dr_event_id: UUID,
-    positions: Sequence[int],
-) -> ProofDocumentV2:
+def _complete_rows(
+    store: LedgerStore, checkpoint: CheckpointV2, dr_event_id: UUID, positions: Sequence[int]
+) -> tuple[list[LogRow], tuple[ProvenHead, ...], NamedStreams]:
+    """The domain events of the DR event, with the last version of every stream that it names."""
     head = checkpoint.head_of(DEMAND_RESPONSE)
     own = store.rows_of_streams(DEMAND_RESPONSE, [dr_event_id], up_to=head.last_position)
-    whole = named_streams(dr_event_id, own).whole(dr_event_id)
+    named = named_streams(dr_event_id, own)
+    whole = named.whole(dr_event_id)
     rows = store.rows_of_streams(DEMAND_RESPONSE, whole, up_to=head.last_position)
     streams = set(whole)
     partly = [row for row in store.rows(DEMAND_RESPONSE, positions) if row.originator_id not in streams]
     ways = map_ways(store, checkpoint.stream_map.streams, [stream_id.bytes for stream_id in whole])
-    return ProofDocumentV2(
-        dr_event_id=dr_event_id,
-        signed_checkpoint=signed,
-        domain_events=_proven(store, head, sorted(rows + partly, key=lambda row: row.position)),
-        heads=tuple(ProvenHead.of(stream_id, ways[stream_id.bytes]) for stream_id in whole),
-    )
+    heads = tuple(ProvenHead.of(stream_id, ways[stream_id.bytes]) for stream_id in whole)
+    return sorted(rows + partly, key=lambda row: row.position), heads, named
+
+
+def _readings(
+    rows: Sequence[LogRow], named: NamedStreams, read: ReadingsSource
+) -> tuple[ProvenReadings, ...]:
+    measured = measurements_in_force(rows, named.dispatches)
+    return tuple(read([wanted for one in measured if (wanted := one.wanted()) is not None]))
+
+
+def _seals(store: LedgerStore, head: LogHead, readings: Sequence[ProvenReadings]) -> list[LogRow]:
+    """The sealed domain events that seal days of these readings."""
+    days = {one.facility_id: set(one.days()) for one in readings}
+    streams = seal_streams(readings)
+    rows: list[LogRow] = []
+    for start in range(0, len(streams), STREAMS_AT_ONCE):
+        part = streams[start : start + STREAMS_AT_ONCE]
+        found = store.rows_of_streams(DEMAND_RESPONSE, part, up_to=head.last_position)
+        rows += [row for row in found if is_wanted(row, days)]
+    return sorted(rows, key=lambda row: row.position)
 
 
 def _proven(store: LedgerStore, head: LogHead, rows: Sequence[LogRow]) -> tuple[ProvenRow, ...]:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
-from application.event_store.event_mapper import UnknownTopic, UnreadableDomainEvent, decode_domain_event
 from application.ledger.checkpoints import CheckpointRefused, check_signature
 from application.ledger.proof_document import (
     AnyProof,
     ProofBroken,
     ProofDocumentV2,
+    ProofDocumentV3,
     ProvenHead,
     ProvenRow,
     read_proof,
 )
+from application.ledger.proof_measurements import decoded_row
 from application.ledger.witness import WitnessCheckpoint
 from domain.dr_event import DREvent
-from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import OF_DR_EVENT
 from domain.identifiers import dispatch_id, facility_stream_id, program_stream_id
-from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV2, LogRow, unhex
+from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV1, CheckpointV2, LogRow, unhex
 from domain.ledger.merkle import ProofRefused, verify_inclusion
 
 
@@ -73,7 +73,7 @@ def named_streams(dr_event_id: UUID, own: Iterable[LogRow]) -> NamedStreams:
     planned: set[str] = set()
     named: set[str] = set()
     for row in own:
-        match _decoded(row):
+        match decoded_row(row):
             case DREvent.Accepted() | DREvent.Modified() as e:
                 programs.add(e.notice.program_id)
                 named.update(e.notice.facility_ids)
@@ -90,18 +90,6 @@ def named_streams(dr_event_id: UUID, own: Iterable[LogRow]) -> NamedStreams:
         dispatches={dispatch_id(dr_event_id, one): one for one in sorted(planned)},
         facilities={facility_stream_id(one): one for one in sorted(named | planned)},
     )
-
-
-def _decoded(row: LogRow) -> DomainEvent:
-    try:
-        return decode_domain_event(row.topic, row.originator_id, row.originator_version, row.state)
-    except UnknownTopic as error:
-        raise ProofBroken(
-            f"the domain event at position {row.position} is of a kind that this release does not know ({row.topic}): "
-            "check the proof with the release that made it, or a newer one"
-        ) from error
-    except UnreadableDomainEvent as error:
-        raise ProofBroken(f"the domain event at position {row.position} cannot be read: {error}") from error
 
 
 def check_proof(
@@ -138,7 +126,10 @@ def check_document(document: AnyProof, public_key: bytes | None = None) -> Verif
         check_signature(signed, public_key or unhex(signed.public_key))
     except (CheckpointRefused, ValueError) as error:
         raise ProofBroken(f"the checkpoint does not hold: {error}") from error
-    _check_rows(document)
+    _check_rows(document.domain_events, signed.checkpoint)
+    _check_own(document)
+    if isinstance(document, ProofDocumentV3):
+        _check_rows(document.seals, signed.checkpoint)
     dispatches: int | None = None
     if isinstance(document, ProofDocumentV2):
         dispatches = _check_complete(document)
@@ -158,11 +149,11 @@ def check_document(document: AnyProof, public_key: bytes | None = None) -> Verif
     )
 
 
-def _check_rows(document: AnyProof) -> None:
-    """Each domain event was sealed as it is, their positions rise, and those of the DR event itself have no gap."""
-    head = document.signed_checkpoint.checkpoint.head_of(DEMAND_RESPONSE)
+def _check_rows(rows: Sequence[ProvenRow], checkpoint: CheckpointV1 | CheckpointV2) -> None:
+    """Each domain event was sealed as it is, and their positions rise."""
+    head = checkpoint.head_of(DEMAND_RESPONSE)
     last: int | None = None
-    for proven in document.domain_events:
+    for proven in rows:
         try:
             path = [unhex(sibling) for sibling in proven.path]
             leaf = proven.row().leaf()
@@ -174,6 +165,10 @@ def _check_rows(document: AnyProof) -> None:
         if last is not None and proven.position <= last:
             raise ProofBroken(f"the domain event at position {proven.position} is out of order")
         last = proven.position
+
+
+def _check_own(document: AnyProof) -> None:
+    """The domain events of the DR event itself have no gap."""
     own = _versions(document.domain_events)[document.dr_event_id]
     if not own:
         raise ProofBroken(f"no domain event of {document.dr_event_id} itself is in it")
@@ -234,5 +229,5 @@ def _is_of_facility(row: LogRow, dr_event_id: UUID, streams: NamedStreams) -> bo
     """Whether it is a facility's domain event that concerns this DR event."""
     if row.originator_id not in streams.facilities:
         return False
-    domain_event = _decoded(row)
+    domain_event = decoded_row(row)
     return isinstance(domain_event, OF_DR_EVENT) and domain_event.dr_event_id == dr_event_id

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from application.ledger.checkpoints import SignedCheckpoint
+from application.ledger.proof_readings import ProvenReadings
 from domain.event_sourcing.json_decoders import json_decoder
 from domain.ledger.entries import LogRow, unhex
 from domain.ledger.map_pages import MapWay
@@ -135,7 +136,19 @@ class ProofDocumentV2(ProofDocument, frozen=True, kw_only=True, tag="gridproof-a
     heads: tuple[ProvenHead, ...]
 
 
-AnyProof = ProofDocumentV1 | ProofDocumentV2
+class ProofDocumentV3(ProofDocumentV2, frozen=True, kw_only=True, tag="gridproof-audit-proof.v3"):
+    """A proof with the readings that its measurements used, from which they are computed again."""
+
+    readings: tuple[ProvenReadings, ...]
+    """One for each facility that was measured, in the order of their ids."""
+    seals: tuple[ProvenRow, ...]
+    """Domain events that seal days of these readings. They are not claimed to be complete."""
+
+    def written(self) -> bytes:
+        return msgspec.json.encode(self) + b"\n"  # thousands of values: not one on each line
+
+
+AnyProof = ProofDocumentV1 | ProofDocumentV2 | ProofDocumentV3
 
 
 def read_proof(written: bytes) -> AnyProof:

@@ -4,7 +4,7 @@ from datetime import date
 
 import msgspec
 
-from application.ports.event_store.event_store import EventStore
+from application.ports.event_store.event_store import EventStreams
 from domain.baseline import BaselineParameters
 from domain.dr_event import DREvent
 from domain.identifiers import program_stream_id
@@ -24,7 +24,7 @@ class AgreedBaseline(msgspec.Struct, frozen=True, kw_only=True):
     """Delivery below zero counts as zero, in each quarter-hour."""
 
 
-def agreed_baseline(store: EventStore, dr_event: DREvent) -> AgreedBaseline:
+def agreed_baseline(store: EventStreams, dr_event: DREvent) -> AgreedBaseline:
     """The terms that were accepted. Raises LookupError where the notice, or the version of its program, is missing
     in the log."""
     notice = dr_event.state.notice

@@ -8,6 +8,7 @@ from interfaces.bootstrap.clock import accelerated_clock, clock_of
 from interfaces.bootstrap.forecast import forecast_cycle
 from interfaces.bootstrap.ingest_handover import IngestHandover
 from interfaces.bootstrap.ledger import (
+    check_audit_file,
     ledger_status,
     prove_dr_event,
     read_public_key,
@@ -65,6 +66,7 @@ __all__ = [
     "NoRunningSystem",
     "Stores",
     "accelerated_clock",
+    "check_audit_file",
     "check_schema",
     "clock_of",
     "embedded_servers",

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from adapters.postgres.ledger.follower import LedgerFollower
     from adapters.postgres.ledger.store import PostgresLedgerStore
     from adapters.signing import Ed25519Signer
-    from application.ledger.consistency import ConsistencyDocument
+    from application.ledger.consistency import ConsistencyDocument, VerifiedConsistency
+    from application.ledger.proof_check import VerifiedProof
     from application.ledger.proof_document import AnyProof
+    from application.ledger.recomputation.results import Recomputation
     from application.ledger.status import LedgerStatus
     from application.ledger.verification_report import LedgerReport, Span
     from application.ledger.witness import WitnessCheckpoint
@@ -33,6 +35,8 @@ LEAST_SEAL_S = 1.0
 MOST_SEAL_S = 10.0
 POLL_S = 0.1
 NEWEST_FOR_S = 1.0
+MOST_READINGS = 200
+"""Facilities whose readings a proof over HTTP holds, some 0.2 MB each."""
 
 
 class NoPublicKey(NotProvable):
@@ -167,9 +171,12 @@ def verify_ledger(
     return report
 
 
-def prove_dr_event(stores: Stores, dr_event_id: UUID) -> AnyProof:
-    """Raises DREventNotRecorded or NotProvable."""
+def prove_dr_event(stores: Stores, dr_event_id: UUID, *, most_readings: int | None = None) -> AnyProof:
+    """With the readings of at most `most_readings` facilities: of more the proof says that they are left out.
+
+    Raises DREventNotRecorded, NotProvable or TelemetryStoreUnavailable."""
     from application.ledger.proof import prove
+    from application.ledger.proof_readings import TOO_MANY, ProvenReadings, WantedReadings, read_values
     from projections.audit.replay import DREventNotRecorded, read_history
 
     story = read_history(stores.stream_log(), dr_event_id)
@@ -178,7 +185,34 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID) -> AnyProof:
             f"the log has no DR event {dr_event_id}; list them with `gridproof dr-events list`"
         )
     positions = [entry.position for entry in story.entries]
-    return prove(ledger_store(stores), lambda: public_key(stores.settings), dr_event_id, positions)
+
+    def read(wanted: Sequence[WantedReadings]) -> list[ProvenReadings]:
+        if not wanted:
+            return []
+        if most_readings is not None and len(wanted) > most_readings:
+            return [ProvenReadings.without_values(one, TOO_MANY) for one in wanted]
+        return read_values(stores.telemetry(), wanted)
+
+    return prove(ledger_store(stores), lambda: public_key(stores.settings), dr_event_id, positions, read)
+
+
+def check_audit_file(
+    written: bytes, public_key: bytes | None, witness: WitnessCheckpoint | None = None
+) -> tuple[VerifiedProof | VerifiedConsistency, Recomputation | None]:
+    """Check a proof or a consistency proof, without a database, and compute the measurements of a proof that has
+    their readings again. Raises ProofBroken."""
+    from adapters.forecasting.calendar.public_holidays import RegionalHolidays
+    from application.ledger.consistency import check_consistency, is_consistency
+    from application.ledger.proof_check import check_proof
+    from application.ledger.proof_document import ProofDocumentV3, read_proof
+    from application.ledger.recomputation.recompute import recompute
+
+    if is_consistency(written):
+        return check_consistency(written, public_key, witness), None
+    proven, document = check_proof(written, public_key, witness), read_proof(written)
+    if not isinstance(document, ProofDocumentV3):
+        return proven, None
+    return proven, recompute(document, RegionalHolidays())
 
 
 def read_witness_checkpoint(given: str) -> WitnessCheckpoint:
@@ -259,7 +293,7 @@ class StoredLedger:
     def proof(self, dr_event_id: UUID) -> AnyProof:
         """Raises DREventNotRecorded or NotProvable."""
         with _without_paths():
-            return prove_dr_event(self.stores, dr_event_id)
+            return prove_dr_event(self.stores, dr_event_id, most_readings=MOST_READINGS)
 
     def consistency(self, since: int) -> ConsistencyDocument:
         """Raises CheckpointNotFound or NotProvable."""

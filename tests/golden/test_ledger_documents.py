@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from adapters.forecasting.calendar.public_holidays import RegionalHolidays
 from application.ledger.checkpoints import read_checkpoint
 from application.ledger.proof_check import check_proof
-from application.ledger.proof_document import read_proof
+from application.ledger.proof_document import ProofDocumentV3, read_proof
+from application.ledger.recomputation.recompute import recompute
 from domain.ledger.entries import CheckpointV1, CheckpointV2
 from tests.fakes.ledger.signer import FakeCheckpointSigner
 
@@ -24,7 +26,9 @@ def test_a_checkpoint_is_read_and_written_byte_for_byte(version: str, kind: type
     assert signed.written() == written
 
 
-@pytest.mark.parametrize(("version", "complete", "dispatches"), [("v1", False, None), ("v2", True, 1)])
+@pytest.mark.parametrize(
+    ("version", "complete", "dispatches"), [("v1", False, None), ("v2", True, 1), ("v3", True, 1)]
+)
 def test_a_proof_holds_and_is_written_byte_for_byte(
     version: str, complete: bool, dispatches: int | None
 ) -> None:
@@ -32,3 +36,11 @@ def test_a_proof_holds_and_is_written_byte_for_byte(
     proven = check_proof(written, KEY)
     assert (proven.complete, proven.dispatches, proven.checkpoint) == (complete, dispatches, 1)
     assert read_proof(written).written() == written
+
+
+def test_the_measurements_of_a_proof_are_computed_again_as_a_release_recorded_them() -> None:
+    document = read_proof((HERE / "proof.v3.json").read_bytes())
+    assert isinstance(document, ProofDocumentV3)
+    found = recompute(document, RegionalHolidays())
+    assert found.line == "recomputed 1 measurements of 1 facilities: all equal"
+    assert [one.sealed_days for one in found.facilities] == [1]

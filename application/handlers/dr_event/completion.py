@@ -8,6 +8,7 @@ from math import fsum
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import CompleteDREvent, MeasureDREvent
 from application.handlers.dr_event.release import affected_facilities
+from application.measurement.delivered_over_window import delivered_over_window
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import Batch, DREvent
 from domain.facility import Facility
@@ -59,7 +60,9 @@ def measure_dr_event(command: MeasureDREvent, context: DecisionContext) -> Decis
     state_it = dr_event.measure if state.settlement_status == "none" else dr_event.remeasure
     state_it(
         context.provenance,
-        delivered_kw=fsum(_delivered_kw(dr_event, dispatch) for dispatch in known) if is_known else None,
+        delivered_kw=fsum(delivered_over_window(state, one, one.delivered_kw or 0.0) for one in known)
+        if is_known
+        else None,
         measured_facilities=len(known),
         unmeasured_facilities=tuple(sorted(unmeasured)),
         unmeasured_reasons=Counter(filter(None, unmeasured.values())),
@@ -98,16 +101,6 @@ def _failed_restores_are_excluded(
         for facility_id in failing
         if facility_id in facilities
     )
-
-
-def _delivered_kw(dr_event: DREvent, dispatch: DispatchState) -> float:
-    """Mean over the DR event's window: a facility that left early delivered for a part of it only."""
-    notice = dr_event.state.judged_notice
-    ends_at = min(notice.ends_at, dr_event.state.released_at or notice.ends_at)
-    whole_s = (ends_at - notice.starts_at).total_seconds()
-    own_s = (min(dispatch.ends_at, ends_at) - dispatch.starts_at).total_seconds()
-    share = 1.0 if whole_s <= 0 else max(0.0, min(1.0, own_s / whole_s))
-    return (dispatch.delivered_kw or 0.0) * share
 
 
 def _batch(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from application.ledger.proof_document import ProofBroken
+from interfaces.cli.audit.recomputation import print_recomputation, recomputation_document
 from interfaces.cli.audit.snapshots import print_snapshots
 from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
 from interfaces.cli.console.session import opened_stores
@@ -19,6 +21,7 @@ from interfaces.cli.console.session import opened_stores
 if TYPE_CHECKING:
     from application.ledger.consistency import VerifiedConsistency
     from application.ledger.proof_check import VerifiedProof
+    from application.ledger.proof_document import AnyProof
     from application.ledger.verification_report import LedgerReport
     from application.ledger.witness import WitnessCheckpoint
 
@@ -43,8 +46,9 @@ PROVE_EXAMPLE = """
 Example:
   gridproof audit prove UTIL-2026-0042 --out proof.json
 
-The file has the domain events of the DR event, of its program, dispatches and reservations, and all that it takes to
-check them and that none is missing: anybody can, with `gridproof audit check`, without this system.
+The file has the domain events of the DR event, of its program, dispatches and reservations, all that it takes to check
+them and that none is missing, and the readings from which its measurements are computed again: anybody can, with
+`gridproof audit check`, without this system.
 """
 CHECK_EXAMPLE = """
 \b
@@ -55,7 +59,9 @@ Examples:
 FILE is a proof, or the answer of GET /api/audit/ledger/consistency?from=N. Without --public-key it is held against the
 key in it: compare that with the one the operator has published. --since CHECKPOINT is one that you kept (see
 `gridproof audit verify --help`): a consistency proof must begin with it, and a proof must not be older.
-Exit status 3: the file does not prove what it says.
+A proof of version 3 has the readings that its measurements used: baselines and delivered kW are computed again from
+them, the program's terms and the recorded calendar, and the line that begins with `recomputed` says whether all
+numbers are equal. Exit status 3: the file does not prove what it says, or a number differs; it is named.
 """
 DOES_NOT_HOLD = 3
 NOT_EXTENDED = ("rollback", "fork")
@@ -219,11 +225,18 @@ def prove(reference: str, out: Path) -> None:
         [
             ("DR event", document.dr_event_id),
             ("domain events", len(document.domain_events)),
+            ("readings", _readings_field(document)),
             ("checkpoint", f"{checkpoint.number} of {checkpoint.at:%Y-%m-%d %H:%M:%SZ}"),
             ("public key", document.signed_checkpoint.public_key),
             ("written to", out),
         ]
     )
+
+
+def _readings_field(document: AnyProof) -> str:
+    readings = getattr(document, "readings", ())
+    without = sum(1 for one in readings if one.left_out)
+    return f"of {len(readings) - without} facilities" + (f"; none stored of {without}" if without else "")
 
 
 @click.command("check", epilog=CHECK_EXAMPLE)
@@ -232,28 +245,37 @@ def prove(reference: str, out: Path) -> None:
 @click.option("--since", metavar="CHECKPOINT", help="A checkpoint that you kept: a file, or NUMBER:DIGEST.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(file: Path, public_key: str | None, since: str | None, as_json: bool) -> None:
-    """Check a proof, without a database."""
-    from application.ledger.consistency import VerifiedConsistency, check_consistency, is_consistency
-    from application.ledger.proof_check import check_proof
-    from application.ledger.proof_document import ProofBroken
-    from interfaces.bootstrap import read_public_key
+    """Check a proof, and compute its measurements again, without a database."""
+    from application.ledger.consistency import VerifiedConsistency
+    from interfaces.bootstrap import check_audit_file, read_public_key
 
     content, witness = file.read_bytes(), _witness(since)
     key = None if public_key is None else read_public_key(public_key)
     try:
-        checked = (check_consistency if is_consistency(content) else check_proof)(content, key, witness)
+        checked, recomputed = check_audit_file(content, key, witness)
     except ProofBroken as error:
         if as_json:
             print_json({"holds": False, "wrong": str(error)})
         click.echo(f"DOES NOT HOLD: {error}", err=True)
         raise click.exceptions.Exit(DOES_NOT_HOLD) from error
+    differs = recomputed is not None and recomputed.differs
     if as_json:
         caution = {"caution": NOT_COMPLETE} if getattr(checked, "complete", True) is False else {}
-        print_json({"holds": True, **msgspec.structs.asdict(checked), **caution})
-        return
-    print_fields(_of_consistency(checked) if isinstance(checked, VerifiedConsistency) else _of_proof(checked))
-    if not checked.key_was_given:
-        click.echo("compare that key with the one the operator has published, or give it with --public-key")
+        again = {} if recomputed is None else {"recomputed": recomputation_document(recomputed)}
+        print_json({"holds": not differs, **msgspec.structs.asdict(checked), **caution, **again})
+    else:
+        print_fields(
+            _of_consistency(checked) if isinstance(checked, VerifiedConsistency) else _of_proof(checked)
+        )
+        if not checked.key_was_given:
+            click.echo(
+                "compare that key with the one the operator has published, or give it with --public-key"
+            )
+        if recomputed is not None:
+            print_recomputation(recomputed)
+    if differs:
+        click.echo("DOES NOT HOLD: measurements differ from what the file gives", err=True)
+        raise click.exceptions.Exit(DOES_NOT_HOLD)
 
 
 def _of_proof(proven: VerifiedProof) -> list[tuple[str, Any]]:

@@ -148,7 +148,7 @@ def test_a_proof_changed_in_transit_is_refused_with_the_position(door: Door, tmp
     path = tmp_path / "proof.json"
     for row in json.loads(content)["domain_events"]:
         said = rb"\"recorded_at\":\"2"
-        at = content.index(said, content.index(b'"position": %d,' % row["position"])) + len(said)
+        at = content.index(said, content.index(b'"position":%d,' % row["position"])) + len(said)
         path.write_bytes(content[:at] + b"9" + content[at + 1 :])
         result = checked(path)
         assert result.exit_code == 3, result.output

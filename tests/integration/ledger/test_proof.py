@@ -141,7 +141,7 @@ def test_a_proof_without_one_of_its_domain_events_is_invalid(dr_event_ledger: An
     ]
     del document["domain_events"][own[1]]
     with pytest.raises(ProofBroken, match="are missing"):
-        check_proof((json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+        check_proof((json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n").encode())
 
 
 def test_an_unsealed_domain_event_has_no_proof(ledger: Ledger) -> None:

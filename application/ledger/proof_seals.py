@@ -1,0 +1,115 @@
+"""Seals of readings in a proof: whether the values of each day digest to what was sealed of that day."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from application.ledger.proof_document import ProofBroken
+from application.ledger.proof_measurements import decoded_row
+from application.ledger.proof_readings import ProvenReadings
+from domain.ledger.entries import LogRow
+from domain.telemetry.day_digest import DayDigest, FacilityValues, readings_digest, temperatures_digest
+from domain.telemetry.sealed_readings import DaySeals, HistorySeals, day_seals_id, history_seals_id
+from domain.time_series.windows import local_day
+
+SealState = Literal["sealed", "corrected_since", "differs", "not_sealed"]
+"""`corrected_since`: a seal that is newer than the measurement has other values than one before it."""
+
+
+class SealedDigest(NamedTuple):
+    """What a domain event sealed of one local day."""
+
+    position: int
+    digest: DayDigest
+
+
+DaySealsOf = Mapping[tuple[str, date], Sequence[SealedDigest]]
+"""(facility, local day) -> its seals in the order of the log."""
+
+
+class CheckedDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A local day of a proof's readings, held against its seals."""
+
+    day: date
+    has_readings: bool
+    state: SealState
+    position: int | None
+    """Of the newest seal."""
+
+
+def seals_of(rows: Iterable[LogRow], readings: Iterable[ProvenReadings]) -> DaySealsOf:
+    """Raises ProofBroken for a row that is no seal of these readings."""
+    facilities = {one.facility_id for one in readings}
+    found: defaultdict[tuple[str, date], list[SealedDigest]] = defaultdict(list)
+    for row in rows:
+        for facility_id, day, digest in _digests(row, facilities):
+            found[facility_id, day].append(SealedDigest(row.position, digest))
+    return found
+
+
+def is_wanted(row: LogRow, days: Mapping[str, set[date]]) -> bool:
+    """Whether it seals one of those days (facility -> days)."""
+    return any(day in days[facility_id] for facility_id, day, _ in _digests(row, days.keys(), strict=False))
+
+
+def _digests(
+    row: LogRow, facilities: Iterable[str], *, strict: bool = True
+) -> Iterator[tuple[str, date, DayDigest]]:
+    match decoded_row(row):
+        case DaySeals.Sealed() as sealed if (
+            sealed.facility_id in facilities
+            and row.originator_id == day_seals_id(sealed.facility_id, sealed.day)
+        ):
+            yield sealed.facility_id, sealed.day, sealed.digest
+        case HistorySeals.Sealed() as sealed if (
+            sealed.facility_id in facilities and row.originator_id == history_seals_id(sealed.facility_id)
+        ):
+            for n, digest in enumerate(sealed.days):
+                if digest is not None:
+                    yield sealed.facility_id, sealed.first_day + timedelta(days=n), digest
+        case _ if strict:
+            raise ProofBroken(f"the domain event at position {row.position} seals no readings of this proof")
+        case _:
+            pass
+
+
+def check_days(readings: ProvenReadings, seals: DaySealsOf, measured_at: int) -> list[CheckedDay]:
+    """Every local day of the readings; `measured_at` is the position of their measurement. Raises ValueError."""
+    values, tz = readings.values(), ZoneInfo(readings.tz)
+    with_temperatures = readings.temp_c is not None
+    checked = []
+    for day in readings.days():
+        of_day = seals.get((readings.facility_id, day), ())
+        own = values.within(local_day(day, tz))
+        state = _state(own, of_day, measured_at, with_temperatures=with_temperatures)
+        position = of_day[-1].position if of_day else None
+        checked.append(CheckedDay(day=day, has_readings=own.has_readings, state=state, position=position))
+    return checked
+
+
+def _state(
+    values: FacilityValues, seals: Sequence[SealedDigest], measured_at: int, *, with_temperatures: bool
+) -> SealState:
+    if not seals:
+        return "not_sealed"
+    digest = readings_digest(values)
+    matches = [
+        seal.digest.readings == digest
+        and (not with_temperatures or _same_temperatures(values, seal.digest.temperatures))
+        for seal in seals
+    ]
+    if not any(matches):
+        return "differs"
+    is_older = seals[-1].position < measured_at
+    return "sealed" if matches[-1] and (is_older or all(matches)) else "corrected_since"
+
+
+def _same_temperatures(values: FacilityValues, sealed: str | None) -> bool:
+    """Temperatures that arrived after the seal are not sealed by it."""
+    return sealed is None or sealed == temperatures_digest(values)

@@ -1,0 +1,211 @@
+"""Recomputation of the measurements in a proof, from its terms, calendars and readings alone; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from math import fsum
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from msgspec.structs import replace
+
+from application.commands.dispatch import RecordMeasurement
+from application.ledger.proof_check import named_streams
+from application.ledger.proof_document import ProofBroken, ProofDocumentV3
+from application.ledger.proof_measurements import ProvenMeasurement, decoded_row, measurements_in_force
+from application.ledger.proof_readings import ProvenReadings
+from application.ledger.proof_seals import CheckedDay, DaySealsOf, check_days, seals_of
+from application.ledger.recomputation.differences import (
+    FigureDifference,
+    differences_between,
+    recorded_values,
+)
+from application.ledger.recomputation.results import (
+    Recomputation,
+    RecomputedFacility,
+    RecomputedSum,
+    WindowFigures,
+)
+from application.ledger.recomputation.terms import (
+    ProvenStreams,
+    basis_by_terms,
+    calendar_differences,
+    level_note,
+    proven_terms,
+    term_differences,
+)
+from application.measurement.delivered_over_window import delivered_over_window
+from application.measurement.measure import GIVE_UP_AFTER, measurement_of, readings_window
+from application.ports.public_holidays import PublicHolidays
+from domain.dispatch import MeasurementFigures
+from domain.dr_event import DREvent
+from domain.ledger.entries import LogRow
+from domain.time_series.windows import IntervalSeries
+
+
+def recompute(document: ProofDocumentV3, public: PublicHolidays) -> Recomputation:
+    """Of a document that was checked. Raises ProofBroken for readings or seals of another form."""
+    try:
+        return _recompute(document, public)
+    except ProofBroken:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ProofBroken(f"its measurements cannot be computed again: {error}") from error
+
+
+def _recompute(document: ProofDocumentV3, public: PublicHolidays) -> Recomputation:
+    rows = [row.row() for row in document.domain_events]
+    own = [row for row in rows if row.originator_id == document.dr_event_id]
+    dispatches = named_streams(document.dr_event_id, own).dispatches
+    measured = measurements_in_force(rows, dispatches)
+    readings = _readings_by_facility(document, measured)
+    seals = seals_of((row.row() for row in document.seals), document.readings)
+    facilities = tuple(
+        _recomputed(document, one, readings.get(one.facility_id), seals, public) for one in measured
+    )
+    return Recomputation(
+        facilities=facilities, dispatches=len(dispatches), total=_total(document, own, measured, facilities)
+    )
+
+
+def _readings_by_facility(
+    document: ProofDocumentV3, measured: Sequence[ProvenMeasurement]
+) -> dict[str, ProvenReadings]:
+    """Each is of the days that its measurement looks at. Raises ProofBroken."""
+    wanted = {one.facility_id: one.wanted() for one in measured}
+    readings: dict[str, ProvenReadings] = {}
+    for one in document.readings:
+        window = wanted.get(one.facility_id)
+        if window is None or one.facility_id in readings or not one.is_of(window):
+            raise ProofBroken(
+                f"the readings of {one.facility_id} are not those that its measurement looks at"
+            )
+        readings[one.facility_id] = one
+    return readings
+
+
+def _total(
+    document: ProofDocumentV3,
+    own: Sequence[LogRow],
+    measured: Sequence[ProvenMeasurement],
+    facilities: Sequence[RecomputedFacility],
+) -> RecomputedSum | None:
+    """What could not be computed again counts as it was recorded."""
+    sums = [
+        (row.position, found.delivered_kw)
+        for row in own
+        if isinstance(found := decoded_row(row), DREvent.Measured | DREvent.Remeasured)
+    ]
+    if not sums or not any(one.recomputed for one in facilities):
+        return None
+    position, recorded_kw = sums[-1]
+    if recorded_kw is None or position < max(one.position for one in measured):
+        return None
+    state = ProvenStreams(document.domain_events, position).load(DREvent, document.dr_event_id).state
+    delivered = (
+        delivered_over_window(state, one.dispatch, (again.recomputed or again.recorded).delivered_kw)
+        for one, again in zip(measured, facilities, strict=True)
+    )
+    return RecomputedSum(position=position, recorded_kw=recorded_kw, recomputed_kw=fsum(delivered))
+
+
+def _recomputed(
+    document: ProofDocumentV3,
+    measured: ProvenMeasurement,
+    readings: ProvenReadings | None,
+    seals: DaySealsOf,
+    public: PublicHolidays,
+) -> RecomputedFacility:
+    figures = measured.figures
+    result = RecomputedFacility(
+        facility_id=measured.facility_id,
+        status="not_recomputed",
+        method=figures.baseline_method,
+        position=measured.position,
+        recorded=WindowFigures.of(figures),
+    )
+    if measured.window is None:
+        return replace(
+            result, why="it was measured by a release that did not record its calendar (version 1)"
+        )
+    if readings is None or readings.left_out or not readings.kw:
+        why = readings.left_out if readings is not None and readings.left_out else "its readings are missing"
+        return replace(result, why=why)
+    terms = proven_terms(document, measured)
+    if terms.agreed is None:
+        return replace(
+            result, status="differs", differences=(FigureDifference(what="terms", recorded=terms.why),)
+        )
+    try:
+        values = readings.values()
+        days = tuple(check_days(readings, seals, measured.position))
+        metered = IntervalSeries(
+            (used := readings_window(measured.window)).starts_at, readings.step_s, values.kw.slice(used)
+        )
+    except ValueError as error:
+        raise ProofBroken(f"the readings of {measured.facility_id} cannot be read: {error}") from error
+    basis = basis_by_terms(figures, terms.agreed)
+    found = measurement_of(measured.dispatch, metered, basis, now=measured.dispatch.ends_at + GIVE_UP_AFTER)
+    differences = term_differences(figures, terms.agreed) + _of_seals(days)
+    notes = level_note(figures, terms.agreed)
+    if terms.agreed.holidays is None:
+        by_calendar, told = calendar_differences(figures, measured.window, public)
+        differences, notes = differences + by_calendar, notes + told
+    digest = found.figures.data_hash if isinstance(found, RecordMeasurement) else ""
+    if digest != figures.data_hash and (
+        why := _readings_are_gone(figures, metered, basis.tz) or _corrected_since(days)
+    ):
+        return replace(result, why=why, notes=notes, days=days)
+    if not isinstance(found, RecordMeasurement):
+        reason = "the window holds nothing to measure" if found is None else found.reason
+        differences += (FigureDifference(what="not measurable from these values", recomputed=reason),)
+        return replace(result, status="differs", differences=differences, notes=notes, days=days)
+    differences += differences_between(figures, found.figures, metered, basis.tz)
+    return replace(
+        result,
+        status="differs" if differences else "equal",
+        recomputed=WindowFigures.of(found.figures),
+        differences=differences,
+        notes=notes,
+        days=days,
+    )
+
+
+def _readings_are_gone(figures: MeasurementFigures, metered: IntervalSeries, tz: ZoneInfo) -> str:
+    """Retention removes the oldest readings: everything before a moment."""
+    known = np.flatnonzero(np.isfinite(metered.values))
+    first_at = (
+        metered.starts_at + timedelta(seconds=metered.step_s * int(known[0]))
+        if len(known)
+        else metered.ends_at
+    )
+    gone = sum(kw is not None and starts_at < first_at for starts_at, kw in recorded_values(figures, tz))
+    return (
+        f"{gone} of the values that it used, before {first_at:%Y-%m-%d %H:%MZ}, are not stored any more"
+        if gone
+        else ""
+    )
+
+
+def _corrected_since(days: Sequence[CheckedDay]) -> str:
+    """Its readings have changed, and a later seal says so."""
+    changed = [f"{day.day} (position {day.position})" for day in days if day.state == "corrected_since"]
+    if not changed:
+        return ""
+    return (
+        f"readings were corrected since, and sealed again: {', '.join(changed)}; those that it used are gone"
+    )
+
+
+def _of_seals(days: Sequence[CheckedDay]) -> tuple[FigureDifference, ...]:
+    return tuple(
+        FigureDifference(
+            what="the seal of a day",
+            where=day.day.isoformat(),
+            recorded=f"position {day.position}",
+            recomputed="the values in the file have another digest",
+        )
+        for day in days
+        if day.state == "differs"
+    )
