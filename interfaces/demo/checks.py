@@ -13,7 +13,7 @@ from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.demo.building_actions import BuildingActions, actions_without_intent
 from interfaces.demo.facility_roles import FacilityRoles
-from interfaces.demo.ledger import LedgerCheck
+from interfaces.demo.ledger import LedgerCheck, ProofCheck
 from interfaces.demo.scenario import COMPLETED_WITHIN
 from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.simulators.utility import ReceivedCallback
@@ -36,6 +36,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     unequal_read_models: tuple[str, ...]
     """Read models that differ from a fresh replay, with the first difference."""
     ledger: LedgerCheck
+    proof: ProofCheck
     killed: Mapping[str, str | None]
     """Failpoint -> the work in flight when a worker was killed there; None if no worker reached it."""
 
@@ -52,6 +53,7 @@ def faults(evidence: Evidence) -> list[str]:
         *_at_the_utility(evidence),
         *(f"read model differs from a fresh replay: {one}" for one in evidence.unequal_read_models),
         *(f"the ledger does not hold: {one}" for one in evidence.ledger.problems),
+        *(f"the proof of the DR event does not hold: {one}" for one in evidence.proof.problems),
         *_killed(evidence),
     ]
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from interfaces.demo.checks import Evidence
-from interfaces.demo.ledger import LedgerCheck
+from interfaces.demo.ledger import LedgerCheck, ProofCheck
 
 
 class FacilityCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +28,7 @@ class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
     curtailed_after_end: int
     domain_events: int
     ledger: LedgerCheck
+    proof: ProofCheck
     seconds: float
     killed: tuple[str, ...]
     """The work in flight at each kill of a worker."""
@@ -57,6 +58,7 @@ def document_of(
         curtailed_after_end=len(actions.curtailed_after_end),
         domain_events=domain_events,
         ledger=evidence.ledger,
+        proof=evidence.proof,
         seconds=round(seconds, 1),
         killed=evidence.in_flight,
         faults=faults,

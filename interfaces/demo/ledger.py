@@ -1,12 +1,25 @@
-"""The demo's ledger check: every domain event is sealed, and the ledger verifies."""
+"""The demo's ledger checks: every domain event is sealed, the ledger verifies, and the proof of the DR event holds."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from uuid import UUID
+
 import msgspec
 
-from interfaces.bootstrap import Stores, verify_ledger, wait_until_sealed
+from application.ledger.proof import NotProvable
+from application.ledger.proof_document import ProofBroken
+from interfaces.bootstrap import (
+    Stores,
+    check_audit_file,
+    prove_dr_event,
+    read_public_key,
+    verify_ledger,
+    wait_until_sealed,
+)
 
 SEALED_WITHIN_S = 15.0
+PROOF_FILE, PUBLIC_KEY = "demo.proof.json", "ledger.pub"
 LOGS = ("demand-response", "forecasts")
 
 
@@ -34,4 +47,48 @@ def check_ledger(stores: Stores) -> LedgerCheck:
         domain_events=sum(log.domain_events for log in report.logs),
         checkpoints=report.checkpoints,
         problems=tuple(problems),
+    )
+
+
+class ProofCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of `gridproof audit check` on the proof of the DR event, from the file and the public key alone."""
+
+    file: str | None
+    """None: it was removed with the demo's folder."""
+    bytes: int = 0
+    holds: bool = False
+    recomputed: str = ""
+    """The line of the command."""
+    equal: int = 0
+    differs: int = 0
+    not_recomputed: int = 0
+    problems: tuple[str, ...] = ()
+
+
+def write_and_check_proof(stores: Stores, dr_event_id: UUID, folder: Path, *, is_kept: bool) -> ProofCheck:
+    """Write the proof into the demo's folder, and check it as an auditor would who has nothing else."""
+    path = folder / PROOF_FILE
+    file = str(path) if is_kept else None
+    try:
+        path.write_bytes(prove_dr_event(stores, dr_event_id).written())
+        content = path.read_bytes()
+        _, found = check_audit_file(content, read_public_key(str(folder / PUBLIC_KEY)))
+    except (NotProvable, ProofBroken) as error:
+        return ProofCheck(file=file, problems=(str(error),))
+    if found is None:
+        return ProofCheck(file=file, problems=("the proof has no readings",))
+    return ProofCheck(
+        file=file,
+        bytes=len(content),
+        holds=not found.differs,
+        recomputed=found.line,
+        equal=found.count("equal"),
+        differs=found.count("differs"),
+        not_recomputed=found.count("not_recomputed"),
+        problems=tuple(
+            f"{one.facility_id}: {text}"
+            for one in found.facilities
+            for text in [one.why, *(difference.sentence for difference in one.differences)][:3]
+            if text
+        ),
     )

@@ -47,6 +47,8 @@ def print_report(console: Console, run: Demo, document: DemoDocument) -> None:
         console.print(f"[yellow]killed[/yellow]  a worker by SIGKILL; work in flight: {killed}")
     for fault in document.faults:
         console.print(f"[red]FAULT[/red]   {fault}")
+    if document.proof.recomputed:
+        console.print(document.proof.recomputed)
     if document.faults:
         console.print(f"[red]{len(document.faults)} faults[/red] in {document.seconds:g} s")
     else:
@@ -104,6 +106,8 @@ def _figures(document: DemoDocument) -> Table:
                 f"domain events under {document.ledger.checkpoints} signed checkpoints"
             ),
         ),
+        ("proof", document.proof.recomputed or "none"),
+        *([("", f"written to {document.proof.file}")] if document.proof.file else []),
     ):
         table.add_row(name, value)
     return table

@@ -25,7 +25,7 @@ from interfaces.demo.building_actions import building_actions
 from interfaces.demo.checks import Evidence, failed_facilities, faults
 from interfaces.demo.document import DemoDocument, document_of
 from interfaces.demo.facility_roles import FacilityRoles, assign_roles
-from interfaces.demo.ledger import check_ledger
+from interfaces.demo.ledger import check_ledger, write_and_check_proof
 from interfaces.demo.options import EPOCH, DemoOptions
 from interfaces.demo.scenario import DemoFailed, Scenario
 from interfaces.demo.setup import (
@@ -172,7 +172,9 @@ class Demo:
         sources = load_sources(
             portfolio, readings=None if readings is None else str(readings), readings_end_at=COVERED
         )
-        self._report(f"{import_history(stores.telemetry(), sources):,} intervals of history imported")
+        self._report(
+            f"{import_history(stores, portfolio, sources):,} intervals of history imported and sealed"
+        )
 
     def _start_processes(self, system: RunningSystem, setup: DemoSetup) -> WorldAddresses:
         """Start the accelerated clock, the workers and the simulated world."""
@@ -268,6 +270,12 @@ class Demo:
             in_time=in_time,
             unequal_read_models=tuple(verify_read_models(stores)),
             ledger=ledger,
+            proof=write_and_check_proof(
+                stores,
+                dr_event_id,
+                self._folder,
+                is_kept=self._options.keep or self._options.data_dir is not None,
+            ),
             killed={name: _work_in_flight(self._failpoint_file(name)) for name in self._options.failpoints},
         )
         self.log, self.killed = log, evidence.in_flight

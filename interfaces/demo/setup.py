@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid5
@@ -16,11 +16,13 @@ from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
 from application.command_bus.decision_context import CommandContext
 from application.commands.facility import StartMaintenance
 from application.facility.portfolio_entries import Portfolio, ProgramEntry
+from application.history_import.importer import HistoryReport, ImportedFacility
 from application.operations.portfolio_import import PortfolioTarget, import_portfolio
 from application.ports.access.api_keys import Role
-from application.ports.telemetry.store import ImportedIntervals, TelemetryStore
+from application.ports.telemetry.store import ImportedIntervals, ImportOutcome
+from domain.event_sourcing.aggregate import Provenance
 from domain.identifiers import NAMESPACE
-from interfaces.bootstrap import Stores
+from interfaces.bootstrap import Stores, seal_imported_history
 from interfaces.demo.options import EPOCH, HISTORY, STEP_S
 from interfaces.simulators.meters.load_model import LoadSource
 from interfaces.simulators.meters.recorded_load import read_recordings
@@ -122,8 +124,9 @@ def issue_key(stores: Stores, *, role: Role, utility_id: str | None) -> str:
     ).token
 
 
-def import_history(store: TelemetryStore, sources: Mapping[str, LoadSource]) -> int:
-    """Import the load history of every facility up to the demo's epoch; returns the number of intervals."""
+def import_history(stores: Stores, portfolio: Portfolio, sources: Mapping[str, LoadSource]) -> int:
+    """Import the load history of every facility up to the demo's epoch, and seal it as `gridproof telemetry import`
+    does; returns the number of intervals."""
     steps = int(HISTORY.total_seconds()) // STEP_S
     # Aligned to the quarter-hour. The meters deliver the last, unfinished one.
     ends_s = int(EPOCH.timestamp()) // STEP_S * STEP_S
@@ -138,7 +141,44 @@ def import_history(store: TelemetryStore, sources: Mapping[str, LoadSource]) -> 
         mean_kw=np.concatenate([sources[i].mean_load_kw(first, STEP_S, steps) for i in ids]),
         temp_c=np.concatenate([sources[i].temperatures_c(first, STEP_S, steps) for i in ids]),
     )
-    return store.import_intervals(intervals).added
+    outcome = stores.telemetry().import_intervals(intervals)
+    zones = {entry.facility_id: entry.tz for entry in portfolio.facilities}  # no read model has them yet
+    seal_imported_history(stores, _report(ids, first, steps, outcome), _provenance(stores), zones=zones)
+    return outcome.added
+
+
+def _report(ids: Sequence[str], first: datetime, steps: int, outcome: ImportOutcome) -> HistoryReport:
+    facilities = tuple(
+        ImportedFacility(
+            facility_id=one,
+            step_s=STEP_S,
+            rows=steps,
+            missing=0,
+            gaps=0,
+            starts_at=first,
+            ends_at=first + timedelta(seconds=STEP_S * steps),
+        )
+        for one in ids
+    )
+    return HistoryReport(
+        rows=steps * len(ids),
+        added=outcome.added,
+        changed=outcome.changed,
+        unchanged=outcome.unchanged,
+        facilities=facilities,
+    )
+
+
+def _provenance(stores: Stores) -> Provenance:
+    correlation_id = uuid5(NAMESPACE, f"demo-history:{secrets.token_hex(16)}")
+    return Provenance(
+        correlation_id=correlation_id,
+        causation_id=correlation_id,
+        actor="operator:demo",
+        tenant=None,
+        trace_id=correlation_id.hex,
+        recorded_at=stores.decision_clock.now(),
+    )
 
 
 def written(path: Path, document: Any) -> Path:

@@ -129,7 +129,7 @@ class DayRunner:
         early = accelerated_clock(EPOCH - timedelta(hours=2), datetime.now(UTC), 1.0)
         with contextlib.closing(open_stores(system.settings, clock=early)) as stores:
             register(stores, self.portfolio)
-            import_history(stores.telemetry(), load_sources(self.portfolio))
+            import_history(stores, self.portfolio, load_sources(self.portfolio))
             return (
                 issue_key(stores, role="utility", utility_id=UTILITY_ID),
                 issue_key(stores, role="admin", utility_id=None),

@@ -11,7 +11,7 @@ from interfaces.demo.api import ApiClient, Response
 from interfaces.demo.building_actions import BuildingActions
 from interfaces.demo.checks import Evidence, faults
 from interfaces.demo.facility_roles import assign_roles
-from interfaces.demo.ledger import LedgerCheck
+from interfaces.demo.ledger import LedgerCheck, ProofCheck
 from interfaces.demo.scenario import COMPLETED_WITHIN, POLL_S, Scenario
 from tests.fakes.clock import FakeClock
 from tests.given_when_then import given
@@ -71,6 +71,7 @@ def test_only_a_demo_past_its_deadline_has_the_timeout_fault(in_time: bool) -> N
         ),
         in_time=in_time,
         unequal_read_models=(),
+        proof=ProofCheck(file=None, holds=True),
         ledger=LedgerCheck(verified=True, domain_events=0, checkpoints=0),
         killed={"dispatch.after_call": "commit fac-001/zone-1"},
     )
