@@ -69,6 +69,8 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     dr_events_served: int = 0
     opted_out: bool = False
     """Opted out of every future DR event."""
+    opted_out_by_owner: bool = False
+    """Its owner did that, and may end it."""
     opted_out_of: tuple[UUID, ...] = ()
     """Single DR events."""
     latest_dispatch: LatestDispatch | None = None
@@ -217,6 +219,7 @@ def _put_facility(
             ),
             dr_events_served=len(state.served),
             opted_out=state.opted_out,
+            opted_out_by_owner=state.opted_out_by_owner,
             opted_out_of=tuple(UUID(key) for key in sorted(state.opted_out_of)),
             latest_dispatch=row.latest_dispatch if row else None,
             registered_at=row.registered_at if row else domain_event.recorded_at,

@@ -185,5 +185,7 @@ def _check_scope(role: Role, utility_id: str | None, facility_id: str | None) ->
         raise InvalidApiKeyScope(f"there is no role {role!r}; use one of {', '.join(ROLES)}")
     if (role == "utility") != (utility_id is not None):
         raise InvalidApiKeyScope("a key of the role utility names its utility, and no other key does")
-    if facility_id is not None and role != "dashboard":
-        raise InvalidApiKeyScope("only a key of the role dashboard can be narrowed to a facility")
+    if facility_id is not None and role not in {"dashboard", "owner"}:
+        raise InvalidApiKeyScope("only a key of the role dashboard or owner can be narrowed to a facility")
+    if role == "owner" and facility_id is None:
+        raise InvalidApiKeyScope("a key of the role owner names its facility")

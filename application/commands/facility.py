@@ -52,6 +52,8 @@ class OptOutFacility(msgspec.Struct, frozen=True, kw_only=True):
     facility_id: str
     dr_event_id: UUID | None = None
     reason: str
+    by_owner: bool = False
+    """With a key of the role `owner`: what an operator began, an owner does not end."""
 
 
 class OptInFacility(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,8 @@ class OptInFacility(msgspec.Struct, frozen=True, kw_only=True):
     facility_id: str
     dr_event_id: UUID | None = None
     reason: str
+    by_owner: bool = False
+    """With a key of the role `owner`: what an operator began, an owner does not end."""
 
 
 class OptingOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -104,7 +104,12 @@ def note_restore(command: NoteRestore, context: DecisionContext) -> Decision:
 def opt_out_facility(command: OptOutFacility, context: DecisionContext) -> Decision:
     """Opt out, and leave all current dispatches in the same transaction."""
     facility = _existing(command.facility_id, context)
-    concerned = facility.opt_out(context.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
+    concerned = facility.opt_out(
+        context.provenance,
+        dr_event_id=command.dr_event_id,
+        reason=command.reason,
+        by_owner=command.by_owner,
+    )
     dispatches = _dispatches(command.facility_id, concerned, context)
     for dispatch in dispatches:
         dispatch.leave(context.provenance, cause="opted_out", reason=command.reason)
@@ -115,7 +120,12 @@ def opt_out_facility(command: OptOutFacility, context: DecisionContext) -> Decis
 def opt_in_facility(command: OptInFacility, context: DecisionContext) -> Decision:
     """Opt in. Replanning of the affected DR events follows from the event."""
     facility = _existing(command.facility_id, context)
-    concerned = facility.opt_in(context.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
+    concerned = facility.opt_in(
+        context.provenance,
+        dr_event_id=command.dr_event_id,
+        reason=command.reason,
+        by_owner=command.by_owner,
+    )
     reply = OptingOut(facility_id=command.facility_id, opted_out=False, dr_event_ids=concerned)
     return Decision(facility, reply=reply)
 

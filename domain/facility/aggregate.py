@@ -271,42 +271,60 @@ class Facility(Aggregate[FacilityState]):
                 dr_event_ids=tuple(sorted(held - {dr_event_id})),
             )
 
-    def opt_out(self, provenance: Provenance, *, dr_event_id: UUID | None, reason: str) -> tuple[UUID, ...]:
-        """Opt out of one DR event, or of all (None). Returns the reservations concerned; a repeat records
-        nothing.
+    def opt_out(
+        self, provenance: Provenance, *, dr_event_id: UUID | None, reason: str, by_owner: bool = False
+    ) -> tuple[UUID, ...]:
+        """Opt out of one DR event, or of all (None). Returns the reservations concerned; a repeat records nothing.
+
+        An operator's takes the place of an owner's, who then cannot end it any more.
         """
         if not reason.strip():
             raise ReasonRequired("an opt-out needs a reason")
         concerned = self._concerned(dr_event_id)
-        if not self._is_out(dr_event_id):
+        if not self._is_out(dr_event_id) or (not by_owner and self._is_out_by_owner(dr_event_id)):
             self.record(
                 self.OptedOut,
                 provenance,
                 dr_event_id=dr_event_id,
                 dr_event_ids=concerned,
                 reason=reason,
+                by_owner=by_owner,
             )
         return concerned
 
-    def opt_in(self, provenance: Provenance, *, dr_event_id: UUID | None, reason: str) -> tuple[UUID, ...]:
-        """Opt in again. Returns the reservations concerned; without a preceding opt-out nothing is recorded."""
+    def opt_in(
+        self, provenance: Provenance, *, dr_event_id: UUID | None, reason: str, by_owner: bool = False
+    ) -> tuple[UUID, ...]:
+        """Opt in again. Returns the reservations concerned; without a preceding opt-out nothing is recorded.
+
+        Raises NotAllowedNow if the owner would end what an operator began.
+        """
         if not reason.strip():
             raise ReasonRequired("an opt-in needs a reason")
         state, concerned = self.state, self._concerned(dr_event_id)
         if dr_event_id is not None and state.opted_out:
             raise NotAllowedNow(f"{state.facility_id} opted out of every DR event; opt in to all again first")
-        if self._is_out(dr_event_id) or (dr_event_id is None and state.opted_out_of):
+        if by_owner and self._is_out(dr_event_id) and not self._is_out_by_owner(dr_event_id):
+            raise NotAllowedNow(f"an operator opted {state.facility_id} out: ask the operator to end it")
+        singles = state.opted_out_of_by_owner if by_owner else state.opted_out_of
+        if self._is_out(dr_event_id) or (dr_event_id is None and singles):
             self.record(
                 self.OptedIn,
                 provenance,
                 dr_event_id=dr_event_id,
                 dr_event_ids=concerned,
                 reason=reason,
+                by_owner=by_owner,
             )
         return concerned
 
     def _is_out(self, dr_event_id: UUID | None) -> bool:
         return self.state.opted_out if dr_event_id is None else str(dr_event_id) in self.state.opted_out_of
+
+    def _is_out_by_owner(self, dr_event_id: UUID | None) -> bool:
+        if dr_event_id is None:
+            return self.state.opted_out_by_owner
+        return str(dr_event_id) in self.state.opted_out_of_by_owner
 
     def _concerned(self, dr_event_id: UUID | None) -> tuple[UUID, ...]:
         reserved = {held.dr_event_id for held in self.state.reservations.values()}

@@ -246,6 +246,7 @@ class Released(Event, frozen=True, kw_only=True):
             served_until=until,
             left_before_start=state.left_before_start - {key},
             opted_out_of=state.opted_out_of - {key},
+            opted_out_of_by_owner=state.opted_out_of_by_owner - {key},
             utilities=state.utilities if known else _without(state.utilities, key),
         )
 
@@ -288,31 +289,51 @@ class OptedOut(Event, frozen=True, kw_only=True):
     dr_event_ids: tuple[UUID, ...]
     """The reserved DR events that this concerns."""
     reason: str
+    by_owner: bool = False
+    """With a key of its owner, who may end it too."""
 
     def evolve(self, state: FacilityState) -> FacilityState:
         reserved = {key: one for i in self.dr_event_ids if (one := state.reservations.get(key := str(i)))}
         ahead = {key for key, one in reserved.items() if self.recorded_at < one.starts_at}
         state = replace(state, left_before_start=state.left_before_start | ahead)
         if self.dr_event_id is None:
-            return replace(state, opted_out=True)
-        return replace(state, opted_out_of=state.opted_out_of | {str(self.dr_event_id)})
+            return replace(state, opted_out=True, opted_out_by_owner=self.by_owner)
+        this = {str(self.dr_event_id)}
+        by_owner = state.opted_out_of_by_owner
+        return replace(
+            state,
+            opted_out_of=state.opted_out_of | this,
+            opted_out_of_by_owner=by_owner | this if self.by_owner else by_owner - this,
+        )
 
 
 class OptedIn(Event, frozen=True, kw_only=True):
-    """The facility serves again: that DR event, or any (None), including those it had opted out of."""
+    """The facility serves again: that DR event, or any (None), including those it had opted out of.
+
+    By its owner: those that its owner had opted it out of.
+    """
 
     TOPIC: ClassVar[str] = "facility.opted-in.v1"
     dr_event_id: UUID | None
     dr_event_ids: tuple[UUID, ...]
     """The reserved DR events that this concerns."""
     reason: str
+    by_owner: bool = False
 
     def evolve(self, state: FacilityState) -> FacilityState:
-        back = {str(i) for i in self.dr_event_ids}
-        state = replace(state, left_before_start=state.left_before_start - back)
-        if self.dr_event_id is None:
-            return replace(state, opted_out=False, opted_out_of=frozenset())
-        return replace(state, opted_out_of=state.opted_out_of - {str(self.dr_event_id)})
+        if self.dr_event_id is not None:
+            ended = frozenset({str(self.dr_event_id)})
+        else:
+            ended = state.opted_out_of_by_owner if self.by_owner else state.opted_out_of
+            state = replace(state, opted_out=False, opted_out_by_owner=False)
+        still_out = state.opted_out_of - ended
+        back = {str(i) for i in self.dr_event_ids} - still_out
+        return replace(
+            state,
+            opted_out_of=still_out,
+            opted_out_of_by_owner=state.opted_out_of_by_owner - ended,
+            left_before_start=state.left_before_start - back,
+        )
 
 
 OF_DR_EVENT = (Reserved, Released, RestoreAwaited, RestoreConfirmed)

@@ -134,8 +134,12 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of reserved DR events that it opted out of before their start: they are in `served` until the release."""
     opted_out: bool = False
     """Opted out of every future DR event, until it opts in again."""
+    opted_out_by_owner: bool = False
+    """Whether it is its owner who opted out of every future DR event, and so may end that."""
     opted_out_of: frozenset[str] = frozenset()
     """Ids of single DR events."""
+    opted_out_of_by_owner: frozenset[str] = frozenset()
+    """Those of them that its owner opted out of."""
     not_restored_from: frozenset[str] = frozenset()
     """Ids of DR events that may have left its building curtailed; no other one gets it meanwhile."""
     utilities: dict[str, str] = {}

@@ -21,8 +21,11 @@ UTILITY: frozenset[Role] = frozenset({"utility"})
 OPERATOR: frozenset[Role] = frozenset({"operator", "admin"})
 AUDITOR: frozenset[Role] = frozenset({"auditor", "admin"})
 READER: frozenset[Role] = frozenset({"dashboard", "operator", "auditor", "admin"})
+OWNER: frozenset[Role] = frozenset({"owner"})
+FACILITY_READER: frozenset[Role] = READER | OWNER
+"""Of what a key of one facility may read too."""
 READER_OR_UTILITY: frozenset[Role] = READER | UTILITY
-EVERY_KEY = READER_OR_UTILITY
+EVERY_KEY = READER_OR_UTILITY | OWNER
 ALERT_READER: frozenset[Role] = OPERATOR | {"dashboard"}
 
 CacheMode = Literal["now", "stale", "replica", "primary"]
@@ -36,7 +39,7 @@ class RoutePolicy:
     roles: frozenset[Role] | None
     """Who may call it; ANYONE: without an API key."""
     one_facility: bool = False
-    """Whether a dashboard key of one facility may call it; the handler shows that facility only."""
+    """Whether a key of one facility, if its role may, may call it; the handler sees to it that it is that facility."""
     cache: CacheMode = "now"
     """How a read is served.
 

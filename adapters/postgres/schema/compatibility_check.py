@@ -139,7 +139,7 @@ _DESTRUCTIVE: tuple[tuple[re.Pattern[str], str], ...] = (
     (_pattern(r"^(?:BEGIN )?(?:TRUNCATE\b|DELETE FROM\b)"), "removes rows that an older release may read"),
     # No release depends on a CHECK constraint. Without it an older release meets new values, as it does in
     # JSON, and loses none.
-    (_pattern(r"^ALTER\b.*\bDROP\b(?! CONSTRAINT \w+_check\b)"), "removes what an older release may use"),
+    (_pattern(r"^ALTER\b.*\bDROP\b(?! CONSTRAINT \w+_check\d*\b)"), "removes what an older release may use"),
     (_pattern(r"^ALTER\b.*\b(?:RENAME|SET SCHEMA)\b"), "renames what an older release uses"),
     (_pattern(r"^ALTER TABLE\b.*\b(?:SET DATA )?TYPE\b"), "changes a type that an older release relies on"),
     (_pattern(r"^ALTER TABLE\b.*\bSET NOT NULL\b"), "refuses rows of an older release"),

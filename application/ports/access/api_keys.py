@@ -8,7 +8,7 @@ import msgspec
 
 from domain.administration import AdministrativeAct
 
-Role = Literal["utility", "operator", "auditor", "dashboard", "admin"]
+Role = Literal["utility", "operator", "auditor", "dashboard", "owner", "admin"]
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +19,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     utility_id: str | None = None
     """The utility that the key belongs to; set for the role `utility` only."""
     facility_id: str | None = None
-    """For the role `dashboard`: the only facility that the key may see."""
+    """The only facility that the key may see: of every key of the role `owner`, and of some of the role `dashboard`."""
     created_at: datetime
     revoked_at: datetime | None = None
     name: str | None = None

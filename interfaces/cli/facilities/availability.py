@@ -3,21 +3,29 @@
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from interfaces.cli.console.printing import print_json
 from interfaces.cli.console.session import command_context, opened_stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
     from uuid import UUID
 
     from msgspec import Struct
+
+    from application.ports.access.api_keys import ApiKey
+    from interfaces.bootstrap import Stores
 
 OPT_OUT_EXAMPLE = """
 \b
 Examples:
   gridproof facilities opt-out fac-007 --reason "a concert tonight"
   gridproof facilities opt-out fac-007 --dr-event UTIL-2026-0042 --reason "chiller broken"
+  gridproof facilities opt-out fac-007 --key-file owner.key --reason "exams"
+
+What an operator began, an owner does not end.
 """
 OPT_IN_EXAMPLE = """
 \b
@@ -53,20 +61,33 @@ _dr_event = click.option(
     metavar="ID",
     help="Of this DR event alone (our id or the utility's); else of any.",
 )
+_key_file = click.option(
+    "--key-file",
+    metavar="FILE",
+    type=click.File(),
+    help="Act with the API key in FILE (of its owner, or of an operator; - reads stdin) instead of as this account.",
+)
 
 
 @click.command("opt-out", epilog=OPT_OUT_EXAMPLE)
 @_facility
 @_dr_event
 @_reason
+@_key_file
 @_json
-def opt_out(facility_id: str, reference: str | None, reason: str, as_json: bool) -> None:
+def opt_out(
+    *, facility_id: str, reference: str | None, reason: str, key_file: "TextIO | None", as_json: bool
+) -> None:
     """It does not serve, until it opts in again; if it is curtailed now, it is restored at once."""
     from application.commands.facility import OptOutFacility
 
     _opt(
-        lambda dr_event_id: OptOutFacility(facility_id=facility_id, dr_event_id=dr_event_id, reason=reason),
+        lambda dr_event_id, by_owner: OptOutFacility(
+            facility_id=facility_id, dr_event_id=dr_event_id, reason=reason, by_owner=by_owner
+        ),
+        facility_id,
         reference,
+        key_file,
         as_json=as_json,
     )
 
@@ -75,25 +96,43 @@ def opt_out(facility_id: str, reference: str | None, reason: str, as_json: bool)
 @_facility
 @_dr_event
 @_reason
+@_key_file
 @_json
-def opt_in(facility_id: str, reference: str | None, reason: str, as_json: bool) -> None:
+def opt_in(
+    *, facility_id: str, reference: str | None, reason: str, key_file: "TextIO | None", as_json: bool
+) -> None:
     """It serves again."""
     from application.commands.facility import OptInFacility
 
     _opt(
-        lambda dr_event_id: OptInFacility(facility_id=facility_id, dr_event_id=dr_event_id, reason=reason),
+        lambda dr_event_id, by_owner: OptInFacility(
+            facility_id=facility_id, dr_event_id=dr_event_id, reason=reason, by_owner=by_owner
+        ),
+        facility_id,
         reference,
+        key_file,
         as_json=as_json,
     )
 
 
-def _opt(command: "Callable[[UUID | None], Struct]", reference: str | None, *, as_json: bool) -> None:
+def _opt(
+    command: "Callable[[UUID | None, bool], Struct]",
+    facility_id: str,
+    reference: str | None,
+    key_file: "TextIO | None",
+    *,
+    as_json: bool,
+) -> None:
     from application.commands.facility import OptingOut
     from projections.audit.replay import resolve_dr_event
 
     with opened_stores() as stores:
+        context, by_owner = command_context(stores), False
+        if key_file is not None:
+            key = _key_in(key_file, facility_id, stores)
+            context, by_owner = replace(context, actor=f"{key.role}:{key.key_id}"), key.role == "owner"
         dr_event_id = None if reference is None else resolve_dr_event(stores.stream_log(), reference)
-        done = stores.bus.handle(command(dr_event_id), command_context(stores), reply_type=OptingOut)
+        done = stores.bus.handle(command(dr_event_id, by_owner), context, reply_type=OptingOut)
     if as_json:
         print_json(done)
         return
@@ -101,6 +140,23 @@ def _opt(command: "Callable[[UUID | None], Struct]", reference: str | None, *, a
     click.echo(f"{done.facility_id} {'serves no longer in' if done.opted_out else 'serves again in'} {what}")
     for concerned in done.dr_event_ids:
         click.echo(f"concerns {concerned}")
+
+
+def _key_in(key_file: "TextIO", facility_id: str, stores: "Stores") -> "ApiKey":
+    """The key, if it may opt that facility out and in, as over HTTP."""
+    from application.access.api_keys import is_genuine, parse_token
+
+    parsed = parse_token(key_file.read(1_000).strip())
+    stored = None if parsed is None else stores.api_keys().find(parsed[0])
+    if parsed is None or stored is None or not is_genuine(stored, parsed[1], at=stores.clock.now()):
+        raise click.ClickException("there is no valid API key in the file; see `gridproof keys list`")
+    key = stored.api_key
+    if key.role not in {"owner", "operator", "admin"} or key.facility_id not in (None, facility_id):
+        raise click.ClickException(
+            f"the key {key.key_id} of role {key.role} may not opt {facility_id} out or in; make one with "
+            f"`gridproof keys create --role owner --facility {facility_id}`"
+        )
+    return key
 
 
 @click.command("maintenance", epilog=MAINTENANCE_EXAMPLE)

@@ -1,7 +1,7 @@
 """`gridproof keys`: manages API keys, which are shown once and stored hashed; `keys meters` manages broker logins."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -40,6 +40,9 @@ CREATE_EXAMPLE = """
 Examples:
   gridproof keys create --role utility --utility util-1 --name "city power, webhook" --expires 2027-01-01T00:00:00Z
   gridproof keys create --role dashboard --facility fac-001 --json
+  gridproof keys create --role owner --facility fac-001 --name "the caretaker of fac-001"
+
+An owner sees one facility, and opts it out and in.
 """
 LIST_EXAMPLE = """
 \b
@@ -94,6 +97,8 @@ class Access(NamedTuple):
     operators: Operators
     clock: Clock
     decision_clock: Clock
+    has_owners: Callable[[], bool]
+    """Whether no process runs any more that cannot read a key of the role owner."""
 
     def actor(self) -> str:
         return f"operator:cli/{self.operators.id_of(login_name(), drawn=secrets.token_hex(6))}"
@@ -112,7 +117,13 @@ def opened_access() -> Iterator[Access]:
     """The stores that the settings name. If PostgreSQL is down, the command exits with 1."""
     try:
         with opened_stores() as stores:
-            yield Access(stores.api_keys(), stores.operators(), stores.clock, stores.decision_clock)
+            yield Access(
+                stores.api_keys(),
+                stores.operators(),
+                stores.clock,
+                stores.decision_clock,
+                stores.events.writes_newer_topics,
+            )
     except ApiKeysUnavailable as error:
         raise click.ClickException(
             f"{error}; start it with `gridproof up`, or set GRIDPROOF_DATABASE_URL"
@@ -134,7 +145,9 @@ _EXPIRES = click.option(
 @click.option(
     "--utility", "utility_id", metavar="ID", help="The utility it speaks for; with the role utility."
 )
-@click.option("--facility", "facility_id", metavar="ID", help="All it may see; with the role dashboard.")
+@click.option(
+    "--facility", "facility_id", metavar="ID", help="All it may see; with the role dashboard or owner."
+)
 @_NAME
 @_EXPIRES
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -149,6 +162,11 @@ def create(
 ) -> None:
     """Make a key and print it: it is shown this once."""
     with opened_access() as access:
+        if role == "owner" and not access.has_owners():
+            raise click.ClickException(
+                "releases before 0.2 do not know the role owner, and one may still run; once every process is of "
+                "release 0.2 or newer, say so: `gridproof migrate --contract 0.2`"
+            )
         try:
             issued = issue(
                 access.api_keys,

@@ -22,7 +22,7 @@ from interfaces.web.guard.access import ApiRequest
 from interfaces.web.middleware.metrics import WebMetrics, metrics_of
 from interfaces.web.problems import Problem, try_again
 from interfaces.web.requests.paging import Filter
-from interfaces.web.route_policy import ALERT_READER, READER, RoutePolicy
+from interfaces.web.route_policy import ALERT_READER, FACILITY_READER, RoutePolicy
 
 MEDIA_TYPE = "text/event-stream"
 SEND_TIMEOUT_S = 10.0
@@ -53,7 +53,7 @@ class StreamController(Controller):
         summary="Domain events as they are recorded (Server-Sent Events)",
         media_type=MEDIA_TYPE,
         policy=RoutePolicy(
-            roles=READER, one_facility=True, needs_store=False, has_etag=False, rate_limit="none"
+            roles=FACILITY_READER, one_facility=True, needs_store=False, has_etag=False, rate_limit="none"
         ),
     )
     async def watch(

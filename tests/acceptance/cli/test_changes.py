@@ -96,6 +96,27 @@ def test_an_invalid_opt_out_or_opt_in_is_refused_with_the_reason(
     assert text in result.stderr
 
 
+def test_an_owner_opts_its_facility_out_and_in_with_its_key(terminal: Terminal, tmp_path: Path) -> None:
+    def key_file(*scope: str) -> str:
+        path = tmp_path / "one.key"
+        path.write_text(terminal.document("keys", "create", *scope)["key"] + "\n")
+        return str(path)
+
+    owner = key_file("--role", "owner", "--facility", "fac-001")
+    arguments = ("fac-001", "--reason", "exams", "--key-file", owner)
+    assert terminal.document("facilities", "opt-out", *arguments)["opted_out"] is True
+    foreign = terminal.run("facilities", "opt-out", "fac-002", "--reason", "exams", "--key-file", owner)
+    assert foreign.exit_code == 1
+    assert "may not opt fac-002 out or in" in foreign.stderr
+    assert terminal.run("facilities", "opt-in", *arguments).exit_code == 0
+    assert terminal.run("facilities", "opt-out", "fac-001", "--reason", "boiler").exit_code == 0
+    refused = terminal.run("facilities", "opt-in", *arguments)
+    assert refused.exit_code == 1
+    assert "ask the operator to end it" in refused.stderr
+    (tmp_path / "one.key").write_text("gpk_nothing")
+    assert "no valid API key" in terminal.run("facilities", "opt-in", *arguments).stderr
+
+
 def test_a_facility_is_in_maintenance_until_it_ends(terminal: Terminal) -> None:
     begun = terminal.run("facilities", "maintenance", "fac-001", "--reason", "a new chiller")
     assert (begun.exit_code, begun.stdout) == (0, "fac-001 is in maintenance\n")

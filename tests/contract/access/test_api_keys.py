@@ -82,7 +82,10 @@ def test_find_returns_none_for_an_absent_key(api_keys: ApiKeys) -> None:
 def test_keys_are_listed_oldest_first(api_keys: ApiKeys) -> None:
     later = issue(api_keys, role="operator", at=AT + timedelta(hours=1), entropy=entropy(3))
     first = issue(api_keys, role="dashboard", facility_id="fac-001", at=AT, entropy=entropy(4))
-    assert api_keys.listed() == [first.api_key, later.api_key]
+    last = issue(
+        api_keys, role="owner", facility_id="fac-001", at=AT + timedelta(hours=2), entropy=entropy(5)
+    )
+    assert api_keys.listed() == [first.api_key, later.api_key, last.api_key]
 
 
 def test_a_duplicate_id_is_refused(api_keys: ApiKeys) -> None:
@@ -125,6 +128,8 @@ def test_revoking_an_unknown_key_is_refused(api_keys: ApiKeys) -> None:
         ("operator", "util-1", None),
         ("utility", "util-1", "fac-1"),
         ("admin", None, "fac-1"),
+        ("owner", None, None),
+        ("owner", "util-1", "fac-1"),
     ],
 )
 def test_a_scope_that_does_not_fit_the_role_is_refused(
@@ -245,3 +250,18 @@ def test_a_key_that_ended_since_it_was_read_is_not_rotated(api_keys: ApiKeys, me
 def test_an_unknown_key_is_not_rotated(api_keys: ApiKeys) -> None:
     with pytest.raises(ApiKeyNotFound):
         rotate(api_keys, "no-such-key", overlap=timedelta(0), at=AT, entropy=entropy(45))
+
+
+@pytest.mark.parametrize(
+    ("role", "facility_id"),
+    [("owner", None), ("operator", "fac-001"), ("utility", "fac-001"), ("janitor", None)],
+)
+def test_the_database_takes_no_key_whose_facility_does_not_fit_its_role(
+    database: Database, role: str, facility_id: str | None
+) -> None:
+    with psycopg.connect(database.app_dsn) as connection, pytest.raises(psycopg.errors.CheckViolation):
+        connection.execute(
+            "INSERT INTO gridproof.api_keys (key_id, role, utility_id, facility_id, secret_hash, created_at) "
+            "VALUES ('abcdef012345', %s, %s, %s, %s, now())",
+            (role, "util-1" if role == "utility" else None, facility_id, bytes(32)),
+        )

@@ -58,6 +58,7 @@ def test_a_statement_that_breaks_an_older_release_is_reported(sql: str) -> None:
     "sql",
     [
         "ALTER TABLE gridproof.x DROP CONSTRAINT x_check",
+        "ALTER TABLE gridproof.x DROP CONSTRAINT x_check1",
         "CREATE TABLE gridproof.x (y text NOT NULL); CREATE UNIQUE INDEX x_y ON gridproof.x (y);",
         "CREATE TABLE gridproof.x (y text); ALTER TABLE gridproof.x ADD CONSTRAINT c CHECK (y <> '');",
         "ALTER TABLE gridproof.x ADD COLUMN y text",

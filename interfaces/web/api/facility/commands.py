@@ -23,7 +23,8 @@ from interfaces.web.api.dr_event.controller import Text
 from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.command_context import context_of
-from interfaces.web.route_policy import OPERATOR, RoutePolicy
+from interfaces.web.requests.visibility import unknown_facility
+from interfaces.web.route_policy import OPERATOR, OWNER, RoutePolicy
 
 
 class MaintenanceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,32 +97,42 @@ class FacilityCommandController(Controller):
         "/{facility_id:str}/opt-out",
         status_code=200,
         summary="The facility does not take part; it is restored at once",
-        policy=RoutePolicy(roles=OPERATOR),
+        policy=RoutePolicy(roles=OPERATOR | OWNER, one_facility=True),
     )
     async def opt_out(
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
     ) -> OptingOut:
         """For one DR event, or for all until it opts in again."""
-        return await _opted(
-            request,
-            OptOutFacility(facility_id=facility_id, dr_event_id=data.dr_event_id, reason=data.reason),
+        command = OptOutFacility(
+            facility_id=facility_id,
+            dr_event_id=data.dr_event_id,
+            reason=data.reason,
+            by_owner=request.user.role == "owner",
         )
+        return await _opted(request, command)
 
     @post(
         "/{facility_id:str}/opt-in",
         status_code=200,
         summary="The facility takes part again",
-        policy=RoutePolicy(roles=OPERATOR),
+        policy=RoutePolicy(roles=OPERATOR | OWNER, one_facility=True),
     )
     async def opt_in(
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
     ) -> OptingOut:
-        return await _opted(
-            request, OptInFacility(facility_id=facility_id, dr_event_id=data.dr_event_id, reason=data.reason)
+        """An owner ends only what an owner began."""
+        command = OptInFacility(
+            facility_id=facility_id,
+            dr_event_id=data.dr_event_id,
+            reason=data.reason,
+            by_owner=request.user.role == "owner",
         )
+        return await _opted(request, command)
 
 
 async def _opted(request: ApiRequest, command: OptOutFacility | OptInFacility) -> OptingOut:
+    if request.user.facility_id not in (None, command.facility_id):
+        raise unknown_facility()
     reply: OptingOut = await asyncio.to_thread(
         dependencies_of(request).bus.handle, command, context_of(request), reply_type=OptingOut
     )

@@ -18,7 +18,7 @@ from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of,
 from interfaces.web.requests.command_context import context_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.requests.visibility import unknown_facility, visible_facility
-from interfaces.web.route_policy import OPERATOR, READER, RoutePolicy
+from interfaces.web.route_policy import FACILITY_READER, OPERATOR, RoutePolicy
 from projections.as_of.dr_event import facility_as_of
 from projections.audit.stream_log import AsOf
 from projections.facility import FacilityRow
@@ -38,7 +38,9 @@ class FacilityController(Controller):
     @get(
         "/",
         summary="By facility id",
-        policy=RoutePolicy(roles=READER, one_facility=True, cache="replica", projections=("facilities",)),
+        policy=RoutePolicy(
+            roles=FACILITY_READER, one_facility=True, cache="replica", projections=("facilities",)
+        ),
     )
     async def listed(
         self,
@@ -87,7 +89,9 @@ class FacilityController(Controller):
     @get(
         "/{facility_id:str}",
         summary="One facility",
-        policy=RoutePolicy(roles=READER, one_facility=True, cache="replica", projections=("facilities",)),
+        policy=RoutePolicy(
+            roles=FACILITY_READER, one_facility=True, cache="replica", projections=("facilities",)
+        ),
     )
     async def one(
         self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None

@@ -59,6 +59,8 @@ class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"
     dr_events_served: int = 0
     opted_out: bool = False
     """Of every DR event to come."""
+    opted_out_by_owner: bool = False
+    """Its owner did that, and may end it."""
     opted_out_of: tuple[UUID, ...] = ()
     """Single DR events."""
     latest_dispatch: LatestDispatchDocument | None = None

@@ -18,7 +18,7 @@ from interfaces.web.api.operations.alerts import AlertDocument, alert_document
 from interfaces.web.edge import WebDependencies, dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.visibility import visible_facility
-from interfaces.web.route_policy import READER, RoutePolicy
+from interfaces.web.route_policy import FACILITY_READER, RoutePolicy
 from projections.dispatch.projection import DispatchRow
 from projections.dispatch.projection import key_of as dispatch_key_of
 from projections.facility import FacilityRow
@@ -63,7 +63,7 @@ class FacilityHealthController(Controller):
         "/",
         summary="State of its BMS, zones and open alerts",
         policy=RoutePolicy(
-            roles=READER, one_facility=True, cache="stale", projections=("facilities", "dispatches")
+            roles=FACILITY_READER, one_facility=True, cache="stale", projections=("facilities", "dispatches")
         ),
     )
     async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> FacilityHealthDocument:

@@ -11,7 +11,7 @@ from application.forecast.accuracy import FacilityAccuracy, facility_accuracies
 from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.visibility import visible_facility
-from interfaces.web.route_policy import READER, RoutePolicy
+from interfaces.web.route_policy import FACILITY_READER, RoutePolicy
 
 Days = Annotated[int, QueryParameter(ge=1, le=97, description="The last so many UTC days, including today")]
 
@@ -23,7 +23,7 @@ class ForecastAccuracyController(Controller):
     @get(
         "/",
         summary="Accuracy of its forecasts",
-        policy=RoutePolicy(roles=READER, one_facility=True, cache="stale"),
+        policy=RoutePolicy(roles=FACILITY_READER, one_facility=True, cache="stale"),
     )
     async def one(
         self, request: ApiRequest, facility_id: FromPath[str], *, days: Days = 28

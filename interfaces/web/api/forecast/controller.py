@@ -20,7 +20,7 @@ from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.visibility import visible_facility
-from interfaces.web.route_policy import READER, RoutePolicy
+from interfaces.web.route_policy import FACILITY_READER, RoutePolicy
 
 STEP_S = 900
 
@@ -49,7 +49,7 @@ class ForecastController(Controller):
     @get(
         "/",
         summary="Its load forecast: the newest one, or by lead time",
-        policy=RoutePolicy(roles=READER, one_facility=True, cache="stale"),
+        policy=RoutePolicy(roles=FACILITY_READER, one_facility=True, cache="stale"),
     )
     async def one(
         self,

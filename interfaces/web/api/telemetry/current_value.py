@@ -18,7 +18,7 @@ from interfaces.web.middleware.stale_headers import stale_headers_of
 from interfaces.web.problems import Problem, try_again
 from interfaces.web.requests.paging import Cursor, Limit, listing_of
 from interfaces.web.requests.visibility import check_visible
-from interfaces.web.route_policy import READER, RoutePolicy
+from interfaces.web.route_policy import FACILITY_READER, READER, RoutePolicy
 from projections.queries.views import MAX_PAGE_ROWS
 
 STALE_AFTER_S = 120.0
@@ -26,7 +26,7 @@ STALE_AFTER_S = 120.0
 PRIOR_READ = "gridproof.current"
 """Scope key of the result or the error of the fast path. The rate limit counts it once, so it is not read again."""
 
-CURRENT_VALUE = RoutePolicy(roles=READER, one_facility=True, cache="stale", needs_store=False)
+CURRENT_VALUE = RoutePolicy(roles=FACILITY_READER, one_facility=True, cache="stale", needs_store=False)
 
 Ids = Annotated[
     str | None,

@@ -27,7 +27,7 @@ from interfaces.web.middleware.stale_headers import stale_headers_of
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.paging import Cursor
 from interfaces.web.requests.visibility import check_visible
-from interfaces.web.route_policy import READER, RoutePolicy
+from interfaces.web.route_policy import FACILITY_READER, RoutePolicy
 
 Resolution = Literal["15s", "1m", "15m", "1h"]
 STEPS_S: dict[Resolution, int] = {"15s": 15, "1m": 60, "15m": 900, "1h": 3_600}
@@ -44,7 +44,7 @@ class LoadHistoryController(Controller):
     @get(
         "/{facility_id:str}/history",
         summary="Load by 15 s, minute, quarter-hour or hour",
-        policy=RoutePolicy(roles=READER, one_facility=True, cache="stale", needs_store=False),
+        policy=RoutePolicy(roles=FACILITY_READER, one_facility=True, cache="stale", needs_store=False),
     )
     async def history(
         self,

@@ -51,9 +51,16 @@ function Question({ id, kind, close }) {
   return html`<${ConfirmDialog} title=${`${title}: ${id}`} ...${words_} perform=${perform} close=${close} done=${finished} />`;
 }
 
-function Actions({ row, ask }) {
-  const inService = [row.status === "maintenance" ? ["resume", "End maintenance…"] : ["maintain", "Start maintenance…"], row.opted_out ? ["opt-in", "Opt in…"] : ["opt-out", "Opt out…"], ["deactivate", "Deactivate…"]];
-  const offers = row.status === "deactivated" ? [["reactivate", "Reactivate…"]] : inService;
+/** What a person may ask for: an owner opts out, and ends only what an owner began. */
+function offersFor(row, operates) {
+  const participation = row.opted_out ? ["opt-in", "Opt in…"] : ["opt-out", "Opt out…"];
+  if (!operates) return row.status === "deactivated" || (row.opted_out && !row.opted_out_by_owner) ? [] : [participation];
+  if (row.status === "deactivated") return [["reactivate", "Reactivate…"]];
+  return [row.status === "maintenance" ? ["resume", "End maintenance…"] : ["maintain", "Start maintenance…"], participation, ["deactivate", "Deactivate…"]];
+}
+
+function Actions({ row, operates, ask }) {
+  const offers = offersFor(row, operates);
   return offers.map(([kind, text]) => html`<button key=${kind} class="button ${QUESTIONS[kind].danger ? "danger" : ""}" type="button" onClick=${() => ask(kind)}>${text}</button>`);
 }
 
@@ -81,7 +88,8 @@ async function servedBy(id, signal) {
   );
 }
 
-function Head({ row, current, operates, ask }) {
+function Head({ row, current, ask }) {
+  const signedIn = useStore(session);
   const reason = row.status_reason ? `, ${row.status_reason}` : "";
   return html`<div class="page-head">
     <div>
@@ -89,12 +97,11 @@ function Head({ row, current, operates, ask }) {
       <div class="row"><h1 tabindex="-1">${row.facility_id}</h1><${Chip} look=${facilityState(row, current)} /></div>
       <p class="lede">${row.programs.join(", ") || "in no program"}${reason}</p>
     </div>
-    <div class="actions">${operates && html`<${Actions} row=${row} ask=${ask} />`}</div>
+    <div class="actions">${may("optOut", signedIn) && html`<${Actions} row=${row} operates=${may("operate", signedIn)} ask=${ask} />`}</div>
   </div>`;
 }
 
 export function FacilityView({ id }) {
-  const signedIn = useStore(session);
   const [asked, ask] = useState(null);
   const at = `/api/facilities/${encodeURIComponent(id)}`;
   const query = useQuery(at, { topics: ["facility", "dispatch"] });
@@ -110,7 +117,7 @@ export function FacilityView({ id }) {
   const corrections = useMemo(() => correctionsOf((served.data || []).map(({ part }) => part).filter(Boolean)), [served.data]);
   return html`<div class="page">
     <${Loaded} query=${query} height="30rem">${(row) => html`
-      <${Head} row=${row} current=${current.data} operates=${may("operate", signedIn)} ask=${ask} />
+      <${Head} row=${row} current=${current.data} ask=${ask} />
       <${Figures} label="Facility now" items=${figuresOf(row, current.data, forecast.data)} />
       <${FacilityHistory} id=${id} drEvents=${drEvents} corrections=${corrections} />
       <div class="grid"><${FacilityForecast} id=${id} forecast=${forecast} /><${Building} row=${row} health=${health.data} /></div>

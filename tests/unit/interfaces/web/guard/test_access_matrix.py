@@ -92,8 +92,9 @@ class House:
         self.own = edge.key("utility", utility=UTILITY)
         self.foreign = edge.key("utility", utility="somebody-else")
         self.keys: dict[str, dict[str, str]] = {
-            role: self.own if role == "utility" else edge.key(role) for role in ROLES
+            role: self.own if role == "utility" else edge.key(role) for role in ROLES if role != "owner"
         }
+        self.keys["owner"] = edge.key("owner", facility="fac-001")
         self.of_facility = edge.key("dashboard", facility="fac-001")
         self.revoked = self._revoked()
 
@@ -191,7 +192,7 @@ def test_a_command_of_a_utility_has_that_utility_as_tenant(house: House, client:
 @pytest.mark.parametrize("route", CLOSED)
 def test_a_key_of_one_facility_reads_only_that_facility(house: House, client: Any, route: str) -> None:
     own = house.ask(client, route, house.of_facility)
-    if not POLICIES[route].one_facility:
+    if not POLICIES[route].one_facility or "dashboard" not in (POLICIES[route].roles or ()):
         assert problem_of(own)["status"] == 403
         return
     assert own.status_code not in (401, 403), own.text
@@ -203,6 +204,19 @@ def test_a_key_of_one_facility_reads_only_that_facility(house: House, client: An
         assert not own.content or own.json()["facility_id"] == "fac-001"
     else:
         assert [item["facility_id"] for item in own.json()["items"]] == ["fac-001"]
+
+
+@pytest.mark.parametrize("route", [route for route in BODIES if "/opt-" in route])
+def test_an_owner_opts_out_and_in_its_own_facility_only(house: House, client: Any, route: str) -> None:
+    house.edge.commands.given.clear()
+    house.ask(client, route, house.keys["owner"])
+    ((command, context, _),) = house.edge.commands.given
+    assert (command.facility_id, command.by_owner) == ("fac-001", True)
+    assert context.actor.startswith("owner:")
+    assert problem_of(house.ask(client, route, house.keys["owner"], facility="fac-002"))["status"] == 404
+    assert len(house.edge.commands.given) == 1
+    house.ask(client, route, house.keys["operator"])
+    assert not house.edge.commands.given[-1][0].by_owner
 
 
 @pytest.mark.parametrize("route", PUBLIC)
