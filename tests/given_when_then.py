@@ -77,6 +77,8 @@ class Scenario:
     store: FakeEventStore = field(default_factory=FakeEventStore)
     clock: FakeClock = field(default_factory=FakeClock)
     forecasts: FakeForecastBook = field(default_factory=FakeForecastBook)
+    accurate_without_weather: set[str] = field(default_factory=set)
+    """Facilities whose forecasts without weather were measured to be as accurate."""
     bus: CommandBus = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +87,7 @@ class Scenario:
             self.clock,
             HANDLERS,
             forecasts=self.forecasts,
+            accurate_without_weather=lambda ids, at: frozenset(ids) & self.accurate_without_weather,
             public_holidays=FakePublicHolidays(),
         )
 

@@ -67,6 +67,10 @@ def _drawn(most_s: int) -> int:
     return randbelow(most_s + 1)
 
 
+def _nothing_measured(facility_ids: Sequence[str], at: datetime) -> frozenset[str]:
+    return frozenset()
+
+
 class DecisionContext:
     """The argument of a handler; new for each attempt.
 
@@ -82,6 +86,7 @@ class DecisionContext:
         context: CommandContext,
         forecasts: ForecastBook,
         writes_newer_topics: Callable[[], bool],
+        accurate_without_weather: Callable[[Sequence[str], datetime], frozenset[str]] = _nothing_measured,
         command_sla_s: float | None = None,
         maximum_lead_s: float = inf,
         draw_s: Callable[[int], int] = _drawn,
@@ -99,6 +104,7 @@ class DecisionContext:
         """Draws a random whole number of seconds from 0 to its argument. Drawn numbers are recorded."""
         self.public_holidays = public_holidays
         """None: no day is a public holiday."""
+        self._accurate_without_weather = accurate_without_weather
         self._clock = clock
         self._context = context
 
@@ -110,6 +116,10 @@ class DecisionContext:
     def provenance(self) -> Provenance:
         """The provenance of every domain event of this decision."""
         return provenance_of(self._context, self.now)
+
+    def accurate_without_weather(self, facility_ids: Iterable[str]) -> frozenset[str]:
+        """Those of the facilities whose forecasts without weather were measured to be as accurate as with it."""
+        return self._accurate_without_weather(tuple(facility_ids), self.now)
 
     def facility(self, facility_id: str) -> Facility | None:
         return self._load(Facility, facility_stream_id(facility_id))

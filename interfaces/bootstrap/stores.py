@@ -274,7 +274,9 @@ def open_stores(
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.forecast.forecast_book import PostgresForecastBook
+    from adapters.postgres.forecast.scores import PostgresForecastScores
     from application.event_store.demand_response import DemandResponse
+    from application.forecast.without_weather import AccuracyWithoutWeather
     from application.handlers import HANDLERS
 
     is_clock_given, clock = clock is not None, clock or clock_of(settings)
@@ -295,6 +297,7 @@ def open_stores(
         DecisionClock(clock, monitor),
         HANDLERS,
         forecasts=forecasts,
+        accurate_without_weather=AccuracyWithoutWeather(PostgresForecastScores(pool)),
         command_sla_s=settings.command_sla_s,
         maximum_lead_s=settings.notice_most_days_ahead * 86_400.0,
         public_holidays=RegionalHolidays(),

@@ -4,11 +4,12 @@ from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch import PrepareDispatch
 from application.handlers.dispatch.unblocking import unblock
 from application.handlers.dr_event.feasibility_check import terms_of
+from application.handlers.dr_event.guardrail import blocked_by_forecast
 from application.handlers.dr_event.plan_building import block
 from domain.dispatch import Dispatch
 from domain.dr_event import OVER, DREvent
 from domain.facility import MOST_ZONES, Facility
-from domain.forecast import blocks, quality_at
+from domain.forecast import quality_at
 
 
 def prepare_dispatch(command: PrepareDispatch, context: DecisionContext) -> Decision:
@@ -76,5 +77,5 @@ def _guard(dispatch: Dispatch, dr_event: DREvent, context: DecisionContext) -> N
     quality = "degraded_stale_data"
     if forecast is not None:
         quality = quality_at(forecast.data_quality, forecast.cycle_start, context.now)
-    if blocks(quality, terms_of(dr_event, context).forecast_guardrail):
+    if blocked_by_forecast({state.facility_id: quality}, terms_of(dr_event, context), context):
         block(dispatch, quality, context)

@@ -3,11 +3,11 @@
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch import JudgeBlockedDispatch
 from application.handlers.dr_event.feasibility_check import terms_of
+from application.handlers.dr_event.guardrail import blocked_by_forecast
 from application.handlers.dr_event.plan_building import MIN_SHARE_KW, offer_in_force
 from domain.dispatch import Dispatch
 from domain.dr_event import PLANNED, DREvent
 from domain.facility import Facility
-from domain.forecast import blocks
 
 
 def judge_blocked_dispatch(command: JudgeBlockedDispatch, context: DecisionContext) -> Decision:
@@ -29,11 +29,11 @@ def unblock(dispatch: Dispatch, dr_event: DREvent, facility: Facility, context: 
     """
     if dispatch.state.status != "blocked" or not context.writes_newer_topics():
         return
-    terms = terms_of(dr_event, context)
-    found = offer_in_force(dr_event, facility, dispatch.state, terms, context)
+    found = offer_in_force(dr_event, facility, dispatch.state, context)
     if found is None or found.offer.headroom_kw < MIN_SHARE_KW:
         return
-    if blocks(found.data_quality, terms.forecast_guardrail):
+    qualities = {facility.state.facility_id: found.data_quality}
+    if blocked_by_forecast(qualities, terms_of(dr_event, context), context):
         return
     dispatch.unblock(
         context.provenance,

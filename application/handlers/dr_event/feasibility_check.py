@@ -1,7 +1,7 @@
 """The check of a notice, for a new or a changed DR event: window in force, facts, and the DR events that
 yield."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from uuid import UUID
 
 import msgspec
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from application.command_bus.decision_context import DecisionContext
 from application.handlers.dr_event.contract_check import with_violations
 from application.handlers.dr_event.facility_facts import facts_of
+from application.handlers.dr_event.guardrail import blocked_by_forecast
 from application.handlers.dr_event.preemption import losses, with_yielding
 from domain.dr_event import DREvent, Notice, Reason
 from domain.dr_event.feasibility import (
@@ -22,7 +23,7 @@ from domain.dr_event.feasibility import (
 )
 from domain.dr_event.window import remaining_window, with_effective_start, with_offset
 from domain.facility import Facility
-from domain.forecast import SHORTEST_HORIZON, blocks
+from domain.forecast import SHORTEST_HORIZON
 from domain.program import Terms
 
 
@@ -121,7 +122,7 @@ def _judged(  # noqa: PLR0917 - the subject, then the facts
     )
     facts = with_yielding(judged, dr_event, notice, terms, context)
     in_reach = notice.ends_at - context.now <= SHORTEST_HORIZON
-    blocked, at_risk = _readiness(facts.values(), terms, in_reach=in_reach)
+    blocked, at_risk = _readiness(facts.values(), terms, context, in_reach=in_reach)
     return FeasibilityResult(
         notice=notice,
         start_offset_s=offset_s,
@@ -162,17 +163,14 @@ def _program_terms(terms: Terms, maximum_lead_s: float) -> ProgramTerms:
     )
 
 
-def _readiness(facts: Iterable[FacilityFacts], terms: Terms, *, in_reach: bool) -> tuple[int, int]:
+def _readiness(
+    facts: Collection[FacilityFacts], terms: Terms, context: DecisionContext, *, in_reach: bool
+) -> tuple[int, int]:
     """How many facilities their forecasts block, and how many are at risk without that."""
-    blocked = at_risk = 0
-    for fact in facts:
-        if fact.data_quality is None:
-            at_risk += in_reach
-        elif blocks(fact.data_quality, terms.forecast_guardrail):
-            blocked += 1
-        else:
-            at_risk += fact.data_quality != "full"
-    return blocked, at_risk
+    qualities = {fact.facility_id: fact.data_quality for fact in facts if fact.data_quality is not None}
+    blocked = blocked_by_forecast(qualities, terms, context)
+    at_risk = sum(quality != "full" and one not in blocked for one, quality in qualities.items())
+    return len(blocked), at_risk + in_reach * (len(facts) - len(qualities))
 
 
 def _source(facts: Iterable[FacilityFacts]) -> str:

@@ -15,8 +15,7 @@ from domain.dispatch import Dispatch, DispatchState, ZonePlan
 from domain.dispatch.amendment import is_curtailing
 from domain.dr_event import DREvent, FacilityTarget, Notice
 from domain.facility import Facility, Zone
-from domain.forecast import blocks, quality_at
-from domain.program import Terms
+from domain.forecast import quality_at
 
 COMMAND_EXPIRY = timedelta(seconds=TIME_LIMITS.expiry_after_end_s)
 """A BMS that receives no command for this long after the end restores itself."""
@@ -77,9 +76,14 @@ def usable_zones(
 
 
 def offer_of(
-    facility: Facility, zones: list[Zone], basis: ShareBasis, terms: Terms, dispatch: DispatchState | None
+    facility: Facility,
+    zones: list[Zone],
+    basis: ShareBasis,
+    dispatch: DispatchState | None,
+    *,
+    blocked: bool = False,
 ) -> FacilityOffer:
-    blocked = blocks(basis.data_quality, terms.forecast_guardrail)
+    """`blocked`: by its forecast; a dispatch that exists says so itself."""
     if dispatch is not None:
         blocked = dispatch.status == "blocked"
     return FacilityOffer(
@@ -99,7 +103,7 @@ class OfferInForce(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def offer_in_force(
-    dr_event: DREvent, facility: Facility, dispatch: DispatchState, terms: Terms, context: DecisionContext
+    dr_event: DREvent, facility: Facility, dispatch: DispatchState, context: DecisionContext
 ) -> OfferInForce | None:
     """The offer of a facility that has a dispatch; None where its newest forecast does not cover the window."""
     facility_id = facility.state.facility_id
@@ -110,7 +114,7 @@ def offer_in_force(
     if forecast is None or basis is None:
         return None
     zones = usable_zones(facility, notice, dispatch, now=context.now)
-    offer = offer_of(facility, zones, basis, terms, dispatch)
+    offer = offer_of(facility, zones, basis, dispatch)
     return OfferInForce(offer=offer, forecast=forecast, data_quality=basis.data_quality)
 
 

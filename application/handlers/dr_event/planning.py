@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import PlanDREvent
 from application.handlers.dr_event.feasibility_check import terms_of
+from application.handlers.dr_event.guardrail import blocked_by_forecast
 from application.handlers.dr_event.plan_building import (
     MIN_SHARE_KW,
     basis_of_forecast,
@@ -56,9 +57,14 @@ def plan_and_schedule(dr_event: DREvent, context: DecisionContext) -> list[Dispa
             context.provenance, reasons=reasons, retry_at=_retry_at(notice.ends_at, context.now)
         )
         return []
+    blocked = blocked_by_forecast({i: basis.data_quality for i, basis in able.items()}, terms, context)
     offers = [
         offer_of(
-            facilities[i], usable_zones(facilities[i], notice, None, now=context.now), basis, terms, None
+            facilities[i],
+            usable_zones(facilities[i], notice, None, now=context.now),
+            basis,
+            None,
+            blocked=i in blocked,
         )
         for i, basis in able.items()
     ]

@@ -12,6 +12,7 @@ from application.commands.dr_event import (
     ReplanDREvent,
 )
 from application.handlers.dr_event.feasibility_check import terms_of
+from application.handlers.dr_event.guardrail import blocked_by_forecast
 from application.handlers.dr_event.plan_building import (
     COMMAND_EXPIRY,
     MIN_SHARE_KW,
@@ -81,7 +82,7 @@ def fit_plan_to_forecast(command: FitPlanToForecast, context: DecisionContext) -
     if state.status not in PLANNED or state.plan_outdated or planned is None or facility is None:
         return Decision()
     dispatch = context.dispatch(dr_event.id, command.facility_id).state
-    offered = offer_in_force(dr_event, facility, dispatch, terms_of(dr_event, context), context)
+    offered = offer_in_force(dr_event, facility, dispatch, context)
     if offered is None or offered.offer.headroom_kw >= planned.target_kw - MIN_SHARE_KW:
         return Decision()
     return _replanned(dr_event, "shortfall", context, judged_again=command.facility_id)
@@ -147,7 +148,10 @@ def _participants(
         if known is not None and (basis is None or not by_forecast):
             basis = basis_of_plan(known)
         if basis is not None:
-            offer = offer_of(facility, zones, basis, terms, state)
+            blocked = state is None and bool(
+                blocked_by_forecast({facility_id: basis.data_quality}, terms, context)
+            )
+            offer = offer_of(facility, zones, basis, state, blocked=blocked)
             found[facility_id] = Participant(facility=facility, dispatch=dispatch, basis=basis, offer=offer)
     return found
 

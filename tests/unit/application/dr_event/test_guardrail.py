@@ -73,3 +73,55 @@ def test_a_window_beyond_the_reach_of_forecasts_says_nothing_of_risk() -> None:
     far = judge(facility_ids=BOTH, target_kw=100.0, starts_at=NOW + 2 * DAY, ends_at=NOW + 2 * DAY + HOUR)
     judgement = there.scenario.when(far, reply_type=Judgement).reply
     assert (judgement.status, judgement.at_risk_facilities) == ("accepted", 0)
+
+
+def without_weather(*, accurate: bool, guardrail: str = "accept_no_weather") -> InProcessSystem:
+    """fac-002 has forecasts without weather, whose accuracy was measured."""
+    there = InProcessSystem.registered(*BOTH, degraded=("fac-002",), terms={"forecast_guardrail": guardrail})
+    there.scenario.accurate_without_weather = {"fac-002"} if accurate else set()
+    return there
+
+
+def test_a_forecast_without_weather_that_is_as_accurate_is_accepted_at_each_judgement() -> None:
+    there = without_weather(accurate=True)
+    request = judge(facility_ids=BOTH, target_kw=150.0)
+    judgement = there.scenario.when(request, reply_type=Judgement).reply
+    assert (judgement.blocked_facilities, judgement.at_risk_facilities) == (0, 1)
+    there.until("scheduled")
+    assert there.dispatch("fac-002").status == "planned"
+    assert {target.facility_id: target.data_quality for target in there.dr_event.targets} == {
+        "fac-001": "full",
+        "fac-002": "degraded_no_weather",
+    }
+    there.until("completed")
+    assert there.dr_event.outcome == "full"
+    assert there.recorded(Dispatch.Blocked) == []
+
+
+def test_a_forecast_without_weather_that_is_less_accurate_is_blocked() -> None:
+    there = without_weather(accurate=False)
+    request = judge(facility_ids=BOTH, target_kw=150.0)
+    judgement = there.scenario.when(request, reply_type=Judgement).reply
+    assert (judgement.blocked_facilities, judgement.at_risk_facilities) == (1, 0)
+    assert there.until("scheduled").dispatch("fac-002").status == "blocked"
+
+
+def test_the_accuracy_matters_to_no_other_guardrail() -> None:
+    there = without_weather(accurate=True, guardrail="block")
+    there.scenario.when(judge(facility_ids=BOTH, target_kw=150.0))
+    assert there.until("scheduled").dispatch("fac-002").status == "blocked"
+
+
+def test_an_accuracy_that_got_worse_since_the_planning_blocks_at_the_preparation() -> None:
+    there = without_weather(accurate=True)
+    there.scenario.when(judge(facility_ids=BOTH, target_kw=150.0))
+    there.until("scheduled").scenario.accurate_without_weather = set()
+    assert there.until("preparing").dispatch("fac-002").status == "blocked"
+
+
+def test_an_accuracy_that_got_better_since_the_planning_unblocks() -> None:
+    there = without_weather(accurate=False)
+    there.scenario.when(judge(facility_ids=BOTH, target_kw=150.0))
+    there.until("scheduled").scenario.accurate_without_weather = {"fac-002"}
+    assert there.until("preparing").dispatch("fac-002").status == "prepared"
+    assert len(there.recorded(Dispatch.Unblocked)) == 1
