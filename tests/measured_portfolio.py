@@ -92,8 +92,11 @@ class MeasuredWalk(PortfolioWalk):
         state = dispatch.state
         window = measured_window(state.starts_at, state.ends_at)
         assert window is not None
-        metered = self.telemetry.interval_series(state.facility_id, readings_window(window))
-        found = measurement_of(state, metered, self.basis(), now=state.ends_at + GIVE_UP_AFTER)
+        basis = self.basis()
+        metered = self.telemetry.interval_series(
+            state.facility_id, readings_window(window, basis.look_back_days)
+        )
+        found = measurement_of(state, metered, basis, now=state.ends_at + GIVE_UP_AFTER)
         assert isinstance(found, RecordMeasurement), found
         recorded = self.forge(state.facility_id, found.figures)
         dispatch.measure(self.provenance(actor="worker:measure"), figures=recorded)

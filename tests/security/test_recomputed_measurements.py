@@ -265,7 +265,9 @@ def test_readings_that_retention_removed_are_reported_and_the_rest_is_checked() 
     assert {one.why for one in result.facilities} == {"no readings of these days are stored any more"}
 
 
-def test_readings_that_were_left_out_are_reported(portfolio: MeasuredPortfolio, proof: ProofDocumentV3) -> None:
+def test_readings_that_were_left_out_are_reported(
+    portfolio: MeasuredPortfolio, proof: ProofDocumentV3
+) -> None:
     left_out = tuple(replace(one, kw=(), coverage_pct=(), left_out=TOO_MANY) for one in proof.readings)
     result = recomputed(replace(proof, readings=left_out), portfolio)
     assert {one.why for one in result.facilities} == {TOO_MANY}

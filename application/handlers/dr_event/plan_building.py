@@ -16,6 +16,7 @@ from domain.dispatch.amendment import is_curtailing
 from domain.dr_event import DREvent, FacilityTarget, Notice
 from domain.facility import Facility, Zone
 from domain.forecast import quality_at
+from domain.program import Terms
 
 COMMAND_EXPIRY = timedelta(seconds=TIME_LIMITS.expiry_after_end_s)
 """A BMS that receives no command for this long after the end restores itself."""

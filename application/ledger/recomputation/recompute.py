@@ -140,9 +140,8 @@ def _recomputed(
     try:
         values = readings.values()
         days = tuple(check_days(readings, seals, measured.position))
-        metered = IntervalSeries(
-            (used := readings_window(measured.window)).starts_at, readings.step_s, values.kw.slice(used)
-        )
+        used = readings_window(measured.window, measured.look_back_days)
+        metered = IntervalSeries(used.starts_at, readings.step_s, values.kw.slice(used))
     except ValueError as error:
         raise ProofBroken(f"the readings of {measured.facility_id} cannot be read: {error}") from error
     basis = basis_by_terms(figures, terms.agreed)
