@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, get_args
 
 import click
+from msgspec.structs import replace
 
 from domain.dr_event import DREventStatus
 from interfaces.cli.console.parameter_types import as_of
@@ -125,6 +126,7 @@ def show(reference: str, past: "AsOf | None", as_json: bool) -> None:
     """One DR event and its dispatches."""
     with opened_stores() as stores:
         dr_event, dispatches = _rows(stores, reference, past)
+    dr_event = replace(dr_event, missing_kw=dr_event.missing_now_kw(dispatches))
     if as_json:
         print_json({"as_of": past, "dr_event": dr_event, "dispatches": dispatches})
         return

@@ -138,6 +138,11 @@ class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
 
     @property
+    def has_dropped_out(self) -> bool:
+        """Whether its share is lost to the DR event: it failed, or left while the DR event goes on."""
+        return self.failure is not None or self.left not in {None, "cancelled"}
+
+    @property
     def what_went_wrong(self) -> str | None:
         """Why it does not serve or did not serve to the end, and why its building is not restored."""
         blocked = f"blocked: {self.blocked_reason}" if self.status == "blocked" else None

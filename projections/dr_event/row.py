@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from math import fsum
 from typing import Literal
 from uuid import UUID
 
@@ -17,6 +19,7 @@ from domain.dr_event import (
     Reason,
     SettlementStatus,
 )
+from projections.dispatch.row import DispatchRow
 
 
 class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +72,7 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     plan_retry_at: datetime | None = None
     targets: tuple[FacilityTarget, ...] = ()
     missing_kw: float = 0.0
+    """Of the plan; see `missing_now_kw`."""
 
     batch: Batch | None = None
     failed_facilities: tuple[str, ...] = ()
@@ -104,3 +108,9 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     domain_events: int
     """The number of domain events in its stream."""
+
+    def missing_now_kw(self, dispatches: Iterable[DispatchRow]) -> float:
+        """What is missing of the target: what the plan lacks, and the planned shares of facilities that have dropped
+        out since."""
+        dropped_out = {row.facility_id for row in dispatches if row.has_dropped_out}
+        return self.missing_kw + fsum(t.target_kw for t in self.targets if t.facility_id in dropped_out)

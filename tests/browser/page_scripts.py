@@ -57,6 +57,42 @@ STEPS = """(async () => {
 })()"""
 """A timeline of 90 steps, of which the newest 40 are shown."""
 
+STOPPED = """(async () => {
+  const { reasonsOf, tracksOf } = await import("/static/views/dispatch_rows.js");
+  const { missingKw } = await import("/static/views/dr_event_parts.js");
+  const parts = [
+    { facility_id: "a", status: "blocked", what_went_wrong: "blocked: its forecast is degraded_no_weather" },
+    { facility_id: "b", status: "aborted", left: "opted_out", what_went_wrong: "opted out: boiler" },
+    { facility_id: "c", status: "failed", failure: "refused", what_went_wrong: "refused" },
+    { facility_id: "d", status: "aborted", left: "cancelled", what_went_wrong: "cancelled: rain" },
+  ];
+  const targets = parts.map(({ facility_id }) => ({ facility_id, target_kw: 10 }));
+  return {
+    first: parts.map((part) => tracksOf(part)[0].state),
+    reasons: parts.map((part) => reasonsOf(part)[0]),
+    missing: missingKw({ missing_kw: 5, targets }, parts),
+  };
+})()"""
+"""How facilities that went no further are shown, and what is missing of the plan with them."""
+
+NOT_READY = """(async () => {
+  const { html, render } = await import("/static/dom.js");
+  const { DREventTable } = await import("/static/components/dr_event_table.js");
+  const row = (id) => ({
+    dr_event_id: id, utility_event_id: id, utility_id: "west", status: "active", facility_ids: ["a", "b", "c"],
+    starts_at: "2026-07-14T21:00:00Z", ends_at: "2026-07-14T23:00:00Z", target_kw: 20, delivered_kw: null,
+    reasons: [], outcome: null, cancellation_reason: null,
+  });
+  const readiness = {
+    blocked: { blocked: 2, at_risk: 1, dropped_out: 0 },
+    lost: { blocked: 0, at_risk: 0, dropped_out: 3 },
+    risky: { blocked: 0, at_risk: 1, dropped_out: 0 },
+  };
+  const main = document.body.appendChild(document.createElement("main"));
+  render(html`<${DREventTable} rows=${["blocked", "lost", "risky", "ready"].map(row)} readiness=${readiness} />`, main);
+})()"""
+"""DR events of three facilities each, of which some do not serve or may not."""
+
 ABOUT = """(async () => {
   const { html, render } = await import("/static/dom.js");
   const { About } = await import("/static/components/about.js");

@@ -1,7 +1,16 @@
 """Parts of the page in a real browser, with data that the demo lacks: long lists, many faults, broken answers."""
 
 from tests.browser.conftest import RunInPage
-from tests.browser.page_scripts import ABOUT, ANSWERS, QUESTION, STEPS, TEN_THOUSAND, TILES
+from tests.browser.page_scripts import (
+    ABOUT,
+    ANSWERS,
+    NOT_READY,
+    QUESTION,
+    STEPS,
+    STOPPED,
+    TEN_THOUSAND,
+    TILES,
+)
 from tests.chromium import Page
 
 TROUBLED = "document.querySelectorAll('main .tile[data-tone=bad]').length"
@@ -92,3 +101,29 @@ def test_answers_requested_together_have_the_oldest_age_and_a_broken_refusal_is_
         assert await page.value("asked('/api/nothing')") == ["Problem", 502, "Status 502"]
 
     run_in_page(ANSWERS, scenario)
+
+
+def test_a_facility_that_went_no_further_says_why_and_is_not_shown_as_failed(run_in_page: RunInPage) -> None:
+    async def scenario(page: Page) -> None:
+        shown = await page.value(STOPPED)
+        assert shown["first"] == ["blocked", "opted out", "failed", "released"]
+        assert shown["reasons"][:2] == ["blocked: its forecast is degraded_no_weather", "opted out: boiler"]
+        assert shown["missing"] == 25
+
+    run_in_page("0", scenario)
+
+
+def test_an_active_dr_event_whose_facilities_do_not_serve_says_so(run_in_page: RunInPage) -> None:
+    async def scenario(page: Page) -> None:
+        chips = "[...document.querySelectorAll('main .chip')].map((chip) => [chip.dataset.tone, chip.textContent])"
+        assert [tuple(chip) for chip in await page.value(chips)] == [
+            ("ok", "active"),
+            ("warn", "2 of 3 blocked"),
+            ("ok", "active"),
+            ("bad", "3 of 3 do not serve"),
+            ("ok", "active"),
+            ("warn", "1 of 3 at risk"),
+            ("ok", "active"),
+        ]
+
+    run_in_page(NOT_READY, scenario)

@@ -1,4 +1,4 @@
-"""A degraded forecast shortly before a DR event: an alert, a blocked dispatch, and an operator's override.
+"""Degraded forecasts shortly before a DR event: an alert, blocked dispatches, a better forecast and an override.
 
 The API, the database and the schedule worker run as in production; relay and BMS run in this process.
 """
@@ -17,7 +17,7 @@ from application.commands.program import AgreeProgram
 from application.event_store.forecasts import Forecasts
 from application.facility.portfolio_entries import ProgramEntry
 from domain.dispatch import Dispatch
-from domain.forecast import cycle_start_of
+from domain.forecast import CYCLE, Forecast, cycle_start_of
 from domain.identifiers import dispatch_id
 from tests.acceptance.api.running_api import Door, notification, running_door, utc_now
 from tests.acceptance.cli.terminal import Terminal, until
@@ -49,19 +49,24 @@ def door(database: Database) -> Iterator[Door]:
 
 
 def notify_dr_event_in_one_hour(door: Door) -> str:
-    """Request a DR event whose preparation begins at once. The forecast of the first facility is degraded."""
+    """Request a DR event whose preparation begins at once, on degraded forecasts of the cycle before."""
     entry = ProgramEntry(
         program_id="summer-peak", utility_id="util-1", minimum_duration_s=1_800, prepare_lead_s=4 * 3_600
     )
     door.bus.handle(AgreeProgram(entry=entry), CONTEXT)
-    forecasts, cycle = PostgresEventStore(Forecasts, door.database.app_dsn), cycle_start_of(utc_now())
-    try:
-        forecasts.save([forecast(i, at=cycle, degraded=i == "fac-001") for i in BOTH])
-    finally:
-        forecasts.close()
+    issue(door, *(forecast(i, at=cycle_start_of(utc_now()) - CYCLE, degraded=True) for i in BOTH))
     response = door.post(notification(starts_at=utc_now() + timedelta(hours=1)))
     assert response.status_code == 202, response.text
+    assert (response.json()["blocked_facilities"], response.json()["at_risk_facilities"]) == (2, 0)
     return str(response.json()["dr_event_id"])
+
+
+def issue(door: Door, *issued: Forecast) -> None:
+    forecasts = PostgresEventStore(Forecasts, door.database.app_dsn)
+    try:
+        forecasts.save(issued)
+    finally:
+        forecasts.close()
 
 
 def behind(door: Door) -> InProcessSystem:
@@ -81,15 +86,24 @@ def alerted(door: Door) -> list[str]:
     return [alert["subject"] for alert in items if alert["name"] == "degraded_forecast"]
 
 
-def test_a_degraded_forecast_raises_an_alert_and_blocks_a_dispatch_until_overridden(
+def test_a_degraded_forecast_blocks_a_dispatch_until_a_better_one_comes_or_an_operator_overrides_it(
     door: Door, tmp_path: Path
 ) -> None:
     dr_event_id = notify_dr_event_in_one_hour(door)
     there = behind(door).settle()
-    assert statuses(door, dr_event_id) == ["blocked", "planned"]
+    assert statuses(door, dr_event_id) == ["blocked", "blocked"]
     door.project()
+    shown = Terminal(door.database, tmp_path).run("dr-events", "show", dr_event_id)
+    assert "blocked: its forecast is degraded_no_weather" in " ".join(shown.stdout.split())
+    parts = door.get(f"/api/dr-events/{dr_event_id}/dispatches", "operator").json()["items"]
+    assert {part["what_went_wrong"].partition(" is ")[0] for part in parts} == {"blocked: its forecast"}
+    portfolio = door.get("/api/portfolio", "operator").json()
+    assert portfolio["readiness"] == {dr_event_id: {"blocked": 2, "at_risk": 0, "dropped_out": 0}}
+
+    issue(door, forecast("fac-002", at=cycle_start_of(utc_now())))
     with Terminal(door.database, tmp_path).worker("schedule"):
-        until(lambda: alerted(door) == ["fac-001"])
+        until(lambda: "fac-001" in alerted(door))
+        until(lambda: statuses(door, dr_event_id) == ["blocked", "planned"])
         until(lambda: "dr-event.preparation-started.v1" in door.topics(dr_event_id))
     there.settle()
     assert statuses(door, dr_event_id) == ["blocked", "prepared"]

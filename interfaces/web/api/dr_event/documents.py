@@ -104,6 +104,7 @@ class DREventDocument(msgspec.Struct, frozen=True, kw_only=True):
     plan_retry_at: datetime | None = None
     targets: tuple[FacilityTarget, ...] = ()
     missing_kw: float = 0.0
+    """Of the plan. The share of a facility that failed or left since is missing too: see its dispatch."""
 
     batch: BatchDocument | None = None
     failed_facilities: tuple[str, ...] = ()

@@ -9,9 +9,24 @@ import { Table } from "./table.js";
 const delivered = (row) => (row.delivered_kw === null || !row.target_kw ? null : row.delivered_kw / row.target_kw);
 const why = (row) => row.cancellation_reason || row.reasons.map((reason) => reason.detail || words(reason.code)).join("; ");
 
-const COLUMNS = [
+/** What keeps facilities of an open DR event out, in one chip; null where all are ready. */
+export function readinessLook(row, readiness) {
+  const found = readiness?.[row.dr_event_id];
+  if (!found) return null;
+  const out = found.blocked + found.dropped_out;
+  const asked = row.facility_ids.length;
+  if (out) return { tone: out >= asked ? "bad" : "warn", shape: "triangle", words: `${count(out)} of ${count(asked)} ${found.dropped_out ? "do not serve" : "blocked"}` };
+  return { tone: "warn", shape: "half", words: `${count(found.at_risk)} of ${count(asked)} at risk` };
+}
+
+function Status({ row, readiness }) {
+  const look = readinessLook(row, readiness);
+  return html`<span class="row"><${Chip} kind="dr-event" state=${row.status} />${look && html`<${Chip} look=${look} />`}</span>`;
+}
+
+const columnsOf = (readiness) => [
   { id: "name", label: "DR event", header: true, sort: (row) => row.utility_event_id, cell: (row) => html`<a href=${hrefTo("dr-events", row.dr_event_id)}>${row.utility_event_id}</a>` },
-  { id: "status", label: "Status", sort: (row) => row.status, cell: (row) => html`<${Chip} kind="dr-event" state=${row.status} />` },
+  { id: "status", label: "Status", sort: (row) => row.status, cell: (row) => html`<${Status} row=${row} readiness=${readiness} />` },
   { id: "window", label: "Window", sort: (row) => row.starts_at, cell: (row) => html`<span class="nowrap">${between(row.starts_at, row.ends_at)}</span> <${Countdown} row=${row} />` },
   { id: "utility", label: "Utility", sort: (row) => row.utility_id, cell: (row) => html`<span class="nowrap">${row.utility_id}</span>` },
   { id: "target", label: "Target, kW", number: true, sort: (row) => row.target_kw, cell: (row) => kw(row.target_kw) },
@@ -30,8 +45,10 @@ const COLUMNS = [
   { id: "outcome", label: "Outcome", wrap: true, cell: (row) => (row.outcome ? html`<${Chip} kind="outcome" state=${row.outcome} />` : html`<span class="soft">${why(row) || NONE}</span>`) },
 ];
 
-export function DREventTable({ rows, tall, filter }) {
+/** `readiness`: DR event id -> how many of its facilities are blocked, at risk or dropped out (`/api/portfolio`). */
+export function DREventTable({ rows, tall, filter, readiness }) {
+  const columns = useMemo(() => columnsOf(readiness), [readiness]);
   const text = useMemo(() => (row) => `${row.utility_event_id} ${row.utility_id} ${row.status} ${row.program_id} ${row.dr_event_id}`, []);
-  return html`<${Table} caption="DR events" columns=${COLUMNS} rows=${rows} rowKey=${(row) => row.dr_event_id} first="-window" tall=${tall}
+  return html`<${Table} caption="DR events" columns=${columns} rows=${rows} rowKey=${(row) => row.dr_event_id} first="-window" tall=${tall}
     text=${filter ? text : undefined} empty="No DR event yet. A utility posts one to /webhooks/utility/dr-notification." />`;
 }

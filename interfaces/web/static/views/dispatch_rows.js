@@ -18,7 +18,7 @@ const GROUPS = [
 const verifiedAt = (part) => part.verified_by_meter_at || part.verified_by_bms_at || null;
 const isVerified = (part) => Boolean(verifiedAt(part)) || part.status.startsWith("verified") || (part.status === "restored" && Boolean(part.measurement));
 
-/** The four steps of a facility: passed with its time, failed where it stopped, or to come. */
+/** The four steps of a facility: passed with its time, failed, blocked or ended where it stopped, or to come. */
 export function tracksOf(part) {
   const steps = [
     ["prepared", part.prepared_at, Boolean(part.prepared_at)],
@@ -27,27 +27,33 @@ export function tracksOf(part) {
     ["restored", part.restored_at, Boolean(part.restored_at)],
   ];
   const first = steps.findIndex(([, , passed]) => !passed);
-  const stopped = ["failed", "restore_failed", "aborted"].includes(part.status);
-  return steps.map(([name, at, passed], n) => ({ name, at, state: passed ? "passed" : stopped && n === first ? "failed" : "ahead" }));
+  const stop = stopOf(part);
+  return steps.map(([name, at, passed], n) => ({ name, at, state: passed ? "passed" : stop && n === first ? stop : "ahead" }));
 }
 
-const TRACK_SHAPE = { passed: "check", failed: "cross", ahead: "ring" };
-const TRACK_TONE = { passed: "ok", failed: "bad", ahead: "idle" };
+/** How a facility that goes no further stopped: one that opted out or was released before its commit has not failed. */
+function stopOf(part) {
+  if (part.status === "blocked") return "blocked";
+  if (part.status === "aborted") return part.left === "opted_out" ? "opted out" : "released";
+  return ["failed", "restore_failed"].includes(part.status) ? "failed" : null;
+}
+
+const TRACK_SHAPE = { passed: "check", failed: "cross", blocked: "triangle", "opted out": "cross", released: "cross", ahead: "ring" };
+const TRACK_TONE = { passed: "ok", failed: "bad", blocked: "warn", "opted out": "warn", released: "idle", ahead: "idle" };
 
 function Track({ part }) {
   return html`<span class="track">${tracksOf(part).map(
     ({ name, at, state }) => html`<span key=${name} data-tone=${TRACK_TONE[state]} title=${`${name}: ${at ? clockSeconds(at) : state}`}>
       <span class="toned"><${Glyph} shape=${TRACK_SHAPE[state]} /></span>
       <span class="visually-hidden">${name} ${state === "ahead" ? "to come" : state}</span>
-      <small aria-hidden="true">${at ? clockSeconds(at) : state === "passed" ? "yes" : state === "failed" ? "failed" : NONE}</small></span>`,
+      <small aria-hidden="true">${at ? clockSeconds(at) : state === "passed" ? "yes" : state === "ahead" ? NONE : state}</small></span>`,
   )}</span>`;
 }
 
 /** Why it stands where it stands: every reason there is. */
 export function reasonsOf(part) {
   return [
-    part.failure,
-    part.blocked_reason && `blocked: ${part.blocked_reason}`,
+    part.what_went_wrong,
     part.override_reason && `overridden: ${part.override_reason}`,
     part.restored_by_hand && `restored by hand: ${part.restored_by_hand}`,
     part.not_measurable_reason && `not measurable: ${part.not_measurable_reason}`,

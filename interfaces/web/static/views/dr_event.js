@@ -7,7 +7,7 @@ import { Chip, Loaded, Panel } from "../components/parts.js";
 import { toast } from "../components/toasts.js";
 import { html, useMemo, useState } from "../dom.js";
 import { between, howMany, kw } from "../format.js";
-import { refetch, useList } from "../query.js";
+import { refetch, useList, useQuery } from "../query.js";
 import { hrefTo } from "../router.js";
 import { may, session } from "../session.js";
 import { useStore } from "../store.js";
@@ -15,9 +15,11 @@ import { DREventBody, useDREvent } from "./dr_event_parts.js";
 
 export function DREventsView() {
   const query = useList("/api/dr-events?limit=500", { topics: ["dr-event", "dispatch"] });
+  const { role } = useStore(session);
+  const portfolio = useQuery(role === "utility" ? null : "/api/portfolio", { topics: ["dr-event", "dispatch"] });
   return html`<div class="page">
     <div class="page-head"><h1 tabindex="-1">DR events</h1></div>
-    <${Panel} title="All" flush note=${howMany(query.data)}><${Loaded} query=${query} lines=8>${(rows) => html`<${DREventTable} rows=${rows} filter />`}</${Loaded}></${Panel}>
+    <${Panel} title="All" flush note=${howMany(query.data)}><${Loaded} query=${query} lines=8>${(rows) => html`<${DREventTable} rows=${rows} readiness=${portfolio.data?.readiness} filter />`}</${Loaded}></${Panel}>
   </div>`;
 }
 

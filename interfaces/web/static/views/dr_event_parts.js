@@ -50,7 +50,16 @@ function Callbacks({ row }) {
 
 const listed = (ids) => (ids.length ? (ids.length > 12 ? `${ids.slice(0, 12).join(", ")} and ${ids.length - 12} more` : ids.join(", ")) : null);
 
-function Particulars({ row }) {
+const isOut = (part) => Boolean(part?.failure || (part?.left && part.left !== "cancelled"));
+
+/** What is missing of the plan, in kW, with the shares that went with facilities that failed or left since. */
+export function missingKw(row, parts) {
+  const byId = new Map(parts.map((part) => [part.facility_id, part]));
+  return row.targets.reduce((sum, target) => sum + (isOut(byId.get(target.facility_id)) ? target.target_kw : 0), row.missing_kw);
+}
+
+function Particulars({ row, parts }) {
+  const missing = missingKw(row, parts);
   const reasons = [...row.reasons, ...row.refused_modification];
   return html`<${Panel} title="Particulars" className="span-5">
     <${Facts} items=${[
@@ -59,7 +68,7 @@ function Particulars({ row }) {
       ["Window", between(row.starts_at, row.ends_at)],
       ["Asked to start", row.requested_starts_at && momentSeconds(row.requested_starts_at)],
       ["Modification", `${row.modification_number}, plan revision ${row.plan_revision}`],
-      ["Missing", row.missing_kw ? `${kw(row.missing_kw)} kW of the plan` : null],
+      ["Missing", missing ? `${kw(missing)} kW of the plan` : null],
       ["Short of target", row.shortfall_kw ? `${kw(row.shortfall_kw)} kW` : null],
       ["Planned again", row.plan_retry_at && momentSeconds(row.plan_retry_at)],
       ["Cancelled because", row.cancellation_reason],
@@ -86,5 +95,5 @@ export function DREventBody({ id, asOf = null, act = null }) {
     <${Panel} title="Facilities" flush note=${`${count(row.facility_ids.length)} asked`}>
       <${Loaded} query=${parts} lines=8>${(found) => html`<${DispatchRows} parts=${found} act=${act} />`}</${Loaded}>
     </${Panel}>
-    <div class="grid"><${Callbacks} row=${row} /><${Particulars} row=${row} /></div>`}</${Loaded}>`;
+    <div class="grid"><${Callbacks} row=${row} /><${Particulars} row=${row} parts=${parts.data || []} /></div>`}</${Loaded}>`;
 }

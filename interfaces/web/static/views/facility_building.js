@@ -75,7 +75,7 @@ const SERVED_COLUMNS = [
   { id: "share", label: "Share", number: true, cell: (one) => percent(share(one)) },
   { id: "baseline", label: "Baseline", cell: ({ part }) => part?.measurement?.baseline_method || NONE },
   { id: "revision", label: "Revision", number: true, cell: ({ part }) => (part?.measurement ? count(part.measurement.revision) : NONE) },
-  { id: "why", label: "Reasons", wrap: true, cell: ({ part }) => part?.failure || part?.blocked_reason || part?.not_measurable_reason || NONE },
+  { id: "why", label: "Reasons", wrap: true, cell: ({ part }) => part?.what_went_wrong || part?.not_measurable_reason || NONE },
 ];
 
 export function Served({ query }) {

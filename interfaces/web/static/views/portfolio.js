@@ -46,7 +46,18 @@ function figuresOf(row, current, forecast) {
         row.withheld_facilities && `${row.withheld_facilities} withheld`,
       ].filter(Boolean).join(", ") || "all active",
     },
+    ...notReadyOf(row),
   ];
+}
+
+/** Facilities of open DR events that do not serve, or may not; no figure while all are ready. */
+function notReadyOf(row) {
+  if (!row.blocked_facilities && !row.at_risk_facilities && !row.dropped_out_facilities) return [];
+  const hint = [
+    row.at_risk_facilities && `${count(row.at_risk_facilities)} at risk`,
+    row.dropped_out_facilities && `${count(row.dropped_out_facilities)} dropped out`,
+  ].filter(Boolean).join(", ");
+  return [{ label: "Blocked", value: count(row.blocked_facilities), unit: "facilities", hint: hint || "by degraded forecasts", tone: "warn", shape: "triangle" }];
 }
 
 function Alerts() {
@@ -59,10 +70,10 @@ function Alerts() {
   </${Panel}>`;
 }
 
-function NewestDREvents() {
+function NewestDREvents({ readiness }) {
   const query = useQuery("/api/dr-events?limit=8", { topics: ["dr-event", "dispatch"] });
   return html`<${Panel} title="DR events" flush className="wall-7" end=${html`<a href=${hrefTo("dr-events")}>All DR events</a>`}>
-    <${Loaded} query=${query}>${({ items }) => html`<${DREventTable} rows=${items} />`}</${Loaded}>
+    <${Loaded} query=${query}>${({ items }) => html`<${DREventTable} rows=${items} readiness=${readiness} />`}</${Loaded}>
   </${Panel}>`;
 }
 
@@ -84,7 +95,7 @@ export function PortfolioView() {
     <div class="grid">
       <${PortfolioLoad} query=${forecast} measured=${measured} />
       ${showsAlerts && html`<${Alerts} />`}
-      <${NewestDREvents} />
+      <${NewestDREvents} readiness=${portfolio.data?.readiness} />
       <${Panel} title="Facilities by state" className="wall-5" end=${facilities.data && html`<${StateLegend} rows=${facilities.data} looksOf=${stateOf} />`}>
         <${Loaded} query=${facilities} height="8rem">${(rows) => html`<${FacilityTiles} rows=${rows} looksOf=${stateOf} powerOf=${powerOf} />`}</${Loaded}>
       </${Panel}>
