@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -73,11 +74,18 @@ def test_rebuilt_read_models_equal_the_dumped_ones(release: RestoredRelease) -> 
     release.document("projections", "rebuild", "--all")
     after = {one["name"]: one for one in release.document("projections", "verify", "--all")["verified"]}
     for name, expected in release.dump.facts["read_models"].items():
-        assert covers(after[name], {**expected, "equal": True}), name
+        since = len(_standings(read_model_rows(release.database)[f"rm_{name}"]))
+        assert covers(after[name], {**expected, "equal": True, "rows": expected["rows"] + since}), name
     rows = read_model_rows(release.database)
     assert any(release.rows.values())
     for table, dumped in release.rows.items():
-        assert covers(rows[table], with_present_topics(dumped)), table
+        new = _standings(rows[table])
+        assert covers([row for row in rows[table] if row not in new], with_present_topics(dumped)), table
+
+
+def _standings(rows: list[Any]) -> list[Any]:
+    """Internal rows that the release did not have: one for each open DR event with a plan."""
+    return [one for one in rows if one.get("row", {}).get("type") == "standings"]
 
 
 def test_the_ledger_verifies_with_its_archive(release: RestoredRelease) -> None:
