@@ -115,10 +115,12 @@ class CommandBus:
             return decision.reply
         raise TooManyConflicts(f"{type(command).__name__} lost {MAX_ATTEMPTS} races; try again")
 
-    def rehearse(self, command: msgspec.Struct, context: CommandContext) -> int:
-        """The number of domain events that `command` would record now. Nothing is saved. Raises as `handle`."""
-        decision = self._handler(command)(command, self._decision_context(context, self._store))
-        return sum(len(aggregate.pending_events) for aggregate in decision.aggregates)
+    def rehearse(self, command: msgspec.Struct, context: CommandContext) -> Decision:
+        """What `command` would decide now: its aggregates have pending domain events, if any. Nothing is saved.
+
+        Raises as `handle`.
+        """
+        return self._handler(command)(command, self._decision_context(context, self._store))
 
     def handle_all(self, requests: Sequence[CommandRequest]) -> list[Outcome]:
         """Handle each request like `handle`, independently of the others, with shared loads and shared saves.

@@ -20,6 +20,8 @@ V1_BASELINE_PARAMETERS: dict[str, Any] = {
     "adjustment": "multiplicative",
     "cap": 0.2,
     "upward_only": False,
+    "adjustment_from_s": 4 * 3600,
+    "adjustment_until_s": 3600,
     "before_s": 3600,
     "level_kw": None,
 }

@@ -95,12 +95,13 @@ def _baseline_problems(entry: ProgramEntry, baseline: BaselineTerms, path: str) 
         plain = BaselineParameters(level_kw=0.0) if method == FIRM_LEVEL else BaselineParameters()
         if parameters != BaselineParameters() and method != FIRM_LEVEL and rule == rule_named(method, plain):
             yield f"{path}.baseline.parameters: change nothing for {method}, whose rule is fixed; leave them out"
-    before_s = parameters.before_s
-    if not INTERVAL_S <= before_s <= LOOK_BACK_S or before_s % INTERVAL_S:
-        yield (
-            f"{path}.baseline.parameters.before_s: no_whole_interval: must be a multiple of {INTERVAL_S} s of at most "
-            "45 days, since load is metered by quarter-hours"
-        )
+    for name in ("before_s", "adjustment_from_s", "adjustment_until_s"):
+        seconds = getattr(parameters, name)
+        if not 0 <= seconds <= LOOK_BACK_S or seconds % INTERVAL_S:
+            yield (
+                f"{path}.baseline.parameters.{name}: no_whole_interval: must be a multiple of {INTERVAL_S} s of at "
+                "most 45 days, since load is metered by quarter-hours"
+            )
 
 
 def _window_problems(window: WindowTerms, terms: Terms, path: str) -> Iterator[str]:

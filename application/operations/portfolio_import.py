@@ -4,7 +4,7 @@ What the portfolio changes is found out first, and recorded before it is changed
 utilities stand in a table, and no other domain event says who changed them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID, uuid5
@@ -16,22 +16,32 @@ from application.command_bus.decision_context import CommandContext, provenance_
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
 from application.facility.portfolio_entries import FacilityEntry, Portfolio, UtilityEntry
+from application.operations.portfolio_difference import (
+    PortfolioDifference,
+    facility_change,
+    program_change,
+)
 from application.ports.clock import Clock
 from application.ports.facility import FacilityCoordinates, Utilities
 from application.ports.operations.act_log import ActLog
 from domain.administration import AdministrativeAct, UtilityChange
-from domain.facility import NOT_GIVEN, Coordinates
+from domain.facility import NOT_GIVEN, Coordinates, Facility
 from domain.identifiers import NAMESPACE
+from domain.program import Program
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The changes of an import. Importing the same portfolio again changes nothing."""
+    """An import. Importing the same portfolio again changes nothing."""
 
     utilities: int
+    """Of the portfolio, changed or not; so are programs and facilities."""
     programs: int
     facilities: int
     domain_events: int
-    """Recorded for facilities; 0 where nothing changed."""
+    """Recorded for programs and facilities; 0 where nothing changed."""
+    dry_run: bool
+    """Nothing was recorded: `domain_events` and `changes` are what an import would record."""
+    changes: PortfolioDifference
 
 
 class PortfolioTarget(NamedTuple):
@@ -43,12 +53,6 @@ class PortfolioTarget(NamedTuple):
     acts: ActLog
     clock: Clock
     """The one for decisions."""
-
-
-class _Changes(NamedTuple):
-    utilities: Sequence[UtilityChange]
-    programs: frozenset[str]
-    facilities: frozenset[str]
 
 
 def import_portfolio(
@@ -65,28 +69,50 @@ def import_portfolio(
     at = target.clock.now()
     correlation_id = uuid5(NAMESPACE, f"import:{at.isoformat()}:{trace_id}")
     context = _context(correlation_id, actor, trace_id)
-    changes = _changes(portfolio, target, context)
-    if any(changes):
+    changes = _difference(portfolio, target, context)
+    changed_programs = {one.program_id for one in changes.programs}
+    changed_facilities = {one.facility_id for one in changes.facilities}
+    if changes:
         _begin(portfolio, changes, target, context, at=at, file_sha256=file_sha256)
     for program in portfolio.programs:
-        if program.program_id in changes.programs:
+        if program.program_id in changed_programs:
             target.bus.handle(AgreeProgram(entry=program), context)
     records_coordinates = not target.coordinates.is_in_use()
     if not records_coordinates:
         target.coordinates.put(given_coordinates(portfolio.facilities))
-    recorded = 0
+    recorded = changes.program_events
     for done, facility in enumerate(portfolio.facilities, start=1):
-        if facility.facility_id in changes.facilities:
+        if facility.facility_id in changed_facilities:
             command = RegisterFacility(entry=facility, records_coordinates=records_coordinates)
             recorded += target.bus.handle(command, context, reply_type=int)
         progress(done)
-    if any(changes):
+    if changes:
         _end(changes, target, context)
+    return _report(portfolio, changes, recorded, dry_run=False)
+
+
+def rehearse_import(
+    portfolio: Portfolio, target: PortfolioTarget, *, actor: str, trace_id: str
+) -> ImportReport:
+    """What `import_portfolio` would change now. Nothing is recorded. Raises the errors of the bus and of the register
+    of utilities."""
+    changes = _difference(
+        portfolio, target, _context(uuid5(NAMESPACE, f"import:{trace_id}"), actor, trace_id)
+    )
+    recorded = changes.program_events + sum(len(one.domain_events) for one in changes.facilities)
+    return _report(portfolio, changes, recorded, dry_run=True)
+
+
+def _report(
+    portfolio: Portfolio, changes: PortfolioDifference, recorded: int, *, dry_run: bool
+) -> ImportReport:
     return ImportReport(
         utilities=len(portfolio.utilities),
         programs=len(portfolio.programs),
         facilities=len(portfolio.facilities),
         domain_events=recorded,
+        dry_run=dry_run,
+        changes=changes,
     )
 
 
@@ -102,7 +128,7 @@ def given_coordinates(entries: Iterable[FacilityEntry]) -> dict[str, Coordinates
 
 def _begin(
     portfolio: Portfolio,
-    changes: _Changes,
+    changes: PortfolioDifference,
     target: PortfolioTarget,
     context: CommandContext,
     *,
@@ -120,7 +146,7 @@ def _begin(
     target.utilities.keep(portfolio.utilities, at=at, act=act)
 
 
-def _end(changes: _Changes, target: PortfolioTarget, context: CommandContext) -> None:
+def _end(changes: PortfolioDifference, target: PortfolioTarget, context: CommandContext) -> None:
     act = AdministrativeAct.import_portfolio(
         provenance_of(context, target.clock.now()),
         utilities=len(changes.utilities),
@@ -130,21 +156,28 @@ def _end(changes: _Changes, target: PortfolioTarget, context: CommandContext) ->
     target.acts.record([act])
 
 
-def _changes(portfolio: Portfolio, target: PortfolioTarget, context: CommandContext) -> _Changes:
+def _difference(
+    portfolio: Portfolio, target: PortfolioTarget, context: CommandContext
+) -> PortfolioDifference:
     known = {entry.utility_id: entry for entry in target.utilities.listed()}
     utilities = [_utility_change(entry, known.get(entry.utility_id)) for entry in portfolio.utilities]
-    return _Changes(
-        [one for one in utilities if one.is_new or one.changed],
-        frozenset(
-            entry.program_id
-            for entry in portfolio.programs
-            if target.bus.rehearse(AgreeProgram(entry=entry), context)
-        ),
-        frozenset(
-            entry.facility_id
-            for entry in portfolio.facilities
-            if target.bus.rehearse(RegisterFacility(entry=entry), context)
-        ),
+    programs = [
+        one
+        for entry in portfolio.programs
+        for one in target.bus.rehearse(AgreeProgram(entry=entry), context).aggregates
+        if isinstance(one, Program) and one.pending_events
+    ]
+    facilities = [
+        facility_change(one)
+        for entry in portfolio.facilities
+        for one in target.bus.rehearse(RegisterFacility(entry=entry), context).aggregates
+        if isinstance(one, Facility) and one.pending_events
+    ]
+    return PortfolioDifference(
+        utilities=tuple(one for one in utilities if one.is_new or one.changed),
+        programs=tuple(map(program_change, programs)),
+        facilities=tuple(facilities),
+        program_events=sum(len(one.pending_events) for one in programs),
     )
 
 

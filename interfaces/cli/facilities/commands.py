@@ -1,7 +1,10 @@
 """`gridproof facilities`: imports and lists the facilities of the portfolio, and forgets personal data of it."""
 
 import hashlib
+import json
 import secrets
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +19,7 @@ from interfaces.cli.facilities.availability import AVAILABILITY_COMMANDS
 
 if TYPE_CHECKING:
     from application.facility.portfolio_entries import Portfolio
+    from application.operations.portfolio_difference import PortfolioDifference
     from domain.administration import PersonalData
     from interfaces.bootstrap import Stores
     from projections.audit.stream_log import AsOf
@@ -26,6 +30,7 @@ IMPORT_EXAMPLE = """
 \b
 Example:
   gridproof facilities import portfolio.yaml
+  gridproof facilities import portfolio.yaml --dry-run
 
 \b
 A portfolio:
@@ -61,6 +66,8 @@ whose coordinates are forgotten has none until a portfolio names them again; cal
 sent to a forgotten address are recorded as undeliverable.
 """
 MOST_BYTES = 64_000_000
+MOST_LINES = 100
+"""Of changed facilities that a dry run prints."""
 
 
 @click.group("facilities", epilog=LIST_EXAMPLE)
@@ -74,11 +81,12 @@ for availability_command in AVAILABILITY_COMMANDS:
 
 @facilities_group.command("import", epilog=IMPORT_EXAMPLE)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check FILE and print what it would change; record nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def import_file(file: Path, as_json: bool) -> None:
+def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
     """Make the utilities, programs and facilities of FILE (YAML or JSON) known. All of FILE is checked first."""
     from application.facility.portfolio_validation import read_portfolio
-    from application.operations.portfolio_import import PortfolioTarget, import_portfolio
+    from application.operations.portfolio_import import PortfolioTarget, import_portfolio, rehearse_import
     from interfaces.bootstrap import weather_problems
 
     if file.stat().st_size > MOST_BYTES:
@@ -89,30 +97,55 @@ def import_file(file: Path, as_json: bool) -> None:
     portfolio = read_portfolio(content)
     with opened_stores() as stores, progress_of(len(portfolio.facilities), "facilities") as progress:
         _check(portfolio, stores)
-        report = import_portfolio(
-            portfolio,
-            PortfolioTarget(
-                stores.bus,
-                stores.utilities(),
-                stores.facility_coordinates(),
-                stores.act_log(),
-                stores.decision_clock,
-            ),
-            file_sha256=hashlib.sha256(content).hexdigest(),
-            actor=operator(stores),
-            trace_id=secrets.token_hex(16),
-            progress=progress,
+        target = PortfolioTarget(
+            stores.bus,
+            stores.utilities(),
+            stores.facility_coordinates(),
+            stores.act_log(),
+            stores.decision_clock,
         )
+        by = {"actor": operator(stores), "trace_id": secrets.token_hex(16)}
+        if dry_run:
+            report = rehearse_import(portfolio, target, **by)
+        else:
+            digest = hashlib.sha256(content).hexdigest()
+            report = import_portfolio(portfolio, target, file_sha256=digest, progress=progress, **by)
         problems = weather_problems(stores, portfolio.facilities) if portfolio.facilities else []
     for problem in problems:
         click.echo(problem, err=True)
     if as_json:
         print_json(report)
         return
-    click.echo(
-        f"{report.utilities} utilities, {report.programs} programs, {report.facilities} facilities: "
-        + (f"{report.domain_events} changes recorded" if report.domain_events else "nothing new")
+    for line in _changes(report.changes, with_facilities=dry_run):
+        click.echo(line)
+    changed = (
+        f"{report.domain_events} changes {'to record' if dry_run else 'recorded'}"
+        if report.domain_events
+        else "nothing new"
     )
+    click.echo(
+        f"{report.utilities} utilities, {report.programs} programs, {report.facilities} facilities: {changed}"
+    )
+
+
+def _changes(changes: "PortfolioDifference", *, with_facilities: bool) -> Iterator[str]:
+    for utility in changes.utilities:
+        yield f"utility {utility.utility_id}: {'new' if utility.is_new else ', '.join(utility.changed)}"
+    for program in changes.programs:
+        yield f"program {program.program_id}: {'new' if program.is_new else f'version {program.version}'}"
+        for one in program.changes:
+            yield f"  {one.member}: {_value(one.before)} -> {_value(one.after)}"
+    if with_facilities:
+        for facility in changes.facilities[:MOST_LINES]:
+            names = Counter(topic.split(".")[1] for topic in facility.domain_events)
+            counted = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in names.items())
+            yield f"facility {facility.facility_id}: {'new' if facility.is_new else counted}"
+        if (more := len(changes.facilities) - MOST_LINES) > 0:
+            yield f"and {more} more facilities (--json lists all)"
+
+
+def _value(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _check(portfolio: "Portfolio", stores: "Stores") -> None:

@@ -79,6 +79,60 @@ def test_an_import_of_a_change_records_only_the_change(terminal: Terminal) -> No
     assert report["domain_events"] == 1
 
 
+CHANGED = changed(
+    changed(PORTFOLIO, ["programs", 0, "minimum_duration_s"], 1800),
+    ["programs", 0, "baseline"],
+    {"method": "x-of-y", "parameters": {"x": 4}},
+)
+LEVELLED = {
+    "programs": [{"program_id": "base", "utility_id": "city-power", "baseline_method": "firm-service-level"}],
+    "facilities": [changed(PORTFOLIO["facilities"][0], ["programs"], ["summer-peak", "base"])],
+}
+
+
+def test_a_dry_run_prints_the_difference_and_records_nothing(terminal: Terminal) -> None:
+    terminal.import_portfolio()
+    before = events(terminal)
+    larger = changed(CHANGED, ["facilities", 1, "zones", 0, "curtailable_kw"], 55.0)
+
+    said = terminal.run("facilities", "import", terminal.file(larger), "--dry-run").stdout.splitlines()
+
+    assert said[0] == "program summer-peak: version 2"
+    assert "  minimum_duration_s: 900 -> 1800" in said
+    assert '  baseline.method: "caiso-10-in-10" -> "x-of-y"' in said
+    assert "  baseline.parameters.x: 5 -> 4" in said
+    assert "facility fac-002: zone-defined" in said
+    assert said[-1] == "1 utilities, 1 programs, 3 facilities: 2 changes to record"
+    assert events(terminal) == before
+
+
+def test_an_import_counts_and_shows_the_changes_of_programs(terminal: Terminal) -> None:
+    terminal.import_portfolio()
+
+    report = terminal.document("facilities", "import", terminal.file(CHANGED))
+
+    assert (report["domain_events"], report["dry_run"]) == (1, False)
+    (program,) = report["changes"]["programs"]
+    assert (program["program_id"], program["version"], program["is_new"]) == ("summer-peak", 2, False)
+    assert {"member": "minimum_duration_s", "before": 900, "after": 1800} in program["changes"]
+    again = terminal.document("facilities", "import", terminal.file(CHANGED), "--dry-run")
+    assert (again["domain_events"], again["changes"]["programs"]) == (0, [])
+
+
+def test_a_contract_that_can_never_be_measured_is_refused_with_its_reason(terminal: Terminal) -> None:
+    terminal.import_portfolio()
+    before = events(terminal)
+
+    result = terminal.run("facilities", "import", terminal.file(LEVELLED))
+
+    assert result.exit_code == 1
+    assert "facilities[0].programs[1].level_kw: no_service_level: base has the baseline" in result.stderr
+    assert events(terminal) == before
+    enrolments = ["summer-peak", {"program_id": "base", "kw": 30, "level_kw": "12.5"}]
+    levelled = changed(LEVELLED, ["facilities", 0, "programs"], enrolments)
+    assert terminal.document("facilities", "import", terminal.file(levelled))["domain_events"] == 3
+
+
 def test_facilities_may_come_in_a_later_file_than_their_program(terminal: Terminal) -> None:
     terminal.import_portfolio()
     later = {"facilities": [changed(PORTFOLIO["facilities"][0], ["facility_id"], "fac-009")]}

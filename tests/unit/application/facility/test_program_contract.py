@@ -143,6 +143,12 @@ def test_an_entry_of_before_states_the_same_contract_as_before() -> None:
             "no_whole_interval",
         ),
         (
+            "baseline: {method: x-of-y, parameters: {adjustment_from_s: 7000}}",
+            "summer-peak",
+            "programs[0].baseline.parameters.adjustment_from_s",
+            "no_whole_interval",
+        ),
+        (
             "settlement: {currency: USD, interval_s: 1000}",
             "summer-peak",
             "programs[0].settlement.interval_s",
