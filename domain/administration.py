@@ -150,6 +150,18 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
         """The facility, or the utility."""
         count: int
 
+    class MeterReadingsRemoved(Event, frozen=True, kw_only=True):
+        """From now on the stored readings of a meter that the portfolio does not list are removed, and what was
+        computed from them is corrected. The reason stands beside it."""
+
+        TOPIC: ClassVar[str] = "administration.meter-readings-removed.v1"
+        facility_id: str
+        meter_id: str
+        readings: int
+        first_at: datetime
+        newest_at: datetime
+        """When the oldest and the newest of them were measured."""
+
     @classmethod
     def issue_key(
         cls,
@@ -294,6 +306,33 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
             subject_id=subject_id,
             count=count,
         )
+
+    @classmethod
+    def remove_meter_readings(
+        cls,
+        provenance: Provenance,
+        *,
+        facility_id: str,
+        meter_id: str,
+        readings: int,
+        first_at: datetime,
+        newest_at: datetime,
+    ) -> Self:
+        return cls.open_stream(
+            removal_act_id(provenance.causation_id),
+            cls.MeterReadingsRemoved,
+            provenance,
+            facility_id=facility_id,
+            meter_id=meter_id,
+            readings=readings,
+            first_at=first_at,
+            newest_at=newest_at,
+        )
+
+
+def removal_act_id(causation_id: UUID) -> UUID:
+    """The stream of a removal of readings."""
+    return uuid5(NAMESPACE, f"meter-readings-removed:{causation_id}")
 
 
 def api_key_act_id(act: str, key_id: str) -> UUID:

@@ -93,6 +93,7 @@ def _without_lower_limit(stored: dict[str, Any]) -> dict[str, Any]:
 
 NEWER_TOPICS: frozenset[str] = frozenset(
     {
+        "administration.meter-readings-removed.v1",
         "day-seals.opened.v1",
         "day-seals.sealed.v1",
         "dispatch.measured.v2",

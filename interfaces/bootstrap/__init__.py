@@ -51,7 +51,7 @@ from interfaces.bootstrap.stores import (
     opened_stores,
     verify_read_models,
 )
-from interfaces.bootstrap.telemetry import gap_sources, meter_readings, seal_imported_history
+from interfaces.bootstrap.telemetry import gap_sources, meter_readings, seal_imported_history, stored_meters
 from interfaces.bootstrap.weather import weather_problems
 from interfaces.bootstrap.worker_credentials import (
     inherited_environ,
@@ -99,6 +99,7 @@ __all__ = [
     "seal_imported_history",
     "secret_namespace",
     "spawn_child",
+    "stored_meters",
     "verify_ledger",
     "verify_read_models",
     "verify_snapshots",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from application.ports.coordination.locks import Locks
     from application.ports.telemetry.meter_readings import MeterReadingsView
     from application.ports.telemetry.store import TelemetryStore
+    from application.ports.telemetry.stored_meters import StoredMeters
     from application.telemetry.reading_gaps import GapSources
     from application.telemetry.store_health import TelemetryHealth
     from domain.event_sourcing.aggregate import Provenance
@@ -165,6 +166,17 @@ def gap_sources(stores: Stores) -> GapSources:
 
     retained = timedelta(days=stores.settings.telemetry_raw_days)
     return GapSources(meter_readings(stores), stores.clock, retained)
+
+
+def stored_meters(stores: Stores) -> StoredMeters:
+    if stores.settings.telemetry_store == "influx":
+        from adapters.influxdb.stored_meters import InfluxStoredMeters
+        from interfaces.bootstrap.influxdb import influx_connection
+
+        return InfluxStoredMeters(influx_connection(stores.settings))
+    from adapters.postgres.telemetry.stored_meters import PostgresStoredMeters
+
+    return PostgresStoredMeters(stores.pool, stores.clock)
 
 
 def meter_readings(stores: Stores) -> MeterReadingsView:

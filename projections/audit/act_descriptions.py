@@ -71,6 +71,12 @@ def _personal_data_forgotten(act: AdministrativeAct.PersonalDataForgotten) -> st
     return f"{what} {act.subject_id} forgotten"
 
 
+def _meter_readings_removed(act: AdministrativeAct.MeterReadingsRemoved) -> str:
+    measured = f"measured from {moment_text(act.first_at)} to {moment_text(act.newest_at)}"
+    count = f"{act.readings} reading{'' if act.readings == 1 else 's'}"
+    return f"{count} of meter {act.meter_id} of facility {act.facility_id} removed, {measured}"
+
+
 def _forecast_overridden(act: Dispatch.ForecastOverridden) -> str:
     return f"degraded forecast of {act.facility_id} overridden in DR event {act.dr_event_id}: {act.reason}"
 
@@ -111,5 +117,6 @@ ACT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any], str]] = {
     AdministrativeAct.PortfolioImported: _portfolio_imported,
     AdministrativeAct.MigrationApplied: _migration_applied,
     AdministrativeAct.PersonalDataForgotten: _personal_data_forgotten,
+    AdministrativeAct.MeterReadingsRemoved: _meter_readings_removed,
     Dispatch.ForecastOverridden: _forecast_overridden,
 }

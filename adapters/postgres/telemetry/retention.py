@@ -51,6 +51,11 @@ _STATEMENTS = (
 )
 
 
+def days_with_readings(conn: psycopg.Connection[Any]) -> list[date]:
+    """The UTC days that have storage for readings, the oldest first."""
+    return [day for (day,) in conn.execute(_DAYS)]
+
+
 class PostgresTelemetryRetention:
     """`pool`'s connections find the schema by their search_path."""
 
@@ -59,7 +64,7 @@ class PostgresTelemetryRetention:
 
     def raw_days(self) -> list[date]:
         with telemetry_transaction(self._pool) as conn:
-            return [day for (day,) in conn.execute(_DAYS)]
+            return days_with_readings(conn)
 
     def drop_raw_day(self, day: date, *, min_age_wall_s: float) -> bool:
         with telemetry_transaction(self._pool) as conn:

@@ -28,6 +28,7 @@ from interfaces.cli.console.session import command_context, opened_stores
 from interfaces.cli.telemetry.archive import archive_group
 from interfaces.cli.telemetry.gaps import gaps
 from interfaces.cli.telemetry.history import history
+from interfaces.cli.telemetry.meters import meters
 
 EXAMPLE = """
 \b
@@ -93,6 +94,7 @@ def opened_target() -> Iterator[ImportTarget]:
 telemetry_group.add_command(archive_group)
 telemetry_group.add_command(history)
 telemetry_group.add_command(gaps)
+telemetry_group.add_command(meters)
 
 
 @telemetry_group.command("import", epilog=EXAMPLE)

@@ -56,6 +56,17 @@ class FakeTelemetryStore:
         self.positions[partition] = max(stream_seq, self.positions.get(partition, 0))
         return changed
 
+    def remove_meter(self, facility_id: str, meter_id: str) -> int:
+        """Remove the readings of one meter. Returns their number."""
+        self._check()
+        mine = [
+            key for key, r in self.readings.items() if (r.facility_id, r.meter_id) == (facility_id, meter_id)
+        ]
+        for key in mine:
+            del self.readings[key]
+        self._quarters.clear()
+        return len(mine)
+
     def quarter(self, facility_id: str, starts_at: datetime) -> Quarter | None:
         """The minutes and the quarter-hour computed from its readings; None where there are none."""
         key = (facility_id, starts_at)

@@ -37,7 +37,7 @@ def novel_readings(conn: Connection, readings: Sequence[MeterReading]) -> list[M
         ChunkRange(n, facility_id, interval_start(start), start, start + MINUTE)
         for n, (facility_id, start) in enumerate(minutes)
     ]
-    stored = {_place(r): r for r in _readings(readings_in(conn, spans), [f for f, _ in minutes])}
+    stored = {_place(r): r for r in stored_as_readings(readings_in(conn, spans), [f for f, _ in minutes])}
     best: dict[tuple[str, str, datetime], MeterReading] = {}
     for reading in readings:
         place = _place(reading)
@@ -59,13 +59,19 @@ def deduplicate(conn: Connection, quarters: Sequence[tuple[str, datetime]]) -> N
         for n, (facility_id, start) in enumerate(quarters)
     ]
     stored = readings_in(conn, spans)
+    delete_chunks(conn, quarters)
+    facilities = [facility_id for facility_id, _ in quarters]
+    copy_chunks(conn, [chunks_of(ReadingBlock.of(stored_as_readings(stored, facilities)))])
+
+
+def delete_chunks(conn: Connection, quarters: Sequence[tuple[str, datetime]]) -> None:
+    """Delete all readings of quarter-hours of facilities."""
     with conn.cursor() as cursor:
         cursor.executemany(_DELETE, [(start, facility_id) for facility_id, start in quarters])
-    facilities = [facility_id for facility_id, _ in quarters]
-    copy_chunks(conn, [chunks_of(ReadingBlock.of(_readings(stored, facilities)))])
 
 
-def _readings(stored: StoredReadings, facilities: Sequence[str]) -> list[MeterReading]:
+def stored_as_readings(stored: StoredReadings, facilities: Sequence[str]) -> list[MeterReading]:
+    """The readings that count; `facilities`: that of each owner."""
     columns = stored.columns
     kw, kwh_total = (
         [None if np.isnan(value) else value for value in values.tolist()]
