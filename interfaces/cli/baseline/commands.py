@@ -95,6 +95,20 @@ def regression_fitter() -> RegressionFitter:
     "--cap", type=float, default=0.2, show_default=True, help="x-of-y: bound of the adjustment, 0..1."
 )
 @click.option("--no-cap", is_flag=True, help="x-of-y: no bound.")
+@click.option(
+    "--adjustment-from-s",
+    type=int,
+    default=4 * 3600,
+    show_default=True,
+    help="x-of-y: seconds before the start at which the hours of the adjustment begin.",
+)
+@click.option(
+    "--adjustment-until-s",
+    type=int,
+    default=3600,
+    show_default=True,
+    help="x-of-y: seconds before the start at which they end.",
+)
 @click.option("--upward-only", is_flag=True, help="x-of-y: never adjust downwards.")
 @click.option("--before-s", type=int, default=3600, show_default=True, help="meter-before: seconds before.")
 @click.option("--level-kw", type=float, help="firm-service-level: the contracted level.")
@@ -104,6 +118,9 @@ def regression_fitter() -> RegressionFitter:
     default=70,
     show_default=True,
     help="regression: days of load and temp_c before the DR event's day that it is fitted to, 28..400.",
+)
+@click.option(
+    "--clip-delivery", is_flag=True, help="Delivery below zero counts as zero, in each interval of the file."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def compute(
@@ -118,6 +135,7 @@ def compute(
     holidays: tuple[date, ...],
     as_json: bool,
     no_cap: bool,
+    clip_delivery: bool,
     **parameters: object,
 ) -> None:
     """Compute the baseline of one DR event and explain where each number comes from."""
@@ -143,6 +161,8 @@ def compute(
             dr_event_days=dr_event_days,
             holidays=holidays,
         )
+        if clip_delivery:
+            found = msgspec.structs.replace(found, baseline=found.baseline.clipped)
         own_error = expected_error(
             rule, metered, window, tz=zone, dr_event_days=dr_event_days, holidays=holidays
         )

@@ -26,6 +26,7 @@ from domain.administration import AdministrativeAct
 from interfaces.cli.console.printing import print_json, print_table
 from interfaces.cli.console.session import command_context, opened_stores
 from interfaces.cli.telemetry.archive import archive_group
+from interfaces.cli.telemetry.export import export
 from interfaces.cli.telemetry.gaps import gaps
 from interfaces.cli.telemetry.history import history
 from interfaces.cli.telemetry.meters import meters
@@ -95,6 +96,7 @@ telemetry_group.add_command(archive_group)
 telemetry_group.add_command(history)
 telemetry_group.add_command(gaps)
 telemetry_group.add_command(meters)
+telemetry_group.add_command(export)
 
 
 @telemetry_group.command("import", epilog=EXAMPLE)

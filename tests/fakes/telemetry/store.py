@@ -155,8 +155,9 @@ class FakeTelemetryStore:
                 rows.append(
                     (number, offset, INTERVAL_S, whole.mean_kw[0, 0], NAN, whole.coverage_pct[0, 0], True)
                 )
+        first_s, last_s = start_s - LONGEST_STEP_S, start_s + window.duration_s
         for (facility, at_s, step), (kw, temp_c) in self.imported.items():
-            if facility == facility_id:
+            if facility == facility_id and first_s < at_s < last_s:
                 coverage = 100.0 if np.isfinite(kw) else 0.0
                 rows.append((number, at_s - start_s, step, kw, temp_c, coverage, False))
         return [row for row in rows if -LONGEST_STEP_S < row[1] < window.duration_s]
