@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from adapters.regression import StatsmodelsFitter
 from application.commands.dispatch import RecordMeasurement
 from application.ledger.proof import prove
 from application.ledger.proof_document import ProofDocumentV3
 from application.ledger.proof_readings import read_values
 from application.measurement.agreed_baseline import AgreedBaseline
+from application.measurement.baseline import RegressionInputs
 from application.measurement.basis import MeasuringBasis
 from application.measurement.measure import GIVE_UP_AFTER, measured_window, measurement_of, readings_window
 from application.ports.telemetry.store import ImportedIntervals
@@ -35,6 +37,7 @@ INDEPENDENCE_DAY = date(2026, 7, 3)
 REGION_HOLIDAYS = frozenset({date(2026, 6, 19), INDEPENDENCE_DAY, date(2026, 7, 4)})
 PROGRAM_HOLIDAYS = (date(2026, 7, 3), date(2026, 7, 10))
 FIRST_DAY, LAST_DAY = date(2026, 5, 25), date(2026, 7, 14)
+FITTER = StatsmodelsFitter()
 Forge = Callable[[str, MeasurementFigures], MeasurementFigures]
 """What is recorded instead of the figures of a facility."""
 
@@ -93,10 +96,12 @@ class MeasuredWalk(PortfolioWalk):
         window = measured_window(state.starts_at, state.ends_at)
         assert window is not None
         basis = self.basis()
-        metered = self.telemetry.interval_series(
-            state.facility_id, readings_window(window, basis.look_back_days)
+        block = self.telemetry.interval_series_of(
+            [state.facility_id], readings_window(window, basis.look_back_days)
         )
-        found = measurement_of(state, metered, basis, now=state.ends_at + GIVE_UP_AFTER)
+        metered, temperatures = block.series(state.facility_id), block.temperatures(state.facility_id)
+        inputs = RegressionInputs(fitter=FITTER, temperatures=temperatures)
+        found = measurement_of(state, metered, basis, now=state.ends_at + GIVE_UP_AFTER, inputs=inputs)
         assert isinstance(found, RecordMeasurement), found
         recorded = self.forge(state.facility_id, found.figures)
         dispatch.measure(self.provenance(actor="worker:measure"), figures=recorded)
@@ -196,7 +201,7 @@ def store_quarters(
             starts_at_s=int(starts_at.timestamp()) + 900 * np.arange(count, dtype=np.int64),
             step_s=np.full(count, 900, dtype=np.int64),
             mean_kw=np.array(kw),
-            temp_c=np.full(count, np.nan),
+            temp_c=20.0 + 6.0 * np.sin(np.arange(count) / 15.0),
         )
     )
 

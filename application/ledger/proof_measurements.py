@@ -11,7 +11,6 @@ from application.ledger.proof_document import ProofBroken
 from application.ledger.proof_readings import WantedReadings, whole_days
 from application.measurement.basis import look_back_days
 from application.measurement.measure import readings_window
-from domain.baseline import BaselineParameters
 from domain.dispatch import Dispatch, DispatchState, MeasurementFigures
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.ledger.entries import LogRow
@@ -35,16 +34,14 @@ class ProvenMeasurement(NamedTuple):
             return None
         return TimeWindow(self.figures.starts_at, self.figures.ends_at)
 
-    @property
-    def look_back_days(self) -> int:
-        return look_back_days(self.figures.baseline_method, self.figures.parameters or BaselineParameters())
-
     def wanted(self) -> WantedReadings | None:
         """The readings that it takes to compute it again."""
-        if (window := self.window) is None:
+        window, parameters = self.window, self.figures.parameters
+        if window is None or parameters is None:
             return None
+        back = look_back_days(self.figures.baseline_method, parameters)
         return WantedReadings(
-            window=whole_days(readings_window(window, self.look_back_days), self.figures.tz),
+            window=whole_days(readings_window(window, back), self.figures.tz),
             tz=self.figures.tz,
             facility_id=self.facility_id,
             with_temperatures=self.figures.baseline_method == "regression",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from application.ports.telemetry.store import TelemetryStore
 from domain.telemetry.day_digest import COVERAGE_DECIMALS, FacilityValues
 from domain.telemetry.intervals import INTERVAL_S
 from domain.telemetry.sealed_readings import day_seals_id, history_seals_id
-from domain.time_series.interval_block import steps_in
+from domain.time_series.interval_block import IntervalBlock, steps_in
 from domain.time_series.windows import FloatArray, IntervalSeries, TimeWindow, local_date, local_day
 
 FACILITIES_AT_ONCE = 50
@@ -24,6 +25,8 @@ NOTHING_STORED = "no readings of these days are stored any more"
 TOO_MANY = "left out: `gridproof audit prove` writes them"
 
 Number = float | None
+Temperatures = Callable[[str, IntervalBlock], IntervalSeries]
+"""(facility, its readings) -> outdoor temperatures on their steps, degrees Celsius."""
 
 
 class WantedReadings(NamedTuple):
@@ -125,8 +128,13 @@ def whole_days(window: TimeWindow, tz: str) -> TimeWindow:
     )
 
 
-def read_values(telemetry: TelemetryStore, wanted: Iterable[WantedReadings]) -> list[ProvenReadings]:
-    """The stored values, in the order of the facilities. Raises TelemetryStoreUnavailable."""
+def read_values(
+    telemetry: TelemetryStore, wanted: Iterable[WantedReadings], temperatures: Temperatures | None = None
+) -> list[ProvenReadings]:
+    """The stored values, in the order of the facilities; `temperatures` returns those that a measurement uses.
+
+    Raises TelemetryStoreUnavailable, and what `temperatures` raises.
+    """
     found = []
     for (window, _), same in groupby(
         sorted(wanted, key=lambda one: (one.window.starts_at, one.window.ends_at, one.tz, one.facility_id)),
@@ -136,8 +144,17 @@ def read_values(telemetry: TelemetryStore, wanted: Iterable[WantedReadings]) -> 
         for start in range(0, len(facilities), FACILITIES_AT_ONCE):
             part = facilities[start : start + FACILITIES_AT_ONCE]
             block = telemetry.interval_series_of([one.facility_id for one in part], window)
-            found += [ProvenReadings.of(one, FacilityValues.of(block, one.facility_id)) for one in part]
+            found += [ProvenReadings.of(one, _values(one, block, temperatures)) for one in part]
     return sorted(found, key=lambda one: one.facility_id)
+
+
+def _values(
+    wanted: WantedReadings, block: IntervalBlock, temperatures: Temperatures | None
+) -> FacilityValues:
+    values = FacilityValues.of(block, wanted.facility_id)
+    if temperatures is None or not wanted.with_temperatures:
+        return values
+    return replace(values, temp_c=temperatures(wanted.facility_id, block).values)
 
 
 def seal_streams(readings: Sequence[ProvenReadings]) -> list[UUID]:

@@ -41,6 +41,8 @@ class CheckedDay(msgspec.Struct, frozen=True, kw_only=True):
     state: SealState
     position: int | None
     """Of the newest seal."""
+    temperatures_sealed: bool
+    """Whether temperatures that a measurement used have the digest of a seal."""
 
 
 def seals_of(rows: Iterable[LogRow], readings: Iterable[ProvenReadings]) -> DaySealsOf:
@@ -82,34 +84,34 @@ def _digests(
 def check_days(readings: ProvenReadings, seals: DaySealsOf, measured_at: int) -> list[CheckedDay]:
     """Every local day of the readings; `measured_at` is the position of their measurement. Raises ValueError."""
     values, tz = readings.values(), ZoneInfo(readings.tz)
-    with_temperatures = readings.temp_c is not None
     checked = []
     for day in readings.days():
         of_day = seals.get((readings.facility_id, day), ())
         own = values.within(local_day(day, tz))
-        state = _state(own, of_day, measured_at, with_temperatures=with_temperatures)
-        position = of_day[-1].position if of_day else None
-        checked.append(CheckedDay(day=day, has_readings=own.has_readings, state=state, position=position))
+        checked.append(
+            CheckedDay(
+                day=day,
+                has_readings=own.has_readings,
+                state=_state(own, of_day, measured_at),
+                position=of_day[-1].position if of_day else None,
+                temperatures_sealed=readings.temp_c is not None and _has_sealed_temperatures(own, of_day),
+            )
+        )
     return checked
 
 
-def _state(
-    values: FacilityValues, seals: Sequence[SealedDigest], measured_at: int, *, with_temperatures: bool
-) -> SealState:
+def _state(values: FacilityValues, seals: Sequence[SealedDigest], measured_at: int) -> SealState:
     if not seals:
         return "not_sealed"
     digest = readings_digest(values)
-    matches = [
-        seal.digest.readings == digest
-        and (not with_temperatures or _same_temperatures(values, seal.digest.temperatures))
-        for seal in seals
-    ]
+    matches = [seal.digest.readings == digest for seal in seals]
     if not any(matches):
         return "differs"
     is_older = seals[-1].position < measured_at
     return "sealed" if matches[-1] and (is_older or all(matches)) else "corrected_since"
 
 
-def _same_temperatures(values: FacilityValues, sealed: str | None) -> bool:
-    """Temperatures that arrived after the seal are not sealed by it."""
-    return sealed is None or sealed == temperatures_digest(values)
+def _has_sealed_temperatures(values: FacilityValues, seals: Sequence[SealedDigest]) -> bool:
+    """Those of the weather cell, which fill the gaps of a facility's own, are not sealed."""
+    digest = temperatures_digest(values)
+    return any(seal.digest.temperatures == digest for seal in seals)

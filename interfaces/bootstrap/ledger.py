@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from application.ledger.witness import WitnessCheckpoint
     from application.ports.archive import Archive
     from application.ports.ledger.store import LedgerStore
+    from domain.time_series.interval_block import IntervalBlock
+    from domain.time_series.windows import IntervalSeries
     from interfaces.bootstrap.stores import Stores
 
 LEAST_SEAL_S = 1.0
@@ -177,6 +179,9 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID, *, most_readings: int | No
     Raises DREventNotRecorded, NotProvable or TelemetryStoreUnavailable."""
     from application.ledger.proof import prove
     from application.ledger.proof_readings import TOO_MANY, ProvenReadings, WantedReadings, read_values
+    from domain.facility import Facility
+    from domain.identifiers import facility_stream_id
+    from interfaces.bootstrap.operations import regression_source
     from projections.audit.replay import DREventNotRecorded, read_history
 
     story = read_history(stores.stream_log(), dr_event_id)
@@ -186,12 +191,17 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID, *, most_readings: int | No
         )
     positions = [entry.position for entry in story.entries]
 
+    def temperatures(facility_id: str, block: IntervalBlock) -> IntervalSeries:
+        """Those that a measurement uses."""
+        facility = stores.events.load(Facility, facility_stream_id(facility_id)).state
+        return regression_source(stores).inputs_of(block, facility).temperatures
+
     def read(wanted: Sequence[WantedReadings]) -> list[ProvenReadings]:
         if not wanted:
             return []
         if most_readings is not None and len(wanted) > most_readings:
             return [ProvenReadings.without_values(one, TOO_MANY) for one in wanted]
-        return read_values(stores.telemetry(), wanted)
+        return read_values(stores.telemetry(), wanted, temperatures)
 
     return prove(ledger_store(stores), lambda: public_key(stores.settings), dr_event_id, positions, read)
 
@@ -205,14 +215,15 @@ def check_audit_file(
     from application.ledger.consistency import check_consistency, is_consistency
     from application.ledger.proof_check import check_proof
     from application.ledger.proof_document import ProofDocumentV3, read_proof
-    from application.ledger.recomputation.recompute import recompute
+    from application.ledger.recomputation.recompute import Installation, recompute
+    from interfaces.bootstrap.offline import regression_fitter
 
     if is_consistency(written):
         return check_consistency(written, public_key, witness), None
     proven, document = check_proof(written, public_key, witness), read_proof(written)
     if not isinstance(document, ProofDocumentV3):
         return proven, None
-    return proven, recompute(document, RegionalHolidays())
+    return proven, recompute(document, Installation(RegionalHolidays(), regression_fitter()))
 
 
 def read_witness_checkpoint(given: str) -> WitnessCheckpoint:

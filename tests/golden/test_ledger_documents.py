@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from adapters.forecasting.calendar.public_holidays import RegionalHolidays
+from adapters.regression import StatsmodelsFitter
 from application.ledger.checkpoints import read_checkpoint
 from application.ledger.proof_check import check_proof
 from application.ledger.proof_document import ProofDocumentV3, read_proof
-from application.ledger.recomputation.recompute import recompute
+from application.ledger.recomputation.recompute import Installation, recompute
 from domain.ledger.entries import CheckpointV1, CheckpointV2
 from tests.fakes.ledger.signer import FakeCheckpointSigner
 
@@ -41,6 +42,6 @@ def test_a_proof_holds_and_is_written_byte_for_byte(
 def test_the_measurements_of_a_proof_are_computed_again_as_a_release_recorded_them() -> None:
     document = read_proof((HERE / "proof.v3.json").read_bytes())
     assert isinstance(document, ProofDocumentV3)
-    found = recompute(document, RegionalHolidays())
+    found = recompute(document, Installation(RegionalHolidays(), StatsmodelsFitter()))
     assert found.line == "recomputed 1 measurements of 1 facilities: all equal"
     assert [one.sealed_days for one in found.facilities] == [1]

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 from application.ledger.proof_check import check_proof
 from application.ledger.proof_document import ProofBroken, ProofDocumentV3, read_proof
 from application.ledger.proof_readings import TOO_MANY, ProvenReadings
-from application.ledger.recomputation.recompute import recompute
+from application.ledger.recomputation.recompute import Installation, recompute
 from application.ledger.recomputation.results import Recomputation, RecomputedFacility
 from domain.baseline import BaselineParameters
 from domain.dispatch import MeasuredDay, MeasurementFigures
 from domain.program import BaselineTerms
 from tests.measured_portfolio import (
+    FITTER,
     INDEPENDENCE_DAY,
     PROGRAM_HOLIDAYS,
     REGION_HOLIDAYS,
@@ -49,7 +50,7 @@ def recomputed(document: ProofDocumentV3, portfolio: MeasuredPortfolio) -> Recom
     check_proof(written, portfolio.signer.public_key)
     read = read_proof(written)
     assert isinstance(read, ProofDocumentV3)
-    return recompute(read, Calendar())
+    return recompute(read, Installation(Calendar(), FITTER))
 
 
 def sealed(**options: Any) -> MeasuredPortfolio:
@@ -106,6 +107,7 @@ def proof(portfolio: MeasuredPortfolio) -> ProofDocumentV3:
         ("x-of-y", {"x": 4, "y": 6, "pick": "mid", "adjustment": "additive"}),
         ("meter-before-meter-after", {"before_s": 3_600}),
         ("firm-service-level", {"level_kw": 600.0}),
+        ("regression", {"lookback_days": 40}),
     ],
 )
 def test_genuine_measurements_are_computed_again_from_nothing_but_the_file(
@@ -307,3 +309,36 @@ def test_a_seal_that_was_changed_or_is_of_something_else_is_refused() -> None:
         recomputed(replace(proof, seals=(replace(seal, state=seal.state.replace("96", "95")),)), own)
     with pytest.raises(ProofBroken, match="seals no readings of this proof"):
         recomputed(replace(proof, seals=proof.domain_events[:1]), own)
+
+
+REGRESSION = BaselineTerms(method="regression", parameters=BaselineParameters(lookback_days=40))
+
+
+def test_coefficients_that_its_readings_and_temperatures_do_not_give_are_named() -> None:
+    """Also where every figure follows from them."""
+
+    def steeper(figures: MeasurementFigures) -> MeasurementFigures:
+        assert figures.regression is not None
+        by_k = tuple(one + 5.0 for one in figures.regression.occupied_kw_per_k)
+        return replace(figures, regression=replace(figures.regression, occupied_kw_per_k=by_k))
+
+    lying = sealed(
+        baseline=REGRESSION,
+        forge=lambda facility_id, figures: steeper(figures) if facility_id == FORGED else figures,
+    )
+    assert "coefficients of the regression" in named(differing(recomputed(lying.prove_measured(), lying)))
+
+
+def test_a_temperature_of_the_window_that_was_changed_in_the_file_is_named() -> None:
+    own = sealed(baseline=REGRESSION)
+    proof = own.prove_measured()
+
+    def warmer(one: ProvenReadings) -> ProvenReadings:
+        assert one.temp_c is not None
+        nth = (quarter_at(date(2026, 7, 14), 11, 45) - one.starts_at) // timedelta(seconds=one.step_s)
+        return replace(one, temp_c=(*one.temp_c[:nth], 40.0, *one.temp_c[nth + 1 :]))
+
+    changed = tuple(warmer(one) if one.facility_id == FORGED else one for one in proof.readings)
+    one = differing(recomputed(replace(proof, readings=changed), own))
+    assert "temperature of 2026-07-14 18:45Z: recorded" in named(one)
+    assert "recomputed 40.0" in named(one)

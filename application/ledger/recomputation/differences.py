@@ -150,8 +150,23 @@ def _totals(recorded: MeasurementFigures, found: MeasurementFigures) -> Iterator
         before, after = getattr(recorded, name), getattr(found, name)
         if not _close(before, after):
             yield _difference(name, before, after)
+    for name in ("uncertainty", "expected_error"):
+        before, after = getattr(recorded, name), getattr(found, name)
+        if before is not None and not _close(_members(before), _members(after)):
+            yield _difference(name, before, after)
     if recorded.data_hash != found.data_hash:
         yield _difference("digest of the values used", recorded.data_hash, found.data_hash)
+
+
+def _members(struct: msgspec.Struct | None) -> Any:
+    return None if struct is None else _tuple(msgspec.structs.astuple(struct))
+
+
+def _tuple(values: Any) -> Any:
+    """With the members of nested structs."""
+    if isinstance(values, msgspec.Struct):
+        return _members(values)
+    return tuple(map(_tuple, values)) if isinstance(values, tuple) else values
 
 
 def _exactly_equal(recorded: MeasurementFigures, found: MeasurementFigures) -> bool:

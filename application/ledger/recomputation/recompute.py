@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from math import fsum
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
 
-import numpy as np
 from msgspec.structs import replace
 
-from application.commands.dispatch import RecordMeasurement
 from application.ledger.proof_check import named_streams
 from application.ledger.proof_document import ProofBroken, ProofDocumentV3
 from application.ledger.proof_measurements import ProvenMeasurement, decoded_row, measurements_in_force
@@ -19,7 +16,12 @@ from application.ledger.proof_seals import CheckedDay, DaySealsOf, check_days, s
 from application.ledger.recomputation.differences import (
     FigureDifference,
     differences_between,
-    recorded_values,
+)
+from application.ledger.recomputation.measurement import (
+    measured_again,
+    refit_differences,
+    temperature_differences,
+    unlike_values,
 )
 from application.ledger.recomputation.results import (
     Recomputation,
@@ -36,25 +38,32 @@ from application.ledger.recomputation.terms import (
     term_differences,
 )
 from application.measurement.delivered_over_window import delivered_over_window
-from application.measurement.measure import GIVE_UP_AFTER, measurement_of, readings_window
+from application.measurement.measure import readings_window
 from application.ports.public_holidays import PublicHolidays
-from domain.dispatch import MeasurementFigures
+from application.ports.regression_fitter import RegressionFitter
 from domain.dr_event import DREvent
 from domain.ledger.entries import LogRow
 from domain.time_series.windows import IntervalSeries
 
 
-def recompute(document: ProofDocumentV3, public: PublicHolidays) -> Recomputation:
+class Installation(NamedTuple):
+    """What the one who checks has besides the file."""
+
+    public_holidays: PublicHolidays
+    fitter: RegressionFitter
+
+
+def recompute(document: ProofDocumentV3, by: Installation) -> Recomputation:
     """Of a document that was checked. Raises ProofBroken for readings or seals of another form."""
     try:
-        return _recompute(document, public)
+        return _recompute(document, by)
     except ProofBroken:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ProofBroken(f"its measurements cannot be computed again: {error}") from error
 
 
-def _recompute(document: ProofDocumentV3, public: PublicHolidays) -> Recomputation:
+def _recompute(document: ProofDocumentV3, by: Installation) -> Recomputation:
     rows = [row.row() for row in document.domain_events]
     own = [row for row in rows if row.originator_id == document.dr_event_id]
     dispatches = named_streams(document.dr_event_id, own).dispatches
@@ -62,7 +71,7 @@ def _recompute(document: ProofDocumentV3, public: PublicHolidays) -> Recomputati
     readings = _readings_by_facility(document, measured)
     seals = seals_of((row.row() for row in document.seals), document.readings)
     facilities = tuple(
-        _recomputed(document, one, readings.get(one.facility_id), seals, public) for one in measured
+        _recomputed(document, one, readings.get(one.facility_id), seals, by) for one in measured
     )
     return Recomputation(
         facilities=facilities, dispatches=len(dispatches), total=_total(document, own, measured, facilities)
@@ -115,7 +124,7 @@ def _recomputed(
     measured: ProvenMeasurement,
     readings: ProvenReadings | None,
     seals: DaySealsOf,
-    public: PublicHolidays,
+    by: Installation,
 ) -> RecomputedFacility:
     figures = measured.figures
     result = RecomputedFacility(
@@ -137,64 +146,39 @@ def _recomputed(
         return replace(
             result, status="differs", differences=(FigureDifference(what="terms", recorded=terms.why),)
         )
+    basis = basis_by_terms(figures, terms.agreed)
     try:
         values = readings.values()
         days = tuple(check_days(readings, seals, measured.position))
-        used = readings_window(measured.window, measured.look_back_days)
+        used = readings_window(measured.window, basis.look_back_days)
         metered = IntervalSeries(used.starts_at, readings.step_s, values.kw.slice(used))
     except ValueError as error:
         raise ProofBroken(f"the readings of {measured.facility_id} cannot be read: {error}") from error
-    basis = basis_by_terms(figures, terms.agreed)
-    found = measurement_of(measured.dispatch, metered, basis, now=measured.dispatch.ends_at + GIVE_UP_AFTER)
     differences = term_differences(figures, terms.agreed) + _of_seals(days)
-    notes = level_note(figures, terms.agreed)
+    notes = level_note(figures, terms.agreed) + _temperature_note(days)
     if terms.agreed.holidays is None:
-        by_calendar, told = calendar_differences(figures, measured.window, public)
+        by_calendar, told = calendar_differences(figures, measured.window, by.public_holidays)
         differences, notes = differences + by_calendar, notes + told
-    digest = found.figures.data_hash if isinstance(found, RecordMeasurement) else ""
-    if digest != figures.data_hash and (
-        why := _readings_are_gone(figures, metered, basis.tz) or _corrected_since(days)
-    ):
-        return replace(result, why=why, notes=notes, days=days)
-    if not isinstance(found, RecordMeasurement):
-        reason = "the window holds nothing to measure" if found is None else found.reason
-        differences += (FigureDifference(what="not measurable from these values", recomputed=reason),)
-        return replace(result, status="differs", differences=differences, notes=notes, days=days)
-    differences += differences_between(figures, found.figures, metered, basis.tz)
+    result = replace(result, notes=notes, days=days)
+    found = measured_again(measured, metered, basis)
+    if why := unlike_values(figures, metered, basis.tz, days):
+        return replace(result, why=why)
+    if isinstance(found, str):
+        return replace(result, status="differs", differences=(*differences, FigureDifference(what=found)))
+    differences += temperature_differences(figures, measured.window, values)
+    differences += refit_differences(measured, metered, values, basis, by.fitter)
+    differences += differences_between(figures, found, metered, basis.tz)
     return replace(
         result,
         status="differs" if differences else "equal",
-        recomputed=WindowFigures.of(found.figures),
+        recomputed=WindowFigures.of(found),
         differences=differences,
-        notes=notes,
-        days=days,
     )
 
 
-def _readings_are_gone(figures: MeasurementFigures, metered: IntervalSeries, tz: ZoneInfo) -> str:
-    """Retention removes the oldest readings: everything before a moment."""
-    known = np.flatnonzero(np.isfinite(metered.values))
-    first_at = (
-        metered.starts_at + timedelta(seconds=metered.step_s * int(known[0]))
-        if len(known)
-        else metered.ends_at
-    )
-    gone = sum(kw is not None and starts_at < first_at for starts_at, kw in recorded_values(figures, tz))
-    return (
-        f"{gone} of the values that it used, before {first_at:%Y-%m-%d %H:%MZ}, are not stored any more"
-        if gone
-        else ""
-    )
-
-
-def _corrected_since(days: Sequence[CheckedDay]) -> str:
-    """Its readings have changed, and a later seal says so."""
-    changed = [f"{day.day} (position {day.position})" for day in days if day.state == "corrected_since"]
-    if not changed:
-        return ""
-    return (
-        f"readings were corrected since, and sealed again: {', '.join(changed)}; those that it used are gone"
-    )
+def _temperature_note(days: Sequence[CheckedDay]) -> tuple[str, ...]:
+    sealed = sum(day.temperatures_sealed for day in days)
+    return (f"temperatures of {sealed} days are sealed",) if sealed else ()
 
 
 def _of_seals(days: Sequence[CheckedDay]) -> tuple[FigureDifference, ...]:

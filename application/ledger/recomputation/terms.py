@@ -15,9 +15,10 @@ from application.ledger.proof_document import ProofDocumentV3, ProvenRow
 from application.ledger.proof_measurements import ProvenMeasurement, decoded_row
 from application.ledger.recomputation.differences import FigureDifference
 from application.measurement.agreed_baseline import AgreedBaseline, agreed_baseline
-from application.measurement.basis import LOOK_BACK_DAYS, MeasuringBasis
+from application.measurement.basis import MeasuringBasis, look_back_days
 from application.ports.event_store.event_store import StreamNotFound, TAggregate
 from application.ports.public_holidays import PublicHolidays
+from domain.baseline import BaselineParameters
 from domain.dispatch import MeasurementFigures
 from domain.dr_event import DREvent
 from domain.time_series.windows import TimeWindow, local_date
@@ -98,8 +99,9 @@ def calendar_differences(
     figures: MeasurementFigures, window: TimeWindow, public: PublicHolidays
 ) -> tuple[tuple[FigureDifference, ...], tuple[str, ...]]:
     """The recorded holidays of a region against the calendar of this installation."""
+    back = look_back_days(figures.baseline_method, figures.parameters or BaselineParameters())
     last = local_date(window.starts_at, ZoneInfo(figures.tz))
-    first = last - timedelta(days=LOOK_BACK_DAYS)
+    first = last - timedelta(days=back)
     region = figures.holidays_of
     if region in {"none", "program", ""}:
         return (), ()
