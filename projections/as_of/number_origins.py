@@ -1,7 +1,8 @@
 """The origin of each number of a DR event and of a dispatch: the domain event that gave it its present value.
 
-The projections are folded one domain event at a time; where a number changes, that domain event is its origin. So it is
-the origin of exactly what the read models, the API and the page show.
+The projections are folded one domain event at a time; where a number changes, or is given again by a new notice or
+measurement, that domain event is its origin. So it is the origin of exactly what the read models, the API and the page
+show.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from projections.engine.memory_rows import MemoryRows
 from projections.engine.projection import Projection, TRow
 
 Numbers = dict[str, float | None]
+Versions = dict[str, object]
+"""Number -> what changes where the number is given again, with an equal value perhaps."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,26 +80,28 @@ def _origins(
     projection: Projection[TRow],
     key: str,
     entries: Iterable[StreamEntry],
-    numbers_of: Callable[[TRow], Numbers],
+    numbers_of: Callable[[TRow], tuple[Numbers, Versions]],
 ) -> tuple[NumberOrigin, ...]:
     rows = MemoryRows(projection)
     origins: dict[str, NumberOrigin] = {}
     before: Numbers = {}
+    versions_before: Versions = {}
     for entry in entries:
         rows.fold([entry])
         if (row := rows.get(key)) is None:
             continue
-        now = numbers_of(row)
+        now, versions = numbers_of(row)
         for name, value in now.items():
+            is_same = value == before.get(name) and versions.get(name) == versions_before.get(name)
             if value is None:
                 origins.pop(name, None)
-            elif name not in before or value != before[name]:
+            elif not is_same:
                 origins[name] = NumberOrigin(name=name, value=value, origin=origin_of(entry))
-        before = now
+        before, versions_before = now, versions
     return tuple(origins[name] for name in before if name in origins)
 
 
-def _of_dr_event(row: DREventRow) -> Numbers:
+def _of_dr_event(row: DREventRow) -> tuple[Numbers, Versions]:
     """A number that no domain event has given yet is None, not its default of 0."""
     numbers: Numbers = {
         "target_kw": row.target_kw if row.notification_id is not None else None,
@@ -107,11 +112,17 @@ def _of_dr_event(row: DREventRow) -> Numbers:
     }
     for name in ("asked", "prepared", "committed", "failed", "restored"):
         numbers[name] = None if row.batch is None else getattr(row.batch, name)
-    return numbers | {"delivered_kw": row.delivered_kw, "measured_facilities": row.measured_facilities}
+    numbers |= {"delivered_kw": row.delivered_kw, "measured_facilities": row.measured_facilities}
+    notice = (row.accepted_at, row.notification_id, row.modification_number)
+    measurement = (row.measured_at, row.remeasured_at)
+    return numbers, {"target_kw": notice, "delivered_kw": measurement, "measured_facilities": measurement}
 
 
-def _of_dispatch(row: DispatchRow) -> Numbers:
+def _of_dispatch(row: DispatchRow) -> tuple[Numbers, Versions]:
     numbers: Numbers = {"target_kw": row.target_kw, "delivered_kw_so_far": row.delivered_kw_so_far}
-    for name in ("baseline_kw", "metered_kw", "coverage_pct"):
+    measured = ("baseline_kw", "metered_kw", "coverage_pct")
+    for name in measured:
         numbers[name] = None if row.measurement is None else getattr(row.measurement, name)
-    return numbers | {"delivered_kw": row.delivered_kw}
+    numbers["delivered_kw"] = row.delivered_kw
+    revision = row.measurement and row.measurement.revision
+    return numbers, dict.fromkeys((*measured, "delivered_kw"), revision)

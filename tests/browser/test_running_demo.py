@@ -66,6 +66,31 @@ def test_every_view_is_drawn_in_both_themes_and_axe_finds_nothing_serious(
     run_scenario(scenario())
 
 
+def test_each_number_of_a_dr_event_links_to_the_domain_event_that_it_comes_from(
+    demo: RunningDemo, opened: Opened
+) -> None:
+    path = f"/api/dr-events/{demo.dr_event}/measurements"
+    recorded = [*demo.get(path)["numbers"], *demo.get(f"{path}/{FACILITY}")["numbers"]]
+    figures = demo.get(f"{path}/{FACILITY}")["figures"]
+
+    async def scenario() -> None:
+        async with opened("") as page:
+            await page.sign_in(demo.keys["auditor"])
+            await page.go(f"#/dr-events/{demo.dr_event}?facility={FACILITY}")
+            await page.shows(figures["data_hash"], "main")
+            linked = await page.value(
+                "[...document.querySelectorAll('main a')].map(one => one.getAttribute('href'))"
+            )
+            for number in recorded:
+                assert f"#/audit/{demo.dr_event}?step={number['origin']['position']}" in linked, number
+            shown = await page.value("document.querySelector('.measured').innerText")
+            assert figures["baseline_method"] in shown
+            for day in figures["days"]:
+                assert f"{day['mean_kw']:,.1f}" in shown
+
+    run_scenario(scenario())
+
+
 async def shown_then(page: Page) -> tuple[str, dict[str, str], int]:
     """The status of the DR event and of each facility, and the number of steps, as shown on the page."""
     await page.until("document.querySelector('#past')?.getAttribute('aria-busy') === 'false'")

@@ -9,7 +9,7 @@ SIZES = {"narrow": (390, 844), "wide": (1440, 1100), "wall": (2560, 1440)}
 THEMES = ("light", "dark")
 
 
-MAIN = {"portfolio", "dr-event", "facility", "audit", "operations"}
+MAIN = {"portfolio", "dr-event", "measurement", "facility", "audit", "operations"}
 """One view of each kind."""
 
 
@@ -27,6 +27,7 @@ def views_of(demo: RunningDemo, facility: str) -> tuple[View, ...]:
         View("portfolio", "#/portfolio", "Facilities by state"),
         View("dr-events", "#/dr-events", "UTIL-2026-0042"),
         View("dr-event", f"#/dr-events/{demo.dr_event}", "Told to the utility"),
+        View("measurement", f"#/dr-events/{demo.dr_event}?facility={facility}", "Digest of the readings"),
         View("facilities", "#/facilities", facility),
         View("facility", f"#/facilities/{facility}", "Zones"),
         View("audit-now", f"#/audit/{demo.dr_event}", "Every step"),

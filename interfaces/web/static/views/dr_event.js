@@ -87,7 +87,7 @@ function Head({ row, operates, audits, ask }) {
 
 const WORDS = { override: "Approve…", restored: "Restored…" };
 
-export function DREventView({ id }) {
+export function DREventView({ id, options }) {
   const signedIn = useStore(session);
   const query = useDREvent(id);
   const [asked, ask] = useState(null);
@@ -101,7 +101,7 @@ export function DREventView({ id }) {
     ${query.data
       ? html`<${Head} row=${query.data} operates=${operates} audits=${may("audit", signedIn)} ask=${ask} />`
       : html`<div class="page-head"><h1 tabindex="-1">DR event</h1></div>`}
-    <${DREventBody} id=${id} act=${act || null} />
+    <${DREventBody} id=${id} act=${act || null} open=${options.get("facility") || null} />
     ${asked && query.data && html`<${Question} row=${query.data} asked=${asked} close=${() => ask(null)} />`}
   </div>`;
 }

@@ -7,6 +7,7 @@ import { NONE, between, count, kw, momentSeconds, sentence, short, words } from 
 import { useList, useLoaded, useQuery } from "../query.js";
 import { DispatchRows } from "./dispatch_rows.js";
 import { DREventLoad } from "./dr_event_load.js";
+import { DREventMeasured } from "./dr_event_measured.js";
 import { DREventFigures, Progress } from "./dr_event_progress.js";
 
 /** `?as_of=` for a moment of the past, nothing for now. */
@@ -84,8 +85,9 @@ function Particulars({ row, parts }) {
   </${Panel}>`;
 }
 
-/** Everything of one DR event below its head; `asOf` null for now. `act(part)`: buttons of a facility's row. */
-export function DREventBody({ id, asOf = null, act = null }) {
+/** Everything of one DR event below its head; `asOf` null for now. `act(part)`: buttons of a facility's row; `open`: the facility whose
+ * measurement is shown. */
+export function DREventBody({ id, asOf = null, act = null, open = null }) {
   const dr = useDREvent(id, asOf);
   const parts = useDispatches(id, asOf);
   return html`<${Loaded} query=${dr} height="30rem">${(row) => html`
@@ -95,5 +97,6 @@ export function DREventBody({ id, asOf = null, act = null }) {
     <${Panel} title="Facilities" flush note=${`${count(row.facility_ids.length)} asked`}>
       <${Loaded} query=${parts} lines=8>${(found) => html`<${DispatchRows} parts=${found} act=${act} />`}</${Loaded}>
     </${Panel}>
+    <${DREventMeasured} id=${id} parts=${parts.data || []} asOf=${asOf} open=${open} />
     <div class="grid"><${Callbacks} row=${row} /><${Particulars} row=${row} parts=${parts.data || []} /></div>`}</${Loaded}>`;
 }
