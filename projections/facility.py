@@ -63,6 +63,8 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     bms_address: str | None = None
     bms_profile: str | None = None
     programs: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """The operator's own labels."""
     limits: Limits | None = None
     reservations: tuple[Reservation, ...] = ()
     """In order of their starts."""
@@ -73,6 +75,8 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     """Its owner did that, and may end it."""
     opted_out_of: tuple[UUID, ...] = ()
     """Single DR events."""
+    awaits_restore: bool = False
+    """Its building may be curtailed still: no other DR event gets it meanwhile."""
     latest_dispatch: LatestDispatch | None = None
     registered_at: datetime
     changed_at: datetime
@@ -149,6 +153,7 @@ class FacilitiesProjection:
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "status": "equals",
         "programs": "contains",
+        "groups": "contains",
     }
 
     def key(self, row: FacilitiesRow) -> str:
@@ -213,6 +218,7 @@ def _put_facility(
             bms_address=state.bms.address if state.bms else None,
             bms_profile=state.bms.profile if state.bms else None,
             programs=tuple(sorted(state.programs)),
+            groups=tuple(sorted(state.groups)),
             limits=state.limits,
             reservations=tuple(
                 sorted(state.reservations.values(), key=lambda reservation: reservation.starts_at)
@@ -221,6 +227,7 @@ def _put_facility(
             opted_out=state.opted_out,
             opted_out_by_owner=state.opted_out_by_owner,
             opted_out_of=tuple(UUID(key) for key in sorted(state.opted_out_of)),
+            awaits_restore=bool(state.not_restored_from),
             latest_dispatch=row.latest_dispatch if row else None,
             registered_at=row.registered_at if row else domain_event.recorded_at,
             changed_at=domain_event.recorded_at,

@@ -102,6 +102,7 @@ NEWER_TOPICS: frozenset[str] = frozenset(
         "dr-event.measured.v2",
         "dr-event.remeasured.v2",
         "facility.enrolled-in-program.v2",
+        "facility.groups-assigned.v1",
         "facility.location-agreed.v1",
         "facility.reactivated.v1",
         "facility.zone-defined.v2",

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from domain.baseline import BaselineParameters
-from domain.facility import MOST_METERS, MOST_PROGRAMS, MOST_ZONES
+from domain.facility import MOST_GROUPS, MOST_METERS, MOST_PROGRAMS, MOST_ZONES
 from domain.forecast import ForecastGuardrail
 from domain.program import SettlementRule, ShortfallPolicy, WindowTerms
 from domain.units import DecimalString, KilowattString
@@ -149,6 +149,8 @@ class FacilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     bms: BmsEntry
     programs: Annotated[tuple[Identifier | EnrolmentEntry, ...], msgspec.Meta(max_length=MOST_PROGRAMS)]
     """Ids, or enrolments with their power."""
+    groups: Annotated[tuple[Identifier, ...], msgspec.Meta(max_length=MOST_GROUPS)] = ()
+    """Labels of your own, to list and to sum facilities by."""
     dr_events_per_day: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 2
     dr_events_per_season: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 40
     longest_dr_event_s: SomeDaysS = 14_400

@@ -188,6 +188,7 @@ def _wrong_facility(
 ) -> Iterator[str]:
     yield from _twice(f"{path}.meters", (meter.meter_id for meter in facility.meters))
     yield from _twice(f"{path}.zones", (zone.zone_id for zone in facility.zones))
+    yield from _twice(f"{path}.groups", facility.groups)
     yield from _twice(f"{path}.programs", (one.program_id for one in set(facility.enrolments)))
     yield from enrolment_problems(facility, path, programs)
     if (facility.latitude is None) != (facility.longitude is None):

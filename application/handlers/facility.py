@@ -49,6 +49,7 @@ def register_facility(command: RegisterFacility, context: DecisionContext) -> De
         bms=bms,
         enrolments={one.program_id: _enrolment(one) for one in entry.enrolments},
         limits=_limits(entry),
+        groups=frozenset(entry.groups),
     )
     facility.agree_location(
         context.provenance,

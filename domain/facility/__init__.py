@@ -1,9 +1,10 @@
 """A facility: its zones, meters, BMS, agreements, and the DR events for which it is reserved."""
 
 from domain.facility.aggregate import Facility
-from domain.facility.events import OF_DR_EVENT
 from domain.facility.location import MOST_LOCATIONS, Location, Locations
+from domain.facility.participation_events import OF_DR_EVENT
 from domain.facility.state import (
+    MOST_GROUPS,
     MOST_METERS,
     MOST_PROGRAMS,
     MOST_ZONES,
@@ -21,6 +22,7 @@ from domain.facility.state import (
 )
 
 __all__ = [
+    "MOST_GROUPS",
     "MOST_LOCATIONS",
     "MOST_METERS",
     "MOST_PROGRAMS",

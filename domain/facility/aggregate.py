@@ -12,7 +12,7 @@ import msgspec
 
 from domain.errors import FacilityNotAvailable, FacilityTooLarge, NotAllowedNow, ReasonRequired
 from domain.event_sourcing.aggregate import Aggregate, Provenance
-from domain.facility import events
+from domain.facility import events, participation_events
 from domain.facility.location import MOST_LOCATIONS, Location
 from domain.facility.state import (
     MOST_METERS,
@@ -45,16 +45,17 @@ class Facility(Aggregate[FacilityState]):
     LimitsAgreed: TypeAlias = events.LimitsAgreed
     RegionAgreed: TypeAlias = events.RegionAgreed
     LocationAgreed: TypeAlias = events.LocationAgreed
+    GroupsAssigned: TypeAlias = events.GroupsAssigned
     MaintenanceStarted: TypeAlias = events.MaintenanceStarted
     MaintenanceEnded: TypeAlias = events.MaintenanceEnded
     Deactivated: TypeAlias = events.Deactivated
     Reactivated: TypeAlias = events.Reactivated
-    Reserved: TypeAlias = events.Reserved
-    Released: TypeAlias = events.Released
-    RestoreAwaited: TypeAlias = events.RestoreAwaited
-    RestoreConfirmed: TypeAlias = events.RestoreConfirmed
-    OptedOut: TypeAlias = events.OptedOut
-    OptedIn: TypeAlias = events.OptedIn
+    Reserved: TypeAlias = participation_events.Reserved
+    Released: TypeAlias = participation_events.Released
+    RestoreAwaited: TypeAlias = participation_events.RestoreAwaited
+    RestoreConfirmed: TypeAlias = participation_events.RestoreConfirmed
+    OptedOut: TypeAlias = participation_events.OptedOut
+    OptedIn: TypeAlias = participation_events.OptedIn
 
     @classmethod
     def register(
@@ -93,6 +94,7 @@ class Facility(Aggregate[FacilityState]):
         bms: BmsLink,
         enrolments: Mapping[str, Enrolment],
         limits: Limits,
+        groups: frozenset[str] = frozenset(),
     ) -> None:
         """Record the differences between the given facts and the recorded ones; equal facts record nothing.
 
@@ -114,6 +116,8 @@ class Facility(Aggregate[FacilityState]):
         self._agree_enrolments(provenance, enrolments)
         if self.state.limits != limits:
             self.record(self.LimitsAgreed, provenance, limits=limits)
+        if self.state.groups != groups:
+            self.record(self.GroupsAssigned, provenance, groups=tuple(sorted(groups)))
 
     def agree_location(
         self,

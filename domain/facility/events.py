@@ -1,22 +1,14 @@
-"""Domain events of a facility, and their effect on its state. Used as `Facility.<Name>`."""
+"""Domain events of what a facility is, and their effect on its state. Used as `Facility.<Name>`."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import ClassVar, TypeVar
-from uuid import UUID
+from typing import ClassVar
 
 from msgspec.structs import replace
 
 from domain.event_sourcing.aggregate import Aggregate, CreationEvent
 from domain.facility.location import Location
-from domain.facility.state import BmsLink, Enrolment, FacilityState, Limits, Reservation, Zone
-
-TValue = TypeVar("TValue")
-
-
-def _without(values: dict[str, TValue], key: str) -> dict[str, TValue]:
-    return {known: value for known, value in values.items() if known != key}
+from domain.facility.state import BmsLink, Enrolment, FacilityState, Limits, Zone
 
 
 class Event(Aggregate.Event, frozen=True, kw_only=True):
@@ -159,6 +151,17 @@ class LocationAgreed(Event, frozen=True, kw_only=True):
         )
 
 
+class GroupsAssigned(Event, frozen=True, kw_only=True):
+    """The groups that the operator sorts the facility into; they replace those of before."""
+
+    TOPIC: ClassVar[str] = "facility.groups-assigned.v1"
+    groups: tuple[str, ...]
+    """In order."""
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, groups=frozenset(self.groups))
+
+
 class MaintenanceStarted(Event, frozen=True, kw_only=True):
     """The facility is out of service."""
 
@@ -196,145 +199,3 @@ class Reactivated(Event, frozen=True, kw_only=True):
 
     def evolve(self, state: FacilityState) -> FacilityState:
         return replace(state, status="active")
-
-
-class Reserved(Event, frozen=True, kw_only=True):
-    """The facility is reserved for a DR event."""
-
-    TOPIC: ClassVar[str] = "facility.reserved.v1"
-    dr_event_id: UUID
-    starts_at: datetime
-    ends_at: datetime
-
-    def evolve(self, state: FacilityState) -> FacilityState:
-        reservation = Reservation(
-            dr_event_id=self.dr_event_id, starts_at=self.starts_at, ends_at=self.ends_at
-        )
-        key = str(self.dr_event_id)
-        return replace(
-            state,
-            reservations={**state.reservations, key: reservation},
-            served={**state.served, key: self.starts_at},
-            served_until={**state.served_until, key: self.ends_at},
-            utilities=state.utilities if self.tenant is None else {**state.utilities, key: self.tenant},
-        )
-
-
-class Released(Event, frozen=True, kw_only=True):
-    """A reservation has ended."""
-
-    TOPIC: ClassVar[str] = "facility.released.v1"
-    dr_event_id: UUID
-    starts_at: datetime
-    ends_at: datetime
-    served: bool
-    """False if the DR event was cancelled: it does not count against the limits then."""
-    reason: str | None = None
-    """Why it ended early; None: with its DR event, or by a change of it."""
-
-    def evolve(self, state: FacilityState) -> FacilityState:
-        key = str(self.dr_event_id)
-        served, until = state.served, state.served_until
-        if not self.served:
-            served, until = _without(served, key), _without(until, key)
-        remaining = {k: v for k, v in state.reservations.items() if k != key}
-        known = self.served or key in state.not_restored_from
-        return replace(
-            state,
-            reservations=remaining,
-            served=served,
-            served_until=until,
-            left_before_start=state.left_before_start - {key},
-            opted_out_of=state.opted_out_of - {key},
-            opted_out_of_by_owner=state.opted_out_of_by_owner - {key},
-            utilities=state.utilities if known else _without(state.utilities, key),
-        )
-
-
-class RestoreAwaited(Event, frozen=True, kw_only=True):
-    """A restore failed: no other DR event gets the facility until it succeeds."""
-
-    TOPIC: ClassVar[str] = "facility.restore-awaited.v1"
-    dr_event_id: UUID
-    facility_id: str
-
-    def evolve(self, state: FacilityState) -> FacilityState:
-        return replace(state, not_restored_from=state.not_restored_from | {str(self.dr_event_id)})
-
-
-class RestoreConfirmed(Event, frozen=True, kw_only=True):
-    """The building is restored after an earlier failure."""
-
-    TOPIC: ClassVar[str] = "facility.restore-confirmed.v1"
-    dr_event_id: UUID
-    facility_id: str
-    dr_event_ids: tuple[UUID, ...]
-    """The other DR events that have reserved it: their plans may include it again."""
-
-    def evolve(self, state: FacilityState) -> FacilityState:
-        key = str(self.dr_event_id)
-        known = key in state.served or key in state.reservations
-        return replace(
-            state,
-            not_restored_from=state.not_restored_from - {key},
-            utilities=state.utilities if known else _without(state.utilities, key),
-        )
-
-
-class OptedOut(Event, frozen=True, kw_only=True):
-    """The facility will not serve one DR event, or any (None) until it opts in again."""
-
-    TOPIC: ClassVar[str] = "facility.opted-out.v1"
-    dr_event_id: UUID | None
-    dr_event_ids: tuple[UUID, ...]
-    """The reserved DR events that this concerns."""
-    reason: str
-    by_owner: bool = False
-    """With a key of its owner, who may end it too."""
-
-    def evolve(self, state: FacilityState) -> FacilityState:
-        reserved = {key: one for i in self.dr_event_ids if (one := state.reservations.get(key := str(i)))}
-        ahead = {key for key, one in reserved.items() if self.recorded_at < one.starts_at}
-        state = replace(state, left_before_start=state.left_before_start | ahead)
-        if self.dr_event_id is None:
-            return replace(state, opted_out=True, opted_out_by_owner=self.by_owner)
-        this = {str(self.dr_event_id)}
-        by_owner = state.opted_out_of_by_owner
-        return replace(
-            state,
-            opted_out_of=state.opted_out_of | this,
-            opted_out_of_by_owner=by_owner | this if self.by_owner else by_owner - this,
-        )
-
-
-class OptedIn(Event, frozen=True, kw_only=True):
-    """The facility serves again: that DR event, or any (None), including those it had opted out of.
-
-    By its owner: those that its owner had opted it out of.
-    """
-
-    TOPIC: ClassVar[str] = "facility.opted-in.v1"
-    dr_event_id: UUID | None
-    dr_event_ids: tuple[UUID, ...]
-    """The reserved DR events that this concerns."""
-    reason: str
-    by_owner: bool = False
-
-    def evolve(self, state: FacilityState) -> FacilityState:
-        if self.dr_event_id is not None:
-            ended = frozenset({str(self.dr_event_id)})
-        else:
-            ended = state.opted_out_of_by_owner if self.by_owner else state.opted_out_of
-            state = replace(state, opted_out=False, opted_out_by_owner=False)
-        still_out = state.opted_out_of - ended
-        back = {str(i) for i in self.dr_event_ids} - still_out
-        return replace(
-            state,
-            opted_out_of=still_out,
-            opted_out_of_by_owner=state.opted_out_of_by_owner - ended,
-            left_before_start=state.left_before_start - back,
-        )
-
-
-OF_DR_EVENT = (Reserved, Released, RestoreAwaited, RestoreConfirmed)
-"""Those that belong to the history of the DR event that they name."""

@@ -21,6 +21,8 @@ MOST_ZONES = 64
 """Of a facility. The largest decision on a dispatch of so many fits into one save: all of them have drifted."""
 MOST_METERS = 100
 MOST_PROGRAMS = 50
+MOST_GROUPS = 20
+"""Of a facility."""
 
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +127,8 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     """The region whose public holidays apply, ISO 3166; None: that of its time zone."""
     later_locations: tuple[Location, ...] = ()
     """Agreed since, in the order of their first days."""
+    groups: frozenset[str] = frozenset()
+    """The operator's own labels, such as a customer or a region. No decision depends on them."""
     reservations: dict[str, Reservation] = {}
     served: dict[str, datetime] = {}
     """DR event id -> its start, for the limits per day and season."""

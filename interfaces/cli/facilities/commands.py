@@ -53,7 +53,13 @@ LIST_EXAMPLE = """
 Examples:
   gridproof facilities list
   gridproof facilities list --json
+  gridproof facilities list --group north
   gridproof facilities list --as-of 2026-07-14T21:30:00Z
+"""
+GROUPS_EXAMPLE = """
+\b
+Example:
+  gridproof facilities groups --json
 """
 FORGET_EXAMPLE = """
 \b
@@ -177,31 +183,83 @@ def _check(portfolio: "Portfolio", stores: "Stores") -> None:
     )
 
 
-@facilities_group.command("list", epilog=LIST_EXAMPLE)
-@click.option(
+_PAST = click.option(
     "--as-of",
     "past",
     metavar="TIME|N",
     type=as_of,
     help="As they stood then (ISO 8601 with offset), or at position N of the log.",
 )
+
+
+@facilities_group.command("groups", epilog=GROUPS_EXAMPLE)
+@_PAST
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def list_facilities(past: "AsOf | None", as_json: bool) -> None:
+def list_groups(past: "AsOf | None", as_json: bool) -> None:
+    """The totals of each group, a label that the portfolio gives its facilities."""
+    from projections.facility_groups import group_totals
+    from projections.queries.views import all_rows
+
+    with opened_stores() as stores:
+        totals = group_totals(all_rows(_all_of_them(stores, past)))
+    if as_json:
+        print_json({"groups": totals})
+    elif totals:
+        columns = ["group", "facilities", "active", "declared kW", "available kW", "reserved kW"]
+        print_table(
+            columns,
+            (
+                [
+                    one.group,
+                    one.facilities,
+                    one.active_facilities,
+                    one.declared_kw,
+                    one.available_kw,
+                    one.reserved_kw,
+                ]
+                for one in totals
+            ),
+        )
+    else:
+        click.echo("no facility has a group; name some in the portfolio (`groups: [north]`)")
+
+
+@facilities_group.command("list", epilog=LIST_EXAMPLE)
+@_PAST
+@click.option("--group", metavar="NAME", help="Only those of that group.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_facilities(past: "AsOf | None", group: str | None, as_json: bool) -> None:
     """Every facility, with what it can shed and how its latest dispatch stands."""
     from projections.facility import with_coordinates
     from projections.queries.views import all_rows
 
     with opened_stores() as stores:
         coordinates = stores.facility_coordinates().stored()
-        rows = [with_coordinates(row, coordinates) for row in all_rows(_all_of_them(stores, past))]
+        rows = [
+            with_coordinates(row, coordinates)
+            for row in all_rows(_all_of_them(stores, past))
+            if group is None or group in row.groups
+        ]
         now = past if isinstance(past, datetime) else stores.clock.now()
     if as_json:
         print_json({"facilities": rows})
     elif rows:
-        columns = ["facility", "status", "time zone", "meters", "zones", "kW", "programs", "latest dispatch"]
+        columns = [
+            "facility",
+            "status",
+            "time zone",
+            "meters",
+            "zones",
+            "kW",
+            "programs",
+            "groups",
+            "latest dispatch",
+        ]
         print_table(columns, (_cells(row, now) for row in rows))
     elif past is not None:
         click.echo("no facilities were known then")
+    elif group is not None:
+        click.echo(f"no facility is in the group {group}; see `gridproof facilities groups`")
     else:
         click.echo("no facilities; import them with `gridproof facilities import FILE`")
 
@@ -268,5 +326,6 @@ def _cells(row: "FacilityRow", now: datetime) -> list[object]:
         len(row.zones),
         row.curtailable_kw,
         row.programs,
+        row.groups,
         latest and f"{latest.status} ({latest.starts_at:%Y-%m-%d %H:%MZ})",
     ]

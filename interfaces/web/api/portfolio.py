@@ -18,8 +18,9 @@ from interfaces.web.api.forecast.controller import AsOfMoment, moment_of
 from interfaces.web.edge import WebDependencies, dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
-from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, portfolio_of
+from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of, portfolio_of
 from interfaces.web.route_policy import READER, RoutePolicy
+from projections.facility_groups import group_totals
 from projections.portfolio.projection import KEY, PortfolioRow
 from projections.queries.views import all_rows
 
@@ -70,6 +71,27 @@ class PortfolioDocument(msgspec.Struct, frozen=True, kw_only=True, tag="portfoli
     changed_at: datetime | None = None
 
 
+class GroupDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The facilities with one label of the operator's. A facility counts in each of its groups."""
+
+    group: str
+    facilities: int
+    active_facilities: int
+    facilities_in_maintenance: int
+    deactivated_facilities: int
+    reserved_facilities: int
+    """Active ones with a reservation, current or future."""
+    declared_kw: float
+    available_kw: float
+    reserved_kw: float
+
+
+class GroupsDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """By the name of the group."""
+
+    items: tuple[GroupDocument, ...]
+
+
 def portfolio_document(row: PortfolioRow) -> PortfolioDocument:
     return msgspec.convert(row, PortfolioDocument, from_attributes=True)
 
@@ -87,6 +109,17 @@ class PortfolioController(Controller):
         """All zero before the first facility is imported."""
         row = await edge_of(request).rows.get(await portfolio_of(request, parse_as_of(as_of)), KEY)
         return portfolio_document(row or PortfolioRow())
+
+    @get(
+        "/groups",
+        summary="Facilities, declared, available and reserved kW of each group",
+        policy=RoutePolicy(roles=READER, cache="replica", projections=("facilities",)),
+    )
+    async def groups(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> GroupsDocument:
+        """The groups are the labels that the portfolio gives its facilities; `/api/facilities?group=` lists one."""
+        view = await facilities_of(request, parse_as_of(as_of))
+        totals = await asyncio.to_thread(lambda: group_totals(all_rows(view)))
+        return msgspec.convert({"items": totals}, GroupsDocument, from_attributes=True)
 
     @get(
         "/forecast",

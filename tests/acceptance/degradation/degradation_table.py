@@ -64,7 +64,11 @@ LIKE: dict[str, tuple[str, ...]] = {
         "GET /api/audit/ledger/consistency",
         "GET /api/dead-letters/{dead_letter_id}",
     ),
-    "facilities": ("GET /api/facilities/{facility_id}/gaps", "GET /api/facilities/{facility_id}/health"),
+    "facilities": (
+        "GET /api/facilities/{facility_id}/gaps",
+        "GET /api/facilities/{facility_id}/health",
+        "GET /api/portfolio/groups",
+    ),
     "forecasts": ("GET /api/facilities/{facility_id}/forecast/accuracy",),
     "sign-in": ("DELETE /api/session",),
 }

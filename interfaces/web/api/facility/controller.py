@@ -48,6 +48,7 @@ class FacilityController(Controller):
         *,
         status: Filter = None,
         program: Filter = None,
+        group: Filter = None,
         cursor: Cursor = None,
         limit: Limit = 100,
         as_of: AsOfQuery = None,
@@ -62,7 +63,7 @@ class FacilityController(Controller):
         return await shared_listing(
             edge,
             await facilities_of(request, past),
-            filters={"status": status, "programs": program},
+            filters={"status": status, "programs": program, "groups": group},
             tenant=None,
             cursor=cursor,
             limit=limit,

@@ -53,6 +53,8 @@ class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"
     bms_address: str | None = None
     bms_profile: str | None = None
     programs: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """The operator's own labels."""
     limits: Limits | None = None
     reservations: tuple[Reservation, ...] = ()
     """In order of their starts."""
@@ -63,6 +65,8 @@ class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"
     """Its owner did that, and may end it."""
     opted_out_of: tuple[UUID, ...] = ()
     """Single DR events."""
+    awaits_restore: bool = False
+    """Its building may be curtailed still: no other DR event gets it meanwhile."""
     latest_dispatch: LatestDispatchDocument | None = None
     registered_at: datetime
     changed_at: datetime

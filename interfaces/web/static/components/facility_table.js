@@ -19,6 +19,7 @@ function columnsOf(current) {
     { id: "zones", label: "Zones", number: true, sort: (row) => row.zones.length, cell: (row) => row.zones.length },
     { id: "served", label: "DR events served", number: true, sort: (row) => row.dr_events_served, cell: (row) => row.dr_events_served },
     { id: "programs", label: "Programs", cell: (row) => row.programs.join(", ") || NONE },
+    { id: "groups", label: "Groups", sort: (row) => (row.groups || []).join(), cell: (row) => (row.groups || []).join(", ") || NONE },
     { id: "place", label: "Place", sort: (row) => row.weather_cell, cell: (row) => words(row.weather_cell.replaceAll("-", " ")) },
   ];
 }
@@ -26,6 +27,6 @@ function columnsOf(current) {
 export function FacilityTable({ rows, current }) {
   const columns = useMemo(() => columnsOf(current), [current]);
   return html`<${Table} caption="Facilities" columns=${columns} rows=${rows} rowKey=${(row) => row.facility_id} first="facility" tall
-    text=${(row) => `${row.facility_id} ${row.status} ${row.programs.join(" ")} ${row.weather_cell} ${facilityState(row).words}`}
+    text=${(row) => `${row.facility_id} ${row.status} ${row.programs.join(" ")} ${(row.groups || []).join(" ")} ${row.weather_cell} ${facilityState(row).words}`}
     empty="No facility is imported yet: gridproof facilities import FILE" />`;
 }

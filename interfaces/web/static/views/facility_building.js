@@ -54,6 +54,7 @@ export function Building({ row, health }) {
       ["Notice needed", row.limits && span(limits.notification_lead_s)],
       ["Place", placeOf(row)],
       ["Time zone", row.tz],
+      ["Groups", (row.groups || []).join(", ") || NONE],
       ["Registered", momentSeconds(row.registered_at)],
     ]} />
   </${Panel}>`;

@@ -31,6 +31,7 @@ WITH_A_PAST = {
     "GET /api/facilities/{facility_id}/forecast",
     "GET /api/portfolio",
     "GET /api/portfolio/forecast",
+    "GET /api/portfolio/groups",
     "GET /api/audit/dr-events/{dr_event_id}",
 }
 READ = sorted(route for route in POLICIES if route.startswith("GET /api/"))
