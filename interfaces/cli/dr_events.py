@@ -59,7 +59,7 @@ Example:
 _SHOWN = (
     "dr_event_id", "utility_id", "utility_event_id", "status", "outcome", "settlement_status", "program_id",
     "starts_at", "ends_at", "target_kw", "capacity_kw", "shortfall_kw", "missing_kw", "delivered_kw",
-    "failed_facilities", "cancellation_reason",
+    "measured_facilities", "unmeasured_facilities", "unmeasured_reasons", "failed_facilities", "cancellation_reason",
 )  # fmt: skip
 _as_of_option = click.option(
     "--as-of",
@@ -99,7 +99,7 @@ def list_dr_events(status: str | None, limit: int, past: "AsOf | None", as_json:
                     row.starts_at,
                     row.ends_at,
                     row.target_kw,
-                    row.delivered_kw,
+                    "not measurable" if row.settlement_status == "not_measurable" else row.delivered_kw,
                     row.outcome,
                 )
                 for row in page.rows
@@ -184,8 +184,13 @@ def _cells(dispatch: "DispatchRow") -> list[object]:
         dispatch.delivered_kw,
         error_of(dispatch.measurement),
         len(dispatch.zones),
-        dispatch.what_went_wrong,
+        dispatch.what_went_wrong or _not_measurable(dispatch),
     ]
+
+
+def _not_measurable(dispatch: "DispatchRow") -> str | None:
+    reason = dispatch.not_measurable_reason
+    return None if reason is None else f"not measurable: {reason}"
 
 
 @dr_events_group.command("override", epilog=OVERRIDE_EXAMPLE)

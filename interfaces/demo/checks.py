@@ -90,7 +90,8 @@ def _at_the_end(evidence: Evidence) -> Iterable[str]:
     if state.status != "completed":
         yield f"DR event not completed: it is {state.status}"
     if state.settlement_status != "measured":
-        yield "delivery not measured"
+        reasons = "; ".join(state.unmeasured_reasons)
+        yield "delivery not measured" + (f": {reasons}" if reasons else "")
     failed = set(failed_facilities(evidence.log))
     if failed != evidence.roles.expected_failures:
         expected = ", ".join(sorted(evidence.roles.expected_failures))

@@ -94,7 +94,9 @@ def _figures(document: DemoDocument) -> Table:
         ),
         (
             "delivered",
-            f"{delivered:,.1f} of {document.target_kw:,.1f} kW ({share})" if delivered is not None else "-",
+            f"{delivered:,.1f} of {document.target_kw:,.1f} kW ({share})"
+            if delivered is not None
+            else document.settlement_status.replace("_", " "),
         ),
         ("BMS commands carried out twice", str(document.duplicate_bms_commands)),
         ("zones curtailed after the end", str(document.curtailed_after_end)),

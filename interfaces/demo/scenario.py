@@ -131,7 +131,8 @@ class Scenario:
 
 
 def _is_measured(row: dict[str, Any]) -> bool:
-    return row["settlement_status"] == "measured" and _all_callbacks_answered(row)
+    is_over = row["settlement_status"] in {"measured", "not_measurable"}
+    return is_over and _all_callbacks_answered(row)
 
 
 def _all_callbacks_answered(row: dict[str, Any]) -> bool:

@@ -93,6 +93,27 @@ NOT_READY = """(async () => {
 })()"""
 """DR events of three facilities each, of which some do not serve or may not."""
 
+NOT_MEASURABLE = """(async () => {
+  const { html, render } = await import("/static/dom.js");
+  const { DREventTable } = await import("/static/components/dr_event_table.js");
+  const { DREventFigures, Progress } = await import("/static/views/dr_event_progress.js");
+  const row = (id, changes) => ({
+    dr_event_id: id, utility_event_id: id, utility_id: "west", status: "completed", facility_ids: ["a", "b", "c"],
+    starts_at: "2026-07-14T21:00:00Z", ends_at: "2026-07-14T23:00:00Z", target_kw: 20, capacity_kw: 30,
+    measured_at: "2026-07-14T23:03:00Z", reasons: [], outcome: "full", cancellation_reason: null, ...changes,
+  });
+  const rows = [
+    row("none", { settlement_status: "not_measurable", delivered_kw: null, unmeasured_facilities: ["a", "b", "c"] }),
+    row("some", { settlement_status: "measured", delivered_kw: 12, unmeasured_facilities: ["c"] }),
+    row("zero", { settlement_status: "measured", delivered_kw: 0, unmeasured_facilities: [] }),
+  ];
+  const main = document.body.appendChild(document.createElement("main"));
+  const figures = rows.map((one) => html`<section id=${one.dr_event_id}><${Progress} row=${one} />
+    <${DREventFigures} row=${one} parts=${[]} /></section>`);
+  render(html`<${DREventTable} rows=${rows} />${figures}`, main);
+})()"""
+"""DR events of which nothing, a part, and all could be measured."""
+
 ABOUT = """(async () => {
   const { html, render } = await import("/static/dom.js");
   const { About } = await import("/static/components/about.js");

@@ -4,6 +4,7 @@ from tests.browser.conftest import RunInPage
 from tests.browser.page_scripts import (
     ABOUT,
     ANSWERS,
+    NOT_MEASURABLE,
     NOT_READY,
     QUESTION,
     STEPS,
@@ -127,3 +128,15 @@ def test_an_active_dr_event_whose_facilities_do_not_serve_says_so(run_in_page: R
         ]
 
     run_in_page(NOT_READY, scenario)
+
+
+def test_what_could_not_be_measured_is_shown_as_unknown_and_never_as_zero(run_in_page: RunInPage) -> None:
+    async def scenario(page: Page) -> None:
+        cells = "[...document.querySelectorAll('main tbody tr')].map((row) => row.cells[5].innerText.trim())"
+        assert sorted(await page.value(cells)) == ["0.0", "12.0", "not measurable"]
+        await page.shows("not measurable: 3 facilities", "#none")
+        await page.shows("Not measurable", "#none .steps")
+        await page.shows("measured, without 1 not measurable", "#some")
+        await page.shows("Measured", "#zero .steps")
+
+    run_in_page(NOT_MEASURABLE, scenario)

@@ -209,7 +209,7 @@ class PortfolioWalk:
         command(self.provenance(actor="worker:schedule", cause=True), **facts)
         self._save(aggregate)
 
-    def happy(self) -> DREvent:
+    def happy(self, *, measurable: bool = True) -> DREvent:
         """One DR event from its notification to its measurement, without a failure."""
         dr_event = self.open_dr_event()
         self.accept(dr_event, 2)
@@ -229,6 +229,19 @@ class PortfolioWalk:
             for dispatch in own:
                 self.call(dispatch, phase)
         self.complete(dr_event)
+        if not measurable:
+            for dispatch in own:
+                dispatch.not_measurable(self.provenance(actor="worker:measure"), reason="too few days")
+                self._save(dispatch)
+            dr_event.measure(
+                self.provenance(actor="saga:dispatch", cause=True),
+                delivered_kw=None,
+                measured_facilities=0,
+                unmeasured_facilities=tuple(dispatch.state.facility_id for dispatch in own),
+                unmeasured_reasons={"too few days": len(own)},
+            )
+            self._save(dr_event)
+            return dr_event
         for dispatch in own:
             self._measure(dispatch)
         self._measured(dr_event)

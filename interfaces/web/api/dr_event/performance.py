@@ -41,7 +41,7 @@ class FacilityPerformance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PerformanceDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """The DR event in total, and a page of its facilities; null: not measured yet."""
+    """The DR event in total, and a page of its facilities; null: not measured yet, or not measurable."""
 
     dr_event_id: UUID
     status: DREventStatus
@@ -59,6 +59,8 @@ class PerformanceDocument(msgspec.Struct, frozen=True, kw_only=True):
     remeasured_at: datetime | None
     measured_facilities: int | None
     unmeasured_facilities: tuple[str, ...]
+    unmeasured_reasons: dict[str, int] = {}
+    """Why -> how many facilities could not be measured."""
     batch: BatchDocument | None
     items: tuple[FacilityPerformance, ...]
     next_cursor: str | None = None

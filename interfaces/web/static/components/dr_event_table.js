@@ -30,7 +30,7 @@ const columnsOf = (readiness) => [
   { id: "window", label: "Window", sort: (row) => row.starts_at, cell: (row) => html`<span class="nowrap">${between(row.starts_at, row.ends_at)}</span> <${Countdown} row=${row} />` },
   { id: "utility", label: "Utility", sort: (row) => row.utility_id, cell: (row) => html`<span class="nowrap">${row.utility_id}</span>` },
   { id: "target", label: "Target, kW", number: true, sort: (row) => row.target_kw, cell: (row) => kw(row.target_kw) },
-  { id: "delivered", label: "Delivered, kW", number: true, sort: (row) => row.delivered_kw, cell: (row) => kw(row.delivered_kw) },
+  { id: "delivered", label: "Delivered, kW", number: true, sort: (row) => row.delivered_kw, cell: (row) => (row.settlement_status === "not_measurable" ? html`<span class="soft nowrap">not measurable</span>` : kw(row.delivered_kw)) },
   {
     id: "share",
     label: "Share",

@@ -23,7 +23,10 @@ const PHASES = {
 
 /** Where each phase begins: `{at, words, tone, length}`, in places of the slider. */
 export function phasesOf(steps) {
-  const found = steps.flatMap((step, at) => (PHASES[step.topic] ? [{ at, words: PHASES[step.topic][0], tone: PHASES[step.topic][1] }] : []));
+  const found = steps.flatMap((step, at) => {
+    const phase = step.what?.startsWith("Not measurable") ? ["Not measurable", "warn"] : PHASES[step.topic];
+    return phase ? [{ at, words: phase[0], tone: phase[1] }] : [];
+  });
   return found.map((phase, n) => ({ ...phase, length: (found[n + 1]?.at ?? steps.length) - phase.at }));
 }
 

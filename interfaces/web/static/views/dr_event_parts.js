@@ -51,6 +51,12 @@ function Callbacks({ row }) {
 
 const listed = (ids) => (ids.length ? (ids.length > 12 ? `${ids.slice(0, 12).join(", ")} and ${ids.length - 12} more` : ids.join(", ")) : null);
 
+/** Each reason with the number of facilities; null without one. */
+function reasonsOf(counts) {
+  const found = Object.entries(counts || {});
+  return found.length ? found.map(([reason, facilities]) => html`<div>${reason} (${count(facilities)})</div>`) : null;
+}
+
 const isOut = (part) => Boolean(part?.failure || (part?.left && part.left !== "cancelled"));
 
 /** What is missing of the plan, in kW, with the shares that went with facilities that failed or left since. */
@@ -77,7 +83,8 @@ function Particulars({ row, parts }) {
       ["Failed", listed(row.failed_facilities)],
       ["Opted out", listed(row.opted_out_facilities)],
       ["Lost to stronger DR events", listed(row.preempted_facilities)],
-      ["Not measured", listed(row.unmeasured_facilities)],
+      ["Not measurable", listed(row.unmeasured_facilities)],
+      ["Because", reasonsOf(row.unmeasured_reasons)],
       ["Settlement", words(row.settlement_status)],
       ["Id", html`<code>${row.dr_event_id}</code>`],
       ["Trace", html`<code title=${row.trace_id}>${short(row.trace_id)}</code>`],

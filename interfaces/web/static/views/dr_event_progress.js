@@ -15,7 +15,7 @@ export function stepsOf(row) {
     ["Active", row.started_at],
     ["Recovering", row.ended_at || row.released_at],
     ["Completed", row.completed_at],
-    ["Measured", row.measured_at],
+    [isNotMeasurable(row) ? "Not measurable" : "Measured", row.measured_at],
   ];
   const early = ENDS[row.status];
   if (!early) return steps;
@@ -36,11 +36,17 @@ export function Progress({ row }) {
   </ol>`;
 }
 
+const isNotMeasurable = (row) => row.settlement_status === "not_measurable";
 const sumOf = (parts, value) => parts.reduce((sum, part) => sum + (value(part) ?? 0), 0);
 
-/** Committed now, by the rows; what is delivered so far where it is not measured yet. */
+/** Committed now, by the rows; what is delivered so far where it is not measured yet. Unknown is never zero. */
 function deliveredOf(row, parts) {
-  if (row.delivered_kw !== null) return { value: row.delivered_kw, hint: row.remeasured_at ? "measured again on late readings" : "measured" };
+  const without = row.unmeasured_facilities.length;
+  if (isNotMeasurable(row)) return { value: null, hint: `not measurable: ${count(without)} ${without === 1 ? "facility" : "facilities"}` };
+  if (row.delivered_kw !== null) {
+    const how = row.remeasured_at ? "measured again on late readings" : "measured";
+    return { value: row.delivered_kw, hint: without ? `${how}, without ${count(without)} not measurable` : how };
+  }
   const soFar = sumOf(parts, (part) => part.delivered_kw_so_far);
   return soFar > 0 ? { value: soFar, hint: "so far, by the meters" } : { value: null, hint: row.status === "active" ? "the meters are being read" : "not measured yet" };
 }

@@ -36,7 +36,7 @@ function figuresOf(row, current, forecast) {
       label: "Delivered",
       value: row.committed_kw > 0 ? kw(row.delivering_kw) : kw(row.last_delivered_kw),
       unit: "kW",
-      hint: row.committed_kw > 0 ? "by their meters, now" : row.last_measured_dr_event ? "by the last DR event" : "no DR event yet",
+      hint: row.committed_kw > 0 ? "by their meters, now" : lastDeliveredHint(row),
     },
     {
       label: "Facilities",
@@ -49,6 +49,11 @@ function figuresOf(row, current, forecast) {
     },
     ...notReadyOf(row),
   ];
+}
+
+function lastDeliveredHint(row) {
+  if (!row.last_measured_dr_event) return "no DR event yet";
+  return row.last_delivered_kw === null ? "not measurable in the last DR event" : "by the last DR event";
 }
 
 /** Facilities of open DR events that do not serve, or may not; no figure while all are ready. */

@@ -25,7 +25,7 @@ from domain.identifiers import facility_stream_id
 from tests.given_when_then import fact
 from tests.in_process_system import InProcessSystem
 from tests.measured_figures import figures
-from tests.sample_values import DR_EVENT_ID, NOW, STARTS_AT, TRACE
+from tests.sample_values import DR_EVENT_ID, NOW, STARTS_AT, TRACE, provenance
 
 CANCEL = CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the heat wave is over")
 START = StartDREvent(dr_event_id=DR_EVENT_ID)
@@ -256,6 +256,49 @@ def test_the_measurement_is_summed_once_every_served_dispatch_is_measured() -> N
     assert measured.unmeasured_facilities == ("fac-002",)
     assert callback_kinds(there)[-1] == "measured"
     there.scenario.when(MeasureDREvent(dr_event_id=DR_EVENT_ID)).then()
+
+
+def test_what_could_not_be_measured_is_null_and_never_zero() -> None:
+    there = world("fac-001", "fac-002").until("completed")
+    for facility_id, reason in (("fac-001", "no readings"), ("fac-002", "no readings")):
+        there.do(RecordNotMeasurable(dr_event_id=DR_EVENT_ID, facility_id=facility_id, reason=reason))
+    [measured] = there.recorded(DREvent.Measured)
+    assert (measured.delivered_kw, measured.measured_facilities) == (None, 0)
+    assert measured.unmeasured_facilities == ("fac-001", "fac-002")
+    assert measured.unmeasured_reasons == {"no readings": 2}
+    assert there.dr_event.settlement_status == "not_measurable"
+    body = json.loads(there.callbacks[-1].body)
+    assert (body["kind"], body["settlement_status"]) == ("not_measurable", "not_measurable")
+    assert (body["delivered_kw"], body["measured_facilities"], body["unmeasured_facilities"]) == (None, 0, 2)
+    assert body["unmeasured_reasons"] == {"no readings": 2}
+    assert {one["delivered_kw"] for one in body["facility_results"]} == {None}
+    assert {one["not_measurable_reason"] for one in body["facility_results"]} == {"no readings"}
+
+
+def test_a_dr_event_without_a_curtailed_building_delivered_nothing_which_is_known() -> None:
+    there = world("fac-001", degraded=("fac-001",)).until("completed")
+    there.do(MeasureDREvent(dr_event_id=DR_EVENT_ID))
+    [measured] = there.recorded(DREvent.Measured)
+    assert (measured.delivered_kw, measured.measured_facilities) == (0.0, 0)
+    assert there.dr_event.settlement_status == "measured"
+
+
+def test_reasons_are_counted_and_limited_in_number() -> None:
+    there = world().until("completed")
+    measured = there.scenario.store.load(DREvent, DR_EVENT_ID)
+    reasons = {f"only {days} of 45 baseline days": days for days in range(1, 41)}
+    measured.measure(
+        provenance(),
+        delivered_kw=None,
+        measured_facilities=0,
+        unmeasured_facilities=("fac-001",),
+        unmeasured_reasons=reasons,
+    )
+    recorded = measured.state.unmeasured_reasons
+    assert len(recorded) == 20
+    assert sum(recorded.values()) == sum(reasons.values())
+    assert recorded["other reasons"] == sum(range(1, 22))
+    assert recorded["only 40 of 45 baseline days"] == 40
 
 
 def test_a_callback_is_recorded_before_it_is_sent() -> None:

@@ -53,6 +53,25 @@ def test_a_performance_has_the_requested_and_the_delivered_power_in_total_and_by
         assert item["measurement"]["baseline_method"]
 
 
+def test_what_could_not_be_measured_is_null_in_the_performance_and_the_dr_event() -> None:
+    walk = PortfolioWalk()
+    dr_event = walk.happy(measurable=False)
+    edge = Edge(others={"stream_log": FakeStreamLog(walk.entries)})
+    edge.read_models = FakeReadModels(walk.entries)  # type: ignore[assignment]
+    with edge.client() as client:
+        key = edge.key("dashboard")
+        performance = client.get(f"/api/dr-events/{dr_event.id}/performance", headers=key).json()
+        document = client.get(f"/api/dr-events/{dr_event.id}", headers=key).json()
+        portfolio = client.get("/api/portfolio", headers=key).json()
+    for found in (performance, document):
+        assert (found["delivered_kw"], found["settlement_status"]) == (None, "not_measurable")
+        assert found["measured_facilities"] == 0
+        assert found["unmeasured_reasons"] == {"too few days": 3}
+    assert performance["delivered_share"] is None
+    assert portfolio["last_delivered_kw"] is None
+    assert portfolio["last_measured_dr_event"] == str(dr_event.id)
+
+
 def test_a_performance_document_matches_its_schema(measured: Measured) -> None:
     """Constructors of msgspec do not check types: a row in place of its document would lack the computed fields."""
     whole = msgspec.convert(measured.read("performance").json(), PerformanceDocument)
