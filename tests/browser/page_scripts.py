@@ -114,6 +114,27 @@ NOT_MEASURABLE = """(async () => {
 })()"""
 """DR events of which nothing, a part, and all could be measured."""
 
+GAPS = """(async () => {
+  const { html, render } = await import("/static/dom.js");
+  const { MissingReadings } = await import("/static/views/facility_gaps.js");
+  const hours = ["19", "20", "21"].map((hour, n) => ({
+    starts_at: `2026-07-14T${hour}:00:00Z`, readings: n && 470, missing: n === 1 ? 12 : n ? 0 : 480,
+    missing_seqs: n === 1 ? 2 : 0, unusable: 0, restarts: 0, meters_short: n === 2 ? 0 : 2,
+  }));
+  const short = (missing, missing_seqs) => [{ ...hours[1], readings: 230, missing, missing_seqs }];
+  const meters = [
+    { meter_id: "main", newest_at: "2026-07-14T21:59:45Z", short_hours: short(2, 2) },
+    { meter_id: "sub", newest_at: "2026-07-14T21:59:45Z", short_hours: short(10, 0) },
+  ];
+  const main = document.body.appendChild(document.createElement("main"));
+  window.draw = (found) => render(html`<${MissingReadings} found=${found} />`, main);
+  window.draw({ hours, meters, unlisted_meters: ["stray"] });
+  const complete = { ...meters[0], short_hours: [] };
+  window.whole = () => window.draw({ hours: [hours[2]], meters: [complete], unlisted_meters: [] });
+  window.nothing = () => window.draw({ hours: [hours[0]], meters: [], unlisted_meters: [] });
+})()"""
+"""The missing readings of a facility: one short hour after one without any reading; `whole()`, `nothing()`."""
+
 ABOUT = """(async () => {
   const { html, render } = await import("/static/dom.js");
   const { About } = await import("/static/components/about.js");

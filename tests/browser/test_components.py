@@ -4,6 +4,7 @@ from tests.browser.conftest import RunInPage
 from tests.browser.page_scripts import (
     ABOUT,
     ANSWERS,
+    GAPS,
     NOT_MEASURABLE,
     NOT_READY,
     QUESTION,
@@ -39,6 +40,22 @@ def test_tiles_show_the_facilities_in_the_worst_state_and_count_those_not_shown(
         await page.shows("and 55 not shown, 45 in order", "main .others")
 
     run_in_page(TILES, scenario)
+
+
+def test_missing_readings_are_a_table_of_short_hours_with_their_meters(run_in_page: RunInPage) -> None:
+    async def scenario(page: Page) -> None:
+        row = (
+            "[...document.querySelectorAll('main tbody tr')].map(one => one.innerText.replace(/\\s+/g, ' '))"
+        )
+        assert await page.value(row) == ["14 Jul, 20:00 12 2 0 470 sub (10), main (2)"]
+        assert await page.value("document.querySelector('main tbody th').scope") == "row"
+        await page.shows("Nothing arrived before 14 Jul, 20:00. Not in the portfolio: stray.", "main")
+        await page.value("whole()")
+        await page.shows("Complete: no reading of 1 meter is missing.", "main")
+        await page.value("nothing()")
+        await page.shows("Its meters sent nothing in this time.", "main")
+
+    run_in_page(GAPS, scenario)
 
 
 def test_a_timeline_printed_by_a_script_has_every_step(run_in_page: RunInPage) -> None:

@@ -16,6 +16,7 @@ import { facilityState, looks } from "../states.js";
 import { useStore } from "../store.js";
 import { Building, Served, Zones, useHealth } from "./facility_building.js";
 import { FacilityForecast, useForecast } from "./facility_forecast.js";
+import { FacilityGaps } from "./facility_gaps.js";
 import { FacilityHistory, correctionsOf } from "./facility_history.js";
 
 const MOST_SERVED = 8;
@@ -120,6 +121,7 @@ export function FacilityView({ id }) {
       <${Head} row=${row} current=${current.data} ask=${ask} />
       <${Figures} label="Facility now" items=${figuresOf(row, current.data, forecast.data)} />
       <${FacilityHistory} id=${id} drEvents=${drEvents} corrections=${corrections} />
+      <${FacilityGaps} id=${id} />
       <div class="grid"><${FacilityForecast} id=${id} forecast=${forecast} /><${Building} row=${row} health=${health.data} /></div>
       <${Zones} row=${row} health=${health} />
       <${Served} query=${served} />`}</${Loaded}>
