@@ -107,7 +107,6 @@ def proof(portfolio: MeasuredPortfolio) -> ProofDocumentV3:
         ("x-of-y", {"x": 4, "y": 6, "pick": "mid", "adjustment": "additive"}),
         ("meter-before-meter-after", {"before_s": 3_600}),
         ("firm-service-level", {"level_kw": 600.0}),
-        ("regression", {"lookback_days": 40}),
     ],
 )
 def test_genuine_measurements_are_computed_again_from_nothing_but_the_file(
@@ -314,31 +313,38 @@ def test_a_seal_that_was_changed_or_is_of_something_else_is_refused() -> None:
 REGRESSION = BaselineTerms(method="regression", parameters=BaselineParameters(lookback_days=40))
 
 
+@pytest.fixture(scope="module")
+def by_regression() -> MeasuredPortfolio:
+    return sealed(baseline=REGRESSION, facilities=1)
+
+
+def test_a_regression_is_computed_again_from_its_coefficients_and_fitted_again(
+    by_regression: MeasuredPortfolio,
+) -> None:
+    result = recomputed(by_regression.prove_measured(), by_regression)
+    assert result.line == "recomputed 1 measurements of 1 facilities: all equal"
+
+
 def test_coefficients_that_its_readings_and_temperatures_do_not_give_are_named() -> None:
     """Also where every figure follows from them."""
 
-    def steeper(figures: MeasurementFigures) -> MeasurementFigures:
+    def steeper(_facility_id: str, figures: MeasurementFigures) -> MeasurementFigures:
         assert figures.regression is not None
         by_k = tuple(one + 5.0 for one in figures.regression.occupied_kw_per_k)
         return replace(figures, regression=replace(figures.regression, occupied_kw_per_k=by_k))
 
-    lying = sealed(
-        baseline=REGRESSION,
-        forge=lambda facility_id, figures: steeper(figures) if facility_id == FORGED else figures,
-    )
+    lying = sealed(baseline=REGRESSION, forge=steeper, facilities=1)
     assert "coefficients of the regression" in named(differing(recomputed(lying.prove_measured(), lying)))
 
 
-def test_a_temperature_of_the_window_that_was_changed_in_the_file_is_named() -> None:
-    own = sealed(baseline=REGRESSION)
-    proof = own.prove_measured()
-
-    def warmer(one: ProvenReadings) -> ProvenReadings:
-        assert one.temp_c is not None
-        nth = (quarter_at(date(2026, 7, 14), 11, 45) - one.starts_at) // timedelta(seconds=one.step_s)
-        return replace(one, temp_c=(*one.temp_c[:nth], 40.0, *one.temp_c[nth + 1 :]))
-
-    changed = tuple(warmer(one) if one.facility_id == FORGED else one for one in proof.readings)
-    one = differing(recomputed(replace(proof, readings=changed), own))
+def test_a_temperature_of_the_window_that_was_changed_in_the_file_is_named(
+    by_regression: MeasuredPortfolio,
+) -> None:
+    proof = by_regression.prove_measured()
+    (own,) = proof.readings
+    assert own.temp_c is not None
+    nth = (quarter_at(date(2026, 7, 14), 11, 45) - own.starts_at) // timedelta(seconds=own.step_s)
+    changed = replace(own, temp_c=(*own.temp_c[:nth], 40.0, *own.temp_c[nth + 1 :]))
+    one = differing(recomputed(replace(proof, readings=(changed,)), by_regression))
     assert "temperature of 2026-07-14 18:45Z: recorded" in named(one)
     assert "recomputed 40.0" in named(one)
