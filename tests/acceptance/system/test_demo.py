@@ -82,6 +82,11 @@ def test_the_demo_succeeds_with_recorded_load_while_another_demo_runs(
     assert ledger["domain_events"] >= document["domain_events"] > 0
     assert ledger["checkpoints"] > 1
     assert document["delivered_kw"] > 0
+    proof = document["proof"]
+    assert (proof["holds"], proof["equal"], proof["differs"], proof["not_recomputed"]) == (True, 2, 0, 0)
+    assert proof["recomputed"] == "recomputed 2 measurements of 4 facilities: all equal"
+    assert proof["file"].endswith("/demo.proof.json")
+    assert proof["recomputed"] in run.said.splitlines()
     assert "Timeline" in run.said
 
 
