@@ -4,6 +4,7 @@ All tests share one small demo; their screenshots are saved (CONTRIBUTING.md).
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -85,8 +86,9 @@ def test_each_number_of_a_dr_event_links_to_the_domain_event_that_it_comes_from(
                 assert f"#/audit/{demo.dr_event}?step={number['origin']['position']}" in linked, number
             shown = await page.value("document.querySelector('.measured').innerText")
             assert figures["baseline_method"] in shown
-            for day in figures["days"]:
-                assert f"{day['mean_kw']:,.1f}" in shown
+            means_kw = [float(text.replace(",", "")) for text in re.findall(r"(?<=Used\t)[\d,.]+", shown)]
+            recorded_kw = [day["mean_kw"] for day in figures["days"] if day["use"] == "used"]
+            assert means_kw == pytest.approx(recorded_kw, abs=0.51)
 
     run_scenario(scenario())
 
