@@ -7,12 +7,12 @@ import msgspec
 from eventsourcing.utils import get_topic
 
 from domain.administration import UtilityChange
-from domain.facility import Facility
+from domain.facility import Facility, FacilityState
 from domain.program import Program, Terms
 
 
 class MemberChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One member of the terms by its path; null where it was, or will be, absent."""
+    """One member, of terms or of a facility, by its path; null where it was, or will be, absent."""
 
     member: str
     before: Any
@@ -37,6 +37,8 @@ class FacilityChange(msgspec.Struct, frozen=True, kw_only=True):
     is_new: bool
     domain_events: tuple[str, ...]
     """The topics of what is recorded, in order."""
+    changes: tuple[MemberChange, ...] = ()
+    """Empty for a new facility."""
 
 
 class PortfolioDifference(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,13 +66,37 @@ def program_change(program: Program) -> ProgramChange:
     )
 
 
-def facility_change(facility: Facility) -> FacilityChange:
-    """The change of a facility with domain events that are not saved yet."""
+def facility_change(facility: Facility, before: FacilityState | None) -> FacilityChange:
+    """The change of a facility with domain events that are not saved yet; `before`: as it is recorded."""
     pending = facility.pending_events
     return FacilityChange(
         facility_id=facility.state.facility_id,
-        is_new=isinstance(pending[0], Facility.Registered),
+        is_new=before is None,
         domain_events=tuple(get_topic(type(domain_event)) for domain_event in pending),
+        changes=() if before is None else tuple(facility_changes(before, facility.state)),
+    )
+
+
+def facility_changes(before: FacilityState, after: FacilityState) -> Iterator[MemberChange]:
+    """Every agreed member that differs, by its path; a zone and an enrolment by their ids."""
+    yield from _member_changes("", _agreed(before), _agreed(after))
+
+
+def _agreed(state: FacilityState) -> Any:
+    location = state.locations.agreed_last
+    return msgspec.to_builtins(
+        {
+            "tz": location.tz,
+            "weather_cell": location.weather_cell,
+            "region": location.region,
+            "in_force_from": location.from_day,
+            "meters": sorted(state.meters),
+            "zones": state.zones,
+            "bms": state.bms,
+            "programs": state.enrolments,
+            "groups": sorted(state.groups),
+            "limits": state.limits,
+        }
     )
 
 

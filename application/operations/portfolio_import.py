@@ -22,10 +22,11 @@ from application.operations.portfolio_difference import (
     program_change,
 )
 from application.ports.clock import Clock
+from application.ports.event_store.event_store import EventStreams, StreamNotFound
 from application.ports.facility import FacilityCoordinates, Utilities
 from application.ports.operations.act_log import ActLog
 from domain.administration import AdministrativeAct, UtilityChange
-from domain.facility import NOT_GIVEN, Coordinates, Facility
+from domain.facility import NOT_GIVEN, Coordinates, Facility, FacilityState
 from domain.identifiers import NAMESPACE
 from domain.program import Program
 
@@ -53,6 +54,8 @@ class PortfolioTarget(NamedTuple):
     acts: ActLog
     clock: Clock
     """The one for decisions."""
+    streams: EventStreams
+    """What is recorded of a facility, for the difference."""
 
 
 def import_portfolio(
@@ -168,7 +171,7 @@ def _difference(
         if isinstance(one, Program) and one.pending_events
     ]
     facilities = [
-        facility_change(one)
+        facility_change(one, _recorded(one, target.streams))
         for entry in portfolio.facilities
         for one in target.bus.rehearse(RegisterFacility(entry=entry), context).aggregates
         if isinstance(one, Facility) and one.pending_events
@@ -179,6 +182,14 @@ def _difference(
         facilities=tuple(facilities),
         program_events=sum(len(one.pending_events) for one in programs),
     )
+
+
+def _recorded(facility: Facility, streams: EventStreams) -> FacilityState | None:
+    """The state without the domain events that are not saved yet; None: it is new."""
+    try:
+        return streams.load(Facility, facility.id).state
+    except StreamNotFound:
+        return None
 
 
 def _utility_change(entry: UtilityEntry, known: UtilityEntry | None) -> UtilityChange:

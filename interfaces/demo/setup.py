@@ -93,6 +93,7 @@ def register(stores: Stores, portfolio: Portfolio, *, in_maintenance: str | None
             stores.facility_coordinates(),
             stores.act_log(),
             stores.decision_clock,
+            stores.events,
         ),
         file_sha256=None,
         actor="operator:demo",

@@ -200,7 +200,12 @@ class Register:
         report = import_portfolio(
             portfolio or self.portfolio,
             PortfolioTarget(
-                self.scenario.bus, FakeUtilities(), self.coordinates, FakeActLog(), self.scenario.clock
+                self.scenario.bus,
+                FakeUtilities(),
+                self.coordinates,
+                FakeActLog(),
+                self.scenario.clock,
+                self.scenario.store,
             ),
             file_sha256=None,
             actor="operator:cli/0a1b2c3d4e5f",

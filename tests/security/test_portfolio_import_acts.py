@@ -45,7 +45,9 @@ class System:
         self._imports += 1
         import_portfolio(
             portfolio,
-            PortfolioTarget(self.bus, self.utilities, FakeFacilityCoordinates(), self._acts, FakeClock()),
+            PortfolioTarget(
+                self.bus, self.utilities, FakeFacilityCoordinates(), self._acts, FakeClock(), self.events
+            ),
             file_sha256=DIGEST,
             actor="operator:cli/0a1b2c3d4e5f",
             trace_id=f"{self._imports:032x}",

@@ -19,7 +19,7 @@ from interfaces.cli.facilities.availability import AVAILABILITY_COMMANDS
 
 if TYPE_CHECKING:
     from application.facility.portfolio_entries import Portfolio
-    from application.operations.portfolio_difference import PortfolioDifference
+    from application.operations.portfolio_difference import MemberChange, PortfolioDifference
     from domain.administration import PersonalData
     from interfaces.bootstrap import Stores
     from projections.audit.stream_log import AsOf
@@ -73,7 +73,7 @@ sent to a forgotten address are recorded as undeliverable.
 """
 MOST_BYTES = 64_000_000
 MOST_LINES = 100
-"""Of changed facilities that a dry run prints."""
+"""Of changed facilities that a dry run prints, and of the changes of each."""
 
 
 @click.group("facilities", epilog=LIST_EXAMPLE)
@@ -109,6 +109,7 @@ def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
             stores.facility_coordinates(),
             stores.act_log(),
             stores.decision_clock,
+            stores.events,
         )
         by = {"actor": operator(stores), "trace_id": secrets.token_hex(16)}
         if dry_run:
@@ -139,15 +140,19 @@ def _changes(changes: "PortfolioDifference", *, with_facilities: bool) -> Iterat
         yield f"utility {utility.utility_id}: {'new' if utility.is_new else ', '.join(utility.changed)}"
     for program in changes.programs:
         yield f"program {program.program_id}: {'new' if program.is_new else f'version {program.version}'}"
-        for one in program.changes:
-            yield f"  {one.member}: {_value(one.before)} -> {_value(one.after)}"
+        yield from map(_member, program.changes)
     if with_facilities:
         for facility in changes.facilities[:MOST_LINES]:
             names = Counter(topic.split(".")[1] for topic in facility.domain_events)
             counted = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in names.items())
             yield f"facility {facility.facility_id}: {'new' if facility.is_new else counted}"
+            yield from map(_member, facility.changes[:MOST_LINES])
         if (more := len(changes.facilities) - MOST_LINES) > 0:
             yield f"and {more} more facilities (--json lists all)"
+
+
+def _member(change: "MemberChange") -> str:
+    return f"  {change.member}: {_value(change.before)} -> {_value(change.after)}"
 
 
 def _value(value: object) -> str:

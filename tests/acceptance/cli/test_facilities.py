@@ -102,6 +102,7 @@ def test_a_dry_run_prints_the_difference_and_records_nothing(terminal: Terminal)
     assert '  baseline.method: "caiso-10-in-10" -> "x-of-y"' in said
     assert "  baseline.parameters.x: 5 -> 4" in said
     assert "facility fac-002: zone-defined" in said
+    assert "  zones.zone-1.curtailable_kw: 40.0 -> 55.0" in said
     assert said[-1] == "1 utilities, 1 programs, 3 facilities: 2 changes to record"
     assert events(terminal) == before
 
