@@ -82,3 +82,18 @@ def test_reallocation_respects_the_limits_and_sums_to_the_target(
                 <= share.headroom_kw + TOLERANCE_KW
             )
     assert abs(revised.allocated_kw + revised.missing_kw - target_kw) <= TOLERANCE_KW
+
+
+@given(kilowatts, offers(min_size=1), st.floats(0, 5_000))
+def test_a_smaller_headroom_shrinks_its_share_only_where_others_do_not_take_over(
+    target_kw: float, offered: list[FacilityOffer], headroom_kw: float
+) -> None:
+    plan = allocate(target_kw, offered)
+    first, *others = offered
+    smaller = FacilityOffer(first.facility_id, first.zones, min(headroom_kw, first.headroom_kw))
+    revised = reallocate(plan, [smaller, *others], (), others_take_over=False)
+    before = {s.facility_id: s.target_kw for s in plan.shares}
+    for share in revised.shares:
+        limit = smaller.headroom_kw if share.facility_id == first.facility_id else before[share.facility_id]
+        assert share.target_kw == min(before[share.facility_id], limit)
+    assert abs(revised.allocated_kw + revised.missing_kw - target_kw) <= TOLERANCE_KW

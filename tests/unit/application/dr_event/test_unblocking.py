@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from application.commands.dispatch import JudgeBlockedDispatch, OverrideForecast
+from application.commands.dr_event import ModifyDREvent
 from application.commands.facility import OptOutFacility
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import NotAllowedNow
 from tests.given_when_then import fact
 from tests.in_process_system import FORECAST_CYCLES, PREPARE_AT, InProcessSystem
-from tests.sample_values import DR_EVENT_ID, NOW, STARTS_AT, forecast
+from tests.sample_values import DR_EVENT_ID, NOW, STARTS_AT, UTILITY, UTILITY_EVENT, forecast, notice
 
 BOTH = ("fac-001", "fac-002")
 CYCLE = timedelta(minutes=15)
@@ -97,6 +98,33 @@ def test_an_override_after_the_unblocking_is_refused_and_says_the_state() -> Non
     there.scenario.at(LATER)
     there.do(JUDGE)
     there.scenario.when(OVERRIDE).refused(NotAllowedNow, saying="is planned and cannot be overridden")
+
+
+def test_an_override_saved_between_the_judgement_and_its_save_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = improved(blocked())
+    there.scenario.at(LATER)
+    save, overrides = there.scenario.store.save, [OVERRIDE]
+
+    def save_after_the_override(*arguments: Any, **options: Any) -> None:
+        if overrides:
+            there.scenario.after(overrides.pop())
+        save(*arguments, **options)
+
+    monkeypatch.setattr(there.scenario.store, "save", save_after_the_override)
+    there.do(JUDGE)
+    assert there.recorded(Dispatch.Unblocked) == []
+    assert there.until("completed").dispatch("fac-002").overridden
+    assert there.dr_event.outcome == "full"
+
+
+def test_a_plan_that_is_amended_stays_blocked_until_the_next_judgement() -> None:
+    there = improved(blocked())
+    there.scenario.at(LATER)
+    changed = notice(modification_number=1, target_kw=120.0, facility_ids=BOTH)
+    there.do(ModifyDREvent(utility_id=UTILITY, utility_event_id=UTILITY_EVENT, notice=changed))
+    assert (there.dispatch("fac-002").status, there.dispatch("fac-002").target_kw) == ("blocked", 60.0)
+    there.do(JUDGE)
+    assert (there.dispatch("fac-002").status, there.dispatch("fac-002").target_kw) == ("planned", 60.0)
 
 
 def test_an_unblocked_dispatch_whose_forecast_degrades_again_is_blocked_again() -> None:
