@@ -41,7 +41,7 @@ def competing_requests(rng: Random, facilities: tuple[FacilityEntry, ...]) -> li
         modification_number=rng.choice((0, 1)),
         program_id=COMPETING_PROGRAM,
         starts_at=starts_at,
-        ends_at=starts_at + timedelta(minutes=15),
+        ends_at=starts_at + timedelta(minutes=30),
         target_kw=60.0,
         facility_ids=tuple(e.facility_id for e in facilities if rng.random() < 0.6) or ("fac-001",),
         priority=1,

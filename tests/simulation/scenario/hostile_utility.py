@@ -107,7 +107,7 @@ def _notification(
         modification_number=0,
         program_id=HOSTILE_PROGRAM,
         starts_at=starts_at,
-        ends_at=starts_at + timedelta(minutes=15),
+        ends_at=starts_at + timedelta(minutes=30),
         target_kw=50.0,
         facility_ids=facility_ids,
         priority=1,

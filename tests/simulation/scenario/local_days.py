@@ -50,7 +50,7 @@ def with_time_zones(rng: Random, facilities: tuple[FacilityEntry, ...]) -> tuple
 
 def with_local_day_baseline(rng: Random, program: ProgramEntry) -> ProgramEntry:
     """The program, possibly with a baseline that uses the same hours of earlier local days."""
-    method = rng.choice((program.baseline_method, "caiso-10-in-10", "high-4-of-5"))
+    method = rng.choice((program.baseline_method, "caiso-10-in-10", "x-of-y"))
     return replace(program, baseline_method=method)
 
 

@@ -96,7 +96,7 @@ def _notice(rng: Random, facilities: tuple[FacilityEntry, ...], name: str, start
         modification_number=0,
         program_id=PROGRAM,
         starts_at=starts_at,
-        ends_at=starts_at + timedelta(minutes=rng.choice((15, 15, 30))),
+        ends_at=starts_at + timedelta(minutes=rng.choice((30, 30, 45))),
         target_kw=round(capacity_kw * rng.choice((0.3, 0.7, 1.0)), 3),
         facility_ids=requested,
         priority=rng.choice((1, 2)),
