@@ -55,6 +55,7 @@ from application.facility.portfolio_entries import (
 from application.handlers import HANDLERS
 from application.ports.access.api_keys import Role
 from application.telemetry.reading_gaps import GapSources
+from domain.program import Hours, WindowTerms
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.stores import Stores
 from interfaces.settings.settings import Settings
@@ -77,6 +78,9 @@ CALLERS: tuple[tuple[Role, str | None], ...] = (
 )
 IN_MAINTENANCE = "fac-010"
 ELSEWHERE = "fac-009"
+CONTRACTED = "fac-008"
+"""In two more programs of util-1: `weekday-peak`, for weekdays from 08:00 to 20:00, and `base-load`, without the level
+that its baseline needs."""
 """The facility that is enrolled only in the other utility's program."""
 CLOCK = SystemClock()
 
@@ -324,13 +328,27 @@ def _fill(bus: CommandBus) -> None:
     for program_id, utility_id in (("summer-peak", "util-1"), ("winter-peak", "util-2")):
         entry = ProgramEntry(program_id=program_id, utility_id=utility_id, minimum_duration_s=1_800)
         bus.handle(AgreeProgram(entry=entry), context)
+    weekdays = ProgramEntry(
+        program_id="weekday-peak",
+        utility_id="util-1",
+        baseline_method="high-5-of-10",
+        maximum_lead_s=30 * 86_400,
+        window=WindowTerms(hours=Hours(from_="08:00", to="20:00")),
+    )
+    level = ProgramEntry(program_id="base-load", utility_id="util-1", baseline_method="firm-service-level")
+    for entry in (weekdays, level):
+        bus.handle(AgreeProgram(entry=entry), context)
     for facility_id in FACILITIES:
         bus.handle(RegisterFacility(entry=_facility(facility_id)), context)
     bus.handle(StartMaintenance(facility_id=IN_MAINTENANCE, reason="roof works"), context)
 
 
 def _facility(facility_id: str) -> FacilityEntry:
-    programs = ("winter-peak",) if facility_id == ELSEWHERE else ("summer-peak", "winter-peak")
+    programs: tuple[str, ...] = (
+        ("winter-peak",) if facility_id == ELSEWHERE else ("summer-peak", "winter-peak")
+    )
+    if facility_id == CONTRACTED:
+        programs += ("weekday-peak", "base-load")
     return FacilityEntry(
         facility_id=facility_id,
         meters=(MeterEntry(meter_id=f"{facility_id}-m1"),),

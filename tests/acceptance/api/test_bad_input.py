@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.acceptance.api.running_api import (
+    CONTRACTED,
     ELSEWHERE,
     IN_MAINTENANCE,
     SIGNING_SECRET,
@@ -67,6 +68,16 @@ def in_five_minutes() -> datetime:
     return utc_now() + timedelta(seconds=300)
 
 
+def sunday() -> datetime:
+    return day(6 - utc_now().weekday() + 7)
+
+
+def weekday(*, hour: int, minute: int = 0) -> datetime:
+    return day(7 - utc_now().weekday(), hour=hour) + timedelta(minutes=minute)
+
+
+IN_CONTRACT = {"program": "weekday-peak", "facility_ids": [CONTRACTED], "target_reduction_kw": 50}
+"""Of a program for weekdays from 08:00 to 20:00, at most 30 days ahead."""
 INFEASIBLE: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "unknown facility": ({"facility_ids": ["fac-001", "fac-404"]}, "unknown_facility", "fac-404"),
     "duplicate facility": ({"facility_ids": ["fac-001", "fac-001"]}, "duplicate_facility", "fac-001"),
@@ -80,6 +91,23 @@ INFEASIBLE: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "too late": ({"starts_at": in_five_minutes}, "notice_too_short", None),
     "too much": ({"target_reduction_kw": 100_000}, "insufficient_capacity", None),
     "nothing asked": ({"target_reduction_kw": 0}, "target_not_positive", None),
+    "weekday method on a Sunday": ({**IN_CONTRACT, "starts_at": sunday}, "weekdays_only", CONTRACTED),
+    "no whole quarter-hour": (
+        {
+            **IN_CONTRACT,
+            "starts_at": lambda: weekday(hour=14, minute=5),
+            "ends_at": lambda: weekday(hour=14, minute=20),
+        },
+        "no_whole_interval",
+        None,
+    ),
+    "outside of the hours": (
+        {**IN_CONTRACT, "starts_at": lambda: weekday(hour=19)},
+        "outside_hours",
+        CONTRACTED,
+    ),
+    "beyond the longest lead": ({**IN_CONTRACT, "starts_at": lambda: day(31)}, "too_far_ahead", None),
+    "no firm service level": ({**IN_CONTRACT, "program": "base-load"}, "no_service_level", CONTRACTED),
     "unknown program": ({"program": "no-such-program"}, "unknown_program", None),
     "program of another utility": ({"program": "winter-peak"}, "unknown_program", None),
 }
