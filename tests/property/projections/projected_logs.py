@@ -375,6 +375,7 @@ class PortfolioWalk:
                 "summer-peak" if number % 5 else "winter-peak": Enrolment(kw="150.5" if number % 2 else None)
             },
             limits=LIMITS,
+            groups=frozenset({"schools"} if number % 3 else {"north", "schools"}),
         )
         facility.agree_location(
             self.provenance(actor="operator:key-1", tenant=None),
