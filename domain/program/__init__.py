@@ -3,6 +3,7 @@
 from domain.program.aggregate import Program, ProgramState
 from domain.program.measurability import (
     ViolationCode,
+    depends_on_holidays,
     lacks_service_level,
     violations,
     with_own_level,
@@ -22,6 +23,7 @@ __all__ = [
     "Terms",
     "ViolationCode",
     "WindowTerms",
+    "depends_on_holidays",
     "lacks_service_level",
     "violations",
     "with_own_level",

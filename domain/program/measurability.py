@@ -28,6 +28,12 @@ def with_own_level(parameters: BaselineParameters, level_kw: str | None) -> Base
     return parameters if level_kw is None else replace(parameters, level_kw=float(level_kw))
 
 
+def depends_on_holidays(terms: Terms) -> bool:
+    """Whether it matters to `violations` which days are holidays."""
+    leaves_out = terms.window is not None and not terms.window.on_holidays
+    return leaves_out or is_weekdays_only(terms.baseline.method)
+
+
 def violations(
     terms: Terms, window: TimeWindow, *, tz: ZoneInfo, holidays: Collection[date], level_kw: str | None
 ) -> dict[ViolationCode, str]:

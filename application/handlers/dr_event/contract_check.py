@@ -11,7 +11,7 @@ from application.command_bus.decision_context import DecisionContext
 from domain.dr_event import DREvent, Notice
 from domain.dr_event.feasibility import FacilityFacts
 from domain.facility import Enrolment, Facility
-from domain.program import Terms, ViolationCode, violations
+from domain.program import Terms, ViolationCode, depends_on_holidays, violations
 from domain.time_series.windows import TimeWindow, local_date
 
 NOTHING_AGREED = Enrolment()
@@ -57,7 +57,12 @@ def with_violations(
 def _holidays(
     terms: Terms, tz: str, region: str | None, day: date, context: DecisionContext
 ) -> frozenset[date]:
-    """Those of the program, else the public ones of the facility's region. A window may reach into the next year."""
+    """Those of the program, else the public ones of the facility's region. A window may reach into the next year.
+
+    The first look at public holidays loads the calendars, which takes longer than a notification may.
+    """
+    if not depends_on_holidays(terms):
+        return frozenset()
     if terms.holidays is not None:
         return frozenset(terms.holidays)
     if (calendar := context.public_holidays) is None:
