@@ -135,16 +135,16 @@ class MeasuredPortfolio(SealedPortfolio):
         assert isinstance(document, ProofDocumentV3)
         return document
 
-    def seal_day(self, facility_id: str, day: date) -> None:
+    def seal_day(self, facility_id: str, day: date, tz: ZoneInfo = TZ) -> None:
         """Record the digest of the values that are stored now."""
-        window = local_day(day, TZ)
+        window = local_day(day, tz)
         block = self.walk.telemetry.interval_series_of([facility_id], window)
         provenance = self.walk.provenance(actor="worker:measure", tenant=None)
         month = (facility_id, day.month)
         if month not in self.seals:
             self.seals[month] = DaySeals.open(provenance, facility_id=facility_id, day=day)
         digest = day_digest(FacilityValues.of(block, facility_id))
-        self.seals[month].seal(provenance, day=day, tz=TZ.key, digest=digest)
+        self.seals[month].seal(provenance, day=day, tz=tz.key, digest=digest)
         self.walk.save(self.seals[month])
         self.record()
 

@@ -26,6 +26,7 @@ class SealedDigest(NamedTuple):
     """What a domain event sealed of one local day."""
 
     position: int
+    tz: str
     digest: DayDigest
 
 
@@ -50,31 +51,31 @@ def seals_of(rows: Iterable[LogRow], readings: Iterable[ProvenReadings]) -> DayS
     facilities = {one.facility_id for one in readings}
     found: defaultdict[tuple[str, date], list[SealedDigest]] = defaultdict(list)
     for row in rows:
-        for facility_id, day, digest in _digests(row, facilities):
-            found[facility_id, day].append(SealedDigest(row.position, digest))
+        for facility_id, day, tz, digest in _digests(row, facilities):
+            found[facility_id, day].append(SealedDigest(row.position, tz, digest))
     return found
 
 
 def is_wanted(row: LogRow, days: Mapping[str, set[date]]) -> bool:
     """Whether it seals one of those days (facility -> days)."""
-    return any(day in days[facility_id] for facility_id, day, _ in _digests(row, days.keys(), strict=False))
+    return any(day in days[facility_id] for facility_id, day, *_ in _digests(row, days.keys(), strict=False))
 
 
 def _digests(
     row: LogRow, facilities: Iterable[str], *, strict: bool = True
-) -> Iterator[tuple[str, date, DayDigest]]:
+) -> Iterator[tuple[str, date, str, DayDigest]]:
     match decoded_row(row):
         case DaySeals.Sealed() as sealed if (
             sealed.facility_id in facilities
             and row.originator_id == day_seals_id(sealed.facility_id, sealed.day)
         ):
-            yield sealed.facility_id, sealed.day, sealed.digest
+            yield sealed.facility_id, sealed.day, sealed.tz, sealed.digest
         case HistorySeals.Sealed() as sealed if (
             sealed.facility_id in facilities and row.originator_id == history_seals_id(sealed.facility_id)
         ):
             for n, digest in enumerate(sealed.days):
                 if digest is not None:
-                    yield sealed.facility_id, sealed.first_day + timedelta(days=n), digest
+                    yield sealed.facility_id, sealed.first_day + timedelta(days=n), sealed.tz, digest
         case _ if strict:
             raise ProofBroken(f"the domain event at position {row.position} seals no readings of this proof")
         case _:
@@ -86,7 +87,8 @@ def check_days(readings: ProvenReadings, seals: DaySealsOf, measured_at: int) ->
     values, tz = readings.values(), ZoneInfo(readings.tz)
     checked = []
     for day in readings.days():
-        of_day = seals.get((readings.facility_id, day), ())
+        # A seal of that day in another time zone, which was in force then, is of other quarter-hours.
+        of_day = [one for one in seals.get((readings.facility_id, day), ()) if one.tz == readings.tz]
         own = values.within(local_day(day, tz))
         checked.append(
             CheckedDay(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
@@ -234,6 +235,15 @@ def test_days_are_held_against_their_seals() -> None:
     unused = quarter_at(USED_DAY, 23, 45)
     one = differing(recomputed(with_value(proof, unused, 1.5), own))
     assert "the seal of a day 2026-07-13" in named(one)
+
+
+def test_a_day_that_was_sealed_in_an_earlier_time_zone_of_the_facility_is_not_compared() -> None:
+    own = measured_portfolio(facilities=1)
+    own.seal_day("fac-001", USED_DAY, ZoneInfo("America/New_York"))
+    own.seal()
+    result = recomputed(own.prove_measured(), own)
+    assert result.line.endswith("all equal")
+    assert [one.sealed_days for one in result.facilities] == [0]
 
 
 def test_values_that_were_corrected_after_the_measurement_are_reported_and_not_compared() -> None:
