@@ -6,7 +6,11 @@ from uuid import uuid4
 
 import msgspec
 
+from application.raw_archive.original_messages import find_originals
+from application.raw_archive.writer import PartitionArchiver
 from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
+from tests.fakes.archive import FakeArchive
+from tests.fakes.raw_archive.telemetry_log import FakeRawLog
 from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 
@@ -42,6 +46,25 @@ def test_every_reading_arrives_once_and_becomes_the_current_value(path: Telemetr
         assert path.open_alerts() == set()
 
     asyncio.run(scenario())
+
+
+def test_a_message_is_archived_byte_for_byte_as_its_meter_sent_it(path: TelemetryPath) -> None:
+    sent = f'{{"ts" : "{NOW.isoformat()}",\n  "kw": 1.250e1, "kwh_total": 5, "firmware": "7\u00fc"}}'.encode()
+    log, archive, stream = FakeRawLog(), FakeArchive(), FakeTelemetryStream()
+
+    async def scenario() -> None:
+        async with path.meters() as outbox, path.ingesting(stream, client_id=fresh()):
+            outbox.put("meters/fac-001/m1/readings", sent)
+            await eventually(lambda: len(stream.kept) == 1)
+        [pack] = stream.kept
+        log.append(pack.partition, pack.body, at=NOW)
+        archiver = PartitionArchiver(log, archive, log_id=log.id, partition=pack.partition)
+        await archiver.open()
+        await archiver.archive_next()
+
+    asyncio.run(scenario())
+    [found] = find_originals(archive, "fac-001", "m1", NOW, NOW + timedelta(seconds=1)).messages
+    assert (found.payload, [one.kw for one in found.decoded]) == (sent, [12.5])
 
 
 def fresh() -> str:
