@@ -30,6 +30,8 @@ from tests.demo_runs import LONGEST_S, ROOT, children_of
 from tests.frozen_process import freeze
 
 WITHIN_S = 60.0
+OWNED = "fac-003"
+"""The facility of the key of an owner."""
 WEBHOOK = "/webhooks/utility/dr-notification"
 AT = re.compile(r"running at (http://\S+),")
 
@@ -101,6 +103,7 @@ def issued_keys(stores: Stores) -> dict[Role, str]:
             stores.api_keys(),
             role=role,
             utility_id=UTILITY_ID if role == "utility" else None,
+            facility_id=OWNED if role == "owner" else None,
             at=stores.clock.now(),
             entropy=secrets.token_bytes(SECRET_BYTES + ID_BYTES),
         ).token

@@ -27,7 +27,7 @@ def views_of(demo: RunningDemo, facility: str) -> tuple[View, ...]:
         View("portfolio", "#/portfolio", "Facilities by state"),
         View("dr-events", "#/dr-events", "UTIL-2026-0042"),
         View("dr-event", f"#/dr-events/{demo.dr_event}", "Told to the utility"),
-        View("measurement", f"#/dr-events/{demo.dr_event}?facility={facility}", "Digest of the readings"),
+        View("measurement", f"#/dr-events/{demo.dr_event}?facility={facility}", "Data digest"),
         View("facilities", "#/facilities", facility),
         View("facility", f"#/facilities/{facility}", "Zones"),
         View("audit-now", f"#/audit/{demo.dr_event}", "Every step"),

@@ -62,7 +62,7 @@ function Particulars({ id, figures, isWhole, origin }) {
     ["Readings", `${hundredths(figures.coverage_pct, 1)} of the window`],
     ["Holidays", holidaysOf(figures)],
     ["DR event days", figures.dr_event_days.length ? figures.dr_event_days.map(dateOf).join(", ") : null],
-    ["Digest of the readings", html`<code class="digest">${figures.data_hash}</code>`],
+    ["Data digest", html`<code class="digest">${figures.data_hash}</code>`],
     ["Recorded by", html`<${Origin} id=${id} origin=${origin} />`],
     ["Not recorded", isWhole ? null : "the parameters, the load of the days, the skipped days, the means of the adjustment and the error: this measurement is of a release before 0.2"],
   ]} />`;
