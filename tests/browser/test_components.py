@@ -5,6 +5,7 @@ from tests.browser.page_scripts import (
     ABOUT,
     ANSWERS,
     GAPS,
+    MEASUREMENTS,
     NOT_MEASURABLE,
     NOT_READY,
     QUESTION,
@@ -157,3 +158,22 @@ def test_what_could_not_be_measured_is_shown_as_unknown_and_never_as_zero(run_in
         await page.shows("Measured", "#zero .steps")
 
     run_in_page(NOT_MEASURABLE, scenario)
+
+
+def test_a_measurement_shows_what_was_recorded_and_says_what_was_not(run_in_page: RunInPage) -> None:
+    async def scenario(page: Page) -> None:
+        for said in ("clipped", "13 Jul", "were not regarded", "of a release before 0.2"):
+            await page.shows(said, "#before")
+        for said in (
+            "fitted to 70 days",
+            "±5.0 kW (53 %) at 80 %, ±6.5 kW (68 %) at 90 %",
+            "3 Jul (of US-CA)",
+            "skipped: DR event day",
+            "Tuesday, 11:00, occupied",
+            "above 20.5 °C",
+            "10.250 kW/K",
+        ):
+            await page.shows(said, "#regression")
+        await page.shows("Not measurable: nothing was metered", "#nothing")
+
+    run_in_page(MEASUREMENTS, scenario)

@@ -23,13 +23,11 @@ const nameOf = ({ name }) => NUMBERS[name]?.[0] || sentence(name);
 const unitOf = ({ name }) => NUMBERS[name]?.[1] || "facilities";
 const valueOf = (number) => ({ kW: kw, "%": (value) => value.toFixed(1) })[unitOf(number)]?.(number.value) ?? count(number.value);
 
-const AGGREGATES = { "dr-event": "DR event" };
-
 /** A domain event, with its time if `timed`, as a link to its step of the audit trail for those who may see it. */
 export function Origin({ id, origin, timed = true }) {
   const audits = may("audit", useStore(session));
-  const [aggregate, happened] = origin.topic.split(".");
-  const text = html`${AGGREGATES[aggregate] || words(aggregate)} ${words(happened.replaceAll("-", "_"))} <span class="faint">#${origin.position}</span>`;
+  const [aggregate, happened] = origin.topic.replaceAll("-", " ").split(".");
+  const text = html`${words(aggregate)} ${words(happened)} <span class="faint">#${origin.position}</span>`;
   const event = audits
     ? html`<a class="nowrap" href=${hrefTo("audit", id, { step: origin.position })} title=${origin.topic}>${text}</a>`
     : html`<span class="nowrap" title=${origin.topic}>${text}</span>`;

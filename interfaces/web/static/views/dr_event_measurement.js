@@ -129,7 +129,8 @@ function Revisions({ id, revisions }) {
   return html`<section><h3>Measurements</h3><${Table} caption="All measurements, the last one in force" columns=${columns} rows=${revisions} rowKey=${(one) => one.revision} /></section>`;
 }
 
-function Measured({ id, found }) {
+/** What `/measurements/{facility}` answers. */
+export function Measured({ id, found }) {
   const { figures, revisions, numbers } = found;
   const columns = useMemo(() => QUARTERS(figures?.tz || undefined), [figures]);
   const last = revisions.at(-1);
