@@ -51,6 +51,7 @@ def test_a_performance_has_the_requested_and_the_delivered_power_in_total_and_by
     for item in document["items"]:
         assert item["delivered_share"] == pytest.approx(item["delivered_kw"] / item["target_kw"])
         assert item["measurement"]["baseline_method"]
+        assert {"uncertainty", "expected_error"} <= item["measurement"].keys()
 
 
 def test_what_could_not_be_measured_is_null_in_the_performance_and_the_dr_event() -> None:
