@@ -17,6 +17,7 @@ from application.command_bus.decision_context import CommandContext, Decision, D
 from application.command_bus.prefetch import PrefetchedStreams, streams_to_load
 from application.commands.dr_event import DREventCommand
 from application.commands.facility import RegisterFacility
+from application.event_store.newer_topics import check_older_forms
 from application.ports.clock import Clock
 from application.ports.event_store.event_store import (
     ONE_DECISION,
@@ -118,9 +119,13 @@ class CommandBus:
     def rehearse(self, command: msgspec.Struct, context: CommandContext) -> Decision:
         """What `command` would decide now: its aggregates have pending domain events, if any. Nothing is saved.
 
-        Raises as `handle`.
+        Raises as `handle`, and NewerTopicRefused as the save would.
         """
-        return self._handler(command)(command, self._decision_context(context, self._store))
+        decision = self._handler(command)(command, self._decision_context(context, self._store))
+        pending: list[Any] = [one for aggregate in decision.aggregates for one in aggregate.pending_events]
+        if pending and not self._store.writes_newer_topics():
+            check_older_forms(pending)
+        return decision
 
     def handle_all(self, requests: Sequence[CommandRequest]) -> list[Outcome]:
         """Handle each request like `handle`, independently of the others, with shared loads and shared saves.

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 from eventsourcing.persistence import StoredEvent
+from eventsourcing.utils import get_topic
 
+from application.event_store.event_mapper import encode_state
 from application.event_store.measurement_forms import (
     measured_v1,
     remeasured_v1,
@@ -20,6 +22,7 @@ from application.event_store.measurement_forms import (
 from application.event_store.upcasters import V1_BASELINE_PARAMETERS, Change
 from application.ports.event_store.event_store import NewerTopicRefused
 from domain.baseline import BaselineParameters
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.units import decimal_string
 
 V2_TERMS: dict[str, Any] = {
@@ -140,6 +143,18 @@ def storable(stored: StoredEvent, *, with_newer_topics: bool) -> StoredEvent:
         topic=downcaster.to,
         state=msgspec.json.encode(older),
     )
+
+
+def check_older_forms(domain_events: Iterable[DomainEvent]) -> None:
+    """Whether all of them can be stored while an older process may run. Raises NewerTopicRefused."""
+    for domain_event in domain_events:
+        stored = StoredEvent(
+            originator_id=domain_event.originator_id,
+            originator_version=domain_event.originator_version,
+            topic=get_topic(type(domain_event)),
+            state=encode_state(domain_event),
+        )
+        storable(stored, with_newer_topics=False)
 
 
 def has_older_form(stored: Iterable[StoredEvent]) -> bool:

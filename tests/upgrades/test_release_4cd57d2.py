@@ -153,6 +153,22 @@ def test_importing_the_portfolio_of_the_release_again_records_nothing(release: R
     assert release.log_head() == head
 
 
+def test_a_contract_that_the_release_cannot_read_is_refused_before_anything_is_recorded(
+    release: RestoredRelease, tmp_path: Path
+) -> None:
+    portfolio = json.loads((release.data / "portfolio.json").read_text())
+    portfolio["programs"][0]["settlement"] = {"currency": "USD", "energy": {"rate": "0.35"}}
+    file = tmp_path / "settled.json"
+    file.write_text(json.dumps(portfolio))
+    head = release.log_head()
+    for flags in ([], ["--dry-run"]):
+        refused = release.run("facilities", "import", file, *flags)
+        assert refused.exit_code == 1
+        assert "terms with settlement" in refused.stderr
+        assert "gridproof migrate --contract 0.2" in refused.stderr
+    assert release.log_head() == head
+
+
 def test_imported_intervals_are_present(release: RestoredRelease) -> None:
     imported = release.dump.facts["imported"]
     found = release.document(

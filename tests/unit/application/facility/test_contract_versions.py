@@ -127,6 +127,7 @@ def test_a_contract_that_v1_can_say_is_stored_as_v1_and_repeated_without_a_recor
     gate = _Gate()
     for _ in range(2):
         for command in PLAIN:
+            gate.bus.rehearse(command, CONTEXT)
             gate.bus.handle(command, CONTEXT)
     assert gate.topics().count(V1) == gate.topics().count("facility.enrolled-in-program.v1") == 1
     assert not [topic for topic in gate.topics() if topic.endswith(".v2")]
@@ -144,8 +145,9 @@ def test_a_contract_that_v1_cannot_say_is_refused_until_no_older_process_runs() 
         entry=facility_entry(programs=(EnrolmentEntry(program_id=PROGRAM, kw="120.5", level_kw=40),))
     )
     for command in (settled, enrolled):
-        with pytest.raises(NewerTopicRefused, match=r"migrate --contract 0\.2"):
-            gate.bus.handle(command, CONTEXT)
+        for decide in (gate.bus.rehearse, gate.bus.handle):
+            with pytest.raises(NewerTopicRefused, match=r"migrate --contract 0\.2"):
+                decide(command, CONTEXT)
     assert gate.store.head() == 0
     gate.store.with_newer_topics = True
     for command in (settled, enrolled):
