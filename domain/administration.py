@@ -162,6 +162,16 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
         newest_at: datetime
         """When the oldest and the newest of them were measured."""
 
+    class MessagesDecodedAgain(Event, frozen=True, kw_only=True):
+        """Archived messages of meters are decoded again from now on, and corrections of their readings stored."""
+
+        TOPIC: ClassVar[str] = "administration.messages-decoded-again.v1"
+        starts_at: datetime
+        ends_at: datetime
+        facility_ids: tuple[str, ...]
+        """The first MAX_NAMED of them; empty: of all facilities."""
+        facilities: int
+
     @classmethod
     def issue_key(
         cls,
@@ -319,7 +329,7 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
         newest_at: datetime,
     ) -> Self:
         return cls.open_stream(
-            removal_act_id(provenance.causation_id),
+            uuid5(NAMESPACE, f"meter-readings-removed:{provenance.causation_id}"),
             cls.MeterReadingsRemoved,
             provenance,
             facility_id=facility_id,
@@ -328,11 +338,6 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
             first_at=first_at,
             newest_at=newest_at,
         )
-
-
-def removal_act_id(causation_id: UUID) -> UUID:
-    """The stream of a removal of readings."""
-    return uuid5(NAMESPACE, f"meter-readings-removed:{causation_id}")
 
 
 def api_key_act_id(act: str, key_id: str) -> UUID:

@@ -96,6 +96,7 @@ def _without_lower_limit(stored: dict[str, Any]) -> dict[str, Any]:
 
 NEWER_TOPICS: frozenset[str] = frozenset(
     {
+        "administration.messages-decoded-again.v1",
         "administration.meter-readings-removed.v1",
         "day-seals.opened.v1",
         "day-seals.sealed.v1",
@@ -161,6 +162,12 @@ def has_older_form(stored: Iterable[StoredEvent]) -> bool:
     """Whether any of them was stored in the older form of a newer topic."""
     older_topics = {downcaster.to for downcaster in DOWNCASTERS.values()}
     return any(one.topic in older_topics for one in stored)
+
+
+def check_writes_newer_topics(what: str, *, writes_newer_topics: bool) -> None:
+    """Raises NewerTopicRefused where `what` cannot be recorded yet, before anything is done about it."""
+    if not writes_newer_topics:
+        raise _refused(f"releases before {WRITTEN_FROM} do not know {what}")
 
 
 def _refused(reason: str) -> NewerTopicRefused:

@@ -11,13 +11,12 @@ from datetime import datetime
 
 import msgspec
 
-from application.event_store.newer_topics import WRITTEN_FROM
-from application.ports.event_store.event_store import NewerTopicRefused
+from application.event_store.newer_topics import check_writes_newer_topics
 from application.ports.operations.act_log import ActLog
 from application.ports.telemetry.listed_meters import ListedMeters
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.stored_meters import ReadingRemoval, StoredExtent, StoredMeter, StoredMeters
-from domain.administration import AdministrativeAct, removal_act_id
+from domain.administration import AdministrativeAct
 from domain.errors import UnknownFacility
 from domain.event_sourcing.aggregate import Provenance
 from domain.telemetry.meter_reading import partition_of
@@ -94,11 +93,7 @@ def remove_stray(
     extent = _extent(stored, facility_id, meter_id)
     if not 1 <= len(reason.strip()) <= MAX_REASON:
         raise RemovalRefused(f"a reason has 1 to {MAX_REASON} characters")
-    if not writes_newer_topics:
-        raise NewerTopicRefused(
-            f"releases before {WRITTEN_FROM} do not know a removal of readings, and one may still run; once every "
-            f"process is of release {WRITTEN_FROM} or newer, say so: `gridproof migrate --contract {WRITTEN_FROM}`"
-        )
+    check_writes_newer_topics("a removal of readings", writes_newer_topics=writes_newer_topics)
     act = AdministrativeAct.remove_meter_readings(
         provenance,
         facility_id=facility_id,
@@ -109,7 +104,7 @@ def remove_stray(
     )
     acts.record([act])
     removal = ReadingRemoval(
-        act_id=removal_act_id(provenance.causation_id),
+        act_id=act.id,
         facility_id=facility_id,
         meter_id=meter_id,
         reason=reason.strip(),

@@ -77,6 +77,12 @@ def _meter_readings_removed(act: AdministrativeAct.MeterReadingsRemoved) -> str:
     return f"{count} of meter {act.meter_id} of facility {act.facility_id} removed, {measured}"
 
 
+def _messages_decoded_again(act: AdministrativeAct.MessagesDecodedAgain) -> str:
+    whose = _facilities(act.facilities) if act.facilities else "all facilities"
+    measured = f"measured from {moment_text(act.starts_at)} to {moment_text(act.ends_at)}"
+    return f"archived messages of {whose} decoded again, {measured}"
+
+
 def _forecast_overridden(act: Dispatch.ForecastOverridden) -> str:
     return f"degraded forecast of {act.facility_id} overridden in DR event {act.dr_event_id}: {act.reason}"
 
@@ -118,5 +124,6 @@ ACT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any], str]] = {
     AdministrativeAct.MigrationApplied: _migration_applied,
     AdministrativeAct.PersonalDataForgotten: _personal_data_forgotten,
     AdministrativeAct.MeterReadingsRemoved: _meter_readings_removed,
+    AdministrativeAct.MessagesDecodedAgain: _messages_decoded_again,
     Dispatch.ForecastOverridden: _forecast_overridden,
 }

@@ -12,13 +12,15 @@ import msgspec
 
 from interfaces.cli.console.parameter_types import moment
 from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
-from interfaces.cli.console.session import current_settings, opened_stores
+from interfaces.cli.console.session import command_context, current_settings, opened_stores
 from interfaces.cli.telemetry.archive_originals import show
 
 if TYPE_CHECKING:
+    from application.raw_archive.archived_packs import RestoreSelection
     from application.raw_archive.decode_again import DecodeAgainReport
     from application.raw_archive.restore import OnProgress, RestoreReport
     from application.raw_archive.verification import ArchiveReport
+    from interfaces.bootstrap import Stores
 
 EXAMPLE = """
 \b
@@ -187,6 +189,8 @@ def restore(
     )
     with opened_stores() as stores, _progress("bytes") as on_progress:
         if decode_again:
+            if not dry_run:
+                _record_decoding(stores, selection)
             report: RestoreReport | DecodeAgainReport = decoded_again(
                 raw_archive(stores.settings),
                 stores.telemetry(),
@@ -215,6 +219,23 @@ def restore(
     print_fields([(name.replace("_", " "), value) for name, value in fields.items()])
     if dry_run:
         click.echo("dry run: nothing was stored")
+
+
+def _record_decoding(stores: Stores, selection: RestoreSelection) -> None:
+    """Record the act before anything is stored."""
+    from application.command_bus.decision_context import provenance_of
+    from application.event_store.newer_topics import check_writes_newer_topics
+    from application.ports.event_store.event_store import NewerTopicRefused
+    from application.raw_archive.decode_again import decoding_act
+
+    provenance = provenance_of(command_context(stores), stores.decision_clock.now())
+    try:
+        check_writes_newer_topics(
+            "a decoding of archived messages", writes_newer_topics=stores.events.writes_newer_topics()
+        )
+    except NewerTopicRefused as error:
+        raise click.ClickException(str(error)) from error
+    stores.act_log().record([decoding_act(provenance, selection)])
 
 
 @contextmanager

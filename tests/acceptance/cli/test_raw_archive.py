@@ -135,6 +135,10 @@ def test_decoding_again_stores_corrections_once(terminal: Terminal, pool: Connec
     assert {(one.facility_id, one.old_mean_kw, one.new_mean_kw) for one in corrections} == {
         ("fac-001", 10.0, 12.5)
     }
+    acts = json.loads(terminal.run("audit", "administration", "--json").stdout)["acts"]
+    assert [one["what"].partition(",")[0] for one in acts] == [
+        "archived messages of 1 facility decoded again"
+    ]
     second = json.loads(terminal.run(*again).stdout)
     assert (second["corrected"], second["repaired_before"]) == (0, 480)
 
