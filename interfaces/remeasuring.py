@@ -1,7 +1,7 @@
 """Measures a DR event again with another baseline, on the present readings; nothing is recorded.
 
-For a measurement the log holds the intervals of the window and a hash of the readings used, not the days before, which
-another baseline needs. When the hash differs, readings were added or corrected since.
+A measurement records the load that its own method used and its digest; another method needs other days and hours. When
+the digest differs, readings were added or corrected since.
 """
 
 from collections.abc import Callable

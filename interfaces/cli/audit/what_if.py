@@ -24,7 +24,7 @@ Examples:
 
 It reads the log and writes nothing. Headrooms are those of the plan; who failed fails again, before the window; who
 served delivers the recorded share of whatever its target is then. Another baseline is computed on the readings as they
-are now: of a measurement the log holds only the window's own intervals and a hash of what was looked at.
+are now, with the recorded holidays and event days: the log holds only the load that the recorded method used.
 """
 
 

@@ -12,6 +12,7 @@ from application.event_store.newer_topics import DOWNCASTERS, NEWER_TOPICS
 from application.event_store.upcasters import UPCASTERS, upcast
 from domain.dispatch import Dispatch, MeasuredDay
 from domain.dr_event import DREvent
+from tests.fakes.event_store.event_store import FakeEventStore
 from tests.golden.topics import golden_file
 from tests.measured_figures import figures
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, provenance
@@ -82,3 +83,19 @@ def test_an_older_release_reads_the_days_that_count() -> None:
     assert isinstance(measured, Dispatch.Measured)
     older = DOWNCASTERS["dispatch.measured.v2"].change(json.loads(encode_state(measured)))
     assert (older["days"], older["delivered_kw"]) == (["2026-07-13"], 66.0)
+
+
+def test_measurements_are_stored_as_version_1_while_an_older_process_may_run() -> None:
+    store = FakeEventStore(with_newer_topics=False)
+    walk = dispatch_walk()
+    for step in ("prepare", "success", "commit", "success"):
+        walk.take(step)
+    store.append(list(walk.recorded))
+    dispatch = store.load(Dispatch, walk.aggregate.id)
+    days = (MeasuredDay(day="2026-07-13", mean_kw=100.0, window_kw=(100.0,)),)
+    dispatch.measure(provenance(ENDS_AT), figures=figures(66.0, days=days))
+    store.save([dispatch])
+    recorded = store.domain_events[-1]
+    assert isinstance(recorded, Dispatch.Measured)
+    assert (recorded.figures.delivered_kw, recorded.figures.days_used) == (66.0, ("2026-07-13",))
+    assert (recorded.figures.days[0].window_kw, recorded.figures.holidays_of) == ((), "")
