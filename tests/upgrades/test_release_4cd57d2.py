@@ -80,7 +80,21 @@ def test_rebuilt_read_models_equal_the_dumped_ones(release: RestoredRelease) -> 
     assert any(release.rows.values())
     for table, dumped in release.rows.items():
         new = _standings(rows[table])
-        assert covers([row for row in rows[table] if row not in new], with_present_topics(dumped)), table
+        expected = [_as_now(row) for row in with_present_topics(dumped)]
+        assert covers([row for row in rows[table] if row not in new], expected), table
+
+
+def _as_now(dumped: Any) -> Any:
+    """A row of the release as this tree has it: the programs of a facility's state are a map by id, and the portfolio
+    changes with more domain events, as it counts blocked dispatches too."""
+    row = dumped.get("row", {})
+    if row.get("type") == "state":
+        state = {name: value for name, value in row["state"].items() if name != "programs"}
+        state["enrolments"] = {program_id: {} for program_id in row["state"]["programs"]}
+        return {**dumped, "row": {**row, "state": state}}
+    if row.get("type") == "portfolio":
+        return {"row": {name: value for name, value in row.items() if name != "changed_at"}}
+    return dumped
 
 
 def _standings(rows: list[Any]) -> list[Any]:
