@@ -275,7 +275,7 @@ def test_what_could_not_be_measured_is_null_and_never_zero() -> None:
     assert {one["not_measurable_reason"] for one in body["facility_results"]} == {"no readings"}
 
 
-def test_a_dr_event_without_a_curtailed_building_delivered_nothing_which_is_known() -> None:
+def test_a_dr_event_without_a_curtailed_building_delivered_zero_and_not_null() -> None:
     there = world("fac-001", degraded=("fac-001",)).until("completed")
     there.do(MeasureDREvent(dr_event_id=DR_EVENT_ID))
     [measured] = there.recorded(DREvent.Measured)
