@@ -67,7 +67,7 @@ Examples:
   gridproof facilities forget --coordinates-of fac-001
   gridproof facilities forget --callbacks-of city-power
 
-They stand beside the log, which keeps ids only. What was recorded before migration 0033 stays in the log. A facility
+They stand beside the log, which keeps ids only. What was recorded before migration 0031 stays in the log. A facility
 whose coordinates are forgotten has none until a portfolio names them again; callbacks of a utility that are still to be
 sent to a forgotten address are recorded as undeliverable.
 """

@@ -1,2 +1,0 @@
--- expand
--- Sealed readings (ADR 0075) need no table: their readers keep positions in reader_positions. The number stays taken.

@@ -1,2 +1,0 @@
--- expand
--- Reserved while this release is made.
