@@ -70,7 +70,8 @@ def basis_of(
     """The basis of a dispatch. Local days on which its facility served any other DR event are no candidates, nor are
     the holidays of the program or, where it names none, those of the facility's region.
 
-    Its own firm service level goes before that of the program.
+    Its own firm service level goes before that of the program; a later measurement keeps that of the first, whatever
+    was agreed since.
     All days are those of the time zone in force at the start of the window.
     """
     tz = ZoneInfo(facility.tz_at(dispatch.starts_at))
@@ -81,9 +82,10 @@ def basis_of(
     if holidays is None:
         first_year = (today - timedelta(days=MOST_LOOKBACK_DAYS)).year
         holidays, holidays_of = public_holidays.in_years(region, first_year, today.year), region or NOBODY
+    parameters = with_own_level(agreed.parameters, None if enrolment is None else enrolment.level_kw)
     return MeasuringBasis(
         baseline_method=agreed.method,
-        parameters=with_own_level(agreed.parameters, None if enrolment is None else enrolment.level_kw),
+        parameters=dispatch.baseline_parameters or parameters,
         tz=tz,
         dr_event_days=facility.event_days(tz, without=dispatch.dr_event_id),
         holidays=holidays,

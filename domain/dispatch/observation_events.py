@@ -113,5 +113,6 @@ def _measured(state: DispatchState, figures: MeasurementFigures) -> DispatchStat
         data_hash=figures.data_hash,
         figures_hash=figures.figures_hash,
         holidays_of=figures.holidays_of,
+        baseline_parameters=figures.parameters,
         not_measurable_reason=None,
     )

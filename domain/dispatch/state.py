@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.baseline import BaselineParameters
 from domain.facility import BmsLink, Strategy, within_comfort
 from domain.identifiers import bms_command_id
 
@@ -171,6 +172,8 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of the figures of that measurement."""
     holidays_of: str = ""
     """Whose holidays the newest measurement regarded; empty: none (version 1, or not measured)."""
+    baseline_parameters: BaselineParameters | None = None
+    """Those of the newest measurement; None without one, or if it is of version 1."""
     not_measurable_reason: str | None = None
     """Why it is not measured, or not any more."""
     restore_failures: int = 0

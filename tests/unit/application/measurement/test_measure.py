@@ -323,6 +323,17 @@ def test_a_window_of_the_adjustment_beyond_what_is_read_is_refused(before: timed
     assert "the adjustment window must" in found.reason
 
 
+def test_a_later_measurement_keeps_the_firm_level_that_was_agreed_at_the_first() -> None:
+    agreed = AgreedBaseline(program_id="base-interruptible", method="firm-service-level")
+    now = facility(enrolments={"base-interruptible": Enrolment(level_kw="900")})
+    first = BaselineParameters(level_kw=1_400.0)
+    dispatch = replace(DISPATCH, measured=True, baseline_parameters=first, holidays_of="US-CA")
+    basis = basis_of(now, agreed, dispatch, CALENDAR)
+    assert basis.parameters == first
+    assert basis_of(now, agreed, DISPATCH, CALENDAR).parameters.level_kw == 900.0
+    assert measured(metered()).parameters == BaselineParameters()
+
+
 def test_missing_readings_delay_the_measurement_and_are_then_stated() -> None:
     gap = without(metered(), STARTS_AT + QUARTER, STARTS_AT + QUARTER * 2)
     assert measurement_of(DISPATCH, gap, BASIS, now=LATE - timedelta(seconds=1)) is None
