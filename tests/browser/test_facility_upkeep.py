@@ -62,6 +62,15 @@ def test_a_heated_zone_is_shown_with_its_direction_and_both_limits(run_in_page: 
     run_in_page(FACILITY, scenario)
 
 
+def test_a_move_to_come_is_shown_beside_the_time_zone_in_force(run_in_page: RunInPage) -> None:
+    async def scenario(page: Page) -> None:
+        history = [{"tz": "UTC", "from_day": None}, {"tz": "Europe/London", "from_day": "2026-12-01"}]
+        await show_as(page, "operator", location_history=history)
+        await page.shows("UTC, Europe/London from 2026-12-01", "main")
+
+    run_in_page(FACILITY, scenario)
+
+
 def test_the_portfolio_sums_each_group(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         group = {

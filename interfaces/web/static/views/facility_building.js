@@ -10,6 +10,11 @@ import { hrefTo } from "../router.js";
 const unitOf = (zone) => (zone.strategy === "setpoint_offset" ? "K" : "%");
 const extentOf = (zone) => `${zone.max_magnitude < 0 ? "lowered by " : ""}at most ${Math.abs(zone.max_magnitude)} ${unitOf(zone)}`;
 const comfortOf = (zone) => (zone.lower_comfort_limit_c == null ? `${zone.comfort_limit_c} °C` : `${zone.lower_comfort_limit_c} to ${zone.comfort_limit_c} °C`);
+/** The one in force, and the one that is to come. */
+const timeZoneOf = (row) => {
+  const last = (row.location_history || []).at(-1);
+  return last && last.tz !== row.tz ? `${row.tz}, ${last.tz} from ${last.from_day}` : row.tz;
+};
 const commandsOf = (health) => Object.entries(health?.commands || {}).map(([phase, state]) => `${phase} ${words(state)}`).join(", ");
 
 /** Of what nothing is heard is not as usual either. */
@@ -53,7 +58,7 @@ export function Building({ row, health }) {
       ["Limits", row.limits && `${limits.dr_events_per_day} DR events a day, ${limits.dr_events_per_season} a season, ${span(limits.longest_dr_event_s)} at most`],
       ["Notice needed", row.limits && span(limits.notification_lead_s)],
       ["Place", placeOf(row)],
-      ["Time zone", row.tz],
+      ["Time zone", timeZoneOf(row)],
       ["Groups", (row.groups || []).join(", ") || NONE],
       ["Registered", momentSeconds(row.registered_at)],
     ]} />
