@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.answer_scripts import FACILITY, PORTFOLIO
+from tests.browser.answer_scripts import FACILITY
 from tests.browser.conftest import RunInPage
 from tests.chromium import Page
 
@@ -71,7 +71,7 @@ def test_a_move_to_come_is_shown_beside_the_time_zone_in_force(run_in_page: RunI
     run_in_page(FACILITY, scenario)
 
 
-def test_the_portfolio_sums_each_group(run_in_page: RunInPage) -> None:
+def test_the_list_of_facilities_sums_each_group(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         group = {
             "group": "schools",
@@ -81,8 +81,12 @@ def test_the_portfolio_sums_each_group(run_in_page: RunInPage) -> None:
             "available_kw": 30,
         }
         answer = json.dumps({"items": [{**group, "reserved_kw": 30}]})
-        await page.value(f"answers['/api/portfolio/groups'] = [200, {answer}]; show()")
+        await page.value(f"answers['/api/portfolio/groups'] = [200, {answer}]; 0")
+        await page.value(
+            "Promise.all(['dom', 'views/facility'].map((name) => import(`/static/${name}.js`)))"
+            ".then(([{ html, render }, { FacilitiesView }]) => (render(html`<${FacilitiesView} />`, main), 0))"
+        )
         await page.shows("schools", "[aria-labelledby=panel-groups] tbody")
         await page.shows("90.0", "[aria-labelledby=panel-groups] tbody")
 
-    run_in_page(PORTFOLIO, scenario)
+    run_in_page(FACILITY, scenario)

@@ -11,8 +11,10 @@ import { hrefTo, route } from "./router.js";
 import { resume, session } from "./session.js";
 import { settings } from "./settings.js";
 import { useStore } from "./store.js";
+import { later } from "./views/later.js";
 import { VIEWS } from "./views/registry.js";
-import { SignIn } from "./views/sign_in.js";
+
+const SignIn = later("Sign in", () => import("./views/sign_in.js").then((file) => file.SignIn));
 
 /** A fault in one view is shown in its place; the others stay reachable. */
 function Guarded({ children }) {
@@ -44,7 +46,7 @@ function View() {
 function App() {
   const { phase, problem } = useStore(session);
   useStore(connection);
-  if (phase === "signed-out") return html`<${SignIn} />`;
+  if (phase === "signed-out") return html`<${Guarded}><${SignIn} /></${Guarded}>`;
   if (phase === "unknown") return html`<${Banners} /><main class="page" aria-busy="true"><p class="faint" role="status">Loading…</p>
     <${ProblemNote} problem=${problem} /></main>`;
   return html`

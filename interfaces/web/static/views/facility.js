@@ -17,6 +17,7 @@ import { useStore } from "../store.js";
 import { Building, Served, Zones, useHealth } from "./facility_building.js";
 import { FacilityForecast, useForecast } from "./facility_forecast.js";
 import { FacilityGaps } from "./facility_gaps.js";
+import { Groups } from "./facility_groups.js";
 import { FacilityHistory, correctionsOf } from "./facility_history.js";
 
 const MOST_SERVED = 8;
@@ -27,6 +28,7 @@ export function FacilitiesView() {
   const current = useCurrent(facilities.data);
   return html`<div class="page">
     <div class="page-head"><h1 tabindex="-1">Facilities</h1></div>
+    <${Groups} />
     <${Panel} title="All" flush note=${howMany(facilities.data)}>
       <${Loaded} query=${facilities} lines=8>${(rows) => html`<${FacilityTable} rows=${rows} current=${current.data} />`}</${Loaded}>
     </${Panel}>

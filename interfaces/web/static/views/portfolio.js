@@ -4,7 +4,6 @@ import { DREventTable } from "../components/dr_event_table.js";
 import { FacilityTable } from "../components/facility_table.js";
 import { FacilityTiles, StateLegend } from "../components/facility_tiles.js";
 import { Figures, Loaded, Panel } from "../components/parts.js";
-import { Table } from "../components/table.js";
 import { useCurrent } from "../current.js";
 import { html } from "../dom.js";
 import { count, howMany, kw } from "../format.js";
@@ -83,24 +82,6 @@ function NewestDREvents({ readiness }) {
   </${Panel}>`;
 }
 
-const GROUP_COLUMNS = [
-  { id: "group", label: "Group", header: true, sort: (one) => one.group, cell: (one) => one.group },
-  { id: "facilities", label: "Facilities", number: true, sort: (one) => one.facilities, cell: (one) => count(one.facilities) },
-  { id: "active", label: "Active", number: true, sort: (one) => one.active_facilities, cell: (one) => count(one.active_facilities) },
-  { id: "declared", label: "Declared, kW", number: true, sort: (one) => one.declared_kw, cell: (one) => kw(one.declared_kw) },
-  { id: "available", label: "Available, kW", number: true, sort: (one) => one.available_kw, cell: (one) => kw(one.available_kw) },
-  { id: "reserved", label: "Reserved, kW", number: true, sort: (one) => one.reserved_kw, cell: (one) => kw(one.reserved_kw) },
-];
-
-/** The operator's own groups; nothing where the portfolio names none. */
-function Groups() {
-  const query = useQuery("/api/portfolio/groups", { topics: ["facility"] });
-  if (!query.data?.items.length) return null;
-  return html`<${Panel} title="Groups" flush note="a facility counts in each of its groups">
-    <${Table} caption="Groups" columns=${GROUP_COLUMNS} rows=${query.data.items} rowKey=${(one) => one.group} first="group" empty="" />
-  </${Panel}>`;
-}
-
 export function PortfolioView() {
   const signedIn = useStore(session);
   const portfolio = useQuery("/api/portfolio", { topics: OF_THE_LOG });
@@ -124,7 +105,6 @@ export function PortfolioView() {
         <${Loaded} query=${facilities} height="8rem">${(rows) => html`<${FacilityTiles} rows=${rows} looksOf=${stateOf} powerOf=${powerOf} />`}</${Loaded}>
       </${Panel}>
     </div>
-    <${Groups} />
     <${Panel} title="Facilities" flush note=${howMany(facilities.data)}>
       <${Loaded} query=${facilities} lines=8>${(rows) => html`<${FacilityTable} rows=${rows} current=${current.data} />`}</${Loaded}>
     </${Panel}>

@@ -86,7 +86,8 @@ async def declared() -> str:
 @pytest.mark.parametrize("role", ROLES)
 def test_a_route_without_a_policy_is_closed_to_every_role(role: Role) -> None:
     edge = Edge()
-    key = edge.key(role, utility="u" if role == "utility" else None)
+    facility = "fac-001" if role == "owner" else None
+    key = edge.key(role, utility="u" if role == "utility" else None, facility=facility)
     state: dict[str, Any] = {"edge": edge.app().state["edge"]}
     app = Litestar(
         [undeclared, declared],
