@@ -33,6 +33,7 @@ AUDIT = served("""
   });
   const row = (status) => ({
     status, facility_ids: ["fac-001"], opened_at: "2026-07-14T21:00:01Z", target_kw: 1, delivered_kw: null,
+    unmeasured_facilities: [],
   });
   const at = "/api/dr-events/1";
   window.stands = (position, status) => {
