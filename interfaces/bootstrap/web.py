@@ -45,6 +45,7 @@ def run_web(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    from adapters.forecasting.calendar.public_holidays import load_calendars
     from interfaces.web.app import create_app
     from interfaces.web.authentication.client_address import TrustedProxies
     from interfaces.workers.web import server
@@ -80,6 +81,7 @@ async def _serve(settings: Settings) -> None:
                 disk_full_share=DISK_FULL_SHARE,
             )
             monitoring = asyncio.create_task(monitor.run(stop), name="web monitor")
+            await asyncio.to_thread(load_calendars)
             await server.run(
                 app,
                 listener=listener,

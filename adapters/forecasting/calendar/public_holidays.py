@@ -4,8 +4,6 @@ from datetime import date
 from functools import lru_cache
 from importlib.resources import files
 
-import holidays
-
 REGIONS_OF_ZONES = {"Europe/London": "GB-ENG", "Europe/Belfast": "GB-NIR"}
 """Zones that identify a region. Most zones of large countries span regions and get the national days."""
 
@@ -21,6 +19,8 @@ def public_holidays(region: str, first_year: int, last_year: int) -> frozenset[d
     country, _, subdivision = region.partition("-")
     if not country:
         return frozenset()
+    import holidays  # takes half a second, which a process that asks for none should not wait for
+
     years = range(first_year, last_year + 1)
     try:
         return frozenset(holidays.country_holidays(country, subdiv=subdivision or None, years=years))
@@ -35,6 +35,11 @@ def _countries() -> dict[str, str]:
     table = (files("tzdata") / "zoneinfo" / "zone.tab").read_text(encoding="utf-8")
     rows = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
     return {row[2]: row[0] for row in rows if len(row) > 2}
+
+
+def load_calendars() -> None:
+    """Load what the first look at any country's calendar would load: it takes longer than a notification may."""
+    public_holidays("US", 2026, 2026)
 
 
 class RegionalHolidays:
