@@ -30,6 +30,10 @@ IN_TRANSIT_WALL_S = 5.0
 _HOUR = timedelta(seconds=HOUR_S)
 
 
+class ReadingsRemoved(InvalidWindow):
+    """The window begins before the single readings that are stored."""
+
+
 class GapsWindowTooLong(ValueError):
     """The window is longer than one answer may be. The text says how long it may be."""
 
@@ -79,7 +83,7 @@ class GapSources:
         wanted = ends_at - min(DEFAULT, longest - _HOUR) if first is None else first
         starts_at = wanted.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         if starts_at < now - self.retained:
-            raise InvalidWindow(f"single readings are kept for {self.retained.days} days; begin later")
+            raise ReadingsRemoved(f"single readings are kept for {self.retained.days} days; begin later")
         if ends_at <= starts_at:
             raise InvalidWindow("the window is not over yet, or its end is not after its start")
         if ends_at - starts_at > longest:

@@ -225,7 +225,7 @@ def test_a_cursor_of_another_list_is_refused(opened: Opened, walk: PortfolioWalk
 
 def test_an_unknown_filter_is_refused_with_the_available_ones(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
-    with pytest.raises(UnknownFilter, match="weather_cell"):
+    with pytest.raises(UnknownFilter, match="groups"):
         models.facilities.listed(filters={"row' = 'x": "y"})
 
 

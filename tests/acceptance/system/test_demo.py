@@ -52,9 +52,15 @@ def recorded(readings: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def demos(recorded: tuple[str, ...]) -> Iterator[DemoRuns]:
+def in_folder(recorded: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The same with a data folder, in which its proof stays."""
+    return (*recorded, "--data-dir", str(tmp_path_factory.mktemp("recorded") / "data"))
+
+
+@pytest.fixture(scope="module")
+def demos(recorded: tuple[str, ...], in_folder: tuple[str, ...]) -> Iterator[DemoRuns]:
     runs = DemoRuns()
-    runs.start(*recorded)
+    runs.start(*in_folder)
     runs.start(*recorded, *HALF)
     for faults in TOGETHER:
         runs.start_planted(*planted(faults))
@@ -64,9 +70,9 @@ def demos(recorded: tuple[str, ...]) -> Iterator[DemoRuns]:
 
 
 def test_the_demo_succeeds_with_recorded_load_while_another_demo_runs(
-    demos: DemoRuns, recorded: tuple[str, ...]
+    demos: DemoRuns, in_folder: tuple[str, ...]
 ) -> None:
-    run = demos.start(*recorded).result()
+    run = demos.start(*in_folder).result()
     assert run.faults == [], run.said
     assert run.status == 0
     document = run.document
@@ -85,15 +91,16 @@ def test_the_demo_succeeds_with_recorded_load_while_another_demo_runs(
     proof = document["proof"]
     assert (proof["holds"], proof["equal"], proof["differs"], proof["not_recomputed"]) == (True, 2, 0, 0)
     assert proof["recomputed"] == "recomputed 2 measurements of 4 facilities: all equal"
+    assert Path(proof["file"]).is_file()
     assert proof["file"].endswith("/demo.proof.json")
     assert proof["recomputed"] in run.said.splitlines()
     assert "Timeline" in run.said
 
 
 def test_halving_the_curtailment_of_the_zones_halves_the_delivered_reduction(
-    demos: DemoRuns, recorded: tuple[str, ...]
+    demos: DemoRuns, in_folder: tuple[str, ...], recorded: tuple[str, ...]
 ) -> None:
-    whole, half = demos.start(*recorded).result(), demos.start(*recorded, *HALF).result()
+    whole, half = demos.start(*in_folder).result(), demos.start(*recorded, *HALF).result()
     assert half.status == 0, half.said
     assert half.document["delivered_kw"] == pytest.approx(whole.document["delivered_kw"] / 2, rel=0.15)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -35,7 +35,8 @@ class OriginDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A domain event: its topic, and its position in the log (a step of the audit trail)."""
 
     topic: str
-    position: int
+    position: int | None
+    """Null for a utility: positions count the domain events of all."""
     recorded_at: datetime
 
 
@@ -77,6 +78,9 @@ class RevisionDocument(msgspec.Struct, frozen=True, kw_only=True):
     origin: OriginDocument
 
 
+TOriginated = TypeVar("TOriginated", NumberDocument, RevisionDocument)
+
+
 class FacilityMeasurementDocument(FacilityNumbers, frozen=True, kw_only=True):
     """How one facility was measured."""
 
@@ -114,13 +118,13 @@ class MeasurementsController(Controller):
         as_of: AsOfQuery = None,
     ) -> MeasurementsDocument:
         """A key of one facility sees the numbers of that facility."""
-        past, own = parse_as_of(as_of), request.user.facility_id
+        past, own, tenant = parse_as_of(as_of), request.user.facility_id, request.user.utility_id
         visible = await visible_dr_event(request, dr_event_id, past)
         page = await asyncio.to_thread(
             listing_of,
             visible.dispatches,
             filters={"dr_event_id": str(dr_event_id), "facility_id": own},
-            tenant=request.user.utility_id,
+            tenant=tenant,
             cursor=cursor,
             limit=limit,
         )
@@ -135,8 +139,8 @@ class MeasurementsController(Controller):
         )
         return MeasurementsDocument(
             dr_event_id=dr_event_id,
-            numbers=_numbers(numbers),
-            items=tuple(FacilityNumbers(facility_id=i, numbers=_numbers(parts[i])) for i in ids),
+            numbers=_numbers(numbers, tenant),
+            items=tuple(FacilityNumbers(facility_id=i, numbers=_numbers(parts[i], tenant)) for i in ids),
             next_cursor=page.next_cursor,
         )
 
@@ -174,10 +178,12 @@ class MeasurementsController(Controller):
         return FacilityMeasurementDocument(
             dr_event_id=dr_event_id,
             facility_id=facility_id,
-            numbers=_numbers(numbers[facility_id]),
+            numbers=_numbers(numbers[facility_id], tenant),
             figures=figures if figures is None or tenant is None else _for_utility(figures),
             is_whole=figures is not None and figures.parameters is not None,
-            revisions=msgspec.convert(history.revisions, tuple[RevisionDocument, ...], from_attributes=True),
+            revisions=_without_positions(
+                msgspec.convert(history.revisions, tuple[RevisionDocument, ...], from_attributes=True), tenant
+            ),
         )
 
 
@@ -187,5 +193,14 @@ def _for_utility(figures: MeasurementFigures) -> MeasurementFigures:
     return replace(figures, skipped=skipped, dr_event_days=())
 
 
-def _numbers(origins: tuple[NumberOrigin, ...]) -> tuple[NumberDocument, ...]:
-    return msgspec.convert(origins, tuple[NumberDocument, ...], from_attributes=True)
+def _numbers(origins: tuple[NumberOrigin, ...], tenant: str | None) -> tuple[NumberDocument, ...]:
+    return _without_positions(
+        msgspec.convert(origins, tuple[NumberDocument, ...], from_attributes=True), tenant
+    )
+
+
+def _without_positions(documents: tuple[TOriginated, ...], tenant: str | None) -> tuple[TOriginated, ...]:
+    """For a utility, without positions in the log, which would tell how much others have recorded."""
+    if tenant is None:
+        return documents
+    return tuple(replace(one, origin=replace(one.origin, position=None)) for one in documents)

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Controller, get
 from litestar.params import FromPath, QueryParameter
 
-from application.telemetry.reading_gaps import FacilityGaps, GapsWindowTooLong
+from application.telemetry.reading_gaps import FacilityGaps, GapsWindowTooLong, ReadingsRemoved
 from domain.telemetry.reading_gaps import CounterRestart, HourCounts, MeterGaps, SeqHole, TimeGap
 from domain.time_series.windows import InvalidWindow, TimeWindow
 from interfaces.web.api.telemetry.load_history import EARLIEST_YEAR, LATEST_YEAR
@@ -94,6 +94,8 @@ class ReadingGapsController(Controller):
         except GapsWindowTooLong as error:
             reason = ProblemReason(code="gaps_window_too_long", detail=str(error), field="from")
             raise Problem("invalid-request", str(error), (reason,)) from None
+        except ReadingsRemoved as error:
+            raise Problem("not-found", str(error)) from None
         except InvalidWindow as error:
             raise Problem("invalid-request", str(error)) from None
         return document_of(found, window)

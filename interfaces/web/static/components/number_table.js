@@ -27,7 +27,7 @@ const valueOf = (number) => ({ kW: kw, "%": (value) => value.toFixed(1) })[unitO
 export function Origin({ id, origin, timed = true }) {
   const audits = may("audit", useStore(session));
   const [aggregate, happened] = origin.topic.replaceAll("-", " ").split(".");
-  const text = html`${words(aggregate)} ${words(happened)} <span class="faint">#${origin.position}</span>`;
+  const text = html`${words(aggregate)} ${words(happened)}${origin.position === null ? "" : html` <span class="faint">#${origin.position}</span>`}`;
   const event = audits
     ? html`<a class="nowrap" href=${hrefTo("audit", id, { step: origin.position })} title=${origin.topic}>${text}</a>`
     : html`<span class="nowrap" title=${origin.topic}>${text}</span>`;

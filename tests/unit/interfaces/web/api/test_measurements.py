@@ -66,7 +66,10 @@ def test_a_key_of_one_facility_sees_the_numbers_of_that_facility_only(measured: 
 
 def test_a_utility_sees_its_own_dr_event_only(measured: Measured) -> None:
     utility = measured.dr_event.state.utility_id
-    assert measured.read("measurements", measured.edge.key("utility", utility=utility)).status_code == 200
+    own = measured.read("measurements", measured.edge.key("utility", utility=utility))
+    assert own.status_code == 200
+    positions = {number["origin"]["position"] for number in own.json()["numbers"]}
+    assert positions == {None}, "a position tells how much others have recorded"
     other = measured.read("measurements", measured.edge.key("utility", utility="somebody-else"))
     assert problem_of(other)["status"] == 404
 
@@ -82,6 +85,7 @@ def test_a_facilitys_measurement_has_every_recorded_figure_and_its_domain_event(
     (number,) = [n for n in found.numbers if n.name == "delivered_kw"]
     assert revision.origin == number.origin
     assert revision.delivered_kw == found.figures.delivered_kw
+    assert revision.origin.position is not None
     before = measured.read(f"measurements/{first['facility_id']}?as_of={revision.origin.position - 1}").json()
     assert (before["figures"], before["is_whole"], before["revisions"]) == (None, False, [])
 
