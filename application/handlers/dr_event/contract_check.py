@@ -30,7 +30,7 @@ def with_violations(
     """The facts with what the contract has against them.
 
     A facility that the DR event has reserved was judged when it was accepted: while the start stands, a change is not
-    refused for its day.
+    refused for its day, and only a later end is judged by the hours.
     """
     if notice.ends_at <= notice.starts_at:
         return dict(facts)
@@ -45,12 +45,16 @@ def with_violations(
     checked = dict(facts)
     for facility_id, one in facts.items():
         state = facilities[facility_id].state
-        if start_stands and str(dr_event.id) in state.reservations:
+        held = state.reservations.get(str(dr_event.id)) if start_stands else None
+        if held is not None and notice.ends_at <= held.ends_at:
             continue
         tz = state.tz_at(window.starts_at)
         region = state.region_on(local_date(window.starts_at, ZoneInfo(tz)))
         enrolment = state.enrolments.get(notice.program_id, NOTHING_AGREED)
-        checked[facility_id] = replace(one, violations=violations_at(tz, region, enrolment.level_kw))
+        found = violations_at(tz, region, enrolment.level_kw)
+        if held is not None:
+            found = {code: detail for code, detail in found.items() if code == "outside_hours"}
+        checked[facility_id] = replace(one, violations=found)
     return checked
 
 

@@ -26,6 +26,7 @@ from tests.sample_values import (
 BERLIN = facility_entry("fac-001", tz="Europe/Berlin")
 NEW_YORK = facility_entry("fac-002")
 FIRM = "firm-service-level"
+ONLY_NEW_YORK: dict[str, Any] = {"facility_ids": ("fac-002",), "target_kw": 50.0}
 SUNDAY = {
     "starts_at": datetime(2026, 7, 19, 18, tzinfo=UTC),
     "ends_at": datetime(2026, 7, 19, 20, tzinfo=UTC),
@@ -132,6 +133,26 @@ def test_a_facility_of_an_accepted_dr_event_is_not_judged_again_while_the_start_
     assert scenario.when(_changed(lower)).reply.status == "modified"
     refused = scenario.when(_changed(later)).reply
     assert (refused.status, {reason.code for reason in refused.reasons}) == ("refused", {"no_service_level"})
+
+
+def test_a_later_end_is_judged_by_the_hours_and_an_earlier_one_is_not() -> None:
+    # 17:00 to 19:00 in New York was accepted.
+    hours = WindowTerms(hours=Hours(from_="16:00", to="20:00"), days=("tue",))
+    ahead = given().after(*portfolio_commands(NEW_YORK, window=hours), judge(**ONLY_NEW_YORK))
+    for number, (hours_later, status) in enumerate([(2, "refused"), (1, "modified"), (0, "modified")], 1):
+        moved = notice(
+            modification_number=number, ends_at=ENDS_AT + timedelta(hours=hours_later), **ONLY_NEW_YORK
+        )
+        reply = ahead.when(_changed(moved)).reply
+        assert reply.status == status
+        assert [reason.code for reason in reply.reasons] == ["outside_hours"] * (status == "refused")
+
+
+def test_a_later_end_is_not_judged_by_the_day_or_the_service_level() -> None:
+    scenario = given().after(*portfolio_commands(NEW_YORK), judge(**ONLY_NEW_YORK))
+    scenario.after(*portfolio_commands(NEW_YORK, window=WindowTerms(days=("mon",)), baseline_method=FIRM))
+    longer = notice(modification_number=1, ends_at=ENDS_AT + timedelta(hours=1), **ONLY_NEW_YORK)
+    assert scenario.when(_changed(longer)).reply.status == "modified"
 
 
 def _changed(changed: Notice) -> ModifyDREvent:
