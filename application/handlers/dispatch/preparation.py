@@ -20,9 +20,11 @@ def prepare_dispatch(command: PrepareDispatch, context: DecisionContext) -> Deci
     """
     dispatch = context.dispatch(command.dr_event_id, command.facility_id)
     dr_event = context.dr_event(command.dr_event_id)
+    facility = context.facility(dispatch.state.facility_id)
     status = dr_event.state.status
+    if status not in OVER:
+        _leave_if_deactivated(dispatch, facility, context)
     if status in {"preparing", "active"} and not was_reassigned(dispatch, context):
-        facility = context.facility(dispatch.state.facility_id)
         _leave_if_opted_out(dispatch, dr_event, facility, context)
         is_excluded = facility is not None and facility.state.awaits_restore_of_other(dr_event.id)
         if not is_excluded:  # else it is prepared after the restore
@@ -66,6 +68,14 @@ def _leave_if_opted_out(
         return
     if facility is not None and facility.state.opted_out_of_this(dr_event.id):
         dispatch.leave(context.provenance, cause="opted_out", reason="the facility has opted out")
+
+
+def _leave_if_deactivated(dispatch: Dispatch, facility: Facility | None, context: DecisionContext) -> None:
+    """A plan and a deactivation at the same moment do not see each other either. The reservation is gone then."""
+    if dispatch.state.status not in {"planned", "blocked"}:
+        return
+    if facility is not None and facility.state.status == "deactivated":
+        dispatch.leave(context.provenance, cause="opted_out", reason="the facility was deactivated")
 
 
 def _guard(dispatch: Dispatch, dr_event: DREvent, context: DecisionContext) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
 import pytest
 
 from application.commands.dr_event import (
@@ -13,7 +14,7 @@ from application.commands.dr_event import (
     ReplanDREvent,
     StartDREvent,
 )
-from application.commands.facility import OptInFacility, OptOutFacility
+from application.commands.facility import DeactivateFacility, OptInFacility, OptOutFacility
 from application.ports.forecast.forecast_book import IssuedForecast
 from domain.dispatch import Dispatch, Phase
 from domain.facility import Facility
@@ -98,6 +99,18 @@ def test_dispatches_to_prepare_again_are_aborted_if_the_change_is_relayed_after_
     assert (there.dr_event.status, there.dr_event.outcome) == ("completed", "failed")
 
 
+def during_planning(there: InProcessSystem, command: msgspec.Struct, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next plan finds the forecasts only after that command."""
+    book = there.scenario.forecasts
+
+    def newest_of(facility_ids: Sequence[str], *, at: datetime) -> dict[str, IssuedForecast]:
+        monkeypatch.undo()
+        there.scenario.after(command)
+        return book.newest_of(facility_ids, at=at)
+
+    monkeypatch.setattr(book, "newest_of", newest_of)
+
+
 @pytest.mark.parametrize("returns", [False, True])
 def test_a_facility_that_opts_out_during_planning_is_not_prepared(
     returns: bool, monkeypatch: pytest.MonkeyPatch
@@ -107,20 +120,30 @@ def test_a_facility_that_opts_out_during_planning_is_not_prepared(
     if returns:
         there.settle().do(OUT)
         there.scenario.after(BACK)
-    book = there.scenario.forecasts
-
-    def opting_out(facility_ids: Sequence[str], *, at: datetime) -> dict[str, IssuedForecast]:
-        monkeypatch.undo()
-        there.scenario.after(OUT)
-        return book.newest_of(facility_ids, at=at)
-
-    monkeypatch.setattr(book, "newest_of", opting_out)
+    during_planning(there, OUT, monkeypatch)
     plan = PlanDREvent(dr_event_id=DR_EVENT_ID)
     there.scenario.after(ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="rejoined") if returns else plan)
     assert there.dispatch("fac-002").status == "planned"
     there.until("completed")
     assert actions_of(there, "fac-002") == []
     assert there.dispatch("fac-002").left == "opted_out"
+    assert there.dr_event.batch is not None
+    assert (there.dr_event.batch.served, there.dr_event.batch.opted_out) == (1, 1)
+
+
+def test_a_facility_that_is_deactivated_during_planning_leaves_and_the_others_take_its_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The plan and the deactivation are on different streams, so both are saved."""
+    there = InProcessSystem.accepted(*BOTH, target_kw=80.0, terms={"shortfall_policy": "reallocate"})
+    during_planning(there, DeactivateFacility(facility_id="fac-002", reason="sold"), monkeypatch)
+    there.scenario.after(PlanDREvent(dr_event_id=DR_EVENT_ID))
+    assert (there.dispatch("fac-002").status, there.dispatch("fac-002").target_kw) == ("planned", 40.0)
+    there.until("active")
+    assert (there.dispatch("fac-002").status, there.dispatch("fac-002").left) == ("aborted", "opted_out")
+    assert there.dispatch("fac-001").target_kw == 80.0
+    there.until("completed")
+    assert actions_of(there, "fac-002") == []
     assert there.dr_event.batch is not None
     assert (there.dr_event.batch.served, there.dr_event.batch.opted_out) == (1, 1)
 
