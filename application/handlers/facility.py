@@ -17,7 +17,7 @@ from application.commands.facility import (
     StartMaintenance,
 )
 from application.facility.portfolio_entries import EnrolmentEntry, FacilityEntry
-from domain.dispatch import Dispatch
+from domain.dispatch import MEASURED_WITHIN, Dispatch
 from domain.errors import BmsAccessDenied, UnknownFacility
 from domain.facility import BmsLink, Enrolment, Facility, Limits, Zone
 from domain.units import decimal_string
@@ -76,13 +76,23 @@ def end_maintenance(command: EndMaintenance, context: DecisionContext) -> Decisi
 def deactivate_facility(command: DeactivateFacility, context: DecisionContext) -> Decision:
     """Deactivate, and leave all future dispatches in the same transaction: a shortfall is shared by the others."""
     facility = _existing(command.facility_id, context)
-    concerned = facility.deactivate(context.provenance, reason=command.reason)
+    concerned = facility.deactivate(
+        context.provenance, reason=command.reason, unmeasured=_unmeasured(facility, context)
+    )
     dispatches = _dispatches(command.facility_id, concerned, context)
     for dispatch in dispatches:
         reason = f"the facility was deactivated: {command.reason}"
         dispatch.leave(context.provenance, cause="opted_out", reason=reason)
     reply = Deactivation(facility_id=command.facility_id, dr_event_ids=concerned)
     return Decision(facility, *dispatches, reply=reply)
+
+
+def _unmeasured(facility: Facility, context: DecisionContext) -> list[UUID]:
+    """The DR events that it served lately and that are not measured yet. Readings that come then are needed."""
+    state = facility.state
+    served = state.served_between(context.now - MEASURED_WITHIN, context.now)
+    dispatches = [one.state for one in _dispatches(state.facility_id, served, context)]
+    return [one.dr_event_id for one in dispatches if one.was_committed and not one.measured]
 
 
 def reactivate_facility(command: ReactivateFacility, context: DecisionContext) -> Decision:

@@ -25,14 +25,14 @@ from domain.baseline import (
     rule_named,
 )
 from domain.baseline.result import TemperatureMissing
-from domain.dispatch import DispatchState, MeasurementFigures
+from domain.dispatch import MEASURED_WITHIN, DispatchState, MeasurementFigures
 from domain.telemetry.intervals import whole_intervals
 from domain.time_series.digest import canonical
 from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
 
 GIVE_UP_AFTER = timedelta(minutes=30)
 """How long after the end to wait for missing readings."""
-TEMPERATURES_UNTIL = timedelta(hours=36)
+TEMPERATURES_UNTIL = MEASURED_WITHIN
 """How long after the end to wait for the outdoor temperatures of the window, where the method needs them."""
 VERIFIED_SHARE = 0.5
 """The share of the target that the meter has to show for the curtailment to count as verified."""

@@ -5,7 +5,7 @@ with its outcome after it. A command whose outcome is unknown stays open until t
 """
 
 from domain.dispatch.aggregate import Dispatch
-from domain.dispatch.measurement import REMEASURED_FOR
+from domain.dispatch.measurement import MEASURED_WITHIN, REMEASURED_FOR
 from domain.dispatch.measurement_figures import AdjustmentFigures, MeasuredDay, MeasurementFigures
 from domain.dispatch.phase_conclusion import LONGEST_RESTORE_RETRY, RESTORE_RETRY
 from domain.dispatch.state import (
@@ -29,6 +29,7 @@ __all__ = [
     "CURTAILED",
     "FINAL",
     "LONGEST_RESTORE_RETRY",
+    "MEASURED_WITHIN",
     "REMEASURED_FOR",
     "RESTORE_RETRY",
     "UNDOING",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import ClassVar, Self, TypeAlias
 from uuid import UUID
@@ -188,10 +188,13 @@ class Facility(Aggregate[FacilityState]):
         if self.state.status == "maintenance":
             self.record(self.MaintenanceEnded, provenance)
 
-    def deactivate(self, provenance: Provenance, *, reason: str) -> tuple[UUID, ...]:
+    def deactivate(
+        self, provenance: Provenance, *, reason: str, unmeasured: Sequence[UUID] = ()
+    ) -> tuple[UUID, ...]:
         """Take the facility out of service for good, and release its future reservations.
 
-        Returns their DR events. Raises NotAllowedNow while it serves, or while its building is not restored.
+        Returns their DR events. Raises NotAllowedNow while it serves, while its building is not restored, or while the
+        `unmeasured` DR events that it served need readings, which are refused afterwards.
         """
         if not reason.strip():
             raise ReasonRequired("deactivation needs a reason")
@@ -199,6 +202,11 @@ class Facility(Aggregate[FacilityState]):
             return ()
         self._refuse_while_serving(provenance.recorded_at)
         concerned = self._concerned(None)
+        if unmeasured:
+            raise NotAllowedNow(
+                f"{self.state.facility_id} served DR event {unmeasured[0]}; deactivate it when that DR event is "
+                "measured"
+            )
         for dr_event_id in concerned:
             self.release(
                 provenance, dr_event_id=dr_event_id, served=False, reason=f"it was deactivated: {reason}"

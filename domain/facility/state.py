@@ -193,6 +193,14 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
             for day in _local_days(starts_at, self.served_until.get(key, starts_at), tz)
         )
 
+    def served_between(self, since: datetime, now: datetime) -> tuple[UUID, ...]:
+        """The DR events that it served or serves, of those begun by `now` and to end after `since`."""
+        return tuple(
+            UUID(key)
+            for key, ends_at in self.served_until.items()
+            if ends_at > since and self.served[key] <= now
+        )
+
     def opted_out_of_this(self, dr_event_id: UUID) -> bool:
         """Whether it has opted out of that DR event, or of all."""
         return self.opted_out or str(dr_event_id) in self.opted_out_of

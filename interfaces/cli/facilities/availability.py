@@ -44,7 +44,8 @@ Example:
   gridproof facilities deactivate fac-007 --reason "the building was sold"
 
 It stays in lists, with its history. Its future reservations are released, no forecast is made for it, and its readings
-become dead letters. While it serves this is refused: opt it out first.
+become dead letters. While it serves this is refused: opt it out first. So it is until a DR event that it served is
+measured.
 """
 REACTIVATE_EXAMPLE = """
 \b

@@ -73,7 +73,7 @@ class FacilityCommandController(Controller):
     async def deactivate(
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[ReasonBody]
     ) -> Deactivation:
-        """Its future reservations are released. Refused while it serves: opt it out first."""
+        """Its future reservations are released. Refused while it serves (opt it out), and until that is measured."""
         command = DeactivateFacility(facility_id=facility_id, reason=data.reason)
         reply: Deactivation = await asyncio.to_thread(
             dependencies_of(request).bus.handle, command, context_of(request), reply_type=Deactivation

@@ -4,15 +4,17 @@ from datetime import timedelta
 
 import pytest
 
+from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
 from application.commands.dr_event import PlanDREvent
 from application.commands.facility import (
     DeactivateFacility,
+    OptOutFacility,
     ReactivateFacility,
     RegisterFacility,
     StartMaintenance,
 )
 from application.ports.event_store.event_store import NewerTopicRefused
-from domain.dispatch import Dispatch
+from domain.dispatch import MEASURED_WITHIN, Dispatch
 from domain.dr_event import DREvent
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownFacility
 from domain.facility import Facility
@@ -21,8 +23,10 @@ from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.read_models import FakeReadModels
 from tests.given_when_then import Scenario, fact, given
 from tests.in_process_system import InProcessSystem
+from tests.measured_figures import figures
 from tests.sample_values import (
     DR_EVENT_ID,
+    ENDS_AT,
     STARTS_AT,
     facility_entry,
     forecast,
@@ -33,6 +37,10 @@ from tests.sample_values import (
 
 SOLD = DeactivateFacility(facility_id="fac-001", reason="sold")
 BACK = ReactivateFacility(facility_id="fac-001", reason="the wrong one")
+
+
+def measured(facility_id: str) -> RecordMeasurement:
+    return RecordMeasurement(dr_event_id=DR_EVENT_ID, facility_id=facility_id, figures=figures(50.0))
 
 
 def registered() -> Scenario:
@@ -87,8 +95,34 @@ def test_while_it_serves_it_is_not_deactivated() -> None:
     there.scenario.at(STARTS_AT + timedelta(minutes=5)).when(SOLD).refused(
         NotAllowedNow, saying="opt it out now"
     )
-    there.until("completed")
+    there.until("completed").do(measured("fac-001"))
     there.scenario.when(SOLD).then(fact(Facility.Deactivated))
+
+
+def test_until_it_is_measured_its_readings_are_needed_and_it_is_not_deactivated() -> None:
+    there = InProcessSystem.accepted("fac-001", "fac-002", target_kw=80.0).until("completed")
+    for _ in range(2):
+        there.scenario.when(SOLD).refused(
+            NotAllowedNow,
+            saying=f"served DR event {DR_EVENT_ID}; deactivate it when that DR event is measured",
+        )
+        there.do(measured("fac-002"))
+    no_readings = RecordNotMeasurable(
+        dr_event_id=DR_EVENT_ID, facility_id="fac-001", reason="it was not metered"
+    )
+    there.do(no_readings).scenario.when(SOLD).then(fact(Facility.Deactivated))
+
+
+def test_a_facility_that_left_before_it_was_curtailed_need_not_be_measured() -> None:
+    there = InProcessSystem.accepted("fac-001", "fac-002", target_kw=80.0).until("preparing")
+    there.do(OptOutFacility(facility_id="fac-001", dr_event_id=DR_EVENT_ID, reason="sold"))
+    there.until("completed").scenario.when(SOLD).then(fact(Facility.Deactivated))
+
+
+def test_a_measurement_that_never_comes_does_not_keep_it_in_service() -> None:
+    there = InProcessSystem.accepted("fac-001", target_kw=50.0).until("completed")
+    there.scenario.at(ENDS_AT + MEASURED_WITHIN - timedelta(seconds=1)).when(SOLD).refused(NotAllowedNow)
+    there.scenario.at(ENDS_AT + MEASURED_WITHIN).when(SOLD).then(fact(Facility.Deactivated))
 
 
 def test_a_building_that_is_not_restored_is_not_deactivated() -> None:
