@@ -70,25 +70,27 @@ class AccuracyWithoutWeather:
 
     def __call__(self, facility_ids: Sequence[str], at: datetime) -> frozenset[str]:
         """Those whose forecasts without weather are as accurate; none while the scores cannot be read."""
-        due = [one for one in facility_ids if not self._is_cached(one, at)]
+        known = self._cached  # another thread may replace it meanwhile
+        due = [one for one in facility_ids if one not in known or not _is_fresh(known[one][0], at)]
         if due:
             try:
-                self._read(due, at)
+                known = known | self._read(due, at)
             except OperationsUnavailable as error:
                 _log.warning("accuracy without weather is not known", why=str(error))
                 return frozenset()
-        return frozenset(one for one in facility_ids if self._cached[one][1])
+        return frozenset(one for one in facility_ids if known[one][1])
 
-    def _is_cached(self, facility_id: str, at: datetime) -> bool:
-        known = self._cached.get(facility_id)
-        return known is not None and timedelta(0) <= at - known[0] < CACHED
-
-    def _read(self, facility_ids: Sequence[str], at: datetime) -> None:
+    def _read(self, facility_ids: Sequence[str], at: datetime) -> dict[str, tuple[datetime, bool]]:
+        """Read these, and cache them."""
         last = (at - timedelta(days=1)).date()
         by_facility: dict[str, list[ForecastScore]] = {one: [] for one in facility_ids}
         for score in self._scores.totals(last - timedelta(days=SCORED_DAYS - 1), last, facility_ids):
             by_facility[score.facility_id].append(score)
-        if len(self._cached) + len(by_facility) > MAX_FACILITIES:
-            self._cached = {}
         found = {one: (at, is_as_accurate_without_weather(scores)) for one, scores in by_facility.items()}
-        self._cached = self._cached | found
+        kept = self._cached if len(self._cached) + len(found) <= MAX_FACILITIES else {}
+        self._cached = kept | found
+        return found
+
+
+def _is_fresh(read_at: datetime, at: datetime) -> bool:
+    return timedelta(0) <= at - read_at < CACHED

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from application.forecast import without_weather
 from application.forecast.scoring import LEADS_H
 from application.forecast.without_weather import (
     AS_GOOD,
@@ -120,6 +121,16 @@ def test_facilities_are_read_together_and_again_after_a_quarter_hour() -> None:
     book.kept = []
     assert accurate(("fac-001",), NOW + CACHED - timedelta(seconds=1)) == {"fac-001"}
     assert accurate(("fac-001",), NOW + CACHED) == frozenset()
+
+
+def test_a_cache_that_begins_anew_meanwhile_loses_nothing_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(without_weather, "MAX_FACILITIES", 1)
+    book = recorded(*scores(WITHOUT, 8.0), *scores(WITH, 10.0), day=NOW.date() - timedelta(days=1))
+    accurate = AccuracyWithoutWeather(book)
+    assert accurate(("fac-001",), NOW) == {"fac-001"}
+    assert accurate(("fac-001", "fac-002"), NOW) == {"fac-001"}
 
 
 def test_days_before_four_weeks_and_today_do_not_count() -> None:
