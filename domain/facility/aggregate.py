@@ -139,13 +139,14 @@ class Facility(Aggregate[FacilityState]):
         is_moved = last.from_day is not None and from_day not in (None, last.from_day)
         if new.has_same_values(last) and not is_moved:
             return
-        if len(self.state.later_locations) >= MOST_LOCATIONS:
+        today = local_date(provenance.recorded_at, ZoneInfo(tz))
+        location = msgspec.structs.replace(new, from_day=from_day or today)
+        agreed = self.state.locations.with_agreed(location, provenance.recorded_at)
+        if len(agreed.later) > MOST_LOCATIONS:
             raise FacilityTooLarge(
                 f"{self.state.facility_id} had {MOST_LOCATIONS} time zones, weather cells or regions after each other: "
                 "register another facility"
             )
-        today = local_date(provenance.recorded_at, ZoneInfo(tz))
-        location = msgspec.structs.replace(new, from_day=from_day or today)
         self.record(self.LocationAgreed, provenance, location=location)
 
     def _agree_meters(self, provenance: Provenance, meters: frozenset[str]) -> None:
@@ -201,12 +202,12 @@ class Facility(Aggregate[FacilityState]):
         if self.state.status == "deactivated":
             return ()
         self._refuse_while_serving(provenance.recorded_at)
-        concerned = self._concerned(None)
         if unmeasured:
             raise NotAllowedNow(
                 f"{self.state.facility_id} served DR event {unmeasured[0]}; deactivate it when that DR event is "
                 "measured"
             )
+        concerned = self._concerned(None)
         for dr_event_id in concerned:
             self.release(
                 provenance, dr_event_id=dr_event_id, served=False, reason=f"it was deactivated: {reason}"

@@ -57,8 +57,12 @@ class Locations(msgspec.Struct, frozen=True):
         return next(begun, self.first)
 
     def with_agreed(self, location: Location, agreed_at: datetime) -> Locations:
-        """It replaces those that begin on its first day or later, and those that had not begun when it was agreed."""
-        return Locations(self.first, (*_in_force_before(self.later, location, agreed_at), location))
+        """It replaces those that begin on its first day or later, those that had not begun when it was agreed, and the
+        one agreed last if it has the same values: then that one begins on another day."""
+        before = self.later
+        if before and before[-1].has_same_values(location):
+            before = before[:-1]
+        return Locations(self.first, (*_in_force_before(before, location, agreed_at), location))
 
 
 def _in_force_before(later: Iterable[Location], new: Location, agreed_at: datetime) -> Iterable[Location]:

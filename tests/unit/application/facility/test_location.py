@@ -91,6 +91,28 @@ def test_a_move_that_has_not_begun_can_be_put_off() -> None:
     assert [one.from_day for one in state.later_locations] == [date(2026, 8, 15)]
 
 
+def test_a_move_that_has_begun_can_be_put_off() -> None:
+    moved, put_off = (
+        entry(weather_cell="west", in_force_from=day) for day in (TODAY, TODAY + timedelta(days=6))
+    )
+    story = given().after(entry(), moved).at(NOW + timedelta(days=2)).after(put_off)
+    story.when(put_off).then()
+    locations = state_of(story).locations
+    assert [one.from_day for one in locations.later] == [TODAY + timedelta(days=6)]
+    assert [locations.on(TODAY + timedelta(days=n)).weather_cell for n in (5, 6)] == [
+        HALL.weather_cell,
+        "west",
+    ]
+
+
+def test_a_return_after_another_move_is_no_put_off() -> None:
+    days = [TODAY + timedelta(days=n) for n in range(3)]
+    story = given().after(entry())
+    for n, cell in enumerate(("west", "east", "west")):
+        story.at(NOW + timedelta(days=n)).after(entry(weather_cell=cell))
+    assert [one.from_day for one in state_of(story).later_locations] == days
+
+
 def test_the_number_of_changes_is_bounded() -> None:
     story = given().after(entry())
     for number in range(MOST_LOCATIONS):
@@ -98,6 +120,9 @@ def test_the_number_of_changes_is_bounded() -> None:
     story.at(NOW + timedelta(days=MOST_LOCATIONS)).when(entry(weather_cell="one-more")).refused(
         FacilityTooLarge, saying="register another facility"
     )
+    corrected = entry(weather_cell="corrected", in_force_from=state_of(story).locations.agreed_last.from_day)
+    story.when(corrected).then(fact(Facility.LocationAgreed))
+    assert len(state_of(story).later_locations) == MOST_LOCATIONS
 
 
 def test_while_an_older_release_may_run_a_change_is_refused_and_a_registration_is_not() -> None:
