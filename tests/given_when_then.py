@@ -79,6 +79,8 @@ class Scenario:
     forecasts: FakeForecastBook = field(default_factory=FakeForecastBook)
     accurate_without_weather: set[str] = field(default_factory=set)
     """Facilities whose forecasts without weather were measured to be as accurate."""
+    accuracy_asked_of: list[tuple[str, ...]] = field(default_factory=list)
+    """The facilities of each look at that."""
     bus: CommandBus = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,9 +89,13 @@ class Scenario:
             self.clock,
             HANDLERS,
             forecasts=self.forecasts,
-            accurate_without_weather=lambda ids, at: frozenset(ids) & self.accurate_without_weather,
+            accurate_without_weather=self._accurate,
             public_holidays=FakePublicHolidays(),
         )
+
+    def _accurate(self, facility_ids: Sequence[str], _at: datetime) -> frozenset[str]:
+        self.accuracy_asked_of.append(tuple(facility_ids))
+        return frozenset(facility_ids) & self.accurate_without_weather
 
     def at(self, moment: datetime) -> Self:
         """Set the clock to `moment`."""

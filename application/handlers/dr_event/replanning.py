@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import asdict
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import (
@@ -32,16 +33,22 @@ from domain.allocation.allocate import Allocation, FacilityOffer, FacilityShare,
 from domain.dispatch import Dispatch
 from domain.dispatch.amendment import can_be_amended, can_rejoin, is_curtailing
 from domain.dr_event import PLANNED, DREvent, ReplanCause
-from domain.facility import Facility
+from domain.facility import Facility, Zone
 from domain.program import Terms
 
 
-class Participant(msgspec.Struct, frozen=True, kw_only=True):
-    """A facility that the new plan may use."""
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A facility that the new plan may use, if its forecast lets it."""
 
     facility: Facility
     dispatch: Dispatch | None
     basis: ShareBasis
+    zones: list[Zone]
+
+
+class Participant(Candidate, frozen=True, kw_only=True):
+    """A facility that the new plan may use."""
+
     offer: FacilityOffer
 
 
@@ -128,11 +135,30 @@ def _participants(
     *,
     judged_again: str | None,
 ) -> dict[str, Participant]:
+    candidates = _candidates(dr_event, cause, dispatches, context, judged_again=judged_again)
+    joining = {i: one.basis.data_quality for i, one in candidates.items() if one.dispatch is None}
+    blocked = blocked_by_forecast(joining, terms, context)
+    found: dict[str, Participant] = {}
+    for facility_id, one in candidates.items():
+        state = None if one.dispatch is None else one.dispatch.state
+        offer = offer_of(one.facility, one.zones, one.basis, state, blocked=facility_id in blocked)
+        found[facility_id] = Participant(**asdict(one), offer=offer)
+    return found
+
+
+def _candidates(
+    dr_event: DREvent,
+    cause: ReplanCause,
+    dispatches: Mapping[str, Dispatch],
+    context: DecisionContext,
+    *,
+    judged_again: str | None,
+) -> dict[str, Candidate]:
     notice = dr_event.state.judged_notice
     facilities = context.facilities(notice.facility_ids)
     forecasts = context.forecasts.newest_of(notice.facility_ids, at=context.now)
     recorded = {target.facility_id: target for target in dr_event.state.targets}
-    found: dict[str, Participant] = {}
+    found: dict[str, Candidate] = {}
     for facility_id, facility in facilities.items():
         dispatch = dispatches.get(facility_id)
         if not facility.state.serves(dr_event.id) or not _may_serve(dispatch, cause):
@@ -148,11 +174,7 @@ def _participants(
         if known is not None and (basis is None or not by_forecast):
             basis = basis_of_plan(known)
         if basis is not None:
-            blocked = state is None and bool(
-                blocked_by_forecast({facility_id: basis.data_quality}, terms, context)
-            )
-            offer = offer_of(facility, zones, basis, state, blocked=blocked)
-            found[facility_id] = Participant(facility=facility, dispatch=dispatch, basis=basis, offer=offer)
+            found[facility_id] = Candidate(facility=facility, dispatch=dispatch, basis=basis, zones=zones)
     return found
 
 

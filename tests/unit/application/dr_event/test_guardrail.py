@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 from application.commands.dispatch import OverrideForecast
-from application.commands.dr_event import Judgement
+from application.commands.dr_event import Judgement, ReplanDREvent
 from domain.dispatch import Dispatch
 from tests.in_process_system import FORECAST_CYCLES, PREPARE_AT, InProcessSystem
 from tests.sample_values import DR_EVENT_ID, NOW, judge
+from tests.unit.application.dr_event.test_modification import changed
 
 BOTH = ("fac-001", "fac-002")
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -110,6 +111,20 @@ def test_the_accuracy_matters_to_no_other_guardrail() -> None:
     there = without_weather(accurate=True, guardrail="block")
     there.scenario.when(judge(facility_ids=BOTH, target_kw=150.0))
     assert there.until("scheduled").dispatch("fac-002").status == "blocked"
+
+
+def test_the_accuracy_of_facilities_that_join_a_plan_is_looked_up_together() -> None:
+    joining = ("fac-002", "fac-003")
+    there = InProcessSystem.registered(
+        "fac-001", *joining, degraded=joining, terms={"forecast_guardrail": "accept_no_weather"}
+    )
+    there.scenario.accurate_without_weather = {"fac-002"}
+    there.scenario.after(judge(facility_ids=("fac-001",), target_kw=50.0))
+    there.until("scheduled").scenario.after(changed(facility_ids=("fac-001", *joining), target_kw=250.0))
+    there.scenario.accuracy_asked_of.clear()
+    there.scenario.after(ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="modified"))
+    assert there.scenario.accuracy_asked_of == [joining]
+    assert [there.dispatch(i).status for i in joining] == ["planned", "blocked"]
 
 
 def test_an_accuracy_that_got_worse_since_the_planning_blocks_at_the_preparation() -> None:
