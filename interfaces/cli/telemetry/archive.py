@@ -225,16 +225,12 @@ def _record_decoding(stores: Stores, selection: RestoreSelection) -> None:
     """Record the act before anything is stored."""
     from application.command_bus.decision_context import provenance_of
     from application.event_store.newer_topics import check_writes_newer_topics
-    from application.ports.event_store.event_store import NewerTopicRefused
     from application.raw_archive.decode_again import decoding_act
 
     provenance = provenance_of(command_context(stores), stores.decision_clock.now())
-    try:
-        check_writes_newer_topics(
-            "a decoding of archived messages", writes_newer_topics=stores.events.writes_newer_topics()
-        )
-    except NewerTopicRefused as error:
-        raise click.ClickException(str(error)) from error
+    check_writes_newer_topics(
+        "a decoding of archived messages", writes_newer_topics=stores.events.writes_newer_topics()
+    )
     stores.act_log().record([decoding_act(provenance, selection)])
 
 

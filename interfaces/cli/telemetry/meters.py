@@ -67,12 +67,8 @@ def opened_meters() -> Iterator[OpenedMeters]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def meters(facility_id: str, meter_id: str | None, reason: str | None, *, as_json: bool) -> None:
     """The meters of FACILITY, their last readings, and those that the portfolio does not list."""
-    from application.ports.event_store.event_store import NewerTopicRefused
     from application.ports.telemetry.listed_meters import ListedMetersUnavailable
     from application.ports.telemetry.store import TelemetryStoreUnavailable
-    from application.ports.telemetry.stored_meters import RemovalNotSupported
-    from application.telemetry.stray_meters import RemovalRefused
-    from domain.errors import UnknownFacility
 
     if (meter_id is None) != (reason is None):
         raise click.UsageError("--remove METER and --reason TEXT go together")
@@ -82,8 +78,6 @@ def meters(facility_id: str, meter_id: str | None, reason: str | None, *, as_jso
                 _remove(opened, facility_id, meter_id, reason, as_json=as_json)
             else:
                 _show(opened, facility_id, as_json=as_json)
-    except (NewerTopicRefused, RemovalNotSupported, RemovalRefused, UnknownFacility) as error:
-        raise click.ClickException(str(error)) from error
     except (ListedMetersUnavailable, TelemetryStoreUnavailable) as error:
         raise click.ClickException(f"{error}; try again when the store is back") from error
 

@@ -14,7 +14,7 @@ from application.ports.operations.act_log import AppliedMigration
 from domain.administration import AdministrativeAct
 from domain.event_sourcing.aggregate import Provenance
 from domain.telemetry.meter_reading import MeterReading, partition_of
-from interfaces.cli.telemetry.commands import telemetry_group
+from interfaces.cli import main
 from interfaces.cli.telemetry.meters import OpenedMeters
 from projections.audit.act_descriptions import act_text
 from tests.fakes.clock import FakeClock
@@ -76,7 +76,7 @@ class World:
         )
 
     def run(self, *arguments: str) -> Result:
-        return CliRunner().invoke(telemetry_group, ["meters", *arguments])
+        return CliRunner().invoke(main, ["telemetry", "meters", *arguments])
 
 
 @pytest.fixture
