@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isnan
 from typing import NamedTuple
-from uuid import uuid5
 
 import msgspec
 
@@ -27,9 +26,6 @@ from application.telemetry.ingest.batch_codec import ReadingBatch
 from application.telemetry.ingest.lenient_parser import MAX_REVISION
 from application.telemetry.ingest.message_parser import parse_message
 from application.telemetry.ingest.original_payloads import BrokenPayloads
-from domain.administration import MAX_NAMED, AdministrativeAct
-from domain.event_sourcing.aggregate import Provenance
-from domain.identifiers import NAMESPACE
 from domain.telemetry.meter_reading import TRUST, MeterReading, conflict_rank
 from domain.telemetry.reading_arrays import ReadingColumns
 from domain.time_series.windows import TimeWindow
@@ -79,20 +75,6 @@ class _Counts(msgspec.Struct):
     replaced: int = 0
     not_decoded: int = 0
     without_originals: int = 0
-
-
-def decoding_act(provenance: Provenance, selection: RestoreSelection) -> AdministrativeAct:
-    """The act that is recorded before the messages of the selection are decoded again."""
-    facility_ids = sorted(selection.facility_ids or ())
-    return AdministrativeAct.open_stream(
-        uuid5(NAMESPACE, f"messages-decoded-again:{provenance.causation_id}"),
-        AdministrativeAct.MessagesDecodedAgain,
-        provenance,
-        starts_at=selection.starts_at,
-        ends_at=selection.ends_at,
-        facility_ids=tuple(facility_ids[:MAX_NAMED]),
-        facilities=len(facility_ids),
-    )
 
 
 def decode_again(

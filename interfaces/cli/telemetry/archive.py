@@ -225,13 +225,19 @@ def _record_decoding(stores: Stores, selection: RestoreSelection) -> None:
     """Record the act before anything is stored."""
     from application.command_bus.decision_context import provenance_of
     from application.event_store.newer_topics import check_writes_newer_topics
-    from application.raw_archive.decode_again import decoding_act
+    from domain.administration import AdministrativeAct
 
     provenance = provenance_of(command_context(stores), stores.decision_clock.now())
     check_writes_newer_topics(
         "a decoding of archived messages", writes_newer_topics=stores.events.writes_newer_topics()
     )
-    stores.act_log().record([decoding_act(provenance, selection)])
+    act = AdministrativeAct.decode_messages_again(
+        provenance,
+        starts_at=selection.starts_at,
+        ends_at=selection.ends_at,
+        facility_ids=sorted(selection.facility_ids or ()),
+    )
+    stores.act_log().record([act])
 
 
 @contextmanager
