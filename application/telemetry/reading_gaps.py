@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-import numpy as np
 
 from application.ports.clock import Clock
 from application.ports.telemetry.meter_readings import MeterReadingsView
 from domain.telemetry.facility_rollups import LOOK_BACK_S
 from domain.telemetry.meter_rollups import DEFAULT_CADENCE_S
-from domain.telemetry.reading_arrays import MeterReadings, ReadingColumns
-from domain.telemetry.reading_gaps import HOUR_S, HourCounts, MeterGaps, gaps_of, summed
+from domain.telemetry.reading_gaps import HOUR_S, GapColumns, HourCounts, MeterGaps, gaps_of, summed
 from domain.time_series.windows import InvalidWindow, TimeWindow
 
 LONGEST = timedelta(days=7)
@@ -24,6 +21,8 @@ MAX_METER_HOURS = 12_000
 MAX_READINGS = 6_000_000
 """Of a facility in one answer, for meters that send more often than every 15 s."""
 _READINGS_AT_ONCE = 400_000
+_LONGEST_PIECE_H = 6
+"""However few meters have sent so far: a thousand that are not listed may begin at any time."""
 IN_TRANSIT = timedelta(seconds=60)
 """A reading younger than this is not missing yet; on an accelerated clock at least IN_TRANSIT_WALL_S."""
 IN_TRANSIT_WALL_S = 5.0
@@ -98,7 +97,7 @@ class GapSources:
         than MAX_READINGS."""
         found = self._read(facility_id, window, len(listed))
         start_us = int(window.starts_at.timestamp()) * 1_000_000
-        inside = {name for name, one in found.items() if one.columns.ts_us[-1] >= start_us}
+        inside = {name for name, one in found.items() if one.ts_us[-1] >= start_us}
         return FacilityGaps(
             facility_id=facility_id,
             window=window,
@@ -106,27 +105,28 @@ class GapSources:
             strays=tuple(sorted(inside - listed)) if listed else (),
         )
 
-    def _read(self, facility_id: str, window: TimeWindow, meters: int) -> dict[str, MeterReadings]:
-        """The readings from a quarter-hour before the window on, in pieces: only what is needed of each stays."""
-        hours = max(1, int(_READINGS_AT_ONCE * DEFAULT_CADENCE_S / HOUR_S) // max(1, meters))
-        parts: dict[str, list[ReadingColumns]] = {}
-        count = 0
+    def _read(self, facility_id: str, window: TimeWindow, meters: int) -> dict[str, GapColumns]:
+        """The readings from a quarter-hour before the window on, in pieces: only what is needed of each stays.
+
+        The first piece is one hour, and shows how many meters send.
+        """
+        parts: dict[str, list[GapColumns]] = {}
+        count, hours = 0, 1
         starts_at = window.starts_at - timedelta(seconds=LOOK_BACK_S)
         while starts_at < window.ends_at:
             ends_at = min(window.ends_at, starts_at + _HOUR * hours)
             for one in self.readings.meter_readings(facility_id, TimeWindow(starts_at, ends_at)):
-                parts.setdefault(one.meter_id, []).append(one.columns)
+                parts.setdefault(one.meter_id, []).append(GapColumns.of(one.columns))
                 count += len(one.columns)
             if count > MAX_READINGS:
                 raise GapsWindowTooLong(
                     f"{facility_id} has more than {MAX_READINGS} readings in that time; ask for less of it"
                 )
-            starts_at = ends_at
-        return {meter_id: MeterReadings(meter_id, _joined(some)) for meter_id, some in parts.items()}
+            starts_at, hours = ends_at, _piece_h(max(meters, len(parts)))
+        return {meter_id: GapColumns.joined(some) for meter_id, some in parts.items()}
 
 
-def _joined(parts: Sequence[ReadingColumns]) -> ReadingColumns:
-    if len(parts) == 1:
-        return parts[0]
-    names = ReadingColumns.__struct_fields__
-    return ReadingColumns(*(np.concatenate([getattr(one, name) for one in parts]) for name in names))
+def _piece_h(meters: int) -> int:
+    """Hours with about _READINGS_AT_ONCE readings of so many meters."""
+    per_meter = int(_READINGS_AT_ONCE * DEFAULT_CADENCE_S / HOUR_S)
+    return max(1, min(_LONGEST_PIECE_H, per_meter // max(1, meters)))

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from domain.telemetry.meter_rollups import DEFAULT_CADENCE_S
-from domain.telemetry.reading_arrays import BoolArray, FloatArray, IntArray, MeterReadings, usable
+from domain.telemetry.reading_arrays import BoolArray, FloatArray, IntArray, ReadingColumns, usable
 from domain.time_series.windows import NotAligned, TimeWindow
 
 HOUR_S = 3600
@@ -94,7 +94,35 @@ class MeterGaps(msgspec.Struct, frozen=True, kw_only=True):
         return any(one.is_short for one in self.hours)
 
 
-def gaps_of(meter_id: str, readings: MeterReadings | None, window: TimeWindow) -> MeterGaps:
+class GapColumns(msgspec.Struct, frozen=True, eq=False):
+    """What gaps are computed from, of the readings of one meter in order of time: arrays of one length."""
+
+    ts_us: IntArray
+    """Microseconds after 1970, UTC."""
+    seq: IntArray
+    """-1 if it has none."""
+    is_usable: BoolArray
+
+    @classmethod
+    def of(cls, readings: ReadingColumns) -> GapColumns:
+        return cls(readings.ts_us, readings.seq, usable(readings))
+
+    @classmethod
+    def joined(cls, parts: Sequence[GapColumns]) -> GapColumns:
+        """`parts` in order of time."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            np.concatenate([one.ts_us for one in parts]),
+            np.concatenate([one.seq for one in parts]),
+            np.concatenate([one.is_usable for one in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ts_us)
+
+
+def gaps_of(meter_id: str, readings: GapColumns | None, window: TimeWindow) -> MeterGaps:
     """The gaps in `window`, which begins on a whole UTC hour; else raises NotAligned.
 
     `readings` may begin before the window, so that a gap across its start is seen; None: there are none.
@@ -162,14 +190,13 @@ class _Points(msgspec.Struct, frozen=True, eq=False):
     is_usable: BoolArray
 
     @classmethod
-    def of(cls, readings: MeterReadings | None, window: TimeWindow) -> _Points:
+    def of(cls, readings: GapColumns | None, window: TimeWindow) -> _Points:
         if readings is None:
             nothing = np.empty(0, dtype=np.int64)
             return cls(nothing.astype(np.float64), nothing, nothing.astype(np.bool_))
-        columns = readings.columns
-        at_s = (columns.ts_us - int(window.starts_at.timestamp()) * _US) / _US
+        at_s = (readings.ts_us - int(window.starts_at.timestamp()) * _US) / _US
         before_end = at_s < window.duration_s
-        return cls(at_s[before_end], columns.seq[before_end], usable(columns)[before_end])
+        return cls(at_s[before_end], readings.seq[before_end], readings.is_usable[before_end])
 
     def cadence_s(self) -> float:
         spacing_s = np.diff(self.at_s)

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.telemetry.meter_reading import MeterReading, Quality
-from domain.telemetry.reading_arrays import MeterReadings
 from domain.telemetry.reading_block import columns_of_meter
-from domain.telemetry.reading_gaps import MeterGaps, SeqHole, TimeGap, gaps_of, summed
+from domain.telemetry.reading_gaps import GapColumns, MeterGaps, SeqHole, TimeGap, gaps_of, summed
 from domain.time_series.windows import NotAligned, TimeWindow
 
 T0 = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
@@ -24,7 +23,7 @@ def gaps(points: Iterable[Point], window: TimeWindow = TWO_HOURS) -> MeterGaps:
     """Points are (seconds after T0, number[, quality])."""
     rows = [(*point, "measured")[:3] for point in points]
     readings = [MeterReading("fac", "m1", at(s), 1.0, 1.0, seq, quality) for s, seq, quality in rows]
-    return gaps_of("m1", MeterReadings("m1", columns_of_meter(readings)) if readings else None, window)
+    return gaps_of("m1", GapColumns.of(columns_of_meter(readings)) if readings else None, window)
 
 
 def missing(found: MeterGaps) -> list[int]:
