@@ -133,7 +133,8 @@ def gaps_of(meter_id: str, readings: GapColumns | None, window: TimeWindow) -> M
     inside = (points.at_s >= 0) & (points.at_s < window.duration_s)
     cadence_s = points.cadence_s()
     gaps, missing_s = _time_gaps(points.at_s, cadence_s, window)
-    holes, restarts, missing_seqs_s = _holes(points, window)
+    numbers = points.numbers()
+    holes, missing_seqs_s = _holes(numbers, window)
     count = -int(-window.duration_s // HOUR_S)
     columns = [
         _by_hour(at_s, count)
@@ -142,7 +143,7 @@ def gaps_of(meter_id: str, readings: GapColumns | None, window: TimeWindow) -> M
             points.at_s[inside & ~points.is_usable],
             missing_s,
             missing_seqs_s,
-            np.array([(one.at - window.starts_at).total_seconds() for one in restarts], dtype=np.float64),
+            numbers.after_s[numbers.is_restart],
         )
     ]
     hours = [
@@ -162,9 +163,9 @@ def gaps_of(meter_id: str, readings: GapColumns | None, window: TimeWindow) -> M
         cadence_s=cadence_s,
         newest_at=None if newest_s is None else _moment(window, float(newest_s)),
         hours=tuple(hours),
-        gaps=tuple(gaps[-MAX_LISTED:]),
-        holes=tuple(holes[-MAX_LISTED:]),
-        restarts=tuple(restarts[-MAX_LISTED:]),
+        gaps=gaps,
+        holes=holes,
+        restarts=_restarts(numbers, window),
     )
 
 
@@ -183,6 +184,19 @@ def summed(hours: Sequence[Sequence[HourCounts]]) -> tuple[HourCounts, ...]:
     )
 
 
+class _NumberSteps(msgspec.Struct, frozen=True, eq=False):
+    """From each reading with a number to the next one with a number: arrays of one length."""
+
+    before_s: FloatArray
+    after_s: FloatArray
+    """Seconds after the window's start."""
+    first: IntArray
+    second: IntArray
+    is_hole: BoolArray
+    is_restart: BoolArray
+    """Both only of steps that end in the window."""
+
+
 class _Points(msgspec.Struct, frozen=True, eq=False):
     at_s: FloatArray
     """Seconds after the window's start."""
@@ -198,6 +212,21 @@ class _Points(msgspec.Struct, frozen=True, eq=False):
         before_end = at_s < window.duration_s
         return cls(at_s[before_end], readings.seq[before_end], readings.is_usable[before_end])
 
+    def numbers(self) -> _NumberSteps:
+        known = self.seq >= 0
+        at_s, seq = self.at_s[known], self.seq[known]
+        steps, spacing_s = np.diff(seq), np.diff(at_s)
+        inside = at_s[1:] >= 0
+        is_restart = inside & ((steps < 1) | (steps - 1 > spacing_s * NUMBERS_PER_S))
+        return _NumberSteps(
+            before_s=at_s[:-1],
+            after_s=at_s[1:],
+            first=seq[:-1],
+            second=seq[1:],
+            is_hole=inside & ~is_restart & (steps > 1),
+            is_restart=is_restart,
+        )
+
     def cadence_s(self) -> float:
         spacing_s = np.diff(self.at_s)
         steps = np.diff(self.seq).astype(np.float64)
@@ -212,54 +241,70 @@ class _Points(msgspec.Struct, frozen=True, eq=False):
         return DEFAULT_CADENCE_S if abs(median_s - DEFAULT_CADENCE_S) <= DEFAULT_CADENCE_S / 2 else median_s
 
 
-def _time_gaps(at_s: FloatArray, cadence_s: float, window: TimeWindow) -> tuple[list[TimeGap], FloatArray]:
-    """The gaps, and the time of each missing reading inside the window."""
+def _time_gaps(
+    at_s: FloatArray, cadence_s: float, window: TimeWindow
+) -> tuple[tuple[TimeGap, ...], FloatArray]:
+    """The newest gaps, and the time of each missing reading inside the window."""
     length = window.duration_s
     before = at_s[at_s < 0][-1:] if (at_s < 0).any() else np.array([-cadence_s])
     edges = np.concatenate([before, at_s[at_s >= 0], [length]])
     number = np.maximum(np.ceil(np.diff(edges) / cadence_s - 0.5) - 1, 0).astype(np.int64)
     places = np.flatnonzero(number)
-    counts = number[places]
-    which = np.repeat(np.arange(len(places)), counts)
-    nth = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts) + 1
     starts, ends = edges[:-1][places], edges[1:][places]
-    missing_s = starts[which] + (ends - starts)[which] * nth / (counts + 1)[which]
+    missing_s, which = _spread(starts, ends, number[places])
     inside = (missing_s >= 0) & (missing_s < length)
-    of_gap = np.bincount(which[inside], minlength=len(places)).tolist()
-    gaps = [
-        TimeGap(starts_at=_moment(window, max(0.0, start)), ends_at=_moment(window, end), missing=missing)
-        for start, end, missing in zip(starts.tolist(), ends.tolist(), of_gap, strict=True)
-        if missing
-    ]
+    of_gap = np.bincount(which[inside], minlength=len(places))
+    gaps = tuple(
+        TimeGap(
+            starts_at=_moment(window, max(0.0, float(starts[n]))),
+            ends_at=_moment(window, float(ends[n])),
+            missing=int(of_gap[n]),
+        )
+        for n in _newest(of_gap > 0)
+    )
     return gaps, missing_s[inside]
 
 
-def _holes(points: _Points, window: TimeWindow) -> tuple[list[SeqHole], list[CounterRestart], FloatArray]:
-    """The holes and restarts that end in the window, and the likely time of each missing number in it."""
-    known = points.seq >= 0
-    at_s, seq = points.at_s[known], points.seq[known]
-    steps, spacing_s = np.diff(seq), np.diff(at_s)
-    inside = at_s[1:] >= 0
-    is_restart = inside & ((steps < 1) | (steps - 1 > spacing_s * NUMBERS_PER_S))
-    is_hole = inside & ~is_restart & (steps > 1)
-    holes, times = [], [np.empty(0)]
-    for n in np.flatnonzero(is_hole).tolist():
-        start, end, step = float(at_s[n]), float(at_s[n + 1]), int(steps[n])
-        times.append(start + (end - start) * np.arange(1, step) / step)
-        holes.append(
-            SeqHole(
-                first_seq=int(seq[n]) + 1,
-                last_seq=int(seq[n + 1]) - 1,
-                after=_moment(window, start),
-                before=_moment(window, end),
-            )
+def _holes(numbers: _NumberSteps, window: TimeWindow) -> tuple[tuple[SeqHole, ...], FloatArray]:
+    """The newest holes that end in the window, and the likely time of each missing number in it."""
+    holes = tuple(
+        SeqHole(
+            first_seq=int(numbers.first[n]) + 1,
+            last_seq=int(numbers.second[n]) - 1,
+            after=_moment(window, float(numbers.before_s[n])),
+            before=_moment(window, float(numbers.after_s[n])),
         )
-    restarts = [
-        CounterRestart(at=_moment(window, float(at_s[n + 1])), seq=int(seq[n + 1]), previous_seq=int(seq[n]))
-        for n in np.flatnonzero(is_restart).tolist()
-    ]
-    missing_s = np.concatenate(times)
-    return holes, restarts, missing_s[missing_s >= 0]
+        for n in _newest(numbers.is_hole)
+    )
+    places = np.flatnonzero(numbers.is_hole)
+    counts = numbers.second[places] - numbers.first[places] - 1
+    missing_s, _ = _spread(numbers.before_s[places], numbers.after_s[places], counts)
+    return holes, missing_s[missing_s >= 0]
+
+
+def _restarts(numbers: _NumberSteps, window: TimeWindow) -> tuple[CounterRestart, ...]:
+    """The newest ones."""
+    return tuple(
+        CounterRestart(
+            at=_moment(window, float(numbers.after_s[n])),
+            seq=int(numbers.second[n]),
+            previous_seq=int(numbers.first[n]),
+        )
+        for n in _newest(numbers.is_restart)
+    )
+
+
+def _newest(which: BoolArray) -> list[int]:
+    """The indices of those that are listed: a meter may have one for each of its readings."""
+    indices: list[int] = np.flatnonzero(which)[-MAX_LISTED:].tolist()
+    return indices
+
+
+def _spread(starts: FloatArray, ends: FloatArray, counts: IntArray) -> tuple[FloatArray, IntArray]:
+    """So many times evenly between each start and end, and the index of their start."""
+    which = np.repeat(np.arange(len(starts)), counts)
+    nth = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    return starts[which] + (ends - starts)[which] * nth / (counts + 1)[which], which
 
 
 def _by_hour(at_s: FloatArray, hours: int) -> list[int]:

@@ -1,13 +1,24 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.telemetry import reading_gaps
 from domain.telemetry.meter_reading import MeterReading, Quality
 from domain.telemetry.reading_block import columns_of_meter
-from domain.telemetry.reading_gaps import GapColumns, MeterGaps, SeqHole, TimeGap, gaps_of, summed
+from domain.telemetry.reading_gaps import (
+    MAX_LISTED,
+    CounterRestart,
+    GapColumns,
+    MeterGaps,
+    SeqHole,
+    TimeGap,
+    gaps_of,
+    summed,
+)
 from domain.time_series.windows import NotAligned, TimeWindow
 
 T0 = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
@@ -105,6 +116,31 @@ def test_the_sums_of_several_meters_are_by_hour() -> None:
 def test_a_window_begins_on_a_whole_hour() -> None:
     with pytest.raises(NotAligned):
         gaps([], TimeWindow(at(60), at(3_600)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "points", "count"),
+    [
+        (SeqHole, "missing_seqs", [(15.0 * n, 2 * n) for n in range(480)], 479),
+        (CounterRestart, "restarts", [(15.0 * n, 480 - n) for n in range(480)], 479),
+        (TimeGap, "missing", [(15.0 * n, n) for n in range(480) if n % 3], 160),
+    ],
+)
+def test_only_what_is_listed_becomes_an_object_and_the_hours_count_all(
+    monkeypatch: pytest.MonkeyPatch, kind: Any, name: str, points: list[Point], count: int
+) -> None:
+    """A meter may have a hole, a restart or a gap at each of its readings."""
+    built: list[Any] = []
+
+    def noted(**fields: Any) -> Any:
+        built.append(kind(**fields))
+        return built[-1]
+
+    monkeypatch.setattr(reading_gaps, kind.__name__, noted)
+    found = gaps(points)
+    listed = {SeqHole: found.holes, CounterRestart: found.restarts, TimeGap: found.gaps}[kind]
+    assert (len(built), listed) == (MAX_LISTED, tuple(built))
+    assert sum(getattr(hour, name) for hour in found.hours) == count
 
 
 @given(lost=st.sets(st.integers(1, 478)), start=st.integers(0, 2**62))
