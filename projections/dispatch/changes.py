@@ -245,7 +245,8 @@ def _measured(domain_event: Dispatch.Measured | Dispatch.Remeasured, changed: Ch
         reason=domain_event.reason if isinstance(domain_event, Dispatch.Remeasured) else "",
         baseline_method=figures.baseline_method,
         days=figures.days_used,
-        skipped_days=len(figures.skipped),
+        # A utility sees the row: on such a day the facility may have served another one.
+        skipped_days=sum(day.why != "dr_event_day" for day in figures.skipped),
         adjustment_kind=figures.adjustment.kind,
         adjustment_value=figures.adjustment.value,
         adjustment_raw=figures.adjustment.raw,

@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from application.commands.dr_event import CancelDREvent
 from application.commands.facility import OptOutFacility, StartMaintenance
 from application.facility.portfolio_entries import FacilityEntry, ProgramEntry
+from domain.baseline import SkippedDay
+from domain.dispatch import MeasurementFigures
 from domain.dr_event import DREvent
 from domain.identifiers import dr_event_id
+from tests.fakes.read_models import FakeReadModels
+from tests.fakes.stream_log import FakeStreamLog
+from tests.measured_portfolio import measured_portfolio
+from tests.property.projections.projected_logs import UTILITY
 from tests.sample_values import NOW, PROGRAM, facility_entry, program_entry, zone_entry
 from tests.tenant_system import OTHER, OTHER_PROGRAM, OWN, TenantSystem
 from tests.unit.interfaces.web.declared_policies import POLICIES
+from tests.unit.interfaces.web.edge import Edge
 
 SHARED, FOREIGN, LIMITED, LOST = "fac-shared", "fac-b", "fac-limited", "fac-lost"
 READS = sorted(
@@ -263,6 +271,32 @@ def test_nothing_of_the_other_utility_is_named(both: tuple[Transcript, Transcrip
     ]
     assert [asked for asked in naming if "/api/" in asked or "POST" in asked] == []
     assert not any(mark in callback for callback in both[1].callbacks)
+
+
+def measured_answers(*of_others: date) -> dict[str, Any]:
+    """What a utility reads of its measured facility, which served others on those days."""
+
+    def served(_facility_id: str, figures: MeasurementFigures) -> MeasurementFigures:
+        others = (SkippedDay(day, "dr_event_day") for day in of_others)
+        skipped = (SkippedDay(date(2026, 7, 3), "holiday"), *others)
+        return replace(figures, skipped=skipped, dr_event_days=of_others)
+
+    portfolio = measured_portfolio(forge=served, facilities=1)
+    edge = Edge(others={"stream_log": FakeStreamLog(portfolio.walk.entries)})
+    edge.read_models = FakeReadModels(portfolio.walk.entries)  # type: ignore[assignment]
+    parts = ("dispatches", "performance", "performance/fac-001", "measurements", "measurements/fac-001")
+    key = edge.key("utility", utility=UTILITY)
+    with edge.client() as client:
+        return {
+            part: client.get(f"/api/dr-events/{portfolio.dr_event_id}/{part}", headers=key).json()
+            for part in parts
+        }
+
+
+def test_a_measurement_does_not_tell_on_how_many_days_the_facility_served_others() -> None:
+    alone, shared = measured_answers(), measured_answers(date(2026, 7, 8), date(2026, 7, 9))
+    assert shared == alone
+    assert alone["dispatches"]["items"][0]["measurement"]["skipped_days"] == 1
 
 
 def test_what_is_closed_to_utilities_is_refused_by_role() -> None:

@@ -148,6 +148,7 @@ class MeasurementDocument(msgspec.Struct, frozen=True, kw_only=True):
     baseline_method: str
     days: tuple[str, ...]
     skipped_days: int = 0
+    """Without those on which the facility served another DR event."""
     adjustment_kind: str
     adjustment_value: float | None
     adjustment_raw: float | None = None
