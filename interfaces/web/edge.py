@@ -225,7 +225,9 @@ class Edge:
     notification_limit: TenantConcurrencyLimit = field(
         default_factory=lambda: TenantConcurrencyLimit(most_waiting=NOTIFICATIONS_WAITING)
     )
-    gaps_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(2))
+    gaps_limit: TenantConcurrencyLimit = field(
+        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=4)
+    )
     """For reading single readings of a day of many meters."""
     fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
     """For folding past lists."""

@@ -11,6 +11,7 @@ from interfaces.as_of import NotAMomentOrPosition, read_as_of
 from interfaces.web.edge import edge_of, models_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
+from interfaces.web.requests.command_context import tenant_of
 from projections.as_of.dr_event import dr_event_as_of
 from projections.as_of.lists import PastList
 from projections.audit.replay import DREventNotRecorded
@@ -80,10 +81,9 @@ async def limited_by_tenant(request: ApiRequest, read: Callable[[], Awaitable[TR
     """The result of `read`, which reads the past, of each tenant one at a time.
 
     A past is folded from the log, which takes the more the longer the log is: one tenant's reads delay its own only.
-    A key without a tenant counts as one. Raises the problem `unavailable` if earlier reads take too long.
+    Raises the problem `unavailable` if earlier reads take too long.
     """
-    tenant = request.user.utility_id or f"key {request.user.key_id}"
-    return await edge_of(request).past_limit.run(tenant, read)
+    return await edge_of(request).past_limit.run(tenant_of(request), read)
 
 
 async def read_log(

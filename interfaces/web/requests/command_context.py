@@ -15,6 +15,11 @@ def actor_of(request: ApiRequest) -> str:
     )
 
 
+def tenant_of(request: ApiRequest) -> str:
+    """Whose calls a limit counts together: those of a tenant, or of a key without one."""
+    return request.user.utility_id or f"key {request.user.key_id}"
+
+
 def context_of(request: ApiRequest) -> CommandContext:
     """Each request begins a new correlation."""
     return CommandContext(

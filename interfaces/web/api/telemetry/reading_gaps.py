@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -16,6 +18,7 @@ from interfaces.web.api.telemetry.load_history import EARLIEST_YEAR, LATEST_YEAR
 from interfaces.web.edge import dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem, ProblemReason
+from interfaces.web.requests.command_context import tenant_of
 from interfaces.web.requests.visibility import visible_facility
 from interfaces.web.route_policy import READER, RoutePolicy
 
@@ -88,9 +91,10 @@ class ReadingGapsController(Controller):
         sources = dependencies_of(request).gap_sources
         try:
             window = sources.window(_utc(first, "from"), _utc(last, "to"), len(row.meters))
-            found = await edge_of(request).gaps_limit.run(
-                sources.facility_gaps, facility_id, frozenset(row.meters), window
+            read = partial(
+                asyncio.to_thread, sources.facility_gaps, facility_id, frozenset(row.meters), window
             )
+            found = await edge_of(request).gaps_limit.run(tenant_of(request), read)
         except GapsWindowTooLong as error:
             reason = ProblemReason(code="gaps_window_too_long", detail=str(error), field="from")
             raise Problem("invalid-request", str(error), (reason,)) from None

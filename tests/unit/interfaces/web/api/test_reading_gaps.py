@@ -1,16 +1,23 @@
 """The missing readings of a facility over HTTP."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event, Semaphore
 from typing import Any
+
+from msgspec.structs import replace
 
 from application.telemetry.reading_gaps import GapSources
 from domain.telemetry.meter_reading import MeterReading
+from domain.telemetry.reading_arrays import MeterReadings
+from domain.time_series.windows import TimeWindow
 from projections.facility import FacilityRow, key_of
 from tests.fakes.telemetry.meter_readings import FakeMeterReadings
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.unit.interfaces.web.edge import NOW, Edge, codes_of
 
 LOST = {40, 41}
+PATIENCE_S = 30.0
 
 
 class Metered:
@@ -86,3 +93,39 @@ def test_an_unreachable_store_is_reported_as_unavailable() -> None:
     metered = Metered()
     metered.store.available = False
     assert metered.get().status_code == 503
+
+
+class HeldReadings(FakeMeterReadings):
+    """Reads nothing of `fac-001` until it is released."""
+
+    def __init__(self, store: FakeTelemetryStore) -> None:
+        super().__init__(store)
+        self.begun, self.released = Semaphore(0), Event()
+
+    def meter_readings(self, facility_id: str, window: TimeWindow) -> list[MeterReadings]:
+        if facility_id == "fac-001":
+            self.begun.release()
+            assert self.released.wait(PATIENCE_S)
+        return super().meter_readings(facility_id, window)
+
+
+def test_the_calls_of_one_key_leave_a_place_to_others() -> None:
+    metered = Metered()
+    held = HeldReadings(metered.store)
+    metered.edge.others = {"gap_sources": GapSources(held, metered.edge.clock, timedelta(days=90))}
+    rows = metered.edge.read_models.facilities.rows
+    rows[key_of("fac-002")] = replace(rows[key_of("fac-001")], facility_id="fac-002")
+    greedy, other = metered.edge.key("dashboard"), metered.edge.key("dashboard")
+
+    def status(facility_id: str, key: dict[str, str]) -> int:
+        return client.get(f"/api/facilities/{facility_id}/gaps", headers=key).status_code
+
+    with metered.edge.client() as client, ThreadPoolExecutor(4) as threads:
+        flood = [threads.submit(status, "fac-001", greedy) for _ in range(4)]
+        try:
+            assert held.begun.acquire(timeout=PATIENCE_S)
+            assert not held.begun.acquire(timeout=0.2), "one call of a key at a time"
+            assert status("fac-002", other) == 200
+        finally:
+            held.released.set()
+        assert [one.result() for one in flood] == [200] * 4
