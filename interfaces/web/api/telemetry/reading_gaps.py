@@ -20,7 +20,7 @@ from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.command_context import tenant_of
 from interfaces.web.requests.visibility import visible_facility
-from interfaces.web.route_policy import READER, RoutePolicy
+from interfaces.web.route_policy import FACILITY_READER, RoutePolicy
 
 
 class GapHour(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +77,9 @@ class ReadingGapsController(Controller):
     @get(
         "/",
         summary="Missing readings by hour and meter",
-        policy=RoutePolicy(roles=READER, one_facility=True, cache="stale", projections=("facilities",)),
+        policy=RoutePolicy(
+            roles=FACILITY_READER, one_facility=True, cache="stale", projections=("facilities",)
+        ),
     )
     async def one(
         self,

@@ -58,6 +58,7 @@ QUERIES = {
     "GET /api/stream": "?dr_event_id=everything",
 }
 OF_ONE_DR_EVENT = sorted(route for route in POLICIES if route.startswith("GET /api/dr-events/{dr_event_id}"))
+OF_ONE_FACILITY = sorted(route for route in POLICIES if route.startswith("GET /api/facilities/{facility_id}"))
 CLOSED = sorted(route for route, policy in POLICIES.items() if policy.roles is not None)
 PUBLIC = sorted(route for route, policy in POLICIES.items() if policy.roles is None)
 
@@ -204,6 +205,15 @@ def test_a_key_of_one_facility_reads_only_that_facility(house: House, client: An
         assert not own.content or own.json()["facility_id"] == "fac-001"
     else:
         assert [item["facility_id"] for item in own.json()["items"]] == ["fac-001"]
+
+
+@pytest.mark.parametrize("route", OF_ONE_FACILITY)
+def test_an_owner_reads_everything_of_its_own_facility_and_nothing_of_another(
+    house: House, client: Any, route: str
+) -> None:
+    own = house.ask(client, route, house.keys["owner"])
+    assert own.status_code not in (401, 403), own.text
+    assert problem_of(house.ask(client, route, house.keys["owner"], facility="fac-002"))["status"] == 404
 
 
 @pytest.mark.parametrize("route", [route for route in BODIES if "/opt-" in route])
