@@ -232,7 +232,7 @@ class Edge:
     fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
     """For folding past lists."""
     past_limit: TenantConcurrencyLimit = field(default_factory=lambda: TenantConcurrencyLimit(share=1))
-    """For everything that is read as of a time or position."""
+    """For everything that is read as of a time or position, and the origins of numbers."""
     wait_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENT_WAITS))
     """For requests that wait for read models."""
 

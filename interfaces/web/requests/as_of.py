@@ -78,10 +78,10 @@ async def _list_of(request: ApiRequest, folded: Callable[[AsOf], PastList[Row]],
 
 
 async def limited_by_tenant(request: ApiRequest, read: Callable[[], Awaitable[TResult]]) -> TResult:
-    """The result of `read`, which reads the past, of each tenant one at a time.
+    """The result of `read`, which folds the log, of each tenant one at a time.
 
-    A past is folded from the log, which takes the more the longer the log is: one tenant's reads delay its own only.
-    Raises the problem `unavailable` if earlier reads take too long.
+    That takes the more the longer the log or its streams are: one tenant's reads delay its own only. Raises the problem
+    `unavailable` if earlier reads take too long.
     """
     return await edge_of(request).past_limit.run(tenant_of(request), read)
 
@@ -90,12 +90,15 @@ async def read_log(
     request: ApiRequest, read: Callable[[StreamLog], TResult], *, as_of: AsOf | None
 ) -> TResult:
     """The result of `read`, in a thread; limited by tenant if it reads the past."""
+    if as_of is not None:
+        return await fold_log(request, read)
+    return await asyncio.to_thread(read, edge_of(request).history)
+
+
+async def fold_log(request: ApiRequest, read: Callable[[StreamLog], TResult]) -> TResult:
+    """The result of `read`, in a thread; limited by tenant: it folds many streams also for the present."""
     log = edge_of(request).history
-
-    def reading() -> Awaitable[TResult]:
-        return asyncio.to_thread(read, log)
-
-    return await (reading() if as_of is None else limited_by_tenant(request, reading))
+    return await limited_by_tenant(request, lambda: asyncio.to_thread(read, log))
 
 
 async def visible_dr_event(

@@ -13,15 +13,16 @@ from msgspec.structs import replace
 from domain.dispatch import MeasurementFigures
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
-from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, read_log, visible_dr_event
+from interfaces.web.requests.as_of import AsOfQuery, fold_log, parse_as_of, visible_dr_event
 from interfaces.web.requests.paging import Cursor, listing_of
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
-from projections.as_of.measurement_history import measurement_history
+from projections.as_of.measurement_history import MeasurementHistory, measurement_history
 from projections.as_of.number_origins import (
     NumberOrigin,
     dispatch_number_origins,
     dr_event_number_origins,
 )
+from projections.audit.stream_log import StreamLog
 from projections.dispatch.projection import key_of
 
 MOST_FACILITIES = 100
@@ -129,14 +130,12 @@ class MeasurementsController(Controller):
             limit=limit,
         )
         ids = [row.facility_id for row in page.rows]
-        numbers: tuple[NumberOrigin, ...] = ()
-        if own is None:
-            numbers = await read_log(
-                request, lambda log: dr_event_number_origins(log, dr_event_id, past), as_of=past
-            )
-        parts = await read_log(
-            request, lambda log: dispatch_number_origins(log, dr_event_id, ids, past), as_of=past
-        )
+
+        def read(log: StreamLog) -> tuple[tuple[NumberOrigin, ...], dict[str, tuple[NumberOrigin, ...]]]:
+            whole = dr_event_number_origins(log, dr_event_id, past) if own is None else ()
+            return whole, dispatch_number_origins(log, dr_event_id, ids, past)
+
+        numbers, parts = await fold_log(request, read)
         return MeasurementsDocument(
             dr_event_id=dr_event_id,
             numbers=_numbers(numbers, tenant),
@@ -168,12 +167,12 @@ class MeasurementsController(Controller):
         row = await asyncio.to_thread(visible.dispatches.get, key, tenant=tenant)
         if row is None or request.user.facility_id not in (None, facility_id):
             raise Problem("not-found", f"{facility_id[:200]} has no part in that DR event (then)")
-        history = await read_log(
-            request, lambda log: measurement_history(log, row.dispatch_id, past), as_of=past
-        )
-        numbers = await read_log(
-            request, lambda log: dispatch_number_origins(log, dr_event_id, [facility_id], past), as_of=past
-        )
+
+        def read(log: StreamLog) -> tuple[MeasurementHistory, dict[str, tuple[NumberOrigin, ...]]]:
+            history = measurement_history(log, row.dispatch_id, past)
+            return history, dispatch_number_origins(log, dr_event_id, [facility_id], past)
+
+        history, numbers = await fold_log(request, read)
         figures = history.figures
         return FacilityMeasurementDocument(
             dr_event_id=dr_event_id,

@@ -14,6 +14,7 @@ from interfaces.web.api.dr_event.measurements import (
     MeasurementsDocument,
     _for_utility,
 )
+from interfaces.web.authentication.concurrency_limit import TenantConcurrencyLimit
 from tests.unit.interfaces.web.api.test_performance import Measured
 from tests.unit.interfaces.web.edge import problem_of
 
@@ -112,6 +113,24 @@ def test_a_utility_learns_of_no_day_on_which_the_facility_served_another_dr_even
     )
     assert [day.why for day in shown.skipped] == ["holiday"]
     assert shown.dr_event_days == ()
+
+
+def test_the_reads_of_a_tenant_are_one_limited_call_each(
+    measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The numbers of up to a hundred facilities are folded from the log for the present too."""
+    limited, run = list[str](), TenantConcurrencyLimit.run
+
+    async def noted(self: TenantConcurrencyLimit, tenant: str, call: Any) -> Any:
+        limited.append(tenant)
+        return await run(self, tenant, call)
+
+    monkeypatch.setattr(TenantConcurrencyLimit, "run", noted)
+    utility = measured.dr_event.state.utility_id
+    key = measured.edge.key("utility", utility=utility)
+    for path in ("measurements", "measurements/fac-001"):
+        assert measured.read(path, key).status_code == 200
+    assert limited == [utility] * 2
 
 
 def _facts(items: list[dict[str, Any]]) -> set[tuple[str, float]]:
