@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, get
+from litestar import Controller, Response, get
 
 from application.forecast.as_of import newest_at
 from application.forecast.portfolio_forecast import (
@@ -19,10 +19,12 @@ from interfaces.web.edge import WebDependencies, dependencies_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of, portfolio_of
+from interfaces.web.requests.paging import shared_document
 from interfaces.web.route_policy import READER, RoutePolicy
+from projections.facility import FacilityRow
 from projections.facility_groups import group_totals
 from projections.portfolio.projection import KEY, PortfolioRow
-from projections.queries.views import all_rows
+from projections.queries.views import View, all_rows
 
 
 class ReadinessDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,11 +117,10 @@ class PortfolioController(Controller):
         summary="Facilities, declared, available and reserved kW of each group",
         policy=RoutePolicy(roles=READER, cache="replica", projections=("facilities",)),
     )
-    async def groups(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> GroupsDocument:
+    async def groups(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> Response[GroupsDocument]:
         """The groups are the labels that the portfolio gives its facilities; `/api/facilities?group=` lists one."""
         view = await facilities_of(request, parse_as_of(as_of))
-        totals = await asyncio.to_thread(lambda: group_totals(all_rows(view)))
-        return msgspec.convert({"items": totals}, GroupsDocument, from_attributes=True)
+        return await shared_document(edge_of(request), view, "groups", _groups_document)
 
     @get(
         "/forecast",
@@ -137,6 +138,11 @@ class PortfolioController(Controller):
             return await asyncio.to_thread(_foreseen, dependencies, at)
         except NoPortfolioForecast as error:
             raise Problem("not-found", str(error)) from None
+
+
+def _groups_document(view: View[FacilityRow]) -> GroupsDocument:
+    totals = group_totals(all_rows(view))
+    return msgspec.convert({"items": totals}, GroupsDocument, from_attributes=True)
 
 
 def _foreseen(dependencies: WebDependencies, at: datetime) -> PortfolioForecastDocument:

@@ -1,6 +1,6 @@
 """Paging of lists by an opaque cursor: follow `next_cursor` until it is null."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -83,26 +83,40 @@ async def shared_listing(
     limit: int,
     as_item: Callable[[Row], Any] | None = None,
 ) -> Response[Any]:
-    """As `listing_of`, read and encoded once for all concurrent callers of the same page.
+    """As `listing_of`, as a shared document.
 
-    The cached page is returned while no row can have changed. `as_item` builds the document of a row; it is part of the
-    name of the page, so equal ones build equal documents.
+    `as_item` builds the document of a row; it is part of the name of the page, so equal ones build equal documents.
+    """
+    name = (tuple(filters.items()), tenant, cursor, limit, as_item)
+
+    def listing(at_one: View[Row]) -> Listing[Any]:
+        page = listing_of(at_one, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
+        items: tuple[Any, ...] = page.rows if as_item is None else tuple(map(as_item, page.rows))
+        return Listing(items=items, next_cursor=page.next_cursor)
+
+    return await shared_document(edge, view, name, listing)
+
+
+async def shared_document(
+    edge: ReadPages, view: View[Row], name: Hashable, document: Callable[[View[Row]], msgspec.Struct]
+) -> Response[Any]:
+    """A document of the rows of `view`, read and encoded once for all concurrent callers of the same `name`.
+
+    The cached one is returned while no row can have changed. `name` contains everything else that it depends on.
     """
     # `read` references the view, so that its id is not reused meanwhile.
-    name = (id(view), tuple(filters.items()), tenant, cursor, limit, as_item)
+    of_view = (id(view), name)
 
     def read(at_one: View[Row]) -> bytes:
         version = at_one.version()  # before the rows, which may be newer than the version, never older
-        cached = edge.pages.find(name, view, version)
+        cached = edge.pages.find(of_view, view, version)
         if cached is not None:
             return cached
-        page = listing_of(at_one, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
-        items: tuple[Any, ...] = page.rows if as_item is None else tuple(map(as_item, page.rows))
-        body = msgspec.json.encode(Listing(items=items, next_cursor=page.next_cursor))
-        edge.pages.store(name, view, version, body)
+        body = msgspec.json.encode(document(at_one))
+        edge.pages.store(of_view, view, version, body)
         return body
 
-    body = await edge.coalescer.read(name, lambda: read_consistently(view, read))
+    body = await edge.coalescer.read(of_view, lambda: read_consistently(view, read))
     return Response(body, media_type=MediaType.JSON)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+from msgspec.structs import replace
 
 from interfaces.web.caching.coalescing import ReadCoalescer
 from interfaces.web.caching.page_cache import ENTRY_OVERHEAD_BYTES, PageCache
@@ -81,12 +82,8 @@ def name_of(row: FacilityRow) -> str:
     return row.facility_id
 
 
-def test_a_list_is_read_again_once_its_rows_may_have_changed() -> None:
-    edge = Edge()
-    key = edge.key("operator")
-    view = edge.read_models.facilities
-    view.rows = {"fac-001": facility("fac-001")}
-    view.rows_version = VERSION
+def reads_of(view: Any) -> list[object]:
+    """What is asked of the view from now on."""
     read: list[object] = []
     listed = view.listed
 
@@ -96,6 +93,16 @@ def test_a_list_is_read_again_once_its_rows_may_have_changed() -> None:
         return page
 
     view.listed = counting
+    return read
+
+
+def test_a_list_is_read_again_once_its_rows_may_have_changed() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    view = edge.read_models.facilities
+    view.rows = {"fac-001": facility("fac-001")}
+    view.rows_version = VERSION
+    read = reads_of(view)
     with edge.client() as client:
         answers = [client.get("/api/facilities", headers=key) for _ in range(3)]
         assert len({answer.content for answer in answers}) == len(read) == 1
@@ -107,6 +114,22 @@ def test_a_list_is_read_again_once_its_rows_may_have_changed() -> None:
             "fac-001",
             "fac-002",
         ]
+
+
+def test_the_groups_are_read_again_once_their_facilities_may_have_changed() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    view = edge.read_models.facilities
+    view.rows = {"fac-001": replace(facility("fac-001"), groups=("north",))}
+    view.rows_version = VERSION
+    read = reads_of(view)
+    with edge.client() as client:
+        answers = [client.get("/api/portfolio/groups", headers=key) for _ in range(3)]
+        assert len({answer.content for answer in answers}) == len(read) == 1
+        view.rows["fac-002"] = replace(facility("fac-002"), groups=("north",))
+        view.rows_version = RowsVersion(1, 11, AT)
+        (group,) = client.get("/api/portfolio/groups", headers=key).json()["items"]
+    assert (group["group"], group["facilities"], len(read)) == ("north", 2, 2)
 
 
 def test_a_page_of_one_utility_is_never_returned_to_another() -> None:
