@@ -31,6 +31,7 @@ from domain.errors import (
 from interfaces.web.caching.unavailable import UNAVAILABLE
 from interfaces.web.middleware.tracing import trace_id_of
 from interfaces.web.problems import MEDIA_TYPE, STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
+from interfaces.web.route_policy import OPERATOR
 from projections.as_of.lists import HistoryStillLoading, PastTooLarge
 from projections.audit.replay import DREventNotRecorded
 from projections.audit.stream_log import PositionAhead, TimesNotIndexed
@@ -150,9 +151,14 @@ def of_newer_release(request: AnyRequest, error: UnknownTopic) -> Response[bytes
 
 
 def of_older_release(request: AnyRequest, error: NewerTopicRefused) -> Response[bytes]:
-    """During an upgrade: a process of the older release may still run. The operator's log says what to do."""
+    """During an upgrade: a process of the older release may still run. Operators read, and the log says, what to do."""
     log.error("refused, since an older process may run", error=str(error))
-    return problem_response(request, try_again("unavailable", str(error), retry_after_s=STORE_RETRY_AFTER_S))
+    caller = request.scope.get("user")
+    is_operator = caller is not None and caller.role in OPERATOR
+    detail = (
+        str(error) if is_operator else "an upgrade is under way; the operator has to finish it; try again"
+    )
+    return problem_response(request, try_again("unavailable", detail, retry_after_s=STORE_RETRY_AFTER_S))
 
 
 def of_lost_races(request: AnyRequest, error: TooManyConflicts) -> Response[bytes]:
