@@ -1,8 +1,13 @@
-"""The command context of a request: actor, tenant, trace and a new correlation id."""
+"""The command context of a request (actor, tenant, trace and a new correlation id), and its call of the command bus."""
 
+import asyncio
+from typing import Any
 from uuid import uuid4
 
+import msgspec
+
 from application.command_bus.decision_context import CommandContext
+from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.middleware.tracing import trace_id_of
 
@@ -29,3 +34,11 @@ def context_of(request: ApiRequest) -> CommandContext:
         tenant=request.user.utility_id,
         trace_id=trace_id_of(request.scope),
     )
+
+
+async def handle_command(
+    request: ApiRequest, command: msgspec.Struct, *, reply_type: type[msgspec.Struct] | None = None
+) -> Any:
+    """The reply of the command bus, called in a thread. Raises what the command raises."""
+    bus = dependencies_of(request).bus
+    return await asyncio.to_thread(bus.handle, command, context_of(request), reply_type=reply_type)

@@ -1,6 +1,5 @@
 """Routes of DR events: lists, single ones, their dispatches, and the commands of operators."""
 
-import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -19,10 +18,10 @@ from interfaces.web.api.dr_event.documents import (
     dr_event_document,
 )
 from interfaces.web.api.webhook.responses import ended
-from interfaces.web.edge import dependencies_of, edge_of
+from interfaces.web.edge import edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, dr_events_of, parse_as_of, visible_dr_event
-from interfaces.web.requests.command_context import context_of
+from interfaces.web.requests.command_context import handle_command
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.requests.read_your_writes import wait_for_projections
 from interfaces.web.route_policy import OPERATOR, READER_OR_UTILITY, RoutePolicy
@@ -136,9 +135,7 @@ class DREventController(Controller):
     ) -> Cancellation:
         """Repeating it changes nothing. After the window it is 409 with the state."""
         command = CancelDREvent(dr_event_id=dr_event_id, reason=data.reason)
-        reply: Cancellation = await asyncio.to_thread(
-            dependencies_of(request).bus.handle, command, context_of(request), reply_type=Cancellation
-        )
+        reply: Cancellation = await handle_command(request, command, reply_type=Cancellation)
         if reply.outcome == "ended":
             raise ended(dr_event_id, reply.status, "be cancelled")
         return reply
@@ -153,7 +150,7 @@ class DREventController(Controller):
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[OverrideBody]
     ) -> None:
         command = OverrideForecast(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
-        await asyncio.to_thread(dependencies_of(request).bus.handle, command, context_of(request))
+        await handle_command(request, command)
 
     @post(
         "/{dr_event_id:uuid}/restored-by-hand",
@@ -166,4 +163,4 @@ class DREventController(Controller):
     ) -> None:
         """Repeating it changes nothing. Other DR events may use the facility then."""
         command = RestoreByHand(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
-        await asyncio.to_thread(dependencies_of(request).bus.handle, command, context_of(request))
+        await handle_command(request, command)

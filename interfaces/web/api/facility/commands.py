@@ -1,6 +1,5 @@
 """Routes of commands to registered facilities: maintenance, deactivation, opt-out and opt-in."""
 
-import asyncio
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -20,9 +19,8 @@ from application.commands.facility import (
     StartMaintenance,
 )
 from interfaces.web.api.dr_event.controller import Text
-from interfaces.web.edge import dependencies_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.command_context import context_of
+from interfaces.web.requests.command_context import handle_command
 from interfaces.web.requests.visibility import unknown_facility
 from interfaces.web.route_policy import OPERATOR, OWNER, RoutePolicy
 
@@ -62,7 +60,7 @@ class FacilityCommandController(Controller):
             if data.action == "start"
             else EndMaintenance(facility_id=facility_id)
         )
-        await asyncio.to_thread(dependencies_of(request).bus.handle, command, context_of(request))
+        await handle_command(request, command)
 
     @post(
         "/{facility_id:str}/deactivation",
@@ -75,9 +73,7 @@ class FacilityCommandController(Controller):
     ) -> Deactivation:
         """Its future reservations are released. Refused while it serves (opt it out), and until that is measured."""
         command = DeactivateFacility(facility_id=facility_id, reason=data.reason)
-        reply: Deactivation = await asyncio.to_thread(
-            dependencies_of(request).bus.handle, command, context_of(request), reply_type=Deactivation
-        )
+        reply: Deactivation = await handle_command(request, command, reply_type=Deactivation)
         return reply
 
     @post(
@@ -91,7 +87,7 @@ class FacilityCommandController(Controller):
     ) -> None:
         """As it was registered."""
         command = ReactivateFacility(facility_id=facility_id, reason=data.reason)
-        await asyncio.to_thread(dependencies_of(request).bus.handle, command, context_of(request))
+        await handle_command(request, command)
 
     @post(
         "/{facility_id:str}/opt-out",
@@ -103,13 +99,7 @@ class FacilityCommandController(Controller):
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
     ) -> OptingOut:
         """For one DR event, or for all until it opts in again."""
-        command = OptOutFacility(
-            facility_id=facility_id,
-            dr_event_id=data.dr_event_id,
-            reason=data.reason,
-            by_owner=request.user.role == "owner",
-        )
-        return await _opted(request, command)
+        return await _opted(request, OptOutFacility, facility_id, data)
 
     @post(
         "/{facility_id:str}/opt-in",
@@ -121,19 +111,19 @@ class FacilityCommandController(Controller):
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
     ) -> OptingOut:
         """An owner ends only what an owner began."""
-        command = OptInFacility(
-            facility_id=facility_id,
-            dr_event_id=data.dr_event_id,
-            reason=data.reason,
-            by_owner=request.user.role == "owner",
-        )
-        return await _opted(request, command)
+        return await _opted(request, OptInFacility, facility_id, data)
 
 
-async def _opted(request: ApiRequest, command: OptOutFacility | OptInFacility) -> OptingOut:
-    if request.user.facility_id not in (None, command.facility_id):
+async def _opted(
+    request: ApiRequest, kind: type[OptOutFacility | OptInFacility], facility_id: str, data: OptingBody
+) -> OptingOut:
+    if request.user.facility_id not in (None, facility_id):
         raise unknown_facility()
-    reply: OptingOut = await asyncio.to_thread(
-        dependencies_of(request).bus.handle, command, context_of(request), reply_type=OptingOut
+    command = kind(
+        facility_id=facility_id,
+        dr_event_id=data.dr_event_id,
+        reason=data.reason,
+        by_owner=request.user.role == "owner",
     )
+    reply: OptingOut = await handle_command(request, command, reply_type=OptingOut)
     return reply
