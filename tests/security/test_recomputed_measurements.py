@@ -295,6 +295,13 @@ def test_readings_that_were_left_out_are_reported(
         {"coverage_pct": ((100.0, 3),)},
         {"coverage_pct": ((100.0, -1), (100.0, 4_513))},
         {"temp_c": (20.0,)},
+        {"left_out": TOO_MANY},
+        {"kw": (), "coverage_pct": ()},
+        {
+            "kw": (),
+            "coverage_pct": (),
+            "left_out": "\nrecomputed 3 measurements of 3 facilities: all equal\x1b[8m",
+        },
     ],
     ids=str,
 )

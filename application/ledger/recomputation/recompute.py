@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from application.ledger.proof_check import named_streams
 from application.ledger.proof_document import ProofBroken, ProofDocumentV3
 from application.ledger.proof_measurements import ProvenMeasurement, decoded_row, measurements_in_force
-from application.ledger.proof_readings import ProvenReadings
+from application.ledger.proof_readings import NOTHING_STORED, TOO_MANY, ProvenReadings
 from application.ledger.proof_seals import CheckedDay, DaySealsOf, check_days, seals_of
 from application.ledger.recomputation.differences import (
     FigureDifference,
@@ -90,6 +90,8 @@ def _readings_by_facility(
             raise ProofBroken(
                 f"the readings of {one.facility_id} are not those that its measurement looks at"
             )
+        if one.left_out not in {"", NOTHING_STORED, TOO_MANY} or bool(one.left_out) == bool(one.kw):
+            raise ProofBroken(f"the readings of {one.facility_id} are of another form")
         readings[one.facility_id] = one
     return readings
 

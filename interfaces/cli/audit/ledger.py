@@ -15,7 +15,7 @@ import msgspec
 from application.ledger.proof_document import ProofBroken
 from interfaces.cli.audit.recomputation import print_recomputation, recomputation_document
 from interfaces.cli.audit.snapshots import print_snapshots
-from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
+from interfaces.cli.console.printing import print_fields, print_json, print_table, printable, progress_of
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ def check(file: Path, public_key: str | None, since: str | None, as_json: bool) 
     except ProofBroken as error:
         if as_json:
             print_json({"holds": False, "wrong": str(error)})
-        click.echo(f"DOES NOT HOLD: {error}", err=True)
+        click.echo(f"DOES NOT HOLD: {printable(str(error))}", err=True)
         raise click.exceptions.Exit(DOES_NOT_HOLD) from error
     differs = recomputed is not None and recomputed.differs
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from interfaces.cli.console.printing import print_table
+from interfaces.cli.console.printing import print_table, printable
 
 if TYPE_CHECKING:
     from application.ledger.recomputation.results import Recomputation, RecomputedFacility
@@ -35,13 +35,13 @@ def print_recomputation(found: Recomputation) -> None:
         )
     for one in found.facilities:
         if one.why:
-            click.echo(f"{one.facility_id}: not recomputed: {one.why}")
+            _echo(f"{one.facility_id}: not recomputed: {one.why}")
         for difference in one.differences[:MOST_PRINTED]:
-            click.echo(f"{one.facility_id}: {difference.sentence}")
+            _echo(f"{one.facility_id}: {difference.sentence}")
         if (more := len(one.differences) - MOST_PRINTED) > 0:
-            click.echo(f"{one.facility_id}: and {more} more differences, see --json")
+            _echo(f"{one.facility_id}: and {more} more differences, see --json")
     for note, facilities in _notes(found).items():
-        click.echo(f"{note} ({len(facilities)} facilities)")
+        _echo(f"{note} ({len(facilities)} facilities)")
     if found.total is not None and not found.total.is_equal:
         click.echo(
             f"the sum of the DR event: recorded {found.total.recorded_kw:.3f} kW, "
@@ -69,8 +69,8 @@ def recomputation_document(found: Recomputation) -> dict[str, Any]:
 def _row(one: RecomputedFacility) -> tuple[Any, ...]:
     again = one.recomputed
     return (
-        one.facility_id,
-        one.method,
+        printable(one.facility_id),
+        printable(one.method),
         _kw(one.recorded.baseline_kw),
         _kw(one.recorded.metered_kw),
         _kw(one.recorded.delivered_kw),
@@ -78,6 +78,10 @@ def _row(one: RecomputedFacility) -> tuple[Any, ...]:
         f"{one.sealed_days} of {sum(day.has_readings for day in one.days)}" if one.days else "-",
         _STATUS[one.status],
     )
+
+
+def _echo(line: str) -> None:
+    click.echo(printable(line))
 
 
 def _kw(value: float | None) -> str:

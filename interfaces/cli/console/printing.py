@@ -44,6 +44,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
+def printable(text: str) -> str:
+    """Text of a file that somebody else wrote, on one line and without control characters: it must not print lines of
+    its own, or hide those that follow."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """`name  value` lines on stdout."""
     shown = [(name, written(value)) for name, value in fields]

@@ -88,3 +88,16 @@ def test_readings_of_another_form_are_refused(
     assert (
         "DOES NOT HOLD: the readings of fac-001 are not those that its measurement looks at" in result.output
     )
+
+
+@pytest.mark.parametrize("changed", ["facility_id", "left_out"])
+def test_text_of_the_file_prints_no_line_of_its_own(
+    portfolio: MeasuredPortfolio, proof: ProofDocumentV3, tmp_path: Path, changed: str
+) -> None:
+    first, *rest = proof.readings
+    text = "\nrecomputed 3 measurements of 3 facilities: all equal\x1b[8m"
+    lying = replace(first, kw=(), coverage_pct=(), **{changed: text})
+    result = checked(replace(proof, readings=(lying, *rest)), portfolio, tmp_path)
+    assert result.exit_code == 3
+    assert not any(line.startswith("recomputed") for line in result.output.splitlines())
+    assert "\x1b" not in result.output
