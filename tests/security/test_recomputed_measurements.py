@@ -286,6 +286,37 @@ def test_readings_that_were_left_out_are_reported(
     assert {one.why for one in result.facilities} == {"its readings are missing"}
 
 
+@pytest.mark.parametrize("left_out", [True, False], ids=["left out", "not in the file"])
+def test_leaving_readings_out_hides_no_difference_that_is_found_without_them(left_out: bool) -> None:
+    """The method, and a holiday of the region."""
+    agreed = terms(BaselineTerms(method="high-4-of-5"), None)
+    for lying, what in (
+        (sealed(recorded_terms=agreed), "the method of the terms"),
+        (sealed(region_holidays=REGION_HOLIDAYS - {INDEPENDENCE_DAY}), "holiday of US-CA 2026-07-03"),
+    ):
+        proof = lying.prove_measured()
+        blank = [replace(one, kw=(), coverage_pct=(), left_out=TOO_MANY) for one in proof.readings]
+        result = recomputed(replace(proof, readings=tuple(blank) if left_out else ()), lying)
+        assert [one.status for one in result.facilities] == ["differs"] * 3
+        assert what in named(result.facilities[0])
+        assert result.facilities[0].recomputed is None
+
+
+def test_values_that_are_gone_hide_no_day_that_is_not_what_was_sealed() -> None:
+    own = measured_portfolio()
+    own.seal_day(FORGED, USED_DAY)
+    own.seal()
+    before = quarter_at(date(2026, 7, 7), 0).timestamp()
+    own.walk.telemetry.imported = {
+        key: values for key, values in own.walk.telemetry.imported.items() if key[1] >= before
+    }
+    changed = with_value(own.prove_measured(), quarter_at(USED_DAY, 23, 45), 1.5)
+    one = next(one for one in recomputed(changed, own).facilities if one.facility_id == FORGED)
+    assert one.status == "differs"
+    assert "are not stored any more" in one.why
+    assert "the seal of a day 2026-07-13" in named(one)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -37,13 +37,15 @@ from application.ledger.recomputation.terms import (
     proven_terms,
     term_differences,
 )
+from application.measurement.agreed_baseline import AgreedBaseline
 from application.measurement.delivered_over_window import delivered_over_window
 from application.measurement.measure import readings_window
 from application.ports.public_holidays import PublicHolidays
 from application.ports.regression_fitter import RegressionFitter
+from domain.dispatch import MeasurementFigures
 from domain.dr_event import DREvent
 from domain.ledger.entries import LogRow
-from domain.time_series.windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries, TimeWindow
 
 
 class Installation(NamedTuple):
@@ -128,7 +130,7 @@ def _recomputed(
     seals: DaySealsOf,
     by: Installation,
 ) -> RecomputedFacility:
-    figures = measured.figures
+    figures, window = measured.figures, measured.window
     result = RecomputedFacility(
         facility_id=measured.facility_id,
         status="not_recomputed",
@@ -136,38 +138,35 @@ def _recomputed(
         position=measured.position,
         recorded=WindowFigures.of(figures),
     )
-    if measured.window is None:
+    if window is None:
         return replace(
             result, why="it was measured by a release that did not record its calendar (version 1)"
         )
-    if readings is None or readings.left_out or not readings.kw:
-        why = readings.left_out if readings is not None and readings.left_out else "its readings are missing"
-        return replace(result, why=why)
     terms = proven_terms(document, measured)
     if terms.agreed is None:
         return replace(
             result, status="differs", differences=(FigureDifference(what="terms", recorded=terms.why),)
         )
     basis = basis_by_terms(figures, terms.agreed)
+    differences, notes = _by_terms(figures, window, terms.agreed, by.public_holidays)
+    if readings is None or readings.left_out:
+        why = "its readings are missing" if readings is None else readings.left_out
+        return _not_recomputed(replace(result, notes=notes), why, differences)
     try:
         values = readings.values()
         days = tuple(check_days(readings, seals, measured.position))
-        used = readings_window(measured.window, basis.look_back_days)
+        used = readings_window(window, basis.look_back_days)
         metered = IntervalSeries(used.starts_at, readings.step_s, values.kw.slice(used))
     except ValueError as error:
         raise ProofBroken(f"the readings of {measured.facility_id} cannot be read: {error}") from error
-    differences = term_differences(figures, terms.agreed) + _of_seals(days)
-    notes = level_note(figures, terms.agreed) + _temperature_note(days)
-    if terms.agreed.holidays is None:
-        by_calendar, told = calendar_differences(figures, measured.window, by.public_holidays)
-        differences, notes = differences + by_calendar, notes + told
-    result = replace(result, notes=notes, days=days)
+    differences += _of_seals(days)
+    result = replace(result, notes=notes + _temperature_note(days), days=days)
     found = measured_again(measured, metered, basis)
     if why := unlike_values(figures, metered, basis.tz, days):
-        return replace(result, why=why)
+        return _not_recomputed(result, why, differences)
     if isinstance(found, str):
         return replace(result, status="differs", differences=(*differences, FigureDifference(what=found)))
-    differences += temperature_differences(figures, measured.window, values)
+    differences += temperature_differences(figures, window, values)
     differences += refit_differences(measured, metered, values, basis, by.fitter)
     differences += differences_between(figures, found, metered, basis.tz)
     return replace(
@@ -175,6 +174,26 @@ def _recomputed(
         status="differs" if differences else "equal",
         recomputed=WindowFigures.of(found),
         differences=differences,
+    )
+
+
+def _by_terms(
+    figures: MeasurementFigures, window: TimeWindow, agreed: AgreedBaseline, public: PublicHolidays
+) -> tuple[tuple[FigureDifference, ...], tuple[str, ...]]:
+    """What differs from the terms and the calendar, and notes; it takes no readings."""
+    differences, notes = term_differences(figures, agreed), level_note(figures, agreed)
+    if agreed.holidays is None:
+        by_calendar, told = calendar_differences(figures, window, public)
+        differences, notes = differences + by_calendar, notes + told
+    return differences, notes
+
+
+def _not_recomputed(
+    result: RecomputedFacility, why: str, differences: tuple[FigureDifference, ...]
+) -> RecomputedFacility:
+    """What differs without being computed again differs all the same."""
+    return replace(
+        result, status="differs" if differences else "not_recomputed", why=why, differences=differences
     )
 
 

@@ -61,7 +61,8 @@ key in it: compare that with the one the operator has published. --since CHECKPO
 `gridproof audit verify --help`): a consistency proof must begin with it, and a proof must not be older.
 A proof of version 3 has the readings that its measurements used: baselines and delivered kW are computed again from
 them, the program's terms and the recorded calendar, and the line that begins with `recomputed` says whether all
-numbers are equal. Exit status 3: the file does not prove what it says, or a number differs; it is named.
+numbers are equal. Exit status 3: the file does not prove what it says, or a number differs; it is named. What is
+`not recomputed` is no error: exit status 0 does not mean that anything was recomputed, that line says how many were.
 """
 DOES_NOT_HOLD = 3
 NOT_EXTENDED = ("rollback", "fork")
