@@ -18,8 +18,9 @@ from domain.telemetry.day_digest import DayDigest, FacilityValues, readings_dige
 from domain.telemetry.sealed_readings import DaySeals, HistorySeals, day_seals_id, history_seals_id
 from domain.time_series.windows import local_day
 
-SealState = Literal["sealed", "corrected_since", "differs", "not_sealed"]
-"""`corrected_since`: a seal that is newer than the measurement has other values than one before it."""
+SealState = Literal["sealed", "corrected_since", "differs", "not_sealed", "gone"]
+"""`corrected_since`: a seal that is newer than the measurement has other values than one before it. `gone`: it begins
+before the first value that is still stored, and has no longer the values of a seal."""
 
 
 class SealedDigest(NamedTuple):
@@ -85,16 +86,21 @@ def _digests(
 def check_days(readings: ProvenReadings, seals: DaySealsOf, measured_at: int) -> list[CheckedDay]:
     """Every local day of the readings; `measured_at` is the position of their measurement. Raises ValueError."""
     values, tz = readings.values(), ZoneInfo(readings.tz)
+    first_at = values.kw.first_known_at
     checked = []
     for day in readings.days():
         # A seal of that day in another time zone, which was in force then, is of other quarter-hours.
         of_day = [one for one in seals.get((readings.facility_id, day), ()) if one.tz == readings.tz]
-        own = values.within(local_day(day, tz))
+        whole = local_day(day, tz)
+        own = values.within(whole)
+        state = _state(own, of_day, measured_at)
+        if state == "differs" and (first_at is None or whole.starts_at < first_at):
+            state = "gone"
         checked.append(
             CheckedDay(
                 day=day,
                 has_readings=own.has_readings,
-                state=_state(own, of_day, measured_at),
+                state=state,
                 position=of_day[-1].position if of_day else None,
                 temperatures_sealed=readings.temp_c is not None and _has_sealed_temperatures(own, of_day),
             )

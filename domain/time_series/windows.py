@@ -94,6 +94,12 @@ class IntervalSeries(msgspec.Struct, frozen=True, eq=False):
     def ends_at(self) -> datetime:
         return self.starts_at + timedelta(seconds=self.step_s * len(self.values))
 
+    @property
+    def first_known_at(self) -> datetime | None:
+        """The start of the first step with a value."""
+        known = np.flatnonzero(np.isfinite(self.values))
+        return self.starts_at + timedelta(seconds=self.step_s * int(known[0])) if known.size else None
+
     def starts(self, window: TimeWindow) -> list[datetime]:
         """The starts of the steps in `window`. Raises NotAligned."""
         first, count = self._index(window.starts_at), round(window.duration_s / self.step_s)

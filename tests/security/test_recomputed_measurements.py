@@ -286,6 +286,28 @@ def test_readings_that_were_left_out_are_reported(
     assert {one.why for one in result.facilities} == {"its readings are missing"}
 
 
+def test_a_sealed_day_whose_readings_retention_removed_is_no_difference() -> None:
+    """No measurement used it; the day after it is gone in part."""
+    own = measured_portfolio()
+    for day in (date(2026, 5, 30), date(2026, 5, 31), USED_DAY):
+        own.seal_day(FORGED, day)
+    own.seal()
+    before = quarter_at(date(2026, 5, 31), 12).timestamp()
+    own.walk.telemetry.imported = {
+        key: values for key, values in own.walk.telemetry.imported.items() if key[1] >= before
+    }
+    proof = own.prove_measured()
+    result = recomputed(proof, own)
+    assert result.line == "recomputed 3 measurements of 3 facilities: all equal"
+    (one,) = [one for one in result.facilities if one.facility_id == FORGED]
+    assert [day.state for day in one.days if day.state != "not_sealed"] == ["gone", "gone", "sealed"]
+    assert any(
+        "2 sealed days, 2026-05-30 to 2026-05-31, are not stored any more" in note for note in one.notes
+    )
+    changed = with_value(proof, quarter_at(USED_DAY, 23, 45), 1.5)
+    assert "the seal of a day 2026-07-13" in named(differing(recomputed(changed, own)))
+
+
 @pytest.mark.parametrize("left_out", [True, False], ids=["left out", "not in the file"])
 def test_leaving_readings_out_hides_no_difference_that_is_found_without_them(left_out: bool) -> None:
     """The method, and a holiday of the region."""

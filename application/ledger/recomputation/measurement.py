@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from math import isclose
 from zoneinfo import ZoneInfo
 
@@ -134,9 +133,7 @@ def unlike_values(
 ) -> str:
     """Why the values in the file are no longer those that were used, where every change of them is explained: by
     retention, which removes everything before a moment, or by a later seal of their day. Else nothing."""
-    known = np.flatnonzero(np.isfinite(metered.values))
-    first = int(known[0]) if len(known) else len(metered.values)
-    first_at = metered.starts_at + timedelta(seconds=metered.step_s * first)
+    first_at = metered.first_known_at or metered.ends_at
     corrected = {day.day: day.position for day in days if day.state == "corrected_since"}
     gone, changed = 0, set()
     for starts_at, kw in recorded_values(figures, tz):

@@ -160,7 +160,7 @@ def _recomputed(
     except ValueError as error:
         raise ProofBroken(f"the readings of {measured.facility_id} cannot be read: {error}") from error
     differences += _of_seals(days)
-    result = replace(result, notes=notes + _temperature_note(days), days=days)
+    result = replace(result, notes=notes + _notes_of_days(days), days=days)
     found = measured_again(measured, metered, basis)
     if why := unlike_values(figures, metered, basis.tz, days):
         return _not_recomputed(result, why, differences)
@@ -197,9 +197,16 @@ def _not_recomputed(
     )
 
 
-def _temperature_note(days: Sequence[CheckedDay]) -> tuple[str, ...]:
-    sealed = sum(day.temperatures_sealed for day in days)
-    return (f"temperatures of {sealed} days are sealed",) if sealed else ()
+def _notes_of_days(days: Sequence[CheckedDay]) -> tuple[str, ...]:
+    notes = []
+    if sealed := sum(day.temperatures_sealed for day in days):
+        notes.append(f"temperatures of {sealed} days are sealed")
+    if gone := [day.day for day in days if day.state == "gone"]:
+        notes.append(
+            f"readings of {len(gone)} sealed days, {gone[0]} to {gone[-1]}, are not stored any more: not held against "
+            "their seals"
+        )
+    return tuple(notes)
 
 
 def _of_seals(days: Sequence[CheckedDay]) -> tuple[FigureDifference, ...]:
