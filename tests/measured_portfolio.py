@@ -160,8 +160,10 @@ def measured_portfolio(
     recorded_terms: Terms | None = None,
     region_holidays: frozenset[date] = REGION_HOLIDAYS,
     facilities: int = 3,
+    missing: tuple[str, datetime] | None = None,
 ) -> MeasuredPortfolio:
-    """A DR event, measured and sealed. `recorded_terms`: others than it was measured by."""
+    """A DR event, measured and sealed. `recorded_terms`: others than it was measured by; `missing`: a quarter-hour of a
+    facility that is not stored."""
     agreed_terms = terms(baseline or BaselineTerms(method="high-5-of-10"), holidays)
     agreed = AgreedBaseline(
         method=agreed_terms.baseline.method,
@@ -171,6 +173,8 @@ def measured_portfolio(
     walk = MeasuredWalk(agreed, forge=forge, region_holidays=region_holidays, count=facilities)
     for number, facility_id in enumerate(walk.facilities):
         meter(walk.telemetry, facility_id, 500.0 + 100.0 * number)
+    if missing is not None:
+        del walk.telemetry.imported[missing[0], int(missing[1].timestamp()), 900]
     program = Program.open(walk.provenance(tenant=None), program_id="summer-peak", utility_id=UTILITY)
     program.agree_terms(walk.provenance(tenant=None), terms=recorded_terms or agreed_terms)
     walk.save(program)

@@ -45,6 +45,9 @@ class CheckedDay(msgspec.Struct, frozen=True, kw_only=True):
     """Of the newest seal."""
     temperatures_sealed: bool
     """Whether temperatures that a measurement used have the digest of a seal."""
+    may_have_changed: bool
+    """Whether its values may be others than the measurement had: it was sealed since (also for the first time, as days
+    before the first seals are when they are corrected), or is gone."""
 
 
 def seals_of(rows: Iterable[LogRow], readings: Iterable[ProvenReadings]) -> DaySealsOf:
@@ -102,6 +105,7 @@ def check_days(readings: ProvenReadings, seals: DaySealsOf, measured_at: int) ->
                 has_readings=own.has_readings,
                 state=state,
                 position=of_day[-1].position if of_day else None,
+                may_have_changed=state == "gone" or (bool(of_day) and of_day[-1].position > measured_at),
                 temperatures_sealed=readings.temp_c is not None and _has_sealed_temperatures(own, of_day),
             )
         )

@@ -20,7 +20,7 @@ from domain.time_series.windows import (
     same_local_time,
 )
 
-_LOOKED_AT = frozenset({"missing_interval", "low_load"})
+LOOKED_AT = frozenset({"missing_interval", "low_load"})
 """The reasons for which a day is skipped because of its readings."""
 
 
@@ -75,7 +75,7 @@ def _of_days(
 ) -> Iterator[datetime]:
     today = local_date(baseline.window.starts_at, tz)
     days = {candidate.day for candidate in baseline.candidates}
-    days |= {skipped.day for skipped in baseline.skipped if skipped.why in _LOOKED_AT}
+    days |= {skipped.day for skipped in baseline.skipped if skipped.why in LOOKED_AT}
     for start in starts:
         for day in days:
             moved = same_local_time(start, days=(day - today).days, tz=tz)

@@ -259,6 +259,55 @@ def test_values_that_were_corrected_after_the_measurement_are_reported_and_not_c
     assert "readings were corrected since, and sealed again: 2026-07-13" in one.why
 
 
+@pytest.mark.parametrize("sealed_before", [True, False])
+def test_a_correction_of_readings_that_only_the_expected_error_used_is_no_difference(
+    sealed_before: bool,
+) -> None:
+    """It is not measured again: the baseline used none of them."""
+    unused_day = date(2026, 6, 24)
+    own = measured_portfolio()
+    if sealed_before:
+        own.seal_day(FORGED, unused_day)
+    store_quarters(own.walk.telemetry, FORGED, quarter_at(unused_day, 12, 15), [1.5])
+    own.seal_day(FORGED, unused_day)
+    own.seal()
+    result = recomputed(own.prove_measured(), own)
+    assert result.line == "recomputed 3 measurements of 3 facilities: all equal"
+    (one,) = [one for one in result.facilities if one.facility_id == FORGED]
+    assert any("1 were sealed since or are gone, 2026-06-24" in note for note in one.notes)
+
+
+def test_another_expected_error_than_its_days_give_is_named() -> None:
+    def better(figures: MeasurementFigures) -> MeasurementFigures:
+        assert figures.expected_error is not None
+        return replace(figures, expected_error=replace(figures.expected_error, bias=0.0))
+
+    lying = forged(better)
+    assert "expected_error: recorded" in named(differing(recomputed(lying.prove_measured(), lying)))
+
+
+@pytest.mark.parametrize("sealed_since", [True, False])
+def test_a_skipped_day_that_was_filled_later_is_reported_where_it_was_sealed_since(
+    sealed_since: bool,
+) -> None:
+    """Too late to be measured again."""
+    filled_day = date(2026, 7, 9)
+    missing = quarter_at(filled_day, 12, 15)
+    own = measured_portfolio(missing=(FORGED, missing))
+    store_quarters(own.walk.telemetry, FORGED, missing, [650.0])
+    if sealed_since:
+        own.seal_day(FORGED, filled_day)
+    own.seal()
+    result = recomputed(own.prove_measured(), own)
+    (one,) = [one for one in result.facilities if one.facility_id == FORGED]
+    if sealed_since:
+        assert one.status == "not_recomputed"
+        assert "readings of its days that it skipped were corrected since" in one.why
+        assert "2026-07-09 (position" in one.why
+    else:
+        assert "choice of day 2026-07-09: recorded skipped (missing_interval)" in named(differing(result))
+
+
 def test_readings_that_retention_removed_are_reported_and_the_rest_is_checked() -> None:
     own = sealed()
     before = quarter_at(date(2026, 7, 7), 0).timestamp()
@@ -418,3 +467,16 @@ def test_a_temperature_of_the_window_that_was_changed_in_the_file_is_named(
     one = differing(recomputed(replace(proof, readings=(changed,)), by_regression))
     assert "temperature of 2026-07-14 18:45Z: recorded" in named(one)
     assert "recomputed 40.0" in named(one)
+
+
+def test_a_regression_whose_training_was_corrected_since_is_reported() -> None:
+    trained_day = date(2026, 6, 24)
+    own = measured_portfolio(baseline=REGRESSION, facilities=1)
+    own.seal_day("fac-001", trained_day)
+    store_quarters(own.walk.telemetry, "fac-001", quarter_at(trained_day, 12, 15), [1.5])
+    own.seal_day("fac-001", trained_day)
+    own.seal()
+    (one,) = recomputed(own.prove_measured(), own).facilities
+    assert one.status == "not_recomputed"
+    assert "readings of its training were corrected since" in one.why
+    assert "2026-06-24 (position" in one.why

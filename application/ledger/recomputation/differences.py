@@ -35,16 +35,24 @@ class FigureDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def differences_between(
-    recorded: MeasurementFigures, found: MeasurementFigures, metered: IntervalSeries, tz: ZoneInfo
+    recorded: MeasurementFigures,
+    found: MeasurementFigures,
+    metered: IntervalSeries,
+    tz: ZoneInfo,
+    *,
+    with_expected_error: bool = True,
 ) -> tuple[FigureDifference, ...]:
-    """The first MOST_NAMED; `metered` are the values that `found` was computed from."""
+    """The first MOST_NAMED; `metered` are the values that `found` was computed from.
+
+    `with_expected_error`: its days are in no digest, so it is compared only where they are known to be as they were.
+    """
     named = [
         *_values(recorded, metered, tz),
         *_days(recorded, found),
         *_holidays(recorded, found),
         *_adjustment(recorded, found),
         *_intervals(recorded, found),
-        *_totals(recorded, found),
+        *_totals(recorded, found, with_expected_error=with_expected_error),
     ]
     if not named and recorded.figures_hash != found.figures_hash and _exactly_equal(recorded, found):
         named.append(_difference("the digest of the figures", recorded.figures_hash, found.figures_hash))
@@ -145,12 +153,14 @@ def _intervals(recorded: MeasurementFigures, found: MeasurementFigures) -> Itera
                 yield _difference(name, before, after, where=f"{interval.starts_at:%Y-%m-%d %H:%MZ}")
 
 
-def _totals(recorded: MeasurementFigures, found: MeasurementFigures) -> Iterator[FigureDifference]:
+def _totals(
+    recorded: MeasurementFigures, found: MeasurementFigures, *, with_expected_error: bool
+) -> Iterator[FigureDifference]:
     for name in ("starts_at", "ends_at", "coverage_pct", "delivered_kw", "dr_event_days"):
         before, after = getattr(recorded, name), getattr(found, name)
         if not _close(before, after):
             yield _difference(name, before, after)
-    for name in ("uncertainty", "expected_error"):
+    for name in ("uncertainty", *(("expected_error",) if with_expected_error else ())):
         before, after = getattr(recorded, name), getattr(found, name)
         if before is not None and not _close(_members(before), _members(after)):
             yield _difference(name, before, after)

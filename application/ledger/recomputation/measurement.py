@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from application.commands.dispatch import RecordMeasurement
 from application.ledger.proof_measurements import ProvenMeasurement
 from application.ledger.proof_seals import CheckedDay
-from application.ledger.recomputation.differences import FigureDifference, recorded_values
+from application.ledger.recomputation.differences import MOST_NAMED, FigureDifference, recorded_values
 from application.measurement.baseline import ExplainedBaseline, RegressionInputs
 from application.measurement.basis import MeasuringBasis
 from application.measurement.figures import figures_of
@@ -20,6 +20,7 @@ from application.measurement.measure import IMPOSSIBLE, TEMPERATURES_UNTIL, meas
 from application.ports.regression_fitter import RegressionFitter
 from domain.baseline import compute_baseline, rule_named
 from domain.baseline.regression.uncertainty import savings_uncertainty
+from domain.baseline.used_readings import LOOKED_AT
 from domain.dispatch import MeasurementFigures
 from domain.telemetry.day_digest import FacilityValues
 from domain.time_series.windows import IntervalSeries, TimeWindow, local_date
@@ -157,3 +158,32 @@ def unlike_values(
             f"readings were corrected since, and sealed again: {sealed}; those that it used are gone"
         )
     return "; ".join(reasons)
+
+
+def unlike_days(
+    recorded: MeasurementFigures,
+    found: MeasurementFigures,
+    metered: IntervalSeries,
+    tz: ZoneInfo,
+    changed: Sequence[CheckedDay],
+) -> str:
+    """Why other values were used than the file has, where none of the recorded ones differs: of a day that was skipped,
+    and of the training of a regression, only the digest is recorded. `changed` are the earlier days whose values may
+    have changed since. Else nothing."""
+    if recorded.data_hash == found.data_hash or any(
+        kw != (None if np.isnan(value := metered.at(starts_at)) else value)
+        for starts_at, kw in recorded_values(recorded, tz)
+    ):
+        return ""
+    skipped = {one.day for one in recorded.skipped if one.why in LOOKED_AT}
+    days = [one for one in changed if recorded.regression is not None or one.day in skipped]
+    if not days:
+        return ""
+    named = ", ".join(f"{one.day} ({_since(one)})" for one in days[:MOST_NAMED])
+    more = f" and {len(days) - MOST_NAMED} more" if len(days) > MOST_NAMED else ""
+    what = "training" if recorded.regression is not None else "days that it skipped"
+    return f"readings of its {what} were corrected since, or are not stored any more: {named}{more}"
+
+
+def _since(day: CheckedDay) -> str:
+    return "gone" if day.state == "gone" else f"position {day.position}"

@@ -21,6 +21,7 @@ from application.ledger.recomputation.measurement import (
     measured_again,
     refit_differences,
     temperature_differences,
+    unlike_days,
     unlike_values,
 )
 from application.ledger.recomputation.results import (
@@ -45,7 +46,7 @@ from application.ports.regression_fitter import RegressionFitter
 from domain.dispatch import MeasurementFigures
 from domain.dr_event import DREvent
 from domain.ledger.entries import LogRow
-from domain.time_series.windows import IntervalSeries, TimeWindow
+from domain.time_series.windows import IntervalSeries, TimeWindow, local_date
 
 
 class Installation(NamedTuple):
@@ -166,9 +167,15 @@ def _recomputed(
         return _not_recomputed(result, why, differences)
     if isinstance(found, str):
         return replace(result, status="differs", differences=(*differences, FigureDifference(what=found)))
+    today = local_date(window.starts_at, basis.tz)
+    changed = [day for day in days if day.may_have_changed and day.day < today]
+    if why := unlike_days(figures, found, metered, basis.tz, changed):
+        return _not_recomputed(result, why, differences)
+    if changed and figures.expected_error is not None:
+        result = replace(result, notes=(*result.notes, _note_of_error(changed)))
     differences += temperature_differences(figures, window, values)
     differences += refit_differences(measured, metered, values, basis, by.fitter)
-    differences += differences_between(figures, found, metered, basis.tz)
+    differences += differences_between(figures, found, metered, basis.tz, with_expected_error=not changed)
     return replace(
         result,
         status="differs" if differences else "equal",
@@ -194,6 +201,13 @@ def _not_recomputed(
     """What differs without being computed again differs all the same."""
     return replace(
         result, status="differs" if differences else "not_recomputed", why=why, differences=differences
+    )
+
+
+def _note_of_error(changed: Sequence[CheckedDay]) -> str:
+    return (
+        "the expected error is as it was recorded: of the days that it may be computed from, "
+        f"{len(changed)} were sealed since or are gone, {changed[0].day} to {changed[-1].day}"
     )
 
 
