@@ -28,8 +28,8 @@ class PostgresCellTemperatures:
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
 
-    def temperatures_of(self, cell: str, window: TimeWindow) -> IntervalSeries:
-        return quarter_hours_stored(window, self._days(cell, window))
+    def temperatures_of(self, cell: str, window: TimeWindow, *, final_only: bool = False) -> IntervalSeries:
+        return quarter_hours_stored(window, self._days(cell, window), final_only=final_only)
 
     def stored(self, cell: str, window: TimeWindow) -> StoredTemperatures:
         return hours_stored(window, self._days(cell, window))

@@ -33,7 +33,9 @@ from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
 GIVE_UP_AFTER = timedelta(minutes=30)
 """How long after the end to wait for missing readings."""
 TEMPERATURES_UNTIL = MEASURED_WITHIN
-"""How long after the end to wait for the outdoor temperatures of the window, where the method needs them."""
+"""How long after the end to wait for the outdoor temperatures of the window, where the method needs them. Those of a
+weather cell are final with the first daily report after their UTC day has been over for a day: 73 hours, with a margin
+of three."""
 VERIFIED_SHARE = 0.5
 """The share of the target that the meter has to show for the curtailment to count as verified."""
 IMPOSSIBLE = (BaselineImpossible, UnknownBaselineMethod, InvalidBaselineRule, NotAligned)

@@ -45,11 +45,14 @@ def hours_stored(window: TimeWindow, days: Mapping[date, CellDay]) -> StoredTemp
     )
 
 
-def quarter_hours_stored(window: TimeWindow, days: Mapping[date, CellDay]) -> IntervalSeries:
+def quarter_hours_stored(
+    window: TimeWindow, days: Mapping[date, CellDay], *, final_only: bool
+) -> IntervalSeries:
     """The quarter-hours of `window`, each with the value of its hour. Raises NotAligned."""
     first, last = days_of(window)
-    whole = hours_stored(TimeWindow(_midnight(first), _midnight(last) + DAY), days).temp_c
-    fine = IntervalSeries(whole.starts_at, INTERVAL_S, np.repeat(whole.values, HOUR_S // INTERVAL_S))
+    whole = hours_stored(TimeWindow(_midnight(first), _midnight(last) + DAY), days)
+    values = np.where(whole.is_final, whole.temp_c.values, np.nan) if final_only else whole.temp_c.values
+    fine = IntervalSeries(whole.temp_c.starts_at, INTERVAL_S, np.repeat(values, HOUR_S // INTERVAL_S))
     return IntervalSeries(window.starts_at, INTERVAL_S, fine.slice(window))
 
 

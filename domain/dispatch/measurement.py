@@ -10,7 +10,7 @@ from domain.dispatch.mixin_base import DispatchMixin
 from domain.errors import MeasurementClosed, NotAllowedNow
 from domain.event_sourcing.aggregate import Provenance
 
-MEASURED_WITHIN = timedelta(hours=36)
+MEASURED_WITHIN = timedelta(hours=76)
 """For this long after the end, the first measurement may wait for what it needs."""
 REMEASURED_FOR = timedelta(days=60)
 """For this long after the end, late and corrected readings change the measurement.

@@ -28,8 +28,9 @@ class StoredTemperatures(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 class CellTemperatures(Protocol):
     """Synchronous. Every method raises OperationsUnavailable when the store does not answer."""
 
-    def temperatures_of(self, cell: str, window: TimeWindow) -> IntervalSeries:
-        """Degrees Celsius per quarter-hour of `window`; each has the value of its hour, NaN where none is stored.
+    def temperatures_of(self, cell: str, window: TimeWindow, *, final_only: bool = False) -> IntervalSeries:
+        """Degrees Celsius per quarter-hour of `window`; each has the value of its hour, NaN where none is stored, or
+        none that is final (see `StoredTemperatures`) and `final_only`.
 
         Raises NotAligned where the window does not begin and end on a quarter-hour.
         """

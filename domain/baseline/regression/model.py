@@ -93,7 +93,7 @@ def model_rows(
 ) -> FloatArray:
     """The columns of the model at `starts`: shape (n, coefficients). Raises BaselineImpossible."""
     temp_c = hourly_mean(clock_hours(starts, tz), temperatures)
-    _require_temperatures(starts, temp_c, tz)
+    require_temperatures(starts, temp_c, tz)
     terms = {term.hour_of_week: (index, term) for index, term in enumerate(figures.hours)}
     rows = np.zeros((len(starts), len(figures.coefficients)))
     segments = temperature_components(temp_c, figures.change_points_c)
@@ -155,7 +155,8 @@ def name_of(hour: int) -> str:
     return f"{DAY_NAMES[day]} {hour_of_day:02d}:00"
 
 
-def _require_temperatures(starts: Sequence[datetime], temp_c: FloatArray, tz: ZoneInfo) -> None:
+def require_temperatures(starts: Sequence[datetime], temp_c: FloatArray, tz: ZoneInfo) -> None:
+    """`temp_c` are those of the hours of the intervals `starts`. Raises TemperatureMissing where one is NaN."""
     unknown = [at for at, value in zip(starts, temp_c, strict=True) if np.isnan(value)]
     if unknown:
         raise TemperatureMissing(

@@ -17,6 +17,7 @@ from domain.baseline.regression.model import (
     hour_of_week,
     hourly_mean,
     name_of,
+    require_temperatures,
     temperature_components,
 )
 from domain.baseline.result import BaselineImpossible, SkippedDay, TooFewBaselineDays
@@ -86,7 +87,8 @@ def training_hours(
     """The hours of the `lookback_days` local days before the day of `window`, without days of DR events.
 
     An hour counts if every step of its load and one of its temperatures is known. Raises TooFewBaselineDays, or
-    BaselineImpossible for readings of longer steps than an hour, without temperatures, or on too few weeks.
+    BaselineImpossible for readings of longer steps than an hour, without temperatures, or on too few weeks, and
+    TemperatureMissing for a window without.
     """
     if metered.step_s > HOUR_S or HOUR_S % metered.step_s:
         raise BaselineImpossible(
@@ -97,6 +99,9 @@ def training_hours(
             "`regression` needs outdoor temperatures: the readings have none (column temp_c of a readings file, or the "
             "weather service)"
         )
+    starts = metered.starts(window)
+    # Before the days are counted: the most recent of them may come with the temperatures of the window.
+    require_temperatures(starts, hourly_mean(clock_hours(starts, tz), temperatures.slice(window)), tz)
     today = local_date(window.starts_at, tz)
     days: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
     skipped: list[SkippedDay] = []
@@ -122,7 +127,7 @@ def training_hours(
         temp_c=temp_c,
         skipped=tuple(skipped),
     )
-    _require_hours(training, {hour_of_week(at, tz, holidays) for at in metered.starts(window)})
+    _require_hours(training, {hour_of_week(at, tz, holidays) for at in starts})
     return training
 
 

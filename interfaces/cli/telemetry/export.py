@@ -114,7 +114,7 @@ def _exported(sources: ExportSources, facility_id: str, window: TimeWindow, out:
         for part in _parts(window):
             block = sources.telemetry.interval_series_of([facility_id], part)
             load_kw = block.series(facility_id)
-            temperatures = sources.temperatures.inputs_of(block, facility).temperatures
+            temperatures = sources.temperatures.inputs_of(block, facility, final_only=False).temperatures
             write(facility_id, load_kw, temperatures.values)
             quarters += len(load_kw.values)
             known += int(np.count_nonzero(~np.isnan(load_kw.values)))

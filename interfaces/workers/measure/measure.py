@@ -4,7 +4,7 @@ During a window it also records which curtailments the meters confirm.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +21,8 @@ from application.measurement.agreed_baseline import agreed_baseline
 from application.measurement.baseline import RegressionInputs
 from application.measurement.basis import MeasuringBasis, basis_of, look_back_days
 from application.measurement.measure import (
+    GIVE_UP_AFTER,
+    Measurement,
     is_ready,
     measured_window,
     measurement_of,
@@ -54,6 +56,8 @@ LONGEST_WINDOW = timedelta(days=1)
 KINDS: tuple[DeadlineKind, ...] = ("measure", "end")
 """The deadlines that are read: others, however many are due, take no place of theirs."""
 FACILITIES_AT_ONCE = 50
+TEMPERATURES_EVERY = timedelta(minutes=15)
+"""How often what waits for temperatures is tried again, for up to three days."""
 
 
 @dataclass
@@ -75,6 +79,8 @@ class Measuring:
     """None: baselines by regression are not measurable."""
     _verified_until: dict[UUID, datetime] = field(default_factory=dict)
     """Dispatch -> the end of the last quarter-hour whose readings were evaluated."""
+    _waits_until: dict[UUID, datetime] = field(default_factory=dict)
+    """Dispatch that waits for temperatures -> when it is tried again."""
 
     def pass_once(self) -> int:
         """Measure what is due and verify what runs; returns the number of commands.
@@ -111,14 +117,24 @@ class Measuring:
 
     def _measure(self, deadline: DeadlineRow, now: datetime) -> int:
         dr_event, dispatches = self._dispatches(deadline.dr_event_id)
-        open_ones = [state for state in dispatches if state.was_committed and not state.measured]
+        self._waits_until = {key: at for key, at in self._waits_until.items() if at > now}
+        open_ones = [
+            state
+            for state in dispatches
+            if state.was_committed and not state.measured and _key(state) not in self._waits_until
+        ]
         newest = self.telemetry.newest_readings_at([state.facility_id for state in open_ones])
         ready = [state for state in open_ones if is_ready(now, state.ends_at, newest.get(state.facility_id))]
-        commands = (
-            measurement_of(state, metered, basis, now=now, inputs=inputs)
-            for state, metered, basis, inputs in self._with_readings(dr_event, ready, until=None)
-        )
-        return self._give(commands, deadline)
+        return self._give(self._measurements(dr_event, ready, now), deadline)
+
+    def _measurements(
+        self, dr_event: DREvent, ready: Sequence[DispatchState], now: datetime
+    ) -> Iterator[Measurement | None]:
+        for state, metered, basis, inputs in self._with_readings(dr_event, ready, until=None):
+            found = measurement_of(state, metered, basis, now=now, inputs=inputs)
+            if found is None and now >= state.ends_at + GIVE_UP_AFTER:  # readings are not waited for any more
+                self._waits_until[_key(state)] = now + TEMPERATURES_EVERY
+            yield found
 
     def _verify(self, deadline: DeadlineRow, now: datetime) -> int:
         """Verify, once in each quarter-hour of the window, the dispatches that the meter has not confirmed yet."""
@@ -155,7 +171,8 @@ class Measuring:
     def _with_readings(
         self, dr_event: DREvent, states: Sequence[DispatchState], *, until: datetime | None
     ) -> Iterable[tuple[DispatchState, IntervalSeries, MeasuringBasis, RegressionInputs | None]]:
-        """The dispatches with the quarter-hours of their meters, read for FACILITIES_AT_ONCE at a time."""
+        """The dispatches with the quarter-hours of their meters, read for FACILITIES_AT_ONCE at a time. `until` is the
+        end of a verification, which uses the temperatures that are known so far."""
         if not states:
             return
         agreed = agreed_baseline(self.store, dr_event)
@@ -168,7 +185,7 @@ class Measuring:
             for state in block_states:
                 facility = self.store.load(Facility, facility_stream_id(state.facility_id))
                 basis = basis_of(facility.state, agreed, state, self.public_holidays)
-                inputs = inputs_of(self.regression, basis, block, facility.state)
+                inputs = inputs_of(self.regression, basis, block, facility.state, final_only=until is None)
                 yield state, block.series(state.facility_id), basis, inputs
 
     def _give(self, commands: Iterable[msgspec.Struct | None], deadline: DeadlineRow) -> int:

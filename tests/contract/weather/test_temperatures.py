@@ -64,6 +64,19 @@ def test_a_day_is_due_until_it_is_whole_and_final(temperatures: CellTemperatures
     assert temperatures.stored("la", window).first_due() == window.ends_at
 
 
+def test_hours_that_are_not_final_are_missing_where_only_final_ones_are_wanted(
+    temperatures: CellTemperatures,
+) -> None:
+    window = TimeWindow(DAY - HOUR, DAY + HOUR)
+    temperatures.record("la", hourly(DAY - ONE_DAY, *[20.0] * 48), final_until=DAY)
+    assert temperatures.temperatures_of("la", window).values.tolist() == [20.0] * 8
+    found = temperatures.temperatures_of("la", window, final_only=True).values
+    np.testing.assert_array_equal(found, [20.0] * 4 + [np.nan] * 4)
+    temperatures.record("la", hourly(DAY, *[21.0] * 24), final_until=DAY + ONE_DAY)
+    found = temperatures.temperatures_of("la", window, final_only=True).values
+    assert found.tolist() == [20.0] * 4 + [21.0] * 4
+
+
 def test_old_days_are_deleted(temperatures: CellTemperatures) -> None:
     temperatures.record("la", hourly(DAY, *[20.0] * 48), final_until=DAY)
     temperatures.record("muc", hourly(DAY, 20.0), final_until=DAY)

@@ -13,8 +13,8 @@ class FakeCellTemperatures:
     def __init__(self) -> None:
         self.days: dict[str, dict[date, CellDay]] = {}
 
-    def temperatures_of(self, cell: str, window: TimeWindow) -> IntervalSeries:
-        return quarter_hours_stored(window, self.days.get(cell, {}))
+    def temperatures_of(self, cell: str, window: TimeWindow, *, final_only: bool = False) -> IntervalSeries:
+        return quarter_hours_stored(window, self.days.get(cell, {}), final_only=final_only)
 
     def stored(self, cell: str, window: TimeWindow) -> StoredTemperatures:
         return hours_stored(window, self.days.get(cell, {}))

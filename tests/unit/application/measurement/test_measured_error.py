@@ -135,18 +135,51 @@ def test_a_remeasurement_fits_again() -> None:
     assert found.figures.regression != before.regression  # type: ignore[union-attr]
 
 
+OF_CELL = FacilityState(
+    facility_id="fac-001", tz="America/New_York", latitude=None, longitude=None, weather_cell="cell-1"
+)
+
+
+def block_with(*temp_c: float) -> IntervalBlock:
+    """From the start of the window."""
+    values = np.array([temp_c])
+    empty = np.zeros_like(values)
+    return IntervalBlock(
+        ("fac-001",), WINDOW.starts_at, 900, empty, values, empty, np.zeros(values.shape, dtype=np.bool_)
+    )
+
+
+def test_temperatures_of_a_weather_cell_that_a_later_report_may_replace_are_not_used() -> None:
+    cells = FakeCellTemperatures()
+    source, block = RegressionSource(FITTER, cells), block_with(np.nan, 30.0)
+    hours = IntervalSeries(WINDOW.starts_at, 3600, np.array([10.0]))
+    cells.record("cell-1", hours, final_until=WINDOW.ends_at)
+    found = inputs_of(source, BASIS, block, OF_CELL)
+    verifying = inputs_of(source, BASIS, block, OF_CELL, final_only=False)
+    assert found is not None
+    assert verifying is not None
+    assert verifying.temperatures.values.tolist() == [10.0, 30.0]
+    np.testing.assert_array_equal(found.temperatures.values, [np.nan, 30.0])
+    cells.record("cell-1", hours.scaled(1.1), final_until=WINDOW.ends_at + timedelta(days=1))
+    found = inputs_of(source, BASIS, block, OF_CELL)
+    assert found is not None
+    assert found.temperatures.values.tolist() == [11.0, 30.0]
+
+
+def test_a_window_without_temperatures_is_waited_for_before_days_are_counted() -> None:
+    """Of 22 days the last have no temperature yet."""
+    temp_c = temperatures()
+    load_kw = load(temp_c)
+    load_kw[: AT_START - 96 * 23] = np.nan
+    temp_c[AT_START - 96 * 3 :] = np.nan
+    assert measured(load_kw, temp_c) is None
+
+
 def test_the_temperatures_of_the_readings_go_before_those_of_the_weather_cell() -> None:
     cells = FakeCellTemperatures()
     hours = IntervalSeries(WINDOW.starts_at, 3600, np.array([10.0, 20.0]))
-    cells.record("cell-1", hours, final_until=WINDOW.ends_at)
-    facility = FacilityState(
-        facility_id="fac-001", tz="America/New_York", latitude=None, longitude=None, weather_cell="cell-1"
-    )
-    temp_c = np.array([[np.nan, 30.0, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan]])
-    empty = np.zeros_like(temp_c)
-    block = IntervalBlock(
-        ("fac-001",), WINDOW.starts_at, 900, empty, temp_c, empty, np.zeros(temp_c.shape, dtype=np.bool_)
-    )
+    cells.record("cell-1", hours, final_until=WINDOW.ends_at + timedelta(days=1))
+    facility, block = OF_CELL, block_with(np.nan, 30.0, *[np.nan] * 7)
     source = RegressionSource(FITTER, cells)
     found = inputs_of(source, BASIS, block, facility)
     assert found is not None
