@@ -310,8 +310,8 @@ def sealing(stores: Stores) -> Sealing:
         corrections=stores.rollups(),
         positions=PostgresReaderPositions(stores.pool),
         store=stores.events,
-        sealer=DaySealer(stores.events, stores.telemetry(), stores.clock),
-        clock=stores.clock,
+        sealer=DaySealer(stores.events, stores.telemetry(), stores.decision_clock),
+        clock=stores.decision_clock,
         failing=FailingSeals(stores.alerts(), stores.clock),
     )
 

@@ -33,6 +33,9 @@ MOST_CORRECTIONS, MOST_DAYS = 5_000, 2_000
 """In one pass."""
 FIRST_DAYS = timedelta(days=1)
 """What a system seals that has not sealed before: earlier days are sealed when they are corrected."""
+AHEAD = timedelta(minutes=15)
+"""A position further ahead of now was reached by a clock that was wrong: two clocks that are right may differ by a
+quarter-hour's start."""
 LONGEST_PAUSE = REMEASURED_FOR
 """Days that became final longer ago are not sealed any more after a pause."""
 LONGEST_DAY = timedelta(days=2)
@@ -48,7 +51,11 @@ class SealedSite(NamedTuple):
 
 @dataclass
 class Sealing:
-    """`sites` returns the facilities whose readings are sealed. Nothing is sealed while an older release may run."""
+    """`sites` returns the facilities whose readings are sealed. Nothing is sealed while an older release may run.
+
+    `clock` raises ClockSkewed while it is wrong, and so does the clock of `sealer`: a day that is sealed before it is
+    over has a digest of its first hours.
+    """
 
     sites: Callable[[], Sequence[SealedSite]]
     corrections: TelemetryRollups
@@ -60,12 +67,16 @@ class Sealing:
     _due: list[FacilityDay] = field(default_factory=list)
     """Days that became final until `_due_until`, and are still to be sealed."""
     _due_until: datetime | None = None
+    _reached: datetime | None = None
+    """The end of the last round of this process."""
+    _seals_again: bool = False
+    """Whether days that have a seal are compared with it: it may be of a clock that was ahead."""
 
     def pass_once(self) -> int:
         """Seal what is due; returns the number of seals.
 
-        Raises EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable, OperationsUnavailable,
-        UnknownTopic, which a newer process can read, or TooManyFailingSeals.
+        Raises ClockSkewed, EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable,
+        OperationsUnavailable, UnknownTopic, which a newer process can read, or TooManyFailingSeals.
         """
         if not self.store.writes_newer_topics():
             return 0
@@ -90,8 +101,7 @@ class Sealing:
         """The next MOST_DAYS of those that became final since the last round."""
         until = interval_start(self.clock.now())
         if self._due_until is None:
-            reached = self.positions.position(FINAL_READER)
-            since = datetime.fromtimestamp(reached, UTC) if reached else until - FIRST_DAYS
+            since = self._since(until)
             if since >= until:  # local days end at whole quarter-hours
                 return 0
             if not (sites := self.sites()):  # a new system, or its read model is not made yet
@@ -99,13 +109,24 @@ class Sealing:
             self._due = list(_days_final(sites, max(since, until - LONGEST_PAUSE), until))
             self._due_until = until
         now_due, later = self._due[:MOST_DAYS], self._due[MOST_DAYS:]
-        result = self.sealer.seal(now_due, only_new=True)
+        result = self.sealer.seal(now_due, only_new=not self._seals_again)
         self._note(now_due, result)
         self._due = later
         if not later:
             self.positions.move(FINAL_READER, int(self._due_until.timestamp()))
-            self._due_until = None
+            self._reached, self._due_until = self._due_until, None
         return result.sealed
+
+    def _since(self, until: datetime) -> datetime:
+        """The end of the last round. A position never moves back: one that a wrong clock moved ahead is passed over."""
+        stored = self.positions.position(FINAL_READER)
+        reached = datetime.fromtimestamp(stored, UTC) if stored else None
+        self._seals_again = reached is not None and reached > until + AHEAD
+        if reached is not None and not self._seals_again:
+            return reached
+        first = until - FIRST_DAYS
+        # Its own may be ahead as well.
+        return first if self._reached is None or self._reached > until + AHEAD else self._reached
 
     def _seal_corrected(self) -> int:
         """The days of the next corrections. One that is not final yet is sealed when it is."""

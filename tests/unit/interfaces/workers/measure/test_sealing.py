@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from application.ports.clock import ClockSkewed
 from application.ports.telemetry.rollups import CorrectedInterval
 from application.ports.telemetry.store import ImportedIntervals, TelemetryStoreUnavailable
 from application.telemetry.sealing.day_sealer import DaySealer
@@ -212,6 +213,44 @@ def test_days_that_became_final_while_no_worker_ran_are_sealed_afterwards() -> N
     world.clock.advance(days=3)
     assert world.restarted().pass_once() == 3
     assert [day for _, day, _ in world.sealed()] == [DAY + timedelta(days=n) for n in (1, 2, 3)]
+
+
+def test_a_clock_that_was_ahead_leaves_no_day_without_a_seal_and_none_with_that_of_its_first_hours() -> None:
+    world = World(fac_001=NEW_YORK)
+    world.sealing.pass_once()
+    days = [DAY + timedelta(days=n) for n in (1, 2, 3)]
+    world.meter("fac-001", days[0], 800.0, quarters=40)
+    world.clock.advance(days=60)
+    assert world.sealing.pass_once() == 1  # too early, of ten hours
+    world.clock.moment = FINAL_IN_NEW_YORK + timedelta(hours=10)
+    assert world.sealing.pass_once() == 0
+    for number, day in enumerate(days):
+        world.meter("fac-001", day, 800.0)
+        world.clock.moment = FINAL_IN_NEW_YORK + timedelta(days=number + 1)
+        assert world.sealing.pass_once() == 1
+        assert world.sealing.pass_once() == 0
+        world.sealing = world.restarted()
+    assert world.sealed() == [
+        ("fac-001", days[0], 1),
+        ("fac-001", days[0], 2),
+        ("fac-001", days[1], 1),
+        ("fac-001", days[2], 1),
+    ]
+    assert [one.digest.known for one in world.seals()] == [40, 96, 96, 96]
+
+
+def test_nothing_is_sealed_while_the_clock_is_wrong() -> None:
+    class Skewed(FakeClock):
+        def now(self) -> datetime:
+            raise ClockSkewed("60 days ahead")
+
+    world = World(fac_001=NEW_YORK)
+    world.meter("fac-001", DAY, 800.0)
+    sealing = world.restarted()
+    sealing.clock = Skewed(FINAL_IN_NEW_YORK)
+    with pytest.raises(ClockSkewed):
+        sealing.pass_once()
+    assert world.seals() == []
 
 
 def test_a_correction_seals_its_day_again_with_its_cause_and_other_values() -> None:
