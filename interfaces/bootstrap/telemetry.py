@@ -302,8 +302,10 @@ def sealing(stores: Stores) -> Sealing:
     from interfaces.workers.measure.sealing import SealedSite, Sealing
 
     def sites() -> list[SealedSite]:
-        rows = facility_rows(stores)
-        return [SealedSite(row.facility_id, row.locations) for row in rows if row.status != "deactivated"]
+        return [
+            SealedSite(row.facility_id, row.locations, is_active=row.status != "deactivated")
+            for row in facility_rows(stores)
+        ]
 
     return Sealing(
         sites=sites,

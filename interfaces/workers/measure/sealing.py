@@ -43,10 +43,12 @@ LONGEST_DAY = timedelta(days=2)
 
 
 class SealedSite(NamedTuple):
-    """A facility whose readings are sealed by the days of the time zone that was in force."""
+    """A facility whose readings are sealed by the days of the time zone that was in force. Of one that is not active
+    only corrections are: its readings may belong to a measurement."""
 
     facility_id: str
     locations: Locations
+    is_active: bool = True
 
 
 @dataclass
@@ -89,7 +91,7 @@ class Sealing:
         sites = {site.facility_id: site.locations for site in self.sites()}
         known = []
         for one in failing:
-            if (locations := sites.get(one.facility_id)) is None:  # it was deactivated
+            if (locations := sites.get(one.facility_id)) is None:  # it is not known any more
                 self.failing.succeeded(one)
             else:
                 known.append(FacilityDay(one.day, locations.on(one.day).tz, one.facility_id))
@@ -164,6 +166,8 @@ def _days_final(sites: Sequence[SealedSite], since: datetime, until: datetime) -
     """The local days that became final after `since`, up to `until`."""
     days_of: dict[str, list[date]] = {}
     for site in sites:
+        if not site.is_active:
+            continue
         zones = {site.locations.at(since - LONGEST_DAY).tz, site.locations.at(until).tz}
         for tz in sorted(zones):
             if tz not in days_of:

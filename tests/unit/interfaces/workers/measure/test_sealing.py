@@ -78,6 +78,7 @@ class World:
     def __init__(self, **zones: str) -> None:
         self.zones = {name.replace("_", "-"): tz for name, tz in zones.items()}
         self.moved: dict[str, Locations] = {}
+        self.deactivated: set[str] = set()
         self.store, self.telemetry, self.corrections = Store(), Telemetry(), Corrections()
         self.clock, self.alerts = FakeClock(FINAL_IN_NEW_YORK), FakeAlertRegistry()
         self.positions, self.now_s = FakeReaderPositions(), 0.0
@@ -95,7 +96,10 @@ class World:
         )
 
     def _sites(self) -> list[SealedSite]:
-        return [SealedSite(one, self.moved.get(one) or at(tz)) for one, tz in self.zones.items()]
+        return [
+            SealedSite(one, self.moved.get(one) or at(tz), is_active=one not in self.deactivated)
+            for one, tz in self.zones.items()
+        ]
 
     def meter(self, facility_id: str, day: date, kw: float, *, quarters: int | None = None) -> None:
         window = local_day(day, ZoneInfo(self.zones[facility_id]))
@@ -266,6 +270,19 @@ def test_a_correction_seals_its_day_again_with_its_cause_and_other_values() -> N
     assert world.positions.position(CORRECTION_READER) == 1
     world.correct("fac-001", DAY, 640.0)
     assert world.sealing.pass_once() == 0  # the values are those that are sealed
+
+
+def test_of_a_deactivated_facility_corrections_are_sealed_and_further_days_are_not() -> None:
+    world = World(fac_001=NEW_YORK)
+    world.meter("fac-001", DAY, 800.0)
+    world.sealing.pass_once()
+    world.deactivated.add("fac-001")
+    world.clock.advance(days=1)
+    world.meter("fac-001", DAY + timedelta(days=1), 800.0)
+    assert world.sealing.pass_once() == 0
+    world.correct("fac-001", DAY, 640.0)
+    assert world.sealing.pass_once() == 1
+    assert world.sealed() == [("fac-001", DAY, 1), ("fac-001", DAY, 2)]
 
 
 def test_readings_that_arrive_after_the_day_was_final_are_sealed_by_their_correction() -> None:
