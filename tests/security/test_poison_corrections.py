@@ -22,7 +22,7 @@ from application.operations.dead_letter_replay import DeadLetterReplay, NotRepla
 from application.ports.operations.dead_letters import DeadLetter
 from application.ports.telemetry.rollups import CorrectedInterval
 from application.ports.telemetry.store import TelemetryStoreUnavailable
-from domain.dispatch import Dispatch
+from domain.dispatch import REMEASURED_FOR, Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import Aggregate
 from domain.facility import Facility
@@ -30,7 +30,7 @@ from domain.identifiers import dispatch_id, facility_stream_id
 from domain.telemetry.intervals import INTERVAL_S
 from domain.time_series.interval_block import IntervalBlock
 from domain.time_series.windows import TimeWindow
-from interfaces.workers.measure.remeasure import READER, RIPE_AFTER, Remeasuring
+from interfaces.workers.measure.remeasure import MARGIN, READER, RIPE_AFTER, Remeasuring
 from projections.dispatch.changes import planned_row
 from projections.dispatch.projection import DispatchRow, key_of
 from tests.fakes.clock import FakeClock
@@ -308,3 +308,12 @@ def test_an_outage_and_what_a_newer_release_wrote_park_nothing(world: World, err
         with pytest.raises(type(error)):
             world.passes()
     assert (world.position, world.parked(), world.open_alerts()) == (0, [], [])
+
+
+@pytest.mark.parametrize(("late", "is_loaded"), [(timedelta(0), True), (timedelta(seconds=1), False)])
+def test_a_dispatch_that_is_final_is_not_even_loaded(world: World, late: timedelta, is_loaded: bool) -> None:
+    world.clock.moment = STARTS_AT + REMEASURED_FOR + MARGIN + late
+    world.store.errors[dispatch_id(DR_EVENT_ID, POISON)] = KeyError("loaded")
+    world.passes(MAX_TRIES)
+    assert bool(world.parked()) is is_loaded
+    assert world.position == 3

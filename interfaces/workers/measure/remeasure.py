@@ -168,8 +168,10 @@ class Remeasuring:
             return 0
         given, failed = 0, None
         oldest, newest = min(c.starts_at for c in corrected), max(c.starts_at for c in corrected)
+        # What began before is final, however far a baseline looks back: its streams are not loaded.
+        first = max(oldest, self.clock.now() - REMEASURED_FOR) - MARGIN
         for key, starts_at in facility.state.served.items():
-            if not oldest - MARGIN <= starts_at <= newest + LONGEST_LOOK_BACK + MARGIN:
+            if not first <= starts_at <= newest + LONGEST_LOOK_BACK + MARGIN:
                 continue
             try:
                 given += self._measure_again(UUID(key), facility.state, corrected)
