@@ -1,7 +1,8 @@
 """Measures a DR event again with another baseline, on the present readings; nothing is recorded.
 
 A measurement records the load that its own method used and its digest; another method needs other days and hours. When
-the digest differs, readings were added or corrected since.
+the digest differs, readings were added or corrected since. One that is recorded in version 1 has the digest of the
+whole look-back, or of what was used (from this release, before `migrate --contract 0.2`), and does not say which.
 """
 
 from collections.abc import Callable
@@ -108,13 +109,13 @@ def _same_readings(
     again: Callable[[MeasuringBasis], Measurement | None],
     telemetry: TelemetryStore,
 ) -> bool | None:
-    """Whether the recorded measurement used these readings; None: nothing is recorded."""
+    """Whether the recorded measurement used these readings; None: nothing is recorded, or it cannot be told."""
     window = measured_window(dispatch.starts_at, dispatch.ends_at)
     if dispatch.data_hash is None or window is None:
         return None
     if recorded is None:
         metered = telemetry.interval_series(dispatch.facility_id, readings_window(window, LOOK_BACK_DAYS))
-        return dispatch.data_hash == whole_data_hash(metered)
+        return True if dispatch.data_hash == whole_data_hash(metered) else None
     found = again(recorded)
     return isinstance(found, RecordMeasurement) and found.figures.data_hash == dispatch.data_hash
 

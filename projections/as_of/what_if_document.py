@@ -40,7 +40,8 @@ class RemeasuredResult(msgspec.Struct, frozen=True, kw_only=True):
     delivered_kw: float | None
     why: str | None = None
     same_readings: bool | None = None
-    """Whether the readings are still those of the recorded measurement; None: nothing was measured."""
+    """Whether the readings are still those of the recorded measurement; None: nothing was measured, or it was
+    recorded in version 1 and cannot be told."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

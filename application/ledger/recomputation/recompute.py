@@ -141,7 +141,7 @@ def _recomputed(
     )
     if window is None:
         return replace(
-            result, why="it was measured by a release that did not record its calendar (version 1)"
+            result, why="it was recorded in version 1, without its calendar, so it cannot be computed again"
         )
     terms = proven_terms(document, measured)
     if terms.agreed is None:
