@@ -39,7 +39,8 @@ class OriginalsReport(msgspec.Struct, frozen=True, kw_only=True):
 
     messages: tuple[OriginalMessage, ...]
     packs_without: int
-    """Packs that have such readings and no original messages: they are older, or the setting was off."""
+    """Packs that have such readings and no original messages: they are older, the setting was off, or meters sent
+    more than is kept."""
 
 
 def originals_in(batch: ReadingBatch, selection: RestoreSelection) -> list[ReceivedPayload]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -29,6 +30,8 @@ from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.message_parser import MalformedReading
 from application.telemetry.ingest.message_quota import BEYOND_QUOTA, MESSAGE_BYTES
 from application.telemetry.ingest.meter_admission import MeterAdmission
+from application.telemetry.ingest.original_payloads import unpack_payloads
+from application.telemetry.ingest.original_quota import OF_ALL, OriginalQuota
 from application.telemetry.ingest.token_bucket import Allowance
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.ingest.ingest import IngestCounts, MeterIngest
@@ -57,12 +60,19 @@ LIST_BYTES = len(sent(1, 500)[0])
 class Ingest:
     """A MeterIngest on fakes. A facility may send ten lists, and five malformed messages as long."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_all_originals: Allowance = OF_ALL) -> None:
         self.stream, self.alerts = FakeTelemetryStream(), FakeAlertRegistry()
         self.packer = ReadingPacker(self.stream, flush_after_s=0.001)
         self.admission = MeterAdmission(FakeListedMeters({"fac-001": {"m1"}, "fac-002": {"m1"}}))
         budget = MalformedBudget(Allowance(5.0 * (LIST_BYTES + 400), 0.0))
-        self.worker = MeterIngest(self.packer, self.alerts, FakeClock(T0), self.admission, budget=budget)
+        self.worker = MeterIngest(
+            self.packer,
+            self.alerts,
+            FakeClock(T0),
+            self.admission,
+            budget=budget,
+            originals=OriginalQuota(of_all_originals),
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -70,7 +80,8 @@ class Ingest:
         await self.admission.reload()
         packing = asyncio.create_task(self.packer.run(stop))
         yield
-        await asyncio.wait(self.worker.report_omitted())
+        if reported := self.worker.report_omitted():
+            await asyncio.wait(reported)
         await self.worker.check_alerts()
         stop.set()
         await packing
@@ -79,6 +90,12 @@ class Ingest:
     def facilities_read(self) -> Counter[str]:
         packs = [unpack(kept.body) for kept in self.stream.kept if kept.partition != MALFORMED]
         return Counter(one.facility_id for pack in packs for one in pack.readings)
+
+    @property
+    def originals(self) -> Counter[str]:
+        """Topic -> the messages that are stored as they were sent."""
+        packs = [unpack(kept.body).originals for kept in self.stream.kept if kept.partition != MALFORMED]
+        return Counter(one.topic for pack in packs if pack is not None for one in unpack_payloads(pack))
 
     @property
     def malformed(self) -> list[MalformedReading]:
@@ -111,6 +128,37 @@ def test_what_exceeds_the_quota_of_a_facility_is_acknowledged_unread_and_counted
     assert beyond == [LIST_BYTES] * 5
     assert json.loads(rest.body)["omitted_messages"] == 25
     assert [(one.name, one.subject) for one in ingest.alerts.listed()] == [("malformed_readings", "fac-001")]
+
+
+def large_and_valid(count: int) -> list[bytes]:
+    """Messages of one reading each, beside which a field that is not read holds 60 kB that cannot be compressed."""
+    text = random.Random(1)
+    return [
+        json.dumps(
+            {"ts": T0.isoformat(), "kw": 1.0, "kwh_total": 2.0, "seq": n, "x": text.randbytes(30_000).hex()}
+        ).encode()
+        for n in range(count)
+    ]
+
+
+def test_large_valid_messages_of_some_facilities_do_not_fill_the_log_and_their_readings_are_stored() -> None:
+    flood = large_and_valid(40)
+    ingest = Ingest(Allowance(10.0 * len(flood[0]), 0.0))
+    confirmed = list[str]()
+
+    async def scenario() -> None:
+        async with ingest.running():
+            for number, payload in enumerate(flood):
+                topic = (FLOOD, OTHER)[number % 2]
+                message = MeterMessage(topic, payload, len(payload))
+                ingest.worker.take(message, partial(confirmed.append, topic))
+            await eventually(lambda: len(confirmed) == len(flood))
+
+    asyncio.run(scenario())
+    assert ingest.facilities_read == {"fac-001": 20, "fac-002": 20}
+    assert ingest.originals == {FLOOD: 5, OTHER: 5}
+    assert ingest.worker.counts == IngestCounts(messages=40, readings=40, without_original=30)
+    assert sum(len(kept.body) for kept in ingest.stream.kept) < 11 * len(flood[0])
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import msgspec
 
 from application.telemetry.ingest.malformed_rate import MAX_FACILITIES
 from application.telemetry.ingest.message_parser import MalformedReading
-from application.telemetry.ingest.token_bucket import Allowance, FacilityBuckets, TokenBucket
+from application.telemetry.ingest.token_bucket import Allowance, SharedBuckets
 
 _ENTRY_BYTES = 96
 """The cost of a message beside its own bytes."""
@@ -36,20 +36,15 @@ class MalformedBudget:
     """The quota of one process. `now_s` is monotonic wall time, since it is about disk space."""
 
     def __init__(self, of_a_facility: Allowance = OF_A_FACILITY, of_all: Allowance = OF_ALL) -> None:
-        self._of_a_facility, self._of_all = of_a_facility, of_all
-        self._all: TokenBucket | None = None
-        self._facilities = FacilityBuckets()
+        self._of_a_facility = of_a_facility
+        self._buckets = SharedBuckets(of_all)
         self._omitted: dict[str, _OmittedMessages] = {}
 
     def keeps(self, facility_id: str, malformed: Sequence[MalformedReading], *, now_s: float) -> bool:
         """Whether the malformed parts of one message are stored. The others are counted, and reported by
         `omitted`."""
         size = sum(_ENTRY_BYTES + len(one.topic) + len(one.reason) + len(one.body) for one in malformed)
-        mine = self._facilities.filled(facility_id, self._of_a_facility, now_s)
-        everybody = self._all = self._all or TokenBucket(self._of_all.at_once, now_s)
-        if mine.size >= size and everybody.filled(self._of_all, now_s) >= size:
-            mine.size -= size
-            everybody.size -= size
+        if self._buckets.takes(facility_id, size, self._of_a_facility, now_s=now_s):
             return True
         self._omit(facility_id, malformed[-1].topic, len(malformed), size)
         return False

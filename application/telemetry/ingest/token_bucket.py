@@ -44,3 +44,22 @@ class FacilityBuckets:
             self._buckets.move_to_end(facility_id)
             bucket.filled(allowance, now_s)
         return bucket
+
+
+class SharedBuckets:
+    """A bucket for each facility, and one for all of them together."""
+
+    def __init__(self, of_all: Allowance) -> None:
+        self._of_all = of_all
+        self._all: TokenBucket | None = None
+        self._facilities = FacilityBuckets()
+
+    def takes(self, facility_id: str, size: float, of_a_facility: Allowance, *, now_s: float) -> bool:
+        """Take `size` from both; where one of them has less, from neither."""
+        mine = self._facilities.filled(facility_id, of_a_facility, now_s)
+        everybody = self._all = self._all or TokenBucket(self._of_all.at_once, now_s)
+        if mine.size < size or everybody.filled(self._of_all, now_s) < size:
+            return False
+        mine.size -= size
+        everybody.size -= size
+        return True

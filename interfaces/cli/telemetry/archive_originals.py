@@ -23,7 +23,7 @@ Examples:
 
 Shows the messages that hold readings of the meter in the 15 s from --at on, as they were sent, and what was read from
 them. --out writes the bytes of the only one. No running system is needed. Exit status 3: there is none, because the
-object is of an earlier release, or GRIDPROOF_TELEMETRY_ORIGINALS was off.
+object is of an earlier release, GRIDPROOF_TELEMETRY_ORIGINALS was off, or meters sent more than is kept.
 """
 NONE_FOUND = 3
 

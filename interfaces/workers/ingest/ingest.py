@@ -32,6 +32,7 @@ from application.telemetry.ingest.message_parser import (
 from application.telemetry.ingest.message_quota import MessageQuota, excess_reason
 from application.telemetry.ingest.meter_admission import MeterAdmission
 from application.telemetry.ingest.original_payloads import ReceivedPayload
+from application.telemetry.ingest.original_quota import OriginalQuota
 from domain.telemetry.meter_reading import OLDEST_READING, MeterReading
 from interfaces.workers.ingest.message_hold_queue import HeldMessage, MessageHoldQueue
 from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
@@ -61,6 +62,8 @@ class IngestCounts(msgspec.Struct):
     beyond the quota of their facility."""
     omitted: int = 0
     """Malformed ones that were not stored, because the quota was used up."""
+    without_original: int = 0
+    """Messages whose readings were stored without the message as it was sent, because its quota was used up."""
 
 
 class MeterIngest:
@@ -74,6 +77,7 @@ class MeterIngest:
         admission: MeterAdmission,
         *,
         budget: MalformedBudget | None = None,
+        originals: OriginalQuota | None = None,
         oldest: timedelta = OLDEST_READING,
         stores_originals: bool = True,
     ) -> None:
@@ -87,6 +91,7 @@ class MeterIngest:
         self._rate = MalformedRate()
         self._budget = budget or MalformedBudget()
         self._quota = MessageQuota()
+        self._originals = originals or OriginalQuota()
         self._suspects: OrderedDict[str, AlertSwitch] = OrderedDict()
         self._evicted: dict[str, AlertSwitch] = {}
         """Raised alerts that are still to be cleared, of facilities dropped from `_suspects` because it was full."""
@@ -182,12 +187,19 @@ class MeterIngest:
     def _put(self, message: MeterMessage, admitted: _Admitted, confirm: Confirm) -> None:
         readings, malformed, at, trace = admitted
         if readings or malformed:
-            original = None
-            if readings and self._stores_originals:
-                original = ReceivedPayload(message.topic, at, message.payload)
+            original = self._original(message, at) if readings and self._stores_originals else None
             self._packer.put(readings, malformed, confirm, at=at, traceparent=trace, original=original)
         else:
             confirm()  # unacknowledged, it would block the messages behind it
+
+    def _original(self, message: MeterMessage, at: datetime) -> ReceivedPayload | None:
+        """The message as it was sent; None beyond the quota: then only its readings are stored."""
+        facility_id = facility_in(message.topic) or _UNKNOWN_FACILITY
+        meters, now_s = self._admission.meter_count(facility_id), asyncio.get_running_loop().time()
+        if self._originals.keeps(facility_id, len(message.payload), meters=meters, now_s=now_s):
+            return ReceivedPayload(message.topic, at, message.payload)
+        self.counts.without_original += 1
+        return None
 
     async def read_portfolio(self, stop: asyncio.Event) -> None:
         """Keep what is known of the portfolio up to date until `stop`."""
@@ -255,13 +267,14 @@ class MeterIngest:
         totals = self._totals()
         if totals != logged:
             messages, readings, malformed = totals
-            omitted = self.counts.omitted
+            omitted, without_original = self.counts.omitted, self.counts.without_original
             _log.info(
                 "received since the start",
                 messages=messages,
                 readings=readings,
                 malformed=malformed,
                 omitted=omitted,
+                without_original=without_original,
             )
         return totals
 

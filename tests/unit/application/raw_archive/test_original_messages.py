@@ -46,8 +46,13 @@ class Archived:
     meters: FakeListedMeters = field(default_factory=lambda: FakeListedMeters({"fac-001": {"m1"}}))
 
     def add(
-        self, *messages: ReceivedPayload, wrong: Any = lambda reading: reading, without: bool = False
+        self,
+        *messages: ReceivedPayload,
+        wrong: Any = lambda reading: reading,
+        without: bool = False,
+        kept: int | None = None,
     ) -> None:
+        """`kept`: so many of the messages are stored as they were sent; None: all."""
         read = [
             reading
             for one in messages
@@ -58,7 +63,7 @@ class Archived:
         batch = ReadingBatch(
             received_at=messages[0].received_at,
             readings=decoded,
-            originals=None if without else pack_payloads(messages),
+            originals=None if without else pack_payloads(messages[:kept]),
         )
         partition = partition_of("fac-001")
         self.log.append(partition, pack(batch), at=messages[0].received_at)
@@ -187,6 +192,15 @@ def test_packs_without_originals_are_counted_and_not_changed() -> None:
     there.add(message(0), wrong=tenfold, without=True)
     report = there.decode_again()
     assert (report.without_originals, report.corrected) == (1, 0)
+
+
+def test_a_correction_without_its_message_is_not_replaced_by_the_reading_before() -> None:
+    there = Archived()
+    there.add(message(0), message(0, 12.0, revision=1), kept=1)
+    assert there.stored()[0][:2] == (12.0, 1)
+    report = there.decode_again()
+    assert (report.messages, report.differing, report.not_decoded) == (1, 0, 1)
+    assert there.stored()[0][:2] == (12.0, 1)
 
 
 def test_the_archive_verifies_with_originals_in_it() -> None:

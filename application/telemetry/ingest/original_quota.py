@@ -1,0 +1,33 @@
+"""Quota for the messages as they were sent: how many bytes of them are stored beside their readings (ADR 0079).
+
+They share the telemetry log with the readings. A valid message may be as large as any, so without a limit the messages
+of some logins could fill the log, and no reading would be accepted. Beyond the quota only the readings are stored.
+"""
+
+from application.telemetry.ingest.message_quota import OF_A_METER
+from application.telemetry.ingest.token_bucket import Allowance, SharedBuckets
+
+LEAST_METERS = 10
+"""A facility has at least the allowance of so many meters: one that lists none may have up to 1,000, which send 9 kB a
+second in single readings."""
+OF_ALL = Allowance(128e6, 512e3)
+"""Over ten minutes without a store 435 MB, as much as of malformed messages: both leave a fifth of a log of 1 GiB to
+the readings, and 10,000 facilities fill 2 % in that time. Their messages, single readings of 130 bytes every 15 s, are
+87 kB a second, so all of them are stored."""
+
+
+def of_a_facility(meters: int) -> Allowance:
+    """The quota of a facility that lists `meters` meters."""
+    counted = max(LEAST_METERS, meters)
+    return Allowance(counted * OF_A_METER.at_once, counted * OF_A_METER.per_s)
+
+
+class OriginalQuota:
+    """The quota of one process. `now_s` is monotonic wall time, since it is about disk space."""
+
+    def __init__(self, of_all: Allowance = OF_ALL) -> None:
+        self._buckets = SharedBuckets(of_all)
+
+    def keeps(self, facility_id: str, size: int, *, meters: int, now_s: float) -> bool:
+        """Whether a message of `size` bytes is stored as it was sent, of a facility that lists `meters` meters."""
+        return self._buckets.takes(facility_id, size, of_a_facility(meters), now_s=now_s)
