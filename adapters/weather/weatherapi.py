@@ -87,7 +87,8 @@ class WeatherApiSource:
             hours += last_updated.hours()
             issued_at = _issued_at(last_updated, now)
         if starts_at < min(midnight, ends_at):
-            hours += await self._past(place, today, starts_at, min(midnight, ends_at))
+            until = min(midnight, ends_at)
+            hours += await self._past(place, today, starts_at, until, may_fail=bool(hours))
         try:
             at_full_hours = on_the_hour((hour.at, hour.temp_c) for hour in hours)
             temp_c = hourly_series(at_full_hours, starts_at, ends_at)
@@ -102,9 +103,13 @@ class WeatherApiSource:
         return await self._get("forecast.json", place, query)
 
     async def _past(
-        self, place: WeatherPlace, today: date, starts_at: datetime, ends_at: datetime
+        self, place: WeatherPlace, today: date, starts_at: datetime, ends_at: datetime, *, may_fail: bool
     ) -> list[Hour]:
-        """The newest days first, as far back as the contract covers; the rest is missing, and asked for another day."""
+        """The newest days first, as far back as the contract covers; the rest is missing, and asked for another day.
+
+        `may_fail`: the hours ahead are there, and count also if the past cannot be read. Otherwise raises
+        WeatherUnavailable where not even one day was read.
+        """
         zone = ZoneInfo(place.tz)
         first = max(local_date(starts_at, zone), today - DAY * self._history_days())
         requests = _histories(first, local_date(ends_at - HOUR, zone))
@@ -120,7 +125,9 @@ class WeatherApiSource:
                 self._covered = covered, self._clock.now()
                 if not requests:
                     _log.warning("the past's weather stays unknown", days=covered, why=str(error))
-            except QuotaUsedUp as error:
+            except WeatherUnavailable as error:
+                if not (may_fail or hours or isinstance(error, QuotaUsedUp)):
+                    raise
                 _log.warning("the past's weather is asked for later", cell_tz=place.tz, why=str(error))
                 break
         return hours

@@ -3,7 +3,8 @@ the source fails.
 
 Past hours are stored, and not requested again once they are a day old, since calls for past hours count against the
 quota too. Hours that the source did not give are requested again once a day, and by each new process: the contract may
-cover more by then.
+cover more by then. That request is one of its own, for these hours only: those beside them are known, and would cost
+calls, and a report of the hours ahead must not depend on it.
 """
 
 from __future__ import annotations
@@ -78,13 +79,15 @@ class CachedWeatherSource:
         entry = await self._newest_entry(cell)
         enough = entry is not None and entry.starts_at <= starts_at
         is_fresh = entry is not None and timedelta(0) <= now - entry.requested_at < FRESH
-        if not entry or not enough or not is_fresh or self._due_gap(cell, entry, starts_at) is not None:
-            try:
+        try:
+            if not entry or not enough or not is_fresh:
                 entry = await self._renewed(cell, entry if enough else None, starts_at, ends_at)
-            except WeatherUnavailable as error:
-                if entry is None:
-                    raise
-                _log.warning("using an old weather report", cell=cell, why=str(error))
+            if (gap := self._due_gap(cell, entry, starts_at)) is not None:
+                entry = await self._filled(cell, entry, gap)
+        except WeatherUnavailable as error:
+            if entry is None:
+                raise
+            _log.warning("weather not read, using what is known", cell=cell, why=str(error))
         values = entry.values(starts_at, ends_at)
         if not np.isfinite(values).any():
             raise WeatherUnavailable(f"no weather of {cell} in the requested hours")
@@ -106,11 +109,9 @@ class CachedWeatherSource:
             first = max(starts_at, entry.final_until)
         else:
             first, final_until = max(starts_at, this_hour), entry.final_until
-        gap = None if entry is None else self._due_gap(cell, entry, starts_at)
-        first = first if gap is None else min(first, gap)
-        report = await self._source.hourly(cell, first, max(ends_at, first) + AHEAD_OF_NEED)
-        if entry is None or gap is not None:
+        if entry is None:
             self._gaps_requested[cell] = now
+        report = await self._source.hourly(cell, first, max(ends_at, first) + AHEAD_OF_NEED)
         since = starts_at if entry is None else max(entry.starts_at, now - MAX_PAST)
         until = max(report.temp_c.ends_at, ends_at)
         values = hours_of(report.temp_c, since, until)
@@ -123,17 +124,31 @@ class CachedWeatherSource:
             requested_at=now,
             starts_at=since,
             final_until=final_until,
-            temp_c=tuple(None if np.isnan(value) else value for value in values.tolist()),
+            temp_c=_stored_form(values),
         )
         await self._store(cell, renewed)
-        new_from = since if is_daily or gap is not None else max(since, this_hour - FINAL_AFTER)
+        new_from = since if is_daily else max(since, this_hour - FINAL_AFTER)
         if new_from < this_hour:
             past = IntervalSeries(new_from, 3600, renewed.values(new_from, this_hour))
             await self._record(cell, past, final_until)
         return renewed
 
-    def _due_gap(self, cell: str, entry: CachedWeather, starts_at: datetime) -> datetime | None:
-        """The first hour of the past that is missing, where it was not requested within a day by this process."""
+    async def _filled(self, cell: str, entry: CachedWeather, gap: TimeWindow) -> CachedWeather:
+        """The entry with what the source has of the gap. Raises WeatherUnavailable; it is requested again in a day."""
+        self._gaps_requested[cell] = self._clock.now()
+        report = await self._source.hourly(cell, gap.starts_at, gap.ends_at)
+        known = IntervalSeries.of(entry.starts_at, 3600, entry.temp_c)
+        found = hours_of(report.temp_c, known.starts_at, known.ends_at)
+        values = np.where(np.isnan(known.values), found, known.values)
+        filled = msgspec.structs.replace(entry, temp_c=_stored_form(values))
+        await self._store(cell, filled)
+        past = IntervalSeries(gap.starts_at, 3600, filled.values(gap.starts_at, gap.ends_at))
+        await self._record(cell, past, filled.final_until)
+        return filled
+
+    def _due_gap(self, cell: str, entry: CachedWeather, starts_at: datetime) -> TimeWindow | None:
+        """From the first to the last hour of the past that is missing, where it was not requested within a day by this
+        process."""
         now = self._clock.now()
         requested_at = self._gaps_requested.get(cell)
         if requested_at is not None and timedelta(0) <= now - requested_at < FINAL_AFTER:
@@ -141,7 +156,9 @@ class CachedWeatherSource:
         missing = np.flatnonzero(
             np.isnan(entry.values(starts_at, now.replace(minute=0, second=0, microsecond=0)))
         )
-        return starts_at + HOUR * int(missing[0]) if missing.size else None
+        if not missing.size:
+            return None
+        return TimeWindow(starts_at + HOUR * int(missing[0]), starts_at + HOUR * (int(missing[-1]) + 1))
 
     async def _stored(self, cell: str, starts_at: datetime, ends_at: datetime) -> StoredTemperatures | None:
         if self._temperatures is None or starts_at >= ends_at:
@@ -194,6 +211,10 @@ def hours_of(series: IntervalSeries, starts_at: datetime, ends_at: datetime) -> 
     if low < high:
         found[low - first : high - first] = series.values[low:high]
     return found
+
+
+def _stored_form(values: FloatArray) -> tuple[float | None, ...]:
+    return tuple(None if np.isnan(value) else value for value in values.tolist())
 
 
 def _key(cell: str) -> str:

@@ -8,8 +8,9 @@ import msgspec
 
 PAST_WEATHER = timedelta(days=56)
 """How far back temperatures are requested where a model is trained: three weeks more than it needs."""
-CALLS_A_DAY = 25
-"""Of each weather cell: one an hour for the forecast, and one for the day that is over."""
+CALLS_A_DAY = 28
+"""Of each weather cell: one an hour for the forecast, two for the days since the last daily report, and two that are
+refused while the contract covers less of the past than is requested."""
 DAYS_A_MONTH = 31
 NAMED = 5
 

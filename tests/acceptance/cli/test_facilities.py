@@ -57,7 +57,7 @@ def test_an_import_says_what_is_missing_for_the_weather_and_what_follows(termina
     assert unlocated.startswith("weather cell default: no facility there has coordinates")
     assert said(located, **key) == []
     (quota,) = said(located, **key, GRIDPROOF_WEATHER_QUOTA_PER_MONTH="1000")
-    assert quota.startswith("3 weather cells need 75 calls a day, the contract allows 32")
+    assert quota.startswith("3 weather cells need 84 calls a day, the contract allows 32")
 
 
 def test_importing_again_records_nothing_new(terminal: Terminal) -> None:

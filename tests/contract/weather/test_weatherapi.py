@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 from litestar import Litestar, Request, get
 from litestar.datastructures import State
+from litestar.params import FromPath
 from litestar.response import Response
 from structlog.testing import capture_logs
 
 from adapters.weather import WeatherApiPlan, WeatherApiSource
 from application.ports.weather.source import WeatherUnavailable
+from application.weather.cached_source import CachedWeatherSource
 from application.weather.cell_location import WeatherPlace, places_of
+from application.weather.requirements import CALLS_A_DAY
 from interfaces.simulators.http_host import hosted
 from interfaces.simulators.weather.service import SimulatedWeather, create_weather_app
 from interfaces.simulators.weather.weatherapi import SimulatedWeatherApi, forecast_json, history_json
@@ -36,22 +39,37 @@ FIXTURES = Path(__file__).parent / "weatherapi"
 
 
 def source_at(
-    url: str, *, plan: WeatherApiPlan | None = None, key: str = KEY, quota: int = 10_000
+    url: str,
+    *,
+    plan: WeatherApiPlan | None = None,
+    key: str = KEY,
+    quota: int = 10_000,
+    clock: FakeClock | None = None,
 ) -> WeatherApiSource:
     return WeatherApiSource(
-        url, key, FakeClock(NOW), places=lambda: {"cell-1": PLACE}, quota=FakeWeatherQuota(quota), plan=plan
+        url,
+        key,
+        clock or FakeClock(NOW),
+        places=lambda: {"cell-1": PLACE},
+        quota=FakeWeatherQuota(quota),
+        plan=plan,
     )
 
 
 @asynccontextmanager
 async def simulated(
-    place: WeatherPlace = PLACE, *, plan_days: int = 3, history_days: int = 365
+    place: WeatherPlace = PLACE,
+    *,
+    plan_days: int = 3,
+    history_days: int = 365,
+    clock: FakeClock | None = None,
 ) -> AsyncIterator[tuple[str, SimulatedWeatherApi]]:
-    weather = SimulatedWeather(clock=FakeClock(NOW), cells={"cell-1": lambda at: 10.0 + at.hour})
+    clock = clock or FakeClock(NOW)
+    weather = SimulatedWeather(clock=clock, cells={"cell-1": lambda at: 10.0 + at.hour})
     api = SimulatedWeatherApi(
         weather,
         {"cell-1": place},
-        clock=FakeClock(NOW),
+        clock=clock,
         key=KEY,
         plan_days=plan_days,
         history_days=history_days,
@@ -67,6 +85,19 @@ async def recorded(status: int, body: bytes) -> AsyncIterator[str]:
 
     @get("/v1/{method:str}")
     async def answer(request: Request[None, None, State]) -> Response[bytes]:
+        return Response(body, status_code=status, media_type="application/json")
+
+    async with hosted(Litestar([answer], openapi_config=None), "127.0.0.1:0") as url:
+        yield url
+
+
+@asynccontextmanager
+async def recorded_by_method(answers: dict[str, tuple[int, bytes]]) -> AsyncIterator[str]:
+    """Like `recorded`, with a response of each method; 503 for the others."""
+
+    @get("/v1/{method:str}")
+    async def answer(method: FromPath[str]) -> Response[bytes]:
+        status, body = answers.get(method, (503, b"{}"))
         return Response(body, status_code=status, media_type="application/json")
 
     async with hosted(Litestar([answer], openapi_config=None), "127.0.0.1:0") as url:
@@ -146,6 +177,44 @@ def test_the_past_is_read_as_far_back_as_the_contract_covers(covered: int, calls
         assert (days, first) == (covered, calls)
         assert len(api.queries) - first == 1 + min(covered, 7) if covered <= 7 else 2
         np.testing.assert_array_equal(again.temp_c.values, report.temp_c.values)
+
+    asyncio.run(scenario())
+
+
+def test_hours_ahead_count_also_where_the_past_cannot_be_read() -> None:
+    async def scenario() -> None:
+        midnight = datetime(2026, 7, 14, 7, tzinfo=UTC)
+        async with recorded_by_method(
+            {"forecast.json": (200, (FIXTURES / "forecast.json").read_bytes())}
+        ) as url:
+            source = source_at(url, plan=WeatherApiPlan(history_days=56))
+            with capture_logs() as logs:
+                report = await source.hourly("cell-1", HOUR - DAY * 56, HOUR + timedelta(hours=3))
+            assert report.temp_c.values[-3:].tolist() == [22.4, 22.9, 23.1]
+            assert "HTTP 503" in logs[-1]["why"]
+            with pytest.raises(WeatherUnavailable):
+                await source.hourly("cell-1", midnight - DAY * 56, midnight)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("covered", [0, 3, 7, 30, 365])
+def test_a_cell_makes_no_more_calls_a_day_than_are_counted_whatever_the_contract_covers(covered: int) -> None:
+    """After the first day, which also has the past."""
+
+    async def scenario() -> None:
+        clock = FakeClock(NOW)
+        async with simulated(history_days=covered, clock=clock) as (url, api):
+            weather = CachedWeatherSource(
+                source_at(url, plan=WeatherApiPlan(history_days=56), clock=clock), clock
+            )
+            for hours in range(3 * 24):
+                clock.moment = NOW + timedelta(hours=hours)
+                now = HOUR + timedelta(hours=hours)
+                await weather.hourly("cell-1", now - 56 * DAY, now + DAY)
+                if hours == 23:
+                    api.queries.clear()
+            assert len(api.queries) <= 2 * CALLS_A_DAY
 
     asyncio.run(scenario())
 

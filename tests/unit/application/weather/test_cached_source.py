@@ -31,10 +31,14 @@ class FakeSource:
         self.away = False
         self.ahead = 2 * DAY
         self.since = clock.moment - 400 * DAY
+        self.is_past_away = False
+        """Whether requests for more than three days of the past fail."""
         self.asked: list[tuple[datetime, datetime]] = []
+        self.failed = 0
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
-        if self.away:
+        if self.away or (self.is_past_away and starts_at < self.clock.moment - 3 * DAY):
+            self.failed += 1
             raise WeatherUnavailable("away")
         self.asked.append((starts_at, ends_at))
         hours = [starts_at + HOUR * n for n in range((ends_at - starts_at) // HOUR)]
@@ -160,7 +164,32 @@ def test_a_missing_past_is_requested_again_after_a_day_and_by_each_new_process(
             clock.moment += DAY
         report = await report_at(weather, clock, back=56 * DAY)
         assert np.isfinite(report.temp_c.values).all()
-        assert len(service.asked) == 2
+        *_, past = service.asked
+        hour = clock.moment.replace(minute=0)
+        assert past == (hour - 56 * DAY, START.replace(minute=0) - 7 * DAY + HOUR), (
+            "what is known is not in it"
+        )
+        assert len(service.asked) == (2 if is_new_process else 3), "after a day also the hours ahead"
+        await report_at(weather, clock, back=56 * DAY)
+        assert service.asked[-1] == past
+
+    asyncio.run(scenario())
+
+
+def test_a_past_that_cannot_be_read_does_not_lose_the_hours_ahead_and_is_requested_once_a_day(
+    clock: FakeClock, service: FakeSource
+) -> None:
+    async def scenario() -> None:
+        service.since = START - 7 * DAY
+        weather = CachedWeatherSource(service, clock)
+        await report_at(weather, clock, back=56 * DAY)
+        service.is_past_away = True
+        clock.moment += DAY
+        for _ in range(5):
+            report = await report_at(weather, clock, back=56 * DAY)
+            assert clock.moment - report.issued_at < HOUR
+            clock.moment += timedelta(minutes=30)
+        assert service.failed == 1
 
     asyncio.run(scenario())
 
