@@ -41,8 +41,8 @@ class ModelRegistry:
         self._models: dict[str, TrainedModel] = {}
         self._tries: dict[str, int] = {}
         self._in_vain: dict[str, tuple[datetime, str]] = {}
-        self._examined_at: dict[str, datetime] = {}
-        self._improved_at: dict[str, datetime] = {}
+        self._examined: dict[str, tuple[datetime, timedelta]] = {}
+        """When a model without weather was examined last, and for how long it is not examined again."""
 
     def get(self, facility_id: str) -> TrainedModel | None:
         return self._models.get(facility_id)
@@ -110,16 +110,27 @@ class ModelRegistry:
             if one in self._models
             and not self._models[one].uses_weather
             and not self.failure_reason(one, at)
-            and _is_over(IMPROVED_AGAIN_AFTER, self._improved_at.get(one, NEVER), at)
+            and self._may_be_examined(one, at)
         ]
-        chosen = sorted(weak, key=lambda one: self._examined_at.get(one, NEVER))[:EXAMINED_AT_ONCE]
-        self._examined_at |= dict.fromkeys(chosen, at)
+        chosen = sorted(weak, key=lambda one: self._examined.get(one, (NEVER,))[0])[:EXAMINED_AT_ONCE]
+        self._examined |= dict.fromkeys(chosen, (at, timedelta()))
         return chosen
+
+    def _may_be_examined(self, facility_id: str, at: datetime) -> bool:
+        if (known := self._examined.get(facility_id)) is None:
+            return True
+        examined_at, pause = known
+        return _is_over(pause, examined_at, at)
+
+    def record_no_use(self, facility_ids: Iterable[str], at: datetime) -> None:
+        """Their histories were read in the cycle of `at`, and a model of them would not use the weather: they are not
+        examined again for TRIED_AGAIN_AFTER, since reading them each cycle would be useless."""
+        self._examined |= dict.fromkeys(facility_ids, (at, TRIED_AGAIN_AFTER))
 
     def record_improvement(self, facility_ids: Iterable[str], at: datetime) -> None:
         """They are trained in the cycle of `at` because there is weather for them now; even if their models still use
         none, they are not examined again for IMPROVED_AGAIN_AFTER."""
-        self._improved_at |= dict.fromkeys(facility_ids, at)
+        self._examined |= dict.fromkeys(facility_ids, (at, IMPROVED_AGAIN_AFTER))
 
     def due(self, facility_ids: Sequence[str], at: datetime) -> list[str]:
         """The facilities to be trained again after the cycle of `at`: the oldest models, at most a day's

@@ -45,7 +45,7 @@ class ForecastTraining:
         """The facilities whose models were trained without weather and would use it now, because their cell has weather
         or their history got temperatures. Raises TelemetryStoreUnavailable.
 
-        They are trained in the cycle of `at`, and recorded in the registry.
+        They are trained in the cycle of `at`, and recorded in the registry, as are those that were read in vain.
         """
         if not self._weather.has_source:
             return []
@@ -55,6 +55,7 @@ class ForecastTraining:
         usable = [site for site in weak if weather[site.weather_cell].report is not None]
         found = await asyncio.to_thread(self._usable_now, usable, weather, at)
         self._models.record_improvement(found, at)
+        self._models.record_no_use({site.facility_id for site in usable}.difference(found), at)
         return found
 
     def _usable_now(

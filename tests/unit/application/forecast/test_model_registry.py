@@ -74,6 +74,16 @@ def test_models_without_weather_are_examined_in_turn_and_after_an_improvement_no
     assert len(shelf.without_weather(ids, START + timedelta(hours=7))) == EXAMINED_AT_ONCE
 
 
+def test_a_model_whose_history_was_read_in_vain_is_examined_again_after_an_hour() -> None:
+    shelf = ModelRegistry()
+    shelf.put({one: model(START, uses_weather=False) for one in ("a", "b")})
+    assert shelf.without_weather(["a", "b"], START + CYCLE) == ["a", "b"]
+    shelf.record_no_use(["a"], START + CYCLE)
+    assert shelf.without_weather(["a", "b"], START + 2 * CYCLE) == ["b"]
+    assert shelf.without_weather(["a", "b"], START + 5 * CYCLE) == ["a", "b"]
+    assert shelf.without_weather(["a"], START) == ["a"], "the clock was set back"
+
+
 def test_new_facilities_do_not_wait_for_old_ones() -> None:
     shelf, ids = ModelRegistry(), [f"fac-{number:04}" for number in range(500)]
     for one in ids:

@@ -12,6 +12,7 @@ from application.forecast.cycle_report import CycleReport
 from application.forecast.forecast_commands import ForecastSite
 from application.forecast.issue import ForecastIssuing
 from application.forecast.model_registry import ModelRegistry
+from application.ports.forecast.load_forecaster import FacilityHistory
 from application.ports.telemetry.store import ImportedIntervals
 from application.ports.weather.source import WeatherReport, WeatherUnavailable
 from application.weather.cached_source import CachedWeatherSource
@@ -166,3 +167,23 @@ def test_without_weather_nothing_is_examined_and_training_says_what_it_could_not
     report = asyncio.run(process.train(at=system.clock.now()))
     assert not report.trained[FACILITY].uses_weather
     assert report.weather == {}
+
+
+def test_a_history_that_cannot_use_the_weather_is_read_again_after_an_hour(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.service.past = 2 * DAY
+    system.import_history(with_temperatures=False)
+    process = system.process()
+    examined = list[datetime]()
+    can_use_weather = BatchedLoadForecaster.can_use_weather
+
+    def counted(forecaster: BatchedLoadForecaster, history: FacilityHistory) -> bool:
+        examined.append(system.clock.now())
+        return can_use_weather(forecaster, history)
+
+    monkeypatch.setattr(BatchedLoadForecaster, "can_use_weather", counted)
+    for _ in range(8):
+        system.run(process)
+        system.clock.advance(minutes=15)
+    assert examined == [NOW + CYCLE, NOW + 5 * CYCLE]
