@@ -89,7 +89,7 @@ def _digests(
 def check_days(readings: ProvenReadings, seals: DaySealsOf, measured_at: int) -> list[CheckedDay]:
     """Every local day of the readings; `measured_at` is the position of their measurement. Raises ValueError."""
     values, tz = readings.values(), ZoneInfo(readings.tz)
-    first_at = values.kw.first_known_at
+    first_at = values.kw.first_value_at
     checked = []
     for day in readings.days():
         # A seal of that day in another time zone, which was in force then, is of other quarter-hours.

@@ -95,7 +95,7 @@ class IntervalSeries(msgspec.Struct, frozen=True, eq=False):
         return self.starts_at + timedelta(seconds=self.step_s * len(self.values))
 
     @property
-    def first_known_at(self) -> datetime | None:
+    def first_value_at(self) -> datetime | None:
         """The start of the first step with a value."""
         known = np.flatnonzero(np.isfinite(self.values))
         return self.starts_at + timedelta(seconds=self.step_s * int(known[0])) if known.size else None

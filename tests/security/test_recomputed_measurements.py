@@ -358,7 +358,7 @@ def test_a_sealed_day_whose_readings_retention_removed_is_no_difference() -> Non
 
 
 @pytest.mark.parametrize("left_out", [True, False], ids=["left out", "not in the file"])
-def test_leaving_readings_out_hides_no_difference_that_is_found_without_them(left_out: bool) -> None:
+def test_a_difference_is_shown_without_readings(left_out: bool) -> None:
     """The method, and a holiday of the region."""
     agreed = terms(BaselineTerms(method="high-4-of-5"), None)
     for lying, what in (

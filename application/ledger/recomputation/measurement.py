@@ -134,7 +134,7 @@ def unlike_values(
 ) -> str:
     """Why the values in the file are no longer those that were used, where every change of them is explained: by
     retention, which removes everything before a moment, or by a later seal of their day. Else nothing."""
-    first_at = metered.first_known_at or metered.ends_at
+    first_at = metered.first_value_at or metered.ends_at
     corrected = {day.day: day.position for day in days if day.state == "corrected_since"}
     gone, changed = 0, set()
     for starts_at, kw in recorded_values(figures, tz):
