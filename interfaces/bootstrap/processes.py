@@ -310,9 +310,8 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
         regression=regression_source(stores),
         public_holidays=RegionalHolidays(),
     )
-    locks = AdvisoryLocks(stores.database_url)
-    others: list[measure.MeasurementPass] = [remeasuring(stores), sealing(stores)]
-    await measure.run(measuring=measuring, others=others, locks=locks, stop=stop)
+    locks, others, seldom = AdvisoryLocks(stores.database_url), [remeasuring(stores)], [sealing(stores)]
+    await measure.run(measuring=measuring, others=others, seldom=seldom, locks=locks, stop=stop)
 
 
 def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:

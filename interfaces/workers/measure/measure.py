@@ -52,6 +52,8 @@ from projections.deadlines import DeadlineKind, DeadlineRow
 _log = structlog.get_logger(__name__)
 LOCK = "measure"
 POLL_S, LEAST_POLL_WALL_S = 15.0, 1.0
+SELDOM_WALL_S = 5.0
+"""At least, for passes whose results are due by the day."""
 LONGEST_WINDOW = timedelta(days=1)
 KINDS: tuple[DeadlineKind, ...] = ("measure", "end")
 """The deadlines that are read: others, however many are due, take no place of theirs."""
@@ -226,19 +228,30 @@ class MeasurementPass(Protocol):
     def pass_once(self) -> int: ...
 
 
+_PacedPass = tuple[MeasurementPass, float]
+"""A pass, and the shortest time between two, in wall seconds."""
+
+
 async def run(
-    *, measuring: Measuring, locks: Locks, stop: asyncio.Event, others: Sequence[MeasurementPass] = ()
+    *,
+    measuring: Measuring,
+    locks: Locks,
+    stop: asyncio.Event,
+    others: Sequence[MeasurementPass] = (),
+    seldom: Sequence[MeasurementPass] = (),
 ) -> None:
-    """Run until `stop`. Of several workers one is active. `others` run beside the measuring of what is due."""
-    passes: list[MeasurementPass] = [measuring, *others]
+    """Run until `stop`. Of several workers one is active. `others` run beside the measuring of what is due, and
+    `seldom` too, at least SELDOM_WALL_S apart."""
+    passes: list[_PacedPass] = [(one, LEAST_POLL_WALL_S) for one in (measuring, *others)]
+    passes += [(one, SELDOM_WALL_S) for one in seldom]
     await run_as_leader(locks, LOCK, lambda: _measure(measuring, passes, stop), stop=stop)
 
 
-async def _measure(measuring: Measuring, passes: Sequence[MeasurementPass], stop: asyncio.Event) -> None:
+async def _measure(measuring: Measuring, passes: Sequence[_PacedPass], stop: asyncio.Event) -> None:
     """Run the passes concurrently: thousands of corrections do not delay the measurements that are due."""
-    every_s = max(measuring.clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
     async with asyncio.TaskGroup() as tasks:
-        for one in passes:
+        for one, least_s in passes:
+            every_s = max(measuring.clock.wall_seconds(POLL_S), least_s)
             name = type(one).__name__.lower()
             alert = AlertSwitch(measuring.alerts, measuring.clock, ALERT, f"pass/{name}")
             isolated = partial(_isolated_pass, one, alert)
