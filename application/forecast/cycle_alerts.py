@@ -12,10 +12,9 @@ from datetime import datetime
 import structlog
 
 from application.forecast.cycle_report import CycleReport
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 
 _log = structlog.get_logger(__name__)
-MAX_OPEN = 10_000
 
 Named = tuple[str, str]
 """An alert's name and subject."""
@@ -59,6 +58,6 @@ class ForecastAlerts:
     def _update(self, wrong: Mapping[Named, str], right: Collection[Named], at: datetime) -> None:
         for (name, subject), detail in wrong.items():
             self._alerts.raise_alert(name, subject, detail[:500], at=at)
-        for alert in self._alerts.listed(limit=MAX_OPEN):
+        for alert in every_open_alert(self._alerts):
             if (alert.name, alert.subject) in right and (alert.name, alert.subject) not in wrong:
                 self._alerts.clear(alert.name, alert.subject, at=at)

@@ -13,9 +13,9 @@ import msgspec
 from application.measurement import correction_parking
 from application.operations import command_parking
 from application.operations.dead_letter_sla import OVERDUE, overdue_subject
-from application.operations.open_items import every_open_alert, open_dead_letters
+from application.operations.open_items import open_dead_letters
 from application.ports.dispatch.work_queue import BmsWork
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
 from domain.administration import AdministrativeAct
 from domain.event_sourcing.aggregate import Provenance

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.operations.open_items import every_open_alert, open_dead_letters
-from application.ports.operations.alerts import AlertRegistry
+from application.operations.open_items import open_dead_letters
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from application.ports.operations.dead_letters import (
     DeadLetter,
     DeadLetterNotFound,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
-from application.forecast.degraded_alert import MAX_OPEN, RequestedFacility
+from application.forecast.degraded_alert import RequestedFacility, Serving
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from application.ports.telemetry.listed_meters import ListedMeters
 from application.ports.telemetry.store import CurrentValue, TelemetryStore
 from domain.telemetry.intervals import interval_start
@@ -80,18 +80,20 @@ def update_missing_alerts(
     missing: Callable[[Collection[str]], Mapping[str, str]],
     alerts: AlertRegistry,
     *,
-    serves: Callable[[RequestedFacility], bool],
+    serving: Serving,
     now: datetime,
 ) -> None:
     """Raise the alert of every facility that serves soon or now and is short; clear it once that is over.
 
-    `missing` is MissingReadings.of, `serves` as for degraded forecasts.
+    `missing` is MissingReadings.of, `serving` returns those that still take part.
     """
-    known = {alert.subject: alert.detail for alert in alerts.listed(limit=MAX_OPEN) if alert.name == MISSING}
+    known = {alert.subject: alert.detail for alert in every_open_alert(alerts) if alert.name == MISSING}
     found = missing({one.facility_id for one in requested})
+    lacking = [one for one in requested if one.facility_id in found]
+    lacking.sort(key=lambda one: (one.starts_at, one.utility_event_id))
     short: set[str] = set()
-    for one in sorted(requested, key=lambda one: (one.starts_at, one.utility_event_id)):
-        if one.facility_id not in found or one.facility_id in short or not serves(one):
+    for one in serving(lacking):
+        if one.facility_id in short:
             continue
         short.add(one.facility_id)
         detail = (

@@ -21,6 +21,9 @@ class MemoryView(Generic[Row]):
         self._in_order: tuple[tuple[str, str, Any], ...] | None = None
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
+        return self._row(key, tenant)
+
+    def _row(self, key: str, tenant: str | None) -> Row | None:
         row = self._rows.get(_plain(key))
         projection = self._rows.projection
         if row is None or projection.sort_key(row) is None or not self._visible(row, tenant):
@@ -32,7 +35,7 @@ class MemoryView(Generic[Row]):
         return None
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
-        return {key: row for key in keys if (row := self.get(key)) is not None}
+        return {key: row for key in keys if (row := self._row(key, None)) is not None}
 
     def listed(
         self,

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
+_FIRST_LIMIT = 1_000
 Severity = Literal["warning", "critical", "page"]
 
 
@@ -54,3 +55,11 @@ class AlertRegistry(Protocol):
     ) -> list[Alert]:
         """The newest first; `after`: the last entry of the previous page."""
         ...
+
+
+def every_open_alert(alerts: AlertRegistry) -> list[Alert]:
+    """Open alerts, the newest first. The register has no pages, so the limit grows until it is not reached."""
+    limit = _FIRST_LIMIT
+    while len(found := alerts.listed(limit=limit)) == limit:
+        limit *= 2
+    return found

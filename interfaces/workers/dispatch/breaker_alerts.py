@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 
-from application.operations.open_items import every_open_alert
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 
 ALERT = "bms_breaker_open"
 DETAIL = "its BMS timed out five times in a row; calls to it wait"

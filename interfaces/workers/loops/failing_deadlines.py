@@ -7,9 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
-from application.operations.open_items import every_open_alert
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from projections.deadlines import DeadlineKind, DeadlineRow
 
 ALERT = "deadline_failing"

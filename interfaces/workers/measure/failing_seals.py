@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import structlog
 
-from application.operations.open_items import every_open_alert
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 
 ALERT = "sealing_failing"
 RETRY_S = 60.0

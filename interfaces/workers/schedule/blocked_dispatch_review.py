@@ -27,7 +27,7 @@ from projections.queries.views import View, all_rows
 MOST_BLOCKED = 10_000
 """So many blocked dispatches are read, those that begin first."""
 MOST_AT_ONCE = 500
-"""So many are proposed in one round; the others follow in the next."""
+"""So many are proposed in one round; the others follow in the next, those first that were never judged."""
 log = structlog.get_logger("schedule")
 
 
@@ -61,6 +61,8 @@ class BlockedDispatchReview:
             if (forecast := newest.get(row.facility_id)) is not None
             and self._judged_by.get(row.dispatch_id) != forecast.forecast_id
         ]
+        # First those that were never judged: the others would otherwise take every round with each newer forecast.
+        waiting.sort(key=lambda one: one[0].dispatch_id in self._judged_by)
         for row, forecast in waiting[:MOST_AT_ONCE]:
             self._judge(row, forecast)
             self._judged_by[row.dispatch_id] = forecast.forecast_id

@@ -8,7 +8,7 @@ issued.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -66,15 +66,16 @@ class ForecastMonitor:
         facilities = [
             one for row in open_dr_events(self.dr_events) for one in facilities_of(row, now, blocked_by)
         ]
-        update_degraded_alerts(facilities, self.book, self.alerts, serves=self._serves, now=now)
+        update_degraded_alerts(facilities, self.book, self.alerts, serving=self._serving, now=now)
         self.review.propose(blocked)
 
-    def _serves(self, facility: RequestedFacility) -> bool:
-        """Whether it still takes part, and no operator has accepted its forecast."""
-        dispatch = self.review.dispatches.get(dispatch_key(facility.dr_event_id, facility.facility_id))
-        if dispatch is not None and dispatch.override_reason is not None:
-            return False
-        return takes_part(self.facilities, facility)
+    def _serving(self, requested: Sequence[RequestedFacility]) -> list[RequestedFacility]:
+        """Those that still take part, and whose forecasts no operator has accepted."""
+        taking_part = those_taking_part(self.facilities, requested)
+        keys = {one: dispatch_key(one.dr_event_id, one.facility_id) for one in taking_part}
+        dispatches = self.review.dispatches.by_key(keys.values()) if keys else {}
+        accepted = {key for key, row in dispatches.items() if row.override_reason is not None}
+        return [one for one in taking_part if keys[one] not in accepted]
 
 
 def open_dr_events(dr_events: View[DREventRow]) -> Iterator[DREventRow]:
@@ -83,9 +84,16 @@ def open_dr_events(dr_events: View[DREventRow]) -> Iterator[DREventRow]:
         yield from all_rows(dr_events, status=status)
 
 
-def takes_part(facilities: View[FacilityRow], requested: RequestedFacility) -> bool:
-    """Whether it still takes part: it may have been pre-empted, or have opted out."""
-    row = facilities.get(key_of(requested.facility_id))
+def those_taking_part(
+    facilities: View[FacilityRow], requested: Sequence[RequestedFacility]
+) -> list[RequestedFacility]:
+    """Those that still take part: a facility may have been pre-empted, or have opted out."""
+    keys = {key_of(one.facility_id) for one in requested}
+    rows = facilities.by_key(keys) if keys else {}
+    return [one for one in requested if _takes_part(rows.get(key_of(one.facility_id)), one)]
+
+
+def _takes_part(row: FacilityRow | None, requested: RequestedFacility) -> bool:
     if row is None or row.opted_out or requested.dr_event_id in row.opted_out_of:
         return False
     return any(reservation.dr_event_id == requested.dr_event_id for reservation in row.reservations)

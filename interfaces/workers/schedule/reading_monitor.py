@@ -18,14 +18,14 @@ from application.ports.operations.alerts import AlertRegistry
 from application.telemetry.missing_readings_alert import MissingReadings, update_missing_alerts
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically
-from interfaces.workers.schedule.forecast_monitor import facilities_of, open_dr_events, takes_part
+from interfaces.workers.schedule.forecast_monitor import facilities_of, open_dr_events, those_taking_part
 from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow
 from projections.queries.views import View
 
 CHECK_EVERY_S = 60.0
 """Clock seconds; at least LEAST_WALL_S on the wall."""
-LEAST_WALL_S = 2.0
+LEAST_WALL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ReadingMonitor:
             list(self._requested(now)),
             self.missing.of,
             self.alerts,
-            serves=partial(takes_part, self.facilities),
+            serving=partial(those_taking_part, self.facilities),
             now=now,
         )
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from application.operations.open_items import every_open_alert
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from domain.dispatch.restore import last_ramp_at
 from interfaces.workers.loops.leader_loop import run_as_leader
 from interfaces.workers.loops.periodic import run_periodically

@@ -12,7 +12,6 @@ from litestar import Controller, get
 
 from application.ledger.proof import NotProvable
 from application.ledger.status import LedgerStatus
-from application.operations.open_items import every_open_alert
 from application.operations.report import (
     BREAKER_ALERT,
     ONE_AT_A_TIME,
@@ -24,6 +23,7 @@ from application.operations.report import (
     rebuild_state,
     worker_states,
 )
+from application.ports.operations.alerts import every_open_alert
 from application.ports.operations.dead_letters import DeadLetterQueue
 from application.ports.operations.system_state import QueueName, QueuesUnavailable, SystemState
 from application.ports.operations.unavailable import OperationsUnavailable

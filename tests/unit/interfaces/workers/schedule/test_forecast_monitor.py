@@ -8,14 +8,16 @@ import pytest
 from application.commands.dispatch import OverrideForecast
 from application.commands.dr_event import CancelDREvent
 from application.commands.facility import OptOutFacility
-from application.forecast.degraded_alert import AHEAD, DEGRADED
+from application.forecast.degraded_alert import AHEAD, DEGRADED, update_degraded_alerts
 from application.ports.failpoints import Failpoint, no_failpoint
 from domain.dispatch import Dispatch
+from interfaces.workers.schedule import blocked_dispatch_review
 from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
 from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
 from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.operations.alerts import FakeAlertRegistry
-from tests.fakes.read_models import FakeReadModels
+from tests.fakes.read_models import FakeReadModels, FakeView
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT, UTILITY_EVENT, forecast, judge
 
@@ -112,6 +114,25 @@ def test_a_better_forecast_clears_the_alert_and_a_worse_one_raises_it_again(watc
     assert watched.check(near + SECOND) == []
     watched.issue("fac-002", near + timedelta(minutes=15), degraded=True)
     assert watched.check(near + timedelta(minutes=15)) == ["fac-002"]
+
+
+def test_an_alert_behind_ten_thousand_newer_ones_is_cleared() -> None:
+    alerts = FakeAlertRegistry()
+    alerts.raise_alert(DEGRADED, "fac-001", "no forecast", at=FAR)
+    for number in range(10_000):
+        alerts.raise_alert("forecast_drift", f"fac-{number}", "worse", at=FAR + SECOND)
+    update_degraded_alerts([], FakeForecastBook(), alerts, serving=list, now=FAR + CYCLE)
+    assert DEGRADED not in {one.name for one in alerts.listed(limit=20_000)}
+
+
+def test_all_facilities_are_looked_up_together(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    def single(view: object, key: str, **of: object) -> None:
+        raise AssertionError(f"{key} is looked up by itself")
+
+    for facility_id in BOTH:
+        watched.issue(facility_id, FAR, degraded=True)
+    monkeypatch.setattr(FakeView, "get", single)
+    assert watched.check(STARTS_AT - AHEAD) == list(BOTH)
 
 
 def test_without_a_dr_event_nothing_is_alerted() -> None:
@@ -231,6 +252,29 @@ def test_a_degraded_forecast_keeps_the_dispatch_blocked_and_is_judged_once(block
     review.propose(review.blocked())
     assert len(seen) == 4, "each forecast is judged once"
     assert blocked.there.dispatch("fac-002").status == "blocked"
+
+
+def test_dispatches_that_were_never_judged_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocked_dispatch_review, "MOST_AT_ONCE", 1)
+    there = InProcessSystem.registered(*BOTH)
+    there.scenario.forecasts.recorded.clear()
+    watched, scenario = Watched(there), there.scenario
+    scenario.at(NEAR)
+    for facility_id in BOTH:
+        watched.issue(facility_id, NEAR, degraded=True)
+    scenario.after(judge(facility_ids=BOTH, target_kw=100.0))
+    there.settle()
+    judged: list[str] = []
+    rows = FakeReadModels(scenario.store.read_after(0, 10_000)).dispatches
+    review = BlockedDispatchReview(
+        rows, scenario.forecasts, scenario.bus, scenario.clock, lambda name, of: judged.append(of.split()[0])
+    )
+    review.propose(review.blocked())
+    scenario.at(NEAR + CYCLE)
+    for facility_id in BOTH:
+        watched.issue(facility_id, NEAR + CYCLE, degraded=True)
+    review.propose(review.blocked())
+    assert set(judged) == set(BOTH)
 
 
 @pytest.mark.parametrize("place", ["schedule.before_unblocking", "schedule.after_unblocking"])

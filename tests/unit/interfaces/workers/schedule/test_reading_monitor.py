@@ -7,12 +7,16 @@ import pytest
 
 from application.commands.facility import OptOutFacility
 from application.forecast.degraded_alert import AHEAD
-from application.telemetry.missing_readings_alert import MISSING, MissingReadings
+from application.telemetry.missing_readings_alert import (
+    MISSING,
+    MissingReadings,
+    update_missing_alerts,
+)
 from domain.telemetry.meter_reading import MeterReading
 from interfaces.workers.schedule.reading_monitor import ReadingMonitor
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
-from tests.fakes.read_models import FakeReadModels
+from tests.fakes.read_models import FakeReadModels, FakeView
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.in_process_system import InProcessSystem
@@ -119,6 +123,23 @@ def test_repeated_checks_raise_the_alert_once(watched: Watched) -> None:
         watched.check(NEAR + timedelta(minutes=minute))
     alerts = [one for one in watched.alerts.listed(include_cleared=True) if one.subject == "fac-001"]
     assert [one.raised_at == one.last_seen_at == NEAR for one in alerts] == [True]
+
+
+def test_an_alert_behind_ten_thousand_newer_ones_is_cleared() -> None:
+    alerts = FakeAlertRegistry()
+    alerts.raise_alert(MISSING, "fac-001", "silent", at=NEAR)
+    for number in range(10_000):
+        alerts.raise_alert("forecast_drift", f"fac-{number}", "worse", at=NEAR + timedelta(seconds=1))
+    update_missing_alerts([], lambda ids: {}, alerts, serving=list, now=NEAR + timedelta(minutes=1))
+    assert MISSING not in {one.name for one in alerts.listed(limit=20_000)}
+
+
+def test_all_facilities_are_looked_up_together(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    def single(view: object, key: str, **of: object) -> None:
+        raise AssertionError(f"{key} is looked up by itself")
+
+    monkeypatch.setattr(FakeView, "get", single)
+    assert watched.check(NEAR).keys() == set(BOTH)
 
 
 def test_far_from_any_dr_event_nothing_is_alerted() -> None:
