@@ -39,6 +39,9 @@ class ParquetReadingsFile(FileOnDisk):
                     first_line += batch.num_rows
                     if (made := self._batch(batch, lines, wanted)).lines.size:
                         yield made
+        except UnicodeDecodeError as error:
+            problem = f"a text is not UTF-8 ({error.reason}); write the file again"
+            raise UnreadableFile(self._path, None, problem) from error
         except (OSError, pa.ArrowException) as error:
             raise UnreadableFile(self._path, None, f"cannot be read as Parquet: {error}") from error
 

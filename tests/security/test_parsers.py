@@ -73,7 +73,7 @@ def _parquet() -> bytes:
         }
     )
     written = BytesIO()
-    pq.write_table(table, written)
+    pq.write_table(table, written, compression="none")  # damage reaches the texts
     return written.getvalue()
 
 
@@ -169,5 +169,6 @@ def test_history_as_csv_is_parsed_or_refused(content: bytes) -> None:
 @FEW
 @given(damaged(PARQUET))
 @example(PARQUET)
+@example(PARQUET.replace(b"2026-07-14T00:15:00Z", b"2026-07-14T00:15:00\xff"))
 def test_history_as_parquet_is_parsed_or_refused(content: bytes) -> None:
     _import("load.parquet", content)
