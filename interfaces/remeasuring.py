@@ -26,7 +26,7 @@ from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import DispatchState
 from domain.facility import Facility, FacilityState
 from domain.identifiers import dispatch_id, facility_stream_id
-from projections.as_of.dr_event import measurement_in_force
+from projections.as_of.measurement_history import measurement_in_force
 from projections.as_of.what_if import RemeasuredResult
 from projections.audit.replay import AuditDocument
 from projections.audit.stream_log import StreamLog

@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
-from eventsourcing.utils import get_topic
 
-from domain.dispatch import Dispatch, Interval, MeasurementFigures
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit.replay import history_as_of
@@ -23,8 +21,6 @@ from projections.engine.projection import Projection, TRow
 from projections.facility import FacilitiesProjection, FacilityRow
 from projections.facility import key_of as facility_key_of
 from projections.queries.memory_view import MemoryView
-
-_MEASUREMENTS = (Dispatch.Measured, Dispatch.Remeasured, Dispatch.MeasurementWithdrawn)
 
 
 class HistoricalDREvent(msgspec.Struct, frozen=True):
@@ -61,29 +57,6 @@ def facility_as_of(log: StreamLog, facility_id: str, as_of: AsOf) -> FacilityRow
     rows = _folded(FacilitiesProjection(), (entry for entry in history if entry.position <= position))
     view: MemoryView[FacilityRow] = MemoryView(rows)
     return view.get(facility_key_of(facility_id))
-
-
-def measured_intervals(log: StreamLog, dispatch_stream: UUID, as_of: AsOf | None) -> tuple[Interval, ...]:
-    """The intervals of the measurement in force then; empty if there was none, or it was withdrawn.
-
-    Raises PositionAhead or StreamLogUnavailable.
-    """
-    figures = measurement_in_force(log, dispatch_stream, as_of)
-    return () if figures is None else figures.intervals
-
-
-def measurement_in_force(
-    log: StreamLog, dispatch_stream: UUID, as_of: AsOf | None
-) -> MeasurementFigures | None:
-    """The measurement in force then; None if there was none, or it was withdrawn.
-
-    Raises PositionAhead or StreamLogUnavailable.
-    """
-    position = position_as_of(log, as_of)
-    entries = log.entries_of([dispatch_stream], topics=[get_topic(kind) for kind in _MEASUREMENTS])
-    measurements = [entry.domain_event for entry in entries if entry.position <= position]
-    last = measurements[-1] if measurements else None
-    return last.figures if isinstance(last, Dispatch.Measured | Dispatch.Remeasured) else None
 
 
 def _folded(projection: Projection[TRow], entries: Iterable[StreamEntry]) -> MemoryRows[TRow]:

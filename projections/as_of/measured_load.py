@@ -8,18 +8,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from eventsourcing.utils import get_topic
 
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
+from projections.as_of.measurement_history import MEASUREMENT_TOPICS
 from projections.audit.stream_log import AsOf, StreamLog, position_as_of
-
-_MEASUREMENTS = (
-    Dispatch.Measured,
-    Dispatch.Remeasured,
-    Dispatch.MeasurementWithdrawn,
-    Dispatch.NotMeasurable,
-)
 
 
 class MeasuredStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +41,7 @@ def measured_loads(
     position = position_as_of(log, as_of)
     streams = [dispatch_id(dr_event_id, facility_id) for facility_id in sorted(facility_ids)]
     newest: dict[str, Dispatch.Event] = {}
-    for entry in log.entries_of(streams, topics=[get_topic(kind) for kind in _MEASUREMENTS]):
+    for entry in log.entries_of(streams, topics=MEASUREMENT_TOPICS):
         if entry.position <= position and isinstance(entry.domain_event, Dispatch.Event):
             newest[str(entry.domain_event.originator_id)] = entry.domain_event
     in_force = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,12 +13,16 @@ from domain.dispatch import Dispatch, MeasurementFigures
 from projections.as_of.number_origins import Origin, origin_of
 from projections.audit.stream_log import AsOf, StreamEntry, StreamLog, position_as_of
 
-_MEASUREMENTS = (
-    Dispatch.Measured,
-    Dispatch.NotMeasurable,
-    Dispatch.Remeasured,
-    Dispatch.MeasurementWithdrawn,
+MEASUREMENT_TOPICS = tuple(
+    get_topic(kind)
+    for kind in (
+        Dispatch.Measured,
+        Dispatch.NotMeasurable,
+        Dispatch.Remeasured,
+        Dispatch.MeasurementWithdrawn,
+    )
 )
+"""Of the domain events of which the last one says what is measured."""
 
 
 class MeasurementRevision(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +48,27 @@ class MeasurementHistory(msgspec.Struct, frozen=True, kw_only=True):
 def measurement_history(log: StreamLog, dispatch_stream: UUID, as_of: AsOf | None) -> MeasurementHistory:
     """The measurements until then. Raises PositionAhead or StreamLogUnavailable."""
     position = position_as_of(log, as_of)
-    entries = log.entries_of([dispatch_stream], topics=[get_topic(kind) for kind in _MEASUREMENTS])
+    entries = log.entries_of([dispatch_stream], topics=MEASUREMENT_TOPICS)
     known = [entry for entry in entries if entry.position <= position]
-    last = known[-1].domain_event if known else None
     return MeasurementHistory(
-        figures=last.figures if isinstance(last, Dispatch.Measured | Dispatch.Remeasured) else None,
+        figures=_figures_of(known),
         revisions=tuple(_revision(number, entry) for number, entry in enumerate(known, start=1)),
     )
+
+
+def measurement_in_force(
+    log: StreamLog, dispatch_stream: UUID, as_of: AsOf | None
+) -> MeasurementFigures | None:
+    """The measurement in force then; None if there was none, or it was withdrawn.
+
+    Raises PositionAhead or StreamLogUnavailable.
+    """
+    return measurement_history(log, dispatch_stream, as_of).figures
+
+
+def _figures_of(known: Sequence[StreamEntry]) -> MeasurementFigures | None:
+    last = known[-1].domain_event if known else None
+    return last.figures if isinstance(last, Dispatch.Measured | Dispatch.Remeasured) else None
 
 
 def _revision(number: int, entry: StreamEntry) -> MeasurementRevision:

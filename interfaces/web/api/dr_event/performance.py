@@ -16,7 +16,7 @@ from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, read_log, visible_dr_event
 from interfaces.web.requests.paging import Cursor, Filter, Limit, listing_of
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
-from projections.as_of.dr_event import measured_intervals
+from projections.as_of.measurement_history import measurement_in_force
 from projections.dispatch.projection import DispatchRow, key_of
 from projections.dr_event.projection import DREventRow
 
@@ -124,9 +124,10 @@ class PerformanceController(Controller):
         row = await asyncio.to_thread(visible.dispatches.get, key, tenant=request.user.utility_id)
         if row is None:
             raise Problem("not-found", f"{facility_id[:200]} has no part in that DR event (then)")
-        intervals = await read_log(
-            request, lambda log: measured_intervals(log, row.dispatch_id, past), as_of=past
+        figures = await read_log(
+            request, lambda log: measurement_in_force(log, row.dispatch_id, past), as_of=past
         )
+        intervals = () if figures is None else figures.intervals
         fields = msgspec.structs.asdict(_facility(row))
         return FacilityPerformanceDocument(**fields, dr_event_id=dr_event_id, intervals=intervals)
 
