@@ -1,7 +1,7 @@
 """The data structure settlement-rule/1: defaults, overrides by kind, and what is wrong with a rule."""
 
 import json
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from domain.program import SettlementRule
 from domain.program.settlement_rule import Delivered, Energy, KindOverride, Performance
 from tests.strategies import structs_of
 
-SHARED = Path(__file__).parents[4] / "shared" / "data" / "settlement"
+DATA = files("domain.settlement") / "data"
 PLAIN: dict[str, Any] = {"schema": "settlement-rule/1", "currency": "USD"}
 TIER = {"from": "0.25", "a": "0", "b": "1"}
 
@@ -137,18 +137,16 @@ def test_every_rule_of_the_schema_can_be_checked(stored: SettlementRule) -> None
     assert all(problem.path and problem.detail for problem in stored.problems())
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real programmes are not beside this tree")
 def test_the_real_programmes_are_rules_without_problems() -> None:
-    programmes = json.loads((SHARED / "settlement_rules.json").read_text())
+    programmes = json.loads((DATA / "settlement_rules.json").read_text())
     for document in programmes.values():
         found = msgspec.convert(document["settlement"], SettlementRule)
         assert found.problems() == ()
         assert _given(msgspec.to_builtins(found), document["settlement"]) == document["settlement"]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the schema is not beside this tree")
 def test_the_members_are_those_of_the_schema() -> None:
-    schema = json.loads((SHARED / "settlement_rule.schema.json").read_text())["properties"]
+    schema = json.loads((DATA / "settlement_rule.schema.json").read_text())["properties"]
     assert {field.encode_name for field in msgspec.structs.fields(SettlementRule)} == schema.keys()
     of_kind = schema["kinds"]["additionalProperties"]["properties"]
     assert {field.encode_name for field in msgspec.structs.fields(KindOverride)} == of_kind.keys()

@@ -1,0 +1,140 @@
+"""What a settlement is computed from: the DR event as it ended, and the metering steps of its facilities."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Literal
+
+import msgspec
+
+from domain.units import DecimalString
+
+EventStatus = Literal["completed", "cancelled", "cancelled_while_active"]
+FacilityResult = Literal["committed", "opted_out", "failed", "excused"]
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """The event's price of a settlement interval, per kWh."""
+
+    starts_at: datetime
+    per_kwh: DecimalString
+
+
+class Commitment(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """What is committed from that moment on."""
+
+    from_: datetime
+    kw: DecimalString
+
+
+class EventFacility(msgspec.Struct, frozen=True, kw_only=True):
+    """One facility's part of a DR event. Without `commitments`, `committed_kw` holds for the whole window."""
+
+    facility_id: str
+    tz: str = "UTC"
+    result: FacilityResult = "committed"
+    committed_kw: DecimalString = "0"
+    commitments: tuple[Commitment, ...] = ()
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    """Its own window, inside the DR event's."""
+    opted_out_at: datetime | None = None
+    """None with the result `opted_out`: before the start."""
+
+
+class EndedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A DR event as it ended."""
+
+    dr_event_id: str
+    program_id: str
+    kind: str = "event"
+    status: EventStatus = "completed"
+    starts_at: datetime
+    ends_at: datetime
+    ended_at: datetime | None = None
+    """When it was cancelled."""
+    prices: tuple[Price, ...] = ()
+    facilities: tuple[EventFacility, ...] = ()
+
+
+class MeteringStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One metering step of a facility, kW with 3 places; None: no baseline, or not metered."""
+
+    starts_at: datetime
+    adjusted_kw: DecimalString | None
+    metered_kw: DecimalString | None
+
+
+class StepWindow(msgspec.Struct, frozen=True):
+    """Whole metering steps from `starts_at` to `ends_at`; empty where they are equal."""
+
+    starts_at: datetime
+    ends_at: datetime
+    step_s: int
+
+    @property
+    def step(self) -> timedelta:
+        return timedelta(seconds=self.step_s)
+
+    @property
+    def count(self) -> int:
+        return (self.ends_at - self.starts_at) // self.step
+
+    def starts(self) -> list[datetime]:
+        return [self.starts_at + self.step * number for number in range(self.count)]
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def step_window(starts_at: datetime, ends_at: datetime, step_s: int) -> StepWindow:
+    """The whole steps from `starts_at` to `ends_at`; steps are counted from midnight UTC of 1970."""
+    step = timedelta(seconds=step_s)
+    first = _EPOCH + -((_EPOCH - starts_at) // step) * step
+    last = _EPOCH + (ends_at - _EPOCH) // step * step
+    return StepWindow(first, max(first, last), step_s)
+
+
+def event_window(dr_event: EndedEvent, step_s: int) -> StepWindow:
+    """The window that is settled: until the cancellation of a DR event that was cancelled while active."""
+    ends_at = dr_event.ends_at
+    if dr_event.status == "cancelled_while_active" and dr_event.ended_at is not None:
+        ends_at = min(ends_at, dr_event.ended_at)
+    return step_window(dr_event.starts_at, ends_at, step_s)
+
+
+def facility_window(
+    dr_event: EndedEvent, facility: EventFacility, opted_out: Literal["excused", "zero"], step_s: int
+) -> StepWindow:
+    """The facility's own steps: an excused opt-out during the window ends it."""
+    whole = event_window(dr_event, step_s)
+    starts_at = max(facility.starts_at or whole.starts_at, whole.starts_at)
+    ends_at = min(facility.ends_at or whole.ends_at, whole.ends_at)
+    left_at = facility.opted_out_at if facility.result == "opted_out" else None
+    if left_at is not None and opted_out == "excused":
+        ends_at = min(ends_at, left_at)
+    return step_window(starts_at, ends_at, step_s)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """So many seconds with what was committed then, kW."""
+
+    seconds: float
+    kw: str
+
+
+def committed_at_steps(facility: EventFacility, steps: Sequence[datetime], step_s: int) -> list[list[Part]]:
+    """For each step, the parts of it with what was committed then."""
+    return [_parts(facility, start, start + timedelta(seconds=step_s)) for start in steps]
+
+
+def _parts(facility: EventFacility, starts_at: datetime, ends_at: datetime) -> list[Part]:
+    if not facility.commitments:
+        return [Part((ends_at - starts_at).total_seconds(), facility.committed_kw)]
+    rising = sorted(facility.commitments, key=lambda one: one.from_)
+    bounds = [starts_at, *(one.from_ for one in rising if starts_at < one.from_ < ends_at), ends_at]
+    parts = []
+    for start, end in pairwise(bounds):
+        kw = next((one.kw for one in reversed(rising) if one.from_ <= start), "0")
+        parts.append(Part((end - start).total_seconds(), kw))
+    return parts

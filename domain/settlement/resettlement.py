@@ -1,0 +1,125 @@
+"""A new revision beside the old one: which lines moved, and why, from the two alone."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Literal
+
+import msgspec
+
+from domain.program.settlement_rule import Deadline, SettlementRule
+from domain.settlement.inputs import EndedEvent, MeteringStep
+from domain.settlement.quantities import ZERO
+from domain.settlement.rounding import Exact
+from domain.settlement.settle import Settlement, Steps, settle
+
+Why = Literal["rule", "event", "baseline", "meter"]
+
+
+class DeadlinePassed(ValueError):
+    """No resettlement is allowed that late."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that moved; one that is not there counts 0."""
+
+    unit: str
+    component: str
+    old: Exact
+    new: Exact
+
+    @property
+    def difference(self) -> Exact:
+        return self.new - self.old
+
+
+class WhyChanged(msgspec.Struct, frozen=True):
+    """The part of the total difference that one reason explains."""
+
+    why: Why
+    amount: Exact
+
+
+class Resettlement(msgspec.Struct, frozen=True, kw_only=True):
+    """The difference between two settlements of one DR event."""
+
+    changes: tuple[Change, ...]
+    by_reason: tuple[WhyChanged, ...]
+    difference: Exact
+
+
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a settlement follows from. `rule` is the program's, with its kinds."""
+
+    rule: SettlementRule
+    dr_event: EndedEvent
+    steps: Steps
+    step_s: int
+
+    def settlement(self) -> Settlement:
+        return settle(self.rule, self.dr_event, self.steps, step_s=self.step_s)
+
+
+def check_deadline(rule: SettlementRule, dr_event: EndedEvent, at: datetime) -> None:
+    """Raises DeadlinePassed later than `final_after_days` after the end."""
+    days = (rule.deadline or Deadline()).final_after_days
+    final_at = dr_event.ends_at + timedelta(days=days)
+    if at > final_at:
+        raise DeadlinePassed(
+            f"the settlement is final since {final_at.isoformat()}, {days} days after the end: nothing is settled again"
+        )
+
+
+def resettlement_of(old: Basis, new: Basis) -> Resettlement:
+    """What changed from `old` to `new`, the difference split in the order rule, event, baseline, meter."""
+    before, after = old.settlement(), new.settlement()
+    *between, _ = _one_by_one(old, new)
+    totals = [before.total, *(basis.settlement().total for basis in between), after.total]
+    reasons: tuple[Why, ...] = ("rule", "event", "baseline", "meter")
+    parts = [later - earlier for earlier, later in pairwise(totals)]
+    return Resettlement(
+        changes=_changes(before, after),
+        by_reason=tuple(
+            WhyChanged(why, part) for why, part in zip(reasons, parts, strict=True) if part != ZERO
+        ),
+        difference=after.total - before.total,
+    )
+
+
+def _one_by_one(old: Basis, new: Basis) -> list[Basis]:
+    """The old basis with, one after the other, the rule, the event, the baselines and the meter of the new one."""
+    of_new_rule = msgspec.structs.replace(old, rule=new.rule)
+    of_new_event = msgspec.structs.replace(
+        of_new_rule,
+        dr_event=new.dr_event,
+        steps=_merged(old.steps, new.steps, of_old=("adjusted_kw", "metered_kw")),
+    )
+    of_new_baseline = msgspec.structs.replace(
+        of_new_event, steps=_merged(old.steps, new.steps, of_old=("metered_kw",))
+    )
+    return [of_new_rule, of_new_event, of_new_baseline, new]
+
+
+def _merged(old: Steps, new: Steps, *, of_old: Sequence[str]) -> Mapping[str, Sequence[MeteringStep]]:
+    """The new steps with those members of the old step of the same time, where there was one."""
+    merged = {}
+    for facility_id, steps in new.items():
+        earlier = {step.starts_at: step for step in old.get(facility_id, ())}
+        merged[facility_id] = [
+            msgspec.structs.replace(step, **{name: getattr(earlier[step.starts_at], name) for name in of_old})
+            if step.starts_at in earlier
+            else step
+            for step in steps
+        ]
+    return merged
+
+
+def _changes(before: Settlement, after: Settlement) -> tuple[Change, ...]:
+    old = {(line.unit, line.component): line.amount for line in before.lines}
+    new = {(line.unit, line.component): line.amount for line in after.lines}
+    pairs = dict.fromkeys([*old, *new])
+    found = (
+        Change(unit=unit, component=part, old=old.get((unit, part), ZERO), new=new.get((unit, part), ZERO))
+        for unit, part in pairs
+    )
+    return tuple(change for change in found if change.difference)
