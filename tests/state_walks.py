@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.dispatch import Dispatch, Setpoint, ZonePlan
-from domain.dr_event import Batch, DREvent, Reason
+from domain.dr_event import Batch, DREvent, EventPrice, Reason
 from domain.event_sourcing.aggregate import DomainEvent, Provenance
 from tests.measured_figures import figures
 from tests.sample_values import (
@@ -121,6 +121,21 @@ class DREventWalk(Walk):
             capacity_degraded_kw=20.0,
             shortfall_kw=0.0,
             start_offset_s=None,
+        )
+
+    def reprice(self) -> None:
+        """Prices that differ from those in force, for an unchanged request."""
+        self._reprice(kind=self.aggregate.state.kind)
+
+    def rename_kind(self) -> None:
+        self._reprice(kind=f"{self.aggregate.state.kind}-2")
+
+    def _reprice(self, kind: str) -> None:
+        state = self.aggregate.state
+        number = state.modification_number + 1
+        price = EventPrice(starts_at=STARTS_AT, per_kwh=f"0.{number}")
+        self.aggregate.reprice(
+            self.provenance, notice=notice(modification_number=number), kind=kind, prices=(price,)
         )
 
     def refuse_modification(self) -> None:

@@ -6,7 +6,9 @@
 from domain.dr_event.aggregate import DREvent
 from domain.dr_event.state import (
     BEFORE_START,
+    ENDED,
     FINAL,
+    ORDINARY_KIND,
     OVER,
     PLANNED,
     RUNNING,
@@ -14,6 +16,7 @@ from domain.dr_event.state import (
     CallbackKind,
     DREventState,
     DREventStatus,
+    EventPrice,
     FacilityTarget,
     Notice,
     Outcome,
@@ -25,7 +28,9 @@ from domain.dr_event.state import (
 
 __all__ = [
     "BEFORE_START",
+    "ENDED",
     "FINAL",
+    "ORDINARY_KIND",
     "OVER",
     "PLANNED",
     "RUNNING",
@@ -34,6 +39,7 @@ __all__ = [
     "DREvent",
     "DREventState",
     "DREventStatus",
+    "EventPrice",
     "FacilityTarget",
     "Notice",
     "Outcome",

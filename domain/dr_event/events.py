@@ -13,9 +13,11 @@ from msgspec.structs import replace
 
 from domain.dr_event.event_base import Event
 from domain.dr_event.state import (
+    ORDINARY_KIND,
     Batch,
     CallbackKind,
     DREventState,
+    EventPrice,
     Notice,
     Outcome,
     Reason,
@@ -72,12 +74,16 @@ class Accepted(Event, frozen=True, kw_only=True):
     """How many forecasts block under the guardrail, as judged then; None: recorded before they were counted."""
     at_risk_facilities: int | None = None
     """How many others have a degraded forecast, or none where forecasts reach."""
+    kind: str = ORDINARY_KIND
+    prices: tuple[EventPrice, ...] = ()
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(
             state,
             status="accepted",
             notice=self.notice,
+            kind=self.kind,
+            prices=self.prices,
             modification_number=self.notice.modification_number,
             withdrawn_number=None,
             withdrawn_for_good=False,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from domain.dr_event import events, plan_events
 from domain.dr_event.mixin_base import DREventMixin
 from domain.dr_event.reasons import summarized
-from domain.dr_event.state import RUNNING, Notice, Reason
+from domain.dr_event.state import ENDED, ORDINARY_KIND, RUNNING, EventPrice, Notice, Reason
+from domain.dr_event.window import requests_the_same
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing.aggregate import Provenance
 
@@ -26,6 +27,8 @@ class Notices(DREventMixin):
         start_offset_s: int | None = None,
         blocked_facilities: int | None = None,
         at_risk_facilities: int | None = None,
+        kind: str = ORDINARY_KIND,
+        prices: tuple[EventPrice, ...] = (),
     ) -> None:
         """Accept a feasible notice; its window is in force from now on."""
         self._require_judgeable(notice)
@@ -41,6 +44,8 @@ class Notices(DREventMixin):
             start_offset_s=start_offset_s,
             blocked_facilities=blocked_facilities,
             at_risk_facilities=at_risk_facilities,
+            kind=kind,
+            prices=prices,
         )
 
     def reject(self, provenance: Provenance, *, notice: Notice, reasons: tuple[Reason, ...]) -> None:
@@ -63,6 +68,8 @@ class Notices(DREventMixin):
         start_offset_s: int | None,
         blocked_facilities: int | None = None,
         at_risk_facilities: int | None = None,
+        kind: str = ORDINARY_KIND,
+        prices: tuple[EventPrice, ...] = (),
     ) -> None:
         """Accept a changed, feasible notice; a new plan follows."""
         self._require_newer(notice)
@@ -77,13 +84,40 @@ class Notices(DREventMixin):
             start_offset_s=start_offset_s,
             blocked_facilities=blocked_facilities,
             at_risk_facilities=at_risk_facilities,
+            kind=kind,
+            prices=prices,
+        )
+
+    def reprice(
+        self, provenance: Provenance, *, notice: Notice, kind: str, prices: tuple[EventPrice, ...]
+    ) -> None:
+        """Record another kind or other prices of an unchanged request; after the window only other prices."""
+        self._require_newer(notice, also_ended=True)
+        state = self.state
+        if not requests_the_same(notice, state.judged_notice):
+            raise NotAllowedNow(f"DR event {self.id} was requested otherwise; modify it")
+        if state.status in ENDED and kind != state.kind:
+            raise NotAllowedNow(f"DR event {self.id} is {state.status}: only its prices can change")
+        self.record(
+            plan_events.Modified,
+            provenance,
+            notice=notice,
+            capacity_kw=state.capacity_kw,
+            capacity_source=state.capacity_source,
+            capacity_degraded_kw=state.capacity_degraded_kw,
+            shortfall_kw=state.shortfall_kw,
+            start_offset_s=state.start_offset_s,
+            blocked_facilities=state.blocked_facilities,
+            at_risk_facilities=state.at_risk_facilities,
+            kind=kind,
+            prices=prices,
         )
 
     def refuse_modification(
         self, provenance: Provenance, *, notice: Notice, reasons: tuple[Reason, ...]
     ) -> None:
         """Record why a changed notice is not feasible; the earlier one stays in force."""
-        self._require_newer(notice)
+        self._require_newer(notice, also_ended=True)
         if not reasons:
             raise ReasonRequired("a refusal names its reasons")
         listed, counts = summarized(reasons)
@@ -133,8 +167,8 @@ class Notices(DREventMixin):
         else:
             self._require({"opened", "rejected", "cancelled"}, "be judged")
 
-    def _require_newer(self, notice: Notice) -> None:
-        self._require(RUNNING, "be modified")
+    def _require_newer(self, notice: Notice, *, also_ended: bool = False) -> None:
+        self._require(RUNNING | ENDED if also_ended else RUNNING, "be modified")
         if notice.modification_number <= self.state.modification_number:
             raise NotAllowedNow(
                 f"DR event {self.id} stands at modification {self.state.modification_number}; use a higher one"

@@ -10,7 +10,17 @@ from msgspec import field
 from msgspec.structs import replace
 
 from domain.dr_event.event_base import Event
-from domain.dr_event.state import DREventState, FacilityTarget, Notice, Reason, ReplanCause
+from domain.dr_event.state import (
+    ORDINARY_KIND,
+    RUNNING,
+    DREventState,
+    EventPrice,
+    FacilityTarget,
+    Notice,
+    Reason,
+    ReplanCause,
+)
+from domain.dr_event.window import requests_the_same
 
 
 def _joined(facility_ids: tuple[str, ...], targets: tuple[FacilityTarget, ...]) -> tuple[str, ...]:
@@ -41,7 +51,10 @@ class Scheduled(Event, frozen=True, kw_only=True):
 
 
 class Modified(Event, frozen=True, kw_only=True):
-    """The utility changed its request, and the changed one is feasible; a new plan follows."""
+    """The utility changed its request, and the changed one is feasible; a new plan follows.
+
+    If only the kind or the prices differ, the plan stays. Prices may also change after the window.
+    """
 
     TOPIC: ClassVar[str] = "dr-event.modified.v1"
     notice: Notice
@@ -52,11 +65,15 @@ class Modified(Event, frozen=True, kw_only=True):
     start_offset_s: int | None = None
     blocked_facilities: int | None = None
     at_risk_facilities: int | None = None
+    kind: str = ORDINARY_KIND
+    prices: tuple[EventPrice, ...] = ()
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(
             state,
             notice=self.notice,
+            kind=self.kind,
+            prices=self.prices,
             modification_number=self.notice.modification_number,
             reasons=(),
             reason_counts={},
@@ -67,9 +84,15 @@ class Modified(Event, frozen=True, kw_only=True):
             blocked_facilities=self.blocked_facilities,
             at_risk_facilities=self.at_risk_facilities,
             start_offset_s=self.start_offset_s,
-            plan_outdated=True,
+            plan_outdated=state.plan_outdated or self._needs_a_plan(state),
             plan_retry_at=None,
         )
+
+    def _needs_a_plan(self, state: DREventState) -> bool:
+        """A notice repeated with a higher number is planned anew, as before kind and prices were known."""
+        repriced = (self.kind, self.prices) != (state.kind, state.prices)
+        same = state.notice is not None and requests_the_same(self.notice, state.notice)
+        return state.status in RUNNING and not (repriced and same)
 
 
 class ModificationRefused(Event, frozen=True, kw_only=True):

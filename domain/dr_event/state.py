@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from domain.errors import NotAllowedNow
+from domain.units import DecimalString
 
 DREventStatus = Literal[
     "opened",
@@ -47,7 +48,12 @@ FINAL: frozenset[DREventStatus] = frozenset({"completed", "cancelled", "cancelle
 """The statuses without further execution."""
 OVER: frozenset[DREventStatus] = FINAL | {"recovering"}
 """The window will not begin, or is over: nothing new is begun."""
+ENDED: frozenset[DREventStatus] = OVER - {"cancelled"}
+"""The window is over, or was cut short: what was delivered is settled, and prices may still come."""
 
+
+ORDINARY_KIND = "event"
+"""The kind of a DR event that was requested without one; every program knows it."""
 
 MAX_UNMEASURED_REASONS = 20
 OTHER_REASONS = "other reasons"
@@ -86,6 +92,13 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def wants_callbacks(self) -> bool:
         return self.callback_url is not None or self.callback_address_id is not None
+
+
+class EventPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """The price of the settlement interval that begins then, in the program's currency per kWh; it may be negative."""
+
+    starts_at: datetime
+    per_kwh: DecimalString
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +154,10 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     status: DREventStatus = "opened"
     settlement_status: SettlementStatus = "none"
     notice: Notice | None = None
+    kind: str = ORDINARY_KIND
+    """Of the program's settlement rule: `event`, or a key of its `kinds`."""
+    prices: tuple[EventPrice, ...] = ()
+    """As the utility sent them last; empty: none yet."""
     reasons: tuple[Reason, ...] = ()
     reason_counts: dict[str, int] = {}
     """Code -> how many reasons have it; empty where `reasons` lists all."""

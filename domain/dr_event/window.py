@@ -43,3 +43,14 @@ def with_effective_start(notice: Notice, in_force: Notice, offset_s: int | None)
         ends_at=notice.ends_at + shift,
         requested_starts_at=in_force.requested_starts_at,
     )
+
+
+def requests_the_same(notice: Notice, other: Notice) -> bool:
+    """Whether two notices with their windows in force differ at most in ids, number and callback address."""
+    return notice == replace(
+        other,
+        notification_id=notice.notification_id,
+        modification_number=notice.modification_number,
+        callback_url=notice.callback_url,
+        callback_address_id=notice.callback_address_id,
+    )

@@ -40,41 +40,41 @@ cut_short     | x        x            x        x         x               x      
 wound_up      | x        x            x        x         x               x                    .         x
 short_measure | x        x            x        x         x               x                    .         x
 
-state         | prepare_due start_due end_due    give_up_due complete  measure       wind_up
-opened        | .           .         .          .           x         x             x
-rejected      | .           .         .          .           x         x             x
-withdrawn     | .           .         .          .           x         x             x
-accepted      | .           .         .          given_up    x         x             x
-plan_refused  | .           .         .          given_up    x         x             x
-scheduled     | preparing   .         .          .           x         x             x
-preparing     | .           active    .          .           x         x             x
-active        | .           .         recovering .           x         x             x
-recovering    | .           .         .          .           completed x             x
-completed     | .           .         .          .           x         measured      x
-given_up      | .           .         .          .           x         measured      x
-measured      | .           .         .          .           x         .             x
-cancelled     | .           .         .          .           x         x             x
-cut_short     | .           .         .          .           x         x             wound_up
-wound_up      | .           .         .          .           x         short_measure .
-short_measure | .           .         .          .           x         .             .
+state         | prepare_due start_due end_due    give_up_due complete  measure       wind_up remeasure
+opened        | .           .         .          .           x         x             x           x
+rejected      | .           .         .          .           x         x             x           x
+withdrawn     | .           .         .          .           x         x             x           x
+accepted      | .           .         .          given_up    x         x             x           x
+plan_refused  | .           .         .          given_up    x         x             x           x
+scheduled     | preparing   .         .          .           x         x             x           x
+preparing     | .           active    .          .           x         x             x           x
+active        | .           .         recovering .           x         x             x           x
+recovering    | .           .         .          .           completed x             x           x
+completed     | .           .         .          .           x         measured      x           x
+given_up      | .           .         .          .           x         measured      x           x
+measured      | .           .         .          .           x         .             x           =
+cancelled     | .           .         .          .           x         x             x           x
+cut_short     | .           .         .          .           x         x             wound_up    x
+wound_up      | .           .         .          .           x         short_measure .           x
+short_measure | .           .         .          .           x         .             .           =
 
-state         | modify   modify_stale refuse_modification replan_far replan_near preempt abort_batch remeasure
-opened        | x        x            x                   x          x           x       x           x
-rejected      | x        x            x                   x          x           x       x           x
-withdrawn     | x        x            x                   x          x           x       x           x
-accepted      | =        x            =                   x          x           =       x           x
-plan_refused  | accepted x            =                   x          x           =       x           x
-scheduled     | =        x            =                   =          =           =       recovering  x
-preparing     | =        x            =                   scheduled  =           =       recovering  x
-active        | =        x            =                   =          =           =       recovering  x
-recovering    | x        x            x                   x          x           x       x           x
-completed     | x        x            x                   x          x           x       x           x
-given_up      | x        x            x                   x          x           x       x           x
-measured      | x        x            x                   x          x           x       x           =
-cancelled     | x        x            x                   x          x           x       x           x
-cut_short     | x        x            x                   x          x           x       x           x
-wound_up      | x        x            x                   x          x           x       x           x
-short_measure | x        x            x                   x          x           x       x           =
+state        | modify   modify_stale refuse_modification reprice  rename_kind replan_far replan_near preempt abort_batch
+opened       | x        x            x                   x        x           x          x           x       x
+rejected     | x        x            x                   x        x           x          x           x       x
+withdrawn    | x        x            x                   x        x           x          x           x       x
+accepted     | =        x            =                   =        =           x          x           =       x
+plan_refused | accepted x            =                   accepted accepted    x          x           =       x
+scheduled    | =        x            =                   =        =           =          =           =       recovering
+preparing    | =        x            =                   =        =           scheduled  =           =       recovering
+active       | =        x            =                   =        =           =          =           =       recovering
+recovering   | x        x            =                   =        x           x          x           x       x
+completed    | x        x            =                   =        x           x          x           x       x
+given_up     | x        x            =                   =        x           x          x           x       x
+measured     | x        x            =                   =        x           x          x           x       x
+cancelled    | x        x            x                   x        x           x          x           x       x
+cut_short    | x        x            =                   =        x           x          x           x       x
+wound_up     | x        x            =                   =        x           x          x           x       x
+short_measure| x        x            =                   =        x           x          x           x       x
 """
 # A command that is too early records nothing in any state.
 EARLY = ("prepare_early", "start_early", "end_early", "give_up_early")
