@@ -40,7 +40,7 @@ class Fact:
         return {name: (found[name], value) for name, value in self.fields.items() if found[name] != value}
 
 
-def fact(kind: type[DomainEvent], **fields: Any) -> Fact:
+def fact(kind: type[DomainEvent], /, **fields: Any) -> Fact:
     return Fact(kind, fields)
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.dr_event import CallbackKind, Notice, Reason, ReplanCause
+from domain.dr_event import ORDINARY_KIND, CallbackKind, EventPrice, Notice, Reason, ReplanCause
 
 
 class DREventCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +19,8 @@ class JudgeNotification(DREventCommand, frozen=True, kw_only=True):
     utility_id: str
     utility_event_id: str
     notice: Notice
+    kind: str = ORDINARY_KIND
+    prices: tuple[EventPrice, ...] = ()
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +53,10 @@ class ModifyDREvent(DREventCommand, frozen=True, kw_only=True):
     utility_id: str
     utility_event_id: str
     notice: Notice
+    kind: str | None = None
+    """None: as it is."""
+    prices: tuple[EventPrice, ...] | None = None
+    """All of them: they replace those in force. None: as they are."""
 
 
 class Modification(msgspec.Struct, frozen=True, kw_only=True):

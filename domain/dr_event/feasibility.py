@@ -47,6 +47,11 @@ RefusalCode = Literal[
     "outside_hours",
     "outside_days",
     "outside_season",
+    "unknown_kind",
+    "no_settlement_rule",
+    "price_off_interval",
+    "duplicate_price",
+    "prices_of_other_window",
 ]
 FacilityStatus = Literal["active", "maintenance", "deactivated"]
 CapacitySource = Literal["forecast", "declared"]

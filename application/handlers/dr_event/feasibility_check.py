@@ -2,6 +2,7 @@
 yield."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Self
 from uuid import UUID
 
 import msgspec
@@ -47,6 +48,11 @@ class FeasibilityResult(msgspec.Struct, frozen=True, kw_only=True):
             Reason(code=refusal.code, detail=refusal.detail, facility_id=refusal.facility_id)
             for refusal in self.feasibility.reasons
         )
+
+    def with_refusals(self, refusals: Iterable[Refusal]) -> Self:
+        """The result with more reasons against the notice."""
+        reasons = (*self.feasibility.reasons, *refusals)
+        return replace(self, feasibility=replace(self.feasibility, reasons=reasons))
 
 
 def terms_of(dr_event: DREvent, context: DecisionContext) -> Terms:

@@ -9,7 +9,13 @@ from application.commands.dr_event import Modification, ModifyDREvent
 from application.handlers.dr_event.facility_facts import facilities_of_utility
 from application.handlers.dr_event.feasibility_check import FeasibilityResult, judge_changed, terms_of
 from application.handlers.dr_event.preemption import hand_over_facilities
-from domain.dr_event import RUNNING, DREvent, Reason
+from application.handlers.dr_event.repricing import (
+    over_reason,
+    repriced_notice,
+    settlement_refusals,
+    stated_by,
+)
+from domain.dr_event import RUNNING, DREvent, Notice, Reason
 from domain.dr_event.reasons import summarized
 from domain.errors import UnknownDREvent
 from domain.facility import Facility
@@ -26,32 +32,46 @@ def modify_dr_event(command: ModifyDREvent, context: DecisionContext) -> Decisio
     dr_event = context.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
     if dr_event is None or dr_event.state.status in {"opened", "rejected"}:
         raise UnknownDREvent(f"no accepted DR event {command.utility_event_id!r}; post it first")
-    if (unchanged := _unchanged(dr_event, command)) is not None:
+    repriced = repriced_notice(dr_event, command)
+    if (unchanged := _unchanged(dr_event, command, repriced, context)) is not None:
         return Decision(reply=unchanged)
+    if repriced is not None:
+        return _reprice(dr_event, command, repriced, context)
     in_force = dr_event.state.judged_notice
     dropped_before = in_force.facility_ids
     existing = context.facilities(command.notice.facility_ids)
     facilities = facilities_of_utility(existing, command.utility_id, in_force.program_id, context)
     judged = judge_changed(dr_event, command.notice, terms_of(dr_event, context), facilities, context)
+    judged = judged.with_refusals(settlement_refusals(dr_event, command, judged.notice, context))
     if not judged.feasibility.feasible:
         dr_event.refuse_modification(context.provenance, notice=command.notice, reasons=judged.reasons)
         return Decision(dr_event, reply=_modification(dr_event, "refused", judged.reasons))
     losers = hand_over_facilities(judged.losing, facilities, dr_event, context)
-    _take_over(dr_event, judged, facilities, context)
+    _take_over(dr_event, judged, command, facilities, context)
     dropped = _dropped(dr_event, dropped_before, context)
     return Decision(
         *losers, dr_event, *facilities.values(), *dropped, reply=_modification(dr_event, "modified")
     )
 
 
-def _unchanged(dr_event: DREvent, command: ModifyDREvent) -> Modification | None:
+def _reprice(dr_event: DREvent, command: ModifyDREvent, notice: Notice, context: DecisionContext) -> Decision:
+    """Of an unchanged request, kind and prices alone are judged: it keeps its plan and its reservations."""
+    refusals = settlement_refusals(dr_event, command, notice, context)
+    if reasons := tuple(Reason(code=one.code, detail=one.detail) for one in refusals):
+        dr_event.refuse_modification(context.provenance, notice=command.notice, reasons=reasons)
+        return Decision(dr_event, reply=_modification(dr_event, "refused", reasons))
+    stated = stated_by(command, dr_event)
+    dr_event.reprice(context.provenance, notice=notice, kind=stated.kind, prices=stated.prices)
+    return Decision(dr_event, reply=_modification(dr_event, "modified"))
+
+
+def _unchanged(
+    dr_event: DREvent, command: ModifyDREvent, repriced: Notice | None, context: DecisionContext
+) -> Modification | None:
     """The reply where there is nothing to judge."""
     state, number = dr_event.state, command.notice.modification_number
-    if state.status not in RUNNING:
-        reason = Reason(
-            code="not_allowed_now", detail=f"it is {state.status}; nothing can be changed any more"
-        )
-        return _modification(dr_event, "ended", (reason,))
+    if state.status not in RUNNING and (over := over_reason(dr_event, repriced, context)) is not None:
+        return _modification(dr_event, "ended", (over,))
     if number < state.modification_number:
         stands = f"modification {state.modification_number} stands"
         return _modification(dr_event, "stale", (Reason(code="stale_modification", detail=stands),))
@@ -61,9 +81,14 @@ def _unchanged(dr_event: DREvent, command: ModifyDREvent) -> Modification | None
 
 
 def _take_over(
-    dr_event: DREvent, judged: FeasibilityResult, facilities: Mapping[str, Facility], context: DecisionContext
+    dr_event: DREvent,
+    judged: FeasibilityResult,
+    command: ModifyDREvent,
+    facilities: Mapping[str, Facility],
+    context: DecisionContext,
 ) -> None:
     notice, feasibility = judged.notice, judged.feasibility
+    stated = stated_by(command, dr_event)
     dr_event.modify(
         context.provenance,
         notice=notice,
@@ -74,6 +99,8 @@ def _take_over(
         start_offset_s=judged.start_offset_s,
         blocked_facilities=judged.blocked_facilities,
         at_risk_facilities=judged.at_risk_facilities,
+        kind=stated.kind,
+        prices=stated.prices,
     )
     for facility in facilities.values():
         facility.reserve(

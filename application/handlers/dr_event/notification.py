@@ -7,6 +7,7 @@ from application.commands.dr_event import Judgement, JudgeNotification
 from application.handlers.dr_event.facility_facts import facilities_of_utility
 from application.handlers.dr_event.feasibility_check import FeasibilityResult, judge_new
 from application.handlers.dr_event.preemption import hand_over_facilities
+from application.handlers.dr_event.settlement_check import kind_refusals, price_refusals
 from domain.dr_event import DREvent, Notice, Reason
 from domain.facility import Facility
 from domain.identifiers import dr_event_id
@@ -32,20 +33,26 @@ def judge_notification(command: JudgeNotification, context: DecisionContext) -> 
     existing = context.facilities(notice.facility_ids)
     facilities = facilities_of_utility(existing, command.utility_id, notice.program_id, context)
     judged = judge_new(dr_event, notice, terms, facilities, context)
+    rule = terms.settlement
+    judged = judged.with_refusals(
+        (*kind_refusals(command.kind, rule), *price_refusals(command.prices, judged.notice, rule))
+    )
     if not judged.feasibility.feasible:
         return _rejected(dr_event, notice, judged.reasons, context)
     losers = hand_over_facilities(judged.losing, facilities, dr_event, context)
-    _accept(dr_event, judged, program.state.version, facilities, context)
+    _accept(command, dr_event, judged, facilities, context, program_version=program.state.version)
     # The losers first: their buildings are released before the winner's commands reach them.
     return Decision(*losers, dr_event, *facilities.values(), reply=_judgement(dr_event, "accepted"))
 
 
 def _accept(
+    command: JudgeNotification,
     dr_event: DREvent,
     judged: FeasibilityResult,
-    program_version: int,
     facilities: Mapping[str, Facility],
     context: DecisionContext,
+    *,
+    program_version: int,
 ) -> None:
     """Accept, and reserve the facilities in the same transaction."""
     notice = judged.notice
@@ -60,6 +67,8 @@ def _accept(
         start_offset_s=judged.start_offset_s,
         blocked_facilities=judged.blocked_facilities,
         at_risk_facilities=judged.at_risk_facilities,
+        kind=command.kind,
+        prices=command.prices,
     )
     for facility in facilities.values():
         facility.reserve(

@@ -4,14 +4,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import CommandBus
 from application.commands.dr_event import ModifyDREvent, PlanDREvent, StartDREvent
 from application.handlers import HANDLERS
-from domain.dr_event import DREvent
+from domain.dr_event import DREvent, EventPrice
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
+from domain.program import SettlementRule
+from domain.program.settlement_rule import Energy
 from tests.given_when_then import Scenario
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import (
@@ -112,6 +115,23 @@ def test_a_modification_uses_the_random_start_drawn_before() -> None:
     assert reply.starts_at == STARTS_AT + timedelta(minutes=30, seconds=100), (
         "limited to the maximum of the new notice"
     )
+
+
+def test_prices_fit_the_window_in_force_and_not_the_notified_one() -> None:
+    """Who requests a random start learns its window from the answer, and sends the prices after it."""
+    rule = SettlementRule(currency="USD", energy=Energy(price="event"))
+    there = InProcessSystem.registered(*BOTH, terms={"settlement": rule})
+    scenario = drawing(there, 240)
+    scenario.after(judge(facility_ids=BOTH, target_kw=100.0, randomize_start_s=600))
+    refused = scenario.when(priced(changed(1, randomize_start_s=600), STARTS_AT)).reply
+    assert [reason.code for reason in refused.reasons] == ["price_off_interval"]
+    first_step = STARTS_AT + timedelta(minutes=15)
+    assert scenario.when(priced(changed(2, randomize_start_s=600), first_step)).reply.status == "modified"
+    assert not there.dr_event.plan_outdated
+
+
+def priced(command: ModifyDREvent, *at: datetime) -> ModifyDREvent:
+    return replace(command, prices=tuple(EventPrice(starts_at=one, per_kwh="0.1") for one in at))
 
 
 def changed(number: int, **changes: Any) -> ModifyDREvent:
