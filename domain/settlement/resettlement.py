@@ -1,23 +1,27 @@
 """A new revision beside the old one: which lines moved, and why, from the two alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Literal
 
 import msgspec
 
 from domain.program.settlement_rule import Deadline, SettlementRule
-from domain.settlement.inputs import EndedEvent, MeteringStep
+from domain.settlement.inputs import EndedEvent
+from domain.settlement.lines import PriceMissing
 from domain.settlement.quantities import ZERO
 from domain.settlement.rounding import Exact
-from domain.settlement.settle import Settlement, Steps, settle
+from domain.settlement.settle import Settlement, Steps, UnknownKind, settle
 
 Why = Literal["rule", "event", "baseline", "meter"]
 
 
 class DeadlinePassed(ValueError):
     """No resettlement is allowed that late."""
+
+
+class CurrencyChanged(ValueError):
+    """Two settlements in different currencies have no difference."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,40 +75,49 @@ def check_deadline(rule: SettlementRule, dr_event: EndedEvent, at: datetime) -> 
 
 
 def resettlement_of(old: Basis, new: Basis) -> Resettlement:
-    """What changed from `old` to `new`, the difference split in the order rule, event, baseline, meter."""
+    """What changed from `old` to `new`, the difference split in the order rule, event, baseline, meter.
+
+    A reason that cannot be settled by itself, because the new rule pays prices that the old event has not, is part of
+    the next one. Raises CurrencyChanged, PriceMissing and UnknownKind.
+    """
+    if (old.rule.currency, old.rule.minor_unit) != (new.rule.currency, new.rule.minor_unit):
+        raise CurrencyChanged(
+            f"settled in {old.rule.currency}, the new rule pays in {new.rule.currency}: nothing is converted"
+        )
     before, after = old.settlement(), new.settlement()
-    *between, _ = _one_by_one(old, new)
-    totals = [before.total, *(basis.settlement().total for basis in between), after.total]
-    reasons: tuple[Why, ...] = ("rule", "event", "baseline", "meter")
-    parts = [later - earlier for earlier, later in pairwise(totals)]
+    parts, earlier = [], before.total
+    for why, basis in _one_by_one(old, new):
+        try:
+            later = after.total if basis is new else basis.settlement().total
+        except (PriceMissing, UnknownKind):
+            continue
+        if later != earlier:
+            parts.append(WhyChanged(why, later - earlier))
+        earlier = later
     return Resettlement(
-        changes=_changes(before, after),
-        by_reason=tuple(
-            WhyChanged(why, part) for why, part in zip(reasons, parts, strict=True) if part != ZERO
-        ),
-        difference=after.total - before.total,
+        changes=_changes(before, after), by_reason=tuple(parts), difference=after.total - before.total
     )
 
 
-def _one_by_one(old: Basis, new: Basis) -> list[Basis]:
+def _one_by_one(old: Basis, new: Basis) -> list[tuple[Why, Basis]]:
     """The old basis with, one after the other, the rule, the event, the baselines and the meter of the new one."""
-    of_new_rule = msgspec.structs.replace(old, rule=new.rule)
-    of_new_event = msgspec.structs.replace(
-        of_new_rule,
-        dr_event=new.dr_event,
-        steps=_merged(old.steps, new.steps, of_old=("adjusted_kw", "metered_kw")),
-    )
-    of_new_baseline = msgspec.structs.replace(
-        of_new_event, steps=_merged(old.steps, new.steps, of_old=("metered_kw",))
-    )
-    return [of_new_rule, of_new_event, of_new_baseline, new]
+    of_new_event = msgspec.structs.replace(new, steps=_merged(old, new, of_old=("adjusted_kw", "metered_kw")))
+    of_new_baseline = msgspec.structs.replace(new, steps=_merged(old, new, of_old=("metered_kw",)))
+    return [
+        ("rule", msgspec.structs.replace(old, rule=new.rule)),
+        ("event", of_new_event),
+        ("baseline", of_new_baseline),
+        ("meter", new),
+    ]
 
 
-def _merged(old: Steps, new: Steps, *, of_old: Sequence[str]) -> Mapping[str, Sequence[MeteringStep]]:
-    """The new steps with those members of the old step of the same time, where there was one."""
+def _merged(old: Basis, new: Basis, *, of_old: Sequence[str]) -> Steps:
+    """The new steps with those members of the old step of the same time, where there was one of the same length."""
+    if old.step_s != new.step_s:
+        return new.steps
     merged = {}
-    for facility_id, steps in new.items():
-        earlier = {step.starts_at: step for step in old.get(facility_id, ())}
+    for facility_id, steps in new.steps.items():
+        earlier = {step.starts_at: step for step in old.steps.get(facility_id, ())}
         merged[facility_id] = [
             msgspec.structs.replace(step, **{name: getattr(earlier[step.starts_at], name) for name in of_old})
             if step.starts_at in earlier
