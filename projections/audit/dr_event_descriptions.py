@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from domain.dr_event import DREvent
+from domain.dr_event import ORDINARY_KIND, DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from projections.audit.description_parts import count_text, kw_text, moment_text, window_text
+
+MOST_PRICES = 4
+"""So many are told in a sentence."""
 
 
 def _opened(domain_event: DREvent.Opened, facility: str) -> str:
@@ -22,8 +25,19 @@ def _accepted(domain_event: DREvent.Accepted, facility: str) -> str:
         f"Accepted: {kw_text(notice.target_kw)} from {count_text(notice.facility_ids)}, "
         f"{window_text(notice.starts_at, notice.ends_at)}; capacity {kw_text(domain_event.capacity_kw)} "
         f"by {domain_event.capacity_source}{shortfall}; "
-        f"program {notice.program_id} version {domain_event.program_version}"
+        f"program {notice.program_id} version {domain_event.program_version}{_kind_and_prices(domain_event)}"
     )
+
+
+def _kind_and_prices(domain_event: DREvent.Accepted | DREvent.Modified) -> str:
+    kind = "" if domain_event.kind == ORDINARY_KIND else f"; kind {domain_event.kind}"
+    if not domain_event.prices:
+        return kind
+    listed = ", ".join(
+        f"{one.per_kwh} at {moment_text(one.starts_at)}" for one in domain_event.prices[:MOST_PRICES]
+    )
+    more = len(domain_event.prices) - MOST_PRICES
+    return f"{kind}; per kWh {listed}{f' and {more} more prices' if more > 0 else ''}"
 
 
 def _reason_count(domain_event: DREvent.Rejected | DREvent.ModificationRefused) -> int:
@@ -52,6 +66,7 @@ def _modified(domain_event: DREvent.Modified, facility: str) -> str:
     return (
         f"Modified (number {notice.modification_number}): {kw_text(notice.target_kw)} from "
         f"{count_text(notice.facility_ids)}, {window_text(notice.starts_at, notice.ends_at)}"
+        f"{_kind_and_prices(domain_event)}"
     )
 
 

@@ -62,6 +62,8 @@ def _judged(domain_event: DREvent.Accepted | DREvent.Rejected | DREvent.Modified
 def _accepted(domain_event: DREvent.Accepted, row: DREventRow) -> Changed:
     return _judged(domain_event, row) | {
         "status": "accepted",
+        "kind": domain_event.kind,
+        "prices": domain_event.prices,
         "reasons": (),
         "reason_counts": {},
         "program_version": domain_event.program_version,
@@ -101,6 +103,8 @@ def _scheduled(domain_event: DREvent.Scheduled, row: DREventRow) -> Changed:
 
 def _modified(domain_event: DREvent.Modified, row: DREventRow) -> Changed:
     return _judged(domain_event, row) | {
+        "kind": domain_event.kind,
+        "prices": domain_event.prices,
         "correlation_id": row.correlation_id,
         "trace_id": row.trace_id,
         "reasons": (),

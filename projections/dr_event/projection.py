@@ -22,7 +22,7 @@ class DREventsProjection:
     """The projection behind the read model `dr_events`."""
 
     name: ClassVar[str] = "dr_events"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     row_type: ClassVar[type[DREventRow]] = DREventRow
     newest_first: ClassVar[bool] = True
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (DREvent.Event,)

@@ -11,9 +11,11 @@ from uuid import UUID
 import msgspec
 
 from domain.dr_event import (
+    ORDINARY_KIND,
     Batch,
     CallbackKind,
     DREventStatus,
+    EventPrice,
     FacilityTarget,
     Outcome,
     Reason,
@@ -55,6 +57,9 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     target_kw: float = 0.0
     facility_ids: tuple[str, ...] = ()
     wants_callbacks: bool = False
+    kind: str = ORDINARY_KIND
+    """Of the program's settlement rule."""
+    prices: tuple[EventPrice, ...] = ()
 
     capacity_kw: float = 0.0
     capacity_source: str = ""

@@ -1,6 +1,7 @@
 """Whatever comes, the parsers of the webhook end with a value or with the one error that names what is wrong."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -68,6 +69,31 @@ def test_any_value_of_any_field_is_taken_or_refused(
     notice = found.body.notice()
     assert 2000 <= notice.starts_at.year < 2200
     assert decoded(msgspec.json.encode(body), "key", event_id).body_hash == found.body_hash
+
+
+PRICE = st.fixed_dictionaries(
+    {
+        "starts_at": MOMENTS | VALUES,
+        "per_kwh": st.decimals().map(str) | st.text("-+.0123456789eE_", max_size=25) | VALUES,
+    },
+    optional={"currency": VALUES},
+)
+
+
+@settings(max_examples=examples(100))
+@given(st.lists(PRICE | VALUES, max_size=4))
+@example([{"starts_at": "2026-07-14T21:00:00Z", "per_kwh": "1\n"}])
+@example([{"starts_at": "2026-07-14T21:00:00Z", "per_kwh": "\u0661"}])
+def test_any_price_is_an_exact_decimal_or_refused_by_its_place(prices: list[Any]) -> None:
+    found = decoded(msgspec.json.encode(notification(prices=prices)))
+    if isinstance(found, Problem):
+        assert all(str(reason.field).startswith("prices[") for reason in found.reasons)
+        return
+    for price, written in zip(found.body.event_prices(), prices, strict=True):
+        assert price.per_kwh == written["per_kwh"]
+        assert Decimal(price.per_kwh).is_finite()
+        assert abs(Decimal(price.per_kwh)) < 10**9
+        assert (price.starts_at.tzinfo, 2000 <= price.starts_at.year < 2200) == (UTC, True)
 
 
 def test_the_number_of_fields_is_bounded() -> None:

@@ -55,7 +55,8 @@ from application.facility.portfolio_entries import (
 from application.handlers import HANDLERS
 from application.ports.access.api_keys import Role
 from application.telemetry.reading_gaps import GapSources
-from domain.program import Hours, WindowTerms
+from domain.program import Hours, SettlementRule, WindowTerms
+from domain.program.settlement_rule import Energy, KindOverride
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.stores import Stores
 from interfaces.settings.settings import Settings
@@ -79,8 +80,8 @@ CALLERS: tuple[tuple[Role, str | None], ...] = (
 IN_MAINTENANCE = "fac-010"
 ELSEWHERE = "fac-009"
 CONTRACTED = "fac-008"
-"""In two more programs of util-1: `weekday-peak`, for weekdays from 08:00 to 20:00, and `base-load`, without the level
-that its baseline needs."""
+"""In two more programs of util-1: `weekday-peak`, for weekdays from 08:00 to 20:00 and settled by the prices of each
+event, and `base-load`, without the level that its baseline needs."""
 """The facility that is enrolled only in the other utility's program."""
 CLOCK = SystemClock()
 
@@ -334,6 +335,9 @@ def _fill(bus: CommandBus) -> None:
         baseline_method="high-5-of-10",
         maximum_lead_s=30 * 86_400,
         window=WindowTerms(hours=Hours(from_="08:00", to="20:00")),
+        settlement=SettlementRule(
+            currency="USD", energy=Energy(price="event"), kinds={"test": KindOverride(energy=None)}
+        ),
     )
     level = ProgramEntry(program_id="base-load", utility_id="util-1", baseline_method="firm-service-level")
     for entry in (weekdays, level):

@@ -47,6 +47,12 @@ MALFORMED: dict[str, tuple[dict[str, Any], str, str]] = {
     "wrong type": ({"target_reduction_kw": "a lot"}, "invalid_field", "target_reduction_kw"),
     "naive time": ({"starts_at": day(2).replace(tzinfo=None)}, "invalid_field", "starts_at"),
     "list of numbers": ({"facility_ids": [1]}, "invalid_field", "facility_ids[0]"),
+    "price as a number": (
+        {"prices": [{"starts_at": "2026-07-14T21:00:00Z", "per_kwh": 0.08}]},
+        "invalid_field",
+        "prices[0]",
+    ),
+    "kind as a number": ({"kind": 7}, "invalid_field", "kind"),
 }
 
 
@@ -74,6 +80,10 @@ def sunday() -> datetime:
 
 def weekday(*, hour: int, minute: int = 0) -> datetime:
     return day(7 - utc_now().weekday(), hour=hour) + timedelta(minutes=minute)
+
+
+def price(at: datetime) -> dict[str, str]:
+    return {"starts_at": at.isoformat(), "per_kwh": "0.08"}
 
 
 IN_CONTRACT = {"program": "weekday-peak", "facility_ids": [CONTRACTED], "target_reduction_kw": 50}
@@ -108,6 +118,19 @@ INFEASIBLE: dict[str, tuple[dict[str, Any], str, str | None]] = {
     ),
     "beyond the longest lead": ({**IN_CONTRACT, "starts_at": lambda: day(31)}, "too_far_ahead", None),
     "no firm service level": ({**IN_CONTRACT, "program": "base-load"}, "no_service_level", CONTRACTED),
+    "unknown kind": ({**IN_CONTRACT, "kind": "emergency"}, "unknown_kind", None),
+    "kind without a rule": ({"kind": "test"}, "unknown_kind", None),
+    "prices without a rule": ({"prices": lambda: [price(day(2))]}, "no_settlement_rule", None),
+    "price between intervals": (
+        {**IN_CONTRACT, "prices": lambda: [price(day(2) + timedelta(minutes=15))]},
+        "price_off_interval",
+        None,
+    ),
+    "two prices of one interval": (
+        {**IN_CONTRACT, "prices": lambda: [price(day(2))] * 2},
+        "duplicate_price",
+        None,
+    ),
     "unknown program": ({"program": "no-such-program"}, "unknown_program", None),
     "program of another utility": ({"program": "winter-peak"}, "unknown_program", None),
 }

@@ -1,7 +1,7 @@
 """Modifications, cancellations and opt-outs over HTTP, with the real bus and PostgreSQL."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -11,6 +11,7 @@ from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.forecasts import Forecasts
 from domain.forecast import cycle_start_of
 from tests.acceptance.api.running_api import (
+    CONTRACTED,
     SIGNING_SECRET,
     WEBHOOK,
     Door,
@@ -68,6 +69,37 @@ def test_a_modification_applies_at_once_and_a_repeat_gets_the_same_answer(door: 
     # The removed facility is free, the added one is not.
     assert door.post(notification(starts_at=day(3), facility_ids=["fac-002"])).status_code == 202
     assert door.post(notification(starts_at=day(3), facility_ids=["fac-003"])).status_code == 422
+
+
+def priced(body: dict[str, Any], *per_kwh: str) -> dict[str, Any]:
+    at = datetime.fromisoformat(body["starts_at"])
+    hours = [(at + timedelta(hours=hour)).isoformat() for hour in range(len(per_kwh))]
+    return body | {
+        "prices": [{"starts_at": one, "per_kwh": price} for one, price in zip(hours, per_kwh, strict=True)]
+    }
+
+
+def test_kind_and_prices_are_shown_and_prices_change_by_patch_as_a_whole(door: Door) -> None:
+    weekday = day(7 - utc_now().weekday(), hour=14)
+    of_program = {"program": "weekday-peak", "facility_ids": [CONTRACTED], "target_reduction_kw": 50}
+    asked = accepted(door, **of_program, starts_at=weekday, kind="test")
+    assert (shown(door, asked)["kind"], shown(door, asked)["prices"]) == ("test", [])
+    body = priced(changed(asked, 1), "0.0810", "-0.02")
+    first = door.change("PATCH", asked["event_id"], body)
+    assert (first.status_code, first.json()["status"]) == (202, "modified")
+    events = door.stored()
+    assert door.change("PATCH", asked["event_id"], body).content == first.content
+    assert door.stored() == events
+    row = shown(door, asked)
+    assert (row["kind"], [price["per_kwh"] for price in row["prices"]]) == ("test", ["0.0810", "-0.02"])
+    moved = (weekday + timedelta(minutes=15)).isoformat()
+    refused = door.change("PATCH", asked["event_id"], changed(asked, 2, starts_at=moved))
+    assert [reason["code"] for reason in refused.json()["reasons"]] == ["prices_of_other_window"]
+    door.change("PATCH", asked["event_id"], priced(changed(asked, 3), "0.09"))
+    assert [price["per_kwh"] for price in shown(door, asked)["prices"]] == ["0.09"]
+    audited = door.get(f"/api/audit/dr-events/{asked['dr_event_id']}", "auditor").json()
+    assert audited["dr_event"]["prices"] == shown(door, asked)["prices"]
+    assert any("kind test; per kWh 0.0810 at" in step["what"] for step in audited["steps"])
 
 
 def test_stale_and_repeated_modification_numbers_change_nothing(door: Door) -> None:

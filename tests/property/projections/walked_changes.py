@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from domain.dispatch import Dispatch, Setpoint
 from domain.dispatch.amendment import is_curtailing
-from domain.dr_event import PLANNED, RUNNING, Batch, DREvent, Reason
+from domain.dr_event import ENDED, PLANNED, RUNNING, Batch, DREvent, EventPrice, Reason
 from domain.event_sourcing.aggregate import Aggregate
 from domain.facility import Facility
 
@@ -48,6 +48,11 @@ def changes_of(walk: PortfolioWalk, dr_event: DREvent, number: int) -> Iterator[
         yield partial(do, dr_event.refuse_modification, notice=changed, reasons=NOT_FEASIBLE)
         lost = state.judged_notice.facility_ids[:1]
         yield partial(do, dr_event.preempt, facility_ids=lost, by_dr_event_id=walk.dr_events[0].id)
+    if state.status in RUNNING | ENDED and number % 7 == 3:
+        changed = replace(state.judged_notice, modification_number=state.modification_number + 1)
+        price = EventPrice(starts_at=changed.starts_at, per_kwh=f"0.{number}")
+        kind = state.kind if state.status in ENDED else f"kind-{number % 2}"
+        yield partial(do, dr_event.reprice, notice=changed, kind=kind, prices=(price,) * (number % 3))
     if state.status in PLANNED:
         if state.plan_outdated or number % 9 == 0:
             yield partial(_replanned, walk, dr_event, number)

@@ -15,8 +15,10 @@ from domain.baseline.expected_error import ExpectedError
 from domain.baseline.regression.uncertainty import SavingsUncertainty
 from domain.dispatch import LeaveCause
 from domain.dr_event import (
+    ORDINARY_KIND,
     CallbackKind,
     DREventStatus,
+    EventPrice,
     FacilityTarget,
     Outcome,
     Reason,
@@ -87,6 +89,10 @@ class DREventDocument(msgspec.Struct, frozen=True, kw_only=True):
     target_kw: float = 0.0
     facility_ids: tuple[str, ...] = ()
     wants_callbacks: bool = False
+    kind: str = ORDINARY_KIND
+    """Of the program's settlement rule: `event`, or a key of its `kinds`."""
+    prices: tuple[EventPrice, ...] = ()
+    """By settlement interval, in the program's currency per kWh; empty: none yet."""
 
     capacity_kw: float = 0.0
     capacity_source: str = ""

@@ -7,12 +7,13 @@ decides whether the DR event is feasible.
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
-from domain.dr_event import Notice
+from domain.dr_event import EventPrice, Notice
 from interfaces.web.problems import Problem, ProblemReason
 
 MOST_FIELDS, MOST_REASONS, MOST_FACILITIES = 64, 50, 2_000
@@ -28,6 +29,23 @@ MOST_FACILITY_ID_CHARACTERS = 63
 """No facility of a portfolio has a longer id."""
 FacilityId = Annotated[str, Meta(min_length=1, max_length=MOST_FACILITY_ID_CHARACTERS, pattern=ID_PATTERN)]
 Moment = Annotated[datetime, Meta(tz=True)]
+MOST_PRICES = 31 * 96
+"""The quarter-hours of the longest window that a program may agree on."""
+PriceString = Annotated[str, Meta(pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,9})?(?!\n)$", max_length=20)]
+"""An exact decimal without exponent."""
+
+
+class PriceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The price of one settlement interval, in the program's currency per kWh. Unknown members are refused, since one
+    may say that the number means something else."""
+
+    starts_at: Moment
+    """The start of a settlement interval."""
+    per_kwh: PriceString
+    """A decimal as a string; it may be negative."""
+
+    def price(self) -> EventPrice:
+        return EventPrice(starts_at=self.starts_at, per_kwh=self.per_kwh)
 
 
 class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +65,14 @@ class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
     callback_url: Annotated[str, Meta(max_length=2_000)] | None = None
     randomize_start_s: Annotated[int, Meta(ge=0, le=MOST_PUT_OFF_S)] = 0
     """The start may be delayed by a random time up to this, drawn once."""
+    kind: Annotated[str, Meta(min_length=1, max_length=50, pattern=ID_PATTERN)] | None = None
+    """`event`, or another kind of the program's settlement rule. Left out: `event`; of a modification: as it is."""
+    prices: Annotated[tuple[PriceBody, ...], Meta(max_length=MOST_PRICES)] | None = None
+    """By settlement interval, in the program's currency; they may come later. Of a modification they replace all that
+    were given before; left out: they stay."""
+
+    def event_prices(self) -> tuple[EventPrice, ...] | None:
+        return None if self.prices is None else tuple(one.price() for one in self.prices)
 
     def notice(self) -> Notice:
         return Notice(
@@ -121,22 +147,36 @@ def _convert_fields(given: dict[str, Any], values: dict[str, Any]) -> Iterator[P
             if spec.required:
                 yield ProblemReason(code="missing_field", detail="is required", field=spec.name)
             continue
-        if spec.name == "facility_ids" and isinstance(given[spec.name], list):
-            yield from _wrong_facility_ids(given[spec.name])
+        if wrong := list(_wrong_elements(spec.name, given[spec.name])):
+            yield from wrong
+            continue
         try:
             values[spec.name] = _utc(msgspec.convert(_whole(given[spec.name]), spec.type))
         except (msgspec.ValidationError, OverflowError) as error:
-            if spec.name != "facility_ids" or "$[" not in str(error):
-                yield ProblemReason(code="invalid_field", detail=str(error), field=spec.name)
+            yield ProblemReason(code="invalid_field", detail=str(error), field=spec.name)
 
 
-def _wrong_facility_ids(given: list[Any]) -> Iterator[ProblemReason]:
-    """One reason for each wrong element; msgspec would stop at the first one."""
-    for index, facility_id in enumerate(given[:MOST_FACILITIES]):
+class _Elements(NamedTuple):
+    type: Any
+    most: int
+
+
+_ELEMENTS = {
+    "facility_ids": _Elements(FacilityId, MOST_FACILITIES),
+    "prices": _Elements(PriceBody, MOST_PRICES),
+}
+
+
+def _wrong_elements(name: str, given: Any) -> Iterator[ProblemReason]:
+    """One reason for each wrong element of a list; msgspec would stop at the first one."""
+    elements = _ELEMENTS.get(name)
+    if elements is None or not isinstance(given, list):
+        return
+    for index, element in enumerate(given[: elements.most]):
         try:
-            msgspec.convert(facility_id, FacilityId)
-        except msgspec.ValidationError as error:
-            yield ProblemReason(code="invalid_field", detail=str(error), field=f"facility_ids[{index}]")
+            _utc(msgspec.convert(element, elements.type))
+        except (msgspec.ValidationError, OverflowError) as error:
+            yield ProblemReason(code="invalid_field", detail=str(error), field=f"{name}[{index}]")
 
 
 def _whole(value: Any) -> Any:
@@ -146,6 +186,10 @@ def _whole(value: Any) -> Any:
 
 def _utc(value: Any) -> Any:
     """Times in UTC, limited to the years that all calendars support; other values unchanged."""
+    if isinstance(value, PriceBody):
+        return replace(value, starts_at=_utc(value.starts_at))
+    if isinstance(value, tuple):
+        return tuple(map(_utc, value))
     if not isinstance(value, datetime):
         return value
     moment = value.astimezone(UTC)

@@ -24,6 +24,7 @@ from application.commands.dr_event import (
     Modification,
     ModifyDREvent,
 )
+from domain.dr_event import ORDINARY_KIND
 from domain.errors import UnknownDREvent
 from interfaces.web.api.webhook.body import MOST_NUMBER, Notification, decode_notification
 from interfaces.web.api.webhook.openapi import ModificationOperation, NotificationOperation
@@ -89,12 +90,13 @@ class NotificationController(Controller):
     @patch(
         "/{utility_event_id:str}",
         status_code=202,
-        summary="Modify a DR event: window, target or facilities",
+        summary="Modify a DR event: window, target, facilities, kind or prices",
         operation_class=ModificationOperation,
         policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
     )
     async def modify(self, request: ApiRequest, utility_event_id: FromPath[str]) -> Response[bytes]:
-        """The whole notification with a higher `modification_number`. If it is refused, nothing changes."""
+        """The whole notification with a higher `modification_number`. If it is refused, nothing changes. After the
+        window only `prices` may change, until the settlement is final."""
         body = await read_body(request)
         edge, utility_id = edge_of(request), str(request.user.utility_id)
         return await edge.notification_limit.run(
@@ -159,6 +161,8 @@ def _judge(
         utility_id=utility_id,
         utility_event_id=notification.body.event_id,
         notice=recorded_notice(notification.body, edge.dependencies, utility_id),
+        kind=notification.body.kind or ORDINARY_KIND,
+        prices=notification.body.event_prices() or (),
     )
     judgement: Judgement = edge.dependencies.bus.handle(
         command,
@@ -195,6 +199,8 @@ def _modify(request: ApiRequest, web: WebDependencies, body: bytes, utility_even
             utility_id=utility_id,
             utility_event_id=utility_event_id,
             notice=recorded_notice(notification.body, web, utility_id),
+            kind=notification.body.kind,
+            prices=notification.body.event_prices(),
         ),
         context_of(request),
         key=IdempotencyKey(

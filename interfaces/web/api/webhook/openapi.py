@@ -31,8 +31,25 @@ _LATER = {
     "modification_number": 1,
     "starts_at": "2026-07-14T21:30:00Z",
 }
-_NOTIFICATION = {"two_facilities": Example(summary="Two facilities for two hours", value=_BODY)}
-_MODIFICATION = {"half_an_hour_later": Example(summary="Half an hour later", value=_LATER)}
+_PRICED = {
+    **_BODY,
+    "notification_id": "n-3",
+    "modification_number": 2,
+    "prices": [
+        {"starts_at": "2026-07-14T21:00:00Z", "per_kwh": "0.08123"},
+        {"starts_at": "2026-07-14T22:00:00Z", "per_kwh": "0.0795"},
+    ],
+}
+_NOTIFICATION = {
+    "two_facilities": Example(summary="Two facilities for two hours", value=_BODY),
+    "a_test": Example(
+        summary="A test, of a program whose settlement rule has that kind", value=_BODY | {"kind": "test"}
+    ),
+}
+_MODIFICATION = {
+    "half_an_hour_later": Example(summary="Half an hour later", value=_LATER),
+    "prices": Example(summary="The prices of both hours, also after the window", value=_PRICED),
+}
 
 
 @dataclass

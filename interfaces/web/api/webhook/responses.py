@@ -98,7 +98,9 @@ def modification_answer_of(event_id: str, modification: Modification) -> Respons
     if modification.status == "refused":
         raise infeasible(modification.dr_event_id, modification.reasons, modification.reason_counts)
     if modification.status == "ended":
-        raise ended(modification.dr_event_id, modification.dr_event_status, "be modified")
+        raise ended(
+            modification.dr_event_id, modification.dr_event_status, "be modified", modification.reasons
+        )
     status_url = status_url_of(modification.dr_event_id)
     answer = ModificationAnswer(
         dr_event_id=modification.dr_event_id,
@@ -133,8 +135,12 @@ def cancellation_answer_of(event_id: str, cancellation: Cancellation) -> Cancell
     )
 
 
-def ended(dr_event_id: UUID, status: str, doing: str) -> Problem:
-    return Problem("not-allowed-now", f"DR event {dr_event_id} is {status} and cannot {doing} any more")
+def ended(dr_event_id: UUID, status: str, doing: str, reasons: Iterable[Reason] = ()) -> Problem:
+    return Problem(
+        "not-allowed-now",
+        f"DR event {dr_event_id} is {status} and cannot {doing} any more",
+        tuple(ProblemReason(code=reason.code, detail=reason.detail) for reason in reasons),
+    )
 
 
 def infeasible(dr_event_id: UUID, refusals: Iterable[Reason], counts: Mapping[str, int]) -> Problem:

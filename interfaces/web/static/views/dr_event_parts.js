@@ -3,7 +3,7 @@ import { get } from "../api.js";
 import { Chip, Facts, Loaded, Panel } from "../components/parts.js";
 import { Table } from "../components/table.js";
 import { html, useMemo } from "../dom.js";
-import { NONE, between, count, kw, momentSeconds, sentence, short, words } from "../format.js";
+import { NONE, between, count, kw, moment, momentSeconds, sentence, short, words } from "../format.js";
 import { useList, useLoaded, useQuery } from "../query.js";
 import { DispatchRows } from "./dispatch_rows.js";
 import { DREventLoad } from "./dr_event_load.js";
@@ -49,6 +49,19 @@ function Callbacks({ row }) {
   </${Panel}>`;
 }
 
+const PRICE_COLUMNS = [
+  { id: "starts_at", label: "From", header: true, sort: (one) => one.starts_at, cell: (one) => html`<span class="nowrap">${moment(one.starts_at)}</span>` },
+  { id: "per_kwh", label: "Per kWh", number: true, sort: (one) => Number(one.per_kwh), cell: (one) => one.per_kwh },
+];
+
+/** The prices that the utility sent, as it wrote them; nothing without one. */
+function Prices({ row }) {
+  if (!row.prices?.length) return null;
+  return html`<${Panel} title="Prices" flush className="span-5" note=${`per settlement interval, in the currency of ${row.program_id}`}>
+    <${Table} caption="Prices of the DR event" columns=${PRICE_COLUMNS} rows=${row.prices} rowKey=${(one) => one.starts_at} first="starts_at" />
+  </${Panel}>`;
+}
+
 const listed = (ids) => (ids.length ? (ids.length > 12 ? `${ids.slice(0, 12).join(", ")} and ${ids.length - 12} more` : ids.join(", ")) : null);
 
 /** Each reason with the number of facilities; null without one. */
@@ -72,6 +85,7 @@ function Particulars({ row, parts }) {
     <${Facts} items=${[
       ["Utility", row.utility_id],
       ["Program", row.program_id && `${row.program_id}, version ${row.program_version}`],
+      ["Kind", row.kind && row.kind !== "event" ? row.kind : null],
       ["Window", between(row.starts_at, row.ends_at)],
       ["Asked to start", row.requested_starts_at && momentSeconds(row.requested_starts_at)],
       ["Modification", `${row.modification_number}, plan revision ${row.plan_revision}`],
@@ -105,5 +119,5 @@ export function DREventBody({ id, asOf = null, act = null, open = null }) {
       <${Loaded} query=${parts} lines=8>${(found) => html`<${DispatchRows} parts=${found} act=${act} />`}</${Loaded}>
     </${Panel}>
     <${DREventMeasured} id=${id} parts=${parts.data || []} asOf=${asOf} open=${open} />
-    <div class="grid"><${Callbacks} row=${row} /><${Particulars} row=${row} parts=${parts.data || []} /></div>`}</${Loaded}>`;
+    <div class="grid"><${Callbacks} row=${row} /><${Particulars} row=${row} parts=${parts.data || []} /><${Prices} row=${row} /></div>`}</${Loaded}>`;
 }

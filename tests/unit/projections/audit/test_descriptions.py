@@ -1,13 +1,17 @@
 """Every domain event of a DR event has a description for people."""
 
+from datetime import timedelta
+
 import pytest
+from msgspec.structs import replace
 
 from domain.dispatch import Dispatch
-from domain.dr_event import DREvent
+from domain.dr_event import DREvent, EventPrice
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from projections.audit.descriptions import DESCRIPTIONS, description_of, reason_of, topic_of
 from tests.property.projections.projected_logs import long_life
+from tests.sample_values import STARTS_AT
 
 
 def _own(aggregate: type) -> set[type[DomainEvent]]:
@@ -79,3 +83,18 @@ def test_a_refusal_lists_every_reason() -> None:
 def test_a_domain_event_without_a_description_is_described_by_its_topic() -> None:
     registered = example(Facility.Registered)
     assert description_of(registered, None) == "facility.registered.v1"
+
+
+def test_kind_and_prices_are_told_where_the_utility_gave_them() -> None:
+    accepted = example(DREvent.Accepted)
+    plain = description_of(accepted, "")
+    prices = tuple(EventPrice(starts_at=STARTS_AT + timedelta(hours=n), per_kwh=f"0.0{n}") for n in range(6))
+    assert "per kWh" not in plain
+    priced = description_of(replace(accepted, kind="test", prices=prices[:1]), "")
+    assert priced == f"{plain}; kind test; per kWh 0.00 at 2026-07-14 21:00:00Z"
+    assert description_of(replace(accepted, prices=prices), "").endswith("00:00:00Z and 2 more prices")
+
+
+def test_a_modification_tells_its_prices_too() -> None:
+    changed = replace(example(DREvent.Modified), prices=(EventPrice(starts_at=STARTS_AT, per_kwh="-1"),))
+    assert description_of(changed, "").endswith("; per kWh -1 at 2026-07-14 21:00:00Z")

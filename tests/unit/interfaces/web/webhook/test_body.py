@@ -1,10 +1,13 @@
 """The body of a notification: strictly validated, bounded, every invalid field reported."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
+from domain.dr_event import EventPrice
+from interfaces.web.api.webhook.body import MOST_PRICES
 from tests.unit.interfaces.web.edge import (
     WEBHOOK,
     Edge,
@@ -124,6 +127,71 @@ def test_values_that_cannot_be_stored_are_refused(edge: Edge, field: str, value:
         document = problem_of(client.post(WEBHOOK, json=notification(**{field: value}), headers=key))
     assert document["status"] == 400
     assert [reason["field"] for reason in document["reasons"]] == [field]
+
+
+PRICE = {"starts_at": "2026-07-14T23:00:00+02:00", "per_kwh": "-0.0123"}
+
+
+def test_kind_and_prices_are_taken_as_they_are_written(edge: Edge) -> None:
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        client.post(WEBHOOK, json=notification(kind="test", prices=[PRICE]), headers=key)
+    command = edge.commands.given[0][0]
+    at = datetime(2026, 7, 14, 21, tzinfo=UTC)
+    assert (command.kind, command.prices) == ("test", (EventPrice(starts_at=at, per_kwh="-0.0123"),))
+    assert command.prices[0].starts_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize("absent", [{}, {"kind": None, "prices": None}], ids=["left out", "null"])
+def test_a_notification_without_kind_and_prices_is_an_event_without_prices(
+    edge: Edge, absent: dict[str, Any]
+) -> None:
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        client.post(WEBHOOK, json=notification() | absent, headers=key)
+    command = edge.commands.given[0][0]
+    assert (command.kind, command.prices) == ("event", ())
+
+
+@pytest.mark.parametrize(
+    ("price", "why"),
+    [
+        ({"per_kwh": 0.08}, "Expected `str`, got `float` - at `$.per_kwh`"),
+        ({"per_kwh": "8e-2"}, "matching regex"),
+        ({"per_kwh": "0.08\n"}, "matching regex"),
+        ({"per_kwh": "0." + "1" * 19}, "length <= 20"),
+        ({"per_kwh": "NaN"}, "matching regex"),
+        ({"starts_at": "2026-07-14T21:00:00"}, "timezone"),
+        ({"starts_at": "1999-12-31T21:00:00Z"}, "2000 to 2199"),
+        ({"currency": "EUR"}, "unknown field `currency`"),
+    ],
+)
+def test_each_wrong_price_is_named_by_its_place(edge: Edge, price: dict[str, Any], why: str) -> None:
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        body = notification(prices=[PRICE, PRICE | price, 7])
+        document = problem_of(client.post(WEBHOOK, json=body, headers=key))
+    first, second = document["reasons"]
+    assert (first["code"], first["field"], second["field"]) == ("invalid_field", "prices[1]", "prices[2]")
+    assert why in first["detail"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kind", ""),
+        ("kind", "x" * 51),
+        ("kind", "a\x00b"),
+        ("kind", 7),
+        ("prices", {}),
+        ("prices", [PRICE] * (MOST_PRICES + 1)),
+    ],
+)
+def test_kind_and_prices_are_bounded(edge: Edge, field: str, value: Any) -> None:
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        document = problem_of(client.post(WEBHOOK, json=notification(**{field: value}), headers=key))
+    assert [(reason["code"], reason["field"]) for reason in document["reasons"]] == [("invalid_field", field)]
 
 
 def test_unknown_fields_are_ignored(edge: Edge) -> None:

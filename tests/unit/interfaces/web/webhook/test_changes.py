@@ -62,6 +62,16 @@ def test_a_modification_command_is_complete_and_its_idempotency_scope_names_the_
     assert document["capacity_degraded_kw"] == 40.0
 
 
+def test_a_modification_says_of_kind_and_prices_what_is_sent() -> None:
+    edge = modifying()
+    patched(edge)
+    patched(edge, kind="test", prices=[{"starts_at": "2026-07-14T21:00:00Z", "per_kwh": "0.1"}])
+    patched(edge, prices=[])
+    commands = [command for command, _, _ in edge.commands.given]
+    assert [(one.kind, one.prices) for one in commands[::2]] == [(None, None), (None, ())]
+    assert (commands[1].kind, [price.per_kwh for price in commands[1].prices]) == ("test", ["0.1"])
+
+
 @pytest.mark.parametrize("status", ["stale", "repeated"])
 def test_a_modification_without_effect_returns_the_current_modification_number(status: str) -> None:
     response = patched(modifying(status=status, modification_number=7))
@@ -80,9 +90,12 @@ def test_a_refused_modification_names_every_reason() -> None:
 
 
 def test_a_modification_after_the_end_gives_409() -> None:
-    document = problem_of(patched(modifying(status="ended", dr_event_status="completed")))
+    final = (Reason(code="settlement_final", detail="the settlement is final"),)
+    ended = modifying(status="ended", dr_event_status="completed", reasons=final)
+    document = problem_of(patched(ended))
     assert (document["status"], document["type"]) == (409, "/problems/not-allowed-now")
     assert "is completed" in document["detail"]
+    assert codes_of(document) == ["settlement_final"]
 
 
 def test_a_modification_of_an_unknown_dr_event_is_answered_404() -> None:
