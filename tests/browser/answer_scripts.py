@@ -173,3 +173,22 @@ PORTFOLIO = served("""
   window.show = () => (render(html`<${PortfolioView} />`, main), 0);
 """)
 """A portfolio whose load comes in parts: `part(kw, cursor, first)`; `foreseen` is a forecast. `show()` draws it."""
+
+PRICED = served("""
+  const { html, render } = await import("/static/dom.js");
+  const { session } = await import("/static/session.js");
+  const { DREventBody } = await import("/static/views/dr_event_parts.js");
+  const none = { reasons: [], refused_modification: [], targets: [], failed_facilities: [], opted_out_facilities: [],
+    preempted_facilities: [], unmeasured_facilities: [], callbacks: {}, facility_ids: ["fac-001"] };
+  const row = { ...none, dr_event_id: "1", status: "accepted", settlement_status: "none", program_id: "summer-peak",
+    opened_at: "2026-07-14T20:00:00Z", starts_at: "2026-07-14T21:00:00Z", ends_at: "2026-07-14T23:00:00Z", target_kw: 1,
+    trace_id: "0af7651916cd43dd8448eb211c80319c" };
+  answers["/api/dr-events/1/dispatches"] = [200, { items: [], next_cursor: null }];
+  session.set({ phase: "signed-in", role: "dashboard" });
+  window.show = (given) => {
+    answers["/api/dr-events/1"] = [200, { ...row, ...given }];
+    render(html`<${DREventBody} key=${JSON.stringify(given)} id="1" asOf=${given.asOf} />`, main);
+    return 0;
+  };
+""")
+"""`show(given)` draws a DR event with those fields of its document; another `asOf` reads it again."""
