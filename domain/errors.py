@@ -55,6 +55,12 @@ class MeasurementClosed(DomainError):
     code = "measurement_closed"
 
 
+class SettlementFinal(DomainError):
+    """It is after the deadline: nothing is settled again."""
+
+    code = "settlement_final"
+
+
 class UnknownBmsCommand(DomainError):
     """An outcome was reported for a command that was never requested."""
 

@@ -10,6 +10,7 @@ from domain.dispatch import Dispatch, Setpoint, ZonePlan
 from domain.dr_event import Batch, DREvent, EventPrice, Reason
 from domain.event_sourcing.aggregate import DomainEvent, Provenance
 from tests.measured_figures import figures
+from tests.sample_settlement import settlement_figures
 from tests.sample_values import (
     BMS,
     DR_EVENT_ID,
@@ -213,6 +214,14 @@ class DREventWalk(Walk):
         less_kw = (self.aggregate.state.delivered_kw or 0.0) - 1.0
         self.aggregate.remeasure(
             self.provenance, delivered_kw=less_kw, measured_facilities=1, unmeasured_facilities=()
+        )
+
+    def settle(self) -> None:
+        """From other inputs than those before."""
+        self.aggregate.settle(
+            self.provenance,
+            figures=settlement_figures(inputs_digest=f"{len(self.recorded):064x}"),
+            why="corrected readings",
         )
 
 

@@ -105,6 +105,8 @@ NEWER_TOPICS: frozenset[str] = frozenset(
         "dispatch.unblocked.v1",
         "dr-event.measured.v2",
         "dr-event.remeasured.v2",
+        "dr-event.resettled.v1",
+        "dr-event.settled.v1",
         "facility.enrolled-in-program.v2",
         "facility.groups-assigned.v1",
         "facility.location-agreed.v1",

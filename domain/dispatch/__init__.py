@@ -5,8 +5,9 @@ with its outcome after it. A command whose outcome is unknown stays open until t
 """
 
 from domain.dispatch.aggregate import Dispatch
+from domain.dispatch.measured_load import AdjustmentFigures, Interval, MeasuredLoad
 from domain.dispatch.measurement import MEASURED_WITHIN, REMEASURED_FOR
-from domain.dispatch.measurement_figures import AdjustmentFigures, MeasuredDay, MeasurementFigures
+from domain.dispatch.measurement_figures import MeasuredDay, MeasurementFigures
 from domain.dispatch.phase_conclusion import LONGEST_RESTORE_RETRY, RESTORE_RETRY
 from domain.dispatch.state import (
     CURTAILED,
@@ -17,9 +18,9 @@ from domain.dispatch.state import (
     CommandState,
     DispatchState,
     DispatchStatus,
-    Interval,
     LeaveCause,
     Phase,
+    PromisedPower,
     RestoreStep,
     Setpoint,
     ZonePlan,
@@ -43,8 +44,10 @@ __all__ = [
     "Interval",
     "LeaveCause",
     "MeasuredDay",
+    "MeasuredLoad",
     "MeasurementFigures",
     "Phase",
+    "PromisedPower",
     "RestoreStep",
     "Setpoint",
     "ZonePlan",

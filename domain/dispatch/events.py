@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.dispatch.event_base import Event, commands_done_by_hand, status_during
-from domain.dispatch.state import DispatchState, LeaveCause, RestoreStep, ZonePlan
+from domain.dispatch.state import DispatchState, LeaveCause, PromisedPower, RestoreStep, ZonePlan
 from domain.event_sourcing.aggregate import CreationEvent
 from domain.facility import BmsLink
 
@@ -40,6 +40,7 @@ class Planned(CreationEvent, Event, frozen=True, kw_only=True):
             target_kw=self.target_kw,
             bms=self.bms,
             zones={zone.zone_id: zone for zone in self.zones},
+            promised=(PromisedPower(self.starts_at, self.target_kw),),
             data_quality=self.data_quality,
         )
 
@@ -108,13 +109,25 @@ class Amended(Event, frozen=True, kw_only=True):
             expires_at=self.expires_at,
             target_kw=self.target_kw,
             zones={zone.zone_id: zone for zone in self.zones},
+            promised=self._promised(state),
             data_quality=self.data_quality,
             prepare_again=self.prepare_again or (state.prepare_again and not self.rejoined),
             left=None if self.rejoined else state.left,
+            left_at=None if self.rejoined else state.left_at,
             left_reason=None if self.rejoined else state.left_reason,
             aborted_reason=None if self.rejoined else state.aborted_reason,
             blocked_by=None if self.rejoined else state.blocked_by,
         )
+
+    def _promised(self, state: DispatchState) -> tuple[PromisedPower, ...]:
+        """A change before the start replaces what was promised; one during the window holds from then on."""
+        if self.rejoined:
+            return (PromisedPower(max(self.starts_at, self.recorded_at), self.target_kw),)
+        if self.recorded_at <= self.starts_at or not state.promised:
+            return (PromisedPower(self.starts_at, self.target_kw),)
+        if state.promised[-1].kw == self.target_kw:
+            return state.promised
+        return (*state.promised, PromisedPower(self.recorded_at, self.target_kw))
 
 
 class PreparationReleased(Event, frozen=True, kw_only=True):
@@ -137,7 +150,7 @@ class LeftEarly(Event, frozen=True, kw_only=True):
 
     def evolve(self, state: DispatchState) -> DispatchState:
         ends_at = min(state.ends_at, self.left_at) if self.left_at > state.starts_at else state.ends_at
-        return replace(state, left=self.cause, left_reason=self.reason, ends_at=ends_at)
+        return replace(state, left=self.cause, left_at=self.left_at, left_reason=self.reason, ends_at=ends_at)
 
 
 class RestorePlanned(Event, frozen=True, kw_only=True):

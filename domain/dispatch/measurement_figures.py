@@ -10,7 +10,7 @@ from domain.baseline import BaselineParameters, SkippedDay
 from domain.baseline.expected_error import ExpectedError
 from domain.baseline.regression.model import RegressionFigures
 from domain.baseline.regression.uncertainty import SavingsUncertainty
-from domain.dispatch.state import Interval
+from domain.dispatch.measured_load import AdjustmentFigures, Interval
 
 
 class MeasuredDay(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,26 +26,6 @@ class MeasuredDay(msgspec.Struct, frozen=True, kw_only=True):
     """Shape (quarter-hours of the window,)."""
     adjustment_kw: tuple[float, ...] = ()
     """Shape (quarter-hours of the adjustment window,); empty for a rule without adjustment."""
-
-
-class AdjustmentFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The same-day adjustment, as `domain.baseline.Adjustment`, with the metered load of its window.
-
-    Version 1 recorded only `kind`, `value` and `clipped`.
-    """
-
-    kind: str
-    value: float | None = None
-    raw: float | None = None
-    clipped: bool = False
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
-    baseline_kw: float | None = None
-    metered_kw: float | None = None
-    values_kw: tuple[float | None, ...] = ()
-    """The metered load of its quarter-hours; None where missing."""
-    missing: tuple[datetime, ...] = ()
-    note: str = ""
 
 
 class MeasurementFigures(msgspec.Struct, frozen=True, kw_only=True):

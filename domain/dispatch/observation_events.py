@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from msgspec.structs import replace
 
 from domain.dispatch.event_base import Event
+from domain.dispatch.measured_load import MeasuredLoad
 from domain.dispatch.measurement_figures import MeasurementFigures
 from domain.dispatch.state import DispatchState, Setpoint
 
@@ -48,7 +49,7 @@ class Measured(Event, frozen=True, kw_only=True):
     figures: MeasurementFigures
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return _measured(state, self.figures)
+        return _measured(state, self)
 
 
 class Remeasured(Event, frozen=True, kw_only=True):
@@ -66,7 +67,7 @@ class Remeasured(Event, frozen=True, kw_only=True):
     figures: MeasurementFigures
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return _measured(state, self.figures)
+        return _measured(state, self)
 
 
 class NotMeasurable(Event, frozen=True, kw_only=True):
@@ -97,6 +98,7 @@ class MeasurementWithdrawn(Event, frozen=True, kw_only=True):
         return replace(
             state,
             delivered_kw=None,
+            measured_load=None,
             data_hash=None,
             figures_hash=None,
             measurements=self.revision,
@@ -104,15 +106,35 @@ class MeasurementWithdrawn(Event, frozen=True, kw_only=True):
         )
 
 
-def _measured(state: DispatchState, figures: MeasurementFigures) -> DispatchState:
+def _measured(state: DispatchState, measured: Measured | Remeasured) -> DispatchState:
+    figures = measured.figures
     return replace(
         state,
         measured=True,
         measurements=state.measurements + 1,
         delivered_kw=figures.delivered_kw,
+        measured_load=_load(measured),
         data_hash=figures.data_hash,
         figures_hash=figures.figures_hash,
         holidays_of=figures.holidays_of,
         baseline_parameters=figures.parameters,
         not_measurable_reason=None,
+    )
+
+
+def _load(measured: Measured | Remeasured) -> MeasuredLoad | None:
+    figures = measured.figures
+    if not (intervals := figures.intervals):
+        return None
+    return MeasuredLoad(
+        starts_at=intervals[0].starts_at,
+        adjusted_kw=tuple(one.adjusted_kw for one in intervals),
+        metered_kw=tuple(one.metered_kw for one in intervals),
+        method=figures.baseline_method,
+        days=tuple(date.fromisoformat(day) for day in figures.days_used),
+        days_considered=len(figures.days),
+        adjustment=figures.adjustment,
+        tz=figures.tz,
+        dr_event_days=figures.dr_event_days,
+        domain_event_id=measured.domain_event_id,
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from domain.baseline import BaselineParameters
+from domain.dispatch.measured_load import MeasuredLoad
 from domain.facility import BmsLink, Strategy, within_comfort
 from domain.identifiers import bms_command_id
 
@@ -112,14 +113,11 @@ class CommandRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in {"succeeded", "gave_up"} or (self.state == "refused" and self.attempts > 1)
 
 
-class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """One interval of a measurement, mean kW; None where the meter or the baseline is missing."""
+class PromisedPower(msgspec.Struct, frozen=True):
+    """What the plan asks of the facility from that moment on, mean kW."""
 
     starts_at: datetime
-    baseline_kw: float | None
-    adjusted_kw: float | None
-    metered_kw: float | None
-    delivered_kw: float | None
+    kw: float
 
 
 class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +132,8 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     target_kw: float
     bms: BmsLink
     zones: dict[str, ZonePlan]
+    promised: tuple[PromisedPower, ...] = ()
+    """`target_kw` from the start on, and each change of it during the window; rising."""
     status: DispatchStatus = "planned"
     commands: dict[str, CommandRecord] = {}
     previous: dict[str, Setpoint] = {}
@@ -152,6 +152,7 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     aborted_reason: str | None = None
     """Why it was released before its commit."""
     left: LeaveCause | None = None
+    left_at: datetime | None = None
     left_reason: str | None = None
     """The reason for leaving before the end. `ends_at` is then the moment of leaving."""
     restore_steps: tuple[RestoreStep, ...] = ()
@@ -170,6 +171,8 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of the readings behind the newest measurement; None without one."""
     figures_hash: str | None = None
     """Hash of the figures of that measurement."""
+    measured_load: MeasuredLoad | None = None
+    """Of the newest measurement; None without one."""
     holidays_of: str = ""
     """Whose holidays the newest measurement regarded; empty: none (version 1, or not measured)."""
     baseline_parameters: BaselineParameters | None = None

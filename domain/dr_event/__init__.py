@@ -22,6 +22,8 @@ from domain.dr_event.state import (
     Outcome,
     Reason,
     ReplanCause,
+    SettlementFigures,
+    SettlementRevision,
     SettlementStatus,
     measurement_status,
 )
@@ -45,6 +47,8 @@ __all__ = [
     "Outcome",
     "Reason",
     "ReplanCause",
+    "SettlementFigures",
+    "SettlementRevision",
     "SettlementStatus",
     "measurement_status",
 ]

@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar, Self, TypeAlias
 
-from domain.dr_event import event_base, events, plan_events
+from domain.dr_event import event_base, events, plan_events, settlement_events
 from domain.dr_event.callbacks import Callbacks
 from domain.dr_event.notices import Notices
 from domain.dr_event.planning import Planning
+from domain.dr_event.settlement import Settlements
 from domain.dr_event.state import RUNNING, Batch, DREventState, Outcome
 from domain.errors import ReasonRequired
 from domain.event_sourcing.aggregate import Aggregate, Provenance
 from domain.identifiers import dr_event_id
 
 
-class DREvent(Notices, Planning, Callbacks, Aggregate[DREventState]):
+class DREvent(Notices, Planning, Callbacks, Settlements, Aggregate[DREventState]):
     """A DR event. The current time is an argument of its commands."""
 
     TOPIC: ClassVar[str] = "dr-event"
@@ -41,6 +42,8 @@ class DREvent(Notices, Planning, Callbacks, Aggregate[DREventState]):
     Withdrawn: TypeAlias = events.Withdrawn
     Measured: TypeAlias = events.Measured
     Remeasured: TypeAlias = events.Remeasured
+    Settled: TypeAlias = settlement_events.Settled
+    Resettled: TypeAlias = settlement_events.Resettled
     CallbackRequested: TypeAlias = events.CallbackRequested
     CallbackDelivered: TypeAlias = events.CallbackDelivered
     CallbackUndeliverable: TypeAlias = events.CallbackUndeliverable

@@ -27,7 +27,7 @@ class Callbacks(DREventMixin):
         unmeasured_reasons: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Record the delivered power; only once. None: facilities were dispatched, and none could be measured."""
-        if self.state.settlement_status != "none":
+        if self.state.measurements:
             return
         if self.state.status not in {"completed", "cancelled_while_active"} or self.state.batch is None:
             raise NotAllowedNow(f"DR event {self.id} is {self.state.status}; it is measured once it is over")
@@ -51,7 +51,7 @@ class Callbacks(DREventMixin):
     ) -> None:
         """Record a changed sum; an equal one records nothing."""
         state = self.state
-        if state.settlement_status == "none":
+        if not state.measurements:
             raise NotAllowedNow(f"DR event {self.id} was not measured yet: there is nothing to correct")
         if (delivered_kw, unmeasured_facilities) == (state.delivered_kw, state.unmeasured):
             return

@@ -33,7 +33,9 @@ def _number(state: DREventState, given: int | None) -> int:
 def _measured(state: DREventState, measured: Measured | Remeasured) -> DREventState:
     return replace(
         state,
-        settlement_status=measurement_status(measured.delivered_kw),
+        settlement_status=state.settlement_status
+        if state.settlement is not None
+        else measurement_status(measured.delivered_kw),
         delivered_kw=measured.delivered_kw,
         measured_facilities=measured.measured_facilities,
         unmeasured=measured.unmeasured_facilities,

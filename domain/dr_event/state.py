@@ -24,7 +24,7 @@ DREventStatus = Literal[
     "cancelled_while_active",
 ]
 Outcome = Literal["full", "partial", "failed"]
-SettlementStatus = Literal["none", "measured", "not_measurable", "settled", "resettled"]
+SettlementStatus = Literal["none", "measured", "not_measurable", "settled", "resettled", "not_settled"]
 CallbackKind = Literal[
     "accepted",
     "rejected",
@@ -33,6 +33,7 @@ CallbackKind = Literal[
     "cancelled",
     "measured",
     "settled",
+    "resettled",
     "modified",
     "preempted",
 ]
@@ -145,6 +146,37 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         return self.asked > 0 and self.served == 0
 
 
+class SettlementFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A settlement without its lines, which its document has."""
+
+    status: Literal["settled", "not_settled"]
+    reasons: tuple[str, ...] = ()
+    """Why nothing is settled; empty: it is settled."""
+    program_id: str
+    program_version: int
+    """The version whose rule it follows: that of the acceptance, or a newer one by a person's decision."""
+    rule_digest: str | None
+    """SHA-256 (hex) of the rule; None: the version has none."""
+    currency: str | None
+    """ISO 4217; None without a rule."""
+    total: str | None
+    """Exact decimal, above 0 if the utility owes it; None: nothing is settled."""
+    inputs_digest: str
+    """SHA-256 (hex) of the rule, the DR event as it ended, and the metering steps."""
+    digest: str | None
+    """SHA-256 (hex) of the document; None: without a rule, or without what one is computed from, there is none."""
+    final_at: datetime | None = None
+    """No resettlement after this moment; None without a rule."""
+
+
+class SettlementRevision(msgspec.Struct, frozen=True, kw_only=True):
+    """A settlement that is in force, or was; revision 0 is the first."""
+
+    revision: int
+    figures: SettlementFigures
+    settled_at: datetime
+
+
 class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a DR event."""
 
@@ -204,6 +236,8 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     """Why -> how many of them."""
     measurements: int = 0
     """How often the sum was recorded; above 1 it was measured again."""
+    settlement: SettlementRevision | None = None
+    """The revision in force."""
     callbacks: dict[str, Literal["requested", "delivered", "undeliverable"]] = {}
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from domain.dr_event import ORDINARY_KIND, DREvent
+from domain.dr_event import ORDINARY_KIND, DREvent, SettlementFigures
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from projections.audit.description_parts import count_text, kw_text, moment_text, window_text
@@ -167,6 +167,24 @@ def _power_text(delivered_kw: float | None) -> str:
     return "an unknown power" if delivered_kw is None else kw_text(delivered_kw)
 
 
+def _settled(domain_event: DREvent.Settled, facility: str) -> str:
+    return f"{_settlement(domain_event.figures)} ({domain_event.why})"
+
+
+def _resettled(domain_event: DREvent.Resettled, facility: str) -> str:
+    return (
+        f"Revision {domain_event.revision}: {_settlement(domain_event.figures)}, a difference of "
+        f"{domain_event.difference} ({domain_event.why})"
+    )
+
+
+def _settlement(figures: SettlementFigures) -> str:
+    version = f"by program {figures.program_id} version {figures.program_version}"
+    if figures.status == "not_settled":
+        return f"Not settled {version}: {', '.join(figures.reasons)}"
+    return f"Settled: {figures.total} {figures.currency} {version}"
+
+
 def _callback_requested(domain_event: DREvent.CallbackRequested, facility: str) -> str:
     return f"The utility is to be told: {domain_event.kind}"
 
@@ -218,6 +236,8 @@ DR_EVENT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     DREvent.Withdrawn: _withdrawn,
     DREvent.Measured: _measured,
     DREvent.Remeasured: _remeasured,
+    DREvent.Settled: _settled,
+    DREvent.Resettled: _resettled,
     DREvent.CallbackRequested: _callback_requested,
     DREvent.CallbackDelivered: _callback_delivered,
     DREvent.CallbackUndeliverable: _callback_undeliverable,

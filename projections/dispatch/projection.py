@@ -23,7 +23,7 @@ class DispatchesProjection:
     """The projection behind the read model `dispatches`."""
 
     name: ClassVar[str] = "dispatches"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     row_type: ClassVar[type[DispatchRow]] = DispatchRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Dispatch.Event,)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from domain.dr_event import DREvent, measurement_status
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.dr_event.row import CallbackRow, DREventRow
+from projections.dr_event.row import CallbackRow, DREventRow, SettlementRow
 
 Changed = dict[str, Any]
 """Changed fields of the row and their new values; each domain event creates one new row."""
@@ -212,21 +212,58 @@ def _withdrawn(domain_event: DREvent.Withdrawn, row: DREventRow) -> Changed:
 
 
 def _measured(domain_event: DREvent.Measured, row: DREventRow) -> Changed:
-    return _sum(domain_event) | {"measured_at": domain_event.recorded_at}
+    return _sum(domain_event, row) | {"measured_at": domain_event.recorded_at}
 
 
 def _remeasured(domain_event: DREvent.Remeasured, row: DREventRow) -> Changed:
-    return _sum(domain_event) | {"remeasured_at": domain_event.recorded_at}
+    return _sum(domain_event, row) | {"remeasured_at": domain_event.recorded_at}
 
 
-def _sum(domain_event: DREvent.Measured | DREvent.Remeasured) -> Changed:
+def _sum(domain_event: DREvent.Measured | DREvent.Remeasured, row: DREventRow) -> Changed:
     return {
-        "settlement_status": measurement_status(domain_event.delivered_kw),
+        "settlement_status": row.settlement_status
+        if row.settlements
+        else measurement_status(domain_event.delivered_kw),
         "delivered_kw": domain_event.delivered_kw,
         "measured_facilities": domain_event.measured_facilities,
         "unmeasured_facilities": domain_event.unmeasured_facilities,
         "unmeasured_reasons": domain_event.unmeasured_reasons,
     }
+
+
+def _settled(domain_event: DREvent.Settled, row: DREventRow) -> Changed:
+    return {
+        "settlement_status": domain_event.figures.status,
+        "settlements": (_settlement(domain_event, revision=0, difference=None),),
+    }
+
+
+def _resettled(domain_event: DREvent.Resettled, row: DREventRow) -> Changed:
+    is_settled = domain_event.figures.status == "settled"
+    newest = _settlement(domain_event, revision=domain_event.revision, difference=domain_event.difference)
+    return {
+        "settlement_status": "resettled" if is_settled else "not_settled",
+        "settlements": (*row.settlements, newest),
+    }
+
+
+def _settlement(
+    domain_event: DREvent.Settled | DREvent.Resettled, *, revision: int, difference: str | None
+) -> SettlementRow:
+    figures = domain_event.figures
+    return SettlementRow(
+        revision=revision,
+        status=figures.status,
+        reasons=figures.reasons,
+        program_version=figures.program_version,
+        currency=figures.currency,
+        total=figures.total,
+        difference=difference,
+        why=domain_event.why,
+        digest=figures.digest,
+        settled_at=domain_event.recorded_at,
+        final_at=figures.final_at,
+    )
 
 
 def _callback_requested(domain_event: DREvent.CallbackRequested, row: DREventRow) -> Changed:
@@ -280,6 +317,8 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, DREventRow], Changed]] = {
     DREvent.Withdrawn: _withdrawn,
     DREvent.Measured: _measured,
     DREvent.Remeasured: _remeasured,
+    DREvent.Settled: _settled,
+    DREvent.Resettled: _resettled,
     DREvent.CallbackRequested: _callback_requested,
     DREvent.CallbackDelivered: _callback_delivered,
     DREvent.CallbackUndeliverable: _callback_undeliverable,

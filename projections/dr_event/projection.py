@@ -7,10 +7,10 @@ from uuid import UUID
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.dr_event.changes import opened_row, row_after
-from projections.dr_event.row import CallbackRow, DREventRow
+from projections.dr_event.row import CallbackRow, DREventRow, SettlementRow
 from projections.engine.projection import FilterKind, Rows, existing, id_text, sortable
 
-__all__ = ["CallbackRow", "DREventRow", "DREventsProjection", "key_of"]
+__all__ = ["CallbackRow", "DREventRow", "DREventsProjection", "SettlementRow", "key_of"]
 
 
 def key_of(dr_event_id: UUID) -> str:

@@ -35,6 +35,28 @@ class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None = None
 
 
+class SettlementRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One revision of the settlement; 0 is the first."""
+
+    revision: int
+    status: Literal["settled", "not_settled"]
+    reasons: tuple[str, ...] = ()
+    """Why nothing is settled."""
+    program_version: int
+    """The version whose rule it follows."""
+    currency: str | None
+    total: str | None
+    """Exact decimal, above 0 if the utility owes it; None: nothing is settled."""
+    difference: str | None = None
+    """To the revision before; None for the first."""
+    why: str
+    digest: str | None
+    """SHA-256 (hex) of its document, if it has one."""
+    settled_at: datetime
+    final_at: datetime | None = None
+    """No resettlement after this moment; None without a rule."""
+
+
 class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     """One DR event. kW are means over the window; times are UTC; a time is None until it is reached."""
 
@@ -90,6 +112,8 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     unmeasured_facilities: tuple[str, ...] = ()
     unmeasured_reasons: dict[str, int] = {}
     """Why -> how many facilities could not be measured."""
+    settlements: tuple[SettlementRow, ...] = ()
+    """Every revision of the settlement; the last one is in force."""
     callbacks: dict[str, CallbackRow] = {}
     """Callback id -> the callback."""
 
@@ -113,6 +137,11 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     domain_events: int
     """The number of domain events in its stream."""
+
+    @property
+    def settlement(self) -> SettlementRow | None:
+        """The revision in force."""
+        return self.settlements[-1] if self.settlements else None
 
     def missing_now_kw(self, dispatches: Iterable[DispatchRow]) -> float:
         """What is missing of the target: what the plan lacks, and the planned shares of facilities that have dropped

@@ -63,7 +63,7 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
 
 def _result_kind(kind: CallbackKind, state: DREventState) -> str:
     """As the utility reads it: a measurement whose result is that nothing could be measured says so."""
-    return "not_measurable" if kind == "measured" and state.settlement_status == "not_measurable" else kind
+    return "not_measurable" if kind == "measured" and state.delivered_kw is None else kind
 
 
 def _readiness(dr_event: DREvent, kind: CallbackKind, context: DecisionContext) -> dict[str, int | None]:

@@ -75,6 +75,24 @@ cancelled    | x        x            x                   x        x           x 
 cut_short    | x        x            =                   =        x           x          x           x       x
 wound_up     | x        x            =                   =        x           x          x           x       x
 short_measure| x        x            =                   =        x           x          x           x       x
+
+state         | settle
+opened        | x
+rejected      | x
+withdrawn     | x
+accepted      | x
+plan_refused  | x
+scheduled     | x
+preparing     | x
+active        | x
+recovering    | x
+completed     | x
+given_up      | x
+measured      | =
+cancelled     | =
+cut_short     | x
+wound_up      | x
+short_measure | =
 """
 # A command that is too early records nothing in any state.
 EARLY = ("prepare_early", "start_early", "end_early", "give_up_early")

@@ -29,6 +29,7 @@ from domain.program import Program
 from tests.fakes.event_store.event_log import FakeEventLog
 from tests.measured_figures import figures
 from tests.property.projections.walked_changes import changes_for, changes_of, opting
+from tests.sample_settlement import settlement_figures
 
 EPOCH = datetime(2026, 7, 14, 18, 0, tzinfo=UTC)
 IDS = UUID("7f6b1c1e-2b6f-5a52-8f0e-0d6c5b1f1a10")
@@ -291,6 +292,8 @@ class PortfolioWalk:
             yield partial(self._measured, dr_event)
             if dr_event.state.delivered_kw is not None:
                 yield partial(self._remeasured, dr_event, number)
+            if dr_event.can_be_settled:
+                yield partial(self._settle, dr_event, number)
 
     def _possible_for(self, dispatch: Dispatch, number: int) -> Iterator[Action]:
         state = dispatch.state
@@ -453,6 +456,14 @@ class PortfolioWalk:
             delivered_kw=27.3 - number,
             measured_facilities=3,
             unmeasured_facilities=(),
+        )
+        self._save(dr_event)
+
+    def _settle(self, dr_event: DREvent, number: int) -> None:
+        dr_event.settle(
+            self.provenance(actor="worker:measure", cause=True),
+            figures=settlement_figures(inputs_digest=f"{number:064x}", final_at=None),
+            why="every facility is measured",
         )
         self._save(dr_event)
 
