@@ -1,0 +1,1 @@
+"""Settlement documents: what a settlement says about itself, its statements, and the offline computation."""

@@ -1,0 +1,82 @@
+"""The document of a month's capacity."""
+
+import json
+from datetime import timedelta
+
+import msgspec
+
+from application.settlement.period import period_document
+from tests.settlement_cases import PROPORTIONAL, STARTS_AT, ended_event, facility, rule_of, steps_of
+from tests.settlement_documents import document_of, program_of
+
+RULE = {
+    "level": "portfolio",
+    "performance": {"places": 2},
+    "capacity": {
+        "rate": "18",
+        "unit": "kw-month",
+        "tiers": PROPORTIONAL,
+        "from_event": [{"event": 2, "rate": "23.00"}],
+    },
+}
+
+
+def test_a_month_says_rate_quantity_and_factor() -> None:
+    settlements = [
+        document_of(
+            RULE,
+            ended_event(
+                facility("f1", "120"),
+                facility("f2", "40"),
+                hours=2,
+                starts_at=STARTS_AT - timedelta(days=back),
+            ),
+            {
+                "f1": steps_of("400", "410", starts_at=STARTS_AT - timedelta(days=back)),
+                "f2": steps_of("460", "460", starts_at=STARTS_AT - timedelta(days=back)),
+            },
+        )
+        for back in (40, 0)
+    ]
+    program = program_of(rule_of(**RULE), enrolments={"f1": "120", "f2": "50"})
+    written = msgspec.json.encode(period_document(program, "2026-07", settlements))
+    assert json.loads(written) == {
+        "period": "2026-07",
+        "program_id": "summer-peak",
+        "program_version": 3,
+        "currency": "USD",
+        "minor_unit": 2,
+        "lines": [
+            {
+                "unit": "portfolio",
+                "component": "capacity",
+                "performance": "0.84",
+                "events": 1,
+                "amount": "3284.40",
+                "quantity": "170.000",
+                "rate": "23.00",
+                "factor": "0.84",
+                "units": 1,
+                "formula": "23.00 x 170.000 kW x 0.84 x 1 month",
+            }
+        ],
+        "total": "3284.40",
+        "facilities": [
+            {"facility_id": "f1", "gross": "2311.24", "net": "2311.24"},
+            {"facility_id": "f2", "gross": "973.16", "net": "973.16"},
+        ],
+    }
+
+
+def test_a_month_without_a_dr_event_pays_by_its_own_factor() -> None:
+    rule = rule_of(capacity={"rate": "2.00", "unit": "kw-day", "no_event_factor": "0.5"})
+    document = period_document(program_of(rule, enrolments={"f1": "100"}), "2026-02", [])
+    assert [(line.performance, line.formula) for line in document.lines] == [
+        (None, "2.00 x 100.000 kW x 0.5 x 28 days")
+    ]
+    assert document.total == "2800.00"
+
+
+def test_a_program_that_pays_no_capacity_with_the_period_has_no_lines() -> None:
+    document = period_document(program_of(rule_of(energy={"rate": "1"})), "2026-02", [])
+    assert (document.lines, document.total, document.facilities) == ((), "0.00", ())
