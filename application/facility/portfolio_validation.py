@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from types import UnionType
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,6 +18,7 @@ from application.facility.secret_references import (
     references_of_facility,
     references_of_utility,
 )
+from application.field_problems import wrong_fields
 from domain.program import Terms
 
 _MIN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,77 +43,10 @@ def read_portfolio(content: bytes) -> Portfolio:
         document = msgspec.yaml.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PortfolioInvalid([f"it is neither YAML nor JSON: {' '.join(str(error).split())}"]) from error
-    problems = list(_wrong_fields(document, Portfolio, ""))
+    problems = list(wrong_fields(document, Portfolio))
     if problems:
         raise PortfolioInvalid(problems)
     return msgspec.convert(document, Portfolio)
-
-
-def _wrong_fields(value: Any, kind: Any, path: str) -> Iterator[str]:
-    """Check field by field, since msgspec stops at the first wrong one."""
-    kind = _chosen(value, kind)
-    if get_origin(kind) is Annotated and get_origin(get_args(kind)[0]) in {tuple, dict}:
-        yield from _wrong_length(value, kind, path)
-        yield from _wrong_fields(value, get_args(kind)[0], path)
-    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        yield from _wrong_struct(value, kind, path)
-    elif get_origin(kind) is tuple and isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _wrong_fields(item, get_args(kind)[0], f"{path}[{number}]")
-    elif get_origin(kind) is dict and isinstance(value, dict):
-        for name, item in value.items():
-            yield from _wrong_fields(item, get_args(kind)[1], f"{path}.{name}")
-    else:
-        try:
-            msgspec.convert(value, kind)
-        except msgspec.ValidationError as error:
-            yield f"{path or 'the document'}: {_explained(str(error))}"
-
-
-def _chosen(value: Any, kind: Any) -> Any:
-    """Of a union, the struct for an object and the tuple for an array; else the whole of it."""
-    if get_origin(kind) not in {Union, UnionType}:
-        return kind
-    for choice in get_args(kind):
-        plain = get_args(choice)[0] if get_origin(choice) is Annotated else choice
-        is_struct = isinstance(plain, type) and issubclass(plain, msgspec.Struct)
-        if (isinstance(value, dict) and is_struct) or (
-            isinstance(value, list) and get_origin(plain) is tuple
-        ):
-            return choice
-    return kind
-
-
-def _explained(error: str) -> str:
-    """The error of msgspec without its own path."""
-    problem = error.partition(" - at ")[0]
-    is_unquoted = problem.startswith("Expected `str") and problem.endswith(("got `float`", "got `int`"))
-    return f"{problem}: write it in quotes" if is_unquoted else problem
-
-
-def _wrong_length(value: Any, kind: Any, path: str) -> Iterator[str]:
-    bounds = [meta for meta in get_args(kind)[1:] if isinstance(meta, msgspec.Meta)]
-    for meta in bounds:
-        if meta.max_length is not None and isinstance(value, list | dict) and len(value) > meta.max_length:
-            yield f"{path}: Expected `array` of length <= {meta.max_length}, got {len(value)}"
-        if meta.min_length is not None and isinstance(value, list) and len(value) < meta.min_length:
-            yield f"{path}: Expected `array` of length >= {meta.min_length}, got {len(value)}"
-
-
-def _wrong_struct(value: Any, kind: type[msgspec.Struct], path: str) -> Iterator[str]:
-    if not isinstance(value, dict):
-        yield f"{path or 'the document'}: Expected `object`, got `{type(value).__name__}`"
-        return
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    before = f"{path}." if path else ""
-    for name in value:
-        if name not in fields:
-            yield f"{before}{name}: there is no such field; there are {', '.join(fields)}"
-    for name, field in fields.items():
-        if name in value:
-            yield from _wrong_fields(value[name], field.type, f"{before}{name}")
-        elif field.required:
-            yield f"{before}{name}: is missing"
 
 
 class PortfolioRules(NamedTuple):
