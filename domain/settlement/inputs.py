@@ -1,6 +1,5 @@
 """What a settlement is computed from: the DR event as it ended, and the metering steps of its facilities."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
@@ -104,37 +103,23 @@ def event_window(dr_event: EndedEvent, step_s: int) -> StepWindow:
 
 
 def facility_window(
-    dr_event: EndedEvent, facility: EventFacility, opted_out: Literal["excused", "zero"], step_s: int
+    whole: StepWindow, facility: EventFacility, opted_out: Literal["excused", "zero"]
 ) -> StepWindow:
-    """The facility's own steps: an excused opt-out during the window ends it."""
-    whole = event_window(dr_event, step_s)
+    """The facility's own steps of the event's window: an excused opt-out during the window ends it."""
+    left_at = facility.opted_out_at if facility.result == "opted_out" and opted_out == "excused" else None
+    if facility.starts_at is None and facility.ends_at is None and left_at is None:
+        return whole
     starts_at = max(facility.starts_at or whole.starts_at, whole.starts_at)
-    ends_at = min(facility.ends_at or whole.ends_at, whole.ends_at)
-    left_at = facility.opted_out_at if facility.result == "opted_out" else None
-    if left_at is not None and opted_out == "excused":
-        ends_at = min(ends_at, left_at)
-    return step_window(starts_at, ends_at, step_s)
+    ends_at = min(facility.ends_at or whole.ends_at, left_at or whole.ends_at, whole.ends_at)
+    return step_window(starts_at, ends_at, whole.step_s)
 
 
-class Part(msgspec.Struct, frozen=True):
-    """So many seconds with what was committed then, kW."""
-
-    seconds: float
-    kw: str
-
-
-def committed_at_steps(facility: EventFacility, steps: Sequence[datetime], step_s: int) -> list[list[Part]]:
-    """For each step, the parts of it with what was committed then."""
-    return [_parts(facility, start, start + timedelta(seconds=step_s)) for start in steps]
-
-
-def _parts(facility: EventFacility, starts_at: datetime, ends_at: datetime) -> list[Part]:
-    if not facility.commitments:
-        return [Part((ends_at - starts_at).total_seconds(), facility.committed_kw)]
+def committed_in(facility: EventFacility, starts_at: datetime, ends_at: datetime) -> list[tuple[int, str]]:
+    """The parts of that time, each with its microseconds and the kW that were committed then."""
     rising = sorted(facility.commitments, key=lambda one: one.from_)
     bounds = [starts_at, *(one.from_ for one in rising if starts_at < one.from_ < ends_at), ends_at]
     parts = []
     for start, end in pairwise(bounds):
         kw = next((one.kw for one in reversed(rising) if one.from_ <= start), "0")
-        parts.append(Part((end - start).total_seconds(), kw))
+        parts.append(((end - start) // timedelta(microseconds=1), kw))
     return parts

@@ -1,6 +1,8 @@
 """A new revision beside the old one: which lines moved, and why, from the two alone."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -11,7 +13,7 @@ from domain.settlement.inputs import EndedEvent
 from domain.settlement.lines import PriceMissing
 from domain.settlement.quantities import ZERO
 from domain.settlement.rounding import Exact
-from domain.settlement.settle import Settlement, Steps, UnknownKind, settle
+from domain.settlement.settle import Settlement, Steps, UnknownKind, settle, settle_changed
 
 Why = Literal["rule", "event", "baseline", "meter"]
 
@@ -61,7 +63,43 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     step_s: int
 
     def settlement(self) -> Settlement:
+        """Raises PriceMissing, UnknownKind and IntervalMismatch."""
         return settle(self.rule, self.dr_event, self.steps, step_s=self.step_s)
+
+    def settlement_after(self, old: Basis, settlement: Settlement) -> Settlement:
+        """The same as `settlement()`, from that of `old`: what no difference of the two affects is not computed."""
+        changed = changed_facilities(old, self)
+        if changed is None:
+            return self.settlement()
+        if not changed:
+            return msgspec.structs.replace(settlement, dr_event=self.dr_event)
+        return settle_changed(settlement, self.dr_event, self.steps, changed)
+
+    def of_facilities(self, facility_ids: Collection[str]) -> Basis:
+        """That of those facilities."""
+        part = tuple(one for one in self.dr_event.facilities if one.facility_id in facility_ids)
+        return msgspec.structs.replace(
+            self,
+            dr_event=msgspec.structs.replace(self.dr_event, facilities=part),
+            steps={name: steps for name, steps in self.steps.items() if name in facility_ids},
+        )
+
+
+def changed_facilities(old: Basis, new: Basis) -> frozenset[str] | None:
+    """Those whose part of the event or whose steps differ; None: the rule, or what all have in common, does."""
+    of_old, of_new = ({one.facility_id: one for one in basis.dr_event.facilities} for basis in (old, new))
+    common = [
+        (basis.rule, basis.step_s, msgspec.structs.replace(basis.dr_event, facilities=()))
+        for basis in (old, new)
+    ]
+    if common[0] != common[1]:
+        return None
+    return frozenset(
+        name
+        for name in {**of_old, **of_new}
+        if of_old.get(name) != of_new.get(name)
+        or list(old.steps.get(name, ())) != list(new.steps.get(name, ()))
+    )
 
 
 def check_deadline(rule: SettlementRule, dr_event: EndedEvent, at: datetime) -> None:
@@ -78,24 +116,28 @@ def resettlement_of(old: Basis, new: Basis) -> Resettlement:
     """What changed from `old` to `new`, the difference split in the order rule, event, baseline, meter.
 
     A reason that cannot be settled by itself, because the new rule pays prices that the old event has not, is part of
-    the next one. Raises CurrencyChanged, PriceMissing and UnknownKind.
+    the next one. What a step does not affect is not computed again. Raises CurrencyChanged, PriceMissing, UnknownKind.
     """
     if (old.rule.currency, old.rule.minor_unit) != (new.rule.currency, new.rule.minor_unit):
         raise CurrencyChanged(
             f"settled in {old.rule.currency}, the new rule pays in {new.rule.currency}: nothing is converted"
         )
-    before, after = old.settlement(), new.settlement()
-    parts, earlier = [], before.total
-    for why, basis in _one_by_one(old, new):
+    if old.rule.level == "facility" and (changed := changed_facilities(old, new)) is not None:
+        old, new = old.of_facilities(changed), new.of_facilities(changed)
+    parts, basis, settled = [], old, old.settlement()
+    before = settled
+    for why, following in _one_by_one(old, new):
         try:
-            later = after.total if basis is new else basis.settlement().total
+            later = following.settlement_after(basis, settled)
         except (PriceMissing, UnknownKind):
+            if following is new:
+                raise
             continue
-        if later != earlier:
-            parts.append(WhyChanged(why, later - earlier))
-        earlier = later
+        if later.total != settled.total:
+            parts.append(WhyChanged(why, later.total - settled.total))
+        basis, settled = following, later
     return Resettlement(
-        changes=_changes(before, after), by_reason=tuple(parts), difference=after.total - before.total
+        changes=_changes(before, settled), by_reason=tuple(parts), difference=settled.total - before.total
     )
 
 

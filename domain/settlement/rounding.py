@@ -2,29 +2,46 @@
 
 from decimal import Decimal
 from fractions import Fraction
-from math import floor
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
 Exact = Fraction
-HALF = Fraction(1, 2)
+Mode = Literal["half_up", "half_even"]
 ENERGY_PLACES = 3
 """Of kW and kWh."""
 
 
-def rounded(value: Exact, places: int, mode: Literal["half_up", "half_even"]) -> Exact:
+def rounded(value: Exact, places: int, mode: Mode) -> Exact:
     """`value` to so many decimal places. `half_up` rounds halves away from zero."""
-    scaled = abs(value) * 10**places
-    whole = floor(scaled)
-    rest = scaled - whole
-    if rest > HALF or (rest == HALF and (mode == "half_up" or whole % 2 == 1)):
+    scale = 10**places
+    return Fraction(whole_quotient(value.numerator * scale, value.denominator, mode), scale)
+
+
+def whole_quotient(number: int, divisor: int, mode: Mode) -> int:
+    """`number` / `divisor`, which is above 0, rounded to a whole number."""
+    whole, rest = divmod(abs(number), divisor)
+    if 2 * rest > divisor or (2 * rest == divisor and (mode == "half_up" or whole % 2 == 1)):
         whole += 1
-    return Fraction(whole if value >= 0 else -whole, 10**places)
+    return whole if number >= 0 else -whole
 
 
+def thousandths(text: str, mode: Mode) -> int:
+    """r3 of a decimal string, kW or kWh, as a whole number of thousandths."""
+    whole, _, places = text.partition(".")
+    if len(places) <= ENERGY_PLACES:
+        return int(whole + places.ljust(ENERGY_PLACES, "0"))
+    return int(rounded(Fraction(text), ENERGY_PLACES, mode) * 10**ENERGY_PLACES)
+
+
+def of_thousandths(number: int) -> Exact:
+    return Fraction(number, 10**ENERGY_PLACES)
+
+
+@lru_cache(maxsize=1024)
 def exact(value: float | str | Decimal) -> Exact:
-    """The exact value of a float, or of a decimal string."""
+    """The exact value of a float, or of a decimal string. Cached: the rates of a rule are read for every facility."""
     return Fraction(value)
 
 
@@ -40,7 +57,7 @@ def decimal_text(value: Exact, places: int) -> str:
 class Rounding(msgspec.Struct, frozen=True):
     """How a rule rounds: r3, rp and rm of the note."""
 
-    mode: Literal["half_up", "half_even"]
+    mode: Mode
     ratio_places: int
     minor_unit: int
 

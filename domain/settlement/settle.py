@@ -1,25 +1,25 @@
 """The settlement of one DR event by a rule: a pure function of the rule, the event as it ended, and the steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from domain.program.settlement_rule import SettlementRule
 from domain.settlement.allocation import parts_of, weights_of
-from domain.settlement.inputs import EndedEvent, MeteringStep
+from domain.settlement.facility_energy import facility_quantities
+from domain.settlement.inputs import EndedEvent, MeteringStep, event_window
 from domain.settlement.lines import Line, lines_of
 from domain.settlement.quantities import (
     PORTFOLIO,
     ZERO,
     FacilityQuantities,
     UnitQuantities,
-    facility_quantities,
     ratio_of,
     rounding_of,
-    unit_quantities,
 )
 from domain.settlement.rounding import Exact, exact
+from domain.settlement.unit_energy import unit_quantities
 
 Reason = Literal[
     "cancelled_before_start",
@@ -37,6 +37,10 @@ Steps = Mapping[str, Sequence[MeteringStep]]
 
 class UnknownKind(ValueError):
     """The event is of a kind that the rule does not name, and it is not `event`."""
+
+
+class IntervalMismatch(ValueError):
+    """The settlement interval of the rule does not consist of whole metering steps."""
 
 
 class FacilityAmounts(msgspec.Struct, frozen=True):
@@ -75,32 +79,84 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 def settle(rule: SettlementRule, dr_event: EndedEvent, steps: Steps, *, step_s: int) -> Settlement:
     """Settle by number 1 to 6 and 8 of the note (docs/settlement.md).
 
-    Raises PriceMissing, UnknownKind, and ValueError for an interval that is no multiple of `step_s`.
+    Raises PriceMissing, UnknownKind and IntervalMismatch.
     """
+    of_kind = _rule_of(rule, dr_event, step_s)
+    return _settlement(of_kind, dr_event, _quantities(of_kind, dr_event, steps, step_s), step_s)
+
+
+def settle_changed(
+    earlier: Settlement, dr_event: EndedEvent, steps: Steps, changed: Collection[str]
+) -> Settlement:
+    """What `settle` gives by the rule of `earlier`, if nothing but the `changed` facilities differs from it.
+
+    Only those are computed (`steps` of the others are not read), and at level `portfolio` the portfolio from the
+    quantities of all. Raises PriceMissing.
+    """
+    rule, step_s = earlier.rule, earlier.step_s
+    part = msgspec.structs.replace(
+        dr_event, facilities=tuple(one for one in dr_event.facilities if one.facility_id in changed)
+    )
+    renewed = _quantities(rule, part, steps, step_s)
+    same = [one for one in earlier.facilities if one.facility_id not in changed]
+    facilities = tuple(sorted([*same, *renewed], key=lambda one: one.facility_id))
+    if rule.level == "portfolio":
+        return _settlement(rule, dr_event, facilities, step_s)
+    of_part = _settlement(rule, part, renewed, step_s)
+    units = [*(one for one in earlier.units if one.unit not in changed), *of_part.units]
+    lines = [*(one for one in earlier.lines if one.unit not in changed), *of_part.lines]
+    amounts = {name: one for name, one in earlier.amounts.items() if name not in changed} | of_part.amounts
+    return msgspec.structs.replace(
+        of_part,
+        dr_event=dr_event,
+        reasons=_reasons(dr_event, facilities),
+        facilities=facilities,
+        units=tuple(sorted(units, key=lambda one: one.unit)),
+        lines=tuple(sorted(lines, key=lambda one: one.unit)),
+        amounts={name: amounts[name] for name in sorted(amounts)},
+    )
+
+
+def _rule_of(rule: SettlementRule, dr_event: EndedEvent, step_s: int) -> SettlementRule:
     if dr_event.kind != "event" and dr_event.kind not in rule.kinds:
         raise UnknownKind(
             f"the rule has no kind {dr_event.kind!r}; there are {', '.join(['event', *rule.kinds])}"
         )
     if rule.interval_s % step_s:
-        raise ValueError(f"interval_s {rule.interval_s} is no multiple of the metering step, {step_s} s")
-    of_kind = rule.of_kind(dr_event.kind)
-    facilities: tuple[FacilityQuantities, ...] = ()
-    if dr_event.status != "cancelled":
-        facilities = tuple(
-            facility_quantities(of_kind, dr_event, one, steps.get(one.facility_id, ()), step_s)
-            for one in sorted(dr_event.facilities, key=lambda one: one.facility_id)
+        raise IntervalMismatch(
+            f"interval_s {rule.interval_s} is no multiple of the metering step, {step_s} s: "
+            f"agree an interval of whole steps"
         )
-    units = unit_quantities(of_kind, dr_event, facilities, step_s)
-    lines = [line for unit in units for line in lines_of(of_kind, dr_event, unit)]
+    return rule.of_kind(dr_event.kind)
+
+
+def _quantities(
+    rule: SettlementRule, dr_event: EndedEvent, steps: Steps, step_s: int
+) -> tuple[FacilityQuantities, ...]:
+    if dr_event.status == "cancelled":
+        return ()
+    window = event_window(dr_event, step_s)
+    return tuple(
+        facility_quantities(rule, window, one, steps.get(one.facility_id, ()))
+        for one in sorted(dr_event.facilities, key=lambda one: one.facility_id)
+    )
+
+
+def _settlement(
+    rule: SettlementRule, dr_event: EndedEvent, facilities: tuple[FacilityQuantities, ...], step_s: int
+) -> Settlement:
+    """`rule` is that of the event's kind."""
+    units = unit_quantities(rule, event_window(dr_event, step_s), facilities)
+    lines = [line for unit in units for line in lines_of(rule, dr_event, unit)]
     return Settlement(
-        rule=of_kind,
+        rule=rule,
         dr_event=dr_event,
         step_s=step_s,
         reasons=_reasons(dr_event, facilities),
         facilities=facilities,
         units=tuple(units),
         lines=tuple(lines),
-        amounts=_amounts(of_kind, facilities, lines),
+        amounts=_amounts(rule, facilities, lines),
     )
 
 

@@ -76,7 +76,9 @@ def _compared_resettlement(case: Case, number: int) -> int:
         expected = resettle_plainly(old, new)
     except Refused:
         return 0
-    found = resettlement_of(_basis(*old), _basis(*new))
+    before, after = _basis(*old), _basis(*new)
+    found = resettlement_of(before, after)
+    assert after.settlement_after(before, before.settlement()) == after.settlement(), f"case {number}"
     assert _resettled(found) == _exact(expected), f"case {number}"
     assert sum(part.amount for part in found.by_reason) == found.difference
     return bool(expected["difference"])
