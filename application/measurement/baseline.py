@@ -90,7 +90,7 @@ def _fitted(
         rule, metered, inputs.temperatures, window, tz=tz, dr_event_days=dr_event_days, holidays=holidays
     )
     fit = inputs.fitter.fit
-    terms = model_terms(training, fit(occupancy_columns(training), training.load_kw))
+    terms = model_terms(training, fit(occupancy_columns(training), training.load_kw).residuals)
     figures = figures_of(
         training,
         terms,

@@ -1,6 +1,6 @@
 """The expected error of a baseline: what the same rule would have given on the facility's days without a DR event."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from math import fsum, sqrt
 from zoneinfo import ZoneInfo
@@ -56,7 +56,15 @@ def expected_error(
         days += 1
         if days == MOST_DAYS:
             break
-    if not days or (load_kw := fsum(loads)) <= 0:
+    return measured_error(errors, loads, days=days)
+
+
+def measured_error(errors: Sequence[float], loads: Sequence[float], *, days: int) -> ExpectedError | None:
+    """From the errors (adjusted minus metered) and the metered loads of all intervals, kW.
+
+    None without an interval, and for loads that do not add up to more than zero.
+    """
+    if not loads or (load_kw := fsum(loads)) <= 0:
         return None
     deviation_kw = sqrt(fsum(e * e for e in errors) / len(errors))
     return ExpectedError(bias=fsum(errors) / load_kw, cvrmse=deviation_kw / (load_kw / len(loads)), days=days)

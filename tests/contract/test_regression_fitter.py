@@ -5,9 +5,10 @@ import pytest
 
 from adapters.regression import StatsmodelsFitter
 from application.ports.regression_fitter import RegressionFitter
+from tests.fakes.regression_fitter import PseudoInverseFitter
 
 
-@pytest.fixture(params=[StatsmodelsFitter], ids=["statsmodels"])
+@pytest.fixture(params=[StatsmodelsFitter, PseudoInverseFitter], ids=["statsmodels", "fake"])
 def fitter(request: pytest.FixtureRequest) -> RegressionFitter:
     made: RegressionFitter = request.param()
     return made

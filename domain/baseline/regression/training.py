@@ -54,6 +54,12 @@ class TrainingHours(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Days without a usable hour, the most recent first."""
 
 
+DayHours = tuple[IntArray, IntArray, FloatArray, FloatArray]
+"""The usable hours of a local day: hour since 1970, hour of the week, load, temperature."""
+DayCache = dict[date, DayHours | SkippedDay]
+"""Of one facility and one calendar: what its days gave, so that many windows read each day once."""
+
+
 class LinearFit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A least-squares fit: `coefficients` (k,), their `covariance` (k, k), `residuals` (n,)."""
 
@@ -83,6 +89,7 @@ def training_hours(
     tz: ZoneInfo,
     dr_event_days: Collection[date] = (),
     holidays: Collection[date] = (),
+    cache: DayCache | None = None,
 ) -> TrainingHours:
     """The hours of the `lookback_days` local days before the day of `window`, without days of DR events.
 
@@ -103,18 +110,20 @@ def training_hours(
     # Before the days are counted: the most recent of them may come with the temperatures of the window.
     require_temperatures(starts, hourly_mean(clock_hours(starts, tz), temperatures.slice(window)), tz)
     today = local_date(window.starts_at, tz)
-    days: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
+    days: list[DayHours] = []
+    by_day: DayCache = {} if cache is None else cache
     skipped: list[SkippedDay] = []
     for back in range(1, rule.lookback_days + 1):
         day = today - timedelta(days=back)
         if day in dr_event_days:
             skipped.append(SkippedDay(day, "dr_event_day"))
             continue
-        found = _hours_of(day, metered, temperatures, tz, holidays)
-        if isinstance(found, SkippedDay):
-            skipped.append(found)
+        if day not in by_day:
+            by_day[day] = _hours_of(day, metered, temperatures, tz, holidays)
+        if isinstance(hours := by_day[day], SkippedDay):
+            skipped.append(hours)
         else:
-            days.append(found)
+            days.append(hours)
     if len(days) < FEWEST_DAYS:
         raise TooFewBaselineDays(len(days), FEWEST_DAYS, rule.lookback_days, tuple(skipped))
     hour, week, load_kw, temp_c = (np.concatenate(parts) for parts in zip(*reversed(days), strict=True))
@@ -137,9 +146,9 @@ def occupancy_columns(training: TrainingHours) -> FloatArray:
     return np.column_stack([np.ones(len(components)), components])
 
 
-def model_terms(training: TrainingHours, occupancy: LinearFit) -> ModelTerms:
-    """The occupied hours by the residuals of `occupancy`, and the change points of their temperatures."""
-    above = np.bincount(training.week, weights=occupancy.residuals > 0, minlength=HOURS_A_WEEK)
+def model_terms(training: TrainingHours, residuals: FloatArray) -> ModelTerms:
+    """The occupied hours by the residuals of the occupancy regression, and the change points of their temperatures."""
+    above = np.bincount(training.week, weights=residuals > 0, minlength=HOURS_A_WEEK)
     counts = np.bincount(training.week, minlength=HOURS_A_WEEK)
     occupied: BoolArray = above > OCCUPIED_SHARE * counts
     return ModelTerms(
@@ -152,9 +161,14 @@ def model_terms(training: TrainingHours, occupancy: LinearFit) -> ModelTerms:
 def model_columns(training: TrainingHours, terms: ModelTerms) -> FloatArray:
     """The columns of the fit, shape (n, terms)."""
     is_hour = (training.week[:, None] == terms.weeks).astype(np.float64)
-    occupied = terms.occupied[training.week]
-    components = temperature_components(training.temp_c, terms.change_points_c) * occupied[:, None]
-    return np.column_stack([is_hour, components, training.temp_c * ~occupied])
+    return np.column_stack([is_hour, temperature_columns(terms, training.week, training.temp_c)])
+
+
+def temperature_columns(terms: ModelTerms, week: IntArray, temp_c: FloatArray) -> FloatArray:
+    """The columns after those of the hours of the week: the segments in occupied hours, the temperature in others."""
+    occupied = terms.occupied[week]
+    components = temperature_components(temp_c, terms.change_points_c) * occupied[:, None]
+    return np.column_stack([components, temp_c * ~occupied])
 
 
 def figures_of(
@@ -193,8 +207,7 @@ def figures_of(
 
 def _hours_of(
     day: date, metered: IntervalSeries, temperatures: IntervalSeries, tz: ZoneInfo, holidays: Collection[date]
-) -> tuple[IntArray, IntArray, FloatArray, FloatArray] | SkippedDay:
-    """The usable hours of a local day: hour since 1970, hour of the week, load, temperature."""
+) -> DayHours | SkippedDay:
     whole = local_day(day, tz)
     step = timedelta(seconds=metered.step_s)
     # Of hourly steps in a zone with a half-hour offset, those that start on the day.

@@ -8,19 +8,20 @@ import click
 import msgspec
 
 from application.measurement.baseline import ExplainedBaseline, RegressionInputs, explained_baseline
-from application.ports.history_import import ReadingsFile, ReadingsFileError
-from application.ports.regression_fitter import RegressionFitter
-from domain.baseline import (
-    METHODS,
-    BaselineImpossible,
-    BaselineParameters,
-    InvalidBaselineRule,
-    rule_named,
-)
+from application.ports.history_import import ReadingsFileError
+from domain.baseline import METHODS, BaselineImpossible
 from domain.baseline.expected_error import ExpectedError, expected_error
 from domain.time_series.windows import InvalidWindow, NotAligned, TimeWindow
+from interfaces.cli.baseline.compare import compare
+from interfaces.cli.baseline.inputs import (
+    calendar_options,
+    method_options,
+    open_readings,
+    regression_fitter,
+    rule_of,
+)
 from interfaces.cli.baseline.report import baseline_document, print_baseline
-from interfaces.cli.console.parameter_types import day, moment, time_zone
+from interfaces.cli.console.parameter_types import moment
 from interfaces.cli.console.printing import print_json
 
 EXAMPLE = """
@@ -36,18 +37,7 @@ def baseline_group() -> None:
     """What a facility would have drawn without a DR event."""
 
 
-def open_readings(path: Path) -> ReadingsFile:
-    """The readings file at `path`; the composition root picks the adapter."""
-    from interfaces.bootstrap import open_readings_file
-
-    return open_readings_file(path)
-
-
-def regression_fitter() -> RegressionFitter:
-    """The fitter of `regression`; the composition root picks the adapter."""
-    from interfaces.bootstrap import regression_fitter as picked
-
-    return picked()
+baseline_group.add_command(compare)
 
 
 @baseline_group.command("compute", epilog=EXAMPLE)
@@ -60,65 +50,8 @@ def regression_fitter() -> RegressionFitter:
 @click.option(
     "--end", required=True, metavar="TIME", type=moment, help="End of the DR event, ISO 8601 with offset."
 )
-@click.option(
-    "--tz",
-    metavar="ZONE",
-    type=time_zone,
-    help="IANA time zone where facilities.csv gives none. [default: UTC]",
-)
-@click.option(
-    "--event-day",
-    "dr_event_days",
-    multiple=True,
-    metavar="DAY",
-    type=day,
-    help="A local day with a DR event.",
-)
-@click.option("--holiday", "holidays", multiple=True, metavar="DAY", type=day, help="A local holiday.")
-@click.option("--x", type=int, default=5, show_default=True, help="x-of-y: days that count.")
-@click.option("--y", type=int, default=10, show_default=True, help="x-of-y: days looked at.")
-@click.option(
-    "--pick",
-    type=click.Choice(["high", "mid", "low"]),
-    default="high",
-    show_default=True,
-    help="x-of-y: which.",
-)
-@click.option(
-    "--adjustment",
-    type=click.Choice(["none", "multiplicative", "additive"]),
-    default="multiplicative",
-    show_default=True,
-    help="x-of-y: the in-day adjustment.",
-)
-@click.option(
-    "--cap", type=float, default=0.2, show_default=True, help="x-of-y: bound of the adjustment, 0..1."
-)
-@click.option("--no-cap", is_flag=True, help="x-of-y: no bound.")
-@click.option(
-    "--adjustment-from-s",
-    type=int,
-    default=4 * 3600,
-    show_default=True,
-    help="x-of-y: seconds before the start at which the hours of the adjustment begin.",
-)
-@click.option(
-    "--adjustment-until-s",
-    type=int,
-    default=3600,
-    show_default=True,
-    help="x-of-y: seconds before the start at which they end.",
-)
-@click.option("--upward-only", is_flag=True, help="x-of-y: never adjust downwards.")
-@click.option("--before-s", type=int, default=3600, show_default=True, help="meter-before: seconds before.")
-@click.option("--level-kw", type=float, help="firm-service-level: the contracted level.")
-@click.option(
-    "--lookback-days",
-    type=int,
-    default=70,
-    show_default=True,
-    help="regression: days of load and temp_c before the DR event's day that it is fitted to, 28..400.",
-)
+@calendar_options
+@method_options
 @click.option(
     "--clip-delivery", is_flag=True, help="Delivery below zero counts as zero, in each interval of the file."
 )
@@ -134,19 +67,13 @@ def compute(
     dr_event_days: tuple[date, ...],
     holidays: tuple[date, ...],
     as_json: bool,
-    no_cap: bool,
     clip_delivery: bool,
     **parameters: object,
 ) -> None:
     """Compute the baseline of one DR event and explain where each number comes from."""
     if end <= start:
         raise click.UsageError("--end must be after --start")
-    if no_cap:
-        parameters["cap"] = None
-    try:
-        rule = rule_named(method, msgspec.convert(parameters, BaselineParameters))
-    except InvalidBaselineRule as error:
-        raise click.UsageError(str(error)) from error
+    rule = rule_of(method, parameters)
     try:
         file = open_readings(readings)
         rows = file.read([facility])[facility]
