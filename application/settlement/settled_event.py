@@ -1,0 +1,187 @@
+"""What a DR event is settled from: its state, the states of its dispatches, and the rule; pure, without telemetry.
+
+The steps are those that the newest measurement of each facility recorded, so that a settlement follows from the log.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from hashlib import sha256
+
+import msgspec
+
+from domain.dispatch import DispatchState
+from domain.dr_event import DREventState
+from domain.program import SettlementRule
+from domain.settlement.inputs import (
+    Commitment,
+    EndedEvent,
+    EventFacility,
+    EventStatus,
+    FacilityResult,
+    MeteringStep,
+    Price,
+)
+from domain.settlement.quantities import rounding_of
+from domain.settlement.resettlement import Basis
+from domain.settlement.rounding import ENERGY_PLACES, Rounding, decimal_text, exact
+from domain.telemetry.intervals import INTERVAL_S
+from domain.units import decimal_string
+
+NO_RULE, MEASURED_IN_V1 = "no_rule", "measured_in_v1"
+"""Reasons of a DR event for which nothing can be computed: no rule was agreed; or a measurement is of version 1, which
+does not record all that its baseline was computed with."""
+_STEP = timedelta(seconds=INTERVAL_S)
+_DIGITS = Decimal("0.001")
+_STATUSES: dict[str, EventStatus] = {
+    "completed": "completed",
+    "cancelled": "cancelled",
+    "cancelled_while_active": "cancelled_while_active",
+}
+
+Dispatches = Mapping[str, DispatchState]
+"""Facility -> its dispatch; one that was given no part in the plan has none."""
+
+
+def basis_of_dr_event(
+    dr_event: DREventState, rule: SettlementRule, dispatches: Dispatches, tz_of: Mapping[str, str]
+) -> Basis:
+    """`dr_event` is over and measured. `tz_of` has the time zone of the facilities that were not measured."""
+    rounding = rounding_of(rule)
+    return Basis(
+        rule=rule,
+        dr_event=ended_event(dr_event, dispatches, tz_of),
+        steps={
+            facility_id: [
+                MeteringStep(
+                    starts_at=load.starts_at + _STEP * number,
+                    adjusted_kw=step_kw(adjusted, rounding),
+                    metered_kw=step_kw(metered, rounding),
+                )
+                for number, (adjusted, metered) in enumerate(
+                    zip(load.adjusted_kw, load.metered_kw, strict=True)
+                )
+            ]
+            for facility_id, dispatch in sorted(dispatches.items())
+            if (load := dispatch.measured_load) is not None
+        },
+        step_s=INTERVAL_S,
+    )
+
+
+def ended_event(dr_event: DREventState, dispatches: Dispatches, tz_of: Mapping[str, str] = {}) -> EndedEvent:
+    """The DR event with each facility that was asked for, or was in its plan."""
+    notice = dr_event.judged_notice
+    return EndedEvent(
+        dr_event_id=str(dr_event.dr_event_id),
+        program_id=notice.program_id,
+        kind=dr_event.kind,
+        status=_STATUSES[dr_event.status],
+        starts_at=notice.starts_at,
+        ends_at=notice.ends_at,
+        ended_at=dr_event.released_at if dr_event.status == "cancelled_while_active" else None,
+        prices=tuple(Price(starts_at=one.starts_at, per_kwh=one.per_kwh) for one in dr_event.prices),
+        facilities=tuple(
+            _facility(dr_event, facility_id, dispatches.get(facility_id), tz_of.get(facility_id, "UTC"))
+            for facility_id in facilities_of(dr_event)
+        ),
+    )
+
+
+def facilities_of(dr_event: DREventState) -> list[str]:
+    """Those that were asked for, or were in the plan, rising."""
+    return sorted({*dr_event.judged_notice.facility_ids, *dr_event.dispatched})
+
+
+def unsettled_reason(dispatches: Dispatches) -> str | None:
+    """Why nothing can be computed by a rule, if so."""
+    loads = (dispatch.measured_load for dispatch in dispatches.values())
+    return MEASURED_IN_V1 if any(load is not None and not load.tz for load in loads) else None
+
+
+def inputs_digest(basis: Basis) -> str:
+    """SHA-256 (hex) of the rule, the DR event, and the steps."""
+    return sha256(msgspec.json.encode(basis, order="sorted")).hexdigest()
+
+
+def digest_of_rule(rule: SettlementRule) -> str:
+    """SHA-256 (hex)."""
+    return sha256(msgspec.json.encode(rule, order="sorted")).hexdigest()
+
+
+def step_kw(kw: float | None, rounding: Rounding) -> str | None:
+    """A float by its shortest decimal, rounded as the rule says.
+
+    Only a decimal that ends in a 5 at the fourth place, or is written with an exponent, needs more than the nearest.
+    """
+    if kw is None:
+        return None
+    digits = repr(kw)
+    places = len(digits) - digits.find(".") - 1
+    if "e" not in digits and "." in digits and (places != ENERGY_PLACES + 1 or digits[-1] != "5"):
+        text = f"{kw:.{ENERGY_PLACES}f}"
+        return text[1:] if text == "-0.000" else text
+    return decimal_text(rounding.energy(exact(decimal_string(kw))), ENERGY_PLACES)
+
+
+def _facility(
+    dr_event: DREventState, facility_id: str, dispatch: DispatchState | None, tz: str
+) -> EventFacility:
+    if dispatch is None:
+        return _without_dispatch(dr_event, facility_id, tz)
+    result, left_at = _result(dispatch)
+    own_start = dispatch.starts_at if dispatch.starts_at > dr_event.judged_notice.starts_at else None
+    load = dispatch.measured_load
+    powers = [(one.starts_at, _three_digits(one.kw)) for one in dispatch.promised]
+    return EventFacility(
+        facility_id=facility_id,
+        tz=load.tz if load is not None and load.tz else tz,
+        result=result,
+        committed_kw=powers[-1][1] if powers else _three_digits(dispatch.target_kw),
+        commitments=tuple(Commitment(from_=at, kw=kw) for at, kw in powers) if len(powers) > 1 else (),
+        starts_at=own_start,
+        ends_at=left_at if result == "committed" else None,
+        opted_out_at=left_at if result == "opted_out" else None,
+    )
+
+
+def _without_dispatch(dr_event: DREventState, facility_id: str, tz: str) -> EventFacility:
+    """Nothing was committed for it. Without any plan all of them failed."""
+    result: FacilityResult = "excused"
+    if facility_id in dr_event.opted_out_facilities:
+        result = "opted_out"
+    elif not dr_event.plan_revision:
+        result = "failed"
+    return EventFacility(facility_id=facility_id, tz=tz, result=result)
+
+
+def _result(dispatch: DispatchState) -> tuple[FacilityResult, datetime | None]:
+    """The result, and when it left during the window.
+
+    What a facility delivered until it had to leave for the utility's sake counts: its own window ends then. One that
+    left by itself, or with a batch that we ended, counts by the rule for opt-outs, from then on.
+    """
+    left_at = _left_during_window(dispatch)
+    match dispatch.left:
+        case None:
+            pass
+        case "opted_out":
+            return "opted_out", left_at
+        case "batch_aborted":
+            return ("opted_out", left_at) if left_at is not None else ("failed", None)
+        case _:
+            return ("committed", left_at) if left_at is not None else ("excused", None)
+    served = dispatch.was_committed and dispatch.failure is None
+    return ("committed", None) if served else ("failed", None)
+
+
+def _left_during_window(dispatch: DispatchState) -> datetime | None:
+    """None: it stayed, or it left before it had shed anything."""
+    left_at = dispatch.left_at
+    if left_at is None or not dispatch.was_committed or left_at <= dispatch.starts_at:
+        return None
+    return left_at
+
+
+def _three_digits(kw: float) -> str:
+    return f"{Decimal(repr(kw)).quantize(_DIGITS, ROUND_HALF_UP):f}"
