@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "telemetry": ("interfaces.cli.telemetry.commands:telemetry_group", "Meter history."),
     "forecast": ("interfaces.cli.forecast.commands:forecast_group", "Load forecasts."),
     "baseline": ("interfaces.cli.baseline.commands:baseline_group", "What a facility would have drawn."),
+    "settlement": ("interfaces.cli.settlement.commands:settlement_group", "What a DR event pays, and why."),
     "dr-events": ("interfaces.cli.dr_events:dr_events_group", "DR events: list, show, override, cancel."),
     "audit": ("interfaces.cli.audit.commands:audit_group", "Every step of a DR event, and its proof."),
     "projections": ("interfaces.cli.projections:projections_group", "Read models."),
