@@ -1,5 +1,6 @@
 """Kind and prices of a DR event against the program's settlement rule, with the notification and with its PATCH."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -282,3 +283,16 @@ def test_prices_of_a_dr_event_cut_short_are_taken_and_of_a_cancelled_one_not() -
     assert there.scenario.when(patch(prices=HOURLY)).reply.status == "modified"
     before = accepted().scenario.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="not needed"))
     assert before.when(patch(prices=HOURLY)).reply.status == "ended"
+
+
+def test_prices_after_the_end_are_called_back_and_have_no_other_consequence() -> None:
+    there = completed()
+    before, commands = there.scenario.store.head(), len(there.journal)
+    there.scenario.after(patch(prices=HOURLY))
+    there.settle()
+    changed, requested = there.scenario.store.domain_events[before:]
+    assert isinstance(changed, DREvent.Modified)
+    assert isinstance(requested, DREvent.CallbackRequested)
+    body = json.loads(requested.body)
+    assert (body["kind"], body["modification_number"], body["status"]) == ("modified", 1, "completed")
+    assert len(there.journal) == commands
