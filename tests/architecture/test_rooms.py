@@ -47,7 +47,6 @@ WHOLE_IDEAS = {
     "interfaces/settings/env_file.py": "the parser of --env-file",
     "interfaces/simulators/bms/responses.py": "how a simulated BMS ends an exchange",
     "interfaces/web/api/webhook/callback_address.py": "the check of a callback address by its text",
-    "interfaces/web/api/webhook/openapi.py": "the schema of a body that is read raw",
     "interfaces/web/broadcast/unlogged_state.py": "state of the live feed outside the log",
     "interfaces/web/openapi/examples.py": "examples of the OpenAPI document",
     "interfaces/workers/aggregate/batch_lease.py": "the lease of delivered batches",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from application.command_bus.decision_context import DecisionContext
 from application.commands.dr_event import ModifyDREvent
 from application.handlers.dr_event.settlement_check import (
-    kept_price_refusals,
+    earlier_price_refusals,
     kind_refusals,
     price_refusals,
     rule_in_force,
@@ -63,7 +63,7 @@ def settlement_refusals(
     if command.prices is not None:
         yield from price_refusals(command.prices, notice, rule)
     else:
-        yield from kept_price_refusals(dr_event.state.prices, notice, in_force, rule)
+        yield from earlier_price_refusals(dr_event.state.prices, notice, in_force, rule)
 
 
 def over_reason(dr_event: DREvent, repriced: Notice | None, context: DecisionContext) -> Reason | None:

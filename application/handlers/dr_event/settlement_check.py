@@ -60,7 +60,7 @@ def price_refusals(
         seen.add(price.starts_at)
 
 
-def kept_price_refusals(
+def earlier_price_refusals(
     prices: tuple[EventPrice, ...], notice: Notice, in_force: Notice, rule: SettlementRule | None
 ) -> Iterator[Refusal]:
     """Prices of a DR event whose window a modification moves, without prices for the new one."""

@@ -142,13 +142,13 @@ def test_any_number_of_wrong_prices_is_summarized() -> None:
         (STARTS_AT + timedelta(minutes=14), "too_short"),
     ],
 )
-def test_a_window_that_nothing_fits_is_refused_for_that_alone(ends_at: datetime, code: str) -> None:
+def test_a_window_that_nothing_fits_is_refused_without_its_prices(ends_at: datetime, code: str) -> None:
     found = codes(notified(prices=HOURLY, window={"ends_at": ends_at}))
     assert code in found
     assert "price_off_interval" not in found
 
 
-def test_prices_alone_change_neither_plan_nor_reservations() -> None:
+def test_a_change_of_prices_keeps_plan_and_reservations() -> None:
     there = accepted()
     there.until("active")
     there.scenario.when(patch(prices=HOURLY)).then(

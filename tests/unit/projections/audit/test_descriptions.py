@@ -85,7 +85,7 @@ def test_a_domain_event_without_a_description_is_described_by_its_topic() -> Non
     assert description_of(registered, None) == "facility.registered.v1"
 
 
-def test_kind_and_prices_are_told_where_the_utility_gave_them() -> None:
+def test_kind_and_prices_are_described_where_the_utility_gave_them() -> None:
     accepted = example(DREvent.Accepted)
     plain = description_of(accepted, "")
     prices = tuple(EventPrice(starts_at=STARTS_AT + timedelta(hours=n), per_kwh=f"0.0{n}") for n in range(6))
