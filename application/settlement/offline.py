@@ -26,7 +26,7 @@ from application.settlement.shapes import (
 )
 from domain.baseline import BaselineImpossible, BaselineParameters, InvalidBaselineRule, rule_named
 from domain.program.settlement_rule import Results
-from domain.settlement.inputs import MeteringStep, facility_window
+from domain.settlement.inputs import MeteringStep, event_window, facility_window
 from domain.settlement.lines import PriceMissing
 from domain.settlement.resettlement import Basis, DeadlinePassed, check_deadline
 from domain.settlement.rounding import decimal_text, rounded
@@ -113,9 +113,8 @@ class OfflineSettlement(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def _measured(self, dr_event: EventInputs, on_facility: Callable[[], None]) -> dict[str, Measured]:
         of_kind = self.program.settlement.of_kind(dr_event.kind)
         opted_out, step_s = (of_kind.results or Results()).opted_out, self.readings.step_s
-        windows = {
-            one.facility_id: facility_window(dr_event, one, opted_out, step_s) for one in dr_event.facilities
-        }
+        whole = event_window(dr_event, step_s)
+        windows = {one.facility_id: facility_window(whole, one, opted_out) for one in dr_event.facilities}
         if sum(one.count for one in windows.values()) > MOST_STEPS:
             raise SettlementRefused("schema", f"the event has more than {MOST_STEPS} steps of facilities")
         found = {}
