@@ -118,7 +118,7 @@ def resettlement_of(old: Basis, new: Basis) -> Resettlement:
     A reason that cannot be settled by itself, because the new rule pays prices that the old event has not, is part of
     the next one. What a step does not affect is not computed again. Raises CurrencyChanged, PriceMissing, UnknownKind.
     """
-    if (old.rule.currency, old.rule.minor_unit) != (new.rule.currency, new.rule.minor_unit):
+    if old.rule.currency != new.rule.currency:
         raise CurrencyChanged(
             f"settled in {old.rule.currency}, the new rule pays in {new.rule.currency}: nothing is converted"
         )
