@@ -16,6 +16,7 @@ from application.ports.clock import Clock
 from application.ports.event_store.event_store import EventStreams, StreamNotFound, TAggregate
 from application.ports.forecast.forecast_book import ForecastBook
 from application.ports.public_holidays import PublicHolidays
+from application.ports.settlement.documents import SettlementDocuments
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import UnknownDispatch, UnknownDREvent
@@ -91,6 +92,7 @@ class DecisionContext:
         maximum_lead_s: float = inf,
         draw_s: Callable[[int], int] = _drawn,
         public_holidays: PublicHolidays | None = None,
+        settlements: SettlementDocuments | None = None,
     ) -> None:
         self.store = store
         self.forecasts = forecasts
@@ -104,6 +106,7 @@ class DecisionContext:
         """Draws a random whole number of seconds from 0 to its argument. Drawn numbers are recorded."""
         self.public_holidays = public_holidays
         """None: no day is a public holiday."""
+        self._settlements = settlements
         self._accurate_without_weather = accurate_without_weather
         self._clock = clock
         self._context = context
@@ -116,6 +119,13 @@ class DecisionContext:
     def provenance(self) -> Provenance:
         """The provenance of every domain event of this decision."""
         return provenance_of(self._context, self.now)
+
+    @property
+    def settlements(self) -> SettlementDocuments:
+        """Raises LookupError where the process has none."""
+        if self._settlements is None:
+            raise LookupError("this process settles nothing: it has no documents of settlements")
+        return self._settlements
 
     def accurate_without_weather(self, facility_ids: Iterable[str]) -> frozenset[str]:
         """Those of the facilities whose forecasts without weather were measured to be as accurate as with it."""

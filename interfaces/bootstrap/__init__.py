@@ -22,6 +22,7 @@ from interfaces.bootstrap.offline import (
     regression_fitter,
     rolling_forecasts,
 )
+from interfaces.bootstrap.operations import verify_read_models
 from interfaces.bootstrap.processes import WORKERS, run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.secrets import (
@@ -45,12 +46,7 @@ from interfaces.bootstrap.servers import (
     write_private,
 )
 from interfaces.bootstrap.snapshots import make_snapshot_key, verify_snapshots
-from interfaces.bootstrap.stores import (
-    Stores,
-    open_stores,
-    opened_stores,
-    verify_read_models,
-)
+from interfaces.bootstrap.stores import Stores, open_stores, opened_stores
 from interfaces.bootstrap.telemetry import gap_sources, meter_readings, seal_imported_history, stored_meters
 from interfaces.bootstrap.weather import weather_problems
 from interfaces.bootstrap.worker_credentials import (

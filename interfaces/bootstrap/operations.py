@@ -153,3 +153,12 @@ def _nats_url(stores: Stores) -> str:
     if stores.settings.nats_url is None:
         raise NoRunningSystem("no NATS is known: set GRIDPROOF_NATS_URL, or start `gridproof up`")
     return stores.settings.nats_url
+
+
+def verify_read_models(stores: Stores) -> list[str]:
+    """The read models that differ from a new fold of the log, each with its first difference."""
+    from projections.registry import PROJECTIONS
+
+    maintenance = stores.projection_maintenance()
+    reports = [maintenance.verify(projection) for projection in PROJECTIONS]
+    return [f"{report.name}: {report.first_difference}" for report in reports if not report.equal]

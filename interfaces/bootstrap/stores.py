@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from application.ports.operations.alerts import AlertRegistry
     from application.ports.operations.dead_letters import DeadLetters
     from application.ports.operations.system_state import SystemState
+    from application.ports.settlement.documents import SettlementDocuments
     from application.ports.telemetry.listed_meters import ListedMeters
     from application.ports.telemetry.meter_powers import MeterPowersView
     from application.ports.telemetry.reading_counts import StoredReadings
@@ -165,6 +166,11 @@ class Stores:
 
         return PostgresCallbackAddresses(self.pool, wall_time_of(self.clock))
 
+    def settlement_documents(self) -> SettlementDocuments:
+        from adapters.postgres.settlement_documents import PostgresSettlementDocuments
+
+        return PostgresSettlementDocuments(self.pool)
+
     def facility_coordinates(self) -> FacilityCoordinates:
         from adapters.postgres.facility_coordinates import PostgresFacilityCoordinates
 
@@ -275,6 +281,7 @@ def open_stores(
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.forecast.forecast_book import PostgresForecastBook
     from adapters.postgres.forecast.scores import PostgresForecastScores
+    from adapters.postgres.settlement_documents import PostgresSettlementDocuments
     from application.event_store.demand_response import DemandResponse
     from application.forecast.without_weather import AccuracyWithoutWeather
     from application.handlers import HANDLERS
@@ -301,6 +308,7 @@ def open_stores(
         command_sla_s=settings.command_sla_s,
         maximum_lead_s=settings.notice_most_days_ahead * 86_400.0,
         public_holidays=RegionalHolidays(),
+        settlements=PostgresSettlementDocuments(pool),
     )
     stores = Stores(settings, clock, pool, events, forecasts, bus, monitor)
     if not is_clock_given:
@@ -332,15 +340,6 @@ def opened_stores(settings: Settings) -> Iterator[Stores]:
         yield stores
     finally:
         stores.close()
-
-
-def verify_read_models(stores: Stores) -> list[str]:
-    """The read models that differ from a new fold of the log, each with its first difference."""
-    from projections.registry import PROJECTIONS
-
-    maintenance = stores.projection_maintenance()
-    reports = [maintenance.verify(projection) for projection in PROJECTIONS]
-    return [f"{report.name}: {report.first_difference}" for report in reports if not report.equal]
 
 
 def facility_rows(stores: Stores) -> list[FacilityRow]:
