@@ -61,6 +61,19 @@ class SettlementFinal(DomainError):
     code = "settlement_final"
 
 
+class SettlementWaits(DomainError):
+    """The rule pays the DR event's own prices, and one is missing: it may still come."""
+
+    code = "price_missing"
+
+
+class SettlementImpossible(DomainError):
+    """The rule cannot settle this DR event: it does not know its kind, or its intervals are no multiple of the metering
+    step."""
+
+    code = "settlement_impossible"
+
+
 class UnknownBmsCommand(DomainError):
     """An outcome was reported for a command that was never requested."""
 

@@ -25,6 +25,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.public_holidays import FakePublicHolidays
+from tests.fakes.settlement.documents import FakeSettlementDocuments
 from tests.sample_values import CONTEXT
 
 
@@ -81,6 +82,7 @@ class Scenario:
     """Facilities whose forecasts without weather were measured to be as accurate."""
     accuracy_asked_of: list[tuple[str, ...]] = field(default_factory=list)
     """The facilities of each look at that."""
+    settlements: FakeSettlementDocuments = field(default_factory=FakeSettlementDocuments)
     bus: CommandBus = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,6 +93,7 @@ class Scenario:
             forecasts=self.forecasts,
             accurate_without_weather=self._accurate,
             public_holidays=FakePublicHolidays(),
+            settlements=self.settlements,
         )
 
     def _accurate(self, facility_ids: Sequence[str], _at: datetime) -> frozenset[str]:

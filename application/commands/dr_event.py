@@ -6,7 +6,15 @@ from uuid import UUID
 
 import msgspec
 
-from domain.dr_event import ORDINARY_KIND, CallbackKind, EventPrice, Notice, Reason, ReplanCause
+from domain.dr_event import (
+    ORDINARY_KIND,
+    CallbackKind,
+    EventPrice,
+    Notice,
+    Reason,
+    ReplanCause,
+    SettlementFigures,
+)
 
 
 class DREventCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +118,26 @@ class MeasureDREvent(DREventCommand, frozen=True, kw_only=True):
     """Sum the delivered energy, if every dispatch that ran is measured."""
 
     dr_event_id: UUID
+
+
+class SettleDREvent(DREventCommand, frozen=True, kw_only=True):
+    """Settle in money, if every facility is measured or not measurable; again if what it follows from changed.
+    Reply: SettlementOutcome."""
+
+    dr_event_id: UUID
+    why: str
+    by_newest_rule: bool = False
+    """By the newest version of the program; else by that of the last settlement, at first that of the acceptance."""
+
+
+class SettlementOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The revision in force."""
+
+    dr_event_id: UUID
+    revision: int
+    recorded: bool
+    """False: nothing changed since, and it stays in force."""
+    figures: SettlementFigures
 
 
 class ReplanDREvent(DREventCommand, frozen=True, kw_only=True):

@@ -44,6 +44,7 @@ from application.commands.dr_event import (
     RecordCallbackUndeliverable,
     ReplanDREvent,
     RequestCallback,
+    SettleDREvent,
     StartDREvent,
     StartPreparation,
 )
@@ -58,7 +59,7 @@ from application.commands.facility import (
 )
 from application.commands.program import AgreeProgram
 from application.handlers import facility as on_facility
-from application.handlers import measurement
+from application.handlers import measurement, settlement
 from application.handlers import program as on_program
 from application.handlers.callback import callback
 from application.handlers.dispatch import batch as on_bms_batch
@@ -97,6 +98,7 @@ HANDLERS: dict[type, Handler] = {
     EndDREvent: on_dr_event.end_dr_event,
     CompleteDREvent: completion.complete_dr_event,
     MeasureDREvent: completion.measure_dr_event,
+    SettleDREvent: settlement.settle_dr_event,
     RequestCallback: callback.request_callback,
     RecordCallbackDelivered: callback.record_callback_delivered,
     RecordCallbackUndeliverable: callback.record_callback_undeliverable,

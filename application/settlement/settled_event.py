@@ -10,13 +10,12 @@ from hashlib import sha256
 
 import msgspec
 
+from application.settlement.shapes import EventFacilityInputs, EventInputs
 from domain.dispatch import DispatchState
-from domain.dr_event import DREventState
+from domain.dr_event import DREventState, Notice
 from domain.program import SettlementRule
 from domain.settlement.inputs import (
     Commitment,
-    EndedEvent,
-    EventFacility,
     EventStatus,
     FacilityResult,
     MeteringStep,
@@ -69,10 +68,11 @@ def basis_of_dr_event(
     )
 
 
-def ended_event(dr_event: DREventState, dispatches: Dispatches, tz_of: Mapping[str, str] = {}) -> EndedEvent:
+def ended_event(dr_event: DREventState, dispatches: Dispatches, tz_of: Mapping[str, str] = {}) -> EventInputs:
     """The DR event with each facility that was asked for, or was in its plan."""
     notice = dr_event.judged_notice
-    return EndedEvent(
+    headroom_kw = {one.facility_id: one.headroom_kw for one in dr_event.targets}
+    return EventInputs(
         dr_event_id=str(dr_event.dr_event_id),
         program_id=notice.program_id,
         kind=dr_event.kind,
@@ -82,7 +82,9 @@ def ended_event(dr_event: DREventState, dispatches: Dispatches, tz_of: Mapping[s
         ended_at=dr_event.released_at if dr_event.status == "cancelled_while_active" else None,
         prices=tuple(Price(starts_at=one.starts_at, per_kwh=one.per_kwh) for one in dr_event.prices),
         facilities=tuple(
-            _facility(dr_event, facility_id, dispatches.get(facility_id), tz_of.get(facility_id, "UTC"))
+            _without_dispatch(dr_event, facility_id, tz_of.get(facility_id, "UTC"))
+            if (dispatch := dispatches.get(facility_id)) is None
+            else _facility(notice, dispatch, tz_of.get(facility_id, "UTC"), headroom_kw.get(facility_id))
             for facility_id in facilities_of(dr_event)
         ),
     )
@@ -125,16 +127,15 @@ def step_kw(kw: float | None, rounding: Rounding) -> str | None:
 
 
 def _facility(
-    dr_event: DREventState, facility_id: str, dispatch: DispatchState | None, tz: str
-) -> EventFacility:
-    if dispatch is None:
-        return _without_dispatch(dr_event, facility_id, tz)
+    notice: Notice, dispatch: DispatchState, tz: str, headroom_kw: float | None
+) -> EventFacilityInputs:
+    """`headroom_kw` is what its plan says that it can shed at most."""
     result, left_at = _result(dispatch)
-    own_start = dispatch.starts_at if dispatch.starts_at > dr_event.judged_notice.starts_at else None
+    own_start = dispatch.starts_at if dispatch.starts_at > notice.starts_at else None
     load = dispatch.measured_load
     powers = [(one.starts_at, _three_digits(one.kw)) for one in dispatch.promised]
-    return EventFacility(
-        facility_id=facility_id,
+    return EventFacilityInputs(
+        facility_id=dispatch.facility_id,
         tz=load.tz if load is not None and load.tz else tz,
         result=result,
         committed_kw=powers[-1][1] if powers else _three_digits(dispatch.target_kw),
@@ -142,17 +143,20 @@ def _facility(
         starts_at=own_start,
         ends_at=left_at if result == "committed" else None,
         opted_out_at=left_at if result == "opted_out" else None,
+        event_days=() if load is None else load.dr_event_days,
+        level_kw=None if dispatch.baseline_parameters is None else dispatch.baseline_parameters.level_kw,
+        curtailable_kw=None if headroom_kw is None else _three_digits(headroom_kw),
     )
 
 
-def _without_dispatch(dr_event: DREventState, facility_id: str, tz: str) -> EventFacility:
+def _without_dispatch(dr_event: DREventState, facility_id: str, tz: str) -> EventFacilityInputs:
     """Nothing was committed for it. Without any plan all of them failed."""
     result: FacilityResult = "excused"
     if facility_id in dr_event.opted_out_facilities:
         result = "opted_out"
     elif not dr_event.plan_revision:
         result = "failed"
-    return EventFacility(facility_id=facility_id, tz=tz, result=result)
+    return EventFacilityInputs(facility_id=facility_id, tz=tz, result=result)
 
 
 def _result(dispatch: DispatchState) -> tuple[FacilityResult, datetime | None]:

@@ -53,5 +53,7 @@ class MeasuredLoad(msgspec.Struct, frozen=True, kw_only=True):
     tz: str = ""
     """IANA; empty in version 1 of a measurement, which does not record all that its baseline was computed with."""
     dr_event_days: tuple[date, ...] = ()
+    holidays: tuple[date, ...] = ()
+    """Those that the baseline regarded."""
     domain_event_id: UUID
     """Of the measurement."""

@@ -136,5 +136,6 @@ def _load(measured: Measured | Remeasured) -> MeasuredLoad | None:
         adjustment=figures.adjustment,
         tz=figures.tz,
         dr_event_days=figures.dr_event_days,
+        holidays=figures.holidays,
         domain_event_id=measured.domain_event_id,
     )

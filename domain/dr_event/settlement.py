@@ -29,7 +29,7 @@ class Settlements(DREventMixin):
         Raises SettlementFinal for a change after the deadline of the revision in force, NotAllowedNow before every
         facility is measured or in another currency.
         """
-        self._require_settleable()
+        self.check_can_be_settled()
         before = self.state.settlement
         if before is None:
             self.record(settlement_events.Settled, provenance, figures=figures, why=why)
@@ -48,7 +48,8 @@ class Settlements(DREventMixin):
             difference=difference_of(before.figures.total, figures.total),
         )
 
-    def _require_settleable(self) -> None:
+    def check_can_be_settled(self) -> None:
+        """Raises NotAllowedNow, which says what is waited for."""
         if self.can_be_settled:
             return
         state = self.state

@@ -17,6 +17,7 @@ from application.settlement.settled_event import (
     step_kw,
     unsettled_reason,
 )
+from application.settlement.shapes import EventFacilityInputs
 from domain.dispatch import AdjustmentFigures, Dispatch, DispatchState, MeasuredLoad
 from domain.dr_event import DREventState, EventPrice
 from domain.program.settlement_rule import Energy, Results, SettlementRule
@@ -83,7 +84,7 @@ def total(state: DispatchState, rule: SettlementRule = RULE, **changed: Any) -> 
 def test_a_facility_that_served_is_settled_by_its_recorded_steps() -> None:
     found = basis_of_dr_event(dr_event(), RULE, {"fac-001": dispatch()}, {})
     assert found.dr_event.facilities == (
-        EventFacility(facility_id="fac-001", tz="America/New_York", committed_kw="75.000"),
+        EventFacilityInputs(facility_id="fac-001", tz="America/New_York", committed_kw="75.000"),
     )
     steps = found.steps["fac-001"]
     assert [step.starts_at for step in steps] == [STARTS_AT + QUARTER * n for n in range(8)]

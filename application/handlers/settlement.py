@@ -1,0 +1,170 @@
+"""Handler that settles a DR event: its document is stored first, then the domain event that names it.
+
+A process that ends in between leaves a document that nothing names; the next one computes the same again.
+"""
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+import msgspec
+
+from application.command_bus.decision_context import Decision, DecisionContext
+from application.commands.dr_event import SettleDREvent, SettlementOutcome
+from application.settlement.document import canonical_bytes, read_document
+from application.settlement.resettled import resettled_document
+from application.settlement.settled_document import AgreedRule, document_of_basis, final_at
+from application.settlement.settled_event import (
+    NO_RULE,
+    Dispatches,
+    basis_of_dr_event,
+    digest_of_rule,
+    facilities_of,
+    inputs_digest,
+    unsettled_reason,
+)
+from application.settlement.shapes import SettlementDocument
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent, SettlementFigures, SettlementRevision
+from domain.errors import SettlementImpossible, SettlementWaits
+from domain.identifiers import dispatch_id
+from domain.program import Program
+from domain.settlement.lines import PriceMissing
+from domain.settlement.resettlement import Basis, CurrencyChanged
+from domain.settlement.settle import UnknownKind
+
+CANCELLED = "cancelled_before_start"
+
+
+def settle_dr_event(command: SettleDREvent, context: DecisionContext) -> Decision:
+    """Raises NotAllowedNow, SettlementWaits, SettlementImpossible, SettlementFinal, SettlementDocumentDamaged, or
+    LookupError where the program or an earlier document is missing."""
+    dr_event = context.dr_event(command.dr_event_id)
+    dr_event.check_can_be_settled()
+    program = context.program(dr_event.state.judged_notice.program_id)
+    if program is None:
+        raise LookupError(f"DR event {dr_event.id} is of a program that the log does not have")
+    version = _version(dr_event, program, by_newest=command.by_newest_rule)
+    document = None
+    try:
+        figures, document = _settled(dr_event, program, version, context)
+    except PriceMissing as error:
+        raise SettlementWaits(str(error)) from error
+    except (UnknownKind, CurrencyChanged, ValueError) as error:
+        raise SettlementImpossible(f"DR event {dr_event.id} cannot be settled: {error}") from error
+    if figures is not None:
+        dr_event.settle(context.provenance, figures=figures, why=command.why)
+    recorded = bool(dr_event.pending_events)
+    in_force = dr_event.state.settlement
+    if in_force is None:
+        raise LookupError(f"DR event {dr_event.id} has no settlement after it was settled")
+    if recorded and document is not None:
+        context.settlements.add(dr_event.id, document, revision=in_force.revision)
+    reply = SettlementOutcome(
+        dr_event_id=dr_event.id, revision=in_force.revision, recorded=recorded, figures=in_force.figures
+    )
+    return Decision(dr_event, reply=reply)
+
+
+def _version(dr_event: DREvent, program: Program, *, by_newest: bool) -> int:
+    """The newest version where it is asked for and has a rule; else that of the revision in force, at first that of
+    the acceptance."""
+    newest = program.state.terms
+    if by_newest and newest is not None and newest.settlement is not None:
+        return program.state.version
+    in_force = dr_event.state.settlement
+    return dr_event.state.program_version if in_force is None else in_force.figures.program_version
+
+
+_Settled = tuple[SettlementFigures | None, bytes | None]
+"""None without figures: those in force. None without a document: there is none."""
+
+
+def _settled(dr_event: DREvent, program: Program, version: int, context: DecisionContext) -> _Settled:
+    terms = program.state.versions.get(version)
+    if terms is None:
+        raise LookupError(f"program {program.state.program_id} has no version {version}")
+    program_id = program.state.program_id
+    if terms.settlement is None:
+        reason = CANCELLED if dr_event.state.status == "cancelled" else NO_RULE
+        return _without_document(program_id, version, (reason,)), None
+    dispatches = _dispatches(dr_event, context)
+    if (why := unsettled_reason(dispatches)) is not None:
+        return _without_document(program_id, version, (why,)), None
+    agreed = AgreedRule(version=version, terms=terms, rule=terms.settlement)
+    basis = basis_of_dr_event(
+        dr_event.state, agreed.rule, dispatches, _time_zones(dr_event, dispatches, context)
+    )
+    return _with_document(dr_event, agreed, basis, dispatches, context)
+
+
+def _with_document(
+    dr_event: DREvent, agreed: AgreedRule, basis: Basis, dispatches: Dispatches, context: DecisionContext
+) -> _Settled:
+    in_force, digest = dr_event.state.settlement, inputs_digest(basis)
+    if in_force is not None and in_force.figures.inputs_digest == digest:
+        return None, None
+    document: SettlementDocument | None = document_of_basis(basis, agreed, dispatches)
+    if in_force is not None and document is not None:
+        document = _revised(dr_event, in_force, document, context)
+    if document is None:
+        return None, None
+    written = canonical_bytes(document)
+    figures = SettlementFigures(
+        status=document.status,
+        reasons=document.reasons,
+        program_id=document.program_id,
+        program_version=agreed.version,
+        rule_digest=digest_of_rule(agreed.rule),
+        currency=document.currency,
+        total=document.total if document.status == "settled" else None,
+        inputs_digest=digest,
+        digest=sha256(written).hexdigest(),
+        final_at=final_at(agreed.rule, basis.dr_event.ends_at),
+    )
+    return figures, written
+
+
+def _revised(
+    dr_event: DREvent, in_force: SettlementRevision, document: SettlementDocument, context: DecisionContext
+) -> SettlementDocument | None:
+    """The document as the next revision; None: the same figures. A revision without a document has none to compare."""
+    if in_force.figures.digest is None:
+        return msgspec.structs.replace(document, revision=in_force.revision + 1)
+    stored = context.settlements.find(dr_event.id, in_force.figures.digest)
+    if stored is None:
+        raise LookupError(
+            f"the document of revision {in_force.revision} is missing; `gridproof audit verify` names it"
+        )
+    return resettled_document(read_document(stored), document)
+
+
+def _without_document(program_id: str, version: int, reasons: tuple[str, ...]) -> SettlementFigures:
+    return SettlementFigures(
+        status="not_settled",
+        reasons=reasons,
+        program_id=program_id,
+        program_version=version,
+        rule_digest=None,
+        currency=None,
+        total=None,
+        inputs_digest=sha256(msgspec.json.encode([version, reasons])).hexdigest(),
+        digest=None,
+    )
+
+
+def _dispatches(dr_event: DREvent, context: DecisionContext) -> Dispatches:
+    """Of a share that was too small for a command there is none."""
+    streams = {dispatch_id(dr_event.id, one): one for one in dr_event.state.dispatched}
+    found = context.store.load_many(Dispatch, list(streams))
+    return {streams[stream]: dispatch.state for stream, dispatch in found.items()}
+
+
+def _time_zones(dr_event: DREvent, dispatches: Dispatches, context: DecisionContext) -> dict[str, str]:
+    """Of the facilities that no measurement gives a time zone of: that in force at the start."""
+    starts_at = dr_event.state.judged_notice.starts_at
+    unknown: Iterable[str] = (
+        one
+        for one in facilities_of(dr_event.state)
+        if (dispatch := dispatches.get(one)) is None or dispatch.measured_load is None
+    )
+    return {name: one.state.tz_at(starts_at) for name, one in context.facilities(unknown).items()}

@@ -1,0 +1,80 @@
+"""The document of a DR event's settlement, from the states that the log gives."""
+
+from datetime import date, datetime, timedelta
+
+import msgspec
+
+from application.settlement.document import settlement_document
+from application.settlement.settled_event import Dispatches
+from application.settlement.shapes import (
+    AdjustmentSummary,
+    BaselineSummary,
+    ProgramInputs,
+    SettlementDocument,
+)
+from domain.dispatch import DispatchState
+from domain.program import SettlementRule, Terms
+from domain.program.settlement_rule import Deadline
+from domain.settlement.resettlement import Basis
+
+
+class AgreedRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a program, and its rule."""
+
+    version: int
+    terms: Terms
+    rule: SettlementRule
+
+
+def document_of_basis(basis: Basis, agreed: AgreedRule, dispatches: Dispatches) -> SettlementDocument:
+    """The document as a first revision. Raises as `settle`."""
+    return settlement_document(
+        basis,
+        ProgramInputs(
+            program_id=basis.dr_event.program_id,
+            version=agreed.version,
+            baseline=agreed.terms.baseline,
+            holidays=_holidays(agreed.terms, dispatches),
+            settlement=agreed.rule,
+        ),
+        baselines={facility_id: _baseline(dispatch) for facility_id, dispatch in dispatches.items()},
+    )
+
+
+def final_at(rule: SettlementRule, ends_at: datetime) -> datetime:
+    """When no resettlement is allowed any more."""
+    return ends_at + timedelta(days=(rule.deadline or Deadline()).final_after_days)
+
+
+def _holidays(terms: Terms, dispatches: Dispatches) -> tuple[date, ...]:
+    """Those of the program, else those of the facilities' regions that their baselines regarded."""
+    if terms.holidays is not None:
+        return terms.holidays
+    loads = (dispatch.measured_load for dispatch in dispatches.values())
+    return tuple(sorted({day for load in loads if load is not None for day in load.holidays}))
+
+
+def _baseline(dispatch: DispatchState) -> BaselineSummary:
+    load = dispatch.measured_load
+    if load is None:
+        return BaselineSummary(method="", impossible=dispatch.not_measurable_reason or "")
+    adjustment = load.adjustment
+    return BaselineSummary(
+        method=load.method,
+        parameters=dispatch.baseline_parameters,
+        days=load.days,
+        days_considered=load.days_considered,
+        adjustment=AdjustmentSummary(
+            kind=adjustment.kind,
+            value=adjustment.value,
+            raw=adjustment.raw,
+            clipped=adjustment.clipped,
+            starts_at=adjustment.starts_at,
+            ends_at=adjustment.ends_at,
+            baseline_kw=adjustment.baseline_kw,
+            metered_kw=adjustment.metered_kw,
+            note=adjustment.note,
+        ),
+        late_readings=dispatch.measurements > 1,
+        domain_event_id=str(load.domain_event_id),
+    )
