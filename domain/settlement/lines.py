@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from domain.program.settlement_rule import Capacity, Energy, Penalty, SettlementRule, Tier
+from domain.program.settlement_rule import PERIOD_UNITS, Capacity, Energy, Penalty, SettlementRule, Tier
 from domain.settlement.inputs import EndedEvent
 from domain.settlement.quantities import ZERO, UnitQuantities, held, rounding_of
 from domain.settlement.rounding import Exact, exact
@@ -43,7 +43,7 @@ def factor_of(tiers: Sequence[Tier] | None, ratio: Exact) -> Exact:
 def lines_of(rule: SettlementRule, dr_event: EndedEvent, unit: UnitQuantities) -> list[Line]:
     """Raises PriceMissing. `rule` is that of the event's kind."""
     lines = []
-    if rule.capacity is not None and rule.capacity.unit in {"kw-event", "kw-hour"}:
+    if rule.capacity is not None and rule.capacity.unit not in PERIOD_UNITS:
         lines.append(_of_capacity(rule, rule.capacity, unit))
     if rule.energy is not None:
         lines.append(_of_energy(rule, rule.energy, dr_event, unit))

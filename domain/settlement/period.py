@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from domain.program.settlement_rule import Capacity, SettlementRule
+from domain.program.settlement_rule import PERIOD_UNITS, Capacity, SettlementRule
 from domain.settlement.allocation import parts_of
 from domain.settlement.lines import factor_of
 from domain.settlement.quantities import PORTFOLIO, ZERO, UnitQuantities, rounding_of
@@ -91,7 +91,7 @@ def settle_period(
     Without a capacity that is paid with the period there is no line.
     """
     capacity = rule.capacity
-    if capacity is None or capacity.unit in {"kw-event", "kw-hour"}:
+    if capacity is None or capacity.unit not in PERIOD_UNITS:
         return PeriodSettlement(period=period, lines=(), amounts={})
     inside = tuple(
         one

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from domain.dr_event import ORDINARY_KIND
 from domain.program.settlement_rule import SettlementRule
 from domain.settlement.allocation import parts_of, weights_of
 from domain.settlement.facility_energy import facility_quantities
@@ -118,9 +119,9 @@ def settle_changed(
 
 
 def _rule_of(rule: SettlementRule, dr_event: EndedEvent, step_s: int) -> SettlementRule:
-    if dr_event.kind != "event" and dr_event.kind not in rule.kinds:
+    if dr_event.kind != ORDINARY_KIND and dr_event.kind not in rule.kinds:
         raise UnknownKind(
-            f"the rule has no kind {dr_event.kind!r}; there are {', '.join(['event', *rule.kinds])}"
+            f"the rule has no kind {dr_event.kind!r}; there are {', '.join([ORDINARY_KIND, *rule.kinds])}"
         )
     if rule.interval_s % step_s:
         raise IntervalMismatch(

@@ -63,9 +63,15 @@ class _Draw(Random):
     def capacity(self) -> Json | None:
         if self.often(0.2):
             return None
-        unit = self.choice(("kw-event", "kw-hour", "kw-day", "kw-month", "kw-season"))
+        found = {"rate": self.decimal(0, 30, 4), "unit": self.choice(("kw-event", "kw-hour"))}
+        return found | self.some(
+            quantity=("committed", "delivered"), tiers=lambda: self.choice((None, self.tiers()))
+        )
+
+    def capacity_of_period(self) -> Json:
         raising = [{"event": number, "rate": self.decimal(0, 30, 4)} for number in (2, 4)]
-        return {"rate": self.decimal(0, 30, 4), "unit": unit} | self.some(
+        found = {"rate": self.decimal(0, 30, 4), "unit": self.choice(("kw-day", "kw-month", "kw-season"))}
+        return found | self.some(
             quantity=("committed", "delivered"),
             tiers=lambda: self.choice((None, self.tiers())),
             no_event_factor=("0", "1", "0.5"),
@@ -124,6 +130,8 @@ class _Draw(Random):
         )
         null = dict.fromkeys(name for name in nullable if self.often(0.3))
         rule = self.members() | {"schema": "settlement-rule/1", "currency": currency}
+        if self.often(0.4):
+            rule["capacity"] = self.capacity_of_period()
         rule["kinds"] = {kind: self.members() | self.some(**null) for kind in KINDS[3:] if self.often(0.9)}
         rule["interval_s"] = step_s * self.choice((1, 2, 3, 4, 4, 7))
         rule["minor_unit"] = CURRENCIES[currency]

@@ -94,6 +94,35 @@ def test_members_outside_of_the_schema_are_refused(members: dict[str, Any]) -> N
         ({"penalty": {"rate": "-1"}}, "penalty_negative", "penalty.rate"),
         ({"energy": {}}, "energy_without_rate", "energy.rate"),
         ({"energy": {"price": "event", "rate": "1"}}, "energy_with_two_rates", "energy.rate"),
+        (
+            {"energy": {"rate": "1", "min_price": "0.03"}},
+            "min_price_without_prices",
+            "energy.min_price",
+        ),
+        (
+            {"capacity": {"rate": "1", "unit": "kw-event", "from_event": [{"event": 5, "rate": "2"}]}},
+            "events_without_period",
+            "capacity.from_event",
+        ),
+        (
+            {"minimum_performance": "0.9", "performance": {"max": "0.8"}},
+            "minimum_above_max",
+            "minimum_performance",
+        ),
+        (
+            {"minimum_performance": "0.9", "kinds": {"test": {"performance": {"max": "0.8"}}}},
+            "minimum_above_max",
+            "kinds.test.minimum_performance",
+        ),
+        ({"kinds": {"event": {"energy": None}}}, "kind_of_the_rule", "kinds.event"),
+        (
+            {
+                "capacity": {"rate": "1", "unit": "kw-month"},
+                "kinds": {"test": {"capacity": {"rate": "2", "unit": "kw-month"}}},
+            },
+            "period_capacity_of_kind",
+            "kinds.test.capacity",
+        ),
         ({"kinds": {"test": {"share": "2"}}}, "share_range", "kinds.test.share"),
         ({"kinds": {"test": {"energy": {}}}}, "energy_without_rate", "kinds.test.energy.rate"),
     ],
