@@ -94,9 +94,11 @@ def _recommendation(document: ComparisonDocument) -> str:
     if document.recommended is None:
         return f"recommended: none; no method has a median bias within {MOST_BIAS:.1%}"
     one = document.overall[document.recommended]
+    total = len(document.facilities)
+    partly = "" if one.facilities == total else f", on {one.facilities} of {total} facilities"
     return (
         f"recommended: {document.recommended} (least CVRMSE, {share(one.cvrmse_geomean)}, of the methods with a median "
-        f"bias within {MOST_BIAS:.1%})"
+        f"bias within {MOST_BIAS:.1%}{partly})"
     )
 
 
