@@ -1,0 +1,90 @@
+"""What one facility may see of a settlement."""
+
+import json
+
+import pytest
+
+from application.settlement.document import canonical_bytes, recomputed
+from application.settlement.own_part import FacilityNotSettled, own_part, own_period
+from application.settlement.period import period_document
+from application.settlement.resettled import resettled_document
+from application.settlement.shapes import SettlementDocument
+from tests.settlement_cases import ended_event, facility, rule_of, steps_of
+from tests.settlement_documents import document_of, program_of
+
+RULE = {"energy": {"rate": "1.00"}, "penalty": {"rate": "0.5"}}
+
+
+def two_facilities(
+    level: str = "facility", mine_kw: str = "400", others_kw: str = "460"
+) -> SettlementDocument:
+    return document_of(
+        RULE | {"level": level},
+        ended_event(facility("mine"), facility("other-site", "50"), hours=1),
+        {"mine": steps_of(mine_kw), "other-site": steps_of(others_kw)},
+    )
+
+
+def revised(level: str, **loads: str) -> tuple[SettlementDocument, SettlementDocument]:
+    old = two_facilities(level)
+    new = resettled_document(old, two_facilities(level, **loads))
+    assert new is not None
+    return old, new
+
+
+@pytest.mark.parametrize("level", ["facility", "portfolio"])
+def test_nothing_of_another_facility_is_in_it(level: str) -> None:
+    old, new = revised(level, mine_kw="410", others_kw="470")
+    written = canonical_bytes(own_part(new, "mine", old))
+    assert b"other-site" not in written
+    assert b"50" not in json.dumps(json.loads(written)["inputs"]["event"]["facilities"]).encode()
+
+
+@pytest.mark.parametrize("level", ["facility", "portfolio"])
+def test_its_lines_add_up_to_its_own_total(level: str) -> None:
+    part = own_part(two_facilities(level, others_kw="480"), "mine")
+    assert [(line.component, line.amount) for line in part.lines] == [
+        ("energy", "100.00"),
+        ("penalty", "0.00"),
+    ]
+    assert part.total == "100.00"
+
+
+def test_at_level_facility_it_follows_from_itself() -> None:
+    part = own_part(two_facilities(), "mine")
+    assert recomputed(part) == part
+
+
+def test_its_own_changes_are_told_at_level_facility() -> None:
+    _, new = revised("facility", mine_kw="410", others_kw="470")
+    found = own_part(new, "mine").resettlement
+    assert found is not None
+    assert [(one.component, one.difference) for one in found.changes] == [
+        ("energy", "-10.00"),
+        ("penalty", "-5.00"),
+    ]
+    assert (found.difference, found.by_reason) == ("-15.00", ())
+
+
+def test_its_own_changes_are_told_at_level_portfolio() -> None:
+    old, new = revised("portfolio", mine_kw="410")
+    found = own_part(new, "mine", old).resettlement
+    assert found is not None
+    assert [(one.component, one.old, one.new) for one in found.changes] == [
+        ("energy", "100.00", "90.00"),
+        ("penalty", "0.00", "-5.00"),
+    ]
+    assert found.difference == "-15.00"
+
+
+def test_a_facility_that_has_no_part_is_named() -> None:
+    with pytest.raises(FacilityNotSettled, match="elsewhere"):
+        own_part(two_facilities(), "elsewhere")
+
+
+def test_a_period_holds_its_own_capacity_only() -> None:
+    rule = rule_of(capacity={"rate": "2.00", "unit": "kw-month"})
+    program = program_of(rule, enrolments={"mine": "100", "other-site": "50"})
+    part = own_period(period_document(program, "2026-07", []), "mine")
+    assert ([line.unit for line in part.lines], part.total) == (["mine"], "200.00")
+    assert own_period(part, "elsewhere").total == "0.00"
