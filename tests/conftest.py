@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from adapters.embedded import EmbeddedServers
+from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from tests import servers
 from tests.debian_packages import debian_command_path
 from tests.influxdb_server import InfluxServer, influxdb_server
@@ -110,6 +111,5 @@ def valkey_server() -> Iterator[EmbeddedServers]:
 
 
 def pytest_collection_finish() -> None:
-    """The collected tests stay until the end: each full collection of garbage would look at all of them again."""
-    gc.collect()
-    gc.freeze()
+    """Collect garbage as the workers do, seldom, and never among the collected tests, which stay until the end."""
+    freeze_startup_objects()
