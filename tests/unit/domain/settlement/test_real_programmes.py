@@ -1,4 +1,6 @@
-"""The eleven programmes of docs/settlement.md, each with one DR event of every kind that the page lists."""
+"""The eleven programmes of docs/settlement.md: each row of the table there is computed from the data of the package."""
+
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,29 +22,9 @@ from tests.settlement_cases import (
 )
 
 PROGRAMMES = programmes()
-TABLE = """
-| coned-csrp-reservation | event | 0.72 | energy 215.00 | 215.00 | 1944.00 | 180.00 35.00 |
-| coned-csrp-reservation | unplanned | 0.72 | energy 1290.00 | 1290.00 |  | 1080.00 210.00 |
-| coned-csrp-reservation | voluntary | 0.72 | energy 645.00 | 645.00 |  | 540.00 105.00 |
-| coned-csrp-reservation | voluntary-unplanned | 0.72 | energy 2150.00 | 2150.00 |  | 1800.00 350.00 |
-| coned-dlrp-reservation-tier-2 | event | 0.72 | energy 215.00 | 215.00 | 2700.00 | 180.00 35.00 |
-| coned-dlrp-reservation-tier-2 | test | 0.72 | energy 215.00 | 215.00 |  | 180.00 35.00 |
-| psegli-csrp | event | 0.73 | energy 45.00 (f1), energy 10.00 (f2) | 55.00 | 880.00 | 45.00 10.00 |
-| pjm-capacity-performance | event | 0.7167 | energy 27.08, penalty -195.50 | -168.42 | 1255.13 | -27.95 -140.47 |
-| pjm-capacity-performance | pre-emergency | 0.7167 | energy 27.08, penalty -97.75 | -70.67 |  | -4.95 -65.72 |
-| pjm-capacity-performance | economic | 0.7167 | energy 25.20 | 25.20 |  | 16.80 8.40 |
-| pjm-capacity-performance | test | 0.7167 | penalty -195.50 | -195.50 |  | -46.00 -149.50 |
-| caiso-pdr-dram | event | 0.7167 | energy 27.08 | 27.08 | 806.29 | 22.67 4.41 |
-| leap-partner | event | 0.7333 | energy 20.00 (f1), energy 7.20 (f2) | 27.20 | 660.00 | 15.00 5.40 |
-| leap-partner | voluntary | 0.7333 | energy 360.00 (f1), energy 80.00 (f2) | 440.00 |  | 270.00 60.00 |
-| leap-partner | exports-allowed | 0.7333 | energy 20.00 (f1), energy 7.20 (f2) | 27.20 |  | 15.00 5.40 |
-| voltus-site | event | 0.7333 | energy 36.00 (f1), energy 8.00 (f2) | 44.00 | 440.00 | 21.60 4.80 |
-| consumers-energy-ci | event | 0.7333 |  | 0.00 | 2700.00 | 0.00 0.00 |
-| connectedsolutions-targeted | event | 0.7167 |  | 0.00 | 3762.50 | 0.00 0.00 |
-| pge-cbp | event | 0.7167 | capacity 31.25, energy 27.08 | 58.33 |  | 48.83 9.50 |
-| bip-firm-service-level | event | 0.7167 | penalty 0.00 (f1), penalty -30.00 (f2) | -30.00 |  | 0.00 -30.00 |
-"""
-ROWS = [[cell.strip() for cell in row.strip("| ").split("|")] for row in TABLE.strip().splitlines()]
+PAGE = Path(__file__).parents[4] / "docs" / "settlement.md"
+CELLS = [[cell.strip() for cell in row.strip("|").split("|")] for row in PAGE.read_text().splitlines()]
+ROWS = [cells for cells in CELLS if cells[0] in PROGRAMMES and len(cells) == 7]
 ENROLLED = {"f1": "100", "f2": "50"}
 
 
