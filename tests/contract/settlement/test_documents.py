@@ -39,7 +39,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         yield Subject(PostgresSettlementDocuments(pool), plant)
 
 
-def test_a_document_is_found_by_its_digest(subject: Subject) -> None:
+def test_a_document_is_read_by_its_digest(subject: Subject) -> None:
     documents = subject.documents
     first = documents.add(DR_EVENT_ID, FIRST, revision=0)
     second = documents.add(DR_EVENT_ID, SECOND, revision=1)

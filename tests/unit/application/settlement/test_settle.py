@@ -136,7 +136,7 @@ def test_a_dr_event_without_a_rule_is_not_settled_and_nothing_is_guessed_from_th
     there.scenario.when(SETTLE).then()
 
 
-def test_a_rule_that_is_agreed_later_applies_by_an_explicit_decision_alone() -> None:
+def test_a_rule_that_is_agreed_later_applies_only_by_an_explicit_decision() -> None:
     there = measured(None)
     there.scenario.after(SETTLE, agree(RULE))
     there.scenario.when(SETTLE).then()

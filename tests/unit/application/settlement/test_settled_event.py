@@ -139,9 +139,9 @@ def test_a_facility_that_never_shed_failed(changed: dict[str, Any]) -> None:
 
 
 def test_a_facility_without_a_part_in_the_plan_is_left_out_with_nothing_committed() -> None:
-    event = dr_event(notice=notice(facility_ids=("fac-001", "fac-002", "fac-003")), dispatched=("fac-001",))
-    event = replace(event, opted_out_facilities=("fac-003",))
-    found = ended_event(event, {"fac-001": dispatch()}, {"fac-002": "Europe/Berlin"}).facilities
+    changed = dr_event(notice=notice(facility_ids=("fac-001", "fac-002", "fac-003")), dispatched=("fac-001",))
+    changed = replace(changed, opted_out_facilities=("fac-003",))
+    found = ended_event(changed, {"fac-001": dispatch()}, {"fac-002": "Europe/Berlin"}).facilities
     assert [(one.facility_id, one.result, one.committed_kw) for one in found] == [
         ("fac-001", "committed", "75.000"),
         ("fac-002", "excused", "0"),
@@ -156,8 +156,8 @@ def test_without_any_plan_all_failed() -> None:
 
 
 def test_a_cancelled_dr_event_has_its_moment() -> None:
-    event = dr_event(status="cancelled_while_active", released_at=LATER)
-    assert (ended_event(event, {}).status, ended_event(event, {}).ended_at) == (
+    changed = dr_event(status="cancelled_while_active", released_at=LATER)
+    assert (ended_event(changed, {}).status, ended_event(changed, {}).ended_at) == (
         "cancelled_while_active",
         LATER,
     )
@@ -199,7 +199,7 @@ def test_a_plan_that_was_amended_during_the_window_commits_by_time() -> None:
     )
 
 
-def test_a_plan_that_was_amended_before_the_start_commits_to_the_new_one_alone() -> None:
+def test_a_plan_that_was_amended_before_the_start_commits_only_to_the_new_one() -> None:
     state = amended(-30, 40.0).evolve(dispatch_walk().aggregate.state)
     found = facility(replace(state, was_committed=True))
     assert (found.committed_kw, found.commitments) == ("40.000", ())
