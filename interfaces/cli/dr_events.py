@@ -99,7 +99,7 @@ def list_dr_events(status: str | None, limit: int, past: "AsOf | None", as_json:
                     row.starts_at,
                     row.ends_at,
                     row.target_kw,
-                    "not measurable" if row.settlement_status == "not_measurable" else row.delivered_kw,
+                    "not measurable" if row.is_not_measurable else row.delivered_kw,
                     row.outcome,
                 )
                 for row in page.rows

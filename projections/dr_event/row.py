@@ -143,6 +143,11 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
         """The revision in force."""
         return self.settlements[-1] if self.settlements else None
 
+    @property
+    def is_not_measurable(self) -> bool:
+        """Whether facilities were curtailed, and none of them could be measured."""
+        return self.delivered_kw is None and bool(self.unmeasured_facilities)
+
     def missing_now_kw(self, dispatches: Iterable[DispatchRow]) -> float:
         """What is missing of the target: what the plan lacks, and the planned shares of facilities that have dropped
         out since."""

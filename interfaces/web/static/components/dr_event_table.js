@@ -24,13 +24,16 @@ function Status({ row, readiness }) {
   return html`<span class="row"><${Chip} kind="dr-event" state=${row.status} />${look && html`<${Chip} look=${look} />`}</span>`;
 }
 
+/** Facilities were curtailed, and none of them could be measured. */
+export const isNotMeasurable = (row) => row.delivered_kw === null && row.unmeasured_facilities.length > 0;
+
 const columnsOf = (readiness) => [
   { id: "name", label: "DR event", header: true, sort: (row) => row.utility_event_id, cell: (row) => html`<a href=${hrefTo("dr-events", row.dr_event_id)}>${row.utility_event_id}</a>` },
   { id: "status", label: "Status", sort: (row) => row.status, cell: (row) => html`<${Status} row=${row} readiness=${readiness} />` },
   { id: "window", label: "Window", sort: (row) => row.starts_at, cell: (row) => html`<span class="nowrap">${between(row.starts_at, row.ends_at)}</span> <${Countdown} row=${row} />` },
   { id: "utility", label: "Utility", sort: (row) => row.utility_id, cell: (row) => html`<span class="nowrap">${row.utility_id}</span>` },
   { id: "target", label: "Target, kW", number: true, sort: (row) => row.target_kw, cell: (row) => kw(row.target_kw) },
-  { id: "delivered", label: "Delivered, kW", number: true, sort: (row) => row.delivered_kw, cell: (row) => (row.settlement_status === "not_measurable" ? html`<span class="soft nowrap">not measurable</span>` : kw(row.delivered_kw)) },
+  { id: "delivered", label: "Delivered, kW", number: true, sort: (row) => row.delivered_kw, cell: (row) => (isNotMeasurable(row) ? html`<span class="soft nowrap">not measurable</span>` : kw(row.delivered_kw)) },
   {
     id: "share",
     label: "Share",

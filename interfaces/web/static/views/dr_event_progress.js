@@ -1,4 +1,5 @@
 // How far a DR event has come, and its figures.
+import { isNotMeasurable } from "../components/dr_event_table.js";
 import { Chip, Figures } from "../components/parts.js";
 import { html } from "../dom.js";
 import { clockSeconds, count, kw, percent, span, words } from "../format.js";
@@ -36,7 +37,6 @@ export function Progress({ row }) {
   </ol>`;
 }
 
-const isNotMeasurable = (row) => row.settlement_status === "not_measurable";
 const sumOf = (parts, value) => parts.reduce((sum, part) => sum + (value(part) ?? 0), 0);
 
 /** Committed now, by the rows; what is delivered so far where it is not measured yet. Unknown is never zero. */
