@@ -36,6 +36,9 @@ ALERTS: dict[str, AlertDefinition] = {
     "sealing_failing": AlertDefinition(
         "warning", "the readings of a facility's day cannot be sealed, and are tried again each minute"
     ),
+    "settlement_failing": AlertDefinition(
+        "warning", "a DR event cannot be settled, and is tried again every five minutes"
+    ),
     "telemetry_write_errors": AlertDefinition(
         "critical", "over 1 % of a process's writes to the telemetry store failed in 5 minutes"
     ),

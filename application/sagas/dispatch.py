@@ -128,6 +128,12 @@ def _add_up(fact: Dispatch.Event) -> Iterator[msgspec.Struct]:
     yield MeasureDREvent(dr_event_id=fact.dr_event_id)
 
 
+def _settled(fact: DREvent.Settled) -> Iterator[msgspec.Struct]:
+    """A utility that has agreed no rule, or has cancelled before the start, is told nothing of money."""
+    if not {"no_rule", "cancelled_before_start"} & set(fact.figures.reasons):
+        yield RequestCallback(dr_event_id=fact.originator_id, kind="settled")
+
+
 def _aborted_batch(fact: DREvent.BatchAborted) -> Iterator[msgspec.Struct]:
     for facility_id in fact.facility_ids:
         yield LeaveDispatch(
@@ -176,6 +182,9 @@ RULES: dict[type[DomainEvent], Rule] = {
     Dispatch.Remeasured: _add_up,
     Dispatch.MeasurementWithdrawn: _add_up,
     DREvent.Remeasured: _notify("measured"),
+    # Money
+    DREvent.Settled: _settled,
+    DREvent.Resettled: _notify("resettled"),
     # Change
     DREvent.Modified: _modified,
     DREvent.Replanned: _replanned,

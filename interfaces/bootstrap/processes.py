@@ -17,7 +17,13 @@ from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.lost_work import recovery_monitor, sweep_lost_work
-from interfaces.bootstrap.operations import position_monitor, redelivery_s, regression_source, remeasuring
+from interfaces.bootstrap.operations import (
+    position_monitor,
+    redelivery_s,
+    regression_source,
+    remeasuring,
+    settling,
+)
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
 from interfaces.bootstrap.telemetry import (
@@ -247,6 +253,7 @@ async def run_notify(
     from adapters.callback import HttpUtilityNotifier
     from application.callback import CallbackCalls
     from interfaces.bootstrap.ledger import NewestCheckpoint, ledger_store
+    from interfaces.bootstrap.secrets import callback_secrets
     from interfaces.workers.notify import NotifyWorker
 
     queue = await _work_queue(stores, "notify")
@@ -310,24 +317,9 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
         regression=regression_source(stores),
         public_holidays=RegionalHolidays(),
     )
-    locks, others, seldom = AdvisoryLocks(stores.database_url), [remeasuring(stores)], [sealing(stores)]
+    locks, seldom = AdvisoryLocks(stores.database_url), [sealing(stores)]
+    others: list[measure.MeasurementPass] = [remeasuring(stores), settling(stores, _failpoint(stores))]
     await measure.run(measuring=measuring, others=others, seldom=seldom, locks=locks, stop=stop)
-
-
-def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:
-    """Utility -> the secret that signs our callbacks to it."""
-    from interfaces.bootstrap.secrets import portfolio_secrets
-
-    utilities = stores.utilities()
-    secrets = portfolio_secrets(stores.settings, stores.clock)
-
-    def secret_of(utility_id: str) -> bytes | None:
-        entry = utilities.find(utility_id)
-        if entry is None or entry.callback_secret_ref is None:
-            return None
-        return secrets.resolve(entry.callback_secret_ref)
-
-    return secret_of
 
 
 def _failpoint(stores: Stores) -> Callable[[str, str], None]:

@@ -21,7 +21,7 @@ from interfaces.settings.settings import Settings
 from projections.engine.projection import ReadModelsUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from application.ports.clock import Clock
     from interfaces.bootstrap.stores import Stores
@@ -131,3 +131,17 @@ def log_old_references(stores: Stores) -> None:
             refused=is_refused(stores, one.reference),
             advice=OLD_REFERENCE_ADVICE,
         )
+
+
+def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:
+    """Utility -> the secret that signs our callbacks to it."""
+    utilities = stores.utilities()
+    secrets = portfolio_secrets(stores.settings, stores.clock)
+
+    def secret_of(utility_id: str) -> bytes | None:
+        entry = utilities.find(utility_id)
+        if entry is None or entry.callback_secret_ref is None:
+            return None
+        return secrets.resolve(entry.callback_secret_ref)
+
+    return secret_of

@@ -89,7 +89,7 @@ def _at_the_end(evidence: Evidence) -> Iterable[str]:
         yield f"timed out: not completed and measured {minutes:g} min after the end of the window"
     if state.status != "completed":
         yield f"DR event not completed: it is {state.status}"
-    if state.settlement_status != "measured":
+    if state.delivered_kw is None:
         reasons = "; ".join(state.unmeasured_reasons)
         yield "delivery not measured" + (f": {reasons}" if reasons else "")
     failed = set(failed_facilities(evidence.log))

@@ -131,8 +131,7 @@ class Scenario:
 
 
 def _is_measured(row: dict[str, Any]) -> bool:
-    is_over = row["settlement_status"] in {"measured", "not_measurable"}
-    return is_over and _all_callbacks_answered(row)
+    return row["settlement_status"] != "none" and _all_callbacks_answered(row)
 
 
 def _all_callbacks_answered(row: dict[str, Any]) -> bool:

@@ -46,6 +46,7 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
         "unmeasured_facilities": len(state.unmeasured) if state.measurements else None,
         "unmeasured_reasons": state.unmeasured_reasons,
         "measurement_revision": state.measurements or None,
+        **_settlement(kind, state),
         "facilities": None if state.batch is None else _counts(state.batch),
         "reasons": (reasons := _reasons(state)),
         "reasons_count": (count := sum(state.reason_counts.values()) or len(state.reasons)),
@@ -64,6 +65,24 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, context: DecisionContex
 def _result_kind(kind: CallbackKind, state: DREventState) -> str:
     """As the utility reads it: a measurement whose result is that nothing could be measured says so."""
     return "not_measurable" if kind == "measured" and state.delivered_kw is None else kind
+
+
+def _settlement(kind: CallbackKind, state: DREventState) -> dict[str, Any]:
+    """Of a callback about money: the revision in force."""
+    if (settlement := state.settlement) is None or kind not in {"settled", "resettled"}:
+        return {}
+    figures = settlement.figures
+    return {
+        "revision": settlement.revision,
+        "total": figures.total,
+        "currency": figures.currency,
+        "not_settled_reasons": list(figures.reasons),
+        "program_version": figures.program_version,
+        "settlement_digest": figures.digest,
+        "settled_at": _text(settlement.settled_at),
+        "final_at": None if figures.final_at is None else _text(figures.final_at),
+        "settlement_url": f"/api/dr-events/{state.dr_event_id}/settlement",
+    }
 
 
 def _readiness(dr_event: DREvent, kind: CallbackKind, context: DecisionContext) -> dict[str, int | None]:

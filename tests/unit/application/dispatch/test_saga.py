@@ -38,6 +38,7 @@ from domain.forecast import Forecast
 from domain.program import Program
 from tests.architecture.source_tree import imported_modules, parsed, python_files
 from tests.measured_figures import figures
+from tests.sample_settlement import settlement_figures
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, NOW, notice, target
 
 BOTH = ("fac-001", "fac-002")
@@ -133,6 +134,29 @@ WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
             unmeasured_facilities=(),
         ),
         [tell("measured")],
+    ),
+    (
+        recorded(DREvent.Settled, figures=settlement_figures(), why="all is measured"),
+        [tell("settled")],
+    ),
+    (
+        recorded(
+            DREvent.Settled,
+            figures=settlement_figures(status="not_settled", reasons=("no_rule",), total=None),
+            why="all is measured",
+        ),
+        [],
+    ),
+    (
+        recorded(
+            DREvent.Resettled,
+            revision=1,
+            figures=settlement_figures(),
+            why="corrected readings",
+            previous_total="1.00",
+            difference="192.00",
+        ),
+        [tell("resettled")],
     ),
     (
         recorded(DREvent.Rejected, notice=notice(), reasons=(Reason(code="overlap", detail="taken"),)),

@@ -1,5 +1,6 @@
 """The command that settles a DR event: what it records, its document, and what happens to a process that is killed."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -202,6 +203,28 @@ def test_a_measurement_of_version_1_is_not_settled_and_says_so() -> None:
     there.scenario.after(*without_origin, MEASURE)
     outcome = there.scenario.when(SETTLE).then(fact(DREvent.Settled))
     assert outcome.reply.figures.reasons == ("measured_in_v1",)
+
+
+def test_the_utility_is_told_of_each_revision() -> None:
+    there = measured()
+    there.do(SETTLE)
+    there.do(corrected_to("fac-002", 470.0))
+    there.do(SETTLE)
+    bodies = [json.loads(work.body) for work in there.callbacks if work.kind in {"settled", "resettled"}]
+    assert [
+        (body["kind"], body["settlement_status"], body["revision"], body["total"], body["currency"])
+        for body in bodies
+    ] == [("settled", "settled", 0, "300.00", "USD"), ("resettled", "resettled", 1, "270.00", "USD")]
+    figures = there.dr_event.settlement.figures if there.dr_event.settlement else None
+    assert figures is not None
+    assert bodies[1]["settlement_digest"] == figures.digest
+    assert bodies[1]["settlement_url"] == f"/api/dr-events/{DR_EVENT_ID}/settlement"
+
+
+def test_a_utility_without_a_rule_is_told_nothing_of_money() -> None:
+    there = measured(None)
+    there.do(SETTLE)
+    assert {work.kind for work in there.callbacks}.isdisjoint({"settled", "resettled"})
 
 
 class Killed(BaseException):
