@@ -39,7 +39,7 @@ def facility_quantities(
         of_start.get(start, MeteringStep(starts_at=start, adjusted_kw=None, metered_kw=None))
         for start in own_window.starts()
     ]
-    delivered = _delivered(rule, facility, own_window, own)
+    delivered = delivered_at_steps(rule, facility, own_window, own)
     steps_known = sum(1 for kw in delivered if kw is not None)
     coverage = Fraction(steps_known, own_window.count)
     found = msgspec.structs.replace(found, steps=tuple(_rounded_steps(rule, own)), coverage=coverage)
@@ -83,7 +83,7 @@ def _left_out(facility: EventFacility, results: Results, window: StepWindow) -> 
     return None
 
 
-def _delivered(
+def delivered_at_steps(
     rule: SettlementRule, facility: EventFacility, window: StepWindow, steps: Sequence[MeteringStep]
 ) -> list[int | None]:
     """D_i of each step, in thousandths of a kW; None: unknown."""
@@ -132,7 +132,7 @@ def _intervals(
                 starts_at=window.starts_at + block * number,
                 steps=end - start,
                 known_steps=len(values),
-                committed_kw=_committed_kw(
+                committed_kw=committed_between(
                     rule, facility, own.starts_at + step * start, own.starts_at + step * end
                 ),
                 delivered_kw=_mean(rule, values),
@@ -141,7 +141,7 @@ def _intervals(
     return tuple(intervals)
 
 
-def _committed_kw(
+def committed_between(
     rule: SettlementRule, facility: EventFacility, starts_at: datetime, ends_at: datetime
 ) -> Exact:
     """C_h: what was committed, weighted by time."""

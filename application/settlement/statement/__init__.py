@@ -1,0 +1,1 @@
+"""Statements: a settlement as a printable page, and as records that a spreadsheet adds up."""
