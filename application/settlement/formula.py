@@ -99,7 +99,8 @@ def period_formula(line: PeriodLineFigures, unit_name: str) -> Tokens:
         Token(line.factor, f"period/{line.unit}/performance"),
     ]
     if unit_name != "kw-season":
-        factors.append(Token(f"{line.units} {unit_name.removeprefix('kw-')}{'' if line.units == 1 else 's'}"))
+        name = unit_name.removeprefix("kw-") + ("" if line.units == 1 else "s")
+        factors.append(Token(f"{line.units} {name}", f"period/{line.unit}/units"))
     return _product(factors)
 
 

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import msgspec
 
+from application.settlement.document import basis_of
+from application.settlement.resettled import resettlement_figures
 from application.settlement.shapes import (
     ChangeFigures,
     EventInputs,
@@ -15,6 +17,7 @@ from application.settlement.shapes import (
     SettlementDocument,
     SettlementInputs,
 )
+from domain.settlement.resettlement import Basis
 
 PART_OF_PORTFOLIO = "part of the portfolio's line by {weight} energy"
 
@@ -92,12 +95,14 @@ def _inputs(document: SettlementDocument, facility_id: str) -> SettlementInputs:
 def _resettlement(
     document: SettlementDocument, facility_id: str, previous: SettlementDocument | None
 ) -> ResettlementFigures | None:
-    """The facility's own lines that moved. Reasons explain the whole difference, so they are told only where it is the
-    facility's own."""
+    """The facility's own lines that moved. Of a portfolio, reasons explain the whole difference, so they are told only
+    where it is the facility's own."""
     found = document.resettlement
     if found is None:
         return None
     if document.level == "facility":
+        if previous is not None and previous.level == "facility":
+            return _own_reasons(document, found, facility_id, previous)
         changes = tuple(one for one in found.changes if one.unit == facility_id)
     else:
         changes = tuple(_moved_parts(document, facility_id, previous))
@@ -105,6 +110,27 @@ def _resettlement(
     whole = difference == found.difference and len(changes) == len(found.changes)
     return msgspec.structs.replace(
         found, changes=changes, by_reason=found.by_reason if whole else (), difference=difference
+    )
+
+
+def _own_reasons(
+    document: SettlementDocument, found: ResettlementFigures, facility_id: str, previous: SettlementDocument
+) -> ResettlementFigures:
+    """As of a DR event of this facility only: no line depends on another facility."""
+    return resettlement_figures(
+        _basis(previous, facility_id),
+        _basis(document, facility_id),
+        of_revision=found.of_revision,
+        of_digest=found.of_digest,
+    )
+
+
+def _basis(document: SettlementDocument, facility_id: str) -> Basis:
+    basis = basis_of(document)
+    facilities = tuple(one for one in basis.dr_event.facilities if one.facility_id == facility_id)
+    steps = {name: steps for name, steps in basis.steps.items() if name == facility_id}
+    return msgspec.structs.replace(
+        basis, dr_event=msgspec.structs.replace(basis.dr_event, facilities=facilities), steps=steps
     )
 
 

@@ -22,14 +22,15 @@ def period_document(
     found = settle_period(
         rule, parsed, [basis_of(one).settlement() for one in settlements], program.enrolments
     )
-    unit = "" if rule.capacity is None else rule.capacity.unit
-    units = {"kw-day": parsed.days, "kw-month": parsed.months}.get(unit, 1)
+    paid_per = "" if rule.capacity is None else rule.capacity.unit
+    units = {"kw-day": parsed.days, "kw-month": parsed.months}.get(paid_per, 1)
     return PeriodDocument(
         period=period,
         program_id=program.program_id,
         program_version=program.version,
         currency=rule.currency,
         minor_unit=rule.minor_unit,
+        capacity=rule.capacity,
         lines=tuple(period_line(rule, line, units) for line in found.lines),
         total=decimal_text(found.total, rule.minor_unit),
         facilities=tuple(

@@ -12,19 +12,37 @@ from application.settlement.shapes import (
     ResettlementFigures,
     SettlementDocument,
 )
-from domain.settlement.resettlement import resettlement_of
+from domain.settlement.resettlement import Basis, resettlement_of
 from domain.settlement.rounding import decimal_text
 
 
 def resettled_document(previous: SettlementDocument, new: SettlementDocument) -> SettlementDocument | None:
-    """`new` as the revision after `previous`, with what changed and why; None: the same figures."""
+    """`new` as the revision after `previous`, with what changed and why; None: the same figures. Raises
+    CurrencyChanged."""
     if same_figures(previous, new):
         return None
-    found = resettlement_of(basis_of(previous), basis_of(new))
-    places = max(previous.minor_unit, new.minor_unit)
-    figures = ResettlementFigures(
+    figures = resettlement_figures(
+        basis_of(previous),
+        basis_of(new),
         of_revision=previous.revision,
         of_digest=digest_of(previous),
+    )
+    facilities = {one.facility_id: one for one in previous.facilities}
+    revised = msgspec.structs.replace(
+        new,
+        revision=previous.revision + 1,
+        facilities=tuple(_marked(one, facilities.get(one.facility_id)) for one in new.facilities),
+        resettlement=figures,
+    )
+    return msgspec.structs.replace(revised, flags=flags_of(revised))
+
+
+def resettlement_figures(old: Basis, new: Basis, *, of_revision: int, of_digest: str) -> ResettlementFigures:
+    """What changed, and why. Raises CurrencyChanged."""
+    found, places = resettlement_of(old, new), new.rule.minor_unit
+    return ResettlementFigures(
+        of_revision=of_revision,
+        of_digest=of_digest,
         changes=tuple(
             ChangeFigures(
                 unit=one.unit,
@@ -40,14 +58,6 @@ def resettled_document(previous: SettlementDocument, new: SettlementDocument) ->
         ),
         difference=decimal_text(found.difference, places),
     )
-    facilities = {one.facility_id: one for one in previous.facilities}
-    revised = msgspec.structs.replace(
-        new,
-        revision=previous.revision + 1,
-        facilities=tuple(_marked(one, facilities.get(one.facility_id)) for one in new.facilities),
-        resettlement=figures,
-    )
-    return msgspec.structs.replace(revised, flags=flags_of(revised))
 
 
 def same_figures(one: SettlementDocument, other: SettlementDocument) -> bool:

@@ -162,7 +162,7 @@ def _tiers(tiers: Sequence[Tier] | None) -> str:
     """As the end of a sentence."""
     if tiers is None:
         return ""
-    parts = [f"from {tier.from_} {_factor(tier)}" for tier in tiers]
+    parts = [f"from {tier.from_} on {_factor(tier)}" for tier in tiers]
     below = "" if Decimal(tiers[0].from_) <= 0 else ", 0 below"
     return f", times a factor by the ratio r: {'; '.join(parts)}{below}"
 

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from domain.baseline import BaselineParameters
-from domain.program.settlement_rule import SettlementRule
+from domain.program.settlement_rule import Capacity, SettlementRule
 from domain.program.terms import BaselineTerms
 from domain.settlement.inputs import EndedEvent, EventFacility, MeteringStep
 from domain.settlement.lines import Component, Note
@@ -265,6 +265,8 @@ class PeriodDocument(msgspec.Struct, frozen=True, kw_only=True):
     program_version: int
     currency: str
     minor_unit: int
+    capacity: Capacity | None
+    """The rule's. Nothing is paid with a period if it is paid with each DR event."""
     lines: tuple[PeriodLineFigures, ...]
     total: str
     facilities: tuple[PeriodFacilityFigures, ...]

@@ -55,6 +55,14 @@ def test_at_level_facility_it_follows_from_itself() -> None:
     assert recomputed(part) == part
 
 
+def test_its_own_reasons_are_told_with_the_revision_before() -> None:
+    old, new = revised("facility", mine_kw="410", others_kw="470")
+    found = own_part(new, "mine", old).resettlement
+    assert found is not None
+    assert [(one.why, one.amount) for one in found.by_reason] == [("meter", "-15.00")]
+    assert found.difference == "-15.00"
+
+
 def test_its_own_changes_are_told_at_level_facility() -> None:
     _, new = revised("facility", mine_kw="410", others_kw="470")
     found = own_part(new, "mine").resettlement

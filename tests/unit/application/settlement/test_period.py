@@ -40,7 +40,9 @@ def test_a_month_says_rate_quantity_and_factor() -> None:
     ]
     program = program_of(rule_of(**RULE), enrolments={"f1": "120", "f2": "50"})
     written = msgspec.json.encode(period_document(program, "2026-07", settlements))
-    assert json.loads(written) == {
+    document = json.loads(written)
+    assert document.pop("capacity")["from_event"] == [{"event": 2, "rate": "23.00"}]
+    assert document == {
         "period": "2026-07",
         "program_id": "summer-peak",
         "program_version": 3,

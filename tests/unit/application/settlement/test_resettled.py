@@ -16,7 +16,7 @@ from application.settlement.document import (
 )
 from application.settlement.resettled import resettled_document
 from application.settlement.shapes import SettlementDocument
-from domain.settlement.resettlement import resettlement_of
+from domain.settlement.resettlement import CurrencyChanged, resettlement_of
 from domain.settlement.rounding import decimal_text
 from tests.settlement_cases import STARTS_AT, ended_event, facility, rule_of, steps_of
 from tests.settlement_documents import document_of, program_of, v1_document
@@ -99,13 +99,11 @@ def test_a_third_revision_stands_beside_the_second() -> None:
     assert third.resettlement.of_digest == digest_of(second)
 
 
-@pytest.mark.parametrize("minor_unit", [0, 3])
-def test_a_currency_with_other_places_is_written_with_the_finer_ones(minor_unit: int) -> None:
-    rule = rule_of(energy={"rate": "1.00"}, minor_unit=minor_unit)
-    basis = replace(basis_of(v1_document()), rule=rule)
-    document = revised(v1_document(), settlement_document(basis, program_of(rule)))
-    assert document.resettlement is not None
-    assert document.resettlement.difference == ("-450.000" if minor_unit == 3 else "-450.00")
+def test_another_currency_is_no_revision_but_refused() -> None:
+    rule = rule_of(currency="EUR", energy={"rate": "1.00"})
+    other = settlement_document(replace(basis_of(v1_document()), rule=rule), program_of(rule))
+    with pytest.raises(CurrencyChanged):
+        resettled_document(v1_document(), other)
 
 
 def test_an_amended_window_is_the_events() -> None:

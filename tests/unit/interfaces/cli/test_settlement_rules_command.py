@@ -73,7 +73,7 @@ def test_a_rule_is_said_in_plain_words(tmp_path: Path) -> None:
     for words in (
         "Amounts are in EUR with 2 decimal places, rounded halves away from zero; above 0 the utility owes them.",
         "A settlement interval is one hour long.",
-        "Capacity: 4.00 EUR for each committed kW and DR event, times a factor by the ratio r: from 0 r.",
+        "Capacity: 4.00 EUR for each committed kW and DR event, times a factor by the ratio r: from 0 on r.",
         "Penalty: 0.75 EUR for each kWh short of what was committed, at most 100.00 EUR a DR event.",
         "For DR events of kind test, other members hold: results, capacity.",
         "test: Nothing is paid for capacity.",
