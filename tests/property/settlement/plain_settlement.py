@@ -18,7 +18,7 @@ from tests.property.settlement.plain_arithmetic import (
     r3,
     ratio_of,
     rm,
-    rounded,
+    rp,
     whole_steps,
     window_of,
 )
@@ -112,7 +112,7 @@ def _facility(rule: Json, dr_event: Json, facility: Json, readings: list[Json], 
         entry["steps"].append(shown)
         deltas[at] = _delta(rule, shown, zero=zero_from is not None and zero_from < at + step)
     known = [at for at, delta in deltas.items() if delta is not None]
-    entry["coverage"] = rounded(Decimal(len(known)) / len(deltas), 4, rule["rounding"])
+    entry["coverage"] = rp(rule, Decimal(len(known)) / len(deltas))
     if not known:
         unexplained = any(one["adjusted_kw"] is not None for one in entry["steps"])
         return {**entry, "reason": "coverage" if unexplained else "baseline"}

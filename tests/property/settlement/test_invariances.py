@@ -22,7 +22,7 @@ from tests.property.settlement.random_cases import case_of
 from tests.sizes import examples
 
 NUMBERS = st.integers(min_value=1_000_000, max_value=2**40)
-FEW = settings(max_examples=examples(100), deadline=None)
+FEW = settings(max_examples=examples(60), deadline=None)
 
 
 def basis_of(number: int, **members: Any) -> Basis:

@@ -14,9 +14,8 @@ from domain.program import SettlementRule
 from domain.settlement.inputs import EndedEvent, MeteringStep
 from domain.settlement.lines import PriceMissing
 from domain.settlement.period import PeriodSettlement, period_named, settle_period
-from domain.settlement.quantities import FacilityQuantities, UnitQuantities
+from domain.settlement.quantities import FacilityQuantities, UnitQuantities, rounding_of
 from domain.settlement.resettlement import Basis, Resettlement, resettlement_of
-from domain.settlement.rounding import rounded
 from domain.settlement.settle import Settlement, UnknownKind
 from tests.property.settlement.plain_arithmetic import Json, Refused
 from tests.property.settlement.plain_period import PlainBasis, period_plainly, resettle_plainly
@@ -146,7 +145,7 @@ def _facility(one: FacilityQuantities, settlement: Settlement) -> Json:
         "facility_id": one.facility_id,
         "result": one.result,
         "reason": one.reason,
-        "coverage": rounded(one.coverage, 4, settlement.rule.rounding),
+        "coverage": rounding_of(settlement.rule).ratio(one.coverage),
         "committed_kwh": one.committed_kwh,
         "delivered_kwh": one.delivered_kwh,
         "shortfall_kwh": one.shortfall_kwh,
