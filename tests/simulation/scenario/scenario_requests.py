@@ -96,7 +96,7 @@ def _notice(rng: Random, facilities: tuple[FacilityEntry, ...], name: str, start
         modification_number=0,
         program_id=PROGRAM,
         starts_at=starts_at,
-        ends_at=starts_at + timedelta(minutes=rng.choice((30, 30, 45))),
+        ends_at=starts_at + timedelta(minutes=rng.choice((20, 20, 30))),
         target_kw=round(capacity_kw * rng.choice((0.3, 0.7, 1.0)), 3),
         facility_ids=requested,
         priority=rng.choice((1, 2)),
@@ -131,17 +131,24 @@ def _changes(
 
 
 def _changed(rng: Random, facilities: tuple[FacilityEntry, ...], notice: Notice) -> Notice:
-    """Another end, start, target or set of facilities."""
+    """Another end, start, target or set of facilities. The window still holds a whole quarter-hour."""
     minutes = timedelta(minutes=rng.choice((-10, -5, 5, 10)))
     match rng.choice(("end", "move", "target", "facilities")):
         case "end":
-            return replace(notice, ends_at=max(notice.ends_at + minutes, notice.starts_at + QUARTER / 3))
+            return _measurable(replace(notice, ends_at=notice.ends_at + minutes))
         case "move":
-            return replace(notice, starts_at=notice.starts_at + minutes, ends_at=notice.ends_at + minutes)
+            moved = replace(notice, starts_at=notice.starts_at + minutes, ends_at=notice.ends_at + minutes)
+            return _measurable(moved)
         case "target":
             return replace(notice, target_kw=round(notice.target_kw * rng.choice((0.5, 1.5)), 3))
     requested = tuple(entry.facility_id for entry in facilities if rng.random() < 0.7) or notice.facility_ids
     return replace(notice, facility_ids=requested)
+
+
+def _measurable(notice: Notice) -> Notice:
+    """The notice, with a later end if its window holds no whole quarter-hour: the door would refuse it."""
+    first = notice.starts_at + (EPOCH - notice.starts_at) % QUARTER
+    return replace(notice, ends_at=max(notice.ends_at, first + QUARTER))
 
 
 def _cancellations(rng: Random, name: str, at_s: float, end_s: float) -> list[ScenarioRequest]:
