@@ -25,7 +25,7 @@ function Status({ row, readiness }) {
 }
 
 /** Facilities were curtailed, and none of them could be measured. */
-export const isNotMeasurable = (row) => row.delivered_kw === null && row.unmeasured_facilities.length > 0;
+export const isNotMeasurable = (row) => row.delivered_kw === null && (row.unmeasured_facilities ?? []).length > 0;
 
 const columnsOf = (readiness) => [
   { id: "name", label: "DR event", header: true, sort: (row) => row.utility_event_id, cell: (row) => html`<a href=${hrefTo("dr-events", row.dr_event_id)}>${row.utility_event_id}</a>` },
