@@ -34,8 +34,10 @@ _FLOORS = {
 
 
 def words_of(rule: SettlementRule) -> list[str]:
-    """What the rule says of a DR event of kind `event`, then what is different for each other kind."""
-    return [*_of_all(rule), *_of_kind(rule.of_kind("event")), *_of_others(rule)]
+    """What the rule says of a DR event of kind `event`, then what is different for each other kind, and what is hardly
+    meant."""
+    remarks = [f"Probably not meant: {one.path} {one.detail}." for one in rule.remarks()]
+    return [*_of_all(rule), *_of_kind(rule.of_kind("event")), *_of_others(rule), *remarks]
 
 
 def _of_all(rule: SettlementRule) -> Iterator[str]:

@@ -27,6 +27,8 @@ ProblemCode = Literal[
     "energy_without_rate",
     "energy_with_two_rates",
     "events_not_rising",
+]
+RemarkCode = Literal[
     "events_without_period",
     "minimum_above_max",
     "min_price_without_prices",
@@ -43,6 +45,14 @@ class Problem(NamedTuple):
     """What is wrong with a rule, the path of the member, and what it must be."""
 
     code: ProblemCode
+    path: str
+    detail: str
+
+
+class Remark(NamedTuple):
+    """A member that has no effect, or a surprising one: it can be settled by, and is hardly meant."""
+
+    code: RemarkCode
     path: str
     detail: str
 
@@ -193,10 +203,15 @@ class SettlementRule(msgspec.Struct, frozen=True, kw_only=True):
     def problems(self) -> tuple[Problem, ...]:
         """Everything that is wrong with it; empty for a rule that can be settled by."""
         found = list(_problems(self, ""))
-        found.extend(_across_members(self.of_kind(ORDINARY_KIND), ""))
         for kind, override in self.kinds.items():
             found.extend(_problems(override, f"kinds.{kind}."))
-            found.extend(_of_kind(self, kind, override))
+        return tuple(found)
+
+    def remarks(self) -> tuple[Remark, ...]:
+        """What can be settled by and is hardly meant, also of the members of a kind together with those it leaves."""
+        found = list(_remarks(self, ""))
+        for kind, override in self.kinds.items():
+            found.extend(_remarks_of_kind(self, kind, override))
         return tuple(found)
 
 
@@ -226,32 +241,40 @@ def _problems(members: SettlementRule | KindOverride, path: str) -> Iterator[Pro
         yield from _of_penalty(members.penalty, f"{path}penalty.")
 
 
-def _of_kind(rule: SettlementRule, kind: str, override: KindOverride) -> Iterator[Problem]:
-    """What is wrong with a kind's members together with those of the rule that it leaves as they are."""
-    path = f"kinds.{kind}"
-    if kind == ORDINARY_KIND:
-        yield Problem("kind_of_the_rule", path, "the members of the rule itself are those of this kind")
-    capacity = override.capacity
-    if isinstance(capacity, Capacity) and capacity.unit in PERIOD_UNITS and capacity != rule.capacity:
-        yield Problem(
-            "period_capacity_of_kind",
-            f"{path}.capacity",
-            f"{capacity.unit} is paid with the period, by the rule's own capacity: leave it out, or give null for a "
-            "kind whose events do not count in the period",
+def _remarks(rule: SettlementRule, path: str) -> Iterator[Remark]:
+    capacity, energy, performance = rule.capacity, rule.energy, rule.performance or Performance()
+    if capacity is not None and capacity.from_event and capacity.unit not in PERIOD_UNITS:
+        yield Remark(
+            "events_without_period",
+            f"{path}capacity.from_event",
+            f"the rate of {capacity.unit} is the same in every event; give a unit of the period, such as kw-month",
         )
-    if UNSET is override.minimum_performance and UNSET is override.performance:
-        return
-    yield from _across_members(rule.of_kind(kind), f"{path}.")
-
-
-def _across_members(rule: SettlementRule, path: str) -> Iterator[Problem]:
-    least, performance = rule.minimum_performance, rule.performance or Performance()
+    if energy is not None and energy.price == "rate" and energy.min_price is not None:
+        yield Remark("min_price_without_prices", f"{path}energy.min_price", 'is for `price: "event"`')
+    least = rule.minimum_performance
     if least is not None and performance.max is not None and Decimal(least) > Decimal(performance.max):
-        yield Problem(
+        yield Remark(
             "minimum_above_max",
             f"{path}minimum_performance",
-            f"is above performance.max, {performance.max}: nothing would ever be paid",
+            f"is above performance.max, {performance.max}: nothing is ever paid",
         )
+
+
+def _remarks_of_kind(rule: SettlementRule, kind: str, override: KindOverride) -> Iterator[Remark]:
+    path = f"kinds.{kind}"
+    if kind == ORDINARY_KIND:
+        yield Remark("kind_of_the_rule", path, "the members of the rule itself are those of this kind")
+    capacity = override.capacity
+    if isinstance(capacity, Capacity) and capacity.unit in PERIOD_UNITS and capacity != rule.capacity:
+        yield Remark(
+            "period_capacity_of_kind",
+            f"{path}.capacity",
+            f"{capacity.unit} is paid with the period, by the rule's own capacity; null leaves the kind out of it",
+        )
+    same = {(one.code, one.detail) for one in _remarks(rule, "")}
+    for remark in _remarks(rule.of_kind(kind), f"{path}."):
+        if (remark.code, remark.detail) not in same:
+            yield remark
 
 
 def _of_delivery(members: SettlementRule | KindOverride, path: str) -> Iterator[Problem]:
@@ -267,12 +290,6 @@ def _of_delivery(members: SettlementRule | KindOverride, path: str) -> Iterator[
 
 def _of_capacity(capacity: Capacity, path: str) -> Iterator[Problem]:
     yield from _of_tiers(capacity.tiers, path)
-    if capacity.from_event and capacity.unit not in PERIOD_UNITS:
-        yield Problem(
-            "events_without_period",
-            f"{path}from_event",
-            f"the rate of {capacity.unit} is the same in every event; give a unit of the period, such as kw-month",
-        )
     if any(later.number <= earlier.number for earlier, later in pairwise(capacity.from_event)):
         yield Problem(
             "events_not_rising", f"{path}from_event", "each entry must have a later event than the last"
@@ -285,8 +302,6 @@ def _of_energy(energy: Energy, path: str) -> Iterator[Problem]:
         yield Problem("energy_without_rate", f"{path}rate", 'give a rate, or `price: "event"`')
     if energy.price == "event" and energy.rate is not None:
         yield Problem("energy_with_two_rates", f"{path}rate", 'leave it out with `price: "event"`')
-    if energy.price == "rate" and energy.min_price is not None:
-        yield Problem("min_price_without_prices", f"{path}min_price", 'is for `price: "event"`; leave it out')
 
 
 def _of_penalty(penalty: Penalty, path: str) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
+from application.settlement.rule_words import words_of
 from domain.program import SettlementRule
 from domain.program.settlement_rule import Delivered, Energy, KindOverride, Performance
 from tests.strategies import structs_of
@@ -94,6 +95,18 @@ def test_members_outside_of_the_schema_are_refused(members: dict[str, Any]) -> N
         ({"penalty": {"rate": "-1"}}, "penalty_negative", "penalty.rate"),
         ({"energy": {}}, "energy_without_rate", "energy.rate"),
         ({"energy": {"price": "event", "rate": "1"}}, "energy_with_two_rates", "energy.rate"),
+        ({"kinds": {"test": {"share": "2"}}}, "share_range", "kinds.test.share"),
+        ({"kinds": {"test": {"energy": {}}}}, "energy_without_rate", "kinds.test.energy.rate"),
+    ],
+)
+def test_what_no_schema_expresses_has_a_named_error(members: dict[str, Any], code: str, path: str) -> None:
+    (problem,) = rule(**members).problems()
+    assert (problem.code, problem.path) == (code, path)
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "path"),
+    [
         (
             {"energy": {"rate": "1", "min_price": "0.03"}},
             "min_price_without_prices",
@@ -123,13 +136,15 @@ def test_members_outside_of_the_schema_are_refused(members: dict[str, Any]) -> N
             "period_capacity_of_kind",
             "kinds.test.capacity",
         ),
-        ({"kinds": {"test": {"share": "2"}}}, "share_range", "kinds.test.share"),
-        ({"kinds": {"test": {"energy": {}}}}, "energy_without_rate", "kinds.test.energy.rate"),
     ],
 )
-def test_what_no_schema_expresses_has_a_named_error(members: dict[str, Any], code: str, path: str) -> None:
-    (problem,) = rule(**members).problems()
-    assert (problem.code, problem.path) == (code, path)
+def test_what_would_have_no_effect_is_remarked_and_not_refused(
+    members: dict[str, Any], code: str, path: str
+) -> None:
+    found = rule(**members)
+    assert [(one.code, one.path) for one in found.remarks()] == [(code, path)]
+    assert found.problems() == ()
+    assert [words for words in words_of(found) if words.startswith(f"Probably not meant: {path} ")]
 
 
 def test_members_of_a_kind_replace_those_of_the_rule_as_a_whole() -> None:
@@ -164,13 +179,14 @@ def test_a_stored_rule_is_read_as_it_was(stored: SettlementRule) -> None:
 @given(structs_of(SettlementRule))
 def test_every_rule_of_the_schema_can_be_checked(stored: SettlementRule) -> None:
     assert all(problem.path and problem.detail for problem in stored.problems())
+    assert all(remark.path and remark.detail for remark in stored.remarks())
 
 
 def test_the_real_programmes_are_rules_without_problems() -> None:
     programmes = json.loads((DATA / "settlement_rules.json").read_text())
     for document in programmes.values():
         found = msgspec.convert(document["settlement"], SettlementRule)
-        assert found.problems() == ()
+        assert (found.problems(), found.remarks()) == ((), ())
         assert _given(msgspec.to_builtins(found), document["settlement"]) == document["settlement"]
 
 
