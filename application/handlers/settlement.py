@@ -3,7 +3,6 @@
 A process that ends in between leaves a document that nothing names; the next one computes the same again.
 """
 
-from collections.abc import Iterable
 from hashlib import sha256
 
 import msgspec
@@ -14,13 +13,13 @@ from application.settlement.document import canonical_bytes, read_document
 from application.settlement.resettled import resettled_document
 from application.settlement.settled_document import AgreedRule, document_of_basis, final_at
 from application.settlement.settled_event import (
-    NO_RULE,
     Dispatches,
     basis_of_dr_event,
     digest_of_rule,
     facilities_of,
     inputs_digest,
-    unsettled_reason,
+    lacks_time_zone,
+    reasons_without_document,
 )
 from application.settlement.shapes import SettlementDocument
 from domain.dispatch import Dispatch
@@ -31,8 +30,6 @@ from domain.program import Program
 from domain.settlement.lines import PriceMissing
 from domain.settlement.resettlement import Basis, CurrencyChanged
 from domain.settlement.settle import UnknownKind
-
-CANCELLED = "cancelled_before_start"
 
 
 def settle_dr_event(command: SettleDREvent, context: DecisionContext) -> Decision:
@@ -84,13 +81,12 @@ def _settled(dr_event: DREvent, program: Program, version: int, context: Decisio
     if terms is None:
         raise LookupError(f"program {program.state.program_id} has no version {version}")
     program_id = program.state.program_id
-    if terms.settlement is None:
-        reason = CANCELLED if dr_event.state.status == "cancelled" else NO_RULE
-        return _without_document(program_id, version, (reason,)), None
-    dispatches = _dispatches(dr_event, context)
-    if (why := unsettled_reason(dispatches)) is not None:
-        return _without_document(program_id, version, (why,)), None
-    agreed = AgreedRule(version=version, terms=terms, rule=terms.settlement)
+    rule = terms.settlement
+    dispatches = {} if rule is None else _dispatches(dr_event, context)
+    reasons = reasons_without_document(dr_event.state, rule, dispatches)
+    if reasons or rule is None:
+        return _without_document(program_id, version, reasons), None
+    agreed = AgreedRule(version=version, terms=terms, rule=rule)
     basis = basis_of_dr_event(
         dr_event.state, agreed.rule, dispatches, _time_zones(dr_event, dispatches, context)
     )
@@ -162,9 +158,5 @@ def _dispatches(dr_event: DREvent, context: DecisionContext) -> Dispatches:
 def _time_zones(dr_event: DREvent, dispatches: Dispatches, context: DecisionContext) -> dict[str, str]:
     """Of the facilities that no measurement gives a time zone of: that in force at the start."""
     starts_at = dr_event.state.judged_notice.starts_at
-    unknown: Iterable[str] = (
-        one
-        for one in facilities_of(dr_event.state)
-        if (dispatch := dispatches.get(one)) is None or dispatch.measured_load is None
-    )
+    unknown = [one for one in facilities_of(dr_event.state) if lacks_time_zone(dispatches, one)]
     return {name: one.state.tz_at(starts_at) for name, one in context.facilities(unknown).items()}

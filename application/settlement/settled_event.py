@@ -27,9 +27,9 @@ from domain.settlement.rounding import ENERGY_PLACES, Rounding, decimal_text, ex
 from domain.telemetry.intervals import INTERVAL_S
 from domain.units import decimal_string
 
-NO_RULE, MEASURED_IN_V1 = "no_rule", "measured_in_v1"
-"""Reasons of a DR event for which nothing can be computed: no rule was agreed; or a measurement is of version 1, which
-does not record all that its baseline was computed with."""
+NO_RULE, CANCELLED, MEASURED_IN_V1 = "no_rule", "cancelled_before_start", "measured_in_v1"
+"""Reasons of a DR event for which nothing can be computed: no rule was agreed, whether it took place or not; or a
+measurement is of version 1, which does not record all that its baseline was computed with."""
 _STEP = timedelta(seconds=INTERVAL_S)
 _DIGITS = Decimal("0.001")
 _STATUSES: dict[str, EventStatus] = {
@@ -95,10 +95,20 @@ def facilities_of(dr_event: DREventState) -> list[str]:
     return sorted({*dr_event.judged_notice.facility_ids, *dr_event.dispatched})
 
 
-def unsettled_reason(dispatches: Dispatches) -> str | None:
-    """Why nothing can be computed by a rule, if so."""
+def reasons_without_document(
+    dr_event: DREventState, rule: SettlementRule | None, dispatches: Dispatches
+) -> tuple[str, ...]:
+    """Why nothing can be computed, and there is no document; empty: the rule says what is settled."""
+    if rule is None:
+        return (CANCELLED if dr_event.status == "cancelled" else NO_RULE,)
     loads = (dispatch.measured_load for dispatch in dispatches.values())
-    return MEASURED_IN_V1 if any(load is not None and not load.tz for load in loads) else None
+    return (MEASURED_IN_V1,) if any(load is not None and not load.tz for load in loads) else ()
+
+
+def lacks_time_zone(dispatches: Dispatches, facility_id: str) -> bool:
+    """Whether no measurement gives the time zone of the facility."""
+    dispatch = dispatches.get(facility_id)
+    return dispatch is None or dispatch.measured_load is None
 
 
 def inputs_digest(basis: Basis) -> str:

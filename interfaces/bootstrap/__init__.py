@@ -45,6 +45,7 @@ from interfaces.bootstrap.servers import (
     with_embedded,
     write_private,
 )
+from interfaces.bootstrap.settlement import verify_settlements
 from interfaces.bootstrap.snapshots import make_snapshot_key, verify_snapshots
 from interfaces.bootstrap.stores import Stores, open_stores, opened_stores
 from interfaces.bootstrap.telemetry import gap_sources, meter_readings, seal_imported_history, stored_meters
@@ -98,6 +99,7 @@ __all__ = [
     "stored_meters",
     "verify_ledger",
     "verify_read_models",
+    "verify_settlements",
     "verify_snapshots",
     "wait_until_sealed",
     "weather_problems",

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from application.operations.dead_letter_replay import DeadLetterReplay
     from application.ports.coordination.locks import Locks
     from application.ports.dispatch.work_queue import WorkPublisher
-    from application.ports.failpoints import Failpoint
     from application.ports.telemetry.stream import TelemetryStream
     from interfaces.workers.measure.remeasure import Remeasuring
-    from interfaces.workers.measure.settle import Settling
     from interfaces.workers.schedule.position_monitor import PositionMonitor
 
 CONNECT_WITHIN_S = 10.0
@@ -106,24 +104,6 @@ def remeasuring(stores: Stores) -> Remeasuring:
         parking=CorrectionParking(stores.dead_letters(), stores.alerts(), stores.clock),
         regression=regression_source(stores),
         public_holidays=RegionalHolidays(),
-    )
-
-
-def settling(stores: Stores, reached: Failpoint) -> Settling:
-    """What settles DR events: a pass of the measure worker."""
-    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
-    from interfaces.workers.measure.failing_settlements import FailingSettlements
-    from interfaces.workers.measure.settle import Settling
-
-    return Settling(
-        event_log=stores.events,
-        positions=PostgresReaderPositions(stores.pool),
-        store=stores.events,
-        row_of=stores.read_models().dr_events.get,
-        bus=stores.bus,
-        clock=stores.clock,
-        failing=FailingSettlements(stores.alerts(), stores.clock),
-        reached=reached,
     )
 
 

@@ -42,6 +42,7 @@ WHOLE_IDEAS = {
     "interfaces/bootstrap/doctor/signatures.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/weather.py": "one check of the doctor",
     "interfaces/cli/audit/administration.py": "one command",
+    "interfaces/cli/audit/settlements.py": "what a verification of settlements prints",
     "interfaces/cli/audit/snapshots.py": "what a verification of snapshots prints",
     "interfaces/cli/console/error_messages.py": "errors as messages for the terminal",
     "interfaces/settings/env_file.py": "the parser of --env-file",

@@ -14,6 +14,7 @@ import msgspec
 
 from application.ledger.proof_document import ProofBroken
 from interfaces.cli.audit.recomputation import print_recomputation, recomputation_document
+from interfaces.cli.audit.settlements import print_settlements
 from interfaces.cli.audit.snapshots import print_snapshots
 from interfaces.cli.console.printing import print_fields, print_json, print_table, printable, progress_of
 from interfaces.cli.console.session import opened_stores
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from application.ledger.consistency import VerifiedConsistency
     from application.ledger.proof_check import VerifiedProof
     from application.ledger.proof_document import AnyProof
-    from application.ledger.verification_report import LedgerReport
+    from application.ledger.verification_report import LedgerReport, Span
     from application.ledger.witness import WitnessCheckpoint
 
 VERIFY_EXAMPLE = """
@@ -92,16 +93,9 @@ def verify(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Recompute the ledger from the log, and find whatever was changed, removed, inserted or reordered."""
-    from application.ledger.verification_report import Span
-    from domain.ledger.entries import MAX_POSITION, MIN_POSITION
-    from interfaces.bootstrap import verify_ledger, verify_snapshots
+    from interfaces.bootstrap import verify_ledger, verify_settlements, verify_snapshots
 
-    witness = _witness(since)
-    span = None
-    if first is not None or last is not None:
-        span = Span(MIN_POSITION if first is None else first, MAX_POSITION if last is None else last)
-        if span.last < span.first:
-            raise click.UsageError(f"--from {first} is after --to {last}")
+    witness, span = _witness(since), _span(first, last)
     started = time.monotonic()
     with opened_stores() as stores, _progress() as tell:
         report = verify_ledger(
@@ -113,6 +107,9 @@ def verify(  # noqa: PLR0917 - click passes each option by name
             given_key=public_key,
             progress=tell,
         )
+        settled = None
+        if log != "forecasts":
+            settled = verify_settlements(stores, span=span, progress=partial(tell, "settlements"))
         compared = None
         if snapshots:
             compared = verify_snapshots(
@@ -120,18 +117,34 @@ def verify(  # noqa: PLR0917 - click passes each option by name
             )
     seconds = time.monotonic() - started
     if as_json:
-        also = {} if compared is None else {"snapshots": compared}
+        also: dict[str, Any] = {} if compared is None else {"snapshots": compared}
+        also |= {} if settled is None else {"settlements": settled}
         print_json({**msgspec.structs.asdict(report), **also, "seconds": round(seconds, 3)})
     else:
         _print_report(report, seconds)
+        if settled is not None:
+            print_settlements(settled)
         if compared is not None:
             print_snapshots(compared)
-    if not report.verified:
+    are_settled = settled is None or settled.holds
+    if not report.verified or not are_settled:
         click.echo("what to do now: docs/runbooks/ledger_mismatch.md", err=True)
     elif compared is not None and not compared.holds:
         click.echo("what to do now: docs/runbooks/snapshot_forged.md", err=True)
-    if not report.verified or (compared is not None and not compared.holds):
+    if not report.verified or not are_settled or (compared is not None and not compared.holds):
         raise click.exceptions.Exit(DOES_NOT_HOLD)
+
+
+def _span(first: int | None, last: int | None) -> Span | None:
+    from application.ledger.verification_report import Span
+    from domain.ledger.entries import MAX_POSITION, MIN_POSITION
+
+    if first is None and last is None:
+        return None
+    span = Span(MIN_POSITION if first is None else first, MAX_POSITION if last is None else last)
+    if span.last < span.first:
+        raise click.UsageError(f"--from {first} is after --to {last}")
+    return span
 
 
 def _witness(given: str | None) -> WitnessCheckpoint | None:

@@ -14,8 +14,8 @@ from application.settlement.settled_event import (
     basis_of_dr_event,
     ended_event,
     inputs_digest,
+    reasons_without_document,
     step_kw,
-    unsettled_reason,
 )
 from application.settlement.shapes import EventFacilityInputs
 from domain.dispatch import AdjustmentFigures, Dispatch, DispatchState, MeasuredLoad
@@ -206,8 +206,9 @@ def test_a_plan_that_was_amended_before_the_start_commits_only_to_the_new_one() 
 
 
 def test_a_measurement_of_version_1_gives_no_settlement() -> None:
-    assert unsettled_reason({"fac-001": dispatch(measured_load=load(tz=""))}) == "measured_in_v1"
-    assert unsettled_reason({"fac-001": dispatch(), "fac-002": dispatch(measured_load=None)}) is None
+    v1, none = dispatch(measured_load=load(tz="")), dispatch(measured_load=None)
+    assert reasons_without_document(dr_event(), RULE, {"fac-001": v1}) == ("measured_in_v1",)
+    assert reasons_without_document(dr_event(), RULE, {"fac-001": dispatch(), "fac-002": none}) == ()
 
 
 def test_the_digest_is_of_rule_event_and_steps() -> None:
